@@ -3,18 +3,12 @@
 Form widgets, the command line, ``docs/hyperparameters.md`` and error messages are generated from it.
 """
 
-import difflib
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-
-from core.errors import ConfigError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Group(StrEnum):
@@ -44,7 +38,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class RunConfig(BaseModel):
-    """One training run. Frozen; a wrong or unknown field raises pydantic's ValidationError (see ``make_config``)."""
+    """One training run. Frozen; a wrong or unknown field raises pydantic's ValidationError (see ``core.presets.make_config``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -215,69 +209,6 @@ class RunConfig(BaseModel):
         return math.ceil(rows / self.batch_size) * self.epochs
 
 
-class Preset(StrEnum):
-    """A starting point for the form and the command line."""
-
-    TASTE = "taste"
-    QUICK = "quick"
-    STANDARD = "standard"
-    THOROUGH = "thorough"
-    REFERENCE = "reference"
-
-
-PRESET_HELP = {
-    Preset.TASTE: "1,000 rows: over in a minute, to see the whole loop once.",
-    Preset.QUICK: "4,000 rows: minutes, and already ahead of TF-IDF on the same rows.",
-    Preset.STANDARD: "All training rows once, at the rate that suited them best.",
-    Preset.THOROUGH: "All rows, three times, every linear layer, early stopping.",
-    Preset.REFERENCE: "The reference recipe, step by step as its notebook has it; slow on a CPU.",
-}
-
-PRESETS: dict[Preset, dict[str, object]] = {
-    Preset.TASTE: {"train_rows": 1000, "evaluation_interval": 10, "validation_rows": 100, "test_rows": 1000},
-    Preset.QUICK: {},
-    Preset.STANDARD: {"train_rows": 0, "learning_rate": 1e-3, "evaluation_interval": 200},
-    Preset.THOROUGH: {
-        "train_rows": 0,
-        "epochs": 3,
-        "learning_rate": 1e-3,
-        "schedule": "cosine",
-        "target_modules": ("all-linear",),
-        "evaluation_interval": 500,
-        "validation_rows": 1000,
-        "early_stopping": 5,
-    },
-    Preset.REFERENCE: {
-        "train_rows": 0,
-        "max_tokens": 512,
-        "warmup": 0.0,
-        "base_dropout": True,
-        "precision": "fp32",
-        "evaluation_interval": 200,
-    },
-}
-
-
-def make_config(preset: Preset | None = None, overrides: Mapping[str, object] | None = None) -> RunConfig:
-    """The preset with ``overrides`` on top. Raises ConfigError naming each wrong field, its value and what is allowed."""
-    values = {**(PRESETS[preset] if preset else {}), **(overrides or {})}
-    try:
-        return RunConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(" ".join(_explain(problem) for problem in error.errors())) from error
-
-
-def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
-    """Read ``["rank=8", "epochs=2"]``. Raises ConfigError on one without a name or an equals sign."""
-    parsed: dict[str, str] = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not (name.strip() and equals):
-            raise ConfigError(f"{assignment!r} is not of the form FIELD=VALUE.", "Write for example --set rank=8.")
-        parsed[name.strip()] = value.strip()
-    return parsed
-
-
 def shown(name: str) -> Shown:
     """How the field ``name`` is presented."""
     return next(item for item in RunConfig.model_fields[name].metadata if isinstance(item, Shown))
@@ -302,23 +233,3 @@ def differences(config: RunConfig, other: RunConfig) -> dict[str, tuple[object, 
     """Field name to (value here, value in ``other``), for the fields that differ."""
     mine, theirs = config.model_dump(), other.model_dump()
     return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
-
-
-def _explain(problem: ErrorDetails) -> str:
-    name = str(problem["loc"][0])
-    if problem["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name, RunConfig.model_fields, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Fields are {', '.join(RunConfig.model_fields)}."
-        return f"There is no field {name!r}. {hint}"
-    return f"{name} cannot be {problem['input']!r}: {_allowed(name, RunConfig.model_fields[name])}."
-
-
-def _allowed(name: str, field: FieldInfo) -> str:
-    low, high = bounds(name)
-    if options := choices(name):
-        return f"choose one of {', '.join(options)}"
-    if field.annotation in (int, float):
-        kind = "a whole number" if field.annotation is int else "a number"
-        above = any(hasattr(item, "gt") for item in field.metadata)
-        return f"give {kind} {'above' if above else 'from'} {low:,} {'and at most' if above else 'to'} {high:,}"
-    return "give true or false" if field.annotation is bool else "give a name"

@@ -1,16 +1,16 @@
 """Every error a user can meet.
 
-    LoraLabError                what happened, with which value, and what to do
-    ├── ConfigError             an unknown field, a value out of range, or fields that do not fit together
-    ├── DataError               a folder that is missing, columns that are not there, one class only, empty texts
-    ├── ModelUnavailable        a base model that cannot be had on this machine, or whose files are not what they should be
-    ├── JobNotFound             no run of that id
-    ├── StateConflict           an action that the run's state does not allow
-    ├── StoreDamaged            the database cannot be read
-    ├── ArtifactDamaged         a file of one run is missing or cannot be read
-    ├── Diverged                the loss is no longer a number
-    ├── NotEnoughRoom           too little disk or memory for what was asked
-    └── Stopped                 the user asked the job to stop; never shown as a failure
+LoraLabError                what happened, with which value, and what to do
+├── ConfigError             an unknown field, a value out of range, or fields that do not fit together
+├── DataError               a folder that is missing, columns that are not there, one class only, empty texts
+├── ModelUnavailable        a base model that cannot be had on this machine, or whose files are not what they should be
+├── JobNotFound             no run of that id
+├── StateConflict           an action that the run's state does not allow
+├── StoreDamaged            the database cannot be read
+├── ArtifactDamaged         a file of one run is missing or cannot be read
+├── Diverged                the loss is no longer a number
+├── NotEnoughRoom           too little disk or memory for what was asked
+└── Stopped                 the user asked the job to stop; never shown as a failure
 """
 
 

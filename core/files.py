@@ -4,18 +4,20 @@ A file is complete or absent: bytes go to a temporary name beside the target, ar
 step, and the folder is synced. A reader never sees half a file, also after a power cut.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
-
-import pandas as pd
-import pyarrow
+from typing import IO, TYPE_CHECKING
 
 from core.errors import ArtifactDamaged
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -69,6 +71,9 @@ def read_json(path: Path) -> object:
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read the Parquet file at ``path``. Raises ArtifactDamaged if it is missing or no Parquet."""
+    import pandas as pd  # noqa: PLC0415 - the supervisor writes files too and must stay small
+    import pyarrow  # noqa: PLC0415
+
     try:
         return pd.read_parquet(path, columns=columns)
     except (OSError, ValueError, pyarrow.ArrowException) as error:

@@ -1,11 +1,14 @@
 """What a training tells its caller while it runs. Free of torch, so that tests and fakes can speak it too."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Phase(StrEnum):

@@ -1,0 +1,95 @@
+"""Starting points for a run, and how choices on top of one become a ``RunConfig``."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from core.config import RunConfig, bounds, choices
+from core.errors import ConfigError
+
+
+class Preset(StrEnum):
+    """A starting point for the form and the command line."""
+
+    TASTE = "taste"
+    QUICK = "quick"
+    STANDARD = "standard"
+    THOROUGH = "thorough"
+    REFERENCE = "reference"
+
+
+PRESET_HELP = {
+    Preset.TASTE: "1,000 rows: over in a minute, to see the whole loop once.",
+    Preset.QUICK: "4,000 rows: minutes, and already ahead of TF-IDF on the same rows.",
+    Preset.STANDARD: "All training rows once, at the rate that suited them best.",
+    Preset.THOROUGH: "All rows, three times, every linear layer, early stopping.",
+    Preset.REFERENCE: "The reference recipe, step by step as its notebook has it; slow on a CPU.",
+}
+
+PRESETS: dict[Preset, dict[str, object]] = {
+    Preset.TASTE: {"train_rows": 1000, "evaluation_interval": 10, "validation_rows": 100, "test_rows": 1000},
+    Preset.QUICK: {},
+    Preset.STANDARD: {"train_rows": 0, "learning_rate": 1e-3, "evaluation_interval": 200},
+    Preset.THOROUGH: {
+        "train_rows": 0,
+        "epochs": 3,
+        "learning_rate": 1e-3,
+        "schedule": "cosine",
+        "target_modules": ("all-linear",),
+        "evaluation_interval": 500,
+        "validation_rows": 1000,
+        "early_stopping": 5,
+    },
+    Preset.REFERENCE: {
+        "train_rows": 0,
+        "max_tokens": 512,
+        "warmup": 0.0,
+        "base_dropout": True,
+        "precision": "fp32",
+        "evaluation_interval": 200,
+    },
+}
+
+
+def make_config(preset: Preset | None = None, overrides: Mapping[str, object] | None = None) -> RunConfig:
+    """The preset with ``overrides`` on top. Raises ConfigError naming each wrong field, its value and what is allowed."""
+    values = {**(PRESETS[preset] if preset else {}), **(overrides or {})}
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(" ".join(_explain(problem) for problem in error.errors())) from error
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
+    """Read ``["rank=8", "epochs=2"]``. Raises ConfigError on one without a name or an equals sign."""
+    parsed: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not (name.strip() and equals):
+            raise ConfigError(f"{assignment!r} is not of the form FIELD=VALUE.", "Write for example --set rank=8.")
+        parsed[name.strip()] = value.strip()
+    return parsed
+
+
+def _explain(problem: ErrorDetails) -> str:
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(name, RunConfig.model_fields, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Fields are {', '.join(RunConfig.model_fields)}."
+        return f"There is no field {name!r}. {hint}"
+    return f"{name} cannot be {problem['input']!r}: {_allowed(name, RunConfig.model_fields[name])}."
+
+
+def _allowed(name: str, field: FieldInfo) -> str:
+    low, high = bounds(name)
+    if options := choices(name):
+        return f"choose one of {', '.join(options)}"
+    if field.annotation in (int, float):
+        kind = "a whole number" if field.annotation is int else "a number"
+        above = any(hasattr(item, "gt") for item in field.metadata)
+        return f"give {kind} {'above' if above else 'from'} {low:,} {'and at most' if above else 'to'} {high:,}"
+    return "give true or false" if field.annotation is bool else "give a name"

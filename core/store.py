@@ -1,0 +1,194 @@
+"""Jobs and metrics in one SQLite database; one folder per job beside it.
+
+A state changes in one UPDATE that names the job, the attempt and the states it may come from, so a stale worker cannot
+write. Each change is mirrored to ``jobs/<id>/job.json``, from which a lost database is rebuilt. Connections are opened
+per call: it costs a fraction of a millisecond and is safe from any thread.
+"""
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from core import files
+from core.errors import ArtifactDamaged, JobNotFound, StateConflict, StoreDamaged
+from core.schema import METRIC_COLUMNS, Metric, migrate
+from core.settings import Settings
+from core.states import TRANSITIONS, Job, JobState, Kind
+
+BUSY_SECONDS = 10  # how long a write waits for another process's write
+COLUMNS = tuple(field.name for field in fields(Job))
+
+
+class Store:
+    """The database of one home folder."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        """Open or create the database. Raises StoreDamaged if it cannot be read."""
+        self.settings = settings
+        self.clock = clock
+        settings.jobs.mkdir(parents=True, exist_ok=True)
+        with self._connect() as db:
+            self.created = migrate(db)
+
+    def folder(self, job: Job) -> Path:
+        """Where the job's artifacts lie."""
+        return self.settings.jobs / job.id
+
+    def create(self, kind: Kind, name: str, request: Mapping[str, object], launch_key: str, owner: str = "local") -> Job:
+        """Queue a job. The same launch key a second time returns the job it made the first time."""
+        job = Job(secrets.token_hex(4), kind, name, JobState.QUEUED, 1, owner, json.dumps(request, allow_nan=False), self.clock())
+        with self._connect() as db:
+            known = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
+            if known is None:
+                insert_job(db, job, launch_key)
+        created = self.job(known[0] if known else job.id)
+        self.mirror(created)
+        return created
+
+    def job(self, job_id: str) -> Job:
+        """The job as it is now. Raises JobNotFound."""
+        with self._connect() as db:
+            row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
+        return job_from_row(row)
+
+    def jobs(self, kind: Kind | None = None, *states: JobState) -> list[Job]:
+        """All jobs of that kind in one of those states, newest first; no filter where none is given."""
+        clauses = ["1=1", *(["kind = ?"] if kind else []), *([f"state IN ({_marks(states)})"] if states else [])]
+        values = [*([kind] if kind else []), *states]
+        with self._connect() as db:
+            query = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE {' AND '.join(clauses)} ORDER BY created_at DESC, rowid DESC"
+            return [job_from_row(row) for row in db.execute(query, values)]
+
+    def transition(self, job: Job, to: JobState, **changes: object) -> bool:
+        """Move this attempt of the job to a state; False if it is no longer in a state that leads there."""
+        sources = [state for state, targets in TRANSITIONS.items() if to in targets]
+        sets = {"state": to, **changes}
+        assignments = ", ".join(f"{column} = ?" for column in sets)
+        with self._connect() as db:
+            cursor = db.execute(
+                f"UPDATE jobs SET {assignments}, version = version + 1 WHERE id = ? AND attempt = ? AND state IN ({_marks(sources)})",
+                [*sets.values(), job.id, job.attempt, *sources],
+            )
+        if cursor.rowcount:
+            self.mirror(self.job(job.id))
+        return cursor.rowcount == 1
+
+    def update(self, job: Job, **changes: object) -> bool:
+        """Write columns of this attempt while it is active; False for a stale attempt."""
+        assignments = ", ".join(f"{column} = ?" for column in changes)
+        with self._connect() as db:
+            cursor = db.execute(
+                f"UPDATE jobs SET {assignments} WHERE id = ? AND attempt = ? AND state IN ('starting', 'running', 'stopping')",
+                [*changes.values(), job.id, job.attempt],
+            )
+        return cursor.rowcount == 1
+
+    def rename(self, job: Job, name: str) -> None:
+        """Give the job another name. Raises StateConflict on an empty one."""
+        if not name.strip():
+            raise StateConflict("A run needs a name.", "Type at least one character.")
+        with self._connect() as db:
+            db.execute("UPDATE jobs SET name = ?, version = version + 1 WHERE id = ?", (name.strip()[:120], job.id))
+        self.mirror(self.job(job.id))
+
+    def requeue(self, job: Job) -> bool:
+        """Put a job that ended early back into the queue as its next attempt; False if it has moved on meanwhile."""
+        fresh = {"phase": "", "done": 0, "total": 0, "pid": 0, "started_at": None, "ended_at": None, "stop_at": None}
+        cleared = {"cause": "", "message": "", "fix": "", "error_id": "", "heartbeat_at": None}
+        return self.transition(job, JobState.QUEUED, attempt=job.attempt + 1, **fresh, **cleared)
+
+    def delete(self, job: Job) -> None:
+        """Forget a job that no worker is at. Raises StateConflict otherwise. Its folder is the caller's to remove."""
+        with self._connect() as db:
+            cursor = db.execute("DELETE FROM jobs WHERE id = ? AND state NOT IN ('starting', 'running', 'stopping')", (job.id,))
+            db.execute("DELETE FROM metrics WHERE job_id NOT IN (SELECT id FROM jobs)")
+        if not cursor.rowcount:
+            raise StateConflict(f"{job.name} is still {self.job(job.id).state}.", "Stop it first, then delete it.")
+
+    def add_metrics(self, job: Job, metrics: list[Metric]) -> None:
+        """Append rows; of a stale attempt they are dropped."""
+        with self._connect() as db:
+            live = db.execute("SELECT 1 FROM jobs WHERE id = ? AND attempt = ?", (job.id, job.attempt)).fetchone()
+            if live:
+                insert_metrics(db, job.id, metrics)
+
+    def read_metrics(self, job_id: str, after: int = 0) -> list[Metric]:
+        """Rows with an id above ``after``, in order."""
+        with self._connect() as db:
+            rows = db.execute(f"SELECT id, {METRIC_COLUMNS} FROM metrics WHERE job_id = ? AND id > ? ORDER BY id", (job_id, after))
+            return [Metric(**dict(row)) for row in rows]
+
+    def drop_metrics_after(self, job: Job, step: int) -> None:
+        """Forget rows past the checkpoint that a resumed run starts from, so its curves have no double points."""
+        with self._connect() as db:
+            db.execute("DELETE FROM metrics WHERE job_id = ? AND step > ?", (job.id, step))
+
+    def mirror(self, job: Job) -> None:
+        """Write ``job.json``, from which ``core.jobs.rebuild`` restores the row."""
+        if not job.state.over:
+            files.write_json(self.folder(job) / "job.json", asdict(job))
+            return
+        metrics = [asdict(metric) for metric in self.read_metrics(job.id)]
+        files.write_json(self.folder(job) / "job.json", {**asdict(job), "metrics": metrics})
+
+    def adopt(self, folder: Path) -> Job:
+        """Insert the job that ``folder/job.json`` describes. Raises ArtifactDamaged if it describes none."""
+        record = files.read_json(folder / "job.json")
+        try:
+            rows = record.pop("metrics", []) if isinstance(record, dict) else []
+            job = job_from_row(record)  # type: ignore[arg-type]
+            metrics = [Metric(**row) for row in rows]
+        except (TypeError, KeyError, ValueError) as error:
+            raise ArtifactDamaged(f"job.json in {folder.name} does not describe a run.") from error
+        if job.id != folder.name:
+            raise ArtifactDamaged(f"job.json in {folder.name} belongs to {job.id}.")
+        with self._connect() as db:
+            insert_job(db, job, f"adopted:{job.id}")
+            insert_metrics(db, job.id, metrics)
+        return job
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        try:
+            db = sqlite3.connect(self.settings.database, timeout=BUSY_SECONDS)
+            db.row_factory = sqlite3.Row
+            try:
+                db.execute("PRAGMA synchronous = FULL")
+                with db:
+                    yield db
+            finally:
+                db.close()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError):
+                raise
+            fix = "Run `python -m core doctor --repair`: it sets the file aside and rebuilds the list from the runs' folders."
+            raise StoreDamaged(f"The database {self.settings.database.name} cannot be read or written ({error}).", fix) from error
+
+
+def job_from_row(row: sqlite3.Row | Mapping[str, object]) -> Job:
+    """The job in a row or record that has a value for each column."""
+    values = {column: row[column] for column in COLUMNS}
+    return Job(**{**values, "state": JobState(str(values["state"]))})  # type: ignore[arg-type]
+
+
+def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> None:
+    """Insert the job as it is."""
+    values = {**asdict(job), "launch_key": launch_key}
+    db.execute(f"INSERT OR IGNORE INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})", list(values.values()))
+
+
+def insert_metrics(db: sqlite3.Connection, job_id: str, metrics: list[Metric]) -> None:
+    """Append the rows in their order; ids are drawn anew."""
+    rows = [(job_id, *(getattr(metric, column.strip()) for column in METRIC_COLUMNS.split(","))) for metric in metrics]
+    db.executemany(f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?, {_marks(METRIC_COLUMNS.split(','))})", rows)
+
+
+def _marks(values: object) -> str:
+    return ", ".join("?" for _ in values)  # type: ignore[attr-defined]
