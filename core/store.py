@@ -43,10 +43,9 @@ class Store:
         """Queue a job. The same launch key a second time returns the job it made the first time."""
         job = Job(secrets.token_hex(4), kind, name, JobState.QUEUED, 1, owner, json.dumps(request, allow_nan=False), self.clock())
         with self._connect() as db:
-            known = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
-            if known is None:
-                insert_job(db, job, launch_key)
-        created = self.job(known[0] if known else job.id)
+            insert_job(db, job, launch_key)  # ignored when the key is known
+            row = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
+        created = self.job(row["id"])
         self.mirror(created)
         return created
 

@@ -1,0 +1,77 @@
+"""What a person can do with jobs. Pages and the command line call these and nothing below them."""
+
+import secrets
+import shutil
+
+from core.config import RunConfig
+from core.data.sources import Source
+from core.errors import NotEnoughRoom, StateConflict
+from core.jobs.processes import ensure_supervisor
+from core.jobs.requests import PrepareRequest, TrainRequest, read_prepare_request
+from core.states import ACTIVE, Job, JobState, Kind
+from core.store import Store
+
+MIN_FREE_MB = 300  # checkpoints, adapter and predictions of one run stay well below
+
+
+def launch_training(store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "") -> Job:
+    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once. Raises NotEnoughRoom."""
+    free_mb = shutil.disk_usage(store.settings.home).free // 2**20
+    if free_mb < MIN_FREE_MB:
+        raise NotEnoughRoom(f"Only {free_mb:,} MB of disk are free; a run needs {MIN_FREE_MB:,}.", "Delete old runs or free some space.")
+    request = TrainRequest(config=config, source=source, preset=preset)
+    title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
+    job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
+    ensure_supervisor(store.settings)
+    return job
+
+
+def launch_preparation(store: Store, source: Source) -> Job:
+    """Queue the preparation of a dataset, or return the one that is under way for it."""
+    for job in store.jobs(Kind.PREPARE, JobState.QUEUED, *ACTIVE):
+        if read_prepare_request(job).source == source:
+            ensure_supervisor(store.settings)
+            return job
+    request = PrepareRequest(source=source).model_dump(mode="json")
+    job = store.create(Kind.PREPARE, f"Prepare {source.name}", request, secrets.token_hex(8))
+    ensure_supervisor(store.settings)
+    return job
+
+
+def stop(store: Store, job: Job) -> Job:
+    """Take a queued job out of the queue, or ask a working one to stop. Raises StateConflict if it is over."""
+    now = store.clock()
+    if not store.transition(job, JobState.STOPPING, stop_at=now) and not store.transition(job, JobState.CANCELLED, ended_at=now):
+        latest = store.job(job.id)
+        if latest.state is not JobState.STOPPING:
+            raise StateConflict(f"{job.name} is already {latest.state}.", "There is nothing to stop.")
+    ensure_supervisor(store.settings)
+    return store.job(job.id)
+
+
+def resume(store: Store, job: Job) -> Job:
+    """Queue a run that ended early once more; it goes on from its last checkpoint. Raises StateConflict for any other."""
+    if not job.state.resumable or not store.requeue(job):
+        state = store.job(job.id).state
+        raise StateConflict(f"{job.name} is {state}.", "Only a cancelled, failed or interrupted run can be resumed.")
+    ensure_supervisor(store.settings)
+    return store.job(job.id)
+
+
+def delete(store: Store, job: Job) -> None:
+    """Remove a run with all its files. Raises StateConflict while a worker is at it."""
+    store.delete(job)
+    shutil.rmtree(store.folder(job), ignore_errors=True)
+
+
+def queue_position(store: Store, job: Job) -> int:
+    """How many runs are before this one: 0 means it is next or under way."""
+    before = [other for other in store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE) if other.created_at < job.created_at]
+    return len(before)
+
+
+def _next_name(store: Store, preset: str, model: str) -> str:
+    short = model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0][:40]
+    stem = f"{preset}-{short}"
+    taken = {job.name for job in store.jobs(Kind.TRAIN)}
+    return next(f"{stem}-{number:02d}" for number in range(1, len(taken) + 2) if f"{stem}-{number:02d}" not in taken)

@@ -1,0 +1,42 @@
+"""What a job is asked to do, as it is kept in the store."""
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.config import RunConfig
+from core.data.sources import Source
+from core.errors import ArtifactDamaged
+from core.states import Job
+
+
+class TrainRequest(BaseModel):
+    """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's environment may differ."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: RunConfig
+    source: Source
+    preset: str = ""
+
+
+class PrepareRequest(BaseModel):
+    """Prepare ``source``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: Source
+
+
+def read_train_request(job: Job) -> TrainRequest:
+    """The request of a run. Raises ArtifactDamaged if the record does not hold one."""
+    try:
+        return TrainRequest.model_validate(job.request)
+    except ValidationError as error:
+        raise ArtifactDamaged(f"The record of {job.name or job.id} does not hold a configuration.", "Delete the run.") from error
+
+
+def read_prepare_request(job: Job) -> PrepareRequest:
+    """The request of a preparation. Raises ArtifactDamaged if the record does not hold one."""
+    try:
+        return PrepareRequest.model_validate(job.request)
+    except ValidationError as error:
+        raise ArtifactDamaged("The record of this preparation is damaged.", "Prepare the data again.") from error
