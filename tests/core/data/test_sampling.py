@@ -1,0 +1,60 @@
+import numpy as np
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.data.sampling import equal_shares, stratified_sample
+
+LABELS = st.lists(st.integers(0, 4), max_size=60)
+
+
+def frame(labels: list[int]) -> pd.DataFrame:
+    return pd.DataFrame({"row": range(len(labels)), "label": pd.Series(labels, dtype="int64")})
+
+
+def test_each_class_gives_an_equal_share() -> None:
+    assert equal_shares(np.array([10, 10, 10]), 6).tolist() == [2, 2, 2]
+
+
+def test_a_small_class_gives_all_and_the_others_fill_up() -> None:
+    assert equal_shares(np.array([1, 10, 10]), 9).tolist() == [1, 4, 4]
+
+
+def test_what_is_left_over_goes_to_the_first_classes_with_room() -> None:
+    assert equal_shares(np.array([1, 10, 10]), 8).tolist() == [1, 4, 3]
+
+
+def test_order_is_shuffled_by_the_seed() -> None:
+    rows = frame([0, 1] * 50)
+
+    assert stratified_sample(rows, 0, seed=1)["row"].tolist() != rows["row"].tolist()
+    assert stratified_sample(rows, 0, seed=1)["row"].tolist() != stratified_sample(rows, 0, seed=2)["row"].tolist()
+
+
+@given(LABELS, st.integers(0, 80), st.integers(0, 2**32 - 1))
+def test_sample_has_the_exact_size_without_repeats(labels: list[int], rows: int, seed: int) -> None:
+    drawn = stratified_sample(frame(labels), rows, seed)
+
+    assert len(drawn) == (len(labels) if rows == 0 else min(rows, len(labels)))
+    assert drawn["row"].is_unique
+    assert [labels[row] for row in drawn["row"]] == drawn["label"].tolist()
+
+
+@given(LABELS, st.integers(1, 80), st.integers(0, 2**32 - 1))
+def test_only_a_class_that_gave_all_it_has_gives_less_than_another(labels: list[int], rows: int, seed: int) -> None:
+    given_ = stratified_sample(frame(labels), rows, seed)["label"].value_counts().to_dict()
+    most = max(given_.values(), default=0)
+
+    assert all(given_.get(label, 0) in (most, most - 1, labels.count(label)) for label in labels)
+
+
+@given(LABELS, st.integers(1, 40), st.integers(1, 40), st.integers(0, 100))
+def test_a_smaller_sample_is_part_of_a_larger_one(labels: list[int], rows: int, more: int, seed: int) -> None:
+    small, large = (stratified_sample(frame(labels), n, seed)["row"] for n in (rows, rows + more))
+
+    assert len(labels) <= rows or set(small) <= set(large)
+
+
+@given(LABELS, st.integers(0, 80), st.integers(0, 2**32 - 1))
+def test_a_sample_can_be_drawn_again(labels: list[int], rows: int, seed: int) -> None:
+    pd.testing.assert_frame_equal(stratified_sample(frame(labels), rows, seed), stratified_sample(frame(labels), rows, seed))
