@@ -1,0 +1,30 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.settings import Settings
+from core.store import Store
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home folder of the test's own, so that no test meets a person's runs."""
+    for name in [name for name in os.environ if name.startswith("LORALAB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LORALAB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LORALAB_HUB", "false")
+    yield tmp_path / "home"
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return Settings()
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    return Store(settings)
