@@ -1,0 +1,138 @@
+"""What a model predicted on a split, as the worker wrote it: the one artifact that every score is derived from.
+
+Shapes: n texts, C classes. The frame has a line a text: ``row`` (its id in the split), ``label`` (true class id),
+``p0`` … ``p{C-1}`` (class probabilities), ``loss`` (cross-entropy in nats).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core import files
+from core.errors import ArtifactDamaged
+from core.evaluation.scores import Scores
+
+SUM_TOLERANCE = 1e-2  # probabilities may have been rounded to half precision to keep the file small
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A checked frame of predictions; make one with ``of`` or ``read``."""
+
+    frame: pd.DataFrame
+    classes: int
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, classes: int) -> "Predictions":
+        """Check and wrap ``frame``. Raises ArtifactDamaged that names what is wrong with it."""
+        if problem := _problem(frame, classes):
+            raise ArtifactDamaged(f"The predictions are damaged: {problem}.", "Evaluate the run again.")
+        return cls(frame, classes)
+
+    @classmethod
+    def read(cls, path: Path, classes: int) -> "Predictions":
+        """Read the Parquet file at ``path``. Raises ArtifactDamaged if it is missing, unreadable or inconsistent."""
+        return cls.of(files.read_parquet(path), classes)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(n,) row ids in the split."""
+        return self.frame["row"].to_numpy(np.int64)
+
+    @property
+    def true(self) -> NDArray[np.int64]:
+        """(n,) true class ids."""
+        return self.frame["label"].to_numpy(np.int64)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(n, C) class probabilities."""
+        return self.frame[_probability_columns(self.classes)].to_numpy(np.float64)
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """(n,) ids of the most probable class, the first one where two are level."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """(n,) probability of the predicted class."""
+        return np.asarray(self.probabilities.max(axis=1), dtype=np.float64)
+
+    @cached_property
+    def margin(self) -> NDArray[np.float64]:
+        """(n,) lead of the predicted class over the next one: 0 is a toss-up, 1 is certain."""
+        top = np.partition(self.probabilities, -2, axis=1)[:, -2:]  # (n, 2), the two largest in ascending order
+        return top[:, 1] - top[:, 0]
+
+    @property
+    def loss(self) -> NDArray[np.float64]:
+        """(n,) cross-entropy of each text in nats."""
+        return self.frame["loss"].to_numpy(np.float64)
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean cross-entropy in nats; guessing evenly among C classes costs ln C. NaN of no texts."""
+        return float(self.loss.mean()) if len(self) else float("nan")
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Confusion matrix and all that follows from it."""
+        return Scores.of(self.true, self.predicted, self.classes)
+
+    def in_cell(self, true: int, predicted: int) -> pd.DataFrame:
+        """Texts of class ``true`` predicted as ``predicted``, most confident first: row, true, predicted, confidence, margin, loss."""
+        table = self.table()
+        chosen = table[(table["true"] == true) & (table["predicted"] == predicted)]
+        return chosen.sort_values(["confidence", "row"], ascending=[False, True], ignore_index=True)
+
+    def table(self) -> pd.DataFrame:
+        """A line a text in the frame's order: row, true, predicted, confidence, margin, loss."""
+        return pd.DataFrame(
+            {
+                "row": self.rows,
+                "true": self.true,
+                "predicted": self.predicted,
+                "confidence": self.confidence,
+                "margin": self.margin,
+                "loss": self.loss,
+            }
+        )
+
+
+def _probability_columns(classes: int) -> list[str]:
+    return [f"p{index}" for index in range(classes)]
+
+
+def _problem(frame: pd.DataFrame, classes: int) -> str | None:
+    if classes < 2:
+        return f"a classifier has two classes or more, not {classes}"
+    wanted = ["row", "label", *_probability_columns(classes), "loss"]
+    if missing := [name for name in wanted if name not in frame.columns]:
+        return f"column {', '.join(missing)} is missing"
+    if f"p{classes}" in frame.columns:
+        return f"there are probabilities of more than {classes} classes"
+    if text := [name for name in wanted if not pd.api.types.is_numeric_dtype(frame[name])]:
+        return f"column {', '.join(text)} does not hold numbers"
+    return _problem_in_values(frame, classes)
+
+
+def _problem_in_values(frame: pd.DataFrame, classes: int) -> str | None:
+    numbers = frame[["row", "label", *_probability_columns(classes), "loss"]].to_numpy(np.float64)  # (n, C + 3)
+    labels, probabilities = numbers[:, 1], numbers[:, 2:-1]
+    if not np.isfinite(numbers).all():
+        return f"{int((~np.isfinite(numbers)).any(axis=1).sum()):,} of {len(frame):,} lines hold a value that is no number"
+    if ((labels < 0) | (labels >= classes) | (labels % 1 != 0)).any():
+        return f"a label lies outside 0 to {classes - 1}"
+    if ((probabilities < 0) | (probabilities > 1)).any():
+        return "a probability lies outside 0 to 1"
+    if len(frame) and np.abs(probabilities.sum(axis=1) - 1).max() > SUM_TOLERANCE:
+        return "the probabilities of a text do not add up to 1"
+    return "a row occurs twice" if frame["row"].duplicated().any() else None

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from core.evaluation.scores import Proportion, Scores
+
+PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
+TWO_CLASSES = Scores(np.array([[3, 1], [2, 4]]))  # 4 texts of class 0, 6 of class 1
+
+
+def test_scores_follow_from_the_counts() -> None:
+    assert TWO_CLASSES.accuracy == Proportion(7, 10)
+    assert TWO_CLASSES.precision.tolist() == [3 / 5, 4 / 5]
+    assert TWO_CLASSES.recall.tolist() == [3 / 4, 4 / 6]
+    assert TWO_CLASSES.f1.tolist() == [6 / 9, 8 / 11]
+    assert TWO_CLASSES.support.tolist() == [4, 6]
+
+
+def test_row_shares_are_of_the_true_class() -> None:
+    assert TWO_CLASSES.row_shares.tolist() == [[3 / 4, 1 / 4], [2 / 6, 4 / 6]]
+
+
+def test_rows_of_the_matrix_are_true_classes() -> None:
+    scores = Scores.of(true=np.array([0, 0, 1]), predicted=np.array([1, 1, 1]), classes=2)
+
+    assert scores.counts.tolist() == [[0, 2], [0, 1]]
+
+
+def test_a_class_that_never_occurs_scores_zero_without_a_warning() -> None:
+    scores = Scores.of(np.array([0, 0]), np.array([0, 0]), classes=3)
+
+    assert scores.f1.tolist() == [1, 0, 0]
+    assert scores.row_shares[2].tolist() == [0, 0, 0]
+
+
+def test_per_class_has_a_row_a_class() -> None:
+    table = TWO_CLASSES.per_class(["World", "Sports"])
+
+    assert table.to_dict("list") == {
+        "class": ["World", "Sports"],
+        "precision": [0.6, 0.8],
+        "recall": [0.75, 4 / 6],
+        "f1": [6 / 9, 8 / 11],
+        "support": [4, 6],
+    }
+
+
+@pytest.mark.parametrize("bad", [-1, 4])
+def test_an_id_out_of_range_is_refused_with_the_range(bad: int) -> None:
+    with pytest.raises(ValueError, match=rf"\[0, 4\), but go from {bad} to {bad}"):
+        Scores.of(np.array([0]), np.array([bad]), classes=4)
+
+
+def test_labels_and_predictions_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match="2 true labels but 1 predictions"):
+        Scores.of(np.array([0, 1]), np.array([0]), classes=2)
+
+
+def test_a_matrix_that_is_not_square_is_refused() -> None:
+    with pytest.raises(ValueError, match="square"):
+        Scores(np.zeros((2, 3), dtype=np.int64))
+
+
+def test_wilson_interval_is_the_published_one() -> None:
+    low, high = Proportion(81, 263).interval  # Newcombe 1998, table I, method 3
+
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+
+
+def test_an_interval_of_all_right_ends_at_one() -> None:
+    low, high = Proportion(10, 10).interval
+
+    assert (round(low, 4), high) == (0.7225, 1.0)
+
+
+def test_a_share_of_no_texts_says_so() -> None:
+    nothing = Proportion(0, 0)
+
+    assert (str(nothing), nothing.interval) == ("no texts", (0.0, 1.0))
+
+
+def test_a_share_reads_with_its_interval() -> None:
+    assert str(Proportion(6931, 7600)) == "91.2% ± 0.6"
+
+
+def test_more_hits_than_texts_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 of 2"):
+        Proportion(3, 2)
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_an_interval_holds_its_share_and_stays_in_zero_to_one(share: tuple[int, int]) -> None:
+    proportion = Proportion(*share)
+
+    low, high = proportion.interval
+
+    assert 0 <= low <= proportion.value + 1e-12
+    assert proportion.value - 1e-12 <= high <= 1
+
+
+@given(PAIRS)
+def test_scores_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
+    true, predicted = np.array(pairs).T
+    precision, recall, f1, support = precision_recall_fscore_support(true, predicted, labels=range(4), zero_division=0)
+
+    scores = Scores.of(true, predicted, classes=4)
+
+    assert scores.counts.tolist() == confusion_matrix(true, predicted, labels=range(4)).tolist()
+    np.testing.assert_allclose(scores.precision, precision)
+    np.testing.assert_allclose(scores.recall, recall)
+    np.testing.assert_allclose(scores.f1, f1)
+    assert scores.support.tolist() == support.tolist()
+    assert scores.macro_f1 == pytest.approx(f1.mean())
