@@ -7,6 +7,7 @@ import pytest
 from core.settings import Settings
 from core.store import Store
 
+REAL_DATA = os.environ.get("LORALAB_DATA", "")  # read before the tests' own environment takes its place
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
 
 
@@ -28,3 +29,11 @@ def settings(home: Path) -> Settings:
 @pytest.fixture
 def store(settings: Settings) -> Store:
     return Store(settings)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real AG News rows; skips where there is none."""
+    if not Path(REAL_DATA or "nowhere").is_dir():
+        pytest.skip("LORALAB_DATA points at no folder")
+    return Path(REAL_DATA)
