@@ -1,0 +1,15 @@
+"""The app's map: page setup and navigation over ``pages/``."""
+
+import streamlit as st
+
+from ui import frame, navigation, sidebar
+from ui.boundary import boundary
+
+st.set_page_config(page_title="LoRA Lab", page_icon=":material/neurology:", layout="wide")
+
+with boundary():
+    frame.style()
+    pages = navigation.sections()
+    page = st.navigation(pages, position="hidden")
+    sidebar.draw()
+    page.run()

@@ -1,0 +1,45 @@
+"""The page boundary: what a reader sees of an error, here and in every fragment. One of the two places that catch any exception."""
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from core.errors import LoraLabError, StoreDamaged
+from core.settings import Settings
+from ui.words import plain
+
+log = logging.getLogger("ui")
+
+
+@contextmanager
+def boundary() -> Iterator[None]:
+    """Show an error as a sentence with its remedy. What nobody foresaw gets an id, and its details go to the log."""
+    try:
+        yield
+    except StoreDamaged as error:
+        _show_damaged_store(error)
+    except LoraLabError as error:
+        show(error)
+    except Exception:
+        error_id = secrets.token_hex(4)
+        log.exception("error %s", error_id)
+        st.error(f"Something went wrong here (error {error_id}). The server's log tells more. Reload the page to try again.")
+
+
+def show(error: LoraLabError) -> None:
+    """The error's sentence and what to do."""
+    st.error(f"**{plain(error.message)}** {plain(error.fix)}", icon=":material/error:")
+
+
+def _show_damaged_store(error: StoreDamaged) -> None:
+    st.error(f"**{plain(error.message)}**", icon=":material/error:")
+    st.caption("Repair sets the file aside and rebuilds the list of runs from their folders. Nothing is deleted.")
+    if st.button("Repair the database", key="repair", type="primary"):
+        from core.jobs import rebuild  # noqa: PLC0415 - keeps this module free of the store it reports on
+
+        found, aside = rebuild.repair(Settings())
+        st.toast(f"{found:,} runs found. The old file is {plain(aside.name) if aside else 'unchanged'}.")
+        st.rerun()

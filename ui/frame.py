@@ -1,0 +1,149 @@
+"""What every page begins with: header, guard, run picker; and the sidebar with its two live lines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import streamlit as st
+
+from core.data.prepared import Dataset
+from core.errors import ArtifactDamaged
+from core.jobs import artifacts
+from core.jobs.requests import TrainRequest, read_train_request
+from core.states import Job, Kind
+from core.store import Store
+from ui import navigation, preparation, readers
+from ui.states import LOOKS
+from ui.words import plain
+
+STYLE = Path(__file__).with_name("style.css")
+
+
+class Needs(StrEnum):
+    """What a page cannot do without."""
+
+    PREDICTIONS = "predictions"
+    ADAPTER = "adapter"
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """The run a page is about. ``version`` changes with every change of state or name: put it into cache keys."""
+
+    job: Job
+    request: TrainRequest
+    folder: Path
+    store: Store
+
+    @property
+    def id(self) -> str:
+        """The run's id, as in the URL."""
+        return self.job.id
+
+    @property
+    def version(self) -> int:
+        """Changes whenever the run does, other than by progress."""
+        return self.job.version
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their ids. Raises ArtifactDamaged where the record has none."""
+        names = self.job.result.get("classes")
+        if not isinstance(names, list):
+            raise ArtifactDamaged(f"The record of {self.job.name} does not name its classes.", "Delete the run and train it again.")
+        return tuple(map(str, names))
+
+
+def style() -> None:
+    """The few rules that the theme cannot express."""
+    st.html(STYLE)
+
+
+def open_page(title: str, question: str) -> Store:
+    """Header of a page that needs nothing; the store. Raises StoreDamaged."""
+    _draw_header(title, question)
+    return readers.open_lab()
+
+
+def open_data(title: str, question: str) -> Dataset:
+    """Header of a page about the data in use; the prepared dataset. Without one the page ends here with what to do."""
+    store = open_page(title, question)
+    status = readers.data_status(store.settings)
+    if status.dataset is None:
+        preparation.draw(store, status)
+        st.stop()
+    return status.dataset
+
+
+def open_run(title: str, question: str, needs: Needs) -> OpenRun:
+    """Header with a picker of the runs that have what the page needs; the one in the URL, else the newest.
+
+    Where there is none the page ends here with what to do.
+    """
+    store = readers.open_lab()
+    runs = store.jobs(Kind.TRAIN)
+    usable = [job for job in runs if _has(store, job, needs)]
+    wanted = st.query_params.get("run", "")
+    current = next((job for job in runs if job.id == wanted), None) if wanted else next(iter(usable), None)
+    _draw_header(title, question, lambda: _pick_run(usable, current))
+    if wanted and current is None:
+        empty(
+            f"There is no run {plain(repr(wanted))}.",
+            "Choose another one above, or look at the list.",
+            navigation.RUNS,
+            "Open the list of runs",
+        )
+    if current is None:
+        empty("No run has finished yet.", "This page shows what a finished run has learned.", navigation.TRAIN, "Set up a run")
+    if current not in usable:
+        _explain_missing(current, needs)
+    return OpenRun(current, read_train_request(current), store.folder(current), store)
+
+
+def empty(what: str, why: str, file: str, label: str, run_id: str = "") -> None:
+    """An empty state: what is missing, why, and the one button that changes it. The page ends here."""
+    with st.container(border=True, key="empty-state", horizontal_alignment="center"):
+        st.markdown(f"#### {what}", text_alignment="center")
+        st.markdown(why, text_alignment="center")
+        if st.button(label, key="empty-action", type="primary", disabled=not navigation.exists(file)):
+            navigation.open_page(file, run_id)
+    st.stop()
+
+
+def _has(store: Store, job: Job, needs: Needs) -> bool:
+    folder = store.folder(job)
+    if needs is Needs.PREDICTIONS:
+        return artifacts.predictions_path(folder, "test").is_file()
+    return (folder / "adapter" / "adapter_model.safetensors").is_file() and not job.state.active
+
+
+def _explain_missing(job: Job, needs: Needs) -> None:
+    name, what = plain(job.name), "its test predictions" if needs is Needs.PREDICTIONS else "its adapter"
+    if not job.state.over:
+        empty(f"{name} is {job.state}.", f"This page opens once the run has written {what}.", navigation.RUNS, "Watch it", job.id)
+    state = LOOKS[job.state].word.lower()
+    empty(f"{name} has no {needs.value}.", f"It is {state}, and {what} are missing.", navigation.RUNS, "See what happened", job.id)
+
+
+def _draw_header(title: str, question: str, picker: Callable[[], None] | None = None) -> None:
+    with st.container(key="page-header", horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        with st.container(gap=None, width="stretch"):
+            st.title(title, anchor=False)
+            st.caption(question)
+        if picker:
+            with st.container(width=320):
+                picker()
+
+
+def _pick_run(usable: list[Job], current: Job | None) -> None:
+    names = {job.id: job.name for job in ([current] if current and current not in usable else []) + usable}
+    if not names:
+        return
+    st.session_state["run-picker"] = current.id if current else None  # the URL decides; the picker only writes it
+    st.selectbox("Run", list(names), index=None, format_func=lambda run: names.get(run, run), key="run-picker", on_change=_write_run)
+
+
+def _write_run() -> None:
+    if chosen := st.session_state["run-picker"]:
+        st.query_params["run"] = chosen

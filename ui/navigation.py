@@ -1,0 +1,66 @@
+"""Which pages there are, in which order, and how to link to one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import streamlit as st
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page of the app. ``follows_run`` keeps the chosen run in the link, for the pages that are about one."""
+
+    file: str
+    title: str
+    icon: str
+    follows_run: bool = False
+
+
+HOME, EXPLORE = "pages/home.py", "pages/explore.py"
+TRAIN, RUNS = "pages/train.py", "pages/runs.py"
+EVALUATE, CLASSIFY = "pages/evaluate.py", "pages/classify.py"
+
+SECTIONS: Mapping[str, tuple[Entry, ...]] = {
+    "": (Entry(HOME, "Home", ":material/home:"),),
+    "Data": (Entry(EXPLORE, "Explore", ":material/bar_chart:"),),
+    "Train": (Entry(TRAIN, "New run", ":material/tune:"), Entry(RUNS, "Runs", ":material/monitoring:", True)),
+    "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True),),
+    "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True),),
+}
+ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}
+ROOT = Path(__file__).parents[1]
+
+
+@cache
+def exists(file: str) -> bool:
+    """Whether the page is there to be linked to."""
+    return (ROOT / file).is_file()
+
+
+def sections() -> dict[str, list[st.Page]]:
+    """The pages for ``st.navigation``, Home first."""
+    return {
+        section: [
+            st.Page(ROOT / entry.file, title=entry.title, icon=entry.icon, default=entry.file == HOME)
+            for entry in entries
+            if exists(entry.file)
+        ]
+        for section, entries in SECTIONS.items()
+    }
+
+
+def link(file: str, label: str = "", *, run_id: str = "", icon: str | None = None, **query: str) -> None:
+    """A link to a page, to a run on it where one is given; plain text where the page is not there."""
+    entry = ENTRIES[file]
+    params = {**({"run": run_id} if run_id else {}), **query}
+    if exists(file):
+        st.page_link(file, label=label or entry.title, icon=icon or entry.icon, query_params=params or None)
+    else:
+        st.text(label or entry.title)
+
+
+def open_page(file: str, run_id: str = "", **query: str) -> None:
+    """Leave for another page and end this script."""
+    st.switch_page(file, query_params={**({"run": run_id} if run_id else {}), **query} or None)

@@ -1,0 +1,45 @@
+"""Preparing the data: what is missing, the button that starts it, and its progress."""
+
+import streamlit as st
+
+from core.jobs import actions
+from core.jobs.requests import read_prepare_request
+from core.states import ACTIVE, Job, JobState, Kind
+from core.store import Store
+from ui import states
+from ui.boundary import boundary, show
+from ui.readers import DataStatus
+from ui.words import plain
+
+POLL_SECONDS = 1  # preparing is over in seconds
+
+
+def draw(store: Store, status: DataStatus) -> None:
+    """Where there is no prepared dataset: why, and Prepare or its progress. The page comes back by itself once it is done."""
+    if status.source is None:
+        if status.problem:
+            show(status.problem)
+        return
+    latest = _latest(store, status)
+    if latest and not latest.state.over:
+        st.fragment(_watch, run_every=POLL_SECONDS)(store, latest.id)
+        return
+    if latest and latest.state is JobState.FAILED:
+        st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
+    st.markdown(f"**{plain(status.source.name)}** has to be prepared once: read, checked, and split. It takes a few seconds.")
+    if st.button("Prepare the data", key="prepare", type="primary", icon=":material/play_arrow:"):
+        actions.launch_preparation(store, status.source)
+        st.rerun()
+
+
+def _watch(store: Store, job_id: str) -> None:
+    with boundary():
+        job = store.job(job_id)
+        if job.state.over:
+            st.rerun()
+        states.progress(job, store.clock())
+
+
+def _latest(store: Store, status: DataStatus) -> Job | None:
+    jobs = store.jobs(Kind.PREPARE, JobState.QUEUED, JobState.FAILED, *ACTIVE)
+    return next((job for job in jobs if read_prepare_request(job).source == status.source), None)

@@ -1,0 +1,73 @@
+"""The sidebar: navigation that keeps the chosen run, the data in use, and what is running now."""
+
+import streamlit as st
+
+from core.states import ACTIVE, Job, JobState
+from core.store import Store
+from ui import navigation, readers
+from ui.boundary import boundary
+from ui.states import short_progress
+from ui.words import count, plain
+
+BUSY_SECONDS, IDLE_SECONDS = 2, 15  # a step takes about half a second on two cores; nothing changes by itself when idle
+
+
+def draw() -> None:
+    """Navigation and the two live lines."""
+    with st.sidebar:
+        st.markdown("### LoRA Lab")
+        _draw_navigation(st.query_params.get("run", ""))
+        st.divider()
+        store = readers.open_lab()
+        busy = bool(_at_work(store))
+        st.fragment(_draw_live_lines, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(busy)
+
+
+def _draw_navigation(run_id: str) -> None:
+    with st.container(key="navigation", gap=None):
+        for section, entries in navigation.SECTIONS.items():
+            present = [entry for entry in entries if navigation.exists(entry.file)]
+            if section and present:
+                st.caption(section.upper())
+            for entry in present:
+                navigation.link(entry.file, run_id=run_id if entry.follows_run else "")
+
+
+def _draw_live_lines(was_busy: bool) -> None:
+    with boundary():
+        store = readers.open_lab()
+        jobs = _at_work(store)
+        if bool(jobs) != was_busy:
+            st.rerun()  # once: the page and the pace of this fragment both depend on it
+        with st.container(key="live-lines", gap="xxsmall"):
+            _draw_data_line(store)
+            _draw_job_line(jobs)
+
+
+def _draw_data_line(store: Store) -> None:
+    status = readers.data_status(store.settings)
+    if status.dataset is not None:
+        rows = status.dataset.train_rows + status.dataset.validation_rows + status.dataset.test_rows
+        label = f"{plain(status.dataset.name)} · {count(rows, 'rows')} · `{status.dataset.fingerprint[:8]}`"
+    elif status.source is not None:
+        label = f"{plain(status.source.name)} · not prepared yet"
+    else:
+        label = "Data: there is a problem"
+    navigation.link(navigation.HOME if status.dataset is None else navigation.EXPLORE, label, icon=":material/database:")
+
+
+def _draw_job_line(jobs: list[Job]) -> None:
+    active = [job for job in jobs if job.state is not JobState.QUEUED]
+    queued = len(jobs) - len(active)
+    if not jobs:
+        navigation.link(navigation.RUNS, "Nothing is running", icon=":material/circle:")
+        return
+    job = next(iter(active), jobs[-1])
+    waiting = f" · {queued} waiting" if queued and active else ""
+    navigation.link(
+        navigation.RUNS, f"{plain(job.name)} · {short_progress(job)}{waiting}", run_id=job.id, icon=":material/motion_photos_on:"
+    )
+
+
+def _at_work(store: Store) -> list[Job]:
+    return store.jobs(None, JobState.QUEUED, *ACTIVE)

@@ -1,0 +1,83 @@
+"""How a job's state and progress look: always an icon and a word, never colour alone."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core.states import Job, JobState
+from core.training.events import Phase
+from ui.words import count, duration
+
+SILENT_SECONDS = 40  # progress is written every half second; a long step on a busy machine takes a few
+STEPS_FOR_ETA = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Word, icon, sign for plain text, and Streamlit colour of a state."""
+
+    word: str
+    icon: str
+    sign: str
+    colour: str
+
+
+LOOKS = {
+    JobState.QUEUED: Look("Queued", ":material/schedule:", "◷", "gray"),
+    JobState.STARTING: Look("Starting", ":material/hourglass_top:", "◔", "blue"),
+    JobState.RUNNING: Look("Running", ":material/play_circle:", "▶", "blue"),
+    JobState.STOPPING: Look("Stopping", ":material/stop_circle:", "◼", "orange"),
+    JobState.COMPLETED: Look("Finished", ":material/check_circle:", "✓", "green"),
+    JobState.CANCELLED: Look("Stopped", ":material/stop_circle:", "◼", "gray"),
+    JobState.FAILED: Look("Failed", ":material/error:", "✕", "red"),
+    JobState.INTERRUPTED: Look("Interrupted", ":material/power_off:", "⚠", "orange"),
+}
+DAMAGED = Look("Damaged", ":material/broken_image:", "✕", "red")
+
+
+def badge(state: JobState) -> None:
+    """The state as a coloured badge with icon and word."""
+    look = LOOKS[state]
+    st.badge(look.word, icon=look.icon, color=look.colour)  # type: ignore[arg-type]
+
+
+def in_text(look: Look) -> str:
+    """The state for a table cell."""
+    return f"{look.sign} {look.word}"
+
+
+def progress(job: Job, now: float) -> None:
+    """A bar with phase, step, time gone and time left; a line when nothing was heard for a while."""
+    phase = (job.phase or job.state.value).capitalize()
+    share = min(1.0, job.done / job.total) if job.total else 0.0
+    where = f"step {job.done:,} of {job.total:,}" if job.phase == Phase.TRAINING else f"{job.done:,} of {job.total:,}"
+    parts = [phase, *([where] if job.total else []), *([f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else [])]
+    st.progress(share, text=" · ".join([*parts, *_time_left(job, now)]))
+    if job.heartbeat_at and job.state.active and now - job.heartbeat_at > SILENT_SECONDS:
+        st.caption(f":material/pending: No update for {duration(now - job.heartbeat_at)}. The worker is alive; the machine may be busy.")
+
+
+def share_done(job: Job) -> float:
+    """How much of the current phase is done, from 0 to 1."""
+    return min(1.0, job.done / job.total) if job.total else 0.0
+
+
+def short_progress(job: Job) -> str:
+    """``training 42 %`` for the sidebar and tables."""
+    if job.state is JobState.QUEUED:
+        return "waiting"
+    per_cent = f" {share_done(job):.0%}".replace("%", " %") if job.total else ""
+    return f"{job.phase or job.state.value}{per_cent}"
+
+
+def waiting(ahead: int) -> str:
+    """A queued job's place."""
+    return "Next in line; it starts in a moment." if ahead == 0 else f"Waiting for {count(ahead, 'runs')} to end first."
+
+
+def _time_left(job: Job, now: float) -> list[str]:
+    if job.phase != Phase.TRAINING or not job.total:
+        return []
+    if job.done < STEPS_FOR_ETA or job.started_at is None:
+        return ["estimating…"]
+    return []

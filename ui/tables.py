@@ -1,0 +1,66 @@
+"""Tables. Cells are drawn as they are: nothing a person wrote goes through Markdown or HTML."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+ROW_PIXELS = 35
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that starts so
+
+
+def plain(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = None, rows_in_view: int = 12, alt: str = "") -> None:
+    """A table without an index, as tall as its rows up to ``rows_in_view``."""
+    st.dataframe(
+        frame, key=key, hide_index=True, column_config=columns, height=_height(len(frame), rows_in_view), placeholder="–", alt=alt or None
+    )
+
+
+def selectable(
+    frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = None, rows_in_view: int = 12, alt: str = ""
+) -> int | None:
+    """The same, with rows to choose: the position of the chosen one, or None."""
+    event = st.dataframe(
+        frame,
+        key=key,
+        hide_index=True,
+        column_config=columns,
+        height=_height(len(frame), rows_in_view),
+        on_select="rerun",
+        selection_mode="single-row",
+        placeholder="–",
+        alt=alt or None,
+    )
+    chosen = event["selection"]["rows"]
+    return int(chosen[0]) if chosen and chosen[0] < len(frame) else None
+
+
+def texts(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = None, rows_in_view: int = 8, alt: str = "") -> int | None:
+    """Texts to read: rows tall enough for three lines; the position of the chosen one, or None."""
+    event = st.dataframe(
+        frame,
+        key=key,
+        hide_index=True,
+        column_config={"text": st.column_config.TextColumn("Text", width="large"), **(columns or {})},
+        row_height=2 * ROW_PIXELS,
+        height=_height(len(frame), rows_in_view, 2 * ROW_PIXELS),
+        on_select="rerun",
+        selection_mode="single-row",
+        placeholder="–",
+        alt=alt or None,
+    )
+    chosen = event["selection"]["rows"]
+    return int(chosen[0]) if chosen and chosen[0] < len(frame) else None
+
+
+def csv(frame: pd.DataFrame) -> bytes:
+    """The table as CSV that is safe to open in a spreadsheet: a text that looks like a formula gets a leading apostrophe."""
+    safe = frame.copy()
+    for name in safe.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]]:
+        safe[name] = safe[name].map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell)
+    return safe.to_csv(index=False).encode()
+
+
+def _height(rows: int, rows_in_view: int, row_pixels: int = ROW_PIXELS) -> int:
+    return ROW_PIXELS + 3 + row_pixels * max(1, min(rows, rows_in_view))  # header, two borders and a pixel to spare

@@ -1,0 +1,58 @@
+"""How numbers, times and other people's words are put into sentences."""
+
+import re
+
+from core.evaluation.scores import Proportion
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~&^=])")
+WORD_JOINER = "\u2060"  # after a colon it keeps :name: and :red[…] from becoming an emoji or a colour
+
+
+def plain(text: str) -> str:
+    """``text`` as it is, for places that read Markdown: labels, captions, messages."""
+    return MARKDOWN.sub(r"\\\1", " ".join(text.split())).replace(":", f":{WORD_JOINER}")
+
+
+def count(number: float, unit: str) -> str:
+    """``1 row``, ``4,000 rows``."""
+    return f"{number:,.0f} {unit if number != 1 else unit.removesuffix('s')}"
+
+
+def duration(seconds: float) -> str:
+    """Two significant digits: ``42 s``, ``3.4 min``, ``12 min``, ``1.5 h``."""
+    if seconds < 1:
+        return "under 1 s"
+    if round(seconds) < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 99.5 * MINUTE:
+        return f"{_two_digits(seconds / MINUTE)} min"
+    return f"{_two_digits(seconds / HOUR)} h" if seconds < 2 * DAY else f"{_two_digits(seconds / DAY)} days"
+
+
+def age(seconds: float) -> str:
+    """How long ago: ``just now``, ``4 min ago``, ``3 h ago``, ``2 days ago``."""
+    for size, unit in ((DAY, "day"), (HOUR, "h"), (MINUTE, "min")):
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number} {unit}{'s' if unit == 'day' and number > 1 else ''} ago"
+    return "just now"
+
+
+def per_cent(share: float) -> str:
+    """``91.2 %``."""
+    return f"{share * 100:.1f} %"
+
+
+def accuracy(hits_of: Proportion) -> str:
+    """``91.2 % ± 0.6``: a share with its 95 % interval."""
+    return f"{per_cent(hits_of.value)} ± {hits_of.half_width * 100:.1f}" if hits_of.n else "no texts"
+
+
+def megabytes(number: float) -> str:
+    """``640 MB`` or ``1.4 GB``."""
+    return f"{number:,.0f} MB" if number < 1000 else f"{number / 1024:,.1f} GB"
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"
