@@ -1,0 +1,134 @@
+"""Read rows with Hugging Face ``datasets``: Parquet, CSV and JSONL files, or AG News from the Hub. Runs in a job, never in the server."""
+
+import csv
+import errno
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import datasets
+import huggingface_hub
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from core.data.demo_corpus import read_demo_corpus
+from core.data.rows import COLUMNS, RawData, clean_rows, missing_columns
+from core.data.sources import HUB_ID, HUB_REVISION, Source, SourceKind, data_files, hub_snapshot
+from core.errors import DataError
+
+BUILDERS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json"}
+OTHER_VALIDATION = "The folder's own validation files are not used: validation is a tenth of the training rows."
+
+
+def load_rows(source: Source, cache: Path) -> RawData:
+    """All rows of ``source``, checked. ``cache`` is a folder for the files that ``datasets`` writes in between.
+
+    Raises DataError where the data cannot be had, cannot be read, or is not what a classifier needs.
+    """
+    if source.kind is SourceKind.DEMO:
+        return read_demo_corpus()
+    _keep_quiet()
+    folder = source.folder or hub_snapshot() or _download()
+    splits = data_files(folder)
+    train, order = _read_split(splits["train"], cache)
+    frames = {"train": train}
+    if "test" in splits:
+        frames["test"], _ = _read_split(splits["test"], cache)
+    return clean_rows(frames, order, [OTHER_VALIDATION] if "validation" in splits else [])
+
+
+def _keep_quiet() -> None:
+    datasets.disable_progress_bars()
+    huggingface_hub.utils.disable_progress_bars()  # type: ignore[attr-defined]  # exported, but only for tools that run the code
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # faults become a DataError; the library logs them a second time
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # else reading a local folder asks a server on the internet, up to 3 s a split
+
+
+def _download() -> Path:
+    try:
+        found = huggingface_hub.snapshot_download(HUB_ID, repo_type="dataset", revision=HUB_REVISION, allow_patterns="data/*.parquet")
+    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
+        fix = "Try again, give a local folder with --data or LORALAB_DATA, or set LORALAB_HUB=false for the demo corpus."
+        raise DataError(f"AG News could not be downloaded from the Hub ({type(error).__name__}).", fix) from error
+    return Path(found)
+
+
+def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Text and label of all ``paths``, and the class names in order where the files know them."""
+    suffix = paths[0].suffix.lower()
+    for path in paths:
+        _check_file(path, suffix)
+    features = datasets.Features(dict.fromkeys(COLUMNS, datasets.Value("string")))  # or 007 would become 7
+    options = {"features": features, "keep_default_na": False} if suffix == ".csv" else {}  # or the text NA would be missing
+    try:
+        rows = datasets.load_dataset(BUILDERS[suffix], data_files=[str(p) for p in paths], split="train", cache_dir=str(cache), **options)
+    except (datasets.exceptions.DatasetsError, OSError, ValueError, pyarrow.ArrowException) as error:
+        raise _unreadable(", ".join(path.name for path in paths[:3]), _root(error)) from error
+    if not set(COLUMNS) <= set(rows.column_names):
+        raise missing_columns(rows.column_names, paths[0].name)
+    frame = rows.select_columns(list(COLUMNS)).to_pandas()
+    label = rows.features["label"]
+    if not isinstance(label, datasets.ClassLabel):
+        return frame, []
+    return frame.assign(label=frame["label"].map(dict(enumerate(label.names)))), list(label.names)
+
+
+def _check_file(path: Path, suffix: str) -> None:
+    """Find what the library would read wrongly in silence, or report without saying where."""
+    try:
+        match suffix:
+            case ".csv":
+                _check_csv(path)
+            case ".jsonl":
+                _check_jsonl(path)
+            case _:
+                _require_columns(pyarrow.parquet.read_schema(path).names, path)
+    except UnicodeDecodeError as error:
+        what = f"{path.name} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start:,}"
+        raise DataError(f"{what}.", "Save it as UTF-8.") from error
+    except (OSError, ValueError, csv.Error, pyarrow.ArrowException) as error:
+        raise _unreadable(path.name, error) from error
+
+
+def _check_csv(path: Path) -> None:
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        _require_columns(header, path)
+        for fields in reader:
+            if fields and len(fields) != len(header):
+                fault = f"{path.name}, line {reader.line_num:,}: {len(fields)} fields where the header has {len(header)}"
+                raise DataError(f"{fault}.", "Put texts that hold a comma, a quote or a line break in double quotes.")
+
+
+def _check_jsonl(path: Path) -> None:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                is_object = not line.strip() or isinstance(json.loads(line), dict)
+            except json.JSONDecodeError:
+                is_object = False
+            if not is_object:
+                raise DataError(f"{path.name}, line {number:,} is no JSON object.", 'Write one {"text": …, "label": …} a line.')
+
+
+def _require_columns(found: Iterable[str], path: Path) -> None:
+    columns = list(found)
+    if not set(COLUMNS) <= set(columns):
+        raise missing_columns(columns, path.name)
+
+
+def _unreadable(names: str, error: BaseException) -> DataError:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        raise error
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return DataError(f"{names} cannot be read: {reason}.", "Check the file, or save it again as Parquet, CSV or JSONL.")
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
