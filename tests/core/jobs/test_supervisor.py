@@ -1,0 +1,144 @@
+"""The supervisor's decisions, with processes that stand in for workers only in what they are: alive, dead, or deaf."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from core.jobs.processes import take_lock
+from core.jobs.supervisor import KILL_AFTER_SECONDS, TERM_AFTER_SECONDS, Supervisor
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+]
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def supervisor(settings: object, clock: Clock) -> Iterator[Supervisor]:
+    supervisor = Supervisor(Store(settings, clock))  # type: ignore[arg-type]
+    yield supervisor
+    for child in supervisor.children.values():
+        child.kill()
+        child.wait()
+
+
+def working(supervisor: Supervisor, command: list[str]) -> tuple[Job, "subprocess.Popen[bytes]"]:
+    store = supervisor.store
+    job = store.create(Kind.TRAIN, "run", {}, launch_key=str(len(store.jobs())))
+    store.transition(job, JobState.STARTING)
+    store.transition(job, JobState.RUNNING)
+    child = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
+    supervisor.children[job.id] = child
+    return job, child
+
+
+def finish(child: "subprocess.Popen[bytes]") -> None:
+    child.wait()
+    if child.stdout:
+        child.stdout.close()
+
+
+def test_a_killed_worker_leaves_an_interrupted_run_that_names_the_signal(supervisor: Supervisor) -> None:
+    job, child = working(supervisor, SLEEP)
+    child.kill()
+    finish(child)
+
+    supervisor.step()
+
+    ended = supervisor.store.job(job.id)
+    assert ended.state is JobState.INTERRUPTED
+    assert "SIGKILL" in ended.message
+    assert "memory" in ended.message
+    assert ended.ended_at == 1_000.0
+
+
+def test_a_worker_that_died_with_a_code_is_shown_with_it(supervisor: Supervisor) -> None:
+    job, child = working(supervisor, [sys.executable, "-c", "raise SystemExit(3)"])
+    finish(child)
+
+    supervisor.step()
+
+    assert "code 3" in supervisor.store.job(job.id).message
+
+
+def test_a_living_worker_is_left_alone(supervisor: Supervisor) -> None:
+    job, child = working(supervisor, SLEEP)
+
+    assert supervisor.step()
+
+    assert supervisor.store.job(job.id).state is JobState.RUNNING
+    child.kill()
+    finish(child)
+
+
+def test_an_orphan_is_alive_as_long_as_its_lock_is_held(supervisor: Supervisor) -> None:
+    store = supervisor.store
+    job = store.create(Kind.TRAIN, "orphan", {}, "key")
+    store.transition(job, JobState.STARTING)
+    lock = take_lock(store.folder(job) / "lock")
+    assert lock is not None
+
+    supervisor.step()
+    assert store.job(job.id).state is JobState.STARTING
+
+    os.close(lock)
+    supervisor.step()
+    assert store.job(job.id).state is JobState.INTERRUPTED
+    assert "inferred" in store.job(job.id).message
+
+
+def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(supervisor: Supervisor, clock: Clock) -> None:
+    job, child = working(supervisor, DEAF)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"deaf\n"
+    supervisor.store.transition(job, JobState.STOPPING, stop_at=clock.now)
+
+    clock.now += TERM_AFTER_SECONDS + 1
+    supervisor.step()
+    assert child.poll() is None
+
+    clock.now += KILL_AFTER_SECONDS
+    supervisor.step()
+    finish(child)
+    assert child.returncode == -signal.SIGKILL
+    supervisor.step()
+    assert supervisor.store.job(job.id).state is JobState.CANCELLED
+
+
+def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, started = supervisor.store, []
+    monkeypatch.setattr(
+        "core.jobs.supervisor.start_worker", lambda settings, job_id, attempt: started.append(job_id) or subprocess.Popen(SLEEP)
+    )
+    first = store.create(Kind.TRAIN, "first", {}, "1")
+    store.create(Kind.TRAIN, "second", {}, "2")
+    light = store.create(Kind.PREPARE, "light", {}, "3")
+
+    supervisor.step()
+    supervisor.step()
+
+    assert started == [first.id, light.id]
+
+
+def test_a_queue_with_nothing_in_it_is_idle(supervisor: Supervisor) -> None:
+    assert not supervisor.step()
