@@ -47,8 +47,7 @@ def _draw_live_lines(was_busy: bool) -> None:
 def _draw_data_line(store: Store) -> None:
     status = readers.data_status(store.settings)
     if status.dataset is not None:
-        rows = status.dataset.train_rows + status.dataset.validation_rows + status.dataset.test_rows
-        label = f"{plain(status.dataset.name)} · {count(rows, 'rows')} · `{status.dataset.fingerprint[:8]}`"
+        label = f"{plain(status.dataset.name)} · {count(status.dataset.train_rows, 'rows')} · `{status.dataset.fingerprint[:6]}`"
     elif status.source is not None:
         label = f"{plain(status.source.name)} · not prepared yet"
     else:

@@ -46,13 +46,13 @@ def in_text(look: Look) -> str:
     return f"{look.sign} {look.word}"
 
 
-def progress(job: Job, now: float) -> None:
+def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
     """A bar with phase, step, time gone and time left; a line when nothing was heard for a while."""
     phase = (job.phase or job.state.value).capitalize()
-    share = min(1.0, job.done / job.total) if job.total else 0.0
-    where = f"step {job.done:,} of {job.total:,}" if job.phase == Phase.TRAINING else f"{job.done:,} of {job.total:,}"
-    parts = [phase, *([where] if job.total else []), *([f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else [])]
-    st.progress(share, text=" · ".join([*parts, *_time_left(job, now)]))
+    step = "step " if job.phase == Phase.TRAINING else ""
+    where = [f"{step}{job.done:,} of {job.total:,}"] if job.total else []
+    gone = [f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
+    st.progress(share_done(job), text=" · ".join([phase, *where, *gone, *_time_left(job, seconds_left)]))
     if job.heartbeat_at and job.state.active and now - job.heartbeat_at > SILENT_SECONDS:
         st.caption(f":material/pending: No update for {duration(now - job.heartbeat_at)}. The worker is alive; the machine may be busy.")
 
@@ -75,9 +75,7 @@ def waiting(ahead: int) -> str:
     return "Next in line; it starts in a moment." if ahead == 0 else f"Waiting for {count(ahead, 'runs')} to end first."
 
 
-def _time_left(job: Job, now: float) -> list[str]:
-    if job.phase != Phase.TRAINING or not job.total:
+def _time_left(job: Job, seconds_left: float | None) -> list[str]:
+    if job.phase != Phase.TRAINING:
         return []
-    if job.done < STEPS_FOR_ETA or job.started_at is None:
-        return ["estimating…"]
-    return []
+    return ["estimating…"] if seconds_left is None else [f"about {duration(seconds_left)} of training left"]

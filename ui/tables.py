@@ -13,7 +13,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell tha
 def plain(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = None, rows_in_view: int = 12, alt: str = "") -> None:
     """A table without an index, as tall as its rows up to ``rows_in_view``."""
     st.dataframe(
-        frame, key=key, hide_index=True, column_config=columns, height=_height(len(frame), rows_in_view), placeholder="–", alt=alt or None
+        frame, key=key, hide_index=True, column_config=columns, height=height(len(frame), rows_in_view), placeholder="–", alt=alt or None
     )
 
 
@@ -26,7 +26,7 @@ def selectable(
         key=key,
         hide_index=True,
         column_config=columns,
-        height=_height(len(frame), rows_in_view),
+        height=height(len(frame), rows_in_view),
         on_select="rerun",
         selection_mode="single-row",
         placeholder="–",
@@ -44,7 +44,7 @@ def texts(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = 
         hide_index=True,
         column_config={"text": st.column_config.TextColumn("Text", width="large"), **(columns or {})},
         row_height=2 * ROW_PIXELS,
-        height=_height(len(frame), rows_in_view, 2 * ROW_PIXELS),
+        height=height(len(frame), rows_in_view, 2 * ROW_PIXELS),
         on_select="rerun",
         selection_mode="single-row",
         placeholder="–",
@@ -62,5 +62,6 @@ def csv(frame: pd.DataFrame) -> bytes:
     return safe.to_csv(index=False).encode()
 
 
-def _height(rows: int, rows_in_view: int, row_pixels: int = ROW_PIXELS) -> int:
+def height(rows: int, rows_in_view: int, row_pixels: int = ROW_PIXELS) -> int:
+    """Pixels that a table needs to show ``rows``, at most ``rows_in_view`` of them."""
     return ROW_PIXELS + 3 + row_pixels * max(1, min(rows, rows_in_view))  # header, two borders and a pixel to spare

@@ -1,0 +1,185 @@
+"""Homes in the states that a page may meet, written straight to the store, and a driver that opens pages through ``Home.py``."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core import files
+from core.config import RunConfig
+from core.data import sources
+from core.data.prepared import Dataset, find_prepared, prepare
+from core.data.sources import Source
+from core.evaluation.predictions import Predictions
+from core.jobs import artifacts
+from core.jobs.requests import TrainRequest
+from core.schema import Metric
+from core.settings import Settings
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+HOME = Path(__file__).parents[2] / "Home.py"
+CLASSES = ("World", "Sports", "Business", "Sci/Tech")
+FINGERPRINT = "0123456789ab"
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_app(monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Open a page through ``Home.py`` with a query string. No test starts a supervisor: jobs stay as they were put."""
+    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+    def open_page(page: str = "pages/home.py", **query: str) -> AppTest:
+        app = AppTest.from_file(str(HOME), default_timeout=30)
+        for name, value in query.items():
+            app.query_params[name] = value
+        return app.switch_page(page).run()
+
+    return open_page
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A data folder of 200 training and 40 test texts, and a home in which it has been prepared."""
+    folder, home = tmp_path_factory.mktemp("small-news"), tmp_path_factory.mktemp("prepared")
+    for split, rows in (("train", 200), ("test", 40)):
+        named = texts(split, rows).assign(label=lambda frame: [CLASSES[label] for label in frame["label"]])
+        named[["text", "label"]].to_csv(folder / f"{split}.csv", index=False)
+    prepare(Settings(home=home, hub=False), sources.folder_source(folder), lambda progress: None, lambda: False)
+    return folder, home
+
+
+@pytest.fixture
+def dataset(prepared: tuple[Path, Path], home: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """The prepared dataset, in use through ``LORALAB_DATA``."""
+    folder, elsewhere = prepared
+    monkeypatch.setenv("LORALAB_DATA", str(folder))
+    shutil.copytree(elsewhere / "data", home / "data")
+    found = find_prepared(Settings(), sources.folder_source(folder))
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """A source of runs whose data nobody asks for."""
+    return Source(sources.SourceKind.FOLDER, "Small news", tmp_path / "news")
+
+
+@pytest.fixture
+def queued(store: Store, source: Source) -> Job:
+    """A run that waits."""
+    return make_run(store, source, "waiting-run")
+
+
+@pytest.fixture
+def running(store: Store, source: Source) -> Job:
+    """A run after 20 of 50 steps, with two validations."""
+    job = start(store, make_run(store, source, "running-run"))
+    store.update(job, phase="training", done=20, total=50, heartbeat_at=store.clock(), result_json=json.dumps({"classes": CLASSES}))
+    add_curves(store, job, steps=20)
+    return store.job(job.id)
+
+
+@pytest.fixture
+def finished(store: Store, source: Source) -> Job:
+    """A run with curves, an adapter folder, and 40 test texts of which 34 are right after and 10 before training."""
+    return make_finished(store, source, "finished-run")
+
+
+@pytest.fixture
+def failed(store: Store, source: Source) -> Job:
+    """A run that ran out of memory."""
+    job = start(store, make_run(store, source, "failed-run"))
+    (store.folder(job) / "worker.log").write_text("12:00:00 training\n12:00:05 out of memory\n")
+    ending = {"cause": "out of memory", "message": "The machine ran out of memory.", "fix": "Halve the batch size."}
+    store.transition(job, JobState.FAILED, ended_at=store.clock(), **ending)
+    return store.job(job.id)
+
+
+@pytest.fixture
+def damaged(store: Store, source: Source) -> Job:
+    """A finished run whose record cannot be read."""
+    job = make_finished(store, source, "damaged-run")
+    with store._connect() as db:
+        db.execute("UPDATE jobs SET request_json = '{', version = version + 1 WHERE id = ?", (job.id,))
+    return store.job(job.id)
+
+
+def make_run(store: Store, source: Source, name: str, **fields: object) -> Job:
+    """A queued run."""
+    request = TrainRequest(config=RunConfig(**{"train_rows": 800, **fields}), source=source, preset="taste")  # type: ignore[arg-type]
+    return store.create(Kind.TRAIN, name, request.model_dump(mode="json"), launch_key=name)
+
+
+def start(store: Store, job: Job) -> Job:
+    """The run as its worker has it after loading."""
+    now = store.clock()
+    store.transition(job, JobState.STARTING, started_at=now - 30, heartbeat_at=now)
+    store.transition(job, JobState.RUNNING)
+    store.update(job, fingerprint=FINGERPRINT)
+    return store.job(job.id)
+
+
+def make_finished(store: Store, source: Source, name: str) -> Job:
+    """A completed run with all its files; the adapter's content is not an adapter's."""
+    job = start(store, make_run(store, source, name))
+    folder = store.folder(job)
+    result: dict[str, object] = {
+        "classes": CLASSES,
+        "train_seconds": 25.0,
+        "rows_per_second": 32.0,
+        "trained_rows": 800,
+        "peak_memory_mb": 900.0,
+    }
+    for split, right in (("test", 34), ("validation", 33), ("untrained", 10)):
+        frame = predictions(40, right).assign(text=texts("test", 40)["text"])
+        files.write_parquet(artifacts.predictions_path(folder, split), frame)  # type: ignore[arg-type]
+        scores = Predictions.of(frame, len(CLASSES)).scores
+        result[split] = {"accuracy": scores.accuracy.value, "macro_f1": scores.macro_f1, "rows": 40, "hits": right}
+    files.write_folder(folder / "adapter", {"adapter_model.safetensors": b"not really", "adapter_config.json": b"{}"})
+    add_curves(store, job, steps=50)
+    store.update(job, result_json=json.dumps(result))
+    store.transition(job, JobState.COMPLETED, ended_at=store.clock(), phase="")
+    return store.job(job.id)
+
+
+def add_curves(store: Store, job: Job, steps: int) -> None:
+    """A metric each step and a validation with its predictions each tenth."""
+    now = store.clock()
+    for step in range(1, steps + 1):
+        rows = [Metric(step, "train", step / 50, 1.4 - step / 60, now + step / 2, learning_rate=2e-3, rows_per_second=32.0)]
+        if step % 10 == 0:
+            right = min(36, 16 + step // 2)
+            frame = predictions(40, right)
+            files.write_parquet(artifacts.predictions_path(store.folder(job), "validation", step), frame)
+            rows.append(Metric(step, "validation", step / 50, 1.3 - step / 80, now + step / 2, right / 40, right / 40, best=True))
+        store.add_metrics(job, rows)
+
+
+def texts(split: str, rows: int) -> pd.DataFrame:
+    """Short texts, the classes in turn."""
+    labels = np.arange(rows) % len(CLASSES)
+    words = [f"{CLASSES[label]} news, item {row} of the {split} split: **bold** <b>tags</b>" for row, label in enumerate(labels)]
+    counts = {"characters": [len(text) for text in words], "words": [len(text.split()) for text in words], "tokens": 14}
+    return pd.DataFrame({"row": range(rows), "text": words, "label": labels, **counts})
+
+
+def predictions(rows: int, right: int) -> pd.DataFrame:
+    """The first ``right`` texts right with 0.7, the others taken for the next class."""
+    true = np.arange(rows) % len(CLASSES)
+    predicted = np.where(np.arange(rows) < right, true, (true + 1) % len(CLASSES))
+    shares = np.full((rows, len(CLASSES)), 0.1)
+    shares[np.arange(rows), predicted] = 0.7
+    loss = -np.log(shares[np.arange(rows), true])
+    columns: Mapping[str, object] = {f"p{index}": shares[:, index] for index in range(len(CLASSES))}
+    return pd.DataFrame({"row": range(rows), "label": true, **columns, "loss": loss})

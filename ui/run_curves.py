@@ -1,0 +1,86 @@
+"""Loss, scores and the matrix of the last validation of one run."""
+
+from dataclasses import asdict, dataclass, field
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.errors import ArtifactDamaged
+from core.jobs import artifacts
+from core.schema import Metric
+from core.states import Job
+from core.store import Store
+from core.training.events import Phase
+from ui import drawing, readers
+from ui.run_summary import Summary
+from ui.states import STEPS_FOR_ETA
+
+
+@dataclass
+class Curves:
+    """The metrics of one attempt, kept by the fragment that draws them; each tick reads only the rows that are new."""
+
+    store: Store
+    summary: Summary
+    metrics: list[Metric] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.read_new()
+
+    def read_new(self) -> None:
+        """Append the rows written since the last look."""
+        after = self.metrics[-1].id if self.metrics else 0
+        self.metrics += self.store.read_metrics(self.summary.job.id, after)
+
+    def seconds_left(self, job: Job) -> float | None:
+        """Seconds until the last step at the pace so far, validations included; None before there is a pace."""
+        steps = [metric for metric in self.metrics if metric.split == "train" and metric.step <= job.done]
+        if job.phase not in (Phase.TRAINING, Phase.VALIDATING) or len(steps) < STEPS_FOR_ETA:
+            return None
+        first, last = steps[0], steps[-1]
+        total = job.total if job.phase == Phase.TRAINING else 0
+        return (last.at - first.at) / max(1, last.step - first.step) * (total - last.step) if total else None
+
+    def draw(self, job: Job) -> None:
+        """Two charts side by side and the matrix below; a line instead while there is nothing to draw."""
+        if not self.metrics:
+            if not job.state.over:
+                st.caption("Curves appear with the first step.")
+            return
+        frame = pd.DataFrame([asdict(metric) for metric in self.metrics])
+        left, right = st.columns(2, gap="medium")
+        with left:
+            log = st.toggle("Logarithmic loss", key="log-loss")
+            drawing.draw(charts.loss_curves(frame, log=log), key="loss")
+        with right:
+            self._draw_scores(frame)
+        self._draw_matrix(job)
+
+    def _draw_scores(self, frame: pd.DataFrame) -> None:
+        if frame["accuracy"].notna().sum() == 0:
+            st.caption("Accuracy appears with the first validation.")
+            return
+        request, untrained = self.summary.request, self.summary.untrained
+        rows = request.config.validation_rows if request else None
+        st.caption("Band: 95 % interval of the accuracy.")
+        drawing.draw(charts.score_curves(frame, rows, {"untrained": untrained.value} if untrained else {}), key="scores")
+
+    def _draw_matrix(self, job: Job) -> None:
+        folder = self.store.folder(job)
+        steps, names = artifacts.validation_steps(folder), job.result.get("classes")
+        if not steps or not isinstance(names, list):
+            return
+        try:
+            predictions = readers.predictions(folder, job.version, len(names), "validation", steps[-1])
+        except ArtifactDamaged as error:
+            st.caption(f"The matrix of step {steps[-1]:,} cannot be drawn. {error.message}")
+            return
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            st.markdown(f"**Validation after step {steps[-1]:,}**")
+            drawing.draw(
+                charts.confusion_matrix(predictions.scores.counts, [str(name) for name in names], dark=drawing.dark()), key="matrix"
+            )
+        with right:
+            drawing.per_class(predictions.scores, [str(name) for name in names], key="per-class")

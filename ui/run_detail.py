@@ -1,0 +1,133 @@
+"""One run below the list: what it is, how it goes or how it ended, and what to do next."""
+
+import streamlit as st
+
+from core.config import RunConfig, shown
+from core.jobs import actions, artifacts
+from core.states import Job, JobState
+from core.store import Store
+from ui import navigation, run_actions, run_curves, states
+from ui.boundary import boundary
+from ui.run_summary import Summary, badge, draw_origin, summarise
+from ui.words import accuracy, duration, per_cent, plain
+
+LIVE_SECONDS = 2  # a step takes about half a second on two cores
+
+
+def draw(store: Store, summary: Summary) -> None:
+    """Everything about the run. While it is at work the lower part is live."""
+    _draw_head(store, summary)
+    if summary.problem:
+        _draw_damage(store, summary)
+        _draw_log(store, summary.job)
+    elif summary.job.state is JobState.QUEUED or summary.job.state.active:
+        curves = run_curves.Curves(store, summary)
+        st.fragment(_draw_live, run_every=LIVE_SECONDS)(store, summary, curves)
+    else:
+        _draw_ending(store, summary)
+        run_curves.Curves(store, summary).draw(summary.job)
+        _draw_log(store, summary.job)
+    _draw_config(summary)
+
+
+def _draw_head(store: Store, summary: Summary) -> None:
+    with st.container(key="run-head", gap="xxsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.subheader(plain(summary.name), anchor=False, width="content")
+            badge(summary)
+        draw_origin(summary)
+    run_actions.draw(store, summary)
+
+
+def _draw_live(store: Store, drawn: Summary, curves: run_curves.Curves) -> None:
+    with boundary():
+        summary = summarise(store, store.job(drawn.job.id))
+        job = summary.job
+        if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
+            st.rerun()  # other buttons, another pace, perhaps its end
+        if job.state is JobState.QUEUED:
+            st.info(states.waiting(actions.queue_position(store, job)), icon=":material/schedule:")
+            _draw_log(store, job)
+            return
+        curves.read_new()
+        states.progress(job, store.clock(), curves.seconds_left(job))
+        curves.draw(job)
+        _draw_log(store, job)
+
+
+def _draw_ending(store: Store, summary: Summary) -> None:
+    job = summary.job
+    if job.state is JobState.COMPLETED:
+        _draw_result(summary)
+    elif job.state is JobState.CANCELLED:
+        st.info(
+            "Stopped on request. What it had learned so far is kept; Resume goes on from its last checkpoint.",
+            icon=":material/stop_circle:",
+        )
+        _draw_next(summary)
+    else:
+        cause = f" ({job.cause})" if job.cause else ""
+        message = plain(job.message) or "The worker ended without saying why."
+        st.error(f"**{states.LOOKS[job.state].word}{cause}.** {message} {plain(job.fix)}", icon=states.LOOKS[job.state].icon)
+        run_actions.draw_remedy(store, job)
+
+
+def _draw_result(summary: Summary) -> None:
+    test, untrained = summary.test, summary.untrained
+    if test:
+        before = f" Untrained: {per_cent(untrained.value)} of {untrained.n:,}." if untrained else ""
+        st.markdown(f"#### {accuracy(test)} of {test.n:,} test texts right")
+        st.caption(f"± is the 95 % interval.{before}{_cost(summary)}")
+    _draw_next(summary)
+
+
+def _cost(summary: Summary) -> str:
+    result = summary.job.result
+    parts = []
+    if isinstance(seconds := result.get("train_seconds"), int | float):
+        parts.append(f"{duration(seconds)} of training")
+    if isinstance(speed := result.get("rows_per_second"), int | float):
+        parts.append(f"{speed:.0f} rows/s")
+    if isinstance(memory := result.get("peak_memory_mb"), int | float):
+        parts.append(f"{memory:,.0f} MB at most")
+    return f" {', '.join(parts)}." if parts else ""
+
+
+def _draw_next(summary: Summary) -> None:
+    with st.container(horizontal=True, gap="medium"):
+        if summary.test:
+            navigation.link(navigation.EVALUATE, "See which texts it gets wrong", run_id=summary.job.id)
+        navigation.link(navigation.CLASSIFY, "Classify your own text with it", run_id=summary.job.id)
+
+
+def _draw_damage(store: Store, summary: Summary) -> None:
+    assert summary.problem
+    st.error(f"**{plain(summary.problem.message)}** {plain(summary.problem.fix)}", icon=":material/broken_image:")
+    if not summary.job.state.active and st.button("Delete this run", key="delete-damaged", type="primary", icon=":material/delete:"):
+        run_actions.confirm_delete(store, summary.job)
+
+
+def _draw_config(summary: Summary) -> None:
+    if summary.request is None:
+        return
+    with st.expander("Configuration", key="configuration", icon=":material/tune:"):
+        values = summary.request.config.model_dump()
+        rows = [{"group": shown(name).group, "field": RunConfig.model_fields[name].title, "value": _value(values[name])} for name in values]
+        st.dataframe(rows, hide_index=True, height="content", key="configuration-table")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "the model's usual ones"
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _draw_log(store: Store, job: Job) -> None:
+    log = st.expander("Log", key="log", icon=":material/notes:", on_change="rerun")
+    if not log.open:  # read only when somebody looks
+        return
+    with log:
+        if tail := artifacts.read_log_tail(store.folder(job)):
+            st.code(tail, language=None, height=320)
+        else:
+            st.caption("The worker has written nothing yet.")

@@ -1,0 +1,91 @@
+"""Runs as a table: state, name, model, rows, how far or how accurate, how long, how old."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.states import JobState
+from core.store import Store
+from ui import tables
+from ui.run_summary import Summary, accuracies
+from ui.states import DAMAGED, LOOKS, in_text, short_progress
+from ui.words import accuracy, age, count, duration
+
+COLOURS = {"green": "#1a7f4e", "blue": "#0072B2", "orange": "#b45309", "red": "#c0392b", "gray": "#6b7280"}
+
+
+def draw(store: Store, summaries: Sequence[Summary], *, key: str, current: str = "") -> None:
+    """The table. Choosing a row writes the run into the URL; the run in the URL is the chosen row."""
+    ids = [summary.job.id for summary in summaries]
+    st.session_state[key] = {"selection": {"rows": [ids.index(current)] if current in ids else [], "columns": []}}
+    st.dataframe(
+        _frame(store, summaries),
+        key=key,
+        hide_index=True,
+        height=tables.height(len(ids), rows_in_view=10),
+        column_config=_columns(),
+        on_select=partial(_write_run, key, ids),
+        selection_mode="single-row",
+        placeholder="",
+        alt=f"{count(len(ids), 'runs')}, newest first",
+    )
+
+
+def _write_run(key: str, ids: list[str]) -> None:
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows:
+        st.query_params["run"] = ids[rows[0]]
+    else:
+        st.query_params.pop("run", None)
+
+
+def _frame(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
+    now = store.clock()
+    return pd.DataFrame([_row(store, summary, now) for summary in summaries])
+
+
+def _row(store: Store, summary: Summary, now: float) -> dict[str, object]:
+    job, request = summary.job, summary.request
+    rows = job.result.get("trained_rows", request.config.train_rows) if request else None
+    return {
+        "state": [in_text(summary.look)],
+        "name": f"{summary.name} (example)" if summary.shipped else summary.name,
+        "curve": accuracies(store, job),
+        "result": _outcome(summary),
+        "model": request.config.model if request else "",
+        "rows": f"{rows:,}" if rows else "all" if request else "",
+        "time": duration(job.elapsed_seconds(now)) if job.started_at else "",
+        "age": age(now - job.created_at),
+    }
+
+
+def _outcome(summary: Summary) -> str:
+    job = summary.job
+    if summary.problem:
+        return summary.problem.message
+    if not job.state.over:
+        return short_progress(job)
+    if summary.test:
+        return accuracy(summary.test)
+    return job.cause if job.state in (JobState.FAILED, JobState.INTERRUPTED) else ""
+
+
+def _columns() -> dict[str, object]:
+    looks = [*LOOKS.values(), DAMAGED]
+    column = st.column_config
+    return {
+        "state": column.MultiselectColumn(
+            "State", options=[in_text(look) for look in looks], color=[COLOURS[look.colour] for look in looks]
+        ),
+        "name": column.TextColumn("Run", width="medium"),
+        "curve": column.LineChartColumn(
+            "Validation", y_min=0, y_max=1, width="small", help="Validation accuracy over time, from 0 to 100 %."
+        ),
+        "result": column.TextColumn("Progress or test accuracy", help="With its 95 % interval."),
+        "model": column.TextColumn("Model"),
+        "rows": column.TextColumn("Rows", alignment="right", help="Training texts."),
+        "time": column.TextColumn("Time", alignment="right", help="From the start of the worker to its end."),
+        "age": column.TextColumn("Launched", alignment="right"),
+    }
