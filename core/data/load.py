@@ -58,14 +58,15 @@ def _download() -> Path:
 def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]]:
     """Text and label of all ``paths``, and the class names in order where the files know them."""
     suffix = paths[0].suffix.lower()
-    for path in paths:
-        _check_file(path, suffix)
+    names = ", ".join(path.name for path in paths[:3])
+    if not sum([_check_file(path, suffix) for path in paths]):
+        raise DataError(f"{names} holds no rows.", "Fill it, or take it out of the folder.")
     features = datasets.Features(dict.fromkeys(COLUMNS, datasets.Value("string")))  # or 007 would become 7
     options = {"features": features, "keep_default_na": False} if suffix == ".csv" else {}  # or the text NA would be missing
     try:
         rows = datasets.load_dataset(BUILDERS[suffix], data_files=[str(p) for p in paths], split="train", cache_dir=str(cache), **options)
     except (datasets.exceptions.DatasetsError, OSError, ValueError, pyarrow.ArrowException) as error:
-        raise _unreadable(", ".join(path.name for path in paths[:3]), _root(error)) from error
+        raise _unreadable(names, _root(error)) from error
     if not set(COLUMNS) <= set(rows.column_names):
         raise missing_columns(rows.column_names, paths[0].name)
     frame = rows.select_columns(list(COLUMNS)).to_pandas()
@@ -75,16 +76,18 @@ def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]
     return frame.assign(label=frame["label"].map(dict(enumerate(label.names)))), list(label.names)
 
 
-def _check_file(path: Path, suffix: str) -> None:
-    """Find what the library would read wrongly in silence, or report without saying where."""
+def _check_file(path: Path, suffix: str) -> int:
+    """Count the rows, and find what the library would read wrongly in silence, or report without saying where."""
     try:
         match suffix:
             case ".csv":
-                _check_csv(path)
+                return _check_csv(path)
             case ".jsonl":
-                _check_jsonl(path)
+                return _check_jsonl(path)
             case _:
-                _require_columns(pyarrow.parquet.read_schema(path).names, path)
+                metadata = pyarrow.parquet.read_metadata(path)
+                _require_columns(metadata.schema.to_arrow_schema().names, path)
+                return int(metadata.num_rows)
     except UnicodeDecodeError as error:
         what = f"{path.name} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start:,}"
         raise DataError(f"{what}.", "Save it as UTF-8.") from error
@@ -92,27 +95,38 @@ def _check_file(path: Path, suffix: str) -> None:
         raise _unreadable(path.name, error) from error
 
 
-def _check_csv(path: Path) -> None:
+def _check_csv(path: Path) -> int:
     csv.field_size_limit(sys.maxsize)
+    rows = 0
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         header = next(reader, [])
         _require_columns(header, path)
-        for fields in reader:
-            if fields and len(fields) != len(header):
-                fault = f"{path.name}, line {reader.line_num:,}: {len(fields)} fields where the header has {len(header)}"
+        for fields in filter(None, reader):  # pandas skips blank lines too
+            if len(fields) != len(header):
+                fault = f"{path.name}, line {reader.line_num:,}: the row has {len(fields)} of {len(header)} columns"
                 raise DataError(f"{fault}.", "Put texts that hold a comma, a quote or a line break in double quotes.")
+            rows += 1
+    return rows
 
 
-def _check_jsonl(path: Path) -> None:
-    with path.open(encoding="utf-8") as file:
+def _check_jsonl(path: Path) -> int:
+    rows = 0
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
-            try:
-                is_object = not line.strip() or isinstance(json.loads(line), dict)
-            except json.JSONDecodeError:
-                is_object = False
-            if not is_object:
+            if not line.strip():
+                continue
+            if not _is_object(line):
                 raise DataError(f"{path.name}, line {number:,} is no JSON object.", 'Write one {"text": …, "label": …} a line.')
+            rows += 1
+    return rows
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False
 
 
 def _require_columns(found: Iterable[str], path: Path) -> None:

@@ -93,7 +93,7 @@ def _label_names(labels: pd.Series, split: str) -> pd.Series:
         raise DataError(f"The column label of {split} holds more than one value a row.", "Give each text one label.") from error
     except ValueError as error:
         raise DataError(f"The label {error} of {split} is no class.", "Give classes as names or whole numbers.") from error
-    return labels.map(names).fillna("").astype("object")
+    return labels.map(names).astype("object").fillna("")
 
 
 def _label_name(value: object) -> str:

@@ -1,0 +1,163 @@
+import errno
+from pathlib import Path
+
+import datasets
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from pets import Make, items
+
+from core.data.load import load_rows
+from core.data.rows import RawData
+from core.data.sources import Source, SourceKind, folder_source
+from core.errors import DataError
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), min_size=1).filter(lambda text: text.strip() != "")
+
+
+def load(source: Source) -> RawData:
+    assert source.folder is not None
+    return load_rows(source, source.folder.parent / "cache")
+
+
+def rows(raw: RawData) -> list[tuple[str, str]]:
+    return [(text, raw.classes[label]) for text, label in zip(raw.train["text"], raw.train["label"], strict=True)]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_each_format_gives_the_same_rows(make_source: Make, suffix: str) -> None:
+    raw = load(make_source(suffix))
+
+    assert (raw.classes, raw.notes) == (("cat", "dog"), ())
+    assert rows(raw) == list(items(40).itertuples(index=False, name=None))
+    assert raw.test["row"].tolist() == list(range(10))
+
+
+def test_files_of_one_split_are_read_in_their_order(make_source: Make) -> None:
+    make_source(**{"train-00000-of-00002": items(30).head(20), "train-00001-of-00002": items(30).tail(10)})
+    source = make_source(test=items(10))
+
+    assert load(source).train["text"].tolist() == items(30)["text"].tolist()
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_whole_numbers_are_classes_in_numeric_order(make_source: Make, suffix: str) -> None:
+    raw = load(make_source(suffix, train=items(60, labels=(10, 2, 1)), test=items(6, labels=(10, 2, 1))))
+
+    assert raw.classes == ("1", "2", "10")
+    assert raw.train["label"].tolist()[:3] == [2, 1, 0]
+
+
+def test_class_label_keeps_its_names_and_their_order(tmp_path: Path) -> None:
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["spam", "ham"])})
+    (tmp_path / "mail").mkdir()
+    for split, count in (("train", 40), ("test", 10)):
+        table = datasets.Dataset.from_pandas(items(count, labels=(0, 1)), features=features)
+        pq.write_table(table.data.table, tmp_path / "mail" / f"{split}.parquet")
+
+    raw = load(folder_source(tmp_path / "mail"))
+
+    assert raw.classes == ("spam", "ham")
+    assert raw.train["label"].tolist()[:2] == [0, 1]
+
+
+def test_the_text_na_is_a_text(make_source: Make) -> None:
+    frame = items(40)
+    frame.loc[:2, "text"] = ["NA", "null", "007"]
+
+    raw = load(make_source("csv", train=frame, test=items(10)))
+
+    assert raw.train["text"].tolist()[:3] == ["NA", "null", "007"]
+    assert raw.notes == ()
+
+
+def test_other_columns_and_a_byte_order_mark_do_no_harm(make_source: Make) -> None:
+    source = make_source(train=items(40).assign(url="http://x", id=1.5), test=items(10))
+    path = source.folder / "train.csv" if source.folder else Path()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+    assert len(load(source).train) == 40
+
+
+def test_own_validation_files_are_left_and_the_note_says_so(make_source: Make) -> None:
+    raw = load(make_source(train=items(40), test=items(10), validation=items(4)))
+
+    assert len(raw.train) == 40
+    assert raw.notes == ("The folder's own validation files are not used: validation is a tenth of the training rows.",)
+
+
+CSV = "text,label\n"
+BAD_FILES = {
+    "UTF-16": ("csv", (CSV + "one,cat\n").encode("utf-16"), "train.csv is not UTF-8: byte 0xff at position 0. Save it as UTF-8."),
+    "Latin-1": ("csv", (CSV + "caf\xe9,cat\n").encode("latin-1"), "train.csv is not UTF-8: byte 0xe9 at position 14. Save it as UTF-8."),
+    "ragged": ("csv", (CSV + "one,cat\none, two,cat\n").encode(), "train.csv, line 3: the row has 3 of 2 columns. Put texts"),
+    "short": ("csv", (CSV + "one,cat\ntwo\n").encode(), "train.csv, line 3: the row has 1 of 2 columns"),
+    "open quote": ("csv", (CSV + '"one,cat\n' + "two,dog\n" * 30).encode(), "train.csv, line 32: the row has 1 of 2 columns"),
+    "semicolons": (
+        "csv",
+        b"text;label\none;cat\n",
+        "has no column text and label; its columns are 'text;label'. Separate the columns with commas.",
+    ),
+    "other columns": ("csv", b"title,label\none,cat\n", "has no column text; its columns are 'title', 'label'. Rename the columns"),
+    "empty file": ("csv", b"", "has no column text and label; its columns are none"),
+    "header only": ("csv", CSV.encode(), "train.csv holds no rows. Fill it"),
+    "no JSON": ("jsonl", b'{"text": "one", "label": 1}\n{"text": \n', "train.jsonl, line 2 is no JSON object"),
+    "JSON list": ("jsonl", b'["one", 1]\n', "train.jsonl, line 1 is no JSON object"),
+    "JSON in UTF-16": ("jsonl", '{"text": "one"}'.encode("utf-16"), "train.jsonl is not UTF-8"),
+    "JSON without label": ("jsonl", b'{"text": "one"}\n', "train.jsonl has no column label; its columns are 'text'"),
+    "half a character": ("jsonl", b'{"text": "\\ud800", "label": 1}\n', "train.jsonl cannot be read: JSON parse error"),
+    "no Parquet": ("parquet", b"PAR1 or so", "train.parquet cannot be read: .* save it again"),
+    "empty Parquet": ("parquet", b"", "train.parquet cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("suffix", "content", "message"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_a_remedy(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str, content: bytes, message: str
+) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / f"train.{suffix}").write_bytes(content)
+
+    with pytest.raises(DataError, match=message) as caught:
+        load(folder_source(tmp_path / "bad"))
+
+    assert caught.value.fix
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_good_read_says_nothing_on_the_terminal(make_source: Make, capfd: pytest.CaptureFixture[str]) -> None:
+    load(make_source("jsonl"))
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_parquet_file_without_the_columns_is_refused(make_source: Make) -> None:
+    with pytest.raises(DataError, match="train.parquet has no column label; its columns are 'text', 'class'"):
+        load(make_source("parquet", train=items(40).rename(columns={"label": "class"})))
+
+
+def test_a_full_disk_is_not_taken_for_bad_data(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+
+    with pytest.raises(OSError, match="No space left"):
+        load(make_source())
+
+
+def test_ag_news_that_cannot_be_downloaded_is_refused_with_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+
+    with pytest.raises(DataError, match="AG News could not be downloaded from the Hub .* LORALAB_HUB=false for the demo corpus"):
+        load_rows(Source(SourceKind.HUB, "AG News"), tmp_path / "cache")
+
+
+@examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(TEXTS, min_size=20, max_size=20))
+def test_any_text_survives_csv(make_source: Make, texts: list[str]) -> None:
+    frame = items(20).assign(text=texts)
+
+    assert load(make_source("csv", train=frame, test=items(2))).train["text"].tolist() == texts
