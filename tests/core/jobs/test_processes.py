@@ -6,7 +6,14 @@ from pathlib import Path
 from core.jobs.processes import PROJECT, is_locked, take_lock, worker_environment
 from core.settings import Settings
 
-HOLD = "import sys, time; from pathlib import Path; from core.jobs.processes import take_lock; take_lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+HOLD = """
+import sys, time
+from pathlib import Path
+from core.jobs.processes import take_lock
+take_lock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_lock_is_taken_once(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from core.config import RunConfig
+from core.data.sources import demo_source
+from core.errors import NotEnoughRoom, StateConflict
+from core.jobs import actions
+from core.jobs.requests import read_train_request
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+
+@pytest.fixture(autouse=True)
+def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests look at the store only; worker tests start real processes."""
+    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
+
+
+def launch(store: Store, key: str = "key", **values: object) -> Job:
+    return actions.launch_training(store, RunConfig.model_validate(values), demo_source(), key=key, preset="quick")
+
+
+def test_the_request_reads_back_as_it_was_launched(store: Store) -> None:
+    job = launch(store, rank=8, target_modules=("query",))
+
+    request = read_train_request(store.job(job.id))
+
+    assert (request.config.rank, request.config.target_modules) == (8, ("query",))
+    assert (request.source, request.preset) == (demo_source(), "quick")
+
+
+def test_a_second_click_launches_nothing(store: Store) -> None:
+    assert launch(store, "one").id == launch(store, "one").id
+    assert len(store.jobs()) == 1
+
+
+def test_clicks_at_the_same_moment_launch_once(store: Store) -> None:
+    threads = [threading.Thread(target=launch, args=(store, "one")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(store.jobs()) == 1
+
+
+def test_names_count_up_per_preset_and_model(store: Store) -> None:
+    names = [launch(store, key, model=model).name for key, model in (("a", "minilm"), ("b", "minilm"), ("c", "/models/tiny-bert"))]
+
+    assert names == ["quick-minilm-01", "quick-minilm-02", "quick-tiny-bert-01"]
+
+
+def test_a_queued_run_that_is_stopped_leaves_the_queue(store: Store) -> None:
+    job = launch(store)
+
+    assert actions.stop(store, job).state is JobState.CANCELLED
+
+
+def test_a_working_run_is_asked_to_stop(store: Store) -> None:
+    job = launch(store)
+    store.transition(job, JobState.STARTING)
+
+    assert actions.stop(store, store.job(job.id)).state is JobState.STOPPING
+    assert actions.stop(store, store.job(job.id)).state is JobState.STOPPING
+
+
+def test_a_run_that_is_over_has_nothing_to_stop(store: Store) -> None:
+    job = actions.stop(store, launch(store))
+
+    with pytest.raises(StateConflict, match="already cancelled"):
+        actions.stop(store, job)
+
+
+def test_only_a_run_that_ended_early_is_resumed(store: Store) -> None:
+    job = actions.stop(store, launch(store))
+
+    again = actions.resume(store, job)
+
+    assert (again.state, again.attempt) == (JobState.QUEUED, 2)
+    with pytest.raises(StateConflict, match="is queued"):
+        actions.resume(store, again)
+
+
+def test_deleting_removes_row_and_folder(store: Store) -> None:
+    job = actions.stop(store, launch(store))
+    assert store.folder(job).is_dir()
+
+    actions.delete(store, job)
+
+    assert store.jobs() == []
+    assert not store.folder(job).exists()
+
+
+def test_the_queue_is_counted_from_the_front(store: Store) -> None:
+    first, second = launch(store, "1"), launch(store, "2")
+
+    assert [actions.queue_position(store, job) for job in (first, second)] == [0, 1]
+
+
+def test_a_full_disk_is_said_before_the_launch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "MIN_FREE_MB", 10**9)
+
+    with pytest.raises(NotEnoughRoom, match="1,000,000,000"):
+        launch(store)
+    assert store.jobs() == []
+
+
+def test_preparing_the_same_data_twice_is_one_job(store: Store, tmp_path: Path) -> None:
+    first = actions.launch_preparation(store, demo_source())
+
+    assert actions.launch_preparation(store, demo_source()).id == first.id
+    assert [job.kind for job in store.jobs()] == [Kind.PREPARE]
+    assert os.path.isdir(store.folder(first))

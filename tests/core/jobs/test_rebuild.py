@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import StoreDamaged
+from core.jobs import rebuild
+from core.schema import Metric
+from core.settings import Settings
+from core.states import JobState, Kind
+from core.store import Store
+
+
+@pytest.fixture(autouse=True)
+def nothing_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(rebuild, "SHIPPED", tmp_path / "nothing")
+
+
+def finished(store: Store, name: str = "run") -> str:
+    job = store.create(Kind.TRAIN, name, {}, launch_key=name)
+    for state in (JobState.STARTING, JobState.RUNNING, JobState.COMPLETED):
+        store.transition(job, state)
+    return job.id
+
+
+def test_a_damaged_database_is_set_aside_and_rebuilt_from_the_folders(store: Store, settings: Settings) -> None:
+    run = finished(store)
+    settings.database.write_bytes(b"\x00random\xff" * 1000)
+    with pytest.raises(StoreDamaged):
+        rebuild.open_store(settings)
+
+    found, aside = rebuild.repair(settings)
+
+    assert found == 1
+    assert aside is not None
+    assert aside.read_bytes().startswith(b"\x00random")
+    assert rebuild.open_store(settings).job(run).state is JobState.COMPLETED
+
+
+def test_a_healthy_database_is_left_alone(store: Store, settings: Settings) -> None:
+    finished(store)
+
+    assert rebuild.repair(settings) == (1, None)
+
+
+def test_one_damaged_folder_does_not_take_the_others_along(store: Store, settings: Settings) -> None:
+    good, bad = finished(store, "good"), finished(store, "bad")
+    (settings.jobs / bad / "job.json").write_bytes(b"{")
+    settings.database.unlink()
+
+    assert [job.id for job in rebuild.open_store(settings).jobs()] == [good]
+
+
+def test_a_run_that_worked_when_the_database_was_lost_is_interrupted(store: Store, settings: Settings) -> None:
+    job = store.create(Kind.TRAIN, "run", {}, "key")
+    store.transition(job, JobState.STARTING)
+    settings.database.unlink()
+
+    rebuilt = rebuild.open_store(settings).job(job.id)
+
+    assert rebuilt.state is JobState.INTERRUPTED
+    assert "database was lost" in rebuilt.message
+
+
+def test_a_new_home_starts_with_the_shipped_run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = Store(Settings(home=tmp_path / "maker"))
+    run = finished(maker)
+    maker.add_metrics(maker.job(run), [Metric(1, "train", 0.1, 0.5, 0.0)])
+    maker.mirror(maker.job(run))
+    monkeypatch.setattr(rebuild, "SHIPPED", tmp_path / "maker" / "jobs")
+
+    store = rebuild.open_store(settings)
+    assert [job.id for job in store.jobs()] == [run]
+    assert len(store.read_metrics(run)) == 1
+
+    store.delete(store.job(run))
+    assert rebuild.open_store(settings).jobs() == []
