@@ -48,7 +48,7 @@ class Proportion:
         return (high - low) / 2
 
     def __str__(self) -> str:
-        return f"{self.value:.1%} ± {self.half_width * 100:.1f}" if self.n else "no texts"
+        return f"{self.value * 100:.1f} % ± {self.half_width * 100:.1f}" if self.n else "no texts"
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def test_a_share_of_no_texts_says_so() -> None:
 
 
 def test_a_share_reads_with_its_interval() -> None:
-    assert str(Proportion(6931, 7600)) == "91.2% ± 0.6"
+    assert str(Proportion(6931, 7600)) == "91.2 % ± 0.6"
 
 
 def test_more_hits_than_texts_are_refused() -> None:
