@@ -1,0 +1,45 @@
+"""Where a training computes and in which number format, and how much memory it took."""
+
+import resource
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+
+from core.config import Precision
+from core.errors import ConfigError
+
+HIGH_WATER = Path("/proc/self/status")  # Linux; the resource module's figure there includes the process that started this one
+
+
+def choose_device() -> torch.device:
+    """The first CUDA GPU, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> Precision:
+    """fp32, bf16 or fp16. Raises ConfigError for fp16 on a CPU, where torch has no fast products in it.
+
+    auto is bf16 only on a GPU that has it: on CPUs without matrix units bf16 products were measured four times slower than fp32.
+    """
+    if wanted == "auto":
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if wanted == "fp16" and device.type == "cpu":
+        raise ConfigError("Precision fp16 needs a GPU, and this machine has none.", "Choose auto or fp32.")
+    return wanted
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Within it, products are computed in ``precision``; weights and sums stay fp32."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    return torch.autocast(device.type, dtype, enabled=precision != "fp32")
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held so far, in MB."""
+    if HIGH_WATER.is_file():
+        line = next(line for line in HIGH_WATER.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024  # bytes on macOS

@@ -1,0 +1,182 @@
+"""The training loop: steps, validations and checkpoints in one order that a resumed run falls back into.
+
+What happens next depends on the position alone, and the order of rows on seed and epoch alone; so a run that was interrupted
+draws the curve that it would have drawn.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peft import PeftModel
+
+from core.config import Precision, RunConfig
+from core.errors import Diverged, Stopped
+from core.training.adapter import adapter_files, merged, set_training, trainable
+from core.training.batches import Encoded, epoch_batches
+from core.training.checkpoint import Position, Weights, pack, unpack
+from core.training.device import autocast
+from core.training.events import AdapterSaved, Checkpoint, Event, Phase, Progress, TrainMetric, ValidationMetric
+from core.training.metric import ClassificationMetric
+from core.training.predict import predict, prediction_frame
+from core.training.schedule import rate_share
+
+CLIP_NORM = 1.0
+CHECKPOINT_SECONDS = 30  # at most so much work is lost in a crash
+
+
+class Loop:
+    """One training of the adapter on ``model``. ``position`` tells how far it is, ``best`` keeps the best weights."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: PeftModel,
+        train: Encoded,
+        validation: Encoded,
+        precision: Precision,
+        report: Callable[[Event], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.config, self.model, self.precision = config, model, precision
+        self.train, self.validation = train, validation
+        self.report, self.should_stop = report, should_stop
+        self.weights = trainable(model)
+        self.device = next(iter(self.weights.values())).device
+        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.metric = ClassificationMetric(model.config.num_labels)
+        self.total = config.total_steps(len(train))
+        self.position = Position()
+        self.best: Weights | None = None
+        torch.manual_seed(config.seed)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self._batches = lru_cache(maxsize=1)(lambda epoch: epoch_batches(train.lengths, config.batch_size, config.seed, epoch))
+
+    def resume(self, files: Mapping[str, bytes]) -> None:
+        """Go on from a checkpoint. Raises ArtifactDamaged."""
+        self.position, self.best = unpack(files, self.weights, self.optimizer)
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(self._scaler.state_dict() | {"scale": self.position.loss_scale})
+
+    def run(self) -> None:
+        """Train to the end, or until early stopping. Raises Diverged and, with everything kept, Stopped."""
+        saved_at = time.monotonic()
+        try:
+            while True:
+                if self._validation_is_due():
+                    self._validate()
+                    self._save_checkpoint()
+                    saved_at = time.monotonic()
+                if self.position.step == self.total or self.position.early_stopped:
+                    return
+                if self.should_stop():
+                    raise Stopped("The run was stopped.")
+                self._step()
+                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    self._save_checkpoint()
+                    saved_at = time.monotonic()
+        except Stopped:
+            self._save_checkpoint()
+            if self.best is None:
+                self._keep_best()
+            raise
+
+    def restore_best(self) -> None:
+        """Put the best weights into the model."""
+        with torch.no_grad():
+            for name, tensor in (self.best or {}).items():
+                self.weights[name].copy_(tensor)
+
+    def _step(self) -> None:
+        began = time.monotonic()
+        position = self.position
+        rate = self.config.learning_rate * rate_share(position.step, self.total, self.config.warmup, self.config.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        chosen = self._rows_of(position.step)
+        loss = self._loss(chosen)
+        torch.autograd.backward(self._scaler.scale(loss))
+        self._scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP_NORM)
+        value = loss.item()
+        if not (math.isfinite(value) and (self._scaler.is_enabled() or torch.isfinite(norm))):  # a scaler skips such a step
+            raise self._diverged(f"at step {position.step + 1:,}")
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.optimizer.zero_grad()
+        seconds = time.monotonic() - began
+        position.step += 1
+        position.rows_seen += len(chosen)
+        position.step_seconds += seconds
+        position.train_seconds += seconds
+        speed = position.rows_seen / position.step_seconds
+        self.report(TrainMetric(position.step, self._epoch, value, rate, speed))
+        self.report(Progress(Phase.TRAINING, position.step, self.total))
+
+    def _loss(self, chosen: NDArray[np.int64]) -> torch.Tensor:
+        set_training(self.model, self.config.base_dropout)
+        ids, mask, labels = self.train.batch(chosen, self.device)  # (B, T), (B, T), (B,)
+        with autocast(self.precision, self.device):
+            logits = self.model(input_ids=ids, attention_mask=mask).logits  # (B, C)
+        return torch.nn.functional.cross_entropy(logits.float(), labels)
+
+    def _rows_of(self, step: int) -> NDArray[np.int64]:
+        epoch, index = divmod(step, self.total // self.config.epochs)
+        rows: NDArray[np.int64] = self._batches(epoch)[index]
+        return rows
+
+    @property
+    def _epoch(self) -> float:
+        return self.position.step / self.total * self.config.epochs
+
+    def _validation_is_due(self) -> bool:
+        step = self.position.step
+        at_interval = step > 0 and step % self.config.evaluation_interval == 0
+        return (at_interval or step == self.total) and self.position.validated_step != step
+
+    def _validate(self) -> None:
+        began = time.monotonic()
+        position, rows = self.position, len(self.validation)
+        self.report(Progress(Phase.VALIDATING, 0, rows))
+        with merged(self.model):
+            scores = predict(
+                self.model,
+                self.validation,
+                self.precision,
+                self.should_stop,
+                lambda done: self.report(Progress(Phase.VALIDATING, done, rows)),
+            )
+        frame = prediction_frame(self.validation, scores)
+        loss = float(frame["loss"].mean())
+        if not math.isfinite(loss):
+            raise self._diverged(f"in the validation after step {position.step:,}")
+        measured = self.metric.compute(predictions=scores.argmax(axis=1), references=self.validation.labels)
+        best = position.best_loss is None or loss < position.best_loss
+        position.validated_step = position.step
+        position.validations_without_gain = 0 if best else position.validations_without_gain + 1
+        position.early_stopped = 0 < self.config.early_stopping <= position.validations_without_gain and position.step < self.total
+        if best:
+            position.best_loss = loss
+            self._keep_best()
+        position.train_seconds += time.monotonic() - began
+        self.report(ValidationMetric(position.step, self._epoch, loss, measured["accuracy"], measured["macro_f1"], best, frame))
+        self.report(Progress(Phase.TRAINING, position.step, self.total))
+
+    def _keep_best(self) -> None:
+        self.position.best_step = self.position.step
+        self.best = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
+        self.report(AdapterSaved(self.position.step, adapter_files(self.model)))
+
+    def _save_checkpoint(self) -> None:
+        if self._scaler.is_enabled():
+            self.position.loss_scale = self._scaler.get_scale()
+        self.report(Checkpoint(self.position.step, pack(self.position, self.weights, self.optimizer, self.best)))
+
+    def _diverged(self, where: str) -> Diverged:
+        lower = self.config.learning_rate / 4
+        message = f"The loss is no longer a number {where}, with learning rate {self.config.learning_rate:g}."
+        return Diverged(message, f"Clone the run and set the learning rate to {lower:.1g}.")

@@ -1,0 +1,131 @@
+"""A training from model and rows to an evaluated adapter. It touches neither database nor folders: all leaves through ``report``."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.catalog import Availability
+from core.config import RunConfig
+from core.data.sampling import stratified_sample
+from core.errors import DataError, Stopped
+from core.training.adapter import add_adapter, merged
+from core.training.batches import Encoded, encode_frame
+from core.training.device import choose_device, choose_precision, peak_memory_mb
+from core.training.events import Evaluation, Event, Phase, Progress, Split, TrainResult
+from core.training.load import fetch, load_base
+from core.training.loop import Loop
+from core.training.predict import predict, prediction_frame
+
+SAMPLE_SEED = 42  # the same rows in every run, so that runs can be compared text by text
+UNTRAINED_ROWS = 1000
+
+Report = Callable[[Event], None]
+ShouldStop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Class names in the order of their ids, and the splits: frames with columns row, text and label."""
+
+    classes: tuple[str, ...]
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+
+
+class TrainingSession:
+    """Holds the loaded model, so that the untrained score and the training share it.
+
+    Raises ModelUnavailable, ConfigError (targets, max tokens, precision) and DataError when it is made.
+    """
+
+    def __init__(self, config: RunConfig, model: Availability, data: TrainingData, report: Report, should_stop: ShouldStop) -> None:
+        for split, frame in (("training", data.train), ("validation", data.validation), ("test", data.test)):
+            if frame.empty:
+                raise DataError(f"There are no {split} rows.", "Choose other data.")
+        self.config, self.model, self.data = config, model, data
+        self.report, self.should_stop = report, should_stop
+        self.device = choose_device()
+        self.precision = choose_precision(config.precision, self.device)
+        report(Progress(Phase.LOADING))
+        self.base = load_base(fetch(model), data.classes, config.seed)
+        self.peft = add_adapter(self.base, config, model.identity, model.revision if model.hub_id else None).to(self.device)
+
+    def score_untrained(self) -> Evaluation:
+        """What the model says before any training, its head drawn from the seed, on 1,000 test rows. Raises Stopped.
+
+        Call it before ``train``: a new adapter changes nothing, since B is zero.
+        """
+        self.report(Progress(Phase.UNTRAINED))
+        sample = self._encode(stratified_sample(self.data.test, UNTRAINED_ROWS, SAMPLE_SEED))
+        return self._evaluate("untrained", sample, Phase.UNTRAINED, 0, len(sample))
+
+    def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
+        """Train, then evaluate the best adapter once on validation and test. A stop is a result, not an error.
+
+        Raises Diverged, and ArtifactDamaged if ``resume_from`` is no checkpoint of this training.
+        """
+        self.report(Progress(Phase.TOKENISING))
+        train = stratified_sample(self.data.train, self.config.train_rows, self.config.seed)
+        validation = stratified_sample(self.data.validation, self.config.validation_rows, SAMPLE_SEED)
+        stopped = False
+        loop = Loop(self.config, self.peft, self._encode(train), self._encode(validation), self.precision, self.report, self.should_stop)
+        if resume_from is not None:
+            loop.resume(resume_from)
+        self.report(Progress(Phase.TRAINING, loop.position.step, loop.total))
+        try:
+            loop.run()
+            loop.restore_best()
+            self._evaluate_best()
+        except Stopped:
+            stopped = True
+        return self._result(loop, stopped)
+
+    def _evaluate_best(self) -> None:
+        self.report(Progress(Phase.EVALUATING))
+        splits: dict[Split, Encoded] = {
+            "validation": self._encode(stratified_sample(self.data.validation, self.config.test_rows, SAMPLE_SEED)),
+            "test": self._encode(stratified_sample(self.data.test, self.config.test_rows, SAMPLE_SEED)),
+        }
+        total, done = sum(map(len, splits.values())), 0
+        for split, texts in splits.items():
+            self.report(self._evaluate(split, texts, Phase.EVALUATING, done, total))
+            done += len(texts)
+
+    def _evaluate(self, split: Split, texts: Encoded, phase: Phase, before: int, total: int) -> Evaluation:
+        with merged(self.peft):
+            scores = predict(
+                self.peft, texts, self.precision, self.should_stop, lambda done: self.report(Progress(phase, before + done, total))
+            )
+        return Evaluation(split, prediction_frame(texts, scores))
+
+    def _encode(self, frame: pd.DataFrame) -> Encoded:
+        return encode_frame(self.base.tokenizer, frame, self.config.max_tokens, self.should_stop)
+
+    def _result(self, loop: Loop, stopped: bool) -> TrainResult:
+        position = loop.position
+        return TrainResult(
+            steps=position.step,
+            best_step=position.best_step,
+            stopped=stopped,
+            early_stopped=position.early_stopped,
+            trained_rows=min(position.rows_seen, len(loop.train)),
+            train_seconds=round(position.train_seconds, 3),
+            rows_per_second=round(position.rows_seen / position.step_seconds, 2) if position.step_seconds else 0.0,
+            peak_memory_mb=round(peak_memory_mb(), 1),
+            precision=self.precision,
+            device=self.device.type,
+        )
+
+
+def train(
+    config: RunConfig,
+    model: Availability,
+    data: TrainingData,
+    report: Report,
+    should_stop: ShouldStop,
+    resume_from: Mapping[str, bytes] | None = None,
+) -> TrainResult:
+    """A whole training without the untrained score; see ``TrainingSession``."""
+    return TrainingSession(config, model, data, report, should_stop).train(resume_from)
