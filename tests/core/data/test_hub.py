@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.data import hub
 from core.data.hub import PROBE_SECONDS, TRUST_SECONDS, hub_reachable
 from core.settings import Settings
 
@@ -101,6 +102,17 @@ def test_a_server_that_never_answers_costs_the_probe_time_once(online: Settings,
 
         assert [hub_reachable(online) for _ in range(5)] == [False] * 5
         assert time.monotonic() - started < 2 * PROBE_SECONDS
+
+
+def test_a_slow_name_look_up_is_not_waited_for(online: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(hub, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(hub, "_answers", lambda _: released.wait(30))
+
+    assert not hub_reachable(online)
+    assert not released.is_set()
+    released.set()
 
 
 @pytest.mark.parametrize("age", [TRUST_SECONDS + 1, -3600])

@@ -1,4 +1,6 @@
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
@@ -88,6 +90,15 @@ def test_own_validation_files_are_left_and_the_note_says_so(make_source: Make) -
     assert raw.notes == ("The folder's own validation files are not used: validation is a tenth of the training rows.",)
 
 
+READ_EACH = """
+import contextlib, pathlib, sys
+from core.data.load import load_rows
+from core.data.sources import folder_source
+from core.errors import DataError
+for folder in map(pathlib.Path, sys.argv[1:]):
+    with contextlib.suppress(DataError):
+        load_rows(folder_source(folder), folder / ".cache")
+"""
 CSV = "text,label\n"
 BAD_FILES = {
     "UTF-16": ("csv", (CSV + "one,cat\n").encode("utf-16"), "train.csv is not UTF-8: byte 0xff at position 0. Save it as UTF-8."),
@@ -127,10 +138,26 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_a_remedy(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_good_read_says_nothing_on_the_terminal(make_source: Make, capfd: pytest.CaptureFixture[str]) -> None:
-    load(make_source("jsonl"))
+def test_reading_says_nothing_on_the_terminal(make_source: Make, tmp_path: Path) -> None:
+    good = make_source("csv").folder
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "train.jsonl").write_bytes(BAD_FILES["half a character"][1])
 
-    assert capfd.readouterr() == ("", "")
+    done = subprocess.run([sys.executable, "-c", READ_EACH, str(good), str(bad)], capture_output=True, text=True, check=True)
+
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_reading_a_folder_asks_no_server(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", True)
+    monkeypatch.setattr(datasets.load, "get_session", lambda: asked.append(True))
+
+    load(make_source())
+
+    assert asked == []
 
 
 def test_a_parquet_file_without_the_columns_is_refused(make_source: Make) -> None:
