@@ -90,6 +90,7 @@ def test_own_validation_files_are_left_and_the_note_says_so(make_source: Make) -
     assert raw.notes == ("The folder's own validation files are not used: validation is a tenth of the training rows.",)
 
 
+ROOT = Path(__file__).parents[3]
 READ_EACH = """
 import contextlib, pathlib, sys
 from core.data.load import load_rows
@@ -144,7 +145,7 @@ def test_reading_says_nothing_on_the_terminal(make_source: Make, tmp_path: Path)
     bad.mkdir()
     (bad / "train.jsonl").write_bytes(BAD_FILES["half a character"][1])
 
-    done = subprocess.run([sys.executable, "-c", READ_EACH, str(good), str(bad)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", READ_EACH, str(good), str(bad)], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert (done.stdout, done.stderr) == ("", "")
 
