@@ -1,0 +1,116 @@
+"""The confusion matrix as a picture: rows true, columns predicted, the number in each cell."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal, get_args
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from core.charts.chart import ACCENT, Chart, Spec, finish, per_cent, titled
+from core.evaluation.scores import Scores
+
+CellsShow = Literal["counts", "per cent of row", "errors only"]
+CELLS_SHOW: tuple[CellsShow, ...] = get_args(CellsShow)
+TITLES: dict[CellsShow, str] = {
+    "counts": "Confusion matrix (texts)",
+    "per cent of row": "Confusion matrix (per cent of each true class)",
+    "errors only": "Confusion matrix, errors only (texts)",
+}
+TILES = {False: ("#EDF3F8", "#084E8A"), True: ("#1E2B38", "#8CCBF5")}  # lightness of no text and of all, on a light and a dark page
+DARK_TEXT, LIGHT_TEXT = "#000000", "#FFFFFF"
+MOST_LABELLED = 20  # classes; with more the cells are too small for numbers, and the table has them
+
+
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str], show: CellsShow = "counts", dark: bool = False) -> Chart:
+    """A tile per pair of classes. Selection parameter ``cell`` has the fields true and predicted, which are class names.
+
+    ``counts`` is (C, C), true class first. Shades go from 0 to 1 for shares, else from 0 to the largest number shown.
+    """
+    scores = Scores(counts)
+    size, errors = len(classes), counts * (1 - np.eye(len(classes), dtype=counts.dtype))
+    shares = scores.row_shares
+    shade = {"counts": _of_largest(counts), "per cent of row": shares, "errors only": _of_largest(errors)}[show]
+    row, column = np.divmod(np.arange(size * size), size)
+    data = pd.DataFrame(
+        {
+            "true": np.asarray(classes, dtype=object)[row],
+            "predicted": np.asarray(classes, dtype=object)[column],
+            "texts": counts.ravel(),
+            "share": shares.ravel(),
+            "shade": shade.ravel(),
+            "label": _labels(counts, shares, show),
+            "on_dark": [text_colour(value, dark) == LIGHT_TEXT for value in shade.ravel()],
+        }
+    )
+    return Chart(titled(_matrix_spec(size, show, dark), TITLES[show]), data, TITLES[show], _words(scores, errors, classes))
+
+
+def tile_colour(shade: float, dark: bool) -> tuple[int, int, int]:
+    """Red, green, blue of a tile as Vega draws it."""
+    low, high = (tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in TILES[dark])
+    red, green, blue = (round(a + (b - a) * shade) for a, b in zip(low, high, strict=True))
+    return red, green, blue
+
+
+def text_colour(shade: float, dark: bool) -> str:
+    """Black or white, whichever stands out more from the tile."""
+    luminance = _luminance(tile_colour(shade, dark))
+    return DARK_TEXT if (luminance + 0.05) ** 2 > 0.05 * 1.05 else LIGHT_TEXT  # equal contrast with both (WCAG 2.2, 1.4.3)
+
+
+def _luminance(colour: tuple[int, int, int]) -> float:
+    channels = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour]
+    return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+
+
+def _of_largest(numbers: np.ndarray) -> np.ndarray:
+    return numbers / max(int(numbers.max(initial=0)), 1)
+
+
+def _labels(counts: np.ndarray, shares: np.ndarray, show: CellsShow) -> list[str]:
+    if show == "per cent of row":
+        return [per_cent(share) for share in shares.ravel()]
+    hidden = np.eye(len(counts), dtype=bool).ravel() if show == "errors only" else np.zeros(counts.size, dtype=bool)
+    return ["" if hide else f"{count:,}" for count, hide in zip(counts.ravel(), hidden, strict=True)]
+
+
+def _words(scores: Scores, errors: np.ndarray, classes: Sequence[str]) -> str:
+    words = f"Confusion matrix of {scores.accuracy.n:,} texts, true classes in rows: {scores.accuracy} right."
+    if not errors.sum():
+        return words
+    true, predicted = divmod(int(errors.argmax()), len(classes))
+    return f"{words} Most often {classes[true]} was taken for {classes[predicted]}: {errors.max():,} texts."
+
+
+@cache
+def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
+    cell = alt.selection_point(name="cell", fields=["true", "predicted"])
+    crowded = size > 6
+    base = alt.Chart().encode(
+        x=alt.X(
+            "predicted:N", sort=None, title="predicted class", axis=alt.Axis(labelAngle=-40 if crowded else 0, domain=False, ticks=False)
+        ),
+        y=alt.Y("true:N", sort=None, title="true class", axis=alt.Axis(domain=False, ticks=False)),
+    )
+    scale = alt.Scale(domain=[0, 1], range=list(TILES[dark]), interpolate="rgb", clamp=True)
+    picked = alt.when(cell, empty=False)
+    base = base.encode(
+        tooltip=[
+            alt.Tooltip("true:N", title="true class"),
+            alt.Tooltip("predicted:N", title="predicted"),
+            alt.Tooltip("texts:Q", format=","),
+            alt.Tooltip("share:Q", title="of the true class", format=".1%"),
+        ]
+    )
+    tiles = base.mark_rect(cursor="pointer", cornerRadius=2).encode(
+        color=alt.Color("shade:Q", scale=scale, legend=None),
+        stroke=picked.then(alt.value(ACCENT)).otherwise(alt.value("transparent")),
+        strokeWidth=picked.then(alt.value(4)).otherwise(alt.value(0)),
+    )
+    numbers = base.mark_text(fontSize=max(13, 22 - size), fontWeight="bold", cursor="pointer").encode(
+        text="label:N", color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT))
+    )
+    layers = [tiles.add_params(cell), numbers] if size <= MOST_LABELLED else [tiles.add_params(cell)]
+    return finish(alt.layer(*layers).properties(height=min(640, 80 + 66 * size if not crowded else 120 + 40 * size)))
