@@ -7,9 +7,7 @@ from ui.boundary import boundary
 
 st.set_page_config(page_title="LoRA Lab", page_icon=":material/neurology:", layout="wide")
 
-with boundary():
+with boundary(), navigation.home() as page:
     frame.style()
-    pages = navigation.sections()
-    page = st.navigation(pages, position="hidden")
     sidebar.draw()
     page.run()

@@ -7,22 +7,31 @@ import streamlit as st
 from core.charts import Chart
 from core.evaluation.scores import Scores
 from ui import tables
+from ui.words import plain
 
 
-def draw(chart: Chart, *, key: str, select: str | None = None) -> object:
-    """Draw the chart. With ``select``, the name of a selection in its spec, the selection made, else None."""
-    if "title" not in chart.spec:
-        st.markdown(f"**{chart.title}**")
-    event = st.vega_lite_chart(
-        chart.data,
-        chart.spec,
-        key=key,
-        alt=chart.alt,
-        width="stretch",
-        on_select="rerun" if select else "ignore",
-        selection_mode=select,
-    )
-    _draw_twin(chart, key)
+def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True) -> object:
+    """Draw the chart; with ``select``, the name of a selection in its spec, give the selection made, else None.
+
+    Without ``twin`` the caller draws the table behind it. The title is text of the page, so that it wraps where room is short.
+    """
+    heading = chart.spec.get("title")
+    subtitle = heading.get("subtitle") if isinstance(heading, dict) else None
+    with st.container(gap="xxsmall", key=f"{key}-chart"):
+        st.markdown(f"**{plain(chart.title)}**")
+        if subtitle:
+            st.caption(plain(str(subtitle)))
+        event = st.vega_lite_chart(
+            chart.data,
+            {name: value for name, value in chart.spec.items() if name != "title"},
+            key=key,
+            alt=chart.alt,
+            width="stretch",
+            on_select="rerun" if select else "ignore",
+            selection_mode=select,
+        )
+        if twin:
+            _draw_twin(chart, key)
     return event["selection"].get(select) if select else None
 
 

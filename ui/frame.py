@@ -62,6 +62,7 @@ def style() -> None:
 
 def open_page(title: str, question: str) -> Store:
     """Header of a page that needs nothing; the store. Raises StoreDamaged."""
+    navigation.require_home()
     _draw_header(title, question)
     return readers.open_lab()
 
@@ -81,6 +82,7 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
 
     Where there is none the page ends here with what to do.
     """
+    navigation.require_home()
     store = readers.open_lab()
     runs = store.jobs(Kind.TRAIN)
     usable = [job for job in runs if _has(store, job, needs)]
@@ -128,7 +130,7 @@ def _explain_missing(job: Job, needs: Needs) -> None:
 
 def _draw_header(title: str, question: str, picker: Callable[[], None] | None = None) -> None:
     with st.container(key="page-header", horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        with st.container(gap=None, width="stretch"):
+        with st.container(gap="xxsmall", width="stretch"):
             st.title(title, anchor=False)
             st.caption(question)
         if picker:

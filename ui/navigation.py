@@ -1,6 +1,8 @@
 """Which pages there are, in which order, and how to link to one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +33,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}
 ROOT = Path(__file__).parents[1]
+_below_home: ContextVar[bool] = ContextVar("below_home", default=False)
 
 
 @cache
@@ -39,7 +42,28 @@ def exists(file: str) -> bool:
     return (ROOT / file).is_file()
 
 
-def sections() -> dict[str, list[st.Page]]:
+@contextmanager
+def home() -> Iterator[st.Page]:
+    """The page to run, with the navigation in place. Everything a page draws happens inside."""
+    page = st.navigation(_sections(), position="hidden")
+    token = _below_home.set(True)
+    try:
+        yield page
+    finally:
+        _below_home.reset(token)
+
+
+def require_home() -> None:
+    """Start anew through ``Home.py`` where Streamlit runs a file of ``pages/`` by itself.
+
+    It does so until ``st.navigation`` has been called once, for the first link opened after the server started.
+    """
+    if not _below_home.get():
+        st.navigation(_sections(), position="hidden")
+        st.rerun()
+
+
+def _sections() -> dict[str, list[st.Page]]:
     """The pages for ``st.navigation``, Home first."""
     return {
         section: [

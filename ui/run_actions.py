@@ -9,7 +9,6 @@ from core.jobs import actions
 from core.states import Cause, Job, JobState
 from core.store import Store
 from ui import navigation
-from ui.boundary import boundary
 from ui.run_summary import Summary
 from ui.words import plain
 
@@ -27,8 +26,7 @@ def draw(store: Store, summary: Summary) -> None:
         if summary.request and st.button("Clone into the form", key="clone", icon=":material/content_copy:"):
             navigation.open_page(navigation.TRAIN, clone=job.id)
         _draw_rename(store, job)
-        if not job.state.active and st.button("Delete", key="delete", icon=":material/delete:"):
-            confirm_delete(store, job)
+        draw_delete(store, job)
 
 
 def draw_remedy(store: Store, job: Job) -> None:
@@ -40,18 +38,19 @@ def draw_remedy(store: Store, job: Job) -> None:
         navigation.open_page(navigation.TRAIN, clone=job.id, **({"set": changes[1]} if changes[1] else {}))
 
 
-@st.dialog("Delete this run", icon=":material/delete:")
-def confirm_delete(store: Store, job: Job) -> None:
-    """Ask once more, then delete."""
-    with boundary():
+def draw_delete(store: Store, job: Job) -> None:
+    """Delete, asked twice; not while a worker is at it."""
+    if job.state.active:
+        return
+    with st.popover("Delete", icon=":material/delete:", key="delete"):
         st.text(f"{job.name or job.id} will be gone with its adapter, predictions and log. This cannot be undone.")
-        with st.container(horizontal=True):
-            if st.button("Delete for good", key="delete-confirm", type="primary"):
+        if st.button("Delete for good", key="delete-confirm", type="primary"):
+            st.query_params.pop("run", None)
+            try:
                 actions.delete(store, store.job(job.id))
-                st.query_params.pop("run", None)
-                st.rerun()
-            if st.button("Keep it", key="delete-cancel"):
-                st.rerun()
+            except LoraLabError as error:  # started or deleted elsewhere since the page was drawn
+                st.toast(f"{plain(error.message)} {plain(error.fix)}")
+            st.rerun()
 
 
 def _button(label: str, key: str, icon: str, act: Callable[[], object], kind: str = "secondary") -> None:

@@ -49,11 +49,13 @@ class Curves:
                 st.caption("Curves appear with the first step.")
             return
         frame = pd.DataFrame([asdict(metric) for metric in self.metrics])
-        left, right = st.columns(2, gap="medium")
-        with left:
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="curves-head"):
+            st.markdown("##### Learning curves", width="content")
             log = st.toggle("Logarithmic loss", key="log-loss")
+        pair = st.grid(2, min_column_width=330, gap="medium")
+        with pair.cell():
             drawing.draw(charts.loss_curves(frame, log=log), key="loss")
-        with right:
+        with pair.cell():
             self._draw_scores(frame)
         self._draw_matrix(job)
 
@@ -63,7 +65,6 @@ class Curves:
             return
         request, untrained = self.summary.request, self.summary.untrained
         rows = request.config.validation_rows if request else None
-        st.caption("Band: 95 % interval of the accuracy.")
         drawing.draw(charts.score_curves(frame, rows, {"untrained": untrained.value} if untrained else {}), key="scores")
 
     def _draw_matrix(self, job: Job) -> None:
@@ -76,11 +77,12 @@ class Curves:
         except ArtifactDamaged as error:
             st.caption(f"The matrix of step {steps[-1]:,} cannot be drawn. {error.message}")
             return
-        left, right = st.columns([3, 2], gap="medium")
-        with left:
-            st.markdown(f"**Validation after step {steps[-1]:,}**")
+        st.markdown(f"##### Validation after step {steps[-1]:,}")
+        pair = st.grid(2, min_column_width=330, gap="medium")
+        with pair.cell():
             drawing.draw(
                 charts.confusion_matrix(predictions.scores.counts, [str(name) for name in names], dark=drawing.dark()), key="matrix"
             )
-        with right:
+        with pair.cell():
+            st.caption(f"Scores on the same {len(predictions):,} validation texts.")
             drawing.per_class(predictions.scores, [str(name) for name in names], key="per-class")

@@ -18,7 +18,7 @@ def draw(store: Store, summary: Summary) -> None:
     """Everything about the run. While it is at work the lower part is live."""
     _draw_head(store, summary)
     if summary.problem:
-        _draw_damage(store, summary)
+        _draw_damage(summary)
         _draw_log(store, summary.job)
     elif summary.job.state is JobState.QUEUED or summary.job.state.active:
         curves = run_curves.Curves(store, summary)
@@ -100,11 +100,9 @@ def _draw_next(summary: Summary) -> None:
         navigation.link(navigation.CLASSIFY, "Classify your own text with it", run_id=summary.job.id)
 
 
-def _draw_damage(store: Store, summary: Summary) -> None:
+def _draw_damage(summary: Summary) -> None:
     assert summary.problem
     st.error(f"**{plain(summary.problem.message)}** {plain(summary.problem.fix)}", icon=":material/broken_image:")
-    if not summary.job.state.active and st.button("Delete this run", key="delete-damaged", type="primary", icon=":material/delete:"):
-        run_actions.confirm_delete(store, summary.job)
 
 
 def _draw_config(summary: Summary) -> None:

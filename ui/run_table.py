@@ -1,7 +1,8 @@
 """Runs as a table: state, name, model, rows, how far or how accurate, how long, how old."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
@@ -16,21 +17,32 @@ from ui.words import accuracy, age, count, duration
 COLOURS = {"green": "#1a7f4e", "blue": "#0072B2", "orange": "#b45309", "red": "#c0392b", "gray": "#6b7280"}
 
 
-def draw(store: Store, summaries: Sequence[Summary], *, key: str, current: str = "") -> None:
+def draw(store: Store, summaries: Sequence[Summary], *, key: str, current: str) -> None:
     """The table. Choosing a row writes the run into the URL; the run in the URL is the chosen row."""
     ids = [summary.job.id for summary in summaries]
     st.session_state[key] = {"selection": {"rows": [ids.index(current)] if current in ids else [], "columns": []}}
-    st.dataframe(
+    _draw(store, summaries, key, partial(_write_run, key, ids))
+
+
+def draw_links(store: Store, summaries: Sequence[Summary], *, key: str) -> str:
+    """The table on a page that leads to the runs: the id of the one that was clicked, or nothing."""
+    chosen = _draw(store, summaries, key, "rerun")
+    return summaries[chosen[0]].job.id if chosen and chosen[0] < len(summaries) else ""
+
+
+def _draw(store: Store, summaries: Sequence[Summary], key: str, on_select: Callable[[], None] | Literal["rerun"]) -> list[int]:
+    event = st.dataframe(
         _frame(store, summaries),
         key=key,
         hide_index=True,
-        height=tables.height(len(ids), rows_in_view=10),
+        height=tables.height(len(summaries), rows_in_view=10),
         column_config=_columns(),
-        on_select=partial(_write_run, key, ids),
+        on_select=on_select,
         selection_mode="single-row",
         placeholder="",
-        alt=f"{count(len(ids), 'runs')}, newest first",
+        alt=f"{count(len(summaries), 'runs')}, newest first",
     )
+    return list(event["selection"]["rows"])
 
 
 def _write_run(key: str, ids: list[str]) -> None:
@@ -52,8 +64,8 @@ def _row(store: Store, summary: Summary, now: float) -> dict[str, object]:
     return {
         "state": [in_text(summary.look)],
         "name": f"{summary.name} (example)" if summary.shipped else summary.name,
-        "curve": accuracies(store, job),
         "result": _outcome(summary),
+        "curve": accuracies(store, job),
         "model": request.config.model if request else "",
         "rows": f"{rows:,}" if rows else "all" if request else "",
         "time": duration(job.elapsed_seconds(now)) if job.started_at else "",
@@ -64,7 +76,7 @@ def _row(store: Store, summary: Summary, now: float) -> dict[str, object]:
 def _outcome(summary: Summary) -> str:
     job = summary.job
     if summary.problem:
-        return summary.problem.message
+        return "files are missing" if summary.request else "record cannot be read"
     if not job.state.over:
         return short_progress(job)
     if summary.test:
@@ -81,9 +93,9 @@ def _columns() -> dict[str, object]:
         ),
         "name": column.TextColumn("Run", width="medium"),
         "curve": column.LineChartColumn(
-            "Validation", y_min=0, y_max=1, width="small", help="Validation accuracy over time, from 0 to 100 %."
+            "Validation", y_min=0, y_max=1, width="small", color=COLOURS["blue"], help="Validation accuracy over time, from 0 to 100 %."
         ),
-        "result": column.TextColumn("Progress or test accuracy", help="With its 95 % interval."),
+        "result": column.TextColumn("Progress or accuracy", width=150, help="Accuracy on the test texts with its 95 % interval."),
         "model": column.TextColumn("Model"),
         "rows": column.TextColumn("Rows", alignment="right", help="Training texts."),
         "time": column.TextColumn("Time", alignment="right", help="From the start of the worker to its end."),

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from core.states import ACTIVE, Job, JobState
+from core.errors import StoreDamaged
+from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
 from ui import navigation, readers
 from ui.boundary import boundary
@@ -18,13 +19,15 @@ def draw() -> None:
         st.markdown("### LoRA Lab")
         _draw_navigation(st.query_params.get("run", ""))
         st.divider()
-        store = readers.open_lab()
-        busy = bool(_at_work(store))
+        try:
+            busy = bool(_at_work(readers.open_lab()))
+        except StoreDamaged:  # every page says it, and offers the repair
+            return
         st.fragment(_draw_live_lines, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(busy)
 
 
 def _draw_navigation(run_id: str) -> None:
-    with st.container(key="navigation", gap=None):
+    with st.container(key="navigation", gap="xxsmall"):
         for section, entries in navigation.SECTIONS.items():
             present = [entry for entry in entries if navigation.exists(entry.file)]
             if section and present:
@@ -63,9 +66,9 @@ def _draw_job_line(jobs: list[Job]) -> None:
         return
     job = next(iter(active), jobs[-1])
     waiting = f" · {queued} waiting" if queued and active else ""
-    navigation.link(
-        navigation.RUNS, f"{plain(job.name)} · {short_progress(job)}{waiting}", run_id=job.id, icon=":material/motion_photos_on:"
-    )
+    what = "1 run" if job.kind == Kind.TRAIN else "1 job"
+    link_to = job.id if job.kind == Kind.TRAIN else ""
+    navigation.link(navigation.RUNS, f"{what}: {short_progress(job)}{waiting}", run_id=link_to, icon=":material/motion_photos_on:")
 
 
 def _at_work(store: Store) -> list[Job]:

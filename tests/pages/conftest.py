@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from core import files
@@ -35,6 +36,7 @@ Open = Callable[..., AppTest]
 def open_app(monkeypatch: pytest.MonkeyPatch) -> Open:
     """Open a page through ``Home.py`` with a query string. No test starts a supervisor: jobs stay as they were put."""
     monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+    monkeypatch.setattr(PagesManager, "__init__", _after_first_visit)
     st.cache_data.clear()
     st.cache_resource.clear()
 
@@ -113,6 +115,15 @@ def damaged(store: Store, source: Source) -> Job:
     with store._connect() as db:
         db.execute("UPDATE jobs SET request_json = '{', version = version + 1 WHERE id = ?", (job.id,))
     return store.job(job.id)
+
+
+_new_pages_manager = PagesManager.__init__
+
+
+def _after_first_visit(manager: PagesManager, *args: object, **options: object) -> None:
+    """AppTest starts each run as a new server does, which runs a file of ``pages/`` by itself and drops the click; later visits do not."""
+    _new_pages_manager(manager, *args, **options)  # type: ignore[arg-type]
+    PagesManager.uses_pages_directory = False
 
 
 def make_run(store: Store, source: Source, name: str, **fields: object) -> Job:

@@ -1,0 +1,168 @@
+import pytest
+from conftest import HOME, Open, make_finished
+from streamlit.testing.v1 import AppTest
+
+from core.data.prepared import Dataset
+from core.data.sources import Source
+from core.errors import LoraLabError
+from core.states import Job
+from core.store import Store
+from ui import navigation
+from ui.words import age, duration, plain
+
+
+def links(app: AppTest) -> list[str]:
+    return [element.proto.label for element in app.sidebar.get("page_link")]
+
+
+def test_navigation_lists_only_pages_that_exist(open_app: Open) -> None:
+    labels = links(open_app())
+
+    there = [entry.title for entry in navigation.ENTRIES.values() if navigation.exists(entry.file)]
+    assert labels[: len(there)] == there
+
+
+def test_navigation_keeps_the_chosen_run(open_app: Open, finished: Job) -> None:
+    app = open_app("pages/runs.py", run=finished.id)
+
+    runs = next(element.proto for element in app.sidebar.get("page_link") if element.proto.label == "Runs")
+    assert runs.query_string == f"run={finished.id}"
+
+
+def test_the_first_link_after_a_start_of_the_server_goes_through_home(finished: Job) -> None:
+    app = AppTest.from_file(str(HOME), default_timeout=30).switch_page("pages/runs.py")
+    app.query_params["run"] = finished.id
+
+    app.run()
+
+    assert app.subheader[0].value == "finished\\-run"
+    assert "Home" in links(app)
+
+
+def test_the_data_in_use_stands_in_the_sidebar(open_app: Open, dataset: Dataset) -> None:
+    shown = links(open_app()) + [text.value for text in open_app().sidebar.text]
+
+    assert any(f"200 rows · `{dataset.fingerprint[:6]}`" in text for text in shown)
+
+
+def test_a_working_run_stands_in_the_sidebar_with_its_share(open_app: Open, running: Job) -> None:
+    assert "1 run: training 40 %" in links(open_app())
+
+
+def test_a_missing_data_folder_is_said_and_takes_nothing_else_down(open_app: Open, finished: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_DATA", "/nowhere/at/all")
+
+    app = open_app("pages/runs.py", run=finished.id)
+
+    assert not app.error, app.error[0].value
+    assert app.subheader[0].value == "finished\\-run"
+
+
+def test_a_damaged_database_is_repaired_from_the_page(open_app: Open, finished: Job, store: Store) -> None:
+    store.settings.database.write_bytes(b"no database" * 400)
+    app = open_app("pages/runs.py")
+
+    assert "cannot be read" in app.error[0].value
+
+    app.button(key="repair").click().run()
+    assert not app.error, app.error[0].value
+    assert store.job(finished.id).name == "finished-run"
+
+
+def test_an_unexpected_error_shows_an_id_and_no_traceback(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object) -> None:
+        raise KeyError("secret detail")
+
+    monkeypatch.setattr("ui.home_cards.draw_cards", explode)
+    app = open_app()
+
+    assert not app.exception
+    assert app.error[0].value.startswith("Something went wrong here (error ")
+    assert "secret" not in app.error[0].value
+
+
+def test_a_known_error_shows_its_sentence_and_its_remedy(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise LoraLabError("The disk is *full*.", "Free some space.")
+
+    monkeypatch.setattr("ui.home_cards.draw_cards", refuse)
+
+    assert open_app().error[0].value == r"**The disk is \*full\*\.** Free some space\."
+
+
+def needing_predictions() -> None:
+    from ui import frame  # noqa: PLC0415 - AppTest takes the source of this function
+
+    run = frame.open_run("Evaluate", "Where is it wrong?", frame.Needs.PREDICTIONS)
+    import streamlit as st  # noqa: PLC0415
+
+    st.text(f"{run.id} {run.classes[0]}")
+
+
+@pytest.fixture
+def open_guarded(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> Open:
+    """A page that needs predictions, without the map around it."""
+    monkeypatch.setattr(navigation, "require_home", lambda: None)
+
+    def open_page(**query: str) -> AppTest:
+        app = AppTest.from_function(needing_predictions, default_timeout=30)
+        for name, value in query.items():
+            app.query_params[name] = value
+        return app.run()
+
+    return open_page
+
+
+def test_a_page_without_a_run_opens_the_newest_that_will_do(open_guarded: Open, finished: Job, failed: Job) -> None:
+    app = open_guarded()
+
+    assert app.text[0].value == f"{finished.id} World"
+    assert app.selectbox(key="run-picker").options == [finished.name]
+
+
+def test_picking_a_run_writes_it_into_the_url(open_guarded: Open, finished: Job, store: Store, source: Source) -> None:
+    newer = make_finished(store, source, "newer-run")
+    app = open_guarded()
+
+    app.selectbox(key="run-picker").select(finished.name).run()
+
+    assert app.query_params["run"] == finished.id
+    assert app.text[0].value == f"{finished.id} World"
+    assert newer.id != finished.id
+
+
+def test_a_run_that_lacks_what_the_page_needs_says_so(open_guarded: Open, running: Job) -> None:
+    app = open_guarded(run=running.id)
+
+    assert "is running" in app.markdown[0].value
+    assert app.button(key="empty-action").label == "Watch it"
+
+
+def test_an_unknown_run_is_said_with_a_way_on(open_guarded: Open, finished: Job) -> None:
+    app = open_guarded(run="nonsense")
+
+    assert "There is no run" in app.markdown[0].value
+    assert app.button(key="empty-action").label == "Open the list of runs"
+
+
+def test_no_run_at_all_leads_to_the_form(open_guarded: Open) -> None:
+    assert open_guarded().button(key="empty-action").label == "Set up a run"
+
+
+def test_words_a_person_wrote_stay_as_they_are() -> None:
+    assert plain("a *b* [c](d) :red[e]\n<i>") == r"a \*b\* \[c\]\(d\) " + ":\u2060red" + r"\[e\] \<i\>"
+
+
+def test_durations_have_two_digits() -> None:
+    assert [duration(seconds) for seconds in (0.2, 42, 130, 754, 5400, 38_711)] == [
+        "under 1 s",
+        "42 s",
+        "2.2 min",
+        "13 min",
+        "90 min",
+        "11 h",
+    ]
+
+
+def test_ages_are_rounded_down() -> None:
+    assert [age(seconds) for seconds in (5, 250, 3 * 3600, 50 * 3600)] == ["just now", "4 min ago", "3 h ago", "2 days ago"]

@@ -1,0 +1,183 @@
+import json
+import re
+import shutil
+
+from conftest import Open, start
+from streamlit.testing.v1 import AppTest
+
+from core.data.sources import Source
+from core.jobs import artifacts
+from core.schema import Metric
+from core.states import Job, JobState
+from core.store import Store
+
+PAGE = "pages/runs.py"
+
+
+def labels(app: AppTest) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.info, *app.warning])
+
+
+def test_without_runs_the_page_leads_to_the_form(open_app: Open) -> None:
+    app = open_app(PAGE)
+
+    assert "There are no runs yet." in said(app)
+    assert app.button(key="empty-action").label == "Set up a run"
+
+
+def test_a_damaged_run_never_takes_the_list_down(open_app: Open, finished: Job, damaged: Job) -> None:
+    table = open_app(PAGE).dataframe[0].value
+
+    assert table["name"].tolist() == ["damaged-run", "finished-run"]
+    assert [state[0] for state in table["state"]] == ["✕ Damaged", "✓ Finished"]
+    assert table["result"].tolist() == ["record cannot be read", "85.0 % ± 11.0"]
+
+
+def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, run=finished.id)
+
+    assert "85.0 % ± 11.0 of 40 test texts right" in said(app)
+    assert "Untrained: 25.0 % of 40." in said(app)
+    assert len(app.get("vega_lite_chart")) == 3
+    assert labels(app) == ["Clone into the form", "Save the name", "Delete for good"]
+
+
+def test_a_running_run_shows_phase_step_time_and_its_curves(open_app: Open, running: Job) -> None:
+    app = open_app(PAGE, run=running.id)
+
+    assert app.get("progress")[0].proto.value == 40
+    text = app.get("progress")[0].proto.text
+    assert re.fullmatch(r"Training · step 20 of 50 · 3\d s elapsed · about 15 s of training left", text), text
+    assert "Validation after step 20" in said(app)
+    assert labels(app)[:2] == ["Stop", "Clone into the form"]
+
+
+def test_time_left_is_not_guessed_before_five_steps(open_app: Open, store: Store, source: Source, queued: Job) -> None:
+    job = start(store, queued)
+    store.update(job, phase="training", done=4, total=50)
+    store.add_metrics(job, [Metric(step, "train", 0.1, 1.0, step * 1.0) for step in range(1, 5)])
+
+    app = open_app(PAGE, run=job.id)
+
+    assert app.get("progress")[0].proto.text.endswith("estimating…")
+
+
+def test_silence_is_said(open_app: Open, running: Job, store: Store) -> None:
+    store.update(running, heartbeat_at=store.clock() - 60)
+
+    assert "No update for 60 s." in said(open_app(PAGE, run=running.id))
+
+
+def test_a_queued_run_says_how_many_are_before_it(open_app: Open, running: Job, queued: Job) -> None:
+    assert "Waiting for 1 run to end first." in said(open_app(PAGE, run=queued.id))
+
+
+def test_stop_asks_the_worker_to_stop(open_app: Open, running: Job, store: Store) -> None:
+    app = open_app(PAGE, run=running.id)
+
+    app.button(key="stop").click().run()
+
+    assert store.job(running.id).state is JobState.STOPPING
+
+
+def test_a_failed_run_says_why_and_offers_the_remedy(open_app: Open, failed: Job) -> None:
+    app = open_app(PAGE, run=failed.id)
+
+    assert app.error[0].value == r"**Failed (out of memory).** The machine ran out of memory\. Halve the batch size\."
+    assert app.button(key="remedy").label == "Set up again with batch size 8"
+
+
+def test_the_remedy_of_a_failed_run_fills_the_form(open_app: Open, failed: Job) -> None:
+    app = open_app(PAGE, run=failed.id)
+
+    app.button(key="remedy").click().run()
+
+    assert app.title[0].value == "New run"
+    assert app.number_input(key="field-batch_size").value == 8
+    assert app.number_input(key="field-train_rows").value == 800
+
+
+def test_an_interrupted_run_resumes(open_app: Open, running: Job, store: Store) -> None:
+    store.transition(running, JobState.INTERRUPTED, ended_at=store.clock(), cause="killed", message="The worker was killed.")
+    app = open_app(PAGE, run=running.id)
+
+    app.button(key="remedy").click().run()
+
+    resumed = store.job(running.id)
+    assert (resumed.state, resumed.attempt) == (JobState.QUEUED, 2)
+
+
+def test_delete_warns_and_then_removes_the_run_with_its_files(open_app: Open, finished: Job, store: Store) -> None:
+    app = open_app(PAGE, run=finished.id)
+
+    assert any("This cannot be undone." in text.value for text in app.text)
+    app.button(key="delete-confirm").click().run()
+    assert store.jobs() == []
+    assert not store.folder(finished).exists()
+
+
+def test_a_damaged_run_can_be_deleted(open_app: Open, damaged: Job, store: Store) -> None:
+    app = open_app(PAGE, run=damaged.id)
+    assert app.error[0].value == r"**The record of damaged\-run is damaged\.** Delete the run\."
+
+    app.button(key="delete-confirm").click().run()
+
+    assert store.jobs() == []
+
+
+def test_a_finished_run_whose_files_are_gone_is_damaged(open_app: Open, finished: Job, store: Store) -> None:
+    shutil.rmtree(store.folder(finished))
+
+    app = open_app(PAGE, run=finished.id)
+
+    assert app.dataframe[0].value["result"].tolist() == ["files are missing"]
+    assert "The predictions of this finished run are missing" in app.error[0].value.replace("\\", "")
+
+
+def test_a_damaged_validation_leaves_the_curves(open_app: Open, finished: Job, store: Store) -> None:
+    artifacts.predictions_path(store.folder(finished), "validation", 50).write_bytes(b"no parquet")
+
+    app = open_app(PAGE, run=finished.id)
+
+    assert "The matrix of step 50 cannot be drawn." in said(app)
+    assert len(app.get("vega_lite_chart")) == 2
+
+
+def test_rename_changes_the_list(open_app: Open, finished: Job, store: Store) -> None:
+    app = open_app(PAGE, run=finished.id)
+
+    app.text_input[0].set_value("best so far")
+    app.button(key="rename-save").click().run()
+
+    assert app.dataframe[0].value["name"].tolist() == ["best so far"]
+
+
+def test_an_unknown_run_is_said_above_the_list(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, run="*nonsense*")
+
+    assert r"There is no run '\*nonsense\*'" in app.warning[0].value
+    assert app.dataframe[0].value["name"].tolist() == ["finished-run"]
+
+
+def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) -> None:
+    with store._connect() as db:
+        db.execute("UPDATE jobs SET owner = 'shipped' WHERE id = ?", (finished.id,))
+
+    app = open_app(PAGE, run=finished.id)
+
+    assert "Example, shipped with the project" in said(app)
+    assert app.dataframe[0].value["name"].tolist() == ["finished-run (example)"]
+
+
+def test_the_record_of_a_result_that_makes_no_sense_is_shown_without_it(open_app: Open, finished: Job, store: Store) -> None:
+    with store._connect() as db:
+        db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({"test": {"rows": 0}, "classes": "?"}), finished.id))
+
+    app = open_app(PAGE, run=finished.id)
+
+    assert not app.error
+    assert app.dataframe[0].value["result"].tolist() == [""]

@@ -1,0 +1,129 @@
+"""The form of a run. Each widget is made from its field's definition in ``RunConfig``; nothing about a field is written here."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from core.config import Group, RunConfig, bounds, choices, shown
+from core.presets import PRESET_HELP, Preset, make_config
+from core.settings import Settings
+from ui import model_choice
+from ui.words import plain
+
+FINE, COARSE = 1e-4, 0.01  # steps of fractions: those bounded by one and below a hundredth by default, and the others
+
+
+def fill(values: Mapping[str, object]) -> None:
+    """Put values into the widgets, before they are drawn."""
+    for name, value in values.items():
+        if name == "model":
+            model_choice.fill(str(value))
+        else:
+            st.session_state[_key(name)] = _for_widget(name, value)
+
+
+def fill_missing(values: Mapping[str, object]) -> None:
+    """The same for widgets that have no value yet."""
+    known = {name for name in values if (model_choice.KEY if name == "model" else _key(name)) in st.session_state}
+    fill({name: value for name, value in values.items() if name not in known})
+
+
+def draw(preset_values: Mapping[str, object], settings: Settings) -> dict[str, object]:
+    """All fields in their groups; the values that are chosen. A field that differs from the preset says what the preset has."""
+    values: dict[str, object] = {}
+    for group in Group:
+        st.markdown(f"##### {group}")
+        names = [name for name in RunConfig.model_fields if shown(name).group is group]
+        basic = [name for name in names if shown(name).basic]
+        if "model" in basic:
+            values["model"] = model_choice.draw(settings)
+        values |= _draw_fields(basic, preset_values, f"basic-{group}")
+        if more := [name for name in names if name not in basic]:
+            with st.expander(_more_label(more, preset_values), key=f"more-{group}", type="compact"):
+                values |= _draw_fields(more, preset_values, f"more-{group}-fields")
+    return values
+
+
+def draw_preset() -> Preset:
+    """The preset chooser; choosing one fills the form."""
+    chosen = st.segmented_control(
+        "Start from",
+        list(Preset),
+        format_func=str.capitalize,
+        required=True,
+        key="preset",
+        on_change=_fill_from_preset,
+        persist_state="session",
+    )
+    preset = Preset(chosen or Preset.QUICK)
+    st.caption(PRESET_HELP[preset])
+    return preset
+
+
+def changes(values: Mapping[str, object], preset_values: Mapping[str, object]) -> list[str]:
+    """Names of the fields that differ from the preset. The model is a choice of its own and never counts."""
+    return [name for name in values if name != "model" and _differs(name, preset_values)]
+
+
+def _fill_from_preset() -> None:
+    fill(preset_values(Preset(st.session_state["preset"])))
+
+
+def preset_values(preset: Preset) -> dict[str, object]:
+    """What the preset says of each field but the model."""
+    return make_config(preset).model_dump(exclude={"model"})
+
+
+def _draw_fields(names: list[str], preset_values: Mapping[str, object], key: str) -> dict[str, object]:
+    values: dict[str, object] = {}
+    with st.grid(3, min_column_width=140, key=key):
+        for name in names:
+            if name != "model":
+                values[name] = _draw_field(name, preset_values)
+    return values
+
+
+def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:
+    field, key = RunConfig.model_fields[name], _key(name)
+    label, help_text, kept = _label(name, preset_values), field.description, {"key": key, "persist_state": "session"}
+    if options := choices(name):
+        return st.selectbox(label, options, help=help_text, **kept)
+    if field.annotation is bool:
+        return st.toggle(label, help=help_text, **kept)
+    low, high = bounds(name)
+    if field.annotation is int:
+        return st.number_input(label, int(low or 0), int(high or 2**31), step=1, help=help_text, **kept)
+    if field.annotation is float:
+        step = 1.0 if high and high > 1 else FINE if float(str(field.default)) < COARSE else COARSE
+        return st.number_input(label, float(low or 0), float(high or 1e9), step=step, format="%g", help=help_text, **kept)
+    return st.text_input(label, placeholder="the model's usual ones", help=help_text, **kept)
+
+
+def _label(name: str, preset_values: Mapping[str, object]) -> str:
+    title, unit = RunConfig.model_fields[name].title, shown(name).unit
+    label = f"{title} ({unit})" if unit and unit.casefold() not in str(title).casefold() else str(title)
+    if name not in preset_values or not _differs(name, preset_values):
+        return label
+    value = _for_widget(name, preset_values[name])
+    text = ("on" if value else "off") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else f"{value}" or "empty"
+    return f"{label} :orange[· preset {plain(text)}]"
+
+
+def _more_label(names: list[str], preset_values: Mapping[str, object]) -> str:
+    titles = ", ".join(str(RunConfig.model_fields[name].title) for name in names)
+    changed = sum(_differs(name, preset_values) for name in names)
+    return f"{titles}{f' :orange[· {changed} changed]' if changed else ''}"
+
+
+def _differs(name: str, preset_values: Mapping[str, object]) -> bool:
+    return name in preset_values and st.session_state.get(_key(name)) != _for_widget(name, preset_values[name])
+
+
+def _for_widget(name: str, value: object) -> object:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value))
+    return float(str(value)) if RunConfig.model_fields[name].annotation is float else value
+
+
+def _key(name: str) -> str:
+    return f"field-{name}"

@@ -1,0 +1,110 @@
+"""Home's three cards, the loop in five sentences, and the short first run."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.catalog import MODELS, Availability, find_model
+from core.data.sources import SourceKind
+from core.presets import Preset, make_config
+from core.settings import cores, memory_mb
+from core.store import Store
+from ui import launching, navigation, preparation, readers
+from ui.readers import DataStatus
+from ui.run_summary import Summary
+from ui.words import count, megabytes, plain
+
+STEPS = (
+    (navigation.EXPLORE, "Explore", "See what the texts look like, how the classes are balanced and how long the texts are."),
+    (navigation.TRAIN, "New run", "Choose a preset, turn a few knobs, and read beforehand what it will cost."),
+    (navigation.RUNS, "Runs", "Watch the loss fall while the run goes on in the background, with or without this page."),
+    (navigation.EVALUATE, "Evaluate", "See what the model gets right and wrong, down to the single text."),
+    (navigation.CLASSIFY, "Classify", "Type a text of your own and see what the model makes of it."),
+)
+SOURCES = {
+    SourceKind.FOLDER: "a folder on this machine",
+    SourceKind.HUB: "the Hugging Face Hub",
+    SourceKind.DEMO: "the embedded demo corpus",
+}
+
+
+def draw_loop() -> None:
+    """The whole loop, a sentence a step, each step a link."""
+    with st.grid(5, min_column_width=190, key="loop"):
+        for number, (file, label, sentence) in enumerate(STEPS, start=1):
+            with st.container(gap="xxsmall"):
+                navigation.link(file, f"{number} {label}")
+                st.caption(sentence)
+
+
+def draw_cards(store: Store, status: DataStatus, models: Sequence[Availability], runs: Sequence[Summary]) -> None:
+    """What is ready: data, model, machine."""
+    with st.grid(3, min_column_width=260, key="cards"):
+        with st.container(border=True, height="stretch", gap="xsmall", key="card-data"):
+            _draw_data(store, status)
+        with st.container(border=True, height="stretch", gap="xsmall", key="card-model"):
+            _draw_models(models)
+        with st.container(border=True, height="stretch", gap="xsmall", key="card-machine"):
+            _draw_machine(runs)
+
+
+def find_models(store: Store) -> list[Availability]:
+    """Each base model on offer, and the one the settings name."""
+    hub = readers.hub(store.settings)
+    return [find_model(model, store.settings, hub) for model in dict.fromkeys([store.settings.model, *MODELS])]
+
+
+def draw_taste(store: Store, status: DataStatus, models: Sequence[Availability]) -> None:
+    """The short first run: one click, over in about a minute."""
+    model = next((model for model in models if model.available), None)
+    ready = model is not None and status.source is not None
+    with st.container(horizontal=True, vertical_alignment="center", key="taste"):
+        if launching.launch_button("Start a taste run", "taste-run", disabled=not ready) and model and status.source:
+            launching.launch(store, make_config(Preset.TASTE, {"model": model.id}), status.source, button="taste-run", preset=Preset.TASTE)
+        st.caption("1,000 texts, about a minute on two cores. It runs in the background; you can close the page.", width="content")
+
+
+def _draw_data(store: Store, status: DataStatus) -> None:
+    dataset = status.dataset
+    _title("Data", ready=dataset is not None)
+    if dataset is None:
+        preparation.draw(store, status)
+        return
+    st.markdown(f"**{plain(dataset.name)}**, from {SOURCES[dataset.source]}")
+    st.caption(
+        f"{count(dataset.train_rows, 'rows')} to train on, {dataset.validation_rows:,} of them kept for validation; "
+        f"{dataset.test_rows:,} test rows; {len(dataset.classes)} classes. Fingerprint `{dataset.fingerprint}`."
+    )
+    for note in dict.fromkeys([*([status.source.note] if status.source and status.source.note else []), *dataset.notes]):
+        st.caption(plain(note))
+
+
+def _draw_models(models: Sequence[Availability]) -> None:
+    _title("Model", ready=any(model.available for model in models))
+    for model in models:
+        icon = ":material/check:" if model.available else ":material/block:"
+        parameters = f", {MODELS[model.id].parameters / 1e6:.1f} M parameters" if model.id in MODELS else ""
+        st.markdown(f"{icon} **{plain(model.id)}**{parameters}")
+        st.caption(plain(model.reason))
+
+
+def _draw_machine(runs: Sequence[Summary]) -> None:
+    measured = next((run.job.result for run in runs if run.request and not run.shipped and "rows_per_second" in run.job.result), {})
+    _title("Machine", ready=True)
+    st.markdown(f"**{count(cores(), 'cores')}**, {megabytes(memory_mb())} of memory")
+    if measured:
+        st.caption(
+            f"Last run: {measured['rows_per_second']:.0f} rows/s in {measured.get('precision', 'fp32')} on {measured.get('device', 'cpu')}."
+        )
+    else:
+        st.caption("Speed: not measured yet. The first run measures it. Precision is chosen when a run starts.")
+
+
+def _title(text: str, ready: bool) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"##### {text}", width="content")
+        st.badge(
+            "Ready" if ready else "Not ready",
+            icon=":material/check:" if ready else ":material/pending:",
+            color="green" if ready else "orange",
+        )

@@ -1,0 +1,57 @@
+"""Choose a base model: one on offer, or a folder or Hub id; whether it can be had is said before anything is launched."""
+
+import streamlit as st
+
+from core.catalog import MODELS, Availability, find_model
+from core.config import RunConfig
+from core.data.hub import hub_reachable
+from core.settings import Settings
+from ui.words import plain
+
+KEY, OTHER_KEY = "field-model", "field-model-other"
+OTHER = "another"
+
+
+def fill(model: str) -> None:
+    """Put a model into the widgets, before they are drawn."""
+    st.session_state[KEY] = model if model in MODELS else OTHER
+    if model not in MODELS:
+        st.session_state[OTHER_KEY] = model
+
+
+def draw(settings: Settings) -> str:
+    """The chosen model's id, empty where another one is wanted and not named yet; below it whether it can be had."""
+    model = _choose()
+    found = find(model, settings)
+    if found.available:
+        st.caption(f":material/check: {plain(found.reason)}")
+    elif model:
+        st.warning(f"**This model cannot be had here.** {plain(found.reason)}", icon=":material/block:")
+    return model
+
+
+def _choose() -> str:
+    field = RunConfig.model_fields["model"]
+    chosen = st.segmented_control(
+        str(field.title), [*MODELS, OTHER], required=True, help=field.description, format_func=_title, key=KEY, persist_state="session"
+    )
+    if chosen != OTHER:
+        return str(chosen)
+    return st.text_input(
+        "Folder or Hub id with revision",
+        placeholder="/path/to/model or org/name@commit",
+        help="A folder with config.json, tokenizer.json and model.safetensors, or a Hub id, @ and the 40 hex digits of a commit.",
+        key=OTHER_KEY,
+        persist_state="session",
+    ).strip()
+
+
+def find(model: str, settings: Settings) -> Availability:
+    """Whether the model can be had on this machine."""
+    if not model:
+        return Availability("", False, "Name a folder or a Hub id with its revision.")
+    return find_model(model, settings, hub_reachable(settings))
+
+
+def _title(model: str) -> str:
+    return f"{MODELS[model].title}" if model in MODELS else "Another one"
