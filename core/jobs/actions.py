@@ -41,7 +41,7 @@ def launch_preparation(store: Store, source: Source) -> Job:
 def stop(store: Store, job: Job) -> Job:
     """Take a queued job out of the queue, or ask a working one to stop. Raises StateConflict if it is over."""
     now = store.clock()
-    waiting = store.transition(job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=now)
+    waiting = store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=now)
     if not waiting and not store.transition(job, JobState.STOPPING, stop_at=now):
         latest = store.job(job.id)
         if latest.state is not JobState.STOPPING:

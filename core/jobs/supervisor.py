@@ -89,7 +89,9 @@ class Supervisor:
 
     def _record_death(self, job: Job, code: int | None) -> None:
         if job.state is JobState.STOPPING:
-            self._end(job, JobState.CANCELLED, Cause.NONE, "Stopped before it could save its last step.", "Resume goes on from the last one.")
+            self._end(
+                job, JobState.CANCELLED, Cause.NONE, "Stopped before it could save its last step.", "Resume goes on from the last one."
+            )
             return
         if code is None:
             how = "The worker is gone; why is inferred: it was killed or the machine was restarted."

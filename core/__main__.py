@@ -1,0 +1,158 @@
+"""The command line: everything the browser can do, with the same core functions. JSON on stdout with ``--json``."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.data.hub import hub_reachable
+from core.data.sources import find_source
+from core.errors import LoraLabError
+from core.jobs import actions, console, describe, machine, waiting
+from core.jobs.rebuild import open_store, repair
+from core.presets import Preset, make_config, parse_assignments
+from core.settings import Settings
+from core.states import JobState, Kind
+from core.store import Store
+
+app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")]
+EXIT_CODES = {JobState.COMPLETED: 0, JobState.CANCELLED: 130}
+
+
+@app.command()
+def doctor(
+    as_json: Json = False,
+    data: Annotated[Path | None, typer.Option(help="Dataset folder.")] = None,
+    mend: Annotated[bool, typer.Option("--repair", help="Set a damaged database aside and rebuild it.")] = False,
+) -> None:
+    """Say what is ready on this machine: data, models, device, memory."""
+
+    def report() -> Any:
+        settings = Settings()
+        if mend:
+            found, aside = repair(settings)
+            typer.echo(f"{found} runs in the database." + (f" The damaged file is now {aside.name}." if aside else ""), err=True)
+        return machine.describe(settings, find_source(settings, data and data.absolute()), waiting.PhasePrinter())
+
+    _print(report, as_json, console.machine_text)
+
+
+@app.command()
+def train(
+    preset: Annotated[Preset, typer.Option(help="Starting point.")] = Preset.QUICK,
+    model: Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Dataset folder.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the run.")] = "",
+    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyperparameter.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the scores.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Launch a training run in the background."""
+
+    def launch() -> Any:
+        settings = Settings()
+        chosen = {"model": settings.model} | parse_assignments(assignments or []) | ({"model": model} if model else {})
+        config = make_config(preset, chosen)
+        source = find_source(settings, data and data.absolute())
+        machine.require_launchable(config, settings)
+        store = open_store(settings)
+        job = actions.launch_training(store, config, source, preset=preset, name=name)
+        return waiting.wait(store, job) if wait else {"run": job.id, "state": job.state}
+
+    result = _print(launch, as_json, console.run_text)
+    state = JobState(result["state"])
+    if state.over:
+        raise typer.Exit(EXIT_CODES.get(state, 1))
+
+
+@app.command()
+def runs(as_json: Json = False) -> None:
+    """List all runs, newest first."""
+
+    def rows() -> Any:
+        store = open_store(Settings())
+        return [describe.run(store, job) for job in store.jobs(Kind.TRAIN)]
+
+    _print(rows, as_json, console.runs_text)
+
+
+@app.command()
+def show(run: Run, as_json: Json = False) -> None:
+    """Show one run: configuration, state, curves, scores per class, confusion matrix (rows: true class)."""
+
+    def details() -> Any:
+        store = open_store(Settings())
+        return describe.run_details(store, describe.find_run(store, run))
+
+    _print(details, as_json, console.details_text)
+
+
+@app.command()
+def stop(run: Run, as_json: Json = False) -> None:
+    """Stop a run; what it has trained so far stays usable."""
+    _act(run, as_json, actions.stop)
+
+
+@app.command()
+def resume(run: Run, as_json: Json = False) -> None:
+    """Go on with a run that ended early, from its last checkpoint."""
+    _act(run, as_json, actions.resume)
+
+
+@app.command()
+def delete(run: Run, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False) -> None:
+    """Delete a run and its files for good."""
+    if not yes:
+        typer.confirm(f"Delete {run} and all its files?", abort=True, err=True)
+
+    def remove(store: Store, job: Any) -> Any:
+        actions.delete(store, job)
+        return job
+
+    _act(run, as_json, remove, state="deleted")
+
+
+@app.command()
+def classify(run: Run, texts: Annotated[list[str], typer.Argument(metavar="TEXT…")], as_json: Json = False) -> None:
+    """Classify texts with a run."""
+
+    def predictions() -> Any:
+        from core.jobs.classify import classify_texts  # noqa: PLC0415 - brings torch, which no other command waits for
+
+        settings = Settings()
+        store = open_store(settings)
+        return classify_texts(store, describe.find_run(store, run), texts, hub=hub_reachable(settings))
+
+    _print(predictions, as_json, console.predictions_text)
+
+
+def _act(run: str, as_json: bool, action: Callable[[Store, Any], Any], state: str = "") -> None:
+    def act() -> Any:
+        store = open_store(Settings())
+        job = action(store, describe.find_run(store, run))
+        return {"run": job.id, "state": state or job.state}
+
+    _print(act, as_json, console.run_text)
+
+
+def _print(make: Callable[[], Any], as_json: bool, as_text: Callable[[Any], str]) -> Any:
+    """Print what ``make`` returns; a failure the user can mend becomes its plain sentence and exit code 1."""
+    try:
+        result = make()
+    except LoraLabError as error:
+        if as_json:
+            typer.echo(json.dumps({"error": error.message, "fix": error.fix}, ensure_ascii=False))
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else as_text(result))
+    return result
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    app()

@@ -1,0 +1,76 @@
+"""The command line's human text: what ``core.jobs.describe`` and ``core.jobs.machine`` return, readable in a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Described = Mapping[str, Any]
+
+
+def machine_text(machine: Described) -> str:
+    """What is ready on this machine."""
+    data = machine["data"]
+    lines = [
+        f"Data       {data['name']} ({data['source']}): {data['train_rows']:,} train rows, {data['test_rows']:,} test rows, "
+        f"fingerprint {data['fingerprint']}",
+        *(f"           {note}" for note in data["notes"]),
+        *(
+            f"Model      {model['id']}: {'available' if model['available'] else 'unavailable'}. {model['reason']}"
+            for model in machine["models"]
+        ),
+        f"Device     {machine['device']}, {machine['precision']}",
+        f"Machine    {machine['cores']} cores, {machine['memory_mb']:,} MB",
+        f"Home       {machine['home']}",
+    ]
+    return "\n".join(lines)
+
+
+def run_text(run: Described) -> str:
+    """State of a run and its scores."""
+    lines = [f"{run.get('name', run['run'])} ({run['run']}): {run['state']}"]
+    if run.get("phase"):
+        lines.append(f"  {run['phase']}, {run['done']:,} of {run['total']:,}")
+    if run.get("message"):
+        lines.append(f"  {run['message']} {run['fix']}")
+    for split in ("untrained", "validation", "test"):
+        if split in run:
+            lines.append(
+                f"  {split:<10} accuracy {run[split]['accuracy']:.1%}, macro-F1 {run[split]['macro_f1']:.3f}, {run[split]['rows']:,} texts"
+            )
+    if "rows_per_second" in run:
+        speed = f"{run['rows_per_second']:.1f} rows/s, {run['train_seconds']:,.0f} s of training, {run['total_seconds']:,.0f} s in all"
+        lines.append(f"  {speed}, {run['peak_memory_mb']:,.0f} MB at most")
+    return "\n".join(lines)
+
+
+def runs_text(runs: Sequence[Described]) -> str:
+    """A line per run."""
+    if not runs:
+        return "No runs yet. Start one with: python -m core train --preset taste --wait"
+    lines = []
+    for run in runs:
+        accuracy = f"{run['test']['accuracy']:.1%}" if "test" in run else ""
+        lines.append(f"{run['run']:<10}{run['state']:<13}{accuracy:>7}  {run['name']}")
+    return "\n".join(lines)
+
+
+def details_text(run: Described) -> str:
+    """A run with its configuration, scores per class and confusion matrix."""
+    lines = [run_text(run), "", "Configuration", *(f"  {field} = {value}" for field, value in run["config"].items())]
+    if "per_class" in run:
+        width = max(len(name) for name in run["classes"]) + 2
+        lines += ["", f"{'':<{width}}precision  recall     F1  support"]
+        for row in run["per_class"]:
+            lines.append(f"{row['class']:<{width}}{row['precision']:>9.3f}{row['recall']:>8.3f}{row['f1']:>7.3f}{row['support']:>9,}")
+        lines += ["", "Confusion matrix (rows: true class, columns: predicted)"]
+        for name, counts in zip(run["classes"], run["confusion"], strict=True):
+            lines.append(f"{name:<{width}}" + "".join(f"{count:>8,}" for count in counts))
+    return "\n".join(lines)
+
+
+def predictions_text(predictions: Sequence[Described]) -> str:
+    """Label and probabilities of each text."""
+    lines = []
+    for prediction in predictions:
+        lines.append(f"{prediction['label']}: {prediction['text']}")
+        lines += [f"  {name:<16}{probability:>7.1%}" for name, probability in prediction["probabilities"].items()]
+    return "\n".join(lines)

@@ -1,0 +1,74 @@
+"""Plain descriptions of runs, as the command line prints them: JSON values only."""
+
+from dataclasses import asdict
+
+from core.errors import ArtifactDamaged, JobNotFound
+from core.evaluation.predictions import Predictions
+from core.jobs import artifacts
+from core.jobs.requests import read_train_request
+from core.states import Job, Kind
+from core.store import Store
+
+FIGURES = ("test", "untrained", "validation", "train_seconds", "rows_per_second", "peak_memory_mb")
+
+
+def find_run(store: Store, text: str) -> Job:
+    """The run with this id, or else this name. Raises JobNotFound if there is none or the name is not unique."""
+    runs = store.jobs(Kind.TRAIN)
+    found = [job for job in runs if job.id == text] or [job for job in runs if job.name == text]
+    if len(found) != 1:
+        how_many = "no run" if not found else f"{len(found)} runs"
+        raise JobNotFound(f"There is {how_many} {text!r}.", "`python -m core runs` lists ids and names.")
+    return found[0]
+
+
+def run(store: Store, job: Job) -> dict[str, object]:
+    """State and, once there are any, scores and timings of a run."""
+    described: dict[str, object] = {"run": job.id, "name": job.name, "state": job.state, "attempt": job.attempt}
+    if job.phase:
+        described |= {"phase": job.phase, "done": job.done, "total": job.total}
+    if job.message:
+        described |= {"cause": job.cause, "message": job.message, "fix": job.fix}
+    try:
+        result = job.result
+    except ArtifactDamaged as error:
+        return described | {"message": error.message, "fix": error.fix}
+    described |= {figure: result[figure] for figure in FIGURES if figure in result}
+    if job.started_at is not None:
+        described["total_seconds"] = round(job.elapsed_seconds(store.clock()), 2)
+    return described
+
+
+def run_details(store: Store, job: Job) -> dict[str, object]:
+    """All of ``run`` and the configuration, the curves, and scores per class with the confusion matrix once it is evaluated."""
+    request = read_train_request(job)
+    details = run(store, job) | {
+        "config": request.config.model_dump(mode="json"),
+        "preset": request.preset,
+        "data": {"source": request.source.kind, "name": request.source.name, "fingerprint": job.fingerprint},
+        "metrics": [asdict(metric) for metric in store.read_metrics(job.id)],
+    }
+    path = artifacts.predictions_path(store.folder(job), "test")
+    if not path.is_file():
+        return details
+    classes = read_classes(job)
+    predictions = Predictions.of(artifacts.read_predictions(store.folder(job), "test"), len(classes))
+    scores = predictions.scores
+    return details | {
+        "classes": list(classes),
+        "per_class": [
+            {"class": name, "precision": precision, "recall": recall, "f1": f1, "support": support}
+            for name, precision, recall, f1, support in zip(
+                classes, scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(), scores.support.tolist(), strict=True
+            )
+        ],
+        "confusion": scores.counts.tolist(),
+    }
+
+
+def read_classes(job: Job) -> tuple[str, ...]:
+    """Class names in the order of their ids. Raises ArtifactDamaged before the worker has read the data."""
+    classes = job.result.get("classes")
+    if not isinstance(classes, list):
+        raise ArtifactDamaged(f"{job.name} has not read its data yet.", "Wait until it trains.")
+    return tuple(map(str, classes))

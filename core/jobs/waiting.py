@@ -1,0 +1,66 @@
+"""Follow a run from the command line: a progress bar on stderr, and what Ctrl-C means."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from core.jobs import actions, describe
+from core.jobs.processes import ensure_supervisor
+from core.states import Job
+from core.store import Store
+from core.training import events
+
+POLL_SECONDS = 0.25
+SECOND_PRESS_SECONDS = 2.0
+
+
+def wait(store: Store, job: Job) -> dict[str, object]:
+    """The run's description once it is over, or as it is when the user detaches with Ctrl-C; a second press stops it."""
+    try:
+        return _follow(store, job)
+    except KeyboardInterrupt:
+        print(f"\nDetached; {job.name} goes on. Stop it with: python -m core stop {job.id}", file=sys.stderr)
+    try:
+        time.sleep(SECOND_PRESS_SECONDS)
+    except KeyboardInterrupt:
+        actions.stop(store, store.job(job.id))
+        return _follow(store, job)
+    return describe.run(store, store.job(job.id))
+
+
+class PhasePrinter:
+    """One line on stderr whenever a phase begins; for commands that are over in seconds."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+
+    def __call__(self, progress: events.Progress) -> None:
+        """Print the phase if it is a new one."""
+        if progress.phase != self._phase:
+            self._phase = progress.phase
+            print(f"{progress.phase} …", file=sys.stderr)
+
+
+def _follow(store: Store, job: Job) -> dict[str, object]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar, phase = bars.add_task("waiting", total=None), ""
+        while not (job := store.job(job.id)).state.over:
+            ensure_supervisor(store.settings)
+            if job.phase != phase:
+                phase = job.phase
+                bars.reset(bar, total=job.total or None, description=f"{job.name}: {phase or job.state}")
+                if not bars.console.is_terminal:
+                    print(f"{job.name}: {phase or job.state}", file=sys.stderr)
+            bars.update(bar, completed=job.done, total=job.total or None)
+            time.sleep(POLL_SECONDS)
+    return describe.run(store, job)
