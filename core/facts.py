@@ -1,0 +1,69 @@
+"""What the checks and the estimate need to know about data and model, read without an ML library."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.catalog import Availability, shape_of
+from core.config import RunConfig
+from core.data.dataset import Dataset
+from core.model_shape import ModelShape
+
+
+@dataclass(frozen=True, eq=False)
+class DataFacts:
+    """Sizes of a dataset. ``train_rows`` can be trained on, without the validation rows; ``token_lengths`` (n,) are sorted, maybe none."""
+
+    classes: int
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+    token_lengths: NDArray[np.int64]
+
+    def used_rows(self, config: RunConfig) -> int:
+        """Rows that a run trains on: those asked for, as far as there are any."""
+        return min(config.train_rows, self.train_rows) if config.train_rows else self.train_rows
+
+    def used_test_rows(self, config: RunConfig) -> int:
+        """Rows of the final evaluation on validation and test together."""
+        limit = config.test_rows or max(self.test_rows, self.validation_rows)
+        return min(limit, self.validation_rows) + min(limit, self.test_rows)
+
+    def cut_share(self, max_tokens: int) -> float:
+        """Share of the texts that are longer than ``max_tokens``."""
+        if not len(self.token_lengths):
+            return 0.0
+        return 1 - int(np.searchsorted(self.token_lengths, max_tokens, side="right")) / len(self.token_lengths)
+
+    def tokens_of(self, share: float) -> int:
+        """The length that ``share`` of the texts do not exceed; 0 where no length is known."""
+        if not len(self.token_lengths):
+            return 0
+        return int(self.token_lengths[min(int(share * len(self.token_lengths)), len(self.token_lengths) - 1)])
+
+    def mean_tokens(self, max_tokens: int) -> float:
+        """Mean tokens of a text once it is cut; 0 where no length is known."""
+        return float(np.minimum(self.token_lengths, max_tokens).mean()) if len(self.token_lengths) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A base model on this machine. ``shape`` is None as long as its files are not here; ``device`` is cpu or cuda."""
+
+    id: str
+    available: bool
+    reason: str
+    shape: ModelShape | None
+    device: str = "cpu"
+
+
+def data_facts(dataset: Dataset) -> DataFacts:
+    """Facts of a prepared dataset; reads one column. Raises ArtifactDamaged."""
+    lengths = np.sort(dataset.read("train", ["tokens"])["tokens"].to_numpy(np.int64))
+    return DataFacts(len(dataset.classes), dataset.rows("train"), dataset.validation_rows, dataset.test_rows, lengths)
+
+
+def model_facts(model: Availability, device: str = "cpu") -> ModelFacts:
+    """Facts of a model that ``catalog.find_model`` has looked for. Raises ModelUnavailable if its files are damaged."""
+    return ModelFacts(model.id, model.available, model.reason, shape_of(model), device)
