@@ -1,0 +1,75 @@
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import core.settings
+from core.settings import Settings, cores, memory_mb
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_DATA", "/data/news")
+    monkeypatch.setenv("LORALAB_HUB", "0")
+    monkeypatch.setenv("LORALAB_THREADS", "3")
+
+    settings = Settings()
+
+    assert (settings.data, settings.hub, settings.used_threads) == (Path("/data/news"), False, 3)
+
+
+def test_everything_durable_lies_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_HOME", "/somewhere")
+    settings = Settings()
+
+    assert [settings.database, settings.jobs, settings.prepared] == [
+        Path("/somewhere/loralab.db"),
+        Path("/somewhere/jobs"),
+        Path("/somewhere/data"),
+    ]
+
+
+def test_a_tilde_is_the_persons_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_HOME", "~/lab")
+
+    assert Settings().home == Path.home() / "lab"
+
+
+def test_an_empty_data_folder_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_DATA", "")
+
+    assert Settings().data is None
+
+
+def test_a_negative_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_THREADS", "-1")
+
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_no_threads_asked_for_means_all_cores() -> None:
+    assert Settings().used_threads == cores()
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"), [("100000 100000", 1), ("50000 100000", 1), ("10000000 100000", None), ("max 100000", None)]
+)
+def test_cores_are_those_of_the_control_group(quota: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    monkeypatch.setattr(core.settings, "CGROUP_CPU", tmp_path / "cpu.max")
+
+    assert cores() == (expected or len(os.sched_getaffinity(0)))
+
+
+def test_memory_is_what_the_control_group_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text(f"{100 * 2**20}\n")
+    monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "memory.max")
+
+    assert memory_mb() == 100
+
+
+def test_without_a_control_group_memory_is_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "none")
+
+    assert memory_mb() > 100
