@@ -75,12 +75,11 @@ def preset_values(preset: Preset) -> dict[str, object]:
 
 
 def _draw_fields(names: list[str], preset_values: Mapping[str, object], key: str) -> dict[str, object]:
-    values: dict[str, object] = {}
-    with st.grid(3, min_column_width=140, key=key):
-        for name in names:
-            if name != "model":
-                values[name] = _draw_field(name, preset_values)
-    return values
+    switches = [name for name in names if RunConfig.model_fields[name].annotation is bool]
+    others = [name for name in names if name not in switches and name != "model"]
+    with st.grid(3, min_column_width=140, vertical_alignment="bottom", key=key):
+        values = {name: _draw_field(name, preset_values) for name in others}
+    return values | {name: _draw_field(name, preset_values) for name in switches}
 
 
 def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:

@@ -26,7 +26,7 @@ def draw(settings: Settings) -> str:
     if found.available:
         st.caption(f":material/check: {plain(found.reason)}")
     elif model:
-        st.warning(f"**This model cannot be had here.** {plain(found.reason)}", icon=":material/block:")
+        st.caption(":material/block: This model cannot be had on this machine.")
     return model
 
 
@@ -49,7 +49,7 @@ def _choose() -> str:
 def find(model: str, settings: Settings) -> Availability:
     """Whether the model can be had on this machine."""
     if not model:
-        return Availability("", False, "Name a folder or a Hub id with its revision.")
+        return Availability("Another model", False, "Name a folder or a Hub id with its revision.")
     return find_model(model, settings, hub_reachable(settings))
 
 

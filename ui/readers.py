@@ -11,6 +11,7 @@ from core.data.prepared import Dataset, find_prepared
 from core.data.sources import Source, find_source
 from core.errors import LoraLabError
 from core.evaluation.predictions import Predictions
+from core.facts import DataFacts, data_facts
 from core.jobs import artifacts
 from core.jobs.rebuild import open_store
 from core.settings import Settings
@@ -51,6 +52,11 @@ def rows(dataset: Dataset, split: str) -> pd.DataFrame:
     return _rows(dataset.fingerprint, split, dataset)
 
 
+def facts(dataset: Dataset) -> DataFacts:
+    """Sizes and sorted text lengths of the dataset. Shared: never change it."""
+    return _facts(dataset.fingerprint, dataset)
+
+
 def predictions(folder: Path, version: int, classes: int, split: Split, step: int | None = None) -> Predictions:
     """One evaluation of a run; ``version`` is the job's, ``step`` that of a validation. Shared: never change it."""
     return _predictions(str(folder), version, classes, split, step)
@@ -59,6 +65,11 @@ def predictions(folder: Path, version: int, classes: int, split: Split, step: in
 @st.cache_resource(max_entries=6, show_spinner=False)  # three splits of two datasets; 36,000 rows take about 10 MB
 def _rows(fingerprint: str, split: str, _dataset: Dataset) -> pd.DataFrame:
     return _dataset.read(split)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)  # a number per training text
+def _facts(fingerprint: str, _dataset: Dataset) -> DataFacts:
+    return data_facts(_dataset)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)  # 7,600 rows take about 3 MB with their texts

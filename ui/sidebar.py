@@ -27,7 +27,7 @@ def draw() -> None:
 
 
 def _draw_navigation(run_id: str) -> None:
-    with st.container(key="navigation", gap="xxsmall"):
+    with st.container(key="navigation", gap="xsmall"):
         for section, entries in navigation.SECTIONS.items():
             present = [entry for entry in entries if navigation.exists(entry.file)]
             if section and present:

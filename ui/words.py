@@ -6,12 +6,13 @@ from core.evaluation.scores import Proportion
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~&^=])")
+COLON = re.compile(r":(?=\S)")
 WORD_JOINER = "\u2060"  # after a colon it keeps :name: and :red[…] from becoming an emoji or a colour
 
 
 def plain(text: str) -> str:
     """``text`` as it is, for places that read Markdown: labels, captions, messages."""
-    return MARKDOWN.sub(r"\\\1", " ".join(text.split())).replace(":", f":{WORD_JOINER}")
+    return COLON.sub(f":{WORD_JOINER}", MARKDOWN.sub(r"\\\1", " ".join(text.split())))
 
 
 def count(number: float, unit: str) -> str:
