@@ -65,7 +65,7 @@ class Store:
             query = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE {' AND '.join(clauses)} ORDER BY created_at DESC, rowid DESC"
             return [job_from_row(row) for row in db.execute(query, values)]
 
-    def transition(self, job: Job, to: JobState, *, only_from: JobState | None = None, **changes: object) -> bool:
+    def transition(self, job: Job, to: JobState, only_from: JobState | None = None, /, **changes: object) -> bool:
         """Move this attempt of the job to a state; False if it is no longer in a state that leads there, or not in ``only_from``."""
         sources = [state for state, targets in TRANSITIONS.items() if to in targets and only_from in (None, state)]
         sets = {"state": to, **changes}
