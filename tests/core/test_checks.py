@@ -164,6 +164,10 @@ def test_fewer_rows_than_classes_block() -> None:
     assert (finding.level, finding.fix, finding.fix_label) == (Level.ERROR, {"train_rows": 200}, "Set Training rows to 200 rows")
 
 
+def test_as_many_rows_as_classes_do_not_block() -> None:
+    assert not blocks(check(RunConfig(train_rows=4), DATA, MODEL))
+
+
 def test_a_batch_larger_than_all_rows_is_a_warning() -> None:
     assert found("batch_size", train_rows=100, batch_size=128, evaluation_interval=1, validation_rows=10).fix == {"batch_size": 8}
 
