@@ -13,13 +13,13 @@ CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
 
 
 def _folder(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, str) and value.strip() else value or None
+    return Path(value).expanduser() if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
     """Where things are kept and how much of the machine may be used. Read afresh from the environment each time."""
 
-    model_config = SettingsConfigDict(env_prefix="LORALAB_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="LORALAB_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Annotated[Path, BeforeValidator(_folder)] = Field(
         default_factory=lambda: Path.home() / ".loralab", description="Folder of the database, runs and prepared data."

@@ -45,6 +45,7 @@ class Supervisor:
         active = self.store.jobs(None, *ACTIVE)
         for job in active:
             self._watch(job)
+        self._reap({job.id for job in active})
         queued = self.store.jobs(None, JobState.QUEUED)
         for lane in LANES:
             if not any(job.kind in lane for job in active):
@@ -52,7 +53,9 @@ class Supervisor:
         return bool(active or queued or self.children)
 
     def _start(self, job: Job | None) -> None:
-        if job is None or not self.store.transition(job, JobState.STARTING, started_at=self.store.clock(), heartbeat_at=self.store.clock()):
+        if job is None or is_locked(self.store.folder(job) / "lock"):  # resumed at once: the last attempt's process is still leaving
+            return
+        if not self.store.transition(job, JobState.STARTING, started_at=self.store.clock(), heartbeat_at=self.store.clock()):
             return
         try:
             self.children[job.id] = start_worker(self.store.settings, job.id, job.attempt)
@@ -62,6 +65,11 @@ class Supervisor:
             return
         self.store.update(job, pid=self.children[job.id].pid)
         log.info("%s attempt %d started as pid %d", job.id, job.attempt, self.children[job.id].pid)
+
+    def _reap(self, active: set[str]) -> None:
+        """Let go of workers that recorded their own end, so that none stays behind as a zombie."""
+        for job_id in [job_id for job_id, child in self.children.items() if job_id not in active and child.poll() is not None]:
+            del self.children[job_id]
 
     def _watch(self, job: Job) -> None:
         child = self.children.get(job.id)

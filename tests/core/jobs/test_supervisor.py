@@ -142,3 +142,30 @@ def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor
 
 def test_a_queue_with_nothing_in_it_is_idle(supervisor: Supervisor) -> None:
     assert not supervisor.step()
+
+
+def test_a_resumed_run_waits_until_its_last_worker_has_gone(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = supervisor.store
+    job = store.create(Kind.TRAIN, "run", {}, "1")
+    leaving = take_lock(store.folder(job) / "lock")
+    assert leaving is not None
+    monkeypatch.setattr("core.jobs.supervisor.start_worker", lambda settings, job_id, attempt: subprocess.Popen(SLEEP))
+
+    supervisor.step()
+    assert store.job(job.id).state is JobState.QUEUED
+
+    os.close(leaving)
+    supervisor.step()
+    assert store.job(job.id).state is JobState.STARTING
+
+
+def test_a_worker_that_recorded_its_own_end_is_reaped(supervisor: Supervisor) -> None:
+    job, child = working(supervisor, [sys.executable, "-c", ""])
+    supervisor.store.transition(job, JobState.COMPLETED)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    assert not supervisor.step()
+
+    assert child.returncode == 0
+    assert supervisor.children == {}
+    finish(child)

@@ -1,0 +1,255 @@
+"""Speed and memory of the interface, on a real server in a real browser: ``python benchmarks/interface.py``.
+
+Starts the server with a home of its own on the data in ``LORALAB_DATA`` (else the demo corpus), and prints one line a figure
+with the number it should not exceed. Reruns are timed between the browser's request and the server's word that the script is
+done, so the figures hold the browser's share too.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Browser, Page, WebSocket, sync_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from core.data.sources import find_source  # noqa: E402 - this file is run as a script
+from core.jobs import actions  # noqa: E402
+from core.jobs.processes import is_locked  # noqa: E402
+from core.presets import Preset, make_config  # noqa: E402
+from core.settings import Settings  # noqa: E402
+from core.states import ACTIVE, Job, JobState, Kind  # noqa: E402
+from core.store import Store  # noqa: E402
+
+PAGES = ("home", "explore", "train", "runs", "evaluate", "classify")
+ROUNDS = 7
+CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run")
+MB = 2**20
+
+
+class Wire:
+    """The times of a page's reruns, read off its WebSocket. ``ticks`` are reruns of a fragment alone."""
+
+    def __init__(self, page: Page) -> None:
+        self.reruns: list[float] = []
+        self.ticks: list[float] = []
+        self._sent = 0.0
+        self._fragment = False
+        page.on("websocket", self._listen)
+
+    def _listen(self, socket: WebSocket) -> None:
+        socket.on("framesent", self._on_sent)
+        socket.on("framereceived", self._on_received)
+
+    def _on_sent(self, payload: str | bytes) -> None:
+        message = BackMsg.FromString(payload) if isinstance(payload, bytes) else BackMsg()
+        if message.WhichOneof("type") == "rerun_script":
+            self._sent, self._fragment = time.perf_counter(), bool(message.rerun_script.fragment_id)
+
+    def _on_received(self, payload: str | bytes) -> None:
+        message = ForwardMsg.FromString(payload) if isinstance(payload, bytes) else ForwardMsg()
+        if message.WhichOneof("type") == "script_finished" and self._sent:
+            (self.ticks if self._fragment else self.reruns).append(1000 * (time.perf_counter() - self._sent))
+            self._sent = 0.0
+
+
+def main() -> None:
+    """Print the figures, one a line; with ``--json`` as one object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
+        settings = Settings(home=Path(home))
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM))
+        with serve(settings) as (server, url):
+            visit(browser, url)
+        figures["first page drawn, second start, s (5)"] = first_page(browser, settings)
+        with serve(settings) as (server, url):
+            prepare_data(settings)
+            figures |= launch(browser, url, settings, server)
+            figures |= reruns(browser, url, settings, "idle", 150)
+            figures["server after every page and a classification, MB (280)"] = classify(browser, url, server)
+            job = long_training(settings)
+            figures |= reruns(browser, url, settings, "training", 300)
+            stop(settings, job)
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        print("\n".join(f"{value:>9,.1f}  {name}" for name, value in figures.items()))
+
+
+def first_page(browser: Browser, settings: Settings) -> float:
+    """Seconds from the start of the server to the first page's cards in the browser."""
+    began = time.perf_counter()
+    with serve(settings) as (_, url):
+        page = visit(browser, url)
+        page.close()
+        return time.perf_counter() - began
+
+
+def launch(browser: Browser, url: str, settings: Settings, server: psutil.Process) -> dict[str, float]:
+    """A Taste run from Home: click to first metric on screen (second launch), launch to the end, memory of all processes."""
+    page = visit(browser, url)
+    store = Store(settings)
+    for attempt in (1, 2):
+        page.goto(f"{url}/")
+        button = page.get_by_role("button", name="Start a taste run")
+        button.wait_for()
+        began = time.perf_counter()
+        button.click()
+        page.get_by_text("Loss", exact=False).locator("visible=true").first.wait_for(timeout=120_000)
+        page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for(timeout=120_000)
+        first_metric = time.perf_counter() - began
+        job = store.jobs(Kind.TRAIN)[0]
+        peak = 0.0
+        while not store.job(job.id).state.over:
+            page.wait_for_timeout(300)
+            peak = max(peak, memory_of_all(settings, server))
+        print(f"taste run {attempt}: {store.job(job.id).state}, first metric after {first_metric:.1f} s", file=sys.stderr)
+    page.close()
+    job = store.job(job.id)
+    return {
+        "launch click to first live metric, second launch, s (15)": first_metric,
+        "taste run, launch to completed, s (75)": (job.ended_at or 0) - job.created_at,
+        "server, supervisor and a taste run together, MB (1400)": peak,
+    }
+
+
+def reruns(browser: Browser, url: str, settings: Settings, when: str, limit: int) -> dict[str, float]:
+    """Median rerun of each page, and of the live tick while a run trains."""
+    figures = {}
+    ticks: list[float] = []
+    for name in PAGES:
+        page = browser.new_page()
+        wire = Wire(page)
+        page.goto(f"{url}/{'' if name == 'home' else name}")
+        page.get_by_role("heading", level=1).wait_for()
+        page.wait_for_timeout(2500)
+        wire.reruns.clear()
+        wire.ticks.clear()
+        for _ in range(ROUNDS):
+            page.locator("body").press("r")
+            page.wait_for_timeout(1200)
+        page.wait_for_timeout(4500 if when == "training" else 0)
+        figures[f"rerun of {name}, {when}, ms ({limit})"] = statistics.median(wire.reruns)
+        ticks += wire.ticks if name == "runs" else []
+        page.close()
+    if when == "training" and ticks:
+        figures["live tick on runs, ms (50)"] = statistics.median(ticks)
+    return figures
+
+
+def classify(browser: Browser, url: str, server: psutil.Process) -> float:
+    """MB of the server process once every page has been seen and a text classified."""
+    page = visit(browser, f"{url}/classify")
+    page.get_by_role("textbox", name="Text").fill("The striker scored twice in the final.")
+    page.get_by_role("button", name="Classify", exact=True).click()
+    page.get_by_text("Untrained").first.wait_for(timeout=90_000)
+    page.wait_for_timeout(3000)
+    page.close()
+    return server.memory_info().rss / MB
+
+
+def prepare_data(settings: Settings) -> None:
+    """Prepare the data in use, as the Prepare button does."""
+    store = Store(settings)
+    job = actions.launch_preparation(store, find_source(settings))
+    wait_until(lambda: store.job(job.id).state.over)
+
+
+def long_training(settings: Settings) -> Job:
+    """A run that trains while pages are measured."""
+    store = Store(settings)
+    job = actions.launch_training(store, make_config(Preset.STANDARD, {"epochs": 20}), find_source(settings))
+    wait_until(lambda: len(store.read_metrics(job.id)) > 3)
+    return job
+
+
+def stop(settings: Settings, job: Job) -> None:
+    """Stop the run and wait for its end and its supervisor's."""
+    store = Store(settings)
+    actions.stop(store, store.job(job.id))
+    wait_until(lambda: store.job(job.id).state.over and not store.jobs(None, JobState.QUEUED, *ACTIVE))
+    wait_until(lambda: not is_locked(settings.home / "supervisor.lock"))
+
+
+def memory_of_all(settings: Settings, server: psutil.Process) -> float:
+    """MB of the server, its children, the supervisor and its worker: shared pages counted once (PSS)."""
+    mine = [process for process in psutil.process_iter(["cmdline"]) if "core.jobs." in " ".join(process.info["cmdline"] or ())]
+    total = 0
+    for process in [server, *server.children(recursive=True), *mine]:
+        try:
+            total += process.memory_full_info().pss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return total / MB
+
+
+@contextmanager
+def serve(settings: Settings) -> Iterator[tuple[psutil.Process, str]]:
+    """A server on a free port of this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
+    server = subprocess.Popen(
+        [*command, "--server.address", "127.0.0.1"],
+        cwd=ROOT,
+        env={**os.environ, "LORALAB_HOME": str(settings.home)},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield psutil.Process(server.pid), f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def visit(browser: Browser, url: str) -> Page:
+    """A page that has drawn its heading. The server may still be starting."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    wait_until(lambda: answers(url))
+    page.goto(url)
+    page.get_by_role("heading", level=1).wait_for(timeout=60_000)
+    return page
+
+
+def answers(url: str) -> bool:
+    """Whether the server accepts connections."""
+    host, port = url.split("/")[2].split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def find_chromium() -> str:
+    """The system's Chromium."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return found or sys.exit("No Chromium on the path: install one first.")
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 300) -> None:
+    """Poll ``done`` until it is true; give up after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            sys.exit("waited too long")
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    main()

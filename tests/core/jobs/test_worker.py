@@ -1,0 +1,158 @@
+"""Runs in real processes, on a tiny model: what a person launches, stops, kills and resumes."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from small_news import write_small_news
+from tiny import write_bert
+
+from core.data.sources import folder_source
+from core.errors import ArtifactDamaged
+from core.evaluation.predictions import Predictions
+from core.jobs import actions, artifacts
+from core.jobs.classify import classify_texts
+from core.presets import make_config
+from core.settings import Settings
+from core.states import ACTIVE, Cause, Job, JobState, Kind
+from core.store import Store
+
+pytestmark = pytest.mark.worker
+DEADLINE_SECONDS = 120  # importing torch takes most of it on a busy machine
+
+
+@pytest.fixture
+def lab(store: Store, tmp_path: Path) -> Iterator[Store]:
+    write_bert(tmp_path / "tiny")
+    write_small_news(tmp_path / "news")
+    yield store
+    for job in store.jobs(None, JobState.QUEUED, *ACTIVE):
+        actions.stop(store, job)
+        if job.pid:
+            os.killpg(job.pid, signal.SIGKILL)
+
+
+def launch(store: Store, tmp_path: Path, **values: object) -> Job:
+    fields: dict[str, object] = {"evaluation_interval": 5, "validation_rows": 24, "precision": "fp32", **values}
+    config = make_config(None, {"model": str(tmp_path / "tiny"), "train_rows": 160, **fields})
+    return actions.launch_training(store, config, folder_source(tmp_path / "news"))
+
+
+def wait_for(store: Store, job: Job, reached: Callable[[Job], bool]) -> Job:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not reached(latest := store.job(job.id)):
+        if time.monotonic() > deadline or latest.state is JobState.FAILED:
+            pytest.fail(f"{latest.state} in phase {latest.phase!r}: {latest.message}\n{artifacts.read_log_tail(store.folder(job))}")
+        time.sleep(0.05)
+    return latest
+
+
+def over(job: Job) -> bool:
+    return job.state.over
+
+
+def steps(store: Store, job: Job) -> list[int]:
+    return [metric.step for metric in store.read_metrics(job.id) if metric.split == "train"]
+
+
+def kill_supervisor(settings: Settings) -> None:
+    """SIGKILL the supervisor of this home, and only that one."""
+    for process in psutil.process_iter(["cmdline"]):
+        if "core.jobs.supervisor" in (process.info["cmdline"] or ()) and process.environ()["LORALAB_HOME"] == str(settings.home):
+            process.kill()
+            gone, _ = psutil.wait_procs([process], timeout=10)
+            assert gone
+            return
+    pytest.fail("there is no supervisor to kill")
+
+
+def test_a_run_completes_and_can_be_read_and_used(lab: Store, tmp_path: Path) -> None:
+    job = wait_for(lab, launch(lab, tmp_path, epochs=2), over)
+
+    assert job.state is JobState.COMPLETED, job.message
+    assert steps(lab, job) == list(range(1, 21))
+    assert [metric.step for metric in lab.read_metrics(job.id) if metric.split == "validation"] == [5, 10, 15, 20]
+    assert artifacts.validation_steps(lab.folder(job)) == [5, 10, 15, 20]
+    test = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
+    assert len(test) == 80
+    assert test.frame["text"].notna().all()
+    assert job.result["test"]["rows"] == 80  # type: ignore[index]
+    assert job.result["test"]["accuracy"] == test.scores.accuracy.value  # type: ignore[index]
+    assert job.result["untrained"]["rows"] == 80  # type: ignore[index]
+    (prediction,) = classify_texts(lab, job, ["the team won the cup"], hub=False)
+    assert sum(prediction["probabilities"].values()) == pytest.approx(1)  # type: ignore[attr-defined]
+
+
+def test_the_untrained_score_is_computed_once(lab: Store, tmp_path: Path) -> None:
+    first = wait_for(lab, launch(lab, tmp_path), over)
+    second = wait_for(lab, launch(lab, tmp_path, rank=4), over)
+
+    assert first.result["untrained"] == second.result["untrained"]
+    assert "scoring the untrained model" in artifacts.read_log_tail(lab.folder(first))
+    assert "scoring the untrained model" not in artifacts.read_log_tail(lab.folder(second))
+
+
+def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(lab: Store, tmp_path: Path) -> None:
+    job = launch(lab, tmp_path, epochs=100, evaluation_interval=20)
+    wait_for(lab, job, lambda job: len(steps(lab, job)) > 25)
+
+    actions.stop(lab, lab.job(job.id))
+    stopped = wait_for(lab, job, over)
+
+    assert stopped.state is JobState.CANCELLED
+    assert artifacts.adapter_folder(lab.folder(job)).is_dir()
+    reached = artifacts.checkpoint_steps(lab.folder(job))[-1]
+    actions.resume(lab, stopped)
+    wait_for(lab, job, lambda job: len(steps(lab, job)) > reached + 10)
+    assert steps(lab, job) == list(range(1, len(steps(lab, job)) + 1))
+
+
+def test_a_killed_worker_is_noticed_and_its_run_resumed(lab: Store, tmp_path: Path) -> None:
+    job = launch(lab, tmp_path, epochs=12, evaluation_interval=20)
+    working = wait_for(lab, job, lambda job: len(artifacts.checkpoint_steps(lab.folder(job))) > 0)
+    os.killpg(working.pid, signal.SIGKILL)
+    killed = wait_for(lab, job, over)
+
+    assert (killed.state, killed.cause) == (JobState.INTERRUPTED, Cause.KILLED)
+    actions.resume(lab, killed)
+    finished = wait_for(lab, job, over)
+    assert finished.state is JobState.COMPLETED
+    assert steps(lab, job) == list(range(1, 121))
+
+
+def test_a_killed_supervisor_is_replaced_and_takes_over_the_worker(lab: Store, settings: Settings, tmp_path: Path) -> None:
+    job = launch(lab, tmp_path, epochs=12, evaluation_interval=50)
+    wait_for(lab, job, lambda job: job.state is JobState.RUNNING)
+    kill_supervisor(settings)
+
+    actions.ensure_supervisor(settings)
+
+    assert wait_for(lab, job, over).state is JobState.COMPLETED
+
+
+def test_data_that_changed_is_refused_on_resume(lab: Store, tmp_path: Path) -> None:
+    job = launch(lab, tmp_path, epochs=100)
+    wait_for(lab, job, lambda job: len(steps(lab, job)) > 5)
+    actions.stop(lab, lab.job(job.id))
+    stopped = wait_for(lab, job, over)
+    write_small_news(tmp_path / "news", train=200)
+
+    actions.resume(lab, stopped)
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not lab.job(job.id).state.over and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    failed = lab.job(job.id)
+    assert (failed.state, failed.cause) == (JobState.FAILED, Cause.DATA)
+    assert "fingerprint" in failed.message
+
+
+def test_a_run_without_an_adapter_says_so(lab: Store, tmp_path: Path) -> None:
+    job = lab.create(Kind.TRAIN, "empty", {}, "key")
+
+    with pytest.raises(ArtifactDamaged, match="no adapter"):
+        artifacts.adapter_folder(lab.folder(job))

@@ -1,0 +1,24 @@
+"""A folder of short labelled texts that a tiny model can learn, for tests that train."""
+
+import random
+from pathlib import Path
+
+import pandas as pd
+
+WORDS = {
+    "World": "president minister election war peace government police court troops talks",
+    "Sports": "game team season cup goal coach match club league score",
+    "Business": "market stock shares price oil bank profit sales trade economy",
+    "Sci/Tech": "software computer internet web phone science space data network chip",
+}
+
+
+def write_small_news(folder: Path, train: int = 240, test: int = 80) -> Path:
+    """``train.csv`` and ``test.csv`` with equally many texts per class, each of eight words of its class."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = random.Random(0)
+    for split, rows in (("train", train), ("test", test)):
+        classes = [name for name in WORDS for _ in range(rows // len(WORDS))]
+        texts = [" ".join(draw.choices(WORDS[name].split(), k=8)) + f" {number}" for number, name in enumerate(classes)]
+        pd.DataFrame({"text": texts, "label": classes}).to_csv(folder / f"{split}.csv", index=False)
+    return folder
