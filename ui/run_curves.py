@@ -1,6 +1,6 @@
 """Loss, scores and the matrix of the last validation of one run."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import pandas as pd
 import streamlit as st
@@ -15,6 +15,8 @@ from core.training.events import Phase
 from ui import drawing, readers
 from ui.run_summary import Summary
 from ui.states import STEPS_FOR_ETA
+
+DRAWN = ("step", "split", "loss", "accuracy", "macro_f1", "best")
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Curves:
             if not job.state.over:
                 st.caption("Curves appear with the first step.")
             return
-        frame = pd.DataFrame([asdict(metric) for metric in self.metrics])
+        frame = pd.DataFrame({name: [getattr(metric, name) for metric in self.metrics] for name in DRAWN})
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="curves-head"):
             st.markdown("##### Learning curves", width="content")
             log = st.toggle("Logarithmic loss", key="log-loss")

@@ -57,10 +57,8 @@ def summarise(store: Store, job: Job) -> Summary:
 
 
 def accuracies(store: Store, job: Job) -> list[float]:
-    """Validation accuracy over time, for a sparkline; read anew while the run is at work."""
-    if job.state.over:
-        return _kept_accuracies(str(store.settings.home), job.id, job.version, store)
-    return _read_accuracies(store, job.id)
+    """Validation accuracy over time, for a sparkline; empty while the run is at work, whose own curves are live."""
+    return _accuracies(str(store.settings.home), job.id, job.version, store) if job.state.over else []
 
 
 def badge(summary: Summary) -> None:
@@ -79,12 +77,8 @@ def draw_origin(summary: Summary) -> None:
 
 
 @st.cache_data(max_entries=200, show_spinner=False)  # a few dozen numbers each
-def _kept_accuracies(home: str, job_id: str, version: int, _store: Store) -> list[float]:
-    return _read_accuracies(_store, job_id)
-
-
-def _read_accuracies(store: Store, job_id: str) -> list[float]:
-    return [metric.accuracy for metric in store.read_metrics(job_id) if metric.accuracy is not None]
+def _accuracies(home: str, job_id: str, version: int, _store: Store) -> list[float]:
+    return [metric.accuracy for metric in _store.read_metrics(job_id) if metric.accuracy is not None]
 
 
 def _proportion(scores: object) -> Proportion | None:

@@ -95,7 +95,7 @@ def _columns() -> dict[str, object]:
         "curve": column.LineChartColumn(
             "Validation", y_min=0, y_max=1, width="small", color=COLOURS["blue"], help="Validation accuracy over time, from 0 to 100 %."
         ),
-        "result": column.TextColumn("Progress or accuracy", width=150, help="Accuracy on the test texts with its 95 % interval."),
+        "result": column.TextColumn("Progress or accuracy", width=175, help="Accuracy on the test texts with its 95 % interval."),
         "model": column.TextColumn("Model"),
         "rows": column.TextColumn("Rows", alignment="right", help="Training texts."),
         "time": column.TextColumn("Time", alignment="right", help="From the start of the worker to its end."),

@@ -10,6 +10,7 @@ from ui.words import count, duration
 
 SILENT_SECONDS = 40  # progress is written every half second; a long step on a busy machine takes a few
 STEPS_FOR_ETA = 5
+SHORT = {Phase.UNTRAINED.value: "untrained score", Phase.LOADING.value: "loading", Phase.PREPARING.value: "preparing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def short_progress(job: Job) -> str:
     if job.state is JobState.QUEUED:
         return "waiting"
     per_cent = f" {share_done(job):.0%}".replace("%", " %") if job.total else ""
-    return f"{job.phase or job.state.value}{per_cent}"
+    return f"{SHORT.get(job.phase, job.phase) or job.state.value}{per_cent}"
 
 
 def waiting(ahead: int) -> str:
