@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 
@@ -103,7 +104,7 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
     return OpenRun(current, read_train_request(current), store.folder(current), store)
 
 
-def empty(what: str, why: str, file: str, label: str, run_id: str = "") -> None:
+def empty(what: str, why: str, file: str, label: str, run_id: str = "") -> NoReturn:
     """An empty state: what is missing, why, and the one button that changes it. The page ends here."""
     with st.container(border=True, key="empty-state", horizontal_alignment="center"):
         st.markdown(f"#### {what}", text_alignment="center")
@@ -120,7 +121,7 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
     return (folder / "adapter" / "adapter_model.safetensors").is_file() and not job.state.active
 
 
-def _explain_missing(job: Job, needs: Needs) -> None:
+def _explain_missing(job: Job, needs: Needs) -> NoReturn:
     name, what = plain(job.name), "its test predictions" if needs is Needs.PREDICTIONS else "its adapter"
     if not job.state.over:
         empty(f"{name} is {job.state}.", f"This page opens once the run has written {what}.", navigation.RUNS, "Watch it", job.id)

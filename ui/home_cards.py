@@ -68,7 +68,7 @@ def _draw_data(store: Store, status: DataStatus) -> None:
     dataset = status.dataset
     _title("Data", ready=dataset is not None)
     if dataset is None:
-        preparation.draw(store, status)
+        preparation.draw(store, status, primary=False)
         return
     st.markdown(f"**{plain(dataset.name)}**, from {SOURCES[dataset.source]}")
     st.caption(

@@ -14,7 +14,7 @@ from ui.words import plain
 POLL_SECONDS = 1  # preparing is over in seconds
 
 
-def draw(store: Store, status: DataStatus) -> None:
+def draw(store: Store, status: DataStatus, primary: bool = True) -> None:
     """Where there is no prepared dataset: why, and Prepare or its progress. The page comes back by itself once it is done."""
     if status.source is None:
         if status.problem:
@@ -27,7 +27,9 @@ def draw(store: Store, status: DataStatus) -> None:
     if latest and latest.state is JobState.FAILED:
         st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
     st.markdown(f"**{plain(status.source.name)}** has to be prepared once: read, checked, and split. It takes a few seconds.")
-    if st.button("Prepare the data", key="prepare", type="primary", icon=":material/play_arrow:"):
+    if status.source.note:
+        st.caption(plain(status.source.note))
+    if st.button("Prepare the data", key="prepare", type="primary" if primary else "secondary", icon=":material/play_arrow:"):
         actions.launch_preparation(store, status.source)
         st.rerun()
 

@@ -66,8 +66,10 @@ class Curves:
             st.caption("Accuracy appears with the first validation.")
             return
         request, untrained = self.summary.request, self.summary.untrained
-        rows = request.config.validation_rows if request else None
-        drawing.draw(charts.score_curves(frame, rows, {"untrained": untrained.value} if untrained else {}), key="scores")
+        assert request is not None  # a run without one is damaged and has no curves
+        drawing.draw(
+            charts.score_curves(frame, request.config.validation_rows, {"untrained": untrained.value} if untrained else {}), key="scores"
+        )
 
     def _draw_matrix(self, job: Job) -> None:
         folder = self.store.folder(job)

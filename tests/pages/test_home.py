@@ -1,0 +1,81 @@
+from conftest import Open
+from streamlit.testing.v1 import AppTest
+
+from core.config import RunConfig
+from core.data.prepared import Dataset
+from core.jobs.requests import read_train_request
+from core.presets import Preset, make_config
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption])
+
+
+def test_a_fresh_machine_explains_the_loop_with_a_link_for_each_step(open_app: Open) -> None:
+    app = open_app()
+
+    assert "Watch the loss fall" in said(app)
+    labels = {link.proto.label for link in app.main.get("page_link")} | {text.value for text in app.text}
+    assert labels >= {"1 Explore", "2 New run", "3 Runs", "4 Evaluate", "5 Classify"}
+
+
+def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(open_app: Open, store: Store) -> None:
+    app = open_app()
+
+    app.button(key="prepare").click().run()
+
+    (job,) = store.jobs(Kind.PREPARE)
+    assert job.state is JobState.QUEUED
+    assert app.get("progress")[0].proto.text == "Queued"
+
+
+def test_prepared_data_is_shown_with_its_rows_and_fingerprint(open_app: Open, dataset: Dataset) -> None:
+    text = said(open_app())
+
+    assert "200 rows to train on, 20 of them kept for validation; 40 test rows; 4 classes." in text
+    assert dataset.fingerprint in text
+
+
+def test_a_problem_with_the_data_is_said_on_its_card(open_app: Open, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("LORALAB_DATA", "/nowhere/at/all")
+
+    assert "/nowhere/at/all does not exist" in open_app().error[0].value.replace("\\", "")
+
+
+def test_each_model_says_where_it_comes_from_or_why_it_cannot_be_had(open_app: Open) -> None:
+    text = said(open_app()).replace("\\", "")
+
+    assert ":material/check: **minilm**" in text
+    assert ":material/block: **distilbert**" in text
+    assert "The Hub cannot be reached" in text
+
+
+def test_speed_is_measured_by_finished_runs_only(open_app: Open, finished: Job) -> None:
+    assert "Last run: 32 rows/s" in said(open_app())
+
+
+def test_speed_is_not_guessed(open_app: Open) -> None:
+    assert "Speed: not measured yet." in said(open_app())
+
+
+def test_a_taste_run_is_one_click_away(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = open_app()
+
+    app.button(key="taste-run").click().run()
+
+    (run,) = store.jobs(Kind.TRAIN)
+    assert read_train_request(run).config == make_config(Preset.TASTE) != RunConfig()
+    assert app.title[0].value == "Runs"
+    assert app.query_params["run"] == run.id
+
+
+def test_recent_runs_are_listed_whatever_their_state(open_app: Open, finished: Job, running: Job, failed: Job, damaged: Job) -> None:
+    table = open_app().dataframe[0].value
+
+    assert sorted(table["name"]) == ["damaged-run", "failed-run", "finished-run", "running-run"]
+
+
+def test_the_loop_is_not_explained_to_who_has_run_it(open_app: Open, finished: Job) -> None:
+    assert "Watch the loss fall" not in said(open_app())

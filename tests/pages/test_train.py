@@ -1,0 +1,172 @@
+import pytest
+from conftest import Open
+from streamlit.testing.v1 import AppTest
+
+from core.config import RunConfig, bounds, choices
+from core.data.prepared import Dataset
+from core.jobs.requests import read_train_request
+from core.presets import Preset, make_config
+from core.states import Job, Kind
+from core.store import Store
+
+PAGE = "pages/train.py"
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error]).replace("\\", "")
+
+
+def test_each_field_has_a_widget_with_its_help_and_bounds(open_app: Open) -> None:
+    app = open_app(PAGE)
+
+    for name, field in RunConfig.model_fields.items():
+        kinds = ("segmented_control", "selectbox", "toggle", "number_input", "text_input")
+        widget = next(element for kind in kinds for element in app.get(kind) if element.key == f"field-{name}")
+        assert widget.help == field.description
+        if field.annotation in (int, float):
+            assert (widget.min, widget.max) == bounds(name)
+        if options := choices(name):
+            assert tuple(widget.options) == options
+
+
+def test_the_form_starts_with_the_quick_preset(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = open_app(PAGE)
+
+    app.button(key="launch").click().run()
+
+    assert read_train_request(store.jobs(Kind.TRAIN)[0]).config == make_config(Preset.QUICK)
+
+
+@pytest.mark.parametrize("preset", list(Preset))
+def test_a_preset_fills_the_form(open_app: Open, dataset: Dataset, store: Store, preset: Preset) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="preset").set_value(preset).run()
+
+    app.button(key="launch").click().run()
+
+    request = read_train_request(store.jobs(Kind.TRAIN)[0])
+    assert (request.config, request.preset) == (make_config(preset), preset)
+
+
+def test_what_differs_from_the_preset_is_marked(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+
+    app.number_input(key="field-rank").set_value(8).run()
+
+    assert app.number_input(key="field-rank").label == "Rank :orange[· preset 16]"
+    assert "1 field not as in the preset Quick." in said(app)
+
+
+def test_what_is_trained_follows_the_rank(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+    assert "0.7 % of 22,862,212 parameters are trained" in said(app)
+
+    app.number_input(key="field-rank").set_value(32).run()
+    assert "1.3 % of 23,009,668 parameters are trained" in said(app)
+
+
+def test_a_warning_teaches_and_its_button_mends_it(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = open_app(PAGE)
+    app.number_input(key="field-learning_rate").set_value(0.5).run()
+    assert "is likely to diverge" in said(app)
+    assert not app.button(key="launch").disabled
+
+    next(button for button in app.button if button.key.startswith("fix-learning_rate")).click().run()
+
+    assert app.number_input(key="field-learning_rate").value == 2e-3
+    assert "is likely to diverge" not in said(app)
+
+
+def test_an_error_blocks_the_launch(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+
+    app.selectbox(key="field-precision").set_value("fp16").run()
+
+    assert "fp16 needs a GPU" in said(app)
+    assert app.button(key="launch").disabled
+
+
+def test_a_value_that_no_widget_can_refuse_is_explained(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+
+    app.number_input(key="field-learning_rate").set_value(0.0).run()
+
+    assert "learning_rate cannot be 0.0: give a number above 0 and at most 1." in said(app)
+    assert app.button(key="launch").disabled
+
+
+def test_a_model_that_cannot_be_had_blocks_the_launch_with_the_reason(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+
+    app.segmented_control(key="field-model").set_value("distilbert").run()
+
+    assert "distilbert is not available: The Hub cannot be reached" in said(app)
+    assert app.button(key="launch").disabled
+
+
+def test_another_model_is_asked_for_by_name(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="field-model").set_value("another").run()
+
+    app.text_input(key="field-model-other").set_value("/no/such/model").run()
+
+    assert "There is no folder /no/such/model" in said(app)
+    assert app.button(key="launch").disabled
+
+
+def test_launching_goes_to_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = open_app(PAGE)
+    app.text_input(key="run-name").set_value("*my* run").run()
+
+    app.button(key="launch").click().run()
+
+    (run,) = store.jobs(Kind.TRAIN)
+    assert run.name == "*my* run"
+    assert (app.title[0].value, app.query_params["run"]) == ("Runs", run.id)
+
+
+def test_a_second_click_on_its_way_launches_nothing(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = open_app(PAGE)
+    app.session_state["launch-key-launch"] = "drawn once"
+    app.button(key="launch").click().run()
+
+    again = open_app(PAGE)
+    again.session_state["launch-key-launch"] = "drawn once"
+    again.button(key="launch").click().run()
+
+    assert len(store.jobs(Kind.TRAIN)) == 1
+
+
+def test_the_form_drawn_anew_launches_another_run(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = open_app(PAGE)
+    app.button(key="launch").click().run()
+
+    app.switch_page(PAGE).run()
+    app.button(key="launch").click().run()
+
+    assert len(store.jobs(Kind.TRAIN)) == 2
+
+
+def test_a_run_can_be_launched_before_its_data_is_prepared(open_app: Open, store: Store) -> None:
+    app = open_app(PAGE)
+    assert "is not prepared yet; the run does it first" in said(app)
+
+    app.button(key="launch").click().run()
+
+    assert len(store.jobs(Kind.TRAIN)) == 1
+
+
+def test_clone_fills_the_form_from_a_run(open_app: Open, dataset: Dataset, finished: Job, store: Store) -> None:
+    app = open_app(PAGE, clone=finished.id)
+
+    assert app.number_input(key="field-train_rows").value == 800
+    assert app.segmented_control(key="preset").value == Preset.TASTE
+    assert "clone" not in app.query_params
+
+
+def test_cloning_a_damaged_run_is_refused_in_words(open_app: Open, damaged: Job) -> None:
+    assert "is damaged" in said(open_app(PAGE, clone=damaged.id))
+
+
+def test_cloning_an_unknown_run_is_refused_in_words(open_app: Open) -> None:
+    assert "There is no run 'nobody'." in said(open_app(PAGE, clone="nobody"))
