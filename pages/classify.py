@@ -1,0 +1,17 @@
+"""Classify: what does a run make of a text of yours?"""
+
+import streamlit as st
+
+from ui import classification, frame
+from ui.frame import Needs
+
+run = frame.open_run("Classify", "What does a run make of a text of yours?", Needs.ADAPTER)
+
+classification.draw_examples()
+text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a news item", max_chars=10_000)
+others = classification.choose_others(run)
+if st.button("Classify", key="classify", type="primary", icon=":material/play_arrow:"):
+    classification.ask([run, *others], text)
+
+classification.draw_answer([run, *others])
+classification.draw_history()

@@ -1,0 +1,179 @@
+"""Parts of the Classify page: examples, the question to the inference host, the answer, and the visit's history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+from tokenizers import Tokenizer
+
+from core import charts
+from core.catalog import find_model
+from core.errors import LoraLabError
+from core.inference.host import ClassifyRequest, InferenceHost
+from core.jobs import artifacts
+from core.jobs.requests import read_train_request
+from core.settings import Settings
+from core.states import Kind
+from ui import boundary, drawing, readers, tables
+from ui.frame import OpenRun
+from ui.words import per_cent, plain
+
+TEXT_KEY, ANSWER_KEY, HISTORY_KEY = "text", "answer", "history"
+UNTRAINED = "Untrained"
+MOST_OTHERS, KEPT = 3, 10
+EXAMPLES = {
+    "Peace talks": "Negotiators from both sides met in Geneva to discuss a ceasefire after a week of shelling near the border.",
+    "A late goal": "A header in the ninety-third minute sent the visitors through to the semi-final on away goals.",
+    "A profit warning": "Shares in the retailer fell 12 percent after it warned that Christmas sales would miss forecasts.",
+    "A new chip": "Engineers presented a processor that runs speech recognition on a phone without a network connection.",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model said: its name, classes and their probabilities, and how much of the text it read."""
+
+    name: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    tokens: int
+    max_tokens: int
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.classes[self.probabilities.index(max(self.probabilities))]
+
+    @property
+    def margin(self) -> float:
+        """Its lead over the next one."""
+        first, second = sorted(self.probabilities, reverse=True)[:2]
+        return first - second
+
+
+def draw_examples() -> None:
+    """Texts that a click puts into the box."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption("Try", width="content")
+        for name, text in EXAMPLES.items():
+            st.button(name, key=f"example-{name}", type="tertiary", on_click=_fill, args=(text,))
+
+
+def choose_others(run: OpenRun) -> list[OpenRun]:
+    """Further runs with the same classes to ask beside the chosen one."""
+    usable = {other.id: other for other in _others(run)}
+    if not usable:
+        return []
+    chosen = st.multiselect(
+        "Compare with", list(usable), format_func=lambda run_id: usable[run_id].job.name, max_selections=MOST_OTHERS, key="others"
+    )
+    return [usable[run_id] for run_id in chosen]
+
+
+def ask(runs: Sequence[OpenRun], text: str) -> None:
+    """Ask every run and the untrained base; the answer is kept for this visit. A failure is shown with what to do."""
+    if not text.strip():
+        st.warning("Type a sentence first, or choose one of the examples.", icon=":material/edit:")
+        return
+    try:
+        with st.spinner("Classifying. The first text takes some seconds, because the model is loaded."):
+            answers = _ask(runs, text)
+    except LoraLabError as error:
+        boundary.show(error)
+        return
+    st.session_state[ANSWER_KEY] = (text, answers)
+    history = st.session_state.setdefault(HISTORY_KEY, [])
+    history.insert(0, {"text": text, **{answer.name: f"{answer.label} {per_cent(max(answer.probabilities))}" for answer in answers}})
+    del history[KEPT:]
+
+
+def draw_answer(runs: Sequence[OpenRun]) -> None:
+    """The sentence first, then bars: a column a run, and the untrained base."""
+    kept = st.session_state.get(ANSWER_KEY)
+    if kept is None or [answer.name for answer in kept[1][:-1]] != [run.job.name for run in runs]:
+        st.caption("Probabilities of each class appear here, beside those of the model before training.")
+        return
+    text, answers = kept
+    first = answers[0]
+    st.subheader(f"{plain(first.label)}, {per_cent(max(first.probabilities))} sure", anchor=False)
+    st.caption(f"A lead of {per_cent(first.margin)} over the next class, says {plain(first.name)}.{_disagreement(answers)}")
+    st.text(text)
+    if first.tokens > first.max_tokens:
+        st.warning(f"The text has {first.tokens:,} tokens; the run reads the first {first.max_tokens:,}.", icon=":material/content_cut:")
+    columns = st.grid(min(len(answers), 3), min_column_width=260, gap="large")
+    for number, answer in enumerate(answers):
+        with columns.cell():
+            drawing.draw(charts.probabilities(answer.probabilities, answer.classes, answer.name), key=f"probabilities-{number}")
+
+
+def draw_history() -> None:
+    """What was asked in this visit."""
+    history = st.session_state.get(HISTORY_KEY, [])
+    if len(history) > 1:
+        st.markdown("#### This visit")
+        tables.plain(pd.DataFrame(history), key="history-table", alt="Texts classified in this visit, newest first")
+
+
+def _ask(runs: Sequence[OpenRun], text: str) -> list[Answer]:
+    requests = [_request(run) for run in runs]
+    base = requests[0]
+    requests.append(ClassifyRequest(None, base.model, None, base.classes, base.max_tokens, base.seed))
+    results = _host().classify(requests, [text])
+    names = [*(run.job.name for run in runs), UNTRAINED]
+    tokens = _count_tokens(base.model.folder, text)
+    return [
+        Answer(name, request.classes, tuple(map(float, result[0])), tokens, request.max_tokens)
+        for name, request, result in zip(names, requests, results, strict=True)
+    ]
+
+
+def _request(run: OpenRun) -> ClassifyRequest:
+    config = run.request.config
+    model = find_model(config.model, run.store.settings, readers.hub(run.store.settings))
+    return ClassifyRequest(run.id, model, artifacts.adapter_folder(run.folder), run.classes, config.max_tokens, config.seed)
+
+
+def _others(run: OpenRun) -> list[OpenRun]:
+    found = []
+    for job in run.store.jobs(Kind.TRAIN):
+        folder = run.store.folder(job)
+        if job.id == run.id or job.state.active or not (folder / "adapter" / "adapter_model.safetensors").is_file():
+            continue
+        try:
+            other = OpenRun(job, read_train_request(job), folder, run.store)
+            same = other.classes == run.classes
+        except LoraLabError:  # a damaged run is not offered here; the list of runs says what is wrong with it
+            continue
+        if same:
+            found.append(other)
+    return found
+
+
+def _fill(text: str) -> None:
+    st.session_state[TEXT_KEY] = text
+
+
+def _disagreement(answers: Sequence[Answer]) -> str:
+    labels = {answer.label for answer in answers[:-1]}
+    return " The runs disagree." if len(labels) > 1 else ""
+
+
+def _count_tokens(folder: Path | None, text: str) -> int:
+    return len(_tokenizer(folder / "tokenizer.json").encode(text).ids) if folder else 0
+
+
+@cache
+def _tokenizer(path: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+@st.cache_resource(show_spinner=False)
+def _host() -> InferenceHost:
+    settings = Settings()
+    return InferenceHost(settings, readers.hub(settings))
