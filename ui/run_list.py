@@ -31,4 +31,6 @@ def draw(store: Store, chosen: str, key: str = "runs") -> None:
 
 def _draw(store: Store, chosen: str, key: str) -> None:
     with boundary():
+        if st.query_params.get("run", "") != chosen:  # a row was chosen: the rest of the page follows
+            st.rerun()
         run_table.draw(store, read(store), key=key, current=chosen)
