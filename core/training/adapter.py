@@ -40,8 +40,7 @@ def add_adapter(base: Base, config: RunConfig, identity: str, revision: str | No
         use_rslora=config.rslora,
         use_dora=config.dora,
     )
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # PEFT 0.21 asks by the old name
+    with torch.random.fork_rng(devices=[]), quiet_peft():
         torch.manual_seed(config.seed)
         model = get_peft_model(base.model, lora)
     lora.base_model_name_or_path, lora.revision = identity, revision
@@ -66,6 +65,14 @@ def adapter_files(model: PeftModel) -> dict[str, bytes]:
     config = model.peft_config["default"].to_dict() | {"inference_mode": True}
     content = json.dumps(config, indent=2, sort_keys=True, allow_nan=False, default=sorted)  # PEFT keeps names in sets
     return {WEIGHTS: save({name: tensor.contiguous() for name, tensor in state.items()}, {"format": "pt"}), CONFIG: content.encode()}
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Without the warning that PEFT 0.21 asks transformers by an old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
 
 
 @contextmanager

@@ -71,5 +71,4 @@ def unpack(
 
 
 def _moments(tensors: Weights, name: str, device: torch.device) -> dict[str, torch.Tensor]:
-    moments = {key: tensors[f"{key}/{name}"].to(device) for key in ("exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors}
-    return moments | {"step": tensors[f"step/{name}"]} if moments else {}
+    return {key: tensors[f"{key}/{name}"].to(device) for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors}

@@ -17,9 +17,9 @@ from peft import PeftModel
 from core.config import Precision, RunConfig
 from core.errors import Diverged, Stopped
 from core.training.adapter import adapter_files, merged, set_training, trainable
-from core.training.batches import Encoded, epoch_batches
+from core.training.batches import Encoded, epoch_batches, token_batches
 from core.training.checkpoint import Position, Weights, pack, unpack
-from core.training.device import autocast
+from core.training.device import autocast, batch_tokens
 from core.training.events import AdapterSaved, Checkpoint, Event, Phase, Progress, TrainMetric, ValidationMetric
 from core.training.metric import ClassificationMetric
 from core.training.predict import predict, prediction_frame
@@ -47,7 +47,7 @@ class Loop:
         self.report, self.should_stop = report, should_stop
         self.weights = trainable(model)
         self.device = next(iter(self.weights.values())).device
-        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(self.weights.values(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
         self.metric = ClassificationMetric(model.config.num_labels)
         self.total = config.total_steps(len(train))
         self.position = Position()
@@ -98,11 +98,9 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         chosen = self._rows_of(position.step)
-        loss = self._loss(chosen)
-        torch.autograd.backward(self._scaler.scale(loss))
+        value = self._add_gradients(chosen)
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP_NORM)
-        value = loss.item()
         if not (math.isfinite(value) and (self._scaler.is_enabled() or torch.isfinite(norm))):  # a scaler skips such a step
             raise self._diverged(f"at step {position.step + 1:,}")
         self._scaler.step(self.optimizer)
@@ -117,12 +115,18 @@ class Loop:
         self.report(TrainMetric(position.step, self._epoch, value, rate, speed))
         self.report(Progress(Phase.TRAINING, position.step, self.total))
 
-    def _loss(self, chosen: NDArray[np.int64]) -> torch.Tensor:
+    def _add_gradients(self, chosen: NDArray[np.int64]) -> float:
+        """Mean loss of the rows; its gradients are added part by part, so that memory does not grow with the batch."""
         set_training(self.model, self.config.base_dropout)
-        ids, mask, labels = self.train.batch(chosen, self.device)  # (B, T), (B, T), (B,)
-        with autocast(self.precision, self.device):
-            logits = self.model(input_ids=ids, attention_mask=mask).logits  # (B, C)
-        return torch.nn.functional.cross_entropy(logits.float(), labels)
+        total = 0.0
+        for part in token_batches(self.train.lengths[chosen], batch_tokens(self.device)):
+            ids, mask, labels = self.train.batch(chosen[part], self.device)  # (B, T), (B, T), (B,)
+            with autocast(self.precision, self.device):
+                logits = self.model(input_ids=ids, attention_mask=mask).logits  # (B, C)
+            loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / len(chosen)
+            torch.autograd.backward(self._scaler.scale(loss))
+            total += loss.item()
+        return total
 
     def _rows_of(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.total // self.config.epochs)

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from core.config import Precision
 from core.errors import Stopped
 from core.training.batches import Encoded, token_batches
-from core.training.device import autocast
-
-BATCH_TOKENS = 2048  # enough for full speed on 2 cores; more costs memory only
+from core.training.device import autocast, batch_tokens
 
 
 @torch.inference_mode()
@@ -28,7 +26,7 @@ def predict(
     device = next(model.parameters()).device
     result = np.empty((0, 0), dtype=np.float32)
     done = 0
-    for chosen in token_batches(texts.lengths, BATCH_TOKENS):
+    for chosen in token_batches(texts.lengths, batch_tokens(device)):
         if should_stop():
             raise Stopped("The run was stopped.")
         ids, mask, _ = texts.batch(chosen, device)

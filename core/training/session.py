@@ -13,6 +13,7 @@ from core.training.adapter import add_adapter, merged
 from core.training.batches import Encoded, encode_frame
 from core.training.device import choose_device, choose_precision, peak_memory_mb
 from core.training.events import Evaluation, Event, Phase, Progress, Split, TrainResult
+from core.training.first_token import read_first_token_only
 from core.training.load import fetch, load_base
 from core.training.loop import Loop
 from core.training.predict import predict, prediction_frame
@@ -50,6 +51,7 @@ class TrainingSession:
         self.precision = choose_precision(config.precision, self.device)
         report(Progress(Phase.LOADING))
         self.base = load_base(fetch(model), data.classes, config.seed)
+        read_first_token_only(self.base.model)
         self.peft = add_adapter(self.base, config, model.identity, model.revision if model.hub_id else None).to(self.device)
 
     def score_untrained(self) -> Evaluation:

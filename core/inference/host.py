@@ -1,0 +1,64 @@
+"""The one process that classifies for the web server, so that the server itself never imports torch.
+
+It starts with the first request, ends when idle, and is started anew after a crash.
+"""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+from numpy.typing import NDArray
+
+from core.errors import NotEnoughRoom
+from core.inference.serve import ClassifyRequest as ClassifyRequest  # what callers build
+from core.inference.serve import classify
+from core.settings import Settings
+
+IDLE_SECONDS = 300  # then its few hundred MB go back; the next request waits some seconds for a new one
+
+
+class InferenceHost:
+    """Keep one for the whole server. Safe to call from many threads: requests wait for each other."""
+
+    def __init__(self, settings: Settings, hub: bool = False, idle_seconds: float = IDLE_SECONDS) -> None:
+        self.idle_seconds = idle_seconds
+        threads = str(settings.used_threads)
+        self._environment = {
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "TOKENIZERS_PARALLELISM": "false",
+            "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**40),  # the first model is no leak; by default a worker that grew 300 MB is killed
+        }
+        if not hub:
+            self._environment["HF_HUB_OFFLINE"] = "1"
+        self._lock = threading.Lock()
+        self._executor: ProcessPoolExecutor | None = None
+
+    def classify(self, requests: Sequence[ClassifyRequest], texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Probabilities (n, C) for each request. Raises ModelUnavailable, ArtifactDamaged, and NotEnoughRoom after two crashes."""
+        try:
+            return self._submit(requests, texts)
+        except TerminatedWorkerError:
+            self.stop()
+        try:
+            return self._submit(requests, texts)
+        except TerminatedWorkerError as error:
+            self.stop()
+            message = "The process that classifies was ended twice, most likely because memory is short."
+            raise NotEnoughRoom(message, "Wait until a run has finished, or close other programs, then try again.") from error
+
+    def stop(self) -> None:
+        """End the process and give its memory back; the next request starts it again."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, kill_workers=True)
+
+    def _submit(self, requests: Sequence[ClassifyRequest], texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        with self._lock:
+            if self._executor is None:
+                self._executor = ProcessPoolExecutor(max_workers=1, timeout=self.idle_seconds, env=self._environment)
+            future = self._executor.submit(classify, list(requests), list(texts))
+        answers: list[NDArray[np.float32]] = future.result()
+        return answers

@@ -1,0 +1,115 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.catalog import Availability, find_model
+from core.errors import ArtifactDamaged, NotEnoughRoom
+from core.inference.classifier import Classifier
+from core.inference.host import ClassifyRequest, InferenceHost
+from core.settings import Settings
+from tests.core.inference.conftest import CLASSES, TEXTS, Write
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[InferenceHost]:
+    host = InferenceHost(Settings())
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def model(base_folder: Path, settings: Settings) -> Availability:
+    return find_model(str(base_folder), settings, hub=False)
+
+
+def test_the_host_answers_as_the_classifier(host: InferenceHost, model: Availability, base_folder: Path, write_adapter: Write) -> None:
+    adapter = write_adapter("one", 1)
+    classifier = Classifier(base_folder, CLASSES, seed=7)
+    classifier.load_adapter("a", adapter)
+    trained, untrained = ClassifyRequest("a", model, adapter, CLASSES, 64), ClassifyRequest(None, model, None, CLASSES, 64, seed=7)
+
+    answers = host.classify([trained, untrained], TEXTS)
+
+    assert answers[0] == pytest.approx(classifier.classify("a", TEXTS, 64), abs=1e-6)
+    assert answers[1] == pytest.approx(classifier.classify(None, TEXTS, 64, 7), abs=1e-6)
+
+
+def test_an_error_comes_back_as_it_was_raised(host: InferenceHost, model: Availability, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactDamaged, match="The adapter of a is missing.") as caught:
+        host.classify([ClassifyRequest("a", model, tmp_path, CLASSES, 64)], TEXTS)
+
+    assert caught.value.fix == "Train the run again, or choose another run."
+
+
+# loky says so whenever a process ends by itself just as work arrives; it starts another one
+pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
+
+
+@pytest.fixture
+def light_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceHost]:
+    """A host whose process tells its id instead of classifying, and so needs no torch; asked for "die" it dies."""
+    answer = lambda requests, texts: os._exit(1) if texts == ["die"] else [np.array([os.getpid()])]  # noqa: E731 - travels by value
+    monkeypatch.setattr("core.inference.host.classify", answer)
+    host = InferenceHost(Settings(), idle_seconds=0.5)
+    yield host
+    host.stop()
+
+
+def test_a_killed_process_is_replaced_without_the_caller_noticing(light_host: InferenceHost) -> None:
+    killed = int(light_host.classify([], [])[0][0])
+    os.kill(killed, signal.SIGKILL)
+
+    assert light_host.classify([], [])[0] != killed
+
+
+def test_a_process_that_dies_twice_is_reported(light_host: InferenceHost) -> None:
+    with pytest.raises(NotEnoughRoom, match="ended twice"):
+        light_host.classify([], ["die"])
+
+    assert light_host.classify([], [])[0] > 0
+
+
+def test_the_process_ends_when_idle_and_comes_back(light_host: InferenceHost) -> None:
+    first = int(light_host.classify([], [])[0][0])
+    assert light_host._executor is not None
+    deadline = time.monotonic() + 20
+    while first in light_host._executor._processes:
+        assert time.monotonic() < deadline, "it is still there"
+        time.sleep(0.05)
+
+    assert light_host.classify([], [])[0] != first
+
+
+SERVER = """
+import sys
+from core.catalog import find_model
+from core.inference.host import ClassifyRequest, InferenceHost
+from core.settings import Settings
+
+host = InferenceHost(Settings())
+print(host.classify([ClassifyRequest(None, find_model(sys.argv[1], Settings(), False), None, ("a", "b"), 32)], ["text"])[0].shape)
+host.stop()
+print(sorted({"torch", "transformers", "peft", "datasets", "evaluate"} & set(sys.modules)))
+"""
+
+
+def test_the_caller_never_imports_ml(base_folder: Path, home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SERVER, str(base_folder)],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert (done.stdout.split("\n")[:2], done.stderr) == (["(1, 2)", "[]"], "")

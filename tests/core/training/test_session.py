@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+
+from core.config import RunConfig
+from core.errors import ArtifactDamaged, ConfigError, Diverged, ModelUnavailable, Stopped
+from core.training.checkpoint import POSITION, TENSORS
+from core.training.events import Phase
+from tests.core.training.conftest import Heard, Lab
+
+
+def test_a_run_trains_validates_and_evaluates_in_order(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    result = lab.train(config, heard)
+
+    assert [metric.step for metric in heard.steps] == [1, 2, 3, 4, 5, 6]
+    assert [metric.step for metric in heard.validations] == [2, 4, 6]
+    assert [(evaluation.split, len(evaluation.predictions)) for evaluation in heard.evaluations] == [("validation", 24), ("test", 30)]
+    assert (result.steps, result.stopped, result.trained_rows, result.device) == (6, False, 48, "cpu")
+    assert result.best_step == min(heard.validations, key=lambda metric: metric.loss).step
+    assert result.train_seconds > 0 and result.rows_per_second > 0 and result.peak_memory_mb > 100
+
+
+def test_a_run_learns(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    lab.train(config.model_copy(update={"epochs": 8, "learning_rate": 1e-2, "target_modules": ("all-linear",)}), heard)
+
+    test = heard.evaluations[-1].predictions
+    assert accuracy_score(test["label"], test[["p0", "p1", "p2"]].to_numpy().argmax(axis=1)) > 0.6  # by chance 0.33
+
+
+def test_predictions_carry_row_label_probabilities_and_loss(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    lab.train(config, heard)
+
+    frame = heard.evaluations[-1].predictions
+    assert list(frame.columns) == ["row", "label", "p0", "p1", "p2", "loss"]
+    assert sorted(frame["row"]) == list(range(1000, 1030))
+    probabilities = frame[["p0", "p1", "p2"]].to_numpy()
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(30), abs=1e-5)
+    assert frame["loss"].to_numpy() == pytest.approx(-np.log(probabilities[np.arange(30), frame["label"]]), abs=1e-5)
+
+
+def test_the_validation_subset_is_the_same_for_every_seed(lab: Lab, config: RunConfig) -> None:
+    one, other = Heard(), Heard()
+
+    lab.train(config, one)
+    lab.train(config.model_copy(update={"seed": 4}), other)
+
+    assert list(one.validations[0].predictions["row"]) == list(other.validations[0].predictions["row"])
+    assert one.losses != other.losses
+
+
+def test_test_rows_bounds_both_final_evaluations(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    lab.train(config.model_copy(update={"test_rows": 9}), heard)
+
+    assert [len(evaluation.predictions) for evaluation in heard.evaluations] == [9, 9]
+
+
+def test_the_untrained_score_is_that_of_the_new_head(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    session = lab.session(config, heard)
+    untrained = session.score_untrained()
+
+    assert untrained.split == "untrained"
+    assert untrained.predictions.equals(lab.session(config, heard).score_untrained().predictions)
+    assert untrained.predictions["loss"].mean() == pytest.approx(np.log(3), abs=0.2)
+
+
+def test_scoring_the_untrained_model_changes_nothing_in_the_run(lab: Lab, config: RunConfig) -> None:
+    plain, scored = Heard(), Heard()
+
+    lab.train(config, plain)
+    session = lab.session(config, scored)
+    session.score_untrained()
+    session.train()
+
+    assert scored.losses == plain.losses
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
+def test_a_resumed_run_draws_the_curve_of_an_uninterrupted_one(lab: Lab, config: RunConfig, stop_after: int) -> None:
+    config = config.model_copy(update={"epochs": 2, "base_dropout": True})
+    whole, first, second = Heard(), Heard(), Heard()
+    lab.train(config, whole)
+
+    stopped = lab.session(config, first, lambda: len(first.steps) >= stop_after).train()
+    result = lab.train(config, second, dict(first.checkpoints[-1].files))
+
+    assert stopped.stopped and stopped.steps == stop_after and not first.evaluations
+    assert first.losses + second.losses == whole.losses
+    assert [m.loss for m in first.validations + second.validations] == [m.loss for m in whole.validations]
+    assert [m.best for m in first.validations + second.validations] == [m.best for m in whole.validations]
+    assert second.evaluations[-1].predictions.equals(whole.evaluations[-1].predictions)
+    assert result.steps == 12
+
+
+def test_a_stop_in_the_final_evaluation_resumes_there(lab: Lab, config: RunConfig) -> None:
+    first, second = Heard(), Heard()
+
+    stopped = lab.session(config, first, lambda: any(event.phase == Phase.EVALUATING for event in first.progress)).train()
+    lab.train(config, second, dict(first.checkpoints[-1].files))
+
+    assert stopped.stopped and stopped.steps == 6 and not first.evaluations
+    assert not second.steps and not second.validations and len(second.evaluations) == 2
+
+
+def test_a_run_stopped_before_any_validation_keeps_its_adapter(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    result = lab.session(config.model_copy(update={"evaluation_interval": 100}), heard, lambda: len(heard.steps) >= 3).train()
+
+    assert (result.stopped, result.best_step) == (True, 3)
+    assert [adapter.step for adapter in heard.adapters] == [3]
+
+
+def test_a_stop_while_scoring_the_untrained_model_is_raised(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    with pytest.raises(Stopped):
+        lab.session(config, heard, lambda: True).score_untrained()
+
+
+def test_the_best_adapter_is_kept_and_evaluated(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    config = config.model_copy(update={"learning_rate": 0.3, "epochs": 3, "schedule": "constant"})  # so high that later is worse
+
+    result = lab.train(config.model_copy(update={"test_rows": 0, "validation_rows": 24}), heard)
+
+    best = min(heard.validations, key=lambda metric: metric.loss)
+    assert result.best_step == best.step < result.steps
+    assert heard.adapters[-1].step == best.step
+    assert heard.evaluations[0].predictions["loss"].mean() == pytest.approx(best.loss, rel=1e-5)
+
+
+def test_early_stopping_counts_validations_without_gain(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    config = config.model_copy(update={"learning_rate": 0.3, "epochs": 10, "schedule": "constant", "early_stopping": 2})
+
+    result = lab.train(config, heard)
+
+    assert result.early_stopped and result.steps == result.best_step + 4 < 60
+    assert len(heard.evaluations) == 2
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_lower_rate(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    session = lab.session(config, heard)
+    with_infinity = next(session.peft.get_base_model().bert.embeddings.parameters())
+    with_infinity.data[:] = float("inf")
+
+    with pytest.raises(Diverged) as caught:
+        session.train()
+
+    assert "at step 1, with learning rate 0.005" in caught.value.message
+    assert "0.001" in caught.value.fix
+    assert not heard.adapters
+
+
+def test_the_first_metric_comes_after_the_first_step(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    lab.train(config, heard)
+
+    phases = list(dict.fromkeys(event.phase for event in heard.progress))
+    assert phases == [Phase.LOADING, Phase.TOKENISING, Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING]
+    assert (heard.steps[0].step, heard.steps[0].learning_rate) == (1, 5e-3)
+
+
+def test_a_damaged_checkpoint_is_named(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    lab.train(config, heard)
+    files = heard.checkpoints[-1].files
+
+    for broken in ({**files, TENSORS: files[TENSORS][:100]}, {**files, POSITION: b"{"}, {TENSORS: files[TENSORS]}):
+        with pytest.raises(ArtifactDamaged, match="checkpoint is damaged"):
+            lab.train(config, Heard(), broken)
+
+
+def test_a_checkpoint_of_other_modules_is_refused(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    lab.train(config, heard)
+
+    with pytest.raises(ArtifactDamaged):
+        lab.train(config.model_copy(update={"rank": 8}), Heard(), dict(heard.checkpoints[-1].files))
+
+
+def test_fp16_on_a_cpu_is_refused(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    with pytest.raises(ConfigError, match="needs a GPU"):
+        lab.session(config.model_copy(update={"precision": "fp16"}), heard)
+
+
+def test_bf16_on_a_cpu_works_when_chosen(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    assert lab.train(config.model_copy(update={"precision": "bf16"}), heard).precision == "bf16"
+
+
+def test_more_tokens_than_the_model_reads_are_refused(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    with pytest.raises(ConfigError, match="at most 128 tokens, not 129"):
+        lab.session(config.model_copy(update={"max_tokens": 129}), heard)
+
+
+def test_a_model_that_is_not_there_is_refused(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    assert lab.model.folder is not None
+    (lab.model.folder / "model.safetensors").rename(lab.model.folder / "away")
+    try:
+        with pytest.raises(ModelUnavailable, match="has no model.safetensors"):
+            lab.session(config, heard)
+    finally:
+        (lab.model.folder / "away").rename(lab.model.folder / "model.safetensors")
