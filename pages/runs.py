@@ -6,7 +6,7 @@ from ui import frame, navigation, run_detail, run_list
 from ui.words import plain
 
 store = frame.open_page("Runs", "What is training, what is waiting, and how did the others end?")
-chosen = st.query_params.get("run", "")
+chosen = frame.run_in_url()
 summaries = run_list.read(store)
 
 if not summaries:

@@ -87,7 +87,7 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
     store = readers.open_lab()
     runs = store.jobs(Kind.TRAIN)
     usable = [job for job in runs if _has(store, job, needs)]
-    wanted = st.query_params.get("run", "")
+    wanted = run_in_url()
     current = next((job for job in runs if job.id == wanted), None) if wanted else next(iter(usable), None)
     _draw_header(title, question, lambda: _pick_run(usable, current))
     if wanted and current is None:
@@ -102,6 +102,17 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
     if current not in usable:
         _explain_missing(current, needs)
     return OpenRun(current, read_train_request(current), store.folder(current), store)
+
+
+def run_in_url() -> str:
+    """The run that the URL names, or nothing.
+
+    It is written back because a link to the page that is open tells only the server; the next live tick would bring the browser's old one.
+    """
+    run_id = st.query_params.get("run", "")
+    if run_id:
+        st.query_params["run"] = run_id
+    return run_id
 
 
 def empty(what: str, why: str, file: str, label: str, run_id: str = "") -> NoReturn:

@@ -1,5 +1,6 @@
 """Runs as a table: state, name, model, rows, how far or how accurate, how long, how old."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
@@ -18,19 +19,24 @@ COLOURS = {"green": "#1a7f4e", "blue": "#0072B2", "orange": "#b45309", "red": "#
 
 
 def draw(store: Store, summaries: Sequence[Summary], *, key: str, current: str) -> None:
-    """The table. Choosing a row writes the run into the URL; the run in the URL is the chosen row."""
+    """The table. Choosing a row writes the run into the URL; the run in the URL is the chosen row.
+
+    Each choice and each list is a widget of its own: a live tick that was on its way with an older selection cannot undo a newer one.
+    """
     ids = [summary.job.id for summary in summaries]
-    st.session_state[key] = {"selection": {"rows": [ids.index(current)] if current in ids else [], "columns": []}}
-    _draw(store, summaries, key, partial(_write_run, key, ids))
+    own_key = f"{key}-{current}-{zlib.crc32(' '.join(ids).encode())}"
+    _draw(store, summaries, own_key, partial(_write_run, own_key, ids), [ids.index(current)] if current in ids else [])
 
 
 def draw_links(store: Store, summaries: Sequence[Summary], *, key: str) -> str:
     """The table on a page that leads to the runs: the id of the one that was clicked, or nothing."""
-    chosen = _draw(store, summaries, key, "rerun")
+    chosen = _draw(store, summaries, key, "rerun", [])
     return summaries[chosen[0]].job.id if chosen and chosen[0] < len(summaries) else ""
 
 
-def _draw(store: Store, summaries: Sequence[Summary], key: str, on_select: Callable[[], None] | Literal["rerun"]) -> list[int]:
+def _draw(
+    store: Store, summaries: Sequence[Summary], key: str, on_select: Callable[[], None] | Literal["rerun"], chosen: list[int]
+) -> list[int]:
     event = st.dataframe(
         _frame(store, summaries),
         key=key,
@@ -39,6 +45,7 @@ def _draw(store: Store, summaries: Sequence[Summary], key: str, on_select: Calla
         column_config=_columns(),
         on_select=on_select,
         selection_mode="single-row",
+        selection_default={"selection": {"rows": chosen, "columns": [], "cells": []}},
         placeholder="",
         alt=f"{count(len(summaries), 'runs')}, newest first",
     )
