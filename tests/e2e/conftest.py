@@ -1,0 +1,73 @@
+"""A real server and a real Chromium. Without one the tests are skipped, unless ``LORALAB_TEST_BROWSER=required``."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_news import write_small_news
+from tiny import write_bert
+
+ROOT = Path(__file__).parents[2]
+REQUIRED = os.environ.get("LORALAB_TEST_BROWSER") == "required"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    if CHROMIUM is None:
+        if REQUIRED:
+            pytest.fail("no Chromium on the path, and LORALAB_TEST_BROWSER asks for one")
+        pytest.skip("no Chromium on the path")
+    return {"executable_path": CHROMIUM, "args": QUIET}
+
+
+@pytest.fixture
+def tiny_model(tmp_path: Path) -> Path:
+    return write_bert(tmp_path / "tiny-bert")
+
+
+@pytest.fixture
+def server(home: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of an app on small data."""
+    news = write_small_news(tmp_path / "small-news", train=400)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
+    environment = {**os.environ, "LORALAB_HOME": str(home), "LORALAB_DATA": str(news), "LORALAB_HUB": "false"}
+    log = (tmp_path / "server.log").open("w+")
+    process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for_port(port, tmp_path / "server.log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+        log.close()
+    assert "Traceback" not in (tmp_path / "server.log").read_text()
+
+
+def wait_for_port(port: int, log: Path) -> None:
+    """Return once the server accepts connections."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"the server does not answer\n{log.read_text()}")

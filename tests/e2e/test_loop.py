@@ -1,0 +1,83 @@
+"""The whole loop by hand, in a real browser: explore, launch, watch, reload, finish, read a cell, classify."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.worker]
+TRAINED_SECONDS = 240  # two processes import torch on a machine that is busy with the other tests
+
+
+def step(page: Page) -> int:
+    """The step that the live progress shows."""
+    bar = page.get_by_test_id("stProgress")
+    shown = re.search(r"step ([\d,]+) of", bar.inner_text()) if bar.count() == 1 else None
+    return int(shown[1].replace(",", "")) if shown else 0
+
+
+def fill(page: Page, field: str, value: str) -> None:
+    box = page.locator(f".st-key-field-{field} input")
+    box.fill(value)
+    box.press("Enter")
+    expect(box).to_have_value(value)
+
+
+def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.goto(server)
+    expect(page.get_by_role("heading", level=1)).to_have_text("LoRA Lab")
+
+    page.get_by_role("link", name="Explore").first.click()
+    page.get_by_role("button", name="Prepare the data").click()
+    expect(page.get_by_role("heading", name="360 texts in train")).to_be_visible(timeout=60_000)
+    page.get_by_role("textbox", name="Search").fill("goal")
+    page.get_by_role("textbox", name="Search").press("Enter")
+    expect(page.get_by_role("heading", name=re.compile(r"\d+ of 360 texts in train match"))).to_be_visible()
+
+    page.get_by_role("link", name="New run").first.click()
+    page.get_by_role("radio", name="Another one").or_(page.get_by_text("Another one", exact=True)).first.click()
+    page.get_by_role("textbox", name="Folder or Hub id with revision").fill(str(tiny_model))
+    page.get_by_role("textbox", name="Folder or Hub id with revision").press("Enter")
+    fill(page, "train_rows", "0")
+    fill(page, "epochs", "24")
+    fill(page, "evaluation_interval", "20")
+    page.get_by_role("button", name="Launch").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    expect(page.get_by_text("Learning curves")).to_be_visible(timeout=90_000)
+    first = wait_for_step(page, beyond=0)
+    wait_for_step(page, beyond=first)  # without a reload
+    page.reload()
+    expect(page.get_by_text("Learning curves")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(re.compile(r"of 80 test texts right"))).to_be_visible(timeout=TRAINED_SECONDS * 1000)
+
+    page.get_by_role("link", name="See which texts it gets wrong").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Evaluate")
+    click_first_cell(page)
+    expect(page.get_by_text(re.compile(r"World recognised: \d+ text"))).to_be_visible()
+
+    page.get_by_role("link", name="Classify").first.click()
+    page.get_by_role("button", name="A late goal").click()
+    page.get_by_role("button", name="Classify", exact=True).click()
+    expect(page.get_by_role("heading", name=re.compile(r"% sure"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Untrained").first).to_be_visible()
+
+
+def wait_for_step(page: Page, beyond: int) -> int:
+    """The live step once it has passed ``beyond``; the page redraws by itself."""
+    for _ in range(240):
+        if (now := step(page)) > beyond:
+            return now
+        page.wait_for_timeout(250)
+    pytest.fail(f"the live step stays at {beyond}")
+
+
+def click_first_cell(page: Page) -> None:
+    """Click the upper left cell of the first matrix: true and predicted class World."""
+    chart = page.locator(".st-key-matrix-chart svg.marks").first
+    expect(chart).to_be_visible()
+    box = chart.bounding_box()
+    assert box
+    chart.click(position={"x": box["width"] * 0.28, "y": box["height"] * 0.12})
