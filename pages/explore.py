@@ -5,10 +5,11 @@ import streamlit as st
 from ui import exploration, frame
 
 dataset = frame.open_data("Explore", "What is in the data before anything is trained on it?")
+exploration.require_rows(dataset)
 exploration.draw_origin(dataset)
 
 view = exploration.choose_view(dataset)
-st.subheader(view.finding, anchor=False)
+exploration.draw_finding(dataset, view)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():

@@ -19,7 +19,10 @@ LONGEST_SHOWN = 0.995  # quantile: a handful of very long texts would squeeze al
 
 
 def class_balance(table: pd.DataFrame, classes: Sequence[str], chosen: str | None = None) -> Chart:
-    """Bars of texts per class and split. ``table``: class, split, texts. Selection parameter ``chosen`` has the field class."""
+    """Bars of texts per class and split. ``table``: class, split, texts, and where some bars stand back, a bool column ``kept``.
+
+    Selection parameter ``chosen`` has the field class.
+    """
     splits = tuple(dict.fromkeys(table["split"]))
     total, counts = int(table["texts"].sum()), table.groupby("class")["texts"].sum().reindex(list(classes), fill_value=0)
     data = table.assign(
@@ -43,7 +46,7 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
         color=alt.Color("class:N", scale=scale, legend=None),
         stroke=alt.Stroke("class:N", scale=scale, legend=None),  # the outline keeps a pale split visible
         fillOpacity=alt.FillOpacity("split:O", sort=list(splits), scale=strength, legend=None),
-        opacity=alt.when(picked).then(alt.value(1)).otherwise(alt.value(0.3)),
+        opacity=alt.when("datum.kept === false").then(alt.value(0.3)).otherwise(alt.value(1)),
         tooltip=["class:N", "split:N", alt.Tooltip("texts:Q", format=",")],
     )
     height = len(classes) * max(34, 28 * len(splits) + 8) + 100
@@ -82,8 +85,9 @@ def _edges(values: Lengths) -> Lengths:
 
 
 def _binned(lengths: pd.DataFrame, classes: Sequence[str], edges: Lengths) -> pd.DataFrame:
+    present = [name for name in classes if (lengths["class"] == name).any()]  # no line along zero for a class that is filtered out
     parts = []
-    for name in classes:
+    for name in present or classes:
         mine = lengths.loc[lengths["class"] == name, "length"].to_numpy(np.int64)
         texts = np.histogram(mine[mine < edges[-1]], edges)[0]
         part = {"class": name, "from": edges[:-1], "to": edges[1:] - 1, "middle": (edges[:-1] + edges[1:] - 1) / 2, "texts": texts}

@@ -55,15 +55,18 @@ def share_cut(frame: pd.DataFrame, max_tokens: int) -> float:
     return float((frame["tokens"] > max_tokens).mean()) if len(frame) else 0.0
 
 
-def search(
+def find_rows(
     frame: pd.DataFrame,
     text: str = "",
     labels: Collection[int] = (),
     column: Length = "tokens",
     shortest: int | None = None,
     longest: int | None = None,
-) -> pd.DataFrame:
-    """Rows, in their order, that hold ``text`` literally and in any case, have one of ``labels`` (none: any) and a length in the range."""
+) -> NDArray[np.int64]:
+    """Positions, ascending, of texts that hold ``text`` literally in any case, have one of ``labels`` (none: any) and fit the range.
+
+    Positions rather than rows: a selection can be cached without a copy of its texts.
+    """
     keep = np.ones(len(frame), dtype=bool)
     if labels:
         keep &= frame["label"].isin(list(labels)).to_numpy()
@@ -75,7 +78,7 @@ def search(
         texts = pc.utf8_normalize(pa.array(frame["text"], type=pa.large_string()), "NFC")
         found = pc.match_substring(texts, unicodedata.normalize("NFC", text), ignore_case=True)
         keep &= found.to_numpy(zero_copy_only=False)
-    return frame[keep]
+    return np.flatnonzero(keep)
 
 
 def _bins(lengths: NDArray[np.int64], bins: int) -> tuple[NDArray[np.int64], list[str]]:

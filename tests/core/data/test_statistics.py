@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from core.data.statistics import class_balance, length_histogram, length_quantiles, search, share_cut
+from core.data.statistics import class_balance, find_rows, length_histogram, length_quantiles, share_cut
 
 CLASSES = ("cat", "dog")
 FRAME = pd.DataFrame(
@@ -13,10 +13,6 @@ FRAME = pd.DataFrame(
         "tokens": [6, 7, 8, 3],
     }
 )
-
-
-def rows(frame: pd.DataFrame) -> list[int]:
-    return frame["row"].tolist()
 
 
 def test_balance_counts_each_class_in_each_split() -> None:
@@ -73,22 +69,25 @@ def test_share_cut_counts_texts_longer_than_the_limit() -> None:
     ("text", "found"),
     [("cat", [0, 2]), ("CAFÉ", [2]), ("cafe\u0301", [2]), ("(big)", [1]), ("sat.", [0]), ("s.t", []), ("", [0, 1, 2, 3]), ("\\", [])],
 )
-def test_search_is_literal_and_ignores_case_and_the_form_of_accents(text: str, found: list[int]) -> None:
-    assert rows(search(FRAME, text)) == found
+def test_a_search_is_literal_and_ignores_case_and_the_form_of_accents(text: str, found: list[int]) -> None:
+    assert find_rows(FRAME, text).tolist() == found
 
 
-def test_search_filters_by_class_and_length() -> None:
-    assert rows(search(FRAME, labels=[1])) == [1, 3]
-    assert rows(search(FRAME, column="words", longest=2)) == [3]
-    assert rows(search(FRAME, shortest=7, longest=7)) == [1]
-    assert rows(search(FRAME, "cat", labels=[0], shortest=7)) == [2]
+def test_a_search_filters_by_class_and_length() -> None:
+    assert find_rows(FRAME, labels=[1]).tolist() == [1, 3]
+    assert find_rows(FRAME, column="words", longest=2).tolist() == [3]
+    assert find_rows(FRAME, shortest=7, longest=7).tolist() == [1]
+    assert find_rows(FRAME, "cat", labels=[0], shortest=7).tolist() == [2]
 
 
 def test_no_rows_give_empty_tables() -> None:
     empty = FRAME.head(0)
 
     assert (
-        len(length_histogram(empty, CLASSES, "tokens")) == len(length_quantiles(empty, CLASSES, "tokens")) == len(search(empty, "a")) == 0
+        len(length_histogram(empty, CLASSES, "tokens"))
+        == len(length_quantiles(empty, CLASSES, "tokens"))
+        == len(find_rows(empty, "a"))
+        == 0
     )
     assert class_balance({"train": empty}, CLASSES)["share"].tolist() == [0, 0]
     assert share_cut(empty, 5) == 0
