@@ -100,6 +100,7 @@ def worker_environment(settings: Settings, lock: int) -> dict[str, str]:
         "LORALAB_LOCK": str(lock),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
+        "GOMP_SPINCOUNT": "1000",  # threads that spin longer at a barrier starve each other where anything else runs
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
