@@ -1,6 +1,8 @@
 """Parts of the Evaluate page: headline, the texts of a cell, and the model before training beside it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,105 +12,161 @@ from core import charts
 from core.charts import CellsShow
 from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
+from core.evaluation.scores import Proportion
 from core.jobs import artifacts
 from core.jobs.rebuild import SHIPPED_OWNER
-from ui import drawing, readers, tables
+from core.training.events import Split
+from ui import boundary, drawing, readers, tables
 from ui.frame import OpenRun
-from ui.words import accuracy, count, per_cent, plain
+from ui.words import count, per_cent, plain
 
-SPLITS = ("test", "validation")
-SPLIT_KEY = "scored-on"
-TRUE_KEY, PREDICTED_KEY = "true-class", "predicted-class"
+SPLITS: tuple[Split, ...] = ("test", "validation")
+TRUE_KEY, PREDICTED_KEY, LAST_CELL_KEY = "true-class", "predicted-class", "last-cell"
+MATRIX_KEY = "matrix"
+SHOWN_TEXTS = 500  # a cell of the diagonal may hold thousands; nobody scrolls through them
+TEXT_WIDTH = 400  # px
 HOW_TO_READ = """
 - **Rows are the true classes, columns what the run said.** The diagonal is right; everything beside it is a mistake.
 - **Precision** asks how far you can trust a predicted class; **recall** how many texts of a class were found; **F1** is
   their harmonic mean, and macro-F1 its mean over the classes.
-- **± is the 95 % interval** (Wilson): with other test texts of the same kind the accuracy would most likely fall within it.
+- **In brackets stands the 95 % interval** (Wilson): with other texts of the same kind the share would most likely fall into it.
 - **Margin** is the distance between the two most probable classes. A mistake with a wide margin is a confident one.
 """
 
 
-def read(run: OpenRun) -> tuple[Predictions, Predictions | None]:
-    """The predictions on the chosen split, and those of the untrained model where they were kept. Raises ArtifactDamaged."""
-    split = "validation" if st.session_state.get(SPLIT_KEY, st.query_params.get(SPLIT_KEY)) == "validation" else "test"
-    classes = len(run.classes)
-    untrained = artifacts.predictions_path(run.folder, "untrained").is_file()
-    before = readers.predictions(run.folder, run.version, classes, "untrained") if untrained else None
-    return readers.predictions(run.folder, run.version, classes, split), before
+def choose_split() -> Split:
+    """The texts that the page is about."""
+    split = st.segmented_control("Split", SPLITS, required=True, default="test", key="scored-on", bind="query-params")
+    return split or "test"  # an empty value in the URL gives None
 
 
-def headline(run: OpenRun, predictions: Predictions, untrained: Predictions | None) -> None:
+def choose_cells() -> CellsShow:
+    """What the cells of the matrices show."""
+    show = st.segmented_control("Cells show", charts.CELLS_SHOW, required=True, default="counts", key="cells", bind="query-params")
+    return show or "counts"
+
+
+def read_untrained(run: OpenRun) -> Predictions | None:
+    """What the model predicted before training, where it was scored and can be read."""
+    if not artifacts.predictions_path(run.folder, "untrained").is_file():
+        return None
+    try:
+        return readers.predictions(run.folder, run.version, len(run.classes), "untrained")
+    except ArtifactDamaged:  # the trained model's are what the page is about
+        return None
+
+
+def headline(run: OpenRun, split: Split, predictions: Predictions, untrained: Predictions | None) -> None:
     """The finding as a sentence, and what it was measured on."""
     scores = predictions.scores
-    st.subheader(f"{accuracy(scores.accuracy)} of {len(predictions):,} texts right", anchor=False)
-    before = f"Untrained {accuracy(untrained.scores.accuracy)} of {len(untrained):,} · " if untrained else ""
+    before = f"; untrained {per_cent(untrained.scores.accuracy.value)}" if untrained and len(untrained) else ""
+    st.subheader(f"{_with_interval(scores.accuracy)} of {len(predictions):,} {split} texts right{before}", anchor=False)
     data = f"{plain(str(run.job.result.get('data', run.request.source.name)))} · `{run.job.fingerprint[:6]}`"
     trained = run.job.result.get("trained_rows")
-    rows = f" · {trained:,} training rows" if isinstance(trained, int) else ""
-    shipped = " · example run, shipped with the project" if run.job.owner == SHIPPED_OWNER else ""
-    st.caption(f"Macro-F1 {scores.macro_f1:.3f} · {before}{data}{rows}{shipped}")
+    rows = [f"{trained:,} training rows"] if isinstance(trained, int) else []
+    base = [f"untrained on {count(len(untrained), 'test texts')}"] if untrained else []
+    st.caption(" · ".join([f"Macro-F1 {scores.macro_f1:.3f}", *base, data, *rows]))
+    if run.job.owner == SHIPPED_OWNER:
+        st.badge("Example, shipped with the project and trained on its demo corpus", icon=":material/inventory_2:", color="gray")
 
 
 def most_confused(predictions: Predictions, classes: Sequence[str]) -> None:
-    """The cell off the diagonal that holds most texts, as a sentence."""
+    """The cell off the diagonal that holds most texts, as a sentence, and the way to them."""
     errors = predictions.scores.counts.copy()
     np.fill_diagonal(errors, 0)
     if not errors.any():
         st.caption("No text was taken for another class.")
         return
-    true, predicted = np.unravel_index(errors.argmax(), errors.shape)
-    share = errors[true, predicted] / errors.sum()
+    true, predicted = (int(place) for place in np.unravel_index(errors.argmax(), errors.shape))
+    number, share = int(errors[true, predicted]), float(errors[true, predicted] / errors.sum())
     st.caption(
         f"Most frequent mistake: {plain(classes[true])} taken for {plain(classes[predicted])}, "
-        f"{count(errors[true, predicted], 'texts')}, {per_cent(share)} of all mistakes."
+        f"{count(number, 'texts')}, {per_cent(share)} of all mistakes."
     )
+    choose = partial(_choose, classes[true], classes[predicted])
+    label = "Read this text" if number == 1 else f"Read these {count(number, 'texts')}"
+    st.button(label, key="read-most-confused", icon=":material/arrow_downward:", on_click=choose)
 
 
-def texts_of_cell(run: OpenRun, predictions: Predictions, clicked: object) -> None:
-    """The texts behind a cell: the one that was clicked, or chosen by the two boxes, which a keyboard reaches too."""
+def draw_matrix(predictions: Predictions, classes: Sequence[str], show: CellsShow) -> None:
+    """The matrix; a click on a cell chooses it."""
+    chart = charts.confusion_matrix(predictions.scores.counts, classes, show, drawing.dark(), _chosen_cell(classes))
+    drawing.draw(chart, key=MATRIX_KEY, select="cell")
+
+
+def texts_of_cell(run: OpenRun, predictions: Predictions) -> None:
+    """The texts behind the chosen cell. The two boxes choose it too: a keyboard reaches them."""
     st.markdown("#### Texts of a cell")
-    _take_click(clicked, run.classes)
     with st.container(horizontal=True, gap="medium"):
-        true = st.selectbox("True class", run.classes, index=None, placeholder="click a cell, or choose", key=TRUE_KEY)
-        predicted = st.selectbox("Predicted class", run.classes, index=None, placeholder="click a cell, or choose", key=PREDICTED_KEY)
+        true = _choose_class("True class", TRUE_KEY, run.classes)
+        predicted = _choose_class("Predicted class", PREDICTED_KEY, run.classes)
     if true is None or predicted is None:
-        st.caption("Click a cell of the matrix to read its texts.")
+        st.caption("Click a cell of the matrix, or choose both classes, to read its texts.")
         return
     found = predictions.in_cell(run.classes.index(true), run.classes.index(predicted))
     what = "recognised" if true == predicted else f"taken for {plain(predicted)}"
     st.markdown(f"**{plain(true)} {what}: {count(len(found), 'texts')}**")
-    if len(found):
-        _draw_texts(found.join(_texts(predictions), on="row"), predictions, run.classes)
+    if not len(found):
+        st.caption("No text fell into this cell.")
+        return
+    try:
+        named = found.join(_texts(predictions), on="row")
+    except ArtifactDamaged as error:
+        boundary.show(error)
+        return
+    _draw_texts(named, run.classes)
 
 
 def before_and_after(run: OpenRun, untrained: Predictions | None, show: CellsShow) -> None:
     """The matrix of the untrained model, and of the trained one on the very same texts."""
     st.markdown("#### Before and after training")
     if untrained is None:
-        st.caption("The untrained model was not scored in this run.")
+        st.caption("The untrained model was not scored in this run, or its predictions cannot be read.")
         return
-    after = _same_rows(readers.predictions(run.folder, run.version, len(run.classes), "test"), untrained)
+    try:
+        after = readers.predictions(run.folder, run.version, len(run.classes), "test")
+    except ArtifactDamaged as error:
+        boundary.show(error)
+        return
+    before, after = _same_rows(untrained, after), _same_rows(after, untrained)
+    st.caption(f"Both on the same {count(len(after), 'test texts')}.")
     sides = st.grid(2, min_column_width=400, gap="large")
-    for name, predictions in (("Before", untrained), ("After", after)):
+    for name, predictions in (("Before", before), ("After", after)):
         with sides.cell():
-            st.markdown(f"{name}: {accuracy(predictions.scores.accuracy)} of the same {len(predictions):,} test texts right")
-            chart = charts.confusion_matrix(predictions.scores.counts, run.classes, show, dark=drawing.dark())
-            drawing.draw(chart, key=f"matrix-{name.lower()}")
+            chart = charts.confusion_matrix(predictions.scores.counts, run.classes, show, drawing.dark())
+            title = f"{name} training: {_with_interval(predictions.scores.accuracy)} right"
+            drawing.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")
+
+
+def _chosen_cell(classes: Sequence[str]) -> tuple[str, str] | None:
+    """The cell whose texts are read: the one last clicked, or chosen by the boxes under the matrix. Comes before both."""
+    event = st.session_state.get(MATRIX_KEY)
+    points = event["selection"].get("cell") if event else None
+    clicked = (points[0].get("true"), points[0].get("predicted")) if points else None
+    if clicked != st.session_state.get(LAST_CELL_KEY):  # an old click does not undo what the boxes say since
+        st.session_state[LAST_CELL_KEY] = clicked
+        if clicked and set(clicked) <= set(classes):
+            _choose(*clicked)
+    true, predicted = (st.session_state.get(key, st.query_params.get(key)) for key in (TRUE_KEY, PREDICTED_KEY))
+    return (true, predicted) if true in classes and predicted in classes else None
+
+
+def _with_interval(share: Proportion) -> str:
+    """``91.2 % (90.5–91.8)``."""
+    low, high = share.interval
+    return f"{per_cent(share.value)} ({low * 100:.1f}–{high * 100:.1f})" if share.n else "none"
 
 
 def _same_rows(predictions: Predictions, others: Predictions) -> Predictions:
     return Predictions.of(predictions.frame[predictions.frame["row"].isin(others.frame["row"])], others.classes)
 
 
-def _take_click(clicked: object, classes: Sequence[str]) -> None:
-    """A new click fills the boxes; the boxes can then be changed without the old click undoing it."""
-    points = clicked if isinstance(clicked, list) else []
-    cell = (points[0].get("true"), points[0].get("predicted")) if points else None
-    if cell == st.session_state.get("last-cell"):
-        return
-    st.session_state["last-cell"] = cell
-    if cell and set(cell) <= set(classes):
-        st.session_state[TRUE_KEY], st.session_state[PREDICTED_KEY] = cell
+def _choose_class(label: str, key: str, classes: Sequence[str]) -> str | None:
+    return st.selectbox(label, classes, index=None, placeholder="choose a class", key=key, bind="query-params")
+
+
+def _choose(true: str, predicted: str) -> None:
+    st.session_state[TRUE_KEY], st.session_state[PREDICTED_KEY] = true, predicted
 
 
 def _texts(predictions: Predictions) -> pd.DataFrame:
@@ -117,11 +175,21 @@ def _texts(predictions: Predictions) -> pd.DataFrame:
     return predictions.frame.set_index("row")[["text", *(f"p{index}" for index in range(predictions.classes))]]
 
 
-def _draw_texts(found: pd.DataFrame, predictions: Predictions, classes: Sequence[str]) -> None:
-    share = st.column_config.ProgressColumn
-    probabilities = {f"p{index}": share(name, format="percent", min_value=0, max_value=1) for index, name in enumerate(classes)}
-    columns = {"margin": st.column_config.NumberColumn("Margin", format="%.2f"), **probabilities}
-    shown = found.sort_values("margin", ascending=False)[["text", "margin", *probabilities]].reset_index(drop=True)
+def _draw_texts(found: pd.DataFrame, classes: Sequence[str]) -> None:
+    probabilities = {
+        f"p{index}": st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1, width=110)
+        for index, name in enumerate(classes)
+    }
+    columns = {
+        "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
+        "margin": st.column_config.NumberColumn("Margin", format="%.2f", width=80, help="Lead of the predicted class over the next one."),
+        **probabilities,
+    }
+    ordered = found.sort_values("margin", ascending=False).head(SHOWN_TEXTS)
+    shown = ordered[["text", "margin", *probabilities]].reset_index(drop=True)
     chosen = tables.texts(shown, key="cell-texts", columns=columns, alt="Texts of the chosen cell, widest margin first")
+    first = f"The {SHOWN_TEXTS:,} with the widest margin, widest" if len(found) > SHOWN_TEXTS else "Widest margin"
+    st.caption(f"{first} first. Choose a row to read its whole text.")
     if chosen is not None:
-        st.text(str(shown["text"].iloc[chosen]))
+        with st.container(border=True, key="whole-text"):
+            st.text(str(shown["text"].iloc[chosen]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import product
 from typing import Literal, get_args
 
 import altair as alt
@@ -23,8 +24,12 @@ DARK_TEXT, LIGHT_TEXT = "#000000", "#FFFFFF"
 MOST_LABELLED = 20  # classes; with more the cells are too small for numbers, and the table has them
 
 
-def confusion_matrix(counts: np.ndarray, classes: Sequence[str], show: CellsShow = "counts", dark: bool = False) -> Chart:
+def confusion_matrix(
+    counts: np.ndarray, classes: Sequence[str], show: CellsShow = "counts", dark: bool = False, chosen: tuple[str, str] | None = None
+) -> Chart:
     """A tile per pair of classes. Selection parameter ``cell`` has the fields true and predicted, which are class names.
+
+    The cell ``chosen``, (true, predicted), is framed, whether a click or something else on the page chose it.
 
     ``counts`` is (C, C), true class first. Shades go from 0 to 1 for shares, else from 0 to the largest number shown.
     """
@@ -41,6 +46,7 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], show: CellsShow
             "share": shares.ravel(),
             "shade": shade.ravel(),
             "label": _labels(counts, shares, show),
+            "chosen": [cell == chosen for cell in product(classes, classes)],
             "on_dark": [text_colour(value, dark) == LIGHT_TEXT for value in shade.ravel()],
         }
     )
@@ -95,7 +101,7 @@ def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
         y=alt.Y("true:N", sort=None, title="true class", axis=alt.Axis(domain=False, ticks=False)),
     )
     scale = alt.Scale(domain=[0, 1], range=list(TILES[dark]), interpolate="rgb", clamp=True)
-    picked = alt.when(cell, empty=False)
+    framed = alt.when("datum.chosen")
     base = base.encode(
         tooltip=[
             alt.Tooltip("true:N", title="true class"),
@@ -106,8 +112,8 @@ def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
     )
     tiles = base.mark_rect(cursor="pointer", cornerRadius=2).encode(
         color=alt.Color("shade:Q", scale=scale, legend=None),
-        stroke=picked.then(alt.value(ACCENT)).otherwise(alt.value("transparent")),
-        strokeWidth=picked.then(alt.value(4)).otherwise(alt.value(0)),
+        stroke=framed.then(alt.value(ACCENT)).otherwise(alt.value("transparent")),
+        strokeWidth=framed.then(alt.value(4)).otherwise(alt.value(0)),
     )
     numbers = base.mark_text(fontSize=max(13, 22 - size), fontWeight="bold", cursor="pointer").encode(
         text="label:N", color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT))

@@ -108,6 +108,12 @@ def test_class_bars_carry_their_number_and_split() -> None:
     assert ALL["class_balance"].alt == "Texts per class, 1,650 in all: World 1,100, Sports 550."
 
 
+def test_a_class_without_texts_has_no_line_along_zero() -> None:
+    one = charts.length_histogram(LENGTHS[LENGTHS["class"] == "Sports"], CLASSES[:2], "tokens").data
+
+    assert set(one["class"]) == {"Sports"}
+
+
 def test_up_to_four_classes_have_a_colour_each_and_more_share_one_hue() -> None:
     assert charts.class_colours(CLASSES) == list(charts.CLASS_COLOURS)
     assert charts.class_colours([*CLASSES, "Local"], chosen="Sports") == [FADED, HUE, FADED, FADED, FADED]
@@ -238,6 +244,14 @@ def test_a_click_on_the_matrix_gives_true_and_predicted_class() -> None:
 
     assert parameter["name"] == "cell"
     assert parameter["select"] == {"type": "point", "fields": ["true", "predicted"]}
+
+
+def test_the_chosen_cell_alone_is_framed() -> None:
+    matrix = charts.confusion_matrix(COUNTS, THREE, chosen=("b", "c"))
+
+    framed = matrix.data[matrix.data["chosen"]]
+    assert list(zip(framed["true"], framed["predicted"], strict=True)) == [("b", "c")]
+    assert not ALL["counts"].data["chosen"].any()
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -1,0 +1,219 @@
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import files
+from core.data.sources import Source
+from core.jobs import artifacts
+from core.states import Job, JobState
+from core.store import Store
+from tests.pages.conftest import Open, make_run
+
+PAGE = "pages/evaluate.py"
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error]).replace("\\", "")
+
+
+def cell(app: AppTest) -> list[str]:
+    """Texts of the table of the chosen cell."""
+    return [table.value for table in app.dataframe if "text" in table.value][0]["text"].tolist()
+
+
+def click(app: AppTest, true: str, predicted: str) -> AppTest:
+    app.session_state["matrix"] = {"selection": {"cell": [{"true": true, "predicted": predicted}]}}
+    return app.run()
+
+
+def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -> None:
+    app = open_app(PAGE)
+
+    assert "No run has finished yet." in said(app)
+    assert app.button(key="empty-action").label == "Set up a run"
+
+
+def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> None:
+    app = open_app(PAGE, run=running.id)
+    assert "running-run is running." in said(app)
+    assert app.button(key="empty-action").label == "Watch it"
+
+    app.button(key="empty-action").click().run()
+
+    assert app.title[0].value == "Runs"
+    assert app.query_params["run"] == running.id
+
+
+@pytest.mark.parametrize(("state", "word"), [(JobState.FAILED, "failed"), (JobState.CANCELLED, "stopped")])
+def test_a_run_that_ended_without_an_evaluation_says_what_is_missing(
+    open_app: Open, running: Job, store: Store, state: JobState, word: str
+) -> None:
+    if state is JobState.CANCELLED:
+        store.transition(running, JobState.STOPPING)
+    store.transition(running, state, ended_at=store.clock())
+
+    app = open_app(PAGE, run=running.id)
+
+    assert f"It is {word}, and its test predictions are missing." in said(app)
+    assert app.button(key="empty-action").label == "See what happened"
+
+
+def test_an_unknown_run_is_said_and_another_can_be_chosen(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, run="*nonsense*")
+
+    assert "There is no run '*nonsense*'." in said(app)
+    assert app.selectbox(key="run-picker").options == ["finished-run"]
+
+
+def test_the_headline_says_accuracy_with_interval_and_before_training(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE)
+
+    assert app.subheader[0].value == "85.0 % (70.9–92.9) of 40 test texts right; untrained 25.0 %"
+    assert "Macro-F1 0.850 · untrained on 40 test texts · Small news" in said(app)
+    assert len(app.get("vega_lite_chart")) == 3
+    assert "Both on the same 40 test texts." in said(app)
+    assert "Before training: 25.0 % (14.2–40.2) right" in said(app)
+
+
+def test_scores_per_class_stand_beside_the_matrix(open_app: Open, finished: Job) -> None:
+    table = open_app(PAGE).dataframe[0].value
+
+    assert table["class"].tolist() == ["World", "Sports", "Business", "Sci/Tech"]
+    assert table["support"].tolist() == [10, 10, 10, 10]
+    assert table["recall"].tolist() == [0.9, 0.9, 0.8, 0.8]
+    assert table["precision"].round(3).tolist() == [0.818, 0.9, 0.889, 0.8]
+
+
+def test_validation_is_chosen_by_the_url_and_by_the_control(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, **{"scored-on": "validation"})
+    assert app.subheader[0].value.startswith("82.5 % (68.1–91.3) of 40 validation texts right")
+
+    app.get("button_group")[0].set_value(["test"]).run()
+
+    assert app.subheader[0].value.startswith("85.0 % (70.9–92.9) of 40 test texts right")
+
+
+def test_a_click_on_a_cell_lists_its_texts_until_the_boxes_say_otherwise(open_app: Open, finished: Job) -> None:
+    app = click(open_app(PAGE), "Business", "Sci/Tech")
+
+    assert "Business taken for Sci/Tech: 2 texts" in said(app)
+    assert sorted(text[:22] for text in cell(app)) == ["Business news, item 34", "Business news, item 38"]
+
+    app.selectbox(key="true-class").set_value("World").run()
+    app.selectbox(key="predicted-class").set_value("World").run()
+    assert "World recognised: 9 texts" in said(app)
+    assert len(cell(app)) == 9
+
+
+def test_a_cell_comes_from_the_url(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Sports"})
+
+    assert "World taken for Sports: 1 text" in said(app)
+    assert cell(app)[0].startswith("World news, item 36")
+
+
+def test_an_empty_cell_says_so(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Business"})
+
+    assert "World taken for Business: 0 texts" in said(app)
+    assert "No text fell into this cell." in said(app)
+
+
+def test_a_text_is_shown_as_it_is(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Sports"})
+
+    app.session_state["cell-texts"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    app.run()
+
+    assert app.text[-1].value.endswith("**bold** <b>tags</b>")
+    assert "bold" not in said(app), "a text went through Markdown"
+
+
+def test_the_most_frequent_mistake_is_named_and_can_be_read(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE)
+    assert "Most frequent mistake: Business taken for Sci/Tech, 2 texts, 33.3 % of all mistakes." in said(app)
+
+    app.button(key="read-most-confused").click().run()
+
+    assert "Business taken for Sci/Tech: 2 texts" in said(app)
+
+
+@pytest.mark.parametrize("value", ["*nonsense*", ""])
+@pytest.mark.parametrize("name", ["scored-on", "cells", "true-class", "predicted-class"])
+def test_a_choice_that_makes_no_sense_is_ignored(open_app: Open, finished: Job, name: str, value: str) -> None:
+    app = open_app(PAGE, **{name: value})
+
+    assert not app.error
+    assert app.subheader[0].value.startswith("85.0 %")
+    assert "Click a cell of the matrix, or choose both classes, to read its texts." in said(app)
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet"])
+def test_damaged_predictions_are_said_and_other_runs_stay_within_reach(open_app: Open, finished: Job, store: Store, content: bytes) -> None:
+    artifacts.predictions_path(store.folder(finished), "test").write_bytes(content)
+
+    app = open_app(PAGE)
+
+    assert "test.parquet" in app.error[0].value.replace("\\", "")
+    assert app.selectbox(key="run-picker").options == ["finished-run"]
+
+
+def test_predictions_that_contradict_themselves_are_damaged(open_app: Open, finished: Job, store: Store) -> None:
+    path = artifacts.predictions_path(store.folder(finished), "test")
+    files.write_parquet(path, files.read_parquet(path).assign(p0=0.9))
+
+    assert "the probabilities of a text do not add up to 1" in open_app(PAGE).error[0].value
+
+
+def test_missing_validation_predictions_leave_the_test_ones(open_app: Open, finished: Job, store: Store) -> None:
+    artifacts.predictions_path(store.folder(finished), "validation").unlink()
+
+    assert open_app(PAGE).subheader[0].value.startswith("85.0 %")
+    app = open_app(PAGE, **{"scored-on": "validation"})
+    assert "validation.parquet" in app.error[0].value.replace("\\", "")
+    assert app.get("button_group"), "the way back to the test texts is gone"
+
+
+@pytest.mark.parametrize("damage", [True, False])
+def test_without_untrained_predictions_the_rest_stands(open_app: Open, finished: Job, store: Store, damage: bool) -> None:
+    path = artifacts.predictions_path(store.folder(finished), "untrained")
+    path.write_bytes(b"no parquet") if damage else path.unlink()
+
+    app = open_app(PAGE)
+
+    assert app.subheader[0].value == "85.0 % (70.9–92.9) of 40 test texts right"
+    assert "The untrained model was not scored in this run, or its predictions cannot be read." in said(app)
+
+
+def test_predictions_without_their_texts_leave_the_matrix(open_app: Open, finished: Job, store: Store) -> None:
+    path = artifacts.predictions_path(store.folder(finished), "test")
+    files.write_parquet(path, files.read_parquet(path).drop(columns="text"))
+
+    app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Sports"})
+
+    assert "The predictions of this run do not carry their texts." in said(app)
+    assert len(app.get("vega_lite_chart")) == 3
+
+
+def test_a_run_whose_record_is_damaged_is_said(open_app: Open, finished: Job, damaged: Job, store: Store) -> None:
+    assert "The record of damaged-run is damaged." in said(open_app(PAGE, run=damaged.id))
+    with store._connect() as db:
+        db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({"classes": "?"}), finished.id))
+    assert "does not name its classes" in said(open_app(PAGE, run=finished.id))
+
+
+def test_the_newest_run_with_predictions_is_shown_first(open_app: Open, finished: Job, store: Store, source: Source) -> None:
+    make_run(store, source, "newer-but-waiting")
+
+    app = open_app(PAGE)
+
+    assert app.selectbox(key="run-picker").options == ["finished-run"]
+    assert app.subheader[0].value.startswith("85.0 %")
+
+
+def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) -> None:
+    with store._connect() as db:
+        db.execute("UPDATE jobs SET owner = 'shipped' WHERE id = ?", (finished.id,))
+
+    assert "Example, shipped with the project and trained on its demo corpus" in said(open_app(PAGE))
