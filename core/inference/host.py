@@ -27,6 +27,7 @@ class InferenceHost:
         self._environment = {
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
+            "GOMP_SPINCOUNT": "1000",  # threads that spin longer starve each other where a training runs beside them
             "TOKENIZERS_PARALLELISM": "false",
             "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**40),  # the first model is no leak; by default a worker that grew 300 MB is killed
         }

@@ -1,5 +1,6 @@
 """Where a training computes and in which number format, and how much memory it took."""
 
+import ctypes
 import resource
 import sys
 from contextlib import AbstractContextManager
@@ -49,3 +50,11 @@ def peak_memory_mb() -> float:
         return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024  # bytes on macOS
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system; without it glibc keeps some 170 MB after an evaluation. A few ms."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # absent with other C libraries
+        if trim is not None:
+            trim(0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.config import Precision
 from core.errors import Stopped
 from core.training.batches import Encoded, token_batches
-from core.training.device import autocast, batch_tokens
+from core.training.device import autocast, batch_tokens, release_memory
 
 
 @torch.inference_mode()
@@ -38,6 +38,7 @@ def predict(
         result[chosen] = scores
         done += len(chosen)
         on_rows(done)
+    release_memory()
     return result
 
 
