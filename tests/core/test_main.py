@@ -1,0 +1,140 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_news import write_small_news
+from tiny import write_bert
+from typer.testing import CliRunner, Result
+
+from core.__main__ import app
+from core.jobs import actions
+from core.settings import Settings
+from core.states import JobState
+from core.store import Store
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def parsed(*arguments: str) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
+
+
+def test_doctor_says_what_is_ready(home: Path, tmp_path: Path) -> None:
+    news = write_small_news(tmp_path / "small-news")
+
+    found = parsed("doctor", "--data", str(news))
+
+    assert {name: found["data"][name] for name in ("source", "name", "train_rows", "validation_rows", "test_rows")} == {
+        "source": "folder",
+        "name": "small-news",
+        "train_rows": 240,
+        "validation_rows": 24,
+        "test_rows": 80,
+    }
+    assert len(found["data"]["fingerprint"]) == 12
+    assert {model["id"]: model["available"] for model in found["models"]} == {"minilm": True, "distilbert": False}
+    assert (found["precision"], found["home"]) == ("fp32", str(home))
+    assert found["cores"] >= 1
+
+
+def test_a_new_home_lists_the_example_and_shows_its_matrix() -> None:
+    (listed,) = parsed("runs")
+    shown = parsed("show", listed["run"])
+
+    assert (listed["run"], listed["state"]) == ("example", "completed")
+    assert shown["classes"] == ["World", "Sports", "Business", "Sci/Tech"]
+    assert sum(map(sum, shown["confusion"])) == shown["test"]["rows"] == 300
+    right = sum(shown["confusion"][index][index] for index in range(4))
+    assert right / 300 == shown["test"]["accuracy"]
+    assert [row["support"] for row in shown["per_class"]] == [sum(row) for row in shown["confusion"]]
+    assert shown["config"]["rank"] == 8
+    assert {metric["split"] for metric in shown["metrics"]} == {"train", "validation"}
+
+
+@pytest.mark.usefixtures("no_supervisor")
+def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+
+    launched = parsed("train", "--preset", "taste", "--model", str(model), "--data", str(news), "--set", "rank=4", "--name", "mine")
+
+    assert launched["state"] == "queued"
+    assert parsed("show", "mine")["config"]["rank"] == 4
+    assert parsed("stop", "mine")["state"] == "cancelled"
+    assert parsed("resume", launched["run"])["state"] == "queued"
+    assert parsed("delete", "mine", "--yes") == {"run": launched["run"], "state": "deleted"}
+    assert run("show", "mine").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["show", "nope"], "There is no run 'nope'"),
+        (["train", "--set", "ranc=8"], "Did you mean rank"),
+        (["train", "--set", "rank=0"], "from 1 to 1,024"),
+        (["train", "--set", "rank"], "FIELD=VALUE"),
+        (["train", "--data", "/no/such/folder"], "does not exist"),
+        (["train", "--model", "/no/such/model"], "There is no folder"),
+        (["resume", "example"], "example-minilm is completed"),
+        (["classify", "example", " "], "empty"),
+    ],
+)
+def test_bad_input_gets_one_plain_sentence(arguments: list[str], words: str) -> None:
+    result = run(*arguments, "--json")
+
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert set(json.loads(result.stdout)) == {"error", "fix"}
+    assert "Traceback" not in result.output
+
+
+def test_a_damaged_database_is_repaired_on_request(settings: Settings) -> None:
+    parsed("runs")
+    settings.database.write_bytes(b"damaged" * 1000)
+
+    assert "doctor --repair" in run("runs").stderr
+    assert "1 runs" in run("doctor", "--repair").stderr
+    assert [job["run"] for job in parsed("runs")] == ["example"]
+
+
+@pytest.mark.worker
+def test_waiting_prints_the_scores_and_nothing_else_on_stdout(tmp_path: Path, home: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+    command = [
+        sys.executable,
+        "-m",
+        "core",
+        "train",
+        "--model",
+        str(model),
+        "--data",
+        str(news),
+        "--set",
+        "train_rows=80",
+        "--wait",
+        "--json",
+    ]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["state"] == "completed"
+    assert {"accuracy", "macro_f1"} <= set(result["test"]) & set(result["untrained"]) & set(result["validation"])
+    assert min(result[name] for name in ("train_seconds", "total_seconds", "rows_per_second", "peak_memory_mb")) > 0
+    assert Store(Settings()).job(result["run"]).state is JobState.COMPLETED
+    (answer,) = parsed("classify", result["run"], "the team won")
+    assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
