@@ -10,7 +10,7 @@ run = frame.open_run("Classify", "What does a run make of a text of yours?", Nee
 classification.draw_examples()
 text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a news item", max_chars=10_000)
 others = classification.choose_others(run)
-if st.button("Classify", key="classify", type="primary", icon=":material/play_arrow:"):
+if classification.wanted():
     classification.ask([run, *others], text)
 
 classification.draw_answer([run, *others])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +21,7 @@ from ui import boundary, drawing, readers, tables
 from ui.frame import OpenRun
 from ui.words import per_cent, plain
 
-TEXT_KEY, ANSWER_KEY, HISTORY_KEY = "text", "answer", "history"
+TEXT_KEY, ANSWER_KEY, HISTORY_KEY, AGAIN_KEY = "text", "answer", "history", "ask-again"
 UNTRAINED = "Untrained"
 MOST_OTHERS, KEPT = 3, 10
 EXAMPLES = {
@@ -34,8 +34,9 @@ EXAMPLES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said: its name, classes and their probabilities, and how much of the text it read."""
+    """What one model said: whose answer it is, classes and their probabilities, and how much of the text it read."""
 
+    run_id: str
     name: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
@@ -43,15 +44,20 @@ class Answer:
     max_tokens: int
 
     @property
-    def label(self) -> str:
-        """The most probable class."""
-        return self.classes[self.probabilities.index(max(self.probabilities))]
+    def ranked(self) -> list[tuple[float, str]]:
+        """Probabilities and classes, the most probable first."""
+        return sorted(zip(self.probabilities, self.classes, strict=True), reverse=True)
 
     @property
-    def margin(self) -> float:
-        """Its lead over the next one."""
-        first, second = sorted(self.probabilities, reverse=True)[:2]
-        return first - second
+    def label(self) -> str:
+        """The most probable class."""
+        return self.ranked[0][1]
+
+    @property
+    def verdict(self) -> str:
+        """The lead of the most probable class over the next one, as a sentence."""
+        (first, label), (second, next_label) = self.ranked[:2]
+        return f"{plain(self.name)} puts {plain(label)} {(first - second) * 100:.1f} points ahead of {plain(next_label)}."
 
 
 def draw_examples() -> None:
@@ -83,27 +89,33 @@ def ask(runs: Sequence[OpenRun], text: str) -> None:
             answers = _ask(runs, text)
     except LoraLabError as error:
         boundary.show(error)
+        st.button("Try again", key="try-again", icon=":material/refresh:", on_click=_ask_again)
         return
     st.session_state[ANSWER_KEY] = (text, answers)
-    history = st.session_state.setdefault(HISTORY_KEY, [])
-    history.insert(0, {"text": text, **{answer.name: f"{answer.label} {per_cent(max(answer.probabilities))}" for answer in answers}})
-    del history[KEPT:]
+    st.session_state[HISTORY_KEY] = [(text, answers), *st.session_state.get(HISTORY_KEY, [])][:KEPT]
+
+
+def wanted() -> bool:
+    """Whether the answer is to be asked for: Classify was clicked, or Try again after a failure."""
+    return st.button("Classify", key="classify", type="primary", icon=":material/play_arrow:") | bool(
+        st.session_state.pop(AGAIN_KEY, False)
+    )
 
 
 def draw_answer(runs: Sequence[OpenRun]) -> None:
     """The sentence first, then bars: a column a run, and the untrained base."""
     kept = st.session_state.get(ANSWER_KEY)
-    if kept is None or [answer.name for answer in kept[1][:-1]] != [run.job.name for run in runs]:
+    if kept is None or [answer.run_id for answer in kept[1][:-1]] != [run.id for run in runs]:
         st.caption("Probabilities of each class appear here, beside those of the model before training.")
         return
     text, answers = kept
     first = answers[0]
     st.subheader(f"{plain(first.label)}, {per_cent(max(first.probabilities))} sure", anchor=False)
-    st.caption(f"A lead of {per_cent(first.margin)} over the next class, says {plain(first.name)}.{_disagreement(answers)}")
-    st.text(text)
-    if first.tokens > first.max_tokens:
-        st.warning(f"The text has {first.tokens:,} tokens; the run reads the first {first.max_tokens:,}.", icon=":material/content_cut:")
-    columns = st.grid(min(len(answers), 3), min_column_width=260, gap="large")
+    st.caption(f"{first.verdict}{_disagreement(answers)}")
+    with st.container(border=True, key="asked-text"):
+        st.text(text)
+    _draw_cuts(answers)
+    columns = st.grid(min(len(answers), 3), min_column_width=300, gap="large")
     for number, answer in enumerate(answers):
         with columns.cell():
             drawing.draw(charts.probabilities(answer.probabilities, answer.classes, answer.name), key=f"probabilities-{number}")
@@ -111,10 +123,22 @@ def draw_answer(runs: Sequence[OpenRun]) -> None:
 
 def draw_history() -> None:
     """What was asked in this visit."""
-    history = st.session_state.get(HISTORY_KEY, [])
-    if len(history) > 1:
-        st.markdown("#### This visit")
-        tables.plain(pd.DataFrame(history), key="history-table", alt="Texts classified in this visit, newest first")
+    history: list[tuple[str, list[Answer]]] = st.session_state.get(HISTORY_KEY, [])
+    if len(history) < 2:
+        return
+    st.markdown("#### This visit")
+    lines = [
+        {"text": text, "model": answer.name, "class": answer.label, "probability": max(answer.probabilities)}
+        for text, answers in history
+        for answer in answers
+    ]
+    columns = {
+        "text": st.column_config.TextColumn("Text", width="large"),
+        "model": "Model",
+        "class": "Class",
+        "probability": st.column_config.ProgressColumn("Probability", format="percent", min_value=0, max_value=1),
+    }
+    tables.plain(pd.DataFrame(lines), key="history-table", columns=columns, alt="Texts classified in this visit, newest first")
 
 
 def _ask(runs: Sequence[OpenRun], text: str) -> list[Answer]:
@@ -123,9 +147,15 @@ def _ask(runs: Sequence[OpenRun], text: str) -> list[Answer]:
     requests.append(ClassifyRequest(None, base.model, None, base.classes, base.max_tokens, base.seed))
     results = _host().classify(requests, [text])
     names = [*(run.job.name for run in runs), UNTRAINED]
-    tokens = _count_tokens(base.model.folder, text)
     return [
-        Answer(name, request.classes, tuple(map(float, result[0])), tokens, request.max_tokens)
+        Answer(
+            request.run_id or "",
+            name,
+            request.classes,
+            tuple(map(float, result[0])),
+            _count_tokens(request.model.folder, text),
+            request.max_tokens,
+        )
         for name, request, result in zip(names, requests, results, strict=True)
     ]
 
@@ -156,16 +186,30 @@ def _fill(text: str) -> None:
     st.session_state[TEXT_KEY] = text
 
 
+def _ask_again() -> None:
+    st.session_state[AGAIN_KEY] = True
+
+
+def _draw_cuts(answers: Sequence[Answer]) -> None:
+    for answer in answers[:-1]:
+        if answer.tokens > answer.max_tokens:
+            st.warning(
+                f"The text has {answer.tokens:,} tokens; {plain(answer.name)} reads the first {answer.max_tokens:,}.",
+                icon=":material/content_cut:",
+            )
+
+
 def _disagreement(answers: Sequence[Answer]) -> str:
     labels = {answer.label for answer in answers[:-1]}
     return " The runs disagree." if len(labels) > 1 else ""
 
 
 def _count_tokens(folder: Path | None, text: str) -> int:
-    return len(_tokenizer(folder / "tokenizer.json").encode(text).ids) if folder else 0
+    path = folder / "tokenizer.json" if folder else None
+    return len(_tokenizer(path).encode(text).ids) if path and path.is_file() else 0
 
 
-@cache
+@lru_cache(maxsize=2)  # a page compares runs on one base, seldom on two; each takes a few MB
 def _tokenizer(path: Path) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()

@@ -133,11 +133,11 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
 
 
 def _explain_missing(job: Job, needs: Needs) -> NoReturn:
-    name, what = plain(job.name), "its test predictions" if needs is Needs.PREDICTIONS else "its adapter"
+    name, what, verb = plain(job.name), *(("its test predictions", "are") if needs is Needs.PREDICTIONS else ("its adapter", "is"))
     if not job.state.over:
         empty(f"{name} is {job.state}.", f"This page opens once the run has written {what}.", navigation.RUNS, "Watch it", job.id)
     state = LOOKS[job.state].word.lower()
-    empty(f"{name} has no {needs.value}.", f"It is {state}, and {what} are missing.", navigation.RUNS, "See what happened", job.id)
+    empty(f"{name} has no {needs.value}.", f"It is {state}, and {what} {verb} missing.", navigation.RUNS, "See what happened", job.id)
 
 
 def _draw_header(title: str, question: str, picker: Callable[[], None] | None = None) -> None:

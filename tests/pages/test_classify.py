@@ -1,0 +1,217 @@
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import files
+from core.data.sources import Source
+from core.inference.host import InferenceHost
+from core.jobs.rebuild import SHIPPED
+from core.settings import Settings
+from core.states import Job, JobState
+from core.store import Store
+from tests.pages.conftest import Open, make_finished
+from ui import classification
+
+PAGE = "pages/classify.py"
+ADAPTER = SHIPPED / "example" / "adapter"
+
+# loky says so whenever a process ends by itself just as work arrives; it starts another one
+pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def one_host() -> Iterator[InferenceHost]:
+    """One for all tests: its process takes seconds to load torch."""
+    host = InferenceHost(Settings(hub=False))
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def host(one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> InferenceHost:
+    monkeypatch.setattr(classification, "_host", lambda: one_host)
+    return one_host
+
+
+@pytest.fixture
+def usable(store: Store, finished: Job) -> Job:
+    """The finished run with an adapter that is one."""
+    shutil.rmtree(store.folder(finished) / "adapter")
+    shutil.copytree(ADAPTER, store.folder(finished) / "adapter")
+    return finished
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.warning]).replace("\\", "")
+
+
+def classify(app: AppTest, text: str) -> AppTest:
+    app.text_area(key="text").set_value(text)
+    return app.button(key="classify").click().run(timeout=120)
+
+
+def titles(app: AppTest) -> list[str]:
+    """What stands over the bars."""
+    return [chart.proto.alt.partition(" by ")[2].partition(":")[0] for chart in app.get("vega_lite_chart")]
+
+
+def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -> None:
+    app = open_app(PAGE)
+
+    assert "No run has finished yet." in said(app)
+    assert app.button(key="empty-action").label == "Set up a run"
+
+
+def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> None:
+    app = open_app(PAGE, run=running.id)
+
+    assert "running-run is running." in said(app)
+    assert app.button(key="empty-action").label == "Watch it"
+
+
+def test_a_run_without_an_adapter_says_so(open_app: Open, failed: Job) -> None:
+    assert "failed-run has no adapter. It is failed, and its adapter is missing." in said(open_app(PAGE, run=failed.id))
+
+
+def test_a_stopped_run_with_an_adapter_can_be_asked(open_app: Open, running: Job, store: Store) -> None:
+    shutil.copytree(ADAPTER, store.folder(running) / "adapter")
+    store.transition(running, JobState.STOPPING)
+    store.transition(running, JobState.CANCELLED, ended_at=store.clock())
+
+    app = open_app(PAGE, run=running.id)
+
+    assert app.button(key="classify").label == "Classify"
+
+
+def test_nothing_to_classify_says_what_to_do(open_app: Open, finished: Job) -> None:
+    app = classify(open_app(PAGE), "  \n ")
+
+    assert app.warning[0].value == "Type a sentence first, or choose one of the examples."
+
+
+@pytest.mark.parametrize("name", list(classification.EXAMPLES))
+def test_an_example_is_one_click_away(open_app: Open, finished: Job, name: str) -> None:
+    app = open_app(PAGE)
+
+    app.button(key=f"example-{name}").click().run()
+
+    assert app.text_area(key="text").value == classification.EXAMPLES[name]
+
+
+def test_the_shipped_run_recognises_each_example(open_app: Open, host: InferenceHost) -> None:
+    app = open_app(PAGE)
+
+    found = [classify(app, text).subheader[0].value.partition(",")[0] for text in classification.EXAMPLES.values()]
+
+    assert not app.error
+    assert found == ["World", "Sports", "Business", "Sci/Tech"]
+    assert titles(app) == ["example-minilm", "Untrained"]
+    assert "example-minilm puts Sci/Tech " in said(app)
+
+
+def test_the_texts_of_a_visit_are_kept_newest_first(open_app: Open, usable: Job, host: InferenceHost) -> None:
+    app = open_app(PAGE)
+
+    for number in range(classification.KEPT + 1):
+        classify(app, f"The coach praised player {number}.")
+
+    table = app.dataframe[0].value
+    assert table["text"].tolist()[:2] == ["The coach praised player 10."] * 2
+    assert table["model"].tolist()[:2] == ["finished-run", "Untrained"]
+    assert len(table) == 2 * classification.KEPT
+
+
+def test_runs_stand_side_by_side_with_the_untrained_base_last(
+    open_app: Open, usable: Job, store: Store, source: Source, host: InferenceHost
+) -> None:
+    other = make_finished(store, source, "other")
+    store.rename(other, usable.name)  # a name is no id
+    shutil.copytree(ADAPTER, store.folder(other) / "adapter", dirs_exist_ok=True)
+    app = open_app(PAGE, run=usable.id)
+
+    app.multiselect(key="others").set_value([other.id]).run()
+    classify(app, "The striker scored twice.")
+
+    assert titles(app) == ["finished-run", "finished-run", "Untrained"]
+
+
+def test_only_runs_with_the_same_classes_are_offered_beside(open_app: Open, finished: Job, store: Store, source: Source) -> None:
+    same, others, broken = (make_finished(store, source, name) for name in ("same", "others", "broken"))
+    with store._connect() as db:
+        db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({"classes": ["a", "b"]}), others.id))
+        db.execute("UPDATE jobs SET request_json = '{' WHERE id = ?", (broken.id,))
+
+    app = open_app(PAGE, run=finished.id)
+
+    assert app.multiselect(key="others").options == [same.name]
+
+
+def test_a_text_that_is_cut_is_said(open_app: Open, usable: Job, host: InferenceHost) -> None:
+    app = classify(open_app(PAGE), "goal " * 200)
+
+    assert app.warning[0].value.replace("\\", "") == "The text has 202 tokens; finished-run reads the first 128."
+
+
+def test_what_a_person_typed_is_shown_as_it_is(open_app: Open, usable: Job, host: InferenceHost) -> None:
+    app = classify(open_app(PAGE), "**bold** <b>tags</b> :red[news]")
+
+    assert "**bold** <b>tags</b> :red[news]" in [text.value for text in app.text]
+    assert "tags" not in said(app), "a text went through Markdown"
+
+
+def test_a_damaged_adapter_is_said_and_can_be_tried_again(open_app: Open, finished: Job, store: Store, host: InferenceHost) -> None:
+    app = classify(open_app(PAGE), "The striker scored twice.")
+    assert f"The adapter of {finished.id} is damaged" in said(app)
+
+    shutil.copytree(ADAPTER, store.folder(finished) / "adapter", dirs_exist_ok=True)
+    app.button(key="try-again").click().run(timeout=120)
+
+    assert not app.error
+    assert titles(app) == ["finished-run", "Untrained"]
+
+
+def test_a_model_that_cannot_be_had_is_said(open_app: Open, usable: Job, store: Store, host: InferenceHost) -> None:
+    request = usable.request | {"config": {**usable.request["config"], "model": "distilbert"}}  # type: ignore[dict-item]
+    with store._connect() as db:
+        db.execute("UPDATE jobs SET request_json = ? WHERE id = ?", (json.dumps(request), usable.id))
+
+    app = classify(open_app(PAGE), "The striker scored twice.")
+
+    assert "The Hub cannot be reached" in said(app)
+    assert app.button(key="try-again").label == "Try again"
+
+
+def test_a_process_that_was_killed_is_started_again(open_app: Open, usable: Job, host: InferenceHost) -> None:
+    app = classify(open_app(PAGE), "The striker scored twice.")
+    executor = host._executor
+    assert executor is not None
+    for process in executor._processes.values():
+        os.kill(process.pid, signal.SIGKILL)
+
+    classify(app, "Oil prices fell.")
+
+    assert not app.error
+    assert "Oil prices fell." in [text.value for text in app.text]
+
+
+def test_another_run_leaves_no_answer_of_the_first_behind(
+    open_app: Open, usable: Job, store: Store, source: Source, host: InferenceHost
+) -> None:
+    other = make_finished(store, source, "other")
+    app = classify(open_app(PAGE, run=usable.id), "The striker scored twice.")
+
+    app.selectbox(key="run-picker").set_value(other.id).run()
+
+    assert not app.subheader
+    assert "Probabilities of each class appear here" in said(app)
+
+
+def test_the_record_of_a_run_is_checked_before_anything_is_asked(open_app: Open, damaged: Job, store: Store) -> None:
+    files.write_folder(store.folder(damaged) / "adapter", {"adapter_model.safetensors": b"x"})
+
+    assert "The record of damaged-run is damaged." in said(open_app(PAGE, run=damaged.id))
