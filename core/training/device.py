@@ -11,7 +11,7 @@ import torch
 from core.config import Precision
 from core.errors import ConfigError
 
-BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}  # with their padding: on 2 cores more tokens are no faster, and take memory only
+BATCH_TOKENS = {"cpu": 768, "cuda": 32768}  # with their padding: on 2 cores more tokens are no faster, and take memory only
 HIGH_WATER = Path("/proc/self/status")  # Linux; the resource module's figure there includes the process that started this one
 
 
