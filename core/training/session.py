@@ -64,9 +64,9 @@ class TrainingSession:
         return self._evaluate("untrained", sample, Phase.UNTRAINED, 0, len(sample))
 
     def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
-        """Train, then evaluate the best adapter once on validation and test. A stop is a result, not an error.
+        """Train, then evaluate the best adapter once on validation and test. A stop is a result, not an error, once rows are tokenised.
 
-        Raises Diverged, and ArtifactDamaged if ``resume_from`` is no checkpoint of this training.
+        Raises Stopped before that, Diverged, and ArtifactDamaged if ``resume_from`` is no checkpoint of this training.
         """
         self.report(Progress(Phase.TOKENISING))
         train = stratified_sample(self.data.train, self.config.train_rows, self.config.seed)
