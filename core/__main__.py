@@ -15,7 +15,7 @@ from core.jobs import actions, console, describe, machine, waiting
 from core.jobs.rebuild import open_store, repair
 from core.presets import Preset, make_config, parse_assignments
 from core.settings import Settings
-from core.states import JobState, Kind
+from core.states import ACTIVE, JobState, Kind
 from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -75,7 +75,7 @@ def runs(as_json: Json = False) -> None:
     """List all runs, newest first."""
 
     def rows() -> Any:
-        store = open_store(Settings())
+        store = _open_lab()
         return [describe.run(store, job) for job in store.jobs(Kind.TRAIN)]
 
     _print(rows, as_json, console.runs_text)
@@ -86,7 +86,7 @@ def show(run: Run, as_json: Json = False) -> None:
     """Show one run: configuration, state, curves, scores per class, confusion matrix (rows: true class)."""
 
     def details() -> Any:
-        store = open_store(Settings())
+        store = _open_lab()
         return describe.run_details(store, describe.find_run(store, run))
 
     _print(details, as_json, console.details_text)
@@ -129,6 +129,14 @@ def classify(run: Run, texts: Annotated[list[str], typer.Argument(metavar="TEXTâ
         return classify_texts(store, describe.find_run(store, run), texts, hub=hub_reachable(settings))
 
     _print(predictions, as_json, console.predictions_text)
+
+
+def _open_lab() -> Store:
+    """The store, with a supervisor for what is queued or under way: it notices a worker that died while nobody looked."""
+    store = open_store(Settings())
+    if store.jobs(None, JobState.QUEUED, *ACTIVE):
+        actions.ensure_supervisor(store.settings)
+    return store
 
 
 def _act(run: str, as_json: bool, action: Callable[[Store, Any], Any], state: str = "") -> None:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.errors import StoreDamaged
+from core.jobs import actions
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
 from ui import navigation, readers
@@ -40,6 +41,8 @@ def _draw_live_lines(was_busy: bool) -> None:
     with boundary():
         store = readers.open_lab()
         jobs = _at_work(store)
+        if jobs:
+            actions.ensure_supervisor(store.settings)  # its death, or a restart of the machine, must not leave a dead run shown as running
         if bool(jobs) != was_busy:
             st.rerun()  # once: the page and the pace of this fragment both depend on it
         with st.container(key="live-lines", gap="xxsmall"):

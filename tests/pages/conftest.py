@@ -32,6 +32,18 @@ FINGERPRINT = "0123456789ab"
 Open = Callable[..., AppTest]
 
 
+@pytest.fixture(autouse=True)
+def no_example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A fresh home is empty: without the shipped example, unless a test asks for ``with_example``."""
+    if "with_example" not in request.fixturenames:
+        monkeypatch.setattr("core.jobs.rebuild.SHIPPED", tmp_path / "nothing")
+
+
+@pytest.fixture
+def with_example() -> None:
+    """A fresh home starts with the shipped example, as a person's does."""
+
+
 @pytest.fixture
 def open_app(monkeypatch: pytest.MonkeyPatch) -> Open:
     """Open a page through ``Home.py`` with a query string. No test starts a supervisor: jobs stay as they were put."""
