@@ -24,6 +24,7 @@ from ui.words import per_cent, plain
 TEXT_KEY, ANSWER_KEY, HISTORY_KEY, AGAIN_KEY = "text", "answer", "history", "ask-again"
 UNTRAINED = "Untrained"
 MOST_OTHERS, KEPT = 3, 10
+COLUMNS = {2: 2, 3: 3, 4: 2, 5: 3}  # of that many answers
 EXAMPLES = {
     "Peace talks": "Negotiators from both sides met in Geneva to discuss a ceasefire after a week of shelling near the border.",
     "A late goal": "A header in the ninety-third minute sent the visitors through to the semi-final on away goals.",
@@ -111,11 +112,11 @@ def draw_answer(runs: Sequence[OpenRun]) -> None:
     text, answers = kept
     first = answers[0]
     st.subheader(f"{plain(first.label)}, {per_cent(max(first.probabilities))} sure", anchor=False)
-    st.caption(f"{first.verdict}{_disagreement(answers)}")
+    st.caption(" ".join(answer.verdict for answer in answers[:-1]) + _disagreement(answers))
     with st.container(border=True, key="asked-text"):
         st.text(text)
     _draw_cuts(answers)
-    columns = st.grid(min(len(answers), 3), min_column_width=300, gap="large")
+    columns = st.grid(COLUMNS[len(answers)], min_column_width=280, gap="medium")
     for number, answer in enumerate(answers):
         with columns.cell():
             drawing.draw(charts.probabilities(answer.probabilities, answer.classes, answer.name), key=f"probabilities-{number}")

@@ -59,12 +59,13 @@ def read_untrained(run: OpenRun) -> Predictions | None:
 def headline(run: OpenRun, split: Split, predictions: Predictions, untrained: Predictions | None) -> None:
     """The finding as a sentence, and what it was measured on."""
     scores = predictions.scores
-    before = f"; untrained {per_cent(untrained.scores.accuracy.value)}" if untrained and len(untrained) else ""
+    untrained_share = per_cent(untrained.scores.accuracy.value) if untrained and len(untrained) else ""
+    before = f"; untrained {untrained_share}" if untrained_share and split == "test" else ""  # it was scored on test texts
     st.subheader(f"{_with_interval(scores.accuracy)} of {len(predictions):,} {split} texts right{before}", anchor=False)
     data = f"{plain(str(run.job.result.get('data', run.request.source.name)))} · `{run.job.fingerprint[:6]}`"
     trained = run.job.result.get("trained_rows")
     rows = [f"{trained:,} training rows"] if isinstance(trained, int) else []
-    base = [f"untrained on {count(len(untrained), 'test texts')}"] if untrained else []
+    base = [f"untrained {untrained_share} of {count(len(untrained), 'test texts')}"] if untrained and untrained_share else []
     st.caption(" · ".join([f"Macro-F1 {scores.macro_f1:.3f}", *base, data, *rows]))
     if run.job.owner == SHIPPED_OWNER:
         st.badge("Example, shipped with the project and trained on its demo corpus", icon=":material/inventory_2:", color="gray")

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from core import charts
 from core.charts import Chart
 from core.data.dataset import SPLITS, Dataset
+from core.data.sampling import mix_positions
 from core.data.statistics import Length, class_balance, find_rows
 from core.errors import ArtifactDamaged
+from core.settings import Settings
 from ui import boundary, drawing, preparation, readers, tables
 from ui.words import count, per_cent, plain
 
@@ -63,10 +65,11 @@ def require_rows(dataset: Dataset) -> None:
 
 
 def draw_origin(dataset: Dataset) -> None:
-    """Which data this is: source, rows of each split, fingerprint, and what was done to it."""
+    """Which data this is: source, rows of each split, fingerprint, why this one, and what was done to it."""
     rows = f"{dataset.train_rows:,} train rows, {dataset.validation_rows:,} of them for validation, {dataset.test_rows:,} test rows"
     st.caption(f"{plain(dataset.name)} · {rows} · fingerprint `{dataset.fingerprint}`")
-    for note in dataset.notes:
+    source = readers.data_status(Settings()).source
+    for note in [*([source.note] if source else []), *dataset.notes]:
         st.caption(plain(note))
 
 
@@ -172,7 +175,9 @@ def _positions(dataset: Dataset, view: View) -> NDArray[np.int64]:
 @st.cache_resource(max_entries=24, show_spinner=False)  # a number per text that matches
 def _find(fingerprint: str, view: View, _dataset: Dataset) -> NDArray[np.int64]:
     labels = [_dataset.classes.index(name) for name in view.classes]
-    return find_rows(readers.rows(_dataset, view.split), view.text, labels, view.column, view.shortest, view.longest)
+    rows = readers.rows(_dataset, view.split)
+    found = find_rows(rows, view.text, labels, view.column, view.shortest, view.longest)
+    return mix_positions(found, len(rows))  # a source sorted by class would otherwise show one class only
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)

@@ -1,8 +1,16 @@
-"""Draw a fixed sample of rows in equal shares per class. Training and validation subsets come from here."""
+"""Draw fixed samples: in equal shares per class for training and validation, and in mixed order to look at."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+MIX_SEED = 0  # any will do, as long as it stays
+
+
+def mix_positions(positions: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Positions below ``rows`` in a random order that is always the same; a part of them keeps the order it has among all."""
+    ranks = np.random.default_rng(MIX_SEED).permutation(rows)
+    return positions[np.argsort(ranks[positions])]
 
 
 def stratified_sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def test_the_headline_says_accuracy_with_interval_and_before_training(open_app: 
     app = open_app(PAGE)
 
     assert app.subheader[0].value == "85.0 % (70.9–92.9) of 40 test texts right; untrained 25.0 %"
-    assert "Macro-F1 0.850 · untrained on 40 test texts · Small news" in said(app)
+    assert "Macro-F1 0.850 · untrained 25.0 % of 40 test texts · Small news" in said(app)
     assert len(app.get("vega_lite_chart")) == 3
     assert "Both on the same 40 test texts." in said(app)
     assert "Before training: 25.0 % (14.2–40.2) right" in said(app)

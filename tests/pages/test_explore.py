@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.prepared import Dataset
+from core.data.prepared import Dataset, prepare
 from core.data.sources import demo_source
 from core.jobs.requests import PrepareRequest
+from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
 from tests.pages.conftest import Open
@@ -124,6 +125,20 @@ def test_a_filter_that_makes_no_sense_is_ignored(open_app: Open, dataset: Datase
     assert finding(open_app(PAGE, **{name: value})) == "180 texts in train"
 
 
+def test_the_first_texts_are_of_several_classes(open_app: Open) -> None:
+    prepare(Settings(), demo_source(), lambda progress: None, lambda: False)  # sorted by class
+
+    shown = open_app(PAGE).dataframe[0].value
+
+    assert set(shown["class"].head(20)) == {"World", "Sports", "Business", "Sci/Tech"}
+
+
+def test_why_the_demo_corpus_is_used_is_said(open_app: Open) -> None:
+    prepare(Settings(), demo_source(), lambda progress: None, lambda: False)
+
+    assert "The Hub is switched off, so the demo corpus is used." in said(open_app(PAGE))
+
+
 def test_nothing_found_says_what_to_do(open_app: Open, dataset: Dataset) -> None:
     app = open_app(PAGE, search="zebra")
 
@@ -132,9 +147,9 @@ def test_nothing_found_says_what_to_do(open_app: Open, dataset: Dataset) -> None
 
 
 def test_a_chosen_row_is_shown_in_full_and_as_it_is(open_app: Open, dataset: Dataset) -> None:
-    app = open_app(PAGE, split="test")
+    app = open_app(PAGE, split="test", search="item 5 ")
 
-    app.session_state["texts"] = {"selection": {"rows": [5], "columns": [], "cells": []}}
+    app.session_state["texts"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
     app.run()
 
     assert app.text[-1].value == "Sports news, item 5 of the test split: **bold** <b>tags</b>"
@@ -177,8 +192,8 @@ def test_a_source_that_names_its_classes_in_markup_is_shown_as_it_is(open_app: O
     named = json.loads(card.read_text())
     card.write_text(json.dumps(named | {"classes": ["**World**", "<b>Sports</b>", "Business", "Sci/Tech"]}))
 
-    app = open_app(PAGE, split="test")
-    app.session_state["texts"] = {"selection": {"rows": [1], "columns": [], "cells": []}}
+    app = open_app(PAGE, split="test", search="Sports")
+    app.session_state["texts"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
     app.run()
 
     assert any(r"\<b\>Sports" in caption.value for caption in app.caption)

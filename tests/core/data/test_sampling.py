@@ -3,7 +3,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.sampling import equal_shares, stratified_sample
+from core.data.sampling import equal_shares, mix_positions, stratified_sample
 
 LABELS = st.lists(st.integers(0, 4), max_size=60)
 
@@ -58,3 +58,19 @@ def test_a_smaller_sample_is_part_of_a_larger_one(labels: list[int], rows: int, 
 @given(LABELS, st.integers(0, 80), st.integers(0, 2**32 - 1))
 def test_a_sample_can_be_drawn_again(labels: list[int], rows: int, seed: int) -> None:
     pd.testing.assert_frame_equal(stratified_sample(frame(labels), rows, seed), stratified_sample(frame(labels), rows, seed))
+
+
+def test_mixed_positions_are_the_same_ones_in_another_order() -> None:
+    every = np.arange(100)
+
+    mixed = mix_positions(every, 100)
+
+    assert sorted(mixed) == every.tolist() != mixed.tolist()
+    assert mix_positions(every, 100).tolist() == mixed.tolist()
+
+
+@given(st.sets(st.integers(0, 49)))
+def test_a_part_keeps_the_order_it_has_among_all(part: set[int]) -> None:
+    every = mix_positions(np.arange(50), 50).tolist()
+
+    assert mix_positions(np.array(sorted(part), dtype=np.int64), 50).tolist() == [position for position in every if position in part]
