@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,7 +203,7 @@ def memory_of_all(settings: Settings, server: psutil.Process) -> float:
 
 @contextmanager
 def serve(settings: Settings) -> Iterator[tuple[psutil.Process, str]]:
-    """A server on a free port of this machine."""
+    """A server on a free port of this machine, once it is up."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -214,6 +215,7 @@ def serve(settings: Settings) -> Iterator[tuple[psutil.Process, str]]:
         stdout=subprocess.DEVNULL,
     )
     try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}"))
         yield psutil.Process(server.pid), f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
@@ -221,19 +223,20 @@ def serve(settings: Settings) -> Iterator[tuple[psutil.Process, str]]:
 
 
 def visit(browser: Browser, url: str) -> Page:
-    """A page that has drawn its heading. The server may still be starting."""
+    """A page that has drawn its heading."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    wait_until(lambda: answers(url))
     page.goto(url)
     page.get_by_role("heading", level=1).wait_for(timeout=60_000)
     return page
 
 
 def answers(url: str) -> bool:
-    """Whether the server accepts connections."""
-    host, port = url.split("/")[2].split(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((host, int(port))) == 0
+    """Whether the server is up. An open port is not enough: Streamlit opens it once to see whether it is free."""
+    try:
+        with urllib.request.urlopen(f"http://{url.removeprefix('http://')}/_stcore/health", timeout=1) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
 
 
 def find_chromium() -> str:

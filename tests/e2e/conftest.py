@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def server(home: Path, tmp_path: Path) -> Iterator[str]:
     log = (tmp_path / "server.log").open("w+")
     process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
-        wait_for_port(port, tmp_path / "server.log")
+        wait_for_health(f"http://127.0.0.1:{port}", tmp_path / "server.log")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -62,12 +63,13 @@ def server(home: Path, tmp_path: Path) -> Iterator[str]:
     assert "Traceback" not in (tmp_path / "server.log").read_text()
 
 
-def wait_for_port(port: int, log: Path) -> None:
-    """Return once the server accepts connections."""
+def wait_for_health(url: str, log: Path) -> None:
+    """Return once the server is up. An open port is not enough: Streamlit opens it once to see whether it is free."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
                 return
-        time.sleep(0.1)
+        except OSError:
+            time.sleep(0.1)
     pytest.fail(f"the server does not answer\n{log.read_text()}")
