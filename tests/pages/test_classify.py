@@ -103,6 +103,7 @@ def test_an_example_is_one_click_away(open_app: Open, finished: Job, name: str) 
     assert app.text_area(key="text").value == classification.EXAMPLES[name]
 
 
+@pytest.mark.usefixtures("with_example")
 def test_the_shipped_run_recognises_each_example(open_app: Open, host: InferenceHost) -> None:
     app = open_app(PAGE)
 
