@@ -22,7 +22,7 @@ SHOWN_ROWS = 500  # a table longer than this is searched, not scrolled; sending 
 LENGTHS: tuple[Length, ...] = get_args(Length)[::-1]
 MARK_TOKENS = 128  # where the default run cuts
 LONGEST_TEXT = 1_000_000
-TEXT_WIDTH = 380  # px beside 90 of the class: both fit a page 900 wide; where there is room, all columns grow
+TEXT_WIDTH = 340  # px beside 90 of the class: both fit a page 900 wide; where there is room, all columns grow
 SPLIT_KEY, CLASSES_KEY, LENGTH_KEY, SHORTEST_KEY, LONGEST_KEY, SEARCH_KEY = "split", "classes", "length-in", "shortest", "longest", "search"
 BALANCE_KEY, LAST_BAR_KEY = "balance", "last-bar"
 HOW_TO_READ = """
@@ -81,22 +81,24 @@ def choose_view(dataset: Dataset) -> View:
             split = st.segmented_control("Split", SPLITS, required=True, default="train", key=SPLIT_KEY, bind="query-params")
             classes = st.multiselect("Classes", dataset.classes, placeholder="all", key=CLASSES_KEY, bind="query-params")
             text = st.text_input("Search", placeholder="words in the text", key=SEARCH_KEY, bind="query-params")
-        with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-            column = st.selectbox("Length in", LENGTHS, key=LENGTH_KEY, bind="query-params", width=150)
-            shortest = st.number_input("From", 0, LONGEST_TEXT, None, placeholder="any", key=SHORTEST_KEY, bind="query-params", width=130)
-            longest = st.number_input("To", 0, LONGEST_TEXT, None, placeholder="any", key=LONGEST_KEY, bind="query-params", width=130)
-            view = View(
-                split or "train", tuple(classes), column, _whole(shortest), _whole(longest), text.strip()
-            )  # an empty value in the URL gives None
+        with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+            column = st.selectbox("Length in", LENGTHS, key=LENGTH_KEY, bind="query-params", width=140)
+            shortest = st.number_input("From", 0, LONGEST_TEXT, None, placeholder="any", key=SHORTEST_KEY, bind="query-params", width=120)
+            longest = st.number_input("To", 0, LONGEST_TEXT, None, placeholder="any", key=LONGEST_KEY, bind="query-params", width=120)
+            # an empty value in the URL gives no split
+            view = View(split or "train", tuple(classes), column, _whole(shortest), _whole(longest), text.strip())
             st.button("Show all", key="show-all", icon=":material/filter_alt_off:", disabled=not view.narrow, on_click=_clear)
     return view
 
 
 def draw_finding(dataset: Dataset, view: View) -> None:
-    """How many texts are selected, as a heading."""
+    """How many texts are selected, as a heading. Where there is none the page ends here with what to do."""
     matching, total = len(_positions(dataset, view)), len(readers.rows(dataset, view.split))
     found = f"{matching:,} of {count(total, 'texts')} in {view.split} match" if view.narrow else f"{count(total, 'texts')} in {view.split}"
     st.subheader(found, anchor=False)
+    if not matching:
+        st.info("No text matches. Search for fewer letters, widen the length, or show all.", icon=":material/search_off:")
+        st.stop()
 
 
 def draw_balance(dataset: Dataset, view: View) -> None:
@@ -116,9 +118,6 @@ def draw_texts(dataset: Dataset, view: View) -> None:
     """The selected texts; a chosen one is shown in full."""
     st.markdown("#### Texts")
     positions = _positions(dataset, view)
-    if not len(positions):
-        st.info("No text matches. Search for fewer letters, or widen the length.", icon=":material/search_off:")
-        return
     found = readers.rows(dataset, view.split).iloc[positions[:SHOWN_ROWS]]
     names = found["label"].map(dict(enumerate(dataset.classes)))
     table = pd.DataFrame({"class": names, "text": found["text"], view.column: found[view.column], "row": found["row"]})

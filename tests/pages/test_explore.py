@@ -143,7 +143,8 @@ def test_nothing_found_says_what_to_do(open_app: Open, dataset: Dataset) -> None
     app = open_app(PAGE, search="zebra")
 
     assert finding(app) == "0 of 180 texts in train match"
-    assert app.info[0].value == "No text matches. Search for fewer letters, or widen the length."
+    assert app.info[0].value == "No text matches. Search for fewer letters, widen the length, or show all."
+    assert not app.get("vega_lite_chart")
 
 
 def test_a_chosen_row_is_shown_in_full_and_as_it_is(open_app: Open, dataset: Dataset) -> None:
