@@ -40,10 +40,10 @@ def _draw_twin(chart: Chart, key: str) -> None:
     if not twin.open:  # nothing is sent for a table that nobody looks at
         return
     with twin:
-        tables.plain(chart.data, key=f"{key}-table", rows_in_view=8)
+        tables.plain(chart.table, key=f"{key}-table", rows_in_view=8)
         st.download_button(
             "Download CSV",
-            data=lambda: tables.csv(chart.data),
+            data=lambda: tables.csv(chart.table),
             file_name=f"{key}.csv",
             mime="text/csv",
             key=f"{key}-csv",

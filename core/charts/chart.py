@@ -20,6 +20,7 @@ FADED = "#8793A0"  # 3:1 on both pages
 ACCENT = "#D55E00"
 THEME_TEXT = "gray"  # Streamlit puts the theme's grey in its place, which .streamlit/config.toml keeps at 4.5:1
 
+STEERING = frozenset({"shade", "on_dark", "chosen", "kept", "label", "kind", "late", "middle", "order"})
 LABEL_ROOM = 1.25  # axis over longest bar
 
 FONT = 14  # px: read from the back of a room
@@ -46,6 +47,12 @@ class Chart:
     title: str
     alt: str
     note: str = ""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The data to read: without the columns that only steer the drawing."""
+        read = self.data.drop(columns=[name for name in self.data.columns if name in STEERING])
+        return read.dropna(how="all", ignore_index=True)  # a rule or a mark beside the data
 
 
 def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:

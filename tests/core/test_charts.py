@@ -217,6 +217,11 @@ def test_matrix_lists_cells_row_by_row_with_names() -> None:
     assert first_row["label"].tolist() == ["90", "0", "10"]
 
 
+def test_the_table_behind_a_chart_leaves_out_what_only_steers_the_drawing() -> None:
+    assert list(ALL["counts"].table.columns) == ["true", "predicted", "texts", "share"]
+    assert list(ALL["class_balance"].table.columns) == ["class", "split", "texts"]
+
+
 def test_shares_of_a_row_are_shaded_from_zero_to_one() -> None:
     data = ALL["per cent"].data
 
