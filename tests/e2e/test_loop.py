@@ -30,6 +30,7 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("LoRA Lab")
 
     page.get_by_role("link", name="Explore").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Explore")  # Home has the same button
     page.get_by_role("button", name="Prepare the data").click()
     expect(page.get_by_role("heading", name="360 texts in train")).to_be_visible(timeout=60_000)
     page.get_by_role("textbox", name="Search").fill("goal")
