@@ -15,7 +15,7 @@ from core.jobs import actions, console, describe, machine, waiting
 from core.jobs.rebuild import open_store, repair
 from core.presets import Preset, make_config, parse_assignments
 from core.settings import Settings
-from core.states import ACTIVE, JobState, Kind
+from core.states import JobState, Kind
 from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -132,10 +132,8 @@ def classify(run: Run, texts: Annotated[list[str], typer.Argument(metavar="TEXTâ
 
 
 def _open_lab() -> Store:
-    """The store, with a supervisor for what is queued or under way: it notices a worker that died while nobody looked."""
     store = open_store(Settings())
-    if store.jobs(None, JobState.QUEUED, *ACTIVE):
-        actions.ensure_supervisor(store.settings)
+    actions.keep_running(store)  # a worker that died while nobody looked is not shown as running for long
     return store
 
 

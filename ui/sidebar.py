@@ -42,7 +42,7 @@ def _draw_live_lines(was_busy: bool) -> None:
         store = readers.open_lab()
         jobs = _at_work(store)
         if jobs:
-            actions.ensure_supervisor(store.settings)  # its death, or a restart of the machine, must not leave a dead run shown as running
+            actions.keep_running(store)
         if bool(jobs) != was_busy:
             st.rerun()  # once: the page and the pace of this fragment both depend on it
         with st.container(key="live-lines", gap="xxsmall"):

@@ -65,6 +65,12 @@ def delete(store: Store, job: Job) -> None:
     shutil.rmtree(store.folder(job), ignore_errors=True)
 
 
+def keep_running(store: Store) -> None:
+    """See to it that somebody runs what is queued or under way: a supervisor that died, or a restart of the machine, is noticed."""
+    if store.jobs(None, JobState.QUEUED, *ACTIVE):
+        ensure_supervisor(store.settings)
+
+
 def queue_position(store: Store, job: Job) -> int:
     """How many runs are before this one: 0 means it is next or under way."""
     before = [other for other in store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE) if other.created_at < job.created_at]
