@@ -31,7 +31,7 @@ PRESET_HELP = {
 }
 
 PRESETS: dict[Preset, dict[str, object]] = {
-    Preset.TASTE: {"train_rows": 1000, "evaluation_interval": 10, "validation_rows": 100, "test_rows": 1000},
+    Preset.TASTE: {"train_rows": 1000, "evaluation_interval": 15, "validation_rows": 100, "test_rows": 500},
     Preset.QUICK: {},
     Preset.STANDARD: {"train_rows": 0, "learning_rate": 1e-3, "evaluation_interval": 200},
     Preset.THOROUGH: {
