@@ -30,7 +30,7 @@ class Predictions:
     def of(cls, frame: pd.DataFrame, classes: int) -> "Predictions":
         """Check and wrap ``frame``. Raises ArtifactDamaged that names what is wrong with it."""
         if problem := _problem(frame, classes):
-            raise ArtifactDamaged(f"The predictions are damaged: {problem}.", "Evaluate the run again.")
+            raise ArtifactDamaged(f"The predictions are damaged: {problem}.", "Train the run again.")
         return cls(frame, classes)
 
     @classmethod
