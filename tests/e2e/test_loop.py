@@ -42,8 +42,8 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     page.get_by_role("textbox", name="Folder or Hub id with revision").fill(str(tiny_model))
     page.get_by_role("textbox", name="Folder or Hub id with revision").press("Enter")
     fill(page, "train_rows", "0")
-    fill(page, "epochs", "24")
-    fill(page, "evaluation_interval", "20")
+    fill(page, "epochs", "60")
+    fill(page, "evaluation_interval", "40")
     page.get_by_role("button", name="Launch").click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
@@ -60,7 +60,9 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     expect(page.get_by_text(re.compile(r"World recognised: \d+ text"))).to_be_visible()
 
     page.get_by_role("link", name="Classify").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Classify")
     page.get_by_role("button", name="A late goal").click()
+    expect(page.get_by_role("textbox", name="Text")).to_have_value(re.compile("header"))  # no person clicks on before it is there
     page.get_by_role("button", name="Classify", exact=True).click()
     expect(page.get_by_role("heading", name=re.compile(r"% sure"))).to_be_visible(timeout=90_000)
     expect(page.get_by_text("Untrained").first).to_be_visible()
