@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification, DistilBertForSequenceClassification
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from core.training.layer import Adapter, Block, Frozen, Layer, Norm, first_token, run
+from core.training.last_layer import first_token
+from core.training.layer import Adapter, Block, Frozen, Layer, Norm, run
 from core.training.masks import DropoutBits
 
 Parts = tuple[dict[str, Any], nn.LayerNorm, nn.LayerNorm, int]  # torch types what a module holds too widely to be of use

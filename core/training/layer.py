@@ -5,7 +5,6 @@ gives W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 - dro
 e.g. ∂A = c · (∂y B)' (m ∘ x). Shapes: B texts, T tokens, N = B·T, d hidden, h heads, w = d / h, r rank.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -203,45 +202,6 @@ def run_backward(
     for index, name in enumerate(("query", "key", "value")):
         adapted(name, qkv[:, index * d : (index + 1) * d], x)
     return x, found
-
-
-def first_token(x: Tensor, bias: Tensor | None, block: Block, masks: Masks) -> Tensor:
-    """The layer's output for the first token alone: x (B, T, d) gives (B, d). For autograd, which finds little to do here.
-
-    softmax(q K') V with K = X Wk' and V = X Wv' is computed as (softmax((q Wk) X') X) Wv', so that neither K nor V is formed.
-    """
-    texts, _tokens, d = x.shape
-    heads, first = block.heads, x[:, 0]
-    query_weight, key_weight, value_weight = block.qkv.weight.view(3, d, d)
-    query_bias, key_bias, value_bias = block.qkv.bias.view(3, d)
-    q = _adapted(first, Frozen(query_weight, query_bias), block, "query", masks).view(texts, heads, -1)  # (B, h, w)
-    keys = torch.einsum("bhw,hwd->bhd", q, key_weight.view(heads, -1, d))
-    scores = keys @ x.transpose(1, 2) + torch.einsum("bhw,hw->bh", q, key_bias.view(heads, -1))[..., None]  # (B, h, T)
-    if "key" in block.adapters:
-        adapter = block.adapters["key"]
-        z, up = _inner(x, adapter, masks.get("key")), adapter.up.view(heads, d // heads, -1)  # (B, T, r), (h, w, r)
-        scores = scores + torch.einsum("bhw,hwr->bhr", q, up) @ z.transpose(1, 2)
-    scores = scores / math.sqrt(d // heads)
-    share = torch.softmax(scores if bias is None else scores + bias[:, 0], dim=-1)  # (B, h, T)
-    context = torch.einsum("bhd,hwd->bhw", share @ x, value_weight.view(heads, -1, d)).reshape(texts, d) + value_bias
-    if "value" in block.adapters:
-        adapter = block.adapters["value"]
-        z, up = _inner(x, adapter, masks.get("value")), adapter.up.view(heads, d // heads, -1)
-        context = context + torch.einsum("bhr,hwr->bhw", share @ z, up).reshape(texts, d)
-    a = block.norm1.forward(_adapted(context, block.out, block, "out", masks) + first)[0]
-    wide = torch.nn.functional.gelu(_adapted(a, block.rise, block, "rise", masks))
-    return block.norm2.forward(_adapted(wide, block.fall, block, "fall", masks) + a)[0]
-
-
-def _adapted(x: Tensor, frozen: Frozen, block: Block, name: str, masks: Masks) -> Tensor:
-    y = torch.nn.functional.linear(x, frozen.weight, frozen.bias)
-    adapter = block.adapters.get(name)
-    return y if adapter is None else y + _inner(x, adapter, masks.get(name)) @ adapter.up.T
-
-
-def _inner(x: Tensor, adapter: Adapter, mask: Tensor | None) -> Tensor:
-    """c · A (m ∘ x), (…, r)."""
-    return adapter.scale / (1 - adapter.drops) * ((x if mask is None else x * mask) @ adapter.down.T)
 
 
 def _heads(qkv: Tensor, tokens: int, heads: int) -> tuple[Tensor, Tensor, Tensor]:

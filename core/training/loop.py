@@ -95,7 +95,7 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         chosen = self._rows_of(position.step)
-        value = self._add_gradients(chosen)
+        value = self.add_gradients(chosen)
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP_NORM)
         if not (math.isfinite(value) and (self._scaler.is_enabled() or torch.isfinite(norm))):  # a scaler skips such a step
@@ -112,7 +112,7 @@ class Loop:
         self.report(TrainMetric(position.step, self._epoch, value, rate, speed))
         self.report(Progress(Phase.TRAINING, position.step, self.total))
 
-    def _add_gradients(self, chosen: NDArray[np.int64]) -> float:
+    def add_gradients(self, chosen: NDArray[np.int64]) -> float:
         """Mean loss of the rows; its gradients are added part by part, so that memory does not grow with the batch."""
         self.network.start_step(self.config, self.position.step)
         total = 0.0

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from core.catalog import Availability, find_model
 from core.config import RunConfig
@@ -82,6 +83,10 @@ class Lab:
 
     model: Availability
     data: TrainingData
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return AutoTokenizer.from_pretrained(self.model.folder)
 
     def session(self, config: RunConfig, heard: Heard, should_stop: Callable[[], bool] = lambda: False) -> TrainingSession:
         return TrainingSession(config, self.model, self.data, heard, should_stop)

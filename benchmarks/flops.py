@@ -1,0 +1,43 @@
+"""Floating-point operations of the matrix products of a training, and what this machine reaches at best in such products."""
+
+import re
+import time
+
+import torch
+
+from core.config import RunConfig
+from core.model_shape import Linear, ModelShape, adapted
+
+SIZE, TRIES = 2048, 20
+QKV = re.compile(r"(query|key|value|[qkv]_lin)$")
+
+
+def gemm_peak() -> float:
+    """Operations per second of the best of 20 products of 2048 × 2048 matrices in fp32, with this process's threads."""
+    left, right = torch.randn(SIZE, SIZE), torch.randn(SIZE, SIZE)
+    best = float("inf")
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        torch.mm(left, right)
+        best = min(best, time.perf_counter() - began)
+    return 2 * SIZE**3 / best
+
+
+def gemm_flops(shape: ModelShape, config: RunConfig, tokens: int, rows: int) -> int:
+    """Operations executed to train once on ``rows`` rows of ``tokens`` tokens in all, padding not counted.
+
+    Frozen and adapted matrices, forward pass and gradient of the input; neither the adapters' own gradients nor attention. In
+    the last layer one token a row; in the first one no gradient of what enters query, key and value, where nothing is trained below.
+    """
+    rank = {linear.name: config.rank for linear in adapted(config, shape)}
+    return sum(_flops(linear, rank.get(linear.name, 0), tokens, rows, shape.layers - 1) for linear in shape.linears)
+
+
+def _flops(linear: Linear, rank: int, tokens: int, rows: int, last: int) -> int:
+    layer = int(re.search(r"\.(\d+)\.", linear.name).group(1))  # type: ignore[union-attr]
+    lowest = layer == 0 and QKV.search(linear.name) is not None
+    vectors = rows if layer == last else tokens
+    frozen, low_in, low_out = linear.inputs * linear.outputs, rank * linear.inputs, rank * linear.outputs
+    forward = frozen + low_in + low_out
+    backward = low_out if lowest else forward
+    return 2 * vectors * (forward + backward)

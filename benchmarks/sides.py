@@ -1,0 +1,185 @@
+"""The two sides of ``benchmarks/training.py``: this project's training session, and the same recipe with Trainer and PEFT."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset
+from numpy.typing import NDArray
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    DistilBertConfig,
+    DistilBertModel,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from benchmarks.flops import gemm_flops, gemm_peak
+from core.catalog import Availability, find_model
+from core.config import RunConfig
+from core.data.prepared import find_prepared, prepare
+from core.data.sampling import stratified_sample
+from core.data.sources import find_source
+from core.evaluation.scores import Scores
+from core.settings import Settings
+from core.training.batches import encode_frame
+from core.training.device import peak_memory_mb
+from core.training.predict import predict
+from core.training.session import SAMPLE_SEED, TrainingData, TrainingSession
+
+MAX_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Task:
+    """What both sides train: model, rows, seed, and the dataset folder ("" for the default); ``home`` keeps what is prepared once."""
+
+    model: str
+    rows: int
+    test_rows: int
+    seed: int
+    data: str
+    home: str
+
+    def with_seed(self, seed: int) -> "Task":
+        """The same with another seed."""
+        return replace(self, seed=seed)
+
+    def as_dict(self) -> dict[str, object]:
+        """Its fields by name."""
+        return asdict(self)
+
+    @property
+    def config(self) -> RunConfig:
+        """The recipe's hyperparameters."""
+        return RunConfig(
+            train_rows=self.rows, test_rows=1, seed=self.seed, max_tokens=MAX_TOKENS, warmup=0.0,
+            evaluation_interval=100_000, validation_rows=1,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of one side. Speeds leave loading and tokenising out; ``gemm_share`` is 0 where it is not measured."""
+
+    rows_per_second: float
+    evaluated_rows_per_second: float
+    accuracy: float
+    macro_f1: float
+    peak_memory_mb: float
+    gemm_share: float = 0.0
+    gemm_peak_gflops: float = 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """Its fields by name."""
+        return asdict(self)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names of the fields."""
+        return [field.name for field in fields(cls)]
+
+
+def ours(task: Task) -> Measured:
+    """This project: ``TrainingSession`` with its defaults, apart from the task's own numbers."""
+    before = gemm_peak()
+    model, data = prepare_inputs(task)
+    session = TrainingSession(task.config, model, data, lambda event: None, lambda: False)
+    result = session.train()
+    test = encode_frame(session.base.tokenizer, test_rows(task, data), MAX_TOKENS)
+    began = time.perf_counter()
+    scores = predict(session.network, test)
+    evaluation_seconds = time.perf_counter() - began
+    peak = max(before, gemm_peak())
+    lengths = encode_frame(session.base.tokenizer, train_rows(task, data), MAX_TOKENS).lengths
+    flops = gemm_flops(session.base.shape, task.config, int(lengths.sum()), len(lengths))
+    share = flops / len(lengths) * result.rows_per_second / peak
+    return measure(scores, test.labels, result.rows_per_second, len(test) / evaluation_seconds, result.peak_memory_mb, share, peak)
+
+
+def reference(task: Task) -> Measured:
+    """The recipe as a practitioner writes it: Trainer, random order, dynamic padding, the dropout of the model's config."""
+    model, data = prepare_inputs(task)
+    tokenizer = AutoTokenizer.from_pretrained(model.folder)
+    base = AutoModelForSequenceClassification.from_pretrained(model.folder, num_labels=len(data.classes))
+    targets = ["query", "value"] if task.model == "minilm" else ["q_lin", "v_lin"]
+    head = ["classifier"] if task.model == "minilm" else ["pre_classifier", "classifier"]
+    set_seed(task.seed)
+    lora = LoraConfig(task_type="SEQ_CLS", r=16, lora_alpha=32, lora_dropout=0.1, target_modules=targets, modules_to_save=head)
+    arguments = TrainingArguments(
+        f"{task.home}/trainer", per_device_train_batch_size=16, per_device_eval_batch_size=64, learning_rate=2e-3, weight_decay=0.01,
+        num_train_epochs=1, lr_scheduler_type="linear", report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True, seed=task.seed,
+    )  # fmt: skip
+
+    def encoded(frame: pd.DataFrame) -> Dataset:
+        ids = tokenizer(frame["text"].tolist(), truncation=True, max_length=MAX_TOKENS)
+        return Dataset.from_dict({**ids, "labels": frame["label"].tolist()})
+
+    trainer = Trainer(
+        get_peft_model(base, lora),
+        arguments,
+        train_dataset=encoded(train_rows(task, data)),
+        data_collator=DataCollatorWithPadding(tokenizer),
+    )
+    trained = trainer.train().metrics["train_samples_per_second"]
+    predicted = trainer.predict(encoded(test_rows(task, data)))
+    speed = predicted.metrics["test_samples_per_second"]
+    return measure(predicted.predictions, predicted.label_ids, trained, speed, peak_memory_mb())
+
+
+SIDES: dict[str, Callable[[Task], Measured]] = {"reference": reference, "ours": ours}
+
+
+def prepare_inputs(task: Task) -> tuple[Availability, TrainingData]:
+    """The base model and the data, prepared once for all processes."""
+    settings = Settings(home=Path(task.home))
+    source = find_source(settings, Path(task.data).absolute() if task.data else None)
+    dataset = find_prepared(settings, source) or prepare(settings, source, lambda progress: None, lambda: False)
+    model = find_model(task.model, settings, hub=False)
+    if not model.available and task.model == "distilbert":
+        model = find_model(str(random_distilbert(Path(task.home) / "distilbert", settings)), settings, hub=False)
+    return model, TrainingData(dataset.classes, *(dataset.read(split) for split in ("train", "validation", "test")))
+
+
+def random_distilbert(folder: Path, settings: Settings) -> Path:
+    """DistilBERT's real shape with random weights, and MiniLM's tokenizer, which has the same vocabulary."""
+    if not (folder / "vocab.txt").exists():
+        torch.manual_seed(0)
+        DistilBertModel(DistilBertConfig()).save_pretrained(folder)
+        source = find_model("minilm", settings, hub=False).folder
+        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+            shutil.copy(source / name, folder)
+    return folder
+
+
+def train_rows(task: Task, data: TrainingData) -> pd.DataFrame:
+    """The rows that a session with this seed draws."""
+    return stratified_sample(data.train, task.rows, task.seed)
+
+
+def test_rows(task: Task, data: TrainingData) -> pd.DataFrame:
+    """The held-out rows that both sides are scored on."""
+    return stratified_sample(data.test, task.test_rows, SAMPLE_SEED)
+
+
+def measure(
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    trained: float,
+    evaluated: float,
+    memory: float,
+    share: float = 0.0,
+    peak: float = 0.0,
+) -> Measured:
+    """Figures from scores (n, C) of rows with these labels (n,)."""
+    found = Scores.of(np.asarray(labels), scores.argmax(axis=1), scores.shape[1])
+    return Measured(trained, evaluated, found.accuracy.value, found.macro_f1, memory, share, peak / 1e9)

@@ -1,0 +1,106 @@
+"""LoRA training here against the recipe as a practitioner writes it with ``transformers.Trainer`` and PEFT.
+
+``python benchmarks/training.py --model minilm --rows 640 --rounds 3 --data DIR``. Each round trains one side after the other on
+the same rows, each in a fresh process with the same threads, and scores both on the same test rows. ``--model distilbert`` is
+DistilBERT's real shape with random weights where the model itself is not on this machine; its speed is real, its accuracy is not.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.sides import SIDES, Measured, Task  # noqa: E402 - this file is run as a script
+from core.settings import cores  # noqa: E402
+
+Figures = dict[str, float]
+
+
+def main() -> None:
+    """Print rows per second, accuracy, macro-F1 and memory of both sides, and the ratio; as JSON with ``--json``."""
+    arguments = parse()
+    if arguments.side:
+        task = Task(**json.loads(arguments.task))
+        print(json.dumps(SIDES[arguments.side](task).as_dict()))  # noqa: T201
+        return
+    with tempfile.TemporaryDirectory() as home:
+        task = Task(arguments.model, arguments.rows, arguments.test_rows, arguments.seed, str(arguments.data or ""), home)
+        rounds = [measure_round(task, number) for number in range(arguments.rounds)]
+    summary = summarise(rounds) | {"model": arguments.model, "rows": arguments.rows, "rounds": arguments.rounds, "threads": cores()}
+    print(json.dumps(summary, allow_nan=False) if arguments.json else as_text(summary))  # noqa: T201
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=["minilm", "distilbert"], default="minilm")
+    parser.add_argument("--rows", type=int, default=640, help="training rows")
+    parser.add_argument("--test-rows", type=int, default=1000, help="rows that both sides are scored on")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1, help="of the first round; each round takes the next")
+    parser.add_argument("--data", type=Path, help="dataset folder; else LORALAB_DATA, else the demo corpus")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure_round(task: Task, number: int) -> dict[str, Figures]:
+    """Both sides once, each in a process of its own; which one goes first alternates."""
+    order = list(SIDES) if number % 2 == 0 else list(reversed(SIDES))
+    return {side: run_side(side, task.with_seed(task.seed + number)) for side in order}
+
+
+def run_side(side: str, task: Task) -> Figures:
+    """Figures of one side in a fresh process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(cores()), "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, __file__, "--side", side, "--task", json.dumps(task.as_dict())]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    print(f"{side:9} seed {task.seed}: {describe(figures)}", file=sys.stderr, flush=True)  # noqa: T201
+    return figures
+
+
+def summarise(rounds: list[dict[str, Figures]]) -> dict[str, object]:
+    """Medians of each side over the rounds, and how the ratios of the rounds spread."""
+    sides = {side: {name: statistics.median(one[side][name] for one in rounds) for name in Measured.names()} for side in SIDES}
+    return {
+        **{side: {name: round(value, 4) for name, value in figures.items() if name != "gemm_share"} for side, figures in sides.items()},
+        "ratio": spread([one["ours"]["rows_per_second"] / one["reference"]["rows_per_second"] for one in rounds]),
+        "evaluation_ratio": spread(
+            [one["ours"]["evaluated_rows_per_second"] / one["reference"]["evaluated_rows_per_second"] for one in rounds]
+        ),
+        "gemm_share": round(sides["ours"]["gemm_share"], 3),
+    }
+
+
+def spread(ratios: list[float]) -> Figures:
+    """Smallest, middle and largest."""
+    return {"min": round(min(ratios), 2), "median": round(statistics.median(ratios), 2), "max": round(max(ratios), 2)}
+
+
+def describe(figures: Figures) -> str:
+    """One line."""
+    return (
+        f"{figures['rows_per_second']:.1f} rows/s, evaluation {figures['evaluated_rows_per_second']:.0f} rows/s, "
+        f"accuracy {figures['accuracy']:.4f}, macro-F1 {figures['macro_f1']:.4f}, {figures['peak_memory_mb']:,.0f} MB"
+    )
+
+
+def as_text(summary: dict[str, object]) -> str:
+    """A few lines for people."""
+    ratio = "training {min} to {max} times, median {median}"
+    lines = [f"{side}: {describe(summary[side])}" for side in SIDES]  # type: ignore[arg-type]
+    lines += [ratio.format(**summary["ratio"]), ratio.replace("training", "evaluation").format(**summary["evaluation_ratio"])]  # type: ignore[arg-type]
+    return "\n".join([*lines, f"share of the measured GEMM peak while training: {summary['gemm_share']:.0%}"])
+
+
+if __name__ == "__main__":
+    main()
