@@ -5,16 +5,20 @@ costs, so that two kinds of work which the probes cannot tell apart share the ti
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from core import files
 from core.errors import ArtifactDamaged
-from core.work import Unit, Work
+from core.memory import Held
+from core.work import Unit
+
+Kind = TypeVar("Kind", bound=str)
 
 TRUST_IN_TYPICAL = 0.02  # a cost twice the typical one weighs as much as a probe that is off by 2 %
 
@@ -34,6 +38,7 @@ TYPICAL_SECONDS: dict[Unit, float] = {  # fp32 on 2 cores with AVX-512
     Unit.EVALUATED_PRODUCTS: 0.009,
     Unit.EVALUATED_ATTENTION: 0.010,
 }
+TYPICAL_MB: dict[Held, float] = {Held.ACTIVATIONS: 70.0, Held.ADAPTER_INPUTS: 8.0, Held.DORA: 16.0, Held.BASE_DROPOUT: 5.0}
 GPU_SPEEDUP = 30.0
 
 
@@ -47,13 +52,11 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """A timed piece of work, and the memory it took while it ran."""
+class Probe(Generic[Kind]):
+    """What was measured, in seconds or MB, for so many units of each kind."""
 
-    work: dict[Unit, float]
-    seconds: float
-    memory: dict[str, float] = field(default_factory=dict)
-    memory_mb: float = 0.0
+    units: Mapping[Kind, float]
+    measured: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,16 @@ class Calibration:
     seconds: dict[Unit, float]
     start_seconds: float  # from the launch until the model is loaded
     tokens_per_second: float  # tokenised
-    base_mb: float  # held by a worker with the model loaded
-    load_mb: float  # the most it held while loading
-    activation_mb: float  # per million values of (tokens, d, layers) in the largest part
+    base_mb: float  # of a worker with libraries and model loaded, before it trains
+    megabytes: dict[Held, float]
 
-    def cost(self, work: Work) -> float:
+    def cost(self, work: Mapping[Unit, float]) -> float:
         """Seconds that the work takes."""
         return sum(amount * self.seconds.get(unit, 0.0) for unit, amount in work.items())
+
+    def size(self, memory: Mapping[Held, float]) -> float:
+        """MB that the units take."""
+        return sum(amount * self.megabytes.get(unit, 0.0) for unit, amount in memory.items())
 
 
 ADAPTER = TypeAdapter(Calibration)
@@ -83,7 +89,7 @@ def typical(device: str = "cpu", threads: int = 2) -> Calibration:
     """Costs that are not measured here."""
     share = 1.0 if device == "cpu" else 1 / GPU_SPEEDUP
     seconds = {unit: cost * share for unit, cost in TYPICAL_SECONDS.items()}
-    return Calibration(Key("", "fp32", threads), device, True, 0.0, seconds, 10.0, 200_000.0, 700.0, 800.0, 90.0)
+    return Calibration(Key("", "fp32", threads), device, True, 0.0, seconds, 8.0, 200_000.0, 700.0, TYPICAL_MB)
 
 
 def write(home: Path, calibration: Calibration) -> None:
@@ -108,18 +114,18 @@ def path(home: Path, key: Key) -> Path:
     return home / "calibrations" / f"{digest}.json"
 
 
-def fit(probes: Sequence[Probe]) -> dict[Unit, float]:
-    """Seconds per unit, none negative. A unit in no probe costs what it does typically, at this machine's speed."""
+def fit(probes: Sequence[Probe[Kind]], usual: Mapping[Kind, float]) -> dict[Kind, float]:
+    """Cost per unit, none negative. A unit in no probe costs what is ``usual``, at this machine's pace."""
     from sklearn.linear_model import LinearRegression  # noqa: PLC0415 - the server reads calibrations and never fits one
 
-    units = list(TYPICAL_SECONDS)
-    work = np.array([[probe.work.get(unit, 0.0) * TYPICAL_SECONDS[unit] for unit in units] for probe in probes])  # (p, u)
-    seconds = np.array([probe.seconds for probe in probes])
-    pace = float(np.median(seconds / work.sum(axis=1)))  # of this machine, against the typical one
-    rows = np.vstack([pace * work / seconds[:, None], TRUST_IN_TYPICAL * np.eye(len(units))])
-    wanted = np.concatenate([np.ones(len(probes)), np.full(len(units), TRUST_IN_TYPICAL)])
+    costs = np.array(list(usual.values()))  # (u,)
+    expected = np.array([[probe.units.get(unit, 0.0) for unit in usual] for probe in probes]) * costs  # (p, u)
+    measured = np.array([probe.measured for probe in probes])
+    pace = float(np.median(measured / expected.sum(axis=1)))  # against the usual one
+    rows = np.vstack([pace * expected / measured[:, None], TRUST_IN_TYPICAL * np.eye(len(costs))])
+    wanted = np.concatenate([np.ones(len(probes)), np.full(len(costs), TRUST_IN_TYPICAL)])
     shares = LinearRegression(fit_intercept=False, positive=True).fit(rows, wanted).coef_
-    return {unit: float(share) * pace * TYPICAL_SECONDS[unit] for unit, share in zip(units, shares, strict=True)}
+    return {unit: float(share * pace * cost) for unit, share, cost in zip(usual, shares, costs, strict=True)}
 
 
 def _read(where: Path, key: Key) -> Calibration | None:

@@ -62,6 +62,11 @@ class ModelFacts:
     identity: str = ""
     revision: str = ""
 
+    @property
+    def name(self) -> str:
+        """Identity and revision in one."""
+        return f"{self.identity}@{self.revision}"
+
 
 def data_facts(dataset: Dataset) -> DataFacts:
     """Facts of a prepared dataset; reads one column. Raises ArtifactDamaged."""

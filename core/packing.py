@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PART_TOKENS = {"cpu": 768, "cuda": 32768}  # the most tokens of a part, with their padding
+USUAL_TOKENS = 53  # of a text, where no length is known
 POOL_BATCHES = 50  # texts are sorted by length within pools of so many batches
 SIMULATED_POOLS = 4  # enough for the mean of all: more would take the form longer than they tell
 SEED = 0
@@ -23,10 +24,10 @@ class Parts:
     weight: float = 1.0
 
 
-def spread(lengths: NDArray[np.int64], rows: int, max_tokens: int, unknown: int = 53) -> NDArray[np.int64]:
-    """Lengths (rows,) that are distributed as the sorted ``lengths``, cut at ``max_tokens``; all ``unknown`` where none is known."""
+def spread(lengths: NDArray[np.int64], rows: int, max_tokens: int) -> NDArray[np.int64]:
+    """Lengths (rows,) that are distributed as the sorted ``lengths``, cut at ``max_tokens``; all the same where none is known."""
     if not len(lengths):
-        return np.full(rows, min(unknown, max_tokens), dtype=np.int64)
+        return np.full(rows, min(USUAL_TOKENS, max_tokens), dtype=np.int64)
     places = ((np.arange(rows) + 0.5) / max(rows, 1) * len(lengths)).astype(np.int64)
     return np.minimum(lengths[places], max_tokens)
 
