@@ -20,23 +20,25 @@ from core.work import Unit
 
 Kind = TypeVar("Kind", bound=str)
 
-TRUST_IN_TYPICAL = 0.02  # a cost twice the typical one weighs as much as a probe that is off by 2 %
+TRUST_IN_TYPICAL = 0.1  # a cost twice the typical one weighs as much as a probe that is off by 10 %: others on the machine disturb
 
 TYPICAL_SECONDS: dict[Unit, float] = {  # fp32 on 2 cores with AVX-512
     Unit.STEP: 0.004,
     Unit.TRAINED: 0.003,
-    Unit.PART: 0.012,
-    Unit.MODULE: 0.0003,
-    Unit.PRODUCTS: 0.010,
-    Unit.ATTENTION: 0.015,
-    Unit.ADAPTER: 0.003,
+    Unit.PART: 0.010,
+    Unit.WEIGHTS: 0.001,
+    Unit.MODULE: 0.0006,
+    Unit.PRODUCTS: 0.008,
+    Unit.ATTENTION: 0.028,
+    Unit.ADAPTER: 0.0115,
     Unit.ADAPTER_PRODUCTS: 0.015,
-    Unit.DORA: 0.005,
-    Unit.DORA_PRODUCTS: 0.010,
-    Unit.BASE_DROPOUT: 0.010,
-    Unit.EVALUATED_PART: 0.005,
-    Unit.EVALUATED_PRODUCTS: 0.009,
-    Unit.EVALUATED_ATTENTION: 0.010,
+    Unit.DORA: 0.009,
+    Unit.DORA_PRODUCTS: 0.008,
+    Unit.BASE_DROPOUT: 0.018,
+    Unit.EVALUATED_PART: 0.008,
+    Unit.EVALUATED_WEIGHTS: 0.0007,
+    Unit.EVALUATED_PRODUCTS: 0.0085,
+    Unit.EVALUATED_ATTENTION: 0.020,
 }
 TYPICAL_MB: dict[Held, float] = {Held.ACTIVATIONS: 70.0, Held.ADAPTER_INPUTS: 8.0, Held.DORA: 16.0, Held.BASE_DROPOUT: 5.0}
 GPU_SPEEDUP = 30.0

@@ -29,6 +29,7 @@ class Unit(StrEnum):
     STEP = "step"  # an optimiser step
     TRAINED = "trained"  # a million trained parameters in a step
     PART = "part"  # forward and backward over a part
+    WEIGHTS = "weights"  # a million frozen weights, read once a part
     MODULE = "module"  # an adapted module in a part
     PRODUCTS = "products"  # 1e9 operations in products with frozen weights, forward and backward
     ATTENTION = "attention"  # 1e9 operations between tokens
@@ -38,6 +39,7 @@ class Unit(StrEnum):
     DORA_PRODUCTS = "dora products"  # 1e9 operations of the second product with the frozen weights
     BASE_DROPOUT = "base dropout"  # a million values that the frozen base's dropout may set to zero
     EVALUATED_PART = "evaluated part"
+    EVALUATED_WEIGHTS = "evaluated weights"
     EVALUATED_PRODUCTS = "evaluated products"
     EVALUATED_ATTENTION = "evaluated attention"
 
@@ -55,6 +57,7 @@ def train_work(config: RunConfig, shape: ModelShape, classes: int, parts: Parts,
         Unit.STEP: steps,
         Unit.TRAINED: steps * trained / MEGA,
         Unit.PART: len(parts.rows) * parts.weight,
+        Unit.WEIGHTS: len(parts.rows) * parts.weight * _weights(shape),
         Unit.MODULE: len(adapters) * len(parts.rows) * parts.weight,
         Unit.PRODUCTS: 0.0,
         Unit.ATTENTION: 3 * _attention(shape, tokens, squares),
@@ -84,6 +87,7 @@ def evaluation_work(shape: ModelShape, parts: Parts) -> dict[Unit, float]:
     )
     return {
         Unit.EVALUATED_PART: len(parts.rows) * parts.weight,
+        Unit.EVALUATED_WEIGHTS: len(parts.rows) * parts.weight * _weights(shape),
         Unit.EVALUATED_PRODUCTS: products / GIGA,
         Unit.EVALUATED_ATTENTION: _attention(shape, tokens, squares),
     }
@@ -109,6 +113,10 @@ def _dora(config: RunConfig, shape: ModelShape, adapters: list[Linear], parts: f
     merged = sum(2 * config.rank * linear.inputs * (linear.inputs + linear.outputs) for linear in adapters)
     again = sum(4 * (texts if _sees_first_token_only(linear, shape) else tokens) * linear.inputs * linear.outputs for linear in adapters)
     return {Unit.DORA: parts * weights / MEGA, Unit.DORA_PRODUCTS: (parts * merged + again) / GIGA}
+
+
+def _weights(shape: ModelShape) -> float:
+    return sum(linear.inputs * linear.outputs for linear in shape.linears) / MEGA
 
 
 def _sums(parts: Parts) -> tuple[float, float, float]:

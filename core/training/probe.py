@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import psutil
+import torch
 
 from core.calibration import TYPICAL_MB, TYPICAL_SECONDS, Probe, fit
 from core.catalog import Availability
@@ -37,6 +38,7 @@ TEXT = "Shares of the company fell twelve percent on Tuesday after it warned tha
 TEXTS = 400
 WARM_UPS = 1  # the first step of a size takes up to twice as long
 REPEATS, MOST_REPEATS, SECONDS_A_PROBE = 2, 5, 0.6  # at least, at most, and no further one after so long
+UNDISTURBED = 0.75  # quantile of the processors in use
 RESET_PEAK = Path("/proc/self/clear_refs")  # Linux: writing 5 forgets the peak so far
 
 
@@ -79,6 +81,33 @@ class Measured:
     megabytes: dict[Held, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """A timed piece of work; ``cpu_seconds`` are those of all threads of this process together."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+class Watch:
+    """Takes laps from when it is made."""
+
+    def __init__(self) -> None:
+        self.laps: list[Lap] = []
+        self._at = time.perf_counter(), time.process_time()
+
+    def take(self) -> None:
+        """End a lap and begin the next."""
+        now = time.perf_counter(), time.process_time()
+        self.laps.append(Lap(now[0] - self._at[0], now[1] - self._at[1]))
+        self._at = now
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are the fewest laps and they took their time."""
+        return len(self.laps) >= WARM_UPS + REPEATS and sum(lap.seconds for lap in self.laps) > SECONDS_A_PROBE
+
+
 class Prober:
     """Probes one model in one precision. Raises Stopped, and what ``TrainingSession`` raises."""
 
@@ -86,9 +115,10 @@ class Prober:
         self, model: Availability, precision: Precision, report: Callable[[Progress], None], should_stop: Callable[[], bool]
     ) -> None:
         self.model, self.precision, self.report, self.should_stop = model, precision, report, should_stop
-        self.times: list[Probe[Unit]] = []
+        self.laps: list[tuple[dict[Unit, float], list[Lap]]] = []
         self.sizes: list[Probe[Held]] = []
         self._loaded_at = self._tokens_per_second = self._full_mb = 0.0
+        self._device = ""
         self._full: dict[Held, float] = {}
         self._random = np.random.default_rng(0)
 
@@ -101,20 +131,32 @@ class Prober:
                 self._probe_steps(session, setting)
             if not adapter:
                 self._probe_evaluation(session)
-            precision, device = session.precision, session.device
+            precision, self._device = session.precision, session.device.type
             del session  # before the next model is loaded
             gc.collect()
         megabytes = fit(self.sizes, TYPICAL_MB)
         return Measured(
             precision,
-            precision == choose_precision("auto", device),
-            device.type,
+            precision == choose_precision("auto", torch.device(self._device)),
+            self._device,
             self._loaded_at,
-            fit(self.times, TYPICAL_SECONDS),
+            fit(self.times(), TYPICAL_SECONDS),
             self._tokens_per_second,
             self._full_mb - sum(amount * megabytes[unit] for unit, amount in self._full.items()),
             megabytes,
         )
+
+    def times(self) -> list[Probe[Unit]]:
+        """Seconds of each probe as if it had the machine to itself.
+
+        Others lengthen a lap but hardly change the processor time that it takes; how many seconds of that go into one second is
+        known from the laps that were disturbed least. On a GPU the processor only waits, so there the plain seconds count.
+        """
+        counted = [(work, laps[WARM_UPS:]) for work, laps in self.laps]
+        if self._device == "cuda":
+            return [Probe(work, median(lap.seconds for lap in laps)) for work, laps in counted]
+        threads = float(np.quantile([lap.cpu_seconds / lap.seconds for _, laps in counted for lap in laps], UNDISTURBED))
+        return [Probe(work, median(lap.cpu_seconds for lap in laps) / threads) for work, laps in counted]
 
     def _open(self, adapter: dict[str, object]) -> TrainingSession:
         config = RunConfig.model_validate({"model": self.model.id, "rank": 8, "alpha": 16, "precision": self.precision} | adapter)
@@ -128,28 +170,27 @@ class Prober:
         before_mb = psutil.Process().memory_info().rss / MB
         if RESET_PEAK.exists():
             RESET_PEAK.write_text("5")
-        seconds = self._run_steps(session, setting, MOST_REPEATS)
+        laps = self._run_steps(session, setting, MOST_REPEATS)
         config, parts = self._config(session, setting), self._parts(session, setting)
         work = train_work(config, session.base.shape, len(CLASSES), parts, 1)
         held = part_memory(config, session.base.shape, parts)
-        self.times.append(Probe(work, median(seconds[WARM_UPS:])))
+        self._keep(work, laps)
         if peak_memory_mb() > before_mb:
             self.sizes.append(Probe(held, peak_memory_mb() - before_mb))
         if setting == FULL:
             trained = sum(count.parameters for count in count_trainable(session.base.shape, config, len(CLASSES)))
             self._full, self._full_mb = held, peak_memory_mb() - trained_mb(trained)
-        self._tell()
 
-    def _run_steps(self, session: TrainingSession, setting: Setting, most: int) -> list[float]:
-        """Seconds of each step, the warm-up first; at least ``REPEATS`` more, and none begun after ``SECONDS_A_PROBE``."""
-        ended: list[float] = [0.0]
+    def _run_steps(self, session: TrainingSession, setting: Setting, most: int) -> list[Lap]:
+        """Each step, the warm-up first; at least ``REPEATS`` more, and none begun after ``SECONDS_A_PROBE``."""
+        watch = Watch()
 
         def hear(event: Event) -> None:
             if isinstance(event, TrainMetric):
-                ended.append(loop.position.step_seconds)
+                watch.take()
 
         def enough() -> bool:
-            return self.should_stop() or (len(ended) > WARM_UPS + REPEATS and ended[-1] > SECONDS_A_PROBE)
+            return self.should_stop() or watch.enough
 
         texts = self._texts(setting.rows * (WARM_UPS + most), setting.tokens)
         loop = Loop(self._config(session, setting), session.peft, texts, self._texts(1, 4), session.precision, hear, enough)
@@ -158,20 +199,19 @@ class Prober:
         except Stopped:
             if self.should_stop():
                 raise
-        return np.diff(ended).tolist()
+        return watch.laps
 
     def _probe_evaluation(self, session: TrainingSession) -> None:
         part_tokens = PART_TOKENS[session.device.type]
         for rows, tokens in EVALUATED:
-            texts, seconds = self._texts(rows, tokens), list[float]()
+            texts = self._texts(rows, tokens)
             with merged(session.peft):
-                while len(seconds) <= WARM_UPS + REPEATS:
-                    began = time.perf_counter()
+                watch = Watch()
+                while not watch.enough:
                     predict(session.peft, texts, session.precision, self.should_stop)
-                    seconds.append(time.perf_counter() - began)
+                    watch.take()
             parts = evaluation_parts(texts.lengths, rows, tokens, part_tokens)
-            self.times.append(Probe(evaluation_work(session.base.shape, parts), median(seconds[WARM_UPS:])))
-            self._tell()
+            self._keep(evaluation_work(session.base.shape, parts), watch.laps)
         began = time.perf_counter()
         ids = encode(session.base.tokenizer, [TEXT] * TEXTS, session.config.max_tokens)
         self._tokens_per_second = sum(map(len, ids)) / (time.perf_counter() - began)
@@ -187,5 +227,6 @@ class Prober:
         ids = self._random.integers(1, 1000, (rows, tokens)).astype(np.int32)  # which tokens does not matter
         return Encoded(list(ids), np.arange(rows), np.arange(rows) % len(CLASSES), 0)
 
-    def _tell(self) -> None:
-        self.report(Progress(Phase.MEASURING, len(self.times), len(SETTINGS) + len(EVALUATED)))
+    def _keep(self, work: dict[Unit, float], laps: list[Lap]) -> None:
+        self.laps.append((work, laps))
+        self.report(Progress(Phase.MEASURING, len(self.laps), len(SETTINGS) + len(EVALUATED)))
