@@ -30,17 +30,28 @@ TYPICAL_SECONDS: dict[Unit, float] = {  # fp32 on 2 cores with AVX-512
     Unit.MODULE: 0.0006,
     Unit.PRODUCTS: 0.008,
     Unit.ATTENTION: 0.028,
-    Unit.ADAPTER: 0.0115,
+    Unit.ADAPTER: 0.006,
     Unit.ADAPTER_PRODUCTS: 0.015,
     Unit.DORA: 0.009,
     Unit.DORA_PRODUCTS: 0.008,
-    Unit.BASE_DROPOUT: 0.018,
+    Unit.BASE_DROPOUT: 0.010,
+    Unit.PLAIN_PART: 0.005,
+    Unit.PLAIN_VALUES: 0.015,
+    Unit.PLAIN_ADAPTER: 0.004,
     Unit.EVALUATED_PART: 0.008,
     Unit.EVALUATED_WEIGHTS: 0.0007,
     Unit.EVALUATED_PRODUCTS: 0.0085,
     Unit.EVALUATED_ATTENTION: 0.020,
+    Unit.EVALUATED_PLAIN_VALUES: 0.005,
 }
-TYPICAL_MB: dict[Held, float] = {Held.ACTIVATIONS: 70.0, Held.ADAPTER_INPUTS: 8.0, Held.DORA: 16.0, Held.BASE_DROPOUT: 5.0}
+TYPICAL_MB: dict[Held, float] = {
+    Held.ACTIVATIONS: 50.0,
+    Held.ADAPTER_INPUTS: 8.0,
+    Held.PLAIN_ACTIVATIONS: 20.0,
+    Held.PLAIN_ADAPTER_INPUTS: 3.0,
+    Held.DORA: 16.0,
+    Held.BASE_DROPOUT: 8.0,
+}
 GPU_SPEEDUP = 30.0
 
 
@@ -69,6 +80,7 @@ class Calibration:
     device: str
     is_auto: bool
     measured_at: float
+    others: float  # share of the machine that other programs used meanwhile
     seconds: dict[Unit, float]
     start_seconds: float  # from the launch until the model is loaded
     tokens_per_second: float  # tokenised
@@ -91,7 +103,7 @@ def typical(device: str = "cpu", threads: int = 2) -> Calibration:
     """Costs that are not measured here."""
     share = 1.0 if device == "cpu" else 1 / GPU_SPEEDUP
     seconds = {unit: cost * share for unit, cost in TYPICAL_SECONDS.items()}
-    return Calibration(Key("", "fp32", threads), device, True, 0.0, seconds, 8.0, 200_000.0, 700.0, TYPICAL_MB)
+    return Calibration(Key("", "fp32", threads), device, True, 0.0, 0.0, seconds, 8.0, 200_000.0, 700.0, TYPICAL_MB)
 
 
 def write(home: Path, calibration: Calibration) -> None:

@@ -112,7 +112,7 @@ def estimate(config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed
 
     def evaluating(texts: int) -> float:
         parts = evaluation_parts(data.token_lengths, texts, config.max_tokens, PART_TOKENS[model.device])
-        return speed.factor * calibration.cost(evaluation_work(model.shape or MINILM, parts))
+        return speed.factor * calibration.cost(evaluation_work(config, model.shape or MINILM, parts, model.device))
 
     found = Estimate(
         steps=steps,
@@ -141,10 +141,10 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
     except ConfigError:  # the checks say what is wrong with the target modules
         config = config.model_copy(update={"target_modules": ()})
     parts = train_parts(data.token_lengths, rows, config.batch_size, config.max_tokens, PART_TOKENS[model.device])
-    epoch = train_work(config, shape, data.classes, parts, math.ceil(rows / config.batch_size))
+    epoch = train_work(config, shape, data.classes, parts, math.ceil(rows / config.batch_size), model.device)
     trained = sum(count.parameters for count in count_trainable(shape, config, data.classes))
     read = data.train_rows + data.validation_rows + data.test_rows  # all are read, then sampled
-    return Cost(times(epoch, config.epochs), part_memory(config, shape, parts), data_mb(read) + trained_mb(trained), trained)
+    return Cost(times(epoch, config.epochs), part_memory(config, shape, parts, model.device), data_mb(read) + trained_mb(trained), trained)
 
 
 def _disk_mb(trained: int, evaluated: int, classes: int) -> int:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from core.config import RunConfig
 from core.model_shape import ModelShape, adapted
 from core.packing import Parts
+from core.work import is_fast
 
 MILLION, MB = 1e6, 2**20
 TRAINED_BYTES = 28  # of a trained parameter: itself, gradient, two moments, the best so far, and a checkpoint being packed
@@ -23,10 +24,12 @@ class Held(StrEnum):
     ACTIVATIONS = "activations"  # a million values of (N, d) in each layer, kept for the backward pass
     ADAPTER_INPUTS = "adapter inputs"  # a million values of (N, in) at each adapted module
     DORA = "dora"  # a million weights of adapted modules, whose columns DoRA measures
+    PLAIN_ACTIVATIONS = "plain activations"  # so many more where the layers are not written out by hand
+    PLAIN_ADAPTER_INPUTS = "plain adapter inputs"
     BASE_DROPOUT = "base dropout"  # a million values of (N, d) in each layer that dropout masks
 
 
-def part_memory(config: RunConfig, shape: ModelShape, parts: Parts) -> dict[Held, float]:
+def part_memory(config: RunConfig, shape: ModelShape, parts: Parts, device: str) -> dict[Held, float]:
     """Units that the largest of ``parts`` holds. Raises ConfigError if a target module does not exist."""
     tokens = float((parts.rows * parts.tokens).max(initial=0.0))
     values = tokens * shape.hidden_size * shape.layers / MILLION
@@ -35,6 +38,8 @@ def part_memory(config: RunConfig, shape: ModelShape, parts: Parts) -> dict[Held
         Held.ACTIVATIONS: values,
         Held.ADAPTER_INPUTS: tokens * sum(linear.inputs for linear in adapters) / MILLION,
     }
+    if not is_fast(config, shape, device):
+        held |= {Held.PLAIN_ACTIVATIONS: values, Held.PLAIN_ADAPTER_INPUTS: held[Held.ADAPTER_INPUTS]}
     if config.dora:
         held[Held.DORA] = sum(linear.inputs * linear.outputs for linear in adapters) / MILLION
     if config.base_dropout:

@@ -38,68 +38,68 @@ class Unit(StrEnum):
     DORA = "dora"  # a million weights whose columns are measured in a part
     DORA_PRODUCTS = "dora products"  # 1e9 operations of the second product with the frozen weights
     BASE_DROPOUT = "base dropout"  # a million values that the frozen base's dropout may set to zero
+    PLAIN_PART = "plain part"  # a part where the layers are not written out by hand; the next two: what is dearer there
+    PLAIN_VALUES = "plain values"  # a million values of (N, d) in each layer
+    PLAIN_ADAPTER = "plain adapter"  # a million values into and out of adapters
     EVALUATED_PART = "evaluated part"
     EVALUATED_WEIGHTS = "evaluated weights"
     EVALUATED_PRODUCTS = "evaluated products"
     EVALUATED_ATTENTION = "evaluated attention"
+    EVALUATED_PLAIN_VALUES = "evaluated plain values"
 
 
 Work = Mapping[Unit, float]
 
 
-def train_work(config: RunConfig, shape: ModelShape, classes: int, parts: Parts, steps: float) -> dict[Unit, float]:
+def is_fast(config: RunConfig, shape: ModelShape, device: str) -> bool:
+    """Whether the layers written out by hand apply, as ``core.training.network`` decides."""
+    plain = config.base_dropout or config.dora or config.precision not in ("auto", "fp32")
+    return device == "cpu" and shape.model_type in FIRST_TOKEN_TYPES and not plain
+
+
+def train_work(config: RunConfig, shape: ModelShape, classes: int, parts: Parts, steps: float, device: str) -> dict[Unit, float]:
     """Units of ``steps`` optimiser steps over ``parts``. Raises ConfigError if a target module does not exist."""
-    adapters = adapted(config, shape)
+    adapters, fast = adapted(config, shape), is_fast(config, shape, device)
     first = min((_place(linear) for linear in adapters), default=(0, 0))
     trained = sum(count.parameters for count in count_trainable(shape, config, classes))
     texts, tokens, squares = _sums(parts)
+    cut = len(parts.rows) * parts.weight
     work = {
         Unit.STEP: steps,
         Unit.TRAINED: steps * trained / MEGA,
-        Unit.PART: len(parts.rows) * parts.weight,
-        Unit.WEIGHTS: len(parts.rows) * parts.weight * _weights(shape),
-        Unit.MODULE: len(adapters) * len(parts.rows) * parts.weight,
+        Unit.PART: cut,
+        Unit.WEIGHTS: cut * _weights(shape),
+        Unit.MODULE: cut * len(adapters),
         Unit.PRODUCTS: 0.0,
         Unit.ATTENTION: 3 * _attention(shape, tokens, squares),
-        Unit.ADAPTER: 0.0,
-        Unit.ADAPTER_PRODUCTS: 0.0,
     }
     for linear in shape.linears:
-        seen = texts if _sees_first_token_only(linear, shape) else tokens
         passes = 2 if _place(linear) > first else 1  # forward, and backward to its inputs
-        work[Unit.PRODUCTS] += 2 * passes * seen * linear.inputs * linear.outputs / GIGA
-    for linear in adapters:
-        seen = texts if _sees_first_token_only(linear, shape) else tokens
-        work[Unit.ADAPTER] += seen * (linear.inputs + linear.outputs) / MEGA
-        work[Unit.ADAPTER_PRODUCTS] += 6 * seen * config.rank * (linear.inputs + linear.outputs) / GIGA
+        work[Unit.PRODUCTS] += 2 * passes * _rows_through(linear, shape, fast, texts, tokens) * linear.inputs * linear.outputs / GIGA
+    read = [(linear, _rows_through(linear, shape, False, texts, tokens)) for linear in adapters]
+    work[Unit.ADAPTER] = sum(rows * (linear.inputs + linear.outputs) for linear, rows in read) / MEGA
+    work[Unit.ADAPTER_PRODUCTS] = sum(6 * rows * config.rank * (linear.inputs + linear.outputs) for linear, rows in read) / GIGA
+    if not fast:
+        work |= {Unit.PLAIN_PART: cut, Unit.PLAIN_VALUES: _values(shape, tokens), Unit.PLAIN_ADAPTER: work[Unit.ADAPTER]}
     if config.dora:
-        work |= _dora(config, shape, adapters, work[Unit.PART], texts, tokens)
+        work |= _dora(config, read, cut)
     if config.base_dropout:
         work[Unit.BASE_DROPOUT] = ((2 * shape.layers + 1) * tokens * shape.hidden_size + shape.layers * _heads(shape) * squares) / MEGA
     return work
 
 
-def evaluation_work(shape: ModelShape, parts: Parts) -> dict[Unit, float]:
+def evaluation_work(config: RunConfig, shape: ModelShape, parts: Parts, device: str) -> dict[Unit, float]:
     """Units of predicting ``parts``, the adapter merged into the weights."""
     texts, tokens, squares = _sums(parts)
-    products = sum(
-        2 * (texts if _sees_first_token_only(linear, shape) else tokens) * linear.inputs * linear.outputs for linear in shape.linears
-    )
+    cut, fast = len(parts.rows) * parts.weight, is_fast(config, shape, device)
+    through = (_rows_through(linear, shape, fast, texts, tokens) * linear.inputs * linear.outputs for linear in shape.linears)
     return {
-        Unit.EVALUATED_PART: len(parts.rows) * parts.weight,
-        Unit.EVALUATED_WEIGHTS: len(parts.rows) * parts.weight * _weights(shape),
-        Unit.EVALUATED_PRODUCTS: products / GIGA,
+        Unit.EVALUATED_PART: cut,
+        Unit.EVALUATED_WEIGHTS: cut * _weights(shape),
+        Unit.EVALUATED_PRODUCTS: 2 * sum(through) / GIGA,
         Unit.EVALUATED_ATTENTION: _attention(shape, tokens, squares),
+        Unit.EVALUATED_PLAIN_VALUES: 0.0 if fast else _values(shape, tokens),
     }
-
-
-def add(*works: Work) -> dict[Unit, float]:
-    """All units together."""
-    total: dict[Unit, float] = {}
-    for work in works:
-        for unit, amount in work.items():
-            total[unit] = total.get(unit, 0.0) + amount
-    return total
 
 
 def times(work: Work, factor: float) -> dict[Unit, float]:
@@ -107,12 +107,16 @@ def times(work: Work, factor: float) -> dict[Unit, float]:
     return {unit: amount * factor for unit, amount in work.items()}
 
 
-def _dora(config: RunConfig, shape: ModelShape, adapters: list[Linear], parts: float, texts: float, tokens: float) -> dict[Unit, float]:
+def _dora(config: RunConfig, read: list[tuple[Linear, float]], cut: float) -> dict[Unit, float]:
     """W + B A and the length of its columns once a part, and a second product with W because dropout changes the inputs."""
-    weights = sum(linear.inputs * linear.outputs for linear in adapters)
-    merged = sum(2 * config.rank * linear.inputs * (linear.inputs + linear.outputs) for linear in adapters)
-    again = sum(4 * (texts if _sees_first_token_only(linear, shape) else tokens) * linear.inputs * linear.outputs for linear in adapters)
-    return {Unit.DORA: parts * weights / MEGA, Unit.DORA_PRODUCTS: (parts * merged + again) / GIGA}
+    weights = sum(linear.inputs * linear.outputs for linear, _ in read)
+    merged = sum(2 * config.rank * linear.inputs * (linear.inputs + linear.outputs) for linear, _ in read)
+    again = sum(4 * rows * linear.inputs * linear.outputs for linear, rows in read)
+    return {Unit.DORA: cut * weights / MEGA, Unit.DORA_PRODUCTS: (cut * merged + again) / GIGA}
+
+
+def _values(shape: ModelShape, tokens: float) -> float:
+    return tokens * shape.hidden_size * shape.layers / MEGA
 
 
 def _weights(shape: ModelShape) -> float:
@@ -142,6 +146,8 @@ def _place(linear: Linear) -> tuple[int, int]:
     return int(found.group(1)) if found else 0, stage
 
 
-def _sees_first_token_only(linear: Linear, shape: ModelShape) -> bool:
-    last = shape.model_type in FIRST_TOKEN_TYPES and _place(linear)[0] == shape.layers - 1
-    return last and not KEYS_AND_VALUES.search(linear.name)
+def _rows_through(linear: Linear, shape: ModelShape, fast: bool, texts: float, tokens: float) -> float:
+    """In the last layer only first tokens, but for keys and values; written out by hand, it forms neither of these."""
+    if shape.model_type not in FIRST_TOKEN_TYPES or _place(linear)[0] < shape.layers - 1:
+        return tokens
+    return tokens if KEYS_AND_VALUES.search(linear.name) and not fast else texts

@@ -20,7 +20,7 @@ LAYERS = (  # a module may import its own layer and those before it
     ("errors", "settings", "files", "states", "schema"),
     ("config", "presets", "config_docs", "store"),
     ("catalog", "model_shape", "data"),
-    ("facts", "findings", "checks", "packing", "work", "calibration", "estimate", "budget"),
+    ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
     ("training", "eta", "evaluation", "charts", "inference"),
     ("jobs", "shipped", "__main__"),
 )

@@ -23,6 +23,7 @@ def run(context: JobContext) -> None:
         device=measured.device,
         is_auto=measured.is_auto,
         measured_at=context.store.clock(),
+        others=measured.others,
         seconds=measured.seconds,
         start_seconds=measured.loaded_at - (context.job.started_at or measured.loaded_at),
         tokens_per_second=measured.tokens_per_second,

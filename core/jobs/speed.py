@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from core.calibration import Key, read
+from core.calibration import Calibration, Key, read
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.estimate import Cost, Speed, measured_speed, typical_speed
@@ -20,6 +20,7 @@ from core.store import Store
 from core.work import Unit
 
 NEWEST = 5  # runs that refine: older ones may come from a busier machine or another program
+NOTICED = 0.15  # of the machine, in the hands of others
 FEW_RUNS = 3
 FEW_RANGE, RANGE = (0.85, 1.25), (0.9, 1.15)  # times the likely seconds, at least, after one or more finished runs
 
@@ -44,16 +45,18 @@ def find_speed(store: Store, config: RunConfig, model: ModelFacts) -> Speed:
     key = Key(model.name, config.precision, store.settings.used_threads)
     found = read(store.settings.home, key)
     spent = _finished(store, replace(key, precision=found.key.precision) if found else key)
-    if found is None and not spent:
-        return typical_speed(model.device)
-    if found is None:
-        runs = "the last run" if len(spent) == 1 else f"the last {len(spent)} runs"
-        return _refine(replace(typical_speed(model.device), measured=True, source=f"measured in {runs} on this machine"), spent)
-    day = time.strftime("%d %b", time.localtime(found.measured_at)).lstrip("0")
-    if not spent:
-        return measured_speed(found, f"measured on this machine on {day}")
     runs = "1 run" if len(spent) == 1 else f"{len(spent)} runs"
-    return _refine(measured_speed(found, f"measured here on {day}, refined by {runs}"), spent)
+    if found is None:
+        typical = typical_speed(model.device)
+        return _refine(replace(typical, measured=True, source=f"measured here in {runs}"), spent) if spent else typical
+    if spent:
+        return _refine(measured_speed(found, f"measured here on {_day(found)}, refined by {runs}"), spent)
+    while_busy = f" while other programs used {found.others:.0%} of it" if found.others > NOTICED else ""
+    return measured_speed(found, f"measured on this machine on {_day(found)}{while_busy}")
+
+
+def _day(found: Calibration) -> str:
+    return time.strftime("%d %b", time.localtime(found.measured_at)).lstrip("0")
 
 
 def _refine(speed: Speed, spent: list[Spent]) -> Speed:
