@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.config import RunConfig
 from core.errors import ConfigError
@@ -10,6 +10,7 @@ from core.estimate import Estimate, Speed, estimate
 from core.facts import DataFacts, ModelFacts
 
 BUDGETS = (5, 15, 45)  # minutes that are offered
+MOST_MINUTES = 24 * 60
 FEWEST_ROWS = 100
 MOST_EPOCHS = 3  # further passes over the same rows rarely help an adapter
 VALIDATIONS = 10  # enough for a curve and to find the best step
@@ -50,9 +51,7 @@ def propose(
     fewest = min(data.train_rows, max(FEWEST_ROWS, data.classes))
     smallest = budget.with_rows(fewest, 1)
     if not budget.fits(smallest):
-        needed = math.ceil(budget.seconds_of(smallest) / 6) / 10
-        message = f"Not even {fewest:,} rows fit into {minutes:g} minutes: starting, training and scoring take up to {needed:g}."
-        raise ConfigError(message, f"Give {math.ceil(needed)} minutes or more, or choose a smaller base model.")
+        raise _too_short(budget, minutes, fewest)
     chosen = _most_rows(budget, fewest, data.train_rows)
     if data.used_rows(chosen) == data.train_rows:
         more = (budget.with_rows(data.train_rows, epochs) for epochs in range(MOST_EPOCHS, 1, -1))
@@ -101,6 +100,14 @@ class _Budget:
 
     def fits(self, config: RunConfig) -> bool:
         return self.seconds_of(config) <= self.seconds
+
+
+def _too_short(budget: _Budget, minutes: float, fewest: int) -> ConfigError:
+    message = f"Not even {fewest:,} rows fit into {minutes:g} minutes: starting, training and scoring take longer."
+    wider = (replace(budget, seconds=60.0 * more) for more in range(math.ceil(minutes), MOST_MINUTES))
+    enough = next((each.seconds / 60 for each in wider if each.fits(each.with_rows(fewest, 1))), None)
+    give = f"Give {enough:.0f} minutes or more, or choose" if enough else "Choose"
+    return ConfigError(message, f"{give} a smaller base model or fewer tokens.")
 
 
 def _most_rows(budget: _Budget, fewest: int, most: int) -> RunConfig:
