@@ -41,13 +41,13 @@ def launch_preparation(store: Store, source: Source) -> Job:
 def launch_calibration(store: Store, model_id: str, precision: Precision = "auto") -> Job:
     """Queue the measurement of what work costs with this model, or return the one that is under way for it."""
     wanted = CalibrateRequest(model=model_id, precision=precision)
-    for job in store.jobs(Kind.CALIBRATE, JobState.QUEUED, *ACTIVE):
-        if read_calibrate_request(job) == wanted:
-            ensure_supervisor(store.settings)
-            return job
-    job = store.create(Kind.CALIBRATE, f"Measure {model_id}", wanted.model_dump(mode="json"), secrets.token_hex(8))
+    asked = [job for job in store.jobs(Kind.CALIBRATE) if read_calibrate_request(job) == wanted]
+    under_way = next((job for job in asked if not job.state.over), None)
+    if under_way is None:
+        key = f"calibrate|{model_id}|{precision}|{len(asked)}"  # two who ask at the same moment get one job
+        under_way = store.create(Kind.CALIBRATE, f"Measure {model_id}", wanted.model_dump(mode="json"), key)
     ensure_supervisor(store.settings)
-    return job
+    return under_way
 
 
 def stop(store: Store, job: Job) -> Job:

@@ -6,7 +6,7 @@ Everything goes through the training's own session, loop and prediction: what is
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -104,10 +104,10 @@ class Prober:
             session = self._open(changes)
             self._loaded_at = self._loaded_at or time.time()
             for setting in settings:
-                self._probe_steps(session, setting)
+                self._probe_steps(session, _readable(setting, session))
             for setting in EVALUATED:
                 if setting.changes == changes:
-                    self._probe_evaluation(session, setting)
+                    self._probe_evaluation(session, _readable(setting, session))
             self._tokens_per_second = self._tokens_per_second or _tokenise(session)
             precision, self._device = session.network.precision, session.network.device.type
             del session  # before the next model is loaded
@@ -136,7 +136,8 @@ class Prober:
         return [Probe(work, taken) for (work, _), taken in zip(self.laps, seconds, strict=True)]
 
     def _open(self, changes: dict[str, object]) -> TrainingSession:
-        config = RunConfig.model_validate({"model": self.model.id, "rank": 8, "alpha": 16, "precision": self.precision} | changes)
+        usual = {"model": self.model.id, "rank": 8, "alpha": 16, "max_tokens": 32, "precision": self.precision}
+        config = RunConfig.model_validate(usual | changes)
         frame = pd.DataFrame({"row": range(len(CLASSES)), "text": CLASSES, "label": range(len(CLASSES))})
         session = TrainingSession(config, self.model, TrainingData(CLASSES, frame, frame, frame), lambda event: None, self.should_stop)
         self._run_steps(session, Setting(1, 16), 1)  # brings the weights into memory
@@ -169,8 +170,8 @@ class Prober:
         def enough() -> bool:
             return self.should_stop() or _enough(watch)
 
-        texts = self._texts(setting.rows * (WARM_UPS + most), setting.tokens)
-        loop = Loop(_config(session, setting), session.network, texts, self._texts(1, 4), hear, enough)
+        texts = self._texts(session, setting.rows * (WARM_UPS + most), setting.tokens)
+        loop = Loop(_config(session, setting), session.network, texts, self._texts(session, 1, 4), hear, enough)
         try:
             loop.run()
         except Stopped:
@@ -179,7 +180,7 @@ class Prober:
         return watch.laps
 
     def _probe_evaluation(self, session: TrainingSession, setting: Setting) -> None:
-        texts, watch = self._texts(setting.rows, setting.tokens), Watch()
+        texts, watch = self._texts(session, setting.rows, setting.tokens), Watch()
         while not _enough(watch):
             predict(session.network, texts, self.should_stop)
             watch.take()
@@ -187,8 +188,8 @@ class Prober:
         parts = evaluation_parts(texts.lengths, setting.rows, setting.tokens, PART_TOKENS[device])
         self._keep(evaluation_work(session.config, session.base.shape, parts, device), watch.laps)
 
-    def _texts(self, rows: int, tokens: int) -> Encoded:
-        ids = self._random.integers(1, 1000, (rows, tokens)).astype(np.int32)  # which tokens does not matter
+    def _texts(self, session: TrainingSession, rows: int, tokens: int) -> Encoded:
+        ids = self._random.integers(1, session.base.model.config.vocab_size, (rows, tokens), np.int32)  # which does not matter
         return Encoded(list(ids), np.arange(rows), np.arange(rows) % len(CLASSES), 0)
 
     def _keep(self, work: dict[Unit, float], laps: list[Lap]) -> None:
@@ -199,6 +200,11 @@ class Prober:
 def _enough(watch: Watch) -> bool:
     """Whether there are the fewest laps and they took their time."""
     return len(watch.laps) >= WARM_UPS + REPEATS and sum(lap.seconds for lap in watch.laps) > SECONDS_A_PROBE
+
+
+def _readable(setting: Setting, session: TrainingSession) -> Setting:
+    """With no more tokens than the model reads."""
+    return replace(setting, tokens=min(setting.tokens, session.base.shape.max_positions or setting.tokens))
 
 
 def _config(session: TrainingSession, setting: Setting) -> RunConfig:
