@@ -103,7 +103,7 @@ class _Budget:
 
 
 def _too_short(budget: _Budget, minutes: float, fewest: int) -> ConfigError:
-    message = f"Not even {fewest:,} rows fit into {minutes:g} minutes: starting, training and scoring take longer."
+    message = f"Not even {fewest:,} rows fit into {_minutes(minutes)}: starting, training and scoring take longer."
     wider = (replace(budget, seconds=60.0 * more) for more in range(math.ceil(minutes), MOST_MINUTES))
     enough = next((each.seconds / 60 for each in wider if each.fits(each.with_rows(fewest, 1))), None)
     give = f"Give {enough:.0f} minutes or more, or choose" if enough else "Choose"
@@ -132,7 +132,7 @@ def _note(config: RunConfig, data: DataFacts, expected: Estimate, minutes: float
     rows = data.used_rows(config)
     passes = "once" if config.epochs == 1 else f"{config.epochs} times"
     all_of = "All " if rows == data.train_rows else ""
-    fits = f"{all_of}{rows:,} rows {passes} fit into {minutes:g} minutes"
+    fits = f"{all_of}{rows:,} rows {passes} fit into {_minutes(minutes)}"
     if not expected.measured:
         fits += " at a speed that was not measured here"
     if not alike:
@@ -140,6 +140,10 @@ def _note(config: RunConfig, data: DataFacts, expected: Estimate, minutes: float
     runs = "An earlier run" if len(alike) == 1 else f"{len(alike)} earlier runs"
     span = f"{min(alike):.1%}" if len(alike) == 1 else f"{min(alike):.1%} to {max(alike):.1%}"
     return f"{fits}. {runs} with about as many rows reached {span}."
+
+
+def _minutes(minutes: float) -> str:
+    return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
 
 
 def _round_down(number: float) -> int:

@@ -147,4 +147,4 @@ def _read(where: Path, key: Key) -> Calibration | None:
         found = ADAPTER.validate_python(files.read_json(where))
     except (ArtifactDamaged, ValidationError):
         return None
-    return found if found.key == key else None
+    return found if found.key == key and sum(found.seconds.values()) > 0 else None

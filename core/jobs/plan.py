@@ -35,13 +35,14 @@ def make_plan(
 ) -> Plan:
     """The plan for ``config``, or for what of it fits into ``minutes``. Prepares the data if that has not been done.
 
-    Where this model has not been measured yet it is, if ``measure`` and nothing else is queued or under way. Raises ConfigError
-    if nothing fits.
+    Where this model is here and has not been measured yet it is, if ``measure`` and nothing else is queued or under way. Raises
+    ConfigError if nothing fits.
     """
     dataset = find_prepared(store.settings, source) or prepare(store.settings, source, report, lambda: False)
-    data, model = data_facts(dataset), model_facts(find_model(config.model, store.settings, hub_reachable(store.settings)))
+    found = find_model(config.model, store.settings, hub_reachable(store.settings))
+    data, model = data_facts(dataset), model_facts(found)
     speed = find_speed(store, config, model)
-    if measure and not speed.measured and model.available and not store.jobs(None, JobState.QUEUED, *ACTIVE):
+    if measure and not speed.measured and found.folder is not None and not store.jobs(None, JobState.QUEUED, *ACTIVE):
         waiting.measure(store, config)
         speed = find_speed(store, config, model)
     if minutes is None:
