@@ -132,6 +132,8 @@ def fit(probes: Sequence[Probe[Kind]], usual: Mapping[Kind, float]) -> dict[Kind
     """Cost per unit, none negative. A unit in no probe costs what is ``usual``, at this machine's pace."""
     from sklearn.linear_model import LinearRegression  # noqa: PLC0415 - the server reads calibrations and never fits one
 
+    if not probes:
+        return dict(usual)
     costs = np.array(list(usual.values()))  # (u,)
     expected = np.array([[probe.units.get(unit, 0.0) for unit in usual] for probe in probes]) * costs  # (p, u)
     measured = np.array([probe.measured for probe in probes])

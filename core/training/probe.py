@@ -155,7 +155,7 @@ class Prober:
         self._keep(work, laps)
         if peak_memory_mb() > before_mb:
             self.sizes.append(Probe(held, peak_memory_mb() - before_mb))
-        if setting == FULL:
+        if setting.rows == FULL.rows:
             trained = sum(count.parameters for count in count_trainable(session.base.shape, config, len(CLASSES)))
             self._full, self._full_mb = held, peak_memory_mb() - trained_mb(trained)
 

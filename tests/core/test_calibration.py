@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.calibration import TYPICAL_SECONDS, Calibration, Key, Probe, fit, path, read, typical, write
@@ -32,6 +32,11 @@ def test_a_unit_that_no_probe_shows_costs_the_usual_at_this_machines_pace() -> N
     assert found["token"] == pytest.approx(4.0)
 
 
+def test_without_a_probe_all_costs_are_the_usual_ones() -> None:
+    assert fit([], USUAL) == USUAL
+
+
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 9), st.floats(0.01, 100)), min_size=1, max_size=8))
 def test_no_cost_is_negative(rows: list[tuple[int, int, float]]) -> None:
     found = fit([Probe({"token": tokens, "part": parts}, seconds) for tokens, parts, seconds in rows], USUAL)
