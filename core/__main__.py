@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from core.config import RunConfig
 from core.data.hub import hub_reachable
-from core.data.sources import find_source
+from core.data.sources import Source, find_source
 from core.errors import LoraLabError
-from core.jobs import actions, console, describe, machine, waiting
+from core.jobs import actions, console, describe, machine, plan, waiting
 from core.jobs.rebuild import open_store, repair
 from core.presets import Preset, make_config, parse_assignments
 from core.settings import Settings
@@ -20,6 +21,11 @@ from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
+Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]
+Data = Annotated[Path | None, typer.Option(help="Dataset folder.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyperparameter.")]
+Minutes = Annotated[float | None, typer.Option(help="Choose rows, epochs, batch and evaluation interval that fit into so many minutes.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")]
 EXIT_CODES = {JobState.COMPLETED: 0, JobState.CANCELLED: 130}
 
@@ -43,12 +49,32 @@ def doctor(
 
 
 @app.command()
+def estimate(
+    preset: Start = Preset.QUICK,
+    model: Model = None,
+    data: Data = None,
+    assignments: Assignments = None,
+    minutes: Minutes = None,
+    measure: Annotated[bool, typer.Option(help="Measure this machine first, seconds, if that has not been done.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Say what a run would take: steps, time, memory, disk. Launches no run."""
+
+    def planned() -> Any:
+        config, source = _chosen(preset, model, data, assignments)
+        return plan.describe(plan.make_plan(open_store(Settings()), config, source, minutes, measure, waiting.PhasePrinter()))
+
+    _print(planned, as_json, console.plan_text)
+
+
+@app.command()
 def train(
-    preset: Annotated[Preset, typer.Option(help="Starting point.")] = Preset.QUICK,
-    model: Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Dataset folder.")] = None,
+    preset: Start = Preset.QUICK,
+    model: Model = None,
+    data: Data = None,
     name: Annotated[str, typer.Option(help="Name of the run.")] = "",
-    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyperparameter.")] = None,
+    assignments: Assignments = None,
+    minutes: Minutes = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the scores.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,11 +82,13 @@ def train(
 
     def launch() -> Any:
         settings = Settings()
-        chosen = {"model": settings.model} | parse_assignments(assignments or []) | ({"model": model} if model else {})
-        config = make_config(preset, chosen)
-        source = find_source(settings, data and data.absolute())
+        config, source = _chosen(preset, model, data, assignments)
         machine.require_launchable(config, settings)
         store = open_store(settings)
+        if minutes is not None:
+            made = plan.make_plan(store, config, source, minutes, True, waiting.PhasePrinter())
+            typer.echo(console.plan_text(plan.describe(made)), err=True)
+            config = made.config
         job = actions.launch_training(store, config, source, preset=preset, name=name)
         return waiting.wait(store, job) if wait else {"run": job.id, "state": job.state}
 
@@ -129,6 +157,12 @@ def classify(run: Run, texts: Annotated[list[str], typer.Argument(metavar="TEXTâ
         return classify_texts(store, describe.find_run(store, run), texts, hub=hub_reachable(settings))
 
     _print(predictions, as_json, console.predictions_text)
+
+
+def _chosen(preset: Preset, model: str | None, data: Path | None, assignments: list[str] | None) -> tuple[RunConfig, Source]:
+    settings = Settings()
+    chosen = {"model": settings.model} | parse_assignments(assignments or []) | ({"model": model} if model else {})
+    return make_config(preset, chosen), find_source(settings, data and data.absolute())
 
 
 def _open_lab() -> Store:

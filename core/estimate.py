@@ -1,148 +1,151 @@
-"""How long a run takes and how much room it needs, from a speed measured on this machine or else a typical one.
-
-Work is counted in reference rows: one text of 53 tokens, trained once, MiniLM with adapters on query and value. The cost of
-a row grows in proportion to the weights of the layers and to the tokens; attention's square is small at these lengths.
-"""
+"""How long a run takes and how much room it needs, from what a unit of work costs on this machine (``core.calibration``)."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, replace
 
+from core.calibration import Calibration, typical
 from core.config import RunConfig
 from core.errors import ConfigError
 from core.facts import DataFacts, ModelFacts
-from core.model_shape import ALL_LINEAR, count_trainable
+from core.memory import HEAP_SLACK, Held, data_mb, part_memory, trained_mb
+from core.model_shape import MINILM, adapted, count_trainable
+from core.packing import PART_TOKENS, USUAL_TOKENS, evaluation_parts, train_parts
+from core.work import Unit, evaluation_work, times, train_work
 
-TYPICAL_SPEED = 30.0  # reference rows/s on 2 cores, fp32, with some other work beside
-TYPICAL_GPU_SPEED = 1000.0
-REFERENCE_WEIGHTS = 10_616_832  # in MiniLM's six layers
-REFERENCE_TOKENS = 53.0
-EVALUATION_SPEEDUP = 3.0  # no backward pass
-ALL_LINEAR_COST = 1.4  # a step with an adapter on every linear layer against query and value only
-BASE_DROPOUT_COST = 1.45  # drawing its masks was 31 % of a step
-DORA_COST = 1.8
-START_SECONDS = 12.0  # imports, data and model from a warm disk
-TOKENISED_PER_SECOND = 4000.0
 UNTRAINED_ROWS = 1000
-MEASURED_RANGE, TYPICAL_RANGE = (0.8, 1.4), (0.5, 2.5)  # times the likely seconds
-NEWEST = 5  # runs that a measured speed rests on: older ones may come from a busier or slower machine
+LAUNCH_SECONDS = 2.0  # the supervisor starts, looks and starts the worker; at the end the worker leaves
+SAVING_SECONDS = 0.15  # predictions, adapter and checkpoint of a validation, on their way to the disk
+MEASURED_RANGE, TYPICAL_RANGE = (0.8, 1.3), (0.4, 2.5)  # times the likely seconds
 
 MB = 2**20
-RUNTIME_MB = 570  # interpreter, torch, transformers, peft and pandas: 500 measured, 70 more once Parquet has been read
-KEPT_PER_LAYER = 18  # fp32 tensors of (B, T, d) that a layer keeps for the backward pass
-TEXT_BYTES = 1500  # a row of text in a frame, and its token ids
-HEAP_SLACK = 1.1  # freed blocks that the allocator keeps; with it 1,240 MB are foretold where a Taste run reported 1,261
 CHECKPOINT_COPIES = 8  # weights, two moments and the best weights, in the two checkpoints kept
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """What a finished run managed: its rows per second, and the work of one of its rows (see ``row_work``)."""
+class Speed:
+    """What work costs here. ``factor`` is what finished runs took against the calibration, in time and in ``memory_factor`` in
+    memory; ``low`` to ``high`` times the likely seconds is meant to hold a run nine times in ten. ``source`` says it in words.
+    """
 
-    rows_per_second: float
-    work: float
-    finished_at: float
+    calibration: Calibration
+    measured: bool
+    source: str
+    low: float
+    high: float
+    factor: float = 1.0
+    memory_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """Reference rows per second while training and while evaluating; ``source`` says where the figure comes from."""
+class Cost:
+    """What a run has to compute and to hold, whatever a unit may cost. ``fixed_mb`` are those of data and trained parameters."""
 
-    rows_per_second_train: float
-    rows_per_second_eval: float
-    measured: bool
-    source: str
+    work: dict[Unit, float]
+    held: dict[Held, float]
+    fixed_mb: float
+    trained: int
+
+    def seconds(self, calibration: Calibration) -> float:
+        """Seconds of all optimiser steps."""
+        return calibration.cost(self.work)
+
+    def memory_mb(self, calibration: Calibration) -> float:
+        """The worker's peak."""
+        return calibration.base_mb + self.fixed_mb + HEAP_SLACK * calibration.size(self.held)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run is expected to come to, launch to end. ``low_seconds`` to ``high_seconds`` is meant to hold it nine times in ten."""
+    """What a run is expected to come to. ``likely_seconds``, from launch to end, is the sum of its five parts; ``low_seconds`` to
+    ``high_seconds`` is meant to hold it nine times in ten. ``train_seconds`` is what a finished run reports under that name.
+    """
 
     steps: int
+    validations: int
     low_seconds: float
     likely_seconds: float
     high_seconds: float
+    start_seconds: float
+    untrained_seconds: float
+    step_seconds: float
+    validation_seconds: float
+    evaluation_seconds: float
     memory_mb: int
     disk_mb: int
     speed: Speed
 
+    @property
+    def train_seconds(self) -> float:
+        """Steps and the validations between them."""
+        return self.step_seconds + self.validation_seconds
+
+    @property
+    def source(self) -> str:
+        """Where the speed comes from, in words."""
+        return self.speed.source
+
+    @property
+    def measured(self) -> bool:
+        """Whether the speed was measured on this machine."""
+        return self.speed.measured
+
 
 def typical_speed(device: str = "cpu") -> Speed:
-    """A cautious figure for a machine on which no run has finished yet."""
-    rate = TYPICAL_SPEED if device == "cpu" else TYPICAL_GPU_SPEED
+    """A cautious figure for a machine on which nothing has been measured yet."""
     what = "2 cores" if device == "cpu" else "a GPU"
-    return Speed(rate, rate * EVALUATION_SPEEDUP, False, f"typical for {what}, not measured here")
+    return Speed(typical(device), False, f"typical for {what}, not measured here", *TYPICAL_RANGE)
 
 
-def measured_speed(timings: Sequence[Timing], device: str = "cpu") -> Speed:
-    """The median of the newest runs on this machine; ``typical_speed`` where there are none."""
-    usable = [timing for timing in timings if timing.rows_per_second > 0 and timing.work > 0]
-    if not usable:
-        return typical_speed(device)
-    newest = sorted(usable, key=lambda timing: timing.finished_at)[-NEWEST:]
-    rate = median(timing.rows_per_second * timing.work for timing in newest)
-    runs = "the last run" if len(newest) == 1 else f"the last {len(newest)} runs"
-    return Speed(rate, rate * EVALUATION_SPEEDUP, True, f"measured in {runs} on this machine")
-
-
-def row_work(config: RunConfig, data: DataFacts, model: ModelFacts) -> float:
-    """Cost of training one row, in reference rows."""
-    work = _forward_work(config, data, model)
-    if ALL_LINEAR in config.target_modules:
-        work *= ALL_LINEAR_COST
-    if config.dora:
-        work *= DORA_COST
-    return work * BASE_DROPOUT_COST if config.base_dropout else work
+def measured_speed(calibration: Calibration, source: str) -> Speed:
+    """As calibrated, before any run has finished."""
+    return Speed(calibration, True, source, *MEASURED_RANGE)
 
 
 def estimate(config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed) -> Estimate:
     """Steps, seconds, memory and disk of a run with ``config``."""
-    rows = data.used_rows(config)
+    calibration, rows, cost = speed.calibration, data.used_rows(config), run_cost(config, data, model)
     steps = config.total_steps(rows)
     validations = math.ceil(steps / config.evaluation_interval)
-    validated = validations * min(config.validation_rows, data.validation_rows)
-    evaluated = validated + data.used_test_rows(config) + min(UNTRAINED_ROWS, data.test_rows)
-    seconds = START_SECONDS + (rows + data.used_test_rows(config)) / TOKENISED_PER_SECOND
-    seconds += rows * config.epochs * row_work(config, data, model) / speed.rows_per_second_train
-    seconds += evaluated * _forward_work(config, data, model) / speed.rows_per_second_eval
-    low, high = MEASURED_RANGE if speed.measured else TYPICAL_RANGE
-    classes = data.classes
-    trainable = _trainable(config, model, classes)
-    return Estimate(
-        steps,
-        seconds * low,
-        seconds,
-        seconds * high,
-        _memory_mb(config, data, model, trainable),
-        _disk_mb(trainable, evaluated, classes),
-        speed,
+    validated, tested = min(config.validation_rows, data.validation_rows), data.used_test_rows(config)
+    untrained = min(UNTRAINED_ROWS, data.test_rows)
+    tokens = (rows + validated + untrained + tested) * (data.mean_tokens(config.max_tokens) or min(USUAL_TOKENS, config.max_tokens))
+
+    def evaluating(texts: int) -> float:
+        parts = evaluation_parts(data.token_lengths, texts, config.max_tokens, PART_TOKENS[model.device])
+        return speed.factor * calibration.cost(evaluation_work(config, model.shape or MINILM, parts, model.device))
+
+    found = Estimate(
+        steps=steps,
+        validations=validations,
+        low_seconds=0.0,
+        likely_seconds=0.0,
+        high_seconds=0.0,
+        start_seconds=LAUNCH_SECONDS + calibration.start_seconds + tokens / calibration.tokens_per_second,
+        untrained_seconds=evaluating(untrained),
+        step_seconds=speed.factor * cost.seconds(calibration),
+        validation_seconds=validations * evaluating(validated),
+        evaluation_seconds=evaluating(tested) + validations * SAVING_SECONDS,
+        memory_mb=round(speed.memory_factor * cost.memory_mb(calibration)),
+        disk_mb=_disk_mb(cost.trained, validations * validated + tested + untrained, data.classes),
+        speed=speed,
     )
+    likely = found.start_seconds + found.untrained_seconds + found.train_seconds + found.evaluation_seconds
+    return replace(found, low_seconds=likely * speed.low, likely_seconds=likely, high_seconds=likely * speed.high)
 
 
-def _forward_work(config: RunConfig, data: DataFacts, model: ModelFacts) -> float:
-    weights = sum(linear.inputs * linear.outputs for linear in model.shape.linears) if model.shape else REFERENCE_WEIGHTS
-    tokens = data.mean_tokens(config.max_tokens) or min(REFERENCE_TOKENS, config.max_tokens)
-    return (weights or REFERENCE_WEIGHTS) / REFERENCE_WEIGHTS * tokens / REFERENCE_TOKENS
-
-
-def _trainable(config: RunConfig, model: ModelFacts, classes: int) -> int:
+def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
+    """What a run with ``config`` has to compute and to hold."""
+    shape, rows = model.shape or MINILM, data.used_rows(config)
     try:
-        return sum(count.parameters for count in count_trainable(model.shape, config, classes)) if model.shape else 0
-    except ConfigError:
-        return 0  # the checks say what is wrong with the target modules
+        adapted(config, shape)
+    except ConfigError:  # the checks say what is wrong with the target modules
+        config = config.model_copy(update={"target_modules": ()})
+    parts = train_parts(data.token_lengths, rows, config.batch_size, config.max_tokens, PART_TOKENS[model.device])
+    epoch = train_work(config, shape, data.classes, parts, math.ceil(rows / config.batch_size), model.device)
+    trained = sum(count.parameters for count in count_trainable(shape, config, data.classes))
+    read = data.train_rows + data.validation_rows + data.test_rows  # all are read, then sampled
+    return Cost(times(epoch, config.epochs), part_memory(config, shape, parts, model.device), data_mb(read) + trained_mb(trained), trained)
 
 
-def _memory_mb(config: RunConfig, data: DataFacts, model: ModelFacts, trainable: int) -> int:
-    """The worker's peak. A batch holds texts of like length, so the longest batch counts with the longest texts."""
-    rows = data.train_rows + data.validation_rows + data.test_rows  # all are read, then sampled
-    longest = min(config.max_tokens, data.tokens_of(1.0) or config.max_tokens)
-    layers, width = (model.shape.layers, model.shape.hidden_size) if model.shape else (6, 384)
-    weights = model.shape.parameters if model.shape else 2 * REFERENCE_WEIGHTS
-    activations = min(config.batch_size, data.used_rows(config)) * longest * width * layers * KEPT_PER_LAYER * 4
-    needed = 2 * weights * 4 + trainable * 16 + activations + rows * TEXT_BYTES  # loading holds the file and the model
-    return round(HEAP_SLACK * (RUNTIME_MB + needed / MB))
-
-
-def _disk_mb(trainable: int, evaluated: int, classes: int) -> int:
-    return math.ceil((trainable * 4 * (CHECKPOINT_COPIES + 1) + evaluated * (classes + 3) * 8) / MB)
+def _disk_mb(trained: int, evaluated: int, classes: int) -> int:
+    return math.ceil((trained * 4 * (CHECKPOINT_COPIES + 1) + evaluated * (classes + 3) * 8) / MB)

@@ -49,13 +49,23 @@ class DataFacts:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """A base model on this machine. ``shape`` is None as long as its files are not here; ``device`` is cpu or cuda."""
+    """A base model on this machine. ``shape`` is None as long as its files are not here; ``device`` is cpu or cuda.
+
+    ``identity`` and ``revision`` tell its weights from all others, wherever they lie.
+    """
 
     id: str
     available: bool
     reason: str
     shape: ModelShape | None
     device: str = "cpu"
+    identity: str = ""
+    revision: str = ""
+
+    @property
+    def name(self) -> str:
+        """Identity and revision in one."""
+        return f"{self.identity}@{self.revision}"
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
@@ -66,4 +76,4 @@ def data_facts(dataset: Dataset) -> DataFacts:
 
 def model_facts(model: Availability, device: str = "cpu") -> ModelFacts:
     """Facts of a model that ``catalog.find_model`` has looked for. Raises ModelUnavailable if its files are damaged."""
-    return ModelFacts(model.id, model.available, model.reason, shape_of(model), device)
+    return ModelFacts(model.id, model.available, model.reason, shape_of(model), device, model.identity, model.revision)

@@ -200,3 +200,13 @@ def _text(outputs: int, inputs: int) -> str:
 
 def _number(config: dict[str, object], *names: str) -> int | None:
     return next((value for name in names if isinstance(value := config.get(name), int)), None)
+
+
+def _minilm() -> ModelShape:
+    widths = {f"attention.self.{name}": (384, 384) for name in ("query", "key", "value")}
+    modules = widths | {"attention.output.dense": (384, 384), "intermediate.dense": (384, 1536), "output.dense": (1536, 384)}
+    linears = tuple(Linear(f"encoder.layer.{layer}.{name}", *width) for layer in range(6) for name, width in modules.items())
+    return ModelShape("bert", 22_713_216, 384, 6, 512, linears, True)
+
+
+MINILM = _minilm()  # stands in for a model whose files are not here yet (Wang et al. 2020, 6 layers)

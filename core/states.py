@@ -55,6 +55,7 @@ class Kind(StrEnum):
 
     TRAIN = "train"
     PREPARE = "prepare"
+    CALIBRATE = "calibrate"
 
 
 class Cause(StrEnum):

@@ -20,7 +20,8 @@ LAYERS = (  # a module may import its own layer and those before it
     ("errors", "settings", "files", "states", "schema"),
     ("config", "presets", "config_docs", "store"),
     ("catalog", "model_shape", "data"),
-    ("facts", "findings", "checks", "estimate", "training", "evaluation", "charts", "inference"),
+    ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
+    ("training", "eta", "evaluation", "charts", "inference"),
     ("jobs", "shipped", "__main__"),
 )
 ALLOWED_UPWARD = {("data", "training.events")}  # a preparation speaks of its progress in the same words as a training

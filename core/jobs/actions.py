@@ -3,11 +3,11 @@
 import secrets
 import shutil
 
-from core.config import RunConfig
+from core.config import Precision, RunConfig
 from core.data.sources import Source
 from core.errors import NotEnoughRoom, StateConflict
 from core.jobs.processes import ensure_supervisor
-from core.jobs.requests import PrepareRequest, TrainRequest, read_prepare_request
+from core.jobs.requests import CalibrateRequest, PrepareRequest, TrainRequest, read_calibrate_request, read_prepare_request
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
 
@@ -36,6 +36,18 @@ def launch_preparation(store: Store, source: Source) -> Job:
     job = store.create(Kind.PREPARE, f"Prepare {source.name}", request, secrets.token_hex(8))
     ensure_supervisor(store.settings)
     return job
+
+
+def launch_calibration(store: Store, model_id: str, precision: Precision = "auto") -> Job:
+    """Queue the measurement of what work costs with this model, or return the one that is under way for it."""
+    wanted = CalibrateRequest(model=model_id, precision=precision)
+    asked = [job for job in store.jobs(Kind.CALIBRATE) if read_calibrate_request(job) == wanted]
+    under_way = next((job for job in asked if not job.state.over), None)
+    if under_way is None:
+        key = f"calibrate|{model_id}|{precision}|{len(asked)}"  # two who ask at the same moment get one job
+        under_way = store.create(Kind.CALIBRATE, f"Measure {model_id}", wanted.model_dump(mode="json"), key)
+    ensure_supervisor(store.settings)
+    return under_way
 
 
 def stop(store: Store, job: Job) -> Job:

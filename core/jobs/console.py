@@ -24,6 +24,30 @@ def machine_text(machine: Described) -> str:
     return "\n".join(lines)
 
 
+def plan_text(plan: Described) -> str:
+    """What a run would take."""
+    parts, config = plan["of_likely_seconds"], plan["config"]
+    likely, low, high = (_minutes(plan[f"{name}_seconds"]) for name in ("likely", "low", "high"))
+    rows = f"{config['train_rows']:,}" if config["train_rows"] else "all"
+    lines = [
+        f"Run        {config['model']}, {rows} rows, {config['epochs']} epochs, batch {config['batch_size']}, rank {config['rank']}",
+        f"Steps      {plan['steps']:,}, {plan['validations']:,} validations",
+        f"Time       about {likely}, between {low} and {high}",
+        *(f"           {_minutes(seconds):>9}  {part.replace('_', ' ')}" for part, seconds in parts.items()),
+        f"Memory     {plan['peak_memory_mb']:,} MB at most",
+        f"Disk       {plan['disk_mb']:,} MB",
+        f"Speed      {plan['source']}",
+    ]
+    if "note" in plan:
+        chosen = ", ".join(f"{field} = {value}" for field, value in plan["chosen_for_the_budget"].items())
+        lines += [f"Budget     {plan['note']}", f"           {chosen or 'as asked for'}"]
+    return "\n".join(lines)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
 def run_text(run: Described) -> str:
     """State of a run and its scores."""
     lines = [f"{run.get('name', run['run'])} ({run['run']}): {run['state']}"]

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.config import RunConfig
+from core.config import Precision, RunConfig
 from core.data.sources import Source
 from core.errors import ArtifactDamaged
 from core.states import Job
@@ -16,6 +16,15 @@ class TrainRequest(BaseModel):
     config: RunConfig
     source: Source
     preset: str = ""
+
+
+class CalibrateRequest(BaseModel):
+    """Measure what work costs with this base model in this precision."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    precision: Precision = "auto"
 
 
 class PrepareRequest(BaseModel):
@@ -40,3 +49,11 @@ def read_prepare_request(job: Job) -> PrepareRequest:
         return PrepareRequest.model_validate(job.request)
     except ValidationError as error:
         raise ArtifactDamaged("The record of this preparation is damaged.", "Prepare the data again.") from error
+
+
+def read_calibrate_request(job: Job) -> CalibrateRequest:
+    """The request of a calibration. Raises ArtifactDamaged if the record does not hold one."""
+    try:
+        return CalibrateRequest.model_validate(job.request)
+    except ValidationError as error:
+        raise ArtifactDamaged("The record of this calibration is damaged.", "Measure again.") from error

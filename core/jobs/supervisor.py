@@ -1,4 +1,4 @@
-"""The process that runs the queue: one training at a time, one light job beside it.
+"""The process that runs the queue: one training at a time, one light job beside it, and a calibration only by itself.
 
 There is one per home folder (a lock). It is started on demand, outlives the web server, and ends when nothing is left to
 do. A new one takes over workers that an earlier one left behind: alive is who holds the job's lock.
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.25
 IDLE_SECONDS = 20  # long enough that a second launch finds it still there
 TERM_AFTER_SECONDS = 20  # a micro-batch and a checkpoint take a few seconds
 KILL_AFTER_SECONDS = 30
-LANES = (frozenset({Kind.TRAIN}), frozenset(Kind) - {Kind.TRAIN})
+LANES = (frozenset({Kind.TRAIN}), frozenset({Kind.PREPARE}))  # one of each at a time; a calibration is timed and has none beside it
 
 log = logging.getLogger("supervisor")
 
@@ -47,10 +47,20 @@ class Supervisor:
             self._watch(job)
         self._reap({job.id for job in active})
         queued = self.store.jobs(None, JobState.QUEUED)
+        self._start_next(active, queued)
+        return bool(active or queued or self.children)
+
+    def _start_next(self, active: list[Job], queued: list[Job]) -> None:
+        measuring = next((job for job in active if job.kind == Kind.CALIBRATE), None)
+        if measuring is not None:
+            if any(job.kind == Kind.TRAIN for job in queued):  # a person waits: measuring can be asked for again
+                self.store.transition(measuring, JobState.STOPPING, stop_at=self.store.clock())
+            return
         for lane in LANES:
             if not any(job.kind in lane for job in active):
                 self._start(next((job for job in reversed(queued) if job.kind in lane), None))
-        return bool(active or queued or self.children)
+        if not active and all(job.kind == Kind.CALIBRATE for job in queued):
+            self._start(queued[-1] if queued else None)
 
     def _start(self, job: Job | None) -> None:
         if job is None or is_locked(self.store.folder(job) / "lock"):  # resumed at once: the last attempt's process is still leaving
@@ -87,7 +97,8 @@ class Supervisor:
         """Insist, step by step, when a worker does not follow a stop."""
         waited = self.store.clock() - job.stop_at if job.state is JobState.STOPPING and job.stop_at else 0.0
         pid = self.children[job.id].pid if job.id in self.children else job.pid
-        if pid and waited > TERM_AFTER_SECONDS:
+        patience = 0 if job.kind == Kind.CALIBRATE else TERM_AFTER_SECONDS  # it has nothing to save
+        if pid and waited > patience:
             number = signal.SIGKILL if waited > KILL_AFTER_SECONDS else signal.SIGTERM
             log.warning("%s does not stop: signal %d to group %d", job.id, number, pid)
             try:
@@ -97,9 +108,10 @@ class Supervisor:
 
     def _record_death(self, job: Job, code: int | None) -> None:
         if job.state is JobState.STOPPING:
-            self._end(
-                job, JobState.CANCELLED, Cause.NONE, "Stopped before it could save its last step.", "Resume goes on from the last one."
-            )
+            how, fix = "Stopped before it could save its last step.", "Resume goes on from the last one."
+            if job.kind == Kind.CALIBRATE:
+                how, fix = "Stopped before it was done.", "It can be asked for again."
+            self._end(job, JobState.CANCELLED, Cause.NONE, how, fix)
             return
         if code is None:
             how = "The worker is gone; why is inferred: it was killed or the machine was restarted."

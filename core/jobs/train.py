@@ -1,7 +1,7 @@
 """The job that trains: it brings data and model together, and turns what the training reports into rows and files."""
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,14 +12,17 @@ from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared, prepare
 from core.errors import ArtifactDamaged, DataError, Stopped
+from core.estimate import run_cost
 from core.evaluation.predictions import Predictions
+from core.facts import data_facts, model_facts
 from core.jobs import artifacts
 from core.jobs.context import JobContext
 from core.jobs.requests import TrainRequest, read_train_request
 from core.schema import Metric
 from core.training import events
-from core.training.events import Phase, Progress
+from core.training.events import Phase, Progress, TrainResult
 from core.training.session import TrainingData, TrainingSession
+from core.work import times
 
 WORKING = frozenset({Phase.UNTRAINED, Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING, Phase.SAVING})
 
@@ -34,6 +37,7 @@ def run(context: JobContext) -> None:
     _score_untrained(context, session, dataset, record)
     result = session.train(_newest_checkpoint(context))
     context.set_result(**asdict(result))
+    _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
 
@@ -124,6 +128,14 @@ def _is_readable(path: Path, classes: int) -> bool:
     except ArtifactDamaged:
         return False
     return True
+
+
+def _record_cost(context: JobContext, session: TrainingSession, dataset: Dataset, result: TrainResult) -> None:
+    """What the steps that were taken had to compute: later estimates compare it with the seconds that they took."""
+    config, facts, model = session.config, data_facts(dataset), model_facts(session.model, result.device)
+    cost = run_cost(config, facts, model)
+    share = result.steps / config.total_steps(facts.used_rows(config))
+    context.set_result(base_model=model.name, cost=asdict(replace(cost, work=times(cost.work, share))))
 
 
 def _newest_checkpoint(context: JobContext) -> dict[str, bytes] | None:

@@ -6,9 +6,10 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from core.config import RunConfig
 from core.jobs import actions, describe
 from core.jobs.processes import ensure_supervisor
-from core.states import Job
+from core.states import Job, JobState
 from core.store import Store
 from core.training import events
 
@@ -28,6 +29,19 @@ def wait(store: Store, job: Job) -> dict[str, object]:
         actions.stop(store, store.job(job.id))
         return _follow(store, job)
     return describe.run(store, store.job(job.id))
+
+
+def measure(store: Store, config: RunConfig) -> None:
+    """Measure what work costs with this model, and wait for it; Ctrl-C stops it."""
+    job = actions.launch_calibration(store, config.model, config.precision)
+    try:
+        _follow(store, job)
+    except KeyboardInterrupt:
+        actions.stop(store, store.job(job.id))
+        raise
+    ended = store.job(job.id)
+    if ended.state is not JobState.COMPLETED:
+        print(f"{job.name} is {ended.state}. {ended.message} {ended.fix}".strip(), file=sys.stderr)
 
 
 class PhasePrinter:

@@ -20,7 +20,11 @@ from core.store import Store
 
 log = logging.getLogger("worker")
 
-MODULES = {Kind.TRAIN: "core.jobs.train", Kind.PREPARE: "core.jobs.prepare"}  # imported late: each brings what only it needs
+MODULES = {  # imported late: each brings what only it needs
+    Kind.TRAIN: "core.jobs.train",
+    Kind.PREPARE: "core.jobs.prepare",
+    Kind.CALIBRATE: "core.jobs.calibrate",
+}
 CAUSES: tuple[tuple[type[LoraLabError], Cause], ...] = (
     (Diverged, Cause.DIVERGED),
     (DataError, Cause.DATA),

@@ -24,6 +24,7 @@ class Phase(StrEnum):
     VALIDATING = "validating"
     EVALUATING = "final evaluation"
     SAVING = "saving"
+    MEASURING = "measuring this machine"
 
 
 Split = Literal["validation", "test", "untrained"]
@@ -91,7 +92,10 @@ Event = Progress | TrainMetric | ValidationMetric | Evaluation | Checkpoint | Ad
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a finished or stopped training comes to. ``best_step`` counts optimiser steps from 1; 0 means untrained."""
+    """What a finished or stopped training comes to. ``best_step`` counts optimiser steps from 1; 0 means untrained.
+
+    ``train_seconds`` are those of the steps (``step_seconds``) and of the validations between them.
+    """
 
     steps: int
     best_step: int
@@ -99,7 +103,9 @@ class TrainResult:
     early_stopped: bool
     trained_rows: int
     train_seconds: float
+    step_seconds: float
     rows_per_second: float
     peak_memory_mb: float
     precision: str
     device: str
+    threads: int

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+import torch
 
 from core.catalog import Availability
 from core.config import RunConfig
@@ -116,10 +117,12 @@ class TrainingSession:
             early_stopped=position.early_stopped,
             trained_rows=min(position.rows_seen, len(loop.train)),
             train_seconds=round(position.train_seconds, 3),
+            step_seconds=round(position.step_seconds, 3),
             rows_per_second=round(position.rows_seen / position.step_seconds, 2) if position.step_seconds else 0.0,
             peak_memory_mb=round(peak_memory_mb(), 1),
             precision=self.network.precision,
             device=self.network.device.type,
+            threads=torch.get_num_threads(),
         )
 
 

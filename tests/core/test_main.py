@@ -79,6 +79,50 @@ def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) ->
     assert run("show", "mine").exit_code == 1
 
 
+def test_an_estimate_names_its_units_and_says_where_its_speed_comes_from(tmp_path: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+    options = ("--model", str(model), "--data", str(news), "--no-measure", "--set", "train_rows=160", "--set", "evaluation_interval=4")
+
+    found = parsed("estimate", *options)
+    text = run("estimate", *options).stdout
+
+    assert (found["steps"], found["validations"]) == (10, 3)
+    assert found["low_seconds"] < found["likely_seconds"] < found["high_seconds"]
+    assert found["likely_seconds"] == pytest.approx(sum(found["of_likely_seconds"].values()), abs=0.3)
+    assert found["peak_memory_mb"] > 500
+    assert (found["measured_on_this_machine"], found["source"]) == (False, "typical for 2 cores, not measured here")
+    assert found["config"]["train_rows"] == 160
+    assert "not measured here" in text
+    assert "10, 3 validations" in text
+
+
+def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+    options = ("--model", str(model), "--data", str(news), "--no-measure", "--set", "rank=4")
+
+    found = parsed("estimate", *options, "--minutes", "5")
+    short = run("estimate", *options, "--minutes", "0.01")
+
+    assert found["likely_seconds"] <= 300
+    assert (found["minutes"], found["config"]["rank"], found["config"]["train_rows"]) == (5, 4, 216)
+    assert found["chosen_for_the_budget"]["epochs"] == 3
+    assert (found["accuracy_low"], found["accuracy_high"]) == (None, None)
+    assert "no earlier run on this data" in found["note"]
+    assert (short.exit_code, "minutes or more" in short.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("no_supervisor")
+def test_a_run_with_a_budget_trains_what_fits(tmp_path: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+    parsed("train", "--model", str(model), "--data", str(news))  # queued: so nothing is measured beside it
+
+    launched = parsed("train", "--model", str(model), "--data", str(news), "--minutes", "5", "--name", "five")
+
+    assert launched["state"] == "queued"
+    config = parsed("show", "five")["config"]
+    assert (config["train_rows"], config["epochs"]) == (216, 3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -53,6 +53,21 @@ def test_names_count_up_per_preset_and_model(store: Store) -> None:
     assert names == ["quick-minilm-01", "quick-minilm-02", "quick-tiny-bert-01"]
 
 
+def test_a_calibration_that_is_under_way_is_not_asked_for_twice(store: Store) -> None:
+    first = actions.launch_calibration(store, "minilm")
+
+    assert actions.launch_calibration(store, "minilm").id == first.id
+    assert actions.launch_calibration(store, "minilm", "bf16").id != first.id
+    assert actions.launch_calibration(store, "distilbert").id != first.id
+
+
+def test_a_calibration_that_was_cancelled_can_be_asked_for_again(store: Store) -> None:
+    first = actions.launch_calibration(store, "minilm")
+    actions.stop(store, first)
+
+    assert actions.launch_calibration(store, "minilm").id != first.id
+
+
 def test_a_queued_run_that_is_stopped_leaves_the_queue(store: Store) -> None:
     job = launch(store)
 

@@ -140,6 +140,65 @@ def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor
     assert started == [first.id, light.id]
 
 
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of the jobs whose workers were started, in order."""
+    ids: list[str] = []
+
+    def start(settings: object, job_id: str, attempt: int) -> "subprocess.Popen[bytes]":
+        ids.append(job_id)
+        return subprocess.Popen(SLEEP, start_new_session=True)
+
+    monkeypatch.setattr("core.jobs.supervisor.start_worker", start)
+    return ids
+
+
+@pytest.mark.parametrize("other", [Kind.TRAIN, Kind.PREPARE])
+def test_a_calibration_waits_until_nothing_else_is_queued_or_at_work(supervisor: Supervisor, started: list[str], other: Kind) -> None:
+    store = supervisor.store
+    calibration = store.create(Kind.CALIBRATE, "measure", {}, "1")
+    before = store.create(other, "other", {}, "2")
+
+    supervisor.step()
+    supervisor.step()
+    assert started == [before.id]
+
+    store.transition(before, JobState.RUNNING)
+    store.transition(before, JobState.COMPLETED)
+    supervisor.step()
+    assert started == [before.id, calibration.id]
+
+
+def test_nothing_starts_beside_a_calibration(supervisor: Supervisor, started: list[str]) -> None:
+    calibration = supervisor.store.create(Kind.CALIBRATE, "measure", {}, "1")
+    supervisor.step()
+    supervisor.store.create(Kind.PREPARE, "light", {}, "2")
+    supervisor.store.create(Kind.CALIBRATE, "measure another", {}, "3")
+
+    supervisor.step()
+
+    assert started == [calibration.id]
+
+
+def test_a_calibration_makes_way_for_a_training(supervisor: Supervisor, started: list[str], clock: Clock) -> None:
+    store = supervisor.store
+    calibration = store.create(Kind.CALIBRATE, "measure", {}, "1")
+    supervisor.step()
+    run = store.create(Kind.TRAIN, "run", {}, "2")
+
+    supervisor.step()
+    assert store.job(calibration.id).state is JobState.STOPPING
+
+    clock.now += 0.1
+    supervisor.step()
+    finish(supervisor.children[calibration.id])  # ended at once: it has nothing to save
+    supervisor.step()
+    supervisor.step()
+    assert store.job(calibration.id).state is JobState.CANCELLED
+    assert "asked for again" in store.job(calibration.id).fix
+    assert started == [calibration.id, run.id]
+
+
 def test_a_queue_with_nothing_in_it_is_idle(supervisor: Supervisor) -> None:
     assert not supervisor.step()
 

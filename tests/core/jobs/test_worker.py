@@ -11,11 +11,14 @@ import pytest
 from small_news import write_small_news
 from tiny import write_bert
 
+from core.catalog import find_model
 from core.data.sources import folder_source
 from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
+from core.facts import model_facts
 from core.jobs import actions, artifacts
 from core.jobs.classify import classify_texts
+from core.jobs.speed import find_speed
 from core.presets import make_config
 from core.settings import Settings
 from core.states import ACTIVE, Cause, Job, JobState, Kind
@@ -156,3 +159,23 @@ def test_a_run_without_an_adapter_says_so(lab: Store, tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactDamaged, match="no adapter"):
         artifacts.adapter_folder(lab.folder(job))
+
+
+def test_measuring_gives_a_speed_that_a_finished_run_refines(lab: Store, tmp_path: Path) -> None:
+    folder = str(tmp_path / "tiny")
+    model = model_facts(find_model(folder, lab.settings, hub=False))
+    config = make_config(None, {"model": folder})
+    assert not find_speed(lab, config, model).measured
+
+    measuring = wait_for(lab, actions.launch_calibration(lab, folder), over)
+    assert measuring.state is JobState.COMPLETED, measuring.message
+    calibrated = find_speed(lab, config, model)
+    assert calibrated.measured
+    assert calibrated.calibration.start_seconds > 0
+
+    run = wait_for(lab, launch(lab, tmp_path), over)
+    assert run.state is JobState.COMPLETED, run.message
+    refined = find_speed(lab, config, model)
+    assert "refined by 1 run" in refined.source
+    assert refined.calibration == calibrated.calibration
+    assert 0 < run.result["step_seconds"] <= run.result["train_seconds"]  # type: ignore[operator]

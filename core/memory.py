@@ -1,0 +1,57 @@
+"""What a worker holds while it trains, counted from shapes: the units whose size a calibration measures.
+
+A batch is computed in parts, so memory grows with the largest part and not with the batch. Shapes: N tokens of a part, d hidden,
+(in, out) the widths of an adapted module.
+"""
+
+from enum import StrEnum
+
+from core.config import RunConfig
+from core.model_shape import ModelShape, adapted
+from core.packing import Parts
+from core.work import is_fast
+
+MILLION, MB = 1e6, 2**20
+TRAINED_BYTES = 28  # of a trained parameter: itself, gradient, two moments, the best so far, and a checkpoint being packed
+ROW_BYTES = 600  # of a row: its text in a frame, its place in samples
+PARQUET_MB = 45  # pyarrow, which comes with the first Parquet file and is not there while probes are timed
+HEAP_SLACK = 1.9  # freed blocks of other sizes, which the allocator keeps; probes of one size do not meet them
+
+
+class Held(StrEnum):
+    """A kind of memory; the comment says what one unit is."""
+
+    ACTIVATIONS = "activations"  # a million values of (N, d) in each layer, kept for the backward pass
+    ADAPTER_INPUTS = "adapter inputs"  # a million values of (N, in) at each adapted module
+    DORA = "dora"  # a million weights of adapted modules, whose columns DoRA measures
+    PLAIN_ACTIVATIONS = "plain activations"  # so many more where the layers are not written out by hand
+    PLAIN_ADAPTER_INPUTS = "plain adapter inputs"
+    BASE_DROPOUT = "base dropout"  # a million values of (N, d) in each layer that dropout masks
+
+
+def part_memory(config: RunConfig, shape: ModelShape, parts: Parts, device: str) -> dict[Held, float]:
+    """Units that the largest of ``parts`` holds. Raises ConfigError if a target module does not exist."""
+    tokens = float((parts.rows * parts.tokens).max(initial=0.0))
+    values = tokens * shape.hidden_size * shape.layers / MILLION
+    adapters = adapted(config, shape)
+    held = {
+        Held.ACTIVATIONS: values,
+        Held.ADAPTER_INPUTS: tokens * sum(linear.inputs for linear in adapters) / MILLION,
+    }
+    if not is_fast(config, shape, device):
+        held |= {Held.PLAIN_ACTIVATIONS: values, Held.PLAIN_ADAPTER_INPUTS: held[Held.ADAPTER_INPUTS]}
+    if config.dora:
+        held[Held.DORA] = sum(linear.inputs * linear.outputs for linear in adapters) / MILLION
+    if config.base_dropout:
+        held[Held.BASE_DROPOUT] = values
+    return held
+
+
+def trained_mb(trained: int) -> float:
+    """MB that so many trained parameters take, with all that belongs to them."""
+    return trained * TRAINED_BYTES / MB
+
+
+def data_mb(rows: int) -> float:
+    """MB that so many rows take once they are read."""
+    return PARQUET_MB + rows * ROW_BYTES / MB
