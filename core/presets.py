@@ -24,7 +24,7 @@ class Preset(StrEnum):
 
 PRESET_HELP = {
     Preset.TASTE: "1,000 rows: over in a minute, to see the whole loop once.",
-    Preset.QUICK: "4,000 rows: minutes, and already ahead of TF-IDF on the same rows.",
+    Preset.QUICK: "8,000 rows: some five minutes, for about 90 % of AG News.",
     Preset.STANDARD: "All training rows once, at the rate that suited them best.",
     Preset.THOROUGH: "All rows, three times, every linear layer, early stopping.",
     Preset.REFERENCE: "The reference recipe, step by step as its notebook has it; slow on a CPU.",
@@ -32,7 +32,7 @@ PRESET_HELP = {
 
 PRESETS: dict[Preset, dict[str, object]] = {
     Preset.TASTE: {"train_rows": 1000, "evaluation_interval": 15, "validation_rows": 100, "test_rows": 500},
-    Preset.QUICK: {},
+    Preset.QUICK: {"train_rows": 8000, "evaluation_interval": 100},
     Preset.STANDARD: {"train_rows": 0, "learning_rate": 1e-3, "evaluation_interval": 200},
     Preset.THOROUGH: {
         "train_rows": 0,

@@ -1,4 +1,4 @@
-"""What a run costs, from the speed of the runs that finished on this machine."""
+"""What a run costs: from this machine's own speed, or a typical one and the way to measure it."""
 
 import streamlit as st
 
@@ -7,17 +7,21 @@ from core.estimate import Estimate, estimate
 from core.facts import DataFacts, ModelFacts
 from core.jobs.speed import find_speed
 from core.store import Store
+from ui import measuring
 from ui.words import duration, megabytes, plain
 
 
 def draw(config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str) -> None:
     """Steps, time with its range, and memory."""
-    expected = estimate(config, data, model, find_speed(store, config, model))
+    speed = find_speed(store, config, model)
+    expected = estimate(config, data, model, speed)
     with st.grid(3, min_column_width=90, key="cost"):
         _figure("Steps", f"{expected.steps:,}")
         _figure("Time", f"about {duration(expected.likely_seconds)}")
         _figure("Memory", megabytes(expected.memory_mb))
-    st.caption(f"{_range(expected)}; speed {plain(expected.speed.source)}.")
+    st.caption(f"{_range(expected)}; speed {plain(speed.source)}. On disk {megabytes(expected.disk_mb)}.")
+    if model.available and not speed.measured:
+        measuring.draw(store, config.model, config.precision)
 
 
 def _figure(label: str, value: str) -> None:

@@ -1,6 +1,6 @@
 """The form of a run. Each widget is made from its field's definition in ``RunConfig``; nothing about a field is written here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
@@ -44,15 +44,21 @@ def draw(preset_values: Mapping[str, object], settings: Settings) -> dict[str, o
     return values
 
 
-def draw_preset() -> Preset:
-    """The preset chooser; choosing one fills the form."""
+def read() -> dict[str, object]:
+    """The values of all widgets, before or after they are drawn."""
+    return {name: model_choice.read() if name == "model" else st.session_state[_key(name)] for name in RunConfig.model_fields}
+
+
+def draw_preset(then: Callable[[], None]) -> Preset:
+    """The preset chooser; choosing one fills the form, and calls ``then``."""
     chosen = st.segmented_control(
         "Start from",
         list(Preset),
         format_func=str.capitalize,
         required=True,
         key="preset",
-        on_change=_fill_from_preset,
+        on_change=_on_preset,
+        args=(then,),
         persist_state="session",
     )
     preset = Preset(chosen or Preset.QUICK)
@@ -65,7 +71,13 @@ def changes(values: Mapping[str, object], preset_values: Mapping[str, object]) -
     return [name for name in values if name != "model" and _differs(name, preset_values)]
 
 
-def _fill_from_preset() -> None:
+def _on_preset(then: Callable[[], None]) -> None:
+    fill_from_preset()
+    then()
+
+
+def fill_from_preset() -> None:
+    """Put what the chosen preset says into the widgets."""
     fill(preset_values(Preset(st.session_state["preset"])))
 
 

@@ -19,6 +19,12 @@ def fill(model: str) -> None:
         st.session_state[OTHER_KEY] = model
 
 
+def read() -> str:
+    """The model in the widgets, empty where another one is wanted and not named yet."""
+    chosen = str(st.session_state[KEY])
+    return str(st.session_state.get(OTHER_KEY, "")).strip() if chosen == OTHER else chosen
+
+
 def draw(settings: Settings) -> str:
     """The chosen model's id, empty where another one is wanted and not named yet; below it whether it can be had."""
     model = _choose()

@@ -1,0 +1,74 @@
+"""Budget first: so many minutes, and the form holds a run that fits into them."""
+
+import streamlit as st
+
+from core.budget import Proposal, propose
+from core.errors import LoraLabError
+from core.facts import model_facts
+from core.jobs.history import earlier_outcomes
+from core.jobs.speed import find_speed
+from core.presets import make_config
+from core.store import Store
+from ui import form, model_choice
+from ui.readers import DataStatus, facts
+from ui.words import plain
+
+KEY = "budget"
+MINUTES = (5, 15, 45)
+FREE = 0
+FILLED = ("train_rows", "epochs", "batch_size", "evaluation_interval", "validation_rows", "test_rows")
+
+
+def draw(store: Store, status: DataStatus) -> None:
+    """The chooser; choosing fills the form. Without prepared data nothing can be said yet."""
+    st.session_state.setdefault(KEY, FREE)
+    st.segmented_control(
+        "I have",
+        (FREE, *MINUTES),
+        format_func=lambda minutes: f"{minutes} minutes" if minutes else "no limit",
+        required=True,
+        key=KEY,
+        disabled=status.dataset is None,
+        on_change=_fill,
+        args=(store, status),
+        persist_state="session",
+        help="Proposes rows, epochs, batch size and evaluation that fit, the final evaluation included. No limit goes back to the preset.",
+    )
+    if st.session_state[KEY] and status.dataset is not None:
+        st.caption(_words(store, status))
+
+
+def release() -> None:
+    """Forget the limit: another preset has filled the form."""
+    st.session_state[KEY] = FREE
+
+
+def _fill(store: Store, status: DataStatus) -> None:
+    minutes = st.session_state[KEY]
+    form.fill_from_preset()  # what another budget filled must not bound this one
+    if not minutes or status.dataset is None:
+        return
+    try:
+        proposal = _propose(minutes, store, status)
+    except LoraLabError as error:
+        release()
+        st.toast(plain(str(error)), icon=":material/timer_off:")
+        return
+    chosen = proposal.config.model_dump()
+    form.fill({name: chosen[name] for name in FILLED})
+
+
+def _words(store: Store, status: DataStatus) -> str:
+    try:
+        return plain(_propose(st.session_state[KEY], store, status).note)
+    except LoraLabError as error:
+        return plain(str(error))
+
+
+def _propose(minutes: int, store: Store, status: DataStatus) -> Proposal:
+    assert status.dataset is not None
+    values = form.read()
+    config = make_config(None, values)
+    model = model_facts(model_choice.find(config.model, store.settings))
+    data, speed = facts(status.dataset), find_speed(store, config, model)
+    return propose(minutes, config, data, model, speed, earlier_outcomes(store, status.dataset.fingerprint, model))
