@@ -13,12 +13,13 @@ import sys
 
 from core.errors import ConfigError, DataError, Diverged, LoraLabError, ModelUnavailable, NotEnoughRoom, Stopped
 from core.jobs.context import JobContext
-from core.jobs.processes import NICE
 from core.settings import Settings
 from core.states import Cause, JobState, Kind
 from core.store import Store
 
 log = logging.getLogger("worker")
+
+NICE = 10  # pages stay quick while a training takes every core
 
 MODULES = {Kind.TRAIN: "core.jobs.train", Kind.PREPARE: "core.jobs.prepare"}  # imported late: each brings what only it needs
 CAUSES: tuple[tuple[type[LoraLabError], Cause], ...] = (
