@@ -1,6 +1,7 @@
 """Settings from ``LORALAB_*`` environment variables, and what this machine has."""
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from core.errors import ConfigError
 
 YES, NO = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
 CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -80,6 +82,24 @@ def memory_mb() -> int:
     """Memory in MB that this machine or its control group offers."""
     import psutil  # noqa: PLC0415 - a worker asks for no memory and starts quicker without
 
-    total = psutil.virtual_memory().total
+    return min(psutil.virtual_memory().total, _limit()) // 2**20
+
+
+def available_memory_mb() -> int:
+    """Memory in MB that a new process can have right now; what the control group counts includes files it would give back."""
+    import psutil  # noqa: PLC0415
+
+    used = int(CGROUP_USED.read_text()) - _reclaimable() if CGROUP_USED.is_file() else 0
+    return max(0, min(psutil.virtual_memory().available, _limit() - used)) // 2**20
+
+
+def _limit() -> int:
     limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
-    return (total if limit == "max" else min(total, int(limit))) // 2**20
+    return sys.maxsize if limit == "max" else int(limit)
+
+
+def _reclaimable() -> int:
+    """Bytes of files that the control group keeps in memory only as long as nobody needs it."""
+    stat = CGROUP_USED.with_name("memory.stat")
+    counts = dict(line.split() for line in stat.read_text().splitlines()) if stat.is_file() else {}
+    return int(counts.get("inactive_file", 0)) + int(counts.get("active_file", 0))

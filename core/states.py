@@ -63,10 +63,13 @@ class Cause(StrEnum):
     NONE = ""
     OUT_OF_MEMORY = "out of memory"
     DISK_FULL = "disk full"
+    DISK_ERROR = "disk error"
     DIVERGED = "diverged"
     DATA = "data"
     MODEL = "model unavailable"
     CONFIG = "configuration"
+    DAMAGED = "damaged file"
+    DATABASE = "database"
     KILLED = "killed"
     BUG = "bug"
 
