@@ -18,11 +18,11 @@ from torch import Tensor
 
 from core.errors import ArtifactDamaged
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
-from core.training.batches import Encoded, encode
-from core.training.device import choose_device
+from core.training.batches import Encoded, encode, token_batches
+from core.training.device import batch_tokens, choose_device
 from core.training.first_token import read_first_token_only
 from core.training.load import Base, load_base
-from core.training.predict import predict
+from core.training.predict import score
 
 KEPT_ADAPTERS = 16  # each takes a few MB at usual ranks
 AGAIN = "Train the run again, or choose another run."
@@ -81,17 +81,26 @@ class Classifier:
         if self._peft is None or run_id not in self._adapters:
             raise ArtifactDamaged(f"The adapter of {run_id} is not loaded.", AGAIN)
         self._peft.set_adapter(self._adapters[run_id].name)
-        return np.exp(predict(self._peft, encoded, "fp32"))
+        return self._score(self._peft, encoded)
 
     def _classify_untrained(self, encoded: Encoded, seed: int) -> NDArray[np.float32]:
         if seed not in self._heads:
             self._heads[seed] = self._read_head(self._load_base(seed))
         if self._peft is None:
             self._write_head(self._base.model, seed)
-            return np.exp(predict(self._base.model, encoded, "fp32"))
+            return self._score(self._base.model, encoded)
         with self._peft.disable_adapter():
             self._write_head(self._base.model, seed)
-            return np.exp(predict(self._peft, encoded, "fp32"))
+            return self._score(self._peft, encoded)
+
+    def _score(self, model: torch.nn.Module, texts: Encoded) -> NDArray[np.float32]:
+        def logits(ids: Tensor, mask: Tensor) -> Tensor:
+            output: Tensor = model(input_ids=ids, attention_mask=mask).logits
+            return output
+
+        model.eval()
+        device = choose_device()
+        return np.exp(score(logits, texts, token_batches(texts.lengths, batch_tokens(device)), device))
 
     def _add(self, name: str, folder: Path) -> None:
         content = json.loads((folder / CONFIG).read_bytes())

@@ -17,6 +17,7 @@ from safetensors.torch import save
 from core.config import RunConfig
 from core.errors import ConfigError
 from core.model_shape import resolve_targets
+from core.training.encoder import FastEncoder
 from core.training.load import Base
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -76,11 +77,16 @@ def quiet_peft() -> Iterator[None]:
 
 
 @contextmanager
-def merged(model: PeftModel) -> Iterator[None]:
+def merged(model: PeftModel, fast: FastEncoder | None = None) -> Iterator[None]:
     """Within it the adapter is part of the weights, W + scale · B A, which saves two small products a layer and text.
 
     Afterwards the very same weights are back: subtracting again, as PEFT's unmerge does, would leave rounding behind.
+    ``fast`` is the encoder that takes the place of the model's own, if there is one.
     """
+    if fast is not None:
+        with fast.merged():
+            yield
+        return
     layers = list(_layers(model))
     kept = [layer.get_base_layer().weight.data for layer in layers]
     try:

@@ -81,6 +81,12 @@ def epoch_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch:
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
+def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """All n rows once, in batches of random rows. Depends on nothing but the arguments."""
+    order = np.random.default_rng([seed, epoch]).permutation(n)
+    return [order[first : first + batch_size] for first in range(0, n, batch_size)]
+
+
 def token_batches(lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
     """All rows once, longest first, in batches of at most ``max_tokens`` tokens with their padding (and at least one row)."""
     order = np.argsort(-lengths, kind="stable")

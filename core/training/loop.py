@@ -12,16 +12,15 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import PeftModel
 
-from core.config import Precision, RunConfig
+from core.config import RunConfig
 from core.errors import Diverged, Stopped
-from core.training.adapter import adapter_files, merged, set_training, trainable
-from core.training.batches import Encoded, epoch_batches, token_batches
+from core.training.adapter import adapter_files, trainable
+from core.training.batches import Encoded, epoch_batches, shuffled_batches
 from core.training.checkpoint import Position, Weights, pack, unpack
-from core.training.device import autocast, batch_tokens
 from core.training.events import AdapterSaved, Checkpoint, Event, Phase, Progress, TrainMetric, ValidationMetric
 from core.training.metric import ClassificationMetric
+from core.training.network import Network
 from core.training.predict import predict, prediction_frame
 from core.training.schedule import rate_share
 
@@ -30,31 +29,29 @@ CHECKPOINT_SECONDS = 30  # at most so much work is lost in a crash
 
 
 class Loop:
-    """One training of the adapter on ``model``. ``position`` tells how far it is, ``best`` keeps the best weights."""
+    """One training of the network's adapter. ``position`` tells how far it is, ``best`` keeps the best weights."""
 
     def __init__(
         self,
         config: RunConfig,
-        model: PeftModel,
+        network: Network,
         train: Encoded,
         validation: Encoded,
-        precision: Precision,
         report: Callable[[Event], None],
         should_stop: Callable[[], bool],
     ) -> None:
-        self.config, self.model, self.precision = config, model, precision
+        self.config, self.network = config, network
         self.train, self.validation = train, validation
         self.report, self.should_stop = report, should_stop
-        self.weights = trainable(model)
-        self.device = next(iter(self.weights.values())).device
+        self.weights = trainable(network.peft)
         self.optimizer = torch.optim.AdamW(self.weights.values(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
-        self.metric = ClassificationMetric(model.config.num_labels)
+        self.metric = ClassificationMetric(network.peft.config.num_labels)
         self.total = config.total_steps(len(train))
         self.position = Position()
         self.best: Weights | None = None
         torch.manual_seed(config.seed)
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
-        self._batches = lru_cache(maxsize=1)(lambda epoch: epoch_batches(train.lengths, config.batch_size, config.seed, epoch))
+        self._scaler = torch.amp.GradScaler(network.device.type, enabled=network.precision == "fp16")
+        self._batches = lru_cache(maxsize=1)(self._draw_batches)
 
     def resume(self, files: Mapping[str, bytes]) -> None:
         """Go on from a checkpoint. Raises ArtifactDamaged."""
@@ -117,16 +114,20 @@ class Loop:
 
     def _add_gradients(self, chosen: NDArray[np.int64]) -> float:
         """Mean loss of the rows; its gradients are added part by part, so that memory does not grow with the batch."""
-        set_training(self.model, self.config.base_dropout)
+        self.network.start_step(self.config, self.position.step)
         total = 0.0
-        for part in token_batches(self.train.lengths[chosen], batch_tokens(self.device)):
-            ids, mask, labels = self.train.batch(chosen[part], self.device)  # (B, T), (B, T), (B,)
-            with autocast(self.precision, self.device):
-                logits = self.model(input_ids=ids, attention_mask=mask).logits  # (B, C)
-            loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / len(chosen)
+        for part in self.network.parts(self.train.lengths[chosen]):
+            ids, mask, labels = self.train.batch(chosen[part], self.network.device)  # (B, T), (B, T), (B,)
+            loss = torch.nn.functional.cross_entropy(self.network.logits(ids, mask), labels, reduction="sum") / len(chosen)
             torch.autograd.backward(self._scaler.scale(loss))
             total += loss.item()
         return total
+
+    def _draw_batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        size, seed = self.config.batch_size, self.config.seed
+        if self.network.levers.similar_length:
+            return epoch_batches(self.train.lengths, size, seed, epoch)
+        return shuffled_batches(len(self.train), size, seed, epoch)
 
     def _rows_of(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.total // self.config.epochs)
@@ -146,14 +147,7 @@ class Loop:
         began = time.monotonic()
         position, rows = self.position, len(self.validation)
         self.report(Progress(Phase.VALIDATING, 0, rows))
-        with merged(self.model):
-            scores = predict(
-                self.model,
-                self.validation,
-                self.precision,
-                self.should_stop,
-                lambda done: self.report(Progress(Phase.VALIDATING, done, rows)),
-            )
+        scores = predict(self.network, self.validation, self.should_stop, lambda done: self.report(Progress(Phase.VALIDATING, done, rows)))
         frame = prediction_frame(self.validation, scores)
         loss = float(frame["loss"].mean())
         if not math.isfinite(loss):
@@ -173,7 +167,7 @@ class Loop:
     def _keep_best(self) -> None:
         self.position.best_step = self.position.step
         self.best = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
-        self.report(AdapterSaved(self.position.step, adapter_files(self.model)))
+        self.report(AdapterSaved(self.position.step, adapter_files(self.network.peft)))
 
     def _save_checkpoint(self) -> None:
         if self._scaler.is_enabled():

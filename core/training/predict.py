@@ -1,38 +1,49 @@
 """What a model predicts on encoded texts. Shapes: n texts, C classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from core.config import Precision
 from core.errors import Stopped
-from core.training.batches import Encoded, token_batches
-from core.training.device import autocast, batch_tokens, release_memory
+from core.training.batches import Encoded
+from core.training.device import release_memory
+from core.training.network import Network
+
+
+def predict(
+    network: Network, texts: Encoded, should_stop: Callable[[], bool] = lambda: False, on_rows: Callable[[int], None] = lambda rows: None
+) -> NDArray[np.float32]:
+    """Log probabilities (n, C) of the network as it is now, in the order of ``texts``; see ``score``."""
+    network.peft.eval()
+    batches = network.batches(texts.lengths)
+    with network.evaluating():
+        return score(network.logits, texts, batches, network.device, should_stop, on_rows)
 
 
 @torch.inference_mode()
-def predict(
-    model: torch.nn.Module,
+def score(
+    logits: Callable[[Tensor, Tensor], Tensor],
     texts: Encoded,
-    precision: Precision,
+    batches: Sequence[NDArray[np.int64]],
+    device: torch.device,
     should_stop: Callable[[], bool] = lambda: False,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[np.float32]:
-    """Log probabilities (n, C) in the order of ``texts``; ``on_rows`` hears how many are done. Raises Stopped."""
-    model.eval()
-    device = next(model.parameters()).device
+    """Log probabilities (n, C) in the order of ``texts``. ``logits`` maps ids and mask (B, T) to (B, C); ``batches`` hold all rows once.
+
+    ``on_rows`` hears how many are done. Raises Stopped.
+    """
     result = np.empty((0, 0), dtype=np.float32)
     done = 0
-    for chosen in token_batches(texts.lengths, batch_tokens(device)):
+    for chosen in batches:
         if should_stop():
             raise Stopped("The run was stopped.")
         ids, mask, _ = texts.batch(chosen, device)
-        with autocast(precision, device):
-            logits = model(input_ids=ids, attention_mask=mask).logits  # (B, C)
-        scores = torch.log_softmax(logits.float(), dim=-1).cpu().numpy()
+        scores = torch.log_softmax(logits(ids, mask), dim=-1).cpu().numpy()
         if not len(result):
             result = np.empty((len(texts), scores.shape[1]), dtype=np.float32)
         result[chosen] = scores

@@ -9,13 +9,13 @@ from core.catalog import Availability
 from core.config import RunConfig
 from core.data.sampling import stratified_sample
 from core.errors import DataError, Stopped
-from core.training.adapter import add_adapter, merged
 from core.training.batches import Encoded, encode_frame
-from core.training.device import choose_device, choose_precision, peak_memory_mb
+from core.training.device import peak_memory_mb
 from core.training.events import Evaluation, Event, Phase, Progress, Split, TrainResult
-from core.training.first_token import read_first_token_only
+from core.training.levers import ALL_ON, Levers
 from core.training.load import fetch, load_base
 from core.training.loop import Loop
+from core.training.network import build_network
 from core.training.predict import predict, prediction_frame
 
 SAMPLE_SEED = 42  # the same rows in every run, so that runs can be compared text by text
@@ -41,18 +41,23 @@ class TrainingSession:
     Raises ModelUnavailable, ConfigError (targets, max tokens, precision) and DataError when it is made.
     """
 
-    def __init__(self, config: RunConfig, model: Availability, data: TrainingData, report: Report, should_stop: ShouldStop) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        model: Availability,
+        data: TrainingData,
+        report: Report,
+        should_stop: ShouldStop,
+        levers: Levers = ALL_ON,
+    ) -> None:
         for split, frame in (("training", data.train), ("validation", data.validation), ("test", data.test)):
             if frame.empty:
                 raise DataError(f"There are no {split} rows.", "Choose other data.")
         self.config, self.model, self.data = config, model, data
         self.report, self.should_stop = report, should_stop
-        self.device = choose_device()
-        self.precision = choose_precision(config.precision, self.device)
         report(Progress(Phase.LOADING))
         self.base = load_base(fetch(model), data.classes, config.seed)
-        read_first_token_only(self.base.model)
-        self.peft = add_adapter(self.base, config, model.identity, model.revision if model.hub_id else None).to(self.device)
+        self.network = build_network(self.base, config, model.identity, model.revision if model.hub_id else None, levers)
 
     def score_untrained(self) -> Evaluation:
         """What the model says before any training, its head drawn from the seed, on 1,000 test rows. Raises Stopped.
@@ -72,7 +77,7 @@ class TrainingSession:
         train = stratified_sample(self.data.train, self.config.train_rows, self.config.seed)
         validation = stratified_sample(self.data.validation, self.config.validation_rows, SAMPLE_SEED)
         stopped = False
-        loop = Loop(self.config, self.peft, self._encode(train), self._encode(validation), self.precision, self.report, self.should_stop)
+        loop = Loop(self.config, self.network, self._encode(train), self._encode(validation), self.report, self.should_stop)
         if resume_from is not None:
             loop.resume(resume_from)
         self.report(Progress(Phase.TRAINING, loop.position.step, loop.total))
@@ -96,10 +101,7 @@ class TrainingSession:
             done += len(texts)
 
     def _evaluate(self, split: Split, texts: Encoded, phase: Phase, before: int, total: int) -> Evaluation:
-        with merged(self.peft):
-            scores = predict(
-                self.peft, texts, self.precision, self.should_stop, lambda done: self.report(Progress(phase, before + done, total))
-            )
+        scores = predict(self.network, texts, self.should_stop, lambda done: self.report(Progress(phase, before + done, total)))
         return Evaluation(split, prediction_frame(texts, scores))
 
     def _encode(self, frame: pd.DataFrame) -> Encoded:
@@ -116,8 +118,8 @@ class TrainingSession:
             train_seconds=round(position.train_seconds, 3),
             rows_per_second=round(position.rows_seen / position.step_seconds, 2) if position.step_seconds else 0.0,
             peak_memory_mb=round(peak_memory_mb(), 1),
-            precision=self.precision,
-            device=self.device.type,
+            precision=self.network.precision,
+            device=self.network.device.type,
         )
 
 

@@ -88,7 +88,7 @@ def test_a_saved_adapter_reloads_through_peft_with_the_same_logits(lab: Lab, con
     plain = AutoModelForSequenceClassification.from_pretrained(lab.model.folder, num_labels=3)
     reloaded = PeftModel.from_pretrained(plain, folder)
 
-    assert torch.allclose(logits(reloaded), logits(session.peft), atol=1e-6)
+    assert torch.allclose(logits(reloaded), logits(session.network.peft), atol=1e-6)
 
 
 def test_a_saved_distilbert_reloads_with_its_whole_head(distilbert_folder: Path, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_per_step_losses_are_those_of_a_plain_loop(lab: Lab, config: RunConfig, 
     """Against torch and PEFT alone: same rows in the same order, no dropout, no first-token short cut, no helper of ours."""
     config = config.model_copy(update={"dropout": 0.0, "warmup": 0.0, "epochs": 2})
     session = lab.session(config, heard)
-    start = {name: p.detach().clone() for name, p in trainable(session.peft).items()}
+    start = {name: p.detach().clone() for name, p in trainable(session.network.peft).items()}
     session.train()
 
     plain = AutoModelForSequenceClassification.from_pretrained(lab.model.folder, num_labels=3)

@@ -135,7 +135,7 @@ def test_early_stopping_counts_validations_without_gain(lab: Lab, config: RunCon
 
 def test_a_loss_that_is_no_number_ends_the_run_with_a_lower_rate(lab: Lab, config: RunConfig, heard: Heard) -> None:
     session = lab.session(config, heard)
-    with_infinity = next(session.peft.get_base_model().bert.embeddings.parameters())
+    with_infinity = next(session.network.peft.get_base_model().bert.embeddings.parameters())
     with_infinity.data[:] = float("inf")
 
     with pytest.raises(Diverged) as caught:

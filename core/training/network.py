@@ -1,0 +1,73 @@
+"""The model with its adapter, and how it is computed here: number format, device, and the levers that apply."""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peft import PeftModel
+from torch import Tensor
+
+from core.config import Precision, RunConfig
+from core.training.adapter import add_adapter, merged, set_training
+from core.training.batches import token_batches
+from core.training.device import autocast, batch_tokens, choose_device, choose_precision
+from core.training.encoder import FastEncoder, fast_encoder
+from core.training.first_token import read_first_token_only
+from core.training.levers import ALL_ON, Levers
+from core.training.load import Base
+
+UNSORTED_ROWS = 64  # of a batch, where texts are not sorted
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """``fast`` is the encoder written out by hand, None where it does not apply."""
+
+    peft: PeftModel
+    fast: FastEncoder | None
+    precision: Precision
+    device: torch.device
+    levers: Levers
+
+    def start_step(self, config: RunConfig, step: int) -> None:
+        """Switch dropout on, with the masks of that step."""
+        set_training(self.peft, config.base_dropout)
+        if self.fast is not None:
+            self.fast.bits.restart(config.seed, step)
+
+    def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """(B, T) ids and mask of what is text to (B, C), in fp32."""
+        with autocast(self.precision, self.device):
+            logits: Tensor = self.peft(input_ids=ids, attention_mask=mask).logits
+        return logits.float()
+
+    def parts(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """How a batch of texts of these lengths is computed: one part after another."""
+        return token_batches(lengths, batch_tokens(self.device)) if self.levers.token_parts else [np.arange(len(lengths))]
+
+    def batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """How texts of these lengths are evaluated: longest first, or in their own order."""
+        if self.levers.sort:
+            return token_batches(lengths, batch_tokens(self.device))
+        return np.array_split(np.arange(len(lengths)), math.ceil(len(lengths) / UNSORTED_ROWS))
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Within it predictions are made; the adapter is part of the weights."""
+        return merged(self.peft, self.fast) if self.levers.merge else nullcontext()
+
+
+def build_network(base: Base, config: RunConfig, identity: str, revision: str | None, levers: Levers = ALL_ON) -> Network:
+    """``base`` with a new adapter, on the device of this machine. Raises ConfigError on unknown targets, max tokens or precision.
+
+    The fast encoder computes in fp32 and has no dropout but the adapter's.
+    """
+    device = choose_device()
+    precision = choose_precision(config.precision, device)
+    plain = config.base_dropout or precision != "fp32" or not levers.fast_encoder
+    if levers.first_token:
+        read_first_token_only(base.model)
+    peft = add_adapter(base, config, identity, revision).to(device)
+    return Network(peft, None if plain else fast_encoder(peft), precision, device, levers)
