@@ -96,7 +96,7 @@ def make_folder(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Take ``folder`` away in one step, so that nobody meets half of it."""
-    doomed = _beside(folder, "old")
+    doomed = _beside(folder, "gone")
     disk.rename(folder, doomed)
     disk.sync(folder.parent)
     disk.remove(doomed)
@@ -104,7 +104,7 @@ def remove_folder(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Clear away what writers that were killed left in ``folder``. Only for who knows that no writer is at work there."""
-    leftovers = [*folder.glob(".*.part"), *folder.glob(".*.old")]
+    leftovers = [path for kind in ("part", "gone", "old") for path in folder.glob(f".*.{kind}")]
     if leftovers:
         disk.sync(folder)  # the name that took the place of a leftover must be as durable as its end
     for leftover in leftovers:

@@ -24,6 +24,7 @@ def write_record(folder: Path, read: Callable[[], Snapshot]) -> bool:
 
     It is read under the lock, so that of two writers the later one also has the later state.
     """
+    files.make_folder(folder)
     with holding(folder / LOCK, PATIENCE_SECONDS) as held:
         if held:
             for leftover in folder.glob(f".{RECORD}.*.part"):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from core import files
 from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
 from core.jobs.causes import Ending
 from core.jobs.deaths import explain_death
@@ -35,11 +36,12 @@ log = logging.getLogger("supervisor")
 class Supervisor:
     """Starts, watches and ends workers. ``children`` are those it is the parent of; others it only sees by their lock.
 
-    ``timer`` measures how long a worker takes to stop; it is not the store's clock, which people set.
+    ``timer`` measures how long a worker takes to stop; it is not the store's clock, which people set. ``start`` starts an attempt.
     """
 
     store: Store
     timer: Callable[[], float] = time.monotonic
+    start: Callable[[Settings, str, int], "subprocess.Popen[bytes]"] = start_worker
     children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     stopping: dict[tuple[str, int], float] = field(default_factory=dict)  # (job, attempt) to when its stop was first seen
     memory_kills: dict[str, int] = field(default_factory=dict)  # the kernel's count when the job was first seen at work
@@ -47,7 +49,7 @@ class Supervisor:
     def run(self) -> None:
         """Work until nothing has been queued or active for a while. A database that is held or full is waited for."""
         idle_since = time.monotonic()
-        self._mend_records()
+        self._tidy()
         while time.monotonic() - idle_since < IDLE_SECONDS:
             try:
                 busy = self.step()
@@ -83,7 +85,7 @@ class Supervisor:
             return
         self.memory_kills[job.id] = oom_kills()
         try:
-            self.children[job.id] = start_worker(self.store.settings, job.id, job.attempt)
+            self.children[job.id] = self.start(self.store.settings, job.id, job.attempt)
         except OSError as error:
             log.exception("%s could not be started", job.id)
             self._end(job, JobState.FAILED, Ending(Cause.BUG, f"The worker could not be started ({error}).", "Resume the run."))
@@ -136,7 +138,9 @@ class Supervisor:
         self.store.transition(job, state, ended_at=self.store.clock(), **ending.columns)
         log.info("%s is %s: %s", job.id, state, ending.message)
 
-    def _mend_records(self) -> None:
+    def _tidy(self) -> None:
+        """Finish what others were killed at: deleting folders, writing records."""
+        files.sweep(self.store.settings.jobs)
         for job in self.store.jobs():
             self.store.mend(job)
 

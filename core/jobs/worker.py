@@ -58,7 +58,8 @@ def perform(store: Store, job: Job) -> int:
 def _attempt(context: JobContext) -> causes.Ending | None:
     """None if the job completed or was stopped, otherwise why it failed."""
     try:
-        files.sweep(context.folder)  # what an attempt that was killed left behind
+        for folder in (context.folder, context.folder / "checkpoints"):
+            files.sweep(folder)  # what an attempt that was killed left behind
         importlib.import_module(_module(context)).run(context)
     except Stopped:
         context.end(JobState.CANCELLED)

@@ -59,7 +59,10 @@ class CountingDisk(Disk):
 
 
 class FailingDisk(CountingDisk):
-    """Raises OSError with ``code`` at step ``nth``, and if ``lasting`` at every later one. Removing always works, as on a full disk."""
+    """Raises OSError with ``code`` at step ``nth``, or the first after it that can fail, and if ``lasting`` at every later one.
+
+    Removing always works, as on a full disk.
+    """
 
     def __init__(self, nth: int, code: int, lasting: bool = False) -> None:
         super().__init__()
@@ -68,11 +71,12 @@ class FailingDisk(CountingDisk):
 
     def remove(self, path: Path) -> None:
         """See ``Disk``."""
+        self.steps += 1
         Disk.remove(self, path)
 
     def _meet(self) -> None:
         super()._meet()
-        if self.steps == self.nth or (self.lasting and self.steps > self.nth):
+        if self.steps >= self.nth and (self.lasting or not self.failed):
             self.failed += 1
             raise OSError(self.code, os.strerror(self.code))
 

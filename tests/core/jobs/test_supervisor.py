@@ -130,7 +130,7 @@ def test_a_clock_that_is_set_kills_no_worker(supervisor: Supervisor, clock: Cloc
 def test_a_run_waits_in_the_queue_until_there_is_room(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     store = supervisor.store
     job = store.create(Kind.TRAIN, "run", {}, "key")
-    monkeypatch.setattr("core.jobs.supervisor.start_worker", lambda settings, job_id, attempt: subprocess.Popen(SLEEP))
+    supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
     full = namedtuple("usage", "free")(10 * 2**20)
     with monkeypatch.context() as patch:
         patch.setattr(room.shutil, "disk_usage", lambda path: full)
@@ -155,14 +155,14 @@ def test_a_record_that_fell_behind_is_written_again(supervisor: Supervisor) -> N
     assert read_record(store.folder(job))[0].state is JobState.COMPLETED
 
 
-def test_a_job_whose_lock_is_damaged_does_not_hold_up_the_others(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_whose_lock_is_damaged_does_not_hold_up_the_others(supervisor: Supervisor) -> None:
     store = supervisor.store
     bad, good = store.create(Kind.TRAIN, "bad", {}, "1"), store.create(Kind.TRAIN, "good", {}, "2")
     (store.folder(bad) / "lock").mkdir()
 
     supervisor.step()
     assert store.job(bad.id).state is JobState.FAILED
-    monkeypatch.setattr("core.jobs.supervisor.start_worker", lambda settings, job_id, attempt: subprocess.Popen(SLEEP))
+    supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
     supervisor.step()
 
     assert store.job(good.id).state is JobState.STARTING
@@ -222,11 +222,9 @@ def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(supervisor: Supe
     assert supervisor.store.job(job.id).state is JobState.CANCELLED
 
 
-def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor) -> None:
     store, started = supervisor.store, []
-    monkeypatch.setattr(
-        "core.jobs.supervisor.start_worker", lambda settings, job_id, attempt: started.append(job_id) or subprocess.Popen(SLEEP)
-    )
+    supervisor.start = lambda settings, job_id, attempt: started.append(job_id) or subprocess.Popen(SLEEP)
     first = store.create(Kind.TRAIN, "first", {}, "1")
     store.create(Kind.TRAIN, "second", {}, "2")
     light = store.create(Kind.PREPARE, "light", {}, "3")
@@ -241,12 +239,12 @@ def test_a_queue_with_nothing_in_it_is_idle(supervisor: Supervisor) -> None:
     assert not supervisor.step()
 
 
-def test_a_resumed_run_waits_until_its_last_worker_has_gone(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_waits_until_its_last_worker_has_gone(supervisor: Supervisor) -> None:
     store = supervisor.store
     job = store.create(Kind.TRAIN, "run", {}, "1")
     leaving = take_lock(store.folder(job) / "lock")
     assert leaving is not None
-    monkeypatch.setattr("core.jobs.supervisor.start_worker", lambda settings, job_id, attempt: subprocess.Popen(SLEEP))
+    supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
 
     supervisor.step()
     assert store.job(job.id).state is JobState.QUEUED
