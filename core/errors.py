@@ -6,7 +6,8 @@ LoraLabError                what happened, with which value, and what to do
 ├── ModelUnavailable        a base model that cannot be had on this machine, or whose files are not what they should be
 ├── JobNotFound             no run of that id
 ├── StateConflict           an action that the run's state does not allow
-├── StoreDamaged            the database cannot be read
+├── StoreDamaged            the database cannot be used
+│   └── StoreBusy           another process holds it and does not let go
 ├── ArtifactDamaged         a file of one run is missing or cannot be read
 ├── Diverged                the loss is no longer a number
 ├── NotEnoughRoom           too little disk or memory for what was asked
@@ -50,7 +51,11 @@ class StateConflict(LoraLabError):
 
 
 class StoreDamaged(LoraLabError):
-    """The database cannot be read."""
+    """The database cannot be used."""
+
+
+class StoreBusy(StoreDamaged):
+    """Another process holds the database and does not let go."""
 
 
 class ArtifactDamaged(LoraLabError):

@@ -1,42 +1,48 @@
 """The one module that writes files meant to survive.
 
 A file is complete or absent: bytes go to a temporary name beside the target, are synced, take the target's name in one
-step, and the folder is synced. A reader never sees half a file, also after a power cut.
+step, and the folder is synced. A reader never sees half a file, also after a power cut. The same holds for a folder.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from core.disk import Disk
 from core.errors import ArtifactDamaged
 
 if TYPE_CHECKING:
     import pandas as pd
 
+disk = Disk()  # tests of what failing disks and power cuts leave put another in its place
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path``, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    make_folder(path.parent)
+    part = _beside(path, "part")
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            _sync(file)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        disk.write(part, data)
+        disk.sync(part)
+        disk.rename(part, path)
+    except OSError:
+        disk.remove(part)
+        raise
+    disk.sync(path.parent)
 
 
 def write_json(path: Path, value: object) -> None:
     """Put ``value`` at ``path`` as JSON. NaN and infinity raise ValueError, because other readers refuse them."""
-    write_bytes(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode())
+    write_bytes(path, to_json(value))
+
+
+def to_json(value: object) -> bytes:
+    """``value`` as ``write_json`` writes it."""
+    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode()
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
@@ -45,27 +51,68 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Put a folder with these files at ``folder``, replacing an earlier one; its files appear together."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    suffix = uuid.uuid4().hex[:8]
-    part, old = (folder.with_name(f".{folder.name}.{suffix}.{kind}") for kind in ("part", "old"))
+    """Put a folder with these files at ``folder``; they appear together, and take the place of an earlier folder in one step."""
+    make_folder(folder.parent)
+    part = _beside(folder, "part")
     try:
+        disk.make_folder(part)
         for name, data in contents.items():
-            write_bytes(part / name, data)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
-    finally:
-        for leftover in (part, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-    sync_folder(folder.parent)
+            disk.write(part / name, data)
+            disk.sync(part / name)
+        disk.sync(part)
+        replaced = _take_name(part, folder)
+    except OSError:
+        disk.remove(part)
+        raise
+    disk.sync(folder.parent)
+    if replaced:
+        disk.remove(replaced)
+
+
+def _take_name(part: Path, folder: Path) -> Path | None:
+    """Give ``part`` the name ``folder``; what had it before has the name that is returned."""
+    if not folder.exists():
+        disk.rename(part, folder)
+        return None
+    if disk.exchange(part, folder):
+        return part
+    old = _beside(folder, "old")  # NFS cannot exchange: for an instant nobody has the name, and ``sweep`` mends a crash in it
+    disk.rename(folder, old)
+    try:
+        disk.rename(part, folder)
+    except OSError:
+        disk.rename(old, folder)
+        raise
+    return old
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and those above it, each so that it survives a power cut."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        disk.make_folder(folder)
+        disk.sync(folder.parent)
 
 
 def remove_folder(folder: Path) -> None:
     """Take ``folder`` away in one step, so that nobody meets half of it."""
-    doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
-    os.replace(folder, doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+    doomed = _beside(folder, "gone")
+    disk.rename(folder, doomed)
+    disk.sync(folder.parent)
+    disk.remove(doomed)
+
+
+def sweep(folder: Path) -> None:
+    """Clear away what writers that were killed left in ``folder``. Only for who knows that no writer is at work there."""
+    leftovers = [path for kind in ("part", "gone", "old") for path in folder.glob(f".*.{kind}")]
+    if leftovers:
+        disk.sync(folder)  # the name that took the place of a leftover must be as durable as its end
+    for leftover in leftovers:
+        target = folder / leftover.name[1:].rsplit(".", 2)[0]
+        if leftover.suffix == ".old" and not target.exists():  # killed between two renames: this is the newest complete one
+            disk.rename(leftover, target)
+        else:
+            disk.remove(leftover)
 
 
 def read_json(path: Path) -> object:
@@ -87,15 +134,5 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise ArtifactDamaged(f"{path.name} is missing or damaged ({type(error).__name__}).") from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{kind}")

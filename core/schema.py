@@ -44,16 +44,17 @@ MIGRATIONS = (  # version n is reached by running the first n; a published one i
     );
     CREATE INDEX metrics_by_job ON metrics (job_id, id);
     """,
+    "ALTER TABLE jobs ADD COLUMN proposal_json TEXT NOT NULL DEFAULT '{}'",
 )
 
 
-def migrate(db: sqlite3.Connection) -> bool:
-    """Bring the database to the newest version; True if it was empty. Raises StoreDamaged if it is newer than this program."""
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the database to the newest version. Raises StoreDamaged if it is newer than this program."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
         raise StoreDamaged(f"The database has schema version {version}; this program knows {len(MIGRATIONS)}.", "Update LoRA Lab.")
     if version == len(MIGRATIONS):
-        return False
+        return
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("BEGIN IMMEDIATE")  # two processes that open a new database at once: the second waits, then finds it done
     current = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -61,4 +62,3 @@ def migrate(db: sqlite3.Connection) -> bool:
         for statement in filter(str.strip, script.split(";")):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {number}")
-    return current == 0

@@ -1,33 +1,54 @@
 """Settings from ``LORALAB_*`` environment variables, and what this machine has."""
 
 import os
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
-import psutil
-from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from core.errors import ConfigError
 
+YES, NO = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
 CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
 
 
-def _folder(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, str) else value
+def _variable(name: str) -> str:
+    return os.environ.get(f"LORALAB_{name}", "")  # an empty one counts as not set
 
 
-class Settings(BaseSettings):
-    """Where things are kept and how much of the machine may be used. Read afresh from the environment each time."""
+def _folder(name: str) -> Path | None:
+    text = _variable(name)
+    return Path(text).expanduser() if text else None
 
-    model_config = SettingsConfigDict(env_prefix="LORALAB_", frozen=True, extra="ignore", env_ignore_empty=True)
 
-    home: Annotated[Path, BeforeValidator(_folder)] = Field(
-        default_factory=lambda: Path.home() / ".loralab", description="Folder of the database, runs and prepared data."
-    )
-    data: Annotated[Path | None, BeforeValidator(_folder)] = Field(None, description="Local dataset folder; wins over the Hub.")
-    model: str = Field("minilm", description="Base model that the form starts with.")
-    hub: bool = Field(True, description="Whether the Hugging Face Hub may be asked at all.")
-    threads: int = Field(0, ge=0, le=256, description="Threads of a training; 0 takes all cores.")
+def _switch(name: str, otherwise: bool) -> bool:
+    text = _variable(name).lower()
+    if text not in {"", *YES, *NO}:
+        raise ConfigError(f"LORALAB_{name} is {text!r}.", "Set it to true or false.")
+    return text in YES if text else otherwise
+
+
+def _count(name: str, highest: int) -> int:
+    text = _variable(name) or "0"
+    if not (text.isascii() and text.isdigit() and int(text) <= highest):
+        raise ConfigError(f"LORALAB_{name} is {text!r}.", f"Set it to a whole number from 0 to {highest}.")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are kept and how much of the machine may be used. What is not given is read from the environment, each time.
+
+    No pydantic: importing it takes longer than all else that a worker does before its job. Raises ConfigError.
+    """
+
+    home: Path = field(default_factory=lambda: _folder("HOME") or Path.home() / ".loralab")  # database, runs, prepared data
+    data: Path | None = field(default_factory=lambda: _folder("DATA"))  # local dataset folder; wins over the Hub
+    model: str = field(default_factory=lambda: _variable("MODEL") or "minilm")  # base model that the form starts with
+    hub: bool = field(default_factory=lambda: _switch("HUB", True))  # whether the Hugging Face Hub may be asked at all
+    threads: int = field(default_factory=lambda: _count("THREADS", 256))  # of a training; 0 takes all cores
+    rehearsal: str = field(default_factory=lambda: _variable("REHEARSAL"))  # plan of a stand-in for trainings: core/rehearsal
 
     @property
     def database(self) -> Path:
@@ -59,6 +80,26 @@ def cores() -> int:
 
 def memory_mb() -> int:
     """Memory in MB that this machine or its control group offers."""
-    total = psutil.virtual_memory().total
+    import psutil  # noqa: PLC0415 - a worker asks for no memory and starts quicker without
+
+    return min(psutil.virtual_memory().total, _limit()) // 2**20
+
+
+def available_memory_mb() -> int:
+    """Memory in MB that a new process can have right now; what the control group counts includes files it would give back."""
+    import psutil  # noqa: PLC0415
+
+    used = int(CGROUP_USED.read_text()) - _reclaimable() if CGROUP_USED.is_file() else 0
+    return max(0, min(psutil.virtual_memory().available, _limit() - used)) // 2**20
+
+
+def _limit() -> int:
     limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
-    return (total if limit == "max" else min(total, int(limit))) // 2**20
+    return sys.maxsize if limit == "max" else int(limit)
+
+
+def _reclaimable() -> int:
+    """Bytes of files that the control group keeps in memory only as long as nobody needs it."""
+    stat = CGROUP_USED.with_name("memory.stat")
+    counts = dict(line.split() for line in stat.read_text().splitlines()) if stat.is_file() else {}
+    return int(counts.get("inactive_file", 0)) + int(counts.get("active_file", 0))

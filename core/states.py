@@ -64,10 +64,13 @@ class Cause(StrEnum):
     NONE = ""
     OUT_OF_MEMORY = "out of memory"
     DISK_FULL = "disk full"
+    DISK_ERROR = "disk error"
     DIVERGED = "diverged"
     DATA = "data"
     MODEL = "model unavailable"
     CONFIG = "configuration"
+    DAMAGED = "damaged file"
+    DATABASE = "database"
     KILLED = "killed"
     BUG = "bug"
 
@@ -98,6 +101,7 @@ class Job:
     fix: str = ""
     error_id: str = ""
     result_json: str = "{}"
+    proposal_json: str = "{}"
     version: int = field(default=0, compare=False)
 
     @cached_property
@@ -109,6 +113,11 @@ class Job:
     def result(self) -> dict[str, object]:
         """What came out so far; empty before the end. Raises ArtifactDamaged if it cannot be read."""
         return self._parse(self.result_json)
+
+    @cached_property
+    def proposal(self) -> dict[str, object]:
+        """Fields of the configuration that a new try should change, to their new values; empty where none would help."""
+        return self._parse(self.proposal_json)
 
     def elapsed_seconds(self, now: float) -> float:
         """Seconds since the current attempt began, up to its end."""

@@ -6,6 +6,7 @@ per call: it costs a fraction of a millisecond and is safe from any thread.
 """
 
 import json
+import logging
 import secrets
 import sqlite3
 import time
@@ -15,7 +16,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from core import files
-from core.errors import ArtifactDamaged, JobNotFound, StateConflict, StoreDamaged
+from core.errors import JobNotFound, LoraLabError, NotEnoughRoom, StateConflict, StoreBusy, StoreDamaged
+from core.records import Snapshot, is_current, job_from_row, read_record, write_record
 from core.schema import METRIC_COLUMNS, Metric, migrate
 from core.settings import Settings
 from core.states import TRANSITIONS, Job, JobState, Kind
@@ -23,17 +25,26 @@ from core.states import TRANSITIONS, Job, JobState, Kind
 BUSY_SECONDS = 10  # how long a write waits for another process's write
 COLUMNS = tuple(field.name for field in fields(Job))
 
+log = logging.getLogger(__name__)
+
 
 class Store:
-    """The database of one home folder."""
+    """The database of one home folder.
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        """Open or create the database. Raises StoreDamaged if it cannot be read."""
+    Any method raises StoreDamaged where the database cannot be used, StoreBusy where another process holds it, and NotEnoughRoom
+    where it has no room to grow.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float] = time.time, database: Path | None = None, create: bool = True
+    ) -> None:
+        """Open or ``create`` the database. ``clock`` gives seconds since 1970; people set it, so nothing is timed with it."""
         self.settings = settings
         self.clock = clock
-        settings.jobs.mkdir(parents=True, exist_ok=True)
-        with self._connect() as db:
-            self.created = migrate(db)
+        self.database = database or settings.database
+        files.make_folder(settings.jobs)
+        with self._connect(create) as db:
+            migrate(db)
 
     def folder(self, job: Job) -> Path:
         """Where the job's artifacts lie."""
@@ -53,9 +64,9 @@ class Store:
         """The job as it is now. Raises JobNotFound."""
         with self._connect() as db:
             row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
-            raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
-        return job_from_row(row)
+            if row is not None:
+                return _parsed(row)
+        raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
 
     def jobs(self, kind: Kind | None = None, *states: JobState) -> list[Job]:
         """All jobs of that kind in one of those states, newest first; no filter where none is given."""
@@ -63,7 +74,7 @@ class Store:
         values = [*([kind] if kind else []), *states]
         with self._connect() as db:
             query = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE {' AND '.join(clauses)} ORDER BY created_at DESC, rowid DESC"
-            return [job_from_row(row) for row in db.execute(query, values)]
+            return [_parsed(row) for row in db.execute(query, values)]
 
     def transition(self, job: Job, to: JobState, only_from: JobState | None = None, /, **changes: object) -> bool:
         """Move this attempt of the job to a state; False if it is no longer in a state that leads there, or not in ``only_from``."""
@@ -100,7 +111,7 @@ class Store:
     def requeue(self, job: Job) -> bool:
         """Put a job that ended early back into the queue as its next attempt; False if it has moved on meanwhile."""
         fresh = {"phase": "", "done": 0, "total": 0, "pid": 0, "started_at": None, "ended_at": None, "stop_at": None}
-        cleared = {"cause": "", "message": "", "fix": "", "error_id": "", "heartbeat_at": None}
+        cleared = {"cause": "", "message": "", "fix": "", "error_id": "", "proposal_json": "{}", "heartbeat_at": None}
         return self.transition(job, JobState.QUEUED, attempt=job.attempt + 1, **fresh, **cleared)
 
     def delete(self, job: Job) -> None:
@@ -114,8 +125,7 @@ class Store:
     def add_metrics(self, job: Job, metrics: list[Metric]) -> None:
         """Append rows; of a stale attempt they are dropped."""
         with self._connect() as db:
-            live = db.execute("SELECT 1 FROM jobs WHERE id = ? AND attempt = ?", (job.id, job.attempt)).fetchone()
-            if live:
+            if _claim(db, job):
                 insert_metrics(db, job.id, metrics)
 
     def read_metrics(self, job_id: str, after: int = 0) -> list[Metric]:
@@ -125,38 +135,56 @@ class Store:
             return [Metric(**dict(row)) for row in rows]
 
     def drop_metrics_after(self, job: Job, step: int) -> None:
-        """Forget rows past the checkpoint that a resumed run starts from, so its curves have no double points."""
+        """Forget rows past the checkpoint that a resumed run starts from, so its curves have no double points; not for a stale attempt."""
         with self._connect() as db:
-            db.execute("DELETE FROM metrics WHERE job_id = ? AND step > ?", (job.id, step))
+            if _claim(db, job):
+                db.execute("DELETE FROM metrics WHERE job_id = ? AND step > ?", (job.id, step))
+
+    def hold(self, job: Job, message: str, fix: str) -> None:
+        """Say why a queued job waits; nothing for one that is not queued, or says so already."""
+        if (job.message, job.fix) != (message, fix):
+            with self._connect() as db:
+                db.execute("UPDATE jobs SET message = ?, fix = ? WHERE id = ? AND state = 'queued'", (message, fix, job.id))
 
     def mirror(self, job: Job) -> None:
-        """Write ``job.json``, from which ``core.jobs.rebuild`` restores the row."""
-        if not job.state.over:
-            files.write_json(self.folder(job) / "job.json", asdict(job))
-            return
-        metrics = [asdict(metric) for metric in self.read_metrics(job.id)]
-        files.write_json(self.folder(job) / "job.json", {**asdict(job), "metrics": metrics})
+        """Write ``job.json`` with the curve so far. A disk that refuses must not undo what the database has: it is logged, see ``mend``."""
+        try:
+            written = write_record(self.folder(job), lambda: self._snapshot(job.id))
+        except OSError as error:
+            log.warning("job.json of %s could not be written: %s", job.id, error)
+        else:
+            if not written:
+                log.warning("job.json of %s is held by another process", job.id)
+
+    def mend(self, job: Job) -> None:
+        """Write ``job.json`` if it does not tell of this version of the job."""
+        if not is_current(self.folder(job), job):
+            self.mirror(job)
+
+    def check(self) -> None:
+        """Read every page and take the lock to write. Raises StoreDamaged, StoreBusy among it."""
+        with self._connect() as db:
+            (answer,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+            if answer != "ok":
+                raise sqlite3.DatabaseError(answer)
+            db.execute("BEGIN IMMEDIATE")
 
     def adopt(self, folder: Path) -> Job:
         """Insert the job that ``folder/job.json`` describes. Raises ArtifactDamaged if it describes none."""
-        record = files.read_json(folder / "job.json")
-        try:
-            rows = record.pop("metrics", []) if isinstance(record, dict) else []
-            job = job_from_row(record)  # type: ignore[arg-type]
-            metrics = [Metric(**row) for row in rows]
-        except (TypeError, KeyError, ValueError) as error:
-            raise ArtifactDamaged(f"job.json in {folder.name} does not describe a run.") from error
-        if job.id != folder.name:
-            raise ArtifactDamaged(f"job.json in {folder.name} belongs to {job.id}.")
+        job, metrics = read_record(folder)
         with self._connect() as db:
             insert_job(db, job, f"adopted:{job.id}")
             insert_metrics(db, job.id, metrics)
         return job
 
+    def _snapshot(self, job_id: str) -> Snapshot:
+        return self.job(job_id), self.read_metrics(job_id)
+
     @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
+    def _connect(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+        """A transaction. Without ``create`` a missing file stays missing: it is being rebuilt, and no empty one may take its place."""
         try:
-            db = sqlite3.connect(self.settings.database, timeout=BUSY_SECONDS)
+            db = sqlite3.connect(f"{self.database.absolute().as_uri()}?mode={'rwc' if create else 'rw'}", timeout=BUSY_SECONDS, uri=True)
             db.row_factory = sqlite3.Row
             try:
                 db.execute("PRAGMA synchronous = FULL")
@@ -164,17 +192,33 @@ class Store:
                     yield db
             finally:
                 db.close()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where SQLite's own message quotes damaged bytes
             if isinstance(error, sqlite3.IntegrityError):
                 raise
-            fix = "Run `python -m core doctor --repair`: it sets the file aside and rebuilds the list from the runs' folders."
-            raise StoreDamaged(f"The database {self.settings.database.name} cannot be read or written ({error}).", fix) from error
+            raise _explained(error, self.database.name) from error
 
 
-def job_from_row(row: sqlite3.Row | Mapping[str, object]) -> Job:
-    """The job in a row or record that has a value for each column."""
-    values = {column: row[column] for column in COLUMNS}
-    return Job(**{**values, "state": JobState(str(values["state"]))})  # type: ignore[arg-type]
+def _claim(db: sqlite3.Connection, job: Job) -> bool:
+    """Whether this attempt is the job's current one; it stays so until the transaction ends."""
+    db.execute("BEGIN IMMEDIATE")
+    return db.execute("SELECT 1 FROM jobs WHERE id = ? AND attempt = ?", (job.id, job.attempt)).fetchone() is not None
+
+
+def _explained(error: Exception, name: str) -> LoraLabError:
+    repair = "Run `python -m core doctor --repair`: it sets the file aside and rebuilds the list from the runs' folders."
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the lower byte is the kind of error
+    if code == sqlite3.SQLITE_FULL:
+        return NotEnoughRoom(f"The database {name} has no room to grow ({error}).", "Free some space; nothing that was saved is lost.")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusy(f"Another program holds the database {name} ({error}).", f"Close that program. {repair}")
+    return StoreDamaged(f"The database {name} cannot be read or written ({error}).", repair)
+
+
+def _parsed(row: sqlite3.Row) -> Job:
+    try:
+        return job_from_row(dict(row))
+    except (ValueError, TypeError) as error:
+        raise sqlite3.DatabaseError(f"a row of jobs is damaged: {error}") from error
 
 
 def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> None:

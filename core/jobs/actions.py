@@ -1,24 +1,28 @@
 """What a person can do with jobs. Pages and the command line call these and nothing below them."""
 
 import secrets
-import shutil
 
+from core import files
 from core.config import Precision, RunConfig
 from core.data.sources import Source
-from core.errors import NotEnoughRoom, StateConflict
+from core.errors import StateConflict
 from core.jobs.processes import ensure_supervisor
-from core.jobs.requests import CalibrateRequest, PrepareRequest, TrainRequest, read_calibrate_request, read_prepare_request
+from core.jobs.requests import (
+    CalibrateRequest,
+    PrepareRequest,
+    TrainRequest,
+    read_calibrate_request,
+    read_prepare_request,
+    read_train_request,
+)
+from core.jobs.room import require_room
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
-
-MIN_FREE_MB = 300  # checkpoints, adapter and predictions of one run stay well below
 
 
 def launch_training(store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "") -> Job:
     """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once. Raises NotEnoughRoom."""
-    free_mb = shutil.disk_usage(store.settings.home).free // 2**20
-    if free_mb < MIN_FREE_MB:
-        raise NotEnoughRoom(f"Only {free_mb:,} MB of disk are free; a run needs {MIN_FREE_MB:,}.", "Delete old runs or free some space.")
+    require_room(store.settings)
     request = TrainRequest(config=config, source=source, preset=preset)
     title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
     job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
@@ -71,10 +75,23 @@ def resume(store: Store, job: Job) -> Job:
     return store.job(job.id)
 
 
+def retry(store: Store, job: Job, *, key: str = "") -> Job:
+    """Launch a new run like this one, with the change that its failure proposes (``job.proposal``). The same ``key`` twice launches once.
+
+    Raises StateConflict where nothing is proposed, and NotEnoughRoom.
+    """
+    if not job.proposal:
+        raise StateConflict(f"{job.name} proposes no change.", "Resume it, or clone it into the form.")
+    request = read_train_request(job)
+    config = RunConfig.model_validate({**request.config.model_dump(), **job.proposal})
+    return launch_training(store, config, request.source, key=key, preset=request.preset)
+
+
 def delete(store: Store, job: Job) -> None:
     """Remove a run with all its files. Raises StateConflict while a worker is at it."""
     store.delete(job)
-    shutil.rmtree(store.folder(job), ignore_errors=True)
+    if store.folder(job).exists():
+        files.remove_folder(store.folder(job))
 
 
 def keep_running(store: Store) -> None:

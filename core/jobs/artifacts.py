@@ -2,7 +2,7 @@
 
     config.json                       the configuration, for people and scripts
     adapter/                          the best adapter in PEFT's format
-    checkpoints/00000100/             what a resumed run goes on from; the last two are kept
+    checkpoints/00000100/             what a resumed run goes on from: see core.jobs.checkpoints
     predictions-test.parquet          of the best adapter; also -validation and -untrained (before training, on a test sample)
     predictions-validation-00000100.parquet   on the fixed subset after that step
     worker.log                        what the worker printed
@@ -10,19 +10,20 @@
 Final tables carry the text, so a result can be read when its data has gone.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import files
+from core import files, manifest
 from core.errors import ArtifactDamaged
 from core.training.events import Split
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KEPT_CHECKPOINTS = 2  # the newest may be the one that a crash left unverifiable
 TAIL_BYTES = 20_000
+AGAIN = "Train it again, or choose another run."
 
 
 def predictions_path(folder: Path, split: Split, step: int | None = None) -> Path:
@@ -37,35 +38,26 @@ def read_predictions(folder: Path, split: Split, step: int | None = None) -> "pd
 
 def validation_steps(folder: Path) -> list[int]:
     """Steps after which the validation predictions were kept, ascending."""
-    return sorted(int(path.stem.rsplit("-", 1)[1]) for path in folder.glob("predictions-validation-*.parquet"))
-
-
-def save_checkpoint(folder: Path, step: int, contents: Mapping[str, bytes]) -> None:
-    """Keep a checkpoint and drop all but the newest two, by step."""
-    files.write_folder(_checkpoint(folder, step), contents)
-    for old in checkpoint_steps(folder)[:-KEPT_CHECKPOINTS]:
-        files.remove_folder(_checkpoint(folder, old))
-
-
-def checkpoint_steps(folder: Path) -> list[int]:
-    """Steps of the complete checkpoints, ascending."""
-    return sorted(int(path.name) for path in (folder / "checkpoints").glob("[0-9]*"))
-
-
-def read_checkpoint(folder: Path, step: int) -> dict[str, bytes]:
-    """The files of one checkpoint. Raises ArtifactDamaged if there are none."""
-    contents = {path.name: path.read_bytes() for path in _checkpoint(folder, step).glob("*")}
-    if not contents:
-        raise ArtifactDamaged(f"The checkpoint of step {step:,} is empty.")
-    return contents
+    found = (re.fullmatch(r"predictions-validation-([0-9]{8,12})\.parquet", path.name) for path in folder.glob("*.parquet"))
+    return sorted(int(match[1]) for match in found if match)
 
 
 def adapter_folder(folder: Path) -> Path:
-    """Where the best adapter lies. Raises ArtifactDamaged if the run has none."""
+    """Where the best adapter lies. Raises ArtifactDamaged if the run has none, or one that is not as it was written."""
     adapter = folder / "adapter"
     if not (adapter / "adapter_model.safetensors").is_file():
-        raise ArtifactDamaged("This run has no adapter.", "Train it again, or choose another run.")
+        raise ArtifactDamaged("This run has no adapter.", AGAIN)
+    if (adapter / manifest.NAME).exists():  # the shipped example and runs of earlier versions have none
+        try:
+            manifest.read_sealed(adapter)
+        except ArtifactDamaged as error:
+            raise ArtifactDamaged(f"The adapter of this run is damaged: {error.message}", AGAIN) from error
     return adapter
+
+
+def save_adapter(folder: Path, step: int, contents: Mapping[str, bytes]) -> None:
+    """Keep the best adapter so far, that of ``step``, in the place of an earlier one."""
+    files.write_folder(folder / "adapter", manifest.seal(contents, {"step": step}))
 
 
 def read_log_tail(folder: Path) -> str:
@@ -76,7 +68,3 @@ def read_log_tail(folder: Path) -> str:
     with path.open("rb") as log:
         log.seek(max(0, path.stat().st_size - TAIL_BYTES))
         return log.read().decode(errors="replace")
-
-
-def _checkpoint(folder: Path, step: int) -> Path:
-    return folder / "checkpoints" / f"{step:08d}"

@@ -2,11 +2,15 @@
 
 import json
 import logging
+import os
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
 from core.schema import Metric
 from core.settings import Settings
 from core.states import Job, JobState
@@ -15,6 +19,9 @@ from core.training.events import Phase, Progress
 
 FLUSH_SECONDS = 0.5  # a reader polls every 2 s; each write is a synced transaction
 LOOK_SECONDS = 0.5  # how soon a stop is noticed
+PATIENCE_SECONDS = 60.0  # a database that is held or full gets so long to recover before the job gives up
+RETRY_SECONDS = 1.0
+UNWATCHED = frozenset({Phase.IMPORTING, Phase.PREPARING, Phase.LOADING})  # libraries are at work there and ask nobody whether to stop
 
 log = logging.getLogger("worker")
 
@@ -40,7 +47,7 @@ class JobContext:
 
     def __enter__(self) -> Self:
         self._watcher.start()
-        self.report(self._progress)
+        self._try_flush()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -50,51 +57,91 @@ class JobContext:
         """Whether the user asked for a stop, or this attempt has been replaced."""
         return self._stop.is_set()
 
+    def require_current(self) -> None:
+        """Raise Stopped if this attempt has been replaced: files carry no attempt, so a stale worker must not touch them."""
+        if self.store.job(self.job.id).attempt != self.job.attempt:
+            raise Stopped("Another attempt of this run has begun.")
+
     def report(self, progress: Progress) -> None:
         """Tell how far the job is. Written at once when the phase changes, otherwise every half second."""
         changed = progress.phase != self._progress.phase
         self._progress = progress
         if changed:
             log.info("%s", progress.phase)
-        if changed or self.store.clock() - self._flushed_at > FLUSH_SECONDS:
-            self.flush()
+        if changed or time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self._try_flush()
 
     def add_metric(self, metric: Metric) -> None:
         """Append a point to the curves. The first one and validations are written at once."""
         self._pending.append(metric)
         if metric.step <= 1 or metric.split == "validation":
-            self.flush()
+            self._try_flush()
 
     def flush(self) -> None:
-        """Write what has gathered."""
-        pending, self._pending = self._pending, []
-        if pending:
-            self.store.add_metrics(self.job, pending)
-        now = self.store.clock()
-        done = self._progress
-        self.store.update(self.job, phase=done.phase, done=done.done, total=done.total, heartbeat_at=now)
-        self._flushed_at = now
+        """Write what has gathered, waiting for a database that is held or full. Raises StoreDamaged or NotEnoughRoom in the end."""
+        self._insist(self._flush)
 
     def set_running(self) -> None:
         """From here on the job is at its actual work."""
-        if self.store.transition(self.job, JobState.RUNNING):
+        if self.job.state is not JobState.RUNNING and self._insist(lambda: self.store.transition(self.job, JobState.RUNNING)):
             self.job = replace(self.job, state=JobState.RUNNING)
 
     def set_result(self, **changes: object) -> None:
         """Merge into the job's result, which survives a later failure."""
         merged = {**self.store.job(self.job.id).result, **changes}
-        self.store.update(self.job, result_json=json.dumps(merged, allow_nan=False))
+        self._insist(lambda: self.store.update(self.job, result_json=json.dumps(merged, allow_nan=False)))
 
     def end(self, state: JobState, **changes: object) -> None:
         """Record how it ended. A job that finishes or fails while it is being stopped counts as cancelled."""
         self.flush()
         ended = {"ended_at": self.store.clock(), "phase": "", **changes}
-        if not self.store.transition(self.job, state, **ended):
-            self.store.transition(self.job, JobState.CANCELLED, **ended)
+        if not self._insist(lambda: self.store.transition(self.job, state, **ended)):
+            self._insist(lambda: self.store.transition(self.job, JobState.CANCELLED, **ended))
         log.info("%s", self.store.job(self.job.id).state)
+
+    def _flush(self) -> bool:
+        if self._pending:
+            self.store.add_metrics(self.job, self._pending)
+            self._pending = []  # only now: what could not be written is tried again
+        done = self._progress
+        self.store.update(self.job, phase=done.phase, done=done.done, total=done.total, heartbeat_at=self.store.clock())
+        self._flushed_at = time.monotonic()
+        return True
+
+    def _try_flush(self) -> None:
+        """Training goes on while the database is held by somebody else; what must be there is waited for in ``flush``."""
+        try:
+            self._flush()
+        except (StoreDamaged, NotEnoughRoom) as error:
+            self._flushed_at = time.monotonic()
+            log.warning("%s", error.message)
+
+    def _insist(self, write: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return write()
+            except (StoreDamaged, NotEnoughRoom) as error:
+                log.warning("%s", error.message)
+                if time.monotonic() > deadline:
+                    raise
+            self._left.wait(RETRY_SECONDS)
 
     def _watch(self) -> None:
         while not self._left.wait(LOOK_SECONDS):
-            job = self.store.job(self.job.id)
-            if job.state is JobState.STOPPING or job.attempt != self.job.attempt:
-                self._stop.set()
+            try:
+                job = self.store.job(self.job.id)
+            except LoraLabError as error:  # held or being rebuilt; the next look may find it
+                log.warning("%s", error.message)
+                continue
+            if job.state is not JobState.STOPPING and job.attempt == self.job.attempt:
+                continue
+            if self._stop.is_set() and self._progress.phase in UNWATCHED:
+                self._leave()
+            self._stop.set()
+
+    def _leave(self) -> None:
+        """End the process from here. Nothing is lost: what these phases write is complete or absent."""
+        log.info("stopped while %s", self._progress.phase)
+        self.end(JobState.CANCELLED)
+        os._exit(0)

@@ -30,9 +30,11 @@ def run(store: Store, job: Job) -> dict[str, object]:
     if job.message:
         described |= {"cause": job.cause, "message": job.message, "fix": job.fix}
     try:
-        result = job.result
+        result, proposal = job.result, job.proposal
     except ArtifactDamaged as error:
         return described | {"message": error.message, "fix": error.fix}
+    if proposal:
+        described["proposal"] = proposal
     described |= {figure: result[figure] for figure in FIGURES if figure in result}
     if job.started_at is not None:
         described["total_seconds"] = round(job.elapsed_seconds(store.clock()), 2)

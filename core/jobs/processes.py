@@ -1,53 +1,16 @@
-"""Locks that say who is alive, and how processes of this project are started.
+"""How the processes of this project are started."""
 
-An ``flock`` is freed by the kernel on any death of its holder, so it tells alive from dead without looking at pids.
-"""
-
-import fcntl
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from core.data.hub import hub_reachable
+from core.locks import is_locked as is_locked  # both are looked for here
+from core.locks import take_lock as take_lock
 from core.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 0.2  # someone who only looks holds the lock for an instant
-NICE = 10  # pages stay quick while a training takes every core
-
-
-def take_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock on ``path`` until it is closed, or None if someone else has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not _try_lock(descriptor, fcntl.LOCK_EX):
-        if time.monotonic() > deadline:
-            os.close(descriptor)
-            return None
-        time.sleep(0.01)
-    return descriptor
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock on ``path``."""
-    if not path.exists():
-        return False
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        return not _try_lock(descriptor, fcntl.LOCK_SH)  # shared, so that two who look do not take each other for a holder
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def ensure_supervisor(settings: Settings) -> None:

@@ -9,9 +9,16 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from core import files
+from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
+from core.jobs.causes import Ending
+from core.jobs.deaths import explain_death
 from core.jobs.processes import is_locked, start_worker, take_lock
+from core.jobs.rebuild import open_store, repair
+from core.jobs.room import oom_kills, require_room
 from core.settings import Settings
 from core.states import ACTIVE, Cause, Job, JobState, Kind
 from core.store import Store
@@ -27,16 +34,29 @@ log = logging.getLogger("supervisor")
 
 @dataclass
 class Supervisor:
-    """Starts, watches and ends workers. ``children`` are those it is the parent of; others it only sees by their lock."""
+    """Starts, watches and ends workers. ``children`` are those it is the parent of; others it only sees by their lock.
+
+    ``timer`` measures how long a worker takes to stop; it is not the store's clock, which people set. ``start`` starts an attempt.
+    """
 
     store: Store
+    timer: Callable[[], float] = time.monotonic
+    start: Callable[[Settings, str, int], "subprocess.Popen[bytes]"] = start_worker
     children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    stopping: dict[tuple[str, int], float] = field(default_factory=dict)  # (job, attempt) to when its stop was first seen
+    memory_kills: dict[str, int] = field(default_factory=dict)  # the kernel's count when the job was first seen at work
 
     def run(self) -> None:
-        """Work until nothing has been queued or active for a while."""
+        """Work until nothing has been queued or active for a while. A database that is held or full is waited for."""
         idle_since = time.monotonic()
+        self._tidy()
         while time.monotonic() - idle_since < IDLE_SECONDS:
-            if self.step():
+            try:
+                busy = self.step()
+            except (StoreBusy, NotEnoughRoom) as error:
+                log.warning("%s", error.message)
+                busy = True
+            if busy:
                 idle_since = time.monotonic()
             time.sleep(POLL_SECONDS)
 
@@ -63,15 +83,22 @@ class Supervisor:
             self._start(queued[-1] if queued else None)
 
     def _start(self, job: Job | None) -> None:
-        if job is None or is_locked(self.store.folder(job) / "lock"):  # resumed at once: the last attempt's process is still leaving
-            return
-        if not self.store.transition(job, JobState.STARTING, started_at=self.store.clock(), heartbeat_at=self.store.clock()):
+        if job is None or self._is_alive(job):  # resumed at once: the last attempt's process is still leaving
             return
         try:
-            self.children[job.id] = start_worker(self.store.settings, job.id, job.attempt)
+            require_room(self.store.settings)
+        except NotEnoughRoom as error:
+            self.store.hold(job, f"Waiting for room. {error.message}", error.fix)
+            return
+        now = self.store.clock()
+        if not self.store.transition(job, JobState.STARTING, started_at=now, heartbeat_at=now, message="", fix=""):
+            return
+        self.memory_kills[job.id] = oom_kills()
+        try:
+            self.children[job.id] = self.start(self.store.settings, job.id, job.attempt)
         except OSError as error:
             log.exception("%s could not be started", job.id)
-            self._end(job, JobState.FAILED, Cause.BUG, f"The worker could not be started ({error}).", "Resume the run.")
+            self._end(job, JobState.FAILED, Ending(Cause.BUG, f"The worker could not be started ({error}).", "Resume the run."))
             return
         self.store.update(job, pid=self.children[job.id].pid)
         log.info("%s attempt %d started as pid %d", job.id, job.attempt, self.children[job.id].pid)
@@ -80,22 +107,27 @@ class Supervisor:
         """Let go of workers that recorded their own end, so that none stays behind as a zombie."""
         for job_id in [job_id for job_id, child in self.children.items() if job_id not in active and child.poll() is not None]:
             del self.children[job_id]
+            self.memory_kills.pop(job_id, None)
+            self.store.mend(self.store.job(job_id))  # the disk may have been full when it ended
 
     def _watch(self, job: Job) -> None:
         child = self.children.get(job.id)
         code = child.poll() if child else None
-        alive = code is None if child else is_locked(self.store.folder(job) / "lock")
-        if alive:
+        before = self.memory_kills.setdefault(job.id, oom_kills())
+        if code is None if child else self._is_alive(job):
             self._press(job)
             return
         self.children.pop(job.id, None)
         latest = self.store.job(job.id)  # it may have written its own end between our look at it and its death
         if latest.state.active and latest.attempt == job.attempt:
-            self._record_death(latest, code)
+            self._end(latest, *explain_death(latest, code, oom_kills() - before))
+        del self.memory_kills[job.id]
 
     def _press(self, job: Job) -> None:
         """Insist, step by step, when a worker does not follow a stop."""
-        waited = self.store.clock() - job.stop_at if job.state is JobState.STOPPING and job.stop_at else 0.0
+        if job.state is not JobState.STOPPING:
+            return
+        waited = self.timer() - self.stopping.setdefault((job.id, job.attempt), self.timer())
         pid = self.children[job.id].pid if job.id in self.children else job.pid
         patience = 0 if job.kind == Kind.CALIBRATE else TERM_AFTER_SECONDS  # it has nothing to save
         if pid and waited > patience:
@@ -106,40 +138,46 @@ class Supervisor:
             except ProcessLookupError:
                 log.info("group %d has gone", pid)
 
-    def _record_death(self, job: Job, code: int | None) -> None:
-        if job.state is JobState.STOPPING:
-            how, fix = "Stopped before it could save its last step.", "Resume goes on from the last one."
-            if job.kind == Kind.CALIBRATE:
-                how, fix = "Stopped before it was done.", "It can be asked for again."
-            self._end(job, JobState.CANCELLED, Cause.NONE, how, fix)
-            return
-        if code is None:
-            how = "The worker is gone; why is inferred: it was killed or the machine was restarted."
-        elif code < 0:
-            how = f"The worker was killed by signal {-code} ({signal.Signals(-code).name})."
-        else:
-            how = f"The worker ended with code {code} without saying why; its log may tell."
-        hint = " Signal 9 without a stop is most often the kernel freeing memory." if code == -signal.SIGKILL else ""
-        fix = "Resume goes on from the last checkpoint; a smaller batch size needs less memory." if hint else "Resume the run."
-        self._end(job, JobState.INTERRUPTED, Cause.KILLED, how + hint, fix)
+    def _is_alive(self, job: Job) -> bool:
+        try:
+            return is_locked(self.store.folder(job) / "lock")
+        except OSError as error:  # something that is no lock file has its name: nobody can hold it
+            log.warning("the lock of %s cannot be looked at: %s", job.id, error)
+            return False
 
-    def _end(self, job: Job, state: JobState, cause: Cause, message: str, fix: str) -> None:
-        self.store.transition(job, state, ended_at=self.store.clock(), cause=cause, message=message, fix=fix)
-        log.info("%s is %s: %s", job.id, state, message)
+    def _end(self, job: Job, state: JobState, ending: Ending) -> None:
+        self.store.transition(job, state, ended_at=self.store.clock(), **ending.columns)
+        log.info("%s is %s: %s", job.id, state, ending.message)
+
+    def _tidy(self) -> None:
+        """Finish what others were killed at: deleting folders, writing records."""
+        files.sweep(self.store.settings.jobs)
+        for job in self.store.jobs():
+            self.store.mend(job)
 
 
 def main() -> None:
-    """Run the queue of ``LORALAB_HOME``, unless another supervisor does."""
+    """Run the queue of ``LORALAB_HOME``, unless another supervisor does. A damaged database is rebuilt: nobody may be there to ask."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings()
+    children: dict[str, subprocess.Popen[bytes]] = {}
     while True:
         lock = take_lock(settings.home / "supervisor.lock")
         if lock is None:
             return
-        store = Store(settings)
-        Supervisor(store).run()
-        os.close(lock)
-        if not store.jobs(None, JobState.QUEUED, *ACTIVE):  # one queued while we were leaving found the lock still held
+        try:
+            store = open_store(settings)
+            Supervisor(store, children=children).run()
+            queued = bool(store.jobs(None, JobState.QUEUED, *ACTIVE))
+        except StoreDamaged as error:
+            log.warning("%s", error)
+            if isinstance(error, StoreBusy):
+                return  # whoever looks next starts another one
+            repair(settings)
+            queued = True
+        finally:
+            os.close(lock)
+        if not queued:  # one queued while we were leaving found the lock still held
             return
 
 

@@ -1,14 +1,14 @@
-"""The job that trains: it brings data and model together, and turns what the training reports into rows and files."""
+"""The job that trains: it brings data, model and the run's folder together."""
 
 import hashlib
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
 from core import files
-from core.catalog import find_model
-from core.config import RunConfig
+from core.catalog import Availability, find_model
 from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared, prepare
 from core.errors import ArtifactDamaged, DataError, Stopped
@@ -16,15 +16,17 @@ from core.estimate import run_cost
 from core.evaluation.predictions import Predictions
 from core.facts import data_facts, model_facts
 from core.jobs import artifacts
+from core.jobs.checkpoints import Identity
 from core.jobs.context import JobContext
+from core.jobs.recorder import Recorder
 from core.jobs.requests import TrainRequest, read_train_request
-from core.schema import Metric
+from core.manifest import fingerprint
 from core.training import events
 from core.training.events import Phase, Progress, TrainResult
 from core.training.session import TrainingData, TrainingSession
 from core.work import times
 
-WORKING = frozenset({Phase.UNTRAINED, Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING, Phase.SAVING})
+LIBRARIES = ("torch", "transformers", "peft", "safetensors")  # another version may draw another curve
 
 
 def run(context: JobContext) -> None:
@@ -32,53 +34,17 @@ def run(context: JobContext) -> None:
     request = read_train_request(context.job)
     files.write_json(context.folder / "config.json", request.config.model_dump(mode="json"))
     dataset = _read_dataset(context, request)
-    record = Recorder(context, dataset)
-    session = _open_session(context, request.config, dataset, record)
+    context.report(Progress(Phase.LOADING))
+    model = find_model(request.config.model, context.settings, hub_reachable(context.settings))
+    record = Recorder(context, _identity(context, dataset, model), lambda event: _keep_evaluation(context, dataset, event))
+    data = TrainingData(dataset.classes, dataset.read("train"), dataset.read("validation"), dataset.read("test"))
+    session = TrainingSession(request.config, model, data, record, context.should_stop)
     _score_untrained(context, session, dataset, record)
-    result = session.train(_newest_checkpoint(context))
+    result = session.train(record.resume())
     context.set_result(**asdict(result))
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
-
-
-class Recorder:
-    """Called with each event of a training; writes it where pages look for it."""
-
-    def __init__(self, context: JobContext, dataset: Dataset) -> None:
-        self.context = context
-        self.dataset = dataset
-
-    def __call__(self, event: events.Event) -> None:
-        """Record one event."""
-        match event:
-            case Progress():
-                if event.phase in WORKING:
-                    self.context.set_running()
-                self.context.report(event)
-            case events.TrainMetric() | events.ValidationMetric():
-                self._add_metric(event)
-            case events.Evaluation():
-                self._add_evaluation(event)
-            case events.AdapterSaved():
-                files.write_folder(self.context.folder / "adapter", event.files)
-            case events.Checkpoint():
-                artifacts.save_checkpoint(self.context.folder, event.step, event.files)
-
-    def _add_metric(self, event: events.TrainMetric | events.ValidationMetric) -> None:
-        now = self.context.store.clock()
-        if isinstance(event, events.TrainMetric):
-            rate, speed = event.learning_rate, event.rows_per_second
-            self.context.add_metric(Metric(event.step, "train", event.epoch, event.loss, now, learning_rate=rate, rows_per_second=speed))
-            return
-        files.write_parquet(artifacts.predictions_path(self.context.folder, "validation", event.step), event.predictions)
-        scores = event.accuracy, event.macro_f1
-        self.context.add_metric(Metric(event.step, "validation", event.epoch, event.loss, now, *scores, best=event.best))
-
-    def _add_evaluation(self, event: events.Evaluation) -> None:
-        texts = self.dataset.read("validation" if event.split == "validation" else "test", ["row", "text"])
-        frame = event.predictions.merge(texts, on="row", how="left", validate="one_to_one")
-        save_evaluation(self.context, event.split, frame, len(self.dataset.classes))
 
 
 def save_evaluation(context: JobContext, split: events.Split, frame: pd.DataFrame, classes: int) -> None:
@@ -102,11 +68,16 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
     return dataset
 
 
-def _open_session(context: JobContext, config: RunConfig, dataset: Dataset, record: Recorder) -> TrainingSession:
-    context.report(Progress(Phase.LOADING))
-    model = find_model(config.model, context.settings, hub_reachable(context.settings))
-    data = TrainingData(dataset.classes, dataset.read("train"), dataset.read("validation"), dataset.read("test"))
-    return TrainingSession(config, model, data, record, context.should_stop)
+def _identity(context: JobContext, dataset: Dataset, model: Availability) -> Identity:
+    """The configuration counts as it was asked for: defaults that a later version adds must not make it another one."""
+    versions = {name: version(name) for name in LIBRARIES}
+    return Identity(fingerprint(context.job.request["config"]), dataset.fingerprint, f"{model.identity}@{model.revision}", versions)
+
+
+def _keep_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
+    texts = dataset.read("validation" if event.split == "validation" else "test", ["row", "text"])
+    frame = event.predictions.merge(texts, on="row", how="left", validate="one_to_one")
+    save_evaluation(context, event.split, frame, len(dataset.classes))
 
 
 def _score_untrained(context: JobContext, session: TrainingSession, dataset: Dataset, record: Recorder) -> None:
@@ -116,7 +87,6 @@ def _score_untrained(context: JobContext, session: TrainingSession, dataset: Dat
     kept = context.settings.home / "untrained" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
     if not _is_readable(kept, len(dataset.classes)):
         record(session.score_untrained())
-        kept.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(kept, artifacts.predictions_path(context.folder, "untrained").read_bytes())
     else:
         save_evaluation(context, "untrained", files.read_parquet(kept), len(dataset.classes))
@@ -136,15 +106,3 @@ def _record_cost(context: JobContext, session: TrainingSession, dataset: Dataset
     cost = run_cost(config, facts, model)
     share = result.steps / config.total_steps(facts.used_rows(config))
     context.set_result(base_model=model.name, cost=asdict(replace(cost, work=times(cost.work, share))))
-
-
-def _newest_checkpoint(context: JobContext) -> dict[str, bytes] | None:
-    steps = artifacts.checkpoint_steps(context.folder)
-    if not steps:
-        context.store.drop_metrics_after(context.job, 0)
-        return None
-    context.store.drop_metrics_after(context.job, steps[-1])
-    for later in artifacts.validation_steps(context.folder):
-        if later > steps[-1]:
-            artifacts.predictions_path(context.folder, "validation", later).unlink()
-    return artifacts.read_checkpoint(context.folder, steps[-1])

@@ -1,84 +1,87 @@
 """The process that does one attempt of one job: ``python -m core.jobs.worker JOB_ID ATTEMPT``.
 
-It holds the job's lock for life, writes progress and metrics to the store, and records how it ended. This ``main`` is one
-of the two places where any exception is caught.
+It holds the job's lock for life, writes progress and metrics to the store, and records how it ended. ``perform`` is one of
+the two places where any exception is caught.
 """
 
-import errno
 import importlib
 import logging
 import os
-import secrets
 import sys
 
-from core.errors import ConfigError, DataError, Diverged, LoraLabError, ModelUnavailable, NotEnoughRoom, Stopped
+from core import files
+from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
+from core.jobs import causes
 from core.jobs.context import JobContext
-from core.jobs.processes import NICE
 from core.settings import Settings
-from core.states import Cause, JobState, Kind
+from core.states import Job, JobState, Kind
 from core.store import Store
 
 log = logging.getLogger("worker")
 
+NICE = 10  # pages stay quick while a training takes every core
 MODULES = {  # imported late: each brings what only it needs
     Kind.TRAIN: "core.jobs.train",
     Kind.PREPARE: "core.jobs.prepare",
     Kind.CALIBRATE: "core.jobs.calibrate",
 }
-CAUSES: tuple[tuple[type[LoraLabError], Cause], ...] = (
-    (Diverged, Cause.DIVERGED),
-    (DataError, Cause.DATA),
-    (ModelUnavailable, Cause.MODEL),
-    (ConfigError, Cause.CONFIG),
-    (NotEnoughRoom, Cause.DISK_FULL),
-)
+REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 
 
 def main(job_id: str, attempt: int) -> int:
-    """Do the attempt; 0 if it completed or was stopped, 1 if it failed."""
+    """Do the attempt; 0 if it completed or was stopped, 1 if it failed, and what ``causes`` says if not even that could be recorded."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     os.set_inheritable(int(os.environ["LORALAB_LOCK"]), False)  # a grandchild must not keep the job alive
     os.nice(NICE)
-    store = Store(Settings())
+    settings = Settings()
+    store = Store(settings, create=False)
+    if settings.rehearsal:
+        store = importlib.import_module(REHEARSAL).prepare(store)
     job = store.job(job_id)
     if job.attempt != attempt or not job.state.active:
         log.info("attempt %d of %s is no longer wanted", attempt, job_id)
         return 0
+    store.update(job, pid=os.getpid())  # also if the supervisor was killed before it could
+    return perform(store, job)
+
+
+def perform(store: Store, job: Job) -> int:
+    """Do the job in this process, which holds its lock, and record how it ended. Gives the exit code."""
+    ending = None
     with JobContext(store, job) as context:
         try:
-            importlib.import_module(MODULES[Kind(job.kind)]).run(context)
-        except Stopped:
-            context.end(JobState.CANCELLED)
-        except LoraLabError as error:
+            ending = _attempt(context)
+            if ending:
+                context.end(JobState.FAILED, **ending.columns)
+        except (StoreDamaged, NotEnoughRoom) as error:  # the end could not be written: the supervisor does, once it can
             log.error("%s", error)
-            context.end(JobState.FAILED, cause=_cause(error), message=error.message, fix=error.fix)
-        except MemoryError:
-            log.exception("out of memory")
-            context.end(JobState.FAILED, cause=Cause.OUT_OF_MEMORY, message="The machine ran out of memory.", fix="Halve the batch size.")
-        except Exception as error:
-            return _record_unexpected(context, error)
-        else:
-            context.end(JobState.COMPLETED)
-    return 0 if store.job(job_id).state in (JobState.COMPLETED, JobState.CANCELLED) else 1
+            return (ending or causes.explain(error, job)).exit_code
+    return 1 if ending and store.job(job.id).state is not JobState.CANCELLED else 0
 
 
-def _record_unexpected(context: JobContext, error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        log.exception("disk full")
-        context.end(JobState.FAILED, cause=Cause.DISK_FULL, message="The disk is full.", fix="Free some space, then resume the run.")
-    elif isinstance(error, RuntimeError) and "allocate memory" in str(error):  # torch's allocator on a CPU
-        log.exception("out of memory")
-        context.end(JobState.FAILED, cause=Cause.OUT_OF_MEMORY, message="The machine ran out of memory.", fix="Halve the batch size.")
+def _attempt(context: JobContext) -> causes.Ending | None:
+    """None if the job completed or was stopped, otherwise why it failed."""
+    try:
+        for folder in (context.folder, context.folder / "checkpoints"):
+            files.sweep(folder)  # what an attempt that was killed left behind
+        importlib.import_module(_module(context)).run(context)
+    except Stopped:
+        context.end(JobState.CANCELLED)
+    except LoraLabError as error:
+        log.error("%s", error)
+        return causes.explain(error, context.job)
+    except Exception as error:
+        ending = causes.explain(error, context.job)
+        log.exception("%s", ending.message)
+        return ending
     else:
-        error_id = secrets.token_hex(4)
-        log.exception("error %s", error_id)
-        message = f"An unexpected error ended the run (error {error_id}: {type(error).__name__})."
-        context.end(JobState.FAILED, cause=Cause.BUG, message=message, fix="The log tells more. Resume tries again.", error_id=error_id)
-    return 1
+        context.end(JobState.COMPLETED)
+    return None
 
 
-def _cause(error: LoraLabError) -> Cause:
-    return next((cause for kind, cause in CAUSES if isinstance(error, kind)), Cause.BUG)
+def _module(context: JobContext) -> str:
+    kind = Kind(context.job.kind)
+    return REHEARSAL if context.settings.rehearsal and kind is Kind.TRAIN else MODULES[kind]
 
 
 if __name__ == "__main__":

@@ -39,9 +39,7 @@ def pack(
     for name, parameter in weights.items():
         tensors |= {f"{key}/{name}": value for key, value in optimizer.state[parameter].items()}
     tensors |= {f"best/{name}": tensor for name, tensor in (best or {}).items()}
-    tensors["random/cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random/cuda"] = torch.cuda.get_rng_state()
+    tensors |= random_state()
     packed = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     return {POSITION: json.dumps(asdict(position), allow_nan=False).encode(), TENSORS: save(packed)}
 
@@ -60,14 +58,25 @@ def unpack(
             for name, parameter in weights.items():
                 parameter.copy_(tensors[f"weights/{name}"])
                 optimizer.state[parameter] = _moments(tensors, name, parameter.device)
-        torch.set_rng_state(tensors["random/cpu"])
+        set_random_state(tensors)
     except (KeyError, ValidationError, SafetensorError, RuntimeError) as error:
         message = f"The checkpoint is damaged ({type(error).__name__})."
         raise ArtifactDamaged(message, "Clone the run and train it anew.") from error
-    if torch.cuda.is_available() and "random/cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random/cuda"])
     best = {name: tensors[f"best/{name}"] for name in weights if f"best/{name}" in tensors}
     return position, best or None
+
+
+def random_state() -> Weights:
+    """Where the random generators are."""
+    states = {"random/cpu": torch.get_rng_state()}
+    return states | {"random/cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else states
+
+
+def set_random_state(states: Mapping[str, torch.Tensor]) -> None:
+    """Put the random generators where they were; the GPU's only if both machines have one. Raises KeyError."""
+    torch.set_rng_state(states["random/cpu"])
+    if torch.cuda.is_available() and "random/cuda" in states:
+        torch.cuda.set_rng_state(states["random/cuda"])
 
 
 def _moments(tensors: Weights, name: str, device: torch.device) -> dict[str, torch.Tensor]:

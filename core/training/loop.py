@@ -17,7 +17,7 @@ from core.config import RunConfig
 from core.errors import Diverged, Stopped
 from core.training.adapter import adapter_files, trainable
 from core.training.batches import Encoded, epoch_batches, shuffled_batches
-from core.training.checkpoint import Position, Weights, pack, unpack
+from core.training.checkpoint import Position, Weights, pack, random_state, set_random_state, unpack
 from core.training.events import AdapterSaved, Checkpoint, Event, Phase, Progress, TrainMetric, ValidationMetric
 from core.training.metric import ClassificationMetric
 from core.training.network import Network
@@ -113,10 +113,15 @@ class Loop:
         self.report(Progress(Phase.TRAINING, position.step, self.total))
 
     def add_gradients(self, chosen: NDArray[np.int64]) -> float:
-        """Mean loss of the rows; its gradients are added part by part, so that memory does not grow with the batch."""
+        """Mean loss of the rows; its gradients are added part by part, so that memory does not grow with the batch. Raises Stopped."""
+        random = random_state()
         self.network.start_step(self.config, self.position.step)
         total = 0.0
         for part in self.network.parts(self.train.lengths[chosen]):
+            if self.should_stop():  # a large batch takes many seconds: the step is done again, with the same masks
+                set_random_state(random)
+                self.optimizer.zero_grad()
+                raise Stopped("The run was stopped.")
             ids, mask, labels = self.train.batch(chosen[part], self.network.device)  # (B, T), (B, T), (B,)
             loss = torch.nn.functional.cross_entropy(self.network.logits(ids, mask), labels, reduction="sum") / len(chosen)
             torch.autograd.backward(self._scaler.scale(loss))

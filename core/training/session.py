@@ -10,9 +10,10 @@ from core.catalog import Availability
 from core.config import RunConfig
 from core.data.sampling import stratified_sample
 from core.errors import DataError, Stopped
+from core.training.adapter import adapter_files
 from core.training.batches import Encoded, encode_frame
 from core.training.device import peak_memory_mb
-from core.training.events import Evaluation, Event, Phase, Progress, Split, TrainResult
+from core.training.events import AdapterSaved, Evaluation, Event, Phase, Progress, Split, TrainResult
 from core.training.levers import ALL_ON, Levers
 from core.training.load import fetch, load_base
 from core.training.loop import Loop
@@ -85,6 +86,7 @@ class TrainingSession:
         try:
             loop.run()
             loop.restore_best()
+            self.report(AdapterSaved(loop.position.best_step, adapter_files(self.network.peft)))  # the kept one may be past the checkpoint
             self._evaluate_best()
         except Stopped:
             stopped = True

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import files
+from core.disk import Disk
 from core.errors import ArtifactDamaged
 
 JSON = st.recursive(
@@ -55,20 +56,54 @@ def test_a_folder_appears_as_a_whole_and_replaces_the_earlier_one(tmp_path: Path
     assert (tmp_path / "adapter" / "both.bin").read_bytes() == b"3"
 
 
-def test_a_folder_that_fails_halfway_keeps_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class WithoutExchange(Disk):
+    """A file system like NFS."""
+
+    def exchange(self, one: Path, other: Path) -> bool:
+        return False
+
+
+class FailsAt(WithoutExchange):
+    """Refuses the n-th rename."""
+
+    def __init__(self, nth: int) -> None:
+        self.left = nth
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise OSError(5, "Input/output error")
+        super().rename(source, target)
+
+
+def test_a_folder_is_replaced_also_where_two_cannot_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "disk", WithoutExchange())
     files.write_folder(tmp_path / "adapter", {"a": b"1"})
-    write = files.write_bytes
+    files.write_folder(tmp_path / "adapter", {"a": b"2"})
 
-    def second_fails(path: Path, data: bytes) -> None:
-        if path.name == "b":
-            raise OSError(28, "No space left on device")
-        write(path, data)
+    assert (names(tmp_path), (tmp_path / "adapter" / "a").read_bytes()) == (["adapter"], b"2")
 
-    monkeypatch.setattr(files, "write_bytes", second_fails)
-    with pytest.raises(OSError, match="No space"):
-        files.write_folder(tmp_path / "adapter", {"a": b"2", "b": b"3"})
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_rename_that_fails_keeps_the_earlier_folder(nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_folder(tmp_path / "adapter", {"a": b"1"})
+    monkeypatch.setattr(files, "disk", FailsAt(nth))
+
+    with pytest.raises(OSError, match="Input/output"):
+        files.write_folder(tmp_path / "adapter", {"a": b"2"})
 
     assert (names(tmp_path), (tmp_path / "adapter" / "a").read_bytes()) == (["adapter"], b"1")
+
+
+def test_sweeping_removes_parts_and_puts_back_what_lost_its_name(tmp_path: Path) -> None:
+    for name in (".adapter.12345678.old", ".adapter.12345678.part", "adapter.keep"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".adapter.12345678.old" / "a").write_bytes(b"1")
+
+    files.sweep(tmp_path)
+
+    assert names(tmp_path) == ["adapter", "adapter.keep"]
+    assert names(tmp_path / "adapter") == ["a"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

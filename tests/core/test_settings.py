@@ -2,9 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 import core.settings
+from core.errors import ConfigError
 from core.settings import Settings, cores, memory_mb
 
 
@@ -41,10 +41,11 @@ def test_an_empty_data_folder_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().data is None
 
 
-def test_a_negative_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LORALAB_THREADS", "-1")
+@pytest.mark.parametrize(("name", "value"), [("THREADS", "-1"), ("THREADS", "257"), ("THREADS", "two"), ("HUB", "perhaps")])
+def test_a_value_that_means_nothing_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"LORALAB_{name}", value)
 
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError, match=f"LORALAB_{name} is '{value}'"):
         Settings()
 
 

@@ -1,5 +1,6 @@
 import os
 import threading
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from core.config import RunConfig
 from core.data.sources import demo_source
 from core.errors import NotEnoughRoom, StateConflict
-from core.jobs import actions
+from core.jobs import actions, room
 from core.jobs.requests import read_train_request
 from core.states import Job, JobState, Kind
 from core.store import Store
@@ -99,6 +100,25 @@ def test_only_a_run_that_ended_early_is_resumed(store: Store) -> None:
         actions.resume(store, again)
 
 
+def test_a_diverged_run_is_tried_again_with_the_rate_it_proposes(store: Store) -> None:
+    job = launch(store, rank=4, learning_rate=0.02)
+    store.transition(job, JobState.STARTING)
+    store.transition(job, JobState.FAILED, proposal_json='{"learning_rate": 0.005}')
+    failed = store.job(job.id)
+
+    again, second_click = (actions.retry(store, failed, key="retry") for _ in range(2))
+
+    config = read_train_request(again).config
+    assert (config.learning_rate, config.rank) == (0.005, 4)
+    assert again.id == second_click.id != job.id
+    assert store.job(job.id) == failed
+
+
+def test_a_run_that_proposes_nothing_is_not_tried_again(store: Store) -> None:
+    with pytest.raises(StateConflict, match="proposes no change"):
+        actions.retry(store, actions.stop(store, launch(store)))
+
+
 def test_deleting_removes_row_and_folder(store: Store) -> None:
     job = actions.stop(store, launch(store))
     assert store.folder(job).is_dir()
@@ -116,9 +136,10 @@ def test_the_queue_is_counted_from_the_front(store: Store) -> None:
 
 
 def test_a_full_disk_is_said_before_the_launch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "MIN_FREE_MB", 10**9)
+    usage = namedtuple("usage", "free")(10 * 2**20)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: usage)
 
-    with pytest.raises(NotEnoughRoom, match="1,000,000,000"):
+    with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):
         launch(store)
     assert store.jobs() == []
 

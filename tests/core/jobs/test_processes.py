@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from core.jobs.processes import PROJECT, is_locked, take_lock, worker_environment
@@ -46,7 +47,7 @@ def test_the_kernel_frees_the_lock_of_a_killed_holder(tmp_path: Path) -> None:
 
 
 def test_a_worker_knows_its_threads_before_it_starts(settings: Settings) -> None:
-    environment = worker_environment(settings.model_copy(update={"threads": 3}), lock=7)
+    environment = worker_environment(replace(settings, threads=3), lock=7)
 
     assert environment["OMP_NUM_THREADS"] == "3"
     assert environment["HF_HUB_OFFLINE"] == "1"

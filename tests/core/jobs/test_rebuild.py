@@ -1,8 +1,12 @@
+import random
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from core.errors import StoreDamaged
+from core import files
+from core.disk import Disk
+from core.errors import StoreBusy, StoreDamaged
 from core.jobs import rebuild
 from core.schema import Metric
 from core.settings import Settings
@@ -34,6 +38,66 @@ def test_a_damaged_database_is_set_aside_and_rebuilt_from_the_folders(store: Sto
     assert aside is not None
     assert aside.read_bytes().startswith(b"\x00random")
     assert rebuild.open_store(settings).job(run).state is JobState.COMPLETED
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_damage_in_the_file_loses_no_run(seed: int, store: Store, settings: Settings) -> None:
+    runs = {finished(store, f"run-{number}") for number in range(5)}
+    content = bytearray(settings.database.read_bytes())
+    draw = random.Random(seed)
+    start = draw.randrange(len(content))
+    content[start : start + 3000] = draw.randbytes(3000)
+    settings.database.write_bytes(content)
+
+    rebuild.repair(settings)
+
+    kept = {job.id: job.state for job in rebuild.open_store(settings).jobs()}
+    assert kept.keys() >= runs
+    assert all(kept[run] is JobState.COMPLETED for run in runs)
+
+
+def test_a_database_that_somebody_holds_is_copied_and_set_aside(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.store.BUSY_SECONDS", 0.1)
+    job = store.create(Kind.TRAIN, "run", {}, "key")
+    store.transition(job, JobState.STARTING)
+    store.add_metrics(job, [Metric(1, "train", 0.1, 0.5, 0.0)])
+    holder = sqlite3.connect(settings.database)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreBusy, match="Another program holds"):
+        store.rename(job, "other")
+
+    found, aside = rebuild.repair(settings)
+    store.rename(job, "other")
+
+    assert (found, aside is not None) == (1, True)
+    assert store.job(job.id).name == "other"
+    assert [metric.step for metric in store.read_metrics(job.id)] == [1]  # not in job.json yet: from the old file
+    holder.close()
+
+
+def test_a_repair_that_is_cut_short_is_done_again(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished(store)
+    settings.database.write_bytes(b"\x00random\xff" * 1000)
+
+    class Cut(Disk):
+        def rename(self, source: Path, target: Path) -> None:
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "disk", Cut())
+        with pytest.raises(OSError, match="Input/output"):
+            rebuild.repair(settings)
+
+    assert rebuild.open_store(settings).job(run).state is JobState.COMPLETED
+
+
+def test_while_the_database_is_away_nobody_makes_an_empty_one(store: Store, settings: Settings) -> None:
+    run = finished(store)
+    settings.database.unlink()
+
+    with pytest.raises(StoreDamaged, match="unable to open"):
+        store.jobs()
+    assert [job.id for job in rebuild.open_store(settings).jobs()] == [run]
 
 
 def test_a_healthy_database_is_left_alone(store: Store, settings: Settings) -> None:

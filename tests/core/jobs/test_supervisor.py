@@ -1,16 +1,21 @@
 """The supervisor's decisions, with processes that stand in for workers only in what they are: alive, dead, or deaf."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections import namedtuple
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from core.jobs import room
 from core.jobs.processes import take_lock
 from core.jobs.supervisor import KILL_AFTER_SECONDS, TERM_AFTER_SECONDS, Supervisor
-from core.states import Job, JobState, Kind
+from core.records import read_record
+from core.states import Cause, Job, JobState, Kind
 from core.store import Store
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -35,7 +40,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def supervisor(settings: object, clock: Clock) -> Iterator[Supervisor]:
-    supervisor = Supervisor(Store(settings, clock))  # type: ignore[arg-type]
+    supervisor = Supervisor(Store(settings, clock), timer=clock)  # type: ignore[arg-type]
     yield supervisor
     for child in supervisor.children.values():
         child.kill()
@@ -44,7 +49,7 @@ def supervisor(settings: object, clock: Clock) -> Iterator[Supervisor]:
 
 def working(supervisor: Supervisor, command: list[str]) -> tuple[Job, "subprocess.Popen[bytes]"]:
     store = supervisor.store
-    job = store.create(Kind.TRAIN, "run", {}, launch_key=str(len(store.jobs())))
+    job = store.create(Kind.TRAIN, "run", {"config": {"batch_size": 16}}, launch_key=str(len(store.jobs())))
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.RUNNING)
     child = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
@@ -68,8 +73,99 @@ def test_a_killed_worker_leaves_an_interrupted_run_that_names_the_signal(supervi
     ended = supervisor.store.job(job.id)
     assert ended.state is JobState.INTERRUPTED
     assert "SIGKILL" in ended.message
-    assert "memory" in ended.message
+    assert ended.cause == Cause.KILLED
     assert ended.ended_at == 1_000.0
+
+
+@pytest.mark.parametrize("inferred", [False, True])
+def test_a_kill_for_want_of_memory_is_told_from_the_kernels_count(
+    inferred: bool, supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cgroup").write_text("0::/lab\n")
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "memory.events").write_text("oom 0\noom_kill 3\n")
+    monkeypatch.setattr(room, "OWN_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(room, "CGROUPS", tmp_path)
+    job, child = working(supervisor, SLEEP)
+    lock = take_lock(supervisor.store.folder(job) / "lock")
+    assert lock is not None
+    if inferred:
+        supervisor.children.clear()  # as seen by one that took over
+    supervisor.step()
+
+    (tmp_path / "lab" / "memory.events").write_text("oom 1\noom_kill 4\n")
+    child.kill()
+    finish(child)
+    os.close(lock)
+    supervisor.step()
+
+    ended = supervisor.store.job(job.id)
+    assert (ended.state, ended.cause, ended.proposal) == (JobState.INTERRUPTED, Cause.OUT_OF_MEMORY, {"batch_size": 8})
+    assert ("inferred" in ended.message) == inferred
+
+
+def test_a_worker_that_could_not_write_its_end_tells_the_cause_by_its_code(supervisor: Supervisor) -> None:
+    job, child = working(supervisor, [sys.executable, "-c", f"raise SystemExit({errno.ENOSPC})"])
+    finish(child)
+
+    supervisor.step()
+
+    assert supervisor.store.job(job.id).cause == Cause.DISK_FULL
+
+
+def test_a_clock_that_is_set_kills_no_worker(supervisor: Supervisor, clock: Clock) -> None:
+    supervisor.timer = lambda: 0.0
+    job, child = working(supervisor, SLEEP)
+    supervisor.store.transition(job, JobState.STOPPING, stop_at=clock.now)
+    for now in (clock.now + 3600, clock.now - 3600):
+        clock.now = now
+        supervisor.step()
+
+    assert child.poll() is None
+    assert supervisor.store.job(job.id).state is JobState.STOPPING
+    child.kill()
+    finish(child)
+
+
+def test_a_run_waits_in_the_queue_until_there_is_room(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = supervisor.store
+    job = store.create(Kind.TRAIN, "run", {}, "key")
+    supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
+    full = namedtuple("usage", "free")(10 * 2**20)
+    with monkeypatch.context() as patch:
+        patch.setattr(room.shutil, "disk_usage", lambda path: full)
+        supervisor.step()
+    waiting = store.job(job.id)
+    supervisor.step()
+
+    assert waiting.state is JobState.QUEUED
+    assert "Only 10 MB of disk are free" in waiting.message
+    assert (store.job(job.id).state, store.job(job.id).message) == (JobState.STARTING, "")
+
+
+def test_a_record_that_fell_behind_is_written_again(supervisor: Supervisor) -> None:
+    store = supervisor.store
+    job, child = working(supervisor, [sys.executable, "-c", ""])
+    store.transition(job, JobState.COMPLETED)
+    (store.folder(job) / "job.json").write_bytes(b"{")
+    finish(child)
+
+    supervisor.step()
+
+    assert read_record(store.folder(job))[0].state is JobState.COMPLETED
+
+
+def test_a_job_whose_lock_is_damaged_does_not_hold_up_the_others(supervisor: Supervisor) -> None:
+    store = supervisor.store
+    bad, good = store.create(Kind.TRAIN, "bad", {}, "1"), store.create(Kind.TRAIN, "good", {}, "2")
+    (store.folder(bad) / "lock").mkdir()
+
+    supervisor.step()
+    assert store.job(bad.id).state is JobState.FAILED
+    supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
+    supervisor.step()
+
+    assert store.job(good.id).state is JobState.STARTING
 
 
 def test_a_worker_that_died_with_a_code_is_shown_with_it(supervisor: Supervisor) -> None:
@@ -112,6 +208,7 @@ def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(supervisor: Supe
     assert child.stdout is not None
     assert child.stdout.readline() == b"deaf\n"
     supervisor.store.transition(job, JobState.STOPPING, stop_at=clock.now)
+    supervisor.step()
 
     clock.now += TERM_AFTER_SECONDS + 1
     supervisor.step()
@@ -125,11 +222,9 @@ def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(supervisor: Supe
     assert supervisor.store.job(job.id).state is JobState.CANCELLED
 
 
-def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor) -> None:
     store, started = supervisor.store, []
-    monkeypatch.setattr(
-        "core.jobs.supervisor.start_worker", lambda settings, job_id, attempt: started.append(job_id) or subprocess.Popen(SLEEP)
-    )
+    supervisor.start = lambda settings, job_id, attempt: started.append(job_id) or subprocess.Popen(SLEEP)
     first = store.create(Kind.TRAIN, "first", {}, "1")
     store.create(Kind.TRAIN, "second", {}, "2")
     light = store.create(Kind.PREPARE, "light", {}, "3")
@@ -141,7 +236,7 @@ def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def started(supervisor: Supervisor) -> list[str]:
     """Ids of the jobs whose workers were started, in order."""
     ids: list[str] = []
 
@@ -149,7 +244,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ids.append(job_id)
         return subprocess.Popen(SLEEP, start_new_session=True)
 
-    monkeypatch.setattr("core.jobs.supervisor.start_worker", start)
+    supervisor.start = start
     return ids
 
 
@@ -203,12 +298,12 @@ def test_a_queue_with_nothing_in_it_is_idle(supervisor: Supervisor) -> None:
     assert not supervisor.step()
 
 
-def test_a_resumed_run_waits_until_its_last_worker_has_gone(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_waits_until_its_last_worker_has_gone(supervisor: Supervisor) -> None:
     store = supervisor.store
     job = store.create(Kind.TRAIN, "run", {}, "1")
     leaving = take_lock(store.folder(job) / "lock")
     assert leaving is not None
-    monkeypatch.setattr("core.jobs.supervisor.start_worker", lambda settings, job_id, attempt: subprocess.Popen(SLEEP))
+    supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
 
     supervisor.step()
     assert store.job(job.id).state is JobState.QUEUED

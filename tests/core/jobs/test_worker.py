@@ -16,7 +16,7 @@ from core.data.sources import folder_source
 from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
 from core.facts import model_facts
-from core.jobs import actions, artifacts
+from core.jobs import actions, artifacts, checkpoints
 from core.jobs.classify import classify_texts
 from core.jobs.speed import find_speed
 from core.presets import make_config
@@ -108,7 +108,7 @@ def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(lab: Store, tm
 
     assert stopped.state is JobState.CANCELLED
     assert artifacts.adapter_folder(lab.folder(job)).is_dir()
-    reached = artifacts.checkpoint_steps(lab.folder(job))[-1]
+    reached = checkpoints.steps(lab.folder(job))[-1]
     actions.resume(lab, stopped)
     wait_for(lab, job, lambda job: len(steps(lab, job)) > reached + 10)
     assert steps(lab, job) == list(range(1, len(steps(lab, job)) + 1))
@@ -116,7 +116,7 @@ def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(lab: Store, tm
 
 def test_a_killed_worker_is_noticed_and_its_run_resumed(lab: Store, tmp_path: Path) -> None:
     job = launch(lab, tmp_path, epochs=12, evaluation_interval=20)
-    working = wait_for(lab, job, lambda job: len(artifacts.checkpoint_steps(lab.folder(job))) > 0)
+    working = wait_for(lab, job, lambda job: len(checkpoints.steps(lab.folder(job))) > 0)
     os.killpg(working.pid, signal.SIGKILL)
     killed = wait_for(lab, job, over)
 

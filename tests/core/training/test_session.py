@@ -91,6 +91,25 @@ def test_a_resumed_run_draws_the_curve_of_an_uninterrupted_one(lab: Lab, config:
     assert result.steps == 12
 
 
+@pytest.mark.parametrize("base_dropout", [False, True])
+@pytest.mark.parametrize("looks", [3, 4, 5, 6, 7])
+def test_a_stop_between_the_parts_of_a_batch_changes_nothing(lab: Lab, config: RunConfig, looks: int, base_dropout: bool) -> None:
+    changes = {"batch_size": 48, "epochs": 3, "base_dropout": base_dropout}  # more than one part a batch, one batch an epoch
+    config = config.model_copy(update=changes)
+    whole, first, second, asked = Heard(), Heard(), Heard(), iter(range(10**6))
+    lab.train(config, whole)
+
+    stopped = lab.session(
+        config, first, lambda: bool(first.progress) and first.progress[-1].phase == Phase.TRAINING and next(asked) >= looks
+    )
+    result = stopped.train()
+    lab.train(config, second, dict(first.checkpoints[-1].files))
+
+    assert result.stopped and result.steps < 3
+    assert first.losses + second.losses == whole.losses
+    assert second.adapters[-1].files == whole.adapters[-1].files
+
+
 def test_a_stop_in_the_final_evaluation_resumes_there(lab: Lab, config: RunConfig) -> None:
     first, second = Heard(), Heard()
 

@@ -1,0 +1,43 @@
+"""The job that stands in for a training where ``LORALAB_REHEARSAL`` names a plan: all of the machinery around it is the real one."""
+
+from dataclasses import asdict
+
+from core import files
+from core.errors import Stopped
+from core.jobs import artifacts
+from core.jobs.checkpoints import Identity
+from core.jobs.context import JobContext
+from core.jobs.recorder import Recorder
+from core.manifest import fingerprint
+from core.rehearsal.plan import read_plan
+from core.rehearsal.session import RehearsalSession
+from core.store import Store
+from core.training.events import Evaluation
+
+
+def prepare(store: Store) -> Store:
+    """Give this process the plan's disk, and the store its clock."""
+    plan = read_plan(store.settings.rehearsal)
+    files.disk = plan.disk()
+    return Store(store.settings, plan.clock(), create=False)
+
+
+def run(context: JobContext) -> None:
+    """Rehearse what the plan says. Raises what a training raises."""
+    plan = read_plan(context.settings.rehearsal)
+    config = context.job.request["config"]
+    seed = config.get("seed", 0) if isinstance(config, dict) else 0
+    files.write_json(context.folder / "config.json", config)
+    context.store.update(context.job, fingerprint=plan.data)
+
+    def keep(event: Evaluation) -> None:
+        files.write_parquet(artifacts.predictions_path(context.folder, event.split), event.predictions)
+        context.set_result(**{event.split: {"accuracy": 0.5, "macro_f1": 0.5, "rows": 100, "hits": 50}})
+
+    record = Recorder(context, Identity(fingerprint(config), plan.data, "rehearsal", {}), keep)
+    session = RehearsalSession(plan, seed, record, context.should_stop)
+    record(session.score_untrained())
+    result = session.train(record.resume())
+    context.set_result(**asdict(result))
+    if result.stopped:
+        raise Stopped("The run was stopped.")

@@ -1,0 +1,141 @@
+"""A home folder in which runs are rehearsed in this process: the real store, supervisor and worker code, no second process.
+
+What a death of the worker takes with it is its lock; a power cut also takes what was not synced (see ``core.rehearsal.disks``).
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from core import files, records
+from core.disk import Disk
+from core.jobs import artifacts, checkpoints, worker
+from core.jobs.processes import take_lock
+from core.jobs.supervisor import Supervisor
+from core.manifest import checksum
+from core.rehearsal.disks import CuttingDisk, PowerCut
+from core.rehearsal.plan import Plan
+from core.settings import Settings
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+
+@dataclass
+class Child:
+    """Stands for a worker process: it has an exit code once it is over."""
+
+    job_id: str
+    attempt: int
+    lock: int
+    code: int | None = None
+    pid: int = field(default_factory=os.getpid)
+
+    def poll(self) -> int | None:
+        """The exit code, None as long as it lives."""
+        return self.code
+
+    def end(self, code: int) -> None:
+        """Die; the kernel frees the lock."""
+        os.close(self.lock)
+        self.code = code
+
+
+class Stage:
+    """``launch`` queues a run, ``play`` lets the supervisor act and does in this process what it starts."""
+
+    def __init__(self, home: Path, plan: Plan, clock: Callable[[], float] | None = None) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.plan_file = home / "plan.json"
+        self.direct(plan)
+        self.settings = Settings(home=home, hub=False, rehearsal=str(self.plan_file))
+        self.store = Store(self.settings, clock) if clock else Store(self.settings)
+        self.child: Child | None = None
+        self.restart_supervisor()
+
+    def direct(self, plan: Plan) -> None:
+        """From the next attempt on runs follow this plan."""
+        plan.write(self.plan_file)
+        self.plan = plan
+
+    def restart_supervisor(self) -> None:
+        """A new supervisor that knows of no child, as after the death of the old one."""
+        self.supervisor = Supervisor(self.store, start=self._start)
+
+    def launch(self, key: str = "key", seed: int = 1) -> Job:
+        """Queue a run."""
+        return self.store.create(Kind.TRAIN, f"run-{key}", {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}}, key)
+
+    def play(self, disk: Disk | None = None) -> None:
+        """Let the supervisor look until nothing is left to do; the first attempt it starts writes to ``disk``."""
+        while True:
+            self.supervisor.step()
+            if self.child is None:
+                return
+            self._perform(self.child, disk or Disk())
+            disk = None
+
+    def look(self) -> None:
+        """Let the supervisor look once. A worker it starts lives, holding its lock, and does nothing yet."""
+        self.supervisor.step()
+
+    def finish(self, disk: Disk | None = None) -> None:
+        """Let the living worker do its work."""
+        assert self.child is not None, "no worker lives"
+        self._perform(self.child, disk or Disk())
+
+    def kill(self) -> None:
+        """Kill the living worker before it has done anything."""
+        assert self.child is not None, "no worker lives"
+        self.child.end(-signal.SIGKILL)
+        self.child = None
+
+    def resume(self, job: Job) -> None:
+        """Queue a run that ended early once more, as the Resume button does."""
+        self.store.requeue(self.store.job(job.id))
+
+    def complaint(self, job: Job) -> str:
+        """What is wrong with a run that should have completed; empty if nothing is."""
+        job, folder, plan = self.store.job(job.id), self.store.folder(job), self.plan
+        if job.state is not JobState.COMPLETED:
+            return f"it is {job.state}: {job.message}"
+        trained = [metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"]
+        if trained != list(range(1, plan.steps + 1)):
+            return f"its curve has {len(trained)} points: {trained}"
+        if not records.is_current(folder, job):
+            return "job.json does not tell of its end"
+        if artifacts.read_log_tail(folder) is None or not checkpoints.steps(folder):
+            return "it has no checkpoint"
+        if left := [path.name for path in folder.rglob(".*") if path.suffix in (".part", ".old", ".gone")]:
+            return f"rubbish is left: {left}"
+        return ""
+
+    def _start(self, settings: Settings, job_id: str, attempt: int) -> "subprocess.Popen[bytes]":
+        lock = take_lock(settings.jobs / job_id / "lock")
+        if lock is None:
+            raise BlockingIOError(f"a worker of {job_id} is still alive")
+        self.child = Child(job_id, attempt, lock)
+        return cast("subprocess.Popen[bytes]", self.child)
+
+    def _perform(self, child: Child, disk: Disk) -> None:
+        files.disk = disk
+        job = self.store.job(child.job_id)
+        code = -signal.SIGKILL
+        try:
+            code = worker.perform(self.store, job) if job.attempt == child.attempt and job.state.active else 0
+        except PowerCut:
+            assert isinstance(disk, CuttingDisk)
+            disk.cut()
+        finally:
+            files.disk = Disk()
+            child.end(code)
+            self.child = None
+
+
+def outcome(folder: Path) -> dict[str, str]:
+    """Name to SHA-256 of what a run leaves for people: the adapter and its predictions. The same for the same configuration."""
+    paths = [*folder.glob("adapter/*"), *folder.glob("predictions-*.parquet")]
+    return {path.relative_to(folder).as_posix(): checksum(path.read_bytes()) for path in sorted(paths)}

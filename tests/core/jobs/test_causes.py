@@ -1,0 +1,70 @@
+import errno
+
+import pytest
+
+from core.errors import ArtifactDamaged, DataError, Diverged, LoraLabError, ModelUnavailable, NotEnoughRoom, StoreBusy
+from core.jobs.causes import explain, unrecorded
+from core.states import Cause, Job, JobState, Kind
+
+JOB = Job("id", Kind.TRAIN, "run", JobState.RUNNING, 1, "local", '{"config": {"learning_rate": 0.02, "batch_size": 16}}', 0.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (MemoryError(), Cause.OUT_OF_MEMORY),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), Cause.OUT_OF_MEMORY),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), Cause.OUT_OF_MEMORY),
+        (OSError(errno.ENOSPC, "No space left on device"), Cause.DISK_FULL),
+        (OSError(errno.EIO, "Input/output error"), Cause.DISK_ERROR),
+        (NotEnoughRoom("full"), Cause.DISK_FULL),
+        (Diverged("not a number"), Cause.DIVERGED),
+        (DataError("changed"), Cause.DATA),
+        (ModelUnavailable("away"), Cause.MODEL),
+        (ArtifactDamaged("cut"), Cause.DAMAGED),
+        (StoreBusy("held"), Cause.DATABASE),
+        (RuntimeError("shape mismatch"), Cause.BUG),
+        (KeyError("x"), Cause.BUG),
+    ],
+)
+def test_each_error_has_its_cause_and_a_remedy(error: Exception, cause: Cause) -> None:
+    ending = explain(error, JOB)
+
+    assert ending.cause is cause
+    assert ending.message
+    assert ending.fix or isinstance(error, LoraLabError)
+
+
+def test_a_diverged_run_is_offered_a_quarter_of_its_learning_rate() -> None:
+    assert explain(Diverged("no number"), JOB).proposal_json == '{"learning_rate": 0.005}'
+
+
+def test_a_run_out_of_memory_is_offered_half_the_batch() -> None:
+    assert explain(MemoryError(), JOB).proposal_json == '{"batch_size": 8}'
+
+
+def test_a_damaged_request_is_offered_nothing() -> None:
+    broken = Job("id", Kind.TRAIN, "run", JobState.RUNNING, 1, "local", "{", 0.0)
+
+    assert explain(MemoryError(), broken).proposal_json == "{}"
+
+
+def test_a_bug_has_an_id_of_its_own() -> None:
+    first, second = explain(ValueError(), JOB), explain(ValueError(), JOB)
+
+    assert first.error_id in first.message
+    assert len({first.error_id, second.error_id}) == 2
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "full"), StoreBusy("held")])
+def test_an_ending_that_could_not_be_written_is_told_by_the_exit_code(error: Exception) -> None:
+    ending = explain(error, JOB)
+    told = unrecorded(ending.exit_code, JOB)
+
+    assert told is not None
+    assert told.cause is ending.cause
+
+
+@pytest.mark.parametrize("code", [1, 2, 139])
+def test_other_exit_codes_tell_nothing(code: int) -> None:
+    assert unrecorded(code, JOB) is None
