@@ -1,5 +1,6 @@
 """Turns what a training reports into rows and files, and finds what a resumed one goes on from."""
 
+import time
 from collections.abc import Callable
 
 from core import files
@@ -11,6 +12,7 @@ from core.training import events
 from core.training.events import Phase, Progress
 
 WORKING = frozenset({Phase.UNTRAINED, Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING, Phase.SAVING})
+MIRROR_SECONDS = 30.0  # what a lost database can cost of a curve; writing 7,000 points takes a tenth of a second
 
 
 class Recorder:
@@ -23,6 +25,7 @@ class Recorder:
     def __init__(self, context: JobContext, identity: Identity, keep: Callable[[events.Evaluation], None]) -> None:
         self.context, self.identity, self._keep = context, identity, keep
         self._best_step = 0
+        self._mirrored_at = time.monotonic()
 
     def __call__(self, event: events.Event) -> None:
         """Record one event. Raises Stopped if another attempt of the run has begun."""
@@ -75,4 +78,6 @@ class Recorder:
     def _save_checkpoint(self, event: events.Checkpoint) -> None:
         self.context.flush()
         checkpoints.save(self.context.folder, event.step, event.files, self.identity, self._best_step)
-        self.context.store.mirror(self.context.job)
+        if time.monotonic() - self._mirrored_at > MIRROR_SECONDS:
+            self.context.store.mirror(self.context.job)
+            self._mirrored_at = time.monotonic()

@@ -49,7 +49,7 @@ class Supervisor:
     def run(self) -> None:
         """Work until nothing has been queued or active for a while. A database that is held or full is waited for."""
         idle_since = time.monotonic()
-        self._tidy()
+        self.tidy()
         while time.monotonic() - idle_since < IDLE_SECONDS:
             try:
                 busy = self.step()
@@ -149,7 +149,7 @@ class Supervisor:
         self.store.transition(job, state, ended_at=self.store.clock(), **ending.columns)
         log.info("%s is %s: %s", job.id, state, ending.message)
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
         """Finish what others were killed at: deleting folders, writing records."""
         files.sweep(self.store.settings.jobs)
         for job in self.store.jobs():

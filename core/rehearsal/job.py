@@ -1,5 +1,6 @@
 """The job that stands in for a training where ``LORALAB_REHEARSAL`` names a plan: all of the machinery around it is the real one."""
 
+import importlib
 from dataclasses import asdict
 
 from core import files
@@ -8,9 +9,11 @@ from core.jobs import artifacts
 from core.jobs.checkpoints import Identity
 from core.jobs.context import JobContext
 from core.jobs.recorder import Recorder
+from core.jobs.worker import MODULES
 from core.manifest import fingerprint
-from core.rehearsal.plan import read_plan
+from core.rehearsal.plan import Plan, read_plan
 from core.rehearsal.session import RehearsalSession
+from core.states import Kind
 from core.store import Store
 from core.training.events import Evaluation
 
@@ -23,8 +26,15 @@ def prepare(store: Store) -> Store:
 
 
 def run(context: JobContext) -> None:
-    """Rehearse what the plan says. Raises what a training raises."""
+    """Rehearse what the plan says, or train with the plan's disk. Raises what a training raises."""
     plan = read_plan(context.settings.rehearsal)
+    if plan.real:
+        importlib.import_module(MODULES[Kind.TRAIN]).run(context)
+    else:
+        _rehearse(context, plan)
+
+
+def _rehearse(context: JobContext, plan: Plan) -> None:
     config = context.job.request["config"]
     seed = config.get("seed", 0) if isinstance(config, dict) else 0
     files.write_json(context.folder / "config.json", config)

@@ -15,6 +15,7 @@ from core.rehearsal.disks import CuttingDisk, FailingDisk, KillingDisk
 class Plan:
     """``nth`` step of the disk on which it fails with ``code``, or kills (``kill``); 0 for a healthy disk. Times are seconds.
 
+    With ``real`` the training itself is the real one.
     ``error`` is raised at ``error_step``: memory, bug or diverged. ``clock_file`` holds seconds by which the wall clock is wrong.
     """
 
@@ -31,6 +32,7 @@ class Plan:
     error_step: int = 0
     clock_file: str = ""
     data: str = "rehearsal"
+    real: bool = False
 
     def disk(self) -> Disk:
         """The disk that this plan writes to."""

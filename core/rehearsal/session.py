@@ -28,7 +28,7 @@ from core.training.events import (
 if TYPE_CHECKING:
     import pandas as pd
 
-STATE_BYTES, ADAPTER_BYTES = 40_000, 20_000  # a tenth of a small adapter
+STATE_BYTES, ADAPTER_BYTES = 8_000, 4_000  # enough to be torn in the middle
 POSITION, STATE, BEST = "position.json", "state.bin", "best.bin"
 LOOKS = 10  # a phase looks so often whether to stop
 

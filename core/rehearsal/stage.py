@@ -13,6 +13,7 @@ from typing import cast
 
 from core import files, records
 from core.disk import Disk
+from core.errors import NotEnoughRoom
 from core.jobs import artifacts, checkpoints, worker
 from core.jobs.processes import take_lock
 from core.jobs.supervisor import Supervisor
@@ -22,6 +23,8 @@ from core.rehearsal.plan import Plan
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
+
+REFUSALS = 10
 
 
 @dataclass
@@ -77,6 +80,17 @@ class Stage:
                 return
             self._perform(self.child, disk or Disk())
             disk = None
+
+    def play_through_refusals(self) -> None:
+        """Play while the database may refuse to grow; the supervisor tries again, as its loop does, for a while."""
+        for _ in range(REFUSALS):
+            try:
+                self.play()
+            except NotEnoughRoom:
+                if self.child is not None:
+                    self.finish()
+            else:
+                return
 
     def look(self) -> None:
         """Let the supervisor look once. A worker it starts lives, holding its lock, and does nothing yet."""

@@ -1,0 +1,77 @@
+"""Put the promises of docs/reliability.md to the test: kill, cut, fill and race, and count what breaks.
+
+``python benchmarks/faults.py`` runs all of it in about an hour, ``--small`` a part of it in under three minutes; ``--only WORD`` those
+rows whose function's name has the word. It fails if a promise breaks, or if a row injected no fault. With ``--json`` the last line
+is a list of {"promise", "tries", "injected", "failures", "upper_bound"}.
+"""
+
+import argparse
+import json
+import logging
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the tiny model and texts are those of the tests
+
+from promises import disk, kills, races, training  # noqa: E402 - this file is run as a script
+from promises.row import Row, Size, Test  # noqa: E402
+
+TESTS: tuple[Test, ...] = (
+    kills.killed_workers,
+    disk.power_cuts,
+    disk.failing_disk,
+    training.killed_trainings,
+    training.bit_equal,
+    races.committed_rows,
+    kills.noticed_deaths,
+    kills.living_workers,
+    races.owners,
+    races.launches,
+    training.stops,
+)
+MEMORY = Path("/dev/shm")  # what was synced is known from a model, so no real medium is worn out
+
+
+def main() -> int:
+    """Print a line per row; 1 if a promise broke or was not put to the test."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="a part, in under three minutes")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random")
+    parser.add_argument("--only", default="", help="only rows whose function's name has this word, as in kills.noticed_deaths")
+    arguments = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # the faults are meant
+    rows = []
+    for test in TESTS:
+        if arguments.only in f"{test.__module__}.{test.__name__}":
+            rows.append(run(test, arguments.small, arguments.seed))
+    if arguments.json:
+        print(json.dumps([described(row) for row in rows]))
+    return int(any(row.broken for row in rows) or not rows)
+
+
+def run(test: Test, small: bool, seed: int) -> Row:
+    """One row, printed when it is done."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
+        row = test(Size(small, random.Random(f"{seed} {test.__name__}"), Path(home) / "rows"))
+    verdict = "BROKEN" if row.failures else "NOT TESTED" if row.broken else "holds"
+    counts = f"{row.tries:>5} tries {row.injected:>5} faults {len(row.failures):>3} failures, at most {row.upper_bound:.2%}"
+    print(f"{verdict:<10} {row.promise:<48} {counts} {time.monotonic() - began:>6.0f} s  {row.figure}", flush=True)
+    for failure in row.failures[:5]:
+        print(f"    {failure}", flush=True)
+    return row
+
+
+def described(row: Row) -> dict[str, object]:
+    """The row as JSON."""
+    counts = {"tries": row.tries, "injected": row.injected, "failures": len(row.failures), "upper_bound": row.upper_bound}
+    return {"promise": row.promise, **counts}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Workers of rehearsed runs, in processes of their own, killed at any moment and at any write; and those that live on."""
+
+import multiprocessing
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from core.rehearsal.disks import CountingDisk
+from core.rehearsal.plan import Plan
+from core.rehearsal.stage import Stage, outcome
+from core.states import Job, JobState
+from promises.lab import Lab, TooLong, opened, over
+from promises.row import Row, Size, share
+
+STUCK_SECONDS = 30.0
+LABS = 3  # side by side: most of the time they wait for each other's processes
+RANDOM_PLAN = Plan(steps=300, step_seconds=0.002, validate_every=40, checkpoint_every=13)
+ENDLESS_PLAN = Plan(steps=10**6, step_seconds=0.01, validate_every=10**6, checkpoint_every=50)
+WRITES_PLAN = Plan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
+TICK_SECONDS = 2.0  # pages look at the store so often
+
+
+def killed_workers(size: Size) -> Row:
+    """SIGKILL at random moments, again and again in the same runs, and at each write of a run's files."""
+    row = Row("no run lost, corrupt or stuck over 30 s")
+    kills = size.of(24, 1000)
+    seeds = [size.draw.randrange(2**32) for _ in range(LABS)]
+    writes, expected = _writes(size.home / "undisturbed")
+    stride = size.of(20, 1)
+    places = list(range(1 + size.draw.randrange(stride), writes, stride))
+    with ThreadPoolExecutor(LABS) as pool:
+        rows = [pool.submit(_kill_at_random, size.home / f"random-{seed}", random.Random(seed), kills // LABS) for seed in seeds]
+        rows += [pool.submit(_kill_at_writes, size.home / f"writes-{n}", places[n::LABS], expected) for n in range(LABS)]
+        for part in rows:
+            found = part.result()
+            row.tries, row.injected, row.failures = row.tries + found.tries, row.injected + found.injected, row.failures + found.failures
+    return row
+
+
+def noticed_deaths(size: Size) -> Row:
+    """From SIGKILL to the moment at which a page that looks every two seconds says so, counted with its whole tick."""
+    row = Row("dead workers are noticed")
+    waited = []
+    with opened(Lab(size.home, ENDLESS_PLAN)) as lab:
+        job = lab.launch()
+        for _ in range(size.of(8, 100)):
+            lab.wait(job, _trains)
+            time.sleep(size.draw.random() * 0.3)
+            began, killed = time.monotonic(), lab.kill(job)
+            ended = lab.wait(job, over)
+            waited.append(time.monotonic() - began + TICK_SECONDS)
+            row.count("" if ended.state is JobState.INTERRUPTED else f"it is {ended.state}", int(killed))
+            lab.resume(job)
+    if share(waited, 0.95) > 5.0:
+        row.failures.append(f"p95 is {share(waited, 0.95):.1f} s")
+    row.figure = f"p95 {share(waited, 0.95):.2f} s, of them {TICK_SECONDS:g} s a page's tick (5)"
+    return row
+
+
+def living_workers(size: Size) -> Row:
+    """The wall clock jumps by an hour, there and back, while all cores are busy; nobody may take the worker for dead."""
+    row = Row("live workers are never declared dead")
+    clock = size.home / "clock"
+    size.home.mkdir(parents=True)
+    clock.write_text("0")
+    busy = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(multiprocessing.cpu_count())]
+    with opened(Lab(size.home / "lab", replace(ENDLESS_PLAN, clock_file=str(clock)))) as lab:
+        job = lab.launch()
+        lab.wait(job, _trains)
+        for process in busy:
+            process.start()
+        deadline = time.monotonic() + size.of(10, 300)
+        while time.monotonic() < deadline:
+            jump = size.draw.choice((-3600, 0, 3600))
+            _write(clock, str(jump))
+            time.sleep(0.5)
+            now = lab.store.job(job.id)
+            row.count("" if (now.state, now.attempt) == (JobState.RUNNING, 1) else f"{now.state} in attempt {now.attempt}", int(jump != 0))
+        for process in busy:
+            process.kill()
+    return row
+
+
+def _kill_at_random(home: Path, draw: random.Random, kills: int) -> Row:
+    row = Row("")
+    with opened(Lab(home, RANDOM_PLAN)) as lab:
+        number = 0
+        while row.injected < kills:
+            number += 1
+            job = lab.launch(str(number))
+            _kill_again_and_again(lab, job, draw, row, kills)
+    return row
+
+
+def _kill_again_and_again(lab: Lab, job: Job, draw: random.Random, row: Row, kills: int) -> None:
+    try:
+        while row.injected < kills:
+            lab.wait(job, lambda job: job.pid > 0 or over(job), STUCK_SECONDS)
+            time.sleep(draw.random() ** 2 * 1.5)  # from the first instant of a worker to its end
+            if not lab.kill(job):
+                break
+            row.injected += 1
+            row.tries += 1
+            ended = lab.wait(job, over, STUCK_SECONDS)
+            if ended.state not in (JobState.INTERRUPTED, JobState.COMPLETED):
+                row.failures.append(f"killed, and now {ended.state}: {ended.message}")
+            if ended.state is JobState.COMPLETED:
+                break
+            lab.resume(job)
+        lab.wait(job, over, STUCK_SECONDS)
+    except TooLong as stuck:
+        row.failures.append(f"stuck: {stuck}")
+    if complaint := lab.complaint(job):
+        row.failures.append(complaint)
+
+
+def _kill_at_writes(home: Path, places: list[int], expected: dict[str, str]) -> Row:
+    row = Row("")
+    with opened(Lab(home, WRITES_PLAN)) as lab:
+        for nth in places:
+            lab.direct(replace(WRITES_PLAN, nth=nth, kill=True))
+            job = lab.launch(str(nth))
+            try:
+                killed = lab.wait(job, over, STUCK_SECONDS).state is JobState.INTERRUPTED
+                lab.direct(WRITES_PLAN)
+                if killed:
+                    lab.resume(job)
+                    lab.wait(job, over, STUCK_SECONDS)
+                different = "" if outcome(lab.store.folder(job)) == expected else f"killed at write {nth}: another adapter or table"
+                row.count(lab.complaint(job) or different, int(killed))
+            except TooLong as stuck:
+                row.count(f"stuck after write {nth}: {stuck}")
+    return row
+
+
+def _writes(home: Path) -> tuple[int, dict[str, str]]:
+    """How many steps of the disk a whole run takes in its worker, and what it leaves."""
+    stage, disk = Stage(home, WRITES_PLAN), CountingDisk()
+    job = stage.launch()
+    stage.play(disk)
+    return disk.steps, outcome(stage.store.folder(job))
+
+
+def _trains(job: Job) -> bool:
+    return job.state is JobState.RUNNING and job.phase == "training" and job.done > 0
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def _spin() -> None:
+    while True:
+        pass

@@ -1,0 +1,154 @@
+"""A home folder with real processes: a supervisor that this process started, and the workers it starts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from core import records
+from core.jobs import artifacts, checkpoints
+from core.jobs.processes import PROJECT, is_locked
+from core.rehearsal.plan import Plan
+from core.settings import Settings
+from core.states import ACTIVE, Job, JobState, Kind
+from core.store import Store
+
+POLL_SECONDS = 0.01
+MEND_SECONDS = 5.0
+
+
+class TooLong(Exception):
+    """Something did not happen in time."""
+
+
+class Lab:
+    """Its trainings are rehearsals, unless the plan says that they are real; those run on one thread."""
+
+    def __init__(self, home: Path, plan: Plan) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.plan_file = home / "plan.json"
+        self.direct(plan)
+        self.settings = Settings(home=home, hub=False, threads=1, rehearsal=str(self.plan_file))
+        self.store = Store(self.settings)
+        self.supervisor: subprocess.Popen[bytes] | None = None
+
+    def direct(self, plan: Plan) -> None:
+        """From the next attempt on runs follow this plan."""
+        self.plan = plan
+        plan.write(self.plan_file)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every process of this lab is started with."""
+        found = {"LORALAB_HOME": str(self.settings.home), "LORALAB_HUB": "false", "LORALAB_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        return {**os.environ, **found, "LORALAB_REHEARSAL": self.settings.rehearsal}
+
+    def supervise(self) -> None:
+        """See to it that the supervisor of this lab lives and is at work: nobody else then starts another one."""
+        if self.supervisor is None or self.supervisor.poll() is not None:
+            with (self.settings.home / "supervisor.log").open("ab") as log:
+                command = [sys.executable, "-m", "core.jobs.supervisor"]
+                self.supervisor = subprocess.Popen(
+                    command, cwd=PROJECT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                )
+            while not is_locked(self.settings.home / "supervisor.lock") and self.supervisor.poll() is None:
+                time.sleep(POLL_SECONDS)
+
+    def launch(self, key: str = "key", seed: int = 1) -> Job:
+        """Queue a rehearsed run."""
+        job = self.store.create(Kind.TRAIN, f"run-{key}", {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}}, key)
+        self.supervise()
+        return job
+
+    def resume(self, job: Job) -> None:
+        """Queue a run that ended early once more."""
+        self.store.requeue(self.store.job(job.id))
+        self.supervise()
+
+    def wait(self, job: Job, reached: Callable[[Job], bool], seconds: float = 30.0) -> Job:
+        """The job once ``reached`` says so. Raises TooLong if nothing at all happens to it for so long."""
+        seen, deadline = None, 0.0
+        while not reached(latest := self.store.job(job.id)):
+            if seen != (seen := (latest.state, latest.attempt, latest.phase, latest.done)):
+                deadline = time.monotonic() + seconds
+            if time.monotonic() > deadline:
+                tail = artifacts.read_log_tail(self.store.folder(job))[-600:]
+                raise TooLong(f"for {seconds:g} s {latest.state} {latest.phase} {latest.done}/{latest.total} {latest.message}\n{tail}")
+            self.supervise()
+            time.sleep(POLL_SECONDS)
+        return latest
+
+    def kill(self, job: Job) -> bool:
+        """SIGKILL the worker; False if it was gone already."""
+        pid = self.store.job(job.id).pid
+        if not pid or not is_locked(self.store.folder(job) / "lock"):
+            return False
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def complaint(self, job: Job) -> str:
+        """What is wrong with a rehearsed run that should have completed; empty if nothing is."""
+        job, folder = self.store.job(job.id), self.store.folder(job)
+        if job.state is not JobState.COMPLETED:
+            return f"{job.name} is {job.state}: {job.message}"
+        trained = [metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"]
+        if trained != list(range(1, self.plan.steps + 1)):
+            return f"{job.name}: the curve has {len(trained)} points and not each step once"
+        deadline = time.monotonic() + MEND_SECONDS
+        while not (current := records.is_current(folder, job)) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)  # the row comes first; who is killed in between leaves the record to the supervisor
+        if not current:
+            return f"{job.name}: job.json does not tell of its end"
+        if not checkpoints.steps(folder):
+            return f"{job.name} has no checkpoint"
+        return ""
+
+    def close(self) -> None:
+        """End what this lab started, by its ids."""
+        for job in self.store.jobs(None, JobState.QUEUED, *ACTIVE):
+            self.kill(job)
+        if self.supervisor is not None:
+            self.supervisor.kill()
+            self.supervisor.wait()
+        for job in self.store.jobs(None, *ACTIVE):
+            self.kill(job)
+
+
+@contextmanager
+def opened(lab: Lab) -> Iterator[Lab]:
+    """The lab; at the end nothing of it runs."""
+    try:
+        yield lab
+    finally:
+        lab.close()
+
+
+def over(job: Job) -> bool:
+    """Whether it has ended, well or not."""
+    return job.state.over
+
+
+def processes_of(lab: Lab) -> list[psutil.Process]:
+    """Living workers of this lab, found by their environment, and zombies of its supervisor."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status", "ppid"]):
+        zombie = process.info["status"] == psutil.STATUS_ZOMBIE and lab.supervisor and process.info["ppid"] == lab.supervisor.pid
+        if zombie or ("core.jobs.worker" in (process.info["cmdline"] or ()) and _home(process) == str(lab.settings.home)):
+            found.append(process)
+    return found
+
+
+def _home(process: psutil.Process) -> str:
+    try:
+        return process.environ().get("LORALAB_HOME", "")
+    except psutil.Error:
+        return ""

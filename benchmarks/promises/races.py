@@ -1,0 +1,169 @@
+"""Many processes at once: who owns a run, how often a click launches, what the database keeps of a writer that is killed."""
+
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+from core.jobs import artifacts
+from core.locks import take_lock
+from core.rehearsal.plan import Plan
+from core.schema import Metric
+from core.settings import Settings
+from core.states import JobState, Kind
+from core.store import Store
+from promises.lab import Lab, TooLong, opened, over
+from promises.row import Row, Size
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["core.store"])  # or each of fifty processes imports it anew
+PLAN = Plan(steps=150, step_seconds=0.004, validate_every=40, checkpoint_every=10)
+WARM_UP_SECONDS = 60.0
+
+
+def owners(size: Size) -> Row:
+    """Racing processes start and lock one job: one may win. Then workers are stopped by SIGSTOP, replaced, and woken."""
+    row = Row("one worker per run")
+    rounds, racers = size.of(10, 200), size.of(8, 20)
+    store = Store(Settings(home=size.home / "race", hub=False))
+    jobs = [store.create(Kind.TRAIN, str(number), {}, str(number)).id for number in range(rounds)]
+    for won in _race(_own, racers, store.settings.home, jobs):
+        moved, locked = sum(first for first, _ in won), sum(second for _, second in won)
+        row.count("" if (moved, locked) == (1, 1) else f"{moved} started it and {locked} hold its lock")
+    for number in range(size.of(2, 20)):
+        row.count(_wake_a_stale_worker(size.home / f"stale-{number}"))
+    return row
+
+
+def launches(size: Size) -> Row:
+    """Processes that launch at the same instant with one key."""
+    row = Row("simultaneous launches with one key make one run")
+    rounds, clickers = size.of(3, 20), size.of(12, 50)
+    store = Store(Settings(home=size.home, hub=False))
+    keys = [f"key-{number}" for number in range(rounds)]
+    for number, made in enumerate(_race(_click, clickers, size.home, keys)):
+        row.count("" if len(set(made)) == 1 else f"{len(set(made))} runs were made with {keys[number]}", clickers)
+    if len(store.jobs()) != rounds:
+        row.failures.append(f"{len(store.jobs())} runs instead of {rounds}")
+    return row
+
+
+def committed_rows(size: Size) -> Row:
+    """A writer is killed under load, and what it was told to be written must be there; copies made meanwhile must be whole."""
+    row = Row("metrics keep every committed row")
+    for number in range(size.of(10, 200)):
+        row.count(_kill_a_writer(size.home / str(number), size.draw))
+    return row
+
+
+def _race(act: Callable[..., Any], racers: int, home: Path, things: list[str]) -> list[list[Any]]:
+    """What each racer made of each thing; all begin each at the same instant."""
+    barrier = CONTEXT.Barrier(racers)
+    pipes = [CONTEXT.Pipe(duplex=False) for _ in range(racers)]
+    processes = [CONTEXT.Process(target=_run, args=(act, barrier, home, things, sending), daemon=True) for _, sending in pipes]
+    for process in processes:
+        process.start()
+    answers = [receiving.recv() for receiving, _ in pipes]
+    for process in processes:
+        process.join()
+    return [list(made) for made in zip(*answers, strict=True)]
+
+
+def _run(act: Callable[..., Any], barrier: Barrier, home: Path, things: list[str], answer: Connection) -> None:
+    store = Store(Settings(home=home, hub=False))
+    made = []
+    for thing in things:
+        barrier.wait(WARM_UP_SECONDS)
+        made.append(act(store, thing))
+    answer.send(made)
+
+
+def _own(store: Store, job_id: str) -> tuple[bool, bool]:
+    """Whether this process moved the job out of the queue, and whether it got the lock. It keeps it."""
+    moved = store.transition(store.job(job_id), JobState.STARTING)
+    return moved, take_lock(store.settings.jobs / job_id / "lock", patience_seconds=0.0) is not None
+
+
+def _click(store: Store, key: str) -> str:
+    return store.create(Kind.TRAIN, "run", {}, key).id
+
+
+def _wake_a_stale_worker(home: Path) -> str:
+    """What is wrong after a stopped worker was taken for dead, its run given to another attempt, and it then woke up."""
+    with opened(Lab(home, PLAN)) as lab:
+        job = lab.launch()
+        working = lab.wait(job, lambda job: job.phase == "training" and job.done > 5)
+        os.kill(working.pid, signal.SIGSTOP)
+        lab.store.transition(working, JobState.INTERRUPTED)  # as if somebody had looked at a clock instead of the lock
+        lab.store.requeue(lab.store.job(job.id))
+        time.sleep(1.0)
+        waiting = lab.store.job(job.id)
+        if (waiting.state, waiting.attempt) != (JobState.QUEUED, 2):
+            return f"while the first worker holds the lock, attempt {waiting.attempt} is {waiting.state}"
+        os.kill(working.pid, signal.SIGCONT)
+        try:
+            lab.wait(job, over)
+        except TooLong as stuck:
+            return str(stuck)
+        log = artifacts.read_log_tail(lab.store.folder(job))
+        return lab.complaint(job) or ("" if log.count("loading the model") == 2 else "not two attempts")
+
+
+def _kill_a_writer(home: Path, draw: random.Random) -> str:
+    """What the database lacks of the rows whose commit the writer has told us of."""
+    store = Store(Settings(home=home, hub=False))
+    job = store.create(Kind.TRAIN, "run", {}, "key")
+    told, tells = CONTEXT.Pipe(duplex=False)
+    writer = CONTEXT.Process(target=_write_rows, args=(home, job.id, tells), daemon=True)
+    writer.start()
+    tells.close()
+    told.recv()  # it writes now
+    deadline = time.monotonic() + 0.1 + draw.random() * 0.4
+    copies = []
+    while time.monotonic() < deadline:
+        copies.append(_copy(store, home / f"copy-{len(copies)}.db"))
+        time.sleep(0.05)
+    os.kill(writer.pid or 0, signal.SIGKILL)
+    writer.join()
+    last = 0
+    try:
+        while True:
+            last = told.recv()
+    except EOFError:
+        pass
+    store.check()
+    steps = [metric.step for metric in store.read_metrics(job.id)]
+    if steps != list(range(1, len(steps) + 1)) or len(steps) % BATCH:
+        return f"rows are torn: {len(steps)} of them, up to step {steps[-1]}"
+    return f"{last - len(steps)} committed rows are lost" if len(steps) < last else next(filter(None, copies), "")
+
+
+BATCH = 7
+
+
+def _write_rows(home: Path, job_id: str, tells: Connection) -> None:
+    store = Store(Settings(home=home, hub=False))
+    job, step = store.job(job_id), 0
+    while True:
+        store.add_metrics(job, [Metric(step + number, "train", 0.0, 1.0, 0.0) for number in range(1, BATCH + 1)])
+        step += BATCH
+        tells.send(step)
+
+
+def _copy(store: Store, path: Path) -> str:
+    """What is wrong with a copy made while somebody writes."""
+    with closing(sqlite3.connect(store.database)) as source, closing(sqlite3.connect(path)) as target:
+        source.backup(target)
+        (sound,) = target.execute("PRAGMA integrity_check").fetchone()
+        (count, highest) = target.execute("SELECT count(*), max(step) FROM metrics").fetchone()
+    return (
+        "" if sound == "ok" and count == (highest or 0) and count % BATCH == 0 else f"a copy is {sound} with {count} rows up to {highest}"
+    )

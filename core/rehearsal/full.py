@@ -1,0 +1,44 @@
+"""A database that has no room to grow: SQLite itself refuses, by ``PRAGMA max_page_count``."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from core.errors import NotEnoughRoom
+from core.settings import Settings
+from core.store import Store
+
+
+class FillableStore(Store):
+    """After ``fill`` its database is full for a number of transactions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._opened = 0
+        self._full_from = self._full_to = 0
+        self.refused = 0
+        super().__init__(settings)
+
+    def fill(self, after: int, writes: int) -> None:
+        """From ``after`` transactions on, ``writes`` of them find no room."""
+        self._full_from = self._opened + after
+        self._full_to = self._full_from + writes
+
+    def make_room(self) -> None:
+        """From here on there is room."""
+        self._full_from = self._full_to = 0
+
+    @contextmanager
+    def _connect(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+        self._opened += 1
+        full = self._full_from <= self._opened < self._full_to
+        try:
+            with super()._connect(create) as db:
+                if create:
+                    db.execute("PRAGMA page_size = 512")  # a few rows need a new page, so that being full is soon felt
+                if full:
+                    (pages,) = db.execute("PRAGMA page_count").fetchone()
+                    db.execute(f"PRAGMA max_page_count = {pages}")
+                yield db
+        except NotEnoughRoom:
+            self.refused += 1
+            raise
