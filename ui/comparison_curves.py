@@ -14,7 +14,7 @@ from ui.comparison import Chosen
 def curves(store: Store, chosen: Sequence[Chosen]) -> None:
     """The curves of all runs on one axis."""
     st.markdown("#### Curves")
-    with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         measure = st.segmented_control(
             "Show", list(charts.MEASURES), format_func=_measure_name, default="loss", required=True, key="measure"
         )

@@ -21,7 +21,7 @@ def table(chosen: Sequence[Chosen]) -> None:
     for name in best:
         shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
     tables.plain(shown, key="results", alt="Results of each run; a star marks the best value of a column")
-    st.caption("★ marks the best value of a column. Interval: 95 % (Wilson), each run on its own.")
+    st.caption("★ marks the best value of a column. Interval: 95 % (Wilson), each run on the texts that it was scored on.")
 
 
 def configurations(chosen: Sequence[Chosen]) -> None:

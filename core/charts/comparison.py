@@ -8,7 +8,7 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-from core.charts.chart import FADED, FONT, RUN_COLOURS, THEME_TEXT, Chart, Spec, finish, per_cent
+from core.charts.chart import FADED, RUN_COLOURS, Chart, Spec, finish, per_cent
 
 Axis = Literal["step", "rows", "seconds"]
 Measure = Literal["loss", "accuracy", "macro_f1"]
@@ -63,7 +63,8 @@ def _curves_of(metrics: pd.DataFrame, run: str, axis: Axis, measure: Measure) ->
 
 def _run_colour(runs: Sequence[str]) -> alt.Color:
     scale = alt.Scale(domain=list(runs), range=list(RUN_COLOURS[: len(runs)]))
-    return alt.Color("run:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="stroke", columns=3))
+    legend = alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, columns=3)
+    return alt.Color("run:N", scale=scale, legend=legend)
 
 
 @cache
@@ -95,8 +96,7 @@ def _cost_spec(runs: tuple[str, ...], cost: str) -> Spec:
     share = alt.Axis(format=".1%", tickCount=6)
     y = alt.Y("accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False), axis=share)
     front = base.transform_filter("datum.kept").mark_line(color=FADED, strokeWidth=2, strokeDash=[2, 4]).encode(y=y)
-    bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="test accuracy"), y2="high:Q", color=_run_colour(runs).legend(None))
+    bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="test accuracy"), y2="high:Q", color=_run_colour(runs))
     tooltip = ["run:N", alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("cost:Q", title=cost, format=",.4~r")]
-    points = base.mark_point(filled=True, size=140, opacity=1).encode(y=y, color=_run_colour(runs).legend(None), tooltip=tooltip)
-    names = base.mark_text(align="left", dx=12, dy=-10, fontSize=FONT).encode(y=y, text="run:N", color=alt.value(THEME_TEXT))
-    return finish((front + bars + points + names).properties(height=380), "Accuracy and its cost")
+    points = base.mark_point(filled=True, size=140, opacity=1).encode(y=y, color=_run_colour(runs), tooltip=tooltip)
+    return finish((front + bars + points).properties(height=380), "Accuracy and its cost")

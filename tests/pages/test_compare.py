@@ -89,7 +89,9 @@ def test_other_data_are_said_loudly_and_not_compared(open_app: Open, store: Stor
     assert "Texts that only one of them gets right" not in said(app)
 
 
-def test_a_run_whose_predictions_are_damaged_leaves_the_others(open_app: Open, store: Store, source: Source, finished: Job, other: Job) -> None:
+def test_a_run_whose_predictions_are_damaged_leaves_the_others(
+    open_app: Open, store: Store, source: Source, finished: Job, other: Job
+) -> None:
     third = make_finished(store, source, "third-run")
     (store.folder(third) / "predictions-test.parquet").write_bytes(b"nonsense")
 
