@@ -66,6 +66,11 @@ class Settings:
         return self.home / "data"
 
     @property
+    def datasets(self) -> Path:
+        """The folder that holds one folder per dataset that somebody has saved."""
+        return self.home / "datasets"
+
+    @property
     def used_threads(self) -> int:
         """Threads a training gets."""
         return self.threads or cores()
