@@ -42,7 +42,7 @@ class Brought:
 
 def bring() -> list[Brought]:
     """The files that are chosen; none before that."""
-    ways = [UPLOAD, *([PATH] if st.context.ip_address is None else []), HUB]  # a visitor from elsewhere must not read this machine's disk
+    ways = [UPLOAD, *([PATH] if _may_name_paths() else []), HUB]
     way = st.segmented_control("From", ways, required=True, default=UPLOAD, key="bring-from")
     if way == PATH:
         return _from_paths()
@@ -72,12 +72,19 @@ def draw_preview(table: Table) -> None:
     tables.plain(shown, key=f"preview-{table.found.name}", alt=f"The first {len(shown)} rows of {table.found.name}")
 
 
+def _may_name_paths() -> bool:
+    """A visitor from elsewhere must not read this machine's disk."""
+    return Settings().paths or st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"}
+
+
 def _from_upload() -> list[Brought]:
     uploaded = st.file_uploader(
         "CSV, TSV, JSON lines or Parquet, up to 20 MB. Several files are taken as splits.",
         accept_multiple_files=True,
         key="upload",
     )
+    if not _may_name_paths():
+        st.caption("To name a file by its path, start the server with --server.address localhost, or use: python -m core data add FILE")
     for file in uploaded:
         check_size(file.name, file.size)
     return [Brought(file.name, file.file_id, data=file.getvalue()) for file in uploaded[:MOST_FILES]]

@@ -15,7 +15,6 @@ import pyarrow.parquet
 
 from core.data.demo_corpus import read_demo_corpus
 from core.data.rows import COLUMNS, RawData, clean_rows, missing_columns
-from core.data.saved import read_saved
 from core.data.sources import HUB_ID, HUB_REVISION, Source, SourceKind, data_files, hub_snapshot
 from core.errors import DataError
 
@@ -30,8 +29,6 @@ def load_rows(source: Source, cache: Path) -> RawData:
     """
     if source.kind is SourceKind.DEMO:
         return read_demo_corpus()
-    if source.kind is SourceKind.SAVED:
-        return read_saved(source)
     _keep_quiet()
     folder = source.folder or hub_snapshot() or _download()
     splits = data_files(folder)

@@ -125,6 +125,10 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _read(settings: Settings, source: Source) -> RawData:
+    if source.kind is SourceKind.SAVED:
+        from core.data.saved import read_saved  # noqa: PLC0415 - what is saved was checked then, so no library is waited for
+
+        return read_saved(source)
     from core.data.load import load_rows  # noqa: PLC0415 - imports datasets, which must stay out of the server
 
     cache = settings.prepared / ".reading"
