@@ -17,7 +17,7 @@ ML_MODULES = (  # the only places that may import an ML library
     "core/inference/classifier.py",
 )
 LAYERS = (  # a module may import its own layer and those before it
-    ("errors", "settings", "disk", "files", "manifest", "locks", "states", "schema", "records"),
+    ("errors", "settings", "disk", "spreadsheet", "files", "manifest", "locks", "states", "schema", "records"),
     ("config", "presets", "config_docs", "store"),
     ("catalog", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),

@@ -61,7 +61,7 @@ def _splits(name: str, listed: object, configuration: str) -> list[tuple[str, st
     """Split and address of each file, in the order of splits. Only words that name a split count."""
     if not isinstance(listed, dict) or not listed:
         raise DataError(f"The dataset {name} has no Parquet files on the Hub.", TRY)
-    if configuration not in listed and len(listed) > 1 and "default" not in listed:
+    if not configuration and len(listed) > 1 and "default" not in listed:
         raise DataError(f"The dataset {name} has several configurations: {', '.join(sorted(map(str, listed))[:12])}.", f"Write {name}:ONE.")
     chosen = listed.get(configuration or "default", next(iter(listed.values())) if not configuration else None)
     if not isinstance(chosen, dict):
