@@ -58,6 +58,7 @@ def main() -> None:
         try_file(*file, outcomes, seconds)
 
     fuzz()
+    unhandled = outcomes["unhandled"]
     slow = sum(second > LIMIT_SECONDS for second in seconds)
     print(f"{len(seconds) - corpus:,} fuzzed files and {corpus} of the corpus; {unhandled} unhandled, {slow} over {LIMIT_SECONDS} s")
     print(f"slowest {max(seconds):.2f} s, median {sorted(seconds)[len(seconds) // 2] * 1000:.1f} ms")

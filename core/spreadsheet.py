@@ -18,4 +18,4 @@ def to_csv(frame: "pd.DataFrame") -> bytes:
     """The table without its index as CSV in UTF-8, every cell and every column name escaped."""
     safe = frame.apply(lambda column: column if column.dtype.kind in "biuf" else column.astype(object).map(escape_cell))
     safe = safe.set_axis([escape_cell(str(name)) for name in frame.columns], axis=1)
-    return safe.to_csv(index=False).encode()
+    return str(safe.to_csv(index=False)).encode()
