@@ -3,14 +3,14 @@
 import json
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from core.commands import data as data_commands
 from core.config import RunConfig
 from core.data.hub import hub_reachable
-from core.data.sources import Source, find_source
+from core.data.sources import Source, find_source, named_source
 from core.errors import LoraLabError
 from core.jobs import actions, comparing, console, describe, machine, plan, waiting
 from core.jobs.rebuild import open_store, repair
@@ -20,10 +20,11 @@ from core.states import JobState, Kind
 from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(data_commands.app, name="data")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
 Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]
-Data = Annotated[Path | None, typer.Option(help="Dataset folder.")]
+Data = Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyperparameter.")]
 Minutes = Annotated[float | None, typer.Option(help="Choose rows, epochs, batch and evaluation interval that fit into so many minutes.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")]
@@ -33,7 +34,7 @@ EXIT_CODES = {JobState.COMPLETED: 0, JobState.CANCELLED: 130}
 @app.command()
 def doctor(
     as_json: Json = False,
-    data: Annotated[Path | None, typer.Option(help="Dataset folder.")] = None,
+    data: Data = "",
     mend: Annotated[bool, typer.Option("--repair", help="Set a damaged database aside and rebuild it.")] = False,
 ) -> None:
     """Say what is ready on this machine: data, models, device, memory."""
@@ -43,7 +44,7 @@ def doctor(
         if mend:
             found, aside = repair(settings)
             typer.echo(f"{found} runs in the database." + (f" The damaged file is now {aside.name}." if aside else ""), err=True)
-        return machine.describe(settings, find_source(settings, data and data.absolute()), waiting.PhasePrinter())
+        return machine.describe(settings, _source(settings, data), waiting.PhasePrinter())
 
     _print(report, as_json, console.machine_text)
 
@@ -52,7 +53,7 @@ def doctor(
 def estimate(
     preset: Start = Preset.QUICK,
     model: Model = None,
-    data: Data = None,
+    data: Data = "",
     assignments: Assignments = None,
     minutes: Minutes = None,
     measure: Annotated[bool, typer.Option(help="Measure this machine first, seconds, if that has not been done.")] = True,
@@ -71,7 +72,7 @@ def estimate(
 def train(
     preset: Start = Preset.QUICK,
     model: Model = None,
-    data: Data = None,
+    data: Data = "",
     name: Annotated[str, typer.Option(help="Name of the run.")] = "",
     assignments: Assignments = None,
     minutes: Minutes = None,
@@ -173,10 +174,14 @@ def classify(run: Run, texts: Annotated[list[str], typer.Argument(metavar="TEXTâ
     _print(predictions, as_json, console.predictions_text)
 
 
-def _chosen(preset: Preset, model: str | None, data: Path | None, assignments: list[str] | None) -> tuple[RunConfig, Source]:
+def _chosen(preset: Preset, model: str | None, data: str, assignments: list[str] | None) -> tuple[RunConfig, Source]:
     settings = Settings()
     chosen = {"model": settings.model} | parse_assignments(assignments or []) | ({"model": model} if model else {})
-    return make_config(preset, chosen), find_source(settings, data and data.absolute())
+    return make_config(preset, chosen), _source(settings, data)
+
+
+def _source(settings: Settings, data: str) -> Source:
+    return named_source(settings, data) if data else find_source(settings)
 
 
 def _open_lab() -> Store:

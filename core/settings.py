@@ -48,6 +48,7 @@ class Settings:
     model: str = field(default_factory=lambda: _variable("MODEL") or "minilm")  # base model that the form starts with
     hub: bool = field(default_factory=lambda: _switch("HUB", True))  # whether the Hugging Face Hub may be asked at all
     threads: int = field(default_factory=lambda: _count("THREADS", 256))  # of a training; 0 takes all cores
+    paths: bool = field(default_factory=lambda: _switch("PATHS", False))  # whether visitors may name files of this machine
     rehearsal: str = field(default_factory=lambda: _variable("REHEARSAL"))  # plan of a stand-in for trainings: core/rehearsal
 
     @property
@@ -64,6 +65,11 @@ class Settings:
     def prepared(self) -> Path:
         """The folder that holds one folder per prepared dataset."""
         return self.home / "data"
+
+    @property
+    def datasets(self) -> Path:
+        """The folder that holds one folder per dataset that somebody has saved."""
+        return self.home / "datasets"
 
     @property
     def used_threads(self) -> int:

@@ -7,8 +7,8 @@ from ui.frame import Needs
 
 run = frame.open_run("Classify", "What does a run make of a text of yours?", Needs.ADAPTER)
 
-classification.draw_examples()
-text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a news item", max_chars=10_000)
+classification.draw_examples(run)
+text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a text", max_chars=10_000)
 others = classification.choose_others(run)
 if classification.wanted():
     classification.ask([run, *others], text)

@@ -17,12 +17,12 @@ ML_MODULES = (  # the only places that may import an ML library
     "core/inference/classifier.py",
 )
 LAYERS = (  # a module may import its own layer and those before it
-    ("errors", "settings", "disk", "files", "manifest", "locks", "states", "schema", "records"),
+    ("errors", "settings", "disk", "spreadsheet", "files", "manifest", "locks", "states", "schema", "records"),
     ("config", "presets", "config_docs", "store"),
     ("catalog", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
     ("training", "eta", "evaluation", "charts", "inference"),
-    ("jobs", "rehearsal", "shipped", "__main__"),
+    ("jobs", "rehearsal", "shipped", "commands", "__main__"),
 )
 ALLOWED_UPWARD = {("data", "training.events")}  # a preparation speaks of its progress in the same words as a training
 SOURCES = sorted([*(ROOT / "core").rglob("*.py"), *(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "Home.py"])

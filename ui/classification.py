@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from core import charts
 from core.catalog import find_model
+from core.data.sources import AG_NEWS_CLASSES
 from core.errors import LoraLabError
 from core.inference.host import ClassifyRequest, InferenceHost
 from core.jobs import artifacts
@@ -61,8 +62,10 @@ class Answer:
         return f"{plain(self.name)} puts {plain(label)} {(first - second) * 100:.1f} points ahead of {plain(next_label)}."
 
 
-def draw_examples() -> None:
-    """Texts that a click puts into the box."""
+def draw_examples(run: OpenRun) -> None:
+    """Texts that a click puts into the box; they are news, so only for a run that tells news apart."""
+    if set(run.classes) != set(AG_NEWS_CLASSES):
+        return
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.caption("Try", width="content")
         for name, text in EXAMPLES.items():

@@ -26,6 +26,7 @@ STEPS = (
 )
 SOURCES = {
     SourceKind.FOLDER: "a folder on this machine",
+    SourceKind.SAVED: "added on this machine",
     SourceKind.HUB: "the Hugging Face Hub",
     SourceKind.DEMO: "the embedded demo corpus",
 }

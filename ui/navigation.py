@@ -20,13 +20,16 @@ class Entry:
     follows_run: bool = False
 
 
-HOME, EXPLORE = "pages/home.py", "pages/explore.py"
+HOME, EXPLORE, DATA = "pages/home.py", "pages/explore.py", "pages/data.py"
 TRAIN, RUNS = "pages/train.py", "pages/runs.py"
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
 
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "": (Entry(HOME, "Home", ":material/home:"),),
-    "Data": (Entry(EXPLORE, "Explore", ":material/bar_chart:"),),
+    "Data": (
+        Entry(DATA, "Your data", ":material/upload_file:"),
+        Entry(EXPLORE, "Explore", ":material/bar_chart:"),
+    ),
     "Train": (Entry(TRAIN, "New run", ":material/tune:"), Entry(RUNS, "Runs", ":material/monitoring:", True)),
     "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True), Entry(COMPARE, "Compare", ":material/compare_arrows:")),
     "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True),),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared
-from core.data.sources import Source, find_source
+from core.data.sources import Source
 from core.errors import LoraLabError
 from core.evaluation.predictions import Predictions
 from core.facts import DataFacts, data_facts
@@ -18,6 +18,7 @@ from core.jobs.rebuild import open_store
 from core.settings import Settings
 from core.store import Store
 from core.training.events import Split
+from ui.data_choice import chosen_source
 
 pa.set_memory_pool(pa.system_memory_pool())  # its own allocator keeps some 30 MB after 36,000 rows were read and searched
 
@@ -39,7 +40,7 @@ def open_lab() -> Store:
 def data_status(settings: Settings) -> DataStatus:
     """Which data would be used now. A problem with it is a value here: the rest of the page goes on."""
     try:
-        source = find_source(settings)
+        source = chosen_source(settings)
         return DataStatus(source, find_prepared(settings, source))
     except LoraLabError as error:
         return DataStatus(None, None, error)

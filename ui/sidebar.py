@@ -2,11 +2,14 @@
 
 import streamlit as st
 
-from core.errors import StoreDamaged
+from core.data.saved import list_saved
+from core.data.sources import find_source
+from core.errors import DataError, StoreDamaged
 from core.jobs import actions
+from core.settings import Settings
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
-from ui import navigation, readers
+from ui import data_choice, navigation, readers
 from ui.boundary import boundary
 from ui.states import short_progress
 from ui.words import count, plain
@@ -16,10 +19,12 @@ BUSY_SECONDS, IDLE_SECONDS = 2, 15  # a step takes about half a second on two co
 
 def draw() -> None:
     """Navigation and the two live lines."""
+    data_choice.follow_url()
     with st.sidebar:
         st.markdown("### LoRA Lab")
         _draw_navigation(st.query_params.get("run", ""))
         st.divider()
+        _draw_data_choice()
         try:
             busy = bool(_at_work(readers.open_lab()))
         except StoreDamaged:  # every page says it, and offers the repair
@@ -35,6 +40,16 @@ def _draw_navigation(run_id: str) -> None:
                 st.caption(section.upper())
             for entry in present:
                 navigation.link(entry.file, run_id=run_id if entry.follows_run else "")
+
+
+def _draw_data_choice() -> None:
+    settings = Settings()
+    saved = [card.name for card in list_saved(settings)]
+    try:
+        usual = find_source(settings).name
+    except DataError:  # the line below says that there is a problem
+        usual = "Data folder"
+    data_choice.draw(saved, usual)
 
 
 def _draw_live_lines(was_busy: bool) -> None:

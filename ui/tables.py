@@ -6,8 +6,9 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from core.spreadsheet import to_csv
+
 ROW_PIXELS = 38  # at the theme's 17 px
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that starts so
 
 
 def plain(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = None, rows_in_view: int = 12, alt: str = "") -> None:
@@ -55,11 +56,8 @@ def texts(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = 
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """The table as CSV that is safe to open in a spreadsheet: a text that looks like a formula gets a leading apostrophe."""
-    safe = frame.copy()
-    for name in safe.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]]:
-        safe[name] = safe[name].map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell)
-    return safe.to_csv(index=False).encode()
+    """The table as CSV that is safe to open in a spreadsheet."""
+    return to_csv(frame)
 
 
 def height(rows: int, rows_in_view: int, row_pixels: int = ROW_PIXELS) -> int | Literal["content"]:

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.chart import ACCENT, Chart, Spec, finish, per_cent, titled
+from core.charts.chart import ACCENT, FONT, Chart, Spec, finish, per_cent, titled
 from core.evaluation.scores import Scores
 
 CellsShow = Literal["counts", "per cent of row", "errors only"]
@@ -22,6 +22,7 @@ TITLES: dict[CellsShow, str] = {
 TILES = {False: ("#EDF3F8", "#084E8A"), True: ("#1E2B38", "#8CCBF5")}  # lightness of no text and of all, on a light and a dark page
 DARK_TEXT, LIGHT_TEXT = "#000000", "#FFFFFF"
 MOST_LABELLED = 20  # classes; with more the cells are too small for numbers, and the table has them
+MANY, SMALL_FONT = 30, 10  # classes; px, or their names would lie over each other
 
 
 def confusion_matrix(
@@ -94,11 +95,15 @@ def _words(scores: Scores, errors: np.ndarray, classes: Sequence[str]) -> str:
 def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
     cell = alt.selection_point(name="cell", fields=["true", "predicted"])
     crowded = size > 6
+    font = FONT if size <= MANY else SMALL_FONT
     base = alt.Chart().encode(
         x=alt.X(
-            "predicted:N", sort=None, title="predicted class", axis=alt.Axis(labelAngle=-40 if crowded else 0, domain=False, ticks=False)
+            "predicted:N",
+            sort=None,
+            title="predicted class",
+            axis=alt.Axis(labelAngle=-90 if size > MANY else -40 if crowded else 0, labelFontSize=font, domain=False, ticks=False),
         ),
-        y=alt.Y("true:N", sort=None, title="true class", axis=alt.Axis(domain=False, ticks=False)),
+        y=alt.Y("true:N", sort=None, title="true class", axis=alt.Axis(labelFontSize=font, domain=False, ticks=False)),
     )
     scale = alt.Scale(domain=[0, 1], range=list(TILES[dark]), interpolate="rgb", clamp=True)
     framed = alt.when("datum.chosen")
@@ -119,4 +124,8 @@ def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
         text="label:N", color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT))
     )
     layers = [tiles.add_params(cell), numbers] if size <= MOST_LABELLED else [tiles.add_params(cell)]
-    return finish(alt.layer(*layers).properties(height=min(640, 80 + 66 * size if not crowded else 120 + 40 * size)))
+    return finish(
+        alt.layer(*layers).properties(
+            height=120 + 14 * size if size > MANY else min(640, 80 + 66 * size if not crowded else 120 + 40 * size)
+        )
+    )

@@ -92,7 +92,8 @@ def prepare(settings: Settings, source: Source, report: Report, should_stop: Sho
 def fingerprint_of(raw: RawData) -> str:
     """12 hex digits over class names and all rows in their order; the same rows give the same from any path and file format."""
     digest = hashlib.sha256()
-    for name, values in (("classes", raw.classes), ("train", _values(raw.train)), ("test", _values(raw.test))):
+    own_validation = [] if raw.validation is None else [("validation", _values(raw.validation))]
+    for name, values in (("classes", raw.classes), ("train", _values(raw.train)), ("test", _values(raw.test)), *own_validation):
         digest.update(name.encode())
         for value in values:
             content = value.encode()
@@ -124,6 +125,10 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _read(settings: Settings, source: Source) -> RawData:
+    if source.kind is SourceKind.SAVED:
+        from core.data.saved import read_saved  # noqa: PLC0415 - what is saved was checked then, so no library is waited for
+
+        return read_saved(source)
     from core.data.load import load_rows  # noqa: PLC0415 - imports datasets, which must stay out of the server
 
     cache = settings.prepared / ".reading"
@@ -144,7 +149,7 @@ def _same_rows(settings: Settings, source: Source, raw: RawData) -> Dataset | No
 
 
 def _write(settings: Settings, source: Source, raw: RawData, report: Report, should_stop: ShouldStop) -> Dataset:
-    rest, validation = split_off(raw.train, VALIDATION_SHARE)
+    rest, validation = (raw.train, raw.validation) if raw.validation is not None else split_off(raw.train, VALIDATION_SHARE)
     splits = dict(zip(SPLITS, (rest, validation, raw.test), strict=True))
     frames = _measured(splits, report, should_stop)
     contents = {split: frame.to_parquet(index=False) for split, frame in frames.items()}

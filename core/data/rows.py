@@ -26,6 +26,7 @@ class RawData:
     test: pd.DataFrame
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    validation: pd.DataFrame | None = None  # where the source brings its own; otherwise a tenth of ``train`` is split off
 
 
 def clean_rows(splits: Mapping[str, pd.DataFrame], order: Sequence[str] = (), notes: Sequence[str] = ()) -> RawData:
@@ -37,7 +38,7 @@ def clean_rows(splits: Mapping[str, pd.DataFrame], order: Sequence[str] = (), no
     said = list(notes)
     named = {split: _usable(frame, split, said) for split, frame in splits.items()}
     train, test = named["train"], named.get("test")
-    classes = _class_order(set(train["label"]), order)
+    classes = class_order(set(train["label"]), order)
     _check_classes(train, classes)
     if test is not None and len(test):
         _check_test(test, classes)
@@ -88,7 +89,7 @@ def _usable(frame: pd.DataFrame, split: str, notes: list[str]) -> pd.DataFrame:
 
 def _label_names(labels: pd.Series, split: str) -> pd.Series:
     try:
-        names = {value: _label_name(value) for value in labels.dropna().unique()}
+        names = {value: label_name(value) for value in labels.dropna().unique()}
     except TypeError as error:  # lists and dictionaries cannot be counted
         raise DataError(f"The column label of {split} holds more than one value a row.", "Give each text one label.") from error
     except ValueError as error:
@@ -96,7 +97,8 @@ def _label_names(labels: pd.Series, split: str) -> pd.Series:
     return labels.map(names).astype("object").fillna("")
 
 
-def _label_name(value: object) -> str:
+def label_name(value: object) -> str:
+    """The class that a label means: a name without blanks around it, or a whole number. Raises ValueError for another number."""
     if isinstance(value, str):
         name = value.strip()
         return str(int(float(name))) if re.fullmatch(r"-?[0-9]{1,15}(\.0+)?", name) else name
@@ -107,7 +109,8 @@ def _label_name(value: object) -> str:
     return str(int(float(value)))
 
 
-def _class_order(names: set[str], order: Sequence[str]) -> tuple[str, ...]:
+def class_order(names: set[str], order: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names in their known ``order``, else numbers by size, else by the alphabet."""
     if not order and names == set(AG_NEWS_CLASSES):
         order = AG_NEWS_CLASSES  # the same rows with names instead of ids give the same fingerprint
     if order:

@@ -20,6 +20,7 @@ AG_NEWS_CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 AG_NEWS_TEST_ROWS = 7600
 DEMO_FOLDER = Path(__file__).parent / "demo"
 FORMATS = (".parquet", ".csv", ".jsonl")
+SAVED_CARD = "saved.json"
 LEVELS = ("*", "*/*", "*/*/*")  # as deep as the Hugging Face layout goes; a home folder given by mistake is not searched to its end
 
 Split = Literal["train", "validation", "test"]
@@ -36,6 +37,7 @@ class SourceKind(StrEnum):
     FOLDER = "folder"
     HUB = "hub"
     DEMO = "demo"
+    SAVED = "saved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,23 @@ class Source:
     name: str
     folder: Path | None = None
     note: str = field(default="", compare=False)
+
+
+def saved_source(settings: Settings, name: str) -> Source | None:
+    """The dataset that was saved under ``name``, or None."""
+    folder = settings.datasets / name
+    safe = name == Path(name).name and not name.startswith(".")
+    return Source(SourceKind.SAVED, name, folder.absolute()) if safe and (folder / SAVED_CARD).is_file() else None
+
+
+def named_source(settings: Settings, data: str) -> Source:
+    """What ``--data`` names: a saved dataset, otherwise a folder; ``./name`` is always a folder. Raises DataError."""
+    if found := saved_source(settings, data):
+        return found
+    folder = Path(data).expanduser().absolute()
+    if not folder.exists() and Path(data).name == data:
+        raise DataError(f"There is neither a saved dataset nor a folder {data!r}.", "`python -m core data list` shows the saved ones.")
+    return find_source(settings, folder)
 
 
 def find_source(settings: Settings, data: Path | None = None) -> Source:
@@ -86,7 +105,7 @@ def data_files(folder: Path) -> dict[Split, list[Path]]:
     every = sorted(path for level in LEVELS for path in folder.glob(level) if _is_data_file(path, folder))
     splits: dict[Split, list[Path]] = {}
     for path in every:
-        if split := _split_of(path.relative_to(folder)):
+        if split := split_of(path.relative_to(folder)):
             splits.setdefault(split, []).append(path)
     splits = splits or ({"train": every} if every else {})
     _check_files(folder, splits)
@@ -108,6 +127,8 @@ def source_key(source: Source) -> str:
     elif source.folder is None:
         parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(DEMO_FOLDER.glob("*.txt"))]
     else:
+        if source.kind is SourceKind.SAVED and not source.folder.is_dir():
+            raise DataError(f"The dataset {source.name!r} was deleted.", "Choose other data, or add it again under this name.")
         splits = data_files(source.folder)
         stats = [(path, path.stat()) for paths in splits.values() for path in paths]
         parts += [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
@@ -133,7 +154,8 @@ def _is_data_file(path: Path, folder: Path) -> bool:
     return path.suffix.lower() in FORMATS and not hidden and path.is_file()
 
 
-def _split_of(path: Path) -> Split | None:
+def split_of(path: Path) -> Split | None:
+    """The split that a word in the path names; the file's own name counts first."""
     for part in (path.stem, *reversed(path.parts[:-1])):
         for word in re.split(r"[^a-z]+", part.lower()):
             if word in SPLIT_WORDS:

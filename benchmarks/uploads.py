@@ -1,0 +1,69 @@
+"""Fuzz the reader of uploads: how many files were tried, how many were refused with a message, how many broke it, and how long it took.
+
+python benchmarks/uploads.py [--tries 3000]
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests/core/data")]
+
+from broken import READ, REFUSED  # noqa: E402 - the corpus of the tests
+from fuzz import files  # noqa: E402
+from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
+
+from core.data.building import Choice, build  # noqa: E402
+from core.data.choosing import propose_columns  # noqa: E402
+from core.data.reader import read_table  # noqa: E402
+from core.errors import DataError  # noqa: E402
+
+LIMIT_SECONDS = 2
+
+
+def try_file(name: str, content: bytes, outcomes: Counter[str], seconds: list[float]) -> None:
+    """Read the file, and build a dataset of it with what is proposed, as the page does."""
+    began = time.perf_counter()
+    try:
+        table = read_table(name, content)
+        outcomes["read"] += 1
+        proposal = propose_columns(table)
+        if proposal.label:
+            build([("train", table)], Choice((proposal.text,), proposal.label))
+            outcomes["built"] += 1
+    except DataError as error:
+        outcomes["refused with what to do" if error.message and error.fix else "refused without what to do"] += 1
+    except Exception as error:
+        outcomes["unhandled"] += 1
+        print(f"unhandled {type(error).__name__}: {error} in {name} {content[:80]!r}")
+    seconds.append(time.perf_counter() - began)
+
+
+def main() -> None:
+    """Try the corpus and as many fuzzed files as asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tries", type=int, default=3000)
+    tries = parser.parse_args().tries
+    outcomes: Counter[str] = Counter()
+    seconds: list[float] = []
+    for name, content in [*((name, content) for name, content, _ in REFUSED.values()), *READ.values()]:
+        try_file(name, content, outcomes, seconds)
+    corpus = len(seconds)
+
+    @settings(max_examples=tries, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(files())
+    def fuzz(file: tuple[str, bytes]) -> None:
+        try_file(*file, outcomes, seconds)
+
+    fuzz()
+    unhandled = outcomes["unhandled"]
+    slow = sum(second > LIMIT_SECONDS for second in seconds)
+    print(f"{len(seconds) - corpus:,} fuzzed files and {corpus} of the corpus; {unhandled} unhandled, {slow} over {LIMIT_SECONDS} s")
+    print(f"slowest {max(seconds):.2f} s, median {sorted(seconds)[len(seconds) // 2] * 1000:.1f} ms")
+    print(", ".join(f"{outcome}: {number:,}" for outcome, number in outcomes.items()))
+
+
+if __name__ == "__main__":
+    main()

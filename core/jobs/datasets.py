@@ -1,0 +1,34 @@
+"""Delete saved datasets, with regard to the runs that use them."""
+
+from core.data.saved import delete_saved
+from core.data.sources import Source, saved_source
+from core.errors import ArtifactDamaged, StateConflict
+from core.jobs.requests import read_train_request
+from core.states import Job, Kind
+from core.store import Store
+
+
+def runs_on(store: Store, source: Source) -> list[Job]:
+    """All runs that were launched on the saved dataset, newest first."""
+    found = []
+    for job in store.jobs(Kind.TRAIN):
+        try:
+            if read_train_request(job).source == source:
+                found.append(job)
+        except ArtifactDamaged:  # nobody knows any more what it was trained on
+            continue
+    return found
+
+
+def delete_dataset(store: Store, name: str) -> int:
+    """Delete the dataset; how many runs were trained on it. They keep their results.
+
+    Raises DataError if there is none of that name, and StateConflict while a run that uses it waits or is under way.
+    """
+    source = saved_source(store.settings, name)
+    runs = runs_on(store, source) if source else []
+    busy = [job for job in runs if not job.state.over]
+    if busy:
+        raise StateConflict(f"The dataset {name!r} is in use by {busy[0].name}.", "Stop the run or wait for its end, then delete.")
+    delete_saved(store.settings, name)
+    return len(runs)

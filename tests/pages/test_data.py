@@ -1,0 +1,196 @@
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.data.building import Choice, build
+from core.data.prepared import prepare
+from core.data.reader import read_table
+from core.data.saved import list_saved, save
+from core.data.sources import Source
+from core.settings import Settings
+from core.states import JobState, Kind
+from core.store import Store
+from tests.pages.conftest import Open, make_finished, make_run
+
+PAGE = "pages/data.py"
+LABELS = ("спорт", "Спорт", "мир", "**b**")
+
+
+@pytest.fixture(autouse=True)
+def paths(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("LORALAB_PATHS", "true")
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]).replace("\\", "")
+
+
+def write(folder: Path, rows: int = 60, labels: tuple[str, ...] = LABELS) -> Path:
+    path = folder / "мои.csv"
+    path.write_text("note;topic\n" + "".join(f"текст номер {i};{labels[i % len(labels)]}\n" for i in range(rows)), "cp1251")
+    return path
+
+
+def bring(app: AppTest, *paths: Path) -> AppTest:
+    app.button_group(key="bring-from").set_value("Path on this machine").run()
+    return app.text_area(key="paths").set_value("\n".join(map(str, paths))).run()
+
+
+def keep(name: str, labels: tuple[str, ...] = ("a", "b"), rows: int = 40) -> Source:
+    lines = "".join(f"text {i} of 口コミ,{labels[i % len(labels)]}\n" for i in range(rows))
+    table, choice = read_table("a.csv", f"text,label\n{lines}".encode()), Choice(("text",), "label")
+    return save(Settings(), name, build([("train", table)], choice), choice, [table.found])
+
+
+def test_a_file_becomes_a_dataset_that_is_used(open_app: Open, store: Store, tmp_path: Path) -> None:
+    app = bring(open_app(PAGE), write(tmp_path))
+
+    assert not app.exception and not app.error, said(app)
+    assert "**мои.csv** · 60 rows, 2 columns" in said(app)
+    assert "Text separated by semicolon · Cyrillic (Windows-1251) · first line names the columns" in said(app)
+    assert "**60 of 60 rows kept**" in said(app)
+    merge = next(toggle for toggle in app.toggle if toggle.label == "Merge 1 label that look like others")
+    merge.set_value(True).run()
+    app.text_input(key="dataset-name").set_value("Мои темы")
+    app.button(key="save-dataset").click().run()
+
+    (card,) = list_saved(Settings())
+    assert (card.name, card.classes) == ("Мои темы", ("**b**", "Спорт", "мир"))
+    assert app.query_params["dataset"] == app.query_params["data"] == "Мои темы"
+    assert [job.state for job in store.jobs(Kind.PREPARE)] == [JobState.QUEUED]
+    assert app.subheader[0].value == "Мои темы"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty. Choose a file"),
+        (b"\x1f\x8b\x08 gzip", "is compressed with gzip. Unpack it"),
+        (b"text,label\n", "has a header and no rows"),
+        (b"text,label\n" + b"a,b\n" * 30, "All rows have the label 'b'"),
+        (b"text\na\nb\n", "Texts and labels are not both chosen. Choose a column for each."),
+        (b"text,label\n" + b"".join(b"a text,%d\n" % i for i in range(600)), "has 600 different values; up to 50 classes work"),
+        (b"text,label\na,b\nc,d\n", "Too few training rows"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_what_to_do(open_app: Open, tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "given.csv").write_bytes(content)
+
+    app = bring(open_app(PAGE), tmp_path / "given.csv")
+
+    assert not app.exception
+    assert words in " ".join(error.value for error in app.error).replace("\\", "").replace("**", "")
+
+
+def test_paths_are_not_offered_to_visitors_from_elsewhere(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LORALAB_PATHS")
+
+    app = open_app(PAGE)
+
+    assert app.button_group(key="bring-from").options == ["Upload", "Hugging Face Hub"]
+    assert "start the server with --server.address localhost" in said(app)
+
+
+def test_a_path_that_is_not_there_is_said(open_app: Open) -> None:
+    assert "/nowhere/a.csv cannot be opened" in said(bring(open_app(PAGE), Path("/nowhere/a.csv")))
+
+
+def test_a_name_that_is_taken_is_said_and_nothing_is_lost(open_app: Open, tmp_path: Path) -> None:
+    keep("Reviews")
+    app = bring(open_app(PAGE), write(tmp_path, labels=("x", "y")))
+    app.text_input(key="dataset-name").set_value("reviews")
+    app.button(key="save-dataset").click().run()
+
+    assert "There is already a dataset 'Reviews'." in said(app)
+    assert "**60 of 60 rows kept**" in said(app)
+
+
+def test_two_files_are_splits_by_their_names(open_app: Open, tmp_path: Path) -> None:
+    for name, rows in (("train", 40), ("test", 6)):
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(rows)))
+
+    app = bring(open_app(PAGE), tmp_path / "train.csv", tmp_path / "test.csv")
+
+    table = next(frame.value for frame in app.dataframe if "test" in frame.value)
+    assert table["train"].tolist() == [20, 20]
+    assert table["test"].tolist() == [3, 3]
+
+
+def test_without_a_network_the_hub_says_so(open_app: Open) -> None:
+    app = open_app(PAGE)
+    app.button_group(key="bring-from").set_value("Hugging Face Hub").run()
+    app.text_input(key="hub-id").set_value("owner/name")
+    app.button(key="hub-fetch").click().run()
+
+    assert "The Hub cannot be reached from here." in said(app)
+
+
+def test_the_picker_chooses_the_data_of_every_page_and_the_url_keeps_it(open_app: Open) -> None:
+    source = keep("口コミ")
+    prepare(Settings(), source, lambda progress: None, lambda: False)
+    app = open_app("pages/home.py")
+    assert app.selectbox(key="data-picker").options == ["Demo corpus", "口コミ"]
+
+    app.selectbox(key="data-picker").set_value("口コミ").run()
+
+    assert app.query_params["data"] == "口コミ"
+    assert "**口コミ**, from" in said(app)
+    app.switch_page("pages/train.py").run()
+    assert app.query_params["data"] == "口コミ"
+    app.selectbox(key="data-picker").set_value("").run()
+    assert "data" not in app.query_params
+    assert "**口コミ**, from" in said(open_app("pages/home.py", data="口コミ"))
+
+
+def test_a_launched_run_is_on_the_chosen_data(open_app: Open, store: Store) -> None:
+    source = keep("Reviews")
+    app = open_app("pages/home.py", data="Reviews")
+
+    app.button(key="taste-run").click().run()
+
+    (job,) = store.jobs(Kind.TRAIN)
+    assert job.request["source"] == {"kind": "saved", "name": "Reviews", "folder": str(source.folder), "note": ""}
+
+
+def test_data_in_the_url_that_is_gone_is_said_and_the_usual_is_used(open_app: Open) -> None:
+    keep("Reviews")
+
+    app = open_app("pages/home.py", data="Other")
+
+    assert "There is no dataset 'Other' any more; Demo corpus is used." in said(app)
+
+
+def test_deleting_keeps_the_runs_readable(open_app: Open, store: Store) -> None:
+    source = keep("Reviews")
+    job = make_finished(store, source, "on-reviews")
+    app = open_app(PAGE, dataset="Reviews", data="Reviews")
+    assert "1 run trained on it keep their results" in said(app)
+
+    app.button(key="delete-for-good").click().run()
+
+    assert list_saved(Settings()) == []
+    assert "Nothing is saved yet." in said(app)
+    assert open_app("pages/evaluate.py", run=job.id).subheader[0].value.startswith("85.0 %")
+    assert not open_app("pages/runs.py", run=job.id).error
+    assert not open_app("pages/home.py").exception
+
+
+def test_a_dataset_in_use_by_a_waiting_run_is_not_deleted(open_app: Open, store: Store) -> None:
+    make_run(store, keep("Reviews"), "waiting-run")
+    app = open_app(PAGE, dataset="Reviews")
+
+    app.button(key="delete-for-good").click().run()
+
+    assert len(list_saved(Settings())) == 1
+    assert "is in use by waiting-run" in app.toast[0].value.replace("\\", "")
+
+
+@pytest.mark.parametrize("classes", [2, 50])
+def test_every_data_page_opens_with_two_and_with_fifty_classes(open_app: Open, classes: int) -> None:
+    source = keep("Viele", tuple(f"Клас {i:02d}" for i in range(classes)), rows=12 * classes)
+    prepare(Settings(), source, lambda progress: None, lambda: False)
+
+    for page in ("home", "explore", "train", "data"):
+        app = open_app(f"pages/{page}.py", data="Viele")
+        assert not app.exception and not app.error, (page, said(app))
