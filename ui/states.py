@@ -10,7 +10,12 @@ from ui.words import count, duration
 
 SILENT_SECONDS = 40  # progress is written every half second; a long step on a busy machine takes a few
 STEPS_FOR_ETA = 5
-SHORT = {Phase.UNTRAINED.value: "untrained score", Phase.LOADING.value: "loading", Phase.PREPARING.value: "preparing"}
+SHORT = {
+    Phase.UNTRAINED.value: "untrained score",
+    Phase.LOADING.value: "loading",
+    Phase.PREPARING.value: "preparing",
+    Phase.INDEXING.value: "preparing",
+}
 
 
 @dataclass(frozen=True, slots=True)
