@@ -115,12 +115,12 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
     shown = pd.DataFrame(
         {
             "pattern": table["pattern"],
-            "what": [DEBRIS_HELP.get(name, kind) for name, kind in zip(table["pattern"], table["kind"], strict=True)],
             "texts": table["texts"],
             "class": [view.classes[label] for label in table["top"]],
             "share": table["share"],
             "ratio": [times(ratio) for ratio in table["ratio"]],
             "bits": table["bits"],
+            "what": [DEBRIS_HELP.get(name, kind) for name, kind in zip(table["pattern"], table["kind"], strict=True)],
         }
     )
     number = st.column_config.NumberColumn

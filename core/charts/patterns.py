@@ -49,8 +49,9 @@ def _pattern_spec(patterns: int, names: tuple[str, ...]) -> Spec:
     colours = [HUE, FADED] if names == (LIKELIEST, OTHERS) else class_colours(names)
     legend = alt.Legend(title=None, orient="top", symbolType="square")
     y = alt.Y("pattern:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
-    base = alt.Chart().encode(y=y, opacity=standing_back())
+    base = alt.Chart().encode(y=y)
     bars = base.mark_bar(cursor="pointer").encode(
+        opacity=standing_back(),
         x=alt.X(
             "share:Q",
             title="share of the texts with it",

@@ -21,15 +21,19 @@ def place_words(words: Sequence[str], sizes: Sequence[float], width: float, heig
     places = np.full((len(words), 2), np.nan)
     halves = np.array([[text_width(word) * size / 2, size * LINE / 2] for word, size in zip(words, sizes, strict=True)]).reshape(-1, 2)
     spiral = _spiral() * (width / 2, height / 2) + (width / 2, height / 2)
-    taken = np.empty((0, 2))
-    boxes = np.empty((0, 2))
+    across, down = spiral.T
+    taken, boxes = np.empty((len(words), 2)), np.empty((len(words), 2))
+    placed = 0
     for number, half in enumerate(halves):
         inside = ((spiral - half >= 0) & (spiral + half <= (width, height))).all(axis=1)
-        far = np.abs(spiral[:, None, :] - taken[None]) >= boxes[None] + half + GAP / 2  # (STEPS, placed, 2)
-        free = np.flatnonzero(inside & far.any(axis=2).all(axis=1))
+        room = boxes[:placed] + half + GAP / 2
+        beside = np.abs(across[:, None] - taken[:placed, 0]) >= room[:, 0]  # (STEPS, placed)
+        above = np.abs(down[:, None] - taken[:placed, 1]) >= room[:, 1]
+        free = np.flatnonzero(inside & (beside | above).all(axis=1))
         if len(free):
-            places[number] = spiral[free[0]]
-            taken, boxes = np.vstack([taken, places[number]]), np.vstack([boxes, half])
+            places[number] = taken[placed] = spiral[free[0]]
+            boxes[placed] = half
+            placed += 1
     return places
 
 

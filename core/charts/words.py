@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.chart import FONT, HUE, THEME_TEXT, Chart, Spec, clicks, finish, standing_back
+from core.charts.chart import FONT, HUE, Chart, Spec, clicks, finish, labelled_bars, standing_back
 from core.charts.placing import place_words
 
 WIDTH, HEIGHT = 400, 250  # px that words are placed in; on a wider page they drift apart sideways and never overlap
@@ -55,15 +55,14 @@ def word_bars(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> 
 
 @lru_cache(maxsize=16)
 def _bars_spec(colour: str) -> Spec:
+    title = "z-score of the log-odds; the number is the count"
     base = alt.Chart().encode(
         y=alt.Y("word:N", sort=None, title=None),
-        x=alt.X("z:Q", title="z-score of the log-odds; the number is the count", axis=alt.Axis(tickCount=4)),
-        opacity=standing_back(),
+        x=alt.X("z:Q", title=title, axis=alt.Axis(tickCount=4)),
         tooltip=_tooltip(),
     )
-    bars = base.mark_bar(color=colour or HUE, cornerRadiusEnd=2, cursor="pointer").add_params(clicks("word"))
-    numbers = base.mark_text(align="left", dx=6, fontSize=FONT).encode(text="label:N", color=alt.value(THEME_TEXT))
-    return finish(alt.layer(bars, numbers).properties(height=24 * MOST_BARS + 60))
+    bars = base.mark_bar(color=colour or HUE, cornerRadiusEnd=2, cursor="pointer").encode(opacity=standing_back())
+    return finish(labelled_bars(base, bars.add_params(clicks("word")), "z", title).properties(height=24 * MOST_BARS + 60))
 
 
 def _tooltip() -> list[str | alt.Tooltip]:
