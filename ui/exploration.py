@@ -1,66 +1,47 @@
-"""Parts of the Explore page: the filter bar, balance, lengths, and the texts themselves. Filters live in the URL."""
+"""Parts of the Explore page: origin, balance, lengths, and what a limit of tokens cuts."""
 
-from dataclasses import dataclass, replace
-from typing import get_args
-
-import numpy as np
 import pandas as pd
 import streamlit as st
-from numpy.typing import NDArray
 
 from core import charts
-from core.charts import Chart
-from core.data.dataset import SPLITS, Dataset
-from core.data.sampling import mix_positions
-from core.data.statistics import Length, class_balance, find_rows
+from core.charts.distributions import ALL, MOST_LINES
+from core.data import statistics
+from core.data.dataset import Dataset
+from core.data.index import TextIndex
+from core.data.selection import Dimension
 from core.errors import ArtifactDamaged
 from core.settings import Settings
-from ui import boundary, drawing, preparation, readers, tables
+from ui import drawing, explored, preparation, readers
+from ui.explore_filters import BALANCE_KEY, BOXES_KEY, LENGTHS_KEY, MAX_TOKENS_KEY, only_cut
+from ui.explored import View
 from ui.words import count, per_cent, plain
 
-SHOWN_ROWS = 500  # a table longer than this is searched, not scrolled; sending it takes a few milliseconds
-LENGTHS: tuple[Length, ...] = get_args(Length)[::-1]
 MARK_TOKENS = 128  # where the default run cuts
-LONGEST_TEXT = 1_000_000
-TEXT_WIDTH = 340  # px beside 90 of the class: both fit a page 900 wide; where there is room, all columns grow
-SPLIT_KEY, CLASSES_KEY, LENGTH_KEY, SHORTEST_KEY, LONGEST_KEY, SEARCH_KEY = "split", "classes", "length-in", "shortest", "longest", "search"
-BALANCE_KEY, LAST_BAR_KEY = "balance", "last-bar"
+MOST_TOKENS = 512  # what the base models can read
+TALL_CLASSES, TALL_PIXELS = 8, 480  # more classes than that scroll in a box of their own
 HOW_TO_READ = """
+- **Every picture is a filter.** A click on a bar, a box, a length, a word or a pattern keeps the texts behind it in all the
+  others; another click lets go. The address of the page holds the selection: copy it to share what you see.
 - **Train** is what a run learns from, **validation** a tenth of the source's training texts held back to choose the best
   checkpoint, **test** is touched once, by the final evaluation.
 - **Tokens** are the pieces that the default model reads, its two special tokens included. Longer texts are cut at the run's
   max tokens.
-- **Balance** matters because accuracy flatters a model that has seen one class far more often than the others. The bars count
-  the texts that length and search leave, in each split; a click on one chooses its class.
+- **Balance** matters because accuracy flatters a model that has seen one class far more often than the others.
+- **Words that set a class apart** are ranked by the z-score of the log-odds ratio between the class and all others, with a
+  Dirichlet prior from the whole dataset that tames rare words (Monroe, Colaresi and Quinn, 2008). Only words above 1.96 are shown.
+- **Sources and boilerplate** stand in a text without being its content. A pattern that is × 8 for a class stands in its texts
+  eight times as often as in the others: a model may learn it instead of the topic, and fail where it is missing.
 """
 
 
-@dataclass(frozen=True)
-class View:
-    """What the filter bar selects; hashable, so that what follows from it can be cached. None is without a limit."""
-
-    split: str
-    classes: tuple[str, ...]
-    column: Length
-    shortest: int | None
-    longest: int | None
-    text: str
-
-    @property
-    def narrow(self) -> bool:
-        """Whether anything but the split is chosen."""
-        return bool(self.classes or self.text) or self.shortest is not None or self.longest is not None
-
-
-def require_rows(dataset: Dataset) -> None:
-    """Read the texts. Where a file of theirs is damaged the page ends here, with the button that mends it."""
+def require_index(dataset: Dataset) -> TextIndex:
+    """The index of the texts. Where it is missing or damaged the page ends here, with the button that builds it."""
     try:
-        for split in SPLITS:
-            readers.rows(dataset, split)
-    except ArtifactDamaged as error:
-        boundary.show(error)
+        return explored.index_of(dataset)
+    except ArtifactDamaged:
         store = readers.open_lab()
-        preparation.draw(store, readers.data_status(store.settings))
+        status = readers.data_status(store.settings)
+        preparation.draw(store, status, what="has to be indexed once: its words are counted for this page. It takes a few seconds.")
         st.stop()
 
 
@@ -73,125 +54,68 @@ def draw_origin(dataset: Dataset) -> None:
         st.caption(plain(note))
 
 
-def choose_view(dataset: Dataset) -> View:
-    """The filter bar."""
-    _take_click(dataset)
-    with st.container(border=True, key="filters", gap="small"):
-        with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-            split = st.segmented_control("Split", SPLITS, required=True, default="train", key=SPLIT_KEY, bind="query-params")
-            classes = st.multiselect("Classes", dataset.classes, placeholder="all", key=CLASSES_KEY, bind="query-params")
-            text = st.text_input("Search", placeholder="words in the text", key=SEARCH_KEY, bind="query-params")
-        with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-            column = st.selectbox("Length in", LENGTHS, key=LENGTH_KEY, bind="query-params", width=140)
-            shortest = st.number_input("From", 0, LONGEST_TEXT, None, placeholder="any", key=SHORTEST_KEY, bind="query-params", width=120)
-            longest = st.number_input("To", 0, LONGEST_TEXT, None, placeholder="any", key=LONGEST_KEY, bind="query-params", width=120)
-            # an empty value in the URL gives no split
-            view = View(split or "train", tuple(classes), column, _whole(shortest), _whole(longest), text.strip())
-            st.button("Show all", key="show-all", icon=":material/filter_alt_off:", disabled=not view.narrow, on_click=_clear)
-    return view
+def draw_balance(view: View) -> None:
+    """Texts per class, in each split where there is room. A click on a bar chooses its class."""
+    table = statistics.class_balance(view.index, view.mask(Dimension.CLASS), len(view.classes))
+    table = _with_names(table, view)
+    missing = table[(table["texts"] == 0) & (table["label"].isin(view.shown))]
+    if len(view.classes) > MOST_LINES:
+        table = table[table["split"] == view.filters.split]
+    chart = charts.class_balance(table[["class", "split", "texts", "share", "kept"]], view.classes)
+    _draw_tall(view, chart, BALANCE_KEY)
+    if len(missing):
+        named = [f"{name} in {split}" for name, split in zip(missing["class"], missing["split"], strict=True)]
+        st.caption(f"No text of {plain(', '.join(named[:4]))}{' and others' if len(named) > 4 else ''}.")
 
 
-def draw_finding(dataset: Dataset, view: View) -> None:
-    """How many texts are selected, as a heading. Where there is none the page ends here with what to do."""
-    matching, total = len(_positions(dataset, view)), len(readers.rows(dataset, view.split))
-    found = f"{matching:,} of {count(total, 'texts')} in {view.split} match" if view.narrow else f"{count(total, 'texts')} in {view.split}"
-    st.subheader(found, anchor=False)
-    if not matching:
-        st.info("No text matches. Search for fewer letters, widen the length, or show all.", icon=":material/search_off:")
-        st.stop()
+def draw_boxes(view: View) -> None:
+    """How long the texts of each class are. A click on a box chooses its class."""
+    found = view.positions(Dimension.CLASS)
+    table = statistics.length_boxes(view.index.lengths[view.filters.unit][found], view.index.labels[found], len(view.classes))
+    named = _with_names(table, view).drop(columns="label")
+    _draw_tall(view, charts.length_boxes(named, view.classes, view.filters.unit), BOXES_KEY)
 
 
-def draw_balance(dataset: Dataset, view: View) -> None:
-    """Texts per class in each split. A click on a bar chooses its class."""
-    drawing.draw(_balance_chart(dataset.fingerprint, view, dataset), key=BALANCE_KEY, select="chosen")
+def draw_lengths(view: View) -> None:
+    """The distribution of lengths. A click chooses the lengths of a bin, a second one widens the range to it."""
+    filters = view.filters
+    limits = (filters.shortest or 0, filters.longest if filters.longest is not None else 10**9)
+    kept = limits if Dimension.LENGTH in filters.active else None
+    chart = charts.length_histogram(explored.histogram(view), view.classes, filters.unit, kept)
+    drawing.draw(chart, key=LENGTHS_KEY, select="chosen")
+    st.caption(f"Click to keep a range of lengths. {chart.note}".strip())
 
 
-def draw_lengths(dataset: Dataset, view: View) -> None:
-    """How long the selected texts are, per class."""
-    chart = _length_chart(dataset.fingerprint, view, dataset)
-    drawing.draw(chart, key="lengths")
-    if chart.note:
-        st.caption(chart.note)
+def draw_cut(view: View) -> None:
+    """The share of the texts that a limit of tokens cuts, with the limit to move."""
+    found = view.positions(Dimension.LENGTH)
+    tokens, labels = view.index.lengths["tokens"][found], view.index.labels[found]
+    sides = st.grid(2, min_column_width=400, gap="large", vertical_alignment="center")
+    with sides.cell():
+        place = st.container()
+    with sides.cell():
+        limit = st.slider("Max tokens", 8, MOST_TOKENS, MARK_TOKENS, 8, key=MAX_TOKENS_KEY, bind="query-params")
+        cut = statistics.cut_at(tokens, limit)
+        lost = f", and {per_cent(cut.lost)} of all tokens with them" if cut.texts else ""
+        st.markdown(f"**{per_cent(cut.share)}** of the texts are cut: {cut.texts:,} of {count(cut.n, 'texts')}{lost}.")
+        st.caption("A run reads no further than its max tokens. Fewer make it faster; what is cut off it never sees.")
+        label = "Read the texts that are cut"
+        st.button(label, key="only-cut", icon=":material/content_cut:", disabled=not cut.texts, on_click=only_cut, args=(limit,))
+    longest = min(MOST_TOKENS, max(limit + 16, int(tokens.max(initial=0)) + 1))
+    shown = view.shown if len(view.classes) <= MOST_LINES else ()
+    curve = statistics.cut_curve(tokens, labels, shown, longest)
+    curve["class"] = curve["label"].map({-1: ALL, **dict(enumerate(view.classes))})
+    with place:
+        drawing.draw(charts.cut_curve(curve[["max_tokens", "class", "share"]], view.classes, limit, cut), key="cut")
 
 
-def draw_texts(dataset: Dataset, view: View) -> None:
-    """The selected texts; a chosen one is shown in full."""
-    st.markdown("#### Texts")
-    positions = _positions(dataset, view)
-    found = readers.rows(dataset, view.split).iloc[positions[:SHOWN_ROWS]]
-    names = found["label"].map(dict(enumerate(dataset.classes)))
-    table = pd.DataFrame({"class": names, "text": found["text"], view.column: found[view.column], "row": found["row"]})
-    number = st.column_config.NumberColumn
-    columns = {
-        "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
-        "class": st.column_config.TextColumn("Class", width=90),
-        view.column: number(view.column.capitalize(), width=80, format="localized"),
-        "row": number("Row", width=70, help="The text's number in its split of the source."),
-    }
-    chosen = tables.texts(table, key="texts", columns=columns, alt="The selected texts with class and length")
-    if len(positions) > SHOWN_ROWS:
-        st.caption(f"The first {SHOWN_ROWS:,} of {len(positions):,}; search or filter to see others.")
-    if chosen is None:
-        st.caption("Choose a row to read its whole text.")
+def _with_names(table: pd.DataFrame, view: View) -> pd.DataFrame:
+    return table.assign(**{"class": table["label"].map(dict(enumerate(view.classes))), "kept": table["label"].isin(view.shown)})
+
+
+def _draw_tall(view: View, chart: charts.Chart, key: str) -> None:
+    if len(view.classes) <= TALL_CLASSES:
+        drawing.draw(chart, key=key, select="chosen")
         return
-    line = found.iloc[chosen]
-    with st.container(border=True, key="whole-text"):
-        st.caption(f"{plain(str(names.iloc[chosen]))} · row {line['row']:,} · {_lengths_of(line)} · {_rank(dataset, view, line)}")
-        st.text(str(line["text"]))
-
-
-def _lengths_of(line: "pd.Series[object]") -> str:
-    return ", ".join(f"{line[column]:,} {column}" for column in LENGTHS)
-
-
-def _rank(dataset: Dataset, view: View, line: "pd.Series[object]") -> str:
-    lengths = readers.rows(dataset, view.split)[view.column].to_numpy()[_positions(dataset, view)]
-    return f"as long as or longer than {per_cent(float((lengths <= line[view.column]).mean()))} of the selection"
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)
-
-
-def _clear() -> None:
-    st.session_state.update({CLASSES_KEY: [], SHORTEST_KEY: None, LONGEST_KEY: None, SEARCH_KEY: ""})
-
-
-def _take_click(dataset: Dataset) -> None:
-    """A new click on a bar chooses its class; the box can then be changed without the old click undoing it."""
-    event = st.session_state.get(BALANCE_KEY)
-    points = event["selection"].get("chosen") if event else None
-    clicked = [point["class"] for point in points or [] if point.get("class") in dataset.classes]
-    if clicked != st.session_state.get(LAST_BAR_KEY, []):
-        st.session_state[LAST_BAR_KEY] = clicked
-        st.session_state[CLASSES_KEY] = clicked
-
-
-def _positions(dataset: Dataset, view: View) -> NDArray[np.int64]:
-    return _find(dataset.fingerprint, view, dataset)
-
-
-@st.cache_resource(max_entries=24, show_spinner=False)  # a number per text that matches
-def _find(fingerprint: str, view: View, _dataset: Dataset) -> NDArray[np.int64]:
-    labels = [_dataset.classes.index(name) for name in view.classes]
-    rows = readers.rows(_dataset, view.split)
-    found = find_rows(rows, view.text, labels, view.column, view.shortest, view.longest)
-    return mix_positions(found, len(rows))  # a source sorted by class would otherwise show one class only
-
-
-@st.cache_resource(max_entries=24, show_spinner=False)
-def _balance_chart(fingerprint: str, view: View, _dataset: Dataset) -> Chart:
-    frames = {}
-    for split in SPLITS:
-        every = replace(view, split=split, classes=())  # a chart is not narrowed by what is chosen in it
-        frames[split] = readers.rows(_dataset, split)[["label"]].iloc[_positions(_dataset, every)]
-    table = class_balance(frames, _dataset.classes).rename(columns={"rows": "texts"})
-    kept = table["class"].isin(view.classes) if view.classes else True
-    return charts.class_balance(table.assign(kept=kept), _dataset.classes)
-
-
-@st.cache_resource(max_entries=24, show_spinner=False)
-def _length_chart(fingerprint: str, view: View, _dataset: Dataset) -> Chart:
-    found = readers.rows(_dataset, view.split)[["label", view.column]].iloc[_positions(_dataset, view)]
-    lengths = pd.DataFrame({"class": found["label"].map(dict(enumerate(_dataset.classes))), "length": found[view.column]})
-    return charts.length_histogram(lengths, _dataset.classes, view.column, MARK_TOKENS if view.column == "tokens" else None)
+    with st.container(height=TALL_PIXELS, key=f"{key}-scroll"):
+        drawing.draw(chart, key=key, select="chosen")

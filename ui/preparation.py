@@ -14,8 +14,11 @@ from ui.words import plain
 POLL_SECONDS = 1  # preparing is over in seconds
 
 
-def draw(store: Store, status: DataStatus, primary: bool = True) -> None:
-    """Where there is no prepared dataset: why, and Prepare or its progress. The page comes back by itself once it is done."""
+NEEDED = "has to be prepared once: read, checked, and split. It takes a few seconds."
+
+
+def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEEDED) -> None:
+    """Where data is not ready: ``what`` has to be done, and Prepare or its progress. The page comes back by itself when it is over."""
     if status.source is None:
         if status.problem:
             show(status.problem)
@@ -26,7 +29,7 @@ def draw(store: Store, status: DataStatus, primary: bool = True) -> None:
         return
     if latest and latest.state is JobState.FAILED:
         st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
-    st.markdown(f"**{plain(status.source.name)}** has to be prepared once: read, checked, and split. It takes a few seconds.")
+    st.markdown(f"**{plain(status.source.name)}** {what}")
     if status.source.note:
         st.caption(plain(status.source.note))
     if st.button("Prepare the data", key="prepare", type="primary" if primary else "secondary", icon=":material/play_arrow:"):

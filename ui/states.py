@@ -9,7 +9,12 @@ from core.training.events import Phase
 from ui.words import count, duration
 
 SILENT_SECONDS = 40  # progress is written every half second; a long step on a busy machine takes a few
-SHORT = {Phase.UNTRAINED.value: "untrained score", Phase.LOADING.value: "loading", Phase.PREPARING.value: "preparing"}
+SHORT = {
+    Phase.UNTRAINED.value: "untrained score",
+    Phase.LOADING.value: "loading",
+    Phase.PREPARING.value: "preparing",
+    Phase.INDEXING.value: "preparing",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from core.charts.bars import probabilities, trainable_bar, trainable_modules
 from core.charts.chart import CLASS_COLOURS, CLASS_SHAPES, Chart, class_colours
 from core.charts.comparison import AXES, COSTS, MEASURES, Axis, Measure, cost_and_accuracy, run_curves
 from core.charts.curves import loss_curves, score_curves, sparkline
-from core.charts.distributions import class_balance, length_histogram
+from core.charts.distributions import class_balance, cut_curve, length_boxes, length_histogram
 from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix
+from core.charts.patterns import pattern_bars
+from core.charts.words import word_bars, word_cloud
 
 __all__ = [
     "AXES",
@@ -23,11 +25,16 @@ __all__ = [
     "class_balance",
     "class_colours",
     "confusion_matrix",
+    "cut_curve",
+    "length_boxes",
     "length_histogram",
     "loss_curves",
+    "pattern_bars",
     "probabilities",
     "score_curves",
     "sparkline",
     "trainable_bar",
     "trainable_modules",
+    "word_bars",
+    "word_cloud",
 ]

@@ -6,6 +6,7 @@ costs 5 ms and building one 80 to 150. Colours of axes, titles and plain text co
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -19,9 +20,13 @@ RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D1F", "#7B61C4",
 HUE = "#0072B2"
 FADED = "#8793A0"  # 3:1 on both pages
 ACCENT = "#D55E00"
+TEXT_COLOURS = {  # of the same hues, for words in them: 4.5:1 on a light and on a dark page
+    False: ("#0060A0", "#A84800", "#00734F", "#9C4674"),
+    True: ("#5DB3EE", "#F59A5B", "#3CC79B", "#E3A3C6"),
+}
 THEME_TEXT = "gray"  # Streamlit puts the theme's grey in its place, which .streamlit/config.toml keeps at 4.5:1
 
-STEERING = frozenset({"shade", "on_dark", "chosen", "kept", "label", "kind", "late", "middle", "order"})
+STEERING = frozenset({"shade", "on_dark", "chosen", "kept", "label", "kind", "late", "middle", "order", "x", "y", "size", "start", "end"})
 LABEL_ROOM = 1.25  # axis over longest bar
 
 FONT = 14  # px: read from the back of a room
@@ -82,6 +87,16 @@ def labelled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> 
     numbers = base.mark_text(align="left", dx=6, fontSize=FONT).encode(text="label:N", color=alt.value(THEME_TEXT))
     room = base.transform_calculate(room=f"datum.{column} * {LABEL_ROOM}").mark_point(opacity=0, size=0)
     return alt.layer(bars, numbers, room.encode(x=alt.X("room:Q", title=title)))
+
+
+def clicks(*fields: str) -> alt.Parameter:
+    """A selection parameter ``chosen`` of the marks that were clicked an odd number of times; only a click on a mark changes it."""
+    return alt.selection_point(name="chosen", fields=list(fields), toggle="true", clear=False)
+
+
+def standing_back(opacity: float = 0.3) -> Any:
+    """The opacity of a mark, which stands back where its column ``kept`` is false."""
+    return alt.when("datum.kept === false").then(alt.value(opacity)).otherwise(alt.value(1))
 
 
 def class_colours(classes: Sequence[str], chosen: str | None = None) -> list[str]:

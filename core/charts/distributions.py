@@ -1,21 +1,33 @@
-"""Pictures of a dataset: how many texts each class has, and how long they are."""
+"""Pictures of a dataset: how many texts each class has, how long they are, and how many a limit of tokens cuts."""
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import ceil
 
 import altair as alt
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from core.charts.chart import ACCENT, FONT, THEME_TEXT, Chart, Spec, class_colours, class_dashes, finish, labelled_bars, per_cent, titled
+from core.charts.chart import (
+    ACCENT,
+    FONT,
+    HUE,
+    THEME_TEXT,
+    Chart,
+    Spec,
+    class_colours,
+    class_dashes,
+    clicks,
+    finish,
+    labelled_bars,
+    per_cent,
+    standing_back,
+    titled,
+)
+from core.data.statistics import Cut, Histogram
 
-Lengths = NDArray[np.int64]
-
-BINS = 40
 LATE = 0.6  # share of the axis beyond which a label stands left of its rule
-LONGEST_SHOWN = 0.995  # quantile: a handful of very long texts would squeeze all others into the first bins
+MOST_LINES = 4  # classes with a line each; more are one line, and the boxes tell them apart
+ALL = "all selected"
 
 
 def class_balance(table: pd.DataFrame, classes: Sequence[str], chosen: str | None = None) -> Chart:
@@ -34,7 +46,6 @@ def class_balance(table: pd.DataFrame, classes: Sequence[str], chosen: str | Non
 
 @lru_cache(maxsize=64)
 def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str | None) -> Spec:
-    picked = alt.selection_point(name="chosen", fields=["class"])
     base = alt.Chart().encode(
         x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
         y=alt.Y("class:N", sort=list(classes), title=None),
@@ -46,73 +57,135 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
         color=alt.Color("class:N", scale=scale, legend=None),
         stroke=alt.Stroke("class:N", scale=scale, legend=None),  # the outline keeps a pale split visible
         fillOpacity=alt.FillOpacity("split:O", sort=list(splits), scale=strength, legend=None),
-        opacity=alt.when("datum.kept === false").then(alt.value(0.3)).otherwise(alt.value(1)),
+        opacity=standing_back(),
         tooltip=["class:N", "split:N", alt.Tooltip("texts:Q", format=",")],
     )
-    height = len(classes) * max(34, 28 * len(splits) + 8) + 100
-    return finish(labelled_bars(base, bars.add_params(picked), "texts", "texts").properties(height=height), "Texts per class")
+    height = len(classes) * max(28, 28 * len(splits) + 8) + 100
+    return finish(labelled_bars(base, bars.add_params(clicks("class")), "texts", "texts").properties(height=height), "Texts per class")
 
 
-def length_histogram(
-    lengths: pd.DataFrame, classes: Sequence[str], unit: str, max_tokens: int | None = None, chosen: str | None = None
-) -> Chart:
-    """How long the texts of each class are, as a share of the class. ``lengths``: class, length, a line a text.
+def length_histogram(found: Histogram, classes: Sequence[str], unit: str, kept: tuple[int, int] | None = None) -> Chart:
+    """How long the texts of each class are, as a share of the class; beyond four classes all of them as one line.
 
-    ``unit`` is words, characters or tokens. With ``max_tokens`` a rule stands where texts are cut and says how many are.
+    ``unit`` is words, characters or tokens; bins within the range ``kept`` are shaded. Selection parameter ``chosen`` has the
+    fields from and to of a bin.
     """
-    title, spec, values = f"Text length in {unit}", _length_spec(tuple(classes), unit, chosen), lengths["length"].to_numpy(np.int64)
-    edges = _edges(values)
-    data, last = _binned(lengths, classes, edges), int(edges[-1]) - 1
-    beyond = int((values > last).sum())
-    notes = [f"{beyond:,} longer than {last:,} {unit} are not shown."] if beyond else []
-    if max_tokens is not None and values.size:
-        cut = per_cent(float((values > max_tokens).mean())) if (values > max_tokens).any() else "None"
-        notes.insert(0, f"{cut[0].upper()}{cut[1:]} of the texts {'is' if cut == 'None' else 'are'} cut at {max_tokens:,} {unit}.")
-        if max_tokens <= last:
-            label = f"{max_tokens:,} {unit}: {cut} cut"
-            limit = {"kind": "limit", "middle": float(max_tokens), "label": label, "late": max_tokens > last * LATE}
-            data = pd.concat([data, pd.DataFrame([limit])], ignore_index=True)
-    note, medians = " ".join(notes), lengths.groupby("class")["length"].median().reindex(list(classes)).dropna()
-    words = "Median: " + ", ".join(f"{name} {length:,.0f}" for name, length in medians.items()) if values.size else "No texts"
-    return Chart(titled(spec, title), data, title, f"{title}. {words}. {note}".strip(), note)
-
-
-def _edges(values: Lengths) -> Lengths:
-    """Bounds of bins of equal whole width that hold all but the very longest texts; each bin holds its lower bound."""
-    top = int(np.quantile(values, LONGEST_SHOWN)) + 1 if values.size else 1
-    width = ceil(top / BINS)
-    return np.arange(0, top + width, width, dtype=np.int64)
-
-
-def _binned(lengths: pd.DataFrame, classes: Sequence[str], edges: Lengths) -> pd.DataFrame:
-    present = [name for name in classes if (lengths["class"] == name).any()]  # no line along zero for a class that is filtered out
-    parts = []
-    for name in present or classes:
-        mine = lengths.loc[lengths["class"] == name, "length"].to_numpy(np.int64)
-        texts = np.histogram(mine[mine < edges[-1]], edges)[0]
-        part = {"class": name, "from": edges[:-1], "to": edges[1:] - 1, "middle": (edges[:-1] + edges[1:] - 1) / 2, "texts": texts}
-        parts.append(pd.DataFrame(part).assign(share=texts / max(len(mine), 1), kind="bin", label=""))
-    return pd.concat(parts, ignore_index=True)
+    title, edges = f"Text length in {unit}", found.edges
+    names = {label: name for label, name in enumerate(classes) if found.texts[:, label].any()}
+    lines = {name: found.texts[:, label] for label, name in names.items()} if len(classes) <= MOST_LINES else {ALL: found.texts.sum(axis=1)}
+    bins = {"from": edges[:-1], "to": edges[1:] - 1, "middle": (edges[:-1] + edges[1:] - 1) / 2}
+    parts = [
+        pd.DataFrame({"class": name, **bins, "texts": texts, "share": texts / max(texts.sum(), 1), "kind": "bin"})
+        for name, texts in lines.items()
+    ]
+    low, high = kept or (0, -1)
+    within = (edges[:-1] <= high) & (edges[1:] > low)
+    parts.append(pd.DataFrame({"class": ALL, **bins, "texts": found.texts.sum(axis=1), "kind": "hit", "kept": within}))
+    data = pd.concat(parts, ignore_index=True)
+    note = f"{found.beyond:,} longer than {found.longest:,} {unit} are not shown." if found.beyond else ""
+    total = int(found.texts.sum()) + found.beyond
+    words = f"{total:,} texts, most of them up to {found.longest:,} {unit}." if total else "No texts."
+    return Chart(titled(_length_spec(tuple(lines), tuple(classes), unit), title), data, title, f"{title}. {words} {note}".strip(), note)
 
 
 @lru_cache(maxsize=64)
-def _length_spec(classes: tuple[str, ...], unit: str, chosen: str | None) -> Spec:
-    few = len(classes) <= 4
-    legend = alt.Legend(title=None, orient="top", symbolType="stroke") if few else None
+def _length_spec(lines: tuple[str, ...], classes: tuple[str, ...], unit: str) -> Spec:
+    domain = classes if len(classes) <= MOST_LINES else lines
+    legend = alt.Legend(title=None, orient="top", symbolType="stroke") if len(domain) > 1 else None
     base = alt.Chart().encode(x=alt.X("middle:Q", title=unit, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=8)))
-    lines = base.transform_filter("datum.kind === 'bin'").mark_line(interpolate="monotone", strokeWidth=2.5)
+    tooltip = ["class:N", "from:Q", "to:Q", alt.Tooltip("texts:Q", format=","), alt.Tooltip("share:Q", format=".1%")]
+    curves = base.transform_filter("datum.kind === 'bin'").mark_line(interpolate="monotone", strokeWidth=2.5)
+    curves = curves.encode(
+        y=alt.Y("share:Q", title="share of the class" if len(domain) > 1 else "share", axis=alt.Axis(format=".0%", tickCount=5)),
+        color=alt.Color("class:N", scale=alt.Scale(domain=list(domain), range=class_colours(domain)), legend=legend),
+        strokeDash=alt.StrokeDash("class:N", scale=alt.Scale(domain=list(domain), range=class_dashes(domain)), legend=legend),
+    )
+    hits = alt.Chart().transform_filter("datum.kind === 'hit'").mark_rect(cursor="pointer", fill=HUE)
+    hits = hits.transform_calculate(
+        end="datum.to + 1"
+    ).encode(
+        x=alt.X("from:Q", title=unit),
+        x2="end:Q",
+        y=alt.value(0),
+        y2=alt.value("height"),
+        opacity=alt.when("datum.kept").then(alt.value(0.16)).otherwise(alt.value(0.001)),  # nothing to see, but a place to click
+        tooltip=tooltip[1:4],
+    )
+    return finish(alt.layer(curves, hits.add_params(clicks("from", "to"))).properties(height=300))
+
+
+def length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
+    """A box per class. ``table``: class, texts, low, lower, median, upper, high, longest, and a bool column ``kept``.
+
+    The box holds the middle half, the line 90 % of the texts. Selection parameter ``chosen`` has the field class.
+    """
+    title = f"Length per class in {unit}"
+    words = ", ".join(f"{name} {median:,.0f}" for name, median in zip(table["class"], table["median"], strict=True))
+    return Chart(titled(_box_spec(tuple(classes), unit), title), table, title, f"{title}. Median: {words or 'no texts'}.")
+
+
+@lru_cache(maxsize=64)
+def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
+    scale = alt.Scale(domain=list(classes), range=class_colours(classes))
+    numbers = [alt.Tooltip(f"{name}:Q", format=",") for name in ("low", "lower", "median", "upper", "high", "longest", "texts")]
+    y = alt.Y("class:N", sort=list(classes), title=None, scale=alt.Scale(domain=list(classes)))
+    base = alt.Chart().encode(
+        y=y, color=alt.Color("class:N", scale=scale, legend=None), opacity=standing_back(), tooltip=["class:N", *numbers]
+    )
+    axis = alt.X("low:Q", title=unit, axis=alt.Axis(format=",d", tickCount=6))
+    line = base.mark_rule(strokeWidth=2).encode(x=axis, x2="high:Q")
+    box = base.mark_bar(size=18, cornerRadius=2, cursor="pointer").encode(x=alt.X("lower:Q"), x2="upper:Q")
+    middle = base.mark_tick(size=22, thickness=3).encode(x="median:Q", color=alt.value(THEME_TEXT))
+    return finish(alt.layer(line, box.add_params(clicks("class")), middle).properties(height=34 * len(classes) + 70))
+
+
+def cut_curve(table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut: Cut) -> Chart:
+    """Share of the texts that each limit cuts. ``table``: max_tokens, class, share. A rule stands at ``max_tokens``."""
+    title = "Texts cut off at max tokens"
+    share = per_cent(cut.share) if cut.texts else "none"
+    last = float(table["max_tokens"].max()) if len(table) else 1.0
+    limit = {
+        "max_tokens": max_tokens,
+        "share": cut.share,
+        "label": f"{max_tokens:,} tokens: {share} cut",
+        "late": max_tokens > last * LATE,
+        "kind": "limit",
+    }
+    data = pd.concat([table.assign(kind="curve"), pd.DataFrame([limit])], ignore_index=True)
+    names = tuple(dict.fromkeys(table["class"]))
+    alt_text = f"{title}. With {max_tokens:,} tokens {cut.texts:,} of {cut.n:,} texts are cut, {share}."
+    return Chart(titled(_cut_spec(names, tuple(classes)), title), data, title, alt_text)
+
+
+@lru_cache(maxsize=64)
+def _cut_spec(names: tuple[str, ...], classes: tuple[str, ...]) -> Spec:
+    many = len(classes) > MOST_LINES
+    domain = [ALL] if many else [*classes, ALL]
+    colours = [HUE] if many else [*class_colours(classes), THEME_TEXT]
+    dashes = [(1, 0)] if many else [*class_dashes(classes), (1, 0)]
+    legend = alt.Legend(title=None, orient="top", symbolType="stroke", values=list(names)) if not many else None
+    base = alt.Chart().encode(
+        x=alt.X("max_tokens:Q", title="max tokens", scale=alt.Scale(nice=False)),
+        y=alt.Y("share:Q", title="share that is cut", axis=alt.Axis(format=".0%", tickCount=5), scale=alt.Scale(domain=[0, 1])),
+    )
+    lines = base.transform_filter("datum.kind === 'curve'").mark_line(strokeWidth=2.5)
     lines = lines.encode(
-        y=alt.Y("share:Q", title="share of the class", axis=alt.Axis(format=".0%", tickCount=5)),
-        color=alt.Color("class:N", scale=alt.Scale(domain=list(classes), range=class_colours(classes, chosen)), legend=legend),
-        strokeDash=alt.StrokeDash("class:N", scale=alt.Scale(domain=list(classes), range=class_dashes(classes)), legend=legend),
-        tooltip=["class:N", "from:Q", "to:Q", alt.Tooltip("texts:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+        color=alt.Color("class:N", scale=alt.Scale(domain=domain, range=colours), legend=legend),
+        strokeDash=alt.StrokeDash("class:N", scale=alt.Scale(domain=domain, range=dashes), legend=legend),
+        tooltip=["class:N", "max_tokens:Q", alt.Tooltip("share:Q", format=".1%")],
     )
     limit = base.transform_filter("datum.kind === 'limit'")
-    rule = limit.mark_rule(color=ACCENT, strokeWidth=2, strokeDash=[4, 4])
-    labels = [
+    rule = limit.mark_rule(color=ACCENT, strokeWidth=2, strokeDash=[4, 4]).encode(y=alt.value(0), y2=alt.value("height"))
+    return finish(
+        alt.layer(lines, rule, limit.mark_point(color=ACCENT, filled=True, size=90, opacity=1), *_beside(limit)).properties(height=300)
+    )
+
+
+def _beside(limit: alt.Chart) -> list[alt.Chart]:
+    """The label of the limit, on the side that has room."""
+    return [
         limit.transform_filter(which)
-        .mark_text(align=align, baseline="top", dx=dx, y=2, fontSize=FONT)
-        .encode(text="label:N", color=alt.value(THEME_TEXT))
-        for which, align, dx in (("datum.late", "right", -6), ("!datum.late", "left", 6))
+        .mark_text(align=align, baseline="top", dx=dx, fontSize=FONT)
+        .encode(y=alt.value(2), text="label:N", color=alt.value(THEME_TEXT))
+        for which, align, dx in (("datum.late", "right", -8), ("!datum.late", "left", 8))
     ]
-    return finish(alt.layer(lines, rule, *labels).properties(height=360))

@@ -1,48 +1,94 @@
-"""What Explore asks of a dataset: balance and search. Frames are as ``Dataset.read`` gives them."""
+"""What Explore counts over the rows that are selected: balance, lengths, and what a limit of tokens cuts off."""
 
-import unicodedata
-from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Length = Literal["characters", "words", "tokens"]
+from core.data.index import Mask, TextIndex
+
+BINS = 40
+LONGEST_SHOWN = 0.995  # quantile: a handful of very long texts would squeeze all others into the first bins
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+CURVE_POINTS = 64
+
+Numbers = NDArray[np.int32]
+Labels = NDArray[np.int16]
 
 
-def class_balance(frames: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
-    """Columns split, class, rows and share (of its split, 0 to 1), one line for each class in each split."""
+def class_balance(index: TextIndex, kept: Mask, classes: int) -> pd.DataFrame:
+    """Columns split, label, texts and share (of the split's kept texts, 0 to 1), one line for each class in each split."""
     lines = []
-    for split, frame in frames.items():
-        rows = np.bincount(frame["label"], minlength=len(classes))
-        lines.append(pd.DataFrame({"split": split, "class": list(classes), "rows": rows, "share": rows / max(len(frame), 1)}))
+    for split, part in index.splits.items():
+        texts = np.bincount(index.labels[part][kept[part]], minlength=classes)
+        lines.append(pd.DataFrame({"split": split, "label": np.arange(classes), "texts": texts, "share": texts / max(int(texts.sum()), 1)}))
     return pd.concat(lines, ignore_index=True)
 
 
-def find_rows(
-    frame: pd.DataFrame,
-    text: str = "",
-    labels: Collection[int] = (),
-    column: Length = "tokens",
-    shortest: int | None = None,
-    longest: int | None = None,
-) -> NDArray[np.int64]:
-    """Positions, ascending, of texts that hold ``text`` literally in any case, have one of ``labels`` (none: any) and fit the range.
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Texts per bin and class, (B, C). Bin b holds the lengths from ``edges`` (B + 1,) b up to, not including, b + 1."""
 
-    Positions rather than rows: a selection can be cached without a copy of its texts.
-    """
-    keep = np.ones(len(frame), dtype=bool)
-    if labels:
-        keep &= frame["label"].isin(list(labels)).to_numpy()
-    if shortest is not None:
-        keep &= (frame[column] >= shortest).to_numpy()
-    if longest is not None:
-        keep &= (frame[column] <= longest).to_numpy()
-    if text:
-        texts = pc.utf8_normalize(pa.array(frame["text"], type=pa.large_string()), "NFC")
-        found = pc.match_substring(texts, unicodedata.normalize("NFC", text), ignore_case=True)
-        keep &= found.to_numpy(zero_copy_only=False)
-    return np.flatnonzero(keep)
+    edges: NDArray[np.int64]
+    texts: NDArray[np.int64]
+    beyond: int  # texts longer than the last edge
+
+    @property
+    def longest(self) -> int:
+        """The longest length that is shown."""
+        return int(self.edges[-1]) - 1
+
+
+def length_bins(lengths: Numbers, labels: Labels, classes: int) -> Histogram:
+    """Bins of equal whole width that hold all but the very longest texts."""
+    top = int(np.quantile(lengths, LONGEST_SHOWN, method="higher")) + 1 if lengths.size else 1
+    width = ceil(top / BINS)
+    edges = np.arange(0, top + width, width, dtype=np.int64)
+    bins, shown = len(edges) - 1, lengths < edges[-1]
+    cells = (lengths[shown] // width) * np.int64(classes) + labels[shown]
+    texts = np.bincount(cells, minlength=bins * classes).reshape(bins, classes)
+    return Histogram(edges, texts, int(lengths.size - shown.sum()))
+
+
+def length_boxes(lengths: Numbers, labels: Labels, classes: int) -> pd.DataFrame:
+    """Per class that has texts: label, texts, and the quantiles low (5 %), lower, median, upper (quarters), high (95 %), and longest."""
+    lines = []
+    for label in range(classes):
+        mine = lengths[labels == label]
+        if mine.size:
+            lines.append((label, mine.size, *np.quantile(mine, QUANTILES, method="inverted_cdf").tolist(), int(mine.max())))
+    return pd.DataFrame(lines, columns=["label", "texts", "low", "lower", "median", "upper", "high", "longest"])
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a limit of tokens does to n texts: how many are longer, and the share of all tokens that is lost (0 to 1)."""
+
+    texts: int
+    n: int
+    lost: float
+
+    @property
+    def share(self) -> float:
+        """Share of the texts that are cut, 0 to 1."""
+        return self.texts / max(self.n, 1)
+
+
+def cut_at(tokens: Numbers, max_tokens: int) -> Cut:
+    """What is cut off when texts of so many ``tokens`` are limited to ``max_tokens``."""
+    lost = int(np.maximum(tokens - max_tokens, 0).sum(dtype=np.int64))
+    return Cut(int((tokens > max_tokens).sum()), int(tokens.size), lost / max(int(tokens.sum(dtype=np.int64)), 1))
+
+
+def cut_curve(tokens: Numbers, labels: Labels, shown: Sequence[int], longest: int) -> pd.DataFrame:
+    """Share of the texts that are longer than each limit up to ``longest``: max_tokens, label (-1: all texts), share."""
+    limits = np.unique(np.linspace(8, longest, CURVE_POINTS).astype(np.int64))
+    parts = []
+    for label, mine in ((-1, tokens), *((label, tokens[labels == label]) for label in shown)):
+        if mine.size:
+            fitting = np.searchsorted(np.sort(mine), limits, side="right")
+            parts.append(pd.DataFrame({"max_tokens": limits, "label": label, "share": 1 - fitting / mine.size}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"max_tokens": [], "label": [], "share": []})

@@ -25,6 +25,7 @@ class Phase(StrEnum):
     EVALUATING = "final evaluation"
     SAVING = "saving"
     MEASURING = "measuring this machine"
+    INDEXING = "counting words"
 
 
 Split = Literal["validation", "test", "untrained"]

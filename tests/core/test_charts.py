@@ -6,14 +6,33 @@ import pandas as pd
 import pytest
 
 from core import charts
-from core.charts.chart import CONFIG, FADED, HUE
+from core.charts.chart import CONFIG, FADED, HUE, TEXT_COLOURS
 from core.charts.matrix import text_colour, tile_colour
+from core.data.statistics import Cut, length_bins
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 COUNTS = np.array([[90, 0, 10], [5, 80, 15], [20, 30, 50]])
 THREE = ("a", "b", "c")
 BALANCE = pd.DataFrame({"class": ["World", "Sports"] * 2, "split": ["train"] * 2 + ["test"] * 2, "texts": [1000, 500, 100, 50]})
-LENGTHS = pd.DataFrame({"class": ["World"] * 50 + ["Sports"] * 50, "length": [*range(1, 51), *range(51, 101)]})
+LENGTHS = length_bins(np.arange(1, 101, dtype=np.int32), np.repeat(np.array([0, 1], np.int16), 50), 2)
+WORDS = pd.DataFrame({"word": ["oil", "market", "shares"], "z": [25.0, 9.0, 4.0], "count": [400, 90, 40]})
+BOXES = pd.DataFrame(
+    {
+        "class": ["World"],
+        "texts": [9],
+        "low": [5],
+        "lower": [7],
+        "median": [9],
+        "upper": [11],
+        "high": [20],
+        "longest": [99],
+        "kept": [True],
+    }
+)
+CUTS = pd.DataFrame({"max_tokens": [8, 64, 8, 64], "class": ["World", "World", "all selected", "all selected"], "share": [1, 0.2, 1, 0.3]})
+PATTERNS = pd.DataFrame(
+    {"pattern": ["(AP)", "\\"], "texts": [40, 10], "top": [1, 0], "ratio": [3.21, 410.4], "class 0": [10, 10], "class 1": [30, 0]}
+)
 METRICS = pd.DataFrame(
     {
         "step": [1, 2, 2, 3, 4, 4],
@@ -26,7 +45,13 @@ METRICS = pd.DataFrame(
 )
 ALL = {
     "class_balance": charts.class_balance(BALANCE, CLASSES[:2]),
-    "length_histogram": charts.length_histogram(LENGTHS, CLASSES[:2], "tokens", 64),
+    "length_histogram": charts.length_histogram(LENGTHS, CLASSES[:2], "tokens", (10, 20)),
+    "length_boxes": charts.length_boxes(BOXES, CLASSES[:2], "tokens"),
+    "cut_curve": charts.cut_curve(CUTS, CLASSES[:2], 64, Cut(30, 100, 0.1)),
+    "cut_curve, many": charts.cut_curve(CUTS[2:], [f"class {n}" for n in range(50)], 64, Cut(0, 100, 0)),
+    "word_cloud": charts.word_cloud(WORDS, "Business", "#0060A0", "oil"),
+    "word_bars": charts.word_bars(WORDS, "Business", "#0060A0"),
+    "pattern_bars": charts.pattern_bars(PATTERNS, CLASSES[:2], "(AP)"),
     "loss": charts.loss_curves(METRICS),
     "loss, log": charts.loss_curves(METRICS, log=True),
     "scores": charts.score_curves(METRICS, 100, {"untrained": 0.25}),
@@ -62,6 +87,16 @@ def fields(value: object) -> set[str]:
     return own.union(*(fields(item) for item in value.values()))
 
 
+def luminance(colour: tuple[int, ...]) -> float:
+    linear = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_spec_is_valid_vega_lite_without_data(name: str) -> None:
     spec = ALL[name].spec
@@ -76,7 +111,7 @@ def test_a_spec_is_valid_vega_lite_without_data(name: str) -> None:
 def test_a_spec_reads_only_columns_that_its_data_has(name: str) -> None:
     chart = ALL[name]
 
-    assert fields(chart.spec) - {"room"} <= set(chart.data.columns)
+    assert fields(chart.spec) - {"room", "end"} <= set(chart.data.columns)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -109,9 +144,9 @@ def test_class_bars_carry_their_number_and_split() -> None:
 
 
 def test_a_class_without_texts_has_no_line_along_zero() -> None:
-    one = charts.length_histogram(LENGTHS[LENGTHS["class"] == "Sports"], CLASSES[:2], "tokens").data
+    only = length_bins(np.arange(50, dtype=np.int32), np.ones(50, np.int16), 2)
 
-    assert set(one["class"]) == {"Sports"}
+    assert set(charts.length_histogram(only, CLASSES[:2], "tokens").data.query("kind == 'bin'")["class"]) == {"Sports"}
 
 
 def test_up_to_four_classes_have_a_colour_each_and_more_share_one_hue() -> None:
@@ -127,42 +162,78 @@ def test_lengths_are_shares_of_each_class() -> None:
     assert bins.groupby("class")["share"].sum().tolist() == pytest.approx([1, 1])
 
 
-def test_bins_are_equally_wide_so_that_a_flat_distribution_is_flat() -> None:
-    lengths = pd.DataFrame({"class": "World", "length": np.repeat(np.arange(200), 5)})
+def test_many_classes_share_one_line_of_lengths() -> None:
+    found = length_bins(np.arange(50, dtype=np.int32), np.arange(50, dtype=np.int16), 50)
 
-    bins = charts.length_histogram(lengths, ["World"], "words").data
+    data = charts.length_histogram(found, [f"class {number}" for number in range(50)], "words").data
 
-    assert set(bins["texts"].iloc[:-1]) == {25}
-
-
-def test_the_limit_says_how_many_texts_are_cut() -> None:
-    chart = ALL["length_histogram"]
-
-    assert chart.data.query("kind == 'limit'")["label"].tolist() == ["64 tokens: 36.0 % cut"]
-    assert chart.note == "36.0 % of the texts are cut at 64 tokens."
+    assert set(data["class"]) == {"all selected"}
+    assert data.query("kind == 'bin'")["share"].sum() == pytest.approx(1)
 
 
-def test_a_limit_beyond_the_texts_draws_no_rule_and_says_that_none_is_cut() -> None:
-    chart = charts.length_histogram(LENGTHS, CLASSES[:2], "tokens", 512)
+def test_bins_of_the_chosen_range_are_shaded() -> None:
+    shaded = ALL["length_histogram"].data.query("kind == 'hit' and kept == True")
 
-    assert "limit" not in set(chart.data["kind"])
-    assert chart.note == "None of the texts is cut at 512 tokens."
+    assert (shaded["from"].min(), shaded["to"].max()) == (9, 20)  # bins are three wide
 
 
-def test_very_long_texts_do_not_squeeze_the_others_and_are_counted() -> None:
-    long = pd.concat([LENGTHS] * 10 + [pd.DataFrame({"class": ["World"], "length": [100_000]})])
+def test_texts_beyond_the_picture_are_counted() -> None:
+    lengths = np.array([*range(100)] * 10 + [100_000], np.int32)
 
-    chart = charts.length_histogram(long, CLASSES[:2], "characters")
+    chart = charts.length_histogram(length_bins(lengths, np.zeros(1001, np.int16), 2), CLASSES[:2], "characters")
 
-    assert chart.data["to"].max() < 110
-    assert chart.note.startswith("1 longer than 101 characters")
+    assert chart.note == "1 longer than 101 characters are not shown."
 
 
 def test_no_texts_give_an_empty_histogram() -> None:
-    chart = charts.length_histogram(LENGTHS.iloc[:0], CLASSES[:2], "words", 128)
+    chart = charts.length_histogram(length_bins(np.zeros(0, np.int32), np.zeros(0, np.int16), 2), CLASSES[:2], "words")
 
     assert chart.data["texts"].sum() == 0
     assert "No texts" in chart.alt
+
+
+def test_the_limit_of_tokens_says_how_many_texts_are_cut() -> None:
+    assert ALL["cut_curve"].data.query("kind == 'limit'")["label"].tolist() == ["64 tokens: 30.0 % cut"]
+    assert ALL["cut_curve, many"].data.query("kind == 'limit'")["label"].tolist() == ["64 tokens: none cut"]
+
+
+def test_a_surer_word_is_larger_and_the_others_stand_back_when_it_is_chosen() -> None:
+    data = ALL["word_cloud"].data
+
+    assert data["size"].tolist() == [44, 15 + 29 * (3 - 2) / (5 - 2), 15]
+    assert data["kept"].tolist() == [True, False, False]
+
+
+def test_no_word_gives_an_empty_cloud() -> None:
+    chart = charts.word_cloud(WORDS.iloc[:0], "Business", "#0060A0")
+
+    assert chart.alt == "Words that set Business apart, surest first, with their count: none."
+
+
+def test_words_in_class_colours_can_be_read_on_either_page() -> None:
+    for dark, page in ((False, (255, 255, 255)), (True, (10, 15, 20))):
+        for colour in TEXT_COLOURS[dark]:
+            ink = tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
+            assert contrast(ink, page) >= 4.5, (colour, dark)
+
+
+def test_a_pattern_says_how_many_texts_have_it_and_which_class_it_points_at() -> None:
+    labels = ALL["pattern_bars"].data.drop_duplicates("pattern")["label"].tolist()
+
+    assert labels == ["40 · Sports × 3.2", "10 · World × 410"]
+
+
+def test_beyond_four_classes_a_pattern_shows_its_likeliest_class_against_the_rest() -> None:
+    wide = PATTERNS.assign(**{f"class {number}": 0 for number in range(2, 6)})
+
+    data = charts.pattern_bars(wide, [f"c{number}" for number in range(6)]).data
+
+    assert data[["class", "texts"]].values.tolist() == [
+        ["likeliest class", 30],
+        ["other classes", 10],
+        ["likeliest class", 10],
+        ["other classes", 0],
+    ]
 
 
 def test_loss_has_raw_and_smoothed_training_and_the_newest_best() -> None:
@@ -261,16 +332,10 @@ def test_the_chosen_cell_alone_is_framed() -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_numbers_stand_out_from_every_shade(dark: bool) -> None:
-    def luminance(colour: tuple[int, ...]) -> float:
-        linear = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
-        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+    def text(shade: float) -> tuple[int, ...]:
+        return (255,) * 3 if text_colour(shade, dark) == "#FFFFFF" else (0,) * 3
 
-    def contrast(shade: float) -> float:
-        text = 1.0 if text_colour(shade, dark) == "#FFFFFF" else 0.0
-        low, high = sorted([text, luminance(tile_colour(shade, dark))])
-        return (high + 0.05) / (low + 0.05)
-
-    assert min(contrast(shade) for shade in np.linspace(0, 1, 101)) >= 4.5
+    assert min(contrast(text(shade), tile_colour(shade, dark)) for shade in np.linspace(0, 1, 101)) >= 4.5
 
 
 def test_twenty_one_classes_leave_their_numbers_to_the_table() -> None:

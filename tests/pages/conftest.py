@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from core import files
 from core.config import RunConfig
 from core.data import sources
+from core.data.indexing import ensure_index
 from core.data.prepared import Dataset, find_prepared, prepare
 from core.data.sources import Source
 from core.evaluation.predictions import Predictions
@@ -68,7 +69,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for split, rows in (("train", 200), ("test", 40)):
         named = texts(split, rows).assign(label=lambda frame: [CLASSES[label] for label in frame["label"]])
         named[["text", "label"]].to_csv(folder / f"{split}.csv", index=False)
-    prepare(Settings(home=home, hub=False), sources.folder_source(folder), lambda progress: None, lambda: False)
+    done = prepare(Settings(home=home, hub=False), sources.folder_source(folder), lambda progress: None, lambda: False)
+    ensure_index(done, lambda progress: None, lambda: False)
     return folder, home
 
 

@@ -1,11 +1,15 @@
 import json
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.index import index_folder
+from core.data.indexing import ensure_index
 from core.data.prepared import Dataset, prepare
-from core.data.sources import demo_source
+from core.data.sources import Source, demo_source, folder_source
 from core.jobs.requests import PrepareRequest
 from core.settings import Settings
 from core.states import JobState, Kind
@@ -19,9 +23,31 @@ def said(app: AppTest) -> str:
     return " ".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
 
 
+def listed(app: AppTest) -> pd.DataFrame:
+    """The page of texts."""
+    return next(table.value for table in app.dataframe if "text" in table.value.columns)
+
+
 def finding(app: AppTest) -> str:
     assert not app.exception and not app.error, (app.exception, app.error)
     return app.subheader[0].value
+
+
+def alt(app: AppTest, start: str) -> str:
+    """The text alternative of the chart whose alternative begins so."""
+    return next(chart.proto.alt for chart in app.get("vega_lite_chart") if chart.proto.alt.startswith(start))
+
+
+def click(app: AppTest, chart: str, **point: object) -> None:
+    """What the browser tells when the selection of ``chart`` becomes this one point; none lets go."""
+    app.session_state[chart] = {"selection": {"chosen": [point] if point else []}}
+    app.run()
+
+
+def ready(source: Source) -> None:
+    """Prepare and index, as the job does."""
+    done = prepare(Settings(), source, lambda progress: None, lambda: False)
+    ensure_index(done, lambda progress: None, lambda: False)
 
 
 def bars(app: AppTest) -> dict[str, int]:
@@ -76,8 +102,9 @@ def test_source_rows_and_fingerprint_stand_above_the_data(open_app: Open, datase
     assert f"200 train rows, 20 of them for validation, 40 test rows · fingerprint `{dataset.fingerprint}`" in said(app)
     assert finding(app) == "180 texts in train"
     assert bars(app) == {"World": 60, "Sports": 60, "Business": 60, "Sci/Tech": 60}  # over all splits
-    assert app.get("vega_lite_chart")[1].proto.alt.startswith("Text length in tokens. Median: World ")
-    assert len(app.dataframe[0].value) == 180
+    assert alt(app, "Length per class in tokens").startswith("Length per class in tokens. Median: World ")
+    assert alt(app, "Texts cut off") == "Texts cut off at max tokens. With 128 tokens 0 of 180 texts are cut, none."
+    assert len(listed(app)) == 50
 
 
 def test_filters_narrow_the_count_the_bars_and_the_texts(open_app: Open, dataset: Dataset) -> None:
@@ -86,10 +113,10 @@ def test_filters_narrow_the_count_the_bars_and_the_texts(open_app: Open, dataset
     app.text_input(key="search").set_value("ITEM 1").run()
 
     assert finding(app) == "11 of 40 texts in test match"  # 1 and 10 to 19
-    assert set(app.dataframe[0].value["text"].str.extract(r"item (\d+)")[0].astype(int)) == {1, *range(10, 20)}
+    assert set(listed(app)["text"].str.extract(r"item (\d+)")[0].astype(int)) == {1, *range(10, 20)}
     app.multiselect(key="classes").set_value(["Sports"]).run()
     assert finding(app) == "3 of 40 texts in test match"  # 1, 13, 17
-    assert set(app.dataframe[0].value["class"]) == {"Sports"}
+    assert set(listed(app)["class"]) == {"Sports"}
     assert bars(app)["World"] > 0, "the bars are not narrowed by what is chosen in them"
 
 
@@ -126,15 +153,15 @@ def test_a_filter_that_makes_no_sense_is_ignored(open_app: Open, dataset: Datase
 
 
 def test_the_first_texts_are_of_several_classes(open_app: Open) -> None:
-    prepare(Settings(), demo_source(), lambda progress: None, lambda: False)  # sorted by class
+    ready(demo_source())  # sorted by class
 
-    shown = open_app(PAGE).dataframe[0].value
+    shown = listed(open_app(PAGE))
 
     assert set(shown["class"].head(20)) == {"World", "Sports", "Business", "Sci/Tech"}
 
 
 def test_why_the_demo_corpus_is_used_is_said(open_app: Open) -> None:
-    prepare(Settings(), demo_source(), lambda progress: None, lambda: False)
+    ready(demo_source())
 
     assert "The Hub is switched off, so the demo corpus is used." in said(open_app(PAGE))
 
@@ -158,26 +185,180 @@ def test_a_chosen_row_is_shown_in_full_and_as_it_is(open_app: Open, dataset: Dat
     assert "bold" not in said(app), "a text went through Markdown"
 
 
-def test_a_click_on_a_bar_chooses_its_class_until_the_box_says_otherwise(open_app: Open, dataset: Dataset) -> None:
+@pytest.mark.parametrize("chart", ["balance", "boxes"])
+def test_a_click_chooses_a_class_another_adds_one_and_a_second_lets_go(open_app: Open, dataset: Dataset, chart: str) -> None:
     app = open_app(PAGE)
 
-    app.session_state["balance"] = {"selection": {"chosen": [{"class": "Sports"}]}}
-    app.run()
+    click(app, chart, **{"class": "Sports"})
     assert app.multiselect(key="classes").value == ["Sports"]
     assert finding(app) == "45 of 180 texts in train match"
+
+    app.session_state[chart] = {"selection": {"chosen": [{"class": "Sports"}, {"class": "World"}]}}
+    app.run()
+    assert app.multiselect(key="classes").value == ["World", "Sports"]
+
+    click(app, chart, **{"class": "World"})
+    assert app.multiselect(key="classes").value == ["World"]
+
+
+def test_what_the_bar_says_is_not_undone_by_an_old_click(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+    click(app, "balance", **{"class": "Sports"})
 
     app.multiselect(key="classes").set_value(["World"]).run()
     assert app.multiselect(key="classes").value == ["World"]
 
+    click(app, "balance")  # the browser frees Sports: the person clicked it again
+    assert app.multiselect(key="classes").value == ["World", "Sports"]
 
-@pytest.mark.parametrize("content", [b"", b"no parquet"])
-def test_damaged_data_is_said_and_can_be_prepared_again(open_app: Open, dataset: Dataset, store: Store, content: bytes) -> None:
-    path = dataset.folder / "validation.parquet"
-    path.write_bytes(content.ljust(path.stat().st_size, b"x"))  # of the right size: only reading tells
+
+def test_a_click_on_a_length_keeps_its_range_another_widens_it_and_one_within_lets_go(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+    limits = [app.number_input(key=key) for key in ("shortest", "longest")]
+
+    click(app, "lengths", **{"from": 20, "to": 20})
+    assert [box.value for box in limits] == [20, 20]
+    click(app, "lengths", **{"from": 22, "to": 22})
+    assert [app.number_input(key=key).value for key in ("shortest", "longest")] == [20, 22]
+    click(app, "lengths", **{"from": 21, "to": 21})
+    assert [app.number_input(key=key).value for key in ("shortest", "longest")] == [None, None]
+
+
+def test_a_click_on_a_word_selects_its_texts_and_shows_it_in_sentences(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+    assert "none stand" not in said(app)
+    assert alt(app, "Words that set Sports apart") == "Words that set Sports apart, surest first, with their count: sports (45)."
+
+    click(app, "words-cloud-1", word="sports")
+
+    assert app.text_input(key="word").value == "sports"
+    assert finding(app) == "45 of 180 texts in train match"
+    assert "**sports** stands 45 times: Sports 45 (" in said(app)
+    examples = next(table.value for table in app.dataframe if "example" in table.value.columns)
+    assert examples["class"].tolist() == ["Sports"] * 3
+    assert examples["example"].str.startswith("Sports news, item ").all()
+    click(app, "words-cloud-1")
+    assert finding(app) == "180 texts in train"
+
+
+def test_a_click_on_a_pattern_selects_the_texts_that_have_it(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+    assert "**<b>** gives most away" in said(app)  # each text has it, so it gives nothing away, and it is the only one
+
+    click(app, "patterns", pattern="<b>")
+
+    assert app.selectbox(key="pattern").value == "<b>"
+    assert finding(app) == "180 of 180 texts in train match"
+
+
+def test_each_filter_can_be_lifted_by_itself(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE, classes=["Sports"], word="sports", search="item 1")
+    assert finding(app) == "26 of 180 texts in train match"
+
+    app.button(key="lift-text").click().run()
+    assert finding(app) == "45 of 180 texts in train match"
+    app.button(key="lift-class").click().run()
+    app.button(key="lift-word").click().run()
+
+    assert finding(app) == "180 texts in train"
+
+
+def test_the_whole_view_comes_back_from_the_url(open_app: Open, dataset: Dataset) -> None:
+    address = {"split": "train", "classes": ["Sports", "World"], "length-in": "characters", "shortest": "5", "longest": "900"}
+    more = {"search": "news", "pattern": "<b>", "max-tokens": "16", "words-as": "bars", "order": "longest first", "list-page": "2"}
+
+    app = open_app(PAGE, **address, **more)
+
+    assert finding(app) == "90 of 180 texts in train match"
+    assert len(listed(app)) == 40, "the second page of 90"
+    assert app.slider(key="max-tokens").value == 16
+    assert app.segmented_control(key="words-as").value == "bars"
+    assert listed(app)["characters"].is_monotonic_decreasing
+
+
+def test_pages_hold_fifty_texts_and_another_selection_begins_on_the_first(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE, **{"list-page": "4"})
+    assert len(listed(app)) == 30
+
+    app.text_input(key="search").set_value("item").run()
+
+    assert len(listed(app)) == 50
+    assert "1–50 of 180" in said(app)
+
+
+@pytest.mark.parametrize("wanted", ["0", "99", "x", "-1", ""])
+def test_a_page_that_is_not_there_is_the_nearest_one(open_app: Open, dataset: Dataset, wanted: str) -> None:
+    assert len(listed(open_app(PAGE, **{"list-page": wanted}))) == (30 if wanted == "99" else 50)
+
+
+def test_texts_that_a_limit_cuts_can_be_read(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE, **{"max-tokens": "16"})
+    cut = int((dataset.read("train")["tokens"] > 16).sum())
+    assert f"of the texts are cut: {cut} of 180 texts" in said(app)
+
+    app.button(key="only-cut").click().run()
+
+    assert finding(app) == f"{cut} of 180 texts in train match"
+    assert app.number_input(key="shortest").value == 17
+
+
+def test_an_order_lists_the_longest_or_shortest_first(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE, **{"length-in": "characters"})
+
+    app.selectbox(key="order").set_value("shortest first").run()
+
+    assert listed(app)["characters"].tolist() == sorted(dataset.read("train")["characters"])[:50]
+
+
+def write_source(folder: Path, train: list[tuple[str, str]], test: list[tuple[str, str]]) -> Source:
+    folder.mkdir()
+    for split, rows in (("train", train), ("test", test)):
+        pd.DataFrame(rows, columns=["text", "label"]).to_csv(folder / f"{split}.csv", index=False)
+    return folder_source(folder)
+
+
+def test_chinese_texts_are_drawn(open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("股票市场今天上涨", "经济"), ("球队赢得了比赛", "体育")] * 20
+    ready(write_source(tmp_path / "zh", rows, rows[:4]))
+    monkeypatch.setenv("LORALAB_DATA", str(tmp_path / "zh"))
 
     app = open_app(PAGE)
 
-    assert "validation.parquet" in app.error[0].value.replace("\\", "")
+    assert finding(app) == "36 texts in train"
+    assert "股票 (18)" in alt(app, "Words that set 经济 apart")
+    app.text_input(key="word").set_value("股票").run()
+    assert finding(app) == "18 of 36 texts in train match"
+
+
+def test_fifty_classes_of_which_the_test_split_lacks_most_are_drawn(
+    open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(f"only{number} text about topic{number}", f"class {number:02}") for number in range(50)] * 12
+    ready(write_source(tmp_path / "many", rows, rows[:3]))
+    monkeypatch.setenv("LORALAB_DATA", str(tmp_path / "many"))
+
+    app = open_app(PAGE)
+    assert finding(app).endswith(" texts in train")
+    assert "No text of class 03 in test" in said(app)
+    assert "46 classes not shown" in said(app)
+
+    click(app, "balance", **{"class": "class 42"})
+    assert alt(app, "Words that set class 42 apart").endswith("only42 (10), topic42 (10).")  # of 12, two are validation
+    app.segmented_control(key="split").set_value("test").run()
+    assert finding(app) == "0 of 3 texts in test match"
+
+
+@pytest.mark.parametrize("fault", ["gone", "changed"])
+def test_an_index_that_is_missing_or_damaged_can_be_built(open_app: Open, dataset: Dataset, store: Store, fault: str) -> None:
+    if fault == "gone":
+        shutil.rmtree(index_folder(dataset))
+    else:
+        path = index_folder(dataset) / "texts.arrow"
+        path.write_bytes(b"x" * path.stat().st_size)
+
+    app = open_app(PAGE)
+
+    assert "has to be indexed once: its words are counted for this page." in said(app)
     app.button(key="prepare").click().run()
     assert [job.state for job in store.jobs(Kind.PREPARE)] == [JobState.QUEUED]
 

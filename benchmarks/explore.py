@@ -1,0 +1,225 @@
+"""Speed and memory of the Explore page on 120,000 training texts: ``LORALAB_DATA=FOLDER python benchmarks/explore.py``.
+
+Makes the rows (the train split of the folder repeated with small edits, beside its test split) in a temporary folder, prepares and
+indexes them as the job does, starts the real server and drives every filter of the page in a real browser. Each change is a new
+one, so that no cache has the answer. Times are measured in the server: from the start of the script to its end, with the
+collection of garbage after it. What reaches the browser is counted on the page's WebSocket, without Streamlit's own program.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+from interface import CHROMIUM, MB, ROOT, answers, find_chromium, wait_until  # the script beside this one
+from playwright.sync_api import Page, WebSocket, sync_playwright
+
+from core.data.index import index_folder
+from core.data.indexing import ensure_index
+from core.data.prepared import prepare
+from core.data.sources import AG_NEWS_CLASSES, find_source
+from core.settings import Settings
+
+ROWS = 120_000
+WORDS = ("oil", "coach", "software", "minister", "shares", "microsoft", "goal", "iraq", "bank", "space", "season", "troops")
+SEARCHES = ("the", "on mon", "president", "a", "quarter", "google", "zz", "world cup", "ing ", "un", "2004", "e")
+
+
+class Traffic:
+    """Bytes that reach the browser through the page's WebSocket."""
+
+    def __init__(self, page: Page) -> None:
+        self.received = 0
+        page.on("websocket", self._listen)
+
+    def _listen(self, socket: WebSocket) -> None:
+        socket.on("framereceived", self._count)
+
+    def _count(self, payload: str | bytes) -> None:
+        self.received += len(payload)
+
+
+def main() -> None:
+    """Print the figures, one a line; with ``--json`` as one object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--rows", type=int, default=ROWS, help="training texts")
+    parser.add_argument("--keep", type=Path, help="a folder for rows and index that a later call can use again")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        place = arguments.keep or Path(temporary)
+        folder = write_rows(Settings(), place / "news", arguments.rows)
+        settings = Settings(home=place / "home", data=folder)
+        figures = build(settings) | drive(settings)
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        print("\n".join(f"{value:>9,.1f}  {name}" for name, value in figures.items()))
+
+
+def write_rows(source: Settings, folder: Path, rows: int) -> Path:
+    """``rows`` training texts, each repetition with one word doubled, dropped or in capitals, and the test split as it is."""
+    if folder.is_dir():
+        return folder
+    origin = find_source(source).folder
+    if origin is None:
+        sys.exit("LORALAB_DATA must name a folder of Parquet files.")
+    folder.mkdir(parents=True)
+    splits = {name: pd.concat(map(pd.read_parquet, sorted(origin.glob(f"{name}*.parquet")))) for name in ("train", "test")}
+    names = dict(enumerate(AG_NEWS_CLASSES))  # pandas does not keep the names that the files give to the numbers
+    splits = {name: frame.assign(label=frame["label"].map(names)) for name, frame in splits.items()}
+    train, draw = splits["train"], random.Random(0)
+    repeated = train.iloc[np.arange(rows) % len(train)].reset_index(drop=True)
+    repeated.loc[len(train) :, "text"] = [edited(text, draw) for text in repeated["text"].iloc[len(train) :]]
+    repeated.to_parquet(folder / "train.parquet", index=False)
+    splits["test"].to_parquet(folder / "test.parquet", index=False)
+    return folder
+
+
+def edited(text: str, draw: random.Random) -> str:
+    words = text.split(" ")
+    place = draw.randrange(len(words))
+    words[place] = draw.choice(("", f"{words[place]} {words[place]}", words[place].upper()))
+    return " ".join(words)
+
+
+def build(settings: Settings) -> dict[str, float]:
+    """Prepare and index, as the job does."""
+    dataset = prepare(settings, find_source(settings), lambda progress: None, lambda: False)
+    began = time.perf_counter()
+    ensure_index(dataset, lambda progress: None, lambda: False)
+    seconds, size = time.perf_counter() - began, sum(path.stat().st_size for path in index_folder(dataset).iterdir())
+    return {"texts": sum(file.rows for file in dataset.files), "index, s": seconds, "index on disk, MB": size / MB}
+
+
+def drive(settings: Settings) -> dict[str, float]:
+    """Every filter in a real browser, each value new."""
+    with sync_playwright() as playwright, timed_server(settings) as (server, url, log):
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM))
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        traffic = Traffic(page)
+        page.goto(f"{url}/explore")
+        page.get_by_role("heading", name=re.compile("texts in train")).wait_for(timeout=120_000)
+        settle(page, log)
+        figures = {
+            "first view to the browser, MB (2)": traffic.received / MB,
+            "first view, server ms": sum(wall for wall, _ in read_times(log)),
+        }
+        times, sizes = [], []
+        for change in changes(page):
+            before, traffic.received = len(read_times(log)), 0
+            change()
+            settle(page, log, before)
+            times += read_times(log)[before:]
+            sizes.append(traffic.received / MB)
+        wall, processor = zip(*times, strict=True)
+        figures |= {
+            "filter changes measured": len(sizes),
+            "filter change, server ms, p50": float(np.percentile(wall, 50)),
+            "filter change, server ms, p95 (300)": float(np.percentile(wall, 95)),
+            "filter change, server ms, longest": max(wall),
+            "filter change, processor ms, p50": float(np.percentile(processor, 50)),
+            "filter change, processor ms, p95": float(np.percentile(processor, 95)),
+            "load of the machine": os.getloadavg()[0],
+            "filter change to the browser, MB, longest (2)": max(sizes),
+            "server memory, MB (600)": server.memory_info().rss / MB,
+            "server memory without mapped files, MB": server.memory_full_info().uss / MB,
+        }
+    return figures
+
+
+def changes(page: Page) -> Iterator[Callable[[], None]]:
+    """One filter change after the other: searches, words, lengths, classes, splits, patterns, and together."""
+    for text in SEARCHES:
+        yield partial(fill, page, "Search", text)
+    for limit in range(20, 60, 8):
+        yield partial(fill, page, "From", str(limit))  # on top of the last search
+    yield partial(page.get_by_role("button", name="Show all").click)
+    for word in WORDS:
+        yield partial(fill, page, "Whole word", word)
+    for name in ("validation", "test", "train"):
+        yield partial(page.get_by_role("radio", name=name).or_(page.get_by_text(name, exact=True)).first.click)
+    yield partial(page.get_by_role("button", name="Show all").click)
+    for limit in range(25, 65, 5):
+        yield partial(fill, page, "To", str(limit))
+    yield partial(page.get_by_role("button", name="Show all").click)
+    for bar in range(4):
+        yield partial(click_mark, page, "balance", bar)
+    yield partial(page.get_by_role("button", name="Show all").click)
+    for bar in range(6):
+        yield partial(click_mark, page, "patterns", bar)
+
+
+def fill(page: Page, label: str, value: str) -> None:
+    box = page.get_by_label(label, exact=True)
+    box.fill(value)
+    box.press("Enter")
+
+
+def click_mark(page: Page, chart: str, number: int) -> None:
+    page.locator(f".st-key-{chart}-chart svg.marks .mark-rect path").nth(number).click()
+
+
+def settle(page: Page, log: Path, after: int = 0) -> None:
+    """Wait until a rerun has ended and no other one follows it."""
+    deadline = time.monotonic() + 60
+    while len(read_times(log)) <= after and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(1200)
+
+
+def read_times(log: Path) -> list[tuple[float, float]]:
+    """Milliseconds of each rerun: on the clock, and on the processor, which what else runs on the machine hardly changes."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [(float(wall), float(processor)) for wall, processor in (line.split() for line in lines)]
+
+
+TIMED = """
+import sys, time
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+from streamlit.web.cli import main
+run = ScriptRunner._run_script
+def timed(runner, data):
+    wall, processor = time.perf_counter(), time.thread_time()
+    run(runner, data)
+    with open({log!r}, "a") as file:
+        file.write(f"{{1000 * (time.perf_counter() - wall)}} {{1000 * (time.thread_time() - processor)}}\\n")
+ScriptRunner._run_script = timed
+main(["run", "Home.py", "--server.headless", "true", "--server.port", "{port}", "--server.address", "127.0.0.1"])
+"""
+
+
+@contextmanager
+def timed_server(settings: Settings) -> Iterator[tuple[psutil.Process, str, Path]]:
+    """The app as it is served, with the time of each run of a script written to a file."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = settings.home / "reruns.log"
+    log.unlink(missing_ok=True)
+    environment = {**os.environ, "LORALAB_HOME": str(settings.home), "LORALAB_DATA": str(settings.data)}
+    command = [sys.executable, "-c", TIMED.format(log=str(log), port=port)]
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}"))
+        yield psutil.Process(server.pid), f"http://127.0.0.1:{port}", log
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()

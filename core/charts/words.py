@@ -1,0 +1,76 @@
+"""The words that set a class apart: as bars, and as a cloud in which the surest ones are largest."""
+
+from functools import lru_cache
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from core.charts.chart import FONT, HUE, Chart, Spec, clicks, finish, labelled_bars, standing_back
+from core.charts.placing import place_words
+
+WIDTH, HEIGHT = 400, 250  # px that words are placed in; on a wider page they drift apart sideways and never overlap
+SMALLEST, LARGEST = 15.0, 44.0  # px of letters
+MOST_BARS = 12
+
+
+def word_cloud(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> Chart:
+    """The words of ``table`` (word, z, count), sized by z. Selection parameter ``chosen`` has the field word.
+
+    Words that find no room are left out of the picture and stay in the table.
+    """
+    strength = np.sqrt(table["z"].to_numpy(float))
+    low, high = (strength.min(), strength.max()) if len(table) else (0.0, 1.0)
+    sizes = SMALLEST + (LARGEST - SMALLEST) * (strength - low) / max(high - low, 1e-9)
+    places = place_words(table["word"].tolist(), sizes.tolist(), WIDTH, HEIGHT)
+    data = table.assign(x=places[:, 0], y=places[:, 1], size=sizes, kept=(table["word"] == chosen) | (not chosen))
+    return Chart(_cloud_spec(colour), data, name, _words(table, name))
+
+
+@lru_cache(maxsize=16)
+def _cloud_spec(colour: str) -> Spec:
+    words = (
+        alt.Chart()
+        .transform_filter("isValid(datum.x)")
+        .mark_text(fontSize=FONT, fontWeight=600, cursor="pointer", baseline="middle")
+        .encode(
+            x=alt.X("x:Q", scale=alt.Scale(domain=[0, WIDTH], nice=False), axis=None),
+            y=alt.Y("y:Q", scale=alt.Scale(domain=[HEIGHT, 0], nice=False), axis=None),
+            size=alt.Size("size:Q", scale=None),
+            text="word:N",
+            color=alt.value(colour),
+            opacity=standing_back(0.5),
+            tooltip=_tooltip(),
+        )
+    )
+    return finish(words.add_params(clicks("word")).properties(height=HEIGHT))
+
+
+def word_bars(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> Chart:
+    """The first words of ``table`` (word, z, count) as bars of z with the count. Selection parameter ``chosen`` has the field word."""
+    first = table.head(MOST_BARS)
+    label = [f"{count:,}" for count in first["count"]]
+    return Chart(_bars_spec(colour), first.assign(label=label, kept=(first["word"] == chosen) | (not chosen)), name, _words(table, name))
+
+
+@lru_cache(maxsize=16)
+def _bars_spec(colour: str) -> Spec:
+    title = "z-score of the log-odds; the number is the count"
+    base = alt.Chart().encode(
+        y=alt.Y("word:N", sort=None, title=None),
+        x=alt.X("z:Q", title=title, axis=alt.Axis(tickCount=4)),
+        tooltip=_tooltip(),
+    )
+    bars = base.mark_bar(color=colour or HUE, cornerRadiusEnd=2, cursor="pointer").encode(opacity=standing_back())
+    return finish(labelled_bars(base, bars.add_params(clicks("word")), "z", title).properties(height=24 * MOST_BARS + 60))
+
+
+def _tooltip() -> list[str | alt.Tooltip]:
+    return ["word:N", alt.Tooltip("count:Q", format=","), alt.Tooltip("z:Q", title="z-score", format=".1f")]
+
+
+def _words(table: pd.DataFrame, name: str) -> str:
+    listed = ", ".join(
+        f"{word} ({count:,})" for word, count in zip(table["word"].head(MOST_BARS), table["count"].head(MOST_BARS), strict=True)
+    )
+    return f"Words that set {name} apart, surest first, with their count: {listed or 'none'}."

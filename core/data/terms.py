@@ -1,0 +1,39 @@
+"""The words of a text in any language: what is counted, searched and compared."""
+
+import unicodedata
+
+import regex
+
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"  # scripts that set no space between words
+TERM = regex.compile(
+    r"&?\blt;/?[a-z].{0,300}?gt;|</?[a-z][^<>]*>|https?://\S+|www\.\S+"  # tags and addresses are no words
+    r"|&?#\d+;|&?\b(?:amp|lt|gt|quot|apos|nbsp);"
+    rf"|(?P<run>[{UNSPACED}][{UNSPACED}\p{{M}}]*)"
+    rf"|(?P<word>[[\p{{L}}\p{{N}}]--[{UNSPACED}]][[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED}]]*(?:['’]\p{{L}}[\p{{L}}\p{{M}}]*)*)",
+    regex.V1,
+)
+
+
+def fold(text: str) -> str:
+    """``text`` in the form in which texts are compared: composed accents (NFC), no difference of case."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def split_words(folded: str) -> list[str]:
+    """Words of a folded text in their order; in scripts without spaces the pairs of neighbouring characters.
+
+    HTML debris and single letters or digits of alphabets are left out: they are remains, not words.
+    """
+    found = []
+    for match in TERM.finditer(folded):
+        if word := match["word"]:
+            if len(word) > 1 or not word.isascii():
+                found.append(word)
+        elif run := match["run"]:
+            found += _pairs(run)
+    return found
+
+
+def _pairs(run: str) -> list[str]:
+    letters = regex.findall(r"\X", run)  # a letter keeps its vowel signs
+    return ["".join(pair) for pair in zip(letters, letters[1:], strict=False)] or letters

@@ -1,0 +1,33 @@
+"""A small dataset with an index, for tests: five train texts, of which the split of ten keeps all but one for training."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from core.data.dataset import SPLITS, Card, DataFile, Dataset, checksum, write_dataset
+from core.data.index import TextIndex
+from core.data.indexing import ensure_index
+from core.data.sources import SourceKind
+
+Rows = list[tuple[str, int]]
+
+
+def write_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> Dataset:
+    """A prepared dataset with these texts and labels, whatever a preparation would say of them; tokens are words and two."""
+    contents, written = {}, []
+    for split in SPLITS:
+        rows = splits.get(split, [])
+        frame = pd.DataFrame(rows, columns=["text", "label"]).astype({"text": "str", "label": "int64"})
+        frame.insert(0, "row", range(len(frame)))
+        frame["characters"] = frame["text"].str.len().astype("int64")
+        frame["words"] = frame["text"].str.split().str.len().astype("int64")
+        frame["tokens"] = frame["words"] + 2
+        contents[f"{split}.parquet"] = data = frame.to_parquet(index=False)
+        written.append(DataFile(split, len(frame), len(data), checksum(data)))
+    card = Card(1, "0123456789ab", SourceKind.FOLDER, "pets", classes, (), tuple(written))
+    return write_dataset(card, folder, contents)
+
+
+def index_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> TextIndex:
+    """The index of such a dataset."""
+    return ensure_index(write_rows(folder, classes, **splits), lambda progress: None, lambda: False)

@@ -1,0 +1,54 @@
+"""The linked selection of Explore in a real browser: each click filters all the rest, and the address brings it back."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.worker]
+PREPARED_SECONDS = 180  # a process imports datasets on a machine that is busy with the other tests
+
+
+def finding(page: Page, words: str, seconds: int = 30) -> None:
+    expect(page.get_by_role("heading", name=re.compile(f"^{words}$"))).to_be_visible(timeout=1000 * seconds)
+
+
+def mark(page: Page, chart: str, number: int = 0) -> Locator:
+    """A bar of a chart, or a word of a cloud."""
+    shape = ".mark-text text" if "cloud" in chart else ".mark-rect path"
+    return page.locator(f".st-key-{chart}-chart svg.marks {shape}").nth(number)
+
+
+def test_clicks_filter_everything_and_the_address_brings_the_view_back(page: Page, server: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.goto(f"{server}/explore")
+    page.get_by_role("button", name="Prepare the data").click()
+    finding(page, "360 texts in train", PREPARED_SECONDS)
+
+    mark(page, "balance").click()  # the first bar is World's
+    finding(page, "90 of 360 texts in train match")
+    expect(page.locator(".st-key-lift-class").get_by_role("button")).to_contain_text("World")
+
+    word = mark(page, "words-cloud-0")
+    chosen = word.inner_text()
+    word.click()
+    expect(page.get_by_label("Whole word")).to_have_value(chosen)
+    expect(page.locator(".st-key-word-examples")).to_contain_text(f"{chosen} stands")
+    heading = page.get_by_role("heading", name=re.compile("of 360 texts in train match")).inner_text()
+    assert int(heading.split()[0]) < 90
+
+    address = page.url
+    assert "classes=World" in address
+    assert f"word={chosen}" in address
+    fresh = page.context.browser.new_page()  # type: ignore[union-attr]
+    fresh.goto(address)
+    finding(fresh, re.escape(heading))
+    expect(fresh.locator(".st-key-word-examples")).to_contain_text(f"{chosen} stands")
+    fresh.close()
+
+    mark(page, "words-cloud-0").click()  # once more lets go
+    finding(page, "90 of 360 texts in train match")
+    page.get_by_role("button", name="Show all").click()
+    finding(page, "360 texts in train")
+    mark(page, "lengths", number=4).click()
+    finding(page, r"\d+ of 360 texts in train match")
