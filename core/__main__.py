@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core.commands import looking
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, find_source
@@ -20,6 +21,7 @@ from core.states import JobState, Kind
 from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+looking.register(app)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
 Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]

@@ -15,6 +15,7 @@ ML_MODULES = (  # the only places that may import an ML library
     "core/data/load.py",
     "core/training/",
     "core/inference/classifier.py",
+    "core/inference/walker.py",
 )
 LAYERS = (  # a module may import its own layer and those before it
     ("errors", "settings", "disk", "files", "manifest", "locks", "states", "schema", "records"),
@@ -22,7 +23,7 @@ LAYERS = (  # a module may import its own layer and those before it
     ("catalog", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
     ("training", "eta", "evaluation", "charts", "inference"),
-    ("jobs", "rehearsal", "shipped", "__main__"),
+    ("jobs", "rehearsal", "shipped", "commands", "__main__"),
 )
 ALLOWED_UPWARD = {("data", "training.events")}  # a preparation speaks of its progress in the same words as a training
 SOURCES = sorted([*(ROOT / "core").rglob("*.py"), *(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "Home.py"])

@@ -21,12 +21,18 @@ class Entry:
 
 
 HOME, EXPLORE = "pages/home.py", "pages/explore.py"
+TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embeddings.py"
 TRAIN, RUNS = "pages/train.py", "pages/runs.py"
 EVALUATE, CLASSIFY = "pages/evaluate.py", "pages/classify.py"
 
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "": (Entry(HOME, "Home", ":material/home:"),),
-    "Data": (Entry(EXPLORE, "Explore", ":material/bar_chart:"),),
+    "Data": (
+        Entry(EXPLORE, "Explore", ":material/bar_chart:"),
+        Entry(TOKENS, "Tokens", ":material/segment:"),
+        Entry(INSIDE, "Inside the model", ":material/layers:"),
+        Entry(EMBEDDINGS, "Embeddings", ":material/scatter_plot:"),
+    ),
     "Train": (Entry(TRAIN, "New run", ":material/tune:"), Entry(RUNS, "Runs", ":material/monitoring:", True)),
     "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True),),
     "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True),),

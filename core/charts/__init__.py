@@ -4,7 +4,10 @@ from core.charts.bars import probabilities, trainable_bar, trainable_modules
 from core.charts.chart import CLASS_COLOURS, CLASS_SHAPES, Chart, class_colours
 from core.charts.curves import loss_curves, score_curves, sparkline
 from core.charts.distributions import class_balance, length_histogram
+from core.charts.inside import adapters, attention, movement, strips
+from core.charts.maps import common_range, layer_scores, text_map
 from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix
+from core.charts.pieces import pieces, tokens_per_word
 
 __all__ = [
     "CELLS_SHOW",
@@ -12,14 +15,23 @@ __all__ = [
     "CLASS_SHAPES",
     "CellsShow",
     "Chart",
+    "adapters",
+    "attention",
     "class_balance",
     "class_colours",
+    "common_range",
     "confusion_matrix",
+    "layer_scores",
     "length_histogram",
     "loss_curves",
+    "movement",
+    "pieces",
     "probabilities",
     "score_curves",
     "sparkline",
+    "strips",
+    "text_map",
+    "tokens_per_word",
     "trainable_bar",
     "trainable_modules",
 ]

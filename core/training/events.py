@@ -25,6 +25,8 @@ class Phase(StrEnum):
     EVALUATING = "final evaluation"
     SAVING = "saving"
     MEASURING = "measuring this machine"
+    ENCODING = "encoding texts"
+    PROJECTING = "drawing the map"
 
 
 Split = Literal["validation", "test", "untrained"]
