@@ -4,8 +4,8 @@ import streamlit as st
 
 from core.errors import LoraLabError
 from core.jobs import actions
-from core.jobs.maps import MapRequest, read_map_request
-from core.states import Job, JobState, Kind
+from core.jobs.maps import MapRequest, find_map_jobs
+from core.states import Job, JobState
 from core.store import Store
 from core.training.events import Phase
 from ui import boundary, states
@@ -17,7 +17,7 @@ SEEN_ROWS = 64  # so many are encoded before their pace says anything
 
 def draw(store: Store, request: MapRequest) -> None:
     """For a map that is not there: why, and the button; or its progress. The page comes back by itself once it is done."""
-    latest = _latest(store, request)
+    latest = next(iter(find_map_jobs(store, request)), None)
     if latest and not latest.state.over:
         actions.keep_running(store)
         st.fragment(_watch, run_every=POLL_SECONDS)(store, latest.id)
@@ -71,14 +71,3 @@ def _stop(store: Store, job_id: str) -> None:
     job = store.job(job_id)
     if not job.state.over:
         actions.stop(store, job)
-
-
-def _latest(store: Store, request: MapRequest) -> Job | None:
-    return next((job for job in store.jobs(Kind.EMBED) if _request(job) == request), None)
-
-
-def _request(job: Job) -> MapRequest | None:
-    try:
-        return read_map_request(job)
-    except LoraLabError:
-        return None

@@ -67,11 +67,9 @@ def _cell(x: float, line: float) -> tuple[int, int]:
 @lru_cache(maxsize=32)
 def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spec:
     left, right, low, high = where
-    few = len(classes) <= len(CLASS_COLOURS)
-    colours = alt.Scale(domain=list(classes), range=class_colours(classes, chosen))
-    legend = alt.Legend(title=None, orient="bottom") if few else None
     across = alt.Scale(domain=[left, right], nice=False, zero=False)
     up = alt.Scale(domain=[low, high], nice=False, zero=False)
+    colours = alt.Scale(domain=list(classes), range=class_colours(classes, chosen))
     axis = alt.Axis(labels=False, ticks=False, title=None, grid=False)
     hexagons = (
         alt.Chart()
@@ -82,32 +80,39 @@ def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spe
             y=alt.Y("hy:Q", scale=up, axis=axis),
             detail="hexagon:N",
             order="order:Q",
-            color=alt.Color("class:N", scale=colours, legend=None),
+            color=alt.Color("class:N", scale=colours, legend=_legend(classes)),  # None here would take it from the points, too
             opacity=alt.Opacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.04, 0.5]), legend=None),
         )
     )
-    marks = list(CLASS_SHAPES[: len(classes)]) if few else ["circle"] * len(classes)
-    box = alt.selection_interval(name="box", encodings=["x", "y"])
-    picked = alt.selection_point(name="picked", fields=["row"])
+    place = alt.Chart().encode(x=alt.X("x:Q", scale=across, axis=axis), y=alt.Y("y:Q", scale=up, axis=axis))
+    return finish(alt.layer(hexagons, _points(place, classes, colours, chosen)).properties(height=HEIGHT))
+
+
+def _points(place: alt.Chart, classes: tuple[str, ...], colours: alt.Scale, chosen: str | None) -> alt.Chart:
+    few = len(classes) <= len(CLASS_COLOURS)
+    legend = _legend(classes)
+    shapes = alt.Scale(domain=list(classes), range=list(CLASS_SHAPES[: len(classes)]) if few else ["circle"] * len(classes))
     faint = alt.value(0.75) if chosen is None else alt.when(alt.datum["class"] == chosen).then(alt.value(0.9)).otherwise(alt.value(0.25))
-    points = (
-        alt.Chart()
-        .transform_filter("datum.kind === 'text'")
+    ringed = alt.when("datum.ringed")
+    return (
+        place.transform_filter("datum.kind === 'text'")
         .mark_point(filled=True, cursor="pointer", clip=True)
         .encode(
-            x=alt.X("x:Q", scale=across, axis=axis),
-            y=alt.Y("y:Q", scale=up, axis=axis),
             color=alt.Color("class:N", scale=colours, legend=legend),
-            shape=alt.Shape("class:N", scale=alt.Scale(domain=list(classes), range=marks), legend=legend),
-            size=alt.when("datum.ringed").then(alt.value(120)).otherwise(alt.value(26)),
+            shape=alt.Shape("class:N", scale=shapes, legend=legend),
+            size=ringed.then(alt.value(120)).otherwise(alt.value(26)),
             opacity=faint,
-            stroke=alt.when("datum.ringed").then(alt.value(THEME_TEXT)).otherwise(alt.value("transparent")),
-            strokeWidth=alt.when("datum.ringed").then(alt.value(2)).otherwise(alt.value(0)),
+            stroke=ringed.then(alt.value(THEME_TEXT)).otherwise(alt.value("transparent")),
+            strokeWidth=ringed.then(alt.value(2)).otherwise(alt.value(0)),
             tooltip=[alt.Tooltip("class:N"), alt.Tooltip("text:N"), alt.Tooltip("row:Q", format=",")],
         )
-        .add_params(box, picked)
+        .add_params(alt.selection_interval(name="box", encodings=["x", "y"]), alt.selection_point(name="picked", fields=["row"]))
     )
-    return finish(alt.layer(hexagons, points).properties(height=HEIGHT))
+
+
+def _legend(classes: tuple[str, ...]) -> alt.Legend | None:
+    """Beyond four classes all are of one hue: hovering names them, and one can be chosen to stand out."""
+    return alt.Legend(title=None, orient="bottom") if len(classes) <= len(CLASS_COLOURS) else None
 
 
 def layer_scores(table: pd.DataFrame, chosen: int) -> Chart:

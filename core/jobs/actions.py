@@ -6,7 +6,7 @@ from core import files
 from core.config import Precision, RunConfig
 from core.data.sources import Source
 from core.errors import StateConflict
-from core.jobs.maps import MapRequest, read_map_request
+from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
     CalibrateRequest,
@@ -58,7 +58,7 @@ def launch_calibration(store: Store, model_id: str, precision: Precision = "auto
 def launch_map(store: Store, request: MapRequest) -> Job:
     """Queue a map of texts, or return the one that is under way for it. Raises NotEnoughRoom."""
     require_room(store.settings)
-    asked = [job for job in store.jobs(Kind.EMBED) if read_map_request(job) == request]
+    asked = find_map_jobs(store, request)
     under_way = next((job for job in asked if not job.state.over), None)
     if under_way is None:
         wanted = request.model_dump(mode="json")

@@ -28,7 +28,7 @@ from core.evaluation.scores import Proportion
 from core.evaluation.separation import Separation
 from core.jobs import artifacts
 from core.jobs.describe import read_classes
-from core.states import Job
+from core.states import Job, Kind
 from core.store import Store
 
 Pooling = Literal["first token", "mean of all tokens"]
@@ -102,6 +102,18 @@ def read_map_request(job: Job) -> MapRequest:
         return MapRequest.model_validate(job.request)
     except ValidationError as error:
         raise ArtifactDamaged("The record of this map is damaged.", AGAIN) from error
+
+
+def find_map_jobs(store: Store, request: MapRequest) -> list[Job]:
+    """The jobs that were asked for this very map, newest first."""
+
+    def asks(job: Job) -> bool:
+        try:
+            return read_map_request(job) == request
+        except ArtifactDamaged:
+            return False
+
+    return [job for job in store.jobs(Kind.EMBED) if asks(job)]
 
 
 def places(store: Store, request: MapRequest, classes: tuple[str, ...]) -> list[Place]:

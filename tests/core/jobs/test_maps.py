@@ -141,6 +141,8 @@ def test_asking_twice_gives_one_job_until_it_is_over(store: Store, dataset: Data
     assert actions.launch_map(store, request(dataset, model)).id != first.id
 
 
-def test_a_damaged_request_says_so(store: Store) -> None:
+def test_a_damaged_request_says_so_and_keeps_nobody_from_asking(store: Store, dataset: Dataset, model: str) -> None:
     with pytest.raises(ArtifactDamaged, match="Compute the map again"):
         read_map_request(store.create(Kind.EMBED, "map", {"rows": 3}, "key"))
+
+    assert actions.launch_map(store, request(dataset, model)).state is JobState.QUEUED
