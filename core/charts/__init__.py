@@ -2,6 +2,7 @@
 
 from core.charts.bars import probabilities, trainable_bar, trainable_modules
 from core.charts.chart import CLASS_COLOURS, CLASS_SHAPES, Chart, class_colours
+from core.charts.comparison import AXES, COSTS, MEASURES, Axis, Measure, cost_and_accuracy, run_curves
 from core.charts.curves import loss_curves, score_curves, sparkline
 from core.charts.distributions import class_balance, length_histogram
 from core.charts.inside import adapters, attention, movement, strips
@@ -10,6 +11,13 @@ from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix
 from core.charts.pieces import pieces, tokens_per_word
 
 __all__ = [
+    "AXES",
+    "COSTS",
+    "MEASURES",
+    "Axis",
+    "Measure",
+    "cost_and_accuracy",
+    "run_curves",
     "CELLS_SHOW",
     "CLASS_COLOURS",
     "CLASS_SHAPES",
