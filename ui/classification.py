@@ -16,9 +16,8 @@ from core.errors import LoraLabError
 from core.inference.host import ClassifyRequest, InferenceHost
 from core.jobs import artifacts
 from core.jobs.requests import read_train_request
-from core.settings import Settings
 from core.states import Kind
-from ui import boundary, drawing, readers, tables
+from ui import boundary, drawing, hosting, readers, tables
 from ui.frame import OpenRun
 from ui.words import per_cent, plain
 
@@ -221,7 +220,5 @@ def _tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-@st.cache_resource(show_spinner=False)
 def _host() -> InferenceHost:
-    settings = Settings()
-    return InferenceHost(settings, readers.hub(settings))
+    return hosting.host()

@@ -21,6 +21,7 @@ class Entry:
 
 
 HOME, EXPLORE, DATA = "pages/home.py", "pages/explore.py", "pages/data.py"
+TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embeddings.py"
 TRAIN, RUNS = "pages/train.py", "pages/runs.py"
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
 
@@ -29,6 +30,9 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "Data": (
         Entry(DATA, "Your data", ":material/upload_file:"),
         Entry(EXPLORE, "Explore", ":material/bar_chart:"),
+        Entry(TOKENS, "Tokens", ":material/segment:"),
+        Entry(INSIDE, "Inside the model", ":material/layers:"),
+        Entry(EMBEDDINGS, "Embeddings", ":material/scatter_plot:"),
     ),
     "Train": (Entry(TRAIN, "New run", ":material/tune:"), Entry(RUNS, "Runs", ":material/monitoring:", True)),
     "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True), Entry(COMPARE, "Compare", ":material/compare_arrows:")),

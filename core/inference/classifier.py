@@ -4,6 +4,8 @@ Shapes: n texts, C classes.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -76,22 +78,24 @@ class Classifier:
             return np.empty((0, len(self.classes)), dtype=np.float32)
         labels = np.zeros(len(texts), dtype=np.int64)
         encoded = Encoded(encode(self._base.tokenizer, texts, max_tokens), labels, labels, self._base.tokenizer.pad_token_id or 0)
-        if run_id is None:
-            return self._classify_untrained(encoded, self._drawn if seed is None else seed)
-        if self._peft is None or run_id not in self._adapters:
-            raise ArtifactDamaged(f"The adapter of {run_id} is not loaded.", AGAIN)
-        self._peft.set_adapter(self._adapters[run_id].name)
-        return self._score(self._peft, encoded)
+        with self.using(run_id, seed) as model:
+            return self._score(model, encoded)
 
-    def _classify_untrained(self, encoded: Encoded, seed: int) -> NDArray[np.float32]:
-        if seed not in self._heads:
-            self._heads[seed] = self._read_head(self._load_base(seed))
-        if self._peft is None:
-            self._write_head(self._base.model, seed)
-            return self._score(self._base.model, encoded)
-        with self._peft.disable_adapter():
-            self._write_head(self._base.model, seed)
-            return self._score(self._peft, encoded)
+    @contextmanager
+    def using(self, run_id: str | None, seed: int | None = None) -> Iterator[torch.nn.Module]:
+        """Within it, the model with the run's adapter, or with None the untrained base with the head that ``seed`` draws."""
+        if run_id is not None:
+            if self._peft is None or run_id not in self._adapters:
+                raise ArtifactDamaged(f"The adapter of {run_id} is not loaded.", AGAIN)
+            self._peft.set_adapter(self._adapters[run_id].name)
+            yield self._peft
+            return
+        drawn = self._drawn if seed is None else seed
+        if drawn not in self._heads:
+            self._heads[drawn] = self._read_head(self._load_base(drawn))
+        with self._peft.disable_adapter() if self._peft is not None else nullcontext():
+            self._write_head(self._base.model, drawn)
+            yield self._peft or self._base.model
 
     def _score(self, model: torch.nn.Module, texts: Encoded) -> NDArray[np.float32]:
         def logits(ids: Tensor, mask: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
-"""The one process that classifies for the web server, so that the server itself never imports torch.
+"""The one process that classifies and looks inside models for the web server, so that the server itself never imports torch.
 
 It starts with the first request, ends when idle, and is started anew after a crash.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
@@ -12,8 +13,12 @@ from numpy.typing import NDArray
 
 from core.errors import NotEnoughRoom
 from core.inference.serve import ClassifyRequest as ClassifyRequest  # what callers build
-from core.inference.serve import classify
+from core.inference.serve import classify, walk
+from core.inference.walk import Walk
 from core.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 IDLE_SECONDS = 300  # then its few hundred MB go back; the next request waits some seconds for a new one
 
@@ -38,16 +43,11 @@ class InferenceHost:
 
     def classify(self, requests: Sequence[ClassifyRequest], texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """Probabilities (n, C) for each request. Raises ModelUnavailable, ArtifactDamaged, and NotEnoughRoom after two crashes."""
-        try:
-            return self._submit(requests, texts)
-        except TerminatedWorkerError:
-            self.stop()
-        try:
-            return self._submit(requests, texts)
-        except TerminatedWorkerError as error:
-            self.stop()
-            message = "The process that classifies was ended twice, most likely because memory is short."
-            raise NotEnoughRoom(message, "Wait until a run has finished, or close other programs, then try again.") from error
+        return self._ask(classify, list(requests), list(texts))
+
+    def walk(self, request: ClassifyRequest, text: str) -> Walk:
+        """``text`` on its way through the model of ``request``. Raises as ``classify``."""
+        return self._ask(walk, request, text)
 
     def stop(self) -> None:
         """End the process and give its memory back; the next request starts it again."""
@@ -56,10 +56,22 @@ class InferenceHost:
         if executor is not None:
             executor.shutdown(wait=True, kill_workers=True)
 
-    def _submit(self, requests: Sequence[ClassifyRequest], texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    def _ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return self._submit(function, *args, **kwargs)
+        except TerminatedWorkerError:
+            self.stop()
+        try:
+            return self._submit(function, *args, **kwargs)
+        except TerminatedWorkerError as error:
+            self.stop()
+            message = "The process that classifies was ended twice, most likely because memory is short."
+            raise NotEnoughRoom(message, "Wait until a run has finished, or close other programs, then try again.") from error
+
+    def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
             if self._executor is None:
                 self._executor = ProcessPoolExecutor(max_workers=1, timeout=self.idle_seconds, env=self._environment)
-            future = self._executor.submit(classify, list(requests), list(texts))
-        answers: list[NDArray[np.float32]] = future.result()
-        return answers
+            future = self._executor.submit(function, *args, **kwargs)
+        answer: T = future.result()
+        return answer

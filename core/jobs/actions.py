@@ -6,6 +6,7 @@ from core import files
 from core.config import Precision, RunConfig
 from core.data.sources import Source
 from core.errors import StateConflict
+from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
     CalibrateRequest,
@@ -50,6 +51,19 @@ def launch_calibration(store: Store, model_id: str, precision: Precision = "auto
     if under_way is None:
         key = f"calibrate|{model_id}|{precision}|{len(asked)}"  # two who ask at the same moment get one job
         under_way = store.create(Kind.CALIBRATE, f"Measure {model_id}", wanted.model_dump(mode="json"), key)
+    ensure_supervisor(store.settings)
+    return under_way
+
+
+def launch_map(store: Store, request: MapRequest) -> Job:
+    """Queue a map of texts, or return the one that is under way for it. Raises NotEnoughRoom."""
+    require_room(store.settings)
+    asked = find_map_jobs(store, request)
+    under_way = next((job for job in asked if not job.state.over), None)
+    if under_way is None:
+        wanted = request.model_dump(mode="json")
+        key = f"embed|{sorted(wanted.items())}|{len(asked)}"  # two who ask at the same moment get one job
+        under_way = store.create(Kind.EMBED, f"Map by {request.method}", wanted, key)
     ensure_supervisor(store.settings)
     return under_way
 

@@ -21,7 +21,9 @@ FLUSH_SECONDS = 0.5  # a reader polls every 2 s; each write is a synced transact
 LOOK_SECONDS = 0.5  # how soon a stop is noticed
 PATIENCE_SECONDS = 60.0  # a database that is held or full gets so long to recover before the job gives up
 RETRY_SECONDS = 1.0
-UNWATCHED = frozenset({Phase.IMPORTING, Phase.PREPARING, Phase.LOADING})  # libraries are at work there and ask nobody whether to stop
+UNWATCHED = frozenset(
+    {Phase.IMPORTING, Phase.PREPARING, Phase.LOADING, Phase.PROJECTING}
+)  # libraries are at work there and ask nobody whether to stop
 
 log = logging.getLogger("worker")
 

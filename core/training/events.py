@@ -26,6 +26,8 @@ class Phase(StrEnum):
     SAVING = "saving"
     MEASURING = "measuring this machine"
     INDEXING = "counting words"
+    ENCODING = "encoding texts"
+    PROJECTING = "drawing the map"
 
 
 Split = Literal["validation", "test", "untrained"]

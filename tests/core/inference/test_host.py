@@ -13,6 +13,7 @@ from core.catalog import Availability, find_model
 from core.errors import ArtifactDamaged, NotEnoughRoom
 from core.inference.classifier import Classifier
 from core.inference.host import ClassifyRequest, InferenceHost
+from core.inference.walker import Walker
 from core.settings import Settings
 from tests.core.inference.conftest import CLASSES, TEXTS, Write
 
@@ -41,6 +42,12 @@ def test_the_host_answers_as_the_classifier(host: InferenceHost, model: Availabi
 
     assert answers[0] == pytest.approx(classifier.classify("a", TEXTS, 64), abs=1e-6)
     assert answers[1] == pytest.approx(classifier.classify(None, TEXTS, 64, 7), abs=1e-6)
+
+
+def test_the_host_walks_as_the_walker(host: InferenceHost, model: Availability, base_folder: Path) -> None:
+    walk = host.walk(ClassifyRequest(None, model, None, CLASSES, 64, seed=7), TEXTS[0])
+
+    assert walk.logits == pytest.approx(Walker(base_folder, CLASSES, seed=7).walk(None, TEXTS[0], 64).logits, abs=1e-5)
 
 
 def test_an_error_comes_back_as_it_was_raised(host: InferenceHost, model: Availability, tmp_path: Path) -> None:

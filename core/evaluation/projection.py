@@ -1,0 +1,58 @@
+"""From d numbers to two, for a picture. Shapes: n rows, d numbers each."""
+
+import os
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DataError
+
+Method = Literal["PCA", "UMAP", "t-SNE"]
+METHODS: tuple[Method, ...] = get_args(Method)
+FEWEST_ROWS = 20
+NEIGHBOURS = 15  # UMAP's own default: less shows finer structure, more the coarse one
+PERPLEXITY = 30.0  # t-SNE's usual one
+
+
+def prepare_umap(cache: Path) -> None:
+    """Import UMAP with the machine code that numba makes of it kept in ``cache``: without, each process compiles it again."""
+    cache.mkdir(parents=True, exist_ok=True)
+    os.environ["NUMBA_CACHE_DIR"] = str(cache)  # numba reads it when it is imported
+    import umap.umap_  # noqa: F401, PLC0415 - seconds of import, for the job alone
+
+
+def project(vectors: NDArray[np.floating], method: Method, seed: int) -> NDArray[np.float32]:
+    """(n, d) to (n, 2). PCA: Pearson 1901; UMAP: McInnes et al. 2018; t-SNE: van der Maaten and Hinton 2008.
+
+    Raises DataError of fewer than 20 rows, and where all are the same.
+    """
+    if len(vectors) < FEWEST_ROWS:
+        raise DataError(f"A map of {len(vectors)} texts tells nothing.", f"Choose at least {FEWEST_ROWS}.")
+    points = np.ascontiguousarray(vectors, dtype=np.float32)
+    if not np.ptp(points, axis=0).any():
+        raise DataError("All texts have the same vector there.", "Choose a later layer, or the mean of all tokens.")
+    if method == "UMAP":
+        from umap.umap_ import UMAP  # noqa: PLC0415 - see prepare_umap
+
+        reducer = UMAP(n_neighbors=min(NEIGHBOURS, len(points) - 1), random_state=seed, n_jobs=1)
+        return np.asarray(reducer.fit_transform(points), dtype=np.float32)
+    if method == "t-SNE":
+        from sklearn.manifold import TSNE  # noqa: PLC0415
+
+        perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
+        return np.asarray(TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(points), dtype=np.float32)
+    from sklearn.decomposition import PCA  # noqa: PLC0415
+
+    return np.asarray(PCA(2, svd_solver="full").fit_transform(points), dtype=np.float32)
+
+
+def turn_towards(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float32]:
+    """``points`` (n, 2), centred, turned and mirrored to lie as near as possible to ``target``; distances stay (Schönemann 1966).
+
+    A method's axes have no direction of their own, so two pictures of the same rows can only be compared after this.
+    """
+    mine, theirs = points - points.mean(0), target - target.mean(0)
+    left, _, right = np.linalg.svd(mine.T @ theirs)
+    return np.asarray(mine @ (left @ right), dtype=np.float32)

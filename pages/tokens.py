@@ -1,0 +1,29 @@
+"""Tokens: what does a model see of a text?"""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from ui import frame, own_text, readers, subjects, tokens
+from ui.boundary import boundary
+
+store = frame.open_page("Tokens", "What does a model see of a text, and what of it is cut off?")
+dataset = readers.data_status(store.settings).dataset
+models = [replace(model, title=model.name) for model in subjects.bases(store)]
+
+with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+    model = subjects.choose("Vocabulary of", [m for m in models if m.model.folder] or models, key="vocabulary")
+    max_tokens = tokens.max_tokens_box()
+text = own_text.choose(dataset)
+
+with boundary():
+    tokens.draw_pieces(model, text, max_tokens)
+    tokens.draw_word(model, dataset)
+if dataset:
+    tokens.draw_classes(dataset, max_tokens)
+else:
+    st.caption("Prepare data on Explore to see tokens per word and class.")
+tokens.draw_models(models, text)
+
+with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
+    st.markdown(tokens.HOW_TO_READ)

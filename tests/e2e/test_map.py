@@ -1,0 +1,32 @@
+"""A map by hand, in a real browser: make it, drag a box, read the texts in it, let go."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.worker]
+MADE_SECONDS = 240  # a worker imports torch on a machine that is busy with the other tests
+
+
+def test_a_box_in_the_map_lists_its_texts(page: Page, server: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 1200})
+    page.goto(f"{server}/embeddings?method=PCA")
+    page.get_by_role("button", name="Prepare the data").click()
+    page.get_by_role("button", name="Make the map").click(timeout=MADE_SECONDS * 1000)
+    expect(page.get_by_role("heading", name=re.compile("Neighbours right"))).to_be_visible(timeout=MADE_SECONDS * 1000)
+
+    plot = page.locator(".st-key-map-0-chart canvas, .st-key-map-0-chart svg.marks").first
+    plot.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)  # Vega draws after the element is there
+    box = plot.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 30, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 30, box["y"] + box["height"] * 0.7, steps=8)
+    page.mouse.up()
+
+    chosen = page.get_by_role("heading", name=re.compile(r"[1-9]\d* texts? chosen"))
+    expect(chosen).to_be_visible(timeout=20_000)
+    page.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.3)
+    expect(chosen).to_be_hidden(timeout=20_000)

@@ -1,0 +1,143 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.inference.host import InferenceHost
+from core.jobs.rebuild import SHIPPED
+from core.settings import Settings
+from core.states import Job
+from core.store import Store
+from tests.pages.conftest import Open
+from tests.tiny import write_distilbert
+from ui import hosting
+
+PAGE = "pages/inside.py"
+TEXT = "The coach said the team won."
+
+# loky says so whenever a process ends by itself just as work arrives; it starts another one
+pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def one_host() -> Iterator[InferenceHost]:
+    host = InferenceHost(Settings(hub=False))
+    yield host
+    host.stop()
+
+
+@pytest.fixture(autouse=True)
+def host(one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosting, "host", lambda: one_host)
+
+
+@pytest.fixture
+def usable(store: Store, finished: Job) -> Job:
+    """The finished run with an adapter that is one."""
+    shutil.rmtree(store.folder(finished) / "adapter")
+    shutil.copytree(SHIPPED / "example" / "adapter", store.folder(finished) / "adapter")
+    return finished
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]).replace("\\", "")
+
+
+def send(app: AppTest, text: str = TEXT) -> AppTest:
+    app.text_area(key="own-text").set_value(text)
+    return app.button(key="walk").click().run(timeout=180)
+
+
+def titles(app: AppTest) -> list[str]:
+    return [chart.proto.alt for chart in app.get("vega_lite_chart")]
+
+
+def test_nothing_waits_for_the_model_before_the_button(open_app: Open, store: Store) -> None:
+    app = open_app(PAGE)
+
+    assert "The first time takes some seconds" in said(app)
+    assert not app.get("vega_lite_chart") and not app.exception
+
+
+def test_the_untrained_base_shows_every_step(open_app: Open, store: Store) -> None:
+    app = send(open_app(PAGE))
+
+    assert not app.exception and not app.error, app.error
+    assert app.subheader[0].value.startswith("9 tokens in, ")
+    assert "this is chance" in said(app)
+    steps = app.dataframe[0].value
+    assert steps["shape"].tolist() == ["(9,)", "(9, 384)", "(9, 384) each", "(384,)", "(2,)", "(2,)"]
+    shown = " ".join(titles(app))
+    for what in (
+        "Pieces and their ids",
+        "The vector of",
+        "How far each layer",
+        "Attention in layer 6, mean",
+        "Class probabilities",
+        "Where the LoRA",
+    ):
+        assert what in shown, what
+
+
+def test_layer_and_head_choose_the_map(open_app: Open, store: Store) -> None:
+    app = send(open_app(PAGE))
+
+    app.segmented_control(key="inside-layer").set_value(2)
+    app.segmented_control(key="inside-head").set_value(3).run(timeout=60)
+
+    assert any("Attention in layer 2, head 3: row looks at column" in title for title in titles(app))
+
+
+def test_a_run_shows_its_own_matrices(open_app: Open, usable: Job) -> None:
+    app = send(open_app(PAGE, subject=usable.id))
+
+    assert not app.exception and not app.error, app.error
+    assert "This run trains rank r = " in said(app)
+    assert any(title.startswith("Where the LoRA matrices sit: attention.self.query, attention.self.value") for title in titles(app))
+
+
+def test_a_changed_text_is_answered_at_once_after_the_first(open_app: Open, store: Store) -> None:
+    app = send(open_app(PAGE))
+
+    app.text_area(key="own-text").set_value("Goal").run(timeout=60)
+
+    assert app.subheader[0].value.startswith("3 tokens in, ")
+
+
+def test_a_long_text_says_what_is_cut_and_what_is_drawn(open_app: Open, store: Store) -> None:
+    app = send(open_app(PAGE), "goal " * 300)
+
+    assert "174 of the text's 302 tokens were cut." in said(app)
+    assert "The first 48 of 128 tokens are drawn" in said(app)
+
+
+def test_a_distilbert_folder_walks_too(open_app: Open, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODEL", str(write_distilbert(tmp_path / "distil")))
+
+    app = send(open_app(PAGE))
+
+    assert not app.exception and not app.error, app.error
+    assert "first token → dense, ReLU (pre_classifier)" in app.dataframe[0].value["what happens"].tolist()
+
+
+def test_a_missing_model_says_what_to_do(open_app: Open, store: Store) -> None:
+    app = open_app(PAGE, subject="base:distilbert")
+
+    assert "This model is not on this machine." in app.warning[0].value
+    assert "put the model's files into" in said(app)
+
+
+def test_a_damaged_adapter_is_said(open_app: Open, store: Store, finished: Job) -> None:
+    app = send(open_app(PAGE, subject=finished.id))  # the fixture's adapter is not one
+
+    assert "damaged or was made for another model" in said(app)
+    assert not app.exception
+
+
+def test_an_empty_text_asks_for_one(open_app: Open, store: Store) -> None:
+    app = open_app(PAGE)
+    app.text_area(key="own-text").set_value(" ").run()
+
+    assert "Type a text, or take a row of the data." in said(app)
