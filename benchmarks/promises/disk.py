@@ -4,6 +4,7 @@ import errno
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 from core.disk import Disk
 from core.jobs import context
@@ -76,10 +77,8 @@ def _survive(stage: Stage, make_disk: Callable[[], Disk], expected: dict[str, st
 
 def _fill(home: Path, draw: random.Random, lasting: bool, expected: dict[str, str]) -> tuple[str, int]:
     """A run whose database is full from some write on, for a few writes or until the run has given up: (complaint, writes refused)."""
-    stage = Stage(home, LONGER)
-    store = FillableStore(stage.settings)
-    stage.store = store
-    stage.restart_supervisor()
+    stage = Stage(home, LONGER, FillableStore)
+    store = cast(FillableStore, stage.store)
     job = stage.launch()
     store.fill(after=draw.randrange(5, 80), writes=10**9 if lasting else draw.randrange(1, 4))
     stage.play_through_refusals()

@@ -117,10 +117,10 @@ class Supervisor:
         if code is None if child else self._is_alive(job):
             self._press(job)
             return
-        self.children.pop(job.id, None)
         latest = self.store.job(job.id)  # it may have written its own end between our look at it and its death
         if latest.state.active and latest.attempt == job.attempt:
             self._end(latest, *explain_death(latest, code, oom_kills() - before))
+        self.children.pop(job.id, None)  # only now: where the end could not be written, how it died must still be known
         del self.memory_kills[job.id]
 
     def _press(self, job: Job) -> None:
