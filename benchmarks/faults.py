@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the tiny model and texts are those of the tests
 
-from promises import disk, kills, races, training  # noqa: E402 - this file is run as a script
+from promises import chance, damages, disk, kills, races, servers, training  # noqa: E402 - this file is run as a script
 from promises.row import Row, Size, Test  # noqa: E402
 
 TESTS: tuple[Test, ...] = (
@@ -29,9 +29,12 @@ TESTS: tuple[Test, ...] = (
     races.committed_rows,
     kills.noticed_deaths,
     kills.living_workers,
+    servers.killed_servers,
     races.owners,
     races.launches,
     training.stops,
+    damages.damaged_folders,
+    chance.sequences,
 )
 MEMORY = Path("/dev/shm")  # what was synced is known from a model, so no real medium is worn out
 

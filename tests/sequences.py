@@ -54,11 +54,12 @@ class Sequences(RuleBasedStateMachine):
     """One sequence. ``make_world`` gives it an empty world, ``tally`` counts."""
 
     make_world: Callable[[Path], World]
+    below: Path | None = None  # where its folder is made
     tally: Tally
 
     def __init__(self) -> None:
         super().__init__()
-        self.home = Path(tempfile.mkdtemp(prefix="sequence-"))
+        self.home = Path(tempfile.mkdtemp(prefix="sequence-", dir=self.below))
         self.world = type(self).make_world(self.home / "home")
         self.tally.sequences += 1
 
