@@ -13,7 +13,7 @@ from typing import cast
 
 from core import files, records
 from core.disk import Disk
-from core.errors import NotEnoughRoom
+from core.errors import NotEnoughRoom, StoreBusy
 from core.jobs import artifacts, checkpoints, worker
 from core.jobs.processes import take_lock
 from core.jobs.supervisor import Supervisor
@@ -82,14 +82,15 @@ class Stage:
                 self._perform(self.child, disk or Disk())
                 disk, idle = None, 0
 
-    def play_through_refusals(self) -> None:
-        """Play while the database may refuse to grow; the supervisor tries again, as its loop does, for a while."""
+    def play_through_refusals(self, disk: Disk | None = None) -> None:
+        """Play while the database may refuse to grow, or be held; the supervisor tries again, as its loop does, for a while."""
         for _ in range(REFUSALS):
             try:
-                self.play()
-            except NotEnoughRoom:
+                self.play(disk)
+            except (NotEnoughRoom, StoreBusy):
                 if self.child is not None:
-                    self.finish()
+                    self.finish(disk)
+                disk = None
             else:
                 return
 
