@@ -96,6 +96,13 @@ MUTATIONS = (
         "races.launches",
     ),
     Mutation(
+        "launch key made when the button is drawn",
+        "ui/launching.py",
+        "if not clicked:",
+        "if True:",
+        "tests/pages/test_train.py::test_a_second_click_on_its_way_launches_nothing",
+    ),
+    Mutation(
         "checksums of a checkpoint",
         "core/manifest.py",
         'or checksum(data) != entry["sha256"]',

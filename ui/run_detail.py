@@ -127,6 +127,6 @@ def _draw_log(store: Store, job: Job) -> None:
         if tail := artifacts.read_log_tail(store.folder(job)):
             st.code(tail, language=None, height=320)
         else:
-            st.caption("The worker has written nothing yet.")
+            st.caption("The worker has written nothing." if job.state.over else "The worker has written nothing yet.")
         if tail and not went_wrong:  # those have the button beside their remedy
             run_remedy.draw_download(store, job)

@@ -24,10 +24,9 @@ def draw(store: Store, summary: Summary) -> None:
     cause = f" ({job.cause})" if job.cause else ""
     message = plain(job.message) or "The worker ended without saying why."
     st.error(f"**{LOOKS[job.state].word}{cause}.** {message} {plain(job.fix)}", icon=LOOKS[job.state].icon)
-    st.caption(what_is_left(store, job))
     changes = _changes(summary)
-    if changes:
-        st.caption(f"A retry is a new run like this one with {_in_words(changes)}.")
+    retry = f" A retry is a new run like this one with {_in_words(changes)}." if changes else ""
+    st.caption(f"{what_is_left(store, job)}{retry}")
     with st.container(horizontal=True, key="remedies", gap="xsmall"):
         if changes:
             _draw_retry(store, summary, changes)

@@ -170,13 +170,12 @@ def test_what_a_power_cut_brought_back_in_a_finished_run_is_swept(supervisor: Su
     assert not leftover.exists()
 
 
-def test_a_folder_that_cannot_be_swept_does_not_hold_up_the_others(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_swept_does_not_end_the_supervisor(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     job, child = working(supervisor, SLEEP)
     supervisor.store.transition(job, JobState.COMPLETED)
     child.kill()
     finish(child)
-    for name in (".bad.12345678.part", ".good.12345678.part"):
-        (supervisor.store.folder(job) / name).mkdir()
+    (supervisor.store.folder(job) / ".adapter.12345678.part").mkdir()
     monkeypatch.setattr(files, "disk", FailingDisk(1, errno.EIO, lasting=True))
 
     supervisor.tidy()
