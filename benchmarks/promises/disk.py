@@ -10,9 +10,11 @@ from typing import cast
 
 import pytest
 
-from core import store
+from core import files, records, store
 from core.disk import Disk
-from core.jobs import context
+from core.errors import ArtifactDamaged
+from core.jobs import artifacts, checkpoints, context
+from core.manifest import read_sealed
 from core.rehearsal.disks import CountingDisk, CuttingDisk, FailingDisk
 from core.rehearsal.full import FillableStore
 from core.rehearsal.plan import Plan
@@ -72,12 +74,31 @@ def _survive(stage: Stage, make_disk: Callable[[], Disk], expected: dict[str, st
     """What is wrong after a run met that disk, was resumed on a healthy one, and ended."""
     job = stage.launch()
     stage.play(make_disk())
+    if torn := _torn(stage, job, expected):
+        return torn
     if stage.store.job(job.id).state is not JobState.COMPLETED:
         stage.resume(job)
         stage.play()
     stage.restart_supervisor()
     stage.supervisor.tidy()
     return stage.complaint(job) or ("" if outcome(stage.store.folder(job)) == expected else "the adapter or a table is another one")
+
+
+def _torn(stage: Stage, job: Job, expected: dict[str, str]) -> str:
+    """What is half-written right after the fault, before anything mends it; each table is the same at any time that it is there."""
+    folder = stage.store.folder(job)
+    try:
+        records.read_record(folder)
+        if (folder / "config.json").exists():
+            files.read_json(folder / "config.json")
+        if (folder / "adapter").exists():
+            artifacts.adapter_folder(folder)
+        for step in checkpoints.steps(folder):
+            read_sealed(folder / "checkpoints" / f"{step:08d}")
+    except ArtifactDamaged as error:
+        return f"right after the fault: {error}"
+    tables = {name: digest for name, digest in outcome(folder).items() if name.startswith("predictions-")}
+    return next((f"right after the fault {name} is torn" for name, digest in tables.items() if expected[name] != digest), "")
 
 
 def _fill(home: Path, draw: random.Random, lasting: bool, expected: dict[str, str]) -> tuple[str, int]:
