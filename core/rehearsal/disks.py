@@ -150,6 +150,7 @@ class CuttingDisk(CountingDisk):
         """See ``Disk``."""
         super().write(path, data)
         self._names(path.parent).setdefault(path.name, Node()).data = data
+        self._find(path).synced_data = b""  # of what is written over nothing is sure to be left
 
     def sync(self, path: Path) -> None:
         """See ``Disk``."""
