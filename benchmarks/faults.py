@@ -46,22 +46,23 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random")
     parser.add_argument("--only", default="", help="only rows whose function's name has this word, as in kills.noticed_deaths")
+    parser.add_argument("--share", type=float, default=1.0, help="of the full numbers, where the machine or the time is short")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)  # the faults are meant
     rows = []
     for test in TESTS:
         if arguments.only in f"{test.__module__}.{test.__name__}":
-            rows.append(run(test, arguments.small, arguments.seed))
+            rows.append(run(test, arguments.small, arguments.share, arguments.seed))
     if arguments.json:
         print(json.dumps([described(row) for row in rows]))
     return int(any(row.broken for row in rows) or not rows)
 
 
-def run(test: Test, small: bool, seed: int) -> Row:
+def run(test: Test, small: bool, share: float, seed: int) -> Row:
     """One row, printed when it is done."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
-        row = test(Size(small, random.Random(f"{seed} {test.__name__}"), Path(home) / "rows"))
+        row = test(Size(small, random.Random(f"{seed} {test.__name__}"), Path(home) / "rows", share))
     verdict = "BROKEN" if row.failures else "NOT TESTED" if row.broken else "holds"
     counts = f"{row.tries:>5} tries {row.injected:>5} faults {len(row.failures):>3} failures, at most {row.upper_bound:.2%}"
     print(f"{verdict:<10} {row.promise:<48} {counts} {time.monotonic() - began:>6.0f} s  {row.figure}", flush=True)
