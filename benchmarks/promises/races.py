@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -18,7 +18,7 @@ from core.locks import take_lock
 from core.rehearsal.plan import Plan
 from core.schema import Metric
 from core.settings import Settings
-from core.states import JobState, Kind
+from core.states import Job, JobState, Kind
 from core.store import Store
 from promises.lab import Lab, TooLong, opened, over
 from promises.row import Row, Size
@@ -106,24 +106,31 @@ def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
         job = lab.launch()
         stale = lab.wait(job, lambda job: job.phase == "training" and job.done > 5)
         os.kill(stale.pid, signal.SIGSTOP)
-        if lock_lost:
-            (lab.store.folder(job) / "lock").unlink()
-        lab.store.transition(stale, JobState.INTERRUPTED)  # as if somebody had looked at a clock instead of the lock
-        lab.resume(job)
         try:
-            if lock_lost:
-                lab.wait(job, lambda job: job.attempt == 2 and job.done > 20)
-            else:
-                time.sleep(1.0)
-                waiting = lab.store.job(job.id)
-                if (waiting.state, waiting.attempt) != (JobState.QUEUED, 2):
-                    return f"while the first worker holds the lock, attempt {waiting.attempt} is {waiting.state}"
-            os.kill(stale.pid, signal.SIGCONT)
-            lab.wait(job, over)
+            return _replace_and_wake(lab, stale, lock_lost)
         except TooLong as stuck:
             return str(stuck)
-        begun = artifacts.read_log_tail(lab.store.folder(job)).count("loading the model")
-        return lab.complaint(job) or ("" if begun == 2 else f"{begun} attempts instead of two")
+        finally:  # a process that is stopped would stay for ever
+            with suppress(ProcessLookupError):
+                os.kill(stale.pid, signal.SIGKILL)
+
+
+def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
+    if lock_lost:
+        (lab.store.folder(stale) / "lock").unlink()
+    lab.store.transition(stale, JobState.INTERRUPTED)  # as if somebody had looked at a clock instead of the lock
+    lab.resume(stale)
+    if lock_lost:
+        lab.wait(stale, lambda job: job.attempt == 2 and job.done > 20)
+    else:
+        time.sleep(1.0)
+        waiting = lab.store.job(stale.id)
+        if (waiting.state, waiting.attempt) != (JobState.QUEUED, 2):
+            return f"while the first worker holds the lock, attempt {waiting.attempt} is {waiting.state}"
+    os.kill(stale.pid, signal.SIGCONT)
+    lab.wait(stale, over)
+    begun = artifacts.read_log_tail(lab.store.folder(stale)).count("loading the model")
+    return lab.complaint(stale) or ("" if begun == 2 else f"{begun} attempts instead of two")
 
 
 def _kill_a_writer(home: Path, draw: random.Random) -> str:
