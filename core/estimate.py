@@ -10,7 +10,7 @@ from core.facts import DataFacts, ModelFacts
 from core.memory import HEAP_SLACK, Held, data_mb, part_memory, trained_mb
 from core.model_shape import MINILM, adapted, count_trainable
 from core.packing import PART_TOKENS, USUAL_TOKENS, evaluation_parts, train_parts
-from core.work import Unit, evaluation_work, times, train_work
+from core.work import Unit, evaluation_work, is_fast, times, train_work
 
 UNTRAINED_ROWS = 1000
 LAUNCH_SECONDS = 2.0  # the supervisor starts, looks and starts the worker; at the end the worker leaves
@@ -140,7 +140,8 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
         adapted(config, shape)
     except ConfigError:  # the checks say what is wrong with the target modules
         config = config.model_copy(update={"target_modules": ()})
-    parts = train_parts(data.token_lengths, rows, config.batch_size, config.max_tokens, PART_TOKENS[model.device])
+    threads = model.threads if is_fast(config, shape, model.device) else 1
+    parts = train_parts(data.token_lengths, rows, config.batch_size, config.max_tokens, PART_TOKENS[model.device], threads)
     epoch = train_work(config, shape, data.classes, parts, math.ceil(rows / config.batch_size), model.device)
     trained = sum(count.parameters for count in count_trainable(shape, config, data.classes))
     read = data.train_rows + data.validation_rows + data.test_rows  # all are read, then sampled

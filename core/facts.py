@@ -9,6 +9,7 @@ from core.catalog import Availability, shape_of
 from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.model_shape import ModelShape
+from core.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class DataFacts:
 class ModelFacts:
     """A base model on this machine. ``shape`` is None as long as its files are not here; ``device`` is cpu or cuda.
 
-    ``identity`` and ``revision`` tell its weights from all others, wherever they lie.
+    ``identity`` and ``revision`` tell its weights from all others, wherever they lie. ``threads`` are those that a training gets.
     """
 
     id: str
@@ -61,6 +62,7 @@ class ModelFacts:
     device: str = "cpu"
     identity: str = ""
     revision: str = ""
+    threads: int = 1
 
     @property
     def name(self) -> str:
@@ -76,4 +78,5 @@ def data_facts(dataset: Dataset) -> DataFacts:
 
 def model_facts(model: Availability, device: str = "cpu") -> ModelFacts:
     """Facts of a model that ``catalog.find_model`` has looked for. Raises ModelUnavailable if its files are damaged."""
-    return ModelFacts(model.id, model.available, model.reason, shape_of(model), device, model.identity, model.revision)
+    threads = Settings().used_threads
+    return ModelFacts(model.id, model.available, model.reason, shape_of(model), device, model.identity, model.revision, threads)

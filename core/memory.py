@@ -6,6 +6,8 @@ A batch is computed in parts, so memory grows with the largest part and not with
 
 from enum import StrEnum
 
+import numpy as np
+
 from core.config import RunConfig
 from core.model_shape import ModelShape, adapted
 from core.packing import Parts
@@ -30,8 +32,9 @@ class Held(StrEnum):
 
 
 def part_memory(config: RunConfig, shape: ModelShape, parts: Parts, device: str) -> dict[Held, float]:
-    """Units that the largest of ``parts`` holds. Raises ConfigError if a target module does not exist."""
-    tokens = float((parts.rows * parts.tokens).max(initial=0.0))
+    """Units that the largest of ``parts`` hold, as many as are computed at once. Raises ConfigError if a target module does not exist."""
+    sizes = np.sort(parts.rows * parts.tokens)[::-1]
+    tokens = float(sizes[: parts.at_once].sum())
     values = tokens * shape.hidden_size * shape.layers / MILLION
     adapters = adapted(config, shape)
     held = {

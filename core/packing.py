@@ -3,12 +3,15 @@
 ``core.training.batches`` forms the real ones by the same rules. Shapes: n texts, k parts.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-PART_TOKENS = {"cpu": 768, "cuda": 32768}  # the most tokens of a part, with their padding
+PART_TOKENS = {"cpu": 448, "cuda": 32768}  # the most tokens of a part, with their padding
+LANE_TOKENS = 128  # of a part that is worth a thread of its own
+SLACK = 1.1  # for the last text of a part
 USUAL_TOKENS = 53  # of a text, where no length is known
 POOL_BATCHES = 50  # texts are sorted by length within pools of so many batches
 SIMULATED_POOLS = 4  # enough for the mean of all: more would take the form longer than they tell
@@ -17,11 +20,24 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Rows and tokens (with padding) of each part, both (k,), each of which stands for ``weight`` parts like it."""
+    """Rows and tokens (with padding) of each part, both (k,), each of which stands for ``weight`` parts like it.
+
+    ``at_once`` of them are in memory together.
+    """
 
     rows: NDArray[np.float64]
     tokens: NDArray[np.float64]
     weight: float = 1.0
+    at_once: int = 1
+
+
+def part_limit(tokens: int, part_tokens: int, threads: int) -> int:
+    """The most tokens of a part of a batch of so many, such that each of ``threads`` has about as much to do; ``part_tokens`` at most."""
+    lanes = max(1, min(threads, tokens // LANE_TOKENS))
+    if lanes == 1:
+        return part_tokens
+    rounds = math.ceil(tokens / (lanes * part_tokens))
+    return min(part_tokens, int(SLACK * tokens / (lanes * rounds)))
 
 
 def spread(lengths: NDArray[np.int64], rows: int, max_tokens: int) -> NDArray[np.int64]:
@@ -32,8 +48,8 @@ def spread(lengths: NDArray[np.int64], rows: int, max_tokens: int) -> NDArray[np
     return np.minimum(lengths[places], max_tokens)
 
 
-def train_parts(lengths: NDArray[np.int64], rows: int, batch_size: int, max_tokens: int, part_tokens: int) -> Parts:
-    """The parts of one epoch over ``rows`` texts whose lengths are distributed as ``lengths``."""
+def train_parts(lengths: NDArray[np.int64], rows: int, batch_size: int, max_tokens: int, part_tokens: int, threads: int = 1) -> Parts:
+    """The parts of one epoch over ``rows`` texts whose lengths are distributed as ``lengths``, ``threads`` of them side by side."""
     pool = batch_size * POOL_BATCHES
     simulated = rows if rows <= SIMULATED_POOLS * pool else SIMULATED_POOLS * pool
     texts = np.random.default_rng(SEED).permutation(spread(lengths, simulated, max_tokens))
@@ -41,8 +57,9 @@ def train_parts(lengths: NDArray[np.int64], rows: int, batch_size: int, max_toke
     for start in range(0, len(texts), pool):
         members = np.sort(texts[start : start + pool])
         for first in range(0, len(members), batch_size):
-            sizes += _cut(members[first : first + batch_size], part_tokens)
-    return _parts(sizes, rows / max(simulated, 1))
+            batch = members[first : first + batch_size]
+            sizes += _cut(batch, part_limit(int(batch.sum()), part_tokens, threads))
+    return replace(_parts(sizes, rows / max(simulated, 1)), at_once=threads)
 
 
 def evaluation_parts(lengths: NDArray[np.int64], rows: int, max_tokens: int, part_tokens: int) -> Parts:

@@ -12,7 +12,7 @@ runs = run_list.read(store)
 if all(run.shipped for run in runs):
     home_cards.draw_loop()
 
-home_cards.draw_cards(store, status, models, runs)
+home_cards.draw_cards(store, status, models)
 home_cards.draw_taste(store, status, models)
 
 if runs:

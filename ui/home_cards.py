@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.catalog import MODELS, Availability, find_model
+from core.config import RunConfig
 from core.data.sources import SourceKind
+from core.estimate import estimate
+from core.facts import model_facts
+from core.jobs.speed import find_speed
 from core.presets import Preset, make_config
 from core.settings import cores, memory_mb
 from core.store import Store
-from ui import launching, navigation, preparation, readers
+from ui import launching, measuring, navigation, preparation, readers
 from ui.readers import DataStatus
-from ui.run_summary import Summary
 from ui.words import count, megabytes, plain
 
 STEPS = (
@@ -37,7 +40,7 @@ def draw_loop() -> None:
                 st.caption(sentence)
 
 
-def draw_cards(store: Store, status: DataStatus, models: Sequence[Availability], runs: Sequence[Summary]) -> None:
+def draw_cards(store: Store, status: DataStatus, models: Sequence[Availability]) -> None:
     """What is ready: data, model, machine."""
     with st.grid(3, min_column_width=260, key="cards"):
         with st.container(border=True, height="stretch", gap="xsmall", key="card-data"):
@@ -45,7 +48,7 @@ def draw_cards(store: Store, status: DataStatus, models: Sequence[Availability],
         with st.container(border=True, height="stretch", gap="xsmall", key="card-model"):
             _draw_models(models)
         with st.container(border=True, height="stretch", gap="xsmall", key="card-machine"):
-            _draw_machine(runs)
+            _draw_machine(store, status, models)
 
 
 def find_models(store: Store) -> list[Availability]:
@@ -88,16 +91,22 @@ def _draw_models(models: Sequence[Availability]) -> None:
         st.caption(plain(model.reason))
 
 
-def _draw_machine(runs: Sequence[Summary]) -> None:
-    measured = next((run.job.result for run in runs if run.request and not run.shipped and "rows_per_second" in run.job.result), {})
+def _draw_machine(store: Store, status: DataStatus, models: Sequence[Availability]) -> None:
+    """Cores, memory, and how fast the first model that is here trains on the data in use."""
     _title("Machine", ready=True)
     st.markdown(f"**{count(cores(), 'cores')}**, {megabytes(memory_mb())} of memory")
-    if measured:
-        st.caption(
-            f"Last run: {measured['rows_per_second']:.0f} rows/s in {measured.get('precision', 'fp32')} on {measured.get('device', 'cpu')}."
-        )
-    else:
-        st.caption("Speed: not measured yet. The first run measures it. Precision is chosen when a run starts.")
+    model = next((model for model in models if model.available), None)
+    if model is None or status.dataset is None:
+        st.caption("Speed: known once data and model are ready.")
+        return
+    config = RunConfig(model=model.id)
+    data, facts = readers.facts(status.dataset), model_facts(model)
+    speed = find_speed(store, config, facts)
+    pace = data.used_rows(config) / estimate(config, data, facts, speed).step_seconds
+    st.markdown(f"**About {pace:.0f} rows/s** of training with {plain(model.id)}")
+    st.caption(f"Speed {plain(speed.source)}.")
+    if not speed.measured:
+        measuring.draw(store, config.model, config.precision)
 
 
 def _title(text: str, ready: bool) -> None:

@@ -7,14 +7,14 @@ import streamlit as st
 
 from core import charts
 from core.errors import ArtifactDamaged
+from core.eta import remaining_seconds
 from core.jobs import artifacts
+from core.jobs.expect import expect_request
 from core.schema import Metric
 from core.states import Job
 from core.store import Store
-from core.training.events import Phase
 from ui import drawing, readers
 from ui.run_summary import Summary
-from ui.states import STEPS_FOR_ETA
 
 DRAWN = ("step", "split", "loss", "accuracy", "macro_f1", "best")
 
@@ -29,6 +29,8 @@ class Curves:
 
     def __post_init__(self) -> None:
         self.read_new()
+        request, over = self.summary.request, self.summary.job.state.over
+        self._expected = expect_request(self.store, request) if request and not over else None
 
     def read_new(self) -> None:
         """Append the rows written since the last look."""
@@ -36,13 +38,8 @@ class Curves:
         self.metrics += self.store.read_metrics(self.summary.job.id, after)
 
     def seconds_left(self, job: Job) -> float | None:
-        """Seconds until the last step at the pace so far, validations included; None before there is a pace."""
-        steps = [metric for metric in self.metrics if metric.split == "train" and metric.step <= job.done]
-        if job.phase not in (Phase.TRAINING, Phase.VALIDATING) or len(steps) < STEPS_FOR_ETA:
-            return None
-        first, last = steps[0], steps[-1]
-        total = job.total if job.phase == Phase.TRAINING else 0
-        return (last.at - first.at) / max(1, last.step - first.step) * (total - last.step) if total else None
+        """Seconds until the run is over; None before anything can be said."""
+        return remaining_seconds(self._expected, job, self.metrics, self.store.clock())
 
     def draw(self, job: Job) -> None:
         """Two charts side by side and the matrix below; a line instead while there is nothing to draw."""

@@ -87,7 +87,19 @@ def _cost(summary: Summary) -> str:
         parts.append(f"{speed:.0f} rows/s")
     if isinstance(memory := result.get("peak_memory_mb"), int | float):
         parts.append(f"{memory:,.0f} MB at most")
-    return f" {', '.join(parts)}." if parts else ""
+    return (f" {', '.join(parts)}." if parts else "") + _against_estimate(summary)
+
+
+def _against_estimate(summary: Summary) -> str:
+    """What was foretold of the run beside what it took; nothing for a resumed one, whose time has gaps."""
+    job, expected = summary.job, summary.job.result.get("expected")
+    if not isinstance(expected, dict) or job.started_at is None or job.attempt > 1:
+        return ""
+    low, high, measured = expected.get("low_seconds"), expected.get("high_seconds"), expected.get("measured")
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return ""
+    speed = "" if measured else " on a machine like this, whose speed had not been measured"
+    return f" It took {duration(job.elapsed_seconds(0))} in all; {duration(low)} to {duration(high)} were expected{speed}."
 
 
 def _draw_next(summary: Summary) -> None:

@@ -9,7 +9,6 @@ from core.training.events import Phase
 from ui.words import count, duration
 
 SILENT_SECONDS = 40  # progress is written every half second; a long step on a busy machine takes a few
-STEPS_FOR_ETA = 5
 SHORT = {Phase.UNTRAINED.value: "untrained score", Phase.LOADING.value: "loading", Phase.PREPARING.value: "preparing"}
 
 
@@ -77,6 +76,6 @@ def waiting(ahead: int) -> str:
 
 
 def _time_left(job: Job, seconds_left: float | None) -> list[str]:
-    if job.phase != Phase.TRAINING:
-        return []
-    return ["estimating…"] if seconds_left is None else [f"about {duration(seconds_left)} of training left"]
+    if seconds_left is None:
+        return ["estimating…"] if job.phase in (Phase.TRAINING, Phase.VALIDATING) else []
+    return [f"about {duration(seconds_left)} left"] if seconds_left >= 1 else []

@@ -9,7 +9,7 @@ from core.jobs.requests import read_train_request
 from core.states import Job, Kind
 from core.store import Store
 
-FIGURES = ("test", "untrained", "validation", "train_seconds", "rows_per_second", "peak_memory_mb")
+FIGURES = ("test", "untrained", "validation", "train_seconds", "rows_per_second", "peak_memory_mb", "expected")
 
 
 def find_run(store: Store, text: str) -> Job:

@@ -15,7 +15,7 @@ from core.errors import ArtifactDamaged, DataError, Stopped
 from core.estimate import run_cost
 from core.evaluation.predictions import Predictions
 from core.facts import data_facts, model_facts
-from core.jobs import artifacts
+from core.jobs import artifacts, expect
 from core.jobs.checkpoints import Identity
 from core.jobs.context import JobContext
 from core.jobs.recorder import Recorder
@@ -39,6 +39,7 @@ def run(context: JobContext) -> None:
     record = Recorder(context, _identity(context, dataset, model), lambda event: _keep_evaluation(context, dataset, event))
     data = TrainingData(dataset.classes, dataset.read("train"), dataset.read("validation"), dataset.read("test"))
     session = TrainingSession(request.config, model, data, record, context.should_stop)
+    context.set_result(expected=expect.figures(expect.expect(context.store, request.config, dataset)))
     _score_untrained(context, session, dataset, record)
     result = session.train(record.resume())
     context.set_result(**asdict(result))

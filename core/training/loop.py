@@ -6,7 +6,7 @@ draws the curve that it would have drawn.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +24,7 @@ from core.training.network import Network
 from core.training.predict import predict, prediction_frame
 from core.training.schedule import rate_share
 
+Gradients = tuple[torch.Tensor | None, ...]
 CLIP_NORM = 1.0
 CHECKPOINT_SECONDS = 30  # at most so much work is lost in a crash
 
@@ -115,18 +116,32 @@ class Loop:
     def add_gradients(self, chosen: NDArray[np.int64]) -> float:
         """Mean loss of the rows; its gradients are added part by part, so that memory does not grow with the batch. Raises Stopped."""
         random = random_state()
-        self.network.start_step(self.config, self.position.step)
+        self.network.start_step(self.config)
         total = 0.0
-        for part in self.network.parts(self.train.lengths[chosen]):
+        parts = [chosen[part] for part in self.network.parts(self.train.lengths[chosen])]
+        for value, gradients in self._each_part(parts, len(chosen)):
+            for weight, gradient in zip(self.weights.values(), gradients, strict=True):
+                if gradient is not None:  # a module that the model never calls has none
+                    weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+            total += value
             if self.should_stop():  # a large batch takes many seconds: the step is done again, with the same masks
                 set_random_state(random)
                 self.optimizer.zero_grad()
                 raise Stopped("The run was stopped.")
-            ids, mask, labels = self.train.batch(chosen[part], self.network.device)  # (B, T), (B, T), (B,)
-            loss = torch.nn.functional.cross_entropy(self.network.logits(ids, mask), labels, reduction="sum") / len(chosen)
-            torch.autograd.backward(self._scaler.scale(loss))
-            total += loss.item()
         return total
+
+    def _each_part(self, parts: Sequence[NDArray[np.int64]], rows: int) -> Iterator[tuple[float, Gradients]]:
+        """Loss and gradients of each part of a batch of so many rows, in order."""
+
+        def compute(part: int) -> tuple[float, Gradients]:
+            self.network.start_part(self.config, self.position.step, part)
+            ids, mask, labels = self.train.batch(parts[part], self.network.device)  # (B, T), (B, T), (B,)
+            loss = torch.nn.functional.cross_entropy(self.network.logits(ids, mask), labels, reduction="sum") / rows
+            gradients = torch.autograd.grad(self._scaler.scale(loss), list(self.weights.values()), allow_unused=True)
+            return loss.item(), gradients
+
+        numbers, lanes = range(len(parts)), self.network.training_lanes
+        return lanes.map(compute, numbers) if lanes else map(compute, numbers)
 
     def _draw_batches(self, epoch: int) -> list[NDArray[np.int64]]:
         size, seed = self.config.batch_size, self.config.seed

@@ -11,11 +11,13 @@ from peft import PeftModel
 from torch import Tensor
 
 from core.config import Precision, RunConfig
+from core.packing import part_limit
 from core.training.adapter import add_adapter, merged, set_training
 from core.training.batches import token_batches
 from core.training.device import autocast, batch_tokens, choose_device, choose_precision
 from core.training.encoder import FastEncoder, fast_encoder
 from core.training.first_token import read_first_token_only
+from core.training.lanes import Lanes
 from core.training.levers import ALL_ON, Levers
 from core.training.load import Base
 
@@ -24,19 +26,36 @@ UNSORTED_ROWS = 64  # of a batch, where texts are not sorted
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """``fast`` is the encoder written out by hand, None where it does not apply."""
+    """``fast`` is the encoder written out by hand, None where it does not apply; ``lanes`` are the threads that compute parts side by side.
+
+    Training has but one lane without ``fast``: torch's own dropout draws from one generator for all threads.
+    """
 
     peft: PeftModel
     fast: FastEncoder | None
     precision: Precision
     device: torch.device
     levers: Levers
+    lanes: Lanes | None
 
-    def start_step(self, config: RunConfig, step: int) -> None:
-        """Switch dropout on, with the masks of that step."""
+    def start_step(self, config: RunConfig) -> None:
+        """Switch dropout on."""
         set_training(self.peft, config.base_dropout)
+
+    def start_part(self, config: RunConfig, step: int, part: int) -> None:
+        """Take the dropout masks of that part, for this thread."""
         if self.fast is not None:
-            self.fast.bits.restart(config.seed, step)
+            self.fast.bits.restart(config.seed, step, part)
+
+    @property
+    def side_by_side(self) -> int:
+        """How many parts are trained at the same time."""
+        return self.training_lanes.count if self.training_lanes else 1
+
+    @property
+    def training_lanes(self) -> Lanes | None:
+        """Those in which parts are trained side by side."""
+        return self.lanes if self.fast else None
 
     def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(B, T) ids and mask of what is text to (B, C), in fp32."""
@@ -45,8 +64,10 @@ class Network:
         return logits.float()
 
     def parts(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """How a batch of texts of these lengths is computed: one part after another."""
-        return token_batches(lengths, batch_tokens(self.device)) if self.levers.token_parts else [np.arange(len(lengths))]
+        """The parts in which a batch of texts of these lengths is computed."""
+        if not self.levers.token_parts:
+            return [np.arange(len(lengths))]
+        return token_batches(lengths, part_limit(int(lengths.sum()), batch_tokens(self.device), self.side_by_side))
 
     def batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """How texts of these lengths are evaluated: longest first, or in their own order."""
@@ -70,4 +91,5 @@ def build_network(base: Base, config: RunConfig, identity: str, revision: str | 
     if levers.first_token:
         read_first_token_only(base.model)
     peft = add_adapter(base, config, identity, revision).to(device)
-    return Network(peft, None if plain else fast_encoder(peft), precision, device, levers)
+    lanes = Lanes() if levers.lanes and device.type == "cpu" else None
+    return Network(peft, None if plain else fast_encoder(peft), precision, device, levers, lanes)

@@ -1,6 +1,6 @@
 """What a model predicts on encoded texts. Shapes: n texts, C classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ from core.training.batches import Encoded
 from core.training.device import release_memory
 from core.training.network import Network
 
+Each = Callable[[Callable[[NDArray[np.int64]], NDArray[np.float32]], Sequence[NDArray[np.int64]]], Iterable[NDArray[np.float32]]]
+
 
 def predict(
     network: Network, texts: Encoded, should_stop: Callable[[], bool] = lambda: False, on_rows: Callable[[int], None] = lambda rows: None
@@ -21,10 +23,10 @@ def predict(
     network.peft.eval()
     batches = network.batches(texts.lengths)
     with network.evaluating():
-        return score(network.logits, texts, batches, network.device, should_stop, on_rows)
+        each = network.lanes.map if network.lanes else map
+        return score(network.logits, texts, batches, network.device, should_stop, on_rows, each)
 
 
-@torch.inference_mode()
 def score(
     logits: Callable[[Tensor, Tensor], Tensor],
     texts: Encoded,
@@ -32,18 +34,24 @@ def score(
     device: torch.device,
     should_stop: Callable[[], bool] = lambda: False,
     on_rows: Callable[[int], None] = lambda rows: None,
+    each: Each = map,
 ) -> NDArray[np.float32]:
     """Log probabilities (n, C) in the order of ``texts``. ``logits`` maps ids and mask (B, T) to (B, C); ``batches`` hold all rows once.
 
-    ``on_rows`` hears how many are done. Raises Stopped.
+    ``on_rows`` hears how many are done; ``each`` maps in order, as ``Lanes.map`` does. Raises Stopped.
     """
+
+    @torch.inference_mode()
+    def compute(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        ids, mask, _ = texts.batch(chosen, device)
+        scores: NDArray[np.float32] = torch.log_softmax(logits(ids, mask), dim=-1).cpu().numpy()
+        return scores
+
     result = np.empty((0, 0), dtype=np.float32)
     done = 0
-    for chosen in batches:
+    for chosen, scores in zip(batches, each(compute, batches), strict=True):
         if should_stop():
             raise Stopped("The run was stopped.")
-        ids, mask, _ = texts.batch(chosen, device)
-        scores = torch.log_softmax(logits(ids, mask), dim=-1).cpu().numpy()
         if not len(result):
             result = np.empty((len(texts), scores.shape[1]), dtype=np.float32)
         result[chosen] = scores

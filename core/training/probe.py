@@ -213,7 +213,8 @@ def _config(session: TrainingSession, setting: Setting) -> RunConfig:
 
 def _parts(session: TrainingSession, setting: Setting) -> Parts:
     lengths = np.full(setting.rows, setting.tokens)
-    return train_parts(lengths, setting.rows, setting.rows, setting.tokens, PART_TOKENS[session.network.device.type])
+    network = session.network
+    return train_parts(lengths, setting.rows, setting.rows, setting.tokens, PART_TOKENS[network.device.type], network.side_by_side)
 
 
 def _tokenise(session: TrainingSession) -> float:

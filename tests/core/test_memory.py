@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from shapes import bert_shape
@@ -22,3 +24,10 @@ def test_dora_holds_copies_of_the_adapted_weights() -> None:
 
 def test_a_million_trained_parameters_take_some_27_mb() -> None:
     assert trained_mb(1_000_000) == pytest.approx(28e6 / 2**20)
+
+
+def test_parts_that_are_computed_side_by_side_are_held_together() -> None:
+    parts = Parts(np.array([2.0, 4.0, 3.0]), np.array([10.0, 10.0, 10.0]))
+    alone, together = (part_memory(RunConfig(), SHAPE, replace(parts, at_once=count), "cpu") for count in (1, 2))
+
+    assert together[Held.ACTIVATIONS] / alone[Held.ACTIVATIONS] == pytest.approx(70 / 40)

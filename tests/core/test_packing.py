@@ -4,23 +4,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core.packing import PART_TOKENS, POOL_BATCHES, evaluation_parts, spread, train_parts
+from core.packing import PART_TOKENS, POOL_BATCHES, evaluation_parts, part_limit, spread, train_parts
 from core.training import batches
-from core.training.device import BATCH_TOKENS
 
 NEWS = np.sort(np.random.default_rng(0).integers(12, 120, 5000))
 
 
-def real_train_parts(lengths: NDArray[np.int64], batch_size: int) -> list[tuple[int, int]]:
+def real_train_parts(lengths: NDArray[np.int64], batch_size: int, threads: int) -> list[tuple[int, int]]:
     parts = []
     for batch in batches.epoch_batches(lengths, batch_size, seed=1, epoch=0):
-        for part in batches.token_batches(lengths[batch], PART_TOKENS["cpu"]):
+        limit = part_limit(int(lengths[batch].sum()), PART_TOKENS["cpu"], threads)
+        for part in batches.token_batches(lengths[batch], limit):
             parts.append((len(part), int(lengths[batch][part].max())))
     return parts
 
 
-def test_the_limits_are_those_of_the_training() -> None:
-    assert PART_TOKENS == BATCH_TOKENS
+@pytest.mark.parametrize(
+    ("tokens", "threads", "limit"),
+    [
+        (800, 1, 448),
+        (100, 2, 448),  # too little to share
+        (800, 2, 440),  # 1.1 · 800 / 2
+        (1600, 2, 440),  # two rounds
+        (850, 2, 448),
+        (600, 16, 165),  # four threads; 128 tokens are worth one
+    ],
+)
+def test_a_batch_is_cut_so_that_each_thread_has_as_much_to_do(tokens: int, threads: int, limit: int) -> None:
+    assert part_limit(tokens, 448, threads) == limit
+
+
+def test_the_pools_are_those_of_the_training() -> None:
     assert POOL_BATCHES == batches.POOL_BATCHES
 
 
@@ -31,11 +45,12 @@ def test_texts_of_one_length_are_cut_into_full_parts_and_a_rest() -> None:
     assert parts.weight == 1
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("batch_size", [4, 16, 64])
-def test_an_epoch_computes_as_many_tokens_in_as_many_parts_as_the_real_one(batch_size: int) -> None:
-    real = np.array(real_train_parts(np.random.default_rng(3).permutation(NEWS), batch_size))
+def test_an_epoch_computes_as_many_tokens_in_as_many_parts_as_the_real_one(batch_size: int, threads: int) -> None:
+    real = np.array(real_train_parts(np.random.default_rng(3).permutation(NEWS), batch_size, threads))
 
-    parts = train_parts(NEWS, len(NEWS), batch_size, max_tokens=512, part_tokens=768)
+    parts = train_parts(NEWS, len(NEWS), batch_size, max_tokens=512, part_tokens=PART_TOKENS["cpu"], threads=threads)
 
     assert len(parts.rows) * parts.weight == pytest.approx(len(real), rel=0.02)
     assert (parts.rows * parts.tokens).sum() * parts.weight == pytest.approx((real[:, 0] * real[:, 1]).sum(), rel=0.01)

@@ -1,3 +1,5 @@
+import re
+
 from conftest import Open
 from streamlit.testing.v1 import AppTest
 
@@ -52,12 +54,18 @@ def test_each_model_says_where_it_comes_from_or_why_it_cannot_be_had(open_app: O
     assert "The Hub cannot be reached" in text
 
 
-def test_speed_is_measured_by_finished_runs_only(open_app: Open, finished: Job) -> None:
-    assert "Last run: 32 rows/s" in said(open_app())
+def test_a_speed_that_is_only_typical_is_called_so_and_can_be_measured(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = open_app()
+
+    assert re.search(r"About \d+ rows/s", said(app))
+    assert "not measured here" in said(app)
+    app.button(key="measure").click().run()
+    (job,) = store.jobs(Kind.CALIBRATE)
+    assert job.state is JobState.QUEUED
 
 
-def test_speed_is_not_guessed(open_app: Open) -> None:
-    assert "Speed: not measured yet." in said(open_app())
+def test_speed_is_not_guessed_without_data(open_app: Open) -> None:
+    assert "Speed: known once data and model are ready." in said(open_app())
 
 
 def test_a_taste_run_is_one_click_away(open_app: Open, dataset: Dataset, store: Store) -> None:

@@ -2,10 +2,13 @@ import json
 import re
 import shutil
 
+import pytest
 from conftest import Open, start
+from shapes import MINILM, NEWS
 from streamlit.testing.v1 import AppTest
 
-from core.data.sources import Source
+from core.config import RunConfig
+from core.estimate import estimate, typical_speed
 from core.jobs import artifacts
 from core.schema import Metric
 from core.states import Job, JobState
@@ -37,6 +40,14 @@ def test_a_damaged_run_never_takes_the_list_down(open_app: Open, finished: Job, 
     assert table["result"].tolist() == ["record cannot be read", "85.0 % ± 11.0"]
 
 
+def test_a_finished_run_is_held_against_what_was_expected(open_app: Open, finished: Job, store: Store) -> None:
+    expected = {"low_seconds": 20.0, "high_seconds": 40.0, "measured": True}
+    with store._connect() as db:
+        db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({**finished.result, "expected": expected}), finished.id))
+
+    assert re.search(r"It took 3\d s in all; 20 s to 40 s were expected\.", said(open_app(PAGE, run=finished.id)))
+
+
 def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE, run=finished.id)
 
@@ -46,17 +57,24 @@ def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(open_app: Op
     assert labels(app) == ["Clone into the form", "Save the name", "Delete for good"]
 
 
-def test_a_running_run_shows_phase_step_time_and_its_curves(open_app: Open, running: Job) -> None:
+@pytest.fixture
+def expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run has data and model at hand, and nothing has been measured on this machine."""
+    found = estimate(RunConfig(train_rows=800), NEWS, MINILM, typical_speed())
+    monkeypatch.setattr("ui.run_curves.expect_request", lambda store, request: found)
+
+
+def test_a_running_run_shows_phase_step_time_and_its_curves(open_app: Open, running: Job, expected: None) -> None:
     app = open_app(PAGE, run=running.id)
 
     assert app.get("progress")[0].proto.value == 40
     text = app.get("progress")[0].proto.text
-    assert re.fullmatch(r"Training · step 20 of 50 · 3\d s elapsed · about 15 s of training left", text), text
+    assert re.fullmatch(r"Training · step 20 of 50 · 3\d s elapsed · about \d+ s left", text), text
     assert "Validation after step 20" in said(app)
     assert labels(app)[:2] == ["Stop", "Clone into the form"]
 
 
-def test_time_left_is_not_guessed_before_five_steps(open_app: Open, store: Store, source: Source, queued: Job) -> None:
+def test_time_left_is_not_guessed_before_five_steps(open_app: Open, store: Store, queued: Job, expected: None) -> None:
     job = start(store, queued)
     store.update(job, phase="training", done=4, total=50)
     store.add_metrics(job, [Metric(step, "train", 0.1, 1.0, step * 1.0) for step in range(1, 5)])

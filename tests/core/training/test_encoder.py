@@ -96,7 +96,7 @@ def test_dropped_inputs_have_no_part_in_output_and_gradient(tmp_path: Path, targ
             module.lora_dropout.train()
 
     def loss() -> torch.Tensor:
-        fast.bits.restart(3, 7)
+        fast.bits.restart(3, 7, 0)
         logits = model(input_ids=IDS, attention_mask=PADDED).logits
         return torch.nn.functional.cross_entropy(logits.double(), torch.tensor([0, 1, 1]))
 
@@ -133,7 +133,7 @@ def test_masks_hang_on_seed_and_step_alone() -> None:
     bits = DropoutBits()
 
     def draw(seed: int, step: int) -> list[bool]:
-        bits.restart(seed, step)
+        bits.restart(seed, step, 0)
         return bits.mask(torch.Size((4, 8)), 0.5).flatten().tolist()
 
     assert draw(1, 2) == draw(1, 2)
@@ -143,7 +143,7 @@ def test_masks_hang_on_seed_and_step_alone() -> None:
 @pytest.mark.parametrize("dropout", [0.1, 0.5, 0.9])
 def test_masks_drop_the_share_that_is_asked_for(dropout: float) -> None:
     bits = DropoutBits()
-    bits.restart(0, 0)
+    bits.restart(0, 0, 0)
 
     mask = bits.mask(torch.Size((401, 999)), dropout)
 
