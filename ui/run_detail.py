@@ -47,7 +47,8 @@ def _draw_live(store: Store, drawn: Summary, curves: run_curves.Curves) -> None:
         if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
             st.rerun()  # other buttons, another pace, perhaps its end
         if job.state is JobState.QUEUED:
-            st.info(states.waiting(actions.queue_position(store, job)), icon=":material/schedule:")
+            waits = f"{plain(job.message)} {plain(job.fix)}".strip()  # for room; otherwise for its turn
+            st.info(waits or states.waiting(actions.queue_position(store, job)), icon=":material/schedule:")
             _draw_log(store, job)
             return
         curves.read_new()

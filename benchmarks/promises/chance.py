@@ -27,7 +27,7 @@ def sequences(size: Size) -> Row:
     """Launch, kill, stop, resume, restart, clock, full disk and database, in any order; then each run is brought to its end."""
     row = Row("random sequences")
     size.home.mkdir()
-    for name, world, number in (("in process", StagedWorld, size.of(40, 500)), ("with real processes", LabWorld, size.of(2, 30))):
+    for name, world, number in (("in process", StagedWorld, size.of(15, 500)), ("with real processes", LabWorld, size.of(1, 30))):
         machine = type("Machine", (Sequences,), {"make_world": world, "tally": Tally(), "below": size.home})
         seed(size.draw.randrange(2**32))(machine)
         failure = _run(machine, number)

@@ -34,7 +34,7 @@ def damaged_folders(size: Size) -> Row:
     row = Row("one damaged folder stays one")
     _write_runs(size.home / "whole")
     PagesManager.__init__ = _visited(PagesManager.__init__)  # type: ignore[method-assign]
-    for number in range(size.of(12, 500)):
+    for number in range(size.of(5, 500)):
         home = size.home / str(number)
         shutil.copytree(size.home / "whole", home)
         victim, *others = size.draw.sample(RUNS, len(RUNS))

@@ -32,7 +32,7 @@ def killed_servers(size: Size) -> Row:
         job = lab.queue()
         server.visit()
         worker = lab.watch(job, lambda job: job.done > 5, BACK_SECONDS).pid
-        for _ in range(size.of(2, 20)):
+        for _ in range(size.of(1, 20)):
             time.sleep(size.draw.random())
             killed = server.kill() + sum(_kill(process) for process in processes_of(lab, "core.jobs.supervisor"))
             complaint = _go_on(lab, server, job)

@@ -94,6 +94,14 @@ def test_a_queued_run_says_how_many_are_before_it(open_app: Open, running: Job, 
     assert "Waiting for 1 run to end first." in said(open_app(PAGE, run=queued.id))
 
 
+def test_a_queued_run_says_what_it_waits_for(open_app: Open, queued: Job, store: Store) -> None:
+    store.hold(queued, "Waiting for room. Only 10 MB of disk are free; a run needs 300.", "Delete old runs.")
+
+    app = open_app(PAGE, run=queued.id)
+
+    assert "Waiting for room. Only 10 MB of disk are free; a run needs 300. Delete old runs." in said(app).replace("\\", "")
+
+
 def test_stop_asks_the_worker_to_stop(open_app: Open, running: Job, store: Store) -> None:
     app = open_app(PAGE, run=running.id)
 
