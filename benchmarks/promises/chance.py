@@ -16,8 +16,8 @@ from staged import StagedWorld
 from core.errors import StateConflict
 from core.jobs import actions
 from core.states import ACTIVE, Job, JobState
-from promises.lab import Lab, TooLong, over, processes_of
-from promises.row import Row, Size
+from promises.lab import Lab, over, processes_of
+from promises.row import Row, Size, TooLong
 
 STEPS = 15
 LONGEST_SECONDS = 0.6  # a rehearsed worker takes about that from start to end

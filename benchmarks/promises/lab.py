@@ -18,13 +18,10 @@ from core.rehearsal.plan import Plan
 from core.settings import Settings
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
+from promises.row import TooLong
 
 POLL_SECONDS = 0.01
 MEND_SECONDS = 5.0
-
-
-class TooLong(Exception):
-    """Something did not happen in time."""
 
 
 class Lab:

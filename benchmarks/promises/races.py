@@ -20,8 +20,8 @@ from core.schema import Metric
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
-from promises.lab import Lab, TooLong, opened, over
-from promises.row import Row, Size
+from promises.lab import Lab, opened, over
+from promises.row import Row, Size, TooLong
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["core.store"])  # or each of fifty processes imports it anew
@@ -83,6 +83,7 @@ def _run(act: Callable[..., Any], barrier: Barrier, home: Path, things: list[str
     for thing in things:
         barrier.wait(WARM_UP_SECONDS)
         made.append(act(store, thing))
+    barrier.wait(WARM_UP_SECONDS)  # who has left holds no lock any more, and a slower one would rightly get it
     answer.send(made)
 
 

@@ -9,6 +9,10 @@ from pathlib import Path
 CONFIDENCE = 0.95
 
 
+class TooLong(Exception):
+    """Something did not happen in time."""
+
+
 @dataclass
 class Row:
     """Counts of one promise. ``injected`` counts faults that in fact happened; ``failures`` say what went wrong."""
