@@ -13,7 +13,7 @@ from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, find_source, named_source
 from core.errors import LoraLabError
-from core.jobs import actions, comparing, console, describe, machine, plan, waiting
+from core.jobs import actions, artifacts, comparing, console, describe, machine, plan, waiting
 from core.jobs.rebuild import open_store, repair
 from core.presets import Preset, make_config, parse_assignments
 from core.settings import Settings
@@ -147,6 +147,23 @@ def stop(run: Run, as_json: Json = False) -> None:
 def resume(run: Run, as_json: Json = False) -> None:
     """Go on with a run that ended early, from its last checkpoint."""
     _act(run, as_json, actions.resume)
+
+
+@app.command()
+def retry(run: Run, as_json: Json = False) -> None:
+    """Launch a new run like one that failed, with the change that its failure proposes."""
+    _act(run, as_json, actions.retry)
+
+
+@app.command()
+def log(run: Run, as_json: Json = False) -> None:
+    """Print what the worker of a run has printed."""
+
+    def printed() -> Any:
+        store = open_store(Settings())
+        return {"log": artifacts.read_log(store.folder(describe.find_run(store, run))).decode(errors="replace")}
+
+    _print(printed, as_json, lambda found: found["log"])
 
 
 @app.command()

@@ -3,8 +3,10 @@
 import streamlit as st
 
 from core.config import RunConfig
+from core.errors import NotEnoughRoom
 from core.estimate import Estimate, estimate
 from core.facts import DataFacts, ModelFacts
+from core.jobs.room import MIN_FREE_MB, MIN_MEMORY_MB, require_room
 from core.jobs.speed import find_speed
 from core.store import Store
 from ui import measuring
@@ -20,6 +22,10 @@ def draw(config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fi
         _figure("Time", f"about {duration(expected.likely_seconds)}")
         _figure("Memory", megabytes(expected.memory_mb))
     st.caption(f"{_range(expected)}; speed {plain(speed.source)}. On disk {megabytes(expected.disk_mb)}.")
+    try:
+        require_room(store.settings, max(MIN_FREE_MB, expected.disk_mb), max(MIN_MEMORY_MB, expected.memory_mb))
+    except NotEnoughRoom as error:  # a warning: another program may end before the run begins, which looks again
+        st.warning(f"{plain(error.message)} {plain(error.fix)}", icon=":material/memory:")
     if model.available and not speed.measured:
         measuring.draw(store, config.model, config.precision)
 

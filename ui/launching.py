@@ -7,6 +7,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.data.sources import Source
 from core.jobs import actions
+from core.states import Job
 from core.store import Store
 from ui import navigation
 
@@ -21,9 +22,17 @@ def launch_button(label: str, key: str, disabled: bool = False) -> bool:
 
 def launch(store: Store, config: RunConfig, source: Source, *, button: str, preset: str = "", name: str = "") -> None:
     """Queue the run and go to it. Raises NotEnoughRoom."""
-    key = st.session_state.setdefault(_name(button), secrets.token_hex(8))
-    job = actions.launch_training(store, config, source, key=key, preset=preset, name=name)
+    job = actions.launch_training(store, config, source, key=_key(button), preset=preset, name=name)
     navigation.open_page(navigation.RUNS, job.id)
+
+
+def retry(store: Store, job: Job, *, button: str) -> None:
+    """Queue a run like this one with the change that it proposes, and go to it. Raises StateConflict and NotEnoughRoom."""
+    navigation.open_page(navigation.RUNS, actions.retry(store, job, key=_key(button)).id)
+
+
+def _key(button: str) -> str:
+    return str(st.session_state.setdefault(_name(button), secrets.token_hex(8)))
 
 
 def _name(button: str) -> str:

@@ -92,6 +92,6 @@ def link(file: str, label: str = "", *, run_id: str = "", icon: str | None = Non
         st.text(label or entry.title)
 
 
-def open_page(file: str, run_id: str = "", **query: str) -> None:
+def open_page(file: str, run_id: str = "", **query: str | list[str]) -> None:
     """Leave for another page and end this script."""
     st.switch_page(file, query_params={**({"run": run_id} if run_id else {}), **query} or None)

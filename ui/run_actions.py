@@ -6,13 +6,11 @@ import streamlit as st
 
 from core.errors import LoraLabError
 from core.jobs import actions
-from core.states import Cause, Job, JobState
+from core.states import Job, JobState
 from core.store import Store
 from ui import navigation
 from ui.run_summary import Summary
 from ui.words import plain
-
-CALMER = 4  # a diverged run gets a learning rate so many times smaller
 
 
 def draw(store: Store, summary: Summary) -> None:
@@ -21,21 +19,17 @@ def draw(store: Store, summary: Summary) -> None:
     with st.container(horizontal=True, key="run-actions", gap="xsmall"):
         if job.state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING):
             _button("Stop", "stop", ":material/stop:", lambda: actions.stop(store, job))
-        if job.state.resumable and not summary.problem:
-            _button("Resume", "resume", ":material/resume:", lambda: actions.resume(store, job))
+        if job.state is JobState.CANCELLED and not summary.problem:  # of one that failed it stands below, with why
+            draw_resume(store, job)
         if summary.request and st.button("Clone into the form", key="clone", icon=":material/content_copy:"):
             navigation.open_page(navigation.TRAIN, clone=job.id)
         _draw_rename(store, job)
         draw_delete(store, job)
 
 
-def draw_remedy(store: Store, job: Job) -> None:
-    """The one button that does what the run's failure asks for."""
-    changes = _remedy(job)
-    if changes is None:
-        _button("Resume the run", "remedy", ":material/resume:", lambda: actions.resume(store, job), kind="primary")
-    elif st.button(changes[0], key="remedy", type="primary", icon=":material/tune:"):
-        navigation.open_page(navigation.TRAIN, clone=job.id, **({"set": changes[1]} if changes[1] else {}))
+def draw_resume(store: Store, job: Job, main: bool = False) -> None:
+    """Go on from the last checkpoint; ``main`` where it is what the reader should do."""
+    _button("Resume", "resume", ":material/resume:", lambda: actions.resume(store, job), kind="primary" if main else "secondary")
 
 
 def draw_delete(store: Store, job: Job) -> None:
@@ -67,17 +61,3 @@ def _draw_rename(store: Store, job: Job) -> None:
     with st.popover("Rename", icon=":material/edit:", key="rename"):
         name = st.text_input("Name", value=job.name, max_chars=120, key=f"rename-text-{job.id}-{job.version}")
         _button("Save the name", "rename-save", ":material/check:", lambda: store.rename(job, name))
-
-
-def _remedy(job: Job) -> tuple[str, str] | None:
-    """Label and changed fields of a new run that avoids the failure; None where going on is the remedy."""
-    config = job.request.get("config")
-    values = config if isinstance(config, dict) else {}
-    if job.cause == Cause.OUT_OF_MEMORY and (batch := int(values.get("batch_size", 16)) // 2):
-        return f"Set up again with batch size {batch}", f"batch_size={batch}"
-    if job.cause == Cause.DIVERGED:
-        rate = float(values.get("learning_rate", 2e-3)) / CALMER
-        return f"Set up again with learning rate {rate:g}", f"learning_rate={rate:g}"
-    if job.cause == Cause.MODEL:
-        return "Choose another model", ""
-    return ("Set up again", "") if job.cause in (Cause.DATA, Cause.CONFIG) else None

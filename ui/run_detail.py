@@ -6,7 +6,7 @@ from core.config import RunConfig, shown
 from core.jobs import actions, artifacts
 from core.states import Job, JobState
 from core.store import Store
-from ui import navigation, run_actions, run_curves, states
+from ui import navigation, run_actions, run_curves, run_remedy, states
 from ui.boundary import boundary
 from ui.run_summary import Summary, badge, draw_origin, summarise
 from ui.words import accuracy, duration, per_cent, plain
@@ -25,6 +25,7 @@ def draw(store: Store, summary: Summary) -> None:
         st.fragment(_draw_live, run_every=LIVE_SECONDS)(store, summary, curves)
     else:
         _draw_ending(store, summary)
+        run_remedy.draw_resumed(summary.job)
         run_curves.Curves(store, summary).draw(summary.job)
         _draw_log(store, summary.job)
     _draw_config(summary)
@@ -46,11 +47,13 @@ def _draw_live(store: Store, drawn: Summary, curves: run_curves.Curves) -> None:
         if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
             st.rerun()  # other buttons, another pace, perhaps its end
         if job.state is JobState.QUEUED:
-            st.info(states.waiting(actions.queue_position(store, job)), icon=":material/schedule:")
+            waits = f"{plain(job.message)} {plain(job.fix)}".strip()  # for room; otherwise for its turn
+            st.info(waits or states.waiting(actions.queue_position(store, job)), icon=":material/schedule:")
             _draw_log(store, job)
             return
         curves.read_new()
         states.progress(job, store.clock(), curves.seconds_left(job))
+        run_remedy.draw_resumed(job)
         curves.draw(job)
         _draw_log(store, job)
 
@@ -60,16 +63,11 @@ def _draw_ending(store: Store, summary: Summary) -> None:
     if job.state is JobState.COMPLETED:
         _draw_result(summary)
     elif job.state is JobState.CANCELLED:
-        st.info(
-            "Stopped on request. What it had learned so far is kept; Resume goes on from its last checkpoint.",
-            icon=":material/stop_circle:",
-        )
+        st.info("Stopped on request. What it had learned so far is kept.", icon=":material/stop_circle:")
+        st.caption(run_remedy.what_is_left(store, job))
         _draw_next(summary)
     else:
-        cause = f" ({job.cause})" if job.cause else ""
-        message = plain(job.message) or "The worker ended without saying why."
-        st.error(f"**{states.LOOKS[job.state].word}{cause}.** {message} {plain(job.fix)}", icon=states.LOOKS[job.state].icon)
-        run_actions.draw_remedy(store, job)
+        run_remedy.draw(store, summary)
 
 
 def _draw_result(summary: Summary) -> None:
@@ -133,11 +131,15 @@ def _value(value: object) -> str:
 
 
 def _draw_log(store: Store, job: Job) -> None:
-    log = st.expander("Log", key="log", icon=":material/notes:", on_change="rerun")
-    if not log.open:  # read only when somebody looks
+    """The end of the log: open where something went wrong, otherwise read only when somebody looks."""
+    went_wrong = job.state in (JobState.FAILED, JobState.INTERRUPTED)
+    log = st.expander("Log", key=f"log-{job.id}-{went_wrong}", icon=":material/notes:", expanded=went_wrong, on_change="rerun")
+    if not log.open:
         return
     with log:
         if tail := artifacts.read_log_tail(store.folder(job)):
             st.code(tail, language=None, height=320)
         else:
-            st.caption("The worker has written nothing yet.")
+            st.caption("The worker has written nothing." if job.state.over else "The worker has written nothing yet.")
+        if tail and not went_wrong:  # those have the button beside their remedy
+            run_remedy.draw_download(store, job)

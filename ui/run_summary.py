@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
 from core.jobs import artifacts
 from core.jobs.rebuild import SHIPPED_OWNER
-from core.jobs.requests import TrainRequest, read_train_request
+from core.jobs.requests import TrainRequest, read_proposal, read_train_request
 from core.states import Job, JobState
 from core.store import Store
 from ui.states import DAMAGED, LOOKS, Look
@@ -19,13 +20,14 @@ EXAMPLE = "Example, shipped with the project"
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run as lists and headers show it; ``problem`` says what is damaged."""
+    """One run as lists and headers show it; ``problem`` says what is damaged, ``proposed`` what a retry would be."""
 
     job: Job
     request: TrainRequest | None
     test: Proportion | None
     untrained: Proportion | None
     problem: ArtifactDamaged | None = None
+    proposed: RunConfig | None = None
 
     @property
     def look(self) -> Look:
@@ -46,14 +48,14 @@ class Summary:
 def summarise(store: Store, job: Job) -> Summary:
     """What is known of the run; damage is a value here, so that one run never takes the list down."""
     try:
-        request, result = read_train_request(job), job.result
+        request, result, proposed = read_train_request(job), job.result, read_proposal(job)
         test, untrained = _proportion(result.get("test")), _proportion(result.get("untrained"))
     except ArtifactDamaged as error:
         return Summary(job, None, None, None, error)
     if job.state is JobState.COMPLETED and not artifacts.predictions_path(store.folder(job), "test").is_file():
         problem = ArtifactDamaged("The predictions of this finished run are missing.", "Delete the run, or clone it and train again.")
         return Summary(job, request, test, untrained, problem)
-    return Summary(job, request, test, untrained)
+    return Summary(job, request, test, untrained, proposed=proposed)
 
 
 def accuracies(store: Store, job: Job) -> list[float]:

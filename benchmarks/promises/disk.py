@@ -2,16 +2,24 @@
 
 import errno
 import random
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
+import pytest
+
+from core import files, records, store
 from core.disk import Disk
-from core.jobs import context
+from core.errors import ArtifactDamaged
+from core.jobs import artifacts, checkpoints, context
+from core.manifest import read_sealed
 from core.rehearsal.disks import CountingDisk, CuttingDisk, FailingDisk
 from core.rehearsal.full import FillableStore
 from core.rehearsal.plan import Plan
 from core.rehearsal.stage import Stage, outcome
-from core.states import JobState
+from core.states import Job, JobState
 from promises.row import Row, Size
 
 PLAN = Plan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
@@ -32,7 +40,7 @@ def power_cuts(size: Size) -> Row:
 
 
 def failing_disk(size: Size) -> Row:
-    """EIO and ENOSPC at each step, once and lasting; then a database without room, for a moment and for longer than anyone waits."""
+    """EIO and ENOSPC at each step, once and lasting; then a database without room or held by another connection, shortly and for long."""
     row = Row("every I/O error is survived")
     steps, expected = _undisturbed(size.home / "undisturbed", PLAN)
     for nth in _every(steps, size):
@@ -40,13 +48,13 @@ def failing_disk(size: Size) -> Row:
             for lasting in (False, True):
                 stage = Stage(size.home / f"{nth}-{code}-{lasting}", PLAN)
                 row.count(_survive(stage, lambda: FailingDisk(nth, code, lasting), expected))  # noqa: B023
-    _, expected = _undisturbed(size.home / "longer", LONGER)
-    patience, context.PATIENCE_SECONDS = context.PATIENCE_SECONDS, 0.05
-    retry, context.RETRY_SECONDS = context.RETRY_SECONDS, 0.01
-    for number in range(size.of(6, 60)):
-        complaint, met = _fill(size.home / f"full-{number}", size.draw, lasting=number % 2 == 1, expected=expected)
-        row.count(complaint, met)
-    context.PATIENCE_SECONDS, context.RETRY_SECONDS = patience, retry
+    steps, expected = _undisturbed(size.home / "longer", LONGER)
+    with pytest.MonkeyPatch.context() as patch:  # nobody waits a minute here
+        for module, name, seconds in ((context, "PATIENCE_SECONDS", 0.05), (context, "RETRY_SECONDS", 0.01), (store, "BUSY_SECONDS", 0.02)):
+            patch.setattr(module, name, seconds)
+        for number in range(size.of(6, 60)):
+            row.count(*_fill(size.home / f"full-{number}", size.draw, lasting=number % 2 == 1, expected=expected))
+            row.count(*_hold(size.home / f"held-{number}", size.draw.randrange(1, steps), lasting=number % 2 == 1, expected=expected))
     return row
 
 
@@ -66,6 +74,8 @@ def _survive(stage: Stage, make_disk: Callable[[], Disk], expected: dict[str, st
     """What is wrong after a run met that disk, was resumed on a healthy one, and ended."""
     job = stage.launch()
     stage.play(make_disk())
+    if torn := _torn(stage, job, expected):
+        return torn
     if stage.store.job(job.id).state is not JobState.COMPLETED:
         stage.resume(job)
         stage.play()
@@ -74,19 +84,71 @@ def _survive(stage: Stage, make_disk: Callable[[], Disk], expected: dict[str, st
     return stage.complaint(job) or ("" if outcome(stage.store.folder(job)) == expected else "the adapter or a table is another one")
 
 
+def _torn(stage: Stage, job: Job, expected: dict[str, str]) -> str:
+    """What is half-written right after the fault, before anything mends it; each table is the same at any time that it is there."""
+    folder = stage.store.folder(job)
+    try:
+        records.read_record(folder)
+        if (folder / "config.json").exists():
+            files.read_json(folder / "config.json")
+        if (folder / "adapter").exists():
+            artifacts.adapter_folder(folder)
+        for step in checkpoints.steps(folder):
+            read_sealed(folder / "checkpoints" / f"{step:08d}")
+    except ArtifactDamaged as error:
+        return f"right after the fault: {error}"
+    tables = {name: digest for name, digest in outcome(folder).items() if name.startswith("predictions-")}
+    return next((f"right after the fault {name} is torn" for name, digest in tables.items() if expected[name] != digest), "")
+
+
 def _fill(home: Path, draw: random.Random, lasting: bool, expected: dict[str, str]) -> tuple[str, int]:
-    """A run whose database is full from some write on, for a few writes or until the run has given up: (complaint, writes refused)."""
-    stage = Stage(home, LONGER)
-    store = FillableStore(stage.settings)
-    stage.store = store
-    stage.restart_supervisor()
+    """A run whose database is full from some write on, for a few writes or until the run has given up: (complaint, 1 if it met that)."""
+    stage = Stage(home, LONGER, FillableStore)
+    full = cast(FillableStore, stage.store)
     job = stage.launch()
-    store.fill(after=draw.randrange(5, 80), writes=10**9 if lasting else draw.randrange(1, 4))
+    full.fill(after=draw.randrange(5, 80), writes=10**9 if lasting else draw.randrange(1, 4))
     stage.play_through_refusals()
-    store.make_room()
+    full.make_room()
+    return _go_on(stage, job, expected), min(1, full.refused)
+
+
+def _hold(home: Path, nth: int, lasting: bool, expected: dict[str, str]) -> tuple[str, int]:
+    """A run whose database another connection locks at a step of the disk, for a moment or until the run has given up."""
+    stage = Stage(home, LONGER)
+    job = stage.launch()
+    disk = HoldingDisk(nth, stage.settings.database, 0 if lasting else 0.03)
+    stage.play_through_refusals(disk)
+    disk.let_go()
+    return _go_on(stage, job, expected), int(disk.held)
+
+
+def _go_on(stage: Stage, job: Job, expected: dict[str, str]) -> str:
+    """What is wrong after the fault is over and the run, if it has given up, was resumed."""
     stage.play()
-    if store.job(job.id).state is not JobState.COMPLETED:
+    if stage.store.job(job.id).state is not JobState.COMPLETED:
         stage.resume(job)
         stage.play()
-    differs = "" if outcome(store.folder(job)) == expected else "the adapter or a table is another one"
-    return stage.complaint(job) or differs, min(1, store.refused)
+    differs = "" if outcome(stage.store.folder(job)) == expected else "the adapter or a table is another one"
+    return stage.complaint(job) or differs
+
+
+class HoldingDisk(CountingDisk):
+    """At its ``nth`` step another connection takes the database's lock to write, for so many seconds, or until ``let_go``."""
+
+    def __init__(self, nth: int, database: Path, seconds: float) -> None:
+        super().__init__()
+        self.nth, self.seconds = nth, seconds
+        self.held = False
+        self.other = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
+
+    def let_go(self) -> None:
+        """Free the lock."""
+        self.other.close()
+
+    def _meet(self) -> None:
+        super()._meet()
+        if self.steps == self.nth:
+            self.other.execute("BEGIN IMMEDIATE")
+            self.held = True
+            if self.seconds:
+                threading.Timer(self.seconds, self.let_go).start()

@@ -18,13 +18,10 @@ from core.rehearsal.plan import Plan
 from core.settings import Settings
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
+from promises.row import TooLong
 
 POLL_SECONDS = 0.01
 MEND_SECONDS = 5.0
-
-
-class TooLong(Exception):
-    """Something did not happen in time."""
 
 
 class Lab:
@@ -61,10 +58,14 @@ class Lab:
                 time.sleep(POLL_SECONDS)
 
     def launch(self, key: str = "key", seed: int = 1) -> Job:
-        """Queue a rehearsed run."""
-        job = self.store.create(Kind.TRAIN, f"run-{key}", {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}}, key)
+        """Queue a rehearsed run, and see to it that it is run."""
+        job = self.queue(key, seed)
         self.supervise()
         return job
+
+    def queue(self, key: str = "key", seed: int = 1) -> Job:
+        """Queue a rehearsed run."""
+        return self.store.create(Kind.TRAIN, f"run-{key}", {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}}, key)
 
     def resume(self, job: Job) -> None:
         """Queue a run that ended early once more."""
@@ -72,7 +73,16 @@ class Lab:
         self.supervise()
 
     def wait(self, job: Job, reached: Callable[[Job], bool], seconds: float = 30.0) -> Job:
-        """The job once ``reached`` says so. Raises TooLong if nothing at all happens to it for so long."""
+        """The job once ``reached`` says so; it is supervised meanwhile. Raises TooLong if nothing at all happens to it for so long."""
+
+        def tended(latest: Job) -> bool:
+            self.supervise()
+            return reached(latest)
+
+        return self.watch(job, tended, seconds)
+
+    def watch(self, job: Job, reached: Callable[[Job], bool], seconds: float = 30.0) -> Job:
+        """The same where somebody else sees to the supervisor."""
         seen, deadline = None, 0.0
         while not reached(latest := self.store.job(job.id)):
             if seen != (seen := (latest.state, latest.attempt, latest.phase, latest.done)):
@@ -80,7 +90,6 @@ class Lab:
             if time.monotonic() > deadline:
                 tail = artifacts.read_log_tail(self.store.folder(job))[-600:]
                 raise TooLong(f"for {seconds:g} s {latest.state} {latest.phase} {latest.done}/{latest.total} {latest.message}\n{tail}")
-            self.supervise()
             time.sleep(POLL_SECONDS)
         return latest
 
@@ -137,12 +146,12 @@ def over(job: Job) -> bool:
     return job.state.over
 
 
-def processes_of(lab: Lab) -> list[psutil.Process]:
-    """Living workers of this lab, found by their environment, and zombies of its supervisor."""
+def processes_of(lab: Lab, module: str = "core.jobs.worker") -> list[psutil.Process]:
+    """Living workers of this lab (or who else runs ``module``), found by their environment, and zombies of its supervisor."""
     found = []
     for process in psutil.process_iter(["cmdline", "status", "ppid"]):
         zombie = process.info["status"] == psutil.STATUS_ZOMBIE and lab.supervisor and process.info["ppid"] == lab.supervisor.pid
-        if zombie or ("core.jobs.worker" in (process.info["cmdline"] or ()) and _home(process) == str(lab.settings.home)):
+        if zombie or (module in (process.info["cmdline"] or ()) and _home(process) == str(lab.settings.home)):
             found.append(process)
     return found
 

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -18,10 +18,10 @@ from core.locks import take_lock
 from core.rehearsal.plan import Plan
 from core.schema import Metric
 from core.settings import Settings
-from core.states import JobState, Kind
+from core.states import Job, JobState, Kind
 from core.store import Store
-from promises.lab import Lab, TooLong, opened, over
-from promises.row import Row, Size
+from promises.lab import Lab, opened, over
+from promises.row import Row, Size, TooLong
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["core.store"])  # or each of fifty processes imports it anew
@@ -39,7 +39,7 @@ def owners(size: Size) -> Row:
         moved, locked = sum(first for first, _ in won), sum(second for _, second in won)
         row.count("" if (moved, locked) == (1, 1) else f"{moved} started it and {locked} hold its lock")
     for number in range(size.of(2, 20)):
-        row.count(_wake_a_stale_worker(size.home / f"stale-{number}"))
+        row.count(_wake_a_stale_worker(size.home / f"stale-{number}", lock_lost=number % 2 == 1))
     return row
 
 
@@ -83,6 +83,7 @@ def _run(act: Callable[..., Any], barrier: Barrier, home: Path, things: list[str
     for thing in things:
         barrier.wait(WARM_UP_SECONDS)
         made.append(act(store, thing))
+    barrier.wait(WARM_UP_SECONDS)  # who has left holds no lock any more, and a slower one would rightly get it
     answer.send(made)
 
 
@@ -96,25 +97,41 @@ def _click(store: Store, key: str) -> str:
     return store.create(Kind.TRAIN, "run", {}, key).id
 
 
-def _wake_a_stale_worker(home: Path) -> str:
-    """What is wrong after a stopped worker was taken for dead, its run given to another attempt, and it then woke up."""
+def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
+    """What is wrong after a stopped worker was taken for dead, its run given to another attempt, and it then woke up.
+
+    As long as it holds the lock the other attempt waits. Where the lock is lost, as on a file system without any, both work at the
+    same time, and only the attempt's number keeps the first one's rows and files out.
+    """
     with opened(Lab(home, PLAN)) as lab:
         job = lab.launch()
-        working = lab.wait(job, lambda job: job.phase == "training" and job.done > 5)
-        os.kill(working.pid, signal.SIGSTOP)
-        lab.store.transition(working, JobState.INTERRUPTED)  # as if somebody had looked at a clock instead of the lock
-        lab.store.requeue(lab.store.job(job.id))
-        time.sleep(1.0)
-        waiting = lab.store.job(job.id)
-        if (waiting.state, waiting.attempt) != (JobState.QUEUED, 2):
-            return f"while the first worker holds the lock, attempt {waiting.attempt} is {waiting.state}"
-        os.kill(working.pid, signal.SIGCONT)
+        stale = lab.wait(job, lambda job: job.phase == "training" and job.done > 5)
+        os.kill(stale.pid, signal.SIGSTOP)
         try:
-            lab.wait(job, over)
+            return _replace_and_wake(lab, stale, lock_lost)
         except TooLong as stuck:
             return str(stuck)
-        log = artifacts.read_log_tail(lab.store.folder(job))
-        return lab.complaint(job) or ("" if log.count("loading the model") == 2 else "not two attempts")
+        finally:  # a process that is stopped would stay for ever
+            with suppress(ProcessLookupError):
+                os.kill(stale.pid, signal.SIGKILL)
+
+
+def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
+    if lock_lost:
+        (lab.store.folder(stale) / "lock").unlink()
+    lab.store.transition(stale, JobState.INTERRUPTED)  # as if somebody had looked at a clock instead of the lock
+    lab.resume(stale)
+    if lock_lost:
+        lab.wait(stale, lambda job: job.attempt == 2 and job.done > 20)
+    else:
+        time.sleep(1.0)
+        waiting = lab.store.job(stale.id)
+        if (waiting.state, waiting.attempt) != (JobState.QUEUED, 2):
+            return f"while the first worker holds the lock, attempt {waiting.attempt} is {waiting.state}"
+    os.kill(stale.pid, signal.SIGCONT)
+    lab.wait(stale, over)
+    begun = artifacts.read_log_tail(lab.store.folder(stale)).count("loading the model")
+    return lab.complaint(stale) or ("" if begun == 2 else f"{begun} attempts instead of two")
 
 
 def _kill_a_writer(home: Path, draw: random.Random) -> str:

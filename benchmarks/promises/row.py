@@ -1,11 +1,16 @@
 """What one row of the table comes to."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 CONFIDENCE = 0.95
+
+
+class TooLong(Exception):
+    """Something did not happen in time."""
 
 
 @dataclass
@@ -47,15 +52,16 @@ def upper_bound(failures: int, tries: int) -> float:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is tried: ``small`` fits into CI. ``draw`` gives all that is random, ``home`` is an empty folder."""
+    """How much is tried: ``small`` fits into CI, ``share`` is taken of the full numbers. ``home`` is an empty folder."""
 
     small: bool
-    draw: random.Random
+    draw: random.Random  # gives all that is random
     home: Path
+    share: float = 1.0
 
     def of(self, small: int, full: int) -> int:
         """The number for this size."""
-        return small if self.small else full
+        return small if self.small else math.ceil(full * self.share)
 
 
 Test = Callable[[Size], Row]

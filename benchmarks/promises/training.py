@@ -17,10 +17,10 @@ from core.rehearsal.plan import Plan
 from core.rehearsal.stage import outcome
 from core.states import Job, JobState
 from core.training.events import Phase
-from promises.lab import Lab, TooLong, opened, over, processes_of
-from promises.row import Row, Size, share
+from promises.lab import Lab, opened, over, processes_of
+from promises.row import Row, Size, TooLong, share
 
-STUCK_SECONDS = 120.0  # importing torch takes long on a busy machine
+STUCK_SECONDS = 400.0  # a worker is nice: beside other programs importing torch takes minutes
 STEPS = 54  # 27 an epoch, since a tenth of the rows is kept back; validated, and so saved, every 7: mostly in mid-epoch
 CONFIG: dict[str, object] = {"train_rows": 240, "batch_size": 8, "epochs": 2, "evaluation_interval": 7, "validation_rows": 24}
 PLAN = Plan(real=True, steps=STEPS)

@@ -14,6 +14,7 @@ from core.jobs.requests import (
     TrainRequest,
     read_calibrate_request,
     read_prepare_request,
+    read_proposal,
     read_train_request,
 )
 from core.jobs.room import require_room
@@ -94,10 +95,10 @@ def retry(store: Store, job: Job, *, key: str = "") -> Job:
 
     Raises StateConflict where nothing is proposed, and NotEnoughRoom.
     """
-    if not job.proposal:
+    config = read_proposal(job)
+    if config is None:
         raise StateConflict(f"{job.name} proposes no change.", "Resume it, or clone it into the form.")
     request = read_train_request(job)
-    config = RunConfig.model_validate({**request.config.model_dump(), **job.proposal})
     return launch_training(store, config, request.source, key=key, preset=request.preset)
 
 

@@ -60,6 +60,12 @@ def save_adapter(folder: Path, step: int, contents: Mapping[str, bytes]) -> None
     files.write_folder(folder / "adapter", manifest.seal(contents, {"step": step}))
 
 
+def read_log(folder: Path) -> bytes:
+    """All that the worker has printed, in every attempt; empty where there is nothing yet."""
+    path = folder / "worker.log"
+    return path.read_bytes() if path.is_file() else b""
+
+
 def read_log_tail(folder: Path) -> str:
     """The last lines of the worker's log; empty where there is none yet."""
     path = folder / "worker.log"

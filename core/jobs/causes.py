@@ -19,6 +19,7 @@ from core.errors import (
 from core.states import Cause, Job
 
 CALMER = 4  # a learning rate that diverged is divided by it
+USUAL_TOKENS = 128  # fewer would cut off what most news items say
 CAUSES: tuple[tuple[type[LoraLabError], Cause], ...] = (
     (Diverged, Cause.DIVERGED),
     (DataError, Cause.DATA),
@@ -77,7 +78,7 @@ def explain(error: Exception, job: Job) -> Ending:
 def out_of_memory(job: Job, how: str = "The machine ran out of memory.") -> Ending:
     """The ending of a job that needed more memory than there was."""
     proposal = _proposal(Cause.OUT_OF_MEMORY, job)
-    fix = "Close other programs and resume, or try again with a smaller batch." if proposal != "{}" else "Close other programs and resume."
+    fix = "Close other programs and resume, or retry with smaller batches." if proposal != "{}" else "Close other programs and resume."
     return Ending(Cause.OUT_OF_MEMORY, how, fix, proposal_json=proposal)
 
 
@@ -100,9 +101,15 @@ def _proposal(cause: Cause, job: Job) -> str:
     except ArtifactDamaged:
         return "{}"
     values: Mapping[str, object] = config if isinstance(config, dict) else {}
-    match cause, values.get("learning_rate"), values.get("batch_size"):
-        case Cause.DIVERGED, float(rate), _:
+    match cause, values.get("learning_rate"):
+        case Cause.DIVERGED, int() | float() as rate:
             return json.dumps({"learning_rate": float(f"{rate / CALMER:.1g}")})
-        case Cause.OUT_OF_MEMORY, _, int(rows) if rows > 1:
-            return json.dumps({"batch_size": rows // 2})
+        case Cause.OUT_OF_MEMORY, _:
+            return json.dumps(_smaller(values.get("batch_size"), values.get("max_tokens")))
     return "{}"
+
+
+def _smaller(rows: object, tokens: object) -> dict[str, int]:
+    """Half the batch, and half the tokens where texts are let through at more than the usual length."""
+    smaller = {"batch_size": rows // 2} if isinstance(rows, int) and rows > 1 else {}
+    return smaller | ({"max_tokens": max(USUAL_TOKENS, tokens // 2)} if isinstance(tokens, int) and tokens > USUAL_TOKENS else {})

@@ -43,6 +43,17 @@ def read_train_request(job: Job) -> TrainRequest:
         raise ArtifactDamaged(f"The record of {job.name or job.id} does not hold a configuration.", "Delete the run.") from error
 
 
+def read_proposal(job: Job) -> RunConfig | None:
+    """The run's configuration with the change that its failure proposes; None where it proposes none. Raises ArtifactDamaged."""
+    if not job.proposal:
+        return None
+    config = read_train_request(job).config
+    try:
+        return RunConfig.model_validate({**config.model_dump(), **job.proposal})
+    except ValidationError as error:
+        raise ArtifactDamaged(f"The record of {job.name or job.id} proposes what no run can have.", "Delete the run.") from error
+
+
 def read_prepare_request(job: Job) -> PrepareRequest:
     """The request of a preparation. Raises ArtifactDamaged if the record does not hold one."""
     try:

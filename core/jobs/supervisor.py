@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from core import files
 from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
@@ -120,10 +121,10 @@ class Supervisor:
         if code is None if child else self._is_alive(job):
             self._press(job)
             return
-        self.children.pop(job.id, None)
         latest = self.store.job(job.id)  # it may have written its own end between our look at it and its death
         if latest.state.active and latest.attempt == job.attempt:
             self._end(latest, *explain_death(latest, code, oom_kills() - before))
+        self.children.pop(job.id, None)  # only now: where the end could not be written, how it died must still be known
         del self.memory_kills[job.id]
 
     def _press(self, job: Job) -> None:
@@ -153,10 +154,19 @@ class Supervisor:
         log.info("%s is %s: %s", job.id, state, ending.message)
 
     def tidy(self) -> None:
-        """Finish what others were killed at: deleting folders, writing records."""
-        files.sweep(self.store.settings.jobs)
+        """Finish what others were killed at: deleting folders, replacing files, writing records."""
+        self._sweep(self.store.settings.jobs)
         for job in self.store.jobs():
+            if job.state.over and not self._is_alive(job):  # a worker sweeps its own when it starts
+                self._sweep(self.store.folder(job))
+                self._sweep(self.store.folder(job) / "checkpoints")
             self.store.mend(job)
+
+    def _sweep(self, folder: Path) -> None:
+        try:
+            files.sweep(folder)
+        except OSError as error:  # one folder that cannot be tidied must not keep the queue from being run
+            log.warning("%s cannot be swept: %s", folder, error)
 
 
 def main() -> None:

@@ -10,8 +10,12 @@ from pathlib import Path
 from core.disk import Disk
 
 
-class PowerCut(BaseException):
-    """The machine has lost its power; no ``except Exception`` may go on from here."""
+class Death(BaseException):
+    """The process is gone; no ``except Exception`` may go on from here."""
+
+
+class PowerCut(Death):
+    """The machine has lost its power."""
 
 
 class CountingDisk(Disk):
@@ -96,8 +100,18 @@ class KillingDisk(CountingDisk):
 
     def _meet(self) -> None:
         super()._meet()
-        if self.steps == self.nth:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.steps >= self.nth:
+            self._die()
+
+    def _die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingDisk(KillingDisk):
+    """The same for a run that is rehearsed in this process: Death is raised, at each later step too, since nobody is there."""
+
+    def _die(self) -> None:
+        raise Death
 
 
 @dataclass(eq=False)
@@ -136,6 +150,7 @@ class CuttingDisk(CountingDisk):
         """See ``Disk``."""
         super().write(path, data)
         self._names(path.parent).setdefault(path.name, Node()).data = data
+        self._find(path).synced_data = b""  # of what is written over nothing is sure to be left
 
     def sync(self, path: Path) -> None:
         """See ``Disk``."""

@@ -1,7 +1,8 @@
 """A database that has no room to grow: SQLite itself refuses, by ``PRAGMA max_page_count``."""
 
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from core.errors import NotEnoughRoom
@@ -12,11 +13,11 @@ from core.store import Store
 class FillableStore(Store):
     """After ``fill`` its database is full for a number of transactions."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._opened = 0
         self._full_from = self._full_to = 0
         self.refused = 0
-        super().__init__(settings)
+        super().__init__(settings, clock)
 
     def fill(self, after: int, writes: int) -> None:
         """From ``after`` transactions on, ``writes`` of them find no room."""
@@ -26,6 +27,11 @@ class FillableStore(Store):
     def make_room(self) -> None:
         """From here on there is room."""
         self._full_from = self._full_to = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next transaction may find no room."""
+        return self._full_from <= self._opened + 1 < self._full_to
 
     @contextmanager
     def _connect(self, create: bool = False) -> Iterator[sqlite3.Connection]:

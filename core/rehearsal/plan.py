@@ -1,14 +1,13 @@
 """What a rehearsed run does and which faults it meets. A JSON file, so that each attempt can meet another one."""
 
 import json
-import random
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.disk import Disk
-from core.rehearsal.disks import CuttingDisk, FailingDisk, KillingDisk
+from core.rehearsal.disks import FailingDisk, KillingDisk
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,3 @@ class Plan:
 def read_plan(path: str) -> Plan:
     """The plan in that file."""
     return Plan(**json.loads(Path(path).read_text()))
-
-
-def cutting_disk(home: Path, nth: int, seed: int | None) -> CuttingDisk:
-    """A disk whose power goes at step ``nth``; with a ``seed`` names that were not synced may have been kept."""
-    return CuttingDisk(home, nth, None if seed is None else random.Random(seed))

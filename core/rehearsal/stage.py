@@ -13,12 +13,12 @@ from typing import cast
 
 from core import files, records
 from core.disk import Disk
-from core.errors import NotEnoughRoom
+from core.errors import NotEnoughRoom, StoreBusy
 from core.jobs import artifacts, checkpoints, worker
 from core.jobs.processes import take_lock
 from core.jobs.supervisor import Supervisor
 from core.manifest import checksum
-from core.rehearsal.disks import CuttingDisk, PowerCut
+from core.rehearsal.disks import CuttingDisk, Death
 from core.rehearsal.plan import Plan
 from core.settings import Settings
 from core.states import Job, JobState, Kind
@@ -50,12 +50,12 @@ class Child:
 class Stage:
     """``launch`` queues a run, ``play`` lets the supervisor act and does in this process what it starts."""
 
-    def __init__(self, home: Path, plan: Plan, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, home: Path, plan: Plan, make_store: Callable[[Settings], Store] = Store) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.plan_file = home / "plan.json"
         self.direct(plan)
         self.settings = Settings(home=home, hub=False, rehearsal=str(self.plan_file))
-        self.store = Store(self.settings, clock) if clock else Store(self.settings)
+        self.store = make_store(self.settings)
         self.child: Child | None = None
         self.restart_supervisor()
 
@@ -74,21 +74,23 @@ class Stage:
 
     def play(self, disk: Disk | None = None) -> None:
         """Let the supervisor look until nothing is left to do; the first attempt it starts writes to ``disk``."""
-        while True:
+        idle = 0
+        while idle < 2:  # the first look may only notice a death, which the next one makes use of
             self.supervisor.step()
-            if self.child is None:
-                return
-            self._perform(self.child, disk or Disk())
-            disk = None
+            idle += 1
+            if self.child is not None:
+                self._perform(self.child, disk or Disk())
+                disk, idle = None, 0
 
-    def play_through_refusals(self) -> None:
-        """Play while the database may refuse to grow; the supervisor tries again, as its loop does, for a while."""
+    def play_through_refusals(self, disk: Disk | None = None) -> None:
+        """Play while the database may refuse to grow, or be held; the supervisor tries again, as its loop does, for a while."""
         for _ in range(REFUSALS):
             try:
-                self.play()
-            except NotEnoughRoom:
+                self.play(disk)
+            except (NotEnoughRoom, StoreBusy):
                 if self.child is not None:
-                    self.finish()
+                    self.finish(disk)
+                disk = None
             else:
                 return
 
@@ -140,9 +142,9 @@ class Stage:
         code = -signal.SIGKILL
         try:
             code = worker.perform(self.store, job) if job.attempt == child.attempt and job.state.active else 0
-        except PowerCut:
-            assert isinstance(disk, CuttingDisk)
-            disk.cut()
+        except Death:
+            if isinstance(disk, CuttingDisk):
+                disk.cut()
         finally:
             files.disk = Disk()
             child.end(code)

@@ -197,4 +197,4 @@ class Loop:
     def _diverged(self, where: str) -> Diverged:
         lower = self.config.learning_rate / 4
         message = f"The loss is no longer a number {where}, with learning rate {self.config.learning_rate:g}."
-        return Diverged(message, f"Clone the run and set the learning rate to {lower:.1g}.")
+        return Diverged(message, f"Retry with a learning rate of {lower:.1g}.")

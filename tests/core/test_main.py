@@ -10,9 +10,12 @@ from tiny import write_bert
 from typer.testing import CliRunner, Result
 
 from core.__main__ import app
+from core.config import RunConfig
+from core.data.sources import demo_source
 from core.jobs import actions
+from core.jobs.requests import TrainRequest
 from core.settings import Settings
-from core.states import JobState
+from core.states import JobState, Kind
 from core.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +80,22 @@ def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) ->
     assert parsed("resume", launched["run"])["state"] == "queued"
     assert parsed("delete", "mine", "--yes") == {"run": launched["run"], "state": "deleted"}
     assert run("show", "mine").exit_code == 1
+
+
+@pytest.mark.usefixtures("no_supervisor")
+def test_a_failed_run_is_retried_with_what_it_proposes_and_its_log_can_be_read(store: Store) -> None:
+    request = TrainRequest(config=RunConfig(rank=4), source=demo_source()).model_dump(mode="json")
+    job = store.create(Kind.TRAIN, "mine", request, "key")
+    store.transition(job, JobState.STARTING)
+    store.transition(job, JobState.FAILED, proposal_json='{"batch_size": 8}')
+    (store.folder(job) / "worker.log").write_text("out of memory\n")
+
+    assert parsed("log", "mine") == {"log": "out of memory\n"}
+    again = parsed("retry", "mine")["run"]
+
+    config = parsed("show", again)["config"]
+    assert (config["batch_size"], config["rank"]) == (8, 4)
+    assert "proposes no change" in run("retry", again).output
 
 
 def test_an_estimate_names_its_units_and_says_where_its_speed_comes_from(tmp_path: Path) -> None:

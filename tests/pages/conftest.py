@@ -117,7 +117,8 @@ def failed(store: Store, source: Source) -> Job:
     """A run that ran out of memory."""
     job = start(store, make_run(store, source, "failed-run"))
     (store.folder(job) / "worker.log").write_text("12:00:00 training\n12:00:05 out of memory\n")
-    ending = {"cause": "out of memory", "message": "The machine ran out of memory.", "fix": "Halve the batch size."}
+    ending = {"cause": "out of memory", "message": "The machine ran out of memory.", "fix": "Close other programs."}
+    ending |= {"proposal_json": '{"batch_size": 8}'}
     store.transition(job, JobState.FAILED, ended_at=store.clock(), **ending)
     return store.job(job.id)
 

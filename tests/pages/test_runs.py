@@ -94,39 +94,20 @@ def test_a_queued_run_says_how_many_are_before_it(open_app: Open, running: Job, 
     assert "Waiting for 1 run to end first." in said(open_app(PAGE, run=queued.id))
 
 
+def test_a_queued_run_says_what_it_waits_for(open_app: Open, queued: Job, store: Store) -> None:
+    store.hold(queued, "Waiting for room. Only 10 MB of disk are free; a run needs 300.", "Delete old runs.")
+
+    app = open_app(PAGE, run=queued.id)
+
+    assert "Waiting for room. Only 10 MB of disk are free; a run needs 300. Delete old runs." in said(app).replace("\\", "")
+
+
 def test_stop_asks_the_worker_to_stop(open_app: Open, running: Job, store: Store) -> None:
     app = open_app(PAGE, run=running.id)
 
     app.button(key="stop").click().run()
 
     assert store.job(running.id).state is JobState.STOPPING
-
-
-def test_a_failed_run_says_why_and_offers_the_remedy(open_app: Open, failed: Job) -> None:
-    app = open_app(PAGE, run=failed.id)
-
-    assert app.error[0].value == r"**Failed (out of memory).** The machine ran out of memory\. Halve the batch size\."
-    assert app.button(key="remedy").label == "Set up again with batch size 8"
-
-
-def test_the_remedy_of_a_failed_run_fills_the_form(open_app: Open, failed: Job) -> None:
-    app = open_app(PAGE, run=failed.id)
-
-    app.button(key="remedy").click().run()
-
-    assert app.title[0].value == "New run"
-    assert app.number_input(key="field-batch_size").value == 8
-    assert app.number_input(key="field-train_rows").value == 800
-
-
-def test_an_interrupted_run_resumes(open_app: Open, running: Job, store: Store) -> None:
-    store.transition(running, JobState.INTERRUPTED, ended_at=store.clock(), cause="killed", message="The worker was killed.")
-    app = open_app(PAGE, run=running.id)
-
-    app.button(key="remedy").click().run()
-
-    resumed = store.job(running.id)
-    assert (resumed.state, resumed.attempt) == (JobState.QUEUED, 2)
 
 
 def test_delete_warns_and_then_removes_the_run_with_its_files(open_app: Open, finished: Job, store: Store) -> None:

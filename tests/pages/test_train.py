@@ -4,6 +4,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig, bounds, choices
 from core.data.prepared import Dataset
+from core.jobs import room
 from core.jobs.requests import read_train_request
 from core.presets import Preset, make_config
 from core.states import Job, Kind
@@ -112,6 +113,24 @@ def test_another_model_is_asked_for_by_name(open_app: Open, dataset: Dataset) ->
 
     assert "There is no folder /no/such/model" in said(app)
     assert app.button(key="launch").disabled
+
+
+def test_a_run_that_needs_more_than_is_free_is_warned_of_before_the_launch(
+    open_app: Open, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "available_memory_mb", lambda: 100)
+
+    assert "Only 100 MB of memory are free; a run needs" in " ".join(warning.value for warning in open_app(PAGE).warning)
+
+
+def test_without_room_nothing_is_launched(open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_app(PAGE)
+    monkeypatch.setattr(room, "available_memory_mb", lambda: 100)
+
+    app.button(key="launch").click().run()
+
+    assert "Only 100 MB of memory are free; a run needs 700." in said(app)
+    assert store.jobs(Kind.TRAIN) == []
 
 
 def test_launching_goes_to_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:

@@ -1,4 +1,5 @@
 import errno
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,12 @@ def test_a_diverged_run_is_offered_a_quarter_of_its_learning_rate() -> None:
 
 def test_a_run_out_of_memory_is_offered_half_the_batch() -> None:
     assert explain(MemoryError(), JOB).proposal_json == '{"batch_size": 8}'
+
+
+def test_a_run_with_long_texts_is_offered_half_their_length_too() -> None:
+    long = replace(JOB, request_json='{"config": {"batch_size": 1, "max_tokens": 200}}')
+
+    assert explain(MemoryError(), long).proposal_json == '{"max_tokens": 128}'
 
 
 def test_a_damaged_request_is_offered_nothing() -> None:

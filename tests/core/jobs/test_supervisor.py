@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from core import files
 from core.jobs import room
 from core.jobs.processes import take_lock
 from core.jobs.supervisor import KILL_AFTER_SECONDS, TERM_AFTER_SECONDS, Supervisor
 from core.records import read_record
+from core.rehearsal.disks import FailingDisk
 from core.states import Cause, Job, JobState, Kind
 from core.store import Store
 
@@ -153,6 +155,30 @@ def test_a_record_that_fell_behind_is_written_again(supervisor: Supervisor) -> N
     supervisor.step()
 
     assert read_record(store.folder(job))[0].state is JobState.COMPLETED
+
+
+def test_what_a_power_cut_brought_back_in_a_finished_run_is_swept(supervisor: Supervisor) -> None:
+    job, child = working(supervisor, SLEEP)
+    supervisor.store.transition(job, JobState.COMPLETED)
+    child.kill()
+    finish(child)
+    leftover = supervisor.store.folder(job) / "checkpoints" / ".00000012.abcd1234.part"
+    leftover.mkdir(parents=True)
+
+    supervisor.tidy()
+
+    assert not leftover.exists()
+
+
+def test_a_folder_that_cannot_be_swept_does_not_end_the_supervisor(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, child = working(supervisor, SLEEP)
+    supervisor.store.transition(job, JobState.COMPLETED)
+    child.kill()
+    finish(child)
+    (supervisor.store.folder(job) / ".adapter.12345678.part").mkdir()
+    monkeypatch.setattr(files, "disk", FailingDisk(1, errno.EIO, lasting=True))
+
+    supervisor.tidy()
 
 
 def test_a_job_whose_lock_is_damaged_does_not_hold_up_the_others(supervisor: Supervisor) -> None:

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,7 @@ def test_a_stale_attempt_writes_neither_rows_nor_files(make: Callable[[str], Sta
     stage.look()
     stage.finish()
     before = outcome(stage.store.folder(job))
+    stale = replace(stale, request_json='{"config": {"seed": 2}}')  # so that what it writes could be told from what is there
 
     assert worker.perform(stage.store, stale) == 0
 

@@ -1,0 +1,176 @@
+"""Test the tests: take one safeguard away at a time, and see that the named test, and the row of faults.py, fail.
+
+``python benchmarks/mutations.py [WORD]`` works on a copy of the project, with each safeguard or those whose name has WORD. It fails
+if a safeguard can go without being missed.
+"""
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 300  # a row of the small benchmark on a busy machine
+DISKS, STAGE = "tests/core/rehearsal/test_disks.py", "tests/core/rehearsal/test_stage.py"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """``old`` becomes ``new`` throughout ``file``; then ``test`` must fail, and the row that ``row`` names must break."""
+
+    safeguard: str
+    file: str
+    old: str
+    new: str
+    test: str
+    row: str = ""
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation(
+        "fsync of a file before its rename",
+        "core/files.py",
+        "        disk.sync(part)\n        disk.rename",
+        "        disk.rename",
+        f"{DISKS}::test_a_power_cut_leaves_the_old_or_the_new",
+        "disk.power_cuts",
+    ),
+    Mutation(
+        "fsync of the folder after a rename",
+        "core/files.py",
+        "    disk.sync(path.parent)\n",
+        "",
+        f"{DISKS}::test_what_was_written_survives_a_power_cut_right_after",
+    ),
+    Mutation(
+        "fsync of the files of a checkpoint",
+        "core/files.py",
+        "            disk.sync(part / name)\n",
+        "",
+        f"{DISKS}::test_a_power_cut_leaves_the_old_or_the_new",
+        "disk.power_cuts",
+    ),
+    Mutation(
+        "rename: files are written in place",
+        "core/files.py",
+        '    part = _beside(path, "part")\n',
+        "    part = path\n",
+        f"{DISKS}::test_a_disk_that_fails_leaves_the_old_or_the_new",
+    ),
+    Mutation(
+        "fence: the attempt's number in the database",
+        "core/store.py",
+        "AND attempt = ?",
+        "AND attempt >= ?",
+        "tests/core/test_store.py::test_a_stale_attempt_cannot_write",
+        "races.owners",
+    ),
+    Mutation(
+        "fence: the attempt's number before a file is written",
+        "core/jobs/context.py",
+        ".attempt != self.job.attempt:",
+        ".attempt < self.job.attempt:",
+        f"{STAGE}::test_a_stale_attempt_writes_neither_rows_nor_files",
+    ),
+    Mutation(
+        "lock: anybody gets it",
+        "core/locks.py",
+        "    except BlockingIOError:\n        return False",
+        "    except BlockingIOError:\n        return True",
+        "tests/core/jobs/test_processes.py::test_a_lock_is_taken_once",
+    ),
+    Mutation(
+        "lock: the supervisor does not look at it",
+        "core/jobs/supervisor.py",
+        'return is_locked(self.store.folder(job) / "lock")',
+        "return False",
+        "tests/core/jobs/test_supervisor.py::test_an_orphan_is_alive_as_long_as_its_lock_is_held",
+        "races.owners",
+    ),
+    Mutation(
+        "launch key unique",
+        "core/schema.py",
+        "launch_key TEXT NOT NULL UNIQUE",
+        "launch_key TEXT NOT NULL",
+        "tests/core/test_store.py::test_the_same_launch_key_makes_one_job",
+        "races.launches",
+    ),
+    Mutation(
+        "launch key made when the button is drawn",
+        "ui/launching.py",
+        "if not clicked:",
+        "if True:",
+        "tests/pages/test_train.py::test_a_second_click_on_its_way_launches_nothing",
+    ),
+    Mutation(
+        "checksums of a checkpoint",
+        "core/manifest.py",
+        'or checksum(data) != entry["sha256"]',
+        "",
+        "tests/core/jobs/test_checkpoints.py::test_whatever_happens_to_the_newest_the_one_before_is_taken",
+    ),
+    Mutation(
+        "rows in the database before the checkpoint past them",
+        "core/jobs/recorder.py",
+        "        self.context.flush()\n        checkpoints",
+        "        checkpoints",
+        "tests/core/jobs/test_recorder.py::test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them",
+    ),
+    Mutation(
+        "forgetting the rows past the checkpoint on resume",
+        "core/jobs/recorder.py",
+        "        self.context.store.drop_metrics_after(self.context.job, found.step)\n",
+        "",
+        f"{STAGE}::test_a_run_goes_on_after_a_power_cut_as_if_nothing_had_been",
+        "disk.power_cuts",
+    ),
+)
+
+
+def main() -> int:
+    """Print a line per safeguard; 1 if one of them is not missed."""
+    only, unnoticed = sys.argv[1] if len(sys.argv) > 1 else "", 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "project"
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+        for name in filter(None, listed):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+        for mutation in (mutation for mutation in MUTATIONS if only in mutation.safeguard):
+            text = (copy / mutation.file).read_text()
+            if mutation.old not in text:
+                raise SystemExit(f"{mutation.file} has no {mutation.old!r} any more: mend this list.")
+            (copy / mutation.file).write_text(text.replace(mutation.old, mutation.new))
+            test, row = _fails(copy, mutation.test), _breaks(copy, mutation.row) if mutation.row else None
+            (copy / mutation.file).write_text(text)
+            unnoticed += not test or row is False
+            verdict = {True: "breaks", False: "HOLDS", None: "no row of its own"}[row]
+            name = mutation.test.rpartition("::")[2]
+            print(f"without {mutation.safeguard:<52} {'fails' if test else 'PASSES'} {name}; {mutation.row or ''} {verdict}", flush=True)
+    return int(unnoticed > 0)
+
+
+def _fails(copy: Path, test: str) -> bool:
+    """Whether pytest ran the test and it failed; a hang counts."""
+    code, _ = _run(copy, ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test])
+    return code in (1, None)
+
+
+def _breaks(copy: Path, row: str) -> bool:
+    """Whether the row of the small benchmark says that its promise is broken; a hang counts."""
+    code, printed = _run(copy, ["benchmarks/faults.py", "--small", "--only", row])
+    return code is None or "BROKEN" in printed
+
+
+def _run(copy: Path, arguments: list[str]) -> tuple[int | None, str]:
+    """Exit code, None after too long, and what was printed."""
+    try:
+        done = subprocess.run([sys.executable, *arguments], cwd=copy, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return None, ""
+    return done.returncode, done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

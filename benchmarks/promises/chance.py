@@ -1,0 +1,135 @@
+"""Random sequences of all that can happen to runs: in this process, and with a real supervisor and real workers."""
+
+import errno
+import os
+import random
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+from sequences import PLAN, Sequences, Tally, seed_of  # tests/ is on the path: see benchmarks/faults.py
+from staged import StagedWorld
+
+from core.errors import StateConflict
+from core.jobs import actions
+from core.states import ACTIVE, Job, JobState
+from promises.lab import Lab, over, processes_of
+from promises.row import Row, Size, TooLong
+
+STEPS = 15
+LONGEST_SECONDS = 0.6  # a rehearsed worker takes about that from start to end
+
+
+def sequences(size: Size) -> Row:
+    """Launch, kill, stop, resume, restart, clock, full disk and database, in any order; then each run is brought to its end."""
+    row = Row("random sequences")
+    size.home.mkdir()
+    for name, world, number in (("in process", StagedWorld, size.of(15, 500)), ("with real processes", LabWorld, size.of(1, 30))):
+        machine = type("Machine", (Sequences,), {"make_world": world, "tally": Tally(), "below": size.home})
+        seed(size.draw.randrange(2**32))(machine)
+        failure = _run(machine, number)
+        row.tries += machine.tally.sequences
+        row.injected += machine.tally.faults
+        row.failures += [failure] if failure else []
+        row.figure += f"{machine.tally.sequences} {name}, "
+    row.figure = row.figure.removesuffix(", ")
+    return row
+
+
+def _run(machine: type[Sequences], number: int) -> str:
+    """What went wrong in one of so many sequences; the first failure ends them."""
+    some = settings(
+        max_examples=number,
+        stateful_step_count=STEPS,
+        phases=[Phase.generate],  # the seed repeats a failure; to shrink one takes many minutes
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+        database=None,
+    )
+    try:
+        run_state_machine_as_test(machine, settings=some)
+    except (AssertionError, TooLong) as error:
+        return "\n".join([str(error), *getattr(error, "__notes__", [])])
+    return ""
+
+
+class LabWorld:
+    """Real processes. A fault waits for the next attempt; work is what happens in a moment that passes."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True)
+        self.clock = home / "clock"
+        self.clock.write_text("0")
+        self.plan = replace(PLAN, step_seconds=0.005, clock_file=str(self.clock))
+        self.lab = Lab(home, self.plan)
+        self.store = self.lab.store
+        self.draw = random.Random(0)
+        self.lab.supervise()
+
+    def launch(self, key: str) -> None:
+        """Queue a run."""
+        self.lab.launch(key, seed=seed_of(key))
+
+    def work(self, fault: str, nth: int) -> bool:
+        """From the next attempt on workers meet the fault; then time passes. Which attempt has met one is not known: none is counted."""
+        faults = {"kill": {"kill": True}, "EIO": {"code": errno.EIO}, "disk full": {"code": errno.ENOSPC, "lasting": True}}
+        self.lab.direct(replace(self.plan, nth=nth, **faults[fault]) if fault in faults else self.plan)
+        time.sleep(self.draw.random() * LONGEST_SECONDS)
+        for job in self.store.jobs(None, *ACTIVE) if fault == "stop" else ():
+            with suppress(StateConflict):  # it has ended meanwhile
+                self.stop(job)
+        return False
+
+    def kill(self, job: Job) -> bool:
+        """Kill the worker; whether it lived."""
+        return self.lab.kill(job)
+
+    def restart(self) -> None:
+        """The supervisor is killed, and after a moment replaced."""
+        assert self.lab.supervisor is not None
+        self.lab.supervisor.kill()
+        self.lab.supervisor.wait()
+        time.sleep(self.draw.random() * 0.2)
+        self.lab.supervise()
+
+    def set_clock(self, ahead: int) -> None:
+        """Set the wall clock of the workers."""
+        beside = self.clock.with_suffix(".new")
+        beside.write_text(str(ahead))
+        os.replace(beside, self.clock)
+
+    def fill(self, after: int, writes: int) -> None:
+        """A database without room is met in this process only."""
+
+    def stop(self, job: Job) -> None:
+        """As the button does."""
+        self.lab.supervise()
+        actions.stop(self.store, job)
+
+    def resume(self, job: Job) -> None:
+        """As the button does."""
+        self.lab.supervise()
+        actions.resume(self.store, job)
+
+    def finish(self) -> int:
+        """On a healthy machine, bring every run to its end. Raises TooLong."""
+        self.lab.direct(self.plan)
+        for job in self.store.jobs():
+            while self.lab.wait(job, over).state is not JobState.COMPLETED:
+                self.resume(self.store.job(job.id))
+        deadline = time.monotonic() + 5
+        while (left := processes_of(self.lab)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not left, f"left behind: {left}"
+        return 0
+
+    def complaint(self, job: Job) -> str:
+        """What is wrong with a run that should have completed."""
+        return self.lab.complaint(job)
+
+    def close(self) -> None:
+        """End the processes."""
+        self.lab.close()

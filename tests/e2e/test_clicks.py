@@ -1,0 +1,93 @@
+"""Impatient people: clicks that come while the first one is on its way, reloads, and two tabs. Nothing is run: the queue is looked at."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from core.config import RunConfig
+from core.data.sources import demo_source
+from core.jobs.rebuild import SHIPPED_OWNER, open_store
+from core.jobs.requests import TrainRequest
+from core.locks import holding
+from core.settings import Settings
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+pytestmark = [pytest.mark.browser]
+
+
+@pytest.fixture(autouse=True)
+def no_supervisor(home: Path) -> Iterator[None]:
+    with holding(home / "supervisor.lock"):
+        yield
+
+
+@pytest.fixture
+def lab(home: Path) -> Store:
+    return open_store(Settings())
+
+
+def launched(lab: Store) -> list[Job]:
+    return [job for job in lab.jobs(Kind.TRAIN) if job.owner != SHIPPED_OWNER]
+
+
+def click_five_times(button: Locator) -> None:
+    """All at once: no answer of the server can come in between."""
+    expect(button).to_be_enabled()
+    button.evaluate("button => { for (let click = 0; click < 5; click++) button.click() }")
+
+
+def open_form(page: Page, server: str) -> Locator:
+    page.goto(f"{server}/train")
+    button = page.get_by_role("button", name="Launch")
+    expect(button).to_be_enabled(timeout=60_000)
+    return button
+
+
+def arrive(page: Page) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs", timeout=30_000)
+    expect(page.get_by_text("Next in line").or_(page.get_by_text("to end first"))).to_be_visible(timeout=30_000)
+
+
+def test_a_click_that_is_repeated_launches_one_run_and_a_reload_none(page: Page, server: str, lab: Store) -> None:
+    click_five_times(open_form(page, server))
+    arrive(page)
+    page.reload()
+    arrive(page)
+
+    assert len(launched(lab)) == 1
+
+
+def test_a_double_click_launches_one_run(page: Page, server: str, lab: Store) -> None:
+    open_form(page, server).dblclick()
+    arrive(page)
+
+    assert len(launched(lab)) == 1
+
+
+def test_the_form_in_two_tabs_launches_a_run_from_each(page: Page, server: str, lab: Store) -> None:
+    other = page.context.new_page()
+    buttons = [open_form(tab, server) for tab in (page, other)]
+    for button in buttons:
+        click_five_times(button)
+    for tab in (page, other):
+        arrive(tab)
+
+    assert len({job.id for job in launched(lab)}) == 2
+
+
+def test_a_retry_that_is_clicked_again_launches_one_run(page: Page, server: str, lab: Store) -> None:
+    request = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
+    failed = lab.create(Kind.TRAIN, "failed", request, "failed")
+    lab.transition(failed, JobState.STARTING)
+    lab.transition(failed, JobState.FAILED, cause="diverged", message="No number.", proposal_json='{"learning_rate": 0.0005}')
+
+    page.goto(f"{server}/runs?run={failed.id}")
+    button = page.get_by_role("button", name="Retry with learning rate 0.0005")
+    expect(button).to_be_visible(timeout=60_000)
+    click_five_times(button)
+    arrive(page)
+
+    assert len(launched(lab)) == 2

@@ -1,0 +1,149 @@
+"""A world for ``sequences`` in which all happens in this process."""
+
+import errno
+import os
+import random
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import pytest
+from sequences import PLAN, seed_of
+
+from core.disk import Disk
+from core.errors import NotEnoughRoom
+from core.jobs import actions, artifacts, checkpoints, context
+from core.locks import take_lock
+from core.manifest import read_sealed
+from core.rehearsal.disks import CountingDisk, CuttingDisk, DyingDisk, FailingDisk
+from core.rehearsal.full import FillableStore
+from core.rehearsal.stage import Stage
+from core.states import ACTIVE, Job, JobState
+from core.store import Store
+
+
+class StagedWorld:
+    """All in this process. A worker does all of its work, or all of it up to a fault, at once."""
+
+    def __init__(self, home: Path) -> None:
+        self.ahead = 0.0
+        self.stage = Stage(home, PLAN, lambda settings: FillableStore(settings, lambda: time.time() + self.ahead))
+        self.store = cast(FillableStore, self.stage.store)
+        lock = take_lock(home / "supervisor.lock")  # this process is the supervisor: actions start no other
+        assert lock is not None
+        self.lock = lock
+        self.patch = pytest.MonkeyPatch()  # a worker gives up on a full database soon, looks often, and never ends this process
+        for name, seconds in (("PATIENCE_SECONDS", 0.05), ("RETRY_SECONDS", 0.01), ("LOOK_SECONDS", 0.005)):
+            self.patch.setattr(context, name, seconds)
+        self.patch.setattr(context.JobContext, "_leave", lambda self: None)
+
+    def launch(self, key: str) -> None:
+        """Queue a run."""
+        self.stage.launch(key, seed=seed_of(key))
+
+    def work(self, fault: str, nth: int) -> bool:
+        """Start what is next and let it meet a fault; whether it did."""
+        self._look()
+        if self.stage.child is None:
+            return False
+        job, disk = self.store.job(self.stage.child.job_id), self._disk(fault, nth)
+        self.stage.finish(disk)
+        self._look()
+        assert self.store.is_full or not self.store.jobs(None, *ACTIVE) or self.stage.child, "an ended worker's run is still called active"
+        self._check(job)
+        return fault != "none" and isinstance(disk, CountingDisk) and disk.steps >= nth
+
+    def kill(self, job: Job) -> bool:
+        """Kill the worker before it has done anything; whether there was one."""
+        if self.stage.child is None:
+            return False
+        self.stage.kill()
+        return True
+
+    def restart(self) -> None:
+        """The supervisor is killed and replaced."""
+        self.stage.restart_supervisor()
+        self.stage.supervisor.tidy()
+
+    def set_clock(self, ahead: int) -> None:
+        """Set the wall clock."""
+        self.ahead = ahead
+
+    def fill(self, after: int, writes: int) -> None:
+        """From the ``after``-th transaction on, so many find no room."""
+        self.store.fill(after, writes)
+
+    def stop(self, job: Job) -> None:
+        """As the button does."""
+        actions.stop(self.store, job)
+
+    def resume(self, job: Job) -> None:
+        """As the button does."""
+        actions.resume(self.store, job)
+
+    def finish(self) -> int:
+        """On a healthy machine, bring every run to its end; how many transactions had found no room before."""
+        self.store.make_room()
+        self.restart()
+        if self.stage.child is not None:
+            self.stage.finish()
+        self.stage.play()
+        for job in self.store.jobs():
+            if job.state is not JobState.COMPLETED:
+                actions.resume(self.store, job)
+        self.stage.play()
+        self.restart()
+        return self.store.refused
+
+    def complaint(self, job: Job) -> str:
+        """What is wrong with a run that should have completed."""
+        return self.stage.complaint(job)
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        if self.stage.child is not None:
+            self.stage.kill()
+        os.close(self.lock)
+        self.patch.undo()
+
+    def _look(self) -> None:
+        with suppress(NotEnoughRoom):  # the supervisor's loop logs it and looks again
+            self.stage.look()
+
+    def _disk(self, fault: str, nth: int) -> Disk:
+        jobs = self.stage.settings.jobs
+        match fault:
+            case "kill":
+                return DyingDisk(nth)
+            case "power cut" | "lucky power cut":
+                return CuttingDisk(jobs, nth, random.Random(nth) if fault.startswith("lucky") else None)
+            case "EIO" | "disk full":
+                return FailingDisk(nth, errno.EIO if fault == "EIO" else errno.ENOSPC, lasting=fault == "disk full")
+            case "stop":
+                return StoppingDisk(nth, self.store)
+        return Disk()
+
+    def _check(self, job: Job) -> None:
+        """Nothing in the run's folder is torn, and its curve reaches its newest checkpoint."""
+        folder = self.store.folder(job)
+        for step in checkpoints.steps(folder):
+            read_sealed(folder / "checkpoints" / f"{step:08d}")
+        if (folder / "adapter").exists():
+            artifacts.adapter_folder(folder)
+        trained = [metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"]
+        assert max(checkpoints.steps(folder), default=0) <= len(trained), "a checkpoint is past the curve"
+
+
+class StoppingDisk(CountingDisk):
+    """At its ``nth`` step somebody stops the run that is at work."""
+
+    def __init__(self, nth: int, store: Store) -> None:
+        super().__init__()
+        self.nth, self.store = nth, store
+
+    def _meet(self) -> None:
+        super()._meet()
+        if self.steps == self.nth:
+            for job in self.store.jobs(None, *ACTIVE):
+                self.store.transition(job, JobState.STOPPING, stop_at=self.store.clock())

@@ -1,0 +1,98 @@
+"""A run that failed or was cut short: why, what is left of it, and the buttons for what to do."""
+
+import streamlit as st
+
+from core.config import RunConfig, differences
+from core.errors import LoraLabError
+from core.jobs import artifacts, checkpoints
+from core.states import Cause, Job
+from core.store import Store
+from ui import launching, navigation, run_actions
+from ui.boundary import show
+from ui.run_summary import Summary
+from ui.states import LOOKS
+from ui.words import plain
+
+RETRY = "retry"
+SET_UP_AGAIN = {Cause.DATA, Cause.CONFIG, Cause.DAMAGED}  # going on would meet the same again
+LABELS = {Cause.MODEL: "Choose another model"}
+
+
+def draw(store: Store, summary: Summary) -> None:
+    """The cause with its remedy, the proposed change, and the buttons."""
+    job = summary.job
+    cause = f" ({job.cause})" if job.cause else ""
+    message = plain(job.message) or "The worker ended without saying why."
+    st.error(f"**{LOOKS[job.state].word}{cause}.** {message} {plain(job.fix)}", icon=LOOKS[job.state].icon)
+    changes = _changes(summary)
+    retry = f" A retry is a new run like this one with {_in_words(changes)}." if changes else ""
+    st.caption(f"{what_is_left(store, job)}{retry}")
+    with st.container(horizontal=True, key="remedies", gap="xsmall"):
+        if changes:
+            _draw_retry(store, summary, changes)
+        elif job.cause in SET_UP_AGAIN | LABELS.keys():
+            _draw_form_button(job, LABELS.get(Cause(job.cause), "Set up again"), "primary")
+        run_actions.draw_resume(store, job, main=not changes and job.cause not in SET_UP_AGAIN | LABELS.keys())
+        draw_download(store, job)
+
+
+def what_is_left(store: Store, job: Job) -> str:
+    """From where a resumed run goes on."""
+    steps = checkpoints.steps(store.folder(job))
+    return f"Saved up to step {steps[-1]:,}; Resume goes on from there." if steps else "No step was saved; Resume begins at the first one."
+
+
+def draw_resumed(job: Job) -> None:
+    """From where this attempt went on, and which checkpoints could not be used."""
+    resumed = job.result.get("resumed")
+    if not isinstance(resumed, dict) or not isinstance(resumed.get("step"), int):
+        return
+    skipped = " ".join(map(str, resumed["skipped"])) if isinstance(resumed.get("skipped"), list) else ""
+    began = f"went on from step {resumed['step']:,}" if resumed["step"] else "began at the first step"
+    st.caption(f"Attempt {job.attempt} {began}. {plain(skipped)}")
+
+
+def draw_download(store: Store, job: Job) -> None:
+    """The whole log as a file; read when it is asked for."""
+    folder = store.folder(job)
+    st.download_button(
+        "Download the log",
+        data=lambda: artifacts.read_log(folder),
+        file_name=f"{job.id}.log",
+        mime="text/plain",
+        key="log-download",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def _draw_retry(store: Store, summary: Summary, changes: dict[str, tuple[object, object]]) -> None:
+    label = "Retry with " + " and ".join(f"{_title(name)} {_value(new)}" for name, (_, new) in changes.items())
+    if launching.launch_button(label, RETRY):
+        try:
+            launching.retry(store, summary.job, button=RETRY)
+        except LoraLabError as error:  # no room
+            show(error)
+    _draw_form_button(summary.job, "Change it in the form", "secondary", [f"{name}={new}" for name, (_, new) in changes.items()])
+
+
+def _draw_form_button(job: Job, label: str, kind: str, changes: list[str] | None = None) -> None:
+    if st.button(label, key="to-form", type=kind, icon=":material/tune:"):  # type: ignore[arg-type]
+        navigation.open_page(navigation.TRAIN, clone=job.id, **({"set": changes} if changes else {}))
+
+
+def _changes(summary: Summary) -> dict[str, tuple[object, object]]:
+    """Field to (value now, proposed value)."""
+    return differences(summary.request.config, summary.proposed) if summary.request and summary.proposed else {}
+
+
+def _in_words(changes: dict[str, tuple[object, object]]) -> str:
+    return plain(" and ".join(f"{_title(name)} {_value(new)} instead of {_value(old)}" for name, (old, new) in changes.items()))
+
+
+def _title(name: str) -> str:
+    return str(RunConfig.model_fields[name].title).lower()
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
