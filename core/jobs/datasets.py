@@ -1,5 +1,7 @@
 """Delete saved datasets, with regard to the runs that use them."""
 
+from core import files
+from core.data.prepared import find_prepared
 from core.data.saved import delete_saved
 from core.data.sources import Source, saved_source
 from core.errors import ArtifactDamaged, StateConflict
@@ -21,7 +23,7 @@ def runs_on(store: Store, source: Source) -> list[Job]:
 
 
 def delete_dataset(store: Store, name: str) -> int:
-    """Delete the dataset; how many runs were trained on it. They keep their results.
+    """Delete the dataset with its prepared copy; how many runs were trained on it. They keep their results, texts included.
 
     Raises DataError if there is none of that name, and StateConflict while a run that uses it waits or is under way.
     """
@@ -30,5 +32,8 @@ def delete_dataset(store: Store, name: str) -> int:
     busy = [job for job in runs if not job.state.over]
     if busy:
         raise StateConflict(f"The dataset {name!r} is in use by {busy[0].name}.", "Stop the run or wait for its end, then delete.")
+    prepared = find_prepared(store.settings, source) if source else None
     delete_saved(store.settings, name)
+    if prepared is not None:
+        files.remove_folder(prepared.folder)
     return len(runs)
