@@ -30,7 +30,7 @@ def test_clicks_filter_everything_and_the_address_brings_the_view_back(page: Pag
     expect(page.locator(".st-key-lift-class").get_by_role("button")).to_contain_text("World")
 
     word = mark(page, "words-cloud-0")
-    chosen = word.inner_text()
+    chosen = word.text_content() or ""
     word.click()
     expect(page.get_by_label("Whole word")).to_have_value(chosen)
     expect(page.locator(".st-key-word-examples")).to_contain_text(f"{chosen} stands")
