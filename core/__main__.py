@@ -12,7 +12,7 @@ from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, find_source
 from core.errors import LoraLabError
-from core.jobs import actions, console, describe, machine, plan, waiting
+from core.jobs import actions, comparing, console, describe, machine, plan, waiting
 from core.jobs.rebuild import open_store, repair
 from core.presets import Preset, make_config, parse_assignments
 from core.settings import Settings
@@ -118,6 +118,20 @@ def show(run: Run, as_json: Json = False) -> None:
         return describe.run_details(store, describe.find_run(store, run))
 
     _print(details, as_json, console.details_text)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids or names of two to ten runs.")], as_json: Json = False
+) -> None:
+    """Say which of two to ten finished runs is better, and whether that is more than chance."""
+
+    def pairs() -> Any:
+        store = open_store(Settings())
+        found = comparing.compare_runs(store, [describe.find_run(store, run) for run in runs])
+        return {"pairs": [comparing.describe_pair(pair) for pair in found]}
+
+    _print(pairs, as_json, console.comparison_text)
 
 
 @app.command()

@@ -22,13 +22,13 @@ class Entry:
 
 HOME, EXPLORE = "pages/home.py", "pages/explore.py"
 TRAIN, RUNS = "pages/train.py", "pages/runs.py"
-EVALUATE, CLASSIFY = "pages/evaluate.py", "pages/classify.py"
+EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
 
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "": (Entry(HOME, "Home", ":material/home:"),),
     "Data": (Entry(EXPLORE, "Explore", ":material/bar_chart:"),),
     "Train": (Entry(TRAIN, "New run", ":material/tune:"), Entry(RUNS, "Runs", ":material/monitoring:", True)),
-    "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True),),
+    "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True), Entry(COMPARE, "Compare", ":material/compare_arrows:")),
     "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True),),
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}

@@ -15,6 +15,7 @@ Spec = dict[str, object]
 CLASS_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # 3:1 on white and on the dark page, told apart by the colour-blind
 CLASS_SHAPES = ("circle", "square", "triangle-up", "diamond")
 CLASS_DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 3), (10, 3, 2, 3))
+RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D1F", "#7B61C4", "#C0392B", "#3A8FB7", "#6B8E23", "#7F7F7F")  # 3:1 too
 HUE = "#0072B2"
 FADED = "#8793A0"  # 3:1 on both pages
 ACCENT = "#D55E00"

@@ -91,6 +91,11 @@ def details_text(run: Described) -> str:
     return "\n".join(lines)
 
 
+def comparison_text(comparison: Described) -> str:
+    """A sentence a pair."""
+    return "\n".join(pair["verdict"] for pair in comparison["pairs"])
+
+
 def predictions_text(predictions: Sequence[Described]) -> str:
     """Label and probabilities of each text."""
     lines = []

@@ -1,0 +1,141 @@
+"""Runs side by side: which is better, by how much, and whether that is more than chance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.evaluation.predictions import Predictions
+from core.evaluation.significance import LEVEL, Paired, holm
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a finished run predicted. ``fingerprint`` is its data's, ``classes`` their names."""
+
+    id: str
+    name: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    predictions: Predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """``first`` and ``second`` on the texts that both were scored on. ``problem`` says why they cannot be compared, and then ``paired``
+    is None. ``p_value`` is corrected for the number of ``pairs`` that were compared together.
+    """
+
+    first: Result
+    second: Result
+    paired: Paired | None
+    p_value: float = 1.0
+    pairs: int = 1
+    problem: str = ""
+
+    @property
+    def decided(self) -> bool:
+        """Whether the difference is more than chance at the 5 % level."""
+        return self.paired is not None and self.p_value < LEVEL
+
+    @property
+    def verdict(self) -> str:
+        """In a sentence or two, for a reader who knows the names of the runs."""
+        if self.paired is None:
+            return f"{self.second.name} and {self.first.name} are not compared: {self.problem}"
+        low, high = (100 * edge for edge in self.paired.interval)
+        points = 100 * self.paired.difference
+        better = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than" if round(points, 1) else "as good as"
+        corrected = f", corrected for {self.pairs} pairs" if self.pairs > 1 else ""
+        found = f"95 % interval {_signed(low)} to {_signed(high)}, p {_p(self.p_value)}{corrected}"
+        sentence = f"{self.second.name} is {better} {self.first.name} on {self.paired.n:,} texts ({found}; one seed each)."
+        return sentence if self.decided else f"{sentence} {self._undecided()}"
+
+    def _undecided(self) -> str:
+        assert self.paired is not None
+        needed = self.paired.texts_needed
+        if needed is None:
+            return "Too close to call."
+        if needed <= self.paired.n:
+            return "Too close to call once the number of pairs is counted."
+        return f"Too close to call: about {_round(needed):,} test texts would be needed to tell."
+
+
+def compare(results: Sequence[Result]) -> list[Pair]:
+    """Each pair, in the order of ``results``; p-values are corrected by Holm's method."""
+    pairs = [_pair(first, second) for first, second in combinations(results, 2)]
+    told = [pair for pair in pairs if pair.paired]
+    corrected = iter(holm([pair.p_value for pair in told]))
+    return [replace(pair, p_value=next(corrected), pairs=len(told)) if pair.paired else pair for pair in pairs]
+
+
+def told_apart(pair: Pair) -> pd.DataFrame:
+    """The texts that one of the two has right and the other wrong: row, text, true, first, second (class names), right."""
+    first, second = _on_same_rows(pair.first.predictions, pair.second.predictions)
+    names = np.array(pair.first.classes)
+    first_right, second_right = _right(first), _right(second)
+    frame = pd.DataFrame(
+        {
+            "row": first.rows,
+            "text": first.frame["text"].to_numpy() if "text" in first.frame else "",
+            "true": names[first.true],
+            "first": names[first.predicted],
+            "second": names[second.predicted],
+            "right": np.where(first_right, pair.first.name, pair.second.name),
+        }
+    )
+    apart: pd.DataFrame = frame[first_right != second_right]
+    return apart.reset_index(drop=True)
+
+
+def _pair(first: Result, second: Result) -> Pair:
+    if problem := _problem(first, second):
+        return Pair(first, second, None, problem=problem)
+    same = _on_same_rows(first.predictions, second.predictions)
+    if not len(same[0]):
+        return Pair(first, second, None, problem="they were scored on different texts.")
+    paired = Paired.of(_right(same[0]), _right(same[1]))
+    return Pair(first, second, paired, paired.p_value)
+
+
+def _problem(first: Result, second: Result) -> str:
+    if first.classes != second.classes:
+        return "they tell different classes apart."
+    if first.fingerprint != second.fingerprint:
+        return f"their data differ (fingerprints {first.fingerprint[:6]} and {second.fingerprint[:6]})."
+    return ""
+
+
+def _on_same_rows(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
+    """Both on the rows that both have, in the order of the row ids."""
+    if np.array_equal(first.rows, second.rows):
+        return first, second
+    both = np.intersect1d(first.rows, second.rows)
+    return _only(first, both), _only(second, both)
+
+
+def _only(predictions: Predictions, rows: NDArray[np.int64]) -> Predictions:
+    frame = predictions.frame[predictions.frame["row"].isin(rows)].sort_values("row", ignore_index=True)
+    return Predictions(frame, predictions.classes)
+
+
+def _right(predictions: Predictions) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = predictions.predicted == predictions.true
+    return found
+
+
+def _signed(points: float) -> str:
+    return f"{points:.1f}".replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _round(number: int) -> int:
+    """To two significant digits, up."""
+    size = int(10 ** max(0, len(str(number)) - 2))
+    return -(-number // size) * size

@@ -1,0 +1,84 @@
+"""Whether the difference between two classifiers on the same texts is more than chance.
+
+Shapes: n texts; b of them only the first classifier has right, c only the second, n - b - c both or neither.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+RESAMPLES = 10_000
+SEED = 0
+LEVEL = 0.05  # of the tests; intervals hold 95 %
+POWER = 0.8  # of the number of texts that would be needed
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two classifiers on the same n texts. ``only_first`` is b, ``only_second`` is c."""
+
+    only_first: int
+    only_second: int
+    n: int
+
+    def __post_init__(self) -> None:
+        if min(self.only_first, self.only_second) < 0 or self.only_first + self.only_second > self.n:
+            raise ValueError(f"{self.only_first} and {self.only_second} of {self.n} texts cannot be told apart")
+
+    @classmethod
+    def of(cls, first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> "Paired":
+        """From what each has right, both (n,). Raises ValueError where lengths differ."""
+        if first_right.shape != second_right.shape:
+            raise ValueError(f"{first_right.size} and {second_right.size} texts cannot be paired")
+        return cls(int((first_right & ~second_right).sum()), int((~first_right & second_right).sum()), first_right.size)
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the second minus that of the first; 0 of no texts."""
+        return (self.only_second - self.only_first) / self.n if self.n else 0.0
+
+    @cached_property
+    def p_value(self) -> float:
+        """McNemar's exact test, two-sided: were b and c heads and tails of a fair coin? (McNemar 1947, binomial form)"""
+        told_apart = self.only_first + self.only_second
+        return float(stats.binomtest(self.only_first, told_apart).pvalue) if told_apart else 1.0
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 % percentile interval of the difference over 10,000 paired bootstrap samples with a fixed seed.
+
+        A sample of n texts is told by how many of each of the three kinds it holds, so it is drawn as such.
+        """
+        if not self.n:
+            return -1.0, 1.0
+        shares = np.array([self.only_first, self.only_second, self.n - self.only_first - self.only_second]) / self.n
+        drawn = np.random.default_rng(SEED).multinomial(self.n, shares, RESAMPLES)  # (10,000, 3)
+        low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / self.n, [LEVEL / 2, 1 - LEVEL / 2])
+        return float(low), float(high)
+
+    @property
+    def texts_needed(self) -> int | None:
+        """Texts on which a difference like this one would be found 4 times out of 5 at the 5 % level; None where there is none.
+
+        For McNemar's test (Connor 1987), if b and c keep their shares.
+        """
+        if self.only_first == self.only_second:
+            return None
+        apart, difference = (self.only_first + self.only_second) / self.n, abs(self.difference)
+        at_level, at_power = float(stats.norm.ppf(1 - LEVEL / 2)), float(stats.norm.ppf(POWER))
+        found = at_level * sqrt(apart) + at_power * sqrt(apart - difference**2)
+        return ceil((found / difference) ** 2)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The same p-values corrected for how many there are, in the same order (Holm 1979)."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected

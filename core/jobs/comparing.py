@@ -1,0 +1,45 @@
+"""Finished runs read for a comparison, and the comparison as JSON values."""
+
+from collections.abc import Sequence
+
+from core.errors import StateConflict
+from core.evaluation.comparison import Pair, Result, compare
+from core.evaluation.predictions import Predictions
+from core.jobs import artifacts
+from core.jobs.describe import read_classes
+from core.states import Job
+from core.store import Store
+
+FEWEST, MOST = 2, 10
+
+
+def read_result(store: Store, job: Job) -> Result:
+    """What the run predicted on the test split. Raises StateConflict where it has not been scored, ArtifactDamaged."""
+    if not artifacts.predictions_path(store.folder(job), "test").is_file():
+        raise StateConflict(f"{job.name} has not been scored on test texts.", "Compare runs that have finished.")
+    classes = read_classes(job)
+    predictions = Predictions.of(artifacts.read_predictions(store.folder(job), "test"), len(classes))
+    return Result(job.id, job.name, job.fingerprint, classes, predictions)
+
+
+def compare_runs(store: Store, jobs: Sequence[Job]) -> list[Pair]:
+    """Each pair of two to ten runs. Raises StateConflict for fewer or more, and what ``read_result`` raises."""
+    different = list({job.id: job for job in jobs}.values())
+    if not FEWEST <= len(different) <= MOST:
+        raise StateConflict(f"{len(different)} different runs were named.", f"Compare {FEWEST} to {MOST} of them.")
+    return compare([read_result(store, job) for job in different])
+
+
+def describe_pair(pair: Pair) -> dict[str, object]:
+    """The pair as JSON values: ``difference`` is the accuracy of b minus that of a; null where they are not compared."""
+    paired = pair.paired
+    return {
+        "a": pair.first.id,
+        "b": pair.second.id,
+        "difference": paired.difference if paired else None,
+        "interval": list(paired.interval) if paired else None,
+        "p_mcnemar": pair.p_value if paired else None,
+        "texts": paired.n if paired else 0,
+        "decided": pair.decided,
+        "verdict": pair.verdict,
+    }

@@ -1,0 +1,19 @@
+"""Compare: which run is better, by how much, at what cost, and on which texts?"""
+
+import streamlit as st
+
+from ui import comparison, comparison_curves, comparison_tables, frame
+
+store = frame.open_page("Compare", "Which run is better, by how much, at what cost, and on which texts?")
+chosen = comparison.choose_runs(store)
+
+pairs = comparison.verdicts(chosen)
+comparison_tables.table(chosen)
+comparison_tables.configurations(chosen)
+comparison_curves.curves(store, chosen)
+comparison_curves.costs(chosen)
+comparison_tables.classes(chosen)
+comparison.texts(pairs)
+
+with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
+    st.markdown(comparison.HOW_TO_READ)

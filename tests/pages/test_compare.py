@@ -1,0 +1,111 @@
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.data.sources import Source
+from core.states import Job
+from core.store import Store
+from tests.pages.conftest import Open, make_finished
+
+PAGE = "pages/compare.py"
+
+
+def said(app: AppTest) -> str:
+    found = [*app.markdown, *app.caption, *app.success, *app.info, *app.warning, *app.error]
+    return " ".join(element.value for element in found).replace("\\", "")
+
+
+def table(app: AppTest, column: str):  # type: ignore[no-untyped-def]
+    return next(element.value for element in app.dataframe if column in element.value)
+
+
+@pytest.fixture
+def other(store: Store, source: Source, finished: Job) -> Job:
+    """A second finished run with the same predictions."""
+    return make_finished(store, source, "other-run")
+
+
+def test_one_run_is_not_compared(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE)
+
+    assert "There is nothing to compare yet." in said(app)
+    assert app.button(key="empty-action").label == "Set up a run"
+
+
+def test_the_two_newest_are_compared_at_first_and_the_url_keeps_them(open_app: Open, finished: Job, other: Job) -> None:
+    app = open_app(PAGE)
+
+    assert app.query_params["compared"] == f"{other.id},{finished.id}"
+    assert "finished-run is as good as other-run on 40 texts" in said(app)
+    assert "Too close to call." in said(app)
+    assert len(app.get("vega_lite_chart")) == 2
+
+
+def test_the_url_names_the_runs_whatever_else_it_names(open_app: Open, store: Store, source: Source, finished: Job, other: Job) -> None:
+    third = make_finished(store, source, "third-run")
+
+    app = open_app(PAGE, compared=f"{third.id},nonsense,{finished.id}")
+
+    assert app.multiselect(key="compared").value == [third.id, finished.id]
+    assert "finished-run is as good as third-run" in said(app)
+    assert "other-run" not in said(app)
+
+
+def test_a_single_choice_asks_for_another(open_app: Open, finished: Job, other: Job) -> None:
+    app = open_app(PAGE)
+
+    app.multiselect(key="compared").set_value([finished.id]).run()
+
+    assert "Choose two runs or more." in said(app)
+    assert app.query_params["compared"] == finished.id
+
+
+def test_results_mark_the_best_and_carry_their_interval(open_app: Open, finished: Job, other: Job) -> None:
+    results = table(open_app(PAGE), "Accuracy")
+
+    assert results["Accuracy"].tolist() == ["★ 85.0 %", "★ 85.0 %"]
+    assert results["Interval"].tolist() == ["70.9 % to 92.9 % of 40"] * 2
+    assert results["Peak memory"].tolist() == ["★ 900 MB"] * 2
+    assert results["Trained parameters"].tolist() == ["–", "–"]
+
+
+def test_configurations_show_differences_or_everything(open_app: Open, store: Store, source: Source, finished: Job, other: Job) -> None:
+    app = open_app(PAGE)
+    assert "The configurations are the same." in said(app)
+
+    app.toggle(key="differences-only").set_value(False).run()
+
+    assert table(app, "Field")["other-run"].iloc[0] == table(app, "Field")["finished-run"].iloc[0]
+
+
+def test_other_data_are_said_loudly_and_not_compared(open_app: Open, store: Store, finished: Job, other: Job) -> None:
+    with store._connect() as db:
+        db.execute("UPDATE jobs SET fingerprint = 'ffffffffffff', version = version + 1 WHERE id = ?", (other.id,))
+
+    app = open_app(PAGE)
+
+    assert "are not compared: their data differ (fingerprints ffffff and 012345)." in app.warning[0].value.replace("\\", "")
+    assert "Texts that only one of them gets right" not in said(app)
+
+
+def test_a_run_whose_predictions_are_damaged_leaves_the_others(
+    open_app: Open, store: Store, source: Source, finished: Job, other: Job
+) -> None:
+    third = make_finished(store, source, "third-run")
+    (store.folder(third) / "predictions-test.parquet").write_bytes(b"nonsense")
+
+    app = open_app(PAGE, compared=f"{third.id},{other.id},{finished.id}")
+
+    assert app.error
+    assert "finished-run is as good as other-run" in said(app)
+
+
+def test_curves_are_drawn_against_the_chosen_axis(open_app: Open, finished: Job, other: Job) -> None:
+    app = open_app(PAGE)
+
+    app.session_state["axis"] = "seconds"
+    app.run()
+
+    spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
+    assert spec["layer"][0]["encoding"]["x"]["title"] == "seconds since the first step"
