@@ -56,6 +56,7 @@ class Kind(StrEnum):
     TRAIN = "train"
     PREPARE = "prepare"
     CALIBRATE = "calibrate"
+    QUALITY = "quality"
 
 
 class Cause(StrEnum):

@@ -27,7 +27,10 @@ POLL_SECONDS = 0.25
 IDLE_SECONDS = 20  # long enough that a second launch finds it still there
 TERM_AFTER_SECONDS = 20  # a micro-batch and a checkpoint take a few seconds
 KILL_AFTER_SECONDS = 30
-LANES = (frozenset({Kind.TRAIN}), frozenset({Kind.PREPARE}))  # one of each at a time; a calibration is timed and has none beside it
+LANES = (
+    frozenset({Kind.TRAIN}),
+    frozenset({Kind.PREPARE, Kind.QUALITY}),
+)  # one of each at a time; a calibration is timed and has none beside it
 
 log = logging.getLogger("supervisor")
 

@@ -24,6 +24,7 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.TRAIN: "core.jobs.train",
     Kind.PREPARE: "core.jobs.prepare",
     Kind.CALIBRATE: "core.jobs.calibrate",
+    Kind.QUALITY: "core.jobs.quality",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 

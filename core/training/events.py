@@ -25,6 +25,9 @@ class Phase(StrEnum):
     EVALUATING = "final evaluation"
     SAVING = "saving"
     MEASURING = "measuring this machine"
+    CHECKING = "reading the texts"
+    COMPARING = "looking for duplicates"
+    JUDGING = "judging the labels"
 
 
 Split = Literal["validation", "test", "untrained"]

@@ -17,6 +17,7 @@ from core.errors import Stopped
 FOLDS = 5
 SEED = 42
 WORDS = r"(?u)\b\w+\b"
+STRENGTH = 3.0  # inverse regularisation: 1 found 0.57 of planted flips where 3 found 0.59
 MOST_TERMS = 60_000  # beyond these the folds take longer and rank no better
 
 
@@ -56,10 +57,10 @@ def fold_groups(groups: NDArray[np.int64]) -> NDArray[np.int64]:
 def word_probabilities(
     texts: Sequence[str], labels: NDArray[np.int64], classes: int, folds: NDArray[np.int64], step: Step, should_stop: ShouldStop
 ) -> NDArray[np.float64]:
-    """Cross-validated probabilities (n, C) of a logistic regression on TF-IDF of single words. Raises Stopped."""
+    """Cross-validated probabilities (n, C) of a logistic regression on TF-IDF of single words and pairs. Raises Stopped."""
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - for the job, not for the server
 
-    vectoriser = TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=WORDS, max_features=MOST_TERMS)
+    vectoriser = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, token_pattern=WORDS, max_features=MOST_TERMS)
     try:
         features = vectoriser.fit_transform(texts)  # no labels are seen here
     except ValueError:  # no word occurs twice: nothing can be said
@@ -84,7 +85,7 @@ def cross_validate(
         if len(np.unique(labels[inside])) < 2:
             probabilities[outside] = 1 / classes
             continue
-        model = LogisticRegression(max_iter=100, tol=1e-3).fit(features[inside], labels[inside])
+        model = LogisticRegression(C=STRENGTH, max_iter=100, tol=1e-3).fit(features[inside], labels[inside])
         probabilities[np.ix_(outside, model.classes_)] = model.predict_proba(features[outside])
     step(FOLDS, FOLDS)
     return probabilities
