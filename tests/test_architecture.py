@@ -22,7 +22,7 @@ LAYERS = (  # a module may import its own layer and those before it
     ("catalog", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
     ("training", "eta", "evaluation", "charts", "inference"),
-    ("jobs", "rehearsal", "shipped", "__main__"),
+    ("jobs", "rehearsal", "shipped", "commands", "__main__"),
 )
 ALLOWED_UPWARD = {("data", "training.events")}  # a preparation speaks of its progress in the same words as a training
 SOURCES = sorted([*(ROOT / "core").rglob("*.py"), *(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "Home.py"])

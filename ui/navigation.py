@@ -21,12 +21,13 @@ class Entry:
 
 
 HOME, EXPLORE = "pages/home.py", "pages/explore.py"
+QUALITY = "pages/quality.py"
 TRAIN, RUNS = "pages/train.py", "pages/runs.py"
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
 
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "": (Entry(HOME, "Home", ":material/home:"),),
-    "Data": (Entry(EXPLORE, "Explore", ":material/bar_chart:"),),
+    "Data": (Entry(EXPLORE, "Explore", ":material/bar_chart:"), Entry(QUALITY, "Quality", ":material/fact_check:")),
     "Train": (Entry(TRAIN, "New run", ":material/tune:"), Entry(RUNS, "Runs", ":material/monitoring:", True)),
     "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True), Entry(COMPARE, "Compare", ":material/compare_arrows:")),
     "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True),),

@@ -108,4 +108,6 @@ def _weigh_classes(frame: pd.DataFrame, classes: tuple[str, ...]) -> Finding:
     most, least = int(counts.argmax()), int(counts.argmin())
     ratio = counts[most] / max(1, counts[least])
     said = f"{classes[most]} has {counts[most]:,} training texts, {classes[least]} {counts[least]:,}: {ratio:.1f} to 1."
+    if counts[most] == counts[least]:
+        said = f"Each class has {counts[most]:,} training texts."
     return Finding(Check.IMBALANCE, int(counts[counts * UNEQUAL < counts[most]].sum()), 0, said)
