@@ -17,7 +17,7 @@ from ui.words import count, plain
 
 POLL_SECONDS = 1
 SHOWN_ROWS = 500  # a table longer than this is downloaded, not scrolled
-TEXT_WIDTH = 380  # px
+TEXT_WIDTH = 340  # px: with the class and what was found before it, a page 900 wide shows the start of each text
 FINDING_KEY = "finding"
 HOW_TO_READ = """
 - **Near duplicates** share at least 70 % of their runs of five characters (Jaccard index), with case and punctuation left out.
@@ -135,7 +135,7 @@ def _columns_of(check: Check) -> list[str]:
         Check.EXACT: ["group"],
         Check.NEAR: ["group", "score"],
     }
-    return ["text", "class", *ends.get(check, ["detail"]), "split", "row"]
+    return ["class", *ends.get(check, ["detail"]), "text", "split", "row"]
 
 
 def _look() -> dict[str, object]:
