@@ -9,6 +9,7 @@ import typer
 
 from core.commands import data as data_commands
 from core.commands import looking
+from core.commands import quality as quality_command
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, find_source, named_source
@@ -191,6 +192,17 @@ def classify(run: Run, texts: Annotated[list[str], typer.Argument(metavar="TEXTâ
         return classify_texts(store, describe.find_run(store, run), texts, hub=hub_reachable(settings))
 
     _print(predictions, as_json, console.predictions_text)
+
+
+@app.command()
+def quality(data: Data = "", as_json: Json = False) -> None:
+    """Check the data for duplicates, leakage, doubtful labels and other faults."""
+
+    def checked() -> Any:
+        settings = Settings()
+        return quality_command.check(open_store(settings), _source(settings, data))
+
+    _print(checked, as_json, quality_command.as_text)
 
 
 def _chosen(preset: Preset, model: str | None, data: str, assignments: list[str] | None) -> tuple[RunConfig, Source]:

@@ -57,6 +57,7 @@ class Kind(StrEnum):
     PREPARE = "prepare"
     CALIBRATE = "calibrate"
     EMBED = "embed"
+    QUALITY = "quality"
 
 
 class Cause(StrEnum):

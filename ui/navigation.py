@@ -20,7 +20,7 @@ class Entry:
     follows_run: bool = False
 
 
-HOME, EXPLORE, DATA = "pages/home.py", "pages/explore.py", "pages/data.py"
+HOME, DATA, EXPLORE, QUALITY = "pages/home.py", "pages/data.py", "pages/explore.py", "pages/quality.py"
 TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embeddings.py"
 TRAIN, RUNS = "pages/train.py", "pages/runs.py"
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
@@ -30,6 +30,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "Data": (
         Entry(DATA, "Your data", ":material/upload_file:"),
         Entry(EXPLORE, "Explore", ":material/bar_chart:"),
+        Entry(QUALITY, "Quality", ":material/fact_check:"),
         Entry(TOKENS, "Tokens", ":material/segment:"),
         Entry(INSIDE, "Inside the model", ":material/layers:"),
         Entry(EMBEDDINGS, "Embeddings", ":material/scatter_plot:"),

@@ -4,6 +4,7 @@ import secrets
 
 from core import files
 from core.config import Precision, RunConfig
+from core.data.dataset import Dataset
 from core.data.sources import Source
 from core.errors import StateConflict
 from core.jobs.maps import MapRequest, find_map_jobs
@@ -11,6 +12,7 @@ from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
     CalibrateRequest,
     PrepareRequest,
+    QualityRequest,
     TrainRequest,
     read_calibrate_request,
     read_prepare_request,
@@ -40,6 +42,18 @@ def launch_preparation(store: Store, source: Source) -> Job:
             return job
     request = PrepareRequest(source=source).model_dump(mode="json")
     job = store.create(Kind.PREPARE, f"Prepare {source.name}", request, secrets.token_hex(8))
+    ensure_supervisor(store.settings)
+    return job
+
+
+def launch_quality_check(store: Store, dataset: Dataset) -> Job:
+    """Queue the search for faults in prepared data, or return the one that is under way for it."""
+    wanted = QualityRequest(fingerprint=dataset.fingerprint).model_dump(mode="json")
+    asked = [job for job in store.jobs(Kind.QUALITY) if job.request == wanted]
+    job = next((job for job in asked if not job.state.over), None)
+    if job is None:
+        key = f"quality|{dataset.fingerprint}|{len(asked)}"  # two who ask at the same moment get one job
+        job = store.create(Kind.QUALITY, f"Check {dataset.name}", wanted, key)
     ensure_supervisor(store.settings)
     return job
 

@@ -35,6 +35,14 @@ class PrepareRequest(BaseModel):
     source: Source
 
 
+class QualityRequest(BaseModel):
+    """Check the prepared data of this fingerprint for faults."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+
+
 def read_train_request(job: Job) -> TrainRequest:
     """The request of a run. Raises ArtifactDamaged if the record does not hold one."""
     try:
@@ -68,3 +76,11 @@ def read_calibrate_request(job: Job) -> CalibrateRequest:
         return CalibrateRequest.model_validate(job.request)
     except ValidationError as error:
         raise ArtifactDamaged("The record of this calibration is damaged.", "Measure again.") from error
+
+
+def read_quality_request(job: Job) -> QualityRequest:
+    """The request of a check of data. Raises ArtifactDamaged if the record does not hold one."""
+    try:
+        return QualityRequest.model_validate(job.request)
+    except ValidationError as error:
+        raise ArtifactDamaged("The record of this check is damaged.", "Check the data again.") from error

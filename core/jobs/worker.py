@@ -25,6 +25,7 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.PREPARE: "core.jobs.prepare",
     Kind.CALIBRATE: "core.jobs.calibrate",
     Kind.EMBED: "core.jobs.embed",
+    Kind.QUALITY: "core.jobs.quality",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 

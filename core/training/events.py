@@ -28,6 +28,9 @@ class Phase(StrEnum):
     INDEXING = "counting words"
     ENCODING = "encoding texts"
     PROJECTING = "drawing the map"
+    CHECKING = "reading the texts"
+    COMPARING = "looking for duplicates"
+    JUDGING = "judging the labels"
 
 
 Split = Literal["validation", "test", "untrained"]

@@ -1,0 +1,113 @@
+"""All checks of a dataset in one pass."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.data.dataset import Dataset
+from core.data.quality import suspects, texts
+from core.data.quality.duplicates import Duplicates, find_duplicates, has_company, has_several
+from core.data.quality.report import COLUMNS, Check, Finding, Report, read_texts
+from core.errors import Stopped
+from core.training.events import Phase, Progress
+
+UNEQUAL = 1.5  # largest over smallest class; below it accuracy and macro-F1 hardly differ
+
+Tell = Callable[[Progress], None]
+
+
+def inspect(dataset: Dataset, tell: Tell, should_stop: Callable[[], bool]) -> tuple[Report, pd.DataFrame]:
+    """Look for every kind of fault. The frame has ``COLUMNS``. For jobs. Raises Stopped and ArtifactDamaged."""
+    began = time.monotonic()
+    tell(Progress(Phase.CHECKING))
+    frame = read_texts(dataset)
+    labels = frame["label"].to_numpy(dtype=np.int64)
+    parts = _look_at_each(frame)
+    if should_stop():
+        raise Stopped("The check was stopped.", "Start it again.")
+    copies = find_duplicates(frame, lambda done, total: tell(Progress(Phase.COMPARING, done, total)), should_stop)
+    parts |= _look_at_copies(frame, labels, copies)
+    folds = suspects.fold_groups(copies.group)
+    probabilities = suspects.word_probabilities(
+        frame["text"].tolist(),
+        labels,
+        len(dataset.classes),
+        folds,
+        lambda done, total: tell(Progress(Phase.JUDGING, done, total)),
+        should_stop,
+    )
+    judged = suspects.judge_labels(probabilities, labels)
+    doubted = _pick(frame, judged.suspect, judged.score)
+    parts[Check.SUSPECT] = doubted.assign(rival=judged.rival[doubted.index])
+    findings = [_sum_up(check, parts[check]) for check in Check if check in parts]
+    findings.insert(list(Check).index(Check.IMBALANCE), _weigh_classes(frame, dataset.classes))
+    rows = [part.assign(check=check.value) for check, part in parts.items()]
+    table = pd.concat(rows, ignore_index=True)[list(COLUMNS)]
+    seconds = round(time.monotonic() - began, 1)
+    return Report(1, dataset.fingerprint, dataset.name, len(frame), seconds, dataset.notes, tuple(findings)), table
+
+
+def _look_at_each(frame: pd.DataFrame) -> dict[Check, pd.DataFrame]:
+    said = frame["text"].tolist()
+    kinds = np.array(texts.name_debris(said), dtype=object)
+    unusual = texts.length_scores(said)
+    empty = texts.find_nearly_empty(said)
+    characters = np.array([f"{len(text):,} characters" for text in said], dtype=object)
+    return {
+        Check.DEBRIS: _pick(frame, kinds != "", np.array([name.count(",") + 1 for name in kinds], dtype=float), kinds),
+        Check.EMPTY: _pick(frame, empty, empty.astype(float), characters),
+        Check.LENGTH: _pick(frame, np.abs(unusual) > texts.OUTLIER, np.abs(unusual), characters),
+    }
+
+
+def _look_at_copies(frame: pd.DataFrame, labels: NDArray[np.int64], copies: Duplicates) -> dict[Check, pd.DataFrame]:
+    partner = copies.leak
+    where = frame["split"].str.cat(frame["row"].astype(str), sep=" row ").to_numpy(dtype=object)
+    same = np.where(partner >= 0, copies.exact == copies.exact[partner], False)
+    seen = np.where(partner >= 0, np.where(same, "same text as ", "nearly the text of ") + where[partner], "")
+    equal = has_company(copies.exact)
+    near = has_company(copies.group) & has_several(copies.group, copies.exact)
+    return {
+        Check.LEAKAGE: _pick(frame, partner >= 0, copies.similarity, seen, copies.group),
+        Check.CONFLICT: _pick(frame, has_several(copies.group, labels), copies.similarity, None, copies.group),
+        Check.EXACT: _pick(frame, equal, equal.astype(float), None, copies.exact),
+        Check.NEAR: _pick(frame, near, copies.similarity, None, copies.group),
+    }
+
+
+def _pick(
+    frame: pd.DataFrame,
+    chosen: NDArray[np.bool_],
+    score: NDArray[np.float64],
+    detail: NDArray[np.object_] | None = None,
+    group: NDArray[np.int64] | None = None,
+) -> pd.DataFrame:
+    """The chosen rows with ``COLUMNS`` but check: groups stay together, the highest score first."""
+    places = np.flatnonzero(chosen)
+    groups = np.full(len(places), -1) if group is None else group[places]
+    found = frame.loc[places, ["split", "row"]].assign(group=groups, score=score[places], rival=-1)
+    found["detail"] = "" if detail is None else detail[places]
+    if group is None:
+        return found.sort_values("score", ascending=False, kind="stable")
+    highest = found.groupby("group")["score"].transform("max")
+    return found.assign(_order=highest).sort_values(["_order", "group"], ascending=[False, True], kind="stable").drop(columns="_order")
+
+
+def _sum_up(check: Check, found: pd.DataFrame) -> Finding:
+    splits = ", ".join(f"{number:,} in {split}" for split, number in found["split"].value_counts().items())
+    groups = int(found.loc[found["group"] >= 0, "group"].nunique())
+    form = f" They form {groups:,} groups." if groups > 1 else ""
+    return Finding(check, len(found), groups, f"{splits}.{form}" if len(found) else "")
+
+
+def _weigh_classes(frame: pd.DataFrame, classes: tuple[str, ...]) -> Finding:
+    counts = np.bincount(frame.loc[frame["split"] != "test", "label"], minlength=len(classes))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    ratio = counts[most] / max(1, counts[least])
+    said = f"{classes[most]} has {counts[most]:,} training texts, {classes[least]} {counts[least]:,}: {ratio:.1f} to 1."
+    if counts[most] == counts[least]:
+        said = f"Each class has {counts[most]:,} training texts."
+    return Finding(Check.IMBALANCE, int(counts[counts * UNEQUAL < counts[most]].sum()), 0, said)

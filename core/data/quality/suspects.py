@@ -1,0 +1,91 @@
+"""Labels that the other rows contradict: confident learning on out-of-sample probabilities.
+
+Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels (JAIR 2021). Shapes: n rows, C classes.
+The formula is short and stands here: the package cleanlab takes ten seconds to import and brings ``datasets`` along.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.quality.near import ShouldStop, Step
+from core.errors import Stopped
+
+FOLDS = 5
+SEED = 42
+WORDS = r"(?u)\b\w+\b"
+STRENGTH = 3.0  # inverse regularisation: 1 found 0.57 of planted flips where 3 found 0.59
+MOST_TERMS = 60_000  # beyond these the folds take longer and rank no better
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """``suspect`` (n,): the label is off the confident joint's diagonal. ``rival`` (n,): the most probable other class.
+
+    ``score`` (n,): from 0 to 1, how far the rival leads; above one half it is ahead of the given label.
+    """
+
+    suspect: NDArray[np.bool_]
+    rival: NDArray[np.int64]
+    score: NDArray[np.float64]
+
+
+def judge_labels(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> Suspicion:
+    """Confident learning (section 3.1 there) on ``probabilities`` (n, C) that no row had a part in, ranked by normalised margin."""
+    places = np.arange(len(labels))
+    given = probabilities[places, labels]
+    others = probabilities.copy()
+    others[places, labels] = -1
+    thresholds = np.full(probabilities.shape[1], np.inf)
+    for label in np.unique(labels):
+        thresholds[label] = given[labels == label].mean()
+    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
+    suspect = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != labels)
+    return Suspicion(suspect, others.argmax(axis=1).astype(np.int64), (1 + others.max(axis=1) - given) / 2)
+
+
+def fold_groups(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The fold (n,) of each row; copies of a text share one, or each would vouch for the other's wrong label."""
+    _, number = np.unique(groups, return_inverse=True)
+    shuffled = np.random.default_rng(SEED).permutation(int(number.max()) + 1 if len(number) else 0)
+    return np.asarray(shuffled[number] % FOLDS, dtype=np.int64)
+
+
+def word_probabilities(
+    texts: Sequence[str], labels: NDArray[np.int64], classes: int, folds: NDArray[np.int64], step: Step, should_stop: ShouldStop
+) -> NDArray[np.float64]:
+    """Cross-validated probabilities (n, C) of a logistic regression on TF-IDF of single words and pairs. Raises Stopped."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - for the job, not for the server
+
+    vectoriser = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, token_pattern=WORDS, max_features=MOST_TERMS)
+    try:
+        features = vectoriser.fit_transform(texts)  # no labels are seen here
+    except ValueError:  # no word occurs twice: nothing can be said
+        return np.full((len(texts), classes), 1 / classes)
+    return cross_validate(features, labels, classes, folds, step, should_stop)
+
+
+def cross_validate(
+    features: Any, labels: NDArray[np.int64], classes: int, folds: NDArray[np.int64], step: Step, should_stop: ShouldStop
+) -> NDArray[np.float64]:
+    """Probabilities (n, C) for each row of ``features`` (n, d) from a logistic regression on the other folds. Raises Stopped."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - for the job, not for the server
+
+    probabilities = np.zeros((len(labels), classes))
+    for fold in range(FOLDS):
+        if should_stop():
+            raise Stopped("The check was stopped.", "Start it again.")
+        step(fold, FOLDS)
+        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        if not len(outside):
+            continue
+        if len(np.unique(labels[inside])) < 2:
+            probabilities[outside] = 1 / classes
+            continue
+        model = LogisticRegression(C=STRENGTH, max_iter=100, tol=1e-3).fit(features[inside], labels[inside])
+        probabilities[np.ix_(outside, model.classes_)] = model.predict_proba(features[outside])
+    step(FOLDS, FOLDS)
+    return probabilities

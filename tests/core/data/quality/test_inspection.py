@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from core.data.prepared import Dataset, prepare
+from core.data.quality.inspection import inspect
+from core.data.quality.report import Check, name_rows, read_findings, read_report, read_texts, save_report
+from core.data.sources import folder_source
+from core.errors import Stopped
+from core.settings import Settings
+from core.training.events import Progress
+from tests.small_news import write_small_news
+
+LEAKED = "the coach praised the goal that the club had waited for all season long"
+
+
+def nothing(progress: Progress) -> None:
+    """No progress is told."""
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, settings: Settings) -> Dataset:
+    """Small news with a text in train and test, one of two labels, an entity, a number instead of a text, and one class more often."""
+    folder = write_small_news(tmp_path / "news")
+    train, test = pd.read_csv(folder / "train.csv"), pd.read_csv(folder / "test.csv")
+    planted = [
+        (LEAKED, "Sports"),
+        ("talks of the two ministers end without a word to the press tonight", "World"),
+        ("TALKS of the two ministers end, without a word to the press tonight", "Business"),
+        ("oil prices rise &amp; fall again today", "Business"),
+        ("12345 678", "World"),
+        *[(f"the {name} match of the evening ended in a draw once more, say {name} fans", "Sports") for name in map(str, range(100, 160))],
+    ]
+    pd.concat([train, pd.DataFrame(planted, columns=["text", "label"])]).to_csv(folder / "train.csv", index=False)
+    pd.concat([test, pd.DataFrame([(LEAKED.upper(), "Sports")], columns=["text", "label"])]).to_csv(folder / "test.csv", index=False)
+    return prepare(settings, folder_source(folder), nothing, lambda: False)
+
+
+def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
+    report, findings = inspect(dataset, nothing, lambda: False)
+    save_report(dataset, report, findings)
+
+    assert read_report(dataset) == report
+    named = name_rows(read_findings(dataset), read_texts(dataset), dataset.classes)
+    texts = {check: named.loc[named["check"] == check, "text"].tolist() for check in Check}
+    assert LEAKED.upper() in texts[Check.LEAKAGE]
+    assert len(texts[Check.CONFLICT]) == 2
+    assert texts[Check.DEBRIS] == ["oil prices rise &amp; fall again today"]
+    assert texts[Check.EMPTY] == ["12345 678"]
+    assert {LEAKED, LEAKED.upper()} <= set(texts[Check.NEAR])
+    said = {finding.check: finding for finding in report.findings}
+    assert list(said) == list(Check)
+    assert said[Check.IMBALANCE].said == "Sports has 121 training texts, Sci/Tech 60: 2.0 to 1."
+    assert said[Check.CONFLICT].texts == 2
+
+
+def test_a_stop_is_followed_and_nothing_is_kept(dataset: Dataset) -> None:
+    with pytest.raises(Stopped):
+        inspect(dataset, nothing, lambda: True)
+
+    assert read_report(dataset) is None
+
+
+def test_a_damaged_report_counts_as_none(dataset: Dataset) -> None:
+    (dataset.folder / "quality").mkdir()
+    (dataset.folder / "quality" / "report.json").write_text("{")
+
+    assert read_report(dataset) is None

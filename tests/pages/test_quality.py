@@ -1,0 +1,103 @@
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.data.prepared import Dataset
+from core.data.quality.report import Check, Finding, Report, save_report
+from core.jobs import actions
+from core.states import Job, JobState, Kind
+from core.store import Store
+from tests.pages.conftest import Open
+
+PAGE = "pages/quality.py"
+
+
+def said(app: AppTest) -> str:
+    assert not app.exception, app.exception
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.info]).replace("\\", "")
+
+
+@pytest.fixture
+def checked(dataset: Dataset) -> Dataset:
+    """Two label suspects and a text that train and test share."""
+    counts = {Check.LEAKAGE: 1, Check.SUSPECT: 2}
+    findings = tuple(Finding(check, counts.get(check, 0), 0, f"{counts.get(check, 0)} of them") for check in Check)
+    report = Report(1, dataset.fingerprint, dataset.name, 240, 1.0, (), findings)
+    test, train = dataset.read("test")["row"], dataset.read("train")["row"]
+    rows = [
+        (Check.LEAKAGE.value, "test", test[0], 5, 1.0, "same text as train row 0", -1),
+        (Check.SUSPECT.value, "train", train[0], -1, 0.9, "", 2),
+        (Check.SUSPECT.value, "train", train[1], -1, 0.8, "", 3),
+    ]
+    save_report(dataset, report, pd.DataFrame(rows, columns=["check", "split", "row", "group", "score", "detail", "rival"]))
+    return dataset
+
+
+@pytest.fixture
+def job(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """A check at its start."""
+    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+    job = actions.launch_quality_check(store, dataset)
+    store.transition(job, JobState.STARTING, started_at=store.clock())
+    return store.job(job.id)
+
+
+def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(open_app: Open, store: Store, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+    assert "has not been checked yet" in said(app)
+
+    app.button(key="check").click().run()
+
+    assert [job.state for job in store.jobs(Kind.QUALITY)] == [JobState.QUEUED]
+    assert app.get("progress")[0].proto.text == "Queued"
+
+
+def test_a_check_under_way_says_how_far_it_is_and_can_be_stopped(open_app: Open, store: Store, job: Job) -> None:
+    store.transition(job, JobState.RUNNING, phase="looking for duplicates", done=60, total=240)
+    app = open_app(PAGE)
+    assert app.get("progress")[0].proto.value == 25
+
+    app.button(key="stop").click().run()
+
+    assert store.job(job.id).state is JobState.STOPPING
+
+
+def test_a_failed_check_says_why_and_can_be_started_again(open_app: Open, store: Store, job: Job) -> None:
+    store.transition(job, JobState.FAILED, message="The disk is full.", fix="Make room.", ended_at=store.clock())
+
+    app = open_app(PAGE)
+
+    assert "The check did not end.** The disk is full. Make room." in said(app)
+    assert app.button(key="check").label == "Check the data"
+
+
+def test_findings_stand_first_and_the_worst_is_read(open_app: Open, checked: Dataset) -> None:
+    app = open_app(PAGE)
+
+    assert said(app)
+    assert app.subheader[0].value == "Held-out texts that training also has: 1 text"
+    assert app.dataframe[0].value["texts"].tolist() == [1, 0, 2, 0, 0, 0, 0, 0, 0]
+    assert app.dataframe[1].value["detail"].tolist() == ["same text as train row 0"]
+    assert "The model is scored on texts that it has learned" in said(app)
+
+
+def test_a_finding_is_chosen_by_the_url_and_its_texts_stay_plain(open_app: Open, checked: Dataset) -> None:
+    app = open_app(PAGE, finding="label suspects")
+
+    table = app.dataframe[1].value
+    assert table["score"].tolist() == [0.9, 0.8]
+    assert table["competing class"].tolist() == ["Business", "Sci/Tech"]
+    assert table["text"].tolist() == checked.read("train")["text"].head(2).tolist()
+    assert not any("<b>tags</b>" in element.value for element in app.markdown)
+
+
+def test_a_damaged_report_counts_as_none(open_app: Open, checked: Dataset) -> None:
+    (checked.folder / "quality" / "report.json").write_text("{")
+
+    assert "has not been checked yet" in said(open_app(PAGE))
+
+
+def test_damaged_findings_are_said(open_app: Open, checked: Dataset) -> None:
+    (checked.folder / "quality" / "findings.parquet").write_text("{")
+
+    assert "findings.parquet is missing or damaged" in said(open_app(PAGE))

@@ -1,0 +1,167 @@
+"""Parts of the Quality page: the check that makes a report, the findings, and their texts."""
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.data.quality.document import render_document
+from core.data.quality.report import WORDS, Check, Finding, Report, name_rows, read_findings, read_report
+from core.errors import ArtifactDamaged
+from core.jobs import actions
+from core.states import Job, JobState, Kind
+from core.store import Store
+from ui import boundary, readers, states, tables
+from ui.words import count, plain
+
+POLL_SECONDS = 1
+SHOWN_ROWS = 500  # a table longer than this is downloaded, not scrolled
+TEXT_WIDTH = 340  # px: with the class and what was found before it, a page 900 wide shows the start of each text
+FINDING_KEY = "finding"
+HOW_TO_READ = """
+- **Near duplicates** share at least 70 % of their runs of five characters (Jaccard index), with case and punctuation left out.
+- **Label suspects** come from confident learning: a model that has not seen the text is sure of another class. The score says how far
+  the competing class leads, from 0 to 1; above 0.5 it is ahead of the given label. Not each suspect is a mistake.
+- **Debris** is what an encoding or a web page left behind: `&lt;b&gt;`, `#39;`, backslashes, letters such as `Ã©`.
+- A length is **unusual** when its logarithm lies more than 3.5 robust standard deviations from the middle.
+"""
+
+
+def require_report(dataset: Dataset) -> Report:
+    """The kept report. Without one the page ends here: with the button that starts the check, its progress, or why it ended."""
+    report = read_report(dataset)
+    if report is not None:
+        return report
+    store = readers.open_lab()
+    job = _newest(store, dataset)
+    if job is not None and not job.state.over:
+        st.fragment(_watch, run_every=POLL_SECONDS)(store, job.id)
+        st.button("Stop", key="stop", icon=":material/stop_circle:", on_click=_stop, args=(store, job.id))
+        st.stop()
+    if job is not None and job.state in (JobState.FAILED, JobState.INTERRUPTED):
+        st.error(f"**The check did not end.** {plain(job.message)} {plain(job.fix)}", icon=":material/error:")
+    elif job is not None and job.state is JobState.CANCELLED:
+        st.info("The check was stopped.", icon=":material/stop_circle:")
+    st.markdown(f"**{plain(dataset.name)}** has not been checked yet. It is looked at once, in the background, for about a minute.")
+    st.caption("Duplicates, texts shared between splits, doubtful labels, unequal classes, debris of encoding, unusual lengths.")
+    if st.button("Check the data", key="check", type="primary", icon=":material/play_arrow:"):
+        actions.launch_quality_check(store, dataset)
+        st.rerun()
+    return st.stop()
+
+
+def draw_headline(dataset: Dataset, report: Report) -> None:
+    """The worst finding as a sentence, and what was checked."""
+    worst = next((finding for finding in report.findings if finding.texts), None)
+    st.subheader("Nothing was found" if worst is None else f"{WORDS[worst.check].title}: {count(worst.texts, 'texts')}", anchor=False)
+    st.caption(f"{plain(report.name)} · {count(report.rows, 'texts')} checked · fingerprint `{dataset.fingerprint}`")
+    for note in report.notes:
+        st.caption(plain(note))
+
+
+def choose_finding(report: Report) -> Finding:
+    """All findings as a table, and the one that is read; its name stays in the URL."""
+    lines = [(found.check.value, found.texts, found.said or "none") for found in report.findings]
+    columns = {
+        "finding": st.column_config.TextColumn("Finding", width=180),
+        "texts": st.column_config.NumberColumn("Texts", format="localized", width=70),
+        "where": st.column_config.TextColumn("Where", width=450),
+    }
+    tables.plain(
+        pd.DataFrame(lines, columns=["finding", "texts", "where"]), key="findings", columns=columns, alt="Findings and their texts"
+    )
+    by_check = {found.check.value: found for found in report.findings if found.texts} or {
+        report.findings[0].check.value: report.findings[0]
+    }
+    chosen = st.selectbox("Read", list(by_check), key=FINDING_KEY, bind="query-params", width=420)
+    return by_check.get(chosen, next(iter(by_check.values())))
+
+
+def draw_finding(dataset: Dataset, report: Report, finding: Finding) -> None:
+    """What the finding does to a result, and its texts; a chosen one is shown in full."""
+    if not finding.texts:
+        return
+    words = WORDS[finding.check]
+    st.markdown(f"**{plain(words.title)}.** {plain(words.effect)} {plain(words.fix)}")
+    if finding.check is Check.IMBALANCE:
+        st.caption(plain(finding.said))
+        return
+    try:
+        found = _rows_of(dataset, report, finding.check)
+    except ArtifactDamaged as error:
+        boundary.show(error)
+        return
+    shown = found.head(SHOWN_ROWS).reset_index(drop=True)
+    table = pd.DataFrame({name: shown[name] for name in _columns_of(finding.check)})
+    chosen = tables.texts(table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}")
+    first = f"The first {SHOWN_ROWS:,} of {len(found):,}. " if len(found) > SHOWN_ROWS else ""
+    st.caption(f"{first}Choose a row to read its whole text.")
+    if chosen is not None:
+        line = shown.iloc[chosen]
+        with st.container(border=True, key="whole-text"):
+            st.caption(f"{plain(str(line['class']))} · {line['split']} row {line['row']:,} · {plain(str(line['detail']))}")
+            st.text(str(line["text"]))
+    name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
+    exported = partial(tables.csv, found.drop(columns=["check", "label", "rival"]))
+    st.download_button("Download the table", exported, name, "text/csv", key="download-table", icon=":material/download:")
+
+
+def offer_document(dataset: Dataset, report: Report) -> None:
+    """The whole report as one page to keep."""
+    make = partial(_document, dataset, report)
+    name = f"quality-{dataset.fingerprint}.html"
+    st.download_button("Download the report", make, name, "text/html", key="download-report", icon=":material/description:")
+
+
+def _document(dataset: Dataset, report: Report) -> bytes:
+    return render_document(report, name_rows(read_findings(dataset), _texts(dataset), dataset.classes)).encode()
+
+
+def _texts(dataset: Dataset) -> pd.DataFrame:
+    splits = ("train", "validation", "test")
+    return pd.concat([readers.rows(dataset, split)[["row", "text", "label"]].assign(split=split) for split in splits], ignore_index=True)
+
+
+def _rows_of(dataset: Dataset, report: Report, check: Check) -> pd.DataFrame:
+    found = read_findings(dataset)
+    return name_rows(found[found["check"] == check.value], _texts(dataset), dataset.classes)
+
+
+def _columns_of(check: Check) -> list[str]:
+    ends = {
+        Check.SUSPECT: ["competing class", "score"],
+        Check.CONFLICT: ["group"],
+        Check.EXACT: ["group"],
+        Check.NEAR: ["group", "score"],
+    }
+    return ["class", *ends.get(check, ["detail"]), "text", "split", "row"]
+
+
+def _look() -> dict[str, object]:
+    return {
+        "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
+        "class": st.column_config.TextColumn("Class", width=90),
+        "competing class": st.column_config.TextColumn("Competing", width=100),
+        "score": st.column_config.NumberColumn("Score", format="%.3f", width=70),
+        "group": st.column_config.NumberColumn("Group", width=70, help="Texts of one group are equal or nearly so."),
+        "detail": st.column_config.TextColumn("Detail", width=190),
+        "split": st.column_config.TextColumn("Split", width=90),
+        "row": st.column_config.NumberColumn("Row", width=70, help="The text's number in its split of the source."),
+    }
+
+
+def _watch(store: Store, job_id: str) -> None:
+    with boundary.boundary():
+        job = store.job(job_id)
+        if job.state.over:
+            st.rerun()
+        states.progress(job, store.clock())
+
+
+def _stop(store: Store, job_id: str) -> None:
+    actions.stop(store, store.job(job_id))
+
+
+def _newest(store: Store, dataset: Dataset) -> Job | None:
+    return next((job for job in store.jobs(Kind.QUALITY) if job.request.get("fingerprint") == dataset.fingerprint), None)
