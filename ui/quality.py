@@ -21,8 +21,8 @@ TEXT_WIDTH = 340  # px: with the class and what was found before it, a page 900 
 FINDING_KEY = "finding"
 HOW_TO_READ = """
 - **Near duplicates** share at least 70 % of their runs of five characters (Jaccard index), with case and punctuation left out.
-- **Label suspects** come from confident learning: a model that has not seen the text is sure of another class. The score says how far
-  the competing class leads, from 0 to 1; above 0.5 it is ahead of the given label. Not each suspect is a mistake.
+- **Label suspects** come from confident learning: a model that has not seen the text is sure of another class. The score is
+  one minus the probability of the given label. Not each suspect is a mistake.
 - **Debris** is what an encoding or a web page left behind: `&lt;b&gt;`, `#39;`, backslashes, letters such as `Ã©`.
 - A length is **unusual** when its logarithm lies more than 3.5 robust standard deviations from the middle.
 """
