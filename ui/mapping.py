@@ -29,7 +29,7 @@ def draw(store: Store, request: MapRequest) -> None:
     st.markdown(
         f"**This map has not been made yet.** {count(request.rows, 'texts')} go through the model, then {request.method} draws them."
     )
-    st.caption("It takes up to a minute on two cores, in the background. Made once, it shows at once; another method is quicker.")
+    st.caption("It takes a minute or two on two cores, in the background. Made once, it shows at once; another method is quicker.")
     if st.button("Make the map", key="make-map", type="primary", icon=":material/play_arrow:"):
         try:
             actions.launch_map(store, request)
