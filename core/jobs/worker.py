@@ -87,4 +87,7 @@ def _module(context: JobContext) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    code = main(sys.argv[1], int(sys.argv[2]))
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)  # all is recorded; taking torch apart would keep the process for seconds where others use the cores
