@@ -18,8 +18,8 @@ ML_MODULES = (  # the only places that may import an ML library
     "core/inference/walker.py",
 )
 LAYERS = (  # a module may import its own layer and those before it
-    ("errors", "settings", "disk", "spreadsheet", "files", "manifest", "locks", "states", "schema", "records"),
-    ("config", "presets", "config_docs", "store"),
+    ("errors", "access", "settings", "disk", "spreadsheet", "files", "manifest", "locks", "states", "schema", "records", "turns"),
+    ("config", "presets", "config_docs", "store", "people", "classroom"),
     ("catalog", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
     ("training", "eta", "evaluation", "charts", "inference"),

@@ -9,7 +9,7 @@ from core.jobs import actions
 from core.settings import Settings
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
-from ui import data_choice, navigation, readers
+from ui import data_choice, navigation, readers, visitors
 from ui.boundary import boundary
 from ui.states import short_progress
 from ui.words import count, plain
@@ -24,6 +24,7 @@ def draw() -> None:
         st.markdown("### LoRA Lab")
         _draw_navigation(st.query_params.get("run", ""))
         st.divider()
+        visitors.draw_line()
         _draw_data_choice()
         try:
             busy = bool(_at_work(readers.open_lab()))
