@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.access import Mode
 from core.data.saved import list_saved
 from core.data.sources import find_source
 from core.errors import DataError, StoreDamaged
@@ -34,9 +35,10 @@ def draw() -> None:
 
 
 def _draw_navigation(run_id: str) -> None:
+    classroom = Settings().mode == Mode.CLASSROOM
     with st.container(key="navigation", gap="xsmall"):
         for section, entries in navigation.SECTIONS.items():
-            present = [entry for entry in entries if navigation.exists(entry.file)]
+            present = [entry for entry in entries if navigation.exists(entry.file) and (classroom or entry.file != navigation.BOARD)]
             if section and present:
                 st.caption(section.upper())
             for entry in present:
