@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 from conftest import Open
 from streamlit.testing.v1 import AppTest
@@ -115,6 +113,11 @@ def test_the_teacher_sees_the_code_and_changes_the_rules(open_app: Open, store: 
 
 
 @pytest.mark.usefixtures("classroom")
+def test_a_classroom_links_to_its_board(open_app: Open) -> None:
+    assert "Class" in {link.proto.label for link in join(open_app()).sidebar.get("page_link")}
+
+
+@pytest.mark.usefixtures("classroom")
 def test_a_student_sees_no_codes_and_no_rules(open_app: Open) -> None:
     app = join(open_app("pages/board.py"))
 
@@ -156,7 +159,8 @@ def test_names_are_kept_as_they_were_typed_and_never_as_markdown(open_app: Open,
     assert all("<b>Ada" not in str(element.value) for element in app.markdown)
 
 
-def test_only_a_classroom_has_a_board(open_app: Open, home: Path) -> None:
+def test_only_a_classroom_has_a_board(open_app: Open) -> None:
+    assert "Class" not in {link.proto.label for link in open_app().sidebar.get("page_link")}
     assert "This server is not a classroom." in said(open_app("pages/board.py"))
 
 
