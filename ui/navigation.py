@@ -24,6 +24,7 @@ HOME, DATA, EXPLORE, QUALITY = "pages/home.py", "pages/data.py", "pages/explore.
 TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embeddings.py"
 TRAIN, RUNS, BOARD = "pages/train.py", "pages/runs.py", "pages/board.py"
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
+EXPORT = "pages/export.py"
 
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "": (Entry(HOME, "Home", ":material/home:"),),
@@ -41,7 +42,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(BOARD, "Class", ":material/school:"),
     ),
     "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True), Entry(COMPARE, "Compare", ":material/compare_arrows:")),
-    "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True),),
+    "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True), Entry(EXPORT, "Export", ":material/download:", True)),
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}
 ROOT = Path(__file__).parents[1]

@@ -8,6 +8,8 @@ from core.config import Precision, RunConfig
 from core.data.dataset import Dataset
 from core.data.sources import Source
 from core.errors import StateConflict
+from core.exporting.formats import TITLES, Format
+from core.jobs.export import ExportRequest, find_export_jobs
 from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
@@ -87,6 +89,20 @@ def launch_map(store: Store, request: MapRequest) -> Job:
         wanted = request.model_dump(mode="json")
         key = f"embed|{sorted(wanted.items())}|{len(asked)}"  # two who ask at the same moment get one job
         under_way = store.create(Kind.EMBED, f"Map by {request.method}", wanted, key)
+    ensure_supervisor(store.settings)
+    return under_way
+
+
+def launch_export(store: Store, job: Job, target: Format) -> Job:
+    """Queue an export of the run, or return the one that is under way. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
+    require_room(store.settings)
+    asked = find_export_jobs(store, job, target)
+    under_way = next((one for one in asked if not one.state.over), None)
+    if under_way is None:
+        wanted = ExportRequest(run=job.id, format=target).model_dump(mode="json")
+        key = f"export|{job.id}|{job.version}|{target}|{len(asked)}"  # two who ask at the same moment get one job
+        under_way = store.create(Kind.EXPORT, f"{TITLES[target]} of {job.name}", wanted, key)
     ensure_supervisor(store.settings)
     return under_way
 
