@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core.commands import baselines as baselines_command
 from core.commands import data as data_commands
 from core.commands import looking
 from core.commands import quality as quality_command
@@ -24,6 +25,7 @@ from core.store import Store
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_commands.app, name="data")
 looking.register(app)
+baselines_command.register(app)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
 Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]

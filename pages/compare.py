@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from ui import comparison, comparison_curves, comparison_tables, frame
+from ui import comparison, comparison_baselines, comparison_curves, comparison_tables, frame
 
 store = frame.open_page("Compare", "Which run is better, by how much, at what cost, and on which texts?")
 chosen = comparison.choose_runs(store)
 
 pairs = comparison.verdicts(chosen)
-comparison_tables.table(chosen)
+comparison_tables.table(chosen, comparison_baselines.rows(store, chosen))
+comparison_baselines.verdicts(store, chosen)
 comparison_tables.configurations(chosen)
 comparison_curves.curves(store, chosen)
 comparison_curves.costs(chosen)

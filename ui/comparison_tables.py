@@ -7,19 +7,22 @@ import pandas as pd
 import streamlit as st
 
 from core.config import RunConfig
+from core.evaluation.comparison import Result
+from core.evaluation.scores import Proportion
 from ui import tables
 from ui.comparison import Chosen
 from ui.words import duration, per_cent
 
 
-def table(chosen: Sequence[Chosen]) -> None:
-    """A row a run, the best value of each column marked."""
+def table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
+    """A row a run, the best value of each column among them marked, and a row a baseline below."""
     st.markdown("#### Results")
     frame_ = pd.DataFrame([_row(one) for one in chosen])
     best = {name: frame_[name].max() if name in ("Accuracy", "Macro-F1") else frame_[name].min() for name in frame_.columns[2:]}
     shown = frame_[["Run", "Interval"]].copy()
     for name in best:
         shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
+    shown = pd.concat([shown, pd.DataFrame([_baseline_row(one) for one in baselines], columns=shown.columns)], ignore_index=True)
     tables.plain(shown, key="results", alt="Results of each run; a star marks the best value of a column")
     st.caption("★ marks the best value of a column. Interval: 95 % (Wilson), each run on the texts that it was scored on.")
 
@@ -55,12 +58,27 @@ def classes(chosen: Sequence[Chosen]) -> None:
     tables.plain(frame_, key="f1-per-class", columns=number, alt="F1 per class, a column a run")
 
 
+def _baseline_row(one: Result) -> dict[str, str]:
+    scores, loss = one.predictions.scores, one.predictions.mean_loss
+    figures = {"Accuracy": scores.accuracy.value, "Macro-F1": scores.macro_f1, "Test loss": loss}
+    names = ("Accuracy", "Macro-F1", "Test loss", "Training time", "Peak memory", "Trained parameters")
+    return {
+        "Run": f"baseline: {one.name}",
+        "Interval": _interval(scores.accuracy),
+        **{name: _marked(name, figures.get(name), False) for name in names},
+    }
+
+
+def _interval(accuracy: Proportion) -> str:
+    low, high = accuracy.interval
+    return f"{per_cent(low)} to {per_cent(high)} of {accuracy.n:,}"
+
+
 def _row(one: Chosen) -> dict[str, object]:
-    low, high = one.accuracy.interval
     scores = one.result.predictions.scores
     return {
         "Run": one.result.name,
-        "Interval": f"{per_cent(low)} to {per_cent(high)} of {one.accuracy.n:,}",
+        "Interval": _interval(one.accuracy),
         "Accuracy": one.accuracy.value,
         "Macro-F1": scores.macro_f1,
         "Test loss": one.result.predictions.mean_loss,

@@ -7,6 +7,7 @@ from core.config import Precision, RunConfig
 from core.data.dataset import Dataset
 from core.data.sources import Source
 from core.errors import StateConflict
+from core.jobs.baselines import BaselineRequest, queue_baselines
 from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
@@ -54,6 +55,14 @@ def launch_quality_check(store: Store, dataset: Dataset) -> Job:
     if job is None:
         key = f"quality|{dataset.fingerprint}|{len(asked)}"  # two who ask at the same moment get one job
         job = store.create(Kind.QUALITY, f"Check {dataset.name}", wanted, key)
+    ensure_supervisor(store.settings)
+    return job
+
+
+def launch_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
+    """Queue the baselines, or return the job that is under way for them. ``name`` is that of the data. Raises NotEnoughRoom."""
+    require_room(store.settings)
+    job = queue_baselines(store, request, name)
     ensure_supervisor(store.settings)
     return job
 
