@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import comparison, comparison_baselines, comparison_curves, comparison_tables, frame
+from ui import comparison, comparison_baselines, comparison_curves, comparison_tables, frame, reports
 
 store = frame.open_page("Compare", "Which run is better, by how much, at what cost, and on which texts?")
 chosen = comparison.choose_runs(store)
@@ -15,6 +15,7 @@ comparison_curves.curves(store, chosen)
 comparison_curves.costs(chosen)
 comparison_tables.classes(chosen)
 comparison.texts(pairs)
+reports.button(store, [one.job for one in chosen])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(comparison.HOW_TO_READ)

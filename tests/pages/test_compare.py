@@ -109,3 +109,13 @@ def test_curves_are_drawn_against_the_chosen_axis(open_app: Open, finished: Job,
 
     spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
     assert spec["layer"][0]["encoding"]["x"]["title"] == "seconds since the first step"
+
+
+def test_the_report_is_offered_and_made_only_on_a_click(open_app: Open, finished: Job, other: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr("ui.reports.write_in_process", lambda store, jobs: made.append(len(jobs)) or b"")
+
+    app = open_app(PAGE)
+
+    assert any(element.proto.label == "Download the report" for element in app.get("download_button"))
+    assert made == []
