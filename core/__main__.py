@@ -12,6 +12,7 @@ from core.commands import data as data_commands
 from core.commands import looking
 from core.commands import quality as quality_command
 from core.commands import report as report_command
+from core.commands import sweep as sweep_command
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, find_source, named_source
@@ -28,6 +29,7 @@ app.add_typer(data_commands.app, name="data")
 looking.register(app)
 baselines_command.register(app)
 report_command.register(app)
+sweep_command.register(app)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
 Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]

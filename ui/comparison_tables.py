@@ -9,6 +9,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.evaluation.comparison import Result
 from core.evaluation.scores import Proportion
+from core.jobs.sweep import Spread
 from ui import tables
 from ui.comparison import Chosen
 from ui.words import duration, per_cent
@@ -44,6 +45,31 @@ def configurations(chosen: Sequence[Chosen]) -> None:
         for name in names
     ]
     tables.plain(pd.DataFrame(rows), key="configurations", alt="Fields of the configurations, a column a run")
+
+
+def seeds(chosen: Sequence[Chosen]) -> None:
+    """The spread of accuracy among runs that differ in nothing but their seed; nothing where there are none."""
+    groups: dict[tuple[str, RunConfig], list[Chosen]] = {}
+    for one in chosen:
+        groups.setdefault((one.job.fingerprint, one.request.config.model_copy(update={"seed": 0})), []).append(one)
+    repeated = [group for group in groups.values() if len({one.request.config.seed for one in group}) > 1]
+    if not repeated:
+        return
+    st.markdown("#### Spread over seeds")
+    rows = []
+    for group in repeated:
+        spread = Spread.of([one.accuracy.value for one in group])
+        rows.append(
+            {
+                "Runs": ", ".join(one.result.name for one in group),
+                "Seeds": spread.n,
+                "Mean accuracy": per_cent(spread.mean),
+                "Standard deviation": f"{100 * spread.deviation:.2f} points",
+                "Lowest": per_cent(spread.low),
+                "Highest": per_cent(spread.high),
+            }
+        )
+    tables.plain(pd.DataFrame(rows), key="seeds", alt="Test accuracy over runs that differ in their seed only")
 
 
 def classes(chosen: Sequence[Chosen]) -> None:

@@ -21,6 +21,7 @@ from core.jobs.requests import (
     read_train_request,
 )
 from core.jobs.room import require_room
+from core.jobs.sweep import Sweep
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
 
@@ -33,6 +34,17 @@ def launch_training(store: Store, config: RunConfig, source: Source, *, key: str
     job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
     ensure_supervisor(store.settings)
     return job
+
+
+def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
+    """Queue the runs of a set in their order. The same set twice is launched once. Raises NotEnoughRoom."""
+    require_room(store.settings)
+    jobs = [
+        store.create(Kind.TRAIN, name, request.model_dump(mode="json"), f"sweep|{sweep.id}|{place}")
+        for place, (request, name) in enumerate(zip(sweep.requests, sweep.names, strict=True))
+    ]
+    ensure_supervisor(store.settings)
+    return jobs
 
 
 def launch_preparation(store: Store, source: Source) -> Job:
