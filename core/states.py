@@ -59,6 +59,7 @@ class Kind(StrEnum):
     EMBED = "embed"
     QUALITY = "quality"
     BASELINE = "baseline"
+    EXPORT = "export"
 
 
 class Cause(StrEnum):

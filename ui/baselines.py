@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.access import Action, may
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, LoraLabError
 from core.evaluation.baselines import Baseline
@@ -81,7 +82,9 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
         return
     if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
         st.warning(f"The baselines were not computed. {plain(latest.message)} {plain(latest.fix)}", icon=":material/error:")
-    if not (store.settings.prepared / job.fingerprint).is_dir():  # of the shipped example, and of data that has gone
+    if (
+        not may(store.visitor, Action.WORK) or not (store.settings.prepared / job.fingerprint).is_dir()
+    ):  # of the shipped example, and of data that has gone
         return
     help_ = f"{WHAT} Takes about a minute on two cores, in the background, once for this data."
     if st.button("Compute the baselines", key="baselines", icon=":material/horizontal_rule:", help=help_):

@@ -4,6 +4,7 @@ import secrets
 
 import streamlit as st
 
+from core.access import Action, may
 from core.config import RunConfig
 from core.errors import ConfigError, LoraLabError
 from core.jobs import actions
@@ -21,7 +22,7 @@ KEY = "sweep-key"
 
 def draw(store: Store, summary: Summary) -> None:
     """The form for a set like this run; nothing for a run whose record is damaged."""
-    if summary.request is None:
+    if summary.request is None or not may(store.visitor, Action.LAUNCH):
         return
     section = st.expander("One run per value", key="sweep", icon=":material/stacked_line_chart:", on_change="rerun")
     if not section.open:

@@ -2,12 +2,15 @@
 
 import secrets
 
-from core import files
+from core import classroom, files, people
+from core.access import Action, Role, require
 from core.config import Precision, RunConfig
 from core.data.dataset import Dataset
 from core.data.sources import Source
 from core.errors import StateConflict
+from core.exporting.formats import TITLES, Format
 from core.jobs.baselines import BaselineRequest, queue_baselines
+from core.jobs.export import ExportRequest, find_export_jobs
 from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
@@ -24,10 +27,13 @@ from core.jobs.room import require_room
 from core.jobs.sweep import Sweep
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
+from core.turns import in_turn
 
 
 def launch_training(store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "") -> Job:
-    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once. Raises NotEnoughRoom."""
+    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.LAUNCH)
+    classroom.require_place(store, store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), config)
     require_room(store.settings)
     request = TrainRequest(config=config, source=source, preset=preset)
     title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
@@ -37,7 +43,12 @@ def launch_training(store: Store, config: RunConfig, source: Source, *, key: str
 
 
 def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
-    """Queue the runs of a set in their order. The same set twice is launched once. Raises NotEnoughRoom."""
+    """Queue the runs of a set in their order, all or none. The same set twice is launched once. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.LAUNCH)
+    waiting = store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE)
+    before = Job("", Kind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0)  # stands for each run of the set that comes earlier
+    for place, request in enumerate(sweep.requests):
+        classroom.require_place(store, [*waiting, *[before] * place], request.config)
     require_room(store.settings)
     jobs = [
         store.create(Kind.TRAIN, name, request.model_dump(mode="json"), f"sweep|{sweep.id}|{place}")
@@ -49,6 +60,7 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
 
 def launch_preparation(store: Store, source: Source) -> Job:
     """Queue the preparation of a dataset, or return the one that is under way for it."""
+    require(store.visitor, Action.WORK)
     for job in store.jobs(Kind.PREPARE, JobState.QUEUED, *ACTIVE):
         if read_prepare_request(job).source == source:
             ensure_supervisor(store.settings)
@@ -61,6 +73,7 @@ def launch_preparation(store: Store, source: Source) -> Job:
 
 def launch_quality_check(store: Store, dataset: Dataset) -> Job:
     """Queue the search for faults in prepared data, or return the one that is under way for it."""
+    require(store.visitor, Action.WORK)
     wanted = QualityRequest(fingerprint=dataset.fingerprint).model_dump(mode="json")
     asked = [job for job in store.jobs(Kind.QUALITY) if job.request == wanted]
     job = next((job for job in asked if not job.state.over), None)
@@ -72,7 +85,8 @@ def launch_quality_check(store: Store, dataset: Dataset) -> Job:
 
 
 def launch_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
-    """Queue the baselines, or return the job that is under way for them. ``name`` is that of the data. Raises NotEnoughRoom."""
+    """Queue the baselines of the data called ``name``, or return the job under way for them. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
     require_room(store.settings)
     job = queue_baselines(store, request, name)
     ensure_supervisor(store.settings)
@@ -81,6 +95,7 @@ def launch_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
 
 def launch_calibration(store: Store, model_id: str, precision: Precision = "auto") -> Job:
     """Queue the measurement of what work costs with this model, or return the one that is under way for it."""
+    require(store.visitor, Action.WORK)
     wanted = CalibrateRequest(model=model_id, precision=precision)
     asked = [job for job in store.jobs(Kind.CALIBRATE) if read_calibrate_request(job) == wanted]
     under_way = next((job for job in asked if not job.state.over), None)
@@ -92,7 +107,8 @@ def launch_calibration(store: Store, model_id: str, precision: Precision = "auto
 
 
 def launch_map(store: Store, request: MapRequest) -> Job:
-    """Queue a map of texts, or return the one that is under way for it. Raises NotEnoughRoom."""
+    """Queue a map of texts, or return the one that is under way for it. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
     require_room(store.settings)
     asked = find_map_jobs(store, request)
     under_way = next((job for job in asked if not job.state.over), None)
@@ -104,8 +120,23 @@ def launch_map(store: Store, request: MapRequest) -> Job:
     return under_way
 
 
+def launch_export(store: Store, job: Job, target: Format) -> Job:
+    """Queue an export of the run, or return the one that is under way. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
+    require_room(store.settings)
+    asked = find_export_jobs(store, job, target)
+    under_way = next((one for one in asked if not one.state.over), None)
+    if under_way is None:
+        wanted = ExportRequest(run=job.id, format=target).model_dump(mode="json")
+        key = f"export|{job.id}|{job.version}|{target}|{len(asked)}"  # two who ask at the same moment get one job
+        under_way = store.create(Kind.EXPORT, f"{TITLES[target]} of {job.name}", wanted, key)
+    ensure_supervisor(store.settings)
+    return under_way
+
+
 def stop(store: Store, job: Job) -> Job:
-    """Take a queued job out of the queue, or ask a working one to stop. Raises StateConflict if it is over."""
+    """Take a queued job out of the queue, or ask a working one to stop. Raises NotAllowed, and StateConflict if it is over."""
+    _require(store, Action.STOP, job)
     now = store.clock()
     waiting = store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=now)
     if not waiting and not store.transition(job, JobState.STOPPING, stop_at=now):
@@ -117,7 +148,8 @@ def stop(store: Store, job: Job) -> Job:
 
 
 def resume(store: Store, job: Job) -> Job:
-    """Queue a run that ended early once more; it goes on from its last checkpoint. Raises StateConflict for any other."""
+    """Queue a run that ended early once more; it goes on from its last checkpoint. Raises NotAllowed, and StateConflict for any other."""
+    _require(store, Action.RESUME, job)
     if not job.state.resumable or not store.requeue(job):
         state = store.job(job.id).state
         raise StateConflict(f"{job.name} is {state}.", "Only a cancelled, failed or interrupted run can be resumed.")
@@ -138,10 +170,17 @@ def retry(store: Store, job: Job, *, key: str = "") -> Job:
 
 
 def delete(store: Store, job: Job) -> None:
-    """Remove a run with all its files. Raises StateConflict while a worker is at it."""
+    """Remove a run with all its files. Raises NotAllowed, and StateConflict while a worker is at it."""
+    _require(store, Action.DELETE, job)
     store.delete(job)
     if store.folder(job).exists():
         files.remove_folder(store.folder(job))
+
+
+def rename(store: Store, job: Job, name: str) -> None:
+    """Give the run another name. Raises NotAllowed, and StateConflict on an empty one."""
+    _require(store, Action.RENAME, job)
+    store.rename(job, name)
 
 
 def keep_running(store: Store) -> None:
@@ -152,8 +191,18 @@ def keep_running(store: Store) -> None:
 
 def queue_position(store: Store, job: Job) -> int:
     """How many runs are before this one: 0 means it is next or under way."""
-    before = [other for other in store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE) if other.created_at < job.created_at]
-    return len(before)
+    if job.state is not JobState.QUEUED:
+        return 0
+    waiting = in_turn(store.jobs(Kind.TRAIN, JobState.QUEUED), people.started_by_owner(store))
+    ahead = next((place for place, other in enumerate(waiting) if other.id == job.id), 0)
+    return ahead + len(store.jobs(Kind.TRAIN, *ACTIVE))
+
+
+def _require(store: Store, action: Action, job: Job) -> None:
+    """Ask whether the visitor may, and write down that it was done."""
+    require(store.visitor, action, job.owner)
+    if store.visitor.role is not Role.OWNER:
+        people.note(store, action, f"{job.id} {job.name}")
 
 
 def _next_name(store: Store, preset: str, model: str) -> str:

@@ -2,8 +2,8 @@
 
     <home>/baselines/<key>/predictions.parquet, card.json
 
-The key of majority class and TF-IDF holds the data and which training rows were drawn; that of the linear probe the data, the
-model and where it cuts texts. So runs share what is the same for them. The untrained head is scored by each run itself.
+The key of each holds the data; that of TF-IDF also which training rows were drawn, that of the linear probe the model and where
+it cuts texts. So runs share what is the same for them. The untrained head is scored by each run itself.
 """
 
 import hashlib
@@ -74,8 +74,11 @@ def read_baseline_request(job: Job) -> BaselineRequest:
 
 def place(settings: Settings, request: BaselineRequest, baseline: Baseline) -> Path:
     """The folder of one baseline."""
-    drawn = (request.train_rows, request.seed) if baseline is not Baseline.PROBE else (request.model, request.max_tokens)
-    key = "|".join(map(str, (FORMAT, baseline.name, request.fingerprint, *drawn)))
+    depends: dict[Baseline, tuple[object, ...]] = {
+        Baseline.TFIDF: (request.train_rows, request.seed),
+        Baseline.PROBE: (request.model, request.max_tokens),
+    }
+    key = "|".join(map(str, (FORMAT, baseline.name, request.fingerprint, *depends.get(baseline, ()))))
     return settings.home / "baselines" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 

@@ -67,7 +67,7 @@ def test_what_is_kept_is_not_fitted_again(store: Store, dataset: Dataset, reques
     other_model = request_.model_copy(update={"max_tokens": 64})
 
     assert missing(store.settings, request_, 4) == []
-    assert missing(store.settings, other_rows, 4) == [Baseline.MAJORITY, Baseline.TFIDF]
+    assert missing(store.settings, other_rows, 4) == [Baseline.TFIDF]
     assert missing(store.settings, other_model, 4) == [Baseline.PROBE]
 
 
