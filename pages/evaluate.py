@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import drawing, evaluation, frame, readers
+from ui import baselines, drawing, evaluation, frame, readers, reports
 from ui.frame import Needs
 
 run = frame.open_run("Evaluate", "Where is this run right, where is it wrong, and on which texts?", Needs.PREDICTIONS)
@@ -16,6 +16,7 @@ predictions = readers.predictions(run.folder, run.version, len(run.classes), spl
 untrained = evaluation.read_untrained(run)
 with finding:
     evaluation.headline(run, split, predictions, untrained)
+    baselines.draw_sentence(run.store, run.job)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
@@ -27,6 +28,8 @@ with sides.cell():
 
 evaluation.texts_of_cell(run, predictions)
 evaluation.before_and_after(run, untrained, show)
+
+reports.button(run.store, [run.job])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(evaluation.HOW_TO_READ)

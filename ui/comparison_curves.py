@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
+from core.jobs.comparing import read_curve
 from core.store import Store
 from ui import drawing
 from ui.comparison import Chosen
@@ -20,7 +21,7 @@ def curves(store: Store, chosen: Sequence[Chosen]) -> None:
         )
         axis = st.segmented_control("Against", list(charts.AXES), default="step", required=True, key="axis")
         log = st.toggle("Logarithmic", key="log-curves", disabled=measure != "loss")
-    metrics = pd.concat([_metrics(store, one) for one in chosen], ignore_index=True)
+    metrics = pd.concat([read_curve(store, one.job, one.result.name, one.request.config) for one in chosen], ignore_index=True)
     if metrics.empty:
         st.caption("No curves were recorded for these runs.")
         return
@@ -51,22 +52,3 @@ def costs(chosen: Sequence[Chosen]) -> None:
 
 def _measure_name(measure: str) -> str:
     return {"loss": "loss", "accuracy": "accuracy", "macro_f1": "macro-F1"}[measure]
-
-
-def _metrics(store: Store, one: Chosen) -> pd.DataFrame:
-    """The run's curve with its three axes."""
-    points = store.read_metrics(one.job.id)
-    batch = one.request.config.batch_size
-    start = points[0].at if points else 0.0
-    return pd.DataFrame(
-        {
-            "run": one.result.name,
-            "split": [point.split for point in points],
-            "step": [point.step for point in points],
-            "rows": [point.step * batch for point in points],
-            "seconds": [point.at - start for point in points],
-            "loss": [point.loss for point in points],
-            "accuracy": [point.accuracy for point in points],
-            "macro_f1": [point.macro_f1 for point in points],
-        }
-    )

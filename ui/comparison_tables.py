@@ -7,19 +7,23 @@ import pandas as pd
 import streamlit as st
 
 from core.config import RunConfig
+from core.evaluation.comparison import Result
+from core.evaluation.scores import Proportion
+from core.jobs.sweep import Spread
 from ui import tables
 from ui.comparison import Chosen
 from ui.words import duration, per_cent
 
 
-def table(chosen: Sequence[Chosen]) -> None:
-    """A row a run, the best value of each column marked."""
+def table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
+    """A row a run, the best value of each column among them marked, and a row a baseline below."""
     st.markdown("#### Results")
     frame_ = pd.DataFrame([_row(one) for one in chosen])
     best = {name: frame_[name].max() if name in ("Accuracy", "Macro-F1") else frame_[name].min() for name in frame_.columns[2:]}
     shown = frame_[["Run", "Interval"]].copy()
     for name in best:
         shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
+    shown = pd.concat([shown, pd.DataFrame([_baseline_row(one) for one in baselines], columns=shown.columns)], ignore_index=True)
     tables.plain(shown, key="results", alt="Results of each run; a star marks the best value of a column")
     st.caption("★ marks the best value of a column. Interval: 95 % (Wilson), each run on the texts that it was scored on.")
 
@@ -43,6 +47,31 @@ def configurations(chosen: Sequence[Chosen]) -> None:
     tables.plain(pd.DataFrame(rows), key="configurations", alt="Fields of the configurations, a column a run")
 
 
+def seeds(chosen: Sequence[Chosen]) -> None:
+    """The spread of accuracy among runs that differ in nothing but their seed; nothing where there are none."""
+    groups: dict[tuple[str, RunConfig], list[Chosen]] = {}
+    for one in chosen:
+        groups.setdefault((one.job.fingerprint, one.request.config.model_copy(update={"seed": 0})), []).append(one)
+    repeated = [group for group in groups.values() if len({one.request.config.seed for one in group}) > 1]
+    if not repeated:
+        return
+    st.markdown("#### Spread over seeds")
+    rows = []
+    for group in repeated:
+        spread = Spread.of([one.accuracy.value for one in group])
+        rows.append(
+            {
+                "Runs": ", ".join(one.result.name for one in group),
+                "Seeds": spread.n,
+                "Mean accuracy": per_cent(spread.mean),
+                "Standard deviation": f"{100 * spread.deviation:.2f} points",
+                "Lowest": per_cent(spread.low),
+                "Highest": per_cent(spread.high),
+            }
+        )
+    tables.plain(pd.DataFrame(rows), key="seeds", alt="Test accuracy over runs that differ in their seed only")
+
+
 def classes(chosen: Sequence[Chosen]) -> None:
     """F1 per class of each run, and the matrix of two as a difference."""
     names = {one.result.classes for one in chosen}
@@ -55,12 +84,27 @@ def classes(chosen: Sequence[Chosen]) -> None:
     tables.plain(frame_, key="f1-per-class", columns=number, alt="F1 per class, a column a run")
 
 
+def _baseline_row(one: Result) -> dict[str, str]:
+    scores, loss = one.predictions.scores, one.predictions.mean_loss
+    figures = {"Accuracy": scores.accuracy.value, "Macro-F1": scores.macro_f1, "Test loss": loss}
+    names = ("Accuracy", "Macro-F1", "Test loss", "Training time", "Peak memory", "Trained parameters")
+    return {
+        "Run": f"baseline: {one.name}",
+        "Interval": _interval(scores.accuracy),
+        **{name: _marked(name, figures.get(name), False) for name in names},
+    }
+
+
+def _interval(accuracy: Proportion) -> str:
+    low, high = accuracy.interval
+    return f"{per_cent(low)} to {per_cent(high)} of {accuracy.n:,}"
+
+
 def _row(one: Chosen) -> dict[str, object]:
-    low, high = one.accuracy.interval
     scores = one.result.predictions.scores
     return {
         "Run": one.result.name,
-        "Interval": f"{per_cent(low)} to {per_cent(high)} of {one.accuracy.n:,}",
+        "Interval": _interval(one.accuracy),
         "Accuracy": one.accuracy.value,
         "Macro-F1": scores.macro_f1,
         "Test loss": one.result.predictions.mean_loss,

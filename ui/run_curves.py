@@ -13,7 +13,7 @@ from core.jobs.expect import expect_request
 from core.schema import Metric
 from core.states import Job
 from core.store import Store
-from ui import drawing, readers
+from ui import baselines, drawing, readers
 from ui.run_summary import Summary
 
 DRAWN = ("step", "split", "loss", "accuracy", "macro_f1", "best")
@@ -55,18 +55,17 @@ class Curves:
         with pair.cell():
             drawing.draw(charts.loss_curves(frame, log=log), key="loss")
         with pair.cell():
-            self._draw_scores(frame)
+            self._draw_scores(frame, job)
         self._draw_matrix(job)
 
-    def _draw_scores(self, frame: pd.DataFrame) -> None:
+    def _draw_scores(self, frame: pd.DataFrame, job: Job) -> None:
         if frame["accuracy"].notna().sum() == 0:
             st.caption("Accuracy appears with the first validation.")
             return
-        request, untrained = self.summary.request, self.summary.untrained
+        request = self.summary.request
         assert request is not None  # a run without one is damaged and has no curves
-        drawing.draw(
-            charts.score_curves(frame, request.config.validation_rows, {"untrained": untrained.value} if untrained else {}), key="scores"
-        )
+        named = baselines.levels(baselines.read(self.store, job))
+        drawing.draw(charts.score_curves(frame, request.config.validation_rows, named), key="scores")
 
     def _draw_matrix(self, job: Job) -> None:
         folder = self.store.folder(job)

@@ -6,7 +6,7 @@ from core.config import RunConfig, shown
 from core.jobs import actions, artifacts
 from core.states import Job, JobState
 from core.store import Store
-from ui import navigation, run_actions, run_curves, run_remedy, states
+from ui import baselines, navigation, run_actions, run_curves, run_remedy, states, sweeps
 from ui.boundary import boundary
 from ui.run_summary import Summary, badge, draw_origin, summarise
 from ui.words import accuracy, duration, per_cent, plain
@@ -28,6 +28,7 @@ def draw(store: Store, summary: Summary) -> None:
         run_remedy.draw_resumed(summary.job)
         run_curves.Curves(store, summary).draw(summary.job)
         _draw_log(store, summary.job)
+    sweeps.draw(store, summary)
     _draw_config(summary)
 
 
@@ -38,6 +39,8 @@ def _draw_head(store: Store, summary: Summary) -> None:
             badge(summary)
         draw_origin(summary)
     run_actions.draw(store, summary)
+    if summary.request:
+        sweeps.draw_membership(store, summary.job)
 
 
 def _draw_live(store: Store, drawn: Summary, curves: run_curves.Curves) -> None:
@@ -62,6 +65,7 @@ def _draw_ending(store: Store, summary: Summary) -> None:
     job = summary.job
     if job.state is JobState.COMPLETED:
         _draw_result(summary)
+        baselines.draw(store, job)
     elif job.state is JobState.CANCELLED:
         st.info("Stopped on request. What it had learned so far is kept.", icon=":material/stop_circle:")
         st.caption(run_remedy.what_is_left(store, job))

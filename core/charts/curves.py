@@ -13,6 +13,7 @@ from core.evaluation.scores import Proportion
 RAW_POINTS = 1000  # a screen has hardly more columns
 SMOOTHED_SHARE = 0.04  # span of the moving average as a share of the curve so far
 SMALLEST_LOSS = 1e-6  # a logarithm needs more than zero
+LABEL_SHARE = 0.06  # of the axis: a line of text on 380 px
 COLUMNS = ["step", "value", "series", "label", "low", "high"]
 
 
@@ -52,7 +53,7 @@ def score_curves(metrics: pd.DataFrame, rows: int = 0, baselines: Mapping[str, f
     if rows:
         intervals = [Proportion(round(share * rows), rows).interval for share in accuracy["value"]]
         accuracy = accuracy.assign(low=[low for low, _ in intervals], high=[high for _, high in intervals])
-    rules = pd.DataFrame({"value": list(named.values()), "label": [f"{name} {per_cent(share)}" for name, share in named.items()]})
+    rules = _rules(named, [*validation["accuracy"].dropna(), *validation["macro_f1"].dropna()])
     data = _joined(
         accuracy,
         _curve(validation["step"], validation["macro_f1"], "macro-F1"),
@@ -67,6 +68,23 @@ def score_curves(metrics: pd.DataFrame, rows: int = 0, baselines: Mapping[str, f
     )
     compared = "".join(f"; {name} {per_cent(share)}" for name, share in named.items())
     return Chart(_score_spec(), data, title, f"{title}: {found}{compared}.")
+
+
+def _rules(named: Mapping[str, float], scores: Sequence[float]) -> pd.DataFrame:
+    """A rule a baseline. Where two would write over one another the upper one has both labels."""
+    ordered = sorted(named.items(), key=lambda item: -item[1])
+    span = max([*named.values(), *scores], default=0) - min([*named.values(), *scores], default=0)
+    labels: list[str] = []
+    anchor = 0
+    for place, (name, share) in enumerate(ordered):
+        label = f"{name} {per_cent(share)}"
+        if place and ordered[anchor][1] - share < LABEL_SHARE * span:
+            labels[anchor] += f" · {label}"
+            labels.append("")
+        else:
+            anchor = place
+            labels.append(label)
+    return pd.DataFrame({"value": [share for _, share in ordered], "label": labels})
 
 
 def sparkline(values: Sequence[float], label: str = "accuracy") -> Chart:

@@ -66,10 +66,18 @@ class Pair:
 
 def compare(results: Sequence[Result]) -> list[Pair]:
     """Each pair, in the order of ``results``; p-values are corrected by Holm's method."""
-    pairs = [_pair(first, second) for first, second in combinations(results, 2)]
+    return _corrected([_pair(first, second) for first, second in combinations(results, 2)])
+
+
+def _corrected(pairs: list[Pair]) -> list[Pair]:
     told = [pair for pair in pairs if pair.paired]
     corrected = iter(holm([pair.p_value for pair in told]))
     return [replace(pair, p_value=next(corrected), pairs=len(told)) if pair.paired else pair for pair in pairs]
+
+
+def compare_with(results: Sequence[Result], references: Sequence[Result]) -> list[Pair]:
+    """Each of ``results`` as ``second`` with each of ``references`` as ``first``; p-values are corrected for all of them together."""
+    return _corrected([_pair(reference, result) for result in results for reference in references])
 
 
 def told_apart(pair: Pair) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from core.data.dataset import Dataset
 from core.data.sources import Source
 from core.errors import StateConflict
 from core.exporting.formats import TITLES, Format
+from core.jobs.baselines import BaselineRequest, queue_baselines
 from core.jobs.export import ExportRequest, find_export_jobs
 from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
@@ -23,6 +24,7 @@ from core.jobs.requests import (
     read_train_request,
 )
 from core.jobs.room import require_room
+from core.jobs.sweep import Sweep
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
 from core.turns import in_turn
@@ -38,6 +40,22 @@ def launch_training(store: Store, config: RunConfig, source: Source, *, key: str
     job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
     ensure_supervisor(store.settings)
     return job
+
+
+def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
+    """Queue the runs of a set in their order, all or none. The same set twice is launched once. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.LAUNCH)
+    waiting = store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE)
+    before = Job("", Kind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0)  # stands for each run of the set that comes earlier
+    for place, request in enumerate(sweep.requests):
+        classroom.require_place(store, [*waiting, *[before] * place], request.config)
+    require_room(store.settings)
+    jobs = [
+        store.create(Kind.TRAIN, name, request.model_dump(mode="json"), f"sweep|{sweep.id}|{place}")
+        for place, (request, name) in enumerate(zip(sweep.requests, sweep.names, strict=True))
+    ]
+    ensure_supervisor(store.settings)
+    return jobs
 
 
 def launch_preparation(store: Store, source: Source) -> Job:
@@ -62,6 +80,15 @@ def launch_quality_check(store: Store, dataset: Dataset) -> Job:
     if job is None:
         key = f"quality|{dataset.fingerprint}|{len(asked)}"  # two who ask at the same moment get one job
         job = store.create(Kind.QUALITY, f"Check {dataset.name}", wanted, key)
+    ensure_supervisor(store.settings)
+    return job
+
+
+def launch_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
+    """Queue the baselines of the data called ``name``, or return the job under way for them. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
+    require_room(store.settings)
+    job = queue_baselines(store, request, name)
     ensure_supervisor(store.settings)
     return job
 

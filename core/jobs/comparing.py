@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
+from core.config import RunConfig
 from core.errors import StateConflict
 from core.evaluation.comparison import Pair, Result, compare
 from core.evaluation.predictions import Predictions
@@ -28,6 +31,30 @@ def compare_runs(store: Store, jobs: Sequence[Job]) -> list[Pair]:
     if not FEWEST <= len(different) <= MOST:
         raise StateConflict(f"{len(different)} different runs were named.", f"Compare {FEWEST} to {MOST} of them.")
     return compare([read_result(store, job) for job in different])
+
+
+def distinct_names(jobs: Sequence[Job]) -> dict[str, str]:
+    """Id to name, with the id where a name is given twice."""
+    names = [job.name or job.id for job in jobs]
+    return {job.id: f"{name} ({job.id})" if names.count(name) > 1 else name for job, name in zip(jobs, names, strict=True)}
+
+
+def read_curve(store: Store, job: Job, name: str, config: RunConfig) -> pd.DataFrame:
+    """The run's curve with its three axes: run, split, step, rows, seconds, loss, accuracy, macro_f1."""
+    points = store.read_metrics(job.id)
+    start = points[0].at if points else 0.0
+    return pd.DataFrame(
+        {
+            "run": name,
+            "split": [point.split for point in points],
+            "step": [point.step for point in points],
+            "rows": [point.step * config.batch_size for point in points],
+            "seconds": [point.at - start for point in points],
+            "loss": [point.loss for point in points],
+            "accuracy": [point.accuracy for point in points],
+            "macro_f1": [point.macro_f1 for point in points],
+        }
+    )
 
 
 def describe_pair(pair: Pair) -> dict[str, object]:

@@ -9,13 +9,17 @@ from core.states import Job
 
 
 class TrainRequest(BaseModel):
-    """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's environment may differ."""
+    """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's environment may differ.
+
+    ``sweep`` is the id of the set that it was queued with.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     config: RunConfig
     source: Source
     preset: str = ""
+    sweep: str = ""
 
 
 class CalibrateRequest(BaseModel):

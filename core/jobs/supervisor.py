@@ -34,6 +34,7 @@ LANES = (
     frozenset({Kind.TRAIN}),
     frozenset({Kind.PREPARE, Kind.EMBED, Kind.QUALITY, Kind.EXPORT}),
 )  # one of each at a time; a calibration is timed and has none beside it
+BEHIND = frozenset({Kind.BASELINE})  # begun only when no training is under way or waits: nobody waits for them
 
 log = logging.getLogger("supervisor")
 
@@ -82,7 +83,8 @@ class Supervisor:
             if any(job.kind == Kind.TRAIN for job in queued):  # a person waits: measuring can be asked for again
                 self.store.transition(measuring, JobState.STOPPING, stop_at=self.store.clock())
             return
-        for lane in LANES:
+        trains = any(job.kind == Kind.TRAIN for job in (*active, *queued))
+        for lane in LANES if trains else (*LANES, BEHIND):
             if not any(job.kind in lane for job in active):
                 waiting = [job for job in reversed(queued) if job.kind in lane]
                 self._start(next(iter(self._in_turn(waiting)), None))

@@ -1,6 +1,7 @@
 """The job that trains: it brings data, model and the run's folder together."""
 
 import hashlib
+import logging
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,11 +12,12 @@ from core import files
 from core.catalog import Availability, find_model
 from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared, prepare
-from core.errors import ArtifactDamaged, DataError, Stopped
+from core.errors import ArtifactDamaged, DataError, NotEnoughRoom, Stopped, StoreDamaged
 from core.estimate import run_cost
 from core.evaluation.predictions import Predictions
 from core.facts import data_facts, model_facts
 from core.jobs import artifacts, expect
+from core.jobs.baselines import queue_after
 from core.jobs.checkpoints import Identity
 from core.jobs.context import JobContext
 from core.jobs.recorder import Recorder
@@ -25,6 +27,8 @@ from core.training import events
 from core.training.events import Phase, Progress, TrainResult
 from core.training.session import TrainingData, TrainingSession
 from core.work import times
+
+log = logging.getLogger("worker")
 
 LIBRARIES = ("torch", "transformers", "peft", "safetensors")  # another version may draw another curve
 
@@ -46,6 +50,15 @@ def run(context: JobContext) -> None:
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
+    _queue_baselines(context, request, dataset)
+
+
+def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:
+    """They come behind the runs that wait. The run is done: what keeps them from being queued does not spoil it."""
+    try:
+        queue_after(context.store, context.store.job(context.job.id), request.config, len(dataset.classes))
+    except (StoreDamaged, NotEnoughRoom) as error:
+        log.warning("the baselines were not queued: %s", error.message)
 
 
 def save_evaluation(context: JobContext, split: events.Split, frame: pd.DataFrame, classes: int) -> None:

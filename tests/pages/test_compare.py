@@ -64,10 +64,10 @@ def test_a_single_choice_asks_for_another(open_app: Open, finished: Job, other: 
 def test_results_mark_the_best_and_carry_their_interval(open_app: Open, finished: Job, other: Job) -> None:
     results = table(open_app(PAGE), "Accuracy")
 
-    assert results["Accuracy"].tolist() == ["★ 85.0 %", "★ 85.0 %"]
-    assert results["Interval"].tolist() == ["70.9 % to 92.9 % of 40"] * 2
-    assert results["Peak memory"].tolist() == ["★ 900 MB"] * 2
-    assert results["Trained parameters"].tolist() == ["–", "–"]
+    assert results["Accuracy"].tolist() == ["★ 85.0 %", "★ 85.0 %", "25.0 %"]
+    assert results["Interval"].tolist() == ["70.9 % to 92.9 % of 40"] * 2 + ["14.2 % to 40.2 % of 40"]
+    assert results["Peak memory"].tolist() == ["★ 900 MB"] * 2 + ["–"]
+    assert results["Trained parameters"].tolist() == ["–"] * 3
 
 
 def test_configurations_show_differences_or_everything(open_app: Open, store: Store, source: Source, finished: Job, other: Job) -> None:
@@ -109,3 +109,13 @@ def test_curves_are_drawn_against_the_chosen_axis(open_app: Open, finished: Job,
 
     spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
     assert spec["layer"][0]["encoding"]["x"]["title"] == "seconds since the first step"
+
+
+def test_the_report_is_offered_and_made_only_on_a_click(open_app: Open, finished: Job, other: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr("ui.reports.write_in_process", lambda store, jobs: made.append(len(jobs)) or b"")
+
+    app = open_app(PAGE)
+
+    assert any(element.proto.label == "Download the report" for element in app.get("download_button"))
+    assert made == []

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.evaluation.comparison import Result, compare, told_apart
+from core.evaluation.comparison import Result, compare, compare_with, told_apart
 from core.evaluation.predictions import Predictions
 
 CLASSES = ("World", "Sports")
@@ -93,3 +93,11 @@ def test_texts_that_one_gets_right_are_listed_with_what_each_said() -> None:
     assert table["right"].tolist() == ["B", "B", "A"]
     assert table["text"].tolist() == ["text 0", "text 1", "text 3"]
     assert table[["true", "first", "second"]].iloc[0].tolist() == ["World", "Sports", "World"]
+
+
+def test_runs_are_compared_with_references_and_corrected_for_all_of_them() -> None:
+    run, reference, other = result("run", set()), result("reference", {1, 2}), result("other", set())
+
+    pairs = compare_with([run], [reference, other])
+
+    assert [(pair.first.name, pair.second.name, pair.pairs) for pair in pairs] == [("reference", "run", 2), ("other", "run", 2)]
