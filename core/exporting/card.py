@@ -41,7 +41,14 @@ about fairness between groups of people has been measured."""
 def write_card(details: Mapping[str, Any], source: Source, proof: Proof) -> str:
     """The card as Markdown with the Hub's metadata. ``details`` are those of ``core.jobs.describe.run_details``."""
     parts = [_metadata(details, source, proof), f"# {_line(details['name'])}", _what(details, source, proof), "## Scores", _scores(details)]
-    parts += ["## Use", f"```python\n{_usage(source, proof.format)}\n```", "## Proof", _proof(proof), "## Training", _training(details)]
+    parts += [
+        "## Use",
+        f"```python\n{_usage(source, proof.format)}\n```",
+        "## Proof",
+        _proof(proof),
+        "## Training",
+        _training(details, source),
+    ]
     return "\n\n".join([*parts, "## Limits", LIMITS]) + "\n"
 
 
@@ -105,8 +112,9 @@ def _proof(proof: Proof) -> str:
     )
 
 
-def _training(details: Mapping[str, Any]) -> str:
-    config = "\n".join(f"| `{name}` | {_line(value)} |" for name, value in details["config"].items())
+def _training(details: Mapping[str, Any], source: Source) -> str:
+    fields = {**details["config"], "model": source.identity}  # what was chosen may be a folder of this machine
+    config = "\n".join(f"| `{name}` | {_line(value)} |" for name, value in fields.items())
     took = [f"{details['train_seconds']:.0f} s of training"] if "train_seconds" in details else []
     took += [f"{details['peak_memory_mb']:,.0f} MB of memory at the peak"] if "peak_memory_mb" in details else []
     return f"{', '.join(took) or 'Time and memory were not recorded'}.\n\n| field | value |\n|---|---|\n{config}"

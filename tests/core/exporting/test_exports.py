@@ -147,3 +147,13 @@ def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_m
     assert "# \\<b\\>mine" in card
     assert "| a\\|b | 1.000 | 0.500 | 0.667 | 50 |" in card
     assert "200 of 200 test texts" in card
+
+
+def test_the_card_names_a_base_from_a_folder_by_identity(source: Source) -> None:
+    config = {"model": str(source.base), "rank": 4}
+    details = {"name": "mine", "data": {"name": "AG News", "fingerprint": "1234"}, "config": config}
+
+    card = write_card(details, source, proof_of())
+
+    assert "| `model` | org/tiny |" in card
+    assert str(source.base.parent) not in card
