@@ -5,6 +5,7 @@ import secrets
 from core import files
 from core.config import Precision, RunConfig
 from core.data.dataset import Dataset
+from core.data.recipe import Recipe
 from core.data.sources import Source
 from core.errors import StateConflict
 from core.jobs.maps import MapRequest, find_map_jobs
@@ -24,10 +25,15 @@ from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
 
 
-def launch_training(store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "") -> Job:
-    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once. Raises NotEnoughRoom."""
+def launch_training(
+    store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "", recipe: Recipe | None = None
+) -> Job:
+    """Queue a run and see to it that somebody runs it; ``recipe`` cleans its training texts. The same ``key`` twice launches once.
+
+    Raises NotEnoughRoom.
+    """
     require_room(store.settings)
-    request = TrainRequest(config=config, source=source, preset=preset)
+    request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe)
     title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
     job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
     ensure_supervisor(store.settings)
@@ -113,7 +119,7 @@ def retry(store: Store, job: Job, *, key: str = "") -> Job:
     if config is None:
         raise StateConflict(f"{job.name} proposes no change.", "Resume it, or clone it into the form.")
     request = read_train_request(job)
-    return launch_training(store, config, request.source, key=key, preset=request.preset)
+    return launch_training(store, config, request.source, key=key, preset=request.preset, recipe=request.recipe)
 
 
 def delete(store: Store, job: Job) -> None:

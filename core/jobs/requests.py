@@ -3,19 +3,24 @@
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.config import Precision, RunConfig
+from core.data.recipe import Recipe
 from core.data.sources import Source
 from core.errors import ArtifactDamaged
 from core.states import Job
 
 
 class TrainRequest(BaseModel):
-    """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's environment may differ."""
+    """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's environment may differ.
+
+    A ``recipe`` is kept whole, so that nobody can change it under the run.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     config: RunConfig
     source: Source
     preset: str = ""
+    recipe: Recipe | None = None
 
 
 class CalibrateRequest(BaseModel):
