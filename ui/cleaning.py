@@ -75,9 +75,7 @@ def draw_recipe(settings: Settings, dataset: Dataset) -> None:
         st.download_button(
             "Download the recipe", to_bytes(recipe), name, "application/json", key="download-recipe", icon=":material/download:"
         )
-        if st.button("Use it in a new run", key="use-recipe", icon=":material/tune:"):
-            st.session_state[CHOICE_KEY] = CLEANED
-            navigation.open_page(navigation.TRAIN)
+        st.page_link(navigation.TRAIN, label="New run: choose cleaned training texts there", icon=":material/tune:")
 
 
 def choose(store: Store, status: DataStatus) -> Recipe | None:
