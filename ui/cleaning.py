@@ -9,10 +9,10 @@ import streamlit as st
 from core.data.dataset import Dataset
 from core.data.quality.fixes import drop, relabel, suggest_step
 from core.data.quality.report import Check
-from core.data.recipe import Fix, Recipe, Step, describe_effect, read_recipe, save_recipe, to_bytes
-from core.errors import ArtifactDamaged
+from core.data.recipe import Fix, Recipe, Step, describe_effect, read_recipe, to_bytes
+from core.errors import ArtifactDamaged, LoraLabError
+from core.jobs import actions
 from core.jobs.requests import TrainRequest
-from core.settings import Settings
 from core.store import Store
 from ui import boundary, navigation
 from ui.readers import DataStatus
@@ -26,16 +26,16 @@ ONLY_TRAINING = (
 )
 
 
-def offer(settings: Settings, dataset: Dataset, check: Check, found: pd.DataFrame, texts: pd.DataFrame) -> None:
+def offer(store: Store, dataset: Dataset, check: Check, found: pd.DataFrame, texts: pd.DataFrame) -> None:
     """The button that puts the fix of a finding into the recipe; ``found`` and ``texts`` are those of all checks and splits."""
     step = suggest_step(check, found, texts)
     if step is not None:
-        _button(settings, dataset, step, f"fix-{check.value}")
+        _button(store, dataset, step, f"fix-{check.value}")
     elif check not in (Check.SUSPECT, Check.IMBALANCE):
         st.caption("No training text is concerned, so there is nothing to fix before a run.")
 
 
-def offer_for_chosen(settings: Settings, dataset: Dataset, chosen: pd.DataFrame) -> None:
+def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> None:
     """Relabel or drop the chosen label suspects."""
     steps = [step for step in (relabel(chosen), drop(Check.SUSPECT, chosen)) if step]
     if not steps:
@@ -44,13 +44,13 @@ def offer_for_chosen(settings: Settings, dataset: Dataset, chosen: pd.DataFrame)
         return
     with st.container(horizontal=True):
         for step in steps:
-            _button(settings, dataset, step, f"chosen-{step.fix.value}")
+            _button(store, dataset, step, f"chosen-{step.fix.value}")
 
 
-def draw_recipe(settings: Settings, dataset: Dataset) -> None:
+def draw_recipe(store: Store, dataset: Dataset) -> None:
     """What has been chosen so far, each step with a button that takes it back."""
     try:
-        recipe = read_recipe(settings, dataset.fingerprint)
+        recipe = read_recipe(store.settings, dataset.fingerprint)
     except ArtifactDamaged as error:
         boundary.show(error)
         return
@@ -67,7 +67,7 @@ def draw_recipe(settings: Settings, dataset: Dataset) -> None:
                 key=f"take-back-{number}",
                 icon=":material/undo:",
                 on_click=_change,
-                args=(settings, dataset.fingerprint, partial(_without, step=step)),
+                args=(store, dataset.fingerprint, partial(_without, step=step)),
             )
     st.markdown(f"**Together: {plain(describe_effect(recipe))}.**")
     with st.container(horizontal=True):
@@ -103,13 +103,13 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
     return recipe if chosen == CLEANED else None
 
 
-def take_from(settings: Settings, request: TrainRequest) -> None:
+def take_from(store: Store, request: TrainRequest) -> None:
     """Choose what a cloned run had, as far as the recipe is still the same; comes before the choice is drawn."""
     st.session_state[CHOICE_KEY] = AS_IT_IS
     if request.recipe is None:
         return
     try:
-        same = read_recipe(settings, request.recipe.fingerprint).effect() == request.recipe.effect()
+        same = read_recipe(store.settings, request.recipe.fingerprint).effect() == request.recipe.effect()
     except ArtifactDamaged:
         same = False
     if same:
@@ -118,14 +118,14 @@ def take_from(settings: Settings, request: TrainRequest) -> None:
         st.toast("The run's cleaning recipe is not the present one: the data are taken as they are.", icon=":material/info:")
 
 
-def _button(settings: Settings, dataset: Dataset, step: Step, key: str) -> None:
+def _button(store: Store, dataset: Dataset, step: Step, key: str) -> None:
     try:
-        taken = step in read_recipe(settings, dataset.fingerprint).steps
+        taken = step in read_recipe(store.settings, dataset.fingerprint).steps
     except ArtifactDamaged:
         return  # the recipe below says so
     label = f"{_words(step)} (in the recipe)" if taken else _words(step)
     change = partial(_with, step=step)
-    st.button(label, key=key, icon=":material/build:", disabled=taken, on_click=_change, args=(settings, dataset.fingerprint, change))
+    st.button(label, key=key, icon=":material/build:", disabled=taken, on_click=_change, args=(store, dataset.fingerprint, change))
 
 
 def _words(step: Step) -> str:
@@ -141,11 +141,11 @@ def _words(step: Step) -> str:
             return f"Relabel {count(number, 'training texts')} to the competing class"
 
 
-def _change(settings: Settings, fingerprint: str, change: Callable[[Recipe], Recipe]) -> None:
+def _change(store: Store, fingerprint: str, change: Callable[[Recipe], Recipe]) -> None:
     """Read anew before it is changed: another tab may have changed it since."""
     try:
-        save_recipe(settings, change(read_recipe(settings, fingerprint)))
-    except (ArtifactDamaged, OSError) as error:
+        actions.keep_recipe(store, change(read_recipe(store.settings, fingerprint)))
+    except (LoraLabError, OSError) as error:
         st.toast(plain(f"The recipe could not be kept. {error}"), icon=":material/error:")
 
 

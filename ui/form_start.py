@@ -31,5 +31,5 @@ def _fill_from_run(store: Store, run_id: str, assignments: list[str]) -> None:
         return
     st.session_state["preset"] = Preset(request.preset) if request.preset in set(Preset) else Preset.QUICK
     form.fill(config.model_dump())
-    cleaning.take_from(store.settings, request)
+    cleaning.take_from(store, request)
     st.toast(f"Filled from {plain(job.name)}.", icon=":material/content_copy:")

@@ -10,7 +10,6 @@ from core.data.quality.document import render_document
 from core.data.quality.report import WORDS, Check, Finding, Report, name_rows, read_findings, read_report
 from core.errors import ArtifactDamaged
 from core.jobs import actions
-from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
 from ui import boundary, cleaning, readers, states, tables
@@ -88,13 +87,13 @@ def draw_finding(dataset: Dataset, report: Report, finding: Finding) -> None:
     if finding.check is Check.IMBALANCE:
         st.caption(plain(finding.said))
         return
-    settings = Settings()
+    store = readers.open_lab()
     try:
         all_found, texts = read_findings(dataset), _texts(dataset)
     except ArtifactDamaged as error:
         boundary.show(error)
         return
-    cleaning.offer(settings, dataset, finding.check, all_found, texts)
+    cleaning.offer(store, dataset, finding.check, all_found, texts)
     found = name_rows(all_found[all_found["check"] == finding.check.value], texts, dataset.classes)
     shown = found.head(SHOWN_ROWS).reset_index(drop=True)
     table = pd.DataFrame({name: shown[name] for name in _columns_of(finding.check)})
@@ -103,7 +102,7 @@ def draw_finding(dataset: Dataset, report: Report, finding: Finding) -> None:
     first = f"The first {SHOWN_ROWS:,} of {len(found):,}. " if len(found) > SHOWN_ROWS else ""
     st.caption(f"{first}Choose a row to read its whole text.")
     if finding.check is Check.SUSPECT:
-        cleaning.offer_for_chosen(settings, dataset, shown.iloc[chosen])
+        cleaning.offer_for_chosen(store, dataset, shown.iloc[chosen])
     if chosen:
         line = shown.iloc[chosen[-1]]
         with st.container(border=True, key="whole-text"):
