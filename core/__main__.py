@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.commands import classroom, looking, quality, taking
+from core.commands import classroom, explore, looking, quality, taking
 from core.commands import data as data_commands
 from core.config import RunConfig
 from core.data.hub import hub_reachable
@@ -24,7 +24,7 @@ from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_commands.app, name="data")
-for group in (looking, quality, classroom, taking):
+for group in (looking, explore, quality, classroom, taking):
     group.register(app)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
