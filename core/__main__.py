@@ -3,15 +3,16 @@
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from core.commands import baselines, classroom, looking, report, sweep, taking
+from core.commands import baselines, classroom, explore, looking, quality, report, sweep, taking
 from core.commands import data as data_commands
-from core.commands import quality as quality_command
 from core.config import RunConfig
 from core.data.hub import hub_reachable
+from core.data.recipe import read_recipe_file
 from core.data.sources import Source, find_source, named_source
 from core.errors import LoraLabError
 from core.jobs import actions, artifacts, comparing, console, describe, machine, plan, waiting
@@ -23,7 +24,7 @@ from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_commands.app, name="data")
-for group in (looking, classroom, taking, baselines, report, sweep):
+for group in (looking, explore, quality, baselines, sweep, report, classroom, taking):
     group.register(app)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
@@ -80,6 +81,7 @@ def train(
     name: Annotated[str, typer.Option(help="Name of the run.")] = "",
     assignments: Assignments = None,
     minutes: Minutes = None,
+    recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="Cleaning recipe, applied to the training texts.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the scores.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -89,12 +91,13 @@ def train(
         settings = Settings()
         config, source = _chosen(preset, model, data, assignments)
         machine.require_launchable(config, settings)
+        cleaning = read_recipe_file(recipe) if recipe else None
         store = open_store(settings)
         if minutes is not None:
-            made = plan.make_plan(store, config, source, minutes, True, waiting.PhasePrinter())
+            made = plan.make_plan(store, config, source, minutes, True, waiting.PhasePrinter(), cleaning)
             typer.echo(console.plan_text(plan.describe(made)), err=True)
             config = made.config
-        job = actions.launch_training(store, config, source, preset=preset, name=name)
+        job = actions.launch_training(store, config, source, preset=preset, name=name, recipe=cleaning)
         return waiting.wait(store, job) if wait else {"run": job.id, "state": job.state}
 
     result = _print(launch, as_json, console.run_text)
@@ -193,17 +196,6 @@ def classify(run: Run, texts: Annotated[list[str], typer.Argument(metavar="TEXTâ
         return classify_texts(store, describe.find_run(store, run), texts, hub=hub_reachable(settings))
 
     _print(predictions, as_json, console.predictions_text)
-
-
-@app.command()
-def quality(data: Data = "", as_json: Json = False) -> None:
-    """Check the data for duplicates, leakage, doubtful labels and other faults."""
-
-    def checked() -> Any:
-        settings = Settings()
-        return quality_command.check(open_store(settings), _source(settings, data))
-
-    _print(checked, as_json, quality_command.as_text)
 
 
 def _chosen(preset: Preset, model: str | None, data: str, assignments: list[str] | None) -> tuple[RunConfig, Source]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from core.catalog import Availability, shape_of
 from core.config import RunConfig
 from core.data.dataset import Dataset
+from core.data.recipe import Recipe
 from core.model_shape import ModelShape
 from core.settings import Settings
 
@@ -70,10 +71,13 @@ class ModelFacts:
         return f"{self.identity}@{self.revision}"
 
 
-def data_facts(dataset: Dataset) -> DataFacts:
-    """Facts of a prepared dataset; reads one column. Raises ArtifactDamaged."""
-    lengths = np.sort(dataset.read("train", ["tokens"])["tokens"].to_numpy(np.int64))
-    return DataFacts(len(dataset.classes), dataset.rows("train"), dataset.validation_rows, dataset.test_rows, lengths)
+def data_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
+    """Facts of a prepared dataset, less what ``recipe`` drops; reads two columns. Raises ArtifactDamaged."""
+    train = dataset.read("train", ["row", "tokens"])
+    if recipe is not None:
+        train = train[~train["row"].isin(recipe.effect().dropped)]
+    lengths = np.sort(train["tokens"].to_numpy(np.int64))
+    return DataFacts(len(dataset.classes), len(train), dataset.validation_rows, dataset.test_rows, lengths)
 
 
 def model_facts(model: Availability, device: str = "cpu") -> ModelFacts:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import budget, contract, form, form_start, frame, readers
+from ui import budget, cleaning, contract, form, form_start, frame, readers
 
 store = frame.open_page("New run", "What is trained, on which texts, and what will it cost?")
 status = readers.data_status(store.settings)
@@ -11,7 +11,8 @@ form_start.fill(store)
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
     preset = form.draw_preset(then=budget.release)
-    budget.draw(store, status)
+    recipe = cleaning.choose(store, status)
+    budget.draw(store, status, recipe)
     values = form.draw(form.preset_values(preset), store.settings)
 with sides.cell(), st.container(border=True, key="contract"):
-    contract.draw(store, status, values, preset)
+    contract.draw(store, status, values, preset, recipe)

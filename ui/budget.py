@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.budget import Proposal, propose
+from core.data.recipe import Recipe
 from core.errors import LoraLabError
 from core.facts import model_facts
 from core.jobs.history import earlier_outcomes
@@ -19,7 +20,7 @@ FREE = 0
 FILLED = ("train_rows", "epochs", "batch_size", "evaluation_interval", "validation_rows", "test_rows")
 
 
-def draw(store: Store, status: DataStatus) -> None:
+def draw(store: Store, status: DataStatus, recipe: Recipe | None = None) -> None:
     """The chooser; choosing fills the form. Without prepared data nothing can be said yet."""
     st.session_state.setdefault(KEY, FREE)
     st.segmented_control(
@@ -30,12 +31,12 @@ def draw(store: Store, status: DataStatus) -> None:
         key=KEY,
         disabled=status.dataset is None,
         on_change=_fill,
-        args=(store, status),
+        args=(store, status, recipe),
         persist_state="session",
         help="Proposes rows, epochs, batch size and evaluation that fit, the final evaluation included. No limit goes back to the preset.",
     )
     if st.session_state[KEY] and status.dataset is not None:
-        st.caption(_words(store, status))
+        st.caption(_words(store, status, recipe))
 
 
 def release() -> None:
@@ -43,13 +44,13 @@ def release() -> None:
     st.session_state[KEY] = FREE
 
 
-def _fill(store: Store, status: DataStatus) -> None:
+def _fill(store: Store, status: DataStatus, recipe: Recipe | None) -> None:
     minutes = st.session_state[KEY]
     form.fill_from_preset()  # what another budget filled must not bound this one
     if not minutes or status.dataset is None:
         return
     try:
-        proposal = _propose(minutes, store, status)
+        proposal = _propose(minutes, store, status, recipe)
     except LoraLabError as error:
         release()
         st.toast(plain(str(error)), icon=":material/timer_off:")
@@ -58,17 +59,17 @@ def _fill(store: Store, status: DataStatus) -> None:
     form.fill({name: chosen[name] for name in FILLED})
 
 
-def _words(store: Store, status: DataStatus) -> str:
+def _words(store: Store, status: DataStatus, recipe: Recipe | None) -> str:
     try:
-        return plain(_propose(st.session_state[KEY], store, status).note)
+        return plain(_propose(st.session_state[KEY], store, status, recipe).note)
     except LoraLabError as error:
         return plain(str(error))
 
 
-def _propose(minutes: int, store: Store, status: DataStatus) -> Proposal:
+def _propose(minutes: int, store: Store, status: DataStatus, recipe: Recipe | None) -> Proposal:
     assert status.dataset is not None
     values = form.read()
     config = make_config(None, values)
     model = model_facts(model_choice.find(config.model, store.settings))
-    data, speed = facts(status.dataset), find_speed(store, config, model)
+    data, speed = facts(status.dataset, recipe), find_speed(store, config, model)
     return propose(minutes, config, data, model, speed, earlier_outcomes(store, status.dataset.fingerprint, model))

@@ -9,6 +9,7 @@ from core import charts
 from core.access import Action, may
 from core.checks import blocks, check
 from core.config import RunConfig
+from core.data.recipe import Recipe
 from core.errors import ConfigError, LoraLabError
 from core.facts import DataFacts, ModelFacts, model_facts
 from core.findings import Finding, Level
@@ -24,17 +25,17 @@ BUTTON = "launch"
 USUAL_CLASSES = 4  # AG News; the head's share does not hang on it
 
 
-def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset: Preset) -> None:
-    """Everything that follows from the chosen values."""
+def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset: Preset, recipe: Recipe | None = None) -> None:
+    """Everything that follows from the chosen values and the recipe that cleans the training texts."""
     st.markdown("##### What this run will do")
     try:
         config = make_config(None, {**values, "model": values["model"] or "unnamed"})
         model = model_facts(model_choice.find(str(values["model"]), store.settings))
     except LoraLabError as error:
         show(error)
-        _draw_launch(store, status, None, preset)
+        _draw_launch(store, status, None, preset, recipe)
         return
-    data = readers.facts(status.dataset) if status.dataset else None
+    data = readers.facts(status.dataset, recipe) if status.dataset else None
     found = check(config, data, model) if data else _without_data(model)
     _draw_trained(config, data, model)
     if data and status.dataset:
@@ -42,7 +43,7 @@ def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset:
     findings.draw(found)
     if changed := form.changes(values, form.preset_values(preset)):
         st.caption(f"{count(len(changed), 'fields')} not as in the preset {preset.capitalize()}.")
-    _draw_launch(store, status, None if blocks(found) else config, preset)
+    _draw_launch(store, status, None if blocks(found) else config, preset, recipe)
 
 
 def _without_data(model: ModelFacts) -> list[Finding]:
@@ -74,7 +75,7 @@ def _count(config: RunConfig, data: DataFacts | None, model: ModelFacts) -> list
         return None  # a finding says which module does not exist
 
 
-def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, preset: Preset) -> None:
+def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, preset: Preset, recipe: Recipe | None) -> None:
     name = st.text_input("Name", placeholder="given by itself when empty", max_chars=120, key="run-name")
     if status.source is None:
         st.caption("There is no data to train on. Home says why.")
@@ -85,4 +86,4 @@ def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, pre
         st.caption("Nothing is trained on this public page. Install LoRA Lab on your own machine to launch what you have set up.")
     ready = config is not None and status.source is not None and allowed
     if launching.launch_button("Launch", BUTTON, disabled=not ready) and config and status.source:
-        launching.launch(store, config, status.source, button=BUTTON, preset=preset, name=name)
+        launching.launch(store, config, status.source, button=BUTTON, preset=preset, name=name, recipe=recipe)

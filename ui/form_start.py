@@ -6,7 +6,7 @@ from core.errors import LoraLabError
 from core.jobs.requests import read_train_request
 from core.presets import Preset, make_config, parse_assignments
 from core.store import Store
-from ui import form
+from ui import cleaning, form
 from ui.boundary import show
 from ui.words import plain
 
@@ -31,4 +31,5 @@ def _fill_from_run(store: Store, run_id: str, assignments: list[str]) -> None:
         return
     st.session_state["preset"] = Preset(request.preset) if request.preset in set(Preset) else Preset.QUICK
     form.fill(config.model_dump())
+    cleaning.take_from(store, request)
     st.toast(f"Filled from {plain(job.name)}.", icon=":material/content_copy:")

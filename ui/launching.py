@@ -5,6 +5,7 @@ import secrets
 import streamlit as st
 
 from core.config import RunConfig
+from core.data.recipe import Recipe
 from core.data.sources import Source
 from core.jobs import actions
 from core.states import Job
@@ -23,9 +24,11 @@ def launch_button(label: str, key: str, disabled: bool = False) -> bool:
     return clicked
 
 
-def launch(store: Store, config: RunConfig, source: Source, *, button: str, preset: str = "", name: str = "") -> None:
+def launch(
+    store: Store, config: RunConfig, source: Source, *, button: str, preset: str = "", name: str = "", recipe: Recipe | None = None
+) -> None:
     """Queue the run and go to it. Raises NotEnoughRoom."""
-    _go(actions.launch_training(store, config, source, key=_key(button), preset=preset, name=name))
+    _go(actions.launch_training(store, config, source, key=_key(button), preset=preset, name=name, recipe=recipe))
 
 
 def retry(store: Store, job: Job, *, button: str) -> None:

@@ -12,7 +12,7 @@ from core.errors import ArtifactDamaged
 from core.jobs import actions
 from core.states import Job, JobState, Kind
 from core.store import Store
-from ui import boundary, readers, states, tables
+from ui import boundary, cleaning, readers, states, tables
 from ui.words import count, plain
 
 POLL_SECONDS = 1
@@ -87,18 +87,24 @@ def draw_finding(dataset: Dataset, report: Report, finding: Finding) -> None:
     if finding.check is Check.IMBALANCE:
         st.caption(plain(finding.said))
         return
+    store = readers.open_lab()
     try:
-        found = _rows_of(dataset, report, finding.check)
+        all_found, texts = read_findings(dataset), _texts(dataset)
     except ArtifactDamaged as error:
         boundary.show(error)
         return
+    cleaning.offer(store, dataset, finding.check, all_found, texts)
+    found = name_rows(all_found[all_found["check"] == finding.check.value], texts, dataset.classes)
     shown = found.head(SHOWN_ROWS).reset_index(drop=True)
     table = pd.DataFrame({name: shown[name] for name in _columns_of(finding.check)})
-    chosen = tables.texts(table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}")
+    choose = tables.several_texts if finding.check is Check.SUSPECT else _one_text
+    chosen = choose(table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}")
     first = f"The first {SHOWN_ROWS:,} of {len(found):,}. " if len(found) > SHOWN_ROWS else ""
     st.caption(f"{first}Choose a row to read its whole text.")
-    if chosen is not None:
-        line = shown.iloc[chosen]
+    if finding.check is Check.SUSPECT:
+        cleaning.offer_for_chosen(store, dataset, shown.iloc[chosen])
+    if chosen:
+        line = shown.iloc[chosen[-1]]
         with st.container(border=True, key="whole-text"):
             st.caption(f"{plain(str(line['class']))} · {line['split']} row {line['row']:,} · {plain(str(line['detail']))}")
             st.text(str(line["text"]))
@@ -123,9 +129,9 @@ def _texts(dataset: Dataset) -> pd.DataFrame:
     return pd.concat([readers.rows(dataset, split)[["row", "text", "label"]].assign(split=split) for split in splits], ignore_index=True)
 
 
-def _rows_of(dataset: Dataset, report: Report, check: Check) -> pd.DataFrame:
-    found = read_findings(dataset)
-    return name_rows(found[found["check"] == check.value], _texts(dataset), dataset.classes)
+def _one_text(table: pd.DataFrame, *, key: str, columns: dict[str, object], alt: str) -> list[int]:
+    chosen = tables.texts(table, key=key, columns=columns, alt=alt)
+    return [] if chosen is None else [chosen]
 
 
 def _columns_of(check: Check) -> list[str]:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared
+from core.data.recipe import Recipe
 from core.data.sources import Source
 from core.errors import LoraLabError
 from core.evaluation.predictions import Predictions
@@ -58,9 +59,9 @@ def rows(dataset: Dataset, split: str) -> pd.DataFrame:
     return _rows(dataset.fingerprint, split, dataset)
 
 
-def facts(dataset: Dataset) -> DataFacts:
-    """Sizes and sorted text lengths of the dataset. Shared: never change it."""
-    return _facts(dataset.fingerprint, dataset)
+def facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
+    """Sizes and sorted text lengths of the dataset, less what ``recipe`` drops. Shared: never change it."""
+    return _facts(recipe.cleaned_fingerprint() if recipe else dataset.fingerprint, dataset, recipe)
 
 
 def predictions(folder: Path, version: int, classes: int, split: Split, step: int | None = None) -> Predictions:
@@ -74,8 +75,8 @@ def _rows(fingerprint: str, split: str, _dataset: Dataset) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)  # a number per training text
-def _facts(fingerprint: str, _dataset: Dataset) -> DataFacts:
-    return data_facts(_dataset)
+def _facts(fingerprint: str, _dataset: Dataset, _recipe: Recipe | None) -> DataFacts:
+    return data_facts(_dataset, _recipe)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)  # 7,600 rows take about 3 MB with their texts

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.config import RunConfig
+from core.data.recipe import describe_effect
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
 from core.jobs import artifacts
@@ -74,7 +75,8 @@ def draw_origin(summary: Summary) -> None:
     parts = [EXAMPLE] if summary.shipped else []
     if request:
         data = f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"
-        parts += [plain(request.config.model), data, *([f"preset {plain(request.preset)}"] if request.preset else [])]
+        cleaned = f", cleaned: {plain(describe_effect(request.recipe))}" if request.recipe else ""
+        parts += [plain(request.config.model), data + cleaned, *([f"preset {plain(request.preset)}"] if request.preset else [])]
     st.caption(" · ".join([*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]))
 
 

@@ -39,6 +39,25 @@ def selectable(
 
 def texts(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = None, rows_in_view: int = 8, alt: str = "") -> int | None:
     """Texts to read: rows tall enough for three lines; the position of the chosen one, or None."""
+    chosen = _texts(frame, key, columns, rows_in_view, alt, "single-row")
+    return chosen[0] if chosen else None
+
+
+def several_texts(
+    frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = None, rows_in_view: int = 8, alt: str = ""
+) -> list[int]:
+    """The same, with several to choose: their positions, the one chosen last at the end."""
+    return _texts(frame, key, columns, rows_in_view, alt, "multi-row")
+
+
+def _texts(
+    frame: pd.DataFrame,
+    key: str,
+    columns: Mapping[str, Any] | None,
+    rows_in_view: int,
+    alt: str,
+    mode: Literal["single-row", "multi-row"],
+) -> list[int]:
     event = st.dataframe(
         frame,
         key=key,
@@ -47,12 +66,11 @@ def texts(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = 
         row_height=2 * ROW_PIXELS,
         height=height(len(frame), rows_in_view, 2 * ROW_PIXELS),
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode=mode,
         placeholder="–",
         alt=alt or None,
     )
-    chosen = event["selection"]["rows"]
-    return int(chosen[0]) if chosen and chosen[0] < len(frame) else None
+    return [int(row) for row in event["selection"]["rows"] if row < len(frame)]
 
 
 def csv(frame: pd.DataFrame) -> bytes:

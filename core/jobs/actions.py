@@ -6,6 +6,7 @@ from core import classroom, files, people
 from core.access import Action, Role, require
 from core.config import Precision, RunConfig
 from core.data.dataset import Dataset
+from core.data.recipe import Recipe, save_recipe
 from core.data.sources import Source
 from core.errors import StateConflict
 from core.exporting.formats import TITLES, Format
@@ -30,12 +31,17 @@ from core.store import Store
 from core.turns import in_turn
 
 
-def launch_training(store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "") -> Job:
-    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once. Raises NotAllowed and NotEnoughRoom."""
+def launch_training(
+    store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "", recipe: Recipe | None = None
+) -> Job:
+    """Queue a run and see to it that somebody runs it; ``recipe`` cleans its training texts. The same ``key`` twice launches once.
+
+    Raises NotAllowed and NotEnoughRoom.
+    """
     require(store.visitor, Action.LAUNCH)
     classroom.require_place(store, store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), config)
     require_room(store.settings)
-    request = TrainRequest(config=config, source=source, preset=preset)
+    request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe)
     title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
     job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
     ensure_supervisor(store.settings)
@@ -91,6 +97,12 @@ def launch_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
     job = queue_baselines(store, request, name)
     ensure_supervisor(store.settings)
     return job
+
+
+def keep_recipe(store: Store, recipe: Recipe) -> None:
+    """Keep the cleaning recipe in the making for its data, which all share; runs have copies of their own. Raises NotAllowed."""
+    require(store.visitor, Action.WORK)
+    save_recipe(store.settings, recipe)
 
 
 def launch_calibration(store: Store, model_id: str, precision: Precision = "auto") -> Job:
@@ -166,7 +178,7 @@ def retry(store: Store, job: Job, *, key: str = "") -> Job:
     if config is None:
         raise StateConflict(f"{job.name} proposes no change.", "Resume it, or clone it into the form.")
     request = read_train_request(job)
-    return launch_training(store, config, request.source, key=key, preset=request.preset)
+    return launch_training(store, config, request.source, key=key, preset=request.preset, recipe=request.recipe)
 
 
 def delete(store: Store, job: Job) -> None:

@@ -4,6 +4,7 @@ from core.catalog import find_model
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared
+from core.data.recipe import Recipe
 from core.errors import LoraLabError
 from core.estimate import Estimate, estimate
 from core.facts import data_facts, model_facts
@@ -12,17 +13,20 @@ from core.jobs.speed import find_speed
 from core.store import Store
 
 
-def expect(store: Store, config: RunConfig, dataset: Dataset) -> Estimate:
-    """The estimate for ``config`` on ``dataset``, from all that is known of this machine now. Raises ArtifactDamaged, ModelUnavailable."""
+def expect(store: Store, config: RunConfig, dataset: Dataset, recipe: Recipe | None = None) -> Estimate:
+    """The estimate for ``config`` on ``dataset``, less what ``recipe`` drops, from all that is known of this machine now.
+
+    Raises ArtifactDamaged, ModelUnavailable.
+    """
     model = model_facts(find_model(config.model, store.settings, hub_reachable(store.settings)))
-    return estimate(config, data_facts(dataset), model, find_speed(store, config, model))
+    return estimate(config, data_facts(dataset, recipe), model, find_speed(store, config, model))
 
 
 def expect_request(store: Store, request: TrainRequest) -> Estimate | None:
     """The same for a run as it was asked for; None where its data is not prepared, or data or model have gone."""
     try:
         dataset = find_prepared(store.settings, request.source)
-        return expect(store, request.config, dataset) if dataset else None
+        return expect(store, request.config, dataset, request.recipe) if dataset else None
     except LoraLabError:
         return None
 

@@ -8,6 +8,7 @@ from core.catalog import find_model
 from core.config import RunConfig, differences
 from core.data.hub import hub_reachable
 from core.data.prepared import find_prepared, prepare
+from core.data.recipe import Recipe
 from core.data.sources import Source
 from core.estimate import Estimate, estimate
 from core.facts import data_facts, model_facts
@@ -31,16 +32,24 @@ class Plan:
 
 
 def make_plan(
-    store: Store, config: RunConfig, source: Source, minutes: float | None, measure: bool, report: Callable[[Progress], None]
+    store: Store,
+    config: RunConfig,
+    source: Source,
+    minutes: float | None,
+    measure: bool,
+    report: Callable[[Progress], None],
+    recipe: Recipe | None = None,
 ) -> Plan:
     """The plan for ``config``, or for what of it fits into ``minutes``. Prepares the data if that has not been done.
+
+    ``recipe`` says which training texts there are less.
 
     Where this model is here and has not been measured yet it is, if ``measure`` and nothing else is queued or under way. Raises
     ConfigError if nothing fits.
     """
     dataset = find_prepared(store.settings, source) or prepare(store.settings, source, report, lambda: False)
     found = find_model(config.model, store.settings, hub_reachable(store.settings))
-    data, model = data_facts(dataset), model_facts(found)
+    data, model = data_facts(dataset, recipe), model_facts(found)
     speed = find_speed(store, config, model)
     if measure and not speed.measured and found.folder is not None and not store.jobs(None, JobState.QUEUED, *ACTIVE):
         waiting.measure(store, config)

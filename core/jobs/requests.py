@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.config import Precision, RunConfig
+from core.data.recipe import Recipe
 from core.data.sources import Source
 from core.errors import ArtifactDamaged
 from core.states import Job
@@ -12,6 +13,7 @@ class TrainRequest(BaseModel):
     """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's environment may differ.
 
     ``sweep`` is the id of the set that it was queued with.
+    A ``recipe`` is kept whole, so that nobody can change it under the run.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -20,6 +22,7 @@ class TrainRequest(BaseModel):
     source: Source
     preset: str = ""
     sweep: str = ""
+    recipe: Recipe | None = None
 
 
 class CalibrateRequest(BaseModel):

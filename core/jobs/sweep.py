@@ -58,7 +58,7 @@ def plan_sweep(job: Job, field: str, values: str, key: str = "") -> Sweep:
         raise ConfigError(f"{len(configs)} different values were named.", f"Name {FEWEST} to {MOST}, separated by {separator!r}.")
     shown = [_shown(getattr(config, field)) for config in configs]
     identity = hashlib.sha256("|".join((job.id, field, *shown, key)).encode()).hexdigest()[:12]
-    requests = tuple(TrainRequest(config=config, source=request.source, preset=request.preset, sweep=identity) for config in configs)
+    requests = tuple(request.model_copy(update={"config": config, "sweep": identity}) for config in configs)
     return Sweep(identity, field, requests, tuple(f"{(job.name or job.id)[:80]} · {field} {value}" for value in shown))
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from core import files
 from core.catalog import Availability, find_model
+from core.data.cleaning import clean
 from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared, prepare
 from core.errors import ArtifactDamaged, DataError, NotEnoughRoom, Stopped, StoreDamaged
@@ -74,6 +75,7 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
     dataset = find_prepared(context.settings, request.source)
     if dataset is None:
         dataset = prepare(context.settings, request.source, context.report, context.should_stop)
+    dataset = clean(dataset, request.recipe)
     if context.job.fingerprint and context.job.fingerprint != dataset.fingerprint:
         message = f"The data changed since this run began: fingerprint {context.job.fingerprint} then, {dataset.fingerprint} now."
         raise DataError(message, "Clone the run and train it anew.")

@@ -4,6 +4,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.prepared import Dataset
 from core.data.quality.report import Check, Finding, Report, save_report
+from core.data.recipe import read_recipe, recipe_path
 from core.jobs import actions
 from core.states import Job, JobState, Kind
 from core.store import Store
@@ -101,3 +102,46 @@ def test_damaged_findings_are_said(open_app: Open, checked: Dataset) -> None:
     (checked.folder / "quality" / "findings.parquet").write_text("{")
 
     assert "findings.parquet is missing or damaged" in said(open_app(PAGE))
+
+
+def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(open_app: Open, checked: Dataset, store: Store) -> None:
+    test, train = checked.read("test"), checked.read("train")
+    path = checked.folder / "quality" / "findings.parquet"
+    found = pd.read_parquet(path)
+    near = [("near duplicates", split, frame["row"][0], 5, 1.0, "", -1) for split, frame in (("train", train), ("test", test))]
+    pd.concat([found, pd.DataFrame(near, columns=found.columns)]).to_parquet(path)
+    app = open_app(PAGE, finding="leakage")
+
+    app.button(key="fix-leakage").click().run()
+
+    assert [(step.check, step.rows) for step in read_recipe(store.settings, checked.fingerprint).steps] == [("leakage", (train["row"][0],))]
+    assert "Together: 1 training text fewer." in said(app)
+    assert app.button(key="fix-leakage").disabled
+
+    app.button(key="take-back-0").click().run()
+
+    assert read_recipe(store.settings, checked.fingerprint).steps == ()
+    assert not app.button(key="fix-leakage").disabled
+
+
+def test_only_the_chosen_suspects_are_relabelled(open_app: Open, checked: Dataset, store: Store) -> None:
+    app = open_app(PAGE, finding="label suspects")
+    assert "Mark training texts" in said(app)
+    app.session_state["texts-label suspects"] = {"selection": {"rows": [1], "columns": []}}
+    app.run()
+
+    app.button(key="chosen-relabel").click().run()
+
+    (step,) = read_recipe(store.settings, checked.fingerprint).steps
+    assert (step.rows, step.labels) == ((checked.read("train")["row"][1],), (3,))
+
+
+def test_a_damaged_recipe_is_said_and_the_findings_stay(open_app: Open, checked: Dataset, store: Store) -> None:
+    path = recipe_path(store.settings, checked.fingerprint)
+    path.parent.mkdir()
+    path.write_text("{")
+
+    app = open_app(PAGE, finding="label suspects")
+
+    assert "The cleaning recipe of these data is damaged." in said(app)
+    assert len(app.dataframe) == 2

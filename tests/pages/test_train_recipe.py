@@ -1,0 +1,70 @@
+import pytest
+from conftest import Open
+from streamlit.testing.v1 import AppTest
+
+from core.data.prepared import Dataset
+from core.data.recipe import Fix, Recipe, Step, recipe_path, save_recipe
+from core.jobs.requests import read_train_request
+from core.states import Kind
+from core.store import Store
+
+PAGE = "pages/train.py"
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.toast]).replace("\\", "")
+
+
+@pytest.fixture
+def recipe(dataset: Dataset, store: Store) -> Recipe:
+    """Drops three training texts."""
+    rows = tuple(int(row) for row in dataset.read("train")["row"][:3])
+    made = Recipe(fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),))
+    save_recipe(store.settings, made)
+    return made
+
+
+def test_without_a_recipe_there_is_no_choice(open_app: Open, dataset: Dataset) -> None:
+    assert "data-cleaning" not in [element.key for element in open_app(PAGE).get("segmented_control")]
+
+
+def test_data_are_taken_as_they_are_unless_cleaned_is_chosen(open_app: Open, recipe: Recipe, store: Store) -> None:
+    app = open_app(PAGE)
+    choice = app.segmented_control(key="data-cleaning")
+    assert (choice.value, choice.options) == ("as it is", ["as it is", "cleaned: 3 training texts fewer"])
+
+    app.button(key="launch").click().run()
+
+    assert read_train_request(store.jobs(Kind.TRAIN)[0]).recipe is None
+
+
+def test_a_run_keeps_the_recipe_that_was_chosen(open_app: Open, recipe: Recipe, store: Store) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="data-cleaning").set_value("cleaned").run()
+
+    app.button(key="launch").click().run()
+
+    assert read_train_request(store.jobs(Kind.TRAIN)[0]).recipe == recipe
+
+
+def test_a_clone_takes_the_recipe_of_its_run_while_it_is_the_present_one(open_app: Open, recipe: Recipe, store: Store) -> None:
+    app = open_app(PAGE)
+    app.segmented_control(key="data-cleaning").set_value("cleaned").run()
+    app.button(key="launch").click().run()
+    run = store.jobs(Kind.TRAIN)[0].id
+
+    assert open_app(PAGE, clone=run).segmented_control(key="data-cleaning").value == "cleaned"
+    save_recipe(store.settings, recipe.with_step(Step(check="nearly empty", fix=Fix.DROP, rows=(4,))))
+    other = open_app(PAGE, clone=run)
+
+    assert other.segmented_control(key="data-cleaning").value == "as it is"
+    assert "The run's cleaning recipe is not the present one" in said(other)
+
+
+def test_a_damaged_recipe_is_said_and_the_form_stays(open_app: Open, recipe: Recipe, store: Store) -> None:
+    recipe_path(store.settings, recipe.fingerprint).write_text("{")
+
+    app = open_app(PAGE)
+
+    assert "The cleaning recipe of these data is damaged." in said(app)
+    assert not app.button(key="launch").disabled

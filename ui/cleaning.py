@@ -1,0 +1,157 @@
+"""The cleaning recipe: fix buttons beside a finding, the steps that were chosen, and the choice beside a run's data."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.data.quality.fixes import drop, relabel, suggest_step
+from core.data.quality.report import Check
+from core.data.recipe import Fix, Recipe, Step, describe_effect, read_recipe, to_bytes
+from core.errors import ArtifactDamaged, LoraLabError
+from core.jobs import actions
+from core.jobs.requests import TrainRequest
+from core.store import Store
+from ui import boundary, navigation
+from ui.readers import DataStatus
+from ui.words import count, plain
+
+CHOICE_KEY = "data-cleaning"
+AS_IT_IS, CLEANED = "as it is", "cleaned"
+ONLY_TRAINING = (
+    "Only training texts change. Validation and test stay as they are, so that scores stay those of the same texts; a text that "
+    "leaks is taken out of training."
+)
+
+
+def offer(store: Store, dataset: Dataset, check: Check, found: pd.DataFrame, texts: pd.DataFrame) -> None:
+    """The button that puts the fix of a finding into the recipe; ``found`` and ``texts`` are those of all checks and splits."""
+    step = suggest_step(check, found, texts)
+    if step is not None:
+        _button(store, dataset, step, f"fix-{check.value}")
+    elif check not in (Check.SUSPECT, Check.IMBALANCE):
+        st.caption("No training text is concerned, so there is nothing to fix before a run.")
+
+
+def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> None:
+    """Relabel or drop the chosen label suspects."""
+    steps = [step for step in (relabel(chosen), drop(Check.SUSPECT, chosen)) if step]
+    if not steps:
+        note = "" if chosen.empty else "The chosen texts are held out, and stay as they are. "
+        st.caption(f"{note}Mark training texts in the first column to relabel or drop them.")
+        return
+    with st.container(horizontal=True):
+        for step in steps:
+            _button(store, dataset, step, f"chosen-{step.fix.value}")
+
+
+def draw_recipe(store: Store, dataset: Dataset) -> None:
+    """What has been chosen so far, each step with a button that takes it back."""
+    try:
+        recipe = read_recipe(store.settings, dataset.fingerprint)
+    except ArtifactDamaged as error:
+        boundary.show(error)
+        return
+    st.markdown("#### Cleaning recipe")
+    st.caption(ONLY_TRAINING)
+    if not recipe.steps:
+        st.caption("Empty: the fixes that are chosen above are collected here.")
+        return
+    for number, step in enumerate(recipe.steps):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"recipe-step-{number}"):
+            st.markdown(f"{number + 1}. {plain(_words(step))}: *{plain(step.check)}*")
+            st.button(
+                "Take back",
+                key=f"take-back-{number}",
+                icon=":material/undo:",
+                on_click=_change,
+                args=(store, dataset.fingerprint, partial(_without, step=step)),
+            )
+    st.markdown(f"**Together: {plain(describe_effect(recipe))}.**")
+    with st.container(horizontal=True):
+        name = f"recipe-{dataset.fingerprint}.json"
+        st.download_button(
+            "Download the recipe", to_bytes(recipe), name, "application/json", key="download-recipe", icon=":material/download:"
+        )
+        st.page_link(navigation.TRAIN, label="New run: choose cleaned training texts there", icon=":material/tune:")
+
+
+def choose(store: Store, status: DataStatus) -> Recipe | None:
+    """Beside a run's data: as it is, or as the recipe of these data leaves it. Nothing is drawn where there is no recipe."""
+    if status.dataset is None:
+        return None
+    try:
+        recipe = read_recipe(store.settings, status.dataset.fingerprint)
+    except ArtifactDamaged as error:
+        boundary.show(error)
+        return None
+    if not recipe.steps:
+        return None
+    effect = describe_effect(recipe)
+    st.session_state.setdefault(CHOICE_KEY, AS_IT_IS)
+    chosen = st.segmented_control(
+        "Training texts",
+        (AS_IT_IS, CLEANED),
+        format_func=lambda choice: f"cleaned: {effect}" if choice == CLEANED else choice,
+        required=True,
+        key=CHOICE_KEY,
+        persist_state="session",
+        help="The cleaning recipe of the Quality page. Validation and test stay as they are. The run keeps its own copy of the recipe.",
+    )
+    return recipe if chosen == CLEANED else None
+
+
+def take_from(store: Store, request: TrainRequest) -> None:
+    """Choose what a cloned run had, as far as the recipe is still the same; comes before the choice is drawn."""
+    st.session_state[CHOICE_KEY] = AS_IT_IS
+    if request.recipe is None:
+        return
+    try:
+        same = read_recipe(store.settings, request.recipe.fingerprint).effect() == request.recipe.effect()
+    except ArtifactDamaged:
+        same = False
+    if same:
+        st.session_state[CHOICE_KEY] = CLEANED
+    else:
+        st.toast("The run's cleaning recipe is not the present one: the data are taken as they are.", icon=":material/info:")
+
+
+def _button(store: Store, dataset: Dataset, step: Step, key: str) -> None:
+    try:
+        taken = step in read_recipe(store.settings, dataset.fingerprint).steps
+    except ArtifactDamaged:
+        return  # the recipe below says so
+    label = f"{_words(step)} (in the recipe)" if taken else _words(step)
+    change = partial(_with, step=step)
+    st.button(label, key=key, icon=":material/build:", disabled=taken, on_click=_change, args=(store, dataset.fingerprint, change))
+
+
+def _words(step: Step) -> str:
+    number = len(step.rows)
+    match step.fix:
+        case Fix.DROP:
+            return f"Drop {count(number, 'training texts')}"
+        case Fix.KEEP_ONE:
+            return f"Keep one of each: drop {count(number, 'training texts')}"
+        case Fix.REPAIR:
+            return f"Repair {count(number, 'training texts')}"
+        case _:
+            return f"Relabel {count(number, 'training texts')} to the competing class"
+
+
+def _change(store: Store, fingerprint: str, change: Callable[[Recipe], Recipe]) -> None:
+    """Read anew before it is changed: another tab may have changed it since."""
+    try:
+        actions.keep_recipe(store, change(read_recipe(store.settings, fingerprint)))
+    except (LoraLabError, OSError) as error:
+        st.toast(plain(f"The recipe could not be kept. {error}"), icon=":material/error:")
+
+
+def _with(recipe: Recipe, step: Step) -> Recipe:
+    return recipe.with_step(step)
+
+
+def _without(recipe: Recipe, step: Step) -> Recipe:
+    return recipe.without(recipe.steps.index(step)) if step in recipe.steps else recipe
