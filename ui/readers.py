@@ -11,7 +11,11 @@ from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared
 from core.data.sources import Source
 from core.errors import LoraLabError
+from core.evaluation import intervals, ranking
+from core.evaluation.calibration import fit_temperature
+from core.evaluation.intervals import F1Intervals, bootstrap_f1
 from core.evaluation.predictions import Predictions
+from core.evaluation.ranking import CurveKind, RankingCurves
 from core.facts import DataFacts, data_facts
 from core.jobs import artifacts
 from core.jobs.rebuild import open_store
@@ -64,6 +68,31 @@ def facts(dataset: Dataset) -> DataFacts:
 def predictions(folder: Path, version: int, classes: int, split: Split, step: int | None = None) -> Predictions:
     """One evaluation of a run; ``version`` is the job's, ``step`` that of a validation. Shared: never change it."""
     return _predictions(str(folder), version, classes, split, step)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)  # the bootstrap of 50 classes takes a third of a second
+def f1_intervals(folder: Path, version: int, classes: int, split: Split) -> F1Intervals:
+    """95 % intervals of an evaluation's F1."""
+    return bootstrap_f1(predictions(folder, version, classes, split).scores)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def class_intervals(folder: Path, version: int, classes: tuple[str, ...], split: Split) -> pd.DataFrame:
+    """The scores of each class of an evaluation with their intervals."""
+    found = f1_intervals(folder, version, len(classes), split)
+    return intervals.class_intervals(predictions(folder, version, len(classes), split).scores, classes, found)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)  # at most 200 points a class
+def ranking_curves(folder: Path, version: int, classes: tuple[str, ...], split: Split, kind: CurveKind) -> RankingCurves:
+    """ROC or precision-recall of each class of an evaluation. Shared: never change it."""
+    return ranking.ranking_curves(predictions(folder, version, len(classes), split), classes, kind)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)  # a few hundred passes over the validation texts
+def temperature(folder: Path, version: int, classes: int) -> float | None:
+    """The temperature that a run's validation predictions ask for."""
+    return fit_temperature(predictions(folder, version, classes, "validation"))
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)  # three splits of two datasets; 36,000 rows take about 10 MB
