@@ -16,6 +16,7 @@ from core.evaluation.calibration import fit_temperature
 from core.evaluation.intervals import F1Intervals, bootstrap_f1
 from core.evaluation.predictions import Predictions
 from core.evaluation.ranking import CurveKind, RankingCurves
+from core.evaluation.slices import Slice, find_slices
 from core.facts import DataFacts, data_facts
 from core.jobs import artifacts
 from core.jobs.rebuild import open_store
@@ -93,6 +94,12 @@ def ranking_curves(folder: Path, version: int, classes: tuple[str, ...], split: 
 def temperature(folder: Path, version: int, classes: int) -> float | None:
     """The temperature that a run's validation predictions ask for."""
     return fit_temperature(predictions(folder, version, classes, "validation"))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)  # a mask a slice: 30 slices of 7,600 rows take 0.2 MB
+def slices(folder: Path, version: int, classes: tuple[str, ...], max_tokens: int) -> list[Slice]:
+    """The slices of a run's test texts. Shared: never change it."""
+    return find_slices(predictions(folder, version, len(classes), "test"), classes, max_tokens)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)  # three splits of two datasets; 36,000 rows take about 10 MB

@@ -14,6 +14,7 @@ from core.charts.pieces import pieces, tokens_per_word
 from core.charts.reliability import bin_counts, coverage, reliability
 from core.charts.scores import AREAS as RANKING_AREAS
 from core.charts.scores import class_scores, ranking
+from core.charts.slices import slices
 from core.charts.words import word_bars, word_cloud
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "attention",
     "class_balance",
     "class_scores",
+    "slices",
     "bin_counts",
     "coverage",
     "reliability",
