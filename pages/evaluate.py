@@ -22,6 +22,7 @@ with sides.cell():
     evaluation.draw_matrix(predictions, run.classes, show)
 with sides.cell():
     evaluation_scores.per_class(run, split)
+evaluation_scores.per_class_table(run, split)
 
 evaluation_scores.most_confused(run, predictions)
 evaluation.texts_of_cell(run, predictions)

@@ -86,7 +86,7 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
         return
     worse = [one for one in slices if one.decided and one.difference < 0]
     st.markdown(
-        f"Worse than the rest beyond chance: {', '.join(plain(one.name) for one in worse)}."
+        f"Worse than the rest beyond chance: {', '.join(plain(f'{one.kind} {one.name}') for one in worse)}."
         if worse
         else "No slice is worse than the rest by more than chance."
     )
@@ -102,11 +102,8 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
             "told": [one.decided for one in shown],
         }
     )
-    sides = st.grid(2, min_column_width=420, gap="large")
-    with sides.cell():
-        drawing.draw(charts.slices(table), key="slices-chart", twin=False)
-    with sides.cell():
-        tables.plain(_slice_table(shown), key="slices", rows_in_view=10, alt="Accuracy of each slice against the rest")
+    drawing.draw(charts.slices(table), key="slices-chart", twin=False)
+    tables.plain(_slice_table(shown), key="slices", rows_in_view=8, alt="Accuracy of each slice against the rest")
 
 
 def choose(slices: Sequence[Slice], searched: Slice | None, words: str) -> tuple[str, NDArray[np.bool_] | None]:

@@ -21,9 +21,14 @@ FEW = 4  # classes whose lines have colours of their own
 
 
 def per_class(run: OpenRun, split: Split) -> None:
-    """Precision, recall and F1 of each class with their intervals, drawn and as a table."""
+    """Precision, recall and F1 of each class with their intervals; ``per_class_table`` is the table behind it."""
     table = readers.class_intervals(run.folder, run.version, run.classes, split)
     drawing.draw(charts.class_scores(table), key="class-scores", twin=False)
+
+
+def per_class_table(run: OpenRun, split: Split) -> None:
+    """The same as numbers."""
+    table = readers.class_intervals(run.folder, run.version, run.classes, split)
     shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
     for name in ("precision", "recall", "f1"):
         shown[name] = [_scored(*line) for line in zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)]

@@ -13,6 +13,7 @@ from core.data.sources import Source
 from core.errors import LoraLabError
 from core.evaluation import intervals, ranking
 from core.evaluation.calibration import fit_temperature
+from core.evaluation.dynamics import Dynamics, spread
 from core.evaluation.intervals import F1Intervals, bootstrap_f1
 from core.evaluation.predictions import Predictions
 from core.evaluation.ranking import CurveKind, RankingCurves
@@ -102,6 +103,11 @@ def slices(folder: Path, version: int, classes: tuple[str, ...], max_tokens: int
     return find_slices(predictions(folder, version, len(classes), "test"), classes, max_tokens)
 
 
+def dynamics(folder: Path, version: int, classes: int) -> Dynamics:
+    """A run's predictions after each validation, at most 100 of them. Shared: never change it."""
+    return _dynamics(str(folder), version, classes, tuple(spread(artifacts.validation_steps(folder))))
+
+
 @st.cache_resource(max_entries=6, show_spinner=False)  # three splits of two datasets; 36,000 rows take about 10 MB
 def _rows(fingerprint: str, split: str, _dataset: Dataset) -> pd.DataFrame:
     return _dataset.read(split)
@@ -110,6 +116,12 @@ def _rows(fingerprint: str, split: str, _dataset: Dataset) -> pd.DataFrame:
 @st.cache_resource(max_entries=4, show_spinner=False)  # a number per training text
 def _facts(fingerprint: str, _dataset: Dataset) -> DataFacts:
     return data_facts(_dataset)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)  # 100 validations of 500 texts and 4 classes take 2 MB
+def _dynamics(folder: str, version: int, classes: int, steps: tuple[int, ...]) -> Dynamics:
+    frames = [artifacts.read_predictions(Path(folder), "validation", step) for step in steps]
+    return Dynamics.of(steps, [Predictions.of(frame, classes) for frame in frames])
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)  # 7,600 rows take about 3 MB with their texts

@@ -6,6 +6,7 @@ from core.charts.comparison import AXES, COSTS, MEASURES, Axis, Measure, cost_an
 from core.charts.curves import loss_curves, score_curves, sparkline
 from core.charts.difference import matrix_difference
 from core.charts.distributions import class_balance, cut_curve, length_boxes, length_histogram
+from core.charts.dynamics import over_steps, training_map
 from core.charts.inside import adapters, attention, movement, strips
 from core.charts.maps import common_range, layer_scores, text_map
 from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix
@@ -35,6 +36,8 @@ __all__ = [
     "attention",
     "class_balance",
     "class_scores",
+    "over_steps",
+    "training_map",
     "slices",
     "bin_counts",
     "coverage",

@@ -10,6 +10,7 @@ from core.evaluation.calibration import Calibration
 
 UNIT = alt.Scale(domain=[0, 1], nice=False)
 AXIS = alt.Axis(format=".0%", tickCount=6)
+FEWEST = 0.02  # of the texts: the interval of fewer would take up the picture
 EXTENT = 46  # px that the labels of both vertical axes take, so that the two pictures share their horizontal one
 
 
@@ -72,11 +73,11 @@ def _counts_spec() -> Spec:
 def coverage(curve: pd.DataFrame, threshold: float) -> Chart:
     """Accuracy of the texts that are answered, with its 95 % interval, against their share; a rule where ``threshold`` stands."""
     answered = curve[curve["threshold"] >= threshold].tail(1).assign(kind="chosen")
+    curve = curve[(curve["coverage"] >= FEWEST) | (curve.index == len(curve) - 1)]
     data = pd.concat([curve.assign(kind="curve"), answered], ignore_index=True)
     title = "Accuracy of the answered texts against their share (95 % interval as a band)"
-    words = ", ".join(
-        f"{per_cent(row.accuracy)} at {per_cent(row.coverage)}" for row in curve.iloc[:: max(1, len(curve) // 5)].itertuples()
-    )
+    few = curve.iloc[:: max(1, len(curve) // 5)]
+    words = ", ".join(f"{per_cent(right)} at {per_cent(share)}" for right, share in zip(few["accuracy"], few["coverage"], strict=True))
     return Chart(_coverage_spec(), data, title, f"{title}: {words}.")
 
 
