@@ -13,7 +13,8 @@ from core.errors import LoraLabError
 from core.evaluation.doubts import CONFIDENT, confident_mistakes, contradicted_labels
 from core.evaluation.predictions import Predictions
 from core.evaluation.slices import Slice
-from core.evaluation.tags import LONGEST_NOTE, TAGS, Tag, read_tags, remove_tag, write_tag
+from core.evaluation.tags import LONGEST_NOTE, TAGS, Tag, read_tags
+from core.jobs.actions import tag_text
 from ui import boundary, drawing, tables
 from ui.frame import OpenRun
 from ui.words import count, per_cent, plain
@@ -172,7 +173,7 @@ def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -
             drop = st.form_submit_button("Remove tag", disabled=known is None, key=f"drop-{row}")
     if keep or drop:
         try:
-            write_tag(run.folder, row, tag, note) if keep else remove_tag(run.folder, row)
+            tag_text(run.store, run.job, row, (tag or "") if keep else "", note or "")
         except LoraLabError as error:
             boundary.show(error)
             return
