@@ -31,12 +31,13 @@ class Action(StrEnum):
     RESUME = "resume this run"
     RENAME = "rename this run"
     DELETE = "delete this run"
+    TAG = "tag texts of this run"
     WORK = "start this work"  # preparing, checking, mapping: shared by all, owned by nobody
     KEEP_DATA = "add or delete datasets"
     MANAGE = "change the class"
 
 
-ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE})
+ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG})
 OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.WORK}
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import baselines, drawing, evaluation, frame, readers, reports
+from ui import baselines, evaluation, evaluation_beside, evaluation_scores, frame, readers, reports
 from ui.frame import Needs
 
 run = frame.open_run("Evaluate", "Where is this run right, where is it wrong, and on which texts?", Needs.PREDICTIONS)
@@ -22,12 +22,19 @@ sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
     evaluation.draw_matrix(predictions, run.classes, show)
 with sides.cell():
-    st.markdown("**Precision, recall and F1 per class**")
-    drawing.per_class(predictions.scores, run.classes, key="per-class")
-    evaluation.most_confused(predictions, run.classes)
+    evaluation_scores.per_class(run, split)
+evaluation_scores.per_class_table(run, split)
 
+evaluation_scores.most_confused(run, predictions)
 evaluation.texts_of_cell(run, predictions)
-evaluation.before_and_after(run, untrained, show)
+
+view = evaluation.choose_view()
+if view == "before and after training":
+    evaluation_beside.before_and_after(run, untrained, show)
+elif view == "difference to another run":
+    evaluation_beside.another_run(run, split, predictions)
+else:
+    evaluation_scores.ranking(run, split)
 
 reports.button(run.store, [run.job])
 

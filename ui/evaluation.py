@@ -1,10 +1,8 @@
 """Parts of the Evaluate page: headline, the texts of a cell, and the model before training beside it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from typing import Literal, get_args
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -20,6 +18,8 @@ from ui import boundary, drawing, readers, tables
 from ui.frame import OpenRun
 from ui.words import count, per_cent, plain
 
+View = Literal["before and after training", "difference to another run", "ROC and precision–recall"]
+VIEWS: tuple[View, ...] = get_args(View)
 SPLITS: tuple[Split, ...] = ("test", "validation")
 TRUE_KEY, PREDICTED_KEY, LAST_CELL_KEY = "true-class", "predicted-class", "last-cell"
 MATRIX_KEY = "matrix"
@@ -29,7 +29,11 @@ HOW_TO_READ = """
 - **Rows are the true classes, columns what the run said.** The diagonal is right; everything beside it is a mistake.
 - **Precision** asks how far you can trust a predicted class; **recall** how many texts of a class were found; **F1** is
   their harmonic mean, and macro-F1 its mean over the classes.
-- **In brackets stands the 95 % interval** (Wilson): with other texts of the same kind the share would most likely fall into it.
+- **The 95 % interval** says where the score would most likely fall with other texts of the same kind: Wilson's for shares,
+  a bootstrap over the texts for F1. Classes whose intervals overlap widely are not told apart by these texts.
+- **One way** means that more of one class is taken for the other than the other way round, beyond chance (Fisher's exact
+  test, corrected for the pairs shown by Holm's method).
+- **ROC and precision–recall** take each class against the rest and look at its probability alone. 0.5 under the ROC curve is chance.
 - **Margin** is the distance between the two most probable classes. A mistake with a wide margin is a confident one.
 """
 
@@ -44,6 +48,15 @@ def choose_cells() -> CellsShow:
     """What the cells of the matrices show."""
     show = st.segmented_control("Cells show", charts.CELLS_SHOW, required=True, default="counts", key="cells", bind="query-params")
     return show or "counts"
+
+
+def choose_view() -> View:
+    """What is looked at beneath the matrix and its texts; only that is computed."""
+    st.markdown("#### Look closer")
+    view = st.segmented_control(
+        "Look closer", VIEWS, required=True, default=VIEWS[0], key="view", bind="query-params", label_visibility="collapsed"
+    )
+    return view or VIEWS[0]
 
 
 def read_untrained(run: OpenRun) -> Predictions | None:
@@ -61,32 +74,16 @@ def headline(run: OpenRun, split: Split, predictions: Predictions, untrained: Pr
     scores = predictions.scores
     untrained_share = per_cent(untrained.scores.accuracy.value) if untrained and len(untrained) else ""
     before = f"; untrained {untrained_share}" if untrained_share and split == "test" else ""  # it was scored on test texts
-    st.subheader(f"{_with_interval(scores.accuracy)} of {len(predictions):,} {split} texts right{before}", anchor=False)
+    st.subheader(f"{with_interval(scores.accuracy)} of {len(predictions):,} {split} texts right{before}", anchor=False)
     data = f"{plain(str(run.job.result.get('data', run.request.source.name)))} · `{run.job.fingerprint[:6]}`"
     trained = run.job.result.get("trained_rows")
     rows = [f"{trained:,} training rows"] if isinstance(trained, int) else []
     base = [f"untrained {untrained_share} of {count(len(untrained), 'test texts')}"] if untrained and untrained_share else []
-    st.caption(" · ".join([f"Macro-F1 {scores.macro_f1:.3f}", *base, data, *rows]))
+    low, high = readers.f1_intervals(run.folder, run.version, len(run.classes), split).macro
+    macro = f"Macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f})"
+    st.caption(" · ".join([macro, *base, data, *rows]))
     if run.job.owner == SHIPPED_OWNER:
         st.badge("Example, shipped with the project and trained on its demo corpus", icon=":material/inventory_2:", color="gray")
-
-
-def most_confused(predictions: Predictions, classes: Sequence[str]) -> None:
-    """The cell off the diagonal that holds most texts, as a sentence, and the way to them."""
-    errors = predictions.scores.counts.copy()
-    np.fill_diagonal(errors, 0)
-    if not errors.any():
-        st.caption("No text was taken for another class.")
-        return
-    true, predicted = (int(place) for place in np.unravel_index(errors.argmax(), errors.shape))
-    number, share = int(errors[true, predicted]), float(errors[true, predicted] / errors.sum())
-    st.caption(
-        f"Most frequent mistake: {plain(classes[true])} taken for {plain(classes[predicted])}, "
-        f"{count(number, 'texts')}, {per_cent(share)} of all mistakes."
-    )
-    choose = partial(_choose, classes[true], classes[predicted])
-    label = "Read this text" if number == 1 else f"Read these {count(number, 'texts')}"
-    st.button(label, key="read-most-confused", icon=":material/arrow_downward:", on_click=choose)
 
 
 def draw_matrix(predictions: Predictions, classes: Sequence[str], show: CellsShow) -> None:
@@ -118,25 +115,10 @@ def texts_of_cell(run: OpenRun, predictions: Predictions) -> None:
     _draw_texts(named, run.classes)
 
 
-def before_and_after(run: OpenRun, untrained: Predictions | None, show: CellsShow) -> None:
-    """The matrix of the untrained model, and of the trained one on the very same texts."""
-    st.markdown("#### Before and after training")
-    if untrained is None:
-        st.caption("The untrained model was not scored in this run, or its predictions cannot be read.")
-        return
-    try:
-        after = readers.predictions(run.folder, run.version, len(run.classes), "test")
-    except ArtifactDamaged as error:
-        boundary.show(error)
-        return
-    before, after = _same_rows(untrained, after), _same_rows(after, untrained)
-    st.caption(f"Both on the same {count(len(after), 'test texts')}.")
-    sides = st.grid(2, min_column_width=400, gap="large")
-    for name, predictions in (("Before", before), ("After", after)):
-        with sides.cell():
-            chart = charts.confusion_matrix(predictions.scores.counts, run.classes, show, drawing.dark())
-            title = f"{name} training: {_with_interval(predictions.scores.accuracy)} right"
-            drawing.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")
+def with_interval(share: Proportion) -> str:
+    """``91.2 % (90.5–91.8)``."""
+    low, high = share.interval
+    return f"{per_cent(share.value)} ({low * 100:.1f}–{high * 100:.1f})" if share.n else "none"
 
 
 def _chosen_cell(classes: Sequence[str]) -> tuple[str, str] | None:
@@ -147,26 +129,17 @@ def _chosen_cell(classes: Sequence[str]) -> tuple[str, str] | None:
     if clicked != st.session_state.get(LAST_CELL_KEY):  # an old click does not undo what the boxes say since
         st.session_state[LAST_CELL_KEY] = clicked
         if clicked and set(clicked) <= set(classes):
-            _choose(*clicked)
+            choose_cell(*clicked)
     true, predicted = (st.session_state.get(key, st.query_params.get(key)) for key in (TRUE_KEY, PREDICTED_KEY))
     return (true, predicted) if true in classes and predicted in classes else None
-
-
-def _with_interval(share: Proportion) -> str:
-    """``91.2 % (90.5–91.8)``."""
-    low, high = share.interval
-    return f"{per_cent(share.value)} ({low * 100:.1f}–{high * 100:.1f})" if share.n else "none"
-
-
-def _same_rows(predictions: Predictions, others: Predictions) -> Predictions:
-    return Predictions.of(predictions.frame[predictions.frame["row"].isin(others.frame["row"])], others.classes)
 
 
 def _choose_class(label: str, key: str, classes: Sequence[str]) -> str | None:
     return st.selectbox(label, classes, index=None, placeholder="choose a class", key=key, bind="query-params")
 
 
-def _choose(true: str, predicted: str) -> None:
+def choose_cell(true: str, predicted: str) -> None:
+    """Make it the cell whose texts are read."""
     st.session_state[TRUE_KEY], st.session_state[PREDICTED_KEY] = true, predicted
 
 

@@ -25,7 +25,15 @@ class Needs(StrEnum):
     """What a page cannot do without."""
 
     PREDICTIONS = "predictions"
+    VALIDATIONS = "validations"
     ADAPTER = "adapter"
+
+
+MISSING = {
+    Needs.PREDICTIONS: ("its test predictions", "are"),
+    Needs.VALIDATIONS: ("its first validation", "is"),
+    Needs.ADAPTER: ("its adapter", "is"),
+}
 
 
 @dataclass(frozen=True)
@@ -129,11 +137,13 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
     folder = store.folder(job)
     if needs is Needs.PREDICTIONS:
         return artifacts.predictions_path(folder, "test").is_file()
+    if needs is Needs.VALIDATIONS:
+        return bool(artifacts.validation_steps(folder)) and bool(job.result.get("classes"))
     return (folder / "adapter" / "adapter_model.safetensors").is_file() and not job.state.active
 
 
 def _explain_missing(job: Job, needs: Needs) -> NoReturn:
-    name, what, verb = plain(job.name), *(("its test predictions", "are") if needs is Needs.PREDICTIONS else ("its adapter", "is"))
+    name, (what, verb) = plain(job.name), MISSING[needs]
     if not job.state.over:
         empty(f"{name} is {job.state}.", f"This page opens once the run has written {what}.", navigation.RUNS, "Watch it", job.id)
     state = LOOKS[job.state].word.lower()

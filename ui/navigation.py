@@ -23,6 +23,7 @@ class Entry:
 HOME, DATA, EXPLORE, QUALITY = "pages/home.py", "pages/data.py", "pages/explore.py", "pages/quality.py"
 TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embeddings.py"
 TRAIN, RUNS, BOARD = "pages/train.py", "pages/runs.py", "pages/board.py"
+CALIBRATION, ERRORS, THROUGH_TIME = "pages/calibration.py", "pages/errors.py", "pages/through_time.py"
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
 EXPORT = "pages/export.py"
 
@@ -41,7 +42,13 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(RUNS, "Runs", ":material/monitoring:", True),
         Entry(BOARD, "Class", ":material/school:"),
     ),
-    "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True), Entry(COMPARE, "Compare", ":material/compare_arrows:")),
+    "Understand": (
+        Entry(EVALUATE, "Evaluate", ":material/grid_on:", True),
+        Entry(THROUGH_TIME, "Through time", ":material/timeline:", True),
+        Entry(CALIBRATION, "Calibration", ":material/speed:", True),
+        Entry(ERRORS, "Errors", ":material/error_outline:", True),
+        Entry(COMPARE, "Compare", ":material/compare_arrows:"),
+    ),
     "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True), Entry(EXPORT, "Export", ":material/download:", True)),
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}

@@ -12,7 +12,13 @@ from core.data.prepared import Dataset, find_prepared
 from core.data.recipe import Recipe
 from core.data.sources import Source
 from core.errors import LoraLabError
+from core.evaluation import intervals, ranking
+from core.evaluation.calibration import fit_temperature
+from core.evaluation.dynamics import Dynamics, spread
+from core.evaluation.intervals import F1Intervals, bootstrap_f1
 from core.evaluation.predictions import Predictions
+from core.evaluation.ranking import CurveKind, RankingCurves
+from core.evaluation.slices import Slice, find_slices
 from core.facts import DataFacts, data_facts
 from core.jobs import artifacts
 from core.jobs.rebuild import open_store
@@ -69,6 +75,42 @@ def predictions(folder: Path, version: int, classes: int, split: Split, step: in
     return _predictions(str(folder), version, classes, split, step)
 
 
+@st.cache_data(max_entries=32, show_spinner=False)  # the bootstrap of 50 classes takes a third of a second
+def f1_intervals(folder: Path, version: int, classes: int, split: Split) -> F1Intervals:
+    """95 % intervals of an evaluation's F1."""
+    return bootstrap_f1(predictions(folder, version, classes, split).scores)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def class_intervals(folder: Path, version: int, classes: tuple[str, ...], split: Split) -> pd.DataFrame:
+    """The scores of each class of an evaluation with their intervals."""
+    found = f1_intervals(folder, version, len(classes), split)
+    return intervals.class_intervals(predictions(folder, version, len(classes), split).scores, classes, found)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)  # at most 200 points a class
+def ranking_curves(folder: Path, version: int, classes: tuple[str, ...], split: Split, kind: CurveKind) -> RankingCurves:
+    """ROC or precision-recall of each class of an evaluation. Shared: never change it."""
+    return ranking.ranking_curves(predictions(folder, version, len(classes), split), classes, kind)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)  # a few hundred passes over the validation texts
+def temperature(folder: Path, version: int, classes: int) -> float | None:
+    """The temperature that a run's validation predictions ask for."""
+    return fit_temperature(predictions(folder, version, classes, "validation"))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)  # a mask a slice: 30 slices of 7,600 rows take 0.2 MB
+def slices(folder: Path, version: int, classes: tuple[str, ...], max_tokens: int) -> list[Slice]:
+    """The slices of a run's test texts. Shared: never change it."""
+    return find_slices(predictions(folder, version, len(classes), "test"), classes, max_tokens)
+
+
+def dynamics(folder: Path, version: int, classes: int) -> Dynamics:
+    """A run's predictions after each validation, at most 100 of them. Shared: never change it."""
+    return _dynamics(str(folder), version, classes, tuple(spread(artifacts.validation_steps(folder))))
+
+
 @st.cache_resource(max_entries=6, show_spinner=False)  # three splits of two datasets; 36,000 rows take about 10 MB
 def _rows(fingerprint: str, split: str, _dataset: Dataset) -> pd.DataFrame:
     return _dataset.read(split)
@@ -77,6 +119,12 @@ def _rows(fingerprint: str, split: str, _dataset: Dataset) -> pd.DataFrame:
 @st.cache_resource(max_entries=4, show_spinner=False)  # a number per training text
 def _facts(fingerprint: str, _dataset: Dataset, _recipe: Recipe | None) -> DataFacts:
     return data_facts(_dataset, _recipe)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)  # 100 validations of 500 texts and 4 classes take 2 MB
+def _dynamics(folder: str, version: int, classes: int, steps: tuple[int, ...]) -> Dynamics:
+    frames = [artifacts.read_predictions(Path(folder), "validation", step) for step in steps]
+    return Dynamics.of(steps, [Predictions.of(frame, classes) for frame in frames])
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)  # 7,600 rows take about 3 MB with their texts

@@ -93,6 +93,11 @@ class Predictions:
         chosen = table[(table["true"] == true) & (table["predicted"] == predicted)]
         return chosen.sort_values(["confidence", "row"], ascending=[False, True], ignore_index=True)
 
+    def only(self, rows: NDArray[np.int64]) -> "Predictions":
+        """The same for those of ``rows`` that it has, in the order of the row ids."""
+        frame = self.frame[self.frame["row"].isin(rows)].sort_values("row", ignore_index=True)
+        return Predictions(frame, self.classes)
+
     def table(self) -> pd.DataFrame:
         """A line a text in the frame's order: row, true, predicted, confidence, margin, loss."""
         return pd.DataFrame(

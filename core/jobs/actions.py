@@ -9,6 +9,7 @@ from core.data.dataset import Dataset
 from core.data.recipe import Recipe, save_recipe
 from core.data.sources import Source
 from core.errors import StateConflict
+from core.evaluation.tags import remove_tag, write_tag
 from core.exporting.formats import TITLES, Format
 from core.jobs.baselines import BaselineRequest, queue_baselines
 from core.jobs.export import ExportRequest, find_export_jobs
@@ -193,6 +194,15 @@ def rename(store: Store, job: Job, name: str) -> None:
     """Give the run another name. Raises NotAllowed, and StateConflict on an empty one."""
     _require(store, Action.RENAME, job)
     store.rename(job, name)
+
+
+def tag_text(store: Store, job: Job, row: int, tag: str, note: str) -> None:
+    """Keep a tag and a note of a test text with the run; no ``tag`` takes it away. Raises NotAllowed, StateConflict, ArtifactDamaged."""
+    _require(store, Action.TAG, job)
+    if tag:
+        write_tag(store.folder(job), row, tag, note)
+    else:
+        remove_tag(store.folder(job), row)
 
 
 def keep_running(store: Store) -> None:

@@ -91,7 +91,7 @@ def _identity(context: JobContext, dataset: Dataset, model: Availability) -> Ide
 
 
 def _keep_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
-    texts = dataset.read("validation" if event.split == "validation" else "test", ["row", "text"])
+    texts = dataset.read("validation" if event.split == "validation" else "test", ["row", "text", "tokens"])
     frame = event.predictions.merge(texts, on="row", how="left", validate="one_to_one")
     save_evaluation(context, event.split, frame, len(dataset.classes))
 

@@ -8,7 +8,7 @@ from core.data.sources import Source
 from core.jobs import artifacts
 from core.states import Job, JobState
 from core.store import Store
-from tests.pages.conftest import Open, make_run
+from tests.pages.conftest import Open, make_finished, make_run, predictions
 
 PAGE = "pages/evaluate.py"
 
@@ -70,19 +70,58 @@ def test_the_headline_says_accuracy_with_interval_and_before_training(open_app: 
     app = open_app(PAGE)
 
     assert app.subheader[0].value == "85.0 % (70.9–92.9) of 40 test texts right; untrained 25.0 %"
-    assert "Macro-F1 0.850 · untrained 25.0 % of 40 test texts · Small news" in said(app)
-    assert len(app.get("vega_lite_chart")) == 3
+    assert "Macro-F1 0.850 (0.714–0.954) · untrained 25.0 % of 40 test texts · Small news" in said(app)
+    assert len(app.get("vega_lite_chart")) == 4
     assert "Both on the same 40 test texts." in said(app)
     assert "Before training: 25.0 % (14.2–40.2) right" in said(app)
 
 
-def test_scores_per_class_stand_beside_the_matrix(open_app: Open, finished: Job) -> None:
+def test_scores_per_class_stand_beside_the_matrix_with_their_intervals(open_app: Open, finished: Job) -> None:
     table = open_app(PAGE).dataframe[0].value
 
     assert table["class"].tolist() == ["World", "Sports", "Business", "Sci/Tech"]
     assert table["support"].tolist() == [10, 10, 10, 10]
-    assert table["recall"].tolist() == [0.9, 0.9, 0.8, 0.8]
-    assert table["precision"].round(3).tolist() == [0.818, 0.9, 0.889, 0.8]
+    assert [cell[:5] for cell in table["recall"]] == ["0.900", "0.900", "0.800", "0.800"]
+    assert [cell[:5] for cell in table["precision"]] == ["0.818", "0.900", "0.889", "0.800"]
+    assert table["recall"][0] == "0.900 (0.596–0.982)"  # Wilson of 9 in 10
+
+
+def test_pairs_of_classes_say_both_directions(open_app: Open, finished: Job) -> None:
+    table = open_app(PAGE).dataframe[1].value
+
+    assert table.iloc[0].tolist() == ["Sci/Tech", "World", "2 (20.0 %)", "0 (0.0 %)", "not told apart", "1.000"]
+
+
+def test_ranking_curves_name_their_areas(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, view="ROC and precision–recall")
+    areas = next(table.value for table in app.dataframe if "area" in table.value)
+    assert areas["class"].tolist() == ["World", "Sports", "Business", "Sci/Tech"]
+    assert areas["area"].between(0.5, 1).all()
+
+    app = open_app(PAGE, view="ROC and precision–recall", curve="precision–recall")
+    assert "Precision–recall, each class against the rest" in said(app)
+
+
+def test_without_a_second_run_of_the_data_the_difference_says_so(open_app: Open, finished: Job) -> None:
+    assert "No other run has test predictions of the same data and classes." in said(open_app(PAGE, view="difference to another run"))
+
+
+def test_the_difference_to_another_run_has_its_verdict(open_app: Open, finished: Job, store: Store, source: Source) -> None:
+    other = make_finished(store, source, "other-run")
+    files.write_parquet(artifacts.predictions_path(store.folder(other), "test"), predictions(40, 20))
+
+    app = open_app(PAGE, run=finished.id, view="difference to another run")
+
+    assert "finished-run is 35.0 points better than other-run on 40 texts" in said(app)
+    assert "finished-run minus other-run (texts in each cell" in said(app)
+
+
+def test_a_run_on_other_data_is_not_offered(open_app: Open, finished: Job, store: Store, source: Source) -> None:
+    other = make_finished(store, source, "other-run")
+    with store.transaction() as db:
+        db.execute("UPDATE jobs SET fingerprint = 'ffff' WHERE id = ?", (other.id,))
+
+    assert "No other run has test predictions" in said(open_app(PAGE, run=finished.id, view="difference to another run"))
 
 
 def test_validation_is_chosen_by_the_url_and_by_the_control(open_app: Open, finished: Job) -> None:
@@ -140,7 +179,7 @@ def test_the_most_frequent_mistake_is_named_and_can_be_read(open_app: Open, fini
 
 
 @pytest.mark.parametrize("value", ["*nonsense*", ""])
-@pytest.mark.parametrize("name", ["scored-on", "cells", "true-class", "predicted-class"])
+@pytest.mark.parametrize("name", ["scored-on", "cells", "true-class", "predicted-class", "view"])
 def test_a_choice_that_makes_no_sense_is_ignored(open_app: Open, finished: Job, name: str, value: str) -> None:
     app = open_app(PAGE, **{name: value})
 
@@ -193,7 +232,7 @@ def test_predictions_without_their_texts_leave_the_matrix(open_app: Open, finish
     app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Sports"})
 
     assert "The predictions of this run do not carry their texts." in said(app)
-    assert len(app.get("vega_lite_chart")) == 3
+    assert len(app.get("vega_lite_chart")) == 4
 
 
 def test_a_run_whose_record_is_damaged_is_said(open_app: Open, finished: Job, damaged: Job, store: Store) -> None:

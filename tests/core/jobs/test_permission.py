@@ -23,6 +23,7 @@ ON_A_RUN: dict[str, Act] = {
     "resume": actions.resume,
     "delete": actions.delete,
     "rename": lambda store, job: actions.rename(store, job, "mine now"),
+    "tag": lambda store, job: actions.tag_text(store, job, 7, "hard", "mine"),
 }
 OTHERS: dict[str, Act] = {
     "launch": lambda store, job: actions.launch_training(store, SMALL, demo_source()),

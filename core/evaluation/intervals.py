@@ -1,0 +1,100 @@
+"""Scores of each class with the interval that so few texts deserve, and which classes are confused in which direction.
+
+Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i that were predicted as class j.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from core.evaluation.scores import Proportion, Scores
+from core.evaluation.significance import LEVEL, SEED, holm
+
+RESAMPLES = 2_000  # the edges of a 95 % interval rest on 50 of them at either side
+
+
+@dataclass(frozen=True)
+class F1Intervals:
+    """95 % percentile intervals: ``low`` and ``high`` (C,) of each class's F1, ``macro`` of their mean."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    macro: tuple[float, float]
+
+
+def bootstrap_f1(scores: Scores) -> F1Intervals:
+    """From 2,000 bootstrap samples of the texts with a fixed seed (Efron 1979); (0, 1) of no texts at all.
+
+    F1 rests on nothing but the counts, so a sample of texts is drawn as a sample of cells.
+    """
+    size, total = len(scores.counts), int(scores.counts.sum())
+    if not total:
+        return F1Intervals(np.zeros(size), np.ones(size), (0.0, 1.0))
+    cells = np.flatnonzero(scores.counts)  # the k cells that hold texts
+    true, predicted = np.divmod(cells, size)
+    drawn = np.random.default_rng(SEED).multinomial(total, scores.counts.ravel()[cells] / total, RESAMPLES)  # (R, k)
+    classes = np.eye(size)
+    hits = drawn @ (classes[true] * (true == predicted)[:, None])  # (R, C)
+    wholes = drawn @ (classes[true] + classes[predicted])  # (R, C), texts of the class and texts given the class
+    f1 = np.divide(2 * hits, wholes, out=np.zeros_like(hits), where=wholes > 0)
+    low, high = np.quantile(f1, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
+    macro_low, macro_high = np.quantile(f1.mean(axis=1), [LEVEL / 2, 1 - LEVEL / 2])
+    return F1Intervals(low, high, (float(macro_low), float(macro_high)))
+
+
+def class_intervals(scores: Scores, classes: Sequence[str], f1: F1Intervals | None = None) -> pd.DataFrame:
+    """A line a class: class, support, then precision, recall and f1, each with ``_low`` and ``_high`` of its 95 % interval.
+
+    Wilson's interval of precision and recall, bootstrap's of F1. The precision of a class that was never predicted is NaN with (0, 1),
+    so is the recall of one that has no text. ``f1`` is the bootstrap where it has been computed already.
+    """
+    given = scores.counts.sum(axis=0)
+    hits = scores.counts.diagonal()
+    table = pd.DataFrame({"class": list(classes), "support": scores.support})
+    for name, wholes in (("precision", given), ("recall", scores.support)):
+        shares = [Proportion(int(part), int(whole)) for part, whole in zip(hits, wholes, strict=True)]
+        table[name] = [share.value for share in shares]
+        table[f"{name}_low"] = [share.interval[0] for share in shares]
+        table[f"{name}_high"] = [share.interval[1] for share in shares]
+    found = f1 or bootstrap_f1(scores)
+    return table.assign(f1=scores.f1, f1_low=found.low, f1_high=found.high)
+
+
+def confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd.DataFrame:
+    """Pairs of classes that are taken for each other, most texts first, the stronger direction first within a pair.
+
+    A line a pair: first, second, there and back (texts of ``first`` taken for ``second``, and the other way), the same two as shares of
+    the true class, p (Fisher's exact test whether the two shares differ, corrected over the pairs shown by Holm), one_way.
+    """
+    counts, support = scores.counts, scores.support
+    upper = [(i, j) for i in range(len(counts)) for j in range(i + 1, len(counts)) if counts[i, j] + counts[j, i]]
+    ranked = sorted(upper, key=lambda pair: -int(counts[pair] + counts[pair[::-1]]))[:most]
+    lines = [_directed(counts, support, pair) for pair in ranked]
+    p = holm([_fisher(int(counts[i, j]), int(support[i]), int(counts[j, i]), int(support[j])) for i, j in lines])
+    return pd.DataFrame(
+        {
+            "first": [classes[i] for i, _ in lines],
+            "second": [classes[j] for _, j in lines],
+            "there": [int(counts[i, j]) for i, j in lines],
+            "back": [int(counts[j, i]) for i, j in lines],
+            "there_share": [Proportion(int(counts[i, j]), int(support[i])).value for i, j in lines],
+            "back_share": [Proportion(int(counts[j, i]), int(support[j])).value for i, j in lines],
+            "p": p,
+            "one_way": [value < LEVEL for value in p],
+        }
+    )
+
+
+def _directed(counts: NDArray[np.int64], support: NDArray[np.int64], pair: tuple[int, int]) -> tuple[int, int]:
+    """The pair turned so that the larger share of a true class comes first."""
+    first, second = pair
+    there, back = (counts[a, b] / max(int(support[a]), 1) for a, b in (pair, pair[::-1]))
+    return (second, first) if back > there else (first, second)
+
+
+def _fisher(hits: int, n: int, other_hits: int, other_n: int) -> float:
+    return float(stats.fisher_exact([[hits, n - hits], [other_hits, other_n - other_hits]]).pvalue)

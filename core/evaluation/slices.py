@@ -1,0 +1,122 @@
+"""Where a model is worse than elsewhere: accuracy of parts of the texts against the rest. Shape: n texts."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from core.data import boilerplate
+from core.evaluation.predictions import Predictions
+from core.evaluation.scores import Proportion
+from core.evaluation.significance import LEVEL, holm
+
+WORD = re.compile(r"[^\W\d_]{2,}")
+DIGIT = re.compile(r"\d")
+RARE_WORDS = 3  # words that no other of the texts has: fewer are names that any news item may hold
+MOST_SOURCES = 8
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Some of the texts. ``mask`` (n,) says which; ``inside`` and ``rest`` count those that are right in it and outside.
+
+    ``p_value`` is Fisher's exact test whether the two shares differ, corrected by Holm for all slices looked at together.
+    """
+
+    kind: str
+    name: str
+    mask: Mask
+    inside: Proportion
+    rest: Proportion
+    p_value: float
+
+    @property
+    def difference(self) -> float:
+        """Accuracy inside minus that of the rest, from -1 to 1; NaN where one of them has no texts."""
+        return self.inside.value - self.rest.value
+
+    @property
+    def decided(self) -> bool:
+        """Whether it differs from the rest by more than chance at the 5 % level."""
+        return self.p_value < LEVEL
+
+
+def find_slices(predictions: Predictions, classes: Sequence[str], max_tokens: int | None = None) -> list[Slice]:
+    """Slices by class, length, source, digits and rare words; also texts cut off at ``max_tokens`` where their tokens were counted.
+
+    Those with no text or all of them are left out. The one that is most below the rest comes first.
+    """
+    masks: list[tuple[str, str, Mask]] = [("class", name, predictions.true == index) for index, name in enumerate(classes)]
+    frame = predictions.frame
+    if "text" in frame:
+        masks += _text_masks(frame["text"])
+    if max_tokens and "tokens" in frame:
+        masks.append(("cut off", f"over {max_tokens:,} tokens", (frame["tokens"] > max_tokens).to_numpy()))
+    right = predictions.predicted == predictions.true
+    found = [_slice(kind, name, mask, right) for kind, name, mask in masks if mask.any() and not mask.all()]
+    corrected = [replace(one, p_value=p) for one, p in zip(found, holm([one.p_value for one in found]), strict=True)]
+    return sorted(corrected, key=lambda one: one.difference)
+
+
+def search_slice(predictions: Predictions, words: str, slices: Sequence[Slice] = ()) -> Slice | None:
+    """The texts that hold ``words``, whatever their case; None of no text or all. Its p-value counts it as one more of ``slices``."""
+    if "text" not in predictions.frame or not words.strip():
+        return None
+    mask = predictions.frame["text"].astype(str).str.casefold().str.contains(words.strip().casefold(), regex=False).to_numpy(dtype=bool)
+    if not mask.any() or mask.all():
+        return None
+    found = _slice("search", words.strip(), mask, predictions.predicted == predictions.true)
+    return replace(found, p_value=min(1.0, found.p_value * (len(slices) + 1)))  # Bonferroni: the others stay as they are
+
+
+def _text_masks(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
+    written = texts.astype(str).tolist()
+    masks = _lengths(np.array([len(text) for text in written]))
+    masks += [("source", pattern.name, _at(pattern.rows, len(written))) for pattern in _sources(written)]
+    masks.append(("content", "with digits", np.array([DIGIT.search(text) is not None for text in written], dtype=bool)))
+    masks.append(("content", f"{RARE_WORDS} or more words no other text has", _unique_words(written) >= RARE_WORDS))
+    return masks
+
+
+def _lengths(characters: NDArray[np.int64]) -> list[tuple[str, str, Mask]]:
+    """The four quarters of the texts by length."""
+    edges = np.unique(np.quantile(characters, [0, 0.25, 0.5, 0.75, 1]).astype(int)) if len(characters) else np.empty(0, int)
+    lows = [int(edges[0]) - 1, *map(int, edges[1:-1])] if len(edges) > 1 else []
+    highs = map(int, edges[1:])
+    return [
+        ("length", f"{low + 1:,} to {high:,} characters", (low < characters) & (characters <= high))
+        for low, high in zip(lows, highs, strict=True)
+    ]
+
+
+def _sources(texts: Sequence[str]) -> list[boilerplate.Pattern]:
+    named = [pattern for pattern in boilerplate.find_patterns(texts) if pattern.kind is not boilerplate.PatternKind.DEBRIS]
+    return sorted(named, key=lambda pattern: -len(pattern.rows))[:MOST_SOURCES]
+
+
+def _unique_words(texts: Sequence[str]) -> NDArray[np.int64]:
+    """(n,) how many different words of each text are in no other."""
+    words = [set(WORD.findall(text.casefold())) for text in texts]
+    texts_with: dict[str, int] = {}
+    for found in words:
+        for word in found:
+            texts_with[word] = texts_with.get(word, 0) + 1
+    return np.array([sum(texts_with[word] == 1 for word in found) for found in words], dtype=np.int64)
+
+
+def _at(rows: NDArray[np.int32], n: int) -> Mask:
+    mask = np.zeros(n, dtype=bool)
+    mask[rows] = True
+    return mask
+
+
+def _slice(kind: str, name: str, mask: Mask, right: Mask) -> Slice:
+    inside = Proportion(int((right & mask).sum()), int(mask.sum()))
+    rest = Proportion(int((right & ~mask).sum()), int((~mask).sum()))
+    table = [[inside.hits, inside.n - inside.hits], [rest.hits, rest.n - rest.hits]]
+    return Slice(kind, name, mask, inside, rest, float(stats.fisher_exact(table).pvalue))

@@ -1,0 +1,20 @@
+"""Calibration: can the probabilities of this run be trusted?"""
+
+import streamlit as st
+
+from core.evaluation.calibration import calibration as measure
+from ui import calibration, frame, readers
+from ui.frame import Needs
+
+run = frame.open_run("Calibration", "When this run says 90 % sure, is it right in 90 of 100 cases?", Needs.PREDICTIONS)
+predictions = readers.predictions(run.folder, run.version, len(run.classes), "test")
+found = measure(predictions.probabilities, predictions.true)
+temperature = calibration.read_temperature(run)
+
+calibration.headline(found, predictions)
+if len(predictions):
+    calibration.before_and_after(predictions, found, temperature)
+    calibration.answer_when_sure(predictions, temperature)
+
+with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
+    st.markdown(calibration.HOW_TO_READ)

@@ -1,0 +1,27 @@
+"""Errors: which texts does this run get wrong, and what do they have in common?"""
+
+import streamlit as st
+
+from core.evaluation.slices import search_slice
+from ui import errors, frame, readers
+from ui.frame import Needs
+
+run = frame.open_run("Errors", "Which texts does this run get wrong, and what do they have in common?", Needs.PREDICTIONS)
+predictions = readers.predictions(run.folder, run.version, len(run.classes), "test")
+rows = errors.read_rows(run, predictions)
+errors.headline(rows, predictions)
+
+slices = readers.slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
+words = st.text_input("Search", key=errors.SEARCH_KEY, placeholder="texts that hold these words", bind="query-params")
+searched = search_slice(predictions, words, slices)
+if words.strip() and searched is None:
+    st.caption("Every text holds these words, or none does.")
+
+errors.draw_slices(slices, searched)
+view, mask = errors.choose(slices, searched, words)
+row = errors.draw_list(rows, view, mask)
+if row is not None:
+    errors.read_and_tag(run, rows, predictions, row)
+
+with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
+    st.markdown(errors.HOW_TO_READ)

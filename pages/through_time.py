@@ -1,0 +1,20 @@
+"""Through time: when did this run learn what it knows, and what did it forget again?"""
+
+import streamlit as st
+
+from ui import frame, readers, through_time
+from ui.frame import Needs
+
+run = frame.open_run("Through time", "When did this run learn what it knows, and what did it forget again?", Needs.VALIDATIONS)
+dynamics = readers.dynamics(run.folder, run.version, len(run.classes))
+
+through_time.headline(dynamics)
+at = through_time.choose_step(dynamics)
+through_time.draw_step(run, dynamics, at)
+
+row = through_time.draw_map(run, dynamics)
+if row is not None:
+    through_time.draw_text(run, dynamics, row, at)
+
+with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
+    st.markdown(through_time.HOW_TO_READ)

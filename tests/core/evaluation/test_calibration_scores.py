@@ -1,0 +1,123 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import optimize
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss, log_loss
+
+from core.evaluation.calibration import calibration, coverage, coverage_curve, fit_temperature, scale
+from core.evaluation.predictions import Predictions
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def drawn(rows: int, classes: int, sharpness: float = 1.0) -> Predictions:
+    """Labels drawn from the softmax of some logits, which are then made ``sharpness`` times as sure."""
+    random = np.random.default_rng(3)
+    logits = random.normal(scale=2, size=(rows, classes))
+    true = np.array([random.choice(classes, p=share) for share in softmax(logits)])
+    shares = softmax(logits * sharpness)
+    columns = {f"p{index}": shares[:, index] for index in range(classes)}
+    return Predictions.of(pd.DataFrame({"row": range(rows), "label": true, **columns, "loss": -np.log(shares[range(rows), true])}), classes)
+
+
+def test_ece_of_four_texts_is_the_one_worked_by_hand() -> None:
+    shares = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.35, 0.65]])
+
+    found = calibration(shares, np.array([0, 1, 0, 0]), bins=10)
+
+    # bin 0.6 to 0.7: two texts, 0.65 sure, one right; bin 0.9 to 1: two texts, 0.95 sure, one right
+    assert found.ece == pytest.approx((2 * 0.15 + 2 * 0.45) / 4, abs=1e-12)
+    assert found.bins["texts"].tolist() == [0, 0, 0, 0, 0, 0, 2, 0, 0, 2]
+    assert found.brier == pytest.approx((0.005 + 1.805 + 0.245 + 0.845) / 4, abs=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 4, 50])
+def test_figures_are_scikit_learns(classes: int) -> None:
+    predictions = drawn(800, classes)
+
+    found = calibration(predictions.probabilities, predictions.true)
+
+    names = list(range(classes))
+    truth = np.eye(classes)[predictions.true]
+    assert found.brier == pytest.approx(((predictions.probabilities - truth) ** 2).sum(axis=1).mean(), abs=1e-12)
+    assert found.brier == pytest.approx(
+        brier_score_loss(predictions.true, predictions.probabilities, labels=names, scale_by_half=False), abs=1e-12
+    )
+    assert found.loss == pytest.approx(log_loss(predictions.true, predictions.probabilities, labels=names), abs=1e-12)
+    right = (predictions.predicted == predictions.true).astype(int)
+    accuracy, confidence = calibration_curve(right, predictions.confidence, n_bins=15)
+    filled = found.bins.dropna()
+    assert filled["accuracy"].tolist() == pytest.approx(accuracy, abs=1e-12)
+    assert filled["confidence"].tolist() == pytest.approx(confidence, abs=1e-12)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.0])
+def test_the_temperature_takes_back_how_much_too_sure_the_model_is(sharpness: float) -> None:
+    predictions = drawn(4000, 4, sharpness)
+
+    found = fit_temperature(predictions)
+
+    def loss(temperature: float) -> float:
+        return float(log_loss(predictions.true, softmax(np.log(predictions.probabilities) / temperature), labels=range(4)))
+
+    reference = optimize.minimize_scalar(loss, bracket=(0.3, 3)).x
+    assert found == pytest.approx(reference, abs=1e-4)
+    assert found == pytest.approx(sharpness, rel=0.1)
+
+
+def test_scaling_keeps_the_predicted_class_and_lowers_the_error_on_other_texts() -> None:
+    fitted, shown = drawn(2000, 4, 2.0), drawn(3000, 4, 2.0).only(np.arange(2000, 3000))
+    temperature = fit_temperature(fitted)
+    assert temperature is not None
+
+    scaled = scale(shown.probabilities, temperature)
+
+    assert (scaled.argmax(axis=1) == shown.predicted).all()
+    assert calibration(scaled, shown.true).ece < calibration(shown.probabilities, shown.true).ece / 2
+
+
+def test_a_probability_of_nothing_does_not_break_the_scaling() -> None:
+    assert scale(np.array([[1.0, 0.0]]), 2.0)[0] == pytest.approx([1 / (1 + 1e-6), 1e-6 / (1 + 1e-6)])
+
+
+def test_coverage_counts_the_texts_that_are_sure_enough_and_those_right() -> None:
+    shares = np.array([[0.9, 0.1], [0.95, 0.05], [0.6, 0.4], [0.2, 0.8]])
+
+    answered, right = coverage(shares, np.array([0, 1, 0, 1]), 0.9)
+
+    assert (answered.hits, answered.n) == (2, 4)
+    assert (right.hits, right.n) == (1, 2)
+
+
+def test_the_coverage_curve_answers_texts_of_one_confidence_together() -> None:
+    shares = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+
+    curve = coverage_curve(shares, np.array([0, 1, 0, 1]))
+
+    assert curve["threshold"].tolist() == [0.9, 0.8, 0.6]
+    assert curve["coverage"].tolist() == [0.5, 0.75, 1]
+    assert curve["accuracy"].tolist() == [1 / 2, 2 / 3, 3 / 4]
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_end() -> None:
+    predictions = drawn(3000, 4)
+
+    curve = coverage_curve(predictions.probabilities, predictions.true)
+
+    assert len(curve) == 200
+    assert curve["coverage"].iloc[-1] == 1
+    assert curve["accuracy"].iloc[-1] == predictions.scores.accuracy.value
+
+
+def test_one_text_and_none_are_taken() -> None:
+    one = drawn(1, 4)
+
+    assert calibration(one.probabilities, one.true).bins["texts"].sum() == 1
+    assert len(coverage_curve(one.probabilities, one.true)) == 1
+    nothing = calibration(np.empty((0, 4)), np.empty(0, dtype=int))
+    assert np.isnan(nothing.ece)
+    assert coverage_curve(np.empty((0, 4)), np.empty(0, dtype=int)).empty
+    assert fit_temperature(one.only(np.empty(0, dtype=int))) is None

@@ -1,0 +1,69 @@
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import files
+from core.jobs import artifacts
+from core.states import Job
+from core.store import Store
+from tests.pages.conftest import Open, predictions
+
+PAGE = "pages/calibration.py"
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]).replace("\\", "")
+
+
+def test_the_headline_sets_confidence_beside_accuracy(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE)
+
+    assert app.subheader[0].value == "On average 70.0 % sure, 85.0 % (70.9–92.9) right"
+    assert "The model is not sure enough on 40 test texts. ECE 0.150 with 15 bins" in said(app)
+    assert len(app.get("vega_lite_chart")) == 5
+
+
+def test_the_temperature_of_the_validation_texts_is_shown_on_the_test_texts(open_app: Open, finished: Job) -> None:
+    table = open_app(PAGE).dataframe[0].value
+
+    assert table["Test texts"].tolist() == ["ECE", "Brier score", "Cross-entropy (nats)"]
+    assert table.columns[2].startswith("Temperature 0.7")  # 33 of 40 right, 0.7 sure: it should be surer
+    assert float(table.iloc[0, 2]) < float(table.iloc[0, 1])
+
+
+def test_a_threshold_says_how_many_are_answered_and_right(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE)
+    assert "Answering only when at least 90 % sure: none of the texts." in said(app)
+
+    app.slider(key="threshold").set_value(70).run()
+
+    assert "Answering only when at least 70 % sure: 100.0 % of texts, 85.0 % (70.9–92.9) right." in said(app)
+
+
+@pytest.mark.parametrize("damage", [True, False])
+def test_without_validation_predictions_there_is_no_temperature(open_app: Open, finished: Job, store: Store, damage: bool) -> None:
+    path = artifacts.predictions_path(store.folder(finished), "validation")
+    path.write_bytes(b"no parquet") if damage else path.unlink()
+
+    app = open_app(PAGE)
+
+    assert "no temperature can be fitted" in said(app)
+    assert app.toggle(key="scaled").disabled
+    assert len(app.get("vega_lite_chart")) == 3
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_one_text_and_none_are_shown(open_app: Open, finished: Job, store: Store, rows: int) -> None:
+    files.write_parquet(artifacts.predictions_path(store.folder(finished), "test"), predictions(40, 34).head(rows))
+
+    app = open_app(PAGE)
+
+    assert not app.error
+    assert ("No test text was scored." in said(app)) == (rows == 0)
+
+
+@pytest.mark.parametrize("value", ["*nonsense*", "", "1000"])
+def test_a_threshold_that_makes_no_sense_is_ignored(open_app: Open, finished: Job, value: str) -> None:
+    app = open_app(PAGE, threshold=value)
+
+    assert not app.error
+    assert "Answering only when at least" in said(app)

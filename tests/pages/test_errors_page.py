@@ -1,0 +1,104 @@
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import files
+from core.evaluation.tags import read_tags, write_tag
+from core.jobs import artifacts
+from core.states import Job
+from core.store import Store
+from tests.pages.conftest import Open, predictions, texts
+
+PAGE = "pages/errors.py"
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]).replace("\\", "")
+
+
+def listed(app: AppTest) -> list[str]:
+    return [table.value for table in app.dataframe if "loss" in table.value][0]["text"].tolist()
+
+
+def pick(app: AppTest, place: int) -> AppTest:
+    app.session_state["error-list"] = {"selection": {"rows": [place], "columns": [], "cells": []}}
+    return app.run()
+
+
+def test_the_mistakes_are_counted_and_listed(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE)
+
+    assert app.subheader[0].value == "6 of 40 test texts are wrong (15.0 %, 95 % interval 7.1 to 29.1)"
+    assert len(listed(app)) == 6
+    assert listed(app)[0].startswith("Business news, item 34")
+
+
+def test_all_texts_come_by_loss(open_app: Open, finished: Job) -> None:
+    table = [table.value for table in open_app(PAGE, rows="all texts").dataframe if "loss" in table.value][0]
+
+    assert len(table) == 40
+    assert table["loss"].is_monotonic_decreasing
+
+
+def test_a_search_narrows_the_list_and_is_a_slice(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, words="item 3")
+
+    assert all("item 3" in text for text in listed(app))
+    slices = next(table.value for table in app.dataframe if "Slice" in table.value)
+    assert slices.iloc[0].tolist()[:4] == ["search: item 3", 11, "45.5 % (21.3–72.0)", "100.0 %"]
+
+
+def test_a_search_for_nothing_says_so(open_app: Open, finished: Job) -> None:
+    assert "Every text holds these words, or none does." in said(open_app(PAGE, words="nowhere"))
+
+
+def test_a_slice_narrows_the_list(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, slice="class: Business")
+
+    assert [text[:22] for text in listed(app)] == ["Business news, item 34", "Business news, item 38"]
+
+
+def test_a_tag_with_its_note_is_kept_and_read_by_a_new_visit(open_app: Open, finished: Job, store: Store) -> None:
+    app = pick(open_app(PAGE), 0)
+    assert app.text[-1].value.endswith("**bold** <b>tags</b>")
+
+    app.selectbox(key="tag-of-34").set_value("ambiguous")
+    app.text_area(key="note-of-34").set_value("=SUM(A1)")
+    app.button(key="keep-34").click().run()
+
+    assert read_tags(store.folder(finished))[34].note == "=SUM(A1)"
+    fresh = open_app(PAGE, rows="tagged")
+    assert listed(fresh) == [texts("test", 40)["text"][34]]
+    assert "1 tagged" in said(fresh)
+
+
+def test_a_tag_can_be_removed(open_app: Open, finished: Job, store: Store) -> None:
+    write_tag(store.folder(finished), 34, "hard", "")
+
+    pick(open_app(PAGE), 0).button(key="drop-34").click().run()
+
+    assert read_tags(store.folder(finished)) == {}
+
+
+def test_damaged_tags_are_said_and_the_list_stands(open_app: Open, finished: Job, store: Store) -> None:
+    (store.folder(finished) / "tags.json").write_bytes(b"{")
+
+    app = open_app(PAGE)
+
+    assert "tags.json" in app.error[0].value.replace("\\", "")
+    assert len(listed(app)) == 6
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_one_text_and_none_are_shown(open_app: Open, finished: Job, store: Store, rows: int) -> None:
+    files.write_parquet(artifacts.predictions_path(store.folder(finished), "test"), predictions(40, 34).head(rows))
+
+    app = open_app(PAGE)
+
+    assert not app.error
+    assert "There are too few texts to tell slices apart." in said(app)
+    assert "No text is to be shown here." in said(app)
+
+
+@pytest.mark.parametrize("name", ["rows", "slice", "words"])
+def test_a_choice_that_makes_no_sense_is_ignored(open_app: Open, finished: Job, name: str) -> None:
+    assert not open_app(PAGE, **{name: "*nonsense*"}).error
