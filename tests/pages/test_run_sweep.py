@@ -43,7 +43,7 @@ def test_compare_shows_the_spread_over_seeds(open_app: Open, store: Store, sourc
     for job, seed in zip((finished, other), (1, 2), strict=True):
         request = job.request
         request["config"]["seed"] = seed  # type: ignore[index]
-        with store._connect() as db:
+        with store.transaction() as db:
             db.execute("UPDATE jobs SET request_json = ?, version = version + 1 WHERE id = ?", (json.dumps(request), job.id))
 
     app = open_app("pages/compare.py")
