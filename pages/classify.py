@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from ui import classification, frame
+from ui import asking, classification, frame
 from ui.frame import Needs
 
 run = frame.open_run("Classify", "What does a run make of a text of yours?", Needs.ADAPTER)
 
 classification.draw_examples(run)
-text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a text", max_chars=10_000)
+text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a text", max_chars=asking.MOST_CHARACTERS)
 others = classification.choose_others(run)
 if classification.wanted():
     classification.ask([run, *others], text)

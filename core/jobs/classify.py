@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from core.catalog import find_model
 from core.errors import DataError
-from core.inference.serve import ClassifyRequest, classify
+from core.inference.request import ClassifyRequest
+from core.inference.serve import classify
 from core.jobs import artifacts
 from core.jobs.describe import read_classes
 from core.jobs.requests import read_train_request

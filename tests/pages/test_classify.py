@@ -15,7 +15,7 @@ from core.settings import Settings
 from core.states import Job, JobState
 from core.store import Store
 from tests.pages.conftest import Open, make_finished
-from ui import classification
+from ui import classification, hosting
 
 PAGE = "pages/classify.py"
 ADAPTER = SHIPPED / "example" / "adapter"
@@ -34,7 +34,7 @@ def one_host() -> Iterator[InferenceHost]:
 
 @pytest.fixture
 def host(one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> InferenceHost:
-    monkeypatch.setattr(classification, "_host", lambda: one_host)
+    monkeypatch.setattr(hosting, "host", lambda: one_host)
     return one_host
 
 
@@ -91,7 +91,7 @@ def test_a_stopped_run_with_an_adapter_can_be_asked(open_app: Open, running: Job
 def test_nothing_to_classify_says_what_to_do(open_app: Open, finished: Job) -> None:
     app = classify(open_app(PAGE), "  \n ")
 
-    assert app.warning[0].value == "Type a sentence first, or choose one of the examples."
+    assert "Type a sentence first, or choose one of the examples." in said(app)
 
 
 @pytest.mark.parametrize("name", list(classification.EXAMPLES))
@@ -197,6 +197,7 @@ def test_a_process_that_was_killed_is_started_again(open_app: Open, usable: Job,
     classify(app, "Oil prices fell.")
 
     assert not app.error
+    assert "It was started again, and this answer is complete." in app.info[0].value
     assert "Oil prices fell." in [text.value for text in app.text]
 
 

@@ -1,0 +1,33 @@
+"""What the inference process is asked. Free of torch: pages build these."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.catalog import Availability
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A trained adapter with every change of a weight multiplied by ``scale``, and none at all in the modules of ``off``.
+
+    ``off`` names modules as (layer from 0, name within the layer).
+    """
+
+    scale: float = 1.0
+    off: frozenset[tuple[int, str]] = frozenset()
+
+
+AS_TRAINED = Variant()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyRequest:
+    """One answer that is wanted: from a run's adapter, or with both None from the untrained base whose head ``seed`` draws."""
+
+    run_id: str | None
+    model: Availability
+    adapter: Path | None
+    classes: tuple[str, ...]
+    max_tokens: int
+    seed: int = 42
+    variant: Variant = AS_TRAINED
