@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from core.commands import classify as classify_command
 from core.commands import data as data_commands
 from core.commands import looking
 from core.commands import quality as quality_command
 from core.config import RunConfig
-from core.data.hub import hub_reachable
 from core.data.sources import Source, find_source, named_source
 from core.errors import LoraLabError
 from core.jobs import actions, artifacts, comparing, console, describe, machine, plan, waiting
@@ -23,6 +23,7 @@ from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_commands.app, name="data")
+app.command()(classify_command.classify)
 looking.register(app)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
@@ -178,20 +179,6 @@ def delete(run: Run, yes: Annotated[bool, typer.Option("--yes", help="Do not ask
         return job
 
     _act(run, as_json, remove, state="deleted")
-
-
-@app.command()
-def classify(run: Run, texts: Annotated[list[str], typer.Argument(metavar="TEXT…")], as_json: Json = False) -> None:
-    """Classify texts with a run."""
-
-    def predictions() -> Any:
-        from core.jobs.classify import classify_texts  # noqa: PLC0415 - brings torch, which no other command waits for
-
-        settings = Settings()
-        store = open_store(settings)
-        return classify_texts(store, describe.find_run(store, run), texts, hub=hub_reachable(settings))
-
-    _print(predictions, as_json, console.predictions_text)
 
 
 @app.command()

@@ -58,6 +58,7 @@ class Kind(StrEnum):
     CALIBRATE = "calibrate"
     EMBED = "embed"
     QUALITY = "quality"
+    CLASSIFY = "classify"
 
 
 class Cause(StrEnum):

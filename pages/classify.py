@@ -2,10 +2,19 @@
 
 import streamlit as st
 
-from ui import asking, classification, frame
+from ui import asking, batch, classification, frame
 from ui.frame import Needs
 
+ONE, FILE = "One text", "A file"
+
 run = frame.open_run("Classify", "What does a run make of a text of yours?", Needs.ADAPTER)
+
+way = st.segmented_control(
+    "Classify", [ONE, FILE], default=ONE, required=True, key="way", bind="query-params", label_visibility="collapsed"
+)
+if way == FILE:
+    batch.draw(run)
+    st.stop()
 
 classification.draw_examples(run)
 text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a text", max_chars=asking.MOST_CHARACTERS)

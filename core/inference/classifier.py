@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -107,7 +108,8 @@ class Classifier:
             return np.exp(score(logits, encoded, batches, device, should_stop, on_rows, self._lanes.map))
         with self.using(run_id, seed, variant) as model:
             model.eval()
-            return np.exp(score(lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, encoded, batches, device))
+            logits = partial(_logits, model)
+            return np.exp(score(logits, encoded, batches, device, should_stop, on_rows))
 
     def classify_beside(self, asked: Sequence[Asked], text: str) -> NDArray[np.float32]:
         """Probabilities (len(asked), C) of one text by all that are asked: one forward pass where the model allows it."""
@@ -213,6 +215,11 @@ class Classifier:
     @staticmethod
     def _is_new(name: str, base: Base) -> bool:
         return any(f".{module}." in f".{name}" for module in base.head)
+
+
+def _logits(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
+    logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
+    return logits
 
 
 @contextmanager

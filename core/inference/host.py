@@ -5,7 +5,7 @@ It starts with the first request, ends when idle, and is started anew after a cr
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor, ShutdownExecutorError, TerminatedWorkerError
@@ -44,7 +44,7 @@ class InferenceHost:
         if not hub:
             self._environment["HF_HUB_OFFLINE"] = "1"
         self._lock = threading.Lock()
-        self._executor: ProcessPoolExecutor | None = None
+        self._executor: Any = None
         self._warm = False
         self.crashes = 0
 

@@ -149,11 +149,11 @@ def _layer(x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, Low]
     rows, _tokens, d = x.shape
     seen = x[:, :1] if first_only else x
     weights, biases = block.qkv.weight.view(3, d, d), block.qkv.bias.view(3, d)
-    parts = [
-        adapted(name, seen if name == "query" else x, Frozen(weight, bias)).view(rows, -1, block.heads, d // block.heads).transpose(1, 2)
-        for name, weight, bias in zip(QKV, weights, biases, strict=True)
-    ]
-    context = scaled_dot_product_attention(*parts, attn_mask=bias).transpose(1, 2).reshape(rows, -1, d)  # (B, T or 1, d)
+    query, key, value = (
+        adapted(name, seen if name == "query" else x, Frozen(weight, shift)).view(rows, -1, block.heads, d // block.heads).transpose(1, 2)
+        for name, weight, shift in zip(QKV, weights, biases, strict=True)
+    )
+    context = scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).reshape(rows, -1, d)  # (B, T or 1, d)
     a = block.norm1.forward(adapted("out", context, block.out) + seen)[0]
     wide = gelu(adapted("rise", a, block.rise))
     return block.norm2.forward(adapted("fall", wide, block.fall) + a)[0]

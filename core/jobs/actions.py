@@ -1,12 +1,14 @@
 """What a person can do with jobs. Pages and the command line call these and nothing below them."""
 
 import secrets
+from typing import TYPE_CHECKING
 
 from core import files
 from core.config import Precision, RunConfig
 from core.data.dataset import Dataset
 from core.data.sources import Source
 from core.errors import StateConflict
+from core.jobs.batch import BatchRequest, keep_texts
 from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
@@ -22,6 +24,9 @@ from core.jobs.requests import (
 from core.jobs.room import require_room
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def launch_training(store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "") -> Job:
@@ -54,6 +59,15 @@ def launch_quality_check(store: Store, dataset: Dataset) -> Job:
     if job is None:
         key = f"quality|{dataset.fingerprint}|{len(asked)}"  # two who ask at the same moment get one job
         job = store.create(Kind.QUALITY, f"Check {dataset.name}", wanted, key)
+    ensure_supervisor(store.settings)
+    return job
+
+
+def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Job:
+    """Queue the classification of a file's texts (columns text and, if there is one, label) by a run. Raises NotEnoughRoom."""
+    require_room(store.settings)
+    request = BatchRequest(run=run.id, key=keep_texts(store.settings, frame), name=name[:120])
+    job = store.create(Kind.CLASSIFY, f"Classify {request.name}", request.model_dump(mode="json"), secrets.token_hex(8))
     ensure_supervisor(store.settings)
     return job
 

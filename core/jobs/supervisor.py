@@ -30,7 +30,7 @@ TERM_AFTER_SECONDS = 20  # a micro-batch and a checkpoint take a few seconds
 KILL_AFTER_SECONDS = 30
 LANES = (
     frozenset({Kind.TRAIN}),
-    frozenset({Kind.PREPARE, Kind.EMBED, Kind.QUALITY}),
+    frozenset({Kind.PREPARE, Kind.EMBED, Kind.QUALITY, Kind.CLASSIFY}),
 )  # one of each at a time; a calibration is timed and has none beside it
 
 log = logging.getLogger("supervisor")

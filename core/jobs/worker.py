@@ -26,6 +26,7 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.CALIBRATE: "core.jobs.calibrate",
     Kind.EMBED: "core.jobs.embed",
     Kind.QUALITY: "core.jobs.quality",
+    Kind.CLASSIFY: "core.jobs.classify",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 

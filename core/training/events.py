@@ -31,6 +31,7 @@ class Phase(StrEnum):
     CHECKING = "reading the texts"
     COMPARING = "looking for duplicates"
     JUDGING = "judging the labels"
+    CLASSIFYING = "classifying"
 
 
 Split = Literal["validation", "test", "untrained"]
