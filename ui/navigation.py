@@ -24,6 +24,7 @@ HOME, DATA, EXPLORE, QUALITY = "pages/home.py", "pages/data.py", "pages/explore.
 TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embeddings.py"
 TRAIN, RUNS = "pages/train.py", "pages/runs.py"
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
+ADAPTER = "pages/adapter.py"
 
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "": (Entry(HOME, "Home", ":material/home:"),),
@@ -36,7 +37,11 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(EMBEDDINGS, "Embeddings", ":material/scatter_plot:"),
     ),
     "Train": (Entry(TRAIN, "New run", ":material/tune:"), Entry(RUNS, "Runs", ":material/monitoring:", True)),
-    "Understand": (Entry(EVALUATE, "Evaluate", ":material/grid_on:", True), Entry(COMPARE, "Compare", ":material/compare_arrows:")),
+    "Understand": (
+        Entry(EVALUATE, "Evaluate", ":material/grid_on:", True),
+        Entry(COMPARE, "Compare", ":material/compare_arrows:"),
+        Entry(ADAPTER, "Adapter", ":material/biotech:", True),
+    ),
     "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True),),
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}

@@ -10,6 +10,7 @@ from core.charts.maps import common_range, layer_scores, text_map
 from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix
 from core.charts.patterns import pattern_bars
 from core.charts.pieces import pieces, tokens_per_word
+from core.charts.spectra import adapter_map, singular_values
 from core.charts.words import word_bars, word_cloud
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CLASS_SHAPES",
     "CellsShow",
     "Chart",
+    "adapter_map",
     "adapters",
     "attention",
     "class_balance",
@@ -41,6 +43,7 @@ __all__ = [
     "pieces",
     "probabilities",
     "score_curves",
+    "singular_values",
     "sparkline",
     "strips",
     "text_map",

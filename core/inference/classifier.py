@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import ArtifactDamaged
-from core.inference.mixed import Choice, Mixed, lora_layers
-from core.inference.request import AS_TRAINED, Variant
+from core.inference.mixed import Choice, Mixed, lora_layers, spectrum
+from core.inference.request import AS_TRAINED, Matrix, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
 from core.training.batches import CHUNK_ROWS, Encoded, encode, token_batches
 from core.training.device import batch_tokens, choose_device
@@ -122,6 +122,12 @@ class Classifier:
             ids, mask, _ = encoded.batch(np.arange(len(asked)), choose_device())
             probabilities: NDArray[np.float32] = torch.softmax(mixed.logits(ids, mask, choices), dim=-1).numpy()
         return probabilities
+
+    def spectra(self, run_id: str) -> list[Matrix]:
+        """What the run's adapter changes, a line per adapted module. Raises ArtifactDamaged."""
+        name = self._choice(run_id, None, AS_TRAINED).name
+        assert self._peft is not None
+        return [spectrum(place, layer, name) for place, layer in lora_layers(self._peft) if name is not None and name in layer.lora_A]
 
     @contextmanager
     def using(self, run_id: str | None, seed: int | None = None, variant: Variant = AS_TRAINED) -> Iterator[torch.nn.Module]:

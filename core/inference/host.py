@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from core.errors import NotEnoughRoom
 from core.inference.request import AS_TRAINED as AS_TRAINED  # what callers build
 from core.inference.request import ClassifyRequest as ClassifyRequest
+from core.inference.request import Matrix as Matrix
 from core.inference.request import Variant as Variant
-from core.inference.serve import classify, load_libraries, load_models, walk
+from core.inference.serve import classify, load_libraries, load_models, spectra, walk
 from core.inference.walk import Walk
 from core.settings import Settings
 
@@ -70,6 +71,10 @@ class InferenceHost:
     def walk(self, request: ClassifyRequest, text: str) -> Walk:
         """``text`` on its way through the model of ``request``. Raises as ``classify``."""
         return self._ask(walk, request, text)
+
+    def spectra(self, request: ClassifyRequest) -> list[Matrix]:
+        """What the adapter of ``request`` changes, a line per adapted module. Raises as ``classify``."""
+        return self._ask(spectra, request)
 
     def stop(self) -> None:
         """End the process and give its memory back; the next request starts it again."""

@@ -5,6 +5,7 @@ filled with zeros. Chen et al. 2024, "Punica: Multi-Tenant LoRA Serving". BERT a
 Shapes: B rows, T tokens, d hidden, h heads, w = d / h, r rank, C classes.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, relu, scaled_dot_product_attention
 from transformers import BertForSequenceClassification, PreTrainedModel
 
-from core.inference.request import AS_TRAINED, Variant
+from core.inference.request import AS_TRAINED, Matrix, Variant
 from core.model_shape import IN_A_LAYER
 from core.training.encoder import QKV, frozen_block, is_known, layers, merge
 from core.training.last_layer import first_token
@@ -104,7 +105,7 @@ class Mixed:
             module = getattr(module, part)
             if isinstance(module, ModulesToSaveWrapper):
                 kept: nn.ModuleDict = module.modules_to_save
-                module = kept[choice.name] if choice.name in kept else module.original_module  # noqa: SIM401 - it has no get
+                module = kept[choice.name] if choice.name is not None and choice.name in kept else module.original_module  # noqa: SIM401 - it has no get
         return linear(x, module.weight, module.bias)
 
 
@@ -157,3 +158,15 @@ def _layer(x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, Low]
     a = block.norm1.forward(adapted("out", context, block.out) + seen)[0]
     wide = gelu(adapted("rise", a, block.rise))
     return block.norm2.forward(adapted("fall", wide, block.fall) + a)[0]
+
+
+def spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:
+    """The change that adapter ``name`` makes to its module, from the small matrices alone: B A = Qb (Rb Ra') Qa' has those of Rb Ra'."""
+    a, b = module.lora_A[name].weight.detach(), module.lora_B[name].weight.detach()  # (r, in), (out, r)
+    small = torch.linalg.qr(b)[1] @ torch.linalg.qr(a.T)[1].T  # (r, r)
+    values = torch.linalg.svdvals(small) * abs(module.scaling[name])
+    total = float(values.sum())
+    shares = (values / total)[values > 0] if total else values[:0]
+    effective = math.exp(float(-(shares * shares.log()).sum())) if total else 0.0
+    change = float(values.norm() / module.get_base_layer().weight.norm())
+    return Matrix(*place, a.shape[1], b.shape[0], change, tuple(map(float, values)), effective)

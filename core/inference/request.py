@@ -21,6 +21,23 @@ AS_TRAINED = Variant()
 
 
 @dataclass(frozen=True, slots=True)
+class Matrix:
+    """What training did to one weight W: the spectrum of its change scale · B A, and that of nothing else.
+
+    ``change`` is the Frobenius norm of the change over that of W; ``singular`` are its singular values, the largest first, as many as
+    the rank; ``effective_rank`` is exp of the entropy of their shares (Roy and Vetterli 2007), from 1 to the rank, 0 of no change.
+    """
+
+    layer: int
+    module: str
+    inputs: int
+    outputs: int
+    change: float
+    singular: tuple[float, ...]
+    effective_rank: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClassifyRequest:
     """One answer that is wanted: from a run's adapter, or with both None from the untrained base whose head ``seed`` draws."""
 

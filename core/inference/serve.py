@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.inference.request import ClassifyRequest as ClassifyRequest  # what callers build
+from core.inference.request import Matrix
 from core.settings import available_memory_mb
 
 if TYPE_CHECKING:
@@ -60,6 +61,14 @@ def classify(requests: list[ClassifyRequest], texts: list[str]) -> list[NDArray[
         for place, answer in zip(places, found, strict=True):
             answers[place] = answer
     return answers
+
+
+def spectra(request: ClassifyRequest) -> list[Matrix]:
+    """What the adapter of ``request`` changes, a line per adapted module. Raises ModelUnavailable and ArtifactDamaged."""
+    from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
+
+    classifier = _kept(Classifier, request)
+    return classifier.spectra(_load_adapter(classifier, request) or "")
 
 
 def walk(request: ClassifyRequest, text: str) -> Walk:

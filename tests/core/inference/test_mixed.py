@@ -1,12 +1,16 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
+from core.config import RunConfig
 from core.inference.classifier import Asked, Classifier
 from core.inference.mixed import Mixed
 from core.inference.request import Variant
+from core.training.adapter import adapter_files, add_adapter
 from core.training.load import load_base
 from tests.core.inference.conftest import CLASSES, TEXTS, Write
 from tests.tiny import write_distilbert
@@ -63,3 +67,35 @@ def test_distilbert_and_a_base_without_adapters(tmp_path: Path, monkeypatch: pyt
     expected = by_peft(classifier, Asked(None, 64, 7), TEXTS[0], monkeypatch)
 
     assert classifier.classify_beside([Asked(None, 64, 7)] * 2, TEXTS[0]) == pytest.approx(np.array([expected] * 2), abs=1e-5)
+
+
+def test_the_spectrum_is_that_of_the_whole_product(base_folder: Path, write_adapter: Write) -> None:
+    folder = write_adapter("c", 3, rank=3, target_modules=("query",))
+    classifier = Classifier(base_folder, CLASSES, seed=7)
+    classifier.load_adapter("c", folder)
+    tensors, scale = (
+        load_file(folder / "adapter_model.safetensors"),
+        json.loads((folder / "adapter_config.json").read_text())["lora_alpha"] / 3,
+    )
+    at = "base_model.model.bert.encoder.layer.1.attention.self.query"
+    whole = scale * tensors[f"{at}.lora_B.weight"] @ tensors[f"{at}.lora_A.weight"]
+    values = np.linalg.svd(whole, compute_uv=False)[:3]
+    frozen = load_file(base_folder / "model.safetensors")["encoder.layer.1.attention.self.query.weight"]
+    shares = values / values.sum()
+
+    matrix = classifier.spectra("c")[1]
+
+    assert (matrix.layer, matrix.module, matrix.inputs, matrix.outputs) == (1, QUERY, 32, 32)
+    assert matrix.singular == pytest.approx(values, rel=1e-4)
+    assert matrix.change == pytest.approx(np.linalg.norm(whole) / np.linalg.norm(frozen), rel=1e-4)
+    assert matrix.effective_rank == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
+
+
+def test_an_adapter_before_training_changes_nothing(base_folder: Path, tmp_path: Path) -> None:
+    model = add_adapter(load_base(base_folder, CLASSES, 1), RunConfig(rank=4), "local/base", None)
+    for file, content in adapter_files(model).items():
+        (tmp_path / file).write_bytes(content)
+    classifier = Classifier(base_folder, CLASSES, seed=7)
+    classifier.load_adapter("new", tmp_path)
+
+    assert {(matrix.change, matrix.effective_rank) for matrix in classifier.spectra("new")} == {(0.0, 0.0)}
