@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import asking, batch, classification, frame
+from ui import asking, batch, classification, explanation, frame
 from ui.frame import Needs
 
 ONE, FILE = "One text", "A file"
@@ -23,4 +23,6 @@ if classification.wanted():
     classification.ask([run, *others], text)
 
 classification.draw_answer([run, *others])
+if answered := classification.answered([run, *others]):
+    explanation.draw(run, answered[0], answered[1][0].label)
 classification.draw_history()

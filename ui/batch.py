@@ -120,7 +120,7 @@ def _draw_result(run: OpenRun, job: Job) -> None:
     rate = f" in {duration(seconds)}"
     st.caption(f"{plain(job.name.removeprefix('Classify '))} · {count(answered, 'texts')} by {plain(run.job.name)}{rate}")
     if found.blank:
-        st.caption(f":material/warning: {count(found.blank, 'rows')} hold no text and have no answer.")
+        st.caption(f":material/warning: Rows without a text, which have no answer: {found.blank:,}.")
     for name, rows in list(found.unknown.items())[:5]:
         st.caption(f":material/warning: The label {plain(name or 'of nothing')} of {count(rows, 'rows')} is no class of this run.")
     _draw_table(found)

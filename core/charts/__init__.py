@@ -1,5 +1,6 @@
 """Altair charts from plain frames. Each function returns a ``Chart``: a spec, its data, a title and a text alternative."""
 
+from core.charts.attributions import attributions
 from core.charts.bars import probabilities, trainable_bar, trainable_modules
 from core.charts.chart import CLASS_COLOURS, CLASS_SHAPES, Chart, class_colours
 from core.charts.comparison import AXES, COSTS, MEASURES, Axis, Measure, cost_and_accuracy, run_curves
@@ -29,6 +30,7 @@ __all__ = [
     "adapter_map",
     "adapters",
     "attention",
+    "attributions",
     "class_balance",
     "class_colours",
     "common_range",

@@ -18,6 +18,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dic
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from core.errors import ArtifactDamaged
 from core.inference.mixed import Choice, Mixed, lora_layers, spectrum
@@ -65,6 +66,17 @@ class Classifier:
         self._names = (f"run{number}" for number in count())
         self._mixed: Mixed | None = None
         self._lanes = Lanes()
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base's."""
+        return self._base.tokenizer
+
+    @property
+    def embeddings(self) -> torch.nn.Module:
+        """What gives each token id its vector, before positions are added."""
+        table: torch.nn.Module = self._base.model.get_input_embeddings()
+        return table
 
     def load_adapter(self, run_id: str, folder: Path) -> None:
         """Make the run's adapter ready; reads it again if its file has changed. Raises ArtifactDamaged, with everything as before."""

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from core.errors import NotEnoughRoom
 from core.inference.request import AS_TRAINED as AS_TRAINED  # what callers build
 from core.inference.request import ClassifyRequest as ClassifyRequest
+from core.inference.request import Explanation as Explanation
 from core.inference.request import Matrix as Matrix
 from core.inference.request import Variant as Variant
-from core.inference.serve import classify, load_libraries, load_models, spectra, walk
+from core.inference.serve import classify, explain, load_libraries, load_models, spectra, walk
 from core.inference.walk import Walk
 from core.settings import Settings
 
@@ -71,6 +72,10 @@ class InferenceHost:
     def walk(self, request: ClassifyRequest, text: str) -> Walk:
         """``text`` on its way through the model of ``request``. Raises as ``classify``."""
         return self._ask(walk, request, text)
+
+    def explain(self, request: ClassifyRequest, text: str, target: int | None = None) -> Explanation:
+        """What each token of ``text`` adds to the logit of class ``target``, or of the predicted one. Raises as ``classify``."""
+        return self._ask(explain, request, text, target)
 
     def spectra(self, request: ClassifyRequest) -> list[Matrix]:
         """What the adapter of ``request`` changes, a line per adapted module. Raises as ``classify``."""

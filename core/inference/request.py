@@ -48,3 +48,21 @@ class ClassifyRequest:
     max_tokens: int
     seed: int = 42
     variant: Variant = AS_TRAINED
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What each of T tokens adds to the logit of class ``target``, by two methods; special tokens add nothing.
+
+    ``gradients`` are integrated gradients against a text of padding (Sundararajan et al. 2017), summed over each token's vector.
+    They should add up to the difference of the two logits: ``error`` is what is missing, after ``steps``. ``occlusion`` is by how much
+    the logit falls when the token alone is masked.
+    """
+
+    pieces: tuple[str, ...]
+    special: tuple[bool, ...]
+    gradients: tuple[float, ...]
+    occlusion: tuple[float, ...]
+    target: int
+    error: float
+    steps: int

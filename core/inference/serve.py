@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.inference.request import ClassifyRequest as ClassifyRequest  # what callers build
-from core.inference.request import Matrix
+from core.inference.request import Explanation, Matrix
 from core.settings import available_memory_mb
 
 if TYPE_CHECKING:
@@ -69,6 +69,15 @@ def spectra(request: ClassifyRequest) -> list[Matrix]:
 
     classifier = _kept(Classifier, request)
     return classifier.spectra(_load_adapter(classifier, request) or "")
+
+
+def explain(request: ClassifyRequest, text: str, target: int | None) -> Explanation:
+    """What each token adds to the logit of class ``target``, or of the predicted one. Raises ModelUnavailable and ArtifactDamaged."""
+    from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
+    from core.inference.explain import explain as ask  # noqa: PLC0415 - as above; captum brings matplotlib
+
+    classifier = _kept(Classifier, request)
+    return ask(classifier, _load_adapter(classifier, request), text, request.max_tokens, target, request.seed)
 
 
 def walk(request: ClassifyRequest, text: str) -> Walk:
