@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from core.commands import classify as classify_command
+from core.commands import classroom, looking, taking
 from core.commands import data as data_commands
-from core.commands import looking
 from core.commands import quality as quality_command
 from core.config import RunConfig
 from core.data.sources import Source, find_source, named_source
@@ -23,8 +23,9 @@ from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_commands.app, name="data")
+for group in (looking, classroom, taking):
+    group.register(app)
 app.command()(classify_command.classify)
-looking.register(app)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
 Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]

@@ -66,6 +66,10 @@ class Diverged(LoraLabError):
     """The loss is no longer a number."""
 
 
+class NotAllowed(LoraLabError):
+    """Something that this visitor may not do."""
+
+
 class NotEnoughRoom(LoraLabError):
     """Too little disk or memory for what was asked."""
 

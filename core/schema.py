@@ -45,6 +45,13 @@ MIGRATIONS = (  # version n is reached by running the first n; a published one i
     CREATE INDEX metrics_by_job ON metrics (job_id, id);
     """,
     "ALTER TABLE jobs ADD COLUMN proposal_json TEXT NOT NULL DEFAULT '{}'",
+    """
+    CREATE TABLE people (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, key_hash TEXT NOT NULL UNIQUE, joined_at REAL NOT NULL
+    );
+    CREATE TABLE options (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE audit (at REAL NOT NULL, visitor TEXT NOT NULL, action TEXT NOT NULL, what TEXT NOT NULL);
+    """,
 )
 
 

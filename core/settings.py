@@ -8,6 +8,8 @@ from pathlib import Path
 from core.errors import ConfigError
 
 YES, NO = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
+MODES = ("local", "classroom", "public")
+HOSTED = Path("/mount/src")  # where Streamlit Community Cloud puts an app: everybody there comes from outside
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
 CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
@@ -27,6 +29,13 @@ def _switch(name: str, otherwise: bool) -> bool:
     if text not in {"", *YES, *NO}:
         raise ConfigError(f"LORALAB_{name} is {text!r}.", "Set it to true or false.")
     return text in YES if text else otherwise
+
+
+def _one_of(name: str, allowed: tuple[str, ...], otherwise: str) -> str:
+    text = _variable(name).lower() or otherwise
+    if text not in allowed:
+        raise ConfigError(f"LORALAB_{name} is {text!r}.", f"Set it to {', '.join(allowed[:-1])} or {allowed[-1]}.")
+    return text
 
 
 def _count(name: str, highest: int) -> int:
@@ -49,6 +58,9 @@ class Settings:
     hub: bool = field(default_factory=lambda: _switch("HUB", True))  # whether the Hugging Face Hub may be asked at all
     threads: int = field(default_factory=lambda: _count("THREADS", 256))  # of a training; 0 takes all cores
     paths: bool = field(default_factory=lambda: _switch("PATHS", False))  # whether visitors may name files of this machine
+    mode: str = field(default_factory=lambda: _one_of("MODE", MODES, "public" if HOSTED.is_dir() else "local"))  # core/access.py
+    class_code: str = field(default_factory=lambda: _variable("CLASS_CODE"))  # of students; made up where it is not given
+    teacher_code: str = field(default_factory=lambda: _variable("TEACHER_CODE"))
     rehearsal: str = field(default_factory=lambda: _variable("REHEARSAL"))  # plan of a stand-in for trainings: core/rehearsal
 
     @property

@@ -59,6 +59,7 @@ class Kind(StrEnum):
     EMBED = "embed"
     QUALITY = "quality"
     CLASSIFY = "classify"
+    EXPORT = "export"
 
 
 class Cause(StrEnum):

@@ -16,6 +16,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from core import files
+from core.access import MACHINE_OWNER
 from core.errors import JobNotFound, LoraLabError, NotEnoughRoom, StateConflict, StoreBusy, StoreDamaged
 from core.records import Snapshot, is_current, job_from_row, read_record, write_record
 from core.schema import METRIC_COLUMNS, Metric, migrate
@@ -40,20 +41,30 @@ class Store:
     ) -> None:
         """Open or ``create`` the database. ``clock`` gives seconds since 1970; people set it, so nothing is timed with it."""
         self.settings = settings
+        self.visitor = MACHINE_OWNER  # for whom it is used; pages set it
         self.clock = clock
         self.database = database or settings.database
         files.make_folder(settings.jobs)
-        with self._connect(create) as db:
+        with self.transaction(create) as db:
             migrate(db)
 
     def folder(self, job: Job) -> Path:
         """Where the job's artifacts lie."""
         return self.settings.jobs / job.id
 
-    def create(self, kind: Kind, name: str, request: Mapping[str, object], launch_key: str, owner: str = "local") -> Job:
-        """Queue a job. The same launch key a second time returns the job it made the first time."""
-        job = Job(secrets.token_hex(4), kind, name, JobState.QUEUED, 1, owner, json.dumps(request, allow_nan=False), self.clock())
-        with self._connect() as db:
+    def create(self, kind: Kind, name: str, request: Mapping[str, object], launch_key: str, owner: str = "") -> Job:
+        """Queue a job of the visitor. The same launch key a second time returns the job it made the first time."""
+        job = Job(
+            secrets.token_hex(4),
+            kind,
+            name,
+            JobState.QUEUED,
+            1,
+            owner or self.visitor.id,
+            json.dumps(request, allow_nan=False),
+            self.clock(),
+        )
+        with self.transaction() as db:
             insert_job(db, job, launch_key)  # ignored when the key is known
             row = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
         created = self.job(row["id"])
@@ -62,7 +73,7 @@ class Store:
 
     def job(self, job_id: str) -> Job:
         """The job as it is now. Raises JobNotFound."""
-        with self._connect() as db:
+        with self.transaction() as db:
             row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (job_id,)).fetchone()
             if row is not None:
                 return _parsed(row)
@@ -72,7 +83,7 @@ class Store:
         """All jobs of that kind in one of those states, newest first; no filter where none is given."""
         clauses = ["1=1", *(["kind = ?"] if kind else []), *([f"state IN ({_marks(states)})"] if states else [])]
         values = [*([kind] if kind else []), *states]
-        with self._connect() as db:
+        with self.transaction() as db:
             query = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE {' AND '.join(clauses)} ORDER BY created_at DESC, rowid DESC"
             return [_parsed(row) for row in db.execute(query, values)]
 
@@ -81,7 +92,7 @@ class Store:
         sources = [state for state, targets in TRANSITIONS.items() if to in targets and only_from in (None, state)]
         sets = {"state": to, **changes}
         assignments = ", ".join(f"{column} = ?" for column in sets)
-        with self._connect() as db:
+        with self.transaction() as db:
             cursor = db.execute(
                 f"UPDATE jobs SET {assignments}, version = version + 1 WHERE id = ? AND attempt = ? AND state IN ({_marks(sources)})",
                 [*sets.values(), job.id, job.attempt, *sources],
@@ -93,7 +104,7 @@ class Store:
     def update(self, job: Job, **changes: object) -> bool:
         """Write columns of this attempt while it is active; False for a stale attempt."""
         assignments = ", ".join(f"{column} = ?" for column in changes)
-        with self._connect() as db:
+        with self.transaction() as db:
             cursor = db.execute(
                 f"UPDATE jobs SET {assignments} WHERE id = ? AND attempt = ? AND state IN ('starting', 'running', 'stopping')",
                 [*changes.values(), job.id, job.attempt],
@@ -104,7 +115,7 @@ class Store:
         """Give the job another name. Raises StateConflict on an empty one."""
         if not name.strip():
             raise StateConflict("A run needs a name.", "Type at least one character.")
-        with self._connect() as db:
+        with self.transaction() as db:
             db.execute("UPDATE jobs SET name = ?, version = version + 1 WHERE id = ?", (name.strip()[:120], job.id))
         self.mirror(self.job(job.id))
 
@@ -116,7 +127,7 @@ class Store:
 
     def delete(self, job: Job) -> None:
         """Forget a job that no worker is at. Raises StateConflict otherwise. Its folder is the caller's to remove."""
-        with self._connect() as db:
+        with self.transaction() as db:
             cursor = db.execute("DELETE FROM jobs WHERE id = ? AND state NOT IN ('starting', 'running', 'stopping')", (job.id,))
             db.execute("DELETE FROM metrics WHERE job_id NOT IN (SELECT id FROM jobs)")
         if not cursor.rowcount:
@@ -124,26 +135,26 @@ class Store:
 
     def add_metrics(self, job: Job, metrics: list[Metric]) -> None:
         """Append rows; of a stale attempt they are dropped."""
-        with self._connect() as db:
+        with self.transaction() as db:
             if _claim(db, job):
                 insert_metrics(db, job.id, metrics)
 
     def read_metrics(self, job_id: str, after: int = 0) -> list[Metric]:
         """Rows with an id above ``after``, in order."""
-        with self._connect() as db:
+        with self.transaction() as db:
             rows = db.execute(f"SELECT id, {METRIC_COLUMNS} FROM metrics WHERE job_id = ? AND id > ? ORDER BY id", (job_id, after))
             return [Metric(**dict(row)) for row in rows]
 
     def drop_metrics_after(self, job: Job, step: int) -> None:
         """Forget rows past the checkpoint that a resumed run starts from, so its curves have no double points; not for a stale attempt."""
-        with self._connect() as db:
+        with self.transaction() as db:
             if _claim(db, job):
                 db.execute("DELETE FROM metrics WHERE job_id = ? AND step > ?", (job.id, step))
 
     def hold(self, job: Job, message: str, fix: str) -> None:
         """Say why a queued job waits; nothing for one that is not queued, or says so already."""
         if (job.message, job.fix) != (message, fix):
-            with self._connect() as db:
+            with self.transaction() as db:
                 db.execute("UPDATE jobs SET message = ?, fix = ? WHERE id = ? AND state = 'queued'", (message, fix, job.id))
 
     def mirror(self, job: Job) -> None:
@@ -163,7 +174,7 @@ class Store:
 
     def check(self) -> None:
         """Read every page and take the lock to write. Raises StoreDamaged, StoreBusy among it."""
-        with self._connect() as db:
+        with self.transaction() as db:
             (answer,) = db.execute("PRAGMA integrity_check(1)").fetchone()
             if answer != "ok":
                 raise sqlite3.DatabaseError(answer)
@@ -172,7 +183,7 @@ class Store:
     def adopt(self, folder: Path) -> Job:
         """Insert the job that ``folder/job.json`` describes. Raises ArtifactDamaged if it describes none."""
         job, metrics = read_record(folder)
-        with self._connect() as db:
+        with self.transaction() as db:
             insert_job(db, job, f"adopted:{job.id}")
             insert_metrics(db, job.id, metrics)
         return job
@@ -181,7 +192,7 @@ class Store:
         return self.job(job_id), self.read_metrics(job_id)
 
     @contextmanager
-    def _connect(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
         """A transaction. Without ``create`` a missing file stays missing: it is being rebuilt, and no empty one may take its place."""
         try:
             db = sqlite3.connect(f"{self.database.absolute().as_uri()}?mode={'rwc' if create else 'rw'}", timeout=BUSY_SECONDS, uri=True)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import asking, batch, classification, explanation, frame
+from ui import batch, classification, explanation, frame
 from ui.frame import Needs
 
 ONE, FILE = "One text", "A file"
@@ -17,7 +17,7 @@ if way == FILE:
     st.stop()
 
 classification.draw_examples(run)
-text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a text", max_chars=asking.MOST_CHARACTERS)
+text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a text")
 others = classification.choose_others(run)
 if classification.wanted():
     classification.ask([run, *others], text)

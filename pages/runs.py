@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import frame, navigation, run_detail, run_list
+from ui import frame, launching, navigation, run_detail, run_list
 from ui.words import plain
 
 store = frame.open_page("Runs", "What is training, what is waiting, and how did the others end?")
@@ -20,3 +20,4 @@ elif chosen:
     st.warning(f"There is no run {plain(repr(chosen))}. Choose one from the list.", icon=":material/search_off:")
 else:
     st.caption("Choose a run to see how it went.")
+launching.arrived()

@@ -18,13 +18,14 @@ ML_MODULES = (  # the only places that may import an ML library
     "core/inference/explain.py",
     "core/inference/mixed.py",
     "core/inference/walker.py",
+    "core/exporting/",
 )
 LAYERS = (  # a module may import its own layer and those before it
-    ("errors", "settings", "disk", "spreadsheet", "files", "manifest", "locks", "states", "schema", "records"),
-    ("config", "presets", "config_docs", "store"),
+    ("errors", "access", "settings", "disk", "spreadsheet", "files", "manifest", "locks", "states", "schema", "records", "turns"),
+    ("config", "presets", "config_docs", "store", "people", "classroom"),
     ("catalog", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
-    ("training", "eta", "evaluation", "charts", "inference"),
+    ("training", "eta", "evaluation", "charts", "inference", "exporting"),
     ("jobs", "rehearsal", "shipped", "commands", "__main__"),
 )
 ALLOWED_UPWARD = {("data", "training.events")}  # a preparation speaks of its progress in the same words as a training

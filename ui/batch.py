@@ -44,7 +44,10 @@ def draw(run: OpenRun) -> None:
 def _job_in_url(run: OpenRun) -> Job | None:
     wanted = st.query_params.get(JOB_KEY, "")
     found = next((job for job in run.store.jobs(Kind.CLASSIFY) if job.id == wanted), None)
-    return found if found and read_batch_request(found).run == run.id else None
+    if found is None or read_batch_request(found).run != run.id:
+        return None
+    visitor = run.store.visitor  # a file may be private: only who brought it, or who runs the server, sees its answers
+    return found if visitor.in_charge or found.owner == visitor.id else None
 
 
 def _draw_form(run: OpenRun) -> None:

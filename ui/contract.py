@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
+from core.access import Action, may
 from core.checks import blocks, check
 from core.config import RunConfig
 from core.errors import ConfigError, LoraLabError
@@ -79,6 +80,9 @@ def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, pre
         st.caption("There is no data to train on. Home says why.")
     elif status.dataset is None:
         st.caption(f"{plain(status.source.name)} is not prepared yet; the run does it first, and checks against it come then.")
-    ready = config is not None and status.source is not None
+    allowed = may(store.visitor, Action.LAUNCH)
+    if not allowed:
+        st.caption("Nothing is trained on this public page. Install LoRA Lab on your own machine to launch what you have set up.")
+    ready = config is not None and status.source is not None and allowed
     if launching.launch_button("Launch", BUTTON, disabled=not ready) and config and status.source:
         launching.launch(store, config, status.source, button=BUTTON, preset=preset, name=name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.access import Action, may
 from core.catalog import MODELS, Availability, find_model
 from core.config import RunConfig
 from core.data.sources import SourceKind
@@ -61,7 +62,7 @@ def find_models(store: Store) -> list[Availability]:
 def draw_taste(store: Store, status: DataStatus, models: Sequence[Availability]) -> None:
     """The short first run: one click, over in about a minute."""
     model = next((model for model in models if model.available), None)
-    ready = model is not None and status.source is not None
+    ready = model is not None and status.source is not None and may(store.visitor, Action.LAUNCH)
     with st.container(horizontal=True, vertical_alignment="center", key="taste"):
         if launching.launch_button("Start a taste run", "taste-run", disabled=not ready) and model and status.source:
             launching.launch(store, make_config(Preset.TASTE, {"model": model.id}), status.source, button="taste-run", preset=Preset.TASTE)

@@ -22,9 +22,10 @@ class Entry:
 
 HOME, DATA, EXPLORE, QUALITY = "pages/home.py", "pages/data.py", "pages/explore.py", "pages/quality.py"
 TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embeddings.py"
-TRAIN, RUNS = "pages/train.py", "pages/runs.py"
+TRAIN, RUNS, BOARD = "pages/train.py", "pages/runs.py", "pages/board.py"
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
 ADAPTER = "pages/adapter.py"
+EXPORT = "pages/export.py"
 
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "": (Entry(HOME, "Home", ":material/home:"),),
@@ -36,13 +37,17 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(INSIDE, "Inside the model", ":material/layers:"),
         Entry(EMBEDDINGS, "Embeddings", ":material/scatter_plot:"),
     ),
-    "Train": (Entry(TRAIN, "New run", ":material/tune:"), Entry(RUNS, "Runs", ":material/monitoring:", True)),
+    "Train": (
+        Entry(TRAIN, "New run", ":material/tune:"),
+        Entry(RUNS, "Runs", ":material/monitoring:", True),
+        Entry(BOARD, "Class", ":material/school:"),
+    ),
     "Understand": (
         Entry(EVALUATE, "Evaluate", ":material/grid_on:", True),
         Entry(COMPARE, "Compare", ":material/compare_arrows:"),
         Entry(ADAPTER, "Adapter", ":material/biotech:", True),
     ),
-    "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True),),
+    "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True), Entry(EXPORT, "Export", ":material/download:", True)),
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}
 ROOT = Path(__file__).parents[1]

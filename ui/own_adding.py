@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.access import Action, require
 from core.data.saved import save
 from core.errors import LoraLabError
 from core.store import Store
@@ -22,6 +23,7 @@ HOW_TO_READ = """
 def draw(store: Store) -> None:
     """Bring files, choose, and save. A fault is said where it is, and what comes after it waits."""
     try:
+        require(store.visitor, Action.KEEP_DATA)
         files = own_files.bring()
         if not files:
             return

@@ -18,6 +18,7 @@ from core.jobs.rebuild import open_store
 from core.settings import Settings
 from core.store import Store
 from core.training.events import Split
+from ui import visitors
 from ui.data_choice import chosen_source
 
 pa.set_memory_pool(pa.system_memory_pool())  # its own allocator keeps some 30 MB after 36,000 rows were read and searched
@@ -33,8 +34,9 @@ class DataStatus:
 
 
 def open_lab() -> Store:
-    """The store of the home folder. Raises StoreDamaged."""
-    return open_store(Settings())
+    """The store of the home folder, for this visitor. Raises StoreDamaged."""
+    settings = Settings()
+    return open_store(settings, visitors.current(settings))
 
 
 def data_status(settings: Settings) -> DataStatus:

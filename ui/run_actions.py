@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from core.access import Action, may
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.states import Job, JobState
@@ -16,15 +17,23 @@ from ui.words import plain
 def draw(store: Store, summary: Summary) -> None:
     """The buttons that the run's state allows, in one row."""
     job = summary.job
+    theirs = not may(store.visitor, Action.STOP, job.owner)
     with st.container(horizontal=True, key="run-actions", gap="xsmall"):
+        if theirs:
+            _draw_clone(summary)
+            return
         if job.state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING):
             _button("Stop", "stop", ":material/stop:", lambda: actions.stop(store, job))
         if job.state is JobState.CANCELLED and not summary.problem:  # of one that failed it stands below, with why
             draw_resume(store, job)
-        if summary.request and st.button("Clone into the form", key="clone", icon=":material/content_copy:"):
-            navigation.open_page(navigation.TRAIN, clone=job.id)
+        _draw_clone(summary)
         _draw_rename(store, job)
         draw_delete(store, job)
+
+
+def _draw_clone(summary: Summary) -> None:
+    if summary.request and st.button("Clone into the form", key="clone", icon=":material/content_copy:"):
+        navigation.open_page(navigation.TRAIN, clone=summary.job.id)
 
 
 def draw_resume(store: Store, job: Job, main: bool = False) -> None:
@@ -60,4 +69,4 @@ def _button(label: str, key: str, icon: str, act: Callable[[], object], kind: st
 def _draw_rename(store: Store, job: Job) -> None:
     with st.popover("Rename", icon=":material/edit:", key="rename"):
         name = st.text_input("Name", value=job.name, max_chars=120, key=f"rename-text-{job.id}-{job.version}")
-        _button("Save the name", "rename-save", ":material/check:", lambda: store.rename(job, name))
+        _button("Save the name", "rename-save", ":material/check:", lambda: actions.rename(store, job, name))

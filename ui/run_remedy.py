@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.access import Action, may
 from core.config import RunConfig, differences
 from core.errors import LoraLabError
 from core.jobs import artifacts, checkpoints
@@ -27,6 +28,8 @@ def draw(store: Store, summary: Summary) -> None:
     changes = _changes(summary)
     retry = f" A retry is a new run like this one with {_in_words(changes)}." if changes else ""
     st.caption(f"{what_is_left(store, job)}{retry}")
+    if not may(store.visitor, Action.RESUME, job.owner):
+        return
     with st.container(horizontal=True, key="remedies", gap="xsmall"):
         if changes:
             _draw_retry(store, summary, changes)

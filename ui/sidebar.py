@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.access import Mode
 from core.data.saved import list_saved
 from core.data.sources import find_source
 from core.errors import DataError, StoreDamaged
@@ -9,7 +10,7 @@ from core.jobs import actions
 from core.settings import Settings
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
-from ui import data_choice, navigation, readers
+from ui import data_choice, navigation, readers, visitors
 from ui.boundary import boundary
 from ui.states import short_progress
 from ui.words import count, plain
@@ -24,6 +25,7 @@ def draw() -> None:
         st.markdown("### LoRA Lab")
         _draw_navigation(st.query_params.get("run", ""))
         st.divider()
+        visitors.draw_line()
         _draw_data_choice()
         try:
             busy = bool(_at_work(readers.open_lab()))
@@ -33,9 +35,10 @@ def draw() -> None:
 
 
 def _draw_navigation(run_id: str) -> None:
+    classroom = Settings().mode == Mode.CLASSROOM
     with st.container(key="navigation", gap="xsmall"):
         for section, entries in navigation.SECTIONS.items():
-            present = [entry for entry in entries if navigation.exists(entry.file)]
+            present = [entry for entry in entries if navigation.exists(entry.file) and (classroom or entry.file != navigation.BOARD)]
             if section and present:
                 st.caption(section.upper())
             for entry in present:

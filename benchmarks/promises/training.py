@@ -11,6 +11,7 @@ from small_news import write_small_news  # tests/ is on the path: see benchmarks
 from tiny import write_bert
 
 from core.data.sources import folder_source
+from core.errors import StateConflict
 from core.jobs import actions, artifacts, checkpoints
 from core.presets import make_config
 from core.rehearsal.plan import Plan
@@ -25,7 +26,17 @@ STEPS = 54  # 27 an epoch, since a tenth of the rows is kept back; validated, an
 CONFIG: dict[str, object] = {"train_rows": 240, "batch_size": 8, "epochs": 2, "evaluation_interval": 7, "validation_rows": 24}
 PLAN = Plan(real=True, steps=STEPS)
 STOP_SECONDS = 3.0
-UNSEEN = {Phase.QUEUED, Phase.SAVING}  # the first is a state, and no phase of a worker is called the second
+PHASES = (  # of a training's worker, in their order
+    Phase.IMPORTING,
+    Phase.PREPARING,
+    Phase.LOADING,
+    Phase.TOKENISING,
+    Phase.UNTRAINED,
+    Phase.TRAINING,
+    Phase.VALIDATING,
+    Phase.EVALUATING,
+)
+CHANCES = 3  # for each meeting with a phase: some are over before they are seen
 SAVING_STEPS = 130  # steps of the disk that a whole training of this size takes at least
 
 
@@ -59,13 +70,20 @@ def stops(size: Size) -> Row:
     row = Row("stop in each phase")
     waited = []
     with opened(_lab(size.home)) as lab:
-        for phase in [phase for phase in Phase if phase not in UNSEEN]:
-            for number in range(size.of(1, 10) if not size.small or phase in (Phase.IMPORTING, Phase.TRAINING) else 0):
+        for phase in (Phase.IMPORTING, Phase.TRAINING) if size.small else PHASES:
+            wanted = size.of(1, 10)
+            met: list[float] = []
+            for number in range(CHANCES * wanted):
+                if len(met) == wanted:
+                    break
                 shutil.rmtree(lab.settings.prepared, ignore_errors=True)  # so that there is something to prepare,
                 shutil.rmtree(lab.settings.home / "untrained", ignore_errors=True)  # and to score
                 complaint, seconds = _stop_in(lab, phase, f"{phase}-{number}")
-                waited += [seconds] if seconds else []
+                met += [seconds] if seconds else []
                 row.count(complaint, int(seconds > 0))
+            if len(met) < wanted:
+                row.failures.append(f"{phase} was met {len(met)} times of {wanted}")
+            waited += met
     if share(waited, 0.95) > STOP_SECONDS:
         row.failures.append(f"p95 is {share(waited, 0.95):.1f} s")
     row.figure = f"p95 {share(waited, 0.95):.2f} s ({STOP_SECONDS:g}), longest {max(waited, default=0):.2f} s"
@@ -124,9 +142,14 @@ def _stop_in(lab: Lab, phase: Phase, key: str) -> tuple[str, float]:
     """(complaint, seconds from the stop to the end; 0 if the phase was over before it could be met)."""
     job = _launch(lab, key, model="minilm", train_rows=80, epochs=1)
     met = lab.wait(job, lambda job: job.phase == phase or over(job), STUCK_SECONDS)
+    if over(met):
+        return "" if met.state is JobState.COMPLETED else f"{met.name} {met.state}: {met.message}", 0.0
     began = time.monotonic()
     try:
         actions.stop(lab.store, met)
+    except StateConflict:  # over in this very moment
+        return "", 0.0
+    try:
         ended = lab.wait(job, over, STUCK_SECONDS)
     except TooLong as stuck:
         return f"stuck: {stuck}", time.monotonic() - began

@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase
 
 from core.errors import ArtifactDamaged
 from core.inference.mixed import Choice, Mixed, lora_layers, spectrum
-from core.inference.request import AS_TRAINED, Matrix, Variant
+from core.inference.request import AS_TRAINED, Asked, Matrix, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
 from core.training.batches import CHUNK_ROWS, Encoded, encode, token_batches
 from core.training.device import batch_tokens, choose_device
@@ -41,16 +41,6 @@ class Loaded:
 
     name: str
     signature: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Whose answer is wanted, as for ``Classifier.classify``."""
-
-    run_id: str | None
-    max_tokens: int
-    seed: int | None = None
-    variant: Variant = AS_TRAINED
 
 
 class Classifier:

@@ -38,6 +38,16 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose answer is wanted, as for ``Classifier.classify``."""
+
+    run_id: str | None
+    max_tokens: int
+    seed: int | None = None
+    variant: Variant = AS_TRAINED
+
+
+@dataclass(frozen=True, slots=True)
 class ClassifyRequest:
     """One answer that is wanted: from a run's adapter, or with both None from the untrained base whose head ``seed`` draws."""
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.inference.request import Asked, Explanation, Matrix
 from core.inference.request import ClassifyRequest as ClassifyRequest  # what callers build
-from core.inference.request import Explanation, Matrix
 from core.settings import available_memory_mb
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def classify(requests: list[ClassifyRequest], texts: list[str]) -> list[NDArray[
 
     Raises ModelUnavailable and ArtifactDamaged.
     """
-    from core.inference.classifier import Asked, Classifier  # noqa: PLC0415 - as above
+    from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
 
     answers: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(requests)
     for places in _by_base(requests):

@@ -3,12 +3,15 @@
 import secrets
 from typing import TYPE_CHECKING
 
-from core import files
+from core import classroom, files, people
+from core.access import Action, Role, require
 from core.config import Precision, RunConfig
 from core.data.dataset import Dataset
 from core.data.sources import Source
 from core.errors import StateConflict
+from core.exporting.formats import TITLES, Format
 from core.jobs.batch import BatchRequest, keep_texts
+from core.jobs.export import ExportRequest, find_export_jobs
 from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
@@ -24,13 +27,16 @@ from core.jobs.requests import (
 from core.jobs.room import require_room
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
+from core.turns import in_turn
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def launch_training(store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "") -> Job:
-    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once. Raises NotEnoughRoom."""
+    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.LAUNCH)
+    classroom.require_place(store, store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), config)
     require_room(store.settings)
     request = TrainRequest(config=config, source=source, preset=preset)
     title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
@@ -41,6 +47,7 @@ def launch_training(store: Store, config: RunConfig, source: Source, *, key: str
 
 def launch_preparation(store: Store, source: Source) -> Job:
     """Queue the preparation of a dataset, or return the one that is under way for it."""
+    require(store.visitor, Action.WORK)
     for job in store.jobs(Kind.PREPARE, JobState.QUEUED, *ACTIVE):
         if read_prepare_request(job).source == source:
             ensure_supervisor(store.settings)
@@ -53,6 +60,7 @@ def launch_preparation(store: Store, source: Source) -> Job:
 
 def launch_quality_check(store: Store, dataset: Dataset) -> Job:
     """Queue the search for faults in prepared data, or return the one that is under way for it."""
+    require(store.visitor, Action.WORK)
     wanted = QualityRequest(fingerprint=dataset.fingerprint).model_dump(mode="json")
     asked = [job for job in store.jobs(Kind.QUALITY) if job.request == wanted]
     job = next((job for job in asked if not job.state.over), None)
@@ -64,7 +72,8 @@ def launch_quality_check(store: Store, dataset: Dataset) -> Job:
 
 
 def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Job:
-    """Queue the classification of a file's texts (columns text and, if there is one, label) by a run. Raises NotEnoughRoom."""
+    """Queue a file's texts (columns text and, if there is one, label) for a run. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
     require_room(store.settings)
     request = BatchRequest(run=run.id, key=keep_texts(store.settings, frame), name=name[:120])
     job = store.create(Kind.CLASSIFY, f"Classify {request.name}", request.model_dump(mode="json"), secrets.token_hex(8))
@@ -74,6 +83,7 @@ def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Jo
 
 def launch_calibration(store: Store, model_id: str, precision: Precision = "auto") -> Job:
     """Queue the measurement of what work costs with this model, or return the one that is under way for it."""
+    require(store.visitor, Action.WORK)
     wanted = CalibrateRequest(model=model_id, precision=precision)
     asked = [job for job in store.jobs(Kind.CALIBRATE) if read_calibrate_request(job) == wanted]
     under_way = next((job for job in asked if not job.state.over), None)
@@ -85,7 +95,8 @@ def launch_calibration(store: Store, model_id: str, precision: Precision = "auto
 
 
 def launch_map(store: Store, request: MapRequest) -> Job:
-    """Queue a map of texts, or return the one that is under way for it. Raises NotEnoughRoom."""
+    """Queue a map of texts, or return the one that is under way for it. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
     require_room(store.settings)
     asked = find_map_jobs(store, request)
     under_way = next((job for job in asked if not job.state.over), None)
@@ -97,8 +108,23 @@ def launch_map(store: Store, request: MapRequest) -> Job:
     return under_way
 
 
+def launch_export(store: Store, job: Job, target: Format) -> Job:
+    """Queue an export of the run, or return the one that is under way. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
+    require_room(store.settings)
+    asked = find_export_jobs(store, job, target)
+    under_way = next((one for one in asked if not one.state.over), None)
+    if under_way is None:
+        wanted = ExportRequest(run=job.id, format=target).model_dump(mode="json")
+        key = f"export|{job.id}|{job.version}|{target}|{len(asked)}"  # two who ask at the same moment get one job
+        under_way = store.create(Kind.EXPORT, f"{TITLES[target]} of {job.name}", wanted, key)
+    ensure_supervisor(store.settings)
+    return under_way
+
+
 def stop(store: Store, job: Job) -> Job:
-    """Take a queued job out of the queue, or ask a working one to stop. Raises StateConflict if it is over."""
+    """Take a queued job out of the queue, or ask a working one to stop. Raises NotAllowed, and StateConflict if it is over."""
+    _require(store, Action.STOP, job)
     now = store.clock()
     waiting = store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=now)
     if not waiting and not store.transition(job, JobState.STOPPING, stop_at=now):
@@ -110,7 +136,8 @@ def stop(store: Store, job: Job) -> Job:
 
 
 def resume(store: Store, job: Job) -> Job:
-    """Queue a run that ended early once more; it goes on from its last checkpoint. Raises StateConflict for any other."""
+    """Queue a run that ended early once more; it goes on from its last checkpoint. Raises NotAllowed, and StateConflict for any other."""
+    _require(store, Action.RESUME, job)
     if not job.state.resumable or not store.requeue(job):
         state = store.job(job.id).state
         raise StateConflict(f"{job.name} is {state}.", "Only a cancelled, failed or interrupted run can be resumed.")
@@ -131,10 +158,17 @@ def retry(store: Store, job: Job, *, key: str = "") -> Job:
 
 
 def delete(store: Store, job: Job) -> None:
-    """Remove a run with all its files. Raises StateConflict while a worker is at it."""
+    """Remove a run with all its files. Raises NotAllowed, and StateConflict while a worker is at it."""
+    _require(store, Action.DELETE, job)
     store.delete(job)
     if store.folder(job).exists():
         files.remove_folder(store.folder(job))
+
+
+def rename(store: Store, job: Job, name: str) -> None:
+    """Give the run another name. Raises NotAllowed, and StateConflict on an empty one."""
+    _require(store, Action.RENAME, job)
+    store.rename(job, name)
 
 
 def keep_running(store: Store) -> None:
@@ -145,8 +179,18 @@ def keep_running(store: Store) -> None:
 
 def queue_position(store: Store, job: Job) -> int:
     """How many runs are before this one: 0 means it is next or under way."""
-    before = [other for other in store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE) if other.created_at < job.created_at]
-    return len(before)
+    if job.state is not JobState.QUEUED:
+        return 0
+    waiting = in_turn(store.jobs(Kind.TRAIN, JobState.QUEUED), people.started_by_owner(store))
+    ahead = next((place for place, other in enumerate(waiting) if other.id == job.id), 0)
+    return ahead + len(store.jobs(Kind.TRAIN, *ACTIVE))
+
+
+def _require(store: Store, action: Action, job: Job) -> None:
+    """Ask whether the visitor may, and write down that it was done."""
+    require(store.visitor, action, job.owner)
+    if store.visitor.role is not Role.OWNER:
+        people.note(store, action, f"{job.id} {job.name}")
 
 
 def _next_name(store: Store, preset: str, model: str) -> str:

@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.5  # how soon a stop is noticed
 PATIENCE_SECONDS = 60.0  # a database that is held or full gets so long to recover before the job gives up
 RETRY_SECONDS = 1.0
 UNWATCHED = frozenset(
-    {Phase.IMPORTING, Phase.PREPARING, Phase.LOADING, Phase.PROJECTING}
+    {Phase.IMPORTING, Phase.PREPARING, Phase.LOADING, Phase.PROJECTING, Phase.EXPORTING}
 )  # libraries are at work there and ask nobody whether to stop
 
 log = logging.getLogger("worker")

@@ -1,6 +1,7 @@
 """Delete saved datasets, with regard to the runs that use them."""
 
 from core import files
+from core.access import Action, require
 from core.data.prepared import find_prepared
 from core.data.saved import delete_saved
 from core.data.sources import Source, saved_source
@@ -25,8 +26,9 @@ def runs_on(store: Store, source: Source) -> list[Job]:
 def delete_dataset(store: Store, name: str) -> int:
     """Delete the dataset with its prepared copy; how many runs were trained on it. They keep their results, texts included.
 
-    Raises DataError if there is none of that name, and StateConflict while a run that uses it waits or is under way.
+    Raises NotAllowed, DataError if there is none of that name, and StateConflict while a run that uses it waits or is under way.
     """
+    require(store.visitor, Action.KEEP_DATA)
     source = saved_source(store.settings, name)
     runs = runs_on(store, source) if source else []
     busy = [job for job in runs if not job.state.over]

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from core import files
+from core.access import MACHINE_OWNER, Visitor
 from core.errors import ArtifactDamaged, StoreBusy, StoreDamaged
 from core.locks import holding, is_locked
 from core.records import check_types
@@ -25,13 +26,15 @@ REPAIR_SECONDS = 15  # somebody else's repair takes a second or two
 log = logging.getLogger(__name__)
 
 
-def open_store(settings: Settings) -> Store:
-    """The store of this home folder; a new one starts with the shipped example run. Raises StoreDamaged."""
+def open_store(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> Store:
+    """The store of this home folder, for a visitor; a new one starts with the shipped example run. Raises StoreDamaged."""
     if not settings.database.exists():
         with _alone(settings):
             if not settings.database.exists():
                 _build(settings)
-    return Store(settings, create=False)
+    store = Store(settings, create=False)
+    store.visitor = visitor
+    return store
 
 
 def repair(settings: Settings) -> tuple[int, Path | None]:

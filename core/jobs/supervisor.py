@@ -20,9 +20,11 @@ from core.jobs.deaths import explain_death
 from core.jobs.processes import is_locked, start_worker, take_lock
 from core.jobs.rebuild import open_store, repair
 from core.jobs.room import oom_kills, require_room
+from core.people import started_by_owner
 from core.settings import Settings
 from core.states import ACTIVE, Cause, Job, JobState, Kind
 from core.store import Store
+from core.turns import in_turn
 
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 20  # long enough that a second launch finds it still there
@@ -30,7 +32,7 @@ TERM_AFTER_SECONDS = 20  # a micro-batch and a checkpoint take a few seconds
 KILL_AFTER_SECONDS = 30
 LANES = (
     frozenset({Kind.TRAIN}),
-    frozenset({Kind.PREPARE, Kind.EMBED, Kind.QUALITY, Kind.CLASSIFY}),
+    frozenset({Kind.PREPARE, Kind.EMBED, Kind.QUALITY, Kind.CLASSIFY, Kind.EXPORT}),
 )  # one of each at a time; a calibration is timed and has none beside it
 
 log = logging.getLogger("supervisor")
@@ -82,9 +84,15 @@ class Supervisor:
             return
         for lane in LANES:
             if not any(job.kind in lane for job in active):
-                self._start(next((job for job in reversed(queued) if job.kind in lane), None))
+                waiting = [job for job in reversed(queued) if job.kind in lane]
+                self._start(next(iter(self._in_turn(waiting)), None))
         if not active and all(job.kind == Kind.CALIBRATE for job in queued):
             self._start(queued[-1] if queued else None)
+
+    def _in_turn(self, waiting: list[Job]) -> list[Job]:
+        """Where several people wait, each has a first run before anybody has a second one."""
+        one_owner = len({job.owner for job in waiting}) <= 1
+        return waiting if one_owner else in_turn(waiting, started_by_owner(self.store))
 
     def _start(self, job: Job | None) -> None:
         if job is None or self._is_alive(job):  # resumed at once: the last attempt's process is still leaving

@@ -27,6 +27,7 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.EMBED: "core.jobs.embed",
     Kind.QUALITY: "core.jobs.quality",
     Kind.CLASSIFY: "core.jobs.classify",
+    Kind.EXPORT: "core.jobs.export",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 
@@ -88,4 +89,7 @@ def _module(context: JobContext) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    code = main(sys.argv[1], int(sys.argv[2]))
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)  # all is recorded; taking torch apart would keep the process for seconds where others use the cores

@@ -34,11 +34,12 @@ class FillableStore(Store):
         return self._full_from <= self._opened + 1 < self._full_to
 
     @contextmanager
-    def _connect(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+        """The store's, in a database that is full for a while."""
         self._opened += 1
         full = self._full_from <= self._opened < self._full_to
         try:
-            with super()._connect(create) as db:
+            with super().transaction(create) as db:
                 if create:
                     db.execute("PRAGMA page_size = 512")  # a few rows need a new page, so that being full is soon felt
                 if full:

@@ -44,7 +44,7 @@ def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
     Raises ModelUnavailable if transformers cannot build it, or weights of the encoder itself are missing.
     """
     names = dict(enumerate(classes))
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -82,7 +82,7 @@ def _find_head(model: PreTrainedModel, new: set[str]) -> tuple[str, ...]:
 
 
 def _download(model: Availability) -> Path:
-    with _quiet():
+    with quiet():
         try:
             return Path(snapshot_download(model.hub_id, revision=model.revision, allow_patterns=FETCHED))
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
@@ -91,8 +91,8 @@ def _download(model: Availability) -> Path:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars, and no report that the head is new: it always is."""
+def quiet() -> Iterator[None]:
+    """Transformers without progress bars, and without its report that the head is new: it always is."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -127,7 +127,7 @@ def failed(store: Store, source: Source) -> Job:
 def damaged(store: Store, source: Source) -> Job:
     """A finished run whose record cannot be read."""
     job = make_finished(store, source, "damaged-run")
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET request_json = '{', version = version + 1 WHERE id = ?", (job.id,))
     return store.job(job.id)
 

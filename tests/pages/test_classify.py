@@ -146,7 +146,7 @@ def test_runs_stand_side_by_side_with_the_untrained_base_last(
 
 def test_only_runs_with_the_same_classes_are_offered_beside(open_app: Open, finished: Job, store: Store, source: Source) -> None:
     same, others, broken = (make_finished(store, source, name) for name in ("same", "others", "broken"))
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({"classes": ["a", "b"]}), others.id))
         db.execute("UPDATE jobs SET request_json = '{' WHERE id = ?", (broken.id,))
 
@@ -181,7 +181,7 @@ def test_a_damaged_adapter_is_said_and_can_be_tried_again(open_app: Open, finish
 
 def test_a_model_that_cannot_be_had_is_said(open_app: Open, usable: Job, store: Store, host: InferenceHost) -> None:
     request = usable.request | {"config": {**usable.request["config"], "model": "distilbert"}}  # type: ignore[dict-item]
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET request_json = ? WHERE id = ?", (json.dumps(request), usable.id))
 
     app = classify(open_app(PAGE), "The striker scored twice.")

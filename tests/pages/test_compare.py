@@ -80,7 +80,7 @@ def test_configurations_show_differences_or_everything(open_app: Open, store: St
 
 
 def test_other_data_are_said_loudly_and_not_compared(open_app: Open, store: Store, finished: Job, other: Job) -> None:
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET fingerprint = 'ffffffffffff', version = version + 1 WHERE id = ?", (other.id,))
 
     app = open_app(PAGE)

@@ -198,7 +198,7 @@ def test_predictions_without_their_texts_leave_the_matrix(open_app: Open, finish
 
 def test_a_run_whose_record_is_damaged_is_said(open_app: Open, finished: Job, damaged: Job, store: Store) -> None:
     assert "The record of damaged-run is damaged." in said(open_app(PAGE, run=damaged.id))
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({"classes": "?"}), finished.id))
     assert "does not name its classes" in said(open_app(PAGE, run=finished.id))
 
@@ -213,7 +213,7 @@ def test_the_newest_run_with_predictions_is_shown_first(open_app: Open, finished
 
 
 def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) -> None:
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET owner = 'shipped' WHERE id = ?", (finished.id,))
 
     assert "Example, shipped with the project and trained on its demo corpus" in said(open_app(PAGE))

@@ -143,7 +143,7 @@ def test_without_its_model_a_run_leads_to_the_choice_of_another(open_app: Open, 
 
 
 def test_a_resumed_run_says_where_it_went_on_and_what_could_not_be_used(open_app: Open, finished: Job, store: Store) -> None:
-    with store._connect() as db:
+    with store.transaction() as db:
         resumed = '{"resumed": {"step": 20, "skipped": ["The checkpoint of step 40 cannot be used: cut."]}}'
         db.execute("UPDATE jobs SET attempt = 2, result_json = json_patch(result_json, ?) WHERE id = ?", (resumed, finished.id))
 
@@ -154,7 +154,7 @@ def test_a_resumed_run_says_where_it_went_on_and_what_could_not_be_used(open_app
 
 @pytest.mark.parametrize("proposal", ["{", "[]", '{"batch_size": "many"}', '{"colour": 1}'])
 def test_a_proposal_that_makes_no_sense_is_damage(open_app: Open, failed: Job, store: Store, proposal: str) -> None:
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET proposal_json = ? WHERE id = ?", (proposal, failed.id))
 
     app = open_app(PAGE, run=failed.id)

@@ -42,7 +42,7 @@ def test_a_damaged_run_never_takes_the_list_down(open_app: Open, finished: Job, 
 
 def test_a_finished_run_is_held_against_what_was_expected(open_app: Open, finished: Job, store: Store) -> None:
     expected = {"low_seconds": 20.0, "high_seconds": 40.0, "measured": True}
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({**finished.result, "expected": expected}), finished.id))
 
     assert re.search(r"It took 3\d s in all; 20 s to 40 s were expected\.", said(open_app(PAGE, run=finished.id)))
@@ -163,7 +163,7 @@ def test_an_unknown_run_is_said_above_the_list(open_app: Open, finished: Job) ->
 
 
 def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) -> None:
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET owner = 'shipped' WHERE id = ?", (finished.id,))
 
     app = open_app(PAGE, run=finished.id)
@@ -173,7 +173,7 @@ def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) ->
 
 
 def test_the_record_of_a_result_that_makes_no_sense_is_shown_without_it(open_app: Open, finished: Job, store: Store) -> None:
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({"test": {"rows": 0}, "classes": "?"}), finished.id))
 
     app = open_app(PAGE, run=finished.id)

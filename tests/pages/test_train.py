@@ -4,8 +4,9 @@ from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig, bounds, choices
 from core.data.prepared import Dataset
+from core.data.sources import demo_source
 from core.jobs import room
-from core.jobs.requests import read_train_request
+from core.jobs.requests import TrainRequest, read_train_request
 from core.presets import Preset, make_config
 from core.states import Job, Kind
 from core.store import Store
@@ -154,6 +155,19 @@ def test_a_second_click_on_its_way_launches_nothing(open_app: Open, dataset: Dat
     again.button(key="launch").click().run()
 
     assert len(store.jobs(Kind.TRAIN)) == 1
+
+
+def test_a_second_click_that_was_lost_still_ends_on_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
+    request = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
+    run = store.create(Kind.TRAIN, "launched", request, "launched")
+    app = open_app()
+    app.session_state["launched-run"] = run.id  # what the first click leaves behind when the second stops its script
+
+    app.switch_page(PAGE).run()
+    assert (app.title[0].value, app.query_params["run"]) == ("Runs", run.id)
+
+    app.switch_page(PAGE).run()
+    assert app.title[0].value == "New run"
 
 
 def test_the_form_drawn_anew_launches_another_run(open_app: Open, dataset: Dataset, store: Store) -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.inference.classifier import Asked, Classifier
+from core.inference.classifier import Classifier
 from core.inference.explain import SMALL_ERROR, explain
+from core.inference.request import Asked
 from tests.core.inference.conftest import CLASSES, TEXTS, Write
 
 

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from core.config import RunConfig
-from core.inference.classifier import Asked, Classifier
+from core.inference.classifier import Classifier
 from core.inference.mixed import Mixed
-from core.inference.request import Variant
+from core.inference.request import Asked, Variant
 from core.training.adapter import adapter_files, add_adapter
 from core.training.load import load_base
 from tests.core.inference.conftest import CLASSES, TEXTS, Write

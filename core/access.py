@@ -1,0 +1,78 @@
+"""Who is here and what they may do. Every action asks here: a button that a page draws too many gives nothing away."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.errors import NotAllowed
+
+
+class Mode(StrEnum):
+    """Whom a server is for: one person at the machine itself, a class, or anybody."""
+
+    LOCAL = "local"
+    CLASSROOM = "classroom"
+    PUBLIC = "public"
+
+
+class Role(StrEnum):
+    """What somebody is on this server."""
+
+    OWNER = "owner"
+    TEACHER = "teacher"
+    STUDENT = "student"
+    GUEST = "guest"
+
+
+class Action(StrEnum):
+    """What can be asked for, in the words of a refusal."""
+
+    LAUNCH = "launch a run"
+    STOP = "stop this run"
+    RESUME = "resume this run"
+    RENAME = "rename this run"
+    DELETE = "delete this run"
+    WORK = "start this work"  # preparing, checking, mapping: shared by all, owned by nobody
+    KEEP_DATA = "add or delete datasets"
+    MANAGE = "change the class"
+
+
+ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE})
+OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.WORK}
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody who uses the app. ``id`` is what a job's ``owner`` says."""
+
+    id: str
+    name: str
+    role: Role
+
+    @property
+    def in_charge(self) -> bool:
+        """Whether everything is theirs to decide."""
+        return self.role in (Role.OWNER, Role.TEACHER)
+
+
+MACHINE_OWNER = Visitor("local", "", Role.OWNER)  # sits at the machine, or has its command line
+GUEST = Visitor("guest", "", Role.GUEST)
+
+
+def may(visitor: Visitor, action: Action, owner: str = "") -> bool:
+    """Whether the visitor may do this; ``owner`` is that of the job it is done to."""
+    if visitor.in_charge:
+        return True
+    if visitor.role is Role.STUDENT:
+        return action in OF_STUDENTS and (action not in ON_A_RUN or owner == visitor.id)
+    return False
+
+
+def require(visitor: Visitor, action: Action, owner: str = "") -> None:
+    """Raise NotAllowed where the visitor may not do this."""
+    if may(visitor, action, owner):
+        return
+    if visitor.role is Role.STUDENT and action in ON_A_RUN:
+        raise NotAllowed(f"You cannot {action}: it is somebody else's.", "Clone it into the form to have one of your own.")
+    if visitor.role is Role.STUDENT:
+        raise NotAllowed(f"Only the teacher can {action}.", "Ask your teacher.")
+    raise NotAllowed(f"Nobody can {action} on this public page.", "Install LoRA Lab on your own machine to do it.")

@@ -1,0 +1,180 @@
+"""A class on one server: who may join, and what the teacher allows.
+
+People and rules live in the database beside the jobs. A visitor proves who they are with a key that is shown once and kept here
+only as its hash; the two codes open the door, one as student, one as teacher.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core import people
+from core.access import Action, Role, Visitor, require
+from core.config import RunConfig
+from core.errors import ArtifactDamaged, NotAllowed
+from core.states import Job, JobState
+from core.store import Store
+
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what is mistaken for something else when read from a projector
+WINDOW_SECONDS, WRONG_IN_WINDOW = 60.0, 10
+RUNNING_PER_STUDENT = 1
+
+
+class Rules(BaseModel):
+    """What a student may ask for. The teacher changes it while the class goes on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    open: bool = Field(True, title="The class is open", description="When closed, nobody joins and no student launches.")
+    waiting: int = Field(2, ge=0, le=20, title="Runs that wait, per student", description="Beside the one that is under way.")
+    rows: int = Field(8000, ge=100, le=1_000_000, title="Training rows × epochs, at most", description="Bounds how long one run takes.")
+    max_tokens: int = Field(128, ge=8, le=512, title="Max tokens, at most", description="Longer texts take more time and memory.")
+    batch_size: int = Field(32, ge=1, le=256, title="Batch size, at most", description="Larger batches take more memory.")
+    names: bool = Field(True, title="Names on the board", description="When off, the board shows runs without their owners.")
+
+
+@dataclass
+class Attempts:
+    """Wrong codes by address: after ten in a minute an address waits."""
+
+    timer: Callable[[], float] = time.monotonic
+    wrong: dict[str, list[float]] = field(default_factory=dict)
+
+    def require(self, address: str) -> None:
+        """Raise NotAllowed while the address has to wait."""
+        now = self.timer()
+        self.wrong = {one: kept for one, times in self.wrong.items() if (kept := [at for at in times if now - at < WINDOW_SECONDS])}
+        if len(self.wrong.get(address, ())) >= WRONG_IN_WINDOW:
+            raise NotAllowed("Too many wrong codes from here.", "Wait a minute, then try again.")
+
+    def note(self, address: str) -> None:
+        """Count a wrong code."""
+        self.wrong.setdefault(address, []).append(self.timer())
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What opens the door: the class code for students, the other one for the teacher."""
+
+    student: str
+    teacher: str
+
+    def role(self, code: str) -> Role | None:
+        """Whose code it is, compared in constant time; None for a wrong one."""
+        given = code.strip().lower().encode()
+        is_teacher = hmac.compare_digest(given, self.teacher.lower().encode())
+        is_student = hmac.compare_digest(given, self.student.lower().encode())
+        return Role.TEACHER if is_teacher else Role.STUDENT if is_student else None
+
+
+def read_codes(store: Store) -> Codes:
+    """The codes of the settings; what is not given there is made up once and kept."""
+    settings = store.settings
+    kept = people.read_options(store)
+    if not {"class-code", "teacher-code"} <= kept.keys():
+        people.keep_options(store, {"class-code": new_key(1), "teacher-code": new_key(3)}, replace=False)
+        kept = people.read_options(store)  # somebody else may have been quicker
+    return Codes(settings.class_code or kept["class-code"], settings.teacher_code or kept["teacher-code"])
+
+
+def read_rules(store: Store) -> Rules:
+    """The rules of the class. Raises ArtifactDamaged where they cannot be read."""
+    try:
+        return Rules.model_validate_json(people.read_options(store).get("rules", "{}"))
+    except ValidationError as error:
+        raise ArtifactDamaged("The rules of the class cannot be read.", "Save them again on the page Class.") from error
+
+
+def change_rules(store: Store, rules: Rules) -> None:
+    """Let other rules hold from now on. Raises NotAllowed."""
+    require(store.visitor, Action.MANAGE)
+    people.keep_options(store, {"rules": rules.model_dump_json()})
+    people.note(store, "change the rules", rules.model_dump_json())
+
+
+def bounds(name: str) -> tuple[int, int]:
+    """The smallest and largest value of a rule that is a number."""
+    limits = Rules.model_fields[name].metadata
+    return next(int(one.ge) for one in limits if hasattr(one, "ge")), next(int(one.le) for one in limits if hasattr(one, "le"))
+
+
+def clear_class(store: Store) -> None:
+    """End the class: students' keys stop working, their waiting runs leave the queue, and the class code becomes another one.
+
+    Finished runs stay. Raises NotAllowed.
+    """
+    require(store.visitor, Action.MANAGE)
+    students = {visitor.id for visitor in people.people(store) if visitor.role is Role.STUDENT}
+    for job in store.jobs(None, JobState.QUEUED):
+        if job.owner in students:
+            store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=store.clock())
+    people.forget_students(store)
+    people.keep_options(store, {"class-code": new_key(1)})
+    people.note(store, "end the class")
+
+
+def join(store: Store, attempts: Attempts, code: str, name: str, address: str) -> tuple[Visitor, str]:
+    """The new visitor and the key to come back with. Raises NotAllowed on a wrong code, a closed class, or an address that must wait."""
+    attempts.require(address)
+    role = read_codes(store).role(code)
+    if role is None:
+        attempts.note(address)
+        raise NotAllowed("This is not the class code.", "It is on the teacher's screen.")
+    if role is Role.STUDENT and not read_rules(store).open:
+        raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
+    if not name.strip():
+        raise NotAllowed("A name is missing.", "Type the name that the class knows you by.")
+    visitor = Visitor(secrets.token_hex(6), " ".join(name.split())[:40], role)
+    key = new_key(3)
+    people.add_person(store, visitor, _hash(key))
+    people.note(store, "join", visitor.name, visitor)
+    return visitor, key
+
+
+def come_back(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:
+    """The visitor that the key was given to. Raises NotAllowed on a wrong key or an address that must wait."""
+    attempts.require(address)
+    visitor = people.find_person(store, _hash(key))
+    if visitor is None:
+        attempts.note(address)
+        raise NotAllowed("Nobody here has this key.", "Join with the class code instead.")
+    return visitor
+
+
+def require_place(store: Store, jobs: Iterable[Job], config: RunConfig) -> None:
+    """Raise NotAllowed where a student asks for more than the rules allow. ``jobs`` are the runs queued or under way."""
+    if store.visitor.role is not Role.STUDENT:
+        return
+    rules = read_rules(store)
+    if not rules.open:
+        raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
+    mine = sum(job.owner == store.visitor.id for job in jobs)
+    if mine >= rules.waiting + RUNNING_PER_STUDENT:
+        raise NotAllowed(f"You have {mine} runs waiting or under way, the most for one student.", "Stop one, or wait for its end.")
+    asked = config.train_rows * config.epochs
+    if not config.train_rows or asked > rules.rows:
+        rows = "all rows" if not config.train_rows else f"{asked:,} rows over all epochs"
+        raise NotAllowed(f"{rows.capitalize()} are more than this class allows.", f"Train on {rows_allowed(rules, config):,} or fewer.")
+    if config.max_tokens > rules.max_tokens:
+        raise NotAllowed(f"{config.max_tokens} tokens are more than this class allows.", f"Choose {rules.max_tokens} or fewer.")
+    if config.batch_size > rules.batch_size:
+        raise NotAllowed(f"A batch of {config.batch_size} is more than this class allows.", f"Choose {rules.batch_size} or fewer.")
+
+
+def rows_allowed(rules: Rules, config: RunConfig) -> int:
+    """The most training rows with the configuration's epochs."""
+    return rules.rows // config.epochs
+
+
+def new_key(groups: int) -> str:
+    """A random key of groups of four letters and digits, 20 bits a group."""
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(groups))
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.strip().lower().encode()).hexdigest()

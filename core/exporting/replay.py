@@ -1,0 +1,101 @@
+"""Read an export back as a stranger would, from its files alone (and the base's for an adapter), and let it answer test texts."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from core.errors import ArtifactDamaged
+from core.exporting.formats import Format, Proof
+from core.exporting.writing import ONNX_FILE, Source, read_labels
+from core.inference.classifier import Classifier
+from core.training.adapter import quiet_peft
+from core.training.load import quiet
+
+BATCH = 16
+Batch = dict[str, NDArray[np.int64]]
+Answer = Callable[[Batch], NDArray[np.float32]]
+
+
+def prove(source: Source, target: Format, folder: Path, texts: Sequence[str]) -> Proof:
+    """Compare the export in ``folder`` with the run on ``texts``. Raises ArtifactDamaged where there are none."""
+    if not texts:
+        raise ArtifactDamaged("The run kept no test texts to prove an export with.", "Train it again.")
+    run = Classifier(source.base, source.classes, source.seed)
+    run.load_adapter("run", source.adapter)
+    began = time.perf_counter()
+    expected = run.classify("run", list(texts), source.max_tokens)
+    run_seconds = time.perf_counter() - began
+    untrained = run.classify(None, list(texts), source.max_tokens)
+    answer = _open(source, target, folder)
+    answered, seconds = _answer(answer, folder, texts)
+    return Proof(
+        format=target,
+        texts=len(texts),
+        labels_equal=int((answered.argmax(1) == expected.argmax(1)).sum()),
+        max_probability_difference=float(np.abs(answered - expected).max()),
+        differs_from_base=float(np.abs(answered - untrained).max()),
+        bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        rows_per_second=len(texts) / max(seconds, 1e-9),
+        run_rows_per_second=len(texts) / max(run_seconds, 1e-9),
+    )
+
+
+def _open(source: Source, target: Format, folder: Path) -> Answer:
+    if target in (Format.ONNX, Format.ONNX_INT8):
+        return _open_onnx(folder / ONNX_FILE)
+    where = source.base if target is Format.ADAPTER else folder
+    names = dict(enumerate(read_labels(folder)[0]))
+    labels = {"num_labels": len(names), "id2label": names} if target is Format.ADAPTER else {}
+    with quiet(), quiet_peft():
+        model = AutoModelForSequenceClassification.from_pretrained(where, local_files_only=True, **labels)
+        if target is Format.ADAPTER:
+            model = PeftModel.from_pretrained(model, folder)
+    model.eval()
+
+    def answer(batch: Batch) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits = model(**{name: torch.from_numpy(values) for name, values in batch.items()}).logits
+        scores: NDArray[np.float32] = logits.float().numpy()
+        return scores
+
+    return answer
+
+
+def _open_onnx(path: Path) -> Answer:
+    import onnxruntime  # noqa: PLC0415 - for these formats alone
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def answer(batch: Batch) -> NDArray[np.float32]:
+        scores: NDArray[np.float32] = session.run(["logits"], batch)[0]
+        return scores
+
+    return answer
+
+
+def _answer(answer: Answer, folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.float64], float]:
+    """Probabilities (n, C) of ``texts``, and the seconds they took; texts of like length share a batch."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    limit = read_labels(folder)[1]
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    found: list[NDArray[np.float64]] = [np.empty(0)] * len(texts)
+    began = time.perf_counter()
+    for some in _batches(order):
+        encoded = tokenizer([texts[index] for index in some], truncation=True, max_length=limit, padding=True, return_tensors="np")
+        scores = answer({name: encoded[name].astype(np.int64) for name in ("input_ids", "attention_mask")}).astype(np.float64)
+        powers = np.exp(scores - scores.max(1, keepdims=True))
+        for index, row in zip(some, powers / powers.sum(1, keepdims=True), strict=True):
+            found[index] = row
+    return np.stack(found), time.perf_counter() - began
+
+
+def _batches(order: list[int]) -> Iterator[list[int]]:
+    return (order[start : start + BATCH] for start in range(0, len(order), BATCH))

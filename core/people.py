@@ -1,0 +1,75 @@
+"""Who has joined a class, what the teacher has set, and who did what: three small tables beside the jobs."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from core.access import Role, Visitor
+from core.states import JobState, Kind
+from core.store import Store
+
+
+def add_person(store: Store, visitor: Visitor, key_hash: str) -> None:
+    """Let somebody in."""
+    with store.transaction() as db:
+        db.execute("INSERT INTO people VALUES (?, ?, ?, ?, ?)", (visitor.id, visitor.name, visitor.role, key_hash, store.clock()))
+
+
+def find_person(store: Store, key_hash: str) -> Visitor | None:
+    """Whom the key was given to."""
+    with store.transaction() as db:
+        row = db.execute("SELECT id, name, role FROM people WHERE key_hash = ?", (key_hash,)).fetchone()
+    return Visitor(row["id"], row["name"], Role(row["role"])) if row else None
+
+
+def is_here(store: Store, visitor: Visitor) -> bool:
+    """Whether the visitor's key still holds."""
+    with store.transaction() as db:
+        row = db.execute(
+            "SELECT 1 FROM people WHERE id = ? AND role = ? AND key_hash NOT LIKE 'gone %'", (visitor.id, visitor.role)
+        ).fetchone()
+    return row is not None
+
+
+def people(store: Store) -> list[Visitor]:
+    """Everybody who has joined, in that order."""
+    with store.transaction() as db:
+        return [Visitor(row["id"], row["name"], Role(row["role"])) for row in db.execute("SELECT * FROM people ORDER BY joined_at")]
+
+
+def forget_students(store: Store) -> None:
+    """Let no student come back with an old key. Their names stay on their runs."""
+    with store.transaction() as db:
+        db.execute("UPDATE people SET key_hash = 'gone ' || id WHERE role = ?", (Role.STUDENT,))
+
+
+def read_options(store: Store) -> dict[str, str]:
+    """What has been set, by name."""
+    with store.transaction() as db:
+        return {row["name"]: row["value"] for row in db.execute("SELECT name, value FROM options")}
+
+
+def keep_options(store: Store, options: Mapping[str, str], *, replace: bool = True) -> None:
+    """Set options; without ``replace`` only those that nobody has set."""
+    verb = "REPLACE" if replace else "IGNORE"
+    with store.transaction() as db:
+        db.executemany(f"INSERT OR {verb} INTO options VALUES (?, ?)", options.items())
+
+
+def started_by_owner(store: Store) -> Counter[str]:
+    """How many runs of each owner have begun and are not waiting again."""
+    query = "SELECT owner, COUNT(*) AS runs FROM jobs WHERE kind = ? AND state != ? AND started_at IS NOT NULL GROUP BY owner"
+    with store.transaction() as db:
+        return Counter({row["owner"]: row["runs"] for row in db.execute(query, (Kind.TRAIN, JobState.QUEUED))})
+
+
+def note(store: Store, action: str, what: str = "", visitor: Visitor | None = None) -> None:
+    """Write down who did what."""
+    with store.transaction() as db:
+        db.execute("INSERT INTO audit VALUES (?, ?, ?, ?)", (store.clock(), (visitor or store.visitor).id, action, what[:500]))
+
+
+def audit(store: Store, limit: int = 200) -> list[tuple[float, str, str, str]]:
+    """The newest notes: (seconds since 1970, visitor's id, action, to what)."""
+    with store.transaction() as db:
+        rows = db.execute("SELECT at, visitor, action, what FROM audit ORDER BY rowid DESC LIMIT ?", (limit,))
+        return [(row["at"], row["visitor"], row["action"], row["what"]) for row in rows]

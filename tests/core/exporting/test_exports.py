@@ -1,0 +1,149 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import write_bert
+
+from core.config import RunConfig
+from core.errors import ArtifactDamaged
+from core.exporting.card import write_card
+from core.exporting.formats import Format, Proof
+from core.exporting.replay import prove
+from core.exporting.writing import Source, read_labels, write
+from core.training.adapter import adapter_files, add_adapter
+from core.training.load import load_base
+
+CLASSES = ("World", "Sports", "Business", "Sci/Tech")
+TEXTS = [f"the {word} team said it will play {number} games" for number, word in enumerate(("first", "last", "new", "state", "oil") * 8)]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """A tiny run whose adapter changes the answers."""
+    place = tmp_path_factory.mktemp("run")
+    model = add_adapter(load_base(write_bert(place / "base"), CLASSES, 1), RunConfig(rank=4), "org/tiny", "abc")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    (place / "adapter").mkdir()
+    for name, content in adapter_files(model).items():
+        (place / "adapter" / name).write_bytes(content)
+    return Source(place / "base", "org/tiny", "abc", place / "adapter", CLASSES, 64, 1)
+
+
+@pytest.fixture(scope="module", params=list(Format), ids=str)
+def made(request: pytest.FixtureRequest, source: Source, tmp_path_factory: pytest.TempPathFactory) -> tuple[Format, Path]:
+    folder = tmp_path_factory.mktemp("made")
+    write(source, request.param, folder)
+    return request.param, folder
+
+
+def proof_of(**changes: object) -> Proof:
+    usual = {"format": Format.MERGED, "texts": 200, "labels_equal": 200, "max_probability_difference": 1e-6, "differs_from_base": 0.4}
+    return Proof.model_validate({**usual, "bytes": 1, "rows_per_second": 1, "run_rows_per_second": 1, **changes})
+
+
+def test_each_format_answers_as_the_run_does(source: Source, made: tuple[Format, Path]) -> None:
+    target, folder = made
+
+    proof = prove(source, target, folder, TEXTS)
+
+    assert proof.differs_from_base > 0.01
+    if target is not Format.ONNX_INT8:  # whose 8 bits cannot tell apart what random weights hardly do
+        assert (proof.labels_equal, proof.max_probability_difference < 1e-4, proof.holds) == (len(TEXTS), True, True)
+
+
+def test_eight_bits_take_less_room_and_are_weights_all_the_same(source: Source, tmp_path: Path) -> None:
+    sizes = {}
+    for target in (Format.ONNX, Format.ONNX_INT8):
+        (tmp_path / target).mkdir()
+        write(source, target, tmp_path / target)
+        sizes[target] = (tmp_path / target / "model.onnx").stat().st_size
+
+    assert sizes[Format.ONNX_INT8] < 0.8 * sizes[Format.ONNX]  # tiny weights: names and shapes take the rest
+
+
+def test_each_format_brings_classes_max_tokens_and_tokenizer(made: tuple[Format, Path]) -> None:
+    _, folder = made
+
+    assert read_labels(folder) == (CLASSES, 64)
+    assert (folder / "tokenizer.json").is_file()
+
+
+def test_no_file_names_a_folder_of_this_machine(source: Source, made: tuple[Format, Path]) -> None:
+    _, folder = made
+
+    for path in folder.rglob("*.json"):
+        assert str(source.base.parent) not in path.read_text(), path.name
+
+
+def test_the_adapter_names_its_base_by_identity(source: Source, tmp_path: Path) -> None:
+    write(source, Format.ADAPTER, tmp_path)
+
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == ("org/tiny", "abc")
+
+
+def test_a_merged_model_knows_its_classes_by_itself(source: Source, tmp_path: Path) -> None:
+    write(source, Format.MERGED, tmp_path)
+
+    assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {str(number): name for number, name in enumerate(CLASSES)}
+
+
+def test_a_copy_that_answers_otherwise_does_not_hold(source: Source, tmp_path: Path) -> None:
+    write(source, Format.MERGED, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({name: -tensor if "classifier" in name else tensor for name, tensor in weights.items()}, tmp_path / "model.safetensors")
+
+    assert not prove(source, Format.MERGED, tmp_path, TEXTS).holds
+
+
+def test_an_export_without_the_adapter_does_not_hold(source: Source, tmp_path: Path) -> None:
+    write(source, Format.ADAPTER, tmp_path)
+    weights = {name: torch.zeros_like(tensor) for name, tensor in load_file(tmp_path / "adapter_model.safetensors").items()}
+    save_file(weights, tmp_path / "adapter_model.safetensors")
+
+    assert not prove(source, Format.ADAPTER, tmp_path, TEXTS).holds
+
+
+def test_nothing_is_proved_without_texts(source: Source, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactDamaged, match="no test texts"):
+        prove(source, Format.MERGED, tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({}, True),
+        ({"labels_equal": 199}, False),
+        ({"max_probability_difference": 2e-4}, False),
+        ({"differs_from_base": 1e-5}, False),
+        ({"texts": 0, "labels_equal": 0}, False),
+        ({"format": Format.ONNX_INT8, "labels_equal": 196, "max_probability_difference": 0.2}, True),
+        ({"format": Format.ONNX_INT8, "labels_equal": 195, "max_probability_difference": 0.2}, False),
+    ],
+)
+def test_what_a_proof_takes(changes: dict[str, object], holds: bool) -> None:
+    assert proof_of(**changes).holds is holds
+
+
+def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_markup(source: Source) -> None:
+    details = {
+        "name": "<b>mine</b> | *x*",
+        "data": {"name": "AG News", "fingerprint": "1234"},
+        "config": {"rank": 4},
+        "test": {"hits": 90, "rows": 100, "macro_f1": 0.9, "accuracy": 0.9},
+        "per_class": [{"class": "a|b", "precision": 1.0, "recall": 0.5, "f1": 0.667, "support": 50}],
+        "confusion": [[50]],
+    }
+
+    card = write_card(details, source, proof_of())
+
+    assert "Accuracy 0.9000 (95 % interval 0.8256 to 0.9448) on 100 test texts" in card  # Wilson, by hand
+    assert "# \\<b\\>mine" in card
+    assert "| a\\|b | 1.000 | 0.500 | 0.667 | 50 |" in card
+    assert "200 of 200 test texts" in card

@@ -1,0 +1,31 @@
+import pytest
+
+from core.access import GUEST, MACHINE_OWNER, ON_A_RUN, Action, Role, Visitor, may, require
+from core.errors import NotAllowed
+
+STUDENT = Visitor("ada", "Ada", Role.STUDENT)
+TEACHER = Visitor("grace", "Grace", Role.TEACHER)
+
+
+@pytest.mark.parametrize("visitor", [MACHINE_OWNER, TEACHER])
+@pytest.mark.parametrize("action", list(Action))
+def test_who_is_in_charge_may_do_everything(visitor: Visitor, action: Action) -> None:
+    assert may(visitor, action, "somebody else")
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_a_guest_may_only_look(action: Action) -> None:
+    assert not may(GUEST, action, "guest")
+
+
+@pytest.mark.parametrize("action", sorted(ON_A_RUN))
+def test_a_student_acts_on_own_runs_alone(action: Action) -> None:
+    assert may(STUDENT, action, "ada")
+    assert not may(STUDENT, action, "bob")
+    assert not may(STUDENT, action, "")
+
+
+@pytest.mark.parametrize("action", [Action.MANAGE, Action.KEEP_DATA])
+def test_a_student_changes_neither_the_class_nor_its_data(action: Action) -> None:
+    with pytest.raises(NotAllowed, match="Only the teacher"):
+        require(STUDENT, action)

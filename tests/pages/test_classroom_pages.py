@@ -1,0 +1,170 @@
+import pytest
+from conftest import Open
+from streamlit.testing.v1 import AppTest
+
+from core import people
+from core.access import Role
+from core.classroom import Rules, change_rules
+from core.data.prepared import Dataset
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+
+def said(app: AppTest) -> str:
+    elements = [*app.title, *app.markdown, *app.caption, *app.error, *app.code]
+    return " ".join(str(element.value) for element in elements).replace("\\", "")
+
+
+def join(app: AppTest, name: str = "Ada", code: str = "whale") -> AppTest:
+    app.text_input(key="join-name").set_value(name)
+    app.text_input(key="join-code").set_value(code)
+    return app.button(key="join-submit").click().run()
+
+
+@pytest.fixture
+def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
+        monkeypatch.setenv(f"LORALAB_{name}", value)
+
+
+def finish(store: Store, job: Job, accuracy: float) -> None:
+    store.transition(job, JobState.STARTING, started_at=1.0)
+    store.transition(job, JobState.RUNNING)
+    store.update(job, result_json=f'{{"test": {{"hits": {round(accuracy * 500)}, "rows": 500}}, "train_seconds": 60}}')
+    store.transition(job, JobState.COMPLETED)
+
+
+@pytest.mark.usefixtures("classroom")
+@pytest.mark.parametrize(
+    "page", ["pages/home.py", "pages/runs.py", "pages/train.py", "pages/board.py", "pages/data.py", "pages/evaluate.py"]
+)
+def test_nobody_gets_past_the_door_of_a_classroom_without_a_code(open_app: Open, page: str) -> None:
+    app = open_app(page)
+
+    assert "Join the class" in said(app)
+    assert [button.key for button in app.button] == ["join-submit", "back-submit"] or not app.button
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_student_joins_launches_and_comes_back_with_the_key(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = join(open_app("pages/train.py"))
+    key = app.session_state["visitor-key"]
+    app.button(key="launch").click().run()
+
+    (run,) = store.jobs(Kind.TRAIN)
+    assert [visitor.name for visitor in people.people(store) if visitor.id == run.owner] == ["Ada"]
+
+    again = open_app("pages/runs.py", run=run.id)
+    again.text_input(key="back-key").set_value(key)
+    again.button(key="back-submit").click().run()
+    assert again.button(key="stop")
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_wrong_code_is_refused_in_words(open_app: Open) -> None:
+    assert "This is not the class code. It is on the teacher's screen." in said(join(open_app(), code="shark")).replace("*", "")
+
+
+@pytest.mark.usefixtures("classroom")
+def test_another_ones_run_can_be_looked_at_and_cloned_only(open_app: Open, dataset: Dataset, store: Store) -> None:
+    join(open_app("pages/train.py")).button(key="launch").click().run()
+    (run,) = store.jobs(Kind.TRAIN)
+
+    app = join(open_app("pages/runs.py", run=run.id), name="Bob")
+
+    assert {button.key for button in app.button} & {"stop", "resume", "rename-save", "delete-confirm", "clone"} == {"clone"}
+
+
+@pytest.mark.usefixtures("classroom")
+def test_more_than_the_rules_allow_is_refused_with_what_is_allowed(open_app: Open, dataset: Dataset, store: Store) -> None:
+    change_rules(store, Rules(rows=500))
+
+    app = join(open_app("pages/train.py"))
+    app.button(key="launch").click().run()
+
+    assert "8,000 rows over all epochs are more than this class allows. Train on 500 or fewer." in said(app).replace("*", "")
+    assert not store.jobs(Kind.TRAIN)
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_board_ranks_no_run_that_the_texts_do_not_tell_apart(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = join(open_app("pages/board.py"))
+    assert "No run of the class has finished yet." in said(app)
+    store.visitor = next(iter(people.people(store)))
+    for name, accuracy in (("close", 0.89), ("best", 0.90), ("far", 0.70)):
+        finish(store, store.create(Kind.TRAIN, name, {}, name), accuracy)
+
+    board = app.run().dataframe[0].value
+
+    assert list(board["Run"]) == ["best", "close", "far"]
+    assert list(board["Place"]) == ["too close to call", "too close to call", "3"]
+    assert set(board["Who"]) == {"Ada"}
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_teacher_sees_the_code_and_changes_the_rules(open_app: Open, store: Store) -> None:
+    app = join(open_app("pages/board.py"), name="Grace", code="oak")
+    assert "whale" in said(app)
+
+    app.number_input(key="rule-rows").set_value(2000)
+    app.button(key="rules-save").click().run()
+
+    assert '"rows":2000' in people.read_options(store)["rules"]
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_classroom_links_to_its_board(open_app: Open) -> None:
+    assert "Class" in {link.proto.label for link in join(open_app()).sidebar.get("page_link")}
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_student_sees_no_codes_and_no_rules(open_app: Open) -> None:
+    app = join(open_app("pages/board.py"))
+
+    assert "oak" not in said(app)
+    assert not app.number_input
+
+
+@pytest.mark.usefixtures("classroom")
+def test_ending_the_class_sends_its_students_to_the_door(open_app: Open, store: Store) -> None:
+    student = join(open_app("pages/runs.py"))
+    teacher = join(open_app("pages/board.py"), name="Grace", code="oak")
+
+    teacher.button(key="reset-confirm").click().run()
+
+    assert "Join the class" in said(student.run())
+    assert "Join the class" not in said(teacher.run())
+
+
+def test_a_public_page_launches_nothing(open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "public")
+    app = open_app("pages/train.py")
+
+    assert app.button(key="launch").disabled
+    assert "Nothing is trained on this public page." in said(app)
+
+
+def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.visitors.address", lambda: "192.0.2.7")
+    app = open_app("pages/runs.py")
+
+    assert "LORALAB_MODE" in said(app)
+    assert not app.button
+
+
+def test_names_are_kept_as_they_were_typed_and_never_as_markdown(open_app: Open, store: Store, classroom: None) -> None:
+    app = join(open_app("pages/board.py"), name="*<b>Ada</b>* ![x](y)")
+
+    assert [visitor.name for visitor in people.people(store)] == ["*<b>Ada</b>* ![x](y)"]
+    assert all("<b>Ada" not in str(element.value) for element in app.markdown)
+
+
+def test_only_a_classroom_has_a_board(open_app: Open) -> None:
+    assert "Class" not in {link.proto.label for link in open_app().sidebar.get("page_link")}
+    assert "This server is not a classroom." in said(open_app("pages/board.py"))
+
+
+def test_roles_are_what_the_codes_say(open_app: Open, store: Store, classroom: None) -> None:
+    join(open_app(), name="Grace", code="oak")
+
+    assert [visitor.role for visitor in people.people(store)] == [Role.TEACHER]

@@ -1,0 +1,76 @@
+import pytest
+from conftest import Open
+from streamlit.testing.v1 import AppTest
+
+from core import files
+from core.exporting.formats import Format, Proof
+from core.jobs.export import exports_folder, find_export_jobs
+from core.states import Job, JobState
+from core.store import Store
+
+PAGE = "pages/export.py"
+
+
+def said(app: AppTest) -> str:
+    return " ".join(str(element.value) for element in [*app.subheader, *app.markdown, *app.caption, *app.error]).replace("\\", "")
+
+
+@pytest.fixture
+def ready(store: Store, finished: Job) -> Job:
+    proof = Proof(
+        format=Format.ONNX_INT8,
+        texts=2000,
+        labels_equal=1986,
+        max_probability_difference=0.2,
+        differs_from_base=0.7,
+        bytes=24_000_000,
+        rows_per_second=120,
+        run_rows_per_second=80,
+    )
+    folder = exports_folder(store, finished)
+    files.write_bytes(folder / "onnx-int8.zip", b"zip")
+    files.write_json(folder / "onnx-int8.json", proof.model_dump(mode="json"))
+    return finished
+
+
+def test_each_format_says_what_it_is_for_and_can_be_made(open_app: Open, finished: Job, store: Store) -> None:
+    app = open_app(PAGE, run=finished.id)
+    assert "Choose a form to take this run away" in said(app)
+
+    app.button(key="make-adapter").click().run()
+
+    (job,) = find_export_jobs(store, finished, Format.ADAPTER)
+    assert job.state is JobState.QUEUED
+    assert "Waiting for its turn" in app.get("progress")[0].proto.text
+
+
+def test_an_export_that_is_being_made_can_be_stopped(open_app: Open, finished: Job, store: Store) -> None:
+    app = open_app(PAGE, run=finished.id)
+    app.button(key="make-onnx").click().run()
+
+    app.button(key="stop-onnx").click().run()
+
+    assert find_export_jobs(store, finished, Format.ONNX)[0].state is JobState.CANCELLED
+    assert app.button(key="make-onnx")
+
+
+def test_a_ready_export_shows_its_proof_and_the_download(open_app: Open, ready: Job) -> None:
+    app = open_app(PAGE, run=ready.id)
+
+    assert "1 format of 4 ready to take away" in said(app)
+    assert "Same label for 99.3 % of 2,000 test texts (98.8 % to 99.6 %)" in said(app)
+    assert "120 texts/s here, 1.5 times the run's" in said(app)
+    assert [button.proto.label for button in app.get("download_button")] == ["Download onnx-int8.zip"]
+
+
+def test_a_failed_export_says_why_and_can_be_tried_again(open_app: Open, finished: Job, store: Store) -> None:
+    app = open_app(PAGE, run=finished.id)
+    app.button(key="make-merged").click().run()
+    (job,) = find_export_jobs(store, finished, Format.MERGED)
+    store.transition(job, JobState.STARTING)
+    store.transition(job, JobState.FAILED, message="The export does not answer as the run does.", fix="Choose another format.")
+
+    app = open_app(PAGE, run=finished.id)
+
+    assert "The export does not answer as the run does. Choose another format." in said(app)
+    assert app.button(key="make-merged")
