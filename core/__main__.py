@@ -1,6 +1,5 @@
 """The command line: everything the browser can do, with the same core functions. JSON on stdout with ``--json``."""
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from core.commands import baselines, classroom, explore, looking, quality, report, sweep, taking
+from core.commands import classify as classify_command
 from core.commands import data as data_commands
+from core.commands.printing import Json, print_result
 from core.config import RunConfig
-from core.data.hub import hub_reachable
 from core.data.recipe import read_recipe_file
 from core.data.sources import Source, find_source, named_source
-from core.errors import LoraLabError
 from core.jobs import actions, artifacts, comparing, console, describe, machine, plan, waiting
 from core.jobs.rebuild import open_store, repair
 from core.presets import Preset, make_config, parse_assignments
@@ -26,7 +25,7 @@ app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=Fa
 app.add_typer(data_commands.app, name="data")
 for group in (looking, explore, quality, baselines, sweep, report, classroom, taking):
     group.register(app)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+app.command()(classify_command.classify)
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
 Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]
 Data = Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")]
@@ -51,7 +50,7 @@ def doctor(
             typer.echo(f"{found} runs in the database." + (f" The damaged file is now {aside.name}." if aside else ""), err=True)
         return machine.describe(settings, _source(settings, data), waiting.PhasePrinter())
 
-    _print(report, as_json, console.machine_text)
+    print_result(report, as_json, console.machine_text)
 
 
 @app.command()
@@ -70,7 +69,7 @@ def estimate(
         config, source = _chosen(preset, model, data, assignments)
         return plan.describe(plan.make_plan(open_store(Settings()), config, source, minutes, measure, waiting.PhasePrinter()))
 
-    _print(planned, as_json, console.plan_text)
+    print_result(planned, as_json, console.plan_text)
 
 
 @app.command()
@@ -100,7 +99,7 @@ def train(
         job = actions.launch_training(store, config, source, preset=preset, name=name, recipe=cleaning)
         return waiting.wait(store, job) if wait else {"run": job.id, "state": job.state}
 
-    result = _print(launch, as_json, console.run_text)
+    result = print_result(launch, as_json, console.run_text)
     state = JobState(result["state"])
     if state.over:
         raise typer.Exit(EXIT_CODES.get(state, 1))
@@ -114,7 +113,7 @@ def runs(as_json: Json = False) -> None:
         store = _open_lab()
         return [describe.run(store, job) for job in store.jobs(Kind.TRAIN)]
 
-    _print(rows, as_json, console.runs_text)
+    print_result(rows, as_json, console.runs_text)
 
 
 @app.command()
@@ -125,7 +124,7 @@ def show(run: Run, as_json: Json = False) -> None:
         store = _open_lab()
         return describe.run_details(store, describe.find_run(store, run))
 
-    _print(details, as_json, console.details_text)
+    print_result(details, as_json, console.details_text)
 
 
 @app.command()
@@ -139,7 +138,7 @@ def compare(
         found = comparing.compare_runs(store, [describe.find_run(store, run) for run in runs])
         return {"pairs": [comparing.describe_pair(pair) for pair in found]}
 
-    _print(pairs, as_json, console.comparison_text)
+    print_result(pairs, as_json, console.comparison_text)
 
 
 @app.command()
@@ -168,7 +167,7 @@ def log(run: Run, as_json: Json = False) -> None:
         store = open_store(Settings())
         return {"log": artifacts.read_log(store.folder(describe.find_run(store, run))).decode(errors="replace")}
 
-    _print(printed, as_json, lambda found: found["log"])
+    print_result(printed, as_json, lambda found: found["log"])
 
 
 @app.command()
@@ -185,19 +184,6 @@ def delete(run: Run, yes: Annotated[bool, typer.Option("--yes", help="Do not ask
 
 
 @app.command()
-def classify(run: Run, texts: Annotated[list[str], typer.Argument(metavar="TEXT…")], as_json: Json = False) -> None:
-    """Classify texts with a run."""
-
-    def predictions() -> Any:
-        from core.jobs.classify import classify_texts  # noqa: PLC0415 - brings torch, which no other command waits for
-
-        settings = Settings()
-        store = open_store(settings)
-        return classify_texts(store, describe.find_run(store, run), texts, hub=hub_reachable(settings))
-
-    _print(predictions, as_json, console.predictions_text)
-
-
 def _chosen(preset: Preset, model: str | None, data: str, assignments: list[str] | None) -> tuple[RunConfig, Source]:
     settings = Settings()
     chosen = {"model": settings.model} | parse_assignments(assignments or []) | ({"model": model} if model else {})
@@ -220,20 +206,7 @@ def _act(run: str, as_json: bool, action: Callable[[Store, Any], Any], state: st
         job = action(store, describe.find_run(store, run))
         return {"run": job.id, "state": state or job.state}
 
-    _print(act, as_json, console.run_text)
-
-
-def _print(make: Callable[[], Any], as_json: bool, as_text: Callable[[Any], str]) -> Any:
-    """Print what ``make`` returns; a failure the user can mend becomes its plain sentence and exit code 1."""
-    try:
-        result = make()
-    except LoraLabError as error:
-        if as_json:
-            typer.echo(json.dumps({"error": error.message, "fix": error.fix}, ensure_ascii=False))
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else as_text(result))
-    return result
+    print_result(act, as_json, console.run_text)
 
 
 if __name__ == "__main__":

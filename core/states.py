@@ -59,6 +59,7 @@ class Kind(StrEnum):
     EMBED = "embed"
     QUALITY = "quality"
     BASELINE = "baseline"
+    CLASSIFY = "classify"
     EXPORT = "export"
 
 

@@ -15,6 +15,8 @@ ML_MODULES = (  # the only places that may import an ML library
     "core/data/load.py",
     "core/training/",
     "core/inference/classifier.py",
+    "core/inference/explain.py",
+    "core/inference/mixed.py",
     "core/inference/walker.py",
     "core/exporting/",
 )

@@ -7,7 +7,7 @@ import streamlit as st
 from core import charts
 from core.data.dataset import Dataset
 from core.errors import LoraLabError
-from core.inference.serve import ClassifyRequest
+from core.inference.request import ClassifyRequest
 from core.inference.walk import Adapted, Walk
 from core.model_shape import ModelShape, adapted, count_trainable
 from core.store import Store

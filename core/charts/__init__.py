@@ -1,5 +1,6 @@
 """Altair charts from plain frames. Each function returns a ``Chart``: a spec, its data, a title and a text alternative."""
 
+from core.charts.attributions import attributions
 from core.charts.bars import probabilities, trainable_bar, trainable_modules
 from core.charts.chart import CLASS_COLOURS, CLASS_SHAPES, Chart, class_colours
 from core.charts.comparison import AXES, COSTS, MEASURES, Axis, Measure, cost_and_accuracy, run_curves
@@ -16,6 +17,7 @@ from core.charts.reliability import bin_counts, coverage, reliability
 from core.charts.scores import AREAS as RANKING_AREAS
 from core.charts.scores import class_scores, ranking
 from core.charts.slices import slices
+from core.charts.spectra import adapter_map, singular_values
 from core.charts.words import word_bars, word_cloud
 
 __all__ = [
@@ -32,8 +34,10 @@ __all__ = [
     "CLASS_SHAPES",
     "CellsShow",
     "Chart",
+    "adapter_map",
     "adapters",
     "attention",
+    "attributions",
     "class_balance",
     "class_scores",
     "over_steps",
@@ -57,6 +61,7 @@ __all__ = [
     "pieces",
     "probabilities",
     "score_curves",
+    "singular_values",
     "sparkline",
     "strips",
     "text_map",

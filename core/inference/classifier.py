@@ -4,9 +4,10 @@ Shapes: n texts, C classes.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -17,12 +18,16 @@ from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dic
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from core.errors import ArtifactDamaged
+from core.inference.mixed import Choice, Mixed, lora_layers, spectrum
+from core.inference.request import AS_TRAINED, Asked, Matrix, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
-from core.training.batches import Encoded, encode, token_batches
+from core.training.batches import CHUNK_ROWS, Encoded, encode, token_batches
 from core.training.device import batch_tokens, choose_device
 from core.training.first_token import read_first_token_only
+from core.training.lanes import Lanes
 from core.training.load import Base, load_base
 from core.training.predict import score
 
@@ -49,6 +54,19 @@ class Classifier:
         self._peft: PeftModel | None = None
         self._adapters: dict[str, Loaded] = {}
         self._names = (f"run{number}" for number in count())
+        self._mixed: Mixed | None = None
+        self._lanes = Lanes()
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base's."""
+        return self._base.tokenizer
+
+    @property
+    def embeddings(self) -> torch.nn.Module:
+        """What gives each token id its vector, before positions are added."""
+        table: torch.nn.Module = self._base.model.get_input_embeddings()
+        return table
 
     def load_adapter(self, run_id: str, folder: Path) -> None:
         """Make the run's adapter ready; reads it again if its file has changed. Raises ArtifactDamaged, with everything as before."""
@@ -72,39 +90,91 @@ class Classifier:
         while len(self._adapters) > KEPT_ADAPTERS:
             self._drop(self._adapters.pop(next(iter(self._adapters))).name)
 
-    def classify(self, run_id: str | None, texts: list[str], max_tokens: int, seed: int | None = None) -> NDArray[np.float32]:
-        """Probabilities (n, C). ``run_id`` None is the untrained base with the head that ``seed`` draws."""
+    def classify(
+        self,
+        run_id: str | None,
+        texts: Sequence[str],
+        max_tokens: int,
+        seed: int | None = None,
+        variant: Variant = AS_TRAINED,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_rows: Callable[[int], None] = lambda rows: None,
+    ) -> NDArray[np.float32]:
+        """Probabilities (n, C). ``run_id`` None is the untrained base with the head that ``seed`` draws. Raises Stopped."""
         if not texts:
             return np.empty((0, len(self.classes)), dtype=np.float32)
-        labels = np.zeros(len(texts), dtype=np.int64)
-        encoded = Encoded(encode(self._base.tokenizer, texts, max_tokens), labels, labels, self._base.tokenizer.pad_token_id or 0)
-        with self.using(run_id, seed) as model:
-            return self._score(model, encoded)
+        encoded, device = self._encode([(text, max_tokens) for text in texts]), choose_device()
+        batches = token_batches(encoded.lengths, batch_tokens(device))
+        if mixed := self._fast():
+            logits = mixed.merged(self._choice(run_id, seed, variant))
+            return np.exp(score(logits, encoded, batches, device, should_stop, on_rows, self._lanes.map))
+        with self.using(run_id, seed, variant) as model:
+            model.eval()
+            logits = partial(_logits, model)
+            return np.exp(score(logits, encoded, batches, device, should_stop, on_rows))
+
+    def classify_beside(self, asked: Sequence[Asked], text: str) -> NDArray[np.float32]:
+        """Probabilities (len(asked), C) of one text by all that are asked: one forward pass where the model allows it."""
+        mixed = self._fast()
+        if mixed is None:
+            return np.concatenate([self.classify(one.run_id, [text], one.max_tokens, one.seed, one.variant) for one in asked])
+        encoded = self._encode([(text, one.max_tokens) for one in asked])
+        choices = [self._choice(one.run_id, one.seed, one.variant) for one in asked]
+        with torch.inference_mode():
+            ids, mask, _ = encoded.batch(np.arange(len(asked)), choose_device())
+            probabilities: NDArray[np.float32] = torch.softmax(mixed.logits(ids, mask, choices), dim=-1).numpy()
+        return probabilities
+
+    def spectra(self, run_id: str) -> list[Matrix]:
+        """What the run's adapter changes, a line per adapted module. Raises ArtifactDamaged."""
+        name = self._choice(run_id, None, AS_TRAINED).name
+        assert self._peft is not None
+        return [spectrum(place, layer, name) for place, layer in lora_layers(self._peft) if name is not None and name in layer.lora_A]
 
     @contextmanager
-    def using(self, run_id: str | None, seed: int | None = None) -> Iterator[torch.nn.Module]:
+    def using(self, run_id: str | None, seed: int | None = None, variant: Variant = AS_TRAINED) -> Iterator[torch.nn.Module]:
         """Within it, the model with the run's adapter, or with None the untrained base with the head that ``seed`` draws."""
-        if run_id is not None:
-            if self._peft is None or run_id not in self._adapters:
-                raise ArtifactDamaged(f"The adapter of {run_id} is not loaded.", AGAIN)
-            self._peft.set_adapter(self._adapters[run_id].name)
-            yield self._peft
+        choice = self._choice(run_id, seed, variant)
+        if self._peft is not None and choice.name is not None:
+            self._peft.set_adapter(choice.name)
+            with _changed(self._peft, choice):
+                yield self._peft
             return
-        drawn = self._drawn if seed is None else seed
-        if drawn not in self._heads:
-            self._heads[drawn] = self._read_head(self._load_base(drawn))
+        drawn = choice.seed
         with self._peft.disable_adapter() if self._peft is not None else nullcontext():
             self._write_head(self._base.model, drawn)
             yield self._peft or self._base.model
 
-    def _score(self, model: torch.nn.Module, texts: Encoded) -> NDArray[np.float32]:
-        def logits(ids: Tensor, mask: Tensor) -> Tensor:
-            output: Tensor = model(input_ids=ids, attention_mask=mask).logits
-            return output
+    def _choice(self, run_id: str | None, seed: int | None, variant: Variant) -> Choice:
+        if run_id is not None:
+            if self._peft is None or run_id not in self._adapters:
+                raise ArtifactDamaged(f"The adapter of {run_id} is not loaded.", AGAIN)
+            return Choice(self._adapters[run_id].name, 0, variant)
+        drawn = self._drawn if seed is None else seed
+        if drawn not in self._heads:
+            self._heads[drawn] = self._read_head(self._load_base(drawn))
+        return Choice(None, drawn)
 
-        model.eval()
-        device = choose_device()
-        return np.exp(score(logits, texts, token_batches(texts.lengths, batch_tokens(device)), device))
+    def _fast(self) -> Mixed | None:
+        """What computes rows with different adapters at once; None where the model or an adapter on it is of another kind."""
+        if not Mixed.fits(self._base.model):
+            return None
+        if self._mixed is None:
+            self._mixed = Mixed(self._base.model, self._heads)
+        return self._mixed
+
+    def _encode(self, texts: Sequence[tuple[str, int]]) -> Encoded:
+        """Each text, cut at its number of tokens."""
+        tokenizer = self._base.tokenizer
+        tokens: list[NDArray[np.int32]] = [np.empty(0, np.int32)] * len(texts)
+        for limit in {limit for _, limit in texts}:
+            chosen = [index for index, (_, each) in enumerate(texts) if each == limit]
+            for start in range(0, len(chosen), CHUNK_ROWS):
+                part = chosen[start : start + CHUNK_ROWS]
+                for index, ids in zip(part, encode(tokenizer, [texts[index][0] for index in part], limit), strict=True):
+                    tokens[index] = ids
+        labels = np.zeros(len(texts), dtype=np.int64)
+        return Encoded(tokens, labels, labels, tokenizer.pad_token_id or 0)
 
     def _add(self, name: str, folder: Path) -> None:
         content = json.loads((folder / CONFIG).read_bytes())
@@ -128,7 +198,7 @@ class Classifier:
         if self._peft is None or name not in self._peft.peft_config:
             return
         if len(self._peft.peft_config) == 1:  # PEFT cannot do without any: start over from the plain base
-            self._base, self._peft = self._load_base(self._drawn), None
+            self._base, self._peft, self._mixed = self._load_base(self._drawn), None, None
         else:
             self._peft.set_adapter(next(other for other in self._peft.peft_config if other != name))  # PEFT warns if it must choose
             self._peft.delete_adapter(name)
@@ -153,3 +223,22 @@ class Classifier:
     @staticmethod
     def _is_new(name: str, base: Base) -> bool:
         return any(f".{module}." in f".{name}" for module in base.head)
+
+
+def _logits(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
+    logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
+    return logits
+
+
+@contextmanager
+def _changed(model: PeftModel, choice: Choice) -> Iterator[None]:
+    """Within it the adapter is as its variant says."""
+    kept = [(layer, layer.scaling[choice.name]) for _, layer in lora_layers(model) if choice.name in layer.scaling]
+    for place, layer in lora_layers(model):
+        if choice.name in layer.scaling:
+            layer.scaling[choice.name] *= 0.0 if place in choice.variant.off else choice.variant.scale
+    try:
+        yield
+    finally:
+        for layer, scaling in kept:
+            layer.scaling[choice.name] = scaling

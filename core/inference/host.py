@@ -5,15 +5,19 @@ It starts with the first request, ends when idle, and is started anew after a cr
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor, ShutdownExecutorError, TerminatedWorkerError
 from numpy.typing import NDArray
 
 from core.errors import NotEnoughRoom
-from core.inference.serve import ClassifyRequest as ClassifyRequest  # what callers build
-from core.inference.serve import classify, walk
+from core.inference.request import AS_TRAINED as AS_TRAINED  # what callers build
+from core.inference.request import ClassifyRequest as ClassifyRequest
+from core.inference.request import Explanation as Explanation
+from core.inference.request import Matrix as Matrix
+from core.inference.request import Variant as Variant
+from core.inference.serve import classify, explain, load_libraries, load_models, spectra, walk
 from core.inference.walk import Walk
 from core.settings import Settings
 
@@ -24,7 +28,10 @@ IDLE_SECONDS = 300  # then its few hundred MB go back; the next request waits so
 
 
 class InferenceHost:
-    """Keep one for the whole server. Safe to call from many threads: requests wait for each other."""
+    """Keep one for the whole server. Safe to call from many threads: requests wait for each other.
+
+    A request whose process dies is asked once more, in a new one; ``crashes`` counts how often that was.
+    """
 
     def __init__(self, settings: Settings, hub: bool = False, idle_seconds: float = IDLE_SECONDS) -> None:
         self.idle_seconds = idle_seconds
@@ -39,7 +46,24 @@ class InferenceHost:
         if not hub:
             self._environment["HF_HUB_OFFLINE"] = "1"
         self._lock = threading.Lock()
-        self._executor: ProcessPoolExecutor | None = None
+        self._executor: Any = None
+        self._warm = False
+        self.crashes = 0
+
+    @property
+    def warm(self) -> bool:
+        """Whether the process is there and has its libraries."""
+        executor = self._executor
+        return self._warm and executor is not None and bool(executor._processes)
+
+    def start(self) -> None:
+        """Have the process and its libraries ready; some seconds the first time. Raises NotEnoughRoom."""
+        self._ask(load_libraries)
+        self._warm = True
+
+    def load(self, requests: Sequence[ClassifyRequest]) -> None:
+        """Have the models of ``requests`` in memory. Raises as ``classify``."""
+        self._ask(load_models, list(requests))
 
     def classify(self, requests: Sequence[ClassifyRequest], texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """Probabilities (n, C) for each request. Raises ModelUnavailable, ArtifactDamaged, and NotEnoughRoom after two crashes."""
@@ -49,29 +73,41 @@ class InferenceHost:
         """``text`` on its way through the model of ``request``. Raises as ``classify``."""
         return self._ask(walk, request, text)
 
+    def explain(self, request: ClassifyRequest, text: str, target: int | None = None) -> Explanation:
+        """What each token of ``text`` adds to the logit of class ``target``, or of the predicted one. Raises as ``classify``."""
+        return self._ask(explain, request, text, target)
+
+    def spectra(self, request: ClassifyRequest) -> list[Matrix]:
+        """What the adapter of ``request`` changes, a line per adapted module. Raises as ``classify``."""
+        return self._ask(spectra, request)
+
     def stop(self) -> None:
         """End the process and give its memory back; the next request starts it again."""
-        with self._lock:
-            executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=True, kill_workers=True)
+        self._end(self._executor)
 
     def _ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return self._submit(function, *args, **kwargs)
-        except TerminatedWorkerError:
-            self.stop()
-        try:
-            return self._submit(function, *args, **kwargs)
-        except TerminatedWorkerError as error:
-            self.stop()
-            message = "The process that classifies was ended twice, most likely because memory is short."
-            raise NotEnoughRoom(message, "Wait until a run has finished, or close other programs, then try again.") from error
+        for _ in range(2):
+            executor = self._running()
+            try:
+                answer: T = executor.submit(function, *args, **kwargs).result()
+            except (TerminatedWorkerError, BrokenProcessPool, ShutdownExecutorError):
+                self._end(executor, crashed=True)
+            else:
+                return answer
+        message = "The process that classifies was ended twice, most likely because memory is short."
+        raise NotEnoughRoom(message, "Wait until a run has finished, or close other programs, then try again.")
 
-    def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _running(self) -> ProcessPoolExecutor:
         with self._lock:
             if self._executor is None:
                 self._executor = ProcessPoolExecutor(max_workers=1, timeout=self.idle_seconds, env=self._environment)
-            future = self._executor.submit(function, *args, **kwargs)
-        answer: T = future.result()
-        return answer
+            return self._executor
+
+    def _end(self, executor: ProcessPoolExecutor | None, crashed: bool = False) -> None:
+        """End ``executor``, unless somebody else has done so: others may already be using its successor."""
+        with self._lock:
+            if executor is None or executor is not self._executor:
+                return
+            self._executor, self._warm = None, False
+            self.crashes += crashed
+        executor.shutdown(wait=True, kill_workers=True)

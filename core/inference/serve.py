@@ -3,59 +3,89 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.catalog import Availability
+from core.inference.request import Asked, Explanation, Matrix
+from core.inference.request import ClassifyRequest as ClassifyRequest  # what callers build
+from core.settings import available_memory_mb
 
 if TYPE_CHECKING:
     from core.inference.classifier import Classifier
     from core.inference.walk import Walk
-    from core.inference.walker import Walker
 
 C = TypeVar("C", bound="Classifier")
 
-KEPT_BASES = 2  # a page compares runs on one base, seldom on two
+KEPT_MODELS = 2  # a page compares runs on one base, seldom on two; another page may look inside one
+FREE_MB = 1500  # below this the models that are kept go before another is loaded
 
-Key = tuple[str, str, int]
-_classifiers: OrderedDict[Key, Classifier] = OrderedDict()
-_walkers: OrderedDict[Key, Walker] = OrderedDict()
+Key = tuple[str, str, str, tuple[str, ...]]
+_kept_models: OrderedDict[Key, Classifier] = OrderedDict()
 
 
-@dataclass(frozen=True, slots=True)
-class ClassifyRequest:
-    """One answer that is wanted: from a run's adapter, or with both None from the untrained base whose head ``seed`` draws."""
+def load_libraries() -> None:
+    """Import what classifying needs, which takes most of the first answer's time."""
+    from core.inference.classifier import Classifier  # noqa: F401, PLC0415 - brings torch, for this process only
 
-    run_id: str | None
-    model: Availability
-    adapter: Path | None
-    classes: tuple[str, ...]
-    max_tokens: int
-    seed: int = 42
+
+def load_models(requests: Sequence[ClassifyRequest]) -> None:
+    """Have the models and adapters of ``requests`` in memory. Raises ModelUnavailable and ArtifactDamaged."""
+    from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
+
+    for request in requests:
+        _load_adapter(_kept(Classifier, request), request)
 
 
 def classify(requests: list[ClassifyRequest], texts: list[str]) -> list[NDArray[np.float32]]:
-    """Probabilities (n, C) for each request. Raises ModelUnavailable and ArtifactDamaged."""
-    return [_classify(request, texts) for request in requests]
+    """Probabilities (n, C) for each request; one text is read by all adapters of a base at once.
+
+    Raises ModelUnavailable and ArtifactDamaged.
+    """
+    from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
+
+    answers: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(requests)
+    for places in _by_base(requests):
+        classifier = _kept(Classifier, requests[places[0]])
+        asked = [
+            Asked(_load_adapter(classifier, request), request.max_tokens, request.seed, request.variant)
+            for request in (requests[place] for place in places)
+        ]
+        if len(texts) == 1:
+            rows = classifier.classify_beside(asked, texts[0])
+            found = [row[None] for row in rows]
+        else:
+            found = [classifier.classify(one.run_id, texts, one.max_tokens, one.seed, one.variant) for one in asked]
+        for place, answer in zip(places, found, strict=True):
+            answers[place] = answer
+    return answers
+
+
+def spectra(request: ClassifyRequest) -> list[Matrix]:
+    """What the adapter of ``request`` changes, a line per adapted module. Raises ModelUnavailable and ArtifactDamaged."""
+    from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
+
+    classifier = _kept(Classifier, request)
+    return classifier.spectra(_load_adapter(classifier, request) or "")
+
+
+def explain(request: ClassifyRequest, text: str, target: int | None) -> Explanation:
+    """What each token adds to the logit of class ``target``, or of the predicted one. Raises ModelUnavailable and ArtifactDamaged."""
+    from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
+    from core.inference.explain import explain as ask  # noqa: PLC0415 - as above; captum brings matplotlib
+
+    classifier = _kept(Classifier, request)
+    return ask(classifier, _load_adapter(classifier, request), text, request.max_tokens, target, request.seed)
 
 
 def walk(request: ClassifyRequest, text: str) -> Walk:
     """Every step of ``text`` through the model. Raises ModelUnavailable and ArtifactDamaged."""
-    from core.inference.walker import Walker  # noqa: PLC0415 - brings torch, for this process only
+    from core.inference.walker import Walker  # noqa: PLC0415 - as above
 
-    walker = _kept(_walkers, Walker, request, most=1)
+    walker = _kept(Walker, request)
     return walker.walk(_load_adapter(walker, request), text, request.max_tokens, request.seed)
-
-
-def _classify(request: ClassifyRequest, texts: list[str]) -> NDArray[np.float32]:
-    from core.inference.classifier import Classifier  # noqa: PLC0415 - brings torch, for this process only
-
-    classifier = _kept(_classifiers, Classifier, request, KEPT_BASES)
-    return classifier.classify(_load_adapter(classifier, request), texts, request.max_tokens, request.seed)
 
 
 def _load_adapter(classifier: Classifier, request: ClassifyRequest) -> str | None:
@@ -65,14 +95,28 @@ def _load_adapter(classifier: Classifier, request: ClassifyRequest) -> str | Non
     return request.run_id
 
 
-def _kept(known: OrderedDict[Key, C], kind: type[C], request: ClassifyRequest, most: int) -> C:
-    """The model of ``request``, loaded unless it is among the ``most`` used last."""
+def _by_base(requests: Sequence[ClassifyRequest]) -> Iterator[list[int]]:
+    """Positions of the requests that one model in memory answers."""
+    groups: dict[Key, list[int]] = {}
+    for position, request in enumerate(requests):
+        groups.setdefault(_key("", request), []).append(position)
+    yield from groups.values()
+
+
+def _key(kind: str, request: ClassifyRequest) -> Key:
+    return kind, str(request.model.folder or request.model.id), request.model.revision, request.classes
+
+
+def _kept(kind: type[C], request: ClassifyRequest) -> C:
+    """The model of ``request``, loaded unless it is among those used last; more than one is kept only where memory allows."""
     from core.training.load import fetch  # noqa: PLC0415 - as above
 
-    key = (str(request.model.folder or request.model.id), request.model.revision, len(request.classes))
-    if key not in known:
-        known[key] = kind(fetch(request.model), request.classes, request.seed)
-    known.move_to_end(key)
-    while len(known) > most:
-        known.popitem(last=False)
-    return known[key]
+    key = _key(kind.__name__, request)
+    found = _kept_models.get(key)
+    if not isinstance(found, kind):
+        while _kept_models and (len(_kept_models) >= KEPT_MODELS or available_memory_mb() < FREE_MB):
+            _kept_models.popitem(last=False)
+        found = kind(fetch(request.model), request.classes, request.seed)
+        _kept_models[key] = found
+    _kept_models.move_to_end(key)
+    return found

@@ -1,6 +1,7 @@
 """What a person can do with jobs. Pages and the command line call these and nothing below them."""
 
 import secrets
+from typing import TYPE_CHECKING
 
 from core import classroom, files, people
 from core.access import Action, Role, require
@@ -12,6 +13,7 @@ from core.errors import StateConflict
 from core.evaluation.tags import remove_tag, write_tag
 from core.exporting.formats import TITLES, Format
 from core.jobs.baselines import BaselineRequest, queue_baselines
+from core.jobs.batch import BatchRequest, keep_texts
 from core.jobs.export import ExportRequest, find_export_jobs
 from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
@@ -30,6 +32,9 @@ from core.jobs.sweep import Sweep
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
 from core.turns import in_turn
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def launch_training(
@@ -96,6 +101,16 @@ def launch_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
     require(store.visitor, Action.WORK)
     require_room(store.settings)
     job = queue_baselines(store, request, name)
+    ensure_supervisor(store.settings)
+    return job
+
+
+def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Job:
+    """Queue a file's texts (columns text and, if there is one, label) for a run. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
+    require_room(store.settings)
+    request = BatchRequest(run=run.id, key=keep_texts(store.settings, frame), name=name[:120])
+    job = store.create(Kind.CLASSIFY, f"Classify {request.name}", request.model_dump(mode="json"), secrets.token_hex(8))
     ensure_supervisor(store.settings)
     return job
 

@@ -1,15 +1,68 @@
-"""Classify texts with a run, in this process: for the command line. Pages go through the inference host."""
+"""Classify texts with a run, in this process: the job for files, and the command line. Pages ask the inference host for single texts."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
+import pandas as pd
+
+from core import files
 from core.catalog import find_model
-from core.errors import DataError
-from core.inference.serve import ClassifyRequest, classify
+from core.data.hub import hub_reachable
+from core.errors import ArtifactDamaged, DataError
+from core.inference.classifier import Classifier
+from core.inference.request import ClassifyRequest
+from core.inference.serve import classify
 from core.jobs import artifacts
+from core.jobs.batch import AGAIN, Classified, put_together, read_batch_request, texts_path, write_classified
+from core.jobs.context import JobContext
 from core.jobs.describe import read_classes
 from core.jobs.requests import read_train_request
 from core.states import Job
 from core.store import Store
+from core.training.events import Phase, Progress
+from core.training.load import fetch
+
+
+def run(context: JobContext) -> None:
+    """Classify the kept texts that the request names. Raises Stopped, ArtifactDamaged and ModelUnavailable."""
+    request = read_batch_request(context.job)
+    context.report(Progress(Phase.LOADING))
+    path = texts_path(context.settings, request.key)
+    if not path.is_file():
+        raise ArtifactDamaged("The texts of this file are no longer kept.", AGAIN)
+    frame = files.read_parquet(path)
+    job = context.store.job(request.run)
+    context.set_running()
+    context.set_result(classifying_since=context.store.clock())
+    began = time.monotonic()
+    hub = hub_reachable(context.settings)
+    found = classify_frame(context.store, job, frame, hub, context.report, context.should_stop)
+    context.set_result(**write_classified(context.folder, found), classes=list(read_classes(job)), seconds=time.monotonic() - began)
+
+
+def classify_frame(
+    store: Store,
+    job: Job,
+    frame: pd.DataFrame,
+    hub: bool,
+    report: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Classified:
+    """The rows of ``frame`` (text, and label where there is one) by the run. Raises Stopped, ArtifactDamaged, ModelUnavailable."""
+    request = classify_request(store, job, hub)
+    classifier = Classifier(fetch(request.model), request.classes, request.seed)
+    if request.adapter is not None:
+        classifier.load_adapter(job.id, request.adapter)
+    texts = [text for text in frame["text"] if text.strip()]
+    report(Progress(Phase.CLASSIFYING, 0, len(texts)))
+    probabilities = classifier.classify(
+        job.id,
+        texts,
+        request.max_tokens,
+        should_stop=should_stop,
+        on_rows=lambda done: report(Progress(Phase.CLASSIFYING, done, len(texts))),
+    )
+    return put_together(frame, probabilities, request.classes)
 
 
 def classify_request(store: Store, job: Job, hub: bool) -> ClassifyRequest:

@@ -27,6 +27,7 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.EMBED: "core.jobs.embed",
     Kind.QUALITY: "core.jobs.quality",
     Kind.BASELINE: "core.jobs.fit_baselines",
+    Kind.CLASSIFY: "core.jobs.classify",
     Kind.EXPORT: "core.jobs.export",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so

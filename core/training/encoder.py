@@ -29,7 +29,7 @@ class FastEncoder:
     """Takes the place of the encoder's forward; ``bits`` are what the adapters' dropout draws from."""
 
     def __init__(self, model: PeftModel) -> None:
-        self.blocks = [_block(layer) for layer in _layers(model.base_model.model)]
+        self.blocks = [_block(layer) for layer in layers(model.base_model.model)]
         self.bits = DropoutBits()
 
     def __call__(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any) -> BaseModelOutputWithPastAndCrossAttentions:
@@ -56,7 +56,7 @@ class FastEncoder:
     def merged(self) -> Iterator[None]:
         """Within it the adapters are part of the weights."""
         kept = self.blocks
-        self.blocks = [_merge(block) for block in kept]
+        self.blocks = [merge(block) for block in kept]
         try:
             yield
         finally:
@@ -83,7 +83,7 @@ def fast_encoder(model: PeftModel) -> FastEncoder | None:
     Known are BERT and DistilBERT on a CPU with GELU and plain LoRA adapters (no DoRA).
     """
     base = model.base_model.model
-    if not _is_known(base):
+    if not is_known(base):
         return None
     fast = FastEncoder(model)
     target = base.bert.encoder if type(base) is BertForSequenceClassification else base.distilbert.transformer
@@ -91,7 +91,8 @@ def fast_encoder(model: PeftModel) -> FastEncoder | None:
     return fast
 
 
-def _is_known(base: Any) -> bool:
+def is_known(base: Any) -> bool:
+    """Whether ``base``, with or without adapters, is computed by the layers written out by hand."""
     kind = type(base)
     if kind not in (BertForSequenceClassification, DistilBertForSequenceClassification) or base.device.type != "cpu":
         return False
@@ -100,7 +101,7 @@ def _is_known(base: Any) -> bool:
     return activation == "gelu" and not getattr(base.config, "is_decoder", False) and plain
 
 
-def _layers(base: Any) -> Iterator[Parts]:
+def layers(base: Any) -> Iterator[Parts]:
     """For each layer its linear modules by name, its two norms, its number of heads."""
     if type(base) is BertForSequenceClassification:
         for layer in base.bert.encoder.layer:
@@ -115,12 +116,17 @@ def _layers(base: Any) -> Iterator[Parts]:
 
 
 def _block(layer: Parts) -> Block:
+    adapters = {name: _adapter(module) for name, module in layer[0].items() if isinstance(module, LoraLinear)}
+    return replace(frozen_block(layer), adapters=adapters)
+
+
+def frozen_block(layer: Parts) -> Block:
+    """The weights of a layer of the base, without adapters. Its query, key and value then look into one joined weight."""
     modules, norm1, norm2, heads = layer
     linears: dict[str, Any] = {name: getattr(module, "base_layer", module) for name, module in modules.items()}
-    adapters = {name: _adapter(module) for name, module in modules.items() if isinstance(module, LoraLinear)}
     frozen = {name: Frozen(linear.weight.detach(), linear.bias.detach()) for name, linear in linears.items()}
     first, second = (Norm(norm.weight.detach(), norm.bias.detach(), norm.eps) for norm in (norm1, norm2))
-    return Block(_join(linears), frozen["out"], frozen["rise"], frozen["fall"], first, second, heads, adapters)
+    return Block(_join(linears), frozen["out"], frozen["rise"], frozen["fall"], first, second, heads, {})
 
 
 def _join(linears: Mapping[str, Any]) -> Frozen:
@@ -137,7 +143,8 @@ def _adapter(module: Any) -> Adapter:
     return Adapter(module.lora_A[name].weight, module.lora_B[name].weight, module.scaling[name], module.lora_dropout[name])
 
 
-def _merge(block: Block) -> Block:
+def merge(block: Block) -> Block:
+    """``block`` with its adapters as part of the weights, W + scale · B A."""
     changes = {name: adapter.scale * (adapter.up.detach() @ adapter.down.detach()) for name, adapter in block.adapters.items()}
     qkv = block.qkv
     if any(name in changes for name in QKV):

@@ -32,6 +32,7 @@ class Phase(StrEnum):
     COMPARING = "looking for duplicates"
     JUDGING = "judging the labels"
     FITTING = "fitting the baselines"
+    CLASSIFYING = "classifying"
     EXPORTING = "writing and proving the export"
 
 

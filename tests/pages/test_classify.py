@@ -4,18 +4,21 @@ import shutil
 import signal
 from collections.abc import Iterator
 
+import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import files
 from core.data.sources import Source
 from core.inference.host import InferenceHost
+from core.jobs.batch import put_together, write_classified
 from core.jobs.rebuild import SHIPPED
 from core.settings import Settings
-from core.states import Job, JobState
+from core.states import Job, JobState, Kind
 from core.store import Store
-from tests.pages.conftest import Open, make_finished
-from ui import classification
+from tests.pages.conftest import CLASSES, Open, make_finished, start
+from ui import classification, hosting
 
 PAGE = "pages/classify.py"
 ADAPTER = SHIPPED / "example" / "adapter"
@@ -34,7 +37,7 @@ def one_host() -> Iterator[InferenceHost]:
 
 @pytest.fixture
 def host(one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> InferenceHost:
-    monkeypatch.setattr(classification, "_host", lambda: one_host)
+    monkeypatch.setattr(hosting, "host", lambda: one_host)
     return one_host
 
 
@@ -91,7 +94,7 @@ def test_a_stopped_run_with_an_adapter_can_be_asked(open_app: Open, running: Job
 def test_nothing_to_classify_says_what_to_do(open_app: Open, finished: Job) -> None:
     app = classify(open_app(PAGE), "  \n ")
 
-    assert app.warning[0].value == "Type a sentence first, or choose one of the examples."
+    assert "Type a sentence first, or choose one of the examples." in said(app)
 
 
 @pytest.mark.parametrize("name", list(classification.EXAMPLES))
@@ -197,6 +200,7 @@ def test_a_process_that_was_killed_is_started_again(open_app: Open, usable: Job,
     classify(app, "Oil prices fell.")
 
     assert not app.error
+    assert "It was started again, and this answer is complete." in app.info[0].value
     assert "Oil prices fell." in [text.value for text in app.text]
 
 
@@ -216,3 +220,45 @@ def test_the_record_of_a_run_is_checked_before_anything_is_asked(open_app: Open,
     files.write_folder(store.folder(damaged) / "adapter", {"adapter_model.safetensors": b"x"})
 
     assert "The record of damaged-run is damaged." in said(open_app(PAGE, run=damaged.id))
+
+
+def test_an_answer_is_explained_for_the_predicted_class_and_any_other(open_app: Open, usable: Job, host: InferenceHost) -> None:
+    app = classify(open_app(PAGE), "The <b>striker</b> scored **twice**.")
+
+    app.toggle(key="explain").set_value(True).run(timeout=120)
+    assert "What speaks for Sports" in said(app)
+    assert "Convergence error 0.0" in said(app)
+
+    next(box for box in app.selectbox if box.label == "Class").set_value("Business").run(timeout=60)
+    assert "What speaks for Business" in said(app)
+
+
+def test_a_text_that_is_too_long_or_unknown_is_said(open_app: Open, usable: Job, host: InferenceHost) -> None:
+    app = classify(open_app(PAGE), "a" * 1_000_000)
+    assert "The text has 1,000,000 characters; up to 100,000 are taken." in said(app)
+
+    classify(app, "\x07😀")
+    assert "vocabulary has nothing of this text" in said(app)
+
+
+def test_a_file_is_offered_and_another_runs_file_is_not_shown(open_app: Open, usable: Job, store: Store) -> None:
+    other = store.create(Kind.CLASSIFY, "Classify a.csv", {"run": "another", "key": "0", "name": "a.csv"}, "key")
+
+    app = open_app(PAGE, run=usable.id, way="A file", batch=other.id)
+
+    assert "Each row gets a class and a probability for every class." in said(app)
+
+
+def test_the_answers_for_a_file_are_shown_with_scores(open_app: Open, usable: Job, store: Store) -> None:
+    job = start(store, store.create(Kind.CLASSIFY, "Classify a.csv", {"run": usable.id, "key": "0", "name": "a.csv"}, "key"))
+    frame = pd.DataFrame({"text": ["<b>one</b>", ""], "label": ["World", "World"]})
+    found = put_together(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
+    result = write_classified(store.folder(job), found)
+    store.update(job, result_json=json.dumps(result))
+    store.transition(job, JobState.COMPLETED, ended_at=store.clock())
+
+    app = open_app(PAGE, run=usable.id, way="A file", batch=job.id)
+
+    assert "of 1 labelled texts right" in app.subheader[0].value
+    assert "Rows without a text, which have no answer: 1" in said(app)
+    assert app.dataframe[0].value["class"].tolist()[0] == "World"

@@ -42,7 +42,7 @@ def test_f1_intervals_hold_the_true_f1_in_95_of_100_draws() -> None:
 
 
 def test_without_an_error_f1_is_certain_and_without_a_text_it_is_anything() -> None:
-    perfect, nothing = bootstrap_f1(Scores(np.diag([3, 4]))), bootstrap_f1(Scores(np.zeros((2, 2), dtype=int)))
+    perfect, nothing = bootstrap_f1(Scores(np.diag([30, 40]))), bootstrap_f1(Scores(np.zeros((2, 2), dtype=int)))
 
     assert perfect.macro == (1, 1)
     assert perfect.low.tolist() == [1, 1]

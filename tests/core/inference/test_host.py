@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -63,19 +64,44 @@ pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs
 
 @pytest.fixture
 def light_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceHost]:
-    """A host whose process tells its id instead of classifying, and so needs no torch; asked for "die" it dies."""
-    answer = lambda requests, texts: os._exit(1) if texts == ["die"] else [np.array([os.getpid()])]  # noqa: E731 - travels by value
+    """A host whose process tells its id instead of classifying, and so needs no torch; asked for "die" it dies.
+
+    Asked for a path it dies the first time, and leaves a file there.
+    """
+
+    def answer(requests: object, texts: list[str]) -> list[object]:  # travels by value
+        if texts == ["die"] or (texts and not os.path.exists(texts[0])):
+            open(texts[0], "w").close() if texts != ["die"] else None
+            os._exit(1)
+        return [np.array([os.getpid()])]
+
     monkeypatch.setattr("core.inference.host.classify", answer)
     host = InferenceHost(Settings(), idle_seconds=0.5)
     yield host
     host.stop()
 
 
-def test_a_killed_process_is_replaced_without_the_caller_noticing(light_host: InferenceHost) -> None:
+def test_a_killed_process_is_replaced_and_counted(light_host: InferenceHost) -> None:
     killed = int(light_host.classify([], [])[0][0])
     os.kill(killed, signal.SIGKILL)
 
     assert light_host.classify([], [])[0] != killed
+    assert light_host.crashes == 1
+
+
+def test_a_request_whose_process_dies_is_answered_by_the_next(light_host: InferenceHost, tmp_path: Path) -> None:
+    for number in range(3):
+        assert light_host.classify([], [str(tmp_path / str(number))])[0] > 0
+
+    assert light_host.crashes == 3
+
+
+def test_requests_of_others_survive_a_crash(light_host: InferenceHost, tmp_path: Path) -> None:
+    texts = [[str(tmp_path / "dies")], *[[] for _ in range(7)]]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda asked: light_host.classify([], asked), texts))
+
+    assert all(answer[0] > 0 for answer in answers)
 
 
 def test_a_process_that_dies_twice_is_reported(light_host: InferenceHost) -> None:

@@ -1,0 +1,172 @@
+"""One forward pass over rows that each have an adapter of their own: products with the base are shared, low-rank ones are batched.
+
+A row's layer gives W x + scale · B A x with the row's own A and B; all rows' A and B of a module are stacked, those of lower rank
+filled with zeros. Chen et al. 2024, "Punica: Multi-Tenant LoRA Serving". BERT and DistilBERT on a CPU, in fp32.
+Shapes: B rows, T tokens, d hidden, h heads, w = d / h, r rank, C classes.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear, relu, scaled_dot_product_attention
+from transformers import BertForSequenceClassification, PreTrainedModel
+
+from core.inference.request import AS_TRAINED, Matrix, Variant
+from core.model_shape import IN_A_LAYER
+from core.training.encoder import QKV, frozen_block, is_known, layers, merge
+from core.training.last_layer import first_token
+from core.training.layer import Adapter, Block, Frozen, run
+
+Place = tuple[int, str]
+Low = tuple[Tensor, Tensor]  # A (B, r, in) and scale · B (B, out, r)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What computes a row: an adapter by its name in PEFT, as trained or changed; None is the base, with the head drawn by ``seed``."""
+
+    name: str | None
+    seed: int = 0
+    variant: Variant = AS_TRAINED
+
+
+def lora_layers(model: nn.Module) -> Iterator[tuple[Place, LoraLayer]]:
+    """Each adapted module with its layer from 0 and its name within the layer."""
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer) and (number := IN_A_LAYER.findall(name)):
+            yield (int(number[0]), IN_A_LAYER.split(name)[-1]), module
+
+
+class Mixed:
+    """``base`` may be wrapped in adapters later; ``heads`` are those of the untrained base by seed, each parameter by its name."""
+
+    def __init__(self, base: PreTrainedModel, heads: Mapping[int, Mapping[str, Tensor]]) -> None:
+        self._base, self._heads = base, heads
+        self._blocks = [frozen_block(layer) for layer in layers(base)]
+
+    @staticmethod
+    def fits(base: PreTrainedModel) -> bool:
+        """Whether the model and all its adapters are computed here."""
+        return is_known(base)
+
+    def logits(self, ids: Tensor, mask: Tensor, choices: Sequence[Choice]) -> Tensor:
+        """(B, T) ids and mask, and a choice for each row, give (B, C)."""
+        bias = _bias(mask)
+        x = self._embed(ids)
+        places = self._places()
+        for number, (block, layer) in enumerate(zip(self._blocks, layers(self._base), strict=True)):
+            lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), choices))}
+            x = _layer(x, bias, block, lows, first_only=number == len(self._blocks) - 1)
+        return torch.stack([self._head(row, choice) for row, choice in zip(x[:, 0], choices, strict=True)])
+
+    def merged(self, choice: Choice) -> Callable[[Tensor, Tensor], Tensor]:
+        """The same for many texts and one choice, which becomes part of the weights for as long as the function is kept."""
+        places = self._places()
+        blocks = []
+        for block, layer in zip(self._blocks, layers(self._base), strict=True):
+            lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), [choice]))}
+            blocks.append(merge(replace(block, adapters={name: Adapter(a[0], b[0], 1.0, nn.Identity()) for name, (a, b) in lows.items()})))
+
+        def compute(ids: Tensor, mask: Tensor) -> Tensor:
+            bias, x = _bias(mask), self._embed(ids)
+            texts, tokens, d = x.shape
+            x = x.reshape(-1, d)
+            for block in blocks[:-1]:
+                x = run(x, bias, block, tokens, {})[0]
+            return self._head(first_token(x.view(texts, tokens, d), bias, blocks[-1], {}), choice)
+
+        return compute
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        embedded: Tensor = self._base.base_model.embeddings(input_ids=ids)
+        return embedded
+
+    def _places(self) -> dict[int, Place]:
+        return {id(module): place for place, module in lora_layers(self._base)}
+
+    def _head(self, first: Tensor, choice: Choice) -> Tensor:
+        """(…, d) to (…, C)."""
+        if isinstance(self._base, BertForSequenceClassification):
+            return self._linear(torch.tanh(self._linear(first, "bert.pooler.dense", choice)), "classifier", choice)
+        return self._linear(relu(self._linear(first, "pre_classifier", choice)), "classifier", choice)
+
+    def _linear(self, x: Tensor, name: str, choice: Choice) -> Tensor:
+        drawn = self._heads[choice.seed] if choice.name is None else {}
+        if f"{name}.weight" in drawn:
+            return linear(x, drawn[f"{name}.weight"], drawn[f"{name}.bias"])
+        module: Any = self._base
+        for part in name.split("."):
+            module = getattr(module, part)
+            if isinstance(module, ModulesToSaveWrapper):
+                kept: nn.ModuleDict = module.modules_to_save
+                module = kept[choice.name] if choice.name is not None and choice.name in kept else module.original_module  # noqa: SIM401 - it has no get
+        return linear(x, module.weight, module.bias)
+
+
+def _bias(mask: Tensor) -> Tensor | None:
+    """(B, T) of what is text to (B, 1, 1, T), to be added to attention scores; None where nothing is padded."""
+    if bool(mask.all()):
+        return None
+    return torch.zeros(mask.shape).masked_fill_(mask == 0, -torch.inf)[:, None, None]
+
+
+def _stack(module: Any, place: Place | None, choices: Sequence[Choice]) -> Low | None:
+    """A and B of each row, zeros where it has none."""
+    if place is None:
+        return None
+    used = [
+        choice.name if choice.name in module.lora_A and place not in choice.variant.off and choice.variant.scale else None
+        for choice in choices
+    ]
+    rank = max((len(module.lora_A[name].weight) for name in used if name is not None), default=0)
+    if not rank:
+        return None
+    down = torch.zeros(len(used), rank, module.in_features)
+    up = torch.zeros(len(used), module.out_features, rank)
+    for row, (name, choice) in enumerate(zip(used, choices, strict=True)):
+        if name is not None:
+            a, b = module.lora_A[name].weight.detach(), module.lora_B[name].weight.detach()
+            down[row, : len(a)] = a
+            torch.mul(b, module.scaling[name] * choice.variant.scale, out=up[row, :, : len(a)])
+    return down, up
+
+
+def _layer(x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, Low], first_only: bool) -> Tensor:
+    """One layer (B, T, d), or with ``first_only`` its first token, (B, 1, d)."""
+
+    def adapted(name: str, inputs: Tensor, frozen: Frozen) -> Tensor:
+        y = linear(inputs, frozen.weight, frozen.bias)
+        if name in lows:
+            down, up = lows[name]
+            y += inputs @ down.transpose(1, 2) @ up.transpose(1, 2)
+        return y
+
+    rows, _tokens, d = x.shape
+    seen = x[:, :1] if first_only else x
+    weights, biases = block.qkv.weight.view(3, d, d), block.qkv.bias.view(3, d)
+    query, key, value = (
+        adapted(name, seen if name == "query" else x, Frozen(weight, shift)).view(rows, -1, block.heads, d // block.heads).transpose(1, 2)
+        for name, weight, shift in zip(QKV, weights, biases, strict=True)
+    )
+    context = scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).reshape(rows, -1, d)  # (B, T or 1, d)
+    a = block.norm1.forward(adapted("out", context, block.out) + seen)[0]
+    wide = gelu(adapted("rise", a, block.rise))
+    return block.norm2.forward(adapted("fall", wide, block.fall) + a)[0]
+
+
+def spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:
+    """The change that adapter ``name`` makes to its module, from the small matrices alone: B A = Qb (Rb Ra') Qa' has those of Rb Ra'."""
+    a, b = module.lora_A[name].weight.detach(), module.lora_B[name].weight.detach()  # (r, in), (out, r)
+    small = torch.linalg.qr(b)[1] @ torch.linalg.qr(a.T)[1].T  # (r, r)
+    values = torch.linalg.svdvals(small) * abs(module.scaling[name])
+    total = float(values.sum())
+    shares = (values / total)[values > 0] if total else values[:0]
+    effective = math.exp(float(-(shares * shares.log()).sum())) if total else 0.0
+    change = float(values.norm() / module.get_base_layer().weight.norm())
+    return Matrix(*place, a.shape[1], b.shape[0], change, tuple(map(float, values)), effective)

@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from core.config import RunConfig
+from core.inference.classifier import Classifier
+from core.inference.mixed import Mixed
+from core.inference.request import Asked, Variant
+from core.training.adapter import adapter_files, add_adapter
+from core.training.load import load_base
+from tests.core.inference.conftest import CLASSES, TEXTS, Write
+from tests.tiny import write_distilbert
+
+QUERY, VALUE = "attention.self.query", "attention.self.value"
+
+
+@pytest.fixture
+def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
+    classifier = Classifier(base_folder, CLASSES, seed=7)
+    classifier.load_adapter("a", write_adapter("a", 1))
+    classifier.load_adapter("b", write_adapter("b", 2, rank=2, target_modules=("all-linear",)))
+    return classifier
+
+
+def by_peft(classifier: Classifier, asked: Asked, text: str, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.float32]:
+    """The same answer by PEFT's own layers."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Mixed, "fits", staticmethod(lambda base: False))
+        return classifier.classify(asked.run_id, [text], asked.max_tokens, asked.seed, asked.variant)[0]
+
+
+def test_rows_with_different_adapters_give_what_each_gives_by_itself(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = Variant(0.5, frozenset({(0, QUERY)}))
+    asked = [Asked("a", 64), Asked("b", 8), Asked(None, 64, 7), Asked(None, 64, 8), Asked("b", 64, variant=half)]
+
+    for text in TEXTS:
+        expected = [by_peft(classifier, one, text, monkeypatch) for one in asked]
+
+        assert classifier.classify_beside(asked, text) == pytest.approx(np.array(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("variant", [Variant(), Variant(2.0), Variant(1.0, frozenset({(1, VALUE), (0, QUERY)}))], ids=str)
+def test_many_texts_with_one_adapter_give_the_same(classifier: Classifier, monkeypatch: pytest.MonkeyPatch, variant: Variant) -> None:
+    expected = [by_peft(classifier, Asked("b", 64, variant=variant), text, monkeypatch) for text in TEXTS]
+
+    assert classifier.classify("b", TEXTS, 64, variant=variant) == pytest.approx(np.array(expected), abs=1e-5)
+
+
+def test_an_adapter_without_its_changes_leaves_the_base_under_the_trained_head(classifier: Classifier) -> None:
+    everywhere = frozenset((layer, module) for layer in (0, 1) for module in (QUERY, VALUE))
+
+    answers = classifier.classify_beside([Asked("a", 64, variant=Variant(0.0)), Asked("a", 64, variant=Variant(1.0, everywhere))], TEXTS[3])
+
+    assert answers[0] == pytest.approx(answers[1], abs=1e-6)
+    assert answers[0] != pytest.approx(classifier.classify_beside([Asked("a", 64)], TEXTS[3])[0], abs=1e-3)
+
+
+def test_distilbert_and_a_base_without_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_distilbert(tmp_path / "distil")
+    classifier = Classifier(folder, CLASSES, seed=7)
+    assert Mixed.fits(load_base(folder, CLASSES, 7).model)
+
+    expected = by_peft(classifier, Asked(None, 64, 7), TEXTS[0], monkeypatch)
+
+    assert classifier.classify_beside([Asked(None, 64, 7)] * 2, TEXTS[0]) == pytest.approx(np.array([expected] * 2), abs=1e-5)
+
+
+def test_the_spectrum_is_that_of_the_whole_product(base_folder: Path, write_adapter: Write) -> None:
+    folder = write_adapter("c", 3, rank=3, target_modules=("query",))
+    classifier = Classifier(base_folder, CLASSES, seed=7)
+    classifier.load_adapter("c", folder)
+    tensors, scale = (
+        load_file(folder / "adapter_model.safetensors"),
+        json.loads((folder / "adapter_config.json").read_text())["lora_alpha"] / 3,
+    )
+    at = "base_model.model.bert.encoder.layer.1.attention.self.query"
+    whole = scale * tensors[f"{at}.lora_B.weight"] @ tensors[f"{at}.lora_A.weight"]
+    values = np.linalg.svd(whole, compute_uv=False)[:3]
+    frozen = load_file(base_folder / "model.safetensors")["encoder.layer.1.attention.self.query.weight"]
+    shares = values / values.sum()
+
+    matrix = classifier.spectra("c")[1]
+
+    assert (matrix.layer, matrix.module, matrix.inputs, matrix.outputs) == (1, QUERY, 32, 32)
+    assert matrix.singular == pytest.approx(values, rel=1e-4)
+    assert matrix.change == pytest.approx(np.linalg.norm(whole) / np.linalg.norm(frozen), rel=1e-4)
+    assert matrix.effective_rank == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
+
+
+def test_an_adapter_before_training_changes_nothing(base_folder: Path, tmp_path: Path) -> None:
+    model = add_adapter(load_base(base_folder, CLASSES, 1), RunConfig(rank=4), "local/base", None)
+    for file, content in adapter_files(model).items():
+        (tmp_path / file).write_bytes(content)
+    classifier = Classifier(base_folder, CLASSES, seed=7)
+    classifier.load_adapter("new", tmp_path)
+
+    assert {(matrix.change, matrix.effective_rank) for matrix in classifier.spectra("new")} == {(0.0, 0.0)}

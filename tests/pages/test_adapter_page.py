@@ -1,0 +1,66 @@
+import shutil
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.inference.host import InferenceHost
+from core.jobs import artifacts
+from core.settings import Settings
+from core.states import Job
+from core.store import Store
+from tests.pages.conftest import Open
+from tests.pages.test_classify import ADAPTER
+from ui import hosting
+
+PAGE = "pages/adapter.py"
+pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def one_host() -> Iterator[InferenceHost]:
+    host = InferenceHost(Settings(hub=False))
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def app(open_app: Open, store: Store, finished: Job, one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The page on a run with the shipped adapter and ten test texts about a final."""
+    monkeypatch.setattr(hosting, "host", lambda: one_host)
+    folder = store.folder(finished)
+    shutil.rmtree(folder / "adapter")
+    shutil.copytree(ADAPTER, folder / "adapter")
+    rows = {
+        "row": range(10),
+        "label": 1,
+        "p0": 0.0,
+        "p1": 1.0,
+        "p2": 0.0,
+        "p3": 0.0,
+        "loss": 0.0,
+        "text": "The striker scored twice in the final.",
+    }
+    pd.DataFrame(rows).to_parquet(artifacts.predictions_path(folder, "test"))
+    return open_app(PAGE, run=finished.id).run(timeout=120)
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.subheader, *app.markdown, *app.caption, *app.error]).replace("\\", "")
+
+
+def test_the_page_says_what_changed_and_what_it_takes(app: AppTest) -> None:
+    assert not app.exception
+    assert "12 weights changed by" in app.subheader[0].value
+    assert "The adapter takes" in said(app)
+    assert "of 10 test texts right" in said(app)
+
+
+def test_without_its_changes_the_run_is_another(app: AppTest) -> None:
+    app.text_input(key="adapter-text").set_value("<b>Oil</b> prices **fell**.").run(timeout=60)
+    app.slider(key="adapter-scale").set_value(0.0).run(timeout=60)
+
+    assert "; as trained 100.0 %" in said(app)
+    titles = [chart.proto.alt.partition(" by ")[2].partition(":")[0] for chart in app.get("vega_lite_chart")][2:]
+    assert titles == ["Changed", "As trained"]
