@@ -118,7 +118,7 @@ def test_the_difference_to_another_run_has_its_verdict(open_app: Open, finished:
 
 def test_a_run_on_other_data_is_not_offered(open_app: Open, finished: Job, store: Store, source: Source) -> None:
     other = make_finished(store, source, "other-run")
-    with store._connect() as db:
+    with store.transaction() as db:
         db.execute("UPDATE jobs SET fingerprint = 'ffff' WHERE id = ?", (other.id,))
 
     assert "No other run has test predictions" in said(open_app(PAGE, run=finished.id, view="difference to another run"))
