@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -173,7 +174,7 @@ class Loop:
         if not math.isfinite(loss):
             raise self._diverged(f"in the validation after step {position.step:,}")
         measured = self.metric.compute(predictions=scores.argmax(axis=1), references=self.validation.labels)
-        best = position.best_loss is None or loss < position.best_loss
+        best = position.best_loss is None or loss < position.best_loss + self._doubt(frame)
         position.validated_step = position.step
         position.validations_without_gain = 0 if best else position.validations_without_gain + 1
         position.early_stopped = 0 < self.config.early_stopping <= position.validations_without_gain and position.step < self.total
@@ -183,6 +184,13 @@ class Loop:
         position.train_seconds += time.monotonic() - began
         self.report(ValidationMetric(position.step, self._epoch, loss, measured["accuracy"], measured["macro_f1"], best, frame))
         self.report(Progress(Phase.TRAINING, position.step, self.total))
+
+    def _doubt(self, frame: pd.DataFrame) -> float:
+        """By how much the last validation may be worse and still be kept: one standard error of its mean loss, in nats.
+
+        At the end of the schedule the weights have settled; an earlier minimum within the noise of a few hundred rows is luck.
+        """
+        return float(frame["loss"].std(ddof=0)) / math.sqrt(len(frame)) if self.position.step == self.total else 0.0
 
     def _keep_best(self) -> None:
         self.position.best_step = self.position.step

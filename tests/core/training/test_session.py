@@ -5,7 +5,7 @@ from sklearn.metrics import accuracy_score
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, ConfigError, Diverged, ModelUnavailable, Stopped
 from core.training.checkpoint import POSITION, TENSORS
-from core.training.events import Phase
+from core.training.events import Phase, ValidationMetric
 from tests.core.training.conftest import Heard, Lab
 
 
@@ -133,14 +133,31 @@ def test_a_stop_while_scoring_the_untrained_model_is_raised(lab: Lab, config: Ru
 
 
 def test_the_best_adapter_is_kept_and_evaluated(lab: Lab, config: RunConfig, heard: Heard) -> None:
-    config = config.model_copy(update={"learning_rate": 0.3, "epochs": 3, "schedule": "constant"})  # so high that later is worse
+    config = config.model_copy(update={"learning_rate": 3.0, "epochs": 3, "schedule": "constant"})  # so high that later is far worse
 
     result = lab.train(config.model_copy(update={"test_rows": 0, "validation_rows": 24}), heard)
 
     best = min(heard.validations, key=lambda metric: metric.loss)
+    assert heard.validations[-1].loss > best.loss + noise(heard.validations[-1])
     assert result.best_step == best.step < result.steps
     assert heard.adapters[-1].step == best.step
     assert heard.evaluations[0].predictions["loss"].mean() == pytest.approx(best.loss, rel=1e-5)
+
+
+def test_an_earlier_minimum_within_the_noise_is_luck_and_the_last_weights_are_kept(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    config = config.model_copy(update={"learning_rate": 0.3, "epochs": 3, "schedule": "constant"})
+
+    result = lab.train(config.model_copy(update={"test_rows": 0, "validation_rows": 24}), heard)
+
+    best, last = min(heard.validations, key=lambda metric: metric.loss), heard.validations[-1]
+    assert best.loss < last.loss < best.loss + noise(last)
+    assert result.best_step == last.step == heard.adapters[-1].step
+
+
+def noise(validation: ValidationMetric) -> float:
+    """One standard error of the mean loss."""
+    losses = validation.predictions["loss"]
+    return float(losses.std(ddof=0) / len(losses) ** 0.5)
 
 
 def test_early_stopping_counts_validations_without_gain(lab: Lab, config: RunConfig, heard: Heard) -> None:
