@@ -27,7 +27,7 @@ class F1Intervals:
 
 
 def bootstrap_f1(scores: Scores) -> F1Intervals:
-    """From 2,000 bootstrap samples of the texts with a fixed seed (Efron 1979); (0, 1) of no texts at all.
+    """From 2,000 bootstrap samples of the texts with a fixed seed (Efron 1979); (0, 1) of a class that never occurs, and of no texts.
 
     F1 rests on nothing but the counts, so a sample of texts is drawn as a sample of cells.
     """
@@ -40,10 +40,12 @@ def bootstrap_f1(scores: Scores) -> F1Intervals:
     classes = np.eye(size)
     hits = drawn @ (classes[true] * (true == predicted)[:, None])  # (R, C)
     wholes = drawn @ (classes[true] + classes[predicted])  # (R, C), texts of the class and texts given the class
-    f1 = np.divide(2 * hits, wholes, out=np.zeros_like(hits), where=wholes > 0)
-    low, high = np.quantile(f1, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
-    macro_low, macro_high = np.quantile(f1.mean(axis=1), [LEVEL / 2, 1 - LEVEL / 2])
-    return F1Intervals(low, high, (float(macro_low), float(macro_high)))
+    occurs = scores.counts.sum(axis=0) + scores.support > 0  # (C,)
+    f1 = np.divide(2 * hits, wholes, out=np.full_like(hits, np.nan), where=wholes > 0)  # a sample without the class says nothing of it
+    f1[:, ~occurs] = 0  # as in Scores, so that the mean is over the same classes
+    low, high = np.nanquantile(f1, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
+    macro_low, macro_high = np.quantile(np.nanmean(f1, axis=1), [LEVEL / 2, 1 - LEVEL / 2])
+    return F1Intervals(low, np.where(occurs, high, 1.0), (float(macro_low), float(macro_high)))
 
 
 def class_intervals(scores: Scores, classes: Sequence[str], f1: F1Intervals | None = None) -> pd.DataFrame:

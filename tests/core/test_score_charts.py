@@ -54,7 +54,7 @@ def test_signs_are_written(number: int, text: str) -> None:
 
 def test_a_curve_names_its_area_and_a_missing_class_is_said() -> None:
     frame = pd.DataFrame({"row": range(4), "label": [0, 0, 1, 1], "p0": [0.9, 0.5, 0.6, 0.1], "p1": [0.1, 0.4, 0.4, 0.9], "p2": 0.0})
-    frame["p2"] = 1 - frame["p0"] - frame["p1"]
+    frame["p2"] = (1 - frame["p0"] - frame["p1"]).clip(lower=0)
     predictions = Predictions.of(frame.assign(loss=0.3), 3)
 
     chart = charts.ranking(ranking_curves(predictions, NAMES, "ROC"), NAMES)
