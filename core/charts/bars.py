@@ -29,7 +29,7 @@ def _probability_spec(classes: tuple[str, ...]) -> Spec:
     colours = class_colours(classes) if len(classes) <= 4 else [HUE] * len(classes)
     axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%")
     base = alt.Chart().encode(
-        x=alt.X("probability:Q", title="probability", scale=alt.Scale(domain=[0, 1.15]), axis=axis),  # room for the last label
+        x=alt.X("probability:Q", title="probability", scale=alt.Scale(domain=[0, 1.25]), axis=axis),  # room for the last label
         y=alt.Y("class:N", sort=list(classes), title=None),
     )
     bars = base.mark_bar(cornerRadiusEnd=2).encode(
