@@ -15,7 +15,8 @@ POLL_SECONDS = 1.5
 HOW_TO_READ = """
 - **Read back** means: the files are opened again as a stranger would open them, and answer test texts beside the run. Only a copy that
   gives the same labels, with probabilities that differ by less than 0.0001, is offered; one of 8 bits must keep 98 % of the labels.
-- **Each download** is one zip with the model, its tokenizer, class names, max tokens and a model card that says how to load it.
+- **Each download** is one zip with the model, its tokenizer, class names, max tokens and a model card that says how to load it; and
+  with `train.py` and a notebook that train the run again with plain transformers and PEFT.
 - The base is named by its identity on the Hub, never by a folder of this machine.
 """
 

@@ -5,6 +5,7 @@ jobs/<id of the run>/exports/<format>.json   its proof
 """
 
 import io
+import json
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def export(
 
     Raises ArtifactDamaged where the proof fails or the run lacks something, ModelUnavailable, and Stopped.
     """
-    from core.exporting import card, replay, writing  # noqa: PLC0415 - torch, and only where something is exported
+    from core.exporting import card, replay, script, writing  # noqa: PLC0415 - torch, and only where something is exported
     from core.training.load import fetch  # noqa: PLC0415
 
     config = read_train_request(job).config
@@ -81,7 +82,12 @@ def export(
             f" probabilities differ by up to {proof.max_probability_difference:.2g}."
         )
         raise ArtifactDamaged(message, "Choose another format. The run itself is as it was.")
-    (folder / "README.md").write_text(card.write_card(describe.run_details(store, job), source, proof), encoding="utf-8")
+    details = describe.run_details(store, job)
+    retrain = script.write_script(details, source, json.loads((adapter / "adapter_config.json").read_bytes()))
+    kept = {name: details[name] for name in ("name", "config", "data", "test") if name in details}
+    beside = {"README.md": card.write_card(details, source, proof), "train.py": retrain, "train.ipynb": script.write_notebook(retrain)}
+    for name, content in {**beside, "run.json": json.dumps(kept, indent=2, ensure_ascii=False)}.items():
+        (folder / name).write_text(content, encoding="utf-8")
     return proof
 
 

@@ -64,7 +64,16 @@ def test_an_export_is_offered_with_its_proof_once_it_is_made(store: Store, job: 
     with zipfile.ZipFile(io.BytesIO((exports_folder(store, job) / "merged.zip").read_bytes())) as archive:
         names = {name.partition("/")[2] for name in archive.namelist()}
         card = archive.read(f"{job.id}-merged/README.md").decode()
-    assert {"README.md", "config.json", "labels.json", "model.safetensors", "tokenizer.json"} <= names
+    assert {
+        "README.md",
+        "train.py",
+        "train.ipynb",
+        "run.json",
+        "config.json",
+        "labels.json",
+        "model.safetensors",
+        "tokenizer.json",
+    } <= names
     assert "\\*mine\\*" in card
 
 
