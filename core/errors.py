@@ -10,6 +10,7 @@ LoraLabError                what happened, with which value, and what to do
 │   └── StoreBusy           another process holds it and does not let go
 ├── ArtifactDamaged         a file of one run is missing or cannot be read
 ├── Diverged                the loss is no longer a number
+├── NotAllowed              something that this visitor may not do
 ├── NotEnoughRoom           too little disk or memory for what was asked
 └── Stopped                 the user asked the job to stop; never shown as a failure
 """
