@@ -1,7 +1,9 @@
 """Who this visit belongs to, and the door of a classroom."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
+import psutil
 import streamlit as st
 
 from core import classroom
@@ -61,6 +63,18 @@ def draw_line() -> None:
             st.rerun()
 
 
+def is_own(peer: str) -> bool:
+    """Whether the address is one of this machine's own, whichever way it is written; nobody else can connect from one."""
+    if not peer:
+        return True
+    try:
+        found = ip_address(peer)
+    except ValueError:
+        return False
+    plain_form = getattr(found, "ipv4_mapped", None) or found  # a server that listens on IPv6 writes ::ffff:127.0.0.1
+    return plain_form.is_loopback or str(plain_form) in _own_addresses()
+
+
 def address() -> str:
     """Where the visitor's connection comes from; empty from this machine itself. Behind a proxy that is the proxy's own address."""
     peer = st.context.ip_address
@@ -68,7 +82,11 @@ def address() -> str:
 
 
 def _from_this_machine() -> bool:
-    return not address() and "X-Forwarded-For" not in st.context.headers
+    return is_own(address()) and "X-Forwarded-For" not in st.context.headers
+
+
+def _own_addresses() -> set[str]:
+    return {entry.address for entries in psutil.net_if_addrs().values() for entry in entries}
 
 
 @st.cache_resource

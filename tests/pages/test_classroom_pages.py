@@ -8,6 +8,7 @@ from core.classroom import Rules, change_rules
 from core.data.prepared import Dataset
 from core.states import Job, JobState, Kind
 from core.store import Store
+from ui import visitors
 
 
 def said(app: AppTest) -> str:
@@ -150,6 +151,20 @@ def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(open_app: Op
 
     assert "LORALAB_MODE" in said(app)
     assert not app.button
+
+
+@pytest.mark.parametrize("peer", ["", "127.0.0.1", "::1", "::ffff:127.0.0.1", "127.1.2.3"])
+def test_each_way_to_write_this_machine_is_let_in(open_app: Open, monkeypatch: pytest.MonkeyPatch, peer: str) -> None:
+    monkeypatch.setattr("ui.visitors.address", lambda: peer)
+
+    assert "LORALAB_MODE" not in said(open_app("pages/runs.py"))
+
+
+@pytest.mark.parametrize(("peer", "own"), [("10.0.0.5", True), ("::ffff:10.0.0.5", True), ("10.0.0.6", False), ("nonsense", False)])
+def test_an_address_of_this_machines_own_is_its_own(monkeypatch: pytest.MonkeyPatch, peer: str, own: bool) -> None:
+    monkeypatch.setattr("ui.visitors._own_addresses", lambda: {"10.0.0.5"})
+
+    assert visitors.is_own(peer) is own
 
 
 def test_names_are_kept_as_they_were_typed_and_never_as_markdown(open_app: Open, store: Store, classroom: None) -> None:
