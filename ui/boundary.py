@@ -23,9 +23,9 @@ def boundary() -> Iterator[None]:
         _show_damaged_store(error)
     except LoraLabError as error:
         show(error)
-    except Exception:
+    except Exception as error:
         error_id = secrets.token_hex(4)
-        log.exception("error %s", error_id)
+        log.error("error %s", error_id, exc_info=error)
         st.error(f"Something went wrong here (error {error_id}). The server's log tells more. Reload the page to try again.")
 
 
