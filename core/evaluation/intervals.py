@@ -74,7 +74,8 @@ def _f1(drawn: NDArray[np.int64], true: Labels, predicted: Labels, size: int) ->
     classes = np.eye(size)
     hits = drawn @ (classes[true] * (true == predicted)[:, None])  # (R, C)
     wholes = drawn @ (classes[true] + classes[predicted])  # (R, C), texts of the class and texts given the class
-    return np.divide(2 * hits, wholes, out=np.full_like(hits, np.nan), where=wholes > 0)
+    f1: NDArray[np.float64] = np.divide(2 * hits, wholes, out=np.full_like(hits, np.nan), where=wholes > 0)
+    return f1
 
 
 def class_intervals(scores: Scores, classes: Sequence[str], f1: F1Intervals | None = None) -> pd.DataFrame:
