@@ -84,7 +84,7 @@ def choose_runs(store: Store) -> list[Chosen]:
 
 def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
     """A sentence a pair; what cannot be compared is said loudly."""
-    pairs = compare([one.result for one in chosen])
+    pairs = _compare(tuple((one.job.id, one.job.version, one.result.name) for one in chosen), chosen)
     for pair in pairs[:SHOWN_VERDICTS]:
         if pair.paired is None:
             st.warning(plain(pair.verdict), icon=":material/block:")
@@ -96,6 +96,11 @@ def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
         with st.expander(f"The other {count(len(rest), 'pairs')}", key="other-pairs"):
             tables.plain(pd.DataFrame({"Verdict": [pair.verdict for pair in rest]}), key="other-verdicts")
     return pairs
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)  # they hold the predictions of the runs, which others share
+def _compare(key: tuple[tuple[str, int, str], ...], _chosen: Sequence[Chosen]) -> list[Pair]:
+    return compare([one.result for one in _chosen])
 
 
 def _write() -> None:

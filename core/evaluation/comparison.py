@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -47,7 +48,7 @@ class Pair:
         """Whether the difference is more than chance at the 5 % level."""
         return self.paired is not None and self.p_value < LEVEL
 
-    @property
+    @cached_property
     def verdict(self) -> str:
         """In a sentence or two, for a reader who knows the names of the runs."""
         if self.paired is None:
