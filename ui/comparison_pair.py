@@ -55,11 +55,11 @@ def _classes(pair: Pair) -> None:
         {
             "Class": found["class"],
             "Texts": found["support"],
-            first: found["first"],
-            second: found["second"],
-            "Change": [_signed(value) for value in found["difference"]],
+            "Change of F1": [_signed(value) for value in found["difference"]],
             "95 % interval": [f"{_signed(low)} to {_signed(high)}" for low, high in intervals],
             "": ["better" if low > 0 else "worse" if high < 0 else "too close to call" for low, high in intervals],
+            first: found["first"],
+            second: found["second"],
         }
     )
     f1 = st.column_config.NumberColumn(format="%.3f")

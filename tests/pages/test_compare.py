@@ -111,7 +111,7 @@ def test_two_of_three_are_chosen_for_the_details_and_the_url_keeps_them(
 
     assert app.selectbox(key="pair").value == pair
     assert "Only other-run: 4 texts. Only third-run: 0 texts." in said(app)
-    details = table(app, "Change")
+    details = table(app, "Change of F1")
     assert list(details["F1 of other-run"] >= details["F1 of third-run"]) == [True] * 4
     app.multiselect(key="compared").set_value([finished.id, other.id]).run()
     assert "Only finished-run: 0 texts. Only other-run: 0 texts." in said(app)
