@@ -17,7 +17,7 @@ from core.jobs.requests import TrainRequest, read_proposal, read_train_request
 from core.states import Job, JobState
 from core.store import Store
 from ui.states import DAMAGED, LOOKS, Look
-from ui.words import plain
+from ui.words import per_cent, plain
 
 EXAMPLE = "Example, shipped with the project"
 
@@ -97,6 +97,7 @@ def draw_origin(summary: Summary) -> None:
         data = f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"
         cleaned = f", cleaned: {plain(describe_effect(request.recipe))}" if request.recipe else ""
         parts += [plain(request.config.model), data + cleaned, *([f"preset {plain(request.preset)}"] if request.preset else [])]
+        parts += [] if request.guess is None else [f"guessed {per_cent(request.guess)}"]
     st.caption(" · ".join([*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]))
 
 

@@ -51,6 +51,7 @@ def run_details(store: Store, job: Job) -> dict[str, object]:
         "preset": request.preset,
         "data": {"source": request.source.kind, "name": request.source.name, "fingerprint": job.fingerprint},
         "recipe": request.recipe.model_dump(mode="json") if request.recipe else None,
+        "guess": request.guess,
         "metrics": [asdict(metric) for metric in store.read_metrics(job.id)],
     }
     path = artifacts.predictions_path(store.folder(job), "test")
