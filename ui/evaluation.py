@@ -12,7 +12,7 @@ from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 from core.jobs import artifacts
-from core.jobs.rebuild import SHIPPED_OWNER
+from core.jobs.rebuild import OURS
 from core.training.events import Split
 from ui import boundary, drawing, readers, tables
 from ui.frame import OpenRun
@@ -82,7 +82,7 @@ def headline(run: OpenRun, split: Split, predictions: Predictions, untrained: Pr
     low, high = readers.f1_intervals(run.folder, run.version, len(run.classes), split).macro
     macro = f"Macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f})"
     st.caption(" · ".join([macro, *base, data, *rows]))
-    if run.job.owner == SHIPPED_OWNER:
+    if run.job.owner in OURS:
         st.badge("Example, shipped with the project and trained on its demo corpus", icon=":material/inventory_2:", color="gray")
 
 

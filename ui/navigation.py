@@ -25,7 +25,7 @@ TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embedd
 TRAIN, RUNS, BOARD = "pages/train.py", "pages/runs.py", "pages/board.py"
 CALIBRATION, ERRORS, THROUGH_TIME = "pages/calibration.py", "pages/errors.py", "pages/through_time.py"
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
-ADAPTER = "pages/adapter.py"
+ADAPTER, GALLERY = "pages/adapter.py", "pages/gallery.py"
 EXPORT = "pages/export.py"
 
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
@@ -50,6 +50,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(ERRORS, "Errors", ":material/error_outline:", True),
         Entry(COMPARE, "Compare", ":material/compare_arrows:"),
         Entry(ADAPTER, "Adapter", ":material/biotech:", True),
+        Entry(GALLERY, "Gallery", ":material/healing:"),
     ),
     "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True), Entry(EXPORT, "Export", ":material/download:", True)),
 }

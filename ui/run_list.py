@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.jobs.rebuild import GALLERY_OWNER
 from core.states import ACTIVE, JobState, Kind
 from core.store import Store
 from ui import run_table
@@ -14,8 +15,9 @@ LIVE_SECONDS = 2  # as the run's own view
 
 
 def read(store: Store) -> list[Summary]:
-    """All runs, newest first."""
-    return [summarise(store, job) for job in store.jobs(Kind.TRAIN)]
+    """All runs, newest first; those of the gallery have a page of their own, so only the one in the URL is here."""
+    jobs = store.jobs(Kind.TRAIN)
+    return [summarise(store, job) for job in jobs if job.owner != GALLERY_OWNER or job.id == st.query_params.get("run")]
 
 
 def find(summaries: Sequence[Summary], run_id: str) -> Summary | None:

@@ -12,7 +12,7 @@ from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
 from core.jobs import artifacts
 from core.jobs.comparing import read_accuracies
-from core.jobs.rebuild import SHIPPED_OWNER
+from core.jobs.rebuild import OURS
 from core.jobs.requests import TrainRequest, read_proposal, read_train_request
 from core.states import Job, JobState
 from core.store import Store
@@ -41,7 +41,7 @@ class Summary:
     @property
     def shipped(self) -> bool:
         """Whether it came with the project."""
-        return self.job.owner == SHIPPED_OWNER
+        return self.job.owner in OURS
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ def summarise(store: Store, job: Job) -> Summary:
 def _summarise(job: Job, there: bool) -> Summary:
     try:
         request, result, proposed = read_train_request(job), job.result, read_proposal(job)
-        test, untrained = _proportion(result.get("test")), _proportion(result.get("untrained"))
+        test, untrained = proportion(result.get("test")), proportion(result.get("untrained"))
     except ArtifactDamaged as error:
         return Summary(job, None, None, None, error)
     if not there:
@@ -111,7 +111,8 @@ def _accuracies(home: str) -> dict[tuple[str, int], list[float]]:
     return {}
 
 
-def _proportion(scores: object) -> Proportion | None:
+def proportion(scores: object) -> Proportion | None:
+    """The accuracy that a result holds of a split; None where it makes no sense."""
     match scores:
         case {"hits": int(hits), "rows": int(rows)} if 0 <= hits <= rows and rows:
             return Proportion(hits, rows)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core.classroom import Rules
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
-from core.jobs.rebuild import SHIPPED_OWNER
+from core.jobs.rebuild import OURS
 from core.people import people
 from core.states import Job, Kind
 from core.store import Store
@@ -33,7 +33,7 @@ def class_board(store: Store, rules: Rules) -> list[Line]:
     texts another draw might turn them round. Damaged runs are left out.
     """
     names = {visitor.id: visitor.name for visitor in people(store)}
-    found = [scored for job in store.jobs(Kind.TRAIN) if job.owner != SHIPPED_OWNER and (scored := _scored(job))]
+    found = [scored for job in store.jobs(Kind.TRAIN) if job.owner not in OURS and (scored := _scored(job))]
     found.sort(key=lambda pair: pair[1].value, reverse=True)
     lines = []
     for number, (job, test) in enumerate(found):

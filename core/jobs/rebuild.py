@@ -20,7 +20,9 @@ from core.states import ACTIVE, JobState, Kind
 from core.store import Store
 
 SHIPPED = Path(__file__).parents[1] / "shipped"  # one folder per shipped run
-SHIPPED_OWNER = "shipped"
+SHIPPED_OWNER, GALLERY_OWNER = "shipped", "gallery"
+OURS = (SHIPPED_OWNER, GALLERY_OWNER)  # nobody here trained those
+EXAMPLE_ID = "example"
 REPAIR_SECONDS = 15  # somebody else's repair takes a second or two
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 def open_store(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> Store:
     """The store of this home folder, for a visitor; a new one starts with the shipped example run. Raises StoreDamaged."""
     if not settings.database.exists():
-        with _alone(settings):
+        with alone(settings):
             if not settings.database.exists():
                 _build(settings)
     store = Store(settings, create=False)
@@ -42,7 +44,7 @@ def repair(settings: Settings) -> tuple[int, Path | None]:
 
     A database that can be used is left alone. Curves of runs that had not ended come from the old file, as far as it can be read.
     """
-    with _alone(settings):
+    with alone(settings):
         try:
             return _require_sound(settings), None
         except StoreDamaged as error:
@@ -52,7 +54,7 @@ def repair(settings: Settings) -> tuple[int, Path | None]:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def alone(settings: Settings) -> Iterator[None]:
     """While nobody else creates or repairs the database."""
     with holding(settings.home / "repair.lock", REPAIR_SECONDS) as held:
         if not held:

@@ -13,7 +13,7 @@ from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.estimate import Cost, Speed, measured_speed, typical_speed
 from core.facts import ModelFacts
-from core.jobs.rebuild import SHIPPED_OWNER
+from core.jobs.rebuild import OURS
 from core.jobs.requests import read_train_request
 from core.states import Job, JobState, Kind
 from core.store import Store
@@ -71,7 +71,7 @@ def _refine(speed: Speed, spent: list[Spent]) -> Speed:
 
 def _finished(store: Store, key: Key) -> list[Spent]:
     """The newest runs with this model, precision and number of threads that trained to their end."""
-    jobs = (job for job in store.jobs(Kind.TRAIN, JobState.COMPLETED) if job.owner != SHIPPED_OWNER)
+    jobs = (job for job in store.jobs(Kind.TRAIN, JobState.COMPLETED) if job.owner not in OURS)
     return list(islice((spent for job in jobs if (spent := _spent(job, key))), NEWEST))
 
 

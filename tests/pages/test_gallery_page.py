@@ -1,0 +1,31 @@
+from conftest import Open
+from streamlit.testing.v1 import AppTest
+
+from core.jobs.gallery import FAILURES
+from core.states import Job
+from core.store import Store
+
+PAGE = "pages/gallery.py"
+
+
+def said(app: AppTest) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
+
+
+def test_each_failure_has_its_curve_its_score_and_its_answer(open_app: Open, store: Store) -> None:
+    app = open_app(PAGE)
+
+    assert len(app.get("vega_lite_chart")) == len(FAILURES)
+    for failure in FAILURES:
+        assert f"**{failure.title}.** {failure.done}" in said(app)
+    assert said(app).count("test texts right") == len(FAILURES)
+    assert not app.exception
+
+
+def test_the_lists_of_runs_leave_them_out_but_the_address_opens_one(open_app: Open, finished: Job) -> None:
+    open_app(PAGE)
+
+    assert open_app("pages/runs.py").dataframe[0].value["name"].tolist() == ["finished-run"]
+    app = open_app("pages/runs.py", run="bad-rank")
+    assert "gallery-3 (example)" in app.dataframe[0].value["name"].tolist()
+    assert not open_app("pages/evaluate.py", run="bad-labels").exception
