@@ -27,6 +27,7 @@ class Action(StrEnum):
     """What can be asked for, in the words of a refusal."""
 
     LAUNCH = "launch a run"
+    IMPORT = "import a run"
     STOP = "stop this run"
     RESUME = "resume this run"
     RENAME = "rename this run"
@@ -38,7 +39,7 @@ class Action(StrEnum):
 
 
 ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG})
-OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.WORK}
+OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.IMPORT, Action.WORK}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from core.data.recipe import describe_effect
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
 from core.jobs import artifacts
+from core.jobs.importing import is_imported
 from core.jobs.rebuild import SHIPPED_OWNER
 from core.jobs.requests import TrainRequest, read_proposal, read_train_request
 from core.states import Job, JobState
@@ -53,7 +54,8 @@ def summarise(store: Store, job: Job) -> Summary:
         test, untrained = _proportion(result.get("test")), _proportion(result.get("untrained"))
     except ArtifactDamaged as error:
         return Summary(job, None, None, None, error)
-    if job.state is JobState.COMPLETED and not artifacts.predictions_path(store.folder(job), "test").is_file():
+    finished = job.state is JobState.COMPLETED and not (is_imported(job) and test is None)
+    if finished and not artifacts.predictions_path(store.folder(job), "test").is_file():
         problem = ArtifactDamaged("The predictions of this finished run are missing.", "Delete the run, or clone it and train again.")
         return Summary(job, request, test, untrained, problem)
     return Summary(job, request, test, untrained, proposed=proposed)

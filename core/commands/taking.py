@@ -1,4 +1,4 @@
-"""``python -m core export``: take a run away in one format, proved."""
+"""``python -m core export`` and ``import``: take a run away in one format, proved, and bring one."""
 
 import shutil
 import tempfile
@@ -10,8 +10,10 @@ import typer
 from core.commands.printing import Json, print_result
 from core.errors import ConfigError
 from core.exporting.formats import Format
+from core.importing.parcel import read_parcel
 from core.jobs import describe
 from core.jobs.export import export
+from core.jobs.importing import import_run
 from core.jobs.rebuild import open_store
 from core.jobs.waiting import PhasePrinter
 from core.settings import Settings
@@ -20,6 +22,7 @@ from core.settings import Settings
 def register(app: typer.Typer) -> None:
     """Put the command on ``app``."""
     app.command("export")(take_away)
+    app.command("import")(bring)
 
 
 def take_away(
@@ -46,6 +49,30 @@ def take_away(
         return {"path": str(to), "format": target, "verified": proof.described()}
 
     print_result(taken, as_json, _as_text)
+
+
+def bring(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="PEFT adapter folder, or a zip exported here as adapter or bundle.")],
+    name: Annotated[str, typer.Option(help="Name of the run.")] = "",
+    classes: Annotated[
+        str, typer.Option(help="Class names in the order of their ids, separated by commas, where the file lacks them.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Make a finished run of an adapter; only safetensors and JSON are read."""
+
+    def brought() -> Any:
+        store = open_store(Settings())
+        given = [one.strip() for one in classes.split(",")] if classes.strip() else []
+        job = import_run(store, read_parcel(path), name=name, classes=given)
+        return {**describe.run(store, job), "classes": list(describe.read_classes(job))}
+
+    print_result(brought, as_json, _brought_as_text)
+
+
+def _brought_as_text(run: dict[str, Any]) -> str:
+    scored = f"accuracy {run['test']['accuracy']:.4f} on {run['test']['rows']:,} test texts" if "test" in run else "not scored yet"
+    return f"{run['run']}  {run['name']}: {', '.join(run['classes'])}; {scored}"
 
 
 def _as_text(taken: dict[str, Any]) -> str:
