@@ -5,7 +5,8 @@ import streamlit as st
 
 from core import people
 from core.access import Role
-from core.classroom import Rules, bounds, change_rules, clear_class, read_codes
+from core.classroom import Rules, change_rules, clear_class, read_codes
+from core.config import bounds
 from core.jobs.board import Line
 from core.store import Store
 from ui import navigation, tables
@@ -83,7 +84,7 @@ def _draw_rules(store: Store, rules: Rules) -> None:
             if isinstance(value, bool):
                 values[name] = st.toggle(str(field.title), value, key=f"rule-{name}", help=field.description)
             else:
-                values[name] = st.number_input(str(field.title), *bounds(name), value, key=f"rule-{name}", help=field.description)
+                values[name] = st.number_input(str(field.title), *bounds(name, Rules), value, key=f"rule-{name}", help=field.description)
         if st.form_submit_button("Save the rules", key="rules-save", type="primary"):
             change_rules(store, Rules.model_validate(values))
             st.rerun()

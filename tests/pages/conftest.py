@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +19,20 @@ from core.data.indexing import ensure_index
 from core.data.prepared import Dataset, find_prepared, prepare
 from core.data.sources import Source
 from core.evaluation.predictions import Predictions
+from core.inference.host import InferenceHost
 from core.jobs import artifacts
+from core.jobs.rebuild import SHIPPED
 from core.jobs.requests import TrainRequest
 from core.schema import Metric
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
+from ui import hosting
 
 HOME = Path(__file__).parents[2] / "Home.py"
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 FINGERPRINT = "0123456789ab"
+ADAPTER = SHIPPED / "example" / "adapter"
 
 Open = Callable[..., AppTest]
 
@@ -110,6 +114,29 @@ def running(store: Store, source: Source) -> Job:
 def finished(store: Store, source: Source) -> Job:
     """A run with curves, an adapter folder, and 40 test texts of which 34 are right after and 10 before training."""
     return make_finished(store, source, "finished-run")
+
+
+@pytest.fixture(scope="session")
+def one_host() -> Iterator[InferenceHost]:
+    """One for all tests: its process takes seconds to load torch."""
+    host = InferenceHost(Settings(hub=False))
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def host(one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> InferenceHost:
+    """The one that the pages ask."""
+    monkeypatch.setattr(hosting, "host", lambda: one_host)
+    return one_host
+
+
+@pytest.fixture
+def usable(store: Store, finished: Job) -> Job:
+    """The finished run with an adapter that is one."""
+    shutil.rmtree(store.folder(finished) / "adapter")
+    shutil.copytree(ADAPTER, store.folder(finished) / "adapter")
+    return finished
 
 
 @pytest.fixture
