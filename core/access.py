@@ -33,12 +33,13 @@ class Action(StrEnum):
     RENAME = "rename this run"
     DELETE = "delete this run"
     TAG = "tag texts of this run"
+    SCORE = "score this run"
     WORK = "start this work"  # preparing, checking, mapping: shared by all, owned by nobody
     KEEP_DATA = "add or delete datasets"
     MANAGE = "change the class"
 
 
-ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG})
+ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG, Action.SCORE})
 OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.IMPORT, Action.WORK}
 
 

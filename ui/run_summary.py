@@ -75,6 +75,8 @@ def draw_origin(summary: Summary) -> None:
     """Where the run comes from and on what it was trained, in one line."""
     job, request = summary.job, summary.request
     parts = [EXAMPLE] if summary.shipped else []
+    if request and is_imported(job):
+        parts.append(f"Imported from {plain(str(job.result['imported']))}")
     if request:
         data = f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"
         cleaned = f", cleaned: {plain(describe_effect(request.recipe))}" if request.recipe else ""

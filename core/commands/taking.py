@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from core.commands.printing import Json, print_result
+from core.data.sources import find_source, named_source
 from core.errors import ConfigError
 from core.exporting.formats import Format
 from core.importing.parcel import read_parcel
-from core.jobs import describe
+from core.jobs import console, describe
 from core.jobs.export import export
 from core.jobs.importing import import_run
 from core.jobs.rebuild import open_store
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Put the command on ``app``."""
     app.command("export")(take_away)
     app.command("import")(bring)
+    app.command()(evaluate)
 
 
 def take_away(
@@ -68,6 +70,25 @@ def bring(
         return {**describe.run(store, job), "classes": list(describe.read_classes(job))}
 
     print_result(brought, as_json, _brought_as_text)
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id or name of an imported run.")],
+    data: Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Score an imported run on the test texts of a dataset with the same class names."""
+
+    def scored() -> Any:
+        from core.jobs.score import score_run  # noqa: PLC0415 - brings torch, which no other command waits for
+
+        settings = Settings()
+        store = open_store(settings)
+        job = describe.find_run(store, run)
+        score_run(store, job, named_source(settings, data) if data else find_source(settings), PhasePrinter())
+        return describe.run(store, store.job(job.id))
+
+    print_result(scored, as_json, console.run_text)
 
 
 def _brought_as_text(run: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ from core.records import RECORD
 from core.states import Job, JobState, Kind
 from core.store import Store
 
-PRESET = "imported"
+KNOWN = ("model", "max_tokens", "rank", "alpha", "dropout", "target_modules", "rslora", "dora")  # of an adapter that tells no more
 UNDER_WAY = ".importing"  # ends the name of a folder that is being built; another ending than that of files, which a supervisor sweeps
 STALE_SECONDS = 3600
 
@@ -85,7 +85,7 @@ def test_figures(frame: pd.DataFrame, classes: int) -> dict[str, object]:
 
 def _job(store: Store, name: str, config: RunConfig, data: str, mark: str, result: dict[str, object]) -> Job:
     source = Source(SourceKind.IMPORTED, data or "unknown data")
-    request = TrainRequest(config=config, source=source, preset=PRESET).model_dump_json()
+    request = TrainRequest(config=config, source=source).model_dump_json()
     now, owner = store.clock(), store.visitor.id
     ended = {"ended_at": now, "fingerprint": mark, "result_json": json.dumps(result, allow_nan=False)}
     return Job(secrets.token_hex(4), Kind.TRAIN, name, JobState.COMPLETED, 1, owner, request, now, **ended)  # type: ignore[arg-type]
