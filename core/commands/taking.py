@@ -1,6 +1,6 @@
 """``python -m core export`` and ``import``: take a run away in one format, proved, and bring one."""
 
-import shutil
+import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from core.errors import ConfigError
 from core.exporting.formats import Format
 from core.importing.parcel import read_parcel
 from core.jobs import console, describe
-from core.jobs.export import export
+from core.jobs.export import export, pack
 from core.jobs.importing import import_run
 from core.jobs.rebuild import open_store
 from core.jobs.waiting import PhasePrinter
@@ -33,7 +33,7 @@ def take_away(
     to: Annotated[Path, typer.Option("--to", help="Folder to write into; it must be new or empty.")] = Path("export"),
     as_json: Json = False,
 ) -> None:
-    """Write a run as adapter, merged model or ONNX, and prove by replay that it answers as the run does."""
+    """Write a run as adapter, merged model, ONNX, curves, script or all in one, and prove by replay that it answers as the run does."""
 
     def taken() -> Any:
         if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -45,10 +45,15 @@ def take_away(
             made = Path(place) / "made"
             made.mkdir()
             proof = export(store, job, target, made, PhasePrinter(), lambda: False)
+            if target is Format.BUNDLE:
+                unpacked, made = made, Path(place) / "packed"
+                made.mkdir()
+                pack(unpacked, made / f"{job.id}-{target}.zip", f"{job.id}-{target}")
             if to.exists():
                 to.rmdir()
-            shutil.move(made, to)  # only now: a failure leaves nothing half-written
-        return {"path": str(to), "format": target, "verified": proof.described()}
+            os.replace(made, to)  # only now: a failure leaves nothing half-written
+        path = to / f"{job.id}-{target}.zip" if target is Format.BUNDLE else to
+        return {"path": str(path), "format": target, "bytes": _size(path), "verified": proof.described() if proof else None}
 
     print_result(taken, as_json, _as_text)
 
@@ -98,7 +103,13 @@ def _brought_as_text(run: dict[str, Any]) -> str:
 
 def _as_text(taken: dict[str, Any]) -> str:
     proof = taken["verified"]
+    if proof is None:
+        return f"{taken['path']}: {taken['bytes'] / 1e6:.1f} MB"
     return (
-        f"{taken['path']}: {proof['labels_equal_share']:.1%} of {proof['texts']:,} labels as the run's,"
+        f"{taken['path']}: {taken['bytes'] / 1e6:.1f} MB, {proof['labels_equal_share']:.1%} of {proof['texts']:,} labels as the run's,"
         f" probabilities within {proof['max_probability_difference']:.1g}"
     )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in path.rglob("*") if each.is_file())

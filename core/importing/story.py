@@ -33,6 +33,14 @@ def read_story(parcel: Parcel) -> dict[str, Any]:
     return read_object(parcel.files[RUN], RUN) if RUN in parcel.files else {}
 
 
+def with_revision(config: AdapterConfig, parcel: Parcel) -> AdapterConfig:
+    """The configuration with the revision that an export tells beside it, where PEFT's own file has none: a folder's fingerprint."""
+    beside = read_object(parcel.files[LABELS], LABELS) if LABELS in parcel.files else {}
+    told = beside.get("revision")
+    same = beside.get("base") == config.base_model_name_or_path and not config.revision
+    return config.model_copy(update={"revision": told[:200]}) if same and isinstance(told, str) else config
+
+
 def read_name(story: Mapping[str, Any], wanted: str, parcel: Parcel) -> str:
     """One line of text: what is wanted, else the run's own name, else the file's."""
     told = story.get("name")

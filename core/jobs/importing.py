@@ -43,6 +43,7 @@ def import_run(store: Store, parcel: Parcel, *, name: str = "", classes: Sequenc
     require(store.visitor, Action.IMPORT)
     require_room(store.settings, MIN_FREE_MB, memory_mb=0)
     config = read_config(parcel)
+    config = told.with_revision(config, parcel)
     model_id, model = find_base(config, store.settings, hub_reachable(store.settings), _bases(store))
     shape = shape_of(model)
     if shape is None:
