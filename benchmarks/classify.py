@@ -112,17 +112,17 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
     int8 = replay._open(source, Format.ONNX_INT8, folders[Format.ONNX_INT8])
     threads = lab.settings.used_threads
     sides: dict[str, tuple[int, Callable[[list[str]], object]]] = {
-        "ours": (512, lambda texts: ours.classify("run", texts, asked.max_tokens)),
-        "batch 1": (64, pipe),
-        "batch 64": (256, lambda texts: pipe(texts, batch_size=64)),
-        "int8": (512, lambda texts: replay._answer(int8, folders[Format.ONNX_INT8], texts, threads)),
+        "ours": (256, lambda texts: ours.classify("run", texts, asked.max_tokens)),
+        "batch 1": (32, pipe),
+        "batch 64": (128, lambda texts: pipe(texts, batch_size=64)),
+        "int8": (256, lambda texts: replay._answer(int8, folders[Format.ONNX_INT8], texts, threads)),
     }
     for _, answer in sides.values():
         answer(lab.texts[:32])
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds):
         for name, (count, answer) in sides.items():
-            texts = lab.texts[number * 512 : number * 512 + count]
+            texts = lab.texts[number * 256 : number * 256 + count]
             rates[name].append(count / seconds(lambda answer=answer, texts=texts: answer(texts)))  # type: ignore[misc]
     each = {name: median(values) for name, values in rates.items()}
     said = ", ".join(f"{name} {rate:.0f}" for name, rate in each.items())

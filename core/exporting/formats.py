@@ -34,7 +34,7 @@ USES = {
     Format.MERGED: "One model with the adapter inside its weights, for transformers. Needs nothing else.",
     Format.ONNX: "One file for onnxruntime, without torch: servers, phones, other languages than Python.",
     Format.ONNX_INT8: "The same with weights of 8 bits: a quarter of the size and quicker on many CPUs; a few answers differ.",
-    Format.TENSORBOARD: "Event files of loss, accuracy, learning rate and speed, for tensorboard --logdir.",
+    Format.TENSORBOARD: "Event files of loss, accuracy, learning rate and speed.",
     Format.SCRIPT: "train.py and a notebook that train the run again with plain transformers and PEFT.",
     Format.BUNDLE: "Adapter, ONNX, predictions, curves, script, card, and what else has been made. It can be imported again.",
 }

@@ -70,6 +70,10 @@ class Taking:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """Its test predictions with their texts."""
+        if not artifacts.predictions_path(self.store.folder(self.job), "test").is_file():
+            raise ArtifactDamaged(
+                "The run has no test texts to prove an export with.", "Score it on the page Runs first, if it was imported."
+            )
         return artifacts.read_predictions(self.store.folder(self.job), "test")
 
     def _take_model(self, target: Format, folder: Path) -> Proof:
