@@ -30,12 +30,7 @@ def draw(store: Store, lines: list[Line]) -> None:
         height=tables.height(len(table), 20),
         on_select="rerun",
         selection_mode="multi-row",
-        column_config={
-            "Accuracy": st.column_config.NumberColumn(format="%.1f %%"),
-            "±": st.column_config.NumberColumn(format="%.1f", help="Half the 95 % interval (Wilson), in points"),
-            "CPU minutes": st.column_config.NumberColumn(format="%.1f", help="Minutes of training times threads"),
-            "Trained parameters": st.column_config.NumberColumn(format="localized"),
-        },
+        column_config=_columns(),
         alt=f"{count(len(table), 'finished runs')} of the class, the most accurate first",
     )["selection"]["rows"]
     st.caption(
@@ -100,6 +95,16 @@ def _draw_audit(store: Store) -> None:
         st.caption("Nothing yet.")
 
 
+def _columns() -> dict[str, object]:
+    return {
+        "Accuracy": st.column_config.NumberColumn(format="%.1f %%"),
+        "±": st.column_config.NumberColumn(format="%.1f", help="Half the 95 % interval (Wilson), in points"),
+        "Guess": st.column_config.NumberColumn(format="%.1f %%", help="What was expected before the run began"),
+        "CPU minutes": st.column_config.NumberColumn(format="%.1f", help="Minutes of training times threads"),
+        "Trained parameters": st.column_config.NumberColumn(format="localized"),
+    }
+
+
 def _row(line: Line) -> dict[str, object]:
     return {
         "Place": line.place,
@@ -107,6 +112,7 @@ def _row(line: Line) -> dict[str, object]:
         "Run": line.job.name,
         "Accuracy": line.test.value * 100,
         "±": line.test.half_width * 100,
+        "Guess": None if line.guess is None else line.guess * 100,
         "Texts": line.test.n,
         "CPU minutes": line.minutes,
         "Trained parameters": line.trained,

@@ -41,16 +41,24 @@ if TYPE_CHECKING:
 
 
 def launch_training(
-    store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "", recipe: Recipe | None = None
+    store: Store,
+    config: RunConfig,
+    source: Source,
+    *,
+    key: str = "",
+    preset: str = "",
+    name: str = "",
+    recipe: Recipe | None = None,
+    guess: float | None = None,
 ) -> Job:
-    """Queue a run and see to it that somebody runs it; ``recipe`` cleans its training texts. The same ``key`` twice launches once.
+    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once.
 
-    Raises NotAllowed and NotEnoughRoom.
+    ``recipe`` cleans its training texts; ``guess`` (0 to 1) is the accuracy that somebody expects. Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH)
     classroom.require_place(store, store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), config)
     require_room(store.settings)
-    request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe)
+    request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe, guess=guess)
     title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
     job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
     ensure_supervisor(store.settings)
