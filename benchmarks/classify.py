@@ -208,7 +208,7 @@ def kills(lab: Lab, rounds: int) -> list[Row]:
         victim = process(host).pid
         killer = threading.Timer(random.uniform(0.05, 0.5), os.kill, (victim, signal.SIGKILL))
         killer.start()
-        served += len(host.classify(requests, lab.texts[:200])[0]) == 200  # seconds: the signal comes in the middle
+        served += len(host.classify(requests, lab.texts[:80])[0]) == 80  # a second or more: the signal comes in the middle
         killer.join()
         next_served += len(host.classify(requests, lab.texts[:1])[0]) == 1
     host.stop()
