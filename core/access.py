@@ -27,18 +27,20 @@ class Action(StrEnum):
     """What can be asked for, in the words of a refusal."""
 
     LAUNCH = "launch a run"
+    IMPORT = "import a run"
     STOP = "stop this run"
     RESUME = "resume this run"
     RENAME = "rename this run"
     DELETE = "delete this run"
     TAG = "tag texts of this run"
+    SCORE = "score this run"
     WORK = "start this work"  # preparing, checking, mapping: shared by all, owned by nobody
     KEEP_DATA = "add or delete datasets"
     MANAGE = "change the class"
 
 
-ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG})
-OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.WORK}
+ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG, Action.SCORE})
+OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.IMPORT, Action.WORK}
 
 
 @dataclass(frozen=True, slots=True)

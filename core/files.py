@@ -86,6 +86,13 @@ def _take_name(part: Path, folder: Path) -> Path | None:
     return old
 
 
+def put(part: Path, path: Path) -> None:
+    """Give the finished file ``part`` the name ``path``, whole or not at all; both are on one disk."""
+    disk.sync(part)
+    disk.rename(part, path)
+    disk.sync(path.parent)
+
+
 def make_folder(folder: Path) -> None:
     """Make ``folder`` and those above it, each so that it survives a power cut."""
     if not folder.is_dir():

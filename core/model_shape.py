@@ -117,7 +117,18 @@ def count_trainable(shape: ModelShape, config: RunConfig, classes: int) -> list[
         counts[linear.within_layer] = ModuleCount(linear.within_layer, text, size + (known.parameters if known else 0))
     layers = {name: sum(linear.within_layer == name for linear in adapted(config, shape)) for name in counts}
     repeated = [ModuleCount(count.name, f"{layers[name]} × {count.shape}", count.parameters) for name, count in counts.items()]
-    return repeated + [ModuleCount(name, _text(*size), math.prod(size) + size[0]) for name, *size in _head(shape, classes)]
+    return repeated + [ModuleCount(name, _text(*size), math.prod(size) + size[0]) for name, *size in head_linears(shape, classes)]
+
+
+def head_linears(shape: ModelShape, classes: int) -> list[tuple[str, int, int]]:
+    """Name, width out, width in of each linear module that is trained in full."""
+    d = shape.hidden_size
+    if shape.model_type == "distilbert":
+        return [("pre_classifier", d, d), ("classifier", classes, d)]
+    if shape.model_type in HEADS_ON_FIRST_TOKEN:
+        return [("classifier.dense", d, d), ("classifier.out_proj", classes, d)]
+    pooler = [] if shape.has_pooler else [("pooler", d, d)]
+    return [*pooler, ("classifier", classes, d)]
 
 
 def read_model_config(folder: Path) -> dict[str, object]:
@@ -181,17 +192,6 @@ def _inside(target: str, shape: ModelShape) -> Iterable[str]:
     if target != "dense":  # the pooler and some heads end in it
         return (target,)
     return (linear.within_layer for linear in shape.linears if _matches(target, linear.name))
-
-
-def _head(shape: ModelShape, classes: int) -> list[tuple[str, int, int]]:
-    """Name, width out, width in of each linear module that is trained in full."""
-    d = shape.hidden_size
-    if shape.model_type == "distilbert":
-        return [("pre_classifier", d, d), ("classifier", classes, d)]
-    if shape.model_type in HEADS_ON_FIRST_TOKEN:
-        return [("classifier.dense", d, d), ("classifier.out_proj", classes, d)]
-    pooler = [] if shape.has_pooler else [("pooler", d, d)]
-    return [*pooler, ("classifier", classes, d)]
 
 
 def _text(outputs: int, inputs: int) -> str:

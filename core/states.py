@@ -61,6 +61,7 @@ class Kind(StrEnum):
     BASELINE = "baseline"
     CLASSIFY = "classify"
     EXPORT = "export"
+    EVALUATE = "evaluate"
 
 
 class Cause(StrEnum):

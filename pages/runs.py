@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import frame, launching, navigation, run_detail, run_list
+from ui import frame, importing, launching, navigation, run_detail, run_list
 from ui.words import plain
 
 store = frame.open_page("Runs", "What is training, what is waiting, and how did the others end?")
@@ -10,6 +10,7 @@ chosen = frame.run_in_url()
 summaries = run_list.read(store)
 
 if not summaries:
+    importing.draw(store)
     frame.empty("There are no runs yet.", "A run fine-tunes a model on your data in the background.", navigation.TRAIN, "Set up a run")
 run_list.draw(store, chosen)
 
@@ -20,4 +21,5 @@ elif chosen:
     st.warning(f"There is no run {plain(repr(chosen))}. Choose one from the list.", icon=":material/search_off:")
 else:
     st.caption("Choose a run to see how it went.")
+importing.draw(store)
 launching.arrived()

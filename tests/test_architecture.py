@@ -25,7 +25,7 @@ LAYERS = (  # a module may import its own layer and those before it
     ("config", "presets", "config_docs", "store", "people", "classroom"),
     ("catalog", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
-    ("training", "eta", "evaluation", "charts", "inference", "exporting"),
+    ("training", "eta", "evaluation", "charts", "inference", "exporting", "importing"),
     ("jobs", "rehearsal", "shipped", "commands", "__main__"),
 )
 ALLOWED_UPWARD = {("data", "training.events")}  # a preparation speaks of its progress in the same words as a training

@@ -45,7 +45,7 @@ def draw_headline(run: OpenRun, found: Sequence[Matrix]) -> None:
     if model.folder and (model.folder / "model.safetensors").is_file():
         model_kb = (model.folder / "model.safetensors").stat().st_size / 1024
         size += f", the base model {model_kb:,.0f} KB: {per_cent(adapter_kb / model_kb)} of it"
-    dora = " This run uses DoRA, which also scales each column of a weight; that is not part of what is shown."
+    dora = " This run uses DoRA, which also scales each row of a weight. Map and singular values leave that out; the slider moves it, too."
     st.caption(plain(f"{size}.") + (dora if run.request.config.dora else ""))
 
 

@@ -1,10 +1,12 @@
 """Parts of the Export page: a card for each format, from the button that makes it to the proof and the download."""
 
+from typing import Literal
+
 import streamlit as st
 
-from core.exporting.formats import TITLES, USES, Format, Proof
+from core.exporting.formats import MODELS, TITLES, USES, Format, Proof
 from core.jobs import actions
-from core.jobs.export import exports_folder, find_export_jobs, read_proof
+from core.jobs.export import Ready, find_export_jobs, read_ready
 from core.states import Job, JobState
 from core.store import Store
 from core.training.events import Phase
@@ -13,18 +15,20 @@ from ui.frame import OpenRun
 from ui.watching import watch
 from ui.words import count, megabytes, per_cent, plain
 
+MOST_DOWNLOAD = 400_000_000  # bytes that the server holds in memory while they are downloaded
 HOW_TO_READ = """
 - **Read back** means: the files are opened again as a stranger would open them, and answer test texts beside the run. Only a copy that
   gives the same labels, with probabilities that differ by less than 0.0001, is offered; one of 8 bits must keep 98 % of the labels.
-- **Each download** is one zip with the model, its tokenizer, class names, max tokens and a model card that says how to load it; and
+- **Each model** is one zip with its tokenizer, class names, max tokens and a model card that says how to load it; and
   with `train.py` and a notebook that train the run again with plain transformers and PEFT.
+- **To bring a run back**, import its adapter or the zip of everything on the page Runs: it keeps its scores, and needs the same base.
 - The base is named by its identity on the Hub, never by a folder of this machine.
 """
 
 
 def draw_headline(run: OpenRun) -> None:
     """What can be taken away, in a sentence."""
-    ready = [target for target in Format if read_proof(run.store, run.job, target)]
+    ready = [target for target in Format if read_ready(run.store, run.job, target)]
     said = f"{count(len(ready), 'formats')} of {len(Format)} ready to take away" if ready else "Choose a form to take this run away"
     st.subheader(said, anchor=False)
     st.caption("Each is made once, in the background, and offered when it has answered test texts as the run does.")
@@ -35,19 +39,17 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
     with st.container(border=True, key=f"format-{target}", height="stretch"), boundary():
         st.markdown(f"#### {TITLES[target]}")
         st.caption(USES[target])
-        proof = read_proof(store, job, target)
+        ready = read_ready(store, job, target)
         newest = next(iter(find_export_jobs(store, job, target)), None)
-        if proof:
-            _draw_proof(proof)
-            _draw_download(store, job, target)
-        elif newest and not newest.state.over:
+        under_way = newest is not None and not newest.state.over
+        if ready and not under_way:
+            _draw_ready(store, job, target, ready)
+        elif newest and under_way:
             watch(store, newest, f"stop-{target}", {Phase.EXPORTING: "It takes a minute or less."})
         else:
             if newest and newest.state in (JobState.FAILED, JobState.INTERRUPTED):
                 st.error(f"{plain(newest.message)} {plain(newest.fix)}", icon=":material/error:")
-            if st.button("Make it", key=f"make-{target}", type="primary", icon=":material/play_arrow:"):
-                actions.launch_export(store, job, target)
-                st.rerun()
+            _draw_make(store, job, target, "Make it")
 
 
 def _draw_proof(proof: Proof) -> None:
@@ -64,11 +66,34 @@ def _draw_proof(proof: Proof) -> None:
     )
 
 
-def _draw_download(store: Store, job: Job, target: Format) -> None:
-    path = exports_folder(store, job) / f"{target}.zip"
+def _draw_make(store: Store, job: Job, target: Format, label: str, main: bool = True) -> None:
+    kind: Literal["primary", "secondary"] = "primary" if main else "secondary"
+    if st.button(label, key=f"make-{target}", type=kind, icon=":material/play_arrow:"):
+        actions.launch_export(store, job, target)
+        st.rerun()
+
+
+def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
+    if ready.proof and target in MODELS:
+        _draw_proof(ready.proof)
+    elif ready.proof:
+        st.markdown(":material/verified: **Each model in it has been proved**")
+    if ready.bytes > MOST_DOWNLOAD:
+        st.caption(f"It has {megabytes(ready.bytes / 2**20)}, too much for a browser page. On the server's command line it is written by")
+        st.code(f"python -m core export {job.id} --format {target} --to FOLDER", language="bash")
+        return
+    _draw_download(job, target, ready)
+    others = [one for other in MODELS if (one := read_ready(store, job, other))]
+    if target is Format.BUNDLE and any(one.path.stat().st_mtime > ready.path.stat().st_mtime for one in others):
+        st.caption("Other forms have been made since.")
+        _draw_make(store, job, target, "Make it again with them", main=False)
+
+
+def _draw_download(job: Job, target: Format, ready: Ready) -> None:
+    """The file is read when somebody clicks; however many do, the server then holds it once."""
     st.download_button(
-        f"Download {path.name}",
-        data=path.read_bytes if path.is_file() else b"",
+        f"Download {ready.path.name}, {megabytes(ready.bytes / 2**20)}",
+        data=ready.path.read_bytes,
         file_name=f"{job.id}-{target}.zip",
         mime="application/zip",
         key=f"download-{target}",

@@ -11,6 +11,7 @@ import streamlit as st
 from core.data.prepared import Dataset
 from core.errors import ArtifactDamaged
 from core.jobs import artifacts
+from core.jobs.importing import is_imported
 from core.jobs.requests import TrainRequest, read_train_request
 from core.states import Job, Kind
 from core.store import Store
@@ -146,6 +147,8 @@ def _explain_missing(job: Job, needs: Needs) -> NoReturn:
     name, (what, verb) = plain(job.name), MISSING[needs]
     if not job.state.over:
         empty(f"{name} is {job.state}.", f"This page opens once the run has written {what}.", navigation.RUNS, "Watch it", job.id)
+    if is_imported(job) and needs is Needs.PREDICTIONS:
+        empty(f"{name} has no scores yet.", "It was imported without test predictions.", navigation.RUNS, "Score it", job.id)
     state = LOOKS[job.state].word.lower()
     empty(f"{name} has no {needs.value}.", f"It is {state}, and {what} {verb} missing.", navigation.RUNS, "See what happened", job.id)
 

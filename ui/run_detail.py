@@ -5,9 +5,10 @@ import streamlit as st
 from core.config import RunConfig, shown
 from core.evaluation.guess import answer, is_inside
 from core.jobs import actions, artifacts
+from core.jobs.importing import KNOWN, is_imported
 from core.states import Job, JobState
 from core.store import Store
-from ui import baselines, navigation, run_actions, run_curves, run_remedy, states, sweeps
+from ui import baselines, importing, navigation, run_actions, run_curves, run_remedy, states, sweeps
 from ui.boundary import boundary
 from ui.run_summary import Summary, badge, draw_origin, summarise
 from ui.words import accuracy, duration, per_cent, plain
@@ -65,7 +66,7 @@ def _draw_live(store: Store, drawn: Summary, curves: run_curves.Curves) -> None:
 def _draw_ending(store: Store, summary: Summary) -> None:
     job = summary.job
     if job.state is JobState.COMPLETED:
-        _draw_result(summary)
+        _draw_result(store, summary)
         baselines.draw(store, job)
     elif job.state is JobState.CANCELLED:
         st.info("Stopped on request. What it had learned so far is kept.", icon=":material/stop_circle:")
@@ -75,8 +76,10 @@ def _draw_ending(store: Store, summary: Summary) -> None:
         run_remedy.draw(store, summary)
 
 
-def _draw_result(summary: Summary) -> None:
+def _draw_result(store: Store, summary: Summary) -> None:
     test, untrained = summary.test, summary.untrained
+    if not test and is_imported(summary.job):
+        importing.draw_scoring(store, summary.job)
     if test:
         before = f" Untrained: {per_cent(untrained.value)} of {untrained.n:,}." if untrained else ""
         st.markdown(f"#### {accuracy(test)} of {test.n:,} test texts right")
@@ -128,6 +131,9 @@ def _draw_config(summary: Summary) -> None:
         return
     with st.expander("Configuration", key="configuration", icon=":material/tune:"):
         values = summary.request.config.model_dump()
+        if summary.job.result.get("config_known") is False:
+            st.caption("The adapter tells no more than this of how it was trained.")
+            values = {name: values[name] for name in KNOWN}
         rows = [{"group": shown(name).group, "field": RunConfig.model_fields[name].title, "value": _value(values[name])} for name in values]
         st.dataframe(rows, hide_index=True, height="content", key="configuration-table")
 

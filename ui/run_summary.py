@@ -12,6 +12,7 @@ from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
 from core.jobs import artifacts
 from core.jobs.comparing import read_accuracies
+from core.jobs.importing import is_imported
 from core.jobs.rebuild import OURS
 from core.jobs.requests import TrainRequest, read_proposal, read_train_request
 from core.states import Job, JobState
@@ -68,7 +69,7 @@ def _summarise(job: Job, there: bool) -> Summary:
         test, untrained = proportion(result.get("test")), proportion(result.get("untrained"))
     except ArtifactDamaged as error:
         return Summary(job, None, None, None, error)
-    if not there:
+    if not there and not (is_imported(job) and test is None):
         problem = ArtifactDamaged("The predictions of this finished run are missing.", "Delete the run, or clone it and train again.")
         return Summary(job, request, test, untrained, problem)
     return Summary(job, request, test, untrained, proposed=proposed)
@@ -93,6 +94,8 @@ def draw_origin(summary: Summary) -> None:
     """Where the run comes from and on what it was trained, in one line."""
     job, request = summary.job, summary.request
     parts = [EXAMPLE] if summary.shipped else []
+    if request and is_imported(job):
+        parts.append(f"Imported from {plain(str(job.result['imported']))}")
     if request:
         data = f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"
         cleaned = f", cleaned: {plain(describe_effect(request.recipe))}" if request.recipe else ""

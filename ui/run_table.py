@@ -69,13 +69,14 @@ def _frame(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
 def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
     job, request = summary.job, summary.request
     rows = job.result.get("trained_rows", request.config.train_rows) if request else None
+    known = bool(request) and job.result.get("config_known", True)
     return {
         "state": [in_text(summary.look)],
         "name": f"{summary.name} (example)" if summary.shipped else summary.name,
         "result": _outcome(summary),
         "curve": curve,
         "model": request.config.model if request else "",
-        "rows": f"{rows:,}" if rows else "all" if request else "",
+        "rows": (f"{rows:,}" if rows else "all") if known else "",
         "time": duration(job.elapsed_seconds(now)) if job.started_at else "",
         "age": age(now - job.created_at),
     }

@@ -51,7 +51,9 @@ def accuracy(hits_of: Proportion) -> str:
 
 
 def megabytes(number: float) -> str:
-    """``640 MB`` or ``1.4 GB``."""
+    """``12 KB``, ``640 MB`` or ``1.4 GB``."""
+    if number < 1:
+        return f"{max(1, round(number * 1024))} KB"
     return f"{number:,.0f} MB" if number < 1000 else f"{number / 1024:,.1f} GB"
 
 

@@ -38,6 +38,7 @@ class SourceKind(StrEnum):
     HUB = "hub"
     DEMO = "demo"
     SAVED = "saved"
+    IMPORTED = "imported"  # told by an imported run; the rows are elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ def dataset_name(classes: Collection[str], folder: Path | None, test_rows: int) 
 def source_key(source: Source) -> str:
     """Changes when the rows may have changed: by path, size and time of each file, pinned revision, or content of the demo corpus."""
     parts: list[object] = [source.kind]
+    if source.kind is SourceKind.IMPORTED:
+        raise DataError(f"The data {source.name!r} of an imported run is not on this machine.", "Choose other data.")
     if source.kind is SourceKind.HUB:
         parts += [HUB_ID, HUB_REVISION]
     elif source.folder is None:

@@ -1,14 +1,17 @@
 """The model card that goes with every export: what it is, how good, on what data, how it was proved, and how to load it."""
 
 import json
+import re
 from collections.abc import Mapping
 from string import Template
 from typing import Any
 
+from core.data.sources import HUB_ID
 from core.evaluation.scores import Proportion
 from core.exporting.formats import TITLES, Format, Proof
 from core.exporting.writing import ONNX_FILE, Source
 
+AG_NEWS = "AG News"
 LIBRARIES = {Format.ADAPTER: "peft", Format.MERGED: "transformers", Format.ONNX: "onnx", Format.ONNX_INT8: "onnx"}
 ADAPTER_USE = """from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
@@ -59,7 +62,7 @@ def _metadata(details: Mapping[str, Any], source: Source, proof: Proof) -> str:
     results = [
         {
             "task": {"type": "text-classification"},
-            "dataset": {"name": details["data"]["name"], "type": details["data"]["name"], "split": "test"},
+            "dataset": {"name": details["data"]["name"], "type": _dataset_id(details["data"]["name"]), "split": "test"},
             "metrics": metrics,
         }
     ]
@@ -68,9 +71,15 @@ def _metadata(details: Mapping[str, Any], source: Source, proof: Proof) -> str:
         "pipeline_tag": "text-classification",
         "base_model": source.identity,
         "tags": ["lora", "text-classification"],
+        **({"datasets": [HUB_ID]} if details["data"]["name"] == AG_NEWS else {}),
         "model-index": [{"name": details["name"], "results": results}],
     }
     return "\n".join(["---", *(f"{name}: {json.dumps(value, ensure_ascii=True)}" for name, value in fields.items()), "---"])
+
+
+def _dataset_id(name: str) -> str:
+    """As the Hub wants it: the id there, otherwise a name without blanks and marks."""
+    return HUB_ID if name == AG_NEWS else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "own"
 
 
 def _what(details: Mapping[str, Any], source: Source, proof: Proof) -> str:
@@ -93,13 +102,24 @@ def _scores(details: Mapping[str, Any]) -> str:
         f"Accuracy {share.value:.4f} (95 % interval {low:.4f} to {high:.4f}) on {share.n:,} test texts; macro-F1 {test['macro_f1']:.4f}.",
         "",
     ]
-    lines += ["| class | precision | recall | F1 | texts |", "|---|---|---|---|---|"]
-    for one in details.get("per_class", []):
-        lines.append(f"| {_line(one['class'])} | {one['precision']:.3f} | {one['recall']:.3f} | {one['f1']:.3f} | {one['support']:,} |")
+    lines += ["| class | precision (95 % interval) | recall (95 % interval) | F1 | texts |", "|---|---|---|---|---|"]
+    matrix = details.get("confusion", [])
+    for number, one in enumerate(details.get("per_class", [])):
+        right = matrix[number][number]
+        precision, recall = (_share(right, n) for n in (sum(row[number] for row in matrix), one["support"]))
+        lines.append(f"| {_line(one['class'])} | {precision} | {recall} | {one['f1']:.3f} | {one['support']:,} |")
     names = [_line(one["class"]) for one in details.get("per_class", [])]
     lines += ["", "Confusion matrix, rows true, columns predicted:", "", f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(names, details.get("confusion", []), strict=False)]
     return "\n".join(lines)
+
+
+def _share(hits: int, n: int) -> str:
+    if not n:
+        return "–"
+    share = Proportion(hits, n)
+    low, high = share.interval
+    return f"{share.value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _proof(proof: Proof) -> str:

@@ -14,19 +14,29 @@ class Format(StrEnum):
     MERGED = "merged"
     ONNX = "onnx"
     ONNX_INT8 = "onnx-int8"
+    TENSORBOARD = "tensorboard"
+    SCRIPT = "script"
+    BUNDLE = "bundle"
 
 
+MODELS = (Format.ADAPTER, Format.MERGED, Format.ONNX, Format.ONNX_INT8)  # those that answer, and so have something to prove
 TITLES = {
     Format.ADAPTER: "LoRA adapter",
     Format.MERGED: "Merged model",
     Format.ONNX: "ONNX",
     Format.ONNX_INT8: "ONNX, 8 bits",
+    Format.TENSORBOARD: "Curves for TensorBoard",
+    Format.SCRIPT: "Script and notebook",
+    Format.BUNDLE: "Everything in one zip",
 }
 USES = {
     Format.ADAPTER: "The trained part alone, for PEFT: small, and needs the base model beside it.",
     Format.MERGED: "One model with the adapter inside its weights, for transformers. Needs nothing else.",
     Format.ONNX: "One file for onnxruntime, without torch: servers, phones, other languages than Python.",
     Format.ONNX_INT8: "The same with weights of 8 bits: a quarter of the size and quicker on many CPUs; a few answers differ.",
+    Format.TENSORBOARD: "Event files of loss, accuracy, learning rate and speed.",
+    Format.SCRIPT: "train.py and a notebook that train the run again with plain transformers and PEFT.",
+    Format.BUNDLE: "Adapter, ONNX, predictions, curves, script, card, and what else has been made. It can be imported again.",
 }
 TOLERANCE = 1e-4  # largest difference of a probability that counts as the same model; an 8-bit one is judged by its labels
 INT8_SHARE = 0.98  # share of labels that an 8-bit model must keep

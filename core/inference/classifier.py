@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from core.errors import ArtifactDamaged
-from core.inference.mixed import Choice, Mixed, lora_layers, spectrum
+from core.inference.mixed import Choice, Mixed, changed, lora_layers, spectrum
 from core.inference.request import AS_TRAINED, Asked, Matrix, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
 from core.training.batches import CHUNK_ROWS, Encoded, encode, token_batches
@@ -137,7 +137,7 @@ class Classifier:
         choice = self._choice(run_id, seed, variant)
         if self._peft is not None and choice.name is not None:
             self._peft.set_adapter(choice.name)
-            with _changed(self._peft, choice):
+            with changed(self._peft, choice):
                 yield self._peft
             return
         drawn = choice.seed
@@ -193,6 +193,11 @@ class Classifier:
         if lacking or result.unexpected_keys:
             raise ValueError(f"{len(lacking)} tensors missing, {len(result.unexpected_keys)} unknown")
         self._peft.to(choose_device())
+        self._adapters_changed()
+
+    def _adapters_changed(self) -> None:
+        if self._mixed is not None:
+            self._mixed.adapters_changed()
 
     def _drop(self, name: str) -> None:
         if self._peft is None or name not in self._peft.peft_config:
@@ -202,6 +207,7 @@ class Classifier:
         else:
             self._peft.set_adapter(next(other for other in self._peft.peft_config if other != name))  # PEFT warns if it must choose
             self._peft.delete_adapter(name)
+            self._adapters_changed()
 
     def _load_base(self, seed: int) -> Base:
         base = load_base(self.folder, self.classes, seed)
@@ -228,17 +234,3 @@ class Classifier:
 def _logits(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
     logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
     return logits
-
-
-@contextmanager
-def _changed(model: PeftModel, choice: Choice) -> Iterator[None]:
-    """Within it the adapter is as its variant says."""
-    kept = [(layer, layer.scaling[choice.name]) for _, layer in lora_layers(model) if choice.name in layer.scaling]
-    for place, layer in lora_layers(model):
-        if choice.name in layer.scaling:
-            layer.scaling[choice.name] *= 0.0 if place in choice.variant.off else choice.variant.scale
-    try:
-        yield
-    finally:
-        for layer, scaling in kept:
-            layer.scaling[choice.name] = scaling

@@ -7,7 +7,9 @@ Shapes: B rows, T tokens, d hidden, h heads, w = d / h, r rank, C classes.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,6 +51,7 @@ class Mixed:
     def __init__(self, base: PreTrainedModel, heads: Mapping[int, Mapping[str, Tensor]]) -> None:
         self._base, self._heads = base, heads
         self._blocks = [frozen_block(layer) for layer in layers(base)]
+        self._found: dict[int, Place] | None = None
 
     @staticmethod
     def fits(base: PreTrainedModel) -> bool:
@@ -87,8 +90,14 @@ class Mixed:
         embedded: Tensor = self._base.base_model.embeddings(input_ids=ids)
         return embedded
 
+    def adapters_changed(self) -> None:
+        """To be called when adapters have been put on the base or taken off it."""
+        self._found = None
+
     def _places(self) -> dict[int, Place]:
-        return {id(module): place for place, module in lora_layers(self._base)}
+        if self._found is None:  # a walk over all modules takes 10 ms
+            self._found = {id(module): place for place, module in lora_layers(self._base)}
+        return self._found
 
     def _head(self, first: Tensor, choice: Choice) -> Tensor:
         """(…, d) to (…, C)."""
@@ -127,13 +136,15 @@ def _stack(module: Any, place: Place | None, choices: Sequence[Choice]) -> Low |
     rank = max((len(module.lora_A[name].weight) for name in used if name is not None), default=0)
     if not rank:
         return None
-    down = torch.zeros(len(used), rank, module.in_features)
-    up = torch.zeros(len(used), module.out_features, rank)
+    down = torch.empty(len(used), rank, module.in_features)
+    up = torch.empty(len(used), module.out_features, rank)
     for row, (name, choice) in enumerate(zip(used, choices, strict=True)):
+        own = 0 if name is None else len(module.lora_A[name].weight)
+        if own < rank:
+            down[row, own:], up[row, :, own:] = 0.0, 0.0
         if name is not None:
-            a, b = module.lora_A[name].weight.detach(), module.lora_B[name].weight.detach()
-            down[row, : len(a)] = a
-            torch.mul(b, module.scaling[name] * choice.variant.scale, out=up[row, :, : len(a)])
+            down[row, :own] = module.lora_A[name].weight.detach()
+            torch.mul(module.lora_B[name].weight.detach(), module.scaling[name] * choice.variant.scale, out=up[row, :, :own])
     return down, up
 
 
@@ -170,3 +181,20 @@ def spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:
     effective = math.exp(float(-(shares * shares.log()).sum())) if total else 0.0
     change = float(values.norm() / module.get_base_layer().weight.norm())
     return Matrix(*place, a.shape[1], b.shape[0], change, tuple(map(float, values)), effective)
+
+
+@contextmanager
+def changed(model: nn.Module, choice: Choice) -> Iterator[None]:
+    """Within it each adapted module gives W x + share · (W' x - W x), with W' its trained weight: for DoRA, too, 0 is the base."""
+    shares = [(layer, 0.0 if place in choice.variant.off else choice.variant.scale) for place, layer in lora_layers(model)]
+    hooks = [layer.register_forward_hook(partial(_between, share)) for layer, share in shares if share != 1.0]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _between(share: float, layer: Any, inputs: tuple[Tensor, ...], trained: Tensor) -> Tensor:
+    plain: Tensor = layer.get_base_layer()(inputs[0])
+    return plain + share * (trained - plain)

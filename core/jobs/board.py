@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from core.classroom import Rules
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
+from core.jobs.importing import is_imported
 from core.jobs.rebuild import OURS
 from core.people import people
 from core.states import Job, Kind
@@ -56,6 +57,8 @@ def _place(number: int, test: Proportion, found: list[tuple[Job, Proportion]]) -
 
 def _scored(job: Job) -> tuple[Job, Proportion] | None:
     try:
+        if is_imported(job):  # its predictions are somebody's word
+            return None
         match job.result.get("test"):
             case {"hits": int(hits), "rows": int(rows)} if 0 <= hits <= rows and rows:
                 return job, Proportion(hits, rows)

@@ -60,7 +60,7 @@ def run_text(run: Described) -> str:
             lines.append(
                 f"  {split:<10} accuracy {run[split]['accuracy']:.1%}, macro-F1 {run[split]['macro_f1']:.3f}, {run[split]['rows']:,} texts"
             )
-    if "rows_per_second" in run:
+    if {"rows_per_second", "train_seconds", "total_seconds", "peak_memory_mb"} <= run.keys():  # of an imported run some are not known
         speed = f"{run['rows_per_second']:.1f} rows/s, {run['train_seconds']:,.0f} s of training, {run['total_seconds']:,.0f} s in all"
         lines.append(f"  {speed}, {run['peak_memory_mb']:,.0f} MB at most")
     return "\n".join(lines)

@@ -5,11 +5,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from core import files
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
 from core.schema import Metric
 from core.settings import Settings
@@ -35,6 +38,7 @@ class JobContext:
         self.store = store
         self.job = job
         self.folder = store.folder(job)
+        self._scratch = self.folder / ".scratch.part"
         self._stop = threading.Event()
         self._left = threading.Event()
         self._pending: list[Metric] = []
@@ -82,6 +86,15 @@ class JobContext:
     def flush(self) -> None:
         """Write what has gathered, waiting for a database that is held or full. Raises StoreDamaged or NotEnoughRoom in the end."""
         self._insist(self._flush)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what is not finished. It goes with the job, also where that is stopped or, at the next sweep, where it is killed."""
+        self._scratch.mkdir()
+        try:
+            yield self._scratch
+        finally:
+            files.disk.remove(self._scratch)
 
     def set_running(self) -> None:
         """From here on the job is at its actual work."""
@@ -145,5 +158,6 @@ class JobContext:
     def _leave(self) -> None:
         """End the process from here. Nothing is lost: what these phases write is complete or absent."""
         log.info("stopped while %s", self._progress.phase)
+        files.disk.remove(self._scratch)
         self.end(JobState.CANCELLED)
         os._exit(0)

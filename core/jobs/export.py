@@ -1,32 +1,25 @@
 """The job that takes a run away in one format: written, read back, proved, packed, and only then offered.
 
 jobs/<id of the run>/exports/<format>.zip    what is downloaded
-jobs/<id of the run>/exports/<format>.json   its proof
+jobs/<id of the run>/exports/<format>.json   its proof; {} where there is nothing to prove
 """
 
-import io
-import json
-import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core import files
-from core.catalog import find_model
-from core.data.hub import hub_reachable
-from core.errors import ArtifactDamaged, Stopped
+from core.errors import ArtifactDamaged
 from core.exporting.formats import Format, Proof
-from core.jobs import artifacts, describe
 from core.jobs.context import JobContext
-from core.jobs.requests import read_train_request
 from core.states import Job, Kind
 from core.store import Store
-from core.training.events import Phase, Progress
+from core.training.events import Progress
 
-TEXTS = {Format.ONNX_INT8: 2000}  # an 8-bit model is judged by a share, which takes more texts
-USUAL_TEXTS = 200
+SLOW_TO_PACK = frozenset({".safetensors", ".onnx", ".zip"})  # weights hardly shrink
 
 
 class ExportRequest(BaseModel):
@@ -38,57 +31,43 @@ class ExportRequest(BaseModel):
     format: Format
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An export that can be downloaded; without proof where it holds no model."""
+
+    path: Path
+    bytes: int
+    proof: Proof | None
+
+
 def run(context: JobContext) -> None:
     """Do what the request asks for. Raises ArtifactDamaged where the copy does not do what the run does, ModelUnavailable, Stopped."""
     request = ExportRequest.model_validate(context.job.request)
     store = context.store
     job = store.job(request.run)
     context.set_running()
-    with tempfile.TemporaryDirectory(dir=context.folder) as place:
-        proof = export(store, job, request.format, Path(place), context.report, context.should_stop)
-        packed = _pack(Path(place), f"{job.id}-{request.format}")
-    folder = exports_folder(store, job)
-    files.write_bytes(folder / f"{request.format}.zip", packed)
-    files.write_json(folder / f"{request.format}.json", proof.model_dump(mode="json"))
+    with context.scratch() as place:
+        made, packed, told = place / "made", place / "packed", place / "told"
+        made.mkdir()
+        proof = export(store, job, request.format, made, context.report, context.should_stop)
+        pack(made, packed, f"{job.id}-{request.format}")
+        files.write_json(told, proof.model_dump(mode="json") if proof else {})
+        folder = exports_folder(store, job)
+        files.make_folder(folder)
+        files.put(told, folder / f"{request.format}.json")
+        files.put(packed, folder / f"{request.format}.zip")
 
 
 def export(
     store: Store, job: Job, target: Format, folder: Path, report: Callable[[Progress], None], should_stop: Callable[[], bool]
-) -> Proof:
-    """Write the run in that format into the empty ``folder`` and prove it.
+) -> Proof | None:
+    """Write the run in that format into the empty ``folder`` and prove it, where there is a model to prove.
 
     Raises ArtifactDamaged where the proof fails or the run lacks something, ModelUnavailable, and Stopped.
     """
-    from core.exporting import card, replay, script, writing  # noqa: PLC0415 - torch, and only where something is exported
-    from core.training.load import fetch  # noqa: PLC0415
+    from core.jobs.taking import Taking  # noqa: PLC0415 - torch, and only where something is exported
 
-    config = read_train_request(job).config
-    model = find_model(config.model, store.settings, hub_reachable(store.settings))
-    report(Progress(Phase.EXPORTING, 0, 3))
-    adapter = artifacts.adapter_folder(store.folder(job))
-    source = writing.Source(
-        fetch(model), model.identity, model.revision, adapter, describe.read_classes(job), config.max_tokens, config.seed
-    )
-    predictions = artifacts.read_predictions(store.folder(job), "test")
-    writing.write(source, target, folder)
-    report(Progress(Phase.EXPORTING, 1, 3))
-    if should_stop():
-        raise Stopped("The export was stopped.")
-    proof = replay.prove(source, target, folder, predictions["text"].head(TEXTS.get(target, USUAL_TEXTS)).tolist())
-    report(Progress(Phase.EXPORTING, 2, 3))
-    if not proof.holds:
-        message = (
-            f"The export does not answer as the run does: {proof.equal.hits} of {proof.texts} labels agree,"
-            f" probabilities differ by up to {proof.max_probability_difference:.2g}."
-        )
-        raise ArtifactDamaged(message, "Choose another format. The run itself is as it was.")
-    details = describe.run_details(store, job)
-    retrain = script.write_script(details, source, json.loads((adapter / "adapter_config.json").read_bytes()))
-    kept = {name: details[name] for name in ("name", "config", "data", "test") if name in details}
-    beside = {"README.md": card.write_card(details, source, proof), "train.py": retrain, "train.ipynb": script.write_notebook(retrain)}
-    for name, content in {**beside, "run.json": json.dumps(kept, indent=2, ensure_ascii=False)}.items():
-        (folder / name).write_text(content, encoding="utf-8")
-    return proof
+    return Taking(store, job, report, should_stop).take(target, folder)
 
 
 def exports_folder(store: Store, job: Job) -> Path:
@@ -96,14 +75,14 @@ def exports_folder(store: Store, job: Job) -> Path:
     return store.folder(job) / "exports"
 
 
-def read_proof(store: Store, job: Job, target: Format) -> Proof | None:
-    """The proof of an export that is ready; None where there is none."""
+def read_ready(store: Store, job: Job, target: Format) -> Ready | None:
+    """An export that can be downloaded; None where there is none."""
     folder = exports_folder(store, job)
-    if not (folder / f"{target}.zip").is_file():
-        return None
+    path = folder / f"{target}.zip"
     try:
-        return Proof.model_validate(files.read_json(folder / f"{target}.json"))
-    except (ArtifactDamaged, ValidationError):
+        told = files.read_json(folder / f"{target}.json")
+        return Ready(path, path.stat().st_size, Proof.model_validate(told) if told else None)
+    except (OSError, ArtifactDamaged, ValidationError):
         return None
 
 
@@ -113,10 +92,10 @@ def find_export_jobs(store: Store, job: Job, target: Format) -> list[Job]:
     return [other for other in store.jobs(Kind.EXPORT) if other.request == wanted]
 
 
-def _pack(folder: Path, name: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                archive.write(path, f"{name}/{path.relative_to(folder)}")
-    return buffer.getvalue()
+def pack(folder: Path, path: Path, name: str) -> None:
+    """Zip ``folder`` into the file ``path``, below the folder ``name``."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for each in sorted(folder.rglob("*")):
+            if each.is_file():
+                kind = zipfile.ZIP_STORED if each.suffix in SLOW_TO_PACK else zipfile.ZIP_DEFLATED
+                archive.write(each, f"{name}/{each.relative_to(folder)}", kind)

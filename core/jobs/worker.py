@@ -29,6 +29,7 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.BASELINE: "core.jobs.fit_baselines",
     Kind.CLASSIFY: "core.jobs.classify",
     Kind.EXPORT: "core.jobs.export",
+    Kind.EVALUATE: "core.jobs.score",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 

@@ -58,10 +58,10 @@ def test_an_export_that_is_being_made_can_be_stopped(open_app: Open, finished: J
 def test_a_ready_export_shows_its_proof_and_the_download(open_app: Open, ready: Job) -> None:
     app = open_app(PAGE, run=ready.id)
 
-    assert "1 format of 4 ready to take away" in said(app)
+    assert "1 format of 7 ready to take away" in said(app)
     assert "Same label for 99.3 % of 2,000 test texts (98.8 % to 99.6 %)" in said(app)
     assert "120 texts/s here, 1.5 times the run's" in said(app)
-    assert [button.proto.label for button in app.get("download_button")] == ["Download onnx-int8.zip"]
+    assert [button.proto.label for button in app.get("download_button")] == ["Download onnx-int8.zip, 1 KB"]
 
 
 def test_a_failed_export_says_why_and_can_be_tried_again(open_app: Open, finished: Job, store: Store) -> None:

@@ -10,7 +10,7 @@ from tiny import write_bert
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.exporting.card import write_card
-from core.exporting.formats import Format
+from core.exporting.formats import MODELS, Format
 from core.exporting.replay import prove
 from core.exporting.writing import Source, read_labels, write
 from core.training.adapter import adapter_files, add_adapter
@@ -36,7 +36,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return Source(place / "base", "org/tiny", "abc", place / "adapter", CLASSES, 64, 1)
 
 
-@pytest.fixture(scope="module", params=list(Format), ids=str)
+@pytest.fixture(scope="module", params=MODELS, ids=str)
 def made(request: pytest.FixtureRequest, source: Source, tmp_path_factory: pytest.TempPathFactory) -> tuple[Format, Path]:
     folder = tmp_path_factory.mktemp("made")
     write(source, request.param, folder)
@@ -133,16 +133,17 @@ def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_m
         "data": {"name": "AG News", "fingerprint": "1234"},
         "config": {"rank": 4},
         "test": {"hits": 90, "rows": 100, "macro_f1": 0.9, "accuracy": 0.9},
-        "per_class": [{"class": "a|b", "precision": 1.0, "recall": 0.5, "f1": 0.667, "support": 50}],
-        "confusion": [[50]],
+        "per_class": [{"class": "a|b", "f1": 0.667, "support": 50}, {"class": "c", "f1": 0.8, "support": 50}],
+        "confusion": [[25, 25], [0, 50]],
     }
 
     card = write_card(details, source, proof_of())
 
     assert "Accuracy 0.9000 (95 % interval 0.8256 to 0.9448) on 100 test texts" in card  # Wilson, by hand
     assert "# \\<b\\>mine" in card
-    assert "| a\\|b | 1.000 | 0.500 | 0.667 | 50 |" in card
+    assert "| a\\|b | 1.000 (0.867 to 1.000) | 0.500 (0.366 to 0.634) | 0.667 | 50 |" in card
     assert "200 of 200 test texts" in card
+    assert '"type": "fancyzhx/ag_news"' in card
 
 
 def test_the_card_names_a_base_from_a_folder_by_identity(source: Source) -> None:

@@ -3,14 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from peft import PeftModel
 from safetensors.numpy import load_file
 
 from core.config import RunConfig
 from core.inference.classifier import Classifier
 from core.inference.mixed import Mixed
 from core.inference.request import Asked, Variant
-from core.training.adapter import adapter_files, add_adapter
+from core.training.adapter import adapter_files, add_adapter, quiet_peft
 from core.training.load import load_base
 from tests.core.inference.conftest import CLASSES, TEXTS, Write
 from tests.tiny import write_distilbert
@@ -57,6 +59,38 @@ def test_an_adapter_without_its_changes_leaves_the_base_under_the_trained_head(c
 
     assert answers[0] == pytest.approx(answers[1], abs=1e-6)
     assert answers[0] != pytest.approx(classifier.classify_beside([Asked("a", 64)], TEXTS[3])[0], abs=1e-3)
+
+
+def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(base_folder: Path, write_adapter: Write) -> None:
+    folder = write_adapter("d", 4, dora=True)
+    classifier = Classifier(base_folder, CLASSES, seed=7)
+    classifier.load_adapter("d", folder)
+    base, merged = (load_base(base_folder, CLASSES, 7).model.eval() for _ in range(2))
+    with quiet_peft():
+        merged = PeftModel.from_pretrained(merged, folder).merge_and_unload()
+    ids = classifier.tokenizer(TEXTS[3], return_tensors="pt")
+    trained = dict(merged.named_parameters())
+    for share in (0.0, 0.5, 2.0):
+        with torch.no_grad():
+            for name, weight in base.named_parameters():
+                there = trained[name]
+                weight.copy_(there if "classifier" in name else weight + share * (there - weight))
+            expected = torch.softmax(base(input_ids=ids["input_ids"]).logits, -1)[0]
+        base = load_base(base_folder, CLASSES, 7).model.eval()
+
+        found = classifier.classify("d", [TEXTS[3]], 64, variant=Variant(share))[0]
+
+        assert found == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_an_adapter_that_comes_later_counts(base_folder: Path, write_adapter: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = Classifier(base_folder, CLASSES, seed=7)
+    classifier.load_adapter("a", write_adapter("a", 1))
+    classifier.classify_beside([Asked("a", 64)], TEXTS[3])
+    classifier.load_adapter("b", write_adapter("b", 2, target_modules=("all-linear",)))  # on modules that had none
+    expected = by_peft(classifier, Asked("b", 64), TEXTS[3], monkeypatch)
+
+    assert classifier.classify_beside([Asked("b", 64)], TEXTS[3])[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_distilbert_and_a_base_without_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,249 @@
+"""Measure what classifying promises, on a real finished run: python -m benchmarks.classify --home HOME RUN [--only batch …] [--json]
+
+Rounds alternate between the sides that are compared, so that a machine that slows down slows all of them; medians are printed.
+HOME is a home folder with that run, finished on MiniLM; it is read, and exports are made in a temporary folder.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+import psutil
+
+from core.inference.host import InferenceHost
+from core.inference.request import ClassifyRequest
+from core.jobs import artifacts, describe
+from core.jobs.classify import classify_request
+from core.settings import Settings
+from core.store import Store
+
+ROUNDS = 5
+ADAPTERS = 10
+KILLS = 20
+WORDS = 48  # a text of AG News cut to so many words has about 60 tokens
+
+
+@dataclass(frozen=True)
+class Row:
+    """One promise: what was found, what is promised, and whether it holds."""
+
+    what: str
+    found: str
+    promised: str
+    holds: bool
+
+
+class Lab:
+    """The run with its test texts, and what asks it."""
+
+    def __init__(self, home: Path, run: str, place: Path) -> None:
+        self.settings = Settings(home=home, hub=False)
+        self.store = Store(self.settings, create=False)
+        self.job = describe.find_run(self.store, run)
+        self.request: ClassifyRequest = classify_request(self.store, self.job, hub=False)
+        self.texts: list[str] = artifacts.read_predictions(self.store.folder(self.job), "test")["text"].tolist()
+        random.Random(1).shuffle(self.texts)
+        self.place = place
+
+    def copies(self, count: int) -> list[ClassifyRequest]:
+        """The run so many times, each with an adapter folder of its own."""
+        assert self.request.adapter is not None
+        made = []
+        for number in range(count):
+            folder = self.place / f"adapter-{number}"
+            if not folder.exists():
+                shutil.copytree(self.request.adapter, folder)
+            made.append(replace(self.request, run_id=f"copy-{number}", adapter=folder))
+        return made
+
+    def host(self) -> InferenceHost:
+        """A process of its own, not started yet."""
+        return InferenceHost(self.settings)
+
+
+def seconds(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def process(host: InferenceHost) -> psutil.Process:
+    return psutil.Process(next(iter(host._executor._processes)))
+
+
+def memory_mb(host: InferenceHost) -> float:
+    """What the process has for itself."""
+    return process(host).memory_full_info().uss / 2**20
+
+
+def batch(lab: Lab, rounds: int) -> list[Row]:
+    """Rows per second: ours, transformers.pipeline, int8 ONNX."""
+    from transformers import pipeline  # noqa: PLC0415 - seconds, for this part alone
+
+    from core.exporting import replay, writing  # noqa: PLC0415
+    from core.exporting.formats import Format  # noqa: PLC0415
+    from core.inference.classifier import Classifier  # noqa: PLC0415
+    from core.training.load import fetch  # noqa: PLC0415
+
+    asked = lab.request
+    assert asked.adapter is not None
+    base = fetch(asked.model)
+    source = writing.Source(base, asked.model.identity, asked.model.revision, asked.adapter, asked.classes, asked.max_tokens, asked.seed)
+    folders = {target: lab.place / target for target in (Format.MERGED, Format.ONNX_INT8)}
+    for target, folder in folders.items():
+        folder.mkdir()
+        writing.write(source, target, folder)
+    ours = Classifier(base, asked.classes, asked.seed)
+    ours.load_adapter("run", asked.adapter)
+    pipe = pipeline("text-classification", str(folders[Format.MERGED]), truncation=True, max_length=asked.max_tokens)
+    int8 = replay._open(source, Format.ONNX_INT8, folders[Format.ONNX_INT8])
+    threads = lab.settings.used_threads
+    sides: dict[str, tuple[int, Callable[[list[str]], object]]] = {
+        "ours": (256, lambda texts: ours.classify("run", texts, asked.max_tokens)),
+        "batch 1": (32, pipe),
+        "batch 64": (128, lambda texts: pipe(texts, batch_size=64)),
+        "int8": (256, lambda texts: replay._answer(int8, folders[Format.ONNX_INT8], texts, threads)),
+    }
+    for _, answer in sides.values():
+        answer(lab.texts[:32])
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds):
+        for name, (count, answer) in sides.items():
+            texts = lab.texts[number * 256 : number * 256 + count]
+            rates[name].append(count / seconds(lambda answer=answer, texts=texts: answer(texts)))  # type: ignore[misc]
+    each = {name: median(values) for name, values in rates.items()}
+    said = ", ".join(f"{name} {rate:.0f}" for name, rate in each.items())
+
+    def row(what: str, over: str, under: str, least: float) -> Row:
+        ratio = median(a / b for a, b in zip(rates[over], rates[under], strict=True))
+        return Row(f"batch, {what} ({said} rows/s)", f"{ratio:.2f} times", f">= {least} times", ratio >= least)
+
+    return [
+        row("ours against pipeline batch 1", "ours", "batch 1", 4),
+        row("ours against pipeline batch 64", "ours", "batch 64", 2),
+        row("int8 ONNX against ours", "int8", "ours", 1.5),
+    ]
+
+
+def single(lab: Lab, rounds: int) -> list[Row]:
+    """The first text, one text warm, ten runs on one text, and the memory of ten adapters."""
+    host, requests = lab.host(), lab.copies(ADAPTERS)
+    texts = iter(lab.texts)
+    first = seconds(lambda: host.classify(requests[:1], [next(texts)]))
+    for _ in range(5):
+        host.classify(requests[:1], [next(texts)])
+    before = memory_mb(host)
+    host.load(requests)
+    for _ in range(5):
+        host.classify(requests, [next(texts)])
+    after = memory_mb(host)
+    one, ten = [], []
+    for _ in range(10 * rounds):
+        one.append(seconds(lambda: host.classify(requests[:1], [next(texts)])))
+        ten.append(seconds(lambda: host.classify(requests, [next(texts)])))
+    host.stop()
+    alone, all_ten = median(one), median(ten)
+    return [
+        Row("first text after start", f"{first:.1f} s", "<= 15 s", first <= 15),
+        Row("one text, warm", f"{alone * 1e3:.0f} ms", "<= 150 ms", alone <= 0.15),
+        Row("ten runs, warm", f"{all_ten * 1e3:.0f} ms", "<= 700 ms", all_ten <= 0.7),
+        Row("ten runs against one", f"{all_ten / alone:.1f} times", "<= 5 times", all_ten <= 5 * alone),
+        Row("ten adapters above one", f"{after - before:.1f} MB", "<= 20 MB", after - before <= 20),
+    ]
+
+
+def growth(lab: Lab, rounds: int) -> list[Row]:
+    """Memory of the process over the last 500 of 1,000 predictions."""
+    host, requests = lab.host(), lab.copies(1)
+    for text in lab.texts[:500]:
+        host.classify(requests, [text])
+    half = memory_mb(host)
+    for text in lab.texts[500:1000]:
+        host.classify(requests, [text])
+    whole = memory_mb(host)
+    host.stop()
+    grown = whole / half - 1
+    return [Row(f"1,000 predictions: growth over the last 500 (of {half:.0f} MB)", f"{grown:.2%}", "<= 2 %", grown <= 0.02)]
+
+
+def explanation(lab: Lab, rounds: int) -> list[Row]:
+    """Integrated gradients of texts of 60 tokens."""
+    host = lab.host()
+    long = [" ".join(text.split()[:WORDS]) for text in lab.texts if len(text.split()) >= WORDS]
+    host.explain(lab.request, long[0])
+    took, errors, tokens = [], [], []
+    for text in long[1 : 1 + 2 * rounds]:
+        began = time.perf_counter()
+        found = host.explain(lab.request, text)
+        took.append(time.perf_counter() - began)
+        errors.append(abs(found.error))
+        tokens.append(len(found.pieces))
+    host.stop()
+    slow, wrong = median(took), max(errors)
+    return [
+        Row(f"integrated gradients, {median(tokens):.0f} tokens", f"{slow:.2f} s", "<= 3 s", slow <= 3),
+        Row("largest convergence error", f"{wrong:.3f} logits", "<= 0.05", wrong <= 0.05),
+    ]
+
+
+def kills(lab: Lab, rounds: int) -> list[Row]:
+    """The process is killed in mid-request; the request is served by a new one, and so is the next."""
+    host, requests = lab.host(), lab.copies(1)
+    host.classify(requests, lab.texts[:1])
+    served = next_served = 0
+    for _ in range(KILLS):
+        victim = process(host).pid
+        killer = threading.Timer(random.uniform(0.05, 0.5), os.kill, (victim, signal.SIGKILL))
+        killer.start()
+        served += len(host.classify(requests, lab.texts[:80])[0]) == 80  # a second or more: the signal comes in the middle
+        killer.join()
+        next_served += len(host.classify(requests, lab.texts[:1])[0]) == 1
+    host.stop()
+    right = served == next_served == host.crashes == KILLS
+    return [Row("killed in mid-request", f"{host.crashes} noticed, {served} served, {next_served} served next", f"{KILLS} times", right)]
+
+
+PARTS: dict[str, Callable[[Lab, int], list[Row]]] = {
+    "batch": batch,
+    "single": single,
+    "growth": growth,
+    "explanation": explanation,
+    "kills": kills,
+}
+
+
+def table(rows: Sequence[Row]) -> str:
+    width = max(len(row.what) for row in rows)
+    return "\n".join(f"{row.what:<{width}}  {row.found:>12}  {row.promised:<12}  {'holds' if row.holds else 'SHORT'}" for row in rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--json", action="store_true")
+    options: Any = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", str(Settings(home=options.home).used_threads))
+    with tempfile.TemporaryDirectory() as place:
+        lab = Lab(options.home, options.run, Path(place))
+        rows = [row for name in options.only for row in PARTS[name](lab, options.rounds)]
+    print(json.dumps([asdict(row) for row in rows]) if options.json else table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Make a finished run of an adapter that somebody brings. The folder of the run appears whole or not at all."""
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core import files, manifest, people
+from core.access import Action, Role, require
+from core.catalog import shape_of
+from core.config import RunConfig
+from core.data.hub import hub_reachable
+from core.data.sources import Source, SourceKind
+from core.errors import ArtifactDamaged, ModelUnavailable
+from core.evaluation.predictions import Predictions
+from core.importing import story as told
+from core.importing.adapter import check, read_config
+from core.importing.base import find_base
+from core.importing.parcel import Parcel
+from core.jobs import artifacts
+from core.jobs.requests import TrainRequest, read_train_request
+from core.jobs.room import MIN_FREE_MB, require_room
+from core.records import RECORD
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+KNOWN = ("model", "max_tokens", "rank", "alpha", "dropout", "target_modules", "rslora", "dora")  # of an adapter that tells no more
+UNDER_WAY = ".importing"  # ends the name of a folder that is being built; another ending than that of files, which a supervisor sweeps
+STALE_SECONDS = 3600
+
+
+def import_run(store: Store, parcel: Parcel, *, name: str = "", classes: Sequence[str] = ()) -> Job:
+    """The finished run that the parcel becomes; ``classes`` are names for its ids where it does not tell them.
+
+    Raises NotAllowed, NotEnoughRoom, ModelUnavailable, and DataError that says what is wrong with the parcel.
+    """
+    require(store.visitor, Action.IMPORT)
+    require_room(store.settings, MIN_FREE_MB, memory_mb=0)
+    config = read_config(parcel)
+    config = told.with_revision(config, parcel)
+    model_id, model = find_base(config, store.settings, hub_reachable(store.settings), _bases(store))
+    shape = shape_of(model)
+    if shape is None:
+        raise ModelUnavailable(
+            f"Its base {model_id} is not on this machine yet.", "Start a run on it, which fetches it, then import again."
+        )
+    adapter = check(parcel, config, shape)
+    story = told.read_story(parcel)
+    names = told.read_classes(parcel, classes, adapter.classes)
+    run_config = told.read_run_config(story, config, model_id, parcel, shape)
+    predictions = told.read_predictions(parcel, names)
+    data, mark = told.read_data(story)
+    job = _job(store, told.read_name(story, name, parcel), run_config, data, mark, _result(parcel, story, names, predictions, data))
+    record = {**asdict(job), "metrics": told.read_metrics(story)}
+    _place(store, job, adapter.files(model.identity, model.revision), predictions, record, run_config)
+    if store.visitor.role is not Role.OWNER:
+        people.note(store, Action.IMPORT, f"{job.id} {job.name}")
+    return store.job(job.id)
+
+
+def is_imported(job: Job) -> bool:
+    """Whether the run was brought here. What it says of itself is then somebody's word. Raises ArtifactDamaged."""
+    return "imported" in job.result
+
+
+def _result(
+    parcel: Parcel, story: dict[str, Any], classes: tuple[str, ...], predictions: pd.DataFrame | None, data: str
+) -> dict[str, object]:
+    result: dict[str, object] = {"classes": list(classes), "imported": told.one_line(parcel.name, told.LONGEST_NAME)}
+    result |= {"config_known": isinstance(story.get("config"), dict)}
+    result |= told.read_figures(story) | ({"data": data} if data else {})
+    return result if predictions is None else result | {"test": test_figures(predictions, len(classes))}
+
+
+def test_figures(frame: pd.DataFrame, classes: int) -> dict[str, object]:
+    """Accuracy and macro-F1 of a table of predictions, as a run's result keeps them."""
+    scores = Predictions.of(frame, classes).scores
+    return {"accuracy": scores.accuracy.value, "macro_f1": scores.macro_f1, "rows": len(frame), "hits": scores.accuracy.hits}
+
+
+def _job(store: Store, name: str, config: RunConfig, data: str, mark: str, result: dict[str, object]) -> Job:
+    source = Source(SourceKind.IMPORTED, data or "unknown data")
+    request = TrainRequest(config=config, source=source).model_dump_json()
+    now, owner = store.clock(), store.visitor.id
+    ended = {"ended_at": now, "fingerprint": mark, "result_json": json.dumps(result, allow_nan=False)}
+    return Job(secrets.token_hex(4), Kind.TRAIN, name, JobState.COMPLETED, 1, owner, request, now, **ended)  # type: ignore[arg-type]
+
+
+def _place(
+    store: Store, job: Job, adapter: dict[str, bytes], predictions: pd.DataFrame | None, record: dict[str, object], config: RunConfig
+) -> None:
+    """Build the folder beside, give it its name, and tell the database; a crash in between is mended from ``job.json``."""
+    folder = store.folder(job)
+    _clear_away(folder.parent)
+    part = folder.with_name(f".{job.id}{UNDER_WAY}")
+    try:
+        files.write_folder(part / "adapter", manifest.seal(adapter, {"step": 0}))
+        files.write_json(part / "config.json", config.model_dump(mode="json"))
+        if predictions is not None:
+            files.write_parquet(artifacts.predictions_path(part, "test"), predictions)
+        files.write_json(part / RECORD, record)
+        files.disk.rename(part, folder)
+    finally:
+        if part.exists():
+            shutil.rmtree(part, ignore_errors=True)
+    files.disk.sync(folder.parent)
+    store.adopt(folder)
+
+
+def _clear_away(jobs: Path) -> None:
+    """What imports that were killed have left behind."""
+    for leftover in jobs.glob(f".*{UNDER_WAY}"):
+        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _bases(store: Store) -> list[str]:
+    """The bases that runs here name."""
+    found = []
+    for job in store.jobs(Kind.TRAIN):
+        try:
+            found.append(read_train_request(job).config.model)
+        except ArtifactDamaged:  # it has no say in this
+            continue
+    return found
