@@ -123,3 +123,10 @@ def test_the_server_visits_every_page_and_classifies_without_ml(home: Path) -> N
     loaded = set(done.stdout.split("LOADED")[1].split())
     assert "streamlit" in loaded
     assert not ML & loaded, f"the server imported {sorted(ML & loaded)}"
+
+
+def test_no_merge_was_left_half_done() -> None:
+    known = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    texts = [path for path in known if path.endswith((".py", ".md", ".toml", ".txt", ".css", ".html"))]
+    marked = [path for path in texts if "\n<<<<<<< " in (ROOT / path).read_text() or "\n>>>>>>> " in (ROOT / path).read_text()]
+    assert marked == []
