@@ -81,6 +81,7 @@ def train(
     assignments: Assignments = None,
     minutes: Minutes = None,
     recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="Cleaning recipe, applied to the training texts.")] = None,
+    guess: Annotated[float | None, typer.Option(min=0, max=100, help="Test accuracy that you expect, in per cent.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the scores.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -96,7 +97,8 @@ def train(
             made = plan.make_plan(store, config, source, minutes, True, waiting.PhasePrinter(), cleaning)
             typer.echo(console.plan_text(plan.describe(made)), err=True)
             config = made.config
-        job = actions.launch_training(store, config, source, preset=preset, name=name, recipe=cleaning)
+        expected = None if guess is None else guess / 100
+        job = actions.launch_training(store, config, source, preset=preset, name=name, recipe=cleaning, guess=expected)
         return waiting.wait(store, job) if wait else {"run": job.id, "state": job.state}
 
     result = print_result(launch, as_json, console.run_text)

@@ -97,12 +97,6 @@ def change_rules(store: Store, rules: Rules) -> None:
     people.note(store, "change the rules", rules.model_dump_json())
 
 
-def bounds(name: str) -> tuple[int, int]:
-    """The smallest and largest value of a rule that is a number."""
-    limits = Rules.model_fields[name].metadata
-    return next(int(one.ge) for one in limits if hasattr(one, "ge")), next(int(one.le) for one in limits if hasattr(one, "le"))
-
-
 def clear_class(store: Store) -> None:
     """End the class: students' keys stop working, their waiting runs leave the queue, and the class code becomes another one.
 

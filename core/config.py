@@ -214,10 +214,13 @@ def shown(name: str) -> Shown:
     return next(item for item in RunConfig.model_fields[name].metadata if isinstance(item, Shown))
 
 
-def bounds(name: str) -> tuple[float | None, float | None]:
-    """Smallest and largest allowed value of a numeric field; None where there is none. An open bound counts as the bound."""
+def bounds(name: str, model: type[BaseModel] | None = None) -> tuple[float | None, float | None]:
+    """Smallest and largest allowed value of a numeric field of ``model``, by default RunConfig; None where there is none.
+
+    An open bound counts as the bound.
+    """
     low = high = None
-    for item in RunConfig.model_fields[name].metadata:
+    for item in (model or RunConfig).model_fields[name].metadata:
         low = getattr(item, "ge", getattr(item, "gt", low))
         high = getattr(item, "le", getattr(item, "lt", high))
     return low, high

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import comparison, comparison_baselines, comparison_curves, comparison_tables, frame, reports
+from ui import comparison, comparison_baselines, comparison_curves, comparison_pair, comparison_tables, frame, reports
 
 store = frame.open_page("Compare", "Which run is better, by how much, at what cost, and on which texts?")
 chosen = comparison.choose_runs(store)
@@ -15,7 +15,8 @@ comparison_tables.configurations(chosen)
 comparison_curves.curves(store, chosen)
 comparison_curves.costs(chosen)
 comparison_tables.classes(chosen)
-comparison.texts(pairs)
+if pair := comparison_pair.choose(pairs):
+    comparison_pair.draw(pair)
 reports.button(store, [one.job for one in chosen])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):

@@ -14,10 +14,10 @@ from core.jobs.describe import read_classes
 from core.jobs.requests import read_train_request
 from core.states import Job, JobState
 from core.store import Store
-from ui import boundary, states
+from ui import boundary
+from ui.watching import watch
 from ui.words import accuracy, plain
 
-POLL_SECONDS = 1  # it is over in a minute
 WHAT = (
     "Majority class: always the most frequent class. TF-IDF: weighted word counts and logistic regression on the same training rows. "
     "Linear probe: logistic regression on the frozen model's vectors. Untrained: the model with a head drawn at random."
@@ -74,7 +74,8 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
     request = BaselineRequest.of(job.fingerprint, config)
     latest = find_job(store, request)
     if latest and not latest.state.over:
-        st.fragment(_watch, run_every=POLL_SECONDS)(store, latest.id)
+        waiting = "Baselines are computed when no run is training or waiting."
+        watch(store, latest, "stop-baselines", waiting=waiting)
         return
     left_out = latest.result.get("left_out") if latest else None
     if partly and isinstance(left_out, str):
@@ -94,29 +95,6 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
             boundary.show(error)
             return
         st.rerun()
-
-
-def _watch(store: Store, job_id: str) -> None:
-    with boundary.boundary():
-        job = store.job(job_id)
-        if job.state.over:
-            st.rerun()
-        if job.state is JobState.QUEUED:
-            st.caption("Baselines are computed when no run is training or waiting.")
-        else:
-            st.caption("Computing the baselines.")
-            states.progress(job, store.clock())
-        stopping = job.state is JobState.STOPPING
-        st.button(
-            "Stop the baselines", key="stop-baselines", icon=":material/stop:", disabled=stopping, on_click=_stop, args=(store, job_id)
-        )
-
-
-def _stop(store: Store, job_id: str) -> None:
-    try:
-        actions.stop(store, store.job(job_id))
-    except LoraLabError as error:  # it was over in the meantime
-        st.toast(f"{plain(error.message)} {plain(error.fix)}")
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)  # ten runs of a comparison; each takes about 2 MB at 7,600 test rows

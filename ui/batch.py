@@ -11,14 +11,12 @@ from core.errors import LoraLabError
 from core.jobs import actions
 from core.jobs.batch import Classified, choose_columns, read_batch_request, read_classified
 from core.states import Job, JobState, Kind
-from core.store import Store
-from core.training.events import Phase
-from ui import boundary, drawing, states, tables
+from ui import boundary, drawing, tables
 from ui.frame import OpenRun
+from ui.watching import watch
 from ui.words import accuracy, count, duration, plain
 
 JOB_KEY, NONE = "batch", "(none)"
-POLL_SECONDS = 1
 SHOWN_ROWS = 500  # a table longer than this is downloaded, not scrolled
 SHOWN_LETTERS = 300
 
@@ -29,8 +27,7 @@ def draw(run: OpenRun) -> None:
     if job is None:
         _draw_form(run)
     elif not job.state.over:
-        st.fragment(_watch, run_every=POLL_SECONDS)(run.store, job.id)
-        st.button("Stop", key="stop-batch", icon=":material/stop_circle:", on_click=_stop, args=(run.store, job))
+        watch(run.store, job, "stop-batch")
     else:
         st.button("Another file", key="another-file", icon=":material/upload_file:", on_click=_forget)
         if job.state is JobState.COMPLETED:
@@ -91,26 +88,6 @@ def _read(name: str, key: str, _data: bytes) -> Table:
     return read_table(name, _data)
 
 
-def _watch(store: Store, job_id: str) -> None:
-    """Progress; when the job is over the page is drawn anew."""
-    with boundary.boundary():
-        actions.keep_running(store)
-        job, now = store.job(job_id), store.clock()
-        if job.state.over:
-            st.rerun()
-        if job.state is JobState.QUEUED:
-            st.info("Waiting for its turn. It starts in a moment.", icon=":material/schedule:")
-        else:
-            states.progress(job, now, _seconds_left(job, now))
-
-
-def _seconds_left(job: Job, now: float) -> float | None:
-    since = job.result.get("classifying_since")
-    if job.phase != Phase.CLASSIFYING or not isinstance(since, float) or not job.done:
-        return None
-    return (now - since) / job.done * (job.total - job.done)
-
-
 def _draw_result(run: OpenRun, job: Job) -> None:
     found = read_classified(run.store.folder(job), job)
     answered = len(found.frame) - found.blank
@@ -155,13 +132,6 @@ def _draw_table(found: Classified) -> None:
     tables.plain(pd.DataFrame(shown), key="batch-rows", columns=columns, rows_in_view=8, alt="Rows of the file with their classes")
     if len(found.frame) > SHOWN_ROWS:
         st.caption(f"The first {SHOWN_ROWS:,} of {count(len(found.frame), 'rows')}; the download has all.")
-
-
-def _stop(store: Store, job: Job) -> None:
-    try:
-        actions.stop(store, job)
-    except LoraLabError as error:
-        boundary.show(error)
 
 
 def _forget() -> None:

@@ -5,7 +5,8 @@ import streamlit as st
 
 from core import people
 from core.access import Role
-from core.classroom import Rules, bounds, change_rules, clear_class, read_codes
+from core.classroom import Rules, change_rules, clear_class, read_codes
+from core.config import bounds
 from core.jobs.board import Line
 from core.store import Store
 from ui import navigation, tables
@@ -29,12 +30,7 @@ def draw(store: Store, lines: list[Line]) -> None:
         height=tables.height(len(table), 20),
         on_select="rerun",
         selection_mode="multi-row",
-        column_config={
-            "Accuracy": st.column_config.NumberColumn(format="%.1f %%"),
-            "±": st.column_config.NumberColumn(format="%.1f", help="Half the 95 % interval (Wilson), in points"),
-            "CPU minutes": st.column_config.NumberColumn(format="%.1f", help="Minutes of training times threads"),
-            "Trained parameters": st.column_config.NumberColumn(format="localized"),
-        },
+        column_config=_columns(),
         alt=f"{count(len(table), 'finished runs')} of the class, the most accurate first",
     )["selection"]["rows"]
     st.caption(
@@ -83,7 +79,7 @@ def _draw_rules(store: Store, rules: Rules) -> None:
             if isinstance(value, bool):
                 values[name] = st.toggle(str(field.title), value, key=f"rule-{name}", help=field.description)
             else:
-                values[name] = st.number_input(str(field.title), *bounds(name), value, key=f"rule-{name}", help=field.description)
+                values[name] = st.number_input(str(field.title), *bounds(name, Rules), value, key=f"rule-{name}", help=field.description)
         if st.form_submit_button("Save the rules", key="rules-save", type="primary"):
             change_rules(store, Rules.model_validate(values))
             st.rerun()
@@ -99,6 +95,16 @@ def _draw_audit(store: Store) -> None:
         st.caption("Nothing yet.")
 
 
+def _columns() -> dict[str, object]:
+    return {
+        "Accuracy": st.column_config.NumberColumn(format="%.1f %%"),
+        "±": st.column_config.NumberColumn(format="%.1f", help="Half the 95 % interval (Wilson), in points"),
+        "Guess": st.column_config.NumberColumn(format="%.1f %%", help="What was expected before the run began"),
+        "CPU minutes": st.column_config.NumberColumn(format="%.1f", help="Minutes of training times threads"),
+        "Trained parameters": st.column_config.NumberColumn(format="localized"),
+    }
+
+
 def _row(line: Line) -> dict[str, object]:
     return {
         "Place": line.place,
@@ -106,6 +112,7 @@ def _row(line: Line) -> dict[str, object]:
         "Run": line.job.name,
         "Accuracy": line.test.value * 100,
         "±": line.test.half_width * 100,
+        "Guess": None if line.guess is None else line.guess * 100,
         "Texts": line.test.n,
         "CPU minutes": line.minutes,
         "Trained parameters": line.trained,

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import LoraLabError
-from core.evaluation.comparison import Pair, Result, compare, told_apart
+from core.evaluation.comparison import Pair, Result, compare
 from core.evaluation.scores import Proportion
 from core.jobs import artifacts
 from core.jobs.comparing import MOST
@@ -19,7 +19,6 @@ from ui.words import count, plain
 
 KEY, LIMIT = "compared", MOST
 SHOWN_VERDICTS = 6  # ten runs make 45 pairs: the rest stands in a table
-SHOWN_TEXTS = 500
 HOW_TO_READ = """
 - **The verdict** pairs both runs on the very same test texts. The interval is a paired bootstrap over texts, p McNemar's exact test;
   with more than two runs p is corrected for the number of pairs (Holm).
@@ -85,7 +84,7 @@ def choose_runs(store: Store) -> list[Chosen]:
 
 def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
     """A sentence a pair; what cannot be compared is said loudly."""
-    pairs = compare([one.result for one in chosen])
+    pairs = _compare(tuple((one.job.id, one.job.version, one.result.name) for one in chosen), chosen)
     for pair in pairs[:SHOWN_VERDICTS]:
         if pair.paired is None:
             st.warning(plain(pair.verdict), icon=":material/block:")
@@ -99,30 +98,9 @@ def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
     return pairs
 
 
-def texts(pairs: Sequence[Pair]) -> None:
-    """The texts that one of two runs has right and the other wrong."""
-    told = [pair for pair in pairs if pair.paired]
-    if not told:
-        return
-    st.markdown("#### Texts that only one of them gets right")
-    pair = told[0]
-    if len(told) > 1:
-        place = st.selectbox(
-            "Pair", range(len(told)), format_func=lambda at: f"{told[at].first.name} and {told[at].second.name}", key="pair"
-        )
-        pair = told[place]
-    assert pair.paired
-    first, second = plain(pair.first.name), plain(pair.second.name)
-    st.caption(f"Only {first}: {count(pair.paired.only_first, 'texts')}. Only {second}: {count(pair.paired.only_second, 'texts')}.")
-    found = told_apart(pair)
-    if found.empty:
-        return
-    shown = found.head(SHOWN_TEXTS)[["right", "text", "true", "first", "second"]]
-    shown.columns = ["Only right", "text", "True class", f"{pair.first.name} said", f"{pair.second.name} said"]
-    place = tables.texts(shown, key="told-apart", alt="Texts that one run gets right and the other wrong")
-    if place is not None:
-        with st.container(border=True, key="whole-text"):
-            st.text(str(shown["text"].iloc[place]))
+@st.cache_resource(max_entries=4, show_spinner=False)  # they hold the predictions of the runs, which others share
+def _compare(key: tuple[tuple[str, int, str], ...], _chosen: Sequence[Chosen]) -> list[Pair]:
+    return compare([one.result for one in _chosen])
 
 
 def _write() -> None:

@@ -1,6 +1,7 @@
 """What the compared runs have to beat: their baselines as rows of the table, and each run against each of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -12,14 +13,15 @@ from ui.comparison import Chosen
 
 
 def rows(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
-    """The baselines of all runs, each once, from the simplest on. The untrained heads of two seeds or models are two."""
-    found: dict[tuple[str, str, int], Result] = {}
+    """The baselines of all runs, each once, from the simplest on. Untrained heads of two seeds or models are two, and say whose."""
+    found: dict[tuple[str, str, int], tuple[Result, str]] = {}
     for one in chosen:
         for fitted in baselines.read(store, one.job):
             if len(fitted.predictions):
                 result = fitted.result(one.job.fingerprint, one.result.classes)
-                found.setdefault((one.job.fingerprint, fitted.name, fitted.predictions.scores.accuracy.hits), result)
-    return list(found.values())
+                found.setdefault((one.job.fingerprint, fitted.name, fitted.predictions.scores.accuracy.hits), (result, one.result.name))
+    names = [result.name for result, _ in found.values()]
+    return [replace(result, name=f"{result.name}, {run}") if names.count(result.name) > 1 else result for result, run in found.values()]
 
 
 def verdicts(store: Store, chosen: Sequence[Chosen]) -> None:

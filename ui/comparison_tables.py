@@ -73,7 +73,7 @@ def seeds(chosen: Sequence[Chosen]) -> None:
 
 
 def classes(chosen: Sequence[Chosen]) -> None:
-    """F1 per class of each run, and the matrix of two as a difference."""
+    """F1 per class of each run."""
     names = {one.result.classes for one in chosen}
     if len(names) > 1:
         return

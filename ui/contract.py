@@ -76,7 +76,18 @@ def _count(config: RunConfig, data: DataFacts | None, model: ModelFacts) -> list
 
 
 def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, preset: Preset, recipe: Recipe | None) -> None:
-    name = st.text_input("Name", placeholder="given by itself when empty", max_chars=120, key="run-name")
+    with st.container(horizontal=True):
+        name = st.text_input("Name", placeholder="given by itself when empty", max_chars=120, key="run-name")
+        guess = st.number_input(
+            "Your guess, % right",
+            0.0,
+            100.0,
+            None,
+            format="%.1f",
+            placeholder="of the test texts",
+            key="guess",
+            help="What do you expect it to reach on the test texts? It is kept with the run and answered when the run has ended.",
+        )
     if status.source is None:
         st.caption("There is no data to train on. Home says why.")
     elif status.dataset is None:
@@ -86,4 +97,8 @@ def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, pre
         st.caption("Nothing is trained on this public page. Install LoRA Lab on your own machine to launch what you have set up.")
     ready = config is not None and status.source is not None and allowed
     if launching.launch_button("Launch", BUTTON, disabled=not ready) and config and status.source:
-        launching.launch(store, config, status.source, button=BUTTON, preset=preset, name=name, recipe=recipe)
+        launching.launch(store, config, status.source, button=BUTTON, preset=preset, name=name, recipe=recipe, guess=_share(guess))
+
+
+def _share(guess: float | None) -> float | None:
+    return None if guess is None else guess / 100

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
 from core import charts
@@ -13,7 +12,7 @@ from core.evaluation.predictions import Predictions
 from core.jobs import artifacts
 from core.states import Job, Kind
 from core.training.events import Split
-from ui import boundary, drawing, readers
+from ui import boundary, comparison_pair, drawing, readers
 from ui.evaluation import MATRIX_KEY, with_interval
 from ui.frame import OpenRun
 from ui.words import count, plain
@@ -62,17 +61,12 @@ def another_run(run: OpenRun, split: Split, predictions: Predictions) -> None:
 
 
 def _draw_difference(run: OpenRun, predictions: Predictions, other: Job, theirs: Predictions) -> None:
-    both = np.intersect1d(predictions.rows, theirs.rows)
-    if not len(both):
-        st.caption("The two runs were scored on different texts.")
-        return
-    mine, theirs = predictions.only(both), theirs.only(both)
     first = Result(other.id, other.name, run.job.fingerprint, run.classes, theirs)
-    second = Result(run.id, run.job.name, run.job.fingerprint, run.classes, mine)
+    second = Result(run.id, run.job.name, run.job.fingerprint, run.classes, predictions)
     (pair,) = compare([first, second])
     st.markdown(plain(pair.verdict))
-    counts = theirs.scores.counts, mine.scores.counts
-    drawing.draw(charts.matrix_difference(*counts, run.classes, (other.name, run.job.name), drawing.dark()), key="difference")
+    if pair.paired:
+        comparison_pair.matrices(pair)
 
 
 def _comparable(run: OpenRun, split: Split) -> list[Job]:

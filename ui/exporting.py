@@ -7,11 +7,12 @@ from core.jobs import actions
 from core.jobs.export import exports_folder, find_export_jobs, read_proof
 from core.states import Job, JobState
 from core.store import Store
+from core.training.events import Phase
 from ui.boundary import boundary
 from ui.frame import OpenRun
+from ui.watching import watch
 from ui.words import count, megabytes, per_cent, plain
 
-POLL_SECONDS = 1.5
 HOW_TO_READ = """
 - **Read back** means: the files are opened again as a stranger would open them, and answer test texts beside the run. Only a copy that
   gives the same labels, with probabilities that differ by less than 0.0001, is offered; one of 8 bits must keep 98 % of the labels.
@@ -40,8 +41,7 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
             _draw_proof(proof)
             _draw_download(store, job, target)
         elif newest and not newest.state.over:
-            st.fragment(_watch, run_every=POLL_SECONDS)(store, newest.id)
-            st.button("Stop", key=f"stop-{target}", icon=":material/stop_circle:", on_click=_stop, args=(store, newest.id))
+            watch(store, newest, f"stop-{target}", {Phase.EXPORTING: "It takes a minute or less."})
         else:
             if newest and newest.state in (JobState.FAILED, JobState.INTERRUPTED):
                 st.error(f"{plain(newest.message)} {plain(newest.fix)}", icon=":material/error:")
@@ -75,17 +75,3 @@ def _draw_download(store: Store, job: Job, target: Format) -> None:
         on_click="ignore",
         icon=":material/download:",
     )
-
-
-def _watch(store: Store, job_id: str) -> None:
-    with boundary():
-        job = store.job(job_id)
-        if job.state.over:
-            st.rerun()
-        waiting = "Waiting for its turn" if job.state is JobState.QUEUED else plain(job.phase or "starting").capitalize()
-        st.progress(job.done / job.total if job.total else 0.0, text=f"{waiting}; it takes a minute or less")
-
-
-def _stop(store: Store, job_id: str) -> None:
-    with boundary():
-        actions.stop(store, store.job(job_id))

@@ -1,6 +1,7 @@
 """Launch a run once, however often the button is clicked."""
 
 import secrets
+from typing import TypedDict, Unpack
 
 import streamlit as st
 
@@ -24,11 +25,18 @@ def launch_button(label: str, key: str, disabled: bool = False) -> bool:
     return clicked
 
 
-def launch(
-    store: Store, config: RunConfig, source: Source, *, button: str, preset: str = "", name: str = "", recipe: Recipe | None = None
-) -> None:
+class Wish(TypedDict, total=False):
+    """What belongs to a run beside its configuration, as ``launch_training`` takes it."""
+
+    preset: str
+    name: str
+    recipe: Recipe | None
+    guess: float | None
+
+
+def launch(store: Store, config: RunConfig, source: Source, *, button: str, **wish: Unpack[Wish]) -> None:
     """Queue the run and go to it. Raises NotEnoughRoom."""
-    _go(actions.launch_training(store, config, source, key=_key(button), preset=preset, name=name, recipe=recipe))
+    _go(actions.launch_training(store, config, source, key=_key(button), **wish))
 
 
 def retry(store: Store, job: Job, *, button: str) -> None:

@@ -8,9 +8,9 @@ from core.jobs import actions
 from core.jobs.requests import CalibrateRequest, read_calibrate_request
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
+from ui.watching import watch
 from ui.words import plain
 
-POLL_SECONDS = 1  # it takes some ten
 BUTTON = "Measure this machine"
 
 
@@ -18,7 +18,7 @@ def draw(store: Store, model_id: str, precision: Precision) -> None:
     """For a model that has not been measured here in this precision."""
     job = _newest(store, CalibrateRequest(model=model_id, precision=precision))
     if job is not None and not job.state.over:
-        _watch(store, job.id)
+        watch(store, job, "stop-measure")
         return
     if job is not None and job.state is not JobState.COMPLETED:
         why = job.message or "It gave way to a run." if job.state is not JobState.CANCELLED else "It was stopped, or gave way to a run."
@@ -34,15 +34,6 @@ def draw(store: Store, model_id: str, precision: Precision) -> None:
         on_click=actions.launch_calibration,
         args=(store, model_id, precision),
     )
-
-
-@st.fragment(run_every=POLL_SECONDS)
-def _watch(store: Store, job_id: str) -> None:
-    job = store.job(job_id)
-    if job.state.over:
-        st.rerun()
-    share = job.done / job.total if job.total else 0.0
-    st.progress(share, text="Measuring this machine, about ten seconds…")
 
 
 def _newest(store: Store, wanted: CalibrateRequest) -> Job | None:

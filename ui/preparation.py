@@ -6,13 +6,10 @@ from core.jobs import actions
 from core.jobs.requests import read_prepare_request
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
-from ui import states
-from ui.boundary import boundary, show
+from ui.boundary import show
 from ui.readers import DataStatus
+from ui.watching import watch
 from ui.words import plain
-
-POLL_SECONDS = 1  # preparing is over in seconds
-
 
 NEEDED = "has to be prepared once: read, checked, and split. It takes a few seconds."
 
@@ -25,7 +22,7 @@ def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEE
         return
     latest = _latest(store, status)
     if latest and not latest.state.over:
-        st.fragment(_watch, run_every=POLL_SECONDS)(store, latest.id)
+        watch(store, latest, "stop-prepare")
         return
     if latest and latest.state is JobState.FAILED:
         st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
@@ -35,14 +32,6 @@ def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEE
     if st.button("Prepare the data", key="prepare", type="primary" if primary else "secondary", icon=":material/play_arrow:"):
         actions.launch_preparation(store, status.source)
         st.rerun()
-
-
-def _watch(store: Store, job_id: str) -> None:
-    with boundary():
-        job = store.job(job_id)
-        if job.state.over:
-            st.rerun()
-        states.progress(job, store.clock())
 
 
 def _latest(store: Store, status: DataStatus) -> Job | None:

@@ -12,10 +12,10 @@ from core.errors import ArtifactDamaged
 from core.jobs import actions
 from core.states import Job, JobState, Kind
 from core.store import Store
-from ui import boundary, cleaning, readers, states, tables
+from ui import boundary, cleaning, readers, tables
+from ui.watching import watch
 from ui.words import count, plain
 
-POLL_SECONDS = 1
 SHOWN_ROWS = 500  # a table longer than this is downloaded, not scrolled
 TEXT_WIDTH = 340  # px: with the class and what was found before it, a page 900 wide shows the start of each text
 FINDING_KEY = "finding"
@@ -36,8 +36,7 @@ def require_report(dataset: Dataset) -> Report:
     store = readers.open_lab()
     job = _newest(store, dataset)
     if job is not None and not job.state.over:
-        st.fragment(_watch, run_every=POLL_SECONDS)(store, job.id)
-        st.button("Stop", key="stop", icon=":material/stop_circle:", on_click=_stop, args=(store, job.id))
+        watch(store, job, "stop")
         st.stop()
     if job is not None and job.state in (JobState.FAILED, JobState.INTERRUPTED):
         st.error(f"**The check did not end.** {plain(job.message)} {plain(job.fix)}", icon=":material/error:")
@@ -173,18 +172,6 @@ def _look() -> dict[str, object]:
         "split": st.column_config.TextColumn("Split", width=90),
         "row": st.column_config.NumberColumn("Row", width=70, help="The text's number in its split of the source."),
     }
-
-
-def _watch(store: Store, job_id: str) -> None:
-    with boundary.boundary():
-        job = store.job(job_id)
-        if job.state.over:
-            st.rerun()
-        states.progress(job, store.clock())
-
-
-def _stop(store: Store, job_id: str) -> None:
-    actions.stop(store, store.job(job_id))
 
 
 def _newest(store: Store, dataset: Dataset) -> Job | None:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.config import RunConfig, shown
+from core.evaluation.guess import answer, is_inside
 from core.jobs import actions, artifacts
 from core.states import Job, JobState
 from core.store import Store
@@ -80,6 +81,9 @@ def _draw_result(summary: Summary) -> None:
         before = f" Untrained: {per_cent(untrained.value)} of {untrained.n:,}." if untrained else ""
         st.markdown(f"#### {accuracy(test)} of {test.n:,} test texts right")
         st.caption(f"± is the 95 % interval.{before}{_cost(summary)}")
+        if summary.request and summary.request.guess is not None:
+            hit = is_inside(summary.request.guess, test)
+            (st.success if hit else st.info)(answer(summary.request.guess, test), icon=":material/psychology_alt:")
     _draw_next(summary)
 
 

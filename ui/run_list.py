@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.states import Kind
+from core.states import ACTIVE, JobState, Kind
 from core.store import Store
 from ui import run_table
 from ui.boundary import boundary
@@ -25,7 +25,7 @@ def find(summaries: Sequence[Summary], run_id: str) -> Summary | None:
 
 def draw(store: Store, chosen: str, key: str = "runs") -> None:
     """The table; live while a run is queued or at work."""
-    busy = any(not summary.job.state.over for summary in read(store))
+    busy = store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE)
     st.fragment(_draw, run_every=LIVE_SECONDS if busy else None)(store, chosen, key)
 
 

@@ -1,6 +1,8 @@
 """What a list says of a run, also of one whose record or files are damaged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import streamlit as st
 
@@ -9,12 +11,13 @@ from core.data.recipe import describe_effect
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
 from core.jobs import artifacts
+from core.jobs.comparing import read_accuracies
 from core.jobs.rebuild import SHIPPED_OWNER
 from core.jobs.requests import TrainRequest, read_proposal, read_train_request
 from core.states import Job, JobState
 from core.store import Store
 from ui.states import DAMAGED, LOOKS, Look
-from ui.words import plain
+from ui.words import per_cent, plain
 
 EXAMPLE = "Example, shipped with the project"
 
@@ -47,21 +50,38 @@ class Summary:
 
 
 def summarise(store: Store, job: Job) -> Summary:
-    """What is known of the run; damage is a value here, so that one run never takes the list down."""
+    """What is known of the run; damage is a value here, so that one run never takes the list down.
+
+    Kept as long as its record stays the same: a class has hundreds of runs, and every page lists them.
+    """
+    there = job.state is not JobState.COMPLETED or artifacts.predictions_path(store.folder(job), "test").is_file()
+    known = _summaries(str(store.settings.home))
+    found = known.get(job.id)
+    if found is None or found[0] != there or found[1].job != job:
+        found = known[job.id] = (there, _summarise(job, there))
+    return found[1]
+
+
+def _summarise(job: Job, there: bool) -> Summary:
     try:
         request, result, proposed = read_train_request(job), job.result, read_proposal(job)
         test, untrained = _proportion(result.get("test")), _proportion(result.get("untrained"))
     except ArtifactDamaged as error:
         return Summary(job, None, None, None, error)
-    if job.state is JobState.COMPLETED and not artifacts.predictions_path(store.folder(job), "test").is_file():
+    if not there:
         problem = ArtifactDamaged("The predictions of this finished run are missing.", "Delete the run, or clone it and train again.")
         return Summary(job, request, test, untrained, problem)
     return Summary(job, request, test, untrained, proposed=proposed)
 
 
-def accuracies(store: Store, job: Job) -> list[float]:
-    """Validation accuracy over time, for a sparkline; empty while the run is at work, whose own curves are live."""
-    return _accuracies(str(store.settings.home), job.id, job.version, store) if job.state.over else []
+def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
+    """Run id to validation accuracy over time, for a sparkline; nothing for a run at work, whose own curves are live."""
+    known = _accuracies(str(store.settings.home))
+    over = [job for job in jobs if job.state.over]
+    if new := [job for job in over if (job.id, job.version) not in known]:
+        found = read_accuracies(store, [job.id for job in new])
+        known.update({(job.id, job.version): found.get(job.id, []) for job in new})
+    return {job.id: known[job.id, job.version] for job in over}
 
 
 def badge(summary: Summary) -> None:
@@ -77,12 +97,18 @@ def draw_origin(summary: Summary) -> None:
         data = f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"
         cleaned = f", cleaned: {plain(describe_effect(request.recipe))}" if request.recipe else ""
         parts += [plain(request.config.model), data + cleaned, *([f"preset {plain(request.preset)}"] if request.preset else [])]
+        parts += [] if request.guess is None else [f"guessed {per_cent(request.guess)}"]
     st.caption(" · ".join([*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]))
 
 
-@st.cache_data(max_entries=200, show_spinner=False)  # a few dozen numbers each
-def _accuracies(home: str, job_id: str, version: int, _store: Store) -> list[float]:
-    return [metric.accuracy for metric in _store.read_metrics(job_id) if metric.accuracy is not None]
+@cache  # one home, and a kilobyte or so for each of its runs
+def _summaries(home: str) -> dict[str, tuple[bool, Summary]]:
+    return {}
+
+
+@cache  # a few dozen numbers for each run
+def _accuracies(home: str) -> dict[tuple[str, int], list[float]]:
+    return {}
 
 
 def _proportion(scores: object) -> Proportion | None:

@@ -62,17 +62,18 @@ def _write_run(key: str, ids: list[str]) -> None:
 
 def _frame(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
     now = store.clock()
-    return pd.DataFrame([_row(store, summary, now) for summary in summaries])
+    curves = accuracies(store, [summary.job for summary in summaries])
+    return pd.DataFrame([_row(summary, curves.get(summary.job.id, []), now) for summary in summaries])
 
 
-def _row(store: Store, summary: Summary, now: float) -> dict[str, object]:
+def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
     job, request = summary.job, summary.request
     rows = job.result.get("trained_rows", request.config.train_rows) if request else None
     return {
         "state": [in_text(summary.look)],
         "name": f"{summary.name} (example)" if summary.shipped else summary.name,
         "result": _outcome(summary),
-        "curve": accuracies(store, job),
+        "curve": curve,
         "model": request.config.model if request else "",
         "rows": f"{rows:,}" if rows else "all" if request else "",
         "time": duration(job.elapsed_seconds(now)) if job.started_at else "",

@@ -30,7 +30,10 @@ def choose_step(dynamics: Dynamics) -> int:
     if len(steps) == 1:
         st.caption(f"One validation so far, after step {steps[0]:,}.")
         return 0
-    chosen = st.select_slider("After step", steps, steps[-1], format_func=lambda step: f"{step:,}", key=STEP_KEY)
+    asked = st.session_state.get(STEP_KEY, st.query_params.get(STEP_KEY))
+    st.session_state[STEP_KEY] = next((step for step in steps if str(step) == str(asked)), steps[-1])
+    chosen = st.select_slider("After step", steps, format_func=lambda step: f"{step:,}", key=STEP_KEY)
+    st.query_params[STEP_KEY] = str(chosen)
     return int(steps.index(chosen))
 
 
@@ -69,7 +72,7 @@ def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
     listed = _listed(table, group or "hard")
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
-        points = drawing.draw(charts.training_map(table, st.session_state.get(TEXT_KEY)), key=MAP_KEY, select="picked")
+        points = drawing.draw(charts.training_map(table, _asked_row(set(table["row"].tolist()))), key=MAP_KEY, select="picked")
     with sides.cell():
         place = _draw_list(listed) if len(listed) else None
         if listed.empty:
@@ -134,8 +137,16 @@ def _newest(clicked: int | None, selected: int | None, known: set[int]) -> int |
         if changed and changed[0] != st.session_state.get(TEXT_KEY):
             st.session_state[TEXT_KEY] = changed[0]
             st.rerun()  # the map is drawn before it knows which point to ring
-    row = st.session_state.get(TEXT_KEY)
-    return row if row in known else None
+    row = _asked_row(known)
+    if row is not None:
+        st.query_params[TEXT_KEY] = str(row)
+    return row
+
+
+def _asked_row(known: set[int]) -> int | None:
+    """The row that was chosen in this visit, else the one that the URL names."""
+    asked = str(st.session_state.get(TEXT_KEY, st.query_params.get(TEXT_KEY)))
+    return next((row for row in known if str(row) == asked), None)
 
 
 def _choose_class(classes: tuple[str, ...]) -> str | None:

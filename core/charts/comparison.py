@@ -70,7 +70,7 @@ def _run_colour(runs: Sequence[str]) -> alt.Color:
 @cache
 def _curve_spec(runs: tuple[str, ...], x: str, y: str, log: bool) -> Spec:
     scale = alt.Scale(type="log" if log else "linear", zero=False, nice=not log)
-    form = alt.Axis(tickCount=6) if y == MEASURES["loss"] else alt.Axis(tickCount=6, format=".0%")
+    form = alt.Axis(tickCount=6) if y == MEASURES["loss"] else alt.Axis(tickCount=6, format=".1~%")
     base = alt.Chart().encode(
         x=alt.X("x:Q", title=x, axis=alt.Axis(tickCount=8, format=",d"), scale=alt.Scale(nice=False)),
         y=alt.Y("value:Q", title=y, scale=scale, axis=form),

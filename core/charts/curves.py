@@ -155,7 +155,7 @@ def _loss_spec(log: bool) -> Spec:
 
 @cache
 def _score_spec() -> Spec:
-    base = _base(alt.Y("value:Q", title="share", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%", tickCount=6)))
+    base = _base(alt.Y("value:Q", title="share", scale=alt.Scale(zero=False), axis=alt.Axis(format=".1~%", tickCount=6)))
     names, legend = ["accuracy", "macro-F1"], alt.Legend(title=None, orient="top", symbolDash=[1, 0])
     colour = alt.Color("series:N", scale=alt.Scale(domain=names, range=[CLASS_COLOURS[0], CLASS_COLOURS[2]]), legend=legend)
     dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]]), legend=None)

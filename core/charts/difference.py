@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from core.charts.chart import FONT, Chart, Spec, finish
-from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, MANY, MOST_LABELLED, SMALL_FONT
+from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, MANY, MOST_LABELLED, SMALL_FONT, tile_fields
 
 # worse, the same, better; the ends reach 4.5:1 with the text on them
 TONES = {False: ("#8A3A00", "#F3F4F6", "#084E8A"), True: ("#F5A977", "#232A33", "#8CCBF5")}
@@ -23,11 +23,9 @@ def matrix_difference(first: np.ndarray, second: np.ndarray, classes: Sequence[s
     size, change = len(classes), second - first
     better = np.where(np.eye(size, dtype=bool), change, -change)
     strength = better / max(int(np.abs(change).max(initial=0)), 1)
-    row, column = np.divmod(np.arange(size * size), size)
     data = pd.DataFrame(
         {
-            "true": np.asarray(classes, dtype=object)[row],
-            "predicted": np.asarray(classes, dtype=object)[column],
+            **tile_fields(classes),
             "first": first.ravel(),
             "second": second.ravel(),
             "change": change.ravel(),

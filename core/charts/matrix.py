@@ -38,11 +38,9 @@ def confusion_matrix(
     size, errors = len(classes), counts * (1 - np.eye(len(classes), dtype=counts.dtype))
     shares = scores.row_shares
     shade = {"counts": _of_largest(counts), "per cent of row": shares, "errors only": _of_largest(errors)}[show]
-    row, column = np.divmod(np.arange(size * size), size)
     data = pd.DataFrame(
         {
-            "true": np.asarray(classes, dtype=object)[row],
-            "predicted": np.asarray(classes, dtype=object)[column],
+            **tile_fields(classes),
             "texts": counts.ravel(),
             "share": shares.ravel(),
             "shade": shade.ravel(),
@@ -52,6 +50,12 @@ def confusion_matrix(
         }
     )
     return Chart(titled(_matrix_spec(size, show, dark), TITLES[show]), data, TITLES[show], _words(scores, errors, classes))
+
+
+def tile_fields(classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """The fields true and predicted of each tile, row by row."""
+    names = np.asarray(classes, dtype=object)
+    return {"true": np.repeat(names, len(names)), "predicted": np.tile(names, len(names))}
 
 
 def tile_colour(shade: float, dark: bool) -> tuple[int, int, int]:

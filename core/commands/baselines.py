@@ -1,7 +1,6 @@
 """``python -m core baselines``: what a fine-tuned model has to beat on the data in use."""
 
 import sys
-import time
 from typing import Annotated, Any
 
 import typer
@@ -10,16 +9,12 @@ from core.commands.printing import Json, print_result
 from core.config import RunConfig
 from core.data.prepared import find_prepared, prepare
 from core.data.sources import find_source, named_source
-from core.errors import LoraLabError
 from core.evaluation.baselines import EXPLAINED
 from core.jobs import actions, waiting
 from core.jobs.baselines import BaselineRequest, Fitted, missing, read_fitted
 from core.jobs.rebuild import open_store
 from core.settings import Settings
-from core.states import JobState
 from core.store import Store
-
-POLL_SECONDS = 0.25
 
 
 def register(app: typer.Typer) -> None:
@@ -66,21 +61,7 @@ def describe(one: Fitted) -> dict[str, Any]:
 
 
 def _fit(store: Store, request: BaselineRequest, name: str) -> None:
-    """Wait for them; Ctrl-C stops them."""
-    job, phase = actions.launch_baselines(store, request, name), ""
-    try:
-        while not (job := store.job(job.id)).state.over:
-            actions.keep_running(store)
-            if job.phase != phase:
-                phase = job.phase
-                print(f"{phase} …", file=sys.stderr)
-            time.sleep(POLL_SECONDS)
-    except KeyboardInterrupt:
-        actions.stop(store, store.job(job.id))
-        print(f"{job.name} is being stopped.", file=sys.stderr)
-        raise
-    if job.state is not JobState.COMPLETED:
-        raise LoraLabError(job.message or f"{job.name} is {job.state}.", job.fix or "Run the command again.")
+    job = waiting.wait_for_work(store, actions.launch_baselines(store, request, name))
     if isinstance(left_out := job.result.get("left_out"), str):
         print(f"Without the linear probe. {left_out}", file=sys.stderr)
 

@@ -1,7 +1,5 @@
 """``python -m core tokens`` and ``embed``: a text as word pieces, and how a model arranges the texts."""
 
-import sys
-import time
 from typing import Annotated, Any, get_args
 
 import typer
@@ -12,17 +10,13 @@ from core.data.hub import hub_reachable
 from core.data.pieces import cut_text, open_tokenizer
 from core.data.prepared import find_prepared, prepare
 from core.data.sources import Split, find_source
-from core.errors import ConfigError, LoraLabError, ModelUnavailable
+from core.errors import ConfigError, ModelUnavailable
 from core.evaluation.projection import METHODS
 from core.jobs import actions, describe, waiting
 from core.jobs.maps import POOLINGS, MapRequest, Subject, TextMap, places, read_map
 from core.jobs.rebuild import open_store
 from core.jobs.requests import read_train_request
 from core.settings import Settings
-from core.states import JobState
-from core.store import Store
-
-POLL_SECONDS = 0.25
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +70,7 @@ def embed(
         chosen = {"split": split, "rows": rows, "method": method, "layer": layer, "seed": seed, "max_tokens": limit}
         request = _request(dataset.fingerprint, (Subject(model=base), *subjects), POOLINGS[mean], chosen)
         if not all(place.done for place in places(store, request, dataset.classes)):
-            _make(store, request)
+            waiting.wait_for_work(store, actions.launch_map(store, request))
         found = places(store, request, dataset.classes)
         described = [_describe(place.subject.run or "untrained", read_map(place, request)) for place in found]
         return {"texts": described[0]["texts"], "files": [str(place.map) for place in found], "maps": described}
@@ -94,18 +88,6 @@ def _request(fingerprint: str, subjects: tuple[Subject, ...], pooling: str, chos
         return MapRequest.model_validate({"fingerprint": fingerprint, "subjects": subjects, "pooling": pooling, **chosen})
     except ValueError as error:
         raise ConfigError("Rows, layer or seed is out of range.", "Choose 20 to 10,000 rows and a seed from 0.") from error
-
-
-def _make(store: Store, request: MapRequest) -> None:
-    job, phase = actions.launch_map(store, request), ""
-    while not (job := store.job(job.id)).state.over:
-        actions.keep_running(store)
-        if job.phase != phase:
-            phase = job.phase
-            print(f"{phase} …", file=sys.stderr)
-        time.sleep(POLL_SECONDS)
-    if job.state is not JobState.COMPLETED:
-        raise LoraLabError(job.message or f"The map is {job.state}.", job.fix)
 
 
 def _describe(name: str, one: TextMap) -> dict[str, Any]:

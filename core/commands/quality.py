@@ -1,7 +1,5 @@
 """``python -m core quality``: check the data in use, say what was found, and write a cleaning recipe."""
 
-import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,15 +15,10 @@ from core.data.recipe import Recipe, describe_effect, to_bytes
 from core.data.sources import Source, find_source, named_source
 from core.errors import DataError
 from core.jobs import actions
-from core.jobs.processes import ensure_supervisor
 from core.jobs.rebuild import open_store
-from core.jobs.waiting import PhasePrinter
+from core.jobs.waiting import PhasePrinter, wait_for_work
 from core.settings import Settings
-from core.states import JobState
 from core.store import Store
-from core.training.events import Phase, Progress
-
-POLL_SECONDS = 0.25
 
 
 def register(app: typer.Typer) -> None:
@@ -63,19 +56,7 @@ def check(store: Store, source: Source, recipe_out: Path | None = None, fixes: t
     printer = PhasePrinter()
     dataset = find_prepared(store.settings, source) or prepare(store.settings, source, printer, lambda: False)
     if read_report(dataset) is None:
-        job = actions.launch_quality_check(store, dataset)
-        try:
-            while not (job := store.job(job.id)).state.over:
-                ensure_supervisor(store.settings)
-                if job.phase in list(Phase):
-                    printer(Progress(Phase(job.phase)))
-                time.sleep(POLL_SECONDS)
-        except KeyboardInterrupt:
-            actions.stop(store, store.job(job.id))
-            print(f"{job.name} is being stopped.", file=sys.stderr)
-            raise
-        if job.state is not JobState.COMPLETED:
-            raise DataError(f"{job.name} is {job.state}. {job.message}".strip(), job.fix or "Check the data again.")
+        wait_for_work(store, actions.launch_quality_check(store, dataset))
     report = read_report(dataset)
     if report is None:
         raise DataError("The report of the check cannot be read.", "Check the data again.")

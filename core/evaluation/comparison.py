@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.evaluation.intervals import f1_differences
 from core.evaluation.predictions import Predictions
 from core.evaluation.significance import LEVEL, Paired, holm
 
@@ -36,12 +38,17 @@ class Pair:
     pairs: int = 1
     problem: str = ""
 
+    def aligned(self) -> tuple[Predictions, Predictions]:
+        """Both on the rows that both have, in the order of the row ids."""
+        first, second = self.first.predictions, self.second.predictions
+        return (first, second) if np.array_equal(first.rows, second.rows) else (first.only(second.rows), second.only(first.rows))
+
     @property
     def decided(self) -> bool:
         """Whether the difference is more than chance at the 5 % level."""
         return self.paired is not None and self.p_value < LEVEL
 
-    @property
+    @cached_property
     def verdict(self) -> str:
         """In a sentence or two, for a reader who knows the names of the runs."""
         if self.paired is None:
@@ -82,7 +89,7 @@ def compare_with(results: Sequence[Result], references: Sequence[Result]) -> lis
 
 def told_apart(pair: Pair) -> pd.DataFrame:
     """The texts that one of the two has right and the other wrong: row, text, true, first, second (class names), right."""
-    first, second = _on_same_rows(pair.first.predictions, pair.second.predictions)
+    first, second = pair.aligned()
     names = np.array(pair.first.classes)
     first_right, second_right = _right(first), _right(second)
     frame = pd.DataFrame(
@@ -99,13 +106,19 @@ def told_apart(pair: Pair) -> pd.DataFrame:
     return apart.reset_index(drop=True)
 
 
+def class_differences(pair: Pair) -> pd.DataFrame:
+    """F1 of each class in both runs and its change, as ``f1_differences``; for a pair that is compared."""
+    first, second = pair.aligned()
+    return f1_differences(first.true, first.predicted, second.predicted, pair.first.classes)
+
+
 def _pair(first: Result, second: Result) -> Pair:
     if problem := _problem(first, second):
         return Pair(first, second, None, problem=problem)
-    same = _on_same_rows(first.predictions, second.predictions)
-    if not len(same[0]):
+    mine, theirs = Pair(first, second, None).aligned()
+    if not len(mine):
         return Pair(first, second, None, problem="they were scored on different texts.")
-    paired = Paired.of(_right(same[0]), _right(same[1]))
+    paired = Paired.of(_right(mine), _right(theirs))
     return Pair(first, second, paired, paired.p_value)
 
 
@@ -115,19 +128,6 @@ def _problem(first: Result, second: Result) -> str:
     if first.fingerprint != second.fingerprint:
         return f"their data differ (fingerprints {first.fingerprint[:6]} and {second.fingerprint[:6]})."
     return ""
-
-
-def _on_same_rows(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
-    """Both on the rows that both have, in the order of the row ids."""
-    if np.array_equal(first.rows, second.rows):
-        return first, second
-    both = np.intersect1d(first.rows, second.rows)
-    return _only(first, both), _only(second, both)
-
-
-def _only(predictions: Predictions, rows: NDArray[np.int64]) -> Predictions:
-    frame = predictions.frame[predictions.frame["row"].isin(rows)].sort_values("row", ignore_index=True)
-    return Predictions(frame, predictions.classes)
 
 
 def _right(predictions: Predictions) -> NDArray[np.bool_]:

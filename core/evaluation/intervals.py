@@ -14,6 +14,7 @@ from scipy import stats
 from core.evaluation.scores import Proportion, Scores
 from core.evaluation.significance import LEVEL, SEED, holm
 
+Labels = NDArray[np.int64]
 RESAMPLES = 2_000  # the edges of a 95 % interval rest on 50 of them at either side
 
 
@@ -36,16 +37,45 @@ def bootstrap_f1(scores: Scores) -> F1Intervals:
         return F1Intervals(np.zeros(size), np.ones(size), (0.0, 1.0))
     cells = np.flatnonzero(scores.counts)  # the k cells that hold texts
     true, predicted = np.divmod(cells, size)
-    drawn = np.random.default_rng(SEED).multinomial(total, scores.counts.ravel()[cells] / total, RESAMPLES)  # (R, k)
-    classes = np.eye(size)
-    hits = drawn @ (classes[true] * (true == predicted)[:, None])  # (R, C)
-    wholes = drawn @ (classes[true] + classes[predicted])  # (R, C), texts of the class and texts given the class
     occurs = scores.counts.sum(axis=0) + scores.support > 0  # (C,)
-    f1 = np.divide(2 * hits, wholes, out=np.full_like(hits, np.nan), where=wholes > 0)  # a sample without the class says nothing of it
+    f1 = _f1(_drawn(scores.counts.ravel()[cells]), true, predicted, size)
     f1[:, ~occurs] = 0  # as in Scores, so that the mean is over the same classes
     low, high = np.nanquantile(f1, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
     macro_low, macro_high = np.quantile(np.nanmean(f1, axis=1), [LEVEL / 2, 1 - LEVEL / 2])
     return F1Intervals(low, np.where(occurs, high, 1.0), (float(macro_low), float(macro_high)))
+
+
+def f1_differences(true: Labels, first: Labels, second: Labels, classes: Sequence[str]) -> pd.DataFrame:
+    """A line a class: class, support, first and second (F1 of either), difference (second minus first), low and high of its interval.
+
+    ``true``, ``first`` and ``second`` (N,) are class numbers of the same N texts, at least one, which are resampled together: a paired
+    bootstrap with 2,000 samples. Both edges are 0 of a class that never occurs.
+    """
+    size = len(classes)
+    cells, counts = np.unique(np.stack([true, first, second]), axis=1, return_counts=True)  # (3, k) and (k,)
+    drawn = _drawn(counts)
+    change = _f1(drawn, cells[0], cells[2], size) - _f1(drawn, cells[0], cells[1], size)
+    change[:, np.isnan(change).all(axis=0)] = 0
+    low, high = np.nanquantile(change, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
+    sides = [np.nan_to_num(_f1(counts[None], cells[0], cells[side], size)[0]) for side in (1, 2)]
+    support = np.bincount(true, minlength=size)
+    table = {"class": list(classes), "support": support, "first": sides[0], "second": sides[1], "difference": sides[1] - sides[0]}
+    return pd.DataFrame({**table, "low": low, "high": high})
+
+
+def _drawn(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bootstrap samples (R, k) of the texts that k cells hold."""
+    total = int(counts.sum())
+    return np.random.default_rng(SEED).multinomial(total, counts / total, RESAMPLES)
+
+
+def _f1(drawn: NDArray[np.int64], true: Labels, predicted: Labels, size: int) -> NDArray[np.float64]:
+    """F1 (R, C) of samples of k cells of true and predicted class (k,); NaN where a sample says nothing of a class."""
+    classes = np.eye(size)
+    hits = drawn @ (classes[true] * (true == predicted)[:, None])  # (R, C)
+    wholes = drawn @ (classes[true] + classes[predicted])  # (R, C), texts of the class and texts given the class
+    f1: NDArray[np.float64] = np.divide(2 * hits, wholes, out=np.full_like(hits, np.nan), where=wholes > 0)
+    return f1
 
 
 def class_intervals(scores: Scores, classes: Sequence[str], f1: F1Intervals | None = None) -> pd.DataFrame:

@@ -1,7 +1,10 @@
 """What a person can do with jobs. Pages and the command line call these and nothing below them."""
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from core import classroom, files, people
 from core.access import Action, Role, require
@@ -38,16 +41,24 @@ if TYPE_CHECKING:
 
 
 def launch_training(
-    store: Store, config: RunConfig, source: Source, *, key: str = "", preset: str = "", name: str = "", recipe: Recipe | None = None
+    store: Store,
+    config: RunConfig,
+    source: Source,
+    *,
+    key: str = "",
+    preset: str = "",
+    name: str = "",
+    recipe: Recipe | None = None,
+    guess: float | None = None,
 ) -> Job:
-    """Queue a run and see to it that somebody runs it; ``recipe`` cleans its training texts. The same ``key`` twice launches once.
+    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once.
 
-    Raises NotAllowed and NotEnoughRoom.
+    ``recipe`` cleans its training texts; ``guess`` (0 to 1) is the accuracy that somebody expects. Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH)
     classroom.require_place(store, store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), config)
     require_room(store.settings)
-    request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe)
+    request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe, guess=guess)
     title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
     job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
     ensure_supervisor(store.settings)
@@ -86,14 +97,9 @@ def launch_preparation(store: Store, source: Source) -> Job:
 def launch_quality_check(store: Store, dataset: Dataset) -> Job:
     """Queue the search for faults in prepared data, or return the one that is under way for it."""
     require(store.visitor, Action.WORK)
-    wanted = QualityRequest(fingerprint=dataset.fingerprint).model_dump(mode="json")
-    asked = [job for job in store.jobs(Kind.QUALITY) if job.request == wanted]
-    job = next((job for job in asked if not job.state.over), None)
-    if job is None:
-        key = f"quality|{dataset.fingerprint}|{len(asked)}"  # two who ask at the same moment get one job
-        job = store.create(Kind.QUALITY, f"Check {dataset.name}", wanted, key)
-    ensure_supervisor(store.settings)
-    return job
+    wanted = QualityRequest(fingerprint=dataset.fingerprint)
+    asked = [job for job in store.jobs(Kind.QUALITY) if job.request == wanted.model_dump(mode="json")]
+    return _queue_once(store, Kind.QUALITY, f"Check {dataset.name}", wanted, asked)
 
 
 def launch_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
@@ -126,40 +132,32 @@ def launch_calibration(store: Store, model_id: str, precision: Precision = "auto
     require(store.visitor, Action.WORK)
     wanted = CalibrateRequest(model=model_id, precision=precision)
     asked = [job for job in store.jobs(Kind.CALIBRATE) if read_calibrate_request(job) == wanted]
-    under_way = next((job for job in asked if not job.state.over), None)
-    if under_way is None:
-        key = f"calibrate|{model_id}|{precision}|{len(asked)}"  # two who ask at the same moment get one job
-        under_way = store.create(Kind.CALIBRATE, f"Measure {model_id}", wanted.model_dump(mode="json"), key)
-    ensure_supervisor(store.settings)
-    return under_way
+    return _queue_once(store, Kind.CALIBRATE, f"Measure {model_id}", wanted, asked)
 
 
 def launch_map(store: Store, request: MapRequest) -> Job:
     """Queue a map of texts, or return the one that is under way for it. Raises NotAllowed and NotEnoughRoom."""
     require(store.visitor, Action.WORK)
     require_room(store.settings)
-    asked = find_map_jobs(store, request)
-    under_way = next((job for job in asked if not job.state.over), None)
-    if under_way is None:
-        wanted = request.model_dump(mode="json")
-        key = f"embed|{sorted(wanted.items())}|{len(asked)}"  # two who ask at the same moment get one job
-        under_way = store.create(Kind.EMBED, f"Map by {request.method}", wanted, key)
-    ensure_supervisor(store.settings)
-    return under_way
+    return _queue_once(store, Kind.EMBED, f"Map by {request.method}", request, find_map_jobs(store, request))
 
 
 def launch_export(store: Store, job: Job, target: Format) -> Job:
     """Queue an export of the run, or return the one that is under way. Raises NotAllowed and NotEnoughRoom."""
     require(store.visitor, Action.WORK)
     require_room(store.settings)
-    asked = find_export_jobs(store, job, target)
-    under_way = next((one for one in asked if not one.state.over), None)
-    if under_way is None:
-        wanted = ExportRequest(run=job.id, format=target).model_dump(mode="json")
-        key = f"export|{job.id}|{job.version}|{target}|{len(asked)}"  # two who ask at the same moment get one job
-        under_way = store.create(Kind.EXPORT, f"{TITLES[target]} of {job.name}", wanted, key)
+    wanted = ExportRequest(run=job.id, format=target)
+    return _queue_once(store, Kind.EXPORT, f"{TITLES[target]} of {job.name}", wanted, find_export_jobs(store, job, target))
+
+
+def _queue_once(store: Store, kind: Kind, name: str, request: BaseModel, asked: Sequence[Job]) -> Job:
+    """The one of ``asked`` that is under way, else a new job; two who ask at the same moment get one."""
+    job = next((one for one in asked if not one.state.over), None)
+    if job is None:
+        wanted = request.model_dump(mode="json")
+        job = store.create(kind, name, wanted, f"{kind}|{sorted(wanted.items())}|{len(asked)}")
     ensure_supervisor(store.settings)
-    return under_way
+    return job
 
 
 def stop(store: Store, job: Job) -> Job:

@@ -23,6 +23,7 @@ class Line:
     minutes: float | None
     trained: int | None
     place: str
+    guess: float | None = None
 
 
 def class_board(store: Store, rules: Rules) -> list[Line]:
@@ -37,7 +38,11 @@ def class_board(store: Store, rules: Rules) -> list[Line]:
     lines = []
     for number, (job, test) in enumerate(found):
         shown = rules.names or store.visitor.in_charge or job.owner == store.visitor.id
-        lines.append(Line(job, names.get(job.owner, "") if shown else "", test, _minutes(job), _trained(job), _place(number, test, found)))
+        lines.append(
+            Line(
+                job, names.get(job.owner, "") if shown else "", test, _minutes(job), _trained(job), _place(number, test, found), _guess(job)
+            )
+        )
     return lines
 
 
@@ -57,6 +62,11 @@ def _scored(job: Job) -> tuple[Job, Proportion] | None:
     except ArtifactDamaged:
         pass
     return None
+
+
+def _guess(job: Job) -> float | None:
+    guess = job.request.get("guess")
+    return float(guess) if isinstance(guess, int | float) else None
 
 
 def _minutes(job: Job) -> float | None:

@@ -82,9 +82,12 @@ def details_text(run: Described) -> str:
     lines = [run_text(run), "", "Configuration", *(f"  {field} = {value}" for field, value in run["config"].items())]
     if "per_class" in run:
         width = max(len(name) for name in run["classes"]) + 2
-        lines += ["", f"{'':<{width}}precision  recall     F1  support"]
+        lines += ["", f"{'':<{width}}precision  recall     F1  95 % interval  support"]
         for row in run["per_class"]:
-            lines.append(f"{row['class']:<{width}}{row['precision']:>9.3f}{row['recall']:>8.3f}{row['f1']:>7.3f}{row['support']:>9,}")
+            edges = "{:.3f}–{:.3f}".format(*row["f1_interval"])
+            lines.append(
+                f"{row['class']:<{width}}{row['precision']:>9.3f}{row['recall']:>8.3f}{row['f1']:>7.3f}{edges:>15}{row['support']:>9,}"
+            )
         lines += ["", "Confusion matrix (rows: true class, columns: predicted)"]
         for name, counts in zip(run["classes"], run["confusion"], strict=True):
             lines.append(f"{name:<{width}}" + "".join(f"{count:>8,}" for count in counts))

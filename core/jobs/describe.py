@@ -3,6 +3,8 @@
 from dataclasses import asdict
 
 from core.errors import ArtifactDamaged, JobNotFound
+from core.evaluation.calibration import BINS, calibration
+from core.evaluation.intervals import bootstrap_f1, class_intervals
 from core.evaluation.predictions import Predictions
 from core.jobs import artifacts
 from core.jobs.requests import read_train_request
@@ -49,6 +51,7 @@ def run_details(store: Store, job: Job) -> dict[str, object]:
         "preset": request.preset,
         "data": {"source": request.source.kind, "name": request.source.name, "fingerprint": job.fingerprint},
         "recipe": request.recipe.model_dump(mode="json") if request.recipe else None,
+        "guess": request.guess,
         "metrics": [asdict(metric) for metric in store.read_metrics(job.id)],
     }
     path = artifacts.predictions_path(store.folder(job), "test")
@@ -56,16 +59,30 @@ def run_details(store: Store, job: Job) -> dict[str, object]:
         return details
     classes = read_classes(job)
     predictions = Predictions.of(artifacts.read_predictions(store.folder(job), "test"), len(classes))
-    scores = predictions.scores
-    return details | {
-        "classes": list(classes),
+    return details | {"classes": list(classes), **_scores(predictions, classes)}
+
+
+def _scores(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, object]:
+    """What the Evaluate and Calibration pages say of the test texts, with 95 % intervals."""
+    scores, f1 = predictions.scores, bootstrap_f1(predictions.scores)
+    table = class_intervals(scores, classes, f1).to_dict("records")
+    measured = calibration(predictions.probabilities, predictions.true)
+    return {
+        "accuracy_interval": list(scores.accuracy.interval),
+        "macro_f1_interval": list(f1.macro),
         "per_class": [
-            {"class": name, "precision": precision, "recall": recall, "f1": f1, "support": support}
-            for name, precision, recall, f1, support in zip(
-                classes, scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(), scores.support.tolist(), strict=True
-            )
+            {
+                "class": line["class"],
+                "support": line["support"],
+                "precision": precision,  # 0 where the class was never predicted
+                "recall": recall,
+                "f1": line["f1"],
+                **{f"{name}_interval": [line[f"{name}_low"], line[f"{name}_high"]] for name in ("precision", "recall", "f1")},
+            }
+            for line, precision, recall in zip(table, scores.precision.tolist(), scores.recall.tolist(), strict=True)
         ],
         "confusion": scores.counts.tolist(),
+        "calibration": {"ece": measured.ece, "bins": BINS, "brier": measured.brier} if len(predictions) else None,
     }
 
 

@@ -74,6 +74,7 @@ def _fit_probe(
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
     walker = Walker(fetch(model), dataset.classes, attention="sdpa")
     texts = [*learned["text"], *asked["text"]]
+    context.set_result(encoding_since=context.store.clock())
     context.report(Progress(Phase.ENCODING, 0, len(texts)))
     states = walker.hidden_states(
         None, texts, request.max_tokens, context.should_stop, lambda rows: context.report(Progress(Phase.ENCODING, rows, len(texts)))

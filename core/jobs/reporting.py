@@ -11,7 +11,7 @@ import pandas as pd
 
 from core import charts
 from core.errors import LoraLabError
-from core.evaluation.comparison import Result
+from core.evaluation.comparison import Pair, Result, class_differences
 from core.evaluation.scores import Proportion
 from core.jobs import comparing
 from core.jobs.baselines import Fitted, read_baselines
@@ -80,7 +80,7 @@ def _of_comparison(store: Store, jobs: Sequence[Job]) -> Report:
         Section("Results", table=_results(jobs, results, names), note="Intervals: 95 % (Wilson)."),
         Section("Differences of the configurations", table=differences if len(differences) else None, lines=_same(differences)),
         *(picture(chart.title, chart) for chart in shown),
-        *_f1_per_class(results, names),
+        *(_pair(pairs[0]) if len(pairs) == 1 else _f1_per_class(results, names)),
     ]
     prints = ", ".join(sorted({job.fingerprint for job in jobs}))
     return Report(f"Comparison of {len(jobs)} runs", [", ".join(names.values())], f"data fingerprint {prints}", sections)
@@ -151,6 +151,21 @@ def _f1_per_class(results: Sequence[Result], names: dict[str, str]) -> list[Sect
     columns = {names[result.id]: result.predictions.scores.f1 for result in results}
     frame = shares(pd.DataFrame({"Class": list(results[0].classes), **columns}), list(columns))
     return [Section("F1 per class", table=frame, numbers=frozenset(columns))]
+
+
+def _pair(pair: Pair) -> list[Section]:
+    """What changed from the first of two runs to the second, in the matrix and in each class."""
+    if pair.paired is None:
+        return []
+    first, second = pair.aligned()
+    names = pair.first.name, pair.second.name
+    chart = charts.matrix_difference(first.scores.counts, second.scores.counts, pair.first.classes, names)
+    found = class_differences(pair)
+    sides = [f"F1 of {name}" for name in names]
+    frame = shares(pd.DataFrame({"Class": found["class"], sides[0]: found["first"], sides[1]: found["second"]}), sides)
+    frame["Change"] = [f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for value, low, high in found[["difference", "low", "high"]].to_numpy()]
+    note = "Intervals: 95 %, paired bootstrap over the texts."
+    return [picture(chart.title, chart), Section("F1 per class", table=frame, numbers=frozenset(sides), note=note)]
 
 
 def _same(differences: pd.DataFrame) -> list[str]:

@@ -1,6 +1,6 @@
 """What a job is asked to do, as it is kept in the store."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config import Precision, RunConfig
 from core.data.recipe import Recipe
@@ -13,6 +13,7 @@ class TrainRequest(BaseModel):
     """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's environment may differ.
 
     ``sweep`` is the id of the set that it was queued with.
+    ``guess`` is the test accuracy that somebody expected before it began, from 0 to 1.
     A ``recipe`` is kept whole, so that nobody can change it under the run.
     """
 
@@ -23,6 +24,7 @@ class TrainRequest(BaseModel):
     preset: str = ""
     sweep: str = ""
     recipe: Recipe | None = None
+    guess: float | None = Field(default=None, ge=0, le=1)
 
 
 class CalibrateRequest(BaseModel):

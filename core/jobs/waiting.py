@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from core.config import RunConfig
+from core.errors import LoraLabError
 from core.jobs import actions, describe
 from core.jobs.processes import ensure_supervisor
 from core.states import Job, JobState
@@ -20,28 +21,38 @@ SECOND_PRESS_SECONDS = 2.0
 def wait(store: Store, job: Job) -> dict[str, object]:
     """The run's description once it is over, or as it is when the user detaches with Ctrl-C; a second press stops it."""
     try:
-        return _follow(store, job)
+        _follow(store, job)
+        return describe.run(store, store.job(job.id))
     except KeyboardInterrupt:
         print(f"\nDetached; {job.name} goes on. Stop it with: python -m core stop {job.id}", file=sys.stderr)
     try:
         time.sleep(SECOND_PRESS_SECONDS)
     except KeyboardInterrupt:
         actions.stop(store, store.job(job.id))
-        return _follow(store, job)
+        _follow(store, job)
     return describe.run(store, store.job(job.id))
 
 
 def measure(store: Store, config: RunConfig) -> None:
-    """Measure what work costs with this model, and wait for it; Ctrl-C stops it."""
-    job = actions.launch_calibration(store, config.model, config.precision)
+    """Measure what work costs with this model, and wait for it; where that fails, say so and go on without. Ctrl-C stops it."""
+    try:
+        wait_for_work(store, actions.launch_calibration(store, config.model, config.precision))
+    except LoraLabError as error:
+        print(f"{error.message} {error.fix}", file=sys.stderr)
+
+
+def wait_for_work(store: Store, job: Job) -> Job:
+    """The completed job, which is not a run; Ctrl-C stops it. Raises LoraLabError where it did not end well."""
     try:
         _follow(store, job)
     except KeyboardInterrupt:
         actions.stop(store, store.job(job.id))
+        print(f"{job.name} is being stopped.", file=sys.stderr)
         raise
     ended = store.job(job.id)
     if ended.state is not JobState.COMPLETED:
-        print(f"{job.name} is {ended.state}. {ended.message} {ended.fix}".strip(), file=sys.stderr)
+        raise LoraLabError(ended.message or f"{job.name} is {ended.state}.", ended.fix or "Run the command again.")
+    return ended
 
 
 class PhasePrinter:
@@ -57,7 +68,7 @@ class PhasePrinter:
             print(f"{progress.phase} …", file=sys.stderr)
 
 
-def _follow(store: Store, job: Job) -> dict[str, object]:
+def _follow(store: Store, job: Job) -> None:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -77,4 +88,3 @@ def _follow(store: Store, job: Job) -> dict[str, object]:
                     print(f"{job.name}: {phase or job.state}", file=sys.stderr)
             bars.update(bar, completed=job.done, total=job.total or None)
             time.sleep(POLL_SECONDS)
-    return describe.run(store, job)

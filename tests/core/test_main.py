@@ -72,10 +72,13 @@ def test_a_new_home_lists_the_example_and_shows_its_matrix() -> None:
 def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
 
-    launched = parsed("train", "--preset", "taste", "--model", str(model), "--data", str(news), "--set", "rank=4", "--name", "mine")
+    launched = parsed(
+        "train", "--preset", "taste", "--model", str(model), "--data", str(news), "--set", "rank=4", "--name", "mine", "--guess", "85"
+    )
 
     assert launched["state"] == "queued"
-    assert parsed("show", "mine")["config"]["rank"] == 4
+    shown = parsed("show", "mine")
+    assert (shown["config"]["rank"], shown["guess"]) == (4, 0.85)
     assert parsed("stop", "mine")["state"] == "cancelled"
     assert parsed("resume", launched["run"])["state"] == "queued"
     assert parsed("delete", "mine", "--yes") == {"run": launched["run"], "state": "deleted"}

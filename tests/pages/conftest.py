@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +19,20 @@ from core.data.indexing import ensure_index
 from core.data.prepared import Dataset, find_prepared, prepare
 from core.data.sources import Source
 from core.evaluation.predictions import Predictions
+from core.inference.host import InferenceHost
 from core.jobs import artifacts
+from core.jobs.rebuild import SHIPPED
 from core.jobs.requests import TrainRequest
 from core.schema import Metric
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
+from ui import hosting
 
 HOME = Path(__file__).parents[2] / "Home.py"
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 FINGERPRINT = "0123456789ab"
+ADAPTER = SHIPPED / "example" / "adapter"
 
 Open = Callable[..., AppTest]
 
@@ -112,6 +116,29 @@ def finished(store: Store, source: Source) -> Job:
     return make_finished(store, source, "finished-run")
 
 
+@pytest.fixture(scope="session")
+def one_host() -> Iterator[InferenceHost]:
+    """One for all tests: its process takes seconds to load torch."""
+    host = InferenceHost(Settings(hub=False))
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def host(one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> InferenceHost:
+    """The one that the pages ask."""
+    monkeypatch.setattr(hosting, "host", lambda: one_host)
+    return one_host
+
+
+@pytest.fixture
+def usable(store: Store, finished: Job) -> Job:
+    """The finished run with an adapter that is one."""
+    shutil.rmtree(store.folder(finished) / "adapter")
+    shutil.copytree(ADAPTER, store.folder(finished) / "adapter")
+    return finished
+
+
 @pytest.fixture
 def failed(store: Store, source: Source) -> Job:
     """A run that ran out of memory."""
@@ -156,40 +183,42 @@ def start(store: Store, job: Job) -> Job:
     return store.job(job.id)
 
 
-def make_finished(store: Store, source: Source, name: str) -> Job:
-    """A completed run with all its files; the adapter's content is not an adapter's."""
+def make_finished(
+    store: Store, source: Source, name: str, rows: int = 40, right: int = 34, classes: Sequence[str] = CLASSES, absent: bool = False
+) -> Job:
+    """A completed run with all its files; the adapter's content is not an adapter's. ``absent``: its last class is never predicted."""
     job = start(store, make_run(store, source, name))
     folder = store.folder(job)
     result: dict[str, object] = {
-        "classes": CLASSES,
+        "classes": list(classes),
         "train_seconds": 25.0,
         "rows_per_second": 32.0,
         "trained_rows": 800,
         "peak_memory_mb": 900.0,
     }
-    for split, right in (("test", 34), ("validation", 33), ("untrained", 10)):
-        frame = predictions(40, right).assign(text=texts("test", 40)["text"])
+    for split, hits in (("test", right), ("validation", right - 1), ("untrained", rows // 4)):
+        frame = predictions(rows, hits, len(classes), absent).assign(text=texts("test", rows)["text"])
         files.write_parquet(artifacts.predictions_path(folder, split), frame)  # type: ignore[arg-type]
-        scores = Predictions.of(frame, len(CLASSES)).scores
-        result[split] = {"accuracy": scores.accuracy.value, "macro_f1": scores.macro_f1, "rows": 40, "hits": right}
+        scores = Predictions.of(frame, len(classes)).scores
+        result[split] = {"accuracy": scores.accuracy.value, "macro_f1": scores.macro_f1, "rows": rows, "hits": hits}
     files.write_folder(folder / "adapter", {"adapter_model.safetensors": b"not really", "adapter_config.json": b"{}"})
-    add_curves(store, job, steps=50)
+    add_curves(store, job, steps=50, rows=rows, classes=len(classes))
     store.update(job, result_json=json.dumps(result))
     store.transition(job, JobState.COMPLETED, ended_at=store.clock(), phase="")
     return store.job(job.id)
 
 
-def add_curves(store: Store, job: Job, steps: int) -> None:
+def add_curves(store: Store, job: Job, steps: int, rows: int = 40, classes: int = len(CLASSES)) -> None:
     """A metric each step and a validation with its predictions each tenth."""
     now = store.clock()
     for step in range(1, steps + 1):
-        rows = [Metric(step, "train", step / 50, 1.4 - step / 60, now + step / 2, learning_rate=2e-3, rows_per_second=32.0)]
+        metrics = [Metric(step, "train", step / 50, 1.4 - step / 60, now + step / 2, learning_rate=2e-3, rows_per_second=32.0)]
         if step % 10 == 0:
-            right = min(36, 16 + step // 2)
-            frame = predictions(40, right)
+            right = min(rows, 16 + step // 2, 36)
+            frame = predictions(rows, right, classes)
             files.write_parquet(artifacts.predictions_path(store.folder(job), "validation", step), frame)
-            rows.append(Metric(step, "validation", step / 50, 1.3 - step / 80, now + step / 2, right / 40, right / 40, best=True))
-        store.add_metrics(job, rows)
+            metrics.append(Metric(step, "validation", step / 50, 1.3 - step / 80, now + step / 2, right / rows, right / rows, best=True))
+        store.add_metrics(job, metrics)
 
 
 def texts(split: str, rows: int) -> pd.DataFrame:
@@ -200,12 +229,14 @@ def texts(split: str, rows: int) -> pd.DataFrame:
     return pd.DataFrame({"row": range(rows), "text": words, "label": labels, **counts})
 
 
-def predictions(rows: int, right: int) -> pd.DataFrame:
-    """The first ``right`` texts right with 0.7, the others taken for the next class."""
-    true = np.arange(rows) % len(CLASSES)
-    predicted = np.where(np.arange(rows) < right, true, (true + 1) % len(CLASSES))
-    shares = np.full((rows, len(CLASSES)), 0.1)
+def predictions(rows: int, right: int, classes: int = len(CLASSES), absent: bool = False) -> pd.DataFrame:
+    """The first ``right`` texts right with 0.7, the others taken for the next class; ``absent``: the last class for the first one."""
+    true = np.arange(rows) % classes
+    predicted = np.where(np.arange(rows) < right, true, (true + 1) % classes)
+    if absent:
+        predicted[predicted == classes - 1] = 0
+    shares = np.full((rows, classes), 0.3 / (classes - 1))
     shares[np.arange(rows), predicted] = 0.7
     loss = -np.log(shares[np.arange(rows), true])
-    columns: Mapping[str, object] = {f"p{index}": shares[:, index] for index in range(len(CLASSES))}
+    columns: Mapping[str, object] = {f"p{index}": shares[:, index] for index in range(classes)}
     return pd.DataFrame({"row": range(rows), "label": true, **columns, "loss": loss})

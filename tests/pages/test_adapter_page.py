@@ -1,37 +1,20 @@
-import shutil
-from collections.abc import Iterator
-
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.inference.host import InferenceHost
 from core.jobs import artifacts
-from core.settings import Settings
 from core.states import Job
 from core.store import Store
 from tests.pages.conftest import Open
-from tests.pages.test_classify import ADAPTER
-from ui import hosting
 
 PAGE = "pages/adapter.py"
 pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
 
 
-@pytest.fixture(scope="module")
-def one_host() -> Iterator[InferenceHost]:
-    host = InferenceHost(Settings(hub=False))
-    yield host
-    host.stop()
-
-
 @pytest.fixture
-def app(open_app: Open, store: Store, finished: Job, one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+def app(open_app: Open, store: Store, usable: Job, host: InferenceHost) -> AppTest:
     """The page on a run with the shipped adapter and ten test texts about a final."""
-    monkeypatch.setattr(hosting, "host", lambda: one_host)
-    folder = store.folder(finished)
-    shutil.rmtree(folder / "adapter")
-    shutil.copytree(ADAPTER, folder / "adapter")
     rows = {
         "row": range(10),
         "label": 1,
@@ -42,8 +25,8 @@ def app(open_app: Open, store: Store, finished: Job, one_host: InferenceHost, mo
         "loss": 0.0,
         "text": "The striker scored twice in the final.",
     }
-    pd.DataFrame(rows).to_parquet(artifacts.predictions_path(folder, "test"))
-    return open_app(PAGE, run=finished.id).run(timeout=120)
+    pd.DataFrame(rows).to_parquet(artifacts.predictions_path(store.folder(usable), "test"))
+    return open_app(PAGE, run=usable.id).run(timeout=120)
 
 
 def said(app: AppTest) -> str:

@@ -2,7 +2,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -13,40 +12,15 @@ from core import files
 from core.data.sources import Source
 from core.inference.host import InferenceHost
 from core.jobs.batch import put_together, write_classified
-from core.jobs.rebuild import SHIPPED
-from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
-from tests.pages.conftest import CLASSES, Open, make_finished, start
-from ui import classification, hosting
+from tests.pages.conftest import ADAPTER, CLASSES, Open, make_finished, start
+from ui import classification
 
 PAGE = "pages/classify.py"
-ADAPTER = SHIPPED / "example" / "adapter"
 
 # loky says so whenever a process ends by itself just as work arrives; it starts another one
 pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
-
-
-@pytest.fixture(scope="module")
-def one_host() -> Iterator[InferenceHost]:
-    """One for all tests: its process takes seconds to load torch."""
-    host = InferenceHost(Settings(hub=False))
-    yield host
-    host.stop()
-
-
-@pytest.fixture
-def host(one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> InferenceHost:
-    monkeypatch.setattr(hosting, "host", lambda: one_host)
-    return one_host
-
-
-@pytest.fixture
-def usable(store: Store, finished: Job) -> Job:
-    """The finished run with an adapter that is one."""
-    shutil.rmtree(store.folder(finished) / "adapter")
-    shutil.copytree(ADAPTER, store.folder(finished) / "adapter")
-    return finished
 
 
 def said(app: AppTest) -> str:

@@ -39,7 +39,7 @@ def test_the_two_newest_are_compared_at_first_and_the_url_keeps_them(open_app: O
     assert app.query_params["compared"] == f"{other.id},{finished.id}"
     assert "finished-run is as good as other-run on 40 texts" in said(app)
     assert "Too close to call." in said(app)
-    assert len(app.get("vega_lite_chart")) == 2
+    assert len(app.get("vega_lite_chart")) == 3
 
 
 def test_the_url_names_the_runs_whatever_else_it_names(open_app: Open, store: Store, source: Source, finished: Job, other: Job) -> None:
@@ -86,7 +86,7 @@ def test_other_data_are_said_loudly_and_not_compared(open_app: Open, store: Stor
     app = open_app(PAGE)
 
     assert "are not compared: their data differ (fingerprints ffffff and 012345)." in app.warning[0].value.replace("\\", "")
-    assert "Texts that only one of them gets right" not in said(app)
+    assert "Two of them in detail" not in said(app)
 
 
 def test_a_run_whose_predictions_are_damaged_leaves_the_others(
@@ -99,6 +99,23 @@ def test_a_run_whose_predictions_are_damaged_leaves_the_others(
 
     assert app.error
     assert "finished-run is as good as other-run" in said(app)
+
+
+def test_two_of_three_are_chosen_for_the_details_and_the_url_keeps_them(
+    open_app: Open, store: Store, source: Source, finished: Job, other: Job
+) -> None:
+    third = make_finished(store, source, "third-run", right=30)
+    runs, pair = f"{finished.id},{other.id},{third.id}", f"{other.id},{third.id}"
+
+    app = open_app(PAGE, compared=runs, pair=pair)
+
+    assert app.selectbox(key="pair").value == pair
+    assert "Only other-run: 4 texts. Only third-run: 0 texts." in said(app)
+    details = table(app, "Change of F1")
+    assert list(details["F1 of other-run"] >= details["F1 of third-run"]) == [True] * 4
+    app.multiselect(key="compared").set_value([finished.id, other.id]).run()
+    assert "Only finished-run: 0 texts. Only other-run: 0 texts." in said(app)
+    assert not app.error
 
 
 def test_curves_are_drawn_against_the_chosen_axis(open_app: Open, finished: Job, other: Job) -> None:

@@ -54,7 +54,7 @@ def test_a_map_that_is_not_there_can_be_made(open_app: Open, store: Store, datas
 
     (job,) = store.jobs(Kind.EMBED)
     assert MapRequest.model_validate(job.request) == asked(dataset)
-    assert app.get("progress")[0].proto.text == "Queued"
+    assert "Waiting for its turn." in said(app)
 
 
 def start(store: Store, request: MapRequest) -> Job:
@@ -70,8 +70,8 @@ def test_a_map_under_way_says_how_far_it_is_and_can_be_stopped(open_app: Open, s
 
     app = open_app(PAGE)
 
-    assert app.get("progress")[0].proto.text.startswith("Encoding texts · 500 of 2,000")
-    assert re.search(r"About 3\d s of encoding left", said(app))
+    assert re.match(r"Encoding texts · 500 of 2,000 .* about 3\d s left", app.get("progress")[0].proto.text)
+    assert "Then the map is drawn." in said(app)
     app.button(key="stop-map").click().run()
     assert store.job(job.id).state is JobState.STOPPING
 

@@ -65,7 +65,7 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
 
     (job,) = store.jobs(Kind.PREPARE)
     assert job.state is JobState.QUEUED
-    assert app.get("progress")[0].proto.text == "Queued"
+    assert "Waiting for its turn." in said(app)
 
 
 def test_a_preparation_under_way_says_how_far_it_is(open_app: Open, store: Store) -> None:

@@ -1,9 +1,10 @@
 import pytest
 from conftest import Open
+from proofs import proof_of
 from streamlit.testing.v1 import AppTest
 
 from core import files
-from core.exporting.formats import Format, Proof
+from core.exporting.formats import Format
 from core.jobs.export import exports_folder, find_export_jobs
 from core.states import Job, JobState
 from core.store import Store
@@ -17,7 +18,7 @@ def said(app: AppTest) -> str:
 
 @pytest.fixture
 def ready(store: Store, finished: Job) -> Job:
-    proof = Proof(
+    proof = proof_of(
         format=Format.ONNX_INT8,
         texts=2000,
         labels_equal=1986,
@@ -41,7 +42,7 @@ def test_each_format_says_what_it_is_for_and_can_be_made(open_app: Open, finishe
 
     (job,) = find_export_jobs(store, finished, Format.ADAPTER)
     assert job.state is JobState.QUEUED
-    assert "Waiting for its turn" in app.get("progress")[0].proto.text
+    assert "Waiting for its turn." in said(app)
 
 
 def test_an_export_that_is_being_made_can_be_stopped(open_app: Open, finished: Job, store: Store) -> None:

@@ -1,44 +1,18 @@
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.inference.host import InferenceHost
-from core.jobs.rebuild import SHIPPED
-from core.settings import Settings
 from core.states import Job
 from core.store import Store
 from tests.pages.conftest import Open
 from tests.tiny import write_distilbert
-from ui import hosting
 
 PAGE = "pages/inside.py"
 TEXT = "The coach said the team won."
 
 # loky says so whenever a process ends by itself just as work arrives; it starts another one
-pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
-
-
-@pytest.fixture(scope="module")
-def one_host() -> Iterator[InferenceHost]:
-    host = InferenceHost(Settings(hub=False))
-    yield host
-    host.stop()
-
-
-@pytest.fixture(autouse=True)
-def host(one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosting, "host", lambda: one_host)
-
-
-@pytest.fixture
-def usable(store: Store, finished: Job) -> Job:
-    """The finished run with an adapter that is one."""
-    shutil.rmtree(store.folder(finished) / "adapter")
-    shutil.copytree(SHIPPED / "example" / "adapter", store.folder(finished) / "adapter")
-    return finished
+pytestmark = [pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning"), pytest.mark.usefixtures("host")]
 
 
 def said(app: AppTest) -> str:

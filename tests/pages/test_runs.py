@@ -64,6 +64,20 @@ def expected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.run_curves.expect_request", lambda store, request: found)
 
 
+@pytest.mark.parametrize(
+    ("guess", "answer"),
+    [(0.8, "You guessed 80.0 %, which lies in the 95 % interval"), (0.5, "You guessed 50.0 %: 35.0 points too low.")],
+)
+def test_a_guess_is_answered_with_the_interval(open_app: Open, store: Store, finished: Job, guess: float, answer: str) -> None:
+    with store.transaction() as db:
+        request = json.dumps(finished.request | {"guess": guess})
+        db.execute("UPDATE jobs SET request_json = ?, version = version + 1 WHERE id = ?", (request, finished.id))
+
+    app = open_app(PAGE, run=finished.id)
+
+    assert answer in " ".join(element.value for element in [*app.success, *app.info])
+
+
 def test_a_running_run_shows_phase_step_time_and_its_curves(open_app: Open, running: Job, expected: None) -> None:
     app = open_app(PAGE, run=running.id)
 

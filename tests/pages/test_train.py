@@ -59,6 +59,16 @@ def test_what_differs_from_the_preset_is_marked(open_app: Open, dataset: Dataset
     assert "1 field not as in the preset Quick." in said(app)
 
 
+def test_a_guess_is_kept_with_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = open_app(PAGE)
+    app.number_input(key="guess").set_value(87.5).run()
+
+    app.button(key="launch").click().run()
+
+    (job,) = store.jobs(Kind.TRAIN)
+    assert read_train_request(job).guess == 0.875
+
+
 def test_what_is_trained_follows_the_rank(open_app: Open, dataset: Dataset) -> None:
     app = open_app(PAGE)
     assert "0.7 % of 22,862,212 parameters are trained" in said(app)

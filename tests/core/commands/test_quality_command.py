@@ -104,11 +104,11 @@ def failing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
             store.transition(store.job(job.id), JobState.FAILED, message="The disk is full.", fix="Make room.", ended_at=store.clock())
 
     monkeypatch.setattr(actions, "ensure_supervisor", fail)
-    monkeypatch.setattr("core.commands.quality.ensure_supervisor", fail)
+    monkeypatch.setattr("core.jobs.waiting.ensure_supervisor", fail)
 
 
 def test_a_check_that_fails_says_why_and_what_to_do(news: Path, failing: None) -> None:
     code, _, error = call("quality", "--data", str(news))
 
     assert code == 1
-    assert "is failed. The disk is full." in error and "Make room." in error
+    assert "The disk is full." in error and "Make room." in error

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.evaluation.comparison import Result, compare, compare_with, told_apart
+from core.evaluation.comparison import Result, class_differences, compare, compare_with, told_apart
 from core.evaluation.predictions import Predictions
 
 CLASSES = ("World", "Sports")
@@ -93,6 +93,15 @@ def test_texts_that_one_gets_right_are_listed_with_what_each_said() -> None:
     assert table["right"].tolist() == ["B", "B", "A"]
     assert table["text"].tolist() == ["text 0", "text 1", "text 3"]
     assert table[["true", "first", "second"]].iloc[0].tolist() == ["World", "Sports", "World"]
+
+
+def test_classes_are_set_side_by_side_on_the_texts_of_both() -> None:
+    (pair,) = compare([result("A", {0, 1, 2}, range(20)), result("B", set(), range(5, 25))])
+
+    table = class_differences(pair)
+
+    assert table["support"].sum() == 15
+    assert table["second"].tolist() == table["first"].tolist()  # where A is wrong, B was not asked
 
 
 def test_runs_are_compared_with_references_and_corrected_for_all_of_them() -> None:

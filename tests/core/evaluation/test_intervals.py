@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from core.evaluation.intervals import bootstrap_f1, class_intervals, confused_pairs
+from core.evaluation.intervals import bootstrap_f1, class_intervals, confused_pairs, f1_differences
 from core.evaluation.scores import Scores
 
 NAMES = ["World", "Sports", "Business"]
@@ -39,6 +39,31 @@ def test_f1_intervals_hold_the_true_f1_in_95_of_100_draws() -> None:
 
     assert (held / 400).min() >= 0.93
     assert (held / 400).mean() <= 0.97
+
+
+def test_changes_of_f1_are_those_of_texts_resampled_together() -> None:
+    true, first = labels(THREE)
+    second = np.where(np.arange(len(true)) % 7 == 0, true, first)  # mends some mistakes
+
+    def change(true: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.asarray(f1_score(true, second, average=None) - f1_score(true, first, average=None))
+
+    data = (true, first, second)
+    reference = stats.bootstrap(data, change, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1)
+
+    found = f1_differences(*data, NAMES)
+
+    assert found["first"].to_numpy() == pytest.approx(f1_score(true, first, average=None), abs=1e-12)
+    assert found["difference"].to_numpy() == pytest.approx(change(*data), abs=1e-12)
+    assert found["low"].to_numpy() == pytest.approx(reference.confidence_interval.low, abs=0.006)
+    assert found["high"].to_numpy() == pytest.approx(reference.confidence_interval.high, abs=0.006)
+    assert found["support"].tolist() == [50, 50, 50]
+
+
+def test_a_class_that_never_occurs_has_not_changed() -> None:
+    found = f1_differences(*np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1]]), NAMES)
+
+    assert found.loc[2, ["support", "first", "second", "difference", "low", "high"]].tolist() == [0] * 6
 
 
 def test_without_an_error_f1_is_certain_and_without_a_text_it_is_anything() -> None:

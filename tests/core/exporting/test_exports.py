@@ -3,13 +3,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from proofs import proof_of
 from safetensors.torch import load_file, save_file
 from tiny import write_bert
 
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.exporting.card import write_card
-from core.exporting.formats import Format, Proof
+from core.exporting.formats import Format
 from core.exporting.replay import prove
 from core.exporting.writing import Source, read_labels, write
 from core.training.adapter import adapter_files, add_adapter
@@ -40,11 +41,6 @@ def made(request: pytest.FixtureRequest, source: Source, tmp_path_factory: pytes
     folder = tmp_path_factory.mktemp("made")
     write(source, request.param, folder)
     return request.param, folder
-
-
-def proof_of(**changes: object) -> Proof:
-    usual = {"format": Format.MERGED, "texts": 200, "labels_equal": 200, "max_probability_difference": 1e-6, "differs_from_base": 0.4}
-    return Proof.model_validate({**usual, "bytes": 1, "rows_per_second": 1, "run_rows_per_second": 1, **changes})
 
 
 def test_each_format_answers_as_the_run_does(source: Source, made: tuple[Format, Path]) -> None:

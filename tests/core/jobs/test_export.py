@@ -3,6 +3,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from proofs import proof_of
 from small_news import write_small_news
 from tiny import write_bert
 
@@ -10,7 +11,7 @@ from core.access import GUEST
 from core.commands.taking import take_away
 from core.data.sources import folder_source
 from core.errors import ArtifactDamaged, NotAllowed
-from core.exporting.formats import Format, Proof
+from core.exporting.formats import Format
 from core.jobs import actions, worker
 from core.jobs.export import export, exports_folder, find_export_jobs, read_proof
 from core.presets import make_config
@@ -85,16 +86,7 @@ def test_two_who_ask_at_once_get_one_job(store: Store, job: Job) -> None:
 
 
 def test_a_copy_that_does_not_hold_is_never_offered(store: Store, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = Proof(
-        format=Format.ADAPTER,
-        texts=10,
-        labels_equal=9,
-        max_probability_difference=0.5,
-        differs_from_base=0.5,
-        bytes=1,
-        rows_per_second=1,
-        run_rows_per_second=1,
-    )
+    wrong = proof_of(format=Format.ADAPTER, texts=10, labels_equal=9, max_probability_difference=0.5)
     monkeypatch.setattr("core.exporting.replay.prove", lambda *given: wrong)
 
     done = do(store, actions.launch_export(store, job, Format.ADAPTER))

@@ -1,0 +1,87 @@
+"""How long the pages that explain results take on the server: ``python benchmarks/diagnosis.py``.
+
+Ten finished runs of 7,600 test texts and 20 validations each, made up in a home of its own; 490 more for the list. Each page is run
+with Streamlit's test driver in one process, once to fill the caches and seven times for the figure. The driver's own work is in it.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import streamlit as st  # noqa: E402 - this file is run as a script
+from streamlit.runtime.pages_manager import PagesManager  # noqa: E402
+from streamlit.testing.v1 import AppTest  # noqa: E402
+
+from core.data.sources import demo_source  # noqa: E402
+from core.settings import Settings  # noqa: E402
+from core.states import Job, JobState  # noqa: E402
+from core.store import Store  # noqa: E402
+from tests.pages.conftest import _after_first_visit, make_finished, make_run, start  # noqa: E402
+
+ROUNDS = 7
+TEST_ROWS, RUNS, LISTED = 7_600, 10, 500
+LIMITS = {"evaluate": 200, "calibration": 200, "errors": 200, "through_time": 200, "compare": 400, "runs": 200}
+
+
+def main() -> None:
+    """Print the median of each page in ms of wall time, the largest, and the number it should not exceed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ |= {"LORALAB_HOME": home, "LORALAB_HUB": "false"}
+        store = Store(Settings(home=Path(home)))
+        runs = [make_finished(store, demo_source(), f"run-{number}", TEST_ROWS, 6_800 + number) for number in range(RUNS)]
+        compared = ",".join(run.id for run in runs)
+        figures = {}
+        for page in LIMITS:
+            if page == "runs":
+                fill_list(store)
+            query = {} if page == "runs" else {"run": runs[0].id, "compared": compared}
+            figures[page] = time_page(page, query)
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        for page, (median, largest) in figures.items():
+            print(f"{page:<14}{median:>7.0f} ms, at most {largest:>5.0f} ms   (≤ {LIMITS[page]} ms)")
+
+
+def fill_list(store: Store) -> list[Job]:
+    """Finished runs without files, until the list has 500."""
+    jobs = []
+    for number in range(RUNS, LISTED):
+        job = start(store, make_run(store, demo_source(), f"run-{number}"))
+        store.update(job, result_json=json.dumps({"test": {"accuracy": 0.9, "macro_f1": 0.9, "rows": TEST_ROWS, "hits": 6_840}}))
+        store.transition(job, JobState.COMPLETED, ended_at=store.clock())
+        jobs.append(job)
+    return jobs
+
+
+def time_page(page: str, query: dict[str, str]) -> tuple[float, float]:
+    """Median and maximum of seven warm reruns, in ms."""
+    st.cache_data.clear()
+    PagesManager.__init__ = _after_first_visit  # type: ignore[method-assign]
+    app = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=120)
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.switch_page(f"pages/{page}.py").run()
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        app.run()
+        times.append(1000 * (time.perf_counter() - began))
+        if app.exception or app.error or not app.title:
+            raise SystemExit(f"{page}: {[element.value for element in (*app.exception, *app.error)]}")
+    return statistics.median(times), max(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""A result by hand, in a real browser: click a cell, move the step, choose a row; what the address says opens the same view elsewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.data.sources import demo_source
+from core.settings import Settings
+from core.states import Job
+from core.store import Store
+from tests.pages.conftest import make_finished
+
+pytestmark = [pytest.mark.browser]
+
+
+@pytest.fixture
+def runs(home: Path) -> list[Job]:
+    """Three finished runs of the same data, of which the last has most texts right."""
+    store = Store(Settings())
+    return [make_finished(store, demo_source(), f"run-{right}", right=right) for right in (28, 32, 36)]
+
+
+def open_elsewhere(page: Page) -> Page:
+    """The address in another browser's window, which shares nothing with this one."""
+    browser = page.context.browser
+    assert browser
+    fresh = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+    fresh.goto(page.url)
+    return fresh
+
+
+def test_a_cell_lists_its_texts_and_a_row_opens_one(page: Page, runs: list[Job], server: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.goto(f"{server}/evaluate?run={runs[0].id}")
+    page.locator(".st-key-matrix-chart svg.marks .mark-text text").first.click(timeout=60_000)  # World, and said to be World
+    heading = page.get_by_text(re.compile("World recognised: \\d+ texts"))
+    expect(heading).to_be_visible(timeout=30_000)
+    words = heading.inner_text()
+
+    grid = page.locator(".st-key-cell-texts .dvn-scroller")
+    grid.evaluate("grid => grid.scrollIntoView({block: 'center'})")  # away from the bar at the top
+    grid.click(position={"x": 20, "y": 55})  # the box of the first row
+    expect(page.locator(".st-key-whole-text").get_by_text("World news, item")).to_be_visible(timeout=30_000)
+
+    fresh = open_elsewhere(page)
+    expect(fresh.get_by_text(words)).to_be_visible(timeout=60_000)
+
+
+def test_the_step_moves_the_matrix_and_the_address_keeps_it(page: Page, runs: list[Job], server: str) -> None:
+    page.goto(f"{server}/through_time?run={runs[0].id}")
+    expect(page.get_by_text(re.compile("After step 50: "))).to_be_visible(timeout=60_000)
+    slider = page.get_by_role("slider")
+    slider.press("ArrowLeft")
+    moved = page.get_by_text(re.compile("After step 40: .* right"))
+    expect(moved).to_be_visible(timeout=30_000)
+    words = moved.inner_text()
+    expect(page).to_have_url(re.compile("step=40"))
+
+    fresh = open_elsewhere(page)
+    expect(fresh.get_by_text(words)).to_be_visible(timeout=60_000)
+
+
+def test_a_comparison_is_shared_by_its_address(page: Page, runs: list[Job], server: str) -> None:
+    page.goto(f"{server}/compare?compared={','.join(run.id for run in runs)}")
+    page.get_by_role("combobox", name=re.compile("Pair")).click(timeout=60_000)
+    page.get_by_role("option", name="run-32 and run-36").click()
+    only = page.get_by_text("Only run-32: 0 texts. Only run-36: 4 texts.")
+    expect(only).to_be_visible(timeout=30_000)
+
+    fresh = open_elsewhere(page)
+    expect(fresh.get_by_text("Only run-32: 0 texts. Only run-36: 4 texts.")).to_be_visible(timeout=60_000)
+    expect(fresh.get_by_text(re.compile("run-36 is .* better than run-28"))).to_be_visible()

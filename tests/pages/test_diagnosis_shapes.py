@@ -1,0 +1,48 @@
+"""The pages that explain a result, on results of every shape, with nothing but predictions on disk: no model, no data."""
+
+import shutil
+
+import pytest
+from conftest import Open, make_finished
+
+from core.data.sources import Source
+from core.states import Job
+from core.store import Store
+
+PAGES = ("evaluate", "calibration", "errors", "through_time", "compare", "runs")
+SHAPES: dict[str, dict[str, object]] = {
+    "two classes": {"classes": ("bad", "good")},
+    "fifty classes": {"classes": tuple(f"class {number}" for number in range(50)), "rows": 200, "right": 150},
+    "one row": {"rows": 1, "right": 1},
+    "one row, wrong": {"rows": 1, "right": 1, "absent": True, "classes": ("bad", "good")},
+    "a class absent": {"absent": True},
+    "all right": {"right": 40},
+}
+
+
+@pytest.fixture(params=SHAPES)
+def pair(request: pytest.FixtureRequest, store: Store, source: Source) -> list[Job]:
+    """Two runs of the shape; their adapters have gone."""
+    runs = [make_finished(store, source, name, **SHAPES[request.param]) for name in ("first", "second")]  # type: ignore[arg-type]
+    for job in runs:
+        shutil.rmtree(store.folder(job) / "adapter")
+    return runs
+
+
+@pytest.mark.parametrize("file", PAGES)
+def test_each_page_draws_each_shape(open_app: Open, pair: list[Job], file: str) -> None:
+    run, other = pair
+
+    app = open_app(f"pages/{file}.py", run=run.id, compared=f"{run.id},{other.id}")
+
+    assert not app.exception
+    assert not app.error
+    assert app.get("vega_lite_chart") or file == "errors"  # which draws slices, and one text has none
+
+
+@pytest.mark.parametrize("view", ["before and after training", "difference to another run"])
+def test_evaluate_looks_closer_at_each_shape(open_app: Open, pair: list[Job], view: str) -> None:
+    app = open_app("pages/evaluate.py", run=pair[0].id, view=view)
+
+    assert not app.exception
+    assert not app.error
