@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.data.dataset import Dataset
 from core.data.quality.document import render_document
-from core.data.quality.report import WORDS, Check, Finding, Report, name_rows, read_findings, read_report
+from core.data.quality.report import WORDS, Check, Finding, Report, name_rows, read_findings, read_neighbours, read_report
 from core.errors import ArtifactDamaged
 from core.jobs import actions
 from core.states import Job, JobState, Kind
@@ -107,9 +107,26 @@ def draw_finding(dataset: Dataset, report: Report, finding: Finding) -> None:
         with st.container(border=True, key="whole-text"):
             st.caption(f"{plain(str(line['class']))} · {line['split']} row {line['row']:,} · {plain(str(line['detail']))}")
             st.text(str(line["text"]))
+            if finding.check is Check.SUSPECT:
+                _draw_neighbours(dataset, line, texts)
     name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
     exported = partial(tables.csv, found.drop(columns=["check", "label", "rival"]))
     st.download_button("Download the table", exported, name, "text/csv", key="download-table", icon=":material/download:")
+
+
+def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> None:
+    """The texts with the most words in common, each with its class."""
+    try:
+        near = read_neighbours(dataset, str(line["split"]), int(line["row"]))
+    except ArtifactDamaged as error:
+        boundary.show(error)
+        return
+    if near.empty:
+        st.caption("No text is kept as similar to it.")
+        return
+    named = name_rows(near.assign(rival=-1), texts, dataset.classes)
+    st.caption("The texts most like it by their words (cosine of TF-IDF), copies left out:")
+    tables.plain(named[["class", "similarity", "text", "split", "row"]], key="neighbours", columns=_look(), alt="Nearest texts")
 
 
 def offer_document(dataset: Dataset, report: Report) -> None:
@@ -149,6 +166,7 @@ def _look() -> dict[str, object]:
         "class": st.column_config.TextColumn("Class", width=90),
         "competing class": st.column_config.TextColumn("Competing", width=100),
         "score": st.column_config.NumberColumn("Score", format="%.3f", width=70),
+        "similarity": st.column_config.NumberColumn("Cosine", format="%.2f", width=70),
         "group": st.column_config.NumberColumn("Group", width=70, help="Texts of one group are equal or nearly so."),
         "detail": st.column_config.TextColumn("Detail", width=190),
         "split": st.column_config.TextColumn("Split", width=90),

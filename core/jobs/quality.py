@@ -12,6 +12,6 @@ def run(context: JobContext) -> None:
     context.set_running()
     dataset = open_dataset(context.settings, read_quality_request(context.job).fingerprint)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
-    report, findings = inspect(dataset, context.report, context.should_stop)
-    save_report(dataset, report, findings)
+    report, findings, neighbours = inspect(dataset, context.report, context.should_stop)
+    save_report(dataset, report, findings, neighbours)
     context.set_result(seconds=report.seconds, found={finding.check.value: finding.texts for finding in report.findings})

@@ -92,6 +92,21 @@ def test_a_finding_is_chosen_by_the_url_and_its_texts_stay_plain(open_app: Open,
     assert not any("<b>tags</b>" in element.value for element in app.markdown)
 
 
+def test_a_chosen_suspect_is_shown_with_its_nearest_texts(open_app: Open, checked: Dataset) -> None:
+    train = checked.read("train")
+    lines = [("train", train["row"][0], "train", train["row"][place], 0.5) for place in (4, 5)]
+    near = pd.DataFrame(lines, columns=["split", "row", "near_split", "near_row", "similarity"])
+    near.to_parquet(checked.folder / "quality" / "neighbours.parquet")
+    app = open_app(PAGE, finding="label suspects")
+    app.session_state["texts-label suspects"] = {"selection": {"rows": [0], "columns": []}}
+
+    app.run()
+
+    assert said(app)
+    assert app.dataframe[2].value["text"].tolist() == train["text"].iloc[[4, 5]].tolist()
+    assert app.dataframe[2].value["class"].tolist() == [checked.classes[label] for label in train["label"].iloc[[4, 5]]]
+
+
 def test_a_damaged_report_counts_as_none(open_app: Open, checked: Dataset) -> None:
     (checked.folder / "quality" / "report.json").write_text("{")
 

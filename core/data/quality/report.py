@@ -1,4 +1,4 @@
-"""What a check of a dataset found, and how it is kept: ``<prepared data>/<fingerprint>/quality/{report.json,findings.parquet}``.
+"""What a check of a dataset found, and how it is kept: ``<prepared data>/<fingerprint>/quality/``.
 
 The findings name texts by split and row and do not hold them: the prepared data does.
 """
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core import files
 from core.data.dataset import SPLITS, Dataset
+from core.data.quality import neighbours as near
 from core.errors import ArtifactDamaged
 
 COLUMNS = ("check", "split", "row", "group", "score", "detail", "rival")  # rival: the competing class id, -1 for none
@@ -109,13 +110,16 @@ class Report:
 
 
 REPORT = TypeAdapter(Report)
+NEIGHBOURS = "neighbours.parquet"
 
 
-def save_report(dataset: Dataset, report: Report, findings: pd.DataFrame) -> None:
-    """Keep both together with the prepared data, in the place of an earlier check. ``findings`` has ``COLUMNS``."""
+def save_report(dataset: Dataset, report: Report, findings: pd.DataFrame, neighbours: pd.DataFrame | None = None) -> None:
+    """Keep all together with the prepared data, in the place of an earlier check. ``findings`` has ``COLUMNS``."""
     said = files.to_json(REPORT.dump_python(report, mode="json"))
     table = findings[list(COLUMNS)].to_parquet(index=False)
-    files.write_folder(dataset.folder / "quality", {"report.json": said, "findings.parquet": table})
+    kept = pd.DataFrame(columns=list(near.COLUMNS)) if neighbours is None else neighbours[list(near.COLUMNS)]
+    names = {"report.json": said, "findings.parquet": table, NEIGHBOURS: kept.to_parquet(index=False)}
+    files.write_folder(dataset.folder / "quality", names)
 
 
 def read_report(dataset: Dataset) -> Report | None:
@@ -133,6 +137,18 @@ def read_findings(dataset: Dataset) -> pd.DataFrame:
     if not set(COLUMNS) <= set(found):
         raise ArtifactDamaged("The kept findings lack columns.", "Check the data again.")
     return found
+
+
+def read_neighbours(dataset: Dataset, split: str, row: int) -> pd.DataFrame:
+    """Split, row and similarity of the texts most like a suspect; empty where an older check kept none. Raises ArtifactDamaged."""
+    path = dataset.folder / "quality" / NEIGHBOURS
+    if not path.is_file():
+        return pd.DataFrame(columns=["split", "row", "similarity"])
+    kept = files.read_parquet(path)
+    if not set(near.COLUMNS) <= set(kept):
+        raise ArtifactDamaged("The kept neighbours lack columns.", "Check the data again.")
+    found = kept.loc[(kept["split"] == split) & (kept["row"] == row), ["near_split", "near_row", "similarity"]]
+    return found.rename(columns={"near_split": "split", "near_row": "row"})
 
 
 def read_texts(dataset: Dataset) -> pd.DataFrame:

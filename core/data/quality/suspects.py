@@ -54,17 +54,23 @@ def fold_groups(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(shuffled[number] % FOLDS, dtype=np.int64)
 
 
-def word_probabilities(
-    texts: Sequence[str], labels: NDArray[np.int64], classes: int, folds: NDArray[np.int64], step: Step, should_stop: ShouldStop
-) -> NDArray[np.float64]:
-    """Cross-validated probabilities (n, C) of a logistic regression on TF-IDF of single words and pairs. Raises Stopped."""
+def word_features(texts: Sequence[str]) -> Any:
+    """Sparse TF-IDF (n, d) of single words and pairs, each row of length one or zero; None where no word occurs twice."""
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - for the job, not for the server
 
     vectoriser = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, token_pattern=WORDS, max_features=MOST_TERMS)
     try:
-        features = vectoriser.fit_transform(texts)  # no labels are seen here
-    except ValueError:  # no word occurs twice: nothing can be said
-        return np.full((len(texts), classes), 1 / classes)
+        return vectoriser.fit_transform(texts)  # no labels are seen here
+    except ValueError:
+        return None
+
+
+def word_probabilities(
+    features: Any, labels: NDArray[np.int64], classes: int, folds: NDArray[np.int64], step: Step, should_stop: ShouldStop
+) -> NDArray[np.float64]:
+    """Cross-validated probabilities (n, C) on ``word_features``; without features all classes are alike. Raises Stopped."""
+    if features is None:
+        return np.full((len(labels), classes), 1 / classes)
     return cross_validate(features, labels, classes, folds, step, should_stop)
 
 

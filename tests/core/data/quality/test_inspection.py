@@ -5,7 +5,7 @@ import pytest
 
 from core.data.prepared import Dataset, prepare
 from core.data.quality.inspection import inspect
-from core.data.quality.report import Check, name_rows, read_findings, read_report, read_texts, save_report
+from core.data.quality.report import Check, name_rows, read_findings, read_neighbours, read_report, read_texts, save_report
 from core.data.sources import folder_source
 from core.errors import Stopped
 from core.settings import Settings
@@ -38,8 +38,8 @@ def dataset(tmp_path: Path, settings: Settings) -> Dataset:
 
 
 def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
-    report, findings = inspect(dataset, nothing, lambda: False)
-    save_report(dataset, report, findings)
+    report, findings, neighbours = inspect(dataset, nothing, lambda: False)
+    save_report(dataset, report, findings, neighbours)
 
     assert read_report(dataset) == report
     named = name_rows(read_findings(dataset), read_texts(dataset), dataset.classes)
@@ -53,6 +53,10 @@ def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
     assert list(said) == list(Check)
     assert said[Check.IMBALANCE].said == "Sports has 121 training texts, Sci/Tech 60: 2.0 to 1."
     assert said[Check.CONFLICT].texts == 2
+    for suspect in named[named["check"] == Check.SUSPECT].itertuples():
+        near = neighbours[(neighbours["split"] == suspect.split) & (neighbours["row"] == suspect.row)]
+        kept = read_neighbours(dataset, str(suspect.split), int(suspect.row))
+        assert kept["row"].tolist() == near["near_row"].tolist()
 
 
 def test_a_stop_is_followed_and_nothing_is_kept(dataset: Dataset) -> None:

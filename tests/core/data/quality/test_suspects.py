@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from core.data.quality.suspects import FOLDS, cross_validate, fold_groups, judge_labels, word_probabilities
+from core.data.quality.suspects import FOLDS, cross_validate, fold_groups, judge_labels, word_features, word_probabilities
 from core.errors import Stopped
 from tests.small_news import WORDS
 
@@ -44,7 +44,7 @@ def test_flipped_labels_are_ranked_first() -> None:
     flipped = draw.sample(range(400), 20)
     labels = np.array([(label + 1) % 4 if place in flipped else label for place, label in enumerate(true)])
 
-    probabilities = word_probabilities(texts, labels, 4, fold_groups(np.arange(400)), nothing, lambda: False)
+    probabilities = word_probabilities(word_features(texts), labels, 4, fold_groups(np.arange(400)), nothing, lambda: False)
     found = judge_labels(probabilities, labels)
 
     assert set(np.argsort(-found.score)[:20]) == set(flipped)
@@ -60,7 +60,7 @@ def test_a_class_that_a_fold_has_not_seen_gets_no_probability() -> None:
 
 
 def test_texts_without_a_common_word_say_nothing() -> None:
-    found = word_probabilities(["a b", "c d"], np.array([0, 1]), 2, np.array([0, 1]), nothing, lambda: False)
+    found = word_probabilities(word_features(["a b", "c d"]), np.array([0, 1]), 2, np.array([0, 1]), nothing, lambda: False)
 
     assert found.tolist() == [[0.5, 0.5], [0.5, 0.5]]
 
