@@ -105,7 +105,8 @@ def draw_finding(dataset: Dataset, report: Report, finding: Finding) -> None:
     if chosen:
         line = shown.iloc[chosen[-1]]
         with st.container(border=True, key="whole-text"):
-            st.caption(f"{plain(str(line['class']))} · {line['split']} row {line['row']:,} · {plain(str(line['detail']))}")
+            parts = [plain(str(line["class"])), f"{line['split']} row {line['row']:,}", plain(str(line["detail"]))]
+            st.caption(" · ".join(part for part in parts if part))
             st.text(str(line["text"]))
             if finding.check is Check.SUSPECT:
                 _draw_neighbours(dataset, line, texts)
