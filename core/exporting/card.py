@@ -9,7 +9,7 @@ from typing import Any
 from core.data.sources import HUB_ID
 from core.evaluation.scores import Proportion
 from core.exporting.formats import TITLES, Format, Proof
-from core.exporting.writing import ONNX_FILE, Source
+from core.exporting.writing import ONNX_FILE, SLOW_FUSION, Source
 
 AG_NEWS = "AG News"
 LIBRARIES = {Format.ADAPTER: "peft", Format.MERGED: "transformers", Format.ONNX: "onnx", Format.ONNX_INT8: "onnx"}
@@ -32,7 +32,7 @@ from tokenizers import Tokenizer
 labels = json.load(open("labels.json"))
 tokenizer = Tokenizer.from_file("tokenizer.json")
 tokenizer.enable_truncation(labels["max_tokens"])
-session = onnxruntime.InferenceSession("$FILE")
+session = onnxruntime.InferenceSession("$FILE", disabled_optimizers=["$FUSION"])  # a fusion that is slow on a CPU
 ids = tokenizer.encode("A text to sort").ids
 logits = session.run(["logits"], {"input_ids": [ids], "attention_mask": [[1] * len(ids)]})[0]
 print(labels["id2label"][str(logits[0].argmax())])"""
@@ -144,7 +144,7 @@ def _usage(source: Source, target: Format) -> str:
     template = {Format.ADAPTER: ADAPTER_USE, Format.MERGED: MERGED_USE}.get(target, ONNX_USE)
     names = json.dumps({str(index): name for index, name in enumerate(source.classes)})
     values = {"BASE": json.dumps(source.identity), "REVISION": json.dumps(source.revision), "NAMES": names}
-    values |= {"CLASSES": str(len(source.classes)), "TOKENS": str(source.max_tokens), "FILE": ONNX_FILE}
+    values |= {"CLASSES": str(len(source.classes)), "TOKENS": str(source.max_tokens), "FILE": ONNX_FILE, "FUSION": SLOW_FUSION}
     return Template(template).substitute(values)
 
 

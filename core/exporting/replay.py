@@ -13,13 +13,13 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from core.errors import ArtifactDamaged
 from core.exporting.formats import Format, Proof
-from core.exporting.writing import ONNX_FILE, Source, read_labels
+from core.exporting.writing import ONNX_FILE, SLOW_FUSION, Source, read_labels
 from core.inference.classifier import Classifier
 from core.training.adapter import quiet_peft
 from core.training.batches import token_batches
 from core.training.load import quiet
 
-BATCH_TOKENS = 1024  # with padding: more leaves the caches of a CPU, less leaves its cores to overheads
+BATCH_TOKENS = 512  # with padding: more leaves the caches of a CPU, less leaves its cores to overheads
 Batch = dict[str, NDArray[np.int64]]
 Answer = Callable[[Batch], NDArray[np.float32]]
 
@@ -75,7 +75,7 @@ def _open_onnx(path: Path) -> Answer:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # a batch a core is quicker than all cores at each batch
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"], disabled_optimizers=[SLOW_FUSION])
 
     def answer(batch: Batch) -> NDArray[np.float32]:
         scores: NDArray[np.float32] = session.run(["logits"], batch)[0]

@@ -1,6 +1,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from proofs import proof_of
@@ -12,7 +15,7 @@ from core.errors import ArtifactDamaged
 from core.exporting.card import write_card
 from core.exporting.formats import MODELS, Format
 from core.exporting.replay import prove
-from core.exporting.writing import Source, read_labels, write
+from core.exporting.writing import SLOW_FUSION, Source, read_labels, write
 from core.training.adapter import adapter_files, add_adapter
 from core.training.load import load_base
 
@@ -61,6 +64,30 @@ def test_eight_bits_take_less_room_and_are_weights_all_the_same(source: Source, 
         sizes[target] = (tmp_path / target / "model.onnx").stat().st_size
 
     assert sizes[Format.ONNX_INT8] < 0.8 * sizes[Format.ONNX]  # tiny weights: names and shapes take the rest
+
+
+def test_onnx_computes_the_last_layer_for_the_first_token_alone(source: Source, tmp_path: Path) -> None:
+    write(source, Format.ONNX, tmp_path)
+    graph = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "model.onnx")).graph
+    tokens = {value.name: value.type.tensor_type.shape.dim[1] for value in graph.value_info if len(value.type.tensor_type.shape.dim) == 3}
+
+    *_, before, attended, last = (tokens[node.output[0]] for node in graph.node if node.op_type == "LayerNormalization")
+
+    assert (before.dim_param, attended.dim_value, last.dim_value) == ("tokens", 1, 1)
+
+
+def test_onnx_answers_one_text_as_among_others_and_padded(source: Source, tmp_path: Path) -> None:
+    write(source, Format.ONNX, tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", disabled_optimizers=[SLOW_FUSION])
+    ids = np.random.default_rng(0).integers(5, 90, (3, 21))
+    mask = np.ones_like(ids)
+    mask[1, 4:] = 0
+
+    together = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+    alone = session.run(["logits"], {"input_ids": ids[1:2, :4], "attention_mask": mask[1:2, :4]})[0]
+
+    assert np.abs(together[1] - alone[0]).max() < 1e-5
+    assert together.shape == (3, len(CLASSES))
 
 
 def test_each_format_brings_classes_max_tokens_and_tokenizer(made: tuple[Format, Path]) -> None:
