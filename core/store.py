@@ -1,8 +1,7 @@
 """Jobs and metrics in one SQLite database; one folder per job beside it.
 
 A state changes in one UPDATE that names the job, the attempt and the states it may come from, so a stale worker cannot
-write. Each change is mirrored to ``jobs/<id>/job.json``, from which a lost database is rebuilt. Connections are opened
-per call: it costs a fraction of a millisecond and is safe from any thread.
+write. Each change is mirrored to ``jobs/<id>/job.json``, from which a lost database is rebuilt.
 """
 
 import json
@@ -17,13 +16,13 @@ from pathlib import Path
 
 from core import files
 from core.access import MACHINE_OWNER
+from core.connections import connections
 from core.errors import JobNotFound, LoraLabError, NotEnoughRoom, StateConflict, StoreBusy, StoreDamaged
 from core.records import Snapshot, is_current, job_from_row, read_record, write_record
 from core.schema import METRIC_COLUMNS, Metric, migrate
 from core.settings import Settings
 from core.states import TRANSITIONS, Job, JobState, Kind
 
-BUSY_SECONDS = 10  # how long a write waits for another process's write
 COLUMNS = tuple(field.name for field in fields(Job))
 
 log = logging.getLogger(__name__)
@@ -142,8 +141,8 @@ class Store:
     def read_metrics(self, job_id: str, after: int = 0) -> list[Metric]:
         """Rows with an id above ``after``, in order."""
         with self.transaction() as db:
-            rows = db.execute(f"SELECT id, {METRIC_COLUMNS} FROM metrics WHERE job_id = ? AND id > ? ORDER BY id", (job_id, after))
-            return [Metric(**dict(row)) for row in rows]
+            rows = db.execute(f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND id > ? ORDER BY id", (job_id, after))
+            return [Metric(*row) for row in rows]
 
     def drop_metrics_after(self, job: Job, step: int) -> None:
         """Forget rows past the checkpoint that a resumed run starts from, so its curves have no double points; not for a stale attempt."""
@@ -195,14 +194,8 @@ class Store:
     def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
         """A transaction. Without ``create`` a missing file stays missing: it is being rebuilt, and no empty one may take its place."""
         try:
-            db = sqlite3.connect(f"{self.database.absolute().as_uri()}?mode={'rwc' if create else 'rw'}", timeout=BUSY_SECONDS, uri=True)
-            db.row_factory = sqlite3.Row
-            try:
-                db.execute("PRAGMA synchronous = FULL")
-                with db:
-                    yield db
-            finally:
-                db.close()
+            with connections(self.database).transaction(create) as db:
+                yield db
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where SQLite's own message quotes damaged bytes
             if isinstance(error, sqlite3.IntegrityError):
                 raise

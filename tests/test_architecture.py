@@ -21,7 +21,21 @@ ML_MODULES = (  # the only places that may import an ML library
     "core/exporting/",
 )
 LAYERS = (  # a module may import its own layer and those before it
-    ("errors", "access", "settings", "disk", "spreadsheet", "files", "manifest", "locks", "states", "schema", "records", "turns"),
+    (
+        "errors",
+        "access",
+        "settings",
+        "disk",
+        "connections",
+        "spreadsheet",
+        "files",
+        "manifest",
+        "locks",
+        "states",
+        "schema",
+        "records",
+        "turns",
+    ),
     ("config", "presets", "config_docs", "store", "people", "classroom"),
     ("catalog", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from core import files, records, store
+from core import connections, files, records
 from core.disk import Disk
 from core.errors import ArtifactDamaged
 from core.jobs import artifacts, checkpoints, context
@@ -50,7 +50,11 @@ def failing_disk(size: Size) -> Row:
                 row.count(_survive(stage, lambda: FailingDisk(nth, code, lasting), expected))  # noqa: B023
     steps, expected = _undisturbed(size.home / "longer", LONGER)
     with pytest.MonkeyPatch.context() as patch:  # nobody waits a minute here
-        for module, name, seconds in ((context, "PATIENCE_SECONDS", 0.05), (context, "RETRY_SECONDS", 0.01), (store, "BUSY_SECONDS", 0.02)):
+        for module, name, seconds in (
+            (context, "PATIENCE_SECONDS", 0.05),
+            (context, "RETRY_SECONDS", 0.01),
+            (connections, "BUSY_SECONDS", 0.02),
+        ):
             patch.setattr(module, name, seconds)
         for number in range(size.of(6, 60)):
             row.count(*_fill(size.home / f"full-{number}", size.draw, lasting=number % 2 == 1, expected=expected))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core import files
 from core.access import MACHINE_OWNER, Visitor
+from core.connections import connections
 from core.errors import ArtifactDamaged, StoreBusy, StoreDamaged
 from core.locks import holding, is_locked
 from core.records import check_types
@@ -78,6 +79,7 @@ def _build(settings: Settings) -> Path | None:
             store.adopt(settings.jobs / folder.name)
     if settings.database.exists():
         _salvage_metrics(store, settings.database)
+    connections(fresh).close()  # what is still in the journal beside it goes into the file
     aside = settings.database.with_name(f"{settings.database.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
     for suffix in ("", "-wal", "-shm"):  # the journal of another file would be played into the new one
         old = settings.database.with_name(settings.database.name + suffix)

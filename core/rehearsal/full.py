@@ -9,6 +9,8 @@ from core.errors import NotEnoughRoom
 from core.settings import Settings
 from core.store import Store
 
+ROOMY = 2**30  # pages
+
 
 class FillableStore(Store):
     """After ``fill`` its database is full for a number of transactions."""
@@ -42,9 +44,8 @@ class FillableStore(Store):
             with super().transaction(create) as db:
                 if create:
                     db.execute("PRAGMA page_size = 512")  # a few rows need a new page, so that being full is soon felt
-                if full:
-                    (pages,) = db.execute("PRAGMA page_count").fetchone()
-                    db.execute(f"PRAGMA max_page_count = {pages}")
+                pages = db.execute("PRAGMA page_count").fetchone()[0] if full else ROOMY
+                db.execute(f"PRAGMA max_page_count = {pages}")  # stays with the connection, which serves the next use too
                 yield db
         except NotEnoughRoom:
             self.refused += 1
