@@ -85,9 +85,9 @@ def main() -> None:
             figures |= launch(browser, url, settings, server)
             figures |= reruns(browser, url, settings, "idle", 150)
             figures["server after every page and a classification, MB (280)"] = classify(browser, url, server)
-            job = long_training(settings)
+            long_training(settings)
             figures |= reruns(browser, url, settings, "training", 300)
-            stop(settings, job)
+            stop_all(settings)
     if arguments.json:
         print(json.dumps(figures))
     else:
@@ -181,11 +181,12 @@ def long_training(settings: Settings) -> Job:
     return job
 
 
-def stop(settings: Settings, job: Job) -> None:
-    """Stop the run and wait for its end and its supervisor's."""
+def stop_all(settings: Settings) -> None:
+    """Stop what trains and what waits, and wait for the supervisor's end."""
     store = Store(settings)
-    actions.stop(store, store.job(job.id))
-    wait_until(lambda: store.job(job.id).state.over and not store.jobs(None, JobState.QUEUED, *ACTIVE))
+    for job in reversed(store.jobs(None, JobState.QUEUED, *ACTIVE)):
+        actions.stop(store, job)
+    wait_until(lambda: not store.jobs(None, JobState.QUEUED, *ACTIVE))
     wait_until(lambda: not is_locked(settings.home / "supervisor.lock"))
 
 

@@ -1,0 +1,221 @@
+"""A simulated person: speaks to the server as a browser does, without drawing anything."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from streamlit.proto.Alert_pb2 import Alert
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+PATIENCE_SECONDS = 60.0  # a page that takes longer counts as an error
+HEARTBEAT_SECONDS = 20.0
+
+
+class Lost(Exception):
+    """The server did not answer, or closed the connection."""
+
+
+@dataclass
+class Times:
+    """What all people together met: milliseconds of reruns by what was done, those of live ticks, and errors in words."""
+
+    reruns: dict[str, list[float]] = field(default_factory=dict)
+    ticks: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+class Person:
+    """One session. A rerun is timed from the request to the script's end as this side sees them."""
+
+    def __init__(self, address: str, times: Times) -> None:
+        self.address, self.times = address, times
+        self.query, self.page = "", ""
+        self.widgets: dict[str, WidgetState] = {}
+        self.widget_ids: dict[str, str] = {}  # by the widget's key
+        self.pages: dict[str, str] = {}  # hash by name in the URL
+        self.key = ""
+        self._cached: dict[str, ForwardMsg] = {}
+        self._ticking: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        self._asked: dict[str, float] = {}
+        self._done = asyncio.Event()
+        self._socket: ClientConnection | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> "Person":
+        self._socket = await connect(f"ws://{self.address}/_stcore/stream", subprotocols=["streamlit"], max_size=None)  # type: ignore[list-item]
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for task in [*self._tasks, *(task for _, task in self._ticking.values())]:
+            task.cancel()
+        assert self._socket
+        await self._socket.close()
+
+    async def open(self, page: str, query: str = "") -> None:
+        """Go to a page, as a click on its link does."""
+        self.page, self.query = self.pages.get(page, ""), query
+        self.widgets.clear()
+        self.widget_ids.clear()
+        self._quiet()
+        await self.rerun(f"open {page or 'home'}")
+
+    async def fill(self, key: str, value: str, what: str = "") -> None:
+        """Type into a field; with ``what`` the page is drawn anew under that name, without one the field is part of a form."""
+        state = WidgetState(id=self.find(key))
+        state.string_value = value
+        self.widgets[state.id] = state
+        if what:
+            await self.rerun(what)
+
+    async def choose(self, key: str, value: str, what: str) -> None:
+        """Choose one of several segments, or one entry of a list."""
+        state = WidgetState(id=self.find(key))
+        state.string_array_value.data.append(value)
+        self.widgets[state.id] = state
+        await self.rerun(what)
+
+    async def click(self, key: str, what: str) -> None:
+        """Click a button."""
+        await self.rerun(what, WidgetState(id=self.find(key), trigger_value=True))
+
+    async def rerun(self, what: str, trigger: WidgetState | None = None) -> None:
+        """Run the page's script and wait for its end. Raises Lost."""
+        self._done.clear()
+        began = time.perf_counter()
+        await self._send(trigger=trigger)
+        try:
+            await asyncio.wait_for(self._done.wait(), PATIENCE_SECONDS)
+        except TimeoutError as error:
+            raise Lost(f"{what}: no end after {PATIENCE_SECONDS:.0f} s") from error
+        self.times.reruns.setdefault(what, []).append(1000 * (time.perf_counter() - began))
+
+    def find(self, key: str) -> str:
+        """The id of the widget with that key. Raises Lost where the page has none."""
+        if key not in self.widget_ids:
+            raise Lost(f"no widget {key!r}; there are {', '.join(sorted(self.widget_ids))}")
+        return self.widget_ids[key]
+
+    def has(self, key: str) -> bool:
+        """Whether the page has drawn such a widget in this session."""
+        return key in self.widget_ids
+
+    async def _send(self, fragment: str = "", trigger: WidgetState | None = None) -> None:
+        message = BackMsg()
+        ask = message.rerun_script
+        ask.query_string, ask.page_script_hash, ask.fragment_id = self.query, self.page, fragment
+        ask.is_auto_rerun = bool(fragment)
+        ask.context_info.timezone, ask.context_info.locale = "Europe/Berlin", "en-GB"
+        ask.cached_message_hashes.extend(self._cached)
+        ask.widget_states.widgets.extend([*self.widgets.values(), *([trigger] if trigger else [])])
+        assert self._socket
+        try:
+            await self._socket.send(message.SerializeToString())
+        except ConnectionClosed as error:
+            raise Lost("the server closed the connection") from error
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            assert self._socket
+            await self._socket.send(BackMsg(app_heartbeat=True).SerializeToString())
+
+    async def _tick(self, fragment: str, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            self._asked.setdefault(fragment, time.perf_counter())
+            await self._send(fragment)
+
+    async def _listen(self) -> None:
+        assert self._socket
+        try:
+            async for payload in self._socket:
+                assert isinstance(payload, bytes)
+                self._read(ForwardMsg.FromString(payload))
+        except ConnectionClosed:
+            self.times.errors.append("the server closed the connection")
+
+    def _read(self, message: ForwardMsg) -> None:
+        kind = message.WhichOneof("type")
+        if kind == "ref_hash":
+            known = self._cached.get(message.ref_hash)
+            if known is None:
+                self.times.errors.append("the server refers to a message that was not sent")
+                return
+            message, kind = known, known.WhichOneof("type")
+        elif message.metadata.cacheable:
+            self._cached[message.hash] = message
+        if read := self._readers.get(str(kind)):
+            read(self, message)
+
+    def _read_session(self, message: ForwardMsg) -> None:
+        if not message.metadata.run.fragment_ids:  # the whole page is drawn anew: what ticked on it is asked to tick again
+            self._quiet()
+
+    def _read_navigation(self, message: ForwardMsg) -> None:
+        self.pages = {page.url_pathname: page.page_script_hash for page in message.navigation.app_pages}
+        self.page = message.navigation.page_script_hash
+
+    def _read_page(self, message: ForwardMsg) -> None:
+        self.query = message.page_info_changed.query_string
+
+    def _read_delta(self, message: ForwardMsg) -> None:
+        if message.delta.WhichOneof("type") != "new_element":
+            return
+        element = message.delta.new_element
+        kind = element.WhichOneof("type")
+        if kind == "exception":
+            self.times.errors.append(f"{element.exception.type}: {element.exception.message}"[:200])
+        elif kind == "alert" and element.alert.format == Alert.ERROR:
+            self.times.errors.append(element.alert.body[:200])
+        elif kind == "code" and not self.key and element.code.code_text.count("-") == 2:
+            self.key = element.code.code_text
+        widget_id = str(getattr(getattr(element, str(kind), None), "id", ""))
+        if widget_id.startswith("$$ID-"):
+            self.widget_ids[widget_id.split("-", 2)[-1]] = widget_id
+
+    def _read_pace(self, message: ForwardMsg) -> None:
+        fragment, seconds = message.auto_rerun.fragment_id, message.auto_rerun.interval
+        known = self._ticking.get(fragment)
+        if known and known[0] == seconds:
+            return
+        self._stop(fragment)
+        self._ticking[fragment] = (seconds, asyncio.create_task(self._tick(fragment, seconds)))
+
+    def _read_stop(self, message: ForwardMsg) -> None:
+        for fragment in message.stop_auto_rerun.fragment_ids:
+            self._stop(fragment)
+
+    def _quiet(self) -> None:
+        for fragment in list(self._ticking):
+            self._stop(fragment)
+
+    def _stop(self, fragment: str) -> None:
+        self._asked.pop(fragment, None)
+        if known := self._ticking.pop(fragment, None):
+            known[1].cancel()
+
+    def _read_end(self, message: ForwardMsg) -> None:
+        if message.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
+            self.times.errors.append("a script does not compile")
+        elif message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+            self._done.set()  # one that ends early is followed by the rerun it asked for
+        elif message.script_finished == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY:
+            now = time.perf_counter()
+            self.times.ticks += [1000 * (now - asked) for asked in self._asked.values()]
+        self._asked.clear()
+
+    _readers: dict[str, Callable[["Person", ForwardMsg], None]] = {
+        "new_session": _read_session,
+        "navigation": _read_navigation,
+        "page_info_changed": _read_page,
+        "delta": _read_delta,
+        "auto_rerun": _read_pace,
+        "stop_auto_rerun": _read_stop,
+        "script_finished": _read_end,
+    }

@@ -1,0 +1,306 @@
+"""A class on one server while a run trains: ``python benchmarks/load.py --people 30 --seconds 120 --visits 1000``.
+
+Starts the real server in classroom mode on a home folder of its own (a copy of ``--home``, else with the data in ``LORALAB_DATA``
+or the demo corpus) and lets simulated people explore, launch, watch, evaluate and classify. Between two actions a person thinks for
+2 to 8 seconds. They share the cores with the server, as nobody's browser would: the figures are on the slow side. The teacher is
+there before the class and has seen every page once; what that first walk took is told apart.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import psutil
+from crowd import Lost, Person, Times
+from interface import MB, ROOT, long_training, prepare_data, serve, stop_all
+
+sys.path.insert(0, str(ROOT))
+
+from core import people  # noqa: E402 - this file is run as a script
+from core.access import Role  # noqa: E402
+from core.jobs import artifacts  # noqa: E402
+from core.settings import Settings  # noqa: E402
+from core.states import Job, JobState, Kind  # noqa: E402
+from core.store import Store  # noqa: E402
+
+CODE = "whale"
+THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the next click
+ARRIVES_SECONDS = 15.0  # a class comes in over a quarter of a minute
+WINDOW_SECONDS = 60.0  # of training, alone and watched by turns
+TEXTS = ("The striker scored twice in the final.", "Shares fell after the central bank spoke.", "A probe reached the moon's orbit.")
+
+
+class Class:
+    """What the people of one server know: the run that trains, the runs that have ended, and who has a key."""
+
+    def __init__(self, address: str, store: Store, training: Job, seed: int = 1) -> None:
+        self.address, self.store, self.training = address, store, training
+        self.draw = random.Random(seed)
+        self.times = Times()
+        self.keys: list[str] = []
+        runs = store.jobs(Kind.TRAIN, JobState.COMPLETED)
+        self.finished = [job.id for job in runs if artifacts.predictions_path(store.folder(job), "test").is_file()]
+        self.launches = 0
+
+    async def think(self) -> None:
+        """Read what is on the page."""
+        await asyncio.sleep(self.draw.uniform(*THINKS))
+
+    async def person(self, number: int, until: float, habits: Sequence["Habit"]) -> None:
+        """Come in, do one thing after another, and leave. Whatever goes wrong is noted."""
+        await asyncio.sleep(self.draw.uniform(0, ARRIVES_SECONDS))
+        try:
+            async with Person(self.address, self.times) as one:
+                await self.join(one, f"Person {number}")
+                while time.monotonic() < until:
+                    await self.draw.choice(habits)(self, one)
+                    await self.think()
+        except (Lost, OSError) as error:
+            self.times.errors.append(str(error))
+
+    async def join(self, one: Person, name: str) -> None:
+        """Through the door, by the class code."""
+        await one.rerun("arrive")
+        await one.fill("join-name", name)
+        await one.fill("join-code", CODE)
+        await one.click("join-submit", "join")
+        self.keys.append(one.key)
+
+    async def come_back(self, one: Person) -> None:
+        """Through the door, by a key."""
+        await one.rerun("arrive")
+        await one.fill("back-key", self.draw.choice(self.keys))
+        await one.click("back-submit", "come back")
+
+
+Habit = Callable[[Class, Person], Awaitable[None]]
+
+
+async def explore(group: Class, one: Person) -> None:
+    """Look at the data, then at one word's texts."""
+    await one.open("explore")
+    await group.think()
+    await one.fill("word", group.draw.choice(["market", "game", "space", "police"]), "filter texts")
+    await group.think()
+    await one.open(group.draw.choice(["tokens", "quality"]))
+
+
+async def launch(group: Class, one: Person) -> None:
+    """Set up a run; who has launched already looks at the form again."""
+    await one.open("train")
+    await group.think()
+    await one.choose("preset", "taste", "change the form")
+    await group.think()
+    if not getattr(one, "launched", False):
+        await one.click("launch", "launch")
+        one.launched = True
+        group.launches += 1
+
+
+async def watch(group: Class, one: Person) -> None:
+    """Look on for a while as the run trains."""
+    await one.open("runs", f"run={group.training.id}")
+    await asyncio.sleep(group.draw.uniform(10, 20))
+
+
+async def evaluate(group: Class, one: Person) -> None:
+    """Look at what a finished run gets wrong."""
+    run = f"run={group.draw.choice(group.finished)}"
+    await one.open("evaluate", run)
+    await group.think()
+    await one.choose("scored-on", "validation", "change the split")
+    await group.think()
+    await one.open(group.draw.choice(["errors", "calibration", "board", "through_time"]), run)
+
+
+async def classify(group: Class, one: Person) -> None:
+    """Ask a finished run about a text."""
+    await one.open("classify", f"run={group.draw.choice(group.finished)}")
+    await group.think()
+    await one.fill("text", group.draw.choice(TEXTS), "type a text")
+    await one.click("classify", "classify a text")
+
+
+HABITS: tuple[Habit, ...] = (explore, launch, watch, evaluate, classify)
+
+
+async def walk(group: Class) -> None:
+    """The first walk through all pages after the server's start, by one person."""
+    async with Person(group.address, group.times) as one:
+        await group.join(one, "Early bird")
+        for habit in HABITS:
+            await habit(group, one)
+        for run in group.finished:
+            for page in sorted(one.pages):
+                await one.open(page, f"run={run}")
+
+
+async def crowd(group: Class, number: int, seconds: float, habits: Sequence[Habit] = HABITS) -> None:
+    """So many people for so long."""
+    until = time.monotonic() + seconds
+    await asyncio.gather(*(group.person(one, until, habits) for one in range(number)))
+
+
+async def slowdown(group: Class, number: int, rounds: int) -> float:
+    """By how many per cent fewer rows are trained while people watch; alone and watched by turns."""
+    alone, watched = [], []
+    for _ in range(rounds):
+        alone.append(await rows_per_second(group))
+        onlookers = [asyncio.create_task(group.person(one, time.monotonic() + 600, [watch])) for one in range(number)]
+        await asyncio.sleep(ARRIVES_SECONDS + 5)
+        watched.append(await rows_per_second(group))
+        for one in onlookers:
+            one.cancel()
+        await asyncio.gather(*onlookers, return_exceptions=True)
+        await asyncio.sleep(5)
+    say(f"rows/s alone {[round(speed, 1) for speed in alone]}, watched {[round(speed, 1) for speed in watched]}")
+    return 100 * (1 - statistics.mean(watched) / statistics.mean(alone))
+
+
+async def rows_per_second(group: Class) -> float:
+    """How fast the run trains now."""
+    first, began = group.store.job(group.training.id).done, time.perf_counter()
+    await asyncio.sleep(WINDOW_SECONDS)
+    steps = group.store.job(group.training.id).done - first
+    batch = int(group.training.request["config"]["batch_size"])  # type: ignore[index]
+    return steps * batch / (time.perf_counter() - began)
+
+
+async def visits(group: Class, number: int, server: psutil.Process) -> list[float]:
+    """MB of the server after each of so many visits of three pages, four people at a time."""
+    memory: list[float] = []
+    waiting = iter(range(number))
+
+    async def visitor() -> None:
+        for _ in waiting:
+            try:
+                async with Person(group.address, group.times) as one:
+                    await group.come_back(one)
+                    run = group.draw.choice(group.finished)
+                    for page in group.draw.sample(["explore", "runs", "evaluate", "train", "errors", "board", "compare", "gallery"], 2):
+                        await one.open(page, f"run={run}")
+            except (Lost, OSError) as error:
+                group.times.errors.append(str(error))
+            memory.append(server.memory_info().rss / MB)
+            if len(memory) % 100 == 0:
+                say(f"{len(memory)} visits: {memory[-1]:.0f} MB")
+
+    await asyncio.gather(*(visitor() for _ in range(4)))
+    return memory
+
+
+def main() -> None:
+    """Print the figures, one a line; with ``--json`` as one object."""
+    arguments = read_arguments()
+    os.environ |= {"LORALAB_MODE": "classroom", "LORALAB_CLASS_CODE": CODE}
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder) / "home")
+        if arguments.home:
+            shutil.copytree(arguments.home, settings.home, ignore=shutil.ignore_patterns("*.lock"))
+        prepare_data(settings)
+        with serve(settings) as (server, url):
+            training = long_training(settings)
+            figures = asyncio.run(measure(arguments, settings, server, url.removeprefix("http://"), training))
+            print(
+                json.dumps(figures) if arguments.json else "\n".join(f"{value:>9,.1f}  {name}" for name, value in figures.items()),
+                flush=True,
+            )
+            stop_all(settings)
+
+
+async def measure(
+    arguments: argparse.Namespace, settings: Settings, server: psutil.Process, address: str, training: Job
+) -> dict[str, float]:
+    """All that was asked for, one after the other on the same server."""
+    group = Class(address, Store(settings), training)
+    number, figures = arguments.people, {}
+    if arguments.seconds:
+        await walk(group)
+        figures["slowest first visit of a page, ms"] = max(map(max, group.times.reruns.values()))
+        say("WALKED")
+        group.times = Times(errors=group.times.errors)
+        ours = psutil.Process()
+        used = [sum(process.cpu_times()[:2]) for process in (server, ours)]
+        began = time.monotonic()
+        await crowd(group, number, arguments.seconds)
+        cores = [
+            (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)
+            for process, before in zip((server, ours), used, strict=True)
+        ]
+        say(f"cores used by the server {cores[0]:.2f}, by the people {cores[1]:.2f}")
+        figures |= report(group.times, number)
+        figures["runs launched"] = group.launches
+    if arguments.rounds:
+        figures[f"training slowed by {number} watching people, % (25)"] = await slowdown(group, number, arguments.rounds)
+    if arguments.visits:
+        group.keys = group.keys or [await first_key(group)]
+        memory = await visits(group, arguments.visits, server)
+        half = memory[len(memory) // 2]
+        figures[f"server after {len(memory):,} visits, MB (300)"] = memory[-1]
+        figures["growth over the second half of them, % (5)"] = 100 * (memory[-1] / half - 1)
+    figures["errors (0)"] = len(group.times.errors)
+    for error, times in Counter(group.times.errors).most_common(10):
+        say(f"{times} × {error}")
+    students = sum(one.role is Role.STUDENT for one in people.people(group.store))
+    say(f"{students} students, {len(group.store.jobs(Kind.TRAIN))} runs at the end")
+    return figures
+
+
+async def first_key(group: Class) -> str:
+    """The key of somebody who joins for it."""
+    async with Person(group.address, group.times) as one:
+        await group.join(one, "Person")
+        return one.key
+
+
+def report(times: Times, number: int) -> dict[str, float]:
+    """The percentiles of all reruns together; by what was done to standard error."""
+    everything = sorted(time for some in times.reruns.values() for time in some)
+    for what, some in sorted(times.reruns.items(), key=lambda pair: -percentile(pair[1], 95)):
+        say(f"{percentile(some, 50):>7.0f} {percentile(some, 95):>7.0f} ms  {len(some):>5} × {what}")
+    limit = 500 if number <= 30 else 1000
+    return {
+        f"reruns of {number} people": len(everything),
+        "rerun, p50, ms": percentile(everything, 50),
+        f"rerun, p95, ms ({limit})": percentile(everything, 95),
+        "live ticks": len(times.ticks),
+        "live tick, p50, ms": percentile(times.ticks, 50),
+        "live tick, p95, ms": percentile(times.ticks, 95),
+    }
+
+
+def percentile(values: Sequence[float], share: int) -> float:
+    """The smallest value that so many per cent of them do not exceed."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-len(ranked) * share // 100) - 1)] if ranked else float("nan")
+
+
+def say(text: str) -> None:
+    """To standard error, beside the figures."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def read_arguments() -> argparse.Namespace:
+    """What is to be measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, default=30, help="how many at once")
+    parser.add_argument("--seconds", type=float, default=120, help="how long they stay; 0 leaves this out")
+    parser.add_argument("--rounds", type=int, default=0, help="windows of a minute of training, alone and watched by turns")
+    parser.add_argument("--visits", type=int, default=0, help="short visits, for the server's memory")
+    parser.add_argument("--home", type=Path, help="a home folder to copy; its runs are what people look at")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
