@@ -23,7 +23,8 @@ from core.inference.request import AS_TRAINED, Matrix, Variant
 from core.model_shape import IN_A_LAYER
 from core.training.encoder import QKV, frozen_block, is_known, layers, merge
 from core.training.last_layer import first_token
-from core.training.layer import Adapter, Block, Frozen, run
+from core.training.layer import Adapter, Block, run
+from core.training.products import filled, onednn_is_faster
 
 Place = tuple[int, str]
 Low = tuple[Tensor, Tensor]  # A (B, r, in) and scale · B (B, out, r)
@@ -50,7 +51,8 @@ class Mixed:
 
     def __init__(self, base: PreTrainedModel, heads: Mapping[int, Mapping[str, Tensor]]) -> None:
         self._base, self._heads = base, heads
-        self._blocks = [frozen_block(layer) for layer in layers(base)]
+        self._onednn = onednn_is_faster()
+        self._blocks = [frozen_block(layer, self._onednn) for layer in layers(base)]
         self._found: dict[int, Place] | None = None
 
     @staticmethod
@@ -79,10 +81,10 @@ class Mixed:
         def compute(ids: Tensor, mask: Tensor) -> Tensor:
             bias, x = _bias(mask), self._embed(ids)
             texts, tokens, d = x.shape
-            x = x.reshape(-1, d)
+            x = filled(x.reshape(-1, d)) if self._onednn else x.reshape(-1, d)
             for block in blocks[:-1]:
-                x = run(x, bias, block, tokens, {})[0]
-            return self._head(first_token(x.view(texts, tokens, d), bias, blocks[-1], {}), choice)
+                x = run(x, bias, block, (texts, tokens), {})[0]
+            return self._head(first_token(x[: texts * tokens].view(texts, tokens, d), bias, blocks[-1], {}), choice)
 
         return compute
 
@@ -151,8 +153,8 @@ def _stack(module: Any, place: Place | None, choices: Sequence[Choice]) -> Low |
 def _layer(x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, Low], first_only: bool) -> Tensor:
     """One layer (B, T, d), or with ``first_only`` its first token, (B, 1, d)."""
 
-    def adapted(name: str, inputs: Tensor, frozen: Frozen) -> Tensor:
-        y = linear(inputs, frozen.weight, frozen.bias)
+    def adapted(name: str, inputs: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+        y = linear(inputs, weight, shift)
         if name in lows:
             down, up = lows[name]
             y += inputs @ down.transpose(1, 2) @ up.transpose(1, 2)
@@ -162,13 +164,13 @@ def _layer(x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, Low]
     seen = x[:, :1] if first_only else x
     weights, biases = block.qkv.weight.view(3, d, d), block.qkv.bias.view(3, d)
     query, key, value = (
-        adapted(name, seen if name == "query" else x, Frozen(weight, shift)).view(rows, -1, block.heads, d // block.heads).transpose(1, 2)
+        adapted(name, seen if name == "query" else x, weight, shift).view(rows, -1, block.heads, d // block.heads).transpose(1, 2)
         for name, weight, shift in zip(QKV, weights, biases, strict=True)
     )
     context = scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).reshape(rows, -1, d)  # (B, T or 1, d)
-    a = block.norm1.forward(adapted("out", context, block.out) + seen)[0]
-    wide = gelu(adapted("rise", a, block.rise))
-    return block.norm2.forward(adapted("fall", wide, block.fall) + a)[0]
+    a = block.norm1.forward(adapted("out", context, block.out.weight, block.out.bias) + seen)[0]
+    wide = gelu(adapted("rise", a, block.rise.weight, block.rise.bias))
+    return block.norm2.forward(adapted("fall", wide, block.fall.weight, block.fall.bias) + a)[0]
 
 
 def spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:

@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 from core.training.last_layer import first_token
 from core.training.layer import Adapter, Block, Frozen, Layer, Norm, run
 from core.training.masks import DropoutBits
+from core.training.products import filled
 
 Parts = tuple[dict[str, Any], nn.LayerNorm, nn.LayerNorm, int]  # torch types what a module holds too widely to be of use
 NAMES = ("query", "key", "value", "out", "rise", "fall")
@@ -28,8 +29,9 @@ QKV = NAMES[:3]
 class FastEncoder:
     """Takes the place of the encoder's forward; ``bits`` are what the adapters' dropout draws from."""
 
-    def __init__(self, model: PeftModel) -> None:
-        self.blocks = [_block(layer) for layer in layers(model.base_model.model)]
+    def __init__(self, model: PeftModel, onednn: bool) -> None:
+        self.onednn = onednn
+        self.blocks = [_block(layer, onednn) for layer in layers(model.base_model.model)]
         self.bits = DropoutBits()
 
     def __call__(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any) -> BaseModelOutputWithPastAndCrossAttentions:
@@ -39,15 +41,15 @@ class FastEncoder:
         if attention_mask is not None:
             hidden = ~attention_mask[:, :, :1] if attention_mask.dtype == torch.bool else attention_mask[:, :, :1] < 0
             bias = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)  # (B, 1, 1, T)
-        x = hidden_states.reshape(-1, width)  # (N, d)
+        x = filled(hidden_states.reshape(-1, width)) if self.onednn else hidden_states.reshape(-1, width)  # (N, d)
         for block in self.blocks[:-1]:
             masks = self._masks(block, x.shape[0])
             if torch.is_grad_enabled():
                 parameters = [part for adapter in block.adapters.values() for part in (adapter.down, adapter.up)]
-                x = Layer.apply(x, bias, block, tokens, masks, *parameters)  # type: ignore[no-untyped-call]
+                x = Layer.apply(x, bias, block, (texts, tokens), masks, *parameters)  # type: ignore[no-untyped-call]
             else:
-                x = run(x, bias, block, tokens, masks)[0]
-        x = x.view(texts, tokens, width)
+                x = run(x, bias, block, (texts, tokens), masks)[0]
+        x = x[: texts * tokens].view(texts, tokens, width)
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=first_token(x, bias, self.blocks[-1], self._last_masks(x))[:, None]
         )
@@ -77,15 +79,16 @@ class FastEncoder:
         return self.bits.mask(torch.Size(shape), adapter.drops) if adapter.drops else None
 
 
-def fast_encoder(model: PeftModel) -> FastEncoder | None:
+def fast_encoder(model: PeftModel, onednn: bool) -> FastEncoder | None:
     """Replace the encoder of ``model`` by a fast one; None, and nothing changed, where it is not one of those known here.
 
+    With ``onednn`` that library multiplies with the frozen weights; see ``core.training.products``.
     Known are BERT and DistilBERT on a CPU with GELU and plain LoRA adapters (no DoRA).
     """
     base = model.base_model.model
     if not is_known(base):
         return None
-    fast = FastEncoder(model)
+    fast = FastEncoder(model, onednn)
     target = base.bert.encoder if type(base) is BertForSequenceClassification else base.distilbert.transformer
     target.forward = fast
     return fast
@@ -115,24 +118,24 @@ def layers(base: Any) -> Iterator[Parts]:
             yield dict(zip(NAMES, modules, strict=True)), layer.sa_layer_norm, layer.output_layer_norm, attention.n_heads
 
 
-def _block(layer: Parts) -> Block:
+def _block(layer: Parts, onednn: bool) -> Block:
     adapters = {name: _adapter(module) for name, module in layer[0].items() if isinstance(module, LoraLinear)}
-    return replace(frozen_block(layer), adapters=adapters)
+    return replace(frozen_block(layer, onednn), adapters=adapters)
 
 
-def frozen_block(layer: Parts) -> Block:
+def frozen_block(layer: Parts, onednn: bool) -> Block:
     """The weights of a layer of the base, without adapters. Its query, key and value then look into one joined weight."""
     modules, norm1, norm2, heads = layer
     linears: dict[str, Any] = {name: getattr(module, "base_layer", module) for name, module in modules.items()}
-    frozen = {name: Frozen(linear.weight.detach(), linear.bias.detach()) for name, linear in linears.items()}
+    frozen = {name: Frozen(linear.weight.detach(), linear.bias.detach(), onednn) for name, linear in linears.items()}
     first, second = (Norm(norm.weight.detach(), norm.bias.detach(), norm.eps) for norm in (norm1, norm2))
-    return Block(_join(linears), frozen["out"], frozen["rise"], frozen["fall"], first, second, heads, {})
+    return Block(_join(linears, onednn), frozen["out"], frozen["rise"], frozen["fall"], first, second, heads, {})
 
 
-def _join(linears: Mapping[str, Any]) -> Frozen:
+def _join(linears: Mapping[str, Any], onednn: bool) -> Frozen:
     """Query, key and value as one; their modules then look into it, so that nothing is held twice."""
     parts = [linears[name] for name in QKV]
-    joined = Frozen(torch.cat([part.weight.detach() for part in parts]), torch.cat([part.bias.detach() for part in parts]))
+    joined = Frozen(torch.cat([part.weight.detach() for part in parts]), torch.cat([part.bias.detach() for part in parts]), onednn)
     for part, weight, bias in zip(parts, joined.weight.chunk(3), joined.bias.chunk(3), strict=True):
         part.weight.data, part.bias.data = weight, bias
     return joined

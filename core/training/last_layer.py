@@ -18,7 +18,7 @@ def first_token(x: Tensor, bias: Tensor | None, block: Block, masks: Masks) -> T
     heads, first = block.heads, x[:, 0]
     query_weight, key_weight, value_weight = block.qkv.weight.view(3, d, d)
     query_bias, key_bias, value_bias = block.qkv.bias.view(3, d)
-    q = _adapted(first, Frozen(query_weight, query_bias), block, "query", masks).view(texts, heads, -1)  # (B, h, w)
+    q = _adapted(first, Frozen(query_weight, query_bias, onednn=False), block, "query", masks).view(texts, heads, -1)  # (B, h, w)
     keys = torch.einsum("bhw,hwd->bhd", q, key_weight.view(heads, -1, d))
     scores = keys @ x.transpose(1, 2) + torch.einsum("bhw,hw->bh", q, key_bias.view(heads, -1))[..., None]  # (B, h, T)
     if "key" in block.adapters:

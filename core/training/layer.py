@@ -2,10 +2,11 @@
 
 Post-norm, as in BERT and DistilBERT: a = norm1(x + out(attention(x))), y = norm2(a + down(gelu(up(a)))). An adapted module
 gives W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 - dropout); its gradients follow from the chain rule,
-e.g. ∂A = c · (∂y B)' (m ∘ x). Shapes: B texts, T tokens, N = B·T, d hidden, h heads, w = d / h, r rank.
+e.g. ∂A = c · (∂y B)' (m ∘ x). Shapes: B texts, T tokens, N ≥ B·T rows, those past B·T filling that nothing reads, d hidden, h heads,
+w = d / h, r rank.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +14,32 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from core.training.products import onednn_product
+
 attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A frozen linear module: weight (out, in), bias (out,)."""
+    """A frozen linear module: weight (out, in), bias (out,). Its products are oneDNN's, or those of the library torch itself uses."""
 
     weight: Tensor
     bias: Tensor
+    onednn: bool
+
+    def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        """x (N, in) to (N, out), added to ``onto`` (N, out) if there is one."""
+        if self.onednn:
+            return onednn_product(x, self.weight, self.bias, onto)
+        y = torch.addmm(self.bias, x, self.weight.T)
+        return y if onto is None else y.add_(onto)
+
+    def backward(self, grad: Tensor, onto: Tensor | None = None) -> Tensor:
+        """The gradient of x (N, in) from that of its result (N, out), added to ``onto`` (N, in) if there is one."""
+        if self.onednn:
+            return onednn_product(grad, self.weight.T, None, onto)
+        return grad @ self.weight if onto is None else torch.addmm(onto, grad, self.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +106,7 @@ class Low:
 
 
 Masks = Mapping[str, Tensor | None]
+Size = tuple[int, int]  # texts and tokens
 
 
 def add_low(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> Low:
@@ -112,23 +130,23 @@ def low_backward(grad: Tensor, low: Low, adapter: Adapter, into: Tensor | None) 
 
 
 class Layer(torch.autograd.Function):
-    """``Layer.apply(x, bias, block, tokens, masks, *parameters)``: x (N, d) to (N, d).
+    """``Layer.apply(x, bias, block, size, masks, *parameters)``: x (N, d) to (N, d).
 
     ``bias`` (B, 1, 1, T) is added to attention scores; ``parameters`` are A and B of each adapter in order, so that autograd sees them.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bias: Tensor | None, block: Block, tokens: int, masks: Masks, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, bias: Tensor | None, block: Block, size: Size, masks: Masks, *parameters: Tensor) -> Tensor:
         """See the class."""
-        y, kept = run(x, bias, block, tokens, masks)
-        ctx.kept, ctx.bias, ctx.block, ctx.tokens, ctx.wanted = kept, bias, block, tokens, ctx.needs_input_grad[0]
+        y, kept = run(x, bias, block, size, masks)
+        ctx.kept, ctx.bias, ctx.block, ctx.size, ctx.wanted = kept, bias, block, size, ctx.needs_input_grad[0]
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x, if anything below is trained, and of each A and B."""
-        x_grad, found = run_backward(grad.contiguous(), ctx.kept, ctx.bias, ctx.block, ctx.tokens, ctx.wanted)
+        x_grad, found = run_backward(grad.contiguous(), ctx.kept, ctx.bias, ctx.block, ctx.size, ctx.wanted)
         ctx.kept = None  # a layer's activations go as soon as they are used
         parameters = [part for name in ctx.block.adapters for part in found[name]]
         return (x_grad, None, None, None, None, *parameters)
@@ -147,7 +165,7 @@ class Kept:
     lows: dict[str, Low]
 
 
-def run(x: Tensor, bias: Tensor | None, block: Block, tokens: int, masks: Masks) -> tuple[Tensor, Kept]:
+def run(x: Tensor, bias: Tensor | None, block: Block, size: Size, masks: Masks) -> tuple[Tensor, Kept]:
     """The layer's output (N, d) and what its backward pass needs."""
     lows: dict[str, Low] = {}
 
@@ -156,27 +174,25 @@ def run(x: Tensor, bias: Tensor | None, block: Block, tokens: int, masks: Masks)
             lows[name] = add_low(y, inputs, block.adapters[name], masks.get(name))
 
     d = x.shape[1]
-    qkv = torch.addmm(block.qkv.bias, x, block.qkv.weight.T)  # (N, 3 d)
+    qkv = block.qkv.forward(x)  # (N, 3 d)
     for index, name in enumerate(("query", "key", "value")):
         adapt(name, qkv[:, index * d : (index + 1) * d], x)
-    context, spread = attend(*_heads(qkv, tokens, block.heads), attn_mask=bias)  # (B, h, T, w), (B, h, T)
-    flat = context.transpose(1, 2).reshape(-1, d)
-    a = torch.addmm(block.out.bias, flat, block.out.weight.T)
+    context, spread = attend(*_heads(qkv, size, block.heads, d // block.heads), attn_mask=bias)  # (B, h, T, w), (B, h, T)
+    flat = _join_heads([context], len(x))
+    a = block.out.forward(flat, x)
     adapt("out", a, flat)
-    a += x
     normed, *moments1 = block.norm1.forward(a)
-    risen = torch.addmm(block.rise.bias, normed, block.rise.weight.T)  # (N, wide)
+    risen = block.rise.forward(normed)  # (N, wide)
     adapt("rise", risen, normed)
     wide = torch.nn.functional.gelu(risen)
-    o = torch.addmm(block.fall.bias, wide, block.fall.weight.T)
+    o = block.fall.forward(wide, normed)
     adapt("fall", o, wide)
-    o += normed
     y, *moments2 = block.norm2.forward(o)
     return y, Kept(qkv, context, spread, (a, *moments1), risen, (o, *moments2), lows)
 
 
 def run_backward(
-    grad: Tensor, kept: Kept, bias: Tensor | None, block: Block, tokens: int, wanted: bool
+    grad: Tensor, kept: Kept, bias: Tensor | None, block: Block, size: Size, wanted: bool
 ) -> tuple[Tensor | None, dict[str, tuple[Tensor, Tensor]]]:
     """Gradient of x (N, d) if ``wanted``, and of A and B by module name."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
@@ -187,25 +203,38 @@ def run_backward(
 
     d = grad.shape[1]
     o = block.norm2.backward(grad, *kept.fallen)
-    wide = o @ block.fall.weight
+    wide = block.fall.backward(o)
     adapted("fall", o, wide)
     risen = torch.ops.aten.gelu_backward(wide, kept.risen)
-    normed = torch.addmm(o, risen, block.rise.weight)
+    normed = block.rise.backward(risen, o)
     adapted("rise", risen, normed)
     a = block.norm1.backward(normed, *kept.attended)
-    flat = a @ block.out.weight
+    flat = block.out.backward(a)
     adapted("out", a, flat)
-    context = flat.view(-1, tokens, block.heads, d // block.heads).transpose(1, 2)
-    parts = attend_backward(context, *_heads(kept.qkv, tokens, block.heads), kept.context, kept.spread, 0.0, False, attn_mask=bias)
-    qkv = torch.stack([part.transpose(1, 2).reshape(-1, d) for part in parts], dim=1).view(-1, 3 * d)  # (N, 3 d)
-    x = torch.addmm(a, qkv, block.qkv.weight) if wanted else None
+    (context,) = _heads(flat, size, block.heads, d // block.heads)
+    parts = attend_backward(
+        context, *_heads(kept.qkv, size, block.heads, d // block.heads), kept.context, kept.spread, 0.0, False, attn_mask=bias
+    )
+    qkv = _join_heads(parts, len(grad))  # (N, 3 d)
+    x = block.qkv.backward(qkv, a) if wanted else None
     for index, name in enumerate(("query", "key", "value")):
         adapted(name, qkv[:, index * d : (index + 1) * d], x)
     return x, found
 
 
-def _heads(qkv: Tensor, tokens: int, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Views (B, h, T, w) of query, key and value."""
-    parts = qkv.view(-1, tokens, 3, heads, qkv.shape[1] // (3 * heads))
-    query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-    return query, key, value
+def _heads(joined: Tensor, size: Size, heads: int, width: int) -> tuple[Tensor, ...]:
+    """Views (B, h, T, w) of what stands side by side in (N, k·d): query, key and value, or one alone."""
+    texts, tokens = size
+    parts = joined[: texts * tokens].view(texts, tokens, -1, heads, width)
+    return parts.permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def _join_heads(parts: Sequence[Tensor], rows: int) -> Tensor:
+    """(B, h, T, w) each, side by side: (``rows``, k·d), zeros in the filling."""
+    texts, heads, tokens, width = parts[0].shape
+    joined = parts[0].new_empty(rows, len(parts) * heads * width)
+    joined[texts * tokens :] = 0
+    view = joined[: texts * tokens].view(texts, tokens, len(parts), heads, width)
+    for index, part in enumerate(parts):
+        view[:, :, index] = part.transpose(1, 2)
+    return joined

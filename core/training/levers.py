@@ -9,6 +9,7 @@ class Levers:
 
     ``similar_length``: batches of texts of similar length. ``token_parts``: a batch is computed in parts of so many tokens, not at once.
     ``first_token``: only the first token goes through the last layer. ``fast_encoder``: forward and backward written out by hand.
+    ``onednn``: oneDNN multiplies with frozen weights where it was measured to be faster.
     ``lanes``: parts are computed side by side, each on a thread of its own.
     ``merge``: adapters are part of the weights while evaluating. ``sort``: evaluation takes texts by length.
     """
@@ -17,10 +18,11 @@ class Levers:
     token_parts: bool = True
     first_token: bool = True
     fast_encoder: bool = True
+    onednn: bool = True
     lanes: bool = True
     merge: bool = True
     sort: bool = True
 
 
 ALL_ON = Levers()
-ALL_OFF = Levers(*[False] * 7)
+ALL_OFF = Levers(*[False] * 8)

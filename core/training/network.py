@@ -20,6 +20,7 @@ from core.training.first_token import read_first_token_only
 from core.training.lanes import Lanes
 from core.training.levers import ALL_ON, Levers
 from core.training.load import Base
+from core.training.products import onednn_is_faster
 
 UNSORTED_ROWS = 64  # of a batch, where texts are not sorted
 
@@ -92,4 +93,5 @@ def build_network(base: Base, config: RunConfig, identity: str, revision: str | 
         read_first_token_only(base.model)
     peft = add_adapter(base, config, identity, revision).to(device)
     lanes = Lanes() if levers.lanes and device.type == "cpu" else None
-    return Network(peft, None if plain else fast_encoder(peft), precision, device, levers, lanes)
+    fast = None if plain else fast_encoder(peft, levers.onednn and onednn_is_faster())
+    return Network(peft, fast, precision, device, levers, lanes)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -12,10 +14,16 @@ def measured_anew() -> None:
     device._faster_precision.cache_clear()
 
 
-@pytest.mark.parametrize(("bf16_seconds", "chosen"), [(0.2, "bf16"), (0.6, "fp32"), (4.0, "fp32")])
-def test_auto_takes_what_was_measured_to_be_faster(monkeypatch: pytest.MonkeyPatch, bf16_seconds: float, chosen: str) -> None:
+@pytest.mark.parametrize(
+    ("bf16_seconds", "onednn_seconds", "chosen"),
+    [(0.1, math.inf, "bf16"), (0.1, 0.4, "fp32"), (0.3, math.inf, "fp32"), (4.0, 0.5, "fp32")],
+)
+def test_auto_takes_what_was_measured_to_be_faster(
+    monkeypatch: pytest.MonkeyPatch, bf16_seconds: float, onednn_seconds: float, chosen: str
+) -> None:
     seconds = {torch.float32: 1.0, torch.bfloat16: bf16_seconds}
     monkeypatch.setattr(device, "product_seconds", seconds.__getitem__)
+    monkeypatch.setattr(device, "onednn_seconds", lambda: onednn_seconds)
 
     assert device.choose_precision("auto", CPU) == chosen
 
@@ -29,8 +37,3 @@ def test_a_precision_that_is_asked_for_is_taken_unmeasured(monkeypatch: pytest.M
 def test_fp16_needs_a_gpu() -> None:
     with pytest.raises(ConfigError, match="needs a GPU"):
         device.choose_precision("fp16", CPU)
-
-
-def test_a_product_takes_time_in_either_precision() -> None:
-    assert device.product_seconds(torch.float32) > 0
-    assert device.product_seconds(torch.bfloat16) > 0

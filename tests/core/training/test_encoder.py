@@ -15,6 +15,9 @@ from tests.tiny import write_bert, write_distilbert
 CLASSES = ("a", "b")
 IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0], [2, 61, 3, 0, 0, 0]])
 WHOLE, PADDED = torch.ones_like(IDS), (IDS > 0).long()
+either_library = pytest.mark.parametrize(
+    "onednn", [False, pytest.param(True, marks=pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN"))]
+)
 TARGETS = [(), ("all-linear",), ("query",), ("key", "output.dense")]
 
 
@@ -34,12 +37,15 @@ def gradients(model: torch.nn.Module, mask: torch.Tensor) -> tuple[torch.Tensor,
     return logits.detach(), {name: parameter.grad for name, parameter in trainable(model).items()}  # type: ignore[arg-type]
 
 
+@either_library
 @pytest.mark.parametrize("mask", [WHOLE, PADDED], ids=["whole", "padded"])
 @pytest.mark.parametrize("targets", TARGETS, ids=lambda names: "+".join(names) or "usual")
-def test_bert_gives_the_logits_and_gradients_of_transformers_and_peft(tmp_path: Path, targets: tuple[str, ...], mask: torch.Tensor) -> None:
+def test_bert_gives_the_logits_and_gradients_of_transformers_and_peft(
+    tmp_path: Path, targets: tuple[str, ...], mask: torch.Tensor, onednn: bool
+) -> None:
     folder = write_bert(tmp_path / "model", layers=3)
     plain, quick = (build(folder, target_modules=targets) for _ in range(2))
-    assert fast_encoder(quick) is not None
+    assert fast_encoder(quick, onednn) is not None
 
     (logits, wanted), (given, found) = gradients(plain, mask), gradients(quick, mask)
 
@@ -48,11 +54,12 @@ def test_bert_gives_the_logits_and_gradients_of_transformers_and_peft(tmp_path: 
         assert torch.allclose(found[name], gradient, atol=1e-6), name
 
 
+@either_library
 @pytest.mark.parametrize("targets", [(), ("all-linear",)], ids=["usual", "all"])
-def test_distilbert_gives_the_logits_and_gradients_of_transformers_and_peft(tmp_path: Path, targets: tuple[str, ...]) -> None:
+def test_distilbert_gives_the_logits_and_gradients_of_transformers_and_peft(tmp_path: Path, targets: tuple[str, ...], onednn: bool) -> None:
     folder = write_distilbert(tmp_path / "model", layers=2)
     plain, quick = (build(folder, target_modules=targets).train(False) for _ in range(2))
-    assert fast_encoder(quick) is not None
+    assert fast_encoder(quick, onednn) is not None
 
     (logits, wanted), (given, found) = gradients(plain, PADDED), gradients(quick, PADDED)
 
@@ -61,17 +68,18 @@ def test_distilbert_gives_the_logits_and_gradients_of_transformers_and_peft(tmp_
         assert torch.allclose(found[name], gradient, atol=1e-6), name
 
 
-def test_a_single_layer_is_the_last_one(tmp_path: Path) -> None:
+@either_library
+def test_a_single_layer_is_the_last_one(tmp_path: Path, onednn: bool) -> None:
     folder = write_bert(tmp_path / "model", layers=1)
     plain, quick = build(folder), build(folder)
-    fast_encoder(quick)
+    fast_encoder(quick, onednn)
 
     assert torch.allclose(gradients(quick, PADDED)[0], gradients(plain, PADDED)[0], atol=1e-6)
 
 
 def test_merged_adapters_change_no_logit_and_come_off_again(tmp_path: Path) -> None:
     model = build(write_bert(tmp_path / "model", layers=3), target_modules=("all-linear",))
-    fast = fast_encoder(model)
+    fast = fast_encoder(model, onednn=False)
     assert fast is not None
     with torch.inference_mode():
         before = model(input_ids=IDS, attention_mask=PADDED).logits
@@ -88,7 +96,7 @@ def test_merged_adapters_change_no_logit_and_come_off_again(tmp_path: Path) -> N
 def test_dropped_inputs_have_no_part_in_output_and_gradient(tmp_path: Path, targets: tuple[str, ...]) -> None:
     """With dropout the fast encoder's gradient is that of its own loss: a step along it changes the loss as foretold."""
     model = build(write_bert(tmp_path / "model", layers=3), target_modules=targets, dropout=0.5)
-    fast = fast_encoder(model)
+    fast = fast_encoder(model, onednn=False)
     assert fast is not None
     weights = trainable(model)
     for module in model.modules():
@@ -157,5 +165,5 @@ def test_what_it_does_not_know_is_left_alone(tmp_path: Path, choices: dict[str, 
         model.config.hidden_act = "relu"
     forward = model.base_model.model.bert.encoder.forward
 
-    assert fast_encoder(model) is None, why
+    assert fast_encoder(model, onednn=False) is None, why
     assert model.base_model.model.bert.encoder.forward == forward

@@ -16,7 +16,7 @@ def test_a_run_trains_validates_and_evaluates_in_order(lab: Lab, config: RunConf
     assert [metric.step for metric in heard.validations] == [2, 4, 6]
     assert [(evaluation.split, len(evaluation.predictions)) for evaluation in heard.evaluations] == [("validation", 24), ("test", 30)]
     assert (result.steps, result.stopped, result.trained_rows, result.device) == (6, False, 48, "cpu")
-    assert result.best_step == min(heard.validations, key=lambda metric: metric.loss).step
+    assert result.best_step == max(metric.step for metric in heard.validations if metric.best)
     assert result.train_seconds > 0 and result.rows_per_second > 0 and result.peak_memory_mb > 100
 
 

@@ -1,0 +1,54 @@
+import math
+
+import pytest
+import torch
+
+from core.training import products
+from core.training.layer import Frozen
+from core.training.products import ROWS, filled
+
+TOLERANCE = 1e-5  # of sums of 48 products of numbers around 1
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+
+
+@pytest.fixture(autouse=True)
+def measured_anew() -> None:
+    products.onednn_is_faster.cache_clear()
+
+
+@needs_onednn
+@pytest.mark.parametrize("onto", [False, True], ids=["alone", "onto"])
+def test_both_libraries_give_the_same_products_forward_and_backward(onto: bool) -> None:
+    torch.manual_seed(0)
+    x, grad, weight, bias = torch.randn(40, 48), torch.randn(40, 24), torch.randn(24, 48), torch.randn(24)
+    below, above = (torch.randn(40, 24), torch.randn(40, 48)) if onto else (None, None)
+    own, other = Frozen(weight, bias, onednn=False), Frozen(weight, bias, onednn=True)
+
+    assert torch.allclose(other.forward(x, below), own.forward(x, below), atol=TOLERANCE)
+    assert torch.allclose(other.backward(grad, above), own.backward(grad, above), atol=TOLERANCE)
+    expected = x.double() @ weight.double().T + bias + (0 if below is None else below)
+    assert torch.allclose(other.forward(x, below).double(), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("onednn_seconds", "chosen"), [(0.5, True), (0.85, False), (2.0, False), (math.inf, False)])
+def test_onednn_is_taken_where_it_was_measured_to_be_clearly_faster(
+    monkeypatch: pytest.MonkeyPatch, onednn_seconds: float, chosen: bool
+) -> None:
+    monkeypatch.setattr(products, "product_seconds", {torch.float32: 1.0}.__getitem__)
+    monkeypatch.setattr(products, "onednn_seconds", lambda: onednn_seconds)
+
+    assert products.onednn_is_faster() is chosen
+
+
+def test_a_product_takes_time_in_either_precision_and_library() -> None:
+    assert products.product_seconds(torch.float32) > 0
+    assert products.product_seconds(torch.bfloat16) > 0
+    assert products.onednn_seconds() > 0
+
+
+@pytest.mark.parametrize(("rows", "wanted"), [(1, ROWS), (ROWS, ROWS), (ROWS + 1, 2 * ROWS)])
+def test_rows_are_filled_up_with_zeros(rows: int, wanted: int) -> None:
+    found = filled(torch.ones(rows, 3))
+
+    assert found.shape == (wanted, 3)
+    assert found.sum() == 3 * rows
