@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
+import pyarrow
 import torch
 
 from core.config import Precision
@@ -65,7 +66,8 @@ def peak_memory_mb() -> float:
 
 
 def release_memory() -> None:
-    """Give freed memory back to the system; without it glibc keeps some 170 MB after an evaluation. A few ms."""
+    """Give freed memory back to the system; without it glibc keeps some 170 MB after an evaluation, Arrow 45 after reading. A few ms."""
+    pyarrow.default_memory_pool().release_unused()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # absent with other C libraries
         if trim is not None:

@@ -12,7 +12,7 @@ from core.data.sampling import stratified_sample
 from core.errors import DataError, Stopped
 from core.training.adapter import adapter_files
 from core.training.batches import Encoded, encode_frame
-from core.training.device import peak_memory_mb
+from core.training.device import peak_memory_mb, release_memory
 from core.training.events import AdapterSaved, Evaluation, Event, Phase, Progress, Split, TrainResult
 from core.training.levers import ALL_ON, Levers
 from core.training.load import fetch, load_base
@@ -60,6 +60,7 @@ class TrainingSession:
         report(Progress(Phase.LOADING))
         self.base = load_base(fetch(model), data.classes, config.seed)
         self.network = build_network(self.base, config, model.identity, model.revision if model.hub_id else None, levers)
+        release_memory()
 
     def score_untrained(self) -> Evaluation:
         """What the model says before any training, its head drawn from the seed, on 1,000 test rows. Raises Stopped.
@@ -82,6 +83,7 @@ class TrainingSession:
         loop = Loop(self.config, self.network, self._encode(train), self._encode(validation), self.report, self.should_stop)
         if resume_from is not None:
             loop.resume(resume_from)
+        release_memory()
         self.report(Progress(Phase.TRAINING, loop.position.step, loop.total))
         try:
             loop.run()
