@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -171,12 +172,12 @@ async def slowdown(group: Class, number: int, rounds: int) -> float:
 
 
 async def rows_per_second(group: Class) -> float:
-    """How fast the run trains now."""
-    first, began = group.store.job(group.training.id).done, time.perf_counter()
+    """How fast the run trains now. Validations are left out: a window holds one or none of them."""
+    after = group.store.read_metrics(group.training.id)[-1].id
     await asyncio.sleep(WINDOW_SECONDS)
-    steps = group.store.job(group.training.id).done - first
-    batch = int(group.training.request["config"]["batch_size"])  # type: ignore[index]
-    return steps * batch / (time.perf_counter() - began)
+    metrics = group.store.read_metrics(group.training.id, after)
+    seconds = [later.at - step.at for step, later in pairwise(metrics) if step.split == later.split == "train"]
+    return int(group.training.request["config"]["batch_size"]) * len(seconds) / sum(seconds)  # type: ignore[index]
 
 
 async def visits(group: Class, number: int, server: psutil.Process) -> list[float]:
