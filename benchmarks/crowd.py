@@ -39,6 +39,7 @@ class Person:
         self.widget_ids: dict[str, str] = {}  # by the widget's key
         self.pages: dict[str, str] = {}  # hash by name in the URL
         self.key = ""
+        self.title = ""  # of the page as it was drawn last
         self._cached: dict[str, ForwardMsg] = {}
         self._ticking: dict[str, tuple[float, asyncio.Task[None]]] = {}
         self._asked: dict[str, float] = {}
@@ -58,12 +59,15 @@ class Person:
         await self._socket.close()
 
     async def open(self, page: str, query: str = "") -> None:
-        """Go to a page, as a click on its link does."""
+        """Go to a page, as a click on its link does. One that draws no heading counts as an error."""
         self.page, self.query = self.pages.get(page, ""), query
         self.widgets.clear()
         self.widget_ids.clear()
         self._quiet()
+        self.title = ""
         await self.rerun(f"open {page or 'home'}")
+        if not self.title:
+            self.times.errors.append(f"{page or 'home'} has no heading")
 
     async def fill(self, key: str, value: str, what: str = "") -> None:
         """Type into a field; with ``what`` the page is drawn anew under that name, without one the field is part of a form."""
@@ -169,7 +173,9 @@ class Person:
             return
         element = message.delta.new_element
         kind = element.WhichOneof("type")
-        if kind == "exception":
+        if kind == "heading" and element.heading.tag == "h1":
+            self.title = element.heading.body
+        elif kind == "exception":
             self.times.errors.append(f"{element.exception.type}: {element.exception.message}"[:200])
         elif kind == "alert" and element.alert.format == Alert.ERROR:
             self.times.errors.append(element.alert.body[:200])

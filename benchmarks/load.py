@@ -12,12 +12,14 @@ import json
 import os
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -29,6 +31,7 @@ sys.path.insert(0, str(ROOT))
 from core import people  # noqa: E402 - this file is run as a script
 from core.access import Role  # noqa: E402
 from core.jobs import artifacts  # noqa: E402
+from core.jobs.rebuild import open_store  # noqa: E402
 from core.settings import Settings  # noqa: E402
 from core.states import Job, JobState, Kind  # noqa: E402
 from core.store import Store  # noqa: E402
@@ -37,6 +40,7 @@ CODE = "whale"
 THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the next click
 ARRIVES_SECONDS = 15.0  # a class comes in over a quarter of a minute
 WINDOW_SECONDS = 60.0  # of training, alone and watched by turns
+TEACHERS_OWN = {"data"}  # a student is told so, with an error's words
 TEXTS = ("The striker scored twice in the final.", "Shares fell after the central bank spoke.", "A probe reached the moon's orbit.")
 
 
@@ -141,7 +145,7 @@ async def walk(group: Class) -> None:
         for habit in HABITS:
             await habit(group, one)
         for run in group.finished:
-            for page in sorted(one.pages):
+            for page in sorted(one.pages.keys() - TEACHERS_OWN):
                 await one.open(page, f"run={run}")
 
 
@@ -168,12 +172,12 @@ async def slowdown(group: Class, number: int, rounds: int) -> float:
 
 
 async def rows_per_second(group: Class) -> float:
-    """How fast the run trains now."""
-    first, began = group.store.job(group.training.id).done, time.perf_counter()
+    """How fast the run trains now. Validations are left out: a window holds one or none of them."""
+    after = group.store.read_metrics(group.training.id)[-1].id
     await asyncio.sleep(WINDOW_SECONDS)
-    steps = group.store.job(group.training.id).done - first
-    batch = int(group.training.request["config"]["batch_size"])  # type: ignore[index]
-    return steps * batch / (time.perf_counter() - began)
+    metrics = group.store.read_metrics(group.training.id, after)
+    seconds = [later.at - step.at for step, later in pairwise(metrics) if step.split == later.split == "train"]
+    return int(group.training.request["config"]["batch_size"]) * len(seconds) / sum(seconds)  # type: ignore[index]
 
 
 async def visits(group: Class, number: int, server: psutil.Process) -> list[float]:
@@ -202,20 +206,21 @@ async def visits(group: Class, number: int, server: psutil.Process) -> list[floa
 def main() -> None:
     """Print the figures, one a line; with ``--json`` as one object."""
     arguments = read_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # no training is left behind
     os.environ |= {"LORALAB_MODE": "classroom", "LORALAB_CLASS_CODE": CODE}
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder) / "home")
         if arguments.home:
             shutil.copytree(arguments.home, settings.home, ignore=shutil.ignore_patterns("*.lock"))
+        open_store(settings)  # a new home has the shipped run to look at
         prepare_data(settings)
         with serve(settings) as (server, url):
-            training = long_training(settings)
-            figures = asyncio.run(measure(arguments, settings, server, url.removeprefix("http://"), training))
-            print(
-                json.dumps(figures) if arguments.json else "\n".join(f"{value:>9,.1f}  {name}" for name, value in figures.items()),
-                flush=True,
-            )
-            stop_all(settings)
+            try:
+                training = long_training(settings)
+                figures = asyncio.run(measure(arguments, settings, server, url.removeprefix("http://"), training))
+            finally:
+                stop_all(settings)
+        print(json.dumps(figures) if arguments.json else "\n".join(f"{value:>9,.1f}  {name}" for name, value in figures.items()))
 
 
 async def measure(
@@ -226,8 +231,9 @@ async def measure(
     number, figures = arguments.people, {}
     if arguments.seconds:
         await walk(group)
-        figures["slowest first visit of a page, ms"] = max(map(max, group.times.reruns.values()))
-        say("WALKED")
+        slowest, what = max((max(some), what) for what, some in group.times.reruns.items())
+        say(f"walked through all pages; slowest: {what}")
+        figures["slowest first visit of a page, ms"] = slowest
         group.times = Times(errors=group.times.errors)
         ours = psutil.Process()
         used = [sum(process.cpu_times()[:2]) for process in (server, ours)]

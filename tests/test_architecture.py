@@ -137,6 +137,7 @@ def test_the_server_visits_every_page_and_classifies_without_ml(home: Path) -> N
     loaded = set(done.stdout.split("LOADED")[1].split())
     assert "streamlit" in loaded
     assert not ML & loaded, f"the server imported {sorted(ML & loaded)}"
+    assert not {"scipy", "sklearn"} & loaded, "60 MB and more that no page needs as it opens"
 
 
 def test_no_merge_was_left_half_done() -> None:

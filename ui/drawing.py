@@ -22,7 +22,7 @@ def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True
         if subtitle:
             st.caption(plain(str(subtitle)))
         event = st.vega_lite_chart(
-            chart.data,
+            chart.arrow,
             {name: value for name, value in chart.spec.items() if name != "title"},
             key=key,
             alt=chart.alt,

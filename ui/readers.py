@@ -1,5 +1,8 @@
-"""What pages read, behind bounded caches. A key holds all that the value depends on; live progress and metrics are never cached."""
+"""What pages read, behind bounded caches. A key holds all that the value depends on; live progress is never cached, live metrics are
+shared by who watches at the same moment (``ui.run_course``).
+"""
 
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +31,11 @@ from core.training.events import Split
 from ui import visitors
 from ui.data_choice import chosen_source
 
+M_ARENA_MAX, ARENAS = -8, 2  # malloc.h of glibc; by itself it takes up to eight a core, and each keeps what it was given back
+
 pa.set_memory_pool(pa.system_memory_pool())  # its own allocator keeps some 30 MB after 36,000 rows were read and searched
+if hasattr(ctypes.CDLL(None), "mallopt"):
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)  # each rerun is a thread of its own, so all of them would come into use
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ def _draw_live(store: Store, drawn: Summary, curves: run_curves.Curves) -> None:
             st.info(waits or states.waiting(actions.queue_position(store, job)), icon=":material/schedule:")
             _draw_log(store, job)
             return
-        curves.read_new()
-        states.progress(job, store.clock(), curves.seconds_left(job))
+        curves.course.follow(store, job)
+        states.progress(job, store.clock(), curves.course.seconds_left)
         run_remedy.draw_resumed(job)
         curves.draw(job)
         _draw_log(store, job)

@@ -1,11 +1,15 @@
 """Runs as a table: state, name, model, rows, how far or how accurate, how long, how old."""
 
+import time
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from operator import is_
 from typing import Literal
 
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from core.states import JobState
@@ -15,6 +19,7 @@ from ui.run_summary import Summary, accuracies
 from ui.states import DAMAGED, LOOKS, in_text, short_progress
 from ui.words import accuracy, age, count, duration
 
+SHARED_SECONDS = 1.0
 COLOURS = {"green": "#1a7f4e", "blue": "#0072B2", "orange": "#b45309", "red": "#c0392b", "gray": "#6b7280"}
 
 
@@ -38,7 +43,7 @@ def _draw(
     store: Store, summaries: Sequence[Summary], key: str, on_select: Callable[[], None] | Literal["rerun"], chosen: list[int]
 ) -> list[int]:
     event = st.dataframe(
-        _frame(store, summaries),
+        _shared().table(store, summaries),
         key=key,
         hide_index=True,
         height=tables.height(len(summaries), rows_in_view=10),
@@ -50,6 +55,28 @@ def _draw(
         alt=f"{count(len(summaries), 'runs')}, newest first",
     )
     return list(event["selection"]["rows"])
+
+
+@dataclass
+class Shared:
+    """The table as it was made last, for all who look at the same runs at the same time: a class does so every two seconds."""
+
+    timer: Callable[[], float] = time.monotonic
+    _last: tuple[Sequence[Summary], float, pa.Table] | None = None
+
+    def table(self, store: Store, summaries: Sequence[Summary]) -> pa.Table:
+        """That of these runs, as it travels to the browser; ages and times in it are a second old at most."""
+        last, now = self._last, self.timer()
+        if last and now - last[1] < SHARED_SECONDS and len(last[0]) == len(summaries) and all(map(is_, last[0], summaries)):
+            return last[2]
+        made = pa.Table.from_pandas(_frame(store, summaries))
+        self._last = (summaries, now, made)
+        return made
+
+
+@st.cache_resource(show_spinner=False)
+def _shared() -> Shared:
+    return Shared()
 
 
 def _write_run(key: str, ids: list[str]) -> None:

@@ -58,9 +58,7 @@ def _draw_data_choice() -> None:
 def _draw_live_lines(was_busy: bool) -> None:
     with boundary():
         store = readers.open_lab()
-        jobs = _at_work(store)
-        if jobs:
-            actions.keep_running(store)
+        jobs = actions.keep_running(store)
         if bool(jobs) != was_busy:
             st.rerun()  # once: the page and the pace of this fragment both depend on it
         with st.container(key="live-lines", gap="xxsmall"):

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import optimize, special
 
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 
 BINS = 15  # Guo et al. 2017
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures searched: beyond them probabilities are all but 0 and 1, or all but even
+PRECISION = 1e-7  # relative, of a temperature
 SMALLEST = 1e-12  # a probability that was rounded to 0 has no logarithm
 
 
@@ -59,8 +59,7 @@ def calibration(probabilities: NDArray[np.float64], true: NDArray[np.int64], bin
 
 def scale(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """(n, C) probabilities of the logits divided by ``temperature``: above 1 they become more even. The predicted class stays."""
-    scaled: NDArray[np.float64] = special.softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature, axis=1)
-    return scaled
+    return _softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature)
 
 
 def fit_temperature(predictions: Predictions) -> float | None:
@@ -72,14 +71,18 @@ def fit_temperature(predictions: Predictions) -> float | None:
         return None
     logits = np.log(np.maximum(predictions.probabilities, SMALLEST))  # (n, C), logits up to a constant that the softmax takes out
     of_truth = logits[np.arange(len(predictions)), predictions.true]
+    low, high = 1 / HOTTEST, 1 / COLDEST  # of the inverse temperature, in which the loss is convex: its slope changes its sign once
+    while high - low > PRECISION * low:
+        middle = (low + high) / 2
+        slope = (_softmax(middle * logits) * logits).sum(axis=1).mean() - of_truth.mean()
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return 2 / (low + high)
 
-    def loss(exponent: float) -> float:
-        cooled = logits / np.exp(exponent)
-        return float((special.logsumexp(cooled, axis=1) - of_truth / np.exp(exponent)).mean())
 
-    edges = float(np.log(COLDEST)), float(np.log(HOTTEST))
-    found = optimize.minimize_scalar(loss, bounds=edges, method="bounded", options={"xatol": 1e-7})
-    return float(np.exp(found.x))
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return shares
 
 
 def coverage(probabilities: NDArray[np.float64], true: NDArray[np.int64], threshold: float) -> tuple[Proportion, Proportion]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
+from core.evaluation.exact import fisher_p_value
 from core.evaluation.scores import Proportion, Scores
 from core.evaluation.significance import LEVEL, SEED, holm
 
@@ -106,7 +106,7 @@ def confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd
     upper = [(i, j) for i in range(len(counts)) for j in range(i + 1, len(counts)) if counts[i, j] + counts[j, i]]
     ranked = sorted(upper, key=lambda pair: -int(counts[pair] + counts[pair[::-1]]))[:most]
     lines = [_directed(counts, support, pair) for pair in ranked]
-    p = holm([_fisher(int(counts[i, j]), int(support[i]), int(counts[j, i]), int(support[j])) for i, j in lines])
+    p = holm([fisher_p_value(int(counts[i, j]), int(support[i]), int(counts[j, i]), int(support[j])) for i, j in lines])
     return pd.DataFrame(
         {
             "first": [classes[i] for i, _ in lines],
@@ -126,7 +126,3 @@ def _directed(counts: NDArray[np.int64], support: NDArray[np.int64], pair: tuple
     first, second = pair
     there, back = (counts[a, b] / max(int(support[a]), 1) for a, b in (pair, pair[::-1]))
     return (second, first) if back > there else (first, second)
-
-
-def _fisher(hits: int, n: int, other_hits: int, other_n: int) -> float:
-    return float(stats.fisher_exact([[hits, n - hits], [other_hits, other_n - other_hits]]).pvalue)

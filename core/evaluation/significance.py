@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from core.evaluation.exact import binomial_p_value
 
 RESAMPLES = 10_000
 SEED = 0
 LEVEL = 0.05  # of the tests; intervals hold 95 %
+NORMAL = NormalDist()
 POWER = 0.8  # of the number of texts that would be needed
 
 
@@ -45,8 +48,7 @@ class Paired:
     @cached_property
     def p_value(self) -> float:
         """McNemar's exact test, two-sided: were b and c heads and tails of a fair coin? (McNemar 1947, binomial form)"""
-        told_apart = self.only_first + self.only_second
-        return float(stats.binomtest(self.only_first, told_apart).pvalue) if told_apart else 1.0
+        return binomial_p_value(self.only_first, self.only_first + self.only_second)
 
     @cached_property
     def interval(self) -> tuple[float, float]:
@@ -70,7 +72,7 @@ class Paired:
         if self.only_first == self.only_second:
             return None
         apart, difference = (self.only_first + self.only_second) / self.n, abs(self.difference)
-        at_level, at_power = float(stats.norm.ppf(1 - LEVEL / 2)), float(stats.norm.ppf(POWER))
+        at_level, at_power = NORMAL.inv_cdf(1 - LEVEL / 2), NORMAL.inv_cdf(POWER)
         found = at_level * sqrt(apart) + at_power * sqrt(apart - difference**2)
         return ceil((found / difference) ** 2)
 

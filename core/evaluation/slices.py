@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from core.data import boilerplate
+from core.evaluation.exact import fisher_p_value
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 from core.evaluation.significance import LEVEL, holm
@@ -118,5 +118,4 @@ def _at(rows: NDArray[np.int32], n: int) -> Mask:
 def _slice(kind: str, name: str, mask: Mask, right: Mask) -> Slice:
     inside = Proportion(int((right & mask).sum()), int(mask.sum()))
     rest = Proportion(int((right & ~mask).sum()), int((~mask).sum()))
-    table = [[inside.hits, inside.n - inside.hits], [rest.hits, rest.n - rest.hits]]
-    return Slice(kind, name, mask, inside, rest, float(stats.fisher_exact(table).pvalue))
+    return Slice(kind, name, mask, inside, rest, fisher_p_value(inside.hits, inside.n, rest.hits, rest.n))

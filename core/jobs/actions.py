@@ -218,10 +218,12 @@ def tag_text(store: Store, job: Job, row: int, tag: str, note: str) -> None:
         remove_tag(store.folder(job), row)
 
 
-def keep_running(store: Store) -> None:
-    """See to it that somebody runs what is queued or under way: a supervisor that died, or a restart of the machine, is noticed."""
-    if store.jobs(None, JobState.QUEUED, *ACTIVE):
+def keep_running(store: Store) -> list[Job]:
+    """What is queued or under way, newest first. Sees to it that somebody runs it: a supervisor that died, or a restart, is noticed."""
+    at_work = store.jobs(None, JobState.QUEUED, *ACTIVE)
+    if at_work:
         ensure_supervisor(store.settings)
+    return at_work
 
 
 def queue_position(store: Store, job: Job) -> int:

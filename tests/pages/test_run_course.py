@@ -1,0 +1,125 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pytest
+from conftest import Open
+
+from core.schema import Metric
+from core.states import Job
+from core.store import Store
+from ui import run_course, run_table
+from ui.run_course import Course
+from ui.run_summary import summarise
+
+
+class Timer:
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def queries(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One entry for each transaction of any store."""
+    seen: list[None] = []
+    transaction = Store.transaction
+
+    @contextmanager
+    def counted(store: Store, create: bool = False) -> Iterator[object]:
+        seen.append(None)
+        with transaction(store, create) as db:
+            yield db
+
+    monkeypatch.setattr(Store, "transaction", counted)
+    return seen
+
+
+def add_step(store: Store, job: Job, step: int) -> None:
+    store.add_metrics(job, [Metric(step, "train", step / 50, 0.5, store.clock())])
+
+
+def test_watchers_within_a_second_read_once_and_share_their_charts(store: Store, running: Job, queries: list[None]) -> None:
+    timer = Timer()
+    course = Course(timer)
+    course.follow(store, running)
+    loss = course.loss(log=False)
+    add_step(store, running, 21)
+    queries.clear()
+
+    timer.seconds = 0.9
+    course.follow(store, running)
+
+    assert queries == []
+    assert course.loss(log=False) is loss
+
+
+def test_a_watcher_after_a_second_sees_the_new_rows(store: Store, running: Job) -> None:
+    timer = Timer()
+    course = Course(timer)
+    course.follow(store, running)
+    loss = course.loss(log=False)
+    add_step(store, running, 21)
+
+    timer.seconds = 1.0
+    course.follow(store, running)
+
+    assert course.metrics[-1].step == 21
+    assert course.loss(log=False) is not loss
+
+
+def test_a_page_drawn_anew_reads_at_once(store: Store, running: Job) -> None:
+    course = Course(Timer())
+    course.follow(store, running)
+    add_step(store, running, 21)
+
+    course.follow(store, running, fresh=True)
+
+    assert course.metrics[-1].step == 21
+
+
+def test_scores_are_drawn_anew_only_after_a_validation(store: Store, running: Job) -> None:
+    course = Course(Timer())
+    course.follow(store, running)
+    scores = course.scores(40, {})
+    add_step(store, running, 21)
+    course.follow(store, running, fresh=True)
+    same = course.scores(40, {})
+    store.add_metrics(running, [Metric(21, "validation", 0.4, 0.5, store.clock(), 0.9, 0.9)])
+
+    course.follow(store, running, fresh=True)
+
+    assert same is scores
+    assert course.scores(40, {}) is not scores
+    assert course.scores(40, {"TF-IDF": 0.8}) is not scores
+
+
+def test_two_visitors_share_the_course_until_the_run_changes(open_app: Open, store: Store, running: Job) -> None:
+    course = run_course.course_of(store, running)
+
+    for _ in range(2):
+        open_app("pages/runs.py", run=running.id)
+
+    assert course.metrics[-1].step == 20
+    assert run_course.course_of(store, running) is course
+    store.rename(running, "Another name")
+    assert run_course.course_of(store, store.job(running.id)) is not course
+
+
+def test_the_list_is_made_once_for_all_who_look_within_a_second(store: Store, running: Job, finished: Job) -> None:
+    timer = Timer()
+    shared = run_table.Shared(timer)
+
+    def look() -> pa.Table:
+        return shared.table(store, [summarise(store, job) for job in store.jobs()])
+
+    first = look()
+
+    timer.seconds = 0.9
+    assert look() is first
+    store.update(running, done=21)
+    changed = look()
+    assert changed is not first
+    timer.seconds = 2.0
+    assert look() is not changed
