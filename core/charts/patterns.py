@@ -7,6 +7,7 @@ import altair as alt
 import pandas as pd
 
 from core.charts.chart import FADED, FONT, HUE, THEME_TEXT, Chart, Spec, class_colours, clicks, finish, standing_back
+from core.data.terms import isolate
 
 MOST_COLOURED = 4
 OTHERS = "other classes"
@@ -21,7 +22,7 @@ def pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") 
     parts = []
     for line in table.to_dict("records"):
         name = classes[int(line["top"])]
-        label = f"{line['texts']:,} · {name} {times(line['ratio'])}"
+        label = f"{line['texts']:,} · {isolate(name)} {times(line['ratio'])}"
         counts = {other: line[f"class {number}"] for number, other in enumerate(classes)}
         if len(classes) > MOST_COLOURED:
             counts = {LIKELIEST: counts[name], OTHERS: line["texts"] - counts[name]}
