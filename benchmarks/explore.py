@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -58,12 +59,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rows", type=int, default=ROWS, help="training texts")
     parser.add_argument("--keep", type=Path, help="a folder for rows and index that a later call can use again")
+    parser.add_argument("--profile", type=Path, help="a file for what cProfile saw of the filter changes; the times are longer then")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         place = arguments.keep or Path(temporary)
         folder = write_rows(Settings(), place / "news", arguments.rows)
         settings = Settings(home=place / "home", data=folder)
-        figures = build(settings) | drive(settings)
+        figures = build(settings) | drive(settings, arguments.profile)
     if arguments.json:
         print(json.dumps(figures))
     else:
@@ -105,9 +107,9 @@ def build(settings: Settings) -> dict[str, float]:
     return {"texts": sum(file.rows for file in dataset.files), "index, s": seconds, "index on disk, MB": size / MB}
 
 
-def drive(settings: Settings) -> dict[str, float]:
+def drive(settings: Settings, profile: Path | None = None) -> dict[str, float]:
     """Every filter in a real browser, each value new."""
-    with sync_playwright() as playwright, timed_server(settings) as (server, url, log):
+    with sync_playwright() as playwright, timed_server(settings, profile) as (server, url, log):
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM))
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         traffic = Traffic(page)
@@ -119,11 +121,14 @@ def drive(settings: Settings) -> dict[str, float]:
             "first view, server ms": sum(wall for wall, _ in read_times(log)),
         }
         times, sizes = [], []
-        for change in changes(page):
+        kinds: dict[str, list[float]] = defaultdict(list)
+        for kind, change in changes(page):
             before, traffic.received = len(read_times(log)), 0
             change()
             settle(page, log, before)
-            times += read_times(log)[before:]
+            taken = read_times(log)[before:]
+            times += taken
+            kinds[kind] += [wall for wall, _ in taken]
             sizes.append(traffic.received / MB)
         wall, processor = zip(*times, strict=True)
         figures |= {
@@ -133,6 +138,7 @@ def drive(settings: Settings) -> dict[str, float]:
             "filter change, server ms, longest": max(wall),
             "filter change, processor ms, p50": float(np.percentile(processor, 50)),
             "filter change, processor ms, p95": float(np.percentile(processor, 95)),
+            **{f"  {kind}, server ms, longest of {len(taken)}": max(taken) for kind, taken in kinds.items()},
             "load of the machine": os.getloadavg()[0],
             "filter change to the browser, MB, longest (2)": max(sizes),
             "server memory, MB (600)": server.memory_info().rss / MB,
@@ -141,26 +147,27 @@ def drive(settings: Settings) -> dict[str, float]:
     return figures
 
 
-def changes(page: Page) -> Iterator[Callable[[], None]]:
-    """One filter change after the other: searches, words, lengths, classes, splits, patterns, and together."""
+def changes(page: Page) -> Iterator[tuple[str, Callable[[], None]]]:
+    """One filter change after the other, and its kind: searches, words, lengths, classes, splits, patterns, and together."""
+    show_all = "show all", partial(page.get_by_role("button", name="Show all").click)
     for text in SEARCHES:
-        yield partial(fill, page, "Search", text)
+        yield "search", partial(fill, page, "Search", text)
     for limit in range(20, 60, 8):
-        yield partial(fill, page, "From", str(limit))  # on top of the last search
-    yield partial(page.get_by_role("button", name="Show all").click)
+        yield "length and search", partial(fill, page, "From", str(limit))  # on top of the last search
+    yield show_all
     for word in WORDS:
-        yield partial(fill, page, "Whole word", word)
+        yield "word", partial(fill, page, "Whole word", word)
     for name in ("validation", "test", "train"):
-        yield partial(page.get_by_role("radio", name=name).or_(page.get_by_text(name, exact=True)).first.click)
-    yield partial(page.get_by_role("button", name="Show all").click)
+        yield "split", partial(page.get_by_role("radio", name=name).or_(page.get_by_text(name, exact=True)).first.click)
+    yield show_all
     for limit in range(25, 65, 5):
-        yield partial(fill, page, "To", str(limit))
-    yield partial(page.get_by_role("button", name="Show all").click)
+        yield "length", partial(fill, page, "To", str(limit))
+    yield show_all
     for bar in range(4):
-        yield partial(click_mark, page, "balance", bar)
-    yield partial(page.get_by_role("button", name="Show all").click)
+        yield "class", partial(click_mark, page, "balance", bar)
+    yield show_all
     for bar in range(6):
-        yield partial(click_mark, page, "patterns", bar)
+        yield "pattern", partial(click_mark, page, "patterns", bar)
 
 
 def fill(page: Page, label: str, value: str) -> None:
@@ -188,13 +195,20 @@ def read_times(log: Path) -> list[tuple[float, float]]:
 
 
 TIMED = """
-import sys, time
+import cProfile, sys, time
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 from streamlit.web.cli import main
-run = ScriptRunner._run_script
+run, profile, reruns = ScriptRunner._run_script, {profile!r}, 0
+seen = cProfile.Profile()
 def timed(runner, data):
+    global reruns
+    reruns += 1
     wall, processor = time.perf_counter(), time.thread_time()
-    run(runner, data)
+    if profile and reruns > 2:  # the first views fill the caches
+        seen.runcall(run, runner, data)
+        seen.dump_stats(profile)
+    else:
+        run(runner, data)
     with open({log!r}, "a") as file:
         file.write(f"{{1000 * (time.perf_counter() - wall)}} {{1000 * (time.thread_time() - processor)}}\\n")
 ScriptRunner._run_script = timed
@@ -203,15 +217,15 @@ main(["run", "Home.py", "--server.headless", "true", "--server.port", "{port}", 
 
 
 @contextmanager
-def timed_server(settings: Settings) -> Iterator[tuple[psutil.Process, str, Path]]:
-    """The app as it is served, with the time of each run of a script written to a file."""
+def timed_server(settings: Settings, profile: Path | None = None) -> Iterator[tuple[psutil.Process, str, Path]]:
+    """The app as it is served, with the time of each run of a script written to a file, and with ``profile`` where it went."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = settings.home / "reruns.log"
     log.unlink(missing_ok=True)
     environment = {**os.environ, "LORALAB_HOME": str(settings.home), "LORALAB_DATA": str(settings.data)}
-    command = [sys.executable, "-c", TIMED.format(log=str(log), port=port)]
+    command = [sys.executable, "-c", TIMED.format(log=str(log), port=port, profile=str(profile.absolute()) if profile else "")]
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}"))

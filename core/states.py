@@ -62,6 +62,7 @@ class Kind(StrEnum):
     CLASSIFY = "classify"
     EXPORT = "export"
     EVALUATE = "evaluate"
+    FETCH = "fetch"
 
 
 class Cause(StrEnum):

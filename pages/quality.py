@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import cleaning, frame, quality, readers
+from ui import cleaning, frame, quality, readers, recipe_upload
 
 dataset = frame.open_data("Quality", "What in the data would spoil a result?")
 report = quality.require_report(dataset)
@@ -10,7 +10,9 @@ quality.draw_headline(dataset, report)
 
 finding = quality.choose_finding(report)
 quality.draw_finding(dataset, report, finding)
-cleaning.draw_recipe(readers.open_lab(), dataset)
+store = readers.open_lab()
+cleaning.draw_recipe(store, dataset)
+recipe_upload.offer(store, dataset)
 quality.offer_document(dataset, report)
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):

@@ -103,6 +103,11 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
     return recipe if chosen == CLEANED else None
 
 
+def choose_cleaned() -> None:
+    """Choose the cleaned texts; comes before the choice is drawn."""
+    st.session_state[CHOICE_KEY] = CLEANED
+
+
 def take_from(store: Store, request: TrainRequest) -> None:
     """Choose what a cloned run had, as far as the recipe is still the same; comes before the choice is drawn."""
     st.session_state[CHOICE_KEY] = AS_IT_IS
@@ -113,7 +118,7 @@ def take_from(store: Store, request: TrainRequest) -> None:
     except ArtifactDamaged:
         same = False
     if same:
-        st.session_state[CHOICE_KEY] = CLEANED
+        choose_cleaned()
     else:
         st.toast("The run's cleaning recipe is not the present one: the data are taken as they are.", icon=":material/info:")
 

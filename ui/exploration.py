@@ -12,6 +12,7 @@ from core.data.selection import Dimension
 from core.errors import ArtifactDamaged
 from core.settings import Settings
 from ui import drawing, explored, preparation, readers
+from ui.boundary import boundary
 from ui.explore_filters import BALANCE_KEY, BOXES_KEY, LENGTHS_KEY, MAX_TOKENS_KEY, only_cut
 from ui.explored import View
 from ui.words import count, per_cent, plain
@@ -86,8 +87,14 @@ def draw_lengths(view: View) -> None:
     st.caption(f"Click to keep a range of lengths. {chart.note}".strip())
 
 
+@st.fragment  # moving the limit draws nothing else anew
 def draw_cut(view: View) -> None:
     """The share of the texts that a limit of tokens cuts, with the limit to move."""
+    with boundary():
+        _draw_cut(view)
+
+
+def _draw_cut(view: View) -> None:
     found = view.positions(Dimension.LENGTH)
     tokens, labels = view.index.lengths["tokens"][found], view.index.labels[found]
     sides = st.grid(2, min_column_width=400, gap="large", vertical_alignment="center")
@@ -100,7 +107,8 @@ def draw_cut(view: View) -> None:
         st.markdown(f"**{per_cent(cut.share)}** of the texts are cut: {cut.texts:,} of {count(cut.n, 'texts')}{lost}.")
         st.caption("A run reads no further than its max tokens. Fewer make it faster; what is cut off it never sees.")
         label = "Read the texts that are cut"
-        st.button(label, key="only-cut", icon=":material/content_cut:", disabled=not cut.texts, on_click=only_cut, args=(limit,))
+        if st.button(label, key="only-cut", icon=":material/content_cut:", disabled=not cut.texts, on_click=only_cut, args=(limit,)):
+            st.rerun()  # the filters are drawn outside of here
     longest = min(MOST_TOKENS, max(limit + 16, int(tokens.max(initial=0)) + 1))
     shown = view.shown if len(view.classes) <= MOST_LINES else ()
     curve = statistics.cut_curve(tokens, labels, shown, longest)

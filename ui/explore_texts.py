@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from core.data.index import read_rows
 from ui import explored, tables
+from ui.boundary import boundary
 from ui.explore_filters import LENGTHS
 from ui.explored import View
 from ui.words import per_cent, plain
@@ -22,8 +23,14 @@ READ_LETTERS = 20_000  # of a text in full: longer ones would make the browser s
 TEXT_WIDTH = 340  # px beside 90 of the class: both fit a page 900 wide; where there is room, all columns grow
 
 
+@st.fragment  # turning a page or reading a text draws nothing else anew
 def draw_texts(view: View) -> None:
     """A page of the selected texts; a chosen one is shown in full."""
+    with boundary():
+        _draw_texts(view)
+
+
+def _draw_texts(view: View) -> None:
     unit = view.filters.unit
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.markdown("#### Texts", width="content")

@@ -122,7 +122,9 @@ def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int64]
 
 @st.cache_resource(max_entries=6, show_spinner=False)  # 50,000 words of each class, four bytes each
 def _word_counts(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> WordCounts:
-    return words.count_words(_index, _mask(fingerprint, filters, _index), filters.split, classes)
+    blank = Filters(split=filters.split)
+    whole = _word_counts(fingerprint, blank, _index, classes) if filters.active else None
+    return words.count_words(_index, _mask(fingerprint, filters, _index), filters.split, classes, whole)
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)  # 40 lines

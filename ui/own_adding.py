@@ -24,7 +24,7 @@ def draw(store: Store) -> None:
     """Bring files, choose, and save. A fault is said where it is, and what comes after it waits."""
     try:
         require(store.visitor, Action.KEEP_DATA)
-        files = own_files.bring()
+        files = own_files.bring(store)
         if not files:
             return
         _draw_choices(store, files)
@@ -49,7 +49,7 @@ def _draw_choices(store: Store, files: list[own_files.Brought]) -> None:
         name = st.text_input("Name", key="dataset-name", max_chars=48, placeholder="for example reviews")
         wanted = st.form_submit_button("Save the dataset", key="save-dataset", type="primary", icon=":material/save:")
     if wanted:
-        source = save(store.settings, name, built, choice, [table.found for _, table in parts])
+        source = save(store.settings, name, built, choice, [table.found for _, table in parts], origin=files[0].origin)
         own_saved.prepare(store, source.name)
         own_saved.open_dataset(source.name)
         st.rerun()

@@ -83,7 +83,8 @@ def draw_report(report: Report, key: str) -> None:
     with sides.cell():
         lines = pd.DataFrame(report.classes, columns=["class", *SPLITS])
         shown = lines if lines["validation"].any() else lines.drop(columns="validation")
-        tables.plain(shown, key=f"{key}-classes", rows_in_view=8, alt="Rows of each class in each split")
+        numbers = {split: st.column_config.NumberColumn(format="localized") for split in SPLITS}
+        tables.plain(shown, key=f"{key}-classes", columns=numbers, rows_in_view=8, alt="Rows of each class in each split")
     with sides.cell():
         if report.dropped:
             rows = [{"left out because": item.reason, "rows": item.rows, "first": ", ".join(item.where)} for item in report.dropped]

@@ -1,19 +1,20 @@
 """Bring files to the page Your data: upload, path or Hub id; what was found about each, and how to read it differently."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import streamlit as st
 
-from core.data.fetching import fetch
+from core.data.fetching import find_fetched
 from core.data.reader import read_file, read_table
 from core.data.sniffing import ENCODINGS, SEPARATORS
 from core.data.table import Reading, Table, check_size
 from core.errors import DataError, LoraLabError
 from core.settings import Settings
-from ui import tables
+from core.store import Store
+from ui import own_hub, tables
 from ui.boundary import show
 from ui.words import count, plain
 
@@ -27,26 +28,29 @@ ENCODING_NAMES = {
     "utf-32": "UTF-32",
     "latin-1": "unknown, read as Latin-1",
 }
-FETCHED_KEY = "fetched"
 
 
 @dataclass(frozen=True)
 class Brought:
-    """A file that somebody brought. ``key`` changes with what it holds; ``data`` is None for one that is read from ``path``."""
+    """A file that somebody brought. ``key`` changes with what it holds; ``data`` is None for one that is read from ``path``.
+
+    ``origin`` says where it is from, if not from this machine or the browser.
+    """
 
     name: str
     key: str
     path: Path | None = None
     data: bytes | None = None
+    origin: str = ""
 
 
-def bring() -> list[Brought]:
+def bring(store: Store) -> list[Brought]:
     """The files that are chosen; none before that."""
     ways = [UPLOAD, *([PATH] if _may_name_paths() else []), HUB]
     way = st.segmented_control("From", ways, required=True, default=UPLOAD, key="bring-from")
     if way == PATH:
         return _from_paths()
-    return _from_hub() if way == HUB else _from_upload()
+    return _from_hub(store) if way == HUB else _from_upload()
 
 
 def read(files: Sequence[Brought]) -> list[Table]:
@@ -95,14 +99,9 @@ def _from_paths() -> list[Brought]:
     return _at([Path(line.strip()).expanduser() for line in typed.splitlines() if line.strip()][:MOST_FILES])
 
 
-def _from_hub() -> list[Brought]:
-    with st.form("hub-form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        hub_id = st.text_input("Dataset id", key="hub-id", placeholder="owner/name")
-        asked = st.form_submit_button("Fetch", key="hub-fetch", icon=":material/cloud_download:")
-    if asked:
-        with st.spinner("Fetching from the Hub"):
-            st.session_state[FETCHED_KEY] = [str(path) for path in fetch(Settings(), hub_id)]
-    return _at([Path(path) for path in st.session_state.get(FETCHED_KEY, [])])
+def _from_hub(store: Store) -> list[Brought]:
+    pick = own_hub.fetch(store)
+    return [replace(file, origin=pick.origin) for file in _at(find_fetched(store.settings, pick))] if pick else []
 
 
 def _at(paths: Sequence[Path]) -> list[Brought]:

@@ -45,6 +45,8 @@ def draw_chosen(store: Store) -> bool:
         st.subheader(plain(card.name), anchor=False)
         files = ", ".join(file.name for file in card.files)
         st.caption(plain(f"From {files}; texts in {', '.join(card.text)}, labels in {card.label}."))
+        if card.origin:
+            st.caption(plain(f"{card.origin}."))
         own_choices.draw_report(card.report, "saved")
         _draw_next(store, card)
     _draw_back()

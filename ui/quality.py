@@ -7,12 +7,13 @@ import streamlit as st
 
 from core.data.dataset import Dataset
 from core.data.quality.document import render_document
+from core.data.quality.portrait import describe_data
 from core.data.quality.report import WORDS, Check, Finding, Report, name_rows, read_findings, read_neighbours, read_report
 from core.errors import ArtifactDamaged
 from core.jobs import actions
 from core.states import Job, JobState, Kind
 from core.store import Store
-from ui import boundary, cleaning, readers, tables
+from ui import boundary, cleaning, explored, readers, tables
 from ui.watching import watch
 from ui.words import count, plain
 
@@ -131,14 +132,18 @@ def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> 
 
 
 def offer_document(dataset: Dataset, report: Report) -> None:
-    """The whole report as one page to keep."""
+    """All findings on the data as one page to keep, those of Explore included."""
     make = partial(_document, dataset, report)
     name = f"quality-{dataset.fingerprint}.html"
     st.download_button("Download the report", make, name, "text/html", key="download-report", icon=":material/description:")
 
 
 def _document(dataset: Dataset, report: Report) -> bytes:
-    return render_document(report, name_rows(read_findings(dataset), _texts(dataset), dataset.classes)).encode()
+    try:
+        sections = describe_data(dataset, explored.index_of(dataset))
+    except ArtifactDamaged:  # the page says what is left out, and what to do
+        sections = []
+    return render_document(report, name_rows(read_findings(dataset), _texts(dataset), dataset.classes), sections, dataset.notes).encode()
 
 
 def _texts(dataset: Dataset) -> pd.DataFrame:

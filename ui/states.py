@@ -54,8 +54,8 @@ def in_text(look: Look) -> str:
 def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
     """A bar with phase, step, time gone and time left; a line when nothing was heard for a while."""
     phase = (job.phase or job.state.value).capitalize()
-    step = "step " if job.phase == Phase.TRAINING else ""
-    where = [f"{step}{job.done:,} of {job.total:,}"] if job.total else []
+    step, unit = "step " if job.phase == Phase.TRAINING else "", " KB" if job.phase == Phase.DOWNLOADING else ""
+    where = [f"{step}{job.done:,} of {job.total:,}{unit}"] if job.total else []
     gone = [f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
     st.progress(share_done(job), text=" · ".join([phase, *where, *gone, *_time_left(job, seconds_left)]))
     if job.heartbeat_at and job.state.active and now - job.heartbeat_at > SILENT_SECONDS:

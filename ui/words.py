@@ -2,6 +2,7 @@
 
 import re
 
+from core.data.terms import isolate
 from core.evaluation.scores import Proportion
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -12,7 +13,7 @@ WORD_JOINER = "\u2060"  # after a colon it keeps :name: and :red[…] from becom
 
 def plain(text: str) -> str:
     """``text`` as it is, for places that read Markdown: labels, captions, messages."""
-    return COLON.sub(f":{WORD_JOINER}", MARKDOWN.sub(r"\\\1", " ".join(text.split())))
+    return isolate(COLON.sub(f":{WORD_JOINER}", MARKDOWN.sub(r"\\\1", " ".join(text.split()))))
 
 
 def count(number: float, unit: str) -> str:

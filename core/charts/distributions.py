@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, cast
 
 import altair as alt
 import numpy as np
@@ -74,23 +75,28 @@ def length_histogram(found: Histogram, classes: Sequence[str], unit: str, kept: 
     names = {label: name for label, name in enumerate(classes) if found.texts[:, label].any()}
     lines = {name: found.texts[:, label] for label, name in names.items()} if len(classes) <= MOST_LINES else {ALL: found.texts.sum(axis=1)}
     bins = {"from": edges[:-1], "to": edges[1:] - 1, "middle": (edges[:-1] + edges[1:] - 1) / 2}
-    parts = [
-        pd.DataFrame({"class": name, **bins, "texts": texts, "share": texts / max(texts.sum(), 1), "kind": "bin"})
-        for name, texts in lines.items()
-    ]
     low, high = kept or (0, -1)
-    within = (edges[:-1] <= high) & (edges[1:] > low)
-    parts.append(pd.DataFrame({"class": ALL, **bins, "texts": found.texts.sum(axis=1), "kind": "hit", "kept": within}))
-    data = pd.concat(parts, ignore_index=True)
+    within, blank, every = (edges[:-1] <= high) & (edges[1:] > low), np.full(len(edges) - 1, np.nan), found.texts.sum(axis=1)
+    times = len(lines) + 1  # a line per class, and a place to click over them
+    data = pd.DataFrame(
+        {
+            "class": np.repeat([*lines, ALL], len(blank)),
+            **{name: np.tile(values, times) for name, values in bins.items()},
+            "texts": np.concatenate([*lines.values(), every]),
+            "share": np.concatenate([*(texts / max(texts.sum(), 1) for texts in lines.values()), blank]),
+            "kind": np.repeat(["bin", "hit"], [len(blank) * len(lines), len(blank)]),
+            "kept": np.concatenate([np.full(len(blank) * len(lines), None, object), within]),
+        }
+    )
     note = f"{found.beyond:,} longer than {found.longest:,} {unit} are not shown." if found.beyond else ""
     total = int(found.texts.sum()) + found.beyond
     words = f"{total:,} texts, most of them up to {found.longest:,} {unit}." if total else "No texts."
-    return Chart(titled(_length_spec(tuple(lines), tuple(classes), unit), title), data, title, f"{title}. {words} {note}".strip(), note)
+    return Chart(titled(_length_spec(tuple(classes), unit), title), data, title, f"{title}. {words} {note}".strip(), note)
 
 
 @lru_cache(maxsize=64)
-def _length_spec(lines: tuple[str, ...], classes: tuple[str, ...], unit: str) -> Spec:
-    domain = classes if len(classes) <= MOST_LINES else lines
+def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
+    domain = classes if len(classes) <= MOST_LINES else (ALL,)
     legend = alt.Legend(title=None, orient="top", symbolType="stroke") if len(domain) > 1 else None
     base = alt.Chart().encode(x=alt.X("middle:Q", title=unit, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=8)))
     tooltip = ["class:N", "from:Q", "to:Q", alt.Tooltip("texts:Q", format=","), alt.Tooltip("share:Q", format=".1%")]
@@ -154,16 +160,27 @@ def cut_curve(table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut:
     data = pd.concat([table.assign(kind="curve"), pd.DataFrame([limit])], ignore_index=True)
     names = tuple(dict.fromkeys(table["class"]))
     alt_text = f"{title}. With {max_tokens:,} tokens {cut.texts:,} of {cut.n:,} texts are cut, {share}."
-    return Chart(titled(_cut_spec(names, tuple(classes)), title), data, title, alt_text)
+    return Chart(titled(_naming(_cut_spec(tuple(classes)), names), title), data, title, alt_text)
+
+
+def _naming(spec: Spec, names: Sequence[str]) -> Spec:
+    """``spec`` with those lines in its legend; building one for each choice of classes would take 45 ms."""
+    (lines, *others), channels = cast(list[dict[str, Any]], spec["layer"]), ("color", "strokeDash")
+    legends = {
+        name: {**how, "legend": how["legend"] and {**how["legend"], "values": list(names)}}
+        for name, how in lines["encoding"].items()
+        if name in channels
+    }
+    return spec | {"layer": [{**lines, "encoding": {**lines["encoding"], **legends}}, *others]}
 
 
 @lru_cache(maxsize=64)
-def _cut_spec(names: tuple[str, ...], classes: tuple[str, ...]) -> Spec:
+def _cut_spec(classes: tuple[str, ...]) -> Spec:
     many = len(classes) > MOST_LINES
     domain = [ALL] if many else [*classes, ALL]
     colours = [HUE] if many else [*class_colours(classes), THEME_TEXT]
     dashes = [(1, 0)] if many else [*class_dashes(classes), (1, 0)]
-    legend = alt.Legend(title=None, orient="top", symbolType="stroke", values=list(names)) if not many else None
+    legend = alt.Legend(title=None, orient="top", symbolType="stroke") if not many else None
     base = alt.Chart().encode(
         x=alt.X("max_tokens:Q", title="max tokens", scale=alt.Scale(nice=False)),
         y=alt.Y("share:Q", title="share that is cut", axis=alt.Axis(format=".0%", tickCount=5), scale=alt.Scale(domain=[0, 1])),

@@ -7,6 +7,7 @@ import altair as alt
 import pandas as pd
 
 from core.charts.chart import FADED, FONT, HUE, THEME_TEXT, Chart, Spec, class_colours, clicks, finish, standing_back
+from core.data.terms import isolate
 
 MOST_COLOURED = 4
 OTHERS = "other classes"
@@ -21,7 +22,7 @@ def pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") 
     parts = []
     for line in table.to_dict("records"):
         name = classes[int(line["top"])]
-        label = f"{line['texts']:,} · {name} {times(line['ratio'])}"
+        label = f"{line['texts']:,} · {isolate(name)} {times(line['ratio'])}"
         counts = {other: line[f"class {number}"] for number, other in enumerate(classes)}
         if len(classes) > MOST_COLOURED:
             counts = {LIKELIEST: counts[name], OTHERS: line["texts"] - counts[name]}
@@ -36,7 +37,7 @@ def pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") 
         for line in table.head(5).to_dict("records")
     ]
     names = tuple(classes) if len(classes) <= MOST_COLOURED else (LIKELIEST, OTHERS)
-    return Chart(_pattern_spec(len(table), names), data, title, f"{title}: {'; '.join(first) or 'none found'}.")
+    return Chart(_pattern_spec(names) | {"height": 26 * len(table) + 90}, data, title, f"{title}: {'; '.join(first) or 'none found'}.")
 
 
 def times(ratio: float) -> str:
@@ -45,7 +46,7 @@ def times(ratio: float) -> str:
 
 
 @lru_cache(maxsize=64)
-def _pattern_spec(patterns: int, names: tuple[str, ...]) -> Spec:
+def _pattern_spec(names: tuple[str, ...]) -> Spec:
     colours = [HUE, FADED] if names == (LIKELIEST, OTHERS) else class_colours(names)
     legend = alt.Legend(title=None, orient="top", symbolType="square")
     y = alt.Y("pattern:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
@@ -64,4 +65,4 @@ def _pattern_spec(patterns: int, names: tuple[str, ...]) -> Spec:
     )
     labels = base.transform_filter("datum.order === 0").mark_text(align="left", dx=8, fontSize=FONT)
     labels = labels.encode(x=alt.datum(1), text="label:N", color=alt.value(THEME_TEXT))
-    return finish(alt.layer(bars.add_params(clicks("pattern")), labels).properties(height=26 * patterns + 90))
+    return finish(alt.layer(bars.add_params(clicks("pattern")), labels))

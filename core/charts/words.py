@@ -5,6 +5,7 @@ from functools import lru_cache
 import altair as alt
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.charts.chart import FONT, HUE, Chart, Spec, clicks, finish, labelled_bars, standing_back
 from core.charts.placing import place_words
@@ -22,9 +23,14 @@ def word_cloud(table: pd.DataFrame, name: str, colour: str, chosen: str = "") ->
     strength = np.sqrt(table["z"].to_numpy(float))
     low, high = (strength.min(), strength.max()) if len(table) else (0.0, 1.0)
     sizes = SMALLEST + (LARGEST - SMALLEST) * (strength - low) / max(high - low, 1e-9)
-    places = place_words(table["word"].tolist(), sizes.tolist(), WIDTH, HEIGHT)
+    places = _places(tuple(table["word"]), tuple(sizes.tolist()))
     data = table.assign(x=places[:, 0], y=places[:, 1], size=sizes, kept=(table["word"] == chosen) | (not chosen))
     return Chart(_cloud_spec(colour), data, name, _words(table, name))
+
+
+@lru_cache(maxsize=64)  # the next view mostly shares its words with this one
+def _places(words: tuple[str, ...], sizes: tuple[float, ...]) -> NDArray[np.float64]:
+    return place_words(words, sizes, WIDTH, HEIGHT)
 
 
 @lru_cache(maxsize=16)

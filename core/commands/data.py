@@ -8,7 +8,7 @@ import typer
 
 from core.commands.printing import Json, print_result
 from core.data.adding import Wishes, add_files
-from core.data.fetching import fetch
+from core.data.fetching import Pick, download, look_up, split_id
 from core.data.saved import SavedCard, list_saved, read_saved_card
 from core.data.table import Reading
 from core.errors import DataError
@@ -23,7 +23,9 @@ SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
 
 @app.command()
 def add(
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="CSV, TSV, JSON lines or Parquet; or a Hub dataset id, owner/name.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE…", help="CSV, TSV, JSON lines or Parquet; or hub:OWNER/NAME[:CONFIGURATION].")
+    ],
     name: Annotated[str, typer.Option(help="What the dataset is called.")],
     text: Annotated[list[str] | None, typer.Option(help="Column of texts; several are joined.")] = None,
     label: Annotated[str, typer.Option(help="Column of labels.")] = "",
@@ -48,8 +50,9 @@ def add(
             raise DataError(f"The separator {separator!r} is no single character.", "Give one character, or tab, comma, semicolon.")
         reading = Reading(encoding, mark, header, quotes)
         wishes = Wishes(tuple(text or ()), label, split, merge, tuple(leave_out or ()), _pairs(rename or []), test_share, reading)
-        paths = _paths(settings, files)
-        return card_report(add_files(settings, paths, name, wishes, replace=replace))
+        pick = _on_the_hub(settings, files)
+        paths = _fetch(settings, pick) if pick else [Path(file) for file in files]
+        return card_report(add_files(settings, paths, name, wishes, origin=pick.origin if pick else "", replace=replace))
 
     print_result(adding, as_json, report_text)
 
@@ -91,7 +94,7 @@ def card_line(card: SavedCard) -> dict[str, object]:
 
 def card_report(card: SavedCard) -> dict[str, object]:
     """JSON values: all that is known of a saved dataset."""
-    found = {"files": [asdict(file) for file in card.files], "text": list(card.text), "label": card.label}
+    found = {"origin": card.origin, "files": [asdict(file) for file in card.files], "text": list(card.text), "label": card.label}
     return {**card_line(card), **found, "report": asdict(card.report)}
 
 
@@ -108,6 +111,7 @@ def report_text(card: dict[str, Any]) -> str:
     """The report in a terminal."""
     report = card["report"]
     lines = [f"{card['name']}: {report['rows_kept']:,} of {report['rows_read']:,} rows kept"]
+    lines += [f"  from     {card['origin']}"] if card["origin"] else []
     for file in card["files"]:
         how = ", ".join(filter(None, [file["format"], file["encoding"], repr(file["separator"]) if file["separator"] else ""]))
         lines += [f"  read     {file['name']} ({how})", *(f"           {note}" for note in file["notes"])]
@@ -118,10 +122,20 @@ def report_text(card: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"  {name:<24}{train:>8,}{valid:>12,}{test:>8,}" for name, train, valid, test in report["classes"])])
 
 
-def _paths(settings: Settings, files: list[str]) -> list[Path]:
-    if len(files) == 1 and not Path(files[0]).expanduser().exists() and files[0].count("/") == 1 and not Path(files[0]).suffix:
-        return fetch(settings, files[0])
-    return [Path(file) for file in files]
+def _on_the_hub(settings: Settings, files: list[str]) -> Pick | None:
+    """What a dataset id names; None for files. Without ``hub:`` a single owner/name that is no file here is an id, too."""
+    named = len(files) == 1 and not Path(files[0]).expanduser().exists() and files[0].count("/") == 1 and not Path(files[0]).suffix
+    if not named and not any(file.startswith("hub:") for file in files):
+        return None
+    if len(files) > 1:
+        raise DataError("A dataset of the Hub is added by itself.", "Give one hub:OWNER/NAME.")
+    name, configuration = split_id(files[0])
+    return look_up(settings, name).pick(configuration)
+
+
+def _fetch(settings: Settings, pick: Pick) -> list[Path]:
+    typer.echo(f"Downloading {pick.size / 1e6:,.1f} MB: {pick.origin}.", err=True)
+    return download(settings, pick, lambda progress: None, lambda: False)
 
 
 def _pairs(assignments: list[str]) -> tuple[tuple[str, str], ...]:

@@ -29,7 +29,9 @@ class Wishes:
     reading: Reading = Reading()
 
 
-def add_files(settings: Settings, paths: Sequence[Path], name: str, wishes: Wishes, *, replace: bool = False) -> SavedCard:
+def add_files(
+    settings: Settings, paths: Sequence[Path], name: str, wishes: Wishes, *, origin: str = "", replace: bool = False
+) -> SavedCard:
     """Read the files, each a split by its name if there are several, and save them as the dataset ``name``. Raises DataError."""
     check_name(name)
     parts = split_parts([read_table(path.name, read_file(path), wishes.reading) for path in paths])
@@ -46,7 +48,7 @@ def add_files(settings: Settings, paths: Sequence[Path], name: str, wishes: Wish
         classes[found] = called
     split = wishes.split or (proposal.split if len(parts) == 1 else "")
     choice = Choice(wishes.text or (proposal.text,), label, classes, split, wishes.test_share)
-    source = save(settings, name, build(parts, choice), choice, [table.found for _, table in parts], replace=replace)
+    source = save(settings, name, build(parts, choice), choice, [table.found for _, table in parts], origin=origin, replace=replace)
     return read_saved_card(settings, source.name)
 
 

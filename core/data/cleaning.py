@@ -21,8 +21,7 @@ def clean(dataset: Dataset, recipe: Recipe | None) -> Dataset:
     """
     if recipe is None:
         return dataset
-    if recipe.fingerprint != dataset.fingerprint:
-        raise DataError(f"The cleaning recipe is for data {recipe.fingerprint}, not {dataset.fingerprint}.", AGAIN)
+    _require_same(dataset, recipe)
     fingerprint = recipe.cleaned_fingerprint()
     if fingerprint == dataset.fingerprint:
         return dataset
@@ -44,8 +43,22 @@ def clean(dataset: Dataset, recipe: Recipe | None) -> Dataset:
     return made
 
 
-def apply(train: pd.DataFrame, effect: Effect, classes: tuple[str, ...]) -> pd.DataFrame:
-    """The training rows after the recipe; lengths of repaired texts are measured anew. Raises DataError."""
+def require_fitting(dataset: Dataset, recipe: Recipe) -> None:
+    """Raise DataError where ``recipe`` has no steps, is for other data, or names texts or classes that these data do not have."""
+    if not recipe.steps:
+        raise DataError("The cleaning recipe has no steps.", AGAIN)
+    _require_same(dataset, recipe)
+    apply(dataset.read("train"), recipe.effect(), dataset.classes, measured=False)
+
+
+def _require_same(dataset: Dataset, recipe: Recipe) -> None:
+    if recipe.fingerprint != dataset.fingerprint:
+        fix = "Choose the data that it was made for, or check these and choose the fixes again."
+        raise DataError(f"The cleaning recipe is for data {recipe.fingerprint}, not {dataset.fingerprint}.", fix)
+
+
+def apply(train: pd.DataFrame, effect: Effect, classes: tuple[str, ...], *, measured: bool = True) -> pd.DataFrame:
+    """The training rows after the recipe; lengths of repaired texts are ``measured`` anew, unless it is only tried. Raises DataError."""
     named = effect.dropped | effect.repaired | set(effect.relabelled)
     if missing := named - set(train["row"].tolist()):
         raise DataError(f"The cleaning recipe names {len(missing):,} texts that are not in the training split.", AGAIN)
@@ -53,7 +66,8 @@ def apply(train: pd.DataFrame, effect: Effect, classes: tuple[str, ...]) -> pd.D
         raise DataError(f"The cleaning recipe gives a label that there is not: {min(wrong)}.", AGAIN)
     kept = train[~train["row"].isin(effect.dropped)].reset_index(drop=True)
     kept["label"] = kept["row"].map(effect.relabelled).fillna(kept["label"]).astype(train["label"].dtype)
-    _repair(kept, effect)
+    if measured:
+        _repair(kept, effect)
     gone = [classes[label] for label in sorted(set(train["label"]) - set(kept["label"]))]
     if gone:
         raise DataError(f"The cleaning recipe leaves no training text of {gone[0]}.", "Take a step out of the recipe.")

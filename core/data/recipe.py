@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,8 @@ from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 
 FINGERPRINT = r"^[0-9a-f]{12}$"
+MAX_BYTES = 5_000_000  # a row takes some 8 bytes: every text of a large dataset, several times
+TAKE = "Take a file that the Quality page or python -m core quality --recipe-out has written."
 
 
 class Fix(StrEnum):
@@ -134,12 +137,27 @@ def to_bytes(recipe: Recipe) -> bytes:
 
 def read_recipe_file(path: Path) -> Recipe:
     """The recipe in a file that somebody names. Raises DataError."""
-    fix = "Take a file that the Quality page or python -m core quality --recipe-out has written."
     try:
-        return Recipe.model_validate(files.read_json(path))
-    except ArtifactDamaged as error:
-        raise DataError(f"{path.name} cannot be read, or is no JSON.", fix) from error
+        if path.stat().st_size > MAX_BYTES:
+            raise _too_large(path.name)
+        return parse_recipe(path.name, path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read ({type(error).__name__}).", TAKE) from error
+
+
+def parse_recipe(name: str, content: bytes) -> Recipe:
+    """The recipe in ``content``, a file called ``name`` that somebody brought. Raises DataError."""
+    if len(content) > MAX_BYTES:
+        raise _too_large(name)
+    try:
+        return Recipe.model_validate(json.loads(content))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{path.name} is no cleaning recipe: {where}: {first['msg']}.", fix) from error
+        raise DataError(f"{name} is no cleaning recipe: {where}: {first['msg']}.", TAKE) from error
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
+        raise DataError(f"{name} is no JSON.", TAKE) from error
+
+
+def _too_large(name: str) -> DataError:
+    return DataError(f"{name} has more than {MAX_BYTES / 1e6:.0f} MB: no recipe is so large.", TAKE)

@@ -35,6 +35,7 @@ class SavedCard:
     text: tuple[str, ...]
     label: str
     report: Report
+    origin: str = ""  # where the files are from, if not from this machine
 
     def rows(self, split: Split) -> int:
         """Rows of the split."""
@@ -56,14 +57,19 @@ def check_name(name: str) -> str:
     return tidy
 
 
-def save(settings: Settings, name: str, built: Built, choice: Choice, found: Sequence[Found], *, replace: bool = False) -> Source:
-    """Keep the dataset, whole or not at all. Raises DataError if it cannot have that name, or another has it and is not to be replaced."""
+def save(
+    settings: Settings, name: str, built: Built, choice: Choice, found: Sequence[Found], *, origin: str = "", replace: bool = False
+) -> Source:
+    """Keep the dataset, whole or not at all. ``origin`` says where the files are from.
+
+    Raises DataError if it cannot have that name, or another has it and is not to be replaced.
+    """
     tidy = check_name(name)
     there = next((folder for folder in _folders(settings) if folder.name.casefold() == tidy.casefold()), None)
     if there is not None and not replace:
         raise DataError(f"There is already a dataset {there.name!r}.", "Choose another name, or delete that one first.")
     folder = there or settings.datasets / tidy
-    card = SavedCard(1, folder.name, time.time(), built.classes, tuple(found), choice.text, choice.label, built.report)
+    card = SavedCard(1, folder.name, time.time(), built.classes, tuple(found), choice.text, choice.label, built.report, origin)
     contents = {f"{split}.parquet": frame.to_parquet(index=False) for split, frame in built.splits.items()}
     files.write_folder(folder, contents | {SAVED_CARD: CARD.dump_json(card, indent=1)})
     return Source(SourceKind.SAVED, folder.name, folder.absolute())
@@ -134,4 +140,6 @@ def _notes(card: SavedCard) -> tuple[str, ...]:
     report = card.report
     left_out = report.rows_read - report.rows_kept
     reasons = ", ".join(f"{item.reason} ({item.rows:,})" for item in report.dropped)
-    return ((f"{left_out:,} of {report.rows_read:,} rows were left out: {reasons}.",) if left_out else ()) + report.notes
+    said = [f"From {card.origin}."] if card.origin else []
+    said += [f"{left_out:,} of {report.rows_read:,} rows were left out: {reasons}."] if left_out else []
+    return (*said, *report.notes)

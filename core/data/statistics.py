@@ -21,11 +21,15 @@ Labels = NDArray[np.int16]
 
 def class_balance(index: TextIndex, kept: Mask, classes: int) -> pd.DataFrame:
     """Columns split, label, texts and share (of the split's kept texts, 0 to 1), one line for each class in each split."""
-    lines = []
-    for split, part in index.splits.items():
-        texts = np.bincount(index.labels[part][kept[part]], minlength=classes)
-        lines.append(pd.DataFrame({"split": split, "label": np.arange(classes), "texts": texts, "share": texts / max(int(texts.sum()), 1)}))
-    return pd.concat(lines, ignore_index=True)
+    texts = np.array([np.bincount(index.labels[part][kept[part]], minlength=classes) for part in index.splits.values()])  # (S, C)
+    return pd.DataFrame(
+        {
+            "split": np.repeat(list(index.splits), classes),
+            "label": np.tile(np.arange(classes), len(texts)),
+            "texts": texts.ravel(),
+            "share": (texts / np.maximum(texts.sum(axis=1, keepdims=True), 1)).ravel(),
+        }
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +90,12 @@ def cut_at(tokens: Numbers, max_tokens: int) -> Cut:
 def cut_curve(tokens: Numbers, labels: Labels, shown: Sequence[int], longest: int) -> pd.DataFrame:
     """Share of the texts that are longer than each limit up to ``longest``: max_tokens, label (-1: all texts), share."""
     limits = np.unique(np.linspace(8, longest, CURVE_POINTS).astype(np.int64))
-    parts = []
-    for label, mine in ((-1, tokens), *((label, tokens[labels == label]) for label in shown)):
-        if mine.size:
-            fitting = np.searchsorted(np.sort(mine), limits, side="right")
-            parts.append(pd.DataFrame({"max_tokens": limits, "label": label, "share": 1 - fitting / mine.size}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"max_tokens": [], "label": [], "share": []})
+    each = {-1: tokens, **{label: tokens[labels == label] for label in shown}}
+    lines = {label: 1 - np.searchsorted(np.sort(mine), limits, side="right") / mine.size for label, mine in each.items() if mine.size}
+    return pd.DataFrame(
+        {
+            "max_tokens": np.tile(limits, len(lines)),
+            "label": np.repeat(list(lines), len(limits)).astype(np.int64),
+            "share": np.concatenate([np.empty(0), *lines.values()]),
+        }
+    )

@@ -14,6 +14,15 @@ TERM = regex.compile(
 )
 
 
+RIGHT_TO_LEFT = regex.compile(r"[\p{Hebrew}\p{Arabic}\p{Syriac}\p{Thaana}\p{Nko}]")
+ISOLATE, END = "\u2068", "\u2069"  # first strong isolate and its end (Unicode Standard Annex 9)
+
+
+def isolate(text: str) -> str:
+    """``text`` as part of a sentence: one that runs from right to left does not draw the numbers and signs beside it along."""
+    return f"{ISOLATE}{text}{END}" if RIGHT_TO_LEFT.search(text) else text
+
+
 def fold(text: str) -> str:
     """``text`` in the form in which texts are compared: composed accents (NFC), no difference of case."""
     return unicodedata.normalize("NFC", text).casefold()

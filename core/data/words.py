@@ -26,9 +26,12 @@ class WordCounts:
     totals: NDArray[np.int64]
 
 
-def count_words(index: TextIndex, kept: Mask, split: Split, classes: int) -> WordCounts:
-    """Word counts over the rows of ``split`` that ``kept`` (n,) holds."""
+def count_words(index: TextIndex, kept: Mask, split: Split, classes: int, whole: WordCounts | None = None) -> WordCounts:
+    """Word counts over the rows of ``split`` that ``kept`` (n,) holds. With the counts of the ``whole`` split the fewer rows are read."""
     part = index.splits[split]
+    if whole is not None and kept[part].mean() > 0.5:
+        rest = count_words(index, ~kept, split, classes)
+        return WordCounts(whole.counts - rest.counts, whole.totals - rest.totals)
     chosen, labels = kept[part], index.labels[part]
     starts = index.word_starts[part.start : part.stop + 1]
     ids, sizes = index.word_ids[starts[0] : starts[-1]], np.diff(starts)

@@ -25,8 +25,8 @@ LOOK_SECONDS = 0.5  # how soon a stop is noticed
 PATIENCE_SECONDS = 60.0  # a database that is held or full gets so long to recover before the job gives up
 RETRY_SECONDS = 1.0
 UNWATCHED = frozenset(
-    {Phase.IMPORTING, Phase.PREPARING, Phase.LOADING, Phase.PROJECTING, Phase.FITTING, Phase.EXPORTING}
-)  # libraries are at work there and ask nobody whether to stop
+    {Phase.IMPORTING, Phase.PREPARING, Phase.LOADING, Phase.PROJECTING, Phase.FITTING, Phase.EXPORTING, Phase.DOWNLOADING}
+)  # libraries or servers are at work there and ask nobody whether to stop
 
 log = logging.getLogger("worker")
 

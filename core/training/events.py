@@ -34,6 +34,7 @@ class Phase(StrEnum):
     FITTING = "fitting the baselines"
     CLASSIFYING = "classifying"
     EXPORTING = "writing and proving the export"
+    DOWNLOADING = "downloading"
 
 
 Split = Literal["validation", "test", "untrained"]

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from core import charts
+from core.charts import distributions, patterns
 from core.charts.chart import CONFIG, FADED, HUE, TEXT_COLOURS
 from core.charts.matrix import text_colour, tile_colour
 from core.data.statistics import Cut, length_bins
@@ -372,3 +373,15 @@ def test_baselines_that_lie_close_together_share_a_label() -> None:
 
     assert data["label"].tolist() == ["TF-IDF 86.8 %", "untrained 26.0 % · majority 25.0 %", ""]
     assert data["value"].tolist() == [0.868, 0.26, 0.25]
+
+
+def test_no_spec_is_built_anew_for_another_selection() -> None:
+    built = distributions._cut_spec.cache_info().misses, patterns._pattern_spec.cache_info().misses
+
+    alone = charts.cut_curve(CUTS.assign(**{"class": "World"}), CLASSES[:2], 64, Cut(30, 100, 0.1))
+    fewer = charts.pattern_bars(PATTERNS.head(1), CLASSES[:2])
+
+    legends = [chart.spec["layer"][0]["encoding"]["color"]["legend"]["values"] for chart in (ALL["cut_curve"], alone)]  # type: ignore[index]
+    assert legends == [["World", "all selected"], ["World"]]
+    assert (ALL["pattern_bars"].spec["height"], fewer.spec["height"]) == (142, 116)
+    assert (distributions._cut_spec.cache_info().misses, patterns._pattern_spec.cache_info().misses) == built

@@ -52,7 +52,8 @@ def with_example() -> None:
 @pytest.fixture
 def open_app(monkeypatch: pytest.MonkeyPatch) -> Open:
     """Open a page through ``Home.py`` with a query string. No test starts a supervisor: jobs stay as they were put."""
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+    for launches in ("actions", "fetch"):
+        monkeypatch.setattr(f"core.jobs.{launches}.ensure_supervisor", lambda settings: None)
     monkeypatch.setattr(PagesManager, "__init__", _after_first_visit)
     st.cache_data.clear()
     st.cache_resource.clear()

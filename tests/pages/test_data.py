@@ -1,13 +1,15 @@
 from pathlib import Path
 
 import pytest
+from fake_hub import CONVERTED_REVISION, Hub
 from streamlit.testing.v1 import AppTest
 
 from core.data.building import Choice, build
 from core.data.prepared import prepare
 from core.data.reader import read_table
 from core.data.saved import list_saved, save
-from core.data.sources import Source
+from core.data.sources import Source, SourceKind
+from core.jobs import worker
 from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
@@ -121,9 +123,72 @@ def test_without_a_network_the_hub_says_so(open_app: Open) -> None:
     app = open_app(PAGE)
     app.button_group(key="bring-from").set_value("Hugging Face Hub").run()
     app.text_input(key="hub-id").set_value("owner/name")
-    app.button(key="hub-fetch").click().run()
+    app.button(key="hub-look-up").click().run()
 
     assert "The Hub cannot be reached from here." in said(app)
+
+
+def look_up(app: AppTest, hub_id: str) -> AppTest:
+    app.button_group(key="bring-from").set_value("Hugging Face Hub").run()
+    app.text_input(key="hub-id").set_value(hub_id)
+    return app.button(key="hub-look-up").click().run()
+
+
+def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(open_app: Open, hub: Hub, store: Store) -> None:
+    app = look_up(open_app(PAGE), "some/pets")
+    assert "**some/pets** · 3 KB · 2 files · revision cccccccccccc · licence mit" in said(app)
+    assert not [path for path in hub.asked if "resolve" in path]
+
+    app.button(key="hub-download").click().run()
+    (job,) = store.jobs(Kind.FETCH)
+    assert "Waiting for other work to end." in said(app)
+    store.transition(job, JobState.STARTING, started_at=1.0)
+    worker.perform(store, store.job(job.id))
+    app.run()
+    assert "**80 of 80 rows kept**" in said(app)
+    app.text_input(key="dataset-name").set_value("Tiere")
+    app.button(key="save-dataset").click().run()
+
+    (card,) = list_saved(Settings())
+    assert card.origin == f"some/pets on the Hugging Face Hub, configuration default, revision {CONVERTED_REVISION}"
+    assert f"{card.origin}." in said(app)
+    assert prepare(
+        Settings(), Source(SourceKind.SAVED, "Tiere", Settings().datasets / "Tiere"), lambda progress: None, lambda: False
+    ).notes == (f"From {card.origin}.",)
+
+
+def test_a_configuration_is_chosen_where_there_are_several(open_app: Open, hub: Hub) -> None:
+    app = look_up(open_app(PAGE), "some/many")
+    assert app.selectbox(key="hub-configuration-some/many").options == ["de", "en"]
+
+    app.selectbox(key="hub-configuration-some/many").set_value("en").run()
+
+    app.button(key="hub-download").click().run()
+    (job,) = Store(Settings()).jobs(Kind.FETCH)
+    assert job.request["pick"]["configuration"] == "en"  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (JobState.FAILED, "The download did not end. The Hub went away. Try again."),
+        (JobState.CANCELLED, "The download was stopped. Nothing of it is kept."),
+    ],
+)
+def test_a_download_that_did_not_end_says_why_and_can_be_started_again(
+    open_app: Open, hub: Hub, store: Store, state: JobState, words: str
+) -> None:
+    app = look_up(open_app(PAGE), "some/pets")
+    app.button(key="hub-download").click().run()
+    (job,) = store.jobs(Kind.FETCH)
+    steps = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING, state) if state is JobState.CANCELLED else (JobState.STARTING, state)
+    for step in steps:
+        store.transition(job, step, **({"message": "The Hub went away.", "fix": "Try again."} if step is state else {}))
+    app.run()
+
+    assert words in (said(app) + " ".join(note.value for note in app.info)).replace("**", "")
+    app.button(key="hub-download").click().run()
+    assert [other.state for other in store.jobs(Kind.FETCH)] == [JobState.QUEUED, state]
 
 
 def test_the_picker_chooses_the_data_of_every_page_and_the_url_keeps_it(open_app: Open) -> None:

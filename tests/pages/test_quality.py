@@ -4,7 +4,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.prepared import Dataset
 from core.data.quality.report import Check, Finding, Report, save_report
-from core.data.recipe import read_recipe, recipe_path
+from core.data.recipe import Fix, Recipe, Step, read_recipe, recipe_path, save_recipe, to_bytes
 from core.jobs import actions
 from core.states import Job, JobState, Kind
 from core.store import Store
@@ -160,3 +160,36 @@ def test_a_damaged_recipe_is_said_and_the_findings_stay(open_app: Open, checked:
 
     assert "The cleaning recipe of these data is damaged." in said(app)
     assert len(app.dataframe) == 2
+
+
+def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(open_app: Open, checked: Dataset, store: Store) -> None:
+    row = int(checked.read("train")["row"][5])
+    save_recipe(store.settings, Recipe(fingerprint=checked.fingerprint, steps=(Step(check="x", fix=Fix.REPAIR, rows=(row,)),)))
+    wanted = Recipe(fingerprint=checked.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=(row,)),))
+    app = open_app(PAGE)
+
+    app.file_uploader(key="recipe-file").upload("mine.json", to_bytes(wanted), "application/json").run()
+    assert "It fits these data: 1 step, 1 training text fewer. It takes the place of the 1 step chosen so far." in said(app)
+    app.button(key="use-recipe").click().run()
+
+    assert read_recipe(store.settings, checked.fingerprint) == wanted
+    assert "It is the present recipe of these data: 1 step, 1 training text fewer." in said(app)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "mine.json is no JSON."),
+        (to_bytes(Recipe(fingerprint="f" * 12, steps=(Step(check="x", fix=Fix.DROP, rows=(1,)),))), "is for data ffffffffffff, not"),
+    ],
+)
+def test_a_file_that_is_no_recipe_of_these_data_changes_nothing(
+    open_app: Open, checked: Dataset, store: Store, content: bytes, words: str
+) -> None:
+    app = open_app(PAGE)
+
+    app.file_uploader(key="recipe-file").upload("mine.json", content, "application/json").run()
+
+    assert words in said(app)
+    assert not [button for button in app.button if button.key == "use-recipe"]
+    assert read_recipe(store.settings, checked.fingerprint).steps == ()

@@ -3,7 +3,7 @@ from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core.data.prepared import Dataset
-from core.data.recipe import Fix, Recipe, Step, recipe_path, save_recipe
+from core.data.recipe import Fix, Recipe, Step, recipe_path, save_recipe, to_bytes
 from core.jobs.requests import read_train_request
 from core.states import Kind
 from core.store import Store
@@ -68,3 +68,16 @@ def test_a_damaged_recipe_is_said_and_the_form_stays(open_app: Open, recipe: Rec
 
     assert "The cleaning recipe of these data is damaged." in said(app)
     assert not app.button(key="launch").disabled
+
+
+def test_a_recipe_from_a_file_is_chosen_for_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
+    rows = tuple(int(row) for row in dataset.read("train")["row"][:2])
+    wanted = Recipe(fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),))
+    app = open_app(PAGE)
+
+    app.file_uploader(key="recipe-file").upload("mine.json", to_bytes(wanted), "application/json").run()
+    app.button(key="use-recipe").click().run()
+    assert app.segmented_control(key="data-cleaning").value == "cleaned"
+    app.button(key="launch").click().run()
+
+    assert read_train_request(store.jobs(Kind.TRAIN)[0]).recipe == wanted

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_hub import CONVERTED_REVISION, Hub
 from typer.testing import CliRunner, Result
 
 from core.__main__ import app
@@ -72,6 +73,29 @@ def test_a_hub_dataset_without_a_network_is_said() -> None:
 
     assert result.exit_code == 1
     assert "The Hub cannot be reached from here." in result.output
+
+
+def test_a_hub_dataset_is_added_and_tells_its_revision(hub: Hub) -> None:
+    card = parsed("data", "add", "hub:some/pets", "--name", "pets")
+
+    assert (card["classes"], card["train_rows"], card["test_rows"]) == (["Hund", "Katze"], 60, 20)
+    assert card["origin"] == f"some/pets on the Hugging Face Hub, configuration default, revision {CONVERTED_REVISION}"
+    assert f"  from     {card['origin']}" in run("data", "report", "pets").output
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["hub:some/many"], "has several configurations: de, en. Write some/many:ONE."),
+        (["hub:some/pets", "more.csv"], "A dataset of the Hub is added by itself."),
+        (["hub:pets"], "'hub:pets' is no dataset id."),
+    ],
+)
+def test_a_hub_dataset_that_cannot_be_added_is_said(hub: Hub, given: list[str], message: str) -> None:
+    result = run("data", "add", *given, "--name", "pets")
+
+    assert result.exit_code == 1
+    assert message in result.output
 
 
 def test_a_run_takes_a_saved_name_as_its_data(reviews: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,17 @@ def test_a_kept_report_is_printed_without_a_new_check(checked: Path, store: Stor
     assert store.jobs(Kind.QUALITY) == []
 
 
+def test_the_whole_report_is_written_as_one_page(checked: Path, tmp_path: Path) -> None:
+    code, out, _ = call("quality", "--data", str(checked), "--report-out", str(tmp_path / "report.html"))
+
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert code == 0, out
+    assert out.splitlines()[-1] == f"Report in {tmp_path / 'report.html'}."
+    titles = ("Texts per class", "Words that set each class apart", "Exact duplicates", "Held-out texts that training also has")
+    assert [title for title in titles if f"<h2>{title}" not in page] == []
+    assert "http" not in page.partition("<body>")[0]
+
+
 def test_the_report_as_lines_says_each_check(checked: Path) -> None:
     _, out, _ = call("quality", "--data", str(checked))
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core.data.cleaning import clean
+from core.data.cleaning import clean, require_fitting
 from core.data.dataset import Dataset
 from core.data.prepared import prepare
 from core.data.recipe import Fix, Recipe, Step
@@ -92,6 +92,21 @@ def test_a_recipe_that_does_not_fit_is_refused(dataset: Dataset, chosen: Step, s
 def test_a_recipe_for_other_data_is_refused(dataset: Dataset) -> None:
     with pytest.raises(DataError, match="is for data ffffffffffff"):
         clean(dataset, Recipe(fingerprint="f" * 12))
+
+
+def test_a_recipe_is_known_to_fit_before_it_is_used(dataset: Dataset) -> None:
+    row = int(dataset.read("train")["row"][0])
+    require_fitting(dataset, Recipe(fingerprint=dataset.fingerprint, steps=(step(Fix.REPAIR, [row]),)))
+
+    for steps, said in [
+        ((), "has no steps"),
+        ((step(Fix.DROP, [999]),), "names 1 texts"),
+        ((step(Fix.RELABEL, [row], (7,)),), "a label that"),
+    ]:
+        with pytest.raises(DataError, match=said):
+            require_fitting(dataset, Recipe(fingerprint=dataset.fingerprint, steps=steps))
+    with pytest.raises(DataError, match="is for data ffffffffffff, not"):
+        require_fitting(dataset, Recipe(fingerprint="f" * 12, steps=(step(Fix.DROP, [row]),)))
 
 
 def test_a_class_is_not_left_without_texts(dataset: Dataset) -> None:

@@ -2,7 +2,19 @@ from pathlib import Path
 
 import pytest
 
-from core.data.recipe import Fix, Recipe, Step, describe_effect, read_recipe, read_recipe_file, recipe_path, save_recipe, to_bytes
+from core.data.recipe import (
+    MAX_BYTES,
+    Fix,
+    Recipe,
+    Step,
+    describe_effect,
+    parse_recipe,
+    read_recipe,
+    read_recipe_file,
+    recipe_path,
+    save_recipe,
+    to_bytes,
+)
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 
@@ -71,6 +83,31 @@ def test_a_file_that_is_no_recipe_is_refused_with_the_place(tmp_path: Path) -> N
         read_recipe_file(path)
     with pytest.raises(DataError, match="cannot be read"):
         read_recipe_file(tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "is no JSON"),
+        (b"\xff\xfe", "is no JSON"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"[]", "is no cleaning recipe: the file"),
+        (
+            b'{"fingerprint": "0123456789ab", "steps": [{"check": "x", "fix": "burn", "rows": [1]}]}',
+            r"steps\.0\.fix: Input should be 'drop'",
+        ),
+        (b'{"fingerprint": "0123456789ab", "steps": [], "run": "rm"}', "run: Extra inputs are not permitted"),
+        (b'{"format": 2, "fingerprint": "0123456789ab"}', "format: Input should be 1"),
+        (b" " * (MAX_BYTES + 1), "has more than 5 MB: no recipe is so large"),
+    ],
+)
+def test_what_somebody_uploads_is_read_as_a_recipe_or_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "mine.json").write_bytes(content)
+
+    with pytest.raises(DataError, match=said):
+        parse_recipe("mine.json", content)
+    with pytest.raises(DataError, match=said):
+        read_recipe_file(tmp_path / "mine.json")
 
 
 def test_a_written_file_is_the_recipe(tmp_path: Path) -> None:

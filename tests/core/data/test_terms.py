@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.terms import fold, split_words
+from core.data.terms import fold, isolate, split_words
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,12 @@ def test_every_word_stands_in_the_folded_text(text: str) -> None:
     folded = fold(text)
 
     assert all(word in folded for word in split_words(folded))
+
+
+@pytest.mark.parametrize("text", ["خمسون", "Fünfzig خمسون", "שלום"])
+def test_text_from_right_to_left_keeps_its_direction_to_itself(text: str) -> None:
+    assert isolate(text) == f"\u2068{text}\u2069"
+
+
+def test_other_text_is_left_as_it_is() -> None:
+    assert [isolate(text) for text in ("plain", "口コミ", "мир", "")] == ["plain", "口コミ", "мир", ""]

@@ -51,6 +51,18 @@ def test_counts_agree_with_counting_one_by_one(tmp_path: Path, monkeypatch: pyte
         assert found.counts[label].tolist() == [naive[word] for word in index.words.to_pylist()[:4]]
 
 
+@pytest.mark.parametrize("every", [2, 3, 10])
+def test_counts_are_the_same_when_they_are_taken_from_those_of_the_whole_split(tmp_path: Path, every: int) -> None:
+    index = index_rows(tmp_path / "news", CLASSES, train=TRAIN, test=[("oil", 1)])
+    kept = np.arange(len(index)) % every != 0
+    whole = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
+
+    alone, from_whole = (count_words(index, kept, "train", len(CLASSES), base) for base in (None, whole))
+
+    assert np.array_equal(alone.counts, from_whole.counts)
+    assert np.array_equal(alone.totals, from_whole.totals)
+
+
 def test_each_class_gets_its_own_words_surest_first(tmp_path: Path) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN)
     found = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
