@@ -15,6 +15,7 @@ from core.config import RunConfig
 from core.data.recipe import read_recipe_file
 from core.data.sources import Source, find_source, named_source
 from core.jobs import actions, artifacts, comparing, console, describe, machine, plan, waiting
+from core.jobs.queue import read_queue
 from core.jobs.rebuild import open_store, repair
 from core.presets import Preset, make_config, parse_assignments
 from core.settings import Settings
@@ -113,7 +114,8 @@ def runs(as_json: Json = False) -> None:
 
     def rows() -> Any:
         store = _open_lab()
-        return [describe.run(store, job) for job in store.jobs(Kind.TRAIN)]
+        turns = read_queue(store)
+        return [describe.run(store, job, turns) for job in store.jobs(Kind.TRAIN)]
 
     print_result(rows, as_json, console.runs_text)
 
@@ -185,7 +187,6 @@ def delete(run: Run, yes: Annotated[bool, typer.Option("--yes", help="Do not ask
     _act(run, as_json, remove, state="deleted")
 
 
-@app.command()
 def _chosen(preset: Preset, model: str | None, data: str, assignments: list[str] | None) -> tuple[RunConfig, Source]:
     settings = Settings()
     chosen = {"model": settings.model} | parse_assignments(assignments or []) | ({"model": model} if model else {})
