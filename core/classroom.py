@@ -130,6 +130,14 @@ def join(store: Store, attempts: Attempts, code: str, name: str, address: str) -
     return visitor, key
 
 
+def sign_in(store: Store, visitor: Visitor) -> None:
+    """Let in somebody for whom a provider vouches. Raises NotAllowed for a student where the class is closed."""
+    if visitor.role is Role.STUDENT and not read_rules(store).open:
+        raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
+    people.welcome(store, visitor)
+    people.note(store, "sign in", visitor.name, visitor)
+
+
 def come_back(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:
     """The visitor that the key was given to. Raises NotAllowed on a wrong key or an address that must wait."""
     attempts.require(address)

@@ -21,6 +21,7 @@ def machine_text(machine: Described) -> str:
         f"Device     {machine['device']}, {machine['precision']}",
         f"Machine    {machine['cores']} cores, {machine['memory_mb']:,} MB",
         f"Home       {machine['home']}",
+        f"Open to    {machine['mode']}: {machine['ways_in']}",
     ]
     return "\n".join(lines)
 
