@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.commands import baselines, classroom, explore, looking, quality, report, sweep, taking
+from core.commands import backup, baselines, classroom, explore, looking, quality, report, sweep, taking
 from core.commands import classify as classify_command
 from core.commands import data as data_commands
 from core.commands.printing import Json, print_result
@@ -24,7 +24,7 @@ from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_commands.app, name="data")
-for group in (looking, explore, quality, baselines, sweep, report, classroom, taking):
+for group in (looking, explore, quality, baselines, sweep, report, classroom, taking, backup):
     group.register(app)
 app.command()(classify_command.classify)
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]

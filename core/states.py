@@ -62,6 +62,8 @@ class Kind(StrEnum):
     CLASSIFY = "classify"
     EXPORT = "export"
     EVALUATE = "evaluate"
+    BACKUP = "backup"
+    RESTORE = "restore"
 
 
 class Cause(StrEnum):

@@ -84,16 +84,17 @@ class _Zip:
 def _read_zip(name: str, file: object, most_bytes: int) -> Parcel:
     try:
         with zipfile.ZipFile(file) as archive:  # type: ignore[call-overload]
-            _check_entries(name, archive.infolist())
+            check_entries(name, archive.infolist(), MOST_FILES)
             return _pick(name, _Zip(archive), most_bytes)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         message = f"{name} is neither a folder nor a zip that can be read ({type(error).__name__})."
         raise DataError(message, "Give a PEFT adapter folder, or a zip exported here.") from error
 
 
-def _check_entries(name: str, entries: list[zipfile.ZipInfo]) -> None:
-    if len(entries) > MOST_FILES:
-        raise DataError(f"{name} holds {len(entries):,} files; up to {MOST_FILES:,} are read.", "Zip the adapter's folder alone.")
+def check_entries(name: str, entries: list[zipfile.ZipInfo], most_files: int) -> None:
+    """Raise DataError where names, sizes or kinds of a zip's entries are none of a zip that is read here."""
+    if len(entries) > most_files:
+        raise DataError(f"{name} holds {len(entries):,} files; up to {most_files:,} are read.", "Zip the adapter's folder alone.")
     if len({entry.filename for entry in entries}) < len(entries):
         raise DataError(f"{name} holds two files of one name.", "Zip the adapter's folder again.")
     for entry in entries:

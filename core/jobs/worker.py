@@ -30,6 +30,8 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.CLASSIFY: "core.jobs.classify",
     Kind.EXPORT: "core.jobs.export",
     Kind.EVALUATE: "core.jobs.score",
+    Kind.BACKUP: "core.jobs.backup",
+    Kind.RESTORE: "core.jobs.restore",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 

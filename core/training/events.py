@@ -34,6 +34,8 @@ class Phase(StrEnum):
     FITTING = "fitting the baselines"
     CLASSIFYING = "classifying"
     EXPORTING = "writing and proving the export"
+    PACKING = "packing runs"
+    RESTORING = "checking and restoring runs"
 
 
 Split = Literal["validation", "test", "untrained"]
