@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.access import Action, may
 from core.errors import LoraLabError
-from core.jobs.backup import ZIP, find_backups, launch_backup, own_runs
+from core.jobs.backup import find_backups, find_parts, launch_backup, own_runs
 from core.jobs.restore import find_restores, launch_restore
 from core.settings import is_hosted
 from core.states import Job, JobState
@@ -13,8 +13,7 @@ from ui.boundary import boundary, show
 from ui.watching import watch
 from ui.words import age, count, megabytes, plain
 
-MOST_UPLOAD_MB = 100  # held in memory while it is brought; some 80 Taste runs
-MOST_DOWNLOAD = 400_000_000  # bytes that the server holds while they are downloaded
+MOST_UPLOAD_MB = 20  # of one file, by the server's settings
 HOSTED = "A restart, which also follows twelve hours without a visitor, loses all runs here but the example. Take yours away in time."
 
 
@@ -53,27 +52,26 @@ def _draw_away(store: Store) -> None:
 
 
 def _draw_ready(store: Store, job: Job) -> None:
-    path = store.folder(job) / ZIP
-    packed, left_out = job.result.get("runs"), job.result.get("left_out")
-    if not path.is_file() or not isinstance(packed, int):
+    packed, left_out, parts = job.result.get("runs"), job.result.get("left_out"), find_parts(store, job)
+    if not parts or not isinstance(packed, int):
         return
-    size = path.stat().st_size
     st.caption(f"{count(packed, 'runs')} packed {age(store.clock() - (job.ended_at or 0))}.")
     if isinstance(left_out, dict) and left_out:
         st.warning(f"Left out: {plain('; '.join(f'{run}: {why}' for run, why in list(left_out.items())[:5]))}", icon=":material/warning:")
-    if size > MOST_DOWNLOAD:
-        st.caption(f"It has {megabytes(size / 2**20)}, too much for a browser page. On the server's command line it is written by")
-        st.code("python -m core backup --to FILE", language="bash")
-        return
-    st.download_button(
-        f"Download {megabytes(size / 2**20)}",
-        data=path.read_bytes,
-        file_name="lora-lab-runs.zip",
-        mime="application/zip",
-        key="download-backup",
-        on_click="ignore",
-        icon=":material/download:",
-    )
+    for number, path in enumerate(parts, start=1):
+        size = path.stat().st_size
+        which = f" part {number} of {len(parts)}," if len(parts) > 1 else ""
+        st.download_button(
+            f"Download{which} {megabytes(size / 2**20)}",
+            data=path.read_bytes,
+            file_name=f"lora-lab-{path.name}",
+            mime="application/zip",
+            key=f"download-backup-{number}",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        if size > MOST_UPLOAD_MB * 2**20:
+            st.caption("More than a page takes back; on a server's command line `python -m core restore FILE` does.")
 
 
 def _draw_back(store: Store) -> None:
@@ -86,12 +84,11 @@ def _draw_back(store: Store) -> None:
     if newest:
         _draw_restored(newest)
     brought = len(find_restores(store))  # another one clears the uploader
-    uploaded = st.file_uploader(
-        f"Zip, up to {MOST_UPLOAD_MB} MB", type=["zip"], max_upload_size=MOST_UPLOAD_MB, key=f"restore-file-{brought}"
-    )
-    if uploaded is not None and st.button("Restore", key="restore", type="primary", icon=":material/unarchive:"):
+    label = f"All parts, up to {MOST_UPLOAD_MB} MB each"
+    uploaded = st.file_uploader(label, type=["zip"], accept_multiple_files=True, key=f"restore-file-{brought}")
+    if uploaded and st.button("Restore", key="restore", type="primary", icon=":material/unarchive:"):
         try:
-            launch_restore(store, uploaded.name, uploaded.getvalue())
+            launch_restore(store, {f"{number} {file.name}": file.getvalue() for number, file in enumerate(uploaded, start=1)})
         except LoraLabError as error:
             show(error)
             return

@@ -51,6 +51,7 @@ def draw_door(settings: Settings, store: Store, sign_in: SignIn) -> None:
                 st.rerun()
         else:
             classroom.sign_in(store, visitor)  # raises what the reader has to know
+            st.rerun()
     except LoraLabError as error:
         show(error)
     if st.button("Sign out", key="sign-out", icon=":material/logout:"):

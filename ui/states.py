@@ -85,7 +85,7 @@ def waiting(turn: Turn | None, now: float) -> str:
         return f"{place} When it starts cannot be told yet: not all of them have taken their first steps or found their data."
     wait = turn.wait
     at = f", about {clock}" if (clock := time_of_day(now + wait.likely)) else ""
-    return f"{place} It should start in about {duration(wait.likely)}{at}: in {duration(wait.low)} to {duration(wait.high)}."
+    return f"{place} It should start in about {duration(wait.likely)} ({duration(wait.low)} to {duration(wait.high)}){at}."
 
 
 def short_wait(turn: Turn) -> str:

@@ -1,6 +1,7 @@
 """``python -m core backup`` and ``restore``: all runs in one zip, and back on a fresh instance."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,9 @@ import typer
 from core.commands.printing import Json, print_result
 from core.errors import ConfigError, StateConflict
 from core.importing.backup import open_backup
-from core.jobs.backup import own_runs, write_backup
+from core.jobs.backup import Packed, own_runs, write_backup
 from core.jobs.rebuild import open_store
+from core.jobs.restore import Restored
 from core.jobs.restore import restore as put_back
 from core.jobs.waiting import PhasePrinter
 from core.settings import Settings
@@ -35,11 +37,12 @@ def backup(to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Zip to
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(f".{to.name}.part")
         try:
-            told = write_backup(store, runs, part, True, PhasePrinter(), lambda: False)
+            told = Packed()
+            write_backup(store, runs, part, True, PhasePrinter(), lambda: False, told)
             os.replace(part, to)  # only now: a failure leaves nothing half-written
         finally:
             part.unlink(missing_ok=True)
-        return {"path": str(to), **told, "bytes": to.stat().st_size}
+        return {"path": str(to), **asdict(told), "bytes": to.stat().st_size}
 
     print_result(written, as_json, lambda told: f"{told['path']}: {told['runs']} runs, {told['bytes'] / 1e6:.1f} MB{_left_out(told)}")
 
@@ -48,8 +51,10 @@ def restore(path: Annotated[Path, typer.Argument(metavar="FILE", help="A zip tha
     """Put the runs of a backup back; each is checked, and one that is here already is left alone."""
 
     def restored() -> Any:
+        found = Restored()
         with open_backup(path) as opened:
-            return put_back(open_store(Settings()), opened, PhasePrinter(), lambda: False).described()
+            put_back(open_store(Settings()), opened, PhasePrinter(), lambda: False, found)
+        return found.described()
 
     print_result(restored, as_json, _as_text)
 

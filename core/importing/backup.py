@@ -25,7 +25,7 @@ from core.data.table import clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions
 from core.importing.adapter import read_object
-from core.importing.parcel import ADAPTER, CONFIG, JSON_BYTES, MOST_BYTES, Parcel, check_entries
+from core.importing.parcel import ADAPTER, CONFIG, JSON_BYTES, MOST_BYTES, Parcel, check_entries, require_small_directory
 from core.importing.story import MOST_LINES
 
 TOLD, PEOPLE, FORMAT = "lora-lab-backup.json", "people.json", 1
@@ -109,6 +109,8 @@ def open_backup(path: Path, name: str = "") -> Iterator[Backup]:
     """The backup at ``path``, called ``name``. Raises DataError that says what is wrong with it."""
     called = name or path.name
     try:
+        with path.open("rb") as file:
+            require_small_directory(called, file, MOST_FILES)
         archive = zipfile.ZipFile(path)
     except FAILURES as error:
         raise DataError(f"{called} is no zip that can be read ({type(error).__name__}).", AGAIN) from error

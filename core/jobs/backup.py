@@ -1,13 +1,13 @@
 """All runs of somebody in one zip, and the job that makes it. What it looks like inside: ``core.importing.backup``.
 
-jobs/<id of this job>/runs.zip    what is downloaded
+jobs/<id of this job>/runs-1.zip, runs-2.zip, …    what is downloaded; each is a backup by itself, small enough for a page to take it back
 """
 
 import json
 import secrets
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from core import files, people
@@ -25,8 +25,17 @@ from core.states import Job, Kind
 from core.store import Store
 from core.training.events import Phase, Progress
 
-ZIP = "runs.zip"
+PART_BYTES = 19_000_000  # an upload has up to 20 MB
+POINT_BYTES = 250  # of a record, for one point of its curves
 STORED = (".safetensors", ".parquet")  # they hardly shrink
+
+
+@dataclass
+class Packed:
+    """How many runs are in it, and by id why others are not."""
+
+    runs: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def own_runs(store: Store) -> list[Job]:
@@ -69,10 +78,34 @@ def run(context: JobContext) -> None:
     context.set_running()
     by_id = {job.id: job for job in context.store.jobs(Kind.TRAIN) if job.state.over}
     runs = [by_id[run_id] for run_id in wanted if run_id in by_id]  # one may have been deleted since
+    told, parts = Packed(), split(context.store, runs, PART_BYTES)
     with context.scratch() as place:
-        told = write_backup(context.store, runs, place / ZIP, bool(context.job.request.get("people")), context.report, context.should_stop)
-        files.put(place / ZIP, context.folder / ZIP)
-    context.set_result(**told, bytes=(context.folder / ZIP).stat().st_size)
+        for number, part in enumerate(parts, start=1):
+            path = place / f"runs-{number}.zip"
+            write_backup(context.store, part, path, bool(context.job.request.get("people")), context.report, context.should_stop, told)
+            files.put(path, context.folder / path.name)
+    context.set_result(**asdict(told), parts=len(parts))
+
+
+def find_parts(store: Store, job: Job) -> list[Path]:
+    """The zips of a finished backup, in order."""
+    parts = job.result.get("parts")
+    numbers = range(1, parts + 1) if isinstance(parts, int) else ()
+    return [path for number in numbers if (path := store.folder(job) / f"runs-{number}.zip").is_file()]
+
+
+def split(store: Store, runs: Sequence[Job], most_bytes: int) -> list[list[Job]]:
+    """The runs in parts of at most so many bytes; one that is larger stands alone."""
+    parts: list[list[Job]] = []
+    room = 0
+    for job in runs:
+        size = sum(path.stat().st_size for path in _files(store.folder(job))) + POINT_BYTES * len(store.read_metrics(job.id))
+        if size > room or not parts:
+            parts.append([])
+            room = most_bytes
+        parts[-1].append(job)
+        room -= size
+    return parts
 
 
 def write_backup(
@@ -82,12 +115,12 @@ def write_backup(
     with_people: bool,
     report: Callable[[Progress], None],
     should_stop: Callable[[], bool],
-) -> dict[str, object]:
-    """Write the runs into the zip at ``path``: how many are in it and, by id, why others are not. Raises Stopped.
+    told: Packed,
+) -> None:
+    """Write the runs into the zip at ``path`` and add to ``told`` what became of them. Raises Stopped.
 
     Checkpoints, logs and exports stay: the first only help to go on training here, the others are made again.
     """
-    packed, left_out = 0, {}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(TOLD, json.dumps({"format": FORMAT}))
         if with_people:
@@ -101,10 +134,9 @@ def write_backup(
             try:
                 _write_run(store, job, archive)
             except ArtifactDamaged as error:
-                left_out[job.id] = error.message
-                continue
-            packed += 1
-    return {"runs": packed, "left_out": left_out}
+                told.left_out[job.id] = error.message
+            else:
+                told.runs += 1
 
 
 def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
@@ -114,11 +146,16 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
     source = replace(request.source, folder=None, note="")  # a folder of this machine says nothing elsewhere
     told = replace(job, request_json=request.model_copy(update={"source": source}).model_dump_json(), pid=0)
     metrics = [asdict(metric) for metric in store.read_metrics(job.id)]
-    beside = [path for path in sorted(folder.glob("predictions-*.parquet")) if TABLE.fullmatch(path.name)]
-    adapter = []
     if (folder / "adapter" / ADAPTER).is_file():
-        adapter = [artifacts.adapter_folder(folder) / name for name in (ADAPTER, CONFIG)]
+        artifacts.adapter_folder(folder)  # raises where a byte of it is not right
     archive.writestr(f"{place}/job.json", json.dumps({**asdict(told), "metrics": metrics}, allow_nan=False))
-    for path in [*adapter, *beside, *([folder / "tags.json"] if (folder / "tags.json").is_file() else [])]:
+    for path in _files(folder):
         kind = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
         archive.write(path, f"{place}/{path.relative_to(folder).as_posix()}", kind)
+
+
+def _files(folder: Path) -> list[Path]:
+    """What is packed beside the record."""
+    tables = [path for path in sorted(folder.glob("predictions-*.parquet")) if TABLE.fullmatch(path.name)]
+    named = [folder / "adapter" / ADAPTER, folder / "adapter" / CONFIG, folder / "tags.json"]
+    return [path for path in [*named, *tables] if path.is_file()]

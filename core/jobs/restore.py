@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,12 +26,12 @@ MOST_SAID = 50  # runs of which it is said why they were not restored
 
 
 class RestoreRequest(BaseModel):
-    """Restore the kept upload ``key``, which was called ``name``, for this visitor."""
+    """Restore the kept uploads ``keys``, which were called ``names``, for this visitor."""
 
     model_config = ConfigDict(frozen=True)
 
-    key: str
-    name: str
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
     owner: str
     in_charge: bool
 
@@ -49,17 +49,19 @@ class Restored:
         return {"restored": self.restored, "already": self.already, "left_out": dict(list(self.left_out.items())[:MOST_SAID])}
 
 
-def launch_restore(store: Store, name: str, data: bytes) -> Job:
-    """Queue the restoration of an uploaded backup. Raises NotAllowed and NotEnoughRoom."""
+def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
+    """Queue the restoration of uploaded backups, by the names that they came under. Raises NotAllowed and NotEnoughRoom."""
     require(store.visitor, Action.IMPORT)
-    require_room(store.settings, MIN_FREE_MB + len(data) // 2**20, memory_mb=0)
-    request = RestoreRequest(key=secrets.token_hex(8), name=name[:120], owner=store.visitor.id, in_charge=store.visitor.in_charge)
-    path = _kept(store, request)
-    for leftover in path.parent.glob("*.zip"):
+    require_room(store.settings, MIN_FREE_MB + sum(map(len, uploads.values())) // 2**20, memory_mb=0)
+    for leftover in _folder(store).glob("*.zip"):
         if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
             leftover.unlink(missing_ok=True)
-    files.write_bytes(path, data)
-    job = store.create(Kind.RESTORE, f"Restore {request.name}", request.model_dump(mode="json"), secrets.token_hex(8))
+    keys = tuple(secrets.token_hex(8) for _ in uploads)
+    for key, data in zip(keys, uploads.values(), strict=True):
+        files.write_bytes(_folder(store) / f"{key}.zip", data)
+    names = tuple(name[:120] for name in uploads)
+    request = RestoreRequest(keys=keys, names=names, owner=store.visitor.id, in_charge=store.visitor.in_charge)
+    job = store.create(Kind.RESTORE, f"Restore {', '.join(names)}"[:120], request.model_dump(mode="json"), secrets.token_hex(8))
     ensure_supervisor(store.settings)
     return job
 
@@ -76,23 +78,27 @@ def run(context: JobContext) -> None:
     except ValidationError as error:
         raise ArtifactDamaged("The record of this restoration is damaged.", "Give the backup again.") from error
     context.set_running()
-    store, path = context.store, _kept(context.store, request)
+    store, found = context.store, Restored()
+    paths = [_folder(store) / f"{key}.zip" for key in request.keys]
     store.visitor = Visitor(request.owner, "", Role.TEACHER if request.in_charge else Role.STUDENT)
     try:
-        with open_backup(path, request.name) as backup:
-            found = restore(store, backup, context.report, context.should_stop)
+        for path, name in zip(paths, request.names, strict=True):
+            with open_backup(path, name) as backup:
+                restore(store, backup, context.report, context.should_stop, found)
     finally:
-        path.unlink(missing_ok=True)
+        for path in paths:
+            path.unlink(missing_ok=True)
     context.set_result(**found.described())
 
 
-def restore(store: Store, backup: Backup, report: Callable[[Progress], None], should_stop: Callable[[], bool]) -> Restored:
-    """Put back what the backup holds for the store's visitor; what is here already is left alone. Raises Stopped, DataError.
+def restore(store: Store, backup: Backup, report: Callable[[Progress], None], should_stop: Callable[[], bool], found: Restored) -> None:
+    """Put back what the backup holds for the store's visitor, and add to ``found`` what became of it; what is here is left alone.
 
-    Who is in charge brings runs back to their owners; anybody else becomes the owner, and their runs count as imported.
+    Who is in charge brings runs back to their owners; anybody else becomes the owner, and their runs count as imported. Raises Stopped,
+    DataError, NotAllowed, NotEnoughRoom.
     """
     require(store.visitor, Action.IMPORT)
-    found, runs = Restored(), backup.runs()
+    runs = backup.runs()
     for number, run_id in enumerate(runs):
         report(Progress(Phase.RESTORING, number, len(runs)))
         if should_stop():
@@ -100,6 +106,7 @@ def restore(store: Store, backup: Backup, report: Callable[[Progress], None], sh
         if _is_here(store, run_id):
             found.already += 1
             continue
+        require_room(store.settings, MIN_FREE_MB, memory_mb=0)
         try:
             one = check_run(store, backup, run_id)
         except (DataError, ModelUnavailable) as error:
@@ -111,12 +118,12 @@ def restore(store: Store, backup: Backup, report: Callable[[Progress], None], sh
         people.remember(store, read_people(backup))
     if store.visitor.role is not Role.OWNER:
         people.note(store, "restore runs", f"{len(found.restored)} of {backup.name}")
-    return found
 
 
 def _is_here(store: Store, run_id: str) -> bool:
     return (store.settings.jobs / run_id).exists() or any(job.id == run_id for job in store.jobs())
 
 
-def _kept(store: Store, request: RestoreRequest) -> Path:
-    return store.settings.home / "restoring" / f"{request.key}.zip"
+def _folder(store: Store) -> Path:
+    """Where uploads wait for the worker."""
+    return store.settings.home / "restoring"

@@ -7,7 +7,7 @@ from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
-from core.jobs.backup import ZIP, launch_backup
+from core.jobs.backup import find_parts, launch_backup
 from core.jobs.rebuild import SHIPPED
 from core.jobs.restore import launch_restore
 from core.jobs.worker import perform
@@ -63,19 +63,19 @@ def test_packing_is_queued_watched_and_downloaded(open_app: Open, usable: Job, s
     app = open_app("pages/runs.py")
     assert "1 run packed just now." in said(app)
     assert app.get("download_button")
-    assert (store.folder(job) / ZIP).is_file()
+    assert [path.name for path in find_parts(store, store.job(job.id))] == ["runs-1.zip"]
 
 
 def test_what_was_restored_is_told(open_app: Open, usable: Job, store: Store) -> None:
     packed = done(store, launch_backup(store))
-    job = done(store, launch_restore(store, "mine.zip", (store.folder(packed) / ZIP).read_bytes()))
+    job = done(store, launch_restore(store, {"mine.zip": find_parts(store, packed)[0].read_bytes()}))
 
     assert job.result["already"] == 1
     assert "0 runs restored, 1 were here already." in said(open_app("pages/runs.py"))
 
 
 def test_a_backup_that_is_none_is_told_in_words(open_app: Open, usable: Job, store: Store) -> None:
-    job = launch_restore(store, "mine.zip", b"no zip")
+    job = launch_restore(store, {"mine.zip": b"no zip"})
     store.transition(job, JobState.STARTING, started_at=store.clock())
     perform(store, store.job(job.id))
 

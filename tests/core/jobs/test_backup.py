@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import zipfile
+from collections import namedtuple
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,13 @@ from core.catalog import find_model
 from core.classroom import Attempts, Rules, come_back
 from core.commands.backup import backup as backup_command
 from core.commands.backup import restore as restore_command
-from core.errors import DataError, NotAllowed, StateConflict, Stopped
+from core.errors import DataError, NotAllowed, NotEnoughRoom, StateConflict, Stopped
 from core.evaluation.tags import read_tags, write_tag
 from core.facts import model_facts
 from core.importing import backup as format_
 from core.importing.backup import open_backup, read_table
 from core.jobs import artifacts
-from core.jobs.backup import ZIP, launch_backup, own_runs, write_backup
+from core.jobs.backup import Packed, find_parts, launch_backup, own_runs, split, write_backup
 from core.jobs.board import class_board
 from core.jobs.importing import is_imported
 from core.jobs.rebuild import SHIPPED, open_store
@@ -82,14 +83,16 @@ def add_run(store: Store, run_id: str, owner: Visitor, **changes: object) -> Job
 
 def pack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Path:
     store.visitor = visitor
-    write_backup(store, own_runs(store), path, visitor.in_charge, lambda progress: None, lambda: False)
+    write_backup(store, own_runs(store), path, visitor.in_charge, lambda progress: None, lambda: False, Packed())
     return path
 
 
 def unpack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Restored:
     store.visitor = visitor
+    found = Restored()
     with open_backup(path) as opened:
-        return restore(store, opened, lambda progress: None, lambda: False)
+        restore(store, opened, lambda progress: None, lambda: False, found)
+    return found
 
 
 def changed(path: Path, edit: Edit | None = None, entries: Mapping[str, bytes] | None = None) -> Path:
@@ -123,10 +126,10 @@ def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -
         assert after.created_at == before.created_at
         assert [m.loss for m in fresh.read_metrics(run_id)] == [m.loss for m in lab.read_metrics(run_id)]
     before, after = lab.job(DONE), fresh.job(DONE)
-    for split in ("test", "validation", "untrained"):
-        assert after.result[split] == before.result[split]
-        theirs = artifacts.read_predictions(lab.folder(before), split)  # type: ignore[arg-type]
-        mine = artifacts.read_predictions(fresh.folder(after), split)  # type: ignore[arg-type]
+    for name in ("test", "validation", "untrained"):
+        assert after.result[name] == before.result[name]
+        theirs = artifacts.read_predictions(lab.folder(before), name)  # type: ignore[arg-type]
+        mine = artifacts.read_predictions(fresh.folder(after), name)  # type: ignore[arg-type]
         pd.testing.assert_frame_equal(mine[list(theirs.columns)], theirs, check_dtype=False, rtol=1e-6)
     assert artifacts.validation_steps(fresh.folder(after)) == artifacts.validation_steps(lab.folder(before))
     one, other = (
@@ -394,13 +397,34 @@ def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh:
     assert (done.state, done.result["runs"]) == (JobState.COMPLETED, 1)
 
     fresh.visitor = BOB
-    data = (lab.folder(done) / ZIP).read_bytes()
-    again = started(fresh, launch_restore(fresh, "mine.zip", data))
+    (part,) = find_parts(lab, done)
+    again = started(fresh, launch_restore(fresh, {"mine.zip": part.read_bytes()}))
     assert perform(fresh, again) == 0
 
     assert fresh.job(again.id).result["restored"] == [DONE]
     assert fresh.job(DONE).owner == BOB.id
     assert list((fresh.settings.home / "restoring").iterdir()) == []
+
+
+def test_many_runs_leave_in_parts_that_a_page_takes_back(lab: Store, fresh: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.jobs.backup.PART_BYTES", 1)
+    job = started(lab, launch_backup(lab))
+    assert perform(lab, job) == 0
+    parts = find_parts(lab, lab.job(job.id))
+    assert [path.name for path in parts] == ["runs-1.zip", "runs-2.zip"]
+
+    again = started(fresh, launch_restore(fresh, {path.name: path.read_bytes() for path in parts}))
+    assert perform(fresh, again) == 0
+
+    assert sorted(fresh.job(again.id).result["restored"]) == [DONE, FAILED]  # type: ignore[call-overload]
+
+
+def test_a_part_holds_as_many_runs_as_fit(lab: Store) -> None:
+    runs = own_runs(lab)
+
+    assert [len(part) for part in split(lab, runs, 10_000_000)] == [2]
+    assert [len(part) for part in split(lab, runs, 300_000)] == [1, 1]
+    assert split(lab, [], 1) == []
 
 
 def started(store: Store, job: Job) -> Job:
@@ -424,7 +448,7 @@ def test_guests_take_and_bring_nothing_and_others_need_a_run(lab: Store) -> None
     with pytest.raises(NotAllowed):
         launch_backup(lab)
     with pytest.raises(NotAllowed):
-        launch_restore(lab, "x.zip", b"")
+        launch_restore(lab, {"x.zip": b""})
     lab.visitor = Visitor("new", "New", Role.STUDENT)
     with pytest.raises(StateConflict, match="no finished run"):
         launch_backup(lab)
@@ -434,9 +458,20 @@ def test_stopping_is_noticed_between_runs(lab: Store, fresh: Store, tmp_path: Pa
     path = pack(lab, tmp_path / "runs.zip")
 
     with pytest.raises(Stopped), open_backup(path) as opened:
-        restore(fresh, opened, lambda progress: None, lambda: True)
+        restore(fresh, opened, lambda progress: None, lambda: True, Restored())
     with pytest.raises(Stopped):
-        write_backup(lab, own_runs(lab), tmp_path / "other.zip", True, lambda progress: None, lambda: True)
+        write_backup(lab, own_runs(lab), tmp_path / "other.zip", True, lambda progress: None, lambda: True, Packed())
+
+
+def test_a_disk_that_runs_full_ends_the_restoration_before_the_next_run(
+    lab: Store, fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pack(lab, tmp_path / "runs.zip")
+    monkeypatch.setattr("core.jobs.room.shutil.disk_usage", lambda path: namedtuple("usage", "free")(10 * 2**20))
+
+    with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):
+        unpack(fresh, path)
+    assert fresh.jobs(Kind.TRAIN) == [fresh.job("example")]
 
 
 def test_the_command_line_does_both(
