@@ -80,8 +80,10 @@ def provider() -> Iterator[Provider]:
                 self._answer(json.dumps(served.metadata()), "application/json")
             elif path.path == "/keys":
                 self._answer(json.dumps({"keys": [served.key.as_dict(private=False)]}), "application/json")
-            else:
+            elif path.path == "/authorize":
                 self._answer(served.choose(_single(path.query)), "text/html")
+            else:
+                self.send_error(404)
 
         def do_POST(self) -> None:
             form = _single(self.rfile.read(int(self.headers["Content-Length"])).decode())

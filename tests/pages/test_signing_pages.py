@@ -70,16 +70,19 @@ def enter_run(open_app: Open, who: dict[str, object], run: str) -> AppTest:
 
 @pytest.mark.usefixtures("classroom")
 def test_the_teacher_of_the_settings_has_the_rules(open_app: Open) -> None:
-    assert enter(open_app, GRACE, "pages/board.py").number_input(key="rule-rows")
+    app = enter(open_app, GRACE, "pages/board.py")
+    assert app.number_input(key="rule-rows")
+    assert "Students sign in" in said(app) and "Class code" not in said(app), "no code opens this door"
     assert not enter(open_app, ADA, "pages/board.py").number_input
 
 
 @pytest.mark.usefixtures("classroom")
-def test_who_is_no_teacher_any_more_has_them_no_more(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_no_teacher_any_more_has_them_no_more(open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(open_app, GRACE, "pages/board.py")
     monkeypatch.setenv("LORALAB_TEACHERS", "")
 
     assert not enter(open_app, GRACE, "pages/board.py").number_input
+    assert [visitor.role for visitor in people.people(store)] == [Role.STUDENT]
 
 
 @pytest.mark.usefixtures("classroom")
