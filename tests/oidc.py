@@ -22,6 +22,13 @@ PEOPLE = {
     "ada": {"sub": "2", "name": "Ada", "email": "ada@school.example", "email_verified": True},
 }
 EXPIRES_SECONDS = 600
+SECRETS = """[auth]
+redirect_uri = "{url}/oauth2callback"
+cookie_secret = "{cookie}"
+client_id = "{client}"
+client_secret = "{secret}"
+server_metadata_url = "{provider}/.well-known/openid-configuration"
+"""
 
 
 @dataclass
@@ -110,3 +117,11 @@ def provider() -> Iterator[Provider]:
 
 def _single(query: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(query).items()}
+
+
+@dataclass
+class Lesson:
+    """A server in classroom mode and the provider that its people sign in with."""
+
+    url: str
+    provider: Provider

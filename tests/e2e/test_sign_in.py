@@ -2,20 +2,10 @@
 
 import base64
 import json
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import pytest
-from conftest import ROOT, wait_for_health
 from joserfc.jwk import RSAKey
-from oidc import CLIENT, SECRET, Provider, provider
+from oidc import Lesson
 from playwright.sync_api import Browser, Page, expect
-from small_news import write_small_news
 
 from core.access import Role
 from core.people import people
@@ -23,45 +13,6 @@ from core.settings import Settings
 from core.store import Store
 
 SECONDS = 1000
-SECRETS = """[auth]
-redirect_uri = "{url}/oauth2callback"
-cookie_secret = "{cookie}"
-client_id = "{client}"
-client_secret = "{secret}"
-server_metadata_url = "{provider}/.well-known/openid-configuration"
-"""
-
-
-@dataclass
-class Lesson:
-    """A server in classroom mode and the provider that its people sign in with."""
-
-    url: str
-    provider: Provider
-
-
-@pytest.fixture
-def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
-    news = write_small_news(tmp_path / "small-news", train=400)
-    with provider() as served:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        url = f"http://localhost:{port}"  # as the provider sends people back
-        told = tmp_path / "secrets.toml"
-        told.write_text(SECRETS.format(url=url, cookie="c" * 40, client=CLIENT, secret=SECRET, provider=served.url))
-        command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
-        command += ["--server.address", "127.0.0.1", "--secrets.files", str(told)]
-        environment = {**os.environ, "LORALAB_HOME": str(home), "LORALAB_DATA": str(news), "LORALAB_HUB": "false"}
-        environment |= {"LORALAB_MODE": "classroom", "LORALAB_TEACHERS": "grace@school.example"}
-        with (tmp_path / "server.log").open("w+") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-            try:
-                wait_for_health(f"http://127.0.0.1:{port}", tmp_path / "server.log")
-                yield Lesson(url, served)
-            finally:
-                process.terminate()
-                process.wait()
 
 
 def sign_in(page: Page, lesson: Lesson, who: str) -> None:
