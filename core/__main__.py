@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.commands import baselines, classroom, explore, looking, quality, report, sweep, taking
+from core.commands import backup, baselines, classroom, explore, looking, quality, report, sweep, taking
 from core.commands import classify as classify_command
 from core.commands import data as data_commands
 from core.commands.printing import Json, print_result
@@ -15,6 +15,7 @@ from core.config import RunConfig
 from core.data.recipe import read_recipe_file
 from core.data.sources import Source, find_source, named_source
 from core.jobs import actions, artifacts, comparing, console, describe, machine, plan, waiting
+from core.jobs.queue import read_queue
 from core.jobs.rebuild import open_store, repair
 from core.presets import Preset, make_config, parse_assignments
 from core.settings import Settings
@@ -23,7 +24,7 @@ from core.store import Store
 
 app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_commands.app, name="data")
-for group in (looking, explore, quality, baselines, sweep, report, classroom, taking):
+for group in (looking, explore, quality, baselines, sweep, report, classroom, taking, backup):
     group.register(app)
 app.command()(classify_command.classify)
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
@@ -113,7 +114,8 @@ def runs(as_json: Json = False) -> None:
 
     def rows() -> Any:
         store = _open_lab()
-        return [describe.run(store, job) for job in store.jobs(Kind.TRAIN)]
+        turns = read_queue(store)
+        return [describe.run(store, job, turns) for job in store.jobs(Kind.TRAIN)]
 
     print_result(rows, as_json, console.runs_text)
 
@@ -185,7 +187,6 @@ def delete(run: Run, yes: Annotated[bool, typer.Option("--yes", help="Do not ask
     _act(run, as_json, remove, state="deleted")
 
 
-@app.command()
 def _chosen(preset: Preset, model: str | None, data: str, assignments: list[str] | None) -> tuple[RunConfig, Source]:
     settings = Settings()
     chosen = {"model": settings.model} | parse_assignments(assignments or []) | ({"model": model} if model else {})

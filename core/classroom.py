@@ -17,12 +17,14 @@ from core import people
 from core.access import Action, Role, Visitor, require
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, NotAllowed
+from core.settings import memory_mb
 from core.states import Job, JobState
 from core.store import Store
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what is mistaken for something else when read from a projector
 WINDOW_SECONDS, WRONG_IN_WINDOW = 60.0, 10
 RUNNING_PER_STUDENT = 1
+SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
 
 
 class Rules(BaseModel):
@@ -35,6 +37,9 @@ class Rules(BaseModel):
     rows: int = Field(8000, ge=100, le=1_000_000, title="Training rows × epochs, at most", description="Bounds how long one run takes.")
     max_tokens: int = Field(128, ge=8, le=512, title="Max tokens, at most", description="Longer texts take more time and memory.")
     batch_size: int = Field(32, ge=1, le=256, title="Batch size, at most", description="Larger batches take more memory.")
+    minutes: int = Field(30, ge=1, le=1440, title="Minutes of a run, at most", description="As estimated before it begins.")
+    memory_mb: int = Field(3000, ge=700, le=1_000_000, title="MB of memory of a run, at most", description="As estimated before it begins.")
+    disk_mb: int = Field(300, ge=10, le=100_000, title="MB of disk of a run, at most", description="As estimated before it begins.")
     names: bool = Field(True, title="Names on the board", description="When off, the board shows runs without their owners.")
 
 
@@ -83,11 +88,20 @@ def read_codes(store: Store) -> Codes:
 
 
 def read_rules(store: Store) -> Rules:
-    """The rules of the class. Raises ArtifactDamaged where they cannot be read."""
+    """The rules of the class; until somebody sets them those that fit this machine. Raises ArtifactDamaged where they cannot be read."""
+    kept = people.read_options(store).get("rules")
+    if kept is None:
+        return fitting_rules(memory_mb())
     try:
-        return Rules.model_validate_json(people.read_options(store).get("rules", "{}"))
+        return Rules.model_validate_json(kept)
     except ValidationError as error:
         raise ArtifactDamaged("The rules of the class cannot be read.", "Save them again on the page Class.") from error
+
+
+def fitting_rules(machine_mb: int) -> Rules:
+    """Rules for a machine with so much memory: a run gets what the server, pages and the classifying process leave."""
+    usual, least = Rules(), 700
+    return usual.model_copy(update={"memory_mb": max(least, min(usual.memory_mb, machine_mb - SERVER_MB))})
 
 
 def change_rules(store: Store, rules: Rules) -> None:
@@ -128,6 +142,14 @@ def join(store: Store, attempts: Attempts, code: str, name: str, address: str) -
     people.add_person(store, visitor, _hash(key))
     people.note(store, "join", visitor.name, visitor)
     return visitor, key
+
+
+def sign_in(store: Store, visitor: Visitor) -> None:
+    """Let in somebody for whom a provider vouches. Raises NotAllowed for a student where the class is closed."""
+    if visitor.role is Role.STUDENT and not read_rules(store).open:
+        raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
+    people.welcome(store, visitor)
+    people.note(store, "sign in", visitor.name, visitor)
 
 
 def come_back(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:

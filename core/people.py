@@ -1,7 +1,7 @@
 """Who has joined a class, what the teacher has set, and who did what: three small tables beside the jobs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from core.access import Role, Visitor
 from core.states import JobState, Kind
@@ -12,6 +12,14 @@ def add_person(store: Store, visitor: Visitor, key_hash: str) -> None:
     """Let somebody in."""
     with store.transaction() as db:
         db.execute("INSERT INTO people VALUES (?, ?, ?, ?, ?)", (visitor.id, visitor.name, visitor.role, key_hash, store.clock()))
+
+
+def welcome(store: Store, visitor: Visitor) -> None:
+    """Let somebody in who has signed in elsewhere, with the name and role of today. There is no key to come back with."""
+    again = "ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role, key_hash = excluded.key_hash"
+    values = (visitor.id, visitor.name, visitor.role, f"signed in {visitor.id}", store.clock())
+    with store.transaction() as db:
+        db.execute(f"INSERT INTO people VALUES (?, ?, ?, ?, ?) {again}", values)
 
 
 def find_person(store: Store, key_hash: str) -> Visitor | None:
@@ -28,6 +36,20 @@ def is_here(store: Store, visitor: Visitor) -> bool:
             "SELECT 1 FROM people WHERE id = ? AND role = ? AND key_hash NOT LIKE 'gone %'", (visitor.id, visitor.role)
         ).fetchone()
     return row is not None
+
+
+def was_sent_out(store: Store, visitor: Visitor) -> bool:
+    """Whether the visitor was there and the class has been ended since."""
+    with store.transaction() as db:
+        query = "SELECT 1 FROM people WHERE id = ? AND key_hash LIKE 'gone %'"
+        return db.execute(query, (visitor.id,)).fetchone() is not None
+
+
+def remember(store: Store, visitors: Iterable[Visitor]) -> None:
+    """Know names again that a backup tells. No key leads to them; who signs in with the same id is the same person."""
+    rows = [(one.id, one.name, one.role, f"restored {one.id}", store.clock()) for one in visitors]
+    with store.transaction() as db:
+        db.executemany("INSERT OR IGNORE INTO people VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def people(store: Store) -> list[Visitor]:

@@ -38,6 +38,10 @@ def _one_of(name: str, allowed: tuple[str, ...], otherwise: str) -> str:
     return text
 
 
+def _list(name: str) -> tuple[str, ...]:
+    return tuple(_variable(name).lower().replace(",", " ").split())
+
+
 def _count(name: str, highest: int) -> int:
     text = _variable(name) or "0"
     if not (text.isascii() and text.isdigit() and int(text) <= highest):
@@ -58,9 +62,11 @@ class Settings:
     hub: bool = field(default_factory=lambda: _switch("HUB", True))  # whether the Hugging Face Hub may be asked at all
     threads: int = field(default_factory=lambda: _count("THREADS", 256))  # of a training; 0 takes all cores
     paths: bool = field(default_factory=lambda: _switch("PATHS", False))  # whether visitors may name files of this machine
-    mode: str = field(default_factory=lambda: _one_of("MODE", MODES, "public" if HOSTED.is_dir() else "local"))  # core/access.py
+    mode: str = field(default_factory=lambda: _one_of("MODE", MODES, "public" if is_hosted() else "local"))  # core/access.py
     class_code: str = field(default_factory=lambda: _variable("CLASS_CODE"))  # of students; made up where it is not given
     teacher_code: str = field(default_factory=lambda: _variable("TEACHER_CODE"))
+    teachers: tuple[str, ...] = field(default_factory=lambda: _list("TEACHERS"))  # who is in charge after signing in: core/signin.py
+    students: tuple[str, ...] = field(default_factory=lambda: _list("STUDENTS"))  # who may join by signing in; everybody where empty
     rehearsal: str = field(default_factory=lambda: _variable("REHEARSAL"))  # plan of a stand-in for trainings: core/rehearsal
 
     @property
@@ -87,6 +93,11 @@ class Settings:
     def used_threads(self) -> int:
         """Threads a training gets."""
         return self.threads or cores()
+
+
+def is_hosted() -> bool:
+    """Whether this is Streamlit Community Cloud, where a restart loses the disk."""
+    return HOSTED.is_dir()
 
 
 def cores() -> int:

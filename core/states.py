@@ -63,6 +63,8 @@ class Kind(StrEnum):
     EXPORT = "export"
     EVALUATE = "evaluate"
     FETCH = "fetch"
+    BACKUP = "backup"
+    RESTORE = "restore"
 
 
 class Cause(StrEnum):

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import frame, importing, launching, navigation, run_detail, run_list
+from ui import backups, frame, importing, launching, navigation, run_detail, run_list
 from ui.words import plain
 
 store = frame.open_page("Runs", "What is training, what is waiting, and how did the others end?")
@@ -11,6 +11,7 @@ summaries = run_list.read(store)
 
 if not summaries:
     importing.draw(store)
+    backups.draw(store)
     frame.empty("There are no runs yet.", "A run fine-tunes a model on your data in the background.", navigation.TRAIN, "Set up a run")
 run_list.draw(store, chosen)
 
@@ -22,4 +23,5 @@ elif chosen:
 else:
     st.caption("Choose a run to see how it went.")
 importing.draw(store)
+backups.draw(store)
 launching.arrived()

@@ -36,7 +36,7 @@ LAYERS = (  # a module may import its own layer and those before it
         "records",
         "turns",
     ),
-    ("config", "presets", "config_docs", "store", "people", "classroom"),
+    ("signin", "config", "presets", "config_docs", "store", "people", "classroom"),
     ("catalog", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
     ("training", "eta", "evaluation", "charts", "inference", "exporting", "importing"),

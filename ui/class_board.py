@@ -9,7 +9,7 @@ from core.classroom import Rules, change_rules, clear_class, read_codes
 from core.config import bounds
 from core.jobs.board import Line
 from core.store import Store
-from ui import navigation, tables
+from ui import navigation, signing, tables
 from ui.boundary import boundary
 from ui.words import age, count
 
@@ -55,10 +55,12 @@ def draw(store: Store, lines: list[Line]) -> None:
 
 def draw_teacher(store: Store, rules: Rules) -> None:
     """Codes, rules, who is there, and a way to begin anew."""
-    codes = read_codes(store)
     with st.container(border=True, key="teacher"), st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("#### Class code")
-        st.code(codes.student, language=None, width="content")
+        if signing.configured().wanted:  # then no code opens the door
+            st.markdown("#### Students sign in", width="content")
+        else:
+            st.markdown("#### Class code")
+            st.code(read_codes(store).student, language=None, width="content")
         st.caption(f"{count(sum(one.role is Role.STUDENT for one in people.people(store)), 'students')} joined so far.", width="content")
         with st.popover("Rules", icon=":material/rule:", key="rules"):
             _draw_rules(store, rules)

@@ -6,13 +6,16 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.access import Action, may
+from core.access import Action, Role, may
 from core.checks import blocks, check
+from core.classroom import read_rules
 from core.config import RunConfig
 from core.data.recipe import Recipe
 from core.errors import ConfigError, LoraLabError
+from core.estimate import Estimate
 from core.facts import DataFacts, ModelFacts, model_facts
 from core.findings import Finding, Level
+from core.jobs.limits import describe_limits, require_allowed
 from core.model_shape import ModuleCount, count_trainable
 from core.presets import Preset, make_config
 from core.store import Store
@@ -38,12 +41,25 @@ def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset:
     data = readers.facts(status.dataset, recipe) if status.dataset else None
     found = check(config, data, model) if data else _without_data(model)
     _draw_trained(config, data, model)
-    if data and status.dataset:
-        cost.draw(config, data, model, store, status.dataset.fingerprint)
+    expected = cost.draw(config, data, model, store, status.dataset.fingerprint) if data and status.dataset else None
+    allowed = _draw_limits(store, config, expected)
     findings.draw(found)
     if changed := form.changes(values, form.preset_values(preset)):
         st.caption(f"{count(len(changed), 'fields')} not as in the preset {preset.capitalize()}.")
-    _draw_launch(store, status, None if blocks(found) else config, preset, recipe)
+    _draw_launch(store, status, None if blocks(found) or not allowed else config, preset, recipe)
+
+
+def _draw_limits(store: Store, config: RunConfig, expected: Estimate | None) -> bool:
+    """What a student's run may take, and whether this one stays within it."""
+    if store.visitor.role is not Role.STUDENT:
+        return True
+    st.caption(describe_limits(read_rules(store)))
+    try:
+        require_allowed(store, config, expected)
+    except LoraLabError as error:
+        show(error)
+        return False
+    return True
 
 
 def _without_data(model: ModelFacts) -> list[Finding]:

@@ -13,8 +13,8 @@ from ui import measuring
 from ui.words import duration, megabytes, plain
 
 
-def draw(config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str) -> None:
-    """Steps, time with its range, and memory."""
+def draw(config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str) -> Estimate:
+    """Steps, time with its range, and memory: the estimate that is shown."""
     speed = find_speed(store, config, model)
     expected = estimate(config, data, model, speed)
     with st.grid(3, min_column_width=90, key="cost"):
@@ -28,6 +28,7 @@ def draw(config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fi
         st.warning(f"{plain(error.message)} {plain(error.fix)}", icon=":material/memory:")
     if model.available and not speed.measured:
         measuring.draw(store, config.model, config.precision)
+    return expected
 
 
 def _figure(label: str, value: str) -> None:

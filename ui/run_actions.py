@@ -23,7 +23,8 @@ def draw(store: Store, summary: Summary) -> None:
             _draw_clone(summary)
             return
         if job.state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING):
-            _button("Stop", "stop", ":material/stop:", lambda: actions.stop(store, job))
+            label = "Leave the queue" if job.state is JobState.QUEUED else "Stop"
+            _button(label, "stop", ":material/stop:", lambda: actions.stop(store, job))
         if job.state is JobState.CANCELLED and not summary.problem:  # of one that failed it stands below, with why
             draw_resume(store, job)
         _draw_clone(summary)

@@ -4,8 +4,9 @@ import streamlit as st
 
 from core.config import RunConfig, shown
 from core.evaluation.guess import answer, is_inside
-from core.jobs import actions, artifacts
+from core.jobs import artifacts
 from core.jobs.importing import KNOWN, is_imported
+from core.jobs.queue import find_turn, read_queue
 from core.states import Job, JobState
 from core.store import Store
 from ui import baselines, importing, navigation, run_actions, run_curves, run_remedy, states, sweeps
@@ -53,7 +54,8 @@ def _draw_live(store: Store, drawn: Summary, curves: run_curves.Curves) -> None:
             st.rerun()  # other buttons, another pace, perhaps its end
         if job.state is JobState.QUEUED:
             waits = f"{plain(job.message)} {plain(job.fix)}".strip()  # for room; otherwise for its turn
-            st.info(waits or states.waiting(actions.queue_position(store, job)), icon=":material/schedule:")
+            turn = find_turn(read_queue(store), job)
+            st.info(waits or states.waiting(turn, store.clock()), icon=":material/schedule:")
             _draw_log(store, job)
             return
         curves.course.follow(store, job)

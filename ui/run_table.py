@@ -12,11 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import streamlit as st
 
+from core.jobs.queue import read_queue
 from core.states import JobState
 from core.store import Store
 from ui import tables
 from ui.run_summary import Summary, accuracies
-from ui.states import DAMAGED, LOOKS, in_text, short_progress
+from ui.states import DAMAGED, LOOKS, in_text, short_progress, short_wait
 from ui.words import accuracy, age, count, duration
 
 SHARED_SECONDS = 1.0
@@ -90,7 +91,9 @@ def _write_run(key: str, ids: list[str]) -> None:
 def _frame(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
     now = store.clock()
     curves = accuracies(store, [summary.job for summary in summaries])
-    return pd.DataFrame([_row(summary, curves.get(summary.job.id, []), now) for summary in summaries])
+    waits = {turn.job.id: short_wait(turn) for turn in read_queue(store)}
+    rows = [_row(summary, curves.get(summary.job.id, []), now) for summary in summaries]
+    return pd.DataFrame([{**row, "result": waits.get(each.job.id, row["result"])} for each, row in zip(summaries, rows, strict=True)])
 
 
 def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:

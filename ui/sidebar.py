@@ -7,12 +7,13 @@ from core.data.saved import list_saved
 from core.data.sources import find_source
 from core.errors import DataError, StoreDamaged
 from core.jobs import actions
+from core.jobs.queue import next_turn, read_queue
 from core.settings import Settings
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
 from ui import data_choice, navigation, readers, visitors
 from ui.boundary import boundary
-from ui.states import short_progress
+from ui.states import short_progress, short_wait
 from ui.words import count, plain
 
 BUSY_SECONDS, IDLE_SECONDS = 2, 15  # a step takes about half a second on two cores; nothing changes by itself when idle
@@ -63,7 +64,7 @@ def _draw_live_lines(was_busy: bool) -> None:
             st.rerun()  # once: the page and the pace of this fragment both depend on it
         with st.container(key="live-lines", gap="xxsmall"):
             _draw_data_line(store)
-            _draw_job_line(jobs)
+            _draw_job_line(store, jobs)
 
 
 def _draw_data_line(store: Store) -> None:
@@ -77,7 +78,7 @@ def _draw_data_line(store: Store) -> None:
     navigation.link(navigation.HOME if status.dataset is None else navigation.EXPLORE, label, icon=":material/database:")
 
 
-def _draw_job_line(jobs: list[Job]) -> None:
+def _draw_job_line(store: Store, jobs: list[Job]) -> None:
     active = [job for job in jobs if job.state is not JobState.QUEUED]
     queued = len(jobs) - len(active)
     if not jobs:
@@ -85,6 +86,8 @@ def _draw_job_line(jobs: list[Job]) -> None:
         return
     job = next(iter(active), jobs[-1])
     waiting = f" · {queued} waiting" if queued and active else ""
+    if waiting and (turn := next_turn(read_queue(store), store.visitor)):
+        waiting += f", yours {short_wait(turn)}" if store.settings.mode == Mode.CLASSROOM else f", the next {short_wait(turn)}"
     what = "1 run" if job.kind == Kind.TRAIN else "1 job"
     link_to = job.id if job.kind == Kind.TRAIN else ""
     navigation.link(navigation.RUNS, f"{what}: {short_progress(job)}{waiting}", run_id=link_to, icon=":material/motion_photos_on:")

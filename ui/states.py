@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from core.jobs.queue import Turn
 from core.states import Job, JobState
 from core.training.events import Phase
 from ui.words import count, duration
@@ -75,9 +76,34 @@ def short_progress(job: Job) -> str:
     return f"{SHORT.get(job.phase, job.phase) or job.state.value}{per_cent}"
 
 
-def waiting(ahead: int) -> str:
-    """A queued job's place."""
-    return "Next in line; it starts in a moment." if ahead == 0 else f"Waiting for {count(ahead, 'runs')} to end first."
+def waiting(turn: Turn | None, now: float) -> str:
+    """A queued run's place and when it should start."""
+    if turn is None or turn.ahead == 0:
+        return "Next in line; it starts in a moment."
+    place = f"Waiting for {count(turn.ahead, 'runs')} to end first."
+    if turn.wait is None:
+        return f"{place} When it starts cannot be told yet: not all of them have taken their first steps or found their data."
+    wait = turn.wait
+    at = f", about {clock}" if (clock := time_of_day(now + wait.likely)) else ""
+    return f"{place} It should start in about {duration(wait.likely)} ({duration(wait.low)} to {duration(wait.high)}){at}."
+
+
+def short_wait(turn: Turn) -> str:
+    """``in about 6 min`` for the sidebar and tables."""
+    if turn.job.message:
+        return "waits for room"
+    if turn.ahead == 0:
+        return "next"
+    return f"in about {duration(turn.wait.likely)}" if turn.wait else f"after {count(turn.ahead, 'runs')}"
+
+
+def time_of_day(at: float) -> str:
+    """``14:35`` where the reader is; nothing where their browser does not say."""
+    offset = st.context.timezone_offset  # minutes from there to UTC
+    if not isinstance(offset, int):
+        return ""
+    minutes = int(at // 60 - offset) % (24 * 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def _time_left(job: Job, seconds_left: float | None) -> list[str]:

@@ -14,6 +14,7 @@ from core.jobs.rebuild import open_store
 from core.people import is_here
 from core.settings import Settings
 from core.store import Store
+from ui import signing
 from ui.boundary import show
 from ui.words import plain
 
@@ -24,6 +25,9 @@ def current(settings: Settings) -> Visitor:
     """Who is here. In a classroom somebody who has not joined is a guest, who may only look."""
     if settings.mode == Mode.LOCAL:
         return MACHINE_OWNER if _from_this_machine() else GUEST
+    sign_in = signing.configured()
+    if sign_in.wanted:
+        return signing.current(settings, open_store(settings), sign_in)
     visitor: Visitor = st.session_state.get(WHO, GUEST)
     joined = settings.mode == Mode.CLASSROOM and visitor is not GUEST and is_here(open_store(settings), visitor)
     return visitor if joined else GUEST
@@ -48,8 +52,13 @@ def admit() -> None:
 def draw_line() -> None:
     """Who the sidebar says you are, with the key to come back with."""
     settings = Settings()
-    if settings.mode == Mode.PUBLIC:
+    sign_in = signing.configured()
+    who = current(settings) if sign_in.wanted and settings.mode != Mode.LOCAL else GUEST
+    if settings.mode == Mode.PUBLIC and who is GUEST:
         st.caption("Public page: look around and classify; nothing is trained here.")
+    if settings.mode != Mode.LOCAL and sign_in.wanted:
+        signing.draw_line(settings, sign_in, who)
+        return
     visitor: Visitor | None = st.session_state.get(WHO)
     if settings.mode != Mode.CLASSROOM or visitor is None:
         return
@@ -97,6 +106,9 @@ def _attempts() -> Attempts:
 def _draw_door(settings: Settings) -> None:
     st.title("LoRA Lab", anchor=False)
     st.caption("See how a language model learns to sort texts: train one, watch it, look at what it gets wrong.")
+    if (sign_in := signing.configured()).wanted:
+        signing.draw_door(settings, open_store(settings), sign_in)
+        return
     new, back = st.columns(2, gap="large")
     with new, st.form("join"):
         st.markdown("#### Join the class")

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from core.errors import DataError
 
@@ -16,6 +17,8 @@ ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 LABELS, RUN, PREDICTIONS, MODEL = "labels.json", "run.json", "predictions.jsonl", "config.json"
 JSON_BYTES, MOST_BYTES = 10_000_000, 500_000_000  # of a JSON file, and of weights or predictions
 MOST_FILES, MOST_UNPACKED, MOST_RATIO = 2000, 4_000_000_000, 100  # weights hardly shrink, texts to a fifth
+ENTRY_BYTES = 500  # of a zip's directory for one file, its name included
+END_MARK, ZIP64_MARK, LONGEST_END = b"PK\x05\x06", b"PK\x06\x07", 66_000  # of a zip, whose end may hold a comment
 USUAL_RATIO_BYTES = 1_000_000  # a small file of zeros harms nobody
 DEPTH = 3  # of folders searched for the adapter
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
@@ -81,19 +84,36 @@ class _Zip:
             return file.read(most + 1)  # what the directory says of the size may be a lie
 
 
-def _read_zip(name: str, file: object, most_bytes: int) -> Parcel:
+def _read_zip(name: str, file: IO[bytes], most_bytes: int) -> Parcel:
     try:
-        with zipfile.ZipFile(file) as archive:  # type: ignore[call-overload]
-            _check_entries(name, archive.infolist())
+        require_small_directory(name, file, MOST_FILES)
+        with zipfile.ZipFile(file) as archive:
+            check_entries(name, archive.infolist(), MOST_FILES)
             return _pick(name, _Zip(archive), most_bytes)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         message = f"{name} is neither a folder nor a zip that can be read ({type(error).__name__})."
         raise DataError(message, "Give a PEFT adapter folder, or a zip exported here.") from error
 
 
-def _check_entries(name: str, entries: list[zipfile.ZipInfo]) -> None:
-    if len(entries) > MOST_FILES:
-        raise DataError(f"{name} holds {len(entries):,} files; up to {MOST_FILES:,} are read.", "Zip the adapter's folder alone.")
+def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None:
+    """Raise DataError where the directory at the end of a zip is longer than one of ``most_files``: each entry becomes an object."""
+    start = max(0, file.seek(0, io.SEEK_END) - LONGEST_END)
+    file.seek(start)
+    tail = file.read()
+    file.seek(0)
+    end = tail.rfind(END_MARK)
+    if end < 0 or len(tail) < end + 16:
+        return  # no zip: whoever opens it says so
+    size = int.from_bytes(tail[end + 12 : end + 16], "little")
+    large = tail[max(0, end - 20) : end].startswith(ZIP64_MARK)  # tells other sizes elsewhere; for more than 4 GB or 65,535 files
+    if large or size > most_files * ENTRY_BYTES:
+        raise DataError(f"{name} holds more than {most_files:,} files.", "Zip the adapter's folder alone.")
+
+
+def check_entries(name: str, entries: list[zipfile.ZipInfo], most_files: int) -> None:
+    """Raise DataError where names, sizes or kinds of a zip's entries are none of a zip that is read here."""
+    if len(entries) > most_files:
+        raise DataError(f"{name} holds {len(entries):,} files; up to {most_files:,} are read.", "Zip the adapter's folder alone.")
     if len({entry.filename for entry in entries}) < len(entries):
         raise DataError(f"{name} holds two files of one name.", "Zip the adapter's folder again.")
     for entry in entries:

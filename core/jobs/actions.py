@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from core import classroom, files, people
+from core import files, people
 from core.access import Action, Role, require
 from core.config import Precision, RunConfig
 from core.data.dataset import Dataset
@@ -18,6 +18,7 @@ from core.exporting.formats import TITLES, Format
 from core.jobs.baselines import BaselineRequest, queue_baselines
 from core.jobs.batch import BatchRequest, keep_texts
 from core.jobs.export import ExportRequest, find_export_jobs
+from core.jobs.limits import require_within
 from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
@@ -34,7 +35,6 @@ from core.jobs.room import require_room
 from core.jobs.sweep import Sweep
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
-from core.turns import in_turn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,9 +56,9 @@ def launch_training(
     ``recipe`` cleans its training texts; ``guess`` (0 to 1) is the accuracy that somebody expects. Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH)
-    classroom.require_place(store, store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), config)
-    require_room(store.settings)
     request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe, guess=guess)
+    require_within(store, request)
+    require_room(store.settings)
     title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
     job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
     ensure_supervisor(store.settings)
@@ -68,10 +68,9 @@ def launch_training(
 def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
     """Queue the runs of a set in their order, all or none. The same set twice is launched once. Raises NotAllowed and NotEnoughRoom."""
     require(store.visitor, Action.LAUNCH)
-    waiting = store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE)
     before = Job("", Kind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0)  # stands for each run of the set that comes earlier
     for place, request in enumerate(sweep.requests):
-        classroom.require_place(store, [*waiting, *[before] * place], request.config)
+        require_within(store, request, [before] * place)
     require_room(store.settings)
     jobs = [
         store.create(Kind.TRAIN, name, request.model_dump(mode="json"), f"sweep|{sweep.id}|{place}")
@@ -176,6 +175,8 @@ def stop(store: Store, job: Job) -> Job:
 def resume(store: Store, job: Job) -> Job:
     """Queue a run that ended early once more; it goes on from its last checkpoint. Raises NotAllowed, and StateConflict for any other."""
     _require(store, Action.RESUME, job)
+    if job.state.resumable and job.kind == Kind.TRAIN and store.visitor.role is Role.STUDENT:
+        require_within(store, read_train_request(job))
     if not job.state.resumable or not store.requeue(job):
         state = store.job(job.id).state
         raise StateConflict(f"{job.name} is {state}.", "Only a cancelled, failed or interrupted run can be resumed.")
@@ -224,15 +225,6 @@ def keep_running(store: Store) -> list[Job]:
     if at_work:
         ensure_supervisor(store.settings)
     return at_work
-
-
-def queue_position(store: Store, job: Job) -> int:
-    """How many runs are before this one: 0 means it is next or under way."""
-    if job.state is not JobState.QUEUED:
-        return 0
-    waiting = in_turn(store.jobs(Kind.TRAIN, JobState.QUEUED), people.started_by_owner(store))
-    ahead = next((place for place, other in enumerate(waiting) if other.id == job.id), 0)
-    return ahead + len(store.jobs(Kind.TRAIN, *ACTIVE))
 
 
 def _require(store: Store, action: Action, job: Job) -> None:

@@ -1,5 +1,6 @@
 """The command line's human text: what ``core.jobs.describe`` and ``core.jobs.machine`` return, readable in a terminal."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ def machine_text(machine: Described) -> str:
         f"Device     {machine['device']}, {machine['precision']}",
         f"Machine    {machine['cores']} cores, {machine['memory_mb']:,} MB",
         f"Home       {machine['home']}",
+        f"Open to    {machine['mode']}: {machine['ways_in']}",
     ]
     return "\n".join(lines)
 
@@ -51,6 +53,8 @@ def _minutes(seconds: float) -> str:
 def run_text(run: Described) -> str:
     """State of a run and its scores."""
     lines = [f"{run.get('name', run['run'])} ({run['run']}): {run['state']}"]
+    if "queue" in run:
+        lines.append(f"  {_turn(run['queue'])}")
     if run.get("phase"):
         lines.append(f"  {run['phase']}, {run['done']:,} of {run['total']:,}")
     if run.get("message"):
@@ -66,6 +70,18 @@ def run_text(run: Described) -> str:
     return "\n".join(lines)
 
 
+def _turn(queue: Described) -> str:
+    """A waiting run's place and when it starts, by this machine's clock."""
+    wait, ahead = queue["starts_in_seconds"], queue["ahead"]
+    if wait is None:
+        return f"{ahead} before it; when it starts cannot be told yet"
+    if not ahead:
+        return "next in line"
+    clock = time.strftime("%H:%M", time.localtime(time.time() + wait["likely"]))
+    low, likely, high = (_minutes(wait[name]) for name in ("low", "likely", "high"))
+    return f"{ahead} before it; starts in about {likely} ({low} to {high}), about {clock}"
+
+
 def runs_text(runs: Sequence[Described]) -> str:
     """A line per run."""
     if not runs:
@@ -73,7 +89,8 @@ def runs_text(runs: Sequence[Described]) -> str:
     lines = []
     for run in runs:
         accuracy = f"{run['test']['accuracy']:.1%}" if "test" in run else ""
-        lines.append(f"{run['run']:<10}{run['state']:<13}{accuracy:>7}  {run['name']}")
+        turn = f"  ({_turn(run['queue'])})" if "queue" in run else ""
+        lines.append(f"{run['run']:<10}{run['state']:<13}{accuracy:>7}  {run['name']}{turn}")
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """Plain descriptions of runs, as the command line prints them: JSON values only."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from core.errors import ArtifactDamaged, JobNotFound
@@ -7,8 +8,9 @@ from core.evaluation.calibration import BINS, calibration
 from core.evaluation.intervals import bootstrap_f1, class_intervals
 from core.evaluation.predictions import Predictions
 from core.jobs import artifacts
+from core.jobs.queue import Turn, find_turn, read_queue
 from core.jobs.requests import read_train_request
-from core.states import Job, Kind
+from core.states import Job, JobState, Kind
 from core.store import Store
 
 FIGURES = ("test", "untrained", "validation", "train_seconds", "rows_per_second", "peak_memory_mb", "expected")
@@ -24,9 +26,11 @@ def find_run(store: Store, text: str) -> Job:
     return found[0]
 
 
-def run(store: Store, job: Job) -> dict[str, object]:
-    """State and, once there are any, scores and timings of a run."""
+def run(store: Store, job: Job, turns: Sequence[Turn] | None = None) -> dict[str, object]:
+    """State and, once there are any, scores and timings of a run; ``turns`` is the queue, where it has been read."""
     described: dict[str, object] = {"run": job.id, "name": job.name, "state": job.state, "attempt": job.attempt}
+    if job.state is JobState.QUEUED:
+        described |= _turn(find_turn(read_queue(store) if turns is None else turns, job))
     if job.phase:
         described |= {"phase": job.phase, "done": job.done, "total": job.total}
     if job.message:
@@ -41,6 +45,14 @@ def run(store: Store, job: Job) -> dict[str, object]:
     if job.started_at is not None:
         described["total_seconds"] = round(job.elapsed_seconds(store.clock()), 2)
     return described
+
+
+def _turn(turn: Turn | None) -> dict[str, object]:
+    """Place in the queue and the seconds until it starts, null where nobody can tell; nothing for a run that has just begun."""
+    if turn is None:
+        return {}
+    wait = {name: round(seconds) for name, seconds in asdict(turn.wait).items()} if turn.wait else None
+    return {"queue": {"ahead": turn.ahead, "starts_in_seconds": wait}}
 
 
 def run_details(store: Store, job: Job) -> dict[str, object]:

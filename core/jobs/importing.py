@@ -2,8 +2,6 @@
 
 import json
 import secrets
-import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from core import files, manifest, people
+from core import people
 from core.access import Action, Role, require
 from core.catalog import shape_of
 from core.config import RunConfig
@@ -24,15 +22,13 @@ from core.importing.adapter import check, read_config
 from core.importing.base import find_base
 from core.importing.parcel import Parcel
 from core.jobs import artifacts
+from core.jobs.placing import place_run
 from core.jobs.requests import TrainRequest, read_train_request
 from core.jobs.room import MIN_FREE_MB, require_room
-from core.records import RECORD
 from core.states import Job, JobState, Kind
 from core.store import Store
 
 KNOWN = ("model", "max_tokens", "rank", "alpha", "dropout", "target_modules", "rslora", "dora")  # of an adapter that tells no more
-UNDER_WAY = ".importing"  # ends the name of a folder that is being built; another ending than that of files, which a supervisor sweeps
-STALE_SECONDS = 3600
 
 
 def import_run(store: Store, parcel: Parcel, *, name: str = "", classes: Sequence[str] = ()) -> Job:
@@ -44,7 +40,7 @@ def import_run(store: Store, parcel: Parcel, *, name: str = "", classes: Sequenc
     require_room(store.settings, MIN_FREE_MB, memory_mb=0)
     config = read_config(parcel)
     config = told.with_revision(config, parcel)
-    model_id, model = find_base(config, store.settings, hub_reachable(store.settings), _bases(store))
+    model_id, model = find_base(config, store.settings, hub_reachable(store.settings), known_bases(store))
     shape = shape_of(model)
     if shape is None:
         raise ModelUnavailable(
@@ -58,7 +54,8 @@ def import_run(store: Store, parcel: Parcel, *, name: str = "", classes: Sequenc
     data, mark = told.read_data(story)
     job = _job(store, told.read_name(story, name, parcel), run_config, data, mark, _result(parcel, story, names, predictions, data))
     record = {**asdict(job), "metrics": told.read_metrics(story)}
-    _place(store, job, adapter.files(model.identity, model.revision), predictions, record, run_config)
+    tables = {} if predictions is None else {artifacts.predictions_path(Path(), "test").name: predictions}
+    place_run(store, job, record, run_config, adapter.files(model.identity, model.revision), tables)
     if store.visitor.role is not Role.OWNER:
         people.note(store, Action.IMPORT, f"{job.id} {job.name}")
     return store.job(job.id)
@@ -92,35 +89,7 @@ def _job(store: Store, name: str, config: RunConfig, data: str, mark: str, resul
     return Job(secrets.token_hex(4), Kind.TRAIN, name, JobState.COMPLETED, 1, owner, request, now, **ended)  # type: ignore[arg-type]
 
 
-def _place(
-    store: Store, job: Job, adapter: dict[str, bytes], predictions: pd.DataFrame | None, record: dict[str, object], config: RunConfig
-) -> None:
-    """Build the folder beside, give it its name, and tell the database; a crash in between is mended from ``job.json``."""
-    folder = store.folder(job)
-    _clear_away(folder.parent)
-    part = folder.with_name(f".{job.id}{UNDER_WAY}")
-    try:
-        files.write_folder(part / "adapter", manifest.seal(adapter, {"step": 0}))
-        files.write_json(part / "config.json", config.model_dump(mode="json"))
-        if predictions is not None:
-            files.write_parquet(artifacts.predictions_path(part, "test"), predictions)
-        files.write_json(part / RECORD, record)
-        files.disk.rename(part, folder)
-    finally:
-        if part.exists():
-            shutil.rmtree(part, ignore_errors=True)
-    files.disk.sync(folder.parent)
-    store.adopt(folder)
-
-
-def _clear_away(jobs: Path) -> None:
-    """What imports that were killed have left behind."""
-    for leftover in jobs.glob(f".*{UNDER_WAY}"):
-        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _bases(store: Store) -> list[str]:
+def known_bases(store: Store) -> list[str]:
     """The bases that runs here name."""
     found = []
     for job in store.jobs(Kind.TRAIN):

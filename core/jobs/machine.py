@@ -9,6 +9,7 @@ from core.data.prepared import find_prepared, prepare
 from core.data.sources import Source
 from core.errors import ModelUnavailable
 from core.settings import Settings, cores, memory_mb
+from core.signin import read_secrets, read_sign_in, ways_in
 from core.training.events import Progress
 
 
@@ -37,6 +38,8 @@ def describe(settings: Settings, source: Source, report: Callable[[Progress], No
         "cores": cores(),
         "memory_mb": memory_mb(),
         "home": str(settings.home.absolute()),
+        "mode": settings.mode,
+        "ways_in": ways_in(settings, read_sign_in(read_secrets())),
     }
 
 

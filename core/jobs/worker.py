@@ -31,6 +31,8 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.EXPORT: "core.jobs.export",
     Kind.EVALUATE: "core.jobs.score",
     Kind.FETCH: "core.jobs.fetch",
+    Kind.BACKUP: "core.jobs.backup",
+    Kind.RESTORE: "core.jobs.restore",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 

@@ -35,6 +35,8 @@ class Phase(StrEnum):
     CLASSIFYING = "classifying"
     EXPORTING = "writing and proving the export"
     DOWNLOADING = "downloading"
+    PACKING = "packing runs"
+    RESTORING = "checking and restoring runs"
 
 
 Split = Literal["validation", "test", "untrained"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oidc import CLIENT, SECRET, SECRETS, Lesson, provider
 from small_news import write_small_news
 from tiny import write_bert
 
@@ -61,6 +62,30 @@ def server(home: Path, tmp_path: Path) -> Iterator[str]:
         process.wait()
         log.close()
     assert "Traceback" not in (tmp_path / "server.log").read_text()
+
+
+@pytest.fixture
+def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
+    news = write_small_news(tmp_path / "small-news", train=400)
+    with provider() as served:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        url = f"http://localhost:{port}"  # as the provider sends people back
+        told = tmp_path / "secrets.toml"
+        told.write_text(SECRETS.format(url=url, cookie="c" * 40, client=CLIENT, secret=SECRET, provider=served.url))
+        command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
+        command += ["--server.address", "127.0.0.1", "--secrets.files", str(told)]
+        environment = {**os.environ, "LORALAB_HOME": str(home), "LORALAB_DATA": str(news), "LORALAB_HUB": "false"}
+        environment |= {"LORALAB_MODE": "classroom", "LORALAB_TEACHERS": "grace@school.example"}
+        with (tmp_path / "server.log").open("w+") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            try:
+                wait_for_health(f"http://127.0.0.1:{port}", tmp_path / "server.log")
+                yield Lesson(url, served)
+            finally:
+                process.terminate()
+                process.wait()
 
 
 def wait_for_health(url: str, log: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(open_app: Op
     assert "85.0 % ± 11.0 of 40 test texts right" in said(app)
     assert "Untrained: 25.0 % of 40." in said(app)
     assert len(app.get("vega_lite_chart")) == 3
-    assert labels(app) == ["Clone into the form", "Save the name", "Delete for good"]
+    assert labels(app) == ["Clone into the form", "Save the name", "Delete for good", "Pack 1 run"]
 
 
 @pytest.fixture

@@ -107,6 +107,19 @@ def test_a_bomb_hidden_behind_what_does_not_shrink_is_refused() -> None:
         read_upload("mine.zip", zipped({**GOOD, "mine/zeros": bytes(5_000_000), "mine/random": os.urandom(1_000_000)}))
 
 
+def test_a_long_directory_is_refused_before_an_object_is_made_of_each_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parcel, "MOST_FILES", 2)
+    opened: list[object] = []
+    long_one = zipped({f"{'x' * 200}{number}": b"" for number in range(10)})
+    told_elsewhere = zipped({"a": b""}).replace(parcel.END_MARK, parcel.ZIP64_MARK + b"0" * 16 + parcel.END_MARK)
+    monkeypatch.setattr(zipfile, "ZipFile", lambda file: opened.append(file))
+
+    for data in (long_one, told_elsewhere):
+        with pytest.raises(DataError, match="more than 2 files"):
+            read_upload("mine.zip", data)
+    assert opened == []
+
+
 def test_a_zip_of_very_many_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parcel, "MOST_FILES", 2)
 

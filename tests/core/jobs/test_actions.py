@@ -129,12 +129,6 @@ def test_deleting_removes_row_and_folder(store: Store) -> None:
     assert not store.folder(job).exists()
 
 
-def test_the_queue_is_counted_from_the_front(store: Store) -> None:
-    first, second = launch(store, "1"), launch(store, "2")
-
-    assert [actions.queue_position(store, job) for job in (first, second)] == [0, 1]
-
-
 def test_a_full_disk_is_said_before_the_launch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "free")(10 * 2**20)
     monkeypatch.setattr(room.shutil, "disk_usage", lambda path: usage)

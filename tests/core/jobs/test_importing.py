@@ -18,7 +18,8 @@ from core.importing.parcel import read_upload
 from core.jobs import artifacts
 from core.jobs.board import class_board
 from core.jobs.classify import classify_texts
-from core.jobs.importing import STALE_SECONDS, import_run
+from core.jobs.importing import import_run
+from core.jobs.placing import STALE_SECONDS
 from core.jobs.rebuild import open_store
 from core.jobs.requests import read_train_request
 from core.settings import Settings
@@ -306,7 +307,7 @@ def test_a_disk_that_fails_leaves_nothing(lab: Store, base: Path, monkeypatch: p
     def fail(path: Path, value: object) -> None:
         raise OSError("full")
 
-    monkeypatch.setattr("core.jobs.importing.files.write_json", fail)
+    monkeypatch.setattr("core.jobs.placing.files.write_json", fail)
     with pytest.raises(OSError, match="full"):
         brought(lab, adapter_files(base))
 
@@ -319,7 +320,7 @@ def test_what_a_killed_import_left_is_cleared_away(lab: Store, base: Path, monke
     job = brought(lab, adapter_files(base))
     assert left.exists()  # it may be under way
 
-    monkeypatch.setattr("core.jobs.importing.time.time", lambda: left.stat().st_mtime + STALE_SECONDS + 1)
+    monkeypatch.setattr("core.jobs.placing.time.time", lambda: left.stat().st_mtime + STALE_SECONDS + 1)
     other = brought(lab, adapter_files(base))
 
     assert {path.name for path in lab.settings.jobs.iterdir()} == {job.id, other.id}

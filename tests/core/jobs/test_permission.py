@@ -10,6 +10,7 @@ from core.data.sources import demo_source
 from core.errors import NotAllowed
 from core.jobs import actions, datasets
 from core.jobs.maps import MapRequest
+from core.jobs.queue import read_queue
 from core.jobs.requests import TrainRequest
 from core.people import audit, started_by_owner
 from core.states import Job, JobState, Kind
@@ -104,4 +105,4 @@ def test_the_place_in_the_queue_follows_the_turns(store: Store, run_of_ada: Job)
     store.visitor = BOB
     first_of_bob = actions.launch_training(store, SMALL, demo_source())
 
-    assert [actions.queue_position(store, job) for job in (run_of_ada, first_of_bob, second)] == [0, 1, 2]
+    assert [(turn.job.id, turn.ahead) for turn in read_queue(store)] == [(run_of_ada.id, 0), (first_of_bob.id, 1), (second.id, 2)]

@@ -1,0 +1,128 @@
+"""A class in the queue: ``LORALAB_DATA=FOLDER python benchmarks/classroom.py --students 30 --second 5``.
+
+Each student asks for a Taste run at the same time, the first ``--second`` of them for another one, on a fresh home of its own. The runs
+are real, one after another, as a class has them; nobody watches (``benchmarks/load.py`` has people who do). Printed: how long until all
+were done, whether anybody waited for a first run while another had a second, and how true the start times were that the queue foretold.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from core import people  # noqa: E402 - this file is run as a script
+from core.access import Role, Visitor  # noqa: E402
+from core.data.prepared import find_prepared, prepare  # noqa: E402
+from core.data.sources import find_source  # noqa: E402
+from core.jobs import actions  # noqa: E402
+from core.jobs.queue import Wait, read_queue  # noqa: E402
+from core.jobs.rebuild import OURS, open_store  # noqa: E402
+from core.presets import Preset, make_config  # noqa: E402
+from core.settings import Settings  # noqa: E402
+from core.states import Job, JobState, Kind  # noqa: E402
+from core.store import Store  # noqa: E402
+
+POLL_SECONDS = 2.0  # as a page does
+ASKED_EVERY_SECONDS = 30.0  # so often the queue is asked what it foretells
+
+
+@dataclass
+class Foretold:
+    """What the queue said: for each run, when it was asked and the wait that it told; None where it could not tell."""
+
+    said: dict[str, list[tuple[float, Wait | None]]] = field(default_factory=dict)
+
+    def ask(self, store: Store) -> None:
+        """Write down what is said now."""
+        for turn in read_queue(store):
+            if turn.ahead:
+                self.said.setdefault(turn.job.id, []).append((store.clock(), turn.wait))
+
+    def report(self, jobs: list[Job]) -> str:
+        """How often the start lay in the range that was told, and by how much the likely one was off."""
+        told = [(at, wait, job.started_at) for job in jobs for at, wait in self.said.get(job.id, []) if job.started_at]
+        known = [(wait, started - at) for at, wait, started in told if wait]
+        if not known:
+            return "start times: none was foretold"
+        inside = sum(wait.low <= actual <= wait.high for wait, actual in known)
+        off = [abs(wait.likely - actual) / actual for wait, actual in known if actual > POLL_SECONDS]
+        return (
+            f"start times: {len(told)} asked for, {len(told) - len(known)} could not be told yet,"
+            f" {inside} of {len(known)} starts lay in the range; the likely one was off by {statistics.median(off):.0%} (median)"
+        )
+
+
+def main() -> None:
+    """Queue, wait, report; 1 where a run failed or somebody had a second run too early."""
+    options = parse()
+    with tempfile.TemporaryDirectory(prefix="classroom-") as folder:
+        os.environ["LORALAB_HOME"] = str(options.home or folder)
+        os.environ["LORALAB_MODE"] = "classroom"
+        store = open_store(Settings())
+        source = find_source(store.settings)
+        find_prepared(store.settings, source) or prepare(store.settings, source, lambda progress: None, lambda: False)
+        began = time.monotonic()
+        queue_all(store, options.students, options.second)
+        foretold = follow(store)
+        jobs = [job for job in store.jobs(Kind.TRAIN) if job.owner not in OURS]
+        sys.exit(report(jobs, options.students, time.monotonic() - began, foretold))
+
+
+def parse() -> argparse.Namespace:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--students", type=int, default=30)
+    parser.add_argument("--second", type=int, default=5, help="so many ask for a second run at once")
+    parser.add_argument("--home", type=Path, help="keep the home here; it must be new")
+    return parser.parse_args()
+
+
+def queue_all(store: Store, students: int, second: int) -> None:
+    """Everybody launches, the eager ones twice before the others come."""
+    source, config = find_source(store.settings), make_config(Preset.TASTE, {})
+    for number in range(students):
+        store.visitor = Visitor(f"s{number:02d}", f"Student {number}", Role.STUDENT)
+        people.add_person(store, store.visitor, f"benchmark {number}")
+        for _ in range(2 if number < second else 1):
+            actions.launch_training(store, config, source, preset=Preset.TASTE)
+
+
+def follow(store: Store) -> Foretold:
+    """Until nothing is queued or under way; a line a run on stderr."""
+    foretold, asked, over = Foretold(), 0.0, 0
+    while jobs := [job for job in store.jobs(Kind.TRAIN) if not job.state.over]:
+        actions.keep_running(store)
+        if time.monotonic() - asked > ASKED_EVERY_SECONDS:
+            foretold.ask(store)
+            asked = time.monotonic()
+        ended = len(store.jobs(Kind.TRAIN)) - len(jobs)
+        if ended != over:
+            over = ended
+            print(f"{len(jobs)} runs left", file=sys.stderr)
+        time.sleep(POLL_SECONDS)
+    return foretold
+
+
+def report(jobs: list[Job], students: int, seconds: float, foretold: Foretold) -> int:
+    """Print what came out; 1 where it is not as promised."""
+    begun = sorted(jobs, key=lambda job: job.started_at or 0.0)
+    each = [job.elapsed_seconds(0.0) for job in jobs]
+    firsts = len({job.owner for job in begun[:students]})
+    done = sum(job.state is JobState.COMPLETED for job in jobs)
+    first_round = max((job.ended_at or 0.0) for job in begun[:students]) - min(job.created_at for job in jobs)
+    print(f"{done} of {len(jobs)} runs finished in {seconds / 60:.1f} minutes; everybody's first after {first_round / 60:.1f}")
+    print(f"a run took {statistics.median(each):.0f} s (median), {min(each):.0f} to {max(each):.0f}")
+    print(f"{firsts} of {students} students had a first run before anybody had a second")
+    print(foretold.report(jobs))
+    return int(done < len(jobs) or firsts < students)
+
+
+if __name__ == "__main__":
+    main()

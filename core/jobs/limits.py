@@ -1,0 +1,52 @@
+"""What a student's run may take: the teacher's rules against the choices, their estimate, and the places in the queue."""
+
+from collections.abc import Sequence
+
+from core import classroom
+from core.access import Role
+from core.classroom import RUNNING_PER_STUDENT, Rules
+from core.config import RunConfig
+from core.errors import NotAllowed
+from core.estimate import Estimate
+from core.jobs.expect import expect_request
+from core.jobs.requests import TrainRequest
+from core.states import ACTIVE, Job, JobState, Kind
+from core.store import Store
+
+
+def require_within(store: Store, request: TrainRequest, also: Sequence[Job] = ()) -> None:
+    """Raise NotAllowed where a student asks for more than the class allows; ``also`` stands for runs that are about to be queued.
+
+    Where the data is not prepared yet there is no estimate, and rows, tokens and batch bound what it can come to.
+    """
+    if store.visitor.role is Role.STUDENT:
+        require_allowed(store, request.config, expect_request(store, request), also)
+
+
+def require_allowed(store: Store, config: RunConfig, expected: Estimate | None, also: Sequence[Job] = ()) -> None:
+    """The same for choices whose estimate is known. Raises NotAllowed."""
+    if store.visitor.role is not Role.STUDENT:
+        return
+    classroom.require_place(store, [*store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), *also], config)
+    if expected is None:
+        return
+    rules = classroom.read_rules(store)
+    minutes = expected.likely_seconds / 60
+    if minutes > rules.minutes:
+        message = f"About {minutes:,.0f} minutes are more than this class allows."
+        raise NotAllowed(message, f"Train on fewer rows or tokens, for up to {rules.minutes:,} minutes.")
+    if expected.memory_mb > rules.memory_mb:
+        message = f"{expected.memory_mb:,} MB of memory are more than this class allows."
+        raise NotAllowed(message, f"Choose a smaller batch, fewer tokens or a smaller model, for up to {rules.memory_mb:,} MB.")
+    if expected.disk_mb > rules.disk_mb:
+        message = f"{expected.disk_mb:,} MB of disk are more than this class allows."
+        raise NotAllowed(message, f"Choose a lower rank or fewer validations, for up to {rules.disk_mb:,} MB.")
+
+
+def describe_limits(rules: Rules) -> str:
+    """What a run may take and how many there may be, in two sentences."""
+    return (
+        f"In this class a run may take up to {rules.rows:,} rows × epochs, {rules.max_tokens} tokens a text, batches of {rules.batch_size},"
+        f" {rules.minutes:,} minutes, {rules.memory_mb:,} MB of memory and {rules.disk_mb:,} MB of disk."
+        f" Each of you may have {RUNNING_PER_STUDENT} run under way and {rules.waiting} waiting."
+    )

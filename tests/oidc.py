@@ -1,0 +1,127 @@
+"""A small OpenID Connect provider on loopback: discovery, keys, authorisation code with PKCE, and signed tokens, for two people."""
+
+import base64
+import hashlib
+import html
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+CLIENT, SECRET = "lora-lab", "a secret of the test's own"
+PEOPLE = {
+    "grace": {"sub": "1", "name": "Grace", "email": "grace@school.example", "email_verified": True},
+    "ada": {"sub": "2", "name": "Ada", "email": "ada@school.example", "email_verified": True},
+}
+EXPIRES_SECONDS = 600
+SECRETS = """[auth]
+redirect_uri = "{url}/oauth2callback"
+cookie_secret = "{cookie}"
+client_id = "{client}"
+client_secret = "{secret}"
+server_metadata_url = "{provider}/.well-known/openid-configuration"
+"""
+
+
+@dataclass
+class Provider:
+    """Its address, its key, and what it has given out. ``signing_key`` may be another one than it publishes, as a forger's is."""
+
+    url: str = ""
+    key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"use": "sig", "kid": "published"}))
+    signing_key: RSAKey | None = None
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def metadata(self) -> dict[str, object]:
+        """What discovery tells."""
+        ends = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
+        return {
+            "issuer": self.url,
+            **{name: f"{self.url}/{path}" for name, path in ends.items()},
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "code_challenge_methods_supported": ["S256"],
+        }
+
+    def choose(self, query: dict[str, str]) -> str:
+        """The page on which somebody says who they are."""
+        links = []
+        for who in PEOPLE:
+            code = secrets.token_hex(8)
+            self.codes[code] = {**query, "who": who}
+            back = f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+            links.append(f'<a id="{who}" href="{html.escape(back)}">{who}</a>')
+        return "<title>Provider</title>" + " ".join(links)
+
+    def exchange(self, form: dict[str, str], authorization: str) -> dict[str, object]:
+        """The token for a code, which works once, for the client with its secret and the verifier of its challenge."""
+        asked = self.codes.pop(form["code"])
+        user, _, password = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
+        assert (unquote(user), unquote(password).replace("+", " ")) == (CLIENT, SECRET), "another client"
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).decode().rstrip("=")
+        assert challenge == asked["code_challenge"], "somebody else's code"
+        now = int(time.time())
+        claims = {**PEOPLE[asked["who"]], "iss": self.url, "aud": CLIENT, "iat": now, "exp": now + EXPIRES_SECONDS, "nonce": asked["nonce"]}
+        signed = jwt.encode({"alg": "RS256", "kid": "published"}, claims, self.signing_key or self.key)
+        return {"access_token": secrets.token_hex(8), "token_type": "Bearer", "expires_in": EXPIRES_SECONDS, "id_token": signed}
+
+
+@contextmanager
+def provider() -> Iterator[Provider]:
+    """A provider that answers on a free port of loopback."""
+    served = Provider()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = urlsplit(self.path)
+            if path.path == "/.well-known/openid-configuration":
+                self._answer(json.dumps(served.metadata()), "application/json")
+            elif path.path == "/keys":
+                self._answer(json.dumps({"keys": [served.key.as_dict(private=False)]}), "application/json")
+            elif path.path == "/authorize":
+                self._answer(served.choose(_single(path.query)), "text/html")
+            else:
+                self.send_error(404)
+
+        def do_POST(self) -> None:
+            form = _single(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self._answer(json.dumps(served.exchange(form, self.headers.get("Authorization", ""))), "application/json")
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+        def _answer(self, text: str, kind: str) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served.url = f"http://localhost:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _single(query: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(query).items()}
+
+
+@dataclass
+class Lesson:
+    """A server in classroom mode and the provider that its people sign in with."""
+
+    url: str
+    provider: Provider

@@ -1,0 +1,133 @@
+"""All runs away and back on the Runs page, and the app on a machine as Community Cloud has it."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Open
+from streamlit.testing.v1 import AppTest
+
+from core.access import Role, Visitor
+from core.jobs.backup import find_parts, launch_backup
+from core.jobs.rebuild import SHIPPED
+from core.jobs.restore import launch_restore
+from core.jobs.worker import perform
+from core.states import Job, JobState, Kind
+from core.store import Store
+from ui import navigation
+
+PAGES = sorted(entry.file for entry in navigation.ENTRIES.values())
+
+
+def said(app: AppTest) -> str:
+    elements = [*app.title, *app.markdown, *app.caption, *app.error, *app.info, *app.success, *app.warning]
+    return " ".join(str(element.value) for element in elements).replace("\\", "")
+
+
+def keys(app: AppTest) -> set[str | None]:
+    return {button.key for button in app.button}
+
+
+@pytest.fixture(autouse=True)
+def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("backup", "restore"):
+        monkeypatch.setattr(f"core.jobs.{module}.ensure_supervisor", lambda settings: None)
+
+
+@pytest.fixture
+def hosted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The folder by which the app knows Community Cloud, two cores, and 2.7 GB by the control group."""
+    source = tmp_path / "mount"
+    source.mkdir()
+    limits = {"memory.max": "2700000000", "memory.current": "300000000", "cpu.max": "200000 100000"}
+    for name, text in limits.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr("core.settings.HOSTED", source)
+    for constant, name in (("CGROUP_LIMIT", "memory.max"), ("CGROUP_USED", "memory.current"), ("CGROUP_CPU", "cpu.max")):
+        monkeypatch.setattr(f"core.settings.{constant}", tmp_path / name)
+
+
+def done(store: Store, job: Job) -> Job:
+    store.transition(job, JobState.STARTING, started_at=store.clock())
+    assert perform(store, store.job(job.id)) == 0
+    return store.job(job.id)
+
+
+def test_packing_is_queued_watched_and_downloaded(open_app: Open, usable: Job, store: Store) -> None:
+    app = open_app("pages/runs.py")
+    app.button(key="make-backup").click().run()
+    (job,) = store.jobs(Kind.BACKUP)
+    assert "stop-backup" in keys(app)
+
+    done(store, job)
+
+    app = open_app("pages/runs.py")
+    assert "1 run packed just now." in said(app)
+    assert app.get("download_button")
+    assert [path.name for path in find_parts(store, store.job(job.id))] == ["runs-1.zip"]
+
+
+def test_what_was_restored_is_told(open_app: Open, usable: Job, store: Store) -> None:
+    packed = done(store, launch_backup(store))
+    job = done(store, launch_restore(store, {"mine.zip": find_parts(store, packed)[0].read_bytes()}))
+
+    assert job.result["already"] == 1
+    assert "0 runs restored, 1 were here already." in said(open_app("pages/runs.py"))
+
+
+def test_a_backup_that_is_none_is_told_in_words(open_app: Open, usable: Job, store: Store) -> None:
+    job = launch_restore(store, {"mine.zip": b"no zip"})
+    store.transition(job, JobState.STARTING, started_at=store.clock())
+    perform(store, store.job(job.id))
+
+    assert "no zip that can be read" in said(open_app("pages/runs.py"))
+
+
+def test_nobody_sees_another_ones_zip(open_app: Open, usable: Job, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.visitor = Visitor("ada", "Ada", Role.STUDENT)
+    with store.transaction() as db:
+        db.execute("UPDATE jobs SET owner = 'ada' WHERE id = ?", (usable.id,))
+    done(store, launch_backup(store))
+
+    assert not open_app("pages/runs.py").get("download_button")
+
+
+def test_a_guest_is_offered_neither_way(open_app: Open, usable: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "public")
+
+    assert not {"make-backup", "restore"} & keys(open_app("pages/runs.py"))
+
+
+@pytest.mark.usefixtures("with_example", "hosted")
+@pytest.mark.parametrize("page", PAGES)
+def test_a_fresh_hosted_app_is_alive_on_every_page_without_any_secret(
+    open_app: Open, home: Path, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamlit.runtime.secrets.Secrets.load_if_toml_exists", lambda secrets: False)
+
+    app = open_app(page)
+
+    assert not app.exception
+    assert "Something went wrong" not in said(app)
+    assert "Public page" in said(app)
+
+
+@pytest.mark.usefixtures("with_example", "hosted")
+def test_the_hosted_app_shows_the_shipped_run(open_app: Open) -> None:
+    app = open_app("pages/evaluate.py")
+
+    assert "98.0 %" in said(app)
+    assert (SHIPPED / "example").is_dir()
+
+
+@pytest.mark.usefixtures("hosted")
+def test_a_hosted_class_is_told_that_a_restart_loses_runs(open_app: Open, usable: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "A restart" not in said(open_app("pages/runs.py")), "a guest has none to lose"
+    for name, value in {"MODE": "classroom", "TEACHER_CODE": "oak"}.items():
+        monkeypatch.setenv(f"LORALAB_{name}", value)
+    app = open_app("pages/runs.py")
+    app.text_input(key="join-name").set_value("Grace")
+    app.text_input(key="join-code").set_value("oak")
+
+    assert "A restart, which also follows twelve hours without a visitor, loses all runs" in said(
+        app.button(key="join-submit").click().run()
+    )

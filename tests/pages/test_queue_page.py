@@ -1,0 +1,81 @@
+"""A waiting run says its place and when it should start: on its own view, in the list, and in the sidebar."""
+
+import pytest
+from conftest import Open
+from streamlit.testing.v1 import AppTest
+
+from core.access import Role, Visitor
+from core.config import RunConfig
+from core.data import sources
+from core.data.prepared import Dataset
+from core.jobs.queue import Turn, Wait
+from core.jobs.requests import TrainRequest
+from core.schema import Metric
+from core.settings import Settings
+from core.states import Job, JobState, Kind
+from core.store import Store
+from ui import states
+
+
+@pytest.fixture
+def waiting(dataset: Dataset, store: Store) -> Job:
+    """A run that waits for another one, which has taken 10 steps."""
+    request = TrainRequest(config=RunConfig(train_rows=800), source=sources.find_source(Settings()), preset="taste")
+    first, second = (store.create(Kind.TRAIN, name, request.model_dump(mode="json"), name) for name in ("first", "second"))
+    now = store.clock()
+    store.transition(first, JobState.STARTING, started_at=now - 30, heartbeat_at=now)
+    store.transition(first, JobState.RUNNING)
+    store.add_metrics(first, [Metric(step, "train", 0.1, 1.0, now - 20 + step) for step in range(1, 11)])
+    store.update(first, phase="training", done=10, total=50)
+    return second
+
+
+def labels(app: AppTest) -> list[str]:
+    return [link.proto.label.replace("\\", "") for link in app.sidebar.get("page_link")]
+
+
+def test_the_view_of_a_waiting_run_says_when_it_should_start(open_app: Open, waiting: Job) -> None:
+    app = open_app("pages/runs.py", run=waiting.id)
+
+    (told,) = [info.value for info in app.info]
+    assert told.startswith("Waiting for 1 run to end first. It should start in about ")
+    assert app.button(key="stop").label == "Leave the queue"
+
+
+def test_the_list_and_the_sidebar_say_it_too(open_app: Open, waiting: Job) -> None:
+    app = open_app("pages/runs.py")
+
+    outcomes = dict(zip(app.dataframe[0].value["name"], app.dataframe[0].value["result"], strict=True))
+    assert outcomes["second"].startswith("in about ")
+    assert outcomes["first"] == "training 20 %"
+    assert any(label.startswith("1 run: training 20 % · 1 waiting, the next in about ") for label in labels(app))
+
+
+def test_leaving_the_queue_is_one_click(open_app: Open, waiting: Job, store: Store) -> None:
+    open_app("pages/runs.py", run=waiting.id).button(key="stop").click().run()
+
+    assert store.job(waiting.id).state is JobState.CANCELLED
+
+
+def test_a_start_that_nobody_knows_is_said_to_be_unknown(waiting: Job) -> None:
+    assert "When it starts cannot be told yet" in states.waiting(Turn(waiting, 3, None), 0.0)
+    assert states.short_wait(Turn(waiting, 3, None)) == "after 3 runs"
+
+
+def test_the_hour_is_that_of_the_reader(waiting: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.states.st.context", type("Context", (), {"timezone_offset": -120}))  # two hours east
+    turn = Turn(waiting, 2, Wait(60.0, 300.0, 600.0))
+
+    assert states.waiting(turn, 12 * 3600.0).endswith("It should start in about 5.0 min (60 s to 10 min), about 14:05.")
+    for nonsense in (10**30, -(10**30)):
+        monkeypatch.setattr("ui.states.st.context", type("Context", (), {"timezone_offset": nonsense}))
+        assert len(states.time_of_day(0.0)) == 5
+
+
+def test_in_a_class_the_sidebar_tells_the_visitors_own_turn(
+    open_app: Open, waiting: Job, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "classroom")
+    monkeypatch.setattr("ui.visitors.current", lambda settings: Visitor("local", "Ada", Role.STUDENT))
+
+    assert any(", yours in about " in label for label in labels(open_app("pages/runs.py")))

@@ -1,0 +1,162 @@
+"""A class and a public page whose people sign in. The claims are those that Streamlit would have checked."""
+
+import pytest
+from conftest import Open
+from streamlit.testing.v1 import AppTest
+
+from core import people
+from core.access import Role
+from core.classroom import Rules, change_rules, clear_class
+from core.data.prepared import Dataset
+from core.signin import SignIn
+from core.states import Kind
+from core.store import Store
+
+READY = SignIn(("",))
+ADA = {"is_logged_in": True, "iss": "https://id.example", "sub": "1", "name": "Ada", "email": "ada@school.example", "email_verified": True}
+BOB = {**ADA, "sub": "2", "name": "Bob", "email": "bob@school.example"}
+GRACE = {**ADA, "sub": "9", "name": "Grace", "email": "grace@school.example"}
+
+
+def said(app: AppTest) -> str:
+    elements = [*app.title, *app.markdown, *app.caption, *app.error, *app.code]
+    return " ".join(str(element.value) for element in elements).replace("\\", "").replace("*", "")
+
+
+def keys(app: AppTest) -> set[str | None]:
+    return {button.key for button in app.button}
+
+
+@pytest.fixture
+def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "classroom")
+    monkeypatch.setenv("LORALAB_TEACHERS", "grace@school.example")
+    monkeypatch.setattr("ui.signing.configured", lambda: READY)
+
+
+def enter(open_app: Open, who: dict[str, object], page: str = "pages/runs.py") -> AppTest:
+    app = open_app(page)
+    app.user = who
+    return app.run()
+
+
+@pytest.mark.usefixtures("classroom")
+def test_without_signing_in_there_is_the_provider_and_no_code(open_app: Open) -> None:
+    app = open_app("pages/runs.py")
+
+    assert "Join the class" in said(app)
+    assert keys(app) == {"sign-in-"}
+    assert not app.text_input
+
+
+@pytest.mark.usefixtures("classroom")
+def test_who_has_signed_in_launches_as_that_person(open_app: Open, dataset: Dataset, store: Store) -> None:
+    enter(open_app, ADA, "pages/train.py").button(key="launch").click().run()
+
+    (run,) = store.jobs(Kind.TRAIN)
+    (ada,) = people.people(store)
+    assert (ada.name, ada.role, ada.id) == ("Ada", Role.STUDENT, run.owner)
+    assert "stop" in keys(enter_run(open_app, ADA, run.id))
+    assert "stop" not in keys(enter_run(open_app, BOB, run.id))
+    assert "stop" in keys(enter_run(open_app, GRACE, run.id))
+
+
+def enter_run(open_app: Open, who: dict[str, object], run: str) -> AppTest:
+    app = open_app("pages/runs.py", run=run)
+    app.user = who
+    app.query_params["run"] = run
+    return app.run()
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_teacher_of_the_settings_has_the_rules(open_app: Open) -> None:
+    app = enter(open_app, GRACE, "pages/board.py")
+    assert app.number_input(key="rule-rows")
+    assert "Students sign in" in said(app) and "Class code" not in said(app), "no code opens this door"
+    assert not enter(open_app, ADA, "pages/board.py").number_input
+
+
+@pytest.mark.usefixtures("classroom")
+def test_who_is_no_teacher_any_more_has_them_no_more(open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(open_app, GRACE, "pages/board.py")
+    monkeypatch.setenv("LORALAB_TEACHERS", "")
+
+    assert not enter(open_app, GRACE, "pages/board.py").number_input
+    assert [visitor.role for visitor in people.people(store)] == [Role.STUDENT]
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_visit_kept_from_the_class_code_is_nobody_where_people_sign_in(open_app: Open, store: Store) -> None:
+    app = open_app("pages/runs.py")
+    app.session_state["visitor"] = people.Visitor("local", "me", Role.TEACHER)
+
+    assert "Join the class" in said(app.run())
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_closed_class_lets_in_no_new_student(open_app: Open, store: Store) -> None:
+    enter(open_app, ADA)
+    change_rules(store, Rules(open=False))
+
+    assert "The class is closed." in said(enter(open_app, BOB))
+    assert "sign-out" in keys(enter(open_app, BOB))
+    assert "The class is closed." not in said(enter(open_app, ADA)), "who is there stays"
+
+
+@pytest.mark.usefixtures("classroom")
+def test_after_the_end_of_a_class_its_students_come_in_by_a_click_only(open_app: Open, store: Store) -> None:
+    app = enter(open_app, ADA)
+    clear_class(store)
+
+    app.run()
+    assert "The class has ended, Ada" in said(app)
+
+    app.button(key="join-again").click().run()
+    assert "The class has ended" not in said(app)
+
+
+@pytest.mark.usefixtures("classroom")
+def test_who_is_on_no_list_reads_their_id(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_STUDENTS", "bob@school.example")
+
+    assert "this class does not know you. Your id here is oidc-" in said(enter(open_app, ADA))
+    assert "does not know you" not in said(enter(open_app, BOB))
+
+
+@pytest.mark.usefixtures("classroom")
+def test_what_is_missing_is_said_at_the_door_and_no_other_way_opens(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.signing.configured", lambda: SignIn(("",), ("[auth] in secrets.toml lacks client_secret.",)))
+    app = enter(open_app, ADA)
+
+    assert "Nobody can sign in here yet. [auth] in secrets.toml lacks client_secret." in said(app).replace("⁠", "")
+    assert not app.text_input and not app.button
+
+
+def test_the_owner_of_a_public_page_acts_and_others_look(
+    open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "public")
+    monkeypatch.setenv("LORALAB_TEACHERS", "grace@school.example")
+    monkeypatch.setattr("ui.signing.configured", lambda: READY)
+
+    assert open_app("pages/train.py").button(key="launch").disabled
+    assert enter(open_app, ADA, "pages/train.py").button(key="launch").disabled
+    assert not people.people(store)
+    enter(open_app, GRACE, "pages/train.py").button(key="launch").click().run()
+    assert len(store.jobs(Kind.TRAIN)) == 1
+
+
+def test_on_the_machine_itself_nobody_signs_in(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.signing.configured", lambda: READY)
+
+    app = enter(open_app, ADA)
+
+    assert "sign-out" not in keys(app) and "sign-in-" not in keys(app)
+
+
+def test_the_section_of_secrets_is_what_counts(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "classroom")
+    app = open_app("pages/runs.py")
+    app.secrets = {"auth": {"client_id": "lab"}}
+
+    assert "lacks redirect_uri, cookie_secret." in said(app.run())
