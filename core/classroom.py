@@ -10,6 +10,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from threading import Lock
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,12 +19,14 @@ from core import people
 from core.access import Action, Role, Visitor, require
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, NotAllowed
+from core.lines import one_line
 from core.states import Job, JobState
 from core.store import Store
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what is mistaken for something else when read from a projector
 WINDOW_SECONDS, WRONG_IN_WINDOW = 60.0, 10
 RUNNING_PER_STUDENT = 1
+LONGEST_NAME = 40  # letters
 
 
 class Rules(BaseModel):
@@ -44,17 +48,23 @@ class Attempts:
 
     timer: Callable[[], float] = time.monotonic
     wrong: dict[str, list[float]] = field(default_factory=dict)
+    _one_at_a_time: Lock = field(default_factory=Lock)
 
-    def require(self, address: str) -> None:
-        """Raise NotAllowed while the address has to wait."""
-        now = self.timer()
-        self.wrong = {one: kept for one, times in self.wrong.items() if (kept := [at for at in times if now - at < WINDOW_SECONDS])}
-        if len(self.wrong.get(address, ())) >= WRONG_IN_WINDOW:
-            raise NotAllowed("Too many wrong codes from here.", "Wait a minute, then try again.")
+    def begin(self, address: str) -> None:
+        """Count a try as wrong before it is looked at, so that many at once are no way round. Raises NotAllowed while it must wait."""
+        place, now = _network(address), self.timer()
+        with self._one_at_a_time:
+            self.wrong = {one: kept for one, times in self.wrong.items() if (kept := [at for at in times if now - at < WINDOW_SECONDS])}
+            if len(self.wrong.get(place, ())) >= WRONG_IN_WINDOW:
+                raise NotAllowed("Too many wrong codes from here.", "Wait a minute, then try again.")
+            self.wrong.setdefault(place, []).append(now)
 
-    def note(self, address: str) -> None:
-        """Count a wrong code."""
-        self.wrong.setdefault(address, []).append(self.timer())
+    def forgive(self, address: str) -> None:
+        """Take back the last try: it was a right one."""
+        with self._one_at_a_time:
+            tries = self.wrong.get(_network(address))
+            if tries:
+                tries.pop()
 
 
 @dataclass(frozen=True)
@@ -114,16 +124,16 @@ def clear_class(store: Store) -> None:
 
 def join(store: Store, attempts: Attempts, code: str, name: str, address: str) -> tuple[Visitor, str]:
     """The new visitor and the key to come back with. Raises NotAllowed on a wrong code, a closed class, or an address that must wait."""
-    attempts.require(address)
+    attempts.begin(address)
     role = read_codes(store).role(code)
     if role is None:
-        attempts.note(address)
         raise NotAllowed("This is not the class code.", "It is on the teacher's screen.")
+    attempts.forgive(address)
     if role is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
-    if not name.strip():
+    if not (tidy := one_line(name, LONGEST_NAME)):
         raise NotAllowed("A name is missing.", "Type the name that the class knows you by.")
-    visitor = Visitor(secrets.token_hex(6), " ".join(name.split())[:40], role)
+    visitor = Visitor(secrets.token_hex(6), tidy, role)
     key = new_key(3)
     people.add_person(store, visitor, _hash(key))
     people.note(store, "join", visitor.name, visitor)
@@ -132,11 +142,12 @@ def join(store: Store, attempts: Attempts, code: str, name: str, address: str) -
 
 def come_back(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:
     """The visitor that the key was given to. Raises NotAllowed on a wrong key or an address that must wait."""
-    attempts.require(address)
+    attempts.begin(address)
     visitor = people.find_person(store, _hash(key))
     if visitor is None:
-        attempts.note(address)
         raise NotAllowed("Nobody here has this key.", "Join with the class code instead.")
+    attempts.forgive(address)
+    people.note(store, "come back", visitor.name, visitor)
     return visitor
 
 
@@ -168,6 +179,15 @@ def rows_allowed(rules: Rules, config: RunConfig) -> int:
 def new_key(groups: int) -> str:
     """A random key of groups of four letters and digits, 20 bits a group."""
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(groups))
+
+
+def _network(address: str) -> str:
+    """What waits together: an address, or of IPv6 the network of 64 bits that one machine can have all of."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network((found, 64), strict=False)) if found.version == 6 and not found.ipv4_mapped else address
 
 
 def _hash(key: str) -> str:

@@ -13,6 +13,6 @@ with sides.cell():
     preset = form.draw_preset(then=budget.release)
     recipe = cleaning.choose(store, status)
     budget.draw(store, status, recipe)
-    values = form.draw(form.preset_values(preset), store.settings)
+    values = form.draw(form.preset_values(preset), store)
 with sides.cell(), st.container(border=True, key="contract"):
     contract.draw(store, status, values, preset, recipe)

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from core.catalog import MODELS, Availability, find_model
+from core.catalog import MODELS, Availability
 from core.config import RunConfig
-from core.data.hub import hub_reachable
-from core.settings import Settings
+from core.jobs.models import look_up
+from core.store import Store
 from ui.words import plain
 
 KEY, OTHER_KEY = "field-model", "field-model-other"
@@ -25,10 +25,10 @@ def read() -> str:
     return str(st.session_state.get(OTHER_KEY, "")).strip() if chosen == OTHER else chosen
 
 
-def draw(settings: Settings) -> str:
+def draw(store: Store) -> str:
     """The chosen model's id, empty where another one is wanted and not named yet; below it whether it can be had."""
     model = _choose()
-    found = find(model, settings)
+    found = find(model, store)
     if found.available:
         st.caption(f":material/check: {plain(found.reason)}")
     elif model:
@@ -52,11 +52,11 @@ def _choose() -> str:
     ).strip()
 
 
-def find(model: str, settings: Settings) -> Availability:
+def find(model: str, store: Store) -> Availability:
     """Whether the model can be had on this machine."""
     if not model:
         return Availability("Another model", False, "Name a folder or a Hub id with its revision.")
-    return find_model(model, settings, hub_reachable(settings))
+    return look_up(store, model)
 
 
 def _title(model: str) -> str:

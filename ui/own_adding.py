@@ -3,8 +3,8 @@
 import streamlit as st
 
 from core.access import Action, require
-from core.data.saved import save
 from core.errors import LoraLabError
+from core.jobs import datasets
 from core.store import Store
 from ui import own_choices, own_files, own_saved
 from ui.boundary import show
@@ -24,7 +24,7 @@ def draw(store: Store) -> None:
     """Bring files, choose, and save. A fault is said where it is, and what comes after it waits."""
     try:
         require(store.visitor, Action.KEEP_DATA)
-        files = own_files.bring()
+        files = own_files.bring(store)
         if not files:
             return
         _draw_choices(store, files)
@@ -49,7 +49,7 @@ def _draw_choices(store: Store, files: list[own_files.Brought]) -> None:
         name = st.text_input("Name", key="dataset-name", max_chars=48, placeholder="for example reviews")
         wanted = st.form_submit_button("Save the dataset", key="save-dataset", type="primary", icon=":material/save:")
     if wanted:
-        source = save(store.settings, name, built, choice, [table.found for _, table in parts])
+        source = datasets.keep_dataset(store, name, built, choice, [table.found for _, table in parts])
         own_saved.prepare(store, source.name)
         own_saved.open_dataset(source.name)
         st.rerun()

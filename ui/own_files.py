@@ -1,5 +1,6 @@
 """Bring files to the page Your data: upload, path or Hub id; what was found about each, and how to read it differently."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Literal
 
 import streamlit as st
 
-from core.data.fetching import fetch
+from core.access import Mode
 from core.data.reader import read_file, read_table
 from core.data.sniffing import ENCODINGS, SEPARATORS
 from core.data.table import Reading, Table, check_size
 from core.errors import DataError, LoraLabError
+from core.jobs import datasets
 from core.settings import Settings
+from core.store import Store
 from ui import tables
 from ui.boundary import show
 from ui.words import count, plain
@@ -40,13 +43,13 @@ class Brought:
     data: bytes | None = None
 
 
-def bring() -> list[Brought]:
+def bring(store: Store) -> list[Brought]:
     """The files that are chosen; none before that."""
     ways = [UPLOAD, *([PATH] if _may_name_paths() else []), HUB]
     way = st.segmented_control("From", ways, required=True, default=UPLOAD, key="bring-from")
     if way == PATH:
         return _from_paths()
-    return _from_hub() if way == HUB else _from_upload()
+    return _from_hub(store) if way == HUB else _from_upload()
 
 
 def read(files: Sequence[Brought]) -> list[Table]:
@@ -74,7 +77,8 @@ def draw_preview(table: Table) -> None:
 
 def _may_name_paths() -> bool:
     """A visitor from elsewhere must not read this machine's disk."""
-    return Settings().paths or st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"}
+    settings = Settings()  # behind a proxy the address is this machine's own whoever comes, so the mode counts as well
+    return settings.paths or (settings.mode == Mode.LOCAL and st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"})
 
 
 def _from_upload() -> list[Brought]:
@@ -92,16 +96,16 @@ def _from_upload() -> list[Brought]:
 
 def _from_paths() -> list[Brought]:
     typed = st.text_area("Path of a file; several, one a line, are taken as splits", key="paths", height=80, placeholder="~/reviews.csv")
-    return _at([Path(line.strip()).expanduser() for line in typed.splitlines() if line.strip()][:MOST_FILES])
+    return _at([Path(os.path.expanduser(line.strip())) for line in typed.splitlines() if line.strip()][:MOST_FILES])
 
 
-def _from_hub() -> list[Brought]:
+def _from_hub(store: Store) -> list[Brought]:
     with st.form("hub-form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         hub_id = st.text_input("Dataset id", key="hub-id", placeholder="owner/name")
         asked = st.form_submit_button("Fetch", key="hub-fetch", icon=":material/cloud_download:")
     if asked:
         with st.spinner("Fetching from the Hub"):
-            st.session_state[FETCHED_KEY] = [str(path) for path in fetch(Settings(), hub_id)]
+            st.session_state[FETCHED_KEY] = [str(path) for path in datasets.fetch_files(store, hub_id)]
     return _at([Path(path) for path in st.session_state.get(FETCHED_KEY, [])])
 
 

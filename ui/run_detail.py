@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from core.access import Action, may
 from core.config import RunConfig, shown
 from core.evaluation.guess import answer, is_inside
-from core.jobs import actions, artifacts
+from core.jobs import actions, logs
 from core.jobs.importing import KNOWN, is_imported
 from core.states import Job, JobState
 from core.store import Store
@@ -146,12 +147,14 @@ def _value(value: object) -> str:
 
 def _draw_log(store: Store, job: Job) -> None:
     """The end of the log: open where something went wrong, otherwise read only when somebody looks."""
+    if not may(store.visitor, Action.READ_LOG, job.owner):
+        return
     went_wrong = job.state in (JobState.FAILED, JobState.INTERRUPTED)
     log = st.expander("Log", key=f"log-{job.id}-{went_wrong}", icon=":material/notes:", expanded=went_wrong, on_change="rerun")
     if not log.open:
         return
     with log:
-        if tail := artifacts.read_log_tail(store.folder(job)):
+        if tail := logs.log_tail(store, job):
             st.code(tail, language=None, height=320)
         else:
             st.caption("The worker has written nothing." if job.state.over else "The worker has written nothing yet.")

@@ -1,18 +1,32 @@
 """How numbers, times and other people's words are put into sentences."""
 
 import re
+import unicodedata
 
 from core.evaluation.scores import Proportion
+from core.settings import Settings, hide_folders
 
+RIGHT_TO_LEFT = frozenset({"R", "AL"})
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
+DIRECTION = r"\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+UNSEEN = re.compile(f"[{CONTROL}{DIRECTION}]")
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~&^=])")
-COLON = re.compile(r":(?=\S)")
-WORD_JOINER = "\u2060"  # after a colon it keeps :name: and :red[…] from becoming an emoji or a colour
+JOINTS = re.compile(r":(?=\S)|(?<=\w)@(?=\S)|(?i:\bwww)(?=\\?\.)")
+WORD_JOINER = "\u2060"  # after these it keeps :name: from becoming an emoji, :red[…] a colour, and addresses links
+ISOLATE, END = "\u2068", "\u2069"  # around text from right to left: what comes after it keeps its place
 
 
 def plain(text: str) -> str:
-    """``text`` as it is, for places that read Markdown: labels, captions, messages."""
-    return COLON.sub(f":{WORD_JOINER}", MARKDOWN.sub(r"\\\1", " ".join(text.split())))
+    """``text`` as it is, for places that read Markdown: labels, captions, messages.
+
+    Control characters and those that turn the direction of writing are shown as �. Outside ``local`` mode folders are left out.
+    """
+    text = hide_folders(Settings(), text)
+    seen = UNSEEN.sub("\ufffd", " ".join(text.split()))
+    escaped = JOINTS.sub(lambda found: found[0] + WORD_JOINER, MARKDOWN.sub(r"\\\1", seen))
+    turned = any(unicodedata.bidirectional(letter) in RIGHT_TO_LEFT for letter in seen)
+    return f"{ISOLATE}{escaped}{END}" if turned else escaped
 
 
 def count(number: float, unit: str) -> str:

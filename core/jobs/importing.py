@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from core import files, manifest, people
-from core.access import Action, Role, require
+from core.access import Action, require
 from core.catalog import shape_of
 from core.config import RunConfig
 from core.data.hub import hub_reachable
@@ -26,6 +26,7 @@ from core.importing.parcel import Parcel
 from core.jobs import artifacts
 from core.jobs.requests import TrainRequest, read_train_request
 from core.jobs.room import MIN_FREE_MB, require_room
+from core.lines import one_line
 from core.records import RECORD
 from core.states import Job, JobState, Kind
 from core.store import Store
@@ -59,8 +60,7 @@ def import_run(store: Store, parcel: Parcel, *, name: str = "", classes: Sequenc
     job = _job(store, told.read_name(story, name, parcel), run_config, data, mark, _result(parcel, story, names, predictions, data))
     record = {**asdict(job), "metrics": told.read_metrics(story)}
     _place(store, job, adapter.files(model.identity, model.revision), predictions, record, run_config)
-    if store.visitor.role is not Role.OWNER:
-        people.note(store, Action.IMPORT, f"{job.id} {job.name}")
+    people.note(store, Action.IMPORT, f"{job.id} {job.name}")
     return store.job(job.id)
 
 
@@ -72,7 +72,7 @@ def is_imported(job: Job) -> bool:
 def _result(
     parcel: Parcel, story: dict[str, Any], classes: tuple[str, ...], predictions: pd.DataFrame | None, data: str
 ) -> dict[str, object]:
-    result: dict[str, object] = {"classes": list(classes), "imported": told.one_line(parcel.name, told.LONGEST_NAME)}
+    result: dict[str, object] = {"classes": list(classes), "imported": one_line(parcel.name, told.LONGEST_NAME)}
     result |= {"config_known": isinstance(story.get("config"), dict)}
     result |= told.read_figures(story) | ({"data": data} if data else {})
     return result if predictions is None else result | {"test": test_figures(predictions, len(classes))}
