@@ -1,6 +1,7 @@
 """Texts that want to be more than text: HTML, Markdown, LaTeX, control characters, turned writing; and names that want to be paths."""
 
 import random
+import re
 import string
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ TEMPLATES = (  # text with its marker {m}, and what of it must not stand in a pl
     ("[{m}](javascript:alert(1))", "[{m}]("),
     ("[{m}]: //evil.example", "[{m}]:"),
     ("[^{m}]", "[^{m}"),
-    ("**{m}**", "**{m}**{m}"),  # bold is what the app writes names in: the doubled marker is in none of its own
+    ("+**{m}**", "+**{m}"),  # the app itself writes names in bold, but no plus before them
     ("__{m}__", "__{m}"),
     ("_{m}_", "_{m}_"),
     ("~~{m}~~", "~~{m}"),
@@ -28,7 +29,7 @@ TEMPLATES = (  # text with its marker {m}, and what of it must not stand in a pl
     ("```{m}", "```"),
     ("$${m}$$", "$${m}"),
     ("$\\frac{{1}}{{{m}}}$", "$\\frac"),
-    ("\\({m}\\)", "\\({m}"),
+    ("{m}<br>", "{m}<br"),
     ("# {m}", "# {m}"),
     ("> {m}", "> {m}"),
     ("- {m}", "- {m}"),
@@ -49,16 +50,21 @@ TEMPLATES = (  # text with its marker {m}, and what of it must not stand in a pl
     ("{m}\x07\x00\x9f", "\x07"),
     ("{m}\u200b\u2063\U000e0041", "\u200b"),
 )
+ESCAPED = re.compile(r"\\[!-/:-@\[-`{-~]")  # a backslash takes the meaning of the mark after it
 FRAMES = ("{t}", "x {t} y", "{t} {t}", "\u05e9\u05dc\u05d5\u05dd {t}", "{t}:")
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """``text``; where ``needle`` is in a place that reads Markdown, it was interpreted."""
+    """``text``; where ``needle`` is in a place that reads Markdown and not escaped, it was interpreted."""
 
     text: str
     needle: str
     marker: str
+
+    def is_interpreted(self, shown: str) -> bool:
+        """Whether it is, in a place that reads ``shown`` as Markdown."""
+        return self.needle in ESCAPED.sub("", shown)
 
 
 def hostile_texts(number: int) -> list[Hostile]:

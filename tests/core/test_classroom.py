@@ -1,4 +1,7 @@
 import hmac
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -83,6 +86,40 @@ def test_after_ten_wrong_codes_in_a_minute_an_address_waits(store: Store) -> Non
 
     now[0] = 60.0
     assert join(store, attempts, "blue whale", "Ada", "here")[0].name == "Ada"
+
+
+def test_many_tries_at_once_are_no_way_round_the_wait(store: Store) -> None:
+    attempts, together = Attempts(), Barrier(30)
+
+    def one_try(_: int) -> str:
+        together.wait()
+        try:
+            attempts.begin("here")
+        except NotAllowed:
+            return "waits"
+        return "tries"
+
+    with ThreadPoolExecutor(30) as pool:
+        said = Counter(pool.map(one_try, range(30)))
+
+    assert said == {"tries": 10, "waits": 20}
+
+
+def test_a_network_of_one_machine_waits_as_a_whole(store: Store) -> None:
+    attempts = Attempts()
+    for number in range(10):
+        attempts.begin(f"2001:db8::{number + 1:x}")
+
+    with pytest.raises(NotAllowed, match="Too many"):
+        attempts.begin("2001:db8::ffff")
+    attempts.begin("2001:db8:0:1::1")
+    attempts.begin("192.0.2.7")
+
+
+def test_right_codes_are_not_counted(store: Store) -> None:
+    attempts = Attempts()
+    for number in range(30):  # a class behind one address
+        join(store, attempts, "blue whale", f"Student {number}", "here")
 
 
 def test_wrong_keys_count_like_wrong_codes(store: Store) -> None:

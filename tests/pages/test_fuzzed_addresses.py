@@ -18,9 +18,8 @@ VALUES = hostile_names(40 if FULL else 16)[:: 1 if FULL else 4]
 
 
 def parameters() -> Iterator[str]:
-    """What the parts of pages read from the address, by ``query_params`` and by bound widgets."""
-    for path in sorted((ROOT / "ui").glob("*.py")):
-        module = importlib.import_module(f"ui.{path.stem}")
+    """What pages and their parts read from the address, by ``query_params`` and by bound widgets."""
+    for path in sorted([*(ROOT / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue
@@ -29,16 +28,22 @@ def parameters() -> Iterator[str]:
             read = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "st.query_params" and bool(node.args)
             if bound or read:
                 key = named["key"] if bound else node.args[0]
-                value = key.value if isinstance(key, ast.Constant) else getattr(module, ast.unparse(key), None)
+                value = key.value if isinstance(key, ast.Constant) else constant(path.stem, ast.unparse(key))
                 if isinstance(value, str):
                     yield value
 
 
+def constant(module: str, name: str) -> object:
+    """The value of ``NAME`` or ``module.NAME`` in a part of a page."""
+    there, _, name = name.rpartition(".")
+    return getattr(importlib.import_module(f"ui.{there or module}"), name, None) if there.isidentifier() or not there else None
+
+
 @pytest.mark.usefixtures("with_example", "dataset")
 @pytest.mark.parametrize("mode", ["local", "public"])
-@pytest.mark.parametrize("page", navigation.ENTRIES)
+@pytest.mark.parametrize("where", navigation.ENTRIES)
 def test_no_address_breaks_a_page_or_opens_a_file_elsewhere(
-    open_app: Open, finished: Job, home: Path, tmp_path: Path, page: str, mode: str, monkeypatch: pytest.MonkeyPatch
+    open_app: Open, finished: Job, home: Path, tmp_path: Path, where: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", mode)
     names = sorted(set(parameters()))
@@ -46,7 +51,7 @@ def test_no_address_breaks_a_page_or_opens_a_file_elsewhere(
     for number, value in enumerate(VALUES):
         query = dict.fromkeys(names, value) | ({"run": finished.id} if number % 2 else {})
         with opened_elsewhere(home, tmp_path) as elsewhere:
-            app = open_app(page, **query)
+            app = open_app(where, **query)
 
         assert not app.exception, (value, app.exception[0].value)
         assert not [one.value for one in app.error if "Something went wrong" in one.value], value

@@ -19,9 +19,9 @@ def leaks(app: object, home: Path) -> list[str]:
     return [text[:300] for text in all_of(app) for path in (*PATHS, str(home.parent)) if path in text]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("page", navigation.ENTRIES)
+@pytest.mark.parametrize("where", navigation.ENTRIES)
 def test_a_visitor_of_a_public_page_reads_no_folder(
-    open_app: Open, finished: Job, failed: Job, store: Store, home: Path, page: str, monkeypatch: pytest.MonkeyPatch
+    open_app: Open, finished: Job, failed: Job, store: Store, home: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
     monkeypatch.setenv("LORALAB_DATA", str(home / "not" / "there"))
@@ -31,7 +31,7 @@ def test_a_visitor_of_a_public_page_reads_no_folder(
         db.execute("UPDATE jobs SET message = ?, fix = ? WHERE state = 'failed'", (f"{where} is full.", f"Look into {ROOT}/core."))
 
     for run in (finished.id, failed.id):
-        app = open_app(page, run=run)
+        app = open_app(where, run=run)
 
         assert leaks(app, home) == []
         assert not any("Traceback" in text for text in all_of(app))
