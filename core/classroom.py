@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from threading import Lock
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +27,7 @@ from core.store import Store
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what is mistaken for something else when read from a projector
 WINDOW_SECONDS, WRONG_IN_WINDOW = 60.0, 10
 RUNNING_PER_STUDENT = 1
+Found = TypeVar("Found")
 LONGEST_NAME = 40  # letters
 
 
@@ -50,21 +52,21 @@ class Attempts:
     wrong: dict[str, list[float]] = field(default_factory=dict)
     _one_at_a_time: Lock = field(default_factory=Lock)
 
-    def begin(self, address: str) -> None:
-        """Count a try as wrong before it is looked at, so that many at once are no way round. Raises NotAllowed while it must wait."""
-        place, now = _network(address), self.timer()
+    def check(self, address: str, look: Callable[[], Found | None]) -> Found | None:
+        """What ``look`` finds, and a wrong code more where it finds nothing. Raises NotAllowed while the address has to wait.
+
+        One at a time, so that many tries at once are no way round, and many right ones are all let in.
+        """
+        place = _network(address)
         with self._one_at_a_time:
+            now = self.timer()
             self.wrong = {one: kept for one, times in self.wrong.items() if (kept := [at for at in times if now - at < WINDOW_SECONDS])}
             if len(self.wrong.get(place, ())) >= WRONG_IN_WINDOW:
                 raise NotAllowed("Too many wrong codes from here.", "Wait a minute, then try again.")
-            self.wrong.setdefault(place, []).append(now)
-
-    def forgive(self, address: str) -> None:
-        """Take back the last try: it was a right one."""
-        with self._one_at_a_time:
-            tries = self.wrong.get(_network(address))
-            if tries:
-                tries.pop()
+            found = look()
+            if found is None:
+                self.wrong.setdefault(place, []).append(now)
+            return found
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Codes:
 
     def role(self, code: str) -> Role | None:
         """Whose code it is, compared in constant time; None for a wrong one."""
-        given = code.strip().lower().encode()
+        given = code.strip().lower().encode(errors="replace")
         is_teacher = hmac.compare_digest(given, self.teacher.lower().encode())
         is_student = hmac.compare_digest(given, self.student.lower().encode())
         return Role.TEACHER if is_teacher else Role.STUDENT if is_student else None
@@ -124,11 +126,9 @@ def clear_class(store: Store) -> None:
 
 def join(store: Store, attempts: Attempts, code: str, name: str, address: str) -> tuple[Visitor, str]:
     """The new visitor and the key to come back with. Raises NotAllowed on a wrong code, a closed class, or an address that must wait."""
-    attempts.begin(address)
-    role = read_codes(store).role(code)
+    role = attempts.check(address, lambda: read_codes(store).role(code))
     if role is None:
         raise NotAllowed("This is not the class code.", "It is on the teacher's screen.")
-    attempts.forgive(address)
     if role is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
     if not (tidy := one_line(name, LONGEST_NAME)):
@@ -142,11 +142,9 @@ def join(store: Store, attempts: Attempts, code: str, name: str, address: str) -
 
 def come_back(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:
     """The visitor that the key was given to. Raises NotAllowed on a wrong key or an address that must wait."""
-    attempts.begin(address)
-    visitor = people.find_person(store, _hash(key))
+    visitor = attempts.check(address, lambda: people.find_person(store, _hash(key)))
     if visitor is None:
         raise NotAllowed("Nobody here has this key.", "Join with the class code instead.")
-    attempts.forgive(address)
     people.note(store, "come back", visitor.name, visitor)
     return visitor
 
@@ -191,4 +189,4 @@ def _network(address: str) -> str:
 
 
 def _hash(key: str) -> str:
-    return hashlib.sha256(key.strip().lower().encode()).hexdigest()
+    return hashlib.sha256(key.strip().lower().encode(errors="replace")).hexdigest()

@@ -74,8 +74,9 @@ class Store:
 
     def job(self, job_id: str) -> Job:
         """The job as it is now. Raises JobNotFound."""
+        wanted = job_id.encode(errors="replace").decode()  # the database takes no halves of surrogate pairs
         with self.transaction() as db:
-            row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (wanted,)).fetchone()
             if row is not None:
                 return _parsed(row)
         raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")

@@ -87,7 +87,7 @@ def _draw_job_line(jobs: list[Job]) -> None:
     waiting = f" · {queued} waiting" if queued and active else ""
     what = "1 run" if job.kind == Kind.TRAIN else "1 job"
     link_to = job.id if job.kind == Kind.TRAIN else ""
-    navigation.link(navigation.RUNS, f"{what}: {short_progress(job)}{waiting}", run_id=link_to, icon=":material/motion_photos_on:")
+    navigation.link(navigation.RUNS, f"{what}: {plain(short_progress(job))}{waiting}", run_id=link_to, icon=":material/motion_photos_on:")
 
 
 def _at_work(store: Store) -> list[Job]:

@@ -94,32 +94,35 @@ def test_many_tries_at_once_are_no_way_round_the_wait(store: Store) -> None:
     def one_try(_: int) -> str:
         together.wait()
         try:
-            attempts.begin("here")
-        except NotAllowed:
-            return "waits"
-        return "tries"
+            join(store, attempts, "wrong", "Ada", "here")
+        except NotAllowed as error:
+            return error.message
+        return "in"
 
     with ThreadPoolExecutor(30) as pool:
         said = Counter(pool.map(one_try, range(30)))
 
-    assert said == {"tries": 10, "waits": 20}
+    assert said == {"This is not the class code.": 10, "Too many wrong codes from here.": 20}
 
 
 def test_a_network_of_one_machine_waits_as_a_whole(store: Store) -> None:
     attempts = Attempts()
     for number in range(10):
-        attempts.begin(f"2001:db8::{number + 1:x}")
+        attempts.check(f"2001:db8::{number + 1:x}", lambda: None)
 
     with pytest.raises(NotAllowed, match="Too many"):
-        attempts.begin("2001:db8::ffff")
-    attempts.begin("2001:db8:0:1::1")
-    attempts.begin("192.0.2.7")
+        attempts.check("2001:db8::ffff", lambda: None)
+    attempts.check("2001:db8:0:1::1", lambda: None)
+    attempts.check("192.0.2.7", lambda: None)
 
 
 def test_right_codes_are_not_counted(store: Store) -> None:
     attempts = Attempts()
-    for number in range(30):  # a class behind one address
-        join(store, attempts, "blue whale", f"Student {number}", "here")
+
+    with ThreadPoolExecutor(30) as pool:  # a class behind one address
+        joined = list(pool.map(lambda number: join(store, attempts, "blue whale", f"Student {number}", "here"), range(30)))
+
+    assert len({visitor.id for visitor, _ in joined}) == 30
 
 
 def test_wrong_keys_count_like_wrong_codes(store: Store) -> None:

@@ -11,6 +11,8 @@ from hostile import hostile_names
 from opened import ROOT, opened_elsewhere
 from sizes import FULL
 
+from core.data.prepared import Dataset
+from core.settings import Settings
 from core.states import Job
 from ui import navigation
 
@@ -39,18 +41,18 @@ def constant(module: str, name: str) -> object:
     return getattr(importlib.import_module(f"ui.{there or module}"), name, None) if there.isidentifier() or not there else None
 
 
-@pytest.mark.usefixtures("with_example", "dataset")
-@pytest.mark.parametrize("mode", ["local", "public"])
 @pytest.mark.parametrize("where", navigation.ENTRIES)
 def test_no_address_breaks_a_page_or_opens_a_file_elsewhere(
-    open_app: Open, finished: Job, home: Path, tmp_path: Path, where: str, mode: str, monkeypatch: pytest.MonkeyPatch
+    open_app: Open, dataset: Dataset, finished: Job, home: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LORALAB_MODE", mode)
     names = sorted(set(parameters()))
     assert {"run", "data", "dataset", "clone", "set", "compared", "words"} <= set(names)
+    data = Settings().data
+    assert data
     for number, value in enumerate(VALUES):
-        query = dict.fromkeys(names, value) | ({"run": finished.id} if number % 2 else {})
-        with opened_elsewhere(home, tmp_path) as elsewhere:
+        monkeypatch.setenv("LORALAB_MODE", "public" if number % 2 else "local")
+        query = dict.fromkeys(names, value) | ({"run": finished.id} if number % 4 < 2 else {})
+        with opened_elsewhere(home, home.parent, data) as elsewhere:
             app = open_app(where, **query)
 
         assert not app.exception, (value, app.exception[0].value)

@@ -26,9 +26,9 @@ def test_a_visitor_of_a_public_page_reads_no_folder(
     monkeypatch.setenv("LORALAB_MODE", "public")
     monkeypatch.setenv("LORALAB_DATA", str(home / "not" / "there"))
     monkeypatch.setenv("LORALAB_MODEL", str(home / "models" / "mine"))
-    where = home / "jobs"
+    told = home / "jobs"
     with store.transaction() as db:
-        db.execute("UPDATE jobs SET message = ?, fix = ? WHERE state = 'failed'", (f"{where} is full.", f"Look into {ROOT}/core."))
+        db.execute("UPDATE jobs SET message = ?, fix = ? WHERE state = 'failed'", (f"{told} is full.", f"Look into {ROOT}/core."))
 
     for run in (finished.id, failed.id):
         app = open_app(where, run=run)

@@ -12,7 +12,7 @@ from sizes import FULL
 from core.access import GUEST, Role, Visitor
 from core.classroom import Attempts, come_back, join
 from core.config import RunConfig
-from core.data import prepared, recipe, saved
+from core.data import prepared, saved
 from core.data.sources import demo_source, saved_source
 from core.errors import LoraLabError
 from core.jobs import actions, batch, datasets, describe, maps, models, sweep
@@ -42,11 +42,10 @@ WRITES: dict[str, Callable[[Store, Job, str], object]] = {
     "deleting a dataset": lambda store, job, name: datasets.delete_dataset(store, name),
     "naming a dataset": lambda store, job, name: saved.check_name(name),
     "naming a run": lambda store, job, name: actions.rename(store, job, name),
-    "launching a run": lambda store, job, name: actions.launch_training(store, SMALL, demo_source(), name=name, preset=name, key=name),
+    "launching a run": lambda store, job, name: actions.launch_training(store, SMALL, demo_source(), name=name, preset=name),
     "a file of texts": lambda store, job, name: actions.launch_batch(store, job, name, pd.DataFrame({"text": ["a"]})),
     "a note": lambda store, job, name: actions.tag_text(store, job, 1, "hard", name),
     "a tag": lambda store, job, name: actions.tag_text(store, job, 1, name, "x"),
-    "a recipe": lambda store, job, name: actions.keep_recipe(store, recipe.Recipe.model_construct(fingerprint=name)),
 }
 SMALL = RunConfig(train_rows=1000)
 
