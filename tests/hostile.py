@@ -127,6 +127,7 @@ def hostile_names(number: int, seed: int = 8) -> list[str]:
         " ",
         "..",
         "../..",
+        "../../beside",
         "../../etc/passwd",
         "/etc/passwd",
         "/",

@@ -76,13 +76,16 @@ def writing() -> frozenset[str]:
 
 
 def from_the_interface() -> set[str]:
-    """Functions of core that change something and that a page or part of a page names."""
-    found = set()
+    """Functions of core that change something and that a page or part of a page names; a method of the store as itself."""
+    found, direct = set(), set()
     for path in [*(ROOT / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "Home.py"]:
-        found |= set(mentioned(ast.parse(path.read_text()), names(path), module_of(path)))
-        found |= {
-            "core.store.Store." + node.attr
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Attribute) and node.attr in STORE_WRITES and ast.unparse(node.value).endswith("store")
-        }
-    return found & writing()
+        tree = ast.parse(path.read_text())
+        found |= set(mentioned(tree, names(path), module_of(path)))
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Attribute)
+                and ast.unparse(node.value).endswith("store")
+                and node.attr in {*STORE_WRITES, "transaction"}
+            ):
+                direct.add(f"{module_of(path)}: store.{node.attr}")
+    return (found & writing()) | direct
