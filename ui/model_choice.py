@@ -5,6 +5,7 @@ import streamlit as st
 from core.catalog import MODELS, Availability
 from core.config import RunConfig
 from core.jobs.models import look_up
+from core.settings import Settings
 from core.store import Store
 from ui.words import plain
 
@@ -14,8 +15,9 @@ OTHER = "another"
 
 def fill(model: str) -> None:
     """Put a model into the widgets, before they are drawn."""
-    st.session_state[KEY] = model if model in MODELS else OTHER
-    if model not in MODELS:
+    offered = model in _offered()
+    st.session_state[KEY] = model if offered else OTHER
+    if not offered:
         st.session_state[OTHER_KEY] = model
 
 
@@ -39,7 +41,7 @@ def draw(store: Store) -> str:
 def _choose() -> str:
     field = RunConfig.model_fields["model"]
     chosen = st.segmented_control(
-        str(field.title), [*MODELS, OTHER], required=True, help=field.description, format_func=_title, key=KEY, persist_state="session"
+        str(field.title), [*_offered(), OTHER], required=True, help=field.description, format_func=_title, key=KEY, persist_state="session"
     )
     if chosen != OTHER:
         return str(chosen)
@@ -59,5 +61,12 @@ def find(model: str, store: Store) -> Availability:
     return look_up(store, model)
 
 
+def _offered() -> list[str]:
+    """Those of the catalogue and the one that the settings name, which nobody needs to type."""
+    return list(dict.fromkeys([*MODELS, Settings().model]))
+
+
 def _title(model: str) -> str:
-    return f"{MODELS[model].title}" if model in MODELS else "Another one"
+    if model == OTHER:
+        return "Another one"
+    return MODELS[model].title if model in MODELS else plain(model.rstrip("/").rsplit("/", 1)[-1])

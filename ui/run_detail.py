@@ -12,7 +12,7 @@ from core.store import Store
 from ui import baselines, importing, navigation, run_actions, run_curves, run_remedy, states, sweeps
 from ui.boundary import boundary
 from ui.run_summary import Summary, badge, draw_origin, summarise
-from ui.words import accuracy, duration, per_cent, plain
+from ui.words import accuracy, duration, per_cent, plain, without_folders
 
 LIVE_SECONDS = 2  # a step takes about half a second on two cores
 
@@ -142,7 +142,9 @@ def _draw_config(summary: Summary) -> None:
 def _value(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "the model's usual ones"
-    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else without_folders(str(value))
+    )
 
 
 def _draw_log(store: Store, job: Job) -> None:

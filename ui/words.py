@@ -22,11 +22,15 @@ def plain(text: str) -> str:
 
     Control characters and those that turn the direction of writing are shown as �. Outside ``local`` mode folders are left out.
     """
-    text = hide_folders(Settings(), text)
-    seen = UNSEEN.sub("\ufffd", " ".join(text.split()))
+    seen = UNSEEN.sub("\ufffd", " ".join(without_folders(text).split()))
     escaped = JOINTS.sub(lambda found: found[0] + WORD_JOINER, MARKDOWN.sub(r"\\\1", seen))
     turned = any(unicodedata.bidirectional(letter) in RIGHT_TO_LEFT for letter in seen)
     return f"{ISOLATE}{escaped}{END}" if turned else escaped
+
+
+def without_folders(text: str) -> str:
+    """``text`` for a table cell: as it is, but outside ``local`` mode without folders of the machine."""
+    return hide_folders(Settings(), text)
 
 
 def count(number: float, unit: str) -> str:

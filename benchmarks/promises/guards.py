@@ -84,7 +84,13 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     ("escaping of Markdown", "ui/words.py", 'MARKDOWN.sub(r"\\\\\\1", seen)', "seen", PLAIN),
     ("addresses and colons are no Markdown", "ui/words.py", "found[0] + WORD_JOINER", "found[0]", PLAIN),
-    ("control characters are shown", "ui/words.py", 'UNSEEN.sub("\\ufffd", " ".join(text.split()))', '" ".join(text.split())', PLAIN),
+    (
+        "control characters are shown",
+        "ui/words.py",
+        'UNSEEN.sub("\\ufffd", " ".join(without_folders(text).split()))',
+        '" ".join(text.split())',
+        PLAIN,
+    ),
     (
         "names of datasets lead nowhere",
         "core/data/sources.py",
@@ -106,7 +112,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
         f"{NAMES}::test_no_name_leads_out_of_the_home_folder",
     ),
-    ("folders hidden from visitors", "ui/words.py", "    text = hide_folders(Settings(), text)\n", "", FOLDERS),
+    ("folders hidden from visitors", "ui/words.py", "    return hide_folders(Settings(), text)\n", "    return text\n", FOLDERS),
     (
         "a pickle in an adapter is refused",
         "core/importing/parcel.py",

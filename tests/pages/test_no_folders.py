@@ -27,7 +27,9 @@ def test_a_visitor_of_a_public_page_reads_no_folder(
     monkeypatch.setenv("LORALAB_DATA", str(home / "not" / "there"))
     monkeypatch.setenv("LORALAB_MODEL", str(home / "models" / "mine"))
     told = home / "jobs"
+    trained = failed.request_json.replace("minilm", str(home / "models" / "mine"))
     with store.transaction() as db:
+        db.execute("UPDATE jobs SET request_json = ? WHERE state = 'failed'", (trained,))
         db.execute("UPDATE jobs SET message = ?, fix = ? WHERE state = 'failed'", (f"{told} is full.", f"Look into {ROOT}/core."))
 
     for run in (finished.id, failed.id):
