@@ -91,14 +91,16 @@ def names_tried(act: Callable[[Store, Job, str], object], store: Store, run: Job
 def test_no_name_leads_out_of_the_home_folder(store: Store, run: Job, home: Path, beside: Path, what: str, who: Visitor) -> None:
     store.visitor = who
 
-    assert names_tried(LOOK_UPS[what], store, run, home, NAMES) == len(NAMES)
+    names = NAMES if who is STUDENT else NAMES[::10]
+    assert names_tried(LOOK_UPS[what], store, run, home, names) == len(names)
 
 
 @pytest.mark.parametrize("what", WRITES)
 def test_no_name_writes_outside_the_home_folder(store: Store, run: Job, home: Path, beside: Path, what: str) -> None:
     before = sorted(beside.iterdir())
 
-    assert names_tried(WRITES[what], store, run, home, NAMES[: len(NAMES) // 5]) == len(NAMES) // 5
+    names = NAMES[: 400 if FULL else 100]  # each run that is launched makes the next one slower
+    assert names_tried(WRITES[what], store, run, home, names) == len(names)
 
     assert sorted(home.parent.iterdir()) == [beside, home]
     assert sorted(beside.iterdir()) == before
