@@ -12,8 +12,8 @@ CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 DIRECTION = r"\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
 UNSEEN = re.compile(f"[{CONTROL}{DIRECTION}]")
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~&^=])")
-JOINTS = re.compile(r":(?=\S)|(?<=\w)@(?=\S)|(?i:\bwww)(?=\\?\.)")
-WORD_JOINER = "\u2060"  # after these it keeps :name: from becoming an emoji, :red[…] a colour, and addresses links
+JOINTS = re.compile(r":(?=\S)|(?<=\w)@(?=\S)|(?i:\bwww)(?=\\?\.)|\\[-<>~](?=\\[-=>])")
+WORD_JOINER = "\u2060"  # after these it keeps :name: from becoming an emoji, :red[…] a colour, addresses links, and <- an arrow
 ISOLATE, END = "\u2068", "\u2069"  # around text from right to left: what comes after it keeps its place
 
 

@@ -1,5 +1,6 @@
 """Barriers that axe finds: every page with the shipped example, light and dark. Serious and critical ones fail."""
 
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_axe_finds_nothing_serious_on_any_page_light_or_dark(browser: Browser, e
     for file, entry in navigation.ENTRIES.items():
         if file == navigation.BOARD:  # there in a classroom alone
             continue
-        page.locator(".st-key-navigation").get_by_role("link", name=entry.title, exact=True).click()
+        page.locator(".st-key-navigation a", has_text=re.compile(f"{entry.title}$")).click()  # its icon is a word before
         settle(page, entry.title)
         found += [f"{entry.title}, light: {one}" for one in findings(page)]
         page.emulate_media(color_scheme="dark")
