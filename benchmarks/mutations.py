@@ -10,6 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from promises.guards import GUARDS
+
 ROOT = Path(__file__).parents[1]
 SECONDS = 300  # a row of the small benchmark on a busy machine
 DISKS, STAGE = "tests/core/rehearsal/test_disks.py", "tests/core/rehearsal/test_stage.py"
@@ -125,6 +127,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         f"{STAGE}::test_a_run_goes_on_after_a_power_cut_as_if_nothing_had_been",
         "disk.power_cuts",
     ),
+    *(Mutation(*guard) for guard in GUARDS),
 )
 
 

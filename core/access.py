@@ -34,12 +34,15 @@ class Action(StrEnum):
     DELETE = "delete this run"
     TAG = "tag texts of this run"
     SCORE = "score this run"
+    READ_LOG = "read the log of this run"  # it tells of the machine
     WORK = "start this work"  # preparing, checking, mapping: shared by all, owned by nobody
     KEEP_DATA = "add or delete datasets"
+    NAME_FOLDER = "use a model from a folder of this machine"
     MANAGE = "change the class"
+    REPAIR = "repair the database"
 
 
-ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG, Action.SCORE})
+ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG, Action.SCORE, Action.READ_LOG})
 OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.IMPORT, Action.WORK}
 
 
@@ -55,6 +58,11 @@ class Visitor:
     def in_charge(self) -> bool:
         """Whether everything is theirs to decide."""
         return self.role in (Role.OWNER, Role.TEACHER)
+
+    @property
+    def shelf(self) -> str:
+        """The folder name of what is theirs alone; who is in charge has none, and shares what lies beside."""
+        return "" if self.in_charge else self.id
 
 
 MACHINE_OWNER = Visitor("local", "", Role.OWNER)  # sits at the machine, or has its command line

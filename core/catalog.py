@@ -87,9 +87,15 @@ def find_model(model_id: str, settings: Settings, hub: bool) -> Availability:
     """Where ``model_id`` is found. ``hub`` tells whether the Hub can be reached (``core.data.hub.hub_reachable``)."""
     if model_id in MODELS:
         return _find_offered(MODELS[model_id], settings, hub)
-    if "@" in model_id and not Path(model_id).expanduser().exists():
+    if "@" in model_id and (is_pinned(model_id) or not _is_folder(_path(model_id))):
         return _find_on_hub(model_id, hub)
     return _find_folder(model_id)
+
+
+def is_pinned(model_id: str) -> bool:
+    """Whether this names a commit on the Hub, and no folder."""
+    hub_id, _, revision = model_id.partition("@")
+    return bool(HUB_ID.fullmatch(hub_id) and REVISION.fullmatch(revision))
 
 
 def verify(model: Availability) -> None:
@@ -115,7 +121,7 @@ def shape_of(model: Availability) -> ModelShape | None:
 
 def folder_problem(folder: Path) -> str:
     """Why the model in ``folder`` cannot be used and what to do; empty if it can."""
-    if not folder.is_dir():
+    if not _is_folder(folder):
         return f"There is no folder {folder}. Give the folder that holds the model's config.json."
     try:
         config = read_model_config(folder)
@@ -185,8 +191,8 @@ def _find_on_hub(model_id: str, hub: bool) -> Availability:
 
 
 def _find_folder(model_id: str) -> Availability:
-    folder = Path(model_id).expanduser()
-    if not folder.is_dir() and HUB_ID.fullmatch(model_id):
+    folder = _path(model_id)
+    if not _is_folder(folder) and HUB_ID.fullmatch(model_id):
         reason = (
             f"There is neither a model {model_id!r} on offer ({', '.join(MODELS)}) nor a folder of that name. "
             "A Hub model needs its revision: write org/name@ and the 40 hex digits of a commit, so that every run gets the same weights."
@@ -195,6 +201,17 @@ def _find_folder(model_id: str) -> Availability:
     if problem := folder_problem(folder):
         return Availability(model_id, False, problem)
     return Availability(model_id, True, f"From the folder {folder}.", folder, "", _fingerprint(folder))
+
+
+def _path(model_id: str) -> Path:
+    return Path(os.path.expanduser(model_id))  # leaves the name of nobody's home as it is
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long for any
+        return False
 
 
 def _package_folder(model: BaseModel) -> Path | None:

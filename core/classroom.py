@@ -10,6 +10,9 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from threading import Lock
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,6 +20,7 @@ from core import people
 from core.access import Action, Role, Visitor, require
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, NotAllowed
+from core.lines import one_line
 from core.settings import memory_mb
 from core.states import Job, JobState
 from core.store import Store
@@ -25,6 +29,8 @@ ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what is mistaken for som
 WINDOW_SECONDS, WRONG_IN_WINDOW = 60.0, 10
 RUNNING_PER_STUDENT = 1
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
+Found = TypeVar("Found")
+LONGEST_NAME = 40  # letters
 
 
 class Rules(BaseModel):
@@ -49,17 +55,23 @@ class Attempts:
 
     timer: Callable[[], float] = time.monotonic
     wrong: dict[str, list[float]] = field(default_factory=dict)
+    _one_at_a_time: Lock = field(default_factory=Lock)
 
-    def require(self, address: str) -> None:
-        """Raise NotAllowed while the address has to wait."""
-        now = self.timer()
-        self.wrong = {one: kept for one, times in self.wrong.items() if (kept := [at for at in times if now - at < WINDOW_SECONDS])}
-        if len(self.wrong.get(address, ())) >= WRONG_IN_WINDOW:
-            raise NotAllowed("Too many wrong codes from here.", "Wait a minute, then try again.")
+    def check(self, address: str, look: Callable[[], Found | None]) -> Found | None:
+        """What ``look`` finds, and a wrong code more where it finds nothing. Raises NotAllowed while the address has to wait.
 
-    def note(self, address: str) -> None:
-        """Count a wrong code."""
-        self.wrong.setdefault(address, []).append(self.timer())
+        One at a time, so that many tries at once are no way round, and many right ones are all let in.
+        """
+        place = _network(address)
+        with self._one_at_a_time:
+            now = self.timer()
+            self.wrong = {one: kept for one, times in self.wrong.items() if (kept := [at for at in times if now - at < WINDOW_SECONDS])}
+            if len(self.wrong.get(place, ())) >= WRONG_IN_WINDOW:
+                raise NotAllowed("Too many wrong codes from here.", "Wait a minute, then try again.")
+            found = look()
+            if found is None:
+                self.wrong.setdefault(place, []).append(now)
+            return found
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ class Codes:
 
     def role(self, code: str) -> Role | None:
         """Whose code it is, compared in constant time; None for a wrong one."""
-        given = code.strip().lower().encode()
+        given = code.strip().lower().encode(errors="replace")
         is_teacher = hmac.compare_digest(given, self.teacher.lower().encode())
         is_student = hmac.compare_digest(given, self.student.lower().encode())
         return Role.TEACHER if is_teacher else Role.STUDENT if is_student else None
@@ -128,16 +140,14 @@ def clear_class(store: Store) -> None:
 
 def join(store: Store, attempts: Attempts, code: str, name: str, address: str) -> tuple[Visitor, str]:
     """The new visitor and the key to come back with. Raises NotAllowed on a wrong code, a closed class, or an address that must wait."""
-    attempts.require(address)
-    role = read_codes(store).role(code)
+    role = attempts.check(address, lambda: read_codes(store).role(code))
     if role is None:
-        attempts.note(address)
         raise NotAllowed("This is not the class code.", "It is on the teacher's screen.")
     if role is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
-    if not name.strip():
+    if not (tidy := one_line(name, LONGEST_NAME)):
         raise NotAllowed("A name is missing.", "Type the name that the class knows you by.")
-    visitor = Visitor(secrets.token_hex(6), " ".join(name.split())[:40], role)
+    visitor = Visitor(secrets.token_hex(6), tidy, role)
     key = new_key(3)
     people.add_person(store, visitor, _hash(key))
     people.note(store, "join", visitor.name, visitor)
@@ -154,11 +164,10 @@ def sign_in(store: Store, visitor: Visitor) -> None:
 
 def come_back(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:
     """The visitor that the key was given to. Raises NotAllowed on a wrong key or an address that must wait."""
-    attempts.require(address)
-    visitor = people.find_person(store, _hash(key))
+    visitor = attempts.check(address, lambda: people.find_person(store, _hash(key)))
     if visitor is None:
-        attempts.note(address)
         raise NotAllowed("Nobody here has this key.", "Join with the class code instead.")
+    people.note(store, "come back", visitor.name, visitor)
     return visitor
 
 
@@ -192,5 +201,14 @@ def new_key(groups: int) -> str:
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(groups))
 
 
+def _network(address: str) -> str:
+    """What waits together: an address, or of IPv6 the network of 64 bits that one machine can have all of."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network((found, 64), strict=False)) if found.version == 6 and not found.ipv4_mapped else address
+
+
 def _hash(key: str) -> str:
-    return hashlib.sha256(key.strip().lower().encode()).hexdigest()
+    return hashlib.sha256(key.strip().lower().encode(errors="replace")).hexdigest()

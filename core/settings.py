@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from core.errors import ConfigError
 
 YES, NO = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 MODES = ("local", "classroom", "public")
+PROJECT = Path(__file__).parents[1]
 HOSTED = Path("/mount/src")  # where Streamlit Community Cloud puts an app: everybody there comes from outside
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
@@ -98,6 +100,16 @@ class Settings:
 def is_hosted() -> bool:
     """Whether this is Streamlit Community Cloud, where a restart loses the disk."""
     return HOSTED.is_dir()
+
+
+def hide_folders(settings: Settings, text: str) -> str:
+    """``text`` without the folders that this machine's files lie in, for who sits elsewhere. In ``local`` mode as it is."""
+    if settings.mode == "local" or "/" not in text:
+        return text
+    places = {settings.home, settings.data, Path.home(), Path(sys.prefix), PROJECT, Path(tempfile.gettempdir())} - {None, Path("/")}
+    for place in sorted((str(place.absolute()) for place in places if place), key=len, reverse=True):
+        text = text.replace(place, "…")
+    return text
 
 
 def cores() -> int:

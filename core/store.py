@@ -18,11 +18,13 @@ from core import files
 from core.access import MACHINE_OWNER
 from core.connections import connections
 from core.errors import JobNotFound, LoraLabError, NotEnoughRoom, StateConflict, StoreBusy, StoreDamaged
+from core.lines import one_line
 from core.records import Snapshot, is_current, job_from_row, read_record, write_record
 from core.schema import METRIC_COLUMNS, Metric, migrate
 from core.settings import Settings
 from core.states import TRANSITIONS, Job, JobState, Kind
 
+LONGEST_NAME = 120  # letters
 COLUMNS = tuple(field.name for field in fields(Job))
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ class Store:
         job = Job(
             secrets.token_hex(4),
             kind,
-            name,
+            one_line(name, 2 * LONGEST_NAME),  # what is done, and to which run
             JobState.QUEUED,
             1,
             owner or self.visitor.id,
@@ -72,8 +74,9 @@ class Store:
 
     def job(self, job_id: str) -> Job:
         """The job as it is now. Raises JobNotFound."""
+        wanted = job_id.encode(errors="replace").decode()  # the database takes no halves of surrogate pairs
         with self.transaction() as db:
-            row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (wanted,)).fetchone()
             if row is not None:
                 return _parsed(row)
         raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
@@ -112,10 +115,10 @@ class Store:
 
     def rename(self, job: Job, name: str) -> None:
         """Give the job another name. Raises StateConflict on an empty one."""
-        if not name.strip():
+        if not (tidy := one_line(name, LONGEST_NAME)):
             raise StateConflict("A run needs a name.", "Type at least one character.")
         with self.transaction() as db:
-            db.execute("UPDATE jobs SET name = ?, version = version + 1 WHERE id = ?", (name.strip()[:120], job.id))
+            db.execute("UPDATE jobs SET name = ?, version = version + 1 WHERE id = ?", (tidy, job.id))
         self.mirror(self.job(job.id))
 
     def requeue(self, job: Job) -> bool:

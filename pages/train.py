@@ -15,6 +15,6 @@ with sides.cell():
     if status.dataset is not None:
         recipe_upload.offer(store, status.dataset, then=cleaning.choose_cleaned)
     budget.draw(store, status, recipe)
-    values = form.draw(form.preset_values(preset), store.settings)
+    values = form.draw(form.preset_values(preset), store)
 with sides.cell(), st.container(border=True, key="contract"):
     contract.draw(store, status, values, preset, recipe)

@@ -29,6 +29,7 @@ LAYERS = (  # a module may import its own layer and those before it
         "connections",
         "spreadsheet",
         "files",
+        "lines",
         "manifest",
         "locks",
         "states",

@@ -9,8 +9,8 @@ from core.data.reader import read_table
 from core.data.table import Table, check_size
 from core.errors import LoraLabError
 from core.jobs import actions
-from core.jobs.batch import Classified, choose_columns, read_batch_request, read_classified
-from core.states import Job, JobState, Kind
+from core.jobs.batch import Classified, choose_columns, find_batch, read_classified
+from core.states import Job, JobState
 from ui import boundary, drawing, tables
 from ui.frame import OpenRun
 from ui.watching import watch
@@ -23,7 +23,7 @@ SHOWN_LETTERS = 300
 
 def draw(run: OpenRun) -> None:
     """The file that the URL names, under way or done, else the form that starts one."""
-    job = _job_in_url(run)
+    job = find_batch(run.store, run.job, st.query_params.get(JOB_KEY, ""))
     if job is None:
         _draw_form(run)
     elif not job.state.over:
@@ -36,15 +36,6 @@ def draw(run: OpenRun) -> None:
             st.info("This file was stopped; nothing of it is kept.", icon=":material/stop_circle:")
         else:
             st.error(f"**The file was not classified.** {plain(job.message)} {plain(job.fix)}", icon=":material/error:")
-
-
-def _job_in_url(run: OpenRun) -> Job | None:
-    wanted = st.query_params.get(JOB_KEY, "")
-    found = next((job for job in run.store.jobs(Kind.CLASSIFY) if job.id == wanted), None)
-    if found is None or read_batch_request(found).run != run.id:
-        return None
-    visitor = run.store.visitor  # a file may be private: only who brought it, or who runs the server, sees its answers
-    return found if visitor.in_charge or found.owner == visitor.id else None
 
 
 def _draw_form(run: OpenRun) -> None:

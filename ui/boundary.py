@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from core.access import Action, may
 from core.errors import LoraLabError, StoreDamaged
 from core.settings import Settings
 from ui.words import plain
@@ -36,10 +37,16 @@ def show(error: LoraLabError) -> None:
 
 def _show_damaged_store(error: StoreDamaged) -> None:
     st.error(f"**{plain(error.message)}**", icon=":material/error:")
+    from ui import visitors  # noqa: PLC0415 - which shows its own errors through this module
+
+    visitor = visitors.at_the_machine(Settings())  # who has joined a class is in the file that cannot be read
+    if not may(visitor, Action.REPAIR):
+        st.caption("Ask who runs this server to repair it.")
+        return
     st.caption("Repair sets the file aside and rebuilds the list of runs from their folders. Nothing is deleted.")
     if st.button("Repair the database", key="repair", type="primary"):
         from core.jobs import rebuild  # noqa: PLC0415 - keeps this module free of the store it reports on
 
-        found, aside = rebuild.repair(Settings())
+        found, aside = rebuild.repair(Settings(), visitor)
         st.toast(f"{found:,} runs found. The old file is {plain(aside.name) if aside else 'unchanged'}.")
         st.rerun()

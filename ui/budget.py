@@ -70,6 +70,6 @@ def _propose(minutes: int, store: Store, status: DataStatus, recipe: Recipe | No
     assert status.dataset is not None
     values = form.read()
     config = make_config(None, values)
-    model = model_facts(model_choice.find(config.model, store.settings))
+    model = model_facts(model_choice.find(config.model, store))
     data, speed = facts(status.dataset, recipe), find_speed(store, config, model)
     return propose(minutes, config, data, model, speed, earlier_outcomes(store, status.dataset.fingerprint, model))

@@ -50,7 +50,7 @@ def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> No
 def draw_recipe(store: Store, dataset: Dataset) -> None:
     """What has been chosen so far, each step with a button that takes it back."""
     try:
-        recipe = read_recipe(store.settings, dataset.fingerprint)
+        recipe = read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf)
     except ArtifactDamaged as error:
         boundary.show(error)
         return
@@ -83,7 +83,7 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
     if status.dataset is None:
         return None
     try:
-        recipe = read_recipe(store.settings, status.dataset.fingerprint)
+        recipe = read_recipe(store.settings, status.dataset.fingerprint, store.visitor.shelf)
     except ArtifactDamaged as error:
         boundary.show(error)
         return None
@@ -114,7 +114,7 @@ def take_from(store: Store, request: TrainRequest) -> None:
     if request.recipe is None:
         return
     try:
-        same = read_recipe(store.settings, request.recipe.fingerprint).effect() == request.recipe.effect()
+        same = read_recipe(store.settings, request.recipe.fingerprint, store.visitor.shelf).effect() == request.recipe.effect()
     except ArtifactDamaged:
         same = False
     if same:
@@ -125,7 +125,7 @@ def take_from(store: Store, request: TrainRequest) -> None:
 
 def _button(store: Store, dataset: Dataset, step: Step, key: str) -> None:
     try:
-        taken = step in read_recipe(store.settings, dataset.fingerprint).steps
+        taken = step in read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf).steps
     except ArtifactDamaged:
         return  # the recipe below says so
     label = f"{_words(step)} (in the recipe)" if taken else _words(step)
@@ -149,7 +149,7 @@ def _words(step: Step) -> str:
 def _change(store: Store, fingerprint: str, change: Callable[[Recipe], Recipe]) -> None:
     """Read anew before it is changed: another tab may have changed it since."""
     try:
-        actions.keep_recipe(store, change(read_recipe(store.settings, fingerprint)))
+        actions.keep_recipe(store, change(read_recipe(store.settings, fingerprint, store.visitor.shelf)))
     except (LoraLabError, OSError) as error:
         st.toast(plain(f"The recipe could not be kept. {error}"), icon=":material/error:")
 

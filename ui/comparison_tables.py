@@ -12,7 +12,7 @@ from core.evaluation.scores import Proportion
 from core.jobs.sweep import Spread
 from ui import tables
 from ui.comparison import Chosen
-from ui.words import duration, per_cent
+from ui.words import duration, per_cent, without_folders
 
 
 def table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
@@ -129,4 +129,6 @@ def _marked(name: str, value: float | None, best: bool) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "the model's usual ones"
-    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else without_folders(str(value))
+    )

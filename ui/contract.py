@@ -33,7 +33,7 @@ def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset:
     st.markdown("##### What this run will do")
     try:
         config = make_config(None, {**values, "model": values["model"] or "unnamed"})
-        model = model_facts(model_choice.find(str(values["model"]), store.settings))
+        model = model_facts(model_choice.find(str(values["model"]), store))
     except LoraLabError as error:
         show(error)
         _draw_launch(store, status, None, preset, recipe)

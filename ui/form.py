@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.config import Group, RunConfig, bounds, choices, shown
 from core.presets import PRESET_HELP, Preset, make_config
-from core.settings import Settings
+from core.store import Store
 from ui import model_choice
 from ui.words import plain
 
@@ -28,7 +28,7 @@ def fill_missing(values: Mapping[str, object]) -> None:
     fill({name: value for name, value in values.items() if name not in known})
 
 
-def draw(preset_values: Mapping[str, object], settings: Settings) -> dict[str, object]:
+def draw(preset_values: Mapping[str, object], store: Store) -> dict[str, object]:
     """All fields in their groups; the values that are chosen. A field that differs from the preset says what the preset has."""
     values: dict[str, object] = {}
     for group in Group:
@@ -36,7 +36,7 @@ def draw(preset_values: Mapping[str, object], settings: Settings) -> dict[str, o
         names = [name for name in RunConfig.model_fields if shown(name).group is group]
         basic = [name for name in names if shown(name).basic]
         if "model" in basic:
-            values["model"] = model_choice.draw(settings)
+            values["model"] = model_choice.draw(store)
         values |= _draw_fields(basic, preset_values, f"basic-{group}")
         if more := [name for name in names if name not in basic]:
             with st.expander(_more_label(more, preset_values), key=f"more-{group}", type="compact"):

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from core.catalog import MODELS, Availability, find_model
+from core.catalog import MODELS, Availability
 from core.config import RunConfig
-from core.data.hub import hub_reachable
+from core.jobs.models import look_up
 from core.settings import Settings
+from core.store import Store
 from ui.words import plain
 
 KEY, OTHER_KEY = "field-model", "field-model-other"
@@ -14,8 +15,9 @@ OTHER = "another"
 
 def fill(model: str) -> None:
     """Put a model into the widgets, before they are drawn."""
-    st.session_state[KEY] = model if model in MODELS else OTHER
-    if model not in MODELS:
+    offered = model in _offered()
+    st.session_state[KEY] = model if offered else OTHER
+    if not offered:
         st.session_state[OTHER_KEY] = model
 
 
@@ -25,10 +27,10 @@ def read() -> str:
     return str(st.session_state.get(OTHER_KEY, "")).strip() if chosen == OTHER else chosen
 
 
-def draw(settings: Settings) -> str:
+def draw(store: Store) -> str:
     """The chosen model's id, empty where another one is wanted and not named yet; below it whether it can be had."""
     model = _choose()
-    found = find(model, settings)
+    found = find(model, store)
     if found.available:
         st.caption(f":material/check: {plain(found.reason)}")
     elif model:
@@ -39,7 +41,7 @@ def draw(settings: Settings) -> str:
 def _choose() -> str:
     field = RunConfig.model_fields["model"]
     chosen = st.segmented_control(
-        str(field.title), [*MODELS, OTHER], required=True, help=field.description, format_func=_title, key=KEY, persist_state="session"
+        str(field.title), [*_offered(), OTHER], required=True, help=field.description, format_func=_title, key=KEY, persist_state="session"
     )
     if chosen != OTHER:
         return str(chosen)
@@ -52,12 +54,19 @@ def _choose() -> str:
     ).strip()
 
 
-def find(model: str, settings: Settings) -> Availability:
+def find(model: str, store: Store) -> Availability:
     """Whether the model can be had on this machine."""
     if not model:
         return Availability("Another model", False, "Name a folder or a Hub id with its revision.")
-    return find_model(model, settings, hub_reachable(settings))
+    return look_up(store, model)
+
+
+def _offered() -> list[str]:
+    """Those of the catalogue and the one that the settings name, which nobody needs to type."""
+    return list(dict.fromkeys([*MODELS, Settings().model]))
 
 
 def _title(model: str) -> str:
-    return f"{MODELS[model].title}" if model in MODELS else "Another one"
+    if model == OTHER:
+        return "Another one"
+    return MODELS[model].title if model in MODELS else plain(model.rstrip("/").rsplit("/", 1)[-1])

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from core.access import Action, require
-from core.data.saved import save
 from core.errors import LoraLabError
+from core.jobs import datasets
 from core.store import Store
 from ui import own_choices, own_files, own_saved
 from ui.boundary import show
@@ -49,7 +49,7 @@ def _draw_choices(store: Store, files: list[own_files.Brought]) -> None:
         name = st.text_input("Name", key="dataset-name", max_chars=48, placeholder="for example reviews")
         wanted = st.form_submit_button("Save the dataset", key="save-dataset", type="primary", icon=":material/save:")
     if wanted:
-        source = save(store.settings, name, built, choice, [table.found for _, table in parts], origin=files[0].origin)
+        source = datasets.keep_dataset(store, name, built, choice, [table.found for _, table in parts], files[0].origin)
         own_saved.prepare(store, source.name)
         own_saved.open_dataset(source.name)
         st.rerun()

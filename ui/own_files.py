@@ -1,5 +1,6 @@
 """Bring files to the page Your data: upload, path or Hub id; what was found about each, and how to read it differently."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Literal
 
 import streamlit as st
 
+from core.access import Mode
 from core.data.fetching import find_fetched
 from core.data.reader import read_file, read_table
 from core.data.sniffing import ENCODINGS, SEPARATORS
@@ -78,7 +80,8 @@ def draw_preview(table: Table) -> None:
 
 def _may_name_paths() -> bool:
     """A visitor from elsewhere must not read this machine's disk."""
-    return Settings().paths or st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"}
+    settings = Settings()  # behind a proxy the address is this machine's own whoever comes, so the mode counts as well
+    return settings.paths or (settings.mode == Mode.LOCAL and st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"})
 
 
 def _from_upload() -> list[Brought]:
@@ -96,7 +99,7 @@ def _from_upload() -> list[Brought]:
 
 def _from_paths() -> list[Brought]:
     typed = st.text_area("Path of a file; several, one a line, are taken as splits", key="paths", height=80, placeholder="~/reviews.csv")
-    return _at([Path(line.strip()).expanduser() for line in typed.splitlines() if line.strip()][:MOST_FILES])
+    return _at([Path(os.path.expanduser(line.strip())) for line in typed.splitlines() if line.strip()][:MOST_FILES])
 
 
 def _from_hub(store: Store) -> list[Brought]:

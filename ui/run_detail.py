@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from core.access import Action, may
 from core.config import RunConfig, shown
 from core.evaluation.guess import answer, is_inside
-from core.jobs import artifacts
+from core.jobs import logs
 from core.jobs.importing import KNOWN, is_imported
 from core.jobs.queue import find_turn, read_queue
 from core.states import Job, JobState
@@ -12,7 +13,7 @@ from core.store import Store
 from ui import baselines, importing, navigation, run_actions, run_curves, run_remedy, states, sweeps
 from ui.boundary import boundary
 from ui.run_summary import Summary, badge, draw_origin, summarise
-from ui.words import accuracy, duration, per_cent, plain
+from ui.words import accuracy, duration, per_cent, plain, without_folders
 
 LIVE_SECONDS = 2  # a step takes about half a second on two cores
 
@@ -143,17 +144,21 @@ def _draw_config(summary: Summary) -> None:
 def _value(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "the model's usual ones"
-    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else without_folders(str(value))
+    )
 
 
 def _draw_log(store: Store, job: Job) -> None:
     """The end of the log: open where something went wrong, otherwise read only when somebody looks."""
+    if not may(store.visitor, Action.READ_LOG, job.owner):
+        return
     went_wrong = job.state in (JobState.FAILED, JobState.INTERRUPTED)
     log = st.expander("Log", key=f"log-{job.id}-{went_wrong}", icon=":material/notes:", expanded=went_wrong, on_change="rerun")
     if not log.open:
         return
     with log:
-        if tail := artifacts.read_log_tail(store.folder(job)):
+        if tail := logs.log_tail(store, job):
             st.code(tail, language=None, height=320)
         else:
             st.caption("The worker has written nothing." if job.state.over else "The worker has written nothing yet.")

@@ -5,7 +5,7 @@ import streamlit as st
 from core.access import Action, may
 from core.config import RunConfig, differences
 from core.errors import LoraLabError
-from core.jobs import artifacts, checkpoints
+from core.jobs import checkpoints, logs
 from core.states import Cause, Job
 from core.store import Store
 from ui import launching, navigation, run_actions
@@ -57,10 +57,9 @@ def draw_resumed(job: Job) -> None:
 
 def draw_download(store: Store, job: Job) -> None:
     """The whole log as a file; read when it is asked for."""
-    folder = store.folder(job)
     st.download_button(
         "Download the log",
-        data=lambda: artifacts.read_log(folder),
+        data=lambda: logs.whole_log(store, job),
         file_name=f"{job.id}.log",
         mime="text/plain",
         key="log-download",
@@ -70,7 +69,7 @@ def draw_download(store: Store, job: Job) -> None:
 
 
 def _draw_retry(store: Store, summary: Summary, changes: dict[str, tuple[object, object]]) -> None:
-    label = "Retry with " + " and ".join(f"{_title(name)} {_value(new)}" for name, (_, new) in changes.items())
+    label = plain("Retry with " + " and ".join(f"{_title(name)} {_value(new)}" for name, (_, new) in changes.items()))
     if launching.launch_button(label, RETRY):
         try:
             launching.retry(store, summary.job, button=RETRY)

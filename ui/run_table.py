@@ -18,7 +18,7 @@ from core.store import Store
 from ui import tables
 from ui.run_summary import Summary, accuracies
 from ui.states import DAMAGED, LOOKS, in_text, short_progress, short_wait
-from ui.words import accuracy, age, count, duration
+from ui.words import accuracy, age, count, duration, without_folders
 
 SHARED_SECONDS = 1.0
 COLOURS = {"green": "#1a7f4e", "blue": "#0072B2", "orange": "#b45309", "red": "#c0392b", "gray": "#6b7280"}
@@ -105,7 +105,7 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
         "name": f"{summary.name} (example)" if summary.shipped else summary.name,
         "result": _outcome(summary),
         "curve": curve,
-        "model": request.config.model if request else "",
+        "model": without_folders(request.config.model) if request else "",
         "rows": (f"{rows:,}" if rows else "all") if known else "",
         "time": duration(job.elapsed_seconds(now)) if job.started_at else "",
         "age": age(now - job.created_at),

@@ -90,7 +90,7 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
         waiting += f", yours {short_wait(turn)}" if store.settings.mode == Mode.CLASSROOM else f", the next {short_wait(turn)}"
     what = "1 run" if job.kind == Kind.TRAIN else "1 job"
     link_to = job.id if job.kind == Kind.TRAIN else ""
-    navigation.link(navigation.RUNS, f"{what}: {short_progress(job)}{waiting}", run_id=link_to, icon=":material/motion_photos_on:")
+    navigation.link(navigation.RUNS, f"{what}: {plain(short_progress(job))}{waiting}", run_id=link_to, icon=":material/motion_photos_on:")
 
 
 def _at_work(store: Store) -> list[Job]:

@@ -7,7 +7,7 @@ import streamlit as st
 from core.jobs.queue import Turn
 from core.states import Job, JobState
 from core.training.events import Phase
-from ui.words import count, duration
+from ui.words import count, duration, plain
 
 SILENT_SECONDS = 40  # progress is written every half second; a long step on a busy machine takes a few
 SHORT = {
@@ -54,7 +54,7 @@ def in_text(look: Look) -> str:
 
 def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
     """A bar with phase, step, time gone and time left; a line when nothing was heard for a while."""
-    phase = (job.phase or job.state.value).capitalize()
+    phase = plain((job.phase or job.state.value).capitalize())
     step, unit = "step " if job.phase == Phase.TRAINING else "", " KB" if job.phase == Phase.DOWNLOADING else ""
     where = [f"{step}{job.done:,} of {job.total:,}{unit}"] if job.total else []
     gone = [f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []

@@ -80,5 +80,6 @@ def _run(store: Store, job: Job) -> Subject | None:
 
 
 def _base(model: Availability) -> Subject:
-    subject = Subject(f"{BASE}{model.id}", "", model, RunConfig(model=model.id))
+    name = model.id if model.id in MODELS or "@" in model.id else model.id.rstrip("/").rsplit("/", 1)[-1]  # no folder in the address
+    subject = Subject(f"{BASE}{name}", "", model, RunConfig(model=model.id))
     return replace(subject, title=f"{subject.name}, untrained" + ("" if model.available else " (not on this machine)"))

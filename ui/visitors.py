@@ -24,13 +24,18 @@ WHO, KEY = "visitor", "visitor-key"
 def current(settings: Settings) -> Visitor:
     """Who is here. In a classroom somebody who has not joined is a guest, who may only look."""
     if settings.mode == Mode.LOCAL:
-        return MACHINE_OWNER if _from_this_machine() else GUEST
+        return at_the_machine(settings)
     sign_in = signing.configured()
     if sign_in.wanted:
         return signing.current(settings, open_store(settings), sign_in)
     visitor: Visitor = st.session_state.get(WHO, GUEST)
     joined = settings.mode == Mode.CLASSROOM and visitor is not GUEST and is_here(open_store(settings), visitor)
     return visitor if joined else GUEST
+
+
+def at_the_machine(settings: Settings) -> Visitor:
+    """The machine's owner, where nobody else can be here; asks no database."""
+    return MACHINE_OWNER if settings.mode == Mode.LOCAL and _from_this_machine() else GUEST
 
 
 def admit() -> None:

@@ -4,16 +4,30 @@ import re
 
 from core.data.terms import isolate
 from core.evaluation.scores import Proportion
+from core.settings import Settings, hide_folders
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
+DIRECTION = r"\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+UNSEEN = re.compile(f"[{CONTROL}{DIRECTION}]")
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~&^=])")
-COLON = re.compile(r":(?=\S)")
-WORD_JOINER = "\u2060"  # after a colon it keeps :name: and :red[…] from becoming an emoji or a colour
+JOINTS = re.compile(r":(?=\S)|(?<=\w)@(?=\S)|(?i:\bwww)(?=\\?\.)|\\[-<>~](?=\\[-=>])")
+WORD_JOINER = "\u2060"  # after these it keeps :name: from becoming an emoji, :red[…] a colour, addresses links, and <- an arrow
 
 
 def plain(text: str) -> str:
-    """``text`` as it is, for places that read Markdown: labels, captions, messages."""
-    return isolate(COLON.sub(f":{WORD_JOINER}", MARKDOWN.sub(r"\\\1", " ".join(text.split()))))
+    """``text`` as it is, for places that read Markdown: labels, captions, messages.
+
+    Control characters and those that turn the direction of writing are shown as �. Outside ``local`` mode folders are left out.
+    """
+    seen = UNSEEN.sub("\ufffd", " ".join(without_folders(text).split()))
+    escaped = JOINTS.sub(lambda found: found[0] + WORD_JOINER, MARKDOWN.sub(r"\\\1", seen))
+    return isolate(escaped)
+
+
+def without_folders(text: str) -> str:
+    """``text`` for a table cell: as it is, but outside ``local`` mode without folders of the machine."""
+    return hide_folders(Settings(), text)
 
 
 def count(number: float, unit: str) -> str:

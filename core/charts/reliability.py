@@ -42,7 +42,7 @@ def _reliability_spec() -> Spec:
         *(alt.Tooltip(f"accuracy_{edge}:Q", title=f"95 % interval, {edge}", format=".1%") for edge in ("low", "high")),
         alt.Tooltip("texts:Q", format=","),
     ]
-    line = alt.Chart().mark_rule(strokeDash=[5, 4], color=FADED, strokeWidth=2)
+    line = alt.Chart().mark_rule(strokeDash=[5, 4], color=FADED, strokeWidth=2, aria=False)  # no text of it: the same in every chart
     diagonal = line.encode(x=alt.XDatum(0), y=alt.YDatum(0), x2=alt.X2Datum(1), y2=alt.Y2Datum(1))
     base = alt.Chart().encode(
         x=alt.X("confidence:Q", title="confidence: probability of the predicted class", scale=UNIT, axis=AXIS), tooltip=tooltip

@@ -112,6 +112,8 @@ def _ranking_spec(kind: str, classes: tuple[str, ...], labels: tuple[str, ...], 
     if kind != "ROC":
         return finish(lines.properties(height=420))
     chance = (
-        alt.Chart().mark_rule(strokeDash=[4, 4], color=FADED).encode(x=alt.XDatum(0), y=alt.YDatum(0), x2=alt.X2Datum(1), y2=alt.Y2Datum(1))
+        alt.Chart()
+        .mark_rule(strokeDash=[4, 4], color=FADED, aria=False)
+        .encode(x=alt.XDatum(0), y=alt.YDatum(0), x2=alt.X2Datum(1), y2=alt.Y2Datum(1))
     )
     return finish(alt.layer(chance, lines).properties(height=420))

@@ -1,6 +1,7 @@
 """A cleaning recipe: which training texts are dropped, repaired or given another label. Small, kept as JSON, taken back step by step.
 
-``<home>/recipes/<fingerprint>.json`` is the recipe in the making for the data of that fingerprint. A run keeps its own copy.
+``<home>/recipes/<fingerprint>.json`` is the recipe in the making for the data of that fingerprint; in a class each student has one below
+``recipes/<shelf>/`` (``core.access.Visitor.shelf``). A run keeps its own copy.
 """
 
 import hashlib
@@ -102,14 +103,14 @@ def describe_effect(recipe: Recipe) -> str:
     return ", ".join([said[0].replace(" ", f" {noun} ", 1), *said[1:]])
 
 
-def recipe_path(settings: Settings, fingerprint: str) -> Path:
+def recipe_path(settings: Settings, fingerprint: str, shelf: str = "") -> Path:
     """Where the recipe in the making for these data is kept."""
-    return settings.home / "recipes" / f"{fingerprint}.json"
+    return settings.home / "recipes" / shelf / f"{fingerprint}.json"
 
 
-def read_recipe(settings: Settings, fingerprint: str) -> Recipe:
+def read_recipe(settings: Settings, fingerprint: str, shelf: str = "") -> Recipe:
     """The recipe in the making; an empty one where there is none. Raises ArtifactDamaged."""
-    path = recipe_path(settings, fingerprint)
+    path = recipe_path(settings, fingerprint, shelf)
     if not path.exists():
         return Recipe(fingerprint=fingerprint)
     try:
@@ -121,9 +122,9 @@ def read_recipe(settings: Settings, fingerprint: str) -> Recipe:
     return recipe
 
 
-def save_recipe(settings: Settings, recipe: Recipe) -> None:
+def save_recipe(settings: Settings, recipe: Recipe, shelf: str = "") -> None:
     """Keep ``recipe`` as the one in the making for its data; an empty one is not kept."""
-    path = recipe_path(settings, recipe.fingerprint)
+    path = recipe_path(settings, recipe.fingerprint, shelf)
     if recipe.steps:
         files.write_bytes(path, to_bytes(recipe))
     else:

@@ -21,6 +21,7 @@ AG_NEWS_TEST_ROWS = 7600
 DEMO_FOLDER = Path(__file__).parent / "demo"
 FORMATS = (".parquet", ".csv", ".jsonl")
 SAVED_CARD = "saved.json"
+LONGEST_NAME = 255  # bytes of a file's name: a system refuses to look for a longer one
 LEVELS = ("*", "*/*", "*/*/*")  # as deep as the Hugging Face layout goes; a home folder given by mistake is not searched to its end
 
 Split = Literal["train", "validation", "test"]
@@ -53,8 +54,8 @@ class Source:
 
 def saved_source(settings: Settings, name: str) -> Source | None:
     """The dataset that was saved under ``name``, or None."""
+    safe = name == Path(name).name and not name.startswith(".") and len(name.encode(errors="replace")) <= LONGEST_NAME
     folder = settings.datasets / name
-    safe = name == Path(name).name and not name.startswith(".")
     return Source(SourceKind.SAVED, name, folder.absolute()) if safe and (folder / SAVED_CARD).is_file() else None
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core import files
+from core.data.table import clean
 from core.errors import ArtifactDamaged, StateConflict
 from core.locks import holding
 
@@ -44,7 +45,7 @@ def write_tag(folder: Path, row: int, tag: str, note: str) -> None:
         raise StateConflict(f"There is no tag {tag!r}.", f"Choose one of {', '.join(TAGS)}.")
     if len(note) > LONGEST_NOTE:
         raise StateConflict(f"The note has {len(note):,} characters.", f"Shorten it to {LONGEST_NOTE}.")
-    _change(folder, row, Tag(row, tag, note.strip(), time.time()))
+    _change(folder, row, Tag(row, tag, clean(note).strip(), time.time()))
 
 
 def remove_tag(folder: Path, row: int) -> None:

@@ -18,6 +18,7 @@ from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions
 from core.importing.adapter import AdapterConfig, read_object
 from core.importing.parcel import LABELS, MODEL, PREDICTIONS, RUN, Parcel
+from core.lines import one_line
 from core.model_shape import ModelShape
 from core.records import check_types
 from core.schema import Metric
@@ -128,12 +129,6 @@ def read_predictions(parcel: Parcel, classes: Sequence[str]) -> pd.DataFrame | N
         return Predictions.of(frame, len(classes)).frame
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, ArtifactDamaged) as error:
         raise DataError(f"{PREDICTIONS} is damaged ({type(error).__name__}: {str(error)[:100]}).", AGAIN) from error
-
-
-def one_line(text: str, longest: int) -> str:
-    """``text`` on one line without control characters, at most so many letters."""
-    words = " ".join(clean(text[: 10 * longest]).split())
-    return "".join(letter for letter in words if letter.isprintable())[:longest].strip()
 
 
 def _names_beside(parcel: Parcel) -> list[str]:

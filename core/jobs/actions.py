@@ -16,10 +16,12 @@ from core.errors import StateConflict
 from core.evaluation.tags import remove_tag, write_tag
 from core.exporting.formats import TITLES, Format
 from core.jobs.baselines import BaselineRequest, queue_baselines
-from core.jobs.batch import BatchRequest, keep_texts
+from core.jobs.batch import BatchRequest, keep_texts, read_batch_request
+from core.jobs.describe import next_name
 from core.jobs.export import ExportRequest, find_export_jobs
 from core.jobs.limits import require_within
 from core.jobs.maps import MapRequest, find_map_jobs
+from core.jobs.models import require_model
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
     CalibrateRequest,
@@ -33,8 +35,9 @@ from core.jobs.requests import (
 )
 from core.jobs.room import require_room
 from core.jobs.sweep import Sweep
+from core.lines import one_line
 from core.states import ACTIVE, Job, JobState, Kind
-from core.store import Store
+from core.store import LONGEST_NAME, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,18 +59,18 @@ def launch_training(
     ``recipe`` cleans its training texts; ``guess`` (0 to 1) is the accuracy that somebody expects. Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH)
+    require_model(store, config.model)
     request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe, guess=guess)
     require_within(store, request)
     require_room(store.settings)
-    title = name.strip()[:120] or _next_name(store, preset or "custom", config.model)
-    job = store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8))
-    ensure_supervisor(store.settings)
-    return job
+    title = one_line(name, LONGEST_NAME) or next_name(store, preset or "custom", config.model)
+    return _begin(store, Action.LAUNCH, store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8)))
 
 
 def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
     """Queue the runs of a set in their order, all or none. The same set twice is launched once. Raises NotAllowed and NotEnoughRoom."""
     require(store.visitor, Action.LAUNCH)
+    require_model(store, *(request.config.model for request in sweep.requests))
     before = Job("", Kind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0)  # stands for each run of the set that comes earlier
     for place, request in enumerate(sweep.requests):
         require_within(store, request, [before] * place)
@@ -76,8 +79,7 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
         store.create(Kind.TRAIN, name, request.model_dump(mode="json"), f"sweep|{sweep.id}|{place}")
         for place, (request, name) in enumerate(zip(sweep.requests, sweep.names, strict=True))
     ]
-    ensure_supervisor(store.settings)
-    return jobs
+    return [_begin(store, Action.LAUNCH, job) for job in jobs]
 
 
 def launch_preparation(store: Store, source: Source) -> Job:
@@ -85,12 +87,9 @@ def launch_preparation(store: Store, source: Source) -> Job:
     require(store.visitor, Action.WORK)
     for job in store.jobs(Kind.PREPARE, JobState.QUEUED, *ACTIVE):
         if read_prepare_request(job).source == source:
-            ensure_supervisor(store.settings)
-            return job
+            return _begin(store, Action.WORK, job)
     request = PrepareRequest(source=source).model_dump(mode="json")
-    job = store.create(Kind.PREPARE, f"Prepare {source.name}", request, secrets.token_hex(8))
-    ensure_supervisor(store.settings)
-    return job
+    return _begin(store, Action.WORK, store.create(Kind.PREPARE, f"Prepare {source.name}", request, secrets.token_hex(8)))
 
 
 def launch_quality_check(store: Store, dataset: Dataset) -> Job:
@@ -104,31 +103,32 @@ def launch_quality_check(store: Store, dataset: Dataset) -> Job:
 def launch_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
     """Queue the baselines of the data called ``name``, or return the job under way for them. Raises NotAllowed and NotEnoughRoom."""
     require(store.visitor, Action.WORK)
+    require_model(store, request.model)
     require_room(store.settings)
-    job = queue_baselines(store, request, name)
-    ensure_supervisor(store.settings)
-    return job
+    return _begin(store, Action.WORK, queue_baselines(store, request, name))
 
 
 def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Job:
     """Queue a file's texts (columns text and, if there is one, label) for a run. Raises NotAllowed and NotEnoughRoom."""
     require(store.visitor, Action.WORK)
     require_room(store.settings)
-    request = BatchRequest(run=run.id, key=keep_texts(store.settings, frame), name=name[:120])
+    needed = [read_batch_request(job).key for job in store.jobs(Kind.CLASSIFY, JobState.QUEUED, *ACTIVE)]
+    request = BatchRequest(run=run.id, key=keep_texts(store.settings, frame, needed), name=name[:120])
     job = store.create(Kind.CLASSIFY, f"Classify {request.name}", request.model_dump(mode="json"), secrets.token_hex(8))
-    ensure_supervisor(store.settings)
-    return job
+    return _begin(store, Action.WORK, job)
 
 
 def keep_recipe(store: Store, recipe: Recipe) -> None:
-    """Keep the cleaning recipe in the making for its data, which all share; runs have copies of their own. Raises NotAllowed."""
+    """Keep the visitor's cleaning recipe in the making for its data; runs have copies of their own. Raises NotAllowed."""
     require(store.visitor, Action.WORK)
-    save_recipe(store.settings, recipe)
+    save_recipe(store.settings, recipe, store.visitor.shelf)
+    people.note(store, "change a cleaning recipe", recipe.fingerprint)
 
 
 def launch_calibration(store: Store, model_id: str, precision: Precision = "auto") -> Job:
     """Queue the measurement of what work costs with this model, or return the one that is under way for it."""
     require(store.visitor, Action.WORK)
+    require_model(store, model_id)
     wanted = CalibrateRequest(model=model_id, precision=precision)
     asked = [job for job in store.jobs(Kind.CALIBRATE) if read_calibrate_request(job) == wanted]
     return _queue_once(store, Kind.CALIBRATE, f"Measure {model_id}", wanted, asked)
@@ -137,6 +137,7 @@ def launch_calibration(store: Store, model_id: str, precision: Precision = "auto
 def launch_map(store: Store, request: MapRequest) -> Job:
     """Queue a map of texts, or return the one that is under way for it. Raises NotAllowed and NotEnoughRoom."""
     require(store.visitor, Action.WORK)
+    require_model(store, *(subject.model for subject in request.subjects))
     require_room(store.settings)
     return _queue_once(store, Kind.EMBED, f"Map by {request.method}", request, find_map_jobs(store, request))
 
@@ -155,6 +156,12 @@ def _queue_once(store: Store, kind: Kind, name: str, request: BaseModel, asked: 
     if job is None:
         wanted = request.model_dump(mode="json")
         job = store.create(kind, name, wanted, f"{kind}|{sorted(wanted.items())}|{len(asked)}")
+    return _begin(store, Action.WORK, job)
+
+
+def _begin(store: Store, action: Action, job: Job) -> Job:
+    """Write down who asked for the job, and see to it that somebody runs it."""
+    people.note(store, action, f"{job.id} {job.name}")
     ensure_supervisor(store.settings)
     return job
 
@@ -187,7 +194,7 @@ def resume(store: Store, job: Job) -> Job:
 def retry(store: Store, job: Job, *, key: str = "") -> Job:
     """Launch a new run like this one, with the change that its failure proposes (``job.proposal``). The same ``key`` twice launches once.
 
-    Raises StateConflict where nothing is proposed, and NotEnoughRoom.
+    Raises StateConflict where nothing is proposed, NotAllowed and NotEnoughRoom.
     """
     config = read_proposal(job)
     if config is None:
@@ -230,12 +237,4 @@ def keep_running(store: Store) -> list[Job]:
 def _require(store: Store, action: Action, job: Job) -> None:
     """Ask whether the visitor may, and write down that it was done."""
     require(store.visitor, action, job.owner)
-    if store.visitor.role is not Role.OWNER:
-        people.note(store, action, f"{job.id} {job.name}")
-
-
-def _next_name(store: Store, preset: str, model: str) -> str:
-    short = model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0][:40]
-    stem = f"{preset}-{short}"
-    taken = {job.name for job in store.jobs(Kind.TRAIN)}
-    return next(f"{stem}-{number:02d}" for number in range(1, len(taken) + 2) if f"{stem}-{number:02d}" not in taken)
+    people.note(store, action, f"{job.id} {job.name}")

@@ -8,7 +8,7 @@ The key is a hash of the content, so a file that is there is right.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from core.data.table import Table, clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.scores import Scores
 from core.settings import Settings
-from core.states import Job
+from core.states import Job, Kind
+from core.store import Store
 
 KEPT_BATCHES = 20
 AGAIN = "Give the file again."
@@ -68,13 +69,14 @@ def choose_columns(table: Table, text: str, label: str = "") -> pd.DataFrame:
     return frame
 
 
-def keep_texts(settings: Settings, frame: pd.DataFrame) -> str:
-    """Keep the texts for the worker and give their key; of all that are kept, those written longest ago go."""
+def keep_texts(settings: Settings, frame: pd.DataFrame, needed: Collection[str] = ()) -> str:
+    """Keep the texts for the worker and give their key; of all that are kept and not ``needed``, those written longest ago go."""
     key = hashlib.sha256(json.dumps(frame.to_dict("list")).encode()).hexdigest()[:16]
     path = texts_path(settings, key)
     files.make_folder(path.parent)
     files.write_parquet(path, frame)
-    by_age = sorted(path.parent.glob("*.parquet"), key=lambda each: each.stat().st_mtime)
+    done = [each for each in path.parent.glob("*.parquet") if each.stem not in needed]
+    by_age = sorted(done, key=lambda each: each.stat().st_mtime)
     for old in by_age[:-KEPT_BATCHES]:
         old.unlink(missing_ok=True)
     return key
@@ -83,6 +85,14 @@ def keep_texts(settings: Settings, frame: pd.DataFrame) -> str:
 def texts_path(settings: Settings, key: str) -> Path:
     """Where the texts of that key lie."""
     return settings.home / "batches" / f"{key}.parquet"
+
+
+def find_batch(store: Store, run: Job, job_id: str) -> Job | None:
+    """The file of that id, if it was given to this run by the visitor; who runs the server finds everybody's. Raises ArtifactDamaged."""
+    found = next((job for job in store.jobs(Kind.CLASSIFY) if job.id == job_id), None)
+    if found is None or read_batch_request(found).run != run.id:
+        return None
+    return found if store.visitor.in_charge or found.owner == store.visitor.id else None
 
 
 def read_batch_request(job: Job) -> BatchRequest:

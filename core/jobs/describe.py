@@ -26,6 +26,14 @@ def find_run(store: Store, text: str) -> Job:
     return found[0]
 
 
+def next_name(store: Store, preset: str, model: str) -> str:
+    """What a run is called that nobody gives a name, for example ``quick-minilm-07``."""
+    short = model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0][:40]
+    stem = f"{preset}-{short}"
+    taken = {job.name for job in store.jobs(Kind.TRAIN)}
+    return next(f"{stem}-{number:02d}" for number in range(1, len(taken) + 2) if f"{stem}-{number:02d}" not in taken)
+
+
 def run(store: Store, job: Job, turns: Sequence[Turn] | None = None) -> dict[str, object]:
     """State and, once there are any, scores and timings of a run; ``turns`` is the queue, where it has been read."""
     described: dict[str, object] = {"run": job.id, "name": job.name, "state": job.state, "attempt": job.attempt}

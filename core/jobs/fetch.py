@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from core import people
 from core.access import Action, require
 from core.data.fetching import Pick, download
 from core.errors import ArtifactDamaged
@@ -30,6 +31,7 @@ def launch_fetch(store: Store, pick: Pick) -> Job:
         request = FetchRequest(pick=pick).model_dump(mode="json")
         key = f"{Kind.FETCH}|{pick.origin}|{len(asked)}"  # two who ask at the same moment get one
         job = store.create(Kind.FETCH, f"Download {pick.name}", request, key)
+        people.note(store, "fetch a dataset", pick.origin)
     ensure_supervisor(store.settings)
     return job
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from core import people
-from core.access import Action, Role, require
+from core.access import Action, require
 from core.catalog import shape_of
 from core.config import RunConfig
 from core.data.hub import hub_reachable
@@ -25,6 +25,7 @@ from core.jobs import artifacts
 from core.jobs.placing import place_run
 from core.jobs.requests import TrainRequest, read_train_request
 from core.jobs.room import MIN_FREE_MB, require_room
+from core.lines import one_line
 from core.states import Job, JobState, Kind
 from core.store import Store
 
@@ -56,8 +57,7 @@ def import_run(store: Store, parcel: Parcel, *, name: str = "", classes: Sequenc
     record = {**asdict(job), "metrics": told.read_metrics(story)}
     tables = {} if predictions is None else {artifacts.predictions_path(Path(), "test").name: predictions}
     place_run(store, job, record, run_config, adapter.files(model.identity, model.revision), tables)
-    if store.visitor.role is not Role.OWNER:
-        people.note(store, Action.IMPORT, f"{job.id} {job.name}")
+    people.note(store, Action.IMPORT, f"{job.id} {job.name}")
     return store.job(job.id)
 
 
@@ -69,7 +69,7 @@ def is_imported(job: Job) -> bool:
 def _result(
     parcel: Parcel, story: dict[str, Any], classes: tuple[str, ...], predictions: pd.DataFrame | None, data: str
 ) -> dict[str, object]:
-    result: dict[str, object] = {"classes": list(classes), "imported": told.one_line(parcel.name, told.LONGEST_NAME)}
+    result: dict[str, object] = {"classes": list(classes), "imported": one_line(parcel.name, told.LONGEST_NAME)}
     result |= {"config_known": isinstance(story.get("config"), dict)}
     result |= told.read_figures(story) | ({"data": data} if data else {})
     return result if predictions is None else result | {"test": test_figures(predictions, len(classes))}

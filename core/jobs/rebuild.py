@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from core import files
-from core.access import MACHINE_OWNER, Visitor
+from core.access import MACHINE_OWNER, Action, Visitor, require
 from core.connections import connections
 from core.errors import ArtifactDamaged, StoreBusy, StoreDamaged
 from core.locks import holding, is_locked
@@ -40,11 +40,13 @@ def open_store(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> Store:
     return store
 
 
-def repair(settings: Settings) -> tuple[int, Path | None]:
+def repair(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> tuple[int, Path | None]:
     """Set a damaged or held database aside and rebuild it from the runs' folders: (runs found, where the old file is).
 
     A database that can be used is left alone. Curves of runs that had not ended come from the old file, as far as it can be read.
+    Raises NotAllowed.
     """
+    require(visitor, Action.REPAIR)
     with alone(settings):
         try:
             return _require_sound(settings), None

@@ -1,5 +1,6 @@
 """What a report says of one run, or of several side by side."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -25,6 +26,8 @@ PATIENCE_SECONDS = 120  # it takes three, and longer beside a training
 ROOT = Path(__file__).parents[2]
 LONGEST_TEXT = 600  # characters of a mistake
 
+log = logging.getLogger(__name__)
+
 
 def write_report(store: Store, jobs: Sequence[Job]) -> bytes:
     """The HTML file of one run, or of two to ten. Raises StateConflict for more or for one that has not been scored, ArtifactDamaged."""
@@ -43,7 +46,8 @@ def write_in_process(store: Store, jobs: Sequence[Job]) -> bytes:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise LoraLabError(f"The report was not made ({type(error).__name__}).", "Try again when the machine is less busy.") from error
         if done.returncode or not path.is_file():
-            raise LoraLabError(f"The report was not made. {done.stderr.strip()[-300:]}", "Choose another run.")
+            log.error("the report was not made: %s", done.stderr.strip()[-2000:])
+            raise LoraLabError("The report was not made; the server's log tells more.", "Choose another run.")
         return path.read_bytes()
 
 

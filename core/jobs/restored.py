@@ -25,6 +25,7 @@ from core.importing.parcel import JSON_BYTES
 from core.jobs.importing import known_bases, test_figures
 from core.jobs.rebuild import OURS
 from core.jobs.requests import TrainRequest
+from core.lines import one_line
 from core.records import check_types, job_from_row
 from core.states import Cause, Job, Kind
 from core.store import Store
@@ -69,9 +70,9 @@ def check_run(store: Store, backup: Backup, run_id: str) -> Checked:
         **asdict(job),
         **times,
         **{"created_at": _time(job.created_at, store.clock()) or store.clock(), "heartbeat_at": None, "stop_at": None, "pid": 0},
-        **{"owner": _owner(store.visitor, job.owner), "name": told.one_line(job.name, told.LONGEST_NAME) or run_id, "phase": ""},
+        **{"owner": _owner(store.visitor, job.owner), "name": one_line(job.name, told.LONGEST_NAME) or run_id, "phase": ""},
         **{"cause": job.cause if job.cause in list(Cause) else "", "error_id": "", "done": 0, "total": 0, "version": 0},
-        **{"message": told.one_line(job.message, LONGEST), "fix": told.one_line(job.fix, LONGEST)},
+        **{"message": one_line(job.message, LONGEST), "fix": one_line(job.fix, LONGEST)},
         **{"fingerprint": job.fingerprint if MARK.fullmatch(job.fingerprint) else "", "attempt": max(1, min(job.attempt, 1000))},
         **{"request_json": clean.model_dump_json(), "result_json": json.dumps(kept, allow_nan=False), "proposal_json": proposal},
     }
@@ -90,7 +91,7 @@ def read_people(backup: Backup) -> list[Visitor]:
     for row in rows:
         match row:
             case {"id": str(mark), "name": str(name)} if OWNER.fullmatch(mark) and mark not in OURS:
-                found.append(Visitor(mark, told.one_line(name, 40), Role.STUDENT))
+                found.append(Visitor(mark, one_line(name, 40), Role.STUDENT))
     return found
 
 
@@ -111,17 +112,17 @@ def _read_request(job: Job) -> TrainRequest:
     except (ValidationError, RecursionError) as error:
         raise DataError(f"The record of {job.id} does not hold a configuration.", AGAIN) from error
     open_to_all = request.source.kind in (SourceKind.DEMO, SourceKind.HUB)  # of any other only the name means something here
-    name = told.one_line(request.source.name, told.LONGEST_NAME) or "unknown data"
+    name = one_line(request.source.name, told.LONGEST_NAME) or "unknown data"
     source = Source(request.source.kind if open_to_all else SourceKind.IMPORTED, name)
     sweep = request.sweep if MARK.fullmatch(request.sweep) else ""
-    return request.model_copy(update={"source": source, "preset": told.one_line(request.preset, 40), "sweep": sweep})
+    return request.model_copy(update={"source": source, "preset": one_line(request.preset, 40), "sweep": sweep})
 
 
 def _read_classes(result: Mapping[str, Any]) -> tuple[str, ...]:
     names = result.get("classes", [])
     if not isinstance(names, list) or len(names) > 1000 or not all(isinstance(name, str) for name in names):
         raise DataError("Its class names are damaged.", AGAIN)
-    return tuple(told.one_line(name, told.LONGEST_CLASS) for name in names)
+    return tuple(one_line(name, told.LONGEST_CLASS) for name in names)
 
 
 def _read_adapter(
@@ -160,9 +161,9 @@ def _kept_of(result: Mapping[str, Any], classes: tuple[str, ...], tables: Mappin
     """What is known by name, each of the kind that it must have. What work cost elsewhere does not speak for this machine."""
     kept: dict[str, object] = dict(told.read_figures(result))
     kept |= {name: value for name in FLAGS if isinstance(value := result.get(name), bool)}
-    kept |= {name: told.one_line(value, 40) for name in WORDS if isinstance(value := result.get(name), str)}
+    kept |= {name: one_line(value, 40) for name in WORDS if isinstance(value := result.get(name), str)}
     if isinstance(data := result.get("data"), str):
-        kept["data"] = told.one_line(data, told.LONGEST_NAME)
+        kept["data"] = one_line(data, told.LONGEST_NAME)
     match result.get("expected"):
         case dict(expected):
             kept["expected"] = {name: expected[name] for name in EXPECTED if _is_amount(expected.get(name))}
@@ -183,8 +184,8 @@ def _kept_of(result: Mapping[str, Any], classes: tuple[str, ...], tables: Mappin
 def _origin(visitor: Visitor, result: Mapping[str, Any], name: str) -> dict[str, object]:
     """The mark of an imported run: it was one, or who brings it is not in charge, whose word does not rank on a board."""
     if isinstance(imported := result.get("imported"), str):
-        return {"imported": told.one_line(imported, told.LONGEST_NAME), "config_known": result.get("config_known") is not False}
-    return {} if visitor.in_charge else {"imported": told.one_line(name, told.LONGEST_NAME) or "a backup", "config_known": True}
+        return {"imported": one_line(imported, told.LONGEST_NAME), "config_known": result.get("config_known") is not False}
+    return {} if visitor.in_charge else {"imported": one_line(name, told.LONGEST_NAME) or "a backup", "config_known": True}
 
 
 def _owner(visitor: Visitor, owner: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from core import files
+from core import files, people
 from core.access import Action, require
 from core.data.dataset import Dataset
 from core.data.sources import Source
@@ -40,6 +40,7 @@ def launch_scoring(store: Store, run: Job, source: Source) -> Job:
     if under_way is None or under_way.state.over:
         request = ScoreRequest(run=run.id, source=source).model_dump(mode="json")
         under_way = store.create(Kind.EVALUATE, f"Score {run.name}", request, secrets.token_hex(8))
+    people.note(store, Action.SCORE, f"{run.id} {run.name}")
     ensure_supervisor(store.settings)
     return under_way
 

@@ -1,4 +1,7 @@
 import hmac
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -83,6 +86,43 @@ def test_after_ten_wrong_codes_in_a_minute_an_address_waits(store: Store) -> Non
 
     now[0] = 60.0
     assert join(store, attempts, "blue whale", "Ada", "here")[0].name == "Ada"
+
+
+def test_many_tries_at_once_are_no_way_round_the_wait(store: Store) -> None:
+    attempts, together = Attempts(), Barrier(30)
+
+    def one_try(_: int) -> str:
+        together.wait()
+        try:
+            join(store, attempts, "wrong", "Ada", "here")
+        except NotAllowed as error:
+            return error.message
+        return "in"
+
+    with ThreadPoolExecutor(30) as pool:
+        said = Counter(pool.map(one_try, range(30)))
+
+    assert said == {"This is not the class code.": 10, "Too many wrong codes from here.": 20}
+
+
+def test_a_network_of_one_machine_waits_as_a_whole(store: Store) -> None:
+    attempts = Attempts()
+    for number in range(10):
+        attempts.check(f"2001:db8::{number + 1:x}", lambda: None)
+
+    with pytest.raises(NotAllowed, match="Too many"):
+        attempts.check("2001:db8::ffff", lambda: None)
+    attempts.check("2001:db8:0:1::1", lambda: None)
+    attempts.check("192.0.2.7", lambda: None)
+
+
+def test_right_codes_are_not_counted(store: Store) -> None:
+    attempts = Attempts()
+
+    with ThreadPoolExecutor(30) as pool:  # a class behind one address
+        joined = list(pool.map(lambda number: join(store, attempts, "blue whale", f"Student {number}", "here"), range(30)))
+
+    assert len({visitor.id for visitor, _ in joined}) == 30
 
 
 def test_wrong_keys_count_like_wrong_codes(store: Store) -> None:

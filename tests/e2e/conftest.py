@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ import pytest
 from oidc import CLIENT, SECRET, SECRETS, Lesson, provider
 from small_news import write_small_news
 from tiny import write_bert
+
+from core.data.indexing import ensure_index
+from core.data.prepared import prepare
+from core.data.sources import demo_source
+from core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = os.environ.get("LORALAB_TEST_BROWSER") == "required"
@@ -47,21 +53,38 @@ def tiny_model(tmp_path: Path) -> Path:
 def server(home: Path, tmp_path: Path) -> Iterator[str]:
     """The address of an app on small data."""
     news = write_small_news(tmp_path / "small-news", train=400)
+    with serving(tmp_path / "server.log", LORALAB_HOME=str(home), LORALAB_DATA=str(news)) as address:
+        yield address
+
+
+@pytest.fixture
+def example_server(home: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of an app as it starts for the first time, with the demo corpus prepared."""
+    settings = Settings(home=home, hub=False)
+    prepared = prepare(settings, demo_source(), lambda progress: None, lambda: False)
+    ensure_index(prepared, lambda progress: None, lambda: False)
+    with serving(tmp_path / "server.log", LORALAB_HOME=str(home)) as address:
+        yield address
+
+
+@contextmanager
+def serving(log_path: Path, **variables: str) -> Iterator[str]:
+    """A server with these variables; what it printed must tell of no trace."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
-    environment = {**os.environ, "LORALAB_HOME": str(home), "LORALAB_DATA": str(news), "LORALAB_HUB": "false"}
-    log = (tmp_path / "server.log").open("w+")
+    environment = {**os.environ, "LORALAB_HUB": "false", **variables}
+    log = log_path.open("w+")
     process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
-        wait_for_health(f"http://127.0.0.1:{port}", tmp_path / "server.log")
+        wait_for_health(f"http://127.0.0.1:{port}", log_path)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
         log.close()
-    assert "Traceback" not in (tmp_path / "server.log").read_text()
+    assert "Traceback" not in log_path.read_text()
 
 
 @pytest.fixture

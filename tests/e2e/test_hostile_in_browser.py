@@ -1,0 +1,46 @@
+"""Texts of strangers in a real browser: each is read as it was written, and nothing of it became an element, a link or a picture."""
+
+from pathlib import Path
+
+import pytest
+from hostile import TEMPLATES, hostile_texts
+from playwright.sync_api import Page, expect
+
+from core.data.sources import demo_source
+from core.settings import Settings
+from core.states import Job, JobState
+from core.store import Store
+from tests.pages.conftest import make_run, start
+
+pytestmark = [pytest.mark.browser]
+TEXTS = hostile_texts(len(TEMPLATES))
+MADE = "img, script, iframe, svg:not([data-testid]), a, b, i, em, del, code, pre, table, hr, ul, ol, h1, h2, h3, blockquote, .katex, br"
+ELSEWHERE = "[src*='evil'], [href*='evil'], [href^='javascript'], [href^='mailto'], [onerror], [onload]"
+
+
+@pytest.fixture
+def failed(home: Path) -> Job:
+    """A run whose message holds every text."""
+    store = Store(Settings())
+    run = start(store, make_run(store, demo_source(), "failed"))
+    message = " / ".join(one.text for one in TEXTS).replace("\0", "")
+    store.transition(run, JobState.FAILED, cause="data", message=message, ended_at=1.0)
+    return store.job(run.id)
+
+
+def test_a_message_of_every_hostile_text_is_read_as_it_was_written(page: Page, failed: Job, server: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    page.goto(f"{server}/runs?run={failed.id}")
+    alert = page.get_by_test_id("stAlert").filter(has_text=TEXTS[0].marker)
+    expect(alert).to_be_visible(timeout=60_000)
+
+    shown = alert.inner_text().replace("\u2060", "")
+    made = alert.locator(MADE).evaluate_all("all => all.map(one => one.outerHTML)")
+
+    assert [one.marker for one in TEXTS if one.marker not in shown] == []
+    assert [one.text for one in TEXTS[:40] if one.text.isprintable() and one.text not in shown] == []
+    assert not made
+    assert page.locator(ELSEWHERE).count() == 0
+    assert not [url for url in asked if "evil" in url]

@@ -1,0 +1,51 @@
+"""Which files this process opens, and which pickles it loads: seen by an audit hook, which Python calls for every one of them."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+READS = frozenset(
+    {"open", "os.listdir", "os.scandir", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "shutil.rmtree", "sqlite3.connect"}
+)
+CODE = tuple(map(str, (ROOT / "core", ROOT / "ui", ROOT / "pages", ROOT / "tests", ROOT / "Home.py", ROOT / ".streamlit", sys.prefix)))
+MACHINE = (*CODE, sys.base_prefix, os.path.dirname(os.__file__), "/proc/", "/sys/", "/dev/", "/usr/share/", "/etc/localtime", "/usr/lib/")
+_paths: list[str] | None = None
+_pickles: list[str] | None = None
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if _paths is not None and event in READS and arguments and isinstance(arguments[0], str | bytes | os.PathLike):
+        _paths.append(os.path.abspath(os.fsdecode(arguments[0])))
+    if _pickles is not None and event == "pickle.find_class":
+        _pickles.append(f"{arguments[0]}.{arguments[1]}")
+
+
+sys.addaudithook(_watch)
+
+
+@contextmanager
+def opened_elsewhere(*homes: Path) -> Iterator[list[str]]:
+    """What is opened, listed, moved or removed outside ``homes`` and outside the code of this machine."""
+    global _paths
+    found: list[str] = []
+    _paths = []
+    try:
+        yield found
+    finally:
+        seen, _paths = _paths, None
+        allowed = (*map(str, homes), *MACHINE)
+        found += [path for path in seen if not path.startswith(allowed)]
+
+
+@contextmanager
+def pickles_loaded() -> Iterator[list[str]]:
+    """What pickles name while they are loaded."""
+    global _pickles
+    _pickles = found = []
+    try:
+        yield found
+    finally:
+        _pickles = None

@@ -1,0 +1,60 @@
+"""Every page with every parameter of its address set to what leads out of a folder, or to nonsense."""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Open
+from hostile import hostile_names
+from opened import ROOT, opened_elsewhere
+from sizes import FULL
+
+from core.data.prepared import Dataset
+from core.settings import Settings
+from core.states import Job
+from ui import navigation
+
+VALUES = hostile_names(40 if FULL else 16)[:: 1 if FULL else 4]
+
+
+def parameters() -> Iterator[str]:
+    """What pages and their parts read from the address, by ``query_params`` and by bound widgets."""
+    for path in sorted([*(ROOT / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            named = {word.arg: word.value for word in node.keywords}
+            bound = "bind" in named and "key" in named
+            read = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "st.query_params" and bool(node.args)
+            if bound or read:
+                key = named["key"] if bound else node.args[0]
+                value = key.value if isinstance(key, ast.Constant) else constant(path.stem, ast.unparse(key))
+                if isinstance(value, str):
+                    yield value
+
+
+def constant(module: str, name: str) -> object:
+    """The value of ``NAME`` or ``module.NAME`` in a part of a page."""
+    there, _, name = name.rpartition(".")
+    return getattr(importlib.import_module(f"ui.{there or module}"), name, None) if there.isidentifier() or not there else None
+
+
+@pytest.mark.parametrize("where", navigation.ENTRIES)
+def test_no_address_breaks_a_page_or_opens_a_file_elsewhere(
+    open_app: Open, dataset: Dataset, finished: Job, home: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(set(parameters()))
+    assert {"run", "data", "dataset", "clone", "set", "compared", "words"} <= set(names)
+    data = Settings().data
+    assert data
+    for number, value in enumerate(VALUES):
+        monkeypatch.setenv("LORALAB_MODE", "public" if number % 2 else "local")
+        query = dict.fromkeys(names, value) | ({"run": finished.id} if number % 4 < 2 else {})
+        with opened_elsewhere(home, home.parent, data) as elsewhere:
+            app = open_app(where, **query)
+
+        assert not app.exception, (value, app.exception[0].value)
+        assert not [one.value for one in app.error if "Something went wrong" in one.value], value
+        assert elsewhere == [], value

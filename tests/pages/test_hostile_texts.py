@@ -1,0 +1,110 @@
+"""Texts of strangers as names, classes, rows, notes and messages: on every page they stay text."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Open, make_finished, make_run, start
+from hostile import Hostile, hostile_texts
+from shown import markdown_of
+from sizes import FULL
+from streamlit.testing.v1 import AppTest
+
+from core import files
+from core.data import sources
+from core.data.indexing import ensure_index
+from core.data.prepared import prepare
+from core.data.sources import Source, SourceKind
+from core.evaluation.tags import write_tag
+from core.jobs import artifacts
+from core.settings import Settings
+from core.states import Job, JobState
+from core.store import Store
+from ui import navigation
+from ui.words import plain
+
+IN_A_HOME = 43
+ALL = hostile_texts(215 if FULL else 86)
+HOMES = [ALL[place : place + IN_A_HOME] for place in range(0, len(ALL), IN_A_HOME)]
+
+
+def interpreted(app: AppTest, texts: list[Hostile]) -> list[str]:
+    return [f"{place}: {shown[:200]!r}" for place, shown in markdown_of(app) for one in texts if one.is_interpreted(shown)]
+
+
+@pytest.mark.parametrize("one", hostile_texts(215), ids=lambda one: one.marker)
+def test_every_hostile_text_is_made_plain(one: Hostile) -> None:
+    assert not one.is_interpreted(plain(one.text))
+    assert one.marker in plain(one.text)
+    assert one.is_interpreted(one.text)  # so the check can fail
+
+
+def plant(store: Store, texts: list[Hostile], data: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """A home where every text of ``texts`` is a name, a class, a row, a note or a message."""
+    source = Source(SourceKind.FOLDER, texts[0].text, data)
+    words = [one.text for one in texts]
+    for split in ("train", "test"):
+        rows = [
+            {"text": f"{words[number % len(words)]} {number}", "label": words[1 + number % 3].replace("\0", "")} for number in range(120)
+        ]
+        files.write_bytes(data / f"{split}.jsonl", "\n".join(json.dumps(row) for row in rows).encode())
+    monkeypatch.setenv("LORALAB_DATA", str(data))
+    ensure_index(prepare(Settings(), sources.folder_source(data), lambda _: None, lambda: False), lambda _: None, lambda: False)
+    names = iter(words)
+    runs = [make_finished(store, source, next(names), classes=words[at : at + 4]) for at in (4, 8)]
+    runs.append(make_finished(store, source, next(names), classes=words[4:8]))
+    frame = artifacts.read_predictions(store.folder(runs[0]), "test")
+    shown = pd.DataFrame(frame).assign(text=[words[number % len(words)] for number in range(len(frame))])
+    files.write_parquet(artifacts.predictions_path(store.folder(runs[0]), "test"), shown)
+    for row, word in enumerate(words[:10]):
+        write_tag(store.folder(runs[0]), row, "hard", word)
+    failed = start(store, make_run(store, source, next(names), model=words[12]))
+    ending = {"cause": "data", "message": words[13], "fix": words[14], "proposal_json": json.dumps({"model": words[15]})}
+    store.transition(failed, JobState.FAILED, ended_at=1.0, **ending)
+    working = start(store, make_run(store, source, next(names)))
+    store.update(working, phase=words[16], done=1, total=2)
+    with store.transaction() as db:  # what was kept before names were tidied
+        for job, word in zip(store.jobs(), words[20:], strict=False):
+            db.execute("UPDATE jobs SET name = ? WHERE id = ?", (word.replace("\0", ""), job.id))
+    return [*runs, failed, working]
+
+
+@pytest.mark.parametrize("texts", HOMES, ids=lambda texts: texts[0].marker)
+def test_no_hostile_text_is_interpreted_on_any_page(
+    open_app: Open, store: Store, texts: list[Hostile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = plant(store, texts, tmp_path / "data", monkeypatch)
+    met: set[str] = set()
+    for page in navigation.ENTRIES:
+        for run in runs if page == navigation.RUNS else runs[:1]:
+            query = {"run": run.id, "words": texts[17].text, "q": texts[18].text, "word": texts[19].text, "data": texts[20].text}
+            app = open_app(page, **{name: value.replace("\0", "") for name, value in query.items()})
+
+            assert not app.exception, (page, app.exception[0].value)
+            assert not [one.value for one in app.error if "Something went wrong" in one.value], page
+            assert interpreted(app, texts) == [], page
+            met |= {one.marker for one in texts for _, shown in markdown_of(app) if one.marker in shown}
+    assert len(met) > 20, "the texts are hardly shown at all, so this proves little"
+
+
+@pytest.mark.parametrize("place", ["?run=", "?dataset=", "?clone=", "?compared="])
+def test_what_an_address_says_is_not_interpreted(open_app: Open, place: str) -> None:
+    page = {"?dataset=": navigation.DATA, "?clone=": navigation.TRAIN, "?compared=": navigation.COMPARE}.get(place, navigation.EVALUATE)
+    for one in ALL[:: 1 if FULL else 9]:
+        app = open_app(page, **{place.strip("?="): one.text})
+
+        assert interpreted(app, [one]) == []
+
+
+def test_the_names_of_people_are_not_interpreted(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
+        monkeypatch.setenv(f"LORALAB_{name}", value)
+    for one in ALL[:: 1 if FULL else 9]:
+        app = open_app(navigation.BOARD)
+        app.text_input(key="join-name").set_value(one.text[:40])
+        app.text_input(key="join-code").set_value("oak")
+        app.button(key="join-submit").click().run()
+
+        assert not app.exception
+        assert interpreted(app, [one]) == []

@@ -1,0 +1,91 @@
+"""Which functions of core the interface calls, and which of them come to a write: read from the source, so that none is forgotten."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FILE_WRITES = frozenset({"unlink", "write_text", "write_bytes", "mkdir", "rmtree", "copytree", "copyfile", "touch", "symlink_to"})
+STORE_WRITES = frozenset(
+    {"create", "transition", "update", "rename", "requeue", "delete", "add_metrics", "drop_metrics_after", "hold", "adopt"}
+)
+WRITERS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})  # a statement that begins so
+
+
+def names(path: Path) -> dict[str, str]:
+    """Local name to what it stands for, as ``module`` or ``module.function``, for all that the file imports from core."""
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "core":
+            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+
+
+@cache
+def functions() -> dict[str, ast.FunctionDef]:
+    """Every function of core, by module and name; a method by its class."""
+    found = {}
+    for path in sorted((ROOT / "core").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                found[f"{module_of(path)}.{node.name}"] = node
+            if isinstance(node, ast.ClassDef):
+                found |= {f"{module_of(path)}.{node.name}.{one.name}": one for one in node.body if isinstance(one, ast.FunctionDef)}
+    return found
+
+
+def mentioned(tree: ast.AST, known: dict[str, str], module: str) -> Iterator[str]:
+    """The functions of core that the code names, called or handed on."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield known.get(node.id, f"{module}.{node.id}")
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in known:
+            yield f"{known[node.value.id]}.{node.attr}"
+
+
+def writes(tree: ast.AST) -> bool:
+    """Whether the code itself changes a file or the database."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            receiver = ast.unparse(node.value).rpartition(".")[2]
+            if node.attr in FILE_WRITES or (receiver == "disk" and node.attr != "read"):
+                return True
+            if receiver == "store" and node.attr in STORE_WRITES:
+                return True
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.split(" ")[0] in WRITERS:
+            return True
+    return False
+
+
+@cache
+def writing() -> frozenset[str]:
+    """All functions of core that change something, by themselves or through others."""
+    every = functions()
+    known = {module_of(path): names(path) for path in (ROOT / "core").rglob("*.py")}
+    modules = {name: max((module for module in known if name.startswith(f"{module}.")), key=len) for name in every}
+    calls = {name: set(mentioned(tree, known[modules[name]], modules[name])) & every.keys() for name, tree in every.items()}
+    found = {name for name, tree in every.items() if writes(tree)}
+    while more := {name for name, called in calls.items() if name not in found and called & found}:
+        found |= more
+    return frozenset(found)
+
+
+def from_the_interface() -> set[str]:
+    """Functions of core that change something and that a page or part of a page names; a method of the store as itself."""
+    found, direct = set(), set()
+    for path in [*(ROOT / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "Home.py"]:
+        tree = ast.parse(path.read_text())
+        found |= set(mentioned(tree, names(path), module_of(path)))
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Attribute)
+                and ast.unparse(node.value).endswith("store")
+                and node.attr in {*STORE_WRITES, "transaction"}
+            ):
+                direct.add(f"{module_of(path)}: store.{node.attr}")
+    return (found & writing()) | direct

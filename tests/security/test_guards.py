@@ -1,0 +1,319 @@
+"""Whatever the interface can call that changes something asks who is there. New functions fail here until they have a line."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import reach
+from foreign import adapter_files, zipped
+from tiny import write_bert
+
+from core import classroom, people
+from core.access import GUEST, Role, Visitor
+from core.classroom import Attempts, Rules, come_back, join
+from core.config import RunConfig
+from core.data import saved
+from core.data.building import Choice, build
+from core.data.reader import read_table
+from core.data.recipe import Fix, Recipe, Step
+from core.data.sources import Source, SourceKind, demo_source
+from core.errors import NotAllowed
+from core.exporting.formats import Format
+from core.importing.parcel import read_upload
+from core.jobs import actions, batch, datasets, importing, logs, rebuild, scoring
+from core.jobs.baselines import BaselineRequest
+from core.jobs.maps import MapRequest, Subject
+from core.jobs.requests import TrainRequest
+from core.jobs.sweep import Sweep
+from core.settings import Settings
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+TIMES = 30
+ADA, BOB = Visitor("ada", "Ada", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
+MARK = "0123456789ab"
+SMALL = RunConfig(train_rows=1000)
+CSV = "text,label\n" + "\n".join(f"text {row} of it,{'ab'[row % 2]}" for row in range(80))
+Act = Callable[[Store, Job], object]
+
+LAUNCHES: dict[str, Act] = {  # who may launch may do these; a guest may not
+    "core.jobs.actions.launch_training": lambda store, job: actions.launch_training(store, SMALL, demo_source(), key=secrets.token_hex(4)),
+    "core.jobs.actions.launch_sweep": lambda store, job: actions.launch_sweep(store, sweep_of(job)),
+    "core.jobs.actions.retry": lambda store, job: actions.retry(store, store.job("failed")),
+    "core.jobs.actions.launch_preparation": lambda store, job: actions.launch_preparation(store, demo_source()),
+    "core.jobs.actions.launch_quality_check": lambda store, job: actions.launch_quality_check(store, Prepared()),  # type: ignore[arg-type]
+    "core.jobs.actions.launch_baselines": lambda store, job: actions.launch_baselines(store, baselines_of("minilm"), "x"),
+    "core.jobs.actions.launch_batch": lambda store, job: actions.launch_batch(store, job, "x", pd.DataFrame({"text": ["a"]})),
+    "core.jobs.actions.launch_calibration": lambda store, job: actions.launch_calibration(store, "minilm"),
+    "core.jobs.actions.launch_map": lambda store, job: actions.launch_map(store, map_of("minilm")),
+    "core.jobs.actions.launch_export": lambda store, job: actions.launch_export(store, job, Format.ADAPTER),
+    "core.jobs.actions.keep_recipe": lambda store, job: actions.keep_recipe(store, RECIPE),
+    "core.jobs.importing.import_run": lambda store, job: importing.import_run(store, read_upload("x.zip", parcel_of(store))),
+}
+ON_A_RUN: dict[str, Act] = {
+    "core.jobs.actions.stop": actions.stop,
+    "core.jobs.actions.resume": actions.resume,
+    "core.jobs.actions.delete": actions.delete,
+    "core.jobs.actions.rename": lambda store, job: actions.rename(store, job, "mine now"),
+    "core.jobs.actions.tag_text": lambda store, job: actions.tag_text(store, job, 7, "hard", "mine"),
+    "core.jobs.scoring.launch_scoring": lambda store, job: scoring.launch_scoring(store, job, demo_source()),
+    "core.jobs.logs.log_tail": logs.log_tail,
+    "core.jobs.logs.whole_log": logs.whole_log,
+}
+OF_THE_TEACHER: dict[str, Act] = {
+    "core.classroom.change_rules": lambda store, job: classroom.change_rules(store, Rules(rows=1_000_000)),
+    "core.classroom.clear_class": lambda store, job: classroom.clear_class(store),
+    "core.jobs.datasets.fetch_files": lambda store, job: datasets.fetch_files(store, "owner/name"),
+    "core.jobs.datasets.keep_dataset": lambda store, job: datasets.keep_dataset(store, "mine", *built()),
+    "core.jobs.datasets.delete_dataset": lambda store, job: datasets.delete_dataset(store, "reviews"),
+    "core.jobs.rebuild.repair": lambda store, job: rebuild.repair(store.settings, store.visitor),
+}
+FOLDERS: dict[str, Act] = {  # a student may do these with a model on offer, and with no folder of the machine
+    "launch_training": lambda store, job: actions.launch_training(store, SMALL.model_copy(update={"model": "/etc"}), demo_source()),
+    "launch_sweep": lambda store, job: actions.launch_sweep(store, sweep_of(job, "/etc")),
+    "launch_calibration": lambda store, job: actions.launch_calibration(store, "/etc"),
+    "launch_map": lambda store, job: actions.launch_map(store, map_of("../../etc")),
+    "launch_baselines": lambda store, job: actions.launch_baselines(store, baselines_of("~root"), "x"),
+}
+HARMLESS = {  # changes something, and may be called by anybody
+    "core.classroom.join": "opens the door, with a code",
+    "core.classroom.read_codes": "makes codes up once; only the teacher's part of the page shows them",
+    "core.data.hub.hub_reachable": "remembers the Hub's answer for a while",
+    "core.data.sources.find_source": "asks the Hub as well",
+    "core.jobs.models.look_up": "asks the Hub as well",
+    "core.jobs.maps.places": "asks the Hub as well",
+    "core.jobs.expect.expect_request": "asks the Hub as well",
+    "core.jobs.sweep.expect_sweep": "asks the Hub as well",
+    "core.jobs.gallery.open_gallery": "copies the shipped runs, which belong to nobody, once",
+    "core.jobs.rebuild.open_store": "makes the database where there is none",
+    "core.classroom.come_back": "writes down who came, with a key",
+}
+RECIPE = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
+
+
+class Prepared:
+    fingerprint, name = MARK, "x"
+
+
+def built() -> tuple[object, ...]:
+    table = read_table("mine.csv", CSV.encode())
+    choice = Choice(("text",), "label", {"a": "a", "b": "b"}, "", 0.2)
+    return build([("train", table)], choice), choice, [table.found]
+
+
+def sweep_of(job: Job, model: str = "minilm") -> Sweep:
+    request = TrainRequest(config=SMALL.model_copy(update={"model": model}), source=demo_source())
+    return Sweep(secrets.token_hex(4), "rank", (request,), ("x",))
+
+
+def map_of(model: str) -> MapRequest:
+    return MapRequest(fingerprint=MARK, subjects=(Subject(model=model),))
+
+
+def baselines_of(model: str) -> BaselineRequest:
+    return BaselineRequest(fingerprint=MARK, train_rows=0, seed=0, model=model, max_tokens=128)
+
+
+def parcel_of(store: Store) -> bytes:
+    return zipped(adapter_files(Path(store.settings.model)))
+
+
+def as_(store: Store, who: Visitor) -> Store:
+    other = Store(store.settings)
+    other.visitor = who
+    return other
+
+
+def state_of(store: Store) -> tuple[object, ...]:
+    """All that is kept: every row but the notes, and every file but the database."""
+    with store.transaction() as db:
+        names = [row["name"] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = {name: [tuple(row) for row in db.execute(f"SELECT * FROM {name}")] for name in names if name != "audit"}
+    home = store.settings.home
+    found = {path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in home.rglob("*") if path.is_file()}
+    return tables, {name: mark for name, mark in found.items() if not name.startswith("loralab.db") and not name.endswith(".lock")}
+
+
+@pytest.fixture(autouse=True)
+def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("actions", "scoring"):
+        monkeypatch.setattr(f"core.jobs.{module}.ensure_supervisor", lambda settings: None)
+    monkeypatch.setattr("core.jobs.datasets.fetch", lambda settings, hub_id: (settings.home / "fetched").write_text("x"))
+
+
+@pytest.fixture
+def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("LORALAB_MODEL", str(write_bert(home.parent / "tiny")))
+    return Store(Settings())
+
+
+@pytest.fixture
+def of_ada(store: Store) -> Job:
+    """Her runs in each state, a dataset, a recipe and a log; the one that is given has ended and was imported."""
+    store.visitor = ADA
+    request = TrainRequest(config=SMALL, source=Source(SourceKind.IMPORTED, "x")).model_dump(mode="json")
+    runs = {state: store.create(Kind.TRAIN, f"hers, {state}", request, state) for state in ("queued", "running", "failed", "completed")}
+    for name in ("running", "failed", "completed"):
+        store.transition(runs[name], JobState.STARTING, started_at=1.0)
+    store.transition(runs["running"], JobState.RUNNING)
+    store.transition(runs["failed"], JobState.FAILED, cause="diverged", proposal_json='{"learning_rate": 0.0005}')
+    store.transition(runs["completed"], JobState.RUNNING)
+    store.update(runs["completed"], result_json=json.dumps({"imported": "x.zip", "classes": ["a", "b"]}))
+    store.transition(runs["completed"], JobState.COMPLETED)
+    with store.transaction() as db:
+        db.execute("UPDATE jobs SET id = 'failed' WHERE id = ?", (runs["failed"].id,))
+    for job in store.jobs():
+        (store.folder(job)).mkdir(exist_ok=True)
+        (store.folder(job) / "worker.log").write_text("hers")
+    saved.save(store.settings, "reviews", *built())  # type: ignore[arg-type]
+    actions.keep_recipe(store, RECIPE)
+    return store.job(runs["completed"].id)
+
+
+def refused(store: Store, who: Visitor, act: Act, jobs: Sequence[Job]) -> int:
+    """How often it was tried; fails where one try was not refused, or anything changed."""
+    lab, before, tries = as_(store, who), state_of(store), 0
+    for job in jobs:
+        for _ in range(TIMES):
+            with pytest.raises(NotAllowed):
+                act(lab, job)
+            tries += 1
+    assert state_of(store) == before
+    return tries
+
+
+def test_every_function_of_the_interface_that_changes_something_has_a_line_here() -> None:
+    guarded = {*LAUNCHES, *ON_A_RUN, *OF_THE_TEACHER}
+
+    assert reach.from_the_interface() - guarded - HARMLESS.keys() == set(), "add the function to a table of this file"
+    assert (guarded | HARMLESS.keys()) - reach.functions().keys() == set(), "this is no function any more"
+
+
+def test_the_search_for_what_changes_something_finds_it_through_others() -> None:
+    assert {"core.jobs.actions.rename", "core.jobs.actions.retry", "core.data.saved.save", "core.people.keep_options"} <= reach.writing()
+    assert "core.evaluation.tags.read_tags" not in reach.writing()
+
+
+@pytest.mark.parametrize("name", [*LAUNCHES, *ON_A_RUN, *OF_THE_TEACHER])
+def test_a_guest_changes_nothing(store: Store, of_ada: Job, name: str) -> None:
+    act = {**LAUNCHES, **ON_A_RUN, **OF_THE_TEACHER}[name]
+
+    assert refused(store, GUEST, act, store.jobs() if name in ON_A_RUN else [of_ada]) >= TIMES
+
+
+@pytest.mark.parametrize("name", ON_A_RUN)
+def test_a_student_does_nothing_to_another_ones_run_in_any_state(store: Store, of_ada: Job, name: str) -> None:
+    assert refused(store, BOB, ON_A_RUN[name], store.jobs()) == 4 * TIMES
+
+
+@pytest.mark.parametrize("name", OF_THE_TEACHER)
+def test_a_student_does_nothing_that_is_the_teachers(store: Store, of_ada: Job, name: str) -> None:
+    assert refused(store, ADA, OF_THE_TEACHER[name], [of_ada]) == TIMES
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_student_names_no_folder_of_the_machine(store: Store, of_ada: Job, name: str) -> None:
+    assert refused(store, BOB, FOLDERS[name], [of_ada]) == TIMES
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(store: Store, of_ada: Job, name: str) -> None:
+    before, known = state_of(store), {job.id for job in store.jobs()}
+    lab = as_(store, BOB)
+
+    LAUNCHES[name](lab, of_ada)
+
+    after = state_of(store)
+    assert {job.owner for job in store.jobs() if job.id not in known} <= {BOB.id}
+    assert {row for row in before[0]["jobs"]} <= set(after[0]["jobs"])  # type: ignore[index]
+    assert before[1].items() <= after[1].items()  # type: ignore[attr-defined]
+    assert [who for _, who, _, _ in people.audit(store, 1)] == [BOB.id], "it is written down"
+
+
+@pytest.mark.parametrize("name", ["core.jobs.actions.stop", "core.jobs.actions.rename", "core.jobs.actions.delete"])
+def test_what_somebody_does_to_an_own_run_is_written_down(store: Store, of_ada: Job, name: str) -> None:
+    queued = next(job for job in store.jobs() if job.state is JobState.QUEUED)
+
+    ON_A_RUN[name](as_(store, ADA), queued)
+
+    assert people.audit(store, 1)[0][1] == ADA.id
+
+
+@pytest.mark.parametrize("name", ["change_rules", "clear_class", "keep_dataset", "delete_dataset", "fetch_files"])
+def test_what_the_teacher_does_is_written_down(store: Store, of_ada: Job, name: str) -> None:
+    act = next(act for full, act in OF_THE_TEACHER.items() if full.endswith(name))
+
+    act(as_(store, Visitor("grace", "Grace", Role.TEACHER)), of_ada)
+
+    assert people.audit(store, 1)[0][1] == "grace"
+
+
+def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -> None:
+    lab = as_(store, ADA)
+    mine = [lab.create(Kind.TRAIN, "more", {}, str(number)) for number in range(2)]
+    assert len(mine) == 2
+
+    with pytest.raises(NotAllowed, match="waiting or under way"):
+        actions.resume(lab, store.job("failed"))
+
+
+def test_the_texts_of_a_file_that_waits_stay_however_many_others_bring(store: Store, of_ada: Job) -> None:
+    hers = actions.launch_batch(as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]}))
+    key = batch.read_batch_request(hers).key
+
+    for number in range(batch.KEPT_BATCHES + 5):
+        store.transition(actions.launch_batch(as_(store, BOB), of_ada, "x", pd.DataFrame({"text": [str(number)]})), JobState.CANCELLED)
+
+    assert batch.texts_path(store.settings, key).is_file()
+    assert len(list((store.settings.home / "batches").iterdir())) <= batch.KEPT_BATCHES + 1
+
+
+@pytest.mark.parametrize("who", [BOB, GUEST])
+def test_nobody_finds_another_ones_file(store: Store, of_ada: Job, who: Visitor) -> None:
+    hers = actions.launch_batch(as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]}))
+
+    assert [batch.find_batch(as_(store, who), of_ada, hers.id) for _ in range(TIMES)] == [None] * TIMES
+    assert batch.find_batch(as_(store, ADA), of_ada, hers.id) == hers
+
+
+def test_no_key_is_guessed_from_what_is_known_of_its_owner(home: object) -> None:
+    store = Store(Settings(class_code="whale", teacher_code="oak"))
+    ada, key = join(store, Attempts(), "whale", "Ada", "here")
+    with store.transaction() as db:
+        (kept,) = db.execute("SELECT key_hash FROM people").fetchone()
+    tries = [
+        "",
+        " ",
+        ada.id,
+        ada.name,
+        kept,
+        key[:-1],
+        key + "a",
+        key[1:],
+        key.replace("-", ""),
+        "%",
+        "_" * len(key),
+        "' OR 1=1 --",
+        "gone ada",
+    ]
+    tries += [classroom.new_key(3) for _ in range(TIMES)]
+
+    for wrong in tries:
+        with pytest.raises(NotAllowed):
+            come_back(store, Attempts(), wrong, "here")
+
+
+def test_the_key_of_an_ended_class_opens_nothing(home: object) -> None:
+    store = Store(Settings(class_code="whale", teacher_code="oak"))
+    ada, key = join(store, Attempts(), "whale", "Ada", "here")
+    classroom.clear_class(store)
+
+    for wrong in (key, f"gone {ada.id}", ada.id):
+        with pytest.raises(NotAllowed):
+            come_back(store, Attempts(), wrong, "here")
+    assert not people.is_here(store, ada)
+    assert not people.is_here(store, Visitor(ada.id, ada.name, Role.TEACHER))

@@ -1,0 +1,123 @@
+"""Thousands of ids and names that lead elsewhere: nothing outside the home folder is opened, and every refusal is one in words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hostile import hostile_names
+from opened import opened_elsewhere
+from sizes import FULL
+
+from core.access import GUEST, Role, Visitor
+from core.classroom import Attempts, come_back, join
+from core.config import RunConfig
+from core.data import prepared, saved
+from core.data.sources import demo_source, saved_source
+from core.errors import LoraLabError
+from core.jobs import actions, batch, datasets, describe, maps, models, sweep
+from core.jobs.requests import TrainRequest
+from core.settings import Settings
+from core.states import Job, Kind
+from core.store import Store
+
+NAMES = hostile_names(5000 if FULL else 600)
+STUDENT = Visitor("bob", "Bob", Role.STUDENT)
+LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
+    "a run by its id": lambda store, job, name: store.job(name),
+    "a run by its name": lambda store, job, name: describe.find_run(store, name),
+    "a saved dataset": lambda store, job, name: saved_source(store.settings, name),
+    "the card of a dataset": lambda store, job, name: saved.read_saved_card(store.settings, name),
+    "prepared data": lambda store, job, name: prepared.open_dataset(store.settings, name),
+    "a base model": lambda store, job, name: models.look_up(store, name),
+    "a file that was classified": lambda store, job, name: batch.find_batch(store, job, name),
+    "the runs of a set": lambda store, job, name: sweep.runs_of(store, name),
+    "a plan of a set": lambda store, job, name: sweep.plan_sweep(job, "rank", name),
+    "a field of a plan": lambda store, job, name: sweep.plan_sweep(job, name, "1,2"),
+    "a map of a run": lambda store, job, name: maps.places(store, map_of(name), ("a", "b")),
+    "a key": lambda store, job, name: come_back(store, Attempts(), name, name),
+    "a code": lambda store, job, name: join(store, Attempts(), name, name, name),
+}
+WRITES: dict[str, Callable[[Store, Job, str], object]] = {
+    "deleting a dataset": lambda store, job, name: datasets.delete_dataset(store, name),
+    "naming a dataset": lambda store, job, name: saved.check_name(name),
+    "naming a run": lambda store, job, name: actions.rename(store, job, name),
+    "launching a run": lambda store, job, name: actions.launch_training(store, SMALL, demo_source(), name=name, preset=name),
+    "a file of texts": lambda store, job, name: actions.launch_batch(store, job, name, pd.DataFrame({"text": ["a"]})),
+    "a note": lambda store, job, name: actions.tag_text(store, job, 1, "hard", name),
+    "a tag": lambda store, job, name: actions.tag_text(store, job, 1, name, "x"),
+}
+SMALL = RunConfig(train_rows=1000)
+
+
+def map_of(run: str) -> maps.MapRequest:
+    return maps.MapRequest(fingerprint="0123456789ab", subjects=(maps.Subject(model="minilm", run=run or "x"),))
+
+
+@pytest.fixture
+def beside(home: Path) -> Path:
+    """A folder beside the home folder, with all that the app looks for in folders of its own; one of the names leads to it."""
+    folder = home.parent / "beside"
+    folder.mkdir()
+    for name in ("saved.json", "dataset.json", "job.json", "config.json", "tags.json"):
+        (folder / name).write_text("{}")
+    assert "../../beside" in NAMES
+    return folder
+
+
+@pytest.fixture
+def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Job:
+    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+    request = TrainRequest(config=SMALL, source=demo_source()).model_dump(mode="json")
+    return store.create(Kind.TRAIN, "mine", request, "mine")
+
+
+def names_tried(act: Callable[[Store, Job, str], object], store: Store, run: Job, home: Path, names: list[str]) -> int:
+    """How many were tried; fails on what is opened elsewhere, and on an error that is none of the app's own."""
+    tried = 0
+    for name in names:
+        with opened_elsewhere(home) as elsewhere:
+            try:
+                act(store, run, name)
+            except LoraLabError as error:
+                assert error.message
+        assert elsewhere == [], name
+        tried += 1
+    return tried
+
+
+@pytest.mark.parametrize("what", LOOK_UPS)
+@pytest.mark.parametrize("who", [STUDENT, GUEST], ids=["student", "guest"])
+def test_no_name_leads_out_of_the_home_folder(store: Store, run: Job, home: Path, beside: Path, what: str, who: Visitor) -> None:
+    store.visitor = who
+
+    names = NAMES if who is STUDENT else NAMES[::10]
+    assert names_tried(LOOK_UPS[what], store, run, home, names) == len(names)
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_no_name_writes_outside_the_home_folder(store: Store, run: Job, home: Path, beside: Path, what: str) -> None:
+    before = sorted(beside.iterdir())
+
+    names = NAMES[: 400 if FULL else 100]  # each run that is launched makes the next one slower
+    assert names_tried(WRITES[what], store, run, home, names) == len(names)
+
+    assert sorted(home.parent.iterdir()) == [beside, home]
+    assert sorted(beside.iterdir()) == before
+
+
+def test_the_watch_sees_a_file_that_is_opened_elsewhere(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "other").write_text("x")
+    with opened_elsewhere(home) as elsewhere:
+        (tmp_path / "other").read_text()
+        list(tmp_path.iterdir())
+
+    assert elsewhere == [str(tmp_path / "other"), str(tmp_path)]
+
+
+def test_the_owner_may_still_name_a_folder(store: Store, tmp_path: Path) -> None:
+    assert "config.json" in models.look_up(store, str(tmp_path)).reason
+    store.visitor = STUDENT
+    assert "Only the teacher" in models.look_up(store, str(tmp_path)).reason
+    assert models.look_up(store, "minilm").available
+    assert Settings().home.name == "home"

@@ -1,0 +1,51 @@
+"""What an ``AppTest`` shows: every string of every element, and which of them a browser reads as Markdown."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.message import Message
+from streamlit.testing.v1 import AppTest
+
+# Fields whose content Streamlit hands to its Markdown reader; options of selectboxes and tables are drawn as they are.
+MARKDOWN = frozenset({"body", "label", "help", "text", "caption", "captions", "content", "delta", "message", "title"})
+AS_IT_IS = frozenset({"text", "code", "json"})  # st.text, st.code
+
+
+def elements(app: AppTest) -> Iterator[tuple[str, Message]]:
+    """Kind and message of each element and container."""
+    nodes: list[Any] = [app._tree]
+    while nodes:
+        node = nodes.pop()
+        nodes += list(getattr(node, "children", {}).values())
+        proto = getattr(node, "proto", None)
+        if isinstance(proto, Message):
+            yield str(node.type), proto
+
+
+def strings(message: Message, name: str = "") -> Iterator[tuple[str, str]]:
+    """Field and content of every string in it; of bytes, those that can be read."""
+    for field, value in message.ListFields():
+        for one in value if getattr(field, "is_repeated", False) or isinstance(value, list | tuple) or hasattr(value, "add") else [value]:
+            if isinstance(one, Message):
+                yield from strings(one, field.name)
+            elif isinstance(one, bytes):
+                yield field.name, one.decode(errors="replace")
+            elif isinstance(one, str):
+                yield field.name, one
+
+
+def all_of(app: AppTest) -> Iterator[str]:
+    """Everything that is sent to the browser."""
+    for _, message in elements(app):
+        for _, value in strings(message):
+            yield value
+
+
+def markdown_of(app: AppTest) -> Iterator[tuple[str, str]]:
+    """Kind of element, and text that it reads as Markdown."""
+    for kind, message in elements(app):
+        if kind in AS_IT_IS:
+            continue
+        for name, value in strings(message):
+            if name in MARKDOWN or (kind == "radio" and name == "options"):
+                yield f"{kind}.{name}", value
