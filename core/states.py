@@ -62,6 +62,7 @@ class Kind(StrEnum):
     CLASSIFY = "classify"
     EXPORT = "export"
     EVALUATE = "evaluate"
+    NEAREST = "nearest"
 
 
 class Cause(StrEnum):

@@ -30,6 +30,7 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.CLASSIFY: "core.jobs.classify",
     Kind.EXPORT: "core.jobs.export",
     Kind.EVALUATE: "core.jobs.score",
+    Kind.NEAREST: "core.jobs.encode",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 
