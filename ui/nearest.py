@@ -50,9 +50,9 @@ def _draw_texts(run: OpenRun, answer: Answer, index: Index) -> None:
         st.warning(f"None of the {len(near)} nearest is labelled {plain(answer.label)}, as predicted.", icon=":material/alt_route:")
     table = pd.DataFrame(
         {
-            "text": near["text"],
             "label": [name if name == answer.label else f"≠ {name}" for name in names],
             "similarity": near["similarity"],
+            "text": near["text"],
         }
     )
     columns = {
