@@ -89,8 +89,7 @@ def launch_preparation(store: Store, source: Source) -> Job:
         if read_prepare_request(job).source == source:
             ensure_supervisor(store.settings)
             return job
-    request = PrepareRequest(source=source).model_dump(mode="json")
-    job = store.create(Kind.PREPARE, f"Prepare {source.name}", request, secrets.token_hex(8))
+    job = store.create(Kind.PREPARE, f"Prepare {source.name}", PrepareRequest(source=source).model_dump(mode="json"), secrets.token_hex(8))
     ensure_supervisor(store.settings)
     return job
 
