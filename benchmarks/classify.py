@@ -241,8 +241,14 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(Settings(home=options.home).used_threads))
     with tempfile.TemporaryDirectory() as place:
         lab = Lab(options.home, options.run, Path(place))
-        rows = [row for name in options.only for row in PARTS[name](lab, options.rounds)]
-    print(json.dumps([asdict(row) for row in rows]) if options.json else table(rows))
+        rows: list[Row] = []
+        for name in options.only:
+            found = PARTS[name](lab, options.rounds)
+            rows += found
+            if not options.json:
+                print(table(found), flush=True)  # each part as it is done: a later one may fail
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows]))
 
 
 if __name__ == "__main__":

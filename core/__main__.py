@@ -10,6 +10,7 @@ import typer
 from core.commands import backup, baselines, classroom, explore, looking, quality, report, sweep, taking
 from core.commands import classify as classify_command
 from core.commands import data as data_commands
+from core.commands import nearest as nearest_command
 from core.commands.printing import Json, print_result
 from core.config import RunConfig
 from core.data.recipe import read_recipe_file
@@ -27,6 +28,7 @@ app.add_typer(data_commands.app, name="data")
 for group in (looking, explore, quality, baselines, sweep, report, classroom, taking, backup):
     group.register(app)
 app.command()(classify_command.classify)
+app.command()(nearest_command.nearest)
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
 Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]
 Data = Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")]

@@ -10,6 +10,7 @@ from core.config import RunConfig
 from core.errors import ConfigError
 from core.facts import DataFacts, ModelFacts
 from core.findings import Finding, Level
+from core.memory import four_bit_mb, whole_mb
 from core.model_shape import Linear, adapted
 
 __all__ = ["Finding", "Level", "apply_fix", "blocks", "check"]
@@ -53,6 +54,15 @@ def _precision_suits_device(config: RunConfig, data: DataFacts, model: ModelFact
     if config.precision == "bf16":
         message = "On most CPUs bf16 is slower than fp32, four times on the one it was measured on."
         yield Finding(Level.WARNING, "precision", message, {"precision": "auto"})
+
+
+def _four_bit_is_there(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[Finding]:
+    if config.four_bit and model.no_four_bit:
+        yield Finding(Level.ERROR, "four_bit", f"A base in 4 bits {model.no_four_bit}.", {"four_bit": False})
+    elif config.four_bit and model.shape is not None:
+        whole, held = whole_mb(model.shape), four_bit_mb(model.shape)
+        message = f"In 4 bits the frozen layers take about {held:,.0f} MB of the GPU's memory instead of {whole:,.0f}; steps are slower."
+        yield Finding(Level.INFO, "four_bit", message)
 
 
 def _targets_exist(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[Finding]:
@@ -197,6 +207,7 @@ Rule = Callable[[RunConfig, DataFacts, ModelFacts], Iterator[Finding]]
 RULES: tuple[Rule, ...] = (
     _model_is_there,
     _precision_suits_device,
+    _four_bit_is_there,
     _targets_exist,
     _texts_fit,
     _rows_are_enough,

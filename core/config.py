@@ -4,11 +4,14 @@ Form widgets, the command line, ``docs/hyperparameters.md`` and error messages a
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from core.four_bit import why_no_four_bit
 
 
 class Group(StrEnum):
@@ -22,11 +25,12 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a field is presented: its section, its unit, and whether it belongs to the few that are always in view."""
+    """How a field is presented: section, unit, whether it is always in view, and why it cannot be had here (nothing where it can)."""
 
     group: Group
     unit: str = ""
     basic: bool = False
+    why_not: Callable[[], str] = str
 
 
 def _names(value: object) -> object:
@@ -171,6 +175,12 @@ class RunConfig(BaseModel):
         title="Precision",
         description="Number format of the matrix products. auto takes what is fast and safe on this machine: bf16 on a GPU that has it "
         "and on a CPU that is measured to be faster in it, otherwise fp32. fp16 needs a GPU.",
+    )
+    four_bit: Annotated[bool, Shown(Group.OPTIMISATION, why_not=why_no_four_bit)] = Field(
+        False,
+        title="Base in 4 bits (NF4)",
+        description="Holds the frozen layers in 4 bits while training (QLoRA, Dettmers et al. 2023): an eighth of their memory, slower "
+        "steps, slightly other answers; classifying and exports use it whole. Needs an NVIDIA GPU and the package bitsandbytes.",
     )
     evaluation_interval: Annotated[int, Shown(Group.EVALUATION, "steps", basic=True)] = Field(
         50,

@@ -9,6 +9,7 @@ from core.catalog import Availability, shape_of
 from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.data.recipe import Recipe
+from core.four_bit import why_no_four_bit
 from core.model_shape import ModelShape
 from core.settings import Settings
 
@@ -54,6 +55,7 @@ class ModelFacts:
     """A base model on this machine. ``shape`` is None as long as its files are not here; ``device`` is cpu or cuda.
 
     ``identity`` and ``revision`` tell its weights from all others, wherever they lie. ``threads`` are those that a training gets.
+    ``no_four_bit`` is why it cannot be held in 4 bits; empty where it can.
     """
 
     id: str
@@ -64,6 +66,7 @@ class ModelFacts:
     identity: str = ""
     revision: str = ""
     threads: int = 1
+    no_four_bit: str = ""
 
     @property
     def name(self) -> str:
@@ -83,4 +86,5 @@ def data_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
 def model_facts(model: Availability, device: str = "cpu") -> ModelFacts:
     """Facts of a model that ``catalog.find_model`` has looked for. Raises ModelUnavailable if its files are damaged."""
     threads = Settings().used_threads
-    return ModelFacts(model.id, model.available, model.reason, shape_of(model), device, model.identity, model.revision, threads)
+    names = (model.identity, model.revision)
+    return ModelFacts(model.id, model.available, model.reason, shape_of(model), device, *names, threads, why_no_four_bit())

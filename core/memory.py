@@ -17,6 +17,7 @@ MILLION, MB = 1e6, 2**20
 TRAINED_BYTES = 28  # of a trained parameter: itself, gradient, two moments, the best so far, and a checkpoint being packed
 ROW_BYTES = 600  # of a row: its text in a frame, its place in samples
 PARQUET_MB = 45  # pyarrow, which comes with the first Parquet file and is not there while probes are timed
+FOUR_BITS = 4.127  # a weight with its share of the constants of its block (Dettmers et al. 2023, section 3)
 HEAP_SLACK = 1.9  # freed blocks of other sizes, which the allocator keeps; probes of one size do not meet them
 
 
@@ -58,3 +59,13 @@ def trained_mb(trained: int) -> float:
 def data_mb(rows: int) -> float:
     """MB that so many rows take once they are read."""
     return PARQUET_MB + rows * ROW_BYTES / MB
+
+
+def whole_mb(shape: ModelShape) -> float:
+    """MB of the frozen linear layers' weights in fp32."""
+    return sum(linear.inputs * linear.outputs for linear in shape.linears) * 4 / MB
+
+
+def four_bit_mb(shape: ModelShape) -> float:
+    """The same in NF4 with double quantisation; a worker reads them whole first, so its own memory does not shrink by this."""
+    return whole_mb(shape) * FOUR_BITS / 32

@@ -65,6 +65,7 @@ class Kind(StrEnum):
     FETCH = "fetch"
     BACKUP = "backup"
     RESTORE = "restore"
+    NEAREST = "nearest"
 
 
 class Cause(StrEnum):

@@ -53,7 +53,7 @@ Work = Mapping[Unit, float]
 
 def is_fast(config: RunConfig, shape: ModelShape, device: str) -> bool:
     """Whether the layers written out by hand apply, as ``core.training.network`` decides."""
-    plain = config.base_dropout or config.dora or config.precision not in ("auto", "fp32")
+    plain = config.base_dropout or config.dora or config.four_bit or config.precision not in ("auto", "fp32")
     return device == "cpu" and shape.model_type in FIRST_TOKEN_TYPES and not plain
 
 

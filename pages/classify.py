@@ -24,5 +24,5 @@ if classification.wanted():
 
 classification.draw_answer([run, *others])
 if answered := classification.answered([run, *others]):
-    explanation.draw(run, answered[0], answered[1][0].label)
+    explanation.draw(run, answered[0], answered[1][0])
 classification.draw_history()

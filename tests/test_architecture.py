@@ -28,6 +28,7 @@ LAYERS = (  # a module may import its own layer and those before it
         "disk",
         "connections",
         "spreadsheet",
+        "four_bit",
         "files",
         "lines",
         "manifest",

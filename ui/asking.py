@@ -1,11 +1,13 @@
 """Questions to the inference host: what is asked of which run, the stages of the first answer, and what comes back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from core.catalog import find_model
@@ -28,7 +30,7 @@ CRASHED = "The process that classifies was ended from outside or ran out of memo
 class Answer:
     """What one model said: whose answer it is, classes and their probabilities, and how much of the text it read.
 
-    ``known`` is False where the model's vocabulary has nothing of the text.
+    ``known`` is False where the model's vocabulary has nothing of the text; ``state`` (d,) is what the head read of it.
     """
 
     run_id: str
@@ -38,6 +40,7 @@ class Answer:
     tokens: int
     max_tokens: int
     known: bool = True
+    state: NDArray[np.float16] | None = field(default=None, compare=False, repr=False)
 
     @property
     def ranked(self) -> list[tuple[float, str]]:
@@ -76,17 +79,18 @@ def ask_all(runs: Sequence[OpenRun], text: str) -> list[Answer]:
     requests = [request_for(run) for run in runs]
     base = requests[0]
     requests.append(ClassifyRequest(None, base.model, None, base.classes, base.max_tokens, base.seed))
-    results = with_stages(requests).classify(requests, [text])
+    readings = with_stages(requests).read(requests, text)
     names = [*(run.job.name for run in runs), UNTRAINED]
     return [
         Answer(
             request.run_id or "",
             name,
             request.classes,
-            tuple(map(float, result[0])),
+            tuple(map(float, reading.probabilities)),
             *_read_tokens(request, text),
+            state=reading.state,
         )
-        for name, request, result in zip(names, requests, results, strict=True)
+        for name, request, reading in zip(names, requests, readings, strict=True)
     ]
 
 

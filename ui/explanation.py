@@ -1,11 +1,12 @@
-"""The part of Classify that says why: what each token adds to a class, and what happens without chosen words."""
+"""The part of Classify that says why: what each token adds to a class, what happens without chosen words, which training texts are near."""
 
 import streamlit as st
 
 from core import charts
 from core.errors import LoraLabError
 from core.inference.host import Explanation
-from ui import asking, boundary, drawing
+from ui import asking, boundary, drawing, nearest
+from ui.asking import Answer
 from ui.frame import OpenRun
 from ui.words import plain
 
@@ -13,21 +14,27 @@ MOST_WORDS = 60  # to choose from; more are no buttons
 MOST_CHARACTERS = 3000
 
 
-def draw(run: OpenRun, text: str, predicted: str) -> None:
-    """For the class that the reader chooses, the predicted one at first."""
+def draw(run: OpenRun, text: str, answer: Answer) -> None:
+    """Why ``run`` gave this answer: the tokens, the words, the training texts near it."""
     if not st.toggle("Explain this answer", key="explain", help="A second or two: it asks the model many times."):
         return
+    try:
+        _draw_words(run, text, answer.label)
+        nearest.draw(run, answer)
+    except LoraLabError as error:
+        boundary.show(error)
+
+
+def _draw_words(run: OpenRun, text: str, predicted: str) -> None:
+    """For the class that the reader chooses, the predicted one at first."""
     if len(text) > MOST_CHARACTERS:
         st.info(f"Texts of up to {MOST_CHARACTERS:,} characters are explained. Keep a part of this one.", icon=":material/content_cut:")
         return
     chosen = st.selectbox("Class", run.classes, run.classes.index(predicted), key=f"explained|{run.id}|{hash(text)}")
-    try:
-        with st.spinner("Asking what each token adds"):
-            found = _explain(run.id, run.version, text, run.classes.index(chosen), run)
-        _draw_tokens(found, chosen)
-        _draw_without(run, text)
-    except LoraLabError as error:
-        boundary.show(error)
+    with st.spinner("Asking what each token adds"):
+        found = _explain(run.id, run.version, text, run.classes.index(chosen), run)
+    _draw_tokens(found, chosen)
+    _draw_without(run, text)
 
 
 def _draw_tokens(found: Explanation, chosen: str) -> None:

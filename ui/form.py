@@ -100,7 +100,7 @@ def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:
     if options := choices(name):
         return st.selectbox(label, options, help=help_text, **kept)
     if field.annotation is bool:
-        return st.toggle(label, help=help_text, **kept)
+        return _draw_switch(label, help_text, key, shown(name).why_not())
     low, high = bounds(name)
     if field.annotation is int:
         return st.number_input(label, int(low or 0), int(high or 2**31), step=1, help=help_text, **kept)
@@ -108,6 +108,15 @@ def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:
         step = 1.0 if high and high > 1 else FINE if float(str(field.default)) < COARSE else COARSE
         return st.number_input(label, float(low or 0), float(high or 1e9), step=step, format="%g", help=help_text, **kept)
     return st.text_input(label, placeholder="the model's usual ones", help=help_text, **kept)
+
+
+def _draw_switch(label: str, help_text: str | None, key: str, why_not: str) -> bool:
+    """A toggle; where this machine cannot do it, it says why and can only be switched off."""
+    off = bool(why_not) and not st.session_state.get(key)
+    chosen = st.toggle(label, help=help_text, key=key, persist_state="session", disabled=off)
+    if why_not:
+        st.caption(f":material/block: Not on this machine: it {plain(why_not)}.")
+    return chosen
 
 
 def _label(name: str, preset_values: Mapping[str, object]) -> str:

@@ -40,6 +40,9 @@ LIMITS = """It sorts texts into these classes and knows no others: a text about 
 from the data named above; other kinds of texts, other years and other languages may be sorted worse than the scores say. Nothing
 about fairness between groups of people has been measured."""
 
+IN_FOUR_BITS = """ It was trained and scored on a base in 4 bits (NF4). The proof and these files are for the base in full precision,
+on which answers may differ a little from those that the scores above count."""
+
 
 def write_card(details: Mapping[str, Any], source: Source, proof: Proof) -> str:
     """The card as Markdown with the Hub's metadata. ``details`` are those of ``core.jobs.describe.run_details``."""
@@ -52,7 +55,8 @@ def write_card(details: Mapping[str, Any], source: Source, proof: Proof) -> str:
         "## Training",
         _training(details, source),
     ]
-    return "\n\n".join([*parts, "## Limits", LIMITS]) + "\n"
+    limits = LIMITS + (IN_FOUR_BITS if details["config"].get("four_bit") else "")
+    return "\n\n".join([*parts, "## Limits", limits]) + "\n"
 
 
 def _metadata(details: Mapping[str, Any], source: Source, proof: Proof) -> str:

@@ -11,25 +11,27 @@ SCRIPT = '''"""Train $NAME again with transformers and PEFT: python train.py --d
 
 The data needs the columns text and label in the splits train and test. The run was trained on $DATA with fingerprint
 $FINGERPRINT and reached a test accuracy of $ACCURACY. Rows are drawn in equal shares per class, as in the run, but not the very
-same ones, and texts stand in another order; expect the same accuracy within a point.
+same ones, and texts stand in another order; expect the same accuracy within a point. With --adapter an exported adapter is scored.
 """
 
 import argparse
+import hashlib
 
 import numpy as np
 from datasets import load_dataset
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model$IMPORT_PEFT
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
     Trainer,
-    TrainingArguments,
+    TrainingArguments,$IMPORT_BITS
     set_seed,
 )
 
 BASE, REVISION = $BASE, $REVISION
 CLASSES = $CLASSES
+FINGERPRINT = $MARK
 TARGET_MODULES = $TARGETS
 HEAD = $HEAD
 ROWS = $ROWS  # training rows, 0 for all
@@ -38,6 +40,7 @@ MAX_TOKENS, SEED = $TOKENS, $SEED
 arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 arguments.add_argument("--data", default="fancyzhx/ag_news", help="dataset folder or Hub id")
 arguments.add_argument("--base", default=BASE, help="base model: Hub id or folder")
+arguments.add_argument("--adapter", help="folder of an exported adapter: score it instead of training")
 arguments.add_argument("--out", default="retrained", help="folder for the adapter")
 options = arguments.parse_args()
 set_seed(SEED)
@@ -53,6 +56,14 @@ def numbered(row):
 
 
 train, test = train.map(numbered), test.map(numbered)
+digest = hashlib.sha256()
+for part, values in (("classes", CLASSES), ("train", train), ("test", test)):
+    digest.update(part.encode())
+    for value in values:
+        for text in [value] if part == "classes" else [str(value["label"]), value["text"]]:
+            digest.update(b"%d:%b" % (len(text.encode()), text.encode()))
+same = digest.hexdigest()[:12] == FINGERPRINT
+print(f"data fingerprint {digest.hexdigest()[:12]}:", "the data of the run" if same else f"not the data of the run, {FINGERPRINT}")
 if ROWS and ROWS < len(train):
     labels, draw = np.array(train["label"]), np.random.default_rng(SEED)
     chosen = [draw.permutation(np.flatnonzero(labels == label))[: ROWS // len(CLASSES)] for label in range(len(CLASSES))]
@@ -72,11 +83,16 @@ test = test.map(tokenised, batched=True, remove_columns=[name for name in test.c
 # 3. Model: the base is frozen; the adapter and the head are trained.
 names = dict(enumerate(CLASSES))
 model = AutoModelForSequenceClassification.from_pretrained(
-    options.base, revision=REVISION, num_labels=len(CLASSES), id2label=names, label2id={name: number for number, name in names.items()}
-)
-model = get_peft_model(
-    model,
-    LoraConfig(
+    options.base,
+    revision=REVISION,
+    num_labels=len(CLASSES),
+    id2label=names,
+    label2id={name: number for number, name in names.items()},
+$BITS)$PREPARE
+if options.adapter:
+    model = PeftModel.from_pretrained(model, options.adapter)
+else:
+    lora = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=$RANK,
         lora_alpha=$ALPHA,
@@ -85,8 +101,8 @@ model = get_peft_model(
         modules_to_save=HEAD,
         use_rslora=$RSLORA,
         use_dora=$DORA,
-    ),
-)
+    )
+    model = get_peft_model(model, lora)
 model.print_trainable_parameters()
 
 # 4. Training.
@@ -113,11 +129,18 @@ trainer = Trainer(
     data_collator=DataCollatorWithPadding(tokenizer),
     compute_metrics=lambda answers: {"accuracy": float((answers.predictions.argmax(-1) == answers.label_ids).mean())},
 )
-trainer.train()
+if not options.adapter:
+    trainer.train()
+    model.save_pretrained(options.out)
+    tokenizer.save_pretrained(options.out)
 print(f"test accuracy {trainer.evaluate()['eval_accuracy']:.4f}; the run had $ACCURACY")
-model.save_pretrained(options.out)
-tokenizer.save_pretrained(options.out)
 '''
+FOUR_BIT = {  # what a base in 4 bits adds to it
+    "IMPORT_PEFT": ", prepare_model_for_kbit_training",
+    "IMPORT_BITS": "\n    BitsAndBytesConfig,",
+    "BITS": '    quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True),\n',
+    "PREPARE": "\nmodel = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)",
+}
 
 
 def write_script(details: Mapping[str, Any], source: Source, adapter: Mapping[str, Any]) -> str:
@@ -127,6 +150,7 @@ def write_script(details: Mapping[str, Any], source: Source, adapter: Mapping[st
         "NAME": _said(details["name"]),
         "DATA": _said(details["data"]["name"]),
         "FINGERPRINT": _said(details["data"]["fingerprint"]),
+        "MARK": json.dumps(str(details["data"]["fingerprint"])),
         "ACCURACY": f"{test['accuracy']:.4f}" if "accuracy" in test else "no known value",
         "BASE": json.dumps(source.identity),
         "REVISION": json.dumps(source.revision) if "/" in source.identity and not source.identity.startswith("local/") else "None",
@@ -148,7 +172,8 @@ def write_script(details: Mapping[str, Any], source: Source, adapter: Mapping[st
         "WARMUP": repr(config["warmup"]),
         "DECAY": repr(config["weight_decay"]),
     }
-    return Template(SCRIPT).substitute(values)
+    added = FOUR_BIT if config.get("four_bit") else dict.fromkeys(FOUR_BIT, "")
+    return Template(SCRIPT).substitute(values | added)
 
 
 def write_notebook(script: str) -> str:

@@ -21,18 +21,20 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from core.errors import ArtifactDamaged
-from core.inference.mixed import Choice, Mixed, changed, lora_layers, spectrum
-from core.inference.request import AS_TRAINED, Asked, Matrix, Variant
+from core.inference.mixed import Choice, Mixed, changed, lora_layers, read_plain, spectrum
+from core.inference.request import AS_TRAINED, Asked, Matrix, Reading, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
-from core.training.batches import CHUNK_ROWS, Encoded, encode, token_batches
+from core.training.batches import encode_each, token_batches
 from core.training.device import batch_tokens, choose_device
 from core.training.first_token import read_first_token_only
 from core.training.lanes import Lanes
 from core.training.load import Base, load_base
-from core.training.predict import score
+from core.training.predict import Each, compute, score
 
 KEPT_ADAPTERS = 16  # each takes a few MB at usual ranks
 AGAIN = "Train the run again, or choose another run."
+
+Read = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +105,49 @@ class Classifier:
         """Probabilities (n, C). ``run_id`` None is the untrained base with the head that ``seed`` draws. Raises Stopped."""
         if not texts:
             return np.empty((0, len(self.classes)), dtype=np.float32)
-        encoded, device = self._encode([(text, max_tokens) for text in texts]), choose_device()
-        batches = token_batches(encoded.lengths, batch_tokens(device))
-        if mixed := self._fast():
-            logits = mixed.merged(self._choice(run_id, seed, variant))
-            return np.exp(score(logits, encoded, batches, device, should_stop, on_rows, self._lanes.map))
-        with self.using(run_id, seed, variant) as model:
-            model.eval()
-            logits = partial(_logits, model)
-            return np.exp(score(logits, encoded, batches, device, should_stop, on_rows))
+        with self._reading(run_id, seed, variant) as (read, each):
+            encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
+            batches = token_batches(encoded.lengths, batch_tokens(device))
+            return np.exp(score(lambda ids, mask: read(ids, mask)[0], encoded, batches, device, should_stop, on_rows, each))
 
-    def classify_beside(self, asked: Sequence[Asked], text: str) -> NDArray[np.float32]:
-        """Probabilities (len(asked), C) of one text by all that are asked: one forward pass where the model allows it."""
+    def states(
+        self,
+        run_id: str,
+        texts: Sequence[str],
+        max_tokens: int,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_rows: Callable[[int], None] = lambda rows: None,
+    ) -> NDArray[np.float32]:
+        """(n, d) what the run's head reads of each text: the first token after the last layer. Raises Stopped."""
+        with self._reading(run_id, None, AS_TRAINED) as (read, each):
+            encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
+            batches = token_batches(encoded.lengths, batch_tokens(device))
+            return compute(lambda ids, mask: read(ids, mask)[1], encoded, batches, device, should_stop, on_rows, each)
+
+    def read_beside(self, asked: Sequence[Asked], text: str) -> list[Reading]:
+        """What all that are asked make of one text: one forward pass where the model allows it."""
         mixed = self._fast()
-        if mixed is None:
-            return np.concatenate([self.classify(one.run_id, [text], one.max_tokens, one.seed, one.variant) for one in asked])
-        encoded = self._encode([(text, one.max_tokens) for one in asked])
-        choices = [self._choice(one.run_id, one.seed, one.variant) for one in asked]
+        encoded, device = encode_each(self.tokenizer, [(text, one.max_tokens) for one in asked]), choose_device()
         with torch.inference_mode():
-            ids, mask, _ = encoded.batch(np.arange(len(asked)), choose_device())
-            probabilities: NDArray[np.float32] = torch.softmax(mixed.logits(ids, mask, choices), dim=-1).numpy()
-        return probabilities
+            if mixed is not None:
+                ids, mask, _ = encoded.batch(np.arange(len(asked)), device)
+                logits, states = mixed.read(ids, mask, [self._choice(one.run_id, one.seed, one.variant) for one in asked])
+                return _readings(logits, states)
+            found: list[Reading] = []
+            for row, one in enumerate(asked):
+                ids, mask, _ = encoded.batch(np.array([row]), device)
+                with self._reading(one.run_id, one.seed, one.variant) as (read, _each):
+                    found += _readings(*read(ids, mask))
+        return found
+
+    @contextmanager
+    def _reading(self, run_id: str | None, seed: int | None, variant: Variant) -> Iterator[tuple[Read, Each]]:
+        """Within it, what gives logits (B, C) and states (B, d) of ids and mask (B, T), and how batches are gone through."""
+        if mixed := self._fast():
+            yield mixed.merged(self._choice(run_id, seed, variant)), self._lanes.map
+            return
+        with self.using(run_id, seed, variant) as model:
+            yield partial(read_plain, model.eval(), self._base.model.base_model), map
 
     def spectra(self, run_id: str) -> list[Matrix]:
         """What the run's adapter changes, a line per adapted module. Raises ArtifactDamaged."""
@@ -162,19 +186,6 @@ class Classifier:
         if self._mixed is None:
             self._mixed = Mixed(self._base.model, self._heads)
         return self._mixed
-
-    def _encode(self, texts: Sequence[tuple[str, int]]) -> Encoded:
-        """Each text, cut at its number of tokens."""
-        tokenizer = self._base.tokenizer
-        tokens: list[NDArray[np.int32]] = [np.empty(0, np.int32)] * len(texts)
-        for limit in {limit for _, limit in texts}:
-            chosen = [index for index, (_, each) in enumerate(texts) if each == limit]
-            for start in range(0, len(chosen), CHUNK_ROWS):
-                part = chosen[start : start + CHUNK_ROWS]
-                for index, ids in zip(part, encode(tokenizer, [texts[index][0] for index in part], limit), strict=True):
-                    tokens[index] = ids
-        labels = np.zeros(len(texts), dtype=np.int64)
-        return Encoded(tokens, labels, labels, tokenizer.pad_token_id or 0)
 
     def _add(self, name: str, folder: Path) -> None:
         content = json.loads((folder / CONFIG).read_bytes())
@@ -231,6 +242,6 @@ class Classifier:
         return any(f".{module}." in f".{name}" for module in base.head)
 
 
-def _logits(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
-    logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
-    return logits
+def _readings(logits: Tensor, states: Tensor) -> list[Reading]:
+    shares, halves = torch.softmax(logits.float(), dim=-1).cpu().numpy(), states.float().cpu().numpy().astype(np.float16)
+    return [Reading(probabilities, state) for probabilities, state in zip(shares, halves, strict=True)]

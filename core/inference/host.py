@@ -16,8 +16,9 @@ from core.inference.request import AS_TRAINED as AS_TRAINED  # what callers buil
 from core.inference.request import ClassifyRequest as ClassifyRequest
 from core.inference.request import Explanation as Explanation
 from core.inference.request import Matrix as Matrix
+from core.inference.request import Reading as Reading
 from core.inference.request import Variant as Variant
-from core.inference.serve import classify, explain, load_libraries, load_models, spectra, walk
+from core.inference.serve import classify, explain, load_libraries, load_models, read, spectra, walk
 from core.inference.walk import Walk
 from core.settings import Settings
 
@@ -68,6 +69,10 @@ class InferenceHost:
     def classify(self, requests: Sequence[ClassifyRequest], texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """Probabilities (n, C) for each request. Raises ModelUnavailable, ArtifactDamaged, and NotEnoughRoom after two crashes."""
         return self._ask(classify, list(requests), list(texts))
+
+    def read(self, requests: Sequence[ClassifyRequest], text: str) -> list[Reading]:
+        """What each request's model makes of one text, all of one base in one forward pass. Raises as ``classify``."""
+        return self._ask(read, list(requests), text)
 
     def walk(self, request: ClassifyRequest, text: str) -> Walk:
         """``text`` on its way through the model of ``request``. Raises as ``classify``."""

@@ -60,17 +60,18 @@ class Mixed:
         """Whether the model and all its adapters are computed here."""
         return is_known(base)
 
-    def logits(self, ids: Tensor, mask: Tensor, choices: Sequence[Choice]) -> Tensor:
-        """(B, T) ids and mask, and a choice for each row, give (B, C)."""
+    def read(self, ids: Tensor, mask: Tensor, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
+        """(B, T) ids and mask, and a choice for each row, give logits (B, C) and what the head made them of, (B, d)."""
         bias = _bias(mask)
         x = self._embed(ids)
         places = self._places()
         for number, (block, layer) in enumerate(zip(self._blocks, layers(self._base), strict=True)):
             lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), choices))}
             x = _layer(x, bias, block, lows, first_only=number == len(self._blocks) - 1)
-        return torch.stack([self._head(row, choice) for row, choice in zip(x[:, 0], choices, strict=True)])
+        first = x[:, 0]
+        return torch.stack([self._head(row, choice) for row, choice in zip(first, choices, strict=True)]), first
 
-    def merged(self, choice: Choice) -> Callable[[Tensor, Tensor], Tensor]:
+    def merged(self, choice: Choice) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """The same for many texts and one choice, which becomes part of the weights for as long as the function is kept."""
         places = self._places()
         blocks = []
@@ -78,15 +79,16 @@ class Mixed:
             lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), [choice]))}
             blocks.append(merge(replace(block, adapters={name: Adapter(a[0], b[0], 1.0, nn.Identity()) for name, (a, b) in lows.items()})))
 
-        def compute(ids: Tensor, mask: Tensor) -> Tensor:
+        def read(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
             bias, x = _bias(mask), self._embed(ids)
             texts, tokens, d = x.shape
             x = filled(x.reshape(-1, d)) if self._onednn else x.reshape(-1, d)
             for block in blocks[:-1]:
                 x = run(x, bias, block, (texts, tokens), {})[0]
-            return self._head(first_token(x[: texts * tokens].view(texts, tokens, d), bias, blocks[-1], {}), choice)
+            first = first_token(x[: texts * tokens].view(texts, tokens, d), bias, blocks[-1], {})
+            return self._head(first, choice), first
 
-        return compute
+        return read
 
     def _embed(self, ids: Tensor) -> Tensor:
         embedded: Tensor = self._base.base_model.embeddings(input_ids=ids)
@@ -171,6 +173,17 @@ def _layer(x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, Low]
     a = block.norm1.forward(adapted("out", context, block.out.weight, block.out.bias) + seen)[0]
     wide = gelu(adapted("rise", a, block.rise.weight, block.rise.bias))
     return block.norm2.forward(adapted("fall", wide, block.fall.weight, block.fall.bias) + a)[0]
+
+
+def read_plain(model: torch.nn.Module, encoder: torch.nn.Module, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """By the model's own layers: logits (B, C), and what ``encoder`` within ``model`` gives for the first token, (B, d)."""
+    seen: list[Tensor] = []
+    hook = encoder.register_forward_hook(lambda module, inputs, output: seen.append(output[0][:, 0]))
+    try:
+        logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
+    finally:
+        hook.remove()
+    return logits, seen[0]
 
 
 def spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:

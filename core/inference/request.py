@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.catalog import Availability
 
 
@@ -58,6 +61,14 @@ class ClassifyRequest:
     max_tokens: int
     seed: int = 42
     variant: Variant = AS_TRAINED
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a model made of one text: probabilities (C,), and ``state`` (d,), the first token after the last layer, which the head reads."""
+
+    probabilities: NDArray[np.float32]
+    state: NDArray[np.float16]
 
 
 @dataclass(frozen=True, eq=False)

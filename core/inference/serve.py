@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.inference.request import Asked, Explanation, Matrix
+from core.inference.request import Asked, Explanation, Matrix, Reading
 from core.inference.request import ClassifyRequest as ClassifyRequest  # what callers build
 from core.settings import available_memory_mb
 
@@ -39,30 +39,31 @@ def load_models(requests: Sequence[ClassifyRequest]) -> None:
         _load_adapter(_kept(Classifier, request), request)
 
 
-def classify(requests: list[ClassifyRequest], texts: list[str]) -> list[NDArray[np.float32]]:
-    """Probabilities (n, C) for each request; one text is read by all adapters of a base at once.
-
-    Raises ModelUnavailable and ArtifactDamaged.
-    """
+def read(requests: list[ClassifyRequest], text: str) -> list[Reading]:
+    """What each request's model makes of one text, read by all adapters of a base at once. Raises ModelUnavailable and ArtifactDamaged."""
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
     from core.training.device import release_memory  # noqa: PLC0415 - as above
 
-    answers: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(requests)
+    found: dict[int, Reading] = {}
     for places in _by_base(requests):
         classifier = _kept(Classifier, requests[places[0]])
-        asked = [
-            Asked(_load_adapter(classifier, request), request.max_tokens, request.seed, request.variant)
-            for request in (requests[place] for place in places)
-        ]
-        if len(texts) == 1:
-            rows = classifier.classify_beside(asked, texts[0])
-            found = [row[None] for row in rows]
-            if len(asked) > 1:
-                release_memory()  # what ten rows took and gave back: 20 MB
-        else:
-            found = [classifier.classify(one.run_id, texts, one.max_tokens, one.seed, one.variant) for one in asked]
-        for place, answer in zip(places, found, strict=True):
-            answers[place] = answer
+        found |= zip(places, classifier.read_beside([_asked(classifier, requests[place]) for place in places], text), strict=True)
+        if len(places) > 1:
+            release_memory()  # what ten rows took and gave back: 20 MB
+    return [found[place] for place in range(len(requests))]
+
+
+def classify(requests: list[ClassifyRequest], texts: list[str]) -> list[NDArray[np.float32]]:
+    """Probabilities (n, C) for each request. Raises ModelUnavailable and ArtifactDamaged."""
+    from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
+
+    if len(texts) == 1:
+        return [reading.probabilities[None] for reading in read(requests, texts[0])]
+    answers = []
+    for request in requests:
+        classifier = _kept(Classifier, request)
+        one = _asked(classifier, request)
+        answers.append(classifier.classify(one.run_id, texts, one.max_tokens, one.seed, one.variant))
     return answers
 
 
@@ -89,6 +90,10 @@ def walk(request: ClassifyRequest, text: str) -> Walk:
 
     walker = _kept(Walker, request)
     return walker.walk(_load_adapter(walker, request), text, request.max_tokens, request.seed)
+
+
+def _asked(classifier: Classifier, request: ClassifyRequest) -> Asked:
+    return Asked(_load_adapter(classifier, request), request.max_tokens, request.seed, request.variant)
 
 
 def _load_adapter(classifier: Classifier, request: ClassifyRequest) -> str | None:

@@ -22,6 +22,7 @@ from core.jobs.export import ExportRequest, find_export_jobs
 from core.jobs.limits import require_within
 from core.jobs.maps import MapRequest, find_map_jobs
 from core.jobs.models import require_model
+from core.jobs.nearest import NearestRequest, find_nearest_jobs
 from core.jobs.processes import ensure_supervisor
 from core.jobs.requests import (
     CalibrateRequest,
@@ -94,7 +95,6 @@ def launch_preparation(store: Store, source: Source) -> Job:
 
 def launch_quality_check(store: Store, dataset: Dataset) -> Job:
     """Queue the search for faults in prepared data, or return the one that is under way for it."""
-    require(store.visitor, Action.WORK)
     wanted = QualityRequest(fingerprint=dataset.fingerprint)
     asked = [job for job in store.jobs(Kind.QUALITY) if job.request == wanted.model_dump(mode="json")]
     return _queue_once(store, Kind.QUALITY, f"Check {dataset.name}", wanted, asked)
@@ -138,20 +138,24 @@ def launch_map(store: Store, request: MapRequest) -> Job:
     """Queue a map of texts, or return the one that is under way for it. Raises NotAllowed and NotEnoughRoom."""
     require(store.visitor, Action.WORK)
     require_model(store, *(subject.model for subject in request.subjects))
-    require_room(store.settings)
     return _queue_once(store, Kind.EMBED, f"Map by {request.method}", request, find_map_jobs(store, request))
 
 
 def launch_export(store: Store, job: Job, target: Format) -> Job:
     """Queue an export of the run, or return the one that is under way. Raises NotAllowed and NotEnoughRoom."""
-    require(store.visitor, Action.WORK)
-    require_room(store.settings)
     wanted = ExportRequest(run=job.id, format=target)
     return _queue_once(store, Kind.EXPORT, f"{TITLES[target]} of {job.name}", wanted, find_export_jobs(store, job, target))
 
 
+def launch_nearest(store: Store, run: Job) -> Job:
+    """Queue the encoding of the run's training texts, or return the job under way for it. Raises NotAllowed and NotEnoughRoom."""
+    return _queue_once(store, Kind.NEAREST, f"Training texts of {run.name}", NearestRequest(run=run.id), find_nearest_jobs(store, run))
+
+
 def _queue_once(store: Store, kind: Kind, name: str, request: BaseModel, asked: Sequence[Job]) -> Job:
-    """The one of ``asked`` that is under way, else a new job; two who ask at the same moment get one."""
+    """The one of ``asked`` that is under way, else a new job; two who ask at once get one. Raises NotAllowed and NotEnoughRoom."""
+    require(store.visitor, Action.WORK)
+    require_room(store.settings)
     job = next((one for one in asked if not one.state.over), None)
     if job is None:
         wanted = request.model_dump(mode="json")

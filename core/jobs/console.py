@@ -18,7 +18,7 @@ def machine_text(machine: Described) -> str:
             f"Model      {model['id']}: {'available' if model['available'] else 'unavailable'}. {model['reason']}"
             for model in machine["models"]
         ),
-        f"Device     {machine['device']}, {machine['precision']}",
+        f"Device     {machine['device']}, {machine['precision']}; a base in 4 bits: {machine['four_bit']}",
         f"Machine    {machine['cores']} cores, {machine['memory_mb']:,} MB",
         f"Home       {machine['home']}",
         f"Open to    {machine['mode']}: {machine['ways_in']}",

@@ -7,7 +7,8 @@ from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.prepared import find_prepared, prepare
 from core.data.sources import Source
-from core.errors import ModelUnavailable
+from core.errors import ConfigError, ModelUnavailable
+from core.four_bit import why_no_four_bit
 from core.settings import Settings, cores, memory_mb
 from core.signin import read_secrets, read_sign_in, ways_in
 from core.training.events import Progress
@@ -35,6 +36,7 @@ def describe(settings: Settings, source: Source, report: Callable[[Progress], No
         "models": [{"id": model.id, "available": model.available, "reason": model.reason} for model in found],
         "device": str(device),
         "precision": choose_precision("auto", device),
+        "four_bit": why_no_four_bit() or "available",
         "cores": cores(),
         "memory_mb": memory_mb(),
         "home": str(settings.home.absolute()),
@@ -44,7 +46,9 @@ def describe(settings: Settings, source: Source, report: Callable[[Progress], No
 
 
 def require_launchable(config: RunConfig, settings: Settings) -> None:
-    """Raise ModelUnavailable, with the reason, before a run is queued whose base model cannot be had."""
+    """Raise ModelUnavailable or ConfigError, with the reason, before a run is queued whose base model cannot be had like this."""
+    if config.four_bit and (why := why_no_four_bit()):
+        raise ConfigError(f"A base in 4 bits {why}.", "Leave out --set four_bit.")
     model = find_model(config.model, settings, hub_reachable(settings))
     if not model.available:
         raise ModelUnavailable(f"{config.model} is not available: {model.reason}", "Choose another base model.")

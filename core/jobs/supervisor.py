@@ -32,7 +32,10 @@ TERM_AFTER_SECONDS = 20  # a micro-batch and a checkpoint take a few seconds
 KILL_AFTER_SECONDS = 30
 LANES = (
     frozenset({Kind.TRAIN}),
-    frozenset({Kind.PREPARE, Kind.FETCH, Kind.EMBED, Kind.QUALITY, Kind.CLASSIFY, Kind.EXPORT, Kind.EVALUATE, Kind.BACKUP, Kind.RESTORE}),
+    frozenset(
+        {Kind.PREPARE, Kind.FETCH, Kind.EMBED, Kind.QUALITY, Kind.CLASSIFY, Kind.NEAREST}
+        | {Kind.EXPORT, Kind.EVALUATE, Kind.BACKUP, Kind.RESTORE}
+    ),
 )  # one of each at a time; a calibration is timed and has none beside it
 BEHIND = frozenset({Kind.BASELINE})  # begun only when no training is under way or waits: nobody waits for them
 

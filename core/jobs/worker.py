@@ -33,6 +33,7 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.FETCH: "core.jobs.fetch",
     Kind.BACKUP: "core.jobs.backup",
     Kind.RESTORE: "core.jobs.restore",
+    Kind.NEAREST: "core.jobs.encode",
 }
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 

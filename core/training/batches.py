@@ -53,6 +53,19 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens:
     return [np.array(one, dtype=np.int32) for one in ids]
 
 
+def encode_each(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, int]]) -> Encoded:
+    """Each text cut at its own number of tokens; rows and labels are zeros."""
+    tokens: list[NDArray[np.int32]] = [np.empty(0, np.int32)] * len(texts)
+    for limit in {limit for _, limit in texts}:
+        chosen = [index for index, (_, each) in enumerate(texts) if each == limit]
+        for start in range(0, len(chosen), CHUNK_ROWS):
+            part = chosen[start : start + CHUNK_ROWS]
+            for index, ids in zip(part, encode(tokenizer, [texts[index][0] for index in part], limit), strict=True):
+                tokens[index] = ids
+    nothing = np.zeros(len(texts), dtype=np.int64)
+    return Encoded(tokens, nothing, nothing, tokenizer.pad_token_id or 0)
+
+
 def encode_frame(
     tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, max_tokens: int, should_stop: Callable[[], bool] = lambda: False
 ) -> Encoded:

@@ -36,25 +36,42 @@ def score(
     on_rows: Callable[[int], None] = lambda rows: None,
     each: Each = map,
 ) -> NDArray[np.float32]:
-    """Log probabilities (n, C) in the order of ``texts``. ``logits`` maps ids and mask (B, T) to (B, C); ``batches`` hold all rows once.
+    """Log probabilities (n, C) from ``logits``, which maps ids and mask (B, T) to (B, C); see ``compute``."""
+
+    def scores(ids: Tensor, mask: Tensor) -> Tensor:
+        return torch.log_softmax(logits(ids, mask), dim=-1)
+
+    return compute(scores, texts, batches, device, should_stop, on_rows, each)
+
+
+def compute(
+    read: Callable[[Tensor, Tensor], Tensor],
+    texts: Encoded,
+    batches: Sequence[NDArray[np.int64]],
+    device: torch.device,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_rows: Callable[[int], None] = lambda rows: None,
+    each: Each = map,
+) -> NDArray[np.float32]:
+    """What ``read`` makes of ids and mask (B, T), a row a text in the order of ``texts``; ``batches`` hold all rows once.
 
     ``on_rows`` hears how many are done; ``each`` maps in order, as ``Lanes.map`` does. Raises Stopped.
     """
 
     @torch.inference_mode()
-    def compute(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    def read_batch(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         ids, mask, _ = texts.batch(chosen, device)
-        scores: NDArray[np.float32] = torch.log_softmax(logits(ids, mask), dim=-1).cpu().numpy()
-        return scores
+        found: NDArray[np.float32] = read(ids, mask).cpu().numpy()
+        return found
 
     result = np.empty((0, 0), dtype=np.float32)
     done = 0
-    for chosen, scores in zip(batches, each(compute, batches), strict=True):
+    for chosen, found in zip(batches, each(read_batch, batches), strict=True):
         if should_stop():
             raise Stopped("The run was stopped.")
         if not len(result):
-            result = np.empty((len(texts), scores.shape[1]), dtype=np.float32)
-        result[chosen] = scores
+            result = np.empty((len(texts), found.shape[1]), dtype=np.float32)
+        result[chosen] = found
         done += len(chosen)
         on_rows(done)
     release_memory()

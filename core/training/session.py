@@ -1,7 +1,7 @@
 """A training from model and rows to an evaluated adapter. It touches neither database nor folders: all leaves through ``report``."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import torch
@@ -12,8 +12,9 @@ from core.data.sampling import stratified_sample
 from core.errors import DataError, Stopped
 from core.training.adapter import adapter_files
 from core.training.batches import Encoded, encode_frame
-from core.training.device import peak_memory_mb, release_memory
+from core.training.device import choose_device, choose_precision, peak_memory_mb, release_memory
 from core.training.events import AdapterSaved, Evaluation, Event, Phase, Progress, Split, TrainResult
+from core.training.four_bit import in_four_bits
 from core.training.levers import ALL_ON, Levers
 from core.training.load import fetch, load_base
 from core.training.loop import Loop
@@ -40,7 +41,7 @@ class TrainingData:
 class TrainingSession:
     """Holds the loaded model, so that the untrained score and the training share it.
 
-    Raises ModelUnavailable, ConfigError (targets, max tokens, precision) and DataError when it is made.
+    Raises ModelUnavailable, ConfigError (targets, max tokens, precision, 4 bits) and DataError when it is made.
     """
 
     def __init__(
@@ -59,6 +60,10 @@ class TrainingSession:
         self.report, self.should_stop = report, should_stop
         report(Progress(Phase.LOADING))
         self.base = load_base(fetch(model), data.classes, config.seed)
+        if config.four_bit:
+            device = choose_device()
+            self.base = in_four_bits(self.base, fetch(model), choose_precision(config.precision, device), device)
+            levers = replace(levers, merge=False, fast_encoder=False)  # both are for whole weights; merging would round them anew
         self.network = build_network(self.base, config, model.identity, model.revision if model.hub_id else None, levers)
         release_memory()
 

@@ -267,3 +267,14 @@ def test_applying_fixes_comes_to_an_end_with_nothing_left_that_can_be_mended(con
         config = apply_fix(config, mendable[0])
 
     pytest.fail(f"still to mend after 40 fixes: {mendable}")
+
+
+def test_a_base_in_4_bits_is_refused_with_the_reason_and_taught_where_it_can_be() -> None:
+    none_here = ModelFacts("minilm", True, "", SHAPE, no_four_bit="needs an NVIDIA GPU, and this machine has none")
+
+    refused, taught = found("four_bit", model=none_here, four_bit=True), found("four_bit", four_bit=True)
+
+    assert (refused.level, refused.fix) == (Level.ERROR, {"four_bit": False})
+    assert refused.message == "A base in 4 bits needs an NVIDIA GPU, and this machine has none."
+    assert taught.level is Level.INFO
+    assert "about 1 MB of the GPU's memory instead of 10" in taught.message  # 18 × 384² × 4 bytes

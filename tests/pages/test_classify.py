@@ -9,9 +9,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import files
+from core.data.prepared import Dataset
 from core.data.sources import Source
 from core.inference.host import InferenceHost
+from core.jobs import actions
 from core.jobs.batch import put_together, write_classified
+from core.jobs.nearest import index_folder, write_index
 from core.states import Job, JobState, Kind
 from core.store import Store
 from tests.pages.conftest import ADAPTER, CLASSES, Open, make_finished, start
@@ -205,6 +208,47 @@ def test_an_answer_is_explained_for_the_predicted_class_and_any_other(open_app: 
 
     next(box for box in app.selectbox if box.label == "Class").set_value("Business").run(timeout=60)
     assert "What speaks for Business" in said(app)
+
+
+def explained(open_app: Open, usable: Job, text: str = "The striker scored twice.") -> AppTest:
+    app = classify(open_app(PAGE, run=usable.id), text)
+    return app.toggle(key="explain").set_value(True).run(timeout=120)
+
+
+def trained_on(store: Store, job: Job, dataset: Dataset) -> None:
+    """Let the record of the run name ``dataset`` as its data."""
+    with store.transaction() as db:
+        db.execute("UPDATE jobs SET fingerprint = ? WHERE id = ?", (dataset.fingerprint, job.id))
+
+
+def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_on(
+    open_app: Open, usable: Job, store: Store, dataset: Dataset, host: InferenceHost
+) -> None:
+    trained_on(store, usable, dataset)
+    app = explained(open_app, usable)
+    assert "The training texts of this run have not been read yet." in said(app)
+
+    app.button(key="make-nearest").click().run(timeout=60)
+    (job,) = store.jobs(Kind.NEAREST)
+    assert "Waiting for its turn." in said(app)
+
+    rows = pd.DataFrame({"row": [1, 2, 3], "text": ["<b>a</b>", "b", "c"], "label": [1, 2, 1]})
+    write_index(index_folder(store, store.job(usable.id)), np.eye(3, 384, dtype=np.float32), rows)
+    actions.stop(store, job)
+    app.run(timeout=60)
+
+    assert "2 of the 3 nearest are labelled Sports, as predicted." in said(app)
+    assert "of 3 training texts." in said(app)
+    table = next(one.value for one in app.dataframe if "similarity" in one.value)
+    assert sorted(zip(table["text"], table["label"], strict=True)) == [("<b>a</b>", "Sports"), ("b", "≠ Business"), ("c", "Sports")]
+
+
+def test_a_run_whose_data_have_gone_says_so(open_app: Open, usable: Job, host: InferenceHost) -> None:
+    app = explained(open_app, usable)
+
+    said_so = " ".join(one.value for one in app.info).replace("\\", "")
+    assert "The texts that this run was trained on are no longer on this machine." in said_so
+    assert not [button for button in app.button if button.key == "make-nearest"]
 
 
 def test_a_text_that_is_too_long_or_unknown_is_said(open_app: Open, usable: Job, host: InferenceHost) -> None:

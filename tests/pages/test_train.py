@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import pytest
 from conftest import Open
 from streamlit.testing.v1 import AppTest
 
+from core import four_bit
 from core.config import RunConfig, bounds, choices
 from core.data.prepared import Dataset
 from core.data.sources import demo_source
+from core.four_bit import why_no_four_bit
 from core.jobs import room
 from core.jobs.requests import TrainRequest, read_train_request
 from core.presets import Preset, make_config
@@ -48,6 +52,22 @@ def test_a_preset_fills_the_form(open_app: Open, dataset: Dataset, store: Store,
 
     request = read_train_request(store.jobs(Kind.TRAIN)[0])
     assert (request.config, request.preset) == (make_config(preset), preset)
+
+
+def test_what_this_machine_cannot_do_says_why_and_can_only_be_switched_off(open_app: Open, dataset: Dataset, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(four_bit, "DEVICES", Path("nowhere"))
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    why_no_four_bit.cache_clear()
+
+    app = open_app(PAGE)
+    assert app.toggle(key="field-four_bit").disabled
+    assert "Not on this machine: it needs an NVIDIA GPU, and this machine has none." in said(app)
+
+    app.session_state["field-four_bit"] = True  # as a run from another machine fills it in
+    app.run()
+    assert not app.toggle(key="field-four_bit").disabled
+    assert app.button(key="launch").disabled
+    why_no_four_bit.cache_clear()
 
 
 def test_what_differs_from_the_preset_is_marked(open_app: Open, dataset: Dataset) -> None:

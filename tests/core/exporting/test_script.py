@@ -49,6 +49,7 @@ def test_the_script_sets_what_the_run_was_configured_with() -> None:
         "BASE": "org/tiny",
         "REVISION": "abc",
         "CLASSES": ["World", "Sci/Tech"],
+        "FINGERPRINT": "864aa3ea1857",
         "TARGET_MODULES": ["query", "value"],
         "HEAD": ["classifier", "score"],
         "ROWS": 1000,
@@ -80,3 +81,14 @@ def test_the_notebook_holds_the_script_in_cells() -> None:
     code = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
     assert "parse_args([])" in code
     ast.parse(code)
+
+
+def test_a_run_on_a_base_in_4_bits_is_trained_so_again() -> None:
+    plain = write_script(details(), source(), ADAPTER)
+    config = RunConfig(train_rows=1000, four_bit=True).model_dump(mode="json")
+    in_four_bits = write_script(details(config=config), source(), ADAPTER)
+
+    ast.parse(in_four_bits)
+    assert 'quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4"' in in_four_bits
+    assert "prepare_model_for_kbit_training(model" in in_four_bits
+    assert "BitsAndBytes" not in plain

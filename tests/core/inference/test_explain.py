@@ -29,12 +29,13 @@ def test_what_tokens_add_sums_up_to_the_difference_from_an_empty_text(classifier
 def test_the_predicted_class_is_explained_where_none_is_chosen(classifier: Classifier) -> None:
     found = explain(classifier, "a", TEXTS[1], 64, None, 7)
 
-    assert found.target == int(classifier.classify_beside([Asked("a", 64)], TEXTS[1])[0].argmax())
+    assert found.target == int(classifier.read_beside([Asked("a", 64)], TEXTS[1])[0].probabilities.argmax())
 
 
 def test_occlusion_is_the_loss_of_the_logit_without_the_token(classifier: Classifier) -> None:
     zero, one = (explain(classifier, "a", "oil prices fell", 64, target, 7) for target in (0, 1))
-    whole, masked = (np.log(classifier.classify_beside([Asked("a", 64)], text)[0]) for text in ("oil prices fell", "[MASK] prices fell"))
+    texts = ("oil prices fell", "[MASK] prices fell")
+    whole, masked = (np.log(classifier.read_beside([Asked("a", 64)], text)[0].probabilities) for text in texts)
 
     assert zero.pieces[1] == "oil"
     assert zero.occlusion[1] - one.occlusion[1] == pytest.approx((whole - masked)[0] - (whole - masked)[1], abs=1e-4)

@@ -12,6 +12,7 @@ from core.config import RunConfig
 from core.inference.classifier import Classifier
 from core.inference.mixed import Mixed
 from core.inference.request import Asked, Variant
+from core.inference.walker import Walker
 from core.training.adapter import adapter_files, add_adapter, quiet_peft
 from core.training.load import load_base
 from tests.core.inference.conftest import CLASSES, TEXTS, Write
@@ -35,6 +36,10 @@ def by_peft(classifier: Classifier, asked: Asked, text: str, monkeypatch: pytest
         return classifier.classify(asked.run_id, [text], asked.max_tokens, asked.seed, asked.variant)[0]
 
 
+def beside(classifier: Classifier, asked: list[Asked], text: str) -> NDArray[np.float32]:
+    return np.array([reading.probabilities for reading in classifier.read_beside(asked, text)])
+
+
 def test_rows_with_different_adapters_give_what_each_gives_by_itself(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     half = Variant(0.5, frozenset({(0, QUERY)}))
     asked = [Asked("a", 64), Asked("b", 8), Asked(None, 64, 7), Asked(None, 64, 8), Asked("b", 64, variant=half)]
@@ -42,7 +47,22 @@ def test_rows_with_different_adapters_give_what_each_gives_by_itself(classifier:
     for text in TEXTS:
         expected = [by_peft(classifier, one, text, monkeypatch) for one in asked]
 
-        assert classifier.classify_beside(asked, text) == pytest.approx(np.array(expected), abs=1e-5)
+        assert beside(classifier, asked, text) == pytest.approx(np.array(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("own_layers", [False, True])
+def test_a_state_is_the_first_token_after_the_last_layer(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_layers: bool
+) -> None:
+    walker = Walker(classifier.folder, CLASSES, seed=7)
+    walker.load_adapter("b", tmp_path / "b")
+    expected = walker.hidden_states("b", TEXTS, 64)[-1, 0]  # (n, d)
+    if own_layers:
+        monkeypatch.setattr(Mixed, "fits", staticmethod(lambda base: False))
+
+    assert classifier.states("b", TEXTS, 64) == pytest.approx(expected, abs=3e-3)  # these are half floats
+    for text, state in zip(TEXTS, expected, strict=True):
+        assert classifier.read_beside([Asked("a", 64), Asked("b", 64)], text)[1].state == pytest.approx(state, abs=3e-3)
 
 
 @pytest.mark.parametrize("variant", [Variant(), Variant(2.0), Variant(1.0, frozenset({(1, VALUE), (0, QUERY)}))], ids=str)
@@ -55,10 +75,10 @@ def test_many_texts_with_one_adapter_give_the_same(classifier: Classifier, monke
 def test_an_adapter_without_its_changes_leaves_the_base_under_the_trained_head(classifier: Classifier) -> None:
     everywhere = frozenset((layer, module) for layer in (0, 1) for module in (QUERY, VALUE))
 
-    answers = classifier.classify_beside([Asked("a", 64, variant=Variant(0.0)), Asked("a", 64, variant=Variant(1.0, everywhere))], TEXTS[3])
+    answers = beside(classifier, [Asked("a", 64, variant=Variant(0.0)), Asked("a", 64, variant=Variant(1.0, everywhere))], TEXTS[3])
 
     assert answers[0] == pytest.approx(answers[1], abs=1e-6)
-    assert answers[0] != pytest.approx(classifier.classify_beside([Asked("a", 64)], TEXTS[3])[0], abs=1e-3)
+    assert answers[0] != pytest.approx(beside(classifier, [Asked("a", 64)], TEXTS[3])[0], abs=1e-3)
 
 
 def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(base_folder: Path, write_adapter: Write) -> None:
@@ -86,11 +106,11 @@ def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(base_fo
 def test_an_adapter_that_comes_later_counts(base_folder: Path, write_adapter: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("a", write_adapter("a", 1))
-    classifier.classify_beside([Asked("a", 64)], TEXTS[3])
+    beside(classifier, [Asked("a", 64)], TEXTS[3])
     classifier.load_adapter("b", write_adapter("b", 2, target_modules=("all-linear",)))  # on modules that had none
     expected = by_peft(classifier, Asked("b", 64), TEXTS[3], monkeypatch)
 
-    assert classifier.classify_beside([Asked("b", 64)], TEXTS[3])[0] == pytest.approx(expected, abs=1e-5)
+    assert beside(classifier, [Asked("b", 64)], TEXTS[3])[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_distilbert_and_a_base_without_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +120,7 @@ def test_distilbert_and_a_base_without_adapters(tmp_path: Path, monkeypatch: pyt
 
     expected = by_peft(classifier, Asked(None, 64, 7), TEXTS[0], monkeypatch)
 
-    assert classifier.classify_beside([Asked(None, 64, 7)] * 2, TEXTS[0]) == pytest.approx(np.array([expected] * 2), abs=1e-5)
+    assert beside(classifier, [Asked(None, 64, 7)] * 2, TEXTS[0]) == pytest.approx(np.array([expected] * 2), abs=1e-5)
 
 
 def test_the_spectrum_is_that_of_the_whole_product(base_folder: Path, write_adapter: Write) -> None:
