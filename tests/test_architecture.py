@@ -17,6 +17,7 @@ ML_MODULES = (  # the only places that may import an ML library
     "core/inference/classifier.py",
     "core/inference/explain.py",
     "core/inference/mixed.py",
+    "core/inference/sentences.py",
     "core/inference/walker.py",
     "core/exporting/",
 )

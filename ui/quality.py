@@ -22,8 +22,9 @@ TEXT_WIDTH = 340  # px: with the class and what was found before it, a page 900 
 FINDING_KEY = "finding"
 HOW_TO_READ = """
 - **Near duplicates** share at least 70 % of their runs of five characters (Jaccard index), with case and punctuation left out.
-- **Label suspects** come from confident learning: a model that has not seen the text is sure of another class. The score is
-  one minus the probability of the given label. Not each suspect is a mistake.
+- **Label suspects** come from confident learning: models that have not seen the text are sure of another class. Words, and where it is
+  here a frozen encoder, judge together; the line below the heading says who did. The score is one minus the probability of the given
+  label. Not each suspect is a mistake.
 - **Debris** is what an encoding or a web page left behind: `&lt;b&gt;`, `#39;`, backslashes, letters such as `Ã©`.
 - A length is **unusual** when its logarithm lies more than 3.5 robust standard deviations from the middle.
 """
@@ -43,7 +44,7 @@ def require_report(dataset: Dataset) -> Report:
         st.error(f"**The check did not end.** {plain(job.message)} {plain(job.fix)}", icon=":material/error:")
     elif job is not None and job.state is JobState.CANCELLED:
         st.info("The check was stopped.", icon=":material/stop_circle:")
-    st.markdown(f"**{plain(dataset.name)}** has not been checked yet. It is looked at once, in the background, for about a minute.")
+    st.markdown(f"**{plain(dataset.name)}** has not been checked yet. It is looked at once, in the background, for a minute or two.")
     st.caption("Duplicates, texts shared between splits, doubtful labels, unequal classes, debris of encoding, unusual lengths.")
     if st.button("Check the data", key="check", type="primary", icon=":material/play_arrow:"):
         actions.launch_quality_check(store, dataset)

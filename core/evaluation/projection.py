@@ -17,10 +17,14 @@ PERPLEXITY = 30.0  # t-SNE's usual one
 
 
 def prepare_umap(cache: Path) -> None:
-    """Import UMAP with the machine code that numba makes of it kept in ``cache``: without, each process compiles it again."""
+    """Import UMAP and let numba compile it, some 25 s of one core the first time; the machine code is kept in ``cache`` for the next.
+
+    A made-up sample goes through it: numba compiles what is used for the kinds of numbers that it meets, not for their amount.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     os.environ["NUMBA_CACHE_DIR"] = str(cache)  # numba reads it when it is imported
-    import umap.umap_  # noqa: F401, PLC0415 - seconds of import, for the job alone
+    sample = np.random.default_rng(0).normal(size=(4 * FEWEST_ROWS, 8)).astype(np.float32)
+    project(sample, "UMAP", 0)
 
 
 def project(vectors: NDArray[np.floating], method: Method, seed: int) -> NDArray[np.float32]:
@@ -34,7 +38,7 @@ def project(vectors: NDArray[np.floating], method: Method, seed: int) -> NDArray
     if not np.ptp(points, axis=0).any():
         raise DataError("All texts have the same vector there.", "Choose a later layer, or the mean of all tokens.")
     if method == "UMAP":
-        from umap.umap_ import UMAP  # noqa: PLC0415 - see prepare_umap
+        from umap.umap_ import UMAP  # noqa: PLC0415 - seconds of import, for the job alone
 
         reducer = UMAP(n_neighbors=min(NEIGHBOURS, len(points) - 1), random_state=seed, n_jobs=1)
         return np.asarray(reducer.fit_transform(points), dtype=np.float32)

@@ -1,6 +1,7 @@
 """The job that maps texts: hidden states of a sample by one model or several, then two dimensions of them."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,11 @@ def run(context: JobContext) -> None:
     rows = sample(dataset, request)
     wanted = [place for place in places(context.store, request, dataset.classes) if not place.done]
     context.set_running()
+    ready = _prepare(context, request) if wanted else None
     states = _encode(context, request, wanted, rows["text"].tolist(), rows["label"].to_numpy(np.int64))
     context.report(Progress(Phase.PROJECTING, 0, len(wanted)))
-    if wanted and request.method == "UMAP":
-        prepare_umap(context.settings.home / "numba")
+    if ready is not None:
+        ready.result()
     for number, (place, encoded) in enumerate(zip(wanted, states, strict=True)):
         if context.should_stop():
             raise Stopped("The map was stopped.")
@@ -47,6 +49,13 @@ def run(context: JobContext) -> None:
         frame.attrs["flat"] = to_numbers(measure_separation(points, rows["label"].to_numpy(np.int64)))
         files.write_parquet(place.map, frame)
         context.report(Progress(Phase.PROJECTING, number + 1, len(wanted)))
+
+
+def _prepare(context: JobContext, request: MapRequest) -> Future[None] | None:
+    """UMAP is compiled on a thread of its own while texts are encoded: torch lets the interpreter go while it computes."""
+    if request.method != "UMAP":
+        return None
+    return ThreadPoolExecutor(1).submit(prepare_umap, context.settings.home / "numba")
 
 
 def _encode(context: JobContext, request: MapRequest, wanted: Sequence[Place], texts: list[str], labels: Labels) -> list[States]:

@@ -1,17 +1,50 @@
 """The job that checks a dataset for faults."""
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.catalog import Availability, find_model
 from core.data.prepared import open_dataset
 from core.data.quality.inspection import inspect
 from core.data.quality.report import save_report
+from core.data.quality.voices import Encode
 from core.jobs.context import JobContext
 from core.jobs.requests import read_quality_request
+from core.settings import Settings
+from core.training.events import Phase, Progress
+
+ENCODER = "minilm"  # small, and made for sentences: its mean tells more of a text than that of a larger model
 
 
 def run(context: JobContext) -> None:
-    """Check the prepared data that the request names and keep the report with it. Raises Stopped and ArtifactDamaged."""
+    """Check the prepared data that the request names and keep the report with it. Raises Stopped, ArtifactDamaged, ModelUnavailable."""
     context.set_running()
     dataset = open_dataset(context.settings, read_quality_request(context.job).fingerprint)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
-    report, findings, neighbours = inspect(dataset, context.report, context.should_stop)
+    report, findings, neighbours = inspect(dataset, context.report, context.should_stop, _encoder(context))
     save_report(dataset, report, findings, neighbours)
     context.set_result(seconds=report.seconds, found={finding.check.value: finding.texts for finding in report.findings})
+
+
+def find_encoder(settings: Settings) -> Availability | None:
+    """The encoder that judges labels, where it is on this machine: nothing is fetched for a check."""
+    found = find_model(ENCODER, settings, False)
+    return found if found.folder is not None else None
+
+
+def _encoder(context: JobContext) -> Encode | None:
+    model = find_encoder(context.settings)
+    if model is None:
+        return None
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        from core.inference.sentences import encode_sentences  # noqa: PLC0415 - torch, and only once words have been heard
+        from core.training.load import fetch  # noqa: PLC0415
+
+        context.report(Progress(Phase.ENCODING, 0, len(texts)))
+        tell = lambda done: context.report(Progress(Phase.ENCODING, done, len(texts)))  # noqa: E731
+        return encode_sentences(fetch(model), texts, context.should_stop, tell)
+
+    return encode

@@ -13,6 +13,7 @@ from core.data.quality import suspects, texts
 from core.data.quality.duplicates import Duplicates, find_duplicates, has_company, has_several
 from core.data.quality.neighbours import find_neighbours
 from core.data.quality.report import COLUMNS, Check, Finding, Report, read_texts
+from core.data.quality.voices import Encode, judge
 from core.errors import Stopped
 from core.training.events import Phase, Progress
 
@@ -21,8 +22,13 @@ UNEQUAL = 1.5  # largest over smallest class; below it accuracy and macro-F1 har
 Tell = Callable[[Progress], None]
 
 
-def inspect(dataset: Dataset, tell: Tell, should_stop: Callable[[], bool]) -> tuple[Report, pd.DataFrame, pd.DataFrame]:
-    """Look for every kind of fault. Frames: the findings (``COLUMNS``), the suspects' neighbours. Raises Stopped and ArtifactDamaged."""
+def inspect(
+    dataset: Dataset, tell: Tell, should_stop: Callable[[], bool], encode: Encode | None = None
+) -> tuple[Report, pd.DataFrame, pd.DataFrame]:
+    """Look for every kind of fault. Frames: the findings (``COLUMNS``), the suspects' neighbours. Raises Stopped and ArtifactDamaged.
+
+    With ``encode`` the vectors of a frozen encoder judge labels beside the words; the report's notes say who judged.
+    """
     began = time.monotonic()
     tell(Progress(Phase.CHECKING))
     frame = read_texts(dataset)
@@ -32,26 +38,34 @@ def inspect(dataset: Dataset, tell: Tell, should_stop: Callable[[], bool]) -> tu
         raise Stopped("The check was stopped.", "Start it again.")
     copies = find_duplicates(frame, lambda done, total: tell(Progress(Phase.COMPARING, done, total)), should_stop)
     parts |= _look_at_copies(frame, labels, copies)
-    parts[Check.SUSPECT], neighbours = _judge(frame, labels, len(dataset.classes), copies.group, tell, should_stop)
+    parts[Check.SUSPECT], neighbours, judges = _judge(frame, labels, len(dataset.classes), copies.group, tell, should_stop, encode)
     findings = [_sum_up(check, parts[check]) for check in Check if check in parts]
     findings.insert(list(Check).index(Check.IMBALANCE), _weigh_classes(frame, dataset.classes))
     rows = [part.assign(check=check.value) for check, part in parts.items()]
     table = pd.concat(rows, ignore_index=True)[list(COLUMNS)]
     seconds = round(time.monotonic() - began, 1)
-    return Report(1, dataset.fingerprint, dataset.name, len(frame), seconds, dataset.notes, tuple(findings)), table, neighbours
+    notes = (*dataset.notes, judges)
+    return Report(1, dataset.fingerprint, dataset.name, len(frame), seconds, notes, tuple(findings)), table, neighbours
 
 
 def _judge(
-    frame: pd.DataFrame, labels: NDArray[np.int64], classes: int, groups: NDArray[np.int64], tell: Tell, should_stop: Callable[[], bool]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The label suspects, and the texts most like each."""
-    features = suspects.word_features(frame["text"].tolist())
-    folds = suspects.fold_groups(groups)
+    frame: pd.DataFrame,
+    labels: NDArray[np.int64],
+    classes: int,
+    groups: NDArray[np.int64],
+    tell: Tell,
+    should_stop: Callable[[], bool],
+    encode: Encode | None,
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """The label suspects, the texts most like each, and a sentence on who judged."""
+    said = frame["text"].tolist()
+    features = suspects.word_features(said)
     step = partial(_tell_judging, tell)
-    judged = suspects.judge_labels(suspects.word_probabilities(features, labels, classes, folds, step, should_stop), labels)
+    probabilities, judges = judge(said, features, labels, classes, groups, encode, step, should_stop)
+    judged = suspects.judge_labels(probabilities, labels)
     doubted = _pick(frame, judged.suspect, judged.score)
     places = doubted.index.to_numpy(dtype=np.int64)
-    return doubted.assign(rival=judged.rival[places]), find_neighbours(features, frame, places, groups, should_stop)
+    return doubted.assign(rival=judged.rival[places]), find_neighbours(features, frame, places, groups, should_stop), judges
 
 
 def _tell_judging(tell: Tell, done: int, total: int) -> None:

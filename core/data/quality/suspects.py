@@ -75,9 +75,18 @@ def word_probabilities(
 
 
 def cross_validate(
-    features: Any, labels: NDArray[np.int64], classes: int, folds: NDArray[np.int64], step: Step, should_stop: ShouldStop
+    features: Any,
+    labels: NDArray[np.int64],
+    classes: int,
+    folds: NDArray[np.int64],
+    step: Step,
+    should_stop: ShouldStop,
+    teacher: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Probabilities (n, C) for each row of ``features`` (n, d) from a logistic regression on the other folds. Raises Stopped."""
+    """Probabilities (n, C) for each row of ``features`` (n, d) from a logistic regression on the other folds. Raises Stopped.
+
+    With ``teacher`` (n,) only those rows are learned from.
+    """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - for the job, not for the server
 
     probabilities = np.zeros((len(labels), classes))
@@ -85,7 +94,8 @@ def cross_validate(
         if should_stop():
             raise Stopped("The check was stopped.", "Start it again.")
         step(fold, FOLDS)
-        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        other = folds != fold
+        inside, outside = np.flatnonzero(other if teacher is None else other & teacher), np.flatnonzero(~other)
         if not len(outside):
             continue
         if len(np.unique(labels[inside])) < 2:

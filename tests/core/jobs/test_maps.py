@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,32 @@ def test_another_method_layer_or_pooling_does_not_encode_again(store: Store, dat
         wanted = request(dataset, model, **changes)
         make(store, wanted)
         assert all(place.done for place in places(store, wanted, dataset.classes))
+
+
+def test_umap_gets_ready_while_texts_are_encoded(store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, encode = threading.Event(), Walker.hidden_states
+
+    def encode_once_begun(*arguments: object, **options: object) -> object:
+        assert begun.wait(30), "nothing was begun"
+        return encode(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(embed, "prepare_umap", lambda cache: begun.set())
+    monkeypatch.setattr(Walker, "hidden_states", encode_once_begun)
+    monkeypatch.setattr(embed, "project", lambda states, method, seed: states[:, :2])
+
+    make(store, request(dataset, model, method="UMAP"))
+
+
+def test_what_keeps_umap_from_getting_ready_ends_the_map(
+    store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(cache: Path) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(embed, "prepare_umap", refuse)
+
+    with pytest.raises(OSError, match="no room"):
+        make(store, request(dataset, model, method="UMAP"))
 
 
 def test_damaged_states_are_made_anew(store: Store, dataset: Dataset, model: str) -> None:

@@ -35,9 +35,21 @@ def test_a_check_leaves_report_and_findings_with_the_data(store: Store, dataset:
     report = read_report(dataset)
     assert report is not None and report.rows == 320
     assert sum(finding.texts for finding in report.findings if finding.check.value != "imbalance") == len(read_findings(dataset))
+    assert report.notes[-1] == "Labels were judged by words and by a frozen encoder."
     ended = store.job(job.id)
     assert (ended.state, ended.fingerprint) == (JobState.RUNNING, dataset.fingerprint)
     assert ended.result["found"] == {finding.check.value: finding.texts for finding in report.findings}
+
+
+def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
+    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "find_encoder", lambda settings: None)
+
+    quality.run(JobContext(store, start(store, dataset.fingerprint)))
+
+    report = read_report(dataset)
+    assert report is not None and report.notes[-1].startswith("Labels were judged by words alone")
 
 
 def test_a_stopped_check_leaves_no_report(store: Store, dataset: Dataset) -> None:
