@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ModelUnavailable
-from core.model_shape import WEIGHTS, Linear, ModelShape, read_header, read_model_config, read_shape, weight_files
+from core.model_folder import folder_problem, is_folder
+from core.model_shape import WEIGHTS, Linear, ModelShape, read_shape, weight_files
 from core.settings import Settings
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+|[A-Za-z0-9][\w.-]*")
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 SAMPLE_BYTES, SAMPLES = 4096, 64  # enough to tell two trainings of one model apart without reading all of it
 BLOB = re.compile(r"[0-9a-f]{64}")  # the Hub cache names a large file by its SHA-256
 
@@ -87,7 +87,7 @@ def find_model(model_id: str, settings: Settings, hub: bool) -> Availability:
     """Where ``model_id`` is found. ``hub`` tells whether the Hub can be reached (``core.data.hub.hub_reachable``)."""
     if model_id in MODELS:
         return _find_offered(MODELS[model_id], settings, hub)
-    if "@" in model_id and (is_pinned(model_id) or not _is_folder(_path(model_id))):
+    if "@" in model_id and (is_pinned(model_id) or not is_folder(_path(model_id))):
         return _find_on_hub(model_id, hub)
     return _find_folder(model_id)
 
@@ -117,33 +117,6 @@ def shape_of(model: Availability) -> ModelShape | None:
     if model.folder is not None:
         return read_shape(model.folder)
     return DISTILBERT if model.id == "distilbert" else None
-
-
-def folder_problem(folder: Path) -> str:
-    """Why the model in ``folder`` cannot be used and what to do; empty if it can."""
-    if not _is_folder(folder):
-        return f"There is no folder {folder}. Give the folder that holds the model's config.json."
-    try:
-        config = read_model_config(folder)
-        weights = weight_files(folder)
-        for path in weights:
-            read_header(path)
-    except ModelUnavailable as error:
-        return str(error)
-    if "auto_map" in config:
-        return f"The model in {folder} brings code of its own, which is never run here. Choose a model that transformers knows."
-    if not config.get("model_type"):
-        return f"config.json in {folder} names no model type. Save the model again with save_pretrained."
-    if not weights and any(path for pattern in PICKLES for path in folder.glob(pattern)):
-        return (
-            f"{folder} holds its weights only as pickle files, which can run code when they are opened. "
-            "Save the model again with save_pretrained, which writes model.safetensors."
-        )
-    if not weights:
-        return f"{folder} has no {WEIGHTS}. Copy it there from where the model comes from."
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        return f"{folder} has no tokenizer.json. Save the tokenizer there with save_pretrained."
-    return ""
 
 
 def hub_snapshot(hub_id: str, revision: str) -> Path:
@@ -192,7 +165,7 @@ def _find_on_hub(model_id: str, hub: bool) -> Availability:
 
 def _find_folder(model_id: str) -> Availability:
     folder = _path(model_id)
-    if not _is_folder(folder) and HUB_ID.fullmatch(model_id):
+    if not is_folder(folder) and HUB_ID.fullmatch(model_id):
         reason = (
             f"There is neither a model {model_id!r} on offer ({', '.join(MODELS)}) nor a folder of that name. "
             "A Hub model needs its revision: write org/name@ and the 40 hex digits of a commit, so that every run gets the same weights."
@@ -205,13 +178,6 @@ def _find_folder(model_id: str) -> Availability:
 
 def _path(model_id: str) -> Path:
     return Path(os.path.expanduser(model_id))  # leaves the name of nobody's home as it is
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name that is too long for any
-        return False
 
 
 def _package_folder(model: BaseModel) -> Path | None:

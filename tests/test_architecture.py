@@ -40,7 +40,7 @@ LAYERS = (  # a module may import its own layer and those before it
         "turns",
     ),
     ("signin", "config", "presets", "config_docs", "store", "people", "classroom"),
-    ("catalog", "model_shape", "data"),
+    ("catalog", "model_folder", "model_shape", "data"),
     ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
     ("training", "eta", "evaluation", "charts", "inference", "exporting", "importing"),
     ("jobs", "rehearsal", "shipped", "commands", "__main__"),
