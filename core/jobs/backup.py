@@ -59,8 +59,7 @@ def launch_backup(store: Store) -> Job:
             files.remove_folder(store.folder(earlier))
     request = {"runs": [job.id for job in runs], "people": store.visitor.in_charge}
     job = store.create(Kind.BACKUP, f"Pack {len(runs)} runs", request, secrets.token_hex(8))
-    if store.visitor.role is not Role.OWNER:
-        people.note(store, "take runs away", f"{len(runs)} runs")
+    people.note(store, "take runs away", f"{job.id} {len(runs)} runs")
     ensure_supervisor(store.settings)
     return job
 

@@ -62,6 +62,7 @@ def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
     names = tuple(name[:120] for name in uploads)
     request = RestoreRequest(keys=keys, names=names, owner=store.visitor.id, in_charge=store.visitor.in_charge)
     job = store.create(Kind.RESTORE, f"Restore {', '.join(names)}"[:120], request.model_dump(mode="json"), secrets.token_hex(8))
+    people.note(store, "restore runs", f"{job.id} {', '.join(names)}")
     ensure_supervisor(store.settings)
     return job
 
@@ -116,8 +117,6 @@ def restore(store: Store, backup: Backup, report: Callable[[Progress], None], sh
         found.restored.append(run_id)
     if store.visitor.in_charge:
         people.remember(store, read_people(backup))
-    if store.visitor.role is not Role.OWNER:
-        people.note(store, "restore runs", f"{len(found.restored)} of {backup.name}")
 
 
 def _is_here(store: Store, run_id: str) -> bool:

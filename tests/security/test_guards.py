@@ -18,13 +18,14 @@ from core.classroom import Attempts, Rules, come_back, join
 from core.config import RunConfig
 from core.data import saved
 from core.data.building import Choice, build
+from core.data.fetching import HubFile, Pick
 from core.data.reader import read_table
 from core.data.recipe import Fix, Recipe, Step
 from core.data.sources import Source, SourceKind, demo_source
 from core.errors import NotAllowed
 from core.exporting.formats import Format
 from core.importing.parcel import read_upload
-from core.jobs import actions, batch, datasets, importing, logs, rebuild, scoring
+from core.jobs import actions, backup, batch, datasets, fetch, importing, logs, rebuild, restore, scoring
 from core.jobs.baselines import BaselineRequest
 from core.jobs.maps import MapRequest, Subject
 from core.jobs.requests import TrainRequest
@@ -51,7 +52,10 @@ LAUNCHES: dict[str, Act] = {  # who may launch may do these; a guest may not
     "core.jobs.actions.launch_calibration": lambda store, job: actions.launch_calibration(store, "minilm"),
     "core.jobs.actions.launch_map": lambda store, job: actions.launch_map(store, map_of("minilm")),
     "core.jobs.actions.launch_export": lambda store, job: actions.launch_export(store, job, Format.ADAPTER),
+    "core.jobs.actions.launch_nearest": actions.launch_nearest,
     "core.jobs.actions.keep_recipe": lambda store, job: actions.keep_recipe(store, RECIPE),
+    "core.jobs.backup.launch_backup": lambda store, job: backup.launch_backup(store),
+    "core.jobs.restore.launch_restore": lambda store, job: restore.launch_restore(store, {"x.zip": b"x"}),
     "core.jobs.importing.import_run": lambda store, job: importing.import_run(store, read_upload("x.zip", parcel_of(store))),
 }
 ON_A_RUN: dict[str, Act] = {
@@ -67,7 +71,7 @@ ON_A_RUN: dict[str, Act] = {
 OF_THE_TEACHER: dict[str, Act] = {
     "core.classroom.change_rules": lambda store, job: classroom.change_rules(store, Rules(rows=1_000_000)),
     "core.classroom.clear_class": lambda store, job: classroom.clear_class(store),
-    "core.jobs.datasets.fetch_files": lambda store, job: datasets.fetch_files(store, "owner/name"),
+    "core.jobs.fetch.launch_fetch": lambda store, job: fetch.launch_fetch(store, PICK),
     "core.jobs.datasets.keep_dataset": lambda store, job: datasets.keep_dataset(store, "mine", *built()),
     "core.jobs.datasets.delete_dataset": lambda store, job: datasets.delete_dataset(store, "reviews"),
     "core.jobs.rebuild.repair": lambda store, job: rebuild.repair(store.settings, store.visitor),
@@ -81,17 +85,21 @@ FOLDERS: dict[str, Act] = {  # a student may do these with a model on offer, and
 }
 HARMLESS = {  # changes something, and may be called by anybody
     "core.classroom.join": "opens the door, with a code",
+    "core.classroom.sign_in": "opens the door, for whom a provider vouches",
     "core.classroom.read_codes": "makes codes up once; only the teacher's part of the page shows them",
     "core.data.hub.hub_reachable": "remembers the Hub's answer for a while",
+    "core.data.fetching.look_up": "asks the Hub as well",
     "core.data.sources.find_source": "asks the Hub as well",
     "core.jobs.models.look_up": "asks the Hub as well",
     "core.jobs.maps.places": "asks the Hub as well",
     "core.jobs.expect.expect_request": "asks the Hub as well",
+    "core.jobs.queue.read_queue": "asks the Hub as well",
     "core.jobs.sweep.expect_sweep": "asks the Hub as well",
     "core.jobs.gallery.open_gallery": "copies the shipped runs, which belong to nobody, once",
     "core.jobs.rebuild.open_store": "makes the database where there is none",
     "core.classroom.come_back": "writes down who came, with a key",
 }
+PICK = Pick("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
 RECIPE = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
 
 
@@ -140,9 +148,8 @@ def state_of(store: Store) -> tuple[object, ...]:
 
 @pytest.fixture(autouse=True)
 def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("actions", "scoring"):
+    for module in ("actions", "scoring", "fetch", "backup", "restore"):
         monkeypatch.setattr(f"core.jobs.{module}.ensure_supervisor", lambda settings: None)
-    monkeypatch.setattr("core.jobs.datasets.fetch", lambda settings, hub_id: (settings.home / "fetched").write_text("x"))
 
 
 @pytest.fixture
@@ -222,8 +229,9 @@ def test_a_student_names_no_folder_of_the_machine(store: Store, of_ada: Job, nam
 
 @pytest.mark.parametrize("name", LAUNCHES)
 def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(store: Store, of_ada: Job, name: str) -> None:
-    before, known = state_of(store), {job.id for job in store.jobs()}
     lab = as_(store, BOB)
+    lab.transition(lab.create(Kind.TRAIN, "his", {}, "his"), JobState.CANCELLED)  # there is something to take away
+    before, known = state_of(store), {job.id for job in store.jobs()}
 
     LAUNCHES[name](lab, of_ada)
 
@@ -243,7 +251,7 @@ def test_what_somebody_does_to_an_own_run_is_written_down(store: Store, of_ada: 
     assert people.audit(store, 1)[0][1] == ADA.id
 
 
-@pytest.mark.parametrize("name", ["change_rules", "clear_class", "keep_dataset", "delete_dataset", "fetch_files"])
+@pytest.mark.parametrize("name", ["change_rules", "clear_class", "keep_dataset", "delete_dataset", "launch_fetch"])
 def test_what_the_teacher_does_is_written_down(store: Store, of_ada: Job, name: str) -> None:
     act = next(act for full, act in OF_THE_TEACHER.items() if full.endswith(name))
 
