@@ -36,7 +36,7 @@ def offer(store: Store, dataset: Dataset, then: Callable[[], None] | None = None
 def _offer_use(store: Store, recipe: Recipe, then: Callable[[], None] | None) -> None:
     steps = count(len(recipe.steps), "steps")
     try:
-        present = read_recipe(store.settings, recipe.fingerprint)
+        present = read_recipe(store.settings, recipe.fingerprint, store.visitor.shelf)
     except ArtifactDamaged:  # what is said above; the file mends it
         present = Recipe(fingerprint=recipe.fingerprint)
     if present == recipe:

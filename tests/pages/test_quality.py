@@ -2,6 +2,8 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core import people
+from core.access import Role, Visitor
 from core.data.prepared import Dataset
 from core.data.quality.report import Check, Finding, Report, save_report
 from core.data.recipe import Fix, Recipe, Step, read_recipe, recipe_path, save_recipe, to_bytes
@@ -174,6 +176,26 @@ def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(open_app: Open,
 
     assert read_recipe(store.settings, checked.fingerprint) == wanted
     assert "It is the present recipe of these data: 1 step, 1 training text fewer." in said(app)
+
+
+def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
+    open_app: Open, checked: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = Visitor("ada", "Ada", Role.STUDENT)
+    monkeypatch.setenv("LORALAB_MODE", "classroom")
+    people.add_person(store, ada, "x")
+    of_all, wanted = (Recipe(fingerprint=checked.fingerprint, steps=(Step(check=why, fix=Fix.DROP, rows=(0,)),)) for why in ("a", "b"))
+    save_recipe(store.settings, of_all)
+    app = open_app(PAGE)
+    app.session_state["visitor"] = ada
+    app.run()
+
+    app.file_uploader(key="recipe-file").upload("mine.json", to_bytes(wanted), "application/json").run()
+    assert "It takes the place" not in said(app)
+    app.button(key="use-recipe").click().run()
+
+    assert "It is the present recipe of these data" in said(app)
+    assert read_recipe(store.settings, checked.fingerprint) == of_all
 
 
 @pytest.mark.parametrize(
