@@ -3,6 +3,7 @@
 import re
 
 from core.data.terms import isolate
+from core.errors import ConfigError
 from core.evaluation.scores import Proportion
 from core.settings import Settings, hide_folders
 
@@ -27,7 +28,13 @@ def plain(text: str) -> str:
 
 def without_folders(text: str) -> str:
     """``text`` for a table cell: as it is, but outside ``local`` mode without folders of the machine."""
-    return hide_folders(Settings(), text)
+    if "/" not in text:
+        return text
+    try:
+        settings = Settings()
+    except ConfigError:  # then all that is shown is which variable is wrong
+        return text
+    return hide_folders(settings, text)
 
 
 def count(number: float, unit: str) -> str:

@@ -166,3 +166,12 @@ def test_durations_have_two_digits() -> None:
 
 def test_ages_are_rounded_down() -> None:
     assert [age(seconds) for seconds in (5, 250, 3 * 3600, 50 * 3600)] == ["just now", "4 min ago", "3 h ago", "2 days ago"]
+
+
+def test_a_variable_that_is_wrong_is_named_with_what_it_takes(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "class/room")
+
+    app = open_app()
+
+    assert not app.exception
+    assert "LORALAB_MODE is 'class/room'" in app.error[0].value.replace("\\", "").replace("\u2060", "")
