@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from core.errors import NotAllowed
 
+LONGEST_NAME = 40  # letters of a visitor's name
+
 
 class Mode(StrEnum):
     """Whom a server is for: one person at the machine itself, a class, or anybody."""

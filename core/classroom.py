@@ -17,7 +17,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core import people
-from core.access import Action, Role, Visitor, require
+from core.access import LONGEST_NAME, Action, Role, Visitor, require
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, NotAllowed
 from core.lines import one_line
@@ -30,7 +30,6 @@ WINDOW_SECONDS, WRONG_IN_WINDOW = 60.0, 10
 RUNNING_PER_STUDENT = 1
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
 Found = TypeVar("Found")
-LONGEST_NAME = 40  # letters
 
 
 class Rules(BaseModel):

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.access import GUEST, Mode, Role, Visitor
+from core.access import GUEST, LONGEST_NAME, Mode, Role, Visitor
 from core.errors import ConfigError, NotAllowed
+from core.lines import one_line
 from core.settings import Settings
 
 SECTION = "auth"
@@ -19,7 +20,6 @@ SHARED, OF_A_PROVIDER = ("redirect_uri", "cookie_secret"), ("client_id", "client
 CALLBACK = "/oauth2callback"
 SHORTEST_SECRET = 32  # letters; who guesses it signs cookies of their own
 CLAIMS = frozenset({"is_logged_in", "iss", "sub", "name", "preferred_username", "email", "email_verified"})  # that are read here
-LONGEST_NAME = 40
 SECRETS = (Path.home() / ".streamlit" / "secrets.toml", Path(__file__).parents[1] / ".streamlit" / "secrets.toml")  # the later one wins
 
 
@@ -123,5 +123,5 @@ def _known_by(mark: str, claims: Mapping[str, object]) -> set[str]:
 def _name(claims: Mapping[str, object]) -> str:
     """One line; an address is nobody's name: others on the board would read it."""
     told = (claims.get(name) for name in ("name", "preferred_username"))
-    named = (" ".join(text.split())[:LONGEST_NAME] for text in told if isinstance(text, str) and "@" not in text)
+    named = (one_line(text, LONGEST_NAME) for text in told if isinstance(text, str) and "@" not in text)
     return next(filter(None, named), "")

@@ -15,15 +15,16 @@ from core.catalog import shape_of
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
-from core.errors import ArtifactDamaged, ModelUnavailable
+from core.errors import ModelUnavailable
 from core.evaluation.predictions import Predictions
 from core.importing import story as told
 from core.importing.adapter import check, read_config
 from core.importing.base import find_base
 from core.importing.parcel import Parcel
 from core.jobs import artifacts
+from core.jobs.models import known_bases
 from core.jobs.placing import place_run
-from core.jobs.requests import TrainRequest, read_train_request
+from core.jobs.requests import TrainRequest
 from core.jobs.room import MIN_FREE_MB, require_room
 from core.lines import one_line
 from core.states import Job, JobState, Kind
@@ -87,14 +88,3 @@ def _job(store: Store, name: str, config: RunConfig, data: str, mark: str, resul
     now, owner = store.clock(), store.visitor.id
     ended = {"ended_at": now, "fingerprint": mark, "result_json": json.dumps(result, allow_nan=False)}
     return Job(secrets.token_hex(4), Kind.TRAIN, name, JobState.COMPLETED, 1, owner, request, now, **ended)  # type: ignore[arg-type]
-
-
-def known_bases(store: Store) -> list[str]:
-    """The bases that runs here name."""
-    found = []
-    for job in store.jobs(Kind.TRAIN):
-        try:
-            found.append(read_train_request(job).config.model)
-        except ArtifactDamaged:  # it has no say in this
-            continue
-    return found

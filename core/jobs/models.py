@@ -12,7 +12,7 @@ from core.store import Store
 def require_model(store: Store, *model_ids: str) -> None:
     """Raise NotAllowed for a folder that the visitor may not name; it is not looked at."""
     strange = [model for model in model_ids if model not in (store.settings.model, *MODELS) and not is_pinned(model)]
-    if strange and not store.visitor.in_charge and not set(strange) <= _in_use(store):
+    if strange and not store.visitor.in_charge and not set(strange) <= set(known_bases(store)):
         require(store.visitor, Action.NAME_FOLDER)
 
 
@@ -25,11 +25,12 @@ def look_up(store: Store, model_id: str) -> Availability:
     return find_model(model_id, store.settings, hub_reachable(store.settings))
 
 
-def _in_use(store: Store) -> set[str]:
-    found = set()
+def known_bases(store: Store) -> list[str]:
+    """The bases that runs here name."""
+    found = []
     for job in store.jobs(Kind.TRAIN):
         try:
-            found.add(read_train_request(job).config.model)
+            found.append(read_train_request(job).config.model)
         except ArtifactDamaged:  # it has no say in this
             continue
     return found

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import pandas as pd
 from pydantic import ValidationError
 
-from core.access import GUEST, Role, Visitor
-from core.catalog import HUB_ID, MODELS, REVISION, shape_of
+from core.access import GUEST, LONGEST_NAME, Role, Visitor
+from core.catalog import MODELS, is_pinned, shape_of
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
@@ -22,7 +22,8 @@ from core.importing.adapter import check, read_config
 from core.importing.backup import AGAIN, PEOPLE, RECORD_BYTES, Backup
 from core.importing.base import find_base
 from core.importing.parcel import JSON_BYTES
-from core.jobs.importing import known_bases, test_figures
+from core.jobs.importing import test_figures
+from core.jobs.models import known_bases
 from core.jobs.rebuild import OURS
 from core.jobs.requests import TrainRequest
 from core.lines import one_line
@@ -91,7 +92,7 @@ def read_people(backup: Backup) -> list[Visitor]:
     for row in rows:
         match row:
             case {"id": str(mark), "name": str(name)} if OWNER.fullmatch(mark) and mark not in OURS:
-                found.append(Visitor(mark, one_line(name, 40), Role.STUDENT))
+                found.append(Visitor(mark, one_line(name, LONGEST_NAME), Role.STUDENT))
     return found
 
 
@@ -153,8 +154,7 @@ def _known_model(store: Store, config: RunConfig) -> RunConfig:
 
 
 def _is_public(model: str) -> bool:
-    name, _, revision = model.partition("@")
-    return model in MODELS or bool(HUB_ID.fullmatch(name) and REVISION.fullmatch(revision))
+    return model in MODELS or is_pinned(model)
 
 
 def _kept_of(result: Mapping[str, Any], classes: tuple[str, ...], tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:

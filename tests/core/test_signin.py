@@ -127,6 +127,7 @@ def test_on_a_public_page_only_who_is_in_charge_is_somebody() -> None:
         ({"name": "  Ada \n Lovelace "}, "Ada Lovelace"),
         ({"name": "ada@school.example", "preferred_username": "ada"}, "ada"),
         ({"name": "x" * 300}, "x" * 40),
+        ({"name": "A\u202edA\x07"}, "AdA"),
         ({"name": 7}, "Student"),
     ],
 )
