@@ -24,6 +24,9 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     ("guard: scoring", "core/jobs/scoring.py", "    require(store.visitor, Action.SCORE, run.owner)\n", "", GUEST_CHANGES),
     ("guard: the log of a run", "core/jobs/logs.py", "    require(store.visitor, Action.READ_LOG, job.owner)\n", "", GUEST_CHANGES),
     ("guard: datasets", "core/jobs/datasets.py", "    require(store.visitor, Action.KEEP_DATA)\n", "", GUEST_CHANGES),
+    ("guard: downloads", "core/jobs/fetch.py", "    require(store.visitor, Action.KEEP_DATA)\n", "", GUEST_CHANGES),
+    ("guard: runs taken away", "core/jobs/backup.py", WORK, "", GUEST_CHANGES),
+    ("guard: runs brought back", "core/jobs/restore.py", "    require(store.visitor, Action.IMPORT)\n", "", GUEST_CHANGES),
     ("guard: the class", "core/classroom.py", "    require(store.visitor, Action.MANAGE)\n", "", GUEST_CHANGES),
     ("guard: repairing", "core/jobs/rebuild.py", "    require(visitor, Action.REPAIR)\n", "", GUEST_CHANGES),
     (
@@ -112,7 +115,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
         f"{NAMES}::test_no_name_leads_out_of_the_home_folder",
     ),
-    ("folders hidden from visitors", "ui/words.py", "    return hide_folders(Settings(), text)\n", "    return text\n", FOLDERS),
+    ("folders hidden from visitors", "ui/words.py", "    return hide_folders(settings, text)\n", "    return text\n", FOLDERS),
     (
         "a pickle in an adapter is refused",
         "core/importing/parcel.py",
