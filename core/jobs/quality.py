@@ -43,8 +43,10 @@ def _encoder(context: JobContext) -> Encode | None:
         from core.inference.sentences import encode_sentences  # noqa: PLC0415 - torch, and only once words have been heard
         from core.training.load import fetch  # noqa: PLC0415
 
-        context.report(Progress(Phase.ENCODING, 0, len(texts)))
-        tell = lambda done: context.report(Progress(Phase.ENCODING, done, len(texts)))  # noqa: E731
+        def tell(done: int) -> None:
+            context.report(Progress(Phase.ENCODING, done, len(texts)))
+
+        tell(0)
         return encode_sentences(fetch(model), texts, context.should_stop, tell)
 
     return encode
