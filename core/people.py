@@ -32,12 +32,10 @@ def find_person(store: Store, key_hash: str) -> Visitor | None:
 
 
 def is_here(store: Store, visitor: Visitor) -> bool:
-    """Whether the visitor's key still holds."""
+    """Whether the visitor has come in and not been sent out since: of whom a backup tells only the name is known."""
+    query = "SELECT 1 FROM people WHERE id = ? AND role = ? AND key_hash NOT LIKE 'gone %' AND key_hash NOT LIKE 'restored %'"
     with store.transaction() as db:
-        row = db.execute(
-            "SELECT 1 FROM people WHERE id = ? AND role = ? AND key_hash NOT LIKE 'gone %'", (visitor.id, visitor.role)
-        ).fetchone()
-    return row is not None
+        return db.execute(query, (visitor.id, visitor.role)).fetchone() is not None
 
 
 def was_sent_out(store: Store, visitor: Visitor) -> bool:

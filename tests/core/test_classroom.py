@@ -7,7 +7,7 @@ import pytest
 
 from core import classroom, people
 from core.access import Role, Visitor
-from core.classroom import Attempts, Rules, change_rules, clear_class, come_back, join, read_codes, read_rules, require_place
+from core.classroom import Attempts, Rules, change_rules, clear_class, come_back, join, read_codes, read_rules, require_place, sign_in
 from core.config import RunConfig
 from core.errors import NotAllowed
 from core.settings import Settings
@@ -197,3 +197,17 @@ def test_ending_the_class_sends_students_out_and_keeps_the_teacher(store: Store,
 
 def test_a_new_key_has_no_letters_that_look_alike() -> None:
     assert not set("".join(classroom.new_key(3) for _ in range(200))) & set("il10o")
+
+
+def test_whom_a_backup_names_comes_in_by_the_door_like_all_others(store: Store) -> None:
+    ada = Visitor("oidc-1", "Ada", Role.STUDENT)
+    people.remember(store, [ada])
+    change_rules(store, Rules(open=False))
+
+    assert not people.is_here(store, ada)
+    with pytest.raises(NotAllowed, match="closed"):
+        sign_in(store, ada)
+
+    change_rules(store, Rules())
+    sign_in(store, ada)
+    assert people.is_here(store, ada)
