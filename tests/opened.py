@@ -11,7 +11,19 @@ READS = frozenset(
     {"open", "os.listdir", "os.scandir", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "shutil.rmtree", "sqlite3.connect"}
 )
 CODE = tuple(map(str, (ROOT / "core", ROOT / "ui", ROOT / "pages", ROOT / "tests", ROOT / "Home.py", ROOT / ".streamlit", sys.prefix)))
-MACHINE = (*CODE, sys.base_prefix, os.path.dirname(os.__file__), "/proc/", "/sys/", "/dev/", "/usr/share/", "/etc/localtime", "/usr/lib/")
+SECRETS = str(Path.home() / ".streamlit" / "secrets.toml")  # where Streamlit looks for what a sign-in is configured with
+MACHINE = (
+    *CODE,
+    SECRETS,
+    sys.base_prefix,
+    os.path.dirname(os.__file__),
+    "/proc/",
+    "/sys/",
+    "/dev/",
+    "/usr/share/",
+    "/etc/localtime",
+    "/usr/lib/",
+)
 _paths: list[str] | None = None
 _pickles: list[str] | None = None
 
