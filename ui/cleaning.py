@@ -19,7 +19,7 @@ from ui.readers import DataStatus
 from ui.words import count, plain
 
 CHOICE_KEY = "data-cleaning"
-AS_IT_IS, CLEANED = "as it is", "cleaned"
+AS_THEY_ARE, CLEANED = "as they are", "cleaned"
 ONLY_TRAINING = (
     "Only training texts change. Validation and test stay as they are, so that scores stay those of the same texts; a text that "
     "leaks is taken out of training."
@@ -79,7 +79,7 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
 
 
 def choose(store: Store, status: DataStatus) -> Recipe | None:
-    """Beside a run's data: as it is, or as the recipe of these data leaves it. Nothing is drawn where there is no recipe."""
+    """Beside a run's data: as they are, or as the recipe leaves them. Nothing is drawn where there is no recipe."""
     if status.dataset is None:
         return None
     try:
@@ -90,10 +90,10 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
     if not recipe.steps:
         return None
     effect = describe_effect(recipe)
-    st.session_state.setdefault(CHOICE_KEY, AS_IT_IS)
+    st.session_state.setdefault(CHOICE_KEY, AS_THEY_ARE)
     chosen = st.segmented_control(
         "Training texts",
-        (AS_IT_IS, CLEANED),
+        (AS_THEY_ARE, CLEANED),
         format_func=lambda choice: f"cleaned: {effect}" if choice == CLEANED else choice,
         required=True,
         key=CHOICE_KEY,
@@ -110,7 +110,7 @@ def choose_cleaned() -> None:
 
 def take_from(store: Store, request: TrainRequest) -> None:
     """Choose what a cloned run had, as far as the recipe is still the same; comes before the choice is drawn."""
-    st.session_state[CHOICE_KEY] = AS_IT_IS
+    st.session_state[CHOICE_KEY] = AS_THEY_ARE
     if request.recipe is None:
         return
     try:
