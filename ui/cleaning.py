@@ -6,6 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from core.access import Action, may
 from core.data.dataset import Dataset
 from core.data.quality.fixes import drop, relabel, suggest_step
 from core.data.quality.report import Check
@@ -28,6 +29,8 @@ ONLY_TRAINING = (
 
 def offer(store: Store, dataset: Dataset, check: Check, found: pd.DataFrame, texts: pd.DataFrame) -> None:
     """The button that puts the fix of a finding into the recipe; ``found`` and ``texts`` are those of all checks and splits."""
+    if not may(store.visitor, Action.WORK):
+        return
     step = suggest_step(check, found, texts)
     if step is not None:
         _button(store, dataset, step, f"fix-{check.value}")
@@ -37,6 +40,8 @@ def offer(store: Store, dataset: Dataset, check: Check, found: pd.DataFrame, tex
 
 def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> None:
     """Relabel or drop the chosen label suspects."""
+    if not may(store.visitor, Action.WORK):
+        return
     steps = [step for step in (relabel(chosen), drop(Check.SUSPECT, chosen)) if step]
     if not steps:
         note = "" if chosen.empty else "The chosen texts are held out, and stay as they are. "
@@ -48,7 +53,9 @@ def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> No
 
 
 def draw_recipe(store: Store, dataset: Dataset) -> None:
-    """What has been chosen so far, each step with a button that takes it back."""
+    """What has been chosen so far, each step with a button that takes it back; nothing for who may not choose."""
+    if not may(store.visitor, Action.WORK):
+        return
     try:
         recipe = read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf)
     except ArtifactDamaged as error:
