@@ -87,8 +87,10 @@ def _draw_back(store: Store) -> None:
     label = f"All parts, up to {MOST_UPLOAD_MB} MB each"
     uploaded = st.file_uploader(label, type=["zip"], accept_multiple_files=True, key=f"restore-file-{brought}")
     if uploaded and st.button("Restore", key="restore", type="primary", icon=":material/unarchive:"):
+        names = [file.name for file in uploaded]
+        called = [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, start=1)]
         try:
-            launch_restore(store, {f"{number} {file.name}": file.getvalue() for number, file in enumerate(uploaded, start=1)})
+            launch_restore(store, {name: file.getvalue() for name, file in zip(called, uploaded, strict=True)})
         except LoraLabError as error:
             show(error)
             return
@@ -100,7 +102,7 @@ def _draw_restored(job: Job) -> None:
     if job.state is not JobState.COMPLETED:
         st.error(f"{plain(job.message)} {plain(job.fix)}", icon=":material/error:")
     elif isinstance(restored, list) and isinstance(left_out, dict):
-        here = f", {already:,} were here already" if already else ""
+        here = f", {already:,} {'was' if already == 1 else 'were'} here already" if already else ""
         refused = f", {count(len(left_out), 'runs')} left out" if left_out else ""
         st.success(f"{count(len(restored), 'runs')} restored{here}{refused}.", icon=":material/unarchive:")
         for run, why in list(left_out.items())[:5]:

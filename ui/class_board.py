@@ -33,9 +33,10 @@ def draw(store: Store, lines: list[Line]) -> None:
         column_config=_columns(),
         alt=f"{count(len(table), 'finished runs')} of the class, the most accurate first",
     )["selection"]["rows"]
-    st.caption(
-        "Too close to call: the 95 % interval reaches into that of the first run, so another draw of test texts might turn them round."
-    )
+    if len(lines) > 1:
+        st.caption(
+            "Too close to call: the 95 % interval reaches into that of the first run, so another draw of test texts might turn them round."
+        )
     with st.container(horizontal=True):
         runs = [lines[row].job.id for row in chosen if row < len(lines)]
         if st.button(

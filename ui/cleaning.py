@@ -6,6 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from core.access import Action, may
 from core.data.dataset import Dataset
 from core.data.quality.fixes import drop, relabel, suggest_step
 from core.data.quality.report import Check
@@ -19,7 +20,7 @@ from ui.readers import DataStatus
 from ui.words import count, plain
 
 CHOICE_KEY = "data-cleaning"
-AS_IT_IS, CLEANED = "as it is", "cleaned"
+AS_THEY_ARE, CLEANED = "as they are", "cleaned"
 ONLY_TRAINING = (
     "Only training texts change. Validation and test stay as they are, so that scores stay those of the same texts; a text that "
     "leaks is taken out of training."
@@ -28,6 +29,8 @@ ONLY_TRAINING = (
 
 def offer(store: Store, dataset: Dataset, check: Check, found: pd.DataFrame, texts: pd.DataFrame) -> None:
     """The button that puts the fix of a finding into the recipe; ``found`` and ``texts`` are those of all checks and splits."""
+    if not may(store.visitor, Action.WORK):
+        return
     step = suggest_step(check, found, texts)
     if step is not None:
         _button(store, dataset, step, f"fix-{check.value}")
@@ -37,6 +40,8 @@ def offer(store: Store, dataset: Dataset, check: Check, found: pd.DataFrame, tex
 
 def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> None:
     """Relabel or drop the chosen label suspects."""
+    if not may(store.visitor, Action.WORK):
+        return
     steps = [step for step in (relabel(chosen), drop(Check.SUSPECT, chosen)) if step]
     if not steps:
         note = "" if chosen.empty else "The chosen texts are held out, and stay as they are. "
@@ -48,7 +53,9 @@ def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> No
 
 
 def draw_recipe(store: Store, dataset: Dataset) -> None:
-    """What has been chosen so far, each step with a button that takes it back."""
+    """What has been chosen so far, each step with a button that takes it back; nothing for who may not choose."""
+    if not may(store.visitor, Action.WORK):
+        return
     try:
         recipe = read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf)
     except ArtifactDamaged as error:
@@ -79,7 +86,7 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
 
 
 def choose(store: Store, status: DataStatus) -> Recipe | None:
-    """Beside a run's data: as it is, or as the recipe of these data leaves it. Nothing is drawn where there is no recipe."""
+    """Beside a run's data: as they are, or as the recipe leaves them. Nothing is drawn where there is no recipe."""
     if status.dataset is None:
         return None
     try:
@@ -90,10 +97,10 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
     if not recipe.steps:
         return None
     effect = describe_effect(recipe)
-    st.session_state.setdefault(CHOICE_KEY, AS_IT_IS)
+    st.session_state.setdefault(CHOICE_KEY, AS_THEY_ARE)
     chosen = st.segmented_control(
         "Training texts",
-        (AS_IT_IS, CLEANED),
+        (AS_THEY_ARE, CLEANED),
         format_func=lambda choice: f"cleaned: {effect}" if choice == CLEANED else choice,
         required=True,
         key=CHOICE_KEY,
@@ -110,7 +117,7 @@ def choose_cleaned() -> None:
 
 def take_from(store: Store, request: TrainRequest) -> None:
     """Choose what a cloned run had, as far as the recipe is still the same; comes before the choice is drawn."""
-    st.session_state[CHOICE_KEY] = AS_IT_IS
+    st.session_state[CHOICE_KEY] = AS_THEY_ARE
     if request.recipe is None:
         return
     try:

@@ -140,7 +140,7 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
         return artifacts.predictions_path(folder, "test").is_file()
     if needs is Needs.VALIDATIONS:
         return bool(artifacts.validation_steps(folder)) and bool(job.result.get("classes"))
-    return (folder / "adapter" / "adapter_model.safetensors").is_file() and not job.state.active
+    return artifacts.has_adapter(folder) and not job.state.active
 
 
 def _explain_missing(job: Job, needs: Needs) -> NoReturn:

@@ -5,7 +5,7 @@ import streamlit as st
 from core.access import Action, may
 from core.config import RunConfig, shown
 from core.evaluation.guess import answer, is_inside
-from core.jobs import logs
+from core.jobs import artifacts, logs
 from core.jobs.importing import KNOWN, is_imported
 from core.jobs.queue import find_turn, read_queue
 from core.states import Job, JobState
@@ -72,11 +72,18 @@ def _draw_ending(store: Store, summary: Summary) -> None:
         _draw_result(store, summary)
         baselines.draw(store, job)
     elif job.state is JobState.CANCELLED:
-        st.info("Stopped on request. What it had learned so far is kept.", icon=":material/stop_circle:")
-        st.caption(run_remedy.what_is_left(store, job))
-        _draw_next(summary)
+        _draw_stopped(store, summary)
     else:
         run_remedy.draw(store, summary)
+
+
+def _draw_stopped(store: Store, summary: Summary) -> None:
+    learned = artifacts.has_adapter(store.folder(summary.job))
+    kept = "What it had learned so far is kept." if learned else "It had learned nothing yet."
+    st.info(f"Stopped on request. {kept}", icon=":material/stop_circle:")
+    st.caption(run_remedy.what_is_left(store, summary.job))
+    if learned:
+        _draw_next(summary)
 
 
 def _draw_result(store: Store, summary: Summary) -> None:

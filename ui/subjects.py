@@ -68,7 +68,7 @@ def _write(key: str) -> None:
 
 
 def _run(store: Store, job: Job) -> Subject | None:
-    if not (store.folder(job) / "adapter" / "adapter_model.safetensors").is_file():
+    if not artifacts.has_adapter(store.folder(job)):
         return None
     try:
         config = read_train_request(job).config

@@ -13,7 +13,7 @@ from core.evaluation.scores import Proportion
 RAW_POINTS = 1000  # a screen has hardly more columns
 SMOOTHED_SHARE = 0.04  # span of the moving average as a share of the curve so far
 SMALLEST_LOSS = 1e-6  # a logarithm needs more than zero
-LABEL_SHARE = 0.06  # of the axis: a line of text on 380 px
+LABEL_SHARE = 0.08  # of what is drawn: a line of text is 16 px, axes and legend leave about 260 px, and a nice axis is longer
 COLUMNS = ["step", "value", "series", "label", "low", "high"]
 
 
@@ -166,8 +166,8 @@ def _score_spec() -> Spec:
     points = _series(base, *names).mark_point(filled=True, size=70, opacity=1).encode(color=colour, shape=shape, tooltip=tooltip)
     level = alt.Chart().encode(y="value:Q").transform_filter("datum.series === 'baseline'")
     rule = level.mark_rule(color=FADED, strokeWidth=2, strokeDash=[2, 4]).encode(tooltip="label:N")
-    label = level.mark_text(align="right", baseline="bottom", dy=-4, fontSize=FONT)
-    label = label.encode(x=alt.value("width"), text="label:N", color=alt.value(THEME_TEXT))
+    label = level.mark_text(align="left", baseline="bottom", dx=4, dy=-4, fontSize=FONT)  # curves end at the right, at good baselines
+    label = label.encode(x=alt.value(0), text="label:N", color=alt.value(THEME_TEXT))
     return finish(
         (band + rule + label + lines + points + _best_mark(base)).properties(height=380), "Accuracy and macro-F1 on validation texts"
     )

@@ -42,10 +42,15 @@ def validation_steps(folder: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
+def has_adapter(folder: Path) -> bool:
+    """Whether an adapter is there, as it was written or not."""
+    return (folder / "adapter" / "adapter_model.safetensors").is_file()
+
+
 def adapter_folder(folder: Path) -> Path:
     """Where the best adapter lies. Raises ArtifactDamaged if the run has none, or one that is not as it was written."""
     adapter = folder / "adapter"
-    if not (adapter / "adapter_model.safetensors").is_file():
+    if not has_adapter(folder):
         raise ArtifactDamaged("This run has no adapter.", AGAIN)
     if (adapter / manifest.NAME).exists():  # the shipped example and runs of earlier versions have none
         try:

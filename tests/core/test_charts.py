@@ -367,12 +367,12 @@ def test_a_run_without_validations_has_an_empty_sparkline() -> None:
 
 
 def test_baselines_that_lie_close_together_share_a_label() -> None:
-    levels = {"majority": 0.25, "untrained": 0.26, "TF-IDF": 0.868}
+    levels = {"majority": 0.25, "untrained": 0.295, "TF-IDF": 0.868}
 
     data = charts.score_curves(METRICS, 100, levels).data.query("series == 'baseline'")
 
-    assert data["label"].tolist() == ["TF-IDF 86.8 %", "untrained 26.0 % · majority 25.0 %", ""]
-    assert data["value"].tolist() == [0.868, 0.26, 0.25]
+    assert data["label"].tolist() == ["TF-IDF 86.8 %", "untrained 29.5 % · majority 25.0 %", ""]
+    assert data["value"].tolist() == [0.868, 0.295, 0.25]
 
 
 def test_no_spec_is_built_anew_for_another_selection() -> None:

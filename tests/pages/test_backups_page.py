@@ -71,7 +71,7 @@ def test_what_was_restored_is_told(open_app: Open, usable: Job, store: Store) ->
     job = done(store, launch_restore(store, {"mine.zip": find_parts(store, packed)[0].read_bytes()}))
 
     assert job.result["already"] == 1
-    assert "0 runs restored, 1 were here already." in said(open_app("pages/runs.py"))
+    assert "0 runs restored, 1 was here already." in said(open_app("pages/runs.py"))
 
 
 def test_a_backup_that_is_none_is_told_in_words(open_app: Open, usable: Job, store: Store) -> None:
@@ -80,6 +80,20 @@ def test_a_backup_that_is_none_is_told_in_words(open_app: Open, usable: Job, sto
     perform(store, store.job(job.id))
 
     assert "no zip that can be read" in said(open_app("pages/runs.py"))
+
+
+def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(open_app: Open, usable: Job, store: Store) -> None:
+    app = open_app("pages/runs.py")
+    uploaded = [
+        ("mine.zip", b"one", "application/zip"),
+        ("theirs.zip", b"two", "application/zip"),
+        ("mine.zip", b"three", "application/zip"),
+    ]
+    app.file_uploader(key="restore-file-0").set_value(uploaded).run()
+    app.button(key="restore").click().run()
+
+    (job,) = store.jobs(Kind.RESTORE)
+    assert job.request["names"] == ["mine.zip (1)", "theirs.zip", "mine.zip (3)"]
 
 
 def test_nobody_sees_another_ones_zip(open_app: Open, usable: Job, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

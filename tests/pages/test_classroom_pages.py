@@ -102,6 +102,17 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_tell_apart(open_app: Open,
 
 
 @pytest.mark.usefixtures("classroom")
+def test_a_board_of_one_run_explains_no_tie(open_app: Open, dataset: Dataset, store: Store) -> None:
+    app = join(open_app("pages/board.py"))
+    store.visitor = next(iter(people.people(store)))
+    finish(store, store.create(Kind.TRAIN, "only", {}, "only"), 0.90)
+    assert "Too close to call" not in said(app.run())
+
+    finish(store, store.create(Kind.TRAIN, "second", {}, "second"), 0.89)
+    assert "Too close to call" in said(app.run())
+
+
+@pytest.mark.usefixtures("classroom")
 def test_the_teacher_sees_the_code_and_changes_the_rules(open_app: Open, store: Store) -> None:
     app = join(open_app("pages/board.py"), name="Grace", code="oak")
     assert "whale" in said(app)

@@ -141,6 +141,16 @@ def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(open_app: Open, checke
     assert not app.button(key="fix-leakage").disabled
 
 
+def test_a_guest_reads_findings_and_is_offered_no_fix(open_app: Open, checked: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "public")
+
+    app = open_app(PAGE, finding=Check.LEAKAGE.value)
+
+    assert "Held-out texts that training also has." in said(app)
+    assert not [button.key for button in app.button if str(button.key).startswith("fix-")]
+    assert "Cleaning recipe" not in said(app)
+
+
 def test_only_the_chosen_suspects_are_relabelled(open_app: Open, checked: Dataset, store: Store) -> None:
     app = open_app(PAGE, finding="label suspects")
     assert "Mark training texts" in said(app)

@@ -57,6 +57,15 @@ def test_leaving_the_queue_is_one_click(open_app: Open, waiting: Job, store: Sto
     assert store.job(waiting.id).state is JobState.CANCELLED
 
 
+def test_a_run_that_left_the_queue_is_not_offered_as_if_it_had_learned(open_app: Open, waiting: Job, store: Store) -> None:
+    store.transition(waiting, JobState.CANCELLED)
+
+    app = open_app("pages/runs.py", run=waiting.id)
+
+    assert [info.value for info in app.info] == ["Stopped on request. It had learned nothing yet."]
+    assert "Classify your own text with it" not in [link.proto.label for link in app.main.get("page_link")]
+
+
 def test_a_start_that_nobody_knows_is_said_to_be_unknown(waiting: Job) -> None:
     assert "When it starts cannot be told yet" in states.waiting(Turn(waiting, 3, None), 0.0)
     assert states.short_wait(Turn(waiting, 3, None)) == "after 3 runs"

@@ -31,7 +31,7 @@ def test_without_a_recipe_there_is_no_choice(open_app: Open, dataset: Dataset) -
 def test_data_are_taken_as_they_are_unless_cleaned_is_chosen(open_app: Open, recipe: Recipe, store: Store) -> None:
     app = open_app(PAGE)
     choice = app.segmented_control(key="data-cleaning")
-    assert (choice.value, choice.options) == ("as it is", ["as it is", "cleaned: 3 training texts fewer"])
+    assert (choice.value, choice.options) == ("as they are", ["as they are", "cleaned: 3 training texts fewer"])
 
     app.button(key="launch").click().run()
 
@@ -57,7 +57,7 @@ def test_a_clone_takes_the_recipe_of_its_run_while_it_is_the_present_one(open_ap
     save_recipe(store.settings, recipe.with_step(Step(check="nearly empty", fix=Fix.DROP, rows=(4,))))
     other = open_app(PAGE, clone=run)
 
-    assert other.segmented_control(key="data-cleaning").value == "as it is"
+    assert other.segmented_control(key="data-cleaning").value == "as they are"
     assert "The run's cleaning recipe is not the present one" in said(other)
 
 

@@ -126,7 +126,7 @@ def _sum_up(check: Check, found: pd.DataFrame) -> Finding:
 
 
 def _weigh_classes(frame: pd.DataFrame, classes: tuple[str, ...]) -> Finding:
-    counts = np.bincount(frame.loc[frame["split"] != "test", "label"], minlength=len(classes))
+    counts = np.bincount(frame.loc[frame["split"] == "train", "label"], minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     ratio = counts[most] / max(1, counts[least])
     said = f"{classes[most]} has {counts[most]:,} training texts, {classes[least]} {counts[least]:,}: {ratio:.1f} to 1."
