@@ -4,6 +4,7 @@ from typing import Literal
 
 import streamlit as st
 
+from core.access import Action, may
 from core.exporting.formats import MODELS, TITLES, USES, Format, Proof
 from core.jobs import actions
 from core.jobs.export import Ready, find_export_jobs, read_ready
@@ -68,7 +69,9 @@ def _draw_proof(proof: Proof) -> None:
 
 def _draw_make(store: Store, job: Job, target: Format, label: str, main: bool = True) -> None:
     kind: Literal["primary", "secondary"] = "primary" if main else "secondary"
-    if st.button(label, key=f"make-{target}", type=kind, icon=":material/play_arrow:"):
+    if not may(store.visitor, Action.WORK):
+        st.caption("Only those who may train on this server make exports.")
+    elif st.button(label, key=f"make-{target}", type=kind, icon=":material/play_arrow:"):
         actions.launch_export(store, job, target)
         st.rerun()
 

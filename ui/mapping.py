@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.access import Action, may
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.jobs.maps import MapRequest, find_map_jobs
@@ -32,7 +33,9 @@ def draw(store: Store, request: MapRequest) -> None:
         f"**This map has not been made yet.** {count(request.rows, 'texts')} go through the model, then {request.method} draws them."
     )
     st.caption("It takes a minute or two on two cores, in the background. Made once, it shows at once; another method is quicker.")
-    if st.button("Make the map", key="make-map", type="primary", icon=":material/play_arrow:"):
+    if not may(store.visitor, Action.WORK):
+        st.caption("Only those who may train on this server make maps.")
+    elif st.button("Make the map", key="make-map", type="primary", icon=":material/play_arrow:"):
         try:
             actions.launch_map(store, request)
         except LoraLabError as error:

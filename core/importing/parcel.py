@@ -21,6 +21,7 @@ ENTRY_BYTES = 500  # of a zip's directory for one file, its name included
 END_MARK, ZIP64_MARK, LONGEST_END = b"PK\x05\x06", b"PK\x06\x07", 66_000  # of a zip, whose end may hold a comment
 USUAL_RATIO_BYTES = 1_000_000  # a small file of zeros harms nobody
 DEPTH = 3  # of folders searched for the adapter
+AS_MADE = "Bring the zip as it was made here, or zip the adapter's folder alone."
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
 SAFE = "Save the adapter again with save_pretrained, which writes adapter_model.safetensors, and leave out all pickles."
 
@@ -107,24 +108,24 @@ def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None
     size = int.from_bytes(tail[end + 12 : end + 16], "little")
     large = tail[max(0, end - 20) : end].startswith(ZIP64_MARK)  # tells other sizes elsewhere; for more than 4 GB or 65,535 files
     if large or size > most_files * ENTRY_BYTES:
-        raise DataError(f"{name} holds more than {most_files:,} files.", "Zip the adapter's folder alone.")
+        raise DataError(f"{name} holds more than {most_files:,} files.", AS_MADE)
 
 
 def check_entries(name: str, entries: list[zipfile.ZipInfo], most_files: int) -> None:
     """Raise DataError where names, sizes or kinds of a zip's entries are none of a zip that is read here."""
     if len(entries) > most_files:
-        raise DataError(f"{name} holds {len(entries):,} files; up to {most_files:,} are read.", "Zip the adapter's folder alone.")
+        raise DataError(f"{name} holds {len(entries):,} files; up to {most_files:,} are read.", AS_MADE)
     if len({entry.filename for entry in entries}) < len(entries):
-        raise DataError(f"{name} holds two files of one name.", "Zip the adapter's folder again.")
+        raise DataError(f"{name} holds two files of one name.", AS_MADE)
     for entry in entries:
         if problem := _problem(entry):
-            raise DataError(f"{name} holds {_shown(entry.filename)}, {problem}.", "Zip the adapter's folder again, with plain files alone.")
+            raise DataError(f"{name} holds {_shown(entry.filename)}, {problem}.", AS_MADE)
     unpacked, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
     bomb = unpacked > USUAL_RATIO_BYTES and unpacked > MOST_RATIO * max(packed, 1)
     bomb = bomb or any(entry.file_size > max(USUAL_RATIO_BYTES, MOST_RATIO * entry.compress_size) for entry in entries)
     if unpacked > MOST_UNPACKED or bomb:
         message = f"{name} would unpack to {unpacked / 1e6:,.0f} MB from {packed / 1e6:,.1f} MB, which no model does."
-        raise DataError(message, "Zip the adapter's folder alone.")
+        raise DataError(message, AS_MADE)
 
 
 def _problem(entry: zipfile.ZipInfo) -> str:

@@ -45,6 +45,15 @@ def test_each_format_says_what_it_is_for_and_can_be_made(open_app: Open, finishe
     assert "Waiting for its turn." in said(app)
 
 
+def test_a_guest_is_offered_nothing_to_make(open_app: Open, finished: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "public")
+
+    app = open_app(PAGE, run=finished.id)
+
+    assert "Only those who may train on this server make exports." in said(app)
+    assert not [button.key for button in app.button if str(button.key).startswith("make-")]
+
+
 def test_an_export_that_is_being_made_can_be_stopped(open_app: Open, finished: Job, store: Store) -> None:
     app = open_app(PAGE, run=finished.id)
     app.button(key="make-onnx").click().run()
