@@ -65,7 +65,7 @@ def run_side(side: str, task: Task) -> Figures:
     """Figures of one side in a fresh process."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(cores()), "TOKENIZERS_PARALLELISM": "false"}
     if side == "ours":
-        environment |= {"GOMP_SPINCOUNT": "1000"}  # as a worker has it
+        environment |= {"GOMP_SPINCOUNT": "1000", "MALLOC_ARENA_MAX": "1"}  # as a worker has it
     command = [sys.executable, __file__, "--side", side, "--task", json.dumps(task.as_dict())]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     figures: Figures = json.loads(done.stdout.splitlines()[-1])

@@ -97,7 +97,7 @@ class Block:
 
 @dataclass(slots=True)
 class Low:
-    """What one adapter leaves behind for its backward pass: its input (N, in) once dropped, that times c · A' (N, r), mask, c."""
+    """What one adapter leaves behind for its backward pass: its input (N, in), which others share, c · A (m ∘ x) (N, r), mask, c."""
 
     x: Tensor
     z: Tensor
@@ -112,10 +112,13 @@ Size = tuple[int, int]  # texts and tokens
 def add_low(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> Low:
     """Add the adapter's share to ``y`` (N, out) in place; ``mask`` (N, in) of ones and zeros drops inputs."""
     c = adapter.scale / (1 - adapter.drops)
-    dropped = x if mask is None else x * mask
-    z = (dropped @ adapter.down.T).mul_(c)
+    z = (_dropped(x, mask) @ adapter.down.T).mul_(c)
     y.addmm_(z, adapter.up.T)
-    return Low(dropped, z, mask, c)
+    return Low(x, z, mask, c)
+
+
+def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
+    return x if mask is None else x * mask
 
 
 def low_backward(grad: Tensor, low: Low, adapter: Adapter, into: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -126,7 +129,7 @@ def low_backward(grad: Tensor, low: Low, adapter: Adapter, into: Tensor | None) 
             into.addmm_(inner, adapter.down)
         else:
             into.addcmul_(inner @ adapter.down, low.mask)
-    return inner.T @ low.x, grad.T @ low.z
+    return inner.T @ _dropped(low.x, low.mask), grad.T @ low.z
 
 
 class Layer(torch.autograd.Function):
