@@ -175,7 +175,7 @@ def test_a_configuration_out_of_bounds_is_refused(lab: Store, base: Path, field:
     ("name", "revision", "said"),
     [
         ("local/tiny", "0123456789ab", "which no run here has used"),
-        ("/home/somebody/models/bert", None, "no model of the Hub"),
+        ("/srv/models/bert", None, "no model of the Hub"),
         ("../../etc", None, "no model of the Hub"),
         ("org/unknown-model", None, "not among those offered"),
         ("sentence-transformers/all-MiniLM-L6-v2", "a" * 40, "at revision aaaa"),
