@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
-from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
@@ -18,16 +16,17 @@ from transformers import (
     DataCollatorWithPadding,
     DistilBertConfig,
     DistilBertModel,
+    EvalPrediction,
     Trainer,
     TrainingArguments,
     set_seed,
 )
 
 from benchmarks.flops import gemm_flops, gemm_peak
+from benchmarks.metric import ClassificationMetric
 from core.catalog import Availability, find_model
 from core.config import RunConfig
 from core.data.prepared import find_prepared, prepare
-from core.data.sampling import stratified_sample
 from core.data.sources import find_source
 from core.evaluation.scores import Scores
 from core.settings import Settings
@@ -108,7 +107,9 @@ def ours(task: Task) -> Measured:
     lengths = encode_frame(session.base.tokenizer, train_rows(task, data), MAX_TOKENS).lengths
     flops = gemm_flops(session.base.shape, task.config, int(lengths.sum()), len(lengths))
     reached = flops / len(lengths) * result.rows_per_second
-    measured = measure(scores, test.labels, result.rows_per_second, len(test) / evaluation_seconds, result.peak_memory_mb)
+    found = Scores.of(test.labels, scores.argmax(axis=1), scores.shape[1])
+    evaluated = len(test) / evaluation_seconds
+    measured = Measured(result.rows_per_second, evaluated, found.accuracy.value, found.macro_f1, result.peak_memory_mb)
     (share, onednn_share), (peak, onednn_peak) = ((reached / one for one in peaks), (one / 1e9 for one in peaks))
     return replace(measured, gemm_share=share, gemm_peak_gflops=peak, onednn_share=onednn_share, onednn_peak_gflops=onednn_peak)
 
@@ -131,16 +132,20 @@ def reference(task: Task) -> Measured:
         ids = tokenizer(frame["text"].tolist(), truncation=True, max_length=MAX_TOKENS)
         return Dataset.from_dict({**ids, "labels": frame["label"].tolist()})
 
+    def scored(answers: EvalPrediction) -> dict[str, float]:
+        found = ClassificationMetric(len(data.classes)).compute(predictions=answers.predictions.argmax(-1), references=answers.label_ids)
+        return dict(found)
+
     trainer = Trainer(
         get_peft_model(base, lora),
         arguments,
         train_dataset=encoded(train_rows(task, data)),
         data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=scored,
     )
     trained = trainer.train().metrics["train_samples_per_second"]
-    predicted = trainer.predict(encoded(test_rows(task, data)))
-    speed = predicted.metrics["test_samples_per_second"]
-    return measure(predicted.predictions, predicted.label_ids, trained, speed, peak_memory_mb())
+    found = trainer.predict(encoded(test_rows(task, data))).metrics
+    return Measured(trained, found["test_samples_per_second"], found["test_accuracy"], found["test_macro_f1"], peak_memory_mb())
 
 
 SIDES: dict[str, Callable[[Task], Measured]] = {"reference": reference, "ours": ours}
@@ -154,7 +159,7 @@ def prepare_inputs(task: Task) -> tuple[Availability, TrainingData]:
     model = find_model(task.model, settings, hub=False)
     if not model.available and task.model == "distilbert":
         model = find_model(str(random_distilbert(Path(task.home) / "distilbert", settings)), settings, hub=False)
-    return model, TrainingData(dataset.classes, *(dataset.read(split) for split in ("train", "validation", "test")))
+    return model, TrainingData(dataset.classes, dataset.read)
 
 
 def random_distilbert(folder: Path, settings: Settings) -> Path:
@@ -170,15 +175,9 @@ def random_distilbert(folder: Path, settings: Settings) -> Path:
 
 def train_rows(task: Task, data: TrainingData) -> pd.DataFrame:
     """The rows that a session with this seed draws."""
-    return stratified_sample(data.train, task.rows, task.seed)
+    return data.sample("train", task.rows, task.seed)
 
 
 def test_rows(task: Task, data: TrainingData) -> pd.DataFrame:
     """The held-out rows that both sides are scored on."""
-    return stratified_sample(data.test, task.test_rows, SAMPLE_SEED)
-
-
-def measure(scores: NDArray[np.float32], labels: NDArray[np.int64], trained: float, evaluated: float, memory: float) -> Measured:
-    """Figures from scores (n, C) of rows with these labels (n,)."""
-    found = Scores.of(np.asarray(labels), scores.argmax(axis=1), scores.shape[1])
-    return Measured(trained, evaluated, found.accuracy.value, found.macro_f1, memory)
+    return data.sample("test", task.test_rows, SAMPLE_SEED)

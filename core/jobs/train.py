@@ -42,7 +42,7 @@ def run(context: JobContext) -> None:
     context.report(Progress(Phase.LOADING))
     model = find_model(request.config.model, context.settings, hub_reachable(context.settings))
     record = Recorder(context, _identity(context, dataset, model), lambda event: _keep_evaluation(context, dataset, event))
-    data = TrainingData(dataset.classes, dataset.read("train"), dataset.read("validation"), dataset.read("test"))
+    data = TrainingData(dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"]))
     session = TrainingSession(request.config, model, data, record, context.should_stop)
     context.set_result(expected=expect.figures(expect.expect(context.store, request.config, dataset)))
     _score_untrained(context, session, dataset, record)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.errors import Diverged, Stopped
+from core.evaluation.scores import Scores
 from core.training.adapter import adapter_files, trainable
 from core.training.batches import Encoded, epoch_batches, shuffled_batches
 from core.training.checkpoint import Position, Weights, pack, random_state, set_random_state, unpack
 from core.training.events import AdapterSaved, Checkpoint, Event, Phase, Progress, TrainMetric, ValidationMetric
-from core.training.metric import ClassificationMetric
 from core.training.network import Network
 from core.training.predict import predict, prediction_frame
 from core.training.schedule import rate_share
@@ -47,7 +47,6 @@ class Loop:
         self.report, self.should_stop = report, should_stop
         self.weights = trainable(network.peft)
         self.optimizer = torch.optim.AdamW(self.weights.values(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
-        self.metric = ClassificationMetric(network.peft.config.num_labels)
         self.total = config.total_steps(len(train))
         self.position = Position()
         self.best: Weights | None = None
@@ -173,7 +172,7 @@ class Loop:
         loss = float(frame["loss"].mean())
         if not math.isfinite(loss):
             raise self._diverged(f"in the validation after step {position.step:,}")
-        measured = self.metric.compute(predictions=scores.argmax(axis=1), references=self.validation.labels)
+        measured = Scores.of(self.validation.labels, scores.argmax(axis=1), scores.shape[1])
         best = position.best_loss is None or loss < position.best_loss + self._doubt(frame)
         position.validated_step = position.step
         position.validations_without_gain = 0 if best else position.validations_without_gain + 1
@@ -182,7 +181,7 @@ class Loop:
             position.best_loss = loss
             self._keep_best()
         position.train_seconds += time.monotonic() - began
-        self.report(ValidationMetric(position.step, self._epoch, loss, measured["accuracy"], measured["macro_f1"], best, frame))
+        self.report(ValidationMetric(position.step, self._epoch, loss, measured.accuracy.value, measured.macro_f1, best, frame))
         self.report(Progress(Phase.TRAINING, position.step, self.total))
 
     def _doubt(self, frame: pd.DataFrame) -> float:

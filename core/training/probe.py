@@ -139,7 +139,7 @@ class Prober:
         usual = {"model": self.model.id, "rank": 8, "alpha": 16, "max_tokens": 32, "precision": self.precision}
         config = RunConfig.model_validate(usual | changes)
         frame = pd.DataFrame({"row": range(len(CLASSES)), "text": CLASSES, "label": range(len(CLASSES))})
-        session = TrainingSession(config, self.model, TrainingData(CLASSES, frame, frame, frame), lambda event: None, self.should_stop)
+        session = TrainingSession(config, self.model, TrainingData(CLASSES, lambda _: frame), lambda event: None, self.should_stop)
         self._run_steps(session, Setting(1, 16), 1)  # brings the weights into memory
         return session
 

@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-ROWS = 32  # numbers of rows are multiples of it
+ROWS = 64  # numbers of rows are multiples of it
 SHAPE = (512, 768, 768)  # rows, inputs, outputs of the products that are timed
 TRIES = 5
 MARGIN = 1.25  # a gain below this may be chance, and a resumed run should choose as before

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -9,6 +10,7 @@ import torch
 from core.catalog import Availability
 from core.config import RunConfig
 from core.data.sampling import stratified_sample
+from core.data.sources import Split as DataSplit
 from core.errors import DataError, Stopped
 from core.training.adapter import adapter_files
 from core.training.batches import Encoded, encode_frame
@@ -30,12 +32,20 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Class names in the order of their ids, and the splits: frames with columns row, text and label."""
+    """Class names in the order of their ids; ``read`` gives a split's frame with columns row, text and label.
+
+    A split is read when its texts are about to be encoded, so that they are not held while the model trains: 30 MB of AG News.
+    """
 
     classes: tuple[str, ...]
-    train: pd.DataFrame
-    validation: pd.DataFrame
-    test: pd.DataFrame
+    read: Callable[[DataSplit], pd.DataFrame]
+
+    def sample(self, split: DataSplit, rows: int, seed: int) -> pd.DataFrame:
+        """A stratified sample, all for 0 rows. Raises DataError where the split is empty."""
+        frame = self.read(split)
+        if frame.empty:
+            raise DataError(f"There are no {split} rows.", "Choose other data.")
+        return stratified_sample(frame, rows, seed)
 
 
 class TrainingSession:
@@ -53,9 +63,6 @@ class TrainingSession:
         should_stop: ShouldStop,
         levers: Levers = ALL_ON,
     ) -> None:
-        for split, frame in (("training", data.train), ("validation", data.validation), ("test", data.test)):
-            if frame.empty:
-                raise DataError(f"There are no {split} rows.", "Choose other data.")
         self.config, self.model, self.data = config, model, data
         self.report, self.should_stop = report, should_stop
         report(Progress(Phase.LOADING))
@@ -73,7 +80,7 @@ class TrainingSession:
         Call it before ``train``: a new adapter changes nothing, since B is zero.
         """
         self.report(Progress(Phase.UNTRAINED))
-        sample = self._encode(stratified_sample(self.data.test, UNTRAINED_ROWS, SAMPLE_SEED))
+        sample = self._encode(self.data.sample("test", UNTRAINED_ROWS, SAMPLE_SEED))
         return self._evaluate("untrained", sample, Phase.UNTRAINED, 0, len(sample))
 
     def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
@@ -82,10 +89,10 @@ class TrainingSession:
         Raises Stopped before that, Diverged, and ArtifactDamaged if ``resume_from`` is no checkpoint of this training.
         """
         self.report(Progress(Phase.TOKENISING))
-        train = stratified_sample(self.data.train, self.config.train_rows, self.config.seed)
-        validation = stratified_sample(self.data.validation, self.config.validation_rows, SAMPLE_SEED)
+        train = self._encode(self.data.sample("train", self.config.train_rows, self.config.seed))
+        validation = self._encode(self.data.sample("validation", self.config.validation_rows, SAMPLE_SEED))
         stopped = False
-        loop = Loop(self.config, self.network, self._encode(train), self._encode(validation), self.report, self.should_stop)
+        loop = Loop(self.config, self.network, train, validation, self.report, self.should_stop)
         if resume_from is not None:
             loop.resume(resume_from)
         release_memory()
@@ -101,10 +108,8 @@ class TrainingSession:
 
     def _evaluate_best(self) -> None:
         self.report(Progress(Phase.EVALUATING))
-        splits: dict[Split, Encoded] = {
-            "validation": self._encode(stratified_sample(self.data.validation, self.config.test_rows, SAMPLE_SEED)),
-            "test": self._encode(stratified_sample(self.data.test, self.config.test_rows, SAMPLE_SEED)),
-        }
+        kinds: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+        splits = {split: self._encode(self.data.sample(split, self.config.test_rows, SAMPLE_SEED)) for split in kinds}
         total, done = sum(map(len, splits.values())), 0
         for split, texts in splits.items():
             self.report(self._evaluate(split, texts, Phase.EVALUATING, done, total))

@@ -97,7 +97,8 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def data() -> TrainingData:
-    return TrainingData(("Sports", "Business", "World"), news(60, 1), news(24, 2), news(30, 3))
+    frames = {"train": news(60, 1), "validation": news(24, 2), "test": news(30, 3)}
+    return TrainingData(("Sports", "Business", "World"), frames.__getitem__)
 
 
 @pytest.fixture(scope="session")

@@ -204,10 +204,9 @@ def test_per_step_losses_are_those_of_a_plain_loop(lab: Lab, config: RunConfig, 
 
 
 def plain_batches(session, config):  # type: ignore[no-untyped-def]
-    from core.data.sampling import stratified_sample  # noqa: PLC0415
     from core.training.batches import encode_frame, epoch_batches  # noqa: PLC0415
 
-    rows = encode_frame(session.base.tokenizer, stratified_sample(session.data.train, 48, config.seed), config.max_tokens)
+    rows = encode_frame(session.base.tokenizer, session.data.sample("train", 48, config.seed), config.max_tokens)
     for epoch in range(config.epochs):
         for chosen in epoch_batches(rows.lengths, config.batch_size, config.seed, epoch):
             yield rows.batch(chosen, torch.device("cpu"))

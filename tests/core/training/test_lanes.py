@@ -7,7 +7,6 @@ import torch
 
 from core import packing
 from core.config import RunConfig
-from core.data.sampling import stratified_sample
 from core.training.batches import encode_frame
 from core.training.lanes import Lanes
 from core.training.levers import ALL_ON
@@ -38,7 +37,7 @@ def many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_loop(lab: Lab, config: RunConfig, lanes: bool) -> Loop:
     session = TrainingSession(config, lab.model, lab.data, lambda event: None, lambda: False, replace(ALL_ON, lanes=lanes))
-    rows = encode_frame(session.base.tokenizer, stratified_sample(lab.data.train, 24, config.seed), config.max_tokens)
+    rows = encode_frame(session.base.tokenizer, lab.data.sample("train", 24, config.seed), config.max_tokens)
     loop = Loop(config, session.network, rows, rows, lambda event: None, lambda: False)
     torch.manual_seed(0)
     with torch.no_grad():

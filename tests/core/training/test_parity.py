@@ -13,7 +13,6 @@ from torch.utils.data import SequentialSampler
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
 from core.config import RunConfig
-from core.data.sampling import stratified_sample
 from core.training.adapter import quiet_peft, trainable
 from core.training.batches import encode_frame, shuffled_batches
 from core.training.levers import ALL_OFF, Levers
@@ -75,7 +74,7 @@ def plain_trainer(lab: Lab, config: RunConfig, start: dict[str, torch.Tensor], r
 
 def in_order(session: TrainingSession, config: RunConfig) -> Dataset:
     """The rows of all epochs, one after another, as the session takes them."""
-    rows = encode_frame(session.base.tokenizer, stratified_sample(session.data.train, config.train_rows, config.seed), config.max_tokens)
+    rows = encode_frame(session.base.tokenizer, session.data.sample("train", config.train_rows, config.seed), config.max_tokens)
     chosen = np.concatenate([batch for epoch in range(config.epochs) for batch in shuffled_batches(len(rows), 8, config.seed, epoch)])
     return Dataset.from_dict({"input_ids": [rows.tokens[index].tolist() for index in chosen], "labels": rows.labels[chosen].tolist()})
 
@@ -98,7 +97,7 @@ def test_a_lever_changes_no_loss_and_no_gradient_of_a_batch(
 def gradients(lab: Lab, config: RunConfig, levers: Levers, rows: NDArray[np.int64]) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradients of a batch, from weights a little off their start."""
     session = TrainingSession(config, lab.model, lab.data, lambda event: None, lambda: False, levers)
-    train = encode_frame(session.base.tokenizer, stratified_sample(lab.data.train, 24, config.seed), config.max_tokens)
+    train = encode_frame(session.base.tokenizer, lab.data.sample("train", 24, config.seed), config.max_tokens)
     loop = Loop(config, session.network, train, train, lambda event: None, lambda: False)
     torch.manual_seed(0)
     with torch.no_grad():

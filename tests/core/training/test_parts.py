@@ -4,22 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score
 
 from core.training.batches import epoch_batches, token_batches
-from core.training.metric import ClassificationMetric
 from core.training.schedule import rate_share
 
 lengths = st.lists(st.integers(2, 60), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int64))
-
-
-def test_the_metric_is_scikit_learns() -> None:
-    references, predictions = [0, 1, 2, 2, 1, 0, 0], [0, 1, 1, 2, 1, 2, 0]
-
-    scores = ClassificationMetric(3).compute(predictions=predictions, references=references)
-
-    assert scores["accuracy"] == pytest.approx(accuracy_score(references, predictions))
-    assert scores["macro_f1"] == pytest.approx(f1_score(references, predictions, average="macro"))
 
 
 def test_a_rate_rises_and_falls_in_straight_lines() -> None:
