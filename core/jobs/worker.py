@@ -1,13 +1,15 @@
 """The process that does one attempt of one job: ``python -m core.jobs.worker JOB_ID ATTEMPT``.
 
 It holds the job's lock for life, writes progress and metrics to the store, and records how it ended. ``perform`` is one of
-the two places where any exception is caught.
+the two places where any exception is caught. A training whose data had to be prepared begins anew after that, in the same process:
+what reading them leaves behind, 60 MB of AG News, is not there while it trains.
 """
 
 import importlib
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 from core import files
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
@@ -35,6 +37,7 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.RESTORE: "core.jobs.restore",
     Kind.NEAREST: "core.jobs.encode",
 }
+ANEW = "anew"  # the third argument of a worker that has begun anew
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 
 
@@ -42,7 +45,7 @@ def main(job_id: str, attempt: int) -> int:
     """Do the attempt; 0 if it completed or was stopped, 1 if it failed, and what ``causes`` says if not even that could be recorded."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     os.set_inheritable(int(os.environ["LORALAB_LOCK"]), False)  # a grandchild must not keep the job alive
-    os.nice(NICE)
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
     settings = Settings()
     store = Store(settings, create=False)
     if settings.rehearsal:
@@ -52,15 +55,18 @@ def main(job_id: str, attempt: int) -> int:
         log.info("attempt %d of %s is no longer wanted", attempt, job_id)
         return 0
     store.update(job, pid=os.getpid())  # also if the supervisor was killed before it could
-    return perform(store, job)
+    return perform(store, job, None if ANEW in sys.argv else _begin_anew)
 
 
-def perform(store: Store, job: Job) -> int:
-    """Do the job in this process, which holds its lock, and record how it ended. Gives the exit code."""
+def perform(store: Store, job: Job, begin_anew: Callable[[], None] | None = None) -> int:
+    """Do the job in this process, which holds its lock, and record how it ended. Gives the exit code.
+
+    ``begin_anew`` is called when a training's data had to be prepared.
+    """
     ending = None
     with JobContext(store, job) as context:
         try:
-            ending = _attempt(context)
+            ending = _attempt(context, begin_anew)
             if ending:
                 context.end(JobState.FAILED, **ending.columns)
         except (StoreDamaged, NotEnoughRoom) as error:  # the end could not be written: the supervisor does, once it can
@@ -69,12 +75,15 @@ def perform(store: Store, job: Job) -> int:
     return 1 if ending and store.job(job.id).state is not JobState.CANCELLED else 0
 
 
-def _attempt(context: JobContext) -> causes.Ending | None:
+def _attempt(context: JobContext, begin_anew: Callable[[], None] | None) -> causes.Ending | None:
     """None if the job completed or was stopped, otherwise why it failed."""
     try:
         for folder in (context.folder, context.folder / "checkpoints"):
             files.sweep(folder)  # what an attempt that was killed left behind
-        importlib.import_module(_module(context)).run(context)
+        module = _module(context)
+        if begin_anew and module == MODULES[Kind.TRAIN] and importlib.import_module(MODULES[Kind.PREPARE]).prepare_training(context):
+            begin_anew()
+        importlib.import_module(module).run(context)
     except Stopped:
         context.end(JobState.CANCELLED)
     except LoraLabError as error:
@@ -92,6 +101,12 @@ def _attempt(context: JobContext) -> causes.Ending | None:
 def _module(context: JobContext) -> str:
     kind = Kind(context.job.kind)
     return REHEARSAL if context.settings.rehearsal and kind is Kind.TRAIN else MODULES[kind]
+
+
+def _begin_anew() -> None:
+    log.info("the data are prepared: beginning anew without what that took")
+    os.set_inheritable(int(os.environ["LORALAB_LOCK"]), True)
+    os.execv(sys.executable, [sys.executable, "-m", "core.jobs.worker", *sys.argv[1:], ANEW])
 
 
 if __name__ == "__main__":

@@ -99,6 +99,14 @@ def test_the_untrained_score_is_computed_once(lab: Store, tmp_path: Path) -> Non
     assert "scoring the untrained model" not in artifacts.read_log_tail(lab.folder(second))
 
 
+def test_a_worker_that_had_to_prepare_the_data_begins_anew_once(lab: Store, tmp_path: Path) -> None:
+    first = wait_for(lab, launch(lab, tmp_path), over)
+    second = wait_for(lab, launch(lab, tmp_path, rank=4), over)
+
+    assert (first.state, second.state) == (JobState.COMPLETED, JobState.COMPLETED)
+    assert [artifacts.read_log_tail(lab.folder(job)).count("beginning anew") for job in (first, second)] == [1, 0]
+
+
 def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(lab: Store, tmp_path: Path) -> None:
     job = launch(lab, tmp_path, epochs=100, evaluation_interval=20)
     wait_for(lab, job, lambda job: len(steps(lab, job)) > 25)
