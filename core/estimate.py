@@ -144,8 +144,10 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
     parts = train_parts(data.token_lengths, rows, config.batch_size, config.max_tokens, PART_TOKENS[model.device], threads)
     epoch = train_work(config, shape, data.classes, parts, math.ceil(rows / config.batch_size), model.device)
     trained = sum(count.parameters for count in count_trainable(shape, config, data.classes))
-    read = data.train_rows + data.validation_rows + data.test_rows  # all are read, then sampled
-    return Cost(times(epoch, config.epochs), part_memory(config, shape, parts, model.device), data_mb(read) + trained_mb(trained), trained)
+    encoded = rows + data.validation_rows
+    return Cost(
+        times(epoch, config.epochs), part_memory(config, shape, parts, model.device), data_mb(encoded) + trained_mb(trained), trained
+    )
 
 
 def _disk_mb(trained: int, evaluated: int, classes: int) -> int:

@@ -15,7 +15,7 @@ from core.work import is_fast
 
 MILLION, MB = 1e6, 2**20
 TRAINED_BYTES = 28  # of a trained parameter: itself, gradient, two moments, the best so far, and a checkpoint being packed
-ROW_BYTES = 600  # of a row: its text in a frame, its place in samples
+ROW_BYTES = 350  # of a row: its tokens in an array of their own
 PARQUET_MB = 45  # pyarrow, which comes with the first Parquet file and is not there while probes are timed
 FOUR_BITS = 4.127  # a weight with its share of the constants of its block (Dettmers et al. 2023, section 3)
 HEAP_SLACK = 1.9  # freed blocks of other sizes, which the allocator keeps; probes of one size do not meet them
@@ -57,7 +57,7 @@ def trained_mb(trained: int) -> float:
 
 
 def data_mb(rows: int) -> float:
-    """MB that so many rows take once they are read."""
+    """MB that so many rows take once they are encoded."""
     return PARQUET_MB + rows * ROW_BYTES / MB
 
 
