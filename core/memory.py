@@ -18,7 +18,7 @@ TRAINED_BYTES = 28  # of a trained parameter: itself, gradient, two moments, the
 ROW_BYTES = 350  # of a row: its tokens in an array of their own
 PARQUET_MB = 45  # pyarrow, which comes with the first Parquet file and is not there while probes are timed
 FOUR_BITS = 4.127  # a weight with its share of the constants of its block (Dettmers et al. 2023, section 3)
-HEAP_SLACK = 1.9  # freed blocks of other sizes, which the allocator keeps; probes of one size do not meet them
+HEAP_SLACK = 1.2  # freed blocks of other sizes, which the allocator keeps; probes of one size do not meet them
 
 
 class Held(StrEnum):
