@@ -23,7 +23,6 @@ from transformers import (
 )
 
 from benchmarks.flops import gemm_flops, gemm_peak
-from benchmarks.metric import ClassificationMetric
 from core.catalog import Availability, find_model
 from core.config import RunConfig
 from core.data.prepared import find_prepared, prepare
@@ -131,6 +130,8 @@ def reference(task: Task) -> Measured:
     def encoded(frame: pd.DataFrame) -> Dataset:
         ids = tokenizer(frame["text"].tolist(), truncation=True, max_length=MAX_TOKENS)
         return Dataset.from_dict({**ids, "labels": frame["label"].tolist()})
+
+    from benchmarks.metric import ClassificationMetric  # noqa: PLC0415 - our side would hold its libraries too
 
     def scored(answers: EvalPrediction) -> dict[str, float]:
         found = ClassificationMetric(len(data.classes)).compute(predictions=answers.predictions.argmax(-1), references=answers.label_ids)

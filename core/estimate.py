@@ -144,7 +144,7 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
     parts = train_parts(data.token_lengths, rows, config.batch_size, config.max_tokens, PART_TOKENS[model.device], threads)
     epoch = train_work(config, shape, data.classes, parts, math.ceil(rows / config.batch_size), model.device)
     trained = sum(count.parameters for count in count_trainable(shape, config, data.classes))
-    encoded = rows + data.validation_rows
+    encoded = rows + min(config.validation_rows, data.validation_rows)  # while it trains
     return Cost(
         times(epoch, config.epochs), part_memory(config, shape, parts, model.device), data_mb(encoded) + trained_mb(trained), trained
     )

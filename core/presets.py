@@ -25,7 +25,7 @@ class Preset(StrEnum):
 PRESET_HELP = {
     Preset.TASTE: "1,000 rows: over in a minute, to see the whole loop once.",
     Preset.QUICK: "8,000 rows: some five minutes, for about 90 % of AG News.",
-    Preset.STANDARD: "All training rows twice, every linear layer: the best for its time.",
+    Preset.STANDARD: "All training rows twice, every linear layer: 93 % of AG News in a quarter of an hour or more.",
     Preset.THOROUGH: "All rows, three times, every linear layer, early stopping.",
     Preset.REFERENCE: "The reference recipe, step by step as its notebook has it; slow on a CPU.",
 }

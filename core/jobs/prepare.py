@@ -1,4 +1,4 @@
-"""The job that prepares a dataset."""
+"""The job that prepares a dataset, and what a training does in its place where nobody did."""
 
 from core.data.indexing import ensure_index
 from core.data.prepared import find_prepared, prepare
@@ -16,7 +16,7 @@ def run(context: JobContext) -> None:
 
 
 def prepare_training(context: JobContext) -> bool:
-    """Prepare the data of the training that the context's job asks for; False if they are there."""
+    """Prepare the data of the training that the context's job asks for, not yet cleaned; True if that had to be done."""
     source = read_train_request(context.job).source
     if find_prepared(context.settings, source) is not None:
         return False

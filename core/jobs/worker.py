@@ -1,8 +1,8 @@
 """The process that does one attempt of one job: ``python -m core.jobs.worker JOB_ID ATTEMPT``.
 
 It holds the job's lock for life, writes progress and metrics to the store, and records how it ended. ``perform`` is one of
-the two places where any exception is caught. A training whose data had to be prepared begins anew after that, in the same process:
-what reading them leaves behind, 60 MB of AG News, is not there while it trains.
+the two places where any exception is caught. A training whose data had to be prepared begins anew after that, as the same process
+with the argument ``anew``: what reading them leaves behind, 60 MB of AG News, is not there while it trains.
 """
 
 import importlib
@@ -37,15 +37,15 @@ MODULES = {  # imported late: each brings what only it needs
     Kind.RESTORE: "core.jobs.restore",
     Kind.NEAREST: "core.jobs.encode",
 }
-ANEW = "anew"  # the third argument of a worker that has begun anew
+ANEW = "anew"
 REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
 
 
-def main(job_id: str, attempt: int) -> int:
+def main(job_id: str, attempt: int, anew: bool) -> int:
     """Do the attempt; 0 if it completed or was stopped, 1 if it failed, and what ``causes`` says if not even that could be recorded."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     os.set_inheritable(int(os.environ["LORALAB_LOCK"]), False)  # a grandchild must not keep the job alive
-    os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))  # one that begins anew has done it
     settings = Settings()
     store = Store(settings, create=False)
     if settings.rehearsal:
@@ -55,7 +55,7 @@ def main(job_id: str, attempt: int) -> int:
         log.info("attempt %d of %s is no longer wanted", attempt, job_id)
         return 0
     store.update(job, pid=os.getpid())  # also if the supervisor was killed before it could
-    return perform(store, job, None if ANEW in sys.argv else _begin_anew)
+    return perform(store, job, None if anew else _begin_anew)
 
 
 def perform(store: Store, job: Job, begin_anew: Callable[[], None] | None = None) -> int:
@@ -81,8 +81,10 @@ def _attempt(context: JobContext, begin_anew: Callable[[], None] | None) -> caus
         for folder in (context.folder, context.folder / "checkpoints"):
             files.sweep(folder)  # what an attempt that was killed left behind
         module = _module(context)
-        if begin_anew and module == MODULES[Kind.TRAIN] and importlib.import_module(MODULES[Kind.PREPARE]).prepare_training(context):
-            begin_anew()
+        if begin_anew and module == MODULES[Kind.TRAIN]:
+            prepared = importlib.import_module(MODULES[Kind.PREPARE]).prepare_training(context)
+            if prepared:
+                begin_anew()
         importlib.import_module(module).run(context)
     except Stopped:
         context.end(JobState.CANCELLED)
@@ -105,12 +107,17 @@ def _module(context: JobContext) -> str:
 
 def _begin_anew() -> None:
     log.info("the data are prepared: beginning anew without what that took")
-    os.set_inheritable(int(os.environ["LORALAB_LOCK"]), True)
-    os.execv(sys.executable, [sys.executable, "-m", "core.jobs.worker", *sys.argv[1:], ANEW])
+    lock = int(os.environ["LORALAB_LOCK"])
+    os.set_inheritable(lock, True)
+    try:
+        os.execv(sys.executable, [sys.executable, "-m", "core.jobs.worker", *sys.argv[1:], ANEW])
+    except OSError as error:  # this process can train as well, in more memory
+        os.set_inheritable(lock, False)
+        log.warning("could not begin anew: %s", error)
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1], int(sys.argv[2]))
+    code = main(sys.argv[1], int(sys.argv[2]), ANEW in sys.argv[3:])
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)  # all is recorded; taking torch apart would keep the process for seconds where others use the cores

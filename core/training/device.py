@@ -57,7 +57,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def peak_memory_mb() -> float:
-    """The most memory this process has held so far, in MB."""
+    """The most memory this process has held so far, in MB; on Linux since it last began anew."""
     if HIGH_WATER.is_file():
         line = next(line for line in HIGH_WATER.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 1024

@@ -208,11 +208,11 @@ def run_backward(
     o = block.norm2.backward(grad, *kept.fallen)
     wide = block.fall.backward(o)
     adapted("fall", o, wide)
-    risen = torch.ops.aten.gelu_backward.grad_input(wide, kept.risen, grad_input=wide)
+    risen = torch.ops.aten.gelu_backward.grad_input(wide, kept.risen, grad_input=wide)  # in the place of wide
     normed = block.rise.backward(risen, o)
     adapted("rise", risen, normed)
     a = block.norm1.backward(normed, *kept.attended)
-    del wide, risen, o, normed  # two thirds of what is held here
+    del wide, risen, o, normed  # 6 d a token, beside the attention's gradients
     flat = block.out.backward(a)
     adapted("out", a, flat)
     (context,) = _heads(flat, size, block.heads, d // block.heads)

@@ -2,7 +2,7 @@
 
 torch hands fp32 products to MKL, which leaves AVX-512 unused on processors that are not Intel's: there oneDNN takes half the time
 (2 Zen 5 cores: 490 GFLOP/s against 215). Both compute in fp32; the order of sums differs. oneDNN makes code for each shape that it
-meets, which takes a millisecond and 0.6 MB: so numbers of rows are rounded up.
+meets, which takes a millisecond and 0.6 MB a product: so numbers of rows are rounded up.
 """
 
 import math

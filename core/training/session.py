@@ -32,7 +32,7 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Class names in the order of their ids; ``read`` gives a split's frame with columns row, text and label.
+    """Class names in the order of their ids; ``read`` gives a split's frame with columns row, text and label, and raises ArtifactDamaged.
 
     A split is read when its texts are about to be encoded, so that they are not held while the model trains: 30 MB of AG News.
     """
@@ -44,14 +44,14 @@ class TrainingData:
         """A stratified sample, all for 0 rows. Raises DataError where the split is empty."""
         frame = self.read(split)
         if frame.empty:
-            raise DataError(f"There are no {split} rows.", "Choose other data.")
+            raise DataError(f"The {split} split has no rows.", "Choose other data.")
         return stratified_sample(frame, rows, seed)
 
 
 class TrainingSession:
     """Holds the loaded model, so that the untrained score and the training share it.
 
-    Raises ModelUnavailable, ConfigError (targets, max tokens, precision, 4 bits) and DataError when it is made.
+    Raises ModelUnavailable and ConfigError (targets, max tokens, precision, 4 bits) when it is made, DataError when an empty split is used.
     """
 
     def __init__(
@@ -108,8 +108,8 @@ class TrainingSession:
 
     def _evaluate_best(self) -> None:
         self.report(Progress(Phase.EVALUATING))
-        kinds: tuple[Literal["validation", "test"], ...] = ("validation", "test")
-        splits = {split: self._encode(self.data.sample(split, self.config.test_rows, SAMPLE_SEED)) for split in kinds}
+        held_out: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+        splits = {split: self._encode(self.data.sample(split, self.config.test_rows, SAMPLE_SEED)) for split in held_out}
         total, done = sum(map(len, splits.values())), 0
         for split, texts in splits.items():
             self.report(self._evaluate(split, texts, Phase.EVALUATING, done, total))

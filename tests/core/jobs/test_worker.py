@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,9 +18,10 @@ from core.data.sources import folder_source
 from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
 from core.facts import model_facts
-from core.jobs import actions, artifacts, checkpoints
+from core.jobs import actions, artifacts, checkpoints, worker
 from core.jobs.classify import classify_texts
 from core.jobs.speed import find_speed
+from core.locks import is_locked
 from core.presets import make_config
 from core.settings import Settings
 from core.states import ACTIVE, Cause, Job, JobState, Kind
@@ -99,8 +102,27 @@ def test_the_untrained_score_is_computed_once(lab: Store, tmp_path: Path) -> Non
     assert "scoring the untrained model" not in artifacts.read_log_tail(lab.folder(second))
 
 
-def test_a_worker_that_had_to_prepare_the_data_begins_anew_once(lab: Store, tmp_path: Path) -> None:
-    first = wait_for(lab, launch(lab, tmp_path), over)
+def test_a_training_begins_anew_where_its_data_had_to_be_prepared_and_goes_on_if_that_fails(
+    lab: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    trained = SimpleNamespace(run=lambda context: context.set_running())
+    monkeypatch.setitem(sys.modules, worker.MODULES[Kind.TRAIN], trained)
+    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+    for prepared in (False, True):
+        job = lab.job(launch(lab, tmp_path, seed=int(prepared)).id)
+        lab.transition(job, JobState.STARTING)
+        code = worker.perform(lab, lab.job(job.id), lambda: asked.append(True))  # comes back, as where the system refused
+        assert (code, lab.job(job.id).state) == (0, JobState.COMPLETED)
+        assert asked == [True]
+
+
+def test_a_worker_that_begins_anew_keeps_its_lock_and_does_so_once(lab: Store, tmp_path: Path) -> None:
+    first = launch(lab, tmp_path, epochs=40)
+    running = wait_for(lab, first, lambda job: bool(steps(lab, job)))
+    assert is_locked(lab.folder(first) / "lock")
+    assert psutil.Process(running.pid or 0).cmdline()[-1] == "anew"
+    first = wait_for(lab, first, over)
     second = wait_for(lab, launch(lab, tmp_path, rank=4), over)
 
     assert (first.state, second.state) == (JobState.COMPLETED, JobState.COMPLETED)
