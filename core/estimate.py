@@ -9,7 +9,7 @@ from core.errors import ConfigError
 from core.facts import DataFacts, ModelFacts
 from core.memory import HEAP_SLACK, Held, data_mb, part_memory, trained_mb
 from core.model_shape import MINILM, adapted, count_trainable
-from core.packing import EVALUATED_TOKENS, PART_TOKENS, USUAL_TOKENS, evaluation_parts, train_parts
+from core.packing import PART_TOKENS, USUAL_TOKENS, evaluation_parts, train_parts
 from core.work import Unit, evaluation_work, is_fast, times, train_work
 
 UNTRAINED_ROWS = 1000
@@ -111,7 +111,7 @@ def estimate(config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed
     tokens = (rows + validated + untrained + tested) * (data.mean_tokens(config.max_tokens) or min(USUAL_TOKENS, config.max_tokens))
 
     def evaluating(texts: int) -> float:
-        parts = evaluation_parts(data.token_lengths, texts, config.max_tokens, EVALUATED_TOKENS[model.device])
+        parts = evaluation_parts(data.token_lengths, texts, config.max_tokens, PART_TOKENS[model.device])
         return speed.factor * calibration.cost(evaluation_work(config, model.shape or MINILM, parts, model.device))
 
     found = Estimate(

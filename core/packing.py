@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-PART_TOKENS = {"cpu": 448, "cuda": 32768}  # the most tokens of a part that is trained, with their padding
-EVALUATED_TOKENS = {"cpu": 640, "cuda": 32768}  # of one that is only read, of which nothing is kept
+PART_TOKENS = {"cpu": 448, "cuda": 32768}  # the most tokens of a part, with their padding
 LANE_TOKENS = 128  # of a part that is worth a thread of its own
 SLACK = 1.1  # for the last text of a part
 USUAL_TOKENS = 53  # of a text, where no length is known

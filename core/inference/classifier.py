@@ -25,7 +25,7 @@ from core.inference.mixed import Choice, Mixed, changed, lora_layers, read_plain
 from core.inference.request import AS_TRAINED, Asked, Matrix, Reading, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
 from core.training.batches import encode_each, token_batches
-from core.training.device import choose_device, evaluated_tokens
+from core.training.device import batch_tokens, choose_device
 from core.training.first_token import read_first_token_only
 from core.training.lanes import Lanes
 from core.training.load import Base, load_base
@@ -107,7 +107,7 @@ class Classifier:
             return np.empty((0, len(self.classes)), dtype=np.float32)
         with self._reading(run_id, seed, variant) as (read, each):
             encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
-            batches = token_batches(encoded.lengths, evaluated_tokens(device))
+            batches = token_batches(encoded.lengths, batch_tokens(device))
             return np.exp(score(lambda ids, mask: read(ids, mask)[0], encoded, batches, device, should_stop, on_rows, each))
 
     def states(
@@ -121,7 +121,7 @@ class Classifier:
         """(n, d) what the run's head reads of each text: the first token after the last layer. Raises Stopped."""
         with self._reading(run_id, None, AS_TRAINED) as (read, each):
             encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
-            batches = token_batches(encoded.lengths, evaluated_tokens(device))
+            batches = token_batches(encoded.lengths, batch_tokens(device))
             return compute(lambda ids, mask: read(ids, mask)[1], encoded, batches, device, should_stop, on_rows, each)
 
     def read_beside(self, asked: Sequence[Asked], text: str) -> list[Reading]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.training.batches import encode_each, token_batches
-from core.training.device import choose_device, evaluated_tokens
+from core.training.device import batch_tokens, choose_device
 from core.training.lanes import Lanes
 from core.training.load import load_base
 from core.training.predict import compute
@@ -36,7 +36,7 @@ def encode_sentences(
         return torch.nn.functional.normalize((states * mask[..., None]).sum(1), dim=1)  # the mean, whose length does not matter
 
     each = Lanes().map if device.type == "cpu" else map
-    return compute(read, encoded, token_batches(encoded.lengths, evaluated_tokens(device)), device, should_stop, on_rows, each)
+    return compute(read, encoded, token_batches(encoded.lengths, batch_tokens(device)), device, should_stop, on_rows, each)
 
 
 def choose_dtype() -> torch.dtype:

@@ -18,7 +18,7 @@ from core.inference.classifier import Classifier
 from core.inference.walk import Adapted, Half, Walk
 from core.model_shape import IN_A_LAYER
 from core.training.batches import Encoded, encode, token_batches
-from core.training.device import choose_device, evaluated_tokens, release_memory
+from core.training.device import batch_tokens, choose_device, release_memory
 from core.training.load import Base, load_base
 
 DRAWN_TOKENS = 48  # a map of more cannot be read, and 6 layers × 12 heads of 512 tokens would be 38 MB
@@ -78,7 +78,7 @@ class Walker(Classifier):
         device, done, result = choose_device(), 0, np.empty((0, 2, len(texts), 0), dtype=np.float16)
         with self.using(run_id) as model, torch.inference_mode():
             model.eval()
-            for chosen in token_batches(encoded.lengths, evaluated_tokens(device)):
+            for chosen in token_batches(encoded.lengths, batch_tokens(device)):
                 if should_stop():
                     raise Stopped("The map was stopped.")
                 ids, mask, _ = encoded.batch(chosen, device)

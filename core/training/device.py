@@ -12,7 +12,7 @@ import torch
 
 from core.config import Precision
 from core.errors import ConfigError
-from core.packing import EVALUATED_TOKENS, PART_TOKENS
+from core.packing import PART_TOKENS
 from core.training.products import onednn_seconds, product_seconds
 
 BF16_GAIN = 5.0  # and more: the layers written out by hand are for fp32; with products 4.4 times as fast a step in bf16 took longer
@@ -46,13 +46,8 @@ def _faster_precision() -> Precision:
 
 
 def batch_tokens(device: torch.device) -> int:
-    """How many tokens are trained at once; a larger batch is computed in parts."""
+    """How many tokens go through the model at once; a larger batch is computed in parts."""
     return PART_TOKENS[device.type]
-
-
-def evaluated_tokens(device: torch.device) -> int:
-    """How many tokens are read at once where nothing is trained."""
-    return EVALUATED_TOKENS[device.type]
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

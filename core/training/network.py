@@ -14,7 +14,7 @@ from core.config import Precision, RunConfig
 from core.packing import part_limit
 from core.training.adapter import add_adapter, merged, set_training
 from core.training.batches import token_batches
-from core.training.device import autocast, batch_tokens, choose_device, choose_precision, evaluated_tokens
+from core.training.device import autocast, batch_tokens, choose_device, choose_precision
 from core.training.encoder import FastEncoder, fast_encoder
 from core.training.first_token import read_first_token_only
 from core.training.lanes import Lanes
@@ -73,7 +73,7 @@ class Network:
     def batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """How texts of these lengths are evaluated: longest first, or in their own order."""
         if self.levers.sort:
-            return token_batches(lengths, evaluated_tokens(self.device))
+            return token_batches(lengths, batch_tokens(self.device))
         return np.array_split(np.arange(len(lengths)), math.ceil(len(lengths) / UNSORTED_ROWS))
 
     def evaluating(self) -> AbstractContextManager[None]:

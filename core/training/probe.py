@@ -22,7 +22,7 @@ from core.config import Precision, RunConfig
 from core.errors import Stopped
 from core.memory import Held, part_memory, trained_mb
 from core.model_shape import count_trainable
-from core.packing import EVALUATED_TOKENS, PART_TOKENS, Parts, evaluation_parts, train_parts
+from core.packing import PART_TOKENS, Parts, evaluation_parts, train_parts
 from core.training.batches import Encoded, encode
 from core.training.device import choose_precision, peak_memory_mb, release_memory
 from core.training.events import Event, Phase, Progress, TrainMetric
@@ -185,7 +185,7 @@ class Prober:
             predict(session.network, texts, self.should_stop)
             watch.take()
         device = session.network.device.type
-        parts = evaluation_parts(texts.lengths, setting.rows, setting.tokens, EVALUATED_TOKENS[device])
+        parts = evaluation_parts(texts.lengths, setting.rows, setting.tokens, PART_TOKENS[device])
         self._keep(evaluation_work(session.config, session.base.shape, parts, device), watch.laps)
 
     def _texts(self, session: TrainingSession, rows: int, tokens: int) -> Encoded:
