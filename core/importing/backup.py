@@ -25,7 +25,7 @@ from core.data.table import clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions
 from core.importing.adapter import read_object
-from core.importing.parcel import ADAPTER, CONFIG, JSON_BYTES, MOST_BYTES, Parcel, check_entries, require_small_directory
+from core.importing.parcel import ADAPTER, BAD_ZIP, CONFIG, JSON_BYTES, MOST_BYTES, Parcel, check_entries, require_small_directory
 from core.importing.story import MOST_LINES
 
 TOLD, PEOPLE, FORMAT = "lora-lab-backup.json", "people.json", 1
@@ -37,7 +37,7 @@ LONGEST_TEXT = 100_000  # bytes
 RUN = re.compile(r"runs/([0-9a-f]{8})/job\.json")
 TABLE = re.compile(r"predictions-(?:test|untrained|validation(?:-[0-9]{8})?)\.parquet")
 AGAIN = "Make the backup again, with python -m core backup or on the page Runs."
-FAILURES = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError, KeyError, ValueError)
+FAILURES = (*BAD_ZIP, KeyError, ValueError)
 
 
 class Backup:

@@ -21,6 +21,7 @@ ENTRY_BYTES = 500  # of a zip's directory for one file, its name included
 END_MARK, ZIP64_MARK, LONGEST_END = b"PK\x05\x06", b"PK\x06\x07", 66_000  # of a zip, whose end may hold a comment
 USUAL_RATIO_BYTES = 1_000_000  # a small file of zeros harms nobody
 DEPTH = 3  # of folders searched for the adapter
+BAD_ZIP = (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError, OSError)  # zipfile's words for what it cannot read
 AS_MADE = "Bring the zip as it was made here, or zip the adapter's folder alone."
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
 SAFE = "Save the adapter again with save_pretrained, which writes adapter_model.safetensors, and leave out all pickles."
@@ -91,7 +92,7 @@ def _read_zip(name: str, file: IO[bytes], most_bytes: int) -> Parcel:
         with zipfile.ZipFile(file) as archive:
             check_entries(name, archive.infolist(), MOST_FILES)
             return _pick(name, _Zip(archive), most_bytes)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except BAD_ZIP as error:
         message = f"{name} is neither a folder nor a zip that can be read ({type(error).__name__})."
         raise DataError(message, "Give a PEFT adapter folder, or a zip exported here.") from error
 

@@ -89,6 +89,17 @@ def test_an_encrypted_file_is_refused() -> None:
         read_upload("mine.zip", bytes(data))
 
 
+def test_an_unknown_packing_is_said() -> None:
+    data = bytearray(entry("mine/run.json"))
+    for at in range(len(data) - 12):
+        for mark, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):  # before each file, and its line in the directory
+            if data[at : at + 4] == mark:
+                data[at + method] = 99
+
+    with pytest.raises(DataError, match="zip that can be read"):
+        read_upload("mine.zip", bytes(data))
+
+
 def test_two_files_of_one_name_are_refused() -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         data = entry("mine/adapter_config.json")
