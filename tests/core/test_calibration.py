@@ -63,6 +63,14 @@ def test_another_model_precision_or_number_of_threads_has_its_own(tmp_path: Path
     assert read(tmp_path, other) is None
 
 
+def test_one_from_before_costs_changed_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, calibration())
+
+    monkeypatch.setattr("core.calibration.FORMAT", "another")
+
+    assert read(tmp_path, KEY) is None
+
+
 def test_precision_auto_finds_what_auto_came_to(tmp_path: Path) -> None:
     auto = replace(KEY, precision="auto")
     write(tmp_path, calibration(replace(KEY, precision="bf16"), is_auto=False))

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from shapes import bert_shape
 
 from core.config import RunConfig
-from core.memory import Held, part_memory, trained_mb
+from core.memory import Held, data_mb, part_memory, trained_mb
 from core.packing import Parts
 
 SHAPE = bert_shape(10, 2, 0)
@@ -24,6 +25,12 @@ def test_dora_holds_copies_of_the_adapted_weights() -> None:
 
 def test_a_million_trained_parameters_take_some_27_mb() -> None:
     assert trained_mb(1_000_000) == pytest.approx(28e6 / 2**20)
+
+
+def test_a_row_takes_what_its_tokens_take() -> None:
+    row = sys.getsizeof(np.zeros(53, dtype=np.int32)) + 8  # and its place in the list
+
+    assert data_mb(10_000) - data_mb(0) == pytest.approx(10_000 * row / 2**20, rel=0.1)
 
 
 def test_parts_that_are_computed_side_by_side_are_held_together() -> None:

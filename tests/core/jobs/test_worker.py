@@ -121,7 +121,9 @@ def test_a_worker_that_begins_anew_keeps_its_lock_and_does_so_once(lab: Store, t
     first = launch(lab, tmp_path, epochs=40)
     running = wait_for(lab, first, lambda job: bool(steps(lab, job)))
     assert is_locked(lab.folder(first) / "lock")
-    assert psutil.Process(running.pid or 0).cmdline()[-1] == "anew"
+    process = psutil.Process(running.pid or 0)
+    assert process.cmdline()[-1] == "anew"
+    assert process.nice() == max(worker.NICE, psutil.Process().nice())  # and not twice as nice
     first = wait_for(lab, first, over)
     second = wait_for(lab, launch(lab, tmp_path, rank=4), over)
 

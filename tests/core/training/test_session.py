@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,9 +8,12 @@ from sklearn.metrics import accuracy_score
 from core.config import RunConfig
 from core.data.sources import Split as DataSplit
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
+from core.training.adapter import adapter_files
 from core.training.batches import Encoded
 from core.training.checkpoint import POSITION, TENSORS
 from core.training.events import Phase
+from core.training.network import Network
+from core.training.predict import predict
 from core.training.session import TrainingData, TrainingSession
 from tests.core.training.conftest import Heard, Lab
 
@@ -163,12 +168,19 @@ def test_a_stop_while_scoring_the_untrained_model_is_raised(lab: Lab, config: Ru
 def test_the_best_adapter_is_kept_and_evaluated(lab: Lab, config: RunConfig, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([1.0, 2.0, 3.0])
     monkeypatch.setattr("core.training.loop.predict", lambda network, texts, *_: log_probabilities(texts, next(losses)))
+    evaluated: list[dict[str, bytes]] = []
+
+    def note(network: Network, *rest: Any) -> np.ndarray:
+        evaluated.append(adapter_files(network.peft))
+        return predict(network, *rest)
+
+    monkeypatch.setattr("core.training.session.predict", note)
 
     result = lab.train(config.model_copy(update={"epochs": 1, "validation_rows": 24}), heard)
 
     kept, last = heard.adapters
     assert (kept.step, last.step, result.best_step, result.steps) == (2, 2, 2, 6)
-    assert kept.files == last.files  # the weights of step 2 are back in the model when it is evaluated
+    assert evaluated == [kept.files, kept.files] and last.files == kept.files  # validation and test are read with the weights of step 2
 
 
 def test_an_earlier_minimum_within_the_noise_is_luck_and_the_last_weights_are_kept(
@@ -180,6 +192,7 @@ def test_an_earlier_minimum_within_the_noise_is_luck_and_the_last_weights_are_ke
     result = lab.train(config.model_copy(update={"epochs": 1, "validation_rows": 24}), heard)
 
     assert [validation.loss for validation in heard.validations] == pytest.approx([2.0, 1.0, 1.05])
+    assert [validation.accuracy for validation in heard.validations] == [0.0, 0.5, 0.5]  # half of the texts are below 1.05
     assert result.best_step == heard.validations[-1].step == heard.adapters[-1].step
 
 
