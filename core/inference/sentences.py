@@ -41,4 +41,5 @@ def encode_sentences(
 
 def choose_dtype() -> torch.dtype:
     """bf16 where its products were just measured to be clearly faster than fp32 ones, else fp32."""
-    return torch.bfloat16 if product_seconds(torch.float32) > BF16_GAIN * product_seconds(torch.bfloat16) else torch.float32
+    measured = product_seconds()
+    return torch.bfloat16 if measured.fp32 > BF16_GAIN * measured.bf16 else torch.float32

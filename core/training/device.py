@@ -4,7 +4,6 @@ import ctypes
 import resource
 import sys
 from contextlib import AbstractContextManager
-from functools import cache
 from pathlib import Path
 
 import pyarrow
@@ -13,7 +12,7 @@ import torch
 from core.config import Precision
 from core.errors import ConfigError
 from core.packing import PART_TOKENS
-from core.training.products import onednn_seconds, product_seconds
+from core.training.products import product_seconds
 
 BF16_GAIN = 5.0  # and more: the layers written out by hand are for fp32; with products 4.4 times as fast a step in bf16 took longer
 HIGH_WATER = Path("/proc/self/status")  # Linux; the resource module's figure there includes the process that started this one
@@ -32,17 +31,11 @@ def choose_precision(wanted: Precision, device: torch.device) -> Precision:
     if wanted == "auto" and device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if wanted == "auto":
-        return _faster_precision()
+        measured = product_seconds()  # no flag tells: bf16 was four times slower on some
+        return "bf16" if min(measured.fp32, measured.onednn) > BF16_GAIN * measured.bf16 else "fp32"
     if wanted == "fp16" and device.type == "cpu":
         raise ConfigError("Precision fp16 needs a GPU, and this machine has none.", "Choose auto or fp32.")
     return wanted
-
-
-@cache
-def _faster_precision() -> Precision:
-    """fp32 or bf16 on this CPU, by products timed in a tenth of a second. No flag tells: bf16 was four times slower on some."""
-    fp32 = min(product_seconds(torch.float32), onednn_seconds())
-    return "bf16" if fp32 > BF16_GAIN * product_seconds(torch.bfloat16) else "fp32"
 
 
 def batch_tokens(device: torch.device) -> int:

@@ -7,15 +7,17 @@ meets, which takes a millisecond and 0.6 MB a product: so numbers of rows are ro
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 ROWS = 64  # numbers of rows are multiples of it; of 32, a run holds 60 MB more and takes 4 % less time
 SHAPE = (512, 768, 768)  # rows, inputs, outputs of the products that are timed
-TRIES = 5
+TRIES = 8
 MARGIN = 1.25  # a gain below this may be chance, and a resumed run should choose as before
 
 
@@ -34,36 +36,46 @@ def onednn_product(x: Tensor, weight: Tensor, bias: Tensor | None, onto: Tensor 
     return y
 
 
-@cache
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """What one product of ``SHAPE`` takes: in fp32 and bf16 by the library that torch chooses, and in fp32 by oneDNN.
+
+    The last is infinite where torch was built without it.
+    """
+
+    fp32: float
+    bf16: float
+    onednn: float
+
+
 def onednn_is_faster() -> bool:
-    """Whether oneDNN's products in fp32 were just measured to be faster on this machine; some hundredths of a second."""
-    return product_seconds(torch.float32) > MARGIN * onednn_seconds()
+    """Whether oneDNN's products in fp32 were measured to be faster on this machine."""
+    measured = product_seconds()
+    return measured.fp32 > MARGIN * measured.onednn
 
 
-def product_seconds(dtype: torch.dtype) -> float:
-    """Seconds of one product in ``dtype`` by the library that torch chooses, the best of a few."""
-    x, weight = _matrices(dtype)
-    return _best(lambda: torch.nn.functional.linear(x, weight))
+@cache
+def product_seconds() -> Seconds:
+    """Measured once in a process; some hundredths of a second."""
+    (x, weight), half = _matrices(torch.float32), _matrices(torch.bfloat16)
+    products: list[Callable[[], Tensor]] = [lambda: linear(x, weight), lambda: linear(*half)]
+    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        products.append(lambda: onednn_product(x, weight, None))
+    return Seconds(*[*best_seconds(products), math.inf][:3])
 
 
-def onednn_seconds() -> float:
-    """Seconds of the same product in fp32 by oneDNN; infinite where torch was built without it."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return math.inf
-    x, weight = _matrices(torch.float32)
-    return _best(lambda: onednn_product(x, weight, None))
+def best_seconds(products: Sequence[Callable[[], Tensor]]) -> list[float]:
+    """The shortest of ``TRIES`` of each, which take turns: what else the machine does then delays them alike."""
+
+    def once(product: Callable[[], Tensor]) -> float:
+        began = time.perf_counter()
+        product()
+        return time.perf_counter() - began
+
+    rounds = [[once(product) for product in products] for _ in range(1 + TRIES)]
+    return [min(tries) for tries in zip(*rounds[1:], strict=True)]  # the first makes the library's code
 
 
 def _matrices(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     rows, inputs, outputs = SHAPE
     return torch.ones(rows, inputs, dtype=dtype), torch.ones(outputs, inputs, dtype=dtype)
-
-
-def _best(product: Callable[[], Tensor]) -> float:
-    def once() -> float:
-        began = time.perf_counter()
-        product()
-        return time.perf_counter() - began
-
-    once()
-    return min(once() for _ in range(TRIES))

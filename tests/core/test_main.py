@@ -17,6 +17,7 @@ from core.jobs.requests import TrainRequest
 from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
+from core.training.products import Seconds
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +37,8 @@ def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
 
 
-def test_doctor_says_what_is_ready(home: Path, tmp_path: Path) -> None:
+def test_doctor_says_what_is_ready(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.training.device.product_seconds", lambda: Seconds(1.0, 1.0, 1.0))  # on whatever machine
     news = write_small_news(tmp_path / "small-news")
 
     found = parsed("doctor", "--data", str(news))

@@ -119,7 +119,16 @@ def lab(bert_folder: Path, data: TrainingData, settings: Settings) -> Lab:
 @pytest.fixture
 def config() -> RunConfig:
     return RunConfig(
-        train_rows=48, batch_size=8, max_tokens=32, rank=4, alpha=8, learning_rate=5e-3, evaluation_interval=2, validation_rows=12, seed=3
+        train_rows=48,
+        batch_size=8,
+        max_tokens=32,
+        rank=4,
+        alpha=8,
+        learning_rate=5e-3,
+        evaluation_interval=2,
+        validation_rows=12,
+        seed=3,
+        precision="fp32",  # auto depends on the machine
     )
 
 

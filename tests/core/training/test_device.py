@@ -5,13 +5,9 @@ import torch
 
 from core.errors import ConfigError
 from core.training import device
+from core.training.products import Seconds
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def measured_anew() -> None:
-    device._faster_precision.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -21,9 +17,7 @@ def measured_anew() -> None:
 def test_auto_takes_what_was_measured_to_be_faster(
     monkeypatch: pytest.MonkeyPatch, bf16_seconds: float, onednn_seconds: float, chosen: str
 ) -> None:
-    seconds = {torch.float32: 1.0, torch.bfloat16: bf16_seconds}
-    monkeypatch.setattr(device, "product_seconds", seconds.__getitem__)
-    monkeypatch.setattr(device, "onednn_seconds", lambda: onednn_seconds)
+    monkeypatch.setattr(device, "product_seconds", lambda: Seconds(1.0, bf16_seconds, onednn_seconds))
 
     assert device.choose_precision("auto", CPU) == chosen
 

@@ -1,19 +1,15 @@
 import math
+import time
 
 import pytest
 import torch
 
 from core.training import products
 from core.training.layer import Frozen
-from core.training.products import ROWS, filled
+from core.training.products import ROWS, Seconds, filled
 
 TOLERANCE = 1e-5  # of sums of 48 products of numbers around 1
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
-
-
-@pytest.fixture(autouse=True)
-def measured_anew() -> None:
-    products.onednn_is_faster.cache_clear()
 
 
 @needs_onednn
@@ -34,16 +30,28 @@ def test_both_libraries_give_the_same_products_forward_and_backward(onto: bool) 
 def test_onednn_is_taken_where_it_was_measured_to_be_clearly_faster(
     monkeypatch: pytest.MonkeyPatch, onednn_seconds: float, chosen: bool
 ) -> None:
-    monkeypatch.setattr(products, "product_seconds", {torch.float32: 1.0}.__getitem__)
-    monkeypatch.setattr(products, "onednn_seconds", lambda: onednn_seconds)
+    monkeypatch.setattr(products, "product_seconds", lambda: Seconds(1.0, 1.0, onednn_seconds))
 
     assert products.onednn_is_faster() is chosen
 
 
 def test_a_product_takes_time_in_either_precision_and_library() -> None:
-    assert products.product_seconds(torch.float32) > 0
-    assert products.product_seconds(torch.bfloat16) > 0
-    assert products.onednn_seconds() > 0
+    measured = products.product_seconds()
+
+    assert min(measured.fp32, measured.bf16, measured.onednn) > 0
+
+
+def test_products_are_timed_in_turns() -> None:
+    called: list[str] = []
+
+    def product(name: str) -> torch.Tensor:
+        called.append(name)
+        return torch.empty(0)
+
+    fast, slow = products.best_seconds([lambda: product("a"), lambda: (time.sleep(0.002), product("b"))[1]])
+
+    assert called == ["a", "b"] * (1 + products.TRIES)
+    assert fast < 0.002 <= slow
 
 
 @pytest.mark.parametrize(("rows", "wanted"), [(1, ROWS), (ROWS, ROWS), (ROWS + 1, 2 * ROWS)])
