@@ -13,8 +13,8 @@ from core.packing import PART_TOKENS, USUAL_TOKENS, evaluation_parts, train_part
 from core.work import Unit, evaluation_work, is_fast, times, train_work
 
 UNTRAINED_ROWS = 1000
-LAUNCH_SECONDS = 2.0  # the supervisor starts, looks and starts the worker; at the end the worker leaves
-SAVING_SECONDS = 0.15  # predictions, adapter and checkpoint of a validation, on their way to the disk
+LAUNCH_SECONDS = 0.5  # the supervisor looks and starts the worker; at the end the worker leaves
+SAVING_SECONDS = 0.03  # predictions, adapter and checkpoint of a validation, on their way to the disk
 MEASURED_RANGE, TYPICAL_RANGE = (0.8, 1.3), (0.4, 2.5)  # times the likely seconds
 
 MB = 2**20
@@ -101,13 +101,13 @@ def measured_speed(calibration: Calibration, source: str) -> Speed:
     return Speed(calibration, True, source, *MEASURED_RANGE)
 
 
-def estimate(config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed) -> Estimate:
-    """Steps, seconds, memory and disk of a run with ``config``."""
+def estimate(config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed, untrained_known: bool = False) -> Estimate:
+    """Steps, seconds, memory and disk of a run with ``config``; ``untrained_known`` if an earlier run has scored the untrained model."""
     calibration, rows, cost = speed.calibration, data.used_rows(config), run_cost(config, data, model)
     steps = config.total_steps(rows)
     validations = math.ceil(steps / config.evaluation_interval)
     validated, tested = min(config.validation_rows, data.validation_rows), data.used_test_rows(config)
-    untrained = min(UNTRAINED_ROWS, data.test_rows)
+    untrained = 0 if untrained_known else min(UNTRAINED_ROWS, data.test_rows)
     tokens = (rows + validated + untrained + tested) * (data.mean_tokens(config.max_tokens) or min(USUAL_TOKENS, config.max_tokens))
 
     def evaluating(texts: int) -> float:

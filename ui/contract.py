@@ -10,7 +10,7 @@ from core.access import Action, Role, may
 from core.checks import blocks, check
 from core.classroom import read_rules
 from core.config import RunConfig
-from core.data.recipe import Recipe
+from core.data.recipe import Recipe, trained_fingerprint
 from core.errors import ConfigError, LoraLabError
 from core.estimate import Estimate
 from core.facts import DataFacts, ModelFacts, model_facts
@@ -41,7 +41,9 @@ def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset:
     data = readers.facts(status.dataset, recipe) if status.dataset else None
     found = check(config, data, model) if data else _without_data(model)
     _draw_trained(config, data, model)
-    expected = cost.draw(config, data, model, store, status.dataset.fingerprint) if data and status.dataset else None
+    expected = None
+    if data and status.dataset:
+        expected = cost.draw(config, data, model, store, trained_fingerprint(status.dataset.fingerprint, recipe))
     allowed = _draw_limits(store, config, expected)
     findings.draw(found)
     if changed := form.changes(values, form.preset_values(preset)):

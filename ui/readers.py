@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared
-from core.data.recipe import Recipe
+from core.data.recipe import Recipe, trained_fingerprint
 from core.data.sources import Source
 from core.errors import LoraLabError
 from core.evaluation import intervals, ranking
@@ -74,7 +74,7 @@ def rows(dataset: Dataset, split: str) -> pd.DataFrame:
 
 def facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
     """Sizes and sorted text lengths of the dataset, less what ``recipe`` drops. Shared: never change it."""
-    return _facts(recipe.cleaned_fingerprint() if recipe else dataset.fingerprint, dataset, recipe)
+    return _facts(trained_fingerprint(dataset.fingerprint, recipe), dataset, recipe)
 
 
 def predictions(folder: Path, version: int, classes: int, split: Split, step: int | None = None) -> Predictions:

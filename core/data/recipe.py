@@ -92,6 +92,11 @@ class Recipe(BaseModel):
         return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
 
+def trained_fingerprint(fingerprint: str, recipe: Recipe | None) -> str:
+    """That of the data which a run trains on: as ``recipe`` leaves the data with ``fingerprint``, or those as they are."""
+    return recipe.cleaned_fingerprint() if recipe else fingerprint
+
+
 def describe_effect(recipe: Recipe) -> str:
     """Its effect in words: "12 training texts fewer, 3 repaired"."""
     effect = recipe.effect()

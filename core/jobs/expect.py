@@ -4,12 +4,13 @@ from core.catalog import find_model
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared
-from core.data.recipe import Recipe
+from core.data.recipe import Recipe, trained_fingerprint
 from core.errors import LoraLabError
 from core.estimate import Estimate, estimate
-from core.facts import data_facts, model_facts
+from core.facts import DataFacts, ModelFacts, data_facts, model_facts
 from core.jobs.requests import TrainRequest
 from core.jobs.speed import find_speed
+from core.jobs.untrained import kept_path
 from core.store import Store
 
 
@@ -19,7 +20,13 @@ def expect(store: Store, config: RunConfig, dataset: Dataset, recipe: Recipe | N
     Raises ArtifactDamaged, ModelUnavailable.
     """
     model = model_facts(find_model(config.model, store.settings, hub_reachable(store.settings)))
-    return estimate(config, data_facts(dataset, recipe), model, find_speed(store, config, model))
+    return estimate_here(store, config, data_facts(dataset, recipe), model, trained_fingerprint(dataset.fingerprint, recipe))
+
+
+def estimate_here(store: Store, config: RunConfig, data: DataFacts, model: ModelFacts, fingerprint: str) -> Estimate:
+    """The estimate by this machine's speed, less what earlier runs have kept for it. ``fingerprint`` is that of the data as trained on."""
+    known = kept_path(store.settings.home, model.name, config, fingerprint).is_file()
+    return estimate(config, data, model, find_speed(store, config, model), known)
 
 
 def expect_request(store: Store, request: TrainRequest) -> Estimate | None:

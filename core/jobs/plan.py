@@ -8,11 +8,12 @@ from core.catalog import find_model
 from core.config import RunConfig, differences
 from core.data.hub import hub_reachable
 from core.data.prepared import find_prepared, prepare
-from core.data.recipe import Recipe
+from core.data.recipe import Recipe, trained_fingerprint
 from core.data.sources import Source
-from core.estimate import Estimate, estimate
+from core.estimate import Estimate
 from core.facts import data_facts, model_facts
 from core.jobs import waiting
+from core.jobs.expect import estimate_here
 from core.jobs.history import earlier_outcomes
 from core.jobs.speed import find_speed
 from core.states import ACTIVE, JobState
@@ -55,7 +56,8 @@ def make_plan(
         waiting.measure(store, config)
         speed = find_speed(store, config, model)
     if minutes is None:
-        return Plan(config, config, estimate(config, data, model, speed), None, None)
+        fingerprint = trained_fingerprint(dataset.fingerprint, recipe)
+        return Plan(config, config, estimate_here(store, config, data, model, fingerprint), None, None)
     proposal = propose(minutes, config, data, model, speed, earlier_outcomes(store, dataset.fingerprint, model))
     return Plan(config, proposal.config, proposal.estimate, minutes, proposal)
 

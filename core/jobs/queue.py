@@ -10,6 +10,7 @@ from core.estimate import Estimate
 from core.eta import remaining_seconds
 from core.jobs.expect import expect_request
 from core.jobs.requests import read_train_request
+from core.jobs.untrained import shared_by
 from core.people import started_by_owner
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
@@ -51,13 +52,19 @@ def read_queue(store: Store) -> list[Turn]:
     for job in at_work:
         left = _left(store, job)
         wait = wait.then(left.low, left.likely, left.high) if wait and left else None
+    scored = {shared_by(read_train_request(job)) for job in at_work} if wait else set()  # an estimate has read the requests
     turns = []
     for place, job in enumerate(in_turn(waiting, started_by_owner(store)), start=len(at_work)):
         if job.message:  # held back until there is room, and so are those behind it
             wait = None
         turns.append(Turn(job, place, wait))
         expected = _expected(store, job) if wait else None
-        wait = wait.then(*_whole(store, job, expected)) if wait and expected else None
+        if wait is None or expected is None:
+            wait = None
+            continue
+        shared = shared_by(read_train_request(job))
+        wait = wait.then(*_whole(store, job, expected, shared in scored))
+        scored.add(shared)
     return turns
 
 
@@ -82,9 +89,12 @@ def _left(store: Store, job: Job) -> Wait | None:
     return Wait(left * expected.speed.low, left, left * expected.speed.high)
 
 
-def _whole(store: Store, job: Job, expected: Estimate) -> tuple[float, float, float]:
-    """Seconds of a run that has not begun, less the steps that an earlier attempt has taken."""
-    likely = expected.likely_seconds
+def _whole(store: Store, job: Job, expected: Estimate, scored: bool) -> tuple[float, float, float]:
+    """Seconds of a run that has not begun, less the steps that an earlier attempt has taken.
+
+    ``scored``: a run before it scores the untrained model for it, too.
+    """
+    likely = expected.likely_seconds - (expected.untrained_seconds if scored else 0.0)
     if job.attempt > 1:
         taken = max((metric.step for metric in store.read_metrics(job.id)), default=0)
         likely -= expected.train_seconds * min(1.0, taken / max(1, expected.steps))

@@ -35,6 +35,7 @@ class Spent:
     step_seconds: Annotated[float, Field(gt=0)]
     peak_memory_mb: Annotated[float, Field(gt=0)]
     cost: Cost
+    start_seconds: Annotated[float, Field(gt=0)] | None = None  # not known of runs of before
 
 
 SPENT = TypeAdapter(Spent)
@@ -66,7 +67,9 @@ def _refine(speed: Speed, spent: list[Spent]) -> Speed:
     factor = median(factors)
     low, high = RANGE if len(spent) >= FEW_RUNS else FEW_RANGE
     low, high = min(low, min(factors) / factor), max(high, max(factors) / factor)
-    return replace(speed, factor=factor, memory_factor=median(memory), low=low, high=high)
+    starts = [run.start_seconds for run in spent if run.start_seconds]
+    calibration = replace(speed.calibration, start_seconds=median(starts)) if starts else speed.calibration
+    return replace(speed, calibration=calibration, factor=factor, memory_factor=median(memory), low=low, high=high)
 
 
 def _finished(store: Store, key: Key) -> list[Spent]:

@@ -1,6 +1,5 @@
 """The job that trains: it brings data, model and the run's folder together."""
 
-import hashlib
 import logging
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -23,6 +22,7 @@ from core.jobs.checkpoints import Identity
 from core.jobs.context import JobContext
 from core.jobs.recorder import Recorder
 from core.jobs.requests import TrainRequest, read_train_request
+from core.jobs.untrained import kept_path
 from core.manifest import fingerprint
 from core.training import events
 from core.training.events import Phase, Progress, TrainResult
@@ -44,7 +44,10 @@ def run(context: JobContext) -> None:
     record = Recorder(context, _identity(context, dataset, model), lambda event: _keep_evaluation(context, dataset, event))
     data = TrainingData(dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"]))
     session = TrainingSession(request.config, model, data, record, context.should_stop)
-    context.set_result(expected=expect.figures(expect.expect(context.store, request.config, dataset)))
+    context.set_result(
+        expected=expect.figures(expect.expect(context.store, request.config, dataset)),
+        start_seconds=context.store.clock() - (context.job.started_at or context.store.clock()),
+    )
     _score_untrained(context, session, dataset, record)
     result = session.train(record.resume())
     context.set_result(**asdict(result))
@@ -84,10 +87,14 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
     return dataset
 
 
+def _name(model: Availability) -> str:
+    return f"{model.identity}@{model.revision}"
+
+
 def _identity(context: JobContext, dataset: Dataset, model: Availability) -> Identity:
     """The configuration counts as it was asked for: defaults that a later version adds must not make it another one."""
     versions = {name: version(name) for name in LIBRARIES}
-    return Identity(fingerprint(context.job.request["config"]), dataset.fingerprint, f"{model.identity}@{model.revision}", versions)
+    return Identity(fingerprint(context.job.request["config"]), dataset.fingerprint, _name(model), versions)
 
 
 def _keep_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
@@ -97,10 +104,7 @@ def _keep_evaluation(context: JobContext, dataset: Dataset, event: events.Evalua
 
 
 def _score_untrained(context: JobContext, session: TrainingSession, dataset: Dataset, record: Recorder) -> None:
-    """The untrained scores are the same for each run on this model, seed and data, so they are computed once and kept."""
-    config = session.config
-    identity = "|".join((session.model.id, session.model.revision, str(config.seed), dataset.fingerprint, str(config.max_tokens)))
-    kept = context.settings.home / "untrained" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
+    kept = kept_path(context.settings.home, _name(session.model), session.config, dataset.fingerprint)
     if not _is_readable(kept, len(dataset.classes)):
         record(session.score_untrained())
         files.write_bytes(kept, artifacts.predictions_path(context.folder, "untrained").read_bytes())

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 from core import files
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
@@ -54,6 +55,8 @@ def main(job_id: str, attempt: int, anew: bool) -> int:
     if job.attempt != attempt or not job.state.active:
         log.info("attempt %d of %s is no longer wanted", attempt, job_id)
         return 0
+    if anew:
+        job = replace(job, started_at=store.clock())  # what preparing the data took says nothing of other runs' starts
     store.update(job, pid=os.getpid())  # also if the supervisor was killed before it could
     return perform(store, job, None if anew else _begin_anew)
 

@@ -80,9 +80,10 @@ def test_a_run_starts_when_what_is_before_it_is_over(lab: Store) -> None:
 
     assert first is not None and second is not None
     assert first.low < first.likely < first.high
-    assert second.likely - first.likely == pytest.approx(expected.likely_seconds)
-    assert second.low - first.low == pytest.approx(expected.low_seconds)
-    assert second.high - first.high == pytest.approx(expected.high_seconds)
+    likely = expected.likely_seconds - expected.untrained_seconds  # which the first run scores for all
+    assert second.likely - first.likely == pytest.approx(likely)
+    assert second.low - first.low == pytest.approx(likely * expected.speed.low)
+    assert second.high - first.high == pytest.approx(likely * expected.speed.high)
     lab.update(running, phase="evaluating", done=99, total=100)
     (later, _) = (turn.wait for turn in read_queue(lab))
     assert later is not None and later.likely < first.likely, "the run under way has got on"

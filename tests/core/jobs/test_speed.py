@@ -74,6 +74,14 @@ def test_a_calibration_on_a_busy_machine_says_so(store: Store, calibrated: Calib
     assert find_speed(store, CONFIG, MINILM).source == "measured on this machine on 23 Nov while other programs used 40% of it"
 
 
+def test_finished_runs_tell_how_long_a_start_takes(store: Store) -> None:
+    finish(store, 1.0)  # one of before says nothing of it
+    for seconds in (3.0, 9.0, 4.0):
+        finish(store, 1.0, start_seconds=seconds)
+
+    assert find_speed(store, CONFIG, MINILM).calibration.start_seconds == 4.0
+
+
 @pytest.mark.usefixtures("calibrated")
 def test_finished_runs_refine_by_their_median_and_spread(store: Store) -> None:
     for share in (1.0, 1.1, 1.6):

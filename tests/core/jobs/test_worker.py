@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,12 +15,15 @@ from small_news import write_small_news
 from tiny import write_bert
 
 from core.catalog import find_model
+from core.data.prepared import prepare
 from core.data.sources import folder_source
 from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
 from core.facts import model_facts
 from core.jobs import actions, artifacts, checkpoints, worker
 from core.jobs.classify import classify_texts
+from core.jobs.expect import expect_request
+from core.jobs.requests import read_train_request
 from core.jobs.speed import find_speed
 from core.locks import is_locked
 from core.presets import make_config
@@ -100,6 +104,19 @@ def test_the_untrained_score_is_computed_once(lab: Store, tmp_path: Path) -> Non
     assert first.result["untrained"] == second.result["untrained"]
     assert "scoring the untrained model" in artifacts.read_log_tail(lab.folder(first))
     assert "scoring the untrained model" not in artifacts.read_log_tail(lab.folder(second))
+
+
+def test_once_it_is_kept_no_estimate_counts_the_untrained_score(lab: Store, tmp_path: Path) -> None:
+    first = launch(lab, tmp_path)
+    request = read_train_request(first)
+    prepare(lab.settings, request.source, lambda progress: None, lambda: False)
+    before = expect_request(lab, request)
+    wait_for(lab, first, over)
+    other_seed = request.model_copy(update={"config": request.config.model_copy(update={"seed": 7})})
+    after, other = (expect_request(lab, one) for one in (request, other_seed))
+
+    assert before and after and other
+    assert (before.untrained_seconds > 0, after.untrained_seconds, other.untrained_seconds > 0) == (True, 0.0, True)
 
 
 def test_a_training_begins_anew_where_its_data_had_to_be_prepared_and_goes_on_if_that_fails(
@@ -209,5 +226,7 @@ def test_measuring_gives_a_speed_that_a_finished_run_refines(lab: Store, tmp_pat
     assert run.state is JobState.COMPLETED, run.message
     refined = find_speed(lab, config, model)
     assert "refined by 1 run" in refined.source
-    assert refined.calibration == calibrated.calibration
+    took = run.result["start_seconds"]
+    assert 0 < took < 60  # type: ignore[operator]
+    assert refined.calibration == replace(calibrated.calibration, start_seconds=took)
     assert 0 < run.result["step_seconds"] <= run.result["train_seconds"]  # type: ignore[operator]
