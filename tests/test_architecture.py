@@ -143,6 +143,14 @@ def test_the_server_visits_every_page_and_classifies_without_ml(home: Path) -> N
     assert not {"scipy", "sklearn"} & loaded, "60 MB and more that no page needs as it opens"
 
 
+def test_the_server_keeps_no_heap_of_arrow() -> None:
+    ask = "from ui import frame; import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+
+    assert done.stdout.split()[-1] == "system"
+
+
 def test_no_merge_was_left_half_done() -> None:
     known = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     texts = [path for path in known if path.endswith((".py", ".md", ".toml", ".txt", ".css", ".html"))]

@@ -2,12 +2,10 @@
 shared by who watches at the same moment (``ui.run_course``).
 """
 
-import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import streamlit as st
 
 from core.data.hub import hub_reachable
@@ -30,12 +28,6 @@ from core.store import Store
 from core.training.events import Split
 from ui import visitors
 from ui.data_choice import chosen_source
-
-M_ARENA_MAX, ARENAS = -8, 2  # malloc.h of glibc; by itself it takes up to eight a core, and each keeps what it was given back
-
-pa.set_memory_pool(pa.system_memory_pool())  # its own allocator keeps some 30 MB after 36,000 rows were read and searched
-if hasattr(ctypes.CDLL(None), "mallopt"):
-    ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)  # each rerun is a thread of its own, so all of them would come into use
 
 
 @dataclass(frozen=True, slots=True)
