@@ -20,7 +20,7 @@ from core.data import saved
 from core.data.building import Choice, build
 from core.data.fetching import HubFile, Pick
 from core.data.reader import read_table
-from core.data.recipe import Fix, Recipe, Step
+from core.data.recipe import Fix, Recipe, Step, save_recipe
 from core.data.sources import Source, SourceKind, demo_source
 from core.errors import NotAllowed
 from core.exporting.formats import Format
@@ -178,6 +178,7 @@ def of_ada(store: Store) -> Job:
         (store.folder(job) / "worker.log").write_text("hers")
     saved.save(store.settings, "reviews", *built())  # type: ignore[arg-type]
     actions.keep_recipe(store, RECIPE)
+    save_recipe(store.settings, RECIPE.model_copy(update={"steps": RECIPE.steps * 2}))  # the teacher's
     return store.job(runs["completed"].id)
 
 

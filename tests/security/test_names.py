@@ -62,6 +62,8 @@ def beside(home: Path) -> Path:
     for name in ("saved.json", "dataset.json", "job.json", "config.json", "tags.json"):
         (folder / name).write_text("{}")
     assert "../../beside" in NAMES
+    for name in ("datasets", "jobs", "prepared", "recipes"):  # from a folder that is not there no name leads anywhere
+        (home / name).mkdir(parents=True, exist_ok=True)
     return folder
 
 
