@@ -173,8 +173,8 @@ class RunConfig(BaseModel):
     precision: Annotated[Precision, Shown(Group.OPTIMISATION)] = Field(
         "auto",
         title="Precision",
-        description="Number format of the matrix products. auto takes what is fast and safe on this machine: bf16 on a GPU that has it "
-        "and on a CPU that is measured to be faster in it, otherwise fp32. fp16 needs a GPU.",
+        description="Number format of the matrix products. auto takes fp32, and bf16 on a CPU that is "
+        "measured to be much faster in it. On a GPU models of this size are slower in bf16. fp16 needs a GPU.",
     )
     four_bit: Annotated[bool, Shown(Group.OPTIMISATION, why_not=why_no_four_bit)] = Field(
         False,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).parents[1]
 READS = frozenset(
@@ -30,9 +31,14 @@ _pickles: list[str] | None = None
 
 def _watch(event: str, arguments: tuple[object, ...]) -> None:
     if _paths is not None and event in READS and arguments and isinstance(arguments[0], str | bytes | os.PathLike):
-        _paths.append(os.path.abspath(os.fsdecode(arguments[0])))
+        _paths.append(os.path.abspath(_file_of(os.fsdecode(arguments[0]))))
     if _pickles is not None and event == "pickle.find_class":
         _pickles.append(f"{arguments[0]}.{arguments[1]}")
+
+
+def _file_of(name: str) -> str:
+    """A database is opened by an address with its mode."""
+    return unquote(urlsplit(name).path) if name.startswith("file:") else name
 
 
 sys.addaudithook(_watch)

@@ -16,7 +16,7 @@ from core.settings import Settings
 from core.states import Job
 from ui import navigation
 
-VALUES = hostile_names(40 if FULL else 16)[:: 1 if FULL else 4]
+VALUES = [name for name in hostile_names(40 if FULL else 16)[:: 1 if FULL else 4] if "\ud800" not in name]  # an address is UTF-8
 
 
 def parameters() -> Iterator[str]:
@@ -41,17 +41,19 @@ def constant(module: str, name: str) -> object:
     return getattr(importlib.import_module(f"ui.{there or module}"), name, None) if there.isidentifier() or not there else None
 
 
+NAMES = sorted(set(parameters()))
+
+
 @pytest.mark.parametrize("where", navigation.ENTRIES)
 def test_no_address_breaks_a_page_or_opens_a_file_elsewhere(
     open_app: Open, dataset: Dataset, finished: Job, home: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = sorted(set(parameters()))
-    assert {"run", "data", "dataset", "clone", "set", "compared", "words"} <= set(names)
+    assert {"run", "data", "dataset", "clone", "set", "compared", "words"} <= set(NAMES)
     data = Settings().data
     assert data
     for number, value in enumerate(VALUES):
         monkeypatch.setenv("LORALAB_MODE", "public" if number % 2 else "local")
-        query = dict.fromkeys(names, value) | ({"run": finished.id} if number % 4 < 2 else {})
+        query = dict.fromkeys(NAMES, value) | ({"run": finished.id} if number % 4 < 2 else {})
         with opened_elsewhere(home, home.parent, data) as elsewhere:
             app = open_app(where, **query)
 

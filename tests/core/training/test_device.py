@@ -28,6 +28,12 @@ def test_a_precision_that_is_asked_for_is_taken_unmeasured(monkeypatch: pytest.M
     assert device.choose_precision("bf16", CPU) == "bf16"
 
 
+def test_on_a_gpu_auto_is_fp32_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(device, "product_seconds")
+
+    assert device.choose_precision("auto", torch.device("cuda")) == "fp32"
+
+
 def test_fp16_needs_a_gpu() -> None:
     with pytest.raises(ConfigError, match="needs a GPU"):
         device.choose_precision("fp16", CPU)
