@@ -23,12 +23,14 @@ class Role(StrEnum):
     TEACHER = "teacher"
     STUDENT = "student"
     GUEST = "guest"
+    TASTER = "taster"  # a guest who may start a Taste run: core/jobs/tasting.py
 
 
 class Action(StrEnum):
     """What can be asked for, in the words of a refusal."""
 
     LAUNCH = "launch a run"
+    LAUNCH_SET = "launch a set of runs"
     IMPORT = "import a run"
     STOP = "stop this run"
     RESUME = "resume this run"
@@ -45,7 +47,7 @@ class Action(StrEnum):
 
 
 ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG, Action.SCORE, Action.READ_LOG})
-OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.IMPORT, Action.WORK}
+OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.LAUNCH_SET, Action.IMPORT, Action.WORK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ def may(visitor: Visitor, action: Action, owner: str = "") -> bool:
         return True
     if visitor.role is Role.STUDENT:
         return action in OF_STUDENTS and (action not in ON_A_RUN or owner == visitor.id)
+    if visitor.role is Role.TASTER:
+        return action is Action.LAUNCH or (action is Action.STOP and owner == visitor.id)
     return False
 
 

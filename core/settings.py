@@ -69,6 +69,9 @@ class Settings:
     teacher_code: str = field(default_factory=lambda: _variable("TEACHER_CODE"))
     teachers: tuple[str, ...] = field(default_factory=lambda: _list("TEACHERS"))  # who is in charge after signing in: core/signin.py
     students: tuple[str, ...] = field(default_factory=lambda: _list("STUDENTS"))  # who may join by signing in; everybody where empty
+    guest_taste: bool = field(
+        default_factory=lambda: _switch("GUEST_TASTE", False)
+    )  # whether guests of a public page may start a Taste run
     rehearsal: str = field(default_factory=lambda: _variable("REHEARSAL"))  # plan of a stand-in for trainings: core/rehearsal
 
     @property

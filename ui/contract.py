@@ -15,7 +15,7 @@ from core.errors import ConfigError, LoraLabError
 from core.estimate import Estimate
 from core.facts import DataFacts, ModelFacts, model_facts
 from core.findings import Finding, Level
-from core.jobs.limits import describe_limits, require_allowed
+from core.jobs.limits import BOUNDED, describe_limits, require_allowed
 from core.model_shape import ModuleCount, count_trainable
 from core.presets import Preset, make_config
 from core.store import Store
@@ -52,10 +52,11 @@ def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset:
 
 
 def _draw_limits(store: Store, config: RunConfig, expected: Estimate | None) -> bool:
-    """What a student's run may take, and whether this one stays within it."""
-    if store.visitor.role is not Role.STUDENT:
+    """What the visitor's run may take, and whether this one stays within it."""
+    if store.visitor.role not in BOUNDED:
         return True
-    st.caption(describe_limits(read_rules(store)))
+    if store.visitor.role is Role.STUDENT:
+        st.caption(describe_limits(read_rules(store)))
     try:
         require_allowed(store, config, expected)
     except LoraLabError as error:
@@ -95,7 +96,9 @@ def _count(config: RunConfig, data: DataFacts | None, model: ModelFacts) -> list
 
 def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, preset: Preset, recipe: Recipe | None) -> None:
     with st.container(horizontal=True):
-        name = st.text_input("Name", placeholder="given by itself when empty", max_chars=120, key="run-name")
+        name = ""
+        if may(store.visitor, Action.RENAME, store.visitor.id):
+            name = st.text_input("Name", placeholder="given by itself when empty", max_chars=120, key="run-name")
         guess = st.number_input(
             "Your guess, % right",
             0.0,

@@ -25,11 +25,14 @@ def draw(store: Store, summary: Summary) -> None:
         if job.state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING):
             label = "Leave the queue" if job.state is JobState.QUEUED else "Stop"
             _button(label, "stop", ":material/stop:", lambda: actions.stop(store, job))
-        if job.state is JobState.CANCELLED and not summary.problem:  # of one that failed it stands below, with why
+        if (
+            job.state is JobState.CANCELLED and not summary.problem and may(store.visitor, Action.RESUME, job.owner)
+        ):  # of one that failed it stands below, with why
             draw_resume(store, job)
         _draw_clone(summary)
-        _draw_rename(store, job)
-        draw_delete(store, job)
+        if may(store.visitor, Action.RENAME, job.owner):
+            _draw_rename(store, job)
+            draw_delete(store, job)
 
 
 def _draw_clone(summary: Summary) -> None:

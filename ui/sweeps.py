@@ -22,7 +22,7 @@ KEY = "sweep-key"
 
 def draw(store: Store, summary: Summary) -> None:
     """The form for a set like this run; nothing for a run whose record is damaged."""
-    if summary.request is None or not may(store.visitor, Action.LAUNCH):
+    if summary.request is None or not may(store.visitor, Action.LAUNCH_SET):
         return
     section = st.expander("One run per value", key="sweep", icon=":material/stacked_line_chart:", on_change="rerun")
     if not section.open:

@@ -11,6 +11,7 @@ from core.access import GUEST, MACHINE_OWNER, Mode, Role, Visitor
 from core.classroom import Attempts
 from core.errors import LoraLabError
 from core.jobs.rebuild import open_store
+from core.jobs.tasting import make_taster
 from core.people import is_here
 from core.settings import Settings
 from core.store import Store
@@ -18,16 +19,22 @@ from ui import signing
 from ui.boundary import show
 from ui.words import plain
 
-WHO, KEY = "visitor", "visitor-key"
+WHO, KEY, TASTER = "visitor", "visitor-key", "taster"
 
 
 def current(settings: Settings) -> Visitor:
-    """Who is here. In a classroom somebody who has not joined is a guest, who may only look."""
+    """Who is here. In a classroom somebody who has not joined is a guest, who may only look; so is a public page's visitor, or tastes."""
     if settings.mode == Mode.LOCAL:
         return at_the_machine(settings)
     sign_in = signing.configured()
-    if sign_in.wanted:
-        return signing.current(settings, open_store(settings), sign_in)
+    visitor = signing.current(settings, open_store(settings), sign_in) if sign_in.wanted else _joined(settings)
+    if visitor is GUEST and settings.mode == Mode.PUBLIC and settings.guest_taste:
+        taster: Visitor = st.session_state.setdefault(TASTER, make_taster())
+        return taster
+    return visitor
+
+
+def _joined(settings: Settings) -> Visitor:
     visitor: Visitor = st.session_state.get(WHO, GUEST)
     joined = settings.mode == Mode.CLASSROOM and visitor is not GUEST and is_here(open_store(settings), visitor)
     return visitor if joined else GUEST
@@ -58,11 +65,13 @@ def draw_line() -> None:
     """Who the sidebar says you are, with the key to come back with."""
     settings = Settings()
     sign_in = signing.configured()
-    who = current(settings) if sign_in.wanted and settings.mode != Mode.LOCAL else GUEST
+    who = current(settings) if settings.mode != Mode.LOCAL else GUEST
     if settings.mode == Mode.PUBLIC and who is GUEST:
         st.caption("Public page: look around and classify; nothing is trained here.")
+    if who.role is Role.TASTER:
+        st.caption("Public page: look around, classify, and start a Taste run.")
     if settings.mode != Mode.LOCAL and sign_in.wanted:
-        signing.draw_line(settings, sign_in, who)
+        signing.draw_line(settings, sign_in, GUEST if who.role is Role.TASTER else who)
         return
     visitor: Visitor | None = st.session_state.get(WHO)
     if settings.mode != Mode.CLASSROOM or visitor is None:

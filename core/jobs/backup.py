@@ -19,6 +19,7 @@ from core.jobs import artifacts
 from core.jobs.context import JobContext
 from core.jobs.processes import ensure_supervisor
 from core.jobs.rebuild import OURS
+from core.jobs.removal import remove_job
 from core.jobs.requests import read_train_request
 from core.jobs.room import require_room
 from core.states import Job, Kind
@@ -54,9 +55,7 @@ def launch_backup(store: Store) -> Job:
     for earlier in find_backups(store):
         if not earlier.state.over:
             return earlier
-        store.delete(earlier)
-        if store.folder(earlier).exists():
-            files.remove_folder(store.folder(earlier))
+        remove_job(store, earlier)
     request = {"runs": [job.id for job in runs], "people": store.visitor.in_charge}
     job = store.create(Kind.BACKUP, f"Pack {len(runs)} runs", request, secrets.token_hex(8))
     people.note(store, "take runs away", f"{job.id} {len(runs)} runs")

@@ -1,4 +1,4 @@
-"""What a student's run may take: the teacher's rules against the choices, their estimate, and the places in the queue."""
+"""What a run may take: the teacher's rules against a student's choices, their estimate, and the places in the queue."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,32 @@ from core.errors import NotAllowed
 from core.estimate import Estimate
 from core.jobs.expect import expect_request
 from core.jobs.requests import TrainRequest
+from core.jobs.tasting import require_taste
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
 
+BOUNDED = frozenset({Role.STUDENT, Role.TASTER})
+
 
 def require_within(store: Store, request: TrainRequest, also: Sequence[Job] = ()) -> None:
-    """Raise NotAllowed where a student asks for more than the class allows; ``also`` stands for runs that are about to be queued.
+    """Raise NotAllowed where a student asks for more than the class allows, or a guest for more than a taste.
 
-    Where the data is not prepared yet there is no estimate, and rows, tokens and batch bound what it can come to.
+    ``also`` stands for runs that are about to be queued. Where the data is not prepared yet there is no estimate, and rows, tokens and
+    batch bound what it can come to.
     """
-    if store.visitor.role is Role.STUDENT:
+    if store.visitor.role in BOUNDED:
         require_allowed(store, request.config, expect_request(store, request), also)
 
 
 def require_allowed(store: Store, config: RunConfig, expected: Estimate | None, also: Sequence[Job] = ()) -> None:
     """The same for choices whose estimate is known. Raises NotAllowed."""
-    if store.visitor.role is not Role.STUDENT:
+    if store.visitor.role not in BOUNDED:
         return
-    classroom.require_place(store, [*store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), *also], config)
+    at_work = [*store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), *also]
+    if store.visitor.role is Role.TASTER:
+        require_taste(store.visitor, config, at_work)
+        return
+    classroom.require_place(store, at_work, config)
     if expected is None:
         return
     rules = classroom.read_rules(store)

@@ -18,6 +18,14 @@ def test_a_guest_may_only_look(action: Action) -> None:
     assert not may(GUEST, action, "guest")
 
 
+@pytest.mark.parametrize("action", list(Action))
+def test_a_guest_who_may_taste_launches_and_stops_an_own_run(action: Action) -> None:
+    taster = Visitor("guest-1", "", Role.TASTER)
+
+    assert may(taster, action, "guest-1") == (action in (Action.LAUNCH, Action.STOP))
+    assert may(taster, action, "guest-2") == (action is Action.LAUNCH)
+
+
 @pytest.mark.parametrize("action", sorted(ON_A_RUN))
 def test_a_student_acts_on_own_runs_alone(action: Action) -> None:
     assert may(STUDENT, action, "ada")

@@ -155,6 +155,26 @@ def test_a_public_page_launches_nothing(open_app: Open, dataset: Dataset, store:
     assert "Nothing is trained on this public page." in said(app)
 
 
+def test_where_the_owner_lets_them_guests_start_a_taste_run(
+    open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "public")
+    monkeypatch.setenv("LORALAB_GUEST_TASTE", "true")
+    app = open_app("pages/train.py")
+
+    assert app.button(key="launch").disabled  # the form begins with Quick
+    assert "only the preset Taste" in said(app)
+    app.segmented_control(key="preset").set_value("taste").run()
+    assert not app.button(key="launch").disabled
+    app.button(key="launch").click().run()
+
+    (job,) = store.jobs(Kind.TRAIN, JobState.QUEUED)
+    assert job.owner.startswith("guest-")
+    assert [button.key for button in app.button if button.key in ("stop", "rename-save", "delete-confirm")] == ["stop"]
+    other = open_app("pages/runs.py", run=job.id)
+    assert not [button for button in other.button if button.key == "stop"], "it is another guest's"
+
+
 def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.visitors.address", lambda: "192.0.2.7")
     app = open_app("pages/runs.py")

@@ -206,11 +206,12 @@ def test_the_search_for_what_changes_something_finds_it_through_others() -> None
     assert "core.evaluation.tags.read_tags" not in reach.writing()
 
 
+@pytest.mark.parametrize("who", [GUEST, Visitor("guest-1", "", Role.TASTER)], ids=["looks", "may taste"])
 @pytest.mark.parametrize("name", [*LAUNCHES, *ON_A_RUN, *OF_THE_TEACHER])
-def test_a_guest_changes_nothing(store: Store, of_ada: Job, name: str) -> None:
+def test_a_guest_changes_nothing(store: Store, of_ada: Job, name: str, who: Visitor) -> None:
     act = {**LAUNCHES, **ON_A_RUN, **OF_THE_TEACHER}[name]
 
-    assert refused(store, GUEST, act, store.jobs() if name in ON_A_RUN else [of_ada]) >= TIMES
+    assert refused(store, who, act, store.jobs() if name in ON_A_RUN else [of_ada]) >= TIMES
 
 
 @pytest.mark.parametrize("name", ON_A_RUN)

@@ -1,0 +1,86 @@
+"""Guests of a public page who may start a Taste run, and nothing else."""
+
+import secrets
+
+import pytest
+
+from core.access import Visitor
+from core.config import RunConfig
+from core.data.sources import demo_source
+from core.errors import NotAllowed
+from core.jobs import actions, tasting
+from core.jobs.tasting import KEPT, MOST, make_taster
+from core.presets import Preset, make_config
+from core.states import Job, JobState, Kind
+from core.store import Store
+
+TASTE = make_config(Preset.TASTE)
+
+
+@pytest.fixture(autouse=True)
+def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+
+
+def launch(store: Store, who: Visitor | None = None, config: RunConfig = TASTE, name: str = "") -> Job:
+    store.visitor = who or make_taster()
+    return actions.launch_training(store, config, demo_source(), key=secrets.token_hex(4), name=name)
+
+
+def end(store: Store, job: Job) -> None:
+    store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=1.0)
+
+
+def test_a_guest_launches_the_preset_and_gives_it_no_name(store: Store) -> None:
+    who = make_taster()
+
+    job = launch(store, who, name="read this")
+
+    assert (job.owner, job.name) == (who.id, "custom-minilm-01")
+
+
+@pytest.mark.parametrize("change", [{"train_rows": 1001}, {"epochs": 2}, {"max_tokens": 512}, {"batch_size": 64}, {"seed": 1}])
+def test_other_choices_are_refused(store: Store, change: dict[str, int]) -> None:
+    with pytest.raises(NotAllowed, match="only the preset Taste"):
+        launch(store, config=TASTE.model_copy(update=change))
+
+    assert store.jobs(Kind.TRAIN) == []
+
+
+def test_one_run_at_a_time_each(store: Store) -> None:
+    who = make_taster()
+    first = launch(store, who)
+
+    with pytest.raises(NotAllowed, match="of yours"):
+        launch(store, who)
+    actions.stop(store, first)
+
+    assert launch(store, who).state is JobState.QUEUED
+
+
+def test_so_many_of_all_guests_at_a_time(store: Store) -> None:
+    for _ in range(MOST):
+        launch(store)
+
+    with pytest.raises(NotAllowed, match="the most on this page"):
+        launch(store)
+
+
+def test_the_oldest_that_are_over_make_room_and_runs_of_others_stay(store: Store) -> None:
+    hers = store.create(Kind.TRAIN, "hers", {}, "hers", "ada")
+    end(store, hers)
+    before = []
+    for number in range(KEPT + 2):
+        job = launch(store)
+        end(store, job)
+        store.folder(job).mkdir(parents=True, exist_ok=True)
+        with store.transaction() as db:
+            db.execute("UPDATE jobs SET created_at = ? WHERE id = ?", (float(number), job.id))
+        before.append(job)
+
+    newest = launch(store)
+
+    kept = {job.id for job in store.jobs(Kind.TRAIN)}
+    assert kept == {hers.id, newest.id, *(job.id for job in before[-KEPT:])}
+    assert [store.folder(job).exists() for job in before[:3]] == [False, False, True]
+    assert tasting.outdated(store) == []
