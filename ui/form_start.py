@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.access import Role
 from core.errors import LoraLabError
 from core.jobs.requests import read_train_request
 from core.presets import Preset, make_config, parse_assignments
@@ -17,7 +18,7 @@ def fill(store: Store) -> None:
         _fill_from_run(store, clone, st.query_params.get_all("set"))
         for name in ("clone", "set"):
             st.query_params.pop(name, None)  # filled once: a reload must not undo what was typed since
-    st.session_state.setdefault("preset", Preset.QUICK)
+    st.session_state.setdefault("preset", Preset.TASTE if store.visitor.role is Role.TASTER else Preset.QUICK)
     form.fill_missing({"model": store.settings.model, **form.preset_values(Preset(st.session_state["preset"]))})
 
 

@@ -1,12 +1,24 @@
 """Barriers that axe finds: every page with the shipped example, light and dark. Serious and critical ones fail."""
 
+import json
 import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import serving
 from playwright.sync_api import Browser, Page, expect
 
+from core import people
+from core.access import Role, Visitor
+from core.config import RunConfig
+from core.data.sources import demo_source
+from core.jobs.rebuild import open_store
+from core.jobs.requests import TrainRequest
+from core.settings import Settings
+from core.states import JobState, Kind
+from core.store import Store
 from ui import navigation
 
 pytestmark = [pytest.mark.browser]
@@ -30,12 +42,23 @@ def findings(page: Page, *rules: str) -> list[str]:
     return [f"{one['rule']} at {one['at']}\n    {one['html'][:300]}" for one in ours if one["impact"] in IMPACTS]
 
 
-def settle(page: Page, title: str) -> None:
-    """Wait until the page of that title stands: no script runs and no skeleton is drawn."""
-    heading = "LoRA Lab" if title == "Home" else title
-    expect(page.locator(".st-key-page-header h1")).to_have_text(heading, timeout=60_000)
+def settle(page: Page, title: str = "") -> None:
+    """Wait until the page, of that title if one is given, stands: no script runs and no skeleton is drawn."""
+    if title:
+        heading = "LoRA Lab" if title == "Home" else title
+        expect(page.locator(".st-key-page-header h1")).to_have_text(heading, timeout=60_000)
     expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
     expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=30_000)
+
+
+def look(page: Page, where: str) -> list[str]:
+    """What axe finds there, in both schemes."""
+    found = [f"{where}, light: {one}" for one in findings(page)]
+    page.emulate_media(color_scheme="dark")
+    settle(page)
+    found += [f"{where}, dark: {one}" for one in findings(page, "color-contrast")]  # no other rule knows colours
+    page.emulate_media(color_scheme="light")
+    return found
 
 
 def test_axe_finds_nothing_serious_on_any_page_light_or_dark(browser: Browser, example_server: str) -> None:
@@ -49,11 +72,45 @@ def test_axe_finds_nothing_serious_on_any_page_light_or_dark(browser: Browser, e
             continue
         page.locator(".st-key-navigation a", has_text=re.compile(f"{entry.title}$")).click()  # its icon is a word before
         settle(page, entry.title)
-        found += [f"{entry.title}, light: {one}" for one in findings(page)]
-        page.emulate_media(color_scheme="dark")
-        settle(page, entry.title)
-        found += [f"{entry.title}, dark: {one}" for one in findings(page, "color-contrast")]  # no other rule knows colours
-        page.emulate_media(color_scheme="light")
+        found += look(page, entry.title)
     context.close()
 
     assert not found, "\n".join(found)
+
+
+def test_axe_finds_nothing_serious_at_the_door_of_a_class_or_on_its_page(browser: Browser, home: Path, tmp_path: Path) -> None:
+    store = open_store(Settings(home=home, hub=False))
+    for number, name in enumerate(("Ada", "Bob")):
+        student = Visitor(name.lower(), name, Role.STUDENT)
+        people.add_person(store, student, name)
+        finish(store, student, hits=400 + 50 * number)
+    variables = {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak", "HOME": str(home)}
+    found: list[str] = []
+    with serving(tmp_path / "server.log", **{f"LORALAB_{name}": value for name, value in variables.items()}) as address:
+        context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="light", reduced_motion="reduce")
+        page = context.new_page()
+        page.goto(f"{address}/board")
+        page.evaluate(AXE.read_text())
+        page.get_by_role("textbox", name="Your name").wait_for()
+        found += look(page, "Door")
+        page.get_by_role("textbox", name="Your name").fill("Grace")
+        page.get_by_role("textbox", name="Class code").fill("oak")
+        page.get_by_role("button", name="Join").click()
+        settle(page, "Class")
+        expect(page.get_by_role("button", name="End the class")).to_be_visible()
+        found += look(page, "Class")
+        context.close()
+
+    assert not found, "\n".join(found)
+
+
+def finish(store: Store, who: Visitor, hits: int) -> None:
+    """A run of theirs with a test score."""
+    store.visitor = who
+    request = TrainRequest(config=RunConfig(train_rows=1000), source=demo_source(), guess=0.8).model_dump(mode="json")
+    job = store.create(Kind.TRAIN, f"of {who.name}", request, who.id)
+    store.transition(job, JobState.STARTING, started_at=1.0)
+    store.transition(job, JobState.RUNNING)
+    result = {"test": {"hits": hits, "rows": 500, "accuracy": hits / 500, "macro_f1": hits / 500}, "train_seconds": 60}
+    store.update(job, result_json=json.dumps(result))
+    store.transition(job, JobState.COMPLETED)

@@ -162,10 +162,10 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
     monkeypatch.setenv("LORALAB_GUEST_TASTE", "true")
     app = open_app("pages/train.py")
 
-    assert app.button(key="launch").disabled  # the form begins with Quick
+    app.number_input(key="field-rank").set_value(4).run()
+    assert app.button(key="launch").disabled
     assert "only the preset Taste" in said(app)
-    app.segmented_control(key="preset").set_value("taste").run()
-    assert not app.button(key="launch").disabled
+    app.number_input(key="field-rank").set_value(16).run()
     app.button(key="launch").click().run()
 
     (job,) = store.jobs(Kind.TRAIN, JobState.QUEUED)
