@@ -31,6 +31,7 @@ from core.training.lanes import Lanes
 from core.training.load import Base, load_base
 from core.training.predict import Each, compute, score
 
+PART_TOKENS = 896  # of a part on a CPU: as nothing is kept for a backward pass, parts may be larger than a training's
 KEPT_ADAPTERS = 16  # each takes a few MB at usual ranks
 AGAIN = "Train the run again, or choose another run."
 
@@ -107,7 +108,7 @@ class Classifier:
             return np.empty((0, len(self.classes)), dtype=np.float32)
         with self._reading(run_id, seed, variant) as (read, each):
             encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
-            batches = token_batches(encoded.lengths, batch_tokens(device))
+            batches = token_batches(encoded.lengths, max(PART_TOKENS, batch_tokens(device)))
             return np.exp(score(lambda ids, mask: read(ids, mask)[0], encoded, batches, device, should_stop, on_rows, each))
 
     def states(
@@ -121,7 +122,7 @@ class Classifier:
         """(n, d) what the run's head reads of each text: the first token after the last layer. Raises Stopped."""
         with self._reading(run_id, None, AS_TRAINED) as (read, each):
             encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
-            batches = token_batches(encoded.lengths, batch_tokens(device))
+            batches = token_batches(encoded.lengths, max(PART_TOKENS, batch_tokens(device)))
             return compute(lambda ids, mask: read(ids, mask)[1], encoded, batches, device, should_stop, on_rows, each)
 
     def read_beside(self, asked: Sequence[Asked], text: str) -> list[Reading]:
@@ -144,7 +145,7 @@ class Classifier:
     def _reading(self, run_id: str | None, seed: int | None, variant: Variant) -> Iterator[tuple[Read, Each]]:
         """Within it, what gives logits (B, C) and states (B, d) of ids and mask (B, T), and how batches are gone through."""
         if mixed := self._fast():
-            yield mixed.merged(self._choice(run_id, seed, variant)), self._lanes.map
+            yield mixed.merged(self._choice(run_id, seed, variant)), self._lanes.stream
             return
         with self.using(run_id, seed, variant) as model:
             yield partial(read_plain, model.eval(), self._base.model.base_model), map

@@ -23,8 +23,8 @@ from core.inference.request import AS_TRAINED, Matrix, Variant
 from core.model_shape import IN_A_LAYER
 from core.training.encoder import QKV, frozen_block, is_known, layers, merge
 from core.training.last_layer import first_token
-from core.training.layer import Adapter, Block, run
-from core.training.products import filled, onednn_is_faster
+from core.training.layer import Adapter, Block, run_merged
+from core.training.products import filled, onednn_is_faster, packed
 
 Place = tuple[int, str]
 Low = tuple[Tensor, Tensor]  # A (B, r, in) and scale · B (B, out, r)
@@ -79,12 +79,14 @@ class Mixed:
             lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), [choice]))}
             blocks.append(merge(replace(block, adapters={name: Adapter(a[0], b[0], 1.0, nn.Identity()) for name, (a, b) in lows.items()})))
 
+        through = [_packed(block) for block in blocks[:-1]] if self._onednn else blocks[:-1]
+
         def read(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
             bias, x = _bias(mask), self._embed(ids)
             texts, tokens, d = x.shape
             x = filled(x.reshape(-1, d)) if self._onednn else x.reshape(-1, d)
-            for block in blocks[:-1]:
-                x = run(x, bias, block, (texts, tokens), {})[0]
+            for block in through:
+                x = run_merged(x, bias, block, (texts, tokens))
             first = first_token(x[: texts * tokens].view(texts, tokens, d), bias, blocks[-1], {})
             return self._head(first, choice), first
 
@@ -120,6 +122,12 @@ class Mixed:
                 kept: nn.ModuleDict = module.modules_to_save
                 module = kept[choice.name] if choice.name is not None and choice.name in kept else module.original_module  # noqa: SIM401 - it has no get
         return linear(x, module.weight, module.bias)
+
+
+def _packed(block: Block) -> Block:
+    """The layer for ``run_merged`` alone."""
+    modules = {name: getattr(block, name) for name in ("qkv", "out", "rise", "fall")}
+    return replace(block, **{name: replace(module, weight=packed(module.weight)) for name, module in modules.items()})
 
 
 def _bias(mask: Tensor) -> Tensor | None:

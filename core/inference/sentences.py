@@ -35,7 +35,7 @@ def encode_sentences(
         states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()  # (B, T, d)
         return torch.nn.functional.normalize((states * mask[..., None]).sum(1), dim=1)  # the mean, whose length does not matter
 
-    each = Lanes().map if device.type == "cpu" else map
+    each = Lanes().stream if device.type == "cpu" else map
     return compute(read, encoded, token_batches(encoded.lengths, batch_tokens(device)), device, should_stop, on_rows, each)
 
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification, DistilBertForSequenceClassification
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+from core.training.frozen import Frozen, Norm
 from core.training.last_layer import first_token
-from core.training.layer import Adapter, Block, Frozen, Layer, Norm, run
+from core.training.layer import Adapter, Block, Layer, run, run_merged
 from core.training.masks import DropoutBits
 from core.training.products import filled
 
@@ -47,8 +48,10 @@ class FastEncoder:
             if torch.is_grad_enabled():
                 parameters = [part for adapter in block.adapters.values() for part in (adapter.down, adapter.up)]
                 x = Layer.apply(x, bias, block, (texts, tokens), masks, *parameters)  # type: ignore[no-untyped-call]
-            else:
+            elif block.adapters:
                 x = run(x, bias, block, (texts, tokens), masks)[0]
+            else:
+                x = run_merged(x, bias, block, (texts, tokens))
         x = x[: texts * tokens].view(texts, tokens, width)
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=first_token(x, bias, self.blocks[-1], self._last_masks(x))[:, None]

@@ -6,6 +6,7 @@ keep one of them busy and the others idle. Threads that have parts of their own 
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -30,6 +31,16 @@ class Lanes:
         for start in range(0, len(parts), self.count):
             together = parts[start : start + self.count]
             yield from [compute(together[0])] if len(together) == 1 else self._round(compute, together)
+
+    def stream(self, compute: Callable[[In], Out], parts: Sequence[In]) -> Iterator[Out]:
+        """The same without rounds: each thread begins its next part when it is done with one, and what it made waits to be taken."""
+        if len(parts) == 1:
+            yield compute(parts[0])
+            return
+        try:
+            yield from self._pool.map(partial(_with_threads, 1, compute), parts)
+        finally:  # also where the reader stops early
+            torch.set_num_threads(self.count)
 
     def _round(self, compute: Callable[[In], Out], parts: Sequence[In]) -> list[Out]:
         begun = [self._pool.submit(_with_threads, self.count // len(parts), compute, part) for part in parts]

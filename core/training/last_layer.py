@@ -9,7 +9,8 @@ import math
 import torch
 from torch import Tensor
 
-from core.training.layer import Adapter, Block, Frozen, Masks
+from core.training.frozen import Frozen
+from core.training.layer import Adapter, Block, Masks
 
 
 def first_token(x: Tensor, bias: Tensor | None, block: Block, masks: Masks) -> Tensor:

@@ -14,53 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from core.training.products import onednn_product
+from core.training.frozen import Frozen, Norm
 
 attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """A frozen linear module: weight (out, in), bias (out,). Its products are oneDNN's, or those of the library torch itself uses."""
-
-    weight: Tensor
-    bias: Tensor
-    onednn: bool
-
-    def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """x (N, in) to (N, out), added to ``onto`` (N, out) if there is one."""
-        if self.onednn:
-            return onednn_product(x, self.weight, self.bias, onto)
-        y = torch.addmm(self.bias, x, self.weight.T)
-        return y if onto is None else y.add_(onto)
-
-    def backward(self, grad: Tensor, onto: Tensor | None = None) -> Tensor:
-        """The gradient of x (N, in) from that of its result (N, out), added to ``onto`` (N, in) if there is one."""
-        if self.onednn:
-            return onednn_product(grad, self.weight.T, None, onto)
-        return grad @ self.weight if onto is None else torch.addmm(onto, grad, self.weight)
-
-
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """A frozen layer norm over d: weight (d,), bias (d,)."""
-
-    weight: Tensor
-    bias: Tensor
-    epsilon: float
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The normed x (N, d), and the mean and inverse deviation (N, 1) that ``backward`` needs."""
-        normed: tuple[Tensor, Tensor, Tensor] = torch.native_layer_norm(x, (x.shape[-1],), self.weight, self.bias, self.epsilon)
-        return normed
-
-    def backward(self, grad: Tensor, x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        """The gradient of x (N, d)."""
-        shape = (x.shape[-1],)
-        wanted = (True, False, False)
-        given: Tensor = torch.ops.aten.native_layer_norm_backward(grad, x, shape, mean, deviation, self.weight, self.bias, wanted)[0]
-        return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +149,14 @@ def run(x: Tensor, bias: Tensor | None, block: Block, size: Size, masks: Masks) 
     adapt("fall", o, wide)
     y, *moments2 = block.norm2.forward(o)
     return y, Kept(qkv, context, spread, (a, *moments1), risen, (o, *moments2), lows)
+
+
+def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tensor:
+    """The output (N, d) of a layer whose adapters are part of its weights; nothing is kept for a backward pass."""
+    heads = _heads(block.qkv.forward(x), size, block.heads, x.shape[1] // block.heads)
+    context = attend(*heads, attn_mask=bias)[0]  # (B, h, T, w)
+    a = block.norm1.forward(block.out.forward(_join_heads([context], len(x)), x))[0]
+    return block.norm2.forward(block.fall.forward(block.rise.gelu(a), a))[0]
 
 
 def run_backward(

@@ -23,7 +23,7 @@ def predict(
     network.peft.eval()
     batches = network.batches(texts.lengths)
     with network.evaluating():
-        each = network.lanes.map if network.lanes else map
+        each = network.lanes.stream if network.lanes else map
         return score(network.logits, texts, batches, network.device, should_stop, on_rows, each)
 
 
@@ -55,7 +55,7 @@ def compute(
 ) -> NDArray[np.float32]:
     """What ``read`` makes of ids and mask (B, T), a row a text in the order of ``texts``; ``batches`` hold all rows once.
 
-    ``on_rows`` hears how many are done; ``each`` maps in order, as ``Lanes.map`` does. Raises Stopped.
+    ``on_rows`` hears how many are done; ``each`` maps in order, as ``Lanes.stream`` does. Raises Stopped.
     """
 
     @torch.inference_mode()

@@ -18,6 +18,7 @@ from core.training.load import load_base
 from tests.core.inference.conftest import CLASSES, TEXTS, Write
 from tests.tiny import write_distilbert
 
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
 QUERY, VALUE = "attention.self.query", "attention.self.value"
 
 
@@ -66,7 +67,11 @@ def test_a_state_is_the_first_token_after_the_last_layer(
 
 
 @pytest.mark.parametrize("variant", [Variant(), Variant(2.0), Variant(1.0, frozenset({(1, VALUE), (0, QUERY)}))], ids=str)
-def test_many_texts_with_one_adapter_give_the_same(classifier: Classifier, monkeypatch: pytest.MonkeyPatch, variant: Variant) -> None:
+@pytest.mark.parametrize("onednn", [False, pytest.param(True, marks=needs_onednn)], ids=["mkl", "onednn"])
+def test_many_texts_with_one_adapter_give_the_same(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch, variant: Variant, onednn: bool
+) -> None:
+    monkeypatch.setattr("core.inference.mixed.onednn_is_faster", lambda: onednn)
     expected = [by_peft(classifier, Asked("b", 64, variant=variant), text, monkeypatch) for text in TEXTS]
 
     assert classifier.classify("b", TEXTS, 64, variant=variant) == pytest.approx(np.array(expected), abs=1e-5)

@@ -100,6 +100,37 @@ def test_an_error_in_a_part_is_raised_once_the_round_is_over() -> None:
     assert torch.get_num_threads() == THREADS
 
 
+def test_a_stream_gives_results_in_order_from_threads_that_wait_for_nobody() -> None:
+    second_done = threading.Event()
+
+    def work(part: int) -> tuple[int, int]:
+        if part == 0:
+            assert second_done.wait(10), "a thread waited for the end of a round"
+        if part == 2:  # on the thread that did part 1
+            second_done.set()
+        return part, torch.get_num_threads()
+
+    assert list(Lanes().stream(work, range(4))) == [(part, 1) for part in range(4)]
+    assert torch.get_num_threads() == THREADS
+
+
+def test_a_stream_that_nobody_reads_on_ends() -> None:
+    begun = []
+    lanes = Lanes()
+
+    stream = lanes.stream(begun.append, range(1000))
+    next(stream)
+    stream.close()
+
+    assert torch.get_num_threads() == THREADS
+    list(lanes.stream(lambda part: None, range(2)))  # behind what had begun
+    assert len(begun) < 1000
+
+
+def test_one_part_alone_has_all_threads() -> None:
+    assert list(Lanes().stream(lambda part: torch.get_num_threads(), range(1))) == [THREADS]
+
+
 def test_masks_of_a_thread_are_its_own() -> None:
     bits, size = DropoutBits(), torch.Size((4, 64))
     bits.restart(1, 2, 0)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from core.training import products
-from core.training.layer import Frozen
-from core.training.products import ROWS, Seconds, filled
+from core.training.frozen import Frozen
+from core.training.products import ROWS, Seconds, filled, packed
 
 TOLERANCE = 1e-5  # of sums of 48 products of numbers around 1
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
@@ -24,6 +24,19 @@ def test_both_libraries_give_the_same_products_forward_and_backward(onto: bool) 
     assert torch.allclose(other.backward(grad, above), own.backward(grad, above), atol=TOLERANCE)
     expected = x.double() @ weight.double().T + bias + (0 if below is None else below)
     assert torch.allclose(other.forward(x, below).double(), expected, atol=TOLERANCE)
+
+
+@needs_onednn
+def test_a_packed_weight_and_a_gelu_on_the_way_change_no_result() -> None:
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(64, 48), torch.randn(24, 48), torch.randn(24)
+    expected = torch.nn.functional.gelu(x.double() @ weight.double().T + bias)
+
+    for frozen in (Frozen(weight, bias, onednn=False), Frozen(weight, bias, onednn=True), Frozen(packed(weight), bias, onednn=True)):
+        assert torch.allclose(frozen.gelu(x).double(), expected, atol=TOLERANCE)
+    assert torch.allclose(
+        Frozen(packed(weight), bias, onednn=True).forward(x), Frozen(weight, bias, onednn=False).forward(x), atol=TOLERANCE
+    )
 
 
 @pytest.mark.parametrize(("onednn_seconds", "chosen"), [(0.5, True), (0.85, False), (2.0, False), (math.inf, False)])
