@@ -31,7 +31,7 @@ from core.settings import Settings
 from core.store import Store
 
 ROUNDS = 5
-FILE_ROWS = 1024  # of a file; the other sides' rates do not hang on it
+FILE_ROWS = 1024  # of a file
 ADAPTERS = 10
 KILLS = 20
 WORDS = 48  # a text of AG News cut to so many words has about 60 tokens

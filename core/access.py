@@ -69,6 +69,7 @@ class Visitor:
         return "" if self.in_charge else self.id
 
 
+GUEST_PREFIX = "guest-"  # of the ids of guests who may start a Taste run
 MACHINE_OWNER = Visitor("local", "", Role.OWNER)  # sits at the machine, or has its command line
 GUEST = Visitor("guest", "", Role.GUEST)
 
@@ -88,6 +89,8 @@ def require(visitor: Visitor, action: Action, owner: str = "") -> None:
     """Raise NotAllowed where the visitor may not do this."""
     if may(visitor, action, owner):
         return
+    if visitor.role is Role.TASTER and action is Action.STOP:
+        raise NotAllowed("You cannot stop this run: another visit started it.", "It is over in a few minutes.")
     if visitor.role is Role.STUDENT and action in ON_A_RUN:
         raise NotAllowed(f"You cannot {action}: it is somebody else's.", "Clone it into the form to have one of your own.")
     if visitor.role is Role.STUDENT:

@@ -174,7 +174,7 @@ class RunConfig(BaseModel):
         "auto",
         title="Precision",
         description="Number format of the matrix products. auto takes fp32, and bf16 on a CPU that is "
-        "measured to be much faster in it. On a GPU models of this size are slower in bf16. fp16 needs a GPU.",
+        "measured to be much faster in it; on a GPU models of this size are slower in bf16. fp16 needs a GPU.",
     )
     four_bit: Annotated[bool, Shown(Group.OPTIMISATION, why_not=why_no_four_bit)] = Field(
         False,

@@ -72,6 +72,12 @@ class Store:
         self.mirror(created)
         return created
 
+    def launched(self, launch_key: str) -> Job | None:
+        """The job that this launch key has made, if it has."""
+        with self.transaction() as db:
+            row = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
+        return self.job(row["id"]) if row else None
+
     def job(self, job_id: str) -> Job:
         """The job as it is now. Raises JobNotFound."""
         wanted = job_id.encode(errors="replace").decode()  # the database takes no halves of surrogate pairs

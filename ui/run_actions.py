@@ -25,13 +25,13 @@ def draw(store: Store, summary: Summary) -> None:
         if job.state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING):
             label = "Leave the queue" if job.state is JobState.QUEUED else "Stop"
             _button(label, "stop", ":material/stop:", lambda: actions.stop(store, job))
-        if (
-            job.state is JobState.CANCELLED and not summary.problem and may(store.visitor, Action.RESUME, job.owner)
-        ):  # of one that failed it stands below, with why
+        resumable = job.state is JobState.CANCELLED and not summary.problem  # of one that failed it stands below, with why
+        if resumable and may(store.visitor, Action.RESUME, job.owner):
             draw_resume(store, job)
         _draw_clone(summary)
         if may(store.visitor, Action.RENAME, job.owner):
             _draw_rename(store, job)
+        if may(store.visitor, Action.DELETE, job.owner):
             draw_delete(store, job)
 
 

@@ -31,7 +31,7 @@ from core.training.lanes import Lanes
 from core.training.load import Base, load_base
 from core.training.predict import Each, compute, score
 
-PART_TOKENS = 896  # of a part on a CPU: as nothing is kept for a backward pass, parts may be larger than a training's
+READ_TOKENS = 896  # of a part, at least: as nothing is kept for a backward pass, parts may be larger than a training's on a CPU
 KEPT_ADAPTERS = 16  # each takes a few MB at usual ranks
 AGAIN = "Train the run again, or choose another run."
 
@@ -108,7 +108,7 @@ class Classifier:
             return np.empty((0, len(self.classes)), dtype=np.float32)
         with self._reading(run_id, seed, variant) as (read, each):
             encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
-            batches = token_batches(encoded.lengths, max(PART_TOKENS, batch_tokens(device)))
+            batches = token_batches(encoded.lengths, max(READ_TOKENS, batch_tokens(device)))
             return np.exp(score(lambda ids, mask: read(ids, mask)[0], encoded, batches, device, should_stop, on_rows, each))
 
     def states(
@@ -122,7 +122,7 @@ class Classifier:
         """(n, d) what the run's head reads of each text: the first token after the last layer. Raises Stopped."""
         with self._reading(run_id, None, AS_TRAINED) as (read, each):
             encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
-            batches = token_batches(encoded.lengths, max(PART_TOKENS, batch_tokens(device)))
+            batches = token_batches(encoded.lengths, max(READ_TOKENS, batch_tokens(device)))
             return compute(lambda ids, mask: read(ids, mask)[1], encoded, batches, device, should_stop, on_rows, each)
 
     def read_beside(self, asked: Sequence[Asked], text: str) -> list[Reading]:

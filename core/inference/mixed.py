@@ -79,7 +79,8 @@ class Mixed:
             lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), [choice]))}
             blocks.append(merge(replace(block, adapters={name: Adapter(a[0], b[0], 1.0, nn.Identity()) for name, (a, b) in lows.items()})))
 
-        through = [_packed(block) for block in blocks[:-1]] if self._onednn else blocks[:-1]
+        through, last = [_packed(block) if self._onednn else block for block in blocks[:-1]], blocks[-1]
+        del blocks  # not packed, they would be kept beside
 
         def read(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
             bias, x = _bias(mask), self._embed(ids)
@@ -87,7 +88,7 @@ class Mixed:
             x = filled(x.reshape(-1, d)) if self._onednn else x.reshape(-1, d)
             for block in through:
                 x = run_merged(x, bias, block, (texts, tokens))
-            first = first_token(x[: texts * tokens].view(texts, tokens, d), bias, blocks[-1], {})
+            first = first_token(x[: texts * tokens].view(texts, tokens, d), bias, last, {})
             return self._head(first, choice), first
 
         return read

@@ -37,7 +37,7 @@ from core.jobs.requests import (
 )
 from core.jobs.room import require_room
 from core.jobs.sweep import Sweep
-from core.jobs.tasting import outdated
+from core.jobs.tasting import make_room
 from core.lines import one_line
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import LONGEST_NAME, Store
@@ -62,14 +62,15 @@ def launch_training(
     ``recipe`` cleans its training texts; ``guess`` (0 to 1) is the accuracy that somebody expects. Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH)
+    if made := store.launched(key):  # before the limits, of which it is a part
+        return made
     require_model(store, config.model)
     request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe, guess=guess)
     require_within(store, request)
     require_room(store.settings)
     if store.visitor.role is Role.TASTER:
         name = ""  # everybody would read what a guest writes
-        for old in outdated(store):
-            remove_job(store, old)
+        make_room(store)
     title = one_line(name, LONGEST_NAME) or next_name(store, preset or "custom", config.model)
     return _begin(store, Action.LAUNCH, store.create(Kind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8)))
 

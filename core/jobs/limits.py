@@ -23,6 +23,8 @@ def require_within(store: Store, request: TrainRequest, also: Sequence[Job] = ()
     ``also`` stands for runs that are about to be queued. Where the data is not prepared yet there is no estimate, and rows, tokens and
     batch bound what it can come to.
     """
+    if store.visitor.role is Role.TASTER and request.recipe is not None:
+        raise NotAllowed("A cleaned copy of the data cannot be trained on here.", "Leave the recipe out.")
     if store.visitor.role in BOUNDED:
         require_allowed(store, request.config, expect_request(store, request), also)
 
@@ -33,7 +35,7 @@ def require_allowed(store: Store, config: RunConfig, expected: Estimate | None, 
         return
     at_work = [*store.jobs(Kind.TRAIN, JobState.QUEUED, *ACTIVE), *also]
     if store.visitor.role is Role.TASTER:
-        require_taste(store.visitor, config, at_work)
+        require_taste(store, config, at_work)
         return
     classroom.require_place(store, at_work, config)
     if expected is None:

@@ -66,6 +66,8 @@ def worker_environment(settings: Settings, lock: int) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "1",  # an arena for each thread keeps what it frees to itself: 30 MB of a training
         "GOMP_SPINCOUNT": "1000",  # threads that spin longer at a barrier starve each other where anything else runs
         "TOKENIZERS_PARALLELISM": "true",  # nothing forks here
+        "RAYON_NUM_THREADS": threads,
+        "ARROW_DEFAULT_MEMORY_POOL": "system",  # whoever starts it
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONUNBUFFERED": "1",

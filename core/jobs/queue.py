@@ -52,7 +52,8 @@ def read_queue(store: Store) -> list[Turn]:
     for job in at_work:
         left = _left(store, job)
         wait = wait.then(left.low, left.likely, left.high) if wait and left else None
-    scored = {shared_by(read_train_request(job)) for job in at_work} if wait else set()  # an estimate has read the requests
+    known = [job for job in at_work if job.state is not JobState.STOPPING] if wait else []  # an estimate has read their requests
+    scored = {shared_by(read_train_request(job)) for job in known}
     turns = []
     for place, job in enumerate(in_turn(waiting, started_by_owner(store)), start=len(at_work)):
         if job.message:  # held back until there is room, and so are those behind it

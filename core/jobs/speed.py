@@ -35,7 +35,7 @@ class Spent:
     step_seconds: Annotated[float, Field(gt=0)]
     peak_memory_mb: Annotated[float, Field(gt=0)]
     cost: Cost
-    start_seconds: Annotated[float, Field(gt=0)] | None = None  # not known of runs of before
+    start_seconds: float = 0.0  # where it is not known
 
 
 SPENT = TypeAdapter(Spent)
@@ -61,13 +61,13 @@ def _day(found: Calibration) -> str:
 
 
 def _refine(speed: Speed, spent: list[Spent]) -> Speed:
-    """With the median of what runs took against what the calibration says, and a range from their spread."""
+    """With the medians of what runs took against what the calibration says and of their starts, and a range from their spread."""
     factors = [run.step_seconds / run.cost.seconds(speed.calibration) for run in spent]
     memory = [run.peak_memory_mb / run.cost.memory_mb(speed.calibration) for run in spent]
     factor = median(factors)
     low, high = RANGE if len(spent) >= FEW_RUNS else FEW_RANGE
     low, high = min(low, min(factors) / factor), max(high, max(factors) / factor)
-    starts = [run.start_seconds for run in spent if run.start_seconds]
+    starts = [run.start_seconds for run in spent if run.start_seconds > 0]
     calibration = replace(speed.calibration, start_seconds=median(starts)) if starts else speed.calibration
     return replace(speed, calibration=calibration, factor=factor, memory_factor=median(memory), low=low, high=high)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from core import files
+from core.access import GUEST_PREFIX
 from core.catalog import Availability, find_model
 from core.data.cleaning import clean
 from core.data.hub import hub_reachable
@@ -44,17 +45,17 @@ def run(context: JobContext) -> None:
     record = Recorder(context, _identity(context, dataset, model), lambda event: _keep_evaluation(context, dataset, event))
     data = TrainingData(dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"]))
     session = TrainingSession(request.config, model, data, record, context.should_stop)
-    context.set_result(
-        expected=expect.figures(expect.expect(context.store, request.config, dataset)),
-        start_seconds=context.store.clock() - (context.job.started_at or context.store.clock()),
-    )
+    context.set_result(expected=expect.figures(expect.expect(context.store, request.config, dataset)))
+    if model.folder is not None and context.job.started_at:  # otherwise it was downloaded
+        context.set_result(start_seconds=context.store.clock() - context.job.started_at)
     _score_untrained(context, session, dataset, record)
     result = session.train(record.resume())
     context.set_result(**asdict(result))
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
-    _queue_baselines(context, request, dataset)
+    if not context.job.owner.startswith(GUEST_PREFIX):
+        _queue_baselines(context, request, dataset)
 
 
 def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:

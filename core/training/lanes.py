@@ -4,13 +4,15 @@ Threads that share a product wait for each other at its end, hundreds of times a
 keep one of them busy and the others idle. Threads that have parts of their own wait once a round.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 import torch
 
+AHEAD = 2  # parts a thread: one at work and one that waits
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -33,13 +35,19 @@ class Lanes:
             yield from [compute(together[0])] if len(together) == 1 else self._round(compute, together)
 
     def stream(self, compute: Callable[[In], Out], parts: Sequence[In]) -> Iterator[Out]:
-        """The same without rounds: each thread begins its next part when it is done with one, and what it made waits to be taken."""
+        """The same without rounds: each thread begins its next part when it is done with one. Few are begun before they are wanted."""
         if len(parts) == 1:
             yield compute(parts[0])
             return
+        threads, left = max(1, self.count // len(parts)), iter(parts)
+        begun = deque(self._pool.submit(_with_threads, threads, compute, part) for part in islice(left, AHEAD * self.count))
         try:
-            yield from self._pool.map(partial(_with_threads, 1, compute), parts)
-        finally:  # also where the reader stops early
+            while begun:
+                made = begun.popleft().result()
+                begun.extend(self._pool.submit(_with_threads, threads, compute, part) for part in islice(left, 1))
+                yield made
+        finally:  # also where the reader stops early, or a part failed
+            wait([part for part in begun if not part.cancel()])
             torch.set_num_threads(self.count)
 
     def _round(self, compute: Callable[[In], Out], parts: Sequence[In]) -> list[Out]:

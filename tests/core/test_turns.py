@@ -24,6 +24,13 @@ def test_runs_that_were_started_count() -> None:
     assert order(waiting("a", 1), waiting("b", 2), started={"a": 1}) == ["b2", "a1"]
 
 
+def test_all_guests_together_have_the_turns_of_one() -> None:
+    queue = (waiting("guest-1", 1), waiting("guest-2", 2), waiting("teacher", 3))
+
+    assert order(*queue) == ["guest-11", "teacher3", "guest-22"]
+    assert order(*queue, started={"guest-0": 4, "teacher": 3}) == ["teacher3", "guest-11", "guest-22"]
+
+
 def test_thirty_students_with_three_runs_each_take_turns() -> None:
     asked = [waiting(f"s{student:02d}-", 3 * student + number) for student in range(30) for number in range(3)]
 

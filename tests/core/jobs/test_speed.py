@@ -76,6 +76,7 @@ def test_a_calibration_on_a_busy_machine_says_so(store: Store, calibrated: Calib
 
 def test_finished_runs_tell_how_long_a_start_takes(store: Store) -> None:
     finish(store, 1.0)  # one of before says nothing of it
+    finish(store, 1.0, start_seconds=-5.0)  # the clock was set back meanwhile
     for seconds in (3.0, 9.0, 4.0):
         finish(store, 1.0, start_seconds=seconds)
 

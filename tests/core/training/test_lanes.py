@@ -8,7 +8,7 @@ import torch
 from core import packing
 from core.config import RunConfig
 from core.training.batches import encode_frame
-from core.training.lanes import Lanes
+from core.training.lanes import AHEAD, Lanes
 from core.training.levers import ALL_ON
 from core.training.loop import Loop
 from core.training.masks import DropoutBits
@@ -124,7 +124,7 @@ def test_a_stream_that_nobody_reads_on_ends() -> None:
 
     assert torch.get_num_threads() == THREADS
     list(lanes.stream(lambda part: None, range(2)))  # behind what had begun
-    assert len(begun) < 1000
+    assert len(begun) <= AHEAD * THREADS + 1
 
 
 def test_one_part_alone_has_all_threads() -> None:
