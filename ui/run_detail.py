@@ -81,7 +81,8 @@ def _draw_stopped(store: Store, summary: Summary) -> None:
     learned = artifacts.has_adapter(store.folder(summary.job))
     kept = "What it had learned so far is kept." if learned else "It had learned nothing yet."
     st.info(f"Stopped on request. {kept}", icon=":material/stop_circle:")
-    st.caption(run_remedy.what_is_left(store, summary.job))
+    if may(store.visitor, Action.RESUME, summary.job.owner):
+        st.caption(run_remedy.what_is_left(store, summary.job))
     if learned:
         _draw_next(summary)
 

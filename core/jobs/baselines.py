@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core import files
+from core.access import GUEST_PREFIX
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.evaluation.baselines import Baseline
@@ -123,7 +124,12 @@ def queue_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
 
 
 def queue_after(store: Store, job: Job, config: RunConfig, classes: int) -> None:
-    """Queue the baselines of a run that has ended, once: those that somebody stopped are not begun again by themselves."""
+    """Queue the baselines of a run that has ended, once: those that somebody stopped are not begun again by themselves.
+
+    A guest's run brings none: guests may start a Taste run and nothing beside it.
+    """
+    if job.owner.startswith(GUEST_PREFIX):
+        return
     request = BaselineRequest.of(job.fingerprint, config)
     asked = find_job(store, request)
     if missing(store.settings, request, classes) and (asked is None or asked.state is JobState.COMPLETED):

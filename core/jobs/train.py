@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from core import files
-from core.access import GUEST_PREFIX
 from core.catalog import Availability, find_model
 from core.data.cleaning import clean
 from core.data.hub import hub_reachable
@@ -54,8 +53,7 @@ def run(context: JobContext) -> None:
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
-    if not context.job.owner.startswith(GUEST_PREFIX):
-        _queue_baselines(context, request, dataset)
+    _queue_baselines(context, request, dataset)
 
 
 def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:

@@ -173,6 +173,8 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
     assert [button.key for button in app.button if button.key in ("stop", "rename-save", "delete-confirm")] == ["stop"]
     other = open_app("pages/runs.py", run=job.id)
     assert not [button for button in other.button if button.key == "stop"], "it is another guest's"
+    store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=1.0)
+    assert "Resume" not in said(open_app("pages/runs.py", run=job.id)), "guests cannot"
 
 
 def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,15 @@ def test_all_rows_are_the_same_with_any_seed() -> None:
     assert BaselineRequest.of("f", RunConfig(train_rows=5, seed=1)) != BaselineRequest.of("f", RunConfig(train_rows=5, seed=2))
 
 
+def test_a_guests_run_queues_none(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+    run = store.create(Kind.TRAIN, "run", {}, "run", "guest-1")
+    store.update(run, fingerprint=dataset.fingerprint)
+
+    queue_after(store, store.job(run.id), RunConfig(model=request_.model, train_rows=100), 4)
+
+    assert store.jobs(Kind.BASELINE) == []
+
+
 def test_a_run_queues_them_once_and_not_after_a_stop(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
     config = RunConfig(model=request_.model, train_rows=100)
     run = store.create(Kind.TRAIN, "run", {}, "run")
