@@ -58,6 +58,11 @@ class Availability:
         """A name for the base that tells nothing of this machine's folders."""
         return self.hub_id or f"local/{self.folder.name if self.folder else self.id}"
 
+    @property
+    def name(self) -> str:
+        """Identity and revision in one."""
+        return f"{self.identity}@{self.revision}"
+
 
 MODELS: dict[str, BaseModel] = {
     "minilm": BaseModel(

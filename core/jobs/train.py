@@ -86,14 +86,10 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
     return dataset
 
 
-def _name(model: Availability) -> str:
-    return f"{model.identity}@{model.revision}"
-
-
 def _identity(context: JobContext, dataset: Dataset, model: Availability) -> Identity:
     """The configuration counts as it was asked for: defaults that a later version adds must not make it another one."""
     versions = {name: version(name) for name in LIBRARIES}
-    return Identity(fingerprint(context.job.request["config"]), dataset.fingerprint, _name(model), versions)
+    return Identity(fingerprint(context.job.request["config"]), dataset.fingerprint, model.name, versions)
 
 
 def _keep_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
@@ -103,7 +99,7 @@ def _keep_evaluation(context: JobContext, dataset: Dataset, event: events.Evalua
 
 
 def _score_untrained(context: JobContext, session: TrainingSession, dataset: Dataset, record: Recorder) -> None:
-    kept = kept_path(context.settings.home, _name(session.model), session.config, dataset.fingerprint)
+    kept = kept_path(context.settings.home, session.model.name, session.config, dataset.fingerprint)
     if not _is_readable(kept, len(dataset.classes)):
         record(session.score_untrained())
         files.write_bytes(kept, artifacts.predictions_path(context.folder, "untrained").read_bytes())
