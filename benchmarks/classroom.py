@@ -14,20 +14,19 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from core import people  # noqa: E402 - this file is run as a script
-from core.access import Role, Visitor  # noqa: E402
-from core.data.prepared import find_prepared, prepare  # noqa: E402
-from core.data.sources import find_source  # noqa: E402
-from core.jobs import actions  # noqa: E402
-from core.jobs.queue import Wait, read_queue  # noqa: E402
-from core.jobs.rebuild import OURS, open_store  # noqa: E402
-from core.presets import Preset, make_config  # noqa: E402
-from core.settings import Settings  # noqa: E402
-from core.states import Job, JobState, Kind  # noqa: E402
-from core.store import Store  # noqa: E402
+from core import people
+from core.access import Role, Visitor
+from core.data.prepared import find_prepared, prepare
+from core.data.sources import find_source
+from core.jobs import actions
+from core.jobs.queue import Wait, read_queue
+from core.jobs.rebuild import OURS, open_store
+from core.presets import Preset, make_config
+from core.settings import Settings
+from core.states import Job, JobState, Kind
+from core.store import Store
 
 POLL_SECONDS = 2.0  # as a page does
 ASKED_EVERY_SECONDS = 30.0  # so often the queue is asked what it foretells

@@ -13,18 +13,20 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest
+
+from core.data.sources import demo_source
+from core.settings import Settings
+from core.states import Job, JobState
+from core.store import Store
+from tests.support.page_app import after_first_visit
+from tests.support.stored_runs import make_finished, make_run, start
+
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-import streamlit as st  # noqa: E402 - this file is run as a script
-from streamlit.runtime.pages_manager import PagesManager  # noqa: E402
-from streamlit.testing.v1 import AppTest  # noqa: E402
-
-from core.data.sources import demo_source  # noqa: E402
-from core.settings import Settings  # noqa: E402
-from core.states import Job, JobState  # noqa: E402
-from core.store import Store  # noqa: E402
-from tests.pages.conftest import _after_first_visit, make_finished, make_run, start  # noqa: E402
 
 ROUNDS = 7
 TEST_ROWS, RUNS, LISTED = 7_600, 10, 500
@@ -68,7 +70,7 @@ def fill_list(store: Store) -> list[Job]:
 def time_page(page: str, query: dict[str, str]) -> tuple[float, float]:
     """Median and maximum of seven warm reruns, in ms."""
     st.cache_data.clear()
-    PagesManager.__init__ = _after_first_visit  # type: ignore[method-assign]
+    PagesManager.__init__ = after_first_visit  # type: ignore[method-assign]
     app = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=120)
     for key, value in query.items():
         app.query_params[key] = value

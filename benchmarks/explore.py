@@ -22,12 +22,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 import pandas as pd
 import psutil
-from interface import CHROMIUM, MB, ROOT, answers, find_chromium, wait_until  # the script beside this one
 from playwright.sync_api import Page, WebSocket, sync_playwright
 
+from benchmarks.interface import CHROMIUM, MB, ROOT, answers, find_chromium, wait_until
 from core.data.index import index_folder
 from core.data.indexing import ensure_index
 from core.data.prepared import prepare

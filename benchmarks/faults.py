@@ -15,10 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the tiny model and texts are those of the tests
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from promises.row import Row, Size, Test, TooLong  # noqa: E402 - this file is run as a script
+from benchmarks.promises.row import Row, Size, Test, TooLong
 
 TESTS = (  # of the modules in promises/, which are imported late: each process of a race runs this file anew
     "kills.killed_workers",
@@ -53,7 +52,7 @@ def main() -> int:
     for name in TESTS:
         if arguments.only in name:
             module, function = name.split(".")
-            test: Test = getattr(importlib.import_module(f"promises.{module}"), function)
+            test: Test = getattr(importlib.import_module(f"benchmarks.promises.{module}"), function)
             rows.append(run(test, arguments.small, arguments.share, arguments.seed))
     if arguments.json:
         print(json.dumps([described(row) for row in rows]))

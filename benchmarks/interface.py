@@ -20,21 +20,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import psutil
 from playwright.sync_api import Browser, Page, WebSocket, sync_playwright
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from core.data.sources import find_source
+from core.jobs import actions
+from core.jobs.processes import is_locked
+from core.presets import Preset, make_config
+from core.settings import Settings
+from core.states import ACTIVE, Job, JobState, Kind
+from core.store import Store
 
-from core.data.sources import find_source  # noqa: E402 - this file is run as a script
-from core.jobs import actions  # noqa: E402
-from core.jobs.processes import is_locked  # noqa: E402
-from core.presets import Preset, make_config  # noqa: E402
-from core.settings import Settings  # noqa: E402
-from core.states import ACTIVE, Job, JobState, Kind  # noqa: E402
-from core.store import Store  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 PAGES = ("home", "explore", "train", "runs", "evaluate", "classify")
 ROUNDS = 7

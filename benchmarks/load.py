@@ -22,19 +22,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import psutil
-from crowd import Lost, Person, Times
-from interface import MB, ROOT, long_training, prepare_data, serve, stop_all
 
-sys.path.insert(0, str(ROOT))
-
-from core import people  # noqa: E402 - this file is run as a script
-from core.access import Role  # noqa: E402
-from core.jobs import artifacts  # noqa: E402
-from core.jobs.rebuild import open_store  # noqa: E402
-from core.settings import Settings  # noqa: E402
-from core.states import Job, JobState, Kind  # noqa: E402
-from core.store import Store  # noqa: E402
+from benchmarks.crowd import Lost, Person, Times
+from benchmarks.interface import MB, long_training, prepare_data, serve, stop_all
+from core import people
+from core.access import Role
+from core.jobs import artifacts
+from core.jobs.rebuild import open_store
+from core.settings import Settings
+from core.states import Job, JobState, Kind
+from core.store import Store
 
 CODE = "whale"
 THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the next click

@@ -10,9 +10,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from promises.guards import GUARDS
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.promises.guards import GUARDS
 
 ROOT = Path(__file__).parents[1]
+
 SECONDS = 300  # a row of the small benchmark on a busy machine
 DISKS, STAGE = "tests/core/rehearsal/test_disks.py", "tests/core/rehearsal/test_stage.py"
 

@@ -13,18 +13,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from sklearn.metrics import average_precision_score  # noqa: E402
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
 
-from core.data.load import load_rows  # noqa: E402
-from core.data.quality.suspects import judge_labels, word_features  # noqa: E402
-from core.data.quality.voices import Encode, judge  # noqa: E402
-from core.data.sources import find_source  # noqa: E402
-from core.inference.sentences import encode_sentences  # noqa: E402
-from core.jobs.quality import find_encoder  # noqa: E402
-from core.settings import Settings  # noqa: E402
-from core.training.load import fetch  # noqa: E402
+from core.data.load import load_rows
+from core.data.quality.suspects import judge_labels, word_features
+from core.data.quality.voices import Encode, judge
+from core.data.sources import find_source
+from core.inference.sentences import encode_sentences
+from core.jobs.quality import find_encoder
+from core.settings import Settings
+from core.training.load import fetch
 
 
 def flip(labels: NDArray[np.int64], rows: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:

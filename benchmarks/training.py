@@ -14,13 +14,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from scipy import stats
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.sides import SIDES, Measured, Task  # noqa: E402 - this file is run as a script
-from core.settings import cores  # noqa: E402
+from benchmarks.sides import SIDES, Measured, Task
+from core.settings import cores
 
 Figures = dict[str, float]
 SHOWN = ("rows_per_second", "evaluated_rows_per_second", "accuracy", "macro_f1", "peak_memory_mb")  # of both sides

@@ -9,16 +9,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests/core/data")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from broken import READ, REFUSED  # noqa: E402 - the corpus of the tests
-from fuzz import files  # noqa: E402
-from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
+from hypothesis import HealthCheck, Phase, given, settings
 
-from core.data.building import Choice, build  # noqa: E402
-from core.data.choosing import propose_columns  # noqa: E402
-from core.data.reader import read_table  # noqa: E402
-from core.errors import DataError  # noqa: E402
+from core.data.building import Choice, build
+from core.data.choosing import propose_columns
+from core.data.reader import read_table
+from core.errors import DataError
+from tests.support.broken_files import READ, REFUSED
+from tests.support.fuzzed_files import files
 
 LIMIT_SECONDS = 2
 

@@ -3,10 +3,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_hub import Hub, running_hub
 
 from core.settings import Settings
 from core.store import Store
+from tests.support.fake_hub import Hub, running_hub
 
 REAL_DATA = os.environ.get("LORALAB_DATA", "")  # read before the tests' own environment takes its place
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from sequences import PLAN, Sequences, Tally, seed_of  # tests/ is on the path: see benchmarks/faults.py
-from staged import StagedWorld
 
+from benchmarks.promises.lab import Lab, over, processes_of
+from benchmarks.promises.row import Row, Size, TooLong
 from core.errors import StateConflict
 from core.jobs import actions
 from core.states import ACTIVE, Job, JobState
-from promises.lab import Lab, over, processes_of
-from promises.row import Row, Size, TooLong
+from tests.support.fault_machine import PLAN, Sequences, Tally, seed_of
+from tests.support.fault_world import StagedWorld
 
 STEPS = 15
 LONGEST_SECONDS = 0.6  # a rehearsed worker takes about that from start to end

@@ -11,6 +11,7 @@ from pathlib import Path
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from benchmarks.promises.row import Row, Size
 from core.jobs import describe
 from core.jobs.processes import PROJECT
 from core.jobs.rebuild import SHIPPED, open_store
@@ -20,7 +21,6 @@ from core.manifest import checksum
 from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
-from promises.row import Row, Size
 
 RUNS = ("aaaa0001", "bbbb0002", "cccc0003")
 DRAW_SECONDS = 60

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from benchmarks.promises.row import Row, Size
 from core import connections, files, records
 from core.disk import Disk
 from core.errors import ArtifactDamaged
@@ -20,7 +21,6 @@ from core.rehearsal.full import FillableStore
 from core.rehearsal.plan import Plan
 from core.rehearsal.stage import Stage, outcome
 from core.states import Job, JobState
-from promises.row import Row, Size
 
 PLAN = Plan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
 LONGER = Plan(steps=60, step_seconds=0.0, validate_every=5, checkpoint_every=3)  # enough rows for the database to grow

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.promises.lab import Lab, opened, over
+from benchmarks.promises.row import Row, Size, TooLong, share
 from core.rehearsal.disks import CountingDisk
 from core.rehearsal.plan import Plan
 from core.rehearsal.stage import Stage, outcome
 from core.states import Job, JobState
-from promises.lab import Lab, opened, over
-from promises.row import Row, Size, TooLong, share
 
 STUCK_SECONDS = 30.0
 LABS = 3  # side by side: most of the time they wait for each other's processes

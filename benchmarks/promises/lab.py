@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.promises.row import TooLong
 from core import records
 from core.jobs import artifacts, checkpoints
 from core.jobs.processes import PROJECT, is_locked
@@ -18,7 +19,6 @@ from core.rehearsal.plan import Plan
 from core.settings import Settings
 from core.states import ACTIVE, Job, JobState, Kind
 from core.store import Store
-from promises.row import TooLong
 
 POLL_SECONDS = 0.01
 MEND_SECONDS = 5.0

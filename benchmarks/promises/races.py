@@ -13,6 +13,8 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
+from benchmarks.promises.lab import Lab, opened, over
+from benchmarks.promises.row import Row, Size, TooLong
 from core.jobs import artifacts
 from core.locks import take_lock
 from core.rehearsal.plan import Plan
@@ -20,8 +22,6 @@ from core.schema import Metric
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
-from promises.lab import Lab, opened, over
-from promises.row import Row, Size, TooLong
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["core.store"])  # or each of fifty processes imports it anew

@@ -13,12 +13,12 @@ import psutil
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.sync.client import connect
 
+from benchmarks.promises.lab import Lab, opened, over, processes_of
+from benchmarks.promises.row import Row, Size, TooLong
 from core.jobs import actions, artifacts
 from core.jobs.processes import PROJECT, is_locked
 from core.rehearsal.plan import Plan
 from core.states import Job, JobState
-from promises.lab import Lab, opened, over, processes_of
-from promises.row import Row, Size, TooLong
 
 PLAN = Plan(steps=10**6, step_seconds=0.02, validate_every=10**6, checkpoint_every=50)
 BACK_SECONDS = 60.0  # a server that starts and draws its first page, on a busy machine

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-from small_news import write_small_news  # tests/ is on the path: see benchmarks/faults.py
-from tiny import write_bert
 
+from benchmarks.promises.lab import Lab, opened, over, processes_of
+from benchmarks.promises.row import Row, Size, TooLong, share
 from core.data.sources import folder_source
 from core.errors import StateConflict
 from core.jobs import actions, artifacts, checkpoints
@@ -18,8 +18,8 @@ from core.rehearsal.plan import Plan
 from core.rehearsal.stage import outcome
 from core.states import Job, JobState
 from core.training.events import Phase
-from promises.lab import Lab, opened, over, processes_of
-from promises.row import Row, Size, TooLong, share
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
 
 STUCK_SECONDS = 400.0  # a worker is nice: beside other programs importing torch takes minutes
 STEPS = 54  # 27 an epoch, since a tenth of the rows is kept back; validated, and so saved, every 7: mostly in mid-epoch

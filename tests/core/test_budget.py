@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapes import BERT, MINILM, NEWS
 
 from core.budget import EVALUATION_SHARE, FEWEST_ROWS, Outcome, propose
 from core.calibration import typical
@@ -12,6 +11,7 @@ from core.config import RunConfig
 from core.errors import ConfigError
 from core.estimate import estimate, measured_speed, typical_speed
 from core.facts import DataFacts
+from tests.support.model_facts import BERT, MINILM, NEWS
 
 SPEED = measured_speed(typical(), "measured here")
 SMALL = DataFacts(4, 400, 40, 80, np.full(400, 53))

@@ -13,7 +13,7 @@ from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
 from core.model_shape import count_trainable, default_targets, read_shape, resolve_targets
 from core.settings import Settings
-from tests.tiny import write_bert, write_distilbert
+from tests.support.tiny_models import write_bert, write_distilbert
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 

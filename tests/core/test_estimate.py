@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapes import BERT, MINILM, NEWS
 
 from core.calibration import typical
 from core.config import RunConfig
@@ -12,6 +11,7 @@ from core.estimate import LAUNCH_SECONDS, SAVING_SECONDS, estimate, measured_spe
 from core.facts import DataFacts, ModelFacts
 from core.presets import PRESETS, Preset, make_config
 from core.work import Unit
+from tests.support.model_facts import BERT, MINILM, NEWS
 
 SPEED = measured_speed(typical(), "measured on this machine")
 PER_STEP = replace(typical(), seconds={Unit.STEP: 2.0}, start_seconds=5.0, tokens_per_second=1000.0)

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import pytest
-from shapes import MINILM, NEWS
 
 from core.calibration import typical
 from core.config import RunConfig
@@ -10,6 +9,7 @@ from core.eta import remaining_seconds
 from core.schema import Metric
 from core.states import Job, JobState
 from core.training.events import Phase
+from tests.support.model_facts import MINILM, NEWS
 
 STARTED = 1000.0
 EXPECTED = replace(  # 100 steps of 2 s, 4 validations of 5 s

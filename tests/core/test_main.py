@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_news import write_small_news
-from tiny import write_bert
 from typer.testing import CliRunner, Result
 
 from core.__main__ import app
@@ -18,6 +16,8 @@ from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
 from core.training.products import Seconds
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
 
 ROOT = Path(__file__).parents[2]
 

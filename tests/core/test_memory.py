@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from shapes import bert_shape
 
 from core.config import RunConfig
 from core.memory import Held, data_mb, part_memory, trained_mb
 from core.packing import Parts
+from tests.support.model_facts import bert_shape
 
 SHAPE = bert_shape(10, 2, 0)
 PARTS = Parts(np.array([2.0, 3.0]), np.array([5.0, 4.0]))  # 10 and 12 tokens

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from shapes import bert_shape
 
 from core.config import RunConfig
 from core.packing import Parts
 from core.work import Unit, evaluation_work, is_fast, train_work
+from tests.support.model_facts import bert_shape
 
 SHAPE = bert_shape(10, 2, 0)  # two layers of 12 d² = 1,200 weights
 PART = Parts(np.array([2.0]), np.array([5.0]))  # 2 texts of 5 tokens

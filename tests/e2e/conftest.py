@@ -5,24 +5,21 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from oidc import CLIENT, SECRET, SECRETS, Lesson, provider
-from small_news import write_small_news
-from tiny import write_bert
 
 from core.data.indexing import ensure_index
 from core.data.prepared import prepare
 from core.data.sources import demo_source
 from core.settings import Settings
+from tests.support.app_server import ROOT, serving, wait_for_health
+from tests.support.oidc_provider import CLIENT, SECRET, SECRETS, Lesson, provider
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
 
-ROOT = Path(__file__).parents[2]
 REQUIRED = os.environ.get("LORALAB_TEST_BROWSER") == "required"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
@@ -67,26 +64,6 @@ def example_server(home: Path, tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-@contextmanager
-def serving(log_path: Path, **variables: str) -> Iterator[str]:
-    """A server with these variables; what it printed must tell of no trace."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
-    environment = {**os.environ, "LORALAB_HUB": "false", **variables}
-    log = log_path.open("w+")
-    process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for_health(f"http://127.0.0.1:{port}", log_path)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-        log.close()
-    assert "Traceback" not in log_path.read_text()
-
-
 @pytest.fixture
 def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
     news = write_small_news(tmp_path / "small-news", train=400)
@@ -109,15 +86,3 @@ def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
             finally:
                 process.terminate()
                 process.wait()
-
-
-def wait_for_health(url: str, log: Path) -> None:
-    """Return once the server is up. An open port is not enough: Streamlit opens it once to see whether it is free."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"the server does not answer\n{log.read_text()}")

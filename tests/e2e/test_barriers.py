@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import serving
 from playwright.sync_api import Browser, Page, expect
 
 from core import people
@@ -19,6 +18,7 @@ from core.jobs.requests import TrainRequest
 from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
+from tests.support.app_server import serving
 from ui import navigation
 
 pytestmark = [pytest.mark.browser]

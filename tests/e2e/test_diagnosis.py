@@ -10,7 +10,7 @@ from core.data.sources import demo_source
 from core.settings import Settings
 from core.states import Job
 from core.store import Store
-from tests.pages.conftest import make_finished
+from tests.support.stored_runs import make_finished
 
 pytestmark = [pytest.mark.browser]
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from hostile import TEMPLATES, hostile_texts
 from playwright.sync_api import Page, expect
 
 from core.data.sources import demo_source
 from core.settings import Settings
 from core.states import Job, JobState
 from core.store import Store
-from tests.pages.conftest import make_run, start
+from tests.support.hostile_inputs import TEMPLATES, hostile_texts
+from tests.support.stored_runs import make_run, start
 
 pytestmark = [pytest.mark.browser]
 TEXTS = hostile_texts(len(TEMPLATES))

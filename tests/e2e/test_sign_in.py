@@ -4,13 +4,13 @@ import base64
 import json
 
 from joserfc.jwk import RSAKey
-from oidc import Lesson
 from playwright.sync_api import Browser, Page, expect
 
 from core.access import Role
 from core.people import people
 from core.settings import Settings
 from core.store import Store
+from tests.support.oidc_provider import Lesson
 
 SECONDS = 1000
 

@@ -6,7 +6,7 @@ from core.inference.host import InferenceHost
 from core.jobs import artifacts
 from core.states import Job
 from core.store import Store
-from tests.pages.conftest import Open
+from tests.support.page_app import Open
 
 PAGE = "pages/adapter.py"
 pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
@@ -13,6 +12,7 @@ from core.jobs.restore import launch_restore
 from core.jobs.worker import perform
 from core.states import Job, JobState, Kind
 from core.store import Store
+from tests.support.page_app import Open
 from ui import navigation
 
 PAGES = sorted(entry.file for entry in navigation.ENTRIES.values())

@@ -5,7 +5,8 @@ from core import files
 from core.jobs import artifacts
 from core.states import Job
 from core.store import Store
-from tests.pages.conftest import Open, predictions
+from tests.support.page_app import Open
+from tests.support.stored_runs import predictions
 
 PAGE = "pages/calibration.py"
 

@@ -17,7 +17,8 @@ from core.jobs.batch import put_together, write_classified
 from core.jobs.nearest import index_folder, write_index
 from core.states import Job, JobState, Kind
 from core.store import Store
-from tests.pages.conftest import ADAPTER, CLASSES, Open, make_finished, start
+from tests.support.page_app import Open
+from tests.support.stored_runs import ADAPTER, CLASSES, make_finished, start
 from ui import classification
 
 PAGE = "pages/classify.py"

@@ -1,5 +1,4 @@
 import pytest
-from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core import people
@@ -8,6 +7,7 @@ from core.classroom import Rules, change_rules
 from core.data.prepared import Dataset
 from core.states import Job, JobState, Kind
 from core.store import Store
+from tests.support.page_app import Open
 from ui import visitors
 
 

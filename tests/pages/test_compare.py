@@ -6,7 +6,8 @@ from streamlit.testing.v1 import AppTest
 from core.data.sources import Source
 from core.states import Job
 from core.store import Store
-from tests.pages.conftest import Open, make_finished
+from tests.support.page_app import Open
+from tests.support.stored_runs import make_finished
 
 PAGE = "pages/compare.py"
 

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from fake_hub import CONVERTED_REVISION, Hub
 from streamlit.testing.v1 import AppTest
 
 from core.data.building import Choice, build
@@ -13,7 +12,9 @@ from core.jobs import worker
 from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
-from tests.pages.conftest import Open, make_finished, make_run
+from tests.support.fake_hub import CONVERTED_REVISION, Hub
+from tests.support.page_app import Open
+from tests.support.stored_runs import make_finished, make_run
 
 PAGE = "pages/data.py"
 LABELS = ("спорт", "Спорт", "мир", "**b**")

@@ -3,11 +3,12 @@
 import shutil
 
 import pytest
-from conftest import Open, make_finished
 
 from core.data.sources import Source
 from core.states import Job
 from core.store import Store
+from tests.support.page_app import Open
+from tests.support.stored_runs import make_finished
 
 PAGES = ("evaluate", "calibration", "errors", "through_time", "compare", "runs")
 SHAPES: dict[str, dict[str, object]] = {

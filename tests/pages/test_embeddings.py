@@ -9,7 +9,7 @@ from core.data.prepared import Dataset
 from core.jobs.maps import POOLINGS, MapRequest, Place, Subject, places, sample
 from core.states import Job, JobState, Kind
 from core.store import Store
-from tests.pages.conftest import Open
+from tests.support.page_app import Open
 
 PAGE = "pages/embeddings.py"
 

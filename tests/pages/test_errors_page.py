@@ -6,7 +6,8 @@ from core.evaluation.tags import read_tags, write_tag
 from core.jobs import artifacts
 from core.states import Job
 from core.store import Store
-from tests.pages.conftest import Open, predictions, texts
+from tests.support.page_app import Open
+from tests.support.stored_runs import predictions, texts
 
 PAGE = "pages/errors.py"
 

@@ -8,7 +8,8 @@ from core.data.sources import Source
 from core.jobs import artifacts
 from core.states import Job, JobState
 from core.store import Store
-from tests.pages.conftest import Open, make_finished, make_run, predictions
+from tests.support.page_app import Open
+from tests.support.stored_runs import make_finished, make_run, predictions
 
 PAGE = "pages/evaluate.py"
 

@@ -14,7 +14,7 @@ from core.jobs.requests import PrepareRequest
 from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
-from tests.pages.conftest import Open
+from tests.support.page_app import Open
 
 PAGE = "pages/explore.py"
 

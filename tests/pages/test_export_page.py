@@ -1,6 +1,4 @@
 import pytest
-from conftest import Open
-from proofs import proof_of
 from streamlit.testing.v1 import AppTest
 
 from core import files
@@ -8,6 +6,8 @@ from core.exporting.formats import Format
 from core.jobs.export import exports_folder, find_export_jobs
 from core.states import Job, JobState
 from core.store import Store
+from tests.support.export_proofs import proof_of
+from tests.support.page_app import Open
 
 PAGE = "pages/export.py"
 

@@ -1,5 +1,4 @@
 import pytest
-from conftest import HOME, Open, make_finished
 from streamlit.testing.v1 import AppTest
 
 from core.data.prepared import Dataset
@@ -7,6 +6,8 @@ from core.data.sources import Source
 from core.errors import LoraLabError
 from core.states import Job
 from core.store import Store
+from tests.support.page_app import HOME, Open
+from tests.support.stored_runs import make_finished
 from ui import navigation
 from ui.words import age, duration, plain
 

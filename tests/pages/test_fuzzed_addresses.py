@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Open
-from hostile import hostile_names
-from opened import ROOT, opened_elsewhere
-from sizes import FULL
 
 from core.data.prepared import Dataset
 from core.settings import Settings
 from core.states import Job
+from tests.support.file_audit import ROOT, opened_elsewhere
+from tests.support.hostile_inputs import hostile_names
+from tests.support.page_app import Open
+from tests.support.security_sizes import FULL
 from ui import navigation
 
 VALUES = [name for name in hostile_names(40 if FULL else 16)[:: 1 if FULL else 4] if "\ud800" not in name]  # an address is UTF-8

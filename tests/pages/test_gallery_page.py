@@ -1,9 +1,9 @@
-from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core.jobs.gallery import FAILURES
 from core.states import Job
 from core.store import Store
+from tests.support.page_app import Open
 
 PAGE = "pages/gallery.py"
 

@@ -1,6 +1,5 @@
 import re
 
-from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
@@ -9,6 +8,7 @@ from core.jobs.requests import read_train_request
 from core.presets import Preset, make_config
 from core.states import Job, JobState, Kind
 from core.store import Store
+from tests.support.page_app import Open
 
 
 def said(app: AppTest) -> str:

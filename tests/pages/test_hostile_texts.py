@@ -5,10 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Open, make_finished, make_run, start
-from hostile import Hostile, hostile_texts
-from shown import markdown_of
-from sizes import FULL
 from streamlit.testing.v1 import AppTest
 
 from core import files
@@ -21,6 +17,11 @@ from core.jobs import artifacts
 from core.settings import Settings
 from core.states import Job, JobState
 from core.store import Store
+from tests.support.hostile_inputs import Hostile, hostile_texts
+from tests.support.page_app import Open
+from tests.support.rendered import markdown_of
+from tests.support.security_sizes import FULL
+from tests.support.stored_runs import make_finished, make_run, start
 from ui import navigation
 from ui.words import plain
 

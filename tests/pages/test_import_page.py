@@ -1,10 +1,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Open
-from foreign import adapter_files, zipped
 from streamlit.testing.v1 import AppTest
-from tiny import write_bert
 
 from core.data.dataset import Dataset
 from core.importing.parcel import read_upload
@@ -13,6 +10,9 @@ from core.jobs.scoring import find_scoring
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
+from tests.support.page_app import Open
+from tests.support.peft_files import adapter_files, zipped
+from tests.support.tiny_models import write_bert
 
 PAGE = "pages/runs.py"
 

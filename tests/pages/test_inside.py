@@ -5,8 +5,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.states import Job
 from core.store import Store
-from tests.pages.conftest import Open
-from tests.tiny import write_distilbert
+from tests.support.page_app import Open
+from tests.support.tiny_models import write_distilbert
 
 PAGE = "pages/inside.py"
 TEXT = "The coach said the team won."

@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Open
-from opened import ROOT
-from shown import all_of
 
 from core.states import Job
 from core.store import Store
+from tests.support.file_audit import ROOT
+from tests.support.page_app import Open
+from tests.support.rendered import all_of
 from ui import navigation
 
 PATHS = (str(ROOT), sys.prefix, str(Path.home()), "/tmp/")

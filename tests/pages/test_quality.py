@@ -10,7 +10,7 @@ from core.data.recipe import Fix, Recipe, Step, read_recipe, recipe_path, save_r
 from core.jobs import actions
 from core.states import Job, JobState, Kind
 from core.store import Store
-from tests.pages.conftest import Open
+from tests.support.page_app import Open
 
 PAGE = "pages/quality.py"
 

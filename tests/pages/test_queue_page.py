@@ -1,7 +1,6 @@
 """A waiting run says its place and when it should start: on its own view, in the list, and in the sidebar."""
 
 import pytest
-from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
@@ -14,6 +13,7 @@ from core.schema import Metric
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
+from tests.support.page_app import Open
 from ui import states
 
 

@@ -1,7 +1,6 @@
 import json
 
 import pytest
-from conftest import CLASSES, FINGERPRINT, Open, make_finished, predictions
 from streamlit.testing.v1 import AppTest
 
 from core.data.sources import Source
@@ -11,6 +10,8 @@ from core.jobs.baselines import FITTED, BaselineRequest, Fitted, save
 from core.jobs.requests import read_train_request
 from core.states import Job, JobState, Kind
 from core.store import Store
+from tests.support.page_app import Open
+from tests.support.stored_runs import CLASSES, FINGERPRINT, make_finished, predictions
 
 
 def said(app: AppTest) -> str:

@@ -3,11 +3,11 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
-from conftest import Open
 
 from core.schema import Metric
 from core.states import Job
 from core.store import Store
+from tests.support.page_app import Open
 from ui import run_course, run_table
 from ui.run_course import Course
 from ui.run_summary import summarise

@@ -1,7 +1,6 @@
 """A run that did not end well: its cause, what is left, and what each button does."""
 
 import pytest
-from conftest import Open, start
 from streamlit.testing.v1 import AppTest
 
 from core import files
@@ -11,6 +10,8 @@ from core.jobs.deaths import explain_death
 from core.jobs.requests import read_train_request
 from core.states import Cause, Job, JobState, Kind
 from core.store import Store
+from tests.support.page_app import Open
+from tests.support.stored_runs import start
 
 PAGE = "pages/runs.py"
 

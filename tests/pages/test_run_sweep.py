@@ -1,12 +1,13 @@
 import json
 
-from conftest import Open, make_finished
 from streamlit.testing.v1 import AppTest
 
 from core.data.sources import Source
 from core.jobs.requests import read_train_request
 from core.states import Job, Kind
 from core.store import Store
+from tests.support.page_app import Open
+from tests.support.stored_runs import make_finished
 
 
 def said(app: AppTest) -> str:

@@ -3,8 +3,6 @@ import re
 import shutil
 
 import pytest
-from conftest import Open, start
-from shapes import MINILM, NEWS
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
@@ -13,6 +11,9 @@ from core.jobs import artifacts
 from core.schema import Metric
 from core.states import Job, JobState
 from core.store import Store
+from tests.support.model_facts import MINILM, NEWS
+from tests.support.page_app import Open
+from tests.support.stored_runs import start
 
 PAGE = "pages/runs.py"
 

@@ -1,7 +1,6 @@
 """A class and a public page whose people sign in. The claims are those that Streamlit would have checked."""
 
 import pytest
-from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core import people
@@ -11,6 +10,7 @@ from core.data.prepared import Dataset
 from core.signin import SignIn
 from core.states import Kind
 from core.store import Store
+from tests.support.page_app import Open
 
 READY = SignIn(("",))
 ADA = {"is_logged_in": True, "iss": "https://id.example", "sub": "1", "name": "Ada", "email": "ada@school.example", "email_verified": True}

@@ -3,7 +3,7 @@ from streamlit.testing.v1 import AppTest
 from core.jobs import artifacts
 from core.states import Job
 from core.store import Store
-from tests.pages.conftest import Open
+from tests.support.page_app import Open
 
 PAGE = "pages/through_time.py"
 

@@ -3,7 +3,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.prepared import Dataset
 from core.store import Store
-from tests.pages.conftest import Open
+from tests.support.page_app import Open
 
 PAGE = "pages/tokens.py"
 

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core import four_bit
@@ -14,6 +13,7 @@ from core.jobs.requests import TrainRequest, read_train_request
 from core.presets import Preset, make_config
 from core.states import Job, Kind
 from core.store import Store
+from tests.support.page_app import Open
 
 PAGE = "pages/train.py"
 

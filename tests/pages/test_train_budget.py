@@ -1,12 +1,11 @@
 """Budget and measurement on the New run page."""
 
-from conftest import Open
-
 from core.data.prepared import Dataset
 from core.jobs.requests import read_train_request
 from core.presets import Preset, make_config
 from core.states import JobState, Kind
 from core.store import Store
+from tests.support.page_app import Open
 
 PAGE = "pages/train.py"
 

@@ -1,5 +1,4 @@
 import pytest
-from conftest import Open
 from streamlit.testing.v1 import AppTest
 
 from core.data.prepared import Dataset
@@ -7,6 +6,7 @@ from core.data.recipe import Fix, Recipe, Step, recipe_path, save_recipe, to_byt
 from core.jobs.requests import read_train_request
 from core.states import Kind
 from core.store import Store
+from tests.support.page_app import Open
 
 PAGE = "pages/train.py"
 

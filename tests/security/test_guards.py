@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import reach
-from foreign import adapter_files, zipped
-from tiny import write_bert
 
 from core import classroom, people
 from core.access import GUEST, Role, Visitor
@@ -33,6 +30,9 @@ from core.jobs.sweep import Sweep
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
+from tests.support import write_reach as reach
+from tests.support.peft_files import adapter_files, zipped
+from tests.support.tiny_models import write_bert
 
 TIMES = 30
 ADA, BOB = Visitor("ada", "Ada", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)

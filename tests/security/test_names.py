@@ -5,9 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hostile import hostile_names
-from opened import opened_elsewhere
-from sizes import FULL
 
 from core.access import GUEST, Role, Visitor
 from core.classroom import Attempts, come_back, join
@@ -20,6 +17,9 @@ from core.jobs.requests import TrainRequest
 from core.settings import Settings
 from core.states import Job, Kind
 from core.store import Store
+from tests.support.file_audit import opened_elsewhere
+from tests.support.hostile_inputs import hostile_names
+from tests.support.security_sizes import FULL
 
 NAMES = hostile_names(5000 if FULL else 600)
 STUDENT = Visitor("bob", "Bob", Role.STUDENT)

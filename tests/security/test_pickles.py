@@ -9,9 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from foreign import adapter_files
-from opened import pickles_loaded
-from tiny import write_bert
 
 from core import files
 from core.catalog import find_model
@@ -28,6 +25,9 @@ from core.jobs.batch import read_classified
 from core.jobs.requests import read_train_request
 from core.settings import Settings
 from core.store import Store
+from tests.support.file_audit import pickles_loaded
+from tests.support.peft_files import adapter_files
+from tests.support.tiny_models import write_bert
 
 ENDINGS = (".pkl", ".bin", ".pt", ".parquet", ".json", ".safetensors", ".npy", ".npz", ".csv", ".jsonl", ".zip", ".joblib", "")
 

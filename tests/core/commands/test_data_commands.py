@@ -3,12 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_hub import CONVERTED_REVISION, Hub
 from typer.testing import CliRunner, Result
 
 from core.__main__ import app
 from core.jobs import actions
 from core.store import Store
+from tests.support.fake_hub import CONVERTED_REVISION, Hub
 
 
 def run(*arguments: str) -> Result:

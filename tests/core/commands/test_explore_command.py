@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from core.__main__ import app
-from tests.small_news import WORDS, write_small_news
+from tests.support.small_news import WORDS, write_small_news
 
 
 @pytest.fixture

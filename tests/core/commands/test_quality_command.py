@@ -16,7 +16,7 @@ from core.jobs.requests import read_train_request
 from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
-from tests.small_news import write_small_news
+from tests.support.small_news import write_small_news
 
 
 def call(*arguments: str) -> tuple[int, str, str]:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pets import Make, items
 
 from core.data.sources import Source, folder_source
+from tests.support.pet_rows import Make, items
 
 
 @pytest.fixture

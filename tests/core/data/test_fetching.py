@@ -3,7 +3,6 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_hub import CONVERTED_REVISION, CSV, REVISION, TEST, TRAIN, Hub
 
 from core.data import fetching
 from core.data import hub as hub_module
@@ -12,6 +11,7 @@ from core.data.reader import read_table
 from core.errors import DataError, Stopped
 from core.settings import Settings
 from core.training.events import Phase, Progress
+from tests.support.fake_hub import CONVERTED_REVISION, CSV, REVISION, TEST, TRAIN, Hub
 
 
 def fetch(pick: Pick) -> list[Path]:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from indexed import index_rows, write_rows
 
 from core.data import index as index_module
 from core.data.index import index_folder, open_index, read_rows
@@ -11,6 +10,7 @@ from core.data.indexing import ensure_index
 from core.data.terms import fold, split_words
 from core.errors import ArtifactDamaged, Stopped
 from core.training.events import Phase, Progress
+from tests.support.indexed_data import index_rows, write_rows
 
 PETS = ("cat", "dog")
 TRAIN = [("The CAT sat", 0), ("a dog, a DOG", 1), ("", 0), ("猫咪 cat", 0)]

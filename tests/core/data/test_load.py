@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from pets import Make, items
 
 from core.data.load import load_rows
 from core.data.rows import RawData
 from core.data.sources import Source, SourceKind, folder_source
 from core.errors import DataError
+from tests.support.pet_rows import Make, items
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), min_size=1).filter(lambda text: text.strip() != "")
 

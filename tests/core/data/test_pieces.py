@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 
 from core.data.pieces import PieceIndex, cut_text, open_tokenizer, tokens_per_word, view_word
 from core.errors import ModelUnavailable
-from tests.tiny import write_tokenizer
+from tests.support.tiny_models import write_tokenizer
 
 
 @pytest.fixture(scope="module")

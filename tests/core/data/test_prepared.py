@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pets import Make, items
 
 from core.data import prepared
 from core.data.prepared import Dataset, find_prepared, fingerprint_of, open_dataset, prepare
@@ -15,6 +14,7 @@ from core.data.sources import Source, SourceKind, source_key
 from core.errors import ArtifactDamaged, DataError, Stopped
 from core.settings import Settings
 from core.training.events import Phase, Progress
+from tests.support.pet_rows import Make, items
 
 
 def never() -> bool:

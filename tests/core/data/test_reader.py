@@ -5,13 +5,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from broken import CSV, READ, REFUSED, ROWS, parquet
-from fuzz import files
 from hypothesis import HealthCheck, given, settings
 
 from core.data.reader import read_file, read_table
 from core.data.table import MAX_BYTES, Reading
 from core.errors import DataError
+from tests.support.broken_files import CSV, READ, REFUSED, ROWS, parquet
+from tests.support.fuzzed_files import files
 
 SECONDS = 2
 

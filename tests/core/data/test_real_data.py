@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pets import Make
 
 from core.data.load import load_rows
 from core.data.prepared import find_prepared, fingerprint_of, prepare
 from core.data.sources import AG_NEWS_CLASSES, SourceKind, folder_source
 from core.settings import Settings
+from tests.support.pet_rows import Make
 
 pytestmark = pytest.mark.realdata
 

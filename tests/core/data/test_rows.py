@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
-from pets import items
 
 from core.data.rows import RawData, clean_rows, split_off
 from core.errors import DataError
+from tests.support.pet_rows import items
 
 
 def labelled(*labels: object) -> pd.DataFrame:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from indexed import index_rows
 
 from core.data.index import TextIndex
 from core.data.selection import Dimension, Filters, find_mask, positions_in_split
 from core.data.terms import fold, split_words
+from tests.support.indexed_data import index_rows
 
 PETS = ("cat", "dog")
 TRAIN = [("The CAT sat.", 0), ("a dog (big)", 1), ("Caf\u00e9 for cats", 0), ("dogs", 1), ("", 0), ("Vets (Reuters)", 1)]

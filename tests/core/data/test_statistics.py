@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from indexed import index_rows
 
 from core.data.statistics import class_balance, cut_at, cut_curve, length_bins, length_boxes
+from tests.support.indexed_data import index_rows
 
 PETS = ("cat", "dog")
 

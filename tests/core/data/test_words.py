@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from indexed import index_rows
 
 from core.data import words as words_module
 from core.data.terms import fold, split_words
 from core.data.words import count_words, distinctive_words, example_rows, excerpt, log_odds, word_in_classes
+from tests.support.indexed_data import index_rows
 
 CLASSES = ("business", "sports", "empty")
 TRAIN = [

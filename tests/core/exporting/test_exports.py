@@ -6,9 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from proofs import proof_of
 from safetensors.torch import load_file, save_file
-from tiny import write_bert
 
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
@@ -18,6 +16,8 @@ from core.exporting.replay import prove
 from core.exporting.writing import SLOW_FUSION, Source, read_labels, write
 from core.training.adapter import adapter_files, add_adapter
 from core.training.load import load_base
+from tests.support.export_proofs import proof_of
+from tests.support.tiny_models import write_bert
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 TEXTS = [f"the {word} team said it will play {number} games" for number, word in enumerate(("first", "last", "new", "state", "oil") * 8)]

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import write_bert
 
 from core.config import RunConfig
 from core.exporting.formats import Format
@@ -18,6 +17,7 @@ from core.exporting.writing import Source, write
 from core.inference.classifier import Classifier
 from core.training.adapter import adapter_files, add_adapter
 from core.training.load import load_base
+from tests.support.tiny_models import write_bert
 
 CLASSES = ("World", "Sports", "Business")
 COMMIT = "c" * 40

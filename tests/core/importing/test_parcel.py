@@ -5,11 +5,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from foreign import zipped
 
 from core.errors import DataError
 from core.importing import parcel
 from core.importing.parcel import read_parcel, read_upload
+from tests.support.peft_files import zipped
 
 GOOD = {"mine/adapter_config.json": b"{}", "mine/adapter_model.safetensors": b"weights"}
 

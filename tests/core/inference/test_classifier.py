@@ -13,7 +13,7 @@ from core.errors import ArtifactDamaged
 from core.inference import classifier as module
 from core.inference.classifier import Classifier
 from core.training.load import load_base
-from tests.core.inference.conftest import CLASSES, TEXTS, Write
+from tests.support.random_adapters import CLASSES, TEXTS, Write
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT, where the tests call it themselves
 

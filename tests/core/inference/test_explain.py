@@ -6,7 +6,7 @@ import pytest
 from core.inference.classifier import Classifier
 from core.inference.explain import SMALL_ERROR, explain
 from core.inference.request import Asked
-from tests.core.inference.conftest import CLASSES, TEXTS, Write
+from tests.support.random_adapters import CLASSES, TEXTS, Write
 
 
 @pytest.fixture

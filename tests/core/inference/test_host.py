@@ -16,7 +16,7 @@ from core.inference.classifier import Classifier
 from core.inference.host import ClassifyRequest, InferenceHost
 from core.inference.walker import Walker
 from core.settings import Settings
-from tests.core.inference.conftest import CLASSES, TEXTS, Write
+from tests.support.random_adapters import CLASSES, TEXTS, Write
 
 ROOT = Path(__file__).parents[3]
 

@@ -15,8 +15,8 @@ from core.inference.request import Asked, Variant
 from core.inference.walker import Walker
 from core.training.adapter import adapter_files, add_adapter, quiet_peft
 from core.training.load import load_base
-from tests.core.inference.conftest import CLASSES, TEXTS, Write
-from tests.tiny import write_distilbert
+from tests.support.random_adapters import CLASSES, TEXTS, Write
+from tests.support.tiny_models import write_distilbert
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
 QUERY, VALUE = "attention.self.query", "attention.self.value"

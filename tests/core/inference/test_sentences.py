@@ -8,7 +8,7 @@ from transformers import AutoModel, AutoTokenizer
 from core.errors import Stopped
 from core.inference import sentences
 from core.inference.sentences import encode_sentences
-from tests.tiny import write_bert
+from tests.support.tiny_models import write_bert
 
 TEXTS = ["the striker scored", "shares of the chip maker fell after a warning", "rain"]
 

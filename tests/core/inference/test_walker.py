@@ -8,8 +8,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from core.errors import Stopped
 from core.inference.classifier import Classifier
 from core.inference.walker import DRAWN_TOKENS, Walker
-from tests.core.inference.conftest import CLASSES, TEXTS, Write
-from tests.tiny import write_distilbert
+from tests.support.random_adapters import CLASSES, TEXTS, Write
+from tests.support.tiny_models import write_distilbert
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT, where the tests call it themselves
 

@@ -7,10 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from proofs import proof_of
-from small_news import write_small_news
 from tensorboardX.proto import event_pb2
-from tiny import write_bert
 
 from core.access import GUEST
 from core.commands.taking import take_away
@@ -27,6 +24,9 @@ from core.presets import make_config
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
+from tests.support.export_proofs import proof_of
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
 
 CONFIG = {"train_rows": 80, "batch_size": 8, "epochs": 1, "evaluation_interval": 5, "validation_rows": 10, "learning_rate": 0.02}
 

@@ -1,7 +1,6 @@
 import time
 
 import pytest
-from fake_hub import Hub
 
 from core.access import Role, Visitor
 from core.data.fetching import Pick, find_fetched, look_up
@@ -12,6 +11,7 @@ from core.jobs.processes import start_worker
 from core.settings import Settings
 from core.states import Cause, Job, JobState
 from core.store import Store
+from tests.support.fake_hub import Hub
 
 
 @pytest.fixture

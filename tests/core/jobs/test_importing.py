@@ -4,9 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from foreign import CLASSES, adapter_files, tensors, zipped
 from safetensors.numpy import load, save
-from tiny import write_bert, write_distilbert
 
 from core import files
 from core.access import GUEST, MACHINE_OWNER
@@ -25,6 +23,8 @@ from core.jobs.requests import read_train_request
 from core.settings import Settings
 from core.states import Job, JobState
 from core.store import Store
+from tests.support.peft_files import CLASSES, adapter_files, tensors, zipped
+from tests.support.tiny_models import write_bert, write_distilbert
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 

@@ -19,8 +19,8 @@ from core.jobs.rebuild import SHIPPED
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
-from tests.small_news import write_small_news
-from tests.tiny import write_bert
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 

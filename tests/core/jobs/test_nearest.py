@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_news import write_small_news
-from tiny import write_bert
 from typer.testing import CliRunner
 
 from core import manifest
@@ -28,6 +26,8 @@ from core.states import Job, JobState
 from core.store import Store
 from core.training.adapter import adapter_files, add_adapter
 from core.training.load import load_base
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
 
 CLASSES = ("Business", "Sci/Tech", "Sports", "World")
 ROWS = 40  # of the run

@@ -12,7 +12,7 @@ from core.jobs.context import JobContext
 from core.jobs.requests import QualityRequest
 from core.states import Job, JobState, Kind
 from core.store import Store
-from tests.small_news import write_small_news
+from tests.support.small_news import write_small_news
 
 
 @pytest.fixture

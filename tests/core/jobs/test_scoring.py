@@ -4,9 +4,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from foreign import CLASSES, adapter_files, zipped
-from small_news import write_small_news
-from tiny import write_bert
 
 from core.access import Role, Visitor
 from core.commands.taking import evaluate
@@ -23,6 +20,9 @@ from core.records import read_record
 from core.settings import Settings
 from core.states import Job, JobState
 from core.store import Store
+from tests.support.peft_files import CLASSES, adapter_files, zipped
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
-from shapes import MINILM, NEWS
 
 from core.calibration import Calibration, Key, path, typical, write
 from core.config import RunConfig
@@ -15,6 +14,7 @@ from core.jobs.requests import TrainRequest
 from core.jobs.speed import FEW_RANGE, NEWEST, RANGE, find_speed
 from core.states import JobState, Kind
 from core.store import Store
+from tests.support.model_facts import MINILM, NEWS
 
 CONFIG = RunConfig()
 NOVEMBER_23 = 1_795_435_200.0  # noon UTC

@@ -11,8 +11,6 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from small_news import write_small_news
-from tiny import write_bert
 
 from core.catalog import find_model
 from core.data.prepared import prepare
@@ -30,6 +28,8 @@ from core.presets import make_config
 from core.settings import Settings
 from core.states import ACTIVE, Cause, Job, JobState, Kind
 from core.store import Store
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
 
 pytestmark = pytest.mark.worker
 DEADLINE_SECONDS = 120  # importing torch takes most of it on a busy machine

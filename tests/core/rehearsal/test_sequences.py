@@ -2,8 +2,9 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
-from sequences import Sequences, Tally
-from staged import StagedWorld
+
+from tests.support.fault_machine import Sequences, Tally
+from tests.support.fault_world import StagedWorld
 
 
 def test_whatever_happens_to_runs_nothing_is_torn_and_each_can_be_finished(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from core.errors import ConfigError, ModelUnavailable
 from core.model_shape import count_trainable, read_shape
 from core.training.adapter import CONFIG, WEIGHTS, adapter_files, add_adapter, merged, trainable
 from core.training.load import load_base
-from tests.core.training.conftest import Heard, Lab
-from tests.tiny import write_bert, write_distilbert
+from tests.support.tiny_models import write_bert, write_distilbert
+from tests.support.training_lab import Heard, Lab
 
 IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0]])
 MASK = (IDS > 0).long()

@@ -10,7 +10,7 @@ from core.training.encoder import fast_encoder
 from core.training.layer import Adapter, add_low, low_backward
 from core.training.load import load_base
 from core.training.masks import DropoutBits
-from tests.tiny import write_bert, write_distilbert
+from tests.support.tiny_models import write_bert, write_distilbert
 
 CLASSES = ("a", "b")
 IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0], [2, 61, 3, 0, 0, 0]])

@@ -5,7 +5,7 @@ import torch
 
 from core.training.first_token import read_first_token_only
 from core.training.load import load_base
-from tests.tiny import write_bert, write_distilbert
+from tests.support.tiny_models import write_bert, write_distilbert
 
 IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0]])
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import write_bert
 
 from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
@@ -13,6 +12,7 @@ from core.training import four_bit
 from core.training.four_bit import in_four_bits
 from core.training.load import Base, load_base
 from core.training.network import build_network
+from tests.support.tiny_models import write_bert
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,7 @@ from core.training.loop import Loop
 from core.training.masks import DropoutBits
 from core.training.predict import predict
 from core.training.session import TrainingSession
-from tests.core.training.conftest import Lab
+from tests.support.training_lab import Lab
 
 THREADS = 2
 

@@ -18,7 +18,7 @@ from core.training.batches import encode_frame, shuffled_batches
 from core.training.levers import ALL_OFF, Levers
 from core.training.loop import Loop
 from core.training.session import TrainingSession
-from tests.core.training.conftest import Heard, Lab
+from tests.support.training_lab import Heard, Lab
 
 STEPS = 20
 EXACT = [field.name for field in fields(Levers)]

@@ -15,7 +15,7 @@ from core.training.events import Phase
 from core.training.network import Network
 from core.training.predict import predict
 from core.training.session import TrainingData, TrainingSession
-from tests.core.training.conftest import Heard, Lab
+from tests.support.training_lab import Heard, Lab
 
 
 def test_a_run_trains_validates_and_evaluates_in_order(lab: Lab, config: RunConfig, heard: Heard) -> None:

@@ -1,8 +1,7 @@
 import random
 
-from planted import draw_texts, edit, frame
-
 from core.data.quality.duplicates import find_duplicates, has_company, has_several
+from tests.support.planted_texts import draw_texts, edit, frame
 
 
 def test_copies_edits_and_strangers_are_told_apart() -> None:

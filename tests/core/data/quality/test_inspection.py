@@ -10,7 +10,7 @@ from core.data.sources import folder_source
 from core.errors import Stopped
 from core.settings import Settings
 from core.training.events import Progress
-from tests.small_news import write_small_news
+from tests.support.small_news import write_small_news
 
 LEAKED = "the coach praised the goal that the club had waited for all season long"
 

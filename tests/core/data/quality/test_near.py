@@ -1,10 +1,10 @@
 import random
 
 import pytest
-from planted import draw_texts, edit
 
 from core.data.quality.near import find_near_pairs, normalise, shingles
 from core.errors import Stopped
+from tests.support.planted_texts import draw_texts, edit
 
 
 def test_case_punctuation_and_spaces_do_not_count() -> None:

@@ -6,7 +6,7 @@ from core.data.indexing import ensure_index
 from core.data.quality.document import render_document
 from core.data.quality.portrait import Section, describe_data
 from core.data.quality.report import Report
-from tests.core.data.indexed import Rows, write_rows
+from tests.support.indexed_data import Rows, write_rows
 
 PETS: Rows = [("(AP) the cat sleeps", 0)] * 12 + [("a dog barks all day long", 1)] * 8
 

@@ -5,7 +5,7 @@ import pytest
 
 from core.data.quality.suspects import FOLDS, cross_validate, fold_groups, judge_labels, word_features, word_probabilities
 from core.errors import Stopped
-from tests.small_news import WORDS
+from tests.support.small_news import WORDS
 
 
 def nothing(done: int, total: int) -> None:

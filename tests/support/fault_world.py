@@ -1,4 +1,4 @@
-"""A world for ``sequences`` in which all happens in this process."""
+"""A world for ``fault_machine`` in which all happens in this process."""
 
 import errno
 import os
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from sequences import PLAN, seed_of
 
 from core.disk import Disk
 from core.errors import NotEnoughRoom
@@ -21,6 +20,7 @@ from core.rehearsal.full import FillableStore
 from core.rehearsal.stage import Stage
 from core.states import ACTIVE, Job, JobState
 from core.store import Store
+from tests.support.fault_machine import PLAN, seed_of
 
 
 class StagedWorld:

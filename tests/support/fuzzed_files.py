@@ -2,8 +2,9 @@
 
 import json
 
-from broken import READ, REFUSED
 from hypothesis import strategies as st
+
+from tests.support.broken_files import READ, REFUSED
 
 NAMES = ("a.csv", "a.tsv", "a.jsonl", "a.json", "a.parquet", "a.txt", "a")
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "cp1251", "shift_jis", "gb18030")

@@ -1,0 +1,1 @@
+"""Fakes, sample data and drivers that several tests and benchmarks use. Fixtures are in the conftest.py files."""

@@ -1,0 +1,47 @@
+"""A real server of the app, in a process of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def serving(log_path: Path, **variables: str) -> Iterator[str]:
+    """A server with these variables; what it printed must tell of no trace."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
+    environment = {**os.environ, "LORALAB_HUB": "false", **variables}
+    log = log_path.open("w+")
+    process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for_health(f"http://127.0.0.1:{port}", log_path)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+        log.close()
+    assert "Traceback" not in log_path.read_text()
+
+
+def wait_for_health(url: str, log: Path) -> None:
+    """Return once the server is up. An open port is not enough: Streamlit opens it once to see whether it is free."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the server does not answer\n{log.read_text()}")

@@ -1,0 +1,19 @@
+"""Opens pages of the app with Streamlit's test driver."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest
+
+HOME = Path(__file__).parents[2] / "Home.py"
+
+Open = Callable[..., AppTest]
+
+_new_pages_manager = PagesManager.__init__
+
+
+def after_first_visit(manager: PagesManager, *args: object, **options: object) -> None:
+    """AppTest starts each run as a new server does, which runs a file of ``pages/`` by itself and drops the click; later visits do not."""
+    _new_pages_manager(manager, *args, **options)  # type: ignore[arg-type]
+    PagesManager.uses_pages_directory = False

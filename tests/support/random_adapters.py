@@ -1,0 +1,33 @@
+"""LoRA adapters with random weights, and texts to classify with them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from core.config import RunConfig
+from core.training.adapter import adapter_files, add_adapter, trainable
+from core.training.load import load_base
+
+CLASSES = ("Sports", "Business", "World")
+TEXTS = [
+    "The team won the final.",
+    "Oil prices fell.",
+    "a",
+    "The minister said troops would leave the country after the vote, police and people said.",
+]
+Write = Callable[..., Path]
+
+
+def write_random_adapter(base: Path, folder: Path, seed: int, **changes: object) -> Path:
+    """Write an adapter of which every tensor is moved at random."""
+    config = RunConfig(rank=4, seed=seed).model_copy(update=changes)
+    model = add_adapter(load_base(base, CLASSES, seed), config, "local/base", None)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in trainable(model).values():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    folder.mkdir(exist_ok=True)
+    for file, content in adapter_files(model).items():
+        (folder / file).write_bytes(content)
+    return folder

@@ -1,0 +1,76 @@
+"""A small training for tests: a base model, data, and a record of the events."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from core.catalog import Availability
+from core.config import RunConfig
+from core.training.events import (
+    AdapterSaved,
+    Checkpoint,
+    Evaluation,
+    Event,
+    Progress,
+    TrainMetric,
+    TrainResult,
+    ValidationMetric,
+)
+from core.training.session import TrainingData, TrainingSession
+
+
+@dataclass
+class Heard:
+    """All that a training reported."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    @property
+    def steps(self) -> list[TrainMetric]:
+        return [event for event in self.events if isinstance(event, TrainMetric)]
+
+    @property
+    def validations(self) -> list[ValidationMetric]:
+        return [event for event in self.events if isinstance(event, ValidationMetric)]
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        return [event for event in self.events if isinstance(event, Evaluation)]
+
+    @property
+    def adapters(self) -> list[AdapterSaved]:
+        return [event for event in self.events if isinstance(event, AdapterSaved)]
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        return [event for event in self.events if isinstance(event, Checkpoint)]
+
+    @property
+    def progress(self) -> list[Progress]:
+        return [event for event in self.events if isinstance(event, Progress)]
+
+    @property
+    def losses(self) -> list[float]:
+        return [metric.loss for metric in self.steps]
+
+
+@dataclass
+class Lab:
+    """A base model and data to train on."""
+
+    model: Availability
+    data: TrainingData
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return AutoTokenizer.from_pretrained(self.model.folder)
+
+    def session(self, config: RunConfig, heard: Heard, should_stop: Callable[[], bool] = lambda: False) -> TrainingSession:
+        return TrainingSession(config, self.model, self.data, heard, should_stop)
+
+    def train(self, config: RunConfig, heard: Heard, resume_from: dict[str, bytes] | None = None) -> TrainResult:
+        return self.session(config, heard).train(resume_from)
