@@ -1,12 +1,14 @@
 """Parts of the Adapter page: what changed where, singular values, and the trained adapter scaled or switched off in parts."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import charts
+from core.charts.spectra import Shown
 from core.errors import LoraLabError
 from core.evaluation.scores import Proportion
 from core.inference.host import AS_TRAINED, Matrix, Variant
@@ -54,9 +56,8 @@ def draw_map(found: Sequence[Matrix]) -> None:
     table = pd.DataFrame(
         [(m.layer + 1, m.module, m.change, m.effective_rank) for m in found], columns=["layer", "module", "change", "effective_rank"]
     )
-    shown = st.segmented_control(
-        "Show", ["relative change", "effective rank"], default="relative change", required=True, key="adapter-shows"
-    )
+    options: tuple[Shown, ...] = get_args(Shown)
+    shown = st.segmented_control("Show", options, default=options[0], required=True, key="adapter-shows")
     names = {f"layer {m.layer + 1} · {m.module}": m for m in found}
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():

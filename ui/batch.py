@@ -114,7 +114,7 @@ def _draw_table(found: Classified) -> None:
     shown = found.frame.head(SHOWN_ROWS)
     shown = shown[[name for name in ("text", "label", "class", "probability") if name in shown]]
     shown = shown.assign(text=shown["text"].str[:SHOWN_LETTERS])
-    columns = {
+    columns: tables.Columns = {
         "text": st.column_config.TextColumn("Text", width="large"),
         "label": "True label",
         "class": "Class",

@@ -98,7 +98,7 @@ def _draw_audit(store: Store) -> None:
         st.caption("Nothing yet.")
 
 
-def _columns() -> dict[str, object]:
+def _columns() -> tables.Columns:
     return {
         "Accuracy": st.column_config.NumberColumn(format="%.1f %%"),
         "±": st.column_config.NumberColumn(format="%.1f", help="Half the 95 % interval (Wilson), in points"),

@@ -92,7 +92,7 @@ def draw_answer(runs: Sequence[OpenRun]) -> None:
     st.subheader(f"{plain(first.label)}, {per_cent(max(first.probabilities))} sure", anchor=False)
     if len(answers) == 2:
         st.caption(first.verdict)
-    with st.container(border=True, key="asked-text", **({"height": 200} if len(text) > 1500 else {})):
+    with st.container(border=True, key="asked-text", height=200 if len(text) > 1500 else "content"):
         st.text(text)
     _draw_cuts(answers)
     if len(answers) > 2:
@@ -114,7 +114,7 @@ def draw_history() -> None:
         for text, answers in history
         for answer in answers
     ]
-    columns = {
+    columns: tables.Columns = {
         "text": st.column_config.TextColumn("Text", width="large"),
         "model": "Model",
         "class": "Class",
@@ -143,7 +143,7 @@ def _draw_agreement(answers: Sequence[Answer]) -> None:
         }
         for answer in answers
     ]
-    columns = {
+    columns: tables.Columns = {
         "model": st.column_config.TextColumn("Model"),
         "class": st.column_config.TextColumn("Class", help="≠ marks an answer that differs from that of the first run."),
         "probability": st.column_config.ProgressColumn("Probability", format="percent", min_value=0, max_value=1),

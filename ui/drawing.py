@@ -1,8 +1,10 @@
 """Draw a ``core.charts`` chart: its title, the picture with its text alternative, and the table behind it."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.charts import Chart
 from core.evaluation.scores import Scores
@@ -32,7 +34,9 @@ def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True
         )
         if twin:
             _draw_twin(chart, key)
-    return event["selection"].get(select) if select else None
+    if not select or isinstance(event, DeltaGenerator):
+        return None
+    return event["selection"].get(select)
 
 
 def _draw_twin(chart: Chart, key: str) -> None:
@@ -59,16 +63,16 @@ def dark() -> bool:
 
 def per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
     """Precision, recall and F1 of each class."""
-    share = {"format": "%.3f"}
     number = st.column_config.NumberColumn
+    share = partial(number, format="%.3f")
     tables.plain(
         scores.per_class(classes),
         key=key,
         columns={
             "class": st.column_config.TextColumn("Class"),
-            "precision": number("Precision", help="Of the texts given this class, the share that belongs to it.", **share),
-            "recall": number("Recall", help="Of the texts of this class, the share that was found.", **share),
-            "f1": number("F1", help="Harmonic mean of precision and recall.", **share),
+            "precision": share("Precision", help="Of the texts given this class, the share that belongs to it."),
+            "recall": share("Recall", help="Of the texts of this class, the share that was found."),
+            "f1": share("F1", help="Harmonic mean of precision and recall."),
             "support": number("Texts", format="localized"),
         },
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -128,14 +129,14 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
         st.caption("No text is to be shown here." if view != "tagged" else "No text has been tagged yet. Choose a row of another list.")
         return None
     shown = found.head(SHOWN)[["text", "true", "predicted", "loss", "confidence", "of_true", "tag", "note"]].reset_index(drop=True)
-    share = {"format": "percent", "min_value": 0, "max_value": 1, "width": 110}
+    share = partial(st.column_config.ProgressColumn, format="percent", min_value=0, max_value=1, width=110)
     columns = {
         "text": st.column_config.TextColumn("Text", width=400),
         "true": st.column_config.TextColumn("True class"),
         "predicted": st.column_config.TextColumn("Predicted"),
         "loss": st.column_config.NumberColumn("Loss", format="%.2f", width=70, help="Cross-entropy in nats."),
-        "confidence": st.column_config.ProgressColumn("Confidence", help="Probability of the predicted class.", **share),
-        "of_true": st.column_config.ProgressColumn("True class had", help="Probability of the true class.", **share),
+        "confidence": share("Confidence", help="Probability of the predicted class."),
+        "of_true": share("True class had", help="Probability of the true class."),
         "tag": st.column_config.TextColumn("Tag"),
         "note": st.column_config.TextColumn("Note"),
     }

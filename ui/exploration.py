@@ -118,7 +118,8 @@ def _draw_cut(view: View) -> None:
 
 
 def _with_names(table: pd.DataFrame, view: View) -> pd.DataFrame:
-    return table.assign(**{"class": table["label"].map(dict(enumerate(view.classes))), "kept": table["label"].isin(view.shown)})
+    named: dict[str, pd.Series[str]] = {"class": table["label"].map(dict(enumerate(view.classes)))}
+    return table.assign(**named, kept=table["label"].isin(view.shown))
 
 
 def _draw_tall(view: View, chart: charts.Chart, key: str) -> None:

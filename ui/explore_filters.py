@@ -130,21 +130,22 @@ def _new_clicks(key: str, fields: tuple[str, ...]) -> list[Mark]:
 def _toggle(key: str, mark: Mark, dataset: Dataset) -> None:
     state, value = st.session_state, mark[0]
     if key in (BALANCE_KEY, BOXES_KEY):
-        chosen = _current(CLASSES_KEY, [])
+        chosen: list[str] = state.get(CLASSES_KEY, [])
         after = [name for name in chosen if name != value] if value in chosen else [*chosen, value]
         state[CLASSES_KEY] = [name for name in dataset.classes if name in after]
     elif key == LENGTHS_KEY:
         _toggle_length(mark)
     elif key == PATTERNS_KEY:
-        state[PATTERN_KEY] = None if _current(PATTERN_KEY, None) == value else value
+        state[PATTERN_KEY] = None if state.get(PATTERN_KEY) == value else value
     else:
-        state[WORD_KEY] = "" if _current(WORD_KEY, "") == value else str(value)
+        state[WORD_KEY] = "" if state.get(WORD_KEY, "") == value else str(value)
 
 
 def _toggle_length(mark: Mark) -> None:
     """The first bin is the range, another one widens it, and one within it frees it."""
     low, high = (int(str(end).partition(".")[0]) for end in mark)
-    shortest, longest = _current(SHORTEST_KEY, None), _current(LONGEST_KEY, None)
+    shortest: float | None = st.session_state.get(SHORTEST_KEY)
+    longest: float | None = st.session_state.get(LONGEST_KEY)
     if shortest is None or longest is None:
         limits: tuple[int | None, int | None] = (low, high)
     elif shortest <= low and high <= longest:
@@ -152,7 +153,3 @@ def _toggle_length(mark: Mark) -> None:
     else:
         limits = (int(min(shortest, low)), int(max(longest, high)))
     st.session_state[SHORTEST_KEY], st.session_state[LONGEST_KEY] = limits
-
-
-def _current(key: str, blank: object) -> object:
-    return st.session_state.get(key, blank)

@@ -87,7 +87,7 @@ def _cell(text: str) -> str:
     return text if len(text) <= CELL_LETTERS else f"{text[:CELL_LETTERS]}…"
 
 
-def _draw_whole(view: View, line: "pd.Series[object]", name: str) -> None:
+def _draw_whole(view: View, line: pd.Series, name: str) -> None:
     lengths = ", ".join(f"{line[unit]:,} {unit}" for unit in LENGTHS)
     selected = view.index.lengths[view.filters.unit][view.positions()]
     rank = per_cent(float((selected <= line[view.filters.unit]).mean()))

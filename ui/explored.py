@@ -19,6 +19,13 @@ from core.data.words import WordCounts
 
 MOST_WORDS = 40  # per class: as many as a cloud has room for
 BLANK = Filters()
+FIELDS: dict[Dimension, tuple[str, ...]] = {  # of Filters
+    Dimension.CLASS: ("classes",),
+    Dimension.LENGTH: ("shortest", "longest"),
+    Dimension.TEXT: ("text",),
+    Dimension.WORD: ("word",),
+    Dimension.PATTERN: ("pattern",),
+}
 
 
 @dataclass(frozen=True)
@@ -82,15 +89,8 @@ def histogram(view: View) -> statistics.Histogram:
 
 def _without(filters: Filters, dimensions: Collection[Dimension]) -> Filters:
     """``filters`` with those of ``dimensions`` blank."""
-    fields = {
-        Dimension.CLASS: {"classes": ()},
-        Dimension.LENGTH: {"shortest": None, "longest": None},
-        Dimension.TEXT: {"text": ""},
-        Dimension.WORD: {"word": ""},
-        Dimension.PATTERN: {"pattern": ""},
-    }
-    blank = {name: value for dimension in dimensions for name, value in fields[dimension].items()}
-    return replace(filters, **blank)  # type: ignore[arg-type]
+    blank = {name: getattr(BLANK, name) for dimension in dimensions for name in FIELDS[dimension]}
+    return replace(filters, **blank)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)  # mapped files; what is touched can be dropped again by the kernel

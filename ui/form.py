@@ -96,18 +96,20 @@ def _draw_fields(names: list[str], preset_values: Mapping[str, object], key: str
 
 def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:
     field, key = RunConfig.model_fields[name], _key(name)
-    label, help_text, kept = _label(name, preset_values), field.description, {"key": key, "persist_state": "session"}
+    label, help_text = _label(name, preset_values), field.description
     if options := choices(name):
-        return st.selectbox(label, options, help=help_text, **kept)
+        return st.selectbox(label, options, help=help_text, key=key, persist_state="session")
     if field.annotation is bool:
         return _draw_switch(label, help_text, key, shown(name).why_not())
     low, high = bounds(name)
     if field.annotation is int:
-        return st.number_input(label, int(low or 0), int(high or 2**31), step=1, help=help_text, **kept)
+        return st.number_input(label, int(low or 0), int(high or 2**31), step=1, help=help_text, key=key, persist_state="session")
     if field.annotation is float:
         step = 1.0 if high and high > 1 else FINE if float(str(field.default)) < COARSE else COARSE
-        return st.number_input(label, float(low or 0), float(high or 1e9), step=step, format="%g", help=help_text, **kept)
-    return st.text_input(label, placeholder="the model's usual ones", help=help_text, **kept)
+        return st.number_input(
+            label, float(low or 0), float(high or 1e9), step=step, format="%g", help=help_text, key=key, persist_state="session"
+        )
+    return st.text_input(label, placeholder="the model's usual ones", help=help_text, key=key, persist_state="session")
 
 
 def _draw_switch(label: str, help_text: str | None, key: str, why_not: str) -> bool:

@@ -140,7 +140,7 @@ def draw_head(walk: Walk, classes: tuple[str, ...]) -> None:
     sides = st.grid(2, min_column_width=340, gap="large")
     with sides.cell():
         table = pd.DataFrame({"class": list(classes), "logit": walk.logits, "probability": walk.probabilities})
-        columns = {
+        columns: tables.Columns = {
             "class": "Class",
             "logit": st.column_config.NumberColumn("Logit", format="%.3f"),
             "probability": st.column_config.NumberColumn("Probability", format="percent"),
@@ -160,7 +160,7 @@ def draw_adapter(walk: Walk, subject: Subject, shape: ModelShape, classes: tuple
     trained = sum(module.parameters for module in counts)
     drawing.draw(charts.trainable_bar(trained, shape.parameters + trained), key="trainable", twin=False)
     lines = pd.DataFrame([{"module": module.name, "numbers": module.shape, "parameters": module.parameters} for module in counts])
-    columns = {
+    columns: tables.Columns = {
         "module": "Module",
         "numbers": st.column_config.TextColumn("Layers × r × (inputs + outputs); head: inputs × outputs + bias"),
         "parameters": st.column_config.NumberColumn("Trained parameters", format="localized"),
@@ -177,7 +177,7 @@ def _adapter_words(subject: Subject) -> str:
 
 def _foreseen(subject: Subject, shape: ModelShape) -> tuple[Adapted, ...]:
     chosen = {linear.name for linear in adapted(subject.config, shape)}
-    layers = {}
+    layers: dict[str, int] = {}
     for linear in shape.linears:
         layers.setdefault(linear.name.removesuffix(linear.within_layer), len(layers))
     return tuple(

@@ -13,7 +13,7 @@ from ui import boundary
 from ui.watching import watch
 from ui.words import count, plain
 
-NOTES = {
+NOTES: dict[str, str] = {
     Phase.ENCODING: "Then the map is drawn.",
     Phase.PROJECTING: "Some seconds more; UMAP takes longest the first time on a machine.",
 }

@@ -31,9 +31,13 @@ def draw(store: Store, model_id: str, precision: Precision) -> None:
         icon=":material/speed:",
         help="Another job is at work; a measurement beside it would be wrong." if busy else help_text,
         disabled=busy,
-        on_click=actions.launch_calibration,
+        on_click=_launch,
         args=(store, model_id, precision),
     )
+
+
+def _launch(store: Store, model_id: str, precision: Precision) -> None:
+    actions.launch_calibration(store, model_id, precision)
 
 
 def _newest(store: Store, wanted: CalibrateRequest) -> Job | None:

@@ -83,7 +83,7 @@ def draw_report(report: Report, key: str) -> None:
     with sides.cell():
         lines = pd.DataFrame(report.classes, columns=["class", *SPLITS])
         shown = lines if lines["validation"].any() else lines.drop(columns="validation")
-        numbers = {split: st.column_config.NumberColumn(format="localized") for split in SPLITS}
+        numbers: tables.Columns = {split: st.column_config.NumberColumn(format="localized") for split in SPLITS}
         tables.plain(shown, key=f"{key}-classes", columns=numbers, rows_in_view=8, alt="Rows of each class in each split")
     with sides.cell():
         if report.dropped:
@@ -117,14 +117,14 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
     if rare:
         leave_out = st.toggle(f"Leave out {count(len(rare), 'labels')} with fewer than {MIN_CLASS_ROWS} rows", key=f"rare|{label}|{key}")
     start = {name: "" if leave_out and name in rare else similar.get(name, name) if merge else name for name in counts}
-    table = pd.DataFrame({"label": list(counts), "rows": list(counts.values()), "class": list(start.values())})
+    editable = pd.DataFrame({"label": list(counts), "rows": list(counts.values()), "class": list(start.values())})
     st.caption("Give a label another name to rename it, the name of another to merge both, or none to leave its rows out.")
     edited = st.data_editor(
-        table,
+        editable,
         key=f"classes|{label}|{merge}|{leave_out}|{key}",
         hide_index=True,
         disabled=["label", "rows"],
-        height=tables.height(len(table), 8),
+        height=tables.height(len(editable), 8),
         column_config={"class": st.column_config.TextColumn("Class", max_chars=80), "label": "Label", "rows": "Rows"},
     )
     return {str(name): str(called or "") for name, called in zip(edited["label"], edited["class"].fillna(""), strict=True)}

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.data.dataset import SPLITS, Dataset
+from core.data.sources import Split
 from ui import readers
 
 TEXT_KEY, ROW_KEY, SPLIT_KEY = "own-text", "own-row", "own-split"
@@ -24,6 +25,6 @@ def choose(dataset: Dataset | None) -> str:
     return text
 
 
-def _take(dataset: Dataset, split: str) -> None:
+def _take(dataset: Dataset, split: Split) -> None:
     position = st.session_state.get(ROW_KEY)
     st.session_state[TEXT_KEY] = str(readers.rows(dataset, split)["text"].iloc[int(position or 0)])[:LONGEST_TEXT]

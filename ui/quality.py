@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.data.dataset import Dataset
+from core.data.dataset import SPLITS, Dataset
 from core.data.quality.document import render_document
 from core.data.quality.portrait import describe_data
 from core.data.quality.report import WORDS, Check, Finding, Report, name_rows, read_findings, read_neighbours, read_report
@@ -148,11 +148,10 @@ def _document(dataset: Dataset, report: Report) -> bytes:
 
 
 def _texts(dataset: Dataset) -> pd.DataFrame:
-    splits = ("train", "validation", "test")
-    return pd.concat([readers.rows(dataset, split)[["row", "text", "label"]].assign(split=split) for split in splits], ignore_index=True)
+    return pd.concat([readers.rows(dataset, split)[["row", "text", "label"]].assign(split=split) for split in SPLITS], ignore_index=True)
 
 
-def _one_text(table: pd.DataFrame, *, key: str, columns: dict[str, object], alt: str) -> list[int]:
+def _one_text(table: pd.DataFrame, *, key: str, columns: tables.Columns, alt: str) -> list[int]:
     chosen = tables.texts(table, key=key, columns=columns, alt=alt)
     return [] if chosen is None else [chosen]
 
@@ -167,7 +166,7 @@ def _columns_of(check: Check) -> list[str]:
     return ["class", *ends.get(check, ["detail"]), "text", "split", "row"]
 
 
-def _look() -> dict[str, object]:
+def _look() -> tables.Columns:
     return {
         "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
         "class": st.column_config.TextColumn("Class", width=90),

@@ -12,6 +12,7 @@ from core.data.hub import hub_reachable
 from core.data.prepared import Dataset, find_prepared
 from core.data.recipe import Recipe, trained_fingerprint
 from core.data.sources import Source
+from core.data.sources import Split as DataSplit
 from core.errors import LoraLabError
 from core.evaluation import intervals, ranking
 from core.evaluation.calibration import fit_temperature
@@ -59,7 +60,7 @@ def hub(settings: Settings) -> bool:
     return hub_reachable(settings)
 
 
-def rows(dataset: Dataset, split: str) -> pd.DataFrame:
+def rows(dataset: Dataset, split: DataSplit) -> pd.DataFrame:
     """The texts and labels of a split. Shared between sessions: never change it."""
     return _rows(dataset.fingerprint, split, dataset)
 
@@ -111,7 +112,7 @@ def dynamics(folder: Path, version: int, classes: int) -> Dynamics:
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)  # three splits of two datasets; 36,000 rows take about 10 MB
-def _rows(fingerprint: str, split: str, _dataset: Dataset) -> pd.DataFrame:
+def _rows(fingerprint: str, split: DataSplit, _dataset: Dataset) -> pd.DataFrame:
     return _dataset.read(split)
 
 

@@ -1,6 +1,7 @@
 """What a person can do with a run: stop, resume, rename, clone, delete."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import streamlit as st
 
@@ -60,8 +61,8 @@ def draw_delete(store: Store, job: Job) -> None:
             st.rerun()
 
 
-def _button(label: str, key: str, icon: str, act: Callable[[], object], kind: str = "secondary") -> None:
-    if not st.button(label, key=key, icon=icon, type=kind):  # type: ignore[arg-type]
+def _button(label: str, key: str, icon: str, act: Callable[[], object], kind: Literal["primary", "secondary"] = "secondary") -> None:
+    if not st.button(label, key=key, icon=icon, type=kind):
         return
     try:
         act()

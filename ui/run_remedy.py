@@ -1,5 +1,7 @@
 """A run that failed or was cut short: why, what is left of it, and the buttons for what to do."""
 
+from typing import Literal
+
 import streamlit as st
 
 from core.access import Action, may
@@ -78,9 +80,13 @@ def _draw_retry(store: Store, summary: Summary, changes: dict[str, tuple[object,
     _draw_form_button(summary.job, "Change it in the form", "secondary", [f"{name}={new}" for name, (_, new) in changes.items()])
 
 
-def _draw_form_button(job: Job, label: str, kind: str, changes: list[str] | None = None) -> None:
-    if st.button(label, key="to-form", type=kind, icon=":material/tune:"):  # type: ignore[arg-type]
-        navigation.open_page(navigation.TRAIN, clone=job.id, **({"set": changes} if changes else {}))
+def _draw_form_button(job: Job, label: str, kind: Literal["primary", "secondary"], changes: list[str] | None = None) -> None:
+    if not st.button(label, key="to-form", type=kind, icon=":material/tune:"):
+        return
+    if changes:
+        navigation.open_page(navigation.TRAIN, clone=job.id, set=changes)
+    else:
+        navigation.open_page(navigation.TRAIN, clone=job.id)
 
 
 def _changes(summary: Summary) -> dict[str, tuple[object, object]]:

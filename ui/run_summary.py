@@ -87,7 +87,7 @@ def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
 
 def badge(summary: Summary) -> None:
     """The state as a coloured badge."""
-    st.badge(summary.look.word, icon=summary.look.icon, color=summary.look.colour)  # type: ignore[arg-type]
+    st.badge(summary.look.word, icon=summary.look.icon, color=summary.look.colour)
 
 
 def draw_origin(summary: Summary) -> None:

@@ -123,7 +123,7 @@ def _outcome(summary: Summary) -> str:
     return job.cause if job.state in (JobState.FAILED, JobState.INTERRUPTED) else ""
 
 
-def _columns() -> dict[str, object]:
+def _columns() -> tables.Columns:
     looks = [*LOOKS.values(), DAMAGED]
     column = st.column_config
     return {

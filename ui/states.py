@@ -1,6 +1,7 @@
 """How a job's state and progress look: always an icon and a word, never colour alone."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
@@ -9,6 +10,7 @@ from core.states import Job, JobState
 from core.training.events import Phase
 from ui.words import count, duration, plain
 
+Colour = Literal["gray", "blue", "orange", "green", "red"]
 SILENT_SECONDS = 40  # progress is written every half second; a long step on a busy machine takes a few
 SHORT = {
     Phase.UNTRAINED.value: "untrained score",
@@ -25,7 +27,7 @@ class Look:
     word: str
     icon: str
     sign: str
-    colour: str
+    colour: Colour
 
 
 LOOKS = {
@@ -44,7 +46,7 @@ DAMAGED = Look("Damaged", ":material/broken_image:", "✕", "red")
 def badge(state: JobState) -> None:
     """The state as a coloured badge with icon and word."""
     look = LOOKS[state]
-    st.badge(look.word, icon=look.icon, color=look.colour)  # type: ignore[arg-type]
+    st.badge(look.word, icon=look.icon, color=look.colour)
 
 
 def in_text(look: Look) -> str:

@@ -70,7 +70,7 @@ def draw_word(subject: Subject, dataset: Dataset | None) -> None:
         }
         for piece, number in zip(view.pieces, view.ids, strict=True)
     ]
-    columns = {
+    columns: tables.Columns = {
         "piece": st.column_config.TextColumn("Piece", width=110),
         "id": st.column_config.NumberColumn("Id", width=70),
         "entries": st.column_config.TextColumn("Longer entries that begin so", width="medium"),
@@ -83,14 +83,14 @@ def draw_classes(dataset: Dataset, max_tokens: int) -> None:
     """Tokens per word in each class of the training texts, and how many are cut."""
     st.markdown("#### Tokens per word, by class")
     table = _per_class(dataset.fingerprint, max_tokens, dataset)
-    high, low = table.loc[table["ratio"].idxmax()], table.loc[table["ratio"].idxmin()]
+    high, low = table.iloc[table["ratio"].argmax()], table.iloc[table["ratio"].argmin()]
     st.caption(
         f"{plain(str(high['class']))} takes the most, {high['ratio']:.2f}; {plain(str(low['class']))} the fewest, {low['ratio']:.2f}. "
         f"Of {count(int(table['texts'].sum()), 'training texts')}, with MiniLM's vocabulary; special tokens are not counted."
     )
     drawing.draw(charts.tokens_per_word(table, dataset.classes), key="tokens-per-word", twin=False)
     number = st.column_config.NumberColumn
-    columns = {
+    columns: tables.Columns = {
         "class": "Class",
         "texts": number("Texts", format="localized"),
         "words": number("Words, mean", format="%.1f"),
@@ -106,7 +106,7 @@ def draw_models(models: Sequence[Subject], text: str) -> None:
     st.markdown("#### The base models side by side")
     lines = [_about(subject, text) for subject in models]
     number = st.column_config.NumberColumn
-    columns = {
+    columns: tables.Columns = {
         "model": st.column_config.TextColumn("Model", width=210),
         "parameters": number("Parameters", format="compact"),
         "layers": "Layers",
