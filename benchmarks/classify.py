@@ -16,9 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -127,7 +127,7 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
     for number in range(rounds):
         for name, (count, answer) in sides.items():
             texts = lab.texts[number * FILE_ROWS : number * FILE_ROWS + count]
-            rates[name].append(count / seconds(lambda answer=answer, texts=texts: answer(texts)))  # type: ignore[misc]
+            rates[name].append(count / seconds(partial(answer, texts)))
     each = {name: median(values) for name, values in rates.items()}
     said = ", ".join(f"{name} {rate:.0f}" for name, rate in each.items())
 
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", action="store_true")
-    options: Any = parser.parse_args()
+    options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(Settings(home=options.home).used_threads))
     with tempfile.TemporaryDirectory() as place:
         lab = Lab(options.home, options.run, Path(place))

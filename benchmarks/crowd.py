@@ -11,6 +11,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 PATIENCE_SECONDS = 60.0  # a page that takes longer counts as an error
 HEARTBEAT_SECONDS = 20.0
@@ -40,6 +41,7 @@ class Person:
         self.pages: dict[str, str] = {}  # hash by name in the URL
         self.key = ""
         self.title = ""  # of the page as it was drawn last
+        self.launched = False
         self._cached: dict[str, ForwardMsg] = {}
         self._ticking: dict[str, tuple[float, asyncio.Task[None]]] = {}
         self._asked: dict[str, float] = {}
@@ -48,7 +50,7 @@ class Person:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Person":
-        self._socket = await connect(f"ws://{self.address}/_stcore/stream", subprotocols=["streamlit"], max_size=None)  # type: ignore[list-item]
+        self._socket = await connect(f"ws://{self.address}/_stcore/stream", subprotocols=[Subprotocol("streamlit")], max_size=None)
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
         return self
 

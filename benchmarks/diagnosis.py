@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -70,7 +71,7 @@ def fill_list(store: Store) -> list[Job]:
 def time_page(page: str, query: dict[str, str]) -> tuple[float, float]:
     """Median and maximum of seven warm reruns, in ms."""
     st.cache_data.clear()
-    PagesManager.__init__ = after_first_visit  # type: ignore[method-assign]
+    mock.patch.object(PagesManager, "__init__", after_first_visit).start()
     app = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=120)
     for key, value in query.items():
         app.query_params[key] = value

@@ -46,8 +46,14 @@ class Cell:
 
     def settings(self) -> list[str]:
         """Options of the command line."""
-        values = (f"max_tokens={self.max_tokens}", f"train_rows={self.rows}", f"rank={self.rank}", f"alpha={2 * self.rank}")
-        values += (f"dora={str(self.dora).lower()}", *SHORTENED)
+        values = (
+            f"max_tokens={self.max_tokens}",
+            f"train_rows={self.rows}",
+            f"rank={self.rank}",
+            f"alpha={2 * self.rank}",
+            f"dora={str(self.dora).lower()}",
+            *SHORTENED,
+        )
         return [part for value in values for part in ("--set", value)]
 
 

@@ -41,7 +41,7 @@ def gemm_flops(shape: ModelShape, config: RunConfig, tokens: int, rows: int) -> 
 
 
 def _flops(linear: Linear, rank: int, tokens: int, rows: int, last: int) -> int:
-    layer = int(re.search(r"\.(\d+)\.", linear.name).group(1))  # type: ignore[union-attr]
+    layer = int(re.findall(r"\.(\d+)\.", linear.name)[0])
     lowest = layer == 0 and QKV.search(linear.name) is not None
     vectors = rows if layer == last else tokens
     frozen, low_in, low_out = linear.inputs * linear.outputs, rank * linear.inputs, rank * linear.outputs

@@ -32,6 +32,7 @@ from core import people
 from core.access import Role
 from core.jobs import artifacts
 from core.jobs.rebuild import open_store
+from core.jobs.requests import read_train_request
 from core.settings import Settings
 from core.states import Job, JobState, Kind
 from core.store import Store
@@ -105,7 +106,7 @@ async def launch(group: Class, one: Person) -> None:
     await group.think()
     await one.choose("preset", "taste", "change the form")
     await group.think()
-    if not getattr(one, "launched", False):
+    if not one.launched:
         await one.click("launch", "launch")
         one.launched = True
         group.launches += 1
@@ -177,7 +178,7 @@ async def rows_per_second(group: Class) -> float:
     await asyncio.sleep(WINDOW_SECONDS)
     metrics = group.store.read_metrics(group.training.id, after)
     seconds = [later.at - step.at for step, later in pairwise(metrics) if step.split == later.split == "train"]
-    return int(group.training.request["config"]["batch_size"]) * len(seconds) / sum(seconds)  # type: ignore[index]
+    return read_train_request(group.training).config.batch_size * len(seconds) / sum(seconds)
 
 
 async def visits(group: Class, number: int, server: psutil.Process) -> list[float]:

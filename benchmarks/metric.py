@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
 
-class ClassificationMetric(evaluate.Metric):
+class ClassificationMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
     """``compute(predictions=…, references=…)`` of class ids gives accuracy and macro-F1 over ``classes`` classes."""
 
     def __init__(self, classes: int) -> None:

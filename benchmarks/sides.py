@@ -164,6 +164,8 @@ def random_distilbert(folder: Path, settings: Settings) -> Path:
         torch.manual_seed(0)
         DistilBertModel(DistilBertConfig()).save_pretrained(folder)
         source = find_model("minilm", settings, hub=False).folder
+        if source is None:
+            raise SystemExit("MiniLM is not on this machine; its tokenizer is needed.")
         for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
             shutil.copy(source / name, folder)
     return folder

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -22,7 +23,29 @@ from benchmarks.sides import SIDES, Measured, Task
 from core.settings import cores
 
 Figures = dict[str, float]
+Interval = dict[str, float | None]
 SHOWN = ("rows_per_second", "evaluated_rows_per_second", "accuracy", "macro_f1", "peak_memory_mb")  # of both sides
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Medians of each side, ratios of ours to the reference, and how the products of ours ran."""
+
+    sides: dict[str, Figures]
+    ratio: Figures
+    evaluation_ratio: Figures
+    accuracy_difference: Interval
+    products: Figures
+
+    def as_dict(self) -> dict[str, object]:
+        """All of it as one flat object."""
+        return {
+            **self.sides,
+            "ratio": self.ratio,
+            "evaluation_ratio": self.evaluation_ratio,
+            "accuracy_difference": self.accuracy_difference,
+            **self.products,
+        }
 
 
 def main() -> None:
@@ -35,8 +58,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         task = Task(arguments.model, arguments.rows, arguments.test_rows, arguments.seed, str(arguments.data or ""), home)
         rounds = [measure_round(task, number) for number in range(arguments.rounds)]
-    summary = summarise(rounds) | {"model": arguments.model, "rows": arguments.rows, "rounds": arguments.rounds, "threads": cores()}
-    print(json.dumps(summary, allow_nan=False) if arguments.json else as_text(summary))  # noqa: T201
+    summary = summarise(rounds)
+    if arguments.json:
+        setting = {"model": arguments.model, "rows": arguments.rows, "rounds": arguments.rounds}
+        described = summary.as_dict() | setting | {"threads": cores()}
+        print(json.dumps(described, allow_nan=False))  # noqa: T201
+    else:
+        print(as_text(summary))  # noqa: T201
 
 
 def parse() -> argparse.Namespace:
@@ -72,18 +100,18 @@ def run_side(side: str, task: Task) -> Figures:
     return figures
 
 
-def summarise(rounds: list[dict[str, Figures]]) -> dict[str, object]:
+def summarise(rounds: list[dict[str, Figures]]) -> Summary:
     """Medians of each side over the rounds, and how the ratios of the rounds spread."""
     sides = {side: {name: statistics.median(one[side][name] for one in rounds) for name in Measured.names()} for side in SIDES}
-    return {
-        **{side: {name: round(value, 4) for name, value in figures.items() if name in SHOWN} for side, figures in sides.items()},
-        "ratio": spread([one["ours"]["rows_per_second"] / one["reference"]["rows_per_second"] for one in rounds]),
-        "evaluation_ratio": spread(
+    return Summary(
+        {side: {name: round(value, 4) for name, value in figures.items() if name in SHOWN} for side, figures in sides.items()},
+        ratio=spread([one["ours"]["rows_per_second"] / one["reference"]["rows_per_second"] for one in rounds]),
+        evaluation_ratio=spread(
             [one["ours"]["evaluated_rows_per_second"] / one["reference"]["evaluated_rows_per_second"] for one in rounds]
         ),
-        "accuracy_difference": difference([one["ours"]["accuracy"] - one["reference"]["accuracy"] for one in rounds]),
-        **{name: round(sides["ours"][name], 3) for name in Measured.names() if name not in SHOWN},
-    }
+        accuracy_difference=difference([one["ours"]["accuracy"] - one["reference"]["accuracy"] for one in rounds]),
+        products={name: round(sides["ours"][name], 3) for name in Measured.names() if name not in SHOWN},
+    )
 
 
 def spread(ratios: list[float]) -> Figures:
@@ -91,7 +119,7 @@ def spread(ratios: list[float]) -> Figures:
     return {"min": round(min(ratios), 2), "median": round(statistics.median(ratios), 2), "max": round(max(ratios), 2)}
 
 
-def difference(found: list[float]) -> dict[str, float | None]:
+def difference(found: list[float]) -> Interval:
     """Mean of ours minus the reference over paired seeds, with the 95 % interval of Student's t; no interval of one round."""
     mean = statistics.fmean(found)
     reach = float(stats.t.ppf(0.975, len(found) - 1)) * statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else None
@@ -107,14 +135,17 @@ def describe(figures: Figures) -> str:
     )
 
 
-def as_text(summary: dict[str, object]) -> str:
+def as_text(summary: Summary) -> str:
     """A few lines for people."""
     ratio = "training {min} to {max} times, median {median}"
-    lines = [f"{side}: {describe(summary[side])}" for side in SIDES]  # type: ignore[arg-type]
-    lines += [ratio.format(**summary["ratio"]), ratio.replace("training", "evaluation").format(**summary["evaluation_ratio"])]  # type: ignore[arg-type]
-    lines.append("accuracy, ours minus reference: {mean:+.4f}, 95 % interval {low} to {high}".format(**summary["accuracy_difference"]))  # type: ignore[arg-type]
+    lines = [f"{side}: {describe(summary.sides[side])}" for side in SIDES]
+    lines.append(ratio.format(**summary.ratio))
+    lines.append(ratio.replace("training", "evaluation").format(**summary.evaluation_ratio))
+    gain = "accuracy, ours minus reference: {mean:+.4f}, 95 % interval {low} to {high}"
+    lines.append(gain.format(**summary.accuracy_difference))
     peaks = (("gemm", "torch.mm"), ("onednn", "oneDNN"))
-    shares = [f"{summary[f'{name}_share']:.0%} of the {summary[f'{name}_peak_gflops']:.0f} GFLOP/s of {what}" for name, what in peaks]
+    products = summary.products
+    shares = [f"{products[f'{name}_share']:.0%} of the {products[f'{name}_peak_gflops']:.0f} GFLOP/s of {what}" for name, what in peaks]
     return "\n".join([*lines, f"products while training: {' and '.join(shares)}"])
 
 

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from benchmarks.promises.row import Row, Size, TooLong
 from core.errors import StateConflict
 from core.jobs import actions
 from core.states import ACTIVE, Job, JobState
-from tests.support.fault_machine import PLAN, Sequences, Tally, seed_of
+from tests.support.fault_machine import PLAN, Sequences, Tally, World, seed_of
 from tests.support.fault_world import StagedWorld
 
 STEPS = 15
@@ -27,8 +28,12 @@ def sequences(size: Size) -> Row:
     """Launch, kill, stop, resume, restart, clock, full disk and database, in any order; then each run is brought to its end."""
     row = Row("random sequences")
     size.home.mkdir()
-    for name, world, number in (("in process", StagedWorld, size.of(15, 500)), ("with real processes", LabWorld, size.of(1, 30))):
-        machine = type("Machine", (Sequences,), {"make_world": world, "tally": Tally(), "below": size.home})
+    worlds: tuple[tuple[str, Callable[[Path], World], int], ...] = (
+        ("in process", StagedWorld, size.of(15, 500)),
+        ("with real processes", LabWorld, size.of(1, 30)),
+    )
+    for name, world, number in worlds:
+        machine = _make_machine(world, size.home)
         seed(size.draw.randrange(2**32))(machine)
         failure = _run(machine, number)
         row.tries += machine.tally.sequences
@@ -37,6 +42,17 @@ def sequences(size: Size) -> Row:
         row.figure += f"{machine.tally.sequences} {name}, "
     row.figure = row.figure.removesuffix(", ")
     return row
+
+
+def _make_machine(world: Callable[[Path], World], home: Path) -> type[Sequences]:
+    """Sequences in that world, with a tally of their own."""
+
+    class Machine(Sequences):
+        make_world = staticmethod(world)
+        tally = Tally()
+        below = home
+
+    return Machine
 
 
 def _run(machine: type[Sequences], number: int) -> str:
@@ -75,8 +91,12 @@ class LabWorld:
 
     def work(self, fault: str, nth: int) -> bool:
         """From the next attempt on workers meet the fault; then time passes. Which attempt has met one is not known: none is counted."""
-        faults = {"kill": {"kill": True}, "EIO": {"code": errno.EIO}, "disk full": {"code": errno.ENOSPC, "lasting": True}}
-        self.lab.direct(replace(self.plan, nth=nth, **faults[fault]) if fault in faults else self.plan)
+        plans = {
+            "kill": replace(self.plan, nth=nth, kill=True),
+            "EIO": replace(self.plan, nth=nth, code=errno.EIO),
+            "disk full": replace(self.plan, nth=nth, code=errno.ENOSPC, lasting=True),
+        }
+        self.lab.direct(plans.get(fault, self.plan))
         time.sleep(self.draw.random() * LONGEST_SECONDS)
         for job in self.store.jobs(None, *ACTIVE) if fault == "stop" else ():
             with suppress(StateConflict):  # it has ended meanwhile

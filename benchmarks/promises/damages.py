@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
@@ -21,6 +22,7 @@ from core.manifest import checksum
 from core.settings import Settings
 from core.states import JobState, Kind
 from core.store import Store
+from tests.support.page_app import after_first_visit
 
 RUNS = ("aaaa0001", "bbbb0002", "cccc0003")
 DRAW_SECONDS = 60
@@ -33,7 +35,7 @@ def damaged_folders(size: Size) -> Row:
     """One of three finished runs is damaged, with its database or without; then everything is looked at."""
     row = Row("one damaged folder stays one")
     _write_runs(size.home / "whole")
-    PagesManager.__init__ = _visited(PagesManager.__init__)  # type: ignore[method-assign]
+    mock.patch.object(PagesManager, "__init__", after_first_visit).start()
     for number in range(size.of(5, 500)):
         home = size.home / str(number)
         shutil.copytree(size.home / "whole", home)
@@ -110,7 +112,7 @@ def _change_values(path: Path, draw: random.Random) -> None:
         value = json.loads(path.read_bytes())
     except ValueError:
         return _flip(path, draw)
-    strange = draw.choice((None, -1, 10**30, "", "<b>x</b>", [], {}, True, 1e308, "../../x"))
+    strange: object = draw.choice((None, -1, 10**30, "", "<b>x</b>", [], {}, True, 1e308, "../../x"))
     if isinstance(value, dict) and value:
         value[draw.choice(sorted(value))] = strange
     else:
@@ -203,13 +205,3 @@ def _changed(store: Store, home: Path, others: list[str], whole: list[dict[str, 
 
 def _contents(folder: Path) -> dict[str, str]:
     return {path.name: checksum(path.read_bytes()) for path in folder.rglob("*") if path.is_file() and path.name != ".job.lock"}
-
-
-def _visited(make: Callable[..., None]) -> Callable[..., None]:
-    """A new server runs a file of pages/ by itself once, and AppTest would do so each time."""
-
-    def after_first_visit(manager: PagesManager, *arguments: object, **options: object) -> None:
-        make(manager, *arguments, **options)
-        PagesManager.uses_pages_directory = False
-
-    return after_first_visit

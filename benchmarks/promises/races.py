@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from benchmarks.promises.lab import Lab, opened, over
 from benchmarks.promises.row import Row, Size, TooLong
@@ -25,6 +25,7 @@ from core.store import Store
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["core.store"])  # or each of fifty processes imports it anew
+T = TypeVar("T")  # what one process makes of one thing
 PLAN = Plan(steps=150, step_seconds=0.004, validate_every=40, checkpoint_every=10)
 WARM_UP_SECONDS = 60.0
 
@@ -64,7 +65,7 @@ def committed_rows(size: Size) -> Row:
     return row
 
 
-def _race(act: Callable[..., Any], racers: int, home: Path, things: list[str]) -> list[list[Any]]:
+def _race(act: Callable[[Store, str], T], racers: int, home: Path, things: list[str]) -> list[list[T]]:
     """What each racer made of each thing; all begin each at the same instant."""
     barrier = CONTEXT.Barrier(racers)
     pipes = [CONTEXT.Pipe(duplex=False) for _ in range(racers)]
@@ -77,7 +78,7 @@ def _race(act: Callable[..., Any], racers: int, home: Path, things: list[str]) -
     return [list(made) for made in zip(*answers, strict=True)]
 
 
-def _run(act: Callable[..., Any], barrier: Barrier, home: Path, things: list[str], answer: Connection) -> None:
+def _run(act: Callable[[Store, str], object], barrier: Barrier, home: Path, things: list[str], answer: Connection) -> None:
     store = Store(Settings(home=home, hub=False))
     made = []
     for thing in things:
@@ -144,7 +145,7 @@ def _kill_a_writer(home: Path, draw: random.Random) -> str:
     tells.close()
     told.recv()  # it writes now
     deadline = time.monotonic() + 0.1 + draw.random() * 0.4
-    copies = []
+    copies: list[str] = []
     while time.monotonic() < deadline:
         copies.append(_copy(store, home / f"copy-{len(copies)}.db"))
         time.sleep(0.05)

@@ -12,6 +12,7 @@ from contextlib import suppress
 import psutil
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from benchmarks.promises.lab import Lab, opened, over, processes_of
 from benchmarks.promises.row import Row, Size, TooLong
@@ -117,7 +118,7 @@ class _Server:
         """Open Home as a browser does; the script runs in the server, and this returns once the browser would have heard of it."""
         message = BackMsg()
         message.rerun_script.query_string = ""
-        with connect(f"ws://{self.address}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as socket_:  # type: ignore[list-item]
+        with connect(f"ws://{self.address}/_stcore/stream", subprotocols=[Subprotocol("streamlit")], max_size=None) as socket_:
             socket_.send(message.SerializeToString())
             deadline = time.monotonic() + BACK_SECONDS
             while not is_locked(self.lab.settings.home / "supervisor.lock") and time.monotonic() < deadline:

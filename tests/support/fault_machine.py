@@ -35,7 +35,8 @@ class Tally:
 class World(Protocol):
     """Where the sequences happen: in this process, or with real ones."""
 
-    store: Store
+    @property
+    def store(self) -> Store: ...
 
     def launch(self, key: str) -> None: ...
     def work(self, fault: str, nth: int) -> bool: ...

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
@@ -13,7 +14,7 @@ Open = Callable[..., AppTest]
 _new_pages_manager = PagesManager.__init__
 
 
-def after_first_visit(manager: PagesManager, *args: object, **options: object) -> None:
+def after_first_visit(manager: PagesManager, *args: Any, **options: Any) -> None:
     """AppTest starts each run as a new server does, which runs a file of ``pages/`` by itself and drops the click; later visits do not."""
-    _new_pages_manager(manager, *args, **options)  # type: ignore[arg-type]
+    _new_pages_manager(manager, *args, **options)
     PagesManager.uses_pages_directory = False

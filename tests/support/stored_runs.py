@@ -16,6 +16,7 @@ from core.jobs.requests import TrainRequest
 from core.schema import Metric
 from core.states import Job, JobState, Kind
 from core.store import Store
+from core.training.events import Split
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 FINGERPRINT = "0123456789ab"
@@ -24,7 +25,7 @@ ADAPTER = SHIPPED / "example" / "adapter"
 
 def make_run(store: Store, source: Source, name: str, **fields: object) -> Job:
     """A queued run."""
-    request = TrainRequest(config=RunConfig(**{"train_rows": 800, **fields}), source=source, preset="taste")  # type: ignore[arg-type]
+    request = TrainRequest(config=RunConfig(**{"train_rows": 800, **fields}), source=source, preset="taste")
     return store.create(Kind.TRAIN, name, request.model_dump(mode="json"), launch_key=name)
 
 
@@ -50,9 +51,10 @@ def make_finished(
         "trained_rows": 800,
         "peak_memory_mb": 900.0,
     }
-    for split, hits in (("test", right), ("validation", right - 1), ("untrained", rows // 4)):
+    right_in: dict[Split, int] = {"test": right, "validation": right - 1, "untrained": rows // 4}
+    for split, hits in right_in.items():
         frame = predictions(rows, hits, len(classes), absent).assign(text=texts("test", rows)["text"])
-        files.write_parquet(artifacts.predictions_path(folder, split), frame)  # type: ignore[arg-type]
+        files.write_parquet(artifacts.predictions_path(folder, split), frame)
         scores = Predictions.of(frame, len(classes)).scores
         result[split] = {"accuracy": scores.accuracy.value, "macro_f1": scores.macro_f1, "rows": rows, "hits": hits}
     files.write_folder(folder / "adapter", {"adapter_model.safetensors": b"not really", "adapter_config.json": b"{}"})
