@@ -2,13 +2,15 @@
 
 import streamlit as st
 
-from ui import frame, navigation, sidebar, visitors
-from ui.boundary import boundary
+from ui import navigation
+from ui.app import page_frame, sidebar
+from ui.session import visitors
+from ui.session.error_boundary import boundary
 
 st.set_page_config(page_title="LoRA Lab", page_icon=":material/neurology:", layout="wide")
 
 with boundary(), navigation.home() as page:
-    frame.style()
+    page_frame.style()
     visitors.admit()
     sidebar.draw()
     page.run()

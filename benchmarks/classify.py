@@ -20,18 +20,20 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from core.runs.run import find_run
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import psutil
 
-from core.inference.host import InferenceHost
-from core.inference.request import ClassifyRequest
-from core.jobs import artifacts, describe
-from core.jobs.classify import classify_request
+from core.inference.messages import ClassifyRequest
+from core.inference.process import InferenceProcess
+from core.jobs.workers.classify import classify_request
+from core.runs import artifacts
 from core.settings import Settings
-from core.store import Store
+from core.storage.store import Store
 
 ROUNDS = 5
 FILE_ROWS = 1024  # of a file
@@ -56,7 +58,7 @@ class Lab:
     def __init__(self, home: Path, run: str, place: Path) -> None:
         self.settings = Settings(home=home, hub=False)
         self.store = Store(self.settings, create=False)
-        self.job = describe.find_run(self.store, run)
+        self.job = find_run(self.store, run)
         self.request: ClassifyRequest = classify_request(self.store, self.job, hub=False)
         self.texts: list[str] = artifacts.read_predictions(self.store.folder(self.job), "test")["text"].tolist()
         random.Random(1).shuffle(self.texts)
@@ -73,9 +75,9 @@ class Lab:
             made.append(replace(self.request, run_id=f"copy-{number}", adapter=folder))
         return made
 
-    def host(self) -> InferenceHost:
+    def host(self) -> InferenceProcess:
         """A process of its own, not started yet."""
-        return InferenceHost(self.settings)
+        return InferenceProcess(self.settings)
 
 
 def seconds(act: Callable[[], object]) -> float:
@@ -84,11 +86,11 @@ def seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def process(host: InferenceHost) -> psutil.Process:
+def process(host: InferenceProcess) -> psutil.Process:
     return psutil.Process(next(iter(host._executor._processes)))
 
 
-def memory_mb(host: InferenceHost) -> float:
+def memory_mb(host: InferenceProcess) -> float:
     """What the process has for itself."""
     return process(host).memory_full_info().uss / 2**20
 
@@ -97,29 +99,29 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
     """Rows per second: ours, transformers.pipeline, int8 ONNX."""
     from transformers import pipeline  # noqa: PLC0415 - seconds, for this part alone
 
-    from core.exporting import replay, writing  # noqa: PLC0415
-    from core.exporting.formats import Format  # noqa: PLC0415
     from core.inference.classifier import Classifier  # noqa: PLC0415
-    from core.training.load import fetch  # noqa: PLC0415
+    from core.training.load_model import fetch  # noqa: PLC0415
+    from core.transfer.export import verify, write_model  # noqa: PLC0415
+    from core.transfer.export.formats import Format  # noqa: PLC0415
 
     asked = lab.request
     assert asked.adapter is not None
     base = fetch(asked.model)
-    source = writing.Source(base, asked.model.identity, asked.model.revision, asked.adapter, asked.classes, asked.max_tokens, asked.seed)
+    source = write_model.ExportSource(base, asked.model.identity, asked.model.revision, asked.adapter, asked.classes, asked.max_tokens, asked.seed)
     folders = {target: lab.place / target for target in (Format.MERGED, Format.ONNX_INT8)}
     for target, folder in folders.items():
         folder.mkdir()
-        writing.write(source, target, folder)
+        write_model.write(source, target, folder)
     ours = Classifier(base, asked.classes, asked.seed)
     ours.load_adapter("run", asked.adapter)
     pipe = pipeline("text-classification", str(folders[Format.MERGED]), truncation=True, max_length=asked.max_tokens)
-    int8 = replay._open(source, Format.ONNX_INT8, folders[Format.ONNX_INT8])
+    int8 = verify._open(source, Format.ONNX_INT8, folders[Format.ONNX_INT8])
     threads = lab.settings.used_threads
     sides: dict[str, tuple[int, Callable[[list[str]], object]]] = {
         "ours": (FILE_ROWS, lambda texts: ours.classify("run", texts, asked.max_tokens)),
         "batch 1": (192, pipe),
         "batch 64": (192, lambda texts: pipe(texts, batch_size=64)),
-        "int8": (256, lambda texts: replay._answer(int8, folders[Format.ONNX_INT8], texts, threads)),
+        "int8": (256, lambda texts: verify._answer(int8, folders[Format.ONNX_INT8], texts, threads)),
     }
     for _, answer in sides.values():
         answer(lab.texts[:32])

@@ -16,17 +16,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from core import people
 from core.access import Role, Visitor
-from core.data.prepared import find_prepared, prepare
+from core.data.preparation import find_prepared, prepare
 from core.data.sources import find_source
 from core.jobs import actions
-from core.jobs.queue import Wait, read_queue
-from core.jobs.rebuild import OURS, open_store
+from core.people import accounts
 from core.presets import Preset, make_config
+from core.runs.queue import Wait, read_queue
 from core.settings import Settings
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.storage.job import Job, JobKind, JobState
+from core.storage.recovery import BUNDLED_OWNERS, open_store
+from core.storage.store import Store
 
 POLL_SECONDS = 2.0  # as a page does
 ASKED_EVERY_SECONDS = 30.0  # so often the queue is asked what it foretells
@@ -70,7 +70,7 @@ def main() -> None:
         began = time.monotonic()
         queue_all(store, options.students, options.second)
         foretold = follow(store)
-        jobs = [job for job in store.jobs(Kind.TRAIN) if job.owner not in OURS]
+        jobs = [job for job in store.jobs(JobKind.TRAIN) if job.owner not in BUNDLED_OWNERS]
         sys.exit(report(jobs, options.students, time.monotonic() - began, foretold))
 
 
@@ -88,7 +88,7 @@ def queue_all(store: Store, students: int, second: int) -> None:
     source, config = find_source(store.settings), make_config(Preset.TASTE, {})
     for number in range(students):
         store.visitor = Visitor(f"s{number:02d}", f"Student {number}", Role.STUDENT)
-        people.add_person(store, store.visitor, f"benchmark {number}")
+        accounts.add_person(store, store.visitor, f"benchmark {number}")
         for _ in range(2 if number < second else 1):
             actions.launch_training(store, config, source, preset=Preset.TASTE)
 
@@ -96,12 +96,12 @@ def queue_all(store: Store, students: int, second: int) -> None:
 def follow(store: Store) -> Foretold:
     """Until nothing is queued or under way; a line a run on stderr."""
     foretold, asked, over = Foretold(), 0.0, 0
-    while jobs := [job for job in store.jobs(Kind.TRAIN) if not job.state.over]:
+    while jobs := [job for job in store.jobs(JobKind.TRAIN) if not job.state.over]:
         actions.keep_running(store)
         if time.monotonic() - asked > ASKED_EVERY_SECONDS:
             foretold.ask(store)
             asked = time.monotonic()
-        ended = len(store.jobs(Kind.TRAIN)) - len(jobs)
+        ended = len(store.jobs(JobKind.TRAIN)) - len(jobs)
         if ended != over:
             over = ended
             print(f"{len(jobs)} runs left", file=sys.stderr)

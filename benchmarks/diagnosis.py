@@ -22,8 +22,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.sources import demo_source
 from core.settings import Settings
-from core.states import Job, JobState
-from core.store import Store
+from core.storage.job import Job, JobState
+from core.storage.store import Store
 from tests.support.page_app import after_first_visit
 from tests.support.stored_runs import make_finished, make_run, start
 

@@ -30,9 +30,9 @@ import psutil
 from playwright.sync_api import Page, WebSocket, sync_playwright
 
 from benchmarks.interface import CHROMIUM, MB, ROOT, answers, find_chromium, wait_until
-from core.data.index import index_folder
-from core.data.indexing import ensure_index
-from core.data.prepared import prepare
+from core.data.explore.build_index import ensure_index
+from core.data.explore.index import index_folder
+from core.data.preparation import prepare
 from core.data.sources import AG_NEWS_CLASSES, find_source
 from core.settings import Settings
 

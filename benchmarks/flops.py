@@ -6,8 +6,8 @@ import time
 import torch
 
 from core.config import RunConfig
-from core.model_shape import Linear, ModelShape, adapted
-from core.training.products import onednn_product
+from core.models.architecture import Linear, ModelShape, target_modules
+from core.training.fast.matmul import onednn_product
 
 SIZE, TRIES = 2048, 20
 QKV = re.compile(r"(query|key|value|[qkv]_lin)$")
@@ -36,7 +36,7 @@ def gemm_flops(shape: ModelShape, config: RunConfig, tokens: int, rows: int) -> 
     Frozen and adapted matrices, forward pass and gradient of the input; neither the adapters' own gradients nor attention. In
     the last layer one token a row; in the first one no gradient of what enters query, key and value, where nothing is trained below.
     """
-    rank = {linear.name: config.rank for linear in adapted(config, shape)}
+    rank = {linear.name: config.rank for linear in target_modules(config, shape)}
     return sum(_flops(linear, rank.get(linear.name, 0), tokens, rows, shape.layers - 1) for linear in shape.linears)
 
 

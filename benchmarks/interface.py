@@ -29,11 +29,11 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from core.data.sources import find_source
 from core.jobs import actions
-from core.jobs.processes import is_locked
 from core.presets import Preset, make_config
 from core.settings import Settings
-from core.states import ACTIVE, Job, JobState, Kind
-from core.store import Store
+from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.locks import is_locked
+from core.storage.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -117,7 +117,7 @@ def launch(browser: Browser, url: str, settings: Settings, server: psutil.Proces
         page.get_by_text("Loss", exact=False).locator("visible=true").first.wait_for(timeout=120_000)
         page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for(timeout=120_000)
         first_metric = time.perf_counter() - began
-        job = store.jobs(Kind.TRAIN)[0]
+        job = store.jobs(JobKind.TRAIN)[0]
         peak = 0.0
         while not store.job(job.id).state.over:
             page.wait_for_timeout(300)

@@ -28,14 +28,14 @@ import psutil
 
 from benchmarks.crowd import Lost, Person, Times
 from benchmarks.interface import MB, long_training, prepare_data, serve, stop_all
-from core import people
 from core.access import Role
-from core.jobs import artifacts
-from core.jobs.rebuild import open_store
-from core.jobs.requests import read_train_request
+from core.people import accounts
+from core.runs import artifacts
+from core.runs.requests import read_train_request
 from core.settings import Settings
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.storage.job import Job, JobKind, JobState
+from core.storage.recovery import open_store
+from core.storage.store import Store
 
 CODE = "whale"
 THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the next click
@@ -53,7 +53,7 @@ class Class:
         self.draw = random.Random(seed)
         self.times = Times()
         self.keys: list[str] = []
-        runs = store.jobs(Kind.TRAIN, JobState.COMPLETED)
+        runs = store.jobs(JobKind.TRAIN, JobState.COMPLETED)
         self.finished = [job.id for job in runs if artifacts.predictions_path(store.folder(job), "test").is_file()]
         self.launches = 0
 
@@ -258,8 +258,8 @@ async def measure(
     figures["errors (0)"] = len(group.times.errors)
     for error, times in Counter(group.times.errors).most_common(10):
         say(f"{times} × {error}")
-    students = sum(one.role is Role.STUDENT for one in people.people(group.store))
-    say(f"{students} students, {len(group.store.jobs(Kind.TRAIN))} runs at the end")
+    students = sum(one.role is Role.STUDENT for one in accounts.people(group.store))
+    say(f"{students} students, {len(group.store.jobs(JobKind.TRAIN))} runs at the end")
     return figures
 
 

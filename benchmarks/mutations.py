@@ -17,7 +17,7 @@ from benchmarks.promises.guards import GUARDS
 ROOT = Path(__file__).parents[1]
 
 SECONDS = 300  # a row of the small benchmark on a busy machine
-DISKS, STAGE = "tests/core/rehearsal/test_disks.py", "tests/core/rehearsal/test_stage.py"
+DISKS, STAGE = "tests/support/faults/test_disks.py", "tests/support/faults/test_lab.py"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Mutation:
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "fsync of a file before its rename",
-        "core/files.py",
+        "core/storage/files.py",
         "        disk.sync(part)\n        disk.rename",
         "        disk.rename",
         f"{DISKS}::test_a_power_cut_leaves_the_old_or_the_new",
@@ -43,14 +43,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "fsync of the folder after a rename",
-        "core/files.py",
+        "core/storage/files.py",
         "    disk.sync(path.parent)\n",
         "",
         f"{DISKS}::test_what_was_written_survives_a_power_cut_right_after",
     ),
     Mutation(
         "fsync of the files of a checkpoint",
-        "core/files.py",
+        "core/storage/files.py",
         "            disk.sync(part / name)\n",
         "",
         f"{DISKS}::test_a_power_cut_leaves_the_old_or_the_new",
@@ -58,17 +58,17 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "rename: files are written in place",
-        "core/files.py",
+        "core/storage/files.py",
         '    part = _beside(path, "part")\n',
         "    part = path\n",
         f"{DISKS}::test_a_disk_that_fails_leaves_the_old_or_the_new",
     ),
     Mutation(
         "fence: the attempt's number in the database",
-        "core/store.py",
+        "core/storage/store.py",
         "AND attempt = ?",
         "AND attempt >= ?",
-        "tests/core/test_store.py::test_a_stale_attempt_cannot_write",
+        "tests/core/storage/test_store.py::test_a_stale_attempt_cannot_write",
         "races.owners",
     ),
     Mutation(
@@ -80,7 +80,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "lock: anybody gets it",
-        "core/locks.py",
+        "core/storage/locks.py",
         "    except BlockingIOError:\n        return False",
         "    except BlockingIOError:\n        return True",
         "tests/core/jobs/test_processes.py::test_a_lock_is_taken_once",
@@ -95,36 +95,36 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "launch key unique",
-        "core/schema.py",
+        "core/storage/schema.py",
         "launch_key TEXT NOT NULL UNIQUE",
         "launch_key TEXT NOT NULL",
-        "tests/core/test_store.py::test_the_same_launch_key_makes_one_job",
+        "tests/core/storage/test_store.py::test_the_same_launch_key_makes_one_job",
         "races.launches",
     ),
     Mutation(
         "launch key made when the button is drawn",
-        "ui/launching.py",
+        "ui/train/launch.py",
         "if not clicked:",
         "if True:",
         "tests/pages/test_train.py::test_a_second_click_on_its_way_launches_nothing",
     ),
     Mutation(
         "checksums of a checkpoint",
-        "core/manifest.py",
+        "core/storage/manifest.py",
         'or checksum(data) != entry["sha256"]',
         "",
-        "tests/core/jobs/test_checkpoints.py::test_whatever_happens_to_the_newest_the_one_before_is_taken",
+        "tests/core/runs/test_checkpoints.py::test_whatever_happens_to_the_newest_the_one_before_is_taken",
     ),
     Mutation(
         "rows in the database before the checkpoint past them",
-        "core/jobs/recorder.py",
+        "core/jobs/workers/recorder.py",
         "        self.context.flush()\n        checkpoints",
         "        checkpoints",
-        "tests/core/jobs/test_recorder.py::test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them",
+        "tests/core/jobs/workers/test_recorder.py::test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them",
     ),
     Mutation(
         "forgetting the rows past the checkpoint on resume",
-        "core/jobs/recorder.py",
+        "core/jobs/workers/recorder.py",
         "        self.context.store.drop_metrics_after(self.context.job, found.step)\n",
         "",
         f"{STAGE}::test_a_run_goes_on_after_a_power_cut_as_if_nothing_had_been",

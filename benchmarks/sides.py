@@ -22,11 +22,11 @@ from transformers import (
 )
 
 from benchmarks.flops import gemm_flops, gemm_peak
-from core.catalog import Availability, find_model
 from core.config import RunConfig
-from core.data.prepared import find_prepared, prepare
+from core.data.preparation import find_prepared, prepare
 from core.data.sources import find_source
 from core.evaluation.scores import Scores
+from core.models.catalog import ModelLocation, find_model
 from core.settings import Settings
 from core.training.batches import encode_frame
 from core.training.device import peak_memory_mb
@@ -147,7 +147,7 @@ def reference(task: Task) -> Measured:
 SIDES: dict[str, Callable[[Task], Measured]] = {"reference": reference, "ours": ours}
 
 
-def prepare_inputs(task: Task) -> tuple[Availability, TrainingData]:
+def prepare_inputs(task: Task) -> tuple[ModelLocation, TrainingData]:
     """The base model and the data, prepared once for all processes."""
     settings = Settings(home=Path(task.home))
     source = find_source(settings, Path(task.data).absolute() if task.data else None)

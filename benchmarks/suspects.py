@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from core.data.load import load_rows
-from core.data.quality.suspects import judge_labels, word_features
-from core.data.quality.voices import Encode, judge
+from core.data.quality.label_errors import judge_labels, word_features
+from core.data.quality.label_judges import Encode, judge
 from core.data.sources import find_source
-from core.inference.sentences import encode_sentences
-from core.jobs.quality import find_encoder
+from core.inference.sentence_vectors import encode_sentences
+from core.jobs.workers.check_quality import find_encoder
 from core.settings import Settings
-from core.training.load import fetch
+from core.training.load_model import fetch
 
 
 def flip(labels: NDArray[np.int64], rows: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:

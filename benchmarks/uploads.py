@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from core.data.building import Choice, build
-from core.data.choosing import propose_columns
-from core.data.reader import read_table
+from core.data.files.build_splits import BuildOptions, build
+from core.data.files.columns import propose_columns
+from core.data.files.read import read_table
 from core.errors import DataError
 from tests.support.broken_files import READ, REFUSED
 from tests.support.fuzzed_files import files
@@ -31,7 +31,7 @@ def try_file(name: str, content: bytes, outcomes: Counter[str], seconds: list[fl
         outcomes["read"] += 1
         proposal = propose_columns(table)
         if proposal.label:
-            build([("train", table)], Choice((proposal.text,), proposal.label))
+            build([("train", table)], BuildOptions((proposal.text,), proposal.label))
             outcomes["built"] += 1
     except DataError as error:
         outcomes["refused with what to do" if error.message and error.fix else "refused without what to do"] += 1

@@ -1,4 +1,7 @@
-"""Who is here and what they may do. Every action asks here: a button that a page draws too many gives nothing away."""
+"""Who is here and what they may do. Every action asks here: a button that a page draws too many gives nothing away.
+
+Names that people give, as they are kept.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +26,7 @@ class Role(StrEnum):
     TEACHER = "teacher"
     STUDENT = "student"
     GUEST = "guest"
-    TASTER = "taster"  # a guest who may start a Taste run: core/jobs/tasting.py
+    TASTER = "taster"  # a guest who may start a Taste run: core/runs/guests.py
 
 
 class Action(StrEnum):
@@ -96,3 +99,10 @@ def require(visitor: Visitor, action: Action, owner: str = "") -> None:
     if visitor.role is Role.STUDENT:
         raise NotAllowed(f"Only the teacher can {action}.", "Ask your teacher.")
     raise NotAllowed(f"Nobody can {action} on this public page.", "Install LoRA Lab on your own machine to do it.")
+
+
+def sanitize_name(text: str, longest: int) -> str:
+    """``text`` on one line, at most so many letters: without control characters, and those that turn the direction of writing."""
+    whole = text[: 10 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # halves of pairs become �
+    words = " ".join(whole.split())
+    return "".join(letter for letter in words if letter.isprintable())[:longest].strip()

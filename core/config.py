@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from core.four_bit import why_no_four_bit
+from core.quantization import unsupported_reason
 
 
 class Group(StrEnum):
@@ -176,7 +176,7 @@ class RunConfig(BaseModel):
         description="Number format of the matrix products. auto takes fp32, and bf16 on a CPU that is "
         "measured to be much faster in it; on a GPU models of this size are slower in bf16. fp16 needs a GPU.",
     )
-    four_bit: Annotated[bool, Shown(Group.OPTIMISATION, why_not=why_no_four_bit)] = Field(
+    four_bit: Annotated[bool, Shown(Group.OPTIMISATION, why_not=unsupported_reason)] = Field(
         False,
         title="Base in 4 bits (NF4)",
         description="Holds the frozen layers in 4 bits while training (QLoRA, Dettmers et al. 2023): an eighth of their memory, slower "

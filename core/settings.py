@@ -67,7 +67,7 @@ class Settings:
     mode: str = field(default_factory=lambda: _one_of("MODE", MODES, "public" if is_hosted() else "local"))  # core/access.py
     class_code: str = field(default_factory=lambda: _variable("CLASS_CODE"))  # of students; made up where it is not given
     teacher_code: str = field(default_factory=lambda: _variable("TEACHER_CODE"))
-    teachers: tuple[str, ...] = field(default_factory=lambda: _list("TEACHERS"))  # who is in charge after signing in: core/signin.py
+    teachers: tuple[str, ...] = field(default_factory=lambda: _list("TEACHERS"))  # who is in charge after signing in: core/people/openid.py
     students: tuple[str, ...] = field(default_factory=lambda: _list("STUDENTS"))  # who may join by signing in; everybody where empty
     guest_taste: bool = field(
         default_factory=lambda: _switch("GUEST_TASTE", False)

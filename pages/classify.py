@@ -2,27 +2,28 @@
 
 import streamlit as st
 
-from ui import batch, classification, explanation, frame
-from ui.frame import Needs
+from ui.app import page_frame
+from ui.app.page_frame import Needs
+from ui.classify import answers, explanation, file_of_texts
 
 ONE, FILE = "One text", "A file"
 
-run = frame.open_run("Classify", "What does a run make of a text of yours?", Needs.ADAPTER)
+run = page_frame.open_run("Classify", "What does a run make of a text of yours?", Needs.ADAPTER)
 
 way = st.segmented_control(
     "Classify", [ONE, FILE], default=ONE, required=True, key="way", bind="query-params", label_visibility="collapsed"
 )
 if way == FILE:
-    batch.draw(run)
+    file_of_texts.draw(run)
     st.stop()
 
-classification.draw_examples(run)
-text = st.text_area("Text", key=classification.TEXT_KEY, height=120, placeholder="Type or paste a text")
-others = classification.choose_others(run)
-if classification.wanted():
-    classification.ask([run, *others], text)
+answers.draw_examples(run)
+text = st.text_area("Text", key=answers.TEXT_KEY, height=120, placeholder="Type or paste a text")
+others = answers.choose_others(run)
+if answers.wanted():
+    answers.ask([run, *others], text)
 
-classification.draw_answer([run, *others])
-if answered := classification.answered([run, *others]):
+answers.draw_answer([run, *others])
+if answered := answers.answered([run, *others]):
     explanation.draw(run, answered[0], answered[1][0])
-classification.draw_history()
+answers.draw_history()

@@ -2,22 +2,24 @@
 
 import streamlit as st
 
-from ui import comparison, comparison_baselines, comparison_curves, comparison_pair, comparison_tables, frame, reports
+from ui.app import page_frame
+from ui.compare import baselines, curves, overview, pair_details, tables
+from ui.widgets import report_button
 
-store = frame.open_page("Compare", "Which run is better, by how much, at what cost, and on which texts?")
-chosen = comparison.choose_runs(store)
+store = page_frame.open_page("Compare", "Which run is better, by how much, at what cost, and on which texts?")
+chosen = overview.choose_runs(store)
 
-pairs = comparison.verdicts(chosen)
-comparison_tables.table(chosen, comparison_baselines.rows(store, chosen))
-comparison_baselines.verdicts(store, chosen)
-comparison_tables.seeds(chosen)
-comparison_tables.configurations(chosen)
-comparison_curves.curves(store, chosen)
-comparison_curves.costs(chosen)
-comparison_tables.classes(chosen)
-if pair := comparison_pair.choose(pairs):
-    comparison_pair.draw(pair)
-reports.button(store, [one.job for one in chosen])
+pairs = overview.verdicts(chosen)
+tables.table(chosen, baselines.rows(store, chosen))
+baselines.verdicts(store, chosen)
+tables.seeds(chosen)
+tables.configurations(chosen)
+curves.curves(store, chosen)
+curves.costs(chosen)
+tables.classes(chosen)
+if pair := pair_details.choose(pairs):
+    pair_details.draw(pair)
+report_button.button(store, [one.job for one in chosen])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(comparison.HOW_TO_READ)
+    st.markdown(overview.HOW_TO_READ)

@@ -2,21 +2,24 @@
 
 import streamlit as st
 
-from ui import embedding, frame, mapping, readers, subjects
+from ui import embeddings
+from ui.app import page_frame
+from ui.session import cache
+from ui.widgets import model_or_run
 
-dataset = frame.open_data("Embeddings", "How does a model arrange the texts, before and after fine-tuning?")
-store = readers.open_lab()
-asked = embedding.choose(dataset, subjects.bases(store), subjects.runs(store))
+dataset = page_frame.open_data("Embeddings", "How does a model arrange the texts, before and after fine-tuning?")
+store = cache.open_lab()
+asked = embeddings.choose(dataset, model_or_run.bases(store), model_or_run.runs(store))
 
 if asked:
     request, shown = asked
-    maps = embedding.find(store, dataset, request)
+    maps = embeddings.find(store, dataset, request)
     if maps is None:
-        mapping.draw(store, request)
+        embeddings.draw_job(store, request)
     else:
-        embedding.draw(dataset, request, shown, maps)
-        embedding.draw_texts(dataset, request)
-        embedding.draw_layers(shown, maps)
+        embeddings.draw(dataset, request, shown, maps)
+        embeddings.draw_texts(dataset, request)
+        embeddings.draw_layers(shown, maps)
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(embedding.HOW_TO_READ)
+    st.markdown(embeddings.HOW_TO_READ)

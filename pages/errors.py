@@ -3,15 +3,17 @@
 import streamlit as st
 
 from core.evaluation.slices import search_slice
-from ui import errors, frame, readers
-from ui.frame import Needs
+from ui import errors
+from ui.app import page_frame
+from ui.app.page_frame import Needs
+from ui.session import cache
 
-run = frame.open_run("Errors", "Which texts does this run get wrong, and what do they have in common?", Needs.PREDICTIONS)
-predictions = readers.predictions(run.folder, run.version, len(run.classes), "test")
+run = page_frame.open_run("Errors", "Which texts does this run get wrong, and what do they have in common?", Needs.PREDICTIONS)
+predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
 rows = errors.read_rows(run, predictions)
 errors.headline(rows, predictions)
 
-slices = readers.slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
+slices = cache.slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
 words = st.text_input("Search", key=errors.SEARCH_KEY, placeholder="texts that hold these words", bind="query-params")
 searched = search_slice(predictions, words, slices)
 if words.strip() and searched is None:

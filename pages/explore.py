@@ -2,25 +2,26 @@
 
 import streamlit as st
 
-from ui import exploration, explore_filters, explore_texts, explore_words, frame
+from ui.app import page_frame
+from ui.explore import filters, overview, texts, words
 
-dataset = frame.open_data("Explore", "What is in the data before anything is trained on it?")
-index = exploration.require_index(dataset)
-exploration.draw_origin(dataset)
+dataset = page_frame.open_data("Explore", "What is in the data before anything is trained on it?")
+index = overview.require_index(dataset)
+overview.draw_origin(dataset)
 
-view = explore_filters.choose_view(dataset, index)
-explore_filters.draw_finding(view)
+view = filters.choose_view(dataset, index)
+filters.draw_finding(view)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
-    exploration.draw_balance(view)
+    overview.draw_balance(view)
 with sides.cell():
-    exploration.draw_boxes(view)
-    exploration.draw_lengths(view)
+    overview.draw_boxes(view)
+    overview.draw_lengths(view)
 
-exploration.draw_cut(view)
-explore_words.draw_words(view)
-explore_words.draw_patterns(view)
-explore_texts.draw_texts(view)
+overview.draw_cut(view)
+words.draw_words(view)
+words.draw_patterns(view)
+texts.draw_texts(view)
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(exploration.HOW_TO_READ)
+    st.markdown(overview.HOW_TO_READ)

@@ -2,16 +2,19 @@
 
 import streamlit as st
 
-from core.catalog import shape_of
-from ui import frame, inside, own_text, readers, subjects, tokens
+from core.models.catalog import shape_of
+from ui import inside, tokens
+from ui.app import page_frame
+from ui.session import cache
+from ui.widgets import model_or_run, text_input
 
-store = frame.open_page("Inside the model", "What happens to a text between its words and the answer, and where does LoRA sit?")
-dataset = readers.data_status(store.settings).dataset
+store = page_frame.open_page("Inside the model", "What happens to a text between its words and the answer, and where does LoRA sit?")
+dataset = cache.data_status(store.settings).dataset
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-    subject = subjects.choose("Model or run", [*subjects.bases(store), *subjects.runs(store)], key="subject")
+    subject = model_or_run.choose("Model or run", [*model_or_run.bases(store), *model_or_run.runs(store)], key="subject")
     max_tokens = tokens.max_tokens_box("inside-max-tokens")
-text = own_text.choose(dataset)
+text = text_input.choose(dataset)
 classes = inside.classes_of(subject, dataset)
 
 if walk := inside.ask(store, subject, dataset, text, max_tokens):

@@ -2,18 +2,20 @@
 
 import streamlit as st
 
-from ui import cleaning, frame, quality, readers, recipe_upload
+from ui.app import page_frame
+from ui.quality import cleaning_recipe, overview
+from ui.session import cache
 
-dataset = frame.open_data("Quality", "What in the data would spoil a result?")
-report = quality.require_report(dataset)
-quality.draw_headline(dataset, report)
+dataset = page_frame.open_data("Quality", "What in the data would spoil a result?")
+report = overview.require_report(dataset)
+overview.draw_headline(dataset, report)
 
-finding = quality.choose_finding(report)
-quality.draw_finding(dataset, report, finding)
-store = readers.open_lab()
-cleaning.draw_recipe(store, dataset)
-recipe_upload.offer(store, dataset)
-quality.offer_document(dataset, report)
+finding = overview.choose_finding(report)
+overview.draw_finding(dataset, report, finding)
+store = cache.open_lab()
+cleaning_recipe.draw_recipe(store, dataset)
+cleaning_recipe.offer_upload(store, dataset)
+overview.offer_document(dataset, report)
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(quality.HOW_TO_READ)
+    st.markdown(overview.HOW_TO_READ)

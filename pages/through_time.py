@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-from ui import frame, readers, through_time
-from ui.frame import Needs
+from ui import through_time
+from ui.app import page_frame
+from ui.app.page_frame import Needs
+from ui.session import cache
 
-run = frame.open_run("Through time", "When did this run learn what it knows, and what did it forget again?", Needs.VALIDATIONS)
-dynamics = readers.dynamics(run.folder, run.version, len(run.classes))
+run = page_frame.open_run("Through time", "When did this run learn what it knows, and what did it forget again?", Needs.VALIDATIONS)
+dynamics = cache.dynamics(run.folder, run.version, len(run.classes))
 
 through_time.headline(dynamics)
 at = through_time.choose_step(dynamics)

@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import frame, own_text, readers, subjects, tokens
-from ui.boundary import boundary
+from ui import tokens
+from ui.app import page_frame
+from ui.session import cache
+from ui.session.error_boundary import boundary
+from ui.widgets import model_or_run, text_input
 
-store = frame.open_page("Tokens", "What does a model see of a text, and what of it is cut off?")
-dataset = readers.data_status(store.settings).dataset
-models = [replace(model, title=model.name) for model in subjects.bases(store)]
+store = page_frame.open_page("Tokens", "What does a model see of a text, and what of it is cut off?")
+dataset = cache.data_status(store.settings).dataset
+models = [replace(model, title=model.name) for model in model_or_run.bases(store)]
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-    model = subjects.choose("Vocabulary of", [m for m in models if m.model.folder] or models, key="vocabulary")
+    model = model_or_run.choose("Vocabulary of", [m for m in models if m.model.folder] or models, key="vocabulary")
     max_tokens = tokens.max_tokens_box()
-text = own_text.choose(dataset)
+text = text_input.choose(dataset)
 
 with boundary():
     tokens.draw_pieces(model, text, max_tokens)

@@ -2,19 +2,22 @@
 
 import streamlit as st
 
-from ui import budget, cleaning, contract, form, form_start, frame, readers, recipe_upload
+from ui.app import page_frame
+from ui.quality import cleaning_recipe
+from ui.session import cache
+from ui.train import budget, form, launch_summary
 
-store = frame.open_page("New run", "What is trained, on which texts, and what will it cost?")
-status = readers.data_status(store.settings)
-form_start.fill(store)
+store = page_frame.open_page("New run", "What is trained, on which texts, and what will it cost?")
+status = cache.data_status(store.settings)
+form.fill_on_open(store)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
     preset = form.draw_preset(then=budget.release)
-    recipe = cleaning.choose(store, status)
+    recipe = cleaning_recipe.choose(store, status)
     if status.dataset is not None:
-        recipe_upload.offer(store, status.dataset, then=cleaning.choose_cleaned)
+        cleaning_recipe.offer_upload(store, status.dataset, then=cleaning_recipe.choose_cleaned)
     budget.draw(store, status, recipe)
     values = form.draw(form.preset_values(preset), store)
 with sides.cell(), st.container(border=True, key="contract"):
-    contract.draw(store, status, values, preset, recipe)
+    launch_summary.draw(store, status, values, preset, recipe)

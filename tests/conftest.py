@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
-from core.store import Store
+from core.storage.store import Store
 from tests.support.fake_hub import Hub, running_hub
 
 REAL_DATA = os.environ.get("LORALAB_DATA", "")  # read before the tests' own environment takes its place

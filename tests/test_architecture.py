@@ -4,55 +4,37 @@ import ast
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ML = frozenset({"torch", "transformers", "peft", "datasets", "evaluate", "accelerate", "sentence_transformers"})
+ML = frozenset(
+    {"torch", "transformers", "peft", "datasets", "evaluate", "accelerate", "sentence_transformers"}
+)
 ML_MODULES = (  # the only places that may import an ML library
     "core/data/load.py",
     "core/training/",
+    "core/inference/attribution.py",
+    "core/inference/batched_lora.py",
     "core/inference/classifier.py",
-    "core/inference/explain.py",
-    "core/inference/mixed.py",
-    "core/inference/sentences.py",
-    "core/inference/walker.py",
-    "core/exporting/",
+    "core/inference/sentence_vectors.py",
+    "core/inference/tracer.py",
+    "core/jobs/workers/",
+    "core/transfer/export/",
 )
-LAYERS = (  # a module may import its own layer and those before it
-    (
-        "errors",
-        "access",
-        "settings",
-        "disk",
-        "connections",
-        "spreadsheet",
-        "four_bit",
-        "files",
-        "lines",
-        "manifest",
-        "locks",
-        "states",
-        "schema",
-        "records",
-        "turns",
-    ),
-    ("signin", "config", "presets", "config_docs", "store", "people", "classroom"),
-    ("catalog", "model_folder", "model_shape", "data"),
-    ("facts", "findings", "checks", "packing", "work", "memory", "calibration", "estimate", "budget"),
-    ("training", "eta", "evaluation", "charts", "inference", "exporting", "importing"),
-    ("jobs", "rehearsal", "shipped", "commands", "__main__"),
+SOURCES = sorted(
+    [path for folder in ("core", "ui", "pages") for path in (ROOT / folder).rglob("*.py")]
+    + [ROOT / "Home.py"]
 )
-ALLOWED_UPWARD = {("data", "training.events")}  # a preparation speaks of its progress in the same words as a training
-SOURCES = sorted([*(ROOT / "core").rglob("*.py"), *(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "Home.py"])
+PACKAGES = sorted({path.parent for path in SOURCES} - {ROOT, ROOT / "pages"})
 
 
-def imports(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    for node in nodes:
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -63,44 +45,76 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def layer(module: str) -> int:
-    part = module.removeprefix("core.").split(".")[0]
-    return next(number for number, names in enumerate(LAYERS) if part in names)
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_imports_point_one_way(path: Path) -> None:
-    inside = relative(path).split("/")[0].removesuffix(".py")
-    for name in imports(path):
-        top = name.split(".")[0]
-        if inside == "core":
-            assert top not in {"streamlit", "ui", "pages"}, f"core must not know the interface: {name}"
-        if inside == "ui":
-            assert top != "pages", f"ui must not import a page: {name}"
-        if inside == "core" and top == "core" and name.count("."):
-            mine = relative(path).removeprefix("core/").removesuffix(".py").replace("/", ".")
-            theirs = name.removeprefix("core.")
-            if any(mine.startswith(a) and theirs.startswith(b) for a, b in ALLOWED_UPWARD) or theirs.split(".")[0] == mine.split(".")[0]:
-                continue
-            assert layer(theirs) <= layer(mine), f"{mine} must not import {theirs}"
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_only_named_modules_import_ml(path: Path) -> None:
-    found = sorted(ML & {name.split(".")[0] for name in imports(path)})
+    imported = sorted(ML & {name.split(".")[0] for name in imports(path)})
 
-    assert not found or relative(path).startswith(ML_MODULES), f"{found} in the wrong place"
+    assert not imported or relative(path).startswith(ML_MODULES), f"{imported} in the wrong place"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_files_and_functions_stay_short(path: Path) -> None:
-    lines = len(path.read_text().splitlines())
-    limit = 120 if relative(path).startswith("pages/") else 250
-    assert lines <= limit, f"{lines} lines, {limit} allowed"
+def test_modules_and_functions_stay_short(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    limit = 120 if relative(path).startswith("pages/") else 600
+
+    assert len(lines) <= limit, f"{len(lines)} lines, {limit} allowed"
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert length <= 40, f"{node.name} has {length} lines, 40 allowed"
+            assert length <= 70, f"{node.name} has {length} lines, 70 allowed"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=relative)
+def test_a_package_is_small_and_says_what_it_is_for(package: Path) -> None:
+    modules = [path for path in package.glob("*.py") if path.stem not in ("__init__", "__main__")]
+
+    assert len(modules) <= 15
+    assert ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
+
+
+def test_names_of_modules_and_public_classes_in_core_are_unique() -> None:
+    modules, classes = Counter[str](), Counter[str]()
+    for path in SOURCES:
+        if relative(path).startswith("core/") and path.stem != "__init__":
+            modules[path.stem] += 1
+            body = ast.parse(path.read_text()).body
+            classes.update(node.name for node in body if isinstance(node, ast.ClassDef))
+
+    assert [name for name, count in modules.items() if count > 1] == []
+    shared = [name for name, count in classes.items() if count > 1 and not name.startswith("_")]
+    assert shared == []
+
+
+def test_tests_mirror_the_code() -> None:
+    """``tests/core/a/test_b_more.py`` tests ``core/a/b.py``; the same for ``ui``."""
+    strays = []
+    for folder in ("core", "ui"):
+        for path in sorted((ROOT / "tests" / folder).rglob("test_*.py")):
+            package = ROOT / path.parent.relative_to(ROOT / "tests")
+            name = path.stem.removeprefix("test_")
+            modules = [module.stem for module in package.glob("*.py")]
+            if not any(name == module or name.startswith(f"{module}_") for module in modules):
+                strays.append(relative(path))
+
+    assert strays == []
+
+
+def test_imports_form_no_cycle() -> None:
+    modules = {
+        relative(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."): path
+        for path in SOURCES
+    }
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        targets = {
+            target if target in modules else target.rpartition(".")[0] for target in imports(path)
+        }
+        graph[name] = {target for target in targets if target in modules and target != name}
+
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"import cycle: {' -> '.join(error.args[1])}")
 
 
 VISIT = """
@@ -108,7 +122,7 @@ import sys
 from pathlib import Path
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
-from core.jobs.rebuild import open_store
+from core.storage.recovery import open_store
 from core.settings import Settings
 
 make = PagesManager.__init__
@@ -144,7 +158,7 @@ def test_the_server_visits_every_page_and_classifies_without_ml(home: Path) -> N
 
 
 def test_the_server_keeps_no_heap_of_arrow() -> None:
-    ask = "from ui import frame; import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    ask = "from ui.app import page_frame; import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
 
     done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
 
@@ -153,6 +167,10 @@ def test_the_server_keeps_no_heap_of_arrow() -> None:
 
 def test_no_merge_was_left_half_done() -> None:
     known = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    texts = [path for path in known if path.endswith((".py", ".md", ".toml", ".txt", ".css", ".html"))]
+    texts = [
+        path
+        for path in known
+        if path.endswith((".py", ".md", ".toml", ".txt", ".css", ".html")) and (ROOT / path).exists()
+    ]
     marked = [path for path in texts if "\n<<<<<<< " in (ROOT / path).read_text() or "\n>>>>>>> " in (ROOT / path).read_text()]
     assert marked == []

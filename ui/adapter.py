@@ -8,14 +8,16 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.charts.spectra import Shown
+from core.charts.adapter_spectra import Shown
 from core.errors import LoraLabError
 from core.evaluation.scores import Proportion
-from core.inference.host import AS_TRAINED, Matrix, Variant
-from core.jobs import artifacts
-from ui import asking, boundary, drawing
-from ui.frame import OpenRun
-from ui.words import accuracy, count, per_cent, plain
+from core.inference.messages import AS_TRAINED, Matrix, Variant
+from core.runs import artifacts
+from ui.app import inference
+from ui.app.page_frame import OpenRun
+from ui.session import error_boundary
+from ui.text import accuracy, count, per_cent, plain
+from ui.widgets import chart_view
 
 SAMPLE = 200  # test texts: two seconds on two cores, ± 4 points at 90 %
 SCALE_KEY, LAYERS_KEY, MODULES_KEY, TEXT_KEY = "adapter-scale", "layers-off", "modules-off", "adapter-text"
@@ -30,8 +32,8 @@ HOW_TO_READ = """
 @st.cache_data(max_entries=32, show_spinner=False)
 def spectra(run_id: str, version: int, _run: OpenRun) -> list[Matrix]:
     """What the run's adapter changes. Raises LoraLabError."""
-    request = asking.request_for(_run)
-    return asking.with_stages([request]).spectra(request)
+    request = inference.request_for(_run)
+    return inference.with_stages([request]).spectra(request)
 
 
 def draw_headline(run: OpenRun, found: Sequence[Matrix]) -> None:
@@ -42,7 +44,7 @@ def draw_headline(run: OpenRun, found: Sequence[Matrix]) -> None:
         f"{count(len(found), 'weights')} changed by {per_cent(change)} on average, in {used:.1f} of {rank} directions", anchor=False
     )
     adapter_kb = (run.folder / "adapter" / "adapter_model.safetensors").stat().st_size / 1024
-    model = asking.request_for(run).model
+    model = inference.request_for(run).model
     size = f"The adapter takes {adapter_kb:,.0f} KB"
     if model.folder and (model.folder / "model.safetensors").is_file():
         model_kb = (model.folder / "model.safetensors").stat().st_size / 1024
@@ -61,11 +63,11 @@ def draw_map(found: Sequence[Matrix]) -> None:
     names = {f"layer {m.layer + 1} · {m.module}": m for m in found}
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():
-        drawing.draw(charts.adapter_map(table, shown, len(found[0].singular), drawing.dark()), key="adapter-map")
+        chart_view.draw(charts.adapter_map(table, shown, len(found[0].singular), chart_view.dark()), key="adapter-map")
     with sides.cell():
         strongest = max(names, key=lambda name: names[name].change)
         chosen = st.selectbox("Weight", list(names), list(names).index(strongest), key="adapter-weight")
-        drawing.draw(charts.singular_values(names[chosen].singular, chosen), key="adapter-singular")
+        chart_view.draw(charts.singular_values(names[chosen].singular, chosen), key="adapter-singular")
 
 
 def draw_experiment(run: OpenRun, found: Sequence[Matrix]) -> None:
@@ -77,9 +79,9 @@ def draw_experiment(run: OpenRun, found: Sequence[Matrix]) -> None:
     try:
         _draw_accuracy(run, variant)
         if text.strip():
-            _draw_text(run, asking.check_text(text), variant)
+            _draw_text(run, inference.check_text(text), variant)
     except LoraLabError as error:
-        boundary.show(error)
+        error_boundary.show(error)
 
 
 def _choose_variant(found: Sequence[Matrix]) -> Variant:
@@ -107,12 +109,12 @@ def _draw_accuracy(run: OpenRun, variant: Variant) -> None:
 
 def _draw_text(run: OpenRun, text: str, variant: Variant) -> None:
     wanted = {"As trained": AS_TRAINED} | ({} if variant == AS_TRAINED else {"Changed": variant})
-    requests = [asking.request_for(run, each) for each in wanted.values()]
-    answers = asking.with_stages(requests).classify(requests, [text])
+    requests = [inference.request_for(run, each) for each in wanted.values()]
+    answers = inference.with_stages(requests).classify(requests, [text])
     columns = st.grid(2, min_column_width=300, gap="medium")
     for name, answer in reversed(list(zip(wanted, answers, strict=True))):
         with columns.cell():
-            drawing.draw(charts.probabilities(answer[0].tolist(), run.classes, name), key=f"adapter-text-{name}")
+            chart_view.draw(charts.probabilities(answer[0].tolist(), run.classes, name), key=f"adapter-text-{name}")
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
@@ -120,6 +122,6 @@ def _score(run_id: str, version: int, variant: Variant, _run: OpenRun) -> Propor
     """Right answers on the same sample of test texts, whatever the variant."""
     frame = artifacts.read_predictions(_run.folder, "test")
     sample = frame.sample(min(SAMPLE, len(frame)), random_state=42)
-    request = asking.request_for(_run, variant)
-    (probabilities,) = asking.with_stages([request]).classify([request], sample["text"].tolist())
+    request = inference.request_for(_run, variant)
+    (probabilities,) = inference.with_stages([request]).classify([request], sample["text"].tolist())
     return Proportion(int((probabilities.argmax(1) == sample["label"].to_numpy()).sum()), len(sample))

@@ -8,9 +8,10 @@ from core import charts
 from core.errors import ArtifactDamaged
 from core.evaluation.calibration import BINS, Calibration, calibration, coverage, coverage_curve, scale
 from core.evaluation.predictions import Predictions
-from ui import drawing, readers, tables
-from ui.frame import OpenRun
-from ui.words import count, per_cent
+from ui.app.page_frame import OpenRun
+from ui.session import cache
+from ui.text import count, per_cent
+from ui.widgets import chart_view, tables
 
 THRESHOLD_KEY = "threshold"
 HOW_TO_READ = f"""
@@ -29,7 +30,7 @@ HOW_TO_READ = f"""
 def read_temperature(run: OpenRun) -> float | None:
     """The temperature fitted on the validation predictions; None where they cannot be read."""
     try:
-        return readers.temperature(run.folder, run.version, len(run.classes))
+        return cache.temperature(run.folder, run.version, len(run.classes))
     except ArtifactDamaged:  # the uncalibrated half of the page stands without it
         return None
 
@@ -82,12 +83,12 @@ def answer_when_sure(predictions: Predictions, temperature: float | None) -> Non
             f"{per_cent(right.value)} ({low * 100:.1f}–{high * 100:.1f}) right.** "
             f"{count(answered.n - answered.hits, 'texts')} would be left to a person."
         )
-    drawing.draw(charts.coverage(coverage_curve(shown, predictions.true), threshold), key="coverage")
+    chart_view.draw(charts.coverage(coverage_curve(shown, predictions.true), threshold), key="coverage")
 
 
 def _draw_bins(found: Calibration, name: str, key: str) -> None:
-    drawing.draw(charts.reliability(found, name), key=key)
-    drawing.draw(charts.bin_counts(found), key=f"{key}-bins", twin=False)
+    chart_view.draw(charts.reliability(found, name), key=key)
+    chart_view.draw(charts.bin_counts(found), key=f"{key}-bins", twin=False)
 
 
 def _table(before: Calibration, after: Calibration, temperature: float) -> None:

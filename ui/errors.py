@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from core import charts
 from core.errors import LoraLabError
-from core.evaluation.doubts import CONFIDENT, confident_mistakes, contradicted_labels
 from core.evaluation.predictions import Predictions
-from core.evaluation.slices import Slice
+from core.evaluation.slices import CONFIDENT, Slice, confident_mistakes, contradicted_labels
 from core.evaluation.tags import LONGEST_NOTE, TAGS, Tag, read_tags
 from core.jobs.actions import tag_text
-from ui import boundary, drawing, tables
-from ui.frame import OpenRun
-from ui.words import count, per_cent, plain
+from ui.app.page_frame import OpenRun
+from ui.session import error_boundary
+from ui.text import count, per_cent, plain
+from ui.widgets import chart_view, tables
 
 VIEWS = ("all mistakes", "confident mistakes", "contradicted labels", "tagged", "all texts")
 SHOWN = 500  # of the list; the download has all
@@ -47,7 +47,7 @@ def read_rows(run: OpenRun, predictions: Predictions) -> Rows:
     try:
         tags = read_tags(run.folder)
     except LoraLabError as error:
-        boundary.show(error)
+        error_boundary.show(error)
         tags = {}
     names = np.asarray(run.classes, dtype=object)
     table = predictions.table()
@@ -104,7 +104,7 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
             "told": [one.decided for one in shown],
         }
     )
-    drawing.draw(charts.slices(table), key="slices-chart", twin=False)
+    chart_view.draw(charts.slices(table), key="slices-chart", twin=False)
     tables.plain(_slice_table(shown), key="slices", rows_in_view=8, alt="Accuracy of each slice against the rest")
 
 
@@ -165,7 +165,7 @@ def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -
         st.text(str(line["text"]))
         st.caption(f"Row {row:,} of the test split")
         shares = predictions.probabilities[int(np.flatnonzero(predictions.rows == row)[0])]
-        drawing.draw(charts.probabilities(shares.tolist(), run.classes, "Probabilities"), key="row-probabilities", twin=False)
+        chart_view.draw(charts.probabilities(shares.tolist(), run.classes, "Probabilities"), key="row-probabilities", twin=False)
     with sides.cell(), st.form(f"tag-{row}"):
         tag = st.selectbox("Tag", TAGS, index=TAGS.index(known.tag) if known and known.tag in TAGS else 0, key=f"tag-of-{row}")
         note = st.text_area("Note", known.note if known else "", max_chars=LONGEST_NOTE, key=f"note-of-{row}", placeholder="why?")
@@ -176,7 +176,7 @@ def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -
         try:
             tag_text(run.store, run.job, row, (tag or "") if keep else "", note or "")
         except LoraLabError as error:
-            boundary.show(error)
+            error_boundary.show(error)
             return
         st.rerun()
 

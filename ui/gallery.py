@@ -6,16 +6,17 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
+from core.demo.gallery import Failure
 from core.errors import JobNotFound
-from core.jobs.comparing import read_curve
-from core.jobs.gallery import Failure
-from core.jobs.rebuild import EXAMPLE_ID
-from core.jobs.requests import read_train_request
-from core.states import Job
-from core.store import Store
-from ui import drawing, navigation
-from ui.run_summary import proportion, summarise
-from ui.words import accuracy
+from core.runs.requests import read_train_request
+from core.runs.run_results import read_curve
+from core.storage.job import Job
+from core.storage.recovery import EXAMPLE_ID
+from core.storage.store import Store
+from ui import navigation
+from ui.text import accuracy
+from ui.widgets import chart_view
+from ui.widgets.run_summary import proportion, summarise
 
 HEALTHY, THIS = "a healthy run", "this run"
 
@@ -47,7 +48,7 @@ def _draw_card(store: Store, number: int, failure: Failure, job: Job, healthy: p
         also = f" Validation: {accuracy(validation)} of {validation.n:,}." if validation else ""
         st.caption(f"± is the 95 % interval.{also}")
     curve = pd.concat([read_curve(store, job, THIS, read_train_request(job).config), healthy], ignore_index=True)
-    drawing.draw(charts.run_curves(curve, [THIS, HEALTHY], "step", "loss"), key=f"curve-{failure.id}")
+    chart_view.draw(charts.run_curves(curve, [THIS, HEALTHY], "step", "loss"), key=f"curve-{failure.id}")
     with st.expander("What went wrong?", key=f"answer-{failure.id}", icon=":material/lightbulb:"):
         st.markdown(f"**{failure.title}.** {failure.done}")
         st.markdown(f"*How it shows.* {failure.sign}")

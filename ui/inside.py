@@ -7,13 +7,14 @@ import streamlit as st
 from core import charts
 from core.data.dataset import Dataset
 from core.errors import LoraLabError
-from core.inference.request import ClassifyRequest
-from core.inference.walk import Adapted, Walk
-from core.model_shape import ModelShape, adapted, count_trainable
-from core.store import Store
-from ui import boundary, drawing, hosting, tables
-from ui.subjects import Subject
-from ui.words import count, per_cent, plain
+from core.inference.messages import ClassifyRequest
+from core.inference.trace import AdaptedModule, Trace
+from core.models.architecture import ModelShape, count_trainable, target_modules
+from core.storage.store import Store
+from ui.session import cache, error_boundary
+from ui.text import count, per_cent, plain
+from ui.widgets import chart_view, tables
+from ui.widgets.model_or_run import Subject
 
 ASKED_KEY = "inside-asked"  # whether the model has been called in this visit: then it is loaded, and each change is answered at once
 FALLBACK = ("class 1", "class 2")  # where no data names any
@@ -39,7 +40,7 @@ HOW_TO_READ = """
 """
 
 
-def ask(store: Store, subject: Subject, dataset: Dataset | None, text: str, max_tokens: int) -> Walk | None:
+def ask(store: Store, subject: Subject, dataset: Dataset | None, text: str, max_tokens: int) -> Trace | None:
     """The walk, once it has been asked for in this visit; None before, or where it failed, which is said."""
     if not subject.model.available:
         st.warning(f"**This model is not on this machine.** {plain(subject.model.reason)}", icon=":material/cloud_off:")
@@ -56,7 +57,7 @@ def ask(store: Store, subject: Subject, dataset: Dataset | None, text: str, max_
         with st.spinner("On its way through the model…"):
             return _walk(_version(store, subject), text, max_tokens, store, subject, classes_of(subject, dataset))
     except LoraLabError as error:
-        boundary.show(error)
+        error_boundary.show(error)
         return None
 
 
@@ -65,7 +66,7 @@ def classes_of(subject: Subject, dataset: Dataset | None) -> tuple[str, ...]:
     return subject.classes or (dataset.classes if dataset else FALLBACK)
 
 
-def draw_finding(walk: Walk, subject: Subject, classes: tuple[str, ...]) -> None:
+def draw_finding(walk: Trace, subject: Subject, classes: tuple[str, ...]) -> None:
     """What comes out, and the shapes of all that lies between."""
     best = int(walk.probabilities.argmax())
     untrained = "" if subject.run else " The head is not trained yet, so this is chance."
@@ -79,17 +80,17 @@ def draw_finding(walk: Walk, subject: Subject, classes: tuple[str, ...]) -> None
     tables.plain(_steps(walk, classes), key="steps", rows_in_view=9, alt="Every step with its shape")
 
 
-def draw_ids(walk: Walk) -> None:
+def draw_ids(walk: Trace) -> None:
     """Step 1."""
     _head(
         "1", "Text to ids", f"({walk.tokens},)", "The tokenizer looks each piece up in its vocabulary. From here on there are only numbers."
     )
     kinds = ["special" if p.startswith("[") else "continued" if p.startswith("##") else "word" for p in walk.pieces]
     table = pd.DataFrame({"position": range(walk.tokens), "piece": walk.pieces, "id": walk.ids, "kind": kinds, "kept": True})
-    drawing.draw(charts.pieces(table, "Pieces and their ids"), key="inside-pieces", twin=False)
+    chart_view.draw(charts.pieces(table, "Pieces and their ids"), key="inside-pieces", twin=False)
 
 
-def draw_vectors(walk: Walk) -> None:
+def draw_vectors(walk: Trace) -> None:
     """Steps 2 and 3: one token's vector from the tables to the last layer, and how far every token moves."""
     shape = f"({walk.tokens}, {walk.width})"
     parts = " + ".join(walk.parts)
@@ -100,18 +101,18 @@ def draw_vectors(walk: Walk) -> None:
     at = min(int(token or 0), walk.drawn - 1)
     names = [*(f"{part} table" for part in walk.parts), "sum, normalised", *(f"after layer {n + 1}" for n in range(walk.layers))]
     vectors = np.concatenate([walk.summands[:, at], walk.hidden[:, at]])
-    drawing.draw(
+    chart_view.draw(
         charts.strips(
-            vectors, names, f"The vector of {walk.pieces[at]}, {walk.width} numbers, from the vocabulary to the last layer", drawing.dark()
+            vectors, names, f"The vector of {walk.pieces[at]}, {walk.width} numbers, from the vocabulary to the last layer", chart_view.dark()
         ),
         key="strips",
     )
     st.caption("Blue below zero, orange above. Each row has its own scale; its length stands beside it.")
-    drawing.draw(charts.movement(walk.moved[:, : walk.drawn], walk.pieces[: walk.drawn], drawing.dark()), key="movement")
+    chart_view.draw(charts.movement(walk.moved[:, : walk.drawn], walk.pieces[: walk.drawn], chart_view.dark()), key="movement")
     _say_drawn(walk)
 
 
-def draw_attention(walk: Walk) -> None:
+def draw_attention(walk: Trace) -> None:
     """Step 3: the map of one head."""
     shape = f"{walk.layers} layers × ({walk.heads}, {walk.tokens}, {walk.tokens})"
     _head("3", "Encoder layers: attention", shape, ENCODER)
@@ -122,20 +123,20 @@ def draw_attention(walk: Walk) -> None:
     maps = walk.attention[at].astype(np.float32)
     chosen = maps.mean(0) if head in (None, "mean") else maps[min(int(head), walk.heads) - 1]
     name = "mean of all heads" if head in (None, "mean") else f"head {head}"
-    drawing.draw(
-        charts.attention(chosen, walk.pieces[: walk.drawn], f"Attention in layer {at + 1}, {name}: row looks at column", drawing.dark()),
+    chart_view.draw(
+        charts.attention(chosen, walk.pieces[: walk.drawn], f"Attention in layer {at + 1}, {name}: row looks at column", chart_view.dark()),
         key="attention",
     )
     _say_drawn(walk)
 
 
-def draw_head(walk: Walk, classes: tuple[str, ...]) -> None:
+def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
     """Steps 4 to 6: pooling, logits, probabilities."""
     words = f"The head turns one vector into one number per class. It reads {walk.pooling}. Before training it guesses."
     _head("4", "Pooling, head, probabilities", f"({walk.width},) → ({len(classes)},) → ({len(classes)},)", words)
     read = np.stack([walk.hidden[-1, 0].astype(np.float32), walk.features])
-    drawing.draw(
-        charts.strips(read, ["[CLS], last layer", "what the head reads"], "What the head reads", drawing.dark()), key="pooling", twin=False
+    chart_view.draw(
+        charts.strips(read, ["[CLS], last layer", "what the head reads"], "What the head reads", chart_view.dark()), key="pooling", twin=False
     )
     sides = st.grid(2, min_column_width=340, gap="large")
     with sides.cell():
@@ -148,17 +149,17 @@ def draw_head(walk: Walk, classes: tuple[str, ...]) -> None:
         tables.plain(table, key="logits", columns=columns, alt="Logits and probabilities")
         st.caption("Probability = exp(logit) over the sum of all exp(logit).")
     with sides.cell():
-        drawing.draw(charts.probabilities(walk.probabilities.tolist(), classes, "Probabilities"), key="inside-probabilities", twin=False)
+        chart_view.draw(charts.probabilities(walk.probabilities.tolist(), classes, "Probabilities"), key="inside-probabilities", twin=False)
 
 
-def draw_adapter(walk: Walk, subject: Subject, shape: ModelShape, classes: tuple[str, ...]) -> None:
+def draw_adapter(walk: Trace, subject: Subject, shape: ModelShape, classes: tuple[str, ...]) -> None:
     """Where the LoRA matrices sit, their shapes, and what share of the weights trains."""
     _head("5", "Where LoRA sits", "A: r × inputs, B: outputs × r", _adapter_words(subject))
     modules = walk.adapted if subject.run else _foreseen(subject, shape)
-    drawing.draw(charts.adapters(modules, drawing.dark()), key="adapters")
+    chart_view.draw(charts.adapters(modules, chart_view.dark()), key="adapters")
     counts = count_trainable(shape, subject.config, len(classes))
     trained = sum(module.parameters for module in counts)
-    drawing.draw(charts.trainable_bar(trained, shape.parameters + trained), key="trainable", twin=False)
+    chart_view.draw(charts.trainable_bar(trained, shape.parameters + trained), key="trainable", twin=False)
     lines = pd.DataFrame([{"module": module.name, "numbers": module.shape, "parameters": module.parameters} for module in counts])
     columns: tables.Columns = {
         "module": "Module",
@@ -175,13 +176,13 @@ def _adapter_words(subject: Subject) -> str:
     return f"{ADAPTER} Nothing is adapted yet. This is what a run with the usual settings, rank r = {config.rank}, would add."
 
 
-def _foreseen(subject: Subject, shape: ModelShape) -> tuple[Adapted, ...]:
-    chosen = {linear.name for linear in adapted(subject.config, shape)}
+def _foreseen(subject: Subject, shape: ModelShape) -> tuple[AdaptedModule, ...]:
+    chosen = {linear.name for linear in target_modules(subject.config, shape)}
     layers: dict[str, int] = {}
     for linear in shape.linears:
         layers.setdefault(linear.name.removesuffix(linear.within_layer), len(layers))
     return tuple(
-        Adapted(
+        AdaptedModule(
             layers[linear.name.removesuffix(linear.within_layer)],
             linear.within_layer,
             linear.inputs,
@@ -193,7 +194,7 @@ def _foreseen(subject: Subject, shape: ModelShape) -> tuple[Adapted, ...]:
     )
 
 
-def _steps(walk: Walk, classes: tuple[str, ...]) -> pd.DataFrame:
+def _steps(walk: Trace, classes: tuple[str, ...]) -> pd.DataFrame:
     t, d, heads = walk.tokens, walk.width, walk.heads
     rows = [
         ("Text to ids", f"({t},)", f"{t} whole numbers"),
@@ -211,7 +212,7 @@ def _head(number: str, name: str, shape: str, words: str) -> None:
     st.caption(plain(words))
 
 
-def _say_drawn(walk: Walk) -> None:
+def _say_drawn(walk: Trace) -> None:
     if walk.drawn < walk.tokens:
         st.caption(f"The first {walk.drawn} of {walk.tokens} tokens are drawn; what a row gives to the others is left out.")
 
@@ -223,7 +224,7 @@ def _version(store: Store, subject: Subject) -> str:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)  # a walk takes about a MB
-def _walk(version: str, text: str, max_tokens: int, _store: Store, _subject: Subject, classes: tuple[str, ...]) -> Walk:
+def _walk(version: str, text: str, max_tokens: int, _store: Store, _subject: Subject, classes: tuple[str, ...]) -> Trace:
     run_id = _subject.run.id if _subject.run else None
     request = ClassifyRequest(run_id, _subject.model, _subject.adapter(_store), classes, max_tokens, _subject.config.seed)
-    return hosting.host().walk(request, text)
+    return cache.host().walk(request, text)

@@ -5,11 +5,12 @@ import streamlit as st
 
 from core import charts
 from core.evaluation.dynamics import GROUPS, Dynamics
-from core.jobs import artifacts
-from ui import drawing, readers, tables
-from ui.evaluation import with_interval
-from ui.frame import OpenRun
-from ui.words import count, plain
+from core.runs import artifacts
+from ui.app.page_frame import OpenRun
+from ui.evaluate.overview import with_interval
+from ui.session import cache
+from ui.text import count, plain
+from ui.widgets import chart_view, tables
 
 STEP_KEY, TEXT_KEY, MAP_KEY, LAST_KEY, GROUP_KEY = "step", "text-row", "training-map", "last-picked", "group"
 SHOWN = 500
@@ -55,11 +56,11 @@ def draw_step(run: OpenRun, dynamics: Dynamics, at: int) -> None:
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
         st.markdown(f"After step {step:,}: **{with_interval(scores.accuracy)} right**, macro-F1 {scores.macro_f1:.3f}")
-        drawing.draw(charts.confusion_matrix(scores.counts, run.classes, dark=drawing.dark()), key="step-matrix")
+        chart_view.draw(charts.confusion_matrix(scores.counts, run.classes, dark=chart_view.dark()), key="step-matrix")
     with sides.cell():
         chosen = _choose_class(run.classes)
         course = dynamics.course(run.classes)
-        drawing.draw(charts.over_steps(course, "f1", run.classes, step, "F1 per class over the steps", chosen), key="step-scores")
+        chart_view.draw(charts.over_steps(course, "f1", run.classes, step, "F1 per class over the steps", chosen), key="step-scores")
 
 
 def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
@@ -72,7 +73,7 @@ def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
     listed = _listed(table, group or "hard")
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
-        points = drawing.draw(charts.training_map(table, _asked_row(set(table["row"].tolist()))), key=MAP_KEY, select="picked")
+        points = chart_view.draw(charts.training_map(table, _asked_row(set(table["row"].tolist()))), key=MAP_KEY, select="picked")
     with sides.cell():
         place = _draw_list(listed) if len(listed) else None
         if listed.empty:
@@ -92,7 +93,7 @@ def draw_text(run: OpenRun, dynamics: Dynamics, row: int, at: int) -> None:
         st.markdown(f"True class {plain(str(line['class']))} · {line['group']} · {learned} · {forgotten}")
     title = f"Probabilities of row {row:,} over the steps"
     course = dynamics.of_text(row, run.classes)
-    drawing.draw(
+    chart_view.draw(
         charts.over_steps(course, "probability", run.classes, int(dynamics.steps[at]), title, str(line["class"])), key="text-course"
     )
 
@@ -102,7 +103,7 @@ def _named(run: OpenRun, dynamics: Dynamics) -> pd.DataFrame:
     table = dynamics.table()
     table["class"] = [run.classes[index] for index in table["true"]]
     if artifacts.predictions_path(run.folder, "validation").is_file():
-        frame = readers.predictions(run.folder, run.version, len(run.classes), "validation").frame
+        frame = cache.predictions(run.folder, run.version, len(run.classes), "validation").frame
         if "text" in frame:
             return table.assign(text=table["row"].map(frame.set_index("row")["text"]).fillna(""))
     return table.assign(text="")

@@ -7,14 +7,15 @@ import streamlit as st
 from tokenizers import Tokenizer
 
 from core import charts
-from core.catalog import MODELS, shape_of
 from core.data.dataset import Dataset
-from core.data.pieces import Cut, PieceIndex, cut_text, open_tokenizer, tokens_per_word, view_word
-from core.data.sampling import stratified_sample
+from core.data.rows import stratified_sample
+from core.data.tokenizer import PieceIndex, TokenCut, cut_text, open_tokenizer, tokens_per_word, view_word
 from core.errors import ModelUnavailable
-from ui import drawing, readers, tables
-from ui.subjects import Subject
-from ui.words import count, per_cent, plain
+from core.models.catalog import MODELS, shape_of
+from ui.session import cache
+from ui.text import count, per_cent, plain
+from ui.widgets import chart_view, tables
+from ui.widgets.model_or_run import Subject
 
 INDEXED_TEXTS = 5_000  # a second's work once; enough to meet the usual words
 LOOKED_UP = "tokenization"
@@ -41,7 +42,7 @@ def draw_pieces(subject: Subject, text: str, max_tokens: int) -> None:
     st.subheader(f"{count(cut.total, 'tokens')} for {count(cut.words, 'words')}", anchor=False)
     st.caption(_reading(cut))
     chart = charts.pieces(cut.table, "Pieces and their ids")
-    drawing.draw(chart, key="pieces", twin=False)
+    chart_view.draw(chart, key="pieces", twin=False)
     if chart.note:
         st.caption(chart.note)
     with st.expander("Ids, special tokens and attention mask as a table", key="pieces-table-fold", icon=":material/table:"):
@@ -88,7 +89,7 @@ def draw_classes(dataset: Dataset, max_tokens: int) -> None:
         f"{plain(str(high['class']))} takes the most, {high['ratio']:.2f}; {plain(str(low['class']))} the fewest, {low['ratio']:.2f}. "
         f"Of {count(int(table['texts'].sum()), 'training texts')}, with MiniLM's vocabulary; special tokens are not counted."
     )
-    drawing.draw(charts.tokens_per_word(table, dataset.classes), key="tokens-per-word", twin=False)
+    chart_view.draw(charts.tokens_per_word(table, dataset.classes), key="tokens-per-word", twin=False)
     number = st.column_config.NumberColumn
     columns: tables.Columns = {
         "class": "Class",
@@ -131,7 +132,7 @@ def max_tokens_box(key: str = "max-tokens") -> int:
     return int(chosen or 128)
 
 
-def _reading(cut: Cut) -> str:
+def _reading(cut: TokenCut) -> str:
     ratio = (cut.total - 2) / max(cut.words, 1)
     if cut.lost:
         share = per_cent(cut.lost / cut.total)
@@ -180,9 +181,9 @@ def _open(folder: str, revision: str, _subject: Subject) -> Tokenizer:
 
 @st.cache_resource(max_entries=2, show_spinner="Looking through the words of the data…")
 def _index(fingerprint: str, subject: str, _dataset: Dataset, _subject: Subject) -> PieceIndex:
-    return PieceIndex(_tokenizer(_subject), stratified_sample(readers.rows(_dataset, "train"), INDEXED_TEXTS, 0)["text"])
+    return PieceIndex(_tokenizer(_subject), stratified_sample(cache.rows(_dataset, "train"), INDEXED_TEXTS, 0)["text"])
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _per_class(fingerprint: str, max_tokens: int, _dataset: Dataset) -> pd.DataFrame:
-    return tokens_per_word(readers.rows(_dataset, "train"), _dataset.classes, max_tokens)
+    return tokens_per_word(cache.rows(_dataset, "train"), _dataset.classes, max_tokens)

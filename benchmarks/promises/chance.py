@@ -16,7 +16,7 @@ from benchmarks.promises.lab import Lab, over, processes_of
 from benchmarks.promises.row import Row, Size, TooLong
 from core.errors import StateConflict
 from core.jobs import actions
-from core.states import ACTIVE, Job, JobState
+from core.storage.job import ACTIVE, Job, JobState
 from tests.support.fault_machine import PLAN, Sequences, Tally, World, seed_of
 from tests.support.fault_world import StagedWorld
 

@@ -13,15 +13,15 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.promises.row import Row, Size
-from core.jobs import describe
 from core.jobs.processes import PROJECT
-from core.jobs.rebuild import SHIPPED, open_store
 from core.jobs.supervisor import Supervisor
-from core.locks import holding
-from core.manifest import checksum
+from core.runs import descriptions
 from core.settings import Settings
-from core.states import JobState, Kind
-from core.store import Store
+from core.storage.job import JobKind, JobState
+from core.storage.locks import holding
+from core.storage.manifest import checksum
+from core.storage.recovery import SHIPPED, open_store
+from core.storage.store import Store
 from tests.support.page_app import after_first_visit
 
 RUNS = ("aaaa0001", "bbbb0002", "cccc0003")
@@ -173,8 +173,8 @@ def _look_at_all(home: Path, victim: str, others: list[str], draw: random.Random
     supervisor = Supervisor(store)
     supervisor.tidy()
     supervisor.step()
-    for job in store.jobs(Kind.TRAIN):
-        describe.run(store, job)
+    for job in store.jobs(JobKind.TRAIN):
+        descriptions.run(store, job)
     visits = [("runs.py", victim), (draw.choice(PAGES), victim), (draw.choice(PAGES), others[0]), ("runs.py", others[1])]
     for page, run in visits:
         if complaint := _visit(page, run, wants_accuracy=page == "runs.py" and run != victim):

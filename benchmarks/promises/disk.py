@@ -11,19 +11,20 @@ from typing import cast
 import pytest
 
 from benchmarks.promises.row import Row, Size
-from core import connections, files, records
-from core.disk import Disk
 from core.errors import ArtifactDamaged
-from core.jobs import artifacts, checkpoints, context
-from core.manifest import read_sealed
-from core.rehearsal.disks import CountingDisk, CuttingDisk, FailingDisk
-from core.rehearsal.full import FillableStore
-from core.rehearsal.plan import Plan
-from core.rehearsal.stage import Stage, outcome
-from core.states import Job, JobState
+from core.jobs import context
+from core.runs import artifacts, checkpoints
+from core.storage import files, job_record, sqlite_pool
+from core.storage.disk import Disk
+from core.storage.job import Job, JobState
+from core.storage.manifest import read_sealed
+from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk
+from tests.support.faults.full_disk import FillableStore
+from tests.support.faults.lab import InProcessLab, outcome
+from tests.support.faults.plan import FaultPlan
 
-PLAN = Plan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
-LONGER = Plan(steps=60, step_seconds=0.0, validate_every=5, checkpoint_every=3)  # enough rows for the database to grow
+PLAN = FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
+LONGER = FaultPlan(steps=60, step_seconds=0.0, validate_every=5, checkpoint_every=3)  # enough rows for the database to grow
 LUCK = (None, 1, 2)  # nothing unsynced is left; some of it is, twice
 
 
@@ -33,7 +34,7 @@ def power_cuts(size: Size) -> Row:
     steps, expected = _undisturbed(size.home / "undisturbed", PLAN)
     for nth in _every(steps, size):
         for luck in LUCK:
-            stage = Stage(size.home / f"{nth}-{luck}", PLAN)
+            stage = InProcessLab(size.home / f"{nth}-{luck}", PLAN)
             seed = None if luck is None else random.Random(luck)
             row.count(_survive(stage, lambda: CuttingDisk(stage.settings.jobs, nth, seed), expected))  # noqa: B023 - called at once
     return row
@@ -46,14 +47,14 @@ def failing_disk(size: Size) -> Row:
     for nth in _every(steps, size):
         for code in (errno.EIO, errno.ENOSPC):
             for lasting in (False, True):
-                stage = Stage(size.home / f"{nth}-{code}-{lasting}", PLAN)
+                stage = InProcessLab(size.home / f"{nth}-{code}-{lasting}", PLAN)
                 row.count(_survive(stage, lambda: FailingDisk(nth, code, lasting), expected))  # noqa: B023
     steps, expected = _undisturbed(size.home / "longer", LONGER)
     with pytest.MonkeyPatch.context() as patch:  # nobody waits a minute here
         for module, name, seconds in (
             (context, "PATIENCE_SECONDS", 0.05),
             (context, "RETRY_SECONDS", 0.01),
-            (connections, "BUSY_SECONDS", 0.02),
+            (sqlite_pool, "BUSY_SECONDS", 0.02),
         ):
             patch.setattr(module, name, seconds)
         for number in range(size.of(6, 60)):
@@ -62,8 +63,8 @@ def failing_disk(size: Size) -> Row:
     return row
 
 
-def _undisturbed(home: Path, plan: Plan) -> tuple[int, dict[str, str]]:
-    stage, disk = Stage(home, plan), CountingDisk()
+def _undisturbed(home: Path, plan: FaultPlan) -> tuple[int, dict[str, str]]:
+    stage, disk = InProcessLab(home, plan), CountingDisk()
     job = stage.launch()
     stage.play(disk)
     return disk.steps, outcome(stage.store.folder(job))
@@ -74,7 +75,7 @@ def _every(steps: int, size: Size) -> Iterator[int]:
     return iter(range(1 + size.draw.randrange(stride), steps + 1, stride))
 
 
-def _survive(stage: Stage, make_disk: Callable[[], Disk], expected: dict[str, str]) -> str:
+def _survive(stage: InProcessLab, make_disk: Callable[[], Disk], expected: dict[str, str]) -> str:
     """What is wrong after a run met that disk, was resumed on a healthy one, and ended."""
     job = stage.launch()
     stage.play(make_disk())
@@ -88,11 +89,11 @@ def _survive(stage: Stage, make_disk: Callable[[], Disk], expected: dict[str, st
     return stage.complaint(job) or ("" if outcome(stage.store.folder(job)) == expected else "the adapter or a table is another one")
 
 
-def _torn(stage: Stage, job: Job, expected: dict[str, str]) -> str:
+def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
     """What is half-written right after the fault, before anything mends it; each table is the same at any time that it is there."""
     folder = stage.store.folder(job)
     try:
-        records.read_record(folder)
+        job_record.read_record(folder)
         if (folder / "config.json").exists():
             files.read_json(folder / "config.json")
         if (folder / "adapter").exists():
@@ -107,7 +108,7 @@ def _torn(stage: Stage, job: Job, expected: dict[str, str]) -> str:
 
 def _fill(home: Path, draw: random.Random, lasting: bool, expected: dict[str, str]) -> tuple[str, int]:
     """A run whose database is full from some write on, for a few writes or until the run has given up: (complaint, 1 if it met that)."""
-    stage = Stage(home, LONGER, FillableStore)
+    stage = InProcessLab(home, LONGER, FillableStore)
     full = cast(FillableStore, stage.store)
     job = stage.launch()
     full.fill(after=draw.randrange(5, 80), writes=10**9 if lasting else draw.randrange(1, 4))
@@ -118,7 +119,7 @@ def _fill(home: Path, draw: random.Random, lasting: bool, expected: dict[str, st
 
 def _hold(home: Path, nth: int, lasting: bool, expected: dict[str, str]) -> tuple[str, int]:
     """A run whose database another connection locks at a step of the disk, for a moment or until the run has given up."""
-    stage = Stage(home, LONGER)
+    stage = InProcessLab(home, LONGER)
     job = stage.launch()
     disk = HoldingDisk(nth, stage.settings.database, 0 if lasting else 0.03)
     stage.play_through_refusals(disk)
@@ -126,7 +127,7 @@ def _hold(home: Path, nth: int, lasting: bool, expected: dict[str, str]) -> tupl
     return _go_on(stage, job, expected), int(disk.held)
 
 
-def _go_on(stage: Stage, job: Job, expected: dict[str, str]) -> str:
+def _go_on(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
     """What is wrong after the fault is over and the run, if it has given up, was resumed."""
     stage.play()
     if stage.store.job(job.id).state is not JobState.COMPLETED:

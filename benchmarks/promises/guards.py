@@ -3,7 +3,7 @@
 GUARDS_TEST = "tests/security/test_guards.py"
 PLAIN = "tests/pages/test_hostile_texts.py::test_every_hostile_text_is_made_plain"
 NAMES, PICKLES, FOLDERS = "tests/security/test_names.py", "tests/security/test_pickles.py", "tests/pages/test_no_folders.py"
-CLASS = "tests/core/test_classroom.py"
+CLASS = "tests/core/people/test_classroom.py"
 ACTIONS = "core/jobs/actions.py"
 WORK = "    require(store.visitor, Action.WORK)\n"
 GUEST_CHANGES = f"{GUARDS_TEST}::test_a_guest_changes_nothing"
@@ -20,25 +20,25 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     ("guard: launching", ACTIONS, "    require(store.visitor, Action.LAUNCH)\n", "", GUEST_CHANGES),
     ("guard: work beside runs", ACTIONS, WORK, "", GUEST_CHANGES),
     ("guard: what is done to a run", ACTIONS, "    require(store.visitor, action, job.owner)\n", "", GUEST_CHANGES),
-    ("guard: importing", "core/jobs/importing.py", "    require(store.visitor, Action.IMPORT)\n", "", GUEST_CHANGES),
-    ("guard: scoring", "core/jobs/scoring.py", "    require(store.visitor, Action.SCORE, run.owner)\n", "", GUEST_CHANGES),
-    ("guard: the log of a run", "core/jobs/logs.py", "    require(store.visitor, Action.READ_LOG, job.owner)\n", "", GUEST_CHANGES),
-    ("guard: datasets", "core/jobs/datasets.py", "    require(store.visitor, Action.KEEP_DATA)\n", "", GUEST_CHANGES),
-    ("guard: downloads", "core/jobs/fetch.py", "    require(store.visitor, Action.KEEP_DATA)\n", "", GUEST_CHANGES),
-    ("guard: runs taken away", "core/jobs/backup.py", WORK, "", GUEST_CHANGES),
-    ("guard: runs brought back", "core/jobs/restore.py", "    require(store.visitor, Action.IMPORT)\n", "", GUEST_CHANGES),
-    ("guard: the class", "core/classroom.py", "    require(store.visitor, Action.MANAGE)\n", "", GUEST_CHANGES),
-    ("guard: repairing", "core/jobs/rebuild.py", "    require(visitor, Action.REPAIR)\n", "", GUEST_CHANGES),
+    ("guard: importing", "core/transfer/imports/import_run.py", "    require(store.visitor, Action.IMPORT)\n", "", GUEST_CHANGES),
+    ("guard: scoring", "core/jobs/tasks/score_import.py", "    require(store.visitor, Action.SCORE, run.owner)\n", "", GUEST_CHANGES),
+    ("guard: the log of a run", "core/runs/artifacts.py", "    require(store.visitor, Action.READ_LOG, job.owner)\n", "", GUEST_CHANGES),
+    ("guard: datasets", "core/jobs/actions.py", "    require(store.visitor, Action.KEEP_DATA)\n", "", GUEST_CHANGES),
+    ("guard: downloads", "core/jobs/tasks/download_data.py", "    require(store.visitor, Action.KEEP_DATA)\n", "", GUEST_CHANGES),
+    ("guard: runs taken away", "core/jobs/tasks/back_up.py", WORK, "", GUEST_CHANGES),
+    ("guard: runs brought back", "core/jobs/tasks/restore.py", "    require(store.visitor, Action.IMPORT)\n", "", GUEST_CHANGES),
+    ("guard: the class", "core/people/classroom.py", "    require(store.visitor, Action.MANAGE)\n", "", GUEST_CHANGES),
+    ("guard: repairing", "core/storage/recovery.py", "    require(visitor, Action.REPAIR)\n", "", GUEST_CHANGES),
     (
         "guard: folders of the machine as models",
-        "core/jobs/models.py",
+        "core/runs/model_access.py",
         "        require(store.visitor, Action.NAME_FOLDER)\n",
         "        pass\n",
         f"{GUARDS_TEST}::test_a_student_names_no_folder_of_the_machine",
     ),
     (
         "guard: whose file it is",
-        "core/jobs/batch.py",
+        "core/jobs/tasks/classify_file.py",
         "found if store.visitor.in_charge or found.owner == store.visitor.id else None",
         "found",
         f"{GUARDS_TEST}::test_nobody_finds_another_ones_file",
@@ -66,30 +66,30 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "ten wrong codes, then a minute",
-        "core/classroom.py",
+        "core/people/classroom.py",
         "WRONG_IN_WINDOW = 60.0, 10",
         "WRONG_IN_WINDOW = 60.0, 1000",
         f"{CLASS}::test_after_ten_wrong_codes_in_a_minute_an_address_waits",
     ),
     (
         "wrong codes at the same moment count",
-        "core/classroom.py",
+        "core/people/classroom.py",
         "        with self._one_at_a_time:\n",
         "        if True:\n",
         f"{CLASS}::test_many_tries_at_once_are_no_way_round_the_wait",
     ),
     (
         "codes compared in constant time",
-        "core/classroom.py",
+        "core/people/classroom.py",
         "hmac.compare_digest(given, self.student.lower().encode())",
         "given == self.student.lower().encode()",
         f"{CLASS}::test_codes_are_compared_in_constant_time",
     ),
-    ("escaping of Markdown", "ui/words.py", 'MARKDOWN.sub(r"\\\\\\1", seen)', "seen", PLAIN),
-    ("addresses and colons are no Markdown", "ui/words.py", "found[0] + WORD_JOINER", "found[0]", PLAIN),
+    ("escaping of Markdown", "ui/text.py", 'MARKDOWN.sub(r"\\\\\\1", seen)', "seen", PLAIN),
+    ("addresses and colons are no Markdown", "ui/text.py", "found[0] + WORD_JOINER", "found[0]", PLAIN),
     (
         "control characters are shown",
-        "ui/words.py",
+        "ui/text.py",
         'UNSEEN.sub("\\ufffd", " ".join(without_folders(text).split()))',
         '" ".join(text.split())',
         PLAIN,
@@ -110,18 +110,18 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a fingerprint is one",
-        "core/data/prepared.py",
+        "core/data/preparation.py",
         'not re.fullmatch(r"[0-9a-f]{12}", fingerprint) or ',
         "",
         f"{NAMES}::test_no_name_leads_out_of_the_home_folder",
     ),
-    ("folders hidden from visitors", "ui/words.py", "    return hide_folders(settings, text)\n", "    return text\n", FOLDERS),
+    ("folders hidden from visitors", "ui/text.py", "    return hide_folders(settings, text)\n", "    return text\n", FOLDERS),
     (
         "a pickle in an adapter is refused",
-        "core/importing/parcel.py",
+        "core/transfer/imports/archive.py",
         "in PICKLES]:",
         "in PICKLES and False]:",
         f"{PICKLES}::test_no_pickle_in_an_adapter_that_somebody_brings_is_loaded",
     ),
-    ("an error shows its id alone", "ui/boundary.py", "here (error {error_id})", "here ({error})", FOLDERS),
+    ("an error shows its id alone", "ui/session/error_boundary.py", "here (error {error_id})", "here ({error})", FOLDERS),
 )

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from benchmarks.promises.lab import Lab, opened, over
 from benchmarks.promises.row import Row, Size, TooLong, share
-from core.rehearsal.disks import CountingDisk
-from core.rehearsal.plan import Plan
-from core.rehearsal.stage import Stage, outcome
-from core.states import Job, JobState
+from core.storage.job import Job, JobState
+from tests.support.faults.disks import CountingDisk
+from tests.support.faults.lab import InProcessLab, outcome
+from tests.support.faults.plan import FaultPlan
 
 STUCK_SECONDS = 30.0
 LABS = 3  # side by side: most of the time they wait for each other's processes
-RANDOM_PLAN = Plan(steps=300, step_seconds=0.002, validate_every=40, checkpoint_every=13)
-ENDLESS_PLAN = Plan(steps=10**6, step_seconds=0.01, validate_every=10**6, checkpoint_every=50)
-WRITES_PLAN = Plan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
+RANDOM_PLAN = FaultPlan(steps=300, step_seconds=0.002, validate_every=40, checkpoint_every=13)
+ENDLESS_PLAN = FaultPlan(steps=10**6, step_seconds=0.01, validate_every=10**6, checkpoint_every=50)
+WRITES_PLAN = FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
 TICK_SECONDS = 2.0  # pages look at the store so often
 
 
@@ -137,7 +137,7 @@ def _kill_at_writes(home: Path, places: list[int], expected: dict[str, str]) -> 
 
 def _writes(home: Path) -> tuple[int, dict[str, str]]:
     """How many steps of the disk a whole run takes in its worker, and what it leaves."""
-    stage, disk = Stage(home, WRITES_PLAN), CountingDisk()
+    stage, disk = InProcessLab(home, WRITES_PLAN), CountingDisk()
     job = stage.launch()
     stage.play(disk)
     return disk.steps, outcome(stage.store.folder(job))

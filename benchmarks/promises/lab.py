@@ -12,13 +12,14 @@ from pathlib import Path
 import psutil
 
 from benchmarks.promises.row import TooLong
-from core import records
-from core.jobs import artifacts, checkpoints
-from core.jobs.processes import PROJECT, is_locked
-from core.rehearsal.plan import Plan
+from core.jobs.processes import PROJECT
+from core.runs import artifacts, checkpoints
 from core.settings import Settings
-from core.states import ACTIVE, Job, JobState, Kind
-from core.store import Store
+from core.storage import job_record
+from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.locks import is_locked
+from core.storage.store import Store
+from tests.support.faults.plan import FaultPlan
 
 POLL_SECONDS = 0.01
 MEND_SECONDS = 5.0
@@ -27,7 +28,7 @@ MEND_SECONDS = 5.0
 class Lab:
     """Its trainings are rehearsals, unless the plan says that they are real; those run on one thread."""
 
-    def __init__(self, home: Path, plan: Plan) -> None:
+    def __init__(self, home: Path, plan: FaultPlan) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.plan_file = home / "plan.json"
         self.direct(plan)
@@ -35,7 +36,7 @@ class Lab:
         self.store = Store(self.settings)
         self.supervisor: subprocess.Popen[bytes] | None = None
 
-    def direct(self, plan: Plan) -> None:
+    def direct(self, plan: FaultPlan) -> None:
         """From the next attempt on runs follow this plan."""
         self.plan = plan
         plan.write(self.plan_file)
@@ -65,7 +66,7 @@ class Lab:
 
     def queue(self, key: str = "key", seed: int = 1) -> Job:
         """Queue a rehearsed run."""
-        return self.store.create(Kind.TRAIN, f"run-{key}", {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}}, key)
+        return self.store.create(JobKind.TRAIN, f"run-{key}", {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}}, key)
 
     def resume(self, job: Job) -> None:
         """Queue a run that ended early once more."""
@@ -113,7 +114,7 @@ class Lab:
         if trained != list(range(1, self.plan.steps + 1)):
             return f"{job.name}: the curve has {len(trained)} points and not each step once"
         deadline = time.monotonic() + MEND_SECONDS
-        while not (current := records.is_current(folder, job)) and time.monotonic() < deadline:
+        while not (current := job_record.is_current(folder, job)) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)  # the row comes first; who is killed in between leaves the record to the supervisor
         if not current:
             return f"{job.name}: job.json does not tell of its end"

@@ -15,18 +15,18 @@ from typing import TypeVar
 
 from benchmarks.promises.lab import Lab, opened, over
 from benchmarks.promises.row import Row, Size, TooLong
-from core.jobs import artifacts
-from core.locks import take_lock
-from core.rehearsal.plan import Plan
-from core.schema import Metric
+from core.runs import artifacts
 from core.settings import Settings
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.storage.job import Job, JobKind, JobState
+from core.storage.locks import take_lock
+from core.storage.schema import Metric
+from core.storage.store import Store
+from tests.support.faults.plan import FaultPlan
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["core.store"])  # or each of fifty processes imports it anew
+CONTEXT.set_forkserver_preload(["core.storage.store"])  # or each of fifty processes imports it anew
 T = TypeVar("T")  # what one process makes of one thing
-PLAN = Plan(steps=150, step_seconds=0.004, validate_every=40, checkpoint_every=10)
+PLAN = FaultPlan(steps=150, step_seconds=0.004, validate_every=40, checkpoint_every=10)
 WARM_UP_SECONDS = 60.0
 
 
@@ -35,7 +35,7 @@ def owners(size: Size) -> Row:
     row = Row("one worker per run")
     rounds, racers = size.of(10, 200), size.of(8, 20)
     store = Store(Settings(home=size.home / "race", hub=False))
-    jobs = [store.create(Kind.TRAIN, str(number), {}, str(number)).id for number in range(rounds)]
+    jobs = [store.create(JobKind.TRAIN, str(number), {}, str(number)).id for number in range(rounds)]
     for won in _race(_own, racers, store.settings.home, jobs):
         moved, locked = sum(first for first, _ in won), sum(second for _, second in won)
         row.count("" if (moved, locked) == (1, 1) else f"{moved} started it and {locked} hold its lock")
@@ -95,7 +95,7 @@ def _own(store: Store, job_id: str) -> tuple[bool, bool]:
 
 
 def _click(store: Store, key: str) -> str:
-    return store.create(Kind.TRAIN, "run", {}, key).id
+    return store.create(JobKind.TRAIN, "run", {}, key).id
 
 
 def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
@@ -138,7 +138,7 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
 def _kill_a_writer(home: Path, draw: random.Random) -> str:
     """What the database lacks of the rows whose commit the writer has told us of."""
     store = Store(Settings(home=home, hub=False))
-    job = store.create(Kind.TRAIN, "run", {}, "key")
+    job = store.create(JobKind.TRAIN, "run", {}, "key")
     told, tells = CONTEXT.Pipe(duplex=False)
     writer = CONTEXT.Process(target=_write_rows, args=(home, job.id, tells), daemon=True)
     writer.start()

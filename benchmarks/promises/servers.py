@@ -16,12 +16,14 @@ from websockets.typing import Subprotocol
 
 from benchmarks.promises.lab import Lab, opened, over, processes_of
 from benchmarks.promises.row import Row, Size, TooLong
-from core.jobs import actions, artifacts
-from core.jobs.processes import PROJECT, is_locked
-from core.rehearsal.plan import Plan
-from core.states import Job, JobState
+from core.jobs import actions
+from core.jobs.processes import PROJECT
+from core.runs import artifacts
+from core.storage.job import Job, JobState
+from core.storage.locks import is_locked
+from tests.support.faults.plan import FaultPlan
 
-PLAN = Plan(steps=10**6, step_seconds=0.02, validate_every=10**6, checkpoint_every=50)
+PLAN = FaultPlan(steps=10**6, step_seconds=0.02, validate_every=10**6, checkpoint_every=50)
 BACK_SECONDS = 60.0  # a server that starts and draws its first page, on a busy machine
 LOADED = "loading the model"  # each attempt logs it once
 

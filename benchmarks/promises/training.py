@@ -12,19 +12,20 @@ from benchmarks.promises.lab import Lab, opened, over, processes_of
 from benchmarks.promises.row import Row, Size, TooLong, share
 from core.data.sources import folder_source
 from core.errors import StateConflict
-from core.jobs import actions, artifacts, checkpoints
+from core.jobs import actions
 from core.presets import make_config
-from core.rehearsal.plan import Plan
-from core.rehearsal.stage import outcome
-from core.states import Job, JobState
-from core.training.events import Phase
+from core.progress import Phase
+from core.runs import artifacts, checkpoints
+from core.storage.job import Job, JobState
+from tests.support.faults.lab import outcome
+from tests.support.faults.plan import FaultPlan
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
 STUCK_SECONDS = 400.0  # a worker is nice: beside other programs importing torch takes minutes
 STEPS = 54  # 27 an epoch, since a tenth of the rows is kept back; validated, and so saved, every 7: mostly in mid-epoch
 CONFIG: dict[str, object] = {"train_rows": 240, "batch_size": 8, "epochs": 2, "evaluation_interval": 7, "validation_rows": 24}
-PLAN = Plan(real=True, steps=STEPS)
+PLAN = FaultPlan(real=True, steps=STEPS)
 STOP_SECONDS = 3.0
 PHASES = (  # of a training's worker, in their order
     Phase.IMPORTING,

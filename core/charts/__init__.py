@@ -1,24 +1,25 @@
-"""Altair charts from plain frames. Each function returns a ``Chart``: a spec, its data, a title and a text alternative."""
+"""Altair charts from plain data frames.
 
-from core.charts.attributions import attributions
+Each function returns a ``Chart``: a specification, its data, a title and a text alternative. May
+import ``core.evaluation``, ``core.data`` and ``core.inference.trace``.
+"""
+
+from core.charts.adapter_spectra import adapter_map, singular_values
 from core.charts.bars import probabilities, trainable_bar, trainable_modules
-from core.charts.chart import CLASS_COLOURS, CLASS_SHAPES, Chart, class_colours
-from core.charts.comparison import AXES, COSTS, MEASURES, Axis, Measure, cost_and_accuracy, run_curves
+from core.charts.base import CLASS_COLOURS, CLASS_SHAPES, Chart, class_colours
 from core.charts.curves import loss_curves, score_curves, sparkline
-from core.charts.difference import matrix_difference
 from core.charts.distributions import class_balance, cut_curve, length_boxes, length_histogram
-from core.charts.dynamics import over_steps, training_map
-from core.charts.inside import adapters, attention, movement, strips
-from core.charts.maps import common_range, layer_scores, text_map
-from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix
+from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix, matrix_difference
+from core.charts.model_internals import adapters, attention, movement, strips
+from core.charts.over_training import over_steps, training_map
 from core.charts.patterns import pattern_bars
-from core.charts.pieces import pieces, tokens_per_word
 from core.charts.reliability import bin_counts, coverage, reliability
-from core.charts.scores import AREAS as RANKING_AREAS
-from core.charts.scores import class_scores, ranking
-from core.charts.slices import slices
-from core.charts.spectra import adapter_map, singular_values
-from core.charts.words import word_bars, word_cloud
+from core.charts.run_comparison import AXES, COSTS, MEASURES, Axis, Measure, cost_and_accuracy, run_curves
+from core.charts.score_intervals import AREAS as RANKING_AREAS
+from core.charts.score_intervals import class_scores, ranking, slices
+from core.charts.text_map import common_range, layer_scores, text_map
+from core.charts.token_tiles import attributions, pieces, tokens_per_word
+from core.charts.word_cloud import word_bars, word_cloud
 
 __all__ = [
     "AXES",

@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 import altair as alt
 import pandas as pd
 
-from core.charts.chart import FADED, FONT, HUE, THEME_TEXT, Chart, Spec, class_colours, finish, labelled_bars, per_cent, titled
+from core.charts.base import FADED, FONT, HUE, THEME_TEXT, Chart, Spec, class_colours, finish, labelled_bars, per_cent, titled
 
 
 def probabilities(values: Sequence[float], classes: Sequence[str], name: str) -> Chart:

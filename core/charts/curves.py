@@ -7,7 +7,7 @@ from math import ceil
 import altair as alt
 import pandas as pd
 
-from core.charts.chart import ACCENT, CLASS_COLOURS, CLASS_SHAPES, FADED, FONT, HUE, THEME_TEXT, Chart, Spec, finish, per_cent
+from core.charts.base import ACCENT, CLASS_COLOURS, CLASS_SHAPES, FADED, FONT, HUE, THEME_TEXT, Chart, Spec, finish, per_cent
 from core.evaluation.scores import Proportion
 
 RAW_POINTS = 1000  # a screen has hardly more columns

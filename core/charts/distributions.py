@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.chart import (
+from core.charts.base import (
     ACCENT,
     FONT,
     HUE,
@@ -24,7 +24,7 @@ from core.charts.chart import (
     standing_back,
     titled,
 )
-from core.data.statistics import Cut, Histogram
+from core.data.explore.statistics import CutCount, Histogram
 
 LATE = 0.6  # share of the axis beyond which a label stands left of its rule
 MOST_LINES = 4  # classes with a line each; more are one line, and the boxes tell them apart
@@ -145,7 +145,7 @@ def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
     return finish(alt.layer(line, box.add_params(clicks("class")), middle).properties(height=34 * len(classes) + 70))
 
 
-def cut_curve(table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut: Cut) -> Chart:
+def cut_curve(table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut: CutCount) -> Chart:
     """Share of the texts that each limit cuts. ``table``: max_tokens, class, share. A rule stands at ``max_tokens``."""
     title = "Texts cut off at max tokens"
     share = per_cent(cut.share) if cut.texts else "none"

@@ -6,8 +6,8 @@ from functools import lru_cache
 import altair as alt
 import pandas as pd
 
-from core.charts.chart import FADED, FONT, HUE, THEME_TEXT, Chart, Spec, class_colours, clicks, finish, standing_back
-from core.data.terms import isolate
+from core.charts.base import FADED, FONT, HUE, THEME_TEXT, Chart, Spec, class_colours, clicks, finish, standing_back
+from core.data.explore.words import isolate
 
 MOST_COLOURED = 4
 OTHERS = "other classes"

@@ -5,7 +5,7 @@ from functools import cache
 import altair as alt
 import pandas as pd
 
-from core.charts.chart import ACCENT, FADED, HUE, Chart, Spec, finish, per_cent
+from core.charts.base import ACCENT, FADED, HUE, Chart, Spec, finish, per_cent
 from core.evaluation.calibration import Calibration
 
 UNIT = alt.Scale(domain=[0, 1], nice=False)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from core.data.dataset import SPLITS, Card, DataFile, Dataset, checksum, read_dataset, write_dataset
-from core.data.quality.repair import repair
+from core.data.dataset import SPLITS, DataFile, Dataset, DatasetCard, checksum, read_dataset, write_dataset
+from core.data.quality.fixes import repair
 from core.data.recipe import Effect, Recipe, describe_effect
 from core.errors import ArtifactDamaged, DataError
 
@@ -37,7 +37,7 @@ def clean(dataset: Dataset, recipe: Recipe | None) -> Dataset:
     contents = {split: frame.to_parquet(index=False) for split, frame in frames.items()}
     written = tuple(DataFile(split, len(frames[split]), len(data), checksum(data)) for split, data in contents.items())
     notes = (*dataset.notes, f"Cleaned: {describe_effect(recipe)}.")
-    card = Card(1, fingerprint, dataset.source, _name(dataset), dataset.classes, notes, written)
+    card = DatasetCard(1, fingerprint, dataset.source, _name(dataset), dataset.classes, notes, written)
     made = write_dataset(card, folder, {f"{split}.parquet": data for split, data in contents.items()})
     _forget_old(dataset)
     return made
@@ -75,7 +75,7 @@ def apply(train: pd.DataFrame, effect: Effect, classes: tuple[str, ...], *, meas
 
 
 def _repair(frame: pd.DataFrame, effect: Effect) -> None:
-    from core.data.tokens import measure  # noqa: PLC0415 - the tokenizer is for who prepares, not for who reads
+    from core.data.tokenizer import measure  # noqa: PLC0415 - the tokenizer is for who prepares, not for who reads
 
     chosen = frame["row"].isin(effect.repaired)
     if not chosen.any():

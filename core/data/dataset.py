@@ -8,9 +8,9 @@ from typing import Literal, get_args
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from core import files
 from core.data.sources import SourceKind, Split
 from core.errors import ArtifactDamaged
+from core.storage import files
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 AGAIN = "Prepare the data again."
@@ -27,7 +27,7 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class DatasetCard:
     """What ``dataset.json`` says."""
 
     format: Literal[1]  # another number makes every dataset be prepared anew
@@ -83,7 +83,7 @@ class Dataset:
         return self.folder / f"{split}.parquet"
 
 
-CARD = TypeAdapter(Card)
+CARD = TypeAdapter(DatasetCard)
 
 
 def read_dataset(folder: Path) -> Dataset:
@@ -100,7 +100,7 @@ def read_dataset(folder: Path) -> Dataset:
     return dataset
 
 
-def from_card(card: Card, folder: Path) -> Dataset:
+def from_card(card: DatasetCard, folder: Path) -> Dataset:
     """The dataset that ``card`` describes, kept in ``folder``."""
     rows = {file.split: file.rows for file in card.files}
     return Dataset(
@@ -117,7 +117,7 @@ def from_card(card: Card, folder: Path) -> Dataset:
     )
 
 
-def write_dataset(card: Card, folder: Path, contents: dict[str, bytes]) -> Dataset:
+def write_dataset(card: DatasetCard, folder: Path, contents: dict[str, bytes]) -> Dataset:
     """Put card and files at ``folder``, together or not at all."""
     card_json = CARD.dump_json(card, indent=1)
     files.write_folder(folder, contents | {"dataset.json": card_json})

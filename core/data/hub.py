@@ -8,9 +8,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from core import files
 from core.errors import ArtifactDamaged
 from core.settings import Settings
+from core.storage import files
 
 PROBE_SECONDS = 1.5
 TRUST_SECONDS = 600  # a network that comes or goes is noticed after ten minutes, a page never waits twice

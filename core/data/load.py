@@ -1,4 +1,7 @@
-"""Read rows with Hugging Face ``datasets``: Parquet, CSV and JSONL files, or AG News from the Hub. Runs in a job, never in the server."""
+"""Read rows with Hugging Face ``datasets``: Parquet, CSV and JSONL files, or AG News from the Hub. Runs in a job, never in the server.
+
+The embedded demo corpus: short news items written for this project, so that everything works on a machine without a network.
+"""
 
 import csv
 import errno
@@ -13,9 +16,8 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from core.data.demo_corpus import read_demo_corpus
 from core.data.rows import COLUMNS, RawData, clean_rows, missing_columns
-from core.data.sources import HUB_ID, HUB_REVISION, Source, SourceKind, data_files, hub_snapshot
+from core.data.sources import AG_NEWS_CLASSES, DEMO_FOLDER, HUB_ID, HUB_REVISION, Source, SourceKind, data_files, hub_snapshot
 from core.errors import DataError
 
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json"}
@@ -146,3 +148,25 @@ def _root(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+FILES = dict(zip(AG_NEWS_CLASSES, ("world.txt", "sports.txt", "business.txt", "scitech.txt"), strict=True))
+EVERY_FOURTH = 4  # of a file's lines goes to the test split
+
+
+def read_demo_corpus() -> RawData:
+    """All items in the order World, Sports, Business, Sci/Tech; every fourth of each file is test."""
+    frames = [_read_class(label, name) for label, name in enumerate(FILES.values())]
+    items = pd.concat(frames, ignore_index=True)
+    train, test = (items[items["test"] == part] for part in (False, True))
+    return RawData(_numbered(train), _numbered(test), tuple(FILES))
+
+
+def _read_class(label: int, name: str) -> pd.DataFrame:
+    texts = [line for line in (DEMO_FOLDER / name).read_text(encoding="utf-8").splitlines() if line.strip()]
+    in_test = [number % EVERY_FOURTH == 0 for number in range(1, len(texts) + 1)]
+    return pd.DataFrame({"text": texts, "label": label, "test": in_test})
+
+
+def _numbered(items: pd.DataFrame) -> pd.DataFrame:
+    return items.reset_index(drop=True).assign(row=range(len(items)))[["row", "text", "label"]]

@@ -14,9 +14,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core import files
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
+from core.storage import files
 
 FINGERPRINT = r"^[0-9a-f]{12}$"
 MAX_BYTES = 5_000_000  # a row takes some 8 bytes: every text of a large dataset, several times

@@ -1,4 +1,7 @@
-"""Datasets that somebody saved: ``<home>/datasets/<name>/{train,validation,test}.parquet`` and ``saved.json``."""
+"""Datasets that somebody saved: ``<home>/datasets/<name>/{train,validation,test}.parquet`` and ``saved.json``.
+
+Add a dataset from files in one go, with what is found where nothing is chosen. The command line does it so.
+"""
 
 import re
 import time
@@ -11,13 +14,16 @@ from typing import Literal
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from core import files
-from core.data.building import SPLIT_ORDER, Built, Choice, Report
+from core.data.files.build_splits import SPLIT_ORDER, BuildOptions, BuildReport, BuiltDataset, build
+from core.data.files.columns import propose_columns
+from core.data.files.labels import count_labels, near_equal
+from core.data.files.read import read_file, read_table
+from core.data.files.table import FileFormat, ReadOptions, Table
 from core.data.rows import RawData
-from core.data.sources import SAVED_CARD, Source, SourceKind, Split, saved_source
-from core.data.table import Found
+from core.data.sources import SAVED_CARD, Source, SourceKind, Split, saved_source, split_of
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
+from core.storage import files
 
 NAME = re.compile(r"\w[\w .()+-]{0,46}\w|\w")  # letters of any language; a folder's name may have 255 bytes
 TAKEN = frozenset({"agnews", "democorpus"})  # nobody may mistake another result for theirs
@@ -31,10 +37,10 @@ class SavedCard:
     name: str
     created_at: float
     classes: tuple[str, ...]
-    files: tuple[Found, ...]
+    files: tuple[FileFormat, ...]
     text: tuple[str, ...]
     label: str
-    report: Report
+    report: BuildReport
     origin: str = ""  # where the files are from, if not from this machine
 
     def rows(self, split: Split) -> int:
@@ -58,7 +64,7 @@ def check_name(name: str) -> str:
 
 
 def save(
-    settings: Settings, name: str, built: Built, choice: Choice, found: Sequence[Found], *, origin: str = "", replace: bool = False
+    settings: Settings, name: str, built: BuiltDataset, choice: BuildOptions, found: Sequence[FileFormat], *, origin: str = "", replace: bool = False
 ) -> Source:
     """Keep the dataset, whole or not at all. ``origin`` says where the files are from.
 
@@ -143,3 +149,51 @@ def _notes(card: SavedCard) -> tuple[str, ...]:
     said = [f"From {card.origin}."] if card.origin else []
     said += [f"{left_out:,} of {report.rows_read:,} rows were left out: {reasons}."] if left_out else []
     return (*said, *report.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What somebody asks for when adding files. Empty means: as it is found."""
+
+    text: tuple[str, ...] = ()
+    label: str = ""
+    split: str = ""
+    merge: bool = False
+    leave_out: tuple[str, ...] = ()
+    rename: tuple[tuple[str, str], ...] = ()
+    test_share: float = 0.2
+    reading: ReadOptions = ReadOptions()
+
+
+def add_files(
+    settings: Settings, paths: Sequence[Path], name: str, wishes: ImportOptions, *, origin: str = "", replace: bool = False
+) -> SavedCard:
+    """Read the files, each a split by its name if there are several, and save them as the dataset ``name``. Raises DataError."""
+    check_name(name)
+    parts = split_parts([read_table(path.name, read_file(path), wishes.reading) for path in paths])
+    proposal = propose_columns(parts[0][1])
+    if not (label := wishes.label or proposal.label):
+        raise DataError(f"{parts[0][1].found.name} has no column that looks like labels.", "Name it with --label.")
+    for _, table in parts:
+        table.require(label)
+    counts = count_labels(value for _, table in parts for value in table.frame[label])
+    classes = near_equal(counts) if wishes.merge else {}
+    for found, called in [*wishes.rename, *((left, "") for left in wishes.leave_out)]:
+        if found not in counts:
+            raise DataError(f"There is no label {found!r}.", f"The labels are {', '.join(list(counts)[:12])}.")
+        classes[found] = called
+    split = wishes.split or (proposal.split if len(parts) == 1 else "")
+    choice = BuildOptions(wishes.text or (proposal.text,), label, classes, split, wishes.test_share)
+    source = save(settings, name, build(parts, choice), choice, [table.found for _, table in parts], origin=origin, replace=replace)
+    return read_saved_card(settings, source.name)
+
+
+def split_parts(tables: Sequence[Table]) -> list[tuple[Split, Table]]:
+    """Each table with the split that its file's name tells; a single one is train. Train comes first."""
+    if len(tables) == 1:
+        return [("train", tables[0])]
+    parts: list[tuple[Split, Table]] = [(split_of(Path(table.found.name)) or "train", table) for table in tables]
+    if all(split != "train" for split, _ in parts):
+        names = ", ".join(table.found.name for table in tables)
+        raise DataError(f"None of the files is the training split: {names}.", "Put train, validation or test into their names.")
+    return sorted(parts, key=lambda part: part[0] != "train")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.evaluation.intervals import f1_differences
+from core.evaluation.class_scores import f1_differences
 from core.evaluation.predictions import Predictions
 from core.evaluation.significance import LEVEL, Paired, holm
 

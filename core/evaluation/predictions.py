@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core import files
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Scores
+from core.storage import files
 
 SUM_TOLERANCE = 1e-2  # probabilities may have been rounded to half precision to keep the file small
 

@@ -1,6 +1,8 @@
 """Scores of a classifier, every one derived from its confusion matrix.
 
 Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i that were predicted as class j.
+
+A guess of the accuracy, made before the run, against what it came to.
 """
 
 from collections.abc import Sequence
@@ -116,3 +118,19 @@ class Scores:
 
 def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+
+
+def answer(guess: float, test: Proportion) -> str:
+    """``You guessed 85.0 %: 3.8 points too low. …``; both are shares from 0 to 1. The guess is right anywhere in the 95 % interval."""
+    low, high = (100 * edge for edge in test.interval)
+    said, interval = f"You guessed {100 * guess:.1f} %", f"the 95 % interval, {low:.1f} to {high:.1f} %"
+    if is_inside(guess, test):
+        return f"{said}, which lies in {interval}: these texts cannot tell it from the truth."
+    points = 100 * (guess - test.value)
+    return f"{said}: {abs(points):.1f} points too {'high' if points > 0 else 'low'}. It lies outside {interval}."
+
+
+def is_inside(guess: float, test: Proportion) -> bool:
+    """Whether the guess lies in the 95 % interval (Wilson) of the test accuracy."""
+    low, high = test.interval
+    return low <= guess <= high

@@ -1,4 +1,7 @@
-"""Where a model is worse than elsewhere: accuracy of parts of the texts against the rest. Shape: n texts."""
+"""Where a model is worse than elsewhere: accuracy of parts of the texts against the rest. Shape: n texts.
+
+Mistakes worth reading first: those the model is sure of, and labels that it confidently contradicts. Shape: n texts.
+"""
 
 import re
 from collections.abc import Sequence
@@ -8,11 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data import boilerplate
-from core.evaluation.exact import fisher_p_value
+from core.data.explore import boilerplate
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
-from core.evaluation.significance import LEVEL, holm
+from core.evaluation.significance import LEVEL, fisher_p_value, holm
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 DIGIT = re.compile(r"\d")
@@ -119,3 +121,27 @@ def _slice(kind: str, name: str, mask: Mask, right: Mask) -> Slice:
     inside = Proportion(int((right & mask).sum()), int(mask.sum()))
     rest = Proportion(int((right & ~mask).sum()), int((~mask).sum()))
     return Slice(kind, name, mask, inside, rest, fisher_p_value(inside.hits, inside.n, rest.hits, rest.n))
+
+
+CONFIDENT = 0.9
+
+
+def confident_mistakes(predictions: Predictions, at_least: float = CONFIDENT) -> NDArray[np.bool_]:
+    """(n,) whether the text is wrong with a confidence of ``at_least``."""
+    found: NDArray[np.bool_] = (predictions.predicted != predictions.true) & (predictions.confidence >= at_least)
+    return found
+
+
+def contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
+    """(n,) whether the label may be wrong: another class is as probable as it is, on average, for texts with that class's label.
+
+    Confident learning (Northcutt et al. 2021): the thresholds are each class's mean probability over its own texts; of several classes
+    above theirs the most probable counts. A class without texts has no threshold and contradicts nothing.
+    """
+    shares, true = predictions.probabilities, predictions.true
+    thresholds = np.full(predictions.classes, np.inf)
+    for index in np.unique(true):
+        thresholds[index] = shares[true == index, index].mean()
+    above = np.where(shares >= thresholds - 1e-6, shares, 0.0)  # (n, C)
+    found: NDArray[np.bool_] = (above.max(axis=1) > 0) & (above.argmax(axis=1) != true) if len(true) else np.zeros(0, dtype=bool)
+    return found

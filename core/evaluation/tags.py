@@ -4,10 +4,10 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core import files
-from core.data.table import clean
+from core.data.files.table import clean
 from core.errors import ArtifactDamaged, StateConflict
-from core.locks import holding
+from core.storage import files
+from core.storage.locks import holding
 
 TAGS = ("wrong label", "ambiguous", "hard", "interesting")
 LONGEST_NOTE = 500  # characters

@@ -21,14 +21,14 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from core.errors import ArtifactDamaged
-from core.inference.mixed import Choice, Mixed, changed, lora_layers, read_plain, spectrum
-from core.inference.request import AS_TRAINED, Asked, Matrix, Reading, Variant
+from core.inference.batched_lora import AdapterRow, BatchedLora, changed, lora_layers, read_plain, spectrum
+from core.inference.messages import AS_TRAINED, Matrix, Prediction, Query, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
 from core.training.batches import encode_each, token_batches
 from core.training.device import batch_tokens, choose_device
-from core.training.first_token import read_first_token_only
-from core.training.lanes import Lanes
-from core.training.load import Base, load_base
+from core.training.fast.first_token import read_first_token_only
+from core.training.fast.threads import MicrobatchPool
+from core.training.load_model import Base, load_base
 from core.training.predict import Each, compute, score
 
 READ_TOKENS = 896  # of a part, at least: as nothing is kept for a backward pass, parts may be larger than a training's on a CPU
@@ -57,8 +57,8 @@ class Classifier:
         self._peft: PeftModel | None = None
         self._adapters: dict[str, Loaded] = {}
         self._names = (f"run{number}" for number in count())
-        self._mixed: Mixed | None = None
-        self._lanes = Lanes()
+        self._mixed: BatchedLora | None = None
+        self._lanes = MicrobatchPool()
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -125,7 +125,7 @@ class Classifier:
             batches = token_batches(encoded.lengths, max(READ_TOKENS, batch_tokens(device)))
             return compute(lambda ids, mask: read(ids, mask)[1], encoded, batches, device, should_stop, on_rows, each)
 
-    def read_beside(self, asked: Sequence[Asked], text: str) -> list[Reading]:
+    def read_beside(self, asked: Sequence[Query], text: str) -> list[Prediction]:
         """What all that are asked make of one text: one forward pass where the model allows it."""
         mixed = self._fast()
         encoded, device = encode_each(self.tokenizer, [(text, one.max_tokens) for one in asked]), choose_device()
@@ -134,7 +134,7 @@ class Classifier:
                 ids, mask, _ = encoded.batch(np.arange(len(asked)), device)
                 logits, states = mixed.read(ids, mask, [self._choice(one.run_id, one.seed, one.variant) for one in asked])
                 return _readings(logits, states)
-            found: list[Reading] = []
+            found: list[Prediction] = []
             for row, one in enumerate(asked):
                 ids, mask, _ = encoded.batch(np.array([row]), device)
                 with self._reading(one.run_id, one.seed, one.variant) as (read, _each):
@@ -170,22 +170,22 @@ class Classifier:
             self._write_head(self._base.model, drawn)
             yield self._peft or self._base.model
 
-    def _choice(self, run_id: str | None, seed: int | None, variant: Variant) -> Choice:
+    def _choice(self, run_id: str | None, seed: int | None, variant: Variant) -> AdapterRow:
         if run_id is not None:
             if self._peft is None or run_id not in self._adapters:
                 raise ArtifactDamaged(f"The adapter of {run_id} is not loaded.", AGAIN)
-            return Choice(self._adapters[run_id].name, 0, variant)
+            return AdapterRow(self._adapters[run_id].name, 0, variant)
         drawn = self._drawn if seed is None else seed
         if drawn not in self._heads:
             self._heads[drawn] = self._read_head(self._load_base(drawn))
-        return Choice(None, drawn)
+        return AdapterRow(None, drawn)
 
-    def _fast(self) -> Mixed | None:
+    def _fast(self) -> BatchedLora | None:
         """What computes rows with different adapters at once; None where the model or an adapter on it is of another kind."""
-        if not Mixed.fits(self._base.model):
+        if not BatchedLora.fits(self._base.model):
             return None
         if self._mixed is None:
-            self._mixed = Mixed(self._base.model, self._heads)
+            self._mixed = BatchedLora(self._base.model, self._heads)
         return self._mixed
 
     def _add(self, name: str, folder: Path) -> None:
@@ -243,6 +243,6 @@ class Classifier:
         return any(f".{module}." in f".{name}" for module in base.head)
 
 
-def _readings(logits: Tensor, states: Tensor) -> list[Reading]:
+def _readings(logits: Tensor, states: Tensor) -> list[Prediction]:
     shares, halves = torch.softmax(logits.float(), dim=-1).cpu().numpy(), states.float().cpu().numpy().astype(np.float16)
-    return [Reading(probabilities, state) for probabilities, state in zip(shares, halves, strict=True)]
+    return [Prediction(probabilities, state) for probabilities, state in zip(shares, halves, strict=True)]

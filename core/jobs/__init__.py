@@ -1,0 +1,5 @@
+"""Background jobs: actions that users take, the supervisor process, and the worker process.
+
+``tasks`` holds what the web server may import of each kind of job, ``workers`` what needs ML
+libraries. May import every package of ``core`` except ``cli`` and ``demo``.
+"""

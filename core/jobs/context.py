@@ -12,13 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from core import files
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
-from core.schema import Metric
+from core.progress import Phase, Progress
 from core.settings import Settings
-from core.states import Job, JobState
-from core.store import Store
-from core.training.events import Phase, Progress
+from core.storage import files
+from core.storage.job import Job, JobState
+from core.storage.schema import Metric
+from core.storage.store import Store
 
 FLUSH_SECONDS = 0.5  # a reader polls every 2 s; each write is a synced transaction
 LOOK_SECONDS = 0.5  # how soon a stop is noticed

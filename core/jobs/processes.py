@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from core.data.hub import hub_reachable
-from core.locks import is_locked as is_locked  # both are looked for here
-from core.locks import take_lock as take_lock
 from core.settings import Settings
+from core.storage.locks import is_locked as is_locked  # both are looked for here
+from core.storage.locks import take_lock as take_lock
 
 PROJECT = Path(__file__).parents[2]
 

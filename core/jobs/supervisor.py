@@ -13,31 +13,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core import files
 from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
-from core.jobs.causes import Ending
-from core.jobs.deaths import explain_death
-from core.jobs.processes import is_locked, start_worker, take_lock
-from core.jobs.rebuild import open_store, repair
-from core.jobs.room import oom_kills, require_room
-from core.people import started_by_owner
+from core.jobs.failures import Ending, explain_death
+from core.jobs.processes import start_worker
+from core.people.accounts import fair_order, started_by_owner
 from core.settings import Settings
-from core.states import ACTIVE, Cause, Job, JobState, Kind
-from core.store import Store
-from core.turns import in_turn
+from core.storage import files
+from core.storage.job import ACTIVE, FailureCause, Job, JobKind, JobState
+from core.storage.locks import is_locked, take_lock
+from core.storage.recovery import open_store, repair
+from core.storage.resources import oom_kills, require_resources
+from core.storage.store import Store
 
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 20  # long enough that a second launch finds it still there
 TERM_AFTER_SECONDS = 20  # a micro-batch and a checkpoint take a few seconds
 KILL_AFTER_SECONDS = 30
 LANES = (
-    frozenset({Kind.TRAIN}),
+    frozenset({JobKind.TRAIN}),
     frozenset(
-        {Kind.PREPARE, Kind.FETCH, Kind.EMBED, Kind.QUALITY, Kind.CLASSIFY, Kind.NEAREST}
-        | {Kind.EXPORT, Kind.EVALUATE, Kind.BACKUP, Kind.RESTORE}
+        {JobKind.PREPARE, JobKind.FETCH, JobKind.EMBED, JobKind.QUALITY, JobKind.CLASSIFY, JobKind.NEAREST}
+        | {JobKind.EXPORT, JobKind.EVALUATE, JobKind.BACKUP, JobKind.RESTORE}
     ),
 )  # one of each at a time; a calibration is timed and has none beside it
-BEHIND = frozenset({Kind.BASELINE})  # begun only when no training is under way or waits: nobody waits for them
+BEHIND = frozenset({JobKind.BASELINE})  # begun only when no training is under way or waits: nobody waits for them
 
 log = logging.getLogger("supervisor")
 
@@ -81,29 +80,29 @@ class Supervisor:
         return bool(active or queued or self.children)
 
     def _start_next(self, active: list[Job], queued: list[Job]) -> None:
-        measuring = next((job for job in active if job.kind == Kind.CALIBRATE), None)
+        measuring = next((job for job in active if job.kind == JobKind.CALIBRATE), None)
         if measuring is not None:
-            if any(job.kind == Kind.TRAIN for job in queued):  # a person waits: measuring can be asked for again
+            if any(job.kind == JobKind.TRAIN for job in queued):  # a person waits: measuring can be asked for again
                 self.store.transition(measuring, JobState.STOPPING, stop_at=self.store.clock())
             return
-        trains = any(job.kind == Kind.TRAIN for job in (*active, *queued))
+        trains = any(job.kind == JobKind.TRAIN for job in (*active, *queued))
         for lane in LANES if trains else (*LANES, BEHIND):
             if not any(job.kind in lane for job in active):
                 waiting = [job for job in reversed(queued) if job.kind in lane]
                 self._start(next(iter(self._in_turn(waiting)), None))
-        if not active and all(job.kind == Kind.CALIBRATE for job in queued):
+        if not active and all(job.kind == JobKind.CALIBRATE for job in queued):
             self._start(queued[-1] if queued else None)
 
     def _in_turn(self, waiting: list[Job]) -> list[Job]:
         """Where several people wait, each has a first run before anybody has a second one."""
         one_owner = len({job.owner for job in waiting}) <= 1
-        return waiting if one_owner else in_turn(waiting, started_by_owner(self.store))
+        return waiting if one_owner else fair_order(waiting, started_by_owner(self.store))
 
     def _start(self, job: Job | None) -> None:
         if job is None or self._is_alive(job):  # resumed at once: the last attempt's process is still leaving
             return
         try:
-            require_room(self.store.settings)
+            require_resources(self.store.settings)
         except NotEnoughRoom as error:
             self.store.hold(job, f"Waiting for room. {error.message}", error.fix)
             return
@@ -115,7 +114,7 @@ class Supervisor:
             self.children[job.id] = self.start(self.store.settings, job.id, job.attempt)
         except OSError as error:
             log.exception("%s could not be started", job.id)
-            self._end(job, JobState.FAILED, Ending(Cause.BUG, f"The worker could not be started ({error}).", "Resume the run."))
+            self._end(job, JobState.FAILED, Ending(FailureCause.BUG, f"The worker could not be started ({error}).", "Resume the run."))
             return
         self.store.update(job, pid=self.children[job.id].pid)
         log.info("%s attempt %d started as pid %d", job.id, job.attempt, self.children[job.id].pid)
@@ -146,7 +145,7 @@ class Supervisor:
             return
         waited = self.timer() - self.stopping.setdefault((job.id, job.attempt), self.timer())
         pid = self.children[job.id].pid if job.id in self.children else job.pid
-        patience = 0 if job.kind == Kind.CALIBRATE else TERM_AFTER_SECONDS  # it has nothing to save
+        patience = 0 if job.kind == JobKind.CALIBRATE else TERM_AFTER_SECONDS  # it has nothing to save
         if pid and waited > patience:
             number = signal.SIGKILL if waited > KILL_AFTER_SECONDS else signal.SIGTERM
             log.warning("%s does not stop: signal %d to group %d", job.id, number, pid)

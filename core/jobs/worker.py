@@ -12,34 +12,34 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from core import files
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
-from core.jobs import causes
+from core.jobs import failures
 from core.jobs.context import JobContext
 from core.settings import Settings
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.storage import files
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
 
 log = logging.getLogger("worker")
 
 NICE = 10  # pages stay quick while a training takes every core
 MODULES = {  # imported late: each brings what only it needs
-    Kind.TRAIN: "core.jobs.train",
-    Kind.PREPARE: "core.jobs.prepare",
-    Kind.CALIBRATE: "core.jobs.calibrate",
-    Kind.EMBED: "core.jobs.embed",
-    Kind.QUALITY: "core.jobs.quality",
-    Kind.BASELINE: "core.jobs.fit_baselines",
-    Kind.CLASSIFY: "core.jobs.classify",
-    Kind.EXPORT: "core.jobs.export",
-    Kind.EVALUATE: "core.jobs.score",
-    Kind.FETCH: "core.jobs.fetch",
-    Kind.BACKUP: "core.jobs.backup",
-    Kind.RESTORE: "core.jobs.restore",
-    Kind.NEAREST: "core.jobs.encode",
+    JobKind.TRAIN: "core.jobs.workers.train",
+    JobKind.PREPARE: "core.jobs.tasks.prepare_data",
+    JobKind.CALIBRATE: "core.jobs.workers.calibrate",
+    JobKind.EMBED: "core.jobs.workers.embed",
+    JobKind.QUALITY: "core.jobs.workers.check_quality",
+    JobKind.BASELINE: "core.jobs.workers.fit_baselines",
+    JobKind.CLASSIFY: "core.jobs.workers.classify",
+    JobKind.EXPORT: "core.jobs.tasks.export_run",
+    JobKind.EVALUATE: "core.jobs.workers.score",
+    JobKind.FETCH: "core.jobs.tasks.download_data",
+    JobKind.BACKUP: "core.jobs.tasks.back_up",
+    JobKind.RESTORE: "core.jobs.tasks.restore",
+    JobKind.NEAREST: "core.jobs.workers.encode",
 }
 ANEW = "anew"
-REHEARSAL = "core.rehearsal.job"  # stands in for trainings where the settings say so
+REHEARSAL = "tests.support.faults.stand_in"  # stands in for trainings where the settings say so
 
 
 def main(job_id: str, attempt: int, anew: bool) -> int:
@@ -74,18 +74,18 @@ def perform(store: Store, job: Job, begin_anew: Callable[[], None] | None = None
                 context.end(JobState.FAILED, **ending.columns)
         except (StoreDamaged, NotEnoughRoom) as error:  # the end could not be written: the supervisor does, once it can
             log.error("%s", error)
-            return (ending or causes.explain(error, job)).exit_code
+            return (ending or failures.explain(error, job)).exit_code
     return 1 if ending and store.job(job.id).state is not JobState.CANCELLED else 0
 
 
-def _attempt(context: JobContext, begin_anew: Callable[[], None] | None) -> causes.Ending | None:
+def _attempt(context: JobContext, begin_anew: Callable[[], None] | None) -> failures.Ending | None:
     """None if the job completed or was stopped, otherwise why it failed."""
     try:
         for folder in (context.folder, context.folder / "checkpoints"):
             files.sweep(folder)  # what an attempt that was killed left behind
         module = _module(context)
-        if begin_anew and module == MODULES[Kind.TRAIN]:
-            prepared = importlib.import_module(MODULES[Kind.PREPARE]).prepare_training(context)
+        if begin_anew and module == MODULES[JobKind.TRAIN]:
+            prepared = importlib.import_module(MODULES[JobKind.PREPARE]).prepare_training(context)
             if prepared:
                 begin_anew()
         importlib.import_module(module).run(context)
@@ -93,9 +93,9 @@ def _attempt(context: JobContext, begin_anew: Callable[[], None] | None) -> caus
         context.end(JobState.CANCELLED)
     except LoraLabError as error:
         log.error("%s", error)
-        return causes.explain(error, context.job)
+        return failures.explain(error, context.job)
     except Exception as error:
-        ending = causes.explain(error, context.job)
+        ending = failures.explain(error, context.job)
         log.exception("%s", ending.message)
         return ending
     else:
@@ -104,8 +104,8 @@ def _attempt(context: JobContext, begin_anew: Callable[[], None] | None) -> caus
 
 
 def _module(context: JobContext) -> str:
-    kind = Kind(context.job.kind)
-    return REHEARSAL if context.settings.rehearsal and kind is Kind.TRAIN else MODULES[kind]
+    kind = JobKind(context.job.kind)
+    return REHEARSAL if context.settings.rehearsal and kind is JobKind.TRAIN else MODULES[kind]
 
 
 def _begin_anew() -> None:

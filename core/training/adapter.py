@@ -16,9 +16,9 @@ from safetensors.torch import save
 
 from core.config import RunConfig
 from core.errors import ConfigError
-from core.model_shape import resolve_targets
-from core.training.encoder import FastEncoder
-from core.training.load import Base
+from core.models.architecture import resolve_targets
+from core.training.fast.encoder import FastEncoder
+from core.training.load_model import Base
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 

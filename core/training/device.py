@@ -11,8 +11,8 @@ import torch
 
 from core.config import Precision
 from core.errors import ConfigError
-from core.packing import PART_TOKENS
-from core.training.products import product_seconds
+from core.training.fast.matmul import product_seconds
+from core.training.microbatches import MICROBATCH_TOKENS
 
 BF16_GAIN = 5.0  # and more: the layers written out by hand are for fp32; with products 4.4 times as fast a step in bf16 took longer
 HIGH_WATER = Path("/proc/self/status")  # Linux; the resource module's figure there includes the process that started this one
@@ -40,7 +40,7 @@ def choose_precision(wanted: Precision, device: torch.device) -> Precision:
 
 def batch_tokens(device: torch.device) -> int:
     """How many tokens go through the model at once; a larger batch is computed in parts."""
-    return PART_TOKENS[device.type]
+    return MICROBATCH_TOKENS[device.type]
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

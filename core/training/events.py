@@ -4,51 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
+
+from core.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Phase(StrEnum):
-    """What the worker is doing now."""
-
-    QUEUED = "queued"
-    IMPORTING = "importing"
-    PREPARING = "preparing data"
-    LOADING = "loading the model"
-    TOKENISING = "tokenising"
-    UNTRAINED = "scoring the untrained model"
-    TRAINING = "training"
-    VALIDATING = "validating"
-    EVALUATING = "final evaluation"
-    SAVING = "saving"
-    MEASURING = "measuring this machine"
-    INDEXING = "counting words"
-    ENCODING = "encoding texts"
-    PROJECTING = "drawing the map"
-    CHECKING = "reading the texts"
-    COMPARING = "looking for duplicates"
-    JUDGING = "judging the labels"
-    FITTING = "fitting the baselines"
-    CLASSIFYING = "classifying"
-    EXPORTING = "writing and proving the export"
-    DOWNLOADING = "downloading"
-    PACKING = "packing runs"
-    RESTORING = "checking and restoring runs"
 
 
 Split = Literal["validation", "test", "untrained"]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """``done`` of ``total`` units of this phase; total 0 when unknown."""
-
-    phase: Phase
-    done: int = 0
-    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)

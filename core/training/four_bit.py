@@ -13,15 +13,15 @@ from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
 
 from core.config import Precision
 from core.errors import ConfigError, ModelUnavailable
-from core.four_bit import why_no_four_bit
-from core.training.load import Base, quiet
+from core.quantization import unsupported_reason
+from core.training.load_model import Base, quiet
 
 COMPUTED_IN = {"bf16": torch.bfloat16, "fp16": torch.float16}  # fp32 otherwise
 
 
 def require_four_bit(device: torch.device) -> None:
     """Raise ConfigError, with the reason, where a base cannot be held in 4 bits."""
-    why = why_no_four_bit()
+    why = unsupported_reason()
     if not why and device.type != "cuda":
         why = "needs an NVIDIA GPU that PyTorch can use, and it finds none here"
     if why:

@@ -2,6 +2,8 @@
 
 What happens next depends on the position alone, and the order of rows on seed and epoch alone; so a run that was interrupted
 draws the curve that it would have drawn.
+
+The learning rate of each step, as a share of the configured one.
 """
 
 import math
@@ -14,16 +16,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from core.config import RunConfig
+from core.config import RunConfig, Schedule
 from core.errors import Diverged, Stopped
 from core.evaluation.scores import Scores
+from core.progress import Phase, Progress
 from core.training.adapter import adapter_files, trainable
 from core.training.batches import Encoded, epoch_batches, shuffled_batches
 from core.training.checkpoint import Position, Weights, pack, random_state, set_random_state, unpack
-from core.training.events import AdapterSaved, Checkpoint, Event, Phase, Progress, TrainMetric, ValidationMetric
-from core.training.network import Network
+from core.training.events import AdapterSaved, Checkpoint, Event, TrainMetric, ValidationMetric
+from core.training.model import TrainableModel
 from core.training.predict import predict, prediction_frame
-from core.training.schedule import rate_share
 
 Gradients = tuple[torch.Tensor | None, ...]
 CLIP_NORM = 1.0
@@ -36,7 +38,7 @@ class Loop:
     def __init__(
         self,
         config: RunConfig,
-        network: Network,
+        network: TrainableModel,
         train: Encoded,
         validation: Encoded,
         report: Callable[[Event], None],
@@ -92,7 +94,7 @@ class Loop:
     def _step(self) -> None:
         began = time.monotonic()
         position = self.position
-        rate = self.config.learning_rate * rate_share(position.step, self.total, self.config.warmup, self.config.schedule)
+        rate = self.config.learning_rate * lr_factor(position.step, self.total, self.config.warmup, self.config.schedule)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         chosen = self._rows_of(position.step)
@@ -205,3 +207,17 @@ class Loop:
         lower = self.config.learning_rate / 4
         message = f"The loss is no longer a number {where}, with learning rate {self.config.learning_rate:g}."
         return Diverged(message, f"Retry with a learning rate of {lower:.1g}.")
+
+
+def lr_factor(step: int, total: int, warmup: float, schedule: Schedule) -> float:
+    """Share of the learning rate for the step after ``step`` of ``total`` steps: up to 1 during ``warmup``, then as scheduled.
+
+    The first step of a warm-up already moves, and the last one of a falling schedule still does.
+    """
+    rising = round(warmup * total)
+    if step < rising:
+        return (step + 1) / rising
+    done = (step - rising) / max(1, total - rising)
+    if schedule == "linear":
+        return 1 - done
+    return 0.5 * (1 + math.cos(math.pi * done)) if schedule == "cosine" else 1.0

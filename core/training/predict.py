@@ -11,13 +11,13 @@ from torch import Tensor
 from core.errors import Stopped
 from core.training.batches import Encoded
 from core.training.device import release_memory
-from core.training.network import Network
+from core.training.model import TrainableModel
 
 Each = Callable[[Callable[[NDArray[np.int64]], NDArray[np.float32]], Sequence[NDArray[np.int64]]], Iterable[NDArray[np.float32]]]
 
 
 def predict(
-    network: Network, texts: Encoded, should_stop: Callable[[], bool] = lambda: False, on_rows: Callable[[int], None] = lambda rows: None
+    network: TrainableModel, texts: Encoded, should_stop: Callable[[], bool] = lambda: False, on_rows: Callable[[int], None] = lambda rows: None
 ) -> NDArray[np.float32]:
     """Log probabilities (n, C) of the network as it is now, in the order of ``texts``; see ``score``."""
     network.peft.eval()

@@ -7,20 +7,21 @@ from typing import Literal
 import pandas as pd
 import torch
 
-from core.catalog import Availability
 from core.config import RunConfig
-from core.data.sampling import stratified_sample
+from core.data.rows import stratified_sample
 from core.data.sources import Split as DataSplit
 from core.errors import DataError, Stopped
+from core.models.catalog import ModelLocation
+from core.progress import Phase, Progress
 from core.training.adapter import adapter_files
 from core.training.batches import Encoded, encode_frame
 from core.training.device import choose_device, choose_precision, peak_memory_mb, release_memory
-from core.training.events import AdapterSaved, Evaluation, Event, Phase, Progress, Split, TrainResult
+from core.training.events import AdapterSaved, Evaluation, Event, Split, TrainResult
+from core.training.fast.optimizations import ALL_ON, Optimizations
 from core.training.four_bit import in_four_bits
-from core.training.levers import ALL_ON, Levers
-from core.training.load import fetch, load_base
+from core.training.load_model import fetch, load_base
 from core.training.loop import Loop
-from core.training.network import build_network
+from core.training.model import build_model
 from core.training.predict import predict, prediction_frame
 
 SAMPLE_SEED = 42  # the same rows in every run, so that runs can be compared text by text
@@ -57,11 +58,11 @@ class TrainingSession:
     def __init__(
         self,
         config: RunConfig,
-        model: Availability,
+        model: ModelLocation,
         data: TrainingData,
         report: Report,
         should_stop: ShouldStop,
-        levers: Levers = ALL_ON,
+        levers: Optimizations = ALL_ON,
     ) -> None:
         self.config, self.model, self.data = config, model, data
         self.report, self.should_stop = report, should_stop
@@ -71,7 +72,7 @@ class TrainingSession:
             device = choose_device()
             self.base = in_four_bits(self.base, fetch(model), choose_precision(config.precision, device), device)
             levers = replace(levers, merge=False, fast_encoder=False)  # both are for whole weights; merging would round them anew
-        self.network = build_network(self.base, config, model.identity, model.revision if model.hub_id else None, levers)
+        self.network = build_model(self.base, config, model.identity, model.revision if model.hub_id else None, levers)
         release_memory()
 
     def score_untrained(self) -> Evaluation:
@@ -142,7 +143,7 @@ class TrainingSession:
 
 def train(
     config: RunConfig,
-    model: Availability,
+    model: ModelLocation,
     data: TrainingData,
     report: Report,
     should_stop: ShouldStop,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core import config_docs
+from core.cli import config_docs
 from core.config import Group, RunConfig, bounds, choices, differences, shown
 from core.errors import ConfigError
 from core.presets import PRESET_HELP, PRESETS, Preset, make_config, parse_assignments

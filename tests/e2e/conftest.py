@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from core.data.indexing import ensure_index
-from core.data.prepared import prepare
+from core.data.explore.build_index import ensure_index
+from core.data.preparation import prepare
 from core.data.sources import demo_source
 from core.settings import Settings
 from tests.support.app_server import ROOT, serving, wait_for_health

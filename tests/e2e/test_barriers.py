@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from core import people
 from core.access import Role, Visitor
 from core.config import RunConfig
 from core.data.sources import demo_source
-from core.jobs.rebuild import open_store
-from core.jobs.requests import TrainRequest
+from core.people import accounts
+from core.runs.requests import TrainRequest
 from core.settings import Settings
-from core.states import JobState, Kind
-from core.store import Store
+from core.storage.job import JobKind, JobState
+from core.storage.recovery import open_store
+from core.storage.store import Store
 from tests.support.app_server import serving
 from ui import navigation
 
@@ -82,7 +82,7 @@ def test_axe_finds_nothing_serious_at_the_door_of_a_class_or_on_its_page(browser
     store = open_store(Settings(home=home, hub=False))
     for number, name in enumerate(("Ada", "Bob")):
         student = Visitor(name.lower(), name, Role.STUDENT)
-        people.add_person(store, student, name)
+        accounts.add_person(store, student, name)
         finish(store, student, hits=400 + 50 * number)
     variables = {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak", "HOME": str(home)}
     found: list[str] = []
@@ -108,7 +108,7 @@ def finish(store: Store, who: Visitor, hits: int) -> None:
     """A run of theirs with a test score."""
     store.visitor = who
     request = TrainRequest(config=RunConfig(train_rows=1000), source=demo_source(), guess=0.8).model_dump(mode="json")
-    job = store.create(Kind.TRAIN, f"of {who.name}", request, who.id)
+    job = store.create(JobKind.TRAIN, f"of {who.name}", request, who.id)
     store.transition(job, JobState.STARTING, started_at=1.0)
     store.transition(job, JobState.RUNNING)
     result = {"test": {"hits": hits, "rows": 500, "accuracy": hits / 500, "macro_f1": hits / 500}, "train_seconds": 60}

@@ -8,12 +8,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from core.config import RunConfig
 from core.data.sources import demo_source
-from core.jobs.rebuild import SHIPPED_OWNER, open_store
-from core.jobs.requests import TrainRequest
-from core.locks import holding
+from core.runs.requests import TrainRequest
 from core.settings import Settings
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.storage.job import Job, JobKind, JobState
+from core.storage.locks import holding
+from core.storage.recovery import SHIPPED_OWNER, open_store
+from core.storage.store import Store
 
 pytestmark = [pytest.mark.browser]
 
@@ -30,7 +30,7 @@ def lab(home: Path) -> Store:
 
 
 def launched(lab: Store) -> list[Job]:
-    return [job for job in lab.jobs(Kind.TRAIN) if job.owner != SHIPPED_OWNER]
+    return [job for job in lab.jobs(JobKind.TRAIN) if job.owner != SHIPPED_OWNER]
 
 
 def click_five_times(button: Locator) -> None:
@@ -80,7 +80,7 @@ def test_the_form_in_two_tabs_launches_a_run_from_each(page: Page, server: str, 
 
 def test_a_retry_that_is_clicked_again_launches_one_run(page: Page, server: str, lab: Store) -> None:
     request = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
-    failed = lab.create(Kind.TRAIN, "failed", request, "failed")
+    failed = lab.create(JobKind.TRAIN, "failed", request, "failed")
     lab.transition(failed, JobState.STARTING)
     lab.transition(failed, JobState.FAILED, cause="diverged", message="No number.", proposal_json='{"learning_rate": 0.0005}')
 

@@ -8,8 +8,8 @@ from playwright.sync_api import Page, expect
 
 from core.data.sources import demo_source
 from core.settings import Settings
-from core.states import Job
-from core.store import Store
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.stored_runs import make_finished
 
 pytestmark = [pytest.mark.browser]

@@ -7,8 +7,8 @@ from playwright.sync_api import Page, expect
 
 from core.data.sources import demo_source
 from core.settings import Settings
-from core.states import Job, JobState
-from core.store import Store
+from core.storage.job import Job, JobState
+from core.storage.store import Store
 from tests.support.hostile_inputs import TEMPLATES, hostile_texts
 from tests.support.stored_runs import make_run, start
 

@@ -7,9 +7,9 @@ from joserfc.jwk import RSAKey
 from playwright.sync_api import Browser, Page, expect
 
 from core.access import Role
-from core.people import people
+from core.people.accounts import people
 from core.settings import Settings
-from core.store import Store
+from core.storage.store import Store
 from tests.support.oidc_provider import Lesson
 
 SECONDS = 1000

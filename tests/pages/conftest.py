@@ -11,23 +11,24 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from core.data import sources
-from core.data.indexing import ensure_index
-from core.data.prepared import Dataset, find_prepared, prepare
+from core.data.dataset import Dataset
+from core.data.explore.build_index import ensure_index
+from core.data.preparation import find_prepared, prepare
 from core.data.sources import Source
-from core.inference.host import InferenceHost
+from core.inference.process import InferenceProcess
 from core.settings import Settings
-from core.states import Job, JobState
-from core.store import Store
+from core.storage.job import Job, JobState
+from core.storage.store import Store
 from tests.support.page_app import HOME, Open, after_first_visit
 from tests.support.stored_runs import ADAPTER, CLASSES, add_curves, make_finished, make_run, start, texts
-from ui import hosting
+from ui.session import cache
 
 
 @pytest.fixture(autouse=True)
 def no_example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A fresh home is empty: without the shipped example, unless a test asks for ``with_example``."""
     if "with_example" not in request.fixturenames:
-        monkeypatch.setattr("core.jobs.rebuild.SHIPPED", tmp_path / "nothing")
+        monkeypatch.setattr("core.storage.recovery.SHIPPED", tmp_path / "nothing")
 
 
 @pytest.fixture
@@ -104,17 +105,17 @@ def finished(store: Store, source: Source) -> Job:
 
 
 @pytest.fixture(scope="session")
-def one_host() -> Iterator[InferenceHost]:
+def one_host() -> Iterator[InferenceProcess]:
     """One for all tests: its process takes seconds to load torch."""
-    host = InferenceHost(Settings(hub=False))
+    host = InferenceProcess(Settings(hub=False))
     yield host
     host.stop()
 
 
 @pytest.fixture
-def host(one_host: InferenceHost, monkeypatch: pytest.MonkeyPatch) -> InferenceHost:
+def host(one_host: InferenceProcess, monkeypatch: pytest.MonkeyPatch) -> InferenceProcess:
     """The one that the pages ask."""
-    monkeypatch.setattr(hosting, "host", lambda: one_host)
+    monkeypatch.setattr(cache, "host", lambda: one_host)
     return one_host
 
 

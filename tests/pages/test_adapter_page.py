@@ -2,10 +2,10 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.inference.host import InferenceHost
-from core.jobs import artifacts
-from core.states import Job
-from core.store import Store
+from core.inference.process import InferenceProcess
+from core.runs import artifacts
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/adapter.py"
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs
 
 
 @pytest.fixture
-def app(open_app: Open, store: Store, usable: Job, host: InferenceHost) -> AppTest:
+def app(open_app: Open, store: Store, usable: Job, host: InferenceProcess) -> AppTest:
     """The page on a run with the shipped adapter and ten test texts about a final."""
     rows = {
         "row": range(10),

@@ -6,12 +6,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
-from core.jobs.backup import find_parts, launch_backup
-from core.jobs.rebuild import SHIPPED
-from core.jobs.restore import launch_restore
+from core.jobs.tasks.back_up import find_parts, launch_backup
+from core.jobs.tasks.restore import launch_restore
 from core.jobs.worker import perform
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.storage.job import Job, JobKind, JobState
+from core.storage.recovery import SHIPPED
+from core.storage.store import Store
 from tests.support.page_app import Open
 from ui import navigation
 
@@ -55,7 +55,7 @@ def done(store: Store, job: Job) -> Job:
 def test_packing_is_queued_watched_and_downloaded(open_app: Open, usable: Job, store: Store) -> None:
     app = open_app("pages/runs.py")
     app.button(key="make-backup").click().run()
-    (job,) = store.jobs(Kind.BACKUP)
+    (job,) = store.jobs(JobKind.BACKUP)
     assert "stop-backup" in keys(app)
 
     done(store, job)
@@ -92,7 +92,7 @@ def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(o
     app.file_uploader(key="restore-file-0").set_value(uploaded).run()
     app.button(key="restore").click().run()
 
-    (job,) = store.jobs(Kind.RESTORE)
+    (job,) = store.jobs(JobKind.RESTORE)
     assert job.request["names"] == ["mine.zip (1)", "theirs.zip", "mine.zip (3)"]
 
 

@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import files
-from core.data.prepared import Dataset
+from core.data.dataset import Dataset
 from core.data.sources import Source
-from core.inference.host import InferenceHost
+from core.inference.process import InferenceProcess
 from core.jobs import actions
-from core.jobs.batch import put_together, write_classified
-from core.jobs.nearest import index_folder, write_index
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.jobs.tasks.classify_file import put_together, write_classified
+from core.jobs.tasks.nearest_texts import index_folder, write_index
+from core.storage import files
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
 from tests.support.stored_runs import ADAPTER, CLASSES, make_finished, start
-from ui import classification
+from ui.classify import answers
 
 PAGE = "pages/classify.py"
 
@@ -75,20 +75,20 @@ def test_nothing_to_classify_says_what_to_do(open_app: Open, finished: Job) -> N
     assert "Type a sentence first, or choose one of the examples." in said(app)
 
 
-@pytest.mark.parametrize("name", list(classification.EXAMPLES))
+@pytest.mark.parametrize("name", list(answers.EXAMPLES))
 def test_an_example_is_one_click_away(open_app: Open, finished: Job, name: str) -> None:
     app = open_app(PAGE)
 
     app.button(key=f"example-{name}").click().run()
 
-    assert app.text_area(key="text").value == classification.EXAMPLES[name]
+    assert app.text_area(key="text").value == answers.EXAMPLES[name]
 
 
 @pytest.mark.usefixtures("with_example")
-def test_the_shipped_run_recognises_each_example(open_app: Open, host: InferenceHost) -> None:
+def test_the_shipped_run_recognises_each_example(open_app: Open, host: InferenceProcess) -> None:
     app = open_app(PAGE)
 
-    found = [classify(app, text).subheader[0].value.partition(",")[0] for text in classification.EXAMPLES.values()]
+    found = [classify(app, text).subheader[0].value.partition(",")[0] for text in answers.EXAMPLES.values()]
 
     assert not app.error
     assert found == ["World", "Sports", "Business", "Sci/Tech"]
@@ -96,20 +96,20 @@ def test_the_shipped_run_recognises_each_example(open_app: Open, host: Inference
     assert "example-minilm puts Sci/Tech " in said(app)
 
 
-def test_the_texts_of_a_visit_are_kept_newest_first(open_app: Open, usable: Job, host: InferenceHost) -> None:
+def test_the_texts_of_a_visit_are_kept_newest_first(open_app: Open, usable: Job, host: InferenceProcess) -> None:
     app = open_app(PAGE)
 
-    for number in range(classification.KEPT + 1):
+    for number in range(answers.KEPT + 1):
         classify(app, f"The coach praised player {number}.")
 
     table = app.dataframe[0].value
     assert table["text"].tolist()[:2] == ["The coach praised player 10."] * 2
     assert table["model"].tolist()[:2] == ["finished-run", "Untrained"]
-    assert len(table) == 2 * classification.KEPT
+    assert len(table) == 2 * answers.KEPT
 
 
 def test_runs_stand_side_by_side_with_the_untrained_base_last(
-    open_app: Open, usable: Job, store: Store, source: Source, host: InferenceHost
+    open_app: Open, usable: Job, store: Store, source: Source, host: InferenceProcess
 ) -> None:
     other = make_finished(store, source, "other")
     store.rename(other, usable.name)  # a name is no id
@@ -133,20 +133,20 @@ def test_only_runs_with_the_same_classes_are_offered_beside(open_app: Open, fini
     assert app.multiselect(key="others").options == [same.name]
 
 
-def test_a_text_that_is_cut_is_said(open_app: Open, usable: Job, host: InferenceHost) -> None:
+def test_a_text_that_is_cut_is_said(open_app: Open, usable: Job, host: InferenceProcess) -> None:
     app = classify(open_app(PAGE), "goal " * 200)
 
     assert app.warning[0].value.replace("\\", "") == "The text has 202 tokens; finished-run reads the first 128."
 
 
-def test_what_a_person_typed_is_shown_as_it_is(open_app: Open, usable: Job, host: InferenceHost) -> None:
+def test_what_a_person_typed_is_shown_as_it_is(open_app: Open, usable: Job, host: InferenceProcess) -> None:
     app = classify(open_app(PAGE), "**bold** <b>tags</b> :red[news]")
 
     assert "**bold** <b>tags</b> :red[news]" in [text.value for text in app.text]
     assert "tags" not in said(app), "a text went through Markdown"
 
 
-def test_a_damaged_adapter_is_said_and_can_be_tried_again(open_app: Open, finished: Job, store: Store, host: InferenceHost) -> None:
+def test_a_damaged_adapter_is_said_and_can_be_tried_again(open_app: Open, finished: Job, store: Store, host: InferenceProcess) -> None:
     app = classify(open_app(PAGE), "The striker scored twice.")
     assert f"The adapter of {finished.id} is damaged" in said(app)
 
@@ -157,7 +157,7 @@ def test_a_damaged_adapter_is_said_and_can_be_tried_again(open_app: Open, finish
     assert titles(app) == ["finished-run", "Untrained"]
 
 
-def test_a_model_that_cannot_be_had_is_said(open_app: Open, usable: Job, store: Store, host: InferenceHost) -> None:
+def test_a_model_that_cannot_be_had_is_said(open_app: Open, usable: Job, store: Store, host: InferenceProcess) -> None:
     request = usable.request | {"config": {**usable.request["config"], "model": "distilbert"}}  # type: ignore[dict-item]
     with store.transaction() as db:
         db.execute("UPDATE jobs SET request_json = ? WHERE id = ?", (json.dumps(request), usable.id))
@@ -168,7 +168,7 @@ def test_a_model_that_cannot_be_had_is_said(open_app: Open, usable: Job, store: 
     assert app.button(key="try-again").label == "Try again"
 
 
-def test_a_process_that_was_killed_is_started_again(open_app: Open, usable: Job, host: InferenceHost) -> None:
+def test_a_process_that_was_killed_is_started_again(open_app: Open, usable: Job, host: InferenceProcess) -> None:
     app = classify(open_app(PAGE), "The striker scored twice.")
     executor = host._executor
     assert executor is not None
@@ -183,7 +183,7 @@ def test_a_process_that_was_killed_is_started_again(open_app: Open, usable: Job,
 
 
 def test_another_run_leaves_no_answer_of_the_first_behind(
-    open_app: Open, usable: Job, store: Store, source: Source, host: InferenceHost
+    open_app: Open, usable: Job, store: Store, source: Source, host: InferenceProcess
 ) -> None:
     other = make_finished(store, source, "other")
     app = classify(open_app(PAGE, run=usable.id), "The striker scored twice.")
@@ -200,7 +200,7 @@ def test_the_record_of_a_run_is_checked_before_anything_is_asked(open_app: Open,
     assert "The record of damaged-run is damaged." in said(open_app(PAGE, run=damaged.id))
 
 
-def test_an_answer_is_explained_for_the_predicted_class_and_any_other(open_app: Open, usable: Job, host: InferenceHost) -> None:
+def test_an_answer_is_explained_for_the_predicted_class_and_any_other(open_app: Open, usable: Job, host: InferenceProcess) -> None:
     app = classify(open_app(PAGE), "The <b>striker</b> scored **twice**.")
 
     app.toggle(key="explain").set_value(True).run(timeout=120)
@@ -223,14 +223,14 @@ def trained_on(store: Store, job: Job, dataset: Dataset) -> None:
 
 
 def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_on(
-    open_app: Open, usable: Job, store: Store, dataset: Dataset, host: InferenceHost
+    open_app: Open, usable: Job, store: Store, dataset: Dataset, host: InferenceProcess
 ) -> None:
     trained_on(store, usable, dataset)
     app = explained(open_app, usable)
     assert "The training texts of this run have not been read yet." in said(app)
 
     app.button(key="make-nearest").click().run(timeout=60)
-    (job,) = store.jobs(Kind.NEAREST)
+    (job,) = store.jobs(JobKind.NEAREST)
     assert "Waiting for its turn." in said(app)
 
     rows = pd.DataFrame({"row": [1, 2, 3], "text": ["<b>a</b>", "b", "c"], "label": [1, 2, 1]})
@@ -244,7 +244,7 @@ def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_
     assert sorted(zip(table["text"], table["label"], strict=True)) == [("<b>a</b>", "Sports"), ("b", "≠ Business"), ("c", "Sports")]
 
 
-def test_a_run_whose_data_have_gone_says_so(open_app: Open, usable: Job, host: InferenceHost) -> None:
+def test_a_run_whose_data_have_gone_says_so(open_app: Open, usable: Job, host: InferenceProcess) -> None:
     app = explained(open_app, usable)
 
     said_so = " ".join(one.value for one in app.info).replace("\\", "")
@@ -252,7 +252,7 @@ def test_a_run_whose_data_have_gone_says_so(open_app: Open, usable: Job, host: I
     assert not [button for button in app.button if button.key == "make-nearest"]
 
 
-def test_a_text_that_is_too_long_or_unknown_is_said(open_app: Open, usable: Job, host: InferenceHost) -> None:
+def test_a_text_that_is_too_long_or_unknown_is_said(open_app: Open, usable: Job, host: InferenceProcess) -> None:
     app = classify(open_app(PAGE), "a" * 1_000_000)
     assert "The text has 1,000,000 characters; up to 100,000 are taken." in said(app)
 
@@ -261,7 +261,7 @@ def test_a_text_that_is_too_long_or_unknown_is_said(open_app: Open, usable: Job,
 
 
 def test_a_file_is_offered_and_another_runs_file_is_not_shown(open_app: Open, usable: Job, store: Store) -> None:
-    other = store.create(Kind.CLASSIFY, "Classify a.csv", {"run": "another", "key": "0", "name": "a.csv"}, "key")
+    other = store.create(JobKind.CLASSIFY, "Classify a.csv", {"run": "another", "key": "0", "name": "a.csv"}, "key")
 
     app = open_app(PAGE, run=usable.id, way="A file", batch=other.id)
 
@@ -269,7 +269,7 @@ def test_a_file_is_offered_and_another_runs_file_is_not_shown(open_app: Open, us
 
 
 def test_the_answers_for_a_file_are_shown_with_scores(open_app: Open, usable: Job, store: Store) -> None:
-    job = start(store, store.create(Kind.CLASSIFY, "Classify a.csv", {"run": usable.id, "key": "0", "name": "a.csv"}, "key"))
+    job = start(store, store.create(JobKind.CLASSIFY, "Classify a.csv", {"run": usable.id, "key": "0", "name": "a.csv"}, "key"))
     frame = pd.DataFrame({"text": ["<b>one</b>", ""], "label": ["World", "World"]})
     found = put_together(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
     result = write_classified(store.folder(job), found)

@@ -1,14 +1,14 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import people
 from core.access import Role
-from core.classroom import Rules, change_rules
-from core.data.prepared import Dataset
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.data.dataset import Dataset
+from core.people import accounts
+from core.people.classroom import Rules, change_rules
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
-from ui import visitors
+from ui.session.local_machine import is_own
 
 
 def said(app: AppTest) -> str:
@@ -52,8 +52,8 @@ def test_a_student_joins_launches_and_comes_back_with_the_key(open_app: Open, da
     key = app.session_state["visitor-key"]
     app.button(key="launch").click().run()
 
-    (run,) = store.jobs(Kind.TRAIN)
-    assert [visitor.name for visitor in people.people(store) if visitor.id == run.owner] == ["Ada"]
+    (run,) = store.jobs(JobKind.TRAIN)
+    assert [visitor.name for visitor in accounts.people(store) if visitor.id == run.owner] == ["Ada"]
 
     again = open_app("pages/runs.py", run=run.id)
     again.text_input(key="back-key").set_value(key)
@@ -69,7 +69,7 @@ def test_a_wrong_code_is_refused_in_words(open_app: Open) -> None:
 @pytest.mark.usefixtures("classroom")
 def test_another_ones_run_can_be_looked_at_and_cloned_only(open_app: Open, dataset: Dataset, store: Store) -> None:
     join(open_app("pages/train.py")).button(key="launch").click().run()
-    (run,) = store.jobs(Kind.TRAIN)
+    (run,) = store.jobs(JobKind.TRAIN)
 
     app = join(open_app("pages/runs.py", run=run.id), name="Bob")
 
@@ -90,9 +90,9 @@ def test_more_than_the_rules_allow_is_refused_with_what_is_allowed(open_app: Ope
 def test_the_board_ranks_no_run_that_the_texts_do_not_tell_apart(open_app: Open, dataset: Dataset, store: Store) -> None:
     app = join(open_app("pages/board.py"))
     assert "No run of the class has finished yet." in said(app)
-    store.visitor = next(iter(people.people(store)))
+    store.visitor = next(iter(accounts.people(store)))
     for name, accuracy in (("close", 0.89), ("best", 0.90), ("far", 0.70)):
-        finish(store, store.create(Kind.TRAIN, name, {}, name), accuracy)
+        finish(store, store.create(JobKind.TRAIN, name, {}, name), accuracy)
 
     board = app.run().dataframe[0].value
 
@@ -104,11 +104,11 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_tell_apart(open_app: Open,
 @pytest.mark.usefixtures("classroom")
 def test_a_board_of_one_run_explains_no_tie(open_app: Open, dataset: Dataset, store: Store) -> None:
     app = join(open_app("pages/board.py"))
-    store.visitor = next(iter(people.people(store)))
-    finish(store, store.create(Kind.TRAIN, "only", {}, "only"), 0.90)
+    store.visitor = next(iter(accounts.people(store)))
+    finish(store, store.create(JobKind.TRAIN, "only", {}, "only"), 0.90)
     assert "Too close to call" not in said(app.run())
 
-    finish(store, store.create(Kind.TRAIN, "second", {}, "second"), 0.89)
+    finish(store, store.create(JobKind.TRAIN, "second", {}, "second"), 0.89)
     assert "Too close to call" in said(app.run())
 
 
@@ -120,7 +120,7 @@ def test_the_teacher_sees_the_code_and_changes_the_rules(open_app: Open, store: 
     app.number_input(key="rule-rows").set_value(2000)
     app.button(key="rules-save").click().run()
 
-    assert '"rows":2000' in people.read_options(store)["rules"]
+    assert '"rows":2000' in accounts.read_options(store)["rules"]
 
 
 @pytest.mark.usefixtures("classroom")
@@ -168,7 +168,7 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
     app.number_input(key="field-rank").set_value(16).run()
     app.button(key="launch").click().run()
 
-    (job,) = store.jobs(Kind.TRAIN, JobState.QUEUED)
+    (job,) = store.jobs(JobKind.TRAIN, JobState.QUEUED)
     assert job.owner.startswith("guest-")
     assert [button.key for button in app.button if button.key in ("stop", "rename-save", "delete-confirm")] == ["stop"]
     other = open_app("pages/runs.py", run=job.id)
@@ -178,7 +178,7 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
 
 
 def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.visitors.address", lambda: "192.0.2.7")
+    monkeypatch.setattr("ui.session.local_machine.address", lambda: "192.0.2.7")
     app = open_app("pages/runs.py")
 
     assert "LORALAB_MODE" in said(app)
@@ -187,22 +187,22 @@ def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(open_app: Op
 
 @pytest.mark.parametrize("peer", ["", "127.0.0.1", "::1", "::ffff:127.0.0.1", "127.1.2.3"])
 def test_each_way_to_write_this_machine_is_let_in(open_app: Open, monkeypatch: pytest.MonkeyPatch, peer: str) -> None:
-    monkeypatch.setattr("ui.visitors.address", lambda: peer)
+    monkeypatch.setattr("ui.session.local_machine.address", lambda: peer)
 
     assert "LORALAB_MODE" not in said(open_app("pages/runs.py"))
 
 
 @pytest.mark.parametrize(("peer", "own"), [("10.0.0.5", True), ("::ffff:10.0.0.5", True), ("10.0.0.6", False), ("nonsense", False)])
 def test_an_address_of_this_machines_own_is_its_own(monkeypatch: pytest.MonkeyPatch, peer: str, own: bool) -> None:
-    monkeypatch.setattr("ui.visitors._own_addresses", lambda: {"10.0.0.5"})
+    monkeypatch.setattr("ui.session.local_machine._own_addresses", lambda: {"10.0.0.5"})
 
-    assert visitors.is_own(peer) is own
+    assert is_own(peer) is own
 
 
 def test_names_are_kept_as_they_were_typed_and_never_as_markdown(open_app: Open, store: Store, classroom: None) -> None:
     app = join(open_app("pages/board.py"), name="*<b>Ada</b>* ![x](y)")
 
-    assert [visitor.name for visitor in people.people(store)] == ["*<b>Ada</b>* ![x](y)"]
+    assert [visitor.name for visitor in accounts.people(store)] == ["*<b>Ada</b>* ![x](y)"]
     assert all("<b>Ada" not in str(element.value) for element in app.markdown)
 
 
@@ -214,4 +214,4 @@ def test_only_a_classroom_has_a_board(open_app: Open) -> None:
 def test_roles_are_what_the_codes_say(open_app: Open, store: Store, classroom: None) -> None:
     join(open_app(), name="Grace", code="oak")
 
-    assert [visitor.role for visitor in people.people(store)] == [Role.TEACHER]
+    assert [visitor.role for visitor in accounts.people(store)] == [Role.TEACHER]

@@ -4,8 +4,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.sources import Source
-from core.states import Job
-from core.store import Store
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished
 
@@ -131,7 +131,7 @@ def test_curves_are_drawn_against_the_chosen_axis(open_app: Open, finished: Job,
 
 def test_the_report_is_offered_and_made_only_on_a_click(open_app: Open, finished: Job, other: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    monkeypatch.setattr("ui.reports.write_in_process", lambda store, jobs: made.append(len(jobs)) or b"")
+    monkeypatch.setattr("ui.widgets.report_button.write_in_process", lambda store, jobs: made.append(len(jobs)) or b"")
 
     app = open_app(PAGE)
 

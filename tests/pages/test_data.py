@@ -3,15 +3,15 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.building import Choice, build
-from core.data.prepared import prepare
-from core.data.reader import read_table
+from core.data.files.build_splits import BuildOptions, build
+from core.data.files.read import read_table
+from core.data.preparation import prepare
 from core.data.saved import list_saved, save
 from core.data.sources import Source, SourceKind
 from core.jobs import worker
 from core.settings import Settings
-from core.states import JobState, Kind
-from core.store import Store
+from core.storage.job import JobKind, JobState
+from core.storage.store import Store
 from tests.support.fake_hub import CONVERTED_REVISION, Hub
 from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished, make_run
@@ -42,7 +42,7 @@ def bring(app: AppTest, *paths: Path) -> AppTest:
 
 def keep(name: str, labels: tuple[str, ...] = ("a", "b"), rows: int = 40) -> Source:
     lines = "".join(f"text {i} of 口コミ,{labels[i % len(labels)]}\n" for i in range(rows))
-    table, choice = read_table("a.csv", f"text,label\n{lines}".encode()), Choice(("text",), "label")
+    table, choice = read_table("a.csv", f"text,label\n{lines}".encode()), BuildOptions(("text",), "label")
     return save(Settings(), name, build([("train", table)], choice), choice, [table.found])
 
 
@@ -61,7 +61,7 @@ def test_a_file_becomes_a_dataset_that_is_used(open_app: Open, store: Store, tmp
     (card,) = list_saved(Settings())
     assert (card.name, card.classes) == ("Мои темы", ("**b**", "Спорт", "мир"))
     assert app.query_params["dataset"] == app.query_params["data"] == "Мои темы"
-    assert [job.state for job in store.jobs(Kind.PREPARE)] == [JobState.QUEUED]
+    assert [job.state for job in store.jobs(JobKind.PREPARE)] == [JobState.QUEUED]
     assert app.subheader[0].value == "Мои темы"
 
 
@@ -141,7 +141,7 @@ def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(
     assert not [path for path in hub.asked if "resolve" in path]
 
     app.button(key="hub-download").click().run()
-    (job,) = store.jobs(Kind.FETCH)
+    (job,) = store.jobs(JobKind.FETCH)
     assert "Waiting for other work to end." in said(app)
     store.transition(job, JobState.STARTING, started_at=1.0)
     worker.perform(store, store.job(job.id))
@@ -165,7 +165,7 @@ def test_a_configuration_is_chosen_where_there_are_several(open_app: Open, hub: 
     app.selectbox(key="hub-configuration-some/many").set_value("en").run()
 
     app.button(key="hub-download").click().run()
-    (job,) = Store(Settings()).jobs(Kind.FETCH)
+    (job,) = Store(Settings()).jobs(JobKind.FETCH)
     assert job.request["pick"]["configuration"] == "en"  # type: ignore[index,call-overload]
 
 
@@ -181,7 +181,7 @@ def test_a_download_that_did_not_end_says_why_and_can_be_started_again(
 ) -> None:
     app = look_up(open_app(PAGE), "some/pets")
     app.button(key="hub-download").click().run()
-    (job,) = store.jobs(Kind.FETCH)
+    (job,) = store.jobs(JobKind.FETCH)
     steps = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING, state) if state is JobState.CANCELLED else (JobState.STARTING, state)
     for step in steps:
         store.transition(job, step, **({"message": "The Hub went away.", "fix": "Try again."} if step is state else {}))
@@ -189,7 +189,7 @@ def test_a_download_that_did_not_end_says_why_and_can_be_started_again(
 
     assert words in (said(app) + " ".join(note.value for note in app.info)).replace("**", "")
     app.button(key="hub-download").click().run()
-    assert [other.state for other in store.jobs(Kind.FETCH)] == [JobState.QUEUED, state]
+    assert [other.state for other in store.jobs(JobKind.FETCH)] == [JobState.QUEUED, state]
 
 
 def test_the_picker_chooses_the_data_of_every_page_and_the_url_keeps_it(open_app: Open) -> None:
@@ -215,7 +215,7 @@ def test_a_launched_run_is_on_the_chosen_data(open_app: Open, store: Store) -> N
 
     app.button(key="taste-run").click().run()
 
-    (job,) = store.jobs(Kind.TRAIN)
+    (job,) = store.jobs(JobKind.TRAIN)
     assert job.request["source"] == {"kind": "saved", "name": "Reviews", "folder": str(source.folder), "note": ""}
 
 

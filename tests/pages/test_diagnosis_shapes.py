@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from core.data.sources import Source
-from core.states import Job
-from core.store import Store
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import files
-from core.data.prepared import Dataset
-from core.jobs.maps import POOLINGS, MapRequest, Place, Subject, places, sample
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.data.dataset import Dataset
+from core.jobs.tasks.embed_texts import POOLINGS, MapPath, MapRequest, MapSubject, map_paths, sample
+from core.storage import files
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/embeddings.py"
@@ -21,11 +21,11 @@ def said(app: AppTest) -> str:
 def asked(dataset: Dataset, *runs: str) -> MapRequest:
     """What the page asks for when nothing was changed."""
     return MapRequest(
-        fingerprint=dataset.fingerprint, subjects=(Subject(model="minilm"), *(Subject(model="minilm", run=run) for run in runs))
+        fingerprint=dataset.fingerprint, subjects=(MapSubject(model="minilm"), *(MapSubject(model="minilm", run=run) for run in runs))
     )
 
 
-def write_map(place: Place, request: MapRequest, dataset: Dataset, hits: int) -> None:
+def write_map(place: MapPath, request: MapRequest, dataset: Dataset, hits: int) -> None:
     """Points along a line, in the order of the sample."""
     rows = sample(dataset, request)
     at = np.arange(len(rows), dtype=np.float32)
@@ -38,7 +38,7 @@ def write_map(place: Place, request: MapRequest, dataset: Dataset, hits: int) ->
 @pytest.fixture
 def base_map(store: Store, dataset: Dataset) -> MapRequest:
     request = asked(dataset)
-    write_map(places(store, request, dataset.classes)[0], request, dataset, 30)
+    write_map(map_paths(store, request, dataset.classes)[0], request, dataset, 30)
     return request
 
 
@@ -52,13 +52,13 @@ def test_a_map_that_is_not_there_can_be_made(open_app: Open, store: Store, datas
 
     app.button(key="make-map").click().run()
 
-    (job,) = store.jobs(Kind.EMBED)
+    (job,) = store.jobs(JobKind.EMBED)
     assert MapRequest.model_validate(job.request) == asked(dataset)
     assert "Waiting for its turn." in said(app)
 
 
 def start(store: Store, request: MapRequest) -> Job:
-    job = store.create(Kind.EMBED, "Map", request.model_dump(mode="json"), "key")
+    job = store.create(JobKind.EMBED, "Map", request.model_dump(mode="json"), "key")
     store.transition(job, JobState.STARTING, started_at=store.clock() - 20)
     return store.job(job.id)
 
@@ -105,7 +105,7 @@ def test_the_number_stands_above_the_picture(open_app: Open, base_map: MapReques
 
 def test_a_run_stands_beside_the_untrained_base(open_app: Open, store: Store, dataset: Dataset, finished: Job) -> None:
     request = asked(dataset, finished.id)
-    for place, hits in zip(places(store, request, dataset.classes), (20, 36), strict=True):
+    for place, hits in zip(map_paths(store, request, dataset.classes), (20, 36), strict=True):
         write_map(place, request, dataset, hits)
 
     app = open_app(PAGE, of=finished.id)
@@ -142,7 +142,7 @@ def test_a_click_lists_one_text_as_it_is(open_app: Open, base_map: MapRequest, d
 
 
 def test_a_damaged_map_can_be_made_again(open_app: Open, store: Store, dataset: Dataset, base_map: MapRequest) -> None:
-    places(store, base_map, dataset.classes)[0].map.write_bytes(b"no")
+    map_paths(store, base_map, dataset.classes)[0].map.write_bytes(b"no")
 
     assert open_app(PAGE).button(key="make-map").label == "Make the map"
 

@@ -1,11 +1,11 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import files
 from core.evaluation.tags import read_tags, write_tag
-from core.jobs import artifacts
-from core.states import Job
-from core.store import Store
+from core.runs import artifacts
+from core.storage import files
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.page_app import Open
 from tests.support.stored_runs import predictions, texts
 

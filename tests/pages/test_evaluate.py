@@ -3,11 +3,11 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import files
 from core.data.sources import Source
-from core.jobs import artifacts
-from core.states import Job, JobState
-from core.store import Store
+from core.runs import artifacts
+from core.storage import files
+from core.storage.job import Job, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished, make_run, predictions
 

@@ -6,14 +6,15 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.index import index_folder
-from core.data.indexing import ensure_index
-from core.data.prepared import Dataset, prepare
+from core.data.dataset import Dataset
+from core.data.explore.build_index import ensure_index
+from core.data.explore.index import index_folder
+from core.data.preparation import prepare
 from core.data.sources import Source, demo_source, folder_source
-from core.jobs.requests import PrepareRequest
+from core.runs.requests import PrepareRequest
 from core.settings import Settings
-from core.states import JobState, Kind
-from core.store import Store
+from core.storage.job import JobKind, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/explore.py"
@@ -63,13 +64,13 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
 
     app.button(key="prepare").click().run()
 
-    (job,) = store.jobs(Kind.PREPARE)
+    (job,) = store.jobs(JobKind.PREPARE)
     assert job.state is JobState.QUEUED
     assert "Waiting for its turn." in said(app)
 
 
 def test_a_preparation_under_way_says_how_far_it_is(open_app: Open, store: Store) -> None:
-    job = store.create(Kind.PREPARE, "Prepare", PrepareRequest(source=demo_source()).model_dump(mode="json"), "key")
+    job = store.create(JobKind.PREPARE, "Prepare", PrepareRequest(source=demo_source()).model_dump(mode="json"), "key")
     store.transition(job, JobState.STARTING, started_at=store.clock())
     store.transition(job, JobState.RUNNING, phase="preparing data", done=300, total=1200)
 
@@ -80,7 +81,7 @@ def test_a_preparation_under_way_says_how_far_it_is(open_app: Open, store: Store
 
 
 def test_a_failed_preparation_says_why_and_can_be_tried_again(open_app: Open, store: Store) -> None:
-    job = store.create(Kind.PREPARE, "Prepare", PrepareRequest(source=demo_source()).model_dump(mode="json"), "key")
+    job = store.create(JobKind.PREPARE, "Prepare", PrepareRequest(source=demo_source()).model_dump(mode="json"), "key")
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.FAILED, message="There is no column text.", fix="Name it text.")
 
@@ -360,7 +361,7 @@ def test_an_index_that_is_missing_or_damaged_can_be_built(open_app: Open, datase
 
     assert "has to be indexed once: its words are counted for this page." in said(app)
     app.button(key="prepare").click().run()
-    assert [job.state for job in store.jobs(Kind.PREPARE)] == [JobState.QUEUED]
+    assert [job.state for job in store.jobs(JobKind.PREPARE)] == [JobState.QUEUED]
 
 
 def test_a_truncated_file_counts_as_not_prepared(open_app: Open, dataset: Dataset) -> None:

@@ -1,11 +1,12 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import files
-from core.exporting.formats import Format
-from core.jobs.export import exports_folder, find_export_jobs
-from core.states import Job, JobState
-from core.store import Store
+from core.jobs.tasks.export_run import find_export_jobs
+from core.storage import files
+from core.storage.job import Job, JobState
+from core.storage.store import Store
+from core.transfer.export.formats import Format
+from core.transfer.export.ready_exports import exports_folder
 from tests.support.export_proofs import proof_of
 from tests.support.page_app import Open
 

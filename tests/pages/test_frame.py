@@ -1,15 +1,15 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.prepared import Dataset
+from core.data.dataset import Dataset
 from core.data.sources import Source
 from core.errors import LoraLabError
-from core.states import Job
-from core.store import Store
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.page_app import HOME, Open
 from tests.support.stored_runs import make_finished
 from ui import navigation
-from ui.words import age, duration, plain
+from ui.text import age, duration, plain
 
 
 def links(app: AppTest) -> list[str]:
@@ -74,7 +74,7 @@ def test_an_unexpected_error_shows_an_id_and_no_traceback(open_app: Open, monkey
     def explode(*_: object) -> None:
         raise KeyError("secret detail")
 
-    monkeypatch.setattr("ui.home_cards.draw_cards", explode)
+    monkeypatch.setattr("ui.home.draw_cards", explode)
     app = open_app()
 
     assert not app.exception
@@ -86,15 +86,15 @@ def test_a_known_error_shows_its_sentence_and_its_remedy(open_app: Open, monkeyp
     def refuse(*_: object) -> None:
         raise LoraLabError("The disk is *full*.", "Free some space.")
 
-    monkeypatch.setattr("ui.home_cards.draw_cards", refuse)
+    monkeypatch.setattr("ui.home.draw_cards", refuse)
 
     assert open_app().error[0].value == r"**The disk is \*full\*\.** Free some space\."
 
 
 def needing_predictions() -> None:
-    from ui import frame  # noqa: PLC0415 - AppTest takes the source of this function
+    from ui.app import page_frame  # noqa: PLC0415 - AppTest takes the source of this function
 
-    run = frame.open_run("Evaluate", "Where is it wrong?", frame.Needs.PREDICTIONS)
+    run = page_frame.open_run("Evaluate", "Where is it wrong?", page_frame.Needs.PREDICTIONS)
     import streamlit as st  # noqa: PLC0415
 
     st.text(f"{run.id} {run.classes[0]}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core.data.prepared import Dataset
+from core.data.dataset import Dataset
 from core.settings import Settings
-from core.states import Job
+from core.storage.job import Job
 from tests.support.file_audit import ROOT, opened_elsewhere
 from tests.support.hostile_inputs import hostile_names
 from tests.support.page_app import Open

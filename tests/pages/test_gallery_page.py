@@ -1,8 +1,8 @@
 from streamlit.testing.v1 import AppTest
 
-from core.jobs.gallery import FAILURES
-from core.states import Job
-from core.store import Store
+from core.demo.gallery import FAILURES
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/gallery.py"

@@ -3,11 +3,11 @@ import re
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
-from core.data.prepared import Dataset
-from core.jobs.requests import read_train_request
+from core.data.dataset import Dataset
 from core.presets import Preset, make_config
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.runs.requests import read_train_request
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 
@@ -28,7 +28,7 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
 
     app.button(key="prepare").click().run()
 
-    (job,) = store.jobs(Kind.PREPARE)
+    (job,) = store.jobs(JobKind.PREPARE)
     assert job.state is JobState.QUEUED
     assert "Waiting for its turn." in said(app)
 
@@ -60,7 +60,7 @@ def test_a_speed_that_is_only_typical_is_called_so_and_can_be_measured(open_app:
     assert re.search(r"About \d+ rows/s", said(app))
     assert "not measured here" in said(app)
     app.button(key="measure").click().run()
-    (job,) = store.jobs(Kind.CALIBRATE)
+    (job,) = store.jobs(JobKind.CALIBRATE)
     assert job.state is JobState.QUEUED
 
 
@@ -73,7 +73,7 @@ def test_a_taste_run_is_one_click_away(open_app: Open, dataset: Dataset, store: 
 
     app.button(key="taste-run").click().run()
 
-    (run,) = store.jobs(Kind.TRAIN)
+    (run,) = store.jobs(JobKind.TRAIN)
     assert read_train_request(run).config == make_config(Preset.TASTE) != RunConfig()
     assert app.title[0].value == "Runs"
     assert app.query_params["run"] == run.id

@@ -7,23 +7,23 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import files
 from core.data import sources
-from core.data.indexing import ensure_index
-from core.data.prepared import prepare
+from core.data.explore.build_index import ensure_index
+from core.data.preparation import prepare
 from core.data.sources import Source, SourceKind
 from core.evaluation.tags import write_tag
-from core.jobs import artifacts
+from core.runs import artifacts
 from core.settings import Settings
-from core.states import Job, JobState
-from core.store import Store
+from core.storage import files
+from core.storage.job import Job, JobState
+from core.storage.store import Store
 from tests.support.hostile_inputs import Hostile, hostile_texts
 from tests.support.page_app import Open
 from tests.support.rendered import markdown_of
 from tests.support.security_sizes import FULL
 from tests.support.stored_runs import make_finished, make_run, start
 from ui import navigation
-from ui.words import plain
+from ui.text import plain
 
 IN_A_HOME = 43
 ALL = hostile_texts(215 if FULL else 86)

@@ -4,12 +4,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.dataset import Dataset
-from core.importing.parcel import read_upload
-from core.jobs.importing import import_run
-from core.jobs.scoring import find_scoring
+from core.jobs.tasks.score_import import find_scoring
 from core.settings import Settings
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+from core.transfer.imports.archive import read_upload
+from core.transfer.imports.import_run import import_run
 from tests.support.page_app import Open
 from tests.support.peft_files import adapter_files, zipped
 from tests.support.tiny_models import write_bert
@@ -25,7 +25,7 @@ def said(app: AppTest) -> str:
 @pytest.fixture
 def contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     monkeypatch.setenv("LORALAB_MODEL", str(write_bert(tmp_path / "tiny")))
-    monkeypatch.setattr("core.jobs.scoring.ensure_supervisor", lambda settings: None)
+    monkeypatch.setattr("core.jobs.tasks.score_import.ensure_supervisor", lambda settings: None)
     return adapter_files(tmp_path / "tiny")
 
 
@@ -40,7 +40,7 @@ def test_an_upload_becomes_a_run_that_is_shown(open_app: Open, contents: dict[st
     app.file_uploader(key="import-file-0").upload("mine.zip", zipped(contents), "application/zip").run()
     app.button(key="import-button").click().run()
 
-    (job,) = store.jobs(Kind.TRAIN)
+    (job,) = store.jobs(JobKind.TRAIN)
     assert app.query_params["run"] == job.id
     assert "Imported from mine.zip" in said(app)
     assert app.file_uploader(key="import-file-1").value is None

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.states import Job
-from core.store import Store
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.page_app import Open
 from tests.support.tiny_models import write_distilbert
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from core.states import Job
-from core.store import Store
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.file_audit import ROOT
 from tests.support.page_app import Open
 from tests.support.rendered import all_of
@@ -63,7 +63,7 @@ def test_an_unexpected_error_tells_a_visitor_an_id_and_the_log_the_rest(
         raise OSError(2, "no such file", str(home / "secret"))
 
     monkeypatch.setenv("LORALAB_MODE", "public")
-    monkeypatch.setattr("ui.home_cards.draw_cards", explode)
+    monkeypatch.setattr("ui.home.draw_cards", explode)
 
     app = open_app(navigation.HOME)
 

@@ -2,14 +2,14 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import people
 from core.access import Role, Visitor
-from core.data.prepared import Dataset
-from core.data.quality.report import Check, Finding, Report, save_report
+from core.data.dataset import Dataset
+from core.data.quality.findings import Check, DataFinding, QualityReport, save_report
 from core.data.recipe import Fix, Recipe, Step, read_recipe, recipe_path, save_recipe, to_bytes
 from core.jobs import actions
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.people import accounts
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/quality.py"
@@ -24,8 +24,8 @@ def said(app: AppTest) -> str:
 def checked(dataset: Dataset) -> Dataset:
     """Two label suspects and a text that train and test share."""
     counts = {Check.LEAKAGE: 1, Check.SUSPECT: 2}
-    findings = tuple(Finding(check, counts.get(check, 0), 0, f"{counts.get(check, 0)} of them") for check in Check)
-    report = Report(1, dataset.fingerprint, dataset.name, 240, 1.0, (), findings)
+    findings = tuple(DataFinding(check, counts.get(check, 0), 0, f"{counts.get(check, 0)} of them") for check in Check)
+    report = QualityReport(1, dataset.fingerprint, dataset.name, 240, 1.0, (), findings)
     test, train = dataset.read("test")["row"], dataset.read("train")["row"]
     rows = [
         (Check.LEAKAGE.value, "test", test[0], 5, 1.0, "same text as train row 0", -1),
@@ -51,7 +51,7 @@ def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(open_
 
     app.button(key="check").click().run()
 
-    assert [job.state for job in store.jobs(Kind.QUALITY)] == [JobState.QUEUED]
+    assert [job.state for job in store.jobs(JobKind.QUALITY)] == [JobState.QUEUED]
     assert "Waiting for its turn." in said(app)
 
 
@@ -193,7 +193,7 @@ def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
 ) -> None:
     ada = Visitor("ada", "Ada", Role.STUDENT)
     monkeypatch.setenv("LORALAB_MODE", "classroom")
-    people.add_person(store, ada, "x")
+    accounts.add_person(store, ada, "x")
     of_all, wanted = (Recipe(fingerprint=checked.fingerprint, steps=(Step(check=why, fix=Fix.DROP, rows=(0,)),)) for why in ("a", "b"))
     save_recipe(store.settings, of_all)
     app = open_app(PAGE)

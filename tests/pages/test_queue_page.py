@@ -6,22 +6,22 @@ from streamlit.testing.v1 import AppTest
 from core.access import Role, Visitor
 from core.config import RunConfig
 from core.data import sources
-from core.data.prepared import Dataset
-from core.jobs.queue import Turn, Wait
-from core.jobs.requests import TrainRequest
-from core.schema import Metric
+from core.data.dataset import Dataset
+from core.runs.queue import Turn, Wait
+from core.runs.requests import TrainRequest
 from core.settings import Settings
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.storage.job import Job, JobKind, JobState
+from core.storage.schema import Metric
+from core.storage.store import Store
 from tests.support.page_app import Open
-from ui import states
+from ui.widgets import job_state
 
 
 @pytest.fixture
 def waiting(dataset: Dataset, store: Store) -> Job:
     """A run that waits for another one, which has taken 10 steps."""
     request = TrainRequest(config=RunConfig(train_rows=800), source=sources.find_source(Settings()), preset="taste")
-    first, second = (store.create(Kind.TRAIN, name, request.model_dump(mode="json"), name) for name in ("first", "second"))
+    first, second = (store.create(JobKind.TRAIN, name, request.model_dump(mode="json"), name) for name in ("first", "second"))
     now = store.clock()
     store.transition(first, JobState.STARTING, started_at=now - 30, heartbeat_at=now)
     store.transition(first, JobState.RUNNING)
@@ -67,24 +67,24 @@ def test_a_run_that_left_the_queue_is_not_offered_as_if_it_had_learned(open_app:
 
 
 def test_a_start_that_nobody_knows_is_said_to_be_unknown(waiting: Job) -> None:
-    assert "When it starts cannot be told yet" in states.waiting(Turn(waiting, 3, None), 0.0)
-    assert states.short_wait(Turn(waiting, 3, None)) == "after 3 runs"
+    assert "When it starts cannot be told yet" in job_state.waiting(Turn(waiting, 3, None), 0.0)
+    assert job_state.short_wait(Turn(waiting, 3, None)) == "after 3 runs"
 
 
 def test_the_hour_is_that_of_the_reader(waiting: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.states.st.context", type("Context", (), {"timezone_offset": -120}))  # two hours east
+    monkeypatch.setattr("ui.widgets.job_state.st.context", type("Context", (), {"timezone_offset": -120}))  # two hours east
     turn = Turn(waiting, 2, Wait(60.0, 300.0, 600.0))
 
-    assert states.waiting(turn, 12 * 3600.0).endswith("It should start in about 5.0 min (60 s to 10 min), about 14:05.")
+    assert job_state.waiting(turn, 12 * 3600.0).endswith("It should start in about 5.0 min (60 s to 10 min), about 14:05.")
     for nonsense in (10**30, -(10**30)):
-        monkeypatch.setattr("ui.states.st.context", type("Context", (), {"timezone_offset": nonsense}))
-        assert len(states.time_of_day(0.0)) == 5
+        monkeypatch.setattr("ui.widgets.job_state.st.context", type("Context", (), {"timezone_offset": nonsense}))
+        assert len(job_state.time_of_day(0.0)) == 5
 
 
 def test_in_a_class_the_sidebar_tells_the_visitors_own_turn(
     open_app: Open, waiting: Job, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
-    monkeypatch.setattr("ui.visitors.current", lambda settings: Visitor("local", "Ada", Role.STUDENT))
+    monkeypatch.setattr("ui.session.visitors.current", lambda settings: Visitor("local", "Ada", Role.STUDENT))
 
     assert any(", yours in about " in label for label in labels(open_app("pages/runs.py")))

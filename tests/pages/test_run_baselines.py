@@ -6,10 +6,10 @@ from streamlit.testing.v1 import AppTest
 from core.data.sources import Source
 from core.evaluation.baselines import Baseline
 from core.evaluation.predictions import Predictions
-from core.jobs.baselines import FITTED, BaselineRequest, Fitted, save
-from core.jobs.requests import read_train_request
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.runs.requests import read_train_request
+from core.runs.run_baselines import FITTED, BaselineRequest, Fitted, save
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
 from tests.support.stored_runs import CLASSES, FINGERPRINT, make_finished, predictions
 
@@ -47,7 +47,7 @@ def test_missing_ones_are_offered_watched_and_stopped(open_app: Open, store: Sto
     assert "Baselines on test texts" not in said(app)
 
     app.button(key="baselines").click().run()
-    (job,) = store.jobs(Kind.BASELINE)
+    (job,) = store.jobs(JobKind.BASELINE)
     assert "Baselines are computed when no run is training or waiting." in said(app)
     app.button(key="stop-baselines").click().run()
 
@@ -61,7 +61,7 @@ def test_they_are_not_offered_where_the_data_has_gone(open_app: Open, finished: 
 def test_a_probe_without_its_model_is_explained(open_app: Open, store: Store, finished: Job) -> None:
     save(store.settings, request(finished), Fitted(Baseline.MAJORITY, Predictions.of(predictions(40, 10), 4), 800, 1.0))
     save(store.settings, request(finished), Fitted(Baseline.TFIDF, Predictions.of(predictions(40, 30), 4), 800, 1.0))
-    job = store.create(Kind.BASELINE, "baselines", request(finished).model_dump(mode="json"), "key")
+    job = store.create(JobKind.BASELINE, "baselines", request(finished).model_dump(mode="json"), "key")
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.RUNNING)
     store.update(job, result_json=json.dumps({"left_out": "The model is not here."}))

@@ -4,13 +4,13 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pytest
 
-from core.schema import Metric
-from core.states import Job
-from core.store import Store
+from core.storage.job import Job
+from core.storage.schema import Metric
+from core.storage.store import Store
 from tests.support.page_app import Open
-from ui import run_course, run_table
-from ui.run_course import Course
-from ui.run_summary import summarise
+from ui.runs import live_metrics, table
+from ui.runs.live_metrics import Course
+from ui.widgets.run_summary import summarise
 
 
 class Timer:
@@ -96,20 +96,20 @@ def test_scores_are_drawn_anew_only_after_a_validation(store: Store, running: Jo
 
 
 def test_two_visitors_share_the_course_until_the_run_changes(open_app: Open, store: Store, running: Job) -> None:
-    course = run_course.course_of(store, running)
+    course = live_metrics.course_of(store, running)
 
     for _ in range(2):
         open_app("pages/runs.py", run=running.id)
 
     assert course.metrics[-1].step == 20
-    assert run_course.course_of(store, running) is course
+    assert live_metrics.course_of(store, running) is course
     store.rename(running, "Another name")
-    assert run_course.course_of(store, store.job(running.id)) is not course
+    assert live_metrics.course_of(store, store.job(running.id)) is not course
 
 
 def test_the_list_is_made_once_for_all_who_look_within_a_second(store: Store, running: Job, finished: Job) -> None:
     timer = Timer()
-    shared = run_table.Shared(timer)
+    shared = table.Shared(timer)
 
     def look() -> pa.Table:
         return shared.table(store, [summarise(store, job) for job in store.jobs()])

@@ -3,13 +3,13 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import files
 from core.errors import NotEnoughRoom
 from core.jobs import actions
-from core.jobs.deaths import explain_death
-from core.jobs.requests import read_train_request
-from core.states import Cause, Job, JobState, Kind
-from core.store import Store
+from core.jobs.failures import explain_death
+from core.runs.requests import read_train_request
+from core.storage import files
+from core.storage.job import FailureCause, Job, JobKind, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
 from tests.support.stored_runs import start
 
@@ -43,13 +43,13 @@ def test_a_run_out_of_memory_is_retried_with_a_smaller_batch(open_app: Open, fai
 
     app.button(key="retry").click().run()
 
-    again = next(job for job in store.jobs(Kind.TRAIN) if job.id != failed.id)
+    again = next(job for job in store.jobs(JobKind.TRAIN) if job.id != failed.id)
     assert read_train_request(again).config == read_train_request(failed).config.model_copy(update={"batch_size": 8})
     assert app.query_params["run"] == again.id
 
 
 def test_a_diverged_run_is_retried_with_a_lower_learning_rate(open_app: Open, queued: Job, store: Store) -> None:
-    job = end(store, queued, JobState.FAILED, cause=Cause.DIVERGED, message="No number.", proposal_json='{"learning_rate": 0.0005}')
+    job = end(store, queued, JobState.FAILED, cause=FailureCause.DIVERGED, message="No number.", proposal_json='{"learning_rate": 0.0005}')
 
     app = open_app(PAGE, run=job.id)
 
@@ -63,7 +63,7 @@ def test_a_second_click_on_retry_launches_nothing(open_app: Open, failed: Job, s
         app.session_state["launch-key-retry"] = "drawn once"
         app.button(key="retry").click().run()
 
-    assert len(store.jobs(Kind.TRAIN)) == 2
+    assert len(store.jobs(JobKind.TRAIN)) == 2
 
 
 def test_a_retry_without_room_is_refused_in_words(open_app: Open, failed: Job, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_a_retry_without_room_is_refused_in_words(open_app: Open, failed: Job, s
     app.button(key="retry").click().run()
 
     assert "Only 10 MB of disk are free; a run needs 300." in said(app)
-    assert len(store.jobs(Kind.TRAIN)) == 1
+    assert len(store.jobs(JobKind.TRAIN)) == 1
 
 
 def test_the_proposal_can_be_changed_in_the_form_first(open_app: Open, failed: Job) -> None:
@@ -91,7 +91,7 @@ def test_the_proposal_can_be_changed_in_the_form_first(open_app: Open, failed: J
 
 def test_two_proposed_changes_both_reach_the_form(open_app: Open, queued: Job, store: Store) -> None:
     proposal = '{"batch_size": 8, "max_tokens": 96}'
-    job = end(store, queued, JobState.INTERRUPTED, cause=Cause.OUT_OF_MEMORY, message="Killed.", proposal_json=proposal)
+    job = end(store, queued, JobState.INTERRUPTED, cause=FailureCause.OUT_OF_MEMORY, message="Killed.", proposal_json=proposal)
     app = open_app(PAGE, run=job.id)
     assert app.button(key="retry").label == "Retry with max tokens 96 and batch size 8"
 
@@ -129,7 +129,7 @@ def test_a_cause_that_nobody_saw_is_marked_as_inferred(open_app: Open, running: 
 
 def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_beside_it(open_app: Open, queued: Job, store: Store) -> None:
     message = "The data changed since this run began: fingerprint aaaa then, bbbb now."
-    job = end(store, queued, JobState.FAILED, cause=Cause.DATA, message=message, fix="Clone the run and train it anew.")
+    job = end(store, queued, JobState.FAILED, cause=FailureCause.DATA, message=message, fix="Clone the run and train it anew.")
 
     app = open_app(PAGE, run=job.id)
 
@@ -139,7 +139,7 @@ def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_beside_it(
 
 
 def test_without_its_model_a_run_leads_to_the_choice_of_another(open_app: Open, queued: Job, store: Store) -> None:
-    job = end(store, queued, JobState.FAILED, cause=Cause.MODEL, message="There is no model.")
+    job = end(store, queued, JobState.FAILED, cause=FailureCause.MODEL, message="There is no model.")
 
     assert "Choose another model" in buttons(open_app(PAGE, run=job.id))
 

@@ -3,9 +3,9 @@ import json
 from streamlit.testing.v1 import AppTest
 
 from core.data.sources import Source
-from core.jobs.requests import read_train_request
-from core.states import Job, Kind
-from core.store import Store
+from core.runs.requests import read_train_request
+from core.storage.job import Job, JobKind
+from core.storage.store import Store
 from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished
 
@@ -25,7 +25,7 @@ def test_a_set_is_queued_from_a_run(open_app: Open, store: Store, finished: Job)
 
     app.button(key="launch-sweep").click().run()
 
-    ranks = [read_train_request(job).config.rank for job in reversed(store.jobs(Kind.TRAIN))]
+    ranks = [read_train_request(job).config.rank for job in reversed(store.jobs(JobKind.TRAIN))]
     assert ranks[1:] == [2, 8, 32]
     assert "One of 3 runs of a set, 0 finished." in said(app)
 

@@ -6,11 +6,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
-from core.estimate import estimate, typical_speed
-from core.jobs import artifacts
-from core.schema import Metric
-from core.states import Job, JobState
-from core.store import Store
+from core.estimate.estimate import estimate, typical_speed
+from core.runs import artifacts
+from core.storage.job import Job, JobState
+from core.storage.schema import Metric
+from core.storage.store import Store
 from tests.support.model_facts import MINILM, NEWS
 from tests.support.page_app import Open
 from tests.support.stored_runs import start
@@ -62,7 +62,7 @@ def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(open_app: Op
 def expected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run has data and model at hand, and nothing has been measured on this machine."""
     found = estimate(RunConfig(train_rows=800), NEWS, MINILM, typical_speed())
-    monkeypatch.setattr("ui.run_curves.expect_request", lambda store, request: found)
+    monkeypatch.setattr("ui.runs.learning_curves.expect_request", lambda store, request: found)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import people
 from core.access import Role
-from core.classroom import Rules, change_rules, clear_class
-from core.data.prepared import Dataset
-from core.signin import SignIn
-from core.states import Kind
-from core.store import Store
+from core.data.dataset import Dataset
+from core.people import accounts
+from core.people.classroom import Rules, change_rules, clear_class
+from core.people.openid import SignIn
+from core.storage.job import JobKind
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 READY = SignIn(("",))
@@ -31,7 +31,7 @@ def keys(app: AppTest) -> set[str | None]:
 def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
     monkeypatch.setenv("LORALAB_TEACHERS", "grace@school.example")
-    monkeypatch.setattr("ui.signing.configured", lambda: READY)
+    monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: READY)
 
 
 def enter(open_app: Open, who: dict[str, object], page: str = "pages/runs.py") -> AppTest:
@@ -53,8 +53,8 @@ def test_without_signing_in_there_is_the_provider_and_no_code(open_app: Open) ->
 def test_who_has_signed_in_launches_as_that_person(open_app: Open, dataset: Dataset, store: Store) -> None:
     enter(open_app, ADA, "pages/train.py").button(key="launch").click().run()
 
-    (run,) = store.jobs(Kind.TRAIN)
-    (ada,) = people.people(store)
+    (run,) = store.jobs(JobKind.TRAIN)
+    (ada,) = accounts.people(store)
     assert (ada.name, ada.role, ada.id) == ("Ada", Role.STUDENT, run.owner)
     assert "stop" in keys(enter_run(open_app, ADA, run.id))
     assert "stop" not in keys(enter_run(open_app, BOB, run.id))
@@ -82,13 +82,13 @@ def test_who_is_no_teacher_any_more_has_them_no_more(open_app: Open, store: Stor
     monkeypatch.setenv("LORALAB_TEACHERS", "")
 
     assert not enter(open_app, GRACE, "pages/board.py").number_input
-    assert [visitor.role for visitor in people.people(store)] == [Role.STUDENT]
+    assert [visitor.role for visitor in accounts.people(store)] == [Role.STUDENT]
 
 
 @pytest.mark.usefixtures("classroom")
 def test_a_visit_kept_from_the_class_code_is_nobody_where_people_sign_in(open_app: Open, store: Store) -> None:
     app = open_app("pages/runs.py")
-    app.session_state["visitor"] = people.Visitor("local", "me", Role.TEACHER)
+    app.session_state["visitor"] = accounts.Visitor("local", "me", Role.TEACHER)
 
     assert "Join the class" in said(app.run())
 
@@ -125,7 +125,7 @@ def test_who_is_on_no_list_reads_their_id(open_app: Open, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("classroom")
 def test_what_is_missing_is_said_at_the_door_and_no_other_way_opens(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.signing.configured", lambda: SignIn(("",), ("[auth] in secrets.toml lacks client_secret.",)))
+    monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: SignIn(("",), ("[auth] in secrets.toml lacks client_secret.",)))
     app = enter(open_app, ADA)
 
     assert "Nobody can sign in here yet. [auth] in secrets.toml lacks client_secret." in said(app).replace("⁠", "")
@@ -137,17 +137,17 @@ def test_the_owner_of_a_public_page_acts_and_others_look(
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
     monkeypatch.setenv("LORALAB_TEACHERS", "grace@school.example")
-    monkeypatch.setattr("ui.signing.configured", lambda: READY)
+    monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: READY)
 
     assert open_app("pages/train.py").button(key="launch").disabled
     assert enter(open_app, ADA, "pages/train.py").button(key="launch").disabled
-    assert not people.people(store)
+    assert not accounts.people(store)
     enter(open_app, GRACE, "pages/train.py").button(key="launch").click().run()
-    assert len(store.jobs(Kind.TRAIN)) == 1
+    assert len(store.jobs(JobKind.TRAIN)) == 1
 
 
 def test_on_the_machine_itself_nobody_signs_in(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.signing.configured", lambda: READY)
+    monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: READY)
 
     app = enter(open_app, ADA)
 

@@ -1,8 +1,8 @@
 from streamlit.testing.v1 import AppTest
 
-from core.jobs import artifacts
-from core.states import Job
-from core.store import Store
+from core.runs import artifacts
+from core.storage.job import Job
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/through_time.py"

@@ -1,8 +1,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.prepared import Dataset
-from core.store import Store
+from core.data.dataset import Dataset
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/tokens.py"

@@ -3,16 +3,16 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import four_bit
+from core import quantization
 from core.config import RunConfig, bounds, choices
-from core.data.prepared import Dataset
+from core.data.dataset import Dataset
 from core.data.sources import demo_source
-from core.four_bit import why_no_four_bit
-from core.jobs import room
-from core.jobs.requests import TrainRequest, read_train_request
 from core.presets import Preset, make_config
-from core.states import Job, Kind
-from core.store import Store
+from core.quantization import unsupported_reason
+from core.runs.requests import TrainRequest, read_train_request
+from core.storage import resources
+from core.storage.job import Job, JobKind
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/train.py"
@@ -40,7 +40,7 @@ def test_the_form_starts_with_the_quick_preset(open_app: Open, dataset: Dataset,
 
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.jobs(Kind.TRAIN)[0]).config == make_config(Preset.QUICK)
+    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).config == make_config(Preset.QUICK)
 
 
 @pytest.mark.parametrize("preset", list(Preset))
@@ -50,14 +50,14 @@ def test_a_preset_fills_the_form(open_app: Open, dataset: Dataset, store: Store,
 
     app.button(key="launch").click().run()
 
-    request = read_train_request(store.jobs(Kind.TRAIN)[0])
+    request = read_train_request(store.jobs(JobKind.TRAIN)[0])
     assert (request.config, request.preset) == (make_config(preset), preset)
 
 
 def test_what_this_machine_cannot_do_says_why_and_can_only_be_switched_off(open_app: Open, dataset: Dataset, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(four_bit, "DEVICES", Path("nowhere"))
+    monkeypatch.setattr(quantization, "DEVICES", Path("nowhere"))
     monkeypatch.setattr("shutil.which", lambda name: None)
-    why_no_four_bit.cache_clear()
+    unsupported_reason.cache_clear()
 
     app = open_app(PAGE)
     assert app.toggle(key="field-four_bit").disabled
@@ -67,7 +67,7 @@ def test_what_this_machine_cannot_do_says_why_and_can_only_be_switched_off(open_
     app.run()
     assert not app.toggle(key="field-four_bit").disabled
     assert app.button(key="launch").disabled
-    why_no_four_bit.cache_clear()
+    unsupported_reason.cache_clear()
 
 
 def test_what_differs_from_the_preset_is_marked(open_app: Open, dataset: Dataset) -> None:
@@ -85,7 +85,7 @@ def test_a_guess_is_kept_with_the_run(open_app: Open, dataset: Dataset, store: S
 
     app.button(key="launch").click().run()
 
-    (job,) = store.jobs(Kind.TRAIN)
+    (job,) = store.jobs(JobKind.TRAIN)
     assert read_train_request(job).guess == 0.875
 
 
@@ -149,19 +149,19 @@ def test_another_model_is_asked_for_by_name(open_app: Open, dataset: Dataset) ->
 def test_a_run_that_needs_more_than_is_free_is_warned_of_before_the_launch(
     open_app: Open, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "available_memory_mb", lambda: 100)
+    monkeypatch.setattr(resources, "available_memory_mb", lambda: 100)
 
     assert "Only 100 MB of memory are free; a run needs" in " ".join(warning.value for warning in open_app(PAGE).warning)
 
 
 def test_without_room_nothing_is_launched(open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_app(PAGE)
-    monkeypatch.setattr(room, "available_memory_mb", lambda: 100)
+    monkeypatch.setattr(resources, "available_memory_mb", lambda: 100)
 
     app.button(key="launch").click().run()
 
     assert "Only 100 MB of memory are free; a run needs 700." in said(app)
-    assert store.jobs(Kind.TRAIN) == []
+    assert store.jobs(JobKind.TRAIN) == []
 
 
 def test_launching_goes_to_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
@@ -170,7 +170,7 @@ def test_launching_goes_to_the_run(open_app: Open, dataset: Dataset, store: Stor
 
     app.button(key="launch").click().run()
 
-    (run,) = store.jobs(Kind.TRAIN)
+    (run,) = store.jobs(JobKind.TRAIN)
     assert run.name == "*my* run"
     assert (app.title[0].value, app.query_params["run"]) == ("Runs", run.id)
 
@@ -184,12 +184,12 @@ def test_a_second_click_on_its_way_launches_nothing(open_app: Open, dataset: Dat
     again.session_state["launch-key-launch"] = "drawn once"
     again.button(key="launch").click().run()
 
-    assert len(store.jobs(Kind.TRAIN)) == 1
+    assert len(store.jobs(JobKind.TRAIN)) == 1
 
 
 def test_a_second_click_that_was_lost_still_ends_on_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
     request = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
-    run = store.create(Kind.TRAIN, "launched", request, "launched")
+    run = store.create(JobKind.TRAIN, "launched", request, "launched")
     app = open_app()
     app.session_state["launched-run"] = run.id  # what the first click leaves behind when the second stops its script
 
@@ -207,7 +207,7 @@ def test_the_form_drawn_anew_launches_another_run(open_app: Open, dataset: Datas
     app.switch_page(PAGE).run()
     app.button(key="launch").click().run()
 
-    assert len(store.jobs(Kind.TRAIN)) == 2
+    assert len(store.jobs(JobKind.TRAIN)) == 2
 
 
 def test_a_run_can_be_launched_before_its_data_is_prepared(open_app: Open, store: Store) -> None:
@@ -216,7 +216,7 @@ def test_a_run_can_be_launched_before_its_data_is_prepared(open_app: Open, store
 
     app.button(key="launch").click().run()
 
-    assert len(store.jobs(Kind.TRAIN)) == 1
+    assert len(store.jobs(JobKind.TRAIN)) == 1
 
 
 def test_clone_fills_the_form_from_a_run(open_app: Open, dataset: Dataset, finished: Job, store: Store) -> None:

@@ -1,10 +1,10 @@
 """Budget and measurement on the New run page."""
 
-from core.data.prepared import Dataset
-from core.jobs.requests import read_train_request
+from core.data.dataset import Dataset
 from core.presets import Preset, make_config
-from core.states import JobState, Kind
-from core.store import Store
+from core.runs.requests import read_train_request
+from core.storage.job import JobKind, JobState
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/train.py"
@@ -17,7 +17,7 @@ def test_a_budget_fills_the_form_with_what_fits(open_app: Open, dataset: Dataset
 
     assert any("fit into 5 minutes" in caption.value for caption in app.caption)
     app.button(key="launch").click().run()
-    config = read_train_request(store.jobs(Kind.TRAIN)[0]).config
+    config = read_train_request(store.jobs(JobKind.TRAIN)[0]).config
     assert config.train_rows == dataset.rows("train")
     assert config.epochs > 1
 
@@ -32,7 +32,7 @@ def test_no_limit_and_another_preset_undo_a_budget(open_app: Open, dataset: Data
     app.segmented_control(key="budget").set_value(15).run()
     app.segmented_control(key="budget").set_value(0).run()
     app.button(key="launch").click().run()
-    assert read_train_request(store.jobs(Kind.TRAIN)[0]).config == make_config(Preset.TASTE)
+    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).config == make_config(Preset.TASTE)
 
 
 def test_a_machine_that_was_not_measured_offers_to_be(open_app: Open, dataset: Dataset, store: Store) -> None:
@@ -40,7 +40,7 @@ def test_a_machine_that_was_not_measured_offers_to_be(open_app: Open, dataset: D
 
     app.button(key="measure").click().run()
 
-    (job,) = store.jobs(Kind.CALIBRATE)
+    (job,) = store.jobs(JobKind.CALIBRATE)
     assert job.state is JobState.QUEUED
     assert not [button for button in app.button if button.key == "measure"]
 

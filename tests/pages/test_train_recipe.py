@@ -1,11 +1,11 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.prepared import Dataset
+from core.data.dataset import Dataset
 from core.data.recipe import Fix, Recipe, Step, recipe_path, save_recipe, to_bytes
-from core.jobs.requests import read_train_request
-from core.states import Kind
-from core.store import Store
+from core.runs.requests import read_train_request
+from core.storage.job import JobKind
+from core.storage.store import Store
 from tests.support.page_app import Open
 
 PAGE = "pages/train.py"
@@ -35,7 +35,7 @@ def test_data_are_taken_as_they_are_unless_cleaned_is_chosen(open_app: Open, rec
 
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.jobs(Kind.TRAIN)[0]).recipe is None
+    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe is None
 
 
 def test_a_run_keeps_the_recipe_that_was_chosen(open_app: Open, recipe: Recipe, store: Store) -> None:
@@ -44,14 +44,14 @@ def test_a_run_keeps_the_recipe_that_was_chosen(open_app: Open, recipe: Recipe, 
 
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.jobs(Kind.TRAIN)[0]).recipe == recipe
+    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe == recipe
 
 
 def test_a_clone_takes_the_recipe_of_its_run_while_it_is_the_present_one(open_app: Open, recipe: Recipe, store: Store) -> None:
     app = open_app(PAGE)
     app.segmented_control(key="data-cleaning").set_value("cleaned").run()
     app.button(key="launch").click().run()
-    run = store.jobs(Kind.TRAIN)[0].id
+    run = store.jobs(JobKind.TRAIN)[0].id
 
     assert open_app(PAGE, clone=run).segmented_control(key="data-cleaning").value == "cleaned"
     save_recipe(store.settings, recipe.with_step(Step(check="nearly empty", fix=Fix.DROP, rows=(4,))))
@@ -80,4 +80,4 @@ def test_a_recipe_from_a_file_is_chosen_for_the_run(open_app: Open, dataset: Dat
     assert app.segmented_control(key="data-cleaning").value == "cleaned"
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.jobs(Kind.TRAIN)[0]).recipe == wanted
+    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe == wanted

@@ -9,27 +9,31 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core import classroom, people
 from core.access import GUEST, Role, Visitor
-from core.classroom import Attempts, Rules, come_back, join
 from core.config import RunConfig
 from core.data import saved
-from core.data.building import Choice, build
-from core.data.fetching import HubFile, Pick
-from core.data.reader import read_table
+from core.data.files.build_splits import BuildOptions, build
+from core.data.files.read import read_table
+from core.data.hub_download import HubFile, HubFiles
 from core.data.recipe import Fix, Recipe, Step, save_recipe
 from core.data.sources import Source, SourceKind, demo_source
 from core.errors import NotAllowed
-from core.exporting.formats import Format
-from core.importing.parcel import read_upload
-from core.jobs import actions, backup, batch, datasets, fetch, importing, logs, rebuild, restore, scoring
-from core.jobs.baselines import BaselineRequest
-from core.jobs.maps import MapRequest, Subject
-from core.jobs.requests import TrainRequest
-from core.jobs.sweep import Sweep
+from core.jobs import actions
+from core.jobs.tasks import back_up, classify_file, download_data, restore, score_import
+from core.jobs.tasks.embed_texts import MapRequest, MapSubject
+from core.people import accounts, classroom
+from core.people.classroom import Attempts, Rules, come_back, join
+from core.runs import artifacts
+from core.runs.requests import TrainRequest
+from core.runs.run_baselines import BaselineRequest
+from core.runs.sweep import Sweep
 from core.settings import Settings
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.storage import recovery
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+from core.transfer.export.formats import Format
+from core.transfer.imports import import_run
+from core.transfer.imports.archive import read_upload
 from tests.support import write_reach as reach
 from tests.support.peft_files import adapter_files, zipped
 from tests.support.tiny_models import write_bert
@@ -54,9 +58,9 @@ LAUNCHES: dict[str, Act] = {  # who may launch may do these; a guest may not
     "core.jobs.actions.launch_export": lambda store, job: actions.launch_export(store, job, Format.ADAPTER),
     "core.jobs.actions.launch_nearest": actions.launch_nearest,
     "core.jobs.actions.keep_recipe": lambda store, job: actions.keep_recipe(store, RECIPE),
-    "core.jobs.backup.launch_backup": lambda store, job: backup.launch_backup(store),
-    "core.jobs.restore.launch_restore": lambda store, job: restore.launch_restore(store, {"x.zip": b"x"}),
-    "core.jobs.importing.import_run": lambda store, job: importing.import_run(store, read_upload("x.zip", parcel_of(store))),
+    "core.jobs.tasks.back_up.launch_backup": lambda store, job: back_up.launch_backup(store),
+    "core.jobs.tasks.restore.launch_restore": lambda store, job: restore.launch_restore(store, {"x.zip": b"x"}),
+    "core.transfer.imports.import_run.import_run": lambda store, job: import_run.import_run(store, read_upload("x.zip", parcel_of(store))),
 }
 ON_A_RUN: dict[str, Act] = {
     "core.jobs.actions.stop": actions.stop,
@@ -64,17 +68,17 @@ ON_A_RUN: dict[str, Act] = {
     "core.jobs.actions.delete": actions.delete,
     "core.jobs.actions.rename": lambda store, job: actions.rename(store, job, "mine now"),
     "core.jobs.actions.tag_text": lambda store, job: actions.tag_text(store, job, 7, "hard", "mine"),
-    "core.jobs.scoring.launch_scoring": lambda store, job: scoring.launch_scoring(store, job, demo_source()),
-    "core.jobs.logs.log_tail": logs.log_tail,
-    "core.jobs.logs.whole_log": logs.whole_log,
+    "core.jobs.tasks.score_import.launch_scoring": lambda store, job: score_import.launch_scoring(store, job, demo_source()),
+    "core.runs.artifacts.log_tail": artifacts.log_tail,
+    "core.runs.artifacts.whole_log": artifacts.whole_log,
 }
 OF_THE_TEACHER: dict[str, Act] = {
-    "core.classroom.change_rules": lambda store, job: classroom.change_rules(store, Rules(rows=1_000_000)),
-    "core.classroom.clear_class": lambda store, job: classroom.clear_class(store),
-    "core.jobs.fetch.launch_fetch": lambda store, job: fetch.launch_fetch(store, PICK),
-    "core.jobs.datasets.keep_dataset": lambda store, job: datasets.keep_dataset(store, "mine", *built()),
-    "core.jobs.datasets.delete_dataset": lambda store, job: datasets.delete_dataset(store, "reviews"),
-    "core.jobs.rebuild.repair": lambda store, job: rebuild.repair(store.settings, store.visitor),
+    "core.people.classroom.change_rules": lambda store, job: classroom.change_rules(store, Rules(rows=1_000_000)),
+    "core.people.classroom.clear_class": lambda store, job: classroom.clear_class(store),
+    "core.jobs.tasks.download_data.launch_fetch": lambda store, job: download_data.launch_fetch(store, PICK),
+    "core.jobs.actions.keep_dataset": lambda store, job: actions.keep_dataset(store, "mine", *built()),
+    "core.jobs.actions.delete_dataset": lambda store, job: actions.delete_dataset(store, "reviews"),
+    "core.storage.recovery.repair": lambda store, job: recovery.repair(store.settings, store.visitor),
 }
 FOLDERS: dict[str, Act] = {  # a student may do these with a model on offer, and with no folder of the machine
     "launch_training": lambda store, job: actions.launch_training(store, SMALL.model_copy(update={"model": "/etc"}), demo_source()),
@@ -84,22 +88,22 @@ FOLDERS: dict[str, Act] = {  # a student may do these with a model on offer, and
     "launch_baselines": lambda store, job: actions.launch_baselines(store, baselines_of("~root"), "x"),
 }
 HARMLESS = {  # changes something, and may be called by anybody
-    "core.classroom.join": "opens the door, with a code",
-    "core.classroom.sign_in": "opens the door, for whom a provider vouches",
-    "core.classroom.read_codes": "makes codes up once; only the teacher's part of the page shows them",
+    "core.people.classroom.join": "opens the door, with a code",
+    "core.people.classroom.sign_in": "opens the door, for whom a provider vouches",
+    "core.people.classroom.read_codes": "makes codes up once; only the teacher's part of the page shows them",
     "core.data.hub.hub_reachable": "remembers the Hub's answer for a while",
-    "core.data.fetching.look_up": "asks the Hub as well",
+    "core.data.hub_download.look_up": "asks the Hub as well",
     "core.data.sources.find_source": "asks the Hub as well",
-    "core.jobs.models.look_up": "asks the Hub as well",
-    "core.jobs.maps.places": "asks the Hub as well",
-    "core.jobs.expect.expect_request": "asks the Hub as well",
-    "core.jobs.queue.read_queue": "asks the Hub as well",
-    "core.jobs.sweep.expect_sweep": "asks the Hub as well",
-    "core.jobs.gallery.open_gallery": "copies the shipped runs, which belong to nobody, once",
-    "core.jobs.rebuild.open_store": "makes the database where there is none",
-    "core.classroom.come_back": "writes down who came, with a key",
+    "core.runs.model_access.look_up": "asks the Hub as well",
+    "core.jobs.tasks.embed_texts.map_paths": "asks the Hub as well",
+    "core.runs.expected.expect_request": "asks the Hub as well",
+    "core.runs.queue.read_queue": "asks the Hub as well",
+    "core.runs.sweep.expect_sweep": "asks the Hub as well",
+    "core.demo.gallery.open_gallery": "copies the shipped runs, which belong to nobody, once",
+    "core.storage.recovery.open_store": "makes the database where there is none",
+    "core.people.classroom.come_back": "writes down who came, with a key",
 }
-PICK = Pick("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
+PICK = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
 RECIPE = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
 
 
@@ -109,7 +113,7 @@ class Prepared:
 
 def built() -> tuple[object, ...]:
     table = read_table("mine.csv", CSV.encode())
-    choice = Choice(("text",), "label", {"a": "a", "b": "b"}, "", 0.2)
+    choice = BuildOptions(("text",), "label", {"a": "a", "b": "b"}, "", 0.2)
     return build([("train", table)], choice), choice, [table.found]
 
 
@@ -119,7 +123,7 @@ def sweep_of(job: Job, model: str = "minilm") -> Sweep:
 
 
 def map_of(model: str) -> MapRequest:
-    return MapRequest(fingerprint=MARK, subjects=(Subject(model=model),))
+    return MapRequest(fingerprint=MARK, subjects=(MapSubject(model=model),))
 
 
 def baselines_of(model: str) -> BaselineRequest:
@@ -163,7 +167,7 @@ def of_ada(store: Store) -> Job:
     """Her runs in each state, a dataset, a recipe and a log; the one that is given has ended and was imported."""
     store.visitor = ADA
     request = TrainRequest(config=SMALL, source=Source(SourceKind.IMPORTED, "x")).model_dump(mode="json")
-    runs = {state: store.create(Kind.TRAIN, f"hers, {state}", request, state) for state in ("queued", "running", "failed", "completed")}
+    runs = {state: store.create(JobKind.TRAIN, f"hers, {state}", request, state) for state in ("queued", "running", "failed", "completed")}
     for name in ("running", "failed", "completed"):
         store.transition(runs[name], JobState.STARTING, started_at=1.0)
     store.transition(runs["running"], JobState.RUNNING)
@@ -202,7 +206,7 @@ def test_every_function_of_the_interface_that_changes_something_has_a_line_here(
 
 
 def test_the_search_for_what_changes_something_finds_it_through_others() -> None:
-    assert {"core.jobs.actions.rename", "core.jobs.actions.retry", "core.data.saved.save", "core.people.keep_options"} <= reach.writing()
+    assert {"core.jobs.actions.rename", "core.jobs.actions.retry", "core.data.saved.save", "core.people.accounts.keep_options"} <= reach.writing()
     assert "core.evaluation.tags.read_tags" not in reach.writing()
 
 
@@ -232,7 +236,7 @@ def test_a_student_names_no_folder_of_the_machine(store: Store, of_ada: Job, nam
 @pytest.mark.parametrize("name", LAUNCHES)
 def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(store: Store, of_ada: Job, name: str) -> None:
     lab = as_(store, BOB)
-    lab.transition(lab.create(Kind.TRAIN, "his", {}, "his"), JobState.CANCELLED)  # there is something to take away
+    lab.transition(lab.create(JobKind.TRAIN, "his", {}, "his"), JobState.CANCELLED)  # there is something to take away
     before, known = state_of(store), {job.id for job in store.jobs()}
 
     LAUNCHES[name](lab, of_ada)
@@ -241,7 +245,7 @@ def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(stor
     assert {job.owner for job in store.jobs() if job.id not in known} <= {BOB.id}
     assert {row for row in before[0]["jobs"]} <= set(after[0]["jobs"])  # type: ignore[index]
     assert before[1].items() <= after[1].items()  # type: ignore[attr-defined]
-    assert [who for _, who, _, _ in people.audit(store, 1)] == [BOB.id], "it is written down"
+    assert [who for _, who, _, _ in accounts.audit(store, 1)] == [BOB.id], "it is written down"
 
 
 @pytest.mark.parametrize("name", ["core.jobs.actions.stop", "core.jobs.actions.rename", "core.jobs.actions.delete"])
@@ -250,7 +254,7 @@ def test_what_somebody_does_to_an_own_run_is_written_down(store: Store, of_ada: 
 
     ON_A_RUN[name](as_(store, ADA), queued)
 
-    assert people.audit(store, 1)[0][1] == ADA.id
+    assert accounts.audit(store, 1)[0][1] == ADA.id
 
 
 @pytest.mark.parametrize("name", ["change_rules", "clear_class", "keep_dataset", "delete_dataset", "launch_fetch"])
@@ -259,12 +263,12 @@ def test_what_the_teacher_does_is_written_down(store: Store, of_ada: Job, name: 
 
     act(as_(store, Visitor("grace", "Grace", Role.TEACHER)), of_ada)
 
-    assert people.audit(store, 1)[0][1] == "grace"
+    assert accounts.audit(store, 1)[0][1] == "grace"
 
 
 def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -> None:
     lab = as_(store, ADA)
-    mine = [lab.create(Kind.TRAIN, "more", {}, str(number)) for number in range(2)]
+    mine = [lab.create(JobKind.TRAIN, "more", {}, str(number)) for number in range(2)]
     assert len(mine) == 2
 
     with pytest.raises(NotAllowed, match="waiting or under way"):
@@ -273,21 +277,21 @@ def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -
 
 def test_the_texts_of_a_file_that_waits_stay_however_many_others_bring(store: Store, of_ada: Job) -> None:
     hers = actions.launch_batch(as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]}))
-    key = batch.read_batch_request(hers).key
+    key = classify_file.read_batch_request(hers).key
 
-    for number in range(batch.KEPT_BATCHES + 5):
+    for number in range(classify_file.KEPT_BATCHES + 5):
         store.transition(actions.launch_batch(as_(store, BOB), of_ada, "x", pd.DataFrame({"text": [str(number)]})), JobState.CANCELLED)
 
-    assert batch.texts_path(store.settings, key).is_file()
-    assert len(list((store.settings.home / "batches").iterdir())) <= batch.KEPT_BATCHES + 1
+    assert classify_file.texts_path(store.settings, key).is_file()
+    assert len(list((store.settings.home / "batches").iterdir())) <= classify_file.KEPT_BATCHES + 1
 
 
 @pytest.mark.parametrize("who", [BOB, GUEST])
 def test_nobody_finds_another_ones_file(store: Store, of_ada: Job, who: Visitor) -> None:
     hers = actions.launch_batch(as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]}))
 
-    assert [batch.find_batch(as_(store, who), of_ada, hers.id) for _ in range(TIMES)] == [None] * TIMES
-    assert batch.find_batch(as_(store, ADA), of_ada, hers.id) == hers
+    assert [classify_file.find_batch(as_(store, who), of_ada, hers.id) for _ in range(TIMES)] == [None] * TIMES
+    assert classify_file.find_batch(as_(store, ADA), of_ada, hers.id) == hers
 
 
 def test_no_key_is_guessed_from_what_is_known_of_its_owner(home: object) -> None:
@@ -325,5 +329,5 @@ def test_the_key_of_an_ended_class_opens_nothing(home: object) -> None:
     for wrong in (key, f"gone {ada.id}", ada.id):
         with pytest.raises(NotAllowed):
             come_back(store, Attempts(), wrong, "here")
-    assert not people.is_here(store, ada)
-    assert not people.is_here(store, Visitor(ada.id, ada.name, Role.TEACHER))
+    assert not accounts.is_here(store, ada)
+    assert not accounts.is_here(store, Visitor(ada.id, ada.name, Role.TEACHER))

@@ -7,16 +7,19 @@ import pandas as pd
 import pytest
 
 from core.access import GUEST, Role, Visitor
-from core.classroom import Attempts, come_back, join
 from core.config import RunConfig
-from core.data import prepared, saved
+from core.data import preparation, saved
 from core.data.sources import demo_source, saved_source
 from core.errors import LoraLabError
-from core.jobs import actions, batch, datasets, describe, maps, models, sweep
-from core.jobs.requests import TrainRequest
+from core.jobs import actions
+from core.jobs.tasks import classify_file, embed_texts
+from core.people.classroom import Attempts, come_back, join
+from core.runs import model_access, sweep
+from core.runs.requests import TrainRequest
+from core.runs.run import find_run
 from core.settings import Settings
-from core.states import Job, Kind
-from core.store import Store
+from core.storage.job import Job, JobKind
+from core.storage.store import Store
 from tests.support.file_audit import opened_elsewhere
 from tests.support.hostile_inputs import hostile_names
 from tests.support.security_sizes import FULL
@@ -25,21 +28,21 @@ NAMES = hostile_names(5000 if FULL else 600)
 STUDENT = Visitor("bob", "Bob", Role.STUDENT)
 LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "a run by its id": lambda store, job, name: store.job(name),
-    "a run by its name": lambda store, job, name: describe.find_run(store, name),
+    "a run by its name": lambda store, job, name: find_run(store, name),
     "a saved dataset": lambda store, job, name: saved_source(store.settings, name),
     "the card of a dataset": lambda store, job, name: saved.read_saved_card(store.settings, name),
-    "prepared data": lambda store, job, name: prepared.open_dataset(store.settings, name),
-    "a base model": lambda store, job, name: models.look_up(store, name),
-    "a file that was classified": lambda store, job, name: batch.find_batch(store, job, name),
+    "prepared data": lambda store, job, name: preparation.open_dataset(store.settings, name),
+    "a base model": lambda store, job, name: model_access.look_up(store, name),
+    "a file that was classified": lambda store, job, name: classify_file.find_batch(store, job, name),
     "the runs of a set": lambda store, job, name: sweep.runs_of(store, name),
     "a plan of a set": lambda store, job, name: sweep.plan_sweep(job, "rank", name),
     "a field of a plan": lambda store, job, name: sweep.plan_sweep(job, name, "1,2"),
-    "a map of a run": lambda store, job, name: maps.places(store, map_of(name), ("a", "b")),
+    "a map of a run": lambda store, job, name: embed_texts.map_paths(store, map_of(name), ("a", "b")),
     "a key": lambda store, job, name: come_back(store, Attempts(), name, name),
     "a code": lambda store, job, name: join(store, Attempts(), name, name, name),
 }
 WRITES: dict[str, Callable[[Store, Job, str], object]] = {
-    "deleting a dataset": lambda store, job, name: datasets.delete_dataset(store, name),
+    "deleting a dataset": lambda store, job, name: actions.delete_dataset(store, name),
     "naming a dataset": lambda store, job, name: saved.check_name(name),
     "naming a run": lambda store, job, name: actions.rename(store, job, name),
     "launching a run": lambda store, job, name: actions.launch_training(store, SMALL, demo_source(), name=name, preset=name),
@@ -50,8 +53,8 @@ WRITES: dict[str, Callable[[Store, Job, str], object]] = {
 SMALL = RunConfig(train_rows=1000)
 
 
-def map_of(run: str) -> maps.MapRequest:
-    return maps.MapRequest(fingerprint="0123456789ab", subjects=(maps.Subject(model="minilm", run=run or "x"),))
+def map_of(run: str) -> embed_texts.MapRequest:
+    return embed_texts.MapRequest(fingerprint="0123456789ab", subjects=(embed_texts.MapSubject(model="minilm", run=run or "x"),))
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def beside(home: Path) -> Path:
 def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Job:
     monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
     request = TrainRequest(config=SMALL, source=demo_source()).model_dump(mode="json")
-    return store.create(Kind.TRAIN, "mine", request, "mine")
+    return store.create(JobKind.TRAIN, "mine", request, "mine")
 
 
 def names_tried(act: Callable[[Store, Job, str], object], store: Store, run: Job, home: Path, names: list[str]) -> int:
@@ -118,8 +121,8 @@ def test_the_watch_sees_a_file_that_is_opened_elsewhere(tmp_path: Path, home: Pa
 
 
 def test_the_owner_may_still_name_a_folder(store: Store, tmp_path: Path) -> None:
-    assert "config.json" in models.look_up(store, str(tmp_path)).reason
+    assert "config.json" in model_access.look_up(store, str(tmp_path)).reason
     store.visitor = STUDENT
-    assert "Only the teacher" in models.look_up(store, str(tmp_path)).reason
-    assert models.look_up(store, "minilm").available
+    assert "Only the teacher" in model_access.look_up(store, str(tmp_path)).reason
+    assert model_access.look_up(store, "minilm").available
     assert Settings().home.name == "home"

@@ -10,21 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import files
-from core.catalog import find_model
-from core.data import adding, saved, sources
-from core.data.adding import Wishes
-from core.data.prepared import find_prepared, prepare
+from core.data import saved, sources
+from core.data.preparation import find_prepared, prepare
 from core.data.recipe import read_recipe
+from core.data.saved import ImportOptions
+from core.demo import gallery
 from core.errors import LoraLabError
 from core.evaluation.tags import read_tags
-from core.importing.parcel import read_parcel, read_upload
-from core.jobs import artifacts, checkpoints, describe, export, gallery, rebuild
-from core.jobs.baselines import BaselineRequest, read_baselines, read_fitted
-from core.jobs.batch import read_classified
-from core.jobs.requests import read_train_request
+from core.jobs.tasks import export_run
+from core.jobs.tasks.classify_file import read_classified
+from core.models.catalog import find_model
+from core.runs import artifacts, checkpoints, descriptions
+from core.runs.requests import read_train_request
+from core.runs.run_baselines import BaselineRequest, read_baselines, read_fitted
 from core.settings import Settings
-from core.store import Store
+from core.storage import files, recovery
+from core.storage.store import Store
+from core.transfer.export.ready_exports import read_ready
+from core.transfer.imports.archive import read_archive, read_upload
 from tests.support.file_audit import pickles_loaded
 from tests.support.peft_files import adapter_files
 from tests.support.tiny_models import write_bert
@@ -77,13 +80,13 @@ def read_everything(store: Store) -> int:
         for split in ("test", "validation", "untrained"):
             read(lambda folder=folder, split=split: artifacts.read_predictions(folder, split))
         read(
-            lambda job=job: describe.run_details(store, job),
+            lambda job=job: descriptions.run_details(store, job),
             lambda folder=folder: artifacts.adapter_folder(folder),
             lambda folder=folder: checkpoints.steps(folder),
             lambda folder=folder: read_tags(folder),
             lambda folder=folder, job=job: read_classified(folder, job),
             lambda job=job: read_baselines(store, job, read_train_request(job).config, 4),
-            lambda job=job: [export.read_ready(store, job, target) for target in export.Format],
+            lambda job=job: [read_ready(store, job, target) for target in export_run.Format],
             lambda folder=folder: artifacts.read_log_tail(folder),
             lambda folder=folder: files.read_json(folder / "job.json"),
         )
@@ -102,11 +105,11 @@ def read_everything(store: Store) -> int:
 @pytest.fixture
 def full(store: Store, home: Path) -> Store:
     """A home in which something lies in every folder that is read."""
-    opened = rebuild.open_store(Settings())
+    opened = recovery.open_store(Settings())
     prepare(opened.settings, sources.demo_source(), lambda progress: None, lambda: False)
     table = home.parent / "mine.csv"
     table.write_text("text,label\n" + "\n".join(f"text {row},{'ab'[row % 2]}" for row in range(80)))
-    adding.add_files(opened.settings, [table], "mine", Wishes())
+    saved.add_files(opened.settings, [table], "mine", ImportOptions())
     write_bert(home / "models" / "distilbert")
     for folder in (
         "recipes",
@@ -124,7 +127,7 @@ def full(store: Store, home: Path) -> Store:
 
 @pytest.fixture
 def store(home: Path) -> Store:
-    return rebuild.open_store(Settings())
+    return recovery.open_store(Settings())
 
 
 def test_the_bombs_go_off_where_they_are_loaded(mark: Path) -> None:
@@ -173,7 +176,7 @@ def test_no_pickle_that_somebody_brings_is_loaded(settings: Settings, tmp_path: 
         path = tmp_path / f"brought{ending}"
         path.write_bytes(data)
         with pickles_loaded() as loaded, pytest.raises(LoraLabError):
-            adding.add_files(settings, [path], "mine", Wishes())
+            saved.add_files(settings, [path], "mine", ImportOptions())
         assert loaded == [] and not mark.exists(), name
         with pickles_loaded() as loaded, pytest.raises(LoraLabError):
             read_upload(path.name, data)
@@ -187,7 +190,7 @@ def test_no_pickle_in_an_adapter_that_somebody_brings_is_loaded(tmp_path: Path, 
         shutil.rmtree(folder, ignore_errors=True)
         files.write_folder(folder, {**adapter_files(base), "adapter_model.bin": data})
         with pickles_loaded() as loaded, pytest.raises(LoraLabError, match="pickle"):
-            read_parcel(folder)
+            read_archive(folder)
         assert loaded == [] and not mark.exists(), name
 
 

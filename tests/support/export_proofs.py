@@ -1,9 +1,9 @@
 """Proofs of exports that never were."""
 
-from core.exporting.formats import Format, Proof
+from core.transfer.export.formats import Format, Verification
 
 
-def proof_of(**changes: object) -> Proof:
+def proof_of(**changes: object) -> Verification:
     """A proof that holds, with ``changes``."""
     usual = {"format": Format.MERGED, "texts": 200, "labels_equal": 200, "max_probability_difference": 1e-6, "differs_from_base": 0.4}
-    return Proof.model_validate({**usual, "bytes": 1, "rows_per_second": 1, "run_rows_per_second": 1, **changes})
+    return Verification.model_validate({**usual, "bytes": 1, "rows_per_second": 1, "run_rows_per_second": 1, **changes})

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from core.errors import NotEnoughRoom, StateConflict
-from core.rehearsal.plan import Plan
-from core.rehearsal.stage import Stage, outcome
-from core.states import ACTIVE, Job, JobState
-from core.store import Store
+from core.storage.job import ACTIVE, Job, JobState
+from core.storage.store import Store
+from tests.support.faults.lab import InProcessLab, outcome
+from tests.support.faults.plan import FaultPlan
 
-PLAN = Plan(steps=12, step_seconds=0.001, validate_every=5, checkpoint_every=3)
+PLAN = FaultPlan(steps=12, step_seconds=0.001, validate_every=5, checkpoint_every=3)
 DISK_STEPS = 130  # of a whole run; a fault past its end does not happen
 HOUR = 3600
 FAULTS = ("none", "kill", "power cut", "lucky power cut", "EIO", "disk full", "stop")
@@ -150,7 +150,7 @@ def seed_of(key: str) -> int:
 def undisturbed(name: str) -> dict[str, str]:
     """What the run of that name leaves when nothing happens to it."""
     with tempfile.TemporaryDirectory() as home:
-        stage = Stage(Path(home) / "home", PLAN)
+        stage = InProcessLab(Path(home) / "home", PLAN)
         job = stage.launch(name, seed=seed_of(name))
         stage.play()
         return outcome(stage.store.folder(job))

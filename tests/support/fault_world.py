@@ -10,17 +10,18 @@ from typing import cast
 
 import pytest
 
-from core.disk import Disk
 from core.errors import NotEnoughRoom
-from core.jobs import actions, artifacts, checkpoints, context
-from core.locks import take_lock
-from core.manifest import read_sealed
-from core.rehearsal.disks import CountingDisk, CuttingDisk, DyingDisk, FailingDisk
-from core.rehearsal.full import FillableStore
-from core.rehearsal.stage import Stage
-from core.states import ACTIVE, Job, JobState
-from core.store import Store
+from core.jobs import actions, context
+from core.runs import artifacts, checkpoints
+from core.storage.disk import Disk
+from core.storage.job import ACTIVE, Job, JobState
+from core.storage.locks import take_lock
+from core.storage.manifest import read_sealed
+from core.storage.store import Store
 from tests.support.fault_machine import PLAN, seed_of
+from tests.support.faults.disks import CountingDisk, CuttingDisk, DyingDisk, FailingDisk
+from tests.support.faults.full_disk import FillableStore
+from tests.support.faults.lab import InProcessLab
 
 
 class StagedWorld:
@@ -28,7 +29,7 @@ class StagedWorld:
 
     def __init__(self, home: Path) -> None:
         self.ahead = 0.0
-        self.stage = Stage(home, PLAN, lambda settings: FillableStore(settings, lambda: time.time() + self.ahead))
+        self.stage = InProcessLab(home, PLAN, lambda settings: FillableStore(settings, lambda: time.time() + self.ahead))
         self.store = cast(FillableStore, self.stage.store)
         lock = take_lock(home / "supervisor.lock")  # this process is the supervisor: actions start no other
         assert lock is not None

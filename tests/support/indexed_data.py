@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.data.dataset import SPLITS, Card, DataFile, Dataset, checksum, write_dataset
-from core.data.index import TextIndex
-from core.data.indexing import ensure_index
+from core.data.dataset import SPLITS, DataFile, Dataset, DatasetCard, checksum, write_dataset
+from core.data.explore.build_index import ensure_index
+from core.data.explore.index import TextIndex
 from core.data.sources import SourceKind
 
 Rows = list[tuple[str, int]]
@@ -24,7 +24,7 @@ def write_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> Datase
         frame["tokens"] = frame["words"] + 2
         contents[f"{split}.parquet"] = data = frame.to_parquet(index=False)
         written.append(DataFile(split, len(frame), len(data), checksum(data)))
-    card = Card(1, "0123456789ab", SourceKind.FOLDER, "pets", classes, (), tuple(written))
+    card = DatasetCard(1, "0123456789ab", SourceKind.FOLDER, "pets", classes, (), tuple(written))
     return write_dataset(card, folder, contents)
 
 

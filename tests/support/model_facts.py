@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from core.facts import DataFacts, ModelFacts
-from core.model_shape import Linear, ModelShape
+from core.estimate.inputs import DataFacts, ModelFacts
+from core.models.architecture import Linear, ModelShape
 
 
 def bert_shape(hidden: int, layers: int, parameters: int) -> ModelShape:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from core.catalog import find_model
+from core.models.catalog import find_model
 from core.settings import Settings
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")

@@ -7,7 +7,7 @@ import torch
 
 from core.config import RunConfig
 from core.training.adapter import adapter_files, add_adapter, trainable
-from core.training.load import load_base
+from core.training.load_model import load_base
 
 CLASSES = ("Sports", "Business", "World")
 TEXTS = [

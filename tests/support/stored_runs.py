@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from core import files
 from core.config import RunConfig
 from core.data.sources import Source
 from core.evaluation.predictions import Predictions
-from core.jobs import artifacts
-from core.jobs.rebuild import SHIPPED
-from core.jobs.requests import TrainRequest
-from core.schema import Metric
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.runs import artifacts
+from core.runs.requests import TrainRequest
+from core.storage import files
+from core.storage.job import Job, JobKind, JobState
+from core.storage.recovery import SHIPPED
+from core.storage.schema import Metric
+from core.storage.store import Store
 from core.training.events import Split
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
@@ -26,7 +26,7 @@ ADAPTER = SHIPPED / "example" / "adapter"
 def make_run(store: Store, source: Source, name: str, **fields: object) -> Job:
     """A queued run."""
     request = TrainRequest(config=RunConfig(**{"train_rows": 800, **fields}), source=source, preset="taste")
-    return store.create(Kind.TRAIN, name, request.model_dump(mode="json"), launch_key=name)
+    return store.create(JobKind.TRAIN, name, request.model_dump(mode="json"), launch_key=name)
 
 
 def start(store: Store, job: Job) -> Job:

@@ -5,18 +5,10 @@ from dataclasses import dataclass, field
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from core.catalog import Availability
 from core.config import RunConfig
-from core.training.events import (
-    AdapterSaved,
-    Checkpoint,
-    Evaluation,
-    Event,
-    Progress,
-    TrainMetric,
-    TrainResult,
-    ValidationMetric,
-)
+from core.models.catalog import ModelLocation
+from core.progress import Progress
+from core.training.events import AdapterSaved, Checkpoint, Evaluation, Event, TrainMetric, TrainResult, ValidationMetric
 from core.training.session import TrainingData, TrainingSession
 
 
@@ -62,7 +54,7 @@ class Heard:
 class Lab:
     """A base model and data to train on."""
 
-    model: Availability
+    model: ModelLocation
     data: TrainingData
 
     @property

@@ -1,1 +1,5 @@
-"""What is wrong with a dataset before anything is trained on it. Frames hold split, row, text and label (a class id), one line a text."""
+"""Checks of a dataset before training: duplicates, leakage, label errors, odd texts, and fixes.
+
+Data frames hold split, row, text and label (a class id), one row per text. May import
+``core.data.explore``, ``core.data.dataset`` and ``core.data.recipe``.
+"""

@@ -9,13 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.data.dataset import Dataset
-from core.data.quality import suspects, texts
-from core.data.quality.duplicates import Duplicates, find_duplicates, has_company, has_several
-from core.data.quality.neighbours import find_neighbours
-from core.data.quality.report import COLUMNS, Check, Finding, Report, read_texts
-from core.data.quality.voices import Encode, judge
+from core.data.quality import label_errors, odd_texts
+from core.data.quality.findings import COLUMNS, Check, DataFinding, QualityReport, read_texts
+from core.data.quality.label_errors import find_neighbours
+from core.data.quality.label_judges import Encode, judge
+from core.data.quality.near_duplicates import Duplicates, find_duplicates, has_company, has_several
 from core.errors import Stopped
-from core.training.events import Phase, Progress
+from core.progress import Phase, Progress
 
 UNEQUAL = 1.5  # largest over smallest class; below it accuracy and macro-F1 hardly differ
 
@@ -24,7 +24,7 @@ Tell = Callable[[Progress], None]
 
 def inspect(
     dataset: Dataset, tell: Tell, should_stop: Callable[[], bool], encode: Encode | None = None
-) -> tuple[Report, pd.DataFrame, pd.DataFrame]:
+) -> tuple[QualityReport, pd.DataFrame, pd.DataFrame]:
     """Look for every kind of fault. Frames: the findings (``COLUMNS``), the suspects' neighbours. Raises Stopped and ArtifactDamaged.
 
     With ``encode`` the vectors of a frozen encoder judge labels beside the words; the report's notes say who judged.
@@ -45,7 +45,7 @@ def inspect(
     table = pd.concat(rows, ignore_index=True)[list(COLUMNS)]
     seconds = round(time.monotonic() - began, 1)
     notes = (*dataset.notes, judges)
-    return Report(1, dataset.fingerprint, dataset.name, len(frame), seconds, notes, tuple(findings)), table, neighbours
+    return QualityReport(1, dataset.fingerprint, dataset.name, len(frame), seconds, notes, tuple(findings)), table, neighbours
 
 
 def _judge(
@@ -59,10 +59,10 @@ def _judge(
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """The label suspects, the texts most like each, and a sentence on who judged."""
     said = frame["text"].tolist()
-    features = suspects.word_features(said)
+    features = label_errors.word_features(said)
     step = partial(_tell_judging, tell)
     probabilities, judges = judge(said, features, labels, classes, groups, encode, step, should_stop)
-    judged = suspects.judge_labels(probabilities, labels)
+    judged = label_errors.judge_labels(probabilities, labels)
     doubted = _pick(frame, judged.suspect, judged.score)
     places = doubted.index.to_numpy(dtype=np.int64)
     return doubted.assign(rival=judged.rival[places]), find_neighbours(features, frame, places, groups, should_stop), judges
@@ -74,14 +74,14 @@ def _tell_judging(tell: Tell, done: int, total: int) -> None:
 
 def _look_at_each(frame: pd.DataFrame) -> dict[Check, pd.DataFrame]:
     said = frame["text"].tolist()
-    kinds = np.array(texts.name_debris(said), dtype=object)
-    unusual = texts.length_scores(said)
-    empty = texts.find_nearly_empty(said)
+    kinds = np.array(odd_texts.name_debris(said), dtype=object)
+    unusual = odd_texts.length_scores(said)
+    empty = odd_texts.find_nearly_empty(said)
     characters = np.array([f"{len(text):,} characters" for text in said], dtype=object)
     return {
         Check.DEBRIS: _pick(frame, kinds != "", np.array([name.count(",") + 1 for name in kinds], dtype=float), kinds),
         Check.EMPTY: _pick(frame, empty, empty.astype(float), characters),
-        Check.LENGTH: _pick(frame, np.abs(unusual) > texts.OUTLIER, np.abs(unusual), characters),
+        Check.LENGTH: _pick(frame, np.abs(unusual) > odd_texts.OUTLIER, np.abs(unusual), characters),
     }
 
 
@@ -118,18 +118,18 @@ def _pick(
     return found.assign(_order=highest).sort_values(["_order", "group"], ascending=[False, True], kind="stable").drop(columns="_order")
 
 
-def _sum_up(check: Check, found: pd.DataFrame) -> Finding:
+def _sum_up(check: Check, found: pd.DataFrame) -> DataFinding:
     splits = ", ".join(f"{number:,} in {split}" for split, number in found["split"].value_counts().items())
     groups = int(found.loc[found["group"] >= 0, "group"].nunique())
     form = f" They form {groups:,} groups." if groups > 1 else ""
-    return Finding(check, len(found), groups, f"{splits}.{form}" if len(found) else "")
+    return DataFinding(check, len(found), groups, f"{splits}.{form}" if len(found) else "")
 
 
-def _weigh_classes(frame: pd.DataFrame, classes: tuple[str, ...]) -> Finding:
+def _weigh_classes(frame: pd.DataFrame, classes: tuple[str, ...]) -> DataFinding:
     counts = np.bincount(frame.loc[frame["split"] == "train", "label"], minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     ratio = counts[most] / max(1, counts[least])
     said = f"{classes[most]} has {counts[most]:,} training texts, {classes[least]} {counts[least]:,}: {ratio:.1f} to 1."
     if counts[most] == counts[least]:
         said = f"Each class has {counts[most]:,} training texts."
-    return Finding(Check.IMBALANCE, int(counts[counts * UNEQUAL < counts[most]].sum()), 0, said)
+    return DataFinding(Check.IMBALANCE, int(counts[counts * UNEQUAL < counts[most]].sum()), 0, said)

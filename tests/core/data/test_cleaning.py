@@ -5,7 +5,7 @@ import pytest
 
 from core.data.cleaning import clean, require_fitting
 from core.data.dataset import Dataset
-from core.data.prepared import prepare
+from core.data.preparation import prepare
 from core.data.recipe import Fix, Recipe, Step
 from core.data.sources import folder_source
 from core.errors import DataError

@@ -2,16 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from core.data.building import Built, Choice, build
-from core.data.prepared import find_prepared, prepare
-from core.data.reader import read_table
+from core.data.files.build_splits import BuildOptions, BuiltDataset, build
+from core.data.files.read import read_table
+from core.data.files.table import FileFormat, Table
+from core.data.preparation import find_prepared, prepare
 from core.data.saved import check_name, delete_saved, list_saved, read_saved, read_saved_card, save
 from core.data.sources import Source, SourceKind, named_source, saved_source
-from core.data.table import Found, Table
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 
-CHOICE = Choice(("text",), "label")
+CHOICE = BuildOptions(("text",), "label")
 LABELS = ("спорт", "мир")
 
 
@@ -41,7 +41,7 @@ def test_a_saved_dataset_is_a_source_that_can_be_prepared(settings: Settings) ->
 
 
 def test_a_validation_split_of_ones_own_is_used_and_part_of_the_fingerprint(settings: Settings) -> None:
-    given, choice = table(100, split=True), Choice(("text",), "label", split="split")
+    given, choice = table(100, split=True), BuildOptions(("text",), "label", split="split")
     built = build([("train", given)], choice)
     source = save(settings, "own", built, choice, [given.found])
 
@@ -49,7 +49,7 @@ def test_a_validation_split_of_ones_own_is_used_and_part_of_the_fingerprint(sett
 
     assert (prepared.rows("train"), prepared.rows("validation"), prepared.rows("test")) == (60, 20, 20)
     assert prepared.read("validation")["text"].tolist() == built.splits["validation"]["text"].tolist()
-    without = Built({split: frame for split, frame in built.splits.items() if split != "validation"}, built.classes, built.report)
+    without = BuiltDataset({split: frame for split, frame in built.splits.items() if split != "validation"}, built.classes, built.report)
     assert len(without.splits) == 2
 
 
@@ -61,7 +61,7 @@ def test_the_list_is_newest_first_and_the_card_tells_what_was_kept(settings: Set
     card = read_saved_card(settings, "two")
     assert (card.rows("train"), card.rows("validation"), card.rows("test")) == (48, 0, 12)
     assert (card.text, card.label, card.files[0].name) == (("text",), "label", "мои.csv")
-    assert isinstance(card.files[0], Found)
+    assert isinstance(card.files[0], FileFormat)
 
 
 def test_a_name_is_taken_once_whatever_its_case(settings: Settings) -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import files
 from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
+from core.storage import files
 
 
 def frame(**changed: object) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from core.errors import ArtifactDamaged
 from core.inference import classifier as module
 from core.inference.classifier import Classifier
-from core.training.load import load_base
+from core.training.load_model import load_base
 from tests.support.random_adapters import CLASSES, TEXTS, Write
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT, where the tests call it themselves

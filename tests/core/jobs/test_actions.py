@@ -8,10 +8,11 @@ import pytest
 from core.config import RunConfig
 from core.data.sources import demo_source
 from core.errors import NotEnoughRoom, StateConflict
-from core.jobs import actions, room
-from core.jobs.requests import read_train_request
-from core.states import Job, JobState, Kind
-from core.store import Store
+from core.jobs import actions
+from core.runs.requests import read_train_request
+from core.storage import resources
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +132,7 @@ def test_deleting_removes_row_and_folder(store: Store) -> None:
 
 def test_a_full_disk_is_said_before_the_launch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "free")(10 * 2**20)
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda path: usage)
 
     with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):
         launch(store)
@@ -142,5 +143,5 @@ def test_preparing_the_same_data_twice_is_one_job(store: Store, tmp_path: Path) 
     first = actions.launch_preparation(store, demo_source())
 
     assert actions.launch_preparation(store, demo_source()).id == first.id
-    assert [job.kind for job in store.jobs()] == [Kind.PREPARE]
+    assert [job.kind for job in store.jobs()] == [JobKind.PREPARE]
     assert os.path.isdir(store.folder(first))

@@ -4,8 +4,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from core.jobs.processes import PROJECT, is_locked, take_lock, worker_environment
+from core.jobs.processes import PROJECT, worker_environment
 from core.settings import Settings
+from core.storage.locks import is_locked, take_lock
 
 HOLD = """
 import sys, time

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from core import files
-from core.jobs import room
-from core.jobs.processes import take_lock
 from core.jobs.supervisor import KILL_AFTER_SECONDS, TERM_AFTER_SECONDS, Supervisor
-from core.records import read_record
-from core.rehearsal.disks import FailingDisk
-from core.states import Cause, Job, JobState, Kind
-from core.store import Store
+from core.storage import files, resources
+from core.storage.job import FailureCause, Job, JobKind, JobState
+from core.storage.job_record import read_record
+from core.storage.locks import take_lock
+from core.storage.store import Store
+from tests.support.faults.disks import FailingDisk
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 DEAF = [
@@ -51,7 +50,7 @@ def supervisor(settings: object, clock: Clock) -> Iterator[Supervisor]:
 
 def working(supervisor: Supervisor, command: list[str]) -> tuple[Job, "subprocess.Popen[bytes]"]:
     store = supervisor.store
-    job = store.create(Kind.TRAIN, "run", {"config": {"batch_size": 16}}, launch_key=str(len(store.jobs())))
+    job = store.create(JobKind.TRAIN, "run", {"config": {"batch_size": 16}}, launch_key=str(len(store.jobs())))
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.RUNNING)
     child = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
@@ -75,7 +74,7 @@ def test_a_killed_worker_leaves_an_interrupted_run_that_names_the_signal(supervi
     ended = supervisor.store.job(job.id)
     assert ended.state is JobState.INTERRUPTED
     assert "SIGKILL" in ended.message
-    assert ended.cause == Cause.KILLED
+    assert ended.cause == FailureCause.KILLED
     assert ended.ended_at == 1_000.0
 
 
@@ -86,8 +85,8 @@ def test_a_kill_for_want_of_memory_is_told_from_the_kernels_count(
     (tmp_path / "cgroup").write_text("0::/lab\n")
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "memory.events").write_text("oom 0\noom_kill 3\n")
-    monkeypatch.setattr(room, "OWN_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(room, "CGROUPS", tmp_path)
+    monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(resources, "CGROUPS", tmp_path)
     job, child = working(supervisor, SLEEP)
     lock = take_lock(supervisor.store.folder(job) / "lock")
     assert lock is not None
@@ -102,7 +101,7 @@ def test_a_kill_for_want_of_memory_is_told_from_the_kernels_count(
     supervisor.step()
 
     ended = supervisor.store.job(job.id)
-    assert (ended.state, ended.cause, ended.proposal) == (JobState.INTERRUPTED, Cause.OUT_OF_MEMORY, {"batch_size": 8})
+    assert (ended.state, ended.cause, ended.proposal) == (JobState.INTERRUPTED, FailureCause.OUT_OF_MEMORY, {"batch_size": 8})
     assert ("inferred" in ended.message) == inferred
 
 
@@ -112,7 +111,7 @@ def test_a_worker_that_could_not_write_its_end_tells_the_cause_by_its_code(super
 
     supervisor.step()
 
-    assert supervisor.store.job(job.id).cause == Cause.DISK_FULL
+    assert supervisor.store.job(job.id).cause == FailureCause.DISK_FULL
 
 
 def test_a_clock_that_is_set_kills_no_worker(supervisor: Supervisor, clock: Clock) -> None:
@@ -131,11 +130,11 @@ def test_a_clock_that_is_set_kills_no_worker(supervisor: Supervisor, clock: Cloc
 
 def test_a_run_waits_in_the_queue_until_there_is_room(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     store = supervisor.store
-    job = store.create(Kind.TRAIN, "run", {}, "key")
+    job = store.create(JobKind.TRAIN, "run", {}, "key")
     supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
     full = namedtuple("usage", "free")(10 * 2**20)
     with monkeypatch.context() as patch:
-        patch.setattr(room.shutil, "disk_usage", lambda path: full)
+        patch.setattr(resources.shutil, "disk_usage", lambda path: full)
         supervisor.step()
     waiting = store.job(job.id)
     supervisor.step()
@@ -183,7 +182,7 @@ def test_a_folder_that_cannot_be_swept_does_not_end_the_supervisor(supervisor: S
 
 def test_a_job_whose_lock_is_damaged_does_not_hold_up_the_others(supervisor: Supervisor) -> None:
     store = supervisor.store
-    bad, good = store.create(Kind.TRAIN, "bad", {}, "1"), store.create(Kind.TRAIN, "good", {}, "2")
+    bad, good = store.create(JobKind.TRAIN, "bad", {}, "1"), store.create(JobKind.TRAIN, "good", {}, "2")
     (store.folder(bad) / "lock").mkdir()
 
     supervisor.step()
@@ -215,7 +214,7 @@ def test_a_living_worker_is_left_alone(supervisor: Supervisor) -> None:
 
 def test_an_orphan_is_alive_as_long_as_its_lock_is_held(supervisor: Supervisor) -> None:
     store = supervisor.store
-    job = store.create(Kind.TRAIN, "orphan", {}, "key")
+    job = store.create(JobKind.TRAIN, "orphan", {}, "key")
     store.transition(job, JobState.STARTING)
     lock = take_lock(store.folder(job) / "lock")
     assert lock is not None
@@ -251,9 +250,9 @@ def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(supervisor: Supe
 def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor) -> None:
     store, started = supervisor.store, []
     supervisor.start = lambda settings, job_id, attempt: started.append(job_id) or subprocess.Popen(SLEEP)
-    first = store.create(Kind.TRAIN, "first", {}, "1")
-    store.create(Kind.TRAIN, "second", {}, "2")
-    light = store.create(Kind.PREPARE, "light", {}, "3")
+    first = store.create(JobKind.TRAIN, "first", {}, "1")
+    store.create(JobKind.TRAIN, "second", {}, "2")
+    light = store.create(JobKind.PREPARE, "light", {}, "3")
 
     supervisor.step()
     supervisor.step()
@@ -274,10 +273,10 @@ def started(supervisor: Supervisor) -> list[str]:
     return ids
 
 
-@pytest.mark.parametrize("other", [Kind.TRAIN, Kind.PREPARE])
-def test_a_calibration_waits_until_nothing_else_is_queued_or_at_work(supervisor: Supervisor, started: list[str], other: Kind) -> None:
+@pytest.mark.parametrize("other", [JobKind.TRAIN, JobKind.PREPARE])
+def test_a_calibration_waits_until_nothing_else_is_queued_or_at_work(supervisor: Supervisor, started: list[str], other: JobKind) -> None:
     store = supervisor.store
-    calibration = store.create(Kind.CALIBRATE, "measure", {}, "1")
+    calibration = store.create(JobKind.CALIBRATE, "measure", {}, "1")
     before = store.create(other, "other", {}, "2")
 
     supervisor.step()
@@ -291,10 +290,10 @@ def test_a_calibration_waits_until_nothing_else_is_queued_or_at_work(supervisor:
 
 
 def test_nothing_starts_beside_a_calibration(supervisor: Supervisor, started: list[str]) -> None:
-    calibration = supervisor.store.create(Kind.CALIBRATE, "measure", {}, "1")
+    calibration = supervisor.store.create(JobKind.CALIBRATE, "measure", {}, "1")
     supervisor.step()
-    supervisor.store.create(Kind.PREPARE, "light", {}, "2")
-    supervisor.store.create(Kind.CALIBRATE, "measure another", {}, "3")
+    supervisor.store.create(JobKind.PREPARE, "light", {}, "2")
+    supervisor.store.create(JobKind.CALIBRATE, "measure another", {}, "3")
 
     supervisor.step()
 
@@ -303,9 +302,9 @@ def test_nothing_starts_beside_a_calibration(supervisor: Supervisor, started: li
 
 def test_a_calibration_makes_way_for_a_training(supervisor: Supervisor, started: list[str], clock: Clock) -> None:
     store = supervisor.store
-    calibration = store.create(Kind.CALIBRATE, "measure", {}, "1")
+    calibration = store.create(JobKind.CALIBRATE, "measure", {}, "1")
     supervisor.step()
-    run = store.create(Kind.TRAIN, "run", {}, "2")
+    run = store.create(JobKind.TRAIN, "run", {}, "2")
 
     supervisor.step()
     assert store.job(calibration.id).state is JobState.STOPPING
@@ -326,7 +325,7 @@ def test_a_queue_with_nothing_in_it_is_idle(supervisor: Supervisor) -> None:
 
 def test_a_resumed_run_waits_until_its_last_worker_has_gone(supervisor: Supervisor) -> None:
     store = supervisor.store
-    job = store.create(Kind.TRAIN, "run", {}, "1")
+    job = store.create(JobKind.TRAIN, "run", {}, "1")
     leaving = take_lock(store.folder(job) / "lock")
     assert leaving is not None
     supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)

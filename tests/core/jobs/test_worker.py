@@ -12,22 +12,23 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from core.catalog import find_model
-from core.data.prepared import prepare
+from core.data.preparation import prepare
 from core.data.sources import folder_source
 from core.errors import ArtifactDamaged
+from core.estimate.inputs import model_facts
 from core.evaluation.predictions import Predictions
-from core.facts import model_facts
-from core.jobs import actions, artifacts, checkpoints, worker
-from core.jobs.classify import classify_texts
-from core.jobs.expect import expect_request
-from core.jobs.requests import read_train_request
-from core.jobs.speed import find_speed
-from core.locks import is_locked
+from core.jobs import actions, worker
+from core.jobs.workers.classify import classify_texts
+from core.models.catalog import find_model
 from core.presets import make_config
+from core.runs import artifacts, checkpoints
+from core.runs.expected import expect_request
+from core.runs.observed_runs import find_speed
+from core.runs.requests import read_train_request
 from core.settings import Settings
-from core.states import ACTIVE, Cause, Job, JobState, Kind
-from core.store import Store
+from core.storage.job import ACTIVE, FailureCause, Job, JobKind, JobState
+from core.storage.locks import is_locked
+from core.storage.store import Store
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
@@ -124,7 +125,7 @@ def test_a_training_begins_anew_where_its_data_had_to_be_prepared_and_goes_on_if
 ) -> None:
     asked: list[bool] = []
     trained = SimpleNamespace(run=lambda context: context.set_running())
-    monkeypatch.setitem(sys.modules, worker.MODULES[Kind.TRAIN], trained)
+    monkeypatch.setitem(sys.modules, worker.MODULES[JobKind.TRAIN], trained)
     monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
     for prepared in (False, True):
         job = lab.job(launch(lab, tmp_path, seed=int(prepared)).id)
@@ -169,7 +170,7 @@ def test_a_killed_worker_is_noticed_and_its_run_resumed(lab: Store, tmp_path: Pa
     os.killpg(working.pid, signal.SIGKILL)
     killed = wait_for(lab, job, over)
 
-    assert (killed.state, killed.cause) == (JobState.INTERRUPTED, Cause.KILLED)
+    assert (killed.state, killed.cause) == (JobState.INTERRUPTED, FailureCause.KILLED)
     actions.resume(lab, killed)
     finished = wait_for(lab, job, over)
     assert finished.state is JobState.COMPLETED
@@ -199,12 +200,12 @@ def test_data_that_changed_is_refused_on_resume(lab: Store, tmp_path: Path) -> N
         time.sleep(0.05)
 
     failed = lab.job(job.id)
-    assert (failed.state, failed.cause) == (JobState.FAILED, Cause.DATA)
+    assert (failed.state, failed.cause) == (JobState.FAILED, FailureCause.DATA)
     assert "fingerprint" in failed.message
 
 
 def test_a_run_without_an_adapter_says_so(lab: Store, tmp_path: Path) -> None:
-    job = lab.create(Kind.TRAIN, "empty", {}, "key")
+    job = lab.create(JobKind.TRAIN, "empty", {}, "key")
 
     with pytest.raises(ArtifactDamaged, match="no adapter"):
         artifacts.adapter_folder(lab.folder(job))

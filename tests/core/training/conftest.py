@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from core.catalog import find_model
 from core.config import RunConfig
+from core.models.catalog import find_model
 from core.settings import Settings
 from core.training.session import TrainingData
 from tests.support.tiny_models import write_bert, write_distilbert

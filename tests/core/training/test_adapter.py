@@ -8,9 +8,9 @@ from transformers import AutoModelForSequenceClassification
 
 from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
-from core.model_shape import count_trainable, read_shape
+from core.models.architecture import count_trainable, read_shape
 from core.training.adapter import CONFIG, WEIGHTS, adapter_files, add_adapter, merged, trainable
-from core.training.load import load_base
+from core.training.load_model import load_base
 from tests.support.tiny_models import write_bert, write_distilbert
 from tests.support.training_lab import Heard, Lab
 

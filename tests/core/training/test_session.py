@@ -8,11 +8,11 @@ from sklearn.metrics import accuracy_score
 from core.config import RunConfig
 from core.data.sources import Split as DataSplit
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
+from core.progress import Phase
 from core.training.adapter import adapter_files
 from core.training.batches import Encoded
 from core.training.checkpoint import POSITION, TENSORS
-from core.training.events import Phase
-from core.training.network import Network
+from core.training.model import TrainableModel
 from core.training.predict import predict
 from core.training.session import TrainingData, TrainingSession
 from tests.support.training_lab import Heard, Lab
@@ -170,7 +170,7 @@ def test_the_best_adapter_is_kept_and_evaluated(lab: Lab, config: RunConfig, hea
     monkeypatch.setattr("core.training.loop.predict", lambda network, texts, *_: log_probabilities(texts, next(losses)))
     evaluated: list[dict[str, bytes]] = []
 
-    def note(network: Network, *rest: Any) -> np.ndarray:
+    def note(network: TrainableModel, *rest: Any) -> np.ndarray:
         evaluated.append(adapter_files(network.peft))
         return predict(network, *rest)
 

@@ -1,9 +1,8 @@
 import pandas as pd
 import pytest
 
-from core.data.quality.fixes import drop, relabel, suggest_step
-from core.data.quality.repair import repair
-from core.data.quality.report import COLUMNS, Check
+from core.data.quality.findings import COLUMNS, Check
+from core.data.quality.fixes import drop, relabel, repair, suggest_step
 from core.data.recipe import Fix, Step
 
 TEXTS = pd.DataFrame(

@@ -3,13 +3,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core.data.prepared import Dataset, prepare
+from core.data.dataset import Dataset
+from core.data.preparation import prepare
+from core.data.quality.findings import Check, name_rows, read_findings, read_neighbours, read_report, read_texts, save_report
 from core.data.quality.inspection import inspect
-from core.data.quality.report import Check, name_rows, read_findings, read_neighbours, read_report, read_texts, save_report
 from core.data.sources import folder_source
 from core.errors import Stopped
+from core.progress import Progress
 from core.settings import Settings
-from core.training.events import Progress
 from tests.support.small_news import write_small_news
 
 LEAKED = "the coach praised the goal that the club had waited for all season long"

@@ -1,0 +1,4 @@
+"""The command line, ``python -m core``: everything the browser does, with the same functions.
+
+May import every package of ``core``.
+"""

@@ -1,0 +1,265 @@
+"""The command line: everything the browser can do, with the same core functions. JSON on stdout with ``--json``.
+
+``python -m core classroom``: the codes that open a class, for the person who starts the server.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.cli import checking, comparing, exploring, follow, machine_report, output, plan, transferring
+from core.cli import classifying as classify_command
+from core.cli import classifying as nearest_command
+from core.cli import saved_data as data_commands
+from core.cli.output import Json, print_result
+from core.config import RunConfig
+from core.data.recipe import read_recipe_file
+from core.data.sources import Source, find_source, named_source
+from core.jobs import actions
+from core.people.classroom import read_codes, read_rules
+from core.presets import Preset, make_config, parse_assignments
+from core.runs import artifacts, descriptions, run_results
+from core.runs.queue import read_queue
+from core.runs.run import find_run
+from core.settings import Settings
+from core.storage.job import JobKind, JobState
+from core.storage.recovery import open_store, repair
+from core.storage.store import Store
+
+app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(data_commands.app, name="data")
+for register in (
+    exploring.register_model_views,
+    exploring.register_explore,
+    checking.register,
+    comparing.register_baselines,
+    comparing.register_sweep,
+    comparing.register_report,
+    transferring.register_transfer,
+    transferring.register_backup,
+):
+    register(app)
+app.command()(classify_command.classify)
+app.command()(nearest_command.nearest)
+Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
+Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]
+Data = Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyperparameter.")]
+Minutes = Annotated[float | None, typer.Option(help="Choose rows, epochs, batch and evaluation interval that fit into so many minutes.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")]
+EXIT_CODES = {JobState.COMPLETED: 0, JobState.CANCELLED: 130}
+
+
+@app.command()
+def doctor(
+    as_json: Json = False,
+    data: Data = "",
+    mend: Annotated[bool, typer.Option("--repair", help="Set a damaged database aside and rebuild it.")] = False,
+) -> None:
+    """Say what is ready on this machine: data, models, device, memory."""
+
+    def report() -> Any:
+        settings = Settings()
+        if mend:
+            found, aside = repair(settings)
+            typer.echo(f"{found} runs in the database." + (f" The damaged file is now {aside.name}." if aside else ""), err=True)
+        return machine_report.describe(settings, _source(settings, data), follow.PhasePrinter())
+
+    print_result(report, as_json, output.machine_text)
+
+
+@app.command()
+def estimate(
+    preset: Start = Preset.QUICK,
+    model: Model = None,
+    data: Data = "",
+    assignments: Assignments = None,
+    minutes: Minutes = None,
+    measure: Annotated[bool, typer.Option(help="Measure this machine first, seconds, if that has not been done.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Say what a run would take: steps, time, memory, disk. Launches no run."""
+
+    def planned() -> Any:
+        config, source = _chosen(preset, model, data, assignments)
+        return plan.describe(plan.make_plan(open_store(Settings()), config, source, minutes, measure, follow.PhasePrinter()))
+
+    print_result(planned, as_json, output.plan_text)
+
+
+@app.command()
+def train(
+    preset: Start = Preset.QUICK,
+    model: Model = None,
+    data: Data = "",
+    name: Annotated[str, typer.Option(help="Name of the run.")] = "",
+    assignments: Assignments = None,
+    minutes: Minutes = None,
+    recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="Cleaning recipe, applied to the training texts.")] = None,
+    guess: Annotated[float | None, typer.Option(min=0, max=100, help="Test accuracy that you expect, in per cent.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the scores.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Launch a training run in the background."""
+
+    def launch() -> Any:
+        settings = Settings()
+        config, source = _chosen(preset, model, data, assignments)
+        machine_report.require_launchable(config, settings)
+        cleaning = read_recipe_file(recipe) if recipe else None
+        store = open_store(settings)
+        if minutes is not None:
+            made = plan.make_plan(store, config, source, minutes, True, follow.PhasePrinter(), cleaning)
+            typer.echo(output.plan_text(plan.describe(made)), err=True)
+            config = made.config
+        expected = None if guess is None else guess / 100
+        job = actions.launch_training(store, config, source, preset=preset, name=name, recipe=cleaning, guess=expected)
+        return follow.wait(store, job) if wait else {"run": job.id, "state": job.state}
+
+    result = print_result(launch, as_json, output.run_text)
+    state = JobState(result["state"])
+    if state.over:
+        raise typer.Exit(EXIT_CODES.get(state, 1))
+
+
+@app.command()
+def runs(as_json: Json = False) -> None:
+    """List all runs, newest first."""
+
+    def rows() -> Any:
+        store = _open_lab()
+        turns = read_queue(store)
+        return [descriptions.run(store, job, turns) for job in store.jobs(JobKind.TRAIN)]
+
+    print_result(rows, as_json, output.runs_text)
+
+
+@app.command()
+def show(run: Run, as_json: Json = False) -> None:
+    """Show one run: configuration, state, curves, scores per class, confusion matrix (rows: true class)."""
+
+    def details() -> Any:
+        store = _open_lab()
+        return descriptions.run_details(store, find_run(store, run))
+
+    print_result(details, as_json, output.details_text)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids or names of two to ten runs.")], as_json: Json = False
+) -> None:
+    """Say which of two to ten finished runs is better, and whether that is more than chance."""
+
+    def pairs() -> Any:
+        store = open_store(Settings())
+        found = run_results.compare_runs(store, [find_run(store, run) for run in runs])
+        return {"pairs": [run_results.describe_pair(pair) for pair in found]}
+
+    print_result(pairs, as_json, output.comparison_text)
+
+
+@app.command()
+def stop(run: Run, as_json: Json = False) -> None:
+    """Stop a run; what it has trained so far stays usable."""
+    _act(run, as_json, actions.stop)
+
+
+@app.command()
+def resume(run: Run, as_json: Json = False) -> None:
+    """Go on with a run that ended early, from its last checkpoint."""
+    _act(run, as_json, actions.resume)
+
+
+@app.command()
+def retry(run: Run, as_json: Json = False) -> None:
+    """Launch a new run like one that failed, with the change that its failure proposes."""
+    _act(run, as_json, actions.retry)
+
+
+@app.command()
+def log(run: Run, as_json: Json = False) -> None:
+    """Print what the worker of a run has printed."""
+
+    def printed() -> Any:
+        store = open_store(Settings())
+        return {"log": artifacts.read_log(store.folder(find_run(store, run))).decode(errors="replace")}
+
+    print_result(printed, as_json, lambda found: found["log"])
+
+
+@app.command()
+def delete(run: Run, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False) -> None:
+    """Delete a run and its files for good."""
+    if not yes:
+        typer.confirm(f"Delete {run} and all its files?", abort=True, err=True)
+
+    def remove(store: Store, job: Any) -> Any:
+        actions.delete(store, job)
+        return job
+
+    _act(run, as_json, remove, state="deleted")
+
+
+def _chosen(preset: Preset, model: str | None, data: str, assignments: list[str] | None) -> tuple[RunConfig, Source]:
+    settings = Settings()
+    chosen = {"model": settings.model} | parse_assignments(assignments or []) | ({"model": model} if model else {})
+    return make_config(preset, chosen), _source(settings, data)
+
+
+def _source(settings: Settings, data: str) -> Source:
+    return named_source(settings, data) if data else find_source(settings)
+
+
+def _open_lab() -> Store:
+    store = open_store(Settings())
+    actions.keep_running(store)  # a worker that died while nobody looked is not shown as running for long
+    return store
+
+
+def _act(run: str, as_json: bool, action: Callable[[Store, Any], Any], state: str = "") -> None:
+    def act() -> Any:
+        store = open_store(Settings())
+        job = action(store, find_run(store, run))
+        return {"run": job.id, "state": state or job.state}
+
+    print_result(act, as_json, output.run_text)
+
+
+
+def register_classroom(app: typer.Typer) -> None:
+    """Put the command on ``app``."""
+    app.command()(classroom)
+
+
+def classroom(as_json: Json = False) -> None:
+    """Show the class code, the teacher's code and the rules of the class."""
+
+    def codes() -> Any:
+        store = open_store(Settings())
+        found = read_codes(store)
+        return {
+            "mode": store.settings.mode,
+            "class_code": found.student,
+            "teacher_code": found.teacher,
+            "rules": read_rules(store).model_dump(),
+        }
+
+    print_result(codes, as_json, _codes_text)
+
+
+def _codes_text(codes: dict[str, Any]) -> str:
+    hint = "" if codes["mode"] == "classroom" else "\nThe server is not a classroom yet: start it with LORALAB_MODE=classroom."
+    return f"class code    {codes['class_code']}\nteacher code  {codes['teacher_code']}{hint}"
+
+
+register_classroom(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    app()

@@ -1,0 +1,155 @@
+"""``python -m core classify``: texts on the command line, or a column of a file.
+
+``python -m core nearest``: the training texts of a run that are most like a given one to it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.cli import follow, output
+from core.cli.output import Json, print_result
+from core.data.files.columns import propose_columns
+from core.data.files.read import read_file, read_table
+from core.data.files.table import clean
+from core.data.hub import hub_reachable
+from core.errors import DataError
+from core.inference.messages import Prediction
+from core.jobs import actions
+from core.jobs.tasks.classify_file import Classified, choose_columns
+from core.jobs.tasks.nearest_texts import Index, index_folder, is_made, read_index
+from core.reports.csv_export import to_csv
+from core.runs.run import find_run
+from core.settings import Settings
+from core.storage import files
+from core.storage.job import Job
+from core.storage.recovery import open_store
+from core.storage.store import Store
+
+WRITTEN = (".csv", ".jsonl", ".parquet")
+
+
+def classify(
+    run: Annotated[str, typer.Argument(help="Id or name of a run.")],
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT…")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="CSV, TSV, JSON lines or Parquet.")] = None,
+    column: Annotated[str, typer.Option("--column", help="Column with the texts; found by itself where it is plain.")] = "",
+    label: Annotated[str, typer.Option("--label", help="Column with true classes, for scores.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Where the answers go: .csv, .jsonl or .parquet.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Classify texts with a run: those given, or a column of a file."""
+
+    def predictions() -> Any:
+        from core.jobs.workers.classify import classify_texts  # noqa: PLC0415 - brings torch, which no other command waits for
+
+        settings = Settings()
+        store = open_store(settings)
+        job = find_run(store, run)
+        if file is None:
+            if not texts:
+                raise DataError("There is nothing to classify.", "Give texts, or a file with --file and --out.")
+            return classify_texts(store, job, texts, hub=hub_reachable(settings))
+        return _classify_file(store, job, file, column, label, out)
+
+    print_result(predictions, as_json, _as_text)
+
+
+def _classify_file(store: Store, job: Job, file: Path, column: str, label: str, out: Path | None) -> dict[str, object]:
+    from core.jobs.workers.classify import classify_frame  # noqa: PLC0415 - as above
+
+    if out is None or out.suffix.lower() not in WRITTEN:
+        raise DataError("It is not said where the answers go.", "Add --out with a name that ends in .csv, .jsonl or .parquet.")
+    if not out.parent.is_dir():
+        raise DataError(f"There is no folder {out.parent}.", "Make it, or choose another place.")
+    table = read_table(file.name, read_file(file))
+    frame = choose_columns(table, column or propose_columns(table).text, label)
+    found = classify_frame(store, job, frame, hub_reachable(store.settings))
+    files.write_bytes(out, _content(found, out.suffix.lower()))
+    scores = found.scores
+    return {
+        "path": str(out),
+        "rows": len(found.frame),
+        "blank": found.blank,
+        "accuracy": scores.accuracy.value if scores else None,
+        "macro_f1": scores.macro_f1 if scores else None,
+        "counts": found.counts.tolist() if found.counts is not None else None,
+        "unknown_labels": found.unknown,
+    }
+
+
+def _content(found: Classified, suffix: str) -> bytes:
+    if suffix == ".csv":
+        return to_csv(found.frame)
+    if suffix == ".jsonl":
+        return found.frame.to_json(orient="records", lines=True, force_ascii=False).encode()
+    return bytes(found.frame.to_parquet(index=False))
+
+
+def _as_text(result: Sequence[dict[str, Any]] | dict[str, Any]) -> str:
+    if not isinstance(result, dict):
+        return output.predictions_text(result)
+    lines = [f"{result['rows']:,} rows are in {result['path']}."]
+    if result["blank"]:
+        lines.append(f"{result['blank']:,} of them have no text, and so no answer.")
+    if result["accuracy"] is not None:
+        lines.append(f"Accuracy {result['accuracy']:.1%}, macro-F1 {result['macro_f1']:.3f}.")
+    lines += [f"The label {name!r} of {rows:,} rows is no class of this run." for name, rows in result["unknown_labels"].items()]
+    return "\n".join(lines)
+
+
+MOST = 100
+
+
+def nearest(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT")],
+    count: Annotated[int, typer.Option(min=1, max=MOST, help="How many training texts.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Show the training texts nearest to a text in the run's own space, with their classes; the first time it encodes them."""
+
+    def found() -> Any:
+        if not clean(text).strip():
+            raise DataError("The text is empty.", "Give at least one word.")
+        store = open_store(Settings())
+        job = find_run(store, run)
+        folder = index_folder(store, job)
+        if not is_made(folder):
+            follow.wait_for_work(store, actions.launch_nearest(store, job))
+        index = read_index(folder)
+
+        from core.inference.server import read  # noqa: PLC0415 - brings torch, which no other command waits for
+        from core.jobs.workers.classify import classify_request  # noqa: PLC0415 - as above
+
+        asked = classify_request(store, job, hub_reachable(store.settings))
+        (reading,) = read([asked], clean(text))
+        return _described(text, reading, index, asked.classes, count)
+
+    print_result(found, as_json, _nearest_text)
+
+
+def _described(text: str, reading: Prediction, index: Index, classes: Sequence[str], count: int) -> dict[str, Any]:
+    label = int(reading.probabilities.argmax())
+    near = [
+        {
+            "row": int(line["row"]),
+            "text": line["text"],
+            "label": classes[line["label"]],
+            "similarity": round(float(line["similarity"]), 4),
+            "agrees": bool(line["label"] == label),
+        }
+        for line in index.nearest(reading.state, count).to_dict("records")
+    ]
+    return {"text": text, "label": classes[label], "training_texts": len(index.texts), "nearest": near}
+
+
+def _nearest_text(found: dict[str, Any]) -> str:
+    lines = [f"{found['label']}; nearest of {found['training_texts']:,} training texts:"]
+    lines += [
+        f"{near['similarity']:.3f}  {'  ' if near['agrees'] else '≠ '}{near['label']:<12} {' '.join(near['text'].split())[:120]}"
+        for near in found["nearest"]
+    ]
+    return "\n".join(lines)

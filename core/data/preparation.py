@@ -1,0 +1,187 @@
+"""Prepare a source once; find and open what has been prepared.
+
+``<home>/data/<fingerprint>/{train,validation,test}.parquet, dataset.json`` and, for each source seen,
+``<home>/data/sources/<key>.json``, which names the fingerprint, so that no rows are read to find it.
+"""
+
+import fcntl
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from core.data.dataset import AGAIN, SPLITS, DataFile, DatasetCard, checksum, read_dataset, write_dataset
+from core.data.dataset import Dataset as Dataset  # what this module gives
+from core.data.rows import RawData, split_off
+from core.data.sources import Source, SourceKind, Split, dataset_name, pointer_path
+from core.errors import ArtifactDamaged, DataError, Stopped
+from core.progress import Phase, Progress
+from core.settings import Settings
+from core.storage import files
+
+VALIDATION_SHARE = 0.1
+CHUNK_ROWS = 1000  # about 0.1 s: how soon a stop is noticed
+LOCK_POLL_SECONDS = 0.1
+
+Report = Callable[[Progress], None]
+ShouldStop = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What is kept for a source: its dataset, and what the dataset is called when it comes from there."""
+
+    fingerprint: str
+    source: SourceKind
+    name: str
+    notes: tuple[str, ...]
+
+
+POINTER = TypeAdapter(Pointer)
+
+
+def find_prepared(settings: Settings, source: Source) -> Dataset | None:
+    """The prepared copy of ``source`` in its present state, or None. A damaged one counts as none: preparing mends it."""
+    path = pointer_path(settings, source)
+    if not path.exists():
+        return None
+    try:
+        pointer = POINTER.validate_python(files.read_json(path))
+        dataset = open_dataset(settings, pointer.fingerprint)
+    except (ArtifactDamaged, ValidationError):
+        return None
+    return replace(dataset, source=pointer.source, name=pointer.name, notes=pointer.notes)
+
+
+def open_dataset(settings: Settings, fingerprint: str) -> Dataset:
+    """The prepared dataset of that fingerprint. Raises ArtifactDamaged if it is not on this machine or not complete."""
+    folder = settings.prepared / fingerprint
+    if not re.fullmatch(r"[0-9a-f]{12}", fingerprint) or not folder.is_dir():
+        raise ArtifactDamaged(f"The prepared data {fingerprint!r} is not on this machine.", AGAIN)
+    return read_dataset(folder)
+
+
+def prepare(settings: Settings, source: Source, report: Report, should_stop: ShouldStop) -> Dataset:
+    """The prepared copy of ``source``: as it is if each byte is right, otherwise read and written anew. For jobs.
+
+    Raises DataError if the source is not what a classifier needs, and Stopped.
+    """
+    report(Progress(Phase.PREPARING))
+    with _one_at_a_time(settings.prepared, should_stop):
+        found = find_prepared(settings, source)
+        if found is not None and found.is_intact():
+            return found
+        path = pointer_path(settings, source)
+        raw = _read(settings, source)
+        dataset = _same_rows(settings, source, raw) or _write(settings, source, raw, report, should_stop)
+        if pointer_path(settings, source) != path:
+            raise DataError(f"The files of {source.name} changed while they were read.", AGAIN)
+        content = Pointer(dataset.fingerprint, dataset.source, dataset.name, dataset.notes)
+        files.write_json(path, POINTER.dump_python(content, mode="json"))
+    return dataset
+
+
+def fingerprint_of(raw: RawData) -> str:
+    """12 hex digits over class names and all rows in their order; the same rows give the same from any path and file format."""
+    digest = hashlib.sha256()
+    own_validation = [] if raw.validation is None else [("validation", _values(raw.validation))]
+    for name, values in (("classes", raw.classes), ("train", _values(raw.train)), ("test", _values(raw.test)), *own_validation):
+        digest.update(name.encode())
+        for value in values:
+            content = value.encode()
+            digest.update(b"%d:%b" % (len(content), content))  # with its length, or ab, c would equal a, bc
+    return digest.hexdigest()[:12]
+
+
+def _values(frame: pd.DataFrame) -> Iterator[str]:
+    return chain.from_iterable(zip(frame["label"].astype(str), frame["text"], strict=True))
+
+
+@contextmanager
+def _one_at_a_time(folder: Path, should_stop: ShouldStop) -> Iterator[None]:
+    """Wait until no other process prepares data in ``folder``. The kernel frees the lock on any death."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        while not _try_lock(lock.fileno()):
+            _check_stop(should_stop)
+            time.sleep(LOCK_POLL_SECONDS)
+        yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(settings: Settings, source: Source) -> RawData:
+    if source.kind is SourceKind.SAVED:
+        from core.data.saved import read_saved  # noqa: PLC0415 - what is saved was checked then, so no library is waited for
+
+        return read_saved(source)
+    from core.data.load import load_rows  # noqa: PLC0415 - imports datasets, which must stay out of the server
+
+    cache = settings.prepared / ".reading"
+    shutil.rmtree(cache, ignore_errors=True)  # what a killed process left; whoever holds the lock is the only user
+    try:
+        return load_rows(source, cache)
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+
+
+def _same_rows(settings: Settings, source: Source, raw: RawData) -> Dataset | None:
+    """What was prepared from another source with the same rows."""
+    try:
+        known = open_dataset(settings, fingerprint_of(raw))
+    except ArtifactDamaged:
+        return None
+    return replace(known, source=source.kind, name=_name(source, raw), notes=raw.notes) if known.is_intact() else None
+
+
+def _write(settings: Settings, source: Source, raw: RawData, report: Report, should_stop: ShouldStop) -> Dataset:
+    rest, validation = (raw.train, raw.validation) if raw.validation is not None else split_off(raw.train, VALIDATION_SHARE)
+    splits = dict(zip(SPLITS, (rest, validation, raw.test), strict=True))
+    frames = _measured(splits, report, should_stop)
+    contents = {split: frame.to_parquet(index=False) for split, frame in frames.items()}
+    written = tuple(DataFile(split, len(frames[split]), len(contents[split]), checksum(contents[split])) for split in SPLITS)
+    fingerprint = fingerprint_of(raw)
+    card = DatasetCard(1, fingerprint, source.kind, _name(source, raw), raw.classes, raw.notes, written)
+    _check_stop(should_stop)
+    return write_dataset(card, settings.prepared / fingerprint, {f"{split}.parquet": data for split, data in contents.items()})
+
+
+def _measured(splits: dict[Split, pd.DataFrame], report: Report, should_stop: ShouldStop) -> dict[Split, pd.DataFrame]:
+    """The frames with their lengths: characters, words, tokens."""
+    from core.data.tokenizer import measure  # noqa: PLC0415 - the tokenizer is for who prepares, not for who reads
+
+    total, done = sum(map(len, splits.values())), 0
+    measured: dict[Split, pd.DataFrame] = {}
+    for split, frame in splits.items():
+        lengths = []
+        for start in range(0, len(frame), CHUNK_ROWS):
+            _check_stop(should_stop)
+            report(Progress(Phase.PREPARING, done, total))
+            lengths.append(measure(frame["text"].iloc[start : start + CHUNK_ROWS].tolist()))
+            done += len(lengths[-1])
+        measured[split] = pd.concat([frame.reset_index(drop=True), pd.concat(lengths, ignore_index=True)], axis=1)
+    report(Progress(Phase.PREPARING, done, total))
+    return measured
+
+
+def _name(source: Source, raw: RawData) -> str:
+    return dataset_name(raw.classes, source.folder, len(raw.test)) if source.kind is SourceKind.FOLDER else source.name
+
+
+def _check_stop(should_stop: ShouldStop) -> None:
+    if should_stop():
+        raise Stopped("The preparation was stopped.", AGAIN)

@@ -1,0 +1,224 @@
+"""One forward pass over rows that each have an adapter of their own: products with the base are shared, low-rank ones are batched.
+
+A row's layer gives W x + scale · B A x with the row's own A and B; all rows' A and B of a module are stacked, those of lower rank
+filled with zeros. Chen et al. 2024, "Punica: Multi-Tenant LoRA Serving". BERT and DistilBERT on a CPU, in fp32.
+Shapes: B rows, T tokens, d hidden, h heads, w = d / h, r rank, C classes.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear, relu, scaled_dot_product_attention
+from transformers import BertForSequenceClassification, PreTrainedModel
+
+from core.inference.messages import AS_TRAINED, Matrix, Variant
+from core.models.architecture import IN_A_LAYER
+from core.training.fast.encoder import QKV, frozen_block, is_known, layers, merge
+from core.training.fast.last_layer import first_token
+from core.training.fast.layer import Adapter, Block, run_merged
+from core.training.fast.matmul import onednn_is_faster, pad_rows, prepack
+
+Place = tuple[int, str]
+LoraFactors = tuple[Tensor, Tensor]  # A (B, r, in) and scale · B (B, out, r)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRow:
+    """What computes a row: an adapter by its name in PEFT, as trained or changed; None is the base, with the head drawn by ``seed``."""
+
+    name: str | None
+    seed: int = 0
+    variant: Variant = AS_TRAINED
+
+
+def lora_layers(model: nn.Module) -> Iterator[tuple[Place, LoraLayer]]:
+    """Each adapted module with its layer from 0 and its name within the layer."""
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer) and (number := IN_A_LAYER.findall(name)):
+            yield (int(number[0]), IN_A_LAYER.split(name)[-1]), module
+
+
+class BatchedLora:
+    """``base`` may be wrapped in adapters later; ``heads`` are those of the untrained base by seed, each parameter by its name."""
+
+    def __init__(self, base: PreTrainedModel, heads: Mapping[int, Mapping[str, Tensor]]) -> None:
+        self._base, self._heads = base, heads
+        self._onednn = onednn_is_faster()
+        self._blocks = [frozen_block(layer, self._onednn) for layer in layers(base)]
+        self._found: dict[int, Place] | None = None
+
+    @staticmethod
+    def fits(base: PreTrainedModel) -> bool:
+        """Whether the model and all its adapters are computed here."""
+        return is_known(base)
+
+    def read(self, ids: Tensor, mask: Tensor, choices: Sequence[AdapterRow]) -> tuple[Tensor, Tensor]:
+        """(B, T) ids and mask, and a choice for each row, give logits (B, C) and what the head made them of, (B, d)."""
+        bias = _bias(mask)
+        x = self._embed(ids)
+        places = self._places()
+        for number, (block, layer) in enumerate(zip(self._blocks, layers(self._base), strict=True)):
+            lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), choices))}
+            x = _layer(x, bias, block, lows, first_only=number == len(self._blocks) - 1)
+        first = x[:, 0]
+        return torch.stack([self._head(row, choice) for row, choice in zip(first, choices, strict=True)]), first
+
+    def merged(self, choice: AdapterRow) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """The same for many texts and one choice, which becomes part of the weights for as long as the function is kept."""
+        places = self._places()
+        blocks = []
+        for block, layer in zip(self._blocks, layers(self._base), strict=True):
+            lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), [choice]))}
+            blocks.append(merge(replace(block, adapters={name: Adapter(a[0], b[0], 1.0, nn.Identity()) for name, (a, b) in lows.items()})))
+
+        through, last = [_packed(block) if self._onednn else block for block in blocks[:-1]], blocks[-1]
+        del blocks  # not packed, they would be kept beside
+
+        def read(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+            bias, x = _bias(mask), self._embed(ids)
+            texts, tokens, d = x.shape
+            x = pad_rows(x.reshape(-1, d)) if self._onednn else x.reshape(-1, d)
+            for block in through:
+                x = run_merged(x, bias, block, (texts, tokens))
+            first = first_token(x[: texts * tokens].view(texts, tokens, d), bias, last, {})
+            return self._head(first, choice), first
+
+        return read
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        embedded: Tensor = self._base.base_model.embeddings(input_ids=ids)
+        return embedded
+
+    def adapters_changed(self) -> None:
+        """To be called when adapters have been put on the base or taken off it."""
+        self._found = None
+
+    def _places(self) -> dict[int, Place]:
+        if self._found is None:  # a walk over all modules takes 10 ms
+            self._found = {id(module): place for place, module in lora_layers(self._base)}
+        return self._found
+
+    def _head(self, first: Tensor, choice: AdapterRow) -> Tensor:
+        """(…, d) to (…, C)."""
+        if isinstance(self._base, BertForSequenceClassification):
+            return self._linear(torch.tanh(self._linear(first, "bert.pooler.dense", choice)), "classifier", choice)
+        return self._linear(relu(self._linear(first, "pre_classifier", choice)), "classifier", choice)
+
+    def _linear(self, x: Tensor, name: str, choice: AdapterRow) -> Tensor:
+        drawn = self._heads[choice.seed] if choice.name is None else {}
+        if f"{name}.weight" in drawn:
+            return linear(x, drawn[f"{name}.weight"], drawn[f"{name}.bias"])
+        module: Any = self._base
+        for part in name.split("."):
+            module = getattr(module, part)
+            if isinstance(module, ModulesToSaveWrapper):
+                kept: nn.ModuleDict = module.modules_to_save
+                module = kept[choice.name] if choice.name is not None and choice.name in kept else module.original_module  # noqa: SIM401 - it has no get
+        return linear(x, module.weight, module.bias)
+
+
+def _packed(block: Block) -> Block:
+    """The layer for ``run_merged`` alone."""
+    modules = {name: getattr(block, name) for name in ("qkv", "out", "rise", "fall")}
+    return replace(block, **{name: replace(module, weight=prepack(module.weight)) for name, module in modules.items()})
+
+
+def _bias(mask: Tensor) -> Tensor | None:
+    """(B, T) of what is text to (B, 1, 1, T), to be added to attention scores; None where nothing is padded."""
+    if bool(mask.all()):
+        return None
+    return torch.zeros(mask.shape).masked_fill_(mask == 0, -torch.inf)[:, None, None]
+
+
+def _stack(module: Any, place: Place | None, choices: Sequence[AdapterRow]) -> LoraFactors | None:
+    """A and B of each row, zeros where it has none."""
+    if place is None:
+        return None
+    used = [
+        choice.name if choice.name in module.lora_A and place not in choice.variant.off and choice.variant.scale else None
+        for choice in choices
+    ]
+    rank = max((len(module.lora_A[name].weight) for name in used if name is not None), default=0)
+    if not rank:
+        return None
+    down = torch.empty(len(used), rank, module.in_features)
+    up = torch.empty(len(used), module.out_features, rank)
+    for row, (name, choice) in enumerate(zip(used, choices, strict=True)):
+        own = 0 if name is None else len(module.lora_A[name].weight)
+        if own < rank:
+            down[row, own:], up[row, :, own:] = 0.0, 0.0
+        if name is not None:
+            down[row, :own] = module.lora_A[name].weight.detach()
+            torch.mul(module.lora_B[name].weight.detach(), module.scaling[name] * choice.variant.scale, out=up[row, :, :own])
+    return down, up
+
+
+def _layer(x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, LoraFactors], first_only: bool) -> Tensor:
+    """One layer (B, T, d), or with ``first_only`` its first token, (B, 1, d)."""
+
+    def adapted(name: str, inputs: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+        y = linear(inputs, weight, shift)
+        if name in lows:
+            down, up = lows[name]
+            y += inputs @ down.transpose(1, 2) @ up.transpose(1, 2)
+        return y
+
+    rows, _tokens, d = x.shape
+    seen = x[:, :1] if first_only else x
+    weights, biases = block.qkv.weight.view(3, d, d), block.qkv.bias.view(3, d)
+    query, key, value = (
+        adapted(name, seen if name == "query" else x, weight, shift).view(rows, -1, block.heads, d // block.heads).transpose(1, 2)
+        for name, weight, shift in zip(QKV, weights, biases, strict=True)
+    )
+    context = scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).reshape(rows, -1, d)  # (B, T or 1, d)
+    a = block.norm1.forward(adapted("out", context, block.out.weight, block.out.bias) + seen)[0]
+    wide = gelu(adapted("rise", a, block.rise.weight, block.rise.bias))
+    return block.norm2.forward(adapted("fall", wide, block.fall.weight, block.fall.bias) + a)[0]
+
+
+def read_plain(model: torch.nn.Module, encoder: torch.nn.Module, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """By the model's own layers: logits (B, C), and what ``encoder`` within ``model`` gives for the first token, (B, d)."""
+    seen: list[Tensor] = []
+    hook = encoder.register_forward_hook(lambda module, inputs, output: seen.append(output[0][:, 0]))
+    try:
+        logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
+    finally:
+        hook.remove()
+    return logits, seen[0]
+
+
+def spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:
+    """The change that adapter ``name`` makes to its module, from the small matrices alone: B A = Qb (Rb Ra') Qa' has those of Rb Ra'."""
+    a, b = module.lora_A[name].weight.detach(), module.lora_B[name].weight.detach()  # (r, in), (out, r)
+    small = torch.linalg.qr(b)[1] @ torch.linalg.qr(a.T)[1].T  # (r, r)
+    values = torch.linalg.svdvals(small) * abs(module.scaling[name])
+    total = float(values.sum())
+    shares = (values / total)[values > 0] if total else values[:0]
+    effective = math.exp(float(-(shares * shares.log()).sum())) if total else 0.0
+    change = float(values.norm() / module.get_base_layer().weight.norm())
+    return Matrix(*place, a.shape[1], b.shape[0], change, tuple(map(float, values)), effective)
+
+
+@contextmanager
+def changed(model: nn.Module, choice: AdapterRow) -> Iterator[None]:
+    """Within it each adapted module gives W x + share · (W' x - W x), with W' its trained weight: for DoRA, too, 0 is the base."""
+    shares = [(layer, 0.0 if place in choice.variant.off else choice.variant.scale) for place, layer in lora_layers(model)]
+    hooks = [layer.register_forward_hook(partial(_between, share)) for layer, share in shares if share != 1.0]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _between(share: float, layer: Any, inputs: tuple[Tensor, ...], trained: Tensor) -> Tensor:
+    plain: Tensor = layer.get_base_layer()(inputs[0])
+    return plain + share * (trained - plain)

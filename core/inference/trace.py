@@ -1,0 +1,82 @@
+"""One text on its way through a model: every step's numbers, with attention. Shapes: T tokens, d hidden, L layers, H heads, C classes.
+
+``Walk`` travels to the web server, so this module brings no torch.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Half = NDArray[np.float16]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedModule:
+    """A linear module with its LoRA matrices: A (r, inputs) and B (outputs, r), or none (rank 0).
+
+    ``change`` is the Frobenius norm of scale · B A over that of the frozen W; 0 before training.
+    """
+
+    layer: int
+    module: str
+    inputs: int
+    outputs: int
+    rank: int
+    change: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """``parts`` names the vectors that are added up before the first layer, ``summands`` (parts, t, d) has them.
+
+    ``hidden`` is (L + 1, t, d), the first its input; ``moved`` (L, T) is how far each layer moves a token, relative to its length.
+    ``attention`` (L, H, t, t) goes from row to column. t is T, or the first tokens where there are too many to draw.
+    ``features`` (d,) is what the last linear module of the head reads; ``text_tokens`` counts before cutting.
+    """
+
+    pieces: tuple[str, ...]
+    ids: tuple[int, ...]
+    text_tokens: int
+    parts: tuple[str, ...]
+    summands: Half
+    hidden: Half
+    moved: Floats
+    attention: Half
+    pooling: str
+    features: Floats
+    logits: Floats
+    adapted: tuple[AdaptedModule, ...]
+
+    @property
+    def tokens(self) -> int:
+        """T."""
+        return len(self.ids)
+
+    @property
+    def drawn(self) -> int:
+        """t: how many tokens ``hidden`` and ``attention`` hold."""
+        return int(self.hidden.shape[1])
+
+    @property
+    def layers(self) -> int:
+        """L."""
+        return int(self.attention.shape[0])
+
+    @property
+    def heads(self) -> int:
+        """H."""
+        return int(self.attention.shape[1])
+
+    @property
+    def width(self) -> int:
+        """d."""
+        return int(self.hidden.shape[2])
+
+    @property
+    def probabilities(self) -> Floats:
+        """(C,) softmax of the logits."""
+        exponentials = np.exp(self.logits - self.logits.max())
+        shares: Floats = exponentials / exponentials.sum()
+        return shares

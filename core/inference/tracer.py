@@ -1,0 +1,167 @@
+"""The whole model, nothing left out for speed: hidden states of every layer, attention, and what the head reads.
+
+Shapes: B rows, T tokens, d hidden, L layers, H heads, C classes, n texts.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from core.errors import Stopped
+from core.inference.classifier import Classifier
+from core.inference.trace import AdaptedModule, Half, Trace
+from core.models.architecture import IN_A_LAYER
+from core.training.batches import Encoded, encode, token_batches
+from core.training.device import batch_tokens, choose_device, release_memory
+from core.training.load_model import Base, load_base
+
+DRAWN_TOKENS = 48  # a map of more cannot be read, and 6 layers × 12 heads of 512 tokens would be 38 MB
+POOLINGS = {  # what each model type does between its last layer and its last linear module
+    "bert": "first token → dense, tanh (the pooler)",
+    "distilbert": "first token → dense, ReLU (pre_classifier)",
+}
+
+
+class Tracer(Classifier):
+    """A classifier whose last layer computes every token. ``attention``: eager gives attention maps, sdpa is faster."""
+
+    def __init__(self, folder: Path, classes: tuple[str, ...], seed: int = 0, attention: str = "eager") -> None:
+        self._attention = attention
+        super().__init__(folder, classes, seed)
+
+    def walk(self, run_id: str | None, text: str, max_tokens: int, seed: int | None = None) -> Trace:
+        """Every step of ``text`` through the run's model, or with None through the untrained base."""
+        tokenizer = self._base.tokenizer
+        (ids,) = encode(tokenizer, [text], self._limit(max_tokens))
+        whole = len(tokenizer(text, verbose=False)["input_ids"])
+        batch = torch.from_numpy(ids.astype(np.int64))[None].to(choose_device())  # (1, T)
+        with self.using(run_id, seed) as model, torch.inference_mode(), _watching(model.eval(), len(self.classes)) as seen:
+            output = model(input_ids=batch, attention_mask=torch.ones_like(batch), output_hidden_states=True, output_attentions=True)
+            adapted = tuple(self._adapted(model, run_id))
+        hidden = torch.cat(output.hidden_states).float()  # (L + 1, T, d)
+        moved = (hidden[1:] - hidden[:-1]).norm(dim=-1) / hidden[:-1].norm(dim=-1).clamp_min(1e-9)
+        t = min(len(ids), DRAWN_TOKENS)
+        summands = torch.stack([part.expand(1, *hidden.shape[1:])[0, :t] for part in seen.embedded.values()])
+        return Trace(
+            tuple(tokenizer.convert_ids_to_tokens(ids.tolist())),
+            tuple(ids.tolist()),
+            whole,
+            tuple(seen.embedded),
+            _half(summands),
+            _half(hidden[:, :t]),
+            moved.cpu().numpy(),
+            _half(torch.cat(output.attentions)[:, :, :t, :t]),
+            POOLINGS.get(self._base.shape.model_type, "the model's own pooling"),
+            seen.features.float().cpu().numpy(),
+            output.logits[0].float().cpu().numpy(),
+            adapted,
+        )
+
+    def hidden_states(
+        self,
+        run_id: str | None,
+        texts: Sequence[str],
+        max_tokens: int,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_rows: Callable[[int], None] = lambda rows: None,
+    ) -> Half:
+        """(L + 1, 2, n, d): after the embeddings and each layer, the first token and the mean over all tokens. Raises Stopped."""
+        labels = np.zeros(len(texts), dtype=np.int64)
+        tokens = encode(self._base.tokenizer, list(texts), self._limit(max_tokens))
+        encoded = Encoded(tokens, labels, labels, self._base.tokenizer.pad_token_id or 0)
+        device, done, result = choose_device(), 0, np.empty((0, 2, len(texts), 0), dtype=np.float16)
+        with self.using(run_id) as model, torch.inference_mode():
+            model.eval()
+            for chosen in token_batches(encoded.lengths, batch_tokens(device)):
+                if should_stop():
+                    raise Stopped("The map was stopped.")
+                ids, mask, _ = encoded.batch(chosen, device)
+                pooled = _pool(model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states, mask)
+                if not result.size:
+                    result = np.empty((len(pooled), 2, len(texts), pooled.shape[-1]), dtype=np.float16)
+                result[:, :, chosen] = pooled
+                done += len(chosen)
+                on_rows(done)
+        release_memory()
+        return result
+
+    def _limit(self, max_tokens: int) -> int:
+        return min(max_tokens, self._base.shape.max_positions or max_tokens)
+
+    def _adapted(self, model: nn.Module, run_id: str | None) -> Iterator[AdaptedModule]:
+        found = {} if run_id is None else dict(_lora_layers(model, self._adapters[run_id].name))
+        for linear in self._base.shape.linears:
+            layer = int(IN_A_LAYER.findall(linear.name)[0])
+            rank, change = found.get((layer, linear.within_layer), (0, 0.0))
+            yield AdaptedModule(layer, linear.within_layer, linear.inputs, linear.outputs, rank, change)
+
+    def _load_base(self, seed: int) -> Base:
+        base = load_base(self.folder, self.classes, seed)
+        base.model.set_attn_implementation(self._attention)
+        base.model.to(choose_device())
+        return base
+
+
+class _Seen:
+    """What hooks have seen: vectors of each embedding table by name, and the input of the last linear module of the head."""
+
+    def __init__(self) -> None:
+        self.embedded: dict[str, Tensor] = {}
+        self.features = torch.empty(0)
+
+
+@contextmanager
+def _watching(model: nn.Module, classes: int) -> Iterator[_Seen]:
+    seen = _Seen()
+
+    def keep_embedding(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen.embedded[name] = (output if output.dim() == 3 else output[None]).float()
+
+        return keep
+
+    def keep_features(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.features = inputs[0].reshape(-1, inputs[0].shape[-1])[0]
+
+    hooks = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding):
+            hooks.append(module.register_forward_hook(keep_embedding(_short(name))))
+        elif isinstance(module, nn.Linear) and module.out_features == classes and not IN_A_LAYER.search(f"{name}."):
+            hooks.append(module.register_forward_pre_hook(keep_features))
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _short(name: str) -> str:
+    return name.rsplit(".", 1)[-1].removesuffix("_embeddings").replace("_", " ")
+
+
+def _lora_layers(model: nn.Module, adapter: str) -> Iterator[tuple[tuple[int, str], tuple[int, float]]]:
+    """(layer, module within it) to rank and relative change of the weight."""
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer) and adapter in module.lora_A and (number := IN_A_LAYER.findall(name)):
+            a, b = module.lora_A[adapter].weight, module.lora_B[adapter].weight  # (r, in), (out, r)
+            change = (module.scaling[adapter] * (b @ a)).norm() / module.get_base_layer().weight.norm()
+            yield (int(number[0]), IN_A_LAYER.split(name)[-1]), (len(a), float(change))
+
+
+def _pool(hidden: Sequence[Tensor], mask: Tensor) -> NDArray[np.float16]:
+    """L + 1 tensors (B, T, d) to (L + 1, 2, B, d): first token, and mean over what is text."""
+    share = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)  # (B, T, 1)
+    pooled = torch.stack([torch.stack([states[:, 0], (states * share).sum(1)]) for states in hidden])
+    return _half(pooled)
+
+
+def _half(tensor: Tensor) -> Half:
+    halves: Half = tensor.float().cpu().numpy().astype(np.float16)
+    return halves

@@ -1,0 +1,80 @@
+"""Score an imported run on test texts of this machine: what is asked for, and how the scores get into the finished run. Free of torch."""
+
+import json
+import secrets
+from dataclasses import replace
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from core.access import Action, require
+from core.data.dataset import Dataset
+from core.data.sources import Source
+from core.errors import DataError, StateConflict
+from core.jobs.processes import ensure_supervisor
+from core.people import accounts
+from core.runs import artifacts
+from core.runs.requests import read_train_request
+from core.runs.run import is_imported, read_classes
+from core.storage import files
+from core.storage.job import Job, JobKind, JobState
+from core.storage.resources import require_resources
+from core.storage.store import Store
+from core.transfer.imports.import_run import test_figures
+
+
+class ScoreRequest(BaseModel):
+    """Score the run on the test texts of ``source``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    source: Source
+
+
+def launch_scoring(store: Store, run: Job, source: Source) -> Job:
+    """Queue the scoring of an imported run, or return the one that is under way. Raises NotAllowed, NotEnoughRoom, StateConflict."""
+    require(store.visitor, Action.SCORE, run.owner)
+    require_imported(run)
+    require_resources(store.settings)
+    under_way = find_scoring(store, run)
+    if under_way is None or under_way.state.over:
+        request = ScoreRequest(run=run.id, source=source).model_dump(mode="json")
+        under_way = store.create(JobKind.EVALUATE, f"Score {run.name}", request, secrets.token_hex(8))
+    accounts.note(store, Action.SCORE, f"{run.id} {run.name}")
+    ensure_supervisor(store.settings)
+    return under_way
+
+
+def find_scoring(store: Store, run: Job) -> Job | None:
+    """The newest job that was asked to score the run."""
+    return next((job for job in store.jobs(JobKind.EVALUATE) if job.request.get("run") == run.id), None)
+
+
+def require_imported(run: Job) -> None:
+    """Raise StateConflict for a run that has its own test scores."""
+    if run.state is not JobState.COMPLETED or not is_imported(run):
+        raise StateConflict(f"{run.name} was not imported.", "A run of this machine is scored when it ends.")
+
+
+def ordered_labels(dataset: Dataset, run: Job) -> dict[int, int]:
+    """From the dataset's class ids to the run's. Raises DataError where the classes have other names."""
+    classes = read_classes(run)
+    if set(dataset.classes) != set(classes):
+        message = f"{dataset.name} has the classes {', '.join(dataset.classes)}; {run.name} tells {', '.join(classes)} apart."
+        raise DataError(message[:600], "Choose data with the same class names.")
+    return {index: classes.index(name) for index, name in enumerate(dataset.classes)}
+
+
+def keep_scores(store: Store, run: Job, dataset: Dataset, frame: pd.DataFrame) -> None:
+    """Put the table of test predictions and its scores into the finished run. Raises JobNotFound if it has been deleted."""
+    now = store.job(run.id)
+    files.write_parquet(artifacts.predictions_path(store.folder(now), "test"), frame)
+    result = {**now.result, "test": test_figures(frame, len(dataset.classes)), "data": dataset.name}
+    request = read_train_request(now)
+    named = request.model_copy(update={"source": replace(request.source, name=dataset.name)})
+    values = (json.dumps(result, allow_nan=False), named.model_dump_json(), dataset.fingerprint, now.id, JobState.COMPLETED)
+    with store.transaction() as db:
+        sets = "result_json = ?, request_json = ?, fingerprint = ?, version = version + 1"
+        db.execute(f"UPDATE jobs SET {sets} WHERE id = ? AND state = ?", values)
+    store.mirror(store.job(now.id))

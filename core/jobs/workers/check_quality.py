@@ -1,0 +1,52 @@
+"""The job that checks a dataset for faults."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.preparation import open_dataset
+from core.data.quality.findings import save_report
+from core.data.quality.inspection import inspect
+from core.data.quality.label_judges import Encode
+from core.jobs.context import JobContext
+from core.models.catalog import ModelLocation, find_model
+from core.progress import Phase, Progress
+from core.runs.requests import read_quality_request
+from core.settings import Settings
+
+ENCODER = "minilm"  # small, and made for sentences: its mean tells more of a text than that of a larger model
+
+
+def run(context: JobContext) -> None:
+    """Check the prepared data that the request names and keep the report with it. Raises Stopped, ArtifactDamaged, ModelUnavailable."""
+    context.set_running()
+    dataset = open_dataset(context.settings, read_quality_request(context.job).fingerprint)
+    context.store.update(context.job, fingerprint=dataset.fingerprint)
+    report, findings, neighbours = inspect(dataset, context.report, context.should_stop, _encoder(context))
+    save_report(dataset, report, findings, neighbours)
+    context.set_result(seconds=report.seconds, found={finding.check.value: finding.texts for finding in report.findings})
+
+
+def find_encoder(settings: Settings) -> ModelLocation | None:
+    """The encoder that judges labels, where it is on this machine: nothing is fetched for a check."""
+    found = find_model(ENCODER, settings, False)
+    return found if found.folder is not None else None
+
+
+def _encoder(context: JobContext) -> Encode | None:
+    model = find_encoder(context.settings)
+    if model is None:
+        return None
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        from core.inference.sentence_vectors import encode_sentences  # noqa: PLC0415 - torch, and only once words have been heard
+        from core.training.load_model import fetch  # noqa: PLC0415
+
+        def tell(done: int) -> None:
+            context.report(Progress(Phase.ENCODING, done, len(texts)))
+
+        tell(0)
+        return encode_sentences(fetch(model), texts, context.should_stop, tell)
+
+    return encode

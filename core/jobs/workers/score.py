@@ -1,0 +1,59 @@
+"""The job that scores an imported run on the test texts of a dataset with the same classes."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from core.data.hub import hub_reachable
+from core.data.preparation import find_prepared, prepare
+from core.data.sources import Source
+from core.errors import ArtifactDamaged
+from core.inference.classifier import Classifier
+from core.jobs.context import JobContext
+from core.jobs.tasks.score_import import ScoreRequest, keep_scores, ordered_labels, require_imported
+from core.jobs.workers.classify import classify_request
+from core.progress import Phase, Progress
+from core.storage.job import Job
+from core.storage.store import Store
+from core.training.load_model import fetch
+
+
+def run(context: JobContext) -> None:
+    """Do what the request asks for. Raises Stopped, DataError, ArtifactDamaged, ModelUnavailable."""
+    try:
+        request = ScoreRequest.model_validate(context.job.request)
+    except ValidationError as error:
+        raise ArtifactDamaged("The record of this scoring is damaged.", "Start it again.") from error
+    context.set_running()
+    context.set_result(final_since=context.store.clock())
+    score_run(context.store, context.store.job(request.run), request.source, context.report, context.should_stop)
+
+
+def score_run(
+    store: Store, job: Job, source: Source, report: Callable[[Progress], None], should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Score the imported run on ``source``, which is prepared first where it is not. Raises as ``run``, and StateConflict."""
+    require_imported(job)
+    dataset = find_prepared(store.settings, source) or prepare(store.settings, source, report, should_stop)
+    places = ordered_labels(dataset, job)
+    report(Progress(Phase.LOADING))
+    asked = classify_request(store, job, hub_reachable(store.settings))
+    classifier = Classifier(fetch(asked.model), asked.classes, asked.seed)
+    if asked.adapter is not None:
+        classifier.load_adapter(job.id, asked.adapter)
+    texts = dataset.read("test", ["row", "text", "label"])
+    report(Progress(Phase.EVALUATING, 0, len(texts)))
+    shares = classifier.classify(
+        job.id,
+        texts["text"].tolist(),
+        asked.max_tokens,
+        should_stop=should_stop,
+        on_rows=lambda done: report(Progress(Phase.EVALUATING, done, len(texts))),
+    )
+    labels = texts["label"].map(places).to_numpy(np.int64)
+    columns = {f"p{index}": shares[:, index] for index in range(shares.shape[1])}
+    loss = -np.log(np.maximum(shares[np.arange(len(texts)), labels], 1e-12))
+    frame = pd.DataFrame({"row": texts["row"].to_numpy(np.int64), "label": labels, **columns, "loss": loss, "text": texts["text"]})
+    keep_scores(store, job, dataset, frame)

@@ -1,0 +1,125 @@
+"""The job that trains: it brings data, model and the run's folder together."""
+
+import logging
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from core.data.cleaning import clean
+from core.data.dataset import Dataset
+from core.data.hub import hub_reachable
+from core.data.preparation import find_prepared, prepare
+from core.errors import ArtifactDamaged, DataError, NotEnoughRoom, Stopped, StoreDamaged
+from core.estimate.estimate import run_cost
+from core.estimate.inputs import data_facts, model_facts
+from core.estimate.workload import scaled
+from core.evaluation.predictions import Predictions
+from core.jobs.context import JobContext
+from core.jobs.workers.recorder import Recorder
+from core.models.catalog import ModelLocation, find_model
+from core.progress import Phase, Progress
+from core.runs import artifacts, expected
+from core.runs.checkpoints import Identity
+from core.runs.expected import untrained_cache_path
+from core.runs.requests import TrainRequest, read_train_request
+from core.runs.run_baselines import queue_after
+from core.storage import files
+from core.storage.manifest import fingerprint
+from core.training import events
+from core.training.events import TrainResult
+from core.training.session import TrainingData, TrainingSession
+
+log = logging.getLogger("worker")
+
+LIBRARIES = ("torch", "transformers", "peft", "safetensors")  # another version may draw another curve
+
+
+def run(context: JobContext) -> None:
+    """Train what the job's request names. Raises the errors of ``core.errors`` that a training can meet, Stopped among them."""
+    request = read_train_request(context.job)
+    files.write_json(context.folder / "config.json", request.config.model_dump(mode="json"))
+    dataset = _read_dataset(context, request)
+    context.report(Progress(Phase.LOADING))
+    model = find_model(request.config.model, context.settings, hub_reachable(context.settings))
+    record = Recorder(context, _identity(context, dataset, model), lambda event: _keep_evaluation(context, dataset, event))
+    data = TrainingData(dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"]))
+    session = TrainingSession(request.config, model, data, record, context.should_stop)
+    context.set_result(expected=expected.estimate_summary(expected.expected_run(context.store, request.config, dataset)))
+    if model.folder is not None and context.job.started_at:  # otherwise it was downloaded
+        context.set_result(start_seconds=context.store.clock() - context.job.started_at)
+    _score_untrained(context, session, dataset, record)
+    result = session.train(record.resume())
+    context.set_result(**asdict(result))
+    _record_cost(context, session, dataset, result)
+    if result.stopped:
+        raise Stopped("The run was stopped.")
+    _queue_baselines(context, request, dataset)
+
+
+def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:
+    """They come behind the runs that wait. The run is done: what keeps them from being queued does not spoil it."""
+    try:
+        queue_after(context.store, context.store.job(context.job.id), request.config, len(dataset.classes))
+    except (StoreDamaged, NotEnoughRoom) as error:
+        log.warning("the baselines were not queued: %s", error.message)
+
+
+def save_evaluation(context: JobContext, split: events.Split, frame: pd.DataFrame, classes: int) -> None:
+    """Keep the table and put its scores into the run's result."""
+    files.write_parquet(artifacts.predictions_path(context.folder, split), frame)
+    scores = Predictions.of(frame, classes).scores
+    context.set_result(
+        **{split: {"accuracy": scores.accuracy.value, "macro_f1": scores.macro_f1, "rows": len(frame), "hits": scores.accuracy.hits}}
+    )
+
+
+def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
+    dataset = find_prepared(context.settings, request.source)
+    if dataset is None:
+        dataset = prepare(context.settings, request.source, context.report, context.should_stop)
+    dataset = clean(dataset, request.recipe)
+    if context.job.fingerprint and context.job.fingerprint != dataset.fingerprint:
+        message = f"The data changed since this run began: fingerprint {context.job.fingerprint} then, {dataset.fingerprint} now."
+        raise DataError(message, "Clone the run and train it anew.")
+    context.store.update(context.job, fingerprint=dataset.fingerprint)
+    context.set_result(classes=list(dataset.classes), data=dataset.name)
+    return dataset
+
+
+def _identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> Identity:
+    """The configuration counts as it was asked for: defaults that a later version adds must not make it another one."""
+    versions = {name: version(name) for name in LIBRARIES}
+    return Identity(fingerprint(context.job.request["config"]), dataset.fingerprint, model.name, versions)
+
+
+def _keep_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
+    texts = dataset.read("validation" if event.split == "validation" else "test", ["row", "text", "tokens"])
+    frame = event.predictions.merge(texts, on="row", how="left", validate="one_to_one")
+    save_evaluation(context, event.split, frame, len(dataset.classes))
+
+
+def _score_untrained(context: JobContext, session: TrainingSession, dataset: Dataset, record: Recorder) -> None:
+    kept = untrained_cache_path(context.settings.home, session.model.name, session.config, dataset.fingerprint)
+    if not _is_readable(kept, len(dataset.classes)):
+        record(session.score_untrained())
+        files.write_bytes(kept, artifacts.predictions_path(context.folder, "untrained").read_bytes())
+    else:
+        save_evaluation(context, "untrained", files.read_parquet(kept), len(dataset.classes))
+
+
+def _is_readable(path: Path, classes: int) -> bool:
+    try:
+        Predictions.read(path, classes)
+    except ArtifactDamaged:
+        return False
+    return True
+
+
+def _record_cost(context: JobContext, session: TrainingSession, dataset: Dataset, result: TrainResult) -> None:
+    """What the steps that were taken had to compute: later estimates compare it with the seconds that they took."""
+    config, facts, model = session.config, data_facts(dataset), model_facts(session.model, result.device)
+    cost = run_cost(config, facts, model)
+    share = result.steps / config.total_steps(facts.used_rows(config))
+    context.set_result(base_model=model.name, cost=asdict(replace(cost, work=scaled(cost.work, share))))

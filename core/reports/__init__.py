@@ -1,0 +1,2 @@
+"""Runs and comparisons as documents: HTML, SVG and CSV. May import ``core.charts`` and ``core.runs``.
+"""

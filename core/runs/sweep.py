@@ -1,0 +1,83 @@
+"""One run per value: the same configuration with one field set to each of several values."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from core.config import RunConfig
+from core.errors import ArtifactDamaged, ConfigError
+from core.estimate.estimate import Estimate
+from core.presets import make_config
+from core.runs.expected import expect_request
+from core.runs.requests import TrainRequest, read_train_request
+from core.storage.job import Job, JobKind
+from core.storage.store import Store
+
+FEWEST, MOST = 2, 10  # ten runs can be compared
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs that would be queued, in the order of the values. ``id`` is the same for the same wish."""
+
+    id: str
+    field: str
+    requests: tuple[TrainRequest, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What runs that differ in nothing but their seed came to."""
+
+    n: int
+    mean: float
+    deviation: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Of two values or more; the deviation is the sample's (n - 1)."""
+        return cls(len(values), fmean(values), stdev(values), min(values), max(values))
+
+
+def plan_sweep(job: Job, field: str, values: str, key: str = "") -> Sweep:
+    """``values`` are separated by commas, those of a field that holds several names by semicolons. ``key`` tells two wishes apart.
+
+    Raises ConfigError for an unknown field, a value that it cannot have, and fewer than 2 or more than 10 different ones.
+    """
+    request = read_train_request(job)
+    if field not in RunConfig.model_fields:
+        raise ConfigError(f"There is no field {field!r}.", f"Fields: {', '.join(RunConfig.model_fields)}.")
+    separator = ";" if isinstance(getattr(request.config, field), tuple) else ","
+    wanted = [value.strip() for value in values.split(separator) if value.strip()]
+    configs = list(dict.fromkeys(make_config(None, {**request.config.model_dump(), field: value}) for value in wanted))
+    if not FEWEST <= len(configs) <= MOST:
+        raise ConfigError(f"{len(configs)} different values were named.", f"Name {FEWEST} to {MOST}, separated by {separator!r}.")
+    shown = [_shown(getattr(config, field)) for config in configs]
+    identity = hashlib.sha256("|".join((job.id, field, *shown, key)).encode()).hexdigest()[:12]
+    requests = tuple(request.model_copy(update={"config": config, "sweep": identity}) for config in configs)
+    return Sweep(identity, field, requests, tuple(f"{(job.name or job.id)[:80]} · {field} {value}" for value in shown))
+
+
+def expect_sweep(store: Store, sweep: Sweep) -> list[Estimate | None]:
+    """What each run is expected to take; None where that cannot be told."""
+    return [expect_request(store, request) for request in sweep.requests]
+
+
+def runs_of(store: Store, sweep: str) -> list[Job]:
+    """The runs of a set, in the order in which they were queued."""
+
+    def belongs(job: Job) -> bool:
+        try:
+            return job.request.get("sweep") == sweep
+        except ArtifactDamaged:
+            return False
+
+    return [job for job in reversed(store.jobs(JobKind.TRAIN)) if belongs(job)]
+
+
+def _shown(value: object) -> str:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,175 @@
+"""A zip of many runs, as ``python -m core backup`` writes it, on its way back. Nothing is unpacked onto the disk.
+
+    lora-lab-backup.json               {"format": 1}
+    people.json                        id and name of the owners, where the teacher made it
+    runs/<id>/job.json                 the record with its curves
+    runs/<id>/adapter/…                adapter_model.safetensors and adapter_config.json
+    runs/<id>/predictions-….parquet    as they lie in the run's folder
+    runs/<id>/tags.json
+
+Only these names are read; whatever else is in the zip is never opened.
+"""
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.data.files.table import clean
+from core.errors import ArtifactDamaged, DataError
+from core.evaluation.predictions import Predictions
+from core.transfer.imports.archive import (
+    ADAPTER,
+    BAD_ZIP,
+    CONFIG,
+    JSON_BYTES,
+    MOST_BYTES,
+    AdapterArchive,
+    check_entries,
+    require_small_directory,
+)
+from core.transfer.imports.metadata import MOST_LINES
+from core.transfer.imports.peft_adapter import read_object
+
+TOLD, PEOPLE, FORMAT = "lora-lab-backup.json", "people.json", 1
+RECORD_BYTES, TABLE_BYTES = 100_000_000, 100_000_000
+MOST_FILES = 50_000  # some 100 runs with 100 validations each
+MOST_RUNS = 2000
+MOST_UNPACKED = 300_000_000  # bytes of one table
+LONGEST_TEXT = 100_000  # bytes
+RUN = re.compile(r"runs/([0-9a-f]{8})/job\.json")
+TABLE = re.compile(r"predictions-(?:test|untrained|validation(?:-[0-9]{8})?)\.parquet")
+AGAIN = "Make the backup again, with python -m core backup or on the page Runs."
+FAILURES = (*BAD_ZIP, KeyError, ValueError)
+
+
+class Backup:
+    """An open backup whose names, sizes and kinds have been checked."""
+
+    def __init__(self, name: str, archive: zipfile.ZipFile) -> None:
+        self.name = name
+        self._archive = archive
+        entries = archive.infolist()
+        check_entries(name, entries, MOST_FILES)
+        self._names = {entry.filename for entry in entries}
+        if TOLD not in self._names or self.object(TOLD, JSON_BYTES).get("format") != FORMAT:
+            raise DataError(f"{name} is no backup of runs that is known here.", AGAIN)
+
+    def runs(self) -> "list[str]":
+        """Ids of its runs. Raises DataError where they are too many."""
+        found = sorted(match[1] for name in self._names if (match := RUN.fullmatch(name)))
+        if len(found) > MOST_RUNS:
+            raise DataError(f"{self.name} holds {len(found):,} runs; up to {MOST_RUNS:,} are read.", "Restore them in parts.")
+        return found
+
+    def object(self, name: str, most: int) -> dict[str, Any]:
+        """The JSON object of that name. Raises DataError."""
+        return read_object(self._read(name, most), name)
+
+    def list(self, name: str, most: int) -> list[Any]:
+        """The JSON list of that name. Raises DataError."""
+        try:
+            content = json.loads(self._read(name, most))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{name} is no JSON ({type(error).__name__}).", AGAIN) from error
+        if not isinstance(content, list):
+            raise DataError(f"{name} holds no JSON list.", AGAIN)
+        return content
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return name in self._names
+
+    def adapter(self, run: str) -> AdapterArchive | None:
+        """The run's adapter, unchecked; None where it has none. Raises DataError."""
+        place = f"runs/{run}/adapter"
+        if f"{place}/{ADAPTER}" not in self._names:
+            return None
+        return AdapterArchive(
+            self.name, {ADAPTER: self._read(f"{place}/{ADAPTER}", MOST_BYTES), CONFIG: self._read(f"{place}/{CONFIG}", JSON_BYTES)}
+        )
+
+    def tables(self, run: str, classes: int) -> Iterator[tuple[str, pd.DataFrame]]:
+        """File name and checked predictions of each evaluation of the run. Raises DataError."""
+        for name in sorted(self._names):
+            place, _, plain = name.rpartition("/")
+            if place == f"runs/{run}" and TABLE.fullmatch(plain):
+                yield plain, read_table(plain, self._read(name, TABLE_BYTES), classes)
+
+    def _read(self, name: str, most: int) -> bytes:
+        try:
+            with self._archive.open(name) as file:
+                data = file.read(most + 1)  # what the directory says of the size may be a lie
+        except FAILURES as error:
+            raise DataError(f"{name[:80]} in {self.name} cannot be read ({type(error).__name__}).", AGAIN) from error
+        if len(data) > most:
+            raise DataError(f"{name[:80]} in {self.name} has more than {most / 1e6:,.0f} MB.", AGAIN)
+        return data
+
+
+@contextmanager
+def open_backup(path: Path, name: str = "") -> Iterator[Backup]:
+    """The backup at ``path``, called ``name``. Raises DataError that says what is wrong with it."""
+    called = name or path.name
+    try:
+        with path.open("rb") as file:
+            require_small_directory(called, file, MOST_FILES)
+        archive = zipfile.ZipFile(path)
+    except FAILURES as error:
+        raise DataError(f"{called} is no zip that can be read ({type(error).__name__}).", AGAIN) from error
+    with archive:
+        yield Backup(called, archive)
+
+
+def read_table(name: str, data: bytes, classes: int) -> pd.DataFrame:
+    """The predictions in a Parquet file: only the columns that are known, with values that can be. Raises DataError."""
+    import pyarrow as pa  # noqa: PLC0415 - takes half a second, and only a restoration needs it
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    wanted = ["row", "label", *(f"p{index}" for index in range(classes)), "loss"]
+    try:
+        texts = ["text"] if "text" in pq.read_schema(pa.BufferReader(data)).names else []
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)  # one long text, said a million times, stays one
+        if file.metadata.num_rows > MOST_LINES:
+            raise ValueError(f"{file.metadata.num_rows:,} lines")
+        columns: dict[str, list[object]] = {column: [] for column in [*wanted, *texts]}
+        unpacked = 0
+        for batch in file.iter_batches(1000, columns=[*wanted, *texts]):
+            for column in columns:
+                values = _plain(batch.column(column))
+                unpacked += sum(map(len, values)) if column == "text" else 8 * len(values)
+                if unpacked > MOST_UNPACKED:
+                    raise ValueError(f"more than {MOST_UNPACKED / 1e6:,.0f} MB")
+                columns[column] += values
+        return _checked(columns, wanted, classes)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, ArtifactDamaged) as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise DataError(f"{name} is damaged ({reason}).", AGAIN) from error
+
+
+def _plain(column: Any) -> list[Any]:
+    """The values of one column of a batch: numbers, or short texts."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    if isinstance(column, pa.DictionaryArray):
+        longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0  # before any is unpacked
+        if longest > LONGEST_TEXT:
+            raise ValueError(f"a text of {longest:,} bytes")
+    elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise ValueError(f"a column of {column.type}")
+    return list(column.to_pylist())
+
+
+def _checked(columns: dict[str, list[object]], wanted: Sequence[str], classes: int) -> pd.DataFrame:
+    numbers = {column: np.array(columns[column], dtype=np.int64 if column in ("row", "label") else np.float32) for column in wanted}
+    frame = pd.DataFrame(numbers)
+    if "text" in columns:
+        frame["text"] = [clean(str(text)) for text in columns["text"]]
+    return Predictions.of(frame, classes).frame

@@ -1,0 +1,143 @@
+"""One run on its way out: what its exports are made from is read once, and each format is written from it and proved."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.data.hub import hub_reachable
+from core.errors import ArtifactDamaged, Stopped
+from core.models.catalog import find_model
+from core.progress import Phase, Progress
+from core.runs import artifacts, descriptions
+from core.runs.requests import read_train_request
+from core.runs.run import read_classes
+from core.storage.job import Job
+from core.storage.store import Store
+from core.training.load_model import fetch
+from core.transfer.export import model_card, run_files, script, verify, write_model
+from core.transfer.export.formats import MODELS, TITLES, Format, Verification
+from core.transfer.export.ready_exports import exports_folder, read_ready
+
+TEXTS = {Format.ONNX_INT8: 2000}  # an 8-bit model is judged by a share, which takes more texts
+USUAL_TEXTS = 200
+ALWAYS = (Format.ADAPTER, Format.ONNX)  # in a bundle; the others where they have been made before
+STEPS = {Format.BUNDLE: 6}
+USUAL_STEPS = 3
+
+
+class Exporter:
+    """``take`` raises ArtifactDamaged where a proof fails or the run lacks something, ModelUnavailable, and Stopped."""
+
+    def __init__(self, store: Store, job: Job, report: Callable[[Progress], None], should_stop: Callable[[], bool]) -> None:
+        self.store, self.job = store, job
+        self._report, self._should_stop = report, should_stop
+        self._done, self._total = 0, USUAL_STEPS
+
+    def take(self, target: Format, folder: Path) -> Verification | None:
+        """Write that format into the empty ``folder``; its proof, or that of a bundle's adapter."""
+        self._total = STEPS.get(target, USUAL_STEPS)
+        self._step(0)
+        if target in MODELS:
+            return self._take_model(target, folder)
+        if target is Format.TENSORBOARD:
+            run_files.write_curves(self.details, folder)
+        elif target is Format.SCRIPT:
+            self._write_scripts(folder)
+        else:
+            return self._take_all(folder)
+        run_files.write_run(self.details, self.source, folder / "run.json")
+        return None
+
+    @cached_property
+    def source(self) -> write_model.ExportSource:
+        """What the models are written from."""
+        config = read_train_request(self.job).config
+        adapter = artifacts.adapter_folder(self.store.folder(self.job))
+        model = find_model(config.model, self.store.settings, hub_reachable(self.store.settings))
+        classes = read_classes(self.job)
+        return write_model.ExportSource(fetch(model), model.identity, model.revision, adapter, classes, config.max_tokens, config.seed)
+
+    @cached_property
+    def details(self) -> dict[str, Any]:
+        """What is told of the run."""
+        result = self.job.result
+        return {**{name: result[name] for name in run_files.KEPT if name in result}, **descriptions.run_details(self.store, self.job)}
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """Its test predictions with their texts."""
+        if not artifacts.predictions_path(self.store.folder(self.job), "test").is_file():
+            raise ArtifactDamaged(
+                "The run has no test texts to prove an export with.", "Score it on the page Runs first, if it was imported."
+            )
+        return artifacts.read_predictions(self.store.folder(self.job), "test")
+
+    def _take_model(self, target: Format, folder: Path) -> Verification:
+        source = self.source
+        texts = self.predictions["text"].head(TEXTS.get(target, USUAL_TEXTS)).tolist()
+        write_model.write(source, target, folder)
+        self._step()
+        proof = verify.verify_export(source, target, folder, texts)
+        self._step()
+        if not proof.holds:
+            message = (
+                f"The export does not answer as the run does: {proof.equal.hits} of {proof.texts} labels agree,"
+                f" probabilities differ by up to {proof.max_probability_difference:.2g}."
+            )
+            raise ArtifactDamaged(message, "Choose another format. The run itself is as it was.")
+        (folder / "README.md").write_text(model_card.write_card(self.details, source, proof), encoding="utf-8")
+        self._write_scripts(folder)
+        run_files.write_run(self.details, source, folder / "run.json")
+        if target is Format.ADAPTER:
+            run_files.write_predictions(self.predictions, source.classes, folder / "predictions.jsonl")
+        return proof
+
+    def _take_all(self, folder: Path) -> Verification | None:
+        proof = None
+        for target in MODELS:
+            ready = read_ready(self.store, self.job, target)
+            if target is not Format.ADAPTER and ready:
+                _unpack(exports_folder(self.store, self.job) / ready.path.name, folder / target)
+            elif target in ALWAYS:
+                (folder / target).mkdir()
+                made = self._take_model(target, folder / target)
+                proof = made if target is Format.ADAPTER else proof
+        (folder / "curves").mkdir()
+        run_files.write_curves(self.details, folder / "curves")
+        for name in ("run.json", "predictions.jsonl", "train.py", "train.ipynb"):  # they speak of the run as a whole
+            (folder / Format.ADAPTER / name).rename(folder / name)
+        for name in ("run.json", "train.py", "train.ipynb"):
+            for target in MODELS:
+                (folder / target / name).unlink(missing_ok=True)
+        held = [f"- `{target}/`: {TITLES[target]}" for target in MODELS if (folder / target).is_dir()]
+        held += ["- `predictions.jsonl`: every test text with its probabilities", "- `curves/`: event files for TensorBoard"]
+        held += ["- `train.py`, `train.ipynb`: the training once more", "- `run.json`: configuration, data and scores"]
+        readme = (folder / Format.ADAPTER / "README.md").read_text(encoding="utf-8").replace('"."', f'"{Format.ADAPTER}"')
+        (folder / "README.md").write_text(f"{readme}\n## In this zip\n\n" + "\n".join(held) + "\n", encoding="utf-8")
+        return proof
+
+    def _write_scripts(self, folder: Path) -> None:
+        adapter = json.loads((self.source.adapter / "adapter_config.json").read_bytes())
+        retrain = script.write_script(self.details, self.source, adapter)
+        for name, content in {"train.py": retrain, "train.ipynb": script.write_notebook(retrain)}.items():
+            (folder / name).write_text(content, encoding="utf-8")
+
+    def _step(self, more: int = 1) -> None:
+        self._done = min(self._done + more, self._total - 1)
+        self._report(Progress(Phase.EXPORTING, self._done, self._total))
+        if self._should_stop():
+            raise Stopped("The export was stopped.")
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """What this app has packed itself, without the folder that its names begin with."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            target = folder / name.partition("/")[2]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(archive.read(name))

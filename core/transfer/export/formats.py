@@ -1,0 +1,83 @@
+"""What a run can be taken away as, and what proves that the copy does what the run does. Free of ML libraries: pages read it."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from core.evaluation.scores import Proportion
+
+
+class Format(StrEnum):
+    """Forms of a run outside this app."""
+
+    ADAPTER = "adapter"
+    MERGED = "merged"
+    ONNX = "onnx"
+    ONNX_INT8 = "onnx-int8"
+    TENSORBOARD = "tensorboard"
+    SCRIPT = "script"
+    BUNDLE = "bundle"
+
+
+MODELS = (Format.ADAPTER, Format.MERGED, Format.ONNX, Format.ONNX_INT8)  # those that answer, and so have something to prove
+TITLES = {
+    Format.ADAPTER: "LoRA adapter",
+    Format.MERGED: "Merged model",
+    Format.ONNX: "ONNX",
+    Format.ONNX_INT8: "ONNX, 8 bits",
+    Format.TENSORBOARD: "Curves for TensorBoard",
+    Format.SCRIPT: "Script and notebook",
+    Format.BUNDLE: "Everything in one zip",
+}
+USES = {
+    Format.ADAPTER: "The trained part alone, for PEFT: small, and needs the base model beside it.",
+    Format.MERGED: "One model with the adapter inside its weights, for transformers. Needs nothing else.",
+    Format.ONNX: "One file for onnxruntime, without torch: servers, phones, other languages than Python.",
+    Format.ONNX_INT8: "The same with weights of 8 bits: a quarter of the size and quicker on many CPUs; a few answers differ.",
+    Format.TENSORBOARD: "Event files of loss, accuracy, learning rate and speed.",
+    Format.SCRIPT: "train.py and a notebook that train the run again with plain transformers and PEFT.",
+    Format.BUNDLE: "Adapter, ONNX, predictions, curves, script, card, and what else has been made. It can be imported again.",
+}
+TOLERANCE = 1e-4  # largest difference of a probability that counts as the same model; an 8-bit one is judged by its labels
+INT8_SHARE = 0.98  # share of labels that an 8-bit model must keep
+
+
+class Verification(BaseModel):
+    """How an export answered on test texts beside the run itself, read back from its files."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Format
+    texts: int
+    labels_equal: int
+    max_probability_difference: float
+    differs_from_base: float  # largest difference of a probability from the untrained base: that it is no copy of that one
+    bytes: int
+    rows_per_second: float
+    run_rows_per_second: float
+
+    @property
+    def equal(self) -> Proportion:
+        """Texts that get the same label, with the interval."""
+        return Proportion(self.labels_equal, self.texts)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the export may be offered."""
+        if not self.texts or self.differs_from_base <= TOLERANCE:
+            return False
+        if self.format is Format.ONNX_INT8:
+            return self.equal.value >= INT8_SHARE
+        return self.labels_equal == self.texts and self.max_probability_difference <= TOLERANCE
+
+    def described(self) -> dict[str, object]:
+        """As the command line prints it."""
+        return {
+            "texts": self.texts,
+            "labels_equal": self.labels_equal == self.texts,
+            "labels_equal_share": round(self.equal.value, 4),
+            "max_probability_difference": self.max_probability_difference,
+            "differs_from_base": self.differs_from_base > TOLERANCE,
+            "rows_per_second": round(self.rows_per_second, 1),
+            "bytes": self.bytes,
+        }

@@ -1,0 +1,194 @@
+"""The script that goes with every export: the run once more in plain transformers and PEFT, for a student to read and change."""
+
+import json
+from collections.abc import Mapping
+from string import Template
+from typing import Any
+
+from core.transfer.export.write_model import ExportSource
+
+SCRIPT = '''"""Train $NAME again with transformers and PEFT: python train.py --data FOLDER-OR-HUB-ID
+
+The data needs the columns text and label in the splits train and test. The run was trained on $DATA with fingerprint
+$FINGERPRINT and reached a test accuracy of $ACCURACY. Rows are drawn in equal shares per class, as in the run, but not the very
+same ones, and texts stand in another order; expect the same accuracy within a point. With --adapter an exported adapter is scored.
+"""
+
+import argparse
+import hashlib
+
+import numpy as np
+from datasets import load_dataset
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model$IMPORT_PEFT
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,$IMPORT_BITS
+    set_seed,
+)
+
+BASE, REVISION = $BASE, $REVISION
+CLASSES = $CLASSES
+FINGERPRINT = $MARK
+TARGET_MODULES = $TARGETS
+HEAD = $HEAD
+ROWS = $ROWS  # training rows, 0 for all
+MAX_TOKENS, SEED = $TOKENS, $SEED
+
+arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+arguments.add_argument("--data", default="fancyzhx/ag_news", help="dataset folder or Hub id")
+arguments.add_argument("--base", default=BASE, help="base model: Hub id or folder")
+arguments.add_argument("--adapter", help="folder of an exported adapter: score it instead of training")
+arguments.add_argument("--out", default="retrained", help="folder for the adapter")
+options = arguments.parse_args()
+set_seed(SEED)
+
+# 1. Data: labels as numbers, the same number of training rows from each class.
+data = load_dataset(options.data)
+train, test = data["train"], data["test"]
+
+
+def numbered(row):
+    label = row["label"]
+    return {"label": CLASSES.index(label) if isinstance(label, str) else int(label)}
+
+
+train, test = train.map(numbered), test.map(numbered)
+digest = hashlib.sha256()
+for part, values in (("classes", CLASSES), ("train", train), ("test", test)):
+    digest.update(part.encode())
+    for value in values:
+        for text in [value] if part == "classes" else [str(value["label"]), value["text"]]:
+            digest.update(b"%d:%b" % (len(text.encode()), text.encode()))
+same = digest.hexdigest()[:12] == FINGERPRINT
+print(f"data fingerprint {digest.hexdigest()[:12]}:", "the data of the run" if same else f"not the data of the run, {FINGERPRINT}")
+if ROWS and ROWS < len(train):
+    labels, draw = np.array(train["label"]), np.random.default_rng(SEED)
+    chosen = [draw.permutation(np.flatnonzero(labels == label))[: ROWS // len(CLASSES)] for label in range(len(CLASSES))]
+    train = train.select(draw.permutation(np.concatenate(chosen)))
+
+# 2. Tokens: each text becomes at most MAX_TOKENS word pieces.
+tokenizer = AutoTokenizer.from_pretrained(options.base, revision=REVISION)
+
+
+def tokenised(rows):
+    return tokenizer(rows["text"], truncation=True, max_length=MAX_TOKENS)
+
+
+train = train.map(tokenised, batched=True, remove_columns=[name for name in train.column_names if name != "label"])
+test = test.map(tokenised, batched=True, remove_columns=[name for name in test.column_names if name != "label"])
+
+# 3. Model: the base is frozen; the adapter and the head are trained.
+names = dict(enumerate(CLASSES))
+model = AutoModelForSequenceClassification.from_pretrained(
+    options.base,
+    revision=REVISION,
+    num_labels=len(CLASSES),
+    id2label=names,
+    label2id={name: number for number, name in names.items()},
+$BITS)$PREPARE
+if options.adapter:
+    model = PeftModel.from_pretrained(model, options.adapter)
+else:
+    lora = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=$RANK,
+        lora_alpha=$ALPHA,
+        lora_dropout=$DROPOUT,
+        target_modules=TARGET_MODULES,
+        modules_to_save=HEAD,
+        use_rslora=$RSLORA,
+        use_dora=$DORA,
+    )
+    model = get_peft_model(model, lora)
+model.print_trainable_parameters()
+
+# 4. Training.
+trainer = Trainer(
+    model=model,
+    args=TrainingArguments(
+        output_dir=options.out,
+        num_train_epochs=$EPOCHS,
+        per_device_train_batch_size=$BATCH,
+        per_device_eval_batch_size=64,
+        learning_rate=$RATE,
+        lr_scheduler_type="$SCHEDULE",
+        warmup_steps=$WARMUP,
+        weight_decay=$DECAY,
+        max_grad_norm=1.0,
+        seed=SEED,
+        logging_steps=20,
+        save_strategy="no",
+        report_to="none",
+    ),
+    train_dataset=train,
+    eval_dataset=test,
+    processing_class=tokenizer,
+    data_collator=DataCollatorWithPadding(tokenizer),
+    compute_metrics=lambda answers: {"accuracy": float((answers.predictions.argmax(-1) == answers.label_ids).mean())},
+)
+if not options.adapter:
+    trainer.train()
+    model.save_pretrained(options.out)
+    tokenizer.save_pretrained(options.out)
+print(f"test accuracy {trainer.evaluate()['eval_accuracy']:.4f}; the run had $ACCURACY")
+'''
+FOUR_BIT = {  # what a base in 4 bits adds to it
+    "IMPORT_PEFT": ", prepare_model_for_kbit_training",
+    "IMPORT_BITS": "\n    BitsAndBytesConfig,",
+    "BITS": '    quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True),\n',
+    "PREPARE": "\nmodel = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)",
+}
+
+
+def write_script(details: Mapping[str, Any], source: ExportSource, adapter: Mapping[str, Any]) -> str:
+    """The script for a run: ``details`` of ``core.runs.descriptions.run_details``, ``adapter`` what its ``adapter_config.json`` holds."""
+    config, test = details["config"], details.get("test") or {}
+    values = {
+        "NAME": _said(details["name"]),
+        "DATA": _said(details["data"]["name"]),
+        "FINGERPRINT": _said(details["data"]["fingerprint"]),
+        "MARK": json.dumps(str(details["data"]["fingerprint"])),
+        "ACCURACY": f"{test['accuracy']:.4f}" if "accuracy" in test else "no known value",
+        "BASE": json.dumps(source.identity),
+        "REVISION": json.dumps(source.revision) if "/" in source.identity and not source.identity.startswith("local/") else "None",
+        "CLASSES": json.dumps(list(source.classes)),
+        "TARGETS": json.dumps(sorted(adapter["target_modules"])),
+        "HEAD": json.dumps(sorted(set(adapter["modules_to_save"] or ()))),
+        "ROWS": str(config["train_rows"]),
+        "TOKENS": str(source.max_tokens),
+        "SEED": str(config["seed"]),
+        "RANK": str(adapter["r"]),
+        "ALPHA": repr(adapter["lora_alpha"]),
+        "DROPOUT": repr(config["dropout"]),
+        "RSLORA": str(bool(config["rslora"])),
+        "DORA": str(bool(config["dora"])),
+        "EPOCHS": str(config["epochs"]),
+        "BATCH": str(config["batch_size"]),
+        "RATE": repr(config["learning_rate"]),
+        "SCHEDULE": {"linear": "linear", "cosine": "cosine"}.get(config["schedule"], "constant_with_warmup"),
+        "WARMUP": repr(config["warmup"]),
+        "DECAY": repr(config["weight_decay"]),
+    }
+    added = FOUR_BIT if config.get("four_bit") else dict.fromkeys(FOUR_BIT, "")
+    return Template(SCRIPT).substitute(values | added)
+
+
+def write_notebook(script: str) -> str:
+    """The same as a Jupyter notebook: a cell for each numbered part."""
+    head, *parts = script.split("\n# ")
+    head = head.replace("options = arguments.parse_args()", "options = arguments.parse_args([])  # change the defaults above")
+    cells = [("code", head), *(cell for part in parts for cell in (("markdown", part.split("\n", 1)[0]), ("code", part.split("\n", 1)[1])))]
+    return json.dumps({"cells": [_cell(kind, text) for kind, text in cells], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, indent=1)
+
+
+def _cell(kind: str, text: str) -> dict[str, object]:
+    cell: dict[str, object] = {"cell_type": kind, "metadata": {}, "source": text.strip().splitlines(keepends=True)}
+    return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+
+
+def _said(text: object) -> str:
+    """Text of people inside the script's docstring: one line, nothing that ends it or begins an escape."""
+    return " ".join(str(text).replace("\\", " ").replace('"', "'").split())

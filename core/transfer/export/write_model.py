@@ -1,0 +1,118 @@
+"""Write a run's model in each format into a folder. Everything that loads it again is in there: tokenizer, class names, max tokens."""
+
+import json
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from core.training.adapter import quiet_peft
+from core.training.fast.first_token import read_first_token_only
+from core.training.load_model import Base, load_base, quiet
+from core.transfer.export.formats import Format
+
+ONNX_FILE, LABELS_FILE = "model.onnx", "labels.json"
+SLOW_FUSION = "SkipLayerNormFusion"  # of onnxruntime 1.32: on a CPU its joined kernel takes five times as long as its two parts
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSource:
+    """What an export is made from: the base's folder and identity, the run's adapter, its classes and where it cuts texts."""
+
+    base: Path
+    identity: str
+    revision: str
+    adapter: Path
+    classes: tuple[str, ...]
+    max_tokens: int
+    seed: int
+
+
+def write(source: ExportSource, target: Format, folder: Path) -> None:
+    """Put the files of the format into ``folder``."""
+    base = load_base(source.base, source.classes, source.seed)
+    base.tokenizer.model_max_length = source.max_tokens
+    base.tokenizer.save_pretrained(folder)
+    _write_labels(source, folder)
+    if target is Format.ADAPTER:
+        for path in sorted(source.adapter.glob("adapter_*")):
+            (folder / path.name).write_bytes(path.read_bytes())
+        return
+    model = _merge(base, source.adapter)
+    model.config.name_or_path = source.identity  # never a folder of this machine
+    if target is Format.MERGED:
+        with quiet():
+            model.save_pretrained(folder)
+    else:
+        read_first_token_only(model)
+        _write_onnx(model, folder / ONNX_FILE)
+        model.config.save_pretrained(folder)
+    if target is Format.ONNX_INT8:
+        _quantise(folder / ONNX_FILE)
+
+
+def read_labels(folder: Path) -> tuple[tuple[str, ...], int]:
+    """Class names in the order of their ids, and max tokens."""
+    content = json.loads((folder / LABELS_FILE).read_bytes())
+    return tuple(content["id2label"].values()), int(content["max_tokens"])
+
+
+class Logits(nn.Module):
+    """The model as one function of ids and mask (n, T) to logits (n, C)."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits (n, C)."""
+        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits
+
+
+def _write_labels(source: ExportSource, folder: Path) -> None:
+    names = {str(index): name for index, name in enumerate(source.classes)}
+    content = {"id2label": names, "max_tokens": source.max_tokens, "base": source.identity, "revision": source.revision}
+    (folder / LABELS_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _merge(base: Base, adapter: Path) -> PreTrainedModel:
+    with quiet_peft():
+        model: PreTrainedModel = PeftModel.from_pretrained(base.model, adapter).merge_and_unload()
+    return model.eval()
+
+
+def _write_onnx(model: PreTrainedModel, path: Path) -> None:
+    model.set_attn_implementation("eager")  # the other one brings a search for rows of NaN into the graph, which takes a third of its time
+    ids = torch.randint(5, 90, (2, 16))
+    mask = torch.ones_like(ids)
+    mask[1, 9:] = 0  # a padded row, or the mask would be taken for a constant and left out
+    axes = {0: "texts", 1: "tokens"}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # speaks of torchvision, which is not wanted
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own, about a transition that is underway
+        torch.onnx.export(
+            Logits(model).eval(),
+            (ids, mask),
+            path,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_shapes=(axes, axes),
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+def _quantise(path: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - seconds, and for this format alone
+
+    full = path.with_name("full.onnx")
+    path.rename(full)
+    quantize_dynamic(full, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm", "Gather"])
+    full.unlink()

@@ -1,0 +1,4 @@
+"""Adapters that users upload: what is accepted, what is checked, and how they become a run.
+
+Nothing is unpacked to disk unchecked, and no pickle is opened.
+"""

@@ -1,0 +1,55 @@
+"""Put a run that was checked into its place: its folder appears whole or not at all, then the database hears of it."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from core.config import RunConfig
+from core.storage import files, manifest
+from core.storage.job import Job
+from core.storage.job_record import RECORD
+from core.storage.store import Store
+
+UNDER_WAY = ".importing"  # ends the name of a folder that is being built; another ending than that of files, which a supervisor sweeps
+STALE_SECONDS = 3600
+
+
+def install_run(
+    store: Store,
+    job: Job,
+    record: Mapping[str, object],
+    config: RunConfig,
+    adapter: Mapping[str, bytes] | None,
+    tables: Mapping[str, pd.DataFrame],
+    beside: Mapping[str, object] | None = None,
+) -> None:
+    """Build the folder beside, give it its name, and tell the database; a crash in between is mended from ``job.json``.
+
+    ``tables`` and the JSON files ``beside`` are named by their file names. Raises OSError where the folder is there already.
+    """
+    folder = store.folder(job)
+    _clear_away(folder.parent)
+    part = folder.with_name(f".{job.id}{UNDER_WAY}")
+    try:
+        if adapter is not None:
+            files.write_folder(part / "adapter", manifest.seal(adapter, {"step": 0}))
+        for name, frame in tables.items():
+            files.write_parquet(part / name, frame)
+        for name, value in {"config.json": config.model_dump(mode="json"), **(beside or {}), RECORD: record}.items():
+            files.write_json(part / name, value)
+        files.disk.rename(part, folder)
+    finally:
+        if part.exists():
+            shutil.rmtree(part, ignore_errors=True)
+    files.disk.sync(folder.parent)
+    store.adopt(folder)
+
+
+def _clear_away(jobs: Path) -> None:
+    """What imports that were killed have left behind."""
+    for leftover in jobs.glob(f".*{UNDER_WAY}"):
+        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)

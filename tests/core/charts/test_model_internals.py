@@ -1,0 +1,118 @@
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+
+from core import charts
+from core.charts.text_map import _cell
+from core.inference.trace import AdaptedModule
+
+CLASSES = ("World", "Sports")
+GENERATOR = np.random.default_rng(0)
+PIECES = pd.DataFrame(
+    {
+        "position": [0, 1, 2, 3],
+        "piece": ["[CLS]", "kazakh", "##i", "[SEP]"],
+        "id": [101, 5, 6, 102],
+        "kind": ["special", "word", "continued", "special"],
+        "kept": [True, True, False, True],
+    }
+)
+POINTS = pd.DataFrame(
+    {
+        "row": range(50),
+        "class": ["World", "Sports"] * 25,
+        "text": "a",
+        "x": GENERATOR.normal(size=50),
+        "y": GENERATOR.normal(size=50),
+        "ringed": False,
+    }
+)
+WHERE = charts.common_range(POINTS)
+MODULES = [AdaptedModule(layer, name, 8, 8, rank, rank / 100) for layer in range(2) for name, rank in (("query", 4), ("key", 0))]
+ALL = {
+    "pieces": charts.pieces(PIECES, "Pieces"),
+    "ratio": charts.tokens_per_word(pd.DataFrame({"class": CLASSES, "ratio": [1.2, 1.4], "low": [1.0, 1.1], "high": [1.5, 1.9]}), CLASSES),
+    "strips": charts.strips(GENERATOR.normal(size=(3, 16)), ["word", "sum", "layer 1"], "[CLS]"),
+    "attention": charts.attention(np.full((4, 4), 0.25), PIECES["piece"].tolist(), "Attention"),
+    "movement": charts.movement(np.full((2, 4), 0.5), PIECES["piece"].tolist(), dark=True),
+    "adapters": charts.adapters(MODULES),
+    "map": charts.text_map(POINTS, CLASSES, WHERE, "Untrained"),
+    "map of a class": charts.text_map(POINTS, CLASSES, WHERE, "Untrained", "Sports"),
+    "map of many classes": charts.text_map(POINTS, [*CLASSES, "c", "d", "e", "f"], WHERE, "Untrained"),
+    "layers": charts.layer_scores(
+        pd.DataFrame({"model": ["a"] * 3, "layer": [0, 1, 2], "knn": [0.2, 0.5, 0.9], "silhouette": [0.0, 0.1, 0.2]}), 2
+    ),
+}
+
+
+def fields(value: object) -> set[str]:
+    if isinstance(value, list):
+        return set().union(*map(fields, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {value["field"]} if isinstance(value.get("field"), str) else set()
+    return own.union(*(fields(item) for item in value.values()))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_spec_is_valid_and_reads_only_what_its_data_has(name: str) -> None:
+    chart = ALL[name]
+
+    alt.Chart.from_dict({**chart.spec, "data": {"values": []}})
+
+    assert fields(chart.spec) <= set(chart.data.columns)
+    assert "'data'" not in str(chart.spec)
+    assert chart.alt
+
+
+def test_pieces_wrap_and_say_what_is_read() -> None:
+    many = pd.DataFrame({"position": range(30), "piece": "market", "id": 5, "kind": "word", "kept": True})
+
+    data = charts.pieces(many, "Pieces").data
+
+    assert data["line"].max() == 3  # seven of eight and a half characters in 64
+    assert (data["end"] <= 64).all()
+    assert ALL["pieces"].alt == "Pieces: [CLS] kazakh [SEP]"
+
+
+def test_hexagons_count_every_text_once() -> None:
+    data = ALL["map"].data
+    hexagons = data[data["kind"] == "hexagon"].drop_duplicates("hexagon")
+
+    assert hexagons["texts"].sum() == 50
+    assert (data[data["kind"] == "hexagon"].groupby("hexagon").size() == 7).all()
+
+
+def test_hexagons_of_a_class_count_it_alone() -> None:
+    data = ALL["map of a class"].data
+
+    assert set(data.loc[data["kind"] == "hexagon", "class"]) == {"Sports"}
+    assert data[data["kind"] == "hexagon"].drop_duplicates("hexagon")["texts"].sum() == 25
+
+
+def test_a_point_belongs_to_the_nearest_centre() -> None:
+    centres = [(column, line) for column in range(-2, 8) for line in range(-2, 8)]
+    for x, line in GENERATOR.uniform(0, 5, (200, 2)):
+        distances = [((c + 0.5 * (r % 2)) - x) ** 2 + 0.75 * (r - line) ** 2 for c, r in centres]
+        assert _cell(x, line) == centres[int(np.argmin(distances))]
+
+
+def test_axes_hold_every_map() -> None:
+    left, right, low, high = charts.common_range(POINTS, POINTS.assign(x=POINTS["x"] + 10))
+
+    assert left < POINTS["x"].min() and right > POINTS["x"].max() + 10
+    assert low < POINTS["y"].min() and high > POINTS["y"].max()
+
+
+def test_strips_scale_each_row_by_itself() -> None:
+    data = charts.strips(np.array([[0.01, -0.01], [5.0, -5.0]]), ["small", "large"], "[CLS]").data
+
+    assert data["shade"].abs().tolist() == [1.0] * 4
+
+
+def test_only_adapted_modules_name_their_matrices() -> None:
+    data = ALL["adapters"].data
+
+    assert data["A"].tolist() == ["4 × 8", "none"] * 2
+    assert data["label"].tolist() == ["r 4", "frozen"] * 2

@@ -1,0 +1,208 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from core.cli.app import app
+from core.config import RunConfig
+from core.data.sources import demo_source
+from core.jobs import actions
+from core.runs.requests import TrainRequest
+from core.settings import Settings
+from core.storage.job import JobKind, JobState
+from core.storage.store import Store
+from core.training.fast.matmul import ProductSeconds
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def parsed(*arguments: str) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
+
+
+def test_doctor_says_what_is_ready(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.training.device.product_seconds", lambda: ProductSeconds(1.0, 1.0, 1.0))  # on whatever machine
+    news = write_small_news(tmp_path / "small-news")
+
+    found = parsed("doctor", "--data", str(news))
+
+    assert {name: found["data"][name] for name in ("source", "name", "train_rows", "validation_rows", "test_rows")} == {
+        "source": "folder",
+        "name": "small-news",
+        "train_rows": 240,
+        "validation_rows": 24,
+        "test_rows": 80,
+    }
+    assert len(found["data"]["fingerprint"]) == 12
+    assert {model["id"]: model["available"] for model in found["models"]} == {"minilm": True, "distilbert": False}
+    assert (found["precision"], found["home"]) == ("fp32", str(home))
+    assert found["cores"] >= 1
+
+
+def test_a_new_home_lists_the_example_and_shows_its_matrix() -> None:
+    (listed,) = parsed("runs")
+    shown = parsed("show", listed["run"])
+
+    assert (listed["run"], listed["state"]) == ("example", "completed")
+    assert shown["classes"] == ["World", "Sports", "Business", "Sci/Tech"]
+    assert sum(map(sum, shown["confusion"])) == shown["test"]["rows"] == 300
+    right = sum(shown["confusion"][index][index] for index in range(4))
+    assert right / 300 == shown["test"]["accuracy"]
+    assert [row["support"] for row in shown["per_class"]] == [sum(row) for row in shown["confusion"]]
+    assert shown["config"]["rank"] == 8
+    assert {metric["split"] for metric in shown["metrics"]} == {"train", "validation"}
+
+
+@pytest.mark.usefixtures("no_supervisor")
+def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+
+    launched = parsed(
+        "train", "--preset", "taste", "--model", str(model), "--data", str(news), "--set", "rank=4", "--name", "mine", "--guess", "85"
+    )
+
+    assert launched["state"] == "queued"
+    shown = parsed("show", "mine")
+    assert (shown["config"]["rank"], shown["guess"]) == (4, 0.85)
+    assert parsed("stop", "mine")["state"] == "cancelled"
+    assert parsed("resume", launched["run"])["state"] == "queued"
+    assert parsed("delete", "mine", "--yes") == {"run": launched["run"], "state": "deleted"}
+    assert run("show", "mine").exit_code == 1
+
+
+@pytest.mark.usefixtures("no_supervisor")
+def test_a_failed_run_is_retried_with_what_it_proposes_and_its_log_can_be_read(store: Store) -> None:
+    request = TrainRequest(config=RunConfig(rank=4), source=demo_source()).model_dump(mode="json")
+    job = store.create(JobKind.TRAIN, "mine", request, "key")
+    store.transition(job, JobState.STARTING)
+    store.transition(job, JobState.FAILED, proposal_json='{"batch_size": 8}')
+    (store.folder(job) / "worker.log").write_text("out of memory\n")
+
+    assert parsed("log", "mine") == {"log": "out of memory\n"}
+    again = parsed("retry", "mine")["run"]
+
+    config = parsed("show", again)["config"]
+    assert (config["batch_size"], config["rank"]) == (8, 4)
+    assert "proposes no change" in run("retry", again).output
+
+
+def test_an_estimate_names_its_units_and_says_where_its_speed_comes_from(tmp_path: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+    options = ("--model", str(model), "--data", str(news), "--no-measure", "--set", "train_rows=160", "--set", "evaluation_interval=4")
+
+    found = parsed("estimate", *options)
+    text = run("estimate", *options).stdout
+
+    assert (found["steps"], found["validations"]) == (10, 3)
+    assert found["low_seconds"] < found["likely_seconds"] < found["high_seconds"]
+    assert found["likely_seconds"] == pytest.approx(sum(found["of_likely_seconds"].values()), abs=0.3)
+    assert found["peak_memory_mb"] > 500
+    assert (found["measured_on_this_machine"], found["source"]) == (False, "typical for 2 cores, not measured here")
+    assert found["config"]["train_rows"] == 160
+    assert "not measured here" in text
+    assert "10, 3 validations" in text
+
+
+def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+    options = ("--model", str(model), "--data", str(news), "--no-measure", "--set", "rank=4")
+
+    found = parsed("estimate", *options, "--minutes", "5")
+    short = run("estimate", *options, "--minutes", "0.01")
+
+    assert found["likely_seconds"] <= 300
+    assert (found["minutes"], found["config"]["rank"], found["config"]["train_rows"]) == (5, 4, 216)
+    assert found["chosen_for_the_budget"]["epochs"] == 3
+    assert (found["accuracy_low"], found["accuracy_high"]) == (None, None)
+    assert "no earlier run on this data" in found["note"]
+    assert (short.exit_code, "minutes or more" in short.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("no_supervisor")
+def test_a_run_with_a_budget_trains_what_fits(tmp_path: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+    parsed("train", "--model", str(model), "--data", str(news))  # queued: so nothing is measured beside it
+
+    launched = parsed("train", "--model", str(model), "--data", str(news), "--minutes", "5", "--name", "five")
+
+    assert launched["state"] == "queued"
+    config = parsed("show", "five")["config"]
+    assert (config["train_rows"], config["epochs"]) == (216, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["show", "nope"], "There is no run 'nope'"),
+        (["train", "--set", "ranc=8"], "Did you mean rank"),
+        (["train", "--set", "rank=0"], "from 1 to 1,024"),
+        (["train", "--set", "rank"], "FIELD=VALUE"),
+        (["train", "--data", "/no/such/folder"], "does not exist"),
+        (["train", "--model", "/no/such/model"], "There is no folder"),
+        (["resume", "example"], "example-minilm is completed"),
+        (["classify", "example", " "], "empty"),
+    ],
+)
+def test_bad_input_gets_one_plain_sentence(arguments: list[str], words: str) -> None:
+    result = run(*arguments, "--json")
+
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert set(json.loads(result.stdout)) == {"error", "fix"}
+    assert "Traceback" not in result.output
+
+
+def test_a_damaged_database_is_repaired_on_request(settings: Settings) -> None:
+    parsed("runs")
+    settings.database.write_bytes(b"damaged" * 1000)
+
+    assert "doctor --repair" in run("runs").stderr
+    assert "1 runs" in run("doctor", "--repair").stderr
+    assert [job["run"] for job in parsed("runs")] == ["example"]
+
+
+@pytest.mark.worker
+def test_waiting_prints_the_scores_and_nothing_else_on_stdout(tmp_path: Path, home: Path) -> None:
+    news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
+    command = [
+        sys.executable,
+        "-m",
+        "core",
+        "train",
+        "--model",
+        str(model),
+        "--data",
+        str(news),
+        "--set",
+        "train_rows=80",
+        "--wait",
+        "--json",
+    ]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["state"] == "completed"
+    assert {"accuracy", "macro_f1"} <= set(result["test"]) & set(result["untrained"]) & set(result["validation"])
+    assert min(result[name] for name in ("train_seconds", "total_seconds", "rows_per_second", "peak_memory_mb")) > 0
+    assert Store(Settings()).job(result["run"]).state is JobState.COMPLETED
+    (answer,) = parsed("classify", result["run"], "the team won")
+    assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)

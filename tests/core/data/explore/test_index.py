@@ -1,0 +1,104 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.data.explore import index as index_module
+from core.data.explore.build_index import ensure_index
+from core.data.explore.index import index_folder, open_index, read_rows
+from core.data.explore.words import fold, split_words
+from core.errors import ArtifactDamaged, Stopped
+from core.progress import Phase, Progress
+from tests.support.indexed_data import index_rows, write_rows
+
+PETS = ("cat", "dog")
+TRAIN = [("The CAT sat", 0), ("a dog, a DOG", 1), ("", 0), ("猫咪 cat", 0)]
+TEST = [("dog sat", 1)]
+
+
+def quiet(progress: Progress) -> None:
+    pass
+
+
+def never() -> bool:
+    return False
+
+
+def test_rows_of_all_splits_stand_in_one_order(tmp_path: Path) -> None:
+    index = index_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
+
+    assert index.splits == {"train": slice(0, 4), "validation": slice(4, 4), "test": slice(4, 5)}
+    assert index.labels.tolist() == [0, 1, 0, 0, 1]
+    assert read_rows(index, np.array([4, 0])).to_dict("list") == {
+        "row": [0, 0],
+        "text": ["dog sat", "The CAT sat"],
+        "label": [1, 0],
+        "characters": [7, 11],
+        "words": [2, 3],
+        "tokens": [4, 5],
+    }
+
+
+def test_words_of_each_row_agree_with_reading_them_one_by_one(tmp_path: Path) -> None:
+    index = index_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
+    words = index.words.to_pylist()
+
+    for row, (text, _) in enumerate([*TRAIN, *TEST]):
+        ids = index.word_ids[index.word_starts[row] : index.word_starts[row + 1]]
+        assert [words[word] for word in ids] == split_words(fold(text))
+    every = Counter(word for text, _ in [*TRAIN, *TEST] for word in split_words(fold(text)))
+    assert dict(zip(words, index.word_counts.tolist(), strict=True)) == every
+    assert words[0] == "dog", "the most frequent word comes first"
+
+
+def test_an_index_that_is_there_is_not_built_again(tmp_path: Path) -> None:
+    dataset = write_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
+    told: list[Progress] = []
+
+    ensure_index(dataset, told.append, never)
+    ensure_index(dataset, told.append, never)
+
+    assert told == [Progress(Phase.INDEXING, 0, 5), Progress(Phase.INDEXING, 5, 5)]
+
+
+@pytest.mark.parametrize("name", ["index.json", "texts.arrow", "words.arrow", "patterns.arrow"])
+@pytest.mark.parametrize("fault", ["gone", "empty", "changed"])
+def test_a_damaged_index_is_said_and_built_anew(tmp_path: Path, name: str, fault: str) -> None:
+    dataset = write_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
+    ensure_index(dataset, quiet, never)
+    path = index_folder(dataset) / name
+    content = path.read_bytes()
+    path.unlink() if fault == "gone" else path.write_bytes(b"" if fault == "empty" else content[:-9] + b"x" * 9)
+
+    with pytest.raises(ArtifactDamaged, match="The index of pets"):
+        open_index(dataset)
+
+    assert len(ensure_index(dataset, quiet, never)) == 5
+
+
+def test_an_index_of_another_format_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = write_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
+    ensure_index(dataset, quiet, never)
+    monkeypatch.setattr(index_module, "FORMAT", 99)
+
+    with pytest.raises(ArtifactDamaged, match="another version"):
+        open_index(dataset)
+    assert len(ensure_index(dataset, quiet, never)) == 5
+
+
+def test_a_stop_leaves_no_index(tmp_path: Path) -> None:
+    dataset = write_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
+
+    with pytest.raises(Stopped):
+        ensure_index(dataset, quiet, lambda: True)
+
+    assert not index_folder(dataset).exists()
+
+
+def test_texts_without_any_word_have_an_index(tmp_path: Path) -> None:
+    index = index_rows(tmp_path / "pets", PETS, train=[("", 0), ("…", 1)])
+
+    assert len(index) == 2
+    assert len(index.words) == len(index.word_ids) == 0
+    assert index.word_id("cat") is None

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tokenizers import Tokenizer
+
+from core.data.tokenizer import PieceIndex, cut_text, open_tokenizer, tokens_per_word, view_word
+from core.errors import ModelUnavailable
+from tests.support.tiny_models import write_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder)
+    return open_tokenizer(folder)
+
+
+def test_each_piece_has_its_kind_and_its_word(tokenizer: Tokenizer) -> None:
+    table = cut_text(tokenizer, "Gaming wins", 64).table
+
+    assert table["piece"].tolist() == ["[CLS]", "game", "wins", "[SEP]"] or table["piece"].tolist() == [
+        "[CLS]",
+        "g",
+        "##a",
+        "##m",
+        "##ing",
+        "wins",
+        "[SEP]",
+    ]
+    assert table["kind"].tolist() == ["special", "word", "continued", "continued", "continued", "word", "special"]
+    assert table["word"].tolist() == [-1, 0, 0, 0, 0, 1, -1]
+    assert table["mask"].tolist() == [1] * 7
+
+
+def test_a_long_text_keeps_both_special_tokens_and_loses_its_end(tokenizer: Tokenizer) -> None:
+    cut = cut_text(tokenizer, "one two three game team", 5)
+
+    assert cut.table.loc[cut.table["kept"], "piece"].tolist() == ["[CLS]", "one", "two", "three", "[SEP]"]
+    assert (cut.total, cut.read, cut.lost) == (7, 5, 2)
+    assert cut.table["mask"].tolist() == [1, 1, 1, 1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("max_tokens", [4, 5, 7, 9, 64])
+def test_what_is_read_is_what_the_tokenizer_itself_would_keep(tokenizer: Tokenizer, tmp_path: Path, max_tokens: int) -> None:
+    write_tokenizer(tmp_path)
+    cutting = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    cutting.enable_truncation(max_tokens)
+    text = "The coach said, after the final, that it was the last game."
+
+    table = cut_text(tokenizer, text, max_tokens).table
+
+    assert table.loc[table["kept"], "id"].tolist() == cutting.encode(text).ids
+
+
+def test_an_empty_text_is_its_special_tokens(tokenizer: Tokenizer) -> None:
+    assert cut_text(tokenizer, "", 64).table["piece"].tolist() == ["[CLS]", "[SEP]"]
+
+
+def test_a_word_is_seen_with_what_shares_its_pieces(tokenizer: Tokenizer) -> None:
+    index = PieceIndex(tokenizer, ["gaming and rating, gaming", "playing the game", "a game"])
+
+    view = view_word(tokenizer, "teaming", index)
+
+    assert view.pieces == ("team", "##ing")
+    assert view.ids == tuple(tokenizer.token_to_id(piece) for piece in view.pieces)
+    assert view.sharing["##ing"] == ("gaming", "playing", "rating")  # the most frequent first, then by the alphabet
+    assert not view.unknown
+
+
+def test_entries_that_begin_as_a_piece_are_named(tokenizer: Tokenizer) -> None:
+    assert view_word(tokenizer, "goal").entries["goal"] == ("goals",)
+
+
+def test_a_word_outside_the_vocabulary_is_unknown(tokenizer: Tokenizer) -> None:
+    view = view_word(tokenizer, "снег")
+
+    assert (view.pieces, view.unknown, view.entries["[UNK]"]) == (("[UNK]",), True, ())
+
+
+def test_tokens_per_word_leave_out_special_tokens() -> None:
+    frame = pd.DataFrame({"label": [0, 0, 1], "words": [4, 4, 10], "tokens": [6, 10, 22]})
+
+    table = tokens_per_word(frame, ("a", "b"), max_tokens=8)
+
+    assert table["ratio"].tolist() == [1.5, 2.0]
+    assert table["cut"].tolist() == [0.5, 1.0]
+    assert table["texts"].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}"])
+def test_a_tokenizer_that_cannot_be_read_says_so(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "tokenizer.json").write_bytes(content)
+
+    with pytest.raises(ModelUnavailable, match=r"tokenizer\.json"):
+        open_tokenizer(tmp_path)

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from core.evaluation.class_scores import bootstrap_f1, class_intervals, confused_pairs, f1_differences
+from core.evaluation.scores import Scores
+
+NAMES = ["World", "Sports", "Business"]
+THREE = Scores(np.array([[40, 5, 5], [2, 47, 1], [12, 0, 38]]))
+
+
+def labels(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
+    """True and predicted ids of each text behind the counts."""
+    true, predicted = np.divmod(np.repeat(np.arange(scores.counts.size), scores.counts.ravel()), len(scores.counts))
+    return true, predicted
+
+
+def test_f1_intervals_are_those_of_resampled_texts() -> None:
+    def f1(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        return np.array([*f1_score(true, predicted, average=None), f1_score(true, predicted, average="macro")])
+
+    reference = stats.bootstrap(labels(THREE), f1, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1)
+
+    found = bootstrap_f1(THREE)
+
+    low, high = reference.confidence_interval
+    assert [*found.low, found.macro[0]] == pytest.approx(low, abs=0.012)
+    assert [*found.high, found.macro[1]] == pytest.approx(high, abs=0.012)
+
+
+def test_f1_intervals_hold_the_true_f1_in_95_of_100_draws() -> None:
+    shares = np.array([[0.25, 0.05, 0.04], [0.02, 0.3, 0.02], [0.06, 0.01, 0.25]])
+    truth = 2 * shares.diagonal() / (shares.sum(0) + shares.sum(1))
+    random, held = np.random.default_rng(7), np.zeros(3)
+    for _ in range(400):
+        found = bootstrap_f1(Scores(random.multinomial(500, shares.ravel()).reshape(3, 3)))
+        held += (found.low <= truth) & (truth <= found.high)
+
+    assert (held / 400).min() >= 0.93
+    assert (held / 400).mean() <= 0.97
+
+
+def test_changes_of_f1_are_those_of_texts_resampled_together() -> None:
+    true, first = labels(THREE)
+    second = np.where(np.arange(len(true)) % 7 == 0, true, first)  # mends some mistakes
+
+    def change(true: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.asarray(f1_score(true, second, average=None) - f1_score(true, first, average=None))
+
+    data = (true, first, second)
+    reference = stats.bootstrap(data, change, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1)
+
+    found = f1_differences(*data, NAMES)
+
+    assert found["first"].to_numpy() == pytest.approx(f1_score(true, first, average=None), abs=1e-12)
+    assert found["difference"].to_numpy() == pytest.approx(change(*data), abs=1e-12)
+    assert found["low"].to_numpy() == pytest.approx(reference.confidence_interval.low, abs=0.006)
+    assert found["high"].to_numpy() == pytest.approx(reference.confidence_interval.high, abs=0.006)
+    assert found["support"].tolist() == [50, 50, 50]
+
+
+def test_a_class_that_never_occurs_has_not_changed() -> None:
+    found = f1_differences(*np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1]]), NAMES)
+
+    assert found.loc[2, ["support", "first", "second", "difference", "low", "high"]].tolist() == [0] * 6
+
+
+def test_without_an_error_f1_is_certain_and_without_a_text_it_is_anything() -> None:
+    perfect, nothing = bootstrap_f1(Scores(np.diag([30, 40]))), bootstrap_f1(Scores(np.zeros((2, 2), dtype=int)))
+
+    assert perfect.macro == (1, 1)
+    assert perfect.low.tolist() == [1, 1]
+    assert nothing.macro == (0, 1)
+    assert nothing.high.tolist() == [1, 1]
+
+
+def test_shares_have_wilsons_interval() -> None:
+    table = class_intervals(THREE, NAMES)
+
+    low, high = stats.binomtest(40, 54).proportion_ci(method="wilson")  # World: 40 of the 54 texts called so
+    assert table["precision"][0] == 40 / 54
+    assert (table["precision_low"][0], table["precision_high"][0]) == pytest.approx((low, high), abs=1e-7)
+    low, high = stats.binomtest(47, 50).proportion_ci(method="wilson")
+    assert (table["recall_low"][1], table["recall_high"][1]) == pytest.approx((low, high), abs=1e-7)
+    assert table["f1"].tolist() == THREE.f1.tolist()
+    assert table["support"].tolist() == [50, 50, 50]
+
+
+def test_a_class_that_was_never_predicted_has_no_precision() -> None:
+    table = class_intervals(Scores(np.array([[3, 0], [2, 0]])), ["a", "b"])
+
+    assert np.isnan(table["precision"][1])
+    assert (table["precision_low"][1], table["precision_high"][1]) == (0, 1)
+    assert table["recall"][1] == 0
+
+
+@pytest.mark.parametrize("classes", [2, 4, 50])
+def test_one_text_is_enough_for_any_number_of_classes(classes: int) -> None:
+    scores = Scores.of(np.array([1]), np.array([0]), classes)
+
+    table = class_intervals(scores, [f"class {index}" for index in range(classes)])
+
+    assert len(table) == classes
+    assert table["f1_high"].tolist() == [0, 0] + [1] * (classes - 2)  # nothing is known of a class that never occurs
+
+
+def test_confused_pairs_name_the_stronger_direction_first() -> None:
+    table = confused_pairs(THREE, NAMES)
+
+    assert table[["first", "second", "there", "back"]].values.tolist() == [
+        ["Business", "World", 12, 5],
+        ["World", "Sports", 5, 2],
+        ["Sports", "Business", 1, 0],
+    ]
+    assert table["there_share"].tolist() == [0.24, 0.1, 0.02]
+
+
+def test_a_direction_is_told_by_fishers_test_corrected_for_the_pairs() -> None:
+    table = confused_pairs(Scores(np.array([[80, 2, 18], [1, 98, 1], [1, 0, 99]])), ["a", "b", "c"])
+
+    expected = stats.fisher_exact([[18, 82], [1, 99]]).pvalue
+    assert table["p"][0] == pytest.approx(3 * expected, rel=1e-12)
+    assert table["one_way"].tolist() == [True, False, False]
+
+
+def test_without_a_mistake_no_pair_is_confused() -> None:
+    assert confused_pairs(Scores(np.diag([3, 4])), ["a", "b"]).empty

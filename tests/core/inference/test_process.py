@@ -1,0 +1,149 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import ArtifactDamaged, NotEnoughRoom
+from core.inference.classifier import Classifier
+from core.inference.messages import ClassifyRequest
+from core.inference.process import InferenceProcess
+from core.inference.tracer import Tracer
+from core.models.catalog import ModelLocation, find_model
+from core.settings import Settings
+from tests.support.random_adapters import CLASSES, TEXTS, Write
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[InferenceProcess]:
+    host = InferenceProcess(Settings())
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def model(base_folder: Path, settings: Settings) -> ModelLocation:
+    return find_model(str(base_folder), settings, hub=False)
+
+
+def test_the_host_answers_as_the_classifier(host: InferenceProcess, model: ModelLocation, base_folder: Path, write_adapter: Write) -> None:
+    adapter = write_adapter("one", 1)
+    classifier = Classifier(base_folder, CLASSES, seed=7)
+    classifier.load_adapter("a", adapter)
+    trained, untrained = ClassifyRequest("a", model, adapter, CLASSES, 64), ClassifyRequest(None, model, None, CLASSES, 64, seed=7)
+
+    answers = host.classify([trained, untrained], TEXTS)
+
+    assert answers[0] == pytest.approx(classifier.classify("a", TEXTS, 64), abs=1e-6)
+    assert answers[1] == pytest.approx(classifier.classify(None, TEXTS, 64, 7), abs=1e-6)
+
+
+def test_the_host_walks_as_the_walker(host: InferenceProcess, model: ModelLocation, base_folder: Path) -> None:
+    walk = host.walk(ClassifyRequest(None, model, None, CLASSES, 64, seed=7), TEXTS[0])
+
+    assert walk.logits == pytest.approx(Tracer(base_folder, CLASSES, seed=7).walk(None, TEXTS[0], 64).logits, abs=1e-5)
+
+
+def test_an_error_comes_back_as_it_was_raised(host: InferenceProcess, model: ModelLocation, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactDamaged, match="The adapter of a is missing.") as caught:
+        host.classify([ClassifyRequest("a", model, tmp_path, CLASSES, 64)], TEXTS)
+
+    assert caught.value.fix == "Train the run again, or choose another run."
+
+
+# loky says so whenever a process ends by itself just as work arrives; it starts another one
+pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
+
+
+@pytest.fixture
+def light_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceProcess]:
+    """A host whose process tells its id instead of classifying, and so needs no torch; asked for "die" it dies.
+
+    Asked for a path it dies the first time, and leaves a file there.
+    """
+
+    def answer(requests: object, texts: list[str]) -> list[object]:  # travels by value
+        if texts == ["die"] or (texts and not os.path.exists(texts[0])):
+            open(texts[0], "w").close() if texts != ["die"] else None
+            os._exit(1)
+        return [np.array([os.getpid()])]
+
+    monkeypatch.setattr("core.inference.process.classify", answer)
+    host = InferenceProcess(Settings(), idle_seconds=0.5)
+    yield host
+    host.stop()
+
+
+def test_a_killed_process_is_replaced_and_counted(light_host: InferenceProcess) -> None:
+    killed = int(light_host.classify([], [])[0][0])
+    os.kill(killed, signal.SIGKILL)
+
+    assert light_host.classify([], [])[0] != killed
+    assert light_host.crashes == 1
+
+
+def test_a_request_whose_process_dies_is_answered_by_the_next(light_host: InferenceProcess, tmp_path: Path) -> None:
+    for number in range(3):
+        assert light_host.classify([], [str(tmp_path / str(number))])[0] > 0
+
+    assert light_host.crashes == 3
+
+
+def test_requests_of_others_survive_a_crash(light_host: InferenceProcess, tmp_path: Path) -> None:
+    texts = [[str(tmp_path / "dies")], *[[] for _ in range(7)]]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda asked: light_host.classify([], asked), texts))
+
+    assert all(answer[0] > 0 for answer in answers)
+
+
+def test_a_process_that_dies_twice_is_reported(light_host: InferenceProcess) -> None:
+    with pytest.raises(NotEnoughRoom, match="ended twice"):
+        light_host.classify([], ["die"])
+
+    assert light_host.classify([], [])[0] > 0
+
+
+def test_the_process_ends_when_idle_and_comes_back(light_host: InferenceProcess) -> None:
+    first = int(light_host.classify([], [])[0][0])
+    assert light_host._executor is not None
+    deadline = time.monotonic() + 20
+    while first in light_host._executor._processes:
+        assert time.monotonic() < deadline, "it is still there"
+        time.sleep(0.05)
+
+    assert light_host.classify([], [])[0] != first
+
+
+SERVER = """
+import sys
+from core.models.catalog import find_model
+from core.inference.process import ClassifyRequest, InferenceHost
+from core.settings import Settings
+
+host = InferenceHost(Settings())
+print(host.classify([ClassifyRequest(None, find_model(sys.argv[1], Settings(), False), None, ("a", "b"), 32)], ["text"])[0].shape)
+host.stop()
+print(sorted({"torch", "transformers", "peft", "datasets", "evaluate"} & set(sys.modules)))
+"""
+
+
+def test_the_caller_never_imports_ml(base_folder: Path, home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SERVER, str(base_folder)],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert (done.stdout.split("\n")[:2], done.stderr) == (["(1, 2)", "[]"], "")

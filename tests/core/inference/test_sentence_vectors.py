@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from core.errors import Stopped
+from core.inference import sentence_vectors
+from core.inference.sentence_vectors import encode_sentences
+from tests.support.tiny_models import write_bert
+
+TEXTS = ["the striker scored", "shares of the chip maker fell after a warning", "rain"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_bert(tmp_path / "model")
+
+
+def test_a_vector_is_the_mean_over_the_tokens_of_a_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentence_vectors, "choose_dtype", lambda: torch.float32)
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    heard: list[int] = []
+
+    found = encode_sentences(folder, TEXTS, on_rows=heard.append)
+
+    for text, vector in zip(TEXTS, found, strict=True):
+        with torch.inference_mode():
+            mean = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0)
+        assert vector == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
+    assert heard[-1] == 3
+
+
+def test_half_precision_points_the_same_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(sentence_vectors, "choose_dtype", lambda chosen=dtype: chosen)
+        found.append(encode_sentences(folder, TEXTS))
+
+    assert (found[0] * found[1]).sum(axis=1) == pytest.approx(np.ones(3), abs=0.01)
+
+
+def test_a_stop_is_followed(folder: Path) -> None:
+    with pytest.raises(Stopped):
+        encode_sentences(folder, TEXTS, should_stop=lambda: True)

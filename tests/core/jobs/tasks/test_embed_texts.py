@@ -1,0 +1,176 @@
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load
+
+from core.data.dataset import Dataset
+from core.data.preparation import prepare
+from core.data.sources import folder_source
+from core.errors import ArtifactDamaged, ConfigError, Stopped
+from core.inference.tracer import Tracer
+from core.jobs import actions
+from core.jobs.context import JobContext
+from core.jobs.tasks.embed_texts import MapRequest, MapSubject, map_paths, read_map, read_map_request, sample
+from core.jobs.workers import embed
+from core.settings import Settings
+from core.storage.job import Job, JobKind, JobState
+from core.storage.recovery import SHIPPED
+from core.storage.store import Store
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+
+
+@pytest.fixture
+def dataset(settings: Settings, tmp_path: Path) -> Dataset:
+    return prepare(settings, folder_source(write_small_news(tmp_path / "news")), lambda progress: None, lambda: False)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(write_bert(tmp_path / "model"))
+
+
+@pytest.fixture(autouse=True)
+def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
+
+
+def request(dataset: Dataset, model: str, **changes: object) -> MapRequest:
+    return MapRequest(fingerprint=dataset.fingerprint, subjects=(MapSubject(model=model),), rows=40, method="PCA").model_copy(update=changes)
+
+
+def make(store: Store, wanted: MapRequest) -> Job:
+    job = actions.launch_map(store, wanted)
+    store.transition(job, JobState.STARTING)
+    with JobContext(store, store.job(job.id)) as context:
+        embed.run(context)
+        context.end(JobState.COMPLETED)
+    return store.job(job.id)
+
+
+def test_a_map_has_a_point_a_text_and_numbers_for_every_layer(store: Store, dataset: Dataset, model: str) -> None:
+    wanted = request(dataset, model)
+    make(store, wanted)
+
+    (place,) = map_paths(store, wanted, dataset.classes)
+    found = read_map(place, wanted)
+
+    assert found.frame["row"].tolist() == sample(dataset, wanted)["row"].tolist()
+    assert found.frame["label"].value_counts().tolist() == [10] * 4
+    assert (len(found.layers), found.layer) == (3, 2)
+    assert found.full.knn.n == found.flat.knn.n == 40
+
+
+def test_kept_states_are_those_of_the_walker(store: Store, dataset: Dataset, model: str) -> None:
+    wanted = request(dataset, model)
+    make(store, wanted)
+    (place,) = map_paths(store, wanted, dataset.classes)
+    texts = sample(dataset, wanted)["text"].tolist()
+
+    expected = Tracer(Path(model), dataset.classes, attention="sdpa").hidden_states(None, texts, wanted.max_tokens)
+
+    assert np.array_equal(load(place.states.read_bytes())["states"], expected)
+
+
+def test_another_method_layer_or_pooling_does_not_encode_again(store: Store, dataset: Dataset, model: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    make(store, request(dataset, model))
+    monkeypatch.setattr(Tracer, "hidden_states", lambda *_, **__: pytest.fail("encoded again"))
+
+    for changes in ({"method": "t-SNE"}, {"layer": 1}, {"pooling": "mean of all tokens"}):
+        wanted = request(dataset, model, **changes)
+        make(store, wanted)
+        assert all(place.done for place in map_paths(store, wanted, dataset.classes))
+
+
+def test_umap_gets_ready_while_texts_are_encoded(store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, encode = threading.Event(), Tracer.hidden_states
+
+    def encode_once_begun(*arguments: object, **options: object) -> object:
+        assert begun.wait(30), "nothing was begun"
+        return encode(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(embed, "prepare_umap", lambda cache: begun.set())
+    monkeypatch.setattr(Tracer, "hidden_states", encode_once_begun)
+    monkeypatch.setattr(embed, "project", lambda states, method, seed: states[:, :2])
+
+    make(store, request(dataset, model, method="UMAP"))
+
+
+def test_what_keeps_umap_from_getting_ready_ends_the_map(
+    store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(cache: Path) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(embed, "prepare_umap", refuse)
+
+    with pytest.raises(OSError, match="no room"):
+        make(store, request(dataset, model, method="UMAP"))
+
+
+def test_damaged_states_are_made_anew(store: Store, dataset: Dataset, model: str) -> None:
+    make(store, request(dataset, model))
+    (place,) = map_paths(store, request(dataset, model), dataset.classes)
+    place.states.write_bytes(b"no")
+
+    make(store, request(dataset, model, layer=1))
+
+    assert "states" in load(place.states.read_bytes())
+
+
+def test_a_damaged_map_says_so(store: Store, dataset: Dataset, model: str) -> None:
+    wanted = request(dataset, model)
+    make(store, wanted)
+    (place,) = map_paths(store, wanted, dataset.classes)
+    place.scores.write_text(json.dumps({"first token": 3}))
+
+    with pytest.raises(ArtifactDamaged, match="damaged"):
+        read_map(place, wanted)
+
+
+def test_a_layer_that_is_not_there_is_refused(store: Store, dataset: Dataset, model: str) -> None:
+    with pytest.raises(ConfigError, match="has no layer 9"):
+        make(store, request(dataset, model, layer=9))
+
+
+def test_a_stop_ends_the_encoding(store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JobContext, "should_stop", lambda context: True)
+
+    with pytest.raises(Stopped):
+        make(store, request(dataset, model))
+
+
+def test_a_run_and_its_base_get_maps_of_their_own(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = store.create(JobKind.TRAIN, "run", {}, "key")
+    shutil.copytree(SHIPPED / "example" / "adapter", store.folder(run) / "adapter")
+    store.transition(run, JobState.STARTING)
+    store.update(run, result_json=json.dumps({"classes": ["a", "b", "c", "d"]}))
+    both = request(dataset, "minilm", subjects=(MapSubject(model="minilm"), MapSubject(model="minilm", run=run.id)))
+
+    base, trained = map_paths(store, both, dataset.classes)
+
+    assert base.map != trained.map and base.states != trained.states
+    assert (base.adapter, trained.adapter) == (None, store.folder(run) / "adapter")
+    assert trained.classes == ("a", "b", "c", "d")
+
+
+def test_asking_twice_gives_one_job_until_it_is_over(store: Store, dataset: Dataset, model: str) -> None:
+    first, second = (actions.launch_map(store, request(dataset, model)) for _ in range(2))
+    assert first.id == second.id
+
+    actions.stop(store, first)
+
+    assert actions.launch_map(store, request(dataset, model)).id != first.id
+
+
+def test_a_damaged_request_says_so_and_keeps_nobody_from_asking(store: Store, dataset: Dataset, model: str) -> None:
+    with pytest.raises(ArtifactDamaged, match="Compute the map again"):
+        read_map_request(store.create(JobKind.EMBED, "map", {"rows": 3}, "key"))
+
+    assert actions.launch_map(store, request(dataset, model)).state is JobState.QUEUED

@@ -1,0 +1,244 @@
+import io
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from tensorboardX.proto import event_pb2
+
+from core.access import GUEST
+from core.cli.transferring import export_command
+from core.data.sources import folder_source
+from core.errors import ArtifactDamaged, NotAllowed
+from core.jobs import actions, worker
+from core.jobs.tasks.export_run import export, find_export_jobs
+from core.jobs.workers.classify import classify_texts
+from core.presets import make_config
+from core.runs import artifacts
+from core.runs.requests import read_train_request
+from core.settings import Settings
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+from core.transfer.export.formats import Format
+from core.transfer.export.ready_exports import exports_folder, read_ready
+from core.transfer.imports.archive import read_archive
+from core.transfer.imports.import_run import import_run
+from tests.support.export_proofs import proof_of
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
+
+CONFIG = {"train_rows": 80, "batch_size": 8, "epochs": 1, "evaluation_interval": 5, "validation_rows": 10, "learning_rate": 0.02}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, str]:
+    """A home with one real run of a tiny model."""
+    place = tmp_path_factory.mktemp("lab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+        store = Store(Settings(home=place / "home", hub=False))
+        config = make_config(None, {**CONFIG, "model": str(write_bert(place / "tiny"))})
+        job = actions.launch_training(store, config, folder_source(write_small_news(place / "news")), name="*mine*")
+        assert do(store, job).state is JobState.COMPLETED
+    return store.settings, job.id
+
+
+@pytest.fixture
+def store(trained: tuple[Settings, str], monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+    return Store(trained[0])
+
+
+@pytest.fixture
+def job(store: Store, trained: tuple[Settings, str]) -> Job:
+    return store.job(trained[1])
+
+
+def do(store: Store, job: Job) -> Job:
+    """What a worker does with it."""
+    store.transition(job, JobState.STARTING, started_at=1.0)
+    worker.perform(store, store.job(job.id))
+    return store.job(job.id)
+
+
+def test_an_export_is_offered_with_its_proof_once_it_is_made(store: Store, job: Job) -> None:
+    assert read_ready(store, job, Format.MERGED) is None
+
+    done = do(store, actions.launch_export(store, job, Format.MERGED))
+
+    ready = read_ready(store, job, Format.MERGED)
+    assert done.state is JobState.COMPLETED
+    assert ready is not None
+    assert ready.proof is not None
+    assert ready.proof.holds
+    with zipfile.ZipFile(io.BytesIO((exports_folder(store, job) / "merged.zip").read_bytes())) as archive:
+        names = {name.partition("/")[2] for name in archive.namelist()}
+        card = archive.read(f"{job.id}-merged/README.md").decode()
+    assert {
+        "README.md",
+        "train.py",
+        "train.ipynb",
+        "run.json",
+        "config.json",
+        "labels.json",
+        "model.safetensors",
+        "tokenizer.json",
+    } <= names
+    assert "\\*mine\\*" in card
+
+
+def names_in(store: Store, job: Job, target: Format) -> set[str]:
+    with zipfile.ZipFile(exports_folder(store, job) / f"{target}.zip") as archive:
+        return {name.partition("/")[2] for name in archive.namelist()}
+
+
+def test_curves_become_event_files_with_every_point(store: Store, job: Job, tmp_path: Path) -> None:
+    proof = export(store, job, Format.TENSORBOARD, tmp_path, lambda progress: None, lambda: False)
+
+    assert proof is None
+    points = store.read_metrics(job.id)
+    for split in ("train", "validation"):
+        read = scalars(next((tmp_path / split).glob("events.out.tfevents.*")))
+        expected = [(point.step, point.loss) for point in points if point.split == split]
+        assert [(step, pytest.approx(value)) for name, step, value in read if name == "loss"] == expected
+    assert {name for name, _, _ in scalars(next((tmp_path / "test").glob("events*")))} == {"accuracy", "macro_f1"}
+
+
+def scalars(path: Path) -> list[tuple[str, int, float]]:
+    """Name, step and value of each point in an event file: length and two checksums around each record, as TFRecord has it."""
+    data, found, at = path.read_bytes(), [], 0
+    while at < len(data):
+        (length,) = struct.unpack("<Q", data[at : at + 8])
+        event = event_pb2.Event.FromString(data[at + 12 : at + 12 + length])
+        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        at += 12 + length + 4
+    return found
+
+
+def test_the_script_goes_alone(store: Store, job: Job) -> None:
+    done = do(store, actions.launch_export(store, job, Format.SCRIPT))
+
+    assert done.state is JobState.COMPLETED, done.message
+    assert names_in(store, job, Format.SCRIPT) == {"train.py", "train.ipynb", "run.json"}
+    ready = read_ready(store, job, Format.SCRIPT)
+    assert ready is not None
+    assert ready.proof is None
+
+
+def test_a_bundle_holds_what_is_cheap_and_what_has_been_made_and_can_be_imported(store: Store, job: Job, tmp_path: Path) -> None:
+    do(store, actions.launch_export(store, job, Format.MERGED))
+    done = do(store, actions.launch_export(store, job, Format.BUNDLE))
+
+    assert done.state is JobState.COMPLETED, done.message
+    names = names_in(store, job, Format.BUNDLE)
+    assert {"README.md", "run.json", "predictions.jsonl", "train.py", "train.ipynb", "curves/README.md"} <= names
+    assert {"adapter/adapter_model.safetensors", "adapter/labels.json", "onnx/model.onnx", "merged/model.safetensors"} <= names
+    assert not any(name.startswith("onnx-int8") for name in names)
+
+    again = import_run(store, read_archive(exports_folder(store, job) / "bundle.zip"))
+
+    assert (again.name, again.fingerprint, again.result["test"]) == (job.name, job.fingerprint, job.result["test"])
+    assert again.result["train_seconds"] == job.result["train_seconds"]
+    assert read_train_request(again).config.model_copy(update={"target_modules": ()}) == read_train_request(job).config
+    curve = [point.loss for point in store.read_metrics(job.id)]
+    assert [point.loss for point in store.read_metrics(again.id)] == curve
+    kept, theirs = (artifacts.read_predictions(store.folder(one), "test") for one in (again, job))
+    assert kept["text"].tolist() == theirs["text"].tolist()
+    assert kept["p0"].to_numpy() == pytest.approx(theirs["p0"].to_numpy(), abs=1e-6)
+    answers = [classify_texts(store, one, ["the coach won the cup"], hub=False)[0]["probabilities"] for one in (again, job)]
+    assert answers[0] == pytest.approx(answers[1], abs=1e-6)
+    store.delete(again)
+
+
+def test_no_file_of_an_export_names_a_folder_of_this_machine(store: Store, job: Job, tmp_path: Path) -> None:
+    export(store, job, Format.BUNDLE, tmp_path, lambda progress: None, lambda: False)
+
+    told = [path for path in tmp_path.rglob("*") if path.suffix in (".json", ".jsonl", ".md", ".py", ".ipynb")]
+    assert len(told) > 8
+    for path in told:
+        assert str(store.settings.home.parent) not in path.read_text(), path.name
+
+
+STOPPED = """
+import sys, time
+from pathlib import Path
+from core.exporting import writing
+from core.jobs import worker
+from core.settings import Settings
+from core.storage.store import Store
+
+def write(source, target, folder):  # a library that asks nobody whether to stop
+    (folder / "half").write_text("written")
+    print("writing", flush=True)
+    time.sleep(60)
+
+writing.write = write
+store = Store(Settings())
+worker.perform(store, store.job(sys.argv[1]))
+"""
+
+
+def test_a_stop_while_a_library_writes_leaves_nothing(store: Store, job: Job) -> None:
+    asked = store.create(JobKind.EXPORT, "stopped", {"run": job.id, "format": "onnx-int8"}, "stopped")
+    store.transition(asked, JobState.STARTING, started_at=1.0)
+    environment = {**os.environ, "LORALAB_HOME": str(store.settings.home), "LORALAB_HUB": "false"}
+    with subprocess.Popen([sys.executable, "-c", STOPPED, asked.id], env=environment, stdout=subprocess.PIPE, text=True) as worker_process:
+        assert worker_process.stdout is not None
+        assert "writing" in worker_process.stdout.readline()
+        half = list(store.folder(asked).rglob("half"))
+
+        actions.stop(store, store.job(asked.id))
+        worker_process.wait(20)
+
+    assert len(half) == 1
+    assert store.job(asked.id).state is JobState.CANCELLED
+    assert {path.name for path in store.folder(asked).iterdir()} <= {"job.json", ".job.lock"}
+    assert read_ready(store, job, Format.ONNX_INT8) is None
+
+
+def test_two_who_ask_at_once_get_one_job(store: Store, job: Job) -> None:
+    first, second = (actions.launch_export(store, job, Format.ONNX) for _ in range(2))
+
+    assert first.id == second.id
+    assert [one.id for one in find_export_jobs(store, job, Format.ONNX)] == [first.id]
+
+
+def test_a_copy_that_does_not_hold_is_never_offered(store: Store, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = proof_of(format=Format.ADAPTER, texts=10, labels_equal=9, max_probability_difference=0.5)
+    monkeypatch.setattr("core.transfer.export.verify.verify_export", lambda *given: wrong)
+
+    done = do(store, actions.launch_export(store, job, Format.ADAPTER))
+
+    assert done.state is JobState.FAILED
+    assert "9 of 10 labels agree" in done.message
+    assert read_ready(store, job, Format.ADAPTER) is None
+
+
+def test_a_run_without_an_adapter_says_so(store: Store, job: Job, tmp_path: Path) -> None:
+    empty = store.create(JobKind.TRAIN, "empty", job.request, "empty")
+
+    with pytest.raises(ArtifactDamaged, match="no adapter"):
+        export(store, empty, Format.ADAPTER, tmp_path, lambda progress: None, lambda: False)
+
+
+def test_a_guest_exports_nothing(store: Store, job: Job) -> None:
+    store.visitor = GUEST
+    with pytest.raises(NotAllowed):
+        actions.launch_export(store, job, Format.ADAPTER)
+
+
+def test_the_command_writes_into_a_new_folder_only(
+    store: Store, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LORALAB_HOME", str(store.settings.home))
+    export_command(job.id, Format.ADAPTER, tmp_path / "out", as_json=True)
+    assert '"labels_equal": true' in capsys.readouterr().out
+    assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
+
+    with pytest.raises(BaseException) as stopped:  # typer's exit
+        export_command(job.id, Format.ADAPTER, tmp_path / "out", as_json=True)
+    assert stopped.type.__name__ == "Exit"
+    assert "is there already" in capsys.readouterr().out

@@ -1,0 +1,108 @@
+"""Every action asks who is there: each is tried with another's run, and as a guest."""
+
+from collections.abc import Callable
+
+import pytest
+
+from core.access import GUEST, Role, Visitor
+from core.config import RunConfig
+from core.data.sources import demo_source
+from core.errors import NotAllowed
+from core.jobs import actions
+from core.jobs.tasks.embed_texts import MapRequest
+from core.people.accounts import audit, started_by_owner
+from core.runs.queue import read_queue
+from core.runs.requests import TrainRequest
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+
+ADA, BOB = Visitor("ada", "Ada", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
+SMALL = RunConfig(train_rows=1000)
+Act = Callable[[Store, Job], object]
+ON_A_RUN: dict[str, Act] = {
+    "stop": actions.stop,
+    "resume": actions.resume,
+    "delete": actions.delete,
+    "rename": lambda store, job: actions.rename(store, job, "mine now"),
+    "tag": lambda store, job: actions.tag_text(store, job, 7, "hard", "mine"),
+}
+OTHERS: dict[str, Act] = {
+    "launch": lambda store, job: actions.launch_training(store, SMALL, demo_source()),
+    "prepare": lambda store, job: actions.launch_preparation(store, demo_source()),
+    "calibrate": lambda store, job: actions.launch_calibration(store, "minilm"),
+    "delete a dataset": lambda store, job: actions.delete_dataset(store, "reviews"),
+}
+
+
+@pytest.fixture(autouse=True)
+def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+
+
+@pytest.fixture
+def run_of_ada(store: Store) -> Job:
+    store.visitor = ADA
+    request = TrainRequest(config=SMALL, source=demo_source()).model_dump(mode="json")
+    return store.create(JobKind.TRAIN, "hers", request, "hers")
+
+
+@pytest.mark.parametrize("act", ON_A_RUN.values(), ids=ON_A_RUN)
+@pytest.mark.parametrize("who", [BOB, GUEST], ids=["bob", "guest"])
+def test_nobody_touches_another_ones_run(store: Store, run_of_ada: Job, act: Act, who: Visitor) -> None:
+    store.visitor = who
+
+    with pytest.raises(NotAllowed):
+        act(store, run_of_ada)
+    assert store.job(run_of_ada.id) == run_of_ada
+
+
+@pytest.mark.parametrize("act", OTHERS.values(), ids=OTHERS)
+def test_a_guest_starts_nothing(store: Store, run_of_ada: Job, act: Act) -> None:
+    store.visitor = GUEST
+
+    with pytest.raises(NotAllowed):
+        act(store, run_of_ada)
+    assert [job.id for job in store.jobs()] == [run_of_ada.id]
+
+
+def test_a_guest_draws_no_map(store: Store) -> None:
+    store.visitor = GUEST
+
+    with pytest.raises(NotAllowed):
+        actions.launch_map(store, MapRequest.model_construct())
+
+
+def test_a_retry_asks_like_a_launch(store: Store, run_of_ada: Job) -> None:
+    store.transition(run_of_ada, JobState.STARTING)
+    store.transition(run_of_ada, JobState.FAILED, cause="diverged", proposal_json='{"learning_rate": 0.0005}')
+    store.visitor = GUEST
+
+    with pytest.raises(NotAllowed):
+        actions.retry(store, store.job(run_of_ada.id))
+
+
+def test_a_student_stops_an_own_run_and_it_is_written_down(store: Store, run_of_ada: Job) -> None:
+    assert actions.stop(store, run_of_ada).state is JobState.CANCELLED
+    assert [(who, did) for _, who, did, _ in audit(store)] == [("ada", "stop this run")]
+
+
+def test_a_launch_belongs_to_its_visitor(store: Store) -> None:
+    store.visitor = BOB
+
+    assert actions.launch_training(store, SMALL, demo_source()).owner == "bob"
+
+
+def test_only_runs_that_have_begun_count_as_a_turn(store: Store, run_of_ada: Job) -> None:
+    assert started_by_owner(store) == {}
+
+    store.transition(run_of_ada, JobState.STARTING, started_at=1.0)
+
+    assert started_by_owner(store) == {"ada": 1}
+
+
+def test_the_place_in_the_queue_follows_the_turns(store: Store, run_of_ada: Job) -> None:
+    second = actions.launch_training(store, SMALL, demo_source())
+    store.visitor = BOB
+    first_of_bob = actions.launch_training(store, SMALL, demo_source())
+
+    assert [(turn.job.id, turn.ahead) for turn in read_queue(store)] == [(run_of_ada.id, 0), (first_of_bob.id, 1), (second.id, 2)]

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from core.data.dataset import Dataset
+from core.data.preparation import prepare
+from core.data.quality.findings import read_findings, read_report
+from core.data.sources import folder_source
+from core.errors import ArtifactDamaged, Stopped
+from core.jobs import actions
+from core.jobs.context import JobContext
+from core.jobs.workers import check_quality
+from core.runs.requests import QualityRequest
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+from tests.support.small_news import write_small_news
+
+
+@pytest.fixture
+def dataset(store: Store, tmp_path: Path) -> Dataset:
+    return prepare(store.settings, folder_source(write_small_news(tmp_path / "news")), lambda progress: None, lambda: False)
+
+
+def start(store: Store, fingerprint: str) -> Job:
+    """A check that a worker has taken."""
+    job = store.create(JobKind.QUALITY, "Check", QualityRequest(fingerprint=fingerprint).model_dump(mode="json"), "key")
+    store.transition(job, JobState.STARTING, started_at=store.clock())
+    return store.job(job.id)
+
+
+def test_a_check_leaves_report_and_findings_with_the_data(store: Store, dataset: Dataset) -> None:
+    job = start(store, dataset.fingerprint)
+
+    check_quality.run(JobContext(store, job))
+
+    report = read_report(dataset)
+    assert report is not None and report.rows == 320
+    assert sum(finding.texts for finding in report.findings if finding.check.value != "imbalance") == len(read_findings(dataset))
+    assert report.notes[-1] == "Labels were judged by words and by a frozen encoder."
+    ended = store.job(job.id)
+    assert (ended.state, ended.fingerprint) == (JobState.RUNNING, dataset.fingerprint)
+    assert ended.result["found"] == {finding.check.value: finding.texts for finding in report.findings}
+
+
+def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
+    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_quality, "find_encoder", lambda settings: None)
+
+    check_quality.run(JobContext(store, start(store, dataset.fingerprint)))
+
+    report = read_report(dataset)
+    assert report is not None and report.notes[-1].startswith("Labels were judged by words alone")
+
+
+def test_a_stopped_check_leaves_no_report(store: Store, dataset: Dataset) -> None:
+    job = start(store, dataset.fingerprint)
+    context = JobContext(store, job)
+    store.transition(job, JobState.RUNNING)
+    context.should_stop = lambda: True  # type: ignore[method-assign]
+
+    with pytest.raises(Stopped):
+        check_quality.run(context)
+
+    assert read_report(dataset) is None
+
+
+def test_data_that_have_gone_are_said(store: Store) -> None:
+    with pytest.raises(ArtifactDamaged, match="is not on this machine"):
+        check_quality.run(JobContext(store, start(store, "ffffffffffff")))
+
+
+def test_two_who_ask_get_one_check(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
+
+    first, second = actions.launch_quality_check(store, dataset), actions.launch_quality_check(store, dataset)
+
+    assert first.id == second.id

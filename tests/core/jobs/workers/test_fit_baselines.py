@@ -1,0 +1,155 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from core.cli.app import app
+from core.config import RunConfig
+from core.data.dataset import Dataset
+from core.data.preparation import prepare
+from core.data.sources import folder_source
+from core.errors import ArtifactDamaged, Stopped
+from core.evaluation.baselines import Baseline
+from core.jobs import actions
+from core.jobs.context import JobContext
+from core.jobs.workers import fit_baselines
+from core.runs.run_baselines import (
+    BaselineRequest,
+    baseline_path,
+    find_job,
+    missing_baselines,
+    queue_after,
+    read_baseline_request,
+    read_fitted,
+)
+from core.storage import files
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+from tests.support.small_news import write_small_news
+from tests.support.tiny_models import write_bert
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+
+
+@pytest.fixture
+def dataset(store: Store, tmp_path: Path) -> Dataset:
+    return prepare(store.settings, folder_source(write_small_news(tmp_path / "news")), lambda progress: None, lambda: False)
+
+
+@pytest.fixture
+def request_(dataset: Dataset, tmp_path: Path) -> BaselineRequest:
+    config = RunConfig(model=str(write_bert(tmp_path / "model")), train_rows=100)
+    return BaselineRequest.of(dataset.fingerprint, config)
+
+
+@pytest.fixture(autouse=True)
+def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
+
+
+def fit(store: Store, request: BaselineRequest, stop: bool = False) -> Job:
+    job = actions.launch_baselines(store, request, "Small news")
+    store.transition(job, JobState.STARTING)
+    with JobContext(store, store.job(job.id)) as context:
+        if stop:
+            context._stop.set()
+        fit_baselines.run(context)
+        context.end(JobState.COMPLETED)
+    return store.job(job.id)
+
+
+def test_each_baseline_is_fitted_and_read_back(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+    job = fit(store, request_)
+
+    found = read_fitted(store.settings, request_, len(dataset.classes))
+
+    assert [one.baseline for one in found] == [Baseline.MAJORITY, Baseline.TFIDF, Baseline.PROBE]
+    assert [len(one.predictions) for one in found] == [dataset.test_rows] * 3
+    assert found[1].train_rows == 100
+    assert job.result["tfidf"] == found[1].predictions.scores.accuracy.value > found[0].predictions.scores.accuracy.value
+
+
+def test_what_is_kept_is_not_fitted_again(store: Store, dataset: Dataset, request_: BaselineRequest, tmp_path: Path) -> None:
+    fit(store, request_)
+    other_rows = request_.model_copy(update={"train_rows": 60})
+    other_model = request_.model_copy(update={"max_tokens": 64})
+
+    assert missing_baselines(store.settings, request_, 4) == []
+    assert missing_baselines(store.settings, other_rows, 4) == [Baseline.TFIDF]
+    assert missing_baselines(store.settings, other_model, 4) == [Baseline.PROBE]
+
+
+def test_a_damaged_one_counts_as_missing(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+    fit(store, request_)
+    files.write_bytes(baseline_path(store.settings, request_, Baseline.TFIDF) / "predictions.parquet", b"nonsense")
+
+    assert missing_baselines(store.settings, request_, 4) == [Baseline.TFIDF]
+
+
+def test_without_its_model_the_probe_is_left_out(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+    job = fit(store, request_.model_copy(update={"model": "/nowhere"}))
+
+    assert job.state is JobState.COMPLETED
+    assert "nowhere" in str(job.result["left_out"])
+    assert missing_baselines(store.settings, request_, 4) == [Baseline.PROBE]
+
+
+def test_a_stop_is_heard(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+    with pytest.raises(Stopped):
+        fit(store, request_, stop=True)
+    assert len(missing_baselines(store.settings, request_, 4)) == 3
+
+
+def test_all_rows_are_the_same_with_any_seed() -> None:
+    one, other = (BaselineRequest.of("f", RunConfig(train_rows=0, seed=seed)) for seed in (1, 2))
+
+    assert one == other
+    assert BaselineRequest.of("f", RunConfig(train_rows=5, seed=1)) != BaselineRequest.of("f", RunConfig(train_rows=5, seed=2))
+
+
+def test_a_guests_run_queues_none(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+    run = store.create(JobKind.TRAIN, "run", {}, "run", "guest-1")
+    store.update(run, fingerprint=dataset.fingerprint)
+
+    queue_after(store, store.job(run.id), RunConfig(model=request_.model, train_rows=100), 4)
+
+    assert store.jobs(JobKind.BASELINE) == []
+
+
+def test_a_run_queues_them_once_and_not_after_a_stop(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+    config = RunConfig(model=request_.model, train_rows=100)
+    run = store.create(JobKind.TRAIN, "run", {}, "run")
+    store.transition(run, JobState.STARTING)
+    store.update(run, fingerprint=dataset.fingerprint, result_json=json.dumps({"data": "Small news"}))
+
+    for _ in range(2):
+        queue_after(store, store.job(run.id), config, 4)
+    (job,) = store.jobs(JobKind.BASELINE)
+    actions.stop(store, job)
+    queue_after(store, store.job(run.id), config, 4)
+
+    assert job.name == "Baselines of Small news"
+    assert len(store.jobs(JobKind.BASELINE)) == 1
+    assert find_job(store, request_) == store.job(job.id)
+
+
+def test_a_damaged_request_is_said(store: Store) -> None:
+    with pytest.raises(ArtifactDamaged, match="baselines is damaged"):
+        read_baseline_request(store.create(JobKind.BASELINE, "baselines", {"seed": 3}, "key"))
+
+
+def test_the_command_prints_what_is_kept(
+    store: Store, dataset: Dataset, request_: BaselineRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(store, request_)
+    arguments = ["baselines", "--data", str(tmp_path / "news"), "--rows", "100", "--model", request_.model]
+
+    as_json = CliRunner().invoke(app, [*arguments, "--json"])
+    as_text = CliRunner().invoke(app, arguments)
+
+    found = json.loads(as_json.stdout)["baselines"]
+    assert [one["baseline"] for one in found] == ["majority class", "TF-IDF", "linear probe"]
+    assert found[0]["accuracy"] == 0.25
+    assert found[0]["interval"][0] < 0.25 < found[0]["interval"][1]
+    assert "TF-IDF" in as_text.stdout

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from core.config import RunConfig
+from core.data.preparation import prepare
+from core.data.recipe import Fix, Recipe, Step
+from core.data.sources import Source, folder_source
+from core.errors import DataError
+from core.jobs import actions
+from core.jobs.context import JobContext
+from core.jobs.workers import train
+from core.runs.requests import read_train_request
+from core.storage.job import Job, JobState
+from core.storage.store import Store
+from tests.support.small_news import write_small_news
+
+
+@pytest.fixture(autouse=True)
+def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    return folder_source(write_small_news(tmp_path / "news"))
+
+
+@pytest.fixture
+def recipe(store: Store, source: Source) -> Recipe:
+    """Drops two training texts."""
+    dataset = prepare(store.settings, source, lambda progress: None, lambda: False)
+    rows = tuple(int(row) for row in dataset.read("train")["row"][:2])
+    return Recipe(fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),))
+
+
+def start(store: Store, source: Source, recipe: Recipe | None) -> Job:
+    job = actions.launch_training(store, RunConfig(), source, recipe=recipe)
+    store.transition(job, JobState.STARTING, started_at=store.clock())
+    return store.job(job.id)
+
+
+def test_a_run_trains_on_cleaned_data_and_carries_their_fingerprint(store: Store, source: Source, recipe: Recipe) -> None:
+    job = start(store, source, recipe)
+
+    dataset = train._read_dataset(JobContext(store, job), read_train_request(job))
+
+    assert not set(dataset.read("train")["row"]) & recipe.effect().dropped
+    assert store.job(job.id).fingerprint == recipe.cleaned_fingerprint() != recipe.fingerprint
+
+
+def test_a_run_without_a_recipe_takes_the_data_as_they_are(store: Store, source: Source, recipe: Recipe) -> None:
+    job = start(store, source, None)
+
+    assert train._read_dataset(JobContext(store, job), read_train_request(job)).fingerprint == recipe.fingerprint
+
+
+def test_a_recipe_for_other_data_fails_the_run(store: Store, source: Source, recipe: Recipe) -> None:
+    job = start(store, source, recipe.model_copy(update={"fingerprint": "f" * 12}))
+
+    with pytest.raises(DataError, match="The cleaning recipe is for data ffffffffffff"):
+        train._read_dataset(JobContext(store, job), read_train_request(job))
+
+
+def test_a_retried_run_keeps_its_recipe(store: Store, source: Source, recipe: Recipe) -> None:
+    job = start(store, source, recipe)
+    store.transition(job, JobState.FAILED, proposal_json='{"batch_size": 8}', ended_at=store.clock())
+
+    assert read_train_request(actions.retry(store, store.job(job.id))).recipe == recipe

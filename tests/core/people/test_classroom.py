@@ -1,0 +1,224 @@
+import hmac
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from core.access import Role, Visitor
+from core.config import RunConfig
+from core.errors import NotAllowed
+from core.people import accounts, classroom
+from core.people.classroom import (
+    Attempts,
+    Rules,
+    change_rules,
+    clear_class,
+    come_back,
+    join,
+    read_codes,
+    read_rules,
+    require_place,
+    sign_in,
+)
+from core.settings import Settings
+from core.storage.job import JobKind, JobState
+from core.storage.store import Store
+
+
+@pytest.fixture
+def store(home: object) -> Store:
+    return Store(Settings(class_code="blue whale", teacher_code="old oak tree"))
+
+
+def as_(store: Store, visitor: Visitor) -> Store:
+    other = Store(store.settings)
+    other.visitor = visitor
+    return other
+
+
+def student(store: Store, name: str = "Ada") -> Visitor:
+    return join(store, Attempts(), "blue whale", name, "here")[0]
+
+
+def test_each_code_gives_its_role_whatever_its_case_and_spaces(store: Store) -> None:
+    assert read_codes(store).role(" Blue Whale ") is Role.STUDENT
+    assert read_codes(store).role("old oak tree") is Role.TEACHER
+    assert read_codes(store).role("blue") is None
+
+
+def test_codes_are_compared_in_constant_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+
+    def compare(given: bytes, code: bytes) -> bool:
+        compared.append(code)
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    read_codes(store).role("x")
+
+    assert compared == [b"old oak tree", b"blue whale"]  # both, also when the first one fits
+
+
+def test_codes_that_nobody_set_are_made_up_once(home: object) -> None:
+    store = Store(Settings())
+
+    first = read_codes(store)
+
+    assert read_codes(store) == first
+    assert len(first.teacher) > len(first.student) > 0
+
+
+def test_who_joined_comes_back_with_the_key_and_nobody_without(store: Store) -> None:
+    visitor, key = join(store, Attempts(), "blue whale", "  Ada   Lovelace ", "here")
+
+    assert visitor.name == "Ada Lovelace"
+    assert come_back(store, Attempts(), key.upper(), "here") == visitor
+    with pytest.raises(NotAllowed, match="Nobody here has this key"):
+        come_back(store, Attempts(), "aaaa-bbbb-cccc", "here")
+
+
+def test_the_key_is_not_in_the_database(store: Store) -> None:
+    _, key = join(store, Attempts(), "blue whale", "Ada", "here")
+
+    assert key.encode() not in store.database.read_bytes()
+
+
+def test_after_ten_wrong_codes_in_a_minute_an_address_waits(store: Store) -> None:
+    now = [0.0]
+    attempts = Attempts(timer=lambda: now[0])
+    for _ in range(10):
+        with pytest.raises(NotAllowed, match="not the class code"):
+            join(store, attempts, "wrong", "Ada", "here")
+
+    with pytest.raises(NotAllowed, match="Too many wrong codes"):
+        join(store, attempts, "blue whale", "Ada", "here")
+    assert join(store, attempts, "blue whale", "Bob", "elsewhere")[0].name == "Bob"
+
+    now[0] = 60.0
+    assert join(store, attempts, "blue whale", "Ada", "here")[0].name == "Ada"
+
+
+def test_many_tries_at_once_are_no_way_round_the_wait(store: Store) -> None:
+    attempts, together = Attempts(), Barrier(30)
+
+    def one_try(_: int) -> str:
+        together.wait()
+        try:
+            join(store, attempts, "wrong", "Ada", "here")
+        except NotAllowed as error:
+            return error.message
+        return "in"
+
+    with ThreadPoolExecutor(30) as pool:
+        said = Counter(pool.map(one_try, range(30)))
+
+    assert said == {"This is not the class code.": 10, "Too many wrong codes from here.": 20}
+
+
+def test_a_network_of_one_machine_waits_as_a_whole(store: Store) -> None:
+    attempts = Attempts()
+    for number in range(10):
+        attempts.check(f"2001:db8::{number + 1:x}", lambda: None)
+
+    with pytest.raises(NotAllowed, match="Too many"):
+        attempts.check("2001:db8::ffff", lambda: None)
+    attempts.check("2001:db8:0:1::1", lambda: None)
+    attempts.check("192.0.2.7", lambda: None)
+
+
+def test_right_codes_are_not_counted(store: Store) -> None:
+    attempts = Attempts()
+
+    with ThreadPoolExecutor(30) as pool:  # a class behind one address
+        joined = list(pool.map(lambda number: join(store, attempts, "blue whale", f"Student {number}", "here"), range(30)))
+
+    assert len({visitor.id for visitor, _ in joined}) == 30
+
+
+def test_wrong_keys_count_like_wrong_codes(store: Store) -> None:
+    attempts = Attempts()
+    for _ in range(10):
+        with pytest.raises(NotAllowed, match="Nobody here"):
+            come_back(store, attempts, "wrong", "here")
+
+    with pytest.raises(NotAllowed, match="Too many"):
+        come_back(store, attempts, "wrong", "here")
+
+
+def test_a_closed_class_lets_in_the_teacher_alone(store: Store) -> None:
+    change_rules(store, Rules(open=False))
+
+    with pytest.raises(NotAllowed, match="closed"):
+        student(store)
+    assert join(store, Attempts(), "old oak tree", "Grace", "here")[0].role is Role.TEACHER
+
+
+def test_only_the_teacher_changes_rules_and_ends_the_class(store: Store) -> None:
+    lesson = as_(store, student(store))
+
+    for attempt in (lambda: change_rules(lesson, Rules(rows=100_000)), lambda: clear_class(lesson)):
+        with pytest.raises(NotAllowed, match="Only the teacher"):
+            attempt()
+    assert read_rules(store) == Rules()
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (RunConfig(train_rows=0), "All rows"),
+        (RunConfig(train_rows=3000, epochs=3), "9,000 rows over all epochs"),
+        (RunConfig(train_rows=1000, max_tokens=256), "256 tokens"),
+        (RunConfig(train_rows=1000, batch_size=64), "batch of 64"),
+    ],
+)
+def test_a_student_stays_within_the_rules(store: Store, config: RunConfig, said: str) -> None:
+    lesson = as_(store, student(store))
+
+    with pytest.raises(NotAllowed, match=said):
+        require_place(lesson, [], config)
+    require_place(lesson, [], RunConfig(train_rows=8000))
+    require_place(store, [], config)  # the teacher's own machine knows no bounds
+
+
+def test_a_student_has_one_run_under_way_and_two_waiting(store: Store) -> None:
+    lesson = as_(store, student(store))
+    jobs = [lesson.create(JobKind.TRAIN, "run", {}, f"{number}") for number in range(3)]
+    small = RunConfig(train_rows=1000)
+
+    require_place(lesson, jobs[:2], small)
+    with pytest.raises(NotAllowed, match="3 runs waiting or under way"):
+        require_place(lesson, jobs, small)
+    require_place(as_(store, student(store, "Bob")), jobs, small)
+
+
+def test_ending_the_class_sends_students_out_and_keeps_the_teacher(store: Store, home: object) -> None:
+    ada, key = join(store, Attempts(), "blue whale", "Ada", "here")
+    grace = join(store, Attempts(), "old oak tree", "Grace", "here")[0]
+    waiting = as_(store, ada).create(JobKind.TRAIN, "run", {}, "key")
+
+    clear_class(store)
+
+    assert (accounts.is_here(store, ada), accounts.is_here(store, grace)) == (False, True)
+    assert store.job(waiting.id).state is JobState.CANCELLED
+    assert [visitor.name for visitor in accounts.people(store)] == ["Ada", "Grace"]  # names stay on finished runs
+    with pytest.raises(NotAllowed):
+        come_back(store, Attempts(), key, "here")
+
+
+def test_a_new_key_has_no_letters_that_look_alike() -> None:
+    assert not set("".join(classroom.new_key(3) for _ in range(200))) & set("il10o")
+
+
+def test_whom_a_backup_names_comes_in_by_the_door_like_all_others(store: Store) -> None:
+    ada = Visitor("oidc-1", "Ada", Role.STUDENT)
+    accounts.remember(store, [ada])
+    change_rules(store, Rules(open=False))
+
+    assert not accounts.is_here(store, ada)
+    with pytest.raises(NotAllowed, match="closed"):
+        sign_in(store, ada)
+
+    change_rules(store, Rules())
+    sign_in(store, ada)
+    assert accounts.is_here(store, ada)

@@ -1,0 +1,107 @@
+"""Guests of a public page who may start a Taste run, and nothing else."""
+
+import secrets
+
+import pytest
+
+from core.access import Visitor
+from core.config import RunConfig
+from core.data.sources import demo_source
+from core.errors import NotAllowed
+from core.jobs import actions
+from core.presets import Preset, make_config
+from core.runs import guests
+from core.runs.guests import KEPT, MOST, as_guest_trainer
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+
+TASTE = make_config(Preset.TASTE)
+
+
+@pytest.fixture(autouse=True)
+def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+
+
+def launch(store: Store, who: Visitor | None = None, config: RunConfig = TASTE, name: str = "") -> Job:
+    store.visitor = who or as_guest_trainer()
+    return actions.launch_training(store, config, demo_source(), key=secrets.token_hex(4), name=name)
+
+
+def end(store: Store, job: Job) -> None:
+    store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=1.0)
+
+
+def test_a_guest_launches_the_preset_and_gives_it_no_name(store: Store) -> None:
+    who = as_guest_trainer()
+
+    job = launch(store, who, name="read this")
+
+    assert (job.owner, job.name) == (who.id, "custom-minilm-01")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train_rows": 1001},
+        {"epochs": 2},
+        {"max_tokens": 512},
+        {"batch_size": 64},
+        {"seed": 1},
+        {"model": f"somebody/large@{'a' * 40}"},
+        {"model": "distilbert"},
+    ],
+)
+def test_other_choices_are_refused(store: Store, change: dict[str, object]) -> None:
+    with pytest.raises(NotAllowed, match="only the preset Taste"):
+        launch(store, config=TASTE.model_copy(update=change))
+
+    assert store.jobs(JobKind.TRAIN) == []
+
+
+def test_the_same_click_twice_leads_to_the_same_run(store: Store) -> None:
+    store.visitor = as_guest_trainer()
+
+    first, second = (actions.launch_training(store, TASTE, demo_source(), key="click") for _ in range(2))
+
+    assert first.id == second.id
+
+
+def test_one_run_at_a_time_each(store: Store) -> None:
+    who = as_guest_trainer()
+    first = launch(store, who)
+
+    with pytest.raises(NotAllowed, match="of yours"):
+        launch(store, who)
+    actions.stop(store, first)
+
+    assert launch(store, who).state is JobState.QUEUED
+
+
+def test_so_many_of_all_guests_at_a_time(store: Store) -> None:
+    for _ in range(MOST):
+        launch(store)
+
+    with pytest.raises(NotAllowed, match="the most on this page"):
+        launch(store)
+
+
+def test_the_oldest_that_are_over_make_room_and_runs_of_others_stay(store: Store) -> None:
+    hers = store.create(JobKind.TRAIN, "hers", {}, "hers", "ada")
+    end(store, hers)
+    before = []
+    for number in range(KEPT + 2):
+        job = launch(store)
+        end(store, job)
+        store.folder(job).mkdir(parents=True, exist_ok=True)
+        with store.transaction() as db:
+            db.execute("UPDATE jobs SET created_at = ? WHERE id = ?", (float(number), job.id))
+        before.append(job)
+
+    newest = launch(store)
+
+    kept = {job.id for job in store.jobs(JobKind.TRAIN)}
+    assert kept == {hers.id, newest.id, *(job.id for job in before[-KEPT:])}
+    assert [store.folder(job).exists() for job in before[:3]] == [False, False, True]
+    guests.make_room(store)
+    assert len(store.jobs(JobKind.TRAIN)) == KEPT + 2

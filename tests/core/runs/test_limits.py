@@ -1,0 +1,92 @@
+"""What a student's run may take, by the estimate on prepared data."""
+
+import pytest
+
+from core.access import Role, Visitor
+from core.config import RunConfig
+from core.data.preparation import prepare
+from core.data.sources import demo_source
+from core.errors import NotAllowed
+from core.jobs import actions
+from core.people.classroom import Rules, change_rules, fitting_rules, read_rules
+from core.runs.expected import expect_request
+from core.runs.limits import describe_limits, require_within
+from core.runs.requests import TrainRequest
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+
+ADA = Visitor("ada", "Ada", Role.STUDENT)
+SMALL = TrainRequest(config=RunConfig(train_rows=200), source=demo_source())
+
+
+@pytest.fixture
+def lab(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+    prepare(store.settings, demo_source(), lambda progress: None, lambda: False)
+    return store
+
+
+def set_rules(store: Store, **rules: int) -> None:
+    change_rules(store, Rules(**{"minutes": 1440, "memory_mb": 100_000, "disk_mb": 100_000, **rules}))  # type: ignore[arg-type]
+    store.visitor = ADA
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"), [({"minutes": 1}, "minutes are more"), ({"memory_mb": 700}, "MB of memory"), ({"disk_mb": 10}, "MB of disk")]
+)
+def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(lab: Store, rules: dict[str, int], said: str) -> None:
+    large = SMALL.model_copy(update={"config": RunConfig(train_rows=800, epochs=8, rank=64, target_modules=("all-linear",))})
+    set_rules(lab)
+    require_within(lab, large)
+    lab.visitor = Visitor("grace", "Grace", Role.TEACHER)
+    set_rules(lab, **rules)
+
+    with pytest.raises(NotAllowed, match=said):
+        actions.launch_training(lab, large.config, large.source)
+    assert lab.jobs(JobKind.TRAIN) == []
+    lab.visitor = Visitor("grace", "Grace", Role.TEACHER)
+    require_within(lab, large)
+
+
+def test_each_run_of_a_set_needs_a_place(lab: Store) -> None:
+    set_rules(lab, waiting=1)
+    before = Job("", JobKind.TRAIN, "", JobState.QUEUED, 1, ADA.id, "{}", 0.0)
+
+    require_within(lab, SMALL, [before])
+    with pytest.raises(NotAllowed, match="2 runs waiting or under way"):
+        require_within(lab, SMALL, [before, before])
+
+
+def test_resuming_takes_a_place_like_launching(lab: Store) -> None:
+    set_rules(lab, waiting=0)
+    stopped = actions.stop(lab, actions.launch_training(lab, SMALL.config, SMALL.source))
+    actions.launch_training(lab, SMALL.config, SMALL.source)
+
+    with pytest.raises(NotAllowed, match="1 runs waiting or under way"):
+        actions.resume(lab, stopped)
+    assert lab.job(stopped.id).state is JobState.CANCELLED
+
+
+def test_rules_that_nobody_set_fit_the_machine(lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.people.classroom.memory_mb", lambda: 2700)
+
+    assert read_rules(lab).memory_mb == 1700
+    assert (fitting_rules(16_000).memory_mb, fitting_rules(690).memory_mb) == (3000, 700)
+
+
+def test_a_taste_run_fits_into_what_nobody_set(lab: Store) -> None:
+    taste = SMALL.model_copy(update={"config": RunConfig(train_rows=1000)})
+    expected = expect_request(lab, taste)
+    rules = fitting_rules(2700)
+
+    assert expected is not None
+    assert (expected.memory_mb <= rules.memory_mb, expected.disk_mb <= rules.disk_mb, expected.likely_seconds / 60 <= rules.minutes) == (
+        *(True, True, True),
+    )
+
+
+def test_limits_are_said_with_their_units() -> None:
+    said = describe_limits(Rules())
+
+    assert "8,000 rows × epochs, 128 tokens a text, batches of 32, 30 minutes, 3,000 MB of memory and 300 MB of disk" in said
+    assert "1 run under way and 2 waiting" in said

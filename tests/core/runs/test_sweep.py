@@ -1,0 +1,69 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from core.cli.app import app
+from core.errors import ConfigError
+from core.jobs import actions
+from core.runs.requests import read_train_request
+from core.runs.sweep import Spread, plan_sweep, runs_of
+from core.storage.job import Job, JobKind
+from core.storage.store import Store
+from tests.core.runs.test_run_results import finished
+
+
+@pytest.fixture
+def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Job:
+    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
+    return finished(store, "base", 10)
+
+
+def test_a_set_is_queued_once_in_the_order_of_its_values(store: Store, run: Job) -> None:
+    sweep = plan_sweep(run, "rank", "2, 8, 32")
+
+    first, again = actions.launch_sweep(store, sweep), actions.launch_sweep(store, sweep)
+
+    assert [job.id for job in first] == [job.id for job in again]
+    assert [read_train_request(job).config.rank for job in runs_of(store, sweep.id)] == [2, 8, 32]
+    assert [job.name for job in first] == ["base · rank 2", "base · rank 8", "base · rank 32"]
+
+
+def test_another_key_is_another_wish(run: Job) -> None:
+    assert plan_sweep(run, "seed", "1,2", "a").id == plan_sweep(run, "seed", "1, 2", "a").id != plan_sweep(run, "seed", "1,2", "b").id
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "said"),
+    [
+        ("colour", "1,2", "There is no field 'colour'"),
+        ("rank", "2,many", "many"),
+        ("rank", "8,8", "1 different values"),
+        ("seed", ",".join(map(str, range(11))), "11 different values"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is_queued(store: Store, run: Job, field: str, values: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        plan_sweep(run, field, values)
+    assert len(store.jobs(JobKind.TRAIN)) == 1
+
+
+def test_names_of_modules_are_separated_by_semicolons(run: Job) -> None:
+    sweep = plan_sweep(run, "target_modules", "query,value; all-linear")
+
+    assert [request.config.target_modules for request in sweep.requests] == [("query", "value"), ("all-linear",)]
+
+
+def test_the_spread_is_that_of_the_sample() -> None:
+    assert Spread.of([0.8, 0.9, 1.0]) == Spread(3, pytest.approx(0.9), pytest.approx(0.1), 0.8, 1.0)
+
+
+def test_the_command_queues_or_only_tells(store: Store, run: Job) -> None:
+    arguments = ["sweep", "base", "--field", "seed", "--values", "1,2,3", "--json"]
+
+    told = json.loads(CliRunner().invoke(app, [*arguments, "--dry"]).stdout)
+    queued = json.loads(CliRunner().invoke(app, arguments).stdout)
+
+    assert told["set"] == queued["set"]
+    assert [one["run"] for one in queued["runs"]] == [job.id for job in runs_of(store, queued["set"])]
+    assert len(told["runs"]) == 3

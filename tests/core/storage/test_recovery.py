@@ -1,0 +1,141 @@
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from core.errors import StoreBusy, StoreDamaged
+from core.settings import Settings
+from core.storage import files, recovery
+from core.storage.disk import Disk
+from core.storage.job import JobKind, JobState
+from core.storage.schema import Metric
+from core.storage.sqlite_pool import connection_pool
+from core.storage.store import Store
+
+
+@pytest.fixture(autouse=True)
+def nothing_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(recovery, "SHIPPED", tmp_path / "nothing")
+
+
+def finished(store: Store, name: str = "run") -> str:
+    job = store.create(JobKind.TRAIN, name, {}, launch_key=name)
+    for state in (JobState.STARTING, JobState.RUNNING, JobState.COMPLETED):
+        store.transition(job, state)
+    return job.id
+
+
+def test_a_damaged_database_is_set_aside_and_rebuilt_from_the_folders(store: Store, settings: Settings) -> None:
+    run = finished(store)
+    settings.database.write_bytes(b"\x00random\xff" * 1000)
+    with pytest.raises(StoreDamaged):
+        recovery.open_store(settings)
+
+    found, aside = recovery.repair(settings)
+
+    assert found == 1
+    assert aside is not None
+    assert aside.read_bytes().startswith(b"\x00random")
+    assert recovery.open_store(settings).job(run).state is JobState.COMPLETED
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_damage_in_the_file_loses_no_run(seed: int, store: Store, settings: Settings) -> None:
+    runs = {finished(store, f"run-{number}") for number in range(5)}
+    content = bytearray(settings.database.read_bytes())
+    draw = random.Random(seed)
+    start = draw.randrange(len(content))
+    content[start : start + 3000] = draw.randbytes(3000)
+    settings.database.write_bytes(content)
+
+    recovery.repair(settings)
+
+    kept = {job.id: job.state for job in recovery.open_store(settings).jobs()}
+    assert kept.keys() >= runs
+    assert all(kept[run] is JobState.COMPLETED for run in runs)
+
+
+def test_a_database_that_somebody_holds_is_copied_and_set_aside(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.storage.sqlite_pool.BUSY_SECONDS", 0.1)
+    connection_pool(settings.database).close()  # those that wait for longer
+    job = store.create(JobKind.TRAIN, "run", {}, "key")
+    store.transition(job, JobState.STARTING)
+    store.add_metrics(job, [Metric(1, "train", 0.1, 0.5, 0.0)])
+    holder = sqlite3.connect(settings.database)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreBusy, match="Another program holds"):
+        store.rename(job, "other")
+
+    found, aside = recovery.repair(settings)
+    store.rename(job, "other")
+
+    assert (found, aside is not None) == (1, True)
+    assert store.job(job.id).name == "other"
+    assert [metric.step for metric in store.read_metrics(job.id)] == [1]  # not in job.json yet: from the old file
+    holder.close()
+
+
+def test_a_repair_that_is_cut_short_is_done_again(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished(store)
+    settings.database.write_bytes(b"\x00random\xff" * 1000)
+
+    class Cut(Disk):
+        def rename(self, source: Path, target: Path) -> None:
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "disk", Cut())
+        with pytest.raises(OSError, match="Input/output"):
+            recovery.repair(settings)
+
+    assert recovery.open_store(settings).job(run).state is JobState.COMPLETED
+
+
+def test_while_the_database_is_away_nobody_makes_an_empty_one(store: Store, settings: Settings) -> None:
+    run = finished(store)
+    settings.database.unlink()
+
+    with pytest.raises(StoreDamaged, match="unable to open"):
+        store.jobs()
+    assert [job.id for job in recovery.open_store(settings).jobs()] == [run]
+
+
+def test_a_healthy_database_is_left_alone(store: Store, settings: Settings) -> None:
+    finished(store)
+
+    assert recovery.repair(settings) == (1, None)
+
+
+def test_one_damaged_folder_does_not_take_the_others_along(store: Store, settings: Settings) -> None:
+    good, bad = finished(store, "good"), finished(store, "bad")
+    (settings.jobs / bad / "job.json").write_bytes(b"{")
+    settings.database.unlink()
+
+    assert [job.id for job in recovery.open_store(settings).jobs()] == [good]
+
+
+def test_a_run_that_worked_when_the_database_was_lost_is_interrupted(store: Store, settings: Settings) -> None:
+    job = store.create(JobKind.TRAIN, "run", {}, "key")
+    store.transition(job, JobState.STARTING)
+    settings.database.unlink()
+
+    rebuilt = recovery.open_store(settings).job(job.id)
+
+    assert rebuilt.state is JobState.INTERRUPTED
+    assert "database was lost" in rebuilt.message
+
+
+def test_a_new_home_starts_with_the_shipped_run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = Store(Settings(home=tmp_path / "maker"))
+    run = finished(maker)
+    maker.add_metrics(maker.job(run), [Metric(1, "train", 0.1, 0.5, 0.0)])
+    maker.mirror(maker.job(run))
+    monkeypatch.setattr(recovery, "SHIPPED", tmp_path / "maker" / "jobs")
+
+    store = recovery.open_store(settings)
+    assert [job.id for job in store.jobs()] == [run]
+    assert len(store.read_metrics(run)) == 1
+
+    store.delete(store.job(run))
+    assert recovery.open_store(settings).jobs() == []

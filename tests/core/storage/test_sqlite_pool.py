@@ -1,0 +1,105 @@
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from core.storage.sqlite_pool import IDLE, SqlitePool
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "some.db"
+    with SqlitePool(path).transaction(create=True) as db:
+        db.execute("CREATE TABLE notes (text TEXT)")
+    return path
+
+
+def read(some: SqlitePool) -> list[str]:
+    with some.transaction() as db:
+        return [row["text"] for row in db.execute("SELECT text FROM notes")]
+
+
+def test_a_connection_is_used_again(database: Path) -> None:
+    some = SqlitePool(database)
+    with some.transaction() as first:
+        pass
+    with some.transaction() as second, some.transaction() as meanwhile:
+        assert second is first
+        assert meanwhile is not first
+
+
+def test_what_failed_is_undone_and_its_connection_is_not_used_again(database: Path) -> None:
+    some = SqlitePool(database)
+    with pytest.raises(ZeroDivisionError), some.transaction() as first:
+        first.execute("INSERT INTO notes VALUES ('half')")
+        raise ZeroDivisionError
+
+    assert read(some) == []
+    with pytest.raises(sqlite3.ProgrammingError):
+        first.execute("SELECT 1")
+
+
+def test_a_file_that_was_replaced_is_opened_anew(database: Path, tmp_path: Path) -> None:
+    some = SqlitePool(database)
+    assert read(some) == []
+    other = tmp_path / "other.db"
+    with SqlitePool(other).transaction(create=True) as db:
+        db.execute("CREATE TABLE notes (text TEXT)")
+        db.execute("INSERT INTO notes VALUES ('from the other')")
+    os.replace(other, database)
+
+    assert read(some) == ["from the other"]
+
+
+def test_a_file_that_was_damaged_in_place_is_noticed(database: Path) -> None:
+    some = SqlitePool(database)
+    assert read(some) == []
+    database.write_bytes(b"\xff" * 8192)
+
+    with pytest.raises(sqlite3.DatabaseError):
+        read(some)
+
+
+def test_a_missing_file_stays_missing(database: Path) -> None:
+    some = SqlitePool(database)
+    assert read(some) == []
+    database.unlink()
+
+    with pytest.raises(sqlite3.OperationalError):
+        read(some)
+    assert not database.exists()
+
+
+def test_closing_leaves_everything_in_the_file(database: Path) -> None:
+    some = SqlitePool(database)
+    with some.transaction() as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    with some.transaction() as db:
+        db.execute("INSERT INTO notes VALUES ('kept')")
+
+    some.close()
+
+    assert [path.name for path in database.parent.iterdir()] == [database.name]
+    assert read(SqlitePool(database)) == ["kept"]
+
+
+def test_many_threads_write_at_once_and_few_connections_remain(database: Path) -> None:
+    some = SqlitePool(database)
+    together = threading.Barrier(12)
+
+    def write() -> None:
+        together.wait()
+        for _ in range(20):
+            with some.transaction() as db:
+                db.execute("INSERT INTO notes VALUES ('one')")
+
+    threads = [threading.Thread(target=write) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(read(some)) == 240
+    assert len(some._idle) <= IDLE + 1

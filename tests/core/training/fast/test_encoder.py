@@ -1,0 +1,169 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import RunConfig
+from core.training.adapter import add_adapter, trainable
+from core.training.fast.dropout import DropoutMasks
+from core.training.fast.encoder import fast_encoder
+from core.training.fast.layer import Adapter, add_low, low_backward
+from core.training.load_model import load_base
+from tests.support.tiny_models import write_bert, write_distilbert
+
+CLASSES = ("a", "b")
+IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0], [2, 61, 3, 0, 0, 0]])
+WHOLE, PADDED = torch.ones_like(IDS), (IDS > 0).long()
+either_library = pytest.mark.parametrize(
+    "onednn", [False, pytest.param(True, marks=pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN"))]
+)
+TARGETS = [(), ("all-linear",), ("query",), ("key", "output.dense")]
+
+
+def build(folder: Path, **choices: object):  # type: ignore[no-untyped-def]
+    config = RunConfig.model_validate({"rank": 4, "alpha": 8, "dropout": 0.0, **choices})
+    model = add_adapter(load_base(folder, CLASSES, 0), config, "x", None)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for parameter in trainable(model).values():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+def gradients(model: torch.nn.Module, mask: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    logits = model(input_ids=IDS, attention_mask=mask).logits
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1])).backward()
+    return logits.detach(), {name: parameter.grad for name, parameter in trainable(model).items()}  # type: ignore[arg-type]
+
+
+@either_library
+@pytest.mark.parametrize("mask", [WHOLE, PADDED], ids=["whole", "padded"])
+@pytest.mark.parametrize("targets", TARGETS, ids=lambda names: "+".join(names) or "usual")
+def test_bert_gives_the_logits_and_gradients_of_transformers_and_peft(
+    tmp_path: Path, targets: tuple[str, ...], mask: torch.Tensor, onednn: bool
+) -> None:
+    folder = write_bert(tmp_path / "model", layers=3)
+    plain, quick = (build(folder, target_modules=targets) for _ in range(2))
+    assert fast_encoder(quick, onednn) is not None
+
+    (logits, wanted), (given, found) = gradients(plain, mask), gradients(quick, mask)
+
+    assert torch.allclose(given, logits, atol=1e-6)
+    for name, gradient in wanted.items():
+        assert torch.allclose(found[name], gradient, atol=1e-6), name
+
+
+@either_library
+@pytest.mark.parametrize("targets", [(), ("all-linear",)], ids=["usual", "all"])
+def test_distilbert_gives_the_logits_and_gradients_of_transformers_and_peft(tmp_path: Path, targets: tuple[str, ...], onednn: bool) -> None:
+    folder = write_distilbert(tmp_path / "model", layers=2)
+    plain, quick = (build(folder, target_modules=targets).train(False) for _ in range(2))
+    assert fast_encoder(quick, onednn) is not None
+
+    (logits, wanted), (given, found) = gradients(plain, PADDED), gradients(quick, PADDED)
+
+    assert torch.allclose(given, logits, atol=1e-6)
+    for name, gradient in wanted.items():
+        assert torch.allclose(found[name], gradient, atol=1e-6), name
+
+
+@either_library
+def test_a_single_layer_is_the_last_one(tmp_path: Path, onednn: bool) -> None:
+    folder = write_bert(tmp_path / "model", layers=1)
+    plain, quick = build(folder), build(folder)
+    fast_encoder(quick, onednn)
+
+    assert torch.allclose(gradients(quick, PADDED)[0], gradients(plain, PADDED)[0], atol=1e-6)
+
+
+def test_merged_adapters_change_no_logit_and_come_off_again(tmp_path: Path) -> None:
+    model = build(write_bert(tmp_path / "model", layers=3), target_modules=("all-linear",))
+    fast = fast_encoder(model, onednn=False)
+    assert fast is not None
+    with torch.inference_mode():
+        before = model(input_ids=IDS, attention_mask=PADDED).logits
+
+        with fast.merged():
+            assert not any(block.adapters for block in fast.blocks)
+            inside = model(input_ids=IDS, attention_mask=PADDED).logits
+
+        assert torch.allclose(inside, before, atol=1e-6)
+        assert torch.equal(model(input_ids=IDS, attention_mask=PADDED).logits, before)
+
+
+@pytest.mark.parametrize("targets", [("all-linear",), ()], ids=["all", "usual"])
+def test_dropped_inputs_have_no_part_in_output_and_gradient(tmp_path: Path, targets: tuple[str, ...]) -> None:
+    """With dropout the fast encoder's gradient is that of its own loss: a step along it changes the loss as foretold."""
+    model = build(write_bert(tmp_path / "model", layers=3), target_modules=targets, dropout=0.5)
+    fast = fast_encoder(model, onednn=False)
+    assert fast is not None
+    weights = trainable(model)
+    for module in model.modules():
+        if hasattr(module, "lora_dropout"):
+            module.lora_dropout.train()
+
+    def loss() -> torch.Tensor:
+        fast.bits.restart(3, 7, 0)
+        logits = model(input_ids=IDS, attention_mask=PADDED).logits
+        return torch.nn.functional.cross_entropy(logits.double(), torch.tensor([0, 1, 1]))
+
+    loss().backward()
+    step = {name: parameter.grad.clone() for name, parameter in weights.items()}  # type: ignore[union-attr]
+    length, size = sum(float((grad**2).sum()) for grad in step.values()), 1e-2
+    ends = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            for name, parameter in weights.items():
+                parameter.add_(step[name], alpha=sign * size * (1 if sign == 1 else 2))
+            ends.append(loss().item())
+
+    assert (ends[0] - ends[1]) / (2 * size) == pytest.approx(length, rel=0.02)
+
+
+def test_the_adapter_of_a_module_is_the_formula_of_the_paper() -> None:
+    """y = x W' + c (m ∘ x) A' B', by hand: x = (1, 2), A = (3, 4), B = (5, 6)', scale 2, half of the inputs dropped."""
+    dropout = torch.nn.Dropout(0.5)
+    adapter = Adapter(torch.tensor([[3.0, 4.0]]), torch.tensor([[5.0], [6.0]]), 2.0, dropout)
+    x, y = torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2)
+
+    low = add_low(y, x, adapter, torch.tensor([[False, True]]))
+    into = torch.zeros(1, 2)
+    down, up = low_backward(torch.tensor([[1.0, 1.0]]), low, adapter, into)
+
+    assert y.tolist() == [[160.0, 192.0]]  # c = 4, A (m ∘ x) = 8
+    assert up.tolist() == [[32.0], [32.0]]  # 4 · 8
+    assert down.tolist() == [[0.0, 88.0]]  # 4 · (5 + 6) · (0, 2)
+    assert into.tolist() == [[0.0, 176.0]]  # 4 · 11 · (3, 4), the first one dropped
+
+
+def test_masks_hang_on_seed_and_step_alone() -> None:
+    bits = DropoutMasks()
+
+    def draw(seed: int, step: int) -> list[bool]:
+        bits.restart(seed, step, 0)
+        return bits.mask(torch.Size((4, 8)), 0.5).flatten().tolist()
+
+    assert draw(1, 2) == draw(1, 2)
+    assert draw(1, 2) != draw(1, 3) != draw(2, 3)
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.5, 0.9])
+def test_masks_drop_the_share_that_is_asked_for(dropout: float) -> None:
+    bits = DropoutMasks()
+    bits.restart(0, 0, 0)
+
+    mask = bits.mask(torch.Size((401, 999)), dropout)
+
+    assert 1 - float(mask.float().mean()) == pytest.approx(dropout, abs=4 * np.sqrt(dropout * (1 - dropout) / mask.numel()))
+
+
+@pytest.mark.parametrize(("choices", "why"), [({"dora": True}, "DoRA"), ({}, "another activation")], ids=["dora", "activation"])
+def test_what_it_does_not_know_is_left_alone(tmp_path: Path, choices: dict[str, object], why: str) -> None:
+    model = build(write_bert(tmp_path / "model"), **choices)
+    if not choices:
+        model.config.hidden_act = "relu"
+    forward = model.base_model.model.bert.encoder.forward
+
+    assert fast_encoder(model, onednn=False) is None, why
+    assert model.base_model.model.bert.encoder.forward == forward

@@ -1,0 +1,76 @@
+import math
+
+import pytest
+import torch
+
+from core.training.fast import matmul
+from core.training.fast.layer import Frozen
+from core.training.fast.matmul import ROWS, ProductSeconds, pad_rows, prepack
+
+TOLERANCE = 1e-5  # of sums of 48 products of numbers around 1
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+
+
+@needs_onednn
+@pytest.mark.parametrize("onto", [False, True], ids=["alone", "onto"])
+def test_both_libraries_give_the_same_products_forward_and_backward(onto: bool) -> None:
+    torch.manual_seed(0)
+    x, grad, weight, bias = torch.randn(40, 48), torch.randn(40, 24), torch.randn(24, 48), torch.randn(24)
+    below, above = (torch.randn(40, 24), torch.randn(40, 48)) if onto else (None, None)
+    own, other = Frozen(weight, bias, onednn=False), Frozen(weight, bias, onednn=True)
+
+    assert torch.allclose(other.forward(x, below), own.forward(x, below), atol=TOLERANCE)
+    assert torch.allclose(other.backward(grad, above), own.backward(grad, above), atol=TOLERANCE)
+    expected = x.double() @ weight.double().T + bias + (0 if below is None else below)
+    assert torch.allclose(other.forward(x, below).double(), expected, atol=TOLERANCE)
+
+
+@needs_onednn
+def test_a_packed_weight_and_a_gelu_on_the_way_change_no_result() -> None:
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(64, 48), torch.randn(24, 48), torch.randn(24)
+    expected = torch.nn.functional.gelu(x.double() @ weight.double().T + bias)
+
+    for frozen in (Frozen(weight, bias, onednn=False), Frozen(weight, bias, onednn=True), Frozen(prepack(weight), bias, onednn=True)):
+        assert torch.allclose(frozen.gelu(x).double(), expected, atol=TOLERANCE)
+    assert torch.allclose(
+        Frozen(prepack(weight), bias, onednn=True).forward(x), Frozen(weight, bias, onednn=False).forward(x), atol=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize(("onednn_seconds", "chosen"), [(0.5, True), (0.85, False), (2.0, False), (math.inf, False)])
+def test_onednn_is_taken_where_it_was_measured_to_be_clearly_faster(
+    monkeypatch: pytest.MonkeyPatch, onednn_seconds: float, chosen: bool
+) -> None:
+    monkeypatch.setattr(matmul, "product_seconds", lambda: ProductSeconds(1.0, 1.0, onednn_seconds))
+
+    assert matmul.onednn_is_faster() is chosen
+
+
+def test_a_product_takes_time_in_either_precision_and_library() -> None:
+    measured = matmul.product_seconds()
+
+    assert min(measured.fp32, measured.bf16, measured.onednn) > 0
+
+
+def test_products_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+
+    def product(name: str) -> torch.Tensor:
+        called.append(name)
+        return torch.empty(0)
+
+    ticks = iter(range(1000))  # a product takes from one look at the clock to the next
+    monkeypatch.setattr(matmul.time, "perf_counter", lambda: float(next(ticks)))
+    slow = [lambda: product("a"), lambda: (next(ticks), product("b"))[1]]
+
+    assert matmul.best_seconds(slow) == [1.0, 2.0]
+    assert called == ["a", "b"] * (1 + matmul.TRIES)
+
+
+@pytest.mark.parametrize(("rows", "wanted"), [(1, ROWS), (ROWS, ROWS), (ROWS + 1, 2 * ROWS)])
+def test_rows_are_filled_up_with_zeros(rows: int, wanted: int) -> None:
+    found = pad_rows(torch.ones(rows, 3))
+
+    assert found.shape == (wanted, 3)
+    assert found.sum() == 3 * rows

@@ -1,0 +1,146 @@
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import RunConfig
+from core.training import microbatches
+from core.training.batches import encode_frame
+from core.training.fast.dropout import DropoutMasks
+from core.training.fast.optimizations import ALL_ON
+from core.training.fast.threads import AHEAD, MicrobatchPool
+from core.training.loop import Loop
+from core.training.predict import predict
+from core.training.session import TrainingSession
+from tests.support.training_lab import Lab
+
+THREADS = 2
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> object:
+    """Each test with two threads, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of the tiny texts are large enough for several rounds."""
+    monkeypatch.setattr(microbatches, "LANE_TOKENS", 8)
+    monkeypatch.setitem(microbatches.MICROBATCH_TOKENS, "cpu", 24)
+
+
+def make_loop(lab: Lab, config: RunConfig, lanes: bool) -> Loop:
+    session = TrainingSession(config, lab.model, lab.data, lambda event: None, lambda: False, replace(ALL_ON, lanes=lanes))
+    rows = encode_frame(session.base.tokenizer, lab.data.sample("train", 24, config.seed), config.max_tokens)
+    loop = Loop(config, session.network, rows, rows, lambda event: None, lambda: False)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in loop.weights.values():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return loop
+
+
+def step(loop: Loop) -> tuple[float, list[torch.Tensor]]:
+    loss = loop.add_gradients(np.arange(16))
+    return loss, [parameter.grad for parameter in loop.weights.values() if parameter.grad is not None]
+
+
+def test_parts_side_by_side_add_up_to_the_same_gradients(lab: Lab, config: RunConfig, many_parts: None) -> None:
+    steady = config.model_copy(update={"dropout": 0.0})
+    alone, together = make_loop(lab, steady, lanes=False), make_loop(lab, steady, lanes=True)
+    assert len(together.network.parts(together.train.lengths[:16])) > THREADS
+
+    (loss, wanted), (found_loss, found) = step(alone), step(together)
+
+    assert found_loss == pytest.approx(loss, abs=1e-6)
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_threads_in_any_order_give_the_same_bits(lab: Lab, config: RunConfig, many_parts: None) -> None:
+    dropping = config.model_copy(update={"dropout": 0.5})
+
+    (loss, gradients), (again, repeated) = (step(make_loop(lab, dropping, lanes=True)) for _ in range(2))
+
+    assert loss == again
+    assert all(torch.equal(one, other) for one, other in zip(gradients, repeated, strict=True))
+
+
+def test_predictions_side_by_side_are_the_same(lab: Lab, config: RunConfig, many_parts: None) -> None:
+    alone, together = make_loop(lab, config, lanes=False), make_loop(lab, config, lanes=True)
+
+    assert predict(together.network, together.train) == pytest.approx(predict(alone.network, alone.train), abs=1e-6)
+
+
+def test_results_come_in_order_and_each_round_shares_out_the_threads() -> None:
+    def look(part: int) -> tuple[int, int, bool]:
+        return part, torch.get_num_threads(), threading.current_thread() is threading.main_thread()
+
+    assert list(MicrobatchPool().map(look, range(5))) == [(0, 1, False), (1, 1, False), (2, 1, False), (3, 1, False), (4, THREADS, True)]
+    assert torch.get_num_threads() == THREADS
+
+
+def test_an_error_in_a_part_is_raised_once_the_round_is_over() -> None:
+    done = []
+
+    def fail(part: int) -> None:
+        if part == 0:
+            raise ValueError("no")
+        done.append(part)
+
+    with pytest.raises(ValueError, match="no"):
+        list(MicrobatchPool().map(fail, range(2)))
+    assert done == [1]
+    assert torch.get_num_threads() == THREADS
+
+
+def test_a_stream_gives_results_in_order_from_threads_that_wait_for_nobody() -> None:
+    second_done = threading.Event()
+
+    def work(part: int) -> tuple[int, int]:
+        if part == 0:
+            assert second_done.wait(10), "a thread waited for the end of a round"
+        if part == 2:  # on the thread that did part 1
+            second_done.set()
+        return part, torch.get_num_threads()
+
+    assert list(MicrobatchPool().stream(work, range(4))) == [(part, 1) for part in range(4)]
+    assert torch.get_num_threads() == THREADS
+
+
+def test_a_stream_that_nobody_reads_on_ends() -> None:
+    begun = []
+    lanes = MicrobatchPool()
+
+    stream = lanes.stream(begun.append, range(1000))
+    next(stream)
+    stream.close()
+
+    assert torch.get_num_threads() == THREADS
+    list(lanes.stream(lambda part: None, range(2)))  # behind what had begun
+    assert len(begun) <= AHEAD * THREADS + 1
+
+
+def test_one_part_alone_has_all_threads() -> None:
+    assert list(MicrobatchPool().stream(lambda part: torch.get_num_threads(), range(1))) == [THREADS]
+
+
+def test_masks_of_a_thread_are_its_own() -> None:
+    bits, size = DropoutMasks(), torch.Size((4, 64))
+    bits.restart(1, 2, 0)
+    expected = [bits.mask(size, 0.5) for _ in range(2)]
+    bits.restart(1, 2, 0)
+    first = bits.mask(size, 0.5)
+
+    other = threading.Thread(target=lambda: bits.restart(1, 2, 9))
+    other.start()
+    other.join()
+
+    assert torch.equal(first, expected[0])
+    assert torch.equal(bits.mask(size, 0.5), expected[1])

@@ -1,0 +1,337 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from core.access import GUEST, MACHINE_OWNER
+from core.cli.transferring import import_command
+from core.errors import DataError, ModelUnavailable, NotAllowed
+from core.evaluation.predictions import Predictions
+from core.jobs.workers.classify import classify_texts
+from core.people.classroom import Rules
+from core.runs import artifacts
+from core.runs.leaderboard import read_leaderboard
+from core.runs.requests import read_train_request
+from core.settings import Settings
+from core.storage import files
+from core.storage.job import Job, JobState
+from core.storage.recovery import open_store
+from core.storage.store import Store
+from core.transfer.imports.archive import read_upload
+from core.transfer.imports.import_run import import_run
+from core.transfer.imports.install import STALE_SECONDS
+from tests.support.peft_files import CLASSES, adapter_files, tensors, zipped
+from tests.support.tiny_models import write_bert, write_distilbert
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny base that this machine starts with, so that its identity is known here."""
+    folder = write_bert(tmp_path / "tiny")
+    monkeypatch.setenv("LORALAB_MODEL", str(folder))
+    return folder
+
+
+@pytest.fixture
+def lab(base: Path) -> Store:
+    return Store(Settings())
+
+
+def brought(store: Store, contents: dict[str, bytes], **options: Any) -> Job:
+    return import_run(store, read_upload("mine.zip", zipped(contents)), **options)
+
+
+def refused(store: Store, contents: dict[str, bytes], said: str, **options: Any) -> None:
+    """It is refused with that sentence and nothing of it is left."""
+    with pytest.raises((DataError, ModelUnavailable), match=said):
+        brought(store, contents, **options)
+    assert store.jobs() == []
+    assert list(store.settings.jobs.iterdir()) == []
+
+
+def told(**changes: object) -> dict[str, bytes]:
+    """``run.json`` and predictions as an export writes them."""
+    lines = [
+        {
+            "row": row,
+            "text": f"text {row}",
+            "label": CLASSES[row % 4],
+            "probabilities": dict(zip(CLASSES, (0.7, 0.1, 0.1, 0.1), strict=True)),
+        }
+        for row in range(8)
+    ]
+    story = {
+        "name": "quick",
+        "config": {"train_rows": 80, "epochs": 3, "rank": 4, "alpha": 8, "max_tokens": 32, "target_modules": ["query", "value"]},
+        "data": {"name": "AG News", "fingerprint": "0123456789ab"},
+        "train_seconds": 12.5,
+        "metrics": [{"step": 1, "split": "train", "epoch": 0.1, "loss": 1.3, "at": 5.0}],
+        "test": {"accuracy": 1.0, "rows": 10, "hits": 10},
+        **changes,
+    }
+    return {"run.json": json.dumps(story).encode(), "predictions.jsonl": "\n".join(map(json.dumps, lines)).encode()}
+
+
+def test_an_adapter_alone_becomes_a_finished_run_that_classifies(lab: Store, base: Path) -> None:
+    job = brought(lab, adapter_files(base), name="mine")
+
+    assert (job.state, job.name, job.owner) == (JobState.COMPLETED, "mine", MACHINE_OWNER.id)
+    (answer,) = classify_texts(lab, job, ["the team won the game"], hub=False)
+    assert set(answer["probabilities"]) == set(CLASSES)  # type: ignore[call-overload]
+    assert read_train_request(job).config.max_tokens == 64
+
+
+def test_the_imported_adapter_answers_as_its_tensors_say(lab: Store, base: Path) -> None:
+    job = brought(lab, adapter_files(base))
+
+    kept = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
+    assert all(np.array_equal(kept[name], tensor) for name, tensor in tensors().items())
+    assert artifacts.adapter_folder(lab.folder(job)).is_dir()
+
+
+def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Path) -> None:
+    job = brought(lab, {**adapter_files(base), **told()})
+
+    config = read_train_request(job).config
+    assert (job.name, job.fingerprint) == ("quick", "0123456789ab")
+    assert (config.train_rows, config.epochs, config.rank, config.max_tokens, config.model) == (80, 3, 4, 64, str(base))
+    assert job.result["train_seconds"] == 12.5
+    assert [metric.loss for metric in lab.read_metrics(job.id)] == [1.3]
+    predictions = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
+    assert predictions.frame["text"].tolist()[0] == "text 0"
+    assert predictions.loss[1] == pytest.approx(-np.log(0.1))
+
+
+def test_scores_are_counted_from_the_predictions_and_not_believed(lab: Store, base: Path) -> None:
+    job = brought(lab, {**adapter_files(base), **told()})
+
+    assert job.result["test"] == {"accuracy": 0.25, "macro_f1": pytest.approx(0.1), "rows": 8, "hits": 2}
+
+
+def test_an_imported_run_is_not_ranked_among_those_of_a_class(lab: Store, base: Path) -> None:
+    brought(lab, {**adapter_files(base), **told()})
+
+    assert read_leaderboard(lab, Rules()) == []
+
+
+def test_what_the_adapter_says_of_itself_wins_over_the_story(lab: Store, base: Path) -> None:
+    job = brought(lab, {**adapter_files(base), **told(config={"rank": 99, "alpha": 1, "nonsense": True})})
+
+    assert (read_train_request(job).config.rank, read_train_request(job).config.alpha) == (4, 8)
+
+
+def test_the_run_survives_the_loss_of_the_database(lab: Store, base: Path) -> None:
+    job = brought(lab, adapter_files(base))
+    lab.settings.database.unlink()
+
+    assert open_store(lab.settings).job(job.id) == job
+
+
+def test_a_fine_half_precision_adapter_is_read(lab: Store, base: Path) -> None:
+    halves = save({name: tensor.astype(np.float16) for name, tensor in tensors().items()})
+
+    job = brought(lab, {**adapter_files(base), WEIGHTS: halves})
+
+    kept = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
+    assert {tensor.dtype for tensor in kept.values()} == {np.dtype(np.float32)}
+
+
+def test_no_field_of_a_strangers_configuration_reaches_the_run(lab: Store, base: Path) -> None:
+    job = brought(lab, adapter_files(base, init_lora_weights="pissa", runtime_config={"x": 1}, loftq_config={"bits": 4}))
+
+    content = files.read_json(lab.folder(job) / "adapter" / CONFIG)
+    assert isinstance(content, dict)
+    assert not {"init_lora_weights", "runtime_config", "loftq_config"} & set(content)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("r", 1_000_000, "r is 1000000"),
+        ("r", 0, "r is 0"),
+        ("r", "4", "r is '4'"),
+        ("lora_alpha", 1e9, "lora_alpha is"),
+        ("lora_alpha", float("nan"), "lora_alpha is nan"),
+        ("peft_type", "IA3", "peft_type is 'IA3'"),
+        ("task_type", "CAUSAL_LM", "task_type is 'CAUSAL_LM'"),
+        ("target_modules", "(a+)+$", "target_modules is"),
+        ("target_modules", ["c_attn"], "has no target module 'c_attn'"),
+        ("bias", "all", "bias is 'all'"),
+        ("auto_mapping", {"base_model_class": "Evil", "parent_library": "os"}, "auto_mapping is"),
+        ("rank_pattern", {"query": 8}, "rank_pattern is"),
+        ("layers_to_transform", [0], "layers_to_transform is"),
+    ],
+)
+def test_a_configuration_out_of_bounds_is_refused(lab: Store, base: Path, field: str, value: object, said: str) -> None:
+    refused(lab, adapter_files(base, **{field: value}), said)
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "said"),
+    [
+        ("local/tiny", "0123456789ab", "which no run here has used"),
+        ("/srv/models/bert", None, "no model of the Hub"),
+        ("../../etc", None, "no model of the Hub"),
+        ("org/unknown-model", None, "not among those offered"),
+        ("sentence-transformers/all-MiniLM-L6-v2", "a" * 40, "at revision aaaa"),
+        ("org/unknown-model", "a" * 40, "cannot be reached"),
+    ],
+)
+def test_a_base_that_is_not_allowed_is_refused(lab: Store, base: Path, name: str, revision: str | None, said: str) -> None:
+    refused(lab, adapter_files(base, base_model_name_or_path=name, revision=revision), said)
+
+
+def test_a_folder_that_a_stranger_names_is_never_opened(lab: Store, base: Path) -> None:
+    refused(lab, adapter_files(base, base_model_name_or_path=str(base), revision=None), "no model of the Hub")
+
+
+def test_an_adapter_for_another_base_is_refused(lab: Store, base: Path) -> None:
+    wide = {**adapter_files(base), WEIGHTS: save(tensors(hidden=48))}
+
+    refused(lab, wide, "where the base needs 4 × 32")
+
+
+def test_an_adapter_for_another_kind_of_base_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = write_distilbert(tmp_path / "distil")
+    monkeypatch.setenv("LORALAB_MODEL", str(other))
+
+    refused(Store(Settings()), adapter_files(other), "has no target module 'query'")
+
+
+def test_a_head_that_was_not_saved_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = write_bert(tmp_path / "bare", pooler=False)
+    monkeypatch.setenv("LORALAB_MODEL", str(bare))
+
+    refused(Store(Settings()), adapter_files(bare), "lacks pooler.dense.weight. This base begins with a new pooler.dense")
+
+
+def without(name: str) -> bytes:
+    return save({key: tensor for key, tensor in tensors().items() if name not in key})
+
+
+def test_wrong_tensors_are_refused(lab: Store, base: Path) -> None:
+    good = adapter_files(base)
+    bad = tensors()
+    bad["base_model.model.classifier.bias"][0] = np.inf
+    cases = {
+        "where the base needs 4 × 32": save(tensors(rank=8)),
+        "lacks encoder.layer.1": without("layer.1"),
+        "no trained classifier": without("classifier.weight"),
+        "lacks classifier.bias": without("classifier.bias"),
+        "for which the base has no place": save({**tensors(), "base_model.model.evil": np.zeros(3, np.float32)}),
+        "'bert.x', for which": save({**tensors(), "bert.x": np.zeros(3, np.float32)}),
+        "no numbers": save(bad),
+        "tells 60 classes apart": save(tensors(classes=60)),
+        "not floating-point": save({**tensors(), "base_model.model.ids": np.zeros(3, np.int64)}),
+    }
+    for said, weights in cases.items():
+        refused(lab, {**good, WEIGHTS: weights}, said)
+
+
+def test_weights_cut_short_or_of_another_kind_are_refused(lab: Store, base: Path, tmp_path: Path) -> None:
+    good = adapter_files(base)
+    whole = good[WEIGHTS]
+    for data in (b"", whole[:5], whole[:300], whole[:-1], b"\x80\x04cos\nmkdir\n(S'x'\ntR.", b"\xff" * 64):
+        refused(lab, {**good, WEIGHTS: data}, "damaged, cut short or no safetensors")
+
+
+def test_weights_that_are_not_there_are_missed(lab: Store, base: Path) -> None:
+    refused(lab, {CONFIG: adapter_files(base)[CONFIG]}, "holds no adapter_model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a", "b", "c"], "3 are named"),
+        (["a", "b", "c", "c"], "have one name"),
+        (["a", "b", "c", " \n"], "1 to 80 letters"),
+        (["a", "b", "c", "x" * 81], "1 to 80 letters"),
+    ],
+)
+def test_class_names_are_bounded(lab: Store, base: Path, names: list[str], said: str) -> None:
+    refused(lab, adapter_files(base), said, classes=names)
+
+
+def test_hostile_class_names_stay_plain_text_on_one_line(lab: Store, base: Path) -> None:
+    hostile = ["<script>alert(1)</script>", "**a**\n# b", "=cmd()|x\x00\x1b[31m", "\ud800\u202e"]
+    labels = json.dumps({"id2label": {str(number): name for number, name in enumerate(hostile)}, "max_tokens": 64}).encode()
+
+    job = brought(lab, {**adapter_files(base), "labels.json": labels}, name="<b>x\n\x07</b>" + "y" * 500)
+
+    assert job.result["classes"] == ["<script>alert(1)</script>", "**a** # b", "=cmd()|x[31m", "\ufffd"]
+    assert (job.name[:9], len(job.name)) == ("<b>x </b>", 120)
+
+
+def test_class_names_may_be_given(lab: Store, base: Path) -> None:
+    without_names = {name: data for name, data in adapter_files(base).items() if name != "labels.json"}
+    refused(lab, without_names, "does not say what its 4 classes are called")
+
+    assert brought(lab, without_names, classes=["a", "b", "c", "d"]).result["classes"] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": [{"step": 1}]},
+        {"metrics": [{"step": 1, "split": "train", "epoch": 0.1, "loss": float("nan"), "at": 5.0}]},
+        {"metrics": [{"step": 1, "split": "evil", "epoch": 0.1, "loss": 1.0, "at": 5.0, "x": 1}]},
+        {"metrics": 5},
+        {"config": {"epochs": -3}},
+    ],
+)
+def test_a_damaged_story_is_refused(lab: Store, base: Path, changes: dict[str, object]) -> None:
+    refused(lab, {**adapter_files(base), **told(**changes)}, "run.json")
+
+
+@pytest.mark.parametrize("line", ['{"row": 1}', "[]", "nonsense", '{"row": 99, "text": "x", "label": "Evil", "probabilities": {}}'])
+def test_damaged_predictions_are_refused(lab: Store, base: Path, line: str) -> None:
+    contents = {**adapter_files(base), **told()}
+    contents["predictions.jsonl"] += b"\n" + line.encode()
+
+    refused(lab, contents, "predictions.jsonl is damaged")
+
+
+def test_a_guest_imports_nothing(lab: Store, base: Path) -> None:
+    lab.visitor = GUEST
+
+    with pytest.raises(NotAllowed, match="import a run"):
+        brought(lab, adapter_files(base))
+
+
+def test_a_disk_that_fails_leaves_nothing(lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, value: object) -> None:
+        raise OSError("full")
+
+    monkeypatch.setattr("core.transfer.imports.install.files.write_json", fail)
+    with pytest.raises(OSError, match="full"):
+        brought(lab, adapter_files(base))
+
+    assert list(lab.settings.jobs.iterdir()) == []
+
+
+def test_what_a_killed_import_left_is_cleared_away(lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = lab.settings.jobs / ".0123.importing"
+    left.mkdir()
+    job = brought(lab, adapter_files(base))
+    assert left.exists()  # it may be under way
+
+    monkeypatch.setattr("core.transfer.imports.install.time.time", lambda: left.stat().st_mtime + STALE_SECONDS + 1)
+    other = brought(lab, adapter_files(base))
+
+    assert {path.name for path in lab.settings.jobs.iterdir()} == {job.id, other.id}
+
+
+def test_the_command_imports_a_folder(lab: Store, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    for name, data in adapter_files(base).items():
+        (tmp_path / "mine" / name).write_bytes(data)
+
+    import_command(tmp_path / "mine", "", "", as_json=True)
+
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["name"], printed["state"], printed["classes"]) == ("mine", "completed", list(CLASSES))

@@ -1,0 +1,56 @@
+"""What a rehearsed run does and which faults it meets. A JSON file, so that each attempt can meet another one."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from core.storage.disk import Disk
+from tests.support.faults.disks import FailingDisk, KillingDisk
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """``nth`` step of the disk on which it fails with ``code``, or kills (``kill``); 0 for a healthy disk. Times are seconds.
+
+    With ``real`` the training itself is the real one.
+    ``error`` is raised at ``error_step``: memory, bug or diverged. ``clock_file`` holds seconds by which the wall clock is wrong.
+    """
+
+    steps: int = 100
+    step_seconds: float = 0.001
+    validate_every: int = 20
+    checkpoint_every: int = 7
+    phase_seconds: float = 0.0
+    nth: int = 0
+    kill: bool = False
+    code: int = 0
+    lasting: bool = False
+    error: str = ""
+    error_step: int = 0
+    clock_file: str = ""
+    data: str = "rehearsal"
+    real: bool = False
+
+    def disk(self) -> Disk:
+        """The disk that this plan writes to."""
+        if not self.nth:
+            return Disk()
+        return KillingDisk(self.nth) if self.kill else FailingDisk(self.nth, self.code, self.lasting)
+
+    def clock(self) -> Callable[[], float]:
+        """The wall clock of this plan."""
+        if not self.clock_file:
+            return time.time
+        path = Path(self.clock_file)
+        return lambda: time.time() + float(path.read_text() or 0)
+
+    def write(self, path: Path) -> None:
+        """Keep the plan where ``LORALAB_REHEARSAL`` points."""
+        path.write_text(json.dumps(asdict(self)))
+
+
+def read_plan(path: str) -> FaultPlan:
+    """The plan in that file."""
+    return FaultPlan(**json.loads(Path(path).read_text()))

@@ -1,0 +1,53 @@
+"""The job that stands in for a training where ``LORALAB_REHEARSAL`` names a plan: all of the machinery around it is the real one."""
+
+import importlib
+from dataclasses import asdict
+
+from core.errors import Stopped
+from core.jobs.context import JobContext
+from core.jobs.worker import MODULES
+from core.jobs.workers.recorder import Recorder
+from core.runs import artifacts
+from core.runs.checkpoints import Identity
+from core.storage import files
+from core.storage.job import JobKind
+from core.storage.manifest import fingerprint
+from core.storage.store import Store
+from core.training.events import Evaluation
+from tests.support.faults.plan import FaultPlan, read_plan
+from tests.support.faults.session import StandInSession
+
+
+def prepare(store: Store) -> Store:
+    """Give this process the plan's disk, and the store its clock."""
+    plan = read_plan(store.settings.rehearsal)
+    files.disk = plan.disk()
+    return Store(store.settings, plan.clock(), create=False)
+
+
+def run(context: JobContext) -> None:
+    """Rehearse what the plan says, or train with the plan's disk. Raises what a training raises."""
+    plan = read_plan(context.settings.rehearsal)
+    if plan.real:
+        importlib.import_module(MODULES[JobKind.TRAIN]).run(context)
+    else:
+        _rehearse(context, plan)
+
+
+def _rehearse(context: JobContext, plan: FaultPlan) -> None:
+    config = context.job.request["config"]
+    seed = config.get("seed", 0) if isinstance(config, dict) else 0
+    files.write_json(context.folder / "config.json", config)
+    context.store.update(context.job, fingerprint=plan.data)
+
+    def keep(event: Evaluation) -> None:
+        files.write_parquet(artifacts.predictions_path(context.folder, event.split), event.predictions)
+        context.set_result(**{event.split: {"accuracy": 0.5, "macro_f1": 0.5, "rows": 100, "hits": 50}})
+
+    record = Recorder(context, Identity(fingerprint(config), plan.data, "rehearsal", {}), keep)
+    session = StandInSession(plan, seed, record, context.should_stop)
+    record(session.score_untrained())
+    result = session.train(record.resume())
+    context.set_result(**asdict(result))
+    if result.stopped:
+        raise Stopped("The run was stopped.")

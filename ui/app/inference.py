@@ -1,0 +1,155 @@
+"""Questions to the inference host: what is asked of which run, the stages of the first answer, and what comes back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from core.data.files.table import clean
+from core.errors import DataError, LoraLabError
+from core.inference.messages import AS_TRAINED, ClassifyRequest, Variant
+from core.inference.process import InferenceProcess
+from core.models.catalog import find_model
+from core.runs import artifacts
+from core.runs.requests import read_train_request
+from core.storage.job import JobKind
+from ui.app.page_frame import OpenRun
+from ui.session import cache
+from ui.text import plain
+
+UNTRAINED = "Untrained"
+MOST_CHARACTERS = 100_000  # far more than any model reads; what is longer is a file, not a text
+CRASHED = "The process that classifies was ended from outside or ran out of memory. It was started again, and this answer is complete."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model said: whose answer it is, classes and their probabilities, and how much of the text it read.
+
+    ``known`` is False where the model's vocabulary has nothing of the text; ``state`` (d,) is what the head read of it.
+    """
+
+    run_id: str
+    name: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    tokens: int
+    max_tokens: int
+    known: bool = True
+    state: NDArray[np.float16] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def ranked(self) -> list[tuple[float, str]]:
+        """Probabilities and classes, the most probable first."""
+        return sorted(zip(self.probabilities, self.classes, strict=True), reverse=True)
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.ranked[0][1]
+
+    @property
+    def margin(self) -> float:
+        """The lead of the most probable class over the next one, from 0 to 1."""
+        return self.ranked[0][0] - self.ranked[1][0]
+
+    @property
+    def verdict(self) -> str:
+        """The margin as a sentence."""
+        _, next_label = self.ranked[1]
+        return f"{plain(self.name)} puts {plain(self.label)} {self.margin * 100:.1f} points ahead of {plain(next_label)}."
+
+
+def check_text(text: str) -> str:
+    """``text`` as it can be asked about. Raises DataError where it is empty or no text any more."""
+    if not clean(text).strip():
+        raise DataError("There is no text.", "Type a sentence first, or choose one of the examples.")
+    if len(text) > MOST_CHARACTERS:
+        message = f"The text has {len(text):,} characters; up to {MOST_CHARACTERS:,} are taken."
+        raise DataError(message, "Keep a part of it, or classify it as a file, a text a line.")
+    return clean(text)
+
+
+def ask_all(runs: Sequence[OpenRun], text: str) -> list[Answer]:
+    """The answers of all runs and, last, of the untrained base of the first. Raises LoraLabError."""
+    requests = [request_for(run) for run in runs]
+    base = requests[0]
+    requests.append(ClassifyRequest(None, base.model, None, base.classes, base.max_tokens, base.seed))
+    readings = with_stages(requests).read(requests, text)
+    names = [*(run.job.name for run in runs), UNTRAINED]
+    return [
+        Answer(
+            request.run_id or "",
+            name,
+            request.classes,
+            tuple(map(float, reading.probabilities)),
+            *_read_tokens(request, text),
+            state=reading.state,
+        )
+        for name, request, reading in zip(names, requests, readings, strict=True)
+    ]
+
+
+def request_for(run: OpenRun, variant: Variant = AS_TRAINED) -> ClassifyRequest:
+    """What asks the adapter of ``run``. Raises ArtifactDamaged and ModelUnavailable."""
+    config = run.request.config
+    model = find_model(config.model, run.store.settings, cache.hub(run.store.settings))
+    return ClassifyRequest(run.id, model, artifacts.adapter_folder(run.folder), run.classes, config.max_tokens, config.seed, variant)
+
+
+def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
+    """The host, ready for ``requests``. The first time it says how far it is: it takes some seconds."""
+    host = cache.host()
+    if host.warm:
+        return host
+    stages = ("Starting the process and loading PyTorch", "Loading the base model and the adapters", "Reading the text")
+    bar = st.progress(0.05, text=f"{stages[0]} (some seconds, only the first time)")
+    try:
+        host.start()
+        bar.progress(0.6, text=stages[1])
+        host.load(requests)
+        bar.progress(0.95, text=stages[2])
+    finally:
+        bar.empty()
+    return host
+
+
+def comparable_runs(run: OpenRun) -> list[OpenRun]:
+    """Other runs with the same classes that have an adapter."""
+    found = []
+    for job in run.store.jobs(JobKind.TRAIN):
+        folder = run.store.folder(job)
+        if job.id == run.id or job.state.active or not (folder / "adapter" / "adapter_model.safetensors").is_file():
+            continue
+        try:
+            other = OpenRun(job, read_train_request(job), folder, run.store)
+            same = other.classes == run.classes
+        except LoraLabError:  # a damaged run is not offered here; the list of runs says what is wrong with it
+            continue
+        if same:
+            found.append(other)
+    return found
+
+
+def _read_tokens(request: ClassifyRequest, text: str) -> tuple[int, int, bool]:
+    """Tokens of the text, how many are read, and whether any of them is known."""
+    path = request.model.folder / "tokenizer.json" if request.model.folder else None
+    if path is None or not path.is_file():
+        return 0, request.max_tokens, True
+    tokens = _tokenizer(path).encode(text)
+    unknown = {"[UNK]", "<unk>"}
+    known = any(not special and token not in unknown for special, token in zip(tokens.special_tokens_mask, tokens.tokens, strict=True))
+    return len(tokens.ids), request.max_tokens, known
+
+
+@lru_cache(maxsize=2)  # a page compares runs on one base, seldom on two; each takes a few MB
+def _tokenizer(path: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer

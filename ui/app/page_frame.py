@@ -1,0 +1,178 @@
+"""What every page begins with: header, guard, run picker; and the sidebar with its two live lines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.errors import ArtifactDamaged
+from core.runs import artifacts
+from core.runs.requests import TrainRequest, read_train_request
+from core.runs.run import is_imported
+from core.storage.job import Job, JobKind
+from core.storage.store import Store
+from ui import navigation
+from ui.session import cache
+from ui.text import plain
+from ui.widgets import prepare_data
+from ui.widgets.job_state import LOOKS
+
+STYLE = Path(__file__).with_name("style.css")
+
+
+class Needs(StrEnum):
+    """What a page cannot do without."""
+
+    PREDICTIONS = "predictions"
+    VALIDATIONS = "validations"
+    ADAPTER = "adapter"
+
+
+MISSING = {
+    Needs.PREDICTIONS: ("its test predictions", "are"),
+    Needs.VALIDATIONS: ("its first validation", "is"),
+    Needs.ADAPTER: ("its adapter", "is"),
+}
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """The run a page is about. ``version`` changes with every change of state or name: put it into cache keys."""
+
+    job: Job
+    request: TrainRequest
+    folder: Path
+    store: Store
+
+    @property
+    def id(self) -> str:
+        """The run's id, as in the URL."""
+        return self.job.id
+
+    @property
+    def version(self) -> int:
+        """Changes whenever the run does, other than by progress."""
+        return self.job.version
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their ids. Raises ArtifactDamaged where the record has none."""
+        names = self.job.result.get("classes")
+        if not isinstance(names, list):
+            raise ArtifactDamaged(f"The record of {self.job.name} does not name its classes.", "Delete the run and train it again.")
+        return tuple(map(str, names))
+
+
+def style() -> None:
+    """The few rules that the theme cannot express."""
+    st.html(STYLE)
+
+
+def open_page(title: str, question: str) -> Store:
+    """Header of a page that needs nothing; the store. Raises StoreDamaged."""
+    navigation.require_home()
+    _draw_header(title, question)
+    return cache.open_lab()
+
+
+def open_data(title: str, question: str) -> Dataset:
+    """Header of a page about the data in use; the prepared dataset. Without one the page ends here with what to do."""
+    store = open_page(title, question)
+    status = cache.data_status(store.settings)
+    if status.dataset is None:
+        prepare_data.draw(store, status)
+        st.stop()
+    return status.dataset
+
+
+def open_run(title: str, question: str, needs: Needs) -> OpenRun:
+    """Header with a picker of the runs that have what the page needs; the one in the URL, else the newest.
+
+    Where there is none the page ends here with what to do.
+    """
+    navigation.require_home()
+    store = cache.open_lab()
+    runs = store.jobs(JobKind.TRAIN)
+    usable = [job for job in runs if _has(store, job, needs)]
+    wanted = run_in_url()
+    current = next((job for job in runs if job.id == wanted), None) if wanted else next(iter(usable), None)
+    _draw_header(title, question, lambda: _pick_run(usable, current))
+    if wanted and current is None:
+        empty(
+            f"There is no run {plain(repr(wanted))}.",
+            "Choose another one above, or look at the list.",
+            navigation.RUNS,
+            "Open the list of runs",
+        )
+    if current is None:
+        empty("No run has finished yet.", "This page shows what a finished run has learned.", navigation.TRAIN, "Set up a run")
+    if current not in usable:
+        _explain_missing(current, needs)
+    return OpenRun(current, read_train_request(current), store.folder(current), store)
+
+
+def run_in_url() -> str:
+    """The run that the URL names, or nothing.
+
+    It is written back because a link to the page that is open tells only the server; the next live tick would bring the browser's old one.
+    """
+    run_id = st.query_params.get("run", "")
+    if run_id:
+        st.query_params["run"] = run_id
+    return run_id
+
+
+def empty(what: str, why: str, file: str, label: str, run_id: str = "") -> NoReturn:
+    """An empty state: what is missing, why, and the one button that changes it. The page ends here."""
+    with st.container(border=True, key="empty-state", horizontal_alignment="center"):
+        st.markdown(f"#### {what}", text_alignment="center")
+        st.markdown(why, text_alignment="center")
+        if st.button(label, key="empty-action", type="primary", disabled=not navigation.exists(file)):
+            navigation.open_page(file, run_id)
+    st.stop()
+
+
+def _has(store: Store, job: Job, needs: Needs) -> bool:
+    folder = store.folder(job)
+    if needs is Needs.PREDICTIONS:
+        return artifacts.predictions_path(folder, "test").is_file()
+    if needs is Needs.VALIDATIONS:
+        return bool(artifacts.validation_steps(folder)) and bool(job.result.get("classes"))
+    return artifacts.has_adapter(folder) and not job.state.active
+
+
+def _explain_missing(job: Job, needs: Needs) -> NoReturn:
+    name, (what, verb) = plain(job.name), MISSING[needs]
+    if not job.state.over:
+        empty(f"{name} is {job.state}.", f"This page opens once the run has written {what}.", navigation.RUNS, "Watch it", job.id)
+    if is_imported(job) and needs is Needs.PREDICTIONS:
+        empty(f"{name} has no scores yet.", "It was imported without test predictions.", navigation.RUNS, "Score it", job.id)
+    state = LOOKS[job.state].word.lower()
+    empty(f"{name} has no {needs.value}.", f"It is {state}, and {what} {verb} missing.", navigation.RUNS, "See what happened", job.id)
+
+
+def _draw_header(title: str, question: str, picker: Callable[[], None] | None = None) -> None:
+    with st.container(key="page-header", horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        with st.container(gap="xxsmall", width="stretch"):
+            st.title(title, anchor=False)
+            st.caption(question)
+        if picker:
+            with st.container(width=320):
+                picker()
+
+
+def _pick_run(usable: list[Job], current: Job | None) -> None:
+    names = {job.id: job.name for job in ([current] if current and current not in usable else []) + usable}
+    if not names:
+        return
+    st.session_state["run-picker"] = current.id if current else None  # the URL decides; the picker only writes it
+    st.selectbox("Run", list(names), index=None, format_func=lambda run: names.get(run, run), key="run-picker", on_change=_write_run)
+
+
+def _write_run() -> None:
+    if chosen := st.session_state["run-picker"]:
+        st.query_params["run"] = chosen

@@ -1,0 +1,98 @@
+"""The sidebar: navigation that keeps the chosen run, the data in use, and what is running now."""
+
+import streamlit as st
+
+from core.access import Mode
+from core.data.saved import list_saved
+from core.data.sources import find_source
+from core.errors import DataError, StoreDamaged
+from core.jobs import actions
+from core.runs.queue import next_turn, read_queue
+from core.settings import Settings
+from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.store import Store
+from ui import navigation
+from ui.session import cache, data_picker, visitors
+from ui.session.error_boundary import boundary
+from ui.text import count, plain
+from ui.widgets.job_state import short_progress, short_wait
+
+BUSY_SECONDS, IDLE_SECONDS = 2, 15  # a step takes about half a second on two cores; nothing changes by itself when idle
+
+
+def draw() -> None:
+    """Navigation and the two live lines."""
+    data_picker.follow_url()
+    with st.sidebar:
+        st.markdown("### LoRA Lab")
+        _draw_navigation(st.query_params.get("run", ""))
+        st.divider()
+        visitors.draw_line()
+        _draw_data_choice()
+        try:
+            busy = bool(_at_work(cache.open_lab()))
+        except StoreDamaged:  # every page says it, and offers the repair
+            return
+        st.fragment(_draw_live_lines, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(busy)
+
+
+def _draw_navigation(run_id: str) -> None:
+    classroom = Settings().mode == Mode.CLASSROOM
+    with st.container(key="navigation", gap="xsmall"):
+        for section, entries in navigation.SECTIONS.items():
+            present = [entry for entry in entries if navigation.exists(entry.file) and (classroom or entry.file != navigation.BOARD)]
+            if section and present:
+                st.caption(section.upper())
+            for entry in present:
+                navigation.link(entry.file, run_id=run_id if entry.follows_run else "")
+
+
+def _draw_data_choice() -> None:
+    settings = Settings()
+    saved = [card.name for card in list_saved(settings)]
+    try:
+        usual = find_source(settings).name
+    except DataError:  # the line below says that there is a problem
+        usual = "Data folder"
+    data_picker.draw(saved, usual)
+
+
+def _draw_live_lines(was_busy: bool) -> None:
+    with boundary():
+        store = cache.open_lab()
+        jobs = actions.keep_running(store)
+        if bool(jobs) != was_busy:
+            st.rerun()  # once: the page and the pace of this fragment both depend on it
+        with st.container(key="live-lines", gap="xxsmall"):
+            _draw_data_line(store)
+            _draw_job_line(store, jobs)
+
+
+def _draw_data_line(store: Store) -> None:
+    status = cache.data_status(store.settings)
+    if status.dataset is not None:
+        label = f"{plain(status.dataset.name)} · {count(status.dataset.train_rows, 'rows')} · `{status.dataset.fingerprint[:6]}`"
+    elif status.source is not None:
+        label = f"{plain(status.source.name)} · not prepared yet"
+    else:
+        label = "Data: there is a problem"
+    navigation.link(navigation.HOME if status.dataset is None else navigation.EXPLORE, label, icon=":material/database:")
+
+
+def _draw_job_line(store: Store, jobs: list[Job]) -> None:
+    active = [job for job in jobs if job.state is not JobState.QUEUED]
+    queued = len(jobs) - len(active)
+    if not jobs:
+        navigation.link(navigation.RUNS, "Nothing is running", icon=":material/circle:")
+        return
+    job = next(iter(active), jobs[-1])
+    waiting = f" · {queued} waiting" if queued and active else ""
+    if waiting and (turn := next_turn(read_queue(store), store.visitor)):
+        waiting += f", yours {short_wait(turn)}" if store.settings.mode == Mode.CLASSROOM else f", the next {short_wait(turn)}"
+    what = "1 run" if job.kind == JobKind.TRAIN else "1 job"
+    link_to = job.id if job.kind == JobKind.TRAIN else ""
+    navigation.link(navigation.RUNS, f"{what}: {plain(short_progress(job))}{waiting}", run_id=link_to, icon=":material/motion_photos_on:")
+
+
+def _at_work(store: Store) -> list[Job]:
+    return store.jobs(None, JobState.QUEUED, *ACTIVE)

@@ -1,0 +1,1 @@
+"""Parts of the page Classify: answers, explanation, nearest texts, a file of texts."""

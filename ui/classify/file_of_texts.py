@@ -1,0 +1,130 @@
+"""The part of Classify that takes a file: upload, columns, the job's progress, scores and the download."""
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.data.files.columns import propose_columns
+from core.data.files.read import read_table
+from core.data.files.table import Table, check_size
+from core.errors import LoraLabError
+from core.jobs import actions
+from core.jobs.tasks.classify_file import Classified, choose_columns, find_batch, read_classified
+from core.storage.job import Job, JobState
+from ui.app.page_frame import OpenRun
+from ui.session import error_boundary
+from ui.text import accuracy, count, duration, plain
+from ui.widgets import chart_view, tables
+from ui.widgets.job_progress import watch
+
+JOB_KEY, NONE = "batch", "(none)"
+SHOWN_ROWS = 500  # a table longer than this is downloaded, not scrolled
+SHOWN_LETTERS = 300
+
+
+def draw(run: OpenRun) -> None:
+    """The file that the URL names, under way or done, else the form that starts one."""
+    job = find_batch(run.store, run.job, st.query_params.get(JOB_KEY, ""))
+    if job is None:
+        _draw_form(run)
+    elif not job.state.over:
+        watch(run.store, job, "stop-batch")
+    else:
+        st.button("Another file", key="another-file", icon=":material/upload_file:", on_click=_forget)
+        if job.state is JobState.COMPLETED:
+            _draw_result(run, job)
+        elif job.state is JobState.CANCELLED:
+            st.info("This file was stopped; nothing of it is kept.", icon=":material/stop_circle:")
+        else:
+            st.error(f"**The file was not classified.** {plain(job.message)} {plain(job.fix)}", icon=":material/error:")
+
+
+def _draw_form(run: OpenRun) -> None:
+    uploaded = st.file_uploader("CSV, TSV, JSON lines or Parquet, up to 20 MB", key="batch-file")
+    if uploaded is None:
+        st.caption("Each row gets a class and a probability for every class. With a column of true labels there are scores, too.")
+        return
+    try:
+        check_size(uploaded.name, uploaded.size)
+        table = _read(uploaded.name, uploaded.file_id, uploaded.getvalue())
+        _draw_columns(run, table)
+    except LoraLabError as error:
+        error_boundary.show(error)
+
+
+def _draw_columns(run: OpenRun, table: Table) -> None:
+    proposal, names = propose_columns(table), table.columns
+    st.markdown(f"**{plain(table.found.name)}** · {count(table.rows, 'rows')}, {count(len(names), 'columns')}")
+    for item in table.skipped:
+        st.caption(f":material/warning: {count(item.rows, 'lines')} left out: {plain(item.reason)}.")
+    with st.grid(2, min_column_width=220):
+        text = st.selectbox("Texts", names, names.index(proposal.text) if proposal.text else 0, key=f"batch-text|{table.found.name}")
+        labels = [NONE, *(name for name in names if name != text)]
+        guess = labels.index(proposal.label) if proposal.label in labels and _fits(run, table, proposal.label) else 0
+        label = st.selectbox("True labels", labels, guess, key=f"batch-label|{table.found.name}", help="Only for scores.")
+    frame = choose_columns(table, text, "" if label == NONE else label)
+    shown = frame.head(5).assign(text=lambda rows: rows["text"].str[:SHOWN_LETTERS])
+    tables.plain(shown, key="batch-preview", alt="The first rows of the file")
+    if st.button("Classify the file", key="start-batch", type="primary", icon=":material/play_arrow:"):
+        st.query_params[JOB_KEY] = actions.launch_batch(run.store, run.job, table.found.name, frame).id
+        st.rerun()
+
+
+def _fits(run: OpenRun, table: Table, label: str) -> bool:
+    known = {name.casefold() for name in run.classes}
+    return any(str(value).strip().casefold() in known for value in table.frame[label].head(200))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the file")
+def _read(name: str, key: str, _data: bytes) -> Table:
+    return read_table(name, _data)
+
+
+def _draw_result(run: OpenRun, job: Job) -> None:
+    found = read_classified(run.store.folder(job), job)
+    answered = len(found.frame) - found.blank
+    seconds = job.elapsed_seconds(run.store.clock())
+    scores = found.scores
+    headline = (
+        f"{accuracy(scores.accuracy)} of {scores.accuracy.n:,} labelled texts right" if scores else f"{count(answered, 'texts')} classified"
+    )
+    st.subheader(headline, anchor=False)
+    rate = f" in {duration(seconds)}"
+    st.caption(f"{plain(job.name.removeprefix('Classify '))} · {count(answered, 'texts')} by {plain(run.job.name)}{rate}")
+    if found.blank:
+        st.caption(f":material/warning: Rows without a text, which have no answer: {found.blank:,}.")
+    for name, rows in list(found.unknown.items())[:5]:
+        st.caption(f":material/warning: The label {plain(name or 'of nothing')} of {count(rows, 'rows')} is no class of this run.")
+    _draw_table(found)
+    name = job.name.removeprefix("Classify ").rpartition(".")[0] or "texts"
+    st.download_button(
+        "Download CSV",
+        data=lambda: tables.csv(found.frame),
+        file_name=f"{name}-classified.csv",
+        mime="text/csv",
+        key="batch-csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+    if scores is not None and found.counts is not None:
+        chart_view.draw(charts.confusion_matrix(found.counts, run.classes, "counts", chart_view.dark()), key="batch-matrix")
+        chart_view.per_class(scores, run.classes, key="batch-scores")
+
+
+def _draw_table(found: Classified) -> None:
+    shown = found.frame.head(SHOWN_ROWS)
+    shown = shown[[name for name in ("text", "label", "class", "probability") if name in shown]]
+    shown = shown.assign(text=shown["text"].str[:SHOWN_LETTERS])
+    columns: tables.Columns = {
+        "text": st.column_config.TextColumn("Text", width="large"),
+        "label": "True label",
+        "class": "Class",
+        "probability": st.column_config.ProgressColumn("Probability", format="percent", min_value=0, max_value=1),
+    }
+    tables.plain(pd.DataFrame(shown), key="batch-rows", columns=columns, rows_in_view=8, alt="Rows of the file with their classes")
+    if len(found.frame) > SHOWN_ROWS:
+        st.caption(f"The first {SHOWN_ROWS:,} of {count(len(found.frame), 'rows')}; the download has all.")
+
+
+def _forget() -> None:
+    st.query_params.pop(JOB_KEY, None)

@@ -1,0 +1,99 @@
+"""The part of Classify that shows the training texts nearest to the typed one, and the job that makes them findable."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core.access import Action, may
+from core.errors import ArtifactDamaged, DataError, LoraLabError
+from core.jobs import actions
+from core.jobs.tasks.nearest_texts import ROWS, Index, find_data, find_nearest_jobs, index_folder, is_made, read_index
+from core.storage.job import Job, JobState
+from ui.app.inference import Answer
+from ui.app.page_frame import OpenRun
+from ui.session import error_boundary
+from ui.text import count, plain
+from ui.widgets import tables
+from ui.widgets.job_progress import watch
+
+COUNT = 5
+
+
+def draw(run: OpenRun, answer: Answer) -> None:
+    """The nearest texts; before they can be found, why not yet and the button; or why they never can."""
+    st.markdown("#### Nearest training texts")
+    folder = index_folder(run.store, run.job)
+    if is_made(folder) and (index := _try_read(folder)):
+        _draw_texts(run, answer, index)
+        return
+    latest = next(iter(find_nearest_jobs(run.store, run.job)), None)
+    if latest and not latest.state.over:
+        watch(run.store, latest, "stop-nearest")
+        return
+    try:
+        find_data(run.store.settings, run.job)
+    except DataError as error:
+        st.info(f"**{plain(error.message)}** {plain(error.fix)}", icon=":material/folder_off:")
+        return
+    _offer(run, latest)
+
+
+def _draw_texts(run: OpenRun, answer: Answer, index: Index) -> None:
+    assert answer.state is not None
+    near = index.nearest(answer.state, COUNT)
+    names = [run.classes[label] for label in near["label"]]
+    agreeing = sum(name == answer.label for name in names)
+    verdict = f"{agreeing} of the {len(near)} nearest are labelled {plain(answer.label)}, as predicted."
+    if agreeing:
+        st.markdown(verdict)
+    else:
+        st.warning(f"None of the {len(near)} nearest is labelled {plain(answer.label)}, as predicted.", icon=":material/alt_route:")
+    table = pd.DataFrame(
+        {
+            "label": [name if name == answer.label else f"≠ {name}" for name in names],
+            "similarity": near["similarity"],
+            "text": near["text"],
+        }
+    )
+    columns = {
+        "label": st.column_config.TextColumn("Label", help="≠ marks a label that is not the predicted class."),
+        "similarity": st.column_config.NumberColumn(
+            "Similarity", format="%.3f", help="Cosine of what the run's head reads of both texts: 1 is the same direction."
+        ),
+    }
+    tables.texts(table, key="nearest-texts", columns=columns, rows_in_view=COUNT, alt="Training texts nearest to the typed one")
+    st.caption(f"By the cosine in this run's own space, after its last layer, of {count(len(index.texts), 'training texts')}.")
+
+
+def _offer(run: OpenRun, latest: Job | None) -> None:
+    if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
+        st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
+    elif latest and latest.state is JobState.CANCELLED:
+        st.info("It was stopped; nothing of it is kept.", icon=":material/stop_circle:")
+    st.markdown(
+        f"**The training texts of this run have not been read yet.** Up to {ROWS:,} of them go through the model once; then those"
+        " nearest to any text show at once."
+    )
+    if not may(run.store.visitor, Action.WORK):
+        st.caption("Nothing is computed for visitors of this public page.")
+    elif st.button("Read the training texts", key="make-nearest", icon=":material/play_arrow:"):
+        try:
+            actions.launch_nearest(run.store, run.job)
+        except LoraLabError as error:
+            error_boundary.show(error)
+            return
+        st.rerun()
+
+
+def _try_read(folder: Path) -> Index | None:
+    """None where it is damaged: then it is offered to be made again."""
+    try:
+        return _read(str(folder), (folder / "manifest.json").stat().st_mtime_ns)
+    except (ArtifactDamaged, OSError):
+        return None
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)  # 8,000 texts take about 10 MB with MiniLM
+def _read(folder: str, version: int) -> Index:
+    return read_index(Path(folder))

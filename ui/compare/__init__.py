@@ -1,0 +1,1 @@
+"""Parts of the page Compare: verdicts, tables, curves, details of one pair."""

@@ -1,0 +1,54 @@
+"""Curves of several runs on one axis, and accuracy against what it cost."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.runs.run_results import read_curve
+from core.storage.store import Store
+from ui.compare.overview import Chosen
+from ui.widgets import chart_view
+
+
+def curves(store: Store, chosen: Sequence[Chosen]) -> None:
+    """The curves of all runs on one axis."""
+    st.markdown("#### Curves")
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        measure = st.segmented_control(
+            "Show", list(charts.MEASURES), format_func=_measure_name, default="loss", required=True, key="measure"
+        )
+        axis = st.segmented_control("Against", list(charts.AXES), default="step", required=True, key="axis")
+        log = st.toggle("Logarithmic", key="log-curves", disabled=measure != "loss")
+    metrics = pd.concat([read_curve(store, one.job, one.result.name, one.request.config) for one in chosen], ignore_index=True)
+    if metrics.empty:
+        st.caption("No curves were recorded for these runs.")
+        return
+    names = [one.result.name for one in chosen]
+    chart_view.draw(charts.run_curves(metrics, names, axis or "step", measure or "loss", log and measure == "loss"), key="curves")
+
+
+def costs(chosen: Sequence[Chosen]) -> None:
+    """Accuracy against what it cost."""
+    st.markdown("#### Accuracy and its cost")
+    cost = st.segmented_control("Cost", list(charts.COSTS), default="minutes", required=True, key="cost-of-accuracy") or "minutes"
+    rows = []
+    for one in chosen:
+        low, high = one.accuracy.interval
+        seconds = one.figure("train_seconds")
+        amounts = {
+            "minutes": seconds / 60 if seconds else None,
+            "memory": one.figure("peak_memory_mb"),
+            "trained": one.trained,
+        }
+        rows.append({"run": one.result.name, "accuracy": one.accuracy.value, "low": low, "high": high, cost: amounts[cost]})
+    results = pd.DataFrame(rows)
+    if results[cost].notna().sum() < 2:
+        st.caption(f"Fewer than two of these runs have recorded their {charts.COSTS[cost]}.")
+        return
+    chart_view.draw(charts.cost_and_accuracy(results, cost), key="cost-and-accuracy")
+
+
+def _measure_name(measure: str) -> str:
+    return {"loss": "loss", "accuracy": "accuracy", "macro_f1": "macro-F1"}[measure]

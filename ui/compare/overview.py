@@ -1,0 +1,121 @@
+"""Parts of the Compare page: the choice of runs, the verdicts, and what stands behind them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import LoraLabError
+from core.evaluation.comparison import Pair, Result, compare
+from core.evaluation.scores import Proportion
+from core.runs import artifacts
+from core.runs.requests import TrainRequest, read_train_request
+from core.runs.run_results import MOST
+from core.storage.job import Job, JobKind
+from core.storage.store import Store
+from ui import navigation
+from ui.app import page_frame
+from ui.session import cache, error_boundary
+from ui.text import count, plain
+from ui.widgets import tables
+
+KEY, LIMIT = "compared", MOST
+SHOWN_VERDICTS = 6  # ten runs make 45 pairs: the rest stands in a table
+HOW_TO_READ = """
+- **The verdict** pairs both runs on the very same test texts. The interval is a paired bootstrap over texts, p McNemar's exact test;
+  with more than two runs p is corrected for the number of pairs (Holm).
+- **One seed each:** the test knows how much the texts could change the result, not how much another seed would. Train the same
+  configuration with a few seeds before you believe a small difference.
+- **Too close to call** is no proof that the runs are equally good: it says that these texts cannot tell.
+- **Dashed lines** are the training loss, smoothed, with each step thin behind it; solid lines with points are validation.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A run that is compared: its record and what it predicted."""
+
+    job: Job
+    request: TrainRequest
+    result: Result
+
+    @property
+    def accuracy(self) -> Proportion:
+        """Share of its test texts that it has right."""
+        return self.result.predictions.scores.accuracy
+
+    def figure(self, name: str) -> float | None:
+        """A number of its result; None where it has none."""
+        value = self.job.result.get(name)
+        return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def trained(self) -> float | None:
+        """Parameters that were trained; None where they were not recorded."""
+        cost = self.job.result.get("cost")
+        value = cost.get("trained") if isinstance(cost, dict) else None
+        return float(value) if isinstance(value, int | float) else None
+
+
+def choose_runs(store: Store) -> list[Chosen]:
+    """The runs to compare, kept in the URL. With fewer than two the page ends here with what to do."""
+    jobs = [job for job in store.jobs(JobKind.TRAIN) if artifacts.predictions_path(store.folder(job), "test").is_file()]
+    if len(jobs) < 2:
+        why = "A comparison takes two runs that were scored on test texts."
+        page_frame.empty("There is nothing to compare yet.", why, navigation.TRAIN, "Set up a run")
+    names = {job.id: f"{job.name} ({job.id})" if [other.name for other in jobs].count(job.name) > 1 else job.name for job in jobs}
+    asked = [run for run in st.query_params.get(KEY, "").split(",") if run in names][:LIMIT]
+    st.session_state[KEY] = asked or list(names)[:2]
+    ids = st.multiselect(
+        "Runs",
+        list(names),
+        format_func=lambda run: names.get(run, run),
+        key=KEY,
+        max_selections=LIMIT,
+        on_change=_write,
+        placeholder="Choose",
+    )
+    st.query_params[KEY] = ",".join(ids)
+    by_id = {job.id: job for job in jobs}
+    chosen = [found for run in ids if (found := _read(store, by_id[run], names[run]))]
+    if len(chosen) < 2:
+        st.info("Choose two runs or more.", icon=":material/compare_arrows:")
+        st.stop()
+    return chosen
+
+
+def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
+    """A sentence a pair; what cannot be compared is said loudly."""
+    pairs = _compare(tuple((one.job.id, one.job.version, one.result.name) for one in chosen), chosen)
+    for pair in pairs[:SHOWN_VERDICTS]:
+        if pair.paired is None:
+            st.warning(plain(pair.verdict), icon=":material/block:")
+        elif pair.decided:
+            st.success(plain(pair.verdict), icon=":material/check_circle:")
+        else:
+            st.info(plain(pair.verdict), icon=":material/balance:")
+    if rest := pairs[SHOWN_VERDICTS:]:
+        with st.expander(f"The other {count(len(rest), 'pairs')}", key="other-pairs"):
+            tables.plain(pd.DataFrame({"Verdict": [pair.verdict for pair in rest]}), key="other-verdicts")
+    return pairs
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)  # they hold the predictions of the runs, which others share
+def _compare(key: tuple[tuple[str, int, str], ...], _chosen: Sequence[Chosen]) -> list[Pair]:
+    return compare([one.result for one in _chosen])
+
+
+def _write() -> None:
+    st.query_params[KEY] = ",".join(st.session_state[KEY])
+
+
+def _read(store: Store, job: Job, name: str) -> Chosen | None:
+    try:
+        request, labels = read_train_request(job), job.result.get("classes")
+        names = tuple(map(str, labels)) if isinstance(labels, list) else ()
+        predictions = cache.predictions(store.folder(job), job.version, len(names), "test")
+    except LoraLabError as error:
+        error_boundary.show(error)
+        return None
+    return Chosen(job, request, Result(job.id, name, job.fingerprint, names, predictions))

@@ -1,0 +1,134 @@
+"""What runs came to and how they differ, as tables: results, configurations, F1 per class."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.config import RunConfig
+from core.evaluation.comparison import Result
+from core.evaluation.scores import Proportion
+from core.runs.sweep import Spread
+from ui.compare.overview import Chosen
+from ui.text import duration, per_cent, without_folders
+from ui.widgets import tables
+
+
+def table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
+    """A row a run, the best value of each column among them marked, and a row a baseline below."""
+    st.markdown("#### Results")
+    frame_ = pd.DataFrame([_row(one) for one in chosen])
+    best = {name: frame_[name].max() if name in ("Accuracy", "Macro-F1") else frame_[name].min() for name in frame_.columns[2:]}
+    shown = frame_[["Run", "Interval"]].copy()
+    for name in best:
+        shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
+    shown = pd.concat([shown, pd.DataFrame([_baseline_row(one) for one in baselines], columns=shown.columns)], ignore_index=True)
+    tables.plain(shown, key="results", alt="Results of each run; a star marks the best value of a column")
+    st.caption("★ marks the best value of a column. Interval: 95 % (Wilson), each run on the texts that it was scored on.")
+
+
+def configurations(chosen: Sequence[Chosen]) -> None:
+    """The fields in which the runs differ, or all of them."""
+    st.markdown("#### Configurations")
+    everything = not st.toggle("Differences only", value=True, key="differences-only")
+    values = [one.request.config.model_dump() for one in chosen]
+    names = [name for name in values[0] if everything or any(other[name] != values[0][name] for other in values)]
+    if not names:
+        st.caption("The configurations are the same.")
+        return
+    rows = [
+        {
+            "Field": RunConfig.model_fields[name].title,
+            **{one.result.name: _shown(each[name]) for one, each in zip(chosen, values, strict=True)},
+        }
+        for name in names
+    ]
+    tables.plain(pd.DataFrame(rows), key="configurations", alt="Fields of the configurations, a column a run")
+
+
+def seeds(chosen: Sequence[Chosen]) -> None:
+    """The spread of accuracy among runs that differ in nothing but their seed; nothing where there are none."""
+    groups: dict[tuple[str, RunConfig], list[Chosen]] = {}
+    for one in chosen:
+        groups.setdefault((one.job.fingerprint, one.request.config.model_copy(update={"seed": 0})), []).append(one)
+    repeated = [group for group in groups.values() if len({one.request.config.seed for one in group}) > 1]
+    if not repeated:
+        return
+    st.markdown("#### Spread over seeds")
+    rows = []
+    for group in repeated:
+        spread = Spread.of([one.accuracy.value for one in group])
+        rows.append(
+            {
+                "Runs": ", ".join(one.result.name for one in group),
+                "Seeds": spread.n,
+                "Mean accuracy": per_cent(spread.mean),
+                "Standard deviation": f"{100 * spread.deviation:.2f} points",
+                "Lowest": per_cent(spread.low),
+                "Highest": per_cent(spread.high),
+            }
+        )
+    tables.plain(pd.DataFrame(rows), key="seeds", alt="Test accuracy over runs that differ in their seed only")
+
+
+def classes(chosen: Sequence[Chosen]) -> None:
+    """F1 per class of each run."""
+    names = {one.result.classes for one in chosen}
+    if len(names) > 1:
+        return
+    st.markdown("#### F1 per class")
+    (labels,) = names
+    frame_ = pd.DataFrame({"Class": list(labels), **{one.result.name: one.result.predictions.scores.f1 for one in chosen}})
+    number = {one.result.name: st.column_config.NumberColumn(format="%.3f") for one in chosen}
+    tables.plain(frame_, key="f1-per-class", columns=number, alt="F1 per class, a column a run")
+
+
+def _baseline_row(one: Result) -> dict[str, str]:
+    scores, loss = one.predictions.scores, one.predictions.mean_loss
+    figures = {"Accuracy": scores.accuracy.value, "Macro-F1": scores.macro_f1, "Test loss": loss}
+    names = ("Accuracy", "Macro-F1", "Test loss", "Training time", "Peak memory", "Trained parameters")
+    return {
+        "Run": f"baseline: {one.name}",
+        "Interval": _interval(scores.accuracy),
+        **{name: _marked(name, figures.get(name), False) for name in names},
+    }
+
+
+def _interval(accuracy: Proportion) -> str:
+    low, high = accuracy.interval
+    return f"{per_cent(low)} to {per_cent(high)} of {accuracy.n:,}"
+
+
+def _row(one: Chosen) -> dict[str, object]:
+    scores = one.result.predictions.scores
+    return {
+        "Run": one.result.name,
+        "Interval": _interval(one.accuracy),
+        "Accuracy": one.accuracy.value,
+        "Macro-F1": scores.macro_f1,
+        "Test loss": one.result.predictions.mean_loss,
+        "Training time": one.figure("train_seconds"),
+        "Peak memory": one.figure("peak_memory_mb"),
+        "Trained parameters": one.trained,
+    }
+
+
+def _marked(name: str, value: float | None, best: bool) -> str:
+    if value is None or np.isnan(value):
+        return "–"
+    words = {
+        "Accuracy": per_cent,
+        "Training time": duration,
+        "Peak memory": "{:,.0f} MB".format,
+        "Trained parameters": "{:,.0f}".format,
+    }.get(name, "{:.3f}".format)
+    return f"★ {words(value)}" if best else words(value)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "the model's usual ones"
+    return (
+        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else without_folders(str(value))
+    )

@@ -1,0 +1,1 @@
+"""Parts of the page Your data: uploading files, choosing columns, saved datasets."""

@@ -1,0 +1,124 @@
+"""Saved datasets on the page Your data: the list, one with its report, and deleting."""
+
+from functools import partial
+
+import streamlit as st
+
+from core.data.saved import SavedCard, list_saved, read_saved_card
+from core.data.sources import saved_source
+from core.errors import LoraLabError
+from core.jobs import actions
+from core.storage.store import Store
+from ui import navigation
+from ui.data import columns
+from ui.session import cache, data_picker
+from ui.session.error_boundary import show
+from ui.text import age, count, plain
+from ui.widgets import prepare_data
+
+IN_URL = "dataset"
+SHOWN = 20
+
+
+def draw_list(store: Store) -> None:
+    """A line per saved dataset, newest first, with what can be done with it."""
+    cards = list_saved(store.settings)
+    if not cards:
+        st.caption("Nothing is saved yet. Bring a file below; it takes a minute.")
+        return
+    for card in cards[:SHOWN]:
+        _draw_line(store, card)
+    if len(cards) > SHOWN:
+        st.caption(f"The newest {SHOWN} of {len(cards):,}; the picker in the sidebar has them all.")
+
+
+def draw_chosen(store: Store) -> bool:
+    """The dataset that the URL names: its report, where to go on, and deleting it; False where it names none."""
+    name = st.query_params.get(IN_URL, "")
+    if not name:
+        return False
+    st.query_params[IN_URL] = name  # a link to the page that is open tells only the server
+    try:
+        card = read_saved_card(store.settings, name)
+    except LoraLabError as error:
+        show(error)
+        _draw_back()
+        return True
+    with st.container(border=True, key="saved-report"):
+        st.subheader(plain(card.name), anchor=False)
+        files = ", ".join(file.name for file in card.files)
+        st.caption(plain(f"From {files}; texts in {', '.join(card.text)}, labels in {card.label}."))
+        if card.origin:
+            st.caption(plain(f"{card.origin}."))
+        columns.draw_report(card.report, "saved")
+        _draw_next(store, card)
+    _draw_back()
+    return True
+
+
+def open_dataset(name: str) -> None:
+    """Show the dataset on this page, and use it from now on."""
+    data_picker.use(name)
+    st.query_params[IN_URL] = name
+
+
+def _draw_line(store: Store, card: SavedCard) -> None:
+    in_use = st.session_state.get(data_picker.KEY) == card.name
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"line-{card.name}"):
+        with st.container(gap="xxsmall", width="stretch"):
+            st.markdown(f"**{plain(card.name)}**" + (" :green-badge[:material/check: in use]" if in_use else ""))
+            rows = f"{count(card.rows('train') + card.rows('validation'), 'rows')} to train on, {card.rows('test'):,} to test"
+            st.caption(f"{rows} · {count(len(card.classes), 'classes')} · {age(store.clock() - card.created_at)}")
+        st.button("Use", key=f"use-{card.name}", disabled=in_use, on_click=data_picker.use, args=(card.name,))
+        st.button("Report", key=f"report-{card.name}", on_click=_show, args=(card.name,))
+
+
+def _draw_next(store: Store, card: SavedCard) -> None:
+    in_use = st.session_state.get(data_picker.KEY) == card.name
+    if not in_use:
+        st.button("Use this dataset", key="use-this", type="primary", on_click=data_picker.use, args=(card.name,))
+    else:
+        status = cache.data_status(store.settings)
+        if status.dataset is None:
+            prepare_data.draw(store, status)
+        else:
+            with st.container(horizontal=True, gap="medium"):
+                navigation.link(navigation.EXPLORE, "Explore it")
+                navigation.link(navigation.TRAIN, "Set up a run on it")
+    source = saved_source(store.settings, card.name)
+    runs = len(actions.runs_on(store, source)) if source else 0
+    with st.popover("Delete", key="delete-dataset", icon=":material/delete:"):
+        kept = f"{count(runs, 'runs')} trained on it keep their results and can still be read." if runs else "No run was trained on it."
+        st.markdown(f"Delete **{plain(card.name)}** from this machine? {kept}")
+        st.button("Delete for good", key="delete-for-good", type="primary", on_click=partial(_delete, store, card.name))
+
+
+def _draw_back() -> None:
+    st.button("All datasets, or add another", key="all-datasets", icon=":material/arrow_back:", on_click=_show_all)
+
+
+def prepare(store: Store, name: str) -> None:
+    """Have the saved dataset prepared, so that the next page is ready."""
+    source = saved_source(store.settings, name)
+    if source:
+        actions.launch_preparation(store, source)
+
+
+def _show_all() -> None:
+    st.query_params.pop(IN_URL, None)
+
+
+def _show(name: str) -> None:
+    st.query_params[IN_URL] = name
+
+
+def _delete(store: Store, name: str) -> None:
+    try:
+        actions.delete_dataset(store, name)
+    except LoraLabError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
+        return
+    st.query_params.pop(IN_URL, None)
+    if st.session_state.get(data_picker.KEY) == name:
+        data_picker.use("")
+    st.toast(f"{plain(name)} is deleted.", icon=":material/delete:")

@@ -1,0 +1,169 @@
+"""Bring files to the page Your data: upload, path or Hub id; what was found about each, and how to read it differently."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from core.access import Mode
+from core.data.files.read import read_file, read_table
+from core.data.files.sniffing import ENCODINGS, SEPARATORS
+from core.data.files.table import ReadOptions, Table, check_size
+from core.data.hub_download import find_fetched
+from core.errors import DataError, LoraLabError
+from core.settings import Settings
+from core.storage.store import Store
+from ui.data import hub
+from ui.session.error_boundary import show
+from ui.text import count, plain
+from ui.widgets import tables
+
+UPLOAD, PATH, HUB = "Upload", "Path on this machine", "Hugging Face Hub"
+PREVIEW_ROWS, PREVIEW_LETTERS = 8, 300
+MOST_FILES = 5
+ENCODING_NAMES = {
+    "utf-8-sig": "UTF-8",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32": "UTF-32",
+    "latin-1": "unknown, read as Latin-1",
+}
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file that somebody brought. ``key`` changes with what it holds; ``data`` is None for one that is read from ``path``.
+
+    ``origin`` says where it is from, if not from this machine or the browser.
+    """
+
+    name: str
+    key: str
+    path: Path | None = None
+    data: bytes | None = None
+    origin: str = ""
+
+
+def upload(store: Store) -> list[UploadedFile]:
+    """The files that are chosen; none before that."""
+    ways = [UPLOAD, *([PATH] if _may_name_paths() else []), HUB]
+    way = st.segmented_control("From", ways, required=True, default=UPLOAD, key="bring-from")
+    if way == PATH:
+        return _from_paths()
+    return _from_hub(store) if way == HUB else _from_upload()
+
+
+def read(files: Sequence[UploadedFile]) -> list[Table]:
+    """The tables in the files. Where one cannot be read the page says why, offers another reading, and gives none."""
+    tables_read = []
+    for file in files:
+        try:
+            table = _read(file.name, file.key, _reading(file), file)
+        except LoraLabError as error:
+            show(error)
+            _draw_reading(file)
+            continue
+        _draw_found(table)
+        _draw_reading(file)
+        tables_read.append(table)
+    return tables_read if len(tables_read) == len(files) else []
+
+
+def draw_preview(table: Table) -> None:
+    """The first rows as they are."""
+    shown = table.frame.head(PREVIEW_ROWS).iloc[:, :50].map(lambda cell: cell[:PREVIEW_LETTERS] if isinstance(cell, str) else cell)
+    shown.columns = [str(name) for name in shown.columns]
+    tables.plain(shown, key=f"preview-{table.found.name}", alt=f"The first {len(shown)} rows of {table.found.name}")
+
+
+def _may_name_paths() -> bool:
+    """A visitor from elsewhere must not read this machine's disk."""
+    settings = Settings()  # behind a proxy the address is this machine's own whoever comes, so the mode counts as well
+    return settings.paths or (settings.mode == Mode.LOCAL and st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"})
+
+
+def _from_upload() -> list[UploadedFile]:
+    uploaded = st.file_uploader(
+        "CSV, TSV, JSON lines or Parquet, up to 20 MB. Several files are taken as splits.",
+        accept_multiple_files=True,
+        key="upload",
+    )
+    if not _may_name_paths():
+        st.caption("To name a file by its path, start the server with --server.address localhost, or use: python -m core data add FILE")
+    for file in uploaded:
+        check_size(file.name, file.size)
+    return [UploadedFile(file.name, file.file_id, data=file.getvalue()) for file in uploaded[:MOST_FILES]]
+
+
+def _from_paths() -> list[UploadedFile]:
+    typed = st.text_area("Path of a file; several, one a line, are taken as splits", key="paths", height=80, placeholder="~/reviews.csv")
+    return _at([Path(os.path.expanduser(line.strip())) for line in typed.splitlines() if line.strip()][:MOST_FILES])
+
+
+def _from_hub(store: Store) -> list[UploadedFile]:
+    pick = hub.fetch(store)
+    return [replace(file, origin=pick.origin) for file in _at(find_fetched(store.settings, pick))] if pick else []
+
+
+def _at(paths: Sequence[Path]) -> list[UploadedFile]:
+    found = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be opened ({type(error).__name__}).", "Check the path.") from error
+        found.append(UploadedFile(path.name, f"{path}|{stat.st_size}|{stat.st_mtime_ns}", path=path))
+    return found
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the file")  # a table of 20 MB takes about 100 MB
+def _read(name: str, key: str, reading: ReadOptions, _file: UploadedFile) -> Table:
+    data = _file.data if _file.data is not None else read_file(_file.path or Path(name))
+    return read_table(name, data, reading)
+
+
+def _draw_found(table: Table) -> None:
+    found = table.found
+    parts = [found.format if found.format != "delimited" else f"Text separated by {SEPARATORS.get(found.separator, repr(found.separator))}"]
+    if found.encoding:
+        parts.append(ENCODINGS.get(found.encoding, ENCODING_NAMES.get(found.encoding, found.encoding)))
+    if found.header is not None:
+        parts.append("first line names the columns" if found.header else "no header")
+    sizes = f"{count(table.rows, 'rows')}, {count(len(table.columns), 'columns')}"
+    st.markdown(f"**{plain(found.name)}** · {sizes}")
+    st.caption(plain(" · ".join(parts)))
+    for note in found.notes:
+        st.caption(f":material/info: {plain(note)}")
+    for item in table.skipped:
+        lines = ", ".join(f"{line:,}" for line in item.lines)
+        st.caption(f":material/warning: {count(item.rows, 'lines')} left out: {plain(item.reason)}. First at {lines}.")
+
+
+def _reading(file: UploadedFile) -> ReadOptions:
+    chosen = st.session_state.get
+    header: Literal["found", "yes", "no"] = chosen(_key("header", file), "found")
+    return ReadOptions(
+        chosen(_key("encoding", file)) or "",
+        chosen(_key("separator", file)) or "",
+        None if header == "found" else header == "yes",
+        chosen(_key("quotes", file), True),
+    )
+
+
+def _draw_reading(file: UploadedFile) -> None:
+    with st.expander("Read it differently", key=_key("reading", file), type="compact", icon=":material/tune:"):
+        with st.grid(3, min_column_width=180, vertical_alignment="bottom"):
+            st.selectbox("Encoding", ["", *ENCODINGS], format_func=lambda name: ENCODINGS.get(name, "as found"), key=_key("encoding", file))
+            st.selectbox(
+                "Separator", ["", *SEPARATORS], format_func=lambda mark: SEPARATORS.get(mark, "as found"), key=_key("separator", file)
+            )
+            words = {"found": "as found", "yes": "names the columns", "no": "is a row"}
+            st.selectbox("First line", list(words), format_func=words.__getitem__, key=_key("header", file))
+        st.toggle("Double quotes enclose texts", value=True, key=_key("quotes", file))
+
+
+def _key(what: str, file: UploadedFile) -> str:
+    return f"{what}|{file.key}"

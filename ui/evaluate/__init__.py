@@ -1,0 +1,1 @@
+"""Parts of the page Evaluate: headline, confusion matrix, scores, side-by-side comparison."""

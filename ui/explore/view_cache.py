@@ -1,0 +1,139 @@
+"""What the Explore page has found: the index and what is selected in it, behind bounded caches.
+
+Everything here is shared between sessions and read-only. A cache's key names only the filters that its value depends on.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from core.data.dataset import Dataset
+from core.data.explore import boilerplate, distinctive_words, statistics
+from core.data.explore.distinctive_words import WordCounts
+from core.data.explore.filters import Dimension, Filters, dimension_mask, find_mask, positions_in_split
+from core.data.explore.index import Mask, TextIndex, open_index
+
+MOST_WORDS = 40  # per class: as many as a cloud has room for
+BLANK = Filters()
+FIELDS: dict[Dimension, tuple[str, ...]] = {  # of Filters
+    Dimension.CLASS: ("classes",),
+    Dimension.LENGTH: ("shortest", "longest"),
+    Dimension.TEXT: ("text",),
+    Dimension.WORD: ("word",),
+    Dimension.PATTERN: ("pattern",),
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """The dataset and what the filter bar selects of it."""
+
+    dataset: Dataset
+    index: TextIndex
+    filters: Filters
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their ids."""
+        return self.dataset.classes
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Ids of the chosen classes; of all where none is chosen."""
+        return self.filters.classes or tuple(range(len(self.classes)))
+
+    def mask(self, *without: Dimension) -> Mask:
+        """Rows of all splits that the filters leave, those of ``without`` aside."""
+        key = _without(self.filters, without)
+        return _mask(self.dataset.fingerprint, key, self.index)
+
+    def positions(self, *without: Dimension) -> NDArray[np.int64]:
+        """Positions, ascending, of the same in the chosen split."""
+        return positions_in_split(self.index, self.mask(*without), self.filters.split)
+
+
+def index_of(dataset: Dataset) -> TextIndex:
+    """The index, mapped and checked once. Raises ArtifactDamaged."""
+    return _index(dataset.fingerprint, dataset)
+
+
+def order_of(view: View) -> NDArray[np.int64]:
+    """Selected positions in mixed order: a source sorted by class would otherwise show one class only."""
+    return _mixed(view.dataset.fingerprint, view.filters, view)
+
+
+def word_counts(view: View) -> WordCounts:
+    """Words of the selected rows, whichever class and word are chosen."""
+    return _word_counts(view.dataset.fingerprint, _without(view.filters, (Dimension.CLASS, Dimension.WORD)), view.index, len(view.classes))
+
+
+def words_of(view: View, label: int) -> pd.DataFrame:
+    """The words that set a class apart: word, z, count, share, share_elsewhere."""
+    return _words(view.dataset.fingerprint, _without(view.filters, (Dimension.CLASS, Dimension.WORD)), label, view)
+
+
+def evidence(view: View) -> pd.DataFrame:
+    """Patterns in the selected rows, whichever class and pattern are chosen, as ``boilerplate.evidence`` gives them."""
+    return _evidence(view.dataset.fingerprint, _without(view.filters, (Dimension.CLASS, Dimension.PATTERN)), view.index, len(view.classes))
+
+
+def histogram(view: View) -> statistics.Histogram:
+    """Lengths of the selected rows, whichever length is chosen."""
+    found = view.positions(Dimension.LENGTH)
+    return statistics.length_bins(view.index.lengths[view.filters.unit][found], view.index.labels[found], len(view.classes))
+
+
+def _without(filters: Filters, dimensions: Collection[Dimension]) -> Filters:
+    """``filters`` with those of ``dimensions`` blank."""
+    blank = {name: getattr(BLANK, name) for dimension in dimensions for name in FIELDS[dimension]}
+    return replace(filters, **blank)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)  # mapped files; what is touched can be dropped again by the kernel
+def _index(fingerprint: str, _dataset: Dataset) -> TextIndex:
+    return open_index(_dataset)
+
+
+def _mask(fingerprint: str, filters: Filters, index: TextIndex) -> Mask:
+    """The filters together. Each one alone is remembered, because the next view mostly shares all but one with this one."""
+
+    def remembered(index: TextIndex, filters: Filters, dimension: Dimension) -> Mask:
+        alone = _without(replace(filters, split=BLANK.split), [other for other in Dimension if other is not dimension])
+        unit = filters.unit if dimension is Dimension.LENGTH else BLANK.unit
+        return _dimension(fingerprint, replace(alone, unit=unit), dimension, index)
+
+    return find_mask(index, filters, mask_of=remembered)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)  # a byte per text
+def _dimension(fingerprint: str, filters: Filters, dimension: Dimension, _index: TextIndex) -> Mask:
+    return dimension_mask(_index, filters, dimension)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)  # a number per text that matches
+def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int64]:
+    found = _view.positions()
+    return found[np.argsort(_view.index.mixed[found])]
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)  # 50,000 words of each class, four bytes each
+def _word_counts(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> WordCounts:
+    blank = Filters(split=filters.split)
+    whole = _word_counts(fingerprint, blank, _index, classes) if filters.active else None
+    return distinctive_words.count_words(_index, _mask(fingerprint, filters, _index), filters.split, classes, whole)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)  # 40 lines
+def _words(fingerprint: str, filters: Filters, label: int, _view: View) -> pd.DataFrame:
+    return distinctive_words.distinctive_words(_view.index, word_counts(_view), label, MOST_WORDS)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)  # some 30 lines
+def _evidence(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> pd.DataFrame:
+    kept = np.zeros(len(_index), dtype=bool)
+    kept[positions_in_split(_index, _mask(fingerprint, filters, _index), filters.split)] = True
+    return boilerplate.evidence(_index.patterns, _index.labels, kept, classes)

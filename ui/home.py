@@ -1,0 +1,124 @@
+"""Home's three cards, the loop in five sentences, and the short first run."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.access import Action, may
+from core.config import RunConfig
+from core.data.sources import SourceKind
+from core.estimate.estimate import estimate
+from core.estimate.inputs import model_facts
+from core.models.catalog import MODELS, ModelLocation, find_model
+from core.presets import Preset, make_config
+from core.runs.observed_runs import find_speed
+from core.settings import cores, memory_mb
+from core.storage.store import Store
+from ui import navigation
+from ui.session import cache
+from ui.session.cache import DataStatus
+from ui.text import count, megabytes, plain
+from ui.train import cost, launch
+from ui.widgets import prepare_data
+
+STEPS = (
+    (navigation.EXPLORE, "Explore", "See what the texts look like, how the classes are balanced and how long the texts are."),
+    (navigation.TRAIN, "New run", "Choose a preset, turn a few knobs, and read beforehand what it will cost."),
+    (navigation.RUNS, "Runs", "Watch the loss fall while the run goes on in the background, with or without this page."),
+    (navigation.EVALUATE, "Evaluate", "See what the model gets right and wrong, down to the single text."),
+    (navigation.CLASSIFY, "Classify", "Type a text of your own and see what the model makes of it."),
+)
+SOURCES = {
+    SourceKind.FOLDER: "a folder on this machine",
+    SourceKind.SAVED: "added on this machine",
+    SourceKind.HUB: "the Hugging Face Hub",
+    SourceKind.DEMO: "the embedded demo corpus",
+}
+
+
+def draw_loop() -> None:
+    """The whole loop, a sentence a step, each step a link."""
+    with st.grid(5, min_column_width=190, key="loop"):
+        for number, (file, label, sentence) in enumerate(STEPS, start=1):
+            with st.container(gap="xxsmall"):
+                navigation.link(file, f"{number} {label}")
+                st.caption(sentence)
+
+
+def draw_cards(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
+    """What is ready: data, model, machine."""
+    with st.grid(3, min_column_width=260, key="cards"):
+        with st.container(border=True, height="stretch", gap="xsmall", key="card-data"):
+            _draw_data(store, status)
+        with st.container(border=True, height="stretch", gap="xsmall", key="card-model"):
+            _draw_models(models)
+        with st.container(border=True, height="stretch", gap="xsmall", key="card-machine"):
+            _draw_machine(store, status, models)
+
+
+def find_models(store: Store) -> list[ModelLocation]:
+    """Each base model on offer, and the one the settings name."""
+    hub = cache.hub(store.settings)
+    return [find_model(model, store.settings, hub) for model in dict.fromkeys([store.settings.model, *MODELS])]
+
+
+def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
+    """The short first run: one click, over in about a minute."""
+    model = next((model for model in models if model.available), None)
+    ready = model is not None and status.source is not None and may(store.visitor, Action.LAUNCH)
+    with st.container(horizontal=True, vertical_alignment="center", key="taste"):
+        if launch.launch_button("Start a taste run", "taste-run", disabled=not ready) and model and status.source:
+            launch.launch(store, make_config(Preset.TASTE, {"model": model.id}), status.source, button="taste-run", preset=Preset.TASTE)
+        st.caption("1,000 texts, about a minute on two cores. It runs in the background; you can close the page.", width="content")
+
+
+def _draw_data(store: Store, status: DataStatus) -> None:
+    dataset = status.dataset
+    _title("Data", ready=dataset is not None)
+    if dataset is None:
+        prepare_data.draw(store, status, primary=False)
+        return
+    st.markdown(f"**{plain(dataset.name)}**, from {SOURCES[dataset.source]}")
+    st.caption(
+        f"{count(dataset.train_rows, 'rows')} to train on, {dataset.validation_rows:,} of them kept for validation; "
+        f"{dataset.test_rows:,} test rows; {len(dataset.classes)} classes. Fingerprint `{dataset.fingerprint}`."
+    )
+    for note in dict.fromkeys([*([status.source.note] if status.source and status.source.note else []), *dataset.notes]):
+        st.caption(plain(note))
+
+
+def _draw_models(models: Sequence[ModelLocation]) -> None:
+    _title("Model", ready=any(model.available for model in models))
+    for model in models:
+        icon = ":material/check:" if model.available else ":material/block:"
+        parameters = f", {MODELS[model.id].parameters / 1e6:.1f} M parameters" if model.id in MODELS else ""
+        st.markdown(f"{icon} **{plain(model.id)}**{parameters}")
+        st.caption(plain(model.reason))
+
+
+def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
+    """Cores, memory, and how fast the first model that is here trains on the data in use."""
+    _title("Machine", ready=True)
+    st.markdown(f"**{count(cores(), 'cores')}**, {megabytes(memory_mb())} of memory")
+    model = next((model for model in models if model.available), None)
+    if model is None or status.dataset is None:
+        st.caption("Speed: known once data and model are ready.")
+        return
+    config = RunConfig(model=model.id)
+    data, facts = cache.facts(status.dataset), model_facts(model)
+    speed = find_speed(store, config, facts)
+    pace = data.used_rows(config) / estimate(config, data, facts, speed).step_seconds
+    st.markdown(f"**About {pace:.0f} rows/s** of training with {plain(model.id)}")
+    st.caption(f"Speed {plain(speed.source)}.")
+    if not speed.measured:
+        cost.draw_measurement(store, config.model, config.precision)
+
+
+def _title(text: str, ready: bool) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"##### {text}", width="content")
+        st.badge(
+            "Ready" if ready else "Not ready",
+            icon=":material/check:" if ready else ":material/pending:",
+            color="green" if ready else "orange",
+        )

@@ -1,0 +1,186 @@
+"""Parts of the Quality page: the check that makes a report, the findings, and their texts."""
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.data.dataset import SPLITS, Dataset
+from core.data.quality.findings import WORDS, Check, DataFinding, QualityReport, name_rows, read_findings, read_neighbours, read_report
+from core.data.quality.summary import describe_data, render_document
+from core.errors import ArtifactDamaged
+from core.jobs import actions
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+from ui.explore import view_cache
+from ui.quality import cleaning_recipe
+from ui.session import cache, error_boundary
+from ui.text import count, plain
+from ui.widgets import tables
+from ui.widgets.job_progress import watch
+
+SHOWN_ROWS = 500  # a table longer than this is downloaded, not scrolled
+TEXT_WIDTH = 340  # px: with the class and what was found before it, a page 900 wide shows the start of each text
+FINDING_KEY = "finding"
+HOW_TO_READ = """
+- **Near duplicates** share at least 70 % of their runs of five characters (Jaccard index), with case and punctuation left out.
+- **Label suspects** come from confident learning: models that have not seen the text are sure of another class. Words, and where it is
+  here a frozen encoder, judge together; the line below the heading says who did. The score is one minus the probability of the given
+  label. Not each suspect is a mistake.
+- **Debris** is what an encoding or a web page left behind: `&lt;b&gt;`, `#39;`, backslashes, letters such as `Ã©`.
+- A length is **unusual** when its logarithm lies more than 3.5 robust standard deviations from the middle.
+"""
+
+
+def require_report(dataset: Dataset) -> QualityReport:
+    """The kept report. Without one the page ends here: with the button that starts the check, its progress, or why it ended."""
+    report = read_report(dataset)
+    if report is not None:
+        return report
+    store = cache.open_lab()
+    job = _newest(store, dataset)
+    if job is not None and not job.state.over:
+        watch(store, job, "stop")
+        st.stop()
+    if job is not None and job.state in (JobState.FAILED, JobState.INTERRUPTED):
+        st.error(f"**The check did not end.** {plain(job.message)} {plain(job.fix)}", icon=":material/error:")
+    elif job is not None and job.state is JobState.CANCELLED:
+        st.info("The check was stopped.", icon=":material/stop_circle:")
+    st.markdown(f"**{plain(dataset.name)}** has not been checked yet. It is looked at once, in the background, for a minute or two.")
+    st.caption("Duplicates, texts shared between splits, doubtful labels, unequal classes, debris of encoding, unusual lengths.")
+    if st.button("Check the data", key="check", type="primary", icon=":material/play_arrow:"):
+        actions.launch_quality_check(store, dataset)
+        st.rerun()
+    return st.stop()
+
+
+def draw_headline(dataset: Dataset, report: QualityReport) -> None:
+    """The worst finding as a sentence, and what was checked."""
+    worst = next((finding for finding in report.findings if finding.texts), None)
+    st.subheader("Nothing was found" if worst is None else f"{WORDS[worst.check].title}: {count(worst.texts, 'texts')}", anchor=False)
+    st.caption(f"{plain(report.name)} · {count(report.rows, 'texts')} checked · fingerprint `{dataset.fingerprint}`")
+    for note in report.notes:
+        st.caption(plain(note))
+
+
+def choose_finding(report: QualityReport) -> DataFinding:
+    """All findings as a table, and the one that is read; its name stays in the URL."""
+    lines = [(found.check.value, found.texts, found.said or "none") for found in report.findings]
+    columns = {
+        "finding": st.column_config.TextColumn("Finding", width=180),
+        "texts": st.column_config.NumberColumn("Texts", format="localized", width=70),
+        "where": st.column_config.TextColumn("Where", width=450),
+    }
+    tables.plain(
+        pd.DataFrame(lines, columns=["finding", "texts", "where"]), key="findings", columns=columns, alt="Findings and their texts"
+    )
+    by_check = {found.check.value: found for found in report.findings if found.texts} or {
+        report.findings[0].check.value: report.findings[0]
+    }
+    chosen = st.selectbox("Read", list(by_check), key=FINDING_KEY, bind="query-params", width=420)
+    return by_check.get(chosen, next(iter(by_check.values())))
+
+
+def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) -> None:
+    """What the finding does to a result, and its texts; a chosen one is shown in full."""
+    if not finding.texts:
+        return
+    words = WORDS[finding.check]
+    st.markdown(f"**{plain(words.title)}.** {plain(words.effect)} {plain(words.fix)}")
+    if finding.check is Check.IMBALANCE:
+        st.caption(plain(finding.said))
+        return
+    store = cache.open_lab()
+    try:
+        all_found, texts = read_findings(dataset), _texts(dataset)
+    except ArtifactDamaged as error:
+        error_boundary.show(error)
+        return
+    cleaning_recipe.offer(store, dataset, finding.check, all_found, texts)
+    found = name_rows(all_found[all_found["check"] == finding.check.value], texts, dataset.classes)
+    shown = found.head(SHOWN_ROWS).reset_index(drop=True)
+    table = pd.DataFrame({name: shown[name] for name in _columns_of(finding.check)})
+    choose = tables.several_texts if finding.check is Check.SUSPECT else _one_text
+    chosen = choose(table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}")
+    first = f"The first {SHOWN_ROWS:,} of {len(found):,}. " if len(found) > SHOWN_ROWS else ""
+    st.caption(f"{first}Choose a row to read its whole text.")
+    if finding.check is Check.SUSPECT:
+        cleaning_recipe.offer_for_chosen(store, dataset, shown.iloc[chosen])
+    if chosen:
+        line = shown.iloc[chosen[-1]]
+        with st.container(border=True, key="whole-text"):
+            parts = [plain(str(line["class"])), f"{line['split']} row {line['row']:,}", plain(str(line["detail"]))]
+            st.caption(" · ".join(part for part in parts if part))
+            st.text(str(line["text"]))
+            if finding.check is Check.SUSPECT:
+                _draw_neighbours(dataset, line, texts)
+    name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
+    exported = partial(tables.csv, found.drop(columns=["check", "label", "rival"]))
+    st.download_button("Download the table", exported, name, "text/csv", key="download-table", icon=":material/download:")
+
+
+def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> None:
+    """The texts with the most words in common, each with its class."""
+    try:
+        near = read_neighbours(dataset, str(line["split"]), int(line["row"]))
+    except ArtifactDamaged as error:
+        error_boundary.show(error)
+        return
+    if near.empty:
+        st.caption("No text is kept as similar to it.")
+        return
+    named = name_rows(near.assign(rival=-1), texts, dataset.classes)
+    st.caption("The texts most like it by their words (cosine of TF-IDF), copies left out:")
+    tables.plain(named[["class", "similarity", "text", "split", "row"]], key="neighbours", columns=_look(), alt="Nearest texts")
+
+
+def offer_document(dataset: Dataset, report: QualityReport) -> None:
+    """All findings on the data as one page to keep, those of Explore included."""
+    make = partial(_document, dataset, report)
+    name = f"quality-{dataset.fingerprint}.html"
+    st.download_button("Download the report", make, name, "text/html", key="download-report", icon=":material/description:")
+
+
+def _document(dataset: Dataset, report: QualityReport) -> bytes:
+    try:
+        sections = describe_data(dataset, view_cache.index_of(dataset))
+    except ArtifactDamaged:  # the page says what is left out, and what to do
+        sections = []
+    return render_document(report, name_rows(read_findings(dataset), _texts(dataset), dataset.classes), sections, dataset.notes).encode()
+
+
+def _texts(dataset: Dataset) -> pd.DataFrame:
+    return pd.concat([cache.rows(dataset, split)[["row", "text", "label"]].assign(split=split) for split in SPLITS], ignore_index=True)
+
+
+def _one_text(table: pd.DataFrame, *, key: str, columns: tables.Columns, alt: str) -> list[int]:
+    chosen = tables.texts(table, key=key, columns=columns, alt=alt)
+    return [] if chosen is None else [chosen]
+
+
+def _columns_of(check: Check) -> list[str]:
+    ends = {
+        Check.SUSPECT: ["competing class", "score"],
+        Check.CONFLICT: ["group"],
+        Check.EXACT: ["group"],
+        Check.NEAR: ["group", "score"],
+    }
+    return ["class", *ends.get(check, ["detail"]), "text", "split", "row"]
+
+
+def _look() -> tables.Columns:
+    return {
+        "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
+        "class": st.column_config.TextColumn("Class", width=90),
+        "competing class": st.column_config.TextColumn("Competing", width=100),
+        "score": st.column_config.NumberColumn("Score", format="%.3f", width=70),
+        "similarity": st.column_config.NumberColumn("Cosine", format="%.2f", width=70),
+        "group": st.column_config.NumberColumn("Group", width=70, help="Texts of one group are equal or nearly so."),
+        "detail": st.column_config.TextColumn("Detail", width=190),
+        "split": st.column_config.TextColumn("Split", width=90),
+        "row": st.column_config.NumberColumn("Row", width=70, help="The text's number in its split of the source."),
+    }
+
+
+def _newest(store: Store, dataset: Dataset) -> Job | None:
+    return next((job for job in store.jobs(JobKind.QUALITY) if job.request.get("fingerprint") == dataset.fingerprint), None)

@@ -1,0 +1,1 @@
+"""Parts of the page Runs: list, detail, live metrics, actions, imports, backups."""

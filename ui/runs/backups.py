@@ -1,0 +1,109 @@
+"""Part of the Runs page: all runs away in one zip, and back again; and what a hosted page says of its memory."""
+
+import streamlit as st
+
+from core.access import Action, may
+from core.errors import LoraLabError
+from core.jobs.tasks.back_up import find_backups, find_parts, launch_backup, own_runs
+from core.jobs.tasks.restore import find_restores, launch_restore
+from core.settings import is_hosted
+from core.storage.job import Job, JobState
+from core.storage.store import Store
+from ui.session.error_boundary import boundary, show
+from ui.text import age, count, megabytes, plain
+from ui.widgets.job_progress import watch
+
+MOST_UPLOAD_MB = 20  # of one file, by the server's settings
+HOSTED = "A restart, which also follows twelve hours without a visitor, loses all runs here but the example. Take yours away in time."
+
+
+def draw(store: Store) -> None:
+    """Both ways, for who may; nothing for others."""
+    if not may(store.visitor, Action.WORK):
+        return
+    if is_hosted():
+        st.info(HOSTED, icon=":material/cloud:")
+    with st.expander("All runs in one zip", key="backups", icon=":material/archive:"), boundary():
+        sides = st.grid(2, min_column_width=330, gap="large")
+        with sides.cell():
+            _draw_away(store)
+        with sides.cell():
+            _draw_back(store)
+
+
+def _draw_away(store: Store) -> None:
+    runs = own_runs(store)
+    whose = "All runs" if store.visitor.in_charge else "Your runs"
+    st.markdown(f"##### {whose} away")
+    st.caption("Records, curves, adapters, predictions and tags; no checkpoints, logs and exports. Restore them here or elsewhere.")
+    newest = next(iter(find_backups(store)), None)
+    if newest and not newest.state.over:
+        watch(store, newest, "stop-backup")
+        return
+    if newest and newest.state is JobState.COMPLETED:
+        _draw_ready(store, newest)
+    elif newest and newest.state in (JobState.FAILED, JobState.INTERRUPTED):
+        st.error(f"{plain(newest.message)} {plain(newest.fix)}", icon=":material/error:")
+    if not runs:
+        st.caption("No run is over yet.")
+    elif st.button(f"Pack {count(len(runs), 'runs')}", key="make-backup", icon=":material/archive:"):
+        launch_backup(store)
+        st.rerun()
+
+
+def _draw_ready(store: Store, job: Job) -> None:
+    packed, left_out, parts = job.result.get("runs"), job.result.get("left_out"), find_parts(store, job)
+    if not parts or not isinstance(packed, int):
+        return
+    st.caption(f"{count(packed, 'runs')} packed {age(store.clock() - (job.ended_at or 0))}.")
+    if isinstance(left_out, dict) and left_out:
+        st.warning(f"Left out: {plain('; '.join(f'{run}: {why}' for run, why in list(left_out.items())[:5]))}", icon=":material/warning:")
+    for number, path in enumerate(parts, start=1):
+        size = path.stat().st_size
+        which = f" part {number} of {len(parts)}," if len(parts) > 1 else ""
+        st.download_button(
+            f"Download{which} {megabytes(size / 2**20)}",
+            data=path.read_bytes,
+            file_name=f"lora-lab-{path.name}",
+            mime="application/zip",
+            key=f"download-backup-{number}",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        if size > MOST_UPLOAD_MB * 2**20:
+            st.caption("More than a page takes back; on a server's command line `python -m core restore FILE` does.")
+
+
+def _draw_back(store: Store) -> None:
+    st.markdown("##### Runs back")
+    st.caption("A run that is here already is left alone. Each is checked first; only safetensors, JSON and Parquet are read.")
+    newest = next(iter(find_restores(store)), None)
+    if newest and not newest.state.over:
+        watch(store, newest, "stop-restore")
+        return
+    if newest:
+        _draw_restored(newest)
+    brought = len(find_restores(store))  # another one clears the uploader
+    label = f"All parts, up to {MOST_UPLOAD_MB} MB each"
+    uploaded = st.file_uploader(label, type=["zip"], accept_multiple_files=True, key=f"restore-file-{brought}")
+    if uploaded and st.button("Restore", key="restore", type="primary", icon=":material/unarchive:"):
+        names = [file.name for file in uploaded]
+        called = [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, start=1)]
+        try:
+            launch_restore(store, {name: file.getvalue() for name, file in zip(called, uploaded, strict=True)})
+        except LoraLabError as error:
+            show(error)
+            return
+        st.rerun()
+
+
+def _draw_restored(job: Job) -> None:
+    restored, already, left_out = (job.result.get(name) for name in ("restored", "already", "left_out"))
+    if job.state is not JobState.COMPLETED:
+        st.error(f"{plain(job.message)} {plain(job.fix)}", icon=":material/error:")
+    elif isinstance(restored, list) and isinstance(left_out, dict):
+        here = f", {already:,} {'was' if already == 1 else 'were'} here already" if already else ""
+        refused = f", {count(len(left_out), 'runs')} left out" if left_out else ""
+        st.success(f"{count(len(restored), 'runs')} restored{here}{refused}.", icon=":material/unarchive:")
+        for run, why in list(left_out.items())[:5]:
+            st.caption(f"`{plain(str(run))}` {plain(str(why))}")

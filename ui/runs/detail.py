@@ -1,0 +1,177 @@
+"""One run below the list: what it is, how it goes or how it ended, and what to do next."""
+
+import streamlit as st
+
+from core.access import Action, may
+from core.config import RunConfig, shown
+from core.evaluation.scores import answer, is_inside
+from core.runs import artifacts
+from core.runs.queue import find_turn, read_queue
+from core.runs.run import is_imported
+from core.storage.job import Job, JobState
+from core.storage.store import Store
+from core.transfer.imports.import_run import KNOWN
+from ui import navigation
+from ui.runs import actions, failure, imports, learning_curves, sweeps
+from ui.session.error_boundary import boundary
+from ui.text import accuracy, duration, per_cent, plain, without_folders
+from ui.widgets import baselines, job_state
+from ui.widgets.run_summary import Summary, badge, draw_origin, summarise
+
+LIVE_SECONDS = 2  # a step takes about half a second on two cores
+
+
+def draw(store: Store, summary: Summary) -> None:
+    """Everything about the run. While it is at work the lower part is live."""
+    _draw_head(store, summary)
+    if summary.problem:
+        _draw_damage(summary)
+        _draw_log(store, summary.job)
+    elif summary.job.state is JobState.QUEUED or summary.job.state.active:
+        curves = learning_curves.Curves(store, summary)
+        st.fragment(_draw_live, run_every=LIVE_SECONDS)(store, summary, curves)
+    else:
+        _draw_ending(store, summary)
+        failure.draw_resumed(summary.job)
+        learning_curves.Curves(store, summary).draw(summary.job)
+        _draw_log(store, summary.job)
+    sweeps.draw(store, summary)
+    _draw_config(summary)
+
+
+def _draw_head(store: Store, summary: Summary) -> None:
+    with st.container(key="run-head", gap="xxsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.subheader(plain(summary.name), anchor=False, width="content")
+            badge(summary)
+        draw_origin(summary)
+    actions.draw(store, summary)
+    if summary.request:
+        sweeps.draw_membership(store, summary.job)
+
+
+def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> None:
+    with boundary():
+        summary = summarise(store, store.job(drawn.job.id))
+        job = summary.job
+        if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
+            st.rerun()  # other buttons, another pace, perhaps its end
+        if job.state is JobState.QUEUED:
+            waits = f"{plain(job.message)} {plain(job.fix)}".strip()  # for room; otherwise for its turn
+            turn = find_turn(read_queue(store), job)
+            st.info(waits or job_state.waiting(turn, store.clock()), icon=":material/schedule:")
+            _draw_log(store, job)
+            return
+        curves.course.follow(store, job)
+        job_state.progress(job, store.clock(), curves.course.seconds_left)
+        failure.draw_resumed(job)
+        curves.draw(job)
+        _draw_log(store, job)
+
+
+def _draw_ending(store: Store, summary: Summary) -> None:
+    job = summary.job
+    if job.state is JobState.COMPLETED:
+        _draw_result(store, summary)
+        baselines.draw(store, job)
+    elif job.state is JobState.CANCELLED:
+        _draw_stopped(store, summary)
+    else:
+        failure.draw(store, summary)
+
+
+def _draw_stopped(store: Store, summary: Summary) -> None:
+    learned = artifacts.has_adapter(store.folder(summary.job))
+    kept = "What it had learned so far is kept." if learned else "It had learned nothing yet."
+    st.info(f"Stopped on request. {kept}", icon=":material/stop_circle:")
+    if may(store.visitor, Action.RESUME, summary.job.owner):
+        st.caption(failure.what_is_left(store, summary.job))
+    if learned:
+        _draw_next(summary)
+
+
+def _draw_result(store: Store, summary: Summary) -> None:
+    test, untrained = summary.test, summary.untrained
+    if not test and is_imported(summary.job):
+        imports.draw_scoring(store, summary.job)
+    if test:
+        before = f" Untrained: {per_cent(untrained.value)} of {untrained.n:,}." if untrained else ""
+        st.markdown(f"#### {accuracy(test)} of {test.n:,} test texts right")
+        st.caption(f"± is the 95 % interval.{before}{_cost(summary)}")
+        if summary.request and summary.request.guess is not None:
+            hit = is_inside(summary.request.guess, test)
+            (st.success if hit else st.info)(answer(summary.request.guess, test), icon=":material/psychology_alt:")
+    _draw_next(summary)
+
+
+def _cost(summary: Summary) -> str:
+    result = summary.job.result
+    parts = []
+    if isinstance(seconds := result.get("train_seconds"), int | float):
+        parts.append(f"{duration(seconds)} of training")
+    if isinstance(speed := result.get("rows_per_second"), int | float):
+        parts.append(f"{speed:.0f} rows/s")
+    if isinstance(memory := result.get("peak_memory_mb"), int | float):
+        parts.append(f"{memory:,.0f} MB at most")
+    return (f" {', '.join(parts)}." if parts else "") + _against_estimate(summary)
+
+
+def _against_estimate(summary: Summary) -> str:
+    """What was foretold of the run beside what it took; nothing for a resumed one, whose time has gaps."""
+    job, expected = summary.job, summary.job.result.get("expected")
+    if not isinstance(expected, dict) or job.started_at is None or job.attempt > 1:
+        return ""
+    low, high, measured = expected.get("low_seconds"), expected.get("high_seconds"), expected.get("measured")
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return ""
+    speed = "" if measured else " on a machine like this, whose speed had not been measured"
+    return f" It took {duration(job.elapsed_seconds(0))} in all; {duration(low)} to {duration(high)} were expected{speed}."
+
+
+def _draw_next(summary: Summary) -> None:
+    with st.container(horizontal=True, gap="medium"):
+        if summary.test:
+            navigation.link(navigation.EVALUATE, "See which texts it gets wrong", run_id=summary.job.id)
+        navigation.link(navigation.CLASSIFY, "Classify your own text with it", run_id=summary.job.id)
+
+
+def _draw_damage(summary: Summary) -> None:
+    assert summary.problem
+    st.error(f"**{plain(summary.problem.message)}** {plain(summary.problem.fix)}", icon=":material/broken_image:")
+
+
+def _draw_config(summary: Summary) -> None:
+    if summary.request is None:
+        return
+    with st.expander("Configuration", key="configuration", icon=":material/tune:"):
+        values = summary.request.config.model_dump()
+        if summary.job.result.get("config_known") is False:
+            st.caption("The adapter tells no more than this of how it was trained.")
+            values = {name: values[name] for name in KNOWN}
+        rows = [{"group": shown(name).group, "field": RunConfig.model_fields[name].title, "value": _value(values[name])} for name in values]
+        st.dataframe(rows, hide_index=True, height="content", key="configuration-table")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "the model's usual ones"
+    return (
+        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else without_folders(str(value))
+    )
+
+
+def _draw_log(store: Store, job: Job) -> None:
+    """The end of the log: open where something went wrong, otherwise read only when somebody looks."""
+    if not may(store.visitor, Action.READ_LOG, job.owner):
+        return
+    went_wrong = job.state in (JobState.FAILED, JobState.INTERRUPTED)
+    log = st.expander("Log", key=f"log-{job.id}-{went_wrong}", icon=":material/notes:", expanded=went_wrong, on_change="rerun")
+    if not log.open:
+        return
+    with log:
+        if tail := artifacts.log_tail(store, job):
+            st.code(tail, language=None, height=320)
+        else:
+            st.caption("The worker has written nothing." if job.state.over else "The worker has written nothing yet.")
+        if tail and not went_wrong:  # those have the button beside their remedy
+            failure.draw_download(store, job)

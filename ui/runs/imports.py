@@ -1,0 +1,100 @@
+"""Parts of the Runs page about imported runs: the form that brings one, and its scoring on test texts of this machine."""
+
+import streamlit as st
+
+from core.access import Action, may
+from core.data.sources import Source
+from core.errors import LoraLabError
+from core.jobs.tasks.score_import import find_scoring, launch_scoring
+from core.runs.run import is_imported, read_classes
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+from core.transfer.imports.archive import read_upload
+from core.transfer.imports.import_run import import_run
+from ui.session import cache
+from ui.session.error_boundary import boundary, show
+from ui.text import plain
+from ui.widgets.job_progress import watch
+
+MOST_READ = 100_000_000  # bytes of weights: an upload has at most 20 MB, and weights hardly shrink
+WHAT = (
+    "A zip exported here as adapter or bundle, or a PEFT adapter folder for sequence classification, zipped. "
+    "Only safetensors and JSON are read; a pickle is refused."
+)
+
+
+def draw(store: Store) -> None:
+    """The form below the list; nothing for who may not import."""
+    if not may(store.visitor, Action.IMPORT):
+        return
+    imported = sum(map(_is_imported, store.jobs(JobKind.TRAIN)))  # one more clears and closes the form
+    with st.expander("Import a run", key=f"import-{imported}", icon=":material/upload:"), boundary():
+        uploaded = st.file_uploader(f"{WHAT} Up to 20 MB.", type=["zip"], key=f"import-file-{imported}")
+        if uploaded is None:
+            return
+        with st.grid(2, min_column_width=260):
+            name = st.text_input("Name", key=f"import-name-{imported}", max_chars=120, placeholder="its own")
+            names = st.text_input(
+                "Class names",
+                key=f"import-classes-{imported}",
+                max_chars=5000,
+                placeholder="those in the zip",
+                help="In the order of their ids, separated by commas; only where the zip does not tell them.",
+            )
+        if st.button("Import", key="import-button", type="primary", icon=":material/upload:"):
+            classes = [one.strip() for one in names.split(",")] if names.strip() else []
+            try:
+                job = import_run(store, read_upload(uploaded.name, uploaded.getvalue(), MOST_READ), name=name, classes=classes)
+            except LoraLabError as error:
+                show(error)
+                return
+            st.query_params["run"] = job.id
+            st.rerun()
+
+
+def draw_scoring(store: Store, job: Job) -> None:
+    """Of an imported run without scores: the scoring under way, or the button that begins it."""
+    st.info("Imported without test predictions: it can classify, and is compared once it has been scored.", icon=":material/upload:")
+    latest = find_scoring(store, job)
+    if latest and not latest.state.over:
+        watch(store, latest, "stop-scoring")
+        return
+    if latest and latest.state is JobState.COMPLETED:
+        st.rerun()  # its scores came between
+    if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
+        st.error(f"{plain(latest.message)} {plain(latest.fix)}", icon=":material/error:")
+    if not may(store.visitor, Action.SCORE, job.owner):
+        return
+    status = cache.data_status(store.settings)
+    if status.source is None:
+        st.caption("Choose data in the sidebar to score it on their test texts.")
+        return
+    reason = _why_not(job, status)
+    st.caption(reason or "Take data that it was not trained on, or the score says nothing. Another dataset is chosen in the sidebar.")
+    if st.button(f"Score it on {plain(status.source.name)}", key="score", type="primary", icon=":material/rule:", disabled=bool(reason)):
+        _launch(store, job, status.source)
+
+
+def _launch(store: Store, job: Job, source: Source) -> None:
+    try:
+        launch_scoring(store, job, source)
+    except LoraLabError as error:
+        show(error)
+        return
+    st.rerun()
+
+
+def _why_not(job: Job, status: cache.DataStatus) -> str:
+    if status.dataset is None or set(status.dataset.classes) == set(read_classes(job)):
+        return ""
+    theirs, mine = (", ".join(names)[:200] for names in (status.dataset.classes, read_classes(job)))
+    return plain(
+        f"{status.dataset.name} has the classes {theirs}; this run tells {mine} apart. Choose data with its classes in the sidebar."
+    )
+
+
+def _is_imported(job: Job) -> bool:
+    try:
+        return is_imported(job)
+    except LoraLabError:  # its record is damaged
+        return False

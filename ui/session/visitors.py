@@ -1,0 +1,124 @@
+"""Who this visit belongs to, and the door of a classroom."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from core.access import GUEST, Mode, Role, Visitor
+from core.errors import LoraLabError
+from core.people import classroom
+from core.people.accounts import is_here
+from core.people.classroom import Attempts
+from core.runs.guests import as_guest_trainer
+from core.settings import Settings
+from core.storage.recovery import open_store
+from core.storage.store import Store
+from ui.session import provider_sign_in
+from ui.session.error_boundary import show
+from ui.session.local_machine import address, at_the_machine, from_this_machine
+from ui.text import plain
+
+WHO, KEY, TASTER = "visitor", "visitor-key", "taster"
+
+
+def current(settings: Settings) -> Visitor:
+    """Who is here. In a classroom somebody who has not joined is a guest, who may only look; so is a public page's visitor, or tastes."""
+    if settings.mode == Mode.LOCAL:
+        return at_the_machine(settings)
+    sign_in = provider_sign_in.configured()
+    visitor = provider_sign_in.current(settings, open_store(settings), sign_in) if sign_in.wanted else _joined(settings)
+    if visitor is GUEST and settings.mode == Mode.PUBLIC and settings.guest_taste:
+        taster: Visitor = st.session_state.setdefault(TASTER, as_guest_trainer())
+        return taster
+    return visitor
+
+
+def _joined(settings: Settings) -> Visitor:
+    visitor: Visitor = st.session_state.get(WHO, GUEST)
+    joined = settings.mode == Mode.CLASSROOM and visitor is not GUEST and is_here(open_store(settings), visitor)
+    return visitor if joined else GUEST
+
+
+
+
+def admit() -> None:
+    """Let the visitor in, or end the page at the door. Called before anything else is drawn."""
+    settings = Settings()
+    if settings.mode == Mode.LOCAL and not from_this_machine():
+        st.title("LoRA Lab is open to its own machine only", anchor=False)
+        st.markdown(
+            "It was started for one person. To let others in, start it with the environment variable `LORALAB_MODE` set to"
+            " `classroom` (with a code) or `public` (to look only)."
+        )
+        st.stop()
+    if settings.mode == Mode.CLASSROOM and current(settings) is GUEST:
+        st.session_state.pop(WHO, None)
+        _draw_door(settings)
+        st.stop()
+
+
+def draw_line() -> None:
+    """Who the sidebar says you are, with the key to come back with."""
+    settings = Settings()
+    sign_in = provider_sign_in.configured()
+    who = current(settings) if settings.mode != Mode.LOCAL else GUEST
+    if settings.mode == Mode.PUBLIC and who is GUEST:
+        st.caption("Public page: look around and classify; nothing is trained here.")
+    if who.role is Role.TASTER:
+        st.caption("Public page: look around, classify, and start a Taste run.")
+    if settings.mode != Mode.LOCAL and sign_in.wanted:
+        provider_sign_in.draw_line(settings, sign_in, GUEST if who.role is Role.TASTER else who)
+        return
+    visitor: Visitor | None = st.session_state.get(WHO)
+    if settings.mode != Mode.CLASSROOM or visitor is None:
+        return
+    with st.popover(plain(visitor.name), icon=":material/school:" if visitor.role is Role.TEACHER else ":material/person:", key="who"):
+        if key := st.session_state.get(KEY):
+            st.text("Your key. Write it down: with it you come back after closing this page.")
+            st.code(key, language=None)
+        if st.button("Leave", key="leave", icon=":material/logout:"):
+            st.session_state.pop(WHO)
+            st.session_state.pop(KEY, None)
+            st.rerun()
+
+
+
+
+
+
+
+
+
+
+@st.cache_resource
+def _attempts() -> Attempts:
+    return Attempts()
+
+
+def _draw_door(settings: Settings) -> None:
+    st.title("LoRA Lab", anchor=False)
+    st.caption("See how a language model learns to sort texts: train one, watch it, look at what it gets wrong.")
+    if (sign_in := provider_sign_in.configured()).wanted:
+        provider_sign_in.draw_door(settings, open_store(settings), sign_in)
+        return
+    new, back = st.columns(2, gap="large")
+    with new, st.form("join"):
+        st.markdown("#### Join the class")
+        name = st.text_input("Your name", max_chars=40, key="join-name")
+        code = st.text_input("Class code", max_chars=64, key="join-code", help="It is on the teacher's screen.")
+        if st.form_submit_button("Join", type="primary", key="join-submit"):
+            _try(lambda store, address: classroom.join(store, _attempts(), code, name, address), settings)
+    with back, st.form("come-back"):
+        st.markdown("#### Come back")
+        key = st.text_input("Your key", max_chars=64, key="back-key", help="It was shown under your name in the sidebar.")
+        if st.form_submit_button("Come back", key="back-submit"):
+            _try(lambda store, address: (classroom.come_back(store, _attempts(), key, address), key), settings)
+
+
+def _try(enter: Callable[[Store, str], tuple[Visitor, str]], settings: Settings) -> None:
+    try:
+        st.session_state[WHO], st.session_state[KEY] = enter(open_store(settings), address())
+    except LoraLabError as error:
+        show(error)
+        return
+    st.rerun()

@@ -1,0 +1,1 @@
+"""Parts of the page New run: the form, the estimate, the summary before the launch."""

@@ -1,0 +1,75 @@
+"""Budget first: so many minutes, and the form holds a run that fits into them."""
+
+import streamlit as st
+
+from core.data.recipe import Recipe
+from core.errors import LoraLabError
+from core.estimate.budget import BudgetProposal, propose
+from core.estimate.inputs import model_facts
+from core.presets import make_config
+from core.runs.observed_runs import earlier_outcomes, find_speed
+from core.storage.store import Store
+from ui.session.cache import DataStatus, facts
+from ui.text import plain
+from ui.train import form
+from ui.widgets import model_picker
+
+KEY = "budget"
+MINUTES = (5, 15, 45)
+FREE = 0
+FILLED = ("train_rows", "epochs", "batch_size", "evaluation_interval", "validation_rows", "test_rows")
+
+
+def draw(store: Store, status: DataStatus, recipe: Recipe | None = None) -> None:
+    """The chooser; choosing fills the form. Without prepared data nothing can be said yet."""
+    st.session_state.setdefault(KEY, FREE)
+    st.segmented_control(
+        "I have",
+        (FREE, *MINUTES),
+        format_func=lambda minutes: f"{minutes} minutes" if minutes else "no limit",
+        required=True,
+        key=KEY,
+        disabled=status.dataset is None,
+        on_change=_fill,
+        args=(store, status, recipe),
+        persist_state="session",
+        help="Proposes rows, epochs, batch size and evaluation that fit, the final evaluation included. No limit goes back to the preset.",
+    )
+    if st.session_state[KEY] and status.dataset is not None:
+        st.caption(_words(store, status, recipe))
+
+
+def release() -> None:
+    """Forget the limit: another preset has filled the form."""
+    st.session_state[KEY] = FREE
+
+
+def _fill(store: Store, status: DataStatus, recipe: Recipe | None) -> None:
+    minutes = st.session_state[KEY]
+    form.fill_from_preset()  # what another budget filled must not bound this one
+    if not minutes or status.dataset is None:
+        return
+    try:
+        proposal = _propose(minutes, store, status, recipe)
+    except LoraLabError as error:
+        release()
+        st.toast(plain(str(error)), icon=":material/timer_off:")
+        return
+    chosen = proposal.config.model_dump()
+    form.fill({name: chosen[name] for name in FILLED})
+
+
+def _words(store: Store, status: DataStatus, recipe: Recipe | None) -> str:
+    try:
+        return plain(_propose(st.session_state[KEY], store, status, recipe).note)
+    except LoraLabError as error:
+        return plain(str(error))
+
+
+def _propose(minutes: int, store: Store, status: DataStatus, recipe: Recipe | None) -> BudgetProposal:
+    assert status.dataset is not None
+    values = form.read()
+    config = make_config(None, values)
+    model = model_facts(model_picker.find(config.model, store))
+    data, speed = facts(status.dataset, recipe), find_speed(store, config, model)
+    return propose(minutes, config, data, model, speed, earlier_outcomes(store, status.dataset.fingerprint, model))

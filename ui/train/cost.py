@@ -1,0 +1,86 @@
+"""What a run costs: from this machine's own speed, or a typical one and the way to measure it.
+
+Measure this machine: the button that starts it, and how far it is.
+"""
+
+import streamlit as st
+
+from core.config import Precision, RunConfig
+from core.errors import ArtifactDamaged, NotEnoughRoom
+from core.estimate.estimate import Estimate
+from core.estimate.inputs import DataFacts, ModelFacts
+from core.jobs import actions
+from core.runs.expected import estimate_here
+from core.runs.requests import CalibrateRequest, read_calibrate_request
+from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
+from core.storage.store import Store
+from ui.text import duration, megabytes, plain
+from ui.widgets.job_progress import watch
+
+
+def draw(config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str) -> Estimate:
+    """Steps, time with its range, and memory: the estimate that is shown."""
+    expected = estimate_here(store, config, data, model, fingerprint)
+    with st.grid(3, min_column_width=90, key="cost"):
+        _figure("Steps", f"{expected.steps:,}")
+        _figure("Time", f"about {duration(expected.likely_seconds)}")
+        _figure("Memory", megabytes(expected.memory_mb))
+    st.caption(f"{_range(expected)}; speed {plain(expected.source)}. On disk {megabytes(expected.disk_mb)}.")
+    try:
+        require_resources(store.settings, max(MIN_FREE_MB, expected.disk_mb), max(MIN_MEMORY_MB, expected.memory_mb))
+    except NotEnoughRoom as error:  # a warning: another program may end before the run begins, which looks again
+        st.warning(f"{plain(error.message)} {plain(error.fix)}", icon=":material/memory:")
+    if model.available and not expected.measured:
+        draw_measurement(store, config.model, config.precision)
+    return expected
+
+
+def _figure(label: str, value: str) -> None:
+    with st.container(gap=None):
+        st.caption(label)
+        st.markdown(f"**{value}**")
+
+
+def _range(expected: Estimate) -> str:
+    return f"Between {duration(expected.low_seconds)} and {duration(expected.high_seconds)} from launch to end"
+
+
+BUTTON = "Measure this machine"
+
+
+def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
+    """For a model that has not been measured here in this precision."""
+    job = _newest(store, CalibrateRequest(model=model_id, precision=precision))
+    if job is not None and not job.state.over:
+        watch(store, job, "stop-measure")
+        return
+    if job is not None and job.state is not JobState.COMPLETED:
+        why = job.message or "It gave way to a run." if job.state is not JobState.CANCELLED else "It was stopped, or gave way to a run."
+        st.caption(f"The last measurement did not end. {plain(why)}")
+    busy = bool(store.jobs(None, JobState.QUEUED, *ACTIVE))
+    help_text = "A few real steps of this model are timed, about ten seconds; then the estimate is this machine's own."
+    st.button(
+        BUTTON,
+        key="measure",
+        icon=":material/speed:",
+        help="Another job is at work; a measurement beside it would be wrong." if busy else help_text,
+        disabled=busy,
+        on_click=_launch,
+        args=(store, model_id, precision),
+    )
+
+
+def _launch(store: Store, model_id: str, precision: Precision) -> None:
+    actions.launch_calibration(store, model_id, precision)
+
+
+def _newest(store: Store, wanted: CalibrateRequest) -> Job | None:
+    return next((job for job in store.jobs(JobKind.CALIBRATE) if _request(job) == wanted), None)
+
+
+def _request(job: Job) -> CalibrateRequest | None:
+    try:
+        return read_calibrate_request(job)
+    except ArtifactDamaged:
+        return None

@@ -1,0 +1,148 @@
+"""The contract beside the form: what a run with these choices trains and costs, what speaks against it, and Launch.
+
+What speaks against a configuration, each finding with the button that mends it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.access import Action, Role, may
+from core.config import RunConfig
+from core.data.recipe import Recipe, trained_fingerprint
+from core.errors import ConfigError, LoraLabError
+from core.estimate.checks import ConfigFinding, Severity, blocks, check
+from core.estimate.estimate import Estimate
+from core.estimate.inputs import DataFacts, ModelFacts, model_facts
+from core.models.architecture import ModuleCount, count_trainable
+from core.people.classroom import read_rules
+from core.presets import Preset, make_config
+from core.runs.limits import BOUNDED, describe_limits, require_allowed
+from core.storage.store import Store
+from ui.session import cache
+from ui.session.cache import DataStatus
+from ui.session.error_boundary import show
+from ui.text import count, plain
+from ui.train import cost, form, launch
+from ui.widgets import chart_view, model_picker
+
+BUTTON = "launch"
+USUAL_CLASSES = 4  # AG News; the head's share does not hang on it
+
+
+def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset: Preset, recipe: Recipe | None = None) -> None:
+    """Everything that follows from the chosen values and the recipe that cleans the training texts."""
+    st.markdown("##### What this run will do")
+    try:
+        config = make_config(None, {**values, "model": values["model"] or "unnamed"})
+        model = model_facts(model_picker.find(str(values["model"]), store))
+    except LoraLabError as error:
+        show(error)
+        _draw_launch(store, status, None, preset, recipe)
+        return
+    data = cache.facts(status.dataset, recipe) if status.dataset else None
+    found = check(config, data, model) if data else _without_data(model)
+    _draw_trained(config, data, model)
+    expected = None
+    if data and status.dataset:
+        expected = cost.draw(config, data, model, store, trained_fingerprint(status.dataset.fingerprint, recipe))
+    allowed = _draw_limits(store, config, expected)
+    draw_findings(found)
+    if changed := form.changes(values, form.preset_values(preset)):
+        st.caption(f"{count(len(changed), 'fields')} not as in the preset {preset.capitalize()}.")
+    _draw_launch(store, status, None if blocks(found) or not allowed else config, preset, recipe)
+
+
+def _draw_limits(store: Store, config: RunConfig, expected: Estimate | None) -> bool:
+    """What the visitor's run may take, and whether this one stays within it."""
+    if store.visitor.role not in BOUNDED:
+        return True
+    if store.visitor.role is Role.STUDENT:
+        st.caption(describe_limits(read_rules(store)))
+    try:
+        require_allowed(store, config, expected)
+    except LoraLabError as error:
+        show(error)
+        return False
+    return True
+
+
+def _without_data(model: ModelFacts) -> list[ConfigFinding]:
+    """What can be said before the data is prepared."""
+    if model.available:
+        return []
+    return [ConfigFinding(Severity.ERROR, "model", f"{model.id or 'The model'} is not available: {model.reason}")]
+
+
+def _draw_trained(config: RunConfig, data: DataFacts | None, model: ModelFacts) -> None:
+    modules = _count(config, data, model)
+    if modules is None or model.shape is None:
+        return
+    table = pd.DataFrame([{"module": module.name, "size": module.shape, "parameters": module.parameters} for module in modules])
+    trained = int(table["parameters"].sum())
+    chart_view.draw(charts.trainable_bar(trained, model.shape.parameters + trained), key="trainable", twin=False)
+    with st.expander("By module", key="by-module", type="compact", icon=":material/table:"):
+        st.dataframe(table, hide_index=True, height="content", key="by-module-table")
+
+
+def _count(config: RunConfig, data: DataFacts | None, model: ModelFacts) -> list[ModuleCount] | None:
+    if model.shape is None:
+        if model.available:
+            st.caption("How many parameters are trained is known once the model is on this machine.")
+        return None
+    try:
+        return count_trainable(model.shape, config, data.classes if data else USUAL_CLASSES)
+    except ConfigError:
+        return None  # a finding says which module does not exist
+
+
+def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, preset: Preset, recipe: Recipe | None) -> None:
+    with st.container(horizontal=True):
+        name = ""
+        if may(store.visitor, Action.RENAME, store.visitor.id):
+            name = st.text_input("Name", placeholder="given by itself when empty", max_chars=120, key="run-name")
+        guess = st.number_input(
+            "Your guess, % right",
+            0.0,
+            100.0,
+            None,
+            format="%.1f",
+            placeholder="of the test texts",
+            key="guess",
+            help="What do you expect it to reach on the test texts? It is kept with the run and answered when the run has ended.",
+        )
+    if status.source is None:
+        st.caption("There is no data to train on. Home says why.")
+    elif status.dataset is None:
+        st.caption(f"{plain(status.source.name)} is not prepared yet; the run does it first, and checks against it come then.")
+    allowed = may(store.visitor, Action.LAUNCH)
+    if not allowed:
+        st.caption("Nothing is trained on this public page. Install LoRA Lab on your own machine to launch what you have set up.")
+    ready = config is not None and status.source is not None and allowed
+    if launch.launch_button("Launch", BUTTON, disabled=not ready) and config and status.source:
+        launch.launch(store, config, status.source, button=BUTTON, preset=preset, name=name, recipe=recipe, guess=_share(guess))
+
+
+def _share(guess: float | None) -> float | None:
+    return None if guess is None else guess / 100
+
+
+LOOKS = {Severity.ERROR: (":material/error:", "red"), Severity.WARNING: (":material/warning:", "orange"), Severity.INFO: (":material/info:", "blue")}
+
+
+def draw_findings(findings: Sequence[ConfigFinding]) -> None:
+    """One line a finding; its button puts the fix into the form."""
+    for number, finding in enumerate(findings):
+        icon, colour = LOOKS[finding.level]
+        with st.container(key=f"finding-{number}", gap="xxsmall"):
+            st.markdown(f":{colour}[{icon} **{finding.level.capitalize()}**] {plain(finding.message)}")
+            if finding.fix:
+                st.button(
+                    plain(finding.fix_label),
+                    key=f"fix-{finding.field}-{number}",
+                    on_click=form.fill,
+                    args=(finding.fix,),
+                    icon=":material/build:",
+                )

@@ -1,0 +1,78 @@
+"""Draw a ``core.charts`` chart: its title, the picture with its text alternative, and the table behind it."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.charts import Chart
+from core.evaluation.scores import Scores
+from ui.text import plain
+from ui.widgets import tables
+
+
+def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True) -> object:
+    """Draw the chart; with ``select``, the name of a selection in its spec, give the selection made, else None.
+
+    Without ``twin`` the caller draws the table behind it. The title is text of the page, so that it wraps where room is short.
+    """
+    heading = chart.spec.get("title")
+    subtitle = heading.get("subtitle") if isinstance(heading, dict) else None
+    with st.container(gap="xxsmall", key=f"{key}-chart"):
+        st.markdown(f"**{plain(chart.title)}**")
+        if subtitle:
+            st.caption(plain(str(subtitle)))
+        event = st.vega_lite_chart(
+            chart.arrow,
+            {name: value for name, value in chart.spec.items() if name != "title"},
+            key=key,
+            alt=chart.alt,
+            width="stretch",
+            on_select="rerun" if select else "ignore",
+            selection_mode=select,
+        )
+        if twin:
+            _draw_twin(chart, key)
+    if not select or isinstance(event, DeltaGenerator):
+        return None
+    return event["selection"].get(select)
+
+
+def _draw_twin(chart: Chart, key: str) -> None:
+    twin = st.expander("Table", key=f"{key}-twin", type="compact", icon=":material/table:", on_change="rerun")
+    if not twin.open:  # nothing is sent for a table that nobody looks at
+        return
+    with twin:
+        tables.plain(chart.table, key=f"{key}-table", rows_in_view=8)
+        st.download_button(
+            "Download CSV",
+            data=lambda: tables.csv(chart.table),
+            file_name=f"{key}.csv",
+            mime="text/csv",
+            key=f"{key}-csv",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+
+
+def dark() -> bool:
+    """Whether the page is drawn on a dark background."""
+    return st.context.theme.type == "dark"
+
+
+def per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
+    """Precision, recall and F1 of each class."""
+    number = st.column_config.NumberColumn
+    share = partial(number, format="%.3f")
+    tables.plain(
+        scores.per_class(classes),
+        key=key,
+        columns={
+            "class": st.column_config.TextColumn("Class"),
+            "precision": share("Precision", help="Of the texts given this class, the share that belongs to it."),
+            "recall": share("Recall", help="Of the texts of this class, the share that was found."),
+            "f1": share("F1", help="Harmonic mean of precision and recall."),
+            "support": number("Texts", format="localized"),
+        },
+    )

@@ -1,0 +1,114 @@
+"""How a job's state and progress look: always an icon and a word, never colour alone."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import streamlit as st
+
+from core.progress import Phase
+from core.runs.queue import Turn
+from core.storage.job import Job, JobState
+from ui.text import count, duration, plain
+
+Colour = Literal["gray", "blue", "orange", "green", "red"]
+SILENT_SECONDS = 40  # progress is written every half second; a long step on a busy machine takes a few
+SHORT = {
+    Phase.UNTRAINED.value: "untrained score",
+    Phase.LOADING.value: "loading",
+    Phase.PREPARING.value: "preparing",
+    Phase.INDEXING.value: "preparing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Word, icon, sign for plain text, and Streamlit colour of a state."""
+
+    word: str
+    icon: str
+    sign: str
+    colour: Colour
+
+
+LOOKS = {
+    JobState.QUEUED: Look("Queued", ":material/schedule:", "◷", "gray"),
+    JobState.STARTING: Look("Starting", ":material/hourglass_top:", "◔", "blue"),
+    JobState.RUNNING: Look("Running", ":material/play_circle:", "▶", "blue"),
+    JobState.STOPPING: Look("Stopping", ":material/stop_circle:", "◼", "orange"),
+    JobState.COMPLETED: Look("Finished", ":material/check_circle:", "✓", "green"),
+    JobState.CANCELLED: Look("Stopped", ":material/stop_circle:", "◼", "gray"),
+    JobState.FAILED: Look("Failed", ":material/error:", "✕", "red"),
+    JobState.INTERRUPTED: Look("Interrupted", ":material/power_off:", "⚠", "orange"),
+}
+DAMAGED = Look("Damaged", ":material/broken_image:", "✕", "red")
+
+
+def badge(state: JobState) -> None:
+    """The state as a coloured badge with icon and word."""
+    look = LOOKS[state]
+    st.badge(look.word, icon=look.icon, color=look.colour)
+
+
+def in_text(look: Look) -> str:
+    """The state for a table cell."""
+    return f"{look.sign} {look.word}"
+
+
+def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
+    """A bar with phase, step, time gone and time left; a line when nothing was heard for a while."""
+    phase = plain((job.phase or job.state.value).capitalize())
+    step, unit = "step " if job.phase == Phase.TRAINING else "", " KB" if job.phase == Phase.DOWNLOADING else ""
+    where = [f"{step}{job.done:,} of {job.total:,}{unit}"] if job.total else []
+    gone = [f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
+    st.progress(share_done(job), text=" · ".join([phase, *where, *gone, *_time_left(job, seconds_left)]))
+    if job.heartbeat_at and job.state.active and now - job.heartbeat_at > SILENT_SECONDS:
+        st.caption(f":material/pending: No update for {duration(now - job.heartbeat_at)}. The worker is alive; the machine may be busy.")
+
+
+def share_done(job: Job) -> float:
+    """How much of the current phase is done, from 0 to 1."""
+    return min(1.0, job.done / job.total) if job.total else 0.0
+
+
+def short_progress(job: Job) -> str:
+    """``training 42 %`` for the sidebar and tables."""
+    if job.state is JobState.QUEUED:
+        return "waiting"
+    per_cent = f" {share_done(job):.0%}".replace("%", " %") if job.total else ""
+    return f"{SHORT.get(job.phase, job.phase) or job.state.value}{per_cent}"
+
+
+def waiting(turn: Turn | None, now: float) -> str:
+    """A queued run's place and when it should start."""
+    if turn is None or turn.ahead == 0:
+        return "Next in line; it starts in a moment."
+    place = f"Waiting for {count(turn.ahead, 'runs')} to end first."
+    if turn.wait is None:
+        return f"{place} When it starts cannot be told yet: not all of them have taken their first steps or found their data."
+    wait = turn.wait
+    at = f", about {clock}" if (clock := time_of_day(now + wait.likely)) else ""
+    return f"{place} It should start in about {duration(wait.likely)} ({duration(wait.low)} to {duration(wait.high)}){at}."
+
+
+def short_wait(turn: Turn) -> str:
+    """``in about 6 min`` for the sidebar and tables."""
+    if turn.job.message:
+        return "waits for room"
+    if turn.ahead == 0:
+        return "next"
+    return f"in about {duration(turn.wait.likely)}" if turn.wait else f"after {count(turn.ahead, 'runs')}"
+
+
+def time_of_day(at: float) -> str:
+    """``14:35`` where the reader is; nothing where their browser does not say."""
+    offset = st.context.timezone_offset  # minutes from there to UTC
+    if not isinstance(offset, int):
+        return ""
+    minutes = int(at // 60 - offset) % (24 * 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _time_left(job: Job, seconds_left: float | None) -> list[str]:
+    if seconds_left is None:
+        return ["estimating…"] if job.phase in (Phase.TRAINING, Phase.VALIDATING) else []
+    return [f"about {duration(seconds_left)} left"] if seconds_left >= 1 else []

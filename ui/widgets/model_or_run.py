@@ -1,0 +1,85 @@
+"""What can be looked into: the base models on this machine, and runs that left an adapter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.errors import LoraLabError
+from core.models.catalog import MODELS, ModelLocation, find_model
+from core.runs import artifacts
+from core.runs.requests import read_train_request
+from core.runs.run import read_classes
+from core.storage.job import Job, JobKind
+from core.storage.store import Store
+from ui.session import cache
+
+BASE = "base:"  # what a choice of an untrained model begins with
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A base model, or with ``run`` the adapter of that run on it. ``key`` names it in the URL."""
+
+    key: str
+    title: str
+    model: ModelLocation
+    config: RunConfig
+    run: Job | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The base model's name."""
+        return MODELS[self.model.id].title if self.model.id in MODELS else self.model.id.rstrip("/").rsplit("/", 1)[-1]
+
+    def adapter(self, store: Store) -> Path | None:
+        """Where the run's adapter lies. Raises ArtifactDamaged."""
+        return artifacts.adapter_folder(store.folder(self.run)) if self.run else None
+
+
+def bases(store: Store) -> list[Subject]:
+    """Each base model on offer and the one the settings name, whether or not it can be had."""
+    hub = cache.hub(store.settings)
+    found = [find_model(model, store.settings, hub) for model in dict.fromkeys([store.settings.model, *MODELS])]
+    return [_base(model) for model in found]
+
+
+def runs(store: Store) -> list[Subject]:
+    """Runs that are over and left an adapter, newest first. A damaged one is left out; the list of runs says what is wrong with it."""
+    return [subject for job in store.jobs(JobKind.TRAIN) if not job.state.active and (subject := _run(store, job))]
+
+
+def choose(label: str, subjects: Sequence[Subject], key: str) -> Subject:
+    """A box of ``subjects``, which are not empty. The URL decides, by key, so that a link to a run survives its new name."""
+    titles = {subject.key: subject.title for subject in subjects}
+    wanted = st.query_params.get(key, "")
+    st.session_state[f"{key}-box"] = wanted if wanted in titles else subjects[0].key
+    chosen = st.selectbox(
+        label, list(titles), format_func=lambda name: titles.get(name, name), key=f"{key}-box", on_change=_write, args=(key,)
+    )
+    return next((subject for subject in subjects if subject.key == chosen), subjects[0])
+
+
+def _write(key: str) -> None:
+    st.query_params[key] = st.session_state[f"{key}-box"]
+
+
+def _run(store: Store, job: Job) -> Subject | None:
+    if not artifacts.has_adapter(store.folder(job)):
+        return None
+    try:
+        config = read_train_request(job).config
+        classes = read_classes(job)
+        model = find_model(config.model, store.settings, cache.hub(store.settings))
+    except LoraLabError:
+        return None
+    return Subject(job.id, job.name, model, config, job, classes)
+
+
+def _base(model: ModelLocation) -> Subject:
+    name = model.id if model.id in MODELS or "@" in model.id else model.id.rstrip("/").rsplit("/", 1)[-1]  # no folder in the address
+    subject = Subject(f"{BASE}{name}", "", model, RunConfig(model=model.id))
+    return replace(subject, title=f"{subject.name}, untrained" + ("" if model.available else " (not on this machine)"))

@@ -1,0 +1,124 @@
+"""What a list says of a run, also of one whose record or files are damaged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.data.recipe import describe_effect
+from core.errors import ArtifactDamaged
+from core.evaluation.scores import Proportion
+from core.runs import artifacts
+from core.runs.requests import TrainRequest, read_proposal, read_train_request
+from core.runs.run import is_imported
+from core.runs.run_results import read_accuracies
+from core.storage.job import Job, JobState
+from core.storage.recovery import BUNDLED_OWNERS
+from core.storage.store import Store
+from ui.text import per_cent, plain
+from ui.widgets.job_state import DAMAGED, LOOKS, Look
+
+EXAMPLE = "Example, shipped with the project"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run as lists and headers show it; ``problem`` says what is damaged, ``proposed`` what a retry would be."""
+
+    job: Job
+    request: TrainRequest | None
+    test: Proportion | None
+    untrained: Proportion | None
+    problem: ArtifactDamaged | None = None
+    proposed: RunConfig | None = None
+
+    @property
+    def look(self) -> Look:
+        """Its state's word, icon and colour."""
+        return DAMAGED if self.problem else LOOKS[self.job.state]
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it came with the project."""
+        return self.job.owner in BUNDLED_OWNERS
+
+    @property
+    def name(self) -> str:
+        """Its name, or its id where it has none."""
+        return self.job.name or self.job.id
+
+
+def summarise(store: Store, job: Job) -> Summary:
+    """What is known of the run; damage is a value here, so that one run never takes the list down.
+
+    Kept as long as its record stays the same: a class has hundreds of runs, and every page lists them.
+    """
+    there = job.state is not JobState.COMPLETED or artifacts.predictions_path(store.folder(job), "test").is_file()
+    known = _summaries(str(store.settings.home))
+    found = known.get(job.id)
+    if found is None or found[0] != there or found[1].job != job:
+        found = known[job.id] = (there, _summarise(job, there))
+    return found[1]
+
+
+def _summarise(job: Job, there: bool) -> Summary:
+    try:
+        request, result, proposed = read_train_request(job), job.result, read_proposal(job)
+        test, untrained = proportion(result.get("test")), proportion(result.get("untrained"))
+    except ArtifactDamaged as error:
+        return Summary(job, None, None, None, error)
+    if not there and not (is_imported(job) and test is None):
+        problem = ArtifactDamaged("The predictions of this finished run are missing.", "Delete the run, or clone it and train again.")
+        return Summary(job, request, test, untrained, problem)
+    return Summary(job, request, test, untrained, proposed=proposed)
+
+
+def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
+    """Run id to validation accuracy over time, for a sparkline; nothing for a run at work, whose own curves are live."""
+    known = _accuracies(str(store.settings.home))
+    over = [job for job in jobs if job.state.over]
+    if new := [job for job in over if (job.id, job.version) not in known]:
+        found = read_accuracies(store, [job.id for job in new])
+        known.update({(job.id, job.version): found.get(job.id, []) for job in new})
+    return {job.id: known[job.id, job.version] for job in over}
+
+
+def badge(summary: Summary) -> None:
+    """The state as a coloured badge."""
+    st.badge(summary.look.word, icon=summary.look.icon, color=summary.look.colour)
+
+
+def draw_origin(summary: Summary) -> None:
+    """Where the run comes from and on what it was trained, in one line."""
+    job, request = summary.job, summary.request
+    parts = [EXAMPLE] if summary.shipped else []
+    if request and is_imported(job):
+        parts.append(f"Imported from {plain(str(job.result['imported']))}")
+    if request:
+        data = f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"
+        cleaned = f", cleaned: {plain(describe_effect(request.recipe))}" if request.recipe else ""
+        parts += [plain(request.config.model), data + cleaned, *([f"preset {plain(request.preset)}"] if request.preset else [])]
+        parts += [] if request.guess is None else [f"guessed {per_cent(request.guess)}"]
+    st.caption(" · ".join([*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]))
+
+
+@cache  # one home, and a kilobyte or so for each of its runs
+def _summaries(home: str) -> dict[str, tuple[bool, Summary]]:
+    return {}
+
+
+@cache  # a few dozen numbers for each run
+def _accuracies(home: str) -> dict[tuple[str, int], list[float]]:
+    return {}
+
+
+def proportion(scores: object) -> Proportion | None:
+    """The accuracy that a result holds of a split; None where it makes no sense."""
+    match scores:
+        case {"hits": int(hits), "rows": int(rows)} if 0 <= hits <= rows and rows:
+            return Proportion(hits, rows)
+        case {"accuracy": int() | float() as accuracy, "rows": int(rows)} if 0 <= accuracy <= 1 and rows > 0:
+            return Proportion(round(accuracy * rows), rows)
+    return None

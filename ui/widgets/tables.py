@@ -1,0 +1,81 @@
+"""Tables. Cells are drawn as they are: nothing a person wrote goes through Markdown or HTML."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import pandas as pd
+import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
+
+from core.reports.csv_export import to_csv
+
+Columns = Mapping[str, ColumnConfig | str | None]  # how each column is drawn, or its heading
+ROW_PIXELS = 38  # at the theme's 17 px
+
+
+def plain(frame: pd.DataFrame, *, key: str, columns: Columns | None = None, rows_in_view: int = 12, alt: str = "") -> None:
+    """A table without an index, as tall as its rows up to ``rows_in_view``."""
+    st.dataframe(
+        frame, key=key, hide_index=True, column_config=columns, height=height(len(frame), rows_in_view), placeholder="–", alt=alt or None
+    )
+
+
+def selectable(frame: pd.DataFrame, *, key: str, columns: Columns | None = None, rows_in_view: int = 12, alt: str = "") -> int | None:
+    """The same, with rows to choose: the position of the chosen one, or None."""
+    event = st.dataframe(
+        frame,
+        key=key,
+        hide_index=True,
+        column_config=columns,
+        height=height(len(frame), rows_in_view),
+        on_select="rerun",
+        selection_mode="single-row",
+        placeholder="–",
+        alt=alt or None,
+    )
+    chosen = event["selection"]["rows"]
+    return int(chosen[0]) if chosen and chosen[0] < len(frame) else None
+
+
+def texts(frame: pd.DataFrame, *, key: str, columns: Columns | None = None, rows_in_view: int = 8, alt: str = "") -> int | None:
+    """Texts to read: rows tall enough for three lines; the position of the chosen one, or None."""
+    chosen = _texts(frame, key, columns, rows_in_view, alt, "single-row")
+    return chosen[0] if chosen else None
+
+
+def several_texts(frame: pd.DataFrame, *, key: str, columns: Columns | None = None, rows_in_view: int = 8, alt: str = "") -> list[int]:
+    """The same, with several to choose: their positions, the one chosen last at the end."""
+    return _texts(frame, key, columns, rows_in_view, alt, "multi-row")
+
+
+def _texts(
+    frame: pd.DataFrame,
+    key: str,
+    columns: Columns | None,
+    rows_in_view: int,
+    alt: str,
+    mode: Literal["single-row", "multi-row"],
+) -> list[int]:
+    event = st.dataframe(
+        frame,
+        key=key,
+        hide_index=True,
+        column_config={"text": st.column_config.TextColumn("Text", width="large"), **(columns or {})},
+        row_height=2 * ROW_PIXELS,
+        height=height(len(frame), rows_in_view, 2 * ROW_PIXELS),
+        on_select="rerun",
+        selection_mode=mode,
+        placeholder="–",
+        alt=alt or None,
+    )
+    return [int(row) for row in event["selection"]["rows"] if row < len(frame)]
+
+
+def csv(frame: pd.DataFrame) -> bytes:
+    """The table as CSV that is safe to open in a spreadsheet."""
+    return to_csv(frame)
+
+
+def height(rows: int, rows_in_view: int, row_pixels: int = ROW_PIXELS) -> int | Literal["content"]:
+    """As tall as its rows, or as ``rows_in_view`` of them."""
+    return "content" if 0 < rows <= rows_in_view else ROW_PIXELS + row_pixels * max(1, min(rows, rows_in_view))
