@@ -1,7 +1,9 @@
-"""Measure what classifying promises, on a real finished run: python -m benchmarks.classify --home HOME RUN [--only batch …] [--json]
+"""Measure what classifying promises, on a real finished run: python -m benchmarks.classify --home
+HOME RUN [--only batch …] [--json]
 
-Rounds alternate between the sides that are compared, so that a machine that slows down slows all of them; medians are printed.
-HOME is a home folder with that run, finished on MiniLM; it is read, and exports are made in a temporary folder.
+Rounds alternate between the sides that are compared, so that a machine that slows down slows all of
+them; medians are printed. HOME is a home folder with that run, finished on MiniLM; it is read, and
+exports are made in a temporary folder.
 """
 
 import argparse
@@ -60,7 +62,9 @@ class Lab:
         self.store = Store(self.settings, create=False)
         self.job = find_run(self.store, run)
         self.request: ClassifyRequest = classify_request(self.store, self.job, hub=False)
-        self.texts: list[str] = artifacts.read_predictions(self.store.folder(self.job), "test")["text"].tolist()
+        self.texts: list[str] = artifacts.read_predictions(self.store.folder(self.job), "test")[
+            "text"
+        ].tolist()
         random.Random(1).shuffle(self.texts)
         self.place = place
 
@@ -107,21 +111,37 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
     asked = lab.request
     assert asked.adapter is not None
     base = fetch(asked.model)
-    source = write_model.ExportSource(base, asked.model.identity, asked.model.revision, asked.adapter, asked.classes, asked.max_tokens, asked.seed)
+    source = write_model.ExportSource(
+        base,
+        asked.model.identity,
+        asked.model.revision,
+        asked.adapter,
+        asked.classes,
+        asked.max_tokens,
+        asked.seed,
+    )
     folders = {target: lab.place / target for target in (Format.MERGED, Format.ONNX_INT8)}
     for target, folder in folders.items():
         folder.mkdir()
         write_model.write(source, target, folder)
     ours = Classifier(base, asked.classes, asked.seed)
     ours.load_adapter("run", asked.adapter)
-    pipe = pipeline("text-classification", str(folders[Format.MERGED]), truncation=True, max_length=asked.max_tokens)
+    pipe = pipeline(
+        "text-classification",
+        str(folders[Format.MERGED]),
+        truncation=True,
+        max_length=asked.max_tokens,
+    )
     int8 = verify._open(source, Format.ONNX_INT8, folders[Format.ONNX_INT8])
     threads = lab.settings.used_threads
     sides: dict[str, tuple[int, Callable[[list[str]], object]]] = {
         "ours": (FILE_ROWS, lambda texts: ours.classify("run", texts, asked.max_tokens)),
         "batch 1": (192, pipe),
         "batch 64": (192, lambda texts: pipe(texts, batch_size=64)),
-        "int8": (256, lambda texts: verify._answer(int8, folders[Format.ONNX_INT8], texts, threads)),
+        "int8": (
+            256,
+            lambda texts: verify._answer(int8, folders[Format.ONNX_INT8], texts, threads),
+        ),
     }
     for _, answer in sides.values():
         answer(lab.texts[:32])
@@ -135,7 +155,12 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
 
     def row(what: str, over: str, under: str, least: float) -> Row:
         ratio = median(a / b for a, b in zip(rates[over], rates[under], strict=True))
-        return Row(f"batch, {what} ({said} rows/s)", f"{ratio:.2f} times", f">= {least} times", ratio >= least)
+        return Row(
+            f"batch, {what} ({said} rows/s)",
+            f"{ratio:.2f} times",
+            f">= {least} times",
+            ratio >= least,
+        )
 
     return [
         row("ours against pipeline batch 1", "ours", "batch 1", 4),
@@ -166,7 +191,12 @@ def single(lab: Lab, rounds: int) -> list[Row]:
         Row("first text after start", f"{first:.1f} s", "<= 15 s", first <= 15),
         Row("one text, warm", f"{alone * 1e3:.0f} ms", "<= 150 ms", alone <= 0.15),
         Row("ten runs, warm", f"{all_ten * 1e3:.0f} ms", "<= 700 ms", all_ten <= 0.7),
-        Row("ten runs against one", f"{all_ten / alone:.1f} times", "<= 5 times", all_ten <= 5 * alone),
+        Row(
+            "ten runs against one",
+            f"{all_ten / alone:.1f} times",
+            "<= 5 times",
+            all_ten <= 5 * alone,
+        ),
         Row("ten adapters above one", f"{after - before:.1f} MB", "<= 20 MB", after - before <= 20),
     ]
 
@@ -182,7 +212,14 @@ def growth(lab: Lab, rounds: int) -> list[Row]:
     whole = memory_mb(host)
     host.stop()
     grown = whole / half - 1
-    return [Row(f"1,000 predictions: growth over the last 500 (of {half:.0f} MB)", f"{grown:.2%}", "<= 2 %", grown <= 0.02)]
+    return [
+        Row(
+            f"1,000 predictions: growth over the last 500 (of {half:.0f} MB)",
+            f"{grown:.2%}",
+            "<= 2 %",
+            grown <= 0.02,
+        )
+    ]
 
 
 def explanation(lab: Lab, rounds: int) -> list[Row]:
@@ -200,13 +237,20 @@ def explanation(lab: Lab, rounds: int) -> list[Row]:
     host.stop()
     slow, wrong = median(took), max(errors)
     return [
-        Row(f"integrated gradients, {median(tokens):.0f} tokens", f"{slow:.2f} s", "<= 3 s", slow <= 3),
+        Row(
+            f"integrated gradients, {median(tokens):.0f} tokens",
+            f"{slow:.2f} s",
+            "<= 3 s",
+            slow <= 3,
+        ),
         Row("largest convergence error", f"{wrong:.3f} logits", "<= 0.05", wrong <= 0.05),
     ]
 
 
 def kills(lab: Lab, rounds: int) -> list[Row]:
-    """The process is killed in mid-request; the request is served by a new one, and so is the next."""
+    """The process is killed in mid-request; the request is served by a new one, and so is the
+    next.
+    """
     host, requests = lab.host(), lab.copies(1)
     host.classify(requests, lab.texts[:1])
     served = next_served = 0
@@ -214,12 +258,21 @@ def kills(lab: Lab, rounds: int) -> list[Row]:
         victim = process(host).pid
         killer = threading.Timer(random.uniform(0.05, 0.5), os.kill, (victim, signal.SIGKILL))
         killer.start()
-        served += len(host.classify(requests, lab.texts[:80])[0]) == 80  # a second or more: the signal comes in the middle
+        served += (
+            len(host.classify(requests, lab.texts[:80])[0]) == 80
+        )  # a second or more: the signal comes in the middle
         killer.join()
         next_served += len(host.classify(requests, lab.texts[:1])[0]) == 1
     host.stop()
     right = served == next_served == host.crashes == KILLS
-    return [Row("killed in mid-request", f"{host.crashes} noticed, {served} served, {next_served} served next", f"{KILLS} times", right)]
+    return [
+        Row(
+            "killed in mid-request",
+            f"{host.crashes} noticed, {served} served, {next_served} served next",
+            f"{KILLS} times",
+            right,
+        )
+    ]
 
 
 PARTS: dict[str, Callable[[Lab, int], list[Row]]] = {
@@ -233,11 +286,17 @@ PARTS: dict[str, Callable[[Lab, int], list[Row]]] = {
 
 def table(rows: Sequence[Row]) -> str:
     width = max(len(row.what) for row in rows)
-    return "\n".join(f"{row.what:<{width}}  {row.found:>12}  {row.promised:<12}  {'holds' if row.holds else 'SHORT'}" for row in rows)
+    return "\n".join(
+        f"{row.what:<{width}}  {row.found:>12}  {row.promised:<12} "
+        f" {'holds' if row.holds else 'SHORT'}"
+        for row in rows
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))

@@ -1,8 +1,11 @@
-"""A class in the queue: ``LORALAB_DATA=FOLDER python benchmarks/classroom.py --students 30 --second 5``.
+"""A class in the queue: ``LORALAB_DATA=FOLDER python benchmarks/classroom.py --students 30 --second
+5``.
 
-Each student asks for a Taste run at the same time, the first ``--second`` of them for another one, on a fresh home of its own. The runs
-are real, one after another, as a class has them; nobody watches (``benchmarks/load.py`` has people who do). Printed: how long until all
-were done, whether anybody waited for a first run while another had a second, and how true the start times were that the queue foretold.
+Each student asks for a Taste run at the same time, the first ``--second`` of them for another one,
+on a fresh home of its own. The runs are real, one after another, as a class has them; nobody
+watches (``benchmarks/load.py`` has people who do). Printed: how long until all were done, whether
+anybody waited for a first run while another had a second, and how true the start times were that
+the queue foretold.
 """
 
 import argparse
@@ -34,7 +37,9 @@ ASKED_EVERY_SECONDS = 30.0  # so often the queue is asked what it foretells
 
 @dataclass
 class Foretold:
-    """What the queue said: for each run, when it was asked and the wait that it told; None where it could not tell."""
+    """What the queue said: for each run, when it was asked and the wait that it told; None where it
+    could not tell.
+    """
 
     said: dict[str, list[tuple[float, Wait | None]]] = field(default_factory=dict)
 
@@ -45,16 +50,26 @@ class Foretold:
                 self.said.setdefault(turn.job.id, []).append((store.clock(), turn.wait))
 
     def report(self, jobs: list[Job]) -> str:
-        """How often the start lay in the range that was told, and by how much the likely one was off."""
-        told = [(at, wait, job.started_at) for job in jobs for at, wait in self.said.get(job.id, []) if job.started_at]
+        """How often the start lay in the range that was told, and by how much the likely one was
+        off.
+        """
+        told = [
+            (at, wait, job.started_at)
+            for job in jobs
+            for at, wait in self.said.get(job.id, [])
+            if job.started_at
+        ]
         known = [(wait, started - at) for at, wait, started in told if wait]
         if not known:
             return "start times: none was foretold"
         inside = sum(wait.low <= actual <= wait.high for wait, actual in known)
-        off = [abs(wait.likely - actual) / actual for wait, actual in known if actual > POLL_SECONDS]
+        off = [
+            abs(wait.likely - actual) / actual for wait, actual in known if actual > POLL_SECONDS
+        ]
         return (
             f"start times: {len(told)} asked for, {len(told) - len(known)} could not be told yet,"
-            f" {inside} of {len(known)} starts lay in the range; the likely one was off by {statistics.median(off):.0%} (median)"
+            f" {inside} of {len(known)} starts lay in the range; the likely one was off by"
+            f" {statistics.median(off):.0%} (median)"
         )
 
 
@@ -66,7 +81,9 @@ def main() -> None:
         os.environ["LORALAB_MODE"] = "classroom"
         store = open_store(Settings())
         source = find_source(store.settings)
-        find_prepared(store.settings, source) or prepare(store.settings, source, lambda progress: None, lambda: False)
+        find_prepared(store.settings, source) or prepare(
+            store.settings, source, lambda progress: None, lambda: False
+        )
         began = time.monotonic()
         queue_all(store, options.students, options.second)
         foretold = follow(store)
@@ -78,7 +95,9 @@ def parse() -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--students", type=int, default=30)
-    parser.add_argument("--second", type=int, default=5, help="so many ask for a second run at once")
+    parser.add_argument(
+        "--second", type=int, default=5, help="so many ask for a second run at once"
+    )
     parser.add_argument("--home", type=Path, help="keep the home here; it must be new")
     return parser.parse_args()
 
@@ -115,9 +134,16 @@ def report(jobs: list[Job], students: int, seconds: float, foretold: Foretold) -
     each = [job.elapsed_seconds(0.0) for job in jobs]
     firsts = len({job.owner for job in begun[:students]})
     done = sum(job.state is JobState.COMPLETED for job in jobs)
-    first_round = max((job.ended_at or 0.0) for job in begun[:students]) - min(job.created_at for job in jobs)
-    print(f"{done} of {len(jobs)} runs finished in {seconds / 60:.1f} minutes; everybody's first after {first_round / 60:.1f}")
-    print(f"a run took {statistics.median(each):.0f} s (median), {min(each):.0f} to {max(each):.0f}")
+    first_round = max((job.ended_at or 0.0) for job in begun[:students]) - min(
+        job.created_at for job in jobs
+    )
+    print(
+        f"{done} of {len(jobs)} runs finished in {seconds / 60:.1f} minutes; everybody's first"
+        f" after {first_round / 60:.1f}"
+    )
+    print(
+        f"a run took {statistics.median(each):.0f} s (median), {min(each):.0f} to {max(each):.0f}"
+    )
     print(f"{firsts} of {students} students had a first run before anybody had a second")
     print(foretold.report(jobs))
     return int(done < len(jobs) or firsts < students)

@@ -23,7 +23,9 @@ class Lost(Exception):
 
 @dataclass
 class Times:
-    """What all people together met: milliseconds of reruns by what was done, those of live ticks, and errors in words."""
+    """What all people together met: milliseconds of reruns by what was done, those of live ticks,
+    and errors in words.
+    """
 
     reruns: dict[str, list[float]] = field(default_factory=dict)
     ticks: list[float] = field(default_factory=list)
@@ -50,7 +52,11 @@ class Person:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Person":
-        self._socket = await connect(f"ws://{self.address}/_stcore/stream", subprotocols=[Subprotocol("streamlit")], max_size=None)
+        self._socket = await connect(
+            f"ws://{self.address}/_stcore/stream",
+            subprotocols=[Subprotocol("streamlit")],
+            max_size=None,
+        )
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
         return self
 
@@ -61,7 +67,9 @@ class Person:
         await self._socket.close()
 
     async def open(self, page: str, query: str = "") -> None:
-        """Go to a page, as a click on its link does. One that draws no heading counts as an error."""
+        """Go to a page, as a click on its link does. One that draws no heading counts as an
+        error.
+        """
         self.page, self.query = self.pages.get(page, ""), query
         self.widgets.clear()
         self.widget_ids.clear()
@@ -72,7 +80,9 @@ class Person:
             self.times.errors.append(f"{page or 'home'} has no heading")
 
     async def fill(self, key: str, value: str, what: str = "") -> None:
-        """Type into a field; with ``what`` the page is drawn anew under that name, without one the field is part of a form."""
+        """Type into a field; with ``what`` the page is drawn anew under that name, without one the
+        field is part of a form.
+        """
         state = WidgetState(id=self.find(key))
         state.string_value = value
         self.widgets[state.id] = state
@@ -160,11 +170,15 @@ class Person:
             read(self, message)
 
     def _read_session(self, message: ForwardMsg) -> None:
-        if not message.metadata.run.fragment_ids:  # the whole page is drawn anew: what ticked on it is asked to tick again
+        if (
+            not message.metadata.run.fragment_ids
+        ):  # the whole page is drawn anew: what ticked on it is asked to tick again
             self._quiet()
 
     def _read_navigation(self, message: ForwardMsg) -> None:
-        self.pages = {page.url_pathname: page.page_script_hash for page in message.navigation.app_pages}
+        self.pages = {
+            page.url_pathname: page.page_script_hash for page in message.navigation.app_pages
+        }
         self.page = message.navigation.page_script_hash
 
     def _read_page(self, message: ForwardMsg) -> None:

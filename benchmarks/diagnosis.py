@@ -1,7 +1,8 @@
 """How long the pages that explain results take on the server: ``python benchmarks/diagnosis.py``.
 
-Ten finished runs of 7,600 test texts and 20 validations each, made up in a home of its own; 490 more for the list. Each page is run
-with Streamlit's test driver in one process, once to fill the caches and seven times for the figure. The driver's own work is in it.
+Ten finished runs of 7,600 test texts and 20 validations each, made up in a home of its own; 490
+more for the list. Each page is run with Streamlit's test driver in one process, once to fill the
+caches and seven times for the figure. The driver's own work is in it.
 """
 
 import argparse
@@ -31,18 +32,30 @@ ROOT = Path(__file__).parents[1]
 
 ROUNDS = 7
 TEST_ROWS, RUNS, LISTED = 7_600, 10, 500
-LIMITS = {"evaluate": 200, "calibration": 200, "errors": 200, "through_time": 200, "compare": 400, "runs": 200}
+LIMITS = {
+    "evaluate": 200,
+    "calibration": 200,
+    "errors": 200,
+    "through_time": 200,
+    "compare": 400,
+    "runs": 200,
+}
 
 
 def main() -> None:
-    """Print the median of each page in ms of wall time, the largest, and the number it should not exceed."""
+    """Print the median of each page in ms of wall time, the largest, and the number it should not
+    exceed.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"LORALAB_HOME": home, "LORALAB_HUB": "false"}
         store = Store(Settings(home=Path(home)))
-        runs = [make_finished(store, demo_source(), f"run-{number}", TEST_ROWS, 6_800 + number) for number in range(RUNS)]
+        runs = [
+            make_finished(store, demo_source(), f"run-{number}", TEST_ROWS, 6_800 + number)
+            for number in range(RUNS)
+        ]
         compared = ",".join(run.id for run in runs)
         figures = {}
         for page in LIMITS:
@@ -54,7 +67,9 @@ def main() -> None:
         print(json.dumps(figures))
     else:
         for page, (median, largest) in figures.items():
-            print(f"{page:<14}{median:>7.0f} ms, at most {largest:>5.0f} ms   (≤ {LIMITS[page]} ms)")
+            print(
+                f"{page:<14}{median:>7.0f} ms, at most {largest:>5.0f} ms   (≤ {LIMITS[page]} ms)"
+            )
 
 
 def fill_list(store: Store) -> list[Job]:
@@ -62,7 +77,12 @@ def fill_list(store: Store) -> list[Job]:
     jobs = []
     for number in range(RUNS, LISTED):
         job = start(store, make_run(store, demo_source(), f"run-{number}"))
-        store.update(job, result_json=json.dumps({"test": {"accuracy": 0.9, "macro_f1": 0.9, "rows": TEST_ROWS, "hits": 6_840}}))
+        store.update(
+            job,
+            result_json=json.dumps(
+                {"test": {"accuracy": 0.9, "macro_f1": 0.9, "rows": TEST_ROWS, "hits": 6_840}}
+            ),
+        )
         store.transition(job, JobState.COMPLETED, ended_at=store.clock())
         jobs.append(job)
     return jobs
@@ -82,7 +102,9 @@ def time_page(page: str, query: dict[str, str]) -> tuple[float, float]:
         app.run()
         times.append(1000 * (time.perf_counter() - began))
         if app.exception or app.error or not app.title:
-            raise SystemExit(f"{page}: {[element.value for element in (*app.exception, *app.error)]}")
+            raise SystemExit(
+                f"{page}: {[element.value for element in (*app.exception, *app.error)]}"
+            )
     return statistics.median(times), max(times)
 
 

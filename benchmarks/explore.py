@@ -1,9 +1,12 @@
-"""Speed and memory of the Explore page on 120,000 training texts: ``LORALAB_DATA=FOLDER python benchmarks/explore.py``.
+"""Speed and memory of the Explore page on 120,000 training texts: ``LORALAB_DATA=FOLDER python
+benchmarks/explore.py``.
 
-Makes the rows (the train split of the folder repeated with small edits, beside its test split) in a temporary folder, prepares and
-indexes them as the job does, starts the real server and drives every filter of the page in a real browser. Each change is a new
-one, so that no cache has the answer. Times are measured in the server: from the start of the script to its end, with the
-collection of garbage after it. What reaches the browser is counted on the page's WebSocket, without Streamlit's own program.
+Makes the rows (the train split of the folder repeated with small edits, beside its test split) in a
+temporary folder, prepares and indexes them as the job does, starts the real server and drives every
+filter of the page in a real browser. Each change is a new one, so that no cache has the answer.
+Times are measured in the server: from the start of the script to its end, with the collection of
+garbage after it. What reaches the browser is counted on the page's WebSocket, without Streamlit's
+own program.
 """
 
 import argparse
@@ -37,8 +40,34 @@ from core.data.sources import AG_NEWS_CLASSES, find_source
 from core.settings import Settings
 
 ROWS = 120_000
-WORDS = ("oil", "coach", "software", "minister", "shares", "microsoft", "goal", "iraq", "bank", "space", "season", "troops")
-SEARCHES = ("the", "on mon", "president", "a", "quarter", "google", "zz", "world cup", "ing ", "un", "2004", "e")
+WORDS = (
+    "oil",
+    "coach",
+    "software",
+    "minister",
+    "shares",
+    "microsoft",
+    "goal",
+    "iraq",
+    "bank",
+    "space",
+    "season",
+    "troops",
+)
+SEARCHES = (
+    "the",
+    "on mon",
+    "president",
+    "a",
+    "quarter",
+    "google",
+    "zz",
+    "world cup",
+    "ing ",
+    "un",
+    "2004",
+    "e",
+)
 
 
 class Traffic:
@@ -60,8 +89,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rows", type=int, default=ROWS, help="training texts")
-    parser.add_argument("--keep", type=Path, help="a folder for rows and index that a later call can use again")
-    parser.add_argument("--profile", type=Path, help="a file for what cProfile saw of the filter changes; the times are longer then")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for rows and index that a later call can use again"
+    )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        help="a file for what cProfile saw of the filter changes; the times are longer then",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         place = arguments.keep or Path(temporary)
@@ -75,19 +110,28 @@ def main() -> None:
 
 
 def write_rows(source: Settings, folder: Path, rows: int) -> Path:
-    """``rows`` training texts, each repetition with one word doubled, dropped or in capitals, and the test split as it is."""
+    """``rows`` training texts, each repetition with one word doubled, dropped or in capitals, and
+    the test split as it is.
+    """
     if folder.is_dir():
         return folder
     origin = find_source(source).folder
     if origin is None:
         sys.exit("LORALAB_DATA must name a folder of Parquet files.")
     folder.mkdir(parents=True)
-    splits = {name: pd.concat(map(pd.read_parquet, sorted(origin.glob(f"{name}*.parquet")))) for name in ("train", "test")}
-    names = dict(enumerate(AG_NEWS_CLASSES))  # pandas does not keep the names that the files give to the numbers
+    splits = {
+        name: pd.concat(map(pd.read_parquet, sorted(origin.glob(f"{name}*.parquet"))))
+        for name in ("train", "test")
+    }
+    names = dict(
+        enumerate(AG_NEWS_CLASSES)
+    )  # pandas does not keep the names that the files give to the numbers
     splits = {name: frame.assign(label=frame["label"].map(names)) for name, frame in splits.items()}
     train, draw = splits["train"], random.Random(0)
     repeated = train.iloc[np.arange(rows) % len(train)].reset_index(drop=True)
-    repeated.loc[len(train) :, "text"] = [edited(text, draw) for text in repeated["text"].iloc[len(train) :]]
+    repeated.loc[len(train) :, "text"] = [
+        edited(text, draw) for text in repeated["text"].iloc[len(train) :]
+    ]
     repeated.to_parquet(folder / "train.parquet", index=False)
     splits["test"].to_parquet(folder / "test.parquet", index=False)
     return folder
@@ -105,8 +149,15 @@ def build(settings: Settings) -> dict[str, float]:
     dataset = prepare(settings, find_source(settings), lambda progress: None, lambda: False)
     began = time.perf_counter()
     ensure_index(dataset, lambda progress: None, lambda: False)
-    seconds, size = time.perf_counter() - began, sum(path.stat().st_size for path in index_folder(dataset).iterdir())
-    return {"texts": sum(file.rows for file in dataset.files), "index, s": seconds, "index on disk, MB": size / MB}
+    seconds, size = (
+        time.perf_counter() - began,
+        sum(path.stat().st_size for path in index_folder(dataset).iterdir()),
+    )
+    return {
+        "texts": sum(file.rows for file in dataset.files),
+        "index, s": seconds,
+        "index on disk, MB": size / MB,
+    }
 
 
 def drive(settings: Settings, profile: Path | None = None) -> dict[str, float]:
@@ -140,7 +191,10 @@ def drive(settings: Settings, profile: Path | None = None) -> dict[str, float]:
             "filter change, server ms, longest": max(wall),
             "filter change, processor ms, p50": float(np.percentile(processor, 50)),
             "filter change, processor ms, p95": float(np.percentile(processor, 95)),
-            **{f"  {kind}, server ms, longest of {len(taken)}": max(taken) for kind, taken in kinds.items()},
+            **{
+                f"  {kind}, server ms, longest of {len(taken)}": max(taken)
+                for kind, taken in kinds.items()
+            },
             "load of the machine": os.getloadavg()[0],
             "filter change to the browser, MB, longest (2)": max(sizes),
             "server memory, MB (600)": server.memory_info().rss / MB,
@@ -150,17 +204,29 @@ def drive(settings: Settings, profile: Path | None = None) -> dict[str, float]:
 
 
 def changes(page: Page) -> Iterator[tuple[str, Callable[[], None]]]:
-    """One filter change after the other, and its kind: searches, words, lengths, classes, splits, patterns, and together."""
+    """One filter change after the other, and its kind: searches, words, lengths, classes, splits,
+    patterns, and together.
+    """
     show_all = "show all", partial(page.get_by_role("button", name="Show all").click)
     for text in SEARCHES:
         yield "search", partial(fill, page, "Search", text)
     for limit in range(20, 60, 8):
-        yield "length and search", partial(fill, page, "From", str(limit))  # on top of the last search
+        yield (
+            "length and search",
+            partial(fill, page, "From", str(limit)),
+        )  # on top of the last search
     yield show_all
     for word in WORDS:
         yield "word", partial(fill, page, "Whole word", word)
     for name in ("validation", "test", "train"):
-        yield "split", partial(page.get_by_role("radio", name=name).or_(page.get_by_text(name, exact=True)).first.click)
+        yield (
+            "split",
+            partial(
+                page.get_by_role("radio", name=name)
+                .or_(page.get_by_text(name, exact=True))
+                .first.click
+            ),
+        )
     yield show_all
     for limit in range(25, 65, 5):
         yield "length", partial(fill, page, "To", str(limit))
@@ -191,7 +257,9 @@ def settle(page: Page, log: Path, after: int = 0) -> None:
 
 
 def read_times(log: Path) -> list[tuple[float, float]]:
-    """Milliseconds of each rerun: on the clock, and on the processor, which what else runs on the machine hardly changes."""
+    """Milliseconds of each rerun: on the clock, and on the processor, which what else runs on the
+    machine hardly changes.
+    """
     lines = log.read_text().splitlines() if log.exists() else []
     return [(float(wall), float(processor)) for wall, processor in (line.split() for line in lines)]
 
@@ -219,15 +287,27 @@ main(["run", "Home.py", "--server.headless", "true", "--server.port", "{port}", 
 
 
 @contextmanager
-def timed_server(settings: Settings, profile: Path | None = None) -> Iterator[tuple[psutil.Process, str, Path]]:
-    """The app as it is served, with the time of each run of a script written to a file, and with ``profile`` where it went."""
+def timed_server(
+    settings: Settings, profile: Path | None = None
+) -> Iterator[tuple[psutil.Process, str, Path]]:
+    """The app as it is served, with the time of each run of a script written to a file, and with
+    ``profile`` where it went.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = settings.home / "reruns.log"
     log.unlink(missing_ok=True)
-    environment = {**os.environ, "LORALAB_HOME": str(settings.home), "LORALAB_DATA": str(settings.data)}
-    command = [sys.executable, "-c", TIMED.format(log=str(log), port=port, profile=str(profile.absolute()) if profile else "")]
+    environment = {
+        **os.environ,
+        "LORALAB_HOME": str(settings.home),
+        "LORALAB_DATA": str(settings.data),
+    }
+    command = [
+        sys.executable,
+        "-c",
+        TIMED.format(log=str(log), port=port, profile=str(profile.absolute()) if profile else ""),
+    ]
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}"))

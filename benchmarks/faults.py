@@ -1,8 +1,10 @@
-"""Put the promises of docs/reliability.md to the test: kill, cut, fill and race, and count what breaks.
+"""Put the promises of docs/reliability.md to the test: kill, cut, fill and race, and count what
+breaks.
 
-``python benchmarks/faults.py`` runs all of it in about an hour, ``--small`` a part of it in under three minutes; ``--only WORD`` those
-rows whose function's name has the word. It fails if a promise breaks, or if a row injected no fault. With ``--json`` the last line
-is a list of {"promise", "tries", "injected", "failures", "upper_bound"}.
+``python benchmarks/faults.py`` runs all of it in about an hour, ``--small`` a part of it in under
+three minutes; ``--only WORD`` those rows whose function's name has the word. It fails if a promise
+breaks, or if a row injected no fault. With ``--json`` the last line is a list of {"promise",
+"tries", "injected", "failures", "upper_bound"}.
 """
 
 import argparse
@@ -19,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.promises.row import Row, Size, Test, TooLong
 
-TESTS = (  # of the modules in promises/, which are imported late: each process of a race runs this file anew
+# of the modules in promises/, which are imported late: each process of a race runs this file anew
+TESTS = (
     "kills.killed_workers",
     "disk.power_cuts",
     "disk.failing_disk",
@@ -40,12 +43,23 @@ MEMORY = Path("/dev/shm")  # what was synced is known from a model, so no real m
 
 def main() -> int:
     """Print a line per row; 1 if a promise broke or was not put to the test."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--small", action="store_true", help="a part, in under three minutes")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random")
-    parser.add_argument("--only", default="", help="only rows whose function's name has this word, as in kills.noticed_deaths")
-    parser.add_argument("--share", type=float, default=1.0, help="of the full numbers, where the machine or the time is short")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="only rows whose function's name has this word, as in kills.noticed_deaths",
+    )
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        help="of the full numbers, where the machine or the time is short",
+    )
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)  # the faults are meant
     rows = []
@@ -64,12 +78,21 @@ def run(test: Test, small: bool, share: float, seed: int) -> Row:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
         try:
-            row = test(Size(small, random.Random(f"{seed} {test.__name__}"), Path(home) / "rows", share))
+            row = test(
+                Size(small, random.Random(f"{seed} {test.__name__}"), Path(home) / "rows", share)
+            )
         except TooLong as stuck:
             row = Row(test.__name__, tries=1, failures=[f"stuck: {stuck}"])
     verdict = "BROKEN" if row.failures else "NOT TESTED" if row.broken else "holds"
-    counts = f"{row.tries:>5} tries {row.injected:>5} faults {len(row.failures):>3} failures, at most {row.upper_bound:.2%}"
-    print(f"{verdict:<10} {row.promise:<48} {counts} {time.monotonic() - began:>6.0f} s  {row.figure}", flush=True)
+    counts = (
+        f"{row.tries:>5} tries {row.injected:>5} faults {len(row.failures):>3} failures, at most"
+        f" {row.upper_bound:.2%}"
+    )
+    print(
+        f"{verdict:<10} {row.promise:<48} {counts} {time.monotonic() - began:>6.0f} s "
+        f" {row.figure}",
+        flush=True,
+    )
     for failure in row.failures[:5]:
         print(f"    {failure}", flush=True)
     return row
@@ -77,7 +100,12 @@ def run(test: Test, small: bool, share: float, seed: int) -> Row:
 
 def described(row: Row) -> dict[str, object]:
     """The row as JSON."""
-    counts = {"tries": row.tries, "injected": row.injected, "failures": len(row.failures), "upper_bound": row.upper_bound}
+    counts = {
+        "tries": row.tries,
+        "injected": row.injected,
+        "failures": len(row.failures),
+        "upper_bound": row.upper_bound,
+    }
     return {"promise": row.promise, **counts}
 
 

@@ -1,4 +1,6 @@
-"""Floating-point operations of the matrix products of a training, and what this machine reaches at best in such products."""
+"""Floating-point operations of the matrix products of a training, and what this machine reaches at
+best in such products.
+"""
 
 import re
 import time
@@ -14,7 +16,8 @@ QKV = re.compile(r"(query|key|value|[qkv]_lin)$")
 
 
 def gemm_peak(onednn: bool = False) -> float:
-    """Operations per second of the best of 20 products of 2048 × 2048 matrices in fp32, with this process's threads.
+    """Operations per second of the best of 20 products of 2048 × 2048 matrices in fp32, with this
+    process's threads.
 
     By ``torch.mm``, or by oneDNN, which a training here may use where it is the faster of the two.
     """
@@ -31,20 +34,29 @@ def gemm_peak(onednn: bool = False) -> float:
 
 
 def gemm_flops(shape: ModelShape, config: RunConfig, tokens: int, rows: int) -> int:
-    """Operations executed to train once on ``rows`` rows of ``tokens`` tokens in all, padding not counted.
+    """Operations executed to train once on ``rows`` rows of ``tokens`` tokens in all, padding not
+    counted.
 
-    Frozen and adapted matrices, forward pass and gradient of the input; neither the adapters' own gradients nor attention. In
-    the last layer one token a row; in the first one no gradient of what enters query, key and value, where nothing is trained below.
+    Frozen and adapted matrices, forward pass and gradient of the input; neither the adapters' own
+    gradients nor attention. In the last layer one token a row; in the first one no gradient of what
+    enters query, key and value, where nothing is trained below.
     """
     rank = {linear.name: config.rank for linear in target_modules(config, shape)}
-    return sum(_flops(linear, rank.get(linear.name, 0), tokens, rows, shape.layers - 1) for linear in shape.linears)
+    return sum(
+        _flops(linear, rank.get(linear.name, 0), tokens, rows, shape.layers - 1)
+        for linear in shape.linears
+    )
 
 
 def _flops(linear: Linear, rank: int, tokens: int, rows: int, last: int) -> int:
     layer = int(re.findall(r"\.(\d+)\.", linear.name)[0])
     lowest = layer == 0 and QKV.search(linear.name) is not None
     vectors = rows if layer == last else tokens
-    frozen, low_in, low_out = linear.inputs * linear.outputs, rank * linear.inputs, rank * linear.outputs
+    frozen, low_in, low_out = (
+        linear.inputs * linear.outputs,
+        rank * linear.inputs,
+        rank * linear.outputs,
+    )
     forward = frozen + low_in + low_out
     backward = low_out if lowest else forward
     return 2 * vectors * (forward + backward)

@@ -1,8 +1,10 @@
-"""Speed and memory of the interface, on a real server in a real browser: ``python benchmarks/interface.py``.
+"""Speed and memory of the interface, on a real server in a real browser: ``python
+benchmarks/interface.py``.
 
-Starts the server with a home of its own on the data in ``LORALAB_DATA`` (else the demo corpus), and prints one line a figure
-with the number it should not exceed. Reruns are timed between the browser's request and the server's word that the script is
-done, so the figures hold the browser's share too.
+Starts the server with a home of its own on the data in ``LORALAB_DATA`` (else the demo corpus), and
+prints one line a figure with the number it should not exceed. Reruns are timed between the
+browser's request and the server's word that the script is done, so the figures hold the browser's
+share too.
 """
 
 import argparse
@@ -39,12 +41,20 @@ ROOT = Path(__file__).parents[1]
 
 PAGES = ("home", "explore", "train", "runs", "evaluate", "classify")
 ROUNDS = 7
-CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run")
+CHROMIUM = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--no-first-run",
+)
 MB = 2**20
 
 
 class Wire:
-    """The times of a page's reruns, read off its WebSocket. ``ticks`` are reruns of a fragment alone."""
+    """The times of a page's reruns, read off its WebSocket. ``ticks`` are reruns of a fragment
+    alone.
+    """
 
     def __init__(self, page: Page) -> None:
         self.reruns: list[float] = []
@@ -65,7 +75,9 @@ class Wire:
     def _on_received(self, payload: str | bytes) -> None:
         message = ForwardMsg.FromString(payload) if isinstance(payload, bytes) else ForwardMsg()
         if message.WhichOneof("type") == "script_finished" and self._sent:
-            (self.ticks if self._fragment else self.reruns).append(1000 * (time.perf_counter() - self._sent))
+            (self.ticks if self._fragment else self.reruns).append(
+                1000 * (time.perf_counter() - self._sent)
+            )
             self._sent = 0.0
 
 
@@ -85,7 +97,9 @@ def main() -> None:
             prepare_data(settings)
             figures |= launch(browser, url, settings, server)
             figures |= reruns(browser, url, settings, "idle", 150)
-            figures["server after every page and a classification, MB (280)"] = classify(browser, url, server)
+            figures["server after every page and a classification, MB (280)"] = classify(
+                browser, url, server
+            )
             long_training(settings)
             figures |= reruns(browser, url, settings, "training", 300)
             stop_all(settings)
@@ -104,8 +118,12 @@ def first_page(browser: Browser, settings: Settings) -> float:
         return time.perf_counter() - began
 
 
-def launch(browser: Browser, url: str, settings: Settings, server: psutil.Process) -> dict[str, float]:
-    """A Taste run from Home: click to first metric on screen (second launch), launch to the end, memory of all processes."""
+def launch(
+    browser: Browser, url: str, settings: Settings, server: psutil.Process
+) -> dict[str, float]:
+    """A Taste run from Home: click to first metric on screen (second launch), launch to the end,
+    memory of all processes.
+    """
     page = visit(browser, url)
     store = Store(settings)
     for attempt in (1, 2):
@@ -114,15 +132,23 @@ def launch(browser: Browser, url: str, settings: Settings, server: psutil.Proces
         button.wait_for()
         began = time.perf_counter()
         button.click()
-        page.get_by_text("Loss", exact=False).locator("visible=true").first.wait_for(timeout=120_000)
-        page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for(timeout=120_000)
+        page.get_by_text("Loss", exact=False).locator("visible=true").first.wait_for(
+            timeout=120_000
+        )
+        page.locator(
+            "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg"
+        ).first.wait_for(timeout=120_000)
         first_metric = time.perf_counter() - began
         job = store.jobs(JobKind.TRAIN)[0]
         peak = 0.0
         while not store.job(job.id).state.over:
             page.wait_for_timeout(300)
             peak = max(peak, memory_of_all(settings, server))
-        print(f"taste run {attempt}: {store.job(job.id).state}, first metric after {first_metric:.1f} s", file=sys.stderr)
+        print(
+            f"taste run {attempt}: {store.job(job.id).state}, first metric after"
+            f" {first_metric:.1f} s",
+            file=sys.stderr,
+        )
     page.close()
     job = store.job(job.id)
     return {
@@ -132,7 +158,9 @@ def launch(browser: Browser, url: str, settings: Settings, server: psutil.Proces
     }
 
 
-def reruns(browser: Browser, url: str, settings: Settings, when: str, limit: int) -> dict[str, float]:
+def reruns(
+    browser: Browser, url: str, settings: Settings, when: str, limit: int
+) -> dict[str, float]:
     """Median rerun of each page, and of the live tick while a run trains."""
     figures = {}
     ticks: list[float] = []
@@ -177,7 +205,9 @@ def prepare_data(settings: Settings) -> None:
 def long_training(settings: Settings) -> Job:
     """A run that trains while pages are measured."""
     store = Store(settings)
-    job = actions.launch_training(store, make_config(Preset.STANDARD, {"epochs": 20}), find_source(settings))
+    job = actions.launch_training(
+        store, make_config(Preset.STANDARD, {"epochs": 20}), find_source(settings)
+    )
     wait_until(lambda: len(store.read_metrics(job.id)) > 3)
     return job
 
@@ -192,8 +222,14 @@ def stop_all(settings: Settings) -> None:
 
 
 def memory_of_all(settings: Settings, server: psutil.Process) -> float:
-    """MB of the server, its children, the supervisor and its worker: shared pages counted once (PSS)."""
-    mine = [process for process in psutil.process_iter(["cmdline"]) if "core.jobs." in " ".join(process.info["cmdline"] or ())]
+    """MB of the server, its children, the supervisor and its worker: shared pages counted once
+    (PSS).
+    """
+    mine = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "core.jobs." in " ".join(process.info["cmdline"] or ())
+    ]
     total = 0
     for process in [server, *server.children(recursive=True), *mine]:
         try:
@@ -209,7 +245,17 @@ def serve(settings: Settings) -> Iterator[tuple[psutil.Process, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "Home.py",
+        "--server.headless",
+        "true",
+        "--server.port",
+        str(port),
+    ]
     server = subprocess.Popen(
         [*command, "--server.address", "127.0.0.1"],
         cwd=ROOT,
@@ -233,9 +279,13 @@ def visit(browser: Browser, url: str) -> Page:
 
 
 def answers(url: str) -> bool:
-    """Whether the server is up. An open port is not enough: Streamlit opens it once to see whether it is free."""
+    """Whether the server is up. An open port is not enough: Streamlit opens it once to see whether
+    it is free.
+    """
     try:
-        with urllib.request.urlopen(f"http://{url.removeprefix('http://')}/_stcore/health", timeout=1) as response:
+        with urllib.request.urlopen(
+            f"http://{url.removeprefix('http://')}/_stcore/health", timeout=1
+        ) as response:
             return bool(response.status == 200)
     except OSError:
         return False
@@ -243,7 +293,9 @@ def answers(url: str) -> bool:
 
 def find_chromium() -> str:
     """The system's Chromium."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     return found or sys.exit("No Chromium on the path: install one first.")
 
 

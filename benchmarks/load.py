@@ -1,8 +1,10 @@
-"""A class on one server while a run trains: ``python benchmarks/load.py --people 30 --seconds 120 --visits 1000``.
+"""A class on one server while a run trains: ``python benchmarks/load.py --people 30 --seconds 120
+--visits 1000``.
 
-Starts the real server in classroom mode on a home folder of its own (a copy of ``--home``, else with the data in ``LORALAB_DATA``
-or the demo corpus) and lets simulated people explore, launch, watch, evaluate and classify. Between two actions a person thinks for
-2 to 8 seconds. They share the cores with the server, as nobody's browser would: the figures are on the slow side. The teacher is
+Starts the real server in classroom mode on a home folder of its own (a copy of ``--home``, else
+with the data in ``LORALAB_DATA`` or the demo corpus) and lets simulated people explore, launch,
+watch, evaluate and classify. Between two actions a person thinks for 2 to 8 seconds. They share the
+cores with the server, as nobody's browser would: the figures are on the slow side. The teacher is
 there before the class and has seen every page once; what that first walk took is told apart.
 """
 
@@ -42,11 +44,17 @@ THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the ne
 ARRIVES_SECONDS = 15.0  # a class comes in over a quarter of a minute
 WINDOW_SECONDS = 60.0  # of training, alone and watched by turns
 TEACHERS_OWN = {"data"}  # a student is told so, with an error's words
-TEXTS = ("The striker scored twice in the final.", "Shares fell after the central bank spoke.", "A probe reached the moon's orbit.")
+TEXTS = (
+    "The striker scored twice in the final.",
+    "Shares fell after the central bank spoke.",
+    "A probe reached the moon's orbit.",
+)
 
 
 class Class:
-    """What the people of one server know: the run that trains, the runs that have ended, and who has a key."""
+    """What the people of one server know: the run that trains, the runs that have ended, and who
+    has a key.
+    """
 
     def __init__(self, address: str, store: Store, training: Job, seed: int = 1) -> None:
         self.address, self.store, self.training = address, store, training
@@ -54,7 +62,11 @@ class Class:
         self.times = Times()
         self.keys: list[str] = []
         runs = store.jobs(JobKind.TRAIN, JobState.COMPLETED)
-        self.finished = [job.id for job in runs if artifacts.predictions_path(store.folder(job), "test").is_file()]
+        self.finished = [
+            job.id
+            for job in runs
+            if artifacts.predictions_path(store.folder(job), "test").is_file()
+        ]
         self.launches = 0
 
     async def think(self) -> None:
@@ -150,25 +162,35 @@ async def walk(group: Class) -> None:
                 await one.open(page, f"run={run}")
 
 
-async def crowd(group: Class, number: int, seconds: float, habits: Sequence[Habit] = HABITS) -> None:
+async def crowd(
+    group: Class, number: int, seconds: float, habits: Sequence[Habit] = HABITS
+) -> None:
     """So many people for so long."""
     until = time.monotonic() + seconds
     await asyncio.gather(*(group.person(one, until, habits) for one in range(number)))
 
 
 async def slowdown(group: Class, number: int, rounds: int) -> float:
-    """By how many per cent fewer rows are trained while people watch; alone and watched by turns."""
+    """By how many per cent fewer rows are trained while people watch; alone and watched by
+    turns.
+    """
     alone, watched = [], []
     for _ in range(rounds):
         alone.append(await rows_per_second(group))
-        onlookers = [asyncio.create_task(group.person(one, time.monotonic() + 600, [watch])) for one in range(number)]
+        onlookers = [
+            asyncio.create_task(group.person(one, time.monotonic() + 600, [watch]))
+            for one in range(number)
+        ]
         await asyncio.sleep(ARRIVES_SECONDS + 5)
         watched.append(await rows_per_second(group))
         for one in onlookers:
             one.cancel()
         await asyncio.gather(*onlookers, return_exceptions=True)
         await asyncio.sleep(5)
-    say(f"rows/s alone {[round(speed, 1) for speed in alone]}, watched {[round(speed, 1) for speed in watched]}")
+    say(
+        f"rows/s alone {[round(speed, 1) for speed in alone]}, watched"
+        f" {[round(speed, 1) for speed in watched]}"
+    )
     return 100 * (1 - statistics.mean(watched) / statistics.mean(alone))
 
 
@@ -177,7 +199,11 @@ async def rows_per_second(group: Class) -> float:
     after = group.store.read_metrics(group.training.id)[-1].id
     await asyncio.sleep(WINDOW_SECONDS)
     metrics = group.store.read_metrics(group.training.id, after)
-    seconds = [later.at - step.at for step, later in pairwise(metrics) if step.split == later.split == "train"]
+    seconds = [
+        later.at - step.at
+        for step, later in pairwise(metrics)
+        if step.split == later.split == "train"
+    ]
     return read_train_request(group.training).config.batch_size * len(seconds) / sum(seconds)
 
 
@@ -192,7 +218,19 @@ async def visits(group: Class, number: int, server: psutil.Process) -> list[floa
                 async with Person(group.address, group.times) as one:
                     await group.come_back(one)
                     run = group.draw.choice(group.finished)
-                    for page in group.draw.sample(["explore", "runs", "evaluate", "train", "errors", "board", "compare", "gallery"], 2):
+                    for page in group.draw.sample(
+                        [
+                            "explore",
+                            "runs",
+                            "evaluate",
+                            "train",
+                            "errors",
+                            "board",
+                            "compare",
+                            "gallery",
+                        ],
+                        2,
+                    ):
                         await one.open(page, f"run={run}")
             except (Lost, OSError) as error:
                 group.times.errors.append(str(error))
@@ -207,7 +245,9 @@ async def visits(group: Class, number: int, server: psutil.Process) -> list[floa
 def main() -> None:
     """Print the figures, one a line; with ``--json`` as one object."""
     arguments = read_arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # no training is left behind
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended from outside")
+    )  # no training is left behind
     os.environ |= {"LORALAB_MODE": "classroom", "LORALAB_CLASS_CODE": CODE}
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder) / "home")
@@ -218,14 +258,24 @@ def main() -> None:
         with serve(settings) as (server, url):
             try:
                 training = long_training(settings)
-                figures = asyncio.run(measure(arguments, settings, server, url.removeprefix("http://"), training))
+                figures = asyncio.run(
+                    measure(arguments, settings, server, url.removeprefix("http://"), training)
+                )
             finally:
                 stop_all(settings)
-        print(json.dumps(figures) if arguments.json else "\n".join(f"{value:>9,.1f}  {name}" for name, value in figures.items()))
+        print(
+            json.dumps(figures)
+            if arguments.json
+            else "\n".join(f"{value:>9,.1f}  {name}" for name, value in figures.items())
+        )
 
 
 async def measure(
-    arguments: argparse.Namespace, settings: Settings, server: psutil.Process, address: str, training: Job
+    arguments: argparse.Namespace,
+    settings: Settings,
+    server: psutil.Process,
+    address: str,
+    training: Job,
 ) -> dict[str, float]:
     """All that was asked for, one after the other on the same server."""
     group = Class(address, Store(settings), training)
@@ -248,7 +298,9 @@ async def measure(
         figures |= report(group.times, number)
         figures["runs launched"] = group.launches
     if arguments.rounds:
-        figures[f"training slowed by {number} watching people, % (25)"] = await slowdown(group, number, arguments.rounds)
+        figures[f"training slowed by {number} watching people, % (25)"] = await slowdown(
+            group, number, arguments.rounds
+        )
     if arguments.visits:
         group.keys = group.keys or [await first_key(group)]
         memory = await visits(group, arguments.visits, server)
@@ -274,7 +326,9 @@ def report(times: Times, number: int) -> dict[str, float]:
     """The percentiles of all reruns together; by what was done to standard error."""
     everything = sorted(time for some in times.reruns.values() for time in some)
     for what, some in sorted(times.reruns.items(), key=lambda pair: -percentile(pair[1], 95)):
-        say(f"{percentile(some, 50):>7.0f} {percentile(some, 95):>7.0f} ms  {len(some):>5} × {what}")
+        say(
+            f"{percentile(some, 50):>7.0f} {percentile(some, 95):>7.0f} ms  {len(some):>5} × {what}"
+        )
     limit = 500 if number <= 30 else 1000
     return {
         f"reruns of {number} people": len(everything),
@@ -301,10 +355,21 @@ def read_arguments() -> argparse.Namespace:
     """What is to be measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=30, help="how many at once")
-    parser.add_argument("--seconds", type=float, default=120, help="how long they stay; 0 leaves this out")
-    parser.add_argument("--rounds", type=int, default=0, help="windows of a minute of training, alone and watched by turns")
-    parser.add_argument("--visits", type=int, default=0, help="short visits, for the server's memory")
-    parser.add_argument("--home", type=Path, help="a home folder to copy; its runs are what people look at")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="how long they stay; 0 leaves this out"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=0,
+        help="windows of a minute of training, alone and watched by turns",
+    )
+    parser.add_argument(
+        "--visits", type=int, default=0, help="short visits, for the server's memory"
+    )
+    parser.add_argument(
+        "--home", type=Path, help="a home folder to copy; its runs are what people look at"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 

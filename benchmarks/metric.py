@@ -1,4 +1,6 @@
-"""Accuracy and macro-F1 as an ``evaluate.Metric``, the way the reference is scored: ``evaluate.load`` would ask the Hub."""
+"""Accuracy and macro-F1 as an ``evaluate.Metric``, the way the reference is scored:
+``evaluate.load`` would ask the Hub.
+"""
 
 import datasets
 import evaluate
@@ -8,7 +10,9 @@ from sklearn.metrics import accuracy_score, f1_score
 
 
 class ClassificationMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
-    """``compute(predictions=…, references=…)`` of class ids gives accuracy and macro-F1 over ``classes`` classes."""
+    """``compute(predictions=…, references=…)`` of class ids gives accuracy and macro-F1 over
+    ``classes`` classes.
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__(keep_in_memory=True)  # otherwise it writes each batch to a cache folder
@@ -19,9 +23,15 @@ class ClassificationMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate h
             description="Share of texts whose class was found, and mean F1 over the classes.",
             citation="",
             inputs_description="Lists of class ids.",
-            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
+            ),
         )
 
-    def _compute(self, predictions: NDArray[np.int64], references: NDArray[np.int64]) -> dict[str, float]:
-        macro = f1_score(references, predictions, labels=range(self.classes), average="macro", zero_division=0.0)
+    def _compute(
+        self, predictions: NDArray[np.int64], references: NDArray[np.int64]
+    ) -> dict[str, float]:
+        macro = f1_score(
+            references, predictions, labels=range(self.classes), average="macro", zero_division=0.0
+        )
         return {"accuracy": accuracy_score(references, predictions), "macro_f1": macro}

@@ -1,7 +1,8 @@
-"""Test the tests: take one safeguard away at a time, and see that the named test, and the row of faults.py, fail.
+"""Test the tests: take one safeguard away at a time, and see that the named test, and the row of
+faults.py, fail.
 
-``python benchmarks/mutations.py [WORD]`` works on a copy of the project, with each safeguard or those whose name has WORD. It fails
-if a safeguard can go without being missed.
+``python benchmarks/mutations.py [WORD]`` works on a copy of the project, with each safeguard or
+those whose name has WORD. It fails if a safeguard can go without being missed.
 """
 
 import subprocess
@@ -22,7 +23,9 @@ DISKS, STAGE = "tests/support/faults/test_disks.py", "tests/support/faults/test_
 
 @dataclass(frozen=True)
 class Mutation:
-    """``old`` becomes ``new`` throughout ``file``; then ``test`` must fail, and the row that ``row`` names must break."""
+    """``old`` becomes ``new`` throughout ``file``; then ``test`` must fail, and the row that
+    ``row`` names must break.
+    """
 
     safeguard: str
     file: str
@@ -139,21 +142,34 @@ def main() -> int:
     only, unnoticed = sys.argv[1] if len(sys.argv) > 1 else "", 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+        listed = (
+            subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+            .stdout.decode()
+            .split("\0")
+        )
         for name in filter(None, listed):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((ROOT / name).read_bytes())
         for mutation in (mutation for mutation in MUTATIONS if only in mutation.safeguard):
             text = (copy / mutation.file).read_text()
             if mutation.old not in text:
-                raise SystemExit(f"{mutation.file} has no {mutation.old!r} any more: mend this list.")
+                raise SystemExit(
+                    f"{mutation.file} has no {mutation.old!r} any more: mend this list."
+                )
             (copy / mutation.file).write_text(text.replace(mutation.old, mutation.new))
-            test, row = _fails(copy, mutation.test), _breaks(copy, mutation.row) if mutation.row else None
+            test, row = (
+                _fails(copy, mutation.test),
+                _breaks(copy, mutation.row) if mutation.row else None,
+            )
             (copy / mutation.file).write_text(text)
             unnoticed += not test or row is False
             verdict = {True: "breaks", False: "HOLDS", None: "no row of its own"}[row]
             name = mutation.test.rpartition("::")[2]
-            print(f"without {mutation.safeguard:<52} {'fails' if test else 'PASSES'} {name}; {mutation.row or ''} {verdict}", flush=True)
+            print(
+                f"without {mutation.safeguard:<52} {'fails' if test else 'PASSES'} {name};"
+                f" {mutation.row or ''} {verdict}",
+                flush=True,
+            )
     return int(unnoticed > 0)
 
 
@@ -172,7 +188,9 @@ def _breaks(copy: Path, row: str) -> bool:
 def _run(copy: Path, arguments: list[str]) -> tuple[int | None, str]:
     """Exit code, None after too long, and what was printed."""
     try:
-        done = subprocess.run([sys.executable, *arguments], cwd=copy, capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=copy, capture_output=True, text=True, timeout=SECONDS
+        )
     except subprocess.TimeoutExpired:
         return None, ""
     return done.returncode, done.stdout

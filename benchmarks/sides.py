@@ -1,4 +1,6 @@
-"""The two sides of ``benchmarks/training.py``: this project's training session, and the same recipe with Trainer and PEFT."""
+"""The two sides of ``benchmarks/training.py``: this project's training session, and the same recipe
+with Trainer and PEFT.
+"""
 
 import shutil
 import time
@@ -38,7 +40,9 @@ MAX_TOKENS = 512
 
 @dataclass(frozen=True)
 class Task:
-    """What both sides train: model, rows, seed, and the dataset folder ("" for the default); ``home`` keeps what is prepared once."""
+    """What both sides train: model, rows, seed, and the dataset folder ("" for the default);
+    ``home`` keeps what is prepared once.
+    """
 
     model: str
     rows: int
@@ -66,9 +70,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one side. Speeds leave loading and tokenising out; ``gemm_share`` is 0 where it is not measured.
+    """Figures of one side. Speeds leave loading and tokenising out; ``gemm_share`` is 0 where it is
+    not measured.
 
-    It is a share of what ``torch.mm`` reaches, ``onednn_share`` of what oneDNN does: the library that a training chose may be the faster.
+    It is a share of what ``torch.mm`` reaches, ``onednn_share`` of what oneDNN does: the library
+    that a training chose may be the faster.
     """
 
     rows_per_second: float
@@ -107,20 +113,46 @@ def ours(task: Task) -> Measured:
     reached = flops / len(lengths) * result.rows_per_second
     found = Scores.of(test.labels, scores.argmax(axis=1), scores.shape[1])
     evaluated = len(test) / evaluation_seconds
-    measured = Measured(result.rows_per_second, evaluated, found.accuracy.value, found.macro_f1, result.peak_memory_mb)
-    (share, onednn_share), (peak, onednn_peak) = ((reached / one for one in peaks), (one / 1e9 for one in peaks))
-    return replace(measured, gemm_share=share, gemm_peak_gflops=peak, onednn_share=onednn_share, onednn_peak_gflops=onednn_peak)
+    measured = Measured(
+        result.rows_per_second,
+        evaluated,
+        found.accuracy.value,
+        found.macro_f1,
+        result.peak_memory_mb,
+    )
+    (share, onednn_share), (peak, onednn_peak) = (
+        (reached / one for one in peaks),
+        (one / 1e9 for one in peaks),
+    )
+    return replace(
+        measured,
+        gemm_share=share,
+        gemm_peak_gflops=peak,
+        onednn_share=onednn_share,
+        onednn_peak_gflops=onednn_peak,
+    )
 
 
 def reference(task: Task) -> Measured:
-    """The recipe as a practitioner writes it: Trainer, random order, dynamic padding, the dropout of the model's config."""
+    """The recipe as a practitioner writes it: Trainer, random order, dynamic padding, the dropout
+    of the model's config.
+    """
     model, data = prepare_inputs(task)
     tokenizer = AutoTokenizer.from_pretrained(model.folder)
-    base = AutoModelForSequenceClassification.from_pretrained(model.folder, num_labels=len(data.classes))
+    base = AutoModelForSequenceClassification.from_pretrained(
+        model.folder, num_labels=len(data.classes)
+    )
     targets = ["query", "value"] if task.model == "minilm" else ["q_lin", "v_lin"]
     head = ["classifier"] if task.model == "minilm" else ["pre_classifier", "classifier"]
     set_seed(task.seed)
-    lora = LoraConfig(task_type="SEQ_CLS", r=16, lora_alpha=32, lora_dropout=0.1, target_modules=targets, modules_to_save=head)
+    lora = LoraConfig(
+        task_type="SEQ_CLS",
+        r=16,
+        lora_alpha=32,
+        lora_dropout=0.1,
+        target_modules=targets,
+        modules_to_save=head,
+    )
     arguments = TrainingArguments(
         f"{task.home}/trainer", per_device_train_batch_size=16, per_device_eval_batch_size=64, learning_rate=2e-3, weight_decay=0.01,
         num_train_epochs=1, lr_scheduler_type="linear", report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True, seed=task.seed,
@@ -138,10 +170,19 @@ def reference(task: Task) -> Measured:
     )
     trained = trainer.train().metrics["train_samples_per_second"]
     predicted, memory = trainer.predict(encoded(test_rows(task, data))), peak_memory_mb()
-    from benchmarks.metric import ClassificationMetric  # noqa: PLC0415 - neither side's memory or time should count it
+    # Neither side's memory or time should count it.
+    from benchmarks.metric import ClassificationMetric  # noqa: PLC0415
 
-    found = ClassificationMetric(len(data.classes)).compute(predictions=predicted.predictions.argmax(-1), references=predicted.label_ids)
-    return Measured(trained, predicted.metrics["test_samples_per_second"], found["accuracy"], found["macro_f1"], memory)
+    found = ClassificationMetric(len(data.classes)).compute(
+        predictions=predicted.predictions.argmax(-1), references=predicted.label_ids
+    )
+    return Measured(
+        trained,
+        predicted.metrics["test_samples_per_second"],
+        found["accuracy"],
+        found["macro_f1"],
+        memory,
+    )
 
 
 SIDES: dict[str, Callable[[Task], Measured]] = {"reference": reference, "ours": ours}
@@ -151,22 +192,33 @@ def prepare_inputs(task: Task) -> tuple[ModelLocation, TrainingData]:
     """The base model and the data, prepared once for all processes."""
     settings = Settings(home=Path(task.home))
     source = find_source(settings, Path(task.data).absolute() if task.data else None)
-    dataset = find_prepared(settings, source) or prepare(settings, source, lambda progress: None, lambda: False)
+    dataset = find_prepared(settings, source) or prepare(
+        settings, source, lambda progress: None, lambda: False
+    )
     model = find_model(task.model, settings, hub=False)
     if not model.available and task.model == "distilbert":
-        model = find_model(str(random_distilbert(Path(task.home) / "distilbert", settings)), settings, hub=False)
+        model = find_model(
+            str(random_distilbert(Path(task.home) / "distilbert", settings)), settings, hub=False
+        )
     return model, TrainingData(dataset.classes, dataset.read)
 
 
 def random_distilbert(folder: Path, settings: Settings) -> Path:
-    """DistilBERT's real shape with random weights, and MiniLM's tokenizer, which has the same vocabulary."""
+    """DistilBERT's real shape with random weights, and MiniLM's tokenizer, which has the same
+    vocabulary.
+    """
     if not (folder / "vocab.txt").exists():
         torch.manual_seed(0)
         DistilBertModel(DistilBertConfig()).save_pretrained(folder)
         source = find_model("minilm", settings, hub=False).folder
         if source is None:
             raise SystemExit("MiniLM is not on this machine; its tokenizer is needed.")
-        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        for name in (
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+            "vocab.txt",
+        ):
             shutil.copy(source / name, folder)
     return folder
 

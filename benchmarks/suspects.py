@@ -1,8 +1,10 @@
-"""How well doubtful labels are found: labels flipped at random in a draw of AG News, ranked by words alone and with the encoder.
+"""How well doubtful labels are found: labels flipped at random in a draw of AG News, ranked by
+words alone and with the encoder.
 
     LORALAB_DATA=FOLDER python benchmarks/suspects.py [--seeds 10 11 12] [--rows 8000] [--share 0.05]
 
-Prints for each seed the precision at the number flipped and the average precision. A seed draws the rows and what is flipped.
+Prints for each seed the precision at the number flipped and the average precision. A seed draws the
+rows and what is flipped.
 """
 
 import argparse
@@ -27,8 +29,12 @@ from core.settings import Settings
 from core.training.load_model import fetch
 
 
-def flip(labels: NDArray[np.int64], rows: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Places drawn, their labels with ``share`` of them moved to another class, and which those are."""
+def flip(
+    labels: NDArray[np.int64], rows: int, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Places drawn, their labels with ``share`` of them moved to another class, and which those
+    are.
+    """
     draw = np.random.default_rng(seed)
     places = draw.choice(len(labels), rows, replace=False)
     flipped = np.zeros(rows, dtype=bool)
@@ -39,10 +45,14 @@ def flip(labels: NDArray[np.int64], rows: int, share: float, seed: int) -> tuple
     return places, given, flipped
 
 
-def score(texts: list[str], given: NDArray[np.int64], flipped: NDArray[np.bool_], encode: Encode | None) -> tuple[float, float]:
+def score(
+    texts: list[str], given: NDArray[np.int64], flipped: NDArray[np.bool_], encode: Encode | None
+) -> tuple[float, float]:
     """Precision at the number flipped, and average precision."""
     features = word_features(texts)
-    probabilities, _ = judge(texts, features, given, int(given.max()) + 1, np.arange(len(given)), encode)
+    probabilities, _ = judge(
+        texts, features, given, int(given.max()) + 1, np.arange(len(given)), encode
+    )
     doubt = judge_labels(probabilities, given).score
     first = np.argsort(-doubt, kind="stable")[: flipped.sum()]
     return float(flipped[first].mean()), float(average_precision_score(flipped, doubt))
@@ -50,7 +60,9 @@ def score(texts: list[str], given: NDArray[np.int64], flipped: NDArray[np.bool_]
 
 def main() -> None:
     """Print a line for each seed and way, and the means."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12])
     parser.add_argument("--rows", type=int, default=8000)
     parser.add_argument("--share", type=float, default=0.05)
@@ -68,11 +80,17 @@ def main() -> None:
     for name, voice in (("words alone", None), ("words and encoder", encode)):
         found = []
         for seed in chosen.seeds:
-            places, given, flipped = flip(train["label"].to_numpy(np.int64), chosen.rows, chosen.share, seed)
+            places, given, flipped = flip(
+                train["label"].to_numpy(np.int64), chosen.rows, chosen.share, seed
+            )
             began = time.perf_counter()
             found.append(score(train["text"].iloc[places].tolist(), given, flipped, voice))
             seconds = time.perf_counter() - began
-            print(f"{name}, seed {seed}: precision {found[-1][0]:.3f}, average precision {found[-1][1]:.3f}, {seconds:.1f} s", flush=True)
+            print(
+                f"{name}, seed {seed}: precision {found[-1][0]:.3f}, average precision"
+                f" {found[-1][1]:.3f}, {seconds:.1f} s",
+                flush=True,
+            )
         precision, average = np.mean(found, axis=0)
         print(f"{name}, mean: precision {precision:.3f}, average precision {average:.3f}")
 

@@ -1,8 +1,10 @@
-"""LoRA training here against the recipe as a practitioner writes it with ``transformers.Trainer`` and PEFT.
+"""LoRA training here against the recipe as a practitioner writes it with ``transformers.Trainer``
+and PEFT.
 
-``python benchmarks/training.py --model minilm --rows 640 --rounds 3 --data DIR``. Each round trains one side after the other on
-the same rows, each in a fresh process with the same threads, and scores both on the same test rows. ``--model distilbert`` is
-DistilBERT's real shape with random weights where the model itself is not on this machine; its speed is real, its accuracy is not.
+``python benchmarks/training.py --model minilm --rows 640 --rounds 3 --data DIR``. Each round trains
+one side after the other on the same rows, each in a fresh process with the same threads, and scores
+both on the same test rows. ``--model distilbert`` is DistilBERT's real shape with random weights
+where the model itself is not on this machine; its speed is real, its accuracy is not.
 """
 
 import argparse
@@ -24,7 +26,13 @@ from core.settings import cores
 
 Figures = dict[str, float]
 Interval = dict[str, float | None]
-SHOWN = ("rows_per_second", "evaluated_rows_per_second", "accuracy", "macro_f1", "peak_memory_mb")  # of both sides
+SHOWN = (
+    "rows_per_second",
+    "evaluated_rows_per_second",
+    "accuracy",
+    "macro_f1",
+    "peak_memory_mb",
+)  # of both sides
 
 
 @dataclass(frozen=True)
@@ -49,14 +57,23 @@ class Summary:
 
 
 def main() -> None:
-    """Print rows per second, accuracy, macro-F1 and memory of both sides, and the ratio; as JSON with ``--json``."""
+    """Print rows per second, accuracy, macro-F1 and memory of both sides, and the ratio; as JSON
+    with ``--json``.
+    """
     arguments = parse()
     if arguments.side:
         task = Task(**json.loads(arguments.task))
         print(json.dumps(SIDES[arguments.side](task).as_dict()))  # noqa: T201
         return
     with tempfile.TemporaryDirectory() as home:
-        task = Task(arguments.model, arguments.rows, arguments.test_rows, arguments.seed, str(arguments.data or ""), home)
+        task = Task(
+            arguments.model,
+            arguments.rows,
+            arguments.test_rows,
+            arguments.seed,
+            str(arguments.data or ""),
+            home,
+        )
         rounds = [measure_round(task, number) for number in range(arguments.rounds)]
     summary = summarise(rounds)
     if arguments.json:
@@ -72,10 +89,16 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=["minilm", "distilbert"], default="minilm")
     parser.add_argument("--rows", type=int, default=640, help="training rows")
-    parser.add_argument("--test-rows", type=int, default=1000, help="rows that both sides are scored on")
+    parser.add_argument(
+        "--test-rows", type=int, default=1000, help="rows that both sides are scored on"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=1, help="of the first round; each round takes the next")
-    parser.add_argument("--data", type=Path, help="dataset folder; else LORALAB_DATA, else the demo corpus")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the first round; each round takes the next"
+    )
+    parser.add_argument(
+        "--data", type=Path, help="dataset folder; else LORALAB_DATA, else the demo corpus"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--task", help=argparse.SUPPRESS)
@@ -102,27 +125,55 @@ def run_side(side: str, task: Task) -> Figures:
 
 def summarise(rounds: list[dict[str, Figures]]) -> Summary:
     """Medians of each side over the rounds, and how the ratios of the rounds spread."""
-    sides = {side: {name: statistics.median(one[side][name] for one in rounds) for name in Measured.names()} for side in SIDES}
+    sides = {
+        side: {
+            name: statistics.median(one[side][name] for one in rounds) for name in Measured.names()
+        }
+        for side in SIDES
+    }
     return Summary(
-        {side: {name: round(value, 4) for name, value in figures.items() if name in SHOWN} for side, figures in sides.items()},
-        ratio=spread([one["ours"]["rows_per_second"] / one["reference"]["rows_per_second"] for one in rounds]),
-        evaluation_ratio=spread(
-            [one["ours"]["evaluated_rows_per_second"] / one["reference"]["evaluated_rows_per_second"] for one in rounds]
+        {
+            side: {name: round(value, 4) for name, value in figures.items() if name in SHOWN}
+            for side, figures in sides.items()
+        },
+        ratio=spread(
+            [one["ours"]["rows_per_second"] / one["reference"]["rows_per_second"] for one in rounds]
         ),
-        accuracy_difference=difference([one["ours"]["accuracy"] - one["reference"]["accuracy"] for one in rounds]),
-        products={name: round(sides["ours"][name], 3) for name in Measured.names() if name not in SHOWN},
+        evaluation_ratio=spread(
+            [
+                one["ours"]["evaluated_rows_per_second"]
+                / one["reference"]["evaluated_rows_per_second"]
+                for one in rounds
+            ]
+        ),
+        accuracy_difference=difference(
+            [one["ours"]["accuracy"] - one["reference"]["accuracy"] for one in rounds]
+        ),
+        products={
+            name: round(sides["ours"][name], 3) for name in Measured.names() if name not in SHOWN
+        },
     )
 
 
 def spread(ratios: list[float]) -> Figures:
     """Smallest, middle and largest."""
-    return {"min": round(min(ratios), 2), "median": round(statistics.median(ratios), 2), "max": round(max(ratios), 2)}
+    return {
+        "min": round(min(ratios), 2),
+        "median": round(statistics.median(ratios), 2),
+        "max": round(max(ratios), 2),
+    }
 
 
 def difference(found: list[float]) -> Interval:
-    """Mean of ours minus the reference over paired seeds, with the 95 % interval of Student's t; no interval of one round."""
+    """Mean of ours minus the reference over paired seeds, with the 95 % interval of Student's t; no
+    interval of one round.
+    """
     mean = statistics.fmean(found)
-    reach = float(stats.t.ppf(0.975, len(found) - 1)) * statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else None
+    reach = (
+        float(stats.t.ppf(0.975, len(found) - 1)) * statistics.stdev(found) / len(found) ** 0.5
+        if len(found) > 1
+        else None
+    )
     low, high = (None, None) if reach is None else (round(mean - reach, 4), round(mean + reach, 4))
     return {"mean": round(mean, 4), "low": low, "high": high}
 
@@ -130,8 +181,9 @@ def difference(found: list[float]) -> Interval:
 def describe(figures: Figures) -> str:
     """One line."""
     return (
-        f"{figures['rows_per_second']:.1f} rows/s, evaluation {figures['evaluated_rows_per_second']:.0f} rows/s, "
-        f"accuracy {figures['accuracy']:.4f}, macro-F1 {figures['macro_f1']:.4f}, {figures['peak_memory_mb']:,.0f} MB"
+        f"{figures['rows_per_second']:.1f} rows/s, evaluation"
+        f" {figures['evaluated_rows_per_second']:.0f} rows/s, accuracy {figures['accuracy']:.4f},"
+        f" macro-F1 {figures['macro_f1']:.4f}, {figures['peak_memory_mb']:,.0f} MB"
     )
 
 
@@ -145,7 +197,11 @@ def as_text(summary: Summary) -> str:
     lines.append(gain.format(**summary.accuracy_difference))
     peaks = (("gemm", "torch.mm"), ("onednn", "oneDNN"))
     products = summary.products
-    shares = [f"{products[f'{name}_share']:.0%} of the {products[f'{name}_peak_gflops']:.0f} GFLOP/s of {what}" for name, what in peaks]
+    shares = [
+        f"{products[f'{name}_share']:.0%} of the {products[f'{name}_peak_gflops']:.0f} GFLOP/s of"
+        f" {what}"
+        for name, what in peaks
+    ]
     return "\n".join([*lines, f"products while training: {' and '.join(shares)}"])
 
 

@@ -1,4 +1,5 @@
-"""Fuzz the reader of uploads: how many files were tried, how many were refused with a message, how many broke it, and how long it took.
+"""Fuzz the reader of uploads: how many files were tried, how many were refused with a message, how
+many broke it, and how long it took.
 
 python benchmarks/uploads.py [--tries 3000]
 """
@@ -34,7 +35,13 @@ def try_file(name: str, content: bytes, outcomes: Counter[str], seconds: list[fl
             build([("train", table)], BuildOptions((proposal.text,), proposal.label))
             outcomes["built"] += 1
     except DataError as error:
-        outcomes["refused with what to do" if error.message and error.fix else "refused without what to do"] += 1
+        outcomes[
+            (
+                "refused with what to do"
+                if error.message and error.fix
+                else "refused without what to do"
+            )
+        ] += 1
     except Exception as error:
         outcomes["unhandled"] += 1
         print(f"unhandled {type(error).__name__}: {error} in {name} {content[:80]!r}")
@@ -48,11 +55,20 @@ def main() -> None:
     tries = parser.parse_args().tries
     outcomes: Counter[str] = Counter()
     seconds: list[float] = []
-    for name, content in [*((name, content) for name, content, _ in REFUSED.values()), *READ.values()]:
+    for name, content in [
+        *((name, content) for name, content, _ in REFUSED.values()),
+        *READ.values(),
+    ]:
         try_file(name, content, outcomes, seconds)
     corpus = len(seconds)
 
-    @settings(max_examples=tries, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=tries,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(files())
     def fuzz(file: tuple[str, bytes]) -> None:
         try_file(*file, outcomes, seconds)
@@ -60,8 +76,13 @@ def main() -> None:
     fuzz()
     unhandled = outcomes["unhandled"]
     slow = sum(second > LIMIT_SECONDS for second in seconds)
-    print(f"{len(seconds) - corpus:,} fuzzed files and {corpus} of the corpus; {unhandled} unhandled, {slow} over {LIMIT_SECONDS} s")
-    print(f"slowest {max(seconds):.2f} s, median {sorted(seconds)[len(seconds) // 2] * 1000:.1f} ms")
+    print(
+        f"{len(seconds) - corpus:,} fuzzed files and {corpus} of the corpus; {unhandled} unhandled,"
+        f" {slow} over {LIMIT_SECONDS} s"
+    )
+    print(
+        f"slowest {max(seconds):.2f} s, median {sorted(seconds)[len(seconds) // 2] * 1000:.1f} ms"
+    )
     print(", ".join(f"{outcome}: {number:,}" for outcome, number in outcomes.items()))
 
 

@@ -1,4 +1,5 @@
-"""Who is here and what they may do. Every action asks here: a button that a page draws too many gives nothing away.
+"""Who is here and what they may do. Every action asks here: a button that a page draws too many
+gives nothing away.
 
 Names that people give, as they are kept.
 """
@@ -49,7 +50,17 @@ class Action(StrEnum):
     REPAIR = "repair the database"
 
 
-ON_A_RUN = frozenset({Action.STOP, Action.RESUME, Action.RENAME, Action.DELETE, Action.TAG, Action.SCORE, Action.READ_LOG})
+ON_A_RUN = frozenset(
+    {
+        Action.STOP,
+        Action.RESUME,
+        Action.RENAME,
+        Action.DELETE,
+        Action.TAG,
+        Action.SCORE,
+        Action.READ_LOG,
+    }
+)
 OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.LAUNCH_SET, Action.IMPORT, Action.WORK}
 
 
@@ -68,7 +79,9 @@ class Visitor:
 
     @property
     def shelf(self) -> str:
-        """The folder name of what is theirs alone; who is in charge has none, and shares what lies beside."""
+        """The folder name of what is theirs alone; who is in charge has none, and shares what lies
+        beside.
+        """
         return "" if self.in_charge else self.id
 
 
@@ -93,16 +106,28 @@ def require(visitor: Visitor, action: Action, owner: str = "") -> None:
     if may(visitor, action, owner):
         return
     if visitor.role is Role.TASTER and action is Action.STOP:
-        raise NotAllowed("You cannot stop this run: another visit started it.", "It is over in a few minutes.")
+        raise NotAllowed(
+            "You cannot stop this run: another visit started it.", "It is over in a few minutes."
+        )
     if visitor.role is Role.STUDENT and action in ON_A_RUN:
-        raise NotAllowed(f"You cannot {action}: it is somebody else's.", "Clone it into the form to have one of your own.")
+        raise NotAllowed(
+            f"You cannot {action}: it is somebody else's.",
+            "Clone it into the form to have one of your own.",
+        )
     if visitor.role is Role.STUDENT:
         raise NotAllowed(f"Only the teacher can {action}.", "Ask your teacher.")
-    raise NotAllowed(f"Nobody can {action} on this public page.", "Install LoRA Lab on your own machine to do it.")
+    raise NotAllowed(
+        f"Nobody can {action} on this public page.",
+        "Install LoRA Lab on your own machine to do it.",
+    )
 
 
 def sanitize_name(text: str, longest: int) -> str:
-    """``text`` on one line, at most so many letters: without control characters, and those that turn the direction of writing."""
-    whole = text[: 10 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # halves of pairs become �
+    """``text`` on one line, at most so many letters: without control characters, and those that
+    turn the direction of writing.
+    """
+    whole = (
+        text[: 10 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    )  # halves of pairs become �
     words = " ".join(whole.split())
     return "".join(letter for letter in words if letter.isprintable())[:longest].strip()

@@ -27,7 +27,9 @@ class LoraLabError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.fix}".strip()
 
-    def __reduce__(self) -> tuple[type["LoraLabError"], tuple[str, str]]:  # crosses process borders with both parts
+    def __reduce__(
+        self,
+    ) -> tuple[type["LoraLabError"], tuple[str, str]]:  # crosses process borders with both parts
         return type(self), (self.message, self.fix)
 
 

@@ -25,13 +25,21 @@ class Preset(StrEnum):
 PRESET_HELP = {
     Preset.TASTE: "1,000 rows: over in a minute, to see the whole loop once.",
     Preset.QUICK: "8,000 rows: some five minutes, for about 90 % of AG News.",
-    Preset.STANDARD: "All training rows twice, every linear layer: 93 % of AG News in a quarter of an hour or more.",
+    Preset.STANDARD: (
+        "All training rows twice, every linear layer: 93 % of AG News in a quarter of an hour or"
+        " more."
+    ),
     Preset.THOROUGH: "All rows, three times, every linear layer, early stopping.",
     Preset.REFERENCE: "The reference recipe, step by step as its notebook has it; slow on a CPU.",
 }
 
 PRESETS: dict[Preset, dict[str, object]] = {
-    Preset.TASTE: {"train_rows": 1000, "evaluation_interval": 15, "validation_rows": 100, "test_rows": 500},
+    Preset.TASTE: {
+        "train_rows": 1000,
+        "evaluation_interval": 15,
+        "validation_rows": 100,
+        "test_rows": 500,
+    },
     Preset.QUICK: {"train_rows": 8000, "evaluation_interval": 100},
     Preset.STANDARD: {
         "train_rows": 0,
@@ -62,8 +70,12 @@ PRESETS: dict[Preset, dict[str, object]] = {
 }
 
 
-def make_config(preset: Preset | None = None, overrides: Mapping[str, object] | None = None) -> RunConfig:
-    """The preset with ``overrides`` on top. Raises ConfigError naming each wrong field, its value and what is allowed."""
+def make_config(
+    preset: Preset | None = None, overrides: Mapping[str, object] | None = None
+) -> RunConfig:
+    """The preset with ``overrides`` on top. Raises ConfigError naming each wrong field, its value
+    and what is allowed.
+    """
     values = {**(PRESETS[preset] if preset else {}), **(overrides or {})}
     try:
         return RunConfig.model_validate(values)
@@ -72,12 +84,16 @@ def make_config(preset: Preset | None = None, overrides: Mapping[str, object] | 
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
-    """Read ``["rank=8", "epochs=2"]``. Raises ConfigError on one without a name or an equals sign."""
+    """Read ``["rank=8", "epochs=2"]``. Raises ConfigError on one without a name or an equals
+    sign.
+    """
     parsed: dict[str, str] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not (name.strip() and equals):
-            raise ConfigError(f"{assignment!r} is not of the form FIELD=VALUE.", "Write for example --set rank=8.")
+            raise ConfigError(
+                f"{assignment!r} is not of the form FIELD=VALUE.", "Write for example --set rank=8."
+            )
         parsed[name.strip()] = value.strip()
     return parsed
 
@@ -86,7 +102,11 @@ def _explain(problem: ErrorDetails) -> str:
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, RunConfig.model_fields, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Fields are {', '.join(RunConfig.model_fields)}."
+        hint = (
+            f"Did you mean {close[0]}?"
+            if close
+            else f"Fields are {', '.join(RunConfig.model_fields)}."
+        )
         return f"There is no field {name!r}. {hint}"
     return f"{name} cannot be {problem['input']!r}: {_allowed(name, RunConfig.model_fields[name])}."
 
@@ -98,5 +118,8 @@ def _allowed(name: str, field: FieldInfo) -> str:
     if field.annotation in (int, float):
         kind = "a whole number" if field.annotation is int else "a number"
         above = any(hasattr(item, "gt") for item in field.metadata)
-        return f"give {kind} {'above' if above else 'from'} {low:,} {'and at most' if above else 'to'} {high:,}"
+        return (
+            f"give {kind} {'above' if above else 'from'} {low:,} {'and at most' if above else 'to'}"
+            f" {high:,}"
+        )
     return "give true or false" if field.annotation is bool else "give a name"

@@ -1,4 +1,6 @@
-"""How far a job is: its phase, the step it has reached and a note for the reader. Free of ML libraries."""
+"""How far a job is: its phase, the step it has reached and a note for the reader. Free of ML
+libraries.
+"""
 
 from __future__ import annotations
 

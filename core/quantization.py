@@ -1,4 +1,6 @@
-"""Whether a base model can be held in 4 bits on this machine, told without torch, and by which packages it is."""
+"""Whether a base model can be held in 4 bits on this machine, told without torch, and by which
+packages it is.
+"""
 
 import shutil
 from functools import cache

@@ -11,7 +11,9 @@ from core.errors import ConfigError
 YES, NO = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 MODES = ("local", "classroom", "public")
 PROJECT = Path(__file__).parents[1]
-HOSTED = Path("/mount/src")  # where Streamlit Community Cloud puts an app: everybody there comes from outside
+HOSTED = Path(
+    "/mount/src"
+)  # where Streamlit Community Cloud puts an app: everybody there comes from outside
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
 CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
@@ -36,7 +38,9 @@ def _switch(name: str, otherwise: bool) -> bool:
 def _one_of(name: str, allowed: tuple[str, ...], otherwise: str) -> str:
     text = _variable(name).lower() or otherwise
     if text not in allowed:
-        raise ConfigError(f"LORALAB_{name} is {text!r}.", f"Set it to {', '.join(allowed[:-1])} or {allowed[-1]}.")
+        raise ConfigError(
+            f"LORALAB_{name} is {text!r}.", f"Set it to {', '.join(allowed[:-1])} or {allowed[-1]}."
+        )
     return text
 
 
@@ -47,32 +51,58 @@ def _list(name: str) -> tuple[str, ...]:
 def _count(name: str, highest: int) -> int:
     text = _variable(name) or "0"
     if not (text.isascii() and text.isdigit() and int(text) <= highest):
-        raise ConfigError(f"LORALAB_{name} is {text!r}.", f"Set it to a whole number from 0 to {highest}.")
+        raise ConfigError(
+            f"LORALAB_{name} is {text!r}.", f"Set it to a whole number from 0 to {highest}."
+        )
     return int(text)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things are kept and how much of the machine may be used. What is not given is read from the environment, each time.
+    """Where things are kept and how much of the machine may be used. What is not given is read from
+    the environment, each time.
 
-    No pydantic: importing it takes longer than all else that a worker does before its job. Raises ConfigError.
+    No pydantic: importing it takes longer than all else that a worker does before its job. Raises
+    ConfigError.
     """
 
-    home: Path = field(default_factory=lambda: _folder("HOME") or Path.home() / ".loralab")  # database, runs, prepared data
-    data: Path | None = field(default_factory=lambda: _folder("DATA"))  # local dataset folder; wins over the Hub
-    model: str = field(default_factory=lambda: _variable("MODEL") or "minilm")  # base model that the form starts with
-    hub: bool = field(default_factory=lambda: _switch("HUB", True))  # whether the Hugging Face Hub may be asked at all
-    threads: int = field(default_factory=lambda: _count("THREADS", 256))  # of a training; 0 takes all cores
-    paths: bool = field(default_factory=lambda: _switch("PATHS", False))  # whether visitors may name files of this machine
-    mode: str = field(default_factory=lambda: _one_of("MODE", MODES, "public" if is_hosted() else "local"))  # core/access.py
-    class_code: str = field(default_factory=lambda: _variable("CLASS_CODE"))  # of students; made up where it is not given
+    home: Path = field(
+        default_factory=lambda: _folder("HOME") or Path.home() / ".loralab"
+    )  # database, runs, prepared data
+    data: Path | None = field(
+        default_factory=lambda: _folder("DATA")
+    )  # local dataset folder; wins over the Hub
+    model: str = field(
+        default_factory=lambda: _variable("MODEL") or "minilm"
+    )  # base model that the form starts with
+    hub: bool = field(
+        default_factory=lambda: _switch("HUB", True)
+    )  # whether the Hugging Face Hub may be asked at all
+    threads: int = field(
+        default_factory=lambda: _count("THREADS", 256)
+    )  # of a training; 0 takes all cores
+    paths: bool = field(
+        default_factory=lambda: _switch("PATHS", False)
+    )  # whether visitors may name files of this machine
+    mode: str = field(
+        default_factory=lambda: _one_of("MODE", MODES, "public" if is_hosted() else "local")
+    )  # core/access.py
+    class_code: str = field(
+        default_factory=lambda: _variable("CLASS_CODE")
+    )  # of students; made up where it is not given
     teacher_code: str = field(default_factory=lambda: _variable("TEACHER_CODE"))
-    teachers: tuple[str, ...] = field(default_factory=lambda: _list("TEACHERS"))  # who is in charge after signing in: core/people/openid.py
-    students: tuple[str, ...] = field(default_factory=lambda: _list("STUDENTS"))  # who may join by signing in; everybody where empty
+    teachers: tuple[str, ...] = field(
+        default_factory=lambda: _list("TEACHERS")
+    )  # who is in charge after signing in: core/people/openid.py
+    students: tuple[str, ...] = field(
+        default_factory=lambda: _list("STUDENTS")
+    )  # who may join by signing in; everybody where empty
     guest_taste: bool = field(
         default_factory=lambda: _switch("GUEST_TASTE", False)
     )  # whether guests of a public page may start a Taste run
-    rehearsal: str = field(default_factory=lambda: _variable("REHEARSAL"))  # plan of a stand-in for trainings: core/rehearsal
+    rehearsal: str = field(
+        default_factory=lambda: _variable("REHEARSAL")
+    )  # plan of a stand-in for trainings: core/rehearsal
 
     @property
     def database(self) -> Path:
@@ -106,20 +136,37 @@ def is_hosted() -> bool:
 
 
 def hide_folders(settings: Settings, text: str) -> str:
-    """``text`` without the folders that this machine's files lie in, for who sits elsewhere. In ``local`` mode as it is."""
+    """``text`` without the folders that this machine's files lie in, for who sits elsewhere. In
+    ``local`` mode as it is.
+    """
     if settings.mode == "local" or "/" not in text:
         return text
-    places = {settings.home, settings.data, Path.home(), Path(sys.prefix), PROJECT, Path(tempfile.gettempdir())} - {None, Path("/")}
-    for place in sorted((str(place.absolute()) for place in places if place), key=len, reverse=True):
+    places = {
+        settings.home,
+        settings.data,
+        Path.home(),
+        Path(sys.prefix),
+        PROJECT,
+        Path(tempfile.gettempdir()),
+    } - {None, Path("/")}
+    for place in sorted(
+        (str(place.absolute()) for place in places if place), key=len, reverse=True
+    ):
         text = text.replace(place, "…")
     return text
 
 
 def cores() -> int:
     """Cores this process may use: the control group's quota where there is one, at least 1."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     quota = CGROUP_CPU.read_text().split() if CGROUP_CPU.is_file() else ["max"]
-    return available if quota[0] == "max" else max(1, min(available, round(int(quota[0]) / int(quota[1]))))
+    return (
+        available
+        if quota[0] == "max"
+        else max(1, min(available, round(int(quota[0]) / int(quota[1]))))
+    )
 
 
 def memory_mb() -> int:
@@ -130,7 +177,9 @@ def memory_mb() -> int:
 
 
 def available_memory_mb() -> int:
-    """Memory in MB that a new process can have right now; what the control group counts includes files it would give back."""
+    """Memory in MB that a new process can have right now; what the control group counts includes
+    files it would give back.
+    """
     import psutil  # noqa: PLC0415
 
     used = int(CGROUP_USED.read_text()) - _reclaimable() if CGROUP_USED.is_file() else 0

@@ -6,7 +6,9 @@ from ui import adapter
 from ui.app import page_frame
 from ui.app.page_frame import Needs
 
-run = page_frame.open_run("Adapter", "What did LoRA change, and what does each part of it do?", Needs.ADAPTER)
+run = page_frame.open_run(
+    "Adapter", "What did LoRA change, and what does each part of it do?", Needs.ADAPTER
+)
 
 found = adapter.spectra(run.id, run.version, run)
 adapter.draw_headline(run, found)

@@ -10,7 +10,8 @@ store = page_frame.open_page("Class", "How did everybody's runs turn out?")
 if store.settings.mode != "classroom":
     page_frame.empty(
         "This server is not a classroom.",
-        "Start it with LORALAB_MODE=classroom to let a class in: each student gets a queue of their own, and their runs meet here.",
+        "Start it with LORALAB_MODE=classroom to let a class in: each student gets a queue of their"
+        " own, and their runs meet here.",
         navigation.RUNS,
         "Open the list of runs",
     )

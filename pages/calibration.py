@@ -8,7 +8,11 @@ from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.session import cache
 
-run = page_frame.open_run("Calibration", "When this run says 90 % sure, is it right in 90 of 100 cases?", Needs.PREDICTIONS)
+run = page_frame.open_run(
+    "Calibration",
+    "When this run says 90 % sure, is it right in 90 of 100 cases?",
+    Needs.PREDICTIONS,
+)
 predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
 found = measure(predictions.probabilities, predictions.true)
 temperature = calibration.read_temperature(run)

@@ -11,7 +11,13 @@ ONE, FILE = "One text", "A file"
 run = page_frame.open_run("Classify", "What does a run make of a text of yours?", Needs.ADAPTER)
 
 way = st.segmented_control(
-    "Classify", [ONE, FILE], default=ONE, required=True, key="way", bind="query-params", label_visibility="collapsed"
+    "Classify",
+    [ONE, FILE],
+    default=ONE,
+    required=True,
+    key="way",
+    bind="query-params",
+    label_visibility="collapsed",
 )
 if way == FILE:
     file_of_texts.draw(run)

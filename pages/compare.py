@@ -6,7 +6,9 @@ from ui.app import page_frame
 from ui.compare import baselines, curves, overview, pair_details, tables
 from ui.widgets import report_button
 
-store = page_frame.open_page("Compare", "Which run is better, by how much, at what cost, and on which texts?")
+store = page_frame.open_page(
+    "Compare", "Which run is better, by how much, at what cost, and on which texts?"
+)
 chosen = overview.choose_runs(store)
 
 pairs = overview.verdicts(chosen)

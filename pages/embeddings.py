@@ -7,7 +7,9 @@ from ui.app import page_frame
 from ui.session import cache
 from ui.widgets import model_or_run
 
-dataset = page_frame.open_data("Embeddings", "How does a model arrange the texts, before and after fine-tuning?")
+dataset = page_frame.open_data(
+    "Embeddings", "How does a model arrange the texts, before and after fine-tuning?"
+)
 store = cache.open_lab()
 asked = embeddings.choose(dataset, model_or_run.bases(store), model_or_run.runs(store))
 

@@ -8,13 +8,19 @@ from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.session import cache
 
-run = page_frame.open_run("Errors", "Which texts does this run get wrong, and what do they have in common?", Needs.PREDICTIONS)
+run = page_frame.open_run(
+    "Errors",
+    "Which texts does this run get wrong, and what do they have in common?",
+    Needs.PREDICTIONS,
+)
 predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
 rows = errors.read_rows(run, predictions)
 errors.headline(rows, predictions)
 
 slices = cache.slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
-words = st.text_input("Search", key=errors.SEARCH_KEY, placeholder="texts that hold these words", bind="query-params")
+words = st.text_input(
+    "Search", key=errors.SEARCH_KEY, placeholder="texts that hold these words", bind="query-params"
+)
 searched = search_slice(predictions, words, slices)
 if words.strip() and searched is None:
     st.caption("Every text holds these words, or none does.")

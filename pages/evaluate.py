@@ -8,7 +8,9 @@ from ui.evaluate import overview, scores, side_by_side
 from ui.session import cache
 from ui.widgets import baselines, report_button
 
-run = page_frame.open_run("Evaluate", "Where is this run right, where is it wrong, and on which texts?", Needs.PREDICTIONS)
+run = page_frame.open_run(
+    "Evaluate", "Where is this run right, where is it wrong, and on which texts?", Needs.PREDICTIONS
+)
 finding = st.container()  # stands first and is known once the split is
 
 with st.container(horizontal=True, gap="large"):

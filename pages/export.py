@@ -8,7 +8,11 @@ from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.session import cache
 
-run = page_frame.open_run("Export", "How can this run be used outside, and does the copy do what the run does?", Needs.ADAPTER)
+run = page_frame.open_run(
+    "Export",
+    "How can this run be used outside, and does the copy do what the run does?",
+    Needs.ADAPTER,
+)
 store = cache.open_lab()
 
 export.draw_headline(run)

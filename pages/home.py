@@ -7,7 +7,10 @@ from ui.app import page_frame
 from ui.runs import run_list, table
 from ui.session import cache
 
-store = page_frame.open_page("LoRA Lab", "Fine-tune a text classifier with LoRA, watch it learn, and see what it gets right and wrong.")
+store = page_frame.open_page(
+    "LoRA Lab",
+    "Fine-tune a text classifier with LoRA, watch it learn, and see what it gets right and wrong.",
+)
 status = cache.data_status(store.settings)
 models = home.find_models(store)
 runs = run_list.read(store)

@@ -8,11 +8,16 @@ from ui.app import page_frame
 from ui.session import cache
 from ui.widgets import model_or_run, text_input
 
-store = page_frame.open_page("Inside the model", "What happens to a text between its words and the answer, and where does LoRA sit?")
+store = page_frame.open_page(
+    "Inside the model",
+    "What happens to a text between its words and the answer, and where does LoRA sit?",
+)
 dataset = cache.data_status(store.settings).dataset
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-    subject = model_or_run.choose("Model or run", [*model_or_run.bases(store), *model_or_run.runs(store)], key="subject")
+    subject = model_or_run.choose(
+        "Model or run", [*model_or_run.bases(store), *model_or_run.runs(store)], key="subject"
+    )
     max_tokens = tokens.max_tokens_box("inside-max-tokens")
 text = text_input.choose(dataset)
 classes = inside.classes_of(subject, dataset)

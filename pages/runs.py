@@ -8,21 +8,31 @@ from ui.runs import backups, detail, imports, run_list
 from ui.text import plain
 from ui.train import launch
 
-store = page_frame.open_page("Runs", "What is training, what is waiting, and how did the others end?")
+store = page_frame.open_page(
+    "Runs", "What is training, what is waiting, and how did the others end?"
+)
 chosen = page_frame.run_in_url()
 summaries = run_list.read(store)
 
 if not summaries:
     imports.draw(store)
     backups.draw(store)
-    page_frame.empty("There are no runs yet.", "A run fine-tunes a model on your data in the background.", navigation.TRAIN, "Set up a run")
+    page_frame.empty(
+        "There are no runs yet.",
+        "A run fine-tunes a model on your data in the background.",
+        navigation.TRAIN,
+        "Set up a run",
+    )
 run_list.draw(store, chosen)
 
 current = run_list.find(summaries, chosen)
 if current:
     detail.draw(store, current)
 elif chosen:
-    st.warning(f"There is no run {plain(repr(chosen))}. Choose one from the list.", icon=":material/search_off:")
+    st.warning(
+        f"There is no run {plain(repr(chosen))}. Choose one from the list.",
+        icon=":material/search_off:",
+    )
 else:
     st.caption("Choose a run to see how it went.")
 imports.draw(store)

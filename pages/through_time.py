@@ -7,7 +7,11 @@ from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.session import cache
 
-run = page_frame.open_run("Through time", "When did this run learn what it knows, and what did it forget again?", Needs.VALIDATIONS)
+run = page_frame.open_run(
+    "Through time",
+    "When did this run learn what it knows, and what did it forget again?",
+    Needs.VALIDATIONS,
+)
 dynamics = cache.dynamics(run.folder, run.version, len(run.classes))
 
 through_time.headline(dynamics)

@@ -10,12 +10,16 @@ from ui.session import cache
 from ui.session.error_boundary import boundary
 from ui.widgets import model_or_run, text_input
 
-store = page_frame.open_page("Tokens", "What does a model see of a text, and what of it is cut off?")
+store = page_frame.open_page(
+    "Tokens", "What does a model see of a text, and what of it is cut off?"
+)
 dataset = cache.data_status(store.settings).dataset
 models = [replace(model, title=model.name) for model in model_or_run.bases(store)]
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-    model = model_or_run.choose("Vocabulary of", [m for m in models if m.model.folder] or models, key="vocabulary")
+    model = model_or_run.choose(
+        "Vocabulary of", [m for m in models if m.model.folder] or models, key="vocabulary"
+    )
     max_tokens = tokens.max_tokens_box()
 text = text_input.choose(dataset)
 

@@ -1,7 +1,8 @@
-"""Make the runs that ship with the project anew: ``python -m scripts.build_demo_runs`` the example, ``… ship gallery [ID …]`` those that went wrong.
+"""Make the runs that ship with the project anew: ``python -m scripts.build_demo_runs`` the example,
+``… ship gallery [ID …]`` those that went wrong.
 
-They are trained on the demo corpus in a home of their own; kept is what pages read: record, curve, predictions, and of the example
-its adapter.
+They are trained on the demo corpus in a home of their own; kept is what pages read: record, curve,
+predictions, and of the example its adapter.
 """
 
 import json
@@ -27,7 +28,14 @@ from core.storage.job import Job, JobState
 from core.storage.recovery import EXAMPLE_ID, GALLERY_OWNER, SHIPPED, SHIPPED_OWNER
 from core.storage.store import Store
 
-CONFIG = {"train_rows": 0, "epochs": 2, "rank": 8, "alpha": 16, "evaluation_interval": 10, "validation_rows": 100}
+CONFIG = {
+    "train_rows": 0,
+    "epochs": 2,
+    "rank": 8,
+    "alpha": 16,
+    "evaluation_interval": 10,
+    "validation_rows": 100,
+}
 SEED = 7
 LEAKED_BESIDE = 400  # training texts that stay beside the leaked ones
 LEFT_BEHIND = ("checkpoints", "lock", "worker.log", "job.json")
@@ -40,7 +48,9 @@ def main() -> None:
         if sys.argv[1:2] == ["gallery"]:
             for number, failure in enumerate(FAILURES, start=1):
                 if failure.id in (sys.argv[2:] or [failure.id]):
-                    _ship_failure(store, failure, f"gallery-{number}")  # its title would tell those who guess
+                    _ship_failure(
+                        store, failure, f"gallery-{number}"
+                    )  # its title would tell those who guess
             return
         job = _train(store, make_config(None, CONFIG), demo_source(), "example-minilm")
         _keep(store, replace(job, id=EXAMPLE_ID, owner=SHIPPED_OWNER), job, SHIPPED / EXAMPLE_ID)
@@ -51,9 +61,15 @@ def _ship_failure(store: Store, failure: Failure, name: str) -> None:
     if failure.twist is not Twist.NOTHING:
         source = folder_source(_write_twisted(store.settings, failure.twist))
     job = _train(store, make_config(None, {**USUAL, **failure.config}), source, name)
-    named = {"kind": "demo", "name": source.name if failure.twist is Twist.NOTHING else f"Demo corpus, {failure.twist}", "folder": None}
+    named = {
+        "kind": "demo",
+        "name": source.name if failure.twist is Twist.NOTHING else f"Demo corpus, {failure.twist}",
+        "folder": None,
+    }
     example = json.loads((SHIPPED / EXAMPLE_ID / "job.json").read_text())
-    earlier = job.created_at - example["created_at"] + 60  # the example is the newer one, and what pages open first
+    earlier = (
+        job.created_at - example["created_at"] + 60
+    )  # the example is the newer one, and what pages open first
     kept = replace(
         job,
         id=failure.id,
@@ -68,7 +84,9 @@ def _ship_failure(store: Store, failure: Failure, name: str) -> None:
 
 
 def _write_twisted(settings: Settings, twist: Twist) -> Path:
-    """The demo corpus as files of texts and class names, with its labels shuffled or its test texts among the training texts."""
+    """The demo corpus as files of texts and class names, with its labels shuffled or its test texts
+    among the training texts.
+    """
     dataset = prepare(settings, demo_source(), lambda progress: None, lambda: False)
     train, test = (dataset.read(name, ["text", "label"]) for name in ("train", "test"))
     if twist is Twist.SHUFFLED:
@@ -78,7 +96,9 @@ def _write_twisted(settings: Settings, twist: Twist) -> Path:
     folder = settings.home / twist.replace(" ", "-")
     folder.mkdir()
     for name, frame in (("train", train), ("test", test)):
-        frame.assign(label=[dataset.classes[label] for label in frame["label"]]).to_csv(folder / f"{name}.csv", index=False)
+        frame.assign(label=[dataset.classes[label] for label in frame["label"]]).to_csv(
+            folder / f"{name}.csv", index=False
+        )
     return folder
 
 
@@ -93,7 +113,9 @@ def _train(store: Store, config: RunConfig, source: Source, name: str) -> Job:
 
 def _keep(store: Store, kept: Job, job: Job, target: Path, *left_out: str) -> None:
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(store.folder(job), target, ignore=shutil.ignore_patterns(*LEFT_BEHIND, *left_out))
+    shutil.copytree(
+        store.folder(job), target, ignore=shutil.ignore_patterns(*LEFT_BEHIND, *left_out)
+    )
     metrics = [asdict(metric) for metric in store.read_metrics(job.id)]
     files.write_json(target / "job.json", {**asdict(replace(kept, pid=0)), "metrics": metrics})
 

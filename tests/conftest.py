@@ -8,7 +8,9 @@ from core.settings import Settings
 from core.storage.store import Store
 from tests.support.fake_hub import Hub, running_hub
 
-REAL_DATA = os.environ.get("LORALAB_DATA", "")  # read before the tests' own environment takes its place
+REAL_DATA = os.environ.get(
+    "LORALAB_DATA", ""
+)  # read before the tests' own environment takes its place
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
 
 

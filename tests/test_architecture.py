@@ -1,4 +1,6 @@
-"""The rules of docs/architecture.md that a machine can hold: who imports whom, how long things may be, what the server loads."""
+"""The rules of docs/architecture.md that a machine can hold: who imports whom, how long things may
+be, what the server loads.
+"""
 
 import ast
 import os
@@ -146,9 +148,21 @@ print("LOADED", *sorted({name.split(".")[0] for name in sys.modules}))
 
 
 def test_the_server_visits_every_page_and_classifies_without_ml(home: Path) -> None:
-    environment = {**os.environ, "LORALAB_HOME": str(home), "LORALAB_HUB": "false", "HF_HUB_OFFLINE": "1"}
+    environment = {
+        **os.environ,
+        "LORALAB_HOME": str(home),
+        "LORALAB_HUB": "false",
+        "HF_HUB_OFFLINE": "1",
+    }
 
-    done = subprocess.run([sys.executable, "-c", VISIT], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", VISIT],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     loaded = set(done.stdout.split("LOADED")[1].split())
@@ -158,19 +172,36 @@ def test_the_server_visits_every_page_and_classifies_without_ml(home: Path) -> N
 
 
 def test_the_server_keeps_no_heap_of_arrow() -> None:
-    ask = "from ui.app import page_frame; import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    ask = (
+        "from ui.app import page_frame; import pyarrow;"
+        " print(pyarrow.default_memory_pool().backend_name)"
+    )
 
-    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", ask],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
 
     assert done.stdout.split()[-1] == "system"
 
 
 def test_no_merge_was_left_half_done() -> None:
-    known = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    known = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     texts = [
         path
         for path in known
-        if path.endswith((".py", ".md", ".toml", ".txt", ".css", ".html")) and (ROOT / path).exists()
+        if path.endswith((".py", ".md", ".toml", ".txt", ".css", ".html"))
+        and (ROOT / path).exists()
     ]
-    marked = [path for path in texts if "\n<<<<<<< " in (ROOT / path).read_text() or "\n>>>>>>> " in (ROOT / path).read_text()]
+    marked = [
+        path
+        for path in texts
+        if "\n<<<<<<< " in (ROOT / path).read_text() or "\n>>>>>>> " in (ROOT / path).read_text()
+    ]
     assert marked == []

@@ -13,7 +13,9 @@ def contrast(one: str, other: str) -> float:
 
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
     low, high = sorted([luminance(one), luminance(other)])
@@ -39,7 +41,11 @@ def test_no_address_is_bound_so_that_community_cloud_reaches_the_server() -> Non
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_stands_out_from_every_background(theme: str) -> None:
     colours = CONFIG["theme"][theme]
-    backgrounds = [colours["backgroundColor"], colours["secondaryBackgroundColor"], *colours["sidebar"].values()]
+    backgrounds = [
+        colours["backgroundColor"],
+        colours["secondaryBackgroundColor"],
+        *colours["sidebar"].values(),
+    ]
 
     for text in (colours["textColor"], colours["grayColor"], colours["linkColor"]):
         assert min(contrast(text, background) for background in backgrounds) >= 4.5
@@ -49,13 +55,17 @@ def test_text_stands_out_from_every_background(theme: str) -> None:
 def test_a_primary_button_can_be_read_and_seen(theme: str) -> None:
     colours = CONFIG["theme"][theme]
 
-    assert contrast("#FFFFFF", colours["primaryColor"]) >= 4.5  # Streamlit writes white on it in both themes
+    assert (
+        contrast("#FFFFFF", colours["primaryColor"]) >= 4.5
+    )  # Streamlit writes white on it in both themes
     assert contrast(colours["primaryColor"], colours["backgroundColor"]) >= 3
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("colour", DATA_COLOURS)
 def test_class_colours_are_seen_on_the_page(theme: str, colour: str) -> None:
-    needed = 2.9 if (theme, colour) == ("light", "#CC79A7") else 3  # the house's fourth colour; its bars and lines carry labels and dashes
+    needed = (
+        2.9 if (theme, colour) == ("light", "#CC79A7") else 3
+    )  # the house's fourth colour; its bars and lines carry labels and dashes
 
     assert contrast(colour, CONFIG["theme"][theme]["backgroundColor"]) >= needed

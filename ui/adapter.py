@@ -1,4 +1,6 @@
-"""Parts of the Adapter page: what changed where, singular values, and the trained adapter scaled or switched off in parts."""
+"""Parts of the Adapter page: what changed where, singular values, and the trained adapter scaled or
+switched off in parts.
+"""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -20,12 +22,19 @@ from ui.text import accuracy, count, per_cent, plain
 from ui.widgets import chart_view
 
 SAMPLE = 200  # test texts: two seconds on two cores, ± 4 points at 90 %
-SCALE_KEY, LAYERS_KEY, MODULES_KEY, TEXT_KEY = "adapter-scale", "layers-off", "modules-off", "adapter-text"
+SCALE_KEY, LAYERS_KEY, MODULES_KEY, TEXT_KEY = (
+    "adapter-scale",
+    "layers-off",
+    "modules-off",
+    "adapter-text",
+)
 HOW_TO_READ = """
-- A trained weight is W + ΔW with ΔW = (alpha / r) · B A. The map shows how long ΔW is against W (Frobenius norms).
-- The **effective rank** says how many directions ΔW really uses: exp of the entropy of its singular values' shares. Far below the
-  chosen rank means that a smaller rank might do.
-- At **0 ×** only the trained head is left on the base as it came; at **1 ×** the run is as trained.
+- A trained weight is W + ΔW with ΔW = (alpha / r) · B A. The map shows how long ΔW is against W
+  (Frobenius norms).
+- The **effective rank** says how many directions ΔW really uses: exp of the entropy of its
+  singular values' shares. Far below the chosen rank means that a smaller rank might do.
+- At **0 ×** only the trained head is left on the base as it came; at **1 ×** the run is as
+  trained.
 """
 
 
@@ -39,9 +48,14 @@ def spectra(run_id: str, version: int, _run: OpenRun) -> list[Matrix]:
 def draw_headline(run: OpenRun, found: Sequence[Matrix]) -> None:
     """How much was changed, with how many directions, and how small the adapter is."""
     rank = len(found[0].singular)
-    change, used = (float(np.mean(values)) for values in ([m.change for m in found], [m.effective_rank for m in found]))
+    change, used = (
+        float(np.mean(values))
+        for values in ([m.change for m in found], [m.effective_rank for m in found])
+    )
     st.subheader(
-        f"{count(len(found), 'weights')} changed by {per_cent(change)} on average, in {used:.1f} of {rank} directions", anchor=False
+        f"{count(len(found), 'weights')} changed by {per_cent(change)} on average, in {used:.1f} of"
+        f" {rank} directions",
+        anchor=False,
     )
     adapter_kb = (run.folder / "adapter" / "adapter_model.safetensors").stat().st_size / 1024
     model = inference.request_for(run).model
@@ -49,33 +63,55 @@ def draw_headline(run: OpenRun, found: Sequence[Matrix]) -> None:
     if model.folder and (model.folder / "model.safetensors").is_file():
         model_kb = (model.folder / "model.safetensors").stat().st_size / 1024
         size += f", the base model {model_kb:,.0f} KB: {per_cent(adapter_kb / model_kb)} of it"
-    dora = " This run uses DoRA, which also scales each row of a weight. Map and singular values leave that out; the slider moves it, too."
+    dora = (
+        " This run uses DoRA, which also scales each row of a weight. Map and singular values leave"
+        " that out; the slider moves it, too."
+    )
     st.caption(plain(f"{size}.") + (dora if run.request.config.dora else ""))
 
 
 def draw_map(found: Sequence[Matrix]) -> None:
     """The map over layers, and the spectrum of one matrix."""
     table = pd.DataFrame(
-        [(m.layer + 1, m.module, m.change, m.effective_rank) for m in found], columns=["layer", "module", "change", "effective_rank"]
+        [(m.layer + 1, m.module, m.change, m.effective_rank) for m in found],
+        columns=["layer", "module", "change", "effective_rank"],
     )
     options: tuple[Shown, ...] = get_args(Shown)
-    shown = st.segmented_control("Show", options, default=options[0], required=True, key="adapter-shows")
+    shown = st.segmented_control(
+        "Show", options, default=options[0], required=True, key="adapter-shows"
+    )
     names = {f"layer {m.layer + 1} · {m.module}": m for m in found}
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():
-        chart_view.draw(charts.adapter_map(table, shown, len(found[0].singular), chart_view.dark()), key="adapter-map")
+        chart_view.draw(
+            charts.adapter_map(table, shown, len(found[0].singular), chart_view.dark()),
+            key="adapter-map",
+        )
     with sides.cell():
         strongest = max(names, key=lambda name: names[name].change)
-        chosen = st.selectbox("Weight", list(names), list(names).index(strongest), key="adapter-weight")
-        chart_view.draw(charts.singular_values(names[chosen].singular, chosen), key="adapter-singular")
+        chosen = st.selectbox(
+            "Weight", list(names), list(names).index(strongest), key="adapter-weight"
+        )
+        chart_view.draw(
+            charts.singular_values(names[chosen].singular, chosen), key="adapter-singular"
+        )
 
 
 def draw_experiment(run: OpenRun, found: Sequence[Matrix]) -> None:
-    """Scale the adapter, switch parts of it off, and see accuracy and a text's probabilities move."""
+    """Scale the adapter, switch parts of it off, and see accuracy and a text's probabilities
+    move.
+    """
     st.markdown("#### Turn it up, down, or off in parts")
-    st.caption("Nothing is trained here: the trained change of each weight is multiplied, or left out.")
+    st.caption(
+        "Nothing is trained here: the trained change of each weight is multiplied, or left out."
+    )
     variant = _choose_variant(found)
-    text = st.text_input("Text", key=TEXT_KEY, placeholder="Type a text to see its probabilities move", max_chars=5_000)
+    text = st.text_input(
+        "Text",
+        key=TEXT_KEY,
+        placeholder="Type a text to see its probabilities move",
+        max_chars=5_000,
+    )
     try:
         _draw_accuracy(run, variant)
         if text.strip():
@@ -86,11 +122,27 @@ def draw_experiment(run: OpenRun, found: Sequence[Matrix]) -> None:
 
 def _choose_variant(found: Sequence[Matrix]) -> Variant:
     layers, modules = sorted({m.layer for m in found}), list(dict.fromkeys(m.module for m in found))
-    scale = st.slider("Adapter strength (×)", 0.0, 2.0, 1.0, 0.25, key=SCALE_KEY, help="1 is as trained, 0 leaves out every change.")
+    scale = st.slider(
+        "Adapter strength (×)",
+        0.0,
+        2.0,
+        1.0,
+        0.25,
+        key=SCALE_KEY,
+        help="1 is as trained, 0 leaves out every change.",
+    )
     with st.grid(2, min_column_width=300):
-        off_layers = st.pills("Layers off", layers, selection_mode="multi", format_func=lambda n: str(n + 1), key=LAYERS_KEY)
+        off_layers = st.pills(
+            "Layers off",
+            layers,
+            selection_mode="multi",
+            format_func=lambda n: str(n + 1),
+            key=LAYERS_KEY,
+        )
         off_modules = st.pills("Modules off", modules, selection_mode="multi", key=MODULES_KEY)
-    off = frozenset((m.layer, m.module) for m in found if m.layer in off_layers or m.module in off_modules)
+    off = frozenset(
+        (m.layer, m.module) for m in found if m.layer in off_layers or m.module in off_modules
+    )
     return AS_TRAINED if scale == 1.0 and not off else Variant(scale, off)
 
 
@@ -114,7 +166,10 @@ def _draw_text(run: OpenRun, text: str, variant: Variant) -> None:
     columns = st.grid(2, min_column_width=300, gap="medium")
     for name, answer in reversed(list(zip(wanted, answers, strict=True))):
         with columns.cell():
-            chart_view.draw(charts.probabilities(answer[0].tolist(), run.classes, name), key=f"adapter-text-{name}")
+            chart_view.draw(
+                charts.probabilities(answer[0].tolist(), run.classes, name),
+                key=f"adapter-text-{name}",
+            )
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
@@ -124,4 +179,6 @@ def _score(run_id: str, version: int, variant: Variant, _run: OpenRun) -> Propor
     sample = frame.sample(min(SAMPLE, len(frame)), random_state=42)
     request = inference.request_for(_run, variant)
     (probabilities,) = inference.with_stages([request]).classify([request], sample["text"].tolist())
-    return Proportion(int((probabilities.argmax(1) == sample["label"].to_numpy()).sum()), len(sample))
+    return Proportion(
+        int((probabilities.argmax(1) == sample["label"].to_numpy()).sum()), len(sample)
+    )

@@ -22,7 +22,9 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
     """The runs, best first, with a way to compare the chosen ones and to take the table away."""
     if not lines:
         st.markdown("#### No run of the class has finished yet.")
-        st.caption("Set one up under New run; it appears here when it has been scored on the test texts.")
+        st.caption(
+            "Set one up under New run; it appears here when it has been scored on the test texts."
+        )
         return
     table = pd.DataFrame([_row(line) for line in lines])
     chosen = st.dataframe(
@@ -37,12 +39,16 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
     )["selection"]["rows"]
     if len(lines) > 1:
         st.caption(
-            "Too close to call: the 95 % interval reaches into that of the first run, so another draw of test texts might turn them round."
+            "Too close to call: the 95 % interval reaches into that of the first run, so another"
+            " draw of test texts might turn them round."
         )
     with st.container(horizontal=True):
         runs = [lines[row].job.id for row in chosen if row < len(lines)]
         if st.button(
-            "Compare the chosen ones", key="class-compare", disabled=not 2 <= len(runs) <= MOST_COMPARED, icon=":material/compare_arrows:"
+            "Compare the chosen ones",
+            key="class-compare",
+            disabled=not 2 <= len(runs) <= MOST_COMPARED,
+            icon=":material/compare_arrows:",
         ):
             navigation.open_page(navigation.COMPARE, run=runs)
         st.download_button(
@@ -58,19 +64,29 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
 
 def draw_teacher(store: Store, rules: Rules) -> None:
     """Codes, rules, who is there, and a way to begin anew."""
-    with st.container(border=True, key="teacher"), st.container(horizontal=True, vertical_alignment="center"):
+    with (
+        st.container(border=True, key="teacher"),
+        st.container(horizontal=True, vertical_alignment="center"),
+    ):
         if provider_sign_in.configured().wanted:  # then no code opens the door
             st.markdown("#### Students sign in", width="content")
         else:
             st.markdown("#### Class code")
             st.code(read_codes(store).student, language=None, width="content")
-        st.caption(f"{count(sum(one.role is Role.STUDENT for one in accounts.people(store)), 'students')} joined so far.", width="content")
+        st.caption(
+            f"{count(sum(one.role is Role.STUDENT for one in accounts.people(store)), 'students')}"
+            " joined so far.",
+            width="content",
+        )
         with st.popover("Rules", icon=":material/rule:", key="rules"):
             _draw_rules(store, rules)
         with st.popover("What was done", icon=":material/history:", key="audit"):
             _draw_audit(store)
         with st.popover("End the class", icon=":material/restart_alt:", key="reset"), boundary():
-            st.text("Students are sent out and their keys stop working; what waits is taken out of the queue. Finished runs stay.")
+            st.text(
+                "Students are sent out and their keys stop working; what waits is taken out of the"
+                " queue. Finished runs stay."
+            )
             if st.button("End it", key="reset-confirm", type="primary"):
                 clear_class(store)
                 st.rerun()
@@ -82,9 +98,17 @@ def _draw_rules(store: Store, rules: Rules) -> None:
         for name, field in Rules.model_fields.items():
             value = getattr(rules, name)
             if isinstance(value, bool):
-                values[name] = st.toggle(str(field.title), value, key=f"rule-{name}", help=field.description)
+                values[name] = st.toggle(
+                    str(field.title), value, key=f"rule-{name}", help=field.description
+                )
             else:
-                values[name] = st.number_input(str(field.title), *bounds(name, Rules), value, key=f"rule-{name}", help=field.description)
+                values[name] = st.number_input(
+                    str(field.title),
+                    *bounds(name, Rules),
+                    value,
+                    key=f"rule-{name}",
+                    help=field.description,
+                )
         if st.form_submit_button("Save the rules", key="rules-save", type="primary"):
             change_rules(store, Rules.model_validate(values))
             st.rerun()
@@ -93,7 +117,10 @@ def _draw_rules(store: Store, rules: Rules) -> None:
 def _draw_audit(store: Store) -> None:
     names = {visitor.id: visitor.name for visitor in accounts.people(store)}
     now = store.clock()
-    rows = [{"When": age(now - at), "Who": names.get(who, who), "Did": action, "To": what} for at, who, action, what in accounts.audit(store)]
+    rows = [
+        {"When": age(now - at), "Who": names.get(who, who), "Did": action, "To": what}
+        for at, who, action, what in accounts.audit(store)
+    ]
     if rows:
         tables.plain(pd.DataFrame(rows), key="audit-table")
     else:
@@ -103,9 +130,15 @@ def _draw_audit(store: Store) -> None:
 def _columns() -> tables.Columns:
     return {
         "Accuracy": st.column_config.NumberColumn(format="%.1f %%"),
-        "±": st.column_config.NumberColumn(format="%.1f", help="Half the 95 % interval (Wilson), in points"),
-        "Guess": st.column_config.NumberColumn(format="%.1f %%", help="What was expected before the run began"),
-        "CPU minutes": st.column_config.NumberColumn(format="%.1f", help="Minutes of training times threads"),
+        "±": st.column_config.NumberColumn(
+            format="%.1f", help="Half the 95 % interval (Wilson), in points"
+        ),
+        "Guess": st.column_config.NumberColumn(
+            format="%.1f %%", help="What was expected before the run began"
+        ),
+        "CPU minutes": st.column_config.NumberColumn(
+            format="%.1f", help="Minutes of training times threads"
+        ),
         "Trained parameters": st.column_config.NumberColumn(format="localized"),
     }
 

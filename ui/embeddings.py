@@ -1,6 +1,8 @@
-"""Parts of the Embeddings page: what is mapped, the job that makes it, the maps side by side, and the texts chosen in them.
+"""Parts of the Embeddings page: what is mapped, the job that makes it, the maps side by side, and
+the texts chosen in them.
 
-Making a map: what is missing, the button that starts it, its progress with what is left, and how it ended.
+Making a map: what is missing, the button that starts it, its progress with what is left, and how it
+ended.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,16 @@ from core.data.dataset import SPLITS, Dataset
 from core.errors import LoraLabError
 from core.evaluation.embedding_map import METHODS, SEPARATION_NEIGHBOURS, turn_towards
 from core.jobs import actions
-from core.jobs.tasks.embed_texts import POOLINGS, MapPath, MapRequest, TextMap, find_map_jobs, map_paths, read_map, sample
+from core.jobs.tasks.embed_texts import (
+    POOLINGS,
+    MapPath,
+    MapRequest,
+    TextMap,
+    find_map_jobs,
+    map_paths,
+    read_map,
+    sample,
+)
 from core.jobs.tasks.embed_texts import MapSubject as Mapped
 from core.models.catalog import shape_of
 from core.progress import Phase
@@ -32,45 +43,68 @@ MAP_KEY, CHOSEN_KEY, EVENT_KEY = "map", "map-rows", "map-event"
 HOVER_CHARACTERS = 160
 SHOWN_TEXTS = 200
 HOW_TO_READ = f"""
-- **A picture in two dimensions misleads.** Hundreds of numbers a text are pressed into two. Gaps and sizes of groups in UMAP and
-  t-SNE mean little, and another seed draws another picture. Trust the numbers beside it: they are taken in all dimensions.
-- **Neighbours right**: the share of texts whose class the majority of their {SEPARATION_NEIGHBOURS} nearest other texts has, by Euclidean
-  distance. Guessing gives one over the number of classes.
-- **Silhouette**: 1 if every class lies dense and far from the others, about 0 if they overlap, below 0 if texts lie nearer to
-  another class than to their own.
-- **PCA** keeps the two directions of greatest spread and the distances along them. **UMAP** and **t-SNE** keep neighbours
-  together and give up on distances.
-- **First token** is what the head reads. **Mean** is the average over all tokens: often better before training, because no
-  training has told the first token yet to stand for the text.
-- **Side by side**: the same texts, the same axes. The second map is turned and mirrored to lie as near as possible to the first.
-- **Hexagons** count texts: the stronger, the more; the colour is that of the commonest class in it.
+- **A picture in two dimensions misleads.** Hundreds of numbers a text are pressed into two. Gaps
+  and sizes of groups in UMAP and t-SNE mean little, and another seed draws another picture.
+  Trust the numbers beside it: they are taken in all dimensions.
+- **Neighbours right**: the share of texts whose class the majority of their
+  {SEPARATION_NEIGHBOURS} nearest other texts has, by Euclidean distance. Guessing gives one over
+  the number of classes.
+- **Silhouette**: 1 if every class lies dense and far from the others, about 0 if they overlap,
+  below 0 if texts lie nearer to another class than to their own.
+- **PCA** keeps the two directions of greatest spread and the distances along them. **UMAP** and
+  **t-SNE** keep neighbours together and give up on distances.
+- **First token** is what the head reads. **Mean** is the average over all tokens: often better
+  before training, because no training has told the first token yet to stand for the text.
+- **Side by side**: the same texts, the same axes. The second map is turned and mirrored to lie
+  as near as possible to the first.
+- **Hexagons** count texts: the stronger, the more; the colour is that of the commonest class in
+  it.
 """
 
 
-def choose(dataset: Dataset, base: Sequence[Subject], runs: Sequence[Subject]) -> tuple[MapRequest, list[Subject]] | None:
+def choose(
+    dataset: Dataset, base: Sequence[Subject], runs: Sequence[Subject]
+) -> tuple[MapRequest, list[Subject]] | None:
     """The controls. None where there is nothing to map, which is said."""
     with st.container(border=True, key="map-controls", gap="small"):
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
             subject = choose_subject("Model or run", [*base, *runs], key="of")
-            split = st.segmented_control("Split", SPLITS, default="test", required=True, key="map-split", bind="query-params")
-            rows = st.selectbox("Texts", ROWS, index=2, format_func=lambda n: f"{n:,}", key="map-texts", width=120)
+            split = st.segmented_control(
+                "Split", SPLITS, default="test", required=True, key="map-split", bind="query-params"
+            )
+            rows = st.selectbox(
+                "Texts", ROWS, index=2, format_func=lambda n: f"{n:,}", key="map-texts", width=120
+            )
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-            method = st.segmented_control("Method", METHODS, default="UMAP", required=True, key="method", bind="query-params")
-            pooling = st.segmented_control("Vector of a text", POOLINGS, default=POOLINGS[0], required=True, key="pooling-of")
+            method = st.segmented_control(
+                "Method", METHODS, default="UMAP", required=True, key="method", bind="query-params"
+            )
+            pooling = st.segmented_control(
+                "Vector of a text", POOLINGS, default=POOLINGS[0], required=True, key="pooling-of"
+            )
             layer = _choose_layer(subject)
             seed = st.number_input("Seed", 0, 2**32 - 1, 42, key="map-seed", width=110)
     if not subject.model.available:
-        st.warning(f"**This model is not on this machine.** {plain(subject.model.reason)}", icon=":material/cloud_off:")
+        st.warning(
+            f"**This model is not on this machine.** {plain(subject.model.reason)}",
+            icon=":material/cloud_off:",
+        )
         return None
     if layer == 0 and pooling == POOLINGS[0]:
         st.info(
-            "Before the first layer the first token is [CLS] in every text, so all texts lie on one spot. Choose another layer or vector."
+            "Before the first layer the first token is [CLS] in every text, so all texts lie on one"
+            " spot. Choose another layer or vector."
         )
         return None
-    shown = [Subject(f"base:{subject.model.id}", "Untrained", subject.model, subject.config), *([subject] if subject.run else [])]
+    shown = [
+        Subject(f"base:{subject.model.id}", "Untrained", subject.model, subject.config),
+        *([subject] if subject.run else []),
+    ]
     request = MapRequest(
         fingerprint=dataset.fingerprint,
-        subjects=tuple(Mapped(model=one.config.model, run=one.run.id if one.run else "") for one in shown),
+        subjects=tuple(
+            Mapped(model=one.config.model, run=one.run.id if one.run else "") for one in shown
+        ),
         split=split or "test",
         rows=rows,
         max_tokens=subject.config.max_tokens,
@@ -83,24 +117,37 @@ def choose(dataset: Dataset, base: Sequence[Subject], runs: Sequence[Subject]) -
 
 
 def find(store: Store, dataset: Dataset, request: MapRequest) -> list[TextMap] | None:
-    """The maps where all of them have been made. A damaged one counts as none: making it again mends it."""
+    """The maps where all of them have been made. A damaged one counts as none: making it again
+    mends it.
+    """
     found = map_paths(store, request, dataset.classes)
     if not all(place.done for place in found):
         return None
     try:
-        return [_read(place.map.name, place.map.stat().st_mtime_ns, request, place) for place in found]
+        return [
+            _read(place.map.name, place.map.stat().st_mtime_ns, request, place) for place in found
+        ]
     except (LoraLabError, OSError):
         for place in found:
             place.map.unlink(missing_ok=True)
         return None
 
 
-def draw(dataset: Dataset, request: MapRequest, shown: Sequence[Subject], maps: Sequence[TextMap]) -> None:
+def draw(
+    dataset: Dataset, request: MapRequest, shown: Sequence[Subject], maps: Sequence[TextMap]
+) -> None:
     """The finding, the maps side by side, and the numbers that they stand for."""
     _draw_finding(shown, maps, len(dataset.classes))
     chosen = None
     if len(dataset.classes) > 1:
-        chosen = st.selectbox("Density of", dataset.classes, index=None, placeholder="all classes", key="density", width=260)
+        chosen = st.selectbox(
+            "Density of",
+            dataset.classes,
+            index=None,
+            placeholder="all classes",
+            key="density",
+            width=260,
+        )
     texts = _texts(dataset.fingerprint, request.split, request.rows, request, dataset)
     frames = _align([one.frame for one in maps])
     where = charts.common_range(*frames)
@@ -110,13 +157,19 @@ def draw(dataset: Dataset, request: MapRequest, shown: Sequence[Subject], maps: 
     for number, (subject, frame) in enumerate(zip(shown, frames, strict=True)):
         key = f"{MAP_KEY}-{number}"
         table = frame.assign(
-            **{"class": frame["label"].map(dict(enumerate(dataset.classes))), "text": texts["text"].str.slice(0, HOVER_CHARACTERS)},
+            **{
+                "class": frame["label"].map(dict(enumerate(dataset.classes))),
+                "text": texts["text"].str.slice(0, HOVER_CHARACTERS),
+            },
             ringed=frame["row"].isin(ringed) if active != key else False,
         ).drop(columns="label")
         with sides.cell():
             _draw_map(charts.text_map(table, dataset.classes, where, subject.title, chosen), key)
             st.caption(_numbers(maps[number]))
-    st.caption("Drag a box or click a point to read its texts; a double click lets go. What is chosen in one map is ringed in the other.")
+    st.caption(
+        "Drag a box or click a point to read its texts; a double click lets go. What is chosen in"
+        " one map is ringed in the other."
+    )
 
 
 def draw_texts(dataset: Dataset, request: MapRequest) -> None:
@@ -127,12 +180,23 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
     texts = _texts(dataset.fingerprint, request.split, request.rows, request, dataset)
     found = texts[texts["row"].isin(rows)]
     names = found["label"].map(dict(enumerate(dataset.classes)))
-    mix = ", ".join(f"{plain(str(name))} {number:,}" for name, number in names.value_counts().items())
+    mix = ", ".join(
+        f"{plain(str(name))} {number:,}" for name, number in names.value_counts().items()
+    )
     st.markdown(f"#### {count(len(found), 'texts')} chosen")
     st.caption(mix)
-    table = pd.DataFrame({"class": names, "text": found["text"], "row": found["row"]}).head(SHOWN_TEXTS).reset_index(drop=True)
-    columns = {"class": st.column_config.TextColumn("Class", width=90), "row": st.column_config.NumberColumn("Row", width=70)}
-    picked = tables.texts(table, key="map-texts-table", columns=columns, alt="Texts chosen in the map")
+    table = (
+        pd.DataFrame({"class": names, "text": found["text"], "row": found["row"]})
+        .head(SHOWN_TEXTS)
+        .reset_index(drop=True)
+    )
+    columns = {
+        "class": st.column_config.TextColumn("Class", width=90),
+        "row": st.column_config.NumberColumn("Row", width=70),
+    }
+    picked = tables.texts(
+        table, key="map-texts-table", columns=columns, alt="Texts chosen in the map"
+    )
     if len(found) > SHOWN_TEXTS:
         st.caption(f"The first {SHOWN_TEXTS:,} of {len(found):,}.")
     if picked is not None:
@@ -143,7 +207,12 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
 def draw_layers(shown: Sequence[Subject], maps: Sequence[TextMap]) -> None:
     """How well each layer keeps the classes apart."""
     lines = [
-        {"model": subject.title, "layer": layer, "knn": separation.knn.value, "silhouette": separation.silhouette}
+        {
+            "model": subject.title,
+            "layer": layer,
+            "knn": separation.knn.value,
+            "silhouette": separation.silhouette,
+        }
         for subject, one in zip(shown, maps, strict=True)
         for layer, separation in enumerate(one.layers)
     ]
@@ -154,19 +223,30 @@ def _draw_map(chart: charts.Chart, key: str) -> None:
     with st.container(gap="xxsmall", key=f"{key}-chart"):
         st.markdown(f"**{plain(chart.title)}**")
         st.vega_lite_chart(
-            chart.data, chart.spec, key=key, alt=chart.alt, width="stretch", on_select="rerun", selection_mode=["box", "picked"]
+            chart.data,
+            chart.spec,
+            key=key,
+            alt=chart.alt,
+            width="stretch",
+            on_select="rerun",
+            selection_mode=["box", "picked"],
         )
 
 
 def _draw_finding(shown: Sequence[Subject], maps: Sequence[TextMap], classes: int) -> None:
     scores = [one.full.knn for one in maps]
     if len(maps) > 1:
-        st.subheader(f"Neighbours right: {accuracy(scores[0])} untrained, {accuracy(scores[1])} with the run", anchor=False)
+        st.subheader(
+            f"Neighbours right: {accuracy(scores[0])} untrained, {accuracy(scores[1])} with"
+            " the run",
+            anchor=False,
+        )
     else:
         st.subheader(f"Neighbours right: {accuracy(scores[0])}", anchor=False)
     st.caption(
-        f"The class of the {SEPARATION_NEIGHBOURS} nearest of {scores[0].n:,} texts, in all dimensions; guessing gives {per_cent(1 / classes)}. "
-        "± is the 95 % interval. The picture shows two dimensions only and misleads: read the numbers first."
+        f"The class of the {SEPARATION_NEIGHBOURS} nearest of {scores[0].n:,} texts, in all"
+        f" dimensions; guessing gives {per_cent(1 / classes)}. ± is the 95 % interval. The picture"
+        " shows two dimensions only and misleads: read the numbers first."
     )
 
 
@@ -182,11 +262,16 @@ def _align(frames: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     """Each map centred, and turned towards the first."""
     target = frames[0][["x", "y"]].to_numpy()
     turned = [turn_towards(frame[["x", "y"]].to_numpy(), target) for frame in frames]
-    return [frame.assign(x=points[:, 0].round(3), y=points[:, 1].round(3)) for frame, points in zip(frames, turned, strict=True)]
+    return [
+        frame.assign(x=points[:, 0].round(3), y=points[:, 1].round(3))
+        for frame, points in zip(frames, turned, strict=True)
+    ]
 
 
 def _take_events(frames: Sequence[pd.DataFrame]) -> None:
-    """The newest box or click counts. One map that is drawn anew loses its box; that does not undo a choice made in the other."""
+    """The newest box or click counts. One map that is drawn anew loses its box; that does not undo
+    a choice made in the other.
+    """
     for number, frame in enumerate(frames):
         key = f"{MAP_KEY}-{number}"
         event = st.session_state.get(key)
@@ -212,8 +297,20 @@ def _rows_of(frame: pd.DataFrame, selection: dict[str, object]) -> tuple[int, ..
 def _choose_layer(subject: Subject) -> int:
     shape = shape_of(subject.model)
     last = shape.layers if shape else 6
-    names = {-1: f"last ({last})", **{layer: str(layer) for layer in range(last - 1, 0, -1)}, 0: "0, before the first"}
-    return int(st.selectbox("Layer", list(names), format_func=lambda at: names.get(at, str(at)), key="layer-of", width=170))
+    names = {
+        -1: f"last ({last})",
+        **{layer: str(layer) for layer in range(last - 1, 0, -1)},
+        0: "0, before the first",
+    }
+    return int(
+        st.selectbox(
+            "Layer",
+            list(names),
+            format_func=lambda at: names.get(at, str(at)),
+            key="layer-of",
+            width=170,
+        )
+    )
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)  # four numbers a text
@@ -222,7 +319,9 @@ def _read(name: str, written: int, _request: MapRequest, _place: MapPath) -> Tex
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _texts(fingerprint: str, split: str, rows: int, _request: MapRequest, _dataset: Dataset) -> pd.DataFrame:
+def _texts(
+    fingerprint: str, split: str, rows: int, _request: MapRequest, _dataset: Dataset
+) -> pd.DataFrame:
     return sample(_dataset, _request)
 
 
@@ -233,7 +332,9 @@ NOTES: dict[str, str] = {
 
 
 def draw_job(store: Store, request: MapRequest) -> None:
-    """For a map that is not there: why, and the button; or its progress. The page comes back by itself once it is done."""
+    """For a map that is not there: why, and the button; or its progress. The page comes back by
+    itself once it is done.
+    """
     latest = next(iter(find_map_jobs(store, request)), None)
     if latest and not latest.state.over:
         watch(store, latest, "stop-map", NOTES)
@@ -241,11 +342,18 @@ def draw_job(store: Store, request: MapRequest) -> None:
     if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
         st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
     elif latest and latest.state is JobState.CANCELLED:
-        st.info("The map was stopped. What was encoded completely is kept.", icon=":material/stop_circle:")
+        st.info(
+            "The map was stopped. What was encoded completely is kept.",
+            icon=":material/stop_circle:",
+        )
     st.markdown(
-        f"**This map has not been made yet.** {count(request.rows, 'texts')} go through the model, then {request.method} draws them."
+        f"**This map has not been made yet.** {count(request.rows, 'texts')} go through the model,"
+        f" then {request.method} draws them."
     )
-    st.caption("It takes a minute or two on two cores, in the background. Made once, it shows at once; another method is quicker.")
+    st.caption(
+        "It takes a minute or two on two cores, in the background. Made once, it shows at once;"
+        " another method is quicker."
+    )
     if not may(store.visitor, Action.WORK):
         st.caption("Only those who may train on this server make maps.")
     elif st.button("Make the map", key="make-map", type="primary", icon=":material/play_arrow:"):

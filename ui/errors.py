@@ -24,12 +24,15 @@ VIEWS = ("all mistakes", "confident mistakes", "contradicted labels", "tagged", 
 SHOWN = 500  # of the list; the download has all
 SEARCH_KEY, SLICE_KEY, VIEW_KEY, LIST_KEY = "words", "slice", "rows", "error-list"
 HOW_TO_READ = f"""
-- **Loss** is the cross-entropy in nats: how little probability the true class was given. The list begins with the highest.
+- **Loss** is the cross-entropy in nats: how little probability the true class was given. The
+  list begins with the highest.
 - **Confident mistakes** are wrong with a probability of {CONFIDENT * 100:.0f} % or more.
-- **Contradicted labels** are texts that the model gives to another class as surely as it gives that class its own texts (confident
-  learning, Northcutt et al. 2021). Some of these labels are wrong, others are mistakes of the model: only reading tells.
-- **Slices** set the accuracy of some texts against that of all others. p is Fisher's exact test, corrected for all slices by Holm's method;
-  a search counts as one slice more. A slice that is not told apart from the rest may still be: these texts cannot tell.
+- **Contradicted labels** are texts that the model gives to another class as surely as it gives
+  that class its own texts (confident learning, Northcutt et al. 2021). Some of these labels are
+  wrong, others are mistakes of the model: only reading tells.
+- **Slices** set the accuracy of some texts against that of all others. p is Fisher's exact test,
+  corrected for all slices by Holm's method; a search counts as one slice more. A slice that is
+  not told apart from the rest may still be: these texts cannot tell.
 - **Tags and notes** are kept with the run and stay when the app is restarted.
 """
 
@@ -43,7 +46,9 @@ class Rows:
 
 
 def read_rows(run: OpenRun, predictions: Predictions) -> Rows:
-    """Every test text with its classes, loss, doubts and tag. Tags that cannot be read are said and left out."""
+    """Every test text with its classes, loss, doubts and tag. Tags that cannot be read are said and
+    left out.
+    """
     try:
         tags = read_tags(run.folder)
     except LoraLabError as error:
@@ -71,11 +76,16 @@ def headline(rows: Rows, predictions: Predictions) -> None:
     table, accuracy = rows.table, predictions.scores.accuracy
     low, high = (100 - 100 * edge for edge in accuracy.interval[::-1])
     wrong = accuracy.n - accuracy.hits
-    share = f" ({per_cent(wrong / accuracy.n)}, 95 % interval {low:.1f} to {high:.1f})" if accuracy.n else ""
+    share = (
+        f" ({per_cent(wrong / accuracy.n)}, 95 % interval {low:.1f} to {high:.1f})"
+        if accuracy.n
+        else ""
+    )
     st.subheader(f"{wrong:,} of {accuracy.n:,} test texts are wrong{share}", anchor=False)
     st.caption(
-        f"{int(table['confident'].sum()):,} with a confidence of {CONFIDENT * 100:.0f} % or more · "
-        f"{int(table['contradicted'].sum()):,} labels confidently contradicted · {len(rows.tags):,} tagged"
+        f"{int(table['confident'].sum()):,} with a confidence of {CONFIDENT * 100:.0f} % or more ·"
+        f" {int(table['contradicted'].sum()):,} labels confidently contradicted ·"
+        f" {len(rows.tags):,} tagged"
     )
 
 
@@ -88,7 +98,8 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
         return
     worse = [one for one in slices if one.decided and one.difference < 0]
     st.markdown(
-        f"Worse than the rest beyond chance: {', '.join(plain(f'{one.kind} {one.name}') for one in worse)}."
+        "Worse than the rest beyond chance:"
+        f" {', '.join(plain(f'{one.kind} {one.name}') for one in worse)}."
         if worse
         else "No slice is worse than the rest by more than chance."
     )
@@ -105,16 +116,35 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
         }
     )
     chart_view.draw(charts.slices(table), key="slices-chart", twin=False)
-    tables.plain(_slice_table(shown), key="slices", rows_in_view=8, alt="Accuracy of each slice against the rest")
+    tables.plain(
+        _slice_table(shown),
+        key="slices",
+        rows_in_view=8,
+        alt="Accuracy of each slice against the rest",
+    )
 
 
-def choose(slices: Sequence[Slice], searched: Slice | None, words: str) -> tuple[str, NDArray[np.bool_] | None]:
+def choose(
+    slices: Sequence[Slice], searched: Slice | None, words: str
+) -> tuple[str, NDArray[np.bool_] | None]:
     """Which texts the list shows: the view, and the slice or search that narrows it."""
     st.markdown("#### Texts")
     names = {f"{one.kind}: {one.name}": one for one in slices}
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
-        view = st.segmented_control("Show", VIEWS, required=True, default=VIEWS[0], key=VIEW_KEY, bind="query-params") or VIEWS[0]
-        name = st.selectbox("Slice", list(names), index=None, placeholder="all texts", key=SLICE_KEY, bind="query-params")
+        view = (
+            st.segmented_control(
+                "Show", VIEWS, required=True, default=VIEWS[0], key=VIEW_KEY, bind="query-params"
+            )
+            or VIEWS[0]
+        )
+        name = st.selectbox(
+            "Slice",
+            list(names),
+            index=None,
+            placeholder="all texts",
+            key=SLICE_KEY,
+            bind="query-params",
+        )
     mask = names[name].mask if name in names else None
     if searched is not None:
         mask = searched.mask if mask is None else mask & searched.mask
@@ -123,18 +153,32 @@ def choose(slices: Sequence[Slice], searched: Slice | None, words: str) -> tuple
 
 
 def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | None:
-    """The texts by loss, highest first, and all of them to take away; the row that was chosen, or None."""
-    found = _of_view(rows.table if mask is None else rows.table[mask], view).sort_values(["loss", "row"], ascending=[False, True])
+    """The texts by loss, highest first, and all of them to take away; the row that was chosen, or
+    None.
+    """
+    found = _of_view(rows.table if mask is None else rows.table[mask], view).sort_values(
+        ["loss", "row"], ascending=[False, True]
+    )
     if found.empty:
-        st.caption("No text is to be shown here." if view != "tagged" else "No text has been tagged yet. Choose a row of another list.")
+        st.caption(
+            "No text is to be shown here."
+            if view != "tagged"
+            else "No text has been tagged yet. Choose a row of another list."
+        )
         return None
-    shown = found.head(SHOWN)[["text", "true", "predicted", "loss", "confidence", "of_true", "tag", "note"]].reset_index(drop=True)
-    share = partial(st.column_config.ProgressColumn, format="percent", min_value=0, max_value=1, width=110)
+    shown = found.head(SHOWN)[
+        ["text", "true", "predicted", "loss", "confidence", "of_true", "tag", "note"]
+    ].reset_index(drop=True)
+    share = partial(
+        st.column_config.ProgressColumn, format="percent", min_value=0, max_value=1, width=110
+    )
     columns = {
         "text": st.column_config.TextColumn("Text", width=400),
         "true": st.column_config.TextColumn("True class"),
         "predicted": st.column_config.TextColumn("Predicted"),
-        "loss": st.column_config.NumberColumn("Loss", format="%.2f", width=70, help="Cross-entropy in nats."),
+        "loss": st.column_config.NumberColumn(
+            "Loss", format="%.2f", width=70, help="Cross-entropy in nats."
+        ),
         "confidence": share("Confidence", help="Probability of the predicted class."),
         "of_true": share("True class had", help="Probability of the true class."),
         "tag": st.column_config.TextColumn("Tag"),
@@ -142,7 +186,11 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
     }
     place = tables.texts(shown, key=LIST_KEY, columns=columns, alt="Texts by loss, highest first")
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
-        first = f"The {SHOWN:,} of {count(len(found), 'texts')} with the highest loss" if len(found) > SHOWN else count(len(found), "texts")
+        first = (
+            f"The {SHOWN:,} of {count(len(found), 'texts')} with the highest loss"
+            if len(found) > SHOWN
+            else count(len(found), "texts")
+        )
         st.caption(f"{first}, highest loss first. Choose a row to read it whole and to tag it.")
         st.download_button(
             "Download list",
@@ -165,10 +213,25 @@ def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -
         st.text(str(line["text"]))
         st.caption(f"Row {row:,} of the test split")
         shares = predictions.probabilities[int(np.flatnonzero(predictions.rows == row)[0])]
-        chart_view.draw(charts.probabilities(shares.tolist(), run.classes, "Probabilities"), key="row-probabilities", twin=False)
+        chart_view.draw(
+            charts.probabilities(shares.tolist(), run.classes, "Probabilities"),
+            key="row-probabilities",
+            twin=False,
+        )
     with sides.cell(), st.form(f"tag-{row}"):
-        tag = st.selectbox("Tag", TAGS, index=TAGS.index(known.tag) if known and known.tag in TAGS else 0, key=f"tag-of-{row}")
-        note = st.text_area("Note", known.note if known else "", max_chars=LONGEST_NOTE, key=f"note-of-{row}", placeholder="why?")
+        tag = st.selectbox(
+            "Tag",
+            TAGS,
+            index=TAGS.index(known.tag) if known and known.tag in TAGS else 0,
+            key=f"tag-of-{row}",
+        )
+        note = st.text_area(
+            "Note",
+            known.note if known else "",
+            max_chars=LONGEST_NOTE,
+            key=f"note-of-{row}",
+            placeholder="why?",
+        )
         with st.container(horizontal=True):
             keep = st.form_submit_button("Keep tag", type="primary", key=f"keep-{row}")
             drop = st.form_submit_button("Remove tag", disabled=known is None, key=f"drop-{row}")
@@ -182,7 +245,11 @@ def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -
 
 
 def _of_view(table: pd.DataFrame, view: str) -> pd.DataFrame:
-    column = {"all mistakes": "wrong", "confident mistakes": "confident", "contradicted labels": "contradicted"}.get(view)
+    column = {
+        "all mistakes": "wrong",
+        "confident mistakes": "confident",
+        "contradicted labels": "contradicted",
+    }.get(view)
     if column:
         return table[table[column]]
     return table[table["tag"] != ""] if view == "tagged" else table

@@ -1,4 +1,6 @@
-"""Parts of the Export page: a card for each format, from the button that makes it to the proof and the download."""
+"""Parts of the Export page: a card for each format, from the button that makes it to the proof and
+the download.
+"""
 
 from typing import Literal
 
@@ -19,11 +21,14 @@ from ui.widgets.job_progress import watch
 
 MOST_DOWNLOAD = 400_000_000  # bytes that the server holds in memory while they are downloaded
 HOW_TO_READ = """
-- **Read back** means: the files are opened again as a stranger would open them, and answer test texts beside the run. Only a copy that
-  gives the same labels, with probabilities that differ by less than 0.0001, is offered; one of 8 bits must keep 98 % of the labels.
-- **Each model** is one zip with its tokenizer, class names, max tokens and a model card that says how to load it; and
-  with `train.py` and a notebook that train the run again with plain transformers and PEFT.
-- **To bring a run back**, import its adapter or the zip of everything on the page Runs: it keeps its scores, and needs the same base.
+- **Read back** means: the files are opened again as a stranger would open them, and answer test
+  texts beside the run. Only a copy that gives the same labels, with probabilities that differ by
+  less than 0.0001, is offered; one of 8 bits must keep 98 % of the labels.
+- **Each model** is one zip with its tokenizer, class names, max tokens and a model card that
+  says how to load it; and with `train.py` and a notebook that train the run again with plain
+  transformers and PEFT.
+- **To bring a run back**, import its adapter or the zip of everything on the page Runs: it keeps
+  its scores, and needs the same base.
 - The base is named by its identity on the Hub, never by a folder of this machine.
 """
 
@@ -31,9 +36,16 @@ HOW_TO_READ = """
 def draw_headline(run: OpenRun) -> None:
     """What can be taken away, in a sentence."""
     ready = [target for target in Format if read_ready(run.store, run.job, target)]
-    said = f"{count(len(ready), 'formats')} of {len(Format)} ready to take away" if ready else "Choose a form to take this run away"
+    said = (
+        f"{count(len(ready), 'formats')} of {len(Format)} ready to take away"
+        if ready
+        else "Choose a form to take this run away"
+    )
     st.subheader(said, anchor=False)
-    st.caption("Each is made once, in the background, and offered when it has answered test texts as the run does.")
+    st.caption(
+        "Each is made once, in the background, and offered when it has answered test texts as the"
+        " run does."
+    )
 
 
 def draw_format(store: Store, job: Job, target: Format) -> None:
@@ -59,12 +71,19 @@ def _draw_proof(proof: Verification) -> None:
     if proof.labels_equal == proof.texts:
         said = f"Same label for all {proof.texts:,} test texts"
     else:
-        said = f"Same label for {per_cent(proof.equal.value)} of {proof.texts:,} test texts ({per_cent(low)} to {per_cent(high)})"
+        said = (
+            f"Same label for {per_cent(proof.equal.value)} of {proof.texts:,} test texts"
+            f" ({per_cent(low)} to {per_cent(high)})"
+        )
     st.markdown(f":material/verified: **{said}**")
-    speed = f"{proof.rows_per_second:.0f} texts/s here, {proof.rows_per_second / proof.run_rows_per_second:.1f} times the run's"
+    speed = (
+        f"{proof.rows_per_second:.0f} texts/s here,"
+        f" {proof.rows_per_second / proof.run_rows_per_second:.1f} times the run's"
+    )
     st.caption(
-        f"Probabilities differ by at most {proof.max_probability_difference:.1g}, and by up to {proof.differs_from_base:.2f} from the"
-        f" untrained base. {megabytes(proof.bytes / 2**20)} unpacked; {speed}."
+        f"Probabilities differ by at most {proof.max_probability_difference:.1g}, and by up to"
+        f" {proof.differs_from_base:.2f} from the untrained base. {megabytes(proof.bytes / 2**20)}"
+        f" unpacked; {speed}."
     )
 
 
@@ -83,12 +102,17 @@ def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
     elif ready.proof:
         st.markdown(":material/verified: **Each model in it has been proved**")
     if ready.bytes > MOST_DOWNLOAD:
-        st.caption(f"It has {megabytes(ready.bytes / 2**20)}, too much for a browser page. On the server's command line it is written by")
+        st.caption(
+            f"It has {megabytes(ready.bytes / 2**20)}, too much for a browser page. On the server's"
+            " command line it is written by"
+        )
         st.code(f"python -m core export {job.id} --format {target} --to FOLDER", language="bash")
         return
     _draw_download(job, target, ready)
     others = [one for other in MODELS if (one := read_ready(store, job, other))]
-    if target is Format.BUNDLE and any(one.path.stat().st_mtime > ready.path.stat().st_mtime for one in others):
+    if target is Format.BUNDLE and any(
+        one.path.stat().st_mtime > ready.path.stat().st_mtime for one in others
+    ):
         st.caption("Other forms have been made since.")
         _draw_make(store, job, target, "Make it again with them", main=False)
 

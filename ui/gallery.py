@@ -1,4 +1,6 @@
-"""Parts of the Gallery page: a card a failed run, with its curve beside a healthy one, and the answer for those who have guessed."""
+"""Parts of the Gallery page: a card a failed run, with its curve beside a healthy one, and the
+answer for those who have guessed.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,8 +27,9 @@ def draw_introduction() -> None:
     """What these are, and how to use them."""
     st.subheader("Six runs that went wrong on purpose", anchor=False)
     st.caption(
-        "Each was trained on the demo corpus with one thing wrong, and came with the project: nothing is trained here. Look at curve and "
-        "scores, guess what is wrong, then open the answer. Every page reads these runs as any other."
+        "Each was trained on the demo corpus with one thing wrong, and came with the project:"
+        " nothing is trained here. Look at curve and scores, guess what is wrong, then open the"
+        " answer. Every page reads these runs as any other."
     )
 
 
@@ -39,7 +42,9 @@ def draw(store: Store, failures: Sequence[Failure], runs: Mapping[str, Job]) -> 
             _draw_card(store, number, failure, runs[failure.id], healthy)
 
 
-def _draw_card(store: Store, number: int, failure: Failure, job: Job, healthy: pd.DataFrame) -> None:
+def _draw_card(
+    store: Store, number: int, failure: Failure, job: Job, healthy: pd.DataFrame
+) -> None:
     summary = summarise(store, job)
     st.markdown(f"#### Run {number}")
     if summary.test:
@@ -47,8 +52,12 @@ def _draw_card(store: Store, number: int, failure: Failure, job: Job, healthy: p
         validation = proportion(job.result.get("validation"))
         also = f" Validation: {accuracy(validation)} of {validation.n:,}." if validation else ""
         st.caption(f"± is the 95 % interval.{also}")
-    curve = pd.concat([read_curve(store, job, THIS, read_train_request(job).config), healthy], ignore_index=True)
-    chart_view.draw(charts.run_curves(curve, [THIS, HEALTHY], "step", "loss"), key=f"curve-{failure.id}")
+    curve = pd.concat(
+        [read_curve(store, job, THIS, read_train_request(job).config), healthy], ignore_index=True
+    )
+    chart_view.draw(
+        charts.run_curves(curve, [THIS, HEALTHY], "step", "loss"), key=f"curve-{failure.id}"
+    )
     with st.expander("What went wrong?", key=f"answer-{failure.id}", icon=":material/lightbulb:"):
         st.markdown(f"**{failure.title}.** {failure.done}")
         st.markdown(f"*How it shows.* {failure.sign}")
@@ -57,7 +66,9 @@ def _draw_card(store: Store, number: int, failure: Failure, job: Job, healthy: p
         navigation.link(navigation.EVALUATE, "Its matrix", run_id=failure.id)
         navigation.link(navigation.THROUGH_TIME, "Its way there", run_id=failure.id)
         if not healthy.empty:
-            navigation.link(navigation.COMPARE, "Beside a healthy run", compared=f"{EXAMPLE_ID},{failure.id}")
+            navigation.link(
+                navigation.COMPARE, "Beside a healthy run", compared=f"{EXAMPLE_ID},{failure.id}"
+            )
 
 
 def _healthy(store: Store) -> pd.DataFrame:

@@ -22,11 +22,31 @@ from ui.train import cost, launch
 from ui.widgets import prepare_data
 
 STEPS = (
-    (navigation.EXPLORE, "Explore", "See what the texts look like, how the classes are balanced and how long the texts are."),
-    (navigation.TRAIN, "New run", "Choose a preset, turn a few knobs, and read beforehand what it will cost."),
-    (navigation.RUNS, "Runs", "Watch the loss fall while the run goes on in the background, with or without this page."),
-    (navigation.EVALUATE, "Evaluate", "See what the model gets right and wrong, down to the single text."),
-    (navigation.CLASSIFY, "Classify", "Type a text of your own and see what the model makes of it."),
+    (
+        navigation.EXPLORE,
+        "Explore",
+        "See what the texts look like, how the classes are balanced and how long the texts are.",
+    ),
+    (
+        navigation.TRAIN,
+        "New run",
+        "Choose a preset, turn a few knobs, and read beforehand what it will cost.",
+    ),
+    (
+        navigation.RUNS,
+        "Runs",
+        "Watch the loss fall while the run goes on in the background, with or without this page.",
+    ),
+    (
+        navigation.EVALUATE,
+        "Evaluate",
+        "See what the model gets right and wrong, down to the single text.",
+    ),
+    (
+        navigation.CLASSIFY,
+        "Classify",
+        "Type a text of your own and see what the model makes of it.",
+    ),
 )
 SOURCES = {
     SourceKind.FOLDER: "a folder on this machine",
@@ -59,7 +79,10 @@ def draw_cards(store: Store, status: DataStatus, models: Sequence[ModelLocation]
 def find_models(store: Store) -> list[ModelLocation]:
     """Each base model on offer, and the one the settings name."""
     hub = cache.hub(store.settings)
-    return [find_model(model, store.settings, hub) for model in dict.fromkeys([store.settings.model, *MODELS])]
+    return [
+        find_model(model, store.settings, hub)
+        for model in dict.fromkeys([store.settings.model, *MODELS])
+    ]
 
 
 def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
@@ -67,9 +90,23 @@ def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]
     model = next((model for model in models if model.available), None)
     ready = model is not None and status.source is not None and may(store.visitor, Action.LAUNCH)
     with st.container(horizontal=True, vertical_alignment="center", key="taste"):
-        if launch.launch_button("Start a taste run", "taste-run", disabled=not ready) and model and status.source:
-            launch.launch(store, make_config(Preset.TASTE, {"model": model.id}), status.source, button="taste-run", preset=Preset.TASTE)
-        st.caption("1,000 texts, about a minute on two cores. It runs in the background; you can close the page.", width="content")
+        if (
+            launch.launch_button("Start a taste run", "taste-run", disabled=not ready)
+            and model
+            and status.source
+        ):
+            launch.launch(
+                store,
+                make_config(Preset.TASTE, {"model": model.id}),
+                status.source,
+                button="taste-run",
+                preset=Preset.TASTE,
+            )
+        st.caption(
+            "1,000 texts, about a minute on two cores. It runs in the background; you can close the"
+            " page.",
+            width="content",
+        )
 
 
 def _draw_data(store: Store, status: DataStatus) -> None:
@@ -80,10 +117,13 @@ def _draw_data(store: Store, status: DataStatus) -> None:
         return
     st.markdown(f"**{plain(dataset.name)}**, from {SOURCES[dataset.source]}")
     st.caption(
-        f"{count(dataset.train_rows, 'rows')} to train on, {dataset.validation_rows:,} of them kept for validation; "
-        f"{dataset.test_rows:,} test rows; {len(dataset.classes)} classes. Fingerprint `{dataset.fingerprint}`."
+        f"{count(dataset.train_rows, 'rows')} to train on, {dataset.validation_rows:,} of them kept"
+        f" for validation; {dataset.test_rows:,} test rows; {len(dataset.classes)} classes."
+        f" Fingerprint `{dataset.fingerprint}`."
     )
-    for note in dict.fromkeys([*([status.source.note] if status.source and status.source.note else []), *dataset.notes]):
+    for note in dict.fromkeys(
+        [*([status.source.note] if status.source and status.source.note else []), *dataset.notes]
+    ):
         st.caption(plain(note))
 
 
@@ -91,7 +131,9 @@ def _draw_models(models: Sequence[ModelLocation]) -> None:
     _title("Model", ready=any(model.available for model in models))
     for model in models:
         icon = ":material/check:" if model.available else ":material/block:"
-        parameters = f", {MODELS[model.id].parameters / 1e6:.1f} M parameters" if model.id in MODELS else ""
+        parameters = (
+            f", {MODELS[model.id].parameters / 1e6:.1f} M parameters" if model.id in MODELS else ""
+        )
         st.markdown(f"{icon} **{plain(model.id)}**{parameters}")
         st.caption(plain(model.reason))
 
@@ -115,7 +157,9 @@ def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocati
 
 
 def _title(text: str, ready: bool) -> None:
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
         st.markdown(f"##### {text}", width="content")
         st.badge(
             "Ready" if ready else "Not ready",

@@ -1,4 +1,6 @@
-"""Parts of the Inside page: what is asked, the answer, and each step of the text's way through the model."""
+"""Parts of the Inside page: what is asked, the answer, and each step of the text's way through the
+model.
+"""
 
 import numpy as np
 import pandas as pd
@@ -16,46 +18,71 @@ from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables
 from ui.widgets.model_or_run import Subject
 
-ASKED_KEY = "inside-asked"  # whether the model has been called in this visit: then it is loaded, and each change is answered at once
+# whether the model has been called in this visit: then it is loaded, and each change is answered at
+# once
+ASKED_KEY = "inside-asked"
 FALLBACK = ("class 1", "class 2")  # where no data names any
 ENCODER = (
-    "The encoder turns ids into vectors that know their surroundings: in each layer every token takes from every other as much as "
-    "its heads decide. It learned this from a great amount of text and stays frozen here."
+    "The encoder turns ids into vectors that know their surroundings: in each layer every token"
+    " takes from every other as much as its heads decide. It learned this from a great amount of"
+    " text and stays frozen here."
 )
 ADAPTER = (
-    "An adapter changes the frozen encoder a little: beside a weight W it puts two thin matrices, A and B, and only these and the "
-    "head are trained."
+    "An adapter changes the frozen encoder a little: beside a weight W it puts two thin matrices, A"
+    " and B, and only these and the head are trained."
 )
 HOW_TO_READ = """
-- **Encoder**: turns token ids into vectors and lets them look at each other, layer after layer. It was trained on a great amount
-  of text before; here it stays frozen.
-- **Attention**: each head of each layer decides, for every token (row), how much it takes from every token (column). A row adds up
-  to 1. Some heads look at the neighbour, some at the same word elsewhere, many at [SEP], which means *nothing here*. A map
-  shows where a head looks, not why the model decides.
-- **Head**: a small layer that turns one vector into one number per class, the logits. It is new for each task, so before
-  training its answer is chance.
-- **Adapter (LoRA)**: beside a frozen weight W it puts two thin matrices, A with r × inputs and B with outputs × r numbers. The layer then
-  computes W·x + (alpha / r)·B·A·x. Only A, B and the head are trained. B starts at zero, so training starts from the base.
-- **Change of the weight** compares the length of the adapter's part with that of W (Frobenius norms). A few per cent is enough.
+- **Encoder**: turns token ids into vectors and lets them look at each other, layer after layer.
+  It was trained on a great amount of text before; here it stays frozen.
+- **Attention**: each head of each layer decides, for every token (row), how much it takes from
+  every token (column). A row adds up to 1. Some heads look at the neighbour, some at the same
+  word elsewhere, many at [SEP], which means *nothing here*. A map shows where a head looks, not
+  why the model decides.
+- **Head**: a small layer that turns one vector into one number per class, the logits. It is new
+  for each task, so before training its answer is chance.
+- **Adapter (LoRA)**: beside a frozen weight W it puts two thin matrices, A with r × inputs and B
+  with outputs × r numbers. The layer then computes W·x + (alpha / r)·B·A·x. Only A, B and the
+  head are trained. B starts at zero, so training starts from the base.
+- **Change of the weight** compares the length of the adapter's part with that of W (Frobenius
+  norms). A few per cent is enough.
 """
 
 
-def ask(store: Store, subject: Subject, dataset: Dataset | None, text: str, max_tokens: int) -> Trace | None:
-    """The walk, once it has been asked for in this visit; None before, or where it failed, which is said."""
+def ask(
+    store: Store, subject: Subject, dataset: Dataset | None, text: str, max_tokens: int
+) -> Trace | None:
+    """The walk, once it has been asked for in this visit; None before, or where it failed, which is
+    said.
+    """
     if not subject.model.available:
-        st.warning(f"**This model is not on this machine.** {plain(subject.model.reason)}", icon=":material/cloud_off:")
+        st.warning(
+            f"**This model is not on this machine.** {plain(subject.model.reason)}",
+            icon=":material/cloud_off:",
+        )
         return None
     if not text.strip():
         st.info("Type a text, or take a row of the data.", icon=":material/edit:")
         return None
-    clicked = st.button("Send it through the model", key="walk", type="primary", icon=":material/play_arrow:")
+    clicked = st.button(
+        "Send it through the model", key="walk", type="primary", icon=":material/play_arrow:"
+    )
     if not (clicked or st.session_state.get(ASKED_KEY)):
-        st.caption("The first time takes some seconds, because the model is loaded. After that each change shows at once.")
+        st.caption(
+            "The first time takes some seconds, because the model is loaded. After that each change"
+            " shows at once."
+        )
         return None
     st.session_state[ASKED_KEY] = True
     try:
         with st.spinner("On its way through the model…"):
-            return _walk(_version(store, subject), text, max_tokens, store, subject, classes_of(subject, dataset))
+            return _walk(
+                _version(store, subject),
+                text,
+                max_tokens,
+                store,
+                subject,
+                classes_of(subject, dataset),
+            )
     except LoraLabError as error:
         error_boundary.show(error)
         return None
@@ -71,44 +98,87 @@ def draw_finding(walk: Trace, subject: Subject, classes: tuple[str, ...]) -> Non
     best = int(walk.probabilities.argmax())
     untrained = "" if subject.run else " The head is not trained yet, so this is chance."
     st.subheader(
-        f"{count(walk.tokens, 'tokens')} in, {plain(classes[best])} at {per_cent(float(walk.probabilities[best]))} out", anchor=False
+        f"{count(walk.tokens, 'tokens')} in, {plain(classes[best])} at"
+        f" {per_cent(float(walk.probabilities[best]))} out",
+        anchor=False,
     )
     cut = (
-        f" {walk.text_tokens - walk.tokens:,} of the text's {walk.text_tokens:,} tokens were cut." if walk.text_tokens > walk.tokens else ""
+        f" {walk.text_tokens - walk.tokens:,} of the text's {walk.text_tokens:,} tokens were cut."
+        if walk.text_tokens > walk.tokens
+        else ""
     )
-    st.caption(f"{plain(subject.title)}: {walk.layers} layers, {walk.heads} heads, vectors of d = {walk.width} numbers.{untrained}{cut}")
-    tables.plain(_steps(walk, classes), key="steps", rows_in_view=9, alt="Every step with its shape")
+    st.caption(
+        f"{plain(subject.title)}: {walk.layers} layers, {walk.heads} heads, vectors of d ="
+        f" {walk.width} numbers.{untrained}{cut}"
+    )
+    tables.plain(
+        _steps(walk, classes), key="steps", rows_in_view=9, alt="Every step with its shape"
+    )
 
 
 def draw_ids(walk: Trace) -> None:
     """Step 1."""
     _head(
-        "1", "Text to ids", f"({walk.tokens},)", "The tokenizer looks each piece up in its vocabulary. From here on there are only numbers."
+        "1",
+        "Text to ids",
+        f"({walk.tokens},)",
+        "The tokenizer looks each piece up in its vocabulary. From here on there are only numbers.",
     )
-    kinds = ["special" if p.startswith("[") else "continued" if p.startswith("##") else "word" for p in walk.pieces]
-    table = pd.DataFrame({"position": range(walk.tokens), "piece": walk.pieces, "id": walk.ids, "kind": kinds, "kept": True})
+    kinds = [
+        "special" if p.startswith("[") else "continued" if p.startswith("##") else "word"
+        for p in walk.pieces
+    ]
+    table = pd.DataFrame(
+        {
+            "position": range(walk.tokens),
+            "piece": walk.pieces,
+            "id": walk.ids,
+            "kind": kinds,
+            "kept": True,
+        }
+    )
     chart_view.draw(charts.pieces(table, "Pieces and their ids"), key="inside-pieces", twin=False)
 
 
 def draw_vectors(walk: Trace) -> None:
-    """Steps 2 and 3: one token's vector from the tables to the last layer, and how far every token moves."""
+    """Steps 2 and 3: one token's vector from the tables to the last layer, and how far every token
+    moves.
+    """
     shape = f"({walk.tokens}, {walk.width})"
     parts = " + ".join(walk.parts)
-    words = f"Each id picks a row of a table. {parts} are added and normalised; each layer then moves the vector a little."
+    words = (
+        f"Each id picks a row of a table. {parts} are added and normalised; each layer then moves"
+        " the vector a little."
+    )
     _head("2", "Embedding vectors, layer by layer", shape, words)
     numbers = list(range(walk.drawn))
-    token = st.selectbox("Token", numbers, format_func=lambda at: f"{at}  {walk.pieces[at]}", key="inside-token")
+    token = st.selectbox(
+        "Token", numbers, format_func=lambda at: f"{at}  {walk.pieces[at]}", key="inside-token"
+    )
     at = min(int(token or 0), walk.drawn - 1)
-    names = [*(f"{part} table" for part in walk.parts), "sum, normalised", *(f"after layer {n + 1}" for n in range(walk.layers))]
+    names = [
+        *(f"{part} table" for part in walk.parts),
+        "sum, normalised",
+        *(f"after layer {n + 1}" for n in range(walk.layers)),
+    ]
     vectors = np.concatenate([walk.summands[:, at], walk.hidden[:, at]])
     chart_view.draw(
         charts.strips(
-            vectors, names, f"The vector of {walk.pieces[at]}, {walk.width} numbers, from the vocabulary to the last layer", chart_view.dark()
+            vectors,
+            names,
+            f"The vector of {walk.pieces[at]}, {walk.width} numbers, from the vocabulary to the"
+            " last layer",
+            chart_view.dark(),
         ),
         key="strips",
     )
-    st.caption("Blue below zero, orange above. Each row has its own scale; its length stands beside it.")
-    chart_view.draw(charts.movement(walk.moved[:, : walk.drawn], walk.pieces[: walk.drawn], chart_view.dark()), key="movement")
+    st.caption(
+        "Blue below zero, orange above. Each row has its own scale; its length stands beside it."
+    )
+    chart_view.draw(
+        charts.movement(walk.moved[:, : walk.drawn], walk.pieces[: walk.drawn], chart_view.dark()),
+        key="movement",
+    )
     _say_drawn(walk)
 
 
@@ -117,14 +187,31 @@ def draw_attention(walk: Trace) -> None:
     shape = f"{walk.layers} layers × ({walk.heads}, {walk.tokens}, {walk.tokens})"
     _head("3", "Encoder layers: attention", shape, ENCODER)
     with st.container(horizontal=True, gap="medium"):
-        layer = st.segmented_control("Layer", range(1, walk.layers + 1), default=walk.layers, required=True, key="inside-layer")
-        head = st.segmented_control("Head", ["mean", *range(1, walk.heads + 1)], default="mean", required=True, key="inside-head")
+        layer = st.segmented_control(
+            "Layer",
+            range(1, walk.layers + 1),
+            default=walk.layers,
+            required=True,
+            key="inside-layer",
+        )
+        head = st.segmented_control(
+            "Head",
+            ["mean", *range(1, walk.heads + 1)],
+            default="mean",
+            required=True,
+            key="inside-head",
+        )
     at = min(int(layer or 1), walk.layers) - 1
     maps = walk.attention[at].astype(np.float32)
     chosen = maps.mean(0) if head in (None, "mean") else maps[min(int(head), walk.heads) - 1]
     name = "mean of all heads" if head in (None, "mean") else f"head {head}"
     chart_view.draw(
-        charts.attention(chosen, walk.pieces[: walk.drawn], f"Attention in layer {at + 1}, {name}: row looks at column", chart_view.dark()),
+        charts.attention(
+            chosen,
+            walk.pieces[: walk.drawn],
+            f"Attention in layer {at + 1}, {name}: row looks at column",
+            chart_view.dark(),
+        ),
         key="attention",
     )
     _say_drawn(walk)
@@ -132,15 +219,32 @@ def draw_attention(walk: Trace) -> None:
 
 def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
     """Steps 4 to 6: pooling, logits, probabilities."""
-    words = f"The head turns one vector into one number per class. It reads {walk.pooling}. Before training it guesses."
-    _head("4", "Pooling, head, probabilities", f"({walk.width},) → ({len(classes)},) → ({len(classes)},)", words)
+    words = (
+        f"The head turns one vector into one number per class. It reads {walk.pooling}. Before"
+        " training it guesses."
+    )
+    _head(
+        "4",
+        "Pooling, head, probabilities",
+        f"({walk.width},) → ({len(classes)},) → ({len(classes)},)",
+        words,
+    )
     read = np.stack([walk.hidden[-1, 0].astype(np.float32), walk.features])
     chart_view.draw(
-        charts.strips(read, ["[CLS], last layer", "what the head reads"], "What the head reads", chart_view.dark()), key="pooling", twin=False
+        charts.strips(
+            read,
+            ["[CLS], last layer", "what the head reads"],
+            "What the head reads",
+            chart_view.dark(),
+        ),
+        key="pooling",
+        twin=False,
     )
     sides = st.grid(2, min_column_width=340, gap="large")
     with sides.cell():
-        table = pd.DataFrame({"class": list(classes), "logit": walk.logits, "probability": walk.probabilities})
+        table = pd.DataFrame(
+            {"class": list(classes), "logit": walk.logits, "probability": walk.probabilities}
+        )
         columns: tables.Columns = {
             "class": "Class",
             "logit": st.column_config.NumberColumn("Logit", format="%.3f"),
@@ -149,21 +253,36 @@ def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
         tables.plain(table, key="logits", columns=columns, alt="Logits and probabilities")
         st.caption("Probability = exp(logit) over the sum of all exp(logit).")
     with sides.cell():
-        chart_view.draw(charts.probabilities(walk.probabilities.tolist(), classes, "Probabilities"), key="inside-probabilities", twin=False)
+        chart_view.draw(
+            charts.probabilities(walk.probabilities.tolist(), classes, "Probabilities"),
+            key="inside-probabilities",
+            twin=False,
+        )
 
 
-def draw_adapter(walk: Trace, subject: Subject, shape: ModelShape, classes: tuple[str, ...]) -> None:
+def draw_adapter(
+    walk: Trace, subject: Subject, shape: ModelShape, classes: tuple[str, ...]
+) -> None:
     """Where the LoRA matrices sit, their shapes, and what share of the weights trains."""
     _head("5", "Where LoRA sits", "A: r × inputs, B: outputs × r", _adapter_words(subject))
     modules = walk.adapted if subject.run else _foreseen(subject, shape)
     chart_view.draw(charts.adapters(modules, chart_view.dark()), key="adapters")
     counts = count_trainable(shape, subject.config, len(classes))
     trained = sum(module.parameters for module in counts)
-    chart_view.draw(charts.trainable_bar(trained, shape.parameters + trained), key="trainable", twin=False)
-    lines = pd.DataFrame([{"module": module.name, "numbers": module.shape, "parameters": module.parameters} for module in counts])
+    chart_view.draw(
+        charts.trainable_bar(trained, shape.parameters + trained), key="trainable", twin=False
+    )
+    lines = pd.DataFrame(
+        [
+            {"module": module.name, "numbers": module.shape, "parameters": module.parameters}
+            for module in counts
+        ]
+    )
     columns: tables.Columns = {
         "module": "Module",
-        "numbers": st.column_config.TextColumn("Layers × r × (inputs + outputs); head: inputs × outputs + bias"),
+        "numbers": st.column_config.TextColumn(
+            "Layers × r × (inputs + outputs); head: inputs × outputs + bias"
+        ),
         "parameters": st.column_config.NumberColumn("Trained parameters", format="localized"),
     }
     tables.plain(lines, key="trainable-table", columns=columns, alt="Trained parameters per module")
@@ -172,8 +291,14 @@ def draw_adapter(walk: Trace, subject: Subject, shape: ModelShape, classes: tupl
 def _adapter_words(subject: Subject) -> str:
     config = subject.config
     if subject.run:
-        return f"{ADAPTER} This run trains rank r = {config.rank} with alpha = {config.alpha:g}. Stronger tiles: more change."
-    return f"{ADAPTER} Nothing is adapted yet. This is what a run with the usual settings, rank r = {config.rank}, would add."
+        return (
+            f"{ADAPTER} This run trains rank r = {config.rank} with alpha = {config.alpha:g}."
+            " Stronger tiles: more change."
+        )
+    return (
+        f"{ADAPTER} Nothing is adapted yet. This is what a run with the usual settings, rank r ="
+        f" {config.rank}, would add."
+    )
 
 
 def _foreseen(subject: Subject, shape: ModelShape) -> tuple[AdaptedModule, ...]:
@@ -198,8 +323,16 @@ def _steps(walk: Trace, classes: tuple[str, ...]) -> pd.DataFrame:
     t, d, heads = walk.tokens, walk.width, walk.heads
     rows = [
         ("Text to ids", f"({t},)", f"{t} whole numbers"),
-        ("Embedding vectors", f"({t}, {d})", " + ".join(f"{part} table" for part in walk.parts) + ", normalised"),
-        (f"Encoder layers 1 to {walk.layers}", f"({t}, {d}) each", f"attention ({heads}, {t}, {t}), then a feed-forward network"),
+        (
+            "Embedding vectors",
+            f"({t}, {d})",
+            " + ".join(f"{part} table" for part in walk.parts) + ", normalised",
+        ),
+        (
+            f"Encoder layers 1 to {walk.layers}",
+            f"({t}, {d}) each",
+            f"attention ({heads}, {t}, {t}), then a feed-forward network",
+        ),
         ("Pooling", f"({d},)", walk.pooling),
         ("Head: logits", f"({len(classes)},)", f"weights ({len(classes)}, {d}) and a bias"),
         ("Probabilities", f"({len(classes)},)", "softmax: between 0 and 1, adding up to 1"),
@@ -214,7 +347,10 @@ def _head(number: str, name: str, shape: str, words: str) -> None:
 
 def _say_drawn(walk: Trace) -> None:
     if walk.drawn < walk.tokens:
-        st.caption(f"The first {walk.drawn} of {walk.tokens} tokens are drawn; what a row gives to the others is left out.")
+        st.caption(
+            f"The first {walk.drawn} of {walk.tokens} tokens are drawn; what a row gives to the"
+            " others is left out."
+        )
 
 
 def _version(store: Store, subject: Subject) -> str:
@@ -224,7 +360,16 @@ def _version(store: Store, subject: Subject) -> str:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)  # a walk takes about a MB
-def _walk(version: str, text: str, max_tokens: int, _store: Store, _subject: Subject, classes: tuple[str, ...]) -> Trace:
+def _walk(
+    version: str,
+    text: str,
+    max_tokens: int,
+    _store: Store,
+    _subject: Subject,
+    classes: tuple[str, ...],
+) -> Trace:
     run_id = _subject.run.id if _subject.run else None
-    request = ClassifyRequest(run_id, _subject.model, _subject.adapter(_store), classes, max_tokens, _subject.config.seed)
+    request = ClassifyRequest(
+        run_id, _subject.model, _subject.adapter(_store), classes, max_tokens, _subject.config.seed
+    )
     return cache.host().walk(request, text)

@@ -12,7 +12,9 @@ import streamlit as st
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page of the app. ``follows_run`` keeps the chosen run in the link, for the pages that are about one."""
+    """A page of the app. ``follows_run`` keeps the chosen run in the link, for the pages that are
+    about one.
+    """
 
     file: str
     title: str
@@ -20,10 +22,19 @@ class Entry:
     follows_run: bool = False
 
 
-HOME, DATA, EXPLORE, QUALITY = "pages/home.py", "pages/data.py", "pages/explore.py", "pages/quality.py"
+HOME, DATA, EXPLORE, QUALITY = (
+    "pages/home.py",
+    "pages/data.py",
+    "pages/explore.py",
+    "pages/quality.py",
+)
 TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embeddings.py"
 TRAIN, RUNS, BOARD = "pages/train.py", "pages/runs.py", "pages/board.py"
-CALIBRATION, ERRORS, THROUGH_TIME = "pages/calibration.py", "pages/errors.py", "pages/through_time.py"
+CALIBRATION, ERRORS, THROUGH_TIME = (
+    "pages/calibration.py",
+    "pages/errors.py",
+    "pages/through_time.py",
+)
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
 ADAPTER, GALLERY = "pages/adapter.py", "pages/gallery.py"
 EXPORT = "pages/export.py"
@@ -52,7 +63,10 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(ADAPTER, "Adapter", ":material/biotech:", True),
         Entry(GALLERY, "Gallery", ":material/healing:"),
     ),
-    "Use": (Entry(CLASSIFY, "Classify", ":material/label:", True), Entry(EXPORT, "Export", ":material/download:", True)),
+    "Use": (
+        Entry(CLASSIFY, "Classify", ":material/label:", True),
+        Entry(EXPORT, "Export", ":material/download:", True),
+    ),
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}
 ROOT = Path(__file__).parents[1]
@@ -79,7 +93,8 @@ def home() -> Iterator[st.Page]:
 def require_home() -> None:
     """Start anew through ``Home.py`` where Streamlit runs a file of ``pages/`` by itself.
 
-    It does so until ``st.navigation`` has been called once, for the first link opened after the server started.
+    It does so until ``st.navigation`` has been called once, for the first link opened after the
+    server started.
     """
     if not _below_home.get():
         st.navigation(_sections(), position="hidden")
@@ -90,7 +105,9 @@ def _sections() -> dict[str, list[st.Page]]:
     """The pages for ``st.navigation``, Home first."""
     return {
         section: [
-            st.Page(ROOT / entry.file, title=entry.title, icon=entry.icon, default=entry.file == HOME)
+            st.Page(
+                ROOT / entry.file, title=entry.title, icon=entry.icon, default=entry.file == HOME
+            )
             for entry in entries
             if exists(entry.file)
         ]
@@ -98,12 +115,18 @@ def _sections() -> dict[str, list[st.Page]]:
     }
 
 
-def link(file: str, label: str = "", *, run_id: str = "", icon: str | None = None, **query: str) -> None:
-    """A link to a page, to a run on it where one is given; plain text where the page is not there."""
+def link(
+    file: str, label: str = "", *, run_id: str = "", icon: str | None = None, **query: str
+) -> None:
+    """A link to a page, to a run on it where one is given; plain text where the page is not
+    there.
+    """
     entry = ENTRIES[file]
     params = {**({"run": run_id} if run_id else {}), **query}
     if exists(file):
-        st.page_link(file, label=label or entry.title, icon=icon or entry.icon, query_params=params or None)
+        st.page_link(
+            file, label=label or entry.title, icon=icon or entry.icon, query_params=params or None
+        )
     else:
         st.text(label or entry.title)
 

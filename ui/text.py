@@ -9,17 +9,22 @@ from core.settings import Settings, hide_folders
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
-DIRECTION = r"\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+DIRECTION = (
+    r"\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+)
 UNSEEN = re.compile(f"[{CONTROL}{DIRECTION}]")
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~&^=])")
 JOINTS = re.compile(r":(?=\S)|(?<=\w)@(?=\S)|(?i:\bwww)(?=\\?\.)|\\[-<>~](?=\\[-=>])")
-WORD_JOINER = "\u2060"  # after these it keeps :name: from becoming an emoji, :red[…] a colour, addresses links, and <- an arrow
+# after these it keeps :name: from becoming an emoji, :red[…] a colour, addresses links, and <- an
+# arrow
+WORD_JOINER = "\u2060"
 
 
 def plain(text: str) -> str:
     """``text`` as it is, for places that read Markdown: labels, captions, messages.
 
-    Control characters and those that turn the direction of writing are shown as �. Outside ``local`` mode folders are left out.
+    Control characters and those that turn the direction of writing are shown as �. Outside
+    ``local`` mode folders are left out.
     """
     seen = UNSEEN.sub("\ufffd", " ".join(without_folders(text).split()))
     escaped = JOINTS.sub(lambda found: found[0] + WORD_JOINER, MARKDOWN.sub(r"\\\1", seen))
@@ -27,7 +32,9 @@ def plain(text: str) -> str:
 
 
 def without_folders(text: str) -> str:
-    """``text`` for a table cell: as it is, but outside ``local`` mode without folders of the machine."""
+    """``text`` for a table cell: as it is, but outside ``local`` mode without folders of the
+    machine.
+    """
     if "/" not in text:
         return text
     try:
@@ -50,7 +57,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < 99.5 * MINUTE:
         return f"{_two_digits(seconds / MINUTE)} min"
-    return f"{_two_digits(seconds / HOUR)} h" if seconds < 2 * DAY else f"{_two_digits(seconds / DAY)} days"
+    return (
+        f"{_two_digits(seconds / HOUR)} h"
+        if seconds < 2 * DAY
+        else f"{_two_digits(seconds / DAY)} days"
+    )
 
 
 def age(seconds: float) -> str:
@@ -69,7 +80,9 @@ def per_cent(share: float) -> str:
 
 def accuracy(hits_of: Proportion) -> str:
     """``91.2 % ± 0.6``: a share with its 95 % interval."""
-    return f"{per_cent(hits_of.value)} ± {hits_of.half_width * 100:.1f}" if hits_of.n else "no texts"
+    return (
+        f"{per_cent(hits_of.value)} ± {hits_of.half_width * 100:.1f}" if hits_of.n else "no texts"
+    )
 
 
 def megabytes(number: float) -> str:

@@ -1,4 +1,6 @@
-"""Parts of the Through time page: the matrix after a step, scores over the steps, a text's course, and the map of texts."""
+"""Parts of the Through time page: the matrix after a step, scores over the steps, a text's course,
+and the map of texts.
+"""
 
 import pandas as pd
 import streamlit as st
@@ -12,15 +14,23 @@ from ui.session import cache
 from ui.text import count, plain
 from ui.widgets import chart_view, tables
 
-STEP_KEY, TEXT_KEY, MAP_KEY, LAST_KEY, GROUP_KEY = "step", "text-row", "training-map", "last-picked", "group"
+STEP_KEY, TEXT_KEY, MAP_KEY, LAST_KEY, GROUP_KEY = (
+    "step",
+    "text-row",
+    "training-map",
+    "last-picked",
+    "group",
+)
 SHOWN = 500
 HOW_TO_READ = """
-- **The texts** are the fixed part of the validation split that this run is validated on while it trains, the same each time.
-- **Easy, ambiguous, hard** (training dynamics, Swayamdipta et al. 2020): a text whose probability of the true class varies by 0.2 or more
-  (standard deviation over the validations) is ambiguous; of the others those with a mean of a half or more are easy, the rest hard. Among
+- **The texts** are the fixed part of the validation split that this run is validated on while it
+  trains, the same each time.
+- **Easy, ambiguous, hard** (training dynamics, Swayamdipta et al. 2020): a text whose
+  probability of the true class varies by 0.2 or more (standard deviation over the validations)
+  is ambiguous; of the others those with a mean of a half or more are easy, the rest hard. Among
   the hard ones are wrong labels.
-- **Learned** is the step from which on the text stayed right. **Forgotten** counts how often it went from right to wrong between two
-  validations (Toneva et al. 2019).
+- **Learned** is the step from which on the text stayed right. **Forgotten** counts how often it
+  went from right to wrong between two validations (Toneva et al. 2019).
 - With few validations these figures are coarse: a run of ten says more than a run of three.
 """
 
@@ -32,8 +42,12 @@ def choose_step(dynamics: Dynamics) -> int:
         st.caption(f"One validation so far, after step {steps[0]:,}.")
         return 0
     asked = st.session_state.get(STEP_KEY, st.query_params.get(STEP_KEY))
-    st.session_state[STEP_KEY] = next((step for step in steps if str(step) == str(asked)), steps[-1])
-    chosen = st.select_slider("After step", steps, format_func=lambda step: f"{step:,}", key=STEP_KEY)
+    st.session_state[STEP_KEY] = next(
+        (step for step in steps if str(step) == str(asked)), steps[-1]
+    )
+    chosen = st.select_slider(
+        "After step", steps, format_func=lambda step: f"{step:,}", key=STEP_KEY
+    )
     st.query_params[STEP_KEY] = str(chosen)
     return int(steps.index(chosen))
 
@@ -47,7 +61,9 @@ def headline(dynamics: Dynamics) -> None:
     ends = int(dynamics.right[-1].sum())
     forgotten = int((~dynamics.right[-1] & dynamics.right.any(axis=0)).sum())
     validations = count(len(dynamics.steps), "validations")
-    st.caption(f"{validations} · {ends:,} right in the end · {forgotten:,} once right and wrong in the end")
+    st.caption(
+        f"{validations} · {ends:,} right in the end · {forgotten:,} once right and wrong in the end"
+    )
 
 
 def draw_step(run: OpenRun, dynamics: Dynamics, at: int) -> None:
@@ -55,12 +71,23 @@ def draw_step(run: OpenRun, dynamics: Dynamics, at: int) -> None:
     step, scores = int(dynamics.steps[at]), dynamics.scores(at)
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
-        st.markdown(f"After step {step:,}: **{with_interval(scores.accuracy)} right**, macro-F1 {scores.macro_f1:.3f}")
-        chart_view.draw(charts.confusion_matrix(scores.counts, run.classes, dark=chart_view.dark()), key="step-matrix")
+        st.markdown(
+            f"After step {step:,}: **{with_interval(scores.accuracy)} right**, macro-F1"
+            f" {scores.macro_f1:.3f}"
+        )
+        chart_view.draw(
+            charts.confusion_matrix(scores.counts, run.classes, dark=chart_view.dark()),
+            key="step-matrix",
+        )
     with sides.cell():
         chosen = _choose_class(run.classes)
         course = dynamics.course(run.classes)
-        chart_view.draw(charts.over_steps(course, "f1", run.classes, step, "F1 per class over the steps", chosen), key="step-scores")
+        chart_view.draw(
+            charts.over_steps(
+                course, "f1", run.classes, step, "F1 per class over the steps", chosen
+            ),
+            key="step-scores",
+        )
 
 
 def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
@@ -68,17 +95,35 @@ def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
     st.markdown("#### Easy, ambiguous and hard texts")
     table = _named(run, dynamics)
     counts = table["group"].value_counts()
-    st.caption(" · ".join(f"{name} {counts.get(name, 0):,}" for name in GROUPS) + ". Click a point, or choose a row of the list.")
-    group = st.segmented_control("List", ("all", *GROUPS, "forgotten"), required=True, default="hard", key=GROUP_KEY, bind="query-params")
+    st.caption(
+        " · ".join(f"{name} {counts.get(name, 0):,}" for name in GROUPS)
+        + ". Click a point, or choose a row of the list."
+    )
+    group = st.segmented_control(
+        "List",
+        ("all", *GROUPS, "forgotten"),
+        required=True,
+        default="hard",
+        key=GROUP_KEY,
+        bind="query-params",
+    )
     listed = _listed(table, group or "hard")
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
-        points = chart_view.draw(charts.training_map(table, _asked_row(set(table["row"].tolist()))), key=MAP_KEY, select="picked")
+        points = chart_view.draw(
+            charts.training_map(table, _asked_row(set(table["row"].tolist()))),
+            key=MAP_KEY,
+            select="picked",
+        )
     with sides.cell():
         place = _draw_list(listed) if len(listed) else None
         if listed.empty:
             st.caption("No text is of this group.")
-    clicked = int(points[0]["row"]) if isinstance(points, list) and points and "row" in points[0] else None
+    clicked = (
+        int(points[0]["row"])
+        if isinstance(points, list) and points and "row" in points[0]
+        else None
+    )
     selected = int(listed["row"].iloc[place]) if place is not None else None
     return _newest(clicked, selected, set(table["row"].tolist()))
 
@@ -86,15 +131,26 @@ def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
 def draw_text(run: OpenRun, dynamics: Dynamics, row: int, at: int) -> None:
     """The text, when it was learned and forgotten, and its probabilities over the steps."""
     line = _named(run, dynamics).set_index("row").loc[row]
-    learned = f"right from step {line['learned']:,.0f} on" if pd.notna(line["learned"]) else "wrong in the end"
-    forgotten = f"forgotten {count(line['forgotten'], 'times')}" if line["forgotten"] else "never forgotten"
+    learned = (
+        f"right from step {line['learned']:,.0f} on"
+        if pd.notna(line["learned"])
+        else "wrong in the end"
+    )
+    forgotten = (
+        f"forgotten {count(line['forgotten'], 'times')}" if line["forgotten"] else "never forgotten"
+    )
     with st.container(border=True, key="whole-text"):
         st.text(str(line["text"]) or f"Row {row:,} of the validation split")
-        st.markdown(f"True class {plain(str(line['class']))} · {line['group']} · {learned} · {forgotten}")
+        st.markdown(
+            f"True class {plain(str(line['class']))} · {line['group']} · {learned} · {forgotten}"
+        )
     title = f"Probabilities of row {row:,} over the steps"
     course = dynamics.of_text(row, run.classes)
     chart_view.draw(
-        charts.over_steps(course, "probability", run.classes, int(dynamics.steps[at]), title, str(line["class"])), key="text-course"
+        charts.over_steps(
+            course, "probability", run.classes, int(dynamics.steps[at]), title, str(line["class"])
+        ),
+        key="text-course",
     )
 
 
@@ -111,7 +167,9 @@ def _named(run: OpenRun, dynamics: Dynamics) -> pd.DataFrame:
 
 def _listed(table: pd.DataFrame, group: str) -> pd.DataFrame:
     if group == "forgotten":
-        return table[table["forgotten"] > 0].sort_values(["forgotten", "row"], ascending=[False, True], ignore_index=True)
+        return table[table["forgotten"] > 0].sort_values(
+            ["forgotten", "row"], ascending=[False, True], ignore_index=True
+        )
     chosen = table if group == "all" else table[table["group"] == group]
     return chosen.sort_values(["mean", "row"], ignore_index=True)
 
@@ -120,21 +178,35 @@ def _draw_list(listed: pd.DataFrame) -> int | None:
     columns = {
         "text": st.column_config.TextColumn("Text", width=190),
         "class": st.column_config.TextColumn("True class"),
-        "mean": st.column_config.NumberColumn("Mean", format="%.2f", width=60, help="Mean probability of the true class."),
-        "learned": st.column_config.NumberColumn("Learned", format="localized", width=75, help="Right from this step on."),
+        "mean": st.column_config.NumberColumn(
+            "Mean", format="%.2f", width=60, help="Mean probability of the true class."
+        ),
+        "learned": st.column_config.NumberColumn(
+            "Learned", format="localized", width=75, help="Right from this step on."
+        ),
         "forgotten": st.column_config.NumberColumn("Forgotten", format="localized", width=85),
     }
     shown = listed.head(SHOWN)[list(columns)].reset_index(drop=True)
-    return tables.texts(shown, key="map-list", columns=columns, rows_in_view=5, alt="Texts of the group, lowest mean first")
+    return tables.texts(
+        shown,
+        key="map-list",
+        columns=columns,
+        rows_in_view=5,
+        alt="Texts of the group, lowest mean first",
+    )
 
 
 def _newest(clicked: int | None, selected: int | None, known: set[int]) -> int | None:
-    """The choice that changed last: an old click does not undo what the list says since, and the other way round."""
+    """The choice that changed last: an old click does not undo what the list says since, and the
+    other way round.
+    """
     before = st.session_state.get(LAST_KEY, (None, None))
     now = (clicked, selected)
     if now != before:
         st.session_state[LAST_KEY] = now
-        changed = [new for new, old in zip(now, before, strict=True) if new != old and new is not None]
+        changed = [
+            new for new, old in zip(now, before, strict=True) if new != old and new is not None
+        ]
         if changed and changed[0] != st.session_state.get(TEXT_KEY):
             st.session_state[TEXT_KEY] = changed[0]
             st.rerun()  # the map is drawn before it knows which point to ring
@@ -153,4 +225,11 @@ def _asked_row(known: set[int]) -> int | None:
 def _choose_class(classes: tuple[str, ...]) -> str | None:
     if len(classes) <= 4:
         return None
-    return st.selectbox("Class", classes, index=None, placeholder="choose one to stand out", key="course-class", bind="query-params")
+    return st.selectbox(
+        "Class",
+        classes,
+        index=None,
+        placeholder="choose one to stand out",
+        key="course-class",
+        bind="query-params",
+    )

@@ -1,4 +1,6 @@
-"""Parts of the Tokens page: a text as pieces, the vocabulary's view of a word, tokens per word per class, the models side by side."""
+"""Parts of the Tokens page: a text as pieces, the vocabulary's view of a word, tokens per word per
+class, the models side by side.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +11,14 @@ from tokenizers import Tokenizer
 from core import charts
 from core.data.dataset import Dataset
 from core.data.rows import stratified_sample
-from core.data.tokenizer import PieceIndex, TokenCut, cut_text, open_tokenizer, tokens_per_word, view_word
+from core.data.tokenizer import (
+    PieceIndex,
+    TokenCut,
+    cut_text,
+    open_tokenizer,
+    tokens_per_word,
+    view_word,
+)
 from core.errors import ModelUnavailable
 from core.models.catalog import MODELS, shape_of
 from ui.session import cache
@@ -20,16 +29,19 @@ from ui.widgets.model_or_run import Subject
 INDEXED_TEXTS = 5_000  # a second's work once; enough to meet the usual words
 LOOKED_UP = "tokenization"
 HOW_TO_READ = """
-- **Word pieces.** The model knows a fixed vocabulary. A frequent word is one piece; a rare one is cut into several, and a piece
-  that goes on with a word begins with `##`. What no piece fits becomes `[UNK]`.
-- **Ids** are the pieces' places in the vocabulary: all that the model sees of a text. Nearly always a lower id means a more
-  frequent piece.
-- **Special tokens.** `[CLS]` stands first; its vector stands for the whole text in the head. `[SEP]` ends it. Both count
-  towards max tokens. `[PAD]` fills shorter texts of a batch up to the longest.
+- **Word pieces.** The model knows a fixed vocabulary. A frequent word is one piece; a rare one
+  is cut into several, and a piece that goes on with a word begins with `##`. What no piece fits
+  becomes `[UNK]`.
+- **Ids** are the pieces' places in the vocabulary: all that the model sees of a text. Nearly
+  always a lower id means a more frequent piece.
+- **Special tokens.** `[CLS]` stands first; its vector stands for the whole text in the head.
+  `[SEP]` ends it. Both count towards max tokens. `[PAD]` fills shorter texts of a batch up to
+  the longest.
 - **Attention mask**: 1 where there is text, 0 on `[PAD]`, which every layer then ignores.
-- **Cut**: beyond max tokens the end of the text is dropped, `[SEP]` stays. The model never sees the rest, in training or use.
-- **Tokens per word** near 1 means that the vocabulary fits the language of the texts. Much more means longer, slower inputs, and
-  names or languages that the model has seldom seen.
+- **Cut**: beyond max tokens the end of the text is dropped, `[SEP]` stays. The model never sees
+  the rest, in training or use.
+- **Tokens per word** near 1 means that the vocabulary fits the language of the texts. Much more
+  means longer, slower inputs, and names or languages that the model has seldom seen.
 """
 
 
@@ -45,20 +57,36 @@ def draw_pieces(subject: Subject, text: str, max_tokens: int) -> None:
     chart_view.draw(chart, key="pieces", twin=False)
     if chart.note:
         st.caption(chart.note)
-    with st.expander("Ids, special tokens and attention mask as a table", key="pieces-table-fold", icon=":material/table:"):
-        shown = cut.table[["position", "piece", "id", "kind", "mask"]].assign(mask=cut.table["mask"].where(cut.table["kept"]))
-        columns = {"mask": st.column_config.NumberColumn("Attention mask", help="Empty: cut off, the model never sees it.")}
+    with st.expander(
+        "Ids, special tokens and attention mask as a table",
+        key="pieces-table-fold",
+        icon=":material/table:",
+    ):
+        shown = cut.table[["position", "piece", "id", "kind", "mask"]].assign(
+            mask=cut.table["mask"].where(cut.table["kept"])
+        )
+        columns = {
+            "mask": st.column_config.NumberColumn(
+                "Attention mask", help="Empty: cut off, the model never sees it."
+            )
+        }
         tables.plain(shown, key="pieces-table", columns=columns, alt="Pieces of the text")
 
 
 def draw_word(subject: Subject, dataset: Dataset | None) -> None:
     """A word as the vocabulary sees it, and what shares its pieces."""
     st.markdown("#### A word in the vocabulary")
-    word = st.text_input("Word", LOOKED_UP, key="word", max_chars=100, bind="query-params", width=340)
+    word = st.text_input(
+        "Word", LOOKED_UP, key="word", max_chars=100, bind="query-params", width=340
+    )
     if not word.strip():
         st.caption("Type a word to see how the vocabulary writes it.")
         return
-    view = view_word(_tokenizer(subject), word, _index(dataset.fingerprint, subject.key, dataset, subject) if dataset else None)
+    view = view_word(
+        _tokenizer(subject),
+        word,
+        _index(dataset.fingerprint, subject.key, dataset, subject) if dataset else None,
+    )
     how = "one piece" if len(view.pieces) == 1 else count(len(view.pieces), "pieces")
     unknown = " Part of it is unknown: the model sees [UNK] there." if view.unknown else ""
     st.markdown(f"**{plain(view.word)}** is {how}.{unknown}")
@@ -77,7 +105,12 @@ def draw_word(subject: Subject, dataset: Dataset | None) -> None:
         "entries": st.column_config.TextColumn("Longer entries that begin so", width="medium"),
         "words": st.column_config.TextColumn("Words of your data that share it", width="medium"),
     }
-    tables.plain(pd.DataFrame(lines), key="word-table", columns=columns, alt="Pieces of the word and what shares them")
+    tables.plain(
+        pd.DataFrame(lines),
+        key="word-table",
+        columns=columns,
+        alt="Pieces of the word and what shares them",
+    )
 
 
 def draw_classes(dataset: Dataset, max_tokens: int) -> None:
@@ -86,10 +119,14 @@ def draw_classes(dataset: Dataset, max_tokens: int) -> None:
     table = _per_class(dataset.fingerprint, max_tokens, dataset)
     high, low = table.iloc[table["ratio"].argmax()], table.iloc[table["ratio"].argmin()]
     st.caption(
-        f"{plain(str(high['class']))} takes the most, {high['ratio']:.2f}; {plain(str(low['class']))} the fewest, {low['ratio']:.2f}. "
-        f"Of {count(int(table['texts'].sum()), 'training texts')}, with MiniLM's vocabulary; special tokens are not counted."
+        f"{plain(str(high['class']))} takes the most, {high['ratio']:.2f};"
+        f" {plain(str(low['class']))} the fewest, {low['ratio']:.2f}. Of"
+        f" {count(int(table['texts'].sum()), 'training texts')}, with MiniLM's vocabulary; special"
+        " tokens are not counted."
     )
-    chart_view.draw(charts.tokens_per_word(table, dataset.classes), key="tokens-per-word", twin=False)
+    chart_view.draw(
+        charts.tokens_per_word(table, dataset.classes), key="tokens-per-word", twin=False
+    )
     number = st.column_config.NumberColumn
     columns: tables.Columns = {
         "class": "Class",
@@ -114,10 +151,14 @@ def draw_models(models: Sequence[Subject], text: str) -> None:
         "width": number("Vector size d", help="How many numbers each token's vector has."),
         "positions": number("Most tokens", format="localized"),
         "vocabulary": number("Vocabulary", format="localized"),
-        "tokens": number("This text", help="Tokens of the text above, special ones included.", format="localized"),
+        "tokens": number(
+            "This text", help="Tokens of the text above, special ones included.", format="localized"
+        ),
         "where": st.column_config.TextColumn("Where it is", width="medium"),
     }
-    tables.plain(pd.DataFrame(lines), key="models-table", columns=columns, alt="Base models on offer")
+    tables.plain(
+        pd.DataFrame(lines), key="models-table", columns=columns, alt="Base models on offer"
+    )
     shares = [line["tokens"] for line in lines if line["tokens"] is not None]
     if len(shares) < 2:
         st.caption("Only one of the tokenizers is on this machine.")
@@ -128,7 +169,16 @@ def draw_models(models: Sequence[Subject], text: str) -> None:
 
 def max_tokens_box(key: str = "max-tokens") -> int:
     """How many tokens are read."""
-    chosen = st.number_input("Max tokens", 4, 512, 128, key=key, width=150, bind="query-params", help="Longer texts are cut here.")
+    chosen = st.number_input(
+        "Max tokens",
+        4,
+        512,
+        128,
+        key=key,
+        width=150,
+        bind="query-params",
+        help="Longer texts are cut here.",
+    )
     return int(chosen or 128)
 
 
@@ -136,12 +186,20 @@ def _reading(cut: TokenCut) -> str:
     ratio = (cut.total - 2) / max(cut.words, 1)
     if cut.lost:
         share = per_cent(cut.lost / cut.total)
-        return f"The model reads {cut.read:,}; the last {count(cut.lost, 'tokens')} before [SEP] are cut, {share} of the text.".replace(
-            "[", r"\["
+        return (
+            f"The model reads {cut.read:,}; the last {count(cut.lost, 'tokens')} before [SEP] are"
+            f" cut, {share} of the text.".replace("[", r"\[")
         )
     left = cut.max_tokens - cut.total
-    padded = f" In a batch padded to {cut.max_tokens:,}, {left:,} \\[PAD] with mask 0 would follow." if left else ""
-    return f"{ratio:.2f} tokens per word. All of it is read, so the attention mask is 1 everywhere.{padded}"
+    padded = (
+        f" In a batch padded to {cut.max_tokens:,}, {left:,} \\[PAD] with mask 0 would follow."
+        if left
+        else ""
+    )
+    return (
+        f"{ratio:.2f} tokens per word. All of it is read, so the attention mask is 1"
+        f" everywhere.{padded}"
+    )
 
 
 def _about(subject: Subject, text: str) -> dict[str, object]:
@@ -161,14 +219,22 @@ def _about(subject: Subject, text: str) -> dict[str, object]:
         "positions": shape.max_positions if shape else None,
         "vocabulary": vocabulary,
         "tokens": tokens,
-        "where": subject.model.reason.partition(".")[0] if subject.model.available else "Not on this machine",
+        "where": (
+            subject.model.reason.partition(".")[0]
+            if subject.model.available
+            else "Not on this machine"
+        ),
     }
 
 
 def _tokenizer(subject: Subject) -> Tokenizer:
     """Raises ModelUnavailable."""
     if subject.model.folder is None:
-        fix = "" if not subject.model.available else "It is fetched when a run or Inside the model first uses it."
+        fix = (
+            ""
+            if not subject.model.available
+            else "It is fetched when a run or Inside the model first uses it."
+        )
         raise ModelUnavailable(subject.model.reason, fix)
     return _open(str(subject.model.folder), subject.model.revision, subject)
 
@@ -181,7 +247,10 @@ def _open(folder: str, revision: str, _subject: Subject) -> Tokenizer:
 
 @st.cache_resource(max_entries=2, show_spinner="Looking through the words of the data…")
 def _index(fingerprint: str, subject: str, _dataset: Dataset, _subject: Subject) -> PieceIndex:
-    return PieceIndex(_tokenizer(_subject), stratified_sample(cache.rows(_dataset, "train"), INDEXED_TEXTS, 0)["text"])
+    return PieceIndex(
+        _tokenizer(_subject),
+        stratified_sample(cache.rows(_dataset, "train"), INDEXED_TEXTS, 0)["text"],
+    )
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

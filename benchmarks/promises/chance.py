@@ -1,4 +1,6 @@
-"""Random sequences of all that can happen to runs: in this process, and with a real supervisor and real workers."""
+"""Random sequences of all that can happen to runs: in this process, and with a real supervisor and
+real workers.
+"""
 
 import errno
 import os
@@ -25,7 +27,9 @@ LONGEST_SECONDS = 0.6  # a rehearsed worker takes about that from start to end
 
 
 def sequences(size: Size) -> Row:
-    """Launch, kill, stop, resume, restart, clock, full disk and database, in any order; then each run is brought to its end."""
+    """Launch, kill, stop, resume, restart, clock, full disk and database, in any order; then each
+    run is brought to its end.
+    """
     row = Row("random sequences")
     size.home.mkdir()
     worlds: tuple[tuple[str, Callable[[Path], World], int], ...] = (
@@ -73,7 +77,9 @@ def _run(machine: type[Sequences], number: int) -> str:
 
 
 class LabWorld:
-    """Real processes. A fault waits for the next attempt; work is what happens in a moment that passes."""
+    """Real processes. A fault waits for the next attempt; work is what happens in a moment that
+    passes.
+    """
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True)
@@ -90,7 +96,9 @@ class LabWorld:
         self.lab.launch(key, seed=seed_of(key))
 
     def work(self, fault: str, nth: int) -> bool:
-        """From the next attempt on workers meet the fault; then time passes. Which attempt has met one is not known: none is counted."""
+        """From the next attempt on workers meet the fault; then time passes. Which attempt has met
+        one is not known: none is counted.
+        """
         plans = {
             "kill": replace(self.plan, nth=nth, kill=True),
             "EIO": replace(self.plan, nth=nth, code=errno.EIO),

@@ -1,4 +1,6 @@
-"""Job folders with random damage: the list, the command line and the pages draw, and the runs beside it are as they were."""
+"""Job folders with random damage: the list, the command line and the pages draw, and the runs
+beside it are as they were.
+"""
 
 import json
 import os
@@ -26,13 +28,17 @@ from tests.support.page_app import after_first_visit
 
 RUNS = ("aaaa0001", "bbbb0002", "cccc0003")
 DRAW_SECONDS = 60
-UNFORESEEN = "Something went wrong here"  # what the boundary says of an error that nobody thought of
+UNFORESEEN = (
+    "Something went wrong here"  # what the boundary says of an error that nobody thought of
+)
 ACCURACY = "of 300 test texts right"  # of the shipped run, whose copies these are
 PAGES = sorted(path.name for path in (PROJECT / "pages").glob("*.py"))
 
 
 def damaged_folders(size: Size) -> Row:
-    """One of three finished runs is damaged, with its database or without; then everything is looked at."""
+    """One of three finished runs is damaged, with its database or without; then everything is
+    looked at.
+    """
     row = Row("one damaged folder stays one")
     _write_runs(size.home / "whole")
     mock.patch.object(PagesManager, "__init__", after_first_visit).start()
@@ -46,7 +52,11 @@ def damaged_folders(size: Size) -> Row:
                 path.unlink()
         with _lived_in(home):
             complaint = _look_at_all(home, victim, others, size.draw)
-        row.count(f"{what}, {'database lost' if number % 2 else 'database whole'}: {complaint}" if complaint else "")
+        row.count(
+            f"{what}, {'database lost' if number % 2 else 'database whole'}: {complaint}"
+            if complaint
+            else ""
+        )
         shutil.rmtree(home)
     return row
 
@@ -56,7 +66,11 @@ def _write_runs(home: Path) -> None:
     for name in RUNS:
         shutil.copytree(SHIPPED / "example", home / "jobs" / name)
         record = home / "jobs" / name / "job.json"
-        record.write_text(json.dumps({**json.loads(record.read_text()), "id": name, "name": name, "owner": "local"}))
+        record.write_text(
+            json.dumps(
+                {**json.loads(record.read_text()), "id": name, "name": name, "owner": "local"}
+            )
+        )
     open_store(Settings(home=home, hub=False))
 
 
@@ -112,7 +126,9 @@ def _change_values(path: Path, draw: random.Random) -> None:
         value = json.loads(path.read_bytes())
     except ValueError:
         return _flip(path, draw)
-    strange: object = draw.choice((None, -1, 10**30, "", "<b>x</b>", [], {}, True, 1e308, "../../x"))
+    strange: object = draw.choice(
+        (None, -1, 10**30, "", "<b>x</b>", [], {}, True, 1e308, "../../x")
+    )
     if isinstance(value, dict) and value:
         value[draw.choice(sorted(value))] = strange
     else:
@@ -129,13 +145,19 @@ def _change_inner(path: Path, draw: random.Random) -> None:
         inner = json.loads(record.get(name, "{}"))
     except (ValueError, AttributeError, TypeError):
         return _flip(path, draw)
-    inner[draw.choice([*sorted(inner), "more"])] = draw.choice((None, -1, "x", [], {"accuracy": "x"}, {"hits": 5, "rows": 2}))
+    inner[draw.choice([*sorted(inner), "more"])] = draw.choice(
+        (None, -1, "x", [], {"accuracy": "x"}, {"hits": 5, "rows": 2})
+    )
     path.write_text(json.dumps({**record, name: json.dumps(inner)}))
     return None
 
 
 def _add_foreign(path: Path, draw: random.Random) -> None:
-    for place, name in ((path.parent, "notes.txt"), (path.parents[-3], ".x.12345678.part"), (path.parent, "\udcff\udcfe")):
+    for place, name in (
+        (path.parent, "notes.txt"),
+        (path.parents[-3], ".x.12345678.part"),
+        (path.parent, "\udcff\udcfe"),
+    ):
         (place / name).write_bytes(draw.randbytes(50))
 
 
@@ -175,7 +197,12 @@ def _look_at_all(home: Path, victim: str, others: list[str], draw: random.Random
     supervisor.step()
     for job in store.jobs(JobKind.TRAIN):
         descriptions.run(store, job)
-    visits = [("runs.py", victim), (draw.choice(PAGES), victim), (draw.choice(PAGES), others[0]), ("runs.py", others[1])]
+    visits = [
+        ("runs.py", victim),
+        (draw.choice(PAGES), victim),
+        (draw.choice(PAGES), others[0]),
+        ("runs.py", others[1]),
+    ]
     for page, run in visits:
         if complaint := _visit(page, run, wants_accuracy=page == "runs.py" and run != victim):
             return f"{page} of {'the damaged' if run == victim else 'another'} run: {complaint}"
@@ -200,8 +227,16 @@ def _changed(store: Store, home: Path, others: list[str], whole: list[dict[str, 
     states = [store.job(name).state for name in others]
     if states != [JobState.COMPLETED] * len(others):
         return f"the others are {states}"
-    return "" if [_contents(home / "jobs" / name) for name in others] == whole else "another run's files have changed"
+    return (
+        ""
+        if [_contents(home / "jobs" / name) for name in others] == whole
+        else "another run's files have changed"
+    )
 
 
 def _contents(folder: Path) -> dict[str, str]:
-    return {path.name: checksum(path.read_bytes()) for path in folder.rglob("*") if path.is_file() and path.name != ".job.lock"}
+    return {
+        path.name: checksum(path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".job.lock"
+    }

@@ -1,10 +1,13 @@
-"""Faults of the disk and the database, at every step, in this process: store, supervisor and worker are the real ones."""
+"""Faults of the disk and the database, at every step, in this process: store, supervisor and worker
+are the real ones.
+"""
 
 import errno
 import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -24,24 +27,31 @@ from tests.support.faults.lab import InProcessLab, outcome
 from tests.support.faults.plan import FaultPlan
 
 PLAN = FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
-LONGER = FaultPlan(steps=60, step_seconds=0.0, validate_every=5, checkpoint_every=3)  # enough rows for the database to grow
+LONGER = FaultPlan(
+    steps=60, step_seconds=0.0, validate_every=5, checkpoint_every=3
+)  # enough rows for the database to grow
 LUCK = (None, 1, 2)  # nothing unsynced is left; some of it is, twice
 
 
 def power_cuts(size: Size) -> Row:
-    """The power goes at each step of the disk; the run is resumed and must end as if nothing had been."""
+    """The power goes at each step of the disk; the run is resumed and must end as if nothing had
+    been.
+    """
     row = Row("nothing half-written after a power cut")
     steps, expected = _undisturbed(size.home / "undisturbed", PLAN)
     for nth in _every(steps, size):
         for luck in LUCK:
             stage = InProcessLab(size.home / f"{nth}-{luck}", PLAN)
             seed = None if luck is None else random.Random(luck)
-            row.count(_survive(stage, lambda: CuttingDisk(stage.settings.jobs, nth, seed), expected))  # noqa: B023 - called at once
+            cut = partial(CuttingDisk, stage.settings.jobs, nth, seed)
+            row.count(_survive(stage, cut, expected))
     return row
 
 
 def failing_disk(size: Size) -> Row:
-    """EIO and ENOSPC at each step, once and lasting; then a database without room or held by another connection, shortly and for long."""
+    """EIO and ENOSPC at each step, once and lasting; then a database without room or held by
+    another connection, shortly and for long.
+    """
     row = Row("every I/O error is survived")
     steps, expected = _undisturbed(size.home / "undisturbed", PLAN)
     for nth in _every(steps, size):
@@ -58,8 +68,22 @@ def failing_disk(size: Size) -> Row:
         ):
             patch.setattr(module, name, seconds)
         for number in range(size.of(6, 60)):
-            row.count(*_fill(size.home / f"full-{number}", size.draw, lasting=number % 2 == 1, expected=expected))
-            row.count(*_hold(size.home / f"held-{number}", size.draw.randrange(1, steps), lasting=number % 2 == 1, expected=expected))
+            row.count(
+                *_fill(
+                    size.home / f"full-{number}",
+                    size.draw,
+                    lasting=number % 2 == 1,
+                    expected=expected,
+                )
+            )
+            row.count(
+                *_hold(
+                    size.home / f"held-{number}",
+                    size.draw.randrange(1, steps),
+                    lasting=number % 2 == 1,
+                    expected=expected,
+                )
+            )
     return row
 
 
@@ -86,11 +110,17 @@ def _survive(stage: InProcessLab, make_disk: Callable[[], Disk], expected: dict[
         stage.play()
     stage.restart_supervisor()
     stage.supervisor.tidy()
-    return stage.complaint(job) or ("" if outcome(stage.store.folder(job)) == expected else "the adapter or a table is another one")
+    return stage.complaint(job) or (
+        ""
+        if outcome(stage.store.folder(job)) == expected
+        else "the adapter or a table is another one"
+    )
 
 
 def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
-    """What is half-written right after the fault, before anything mends it; each table is the same at any time that it is there."""
+    """What is half-written right after the fault, before anything mends it; each table is the same
+    at any time that it is there.
+    """
     folder = stage.store.folder(job)
     try:
         job_record.read_record(folder)
@@ -102,12 +132,25 @@ def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
             read_sealed(folder / "checkpoints" / f"{step:08d}")
     except ArtifactDamaged as error:
         return f"right after the fault: {error}"
-    tables = {name: digest for name, digest in outcome(folder).items() if name.startswith("predictions-")}
-    return next((f"right after the fault {name} is torn" for name, digest in tables.items() if expected[name] != digest), "")
+    tables = {
+        name: digest for name, digest in outcome(folder).items() if name.startswith("predictions-")
+    }
+    return next(
+        (
+            f"right after the fault {name} is torn"
+            for name, digest in tables.items()
+            if expected[name] != digest
+        ),
+        "",
+    )
 
 
-def _fill(home: Path, draw: random.Random, lasting: bool, expected: dict[str, str]) -> tuple[str, int]:
-    """A run whose database is full from some write on, for a few writes or until the run has given up: (complaint, 1 if it met that)."""
+def _fill(
+    home: Path, draw: random.Random, lasting: bool, expected: dict[str, str]
+) -> tuple[str, int]:
+    """A run whose database is full from some write on, for a few writes or until the run has given
+    up: (complaint, 1 if it met that).
+    """
     stage = InProcessLab(home, LONGER, FillableStore)
     full = cast(FillableStore, stage.store)
     job = stage.launch()
@@ -118,7 +161,9 @@ def _fill(home: Path, draw: random.Random, lasting: bool, expected: dict[str, st
 
 
 def _hold(home: Path, nth: int, lasting: bool, expected: dict[str, str]) -> tuple[str, int]:
-    """A run whose database another connection locks at a step of the disk, for a moment or until the run has given up."""
+    """A run whose database another connection locks at a step of the disk, for a moment or until
+    the run has given up.
+    """
     stage = InProcessLab(home, LONGER)
     job = stage.launch()
     disk = HoldingDisk(nth, stage.settings.database, 0 if lasting else 0.03)
@@ -133,12 +178,18 @@ def _go_on(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
     if stage.store.job(job.id).state is not JobState.COMPLETED:
         stage.resume(job)
         stage.play()
-    differs = "" if outcome(stage.store.folder(job)) == expected else "the adapter or a table is another one"
+    differs = (
+        ""
+        if outcome(stage.store.folder(job)) == expected
+        else "the adapter or a table is another one"
+    )
     return stage.complaint(job) or differs
 
 
 class HoldingDisk(CountingDisk):
-    """At its ``nth`` step another connection takes the database's lock to write, for so many seconds, or until ``let_go``."""
+    """At its ``nth`` step another connection takes the database's lock to write, for so many
+    seconds, or until ``let_go``.
+    """
 
     def __init__(self, nth: int, database: Path, seconds: float) -> None:
         super().__init__()

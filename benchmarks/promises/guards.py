@@ -1,8 +1,14 @@
-"""What keeps mischief out, for ``mutations.py``: what is taken away (file, old, new), and the test that must miss it."""
+"""What keeps mischief out, for ``mutations.py``: what is taken away (file, old, new), and the test
+that must miss it.
+"""
 
 GUARDS_TEST = "tests/security/test_guards.py"
 PLAIN = "tests/pages/test_hostile_texts.py::test_every_hostile_text_is_made_plain"
-NAMES, PICKLES, FOLDERS = "tests/security/test_names.py", "tests/security/test_pickles.py", "tests/pages/test_no_folders.py"
+NAMES, PICKLES, FOLDERS = (
+    "tests/security/test_names.py",
+    "tests/security/test_pickles.py",
+    "tests/pages/test_no_folders.py",
+)
 CLASS = "tests/core/people/test_classroom.py"
 ACTIONS = "core/jobs/actions.py"
 WORK = "    require(store.visitor, Action.WORK)\n"
@@ -16,19 +22,79 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "True)",
         f"{GUARDS_TEST}::test_a_student_does_nothing_to_another_ones_run_in_any_state",
     ),
-    ("guard: a guest only looks", "core/access.py", "    return False\n", "    return True\n", GUEST_CHANGES),
+    (
+        "guard: a guest only looks",
+        "core/access.py",
+        "    return False\n",
+        "    return True\n",
+        GUEST_CHANGES,
+    ),
     ("guard: launching", ACTIONS, "    require(store.visitor, Action.LAUNCH)\n", "", GUEST_CHANGES),
     ("guard: work beside runs", ACTIONS, WORK, "", GUEST_CHANGES),
-    ("guard: what is done to a run", ACTIONS, "    require(store.visitor, action, job.owner)\n", "", GUEST_CHANGES),
-    ("guard: importing", "core/transfer/imports/import_run.py", "    require(store.visitor, Action.IMPORT)\n", "", GUEST_CHANGES),
-    ("guard: scoring", "core/jobs/tasks/score_import.py", "    require(store.visitor, Action.SCORE, run.owner)\n", "", GUEST_CHANGES),
-    ("guard: the log of a run", "core/runs/artifacts.py", "    require(store.visitor, Action.READ_LOG, job.owner)\n", "", GUEST_CHANGES),
-    ("guard: datasets", "core/jobs/actions.py", "    require(store.visitor, Action.KEEP_DATA)\n", "", GUEST_CHANGES),
-    ("guard: downloads", "core/jobs/tasks/download_data.py", "    require(store.visitor, Action.KEEP_DATA)\n", "", GUEST_CHANGES),
+    (
+        "guard: what is done to a run",
+        ACTIONS,
+        "    require(store.visitor, action, job.owner)\n",
+        "",
+        GUEST_CHANGES,
+    ),
+    (
+        "guard: importing",
+        "core/transfer/imports/import_run.py",
+        "    require(store.visitor, Action.IMPORT)\n",
+        "",
+        GUEST_CHANGES,
+    ),
+    (
+        "guard: scoring",
+        "core/jobs/tasks/score_import.py",
+        "    require(store.visitor, Action.SCORE, run.owner)\n",
+        "",
+        GUEST_CHANGES,
+    ),
+    (
+        "guard: the log of a run",
+        "core/runs/artifacts.py",
+        "    require(store.visitor, Action.READ_LOG, job.owner)\n",
+        "",
+        GUEST_CHANGES,
+    ),
+    (
+        "guard: datasets",
+        "core/jobs/actions.py",
+        "    require(store.visitor, Action.KEEP_DATA)\n",
+        "",
+        GUEST_CHANGES,
+    ),
+    (
+        "guard: downloads",
+        "core/jobs/tasks/download_data.py",
+        "    require(store.visitor, Action.KEEP_DATA)\n",
+        "",
+        GUEST_CHANGES,
+    ),
     ("guard: runs taken away", "core/jobs/tasks/back_up.py", WORK, "", GUEST_CHANGES),
-    ("guard: runs brought back", "core/jobs/tasks/restore.py", "    require(store.visitor, Action.IMPORT)\n", "", GUEST_CHANGES),
-    ("guard: the class", "core/people/classroom.py", "    require(store.visitor, Action.MANAGE)\n", "", GUEST_CHANGES),
-    ("guard: repairing", "core/storage/recovery.py", "    require(visitor, Action.REPAIR)\n", "", GUEST_CHANGES),
+    (
+        "guard: runs brought back",
+        "core/jobs/tasks/restore.py",
+        "    require(store.visitor, Action.IMPORT)\n",
+        "",
+        GUEST_CHANGES,
+    ),
+    (
+        "guard: the class",
+        "core/people/classroom.py",
+        "    require(store.visitor, Action.MANAGE)\n",
+        "",
+        GUEST_CHANGES,
+    ),
+    (
+        "guard: repairing",
+        "core/storage/recovery.py",
+        "    require(visitor, Action.REPAIR)\n",
+        "",
+        GUEST_CHANGES,
+    ),
     (
         "guard: folders of the machine as models",
         "core/runs/model_access.py",
@@ -86,7 +152,13 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         f"{CLASS}::test_codes_are_compared_in_constant_time",
     ),
     ("escaping of Markdown", "ui/text.py", 'MARKDOWN.sub(r"\\\\\\1", seen)', "seen", PLAIN),
-    ("addresses and colons are no Markdown", "ui/text.py", "found[0] + WORD_JOINER", "found[0]", PLAIN),
+    (
+        "addresses and colons are no Markdown",
+        "ui/text.py",
+        "found[0] + WORD_JOINER",
+        "found[0]",
+        PLAIN,
+    ),
     (
         "control characters are shown",
         "ui/text.py",
@@ -115,7 +187,13 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
         f"{NAMES}::test_no_name_leads_out_of_the_home_folder",
     ),
-    ("folders hidden from visitors", "ui/text.py", "    return hide_folders(settings, text)\n", "    return text\n", FOLDERS),
+    (
+        "folders hidden from visitors",
+        "ui/text.py",
+        "    return hide_folders(settings, text)\n",
+        "    return text\n",
+        FOLDERS,
+    ),
     (
         "a pickle in an adapter is refused",
         "core/transfer/imports/archive.py",
@@ -123,5 +201,11 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "in PICKLES and False]:",
         f"{PICKLES}::test_no_pickle_in_an_adapter_that_somebody_brings_is_loaded",
     ),
-    ("an error shows its id alone", "ui/session/error_boundary.py", "here (error {error_id})", "here ({error})", FOLDERS),
+    (
+        "an error shows its id alone",
+        "ui/session/error_boundary.py",
+        "here (error {error_id})",
+        "here ({error})",
+        FOLDERS,
+    ),
 )

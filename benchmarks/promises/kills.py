@@ -1,4 +1,6 @@
-"""Workers of rehearsed runs, in processes of their own, killed at any moment and at any write; and those that live on."""
+"""Workers of rehearsed runs, in processes of their own, killed at any moment and at any write; and
+those that live on.
+"""
 
 import multiprocessing
 import random
@@ -23,7 +25,9 @@ TICK_SECONDS = 2.0  # pages look at the store so often
 
 
 def killed_workers(size: Size) -> Row:
-    """SIGKILL at random moments, again and again in the same runs, and at each write of a run's files."""
+    """SIGKILL at random moments, again and again in the same runs, and at each write of a run's
+    files.
+    """
     row = Row("no run lost, corrupt or stuck over 30 s")
     kills = size.of(24, 1000)
     seeds = [size.draw.randrange(2**32) for _ in range(LABS)]
@@ -31,16 +35,30 @@ def killed_workers(size: Size) -> Row:
     stride = size.of(20, 1)
     places = list(range(1 + size.draw.randrange(stride), writes, stride))
     with ThreadPoolExecutor(LABS) as pool:
-        rows = [pool.submit(_kill_at_random, size.home / f"random-{seed}", random.Random(seed), kills // LABS) for seed in seeds]
-        rows += [pool.submit(_kill_at_writes, size.home / f"writes-{n}", places[n::LABS], expected) for n in range(LABS)]
+        rows = [
+            pool.submit(
+                _kill_at_random, size.home / f"random-{seed}", random.Random(seed), kills // LABS
+            )
+            for seed in seeds
+        ]
+        rows += [
+            pool.submit(_kill_at_writes, size.home / f"writes-{n}", places[n::LABS], expected)
+            for n in range(LABS)
+        ]
         for part in rows:
             found = part.result()
-            row.tries, row.injected, row.failures = row.tries + found.tries, row.injected + found.injected, row.failures + found.failures
+            row.tries, row.injected, row.failures = (
+                row.tries + found.tries,
+                row.injected + found.injected,
+                row.failures + found.failures,
+            )
     return row
 
 
 def noticed_deaths(size: Size) -> Row:
-    """From SIGKILL to the moment at which a page that looks every two seconds says so, counted with its whole tick."""
+    """From SIGKILL to the moment at which a page that looks every two seconds says so, counted with
+    its whole tick.
+    """
     row = Row("dead workers are noticed")
     waited = []
     with opened(Lab(size.home, ENDLESS_PLAN)) as lab:
@@ -51,7 +69,9 @@ def noticed_deaths(size: Size) -> Row:
             began, killed = time.monotonic(), lab.kill(job)
             ended = lab.wait(job, over)
             waited.append(time.monotonic() - began + TICK_SECONDS)
-            row.count("" if ended.state is JobState.INTERRUPTED else f"it is {ended.state}", int(killed))
+            row.count(
+                "" if ended.state is JobState.INTERRUPTED else f"it is {ended.state}", int(killed)
+            )
             lab.resume(job)
     if share(waited, 0.95) > 5.0:
         row.failures.append(f"p95 is {share(waited, 0.95):.1f} s")
@@ -60,12 +80,17 @@ def noticed_deaths(size: Size) -> Row:
 
 
 def living_workers(size: Size) -> Row:
-    """The wall clock jumps by an hour, there and back, while all cores are busy; nobody may take the worker for dead."""
+    """The wall clock jumps by an hour, there and back, while all cores are busy; nobody may take
+    the worker for dead.
+    """
     row = Row("live workers are never declared dead")
     clock = size.home / "clock"
     size.home.mkdir(parents=True)
     clock.write_text("0")
-    busy = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(multiprocessing.cpu_count())]
+    busy = [
+        multiprocessing.Process(target=_spin, daemon=True)
+        for _ in range(multiprocessing.cpu_count())
+    ]
     with opened(Lab(size.home / "lab", replace(ENDLESS_PLAN, clock_file=str(clock)))) as lab:
         job = lab.launch()
         lab.wait(job, _trains)
@@ -77,7 +102,12 @@ def living_workers(size: Size) -> Row:
             _write(clock, str(jump))
             time.sleep(0.5)
             now = lab.store.job(job.id)
-            row.count("" if (now.state, now.attempt) == (JobState.RUNNING, 1) else f"{now.state} in attempt {now.attempt}", int(jump != 0))
+            row.count(
+                ""
+                if (now.state, now.attempt) == (JobState.RUNNING, 1)
+                else f"{now.state} in attempt {now.attempt}",
+                int(jump != 0),
+            )
         for process in busy:
             process.kill()
     return row
@@ -128,7 +158,11 @@ def _kill_at_writes(home: Path, places: list[int], expected: dict[str, str]) -> 
                 if killed:
                     lab.resume(job)
                     lab.wait(job, over, STUCK_SECONDS)
-                different = "" if outcome(lab.store.folder(job)) == expected else f"killed at write {nth}: another adapter or table"
+                different = (
+                    ""
+                    if outcome(lab.store.folder(job)) == expected
+                    else f"killed at write {nth}: another adapter or table"
+                )
                 row.count(lab.complaint(job) or different, int(killed))
             except TooLong as stuck:
                 row.count(f"stuck after write {nth}: {stuck}")

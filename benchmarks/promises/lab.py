@@ -1,4 +1,6 @@
-"""A home folder with real processes: a supervisor that this process started, and the workers it starts."""
+"""A home folder with real processes: a supervisor that this process started, and the workers it
+starts.
+"""
 
 import os
 import signal
@@ -26,7 +28,9 @@ MEND_SECONDS = 5.0
 
 
 class Lab:
-    """Its trainings are rehearsals, unless the plan says that they are real; those run on one thread."""
+    """Its trainings are rehearsals, unless the plan says that they are real; those run on one
+    thread.
+    """
 
     def __init__(self, home: Path, plan: FaultPlan) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -44,18 +48,33 @@ class Lab:
     @property
     def environment(self) -> dict[str, str]:
         """What every process of this lab is started with."""
-        found = {"LORALAB_HOME": str(self.settings.home), "LORALAB_HUB": "false", "LORALAB_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        found = {
+            "LORALAB_HOME": str(self.settings.home),
+            "LORALAB_HUB": "false",
+            "LORALAB_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
         return {**os.environ, **found, "LORALAB_REHEARSAL": self.settings.rehearsal}
 
     def supervise(self) -> None:
-        """See to it that the supervisor of this lab lives and is at work: nobody else then starts another one."""
+        """See to it that the supervisor of this lab lives and is at work: nobody else then starts
+        another one.
+        """
         if self.supervisor is None or self.supervisor.poll() is not None:
             with (self.settings.home / "supervisor.log").open("ab") as log:
                 command = [sys.executable, "-m", "core.jobs.supervisor"]
                 self.supervisor = subprocess.Popen(
-                    command, cwd=PROJECT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                    command,
+                    cwd=PROJECT,
+                    env=self.environment,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
-            while not is_locked(self.settings.home / "supervisor.lock") and self.supervisor.poll() is None:
+            while (
+                not is_locked(self.settings.home / "supervisor.lock")
+                and self.supervisor.poll() is None
+            ):
                 time.sleep(POLL_SECONDS)
 
     def launch(self, key: str = "key", seed: int = 1) -> Job:
@@ -66,7 +85,12 @@ class Lab:
 
     def queue(self, key: str = "key", seed: int = 1) -> Job:
         """Queue a rehearsed run."""
-        return self.store.create(JobKind.TRAIN, f"run-{key}", {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}}, key)
+        return self.store.create(
+            JobKind.TRAIN,
+            f"run-{key}",
+            {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}},
+            key,
+        )
 
     def resume(self, job: Job) -> None:
         """Queue a run that ended early once more."""
@@ -74,7 +98,9 @@ class Lab:
         self.supervise()
 
     def wait(self, job: Job, reached: Callable[[Job], bool], seconds: float = 30.0) -> Job:
-        """The job once ``reached`` says so; it is supervised meanwhile. Raises TooLong if nothing at all happens to it for so long."""
+        """The job once ``reached`` says so; it is supervised meanwhile. Raises TooLong if nothing
+        at all happens to it for so long.
+        """
 
         def tended(latest: Job) -> bool:
             self.supervise()
@@ -90,7 +116,10 @@ class Lab:
                 deadline = time.monotonic() + seconds
             if time.monotonic() > deadline:
                 tail = artifacts.read_log_tail(self.store.folder(job))[-600:]
-                raise TooLong(f"for {seconds:g} s {latest.state} {latest.phase} {latest.done}/{latest.total} {latest.message}\n{tail}")
+                raise TooLong(
+                    f"for {seconds:g} s {latest.state} {latest.phase} {latest.done}/{latest.total}"
+                    f" {latest.message}\n{tail}"
+                )
             time.sleep(POLL_SECONDS)
         return latest
 
@@ -110,12 +139,16 @@ class Lab:
         job, folder = self.store.job(job.id), self.store.folder(job)
         if job.state is not JobState.COMPLETED:
             return f"{job.name} is {job.state}: {job.message}"
-        trained = [metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"]
+        trained = [
+            metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"
+        ]
         if trained != list(range(1, self.plan.steps + 1)):
             return f"{job.name}: the curve has {len(trained)} points and not each step once"
         deadline = time.monotonic() + MEND_SECONDS
         while not (current := job_record.is_current(folder, job)) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)  # the row comes first; who is killed in between leaves the record to the supervisor
+            time.sleep(
+                POLL_SECONDS
+            )  # the row comes first; who is killed in between leaves the record to the supervisor
         if not current:
             return f"{job.name}: job.json does not tell of its end"
         if not checkpoints.steps(folder):
@@ -148,11 +181,19 @@ def over(job: Job) -> bool:
 
 
 def processes_of(lab: Lab, module: str = "core.jobs.worker") -> list[psutil.Process]:
-    """Living workers of this lab (or who else runs ``module``), found by their environment, and zombies of its supervisor."""
+    """Living workers of this lab (or who else runs ``module``), found by their environment, and
+    zombies of its supervisor.
+    """
     found = []
     for process in psutil.process_iter(["cmdline", "status", "ppid"]):
-        zombie = process.info["status"] == psutil.STATUS_ZOMBIE and lab.supervisor and process.info["ppid"] == lab.supervisor.pid
-        if zombie or (module in (process.info["cmdline"] or ()) and _home(process) == str(lab.settings.home)):
+        zombie = (
+            process.info["status"] == psutil.STATUS_ZOMBIE
+            and lab.supervisor
+            and process.info["ppid"] == lab.supervisor.pid
+        )
+        if zombie or (
+            module in (process.info["cmdline"] or ()) and _home(process) == str(lab.settings.home)
+        ):
             found.append(process)
     return found
 

@@ -1,4 +1,6 @@
-"""Many processes at once: who owns a run, how often a click launches, what the database keeps of a writer that is killed."""
+"""Many processes at once: who owns a run, how often a click launches, what the database keeps of a
+writer that is killed.
+"""
 
 import multiprocessing
 import os
@@ -31,14 +33,20 @@ WARM_UP_SECONDS = 60.0
 
 
 def owners(size: Size) -> Row:
-    """Racing processes start and lock one job: one may win. Then workers are stopped by SIGSTOP, replaced, and woken."""
+    """Racing processes start and lock one job: one may win. Then workers are stopped by SIGSTOP,
+    replaced, and woken.
+    """
     row = Row("one worker per run")
     rounds, racers = size.of(10, 200), size.of(8, 20)
     store = Store(Settings(home=size.home / "race", hub=False))
-    jobs = [store.create(JobKind.TRAIN, str(number), {}, str(number)).id for number in range(rounds)]
+    jobs = [
+        store.create(JobKind.TRAIN, str(number), {}, str(number)).id for number in range(rounds)
+    ]
     for won in _race(_own, racers, store.settings.home, jobs):
         moved, locked = sum(first for first, _ in won), sum(second for _, second in won)
-        row.count("" if (moved, locked) == (1, 1) else f"{moved} started it and {locked} hold its lock")
+        row.count(
+            "" if (moved, locked) == (1, 1) else f"{moved} started it and {locked} hold its lock"
+        )
     for number in range(size.of(2, 20)):
         row.count(_wake_a_stale_worker(size.home / f"stale-{number}", lock_lost=number % 2 == 1))
     return row
@@ -51,25 +59,35 @@ def launches(size: Size) -> Row:
     store = Store(Settings(home=size.home, hub=False))
     keys = [f"key-{number}" for number in range(rounds)]
     for number, made in enumerate(_race(_click, clickers, size.home, keys)):
-        row.count("" if len(set(made)) == 1 else f"{len(set(made))} runs were made with {keys[number]}", clickers)
+        row.count(
+            "" if len(set(made)) == 1 else f"{len(set(made))} runs were made with {keys[number]}",
+            clickers,
+        )
     if len(store.jobs()) != rounds:
         row.failures.append(f"{len(store.jobs())} runs instead of {rounds}")
     return row
 
 
 def committed_rows(size: Size) -> Row:
-    """A writer is killed under load, and what it was told to be written must be there; copies made meanwhile must be whole."""
+    """A writer is killed under load, and what it was told to be written must be there; copies made
+    meanwhile must be whole.
+    """
     row = Row("metrics keep every committed row")
     for number in range(size.of(10, 200)):
         row.count(_kill_a_writer(size.home / str(number), size.draw))
     return row
 
 
-def _race(act: Callable[[Store, str], T], racers: int, home: Path, things: list[str]) -> list[list[T]]:
+def _race(
+    act: Callable[[Store, str], T], racers: int, home: Path, things: list[str]
+) -> list[list[T]]:
     """What each racer made of each thing; all begin each at the same instant."""
     barrier = CONTEXT.Barrier(racers)
     pipes = [CONTEXT.Pipe(duplex=False) for _ in range(racers)]
-    processes = [CONTEXT.Process(target=_run, args=(act, barrier, home, things, sending), daemon=True) for _, sending in pipes]
+    processes = [
+        CONTEXT.Process(target=_run, args=(act, barrier, home, things, sending), daemon=True)
+        for _, sending in pipes
+    ]
     for process in processes:
         process.start()
     answers = [receiving.recv() for receiving, _ in pipes]
@@ -78,18 +96,28 @@ def _race(act: Callable[[Store, str], T], racers: int, home: Path, things: list[
     return [list(made) for made in zip(*answers, strict=True)]
 
 
-def _run(act: Callable[[Store, str], object], barrier: Barrier, home: Path, things: list[str], answer: Connection) -> None:
+def _run(
+    act: Callable[[Store, str], object],
+    barrier: Barrier,
+    home: Path,
+    things: list[str],
+    answer: Connection,
+) -> None:
     store = Store(Settings(home=home, hub=False))
     made = []
     for thing in things:
         barrier.wait(WARM_UP_SECONDS)
         made.append(act(store, thing))
-    barrier.wait(WARM_UP_SECONDS)  # who has left holds no lock any more, and a slower one would rightly get it
+    barrier.wait(
+        WARM_UP_SECONDS
+    )  # who has left holds no lock any more, and a slower one would rightly get it
     answer.send(made)
 
 
 def _own(store: Store, job_id: str) -> tuple[bool, bool]:
-    """Whether this process moved the job out of the queue, and whether it got the lock. It keeps it."""
+    """Whether this process moved the job out of the queue, and whether it got the lock. It keeps
+    it.
+    """
     moved = store.transition(store.job(job_id), JobState.STARTING)
     return moved, take_lock(store.settings.jobs / job_id / "lock", patience_seconds=0.0) is not None
 
@@ -99,10 +127,12 @@ def _click(store: Store, key: str) -> str:
 
 
 def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
-    """What is wrong after a stopped worker was taken for dead, its run given to another attempt, and it then woke up.
+    """What is wrong after a stopped worker was taken for dead, its run given to another attempt,
+    and it then woke up.
 
-    As long as it holds the lock the other attempt waits. Where the lock is lost, as on a file system without any, both work at the
-    same time, and only the attempt's number keeps the first one's rows and files out.
+    As long as it holds the lock the other attempt waits. Where the lock is lost, as on a file
+    system without any, both work at the same time, and only the attempt's number keeps the first
+    one's rows and files out.
     """
     with opened(Lab(home, PLAN)) as lab:
         job = lab.launch()
@@ -120,7 +150,9 @@ def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
 def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
     if lock_lost:
         (lab.store.folder(stale) / "lock").unlink()
-    lab.store.transition(stale, JobState.INTERRUPTED)  # as if somebody had looked at a clock instead of the lock
+    lab.store.transition(
+        stale, JobState.INTERRUPTED
+    )  # as if somebody had looked at a clock instead of the lock
     lab.resume(stale)
     if lock_lost:
         lab.wait(stale, lambda job: job.attempt == 2 and job.done > 20)
@@ -128,7 +160,10 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
         time.sleep(1.0)
         waiting = lab.store.job(stale.id)
         if (waiting.state, waiting.attempt) != (JobState.QUEUED, 2):
-            return f"while the first worker holds the lock, attempt {waiting.attempt} is {waiting.state}"
+            return (
+                f"while the first worker holds the lock, attempt {waiting.attempt} is"
+                f" {waiting.state}"
+            )
     os.kill(stale.pid, signal.SIGCONT)
     lab.wait(stale, over)
     begun = artifacts.read_log_tail(lab.store.folder(stale)).count("loading the model")
@@ -161,7 +196,11 @@ def _kill_a_writer(home: Path, draw: random.Random) -> str:
     steps = [metric.step for metric in store.read_metrics(job.id)]
     if steps != list(range(1, len(steps) + 1)) or len(steps) % BATCH:
         return f"rows are torn: {len(steps)} of them, up to step {steps[-1]}"
-    return f"{last - len(steps)} committed rows are lost" if len(steps) < last else next(filter(None, copies), "")
+    return (
+        f"{last - len(steps)} committed rows are lost"
+        if len(steps) < last
+        else next(filter(None, copies), "")
+    )
 
 
 BATCH = 7
@@ -171,17 +210,24 @@ def _write_rows(home: Path, job_id: str, tells: Connection) -> None:
     store = Store(Settings(home=home, hub=False))
     job, step = store.job(job_id), 0
     while True:
-        store.add_metrics(job, [Metric(step + number, "train", 0.0, 1.0, 0.0) for number in range(1, BATCH + 1)])
+        store.add_metrics(
+            job, [Metric(step + number, "train", 0.0, 1.0, 0.0) for number in range(1, BATCH + 1)]
+        )
         step += BATCH
         tells.send(step)
 
 
 def _copy(store: Store, path: Path) -> str:
     """What is wrong with a copy made while somebody writes."""
-    with closing(sqlite3.connect(store.database)) as source, closing(sqlite3.connect(path)) as target:
+    with (
+        closing(sqlite3.connect(store.database)) as source,
+        closing(sqlite3.connect(path)) as target,
+    ):
         source.backup(target)
         (sound,) = target.execute("PRAGMA integrity_check").fetchone()
-        (count, highest) = target.execute("SELECT count(*), max(step) FROM metrics").fetchone()
+        count, highest = target.execute("SELECT count(*), max(step) FROM metrics").fetchone()
     return (
-        "" if sound == "ok" and count == (highest or 0) and count % BATCH == 0 else f"a copy is {sound} with {count} rows up to {highest}"
+        ""
+        if sound == "ok" and count == (highest or 0) and count % BATCH == 0
+        else f"a copy is {sound} with {count} rows up to {highest}"
     )

@@ -15,7 +15,9 @@ class TooLong(Exception):
 
 @dataclass
 class Row:
-    """Counts of one promise. ``injected`` counts faults that in fact happened; ``failures`` say what went wrong."""
+    """Counts of one promise. ``injected`` counts faults that in fact happened; ``failures`` say
+    what went wrong.
+    """
 
     promise: str
     tries: int = 0
@@ -45,14 +47,21 @@ def upper_bound(failures: int, tries: int) -> float:
     """The share p at which so few failures or fewer have a probability of 5 %."""
     if failures >= tries:
         return 1.0
-    from scipy.stats import beta  # noqa: PLC0415 - takes a second to import, and zero failures need none of it
+    # Takes a second to import, and zero failures need none of it.
+    from scipy.stats import beta  # noqa: PLC0415
 
-    return 1 - (1 - CONFIDENCE) ** (1 / tries) if failures == 0 else float(beta.ppf(CONFIDENCE, failures + 1, tries - failures))
+    return (
+        1 - (1 - CONFIDENCE) ** (1 / tries)
+        if failures == 0
+        else float(beta.ppf(CONFIDENCE, failures + 1, tries - failures))
+    )
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is tried: ``small`` fits into CI, ``share`` is taken of the full numbers. ``home`` is an empty folder."""
+    """How much is tried: ``small`` fits into CI, ``share`` is taken of the full numbers. ``home``
+    is an empty folder.
+    """
 
     small: bool
     draw: random.Random  # gives all that is random

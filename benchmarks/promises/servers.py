@@ -1,4 +1,6 @@
-"""The web server and the supervisor are killed again and again while one run goes on; the next visit of a page brings both back."""
+"""The web server and the supervisor are killed again and again while one run goes on; the next
+visit of a page brings both back.
+"""
 
 import os
 import signal
@@ -29,7 +31,9 @@ LOADED = "loading the model"  # each attempt logs it once
 
 
 def killed_servers(size: Size) -> Row:
-    """Page server and supervisor are killed at the same random moment, then the page is opened again."""
+    """Page server and supervisor are killed at the same random moment, then the page is opened
+    again.
+    """
     row = Row("server killed during one run: one worker, no step twice")
     with opened(Lab(size.home, PLAN)) as lab, _Server(lab) as server:
         job = lab.queue()
@@ -37,10 +41,16 @@ def killed_servers(size: Size) -> Row:
         worker = lab.watch(job, lambda job: job.done > 5, BACK_SECONDS).pid
         for _ in range(size.of(1, 20)):
             time.sleep(size.draw.random())
-            killed = server.kill() + sum(_kill(process) for process in processes_of(lab, "core.jobs.supervisor"))
+            killed = server.kill() + sum(
+                _kill(process) for process in processes_of(lab, "core.jobs.supervisor")
+            )
             complaint = _go_on(lab, server, job)
             pids = [process.pid for process in processes_of(lab)]
-            row.count(complaint or ("" if pids == [worker] else f"the workers are {pids}, the first was {worker}"), int(killed >= 2))
+            row.count(
+                complaint
+                or ("" if pids == [worker] else f"the workers are {pids}, the first was {worker}"),
+                int(killed >= 2),
+            )
         actions.stop(lab.store, lab.store.job(job.id))
         lab.watch(job, over, BACK_SECONDS)
         row.failures += _wrong_at_the_end(lab, job)
@@ -55,7 +65,11 @@ def _go_on(lab: Lab, server: "_Server", job: Job) -> str:
     server.visit()
     done = lab.store.job(job.id).done
     try:
-        lab.watch(job, lambda job: job.done > done and is_locked(lab.settings.home / "supervisor.lock"), BACK_SECONDS)
+        lab.watch(
+            job,
+            lambda job: job.done > done and is_locked(lab.settings.home / "supervisor.lock"),
+            BACK_SECONDS,
+        )
     except TooLong as stuck:
         return f"stuck: {stuck}"
     return ""
@@ -66,8 +80,11 @@ def _wrong_at_the_end(lab: Lab, job: Job) -> list[str]:
     steps = [metric.step for metric in lab.store.read_metrics(job.id) if metric.split == "train"]
     loaded = artifacts.read_log(lab.store.folder(job)).decode().count(LOADED)
     wrong = {
-        f"it ended {ended.state} in attempt {ended.attempt}": (ended.state, ended.attempt) != (JobState.CANCELLED, 1),
-        f"the curve has {len(steps)} points and not each step once": steps != list(range(1, len(steps) + 1)) or not steps,
+        f"it ended {ended.state} in attempt {ended.attempt}": (ended.state, ended.attempt)
+        != (JobState.CANCELLED, 1),
+        f"the curve has {len(steps)} points and not each step once": steps
+        != list(range(1, len(steps) + 1))
+        or not steps,
         f"{loaded} workers have begun": loaded != 1,
     }
     return [what for what, is_wrong in wrong.items() if is_wrong]
@@ -111,19 +128,31 @@ class _Server:
             )
         deadline = time.monotonic() + BACK_SECONDS
         while time.monotonic() < deadline:
-            with suppress(OSError), urllib.request.urlopen(f"http://{self.address}/_stcore/health", timeout=1):
+            with (
+                suppress(OSError),
+                urllib.request.urlopen(f"http://{self.address}/_stcore/health", timeout=1),
+            ):
                 return
             time.sleep(0.05)
         raise TooLong("the server does not answer")
 
     def visit(self) -> None:
-        """Open Home as a browser does; the script runs in the server, and this returns once the browser would have heard of it."""
+        """Open Home as a browser does; the script runs in the server, and this returns once the
+        browser would have heard of it.
+        """
         message = BackMsg()
         message.rerun_script.query_string = ""
-        with connect(f"ws://{self.address}/_stcore/stream", subprotocols=[Subprotocol("streamlit")], max_size=None) as socket_:
+        with connect(
+            f"ws://{self.address}/_stcore/stream",
+            subprotocols=[Subprotocol("streamlit")],
+            max_size=None,
+        ) as socket_:
             socket_.send(message.SerializeToString())
             deadline = time.monotonic() + BACK_SECONDS
-            while not is_locked(self.lab.settings.home / "supervisor.lock") and time.monotonic() < deadline:
+            while (
+                not is_locked(self.lab.settings.home / "supervisor.lock")
+                and time.monotonic() < deadline
+            ):
                 with suppress(TimeoutError):
                     socket_.recv(timeout=0.1)
 

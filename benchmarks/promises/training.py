@@ -1,9 +1,12 @@
-"""Real trainings of a tiny BERT in processes of their own, killed while they train and while they save, and stopped in each phase."""
+"""Real trainings of a tiny BERT in processes of their own, killed while they train and while they
+save, and stopped in each phase.
+"""
 
 import random
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -23,8 +26,16 @@ from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
 STUCK_SECONDS = 400.0  # a worker is nice: beside other programs importing torch takes minutes
-STEPS = 54  # 27 an epoch, since a tenth of the rows is kept back; validated, and so saved, every 7: mostly in mid-epoch
-CONFIG: dict[str, object] = {"train_rows": 240, "batch_size": 8, "epochs": 2, "evaluation_interval": 7, "validation_rows": 24}
+# 27 an epoch, since a tenth of the rows is kept back; validated, and so saved, every 7: mostly in
+# mid-epoch
+STEPS = 54
+CONFIG: dict[str, object] = {
+    "train_rows": 240,
+    "batch_size": 8,
+    "epochs": 2,
+    "evaluation_interval": 7,
+    "validation_rows": 24,
+}
 PLAN = FaultPlan(real=True, steps=STEPS)
 STOP_SECONDS = 3.0
 PHASES = (  # of a training's worker, in their order
@@ -42,13 +53,23 @@ SAVING_STEPS = 130  # steps of the disk that a whole training of this size takes
 
 
 def killed_trainings(size: Size) -> Row:
-    """SIGKILL while training, and at a write while saving; each run must end with the adapter and tables of an undisturbed one."""
+    """SIGKILL while training, and at a write while saving; each run must end with the adapter and
+    tables of an undisturbed one.
+    """
     row = Row("the same with real training")
     with opened(_lab(size.home)) as lab:
         expected = _undisturbed(lab)
         for number in range(size.of(2, 50)):
             saving = number % 2 == 0
-            row.count(*_kill_once(lab, number, size.draw, None if not saving else size.draw.randrange(20, SAVING_STEPS), expected))
+            row.count(
+                *_kill_once(
+                    lab,
+                    number,
+                    size.draw,
+                    None if not saving else size.draw.randrange(20, SAVING_STEPS),
+                    expected,
+                )
+            )
     return row
 
 
@@ -61,13 +82,15 @@ def bit_equal(size: Size) -> Row:
         for number in range(places):
             step = 2 + (STEPS - 6) * number // max(1, places - 1) if places > 1 else 17
             job = _launch(lab, f"place-{number}")
-            lab.wait(job, lambda job: (job.phase == Phase.TRAINING and job.done >= step) or over(job), STUCK_SECONDS)  # noqa: B023
+            lab.wait(job, partial(_has_reached, step), STUCK_SECONDS)
             row.count(*_finish(lab, job, lab.kill(job), expected))
     return row
 
 
 def stops(size: Size) -> Row:
-    """Stop in each phase of a run of MiniLM: seconds until it is over, and whether a process is left."""
+    """Stop in each phase of a run of MiniLM: seconds until it is over, and whether a process is
+    left.
+    """
     row = Row("stop in each phase")
     waited = []
     with opened(_lab(size.home)) as lab:
@@ -77,7 +100,9 @@ def stops(size: Size) -> Row:
             for number in range(CHANCES * wanted):
                 if len(met) == wanted:
                     break
-                shutil.rmtree(lab.settings.prepared, ignore_errors=True)  # so that there is something to prepare,
+                shutil.rmtree(
+                    lab.settings.prepared, ignore_errors=True
+                )  # so that there is something to prepare,
                 shutil.rmtree(lab.settings.home / "untrained", ignore_errors=True)  # and to score
                 complaint, seconds = _stop_in(lab, phase, f"{phase}-{number}")
                 met += [seconds] if seconds else []
@@ -87,7 +112,10 @@ def stops(size: Size) -> Row:
             waited += met
     if share(waited, 0.95) > STOP_SECONDS:
         row.failures.append(f"p95 is {share(waited, 0.95):.1f} s")
-    row.figure = f"p95 {share(waited, 0.95):.2f} s ({STOP_SECONDS:g}), longest {max(waited, default=0):.2f} s"
+    row.figure = (
+        f"p95 {share(waited, 0.95):.2f} s ({STOP_SECONDS:g}), longest"
+        f" {max(waited, default=0):.2f} s"
+    )
     return row
 
 
@@ -99,22 +127,35 @@ def _lab(home: Path) -> Lab:
 
 
 def _launch(lab: Lab, key: str, model: str = "", **changes: object) -> Job:
-    """Queue a real run; our own supervisor must be up before the action looks whether there is one."""
+    """Queue a real run; our own supervisor must be up before the action looks whether there is
+    one.
+    """
     lab.supervise()
-    config = make_config(None, {**CONFIG, "model": model or str(lab.settings.home / "tiny"), **changes})
-    return actions.launch_training(lab.store, config, folder_source(lab.settings.home / "news"), key=key)
+    config = make_config(
+        None, {**CONFIG, "model": model or str(lab.settings.home / "tiny"), **changes}
+    )
+    return actions.launch_training(
+        lab.store, config, folder_source(lab.settings.home / "news"), key=key
+    )
 
 
 def _undisturbed(lab: Lab) -> dict[str, str]:
     job = _launch(lab, "undisturbed")
     ended = lab.wait(job, over, STUCK_SECONDS)
     if ended.state is not JobState.COMPLETED:
-        raise TooLong(f"the undisturbed run {ended.state}: {ended.message}\n{artifacts.read_log_tail(lab.store.folder(job))}")
+        raise TooLong(
+            f"the undisturbed run {ended.state}:"
+            f" {ended.message}\n{artifacts.read_log_tail(lab.store.folder(job))}"
+        )
     return outcome(lab.store.folder(job))
 
 
-def _kill_once(lab: Lab, number: int, draw: random.Random, write: int | None, expected: dict[str, str]) -> tuple[str, int]:
-    """A run killed at that write, or at a random moment of its training: (complaint, 1 if it was)."""
+def _kill_once(
+    lab: Lab, number: int, draw: random.Random, write: int | None, expected: dict[str, str]
+) -> tuple[str, int]:
+    """A run killed at that write, or at a random moment of its training: (complaint, 1 if it
+    was).
+    """
     if write is not None:
         lab.direct(replace(PLAN, nth=write, kill=True))
     job = _launch(lab, f"kill-{number}")
@@ -136,15 +177,22 @@ def _finish(lab: Lab, job: Job, killed: bool, expected: dict[str, str]) -> tuple
     except TooLong as stuck:
         return f"stuck: {stuck}", int(killed)
     same = outcome(lab.store.folder(job)) == expected and checkpoints.steps(lab.store.folder(job))
-    return lab.complaint(job) or ("" if same else f"{job.name} ends with another adapter or table"), int(killed)
+    return lab.complaint(job) or (
+        "" if same else f"{job.name} ends with another adapter or table"
+    ), int(killed)
 
 
 def _stop_in(lab: Lab, phase: Phase, key: str) -> tuple[str, float]:
-    """(complaint, seconds from the stop to the end; 0 if the phase was over before it could be met)."""
+    """(complaint, seconds from the stop to the end; 0 if the phase was over before it could be
+    met).
+    """
     job = _launch(lab, key, model="minilm", train_rows=80, epochs=1)
     met = lab.wait(job, lambda job: job.phase == phase or over(job), STUCK_SECONDS)
     if over(met):
-        return "" if met.state is JobState.COMPLETED else f"{met.name} {met.state}: {met.message}", 0.0
+        return (
+            "" if met.state is JobState.COMPLETED else f"{met.name} {met.state}: {met.message}",
+            0.0,
+        )
     began = time.monotonic()
     try:
         actions.stop(lab.store, met)
@@ -160,4 +208,12 @@ def _stop_in(lab: Lab, phase: Phase, key: str) -> tuple[str, float]:
         psutil.wait_procs(left, timeout=0.1)
     if ended.state is not JobState.CANCELLED:
         return f"stopped while {phase}, and now {ended.state}: {ended.message}", seconds
-    return ("left behind: " + ", ".join(f"{process.pid} {process.status()}" for process in left)) if left else "", seconds
+    return (
+        ("left behind: " + ", ".join(f"{process.pid} {process.status()}" for process in left))
+        if left
+        else ""
+    ), seconds
+
+
+def _has_reached(step: int, job: Job) -> bool:
+    return (job.phase == Phase.TRAINING and job.done >= step) or over(job)

@@ -14,7 +14,15 @@ from core.charts.model_internals import adapters, attention, movement, strips
 from core.charts.over_training import over_steps, training_map
 from core.charts.patterns import pattern_bars
 from core.charts.reliability import bin_counts, coverage, reliability
-from core.charts.run_comparison import AXES, COSTS, MEASURES, Axis, Measure, cost_and_accuracy, run_curves
+from core.charts.run_comparison import (
+    AXES,
+    COSTS,
+    MEASURES,
+    Axis,
+    Measure,
+    cost_and_accuracy,
+    run_curves,
+)
 from core.charts.score_intervals import AREAS as RANKING_AREAS
 from core.charts.score_intervals import class_scores, ranking, slices
 from core.charts.text_map import common_range, layer_scores, text_map

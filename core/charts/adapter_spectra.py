@@ -18,19 +18,29 @@ TITLES: dict[Shown, str] = {
 
 
 def adapter_map(table: pd.DataFrame, shown: Shown, rank: int, dark: bool = False) -> Chart:
-    """A tile a matrix. ``table``: layer (from 1), module, change (share), effective_rank; shades go up to the largest, or to ``rank``."""
+    """A tile a matrix. ``table``: layer (from 1), module, change (share), effective_rank; shades go
+    up to the largest, or to ``rank``.
+    """
     column = "change" if shown == "relative change" else "effective_rank"
     most = max(float(table["change"].max()), 1e-9) if column == "change" else float(rank)
     shade = (table[column] / most).clip(0, 1)
     data = table[["layer", "module", "change", "effective_rank"]].assign(
         layer=[f"layer {layer}" for layer in table["layer"]],
-        label=[f"{value * 100:.1f} %" if column == "change" else f"{value:.1f}" for value in table[column]],
+        label=[
+            f"{value * 100:.1f} %" if column == "change" else f"{value:.1f}"
+            for value in table[column]
+        ],
         shade=shade,
         on_dark=[text_colour(float(value), dark) == LIGHT_TEXT for value in shade],
     )
     title = TITLES[shown] + (f", of at most {rank}" if column != "change" else "")
-    words = ", ".join(f"{line['layer']} {line['module']} {line['label']}" for line in data.head(12).to_dict("records"))
-    return Chart(titled(_map_spec(data["layer"].nunique(), dark), title), data, title, f"{title}: {words}.")
+    words = ", ".join(
+        f"{line['layer']} {line['module']} {line['label']}"
+        for line in data.head(12).to_dict("records")
+    )
+    return Chart(
+        titled(_map_spec(data["layer"].nunique(), dark), title), data, title, f"{title}: {words}."
+    )
 
 
 @cache
@@ -47,16 +57,24 @@ def _map_spec(layers: int, dark: bool) -> Spec:
         ],
     )
     scale = alt.Scale(domain=[0, 1], range=list(TILES[dark]), interpolate="rgb", clamp=True)
-    tiles = base.mark_rect(cornerRadius=3).encode(color=alt.Color("shade:Q", scale=scale, legend=None))
+    tiles = base.mark_rect(cornerRadius=3).encode(
+        color=alt.Color("shade:Q", scale=scale, legend=None)
+    )
     names = base.mark_text(fontSize=FONT - 1).encode(
-        text="label:N", color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT))
+        text="label:N",
+        color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )
     return finish(alt.layer(tiles, names).properties(height=34 * layers + 130))
 
 
 def singular_values(values: Sequence[float], name: str) -> Chart:
     """A bar a direction, the strongest first."""
-    data = pd.DataFrame({"direction": range(1, len(values) + 1), "singular value": [round(float(value), 5) for value in values]})
+    data = pd.DataFrame(
+        {
+            "direction": range(1, len(values) + 1),
+            "singular value": [round(float(value), 5) for value in values],
+        }
+    )
     title = f"Singular values of the change of {name}"
     words = ", ".join(f"{value:.3f}" for value in values[:8])
     return Chart(titled(_bars_spec(), title), data, title, f"{title}: {words}.")
@@ -68,7 +86,11 @@ def _bars_spec() -> Spec:
         alt.Chart()
         .mark_bar(color=HUE)
         .encode(
-            x=alt.X("direction:O", title="direction, the strongest first", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            x=alt.X(
+                "direction:O",
+                title="direction, the strongest first",
+                axis=alt.Axis(labelAngle=0, labelOverlap=True),
+            ),
             y=alt.Y("singular value:Q", title="singular value"),
             tooltip=["direction:O", alt.Tooltip("singular value:Q", format=".4f")],
         )

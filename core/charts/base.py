@@ -1,7 +1,9 @@
-"""What every chart shares: the type pages draw, the colours, and how an Altair chart becomes a spec without data.
+"""What every chart shares: the type pages draw, the colours, and how an Altair chart becomes a spec
+without data.
 
-A spec is built once per set of style arguments and its data is passed beside it, because handing Streamlit a ready spec
-costs 5 ms and building one 80 to 150. Colours of axes, titles and plain text come from the page's theme.
+A spec is built once per set of style arguments and its data is passed beside it, because handing
+Streamlit a ready spec costs 5 ms and building one 80 to 150. Colours of axes, titles and plain text
+come from the page's theme.
 """
 
 from collections.abc import Sequence
@@ -15,10 +17,26 @@ import pyarrow as pa
 
 Spec = dict[str, object]
 
-CLASS_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # 3:1 on white and on the dark page, told apart by the colour-blind
+CLASS_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+)  # 3:1 on white and on the dark page, told apart by the colour-blind
 CLASS_SHAPES = ("circle", "square", "triangle-up", "diamond")
 CLASS_DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 3), (10, 3, 2, 3))
-RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D1F", "#7B61C4", "#C0392B", "#3A8FB7", "#6B8E23", "#7F7F7F")  # 3:1 too
+RUN_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#8C6D1F",
+    "#7B61C4",
+    "#C0392B",
+    "#3A8FB7",
+    "#6B8E23",
+    "#7F7F7F",
+)  # 3:1 too
 HUE = "#0072B2"
 FADED = "#8793A0"  # 3:1 on both pages
 ACCENT = "#D55E00"
@@ -26,18 +44,51 @@ TEXT_COLOURS = {  # of the same hues, for words in them: 4.5:1 on a light and on
     False: ("#0060A0", "#A84800", "#00734F", "#9C4674"),
     True: ("#5DB3EE", "#F59A5B", "#3CC79B", "#E3A3C6"),
 }
-THEME_TEXT = "gray"  # Streamlit puts the theme's grey in its place, which .streamlit/config.toml keeps at 4.5:1
+# Streamlit puts the theme's grey in its place, which .streamlit/config.toml keeps at 4.5:1
+THEME_TEXT = "gray"
 
-STEERING = frozenset({"shade", "on_dark", "chosen", "kept", "label", "kind", "late", "middle", "order", "x", "y", "size", "start", "end"})
+STEERING = frozenset(
+    {
+        "shade",
+        "on_dark",
+        "chosen",
+        "kept",
+        "label",
+        "kind",
+        "late",
+        "middle",
+        "order",
+        "x",
+        "y",
+        "size",
+        "start",
+        "end",
+    }
+)
 LABEL_ROOM = 1.25  # axis over longest bar
 
 FONT = 14  # px: read from the back of a room
 CONFIG: Spec = {
-    "axis": {"labelFontSize": FONT, "titleFontSize": FONT, "labelLimit": 220, "titlePadding": 10, "labelPadding": 8, "labelFlush": False},
+    "axis": {
+        "labelFontSize": FONT,
+        "titleFontSize": FONT,
+        "labelLimit": 220,
+        "titlePadding": 10,
+        "labelPadding": 8,
+        "labelFlush": False,
+    },
     "axisDiscrete": {"labelOverlap": False, "grid": False},
-    "legend": {"labelFontSize": FONT, "titleFontSize": FONT, "labelLimit": 260, "symbolSize": 140, "symbolStrokeWidth": 2.5},
+    "legend": {
+        "labelFontSize": FONT,
+        "titleFontSize": FONT,
+        "labelLimit": 260,
+        "symbolSize": 140,
+        "symbolStrokeWidth": 2.5,
+    },
     "title": {"fontSize": 17, "anchor": "start", "offset": 12},
-    "mark": {"tooltip": None},  # Streamlit's theme would give each label and rule a tooltip of its own
+    "mark": {
+        "tooltip": None
+    },  # Streamlit's theme would give each label and rule a tooltip of its own
     "view": {"stroke": "transparent"},
     "text": {"fontSize": FONT},
 }
@@ -45,9 +96,11 @@ CONFIG: Spec = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A Vega-Lite spec without data, the data it draws, its text alternative, and a note to stand under it where one is due.
+    """A Vega-Lite spec without data, the data it draws, its text alternative, and a note to stand
+    under it where one is due.
 
-    Draw it with ``st.vega_lite_chart(chart.arrow, chart.spec, alt=chart.alt)``. The spec is shared between calls: never change it.
+    Draw it with ``st.vega_lite_chart(chart.arrow, chart.spec, alt=chart.alt)``. The spec is shared
+    between calls: never change it.
     """
 
     spec: Spec
@@ -69,7 +122,9 @@ class Chart:
 
 
 def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
-    """The spec of ``chart`` without data, with the shared type sizes, and with a title where one is given."""
+    """The spec of ``chart`` without data, with the shared type sizes, and with a title where one is
+    given.
+    """
     spec = without_data(chart.to_dict())
     assert isinstance(spec, dict)
     spec["config"] = CONFIG
@@ -79,7 +134,11 @@ def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
 def without_data(value: object) -> object:
     """``value`` with the empty data that Altair gives each layer taken out."""
     if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if key != "datasets" and (key, item) != ("data", {"name": "empty"})}
+        kept = {
+            key: item
+            for key, item in value.items()
+            if key != "datasets" and (key, item) != ("data", {"name": "empty"})
+        }
         return {key: without_data(item) for key, item in kept.items()}
     return [without_data(item) for item in value] if isinstance(value, list) else value
 
@@ -90,14 +149,22 @@ def titled(spec: Spec, title: str) -> Spec:
 
 
 def labelled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> alt.LayerChart:
-    """``bars`` of ``column`` with the text of ``label`` behind each, and room for it: a mark past the plot is cut off."""
-    numbers = base.mark_text(align="left", dx=6, fontSize=FONT).encode(text="label:N", color=alt.value(THEME_TEXT))
-    room = base.transform_calculate(room=f"datum.{column} * {LABEL_ROOM}").mark_point(opacity=0, size=0)
+    """``bars`` of ``column`` with the text of ``label`` behind each, and room for it: a mark past
+    the plot is cut off.
+    """
+    numbers = base.mark_text(align="left", dx=6, fontSize=FONT).encode(
+        text="label:N", color=alt.value(THEME_TEXT)
+    )
+    room = base.transform_calculate(room=f"datum.{column} * {LABEL_ROOM}").mark_point(
+        opacity=0, size=0
+    )
     return alt.layer(bars, numbers, room.encode(x=alt.X("room:Q", title=title)))
 
 
 def clicks(*fields: str) -> alt.Parameter:
-    """A selection parameter ``chosen`` of the marks that were clicked an odd number of times; only a click on a mark changes it."""
+    """A selection parameter ``chosen`` of the marks that were clicked an odd number of times; only
+    a click on a mark changes it.
+    """
     return alt.selection_point(name="chosen", fields=list(fields), toggle="true", clear=False)
 
 
@@ -107,15 +174,23 @@ def standing_back(opacity: float = 0.3) -> Any:
 
 
 def class_colours(classes: Sequence[str], chosen: str | None = None) -> list[str]:
-    """A colour for each class: its own for up to four, beyond that one hue with ``chosen`` standing out."""
+    """A colour for each class: its own for up to four, beyond that one hue with ``chosen`` standing
+    out.
+    """
     if len(classes) <= len(CLASS_COLOURS):
         return list(CLASS_COLOURS[: len(classes)])
     return [HUE if chosen is None or name == chosen else FADED for name in classes]
 
 
 def class_dashes(classes: Sequence[str]) -> list[tuple[int, ...]]:
-    """A dash for each class, so that colour is never the only sign; solid beyond four, where lines are told apart by choosing one."""
-    return list(CLASS_DASHES[: len(classes)]) if len(classes) <= len(CLASS_DASHES) else [CLASS_DASHES[0]] * len(classes)
+    """A dash for each class, so that colour is never the only sign; solid beyond four, where lines
+    are told apart by choosing one.
+    """
+    return (
+        list(CLASS_DASHES[: len(classes)])
+        if len(classes) <= len(CLASS_DASHES)
+        else [CLASS_DASHES[0]] * len(classes)
+    )
 
 
 def per_cent(share: float) -> str:

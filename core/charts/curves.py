@@ -7,20 +7,35 @@ from math import ceil
 import altair as alt
 import pandas as pd
 
-from core.charts.base import ACCENT, CLASS_COLOURS, CLASS_SHAPES, FADED, FONT, HUE, THEME_TEXT, Chart, Spec, finish, per_cent
+from core.charts.base import (
+    ACCENT,
+    CLASS_COLOURS,
+    CLASS_SHAPES,
+    FADED,
+    FONT,
+    HUE,
+    THEME_TEXT,
+    Chart,
+    Spec,
+    finish,
+    per_cent,
+)
 from core.evaluation.scores import Proportion
 
 RAW_POINTS = 1000  # a screen has hardly more columns
 SMOOTHED_SHARE = 0.04  # span of the moving average as a share of the curve so far
 SMALLEST_LOSS = 1e-6  # a logarithm needs more than zero
-LABEL_SHARE = 0.08  # of what is drawn: a line of text is 16 px, axes and legend leave about 260 px, and a nice axis is longer
+# of what is drawn: a line of text is 16 px, axes and legend leave about 260 px, and a nice axis is
+# longer
+LABEL_SHARE = 0.08
 COLUMNS = ["step", "value", "series", "label", "low", "high"]
 
 
 def loss_curves(metrics: pd.DataFrame, log: bool = False) -> Chart:
     """Training loss raw and smoothed, validation loss in points, the best checkpoint marked.
 
-    ``metrics``: step, split (train or validation), loss, best; other columns are ignored. No lines give an empty chart.
+    ``metrics``: step, split (train or validation), loss, best; other columns are ignored. No lines
+    give an empty chart.
     """
     train, validation = (metrics[metrics["split"] == split] for split in ("train", "validation"))
     smoothed = train["loss"].astype(float).ewm(span=max(1.0, len(train) * SMOOTHED_SHARE)).mean()
@@ -35,34 +50,52 @@ def loss_curves(metrics: pd.DataFrame, log: bool = False) -> Chart:
     data["value"] = data["value"].clip(lower=SMALLEST_LOSS)
     title = "Loss (nats per text)"
     words = (
-        f"validation {_course(validation['loss'], '.3f')}, best checkpoint {_at(best, 'loss', '.3f')}"
+        f"validation {_course(validation['loss'], '.3f')}, best checkpoint"
+        f" {_at(best, 'loss', '.3f')}"
         if len(validation)
         else "not validated yet"
     )
-    training = f"training, smoothed, {_course(smoothed, '.3f')}" if len(train) else "no training step yet"
+    training = (
+        f"training, smoothed, {_course(smoothed, '.3f')}" if len(train) else "no training step yet"
+    )
     return Chart(_loss_spec(log), data, title, f"{title}: {training}; {words}.")
 
 
-def score_curves(metrics: pd.DataFrame, rows: int = 0, baselines: Mapping[str, float] | None = None) -> Chart:
-    """Accuracy and macro-F1 on the validation subset, with ``baselines`` (name to accuracy) as labelled rules.
+def score_curves(
+    metrics: pd.DataFrame, rows: int = 0, baselines: Mapping[str, float] | None = None
+) -> Chart:
+    """Accuracy and macro-F1 on the validation subset, with ``baselines`` (name to accuracy) as
+    labelled rules.
 
-    ``metrics``: step, split, accuracy, macro_f1, best. ``rows`` of the subset gives accuracy its 95 % interval as a band.
+    ``metrics``: step, split, accuracy, macro_f1, best. ``rows`` of the subset gives accuracy its 95
+    % interval as a band.
     """
     validation, named = metrics[metrics["split"] == "validation"], dict(baselines or {})
-    accuracy, best = _curve(validation["step"], validation["accuracy"], "accuracy"), _last_best(validation)
+    accuracy, best = (
+        _curve(validation["step"], validation["accuracy"], "accuracy"),
+        _last_best(validation),
+    )
     if rows:
         intervals = [Proportion(round(share * rows), rows).interval for share in accuracy["value"]]
-        accuracy = accuracy.assign(low=[low for low, _ in intervals], high=[high for _, high in intervals])
+        accuracy = accuracy.assign(
+            low=[low for low, _ in intervals], high=[high for _, high in intervals]
+        )
     rules = _rules(named, [*validation["accuracy"].dropna(), *validation["macro_f1"].dropna()])
     data = _joined(
         accuracy,
         _curve(validation["step"], validation["macro_f1"], "macro-F1"),
-        _curve(best["step"], best["accuracy"], "best", [f"best {per_cent(share)}" for share in best["accuracy"]]),
+        _curve(
+            best["step"],
+            best["accuracy"],
+            "best",
+            [f"best {per_cent(share)}" for share in best["accuracy"]],
+        ),
         rules.assign(series="baseline", step=float("nan")),
     )
     title = "Accuracy and macro-F1 on validation texts"
     found = (
-        f"accuracy {_course(validation['accuracy'], '.3f')}, best checkpoint {_at(best, 'accuracy', '.3f')}"
+        f"accuracy {_course(validation['accuracy'], '.3f')}, best checkpoint"
+        f" {_at(best, 'accuracy', '.3f')}"
         if len(validation)
         else "none yet"
     )
@@ -90,19 +123,38 @@ def _rules(named: Mapping[str, float], scores: Sequence[float]) -> pd.DataFrame:
 def sparkline(values: Sequence[float], label: str = "accuracy") -> Chart:
     """A tiny curve without axes for a list of runs; its last point stands out."""
     last = len(values) - 1
-    data = pd.DataFrame({"step": range(len(values)), "value": list(values), "last": [index == last for index in range(len(values))]})
-    words = f"{label} from {per_cent(values[0])} to {per_cent(values[-1])} over {len(values)} validations" if values else f"no {label} yet"
+    data = pd.DataFrame(
+        {
+            "step": range(len(values)),
+            "value": list(values),
+            "last": [index == last for index in range(len(values))],
+        }
+    )
+    words = (
+        f"{label} from {per_cent(values[0])} to {per_cent(values[-1])} over {len(values)}"
+        " validations"
+        if values
+        else f"no {label} yet"
+    )
     return Chart(_spark_spec(), data, label, f"{words[0].upper()}{words[1:]}.")
 
 
-def _curve(steps: "pd.Series[int]", values: "pd.Series[float]", series: str, labels: Sequence[str] = ()) -> pd.DataFrame:
-    curve = pd.DataFrame({"step": steps.astype(float), "value": values.astype(float)}).assign(series=series)
+def _curve(
+    steps: "pd.Series[int]", values: "pd.Series[float]", series: str, labels: Sequence[str] = ()
+) -> pd.DataFrame:
+    curve = pd.DataFrame({"step": steps.astype(float), "value": values.astype(float)}).assign(
+        series=series
+    )
     return curve.assign(label=list(labels) or "")
 
 
 def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
     """All parts in one frame; an empty part has no say in the columns' types."""
-    filled = [part.reindex(columns=COLUMNS).astype({"low": float, "high": float}) for part in parts if len(part)]
+    filled = [
+        part.reindex(columns=COLUMNS).astype({"low": float, "high": float})
+        for part in parts
+        if len(part)
+    ]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
 
 
@@ -116,12 +168,18 @@ def _course(values: "pd.Series[float]", form: str) -> str:
 
 
 def _at(best: pd.DataFrame, column: str, form: str) -> str:
-    return f"{best[column].iloc[0]:{form}} at step {best['step'].iloc[0]:,}" if len(best) else "not known yet"
+    return (
+        f"{best[column].iloc[0]:{form}} at step {best['step'].iloc[0]:,}"
+        if len(best)
+        else "not known yet"
+    )
 
 
 def _base(y: alt.Y) -> alt.Chart:
     axis = alt.Axis(tickCount=8, format=",d", tickMinStep=1)
-    return alt.Chart().encode(x=alt.X("step:Q", title="step", axis=axis, scale=alt.Scale(nice=False)), y=y)
+    return alt.Chart().encode(
+        x=alt.X("step:Q", title="step", axis=axis, scale=alt.Scale(nice=False)), y=y
+    )
 
 
 def _series(base: alt.Chart, *names: str) -> alt.Chart:
@@ -131,45 +189,99 @@ def _series(base: alt.Chart, *names: str) -> alt.Chart:
 def _best_mark(base: alt.Chart) -> alt.LayerChart:
     """An open diamond around the best point, and its value."""
     best = _series(base, "best")
-    label = best.mark_text(align="right", baseline="bottom", dx=-8, dy=-10, fontSize=FONT, fontWeight="bold")
-    return best.mark_point(shape="diamond", size=260, filled=False, opacity=1, color=ACCENT, strokeWidth=3) + label.encode(
-        text="label:N", color=alt.value(THEME_TEXT)
+    label = best.mark_text(
+        align="right", baseline="bottom", dx=-8, dy=-10, fontSize=FONT, fontWeight="bold"
     )
+    return best.mark_point(
+        shape="diamond", size=260, filled=False, opacity=1, color=ACCENT, strokeWidth=3
+    ) + label.encode(text="label:N", color=alt.value(THEME_TEXT))
 
 
 @cache
 def _loss_spec(log: bool) -> Spec:
     base = _base(
         alt.Y(
-            "value:Q", title="loss", scale=alt.Scale(type="log" if log else "linear", zero=False, nice=not log), axis=alt.Axis(tickCount=6)
+            "value:Q",
+            title="loss",
+            scale=alt.Scale(type="log" if log else "linear", zero=False, nice=not log),
+            axis=alt.Axis(tickCount=6),
         )
     )
     scale = alt.Scale(domain=["train", "validation"], range=[HUE, ACCENT])
-    colour = alt.Color("series:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="stroke"))
-    tooltip = ["series:N", alt.Tooltip("step:Q", format=","), alt.Tooltip("value:Q", title="loss", format=".4f")]
+    colour = alt.Color(
+        "series:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="stroke")
+    )
+    tooltip = [
+        "series:N",
+        alt.Tooltip("step:Q", format=","),
+        alt.Tooltip("value:Q", title="loss", format=".4f"),
+    ]
     raw = _series(base, "each step").mark_line(color=HUE, strokeWidth=1, opacity=0.45)
-    lines = _series(base, "train", "validation").mark_line(strokeWidth=2.5).encode(color=colour, tooltip=tooltip)
-    points = _series(base, "validation").mark_point(color=ACCENT, filled=True, size=70, opacity=1).encode(tooltip=tooltip)
-    return finish((raw + lines + points + _best_mark(base)).properties(height=380), "Loss (nats per text)")
+    lines = (
+        _series(base, "train", "validation")
+        .mark_line(strokeWidth=2.5)
+        .encode(color=colour, tooltip=tooltip)
+    )
+    points = (
+        _series(base, "validation")
+        .mark_point(color=ACCENT, filled=True, size=70, opacity=1)
+        .encode(tooltip=tooltip)
+    )
+    return finish(
+        (raw + lines + points + _best_mark(base)).properties(height=380), "Loss (nats per text)"
+    )
 
 
 @cache
 def _score_spec() -> Spec:
-    base = _base(alt.Y("value:Q", title="share", scale=alt.Scale(zero=False), axis=alt.Axis(format=".1~%", tickCount=6)))
-    names, legend = ["accuracy", "macro-F1"], alt.Legend(title=None, orient="top", symbolDash=[1, 0])
-    colour = alt.Color("series:N", scale=alt.Scale(domain=names, range=[CLASS_COLOURS[0], CLASS_COLOURS[2]]), legend=legend)
-    dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]]), legend=None)
-    shape = alt.Shape("series:N", scale=alt.Scale(domain=names, range=list(CLASS_SHAPES[:2])), legend=legend)
-    tooltip = ["series:N", alt.Tooltip("step:Q", format=","), alt.Tooltip("value:Q", title="share", format=".1%")]
-    band = _series(base, "accuracy").mark_area(color=CLASS_COLOURS[0], opacity=0.15).encode(y=alt.Y("low:Q"), y2="high:Q")
+    base = _base(
+        alt.Y(
+            "value:Q",
+            title="share",
+            scale=alt.Scale(zero=False),
+            axis=alt.Axis(format=".1~%", tickCount=6),
+        )
+    )
+    names, legend = (
+        ["accuracy", "macro-F1"],
+        alt.Legend(title=None, orient="top", symbolDash=[1, 0]),
+    )
+    colour = alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=names, range=[CLASS_COLOURS[0], CLASS_COLOURS[2]]),
+        legend=legend,
+    )
+    dash = alt.StrokeDash(
+        "series:N", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]]), legend=None
+    )
+    shape = alt.Shape(
+        "series:N", scale=alt.Scale(domain=names, range=list(CLASS_SHAPES[:2])), legend=legend
+    )
+    tooltip = [
+        "series:N",
+        alt.Tooltip("step:Q", format=","),
+        alt.Tooltip("value:Q", title="share", format=".1%"),
+    ]
+    band = (
+        _series(base, "accuracy")
+        .mark_area(color=CLASS_COLOURS[0], opacity=0.15)
+        .encode(y=alt.Y("low:Q"), y2="high:Q")
+    )
     lines = _series(base, *names).mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash)
-    points = _series(base, *names).mark_point(filled=True, size=70, opacity=1).encode(color=colour, shape=shape, tooltip=tooltip)
+    points = (
+        _series(base, *names)
+        .mark_point(filled=True, size=70, opacity=1)
+        .encode(color=colour, shape=shape, tooltip=tooltip)
+    )
     level = alt.Chart().encode(y="value:Q").transform_filter("datum.series === 'baseline'")
     rule = level.mark_rule(color=FADED, strokeWidth=2, strokeDash=[2, 4]).encode(tooltip="label:N")
-    label = level.mark_text(align="left", baseline="bottom", dx=4, dy=-4, fontSize=FONT)  # curves end at the right, at good baselines
+    label = level.mark_text(
+        align="left", baseline="bottom", dx=4, dy=-4, fontSize=FONT
+    )  # curves end at the right, at good baselines
     label = label.encode(x=alt.value(0), text="label:N", color=alt.value(THEME_TEXT))
     return finish(
-        (band + rule + label + lines + points + _best_mark(base)).properties(height=380), "Accuracy and macro-F1 on validation texts"
+        (band + rule + label + lines + points + _best_mark(base)).properties(height=380),
+        "Accuracy and macro-F1 on validation texts",
     )
 
 
@@ -177,5 +289,7 @@ def _score_spec() -> Spec:
 def _spark_spec() -> Spec:
     y = alt.Y("value:Q", axis=None, scale=alt.Scale(zero=False))
     base = alt.Chart().encode(x=alt.X("step:Q", axis=None), y=y)
-    end = base.transform_filter("datum.last").mark_point(color=ACCENT, filled=True, size=40, opacity=1)
+    end = base.transform_filter("datum.last").mark_point(
+        color=ACCENT, filled=True, size=40, opacity=1
+    )
     return finish((base.mark_line(color=HUE, strokeWidth=2) + end).properties(height=36))

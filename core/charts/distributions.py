@@ -1,4 +1,6 @@
-"""Pictures of a dataset: how many texts each class has, how long they are, and how many a limit of tokens cuts."""
+"""Pictures of a dataset: how many texts each class has, how long they are, and how many a limit of
+tokens cuts.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -32,17 +34,29 @@ ALL = "all selected"
 
 
 def class_balance(table: pd.DataFrame, classes: Sequence[str], chosen: str | None = None) -> Chart:
-    """Bars of texts per class and split. ``table``: class, split, texts, and where some bars stand back, a bool column ``kept``.
+    """Bars of texts per class and split. ``table``: class, split, texts, and where some bars stand
+    back, a bool column ``kept``.
 
     Selection parameter ``chosen`` has the field class.
     """
     splits = tuple(dict.fromkeys(table["split"]))
-    total, counts = int(table["texts"].sum()), table.groupby("class")["texts"].sum().reindex(list(classes), fill_value=0)
+    total, counts = (
+        int(table["texts"].sum()),
+        table.groupby("class")["texts"].sum().reindex(list(classes), fill_value=0),
+    )
     data = table.assign(
-        label=[f"{texts:,}" + (f" {split}" if len(splits) > 1 else "") for texts, split in zip(table["texts"], table["split"], strict=True)]
+        label=[
+            f"{texts:,}" + (f" {split}" if len(splits) > 1 else "")
+            for texts, split in zip(table["texts"], table["split"], strict=True)
+        ]
     )
     described = ", ".join(f"{name} {texts:,}" for name, texts in counts.items())
-    return Chart(_balance_spec(tuple(classes), splits, chosen), data, "Texts per class", f"Texts per class, {total:,} in all: {described}.")
+    return Chart(
+        _balance_spec(tuple(classes), splits, chosen),
+        data,
+        "Texts per class",
+        f"Texts per class, {total:,} in all: {described}.",
+    )
 
 
 @lru_cache(maxsize=64)
@@ -53,60 +67,118 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
         yOffset=alt.YOffset("split:N", sort=list(splits)),
     )
     scale = alt.Scale(domain=list(classes), range=class_colours(classes, chosen))
-    strength = alt.Scale(domain=list(splits), range=np.linspace(1, 0.25, len(splits)).round(2).tolist())
+    strength = alt.Scale(
+        domain=list(splits), range=np.linspace(1, 0.25, len(splits)).round(2).tolist()
+    )
     bars = base.mark_bar(cursor="pointer", strokeWidth=1.5).encode(
         color=alt.Color("class:N", scale=scale, legend=None),
-        stroke=alt.Stroke("class:N", scale=scale, legend=None),  # the outline keeps a pale split visible
+        stroke=alt.Stroke(
+            "class:N", scale=scale, legend=None
+        ),  # the outline keeps a pale split visible
         fillOpacity=alt.FillOpacity("split:O", sort=list(splits), scale=strength, legend=None),
         opacity=standing_back(),
         tooltip=["class:N", "split:N", alt.Tooltip("texts:Q", format=",")],
     )
     height = len(classes) * max(28, 28 * len(splits) + 8) + 100
-    return finish(labelled_bars(base, bars.add_params(clicks("class")), "texts", "texts").properties(height=height), "Texts per class")
+    return finish(
+        labelled_bars(base, bars.add_params(clicks("class")), "texts", "texts").properties(
+            height=height
+        ),
+        "Texts per class",
+    )
 
 
-def length_histogram(found: Histogram, classes: Sequence[str], unit: str, kept: tuple[int, int] | None = None) -> Chart:
-    """How long the texts of each class are, as a share of the class; beyond four classes all of them as one line.
+def length_histogram(
+    found: Histogram, classes: Sequence[str], unit: str, kept: tuple[int, int] | None = None
+) -> Chart:
+    """How long the texts of each class are, as a share of the class; beyond four classes all of
+    them as one line.
 
-    ``unit`` is words, characters or tokens; bins within the range ``kept`` are shaded. Selection parameter ``chosen`` has the
-    fields from and to of a bin.
+    ``unit`` is words, characters or tokens; bins within the range ``kept`` are shaded. Selection
+    parameter ``chosen`` has the fields from and to of a bin.
     """
     title, edges = f"Text length in {unit}", found.edges
     names = {label: name for label, name in enumerate(classes) if found.texts[:, label].any()}
-    lines = {name: found.texts[:, label] for label, name in names.items()} if len(classes) <= MOST_LINES else {ALL: found.texts.sum(axis=1)}
+    lines = (
+        {name: found.texts[:, label] for label, name in names.items()}
+        if len(classes) <= MOST_LINES
+        else {ALL: found.texts.sum(axis=1)}
+    )
     bins = {"from": edges[:-1], "to": edges[1:] - 1, "middle": (edges[:-1] + edges[1:] - 1) / 2}
     low, high = kept or (0, -1)
-    within, blank, every = (edges[:-1] <= high) & (edges[1:] > low), np.full(len(edges) - 1, np.nan), found.texts.sum(axis=1)
+    within, blank, every = (
+        (edges[:-1] <= high) & (edges[1:] > low),
+        np.full(len(edges) - 1, np.nan),
+        found.texts.sum(axis=1),
+    )
     times = len(lines) + 1  # a line per class, and a place to click over them
     data = pd.DataFrame(
         {
             "class": np.repeat([*lines, ALL], len(blank)),
             **{name: np.tile(values, times) for name, values in bins.items()},
             "texts": np.concatenate([*lines.values(), every]),
-            "share": np.concatenate([*(texts / max(texts.sum(), 1) for texts in lines.values()), blank]),
+            "share": np.concatenate(
+                [*(texts / max(texts.sum(), 1) for texts in lines.values()), blank]
+            ),
             "kind": np.repeat(["bin", "hit"], [len(blank) * len(lines), len(blank)]),
             "kept": np.concatenate([np.full(len(blank) * len(lines), None, object), within]),
         }
     )
-    note = f"{found.beyond:,} longer than {found.longest:,} {unit} are not shown." if found.beyond else ""
+    note = (
+        f"{found.beyond:,} longer than {found.longest:,} {unit} are not shown."
+        if found.beyond
+        else ""
+    )
     total = int(found.texts.sum()) + found.beyond
-    words = f"{total:,} texts, most of them up to {found.longest:,} {unit}." if total else "No texts."
-    return Chart(titled(_length_spec(tuple(classes), unit), title), data, title, f"{title}. {words} {note}".strip(), note)
+    words = (
+        f"{total:,} texts, most of them up to {found.longest:,} {unit}." if total else "No texts."
+    )
+    return Chart(
+        titled(_length_spec(tuple(classes), unit), title),
+        data,
+        title,
+        f"{title}. {words} {note}".strip(),
+        note,
+    )
 
 
 @lru_cache(maxsize=64)
 def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
     domain = classes if len(classes) <= MOST_LINES else (ALL,)
     legend = alt.Legend(title=None, orient="top", symbolType="stroke") if len(domain) > 1 else None
-    base = alt.Chart().encode(x=alt.X("middle:Q", title=unit, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=8)))
-    tooltip = ["class:N", "from:Q", "to:Q", alt.Tooltip("texts:Q", format=","), alt.Tooltip("share:Q", format=".1%")]
-    curves = base.transform_filter("datum.kind === 'bin'").mark_line(interpolate="monotone", strokeWidth=2.5)
-    curves = curves.encode(
-        y=alt.Y("share:Q", title="share of the class" if len(domain) > 1 else "share", axis=alt.Axis(format=".0%", tickCount=5)),
-        color=alt.Color("class:N", scale=alt.Scale(domain=list(domain), range=class_colours(domain)), legend=legend),
-        strokeDash=alt.StrokeDash("class:N", scale=alt.Scale(domain=list(domain), range=class_dashes(domain)), legend=legend),
+    base = alt.Chart().encode(
+        x=alt.X("middle:Q", title=unit, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=8))
     )
-    hits = alt.Chart().transform_filter("datum.kind === 'hit'").mark_rect(cursor="pointer", fill=HUE)
+    tooltip = [
+        "class:N",
+        "from:Q",
+        "to:Q",
+        alt.Tooltip("texts:Q", format=","),
+        alt.Tooltip("share:Q", format=".1%"),
+    ]
+    curves = base.transform_filter("datum.kind === 'bin'").mark_line(
+        interpolate="monotone", strokeWidth=2.5
+    )
+    curves = curves.encode(
+        y=alt.Y(
+            "share:Q",
+            title="share of the class" if len(domain) > 1 else "share",
+            axis=alt.Axis(format=".0%", tickCount=5),
+        ),
+        color=alt.Color(
+            "class:N",
+            scale=alt.Scale(domain=list(domain), range=class_colours(domain)),
+            legend=legend,
+        ),
+        strokeDash=alt.StrokeDash(
+            "class:N",
+            scale=alt.Scale(domain=list(domain), range=class_dashes(domain)),
+            legend=legend,
+        ),
+    )
+    hits = (
+        alt.Chart().transform_filter("datum.kind === 'hit'").mark_rect(cursor="pointer", fill=HUE)
+    )
     hits = hits.transform_calculate(
         end="datum.to + 1"
     ).encode(
@@ -114,39 +186,65 @@ def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
         x2="end:Q",
         y=alt.value(0),
         y2=alt.value("height"),
-        opacity=alt.when("datum.kept").then(alt.value(0.16)).otherwise(alt.value(0.001)),  # nothing to see, but a place to click
+        opacity=alt.when("datum.kept")
+        .then(alt.value(0.16))
+        .otherwise(alt.value(0.001)),  # nothing to see, but a place to click
         tooltip=tooltip[1:4],
     )
     return finish(alt.layer(curves, hits.add_params(clicks("from", "to"))).properties(height=300))
 
 
 def length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
-    """A box per class. ``table``: class, texts, low, lower, median, upper, high, longest, and a bool column ``kept``.
+    """A box per class. ``table``: class, texts, low, lower, median, upper, high, longest, and a
+    bool column ``kept``.
 
-    The box holds the middle half, the line 90 % of the texts. Selection parameter ``chosen`` has the field class.
+    The box holds the middle half, the line 90 % of the texts. Selection parameter ``chosen`` has
+    the field class.
     """
     title = f"Length per class in {unit}"
-    words = ", ".join(f"{name} {median:,.0f}" for name, median in zip(table["class"], table["median"], strict=True))
-    return Chart(titled(_box_spec(tuple(classes), unit), title), table, title, f"{title}. Median: {words or 'no texts'}.")
+    words = ", ".join(
+        f"{name} {median:,.0f}"
+        for name, median in zip(table["class"], table["median"], strict=True)
+    )
+    return Chart(
+        titled(_box_spec(tuple(classes), unit), title),
+        table,
+        title,
+        f"{title}. Median: {words or 'no texts'}.",
+    )
 
 
 @lru_cache(maxsize=64)
 def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
     scale = alt.Scale(domain=list(classes), range=class_colours(classes))
-    numbers = [alt.Tooltip(f"{name}:Q", format=",") for name in ("low", "lower", "median", "upper", "high", "longest", "texts")]
+    numbers = [
+        alt.Tooltip(f"{name}:Q", format=",")
+        for name in ("low", "lower", "median", "upper", "high", "longest", "texts")
+    ]
     y = alt.Y("class:N", sort=list(classes), title=None, scale=alt.Scale(domain=list(classes)))
     base = alt.Chart().encode(
-        y=y, color=alt.Color("class:N", scale=scale, legend=None), opacity=standing_back(), tooltip=["class:N", *numbers]
+        y=y,
+        color=alt.Color("class:N", scale=scale, legend=None),
+        opacity=standing_back(),
+        tooltip=["class:N", *numbers],
     )
     axis = alt.X("low:Q", title=unit, axis=alt.Axis(format=",d", tickCount=6))
     line = base.mark_rule(strokeWidth=2).encode(x=axis, x2="high:Q")
-    box = base.mark_bar(size=18, cornerRadius=2, cursor="pointer").encode(x=alt.X("lower:Q"), x2="upper:Q")
+    box = base.mark_bar(size=18, cornerRadius=2, cursor="pointer").encode(
+        x=alt.X("lower:Q"), x2="upper:Q"
+    )
     middle = base.mark_tick(size=22, thickness=3).encode(x="median:Q", color=alt.value(THEME_TEXT))
-    return finish(alt.layer(line, box.add_params(clicks("class")), middle).properties(height=34 * len(classes) + 70))
+    return finish(
+        alt.layer(line, box.add_params(clicks("class")), middle).properties(
+            height=34 * len(classes) + 70
+        )
+    )
 
 
 def cut_curve(table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut: CutCount) -> Chart:
-    """Share of the texts that each limit cuts. ``table``: max_tokens, class, share. A rule stands at ``max_tokens``."""
+    """Share of the texts that each limit cuts. ``table``: max_tokens, class, share. A rule stands
+    at ``max_tokens``.
+    """
     title = "Texts cut off at max tokens"
     share = per_cent(cut.share) if cut.texts else "none"
     last = float(table["max_tokens"].max()) if len(table) else 1.0
@@ -159,12 +257,16 @@ def cut_curve(table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut:
     }
     data = pd.concat([table.assign(kind="curve"), pd.DataFrame([limit])], ignore_index=True)
     names = tuple(dict.fromkeys(table["class"]))
-    alt_text = f"{title}. With {max_tokens:,} tokens {cut.texts:,} of {cut.n:,} texts are cut, {share}."
+    alt_text = (
+        f"{title}. With {max_tokens:,} tokens {cut.texts:,} of {cut.n:,} texts are cut, {share}."
+    )
     return Chart(titled(_naming(_cut_spec(tuple(classes)), names), title), data, title, alt_text)
 
 
 def _naming(spec: Spec, names: Sequence[str]) -> Spec:
-    """``spec`` with those lines in its legend; building one for each choice of classes would take 45 ms."""
+    """``spec`` with those lines in its legend; building one for each choice of classes would take
+    45 ms.
+    """
     (lines, *others), channels = cast(list[dict[str, Any]], spec["layer"]), ("color", "strokeDash")
     legends = {
         name: {**how, "legend": how["legend"] and {**how["legend"], "values": list(names)}}
@@ -183,18 +285,32 @@ def _cut_spec(classes: tuple[str, ...]) -> Spec:
     legend = alt.Legend(title=None, orient="top", symbolType="stroke") if not many else None
     base = alt.Chart().encode(
         x=alt.X("max_tokens:Q", title="max tokens", scale=alt.Scale(nice=False)),
-        y=alt.Y("share:Q", title="share that is cut", axis=alt.Axis(format=".0%", tickCount=5), scale=alt.Scale(domain=[0, 1])),
+        y=alt.Y(
+            "share:Q",
+            title="share that is cut",
+            axis=alt.Axis(format=".0%", tickCount=5),
+            scale=alt.Scale(domain=[0, 1]),
+        ),
     )
     lines = base.transform_filter("datum.kind === 'curve'").mark_line(strokeWidth=2.5)
     lines = lines.encode(
         color=alt.Color("class:N", scale=alt.Scale(domain=domain, range=colours), legend=legend),
-        strokeDash=alt.StrokeDash("class:N", scale=alt.Scale(domain=domain, range=dashes), legend=legend),
+        strokeDash=alt.StrokeDash(
+            "class:N", scale=alt.Scale(domain=domain, range=dashes), legend=legend
+        ),
         tooltip=["class:N", "max_tokens:Q", alt.Tooltip("share:Q", format=".1%")],
     )
     limit = base.transform_filter("datum.kind === 'limit'")
-    rule = limit.mark_rule(color=ACCENT, strokeWidth=2, strokeDash=[4, 4]).encode(y=alt.value(0), y2=alt.value("height"))
+    rule = limit.mark_rule(color=ACCENT, strokeWidth=2, strokeDash=[4, 4]).encode(
+        y=alt.value(0), y2=alt.value("height")
+    )
     return finish(
-        alt.layer(lines, rule, limit.mark_point(color=ACCENT, filled=True, size=90, opacity=1), *_beside(limit)).properties(height=300)
+        alt.layer(
+            lines,
+            rule,
+            limit.mark_point(color=ACCENT, filled=True, size=90, opacity=1),
+            *_beside(limit),
+        ).properties(height=300)
     )
 
 

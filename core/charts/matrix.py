@@ -22,25 +22,39 @@ TITLES: dict[CellsShow, str] = {
     "per cent of row": "Confusion matrix (per cent of each true class)",
     "errors only": "Confusion matrix, errors only (texts)",
 }
-TILES = {False: ("#EDF3F8", "#084E8A"), True: ("#1E2B38", "#8CCBF5")}  # lightness of no text and of all, on a light and a dark page
+TILES = {
+    False: ("#EDF3F8", "#084E8A"),
+    True: ("#1E2B38", "#8CCBF5"),
+}  # lightness of no text and of all, on a light and a dark page
 DARK_TEXT, LIGHT_TEXT = "#000000", "#FFFFFF"
 MOST_LABELLED = 20  # classes; with more the cells are too small for numbers, and the table has them
 MANY, SMALL_FONT = 30, 10  # classes; px, or their names would lie over each other
 
 
 def confusion_matrix(
-    counts: np.ndarray, classes: Sequence[str], show: CellsShow = "counts", dark: bool = False, chosen: tuple[str, str] | None = None
+    counts: np.ndarray,
+    classes: Sequence[str],
+    show: CellsShow = "counts",
+    dark: bool = False,
+    chosen: tuple[str, str] | None = None,
 ) -> Chart:
-    """A tile per pair of classes. Selection parameter ``cell`` has the fields true and predicted, which are class names.
+    """A tile per pair of classes. Selection parameter ``cell`` has the fields true and predicted,
+    which are class names.
 
-    The cell ``chosen``, (true, predicted), is framed, whether a click or something else on the page chose it.
+    The cell ``chosen``, (true, predicted), is framed, whether a click or something else on the page
+    chose it.
 
-    ``counts`` is (C, C), true class first. Shades go from 0 to 1 for shares, else from 0 to the largest number shown.
+    ``counts`` is (C, C), true class first. Shades go from 0 to 1 for shares, else from 0 to the
+    largest number shown.
     """
     scores = Scores(counts)
     size, errors = len(classes), counts * (1 - np.eye(len(classes), dtype=counts.dtype))
     shares = scores.row_shares
-    shade = {"counts": _of_largest(counts), "per cent of row": shares, "errors only": _of_largest(errors)}[show]
+    shade = {
+        "counts": _of_largest(counts),
+        "per cent of row": shares,
+        "errors only": _of_largest(errors),
+    }[show]
     data = pd.DataFrame(
         {
             **tile_fields(classes),
@@ -52,7 +66,12 @@ def confusion_matrix(
             "on_dark": [text_colour(value, dark) == LIGHT_TEXT for value in shade.ravel()],
         }
     )
-    return Chart(titled(_matrix_spec(size, show, dark), TITLES[show]), data, TITLES[show], _words(scores, errors, classes))
+    return Chart(
+        titled(_matrix_spec(size, show, dark), TITLES[show]),
+        data,
+        TITLES[show],
+        _words(scores, errors, classes),
+    )
 
 
 def tile_fields(classes: Sequence[str]) -> dict[str, np.ndarray]:
@@ -71,11 +90,16 @@ def tile_colour(shade: float, dark: bool) -> tuple[int, int, int]:
 def text_colour(shade: float, dark: bool) -> str:
     """Black or white, whichever stands out more from the tile."""
     luminance = _luminance(tile_colour(shade, dark))
-    return DARK_TEXT if (luminance + 0.05) ** 2 > 0.05 * 1.05 else LIGHT_TEXT  # equal contrast with both (WCAG 2.2, 1.4.3)
+    return (
+        DARK_TEXT if (luminance + 0.05) ** 2 > 0.05 * 1.05 else LIGHT_TEXT
+    )  # equal contrast with both (WCAG 2.2, 1.4.3)
 
 
 def _luminance(colour: tuple[int, int, int]) -> float:
-    channels = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour]
+    channels = [
+        part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4
+        for part in colour
+    ]
     return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
 
 
@@ -86,16 +110,28 @@ def _of_largest(numbers: np.ndarray) -> np.ndarray:
 def _labels(counts: np.ndarray, shares: np.ndarray, show: CellsShow) -> list[str]:
     if show == "per cent of row":
         return [per_cent(share) for share in shares.ravel()]
-    hidden = np.eye(len(counts), dtype=bool).ravel() if show == "errors only" else np.zeros(counts.size, dtype=bool)
-    return ["" if hide else f"{count:,}" for count, hide in zip(counts.ravel(), hidden, strict=True)]
+    hidden = (
+        np.eye(len(counts), dtype=bool).ravel()
+        if show == "errors only"
+        else np.zeros(counts.size, dtype=bool)
+    )
+    return [
+        "" if hide else f"{count:,}" for count, hide in zip(counts.ravel(), hidden, strict=True)
+    ]
 
 
 def _words(scores: Scores, errors: np.ndarray, classes: Sequence[str]) -> str:
-    words = f"Confusion matrix of {scores.accuracy.n:,} texts, true classes in rows: {scores.accuracy} right."
+    words = (
+        f"Confusion matrix of {scores.accuracy.n:,} texts, true classes in rows: {scores.accuracy}"
+        " right."
+    )
     if not errors.sum():
         return words
     true, predicted = divmod(int(errors.argmax()), len(classes))
-    return f"{words} Most often {classes[true]} was taken for {classes[predicted]}: {errors.max():,} texts."
+    return (
+        f"{words} Most often {classes[true]} was taken for {classes[predicted]}: {errors.max():,}"
+        " texts."
+    )
 
 
 @cache
@@ -108,9 +144,19 @@ def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
             "predicted:N",
             sort=None,
             title="predicted class",
-            axis=alt.Axis(labelAngle=-90 if size > MANY else -40 if crowded else 0, labelFontSize=font, domain=False, ticks=False),
+            axis=alt.Axis(
+                labelAngle=-90 if size > MANY else -40 if crowded else 0,
+                labelFontSize=font,
+                domain=False,
+                ticks=False,
+            ),
         ),
-        y=alt.Y("true:N", sort=None, title="true class", axis=alt.Axis(labelFontSize=font, domain=False, ticks=False)),
+        y=alt.Y(
+            "true:N",
+            sort=None,
+            title="true class",
+            axis=alt.Axis(labelFontSize=font, domain=False, ticks=False),
+        ),
     )
     scale = alt.Scale(domain=[0, 1], range=list(TILES[dark]), interpolate="rgb", clamp=True)
     framed = alt.when("datum.chosen")
@@ -127,24 +173,42 @@ def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
         stroke=framed.then(alt.value(ACCENT)).otherwise(alt.value("transparent")),
         strokeWidth=framed.then(alt.value(4)).otherwise(alt.value(0)),
     )
-    numbers = base.mark_text(fontSize=max(13, 22 - size), fontWeight="bold", cursor="pointer").encode(
-        text="label:N", color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT))
+    numbers = base.mark_text(
+        fontSize=max(13, 22 - size), fontWeight="bold", cursor="pointer"
+    ).encode(
+        text="label:N",
+        color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )
-    layers = [tiles.add_params(cell), numbers] if size <= MOST_LABELLED else [tiles.add_params(cell)]
+    layers = (
+        [tiles.add_params(cell), numbers] if size <= MOST_LABELLED else [tiles.add_params(cell)]
+    )
     return finish(
         alt.layer(*layers).properties(
-            height=120 + 14 * size if size > MANY else min(640, 80 + 66 * size if not crowded else 120 + 40 * size)
+            height=(
+                120 + 14 * size
+                if size > MANY
+                else min(640, 80 + 66 * size if not crowded else 120 + 40 * size)
+            )
         )
     )
 
 
 # worse, the same, better; the ends reach 4.5:1 with the text on them
 TONES = {False: ("#8A3A00", "#F3F4F6", "#084E8A"), True: ("#F5A977", "#232A33", "#8CCBF5")}
-STRONG = 0.55  # from this share of the largest difference on, the tile is dark on a light page and light on a dark one
+# from this share of the largest difference on, the tile is dark on a light page and light on a dark
+# one
+STRONG = 0.55
 
 
-def matrix_difference(first: np.ndarray, second: np.ndarray, classes: Sequence[str], names: tuple[str, str], dark: bool = False) -> Chart:
-    """Texts that ``second`` has more or fewer of in each cell than ``first``, both (C, C), true class first.
+def matrix_difference(
+    first: np.ndarray,
+    second: np.ndarray,
+    classes: Sequence[str],
+    names: tuple[str, str],
+    dark: bool = False,
+) -> Chart:
+    """Texts that ``second`` has more or fewer of in each cell than ``first``, both (C, C), true
+    class first.
 
     Blue is better: more on the diagonal, or fewer beside it; orange is worse.
     """
@@ -164,7 +228,9 @@ def matrix_difference(first: np.ndarray, second: np.ndarray, classes: Sequence[s
     )
     title = f"{names[1]} minus {names[0]} (texts in each cell; blue is better, orange is worse)"
     gained = int(np.trace(change))
-    return Chart(_difference_spec(size, dark), data, title, f"{title}: {signed(gained)} on the diagonal.")
+    return Chart(
+        _difference_spec(size, dark), data, title, f"{title}: {signed(gained)} on the diagonal."
+    )
 
 
 def signed(number: int) -> str:
@@ -183,13 +249,33 @@ def _difference_spec(size: int, dark: bool) -> Spec:
             title="predicted class",
             axis=alt.Axis(labelAngle=angle, labelFontSize=font, domain=False, ticks=False),
         ),
-        y=alt.Y("true:N", sort=None, title="true class", axis=alt.Axis(labelFontSize=font, domain=False, ticks=False)),
-        tooltip=["true:N", "predicted:N", *(alt.Tooltip(f"{name}:Q", format=",") for name in ("first", "second", "change"))],
+        y=alt.Y(
+            "true:N",
+            sort=None,
+            title="true class",
+            axis=alt.Axis(labelFontSize=font, domain=False, ticks=False),
+        ),
+        tooltip=[
+            "true:N",
+            "predicted:N",
+            *(alt.Tooltip(f"{name}:Q", format=",") for name in ("first", "second", "change")),
+        ],
     )
     scale = alt.Scale(domain=[-1, 0, 1], range=list(TONES[dark]), interpolate="rgb", clamp=True)
-    tiles = base.mark_rect(cornerRadius=2).encode(color=alt.Color("shade:Q", scale=scale, legend=None))
-    numbers = base.mark_text(fontSize=max(13, 22 - size), fontWeight="bold").encode(
-        text="label:N", color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT))
+    tiles = base.mark_rect(cornerRadius=2).encode(
+        color=alt.Color("shade:Q", scale=scale, legend=None)
     )
-    height = 120 + 14 * size if size > MANY else min(640, 80 + 66 * size if not crowded else 120 + 40 * size)
-    return finish(alt.layer(*([tiles, numbers] if size <= MOST_LABELLED else [tiles])).properties(height=height))
+    numbers = base.mark_text(fontSize=max(13, 22 - size), fontWeight="bold").encode(
+        text="label:N",
+        color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
+    )
+    height = (
+        120 + 14 * size
+        if size > MANY
+        else min(640, 80 + 66 * size if not crowded else 120 + 40 * size)
+    )
+    return finish(
+        alt.layer(*([tiles, numbers] if size <= MOST_LABELLED else [tiles])).properties(
+            height=height
+        )
+    )

@@ -6,7 +6,18 @@ from functools import lru_cache
 import altair as alt
 import pandas as pd
 
-from core.charts.base import FADED, FONT, HUE, THEME_TEXT, Chart, Spec, class_colours, clicks, finish, standing_back
+from core.charts.base import (
+    FADED,
+    FONT,
+    HUE,
+    THEME_TEXT,
+    Chart,
+    Spec,
+    class_colours,
+    clicks,
+    finish,
+    standing_back,
+)
 from core.data.explore.words import isolate
 
 MOST_COLOURED = 4
@@ -15,9 +26,11 @@ LIKELIEST = "likeliest class"
 
 
 def pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") -> Chart:
-    """A bar per pattern, cut into the classes of its texts. ``table`` as ``boilerplate.evidence`` gives it, drawn in its order.
+    """A bar per pattern, cut into the classes of its texts. ``table`` as ``boilerplate.evidence``
+    gives it, drawn in its order.
 
-    Beyond four classes a bar shows the likeliest class against the rest. Selection parameter ``chosen`` has the field pattern.
+    Beyond four classes a bar shows the likeliest class against the rest. Selection parameter
+    ``chosen`` has the field pattern.
     """
     parts = []
     for line in table.to_dict("records"):
@@ -27,17 +40,24 @@ def pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") 
         if len(classes) > MOST_COLOURED:
             counts = {LIKELIEST: counts[name], OTHERS: line["texts"] - counts[name]}
         parts += [
-            (line["pattern"], part, texts, texts / line["texts"], label, number) for number, (part, texts) in enumerate(counts.items())
+            (line["pattern"], part, texts, texts / line["texts"], label, number)
+            for number, (part, texts) in enumerate(counts.items())
         ]
     data = pd.DataFrame(parts, columns=["pattern", "class", "texts", "share", "label", "order"])
     data["kept"] = (data["pattern"] == chosen) | (not chosen)
     title = "Classes of the texts with each pattern"
     first = [
-        f"{line['pattern']} in {line['texts']:,} texts, {classes[int(line['top'])]} {times(line['ratio'])}"
+        f"{line['pattern']} in {line['texts']:,} texts, {classes[int(line['top'])]}"
+        f" {times(line['ratio'])}"
         for line in table.head(5).to_dict("records")
     ]
     names = tuple(classes) if len(classes) <= MOST_COLOURED else (LIKELIEST, OTHERS)
-    return Chart(_pattern_spec(names) | {"height": 26 * len(table) + 90}, data, title, f"{title}: {'; '.join(first) or 'none found'}.")
+    return Chart(
+        _pattern_spec(names) | {"height": 26 * len(table) + 90},
+        data,
+        title,
+        f"{title}: {'; '.join(first) or 'none found'}.",
+    )
 
 
 def times(ratio: float) -> str:
@@ -59,9 +79,16 @@ def _pattern_spec(names: tuple[str, ...]) -> Spec:
             scale=alt.Scale(domain=[0, 1.75]),
             axis=alt.Axis(values=[0, 0.5, 1], format=".0%"),
         ),
-        color=alt.Color("class:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend),
+        color=alt.Color(
+            "class:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend
+        ),
         order="order:Q",
-        tooltip=["pattern:N", "class:N", alt.Tooltip("texts:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+        tooltip=[
+            "pattern:N",
+            "class:N",
+            alt.Tooltip("texts:Q", format=","),
+            alt.Tooltip("share:Q", format=".1%"),
+        ],
     )
     labels = base.transform_filter("datum.order === 0").mark_text(align="left", dx=8, fontSize=FONT)
     labels = labels.encode(x=alt.datum(1), text="label:N", color=alt.value(THEME_TEXT))

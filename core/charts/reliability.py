@@ -1,4 +1,6 @@
-"""Calibration as pictures: accuracy against confidence with the texts of each bin beneath, and accuracy against coverage."""
+"""Calibration as pictures: accuracy against confidence with the texts of each bin beneath, and
+accuracy against coverage.
+"""
 
 from functools import cache
 
@@ -11,16 +13,21 @@ from core.evaluation.calibration import Calibration
 UNIT = alt.Scale(domain=[0, 1], nice=False)
 AXIS = alt.Axis(format=".0%", tickCount=6)
 FEWEST = 0.02  # of the texts: the interval of fewer would take up the picture
-EXTENT = 46  # px that the labels of both vertical axes take, so that the two pictures share their horizontal one
+# px that the labels of both vertical axes take, so that the two pictures share their horizontal one
+EXTENT = 46
 
 
 def reliability(found: Calibration, name: str) -> Chart:
-    """A point and its 95 % interval for each bin that holds texts, the diagonal of perfect calibration, and bars of texts beneath."""
+    """A point and its 95 % interval for each bin that holds texts, the diagonal of perfect
+    calibration, and bars of texts beneath.
+    """
     data = found.bins[found.bins["texts"] > 0].reset_index(drop=True)
     title = f"{name}: accuracy against confidence in {len(found.bins)} bins"
     words = "; ".join(
         f"{per_cent(sure)} sure, {per_cent(right)} right of {texts:,}"
-        for sure, right, texts in zip(data["confidence"], data["accuracy"], data["texts"], strict=True)
+        for sure, right, texts in zip(
+            data["confidence"], data["accuracy"], data["texts"], strict=True
+        )
     )
     return Chart(_reliability_spec(), data, title, f"{title}. {words or 'no texts'}.")
 
@@ -29,7 +36,12 @@ def bin_counts(found: Calibration) -> Chart:
     """A bar for each bin: how many texts its point in ``reliability`` stands for."""
     title = f"Texts in each of the {len(found.bins)} bins"
     words = ", ".join(f"{number:,}" for number in found.bins["texts"])
-    return Chart(_counts_spec(), found.bins[["low", "high", "texts"]], title, f"{title}, least confident first: {words}.")
+    return Chart(
+        _counts_spec(),
+        found.bins[["low", "high", "texts"]],
+        title,
+        f"{title}, least confident first: {words}.",
+    )
 
 
 @cache
@@ -39,19 +51,37 @@ def _reliability_spec() -> Spec:
             alt.Tooltip(f"{column}:Q", title=title, format=".1%")
             for column, title in (("confidence", "mean confidence"), ("accuracy", "right"))
         ),
-        *(alt.Tooltip(f"accuracy_{edge}:Q", title=f"95 % interval, {edge}", format=".1%") for edge in ("low", "high")),
+        *(
+            alt.Tooltip(f"accuracy_{edge}:Q", title=f"95 % interval, {edge}", format=".1%")
+            for edge in ("low", "high")
+        ),
         alt.Tooltip("texts:Q", format=","),
     ]
-    line = alt.Chart().mark_rule(strokeDash=[5, 4], color=FADED, strokeWidth=2, aria=False)  # no text of it: the same in every chart
+    line = alt.Chart().mark_rule(
+        strokeDash=[5, 4], color=FADED, strokeWidth=2, aria=False
+    )  # no text of it: the same in every chart
     diagonal = line.encode(x=alt.XDatum(0), y=alt.YDatum(0), x2=alt.X2Datum(1), y2=alt.Y2Datum(1))
     base = alt.Chart().encode(
-        x=alt.X("confidence:Q", title="confidence: probability of the predicted class", scale=UNIT, axis=AXIS), tooltip=tooltip
+        x=alt.X(
+            "confidence:Q",
+            title="confidence: probability of the predicted class",
+            scale=UNIT,
+            axis=AXIS,
+        ),
+        tooltip=tooltip,
     )
     bars = base.mark_rule(strokeWidth=3, opacity=0.55, color=HUE).encode(
-        y=alt.Y("accuracy_low:Q", title="share right", scale=UNIT, axis=alt.Axis(format=".0%", tickCount=6, minExtent=EXTENT)),
+        y=alt.Y(
+            "accuracy_low:Q",
+            title="share right",
+            scale=UNIT,
+            axis=alt.Axis(format=".0%", tickCount=6, minExtent=EXTENT),
+        ),
         y2="accuracy_high:Q",
     )
-    points = base.mark_point(filled=True, size=90, opacity=1, color=HUE).encode(y=alt.Y("accuracy:Q", scale=UNIT))
+    points = base.mark_point(filled=True, size=90, opacity=1, color=HUE).encode(
+        y=alt.Y("accuracy:Q", scale=UNIT)
+    )
     return finish(alt.layer(diagonal, bars, points).properties(height=320))
 
 
@@ -63,7 +93,9 @@ def _counts_spec() -> Spec:
         .encode(
             x=alt.X("low:Q", bin="binned", title="confidence", scale=UNIT, axis=AXIS),
             x2="high:Q",
-            y=alt.Y("texts:Q", title="texts", axis=alt.Axis(tickCount=3, format="~s", minExtent=EXTENT)),
+            y=alt.Y(
+                "texts:Q", title="texts", axis=alt.Axis(tickCount=3, format="~s", minExtent=EXTENT)
+            ),
             tooltip=["low:Q", "high:Q", alt.Tooltip("texts:Q", format=",")],
         )
     )
@@ -71,13 +103,18 @@ def _counts_spec() -> Spec:
 
 
 def coverage(curve: pd.DataFrame, threshold: float) -> Chart:
-    """Accuracy of the texts that are answered, with its 95 % interval, against their share; a rule where ``threshold`` stands."""
+    """Accuracy of the texts that are answered, with its 95 % interval, against their share; a rule
+    where ``threshold`` stands.
+    """
     answered = curve[curve["threshold"] >= threshold].tail(1).assign(kind="chosen")
     curve = curve[(curve["coverage"] >= FEWEST) | (curve.index == len(curve) - 1)]
     data = pd.concat([curve.assign(kind="curve"), answered], ignore_index=True)
     title = "Accuracy of the answered texts against their share (95 % interval as a band)"
     few = curve.iloc[:: max(1, len(curve) // 5)]
-    words = ", ".join(f"{per_cent(right)} at {per_cent(share)}" for right, share in zip(few["accuracy"], few["coverage"], strict=True))
+    words = ", ".join(
+        f"{per_cent(right)} at {per_cent(share)}"
+        for right, share in zip(few["accuracy"], few["coverage"], strict=True)
+    )
     return Chart(_coverage_spec(), data, title, f"{title}: {words}.")
 
 
@@ -85,7 +122,9 @@ def coverage(curve: pd.DataFrame, threshold: float) -> Chart:
 def _coverage_spec() -> Spec:
     axis = alt.Axis(format=".0%", tickCount=6)
     base = alt.Chart().encode(
-        x=alt.X("coverage:Q", title="share of texts answered", scale=alt.Scale(domain=[0, 1]), axis=axis),
+        x=alt.X(
+            "coverage:Q", title="share of texts answered", scale=alt.Scale(domain=[0, 1]), axis=axis
+        ),
         tooltip=[
             alt.Tooltip("threshold:Q", title="at least so sure", format=".1%"),
             alt.Tooltip("coverage:Q", title="answered", format=".1%"),
@@ -101,5 +140,7 @@ def _coverage_spec() -> Spec:
     line = curve.mark_line(color=HUE, strokeWidth=2.5).encode(y=y)
     chosen = base.transform_filter("datum.kind === 'chosen'")
     rule = chosen.mark_rule(color=ACCENT, strokeDash=[4, 3], strokeWidth=2)
-    mark = chosen.mark_point(color=ACCENT, filled=True, size=130, opacity=1, shape="diamond").encode(y=y)
+    mark = chosen.mark_point(
+        color=ACCENT, filled=True, size=130, opacity=1, shape="diamond"
+    ).encode(y=y)
     return finish(alt.layer(band, line, rule, mark).properties(height=300))

@@ -12,38 +12,89 @@ from core.charts.base import FADED, RUN_COLOURS, Chart, Spec, finish, per_cent
 
 Axis = Literal["step", "rows", "seconds"]
 Measure = Literal["loss", "accuracy", "macro_f1"]
-AXES: dict[Axis, str] = {"step": "step", "rows": "training rows seen", "seconds": "seconds since the first step"}
-MEASURES: dict[Measure, str] = {"loss": "loss (nats per text)", "accuracy": "validation accuracy", "macro_f1": "validation macro-F1"}
-COSTS = {"minutes": "minutes of training", "memory": "peak memory (MB)", "trained": "trainable parameters"}
+AXES: dict[Axis, str] = {
+    "step": "step",
+    "rows": "training rows seen",
+    "seconds": "seconds since the first step",
+}
+MEASURES: dict[Measure, str] = {
+    "loss": "loss (nats per text)",
+    "accuracy": "validation accuracy",
+    "macro_f1": "validation macro-F1",
+}
+COSTS = {
+    "minutes": "minutes of training",
+    "memory": "peak memory (MB)",
+    "trained": "trainable parameters",
+}
 POINTS = 400  # of a run: ten runs together stay a light page
 SMOOTHED_SHARE = 0.04  # span of the moving average as a share of the curve
 
 
-def run_curves(metrics: pd.DataFrame, runs: Sequence[str], axis: Axis, measure: Measure, log: bool = False) -> Chart:
-    """Curves of several runs: validation solid with points, training dashed and smoothed, its raw line thin behind.
+def run_curves(
+    metrics: pd.DataFrame, runs: Sequence[str], axis: Axis, measure: Measure, log: bool = False
+) -> Chart:
+    """Curves of several runs: validation solid with points, training dashed and smoothed, its raw
+    line thin behind.
 
-    ``metrics``: run, split (train or validation), and columns named after ``axis`` and ``measure``. Only the loss has training values.
+    ``metrics``: run, split (train or validation), and columns named after ``axis`` and ``measure``.
+    Only the loss has training values.
     """
-    parts = [part for run in runs for part in _curves_of(metrics[metrics["run"] == run], run, axis, measure)]
-    data = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", "x", "value", "kind"])
+    parts = [
+        part
+        for run in runs
+        for part in _curves_of(metrics[metrics["run"] == run], run, axis, measure)
+    ]
+    data = (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else pd.DataFrame(columns=["run", "x", "value", "kind"])
+    )
     title = f"{MEASURES[measure].capitalize()} of each run"
     last = data[data["kind"] == "validation"].groupby("run", sort=False)["value"].last()
-    words = "; ".join(f"{run} ends at {value:.3f}" for run, value in last.items()) or "no validation yet"
-    return Chart(_curve_spec(tuple(runs), AXES[axis], MEASURES[measure], log), data, title, f"{title} against {AXES[axis]}: {words}.")
+    words = (
+        "; ".join(f"{run} ends at {value:.3f}" for run, value in last.items())
+        or "no validation yet"
+    )
+    return Chart(
+        _curve_spec(tuple(runs), AXES[axis], MEASURES[measure], log),
+        data,
+        title,
+        f"{title} against {AXES[axis]}: {words}.",
+    )
 
 
 def cost_and_accuracy(results: pd.DataFrame, cost: str) -> Chart:
-    """Test accuracy with its 95 % interval against a cost; a line joins the runs that no other beats in both.
+    """Test accuracy with its 95 % interval against a cost; a line joins the runs that no other
+    beats in both.
 
     ``results``: run, accuracy, low, high, and a column named after ``cost``, a key of ``COSTS``.
     """
-    data = results[["run", "accuracy", "low", "high", cost]].rename(columns={cost: "cost"}).dropna(subset=["cost"])
+    data = (
+        results[["run", "accuracy", "low", "high", cost]]
+        .rename(columns={cost: "cost"})
+        .dropna(subset=["cost"])
+    )
     ordered = data.sort_values(["cost", "accuracy"], ascending=[True, False])
-    data = data.assign(kept=data["run"].isin(ordered[ordered["accuracy"] > ordered["accuracy"].cummax().shift(fill_value=-1.0)]["run"]))
+    data = data.assign(
+        kept=data["run"].isin(
+            ordered[ordered["accuracy"] > ordered["accuracy"].cummax().shift(fill_value=-1.0)][
+                "run"
+            ]
+        )
+    )
     title = f"Accuracy against {COSTS[cost]}"
     front = data[data["kept"]]
-    best = ", ".join(f"{run} {per_cent(share)}" for run, share in zip(front["run"], front["accuracy"].tolist(), strict=True))
-    return Chart(_cost_spec(tuple(results["run"]), COSTS[cost]), data, title, f"{title}. Beaten by none in both: {best}.")
+    best = ", ".join(
+        f"{run} {per_cent(share)}"
+        for run, share in zip(front["run"], front["accuracy"].tolist(), strict=True)
+    )
+    return Chart(
+        _cost_spec(tuple(results["run"]), COSTS[cost]),
+        data,
+        title,
+        f"{title}. Beaten by none in both: {best}.",
+    )
 
 
 def _curves_of(metrics: pd.DataFrame, run: str, axis: Axis, measure: Measure) -> list[pd.DataFrame]:
@@ -53,10 +104,14 @@ def _curves_of(metrics: pd.DataFrame, run: str, axis: Axis, measure: Measure) ->
         if lines.empty:
             continue
         thin = slice(None, None, ceil(len(lines) / POINTS))
-        curve = pd.DataFrame({"run": run, "x": lines[axis].astype(float), "value": lines[measure].astype(float)})
+        curve = pd.DataFrame(
+            {"run": run, "x": lines[axis].astype(float), "value": lines[measure].astype(float)}
+        )
         if split == "train":
             found.append(curve[thin].assign(kind="each step"))
-            curve = curve.assign(value=curve["value"].ewm(span=max(1.0, len(curve) * SMOOTHED_SHARE)).mean())
+            curve = curve.assign(
+                value=curve["value"].ewm(span=max(1.0, len(curve) * SMOOTHED_SHARE)).mean()
+            )
         found.append(curve[thin].assign(kind=split))
     return found
 
@@ -72,11 +127,18 @@ def _curve_spec(runs: tuple[str, ...], x: str, y: str, log: bool) -> Spec:
     scale = alt.Scale(type="log" if log else "linear", zero=False, nice=not log)
     form = alt.Axis(tickCount=6) if y == MEASURES["loss"] else alt.Axis(tickCount=6, format=".1~%")
     base = alt.Chart().encode(
-        x=alt.X("x:Q", title=x, axis=alt.Axis(tickCount=8, format=",d"), scale=alt.Scale(nice=False)),
+        x=alt.X(
+            "x:Q", title=x, axis=alt.Axis(tickCount=8, format=",d"), scale=alt.Scale(nice=False)
+        ),
         y=alt.Y("value:Q", title=y, scale=scale, axis=form),
         color=_run_colour(runs),
     )
-    tooltip = ["run:N", "kind:N", alt.Tooltip("x:Q", title=x, format=",.0f"), alt.Tooltip("value:Q", title=y, format=".4f")]
+    tooltip = [
+        "run:N",
+        "kind:N",
+        alt.Tooltip("x:Q", title=x, format=",.0f"),
+        alt.Tooltip("value:Q", title=y, format=".4f"),
+    ]
 
     def kind(name: str) -> alt.Chart:
         return base.transform_filter(f"datum.kind === '{name}'")
@@ -91,12 +153,29 @@ def _curve_spec(runs: tuple[str, ...], x: str, y: str, log: bool) -> Spec:
 
 @cache
 def _cost_spec(runs: tuple[str, ...], cost: str) -> Spec:
-    x = alt.X("cost:Q", title=cost, scale=alt.Scale(zero=False, padding=40), axis=alt.Axis(format=",~r", tickCount=6))
+    x = alt.X(
+        "cost:Q",
+        title=cost,
+        scale=alt.Scale(zero=False, padding=40),
+        axis=alt.Axis(format=",~r", tickCount=6),
+    )
     base = alt.Chart().encode(x=x)
     share = alt.Axis(format=".1%", tickCount=6)
     y = alt.Y("accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False), axis=share)
-    front = base.transform_filter("datum.kept").mark_line(color=FADED, strokeWidth=2, strokeDash=[2, 4]).encode(y=y)
-    bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="test accuracy"), y2="high:Q", color=_run_colour(runs))
-    tooltip = ["run:N", alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("cost:Q", title=cost, format=",.4~r")]
-    points = base.mark_point(filled=True, size=140, opacity=1).encode(y=y, color=_run_colour(runs), tooltip=tooltip)
+    front = (
+        base.transform_filter("datum.kept")
+        .mark_line(color=FADED, strokeWidth=2, strokeDash=[2, 4])
+        .encode(y=y)
+    )
+    bars = base.mark_rule(strokeWidth=2).encode(
+        y=alt.Y("low:Q", title="test accuracy"), y2="high:Q", color=_run_colour(runs)
+    )
+    tooltip = [
+        "run:N",
+        alt.Tooltip("accuracy:Q", format=".1%"),
+        alt.Tooltip("cost:Q", title=cost, format=",.4~r"),
+    ]
+    points = base.mark_point(filled=True, size=140, opacity=1).encode(
+        y=y, color=_run_colour(runs), tooltip=tooltip
+    )
     return finish((front + bars + points).properties(height=380), "Accuracy and its cost")

@@ -9,20 +9,40 @@ from functools import cache, lru_cache
 import altair as alt
 import pandas as pd
 
-from core.charts.base import ACCENT, CLASS_COLOURS, CLASS_SHAPES, FADED, HUE, Chart, Spec, class_colours, class_dashes, finish, per_cent
+from core.charts.base import (
+    ACCENT,
+    CLASS_COLOURS,
+    CLASS_SHAPES,
+    FADED,
+    HUE,
+    Chart,
+    Spec,
+    class_colours,
+    class_dashes,
+    finish,
+    per_cent,
+)
 from core.evaluation.ranking import RankingCurves
 
 MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 MOST_TOGETHER = 12  # classes; with more, three points a class are too many and F1 stands alone
 AREAS = {"ROC": "area under the curve", "precision–recall": "average precision"}
 AXES = {
-    "ROC": ("false positive rate: share of the other texts given this class", "true positive rate: share of its texts found"),
-    "precision–recall": ("recall: share of its texts found", "precision: share of those found that are right"),
+    "ROC": (
+        "false positive rate: share of the other texts given this class",
+        "true positive rate: share of its texts found",
+    ),
+    "precision–recall": (
+        "recall: share of its texts found",
+        "precision: share of those found that are right",
+    ),
 }
 
 
 def class_scores(table: pd.DataFrame) -> Chart:
-    """A point and its 95 % interval for each class and score. ``table`` as of ``class_intervals``."""
+    """A point and its 95 % interval for each class and score. ``table`` as of
+    ``class_intervals``.
+    """
     measures = list(MEASURES) if len(table) <= MOST_TOGETHER else ["f1"]
     parts = [
         pd.DataFrame(
@@ -38,8 +58,12 @@ def class_scores(table: pd.DataFrame) -> Chart:
     ]
     data = pd.concat(parts, ignore_index=True)
     title = f"{', '.join(MEASURES[name] for name in measures)} per class, with 95 % intervals"
-    words = ", ".join(f"{name} {value:.3f} ({low:.3f} to {high:.3f})" for name, value, low, high in _f1(table))
-    return Chart(_scores_spec(tuple(table["class"]), len(measures)), data, title, f"{title}. F1: {words}.")
+    words = ", ".join(
+        f"{name} {value:.3f} ({low:.3f} to {high:.3f})" for name, value, low, high in _f1(table)
+    )
+    return Chart(
+        _scores_spec(tuple(table["class"]), len(measures)), data, title, f"{title}. F1: {words}."
+    )
 
 
 def _f1(table: pd.DataFrame) -> list[tuple[str, float, float, float]]:
@@ -52,45 +76,82 @@ def _scores_spec(classes: tuple[str, ...], measures: int) -> Spec:
     colours = alt.Scale(domain=names, range=list(CLASS_COLOURS[:measures]))
     legend = alt.Legend(title=None, orient="top") if measures > 1 else None
     base = alt.Chart().encode(
-        y=alt.Y("class:N", sort=list(classes), title=None, axis=alt.Axis(domain=False, ticks=False)),
+        y=alt.Y(
+            "class:N", sort=list(classes), title=None, axis=alt.Axis(domain=False, ticks=False)
+        ),
         yOffset=alt.YOffset("score:N", sort=names, scale=alt.Scale(paddingOuter=0.4)),
         color=alt.Color("score:N", scale=colours, legend=legend),
-        tooltip=["class:N", "score:N", *(alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high"))],
+        tooltip=[
+            "class:N",
+            "score:N",
+            *(alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high")),
+        ],
     )
-    x = alt.X("value:Q", title="score", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=6))
-    bars = base.mark_rule(strokeWidth=3, opacity=0.55).encode(x=alt.X("low:Q", title="score"), x2="high:Q")
+    x = alt.X(
+        "value:Q", title="score", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=6)
+    )
+    bars = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
+        x=alt.X("low:Q", title="score"), x2="high:Q"
+    )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
-        x=x, shape=alt.Shape("score:N", scale=alt.Scale(domain=names, range=list(CLASS_SHAPES[:measures])), legend=legend)
+        x=x,
+        shape=alt.Shape(
+            "score:N",
+            scale=alt.Scale(domain=names, range=list(CLASS_SHAPES[:measures])),
+            legend=legend,
+        ),
     )
-    return finish(alt.layer(bars, points).properties(height=(18 * measures + 16) * len(classes) + 90))
+    return finish(
+        alt.layer(bars, points).properties(height=(18 * measures + 16) * len(classes) + 90)
+    )
 
 
 def ranking(curves: RankingCurves, classes: Sequence[str], chosen: str | None = None) -> Chart:
-    """A line a class, its area in the legend; beyond four classes ``chosen`` stands out, and the table has the areas."""
+    """A line a class, its area in the legend; beyond four classes ``chosen`` stands out, and the
+    table has the areas.
+    """
     areas = curves.areas.dropna(subset="area")
     named = dict(zip(areas["class"], areas["area"], strict=True))
     labels = {name: f"{name} {area:.3f}" for name, area in named.items()}
-    data = curves.points.assign(line=curves.points["class"].map(labels), area=curves.points["class"].map(named))
-    title = f"{'ROC' if curves.kind == 'ROC' else 'Precision–recall'}, each class against the rest ({AREAS[curves.kind]} behind its name)"
+    data = curves.points.assign(
+        line=curves.points["class"].map(labels), area=curves.points["class"].map(named)
+    )
+    title = (
+        f"{'ROC' if curves.kind == 'ROC' else 'Precision–recall'}, each class against the rest"
+        f" ({AREAS[curves.kind]} behind its name)"
+    )
     words = ", ".join(labels.values()) or "no class has some of the texts but not all"
     drawn = tuple(name for name in classes if name in named)
-    spec = _ranking_spec(curves.kind, drawn, tuple(labels[name] for name in drawn), chosen if chosen in drawn else None)
+    spec = _ranking_spec(
+        curves.kind,
+        drawn,
+        tuple(labels[name] for name in drawn),
+        chosen if chosen in drawn else None,
+    )
     return Chart(spec, data, title, f"{title}: {words}.", _missing(curves.areas))
 
 
 def _missing(areas: pd.DataFrame) -> str:
     missing = areas.loc[areas["area"].isna(), "class"].tolist()
-    return f"No curve for {', '.join(missing)}: it takes texts of the class and others." if missing else ""
+    return (
+        f"No curve for {', '.join(missing)}: it takes texts of the class and others."
+        if missing
+        else ""
+    )
 
 
 @lru_cache(maxsize=32)
-def _ranking_spec(kind: str, classes: tuple[str, ...], labels: tuple[str, ...], chosen: str | None) -> Spec:
+def _ranking_spec(
+    kind: str, classes: tuple[str, ...], labels: tuple[str, ...], chosen: str | None
+) -> Spec:
     few = len(classes) <= len(CLASS_COLOURS)
     x, y = AXES[kind]
     unit = alt.Scale(domain=[0, 1])
     colours = alt.Scale(domain=list(labels), range=class_colours(classes, chosen))
     dashes = alt.Scale(domain=list(labels), range=[list(dash) for dash in class_dashes(classes)])
-    legend = alt.Legend(title=None, orient="bottom", columns=2, symbolType="stroke") if few else None
+    legend = (
+        alt.Legend(title=None, orient="bottom", columns=2, symbolType="stroke") if few else None
+    )
     lines = (
         alt.Chart()
         .mark_line(strokeWidth=2.5, clip=True)
@@ -100,9 +161,13 @@ def _ranking_spec(kind: str, classes: tuple[str, ...], labels: tuple[str, ...], 
             order=alt.Order("order:Q"),
             color=alt.Color("line:N", scale=colours, legend=legend),
             strokeDash=alt.StrokeDash("line:N", scale=dashes, legend=legend),
-            opacity=alt.value(1)
-            if few or chosen is None
-            else alt.when(alt.datum["class"] == chosen).then(alt.value(1)).otherwise(alt.value(0.3)),
+            opacity=(
+                alt.value(1)
+                if few or chosen is None
+                else alt.when(alt.datum["class"] == chosen)
+                .then(alt.value(1))
+                .otherwise(alt.value(0.3))
+            ),
             tooltip=[
                 "class:N",
                 alt.Tooltip("area:Q", title=AREAS[kind], format=".4f"),
@@ -126,16 +191,24 @@ MOST = 24  # slices drawn: 50 classes are a table
 
 
 def slices(table: pd.DataFrame) -> Chart:
-    """A point with its 95 % interval a slice and a tick for the rest; told apart ones stand out. Drawn in the table's order.
+    """A point with its 95 % interval a slice and a tick for the rest; told apart ones stand out.
+    Drawn in the table's order.
 
-    ``table``: kind, slice, texts, accuracy, low, high, rest, told (whether it differs from the rest beyond chance).
+    ``table``: kind, slice, texts, accuracy, low, high, rest, told (whether it differs from the rest
+    beyond chance).
     """
     data = table.head(MOST).assign(
         told=["beyond chance" if told else "not told apart" for told in table["told"].head(MOST)],
-        name=[f"{kind}: {name}" for kind, name in zip(table["kind"].head(MOST), table["slice"].head(MOST), strict=True)],
+        name=[
+            f"{kind}: {name}"
+            for kind, name in zip(table["kind"].head(MOST), table["slice"].head(MOST), strict=True)
+        ],
     )
     title = "Accuracy of each slice with its 95 % interval (tick: the rest of the texts)"
-    words = ", ".join(f"{name} {per_cent(value)}" for name, value in zip(data["name"].head(6), data["accuracy"].head(6), strict=True))
+    words = ", ".join(
+        f"{name} {per_cent(value)}"
+        for name, value in zip(data["name"].head(6), data["accuracy"].head(6), strict=True)
+    )
     return Chart(_slices_spec(len(data)), data, title, f"{title}: {words}.")
 
 
@@ -143,18 +216,31 @@ def slices(table: pd.DataFrame) -> Chart:
 def _slices_spec(lines: int) -> Spec:
     told = alt.Scale(domain=["beyond chance", "not told apart"], range=[ACCENT, HUE])
     legend = alt.Legend(title=None, orient="top")
-    percent = [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high", "rest")]
+    percent = [
+        alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high", "rest")
+    ]
     base = alt.Chart().encode(
-        y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=230, domain=False, ticks=False)),
+        y=alt.Y(
+            "name:N",
+            sort=None,
+            title=None,
+            axis=alt.Axis(labelLimit=230, domain=False, ticks=False),
+        ),
         color=alt.Color("told:N", scale=told, legend=legend),
         tooltip=["name:N", alt.Tooltip("texts:Q", format=","), *percent, "told:N"],
     )
     axis = alt.Axis(format=".0%", tickCount=5)
     bars = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
-        x=alt.X("low:Q", title="share right", scale=alt.Scale(zero=False, nice=True), axis=axis), x2="high:Q"
+        x=alt.X("low:Q", title="share right", scale=alt.Scale(zero=False, nice=True), axis=axis),
+        x2="high:Q",
     )
     rest = base.mark_tick(thickness=3, size=16).encode(x="rest:Q", color=alt.value(FADED))
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
-        x="accuracy:Q", shape=alt.Shape("told:N", scale=alt.Scale(domain=told.domain, range=["diamond", "circle"]), legend=legend)
+        x="accuracy:Q",
+        shape=alt.Shape(
+            "told:N",
+            scale=alt.Scale(domain=told.domain, range=["diamond", "circle"]),
+            legend=legend,
+        ),
     )
     return finish(alt.layer(bars, rest, points).properties(height=26 * lines + 90))

@@ -1,4 +1,6 @@
-"""A map of texts in two dimensions: hexagons for density, points with their text on hover. Shape: n texts."""
+"""A map of texts in two dimensions: hexagons for density, points with their text on hover. Shape: n
+texts.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,7 +10,15 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.base import CLASS_COLOURS, CLASS_SHAPES, THEME_TEXT, Chart, Spec, class_colours, finish
+from core.charts.base import (
+    CLASS_COLOURS,
+    CLASS_SHAPES,
+    THEME_TEXT,
+    Chart,
+    Spec,
+    class_colours,
+    finish,
+)
 
 ACROSS = 22  # hexagons over the width
 HEIGHT = 460
@@ -16,7 +26,9 @@ Range = tuple[float, float, float, float]
 
 
 def common_range(*frames: pd.DataFrame) -> Range:
-    """Lowest and highest x, then y, with a margin, that hold every frame's points: the axes of maps that stand side by side."""
+    """Lowest and highest x, then y, with a margin, that hold every frame's points: the axes of maps
+    that stand side by side.
+    """
     x, y = (pd.concat([frame[name] for frame in frames]) for name in ("x", "y"))
     edges = []
     for values in (x, y):
@@ -25,8 +37,11 @@ def common_range(*frames: pd.DataFrame) -> Range:
     return edges[0], edges[1], edges[2], edges[3]
 
 
-def text_map(table: pd.DataFrame, classes: Sequence[str], where: Range, title: str, chosen: str | None = None) -> Chart:
-    """``table``: row, class, text, x, y, ringed, a line a text. Hexagons count the class ``chosen``, or all, in the commonest one's colour.
+def text_map(
+    table: pd.DataFrame, classes: Sequence[str], where: Range, title: str, chosen: str | None = None
+) -> Chart:
+    """``table``: row, class, text, x, y, ringed, a line a text. Hexagons count the class
+    ``chosen``, or all, in the commonest one's colour.
 
     Selection parameters: ``box`` with x and y ranges, ``picked`` with the field row.
     """
@@ -34,14 +49,23 @@ def text_map(table: pd.DataFrame, classes: Sequence[str], where: Range, title: s
     data = pd.concat([_hexagons(dense, where), table.assign(kind="text")], ignore_index=True)
     counts = table["class"].value_counts()
     words = ", ".join(f"{name} {counts.get(name, 0):,}" for name in classes)
-    return Chart(_map_spec(tuple(classes), where, chosen), data, title, f"{title}, {len(table):,} texts: {words}.")
+    return Chart(
+        _map_spec(tuple(classes), where, chosen),
+        data,
+        title,
+        f"{title}, {len(table):,} texts: {words}.",
+    )
 
 
 def _hexagons(table: pd.DataFrame, where: Range) -> pd.DataFrame:
-    """Seven corners a hexagon that holds texts: hexagon (its number), hx, hy, class, texts, strength (0 to 1)."""
+    """Seven corners a hexagon that holds texts: hexagon (its number), hx, hy, class, texts,
+    strength (0 to 1).
+    """
     left, right, low, high = where
     width = (right - left) / ACROSS
-    height = (high - low) / ACROSS * 2 / sqrt(3)  # of a hexagon between its points; drawn square, it is regular
+    height = (
+        (high - low) / ACROSS * 2 / sqrt(3)
+    )  # of a hexagon between its points; drawn square, it is regular
     places: dict[tuple[int, int], list[str]] = {}
     for x, y, name in zip(table["x"], table["y"], table["class"], strict=True):
         places.setdefault(_cell((x - left) / width, (y - low) / (0.75 * height)), []).append(name)
@@ -53,15 +77,22 @@ def _hexagons(table: pd.DataFrame, where: Range) -> pd.DataFrame:
         for corner in range(7):
             angle = pi / 6 + corner * pi / 3
             place = (x + width / sqrt(3) * cos(angle), y + height / 2 * sin(angle))
-            lines.append((number, *place, corner, common, len(names), sqrt(len(names) / most), "hexagon"))
+            lines.append(
+                (number, *place, corner, common, len(names), sqrt(len(names) / most), "hexagon")
+            )
     columns = ["hexagon", "hx", "hy", "order", "class", "texts", "strength", "kind"]
     return pd.DataFrame(lines, columns=columns)
 
 
 def _cell(x: float, line: float) -> tuple[int, int]:
     """The nearest centre of a grid whose odd lines are moved by half a column."""
-    near = [(round(x - 0.5 * (row % 2)), row) for row in (int(np.floor(line)), int(np.floor(line)) + 1)]
-    return min(near, key=lambda cell: (cell[0] + 0.5 * (cell[1] % 2) - x) ** 2 + 0.75 * (cell[1] - line) ** 2)
+    near = [
+        (round(x - 0.5 * (row % 2)), row) for row in (int(np.floor(line)), int(np.floor(line)) + 1)
+    ]
+    return min(
+        near,
+        key=lambda cell: (cell[0] + 0.5 * (cell[1] % 2) - x) ** 2 + 0.75 * (cell[1] - line) ** 2,
+    )
 
 
 @lru_cache(maxsize=32)
@@ -80,19 +111,36 @@ def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spe
             y=alt.Y("hy:Q", scale=up, axis=axis),
             detail="hexagon:N",
             order="order:Q",
-            color=alt.Color("class:N", scale=colours, legend=_legend(classes)),  # None here would take it from the points, too
-            opacity=alt.Opacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.04, 0.5]), legend=None),
+            color=alt.Color(
+                "class:N", scale=colours, legend=_legend(classes)
+            ),  # None here would take it from the points, too
+            opacity=alt.Opacity(
+                "strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.04, 0.5]), legend=None
+            ),
         )
     )
-    place = alt.Chart().encode(x=alt.X("x:Q", scale=across, axis=axis), y=alt.Y("y:Q", scale=up, axis=axis))
-    return finish(alt.layer(hexagons, _points(place, classes, colours, chosen)).properties(height=HEIGHT))
+    place = alt.Chart().encode(
+        x=alt.X("x:Q", scale=across, axis=axis), y=alt.Y("y:Q", scale=up, axis=axis)
+    )
+    return finish(
+        alt.layer(hexagons, _points(place, classes, colours, chosen)).properties(height=HEIGHT)
+    )
 
 
-def _points(place: alt.Chart, classes: tuple[str, ...], colours: alt.Scale, chosen: str | None) -> alt.Chart:
+def _points(
+    place: alt.Chart, classes: tuple[str, ...], colours: alt.Scale, chosen: str | None
+) -> alt.Chart:
     few = len(classes) <= len(CLASS_COLOURS)
     legend = _legend(classes)
-    shapes = alt.Scale(domain=list(classes), range=list(CLASS_SHAPES[: len(classes)]) if few else ["circle"] * len(classes))
-    faint = alt.value(0.75) if chosen is None else alt.when(alt.datum["class"] == chosen).then(alt.value(0.9)).otherwise(alt.value(0.25))
+    shapes = alt.Scale(
+        domain=list(classes),
+        range=list(CLASS_SHAPES[: len(classes)]) if few else ["circle"] * len(classes),
+    )
+    faint = (
+        alt.value(0.75)
+        if chosen is None
+        else alt.when(alt.datum["class"] == chosen).then(alt.value(0.9)).otherwise(alt.value(0.25))
+    )
     ringed = alt.when("datum.ringed")
     return (
         place.transform_filter("datum.kind === 'text'")
@@ -104,37 +152,62 @@ def _points(place: alt.Chart, classes: tuple[str, ...], colours: alt.Scale, chos
             opacity=faint,
             stroke=ringed.then(alt.value(THEME_TEXT)).otherwise(alt.value("transparent")),
             strokeWidth=ringed.then(alt.value(2)).otherwise(alt.value(0)),
-            tooltip=[alt.Tooltip("class:N"), alt.Tooltip("text:N"), alt.Tooltip("row:Q", format=",")],
+            tooltip=[
+                alt.Tooltip("class:N"),
+                alt.Tooltip("text:N"),
+                alt.Tooltip("row:Q", format=","),
+            ],
         )
-        .add_params(alt.selection_interval(name="box", encodings=["x", "y"]), alt.selection_point(name="picked", fields=["row"]))
+        .add_params(
+            alt.selection_interval(name="box", encodings=["x", "y"]),
+            alt.selection_point(name="picked", fields=["row"]),
+        )
     )
 
 
 def _legend(classes: tuple[str, ...]) -> alt.Legend | None:
-    """Beyond four classes all are of one hue: hovering names them, and one can be chosen to stand out."""
+    """Beyond four classes all are of one hue: hovering names them, and one can be chosen to stand
+    out.
+    """
     return alt.Legend(title=None, orient="bottom") if len(classes) <= len(CLASS_COLOURS) else None
 
 
 def layer_scores(table: pd.DataFrame, chosen: int) -> Chart:
-    """k-nearest-neighbour accuracy after each layer. ``table``: model, layer, knn (0 to 1); a rule marks the layer ``chosen``."""
+    """k-nearest-neighbour accuracy after each layer. ``table``: model, layer, knn (0 to 1); a rule
+    marks the layer ``chosen``.
+    """
     title = "Class of the nearest neighbours right, after each layer (all dimensions)"
     last = table.sort_values("layer").groupby("model", sort=False).tail(1)
-    words = ", ".join(f"{name} {value:.1%} after the last" for name, value in zip(last["model"], last["knn"], strict=True))
+    words = ", ".join(
+        f"{name} {value:.1%} after the last"
+        for name, value in zip(last["model"], last["knn"], strict=True)
+    )
     data = table.assign(late=table["layer"] == chosen)
-    return Chart(_layers_spec(tuple(dict.fromkeys(table["model"]))), data, title, f"{title}: {words}.")
+    return Chart(
+        _layers_spec(tuple(dict.fromkeys(table["model"]))), data, title, f"{title}: {words}."
+    )
 
 
 @lru_cache(maxsize=16)
 def _layers_spec(models: tuple[str, ...]) -> Spec:
     scale = alt.Scale(domain=list(models), range=list(CLASS_COLOURS[: len(models)]))
     base = alt.Chart().encode(
-        x=alt.X("layer:Q", title="layer (0: before the first)", axis=alt.Axis(format="d", tickMinStep=1)),
+        x=alt.X(
+            "layer:Q", title="layer (0: before the first)", axis=alt.Axis(format="d", tickMinStep=1)
+        ),
         y=alt.Y("knn:Q", title=None, axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])),
         color=alt.Color("model:N", scale=scale, legend=alt.Legend(title=None, orient="bottom")),
     )
     points = base.mark_point(filled=True, opacity=1).encode(
-        shape=alt.Shape("model:N", scale=alt.Scale(domain=list(models), range=list(CLASS_SHAPES[: len(models)]))),
+        shape=alt.Shape(
+            "model:N", scale=alt.Scale(domain=list(models), range=list(CLASS_SHAPES[: len(models)]))
+        ),
         size=alt.when("datum.late").then(alt.value(160)).otherwise(alt.value(50)),
-        tooltip=["model:N", "layer:Q", alt.Tooltip("knn:Q", title="right", format=".1%"), alt.Tooltip("silhouette:Q", format=".3f")],
+        tooltip=[
+            "model:N",
+            "layer:Q",
+            alt.Tooltip("knn:Q", title="right", format=".1%"),
+            alt.Tooltip("silhouette:Q", format=".3f"),
+        ],
     )
     return finish(alt.layer(base.mark_line(strokeWidth=2), points).properties(height=240))

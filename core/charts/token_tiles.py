@@ -9,7 +9,18 @@ from functools import cache, lru_cache
 import altair as alt
 import pandas as pd
 
-from core.charts.base import ACCENT, FADED, FONT, HUE, THEME_TEXT, Chart, Spec, class_colours, finish, titled
+from core.charts.base import (
+    ACCENT,
+    FADED,
+    FONT,
+    HUE,
+    THEME_TEXT,
+    Chart,
+    Spec,
+    class_colours,
+    finish,
+    titled,
+)
 
 LINE_UNITS = 64  # characters a line: fits beside the sidebar at 900 px
 LINE_PIXELS = 52
@@ -18,7 +29,9 @@ KINDS = {"word": HUE, "continued": ACCENT, "special": FADED}
 
 
 def pieces(table: pd.DataFrame, title: str) -> Chart:
-    """Each piece a tile with its id, in reading order. ``table``: position, piece, id, kind (word, continued, special), kept."""
+    """Each piece a tile with its id, in reading order. ``table``: position, piece, id, kind (word,
+    continued, special), kept.
+    """
     shown = table.head(MOST_PIECES)
     lines, starts, ends = [], [], []
     line = at = 0
@@ -30,7 +43,12 @@ def pieces(table: pd.DataFrame, title: str) -> Chart:
         starts.append(at)
         ends.append(at + units - 0.5)
         at += units
-    data = shown.assign(line=lines, start=starts, end=ends, middle=[(a + b) / 2 for a, b in zip(starts, ends, strict=True)])
+    data = shown.assign(
+        line=lines,
+        start=starts,
+        end=ends,
+        middle=[(a + b) / 2 for a, b in zip(starts, ends, strict=True)],
+    )
     words = " ".join(map(str, shown.loc[shown["kept"], "piece"].head(40)))
     return Chart(_pieces_spec(line + 1), data, title, f"{title}: {words}", _note(len(table)))
 
@@ -46,29 +64,45 @@ def _pieces_spec(lines: int) -> Spec:
         opacity=alt.when("datum.kept").then(alt.value(1)).otherwise(alt.value(0.4)),
     )
     colour = alt.Color(
-        "kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=alt.Legend(title=None, orient="top")
+        "kind:N",
+        scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())),
+        legend=alt.Legend(title=None, orient="top"),
     )
     span = alt.X("start:Q", axis=None, scale=alt.Scale(domain=[0, LINE_UNITS], nice=False))
     tiles = base.mark_rect(fillOpacity=0.14, strokeWidth=1.5, cornerRadius=3).encode(
         x=span,
         x2="end:Q",
         color=colour,
-        stroke=alt.Stroke("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None),
+        stroke=alt.Stroke(
+            "kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None
+        ),
         strokeDash=alt.when("datum.kept").then(alt.value([1, 0])).otherwise(alt.value([3, 3])),
-        tooltip=["position:Q", "piece:N", "id:Q", "kind:N", alt.Tooltip("kept:N", title="read by the model")],
+        tooltip=[
+            "position:Q",
+            "piece:N",
+            "id:Q",
+            "kind:N",
+            alt.Tooltip("kept:N", title="read by the model"),
+        ],
     )
     middle = alt.X("middle:Q", axis=None, scale=alt.Scale(domain=[0, LINE_UNITS], nice=False))
     names = base.mark_text(fontSize=FONT - 1, dy=-8, font="monospace", fontWeight="bold").encode(
         x=middle, text="piece:N", color=alt.value(THEME_TEXT)
     )
-    numbers = base.mark_text(fontSize=FONT - 3, dy=10).encode(x=middle, text="id:Q", color=alt.value(THEME_TEXT))
+    numbers = base.mark_text(fontSize=FONT - 3, dy=10).encode(
+        x=middle, text="id:Q", color=alt.value(THEME_TEXT)
+    )
     return finish(alt.layer(tiles, names, numbers).properties(height=LINE_PIXELS * lines + 40))
 
 
 def tokens_per_word(table: pd.DataFrame, classes: Sequence[str]) -> Chart:
-    """A point a class at its tokens per word, with a bar over the middle 80 % of its texts. ``table``: class, ratio, low, high."""
+    """A point a class at its tokens per word, with a bar over the middle 80 % of its texts.
+    ``table``: class, ratio, low, high.
+    """
     title = "Tokens per word (point: all texts of the class; bar: the middle 80 % of texts)"
-    words = ", ".join(f"{name} {ratio:.2f}" for name, ratio in zip(table["class"], table["ratio"], strict=True))
+    words = ", ".join(
+        f"{name} {ratio:.2f}" for name, ratio in zip(table["class"], table["ratio"], strict=True)
+    )
     return Chart(_ratio_spec(tuple(classes)), table, title, f"Tokens per word: {words}.")
 
 
@@ -76,44 +110,82 @@ def tokens_per_word(table: pd.DataFrame, classes: Sequence[str]) -> Chart:
 def _ratio_spec(classes: tuple[str, ...]) -> Spec:
     base = alt.Chart().encode(
         y=alt.Y("class:N", sort=list(classes), title=None),
-        color=alt.Color("class:N", scale=alt.Scale(domain=list(classes), range=class_colours(classes)), legend=None),
+        color=alt.Color(
+            "class:N",
+            scale=alt.Scale(domain=list(classes), range=class_colours(classes)),
+            legend=None,
+        ),
     )
     scale = alt.Scale(zero=False, nice=True)
     bars = base.mark_rule(strokeWidth=8, opacity=0.4).encode(
-        x=alt.X("low:Q", title="tokens per word", scale=scale, axis=alt.Axis(tickCount=6)), x2="high:Q"
+        x=alt.X("low:Q", title="tokens per word", scale=scale, axis=alt.Axis(tickCount=6)),
+        x2="high:Q",
     )
     points = base.mark_point(filled=True, size=140, opacity=1).encode(
         x=alt.X("ratio:Q", scale=scale),
-        tooltip=["class:N", *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("ratio", "low", "high"))],
+        tooltip=[
+            "class:N",
+            *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("ratio", "low", "high")),
+        ],
     )
     return finish(alt.layer(bars, points).properties(height=34 * len(classes) + 80))
 
 
-LINE_UNITS, MOST_TOKENS = 64, 300  # characters a line; more tokens are no picture, the table has them
+LINE_UNITS, MOST_TOKENS = (
+    64,
+    300,
+)  # characters a line; more tokens are no picture, the table has them
 MIDDLE = {False: "#F4F5F7", True: "#20262E"}
 
 
-def attributions(pieces: Sequence[str], values: Sequence[float], title: str, dark: bool = False) -> Chart:
+def attributions(
+    pieces: Sequence[str], values: Sequence[float], title: str, dark: bool = False
+) -> Chart:
     """Blue adds to the class, orange takes from it; ``values`` in logits."""
     rows, line, at = [], 0, 0
     most = max((abs(value) for value in values), default=0.0) or 1.0
-    for place, (piece, value) in enumerate(zip(pieces[:MOST_TOKENS], values[:MOST_TOKENS], strict=True)):
+    for place, (piece, value) in enumerate(
+        zip(pieces[:MOST_TOKENS], values[:MOST_TOKENS], strict=True)
+    ):
         units = max(len(piece), 5) + 2
         if at and at + units > LINE_UNITS:
             line, at = line + 1, 0
-        rows.append((place, piece, round(value, 4), f"{value:+.2f}", value / most, line, at, at + units - 0.5, at + units / 2 - 0.25))
+        rows.append(
+            (
+                place,
+                piece,
+                round(value, 4),
+                f"{value:+.2f}",
+                value / most,
+                line,
+                at,
+                at + units - 0.5,
+                at + units / 2 - 0.25,
+            )
+        )
         at += units
-    data = pd.DataFrame(rows, columns=["position", "token", "logits", "label", "shade", "line", "start", "end", "middle"])
+    data = pd.DataFrame(
+        rows,
+        columns=["position", "token", "logits", "label", "shade", "line", "start", "end", "middle"],
+    )
     strongest = sorted(zip(pieces, values, strict=True), key=lambda pair: -abs(pair[1]))[:8]
     words = ", ".join(f"{piece} {value:+.2f}" for piece, value in strongest)
-    note = f"The first {MOST_TOKENS} of {len(pieces):,} tokens." if len(pieces) > MOST_TOKENS else ""
-    return Chart(titled(_spec(line + 1, dark), title), data, title, f"{title}. Strongest: {words}.", note)
+    note = (
+        f"The first {MOST_TOKENS} of {len(pieces):,} tokens." if len(pieces) > MOST_TOKENS else ""
+    )
+    return Chart(
+        titled(_spec(line + 1, dark), title), data, title, f"{title}. Strongest: {words}.", note
+    )
 
 
 @cache
 def _spec(lines: int, dark: bool) -> Spec:
-    scale = alt.Scale(domain=[-1, 0, 1], range=[ACCENT, MIDDLE[dark], HUE], interpolate="rgb", clamp=True)
-    base = alt.Chart().encode(y=alt.Y("line:O", axis=None, scale=alt.Scale(domain=list(range(lines)), paddingInner=0.12)))
+    scale = alt.Scale(
+        domain=[-1, 0, 1], range=[ACCENT, MIDDLE[dark], HUE], interpolate="rgb", clamp=True
+    )
+    base = alt.Chart().encode(
+        y=alt.Y("line:O", axis=None, scale=alt.Scale(domain=list(range(lines)), paddingInner=0.12))
+    )
     tiles = base.mark_rect(fillOpacity=0.55, cornerRadius=3).encode(
         x=alt.X("start:Q", axis=None, scale=alt.Scale(domain=[0, LINE_UNITS], nice=False)),
         x2="end:Q",
@@ -122,6 +194,8 @@ def _spec(lines: int, dark: bool) -> Spec:
     )
     middle = alt.X("middle:Q", axis=None, scale=alt.Scale(domain=[0, LINE_UNITS], nice=False))
     text = alt.value("#FFFFFF" if dark else "#1B2026")
-    names = base.mark_text(fontSize=FONT - 1, dy=-8, font="monospace", fontWeight="bold").encode(x=middle, text="token:N", color=text)
+    names = base.mark_text(fontSize=FONT - 1, dy=-8, font="monospace", fontWeight="bold").encode(
+        x=middle, text="token:N", color=text
+    )
     numbers = base.mark_text(fontSize=FONT - 3, dy=10).encode(x=middle, text="label:N", color=text)
     return finish(alt.layer(tiles, names, numbers).properties(height=48 * lines + 30))

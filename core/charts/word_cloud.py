@@ -1,8 +1,10 @@
 """The words that set a class apart: as bars, and as a cloud in which the surest ones are largest.
 
-Where the words of a cloud stand: from the middle outwards along a spiral, each at the first place that is free.
+Where the words of a cloud stand: from the middle outwards along a spiral, each at the first place
+that is free.
 
-The same words get the same places. Widths are estimates from the letters, because no browser is at hand; they err on the wide side.
+The same words get the same places. Widths are estimates from the letters, because no browser is at
+hand; they err on the wide side.
 """
 
 import unicodedata
@@ -16,13 +18,17 @@ from numpy.typing import NDArray
 
 from core.charts.base import FONT, HUE, Chart, Spec, clicks, finish, labelled_bars, standing_back
 
-WIDTH, HEIGHT = 400, 250  # px that words are placed in; on a wider page they drift apart sideways and never overlap
+WIDTH, HEIGHT = (
+    400,
+    250,
+)  # px that words are placed in; on a wider page they drift apart sideways and never overlap
 SMALLEST, LARGEST = 15.0, 44.0  # px of letters
 MOST_BARS = 12
 
 
 def word_cloud(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> Chart:
-    """The words of ``table`` (word, z, count), sized by z. Selection parameter ``chosen`` has the field word.
+    """The words of ``table`` (word, z, count), sized by z. Selection parameter ``chosen`` has the
+    field word.
 
     Words that find no room are left out of the picture and stay in the table.
     """
@@ -30,7 +36,9 @@ def word_cloud(table: pd.DataFrame, name: str, colour: str, chosen: str = "") ->
     low, high = (strength.min(), strength.max()) if len(table) else (0.0, 1.0)
     sizes = SMALLEST + (LARGEST - SMALLEST) * (strength - low) / max(high - low, 1e-9)
     places = _places(tuple(table["word"]), tuple(sizes.tolist()))
-    data = table.assign(x=places[:, 0], y=places[:, 1], size=sizes, kept=(table["word"] == chosen) | (not chosen))
+    data = table.assign(
+        x=places[:, 0], y=places[:, 1], size=sizes, kept=(table["word"] == chosen) | (not chosen)
+    )
     return Chart(_cloud_spec(colour), data, name, _words(table, name))
 
 
@@ -59,10 +67,17 @@ def _cloud_spec(colour: str) -> Spec:
 
 
 def word_bars(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> Chart:
-    """The first words of ``table`` (word, z, count) as bars of z with the count. Selection parameter ``chosen`` has the field word."""
+    """The first words of ``table`` (word, z, count) as bars of z with the count. Selection
+    parameter ``chosen`` has the field word.
+    """
     first = table.head(MOST_BARS)
     label = [f"{count:,}" for count in first["count"]]
-    return Chart(_bars_spec(colour), first.assign(label=label, kept=(first["word"] == chosen) | (not chosen)), name, _words(table, name))
+    return Chart(
+        _bars_spec(colour),
+        first.assign(label=label, kept=(first["word"] == chosen) | (not chosen)),
+        name,
+        _words(table, name),
+    )
 
 
 @lru_cache(maxsize=16)
@@ -73,17 +88,30 @@ def _bars_spec(colour: str) -> Spec:
         x=alt.X("z:Q", title=title, axis=alt.Axis(tickCount=4)),
         tooltip=_tooltip(),
     )
-    bars = base.mark_bar(color=colour or HUE, cornerRadiusEnd=2, cursor="pointer").encode(opacity=standing_back())
-    return finish(labelled_bars(base, bars.add_params(clicks("word")), "z", title).properties(height=24 * MOST_BARS + 60))
+    bars = base.mark_bar(color=colour or HUE, cornerRadiusEnd=2, cursor="pointer").encode(
+        opacity=standing_back()
+    )
+    return finish(
+        labelled_bars(base, bars.add_params(clicks("word")), "z", title).properties(
+            height=24 * MOST_BARS + 60
+        )
+    )
 
 
 def _tooltip() -> list[str | alt.Tooltip]:
-    return ["word:N", alt.Tooltip("count:Q", format=","), alt.Tooltip("z:Q", title="z-score", format=".1f")]
+    return [
+        "word:N",
+        alt.Tooltip("count:Q", format=","),
+        alt.Tooltip("z:Q", title="z-score", format=".1f"),
+    ]
 
 
 def _words(table: pd.DataFrame, name: str) -> str:
     listed = ", ".join(
-        f"{word} ({count:,})" for word, count in zip(table["word"].head(MOST_BARS), table["count"].head(MOST_BARS), strict=True)
+        f"{word} ({count:,})"
+        for word, count in zip(
+            table["word"].head(MOST_BARS), table["count"].head(MOST_BARS), strict=True
+        )
     )
     return f"Words that set {name} apart, surest first, with their count: {listed or 'none'}."
 
@@ -94,10 +122,19 @@ GAP = 3.0  # px between two words
 TURNS, STEPS = 14, 560
 
 
-def place_words(words: Sequence[str], sizes: Sequence[float], width: float, height: float) -> NDArray[np.float64]:
-    """Centres (n, 2) in px from the upper left corner; NaN for a word that finds no room. ``sizes`` are those of the letters, in px."""
+def place_words(
+    words: Sequence[str], sizes: Sequence[float], width: float, height: float
+) -> NDArray[np.float64]:
+    """Centres (n, 2) in px from the upper left corner; NaN for a word that finds no room. ``sizes``
+    are those of the letters, in px.
+    """
     places = np.full((len(words), 2), np.nan)
-    halves = np.array([[text_width(word) * size / 2, size * LINE / 2] for word, size in zip(words, sizes, strict=True)]).reshape(-1, 2)
+    halves = np.array(
+        [
+            [text_width(word) * size / 2, size * LINE / 2]
+            for word, size in zip(words, sizes, strict=True)
+        ]
+    ).reshape(-1, 2)
     spiral = _spiral() * (width / 2, height / 2) + (width / 2, height / 2)
     across, down = spiral.T
     taken, boxes = np.empty((len(words), 2)), np.empty((len(words), 2))

@@ -1,4 +1,5 @@
-"""The command line: everything the browser can do, with the same core functions. JSON on stdout with ``--json``.
+"""The command line: everything the browser can do, with the same core functions. JSON on stdout
+with ``--json``.
 
 ``python -m core classroom``: the codes that open a class, for the person who starts the server.
 """
@@ -10,7 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli import checking, comparing, exploring, follow, machine_report, output, plan, transferring
+from core.cli import (
+    checking,
+    comparing,
+    exploring,
+    follow,
+    machine_report,
+    output,
+    plan,
+    transferring,
+)
 from core.cli import classifying as classify_command
 from core.cli import classifying as nearest_command
 from core.cli import saved_data as data_commands
@@ -29,7 +39,13 @@ from core.storage.job import JobKind, JobState
 from core.storage.recovery import open_store, repair
 from core.storage.store import Store
 
-app = typer.Typer(name="python -m core", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    name="python -m core",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=__doc__,
+)
 app.add_typer(data_commands.app, name="data")
 for register in (
     exploring.register_model_views,
@@ -45,10 +61,20 @@ for register in (
 app.command()(classify_command.classify)
 app.command()(nearest_command.nearest)
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
-Model = Annotated[str | None, typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision."),
+]
 Data = Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")]
-Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyperparameter.")]
-Minutes = Annotated[float | None, typer.Option(help="Choose rows, epochs, batch and evaluation interval that fit into so many minutes.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyperparameter.")
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        help="Choose rows, epochs, batch and evaluation interval that fit into so many minutes."
+    ),
+]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")]
 EXIT_CODES = {JobState.COMPLETED: 0, JobState.CANCELLED: 130}
 
@@ -57,7 +83,9 @@ EXIT_CODES = {JobState.COMPLETED: 0, JobState.CANCELLED: 130}
 def doctor(
     as_json: Json = False,
     data: Data = "",
-    mend: Annotated[bool, typer.Option("--repair", help="Set a damaged database aside and rebuild it.")] = False,
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Set a damaged database aside and rebuild it.")
+    ] = False,
 ) -> None:
     """Say what is ready on this machine: data, models, device, memory."""
 
@@ -65,7 +93,11 @@ def doctor(
         settings = Settings()
         if mend:
             found, aside = repair(settings)
-            typer.echo(f"{found} runs in the database." + (f" The damaged file is now {aside.name}." if aside else ""), err=True)
+            typer.echo(
+                f"{found} runs in the database."
+                + (f" The damaged file is now {aside.name}." if aside else ""),
+                err=True,
+            )
         return machine_report.describe(settings, _source(settings, data), follow.PhasePrinter())
 
     print_result(report, as_json, output.machine_text)
@@ -78,14 +110,20 @@ def estimate(
     data: Data = "",
     assignments: Assignments = None,
     minutes: Minutes = None,
-    measure: Annotated[bool, typer.Option(help="Measure this machine first, seconds, if that has not been done.")] = True,
+    measure: Annotated[
+        bool, typer.Option(help="Measure this machine first, seconds, if that has not been done.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Say what a run would take: steps, time, memory, disk. Launches no run."""
 
     def planned() -> Any:
         config, source = _chosen(preset, model, data, assignments)
-        return plan.describe(plan.make_plan(open_store(Settings()), config, source, minutes, measure, follow.PhasePrinter()))
+        return plan.describe(
+            plan.make_plan(
+                open_store(Settings()), config, source, minutes, measure, follow.PhasePrinter()
+            )
+        )
 
     print_result(planned, as_json, output.plan_text)
 
@@ -98,9 +136,17 @@ def train(
     name: Annotated[str, typer.Option(help="Name of the run.")] = "",
     assignments: Assignments = None,
     minutes: Minutes = None,
-    recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="Cleaning recipe, applied to the training texts.")] = None,
-    guess: Annotated[float | None, typer.Option(min=0, max=100, help="Test accuracy that you expect, in per cent.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the scores.")] = False,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Cleaning recipe, applied to the training texts."),
+    ] = None,
+    guess: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, help="Test accuracy that you expect, in per cent."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the end and print the scores.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Launch a training run in the background."""
@@ -112,11 +158,15 @@ def train(
         cleaning = read_recipe_file(recipe) if recipe else None
         store = open_store(settings)
         if minutes is not None:
-            made = plan.make_plan(store, config, source, minutes, True, follow.PhasePrinter(), cleaning)
+            made = plan.make_plan(
+                store, config, source, minutes, True, follow.PhasePrinter(), cleaning
+            )
             typer.echo(output.plan_text(plan.describe(made)), err=True)
             config = made.config
         expected = None if guess is None else guess / 100
-        job = actions.launch_training(store, config, source, preset=preset, name=name, recipe=cleaning, guess=expected)
+        job = actions.launch_training(
+            store, config, source, preset=preset, name=name, recipe=cleaning, guess=expected
+        )
         return follow.wait(store, job) if wait else {"run": job.id, "state": job.state}
 
     result = print_result(launch, as_json, output.run_text)
@@ -139,7 +189,9 @@ def runs(as_json: Json = False) -> None:
 
 @app.command()
 def show(run: Run, as_json: Json = False) -> None:
-    """Show one run: configuration, state, curves, scores per class, confusion matrix (rows: true class)."""
+    """Show one run: configuration, state, curves, scores per class, confusion matrix (rows: true
+    class).
+    """
 
     def details() -> Any:
         store = _open_lab()
@@ -150,7 +202,10 @@ def show(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids or names of two to ten runs.")], as_json: Json = False
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN…", help="Ids or names of two to ten runs.")
+    ],
+    as_json: Json = False,
 ) -> None:
     """Say which of two to ten finished runs is better, and whether that is more than chance."""
 
@@ -186,13 +241,19 @@ def log(run: Run, as_json: Json = False) -> None:
 
     def printed() -> Any:
         store = open_store(Settings())
-        return {"log": artifacts.read_log(store.folder(find_run(store, run))).decode(errors="replace")}
+        return {
+            "log": artifacts.read_log(store.folder(find_run(store, run))).decode(errors="replace")
+        }
 
     print_result(printed, as_json, lambda found: found["log"])
 
 
 @app.command()
-def delete(run: Run, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False) -> None:
+def delete(
+    run: Run,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
     """Delete a run and its files for good."""
     if not yes:
         typer.confirm(f"Delete {run} and all its files?", abort=True, err=True)
@@ -204,9 +265,15 @@ def delete(run: Run, yes: Annotated[bool, typer.Option("--yes", help="Do not ask
     _act(run, as_json, remove, state="deleted")
 
 
-def _chosen(preset: Preset, model: str | None, data: str, assignments: list[str] | None) -> tuple[RunConfig, Source]:
+def _chosen(
+    preset: Preset, model: str | None, data: str, assignments: list[str] | None
+) -> tuple[RunConfig, Source]:
     settings = Settings()
-    chosen = {"model": settings.model} | parse_assignments(assignments or []) | ({"model": model} if model else {})
+    chosen = (
+        {"model": settings.model}
+        | parse_assignments(assignments or [])
+        | ({"model": model} if model else {})
+    )
     return make_config(preset, chosen), _source(settings, data)
 
 
@@ -216,7 +283,9 @@ def _source(settings: Settings, data: str) -> Source:
 
 def _open_lab() -> Store:
     store = open_store(Settings())
-    actions.keep_running(store)  # a worker that died while nobody looked is not shown as running for long
+    actions.keep_running(
+        store
+    )  # a worker that died while nobody looked is not shown as running for long
     return store
 
 
@@ -227,7 +296,6 @@ def _act(run: str, as_json: bool, action: Callable[[Store, Any], Any], state: st
         return {"run": job.id, "state": state or job.state}
 
     print_result(act, as_json, output.run_text)
-
 
 
 def register_classroom(app: typer.Typer) -> None:
@@ -252,7 +320,11 @@ def classroom(as_json: Json = False) -> None:
 
 
 def _codes_text(codes: dict[str, Any]) -> str:
-    hint = "" if codes["mode"] == "classroom" else "\nThe server is not a classroom yet: start it with LORALAB_MODE=classroom."
+    hint = (
+        ""
+        if codes["mode"] == "classroom"
+        else "\nThe server is not a classroom yet: start it with LORALAB_MODE=classroom."
+    )
     return f"class code    {codes['class_code']}\nteacher code  {codes['teacher_code']}{hint}"
 
 

@@ -1,4 +1,6 @@
-"""``python -m core quality``: check the data in use, say what was found, and write a cleaning recipe."""
+"""``python -m core quality``: check the data in use, say what was found, and write a cleaning
+recipe.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +12,15 @@ from core.cli.output import Json, print_result
 from core.data.dataset import Dataset
 from core.data.explore.build_index import ensure_index
 from core.data.preparation import find_prepared, prepare
-from core.data.quality.findings import WORDS, Check, QualityReport, name_rows, read_findings, read_report, read_texts
+from core.data.quality.findings import (
+    WORDS,
+    Check,
+    QualityReport,
+    name_rows,
+    read_findings,
+    read_report,
+    read_texts,
+)
 from core.data.quality.fixes import FIXES, USUAL, suggest_step
 from core.data.quality.summary import describe_data, render_document
 from core.data.recipe import Recipe, describe_effect, to_bytes
@@ -30,9 +40,17 @@ def register(app: typer.Typer) -> None:
 
 def quality(
     data: Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")] = "",
-    recipe_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a cleaning recipe for train --recipe.")] = None,
-    fixes: Annotated[list[Check] | None, typer.Option("--fix", help="What the recipe mends; by default what hardly anybody keeps.")] = None,
-    report_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all that was found as one HTML page.")] = None,
+    recipe_out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a cleaning recipe for train --recipe."),
+    ] = None,
+    fixes: Annotated[
+        list[Check] | None,
+        typer.Option("--fix", help="What the recipe mends; by default what hardly anybody keeps."),
+    ] = None,
+    report_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all that was found as one HTML page.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check the data for duplicates, leakage, doubtful labels and other faults."""
@@ -46,20 +64,32 @@ def quality(
 
 
 def check(
-    store: Store, source: Source, recipe_out: Path | None = None, fixes: tuple[Check, ...] = (), report_out: Path | None = None
+    store: Store,
+    source: Source,
+    recipe_out: Path | None = None,
+    fixes: tuple[Check, ...] = (),
+    report_out: Path | None = None,
 ) -> dict[str, object]:
-    """The report on ``source``: the one that is kept, or that of a new check, which is waited for; Ctrl-C stops it.
+    """The report on ``source``: the one that is kept, or that of a new check, which is waited for;
+    Ctrl-C stops it.
 
-    With ``recipe_out`` a cleaning recipe of ``fixes``, or of the usual ones, is written there, with ``report_out`` the whole report
-    as one page. Raises DataError if the check did not end well, or a fix cannot be chosen here.
+    With ``recipe_out`` a cleaning recipe of ``fixes``, or of the usual ones, is written there, with
+    ``report_out`` the whole report as one page. Raises DataError if the check did not end well, or
+    a fix cannot be chosen here.
     """
     if unknown := [kind for kind in fixes if kind not in FIXES]:
-        fix = "Choose single texts on the Quality page." if unknown[0] is Check.SUSPECT else "No row can be blamed for it."
+        fix = (
+            "Choose single texts on the Quality page."
+            if unknown[0] is Check.SUSPECT
+            else "No row can be blamed for it."
+        )
         raise DataError(f"There is no fix for all texts of {unknown[0].value!r}.", fix)
     if fixes and recipe_out is None:
         raise DataError("A fix without a file to write it to.", "Name the file with --recipe-out.")
     printer = PhasePrinter()
-    dataset = find_prepared(store.settings, source) or prepare(store.settings, source, printer, lambda: False)
+    dataset = find_prepared(store.settings, source) or prepare(
+        store.settings, source, printer, lambda: False
+    )
     if read_report(dataset) is None:
         wait_for_work(store, actions.launch_quality_check(store, dataset))
     report = read_report(dataset)
@@ -71,7 +101,11 @@ def check(
         named = name_rows(read_findings(dataset), read_texts(dataset), dataset.classes)
         _write(report_out, render_document(report, named, sections, dataset.notes).encode())
         described["page"] = str(report_out)
-    return described | {"recipe": _write_recipe(dataset, recipe_out, fixes or USUAL)} if recipe_out else described
+    return (
+        described | {"recipe": _write_recipe(dataset, recipe_out, fixes or USUAL)}
+        if recipe_out
+        else described
+    )
 
 
 def _write_recipe(dataset: Dataset, path: Path, checks: tuple[Check, ...]) -> dict[str, object]:
@@ -87,13 +121,21 @@ def _write(path: Path, content: bytes) -> None:
     try:
         files.write_bytes(path, content)
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({type(error).__name__}).", "Name another file.") from error
+        raise DataError(
+            f"{path} cannot be written ({type(error).__name__}).", "Name another file."
+        ) from error
 
 
 def describe(report: QualityReport) -> dict[str, object]:
     """The report as ``--json`` prints it."""
     findings = [
-        {"check": found.check.value, "texts": found.texts, "groups": found.groups, "said": found.said, "effect": WORDS[found.check].effect}
+        {
+            "check": found.check.value,
+            "texts": found.texts,
+            "groups": found.groups,
+            "said": found.said,
+            "effect": WORDS[found.check].effect,
+        }
         for found in report.findings
     ]
     return {
@@ -110,10 +152,20 @@ def as_text(described: dict[str, object]) -> str:
     """The same as lines for a terminal."""
     findings = described["findings"]
     assert isinstance(findings, list)
-    lines = [f"{found['check']:20} {found['texts']:>8,}  {found['said']}".rstrip() for found in findings]
+    lines = [
+        f"{found['check']:20} {found['texts']:>8,}  {found['said']}".rstrip() for found in findings
+    ]
     recipe = described.get("recipe")
     if isinstance(recipe, dict):
         lines.append(f"Recipe in {recipe['file']}: {recipe['effect']}.")
     if "page" in described:
         lines.append(f"Report in {described['page']}.")
-    return "\n".join([f"{described['data']}, {described['rows']:,} texts, fingerprint {described['fingerprint']}", *lines])
+    return "\n".join(
+        [
+            (
+                f"{described['data']}, {described['rows']:,} texts, fingerprint"
+                f" {described['fingerprint']}"
+            ),
+            *lines,
+        ]
+    )

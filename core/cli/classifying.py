@@ -34,34 +34,51 @@ WRITTEN = (".csv", ".jsonl", ".parquet")
 def classify(
     run: Annotated[str, typer.Argument(help="Id or name of a run.")],
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT…")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="CSV, TSV, JSON lines or Parquet.")] = None,
-    column: Annotated[str, typer.Option("--column", help="Column with the texts; found by itself where it is plain.")] = "",
-    label: Annotated[str, typer.Option("--label", help="Column with true classes, for scores.")] = "",
-    out: Annotated[Path | None, typer.Option("--out", help="Where the answers go: .csv, .jsonl or .parquet.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="CSV, TSV, JSON lines or Parquet.")
+    ] = None,
+    column: Annotated[
+        str,
+        typer.Option("--column", help="Column with the texts; found by itself where it is plain."),
+    ] = "",
+    label: Annotated[
+        str, typer.Option("--label", help="Column with true classes, for scores.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the answers go: .csv, .jsonl or .parquet.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Classify texts with a run: those given, or a column of a file."""
 
     def predictions() -> Any:
-        from core.jobs.workers.classify import classify_texts  # noqa: PLC0415 - brings torch, which no other command waits for
+        # Brings torch, which no other command waits for.
+        from core.jobs.workers.classify import classify_texts  # noqa: PLC0415
 
         settings = Settings()
         store = open_store(settings)
         job = find_run(store, run)
         if file is None:
             if not texts:
-                raise DataError("There is nothing to classify.", "Give texts, or a file with --file and --out.")
+                raise DataError(
+                    "There is nothing to classify.", "Give texts, or a file with --file and --out."
+                )
             return classify_texts(store, job, texts, hub=hub_reachable(settings))
         return _classify_file(store, job, file, column, label, out)
 
     print_result(predictions, as_json, _as_text)
 
 
-def _classify_file(store: Store, job: Job, file: Path, column: str, label: str, out: Path | None) -> dict[str, object]:
+def _classify_file(
+    store: Store, job: Job, file: Path, column: str, label: str, out: Path | None
+) -> dict[str, object]:
     from core.jobs.workers.classify import classify_frame  # noqa: PLC0415 - as above
 
     if out is None or out.suffix.lower() not in WRITTEN:
-        raise DataError("It is not said where the answers go.", "Add --out with a name that ends in .csv, .jsonl or .parquet.")
+        raise DataError(
+            "It is not said where the answers go.",
+            "Add --out with a name that ends in .csv, .jsonl or .parquet.",
+        )
     if not out.parent.is_dir():
         raise DataError(f"There is no folder {out.parent}.", "Make it, or choose another place.")
     table = read_table(file.name, read_file(file))
@@ -96,7 +113,10 @@ def _as_text(result: Sequence[dict[str, Any]] | dict[str, Any]) -> str:
         lines.append(f"{result['blank']:,} of them have no text, and so no answer.")
     if result["accuracy"] is not None:
         lines.append(f"Accuracy {result['accuracy']:.1%}, macro-F1 {result['macro_f1']:.3f}.")
-    lines += [f"The label {name!r} of {rows:,} rows is no class of this run." for name, rows in result["unknown_labels"].items()]
+    lines += [
+        f"The label {name!r} of {rows:,} rows is no class of this run."
+        for name, rows in result["unknown_labels"].items()
+    ]
     return "\n".join(lines)
 
 
@@ -109,7 +129,9 @@ def nearest(
     count: Annotated[int, typer.Option(min=1, max=MOST, help="How many training texts.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """Show the training texts nearest to a text in the run's own space, with their classes; the first time it encodes them."""
+    """Show the training texts nearest to a text in the run's own space, with their classes; the
+    first time it encodes them.
+    """
 
     def found() -> Any:
         if not clean(text).strip():
@@ -121,7 +143,8 @@ def nearest(
             follow.wait_for_work(store, actions.launch_nearest(store, job))
         index = read_index(folder)
 
-        from core.inference.server import read  # noqa: PLC0415 - brings torch, which no other command waits for
+        # Brings torch, which no other command waits for.
+        from core.inference.server import read  # noqa: PLC0415
         from core.jobs.workers.classify import classify_request  # noqa: PLC0415 - as above
 
         asked = classify_request(store, job, hub_reachable(store.settings))
@@ -131,7 +154,9 @@ def nearest(
     print_result(found, as_json, _nearest_text)
 
 
-def _described(text: str, reading: Prediction, index: Index, classes: Sequence[str], count: int) -> dict[str, Any]:
+def _described(
+    text: str, reading: Prediction, index: Index, classes: Sequence[str], count: int
+) -> dict[str, Any]:
     label = int(reading.probabilities.argmax())
     near = [
         {
@@ -143,13 +168,19 @@ def _described(text: str, reading: Prediction, index: Index, classes: Sequence[s
         }
         for line in index.nearest(reading.state, count).to_dict("records")
     ]
-    return {"text": text, "label": classes[label], "training_texts": len(index.texts), "nearest": near}
+    return {
+        "text": text,
+        "label": classes[label],
+        "training_texts": len(index.texts),
+        "nearest": near,
+    }
 
 
 def _nearest_text(found: dict[str, Any]) -> str:
     lines = [f"{found['label']}; nearest of {found['training_texts']:,} training texts:"]
     lines += [
-        f"{near['similarity']:.3f}  {'  ' if near['agrees'] else '≠ '}{near['label']:<12} {' '.join(near['text'].split())[:120]}"
+        f"{near['similarity']:.3f}  {'  ' if near['agrees'] else '≠ '}{near['label']:<12}"
+        f" {' '.join(near['text'].split())[:120]}"
         for near in found["nearest"]
     ]
     return "\n".join(lines)

@@ -1,4 +1,6 @@
-"""Renders ``docs/hyperparameters.md`` from ``RunConfig`` and the presets. ``python -m core.cli.config_docs`` writes the file."""
+"""Renders ``docs/hyperparameters.md`` from ``RunConfig`` and the presets. ``python -m
+core.cli.config_docs`` writes the file.
+"""
 
 from pathlib import Path
 
@@ -39,7 +41,9 @@ afterwards. With 3,600 rows half the 95 % interval is 0.8 points, with 3,000 row
 
 
 def render() -> str:
-    """The Markdown: the presets and why, then for each group a table of the presets' values and the help of each field."""
+    """The Markdown: the presets and why, then for each group a table of the presets' values and the
+    help of each field.
+    """
     presets = [f"- **{preset.title()}**: {PRESET_HELP[preset]}" for preset in PRESETS]
     sections = [INTRODUCTION, "## Presets\n\n" + "\n".join(presets), REASONS, *map(_section, Group)]
     return "\n\n".join(sections) + "\n"
@@ -55,7 +59,10 @@ def _section(group: Group) -> str:
 
 def _row(name: str) -> list[str]:
     values = [_value(name, make_config(preset)) for preset in PRESETS]
-    changed = [f"**{value}**" if name in PRESETS[preset] else value for preset, value in zip(PRESETS, values, strict=True)]
+    changed = [
+        f"**{value}**" if name in PRESETS[preset] else value
+        for preset, value in zip(PRESETS, values, strict=True)
+    ]
     return [f"`{name}`", _allowed(name), *changed]
 
 
@@ -70,7 +77,13 @@ def _allowed(name: str) -> str:
     if options := choices(name):
         return ", ".join(options)
     if low is None or high is None:
-        return "on, off" if RunConfig.model_fields[name].annotation is bool else "names" if name == "target_modules" else "a name"
+        return (
+            "on, off"
+            if RunConfig.model_fields[name].annotation is bool
+            else "names"
+            if name == "target_modules"
+            else "a name"
+        )
     above = any(hasattr(item, "gt") for item in RunConfig.model_fields[name].metadata)
     return f"{'above ' if above else ''}{low:,} to {high:,}"
 
@@ -83,7 +96,13 @@ def _value(name: str, config: RunConfig) -> str:
         return ", ".join(value) or "usual"
     if value == 0 and name in ("train_rows", "test_rows"):
         return "all"
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,15 @@ import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from core.config import RunConfig
 from core.errors import LoraLabError
@@ -20,12 +28,17 @@ SECOND_PRESS_SECONDS = 2.0
 
 
 def wait(store: Store, job: Job) -> dict[str, object]:
-    """The run's description once it is over, or as it is when the user detaches with Ctrl-C; a second press stops it."""
+    """The run's description once it is over, or as it is when the user detaches with Ctrl-C; a
+    second press stops it.
+    """
     try:
         _follow(store, job)
         return descriptions.run(store, store.job(job.id))
     except KeyboardInterrupt:
-        print(f"\nDetached; {job.name} goes on. Stop it with: python -m core stop {job.id}", file=sys.stderr)
+        print(
+            f"\nDetached; {job.name} goes on. Stop it with: python -m core stop {job.id}",
+            file=sys.stderr,
+        )
     try:
         time.sleep(SECOND_PRESS_SECONDS)
     except KeyboardInterrupt:
@@ -35,7 +48,9 @@ def wait(store: Store, job: Job) -> dict[str, object]:
 
 
 def measure(store: Store, config: RunConfig) -> None:
-    """Measure what work costs with this model, and wait for it; where that fails, say so and go on without. Ctrl-C stops it."""
+    """Measure what work costs with this model, and wait for it; where that fails, say so and go on
+    without. Ctrl-C stops it.
+    """
     try:
         wait_for_work(store, actions.launch_calibration(store, config.model, config.precision))
     except LoraLabError as error:
@@ -43,7 +58,9 @@ def measure(store: Store, config: RunConfig) -> None:
 
 
 def wait_for_work(store: Store, job: Job) -> Job:
-    """The completed job, which is not a run; Ctrl-C stops it. Raises LoraLabError where it did not end well."""
+    """The completed job, which is not a run; Ctrl-C stops it. Raises LoraLabError where it did not
+    end well.
+    """
     try:
         _follow(store, job)
     except KeyboardInterrupt:
@@ -52,7 +69,9 @@ def wait_for_work(store: Store, job: Job) -> Job:
         raise
     ended = store.job(job.id)
     if ended.state is not JobState.COMPLETED:
-        raise LoraLabError(ended.message or f"{job.name} is {ended.state}.", ended.fix or "Run the command again.")
+        raise LoraLabError(
+            ended.message or f"{job.name} is {ended.state}.", ended.fix or "Run the command again."
+        )
     return ended
 
 
@@ -84,7 +103,9 @@ def _follow(store: Store, job: Job) -> None:
             ensure_supervisor(store.settings)
             if job.phase != phase:
                 phase = job.phase
-                bars.reset(bar, total=job.total or None, description=f"{job.name}: {phase or job.state}")
+                bars.reset(
+                    bar, total=job.total or None, description=f"{job.name}: {phase or job.state}"
+                )
                 if not bars.console.is_terminal:
                     print(f"{job.name}: {phase or job.state}", file=sys.stderr)
             bars.update(bar, completed=job.done, total=job.total or None)

@@ -1,4 +1,6 @@
-"""What is ready on this machine, for ``doctor``, and the checks that keep a run from being launched in vain."""
+"""What is ready on this machine, for ``doctor``, and the checks that keep a run from being launched
+in vain.
+"""
 
 from collections.abc import Callable
 
@@ -14,9 +16,14 @@ from core.quantization import unsupported_reason
 from core.settings import Settings, cores, memory_mb
 
 
-def describe(settings: Settings, source: Source, report: Callable[[Progress], None]) -> dict[str, object]:
-    """Data, models, device, precision, cores, memory in MB and home. Prepares the data if that has not been done."""
-    from core.training.device import choose_device, choose_precision  # noqa: PLC0415 - brings torch; pages use the rest
+def describe(
+    settings: Settings, source: Source, report: Callable[[Progress], None]
+) -> dict[str, object]:
+    """Data, models, device, precision, cores, memory in MB and home. Prepares the data if that has
+    not been done.
+    """
+    # Brings torch; pages use the rest.
+    from core.training.device import choose_device, choose_precision  # noqa: PLC0415
 
     dataset = find_prepared(settings, source) or prepare(settings, source, report, lambda: False)
     hub = hub_reachable(settings)
@@ -33,7 +40,10 @@ def describe(settings: Settings, source: Source, report: Callable[[Progress], No
             "fingerprint": dataset.fingerprint,
             "notes": [source.note, *dataset.notes] if source.note else list(dataset.notes),
         },
-        "models": [{"id": model.id, "available": model.available, "reason": model.reason} for model in found],
+        "models": [
+            {"id": model.id, "available": model.available, "reason": model.reason}
+            for model in found
+        ],
         "device": str(device),
         "precision": choose_precision("auto", device),
         "four_bit": unsupported_reason() or "available",
@@ -46,9 +56,13 @@ def describe(settings: Settings, source: Source, report: Callable[[Progress], No
 
 
 def require_launchable(config: RunConfig, settings: Settings) -> None:
-    """Raise ModelUnavailable or ConfigError, with the reason, before a run is queued whose base model cannot be had like this."""
+    """Raise ModelUnavailable or ConfigError, with the reason, before a run is queued whose base
+    model cannot be had like this.
+    """
     if config.four_bit and (why := unsupported_reason()):
         raise ConfigError(f"A base in 4 bits {why}.", "Leave out --set four_bit.")
     model = find_model(config.model, settings, hub_reachable(settings))
     if not model.available:
-        raise ModelUnavailable(f"{config.model} is not available: {model.reason}", "Choose another base model.")
+        raise ModelUnavailable(
+            f"{config.model} is not available: {model.reason}", "Choose another base model."
+        )

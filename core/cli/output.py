@@ -1,6 +1,7 @@
 """How a command prints its result and its failure.
 
-The command line's human text: what ``core.runs.descriptions`` and ``core.cli.machine_report`` return, readable in a terminal.
+The command line's human text: what ``core.runs.descriptions`` and ``core.cli.machine_report``
+return, readable in a terminal.
 """
 
 import json
@@ -16,7 +17,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
 def print_result(make: Callable[[], Any], as_json: bool, as_text: Callable[[Any], str]) -> Any:
-    """Print what ``make`` returns; a failure the user can mend becomes its plain sentence and exit code 1."""
+    """Print what ``make`` returns; a failure the user can mend becomes its plain sentence and exit
+    code 1.
+    """
     try:
         result = make()
     except LoraLabError as error:
@@ -24,7 +27,9 @@ def print_result(make: Callable[[], Any], as_json: bool, as_text: Callable[[Any]
             typer.echo(json.dumps({"error": error.message, "fix": error.fix}, ensure_ascii=False))
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else as_text(result))
+    typer.echo(
+        json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else as_text(result)
+    )
     return result
 
 
@@ -35,14 +40,20 @@ def machine_text(machine: Described) -> str:
     """What is ready on this machine."""
     data = machine["data"]
     lines = [
-        f"Data       {data['name']} ({data['source']}): {data['train_rows']:,} train rows, {data['test_rows']:,} test rows, "
-        f"fingerprint {data['fingerprint']}",
+        (
+            f"Data       {data['name']} ({data['source']}): {data['train_rows']:,} train rows,"
+            f" {data['test_rows']:,} test rows, fingerprint {data['fingerprint']}"
+        ),
         *(f"           {note}" for note in data["notes"]),
         *(
-            f"Model      {model['id']}: {'available' if model['available'] else 'unavailable'}. {model['reason']}"
+            f"Model      {model['id']}: {'available' if model['available'] else 'unavailable'}."
+            f" {model['reason']}"
             for model in machine["models"]
         ),
-        f"Device     {machine['device']}, {machine['precision']}; a base in 4 bits: {machine['four_bit']}",
+        (
+            f"Device     {machine['device']}, {machine['precision']}; a base in 4 bits:"
+            f" {machine['four_bit']}"
+        ),
         f"Machine    {machine['cores']} cores, {machine['memory_mb']:,} MB",
         f"Home       {machine['home']}",
         f"Open to    {machine['mode']}: {machine['ways_in']}",
@@ -56,16 +67,24 @@ def plan_text(plan: Described) -> str:
     likely, low, high = (_minutes(plan[f"{name}_seconds"]) for name in ("likely", "low", "high"))
     rows = f"{config['train_rows']:,}" if config["train_rows"] else "all"
     lines = [
-        f"Run        {config['model']}, {rows} rows, {config['epochs']} epochs, batch {config['batch_size']}, rank {config['rank']}",
+        (
+            f"Run        {config['model']}, {rows} rows, {config['epochs']} epochs, batch"
+            f" {config['batch_size']}, rank {config['rank']}"
+        ),
         f"Steps      {plan['steps']:,}, {plan['validations']:,} validations",
         f"Time       about {likely}, between {low} and {high}",
-        *(f"           {_minutes(seconds):>9}  {part.replace('_', ' ')}" for part, seconds in parts.items()),
+        *(
+            f"           {_minutes(seconds):>9}  {part.replace('_', ' ')}"
+            for part, seconds in parts.items()
+        ),
         f"Memory     {plan['peak_memory_mb']:,} MB at most",
         f"Disk       {plan['disk_mb']:,} MB",
         f"Speed      {plan['source']}",
     ]
     if "note" in plan:
-        chosen = ", ".join(f"{field} = {value}" for field, value in plan["chosen_for_the_budget"].items())
+        chosen = ", ".join(
+            f"{field} = {value}" for field, value in plan["chosen_for_the_budget"].items()
+        )
         lines += [f"Budget     {plan['note']}", f"           {chosen or 'as asked for'}"]
     return "\n".join(lines)
 
@@ -86,10 +105,19 @@ def run_text(run: Described) -> str:
     for split in ("untrained", "validation", "test"):
         if split in run:
             lines.append(
-                f"  {split:<10} accuracy {run[split]['accuracy']:.1%}, macro-F1 {run[split]['macro_f1']:.3f}, {run[split]['rows']:,} texts"
+                f"  {split:<10} accuracy {run[split]['accuracy']:.1%}, macro-F1"
+                f" {run[split]['macro_f1']:.3f}, {run[split]['rows']:,} texts"
             )
-    if {"rows_per_second", "train_seconds", "total_seconds", "peak_memory_mb"} <= run.keys():  # of an imported run some are not known
-        speed = f"{run['rows_per_second']:.1f} rows/s, {run['train_seconds']:,.0f} s of training, {run['total_seconds']:,.0f} s in all"
+    if {
+        "rows_per_second",
+        "train_seconds",
+        "total_seconds",
+        "peak_memory_mb",
+    } <= run.keys():  # of an imported run some are not known
+        speed = (
+            f"{run['rows_per_second']:.1f} rows/s, {run['train_seconds']:,.0f} s of training,"
+            f" {run['total_seconds']:,.0f} s in all"
+        )
         lines.append(f"  {speed}, {run['peak_memory_mb']:,.0f} MB at most")
     return "\n".join(lines)
 
@@ -120,7 +148,12 @@ def runs_text(runs: Sequence[Described]) -> str:
 
 def details_text(run: Described) -> str:
     """A run with its configuration, scores per class and confusion matrix."""
-    lines = [run_text(run), "", "Configuration", *(f"  {field} = {value}" for field, value in run["config"].items())]
+    lines = [
+        run_text(run),
+        "",
+        "Configuration",
+        *(f"  {field} = {value}" for field, value in run["config"].items()),
+    ]
     if "per_class" in run:
         width = max(len(name) for name in run["classes"]) + 2
         lines += ["", f"{'':<{width}}precision  recall     F1  95 % interval  support"]
@@ -145,5 +178,8 @@ def predictions_text(predictions: Sequence[Described]) -> str:
     lines = []
     for prediction in predictions:
         lines.append(f"{prediction['label']}: {prediction['text']}")
-        lines += [f"  {name:<16}{probability:>7.1%}" for name, probability in prediction["probabilities"].items()]
+        lines += [
+            f"  {name:<16}{probability:>7.1%}"
+            for name, probability in prediction["probabilities"].items()
+        ]
     return "\n".join(lines)

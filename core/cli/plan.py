@@ -22,7 +22,9 @@ from core.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """A configuration and what it is expected to take; with a budget, the proposal that it comes from."""
+    """A configuration and what it is expected to take; with a budget, the proposal that it comes
+    from.
+    """
 
     asked: RunConfig
     config: RunConfig
@@ -40,29 +42,43 @@ def make_plan(
     report: Callable[[Progress], None],
     recipe: Recipe | None = None,
 ) -> RunPlan:
-    """The plan for ``config``, or for what of it fits into ``minutes``. Prepares the data if that has not been done.
+    """The plan for ``config``, or for what of it fits into ``minutes``. Prepares the data if that
+    has not been done.
 
     ``recipe`` says which training texts there are less.
 
-    Where this model is here and has not been measured yet it is, if ``measure`` and nothing else is queued or under way. Raises
-    ConfigError if nothing fits.
+    Where this model is here and has not been measured yet it is, if ``measure`` and nothing else is
+    queued or under way. Raises ConfigError if nothing fits.
     """
-    dataset = find_prepared(store.settings, source) or prepare(store.settings, source, report, lambda: False)
+    dataset = find_prepared(store.settings, source) or prepare(
+        store.settings, source, report, lambda: False
+    )
     found = find_model(config.model, store.settings, hub_reachable(store.settings))
     data, model = data_facts(dataset, recipe), model_facts(found)
     speed = find_speed(store, config, model)
-    if measure and not speed.measured and found.folder is not None and not store.jobs(None, JobState.QUEUED, *ACTIVE):
+    if (
+        measure
+        and not speed.measured
+        and found.folder is not None
+        and not store.jobs(None, JobState.QUEUED, *ACTIVE)
+    ):
         follow.measure(store, config)
         speed = find_speed(store, config, model)
     if minutes is None:
         fingerprint = trained_fingerprint(dataset.fingerprint, recipe)
-        return RunPlan(config, config, estimate_here(store, config, data, model, fingerprint), None, None)
-    proposal = propose(minutes, config, data, model, speed, earlier_outcomes(store, dataset.fingerprint, model))
+        return RunPlan(
+            config, config, estimate_here(store, config, data, model, fingerprint), None, None
+        )
+    proposal = propose(
+        minutes, config, data, model, speed, earlier_outcomes(store, dataset.fingerprint, model)
+    )
     return RunPlan(config, proposal.config, proposal.estimate, minutes, proposal)
 
 
 def describe(plan: RunPlan) -> dict[str, object]:
-    """JSON values; the unit of each figure is in its name. Times are from launch to end unless they say otherwise."""
+    """JSON values; the unit of each figure is in its name. Times are from launch to end unless they
+    say otherwise.
+    """
     expected = plan.estimate
     described: dict[str, object] = {
         "steps": expected.steps,
@@ -89,7 +105,9 @@ def describe(plan: RunPlan) -> dict[str, object]:
     low, high = plan.proposal.accuracy or (None, None)
     return described | {
         "minutes": plan.minutes,
-        "chosen_for_the_budget": {name: value for name, (value, _) in differences(plan.config, plan.asked).items()},
+        "chosen_for_the_budget": {
+            name: value for name, (value, _) in differences(plan.config, plan.asked).items()
+        },
         "accuracy_low": low,
         "accuracy_high": high,
         "note": plan.proposal.note,

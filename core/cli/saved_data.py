@@ -23,35 +23,77 @@ SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
 @app.command()
 def add(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE…", help="CSV, TSV, JSON lines or Parquet; or hub:OWNER/NAME[:CONFIGURATION].")
+        list[str],
+        typer.Argument(
+            metavar="FILE…",
+            help="CSV, TSV, JSON lines or Parquet; or hub:OWNER/NAME[:CONFIGURATION].",
+        ),
     ],
     name: Annotated[str, typer.Option(help="What the dataset is called.")],
-    text: Annotated[list[str] | None, typer.Option(help="Column of texts; several are joined.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="Column of texts; several are joined.")
+    ] = None,
     label: Annotated[str, typer.Option(help="Column of labels.")] = "",
     split: Annotated[str, typer.Option(help="Column that says train, validation or test.")] = "",
-    test_share: Annotated[float, typer.Option(min=0.05, max=0.5, help="Share that becomes the test split where there is none.")] = 0.2,
-    merge: Annotated[bool, typer.Option("--merge", help="Merge labels that are nearly equal.")] = False,
-    rename: Annotated[list[str] | None, typer.Option(metavar="LABEL=CLASS", help="Call a label so; the same class twice merges.")] = None,
-    leave_out: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="Leave out the rows of a label.")] = None,
+    test_share: Annotated[
+        float,
+        typer.Option(
+            min=0.05, max=0.5, help="Share that becomes the test split where there is none."
+        ),
+    ] = 0.2,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Merge labels that are nearly equal.")
+    ] = False,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL=CLASS", help="Call a label so; the same class twice merges."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="Leave out the rows of a label.")
+    ] = None,
     encoding: Annotated[str, typer.Option(help="Encoding, where the one found is wrong.")] = "",
-    separator: Annotated[str, typer.Option(help="Separator: one character, or tab, comma, semicolon.")] = "",
-    header: Annotated[bool | None, typer.Option(help="Whether the first line names the columns.")] = None,
+    separator: Annotated[
+        str, typer.Option(help="Separator: one character, or tab, comma, semicolon.")
+    ] = "",
+    header: Annotated[
+        bool | None, typer.Option(help="Whether the first line names the columns.")
+    ] = None,
     quotes: Annotated[bool, typer.Option(help="Whether double quotes enclose texts.")] = True,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a dataset of this name.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of a dataset of this name.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read files, keep what can be learned from, and save it as a dataset. Several files are splits by their names."""
+    """Read files, keep what can be learned from, and save it as a dataset. Several files are splits
+    by their names.
+    """
 
     def adding() -> Any:
         settings = Settings()
         mark = SEPARATORS.get(separator, separator)
         if len(mark) > 1:
-            raise DataError(f"The separator {separator!r} is no single character.", "Give one character, or tab, comma, semicolon.")
+            raise DataError(
+                f"The separator {separator!r} is no single character.",
+                "Give one character, or tab, comma, semicolon.",
+            )
         reading = ReadOptions(encoding, mark, header, quotes)
-        wishes = ImportOptions(tuple(text or ()), label, split, merge, tuple(leave_out or ()), _pairs(rename or []), test_share, reading)
+        wishes = ImportOptions(
+            tuple(text or ()),
+            label,
+            split,
+            merge,
+            tuple(leave_out or ()),
+            _pairs(rename or []),
+            test_share,
+            reading,
+        )
         pick = _on_the_hub(settings, files)
         paths = _fetch(settings, pick) if pick else [Path(file) for file in files]
-        return card_report(add_files(settings, paths, name, wishes, origin=pick.origin if pick else "", replace=replace))
+        return card_report(
+            add_files(
+                settings, paths, name, wishes, origin=pick.origin if pick else "", replace=replace
+            )
+        )
 
     print_result(adding, as_json, report_text)
 
@@ -73,7 +115,11 @@ def report(name: Name, as_json: Json = False) -> None:
 
 
 @app.command()
-def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False) -> None:
+def delete(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
     """Delete a dataset. Runs that were trained on it keep their results."""
     if not yes:
         typer.confirm(f"Delete the dataset {name}?", abort=True, err=True)
@@ -82,7 +128,13 @@ def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not a
         runs = delete_dataset(open_store(Settings()), name)
         return {"name": name, "state": "deleted", "runs": runs}
 
-    print_result(deleting, as_json, lambda done: f"{done['name']} is deleted; {done['runs']} runs were trained on it and stay readable.")
+    print_result(
+        deleting,
+        as_json,
+        lambda done: (
+            f"{done['name']} is deleted; {done['runs']} runs were trained on it and stay readable."
+        ),
+    )
 
 
 def card_line(card: SavedCard) -> dict[str, object]:
@@ -93,16 +145,26 @@ def card_line(card: SavedCard) -> dict[str, object]:
 
 def card_report(card: SavedCard) -> dict[str, object]:
     """JSON values: all that is known of a saved dataset."""
-    found = {"origin": card.origin, "files": [asdict(file) for file in card.files], "text": list(card.text), "label": card.label}
+    found = {
+        "origin": card.origin,
+        "files": [asdict(file) for file in card.files],
+        "text": list(card.text),
+        "label": card.label,
+    }
     return {**card_line(card), **found, "report": asdict(card.report)}
 
 
 def list_text(rows: list[dict[str, Any]]) -> str:
     """A line per dataset."""
     if not rows:
-        return "No datasets are saved yet. Add one with: python -m core data add FILE --text COLUMN --label COLUMN --name NAME"
+        return (
+            "No datasets are saved yet. Add one with: python -m core data add FILE --text COLUMN"
+            " --label COLUMN --name NAME"
+        )
     return "\n".join(
-        f"{row['name']:<30}{row['train_rows']:>9,} train{row['test_rows']:>9,} test  {len(row['classes'])} classes" for row in rows
+        f"{row['name']:<30}{row['train_rows']:>9,} train{row['test_rows']:>9,} test "
+        f" {len(row['classes'])} classes"
+        for row in rows
     )
 
 
@@ -112,18 +174,48 @@ def report_text(card: dict[str, Any]) -> str:
     lines = [f"{card['name']}: {report['rows_kept']:,} of {report['rows_read']:,} rows kept"]
     lines += [f"  from     {card['origin']}"] if card["origin"] else []
     for file in card["files"]:
-        how = ", ".join(filter(None, [file["format"], file["encoding"], repr(file["separator"]) if file["separator"] else ""]))
-        lines += [f"  read     {file['name']} ({how})", *(f"           {note}" for note in file["notes"])]
-    lines += [f"  left out {item['rows']:>7,}  {item['reason']} ({', '.join(item['where'])})" for item in report["dropped"]]
+        how = ", ".join(
+            filter(
+                None,
+                [
+                    file["format"],
+                    file["encoding"],
+                    repr(file["separator"]) if file["separator"] else "",
+                ],
+            )
+        )
+        lines += [
+            f"  read     {file['name']} ({how})",
+            *(f"           {note}" for note in file["notes"]),
+        ]
+    lines += [
+        f"  left out {item['rows']:>7,}  {item['reason']} ({', '.join(item['where'])})"
+        for item in report["dropped"]
+    ]
     lines += [f"  renamed  {found} is {called}" for found, called in report["merged"]]
     lines += [f"  note     {note}" for note in report["notes"]]
     lines += [f"  {'class':<24}{'train':>8}{'validation':>12}{'test':>8}"]
-    return "\n".join([*lines, *(f"  {name:<24}{train:>8,}{valid:>12,}{test:>8,}" for name, train, valid, test in report["classes"])])
+    return "\n".join(
+        [
+            *lines,
+            *(
+                f"  {name:<24}{train:>8,}{valid:>12,}{test:>8,}"
+                for name, train, valid, test in report["classes"]
+            ),
+        ]
+    )
 
 
 def _on_the_hub(settings: Settings, files: list[str]) -> HubFiles | None:
-    """What a dataset id names; None for files. Without ``hub:`` a single owner/name that is no file here is an id, too."""
-    named = len(files) == 1 and not Path(files[0]).expanduser().exists() and files[0].count("/") == 1 and not Path(files[0]).suffix
+    """What a dataset id names; None for files. Without ``hub:`` a single owner/name that is no file
+    here is an id, too.
+    """
+    named = (
+        len(files) == 1
+        and not Path(files[0]).expanduser().exists()
+        and files[0].count("/") == 1
+        and not Path(files[0]).suffix
+    )
     if not named and not any(file.startswith("hub:") for file in files):
         return None
     if len(files) > 1:
@@ -141,4 +233,7 @@ def _pairs(assignments: list[str]) -> tuple[tuple[str, str], ...]:
     for assignment in assignments:
         if "=" not in assignment:
             raise DataError(f"{assignment!r} renames nothing.", "Write LABEL=CLASS.")
-    return tuple((found, called) for found, _, called in (assignment.rpartition("=") for assignment in assignments))
+    return tuple(
+        (found, called)
+        for found, _, called in (assignment.rpartition("=") for assignment in assignments)
+    )

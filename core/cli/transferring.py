@@ -40,10 +40,14 @@ def register_transfer(app: typer.Typer) -> None:
 def export_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")],
     target: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.ADAPTER,
-    to: Annotated[Path, typer.Option("--to", help="Folder to write into; it must be new or empty.")] = Path("export"),
+    to: Annotated[
+        Path, typer.Option("--to", help="Folder to write into; it must be new or empty.")
+    ] = Path("export"),
     as_json: Json = False,
 ) -> None:
-    """Write a run as adapter, merged model, ONNX, curves, script or all in one, and prove by replay that it answers as the run does."""
+    """Write a run as adapter, merged model, ONNX, curves, script or all in one, and prove by replay
+    that it answers as the run does.
+    """
 
     def taken() -> Any:
         if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -63,16 +67,32 @@ def export_command(
                 to.rmdir()
             os.replace(made, to)  # only now: a failure leaves nothing half-written
         path = to / f"{job.id}-{target}.zip" if target is Format.BUNDLE else to
-        return {"path": str(path), "format": target, "bytes": _size(path), "verified": proof.described() if proof else None}
+        return {
+            "path": str(path),
+            "format": target,
+            "bytes": _size(path),
+            "verified": proof.described() if proof else None,
+        }
 
     print_result(taken, as_json, _export_text)
 
 
 def import_command(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="PEFT adapter folder, or a zip exported here as adapter or bundle.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="PEFT adapter folder, or a zip exported here as adapter or bundle."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Name of the run.")] = "",
     classes: Annotated[
-        str, typer.Option(help="Class names in the order of their ids, separated by commas, where the file lacks them.")
+        str,
+        typer.Option(
+            help=(
+                "Class names in the order of their ids, separated by commas, where the file lacks"
+                " them."
+            )
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -95,19 +115,29 @@ def evaluate(
     """Score an imported run on the test texts of a dataset with the same class names."""
 
     def scored() -> Any:
-        from core.jobs.workers.score import score_run  # noqa: PLC0415 - brings torch, which no other command waits for
+        # Brings torch, which no other command waits for.
+        from core.jobs.workers.score import score_run  # noqa: PLC0415
 
         settings = Settings()
         store = open_store(settings)
         job = find_run(store, run)
-        score_run(store, job, named_source(settings, data) if data else find_source(settings), PhasePrinter())
+        score_run(
+            store,
+            job,
+            named_source(settings, data) if data else find_source(settings),
+            PhasePrinter(),
+        )
         return descriptions.run(store, store.job(job.id))
 
     print_result(scored, as_json, output.run_text)
 
 
 def _import_text(run: dict[str, Any]) -> str:
-    scored = f"accuracy {run['test']['accuracy']:.4f} on {run['test']['rows']:,} test texts" if "test" in run else "not scored yet"
+    scored = (
+        f"accuracy {run['test']['accuracy']:.4f} on {run['test']['rows']:,} test texts"
+        if "test" in run
+        else "not scored yet"
+    )
     return f"{run['run']}  {run['name']}: {', '.join(run['classes'])}; {scored}"
 
 
@@ -116,13 +146,18 @@ def _export_text(taken: dict[str, Any]) -> str:
     if proof is None:
         return f"{taken['path']}: {taken['bytes'] / 1e6:.1f} MB"
     return (
-        f"{taken['path']}: {taken['bytes'] / 1e6:.1f} MB, {proof['labels_equal_share']:.1%} of {proof['texts']:,} labels as the run's,"
-        f" probabilities within {proof['max_probability_difference']:.1g}"
+        f"{taken['path']}: {taken['bytes'] / 1e6:.1f} MB, {proof['labels_equal_share']:.1%} of"
+        f" {proof['texts']:,} labels as the run's, probabilities within"
+        f" {proof['max_probability_difference']:.1g}"
     )
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    return (
+        path.stat().st_size
+        if path.is_file()
+        else sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    )
 
 
 def register_backup(app: typer.Typer) -> None:
@@ -131,7 +166,10 @@ def register_backup(app: typer.Typer) -> None:
     app.command()(restore)
 
 
-def backup(to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Zip to write; it must be new.")], as_json: Json = False) -> None:
+def backup(
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Zip to write; it must be new.")],
+    as_json: Json = False,
+) -> None:
     """Write all runs that are over into one zip: records, curves, adapters, predictions, tags."""
 
     def written() -> Any:
@@ -151,11 +189,22 @@ def backup(to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Zip to
             part.unlink(missing_ok=True)
         return {"path": str(to), **asdict(told), "bytes": to.stat().st_size}
 
-    print_result(written, as_json, lambda told: f"{told['path']}: {told['runs']} runs, {told['bytes'] / 1e6:.1f} MB{_left_out(told)}")
+    print_result(
+        written,
+        as_json,
+        lambda told: (
+            f"{told['path']}: {told['runs']} runs, {told['bytes'] / 1e6:.1f} MB{_left_out(told)}"
+        ),
+    )
 
 
-def restore(path: Annotated[Path, typer.Argument(metavar="FILE", help="A zip that backup wrote.")], as_json: Json = False) -> None:
-    """Put the runs of a backup back; each is checked, and one that is here already is left alone."""
+def restore(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A zip that backup wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Put the runs of a backup back; each is checked, and one that is here already is left
+    alone.
+    """
 
     def restored() -> Any:
         found = Restored()

@@ -1,4 +1,6 @@
-"""A prepared dataset: its card, and Parquet files with one line a text, which the server reads with pandas."""
+"""A prepared dataset: its card, and Parquet files with one line a text, which the server reads with
+pandas.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -41,7 +43,9 @@ class DatasetCard:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A prepared dataset. ``train_rows`` counts the source's training split, of which ``validation_rows`` are kept for validation."""
+    """A prepared dataset. ``train_rows`` counts the source's training split, of which
+    ``validation_rows`` are kept for validation.
+    """
 
     fingerprint: str
     source: SourceKind
@@ -55,16 +59,23 @@ class Dataset:
     folder: Path
 
     def read(self, split: Split, columns: list[str] | None = None) -> pd.DataFrame:
-        """Rows of ``split``: row, text, label, characters, words, tokens. ``train`` is without the validation rows.
+        """Rows of ``split``: row, text, label, characters, words, tokens. ``train`` is without the
+        validation rows.
 
         Raises ArtifactDamaged if the file is missing or is not what was written.
         """
         try:
             frame = files.read_parquet(self._path(split), columns)
         except ArtifactDamaged as error:
-            raise ArtifactDamaged(f"The prepared data of {self.name}: {error.message}", AGAIN) from error
+            raise ArtifactDamaged(
+                f"The prepared data of {self.name}: {error.message}", AGAIN
+            ) from error
         if len(frame) != self.rows(split):
-            raise ArtifactDamaged(f"{split}.parquet of {self.name} has {len(frame):,} rows instead of {self.rows(split):,}.", AGAIN)
+            raise ArtifactDamaged(
+                f"{split}.parquet of {self.name} has {len(frame):,} rows instead of"
+                f" {self.rows(split):,}.",
+                AGAIN,
+            )
         return frame
 
     def rows(self, split: Split) -> int:
@@ -73,11 +84,16 @@ class Dataset:
 
     def is_complete(self) -> bool:
         """Whether each file is there with the size it was written with. Takes no reading."""
-        return all(self._path(file.split).is_file() and self._path(file.split).stat().st_size == file.size for file in self.files)
+        return all(
+            self._path(file.split).is_file() and self._path(file.split).stat().st_size == file.size
+            for file in self.files
+        )
 
     def is_intact(self) -> bool:
         """Whether each byte is as it was written."""
-        return self.is_complete() and all(checksum(self._path(file.split).read_bytes()) == file.sha256 for file in self.files)
+        return self.is_complete() and all(
+            checksum(self._path(file.split).read_bytes()) == file.sha256 for file in self.files
+        )
 
     def _path(self, split: Split) -> Path:
         return self.folder / f"{split}.parquet"
@@ -87,16 +103,25 @@ CARD = TypeAdapter(DatasetCard)
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """The dataset kept in ``folder``. Raises ArtifactDamaged if its card is damaged or a file is missing or cut short."""
+    """The dataset kept in ``folder``. Raises ArtifactDamaged if its card is damaged or a file is
+    missing or cut short.
+    """
     try:
         card = CARD.validate_python(files.read_json(folder / "dataset.json"))
     except (ArtifactDamaged, ValidationError) as error:
-        raise ArtifactDamaged(f"The card of the prepared data {folder.name} is missing or damaged.", AGAIN) from error
+        raise ArtifactDamaged(
+            f"The card of the prepared data {folder.name} is missing or damaged.", AGAIN
+        ) from error
     if {file.split for file in card.files} != set(SPLITS):
-        raise ArtifactDamaged(f"The card of the prepared data {folder.name} does not name its three files.", AGAIN)
+        raise ArtifactDamaged(
+            f"The card of the prepared data {folder.name} does not name its three files.", AGAIN
+        )
     dataset = from_card(card, folder)
     if not dataset.is_complete():
-        raise ArtifactDamaged(f"The prepared data of {card.name} ({card.fingerprint}) is incomplete or damaged.", AGAIN)
+        raise ArtifactDamaged(
+            f"The prepared data of {card.name} ({card.fingerprint}) is incomplete or damaged.",
+            AGAIN,
+        )
     return dataset
 
 

@@ -1,6 +1,8 @@
-"""Read rows with Hugging Face ``datasets``: Parquet, CSV and JSONL files, or AG News from the Hub. Runs in a job, never in the server.
+"""Read rows with Hugging Face ``datasets``: Parquet, CSV and JSONL files, or AG News from the Hub.
+Runs in a job, never in the server.
 
-The embedded demo corpus: short news items written for this project, so that everything works on a machine without a network.
+The embedded demo corpus: short news items written for this project, so that everything works on a
+machine without a network.
 """
 
 import csv
@@ -17,17 +19,30 @@ import pyarrow
 import pyarrow.parquet
 
 from core.data.rows import COLUMNS, RawData, clean_rows, missing_columns
-from core.data.sources import AG_NEWS_CLASSES, DEMO_FOLDER, HUB_ID, HUB_REVISION, Source, SourceKind, data_files, hub_snapshot
+from core.data.sources import (
+    AG_NEWS_CLASSES,
+    DEMO_FOLDER,
+    HUB_ID,
+    HUB_REVISION,
+    Source,
+    SourceKind,
+    data_files,
+    hub_snapshot,
+)
 from core.errors import DataError
 
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json"}
-OTHER_VALIDATION = "The folder's own validation files are not used: validation is a tenth of the training rows."
+OTHER_VALIDATION = (
+    "The folder's own validation files are not used: validation is a tenth of the training rows."
+)
 
 
 def load_rows(source: Source, cache: Path) -> RawData:
-    """All rows of ``source``, checked. ``cache`` is a folder for the files that ``datasets`` writes in between.
+    """All rows of ``source``, checked. ``cache`` is a folder for the files that ``datasets`` writes
+    in between.
 
-    Raises DataError where the data cannot be had, cannot be read, or is not what a classifier needs.
+    Raises DataError where the data cannot be had, cannot be read, or is not what a classifier
+    needs.
     """
     if source.kind is SourceKind.DEMO:
         return read_demo_corpus()
@@ -44,16 +59,27 @@ def load_rows(source: Source, cache: Path) -> RawData:
 def _keep_quiet() -> None:
     datasets.disable_progress_bars()
     huggingface_hub.utils.disable_progress_bars()  # type: ignore[attr-defined]  # exported, but only for tools that run the code
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # faults become a DataError; the library logs them a second time
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # else reading a local folder asks a server on the internet, up to 3 s a split
+    datasets.logging.set_verbosity(
+        datasets.logging.CRITICAL
+    )  # faults become a DataError; the library logs them a second time
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = (
+        False  # else reading a local folder asks a server on the internet, up to 3 s a split
+    )
 
 
 def _download() -> Path:
     try:
-        found = huggingface_hub.snapshot_download(HUB_ID, repo_type="dataset", revision=HUB_REVISION, allow_patterns="data/*.parquet")
+        found = huggingface_hub.snapshot_download(
+            HUB_ID, repo_type="dataset", revision=HUB_REVISION, allow_patterns="data/*.parquet"
+        )
     except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
-        fix = "Try again, give a local folder with --data or LORALAB_DATA, or set LORALAB_HUB=false for the demo corpus."
-        raise DataError(f"AG News could not be downloaded from the Hub ({type(error).__name__}).", fix) from error
+        fix = (
+            "Try again, give a local folder with --data or LORALAB_DATA, or set LORALAB_HUB=false"
+            " for the demo corpus."
+        )
+        raise DataError(
+            f"AG News could not be downloaded from the Hub ({type(error).__name__}).", fix
+        ) from error
     return Path(found)
 
 
@@ -63,11 +89,26 @@ def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]
     names = ", ".join(path.name for path in paths[:3])
     if not sum([_check_file(path, suffix) for path in paths]):
         raise DataError(f"{names} holds no rows.", "Fill it, or take it out of the folder.")
-    features = datasets.Features(dict.fromkeys(COLUMNS, datasets.Value("string")))  # or 007 would become 7
-    options = {"features": features, "keep_default_na": False} if suffix == ".csv" else {}  # or the text NA would be missing
+    features = datasets.Features(
+        dict.fromkeys(COLUMNS, datasets.Value("string"))
+    )  # or 007 would become 7
+    options = (
+        {"features": features, "keep_default_na": False} if suffix == ".csv" else {}
+    )  # or the text NA would be missing
     try:
-        rows = datasets.load_dataset(BUILDERS[suffix], data_files=[str(p) for p in paths], split="train", cache_dir=str(cache), **options)
-    except (datasets.exceptions.DatasetsError, OSError, ValueError, pyarrow.ArrowException) as error:
+        rows = datasets.load_dataset(
+            BUILDERS[suffix],
+            data_files=[str(p) for p in paths],
+            split="train",
+            cache_dir=str(cache),
+            **options,
+        )
+    except (
+        datasets.exceptions.DatasetsError,
+        OSError,
+        ValueError,
+        pyarrow.ArrowException,
+    ) as error:
         raise _unreadable(names, _root(error)) from error
     if not set(COLUMNS) <= set(rows.column_names):
         raise missing_columns(rows.column_names, paths[0].name)
@@ -79,7 +120,9 @@ def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]
 
 
 def _check_file(path: Path, suffix: str) -> int:
-    """Count the rows, and find what the library would read wrongly in silence, or report without saying where."""
+    """Count the rows, and find what the library would read wrongly in silence, or report without
+    saying where.
+    """
     try:
         match suffix:
             case ".csv":
@@ -91,7 +134,10 @@ def _check_file(path: Path, suffix: str) -> int:
                 _require_columns(metadata.schema.to_arrow_schema().names, path)
                 return int(metadata.num_rows)
     except UnicodeDecodeError as error:
-        what = f"{path.name} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start:,}"
+        what = (
+            f"{path.name} is not UTF-8: byte {error.object[error.start]:#04x} at position"
+            f" {error.start:,}"
+        )
         raise DataError(f"{what}.", "Save it as UTF-8.") from error
     except (OSError, ValueError, csv.Error, pyarrow.ArrowException) as error:
         raise _unreadable(path.name, error) from error
@@ -106,8 +152,14 @@ def _check_csv(path: Path) -> int:
         _require_columns(header, path)
         for fields in filter(None, reader):  # pandas skips blank lines too
             if len(fields) != len(header):
-                fault = f"{path.name}, line {reader.line_num:,}: the row has {len(fields)} of {len(header)} columns"
-                raise DataError(f"{fault}.", "Put texts that hold a comma, a quote or a line break in double quotes.")
+                fault = (
+                    f"{path.name}, line {reader.line_num:,}: the row has {len(fields)} of"
+                    f" {len(header)} columns"
+                )
+                raise DataError(
+                    f"{fault}.",
+                    "Put texts that hold a comma, a quote or a line break in double quotes.",
+                )
             rows += 1
     return rows
 
@@ -119,7 +171,10 @@ def _check_jsonl(path: Path) -> int:
             if not line.strip():
                 continue
             if not _is_object(line):
-                raise DataError(f"{path.name}, line {number:,} is no JSON object.", 'Write one {"text": …, "label": …} a line.')
+                raise DataError(
+                    f"{path.name}, line {number:,} is no JSON object.",
+                    'Write one {"text": …, "label": …} a line.',
+                )
             rows += 1
     return rows
 
@@ -141,7 +196,10 @@ def _unreadable(names: str, error: BaseException) -> DataError:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         raise error
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return DataError(f"{names} cannot be read: {reason}.", "Check the file, or save it again as Parquet, CSV or JSONL.")
+    return DataError(
+        f"{names} cannot be read: {reason}.",
+        "Check the file, or save it again as Parquet, CSV or JSONL.",
+    )
 
 
 def _root(error: BaseException) -> BaseException:
@@ -150,12 +208,16 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-FILES = dict(zip(AG_NEWS_CLASSES, ("world.txt", "sports.txt", "business.txt", "scitech.txt"), strict=True))
+FILES = dict(
+    zip(AG_NEWS_CLASSES, ("world.txt", "sports.txt", "business.txt", "scitech.txt"), strict=True)
+)
 EVERY_FOURTH = 4  # of a file's lines goes to the test split
 
 
 def read_demo_corpus() -> RawData:
-    """All items in the order World, Sports, Business, Sci/Tech; every fourth of each file is test."""
+    """All items in the order World, Sports, Business, Sci/Tech; every fourth of each file is
+    test.
+    """
     frames = [_read_class(label, name) for label, name in enumerate(FILES.values())]
     items = pd.concat(frames, ignore_index=True)
     train, test = (items[items["test"] == part] for part in (False, True))
@@ -163,7 +225,11 @@ def read_demo_corpus() -> RawData:
 
 
 def _read_class(label: int, name: str) -> pd.DataFrame:
-    texts = [line for line in (DEMO_FOLDER / name).read_text(encoding="utf-8").splitlines() if line.strip()]
+    texts = [
+        line
+        for line in (DEMO_FOLDER / name).read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
     in_test = [number % EVERY_FOURTH == 0 for number in range(1, len(texts) + 1)]
     return pd.DataFrame({"text": texts, "label": label, "test": in_test})
 

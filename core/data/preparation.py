@@ -1,7 +1,8 @@
 """Prepare a source once; find and open what has been prepared.
 
-``<home>/data/<fingerprint>/{train,validation,test}.parquet, dataset.json`` and, for each source seen,
-``<home>/data/sources/<key>.json``, which names the fingerprint, so that no rows are read to find it.
+``<home>/data/<fingerprint>/{train,validation,test}.parquet, dataset.json`` and, for each source
+seen, ``<home>/data/sources/<key>.json``, which names the fingerprint, so that no rows are read to
+find it.
 """
 
 import fcntl
@@ -18,7 +19,15 @@ from pathlib import Path
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from core.data.dataset import AGAIN, SPLITS, DataFile, DatasetCard, checksum, read_dataset, write_dataset
+from core.data.dataset import (
+    AGAIN,
+    SPLITS,
+    DataFile,
+    DatasetCard,
+    checksum,
+    read_dataset,
+    write_dataset,
+)
 from core.data.dataset import Dataset as Dataset  # what this module gives
 from core.data.rows import RawData, split_off
 from core.data.sources import Source, SourceKind, Split, dataset_name, pointer_path
@@ -37,7 +46,9 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What is kept for a source: its dataset, and what the dataset is called when it comes from there."""
+    """What is kept for a source: its dataset, and what the dataset is called when it comes from
+    there.
+    """
 
     fingerprint: str
     source: SourceKind
@@ -49,7 +60,9 @@ POINTER = TypeAdapter(Pointer)
 
 
 def find_prepared(settings: Settings, source: Source) -> Dataset | None:
-    """The prepared copy of ``source`` in its present state, or None. A damaged one counts as none: preparing mends it."""
+    """The prepared copy of ``source`` in its present state, or None. A damaged one counts as none:
+    preparing mends it.
+    """
     path = pointer_path(settings, source)
     if not path.exists():
         return None
@@ -62,7 +75,9 @@ def find_prepared(settings: Settings, source: Source) -> Dataset | None:
 
 
 def open_dataset(settings: Settings, fingerprint: str) -> Dataset:
-    """The prepared dataset of that fingerprint. Raises ArtifactDamaged if it is not on this machine or not complete."""
+    """The prepared dataset of that fingerprint. Raises ArtifactDamaged if it is not on this machine
+    or not complete.
+    """
     folder = settings.prepared / fingerprint
     if not re.fullmatch(r"[0-9a-f]{12}", fingerprint) or not folder.is_dir():
         raise ArtifactDamaged(f"The prepared data {fingerprint!r} is not on this machine.", AGAIN)
@@ -70,7 +85,8 @@ def open_dataset(settings: Settings, fingerprint: str) -> Dataset:
 
 
 def prepare(settings: Settings, source: Source, report: Report, should_stop: ShouldStop) -> Dataset:
-    """The prepared copy of ``source``: as it is if each byte is right, otherwise read and written anew. For jobs.
+    """The prepared copy of ``source``: as it is if each byte is right, otherwise read and written
+    anew. For jobs.
 
     Raises DataError if the source is not what a classifier needs, and Stopped.
     """
@@ -81,7 +97,9 @@ def prepare(settings: Settings, source: Source, report: Report, should_stop: Sho
             return found
         path = pointer_path(settings, source)
         raw = _read(settings, source)
-        dataset = _same_rows(settings, source, raw) or _write(settings, source, raw, report, should_stop)
+        dataset = _same_rows(settings, source, raw) or _write(
+            settings, source, raw, report, should_stop
+        )
         if pointer_path(settings, source) != path:
             raise DataError(f"The files of {source.name} changed while they were read.", AGAIN)
         content = Pointer(dataset.fingerprint, dataset.source, dataset.name, dataset.notes)
@@ -90,14 +108,23 @@ def prepare(settings: Settings, source: Source, report: Report, should_stop: Sho
 
 
 def fingerprint_of(raw: RawData) -> str:
-    """12 hex digits over class names and all rows in their order; the same rows give the same from any path and file format."""
+    """12 hex digits over class names and all rows in their order; the same rows give the same from
+    any path and file format.
+    """
     digest = hashlib.sha256()
     own_validation = [] if raw.validation is None else [("validation", _values(raw.validation))]
-    for name, values in (("classes", raw.classes), ("train", _values(raw.train)), ("test", _values(raw.test)), *own_validation):
+    for name, values in (
+        ("classes", raw.classes),
+        ("train", _values(raw.train)),
+        ("test", _values(raw.test)),
+        *own_validation,
+    ):
         digest.update(name.encode())
         for value in values:
             content = value.encode()
-            digest.update(b"%d:%b" % (len(content), content))  # with its length, or ab, c would equal a, bc
+            digest.update(
+                b"%d:%b" % (len(content), content)
+            )  # with its length, or ab, c would equal a, bc
     return digest.hexdigest()[:12]
 
 
@@ -107,7 +134,9 @@ def _values(frame: pd.DataFrame) -> Iterator[str]:
 
 @contextmanager
 def _one_at_a_time(folder: Path, should_stop: ShouldStop) -> Iterator[None]:
-    """Wait until no other process prepares data in ``folder``. The kernel frees the lock on any death."""
+    """Wait until no other process prepares data in ``folder``. The kernel frees the lock on any
+    death.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         while not _try_lock(lock.fileno()):
@@ -126,13 +155,17 @@ def _try_lock(descriptor: int) -> bool:
 
 def _read(settings: Settings, source: Source) -> RawData:
     if source.kind is SourceKind.SAVED:
-        from core.data.saved import read_saved  # noqa: PLC0415 - what is saved was checked then, so no library is waited for
+        # What is saved was checked then, so no library is waited for.
+        from core.data.saved import read_saved  # noqa: PLC0415
 
         return read_saved(source)
-    from core.data.load import load_rows  # noqa: PLC0415 - imports datasets, which must stay out of the server
+    # Imports datasets, which must stay out of the server.
+    from core.data.load import load_rows  # noqa: PLC0415
 
     cache = settings.prepared / ".reading"
-    shutil.rmtree(cache, ignore_errors=True)  # what a killed process left; whoever holds the lock is the only user
+    shutil.rmtree(
+        cache, ignore_errors=True
+    )  # what a killed process left; whoever holds the lock is the only user
     try:
         return load_rows(source, cache)
     finally:
@@ -145,24 +178,46 @@ def _same_rows(settings: Settings, source: Source, raw: RawData) -> Dataset | No
         known = open_dataset(settings, fingerprint_of(raw))
     except ArtifactDamaged:
         return None
-    return replace(known, source=source.kind, name=_name(source, raw), notes=raw.notes) if known.is_intact() else None
+    return (
+        replace(known, source=source.kind, name=_name(source, raw), notes=raw.notes)
+        if known.is_intact()
+        else None
+    )
 
 
-def _write(settings: Settings, source: Source, raw: RawData, report: Report, should_stop: ShouldStop) -> Dataset:
-    rest, validation = (raw.train, raw.validation) if raw.validation is not None else split_off(raw.train, VALIDATION_SHARE)
+def _write(
+    settings: Settings, source: Source, raw: RawData, report: Report, should_stop: ShouldStop
+) -> Dataset:
+    rest, validation = (
+        (raw.train, raw.validation)
+        if raw.validation is not None
+        else split_off(raw.train, VALIDATION_SHARE)
+    )
     splits = dict(zip(SPLITS, (rest, validation, raw.test), strict=True))
     frames = _measured(splits, report, should_stop)
     contents = {split: frame.to_parquet(index=False) for split, frame in frames.items()}
-    written = tuple(DataFile(split, len(frames[split]), len(contents[split]), checksum(contents[split])) for split in SPLITS)
+    written = tuple(
+        DataFile(split, len(frames[split]), len(contents[split]), checksum(contents[split]))
+        for split in SPLITS
+    )
     fingerprint = fingerprint_of(raw)
-    card = DatasetCard(1, fingerprint, source.kind, _name(source, raw), raw.classes, raw.notes, written)
+    card = DatasetCard(
+        1, fingerprint, source.kind, _name(source, raw), raw.classes, raw.notes, written
+    )
     _check_stop(should_stop)
-    return write_dataset(card, settings.prepared / fingerprint, {f"{split}.parquet": data for split, data in contents.items()})
+    return write_dataset(
+        card,
+        settings.prepared / fingerprint,
+        {f"{split}.parquet": data for split, data in contents.items()},
+    )
 
 
-def _measured(splits: dict[Split, pd.DataFrame], report: Report, should_stop: ShouldStop) -> dict[Split, pd.DataFrame]:
+def _measured(
+    splits: dict[Split, pd.DataFrame], report: Report, should_stop: ShouldStop
+) -> dict[Split, pd.DataFrame]:
     """The frames with their lengths: characters, words, tokens."""
-    from core.data.tokenizer import measure  # noqa: PLC0415 - the tokenizer is for who prepares, not for who reads
+    # The tokenizer is for who prepares, not for who reads.
+    from core.data.tokenizer import measure  # noqa: PLC0415
 
     total, done = sum(map(len, splits.values())), 0
     measured: dict[Split, pd.DataFrame] = {}
@@ -173,13 +228,19 @@ def _measured(splits: dict[Split, pd.DataFrame], report: Report, should_stop: Sh
             report(Progress(Phase.PREPARING, done, total))
             lengths.append(measure(frame["text"].iloc[start : start + CHUNK_ROWS].tolist()))
             done += len(lengths[-1])
-        measured[split] = pd.concat([frame.reset_index(drop=True), pd.concat(lengths, ignore_index=True)], axis=1)
+        measured[split] = pd.concat(
+            [frame.reset_index(drop=True), pd.concat(lengths, ignore_index=True)], axis=1
+        )
     report(Progress(Phase.PREPARING, done, total))
     return measured
 
 
 def _name(source: Source, raw: RawData) -> str:
-    return dataset_name(raw.classes, source.folder, len(raw.test)) if source.kind is SourceKind.FOLDER else source.name
+    return (
+        dataset_name(raw.classes, source.folder, len(raw.test))
+        if source.kind is SourceKind.FOLDER
+        else source.name
+    )
 
 
 def _check_stop(should_stop: ShouldStop) -> None:

@@ -1,7 +1,9 @@
-"""A cleaning recipe: which training texts are dropped, repaired or given another label. Small, kept as JSON, taken back step by step.
+"""A cleaning recipe: which training texts are dropped, repaired or given another label. Small, kept
+as JSON, taken back step by step.
 
-``<home>/recipes/<fingerprint>.json`` is the recipe in the making for the data of that fingerprint; in a class each student has one below
-``recipes/<shelf>/`` (``core.access.Visitor.shelf``). A run keeps its own copy.
+``<home>/recipes/<fingerprint>.json`` is the recipe in the making for the data of that fingerprint;
+in a class each student has one below ``recipes/<shelf>/`` (``core.access.Visitor.shelf``). A run
+keeps its own copy.
 """
 
 import hashlib
@@ -33,7 +35,9 @@ class Fix(StrEnum):
 
 
 class Step(BaseModel):
-    """One fix: what it was chosen for, and the rows of the training split that it concerns, each with its new label for a relabelling."""
+    """One fix: what it was chosen for, and the rows of the training split that it concerns, each
+    with its new label for a relabelling.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +55,9 @@ class Step(BaseModel):
 
 @dataclass(frozen=True)
 class Effect:
-    """What all steps come to: a dropped row is neither repaired nor relabelled, and the last of several labels counts."""
+    """What all steps come to: a dropped row is neither repaired nor relabelled, and the last of
+    several labels counts.
+    """
 
     dropped: frozenset[int]
     repaired: frozenset[int]
@@ -69,38 +75,59 @@ class Recipe(BaseModel):
 
     def effect(self) -> Effect:
         """The steps as one."""
-        dropped = {row for step in self.steps if step.fix in (Fix.DROP, Fix.KEEP_ONE) for row in step.rows}
+        dropped = {
+            row for step in self.steps if step.fix in (Fix.DROP, Fix.KEEP_ONE) for row in step.rows
+        }
         repaired = {row for step in self.steps if step.fix is Fix.REPAIR for row in step.rows}
-        relabelled = {row: label for step in self.steps for row, label in zip(step.rows, step.labels, strict=False)}
+        relabelled = {
+            row: label
+            for step in self.steps
+            for row, label in zip(step.rows, step.labels, strict=False)
+        }
         kept = {row: label for row, label in sorted(relabelled.items()) if row not in dropped}
         return Effect(frozenset(dropped), frozenset(repaired - dropped), kept)
 
     def with_step(self, step: Step) -> "Recipe":
         """The same with ``step`` at the end; a step that is there already is not taken twice."""
-        return self if step in self.steps else self.model_copy(update={"steps": (*self.steps, step)})
+        return (
+            self if step in self.steps else self.model_copy(update={"steps": (*self.steps, step)})
+        )
 
     def without(self, number: int) -> "Recipe":
         """The same without the step at place ``number``."""
         return self.model_copy(update={"steps": self.steps[:number] + self.steps[number + 1 :]})
 
     def cleaned_fingerprint(self) -> str:
-        """12 hex digits of the data as the recipe leaves it: the same for recipes that come to the same, and the data's own for none."""
+        """12 hex digits of the data as the recipe leaves it: the same for recipes that come to the
+        same, and the data's own for none.
+        """
         effect = self.effect()
         if not (effect.dropped or effect.repaired or effect.relabelled):
             return self.fingerprint
-        content = (self.fingerprint, sorted(effect.dropped), sorted(effect.repaired), list(effect.relabelled.items()))
+        content = (
+            self.fingerprint,
+            sorted(effect.dropped),
+            sorted(effect.repaired),
+            list(effect.relabelled.items()),
+        )
         return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
 
 def trained_fingerprint(fingerprint: str, recipe: Recipe | None) -> str:
-    """That of the data which a run trains on: as ``recipe`` leaves the data with ``fingerprint``, or those as they are."""
+    """That of the data which a run trains on: as ``recipe`` leaves the data with ``fingerprint``,
+    or those as they are.
+    """
     return recipe.cleaned_fingerprint() if recipe else fingerprint
 
 
 def describe_effect(recipe: Recipe) -> str:
     """Its effect in words: "12 training texts fewer, 3 repaired"."""
     effect = recipe.effect()
-    counts = ((len(effect.dropped), "fewer"), (len(effect.repaired), "repaired"), (len(effect.relabelled), "relabelled"))
+    counts = (
+        (len(effect.dropped), "fewer"),
+        (len(effect.repaired), "repaired"),
+        (len(effect.relabelled), "relabelled"),
+    )
     said = [f"{number:,} {what}" for number, what in counts if number]
     if not said:
         return "no change"
@@ -121,9 +148,14 @@ def read_recipe(settings: Settings, fingerprint: str, shelf: str = "") -> Recipe
     try:
         recipe = Recipe.model_validate(files.read_json(path))
     except (ArtifactDamaged, ValidationError) as error:
-        raise ArtifactDamaged("The cleaning recipe of these data is damaged.", f"Delete {path.name} in the folder recipes.") from error
+        raise ArtifactDamaged(
+            "The cleaning recipe of these data is damaged.",
+            f"Delete {path.name} in the folder recipes.",
+        ) from error
     if recipe.fingerprint != fingerprint:
-        raise ArtifactDamaged("The cleaning recipe is for other data.", f"Delete {path.name} in the folder recipes.")
+        raise ArtifactDamaged(
+            "The cleaning recipe is for other data.", f"Delete {path.name} in the folder recipes."
+        )
     return recipe
 
 

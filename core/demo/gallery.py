@@ -1,6 +1,8 @@
-"""Runs that went wrong on purpose, trained once on the demo corpus and shipped: what failure looks like, without training.
+"""Runs that went wrong on purpose, trained once on the demo corpus and shipped: what failure looks
+like, without training.
 
-``python -m scripts.build_demo_runs gallery`` makes them again. They join the home folder when somebody looks at them.
+``python -m scripts.build_demo_runs gallery`` makes them again. They join the home folder when
+somebody looks at them.
 """
 
 import shutil
@@ -15,7 +17,13 @@ from core.storage.recovery import alone
 from core.storage.store import Store
 
 GALLERY = Path(__file__).with_name("failures")  # one folder per run
-USUAL: dict[str, object] = {"train_rows": 0, "rank": 8, "alpha": 16, "evaluation_interval": 10, "validation_rows": 100}
+USUAL: dict[str, object] = {
+    "train_rows": 0,
+    "rank": 8,
+    "alpha": 16,
+    "evaluation_interval": 10,
+    "validation_rows": 100,
+}
 
 
 class Twist(StrEnum):
@@ -28,7 +36,9 @@ class Twist(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A run that went wrong. ``done`` is the cause, ``sign`` how one sees it, ``remedy`` what mends it."""
+    """A run that went wrong. ``done`` is the cause, ``sign`` how one sees it, ``remedy`` what mends
+    it.
+    """
 
     id: str
     title: str
@@ -44,7 +54,8 @@ FAILURES = (
         "bad-rate-high",
         "Learning rate too high",
         "Learning rate 0.1, fifty times the usual one.",
-        "The loss leaps to twice that of guessing (1.39 nats with four classes) and never gets below it; one class takes nearly all texts.",
+        "The loss leaps to twice that of guessing (1.39 nats with four classes) and never gets"
+        " below it; one class takes nearly all texts.",
         "Divide the rate by ten until the loss falls, and warm up.",
         {"learning_rate": 0.1},
     ),
@@ -52,7 +63,8 @@ FAILURES = (
         "bad-rate-low",
         "Learning rate too low",
         "Learning rate 0.00001, two hundredths of the usual one.",
-        "The loss goes down so slowly that it looks flat; validation is hardly better than the untrained model.",
+        "The loss goes down so slowly that it looks flat; validation is hardly better than the"
+        " untrained model.",
         "Multiply the rate by ten until the loss falls within the first tenth of the steps.",
         {"learning_rate": 1e-5},
     ),
@@ -68,7 +80,8 @@ FAILURES = (
         "bad-short",
         "Texts cut to 8 tokens",
         "Max tokens 8: of each text, six word pieces and two special tokens are left.",
-        "Training and validation fall slowly and stay high together: what would tell the classes apart was cut off, of both.",
+        "Training and validation fall slowly and stay high together: what would tell the classes"
+        " apart was cut off, of both.",
         "Look at the share of cut texts on Explore, and choose max tokens so that few are.",
         {"max_tokens": 8},
     ),
@@ -76,7 +89,8 @@ FAILURES = (
         "bad-labels",
         "Labels shuffled",
         "The labels of the training texts were dealt out at random.",
-        "The training loss stays at guessing, and validation moves around 25 %: there is nothing to learn but the texts by heart.",
+        "The training loss stays at guessing, and validation moves around 25 %: there is nothing to"
+        " learn but the texts by heart.",
         "Check the columns and the order of labels; Quality finds suspects.",
         {},
         Twist.SHUFFLED,
@@ -84,9 +98,12 @@ FAILURES = (
     Failure(
         "bad-leak",
         "Test leaked into train",
-        "All test texts were put among the training texts. The texts are cut to 8 tokens, as in run 4.",
-        "The test accuracy is above that of validation, and far above that of run 4: it has learned those texts by heart.",
-        "Quality finds texts shared between splits; the cleaning recipe takes them out of the training texts.",
+        "All test texts were put among the training texts. The texts are cut to 8 tokens, as in"
+        " run 4.",
+        "The test accuracy is above that of validation, and far above that of run 4: it has learned"
+        " those texts by heart.",
+        "Quality finds texts shared between splits; the cleaning recipe takes them out of the"
+        " training texts.",
         {"max_tokens": 8, "epochs": 12, "evaluation_interval": 40},
         Twist.LEAKED,
     ),

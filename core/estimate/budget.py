@@ -1,4 +1,6 @@
-"""Budget first: given minutes, the rows, epochs, batch and evaluation interval that fit, and what earlier runs suggest it will reach."""
+"""Budget first: given minutes, the rows, epochs, batch and evaluation interval that fit, and what
+earlier runs suggest it will reach.
+"""
 
 import math
 from collections.abc import Sequence
@@ -14,16 +16,27 @@ MOST_MINUTES = 24 * 60
 FEWEST_ROWS = 100
 MOST_EPOCHS = 3  # further passes over the same rows rarely help an adapter
 VALIDATIONS = 10  # enough for a curve and to find the best step
-EVALUATION_SHARE, VALIDATION_SHARE = 0.25, 0.15  # of the budget, for the final evaluation and for all validations
+EVALUATION_SHARE, VALIDATION_SHARE = (
+    0.25,
+    0.15,
+)  # of the budget, for the final evaluation and for all validations
 FEWEST_TEST_ROWS, FEWEST_VALIDATION_ROWS = 200, 100  # ±4 and ±6 points at 90 %
-BATCHES = ((8, 40), (16, 1500), (32, math.inf))  # the first of them with at most so many steps, few rows need small batches
-LIKE = 2.0  # an earlier run tells something if it trained on at most so many times the rows, or so many times fewer
+BATCHES = (
+    (8, 40),
+    (16, 1500),
+    (32, math.inf),
+)  # the first of them with at most so many steps, few rows need small batches
+# an earlier run tells something if it trained on at most so many times the rows, or so many times
+# fewer
+LIKE = 2.0
 NEAREST = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an earlier run on the same data and model came to: rows of its training set, epochs, accuracy on the test split."""
+    """What an earlier run on the same data and model came to: rows of its training set, epochs,
+    accuracy on the test split.
+    """
 
     rows: int
     epochs: int
@@ -32,7 +45,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class BudgetProposal:
-    """A configuration that fits, its estimate, the lowest and highest accuracy that earlier runs suggest, and a sentence about it."""
+    """A configuration that fits, its estimate, the lowest and highest accuracy that earlier runs
+    suggest, and a sentence about it.
+    """
 
     config: RunConfig
     estimate: Estimate
@@ -41,11 +56,18 @@ class BudgetProposal:
 
 
 def propose(
-    minutes: float, config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed, history: Sequence[Outcome] = ()
+    minutes: float,
+    config: RunConfig,
+    data: DataFacts,
+    model: ModelFacts,
+    speed: Speed,
+    history: Sequence[Outcome] = (),
 ) -> BudgetProposal:
-    """``config`` with the most rows, then epochs, that fit into ``minutes`` from launch to end; all else but batch and evaluation stays.
+    """``config`` with the most rows, then epochs, that fit into ``minutes`` from launch to end; all
+    else but batch and evaluation stays.
 
-    A speed measured here must fit with its high estimate, a typical one with the likely one. Raises ConfigError if nothing fits.
+    A speed measured here must fit with its high estimate, a typical one with the likely one. Raises
+    ConfigError if nothing fits.
     """
     budget = _Budget(60 * minutes, config, data, model, speed)
     fewest = min(data.train_rows, max(FEWEST_ROWS, data.classes))
@@ -71,20 +93,31 @@ class _Budget:
     speed: Speed
 
     def with_rows(self, rows: int, epochs: int) -> RunConfig:
-        """The configuration on so many rows, with batch, validations and final evaluation to match."""
+        """The configuration on so many rows, with batch, validations and final evaluation to
+        match.
+        """
         batch = next(size for size, most in BATCHES if math.ceil(rows / size) * epochs <= most)
         steps = math.ceil(rows / batch) * epochs
-        changes = {"train_rows": rows, "epochs": epochs, "batch_size": batch, "evaluation_interval": max(1, math.ceil(steps / VALIDATIONS))}
+        changes = {
+            "train_rows": rows,
+            "epochs": epochs,
+            "batch_size": batch,
+            "evaluation_interval": max(1, math.ceil(steps / VALIDATIONS)),
+        }
         plain = self.config.model_copy(update=changes)
         expected = estimate(plain, self.data, self.model, self.speed)
         share = VALIDATION_SHARE * self.seconds / max(expected.validation_seconds, 1e-9)
         validated = min(plain.validation_rows, self.data.validation_rows)
         if share < 1:
-            changes["validation_rows"] = min(validated, max(FEWEST_VALIDATION_ROWS, _round_down(share * validated)))
+            changes["validation_rows"] = min(
+                validated, max(FEWEST_VALIDATION_ROWS, _round_down(share * validated))
+            )
         return self.config.model_copy(update={**changes, "test_rows": self._test_rows(expected)})
 
     def _test_rows(self, expected: Estimate) -> int:
-        """As many rows as a quarter of the budget evaluates: those of the validation split count, too."""
+        """As many rows as a quarter of the budget evaluates: those of the validation split count,
+        too.
+        """
         all_rows = max(self.data.test_rows, self.data.validation_rows)
         wanted = min(self.config.test_rows or all_rows, all_rows)
         share = EVALUATION_SHARE * self.seconds / max(expected.evaluation_seconds, 1e-9)
@@ -103,9 +136,16 @@ class _Budget:
 
 
 def _too_short(budget: _Budget, minutes: float, fewest: int) -> ConfigError:
-    message = f"Not even {fewest:,} rows fit into {_minutes(minutes)}: starting, training and scoring take longer."
-    wider = (replace(budget, seconds=60.0 * more) for more in range(math.ceil(minutes), MOST_MINUTES))
-    enough = next((each.seconds / 60 for each in wider if each.fits(each.with_rows(fewest, 1))), None)
+    message = (
+        f"Not even {fewest:,} rows fit into {_minutes(minutes)}: starting, training and scoring"
+        " take longer."
+    )
+    wider = (
+        replace(budget, seconds=60.0 * more) for more in range(math.ceil(minutes), MOST_MINUTES)
+    )
+    enough = next(
+        (each.seconds / 60 for each in wider if each.fits(each.with_rows(fewest, 1))), None
+    )
     give = f"Give {enough:.0f} minutes or more, or choose" if enough else "Choose"
     return ConfigError(message, f"{give} a smaller base model or fewer tokens.")
 
@@ -116,19 +156,25 @@ def _most_rows(budget: _Budget, fewest: int, most: int) -> RunConfig:
         return everything
     while most - fewest > max(1, fewest // 50):
         middle = (fewest + most) // 2
-        fewest, most = (middle, most) if budget.fits(budget.with_rows(middle, 1)) else (fewest, middle)
+        fewest, most = (
+            (middle, most) if budget.fits(budget.with_rows(middle, 1)) else (fewest, middle)
+        )
     rounded = budget.with_rows(_round_down(fewest), 1)
     return rounded if budget.fits(rounded) else budget.with_rows(fewest, 1)
 
 
 def _alike(history: Sequence[Outcome], rows: int) -> list[float]:
     """Accuracies of the earlier runs that are nearest in rows."""
-    near = [outcome for outcome in history if outcome.rows and 1 / LIKE <= outcome.rows / rows <= LIKE]
+    near = [
+        outcome for outcome in history if outcome.rows and 1 / LIKE <= outcome.rows / rows <= LIKE
+    ]
     near.sort(key=lambda outcome: abs(math.log(outcome.rows / rows)))
     return [outcome.accuracy for outcome in near[:NEAREST]]
 
 
-def _note(config: RunConfig, data: DataFacts, expected: Estimate, minutes: float, alike: list[float]) -> str:
+def _note(
+    config: RunConfig, data: DataFacts, expected: Estimate, minutes: float, alike: list[float]
+) -> str:
     rows = data.used_rows(config)
     passes = "once" if config.epochs == 1 else f"{config.epochs} times"
     all_of = "All " if rows == data.train_rows else ""

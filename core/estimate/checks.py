@@ -1,6 +1,8 @@
-"""Rules across fields, data and model, each with a fix beside it. Errors keep a run from being launched, warnings teach.
+"""Rules across fields, data and model, each with a fix beside it. Errors keep a run from being
+launched, warnings teach.
 
-A rule yields findings. Applying a finding's fix makes it vanish, and applying fixes over and over comes to an end.
+A rule yields findings. Applying a finding's fix makes it vanish, and applying fixes over and over
+comes to an end.
 
 What a check finds: how much it matters, a sentence, and the values that mend it.
 """
@@ -39,7 +41,10 @@ class ConfigFinding:
     @property
     def fix_label(self) -> str:
         """What a button that applies the fix says; empty without one."""
-        parts = [f"{RunConfig.model_fields[name].title} to {_written(name, value)}" for name, value in (self.fix or {}).items()]
+        parts = [
+            f"{RunConfig.model_fields[name].title} to {_written(name, value)}"
+            for name, value in (self.fix or {}).items()
+        ]
         return f"Set {' and '.join(parts)}" if parts else ""
 
 
@@ -50,16 +55,27 @@ def _written(name: str, value: object) -> str:
         return "the model's usual ones"
     if value == 0 and name in ("train_rows", "test_rows"):
         return "all"
-    number = f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+    number = (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
     unit = shown(name).unit
-    return f"{number} {unit.removesuffix('s') if value == 1 else unit}" if unit in COUNTED else number
+    return (
+        f"{number} {unit.removesuffix('s') if value == 1 else unit}" if unit in COUNTED else number
+    )
 
 
 __all__ = ["ConfigFinding", "Severity", "apply_fix", "blocks", "check"]
 
 USUAL_SCALE = 2.0  # alpha twice the rank: the scale that the learning rates below belong to
 USUAL_RATE = 2e-3
-SLOW_RATE, FAST_RATE = 1e-4, 1e-2  # half of and twice what is usual for LoRA with Adam: 2e-4 to 5e-3
+SLOW_RATE, FAST_RATE = (
+    1e-4,
+    1e-2,
+)  # half of and twice what is usual for LoRA with Adam: 2e-4 to 5e-3
 CUT_TAUGHT, CUT_WARNED = 0.01, 0.05  # shares of texts that lose their end
 EVALUATION_SPEEDUP = 3  # a validated row costs a third of a trained one: no backward pass
 MUCH_VALIDATION = 0.5  # of the time that training itself takes
@@ -83,70 +99,132 @@ def apply_fix(config: RunConfig, finding: ConfigFinding) -> RunConfig:
     return RunConfig.model_validate({**config.model_dump(), **(finding.fix or {})})
 
 
-def _model_is_there(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _model_is_there(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     if not model.available:
-        yield ConfigFinding(Severity.ERROR, "model", f"{model.id} is not available: {model.reason.rstrip('.')}.")
+        yield ConfigFinding(
+            Severity.ERROR, "model", f"{model.id} is not available: {model.reason.rstrip('.')}."
+        )
 
 
-def _precision_suits_device(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _precision_suits_device(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     if model.device != "cpu":
         return
     if config.precision == "fp16":
-        yield ConfigFinding(Severity.ERROR, "precision", "fp16 needs a GPU, and this machine has none.", {"precision": "auto"})
+        yield ConfigFinding(
+            Severity.ERROR,
+            "precision",
+            "fp16 needs a GPU, and this machine has none.",
+            {"precision": "auto"},
+        )
     if config.precision == "bf16":
         message = "On most CPUs bf16 is slower than fp32, four times on the one it was measured on."
         yield ConfigFinding(Severity.WARNING, "precision", message, {"precision": "auto"})
 
 
-def _four_bit_is_there(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _four_bit_is_there(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     if config.four_bit and model.no_four_bit:
-        yield ConfigFinding(Severity.ERROR, "four_bit", f"A base in 4 bits {model.no_four_bit}.", {"four_bit": False})
+        yield ConfigFinding(
+            Severity.ERROR,
+            "four_bit",
+            f"A base in 4 bits {model.no_four_bit}.",
+            {"four_bit": False},
+        )
     elif config.four_bit and model.shape is not None:
         whole, held = whole_mb(model.shape), four_bit_mb(model.shape)
-        message = f"In 4 bits the frozen layers take about {held:,.0f} MB of the GPU's memory instead of {whole:,.0f}; steps are slower."
+        message = (
+            f"In 4 bits the frozen layers take about {held:,.0f} MB of the GPU's memory instead of"
+            f" {whole:,.0f}; steps are slower."
+        )
         yield ConfigFinding(Severity.INFO, "four_bit", message)
 
 
-def _targets_exist(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _targets_exist(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     if model.shape is None:
         return
     try:
         adapters = target_modules(config, model.shape)
     except ConfigError as error:
-        yield ConfigFinding(Severity.ERROR, "target_modules", str(error), {"target_modules": ()} if model.shape.linears else None)
+        yield ConfigFinding(
+            Severity.ERROR,
+            "target_modules",
+            str(error),
+            {"target_modules": ()} if model.shape.linears else None,
+        )
         return
     if not adapters:
-        yield ConfigFinding(Severity.ERROR, "target_modules", f"{model.id} has no linear layer that an adapter could sit on.")
+        yield ConfigFinding(
+            Severity.ERROR,
+            "target_modules",
+            f"{model.id} has no linear layer that an adapter could sit on.",
+        )
 
 
 def _rank_is_low(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
-    width = min((min(linear.inputs, linear.outputs) for linear in _adapters(config, model)), default=None)
+    width = min(
+        (min(linear.inputs, linear.outputs) for linear in _adapters(config, model)), default=None
+    )
     if width is None or config.rank <= width:
         return
     rank = 2 ** int(math.log2(max(1, width // 8)))
     message = (
-        f"Rank {config.rank:,} is above the narrowest adapted layer's width of {width:,}: more parameters than the layer, nothing gained."
+        f"Rank {config.rank:,} is above the narrowest adapted layer's width of {width:,}: more"
+        " parameters than the layer, nothing gained."
     )
-    yield ConfigFinding(Severity.WARNING, "rank", message, {"rank": rank, "alpha": _usual_alpha(rank, config.rslora)})
+    yield ConfigFinding(
+        Severity.WARNING,
+        "rank",
+        message,
+        {"rank": rank, "alpha": _usual_alpha(rank, config.rslora)},
+    )
 
 
-def _alpha_suits_rank(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _alpha_suits_rank(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     low, high = (math.sqrt(config.rank) if config.rslora else config.rank), 4 * config.rank
     if low / 2 <= config.alpha <= high * 2:
         return
-    effect = "so faint that it hardly learns" if config.alpha < low else "so loud that training gets unstable"
-    message = f"Alpha {config.alpha:g} at rank {config.rank} makes the adapter {effect}; {low:.0f} to {high} is usual."
-    yield ConfigFinding(Severity.WARNING, "alpha", message, {"alpha": _usual_alpha(config.rank, config.rslora)})
+    effect = (
+        "so faint that it hardly learns"
+        if config.alpha < low
+        else "so loud that training gets unstable"
+    )
+    message = (
+        f"Alpha {config.alpha:g} at rank {config.rank} makes the adapter {effect}; {low:.0f} to"
+        f" {high} is usual."
+    )
+    yield ConfigFinding(
+        Severity.WARNING, "alpha", message, {"alpha": _usual_alpha(config.rank, config.rslora)}
+    )
 
 
-def _learning_rate_suits_lora(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _learning_rate_suits_lora(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     scale = _scale(config)
     felt = config.learning_rate * scale / USUAL_SCALE
     if SLOW_RATE <= felt <= FAST_RATE:
         return
-    effect = "learns next to nothing in the time given" if felt < SLOW_RATE else "is likely to diverge"
-    scaled = "" if 0.5 <= scale / USUAL_SCALE <= 2 else f", at scale {scale:.3g} like {felt:.2g} at the usual {USUAL_SCALE:g},"
-    message = f"Learning rate {config.learning_rate:g}{scaled} {effect}; LoRA takes about 2e-4 to 5e-3, ten times full fine-tuning."
+    effect = (
+        "learns next to nothing in the time given" if felt < SLOW_RATE else "is likely to diverge"
+    )
+    scaled = (
+        ""
+        if 0.5 <= scale / USUAL_SCALE <= 2
+        else f", at scale {scale:.3g} like {felt:.2g} at the usual {USUAL_SCALE:g},"
+    )
+    message = (
+        f"Learning rate {config.learning_rate:g}{scaled} {effect}; LoRA takes about 2e-4 to 5e-3,"
+        " ten times full fine-tuning."
+    )
     rate = float(f"{USUAL_RATE * USUAL_SCALE / scale:.0e}")
     fix: dict[str, object] = {"learning_rate": rate}
     if not 1e-6 <= rate <= 0.1:
@@ -158,49 +236,99 @@ def _texts_fit(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterato
     limit = _most_tokens(model)
     if config.max_tokens > limit:
         message = f"{model.id} reads at most {limit:,} tokens, not {config.max_tokens:,}."
-        yield ConfigFinding(Severity.ERROR, "max_tokens", message, {"max_tokens": limit} if limit >= 4 else None)
+        yield ConfigFinding(
+            Severity.ERROR, "max_tokens", message, {"max_tokens": limit} if limit >= 4 else None
+        )
         return
     cut = data.cut_share(config.max_tokens)
     if cut <= CUT_TAUGHT:
         return
-    message = f"{cut * 100:.1f} % of the training texts are longer than {config.max_tokens:,} tokens and lose their end"
+    message = (
+        f"{cut * 100:.1f} % of the training texts are longer than {config.max_tokens:,} tokens and"
+        " lose their end"
+    )
     enough = min(limit, 8 * math.ceil(data.tokens_of(1 - CUT_TAUGHT) / 8))
     if enough <= config.max_tokens:
         yield ConfigFinding(Severity.INFO, "max_tokens", f"{message}; {model.id} cannot read more.")
         return
-    yield ConfigFinding(Severity.WARNING if cut > CUT_WARNED else Severity.INFO, "max_tokens", f"{message}.", {"max_tokens": enough})
+    yield ConfigFinding(
+        Severity.WARNING if cut > CUT_WARNED else Severity.INFO,
+        "max_tokens",
+        f"{message}.",
+        {"max_tokens": enough},
+    )
 
 
-def _rows_are_there(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
-    for field, there in (("train_rows", data.train_rows), ("validation_rows", data.validation_rows), ("test_rows", data.test_rows)):
+def _rows_are_there(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
+    for field, there in (
+        ("train_rows", data.train_rows),
+        ("validation_rows", data.validation_rows),
+        ("test_rows", data.test_rows),
+    ):
         wanted = getattr(config, field)
         if wanted > there:
             title = str(RunConfig.model_fields[field].title).lower()
             fix = {field: max(1, there)} if field == "validation_rows" else {field: 0}
             level = Severity.WARNING if field == "train_rows" else Severity.INFO
             useful = there or field != "validation_rows"
-            yield ConfigFinding(level, field, f"There are {there:,} {title}, not {wanted:,}; all are used.", fix if useful else None)
+            yield ConfigFinding(
+                level,
+                field,
+                f"There are {there:,} {title}, not {wanted:,}; all are used.",
+                fix if useful else None,
+            )
 
 
-def _rows_are_enough(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _rows_are_enough(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     rows = data.used_rows(config)
     if rows < data.classes:
-        fix = {"train_rows": min(data.train_rows, 50 * data.classes)} if data.train_rows >= data.classes else None
-        message = f"{rows:,} training rows are fewer than the {data.classes:,} classes, so some class is never seen."
+        fix = (
+            {"train_rows": min(data.train_rows, 50 * data.classes)}
+            if data.train_rows >= data.classes
+            else None
+        )
+        message = (
+            f"{rows:,} training rows are fewer than the {data.classes:,} classes, so some class is"
+            " never seen."
+        )
         yield ConfigFinding(Severity.ERROR, "train_rows", message, fix)
     elif rows < config.batch_size:
-        message = f"All {rows:,} training rows fit into one batch of {config.batch_size:,}: a single step per epoch."
-        yield ConfigFinding(Severity.WARNING, "batch_size", message, {"batch_size": 2 ** int(math.log2(max(1, rows // 8)))})
+        message = (
+            f"All {rows:,} training rows fit into one batch of {config.batch_size:,}: a single step"
+            " per epoch."
+        )
+        yield ConfigFinding(
+            Severity.WARNING,
+            "batch_size",
+            message,
+            {"batch_size": 2 ** int(math.log2(max(1, rows // 8)))},
+        )
 
 
-def _evaluation_fires(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _evaluation_fires(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     total = config.total_steps(data.used_rows(config))
     if config.evaluation_interval > max(total, 1):
-        message = f"The run has only {total:,} steps, so an evaluation every {config.evaluation_interval:,} never comes before its end."
-        yield ConfigFinding(Severity.WARNING, "evaluation_interval", message, {"evaluation_interval": max(1, total // 4)})
+        message = (
+            f"The run has only {total:,} steps, so an evaluation every"
+            f" {config.evaluation_interval:,} never comes before its end."
+        )
+        yield ConfigFinding(
+            Severity.WARNING,
+            "evaluation_interval",
+            message,
+            {"evaluation_interval": max(1, total // 4)},
+        )
 
 
-def _validation_is_modest(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _validation_is_modest(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     trained = data.used_rows(config) * config.epochs
     total = config.total_steps(data.used_rows(config))
     rows = min(config.validation_rows, data.validation_rows)
@@ -209,40 +337,69 @@ def _validation_is_modest(config: RunConfig, data: DataFacts, model: ModelFacts)
         return
     message = f"Validating takes about {share:.1f} times as long as the training itself."
     interval, fewer = max(config.evaluation_interval, total // 4, 1), max(1, trained // 8)
-    fix: dict[str, object] = {"evaluation_interval": interval} if interval != config.evaluation_interval else {}
-    yield ConfigFinding(Severity.WARNING, "evaluation_interval", message, fix | ({"validation_rows": fewer} if fewer < rows else {}))
+    fix: dict[str, object] = (
+        {"evaluation_interval": interval} if interval != config.evaluation_interval else {}
+    )
+    yield ConfigFinding(
+        Severity.WARNING,
+        "evaluation_interval",
+        message,
+        fix | ({"validation_rows": fewer} if fewer < rows else {}),
+    )
 
 
-def _warmup_is_felt(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _warmup_is_felt(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     total = config.total_steps(data.used_rows(config))
     if config.warmup and round(config.warmup * total) == 0:
-        message = f"A warm-up over {config.warmup:g} of {total:,} steps is less than one step: it does nothing."
+        message = (
+            f"A warm-up over {config.warmup:g} of {total:,} steps is less than one step: it does"
+            " nothing."
+        )
         yield ConfigFinding(Severity.INFO, "warmup", message, {"warmup": 0.0})
 
 
-def _early_stopping_can_fire(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
-    before_end = max(0, config.total_steps(data.used_rows(config)) - 1) // config.evaluation_interval
+def _early_stopping_can_fire(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
+    before_end = (
+        max(0, config.total_steps(data.used_rows(config)) - 1) // config.evaluation_interval
+    )
     if config.early_stopping and before_end <= config.early_stopping:
         message = (
-            f"Only {before_end:,} validations come before the end, too few to see {config.early_stopping:,} without a gain after the first."
+            f"Only {before_end:,} validations come before the end, too few to see"
+            f" {config.early_stopping:,} without a gain after the first."
         )
         yield ConfigFinding(Severity.WARNING, "early_stopping", message, {"early_stopping": 0})
 
 
-def _dora_costs_time(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _dora_costs_time(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     if config.dora:
-        message = "DoRA recomputes the length of each weight column at every step: expect a clearly slower run."
+        message = (
+            "DoRA recomputes the length of each weight column at every step: expect a clearly"
+            " slower run."
+        )
         yield ConfigFinding(Severity.INFO, "dora", message, {"dora": False})
 
 
-def _run_is_not_endless(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
+def _run_is_not_endless(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
     rows = data.used_rows(config)
     if model.device != "cpu" or rows * config.epochs <= LONG_RUN_ROWS:
         return
     fix: dict[str, object] = {"epochs": max(1, LONG_RUN_ROWS // rows)}
     if rows > LONG_RUN_ROWS:
         fix["train_rows"] = LONG_RUN_ROWS
-    yield ConfigFinding(Severity.WARNING, "epochs", f"{rows * config.epochs:,} rows to train on take many hours on a CPU.", fix)
+    yield ConfigFinding(
+        Severity.WARNING,
+        "epochs",
+        f"{rows * config.epochs:,} rows to train on take many hours on a CPU.",
+        fix,
+    )
 
 
 Rule = Callable[[RunConfig, DataFacts, ModelFacts], Iterator[ConfigFinding]]

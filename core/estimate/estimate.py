@@ -1,4 +1,6 @@
-"""How long a run takes and how much room it needs, from what a unit of work costs on this machine (``core.estimate.machine_costs``)."""
+"""How long a run takes and how much room it needs, from what a unit of work costs on this machine
+(``core.estimate.machine_costs``).
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,11 +12,18 @@ from core.estimate.machine_costs import MachineCosts, typical
 from core.estimate.memory import HEAP_SLACK, MemoryUnit, data_mb, part_memory, trained_mb
 from core.estimate.workload import CostUnit, evaluation_work, is_fast, scaled, train_work
 from core.models.architecture import MINILM, count_trainable, target_modules
-from core.training.microbatches import MICROBATCH_TOKENS, USUAL_TOKENS, evaluation_microbatches, train_microbatches
+from core.training.microbatches import (
+    MICROBATCH_TOKENS,
+    USUAL_TOKENS,
+    evaluation_microbatches,
+    train_microbatches,
+)
 
 UNTRAINED_ROWS = 1000
 LAUNCH_SECONDS = 0.5  # the supervisor looks and starts the worker; at the end the worker leaves
-SAVING_SECONDS = 0.03  # predictions, adapter and checkpoint of a validation, on their way to the disk
+SAVING_SECONDS = (
+    0.03  # predictions, adapter and checkpoint of a validation, on their way to the disk
+)
 MEASURED_RANGE, TYPICAL_RANGE = (0.8, 1.3), (0.4, 2.5)  # times the likely seconds
 
 MB = 2**20
@@ -23,8 +32,9 @@ CHECKPOINT_COPIES = 8  # weights, two moments and the best weights, in the two c
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What work costs here. ``factor`` is what finished runs took against the calibration, in time and in ``memory_factor`` in
-    memory; ``low`` to ``high`` times the likely seconds is meant to hold a run nine times in ten. ``source`` says it in words.
+    """What work costs here. ``factor`` is what finished runs took against the calibration, in time
+    and in ``memory_factor`` in memory; ``low`` to ``high`` times the likely seconds is meant to
+    hold a run nine times in ten. ``source`` says it in words.
     """
 
     calibration: MachineCosts
@@ -38,7 +48,9 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a run has to compute and to hold, whatever a unit may cost. ``fixed_mb`` are those of data and trained parameters."""
+    """What a run has to compute and to hold, whatever a unit may cost. ``fixed_mb`` are those of
+    data and trained parameters.
+    """
 
     work: dict[CostUnit, float]
     held: dict[MemoryUnit, float]
@@ -56,8 +68,9 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run is expected to come to. ``likely_seconds``, from launch to end, is the sum of its five parts; ``low_seconds`` to
-    ``high_seconds`` is meant to hold it nine times in ten. ``train_seconds`` is what a finished run reports under that name.
+    """What a run is expected to come to. ``likely_seconds``, from launch to end, is the sum of its
+    five parts; ``low_seconds`` to ``high_seconds`` is meant to hold it nine times in ten.
+    ``train_seconds`` is what a finished run reports under that name.
     """
 
     steps: int
@@ -101,18 +114,39 @@ def measured_speed(calibration: MachineCosts, source: str) -> Speed:
     return Speed(calibration, True, source, *MEASURED_RANGE)
 
 
-def estimate(config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed, untrained_known: bool = False) -> Estimate:
-    """Steps, seconds, memory and disk of a run with ``config``; ``untrained_known`` if an earlier run has scored the untrained model."""
-    calibration, rows, cost = speed.calibration, data.used_rows(config), run_cost(config, data, model)
+def estimate(
+    config: RunConfig,
+    data: DataFacts,
+    model: ModelFacts,
+    speed: Speed,
+    untrained_known: bool = False,
+) -> Estimate:
+    """Steps, seconds, memory and disk of a run with ``config``; ``untrained_known`` if an earlier
+    run has scored the untrained model.
+    """
+    calibration, rows, cost = (
+        speed.calibration,
+        data.used_rows(config),
+        run_cost(config, data, model),
+    )
     steps = config.total_steps(rows)
     validations = math.ceil(steps / config.evaluation_interval)
-    validated, tested = min(config.validation_rows, data.validation_rows), data.used_test_rows(config)
+    validated, tested = (
+        min(config.validation_rows, data.validation_rows),
+        data.used_test_rows(config),
+    )
     untrained = 0 if untrained_known else min(UNTRAINED_ROWS, data.test_rows)
-    tokens = (rows + validated + untrained + tested) * (data.mean_tokens(config.max_tokens) or min(USUAL_TOKENS, config.max_tokens))
+    tokens = (rows + validated + untrained + tested) * (
+        data.mean_tokens(config.max_tokens) or min(USUAL_TOKENS, config.max_tokens)
+    )
 
     def evaluating(texts: int) -> float:
-        parts = evaluation_microbatches(data.token_lengths, texts, config.max_tokens, MICROBATCH_TOKENS[model.device])
-        return speed.factor * calibration.cost(evaluation_work(config, model.shape or MINILM, parts, model.device))
+        parts = evaluation_microbatches(
+            data.token_lengths, texts, config.max_tokens, MICROBATCH_TOKENS[model.device]
+        )
+        return speed.factor * calibration.cost(
+            evaluation_work(config, model.shape or MINILM, parts, model.device)
+        )
 
     found = Estimate(
         steps=steps,
@@ -120,7 +154,9 @@ def estimate(config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed
         low_seconds=0.0,
         likely_seconds=0.0,
         high_seconds=0.0,
-        start_seconds=LAUNCH_SECONDS + calibration.start_seconds + tokens / calibration.tokens_per_second,
+        start_seconds=LAUNCH_SECONDS
+        + calibration.start_seconds
+        + tokens / calibration.tokens_per_second,
         untrained_seconds=evaluating(untrained),
         step_seconds=speed.factor * cost.seconds(calibration),
         validation_seconds=validations * evaluating(validated),
@@ -129,8 +165,18 @@ def estimate(config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed
         disk_mb=_disk_mb(cost.trained, validations * validated + tested + untrained, data.classes),
         speed=speed,
     )
-    likely = found.start_seconds + found.untrained_seconds + found.train_seconds + found.evaluation_seconds
-    return replace(found, low_seconds=likely * speed.low, likely_seconds=likely, high_seconds=likely * speed.high)
+    likely = (
+        found.start_seconds
+        + found.untrained_seconds
+        + found.train_seconds
+        + found.evaluation_seconds
+    )
+    return replace(
+        found,
+        low_seconds=likely * speed.low,
+        likely_seconds=likely,
+        high_seconds=likely * speed.high,
+    )
 
 
 def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
@@ -141,12 +187,24 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
     except ConfigError:  # the checks say what is wrong with the target modules
         config = config.model_copy(update={"target_modules": ()})
     threads = model.threads if is_fast(config, shape, model.device) else 1
-    parts = train_microbatches(data.token_lengths, rows, config.batch_size, config.max_tokens, MICROBATCH_TOKENS[model.device], threads)
-    epoch = train_work(config, shape, data.classes, parts, math.ceil(rows / config.batch_size), model.device)
+    parts = train_microbatches(
+        data.token_lengths,
+        rows,
+        config.batch_size,
+        config.max_tokens,
+        MICROBATCH_TOKENS[model.device],
+        threads,
+    )
+    epoch = train_work(
+        config, shape, data.classes, parts, math.ceil(rows / config.batch_size), model.device
+    )
     trained = sum(count.parameters for count in count_trainable(shape, config, data.classes))
     encoded = rows + min(config.validation_rows, data.validation_rows)  # while it trains
     return Cost(
-        scaled(epoch, config.epochs), part_memory(config, shape, parts, model.device), data_mb(encoded) + trained_mb(trained), trained
+        scaled(epoch, config.epochs),
+        part_memory(config, shape, parts, model.device),
+        data_mb(encoded) + trained_mb(trained),
+        trained,
     )
 
 

@@ -1,4 +1,6 @@
-"""Seconds until a run is over: what was estimated for it, corrected step by step by the pace that is seen."""
+"""Seconds until a run is over: what was estimated for it, corrected step by step by the pace that
+is seen.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,11 +27,14 @@ class Pace:
     correction: float
 
 
-def remaining_seconds(expected: Estimate | None, job: Job, metrics: Sequence[Metric], now: float) -> float | None:
+def remaining_seconds(
+    expected: Estimate | None, job: Job, metrics: Sequence[Metric], now: float
+) -> float | None:
     """Seconds until the end of ``job``, remaining validations and the final evaluation included.
 
-    ``expected`` is None where the run's data or model have gone; ``metrics`` are those of this run so far, in order; ``now`` is in
-    seconds since 1970. None before anything can be said. A run that may stop early is expected to go to its last step.
+    ``expected`` is None where the run's data or model have gone; ``metrics`` are those of this run
+    so far, in order; ``now`` is in seconds since 1970. None before anything can be said. A run that
+    may stop early is expected to go to its last step.
     """
     if expected is None or job.started_at is None or job.state.over or job.phase == Phase.PREPARING:
         return None
@@ -56,7 +61,10 @@ def _training(expected: Estimate, pace: Pace, metrics: Sequence[Metric], now: fl
     """Steps and validations that are left, less what has passed of the one under way."""
     step = max((metric.step for metric in metrics), default=0)
     validated = sum(metric.split == "validation" for metric in metrics)
-    left = max(0, expected.steps - step) * pace.step + max(0, expected.validations - validated) * pace.validation
+    left = (
+        max(0, expected.steps - step) * pace.step
+        + max(0, expected.validations - validated) * pace.validation
+    )
     under_way = min(now - metrics[-1].at, pace.step + pace.validation) if metrics else 0.0
     return max(0.0, left - under_way)
 
@@ -69,13 +77,23 @@ def _evaluating(predicted: float, done: float, elapsed: float) -> float:
 
 def _pace(expected: Estimate, metrics: Sequence[Metric]) -> Pace:
     """What one step and one validation take: the estimate, replaced as more are seen."""
-    steps = [after.at - before.at for before, after in pairwise(metrics) if before.split == after.split == "train"]
-    validations = [after.at - before.at for before, after in pairwise(metrics) if (before.split, after.split) == ("train", "validation")]
+    steps = [
+        after.at - before.at
+        for before, after in pairwise(metrics)
+        if before.split == after.split == "train"
+    ]
+    validations = [
+        after.at - before.at
+        for before, after in pairwise(metrics)
+        if (before.split, after.split) == ("train", "validation")
+    ]
     predicted_step = expected.step_seconds / max(1, expected.steps)
     predicted_validation = expected.validation_seconds / max(1, expected.validations)
     step = (sum(steps) + TRUSTED_STEPS * predicted_step) / (len(steps) + TRUSTED_STEPS)
     correction = step / predicted_step if predicted_step else 1.0
-    validation = (sum(validations) + TRUSTED_VALIDATIONS * predicted_validation * correction) / (len(validations) + TRUSTED_VALIDATIONS)
+    validation = (sum(validations) + TRUSTED_VALIDATIONS * predicted_validation * correction) / (
+        len(validations) + TRUSTED_VALIDATIONS
+    )
     if validations and predicted_validation:
         correction = validation / predicted_validation
     return Pace(step, validation, len(steps), correction)

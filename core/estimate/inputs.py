@@ -1,4 +1,6 @@
-"""What the checks and the estimate need to know about data and model, read without an ML library."""
+"""What the checks and the estimate need to know about data and model, read without an ML
+library.
+"""
 
 from dataclasses import dataclass
 
@@ -16,7 +18,9 @@ from core.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class DataFacts:
-    """Sizes of a dataset. ``train_rows`` can be trained on, without the validation rows; ``token_lengths`` (n,) are sorted, maybe none."""
+    """Sizes of a dataset. ``train_rows`` can be trained on, without the validation rows;
+    ``token_lengths`` (n,) are sorted, maybe none.
+    """
 
     classes: int
     train_rows: int
@@ -37,25 +41,37 @@ class DataFacts:
         """Share of the texts that are longer than ``max_tokens``."""
         if not len(self.token_lengths):
             return 0.0
-        return 1 - int(np.searchsorted(self.token_lengths, max_tokens, side="right")) / len(self.token_lengths)
+        return 1 - int(np.searchsorted(self.token_lengths, max_tokens, side="right")) / len(
+            self.token_lengths
+        )
 
     def tokens_of(self, share: float) -> int:
         """The length that ``share`` of the texts do not exceed; 0 where no length is known."""
         if not len(self.token_lengths):
             return 0
-        return int(self.token_lengths[min(int(share * len(self.token_lengths)), len(self.token_lengths) - 1)])
+        return int(
+            self.token_lengths[
+                min(int(share * len(self.token_lengths)), len(self.token_lengths) - 1)
+            ]
+        )
 
     def mean_tokens(self, max_tokens: int) -> float:
         """Mean tokens of a text once it is cut; 0 where no length is known."""
-        return float(np.minimum(self.token_lengths, max_tokens).mean()) if len(self.token_lengths) else 0.0
+        return (
+            float(np.minimum(self.token_lengths, max_tokens).mean())
+            if len(self.token_lengths)
+            else 0.0
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """A base model on this machine. ``shape`` is None as long as its files are not here; ``device`` is cpu or cuda.
+    """A base model on this machine. ``shape`` is None as long as its files are not here; ``device``
+    is cpu or cuda.
 
-    ``identity`` and ``revision`` tell its weights from all others, wherever they lie. ``threads`` are those that a training gets.
-    ``no_four_bit`` is why it cannot be held in 4 bits; empty where it can.
+    ``identity`` and ``revision`` tell its weights from all others, wherever they lie. ``threads``
+    are those that a training gets. ``no_four_bit`` is why it cannot be held in 4 bits; empty where
+    it can.
     """
 
     id: str
@@ -75,16 +91,31 @@ class ModelFacts:
 
 
 def data_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
-    """Facts of a prepared dataset, less what ``recipe`` drops; reads two columns. Raises ArtifactDamaged."""
+    """Facts of a prepared dataset, less what ``recipe`` drops; reads two columns. Raises
+    ArtifactDamaged.
+    """
     train = dataset.read("train", ["row", "tokens"])
     if recipe is not None:
         train = train[~train["row"].isin(recipe.effect().dropped)]
     lengths = np.sort(train["tokens"].to_numpy(np.int64))
-    return DataFacts(len(dataset.classes), len(train), dataset.validation_rows, dataset.test_rows, lengths)
+    return DataFacts(
+        len(dataset.classes), len(train), dataset.validation_rows, dataset.test_rows, lengths
+    )
 
 
 def model_facts(model: ModelLocation, device: str = "cpu") -> ModelFacts:
-    """Facts of a model that ``catalog.find_model`` has looked for. Raises ModelUnavailable if its files are damaged."""
+    """Facts of a model that ``catalog.find_model`` has looked for. Raises ModelUnavailable if its
+    files are damaged.
+    """
     threads = Settings().used_threads
     names = (model.identity, model.revision)
-    return ModelFacts(model.id, model.available, model.reason, shape_of(model), device, *names, threads, unsupported_reason())
+    return ModelFacts(
+        model.id,
+        model.available,
+        model.reason,
+        shape_of(model),
+        device,
+        *names,
+        threads,
+        unsupported_reason(),
+    )

@@ -1,7 +1,9 @@
-"""What a unit of work costs on this machine, measured once per model and precision; kept as JSON under ``<home>/calibrations``.
+"""What a unit of work costs on this machine, measured once per model and precision; kept as JSON
+under ``<home>/calibrations``.
 
-The costs are fitted to a handful of probes by non-negative least squares on relative errors, drawn softly towards the typical
-costs, so that two kinds of work which the probes cannot tell apart share the time as they usually do.
+The costs are fitted to a handful of probes by non-negative least squares on relative errors, drawn
+softly towards the typical costs, so that two kinds of work which the probes cannot tell apart share
+the time as they usually do.
 """
 
 import hashlib
@@ -20,7 +22,9 @@ from core.storage import files
 
 Kind = TypeVar("Kind", bound=str)
 
-TRUST_IN_TYPICAL = 0.1  # a cost twice the typical one weighs as much as a probe that is off by 10 %: others on the machine disturb
+# a cost twice the typical one weighs as much as a probe that is off by 10 %: others on the machine
+# disturb
+TRUST_IN_TYPICAL = 0.1
 
 TYPICAL_SECONDS: dict[CostUnit, float] = {  # fp32 on 2 cores with AVX-512
     CostUnit.STEP: 0.004,
@@ -75,7 +79,9 @@ class CostProbe(Generic[Kind]):
 
 @dataclass(frozen=True, slots=True)
 class MachineCosts:
-    """Costs of one model in one precision on this machine. ``is_auto``: this is what precision auto comes to here."""
+    """Costs of one model in one precision on this machine. ``is_auto``: this is what precision auto
+    comes to here.
+    """
 
     key: CostKey
     device: str
@@ -104,7 +110,18 @@ def typical(device: str = "cpu", threads: int = 2) -> MachineCosts:
     """Costs that are not measured here."""
     share = 1.0 if device == "cpu" else 1 / GPU_SPEEDUP
     seconds = {unit: cost * share for unit, cost in TYPICAL_SECONDS.items()}
-    return MachineCosts(CostKey("", "fp32", threads), device, True, 0.0, 0.0, seconds, 8.0, 200_000.0, 640.0, TYPICAL_MB)
+    return MachineCosts(
+        CostKey("", "fp32", threads),
+        device,
+        True,
+        0.0,
+        0.0,
+        seconds,
+        8.0,
+        200_000.0,
+        640.0,
+        TYPICAL_MB,
+    )
 
 
 def write(home: Path, calibration: MachineCosts) -> None:
@@ -113,11 +130,15 @@ def write(home: Path, calibration: MachineCosts) -> None:
 
 
 def read(home: Path, key: CostKey) -> MachineCosts | None:
-    """The calibration for that key; precision auto finds the one that auto comes to. None if there is none or it is damaged."""
+    """The calibration for that key; precision auto finds the one that auto comes to. None if there
+    is none or it is damaged.
+    """
     if key.precision != "auto":
         return _read(path(home, key), key)
     for precision in ("bf16", "fp16", "fp32"):
-        found = _read(path(home, replace(key, precision=precision)), replace(key, precision=precision))
+        found = _read(
+            path(home, replace(key, precision=precision)), replace(key, precision=precision)
+        )
         if found is not None and found.is_auto:
             return found
     return None
@@ -125,24 +146,34 @@ def read(home: Path, key: CostKey) -> MachineCosts | None:
 
 def path(home: Path, key: CostKey) -> Path:
     """Where the calibration for that key lies."""
-    digest = hashlib.sha256("|".join((FORMAT, key.model, key.precision, str(key.threads))).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(
+        "|".join((FORMAT, key.model, key.precision, str(key.threads))).encode()
+    ).hexdigest()[:16]
     return home / "calibrations" / f"{digest}.json"
 
 
 def fit(probes: Sequence[CostProbe[Kind]], usual: Mapping[Kind, float]) -> dict[Kind, float]:
-    """Cost per unit, none negative. A unit in no probe costs what is ``usual``, at this machine's pace."""
-    from sklearn.linear_model import LinearRegression  # noqa: PLC0415 - the server reads calibrations and never fits one
+    """Cost per unit, none negative. A unit in no probe costs what is ``usual``, at this machine's
+    pace.
+    """
+    # The server reads calibrations and never fits one.
+    from sklearn.linear_model import LinearRegression  # noqa: PLC0415
 
     if not probes:
         return dict(usual)
     costs = np.array(list(usual.values()))  # (u,)
-    expected = np.array([[probe.units.get(unit, 0.0) for unit in usual] for probe in probes]) * costs  # (p, u)
+    expected = (
+        np.array([[probe.units.get(unit, 0.0) for unit in usual] for probe in probes]) * costs
+    )  # (p, u)
     measured = np.array([probe.measured for probe in probes])
     pace = float(np.median(measured / expected.sum(axis=1)))  # against the usual one
     rows = np.vstack([pace * expected / measured[:, None], TRUST_IN_TYPICAL * np.eye(len(costs))])
     wanted = np.concatenate([np.ones(len(probes)), np.full(len(costs), TRUST_IN_TYPICAL)])
     shares = LinearRegression(fit_intercept=False, positive=True).fit(rows, wanted).coef_
-    return {unit: float(share * pace * cost) for unit, share, cost in zip(usual, shares, costs, strict=True)}
+    return {
+        unit: float(share * pace * cost)
+        for unit, share, cost in zip(usual, shares, costs, strict=True)
+    }
 
 
 def _read(where: Path, key: CostKey) -> MachineCosts | None:

@@ -1,7 +1,8 @@
-"""What a worker holds while it trains, counted from shapes: the units whose size a calibration measures.
+"""What a worker holds while it trains, counted from shapes: the units whose size a calibration
+measures.
 
-A batch is computed in parts, so memory grows with the largest part and not with the batch. Shapes: N tokens of a part, d hidden,
-(in, out) the widths of an adapted module.
+A batch is computed in parts, so memory grows with the largest part and not with the batch. Shapes:
+N tokens of a part, d hidden, (in, out) the widths of an adapted module.
 """
 
 from enum import StrEnum
@@ -14,26 +15,41 @@ from core.models.architecture import ModelShape, target_modules
 from core.training.microbatches import Microbatches
 
 MILLION, MB = 1e6, 2**20
-TRAINED_BYTES = 28  # of a trained parameter: itself, gradient, two moments, the best so far, and a checkpoint being packed
+# of a trained parameter: itself, gradient, two moments, the best so far, and a checkpoint being
+# packed
+TRAINED_BYTES = 28
 ROW_BYTES = 350  # of a row: its tokens in an array of their own
-PARQUET_MB = 45  # pyarrow, which comes with the first Parquet file and is not there while probes are timed
-FOUR_BITS = 4.127  # a weight with its share of the constants of its block (Dettmers et al. 2023, section 3)
-HEAP_SLACK = 1.2  # freed blocks of other sizes, which the allocator keeps; probes of one size do not meet them
+PARQUET_MB = (
+    45  # pyarrow, which comes with the first Parquet file and is not there while probes are timed
+)
+FOUR_BITS = (
+    4.127  # a weight with its share of the constants of its block (Dettmers et al. 2023, section 3)
+)
+# freed blocks of other sizes, which the allocator keeps; probes of one size do not meet them
+HEAP_SLACK = 1.2
 
 
 class MemoryUnit(StrEnum):
     """A kind of memory; the comment says what one unit is."""
 
-    ACTIVATIONS = "activations"  # a million values of (N, d) in each layer, kept for the backward pass
+    ACTIVATIONS = (
+        "activations"  # a million values of (N, d) in each layer, kept for the backward pass
+    )
     ADAPTER_INPUTS = "adapter inputs"  # a million values of (N, in) at each adapted module
     DORA = "dora"  # a million weights of adapted modules, whose columns DoRA measures
-    PLAIN_ACTIVATIONS = "plain activations"  # so many more where the layers are not written out by hand
+    PLAIN_ACTIVATIONS = (
+        "plain activations"  # so many more where the layers are not written out by hand
+    )
     PLAIN_ADAPTER_INPUTS = "plain adapter inputs"
     BASE_DROPOUT = "base dropout"  # a million values of (N, d) in each layer that dropout masks
 
 
-def part_memory(config: RunConfig, shape: ModelShape, parts: Microbatches, device: str) -> dict[MemoryUnit, float]:
-    """Units that the largest of ``parts`` hold, as many as are computed at once. Raises ConfigError if a target module does not exist."""
+def part_memory(
+    config: RunConfig, shape: ModelShape, parts: Microbatches, device: str
+) -> dict[MemoryUnit, float]:
+    """Units that the largest of ``parts`` hold, as many as are computed at once. Raises ConfigError
+    if a target module does not exist.
+    """
     sizes = np.sort(parts.rows * parts.tokens)[::-1]
     tokens = float(sizes[: parts.at_once].sum())
     values = tokens * shape.hidden_size * shape.layers / MILLION
@@ -43,7 +59,10 @@ def part_memory(config: RunConfig, shape: ModelShape, parts: Microbatches, devic
         MemoryUnit.ADAPTER_INPUTS: tokens * sum(linear.inputs for linear in adapters) / MILLION,
     }
     if not is_fast(config, shape, device):
-        held |= {MemoryUnit.PLAIN_ACTIVATIONS: values, MemoryUnit.PLAIN_ADAPTER_INPUTS: held[MemoryUnit.ADAPTER_INPUTS]}
+        held |= {
+            MemoryUnit.PLAIN_ACTIVATIONS: values,
+            MemoryUnit.PLAIN_ADAPTER_INPUTS: held[MemoryUnit.ADAPTER_INPUTS],
+        }
     if config.dora:
         held[MemoryUnit.DORA] = sum(linear.inputs * linear.outputs for linear in adapters) / MILLION
     if config.base_dropout:
@@ -67,5 +86,7 @@ def whole_mb(shape: ModelShape) -> float:
 
 
 def four_bit_mb(shape: ModelShape) -> float:
-    """The same in NF4 with double quantisation; a worker reads them whole first, so its own memory does not shrink by this."""
+    """The same in NF4 with double quantisation; a worker reads them whole first, so its own memory
+    does not shrink by this.
+    """
     return whole_mb(shape) * FOUR_BITS / 32

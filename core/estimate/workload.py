@@ -1,8 +1,10 @@
-"""What a training has to compute, counted from shapes alone: the units whose cost a calibration measures.
+"""What a training has to compute, counted from shapes alone: the units whose cost a calibration
+measures.
 
-Only what is executed counts: in the last layer of BERT and DistilBERT just the first token goes through query, output and
-feed-forward, and no gradient is taken with respect to the inputs below the first adapter. Shapes: B rows and T tokens of a part,
-N = B T, d hidden, r rank, (in, out) the widths of a linear module.
+Only what is executed counts: in the last layer of BERT and DistilBERT just the first token goes
+through query, output and feed-forward, and no gradient is taken with respect to the inputs below
+the first adapter. Shapes: B rows and T tokens of a part, N = B T, d hidden, r rank, (in, out) the
+widths of a linear module.
 """
 
 import re
@@ -38,7 +40,8 @@ class CostUnit(StrEnum):
     DORA = "dora"  # a million weights whose columns are measured in a part
     DORA_PRODUCTS = "dora products"  # 1e9 operations of the second product with the frozen weights
     BASE_DROPOUT = "base dropout"  # a million values that the frozen base's dropout may set to zero
-    PLAIN_PART = "plain part"  # a part where the layers are not written out by hand; the next two: what is dearer there
+    # a part where the layers are not written out by hand; the next two: what is dearer there
+    PLAIN_PART = "plain part"
     PLAIN_VALUES = "plain values"  # a million values of (N, d) in each layer
     PLAIN_ADAPTER = "plain adapter"  # a million values into and out of adapters
     EVALUATED_PART = "evaluated part"
@@ -53,12 +56,26 @@ Work = Mapping[CostUnit, float]
 
 def is_fast(config: RunConfig, shape: ModelShape, device: str) -> bool:
     """Whether the layers written out by hand apply, as ``core.training.model`` decides."""
-    plain = config.base_dropout or config.dora or config.four_bit or config.precision not in ("auto", "fp32")
+    plain = (
+        config.base_dropout
+        or config.dora
+        or config.four_bit
+        or config.precision not in ("auto", "fp32")
+    )
     return device == "cpu" and shape.model_type in FIRST_TOKEN_TYPES and not plain
 
 
-def train_work(config: RunConfig, shape: ModelShape, classes: int, parts: Microbatches, steps: float, device: str) -> dict[CostUnit, float]:
-    """Units of ``steps`` optimiser steps over ``parts``. Raises ConfigError if a target module does not exist."""
+def train_work(
+    config: RunConfig,
+    shape: ModelShape,
+    classes: int,
+    parts: Microbatches,
+    steps: float,
+    device: str,
+) -> dict[CostUnit, float]:
+    """Units of ``steps`` optimiser steps over ``parts``. Raises ConfigError if a target module does
+    not exist.
+    """
     adapters, fast = target_modules(config, shape), is_fast(config, shape, device)
     first = min((_place(linear) for linear in adapters), default=(0, 0))
     trained = sum(count.parameters for count in count_trainable(shape, config, classes))
@@ -75,24 +92,48 @@ def train_work(config: RunConfig, shape: ModelShape, classes: int, parts: Microb
     }
     for linear in shape.linears:
         passes = 2 if _place(linear) > first else 1  # forward, and backward to its inputs
-        work[CostUnit.PRODUCTS] += 2 * passes * _rows_through(linear, shape, fast, texts, tokens) * linear.inputs * linear.outputs / GIGA
+        work[CostUnit.PRODUCTS] += (
+            2
+            * passes
+            * _rows_through(linear, shape, fast, texts, tokens)
+            * linear.inputs
+            * linear.outputs
+            / GIGA
+        )
     read = [(linear, _rows_through(linear, shape, False, texts, tokens)) for linear in adapters]
-    work[CostUnit.ADAPTER] = sum(rows * (linear.inputs + linear.outputs) for linear, rows in read) / MEGA
-    work[CostUnit.ADAPTER_PRODUCTS] = sum(6 * rows * config.rank * (linear.inputs + linear.outputs) for linear, rows in read) / GIGA
+    work[CostUnit.ADAPTER] = (
+        sum(rows * (linear.inputs + linear.outputs) for linear, rows in read) / MEGA
+    )
+    work[CostUnit.ADAPTER_PRODUCTS] = (
+        sum(6 * rows * config.rank * (linear.inputs + linear.outputs) for linear, rows in read)
+        / GIGA
+    )
     if not fast:
-        work |= {CostUnit.PLAIN_PART: cut, CostUnit.PLAIN_VALUES: _values(shape, tokens), CostUnit.PLAIN_ADAPTER: work[CostUnit.ADAPTER]}
+        work |= {
+            CostUnit.PLAIN_PART: cut,
+            CostUnit.PLAIN_VALUES: _values(shape, tokens),
+            CostUnit.PLAIN_ADAPTER: work[CostUnit.ADAPTER],
+        }
     if config.dora:
         work |= _dora(config, read, cut)
     if config.base_dropout:
-        work[CostUnit.BASE_DROPOUT] = ((2 * shape.layers + 1) * tokens * shape.hidden_size + shape.layers * _heads(shape) * squares) / MEGA
+        work[CostUnit.BASE_DROPOUT] = (
+            (2 * shape.layers + 1) * tokens * shape.hidden_size
+            + shape.layers * _heads(shape) * squares
+        ) / MEGA
     return work
 
 
-def evaluation_work(config: RunConfig, shape: ModelShape, parts: Microbatches, device: str) -> dict[CostUnit, float]:
+def evaluation_work(
+    config: RunConfig, shape: ModelShape, parts: Microbatches, device: str
+) -> dict[CostUnit, float]:
     """Units of predicting ``parts``, the adapter merged into the weights."""
     texts, tokens, squares = _sums(parts)
     cut, fast = len(parts.rows) * parts.weight, is_fast(config, shape, device)
-    through = (_rows_through(linear, shape, fast, texts, tokens) * linear.inputs * linear.outputs for linear in shape.linears)
+    through = (
+        _rows_through(linear, shape, fast, texts, tokens) * linear.inputs * linear.outputs
+        for linear in shape.linears
+    )
     return {
         CostUnit.EVALUATED_PART: cut,
         CostUnit.EVALUATED_WEIGHTS: cut * _weights(shape),
@@ -108,11 +149,18 @@ def scaled(work: Work, factor: float) -> dict[CostUnit, float]:
 
 
 def _dora(config: RunConfig, read: list[tuple[Linear, float]], cut: float) -> dict[CostUnit, float]:
-    """W + B A and the length of its columns once a part, and a second product with W because dropout changes the inputs."""
+    """W + B A and the length of its columns once a part, and a second product with W because
+    dropout changes the inputs.
+    """
     weights = sum(linear.inputs * linear.outputs for linear, _ in read)
-    merged = sum(2 * config.rank * linear.inputs * (linear.inputs + linear.outputs) for linear, _ in read)
+    merged = sum(
+        2 * config.rank * linear.inputs * (linear.inputs + linear.outputs) for linear, _ in read
+    )
     again = sum(4 * rows * linear.inputs * linear.outputs for linear, rows in read)
-    return {CostUnit.DORA: cut * weights / MEGA, CostUnit.DORA_PRODUCTS: (cut * merged + again) / GIGA}
+    return {
+        CostUnit.DORA: cut * weights / MEGA,
+        CostUnit.DORA_PRODUCTS: (cut * merged + again) / GIGA,
+    }
 
 
 def _values(shape: ModelShape, tokens: float) -> float:
@@ -126,11 +174,15 @@ def _weights(shape: ModelShape) -> float:
 def _sums(parts: Microbatches) -> tuple[float, float, float]:
     """Rows, tokens and squared lengths of all parts together."""
     texts, tokens = parts.rows, parts.rows * parts.tokens
-    return tuple(parts.weight * float(values.sum()) for values in (texts, tokens, tokens * parts.tokens))  # type: ignore[return-value]
+    return tuple(
+        parts.weight * float(values.sum()) for values in (texts, tokens, tokens * parts.tokens)
+    )  # type: ignore[return-value]
 
 
 def _attention(shape: ModelShape, tokens: float, squares: float) -> float:
-    """1e9 operations of scores and sums, forward: 4 T² d a text and layer; the last layer asks for the first token only."""
+    """1e9 operations of scores and sums, forward: 4 T² d a text and layer; the last layer asks for
+    the first token only.
+    """
     short = shape.model_type in FIRST_TOKEN_TYPES
     return 4 * shape.hidden_size * ((shape.layers - short) * squares + short * tokens) / GIGA
 
@@ -142,12 +194,18 @@ def _heads(shape: ModelShape) -> int:
 def _place(linear: Linear) -> tuple[int, int]:
     """Layer, and stage within it."""
     found = IN_A_LAYER.search(linear.name)
-    stage = next((number for number, names in enumerate(STAGES) if names.search(linear.name)), len(STAGES))
+    stage = next(
+        (number for number, names in enumerate(STAGES) if names.search(linear.name)), len(STAGES)
+    )
     return int(found.group(1)) if found else 0, stage
 
 
-def _rows_through(linear: Linear, shape: ModelShape, fast: bool, texts: float, tokens: float) -> float:
-    """In the last layer only first tokens, but for keys and values; written out by hand, it forms neither of these."""
+def _rows_through(
+    linear: Linear, shape: ModelShape, fast: bool, texts: float, tokens: float
+) -> float:
+    """In the last layer only first tokens, but for keys and values; written out by hand, it forms
+    neither of these.
+    """
     if shape.model_type not in FIRST_TOKEN_TYPES or _place(linear)[0] < shape.layers - 1:
         return tokens
     return tokens if KEYS_AND_VALUES.search(linear.name) and not fast else texts

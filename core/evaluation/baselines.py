@@ -31,19 +31,28 @@ EXPLAINED = {
     Baseline.MAJORITY: "always the most frequent class of the training rows",
     Baseline.UNTRAINED: "the model with a head drawn at random, before any training",
     Baseline.TFIDF: "weighted word counts and logistic regression, on the same training rows",
-    Baseline.PROBE: "logistic regression on what the frozen model says of a text, mean of its last layer",
+    Baseline.PROBE: (
+        "logistic regression on what the frozen model says of a text, mean of its last layer"
+    ),
 }
 
 
 def predict_majority(train_labels: Labels, rows: int, classes: int) -> Shares:
-    """(rows, C): every text gets the shares of the training rows, so that the most frequent class wins each time."""
+    """(rows, C): every text gets the shares of the training rows, so that the most frequent class
+    wins each time.
+    """
     shares = np.bincount(train_labels, minlength=classes) / len(train_labels)
     return np.tile(shares, (rows, 1))
 
 
-def predict_tfidf(train_texts: Sequence[str], train_labels: Labels, texts: Sequence[str], classes: int) -> Shares:
-    """(n, C) of logistic regression on TF-IDF of single words (scikit-learn), fitted to the training texts."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - the server reads this module and fits nothing
+def predict_tfidf(
+    train_texts: Sequence[str], train_labels: Labels, texts: Sequence[str], classes: int
+) -> Shares:
+    """(n, C) of logistic regression on TF-IDF of single words (scikit-learn), fitted to the
+    training texts.
+    """
+    # The server reads this module and fits nothing.
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
 
     words = TfidfVectorizer(sublinear_tf=True, max_features=WORDS, token_pattern=r"(?u)\b\w+\b")
     try:
@@ -53,23 +62,34 @@ def predict_tfidf(train_texts: Sequence[str], train_labels: Labels, texts: Seque
     return _predict_linear(features, train_labels, words.transform(texts), classes)
 
 
-def predict_probe(train_features: NDArray[np.float32], train_labels: Labels, features: NDArray[np.float32], classes: int) -> Shares:
+def predict_probe(
+    train_features: NDArray[np.float32],
+    train_labels: Labels,
+    features: NDArray[np.float32],
+    classes: int,
+) -> Shares:
     """(n, C) of logistic regression on standardised features, (rows, d) and (n, d)."""
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
     scaler = StandardScaler().fit(train_features)
-    return _predict_linear(scaler.transform(train_features), train_labels, scaler.transform(features), classes)
+    return _predict_linear(
+        scaler.transform(train_features), train_labels, scaler.transform(features), classes
+    )
 
 
 def prediction_frame(rows: Labels, labels: Labels, shares: Shares) -> pd.DataFrame:
     """Columns row, label, p0 … p{C-1}, loss: what ``Predictions`` checks and reads."""
     of_true = np.take_along_axis(shares, labels[:, None], axis=1)[:, 0]
     columns = {f"p{index}": shares[:, index] for index in range(shares.shape[1])}
-    return pd.DataFrame({"row": rows, "label": labels, **columns, "loss": -np.log(np.clip(of_true, 1e-12, 1.0))})
+    return pd.DataFrame(
+        {"row": rows, "label": labels, **columns, "loss": -np.log(np.clip(of_true, 1e-12, 1.0))}
+    )
 
 
 def _predict_linear(train: Any, train_labels: Labels, texts: Any, classes: int) -> Shares:
-    """A class that no training row has gets the share 0; with a single class in training there is nothing to fit."""
+    """A class that no training row has gets the share 0; with a single class in training there is
+    nothing to fit.
+    """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
     present = np.unique(train_labels)

@@ -1,6 +1,8 @@
-"""Scores of each class with the interval that so few texts deserve, and which classes are confused in which direction.
+"""Scores of each class with the interval that so few texts deserve, and which classes are confused
+in which direction.
 
-Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i that were predicted as class j.
+Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i that were predicted as
+class j.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,9 @@ RESAMPLES = 2_000  # the edges of a 95 % interval rest on 50 of them at either s
 
 @dataclass(frozen=True)
 class F1Intervals:
-    """95 % percentile intervals: ``low`` and ``high`` (C,) of each class's F1, ``macro`` of their mean."""
+    """95 % percentile intervals: ``low`` and ``high`` (C,) of each class's F1, ``macro`` of their
+    mean.
+    """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -27,7 +31,8 @@ class F1Intervals:
 
 
 def bootstrap_f1(scores: Scores) -> F1Intervals:
-    """From 2,000 bootstrap samples of the texts with a fixed seed (Efron 1979); (0, 1) of a class that never occurs, and of no texts.
+    """From 2,000 bootstrap samples of the texts with a fixed seed (Efron 1979); (0, 1) of a class
+    that never occurs, and of no texts.
 
     F1 rests on nothing but the counts, so a sample of texts is drawn as a sample of cells.
     """
@@ -44,21 +49,33 @@ def bootstrap_f1(scores: Scores) -> F1Intervals:
     return F1Intervals(low, np.where(occurs, high, 1.0), (float(macro_low), float(macro_high)))
 
 
-def f1_differences(true: Labels, first: Labels, second: Labels, classes: Sequence[str]) -> pd.DataFrame:
-    """A line a class: class, support, first and second (F1 of either), difference (second minus first), low and high of its interval.
+def f1_differences(
+    true: Labels, first: Labels, second: Labels, classes: Sequence[str]
+) -> pd.DataFrame:
+    """A line a class: class, support, first and second (F1 of either), difference (second minus
+    first), low and high of its interval.
 
-    ``true``, ``first`` and ``second`` (N,) are class numbers of the same N texts, at least one, which are resampled together: a paired
-    bootstrap with 2,000 samples. Both edges are 0 of a class that never occurs.
+    ``true``, ``first`` and ``second`` (N,) are class numbers of the same N texts, at least one,
+    which are resampled together: a paired bootstrap with 2,000 samples. Both edges are 0 of a class
+    that never occurs.
     """
     size = len(classes)
-    cells, counts = np.unique(np.stack([true, first, second]), axis=1, return_counts=True)  # (3, k) and (k,)
+    cells, counts = np.unique(
+        np.stack([true, first, second]), axis=1, return_counts=True
+    )  # (3, k) and (k,)
     drawn = _drawn(counts)
     change = _f1(drawn, cells[0], cells[2], size) - _f1(drawn, cells[0], cells[1], size)
     change[:, np.isnan(change).all(axis=0)] = 0
     low, high = np.nanquantile(change, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
     sides = [np.nan_to_num(_f1(counts[None], cells[0], cells[side], size)[0]) for side in (1, 2)]
     support = np.bincount(true, minlength=size)
-    table = {"class": list(classes), "support": support, "first": sides[0], "second": sides[1], "difference": sides[1] - sides[0]}
+    table = {
+        "class": list(classes),
+        "support": support,
+        "first": sides[0],
+        "second": sides[1],
+        "difference": sides[1] - sides[0],
+    }
     return pd.DataFrame({**table, "low": low, "high": high})
 
 
@@ -68,26 +85,40 @@ def _drawn(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.random.default_rng(SEED).multinomial(total, counts / total, RESAMPLES)
 
 
-def _f1(drawn: NDArray[np.int64], true: Labels, predicted: Labels, size: int) -> NDArray[np.float64]:
-    """F1 (R, C) of samples of k cells of true and predicted class (k,); NaN where a sample says nothing of a class."""
+def _f1(
+    drawn: NDArray[np.int64], true: Labels, predicted: Labels, size: int
+) -> NDArray[np.float64]:
+    """F1 (R, C) of samples of k cells of true and predicted class (k,); NaN where a sample says
+    nothing of a class.
+    """
     classes = np.eye(size)
     hits = drawn @ (classes[true] * (true == predicted)[:, None])  # (R, C)
-    wholes = drawn @ (classes[true] + classes[predicted])  # (R, C), texts of the class and texts given the class
-    f1: NDArray[np.float64] = np.divide(2 * hits, wholes, out=np.full_like(hits, np.nan), where=wholes > 0)
+    wholes = drawn @ (
+        classes[true] + classes[predicted]
+    )  # (R, C), texts of the class and texts given the class
+    f1: NDArray[np.float64] = np.divide(
+        2 * hits, wholes, out=np.full_like(hits, np.nan), where=wholes > 0
+    )
     return f1
 
 
-def class_intervals(scores: Scores, classes: Sequence[str], f1: F1Intervals | None = None) -> pd.DataFrame:
-    """A line a class: class, support, then precision, recall and f1, each with ``_low`` and ``_high`` of its 95 % interval.
+def class_intervals(
+    scores: Scores, classes: Sequence[str], f1: F1Intervals | None = None
+) -> pd.DataFrame:
+    """A line a class: class, support, then precision, recall and f1, each with ``_low`` and
+    ``_high`` of its 95 % interval.
 
-    Wilson's interval of precision and recall, bootstrap's of F1. The precision of a class that was never predicted is NaN with (0, 1),
-    so is the recall of one that has no text. ``f1`` is the bootstrap where it has been computed already.
+    Wilson's interval of precision and recall, bootstrap's of F1. The precision of a class that was
+    never predicted is NaN with (0, 1), so is the recall of one that has no text. ``f1`` is the
+    bootstrap where it has been computed already.
     """
     given = scores.counts.sum(axis=0)
     hits = scores.counts.diagonal()
     table = pd.DataFrame({"class": list(classes), "support": scores.support})
     for name, wholes in (("precision", given), ("recall", scores.support)):
-        shares = [Proportion(int(part), int(whole)) for part, whole in zip(hits, wholes, strict=True)]
+        shares = [
+            Proportion(int(part), int(whole)) for part, whole in zip(hits, wholes, strict=True)
+        ]
         table[name] = [share.value for share in shares]
         table[f"{name}_low"] = [share.interval[0] for share in shares]
         table[f"{name}_high"] = [share.interval[1] for share in shares]
@@ -96,16 +127,28 @@ def class_intervals(scores: Scores, classes: Sequence[str], f1: F1Intervals | No
 
 
 def confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd.DataFrame:
-    """Pairs of classes that are taken for each other, most texts first, the stronger direction first within a pair.
+    """Pairs of classes that are taken for each other, most texts first, the stronger direction
+    first within a pair.
 
-    A line a pair: first, second, there and back (texts of ``first`` taken for ``second``, and the other way), the same two as shares of
-    the true class, p (Fisher's exact test whether the two shares differ, corrected over the pairs shown by Holm), one_way.
+    A line a pair: first, second, there and back (texts of ``first`` taken for ``second``, and the
+    other way), the same two as shares of the true class, p (Fisher's exact test whether the two
+    shares differ, corrected over the pairs shown by Holm), one_way.
     """
     counts, support = scores.counts, scores.support
-    upper = [(i, j) for i in range(len(counts)) for j in range(i + 1, len(counts)) if counts[i, j] + counts[j, i]]
+    upper = [
+        (i, j)
+        for i in range(len(counts))
+        for j in range(i + 1, len(counts))
+        if counts[i, j] + counts[j, i]
+    ]
     ranked = sorted(upper, key=lambda pair: -int(counts[pair] + counts[pair[::-1]]))[:most]
     lines = [_directed(counts, support, pair) for pair in ranked]
-    p = holm([fisher_p_value(int(counts[i, j]), int(support[i]), int(counts[j, i]), int(support[j])) for i, j in lines])
+    p = holm(
+        [
+            fisher_p_value(int(counts[i, j]), int(support[i]), int(counts[j, i]), int(support[j]))
+            for i, j in lines
+        ]
+    )
     return pd.DataFrame(
         {
             "first": [classes[i] for i, _ in lines],
@@ -120,7 +163,9 @@ def confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd
     )
 
 
-def _directed(counts: NDArray[np.int64], support: NDArray[np.int64], pair: tuple[int, int]) -> tuple[int, int]:
+def _directed(
+    counts: NDArray[np.int64], support: NDArray[np.int64], pair: tuple[int, int]
+) -> tuple[int, int]:
     """The pair turned so that the larger share of a true class comes first."""
     first, second = pair
     there, back = (counts[a, b] / max(int(support[a]), 1) for a, b in (pair, pair[::-1]))

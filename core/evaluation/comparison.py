@@ -27,8 +27,9 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """``first`` and ``second`` on the texts that both were scored on. ``problem`` says why they cannot be compared, and then ``paired``
-    is None. ``p_value`` is corrected for the number of ``pairs`` that were compared together.
+    """``first`` and ``second`` on the texts that both were scored on. ``problem`` says why they
+    cannot be compared, and then ``paired`` is None. ``p_value`` is corrected for the number of
+    ``pairs`` that were compared together.
     """
 
     first: Result
@@ -41,7 +42,11 @@ class Pair:
     def aligned(self) -> tuple[Predictions, Predictions]:
         """Both on the rows that both have, in the order of the row ids."""
         first, second = self.first.predictions, self.second.predictions
-        return (first, second) if np.array_equal(first.rows, second.rows) else (first.only(second.rows), second.only(first.rows))
+        return (
+            (first, second)
+            if np.array_equal(first.rows, second.rows)
+            else (first.only(second.rows), second.only(first.rows))
+        )
 
     @property
     def decided(self) -> bool:
@@ -55,10 +60,17 @@ class Pair:
             return f"{self.second.name} and {self.first.name} are not compared: {self.problem}"
         low, high = (100 * edge for edge in self.paired.interval)
         points = 100 * self.paired.difference
-        better = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than" if round(points, 1) else "as good as"
+        better = (
+            f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
+            if round(points, 1)
+            else "as good as"
+        )
         corrected = f", corrected for {self.pairs} pairs" if self.pairs > 1 else ""
         found = f"95 % interval {_signed(low)} to {_signed(high)}, p {_p(self.p_value)}{corrected}"
-        sentence = f"{self.second.name} is {better} {self.first.name} on {self.paired.n:,} texts ({found}; one seed each)."
+        sentence = (
+            f"{self.second.name} is {better} {self.first.name} on {self.paired.n:,} texts ({found};"
+            " one seed each)."
+        )
         return sentence if self.decided else f"{sentence} {self._undecided()}"
 
     def _undecided(self) -> str:
@@ -79,16 +91,23 @@ def compare(results: Sequence[Result]) -> list[Pair]:
 def _corrected(pairs: list[Pair]) -> list[Pair]:
     told = [pair for pair in pairs if pair.paired]
     corrected = iter(holm([pair.p_value for pair in told]))
-    return [replace(pair, p_value=next(corrected), pairs=len(told)) if pair.paired else pair for pair in pairs]
+    return [
+        replace(pair, p_value=next(corrected), pairs=len(told)) if pair.paired else pair
+        for pair in pairs
+    ]
 
 
 def compare_with(results: Sequence[Result], references: Sequence[Result]) -> list[Pair]:
-    """Each of ``results`` as ``second`` with each of ``references`` as ``first``; p-values are corrected for all of them together."""
+    """Each of ``results`` as ``second`` with each of ``references`` as ``first``; p-values are
+    corrected for all of them together.
+    """
     return _corrected([_pair(reference, result) for result in results for reference in references])
 
 
 def told_apart(pair: Pair) -> pd.DataFrame:
-    """The texts that one of the two has right and the other wrong: row, text, true, first, second (class names), right."""
+    """The texts that one of the two has right and the other wrong: row, text, true, first, second
+    (class names), right.
+    """
     first, second = pair.aligned()
     names = np.array(pair.first.classes)
     first_right, second_right = _right(first), _right(second)
@@ -107,7 +126,9 @@ def told_apart(pair: Pair) -> pd.DataFrame:
 
 
 def class_differences(pair: Pair) -> pd.DataFrame:
-    """F1 of each class in both runs and its change, as ``f1_differences``; for a pair that is compared."""
+    """F1 of each class in both runs and its change, as ``f1_differences``; for a pair that is
+    compared.
+    """
     first, second = pair.aligned()
     return f1_differences(first.true, first.predicted, second.predicted, pair.first.classes)
 
@@ -126,7 +147,10 @@ def _problem(first: Result, second: Result) -> str:
     if first.classes != second.classes:
         return "they tell different classes apart."
     if first.fingerprint != second.fingerprint:
-        return f"their data differ (fingerprints {first.fingerprint[:6]} and {second.fingerprint[:6]})."
+        return (
+            f"their data differ (fingerprints {first.fingerprint[:6]} and"
+            f" {second.fingerprint[:6]})."
+        )
     return ""
 
 

@@ -1,4 +1,5 @@
-"""How a training came to its result: the predictions on one fixed set of texts after each validation.
+"""How a training came to its result: the predictions on one fixed set of texts after each
+validation.
 
 Shapes: S validations, n texts, C classes.
 """
@@ -32,13 +33,28 @@ class Dynamics:
 
     @classmethod
     def of(cls, steps: Sequence[int], validations: Sequence[Predictions]) -> "Dynamics":
-        """From the predictions after each of ``steps``. Raises ArtifactDamaged where there are none, or they are of different texts."""
+        """From the predictions after each of ``steps``. Raises ArtifactDamaged where there are
+        none, or they are of different texts.
+        """
         if not validations:
-            raise ArtifactDamaged("This run has not been validated.", "Open it once it has passed its first validation.")
+            raise ArtifactDamaged(
+                "This run has not been validated.",
+                "Open it once it has passed its first validation.",
+            )
         first = validations[0]
-        if any(not np.array_equal(first.rows, one.rows) or not np.array_equal(first.true, one.true) for one in validations):
-            raise ArtifactDamaged("The validations of this run are of different texts.", "Train the run again.")
-        return cls(np.array(steps), first.rows, first.true, np.stack([one.probabilities for one in validations]))
+        if any(
+            not np.array_equal(first.rows, one.rows) or not np.array_equal(first.true, one.true)
+            for one in validations
+        ):
+            raise ArtifactDamaged(
+                "The validations of this run are of different texts.", "Train the run again."
+            )
+        return cls(
+            np.array(steps),
+            first.rows,
+            first.true,
+            np.stack([one.probabilities for one in validations]),
+        )
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -49,22 +65,31 @@ class Dynamics:
     @cached_property
     def of_true(self) -> NDArray[np.float64]:
         """(S, n) probability of the true class."""
-        return np.take_along_axis(self.probabilities, np.broadcast_to(self.true[:, None], (*self.right.shape, 1)), axis=2)[:, :, 0]
+        return np.take_along_axis(
+            self.probabilities, np.broadcast_to(self.true[:, None], (*self.right.shape, 1)), axis=2
+        )[:, :, 0]
 
     def scores(self, at: int) -> Scores:
         """The scores after the ``at``-th of the steps."""
-        return Scores.of(self.true, self.probabilities[at].argmax(axis=1), self.probabilities.shape[2])
+        return Scores.of(
+            self.true, self.probabilities[at].argmax(axis=1), self.probabilities.shape[2]
+        )
 
     def table(self) -> pd.DataFrame:
-        """A line a text: row, true, mean and deviation (of the probability of the true class over the steps), group, learned, forgotten.
+        """A line a text: row, true, mean and deviation (of the probability of the true class over
+        the steps), group, learned, forgotten.
 
-        Training dynamics (Swayamdipta et al. 2020), here over the validations: ambiguous is a text whose probability varies by 0.2 or more,
-        of the others those with a mean of a half or more are easy and the rest hard. ``learned`` is the first step from which on the text
-        stayed right, NaN if it ends wrong. ``forgotten`` counts how often it went from right to wrong (Toneva et al. 2019).
+        Training dynamics (Swayamdipta et al. 2020), here over the validations: ambiguous is a text
+        whose probability varies by 0.2 or more, of the others those with a mean of a half or more
+        are easy and the rest hard. ``learned`` is the first step from which on the text stayed
+        right, NaN if it ends wrong. ``forgotten`` counts how often it went from right to wrong
+        (Toneva et al. 2019).
         """
         mean, deviation = self.of_true.mean(axis=0), self.of_true.std(axis=0)
         group = np.where(deviation >= VARIABLE, "ambiguous", np.where(mean >= SURE, "easy", "hard"))
-        stayed = np.logical_and.accumulate(self.right[::-1])[::-1]  # (S, n), right then and ever after
+        stayed = np.logical_and.accumulate(self.right[::-1])[
+            ::-1
+        ]  # (S, n), right then and ever after
         learned = np.where(stayed.any(axis=0), self.steps[stayed.argmax(axis=0)], np.nan)
         forgotten = (self.right[:-1] & ~self.right[1:]).sum(axis=0)
         return pd.DataFrame(
@@ -81,21 +106,35 @@ class Dynamics:
 
     def course(self, classes: Sequence[str]) -> pd.DataFrame:
         """F1 of each class after each step: step, class, f1."""
-        parts = [pd.DataFrame({"step": step, "class": list(classes), "f1": self.scores(at).f1}) for at, step in enumerate(self.steps)]
+        parts = [
+            pd.DataFrame({"step": step, "class": list(classes), "f1": self.scores(at).f1})
+            for at, step in enumerate(self.steps)
+        ]
         return pd.concat(parts, ignore_index=True)
 
     def of_text(self, row: int, classes: Sequence[str]) -> pd.DataFrame:
-        """Probabilities of the text after each step: step, class, probability. Raises KeyError of a text that was not validated."""
+        """Probabilities of the text after each step: step, class, probability. Raises KeyError of a
+        text that was not validated.
+        """
         found = np.flatnonzero(self.rows == row)
         if not len(found):
             raise KeyError(row)
         shares = self.probabilities[:, found[0]]  # (S, C)
         step, index = np.divmod(np.arange(shares.size), shares.shape[1])
-        return pd.DataFrame({"step": self.steps[step], "class": np.asarray(classes, dtype=object)[index], "probability": shares.ravel()})
+        return pd.DataFrame(
+            {
+                "step": self.steps[step],
+                "class": np.asarray(classes, dtype=object)[index],
+                "probability": shares.ravel(),
+            }
+        )
 
 
 def spread(steps: Sequence[int], most: int = MOST_STEPS) -> list[int]:
     """At most ``most`` of the steps, evenly, with the first and the last."""
     if len(steps) <= most:
         return list(steps)
-    return [steps[place] for place in np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))]
+    return [
+        steps[place]
+        for place in np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))
+    ]

@@ -1,7 +1,8 @@
-"""What a model predicted on a split, as the worker wrote it: the one artifact that every score is derived from.
+"""What a model predicted on a split, as the worker wrote it: the one artifact that every score is
+derived from.
 
-Shapes: n texts, C classes. The frame has a line a text: ``row`` (its id in the split), ``label`` (true class id),
-``p0`` … ``p{C-1}`` (class probabilities), ``loss`` (cross-entropy in nats).
+Shapes: n texts, C classes. The frame has a line a text: ``row`` (its id in the split), ``label``
+(true class id), ``p0`` … ``p{C-1}`` (class probabilities), ``loss`` (cross-entropy in nats).
 """
 
 from dataclasses import dataclass
@@ -30,12 +31,16 @@ class Predictions:
     def of(cls, frame: pd.DataFrame, classes: int) -> "Predictions":
         """Check and wrap ``frame``. Raises ArtifactDamaged that names what is wrong with it."""
         if problem := _problem(frame, classes):
-            raise ArtifactDamaged(f"The predictions are damaged: {problem}.", "Train the run again.")
+            raise ArtifactDamaged(
+                f"The predictions are damaged: {problem}.", "Train the run again."
+            )
         return cls(frame, classes)
 
     @classmethod
     def read(cls, path: Path, classes: int) -> "Predictions":
-        """Read the Parquet file at ``path``. Raises ArtifactDamaged if it is missing, unreadable or inconsistent."""
+        """Read the Parquet file at ``path``. Raises ArtifactDamaged if it is missing, unreadable or
+        inconsistent.
+        """
         return cls.of(files.read_parquet(path), classes)
 
     def __len__(self) -> int:
@@ -69,7 +74,9 @@ class Predictions:
     @cached_property
     def margin(self) -> NDArray[np.float64]:
         """(n,) lead of the predicted class over the next one: 0 is a toss-up, 1 is certain."""
-        top = np.partition(self.probabilities, -2, axis=1)[:, -2:]  # (n, 2), the two largest in ascending order
+        top = np.partition(self.probabilities, -2, axis=1)[
+            :, -2:
+        ]  # (n, 2), the two largest in ascending order
         return top[:, 1] - top[:, 0]
 
     @property
@@ -79,7 +86,9 @@ class Predictions:
 
     @property
     def mean_loss(self) -> float:
-        """Mean cross-entropy in nats; guessing evenly among C classes costs ln C. NaN of no texts."""
+        """Mean cross-entropy in nats; guessing evenly among C classes costs ln C. NaN of no
+        texts.
+        """
         return float(self.loss.mean()) if len(self) else float("nan")
 
     @cached_property
@@ -88,7 +97,9 @@ class Predictions:
         return Scores.of(self.true, self.predicted, self.classes)
 
     def in_cell(self, true: int, predicted: int) -> pd.DataFrame:
-        """Texts of class ``true`` predicted as ``predicted``, most confident first: row, true, predicted, confidence, margin, loss."""
+        """Texts of class ``true`` predicted as ``predicted``, most confident first: row, true,
+        predicted, confidence, margin, loss.
+        """
         table = self.table()
         chosen = table[(table["true"] == true) & (table["predicted"] == predicted)]
         return chosen.sort_values(["confidence", "row"], ascending=[False, True], ignore_index=True)
@@ -130,10 +141,15 @@ def _problem(frame: pd.DataFrame, classes: int) -> str | None:
 
 
 def _problem_in_values(frame: pd.DataFrame, classes: int) -> str | None:
-    numbers = frame[["row", "label", *_probability_columns(classes), "loss"]].to_numpy(np.float64)  # (n, C + 3)
+    numbers = frame[["row", "label", *_probability_columns(classes), "loss"]].to_numpy(
+        np.float64
+    )  # (n, C + 3)
     labels, probabilities = numbers[:, 1], numbers[:, 2:-1]
     if not np.isfinite(numbers).all():
-        return f"{int((~np.isfinite(numbers)).any(axis=1).sum()):,} of {len(frame):,} lines hold a value that is no number"
+        return (
+            f"{int((~np.isfinite(numbers)).any(axis=1).sum()):,} of {len(frame):,} lines hold a"
+            " value that is no number"
+        )
     if ((labels < 0) | (labels >= classes) | (labels % 1 != 0)).any():
         return f"a label lies outside 0 to {classes - 1}"
     if ((probabilities < 0) | (probabilities > 1)).any():

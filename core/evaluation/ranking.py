@@ -1,4 +1,6 @@
-"""How well probabilities rank the texts of a class before the others: ROC and precision-recall, each class against the rest."""
+"""How well probabilities rank the texts of a class before the others: ROC and precision-recall,
+each class against the rest.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +19,12 @@ CURVE_KINDS: tuple[CurveKind, ...] = get_args(CurveKind)
 
 @dataclass(frozen=True, eq=False)
 class RankingCurves:
-    """``points``: class, x, y, at most 200 lines a class. ``areas``: class, area, texts; a class without texts, or with all, has NaN.
+    """``points``: class, x, y, at most 200 lines a class. ``areas``: class, area, texts; a class
+    without texts, or with all, has NaN.
 
-    ROC: x is the false positive rate, y the true positive rate, area is AUROC. Precision-recall: x is recall, y precision, area is
-    average precision, the mean precision at each recall that is reached, without interpolation.
+    ROC: x is the false positive rate, y the true positive rate, area is AUROC. Precision-recall: x
+    is recall, y precision, area is average precision, the mean precision at each recall that is
+    reached, without interpolation.
     """
 
     kind: CurveKind
@@ -28,8 +32,12 @@ class RankingCurves:
     areas: pd.DataFrame
 
 
-def ranking_curves(predictions: Predictions, classes: Sequence[str], kind: CurveKind) -> RankingCurves:
-    """A curve for each class that some but not all texts belong to; areas are those of the full curves."""
+def ranking_curves(
+    predictions: Predictions, classes: Sequence[str], kind: CurveKind
+) -> RankingCurves:
+    """A curve for each class that some but not all texts belong to; areas are those of the full
+    curves.
+    """
     parts, areas = [], []
     for index, name in enumerate(classes):
         positive = predictions.true == index
@@ -39,7 +47,11 @@ def ranking_curves(predictions: Predictions, classes: Sequence[str], kind: Curve
             kept = thin(x, y)
             parts.append(pd.DataFrame({"class": name, "x": x[kept], "y": y[kept]}))
         areas.append((name, area, int(positive.sum())))
-    points = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"class": [], "x": [], "y": []})
+    points = (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else pd.DataFrame({"class": [], "x": [], "y": []})
+    )
     return RankingCurves(kind, points, pd.DataFrame(areas, columns=["class", "area", "texts"]))
 
 
@@ -49,13 +61,16 @@ def thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
         return np.arange(len(x))
     way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])  # (n,)
     places = np.searchsorted(way, np.linspace(0, way[-1], MOST_POINTS - 1))
-    return np.unique(np.concatenate([[0], np.minimum(places, len(x) - 1), [len(x) - 1]]))[:MOST_POINTS]
+    return np.unique(np.concatenate([[0], np.minimum(places, len(x) - 1), [len(x) - 1]]))[
+        :MOST_POINTS
+    ]
 
 
 def _curve(
     positive: NDArray[np.bool_], score: NDArray[np.float64], kind: CurveKind
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    from sklearn import metrics  # noqa: PLC0415 - half a second of import, for who asks for these curves
+    # Half a second of import, for who asks for these curves.
+    from sklearn import metrics  # noqa: PLC0415
 
     if kind == "ROC":
         false, true, _ = metrics.roc_curve(positive, score)

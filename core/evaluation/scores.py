@@ -1,6 +1,7 @@
 """Scores of a classifier, every one derived from its confusion matrix.
 
-Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i that were predicted as class j.
+Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i that were predicted as
+class j.
 
 A guess of the accuracy, made before the run, against what it came to.
 """
@@ -35,7 +36,9 @@ class Proportion:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson score interval (Wilson 1927), within [0, 1] also for few texts and extreme shares; (0, 1) of no texts."""
+        """Wilson score interval (Wilson 1927), within [0, 1] also for few texts and extreme shares;
+        (0, 1) of no texts.
+        """
         if not self.n:
             return 0.0, 1.0
         z2 = Z_95**2
@@ -55,7 +58,9 @@ class Proportion:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says. ``counts`` is (C, C); a class that never occurs scores 0, as in scikit-learn."""
+    """What a confusion matrix says. ``counts`` is (C, C); a class that never occurs scores 0, as in
+    scikit-learn.
+    """
 
     counts: NDArray[np.int64]
 
@@ -65,14 +70,20 @@ class Scores:
 
     @classmethod
     def of(cls, true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> "Scores":
-        """Count pairs of (n,) class ids. Raises ValueError where lengths differ or an id is outside [0, classes)."""
+        """Count pairs of (n,) class ids. Raises ValueError where lengths differ or an id is outside
+        [0, classes).
+        """
         if true.shape != predicted.shape:
             raise ValueError(f"{true.size} true labels but {predicted.size} predictions")
         for ids in (true, predicted):
             if ids.size and not (ids.min() >= 0 and ids.max() < classes):
-                raise ValueError(f"class ids must lie in [0, {classes}), but go from {ids.min()} to {ids.max()}")
+                raise ValueError(
+                    f"class ids must lie in [0, {classes}), but go from {ids.min()} to {ids.max()}"
+                )
         cells = true.astype(np.int64) * classes + predicted  # (n,), row-major cell of each text
-        return cls(np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.int64))
+        return cls(
+            np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+        )
 
     @cached_property
     def accuracy(self) -> Proportion:
@@ -106,13 +117,21 @@ class Scores:
 
     @property
     def row_shares(self) -> NDArray[np.float64]:
-        """(C, C) share of each true class that went to each predicted one; a row without texts is 0."""
+        """(C, C) share of each true class that went to each predicted one; a row without texts is
+        0.
+        """
         return _share(self.counts, self.support[:, None])
 
     def per_class(self, classes: Sequence[str]) -> pd.DataFrame:
         """A row a class: class, precision, recall, f1, support."""
         return pd.DataFrame(
-            {"class": list(classes), "precision": self.precision, "recall": self.recall, "f1": self.f1, "support": self.support}
+            {
+                "class": list(classes),
+                "precision": self.precision,
+                "recall": self.recall,
+                "f1": self.f1,
+                "support": self.support,
+            }
         )
 
 
@@ -121,13 +140,21 @@ def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def answer(guess: float, test: Proportion) -> str:
-    """``You guessed 85.0 %: 3.8 points too low. …``; both are shares from 0 to 1. The guess is right anywhere in the 95 % interval."""
+    """``You guessed 85.0 %: 3.8 points too low. …``; both are shares from 0 to 1. The guess is
+    right anywhere in the 95 % interval.
+    """
     low, high = (100 * edge for edge in test.interval)
-    said, interval = f"You guessed {100 * guess:.1f} %", f"the 95 % interval, {low:.1f} to {high:.1f} %"
+    said, interval = (
+        f"You guessed {100 * guess:.1f} %",
+        f"the 95 % interval, {low:.1f} to {high:.1f} %",
+    )
     if is_inside(guess, test):
         return f"{said}, which lies in {interval}: these texts cannot tell it from the truth."
     points = 100 * (guess - test.value)
-    return f"{said}: {abs(points):.1f} points too {'high' if points > 0 else 'low'}. It lies outside {interval}."
+    return (
+        f"{said}: {abs(points):.1f} points too {'high' if points > 0 else 'low'}. It lies outside"
+        f" {interval}."
+    )
 
 
 def is_inside(guess: float, test: Proportion) -> bool:

@@ -1,8 +1,10 @@
 """Whether the difference between two classifiers on the same texts is more than chance.
 
-Shapes: n texts; b of them only the first classifier has right, c only the second, n - b - c both or neither.
+Shapes: n texts; b of them only the first classifier has right, c only the second, n - b - c both or
+neither.
 
-Exact tests of counts, as sums of probabilities. ``scipy.stats`` has them too, and importing it costs the server 60 MB.
+Exact tests of counts, as sums of probabilities. ``scipy.stats`` has them too, and importing it
+costs the server 60 MB.
 """
 
 from collections.abc import Sequence
@@ -30,15 +32,24 @@ class Paired:
     n: int
 
     def __post_init__(self) -> None:
-        if min(self.only_first, self.only_second) < 0 or self.only_first + self.only_second > self.n:
-            raise ValueError(f"{self.only_first} and {self.only_second} of {self.n} texts cannot be told apart")
+        if (
+            min(self.only_first, self.only_second) < 0
+            or self.only_first + self.only_second > self.n
+        ):
+            raise ValueError(
+                f"{self.only_first} and {self.only_second} of {self.n} texts cannot be told apart"
+            )
 
     @classmethod
     def of(cls, first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> "Paired":
         """From what each has right, both (n,). Raises ValueError where lengths differ."""
         if first_right.shape != second_right.shape:
             raise ValueError(f"{first_right.size} and {second_right.size} texts cannot be paired")
-        return cls(int((first_right & ~second_right).sum()), int((~first_right & second_right).sum()), first_right.size)
+        return cls(
+            int((first_right & ~second_right).sum()),
+            int((~first_right & second_right).sum()),
+            first_right.size,
+        )
 
     @property
     def difference(self) -> float:
@@ -47,25 +58,35 @@ class Paired:
 
     @cached_property
     def p_value(self) -> float:
-        """McNemar's exact test, two-sided: were b and c heads and tails of a fair coin? (McNemar 1947, binomial form)"""
+        """McNemar's exact test, two-sided: were b and c heads and tails of a fair coin? (McNemar
+        1947, binomial form)
+        """
         return binomial_p_value(self.only_first, self.only_first + self.only_second)
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95 % percentile interval of the difference over 10,000 paired bootstrap samples with a fixed seed.
+        """95 % percentile interval of the difference over 10,000 paired bootstrap samples with a
+        fixed seed.
 
-        A sample of n texts is told by how many of each of the three kinds it holds, so it is drawn as such.
+        A sample of n texts is told by how many of each of the three kinds it holds, so it is drawn
+        as such.
         """
         if not self.n:
             return -1.0, 1.0
-        shares = np.array([self.only_first, self.only_second, self.n - self.only_first - self.only_second]) / self.n
+        shares = (
+            np.array(
+                [self.only_first, self.only_second, self.n - self.only_first - self.only_second]
+            )
+            / self.n
+        )
         drawn = np.random.default_rng(SEED).multinomial(self.n, shares, RESAMPLES)  # (10,000, 3)
         low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / self.n, [LEVEL / 2, 1 - LEVEL / 2])
         return float(low), float(high)
 
     @property
     def texts_needed(self) -> int | None:
-        """Texts on which a difference like this one would be found 4 times out of 5 at the 5 % level; None where there is none.
+        """Texts on which a difference like this one would be found 4 times out of 5 at the 5 %
+        level; None where there is none.
 
         For McNemar's test (Connor 1987), if b and c keep their shares.
         """
@@ -86,24 +107,34 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-TIE = 1e-7  # relative; outcomes as probable as the one that was seen count, whatever rounding does to them (as in R)
+# relative; outcomes as probable as the one that was seen count, whatever rounding does to them (as
+# in R)
+TIE = 1e-7
 
 
 def binomial_p_value(successes: int, trials: int) -> float:
-    """How often a fair coin is at least as far from even as ``successes`` of ``trials``: the two-sided binomial test."""
+    """How often a fair coin is at least as far from even as ``successes`` of ``trials``: the
+    two-sided binomial test.
+    """
     rarer = min(successes, trials - successes)
     if 2 * rarer == trials:
         return 1.0
     logs = _log_factorials(trials)
     outcomes = np.arange(rarer + 1)
-    return min(1.0, 2 * float(np.exp(_log_choose(logs, trials, outcomes) - trials * np.log(2)).sum()))
+    return min(
+        1.0, 2 * float(np.exp(_log_choose(logs, trials, outcomes) - trials * np.log(2)).sum())
+    )
 
 
 def fisher_p_value(hits: int, n: int, other_hits: int, other_n: int) -> float:
-    """How often two shares with these margins differ at least as improbably: Fisher's exact test, two-sided (Fisher 1922)."""
+    """How often two shares with these margins differ at least as improbably: Fisher's exact test,
+    two-sided (Fisher 1922).
+    """
     total = hits + other_hits
     logs = _log_factorials(n + other_n)
-    outcomes = np.arange(max(0, total - other_n), min(n, total) + 1)  # of ``hits``, given the margins
+    outcomes = np.arange(
+        max(0, total - other_n), min(n, total) + 1
+    )  # of ``hits``, given the margins
     chances = np.exp(
         _log_choose(logs, n, outcomes)
         + _log_choose(logs, other_n, total - outcomes)

@@ -1,6 +1,8 @@
-"""Where a model is worse than elsewhere: accuracy of parts of the texts against the rest. Shape: n texts.
+"""Where a model is worse than elsewhere: accuracy of parts of the texts against the rest. Shape: n
+texts.
 
-Mistakes worth reading first: those the model is sure of, and labels that it confidently contradicts. Shape: n texts.
+Mistakes worth reading first: those the model is sure of, and labels that it confidently
+contradicts. Shape: n texts.
 """
 
 import re
@@ -25,9 +27,11 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Some of the texts. ``mask`` (n,) says which; ``inside`` and ``rest`` count those that are right in it and outside.
+    """Some of the texts. ``mask`` (n,) says which; ``inside`` and ``rest`` count those that are
+    right in it and outside.
 
-    ``p_value`` is Fisher's exact test whether the two shares differ, corrected by Holm for all slices looked at together.
+    ``p_value`` is Fisher's exact test whether the two shares differ, corrected by Holm for all
+    slices looked at together.
     """
 
     kind: str
@@ -39,7 +43,9 @@ class Slice:
 
     @property
     def difference(self) -> float:
-        """Accuracy inside minus that of the rest, from -1 to 1; NaN where one of them has no texts."""
+        """Accuracy inside minus that of the rest, from -1 to 1; NaN where one of them has no
+        texts.
+        """
         return self.inside.value - self.rest.value
 
     @property
@@ -48,46 +54,90 @@ class Slice:
         return self.p_value < LEVEL
 
 
-def find_slices(predictions: Predictions, classes: Sequence[str], max_tokens: int | None = None) -> list[Slice]:
-    """Slices by class, length, source, digits and rare words; also texts cut off at ``max_tokens`` where their tokens were counted.
+def find_slices(
+    predictions: Predictions, classes: Sequence[str], max_tokens: int | None = None
+) -> list[Slice]:
+    """Slices by class, length, source, digits and rare words; also texts cut off at ``max_tokens``
+    where their tokens were counted.
 
     Those with no text or all of them are left out. The one that is most below the rest comes first.
     """
-    masks: list[tuple[str, str, Mask]] = [("class", name, predictions.true == index) for index, name in enumerate(classes)]
+    masks: list[tuple[str, str, Mask]] = [
+        ("class", name, predictions.true == index) for index, name in enumerate(classes)
+    ]
     frame = predictions.frame
     if "text" in frame:
         masks += _text_masks(frame["text"])
     if max_tokens and "tokens" in frame:
-        masks.append(("cut off", f"over {max_tokens:,} tokens", (frame["tokens"] > max_tokens).to_numpy()))
+        masks.append(
+            ("cut off", f"over {max_tokens:,} tokens", (frame["tokens"] > max_tokens).to_numpy())
+        )
     right = predictions.predicted == predictions.true
-    found = [_slice(kind, name, mask, right) for kind, name, mask in masks if mask.any() and not mask.all()]
-    corrected = [replace(one, p_value=p) for one, p in zip(found, holm([one.p_value for one in found]), strict=True)]
+    found = [
+        _slice(kind, name, mask, right)
+        for kind, name, mask in masks
+        if mask.any() and not mask.all()
+    ]
+    corrected = [
+        replace(one, p_value=p)
+        for one, p in zip(found, holm([one.p_value for one in found]), strict=True)
+    ]
     return sorted(corrected, key=lambda one: one.difference)
 
 
-def search_slice(predictions: Predictions, words: str, slices: Sequence[Slice] = ()) -> Slice | None:
-    """The texts that hold ``words``, whatever their case; None of no text or all. Its p-value counts it as one more of ``slices``."""
+def search_slice(
+    predictions: Predictions, words: str, slices: Sequence[Slice] = ()
+) -> Slice | None:
+    """The texts that hold ``words``, whatever their case; None of no text or all. Its p-value
+    counts it as one more of ``slices``.
+    """
     if "text" not in predictions.frame or not words.strip():
         return None
-    mask = predictions.frame["text"].astype(str).str.casefold().str.contains(words.strip().casefold(), regex=False).to_numpy(dtype=bool)
+    mask = (
+        predictions.frame["text"]
+        .astype(str)
+        .str.casefold()
+        .str.contains(words.strip().casefold(), regex=False)
+        .to_numpy(dtype=bool)
+    )
     if not mask.any() or mask.all():
         return None
     found = _slice("search", words.strip(), mask, predictions.predicted == predictions.true)
-    return replace(found, p_value=min(1.0, found.p_value * (len(slices) + 1)))  # Bonferroni: the others stay as they are
+    return replace(
+        found, p_value=min(1.0, found.p_value * (len(slices) + 1))
+    )  # Bonferroni: the others stay as they are
 
 
 def _text_masks(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
     written = texts.astype(str).tolist()
     masks = _lengths(np.array([len(text) for text in written]))
-    masks += [("source", pattern.name, _at(pattern.rows, len(written))) for pattern in _sources(written)]
-    masks.append(("content", "with digits", np.array([DIGIT.search(text) is not None for text in written], dtype=bool)))
-    masks.append(("content", f"{RARE_WORDS} or more words no other text has", _unique_words(written) >= RARE_WORDS))
+    masks += [
+        ("source", pattern.name, _at(pattern.rows, len(written))) for pattern in _sources(written)
+    ]
+    masks.append(
+        (
+            "content",
+            "with digits",
+            np.array([DIGIT.search(text) is not None for text in written], dtype=bool),
+        )
+    )
+    masks.append(
+        (
+            "content",
+            f"{RARE_WORDS} or more words no other text has",
+            _unique_words(written) >= RARE_WORDS,
+        )
+    )
     return masks
 
 
 def _lengths(characters: NDArray[np.int64]) -> list[tuple[str, str, Mask]]:
     """The four quarters of the texts by length."""
-    edges = np.unique(np.quantile(characters, [0, 0.25, 0.5, 0.75, 1]).astype(int)) if len(characters) else np.empty(0, int)
+    edges = (
+        np.unique(np.quantile(characters, [0, 0.25, 0.5, 0.75, 1]).astype(int))
+        if len(characters)
+        else np.empty(0, int)
+    )
     lows = [int(edges[0]) - 1, *map(int, edges[1:-1])] if len(edges) > 1 else []
     highs = map(int, edges[1:])
     return [
@@ -97,7 +147,11 @@ def _lengths(characters: NDArray[np.int64]) -> list[tuple[str, str, Mask]]:
 
 
 def _sources(texts: Sequence[str]) -> list[boilerplate.Pattern]:
-    named = [pattern for pattern in boilerplate.find_patterns(texts) if pattern.kind is not boilerplate.PatternKind.DEBRIS]
+    named = [
+        pattern
+        for pattern in boilerplate.find_patterns(texts)
+        if pattern.kind is not boilerplate.PatternKind.DEBRIS
+    ]
     return sorted(named, key=lambda pattern: -len(pattern.rows))[:MOST_SOURCES]
 
 
@@ -108,7 +162,9 @@ def _unique_words(texts: Sequence[str]) -> NDArray[np.int64]:
     for found in words:
         for word in found:
             texts_with[word] = texts_with.get(word, 0) + 1
-    return np.array([sum(texts_with[word] == 1 for word in found) for found in words], dtype=np.int64)
+    return np.array(
+        [sum(texts_with[word] == 1 for word in found) for found in words], dtype=np.int64
+    )
 
 
 def _at(rows: NDArray[np.int32], n: int) -> Mask:
@@ -120,7 +176,9 @@ def _at(rows: NDArray[np.int32], n: int) -> Mask:
 def _slice(kind: str, name: str, mask: Mask, right: Mask) -> Slice:
     inside = Proportion(int((right & mask).sum()), int(mask.sum()))
     rest = Proportion(int((right & ~mask).sum()), int((~mask).sum()))
-    return Slice(kind, name, mask, inside, rest, fisher_p_value(inside.hits, inside.n, rest.hits, rest.n))
+    return Slice(
+        kind, name, mask, inside, rest, fisher_p_value(inside.hits, inside.n, rest.hits, rest.n)
+    )
 
 
 CONFIDENT = 0.9
@@ -128,20 +186,28 @@ CONFIDENT = 0.9
 
 def confident_mistakes(predictions: Predictions, at_least: float = CONFIDENT) -> NDArray[np.bool_]:
     """(n,) whether the text is wrong with a confidence of ``at_least``."""
-    found: NDArray[np.bool_] = (predictions.predicted != predictions.true) & (predictions.confidence >= at_least)
+    found: NDArray[np.bool_] = (predictions.predicted != predictions.true) & (
+        predictions.confidence >= at_least
+    )
     return found
 
 
 def contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
-    """(n,) whether the label may be wrong: another class is as probable as it is, on average, for texts with that class's label.
+    """(n,) whether the label may be wrong: another class is as probable as it is, on average, for
+    texts with that class's label.
 
-    Confident learning (Northcutt et al. 2021): the thresholds are each class's mean probability over its own texts; of several classes
-    above theirs the most probable counts. A class without texts has no threshold and contradicts nothing.
+    Confident learning (Northcutt et al. 2021): the thresholds are each class's mean probability
+    over its own texts; of several classes above theirs the most probable counts. A class without
+    texts has no threshold and contradicts nothing.
     """
     shares, true = predictions.probabilities, predictions.true
     thresholds = np.full(predictions.classes, np.inf)
     for index in np.unique(true):
         thresholds[index] = shares[true == index, index].mean()
     above = np.where(shares >= thresholds - 1e-6, shares, 0.0)  # (n, C)
-    found: NDArray[np.bool_] = (above.max(axis=1) > 0) & (above.argmax(axis=1) != true) if len(true) else np.zeros(0, dtype=bool)
+    found: NDArray[np.bool_] = (
+        (above.max(axis=1) > 0) & (above.argmax(axis=1) != true)
+        if len(true)
+        else np.zeros(0, dtype=bool)
+    )
     return found

@@ -1,4 +1,6 @@
-"""Texts that somebody marked while reading: a tag and a note a row, kept in the run's folder as ``tags.json``."""
+"""Texts that somebody marked while reading: a tag and a note a row, kept in the run's folder as
+``tags.json``.
+"""
 
 import time
 from dataclasses import asdict, dataclass
@@ -33,18 +35,25 @@ def read_tags(folder: Path) -> dict[int, Tag]:
     if not isinstance(content, list):
         raise _damaged()
     try:
-        tags = [Tag(int(one["row"]), str(one["tag"]), str(one["note"]), float(one["at"])) for one in content]
+        tags = [
+            Tag(int(one["row"]), str(one["tag"]), str(one["note"]), float(one["at"]))
+            for one in content
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged() from error
     return {tag.row: tag for tag in tags}
 
 
 def write_tag(folder: Path, row: int, tag: str, note: str) -> None:
-    """Tag the row, in the place of an earlier tag. Raises StateConflict of an unknown tag or too long a note, ArtifactDamaged."""
+    """Tag the row, in the place of an earlier tag. Raises StateConflict of an unknown tag or too
+    long a note, ArtifactDamaged.
+    """
     if tag not in TAGS:
         raise StateConflict(f"There is no tag {tag!r}.", f"Choose one of {', '.join(TAGS)}.")
     if len(note) > LONGEST_NOTE:
-        raise StateConflict(f"The note has {len(note):,} characters.", f"Shorten it to {LONGEST_NOTE}.")
+        raise StateConflict(
+            f"The note has {len(note):,} characters.", f"Shorten it to {LONGEST_NOTE}."
+        )
     _change(folder, row, Tag(row, tag, clean(note).strip(), time.time()))
 
 
@@ -56,7 +65,9 @@ def remove_tag(folder: Path, row: int) -> None:
 def _change(folder: Path, row: int, tag: Tag | None) -> None:
     with holding(folder / "tags.lock", PATIENCE_SECONDS) as held:
         if not held:
-            raise StateConflict("Somebody else is writing the tags of this run.", "Try again in a moment.")
+            raise StateConflict(
+                "Somebody else is writing the tags of this run.", "Try again in a moment."
+            )
         tags = read_tags(folder)
         tags.pop(row, None)
         if tag:
@@ -65,4 +76,6 @@ def _change(folder: Path, row: int, tag: Tag | None) -> None:
 
 
 def _damaged() -> ArtifactDamaged:
-    return ArtifactDamaged("tags.json of this run is damaged.", "Move it out of the run's folder to begin anew.")
+    return ArtifactDamaged(
+        "tags.json of this run is damaged.", "Move it out of the run's folder to begin anew."
+    )

@@ -1,8 +1,10 @@
-"""One forward pass over rows that each have an adapter of their own: products with the base are shared, low-rank ones are batched.
+"""One forward pass over rows that each have an adapter of their own: products with the base are
+shared, low-rank ones are batched.
 
-A row's layer gives W x + scale · B A x with the row's own A and B; all rows' A and B of a module are stacked, those of lower rank
-filled with zeros. Chen et al. 2024, "Punica: Multi-Tenant LoRA Serving". BERT and DistilBERT on a CPU, in fp32.
-Shapes: B rows, T tokens, d hidden, h heads, w = d / h, r rank, C classes.
+A row's layer gives W x + scale · B A x with the row's own A and B; all rows' A and B of a module
+are stacked, those of lower rank filled with zeros. Chen et al. 2024, "Punica: Multi-Tenant LoRA
+Serving". BERT and DistilBERT on a CPU, in fp32. Shapes: B rows, T tokens, d hidden, h heads, w = d
+/ h, r rank, C classes.
 """
 
 import math
@@ -32,7 +34,9 @@ LoraFactors = tuple[Tensor, Tensor]  # A (B, r, in) and scale · B (B, out, r)
 
 @dataclass(frozen=True, slots=True)
 class AdapterRow:
-    """What computes a row: an adapter by its name in PEFT, as trained or changed; None is the base, with the head drawn by ``seed``."""
+    """What computes a row: an adapter by its name in PEFT, as trained or changed; None is the base,
+    with the head drawn by ``seed``.
+    """
 
     name: str | None
     seed: int = 0
@@ -47,7 +51,9 @@ def lora_layers(model: nn.Module) -> Iterator[tuple[Place, LoraLayer]]:
 
 
 class BatchedLora:
-    """``base`` may be wrapped in adapters later; ``heads`` are those of the untrained base by seed, each parameter by its name."""
+    """``base`` may be wrapped in adapters later; ``heads`` are those of the untrained base by seed,
+    each parameter by its name.
+    """
 
     def __init__(self, base: PreTrainedModel, heads: Mapping[int, Mapping[str, Tensor]]) -> None:
         self._base, self._heads = base, heads
@@ -60,26 +66,55 @@ class BatchedLora:
         """Whether the model and all its adapters are computed here."""
         return is_known(base)
 
-    def read(self, ids: Tensor, mask: Tensor, choices: Sequence[AdapterRow]) -> tuple[Tensor, Tensor]:
-        """(B, T) ids and mask, and a choice for each row, give logits (B, C) and what the head made them of, (B, d)."""
+    def read(
+        self, ids: Tensor, mask: Tensor, choices: Sequence[AdapterRow]
+    ) -> tuple[Tensor, Tensor]:
+        """(B, T) ids and mask, and a choice for each row, give logits (B, C) and what the head made
+        them of, (B, d).
+        """
         bias = _bias(mask)
         x = self._embed(ids)
         places = self._places()
         for number, (block, layer) in enumerate(zip(self._blocks, layers(self._base), strict=True)):
-            lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), choices))}
+            lows = {
+                name: low
+                for name, module in layer[0].items()
+                if (low := _stack(module, places.get(id(module)), choices))
+            }
             x = _layer(x, bias, block, lows, first_only=number == len(self._blocks) - 1)
         first = x[:, 0]
-        return torch.stack([self._head(row, choice) for row, choice in zip(first, choices, strict=True)]), first
+        return torch.stack(
+            [self._head(row, choice) for row, choice in zip(first, choices, strict=True)]
+        ), first
 
     def merged(self, choice: AdapterRow) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """The same for many texts and one choice, which becomes part of the weights for as long as the function is kept."""
+        """The same for many texts and one choice, which becomes part of the weights for as long as
+        the function is kept.
+        """
         places = self._places()
         blocks = []
         for block, layer in zip(self._blocks, layers(self._base), strict=True):
-            lows = {name: low for name, module in layer[0].items() if (low := _stack(module, places.get(id(module)), [choice]))}
-            blocks.append(merge(replace(block, adapters={name: Adapter(a[0], b[0], 1.0, nn.Identity()) for name, (a, b) in lows.items()})))
+            lows = {
+                name: low
+                for name, module in layer[0].items()
+                if (low := _stack(module, places.get(id(module)), [choice]))
+            }
+            blocks.append(
+                merge(
+                    replace(
+                        block,
+                        adapters={
+                            name: Adapter(a[0], b[0], 1.0, nn.Identity())
+                            for name, (a, b) in lows.items()
+                        },
+                    )
+                )
+            )
 
-        through, last = [_packed(block) if self._onednn else block for block in blocks[:-1]], blocks[-1]
+        through, last = (
+            [_packed(block) if self._onednn else block for block in blocks[:-1]],
+            blocks[-1],
+        )
         del blocks  # not packed, they would be kept beside
 
         def read(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,8 +144,12 @@ class BatchedLora:
     def _head(self, first: Tensor, choice: AdapterRow) -> Tensor:
         """(…, d) to (…, C)."""
         if isinstance(self._base, BertForSequenceClassification):
-            return self._linear(torch.tanh(self._linear(first, "bert.pooler.dense", choice)), "classifier", choice)
-        return self._linear(relu(self._linear(first, "pre_classifier", choice)), "classifier", choice)
+            return self._linear(
+                torch.tanh(self._linear(first, "bert.pooler.dense", choice)), "classifier", choice
+            )
+        return self._linear(
+            relu(self._linear(first, "pre_classifier", choice)), "classifier", choice
+        )
 
     def _linear(self, x: Tensor, name: str, choice: AdapterRow) -> Tensor:
         drawn = self._heads[choice.seed] if choice.name is None else {}
@@ -121,18 +160,29 @@ class BatchedLora:
             module = getattr(module, part)
             if isinstance(module, ModulesToSaveWrapper):
                 kept: nn.ModuleDict = module.modules_to_save
-                module = kept[choice.name] if choice.name is not None and choice.name in kept else module.original_module  # noqa: SIM401 - it has no get
+                module = (
+                    kept[choice.name]
+                    if choice.name is not None and choice.name in kept
+                    else module.original_module
+                )  # noqa: SIM401 - it has no get
         return linear(x, module.weight, module.bias)
 
 
 def _packed(block: Block) -> Block:
     """The layer for ``run_merged`` alone."""
     modules = {name: getattr(block, name) for name in ("qkv", "out", "rise", "fall")}
-    return replace(block, **{name: replace(module, weight=prepack(module.weight)) for name, module in modules.items()})
+    return replace(
+        block,
+        **{
+            name: replace(module, weight=prepack(module.weight)) for name, module in modules.items()
+        },
+    )
 
 
 def _bias(mask: Tensor) -> Tensor | None:
-    """(B, T) of what is text to (B, 1, 1, T), to be added to attention scores; None where nothing is padded."""
+    """(B, T) of what is text to (B, 1, 1, T), to be added to attention scores; None where nothing
+    is padded.
+    """
     if bool(mask.all()):
         return None
     return torch.zeros(mask.shape).masked_fill_(mask == 0, -torch.inf)[:, None, None]
@@ -143,7 +193,9 @@ def _stack(module: Any, place: Place | None, choices: Sequence[AdapterRow]) -> L
     if place is None:
         return None
     used = [
-        choice.name if choice.name in module.lora_A and place not in choice.variant.off and choice.variant.scale else None
+        choice.name
+        if choice.name in module.lora_A and place not in choice.variant.off and choice.variant.scale
+        else None
         for choice in choices
     ]
     rank = max((len(module.lora_A[name].weight) for name in used if name is not None), default=0)
@@ -157,11 +209,17 @@ def _stack(module: Any, place: Place | None, choices: Sequence[AdapterRow]) -> L
             down[row, own:], up[row, :, own:] = 0.0, 0.0
         if name is not None:
             down[row, :own] = module.lora_A[name].weight.detach()
-            torch.mul(module.lora_B[name].weight.detach(), module.scaling[name] * choice.variant.scale, out=up[row, :, :own])
+            torch.mul(
+                module.lora_B[name].weight.detach(),
+                module.scaling[name] * choice.variant.scale,
+                out=up[row, :, :own],
+            )
     return down, up
 
 
-def _layer(x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, LoraFactors], first_only: bool) -> Tensor:
+def _layer(
+    x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, LoraFactors], first_only: bool
+) -> Tensor:
     """One layer (B, T, d), or with ``first_only`` its first token, (B, 1, d)."""
 
     def adapted(name: str, inputs: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
@@ -175,19 +233,31 @@ def _layer(x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, Lora
     seen = x[:, :1] if first_only else x
     weights, biases = block.qkv.weight.view(3, d, d), block.qkv.bias.view(3, d)
     query, key, value = (
-        adapted(name, seen if name == "query" else x, weight, shift).view(rows, -1, block.heads, d // block.heads).transpose(1, 2)
+        adapted(name, seen if name == "query" else x, weight, shift)
+        .view(rows, -1, block.heads, d // block.heads)
+        .transpose(1, 2)
         for name, weight, shift in zip(QKV, weights, biases, strict=True)
     )
-    context = scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).reshape(rows, -1, d)  # (B, T or 1, d)
+    context = (
+        scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        .transpose(1, 2)
+        .reshape(rows, -1, d)
+    )  # (B, T or 1, d)
     a = block.norm1.forward(adapted("out", context, block.out.weight, block.out.bias) + seen)[0]
     wide = gelu(adapted("rise", a, block.rise.weight, block.rise.bias))
     return block.norm2.forward(adapted("fall", wide, block.fall.weight, block.fall.bias) + a)[0]
 
 
-def read_plain(model: torch.nn.Module, encoder: torch.nn.Module, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """By the model's own layers: logits (B, C), and what ``encoder`` within ``model`` gives for the first token, (B, d)."""
+def read_plain(
+    model: torch.nn.Module, encoder: torch.nn.Module, ids: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """By the model's own layers: logits (B, C), and what ``encoder`` within ``model`` gives for the
+    first token, (B, d).
+    """
     seen: list[Tensor] = []
-    hook = encoder.register_forward_hook(lambda module, inputs, output: seen.append(output[0][:, 0]))
+    hook = encoder.register_forward_hook(
+        lambda module, inputs, output: seen.append(output[0][:, 0])
+    )
     try:
         logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
     finally:
@@ -196,8 +266,13 @@ def read_plain(model: torch.nn.Module, encoder: torch.nn.Module, ids: Tensor, ma
 
 
 def spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:
-    """The change that adapter ``name`` makes to its module, from the small matrices alone: B A = Qb (Rb Ra') Qa' has those of Rb Ra'."""
-    a, b = module.lora_A[name].weight.detach(), module.lora_B[name].weight.detach()  # (r, in), (out, r)
+    """The change that adapter ``name`` makes to its module, from the small matrices alone: B A = Qb
+    (Rb Ra') Qa' has those of Rb Ra'.
+    """
+    a, b = (
+        module.lora_A[name].weight.detach(),
+        module.lora_B[name].weight.detach(),
+    )  # (r, in), (out, r)
     small = torch.linalg.qr(b)[1] @ torch.linalg.qr(a.T)[1].T  # (r, r)
     values = torch.linalg.svdvals(small) * abs(module.scaling[name])
     total = float(values.sum())
@@ -209,9 +284,18 @@ def spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:
 
 @contextmanager
 def changed(model: nn.Module, choice: AdapterRow) -> Iterator[None]:
-    """Within it each adapted module gives W x + share · (W' x - W x), with W' its trained weight: for DoRA, too, 0 is the base."""
-    shares = [(layer, 0.0 if place in choice.variant.off else choice.variant.scale) for place, layer in lora_layers(model)]
-    hooks = [layer.register_forward_hook(partial(_between, share)) for layer, share in shares if share != 1.0]
+    """Within it each adapted module gives W x + share · (W' x - W x), with W' its trained weight:
+    for DoRA, too, 0 is the base.
+    """
+    shares = [
+        (layer, 0.0 if place in choice.variant.off else choice.variant.scale)
+        for place, layer in lora_layers(model)
+    ]
+    hooks = [
+        layer.register_forward_hook(partial(_between, share))
+        for layer, share in shares
+        if share != 1.0
+    ]
     try:
         yield
     finally:

@@ -1,4 +1,5 @@
-"""One base model in memory, many adapters on it: class probabilities from any of them, or from the untrained base.
+"""One base model in memory, many adapters on it: class probabilities from any of them, or from the
+untrained base.
 
 Shapes: n texts, C classes.
 """
@@ -21,7 +22,14 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from core.errors import ArtifactDamaged
-from core.inference.batched_lora import AdapterRow, BatchedLora, changed, lora_layers, read_plain, spectrum
+from core.inference.batched_lora import (
+    AdapterRow,
+    BatchedLora,
+    changed,
+    lora_layers,
+    read_plain,
+    spectrum,
+)
 from core.inference.messages import AS_TRAINED, Matrix, Prediction, Query, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
 from core.training.batches import encode_each, token_batches
@@ -31,7 +39,9 @@ from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base, load_base
 from core.training.predict import Each, compute, score
 
-READ_TOKENS = 896  # of a part, at least: as nothing is kept for a backward pass, parts may be larger than a training's on a CPU
+# of a part, at least: as nothing is kept for a backward pass, parts may be larger than a training's
+# on a CPU
+READ_TOKENS = 896
 KEPT_ADAPTERS = 16  # each takes a few MB at usual ranks
 AGAIN = "Train the run again, or choose another run."
 
@@ -40,14 +50,18 @@ Read = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An adapter in memory: its name on the model, and the file it was read from as (modified, bytes)."""
+    """An adapter in memory: its name on the model, and the file it was read from as (modified,
+    bytes).
+    """
 
     name: str
     signature: tuple[int, int]
 
 
 class Classifier:
-    """Reads safetensors and JSON only. ``classes`` are the names in the order of their ids; each adapter brings its own head."""
+    """Reads safetensors and JSON only. ``classes`` are the names in the order of their ids; each
+    adapter brings its own head.
+    """
 
     def __init__(self, folder: Path, classes: tuple[str, ...], seed: int = 0) -> None:
         self.folder, self.classes = folder, classes
@@ -72,7 +86,9 @@ class Classifier:
         return table
 
     def load_adapter(self, run_id: str, folder: Path) -> None:
-        """Make the run's adapter ready; reads it again if its file has changed. Raises ArtifactDamaged, with everything as before."""
+        """Make the run's adapter ready; reads it again if its file has changed. Raises
+        ArtifactDamaged, with everything as before.
+        """
         path = folder / WEIGHTS
         try:
             signature = (path.stat().st_mtime_ns, path.stat().st_size)
@@ -85,7 +101,10 @@ class Classifier:
             self._add(name, folder)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             self._drop(name)
-            message = f"The adapter of {run_id} is damaged or was made for another model ({type(error).__name__}: {str(error)[:200]})."
+            message = (
+                f"The adapter of {run_id} is damaged or was made for another model"
+                f" ({type(error).__name__}: {str(error)[:200]})."
+            )
             raise ArtifactDamaged(message, AGAIN) from error
         if old := self._adapters.pop(run_id, None):
             self._drop(old.name)
@@ -103,13 +122,28 @@ class Classifier:
         should_stop: Callable[[], bool] = lambda: False,
         on_rows: Callable[[int], None] = lambda rows: None,
     ) -> NDArray[np.float32]:
-        """Probabilities (n, C). ``run_id`` None is the untrained base with the head that ``seed`` draws. Raises Stopped."""
+        """Probabilities (n, C). ``run_id`` None is the untrained base with the head that ``seed``
+        draws. Raises Stopped.
+        """
         if not texts:
             return np.empty((0, len(self.classes)), dtype=np.float32)
         with self._reading(run_id, seed, variant) as (read, each):
-            encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
+            encoded, device = (
+                encode_each(self.tokenizer, [(text, max_tokens) for text in texts]),
+                choose_device(),
+            )
             batches = token_batches(encoded.lengths, max(READ_TOKENS, batch_tokens(device)))
-            return np.exp(score(lambda ids, mask: read(ids, mask)[0], encoded, batches, device, should_stop, on_rows, each))
+            return np.exp(
+                score(
+                    lambda ids, mask: read(ids, mask)[0],
+                    encoded,
+                    batches,
+                    device,
+                    should_stop,
+                    on_rows,
+                    each,
+                )
+            )
 
     def states(
         self,
@@ -119,20 +153,38 @@ class Classifier:
         should_stop: Callable[[], bool] = lambda: False,
         on_rows: Callable[[int], None] = lambda rows: None,
     ) -> NDArray[np.float32]:
-        """(n, d) what the run's head reads of each text: the first token after the last layer. Raises Stopped."""
+        """(n, d) what the run's head reads of each text: the first token after the last layer.
+        Raises Stopped.
+        """
         with self._reading(run_id, None, AS_TRAINED) as (read, each):
-            encoded, device = encode_each(self.tokenizer, [(text, max_tokens) for text in texts]), choose_device()
+            encoded, device = (
+                encode_each(self.tokenizer, [(text, max_tokens) for text in texts]),
+                choose_device(),
+            )
             batches = token_batches(encoded.lengths, max(READ_TOKENS, batch_tokens(device)))
-            return compute(lambda ids, mask: read(ids, mask)[1], encoded, batches, device, should_stop, on_rows, each)
+            return compute(
+                lambda ids, mask: read(ids, mask)[1],
+                encoded,
+                batches,
+                device,
+                should_stop,
+                on_rows,
+                each,
+            )
 
     def read_beside(self, asked: Sequence[Query], text: str) -> list[Prediction]:
         """What all that are asked make of one text: one forward pass where the model allows it."""
         mixed = self._fast()
-        encoded, device = encode_each(self.tokenizer, [(text, one.max_tokens) for one in asked]), choose_device()
+        encoded, device = (
+            encode_each(self.tokenizer, [(text, one.max_tokens) for one in asked]),
+            choose_device(),
+        )
         with torch.inference_mode():
             if mixed is not None:
                 ids, mask, _ = encoded.batch(np.arange(len(asked)), device)
-                logits, states = mixed.read(ids, mask, [self._choice(one.run_id, one.seed, one.variant) for one in asked])
+                logits, states = mixed.read(
+                    ids, mask, [self._choice(one.run_id, one.seed, one.variant) for one in asked]
+                )
                 return _readings(logits, states)
             found: list[Prediction] = []
             for row, one in enumerate(asked):
@@ -142,8 +194,12 @@ class Classifier:
         return found
 
     @contextmanager
-    def _reading(self, run_id: str | None, seed: int | None, variant: Variant) -> Iterator[tuple[Read, Each]]:
-        """Within it, what gives logits (B, C) and states (B, d) of ids and mask (B, T), and how batches are gone through."""
+    def _reading(
+        self, run_id: str | None, seed: int | None, variant: Variant
+    ) -> Iterator[tuple[Read, Each]]:
+        """Within it, what gives logits (B, C) and states (B, d) of ids and mask (B, T), and how
+        batches are gone through.
+        """
         if mixed := self._fast():
             yield mixed.merged(self._choice(run_id, seed, variant)), self._lanes.stream
             return
@@ -154,11 +210,19 @@ class Classifier:
         """What the run's adapter changes, a line per adapted module. Raises ArtifactDamaged."""
         name = self._choice(run_id, None, AS_TRAINED).name
         assert self._peft is not None
-        return [spectrum(place, layer, name) for place, layer in lora_layers(self._peft) if name is not None and name in layer.lora_A]
+        return [
+            spectrum(place, layer, name)
+            for place, layer in lora_layers(self._peft)
+            if name is not None and name in layer.lora_A
+        ]
 
     @contextmanager
-    def using(self, run_id: str | None, seed: int | None = None, variant: Variant = AS_TRAINED) -> Iterator[torch.nn.Module]:
-        """Within it, the model with the run's adapter, or with None the untrained base with the head that ``seed`` draws."""
+    def using(
+        self, run_id: str | None, seed: int | None = None, variant: Variant = AS_TRAINED
+    ) -> Iterator[torch.nn.Module]:
+        """Within it, the model with the run's adapter, or with None the untrained base with the
+        head that ``seed`` draws.
+        """
         choice = self._choice(run_id, seed, variant)
         if self._peft is not None and choice.name is not None:
             self._peft.set_adapter(choice.name)
@@ -181,7 +245,9 @@ class Classifier:
         return AdapterRow(None, drawn)
 
     def _fast(self) -> BatchedLora | None:
-        """What computes rows with different adapters at once; None where the model or an adapter on it is of another kind."""
+        """What computes rows with different adapters at once; None where the model or an adapter on
+        it is of another kind.
+        """
         if not BatchedLora.fits(self._base.model):
             return None
         if self._mixed is None:
@@ -192,8 +258,13 @@ class Classifier:
         content = json.loads((folder / CONFIG).read_bytes())
         if not isinstance(content, dict) or content.get("peft_type") != "LORA":
             raise ValueError(f"{CONFIG} describes no LoRA adapter")
-        unnamed = {"base_model_name_or_path": None, "revision": None}  # PEFT would warn that this base lies in a folder
-        config = LoraConfig(**{**content, **unnamed, "inference_mode": True, "init_lora_weights": True})
+        unnamed = {
+            "base_model_name_or_path": None,
+            "revision": None,
+        }  # PEFT would warn that this base lies in a folder
+        config = LoraConfig(
+            **{**content, **unnamed, "inference_mode": True, "init_lora_weights": True}
+        )
         tensors = load_file(folder / WEIGHTS)
         with quiet_peft(), torch.random.fork_rng(devices=[]):
             if self._peft is None:
@@ -203,7 +274,9 @@ class Classifier:
             result = set_peft_model_state_dict(self._peft, tensors, adapter_name=name)
         lacking = [key for key in result.missing_keys if f".{name}." in key]
         if lacking or result.unexpected_keys:
-            raise ValueError(f"{len(lacking)} tensors missing, {len(result.unexpected_keys)} unknown")
+            raise ValueError(
+                f"{len(lacking)} tensors missing, {len(result.unexpected_keys)} unknown"
+            )
         self._peft.to(choose_device())
         self._adapters_changed()
 
@@ -214,10 +287,14 @@ class Classifier:
     def _drop(self, name: str) -> None:
         if self._peft is None or name not in self._peft.peft_config:
             return
-        if len(self._peft.peft_config) == 1:  # PEFT cannot do without any: start over from the plain base
+        if (
+            len(self._peft.peft_config) == 1
+        ):  # PEFT cannot do without any: start over from the plain base
             self._base, self._peft, self._mixed = self._load_base(self._drawn), None, None
         else:
-            self._peft.set_adapter(next(other for other in self._peft.peft_config if other != name))  # PEFT warns if it must choose
+            self._peft.set_adapter(
+                next(other for other in self._peft.peft_config if other != name)
+            )  # PEFT warns if it must choose
             self._peft.delete_adapter(name)
             self._adapters_changed()
 
@@ -228,11 +305,18 @@ class Classifier:
         return base
 
     def _read_head(self, base: Base) -> dict[str, Tensor]:
-        return {name: parameter.detach().clone() for name, parameter in base.model.named_parameters() if self._is_new(name, base)}
+        return {
+            name: parameter.detach().clone()
+            for name, parameter in base.model.named_parameters()
+            if self._is_new(name, base)
+        }
 
     def _write_head(self, model: torch.nn.Module, seed: int) -> None:
         """Give the base the head of ``seed``; a trained copy lies beside it in its adapter."""
-        parameters = {name.replace(".original_module", ""): parameter for name, parameter in model.named_parameters()}
+        parameters = {
+            name.replace(".original_module", ""): parameter
+            for name, parameter in model.named_parameters()
+        }
         with torch.no_grad():
             for name, tensor in self._heads[seed].items():
                 parameters[name].copy_(tensor)
@@ -244,5 +328,11 @@ class Classifier:
 
 
 def _readings(logits: Tensor, states: Tensor) -> list[Prediction]:
-    shares, halves = torch.softmax(logits.float(), dim=-1).cpu().numpy(), states.float().cpu().numpy().astype(np.float16)
-    return [Prediction(probabilities, state) for probabilities, state in zip(shares, halves, strict=True)]
+    shares, halves = (
+        torch.softmax(logits.float(), dim=-1).cpu().numpy(),
+        states.float().cpu().numpy().astype(np.float16),
+    )
+    return [
+        Prediction(probabilities, state)
+        for probabilities, state in zip(shares, halves, strict=True)
+    ]

@@ -1,4 +1,6 @@
-"""Texts as vectors of a frozen base model: the mean of its last layer over a text's tokens, of length one."""
+"""Texts as vectors of a frozen base model: the mean of its last layer over a text's tokens, of
+length one.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +17,11 @@ from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import load_base
 from core.training.predict import compute
 
-MAX_TOKENS = 48  # of AG News texts, 53 long on average: a sixth less to compute than whole ones, and nearly as good for judging labels
-BF16_GAIN = 1.5  # a vector needs three digits, so the whole model is converted once, and any clear gain counts
+# of AG News texts, 53 long on average: a sixth less to compute than whole ones, and nearly as good
+# for judging labels
+MAX_TOKENS = 48
+# a vector needs three digits, so the whole model is converted once, and any clear gain counts
+BF16_GAIN = 1.5
 
 
 def encode_sentences(
@@ -25,7 +30,9 @@ def encode_sentences(
     should_stop: Callable[[], bool] = lambda: False,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[np.float32]:
-    """Vectors (n, d) of ``texts`` by the model in ``folder``, computed in bf16 where that is faster. Raises Stopped, ModelUnavailable."""
+    """Vectors (n, d) of ``texts`` by the model in ``folder``, computed in bf16 where that is
+    faster. Raises Stopped, ModelUnavailable.
+    """
     base = load_base(folder, ("unused", "head"), seed=0)
     device = choose_device()
     model = base.model.base_model.to(device, choose_dtype()).eval()
@@ -33,10 +40,20 @@ def encode_sentences(
 
     def read(ids: Tensor, mask: Tensor) -> Tensor:
         states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()  # (B, T, d)
-        return torch.nn.functional.normalize((states * mask[..., None]).sum(1), dim=1)  # the mean, whose length does not matter
+        return torch.nn.functional.normalize(
+            (states * mask[..., None]).sum(1), dim=1
+        )  # the mean, whose length does not matter
 
     each = MicrobatchPool().stream if device.type == "cpu" else map
-    return compute(read, encoded, token_batches(encoded.lengths, batch_tokens(device)), device, should_stop, on_rows, each)
+    return compute(
+        read,
+        encoded,
+        token_batches(encoded.lengths, batch_tokens(device)),
+        device,
+        should_stop,
+        on_rows,
+        each,
+    )
 
 
 def choose_dtype() -> torch.dtype:

@@ -1,4 +1,6 @@
-"""What runs inside the inference process. The server imports this module too, so ML comes in late."""
+"""What runs inside the inference process. The server imports this module too, so ML comes in
+late.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def load_libraries() -> None:
 
 
 def load_models(requests: Sequence[ClassifyRequest]) -> None:
-    """Have the models and adapters of ``requests`` in memory. Raises ModelUnavailable and ArtifactDamaged."""
+    """Have the models and adapters of ``requests`` in memory. Raises ModelUnavailable and
+    ArtifactDamaged.
+    """
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
 
     for request in requests:
@@ -40,14 +44,20 @@ def load_models(requests: Sequence[ClassifyRequest]) -> None:
 
 
 def read(requests: list[ClassifyRequest], text: str) -> list[Prediction]:
-    """What each request's model makes of one text, read by all adapters of a base at once. Raises ModelUnavailable and ArtifactDamaged."""
+    """What each request's model makes of one text, read by all adapters of a base at once. Raises
+    ModelUnavailable and ArtifactDamaged.
+    """
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
     from core.training.device import release_memory  # noqa: PLC0415 - as above
 
     found: dict[int, Prediction] = {}
     for places in _by_base(requests):
         classifier = _kept(Classifier, requests[places[0]])
-        found |= zip(places, classifier.read_beside([_asked(classifier, requests[place]) for place in places], text), strict=True)
+        found |= zip(
+            places,
+            classifier.read_beside([_asked(classifier, requests[place]) for place in places], text),
+            strict=True,
+        )
         if len(places) > 1:
             release_memory()  # what ten rows took and gave back: 20 MB
     return [found[place] for place in range(len(requests))]
@@ -63,12 +73,16 @@ def classify(requests: list[ClassifyRequest], texts: list[str]) -> list[NDArray[
     for request in requests:
         classifier = _kept(Classifier, request)
         one = _asked(classifier, request)
-        answers.append(classifier.classify(one.run_id, texts, one.max_tokens, one.seed, one.variant))
+        answers.append(
+            classifier.classify(one.run_id, texts, one.max_tokens, one.seed, one.variant)
+        )
     return answers
 
 
 def spectra(request: ClassifyRequest) -> list[Matrix]:
-    """What the adapter of ``request`` changes, a line per adapted module. Raises ModelUnavailable and ArtifactDamaged."""
+    """What the adapter of ``request`` changes, a line per adapted module. Raises ModelUnavailable
+    and ArtifactDamaged.
+    """
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
 
     classifier = _kept(Classifier, request)
@@ -76,12 +90,22 @@ def spectra(request: ClassifyRequest) -> list[Matrix]:
 
 
 def explain(request: ClassifyRequest, text: str, target: int | None) -> Explanation:
-    """What each token adds to the logit of class ``target``, or of the predicted one. Raises ModelUnavailable and ArtifactDamaged."""
-    from core.inference.attribution import explain as ask  # noqa: PLC0415 - as above; captum brings matplotlib
+    """What each token adds to the logit of class ``target``, or of the predicted one. Raises
+    ModelUnavailable and ArtifactDamaged.
+    """
+    # As above; captum brings matplotlib.
+    from core.inference.attribution import explain as ask  # noqa: PLC0415
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
 
     classifier = _kept(Classifier, request)
-    return ask(classifier, _load_adapter(classifier, request), text, request.max_tokens, target, request.seed)
+    return ask(
+        classifier,
+        _load_adapter(classifier, request),
+        text,
+        request.max_tokens,
+        target,
+        request.seed,
+    )
 
 
 def walk(request: ClassifyRequest, text: str) -> Trace:
@@ -93,7 +117,9 @@ def walk(request: ClassifyRequest, text: str) -> Trace:
 
 
 def _asked(classifier: Classifier, request: ClassifyRequest) -> Query:
-    return Query(_load_adapter(classifier, request), request.max_tokens, request.seed, request.variant)
+    return Query(
+        _load_adapter(classifier, request), request.max_tokens, request.seed, request.variant
+    )
 
 
 def _load_adapter(classifier: Classifier, request: ClassifyRequest) -> str | None:
@@ -112,17 +138,26 @@ def _by_base(requests: Sequence[ClassifyRequest]) -> Iterator[list[int]]:
 
 
 def _key(kind: str, request: ClassifyRequest) -> Key:
-    return kind, str(request.model.folder or request.model.id), request.model.revision, request.classes
+    return (
+        kind,
+        str(request.model.folder or request.model.id),
+        request.model.revision,
+        request.classes,
+    )
 
 
 def _kept(kind: type[C], request: ClassifyRequest) -> C:
-    """The model of ``request``, loaded unless it is among those used last; more than one is kept only where memory allows."""
+    """The model of ``request``, loaded unless it is among those used last; more than one is kept
+    only where memory allows.
+    """
     from core.training.load_model import fetch  # noqa: PLC0415 - as above
 
     key = _key(kind.__name__, request)
     found = _kept_models.get(key)
     if not isinstance(found, kind):
-        while _kept_models and (len(_kept_models) >= KEPT_MODELS or available_memory_mb() < FREE_MB):
+        while _kept_models and (
+            len(_kept_models) >= KEPT_MODELS or available_memory_mb() < FREE_MB
+        ):
             _kept_models.popitem(last=False)
         found = kind(fetch(request.model), request.classes, request.seed)
         _kept_models[key] = found

@@ -1,4 +1,5 @@
-"""One text on its way through a model: every step's numbers, with attention. Shapes: T tokens, d hidden, L layers, H heads, C classes.
+"""One text on its way through a model: every step's numbers, with attention. Shapes: T tokens, d
+hidden, L layers, H heads, C classes.
 
 ``Walk`` travels to the web server, so this module brings no torch.
 """
@@ -29,11 +30,13 @@ class AdaptedModule:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """``parts`` names the vectors that are added up before the first layer, ``summands`` (parts, t, d) has them.
+    """``parts`` names the vectors that are added up before the first layer, ``summands`` (parts, t,
+    d) has them.
 
-    ``hidden`` is (L + 1, t, d), the first its input; ``moved`` (L, T) is how far each layer moves a token, relative to its length.
-    ``attention`` (L, H, t, t) goes from row to column. t is T, or the first tokens where there are too many to draw.
-    ``features`` (d,) is what the last linear module of the head reads; ``text_tokens`` counts before cutting.
+    ``hidden`` is (L + 1, t, d), the first its input; ``moved`` (L, T) is how far each layer moves a
+    token, relative to its length. ``attention`` (L, H, t, t) goes from row to column. t is T, or
+    the first tokens where there are too many to draw. ``features`` (d,) is what the last linear
+    module of the head reads; ``text_tokens`` counts before cutting.
     """
 
     pieces: tuple[str, ...]

@@ -1,4 +1,5 @@
-"""The whole model, nothing left out for speed: hidden states of every layer, attention, and what the head reads.
+"""The whole model, nothing left out for speed: hidden states of every layer, attention, and what
+the head reads.
 
 Shapes: B rows, T tokens, d hidden, L layers, H heads, C classes, n texts.
 """
@@ -21,7 +22,9 @@ from core.training.batches import Encoded, encode, token_batches
 from core.training.device import batch_tokens, choose_device, release_memory
 from core.training.load_model import Base, load_base
 
-DRAWN_TOKENS = 48  # a map of more cannot be read, and 6 layers × 12 heads of 512 tokens would be 38 MB
+DRAWN_TOKENS = (
+    48  # a map of more cannot be read, and 6 layers × 12 heads of 512 tokens would be 38 MB
+)
 POOLINGS = {  # what each model type does between its last layer and its last linear module
     "bert": "first token → dense, tanh (the pooler)",
     "distilbert": "first token → dense, ReLU (pre_classifier)",
@@ -29,25 +32,44 @@ POOLINGS = {  # what each model type does between its last layer and its last li
 
 
 class Tracer(Classifier):
-    """A classifier whose last layer computes every token. ``attention``: eager gives attention maps, sdpa is faster."""
+    """A classifier whose last layer computes every token. ``attention``: eager gives attention
+    maps, sdpa is faster.
+    """
 
-    def __init__(self, folder: Path, classes: tuple[str, ...], seed: int = 0, attention: str = "eager") -> None:
+    def __init__(
+        self, folder: Path, classes: tuple[str, ...], seed: int = 0, attention: str = "eager"
+    ) -> None:
         self._attention = attention
         super().__init__(folder, classes, seed)
 
-    def walk(self, run_id: str | None, text: str, max_tokens: int, seed: int | None = None) -> Trace:
-        """Every step of ``text`` through the run's model, or with None through the untrained base."""
+    def walk(
+        self, run_id: str | None, text: str, max_tokens: int, seed: int | None = None
+    ) -> Trace:
+        """Every step of ``text`` through the run's model, or with None through the untrained
+        base.
+        """
         tokenizer = self._base.tokenizer
         (ids,) = encode(tokenizer, [text], self._limit(max_tokens))
         whole = len(tokenizer(text, verbose=False)["input_ids"])
         batch = torch.from_numpy(ids.astype(np.int64))[None].to(choose_device())  # (1, T)
-        with self.using(run_id, seed) as model, torch.inference_mode(), _watching(model.eval(), len(self.classes)) as seen:
-            output = model(input_ids=batch, attention_mask=torch.ones_like(batch), output_hidden_states=True, output_attentions=True)
+        with (
+            self.using(run_id, seed) as model,
+            torch.inference_mode(),
+            _watching(model.eval(), len(self.classes)) as seen,
+        ):
+            output = model(
+                input_ids=batch,
+                attention_mask=torch.ones_like(batch),
+                output_hidden_states=True,
+                output_attentions=True,
+            )
             adapted = tuple(self._adapted(model, run_id))
         hidden = torch.cat(output.hidden_states).float()  # (L + 1, T, d)
         moved = (hidden[1:] - hidden[:-1]).norm(dim=-1) / hidden[:-1].norm(dim=-1).clamp_min(1e-9)
         t = min(len(ids), DRAWN_TOKENS)
-        summands = torch.stack([part.expand(1, *hidden.shape[1:])[0, :t] for part in seen.embedded.values()])
+        summands = torch.stack(
+            [part.expand(1, *hidden.shape[1:])[0, :t] for part in seen.embedded.values()]
+        )
         return Trace(
             tuple(tokenizer.convert_ids_to_tokens(ids.tolist())),
             tuple(ids.tolist()),
@@ -71,7 +93,9 @@ class Tracer(Classifier):
         should_stop: Callable[[], bool] = lambda: False,
         on_rows: Callable[[int], None] = lambda rows: None,
     ) -> Half:
-        """(L + 1, 2, n, d): after the embeddings and each layer, the first token and the mean over all tokens. Raises Stopped."""
+        """(L + 1, 2, n, d): after the embeddings and each layer, the first token and the mean over
+        all tokens. Raises Stopped.
+        """
         labels = np.zeros(len(texts), dtype=np.int64)
         tokens = encode(self._base.tokenizer, list(texts), self._limit(max_tokens))
         encoded = Encoded(tokens, labels, labels, self._base.tokenizer.pad_token_id or 0)
@@ -82,9 +106,16 @@ class Tracer(Classifier):
                 if should_stop():
                     raise Stopped("The map was stopped.")
                 ids, mask, _ = encoded.batch(chosen, device)
-                pooled = _pool(model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states, mask)
+                pooled = _pool(
+                    model(
+                        input_ids=ids, attention_mask=mask, output_hidden_states=True
+                    ).hidden_states,
+                    mask,
+                )
                 if not result.size:
-                    result = np.empty((len(pooled), 2, len(texts), pooled.shape[-1]), dtype=np.float16)
+                    result = np.empty(
+                        (len(pooled), 2, len(texts), pooled.shape[-1]), dtype=np.float16
+                    )
                 result[:, :, chosen] = pooled
                 done += len(chosen)
                 on_rows(done)
@@ -99,7 +130,9 @@ class Tracer(Classifier):
         for linear in self._base.shape.linears:
             layer = int(IN_A_LAYER.findall(linear.name)[0])
             rank, change = found.get((layer, linear.within_layer), (0, 0.0))
-            yield AdaptedModule(layer, linear.within_layer, linear.inputs, linear.outputs, rank, change)
+            yield AdaptedModule(
+                layer, linear.within_layer, linear.inputs, linear.outputs, rank, change
+            )
 
     def _load_base(self, seed: int) -> Base:
         base = load_base(self.folder, self.classes, seed)
@@ -109,7 +142,9 @@ class Tracer(Classifier):
 
 
 class _Seen:
-    """What hooks have seen: vectors of each embedding table by name, and the input of the last linear module of the head."""
+    """What hooks have seen: vectors of each embedding table by name, and the input of the last
+    linear module of the head.
+    """
 
     def __init__(self) -> None:
         self.embedded: dict[str, Tensor] = {}
@@ -133,7 +168,11 @@ def _watching(model: nn.Module, classes: int) -> Iterator[_Seen]:
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding):
             hooks.append(module.register_forward_hook(keep_embedding(_short(name))))
-        elif isinstance(module, nn.Linear) and module.out_features == classes and not IN_A_LAYER.search(f"{name}."):
+        elif (
+            isinstance(module, nn.Linear)
+            and module.out_features == classes
+            and not IN_A_LAYER.search(f"{name}.")
+        ):
             hooks.append(module.register_forward_pre_hook(keep_features))
     try:
         yield seen
@@ -146,19 +185,29 @@ def _short(name: str) -> str:
     return name.rsplit(".", 1)[-1].removesuffix("_embeddings").replace("_", " ")
 
 
-def _lora_layers(model: nn.Module, adapter: str) -> Iterator[tuple[tuple[int, str], tuple[int, float]]]:
+def _lora_layers(
+    model: nn.Module, adapter: str
+) -> Iterator[tuple[tuple[int, str], tuple[int, float]]]:
     """(layer, module within it) to rank and relative change of the weight."""
     for name, module in model.named_modules():
-        if isinstance(module, LoraLayer) and adapter in module.lora_A and (number := IN_A_LAYER.findall(name)):
+        if (
+            isinstance(module, LoraLayer)
+            and adapter in module.lora_A
+            and (number := IN_A_LAYER.findall(name))
+        ):
             a, b = module.lora_A[adapter].weight, module.lora_B[adapter].weight  # (r, in), (out, r)
-            change = (module.scaling[adapter] * (b @ a)).norm() / module.get_base_layer().weight.norm()
+            change = (
+                module.scaling[adapter] * (b @ a)
+            ).norm() / module.get_base_layer().weight.norm()
             yield (int(number[0]), IN_A_LAYER.split(name)[-1]), (len(a), float(change))
 
 
 def _pool(hidden: Sequence[Tensor], mask: Tensor) -> NDArray[np.float16]:
     """L + 1 tensors (B, T, d) to (L + 1, 2, B, d): first token, and mean over what is text."""
     share = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)  # (B, T, 1)
-    pooled = torch.stack([torch.stack([states[:, 0], (states * share).sum(1)]) for states in hidden])
+    pooled = torch.stack(
+        [torch.stack([states[:, 0], (states * share).sum(1)]) for states in hidden]
+    )
     return _half(pooled)
 
 

@@ -22,17 +22,29 @@ from core.storage.store import Store
 
 FLUSH_SECONDS = 0.5  # a reader polls every 2 s; each write is a synced transaction
 LOOK_SECONDS = 0.5  # how soon a stop is noticed
-PATIENCE_SECONDS = 60.0  # a database that is held or full gets so long to recover before the job gives up
+PATIENCE_SECONDS = (
+    60.0  # a database that is held or full gets so long to recover before the job gives up
+)
 RETRY_SECONDS = 1.0
 UNWATCHED = frozenset(
-    {Phase.IMPORTING, Phase.PREPARING, Phase.LOADING, Phase.PROJECTING, Phase.FITTING, Phase.EXPORTING, Phase.DOWNLOADING}
+    {
+        Phase.IMPORTING,
+        Phase.PREPARING,
+        Phase.LOADING,
+        Phase.PROJECTING,
+        Phase.FITTING,
+        Phase.EXPORTING,
+        Phase.DOWNLOADING,
+    }
 )  # libraries or servers are at work there and ask nobody whether to stop
 
 log = logging.getLogger("worker")
 
 
 class JobContext:
-    """Handed to the job's ``run``. Progress counts as the heartbeat: it says that work goes on, not just that a process lives."""
+    """Handed to the job's ``run``. Progress counts as the heartbeat: it says that work goes on, not
+    just that a process lives.
+    """
 
     def __init__(self, store: Store, job: Job) -> None:
         self.store = store
@@ -56,7 +68,12 @@ class JobContext:
         self._try_flush()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._left.set()
 
     def should_stop(self) -> bool:
@@ -64,12 +81,16 @@ class JobContext:
         return self._stop.is_set()
 
     def require_current(self) -> None:
-        """Raise Stopped if this attempt has been replaced: files carry no attempt, so a stale worker must not touch them."""
+        """Raise Stopped if this attempt has been replaced: files carry no attempt, so a stale
+        worker must not touch them.
+        """
         if self.store.job(self.job.id).attempt != self.job.attempt:
             raise Stopped("Another attempt of this run has begun.")
 
     def report(self, progress: Progress) -> None:
-        """Tell how far the job is. Written at once when the phase changes, otherwise every half second."""
+        """Tell how far the job is. Written at once when the phase changes, otherwise every half
+        second.
+        """
         changed = progress.phase != self._progress.phase
         self._progress = progress
         if changed:
@@ -84,12 +105,16 @@ class JobContext:
             self._try_flush()
 
     def flush(self) -> None:
-        """Write what has gathered, waiting for a database that is held or full. Raises StoreDamaged or NotEnoughRoom in the end."""
+        """Write what has gathered, waiting for a database that is held or full. Raises StoreDamaged
+        or NotEnoughRoom in the end.
+        """
         self._insist(self._flush)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder for what is not finished. It goes with the job, also where that is stopped or, at the next sweep, where it is killed."""
+        """A folder for what is not finished. It goes with the job, also where that is stopped or,
+        at the next sweep, where it is killed.
+        """
         self._scratch.mkdir()
         try:
             yield self._scratch
@@ -98,16 +123,22 @@ class JobContext:
 
     def set_running(self) -> None:
         """From here on the job is at its actual work."""
-        if self.job.state is not JobState.RUNNING and self._insist(lambda: self.store.transition(self.job, JobState.RUNNING)):
+        if self.job.state is not JobState.RUNNING and self._insist(
+            lambda: self.store.transition(self.job, JobState.RUNNING)
+        ):
             self.job = replace(self.job, state=JobState.RUNNING)
 
     def set_result(self, **changes: object) -> None:
         """Merge into the job's result, which survives a later failure."""
         merged = {**self.store.job(self.job.id).result, **changes}
-        self._insist(lambda: self.store.update(self.job, result_json=json.dumps(merged, allow_nan=False)))
+        self._insist(
+            lambda: self.store.update(self.job, result_json=json.dumps(merged, allow_nan=False))
+        )
 
     def end(self, state: JobState, **changes: object) -> None:
-        """Record how it ended. A job that finishes or fails while it is being stopped counts as cancelled."""
+        """Record how it ended. A job that finishes or fails while it is being stopped counts as
+        cancelled.
+        """
         self.flush()
         ended = {"ended_at": self.store.clock(), "phase": "", **changes}
         if not self._insist(lambda: self.store.transition(self.job, state, **ended)):
@@ -119,12 +150,20 @@ class JobContext:
             self.store.add_metrics(self.job, self._pending)
             self._pending = []  # only now: what could not be written is tried again
         done = self._progress
-        self.store.update(self.job, phase=done.phase, done=done.done, total=done.total, heartbeat_at=self.store.clock())
+        self.store.update(
+            self.job,
+            phase=done.phase,
+            done=done.done,
+            total=done.total,
+            heartbeat_at=self.store.clock(),
+        )
         self._flushed_at = time.monotonic()
         return True
 
     def _try_flush(self) -> None:
-        """Training goes on while the database is held by somebody else; what must be there is waited for in ``flush``."""
+        """Training goes on while the database is held by somebody else; what must be there is
+        waited for in ``flush``.
+        """
         try:
             self._flush()
         except (StoreDamaged, NotEnoughRoom) as error:
@@ -156,7 +195,9 @@ class JobContext:
             self._stop.set()
 
     def _leave(self) -> None:
-        """End the process from here. Nothing is lost: what these phases write is complete or absent."""
+        """End the process from here. Nothing is lost: what these phases write is complete or
+        absent.
+        """
         log.info("stopped while %s", self._progress.phase)
         files.disk.remove(self._scratch)
         self.end(JobState.CANCELLED)

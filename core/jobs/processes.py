@@ -14,7 +14,9 @@ PROJECT = Path(__file__).parents[2]
 
 
 def ensure_supervisor(settings: Settings) -> None:
-    """Start a supervisor if none is alive. It outlives the caller: a shell starts it in the background and ends."""
+    """Start a supervisor if none is alive. It outlives the caller: a shell starts it in the
+    background and ends.
+    """
     if is_locked(settings.home / "supervisor.lock"):
         return
     with (settings.home / "supervisor.log").open("ab") as log:
@@ -31,7 +33,9 @@ def ensure_supervisor(settings: Settings) -> None:
 
 
 def start_worker(settings: Settings, job_id: str, attempt: int) -> "subprocess.Popen[bytes]":
-    """Start the worker of one attempt in a session of its own. It inherits the job's lock, so it is alive from its first instant."""
+    """Start the worker of one attempt in a session of its own. It inherits the job's lock, so it is
+    alive from its first instant.
+    """
     folder = settings.jobs / job_id
     lock = take_lock(folder / "lock")
     if lock is None:
@@ -53,7 +57,9 @@ def start_worker(settings: Settings, job_id: str, attempt: int) -> "subprocess.P
 
 
 def worker_environment(settings: Settings, lock: int) -> dict[str, str]:
-    """Environment of a worker: its threads must be known before it starts; without a Hub the libraries must not look for one."""
+    """Environment of a worker: its threads must be known before it starts; without a Hub the
+    libraries must not look for one.
+    """
     threads = str(settings.used_threads)
     offline = {} if hub_reachable(settings) else {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     return {
@@ -63,8 +69,10 @@ def worker_environment(settings: Settings, lock: int) -> dict[str, str]:
         "LORALAB_LOCK": str(lock),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
-        "MALLOC_ARENA_MAX": "1",  # an arena for each thread keeps what it frees to itself: 30 MB of a training
-        "GOMP_SPINCOUNT": "1000",  # threads that spin longer at a barrier starve each other where anything else runs
+        # an arena for each thread keeps what it frees to itself: 30 MB of a training
+        "MALLOC_ARENA_MAX": "1",
+        # threads that spin longer at a barrier starve each other where anything else runs
+        "GOMP_SPINCOUNT": "1000",
         "TOKENIZERS_PARALLELISM": "true",  # nothing forks here
         "RAYON_NUM_THREADS": threads,
         "ARROW_DEFAULT_MEMORY_POOL": "system",  # whoever starts it

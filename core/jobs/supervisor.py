@@ -1,7 +1,9 @@
-"""The process that runs the queue: one training at a time, one light job beside it, and a calibration only by itself.
+"""The process that runs the queue: one training at a time, one light job beside it, and a
+calibration only by itself.
 
-There is one per home folder (a lock). It is started on demand, outlives the web server, and ends when nothing is left to
-do. A new one takes over workers that an earlier one left behind: alive is who holds the job's lock.
+There is one per home folder (a lock). It is started on demand, outlives the web server, and ends
+when nothing is left to do. A new one takes over workers that an earlier one left behind: alive is
+who holds the job's lock.
 """
 
 import logging
@@ -32,31 +34,48 @@ KILL_AFTER_SECONDS = 30
 LANES = (
     frozenset({JobKind.TRAIN}),
     frozenset(
-        {JobKind.PREPARE, JobKind.FETCH, JobKind.EMBED, JobKind.QUALITY, JobKind.CLASSIFY, JobKind.NEAREST}
+        {
+            JobKind.PREPARE,
+            JobKind.FETCH,
+            JobKind.EMBED,
+            JobKind.QUALITY,
+            JobKind.CLASSIFY,
+            JobKind.NEAREST,
+        }
         | {JobKind.EXPORT, JobKind.EVALUATE, JobKind.BACKUP, JobKind.RESTORE}
     ),
 )  # one of each at a time; a calibration is timed and has none beside it
-BEHIND = frozenset({JobKind.BASELINE})  # begun only when no training is under way or waits: nobody waits for them
+BEHIND = frozenset(
+    {JobKind.BASELINE}
+)  # begun only when no training is under way or waits: nobody waits for them
 
 log = logging.getLogger("supervisor")
 
 
 @dataclass
 class Supervisor:
-    """Starts, watches and ends workers. ``children`` are those it is the parent of; others it only sees by their lock.
+    """Starts, watches and ends workers. ``children`` are those it is the parent of; others it only
+    sees by their lock.
 
-    ``timer`` measures how long a worker takes to stop; it is not the store's clock, which people set. ``start`` starts an attempt.
+    ``timer`` measures how long a worker takes to stop; it is not the store's clock, which people
+    set. ``start`` starts an attempt.
     """
 
     store: Store
     timer: Callable[[], float] = time.monotonic
     start: Callable[[Settings, str, int], "subprocess.Popen[bytes]"] = start_worker
     children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-    stopping: dict[tuple[str, int], float] = field(default_factory=dict)  # (job, attempt) to when its stop was first seen
-    memory_kills: dict[str, int] = field(default_factory=dict)  # the kernel's count when the job was first seen at work
+    stopping: dict[tuple[str, int], float] = field(
+        default_factory=dict
+    )  # (job, attempt) to when its stop was first seen
+    memory_kills: dict[str, int] = field(
+        default_factory=dict
+    )  # the kernel's count when the job was first seen at work
 
     def run(self) -> None:
-        """Work until nothing has been queued or active for a while. A database that is held or full is waited for."""
+        """Work until nothing has been queued or active for a while. A database that is held or full
+        is waited for.
+        """
         idle_since = time.monotonic()
         self.tidy()
         while time.monotonic() - idle_since < IDLE_SECONDS:
@@ -82,7 +101,9 @@ class Supervisor:
     def _start_next(self, active: list[Job], queued: list[Job]) -> None:
         measuring = next((job for job in active if job.kind == JobKind.CALIBRATE), None)
         if measuring is not None:
-            if any(job.kind == JobKind.TRAIN for job in queued):  # a person waits: measuring can be asked for again
+            if any(
+                job.kind == JobKind.TRAIN for job in queued
+            ):  # a person waits: measuring can be asked for again
                 self.store.transition(measuring, JobState.STOPPING, stop_at=self.store.clock())
             return
         trains = any(job.kind == JobKind.TRAIN for job in (*active, *queued))
@@ -99,7 +120,9 @@ class Supervisor:
         return waiting if one_owner else fair_order(waiting, started_by_owner(self.store))
 
     def _start(self, job: Job | None) -> None:
-        if job is None or self._is_alive(job):  # resumed at once: the last attempt's process is still leaving
+        if job is None or self._is_alive(
+            job
+        ):  # resumed at once: the last attempt's process is still leaving
             return
         try:
             require_resources(self.store.settings)
@@ -107,21 +130,35 @@ class Supervisor:
             self.store.hold(job, f"Waiting for room. {error.message}", error.fix)
             return
         now = self.store.clock()
-        if not self.store.transition(job, JobState.STARTING, started_at=now, heartbeat_at=now, message="", fix=""):
+        if not self.store.transition(
+            job, JobState.STARTING, started_at=now, heartbeat_at=now, message="", fix=""
+        ):
             return
         self.memory_kills[job.id] = oom_kills()
         try:
             self.children[job.id] = self.start(self.store.settings, job.id, job.attempt)
         except OSError as error:
             log.exception("%s could not be started", job.id)
-            self._end(job, JobState.FAILED, Ending(FailureCause.BUG, f"The worker could not be started ({error}).", "Resume the run."))
+            self._end(
+                job,
+                JobState.FAILED,
+                Ending(
+                    FailureCause.BUG,
+                    f"The worker could not be started ({error}).",
+                    "Resume the run.",
+                ),
+            )
             return
         self.store.update(job, pid=self.children[job.id].pid)
         log.info("%s attempt %d started as pid %d", job.id, job.attempt, self.children[job.id].pid)
 
     def _reap(self, active: set[str]) -> None:
         """Let go of workers that recorded their own end, so that none stays behind as a zombie."""
-        for job_id in [job_id for job_id, child in self.children.items() if job_id not in active and child.poll() is not None]:
+        for job_id in [
+            job_id
+            for job_id, child in self.children.items()
+            if job_id not in active and child.poll() is not None
+        ]:
             del self.children[job_id]
             self.memory_kills.pop(job_id, None)
             self.store.mend(self.store.job(job_id))  # the disk may have been full when it ended
@@ -133,10 +170,14 @@ class Supervisor:
         if code is None if child else self._is_alive(job):
             self._press(job)
             return
-        latest = self.store.job(job.id)  # it may have written its own end between our look at it and its death
+        latest = self.store.job(
+            job.id
+        )  # it may have written its own end between our look at it and its death
         if latest.state.active and latest.attempt == job.attempt:
             self._end(latest, *explain_death(latest, code, oom_kills() - before))
-        self.children.pop(job.id, None)  # only now: where the end could not be written, how it died must still be known
+        self.children.pop(
+            job.id, None
+        )  # only now: where the end could not be written, how it died must still be known
         del self.memory_kills[job.id]
 
     def _press(self, job: Job) -> None:
@@ -145,7 +186,9 @@ class Supervisor:
             return
         waited = self.timer() - self.stopping.setdefault((job.id, job.attempt), self.timer())
         pid = self.children[job.id].pid if job.id in self.children else job.pid
-        patience = 0 if job.kind == JobKind.CALIBRATE else TERM_AFTER_SECONDS  # it has nothing to save
+        patience = (
+            0 if job.kind == JobKind.CALIBRATE else TERM_AFTER_SECONDS
+        )  # it has nothing to save
         if pid and waited > patience:
             number = signal.SIGKILL if waited > KILL_AFTER_SECONDS else signal.SIGTERM
             log.warning("%s does not stop: signal %d to group %d", job.id, number, pid)
@@ -177,12 +220,16 @@ class Supervisor:
     def _sweep(self, folder: Path) -> None:
         try:
             files.sweep(folder)
-        except OSError as error:  # one folder that cannot be tidied must not keep the queue from being run
+        except (
+            OSError
+        ) as error:  # one folder that cannot be tidied must not keep the queue from being run
             log.warning("%s cannot be swept: %s", folder, error)
 
 
 def main() -> None:
-    """Run the queue of ``LORALAB_HOME``, unless another supervisor does. A damaged database is rebuilt: nobody may be there to ask."""
+    """Run the queue of ``LORALAB_HOME``, unless another supervisor does. A damaged database is
+    rebuilt: nobody may be there to ask.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings()
     children: dict[str, subprocess.Popen[bytes]] = {}

@@ -1,8 +1,9 @@
 """The process that does one attempt of one job: ``python -m core.jobs.worker JOB_ID ATTEMPT``.
 
-It holds the job's lock for life, writes progress and metrics to the store, and records how it ended. ``perform`` is one of
-the two places where any exception is caught. A training whose data had to be prepared begins anew after that, as the same process
-with the argument ``anew``: what reading them leaves behind, 60 MB of AG News, is not there while it trains.
+It holds the job's lock for life, writes progress and metrics to the store, and records how it
+ended. ``perform`` is one of the two places where any exception is caught. A training whose data had
+to be prepared begins anew after that, as the same process with the argument ``anew``: what reading
+them leaves behind, 60 MB of AG News, is not there while it trains.
 """
 
 import importlib
@@ -43,10 +44,16 @@ REHEARSAL = "tests.support.faults.stand_in"  # stands in for trainings where the
 
 
 def main(job_id: str, attempt: int, anew: bool) -> int:
-    """Do the attempt; 0 if it completed or was stopped, 1 if it failed, and what ``causes`` says if not even that could be recorded."""
+    """Do the attempt; 0 if it completed or was stopped, 1 if it failed, and what ``causes`` says if
+    not even that could be recorded.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    os.set_inheritable(int(os.environ["LORALAB_LOCK"]), False)  # a grandchild must not keep the job alive
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))  # one that begins anew has done it
+    os.set_inheritable(
+        int(os.environ["LORALAB_LOCK"]), False
+    )  # a grandchild must not keep the job alive
+    os.setpriority(
+        os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0))
+    )  # one that begins anew has done it
     settings = Settings()
     store = Store(settings, create=False)
     if settings.rehearsal:
@@ -56,13 +63,16 @@ def main(job_id: str, attempt: int, anew: bool) -> int:
         log.info("attempt %d of %s is no longer wanted", attempt, job_id)
         return 0
     if anew:
-        job = replace(job, started_at=store.clock())  # what preparing the data took says nothing of other runs' starts
+        job = replace(
+            job, started_at=store.clock()
+        )  # what preparing the data took says nothing of other runs' starts
     store.update(job, pid=os.getpid())  # also if the supervisor was killed before it could
     return perform(store, job, None if anew else _begin_anew)
 
 
 def perform(store: Store, job: Job, begin_anew: Callable[[], None] | None = None) -> int:
-    """Do the job in this process, which holds its lock, and record how it ended. Gives the exit code.
+    """Do the job in this process, which holds its lock, and record how it ended. Gives the exit
+    code.
 
     ``begin_anew`` is called when a training's data had to be prepared.
     """
@@ -72,7 +82,10 @@ def perform(store: Store, job: Job, begin_anew: Callable[[], None] | None = None
             ending = _attempt(context, begin_anew)
             if ending:
                 context.end(JobState.FAILED, **ending.columns)
-        except (StoreDamaged, NotEnoughRoom) as error:  # the end could not be written: the supervisor does, once it can
+        except (
+            StoreDamaged,
+            NotEnoughRoom,
+        ) as error:  # the end could not be written: the supervisor does, once it can
             log.error("%s", error)
             return (ending or failures.explain(error, job)).exit_code
     return 1 if ending and store.job(job.id).state is not JobState.CANCELLED else 0
@@ -123,4 +136,9 @@ if __name__ == "__main__":
     code = main(sys.argv[1], int(sys.argv[2]), ANEW in sys.argv[3:])
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(code)  # all is recorded; taking torch apart would keep the process for seconds where others use the cores
+    os._exit(
+        code
+        # all is recorded; taking torch apart would keep the process for seconds where others use
+        # the
+        # cores
+    )

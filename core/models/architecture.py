@@ -1,7 +1,8 @@
-"""What a base model is made of and what LoRA would train in it, from ``config.json`` and the header of its weights alone.
+"""What a base model is made of and what LoRA would train in it, from ``config.json`` and the header
+of its weights alone.
 
-No weight is read and no ML library imported, so that the server can tell it while a person turns the rank.
-Shapes: d hidden size, r rank, C classes.
+No weight is read and no ML library imported, so that the server can tell it while a person turns
+the rank. Shapes: d hidden size, r rank, C classes.
 """
 
 import json
@@ -19,10 +20,23 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit
 ALL_LINEAR = "all-linear"
-USUAL_TARGETS = (("query", "value"), ("q_lin", "v_lin"), ("q_proj", "v_proj"), ("query_proj", "value_proj"), ("q", "v"), ("Wqkv",))
-IN_A_LAYER = re.compile(r"\.(\d+)\.")  # encoder.layer.3.output.dense: what follows the number names the module within its layer
-HEADS_ON_FIRST_TOKEN = frozenset({"roberta", "xlm-roberta", "camembert", "electra", "mpnet"})  # classifier.dense, classifier.out_proj
-POSITIONS_START_LATE = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})  # positions up to the padding id are never used
+USUAL_TARGETS = (
+    ("query", "value"),
+    ("q_lin", "v_lin"),
+    ("q_proj", "v_proj"),
+    ("query_proj", "value_proj"),
+    ("q", "v"),
+    ("Wqkv",),
+)
+IN_A_LAYER = re.compile(
+    r"\.(\d+)\."
+)  # encoder.layer.3.output.dense: what follows the number names the module within its layer
+HEADS_ON_FIRST_TOKEN = frozenset(
+    {"roberta", "xlm-roberta", "camembert", "electra", "mpnet"}
+)  # classifier.dense, classifier.out_proj
+POSITIONS_START_LATE = frozenset(
+    {"roberta", "xlm-roberta", "camembert", "mpnet"}
+)  # positions up to the padding id are never used
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,9 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """``linears`` are those inside the encoder's layers; ``max_positions`` is None for a model without a fixed limit."""
+    """``linears`` are those inside the encoder's layers; ``max_positions`` is None for a model
+    without a fixed limit.
+    """
 
     model_type: str
     parameters: int
@@ -64,14 +80,18 @@ class ModuleCount:
 def read_shape(folder: Path) -> ModelShape:
     """The shape of the model in ``folder``. Raises ModelUnavailable if its files cannot be read."""
     config = read_model_config(folder)
-    tensors = {name: shape for path in weight_files(folder) for name, shape in read_header(path).items()}
+    tensors = {
+        name: shape for path in weight_files(folder) for name, shape in read_header(path).items()
+    }
     model_type = str(config.get("model_type", ""))
     positions = _number(config, "max_position_embeddings")
     if positions and model_type in POSITIONS_START_LATE:
         positions -= (_number(config, "pad_token_id") or 0) + 1
     return ModelShape(
         model_type,
-        sum(math.prod(shape) for name, shape in tensors.items() if not name.endswith("position_ids")),
+        sum(
+            math.prod(shape) for name, shape in tensors.items() if not name.endswith("position_ids")
+        ),
         _number(config, "hidden_size", "dim", "d_model") or 0,
         _number(config, "num_hidden_layers", "n_layers", "num_layers") or 0,
         positions,
@@ -81,9 +101,11 @@ def read_shape(folder: Path) -> ModelShape:
 
 
 def resolve_targets(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:
-    """Names to hand to PEFT, which adapts each module whose name ends in one of them; none matches outside the encoder's layers.
+    """Names to hand to PEFT, which adapts each module whose name ends in one of them; none matches
+    outside the encoder's layers.
 
-    Raises ConfigError, with the names there are, if a name of ``config.target_modules`` matches no module.
+    Raises ConfigError, with the names there are, if a name of ``config.target_modules`` matches no
+    module.
     """
     chosen = config.target_modules or default_targets(shape)
     if ALL_LINEAR in chosen:
@@ -91,33 +113,61 @@ def resolve_targets(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:
     for target in chosen:
         if not any(_matches(target, linear.name) for linear in shape.linears):
             names = ", ".join(dict.fromkeys(linear.within_layer for linear in shape.linears))
-            raise ConfigError(f"This model has no target module {target!r}.", f"Choose among {names}, or all-linear.")
+            raise ConfigError(
+                f"This model has no target module {target!r}.",
+                f"Choose among {names}, or all-linear.",
+            )
     return tuple(dict.fromkeys(name for target in chosen for name in _inside(target, shape)))
 
 
 def default_targets(shape: ModelShape) -> tuple[str, ...]:
-    """The model's usual targets: its query and value projections, or the one that holds both; otherwise every linear module."""
+    """The model's usual targets: its query and value projections, or the one that holds both;
+    otherwise every linear module.
+    """
     ends = {linear.name.rsplit(".", 1)[-1] for linear in shape.linears}
     return next((names for names in USUAL_TARGETS if ends.issuperset(names)), (ALL_LINEAR,))
 
 
 def target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
-    """The modules that get an adapter, in the checkpoint's order. Raises ConfigError as ``resolve_targets``."""
+    """The modules that get an adapter, in the checkpoint's order. Raises ConfigError as
+    ``resolve_targets``.
+    """
     targets = resolve_targets(config, shape)
-    return [linear for linear in shape.linears if any(_matches(target, linear.name) for target in targets)]
+    return [
+        linear
+        for linear in shape.linears
+        if any(_matches(target, linear.name) for target in targets)
+    ]
 
 
 def count_trainable(shape: ModelShape, config: RunConfig, classes: int) -> list[ModuleCount]:
-    """What a run would train, by module name, then the head: r·(in + out) parameters a module, with DoRA out more (Hu et al. 2021)."""
+    """What a run would train, by module name, then the head: r·(in + out) parameters a module, with
+    DoRA out more (Hu et al. 2021).
+    """
     counts: dict[str, ModuleCount] = {}
     for linear in target_modules(config, shape):
-        size = config.rank * (linear.inputs + linear.outputs) + (linear.outputs if config.dora else 0)
-        text = f"{config.rank} × ({linear.inputs} + {linear.outputs})" + (f" + {linear.outputs}" if config.dora else "")
+        size = config.rank * (linear.inputs + linear.outputs) + (
+            linear.outputs if config.dora else 0
+        )
+        text = f"{config.rank} × ({linear.inputs} + {linear.outputs})" + (
+            f" + {linear.outputs}" if config.dora else ""
+        )
         known = counts.get(linear.within_layer)
-        counts[linear.within_layer] = ModuleCount(linear.within_layer, text, size + (known.parameters if known else 0))
-    layers = {name: sum(linear.within_layer == name for linear in target_modules(config, shape)) for name in counts}
-    repeated = [ModuleCount(count.name, f"{layers[name]} × {count.shape}", count.parameters) for name, count in counts.items()]
-    return repeated + [ModuleCount(name, _text(*size), math.prod(size) + size[0]) for name, *size in head_linears(shape, classes)]
+        counts[linear.within_layer] = ModuleCount(
+            linear.within_layer, text, size + (known.parameters if known else 0)
+        )
+    layers = {
+        name: sum(linear.within_layer == name for linear in target_modules(config, shape))
+        for name in counts
+    }
+    repeated = [
+        ModuleCount(count.name, f"{layers[name]} × {count.shape}", count.parameters)
+        for name, count in counts.items()
+    ]
+    return repeated + [
+        ModuleCount(name, _text(*size), math.prod(size) + size[0])
+        for name, *size in head_linears(shape, classes)
+    ]
 
 
 def head_linears(shape: ModelShape, classes: int) -> list[tuple[str, int, int]]:
@@ -132,18 +182,26 @@ def head_linears(shape: ModelShape, classes: int) -> list[tuple[str, int, int]]:
 
 
 def read_model_config(folder: Path) -> dict[str, object]:
-    """The content of ``config.json``. Raises ModelUnavailable if it is missing or no JSON object."""
+    """The content of ``config.json``. Raises ModelUnavailable if it is missing or no JSON
+    object.
+    """
     try:
         content = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise ModelUnavailable(f"config.json in {folder} is missing or damaged.", "Copy the model's files again.") from error
+        raise ModelUnavailable(
+            f"config.json in {folder} is missing or damaged.", "Copy the model's files again."
+        ) from error
     if not isinstance(content, dict):
-        raise ModelUnavailable(f"config.json in {folder} describes no model.", "Copy the model's files again.")
+        raise ModelUnavailable(
+            f"config.json in {folder} describes no model.", "Copy the model's files again."
+        )
     return content
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of the model, one or several shards; empty if it has none. Raises ModelUnavailable on a damaged index."""
+    """The safetensors files of the model, one or several shards; empty if it has none. Raises
+    ModelUnavailable on a damaged index.
+    """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if not (folder / INDEX).is_file():
@@ -151,12 +209,16 @@ def weight_files(folder: Path) -> list[Path]:
     try:
         names = json.loads((folder / INDEX).read_bytes())["weight_map"].values()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelUnavailable(f"{INDEX} in {folder} is damaged.", "Copy the model's files again.") from error
+        raise ModelUnavailable(
+            f"{INDEX} in {folder} is damaged.", "Copy the model's files again."
+        ) from error
     return [folder / Path(str(name)).name for name in dict.fromkeys(names)]
 
 
 def read_header(path: Path) -> dict[str, tuple[int, ...]]:
-    """Tensor name to shape. Raises ModelUnavailable if the file is no safetensors file or parts of it are missing."""
+    """Tensor name to shape. Raises ModelUnavailable if the file is no safetensors file or parts of
+    it are missing.
+    """
     try:
         with path.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
@@ -164,18 +226,31 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
         size = path.stat().st_size
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         end = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
-        shapes = {name: tuple(int(width) for width in entry["shape"]) for name, entry in tensors.items()}
+        shapes = {
+            name: tuple(int(width) for width in entry["shape"]) for name, entry in tensors.items()
+        }
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
-        raise ModelUnavailable(f"{path} is missing or no safetensors file.", "Copy the model's files again.") from error
+        raise ModelUnavailable(
+            f"{path} is missing or no safetensors file.", "Copy the model's files again."
+        ) from error
     if size != end:
-        raise ModelUnavailable(f"{path} has {size:,} bytes where its header announces {end:,}.", "Copy the model's files again.")
+        raise ModelUnavailable(
+            f"{path} has {size:,} bytes where its header announces {end:,}.",
+            "Copy the model's files again.",
+        )
     return shapes
 
 
 def _linears(tensors: dict[str, tuple[int, ...]]) -> Iterator[Linear]:
     for tensor, shape in sorted(tensors.items(), key=lambda item: _natural(item[0])):
         name = tensor.removesuffix(".weight")
-        if name != tensor and len(shape) == 2 and IN_A_LAYER.search(name) and "embedding" not in name and "attention_bias" not in name:
+        if (
+            name != tensor
+            and len(shape) == 2
+            and IN_A_LAYER.search(name)
+            and "embedding" not in name
+            and "attention_bias" not in name
+        ):
             yield Linear(name, shape[1], shape[0])
 
 
@@ -188,7 +263,9 @@ def _matches(target: str, name: str) -> bool:
 
 
 def _inside(target: str, shape: ModelShape) -> Iterable[str]:
-    """``target``, or longer names of the same modules where PEFT would also find it outside the encoder's layers."""
+    """``target``, or longer names of the same modules where PEFT would also find it outside the
+    encoder's layers.
+    """
     if target != "dense":  # the pooler and some heads end in it
         return (target,)
     return (linear.within_layer for linear in shape.linears if _matches(target, linear.name))
@@ -204,9 +281,19 @@ def _number(config: dict[str, object], *names: str) -> int | None:
 
 def _minilm() -> ModelShape:
     widths = {f"attention.self.{name}": (384, 384) for name in ("query", "key", "value")}
-    modules = widths | {"attention.output.dense": (384, 384), "intermediate.dense": (384, 1536), "output.dense": (1536, 384)}
-    linears = tuple(Linear(f"encoder.layer.{layer}.{name}", *width) for layer in range(6) for name, width in modules.items())
+    modules = widths | {
+        "attention.output.dense": (384, 384),
+        "intermediate.dense": (384, 1536),
+        "output.dense": (1536, 384),
+    }
+    linears = tuple(
+        Linear(f"encoder.layer.{layer}.{name}", *width)
+        for layer in range(6)
+        for name, width in modules.items()
+    )
     return ModelShape("bert", 22_713_216, 384, 6, 512, linears, True)
 
 
-MINILM = _minilm()  # stands in for a model whose files are not here yet (Wang et al. 2020, 6 layers)
+MINILM = (
+    _minilm()
+)  # stands in for a model whose files are not here yet (Wang et al. 2020, 6 layers)

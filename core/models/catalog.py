@@ -1,9 +1,12 @@
-"""The base models on offer, where each is found on this machine, and whether its files are what they should be.
+"""The base models on offer, where each is found on this machine, and whether its files are what
+they should be.
 
-Imports no ML library and reads no weights, so the server can ask. A model is a known id (``minilm``), a local folder, or a
-Hub id at a pinned revision (``org/name@<40 hex digits>``); always safetensors, never code of the model's own.
+Imports no ML library and reads no weights, so the server can ask. A model is a known id
+(``minilm``), a local folder, or a Hub id at a pinned revision (``org/name@<40 hex digits>``);
+always safetensors, never code of the model's own.
 
-Whether a folder holds a base model that can be used: safetensors, a tokenizer, and no code of its own.
+Whether a folder holds a base model that can be used: safetensors, a tokenizer, and no code of its
+own.
 """
 
 import hashlib
@@ -14,18 +17,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ModelUnavailable
-from core.models.architecture import WEIGHTS, Linear, ModelShape, read_header, read_model_config, read_shape, weight_files
+from core.models.architecture import (
+    WEIGHTS,
+    Linear,
+    ModelShape,
+    read_header,
+    read_model_config,
+    read_shape,
+    weight_files,
+)
 from core.settings import Settings
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+|[A-Za-z0-9][\w.-]*")
-SAMPLE_BYTES, SAMPLES = 4096, 64  # enough to tell two trainings of one model apart without reading all of it
+SAMPLE_BYTES, SAMPLES = (
+    4096,
+    64,
+)  # enough to tell two trainings of one model apart without reading all of it
 BLOB = re.compile(r"[0-9a-f]{64}")  # the Hub cache names a large file by its SHA-256
 
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """A model on offer: its Hub identity, the SHA-256 of its weights where known, and a package that carries it, if any."""
+    """A model on offer: its Hub identity, the SHA-256 of its weights where known, and a package
+    that carries it, if any.
+    """
 
     id: str
     title: str
@@ -40,10 +56,11 @@ class BaseModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelLocation:
-    """Whether a model can be had here. ``folder`` is None where it must still be fetched from the Hub.
+    """Whether a model can be had here. ``folder`` is None where it must still be fetched from the
+    Hub.
 
-    ``revision`` is the Hub's, or for a local folder a short fingerprint of its files. ``reason`` says where it comes from or
-    why it cannot be had and what to do.
+    ``revision`` is the Hub's, or for a local folder a short fingerprint of its files. ``reason``
+    says where it comes from or why it cannot be had and what to do.
     """
 
     id: str
@@ -90,7 +107,9 @@ MODELS: dict[str, BaseModel] = {
 
 
 def find_model(model_id: str, settings: Settings, hub: bool) -> ModelLocation:
-    """Where ``model_id`` is found. ``hub`` tells whether the Hub can be reached (``core.data.hub.hub_reachable``)."""
+    """Where ``model_id`` is found. ``hub`` tells whether the Hub can be reached
+    (``core.data.hub.hub_reachable``).
+    """
     if model_id in MODELS:
         return _find_offered(MODELS[model_id], settings, hub)
     if "@" in model_id and (is_pinned(model_id) or not is_folder(_path(model_id))):
@@ -105,21 +124,36 @@ def is_pinned(model_id: str) -> bool:
 
 
 def verify(model: ModelLocation) -> None:
-    """Compare the SHA-256 of the weights with what is known of them. Raises ModelUnavailable if it differs."""
+    """Compare the SHA-256 of the weights with what is known of them. Raises ModelUnavailable if it
+    differs.
+    """
     if model.folder is None:
         return
     if problem := folder_problem(model.folder):
         raise ModelUnavailable(problem)
     for path in weight_files(model.folder):
         blob = path.resolve().name
-        known = model.sha256 if model.sha256 and path.name == WEIGHTS else blob if BLOB.fullmatch(blob) else None
+        known = (
+            model.sha256
+            if model.sha256 and path.name == WEIGHTS
+            else blob
+            if BLOB.fullmatch(blob)
+            else None
+        )
         if known and (found := _sha256(path)) != known:
-            message = f"The checksum of {path} is {found[:12]}…, but should be {known[:12]}…: the file is damaged or another one."
-            raise ModelUnavailable(message, "Install the requirements again, or copy the model's files again.")
+            message = (
+                f"The checksum of {path} is {found[:12]}…, but should be {known[:12]}…: the file is"
+                " damaged or another one."
+            )
+            raise ModelUnavailable(
+                message, "Install the requirements again, or copy the model's files again."
+            )
 
 
 def shape_of(model: ModelLocation) -> ModelShape | None:
-    """The shape of the model; of one that is not on this machine only if it is on offer, otherwise None."""
+    """The shape of the model; of one that is not on this machine only if it is on offer, otherwise
+    None.
+    """
     if model.folder is not None:
         return read_shape(model.folder)
     return DISTILBERT if model.id == "distilbert" else None
@@ -136,11 +170,16 @@ def hub_snapshot(hub_id: str, revision: str) -> Path:
 
 def _find_offered(model: BaseModel, settings: Settings, hub: bool) -> ModelLocation:
     def found(reason: str, folder: Path | None = None) -> ModelLocation:
-        return ModelLocation(model.id, True, reason, folder, model.hub_id, model.revision, model.sha256)
+        return ModelLocation(
+            model.id, True, reason, folder, model.hub_id, model.revision, model.sha256
+        )
 
     if (packaged := _package_folder(model)) and not folder_problem(packaged):
         return found(f"From the package {model.package}.", packaged)
-    for name in (model.hub_id, model.hub_id.rsplit("/", 1)[-1]):  # the Hub moved old models into organisations
+    for name in (
+        model.hub_id,
+        model.hub_id.rsplit("/", 1)[-1],
+    ):  # the Hub moved old models into organisations
         if not folder_problem(hub_snapshot(name, model.revision)):
             return found("From the Hub cache on this machine.", hub_snapshot(name, model.revision))
     if hub:
@@ -148,7 +187,11 @@ def _find_offered(model: BaseModel, settings: Settings, hub: bool) -> ModelLocat
     placed = settings.home / "models" / model.id
     if not (problem := folder_problem(placed)):
         return found(f"From {placed}.", placed)
-    reason = problem if placed.exists() else f"The Hub cannot be reached, and {model.hub_id} is not on this machine."
+    reason = (
+        problem
+        if placed.exists()
+        else f"The Hub cannot be reached, and {model.hub_id} is not on this machine."
+    )
     fix = f"Connect to the Hub, or put the model's files into {placed}."
     return ModelLocation(model.id, False, f"{reason} {fix}", None, model.hub_id, model.revision)
 
@@ -156,16 +199,36 @@ def _find_offered(model: BaseModel, settings: Settings, hub: bool) -> ModelLocat
 def _find_on_hub(model_id: str, hub: bool) -> ModelLocation:
     hub_id, _, revision = model_id.partition("@")
     if not HUB_ID.fullmatch(hub_id) or not REVISION.fullmatch(revision):
-        reason = f"{model_id!r} names no pinned model. Write org/name@ and the 40 hex digits of a commit, as the Hub shows under History."
+        reason = (
+            f"{model_id!r} names no pinned model. Write org/name@ and the 40 hex digits of a"
+            " commit, as the Hub shows under History."
+        )
         return ModelLocation(model_id, False, reason)
     snapshot = hub_snapshot(hub_id, revision)
     if snapshot.is_dir():
         problem = folder_problem(snapshot)
         if not problem or not hub:
-            return ModelLocation(model_id, not problem, problem or "From the Hub cache on this machine.", snapshot, hub_id, revision)
+            return ModelLocation(
+                model_id,
+                not problem,
+                problem or "From the Hub cache on this machine.",
+                snapshot,
+                hub_id,
+                revision,
+            )
     if hub:
-        return ModelLocation(model_id, True, f"Fetched from the Hub ({hub_id}) when first used.", None, hub_id, revision)
-    reason = f"The Hub cannot be reached, and {hub_id} at that revision is not on this machine. Connect to the Hub, or give a folder."
+        return ModelLocation(
+            model_id,
+            True,
+            f"Fetched from the Hub ({hub_id}) when first used.",
+            None,
+            hub_id,
+            revision,
+        )
+    reason = (
+        f"The Hub cannot be reached, and {hub_id} at that revision is not on this machine. Connect"
+        " to the Hub, or give a folder."
+    )
     return ModelLocation(model_id, False, reason, None, hub_id, revision)
 
 
@@ -173,13 +236,16 @@ def _find_folder(model_id: str) -> ModelLocation:
     folder = _path(model_id)
     if not is_folder(folder) and HUB_ID.fullmatch(model_id):
         reason = (
-            f"There is neither a model {model_id!r} on offer ({', '.join(MODELS)}) nor a folder of that name. "
-            "A Hub model needs its revision: write org/name@ and the 40 hex digits of a commit, so that every run gets the same weights."
+            f"There is neither a model {model_id!r} on offer ({', '.join(MODELS)}) nor a folder of"
+            " that name. A Hub model needs its revision: write org/name@ and the 40 hex digits of"
+            " a commit, so that every run gets the same weights."
         )
         return ModelLocation(model_id, False, reason)
     if problem := folder_problem(folder):
         return ModelLocation(model_id, False, problem)
-    return ModelLocation(model_id, True, f"From the folder {folder}.", folder, "", _fingerprint(folder))
+    return ModelLocation(
+        model_id, True, f"From the folder {folder}.", folder, "", _fingerprint(folder)
+    )
 
 
 def _path(model_id: str) -> Path:
@@ -191,7 +257,9 @@ def _package_folder(model: BaseModel) -> Path | None:
     if model.package is None:
         return None
     try:
-        return Path(str(importlib.metadata.distribution(model.package).locate_file(model.package_folder)))
+        return Path(
+            str(importlib.metadata.distribution(model.package).locate_file(model.package_folder))
+        )
     except importlib.metadata.PackageNotFoundError:
         return None
 
@@ -219,7 +287,11 @@ def _distilbert() -> ModelShape:
     attention = {f"attention.{name}": (768, 768) for name in ("q_lin", "k_lin", "v_lin", "out_lin")}
     modules = attention | {"ffn.lin1": (768, 3072), "ffn.lin2": (3072, 768)}
     prefix = "distilbert.transformer.layer"
-    linears = tuple(Linear(f"{prefix}.{layer}.{name}", *widths) for layer in range(6) for name, widths in modules.items())
+    linears = tuple(
+        Linear(f"{prefix}.{layer}.{name}", *widths)
+        for layer in range(6)
+        for name, widths in modules.items()
+    )
     return ModelShape("distilbert", MODELS["distilbert"].parameters, 768, 6, 512, linears, False)
 
 
@@ -241,13 +313,19 @@ def folder_problem(folder: Path) -> str:
     except ModelUnavailable as error:
         return str(error)
     if "auto_map" in config:
-        return f"The model in {folder} brings code of its own, which is never run here. Choose a model that transformers knows."
+        return (
+            f"The model in {folder} brings code of its own, which is never run here. Choose a model"
+            " that transformers knows."
+        )
     if not config.get("model_type"):
-        return f"config.json in {folder} names no model type. Save the model again with save_pretrained."
+        return (
+            f"config.json in {folder} names no model type. Save the model again with"
+            " save_pretrained."
+        )
     if not weights and any(path for pattern in PICKLES for path in folder.glob(pattern)):
         return (
-            f"{folder} holds its weights only as pickle files, which can run code when they are opened. "
-            "Save the model again with save_pretrained, which writes model.safetensors."
+            f"{folder} holds its weights only as pickle files, which can run code when they are"
+            " opened. Save the model again with save_pretrained, which writes model.safetensors."
         )
     if not weights:
         return f"{folder} has no {WEIGHTS}. Copy it there from where the model comes from."

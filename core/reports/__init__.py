@@ -1,2 +1,3 @@
-"""Runs and comparisons as documents: HTML, SVG and CSV. May import ``core.charts`` and ``core.runs``.
+"""Runs and comparisons as documents: HTML, SVG and CSV. May import ``core.charts`` and
+``core.runs``.
 """

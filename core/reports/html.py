@@ -1,4 +1,6 @@
-"""A run or a comparison as one HTML file: pictures and style are in it, there is no script, and it opens without a network."""
+"""A run or a comparison as one HTML file: pictures and style are in it, there is no script, and it
+opens without a network.
+"""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +19,9 @@ TEMPLATE = Path(__file__).with_name("report.html")
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A heading with lines, a picture, a table whose cells are words, and a note. ``numbers`` are columns set to the right."""
+    """A heading with lines, a picture, a table whose cells are words, and a note. ``numbers`` are
+    columns set to the right.
+    """
 
     heading: str
     lines: Sequence[str] = ()
@@ -41,12 +45,17 @@ class HtmlReport:
     @property
     def origin(self) -> str:
         """Data and day."""
-        return f"{self.about} · {time.strftime('%-d %B %Y, %H:%M', time.localtime(self.made_at))} · LoRA Lab"
+        return (
+            f"{self.about} · {time.strftime('%-d %B %Y, %H:%M', time.localtime(self.made_at))} ·"
+            " LoRA Lab"
+        )
 
 
 def render(report: HtmlReport) -> bytes:
     """The file. Every text in it is escaped."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, trim_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, trim_blocks=True
+    )
     return environment.get_template(TEMPLATE.name).render(report=report).encode()
 
 
@@ -57,19 +66,36 @@ def picture(heading: str, chart: Chart, lines: Sequence[str] = (), note: str = "
 
 def shares(frame: pd.DataFrame, columns: Sequence[str], digits: int = 3) -> pd.DataFrame:
     """``frame`` with those columns as words of so many digits."""
-    return frame.assign(**{name: frame[name].map(lambda value: f"{value:.{digits}f}") for name in columns})
+    return frame.assign(
+        **{name: frame[name].map(lambda value: f"{value:.{digits}f}") for name in columns}
+    )
 
 
 def configurations(configs: dict[str, RunConfig]) -> pd.DataFrame:
     """A line a field and a column a run; of several runs the fields in which they differ."""
     values = {name: config.model_dump() for name, config in configs.items()}
     first = next(iter(values.values()))
-    fields = [name for name in first if len(values) == 1 or any(other[name] != first[name] for other in values.values())]
+    fields = [
+        name
+        for name in first
+        if len(values) == 1 or any(other[name] != first[name] for other in values.values())
+    ]
     titles = [RunConfig.model_fields[name].title or name for name in fields]
-    return pd.DataFrame({"Field": titles, **{name: [_shown(each[key]) for key in fields] for name, each in values.items()}})
+    return pd.DataFrame(
+        {
+            "Field": titles,
+            **{name: [_shown(each[key]) for key in fields] for name, each in values.items()},
+        }
+    )
 
 
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "the model's usual ones"
-    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        ("yes" if value else "no")
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

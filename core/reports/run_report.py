@@ -30,26 +30,55 @@ log = logging.getLogger(__name__)
 
 
 def write_report(store: Store, jobs: Sequence[Job]) -> bytes:
-    """The HTML file of one run, or of two to ten. Raises StateConflict for more or for one that has not been scored, ArtifactDamaged."""
+    """The HTML file of one run, or of two to ten. Raises StateConflict for more or for one that has
+    not been scored, ArtifactDamaged.
+    """
     different = list({job.id: job for job in jobs}.values())
-    return render(_of_run(store, different[0]) if len(different) == 1 else _of_comparison(store, different))
+    return render(
+        _of_run(store, different[0]) if len(different) == 1 else _of_comparison(store, different)
+    )
 
 
 def write_in_process(store: Store, jobs: Sequence[Job]) -> bytes:
-    """The same, made by a process of its own: drawing pictures would leave 150 MB in the server. Raises LoraLabError."""
+    """The same, made by a process of its own: drawing pictures would leave 150 MB in the server.
+    Raises LoraLabError.
+    """
     for job in jobs:
-        run_results.read_result(store, job)  # what that process says goes to the log alone: why not is said here
+        run_results.read_result(
+            store, job
+        )  # what that process says goes to the log alone: why not is said here
     with TemporaryDirectory() as folder:
         path = Path(folder) / "report.html"
-        command = [sys.executable, "-m", "core", "report", *(job.id for job in jobs), "--to", str(path), "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "core",
+            "report",
+            *(job.id for job in jobs),
+            "--to",
+            str(path),
+            "--json",
+        ]
         environment = {**os.environ, "LORALAB_HOME": str(store.settings.home.absolute())}
         try:
-            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_SECONDS,
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise LoraLabError(f"The report was not made ({type(error).__name__}).", "Try again when the machine is less busy.") from error
+            raise LoraLabError(
+                f"The report was not made ({type(error).__name__}).",
+                "Try again when the machine is less busy.",
+            ) from error
         if done.returncode or not path.is_file():
             log.error("the report was not made: %s", done.stderr.strip()[-2000:])
-            raise LoraLabError("The report was not made; the server's log tells more.", "Choose another run.")
+            raise LoraLabError(
+                "The report was not made; the server's log tells more.", "Choose another run."
+            )
         return path.read_bytes()
 
 
@@ -57,19 +86,33 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
     result, request = run_results.read_result(store, job), read_train_request(job)
     scores, config = result.predictions.scores, request.config
     fitted = read_baselines(store, job, config, len(result.classes))
-    lead = [f"{_share(scores.accuracy)} of {scores.accuracy.n:,} test texts right, macro-F1 {scores.macro_f1:.3f}."]
+    lead = [
+        f"{_share(scores.accuracy)} of {scores.accuracy.n:,} test texts right, macro-F1"
+        f" {scores.macro_f1:.3f}."
+    ]
     per_class = scores.per_class(result.classes)
     per_class.columns = pd.Index(["Class", "Precision", "Recall", "F1", "Texts"])
     numbers = frozenset(per_class.columns[1:])
     sections = [
         *_curves_of_run(store, job, config.validation_rows, fitted),
         *_baselines(fitted),
-        picture("Confusion matrix", charts.confusion_matrix(scores.counts, result.classes), note="Rows are the true classes."),
-        ReportSection("Scores per class", table=shares(per_class, ["Precision", "Recall", "F1"]), numbers=numbers),
+        picture(
+            "Confusion matrix",
+            charts.confusion_matrix(scores.counts, result.classes),
+            note="Rows are the true classes.",
+        ),
+        ReportSection(
+            "Scores per class",
+            table=shares(per_class, ["Precision", "Recall", "F1"]),
+            numbers=numbers,
+        ),
         *_mistakes(result),
         ReportSection("Configuration", table=configurations({"Value": config})),
     ]
-    about = f"{job.result.get('data', request.source.name)}, fingerprint {job.fingerprint} · run {job.id}"
+    about = (
+        f"{job.result.get('data', request.source.name)}, fingerprint {job.fingerprint} · run"
+        f" {job.id}"
+    )
     return HtmlReport(job.name or job.id, lead, about, sections)
 
 
@@ -78,21 +121,44 @@ def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
     results = [run_results.read_result(store, job) for job in jobs]
     names = run_results.distinct_names(jobs)
     configs = {names[job.id]: read_train_request(job).config for job in jobs}
-    metrics = pd.concat([run_results.read_curve(store, job, names[job.id], configs[names[job.id]]) for job in jobs], ignore_index=True)
+    metrics = pd.concat(
+        [run_results.read_curve(store, job, names[job.id], configs[names[job.id]]) for job in jobs],
+        ignore_index=True,
+    )
     differences = configurations(configs)
-    shown = [charts.run_curves(metrics, list(names.values()), "step", measure) for measure in ("loss", "accuracy")] if len(metrics) else []
+    shown = (
+        [
+            charts.run_curves(metrics, list(names.values()), "step", measure)
+            for measure in ("loss", "accuracy")
+        ]
+        if len(metrics)
+        else []
+    )
     sections = [
         ReportSection("Is the difference real?", [pair.verdict for pair in pairs]),
-        ReportSection("Results", table=_results(jobs, results, names), note="Intervals: 95 % (Wilson)."),
-        ReportSection("Differences of the configurations", table=differences if len(differences) else None, lines=_same(differences)),
+        ReportSection(
+            "Results", table=_results(jobs, results, names), note="Intervals: 95 % (Wilson)."
+        ),
+        ReportSection(
+            "Differences of the configurations",
+            table=differences if len(differences) else None,
+            lines=_same(differences),
+        ),
         *(picture(chart.title, chart) for chart in shown),
         *(_pair(pairs[0]) if len(pairs) == 1 else _f1_per_class(results, names)),
     ]
     prints = ", ".join(sorted({job.fingerprint for job in jobs}))
-    return HtmlReport(f"Comparison of {len(jobs)} runs", [", ".join(names.values())], f"data fingerprint {prints}", sections)
+    return HtmlReport(
+        f"Comparison of {len(jobs)} runs",
+        [", ".join(names.values())],
+        f"data fingerprint {prints}",
+        sections,
+    )
 
 
-def _curves_of_run(store: Store, job: Job, validation_rows: int, fitted: Sequence[Fitted]) -> list[ReportSection]:
+def _curves_of_run(
+    store: Store, job: Job, validation_rows: int, fitted: Sequence[Fitted]
+) -> list[ReportSection]:
     points = store.read_metrics(job.id)
     if not points:
         return []
@@ -101,7 +167,11 @@ def _curves_of_run(store: Store, job: Job, validation_rows: int, fitted: Sequenc
     loss = charts.loss_curves(frame)
     sections = [picture(loss.title, loss)]
     if frame["accuracy"].notna().any():
-        levels = {str(one.baseline): one.predictions.scores.accuracy.value for one in fitted if len(one.predictions)}
+        levels = {
+            str(one.baseline): one.predictions.scores.accuracy.value
+            for one in fitted
+            if len(one.predictions)
+        }
         scores = charts.score_curves(frame, validation_rows, levels)
         sections.append(picture(scores.title, scores))
     return sections
@@ -109,28 +179,44 @@ def _curves_of_run(store: Store, job: Job, validation_rows: int, fitted: Sequenc
 
 def _baselines(fitted: Sequence[Fitted]) -> list[ReportSection]:
     rows = [
-        {"Baseline": one.name, "Accuracy": _share(one.predictions.scores.accuracy), "Test texts": f"{len(one.predictions):,}"}
+        {
+            "Baseline": one.name,
+            "Accuracy": _share(one.predictions.scores.accuracy),
+            "Test texts": f"{len(one.predictions):,}",
+        }
         for one in fitted
         if len(one.predictions)
     ]
-    return [ReportSection("Baselines", table=pd.DataFrame(rows), numbers=frozenset({"Test texts"}))] if rows else []
+    return (
+        [ReportSection("Baselines", table=pd.DataFrame(rows), numbers=frozenset({"Test texts"}))]
+        if rows
+        else []
+    )
 
 
 def _mistakes(result: Result) -> list[ReportSection]:
     table = result.predictions.table()
-    wrong = table[table["true"] != table["predicted"]].sort_values("loss", ascending=False).head(SHOWN_MISTAKES)
+    wrong = (
+        table[table["true"] != table["predicted"]]
+        .sort_values("loss", ascending=False)
+        .head(SHOWN_MISTAKES)
+    )
     if wrong.empty or "text" not in result.predictions.frame:
         return []
     texts = result.predictions.frame.set_index("row")["text"].loc[wrong["row"]]
     shown = pd.DataFrame(
         {
-            "Text": [text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…" for text in texts],
+            "Text": [
+                text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…" for text in texts
+            ],
             "True class": [result.classes[index] for index in wrong["true"]],
             "Predicted": [result.classes[index] for index in wrong["predicted"]],
             "Loss": [f"{loss:.2f}" for loss in wrong["loss"]],
         }
     )
-    return [ReportSection("Mistakes with the highest loss", table=shown, numbers=frozenset({"Loss"}))]
+    return [
+        ReportSection("Mistakes with the highest loss", table=shown, numbers=frozenset({"Loss"}))
+    ]
 
 
 def _results(jobs: Sequence[Job], results: Sequence[Result], names: dict[str, str]) -> pd.DataFrame:
@@ -165,13 +251,26 @@ def _pair(pair: Pair) -> list[ReportSection]:
         return []
     first, second = pair.aligned()
     names = pair.first.name, pair.second.name
-    chart = charts.matrix_difference(first.scores.counts, second.scores.counts, pair.first.classes, names)
+    chart = charts.matrix_difference(
+        first.scores.counts, second.scores.counts, pair.first.classes, names
+    )
     found = class_differences(pair)
     sides = [f"F1 of {name}" for name in names]
-    frame = shares(pd.DataFrame({"Class": found["class"], sides[0]: found["first"], sides[1]: found["second"]}), sides)
-    frame["Change"] = [f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for value, low, high in found[["difference", "low", "high"]].to_numpy()]
+    frame = shares(
+        pd.DataFrame(
+            {"Class": found["class"], sides[0]: found["first"], sides[1]: found["second"]}
+        ),
+        sides,
+    )
+    frame["Change"] = [
+        f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+        for value, low, high in found[["difference", "low", "high"]].to_numpy()
+    ]
     note = "Intervals: 95 %, paired bootstrap over the texts."
-    return [picture(chart.title, chart), ReportSection("F1 per class", table=frame, numbers=frozenset(sides), note=note)]
+    return [
+        picture(chart.title, chart),
+        ReportSection("F1 per class", table=frame, numbers=frozenset(sides), note=note),
+    ]
 
 
 def _same(differences: pd.DataFrame) -> list[str]:

@@ -33,7 +33,11 @@ AGAIN = "Train it again, or choose another run."
 
 def predictions_path(folder: Path, split: Split, step: int | None = None) -> Path:
     """The table of one evaluation; with ``step`` the validation after that step."""
-    return folder / (f"predictions-{split}.parquet" if step is None else f"predictions-{split}-{step:08d}.parquet")
+    return folder / (
+        f"predictions-{split}.parquet"
+        if step is None
+        else f"predictions-{split}-{step:08d}.parquet"
+    )
 
 
 def read_predictions(folder: Path, split: Split, step: int | None = None) -> "pd.DataFrame":
@@ -43,7 +47,10 @@ def read_predictions(folder: Path, split: Split, step: int | None = None) -> "pd
 
 def validation_steps(folder: Path) -> list[int]:
     """Steps after which the validation predictions were kept, ascending."""
-    found = (re.fullmatch(r"predictions-validation-([0-9]{8,12})\.parquet", path.name) for path in folder.glob("*.parquet"))
+    found = (
+        re.fullmatch(r"predictions-validation-([0-9]{8,12})\.parquet", path.name)
+        for path in folder.glob("*.parquet")
+    )
     return sorted(int(match[1]) for match in found if match)
 
 
@@ -53,15 +60,21 @@ def has_adapter(folder: Path) -> bool:
 
 
 def adapter_folder(folder: Path) -> Path:
-    """Where the best adapter lies. Raises ArtifactDamaged if the run has none, or one that is not as it was written."""
+    """Where the best adapter lies. Raises ArtifactDamaged if the run has none, or one that is not
+    as it was written.
+    """
     adapter = folder / "adapter"
     if not has_adapter(folder):
         raise ArtifactDamaged("This run has no adapter.", AGAIN)
-    if (adapter / manifest.NAME).exists():  # the shipped example and runs of earlier versions have none
+    if (
+        adapter / manifest.NAME
+    ).exists():  # the shipped example and runs of earlier versions have none
         try:
             manifest.read_sealed(adapter)
         except ArtifactDamaged as error:
-            raise ArtifactDamaged(f"The adapter of this run is damaged: {error.message}", AGAIN) from error
+            raise ArtifactDamaged(
+                f"The adapter of this run is damaged: {error.message}", AGAIN
+            ) from error
     return adapter
 
 

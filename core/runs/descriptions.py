@@ -14,16 +14,27 @@ from core.runs.run import read_classes
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 
-FIGURES = ("test", "untrained", "validation", "train_seconds", "rows_per_second", "peak_memory_mb", "expected")
-
-
-
-
+FIGURES = (
+    "test",
+    "untrained",
+    "validation",
+    "train_seconds",
+    "rows_per_second",
+    "peak_memory_mb",
+    "expected",
+)
 
 
 def run(store: Store, job: Job, turns: Sequence[Turn] | None = None) -> dict[str, object]:
-    """State and, once there are any, scores and timings of a run; ``turns`` is the queue, where it has been read."""
-    described: dict[str, object] = {"run": job.id, "name": job.name, "state": job.state, "attempt": job.attempt}
+    """State and, once there are any, scores and timings of a run; ``turns`` is the queue, where it
+    has been read.
+    """
+    described: dict[str, object] = {
+        "run": job.id,
+        "name": job.name,
+        "state": job.state,
+        "attempt": job.attempt,
+    }
     if job.state is JobState.QUEUED:
         described |= _turn(find_turn(read_queue(store) if turns is None else turns, job))
     if job.phase:
@@ -43,20 +54,30 @@ def run(store: Store, job: Job, turns: Sequence[Turn] | None = None) -> dict[str
 
 
 def _turn(turn: Turn | None) -> dict[str, object]:
-    """Place in the queue and the seconds until it starts, null where nobody can tell; nothing for a run that has just begun."""
+    """Place in the queue and the seconds until it starts, null where nobody can tell; nothing for a
+    run that has just begun.
+    """
     if turn is None:
         return {}
-    wait = {name: round(seconds) for name, seconds in asdict(turn.wait).items()} if turn.wait else None
+    wait = (
+        {name: round(seconds) for name, seconds in asdict(turn.wait).items()} if turn.wait else None
+    )
     return {"queue": {"ahead": turn.ahead, "starts_in_seconds": wait}}
 
 
 def run_details(store: Store, job: Job) -> dict[str, object]:
-    """All of ``run`` and the configuration, the curves, and scores per class with the confusion matrix once it is evaluated."""
+    """All of ``run`` and the configuration, the curves, and scores per class with the confusion
+    matrix once it is evaluated.
+    """
     request = read_train_request(job)
     details = run(store, job) | {
         "config": request.config.model_dump(mode="json"),
         "preset": request.preset,
-        "data": {"source": request.source.kind, "name": request.source.name, "fingerprint": job.fingerprint},
+        "data": {
+            "source": request.source.kind,
+            "name": request.source.name,
+            "fingerprint": job.fingerprint,
+        },
         "recipe": request.recipe.model_dump(mode="json") if request.recipe else None,
         "guess": request.guess,
         "metrics": [asdict(metric) for metric in store.read_metrics(job.id)],
@@ -65,7 +86,9 @@ def run_details(store: Store, job: Job) -> dict[str, object]:
     if not path.is_file():
         return details
     classes = read_classes(job)
-    predictions = Predictions.of(artifacts.read_predictions(store.folder(job), "test"), len(classes))
+    predictions = Predictions.of(
+        artifacts.read_predictions(store.folder(job), "test"), len(classes)
+    )
     return details | {"classes": list(classes), **_scores(predictions, classes)}
 
 
@@ -84,12 +107,17 @@ def _scores(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, obj
                 "precision": precision,  # 0 where the class was never predicted
                 "recall": recall,
                 "f1": line["f1"],
-                **{f"{name}_interval": [line[f"{name}_low"], line[f"{name}_high"]] for name in ("precision", "recall", "f1")},
+                **{
+                    f"{name}_interval": [line[f"{name}_low"], line[f"{name}_high"]]
+                    for name in ("precision", "recall", "f1")
+                },
             }
-            for line, precision, recall in zip(table, scores.precision.tolist(), scores.recall.tolist(), strict=True)
+            for line, precision, recall in zip(
+                table, scores.precision.tolist(), scores.recall.tolist(), strict=True
+            )
         ],
         "confusion": scores.counts.tolist(),
-        "calibration": {"ece": measured.ece, "bins": BINS, "brier": measured.brier} if len(predictions) else None,
+        "calibration": {"ece": measured.ece, "bins": BINS, "brier": measured.brier}
+        if len(predictions)
+        else None,
     }
-
-

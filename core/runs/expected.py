@@ -1,6 +1,7 @@
 """What a run is expected to take, for its ETA and to hold against what it took.
 
-The scores of the untrained model: the same for all runs with its seed, length and data, so the first computes and keeps them.
+The scores of the untrained model: the same for all runs with its seed, length and data, so the
+first computes and keeps them.
 """
 
 import hashlib
@@ -20,23 +21,38 @@ from core.runs.requests import TrainRequest
 from core.storage.store import Store
 
 
-def expected_run(store: Store, config: RunConfig, dataset: Dataset, recipe: Recipe | None = None) -> Estimate:
-    """The estimate for ``config`` on ``dataset``, less what ``recipe`` drops, from all that is known of this machine now.
+def expected_run(
+    store: Store, config: RunConfig, dataset: Dataset, recipe: Recipe | None = None
+) -> Estimate:
+    """The estimate for ``config`` on ``dataset``, less what ``recipe`` drops, from all that is
+    known of this machine now.
 
     Raises ArtifactDamaged, ModelUnavailable.
     """
     model = model_facts(find_model(config.model, store.settings, hub_reachable(store.settings)))
-    return estimate_here(store, config, data_facts(dataset, recipe), model, trained_fingerprint(dataset.fingerprint, recipe))
+    return estimate_here(
+        store,
+        config,
+        data_facts(dataset, recipe),
+        model,
+        trained_fingerprint(dataset.fingerprint, recipe),
+    )
 
 
-def estimate_here(store: Store, config: RunConfig, data: DataFacts, model: ModelFacts, fingerprint: str) -> Estimate:
-    """The estimate by this machine's speed, less what earlier runs have kept for it. ``fingerprint`` is that of the data as trained on."""
+def estimate_here(
+    store: Store, config: RunConfig, data: DataFacts, model: ModelFacts, fingerprint: str
+) -> Estimate:
+    """The estimate by this machine's speed, less what earlier runs have kept for it.
+    ``fingerprint`` is that of the data as trained on.
+    """
     known = untrained_cache_path(store.settings.home, model.name, config, fingerprint).is_file()
     return estimate(config, data, model, find_speed(store, config, model), known)
 
 
 def expect_request(store: Store, request: TrainRequest) -> Estimate | None:
-    """The same for a run as it was asked for; None where its data is not prepared, or data or model have gone."""
+    """The same for a run as it was asked for; None where its data is not prepared, or data or model
+    have gone.
+    """
     try:
         dataset = find_prepared(store.settings, request.source)
         return expected_run(store, request.config, dataset, request.recipe) if dataset else None
@@ -45,7 +61,9 @@ def expect_request(store: Store, request: TrainRequest) -> Estimate | None:
 
 
 def estimate_summary(expected: Estimate) -> dict[str, float | bool]:
-    """What a run keeps of it: seconds from launch to end with their range, seconds of training, MB, and whether they were measured here."""
+    """What a run keeps of it: seconds from launch to end with their range, seconds of training, MB,
+    and whether they were measured here.
+    """
     return {
         "seconds": round(expected.likely_seconds, 1),
         "low_seconds": round(expected.low_seconds, 1),
@@ -57,8 +75,12 @@ def estimate_summary(expected: Estimate) -> dict[str, float | bool]:
 
 
 def untrained_cache_path(home: Path, model: str, config: RunConfig, fingerprint: str) -> Path:
-    """Where the predictions lie once a run has made them. ``model`` is identity and revision, ``fingerprint`` that of the data."""
-    identity = "|".join((model, str(config.seed), fingerprint, str(config.max_tokens), str(config.four_bit)))
+    """Where the predictions lie once a run has made them. ``model`` is identity and revision,
+    ``fingerprint`` that of the data.
+    """
+    identity = "|".join(
+        (model, str(config.seed), fingerprint, str(config.max_tokens), str(config.four_bit))
+    )
     return home / "untrained" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
 
 

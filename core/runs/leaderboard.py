@@ -1,4 +1,6 @@
-"""All runs of a class beside each other, best first, without an order where the texts do not decide it."""
+"""All runs of a class beside each other, best first, without an order where the texts do not decide
+it.
+"""
 
 from dataclasses import dataclass
 
@@ -16,7 +18,9 @@ CLOSE = "too close to call"
 
 @dataclass(frozen=True, slots=True)
 class LeaderboardRow:
-    """One finished run. ``who`` is empty where names are not shown; ``minutes`` are those of all threads together."""
+    """One finished run. ``who`` is empty where names are not shown; ``minutes`` are those of all
+    threads together.
+    """
 
     job: Job
     who: str
@@ -30,18 +34,29 @@ class LeaderboardRow:
 def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
     """The runs that have been scored on test texts, the most accurate first.
 
-    A run whose 95 % interval reaches into that of the first one is not ranked behind it but called too close to call: with so few
-    texts another draw might turn them round. Damaged runs are left out.
+    A run whose 95 % interval reaches into that of the first one is not ranked behind it but called
+    too close to call: with so few texts another draw might turn them round. Damaged runs are left
+    out.
     """
     names = {visitor.id: visitor.name for visitor in people(store)}
-    found = [scored for job in store.jobs(JobKind.TRAIN) if job.owner not in BUNDLED_OWNERS and (scored := _scored(job))]
+    found = [
+        scored
+        for job in store.jobs(JobKind.TRAIN)
+        if job.owner not in BUNDLED_OWNERS and (scored := _scored(job))
+    ]
     found.sort(key=lambda pair: pair[1].value, reverse=True)
     lines = []
     for number, (job, test) in enumerate(found):
         shown = rules.names or store.visitor.in_charge or job.owner == store.visitor.id
         lines.append(
             LeaderboardRow(
-                job, names.get(job.owner, "") if shown else "", test, _minutes(job), _trained(job), _place(number, test, found), _guess(job)
+                job,
+                names.get(job.owner, "") if shown else "",
+                test,
+                _minutes(job),
+                _trained(job),
+                _place(number, test, found),
+                _guess(job),
             )
         )
     return lines

@@ -1,4 +1,6 @@
-"""Which base models a visitor may name. A folder of the machine is only for who is in charge, or one that is in use here already."""
+"""Which base models a visitor may name. A folder of the machine is only for who is in charge, or
+one that is in use here already.
+"""
 
 from core.access import Action, require
 from core.data.hub import hub_reachable
@@ -11,7 +13,11 @@ from core.storage.store import Store
 
 def require_model(store: Store, *model_ids: str) -> None:
     """Raise NotAllowed for a folder that the visitor may not name; it is not looked at."""
-    strange = [model for model in model_ids if model not in (store.settings.model, *MODELS) and not is_pinned(model)]
+    strange = [
+        model
+        for model in model_ids
+        if model not in (store.settings.model, *MODELS) and not is_pinned(model)
+    ]
     if strange and not store.visitor.in_charge and not set(strange) <= set(known_bases(store)):
         require(store.visitor, Action.NAME_FOLDER)
 

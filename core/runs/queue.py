@@ -1,4 +1,6 @@
-"""When each waiting run is expected to start: its turn, what is left of the run under way, and what those before it should take."""
+"""When each waiting run is expected to start: its turn, what is left of the run under way, and what
+those before it should take.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +16,11 @@ from core.runs.requests import read_train_request
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.store import Store
 
-STOPPING = (0.0, 3.0, 30.0)  # seconds: a part of a step and a checkpoint; after 30 the supervisor kills
+STOPPING = (
+    0.0,
+    3.0,
+    30.0,
+)  # seconds: a part of a step and a checkpoint; after 30 the supervisor kills
 MOST_KNOWN = 500  # estimates kept; a class of 30 has at most 90 runs in the queue
 
 
@@ -27,13 +33,17 @@ class Wait:
     high: float
 
     def then(self, low: float, likely: float, high: float) -> "Wait":
-        """Followed by something that takes so long. Both have the same machine's speed, so the ranges add up."""
+        """Followed by something that takes so long. Both have the same machine's speed, so the
+        ranges add up.
+        """
         return Wait(self.low + low, self.likely + likely, self.high + high)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A waiting run: how many runs are before it, those under way included, and when it starts; None where nobody can tell."""
+    """A waiting run: how many runs are before it, those under way included, and when it starts;
+    None where nobody can tell.
+    """
 
     job: Job
     ahead: int
@@ -50,7 +60,9 @@ def read_queue(store: Store) -> list[Turn]:
     for job in at_work:
         left = _left(store, job)
         wait = wait.then(left.low, left.likely, left.high) if wait and left else None
-    known = [job for job in at_work if job.state is not JobState.STOPPING] if wait else []  # an estimate has read their requests
+    known = (
+        [job for job in at_work if job.state is not JobState.STOPPING] if wait else []
+    )  # an estimate has read their requests
     scored = {untrained_cache_key(read_train_request(job)) for job in known}
     turns = []
     for place, job in enumerate(fair_order(waiting, started_by_owner(store)), start=len(at_work)):
@@ -101,7 +113,9 @@ def _whole(store: Store, job: Job, expected: Estimate, scored: bool) -> tuple[fl
 
 
 def _expected(store: Store, job: Job) -> Estimate | None:
-    """The estimate for a run, kept until another run or measurement ends: pages ask for all of them every two seconds."""
+    """The estimate for a run, kept until another run or measurement ends: pages ask for all of them
+    every two seconds.
+    """
     known = _estimates(str(store.settings.home))
     key = (job.request_json, _measured(store))
     if key not in known:
@@ -121,7 +135,9 @@ def _measured(store: Store) -> int:
     """How often this machine's speed has become known anew."""
     with store.transaction() as db:
         query = "SELECT COUNT(*) FROM jobs WHERE state = ? AND kind IN (?, ?)"
-        return int(db.execute(query, (JobState.COMPLETED, JobKind.TRAIN, JobKind.CALIBRATE)).fetchone()[0])
+        return int(
+            db.execute(query, (JobState.COMPLETED, JobKind.TRAIN, JobKind.CALIBRATE)).fetchone()[0]
+        )
 
 
 @cache  # of one home, at most ``MOST_KNOWN``

@@ -10,11 +10,12 @@ from core.storage.job import Job
 
 
 class TrainRequest(BaseModel):
-    """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's environment may differ.
+    """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's
+    environment may differ.
 
-    ``sweep`` is the id of the set that it was queued with.
-    ``guess`` is the test accuracy that somebody expected before it began, from 0 to 1.
-    A ``recipe`` is kept whole, so that nobody can change it under the run.
+    ``sweep`` is the id of the set that it was queued with. ``guess`` is the test accuracy that
+    somebody expected before it began, from 0 to 1. A ``recipe`` is kept whole, so that nobody can
+    change it under the run.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,18 +58,24 @@ def read_train_request(job: Job) -> TrainRequest:
     try:
         return TrainRequest.model_validate(job.request)
     except ValidationError as error:
-        raise ArtifactDamaged(f"The record of {job.name or job.id} does not hold a configuration.", "Delete the run.") from error
+        raise ArtifactDamaged(
+            f"The record of {job.name or job.id} does not hold a configuration.", "Delete the run."
+        ) from error
 
 
 def read_proposal(job: Job) -> RunConfig | None:
-    """The run's configuration with the change that its failure proposes; None where it proposes none. Raises ArtifactDamaged."""
+    """The run's configuration with the change that its failure proposes; None where it proposes
+    none. Raises ArtifactDamaged.
+    """
     if not job.proposal:
         return None
     config = read_train_request(job).config
     try:
         return RunConfig.model_validate({**config.model_dump(), **job.proposal})
     except ValidationError as error:
-        raise ArtifactDamaged(f"The record of {job.name or job.id} proposes what no run can have.", "Delete the run.") from error
+        raise ArtifactDamaged(
+            f"The record of {job.name or job.id} proposes what no run can have.", "Delete the run."
+        ) from error
 
 
 def read_prepare_request(job: Job) -> PrepareRequest:
@@ -76,7 +83,9 @@ def read_prepare_request(job: Job) -> PrepareRequest:
     try:
         return PrepareRequest.model_validate(job.request)
     except ValidationError as error:
-        raise ArtifactDamaged("The record of this preparation is damaged.", "Prepare the data again.") from error
+        raise ArtifactDamaged(
+            "The record of this preparation is damaged.", "Prepare the data again."
+        ) from error
 
 
 def read_calibrate_request(job: Job) -> CalibrateRequest:
@@ -84,7 +93,9 @@ def read_calibrate_request(job: Job) -> CalibrateRequest:
     try:
         return CalibrateRequest.model_validate(job.request)
     except ValidationError as error:
-        raise ArtifactDamaged("The record of this calibration is damaged.", "Measure again.") from error
+        raise ArtifactDamaged(
+            "The record of this calibration is damaged.", "Measure again."
+        ) from error
 
 
 def read_quality_request(job: Job) -> QualityRequest:
@@ -92,4 +103,6 @@ def read_quality_request(job: Job) -> QualityRequest:
     try:
         return QualityRequest.model_validate(job.request)
     except ValidationError as error:
-        raise ArtifactDamaged("The record of this check is damaged.", "Check the data again.") from error
+        raise ArtifactDamaged(
+            "The record of this check is damaged.", "Check the data again."
+        ) from error

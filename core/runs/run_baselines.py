@@ -1,9 +1,11 @@
-"""Baselines of a run: which ones there are, where they lie in the home folder, and how they are read back.
+"""Baselines of a run: which ones there are, where they lie in the home folder, and how they are
+read back.
 
     <home>/baselines/<key>/predictions.parquet, card.json
 
-The key of each holds the data; that of TF-IDF also which training rows were drawn, that of the linear probe the model and where
-it cuts texts. So runs share what is the same for them. The untrained head is scored by each run itself.
+The key of each holds the data; that of TF-IDF also which training rows were drawn, that of the
+linear probe the model and where it cuts texts. So runs share what is the same for them. The
+untrained head is scored by each run itself.
 """
 
 import hashlib
@@ -29,7 +31,9 @@ FORMAT = 1  # another number lets every baseline be fitted anew
 
 
 class BaselineRequest(BaseModel):
-    """The baselines of runs on this data that draw these rows and use this model. ``train_rows`` 0 takes all."""
+    """The baselines of runs on this data that draw these rows and use this model. ``train_rows`` 0
+    takes all.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,14 +45,24 @@ class BaselineRequest(BaseModel):
 
     @classmethod
     def of(cls, fingerprint: str, config: RunConfig) -> "BaselineRequest":
-        """What a run with ``config`` is compared with. Which rows are all is the same with any seed."""
+        """What a run with ``config`` is compared with. Which rows are all is the same with any
+        seed.
+        """
         seed = config.seed if config.train_rows else 0
-        return cls(fingerprint=fingerprint, train_rows=config.train_rows, seed=seed, model=config.model, max_tokens=config.max_tokens)
+        return cls(
+            fingerprint=fingerprint,
+            train_rows=config.train_rows,
+            seed=seed,
+            model=config.model,
+            max_tokens=config.max_tokens,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A baseline with what it predicted on test texts. ``train_rows`` is how many it learned from; ``seconds`` what it took."""
+    """A baseline with what it predicted on test texts. ``train_rows`` is how many it learned from;
+    ``seconds`` what it took.
+    """
 
     baseline: Baseline
     predictions: Predictions
@@ -58,11 +72,15 @@ class Fitted:
     @property
     def name(self) -> str:
         """With the number of rows."""
-        return f"{self.baseline} ({self.train_rows:,} rows)" if self.train_rows else str(self.baseline)
+        return (
+            f"{self.baseline} ({self.train_rows:,} rows)" if self.train_rows else str(self.baseline)
+        )
 
     def result(self, fingerprint: str, classes: tuple[str, ...]) -> Result:
         """As one side of a comparison."""
-        return Result(f"baseline:{self.baseline}", self.name, fingerprint, classes, self.predictions)
+        return Result(
+            f"baseline:{self.baseline}", self.name, fingerprint, classes, self.predictions
+        )
 
 
 def read_baseline_request(job: Job) -> BaselineRequest:
@@ -70,7 +88,9 @@ def read_baseline_request(job: Job) -> BaselineRequest:
     try:
         return BaselineRequest.model_validate(job.request)
     except ValidationError as error:
-        raise ArtifactDamaged("The record of these baselines is damaged.", "Compute the baselines again.") from error
+        raise ArtifactDamaged(
+            "The record of these baselines is damaged.", "Compute the baselines again."
+        ) from error
 
 
 def baseline_path(settings: Settings, request: BaselineRequest, baseline: Baseline) -> Path:
@@ -79,32 +99,50 @@ def baseline_path(settings: Settings, request: BaselineRequest, baseline: Baseli
         Baseline.TFIDF: (request.train_rows, request.seed),
         Baseline.PROBE: (request.model, request.max_tokens),
     }
-    key = "|".join(map(str, (FORMAT, baseline.name, request.fingerprint, *depends.get(baseline, ()))))
+    key = "|".join(
+        map(str, (FORMAT, baseline.name, request.fingerprint, *depends.get(baseline, ())))
+    )
     return settings.home / "baselines" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def missing_baselines(settings: Settings, request: BaselineRequest, classes: int) -> list[Baseline]:
     """Those that have not been fitted yet, or cannot be read."""
-    return [baseline for baseline in FITTED if _read(baseline_path(settings, request, baseline), baseline, classes) is None]
+    return [
+        baseline
+        for baseline in FITTED
+        if _read(baseline_path(settings, request, baseline), baseline, classes) is None
+    ]
 
 
 def save(settings: Settings, request: BaselineRequest, fitted: Fitted) -> None:
     """Keep it."""
-    card = {"baseline": fitted.baseline, "train_rows": fitted.train_rows, "seconds": round(fitted.seconds, 2)}
-    contents = {"predictions.parquet": fitted.predictions.frame.to_parquet(index=False), "card.json": files.to_json(card)}
+    card = {
+        "baseline": fitted.baseline,
+        "train_rows": fitted.train_rows,
+        "seconds": round(fitted.seconds, 2),
+    }
+    contents = {
+        "predictions.parquet": fitted.predictions.frame.to_parquet(index=False),
+        "card.json": files.to_json(card),
+    }
     files.write_folder(baseline_path(settings, request, fitted.baseline), contents)
 
 
 def read_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> list[Fitted]:
     """Those of the run that are there, the simplest first."""
     untrained = _untrained(store.folder(job), classes)
-    found = [*([untrained] if untrained else []), *read_fitted(store.settings, BaselineRequest.of(job.fingerprint, config), classes)]
+    found = [
+        *([untrained] if untrained else []),
+        *read_fitted(store.settings, BaselineRequest.of(job.fingerprint, config), classes),
+    ]
     return sorted(found, key=lambda one: list(Baseline).index(one.baseline))
 
 
 def read_fitted(settings: Settings, request: BaselineRequest, classes: int) -> list[Fitted]:
     """Those that have been fitted, the simplest first."""
-    kept = (_read(baseline_path(settings, request, baseline), baseline, classes) for baseline in FITTED)
+    kept = (
+        _read(baseline_path(settings, request, baseline), baseline, classes) for baseline in FITTED
+    )
     return [one for one in kept if one]
 
 
@@ -115,16 +153,20 @@ def find_job(store: Store, request: BaselineRequest) -> Job | None:
 
 
 def queue_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
-    """Queue them, or return the job that is under way. Starts no supervisor: a worker, whose supervisor is there, calls it too."""
+    """Queue them, or return the job that is under way. Starts no supervisor: a worker, whose
+    supervisor is there, calls it too.
+    """
     wanted = request.model_dump(mode="json")
     asked = [job for job in store.jobs(JobKind.BASELINE) if job.request == wanted]
     under_way = next((job for job in asked if not job.state.over), None)
-    key = f"baseline|{sorted(wanted.items())}|{len(asked)}"  # two who ask at the same moment get one job
+    # two who ask at the same moment get one job
+    key = f"baseline|{sorted(wanted.items())}|{len(asked)}"
     return under_way or store.create(JobKind.BASELINE, f"Baselines of {name}", wanted, key)
 
 
 def queue_after(store: Store, job: Job, config: RunConfig, classes: int) -> None:
-    """Queue the baselines of a run that has ended, once: those that somebody stopped are not begun again by themselves.
+    """Queue the baselines of a run that has ended, once: those that somebody stopped are not begun
+    again by themselves.
 
     A guest's run brings none: guests may start a Taste run and nothing beside it.
     """
@@ -132,7 +174,9 @@ def queue_after(store: Store, job: Job, config: RunConfig, classes: int) -> None
         return
     request = BaselineRequest.of(job.fingerprint, config)
     asked = find_job(store, request)
-    if missing_baselines(store.settings, request, classes) and (asked is None or asked.state is JobState.COMPLETED):
+    if missing_baselines(store.settings, request, classes) and (
+        asked is None or asked.state is JobState.COMPLETED
+    ):
         queue_baselines(store, request, str(store.job(job.id).result.get("data", job.name)))
 
 
@@ -147,7 +191,12 @@ def _read(folder: Path, baseline: Baseline, classes: int) -> Fitted | None:
     if not isinstance(card, dict):
         return None
     rows, seconds = card.get("train_rows"), card.get("seconds")
-    return Fitted(baseline, predictions, rows if isinstance(rows, int) else 0, float(seconds) if isinstance(seconds, int | float) else 0.0)
+    return Fitted(
+        baseline,
+        predictions,
+        rows if isinstance(rows, int) else 0,
+        float(seconds) if isinstance(seconds, int | float) else 0.0,
+    )
 
 
 def _untrained(folder: Path, classes: int) -> Fitted | None:

@@ -19,7 +19,9 @@ FEWEST, MOST = 2, 10  # ten runs can be compared
 
 @dataclass(frozen=True)
 class Sweep:
-    """The runs that would be queued, in the order of the values. ``id`` is the same for the same wish."""
+    """The runs that would be queued, in the order of the values. ``id`` is the same for the same
+    wish.
+    """
 
     id: str
     field: str
@@ -44,22 +46,40 @@ class Spread:
 
 
 def plan_sweep(job: Job, field: str, values: str, key: str = "") -> Sweep:
-    """``values`` are separated by commas, those of a field that holds several names by semicolons. ``key`` tells two wishes apart.
+    """``values`` are separated by commas, those of a field that holds several names by semicolons.
+    ``key`` tells two wishes apart.
 
-    Raises ConfigError for an unknown field, a value that it cannot have, and fewer than 2 or more than 10 different ones.
+    Raises ConfigError for an unknown field, a value that it cannot have, and fewer than 2 or more
+    than 10 different ones.
     """
     request = read_train_request(job)
     if field not in RunConfig.model_fields:
-        raise ConfigError(f"There is no field {field!r}.", f"Fields: {', '.join(RunConfig.model_fields)}.")
+        raise ConfigError(
+            f"There is no field {field!r}.", f"Fields: {', '.join(RunConfig.model_fields)}."
+        )
     separator = ";" if isinstance(getattr(request.config, field), tuple) else ","
     wanted = [value.strip() for value in values.split(separator) if value.strip()]
-    configs = list(dict.fromkeys(make_config(None, {**request.config.model_dump(), field: value}) for value in wanted))
+    configs = list(
+        dict.fromkeys(
+            make_config(None, {**request.config.model_dump(), field: value}) for value in wanted
+        )
+    )
     if not FEWEST <= len(configs) <= MOST:
-        raise ConfigError(f"{len(configs)} different values were named.", f"Name {FEWEST} to {MOST}, separated by {separator!r}.")
+        raise ConfigError(
+            f"{len(configs)} different values were named.",
+            f"Name {FEWEST} to {MOST}, separated by {separator!r}.",
+        )
     shown = [_shown(getattr(config, field)) for config in configs]
     identity = hashlib.sha256("|".join((job.id, field, *shown, key)).encode()).hexdigest()[:12]
-    requests = tuple(request.model_copy(update={"config": config, "sweep": identity}) for config in configs)
-    return Sweep(identity, field, requests, tuple(f"{(job.name or job.id)[:80]} · {field} {value}" for value in shown))
+    requests = tuple(
+        request.model_copy(update={"config": config, "sweep": identity}) for config in configs
+    )
+    return Sweep(
+        identity,
+        field,
+        requests,
+        tuple(f"{(job.name or job.id)[:80]} · {field} {value}" for value in shown),
+    )
 
 
 def expect_sweep(store: Store, sweep: Sweep) -> list[Estimate | None]:
@@ -80,4 +100,10 @@ def runs_of(store: Store, sweep: str) -> list[Job]:
 
 
 def _shown(value: object) -> str:
-    return "+".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        "+".join(map(str, value))
+        if isinstance(value, tuple)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -1,4 +1,6 @@
-"""The steps that durable writing consists of. Each is one call, so that a test can let any of them fail or be the last."""
+"""The steps that durable writing consists of. Each is one call, so that a test can let any of them
+fail or be the last.
+"""
 
 import contextlib
 import ctypes
@@ -22,7 +24,9 @@ class Disk:
         path.mkdir(exist_ok=True)
 
     def write(self, path: Path, data: bytes) -> None:
-        """Put ``data`` at ``path``; it survives a power cut once ``path`` and its folder are synced."""
+        """Put ``data`` at ``path``; it survives a power cut once ``path`` and its folder are
+        synced.
+        """
         path.write_bytes(data)
 
     def sync(self, path: Path) -> None:
@@ -30,7 +34,9 @@ class Disk:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             if sys.platform == "darwin":
-                fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync leaves it in the drive's cache there
+                fcntl.fcntl(
+                    descriptor, fcntl.F_FULLFSYNC
+                )  # fsync leaves it in the drive's cache there
             else:
                 os.fsync(descriptor)
         finally:
@@ -56,7 +62,9 @@ class Disk:
         return not failed
 
     def remove(self, path: Path) -> None:
-        """Take a file or a folder with all in it away. What cannot be removed stays: it is rubbish, and swept up later."""
+        """Take a file or a folder with all in it away. What cannot be removed stays: it is rubbish,
+        and swept up later.
+        """
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -1,7 +1,8 @@
 """The one module that writes files meant to survive.
 
-A file is complete or absent: bytes go to a temporary name beside the target, are synced, take the target's name in one
-step, and the folder is synced. A reader never sees half a file, also after a power cut. The same holds for a folder.
+A file is complete or absent: bytes go to a temporary name beside the target, are synced, take the
+target's name in one step, and the folder is synced. A reader never sees half a file, also after a
+power cut. The same holds for a folder.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Put ``value`` at ``path`` as JSON. NaN and infinity raise ValueError, because other readers refuse them."""
+    """Put ``value`` at ``path`` as JSON. NaN and infinity raise ValueError, because other readers
+    refuse them.
+    """
     write_bytes(path, to_json(value))
 
 
@@ -51,7 +54,9 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Put a folder with these files at ``folder``; they appear together, and take the place of an earlier folder in one step."""
+    """Put a folder with these files at ``folder``; they appear together, and take the place of an
+    earlier folder in one step.
+    """
     make_folder(folder.parent)
     part = _beside(folder, "part")
     try:
@@ -76,7 +81,9 @@ def _take_name(part: Path, folder: Path) -> Path | None:
         return None
     if disk.exchange(part, folder):
         return part
-    old = _beside(folder, "old")  # NFS cannot exchange: for an instant nobody has the name, and ``sweep`` mends a crash in it
+    old = _beside(
+        folder, "old"
+    )  # NFS cannot exchange: for an instant nobody has the name, and ``sweep`` mends a crash in it
     disk.rename(folder, old)
     try:
         disk.rename(part, folder)
@@ -87,7 +94,9 @@ def _take_name(part: Path, folder: Path) -> Path | None:
 
 
 def put(part: Path, path: Path) -> None:
-    """Give the finished file ``part`` the name ``path``, whole or not at all; both are on one disk."""
+    """Give the finished file ``part`` the name ``path``, whole or not at all; both are on one
+    disk.
+    """
     disk.sync(part)
     disk.rename(part, path)
     disk.sync(path.parent)
@@ -110,13 +119,19 @@ def remove_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Clear away what writers that were killed left in ``folder``. Only for who knows that no writer is at work there."""
+    """Clear away what writers that were killed left in ``folder``. Only for who knows that no
+    writer is at work there.
+    """
     leftovers = [path for kind in ("part", "gone", "old") for path in folder.glob(f".*.{kind}")]
     if leftovers:
-        disk.sync(folder)  # the name that took the place of a leftover must be as durable as its end
+        disk.sync(
+            folder
+        )  # the name that took the place of a leftover must be as durable as its end
     for leftover in leftovers:
         target = folder / leftover.name[1:].rsplit(".", 2)[0]
-        if leftover.suffix == ".old" and not target.exists():  # killed between two renames: this is the newest complete one
+        if (
+            leftover.suffix == ".old" and not target.exists()
+        ):  # killed between two renames: this is the newest complete one
             disk.rename(leftover, target)
         else:
             disk.remove(leftover)
@@ -127,7 +142,9 @@ def read_json(path: Path) -> object:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ArtifactDamaged(f"{path.name} is missing or damaged ({type(error).__name__}).") from error
+        raise ArtifactDamaged(
+            f"{path.name} is missing or damaged ({type(error).__name__})."
+        ) from error
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -138,7 +155,9 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, columns=columns)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise ArtifactDamaged(f"{path.name} is missing or damaged ({type(error).__name__}).") from error
+        raise ArtifactDamaged(
+            f"{path.name} is missing or damaged ({type(error).__name__})."
+        ) from error
 
 
 def _beside(path: Path, kind: str) -> Path:

@@ -38,8 +38,12 @@ class JobState(StrEnum):
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.STARTING, JobState.CANCELLED}),
-    JobState.STARTING: frozenset({JobState.RUNNING, JobState.STOPPING, JobState.FAILED, JobState.INTERRUPTED}),
-    JobState.RUNNING: frozenset({JobState.COMPLETED, JobState.STOPPING, JobState.FAILED, JobState.INTERRUPTED}),
+    JobState.STARTING: frozenset(
+        {JobState.RUNNING, JobState.STOPPING, JobState.FAILED, JobState.INTERRUPTED}
+    ),
+    JobState.RUNNING: frozenset(
+        {JobState.COMPLETED, JobState.STOPPING, JobState.FAILED, JobState.INTERRUPTED}
+    ),
     JobState.STOPPING: frozenset({JobState.CANCELLED, JobState.INTERRUPTED}),
     JobState.CANCELLED: frozenset({JobState.QUEUED}),
     JobState.FAILED: frozenset({JobState.QUEUED}),
@@ -87,7 +91,9 @@ class FailureCause(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the jobs table. Times are seconds since 1970; ``done`` of ``total`` counts units of ``phase``."""
+    """One row of the jobs table. Times are seconds since 1970; ``done`` of ``total`` counts units
+    of ``phase``.
+    """
 
     id: str
     kind: str
@@ -121,23 +127,33 @@ class Job:
 
     @cached_property
     def result(self) -> dict[str, object]:
-        """What came out so far; empty before the end. Raises ArtifactDamaged if it cannot be read."""
+        """What came out so far; empty before the end. Raises ArtifactDamaged if it cannot be
+        read.
+        """
         return self._parse(self.result_json)
 
     @cached_property
     def proposal(self) -> dict[str, object]:
-        """Fields of the configuration that a new try should change, to their new values; empty where none would help."""
+        """Fields of the configuration that a new try should change, to their new values; empty
+        where none would help.
+        """
         return self._parse(self.proposal_json)
 
     def elapsed_seconds(self, now: float) -> float:
         """Seconds since the current attempt began, up to its end."""
-        return 0.0 if self.started_at is None else max(0.0, (self.ended_at or now) - self.started_at)
+        return (
+            0.0 if self.started_at is None else max(0.0, (self.ended_at or now) - self.started_at)
+        )
 
     def _parse(self, text: str) -> dict[str, object]:
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise ArtifactDamaged(f"The record of {self.name or self.id} is damaged.", "Delete the run.") from error
+            raise ArtifactDamaged(
+                f"The record of {self.name or self.id} is damaged.", "Delete the run."
+            ) from error
         if not isinstance(value, dict):
-            raise ArtifactDamaged(f"The record of {self.name or self.id} is damaged.", "Delete the run.")
+            raise ArtifactDamaged(
+                f"The record of {self.name or self.id} is damaged.", "Delete the run."
+            )
         return value

@@ -12,15 +12,22 @@ from core.storage.locks import holding
 from core.storage.schema import Metric
 
 RECORD, LOCK = "job.json", ".job.lock"
-PATIENCE_SECONDS = 2.0  # whoever holds the lock longer was stopped while writing: a later change or a sweep writes the record
+# whoever holds the lock longer was stopped while writing: a later change or a sweep writes the
+# record
+PATIENCE_SECONDS = 2.0
 
 Snapshot = tuple[Job, list[Metric]]
-WIDER: Mapping[object, object] = {float: int | float, float | None: int | float | None, bool: int}  # as JSON and SQLite give them back
+WIDER: Mapping[object, object] = {
+    float: int | float,
+    float | None: int | float | None,
+    bool: int,
+}  # as JSON and SQLite give them back
 OPTIONAL = {field.name: field.default for field in fields(Job) if field.default is not MISSING}
 
 
 def write_record(folder: Path, read: Callable[[], Snapshot]) -> bool:
-    """Write what ``read`` gives; False if somebody else is at it and does not finish. Raises OSError.
+    """Write what ``read`` gives; False if somebody else is at it and does not finish. Raises
+    OSError.
 
     It is read under the lock, so that of two writers the later one also has the later state.
     """
@@ -30,12 +37,16 @@ def write_record(folder: Path, read: Callable[[], Snapshot]) -> bool:
             for leftover in folder.glob(f".{RECORD}.*.part"):
                 files.disk.remove(leftover)
             job, metrics = read()
-            files.write_json(folder / RECORD, {**asdict(job), "metrics": [asdict(metric) for metric in metrics]})
+            files.write_json(
+                folder / RECORD, {**asdict(job), "metrics": [asdict(metric) for metric in metrics]}
+            )
     return held
 
 
 def read_record(folder: Path) -> Snapshot:
-    """The job that ``folder/job.json`` describes, with its curve. Raises ArtifactDamaged if it describes none, or another one."""
+    """The job that ``folder/job.json`` describes, with its curve. Raises ArtifactDamaged if it
+    describes none, or another one.
+    """
     record = files.read_json(folder / RECORD)
     try:
         if not isinstance(record, dict):
@@ -62,8 +73,13 @@ def is_current(folder: Path, job: Job) -> bool:
 
 
 def job_from_row(row: Mapping[str, object]) -> Job:
-    """The job in a row or record. One of an earlier version may lack columns. Raises KeyError, ValueError, TypeError."""
-    values = {field.name: row[field.name] if field.name in row else OPTIONAL[field.name] for field in fields(Job)}
+    """The job in a row or record. One of an earlier version may lack columns. Raises KeyError,
+    ValueError, TypeError.
+    """
+    values = {
+        field.name: row[field.name] if field.name in row else OPTIONAL[field.name]
+        for field in fields(Job)
+    }
     return Job(**{**values, "state": JobState(str(values["state"]))})  # type: ignore[arg-type]
 
 

@@ -1,6 +1,7 @@
 """Locks that say who is alive.
 
-An ``flock`` is freed by the kernel on any death of its holder, so it tells alive from dead without looking at pids or clocks.
+An ``flock`` is freed by the kernel on any death of its holder, so it tells alive from dead without
+looking at pids or clocks.
 """
 
 import fcntl
@@ -14,7 +15,9 @@ PATIENCE_SECONDS = 0.2  # someone who only looks holds the lock for an instant
 
 
 def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | None:
-    """A descriptor that holds the lock on ``path`` until it is closed, or None if someone else has it."""
+    """A descriptor that holds the lock on ``path`` until it is closed, or None if someone else has
+    it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + patience_seconds
@@ -28,7 +31,9 @@ def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | N
 
 @contextmanager
 def holding(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[bool]:
-    """Hold the lock on ``path`` meanwhile; gives False if someone else has it for longer than ``patience_seconds``."""
+    """Hold the lock on ``path`` meanwhile; gives False if someone else has it for longer than
+    ``patience_seconds``.
+    """
     descriptor = take_lock(path, patience_seconds)
     try:
         yield descriptor is not None
@@ -43,7 +48,9 @@ def is_locked(path: Path) -> bool:
         return False
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        return not _try_lock(descriptor, fcntl.LOCK_SH)  # shared, so that two who look do not take each other for a holder
+        return not _try_lock(
+            descriptor, fcntl.LOCK_SH
+        )  # shared, so that two who look do not take each other for a holder
     finally:
         os.close(descriptor)
 

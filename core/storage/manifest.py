@@ -1,4 +1,6 @@
-"""Folders that can prove that they are whole: ``manifest.json`` names each file with its size and SHA-256, and what the folder is."""
+"""Folders that can prove that they are whole: ``manifest.json`` names each file with its size and
+SHA-256, and what the folder is.
+"""
 
 import hashlib
 import json
@@ -19,11 +21,13 @@ def seal(contents: Mapping[str, bytes], facts: Mapping[str, object]) -> dict[str
 
 
 def read_sealed(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
-    """The facts and the named files of a sealed folder; other files in it are not read. Raises ArtifactDamaged if a byte is not right."""
+    """The facts and the named files of a sealed folder; other files in it are not read. Raises
+    ArtifactDamaged if a byte is not right.
+    """
     manifest = files.read_json(folder / NAME)
     match manifest:
-        case {"facts": dict(facts), "files": dict(named), "sha256": str(digest)} if digest == checksum(
-            _canonical({"facts": facts, "files": named})
+        case {"facts": dict(facts), "files": dict(named), "sha256": str(digest)} if (
+            digest == checksum(_canonical({"facts": facts, "files": named}))
         ):
             return facts, {name: _read(folder / name, entry) for name, entry in named.items()}
     raise ArtifactDamaged(f"{NAME} of {folder.name} is damaged.")
@@ -47,7 +51,11 @@ def _read(path: Path, entry: Mapping[str, object]) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ArtifactDamaged(f"{path.name} is missing or damaged ({type(error).__name__}).") from error
+        raise ArtifactDamaged(
+            f"{path.name} is missing or damaged ({type(error).__name__})."
+        ) from error
     if len(data) != entry["size"] or checksum(data) != entry["sha256"]:
-        raise ArtifactDamaged(f"{path.name} has {len(data):,} bytes that are not those that were written.")
+        raise ArtifactDamaged(
+            f"{path.name} has {len(data):,} bytes that are not those that were written."
+        )
     return data

@@ -1,4 +1,6 @@
-"""Bring jobs into the database from their folders: the shipped example, and all of them after the database was lost."""
+"""Bring jobs into the database from their folders: the shipped example, and all of them after the
+database was lost.
+"""
 
 import logging
 import os
@@ -30,7 +32,9 @@ log = logging.getLogger(__name__)
 
 
 def open_store(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> Store:
-    """The store of this home folder, for a visitor; a new one starts with the shipped example run. Raises StoreDamaged."""
+    """The store of this home folder, for a visitor; a new one starts with the shipped example run.
+    Raises StoreDamaged.
+    """
     if not settings.database.exists():
         with alone(settings):
             if not settings.database.exists():
@@ -41,10 +45,11 @@ def open_store(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> Store:
 
 
 def repair(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> tuple[int, Path | None]:
-    """Set a damaged or held database aside and rebuild it from the runs' folders: (runs found, where the old file is).
+    """Set a damaged or held database aside and rebuild it from the runs' folders: (runs found,
+    where the old file is).
 
-    A database that can be used is left alone. Curves of runs that had not ended come from the old file, as far as it can be read.
-    Raises NotAllowed.
+    A database that can be used is left alone. Curves of runs that had not ended come from the old
+    file, as far as it can be read. Raises NotAllowed.
     """
     require(visitor, Action.REPAIR)
     with alone(settings):
@@ -66,24 +71,34 @@ def alone(settings: Settings) -> Iterator[None]:
 
 
 def _build(settings: Settings) -> Path | None:
-    """Put a database made from the folders in the place of what is there, which gets the name that is returned.
+    """Put a database made from the folders in the place of what is there, which gets the name that
+    is returned.
 
-    It is made beside and takes its name when it is complete, so that nobody takes an empty list of runs for the truth.
+    It is made beside and takes its name when it is complete, so that nobody takes an empty list of
+    runs for the truth.
     """
     fresh = settings.database.with_name(f".{settings.database.name}.new")
     for leftover in settings.home.glob(f"{fresh.name}*"):
         leftover.unlink()
     store = Store(settings, database=fresh)
     adopt_folders(store)
-    for folder in sorted(path for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else ():
+    for folder in (
+        sorted(path for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else ()
+    ):
         if not (settings.jobs / folder.name).exists():
             shutil.copytree(folder, settings.jobs / folder.name)
             store.adopt(settings.jobs / folder.name)
     if settings.database.exists():
         _salvage_metrics(store, settings.database)
     connection_pool(fresh).close()  # what is still in the journal beside it goes into the file
-    aside = settings.database.with_name(f"{settings.database.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-    for suffix in ("", "-wal", "-shm"):  # the journal of another file would be played into the new one
+    aside = settings.database.with_name(
+        f"{settings.database.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+    )
+    for suffix in (
+        "",
+        "-wal",
+        "-shm",
+    ):  # the journal of another file would be played into the new one
         old = settings.database.with_name(settings.database.name + suffix)
         if old.exists():
             os.replace(old, aside.with_name(aside.name + suffix))
@@ -93,7 +108,9 @@ def _build(settings: Settings) -> Path | None:
 
 
 def adopt_folders(store: Store) -> None:
-    """Insert every job that a folder describes; one that cannot be read is left where it is and logged."""
+    """Insert every job that a folder describes; one that cannot be read is left where it is and
+    logged.
+    """
     for folder in sorted(path for path in store.settings.jobs.glob("[!.]*") if path.is_dir()):
         try:
             job = store.adopt(folder)
@@ -101,11 +118,18 @@ def adopt_folders(store: Store) -> None:
             log.warning("%s", error)
             continue
         if job.state in ACTIVE and not is_locked(folder / "lock"):
-            store.transition(job, JobState.INTERRUPTED, ended_at=store.clock(), message="The database was lost while this ran.")
+            store.transition(
+                job,
+                JobState.INTERRUPTED,
+                ended_at=store.clock(),
+                message="The database was lost while this ran.",
+            )
 
 
 def _require_sound(settings: Settings) -> int:
-    """How many jobs the database has. Raises StoreDamaged if it cannot be read throughout, or nobody can write to it."""
+    """How many jobs the database has. Raises StoreDamaged if it cannot be read throughout, or
+    nobody can write to it.
+    """
     store = Store(settings, create=False)
     store.check()
     return len(store.jobs())
@@ -123,6 +147,8 @@ def _salvage_metrics(store: Store, damaged: Path) -> None:
                 for metric in metrics:
                     check_types(metric)
             except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError) as error:
-                log.warning("the curve of %s cannot be read from %s: %s", job.id, damaged.name, error)
+                log.warning(
+                    "the curve of %s cannot be read from %s: %s", job.id, damaged.name, error
+                )
                 continue
             store.add_metrics(job, metrics)

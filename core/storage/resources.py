@@ -13,11 +13,18 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 VMSTAT = Path("/proc/vmstat")
 
 
-def require_resources(settings: Settings, disk_mb: int = MIN_FREE_MB, memory_mb: int = MIN_MEMORY_MB) -> None:
-    """Raise NotEnoughRoom where a run would begin in vain: too little disk in the home folder, or too little memory right now."""
+def require_resources(
+    settings: Settings, disk_mb: int = MIN_FREE_MB, memory_mb: int = MIN_MEMORY_MB
+) -> None:
+    """Raise NotEnoughRoom where a run would begin in vain: too little disk in the home folder, or
+    too little memory right now.
+    """
     free_mb = shutil.disk_usage(settings.home).free // 2**20
     if free_mb < disk_mb:
-        raise NotEnoughRoom(f"Only {free_mb:,} MB of disk are free; a run needs {disk_mb:,}.", "Delete old runs or free some space.")
+        raise NotEnoughRoom(
+            f"Only {free_mb:,} MB of disk are free; a run needs {disk_mb:,}.",
+            "Delete old runs or free some space.",
+        )
     available_mb = available_memory_mb()
     if available_mb < memory_mb:
         message = f"Only {available_mb:,} MB of memory are free; a run needs {memory_mb:,}."
@@ -25,24 +32,33 @@ def require_resources(settings: Settings, disk_mb: int = MIN_FREE_MB, memory_mb:
 
 
 def oom_kills() -> int:
-    """How often the kernel has killed for want of memory, in this control group or else on the whole machine; 0 where it does not say."""
+    """How often the kernel has killed for want of memory, in this control group or else on the
+    whole machine; 0 where it does not say.
+    """
     for path in (*_cgroup_files(), VMSTAT):
         if path.is_file():
-            counts = dict(line.split()[:2] for line in path.read_text().splitlines() if len(line.split()) >= 2)
+            counts = dict(
+                line.split()[:2] for line in path.read_text().splitlines() if len(line.split()) >= 2
+            )
             if counts.get("oom_kill", "").isdigit():
                 return int(counts["oom_kill"])
     return 0
 
 
 def _cgroup_files() -> list[Path]:
-    """Where the own control group counts: version 2 in memory.events, version 1 in memory.oom_control."""
+    """Where the own control group counts: version 2 in memory.events, version 1 in
+    memory.oom_control.
+    """
     if not OWN_CGROUP.is_file():
         return []
     found = []
     for line in OWN_CGROUP.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "memory":
-            found += [CGROUPS / "memory" / path.lstrip("/") / "memory.oom_control", CGROUPS / "memory" / "memory.oom_control"]
+            found += [
+                CGROUPS / "memory" / path.lstrip("/") / "memory.oom_control",
+                CGROUPS / "memory" / "memory.oom_control",
+            ]
         elif not controllers:
             found += [CGROUPS / path.lstrip("/") / "memory.events", CGROUPS / "memory.events"]
     return found

@@ -9,7 +9,9 @@ from core.errors import StoreDamaged
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One point of a curve. A training step has a loss and a speed, a validation also accuracy and macro-F1."""
+    """One point of a curve. A training step has a loss and a speed, a validation also accuracy and
+    macro-F1.
+    """
 
     step: int
     split: Literal["train", "validation"]
@@ -24,7 +26,9 @@ class Metric:
     id: int = 0
 
 
-METRIC_COLUMNS = "step, split, epoch, loss, at, accuracy, macro_f1, learning_rate, rows_per_second, best"
+METRIC_COLUMNS = (
+    "step, split, epoch, loss, at, accuracy, macro_f1, learning_rate, rows_per_second, best"
+)
 
 MIGRATIONS = (  # version n is reached by running the first n; a published one is never edited
     """
@@ -56,14 +60,21 @@ MIGRATIONS = (  # version n is reached by running the first n; a published one i
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring the database to the newest version. Raises StoreDamaged if it is newer than this program."""
+    """Bring the database to the newest version. Raises StoreDamaged if it is newer than this
+    program.
+    """
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
-        raise StoreDamaged(f"The database has schema version {version}; this program knows {len(MIGRATIONS)}.", "Update LoRA Lab.")
+        raise StoreDamaged(
+            f"The database has schema version {version}; this program knows {len(MIGRATIONS)}.",
+            "Update LoRA Lab.",
+        )
     if version == len(MIGRATIONS):
         return
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute("BEGIN IMMEDIATE")  # two processes that open a new database at once: the second waits, then finds it done
+    db.execute(
+        "BEGIN IMMEDIATE"
+    )  # two processes that open a new database at once: the second waits, then finds it done
     current = int(db.execute("PRAGMA user_version").fetchone()[0])
     for number, script in enumerate(MIGRATIONS[current:], start=current + 1):
         for statement in filter(str.strip, script.split(";")):

@@ -1,4 +1,6 @@
-"""Connections to a SQLite file that stay open between uses: to open one and read its schema costs more than a short query."""
+"""Connections to a SQLite file that stay open between uses: to open one and read its schema costs
+more than a short query.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,9 +15,11 @@ Identity = tuple[int, int, int, int]
 
 
 class SqlitePool:
-    """Those of this process to one file. Safe from any thread: a connection serves one use at a time.
+    """Those of this process to one file. Safe from any thread: a connection serves one use at a
+    time.
 
-    A file that was replaced, damaged or restored from outside is another one: what was open to it is closed, and it is opened anew.
+    A file that was replaced, damaged or restored from outside is another one: what was open to it
+    is closed, and it is opened anew.
     """
 
     def __init__(self, database: Path) -> None:
@@ -24,7 +28,9 @@ class SqlitePool:
 
     @contextmanager
     def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
-        """A transaction. Without ``create`` a missing file stays missing. Raises what SQLite raises; then the connection is closed."""
+        """A transaction. Without ``create`` a missing file stays missing. Raises what SQLite
+        raises; then the connection is closed.
+        """
         identity, db = self._take(create)
         try:
             with db:

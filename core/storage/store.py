@@ -1,7 +1,8 @@
 """Jobs and metrics in one SQLite database; one folder per job beside it.
 
-A state changes in one UPDATE that names the job, the attempt and the states it may come from, so a stale worker cannot
-write. Each change is mirrored to ``jobs/<id>/job.json``, from which a lost database is rebuilt.
+A state changes in one UPDATE that names the job, the attempt and the states it may come from, so a
+stale worker cannot write. Each change is mirrored to ``jobs/<id>/job.json``, from which a lost
+database is rebuilt.
 
 A job goes with all its files.
 """
@@ -17,7 +18,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from core.access import MACHINE_OWNER, sanitize_name
-from core.errors import JobNotFound, LoraLabError, NotEnoughRoom, StateConflict, StoreBusy, StoreDamaged
+from core.errors import (
+    JobNotFound,
+    LoraLabError,
+    NotEnoughRoom,
+    StateConflict,
+    StoreBusy,
+    StoreDamaged,
+)
 from core.settings import Settings
 from core.storage import files
 from core.storage.job import TRANSITIONS, Job, JobKind, JobState
@@ -34,14 +42,20 @@ log = logging.getLogger(__name__)
 class Store:
     """The database of one home folder.
 
-    Any method raises StoreDamaged where the database cannot be used, StoreBusy where another process holds it, and NotEnoughRoom
-    where it has no room to grow.
+    Any method raises StoreDamaged where the database cannot be used, StoreBusy where another
+    process holds it, and NotEnoughRoom where it has no room to grow.
     """
 
     def __init__(
-        self, settings: Settings, clock: Callable[[], float] = time.time, database: Path | None = None, create: bool = True
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        database: Path | None = None,
+        create: bool = True,
     ) -> None:
-        """Open or ``create`` the database. ``clock`` gives seconds since 1970; people set it, so nothing is timed with it."""
+        """Open or ``create`` the database. ``clock`` gives seconds since 1970; people set it, so
+        nothing is timed with it.
+        """
         self.settings = settings
         self.visitor = MACHINE_OWNER  # for whom it is used; pages set it
         self.clock = clock
@@ -54,8 +68,17 @@ class Store:
         """Where the job's artifacts lie."""
         return self.settings.jobs / job.id
 
-    def create(self, kind: JobKind, name: str, request: Mapping[str, object], launch_key: str, owner: str = "") -> Job:
-        """Queue a job of the visitor. The same launch key a second time returns the job it made the first time."""
+    def create(
+        self,
+        kind: JobKind,
+        name: str,
+        request: Mapping[str, object],
+        launch_key: str,
+        owner: str = "",
+    ) -> Job:
+        """Queue a job of the visitor. The same launch key a second time returns the job it made the
+        first time.
+        """
         job = Job(
             secrets.token_hex(4),
             kind,
@@ -81,29 +104,51 @@ class Store:
 
     def job(self, job_id: str) -> Job:
         """The job as it is now. Raises JobNotFound."""
-        wanted = job_id.encode(errors="replace").decode()  # the database takes no halves of surrogate pairs
+        wanted = job_id.encode(
+            errors="replace"
+        ).decode()  # the database takes no halves of surrogate pairs
         with self.transaction() as db:
-            row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (wanted,)).fetchone()
+            row = db.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (wanted,)
+            ).fetchone()
             if row is not None:
                 return _parsed(row)
         raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
 
     def jobs(self, kind: JobKind | None = None, *states: JobState) -> list[Job]:
-        """All jobs of that kind in one of those states, newest first; no filter where none is given."""
-        clauses = ["1=1", *(["kind = ?"] if kind else []), *([f"state IN ({_marks(states)})"] if states else [])]
+        """All jobs of that kind in one of those states, newest first; no filter where none is
+        given.
+        """
+        clauses = [
+            "1=1",
+            *(["kind = ?"] if kind else []),
+            *([f"state IN ({_marks(states)})"] if states else []),
+        ]
         values = [*([kind] if kind else []), *states]
         with self.transaction() as db:
-            query = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE {' AND '.join(clauses)} ORDER BY created_at DESC, rowid DESC"
+            query = (
+                f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE {' AND '.join(clauses)} ORDER BY"
+                " created_at DESC, rowid DESC"
+            )
             return [_parsed(row) for row in db.execute(query, values)]
 
-    def transition(self, job: Job, to: JobState, only_from: JobState | None = None, /, **changes: object) -> bool:
-        """Move this attempt of the job to a state; False if it is no longer in a state that leads there, or not in ``only_from``."""
-        sources = [state for state, targets in TRANSITIONS.items() if to in targets and only_from in (None, state)]
+    def transition(
+        self, job: Job, to: JobState, only_from: JobState | None = None, /, **changes: object
+    ) -> bool:
+        """Move this attempt of the job to a state; False if it is no longer in a state that leads
+        there, or not in ``only_from``.
+        """
+        sources = [
+            state
+            for state, targets in TRANSITIONS.items()
+            if to in targets and only_from in (None, state)
+        ]
         sets = {"state": to, **changes}
         assignments = ", ".join(f"{column} = ?" for column in sets)
         with self.transaction() as db:
             cursor = db.execute(
-                f"UPDATE jobs SET {assignments}, version = version + 1 WHERE id = ? AND attempt = ? AND state IN ({_marks(sources)})",
+                f"UPDATE jobs SET {assignments}, version = version + 1 WHERE id = ? AND attempt = ?"
+                f" AND state IN ({_marks(sources)})",
                 [*sets.values(), job.id, job.attempt, *sources],
             )
         if cursor.rowcount:
@@ -115,7 +160,8 @@ class Store:
         assignments = ", ".join(f"{column} = ?" for column in changes)
         with self.transaction() as db:
             cursor = db.execute(
-                f"UPDATE jobs SET {assignments} WHERE id = ? AND attempt = ? AND state IN ('starting', 'running', 'stopping')",
+                f"UPDATE jobs SET {assignments} WHERE id = ? AND attempt = ? AND state IN"
+                " ('starting', 'running', 'stopping')",
                 [*changes.values(), job.id, job.attempt],
             )
         return cursor.rowcount == 1
@@ -125,22 +171,49 @@ class Store:
         if not (tidy := sanitize_name(name, LONGEST_NAME)):
             raise StateConflict("A run needs a name.", "Type at least one character.")
         with self.transaction() as db:
-            db.execute("UPDATE jobs SET name = ?, version = version + 1 WHERE id = ?", (tidy, job.id))
+            db.execute(
+                "UPDATE jobs SET name = ?, version = version + 1 WHERE id = ?", (tidy, job.id)
+            )
         self.mirror(self.job(job.id))
 
     def requeue(self, job: Job) -> bool:
-        """Put a job that ended early back into the queue as its next attempt; False if it has moved on meanwhile."""
-        fresh = {"phase": "", "done": 0, "total": 0, "pid": 0, "started_at": None, "ended_at": None, "stop_at": None}
-        cleared = {"cause": "", "message": "", "fix": "", "error_id": "", "proposal_json": "{}", "heartbeat_at": None}
+        """Put a job that ended early back into the queue as its next attempt; False if it has moved
+        on meanwhile.
+        """
+        fresh = {
+            "phase": "",
+            "done": 0,
+            "total": 0,
+            "pid": 0,
+            "started_at": None,
+            "ended_at": None,
+            "stop_at": None,
+        }
+        cleared = {
+            "cause": "",
+            "message": "",
+            "fix": "",
+            "error_id": "",
+            "proposal_json": "{}",
+            "heartbeat_at": None,
+        }
         return self.transition(job, JobState.QUEUED, attempt=job.attempt + 1, **fresh, **cleared)
 
     def delete(self, job: Job) -> None:
-        """Forget a job that no worker is at. Raises StateConflict otherwise. Its folder is the caller's to remove."""
+        """Forget a job that no worker is at. Raises StateConflict otherwise. Its folder is the
+        caller's to remove.
+        """
         with self.transaction() as db:
-            cursor = db.execute("DELETE FROM jobs WHERE id = ? AND state NOT IN ('starting', 'running', 'stopping')", (job.id,))
+            cursor = db.execute(
+                "DELETE FROM jobs WHERE id = ? AND state NOT IN ('starting', 'running',"
+                " 'stopping')",
+                (job.id,),
+            )
             db.execute("DELETE FROM metrics WHERE job_id NOT IN (SELECT id FROM jobs)")
         if not cursor.rowcount:
-            raise StateConflict(f"{job.name} is still {self.job(job.id).state}.", "Stop it first, then delete it.")
+            raise StateConflict(
+                f"{job.name} is still {self.job(job.id).state}.", "Stop it first, then delete it."
+            )
 
     def add_metrics(self, job: Job, metrics: list[Metric]) -> None:
         """Append rows; of a stale attempt they are dropped."""
@@ -151,11 +224,16 @@ class Store:
     def read_metrics(self, job_id: str, after: int = 0) -> list[Metric]:
         """Rows with an id above ``after``, in order."""
         with self.transaction() as db:
-            rows = db.execute(f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND id > ? ORDER BY id", (job_id, after))
+            rows = db.execute(
+                f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND id > ? ORDER BY id",
+                (job_id, after),
+            )
             return [Metric(*row) for row in rows]
 
     def drop_metrics_after(self, job: Job, step: int) -> None:
-        """Forget rows past the checkpoint that a resumed run starts from, so its curves have no double points; not for a stale attempt."""
+        """Forget rows past the checkpoint that a resumed run starts from, so its curves have no
+        double points; not for a stale attempt.
+        """
         with self.transaction() as db:
             if _claim(db, job):
                 db.execute("DELETE FROM metrics WHERE job_id = ? AND step > ?", (job.id, step))
@@ -164,10 +242,15 @@ class Store:
         """Say why a queued job waits; nothing for one that is not queued, or says so already."""
         if (job.message, job.fix) != (message, fix):
             with self.transaction() as db:
-                db.execute("UPDATE jobs SET message = ?, fix = ? WHERE id = ? AND state = 'queued'", (message, fix, job.id))
+                db.execute(
+                    "UPDATE jobs SET message = ?, fix = ? WHERE id = ? AND state = 'queued'",
+                    (message, fix, job.id),
+                )
 
     def mirror(self, job: Job) -> None:
-        """Write ``job.json`` with the curve so far. A disk that refuses must not undo what the database has: it is logged, see ``mend``."""
+        """Write ``job.json`` with the curve so far. A disk that refuses must not undo what the
+        database has: it is logged, see ``mend``.
+        """
         try:
             written = write_record(self.folder(job), lambda: self._snapshot(job.id))
         except OSError as error:
@@ -190,7 +273,9 @@ class Store:
             db.execute("BEGIN IMMEDIATE")
 
     def adopt(self, folder: Path) -> Job:
-        """Insert the job that ``folder/job.json`` describes. Raises ArtifactDamaged if it describes none."""
+        """Insert the job that ``folder/job.json`` describes. Raises ArtifactDamaged if it describes
+        none.
+        """
         job, metrics = read_record(folder)
         with self.transaction() as db:
             insert_job(db, job, f"adopted:{job.id}")
@@ -202,11 +287,16 @@ class Store:
 
     @contextmanager
     def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
-        """A transaction. Without ``create`` a missing file stays missing: it is being rebuilt, and no empty one may take its place."""
+        """A transaction. Without ``create`` a missing file stays missing: it is being rebuilt, and
+        no empty one may take its place.
+        """
         try:
             with connection_pool(self.database).transaction(create) as db:
                 yield db
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where SQLite's own message quotes damaged bytes
+        except (
+            sqlite3.DatabaseError,
+            UnicodeDecodeError,
+        ) as error:  # the latter where SQLite's own message quotes damaged bytes
             if isinstance(error, sqlite3.IntegrityError):
                 raise
             raise _explained(error, self.database.name) from error
@@ -215,16 +305,31 @@ class Store:
 def _claim(db: sqlite3.Connection, job: Job) -> bool:
     """Whether this attempt is the job's current one; it stays so until the transaction ends."""
     db.execute("BEGIN IMMEDIATE")
-    return db.execute("SELECT 1 FROM jobs WHERE id = ? AND attempt = ?", (job.id, job.attempt)).fetchone() is not None
+    return (
+        db.execute(
+            "SELECT 1 FROM jobs WHERE id = ? AND attempt = ?", (job.id, job.attempt)
+        ).fetchone()
+        is not None
+    )
 
 
 def _explained(error: Exception, name: str) -> LoraLabError:
-    repair = "Run `python -m core doctor --repair`: it sets the file aside and rebuilds the list from the runs' folders."
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the lower byte is the kind of error
+    repair = (
+        "Run `python -m core doctor --repair`: it sets the file aside and rebuilds the list from"
+        " the runs' folders."
+    )
+    code = (
+        getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    )  # the lower byte is the kind of error
     if code == sqlite3.SQLITE_FULL:
-        return NotEnoughRoom(f"The database {name} has no room to grow ({error}).", "Free some space; nothing that was saved is lost.")
+        return NotEnoughRoom(
+            f"The database {name} has no room to grow ({error}).",
+            "Free some space; nothing that was saved is lost.",
+        )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreBusy(f"Another program holds the database {name} ({error}).", f"Close that program. {repair}")
+        return StoreBusy(
+            f"Another program holds the database {name} ({error}).", f"Close that program. {repair}"
+        )
     return StoreDamaged(f"The database {name} cannot be read or written ({error}).", repair)
 
 
@@ -238,13 +343,23 @@ def _parsed(row: sqlite3.Row) -> Job:
 def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> None:
     """Insert the job as it is."""
     values = {**asdict(job), "launch_key": launch_key}
-    db.execute(f"INSERT OR IGNORE INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})", list(values.values()))
+    db.execute(
+        f"INSERT OR IGNORE INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})",
+        list(values.values()),
+    )
 
 
 def insert_metrics(db: sqlite3.Connection, job_id: str, metrics: list[Metric]) -> None:
     """Append the rows in their order; ids are drawn anew."""
-    rows = [(job_id, *(getattr(metric, column.strip()) for column in METRIC_COLUMNS.split(","))) for metric in metrics]
-    db.executemany(f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?, {_marks(METRIC_COLUMNS.split(','))})", rows)
+    rows = [
+        (job_id, *(getattr(metric, column.strip()) for column in METRIC_COLUMNS.split(",")))
+        for metric in metrics
+    ]
+    db.executemany(
+        f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?,"
+        f" {_marks(METRIC_COLUMNS.split(','))})",
+        rows,
+    )
 
 
 def _marks(values: object) -> str:
@@ -252,7 +367,9 @@ def _marks(values: object) -> str:
 
 
 def remove_job(store: Store, job: Job) -> None:
-    """Remove the job from database and disk; asks nobody. Raises StateConflict while a worker is at it."""
+    """Remove the job from database and disk; asks nobody. Raises StateConflict while a worker is at
+    it.
+    """
     store.delete(job)
     if store.folder(job).exists():
         files.remove_folder(store.folder(job))

@@ -14,7 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from core.errors import Stopped
 
-POOL_BATCHES = 50  # rows are sorted within pools of so many batches, as transformers' group_by_length does
+POOL_BATCHES = (
+    50  # rows are sorted within pools of so many batches, as transformers' group_by_length does
+)
 CHUNK_ROWS = 500  # tokenised at once: bounds memory, and how soon a stop is noticed
 
 
@@ -35,21 +37,37 @@ class Encoded:
         """(n,) tokens of each text."""
         return np.array([len(ids) for ids in self.tokens], dtype=np.int64)
 
-    def batch(self, chosen: NDArray[np.int64], device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Token ids (B, T), mask (B, T) and labels (B,) of the chosen texts, padded to the longest."""
-        ids = np.full((len(chosen), max(len(self.tokens[index]) for index in chosen)), self.pad, dtype=np.int64)
+    def batch(
+        self, chosen: NDArray[np.int64], device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Token ids (B, T), mask (B, T) and labels (B,) of the chosen texts, padded to the
+        longest.
+        """
+        ids = np.full(
+            (len(chosen), max(len(self.tokens[index]) for index in chosen)),
+            self.pad,
+            dtype=np.int64,
+        )
         mask = np.zeros_like(ids)
         for line, index in enumerate(chosen):
             length = len(self.tokens[index])
             ids[line, :length], mask[line, :length] = self.tokens[index], 1
         labels = self.labels[chosen]
-        return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), torch.from_numpy(labels).to(device)
+        return (
+            torch.from_numpy(ids).to(device),
+            torch.from_numpy(mask).to(device),
+            torch.from_numpy(labels).to(device),
+        )
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> list[NDArray[np.int32]]:
+def encode(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int
+) -> list[NDArray[np.int32]]:
     """Token ids of each text with its special tokens, cut at ``max_tokens``."""
     options = {"truncation": True, "max_length": max_tokens, "padding": False}
-    ids = tokenizer(list(texts), **options, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+    ids = tokenizer(
+        list(texts), **options, return_attention_mask=False, return_token_type_ids=False
+    )["input_ids"]
     return [np.array(one, dtype=np.int32) for one in ids]
 
 
@@ -60,28 +78,44 @@ def encode_each(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, i
         chosen = [index for index, (_, each) in enumerate(texts) if each == limit]
         for start in range(0, len(chosen), CHUNK_ROWS):
             part = chosen[start : start + CHUNK_ROWS]
-            for index, ids in zip(part, encode(tokenizer, [texts[index][0] for index in part], limit), strict=True):
+            for index, ids in zip(
+                part, encode(tokenizer, [texts[index][0] for index in part], limit), strict=True
+            ):
                 tokens[index] = ids
     nothing = np.zeros(len(texts), dtype=np.int64)
     return Encoded(tokens, nothing, nothing, tokenizer.pad_token_id or 0)
 
 
 def encode_frame(
-    tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, max_tokens: int, should_stop: Callable[[], bool] = lambda: False
+    tokenizer: PreTrainedTokenizerBase,
+    frame: pd.DataFrame,
+    max_tokens: int,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Encoded:
     """Encode a frame with columns row, text and label. Raises Stopped."""
     tokens: list[NDArray[np.int32]] = []
     for start in range(0, len(frame), CHUNK_ROWS):
         if should_stop():
             raise Stopped("The run was stopped.")
-        tokens += encode(tokenizer, frame["text"].iloc[start : start + CHUNK_ROWS].tolist(), max_tokens)
-    return Encoded(tokens, frame["row"].to_numpy(np.int64), frame["label"].to_numpy(np.int64), tokenizer.pad_token_id or 0)
+        tokens += encode(
+            tokenizer, frame["text"].iloc[start : start + CHUNK_ROWS].tolist(), max_tokens
+        )
+    return Encoded(
+        tokens,
+        frame["row"].to_numpy(np.int64),
+        frame["label"].to_numpy(np.int64),
+        tokenizer.pad_token_id or 0,
+    )
 
 
-def epoch_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """All rows once, in batches of similar length that come in random order. Depends on nothing but the arguments.
+def epoch_batches(
+    lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
+    """All rows once, in batches of similar length that come in random order. Depends on nothing but
+    the arguments.
 
-    Within a random pool rows are sorted by length, so that a batch is padded little and still differs from epoch to epoch.
+    Within a random pool rows are sorted by length, so that a batch is padded little and still
+    differs from epoch to epoch.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
@@ -90,7 +124,9 @@ def epoch_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch:
     for start in range(0, len(order), pool):
         members = order[start : start + pool]
         members = members[np.argsort(lengths[members], kind="stable")]
-        batches += [members[first : first + batch_size] for first in range(0, len(members), batch_size)]
+        batches += [
+            members[first : first + batch_size] for first in range(0, len(members), batch_size)
+        ]
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
@@ -101,7 +137,9 @@ def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[NDA
 
 
 def token_batches(lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
-    """All rows once, longest first, in batches of at most ``max_tokens`` tokens with their padding (and at least one row)."""
+    """All rows once, longest first, in batches of at most ``max_tokens`` tokens with their padding
+    (and at least one row).
+    """
     order = np.argsort(-lengths, kind="stable")
     batches, start = [], 0
     while start < len(order):

@@ -1,4 +1,6 @@
-"""All that a training needs to go on: where it is, its weights, the optimiser's moments, the random state. Safetensors and JSON only."""
+"""All that a training needs to go on: where it is, its weights, the optimiser's moments, the random
+state. Safetensors and JSON only.
+"""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +19,9 @@ Weights = dict[str, torch.Tensor]
 
 @dataclass
 class Position:
-    """How far a training is. ``best_loss`` is None until the first validation; ``loss_scale`` serves fp16 only."""
+    """How far a training is. ``best_loss`` is None until the first validation; ``loss_scale``
+    serves fp16 only.
+    """
 
     step: int = 0
     validated_step: int = 0
@@ -32,7 +36,10 @@ class Position:
 
 
 def pack(
-    position: Position, weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.AdamW, best: Weights | None
+    position: Position,
+    weights: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.AdamW,
+    best: Weights | None,
 ) -> dict[str, bytes]:
     """File name to content. ``best`` is a copy of the best weights so far, if there are any."""
     tensors = {f"weights/{name}": parameter.detach() for name, parameter in weights.items()}
@@ -45,11 +52,15 @@ def pack(
 
 
 def unpack(
-    files: Mapping[str, bytes], weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.AdamW
+    files: Mapping[str, bytes],
+    weights: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.AdamW,
 ) -> tuple[Position, Weights | None]:
-    """Put a checkpoint back into ``weights``, ``optimizer`` and the random state; gives the position and the best weights.
+    """Put a checkpoint back into ``weights``, ``optimizer`` and the random state; gives the
+    position and the best weights.
 
-    Raises ArtifactDamaged if a file is missing or damaged, or belongs to a training of other modules.
+    Raises ArtifactDamaged if a file is missing or damaged, or belongs to a training of other
+    modules.
     """
     try:
         position = TypeAdapter(Position).validate_json(files[POSITION])
@@ -69,15 +80,25 @@ def unpack(
 def random_state() -> Weights:
     """Where the random generators are."""
     states = {"random/cpu": torch.get_rng_state()}
-    return states | {"random/cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else states
+    return (
+        states | {"random/cuda": torch.cuda.get_rng_state()}
+        if torch.cuda.is_available()
+        else states
+    )
 
 
 def set_random_state(states: Mapping[str, torch.Tensor]) -> None:
-    """Put the random generators where they were; the GPU's only if both machines have one. Raises KeyError."""
+    """Put the random generators where they were; the GPU's only if both machines have one. Raises
+    KeyError.
+    """
     torch.set_rng_state(states["random/cpu"])
     if torch.cuda.is_available() and "random/cuda" in states:
         torch.cuda.set_rng_state(states["random/cuda"])
 
 
 def _moments(tensors: Weights, name: str, device: torch.device) -> dict[str, torch.Tensor]:
-    return {key: tensors[f"{key}/{name}"].to(device) for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors}
+    return {
+        key: tensors[f"{key}/{name}"].to(device)
+        for key in ("step", "exp_avg", "exp_avg_sq")
+        if f"{key}/{name}" in tensors
+    }

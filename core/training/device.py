@@ -14,8 +14,12 @@ from core.errors import ConfigError
 from core.training.fast.matmul import product_seconds
 from core.training.microbatches import MICROBATCH_TOKENS
 
-BF16_GAIN = 5.0  # and more: the layers written out by hand are for fp32; with products 4.4 times as fast a step in bf16 took longer
-HIGH_WATER = Path("/proc/self/status")  # Linux; the resource module's figure there includes the process that started this one
+# and more: the layers written out by hand are for fp32; with products 4.4 times as fast a step in
+# bf16 took longer
+BF16_GAIN = 5.0
+HIGH_WATER = Path(
+    "/proc/self/status"
+)  # Linux; the resource module's figure there includes the process that started this one
 
 
 def choose_device() -> torch.device:
@@ -24,17 +28,22 @@ def choose_device() -> torch.device:
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> Precision:
-    """fp32, bf16 or fp16. Raises ConfigError for fp16 on a CPU, where torch has no fast products in it.
+    """fp32, bf16 or fp16. Raises ConfigError for fp16 on a CPU, where torch has no fast products in
+    it.
 
     auto is bf16 on a CPU on which its products were just measured to be much faster.
     """
     if wanted == "auto" and device.type == "cuda":
-        return "fp32"  # launches take the time of models this small, and autocast launches more: an H200 took six times as long in bf16
+        # launches take the time of models this small, and autocast launches more: an H200 took six
+        # times as long in bf16
+        return "fp32"
     if wanted == "auto":
         measured = product_seconds()  # no flag tells: bf16 was four times slower on some
         return "bf16" if min(measured.fp32, measured.onednn) > BF16_GAIN * measured.bf16 else "fp32"
     if wanted == "fp16" and device.type == "cpu":
-        raise ConfigError("Precision fp16 needs a GPU, and this machine has none.", "Choose auto or fp32.")
+        raise ConfigError(
+            "Precision fp16 needs a GPU, and this machine has none.", "Choose auto or fp32."
+        )
     return wanted
 
 
@@ -52,14 +61,18 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 def peak_memory_mb() -> float:
     """The most memory this process has held so far, in MB; on Linux since it last began anew."""
     if HIGH_WATER.is_file():
-        line = next(line for line in HIGH_WATER.read_text().splitlines() if line.startswith("VmHWM:"))
+        line = next(
+            line for line in HIGH_WATER.read_text().splitlines() if line.startswith("VmHWM:")
+        )
         return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024  # bytes on macOS
 
 
 def release_memory() -> None:
-    """Give freed memory back to the system; without it glibc keeps some 170 MB after an evaluation, Arrow 45 after reading. A few ms."""
+    """Give freed memory back to the system; without it glibc keeps some 170 MB after an evaluation,
+    Arrow 45 after reading. A few ms.
+    """
     pyarrow.default_memory_pool().release_unused()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # absent with other C libraries

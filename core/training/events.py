@@ -1,4 +1,6 @@
-"""What a training tells its caller while it runs. Free of torch, so that tests and fakes can speak it too."""
+"""What a training tells its caller while it runs. Free of torch, so that tests and fakes can speak
+it too.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-
-
 Split = Literal["validation", "test", "untrained"]
-
-
 
 
 @dataclass(frozen=True, slots=True)
 class TrainMetric:
-    """One optimiser step: mean loss of its rows, learning rate used, rows per second since training began."""
+    """One optimiser step: mean loss of its rows, learning rate used, rows per second since training
+    began.
+    """
 
     step: int
     epoch: float
@@ -32,7 +32,9 @@ class TrainMetric:
 
 @dataclass(frozen=True, slots=True)
 class ValidationMetric:
-    """Scores on the fixed validation subset after ``step``; ``predictions`` as in ``Evaluation``."""
+    """Scores on the fixed validation subset after ``step``; ``predictions`` as in
+    ``Evaluation``.
+    """
 
     step: int
     epoch: float
@@ -45,7 +47,9 @@ class ValidationMetric:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Predictions on a split: columns row, label, p0 … p{C-1} (probabilities), loss (nats); one line a text."""
+    """Predictions on a split: columns row, label, p0 … p{C-1} (probabilities), loss (nats); one
+    line a text.
+    """
 
     split: Split
     predictions: pd.DataFrame
@@ -53,7 +57,9 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """All that a resumed training needs to go on after ``step``: file name to content, safetensors and JSON only."""
+    """All that a resumed training needs to go on after ``step``: file name to content, safetensors
+    and JSON only.
+    """
 
     step: int
     files: Mapping[str, bytes]
@@ -72,7 +78,8 @@ Event = Progress | TrainMetric | ValidationMetric | Evaluation | Checkpoint | Ad
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a finished or stopped training comes to. ``best_step`` counts optimiser steps from 1; 0 means untrained.
+    """What a finished or stopped training comes to. ``best_step`` counts optimiser steps from 1; 0
+    means untrained.
 
     ``train_seconds`` are those of the steps (``step_seconds``) and of the validations between them.
     """

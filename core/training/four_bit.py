@@ -1,4 +1,5 @@
-"""The base's linear layers in 4 bits while an adapter is trained on them: NF4 with double quantisation, by bitsandbytes.
+"""The base's linear layers in 4 bits while an adapter is trained on them: NF4 with double
+quantisation, by bitsandbytes.
 
 Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs".
 """
@@ -29,7 +30,8 @@ def require_four_bit(device: torch.device) -> None:
 
 
 def in_four_bits(base: Base, folder: Path, precision: Precision, device: torch.device) -> Base:
-    """The model in ``folder`` once more with its layers in 4 bits, frozen, and the head of ``base`` as it is.
+    """The model in ``folder`` once more with its layers in 4 bits, frozen, and the head of ``base``
+    as it is.
 
     Raises ConfigError where that cannot be, and ModelUnavailable where the package fails.
     """
@@ -55,7 +57,10 @@ def in_four_bits(base: Base, folder: Path, precision: Precision, device: torch.d
                 ignore_mismatched_sizes=True,
             )
         except (OSError, ValueError, ImportError, RuntimeError) as error:
-            message = f"The base could not be loaded in 4 bits ({type(error).__name__}: {str(error)[:200]})."
+            message = (
+                f"The base could not be loaded in 4 bits ({type(error).__name__}:"
+                f" {str(error)[:200]})."
+            )
             raise ModelUnavailable(message, "Switch off the base in 4 bits.") from error
     prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     _copy_head(base, model)
@@ -63,8 +68,14 @@ def in_four_bits(base: Base, folder: Path, precision: Precision, device: torch.d
 
 
 def _whole(base: Base) -> list[str]:
-    """Full names of the head's linear modules: transformers looks for a name at the start or the end, and a pooler is in the middle."""
-    return [name for name, module in base.model.named_modules() if isinstance(module, nn.Linear) and _in_head(base, name)]
+    """Full names of the head's linear modules: transformers looks for a name at the start or the
+    end, and a pooler is in the middle.
+    """
+    return [
+        name
+        for name, module in base.model.named_modules()
+        if isinstance(module, nn.Linear) and _in_head(base, name)
+    ]
 
 
 def _in_head(base: Base, name: str) -> bool:

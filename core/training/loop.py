@@ -1,7 +1,8 @@
-"""The training loop: steps, validations and checkpoints in one order that a resumed run falls back into.
+"""The training loop: steps, validations and checkpoints in one order that a resumed run falls back
+into.
 
-What happens next depends on the position alone, and the order of rows on seed and epoch alone; so a run that was interrupted
-draws the curve that it would have drawn.
+What happens next depends on the position alone, and the order of rows on seed and epoch alone; so a
+run that was interrupted draws the curve that it would have drawn.
 
 The learning rate of each step, as a share of the configured one.
 """
@@ -33,7 +34,9 @@ CHECKPOINT_SECONDS = 30  # at most so much work is lost in a crash
 
 
 class Loop:
-    """One training of the network's adapter. ``position`` tells how far it is, ``best`` keeps the best weights."""
+    """One training of the network's adapter. ``position`` tells how far it is, ``best`` keeps the
+    best weights.
+    """
 
     def __init__(
         self,
@@ -48,22 +51,33 @@ class Loop:
         self.train, self.validation = train, validation
         self.report, self.should_stop = report, should_stop
         self.weights = trainable(network.peft)
-        self.optimizer = torch.optim.AdamW(self.weights.values(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            self.weights.values(),
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
         self.total = config.total_steps(len(train))
         self.position = Position()
         self.best: Weights | None = None
         torch.manual_seed(config.seed)
-        self._scaler = torch.amp.GradScaler(network.device.type, enabled=network.precision == "fp16")
+        self._scaler = torch.amp.GradScaler(
+            network.device.type, enabled=network.precision == "fp16"
+        )
         self._batches = lru_cache(maxsize=1)(self._draw_batches)
 
     def resume(self, files: Mapping[str, bytes]) -> None:
         """Go on from a checkpoint. Raises ArtifactDamaged."""
         self.position, self.best = unpack(files, self.weights, self.optimizer)
         if self._scaler.is_enabled():
-            self._scaler.load_state_dict(self._scaler.state_dict() | {"scale": self.position.loss_scale})
+            self._scaler.load_state_dict(
+                self._scaler.state_dict() | {"scale": self.position.loss_scale}
+            )
 
     def run(self) -> None:
-        """Train to the end, or until early stopping. Raises Diverged and, with everything kept, Stopped."""
+        """Train to the end, or until early stopping. Raises Diverged and, with everything kept,
+        Stopped.
+        """
         saved_at = time.monotonic()
         try:
             while True:
@@ -94,14 +108,18 @@ class Loop:
     def _step(self) -> None:
         began = time.monotonic()
         position = self.position
-        rate = self.config.learning_rate * lr_factor(position.step, self.total, self.config.warmup, self.config.schedule)
+        rate = self.config.learning_rate * lr_factor(
+            position.step, self.total, self.config.warmup, self.config.schedule
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         chosen = self._rows_of(position.step)
         value = self.add_gradients(chosen)
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP_NORM)
-        if not (math.isfinite(value) and (self._scaler.is_enabled() or torch.isfinite(norm))):  # a scaler skips such a step
+        if not (
+            math.isfinite(value) and (self._scaler.is_enabled() or torch.isfinite(norm))
+        ):  # a scaler skips such a step
             raise self._diverged(f"at step {position.step + 1:,}")
         self._scaler.step(self.optimizer)
         self._scaler.update()
@@ -116,7 +134,9 @@ class Loop:
         self.report(Progress(Phase.TRAINING, position.step, self.total))
 
     def add_gradients(self, chosen: NDArray[np.int64]) -> float:
-        """Mean loss of the rows; its gradients are added part by part, so that memory does not grow with the batch. Raises Stopped."""
+        """Mean loss of the rows; its gradients are added part by part, so that memory does not grow
+        with the batch. Raises Stopped.
+        """
         random = random_state()
         self.network.start_step(self.config)
         total = 0.0
@@ -126,20 +146,33 @@ class Loop:
                 if gradient is not None:  # a module that the model never calls has none
                     weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
             total += value
-            if self.should_stop():  # a large batch takes many seconds: the step is done again, with the same masks
+            if (
+                self.should_stop()
+            ):  # a large batch takes many seconds: the step is done again, with the same masks
                 set_random_state(random)
                 self.optimizer.zero_grad()
                 raise Stopped("The run was stopped.")
         return total
 
-    def _each_part(self, parts: Sequence[NDArray[np.int64]], rows: int) -> Iterator[tuple[float, Gradients]]:
+    def _each_part(
+        self, parts: Sequence[NDArray[np.int64]], rows: int
+    ) -> Iterator[tuple[float, Gradients]]:
         """Loss and gradients of each part of a batch of so many rows, in order."""
 
         def compute(part: int) -> tuple[float, Gradients]:
             self.network.start_part(self.config, self.position.step, part)
-            ids, mask, labels = self.train.batch(parts[part], self.network.device)  # (B, T), (B, T), (B,)
-            loss = torch.nn.functional.cross_entropy(self.network.logits(ids, mask), labels, reduction="sum") / rows
-            gradients = torch.autograd.grad(self._scaler.scale(loss), list(self.weights.values()), allow_unused=True)
+            ids, mask, labels = self.train.batch(
+                parts[part], self.network.device
+            )  # (B, T), (B, T), (B,)
+            loss = (
+                torch.nn.functional.cross_entropy(
+                    self.network.logits(ids, mask), labels, reduction="sum"
+                )
+                / rows
+            )
+            gradients = torch.autograd.grad(
+                self._scaler.scale(loss), list(self.weights.values()), allow_unused=True
+            )
             return loss.item(), gradients
 
         numbers, lanes = range(len(parts)), self.network.training_lanes
@@ -169,7 +202,12 @@ class Loop:
         began = time.monotonic()
         position, rows = self.position, len(self.validation)
         self.report(Progress(Phase.VALIDATING, 0, rows))
-        scores = predict(self.network, self.validation, self.should_stop, lambda done: self.report(Progress(Phase.VALIDATING, done, rows)))
+        scores = predict(
+            self.network,
+            self.validation,
+            self.should_stop,
+            lambda done: self.report(Progress(Phase.VALIDATING, done, rows)),
+        )
         frame = prediction_frame(self.validation, scores)
         loss = float(frame["loss"].mean())
         if not math.isfinite(loss):
@@ -178,20 +216,39 @@ class Loop:
         best = position.best_loss is None or loss < position.best_loss + self._doubt(frame)
         position.validated_step = position.step
         position.validations_without_gain = 0 if best else position.validations_without_gain + 1
-        position.early_stopped = 0 < self.config.early_stopping <= position.validations_without_gain and position.step < self.total
+        position.early_stopped = (
+            0 < self.config.early_stopping <= position.validations_without_gain
+            and position.step < self.total
+        )
         if best:
             position.best_loss = loss
             self._keep_best()
         position.train_seconds += time.monotonic() - began
-        self.report(ValidationMetric(position.step, self._epoch, loss, measured.accuracy.value, measured.macro_f1, best, frame))
+        self.report(
+            ValidationMetric(
+                position.step,
+                self._epoch,
+                loss,
+                measured.accuracy.value,
+                measured.macro_f1,
+                best,
+                frame,
+            )
+        )
         self.report(Progress(Phase.TRAINING, position.step, self.total))
 
     def _doubt(self, frame: pd.DataFrame) -> float:
-        """By how much the last validation may be worse and still be kept: one standard error of its mean loss, in nats.
+        """By how much the last validation may be worse and still be kept: one standard error of its
+        mean loss, in nats.
 
-        At the end of the schedule the weights have settled; an earlier minimum within the noise of a few hundred rows is luck.
+        At the end of the schedule the weights have settled; an earlier minimum within the noise of
+        a few hundred rows is luck.
         """
-        return float(frame["loss"].std(ddof=0)) / math.sqrt(len(frame)) if self.position.step == self.total else 0.0
+        return (
+            float(frame["loss"].std(ddof=0)) / math.sqrt(len(frame))
+            if self.position.step == self.total
+            else 0.0
+        )
 
     def _keep_best(self) -> None:
         self.position.best_step = self.position.step
@@ -201,16 +258,24 @@ class Loop:
     def _save_checkpoint(self) -> None:
         if self._scaler.is_enabled():
             self.position.loss_scale = self._scaler.get_scale()
-        self.report(Checkpoint(self.position.step, pack(self.position, self.weights, self.optimizer, self.best)))
+        self.report(
+            Checkpoint(
+                self.position.step, pack(self.position, self.weights, self.optimizer, self.best)
+            )
+        )
 
     def _diverged(self, where: str) -> Diverged:
         lower = self.config.learning_rate / 4
-        message = f"The loss is no longer a number {where}, with learning rate {self.config.learning_rate:g}."
+        message = (
+            f"The loss is no longer a number {where}, with learning rate"
+            f" {self.config.learning_rate:g}."
+        )
         return Diverged(message, f"Retry with a learning rate of {lower:.1g}.")
 
 
 def lr_factor(step: int, total: int, warmup: float, schedule: Schedule) -> float:
-    """Share of the learning rate for the step after ``step`` of ``total`` steps: up to 1 during ``warmup``, then as scheduled.
+    """Share of the learning rate for the step after ``step`` of ``total`` steps: up to 1 during
+    ``warmup``, then as scheduled.
 
     The first step of a warm-up already moves, and the last one of a falling schedule still does.
     """

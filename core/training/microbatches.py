@@ -1,4 +1,5 @@
-"""How texts are put together for the model: sizes of the parts that go through it at once, without its tokens and without torch.
+"""How texts are put together for the model: sizes of the parts that go through it at once, without
+its tokens and without torch.
 
 ``core.training.batches`` forms the real ones by the same rules. Shapes: n texts, k parts.
 """
@@ -20,7 +21,8 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Microbatches:
-    """Rows and tokens (with padding) of each part, both (k,), each of which stands for ``weight`` parts like it.
+    """Rows and tokens (with padding) of each part, both (k,), each of which stands for ``weight``
+    parts like it.
 
     ``at_once`` of them are in memory together.
     """
@@ -32,7 +34,9 @@ class Microbatches:
 
 
 def microbatch_limit(tokens: int, part_tokens: int, threads: int) -> int:
-    """The most tokens of a part of a batch of so many, such that each of ``threads`` has about as much to do; ``part_tokens`` at most."""
+    """The most tokens of a part of a batch of so many, such that each of ``threads`` has about as
+    much to do; ``part_tokens`` at most.
+    """
     lanes = max(1, min(threads, tokens // LANE_TOKENS))
     if lanes == 1:
         return part_tokens
@@ -41,15 +45,26 @@ def microbatch_limit(tokens: int, part_tokens: int, threads: int) -> int:
 
 
 def spread(lengths: NDArray[np.int64], rows: int, max_tokens: int) -> NDArray[np.int64]:
-    """Lengths (rows,) that are distributed as the sorted ``lengths``, cut at ``max_tokens``; all the same where none is known."""
+    """Lengths (rows,) that are distributed as the sorted ``lengths``, cut at ``max_tokens``; all
+    the same where none is known.
+    """
     if not len(lengths):
         return np.full(rows, min(USUAL_TOKENS, max_tokens), dtype=np.int64)
     places = ((np.arange(rows) + 0.5) / max(rows, 1) * len(lengths)).astype(np.int64)
     return np.minimum(lengths[places], max_tokens)
 
 
-def train_microbatches(lengths: NDArray[np.int64], rows: int, batch_size: int, max_tokens: int, part_tokens: int, threads: int = 1) -> Microbatches:
-    """The parts of one epoch over ``rows`` texts whose lengths are distributed as ``lengths``, ``threads`` of them side by side."""
+def train_microbatches(
+    lengths: NDArray[np.int64],
+    rows: int,
+    batch_size: int,
+    max_tokens: int,
+    part_tokens: int,
+    threads: int = 1,
+) -> Microbatches:
+    """The parts of one epoch over ``rows`` texts whose lengths are distributed as ``lengths``,
+    ``threads`` of them side by side.
+    """
     pool = batch_size * POOL_BATCHES
     simulated = rows if rows <= SIMULATED_POOLS * pool else SIMULATED_POOLS * pool
     texts = np.random.default_rng(SEED).permutation(spread(lengths, simulated, max_tokens))
@@ -62,10 +77,14 @@ def train_microbatches(lengths: NDArray[np.int64], rows: int, batch_size: int, m
     return replace(_parts(sizes, rows / max(simulated, 1)), at_once=threads)
 
 
-def evaluation_microbatches(lengths: NDArray[np.int64], rows: int, max_tokens: int, part_tokens: int) -> Microbatches:
+def evaluation_microbatches(
+    lengths: NDArray[np.int64], rows: int, max_tokens: int, part_tokens: int
+) -> Microbatches:
     """The parts in which ``rows`` texts are predicted, longest first."""
     simulated = min(rows, 2000)
-    return _parts(_cut(spread(lengths, simulated, max_tokens), part_tokens), rows / max(simulated, 1))
+    return _parts(
+        _cut(spread(lengths, simulated, max_tokens), part_tokens), rows / max(simulated, 1)
+    )
 
 
 def _cut(ascending: NDArray[np.int64], part_tokens: int) -> list[tuple[int, int]]:

@@ -1,4 +1,6 @@
-"""The model with its adapter, and how it is computed here: number format, device, and the levers that apply."""
+"""The model with its adapter, and how it is computed here: number format, device, and the levers
+that apply.
+"""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -27,9 +29,11 @@ UNSORTED_ROWS = 64  # of a batch, where texts are not sorted
 
 @dataclass(frozen=True, eq=False)
 class TrainableModel:
-    """``fast`` is the encoder written out by hand, None where it does not apply; ``lanes`` are the threads that compute parts side by side.
+    """``fast`` is the encoder written out by hand, None where it does not apply; ``lanes`` are the
+    threads that compute parts side by side.
 
-    Training has but one lane without ``fast``: torch's own dropout draws from one generator for all threads.
+    Training has but one lane without ``fast``: torch's own dropout draws from one generator for all
+    threads.
     """
 
     peft: PeftModel
@@ -68,7 +72,10 @@ class TrainableModel:
         """The parts in which a batch of texts of these lengths is computed."""
         if not self.levers.token_parts:
             return [np.arange(len(lengths))]
-        return token_batches(lengths, microbatch_limit(int(lengths.sum()), batch_tokens(self.device), self.side_by_side))
+        return token_batches(
+            lengths,
+            microbatch_limit(int(lengths.sum()), batch_tokens(self.device), self.side_by_side),
+        )
 
     def batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """How texts of these lengths are evaluated: longest first, or in their own order."""
@@ -81,8 +88,15 @@ class TrainableModel:
         return merged(self.peft, self.fast) if self.levers.merge else nullcontext()
 
 
-def build_model(base: Base, config: RunConfig, identity: str, revision: str | None, levers: Optimizations = ALL_ON) -> TrainableModel:
-    """``base`` with a new adapter, on the device of this machine. Raises ConfigError on unknown targets, max tokens or precision.
+def build_model(
+    base: Base,
+    config: RunConfig,
+    identity: str,
+    revision: str | None,
+    levers: Optimizations = ALL_ON,
+) -> TrainableModel:
+    """``base`` with a new adapter, on the device of this machine. Raises ConfigError on unknown
+    targets, max tokens or precision.
 
     The fast encoder computes in fp32 and has no dropout but the adapter's.
     """

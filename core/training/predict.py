@@ -13,13 +13,21 @@ from core.training.batches import Encoded
 from core.training.device import release_memory
 from core.training.model import TrainableModel
 
-Each = Callable[[Callable[[NDArray[np.int64]], NDArray[np.float32]], Sequence[NDArray[np.int64]]], Iterable[NDArray[np.float32]]]
+Each = Callable[
+    [Callable[[NDArray[np.int64]], NDArray[np.float32]], Sequence[NDArray[np.int64]]],
+    Iterable[NDArray[np.float32]],
+]
 
 
 def predict(
-    network: TrainableModel, texts: Encoded, should_stop: Callable[[], bool] = lambda: False, on_rows: Callable[[int], None] = lambda rows: None
+    network: TrainableModel,
+    texts: Encoded,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_rows: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[np.float32]:
-    """Log probabilities (n, C) of the network as it is now, in the order of ``texts``; see ``score``."""
+    """Log probabilities (n, C) of the network as it is now, in the order of ``texts``; see
+    ``score``.
+    """
     network.peft.eval()
     batches = network.batches(texts.lengths)
     with network.evaluating():
@@ -36,7 +44,9 @@ def score(
     on_rows: Callable[[int], None] = lambda rows: None,
     each: Each = map,
 ) -> NDArray[np.float32]:
-    """Log probabilities (n, C) from ``logits``, which maps ids and mask (B, T) to (B, C); see ``compute``."""
+    """Log probabilities (n, C) from ``logits``, which maps ids and mask (B, T) to (B, C); see
+    ``compute``.
+    """
 
     def scores(ids: Tensor, mask: Tensor) -> Tensor:
         return torch.log_softmax(logits(ids, mask), dim=-1)
@@ -53,9 +63,11 @@ def compute(
     on_rows: Callable[[int], None] = lambda rows: None,
     each: Each = map,
 ) -> NDArray[np.float32]:
-    """What ``read`` makes of ids and mask (B, T), a row a text in the order of ``texts``; ``batches`` hold all rows once.
+    """What ``read`` makes of ids and mask (B, T), a row a text in the order of ``texts``;
+    ``batches`` hold all rows once.
 
-    ``on_rows`` hears how many are done; ``each`` maps in order, as ``Lanes.stream`` does. Raises Stopped.
+    ``on_rows`` hears how many are done; ``each`` maps in order, as ``Lanes.stream`` does. Raises
+    Stopped.
     """
 
     @torch.inference_mode()

@@ -1,4 +1,6 @@
-"""A training from model and rows to an evaluated adapter. It touches neither database nor folders: all leaves through ``report``."""
+"""A training from model and rows to an evaluated adapter. It touches neither database nor folders:
+all leaves through ``report``.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -33,9 +35,11 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Class names in the order of their ids; ``read`` gives a split's frame with columns row, text and label, and raises ArtifactDamaged.
+    """Class names in the order of their ids; ``read`` gives a split's frame with columns row, text
+    and label, and raises ArtifactDamaged.
 
-    A split is read when its texts are about to be encoded, so that they are not held while the model trains: 30 MB of AG News.
+    A split is read when its texts are about to be encoded, so that they are not held while the
+    model trains: 30 MB of AG News.
     """
 
     classes: tuple[str, ...]
@@ -52,7 +56,8 @@ class TrainingData:
 class TrainingSession:
     """Holds the loaded model, so that the untrained score and the training share it.
 
-    Raises ModelUnavailable and ConfigError (targets, max tokens, precision, 4 bits) when it is made, DataError when an empty split is used.
+    Raises ModelUnavailable and ConfigError (targets, max tokens, precision, 4 bits) when it is
+    made, DataError when an empty split is used.
     """
 
     def __init__(
@@ -70,13 +75,20 @@ class TrainingSession:
         self.base = load_base(fetch(model), data.classes, config.seed)
         if config.four_bit:
             device = choose_device()
-            self.base = in_four_bits(self.base, fetch(model), choose_precision(config.precision, device), device)
-            levers = replace(levers, merge=False, fast_encoder=False)  # both are for whole weights; merging would round them anew
-        self.network = build_model(self.base, config, model.identity, model.revision if model.hub_id else None, levers)
+            self.base = in_four_bits(
+                self.base, fetch(model), choose_precision(config.precision, device), device
+            )
+            levers = replace(
+                levers, merge=False, fast_encoder=False
+            )  # both are for whole weights; merging would round them anew
+        self.network = build_model(
+            self.base, config, model.identity, model.revision if model.hub_id else None, levers
+        )
         release_memory()
 
     def score_untrained(self) -> Evaluation:
-        """What the model says before any training, its head drawn from the seed, on 1,000 test rows. Raises Stopped.
+        """What the model says before any training, its head drawn from the seed, on 1,000 test
+        rows. Raises Stopped.
 
         Call it before ``train``: a new adapter changes nothing, since B is zero.
         """
@@ -85,13 +97,17 @@ class TrainingSession:
         return self._evaluate("untrained", sample, Phase.UNTRAINED, 0, len(sample))
 
     def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
-        """Train, then evaluate the best adapter once on validation and test. A stop is a result, not an error, once rows are tokenised.
+        """Train, then evaluate the best adapter once on validation and test. A stop is a result,
+        not an error, once rows are tokenised.
 
-        Raises Stopped before that, Diverged, and ArtifactDamaged if ``resume_from`` is no checkpoint of this training.
+        Raises Stopped before that, Diverged, and ArtifactDamaged if ``resume_from`` is no
+        checkpoint of this training.
         """
         self.report(Progress(Phase.TOKENISING))
         train = self._encode(self.data.sample("train", self.config.train_rows, self.config.seed))
-        validation = self._encode(self.data.sample("validation", self.config.validation_rows, SAMPLE_SEED))
+        validation = self._encode(
+            self.data.sample("validation", self.config.validation_rows, SAMPLE_SEED)
+        )
         stopped = False
         loop = Loop(self.config, self.network, train, validation, self.report, self.should_stop)
         if resume_from is not None:
@@ -101,7 +117,9 @@ class TrainingSession:
         try:
             loop.run()
             loop.restore_best()
-            self.report(AdapterSaved(loop.position.best_step, adapter_files(self.network.peft)))  # the kept one may be past the checkpoint
+            self.report(
+                AdapterSaved(loop.position.best_step, adapter_files(self.network.peft))
+            )  # the kept one may be past the checkpoint
             self._evaluate_best()
         except Stopped:
             stopped = True
@@ -110,14 +128,24 @@ class TrainingSession:
     def _evaluate_best(self) -> None:
         self.report(Progress(Phase.EVALUATING))
         held_out: tuple[Literal["validation", "test"], ...] = ("validation", "test")
-        splits = {split: self._encode(self.data.sample(split, self.config.test_rows, SAMPLE_SEED)) for split in held_out}
+        splits = {
+            split: self._encode(self.data.sample(split, self.config.test_rows, SAMPLE_SEED))
+            for split in held_out
+        }
         total, done = sum(map(len, splits.values())), 0
         for split, texts in splits.items():
             self.report(self._evaluate(split, texts, Phase.EVALUATING, done, total))
             done += len(texts)
 
-    def _evaluate(self, split: Split, texts: Encoded, phase: Phase, before: int, total: int) -> Evaluation:
-        scores = predict(self.network, texts, self.should_stop, lambda done: self.report(Progress(phase, before + done, total)))
+    def _evaluate(
+        self, split: Split, texts: Encoded, phase: Phase, before: int, total: int
+    ) -> Evaluation:
+        scores = predict(
+            self.network,
+            texts,
+            self.should_stop,
+            lambda done: self.report(Progress(phase, before + done, total)),
+        )
         return Evaluation(split, prediction_frame(texts, scores))
 
     def _encode(self, frame: pd.DataFrame) -> Encoded:
@@ -133,7 +161,9 @@ class TrainingSession:
             trained_rows=min(position.rows_seen, len(loop.train)),
             train_seconds=round(position.train_seconds, 3),
             step_seconds=round(position.step_seconds, 3),
-            rows_per_second=round(position.rows_seen / position.step_seconds, 2) if position.step_seconds else 0.0,
+            rows_per_second=round(position.rows_seen / position.step_seconds, 2)
+            if position.step_seconds
+            else 0.0,
             peak_memory_mb=round(peak_memory_mb(), 1),
             precision=self.network.precision,
             device=self.network.device.type,

@@ -1,2 +1,3 @@
-"""Runs that leave and enter this installation: exports, imports, backups. May import ``core.runs``.
+"""Runs that leave and enter this installation: exports, imports, backups. May import
+``core.runs``.
 """

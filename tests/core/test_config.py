@@ -35,9 +35,12 @@ def test_steps_round_the_last_batch_up_in_each_epoch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("rank", (1, 1024)), ("learning_rate", (0, 1)), ("warmup", (0, 0.5)), ("dora", (None, None))]
+    ("name", "expected"),
+    [("rank", (1, 1024)), ("learning_rate", (0, 1)), ("warmup", (0, 0.5)), ("dora", (None, None))],
 )
-def test_bounds_are_those_that_are_enforced(name: str, expected: tuple[float | None, float | None]) -> None:
+def test_bounds_are_those_that_are_enforced(
+    name: str, expected: tuple[float | None, float | None]
+) -> None:
     assert bounds(name) == expected
 
 
@@ -47,7 +50,10 @@ def test_only_closed_fields_have_choices() -> None:
 
 
 def test_target_modules_are_read_from_a_text_with_commas() -> None:
-    assert make_config(None, {"target_modules": " query, value ,"}).target_modules == ("query", "value")
+    assert make_config(None, {"target_modules": " query, value ,"}).target_modules == (
+        "query",
+        "value",
+    )
 
 
 @pytest.mark.parametrize("preset", Preset)
@@ -64,8 +70,18 @@ def test_the_reference_preset_is_the_notebooks_recipe() -> None:
     config = make_config(Preset.REFERENCE)
 
     assert (config.rank, config.alpha, config.dropout, config.target_modules) == (16, 32, 0.1, ())
-    assert (config.learning_rate, config.weight_decay, config.schedule, config.warmup) == (2e-3, 0.01, "linear", 0)
-    assert (config.batch_size, config.epochs, config.max_tokens, config.precision) == (16, 1, 512, "fp32")
+    assert (config.learning_rate, config.weight_decay, config.schedule, config.warmup) == (
+        2e-3,
+        0.01,
+        "linear",
+        0,
+    )
+    assert (config.batch_size, config.epochs, config.max_tokens, config.precision) == (
+        16,
+        1,
+        512,
+        "fp32",
+    )
     assert (config.evaluation_interval, config.base_dropout, config.train_rows) == (200, True, 0)
 
 
@@ -76,13 +92,19 @@ def test_the_reference_preset_is_the_notebooks_recipe() -> None:
         ("rank", "eight", "rank cannot be 'eight': give a whole number from 1 to 1,024."),
         ("learning_rate", 0, "learning_rate cannot be 0: give a number above 0 and at most 1."),
         ("learning_rate", float("nan"), "learning_rate cannot be nan"),
-        ("schedule", "steep", "schedule cannot be 'steep': choose one of linear, cosine, constant."),
+        (
+            "schedule",
+            "steep",
+            "schedule cannot be 'steep': choose one of linear, cosine, constant.",
+        ),
         ("dora", "perhaps", "dora cannot be 'perhaps': give true or false."),
         ("rnak", 8, "There is no field 'rnak'. Did you mean rank?"),
         ("zzz", 8, "There is no field 'zzz'. Fields are model, "),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_is_allowed(field: str, value: object, words: str) -> None:
+def test_a_wrong_value_is_refused_with_what_is_allowed(
+    field: str, value: object, words: str
+) -> None:
     with pytest.raises(ConfigError) as raised:
         make_config(None, {field: value})
 

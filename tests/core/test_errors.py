@@ -5,7 +5,11 @@ import pytest
 from core import errors
 from core.errors import LoraLabError
 
-KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LoraLabError)]
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, LoraLabError)
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -21,5 +25,7 @@ def test_an_error_crosses_a_process_border_with_both_parts(kind: type[LoraLabErr
 
 
 def test_an_error_reads_as_what_happened_and_what_to_do() -> None:
-    assert str(LoraLabError("The disk is full.", "Delete a run.")) == "The disk is full. Delete a run."
+    assert (
+        str(LoraLabError("The disk is full.", "Delete a run.")) == "The disk is full. Delete a run."
+    )
     assert str(LoraLabError("The disk is full.")) == "The disk is full."

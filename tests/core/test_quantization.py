@@ -19,16 +19,27 @@ def asked_anew() -> Iterator[None]:
     unsupported_reason.cache_clear()
 
 
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, gpu: bool, torch: str = "2.13.0", packages: tuple[str, ...] = ()) -> None:
+def machine(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    gpu: bool,
+    torch: str = "2.13.0",
+    packages: tuple[str, ...] = (),
+) -> None:
     if gpu:
         (tmp_path / "nvidia0").touch()
     monkeypatch.setattr(quantization, "DEVICES", tmp_path)
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr(quantization, "version", lambda name: torch)
-    monkeypatch.setattr(quantization, "find_spec", lambda name: find_spec("json") if name in packages else None)
+    monkeypatch.setattr(
+        quantization, "find_spec", lambda name: find_spec("json") if name in packages else None
+    )
 
 
-def test_each_thing_that_is_lacking_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_each_thing_that_is_lacking_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     machine(monkeypatch, tmp_path, gpu=False)
     assert unsupported_reason() == "needs an NVIDIA GPU, and this machine has none"
 
@@ -41,14 +52,20 @@ def test_each_thing_that_is_lacking_is_named(monkeypatch: pytest.MonkeyPatch, tm
     assert unsupported_reason() == "needs the package bitsandbytes, which is not installed here"
 
 
-def test_with_a_gpu_and_the_package_nothing_is_lacking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_with_a_gpu_and_the_package_nothing_is_lacking(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     machine(monkeypatch, tmp_path, gpu=True, packages=("bitsandbytes",))
 
     assert unsupported_reason() == ""
 
 
-def test_a_run_that_cannot_be_had_is_refused_before_it_is_queued(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_had_is_refused_before_it_is_queued(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     machine(monkeypatch, tmp_path, gpu=False)
 
-    with pytest.raises(ConfigError, match="A base in 4 bits needs an NVIDIA GPU, and this machine has none."):
+    with pytest.raises(
+        ConfigError, match="A base in 4 bits needs an NVIDIA GPU, and this machine has none."
+    ):
         require_launchable(RunConfig(four_bit=True), Settings())

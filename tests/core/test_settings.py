@@ -41,8 +41,13 @@ def test_an_empty_data_folder_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().data is None
 
 
-@pytest.mark.parametrize(("name", "value"), [("THREADS", "-1"), ("THREADS", "257"), ("THREADS", "two"), ("HUB", "perhaps")])
-def test_a_value_that_means_nothing_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("THREADS", "-1"), ("THREADS", "257"), ("THREADS", "two"), ("HUB", "perhaps")],
+)
+def test_a_value_that_means_nothing_is_refused_by_name(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(f"LORALAB_{name}", value)
 
     with pytest.raises(ConfigError, match=f"LORALAB_{name} is '{value}'"):
@@ -54,23 +59,30 @@ def test_no_threads_asked_for_means_all_cores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quota", "expected"), [("100000 100000", 1), ("50000 100000", 1), ("10000000 100000", None), ("max 100000", None)]
+    ("quota", "expected"),
+    [("100000 100000", 1), ("50000 100000", 1), ("10000000 100000", None), ("max 100000", None)],
 )
-def test_cores_are_those_of_the_control_group(quota: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cores_are_those_of_the_control_group(
+    quota: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "cpu.max").write_text(quota + "\n")
     monkeypatch.setattr(core.settings, "CGROUP_CPU", tmp_path / "cpu.max")
 
     assert cores() == (expected or len(os.sched_getaffinity(0)))
 
 
-def test_memory_is_what_the_control_group_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_what_the_control_group_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "memory.max").write_text(f"{100 * 2**20}\n")
     monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "memory.max")
 
     assert memory_mb() == 100
 
 
-def test_without_a_control_group_memory_is_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_control_group_memory_is_the_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "none")
 
     assert memory_mb() > 100

@@ -1,4 +1,6 @@
-"""A real server and a real Chromium. Without one the tests are skipped, unless ``LORALAB_TEST_BROWSER=required``."""
+"""A real server and a real Chromium. Without one the tests are skipped, unless
+``LORALAB_TEST_BROWSER=required``.
+"""
 
 import os
 import shutil
@@ -21,7 +23,9 @@ from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
 REQUIRED = os.environ.get("LORALAB_TEST_BROWSER") == "required"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -50,7 +54,9 @@ def tiny_model(tmp_path: Path) -> Path:
 def server(home: Path, tmp_path: Path) -> Iterator[str]:
     """The address of an app on small data."""
     news = write_small_news(tmp_path / "small-news", train=400)
-    with serving(tmp_path / "server.log", LORALAB_HOME=str(home), LORALAB_DATA=str(news)) as address:
+    with serving(
+        tmp_path / "server.log", LORALAB_HOME=str(home), LORALAB_DATA=str(news)
+    ) as address:
         yield address
 
 
@@ -73,10 +79,29 @@ def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
             port = free.getsockname()[1]
         url = f"http://localhost:{port}"  # as the provider sends people back
         told = tmp_path / "secrets.toml"
-        told.write_text(SECRETS.format(url=url, cookie="c" * 40, client=CLIENT, secret=SECRET, provider=served.url))
-        command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
+        told.write_text(
+            SECRETS.format(
+                url=url, cookie="c" * 40, client=CLIENT, secret=SECRET, provider=served.url
+            )
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            "Home.py",
+            "--server.headless",
+            "true",
+            "--server.port",
+            str(port),
+        ]
         command += ["--server.address", "127.0.0.1", "--secrets.files", str(told)]
-        environment = {**os.environ, "LORALAB_HOME": str(home), "LORALAB_DATA": str(news), "LORALAB_HUB": "false"}
+        environment = {
+            **os.environ,
+            "LORALAB_HOME": str(home),
+            "LORALAB_DATA": str(news),
+            "LORALAB_HUB": "false",
+        }
         environment |= {"LORALAB_MODE": "classroom", "LORALAB_TEACHERS": "grace@school.example"}
         with (tmp_path / "server.log").open("w+") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)

@@ -1,4 +1,6 @@
-"""Barriers that axe finds: every page with the shipped example, light and dark. Serious and critical ones fail."""
+"""Barriers that axe finds: every page with the shipped example, light and dark. Serious and
+critical ones fail.
+"""
 
 import json
 import re
@@ -38,16 +40,28 @@ SEARCH = """async rules => {
 def findings(page: Page, *rules: str) -> list[str]:
     """What ``rules`` find that is serious, or all rules where none is named."""
     every: list[dict[str, Any]] = page.evaluate(SEARCH, list(rules))
-    ours = [one for one in every if not any(part in one["at"] for part in OF_STREAMLIT.get(one["rule"], ()))]
-    return [f"{one['rule']} at {one['at']}\n    {one['html'][:300]}" for one in ours if one["impact"] in IMPACTS]
+    ours = [
+        one
+        for one in every
+        if not any(part in one["at"] for part in OF_STREAMLIT.get(one["rule"], ()))
+    ]
+    return [
+        f"{one['rule']} at {one['at']}\n    {one['html'][:300]}"
+        for one in ours
+        if one["impact"] in IMPACTS
+    ]
 
 
 def settle(page: Page, title: str = "") -> None:
-    """Wait until the page, of that title if one is given, stands: no script runs and no skeleton is drawn."""
+    """Wait until the page, of that title if one is given, stands: no script runs and no skeleton is
+    drawn.
+    """
     if title:
         heading = "LoRA Lab" if title == "Home" else title
         expect(page.locator(".st-key-page-header h1")).to_have_text(heading, timeout=60_000)
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(
+        timeout=60_000
+    )
     expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=30_000)
 
 
@@ -56,13 +70,19 @@ def look(page: Page, where: str) -> list[str]:
     found = [f"{where}, light: {one}" for one in findings(page)]
     page.emulate_media(color_scheme="dark")
     settle(page)
-    found += [f"{where}, dark: {one}" for one in findings(page, "color-contrast")]  # no other rule knows colours
+    found += [
+        f"{where}, dark: {one}" for one in findings(page, "color-contrast")
+    ]  # no other rule knows colours
     page.emulate_media(color_scheme="light")
     return found
 
 
-def test_axe_finds_nothing_serious_on_any_page_light_or_dark(browser: Browser, example_server: str) -> None:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="light", reduced_motion="reduce")
+def test_axe_finds_nothing_serious_on_any_page_light_or_dark(
+    browser: Browser, example_server: str
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 1000}, color_scheme="light", reduced_motion="reduce"
+    )
     page, found = context.new_page(), []
     page.goto(f"{example_server}/runs?run=example")
     settle(page, "Runs")
@@ -70,7 +90,9 @@ def test_axe_finds_nothing_serious_on_any_page_light_or_dark(browser: Browser, e
     for file, entry in navigation.ENTRIES.items():
         if file == navigation.BOARD:  # there in a classroom alone
             continue
-        page.locator(".st-key-navigation a", has_text=re.compile(f"{entry.title}$")).click()  # its icon is a word before
+        page.locator(
+            ".st-key-navigation a", has_text=re.compile(f"{entry.title}$")
+        ).click()  # its icon is a word before
         settle(page, entry.title)
         found += look(page, entry.title)
     context.close()
@@ -78,16 +100,27 @@ def test_axe_finds_nothing_serious_on_any_page_light_or_dark(browser: Browser, e
     assert not found, "\n".join(found)
 
 
-def test_axe_finds_nothing_serious_at_the_door_of_a_class_or_on_its_page(browser: Browser, home: Path, tmp_path: Path) -> None:
+def test_axe_finds_nothing_serious_at_the_door_of_a_class_or_on_its_page(
+    browser: Browser, home: Path, tmp_path: Path
+) -> None:
     store = open_store(Settings(home=home, hub=False))
     for number, name in enumerate(("Ada", "Bob")):
         student = Visitor(name.lower(), name, Role.STUDENT)
         accounts.add_person(store, student, name)
         finish(store, student, hits=400 + 50 * number)
-    variables = {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak", "HOME": str(home)}
+    variables = {
+        "MODE": "classroom",
+        "CLASS_CODE": "whale",
+        "TEACHER_CODE": "oak",
+        "HOME": str(home),
+    }
     found: list[str] = []
-    with serving(tmp_path / "server.log", **{f"LORALAB_{name}": value for name, value in variables.items()}) as address:
-        context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="light", reduced_motion="reduce")
+    with serving(
+        tmp_path / "server.log", **{f"LORALAB_{name}": value for name, value in variables.items()}
+    ) as address:
+        context = browser.new_context(
+            viewport={"width": 1440, "height": 1000}, color_scheme="light", reduced_motion="reduce"
+        )
         page = context.new_page()
         page.goto(f"{address}/board")
         page.evaluate(AXE.read_text())
@@ -107,10 +140,15 @@ def test_axe_finds_nothing_serious_at_the_door_of_a_class_or_on_its_page(browser
 def finish(store: Store, who: Visitor, hits: int) -> None:
     """A run of theirs with a test score."""
     store.visitor = who
-    request = TrainRequest(config=RunConfig(train_rows=1000), source=demo_source(), guess=0.8).model_dump(mode="json")
+    request = TrainRequest(
+        config=RunConfig(train_rows=1000), source=demo_source(), guess=0.8
+    ).model_dump(mode="json")
     job = store.create(JobKind.TRAIN, f"of {who.name}", request, who.id)
     store.transition(job, JobState.STARTING, started_at=1.0)
     store.transition(job, JobState.RUNNING)
-    result = {"test": {"hits": hits, "rows": 500, "accuracy": hits / 500, "macro_f1": hits / 500}, "train_seconds": 60}
+    result = {
+        "test": {"hits": hits, "rows": 500, "accuracy": hits / 500, "macro_f1": hits / 500},
+        "train_seconds": 60,
+    }
     store.update(job, result_json=json.dumps(result))
     store.transition(job, JobState.COMPLETED)

@@ -1,4 +1,6 @@
-"""Impatient people: clicks that come while the first one is on its way, reloads, and two tabs. Nothing is run: the queue is looked at."""
+"""Impatient people: clicks that come while the first one is on its way, reloads, and two tabs.
+Nothing is run: the queue is looked at.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,10 +50,14 @@ def open_form(page: Page, server: str) -> Locator:
 
 def arrive(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs", timeout=30_000)
-    expect(page.get_by_text("Next in line").or_(page.get_by_text("to end first"))).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Next in line").or_(page.get_by_text("to end first"))).to_be_visible(
+        timeout=30_000
+    )
 
 
-def test_a_click_that_is_repeated_launches_one_run_and_a_reload_none(page: Page, server: str, lab: Store) -> None:
+def test_a_click_that_is_repeated_launches_one_run_and_a_reload_none(
+    page: Page, server: str, lab: Store
+) -> None:
     click_five_times(open_form(page, server))
     arrive(page)
     page.reload()
@@ -78,11 +84,19 @@ def test_the_form_in_two_tabs_launches_a_run_from_each(page: Page, server: str, 
     assert len({job.id for job in launched(lab)}) == 2
 
 
-def test_a_retry_that_is_clicked_again_launches_one_run(page: Page, server: str, lab: Store) -> None:
+def test_a_retry_that_is_clicked_again_launches_one_run(
+    page: Page, server: str, lab: Store
+) -> None:
     request = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
     failed = lab.create(JobKind.TRAIN, "failed", request, "failed")
     lab.transition(failed, JobState.STARTING)
-    lab.transition(failed, JobState.FAILED, cause="diverged", message="No number.", proposal_json='{"learning_rate": 0.0005}')
+    lab.transition(
+        failed,
+        JobState.FAILED,
+        cause="diverged",
+        message="No number.",
+        proposal_json='{"learning_rate": 0.0005}',
+    )
 
     page.goto(f"{server}/runs?run={failed.id}")
     button = page.get_by_role("button", name="Retry with learning rate 0.0005")

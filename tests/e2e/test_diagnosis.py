@@ -1,4 +1,6 @@
-"""A result by hand, in a real browser: click a cell, move the step, choose a row; what the address says opens the same view elsewhere."""
+"""A result by hand, in a real browser: click a cell, move the step, choose a row; what the address
+says opens the same view elsewhere.
+"""
 
 import re
 from pathlib import Path
@@ -19,7 +21,9 @@ pytestmark = [pytest.mark.browser]
 def runs(home: Path) -> list[Job]:
     """Three finished runs of the same data, of which the last has most texts right."""
     store = Store(Settings())
-    return [make_finished(store, demo_source(), f"run-{right}", right=right) for right in (28, 32, 36)]
+    return [
+        make_finished(store, demo_source(), f"run-{right}", right=right) for right in (28, 32, 36)
+    ]
 
 
 def open_elsewhere(page: Page) -> Page:
@@ -31,10 +35,14 @@ def open_elsewhere(page: Page) -> Page:
     return fresh
 
 
-def test_a_cell_lists_its_texts_and_a_row_opens_one(page: Page, runs: list[Job], server: str) -> None:
+def test_a_cell_lists_its_texts_and_a_row_opens_one(
+    page: Page, runs: list[Job], server: str
+) -> None:
     page.set_viewport_size({"width": 1440, "height": 1000})
     page.goto(f"{server}/evaluate?run={runs[0].id}")
-    page.locator(".st-key-matrix-chart svg.marks .mark-text text").first.click(timeout=60_000)  # World, and said to be World
+    page.locator(".st-key-matrix-chart svg.marks .mark-text text").first.click(
+        timeout=60_000
+    )  # World, and said to be World
     heading = page.get_by_text(re.compile("World recognised: \\d+ texts"))
     expect(heading).to_be_visible(timeout=30_000)
     words = heading.inner_text()
@@ -42,13 +50,17 @@ def test_a_cell_lists_its_texts_and_a_row_opens_one(page: Page, runs: list[Job],
     grid = page.locator(".st-key-cell-texts .dvn-scroller")
     grid.evaluate("grid => grid.scrollIntoView({block: 'center'})")  # away from the bar at the top
     grid.click(position={"x": 20, "y": 55})  # the box of the first row
-    expect(page.locator(".st-key-whole-text").get_by_text("World news, item")).to_be_visible(timeout=30_000)
+    expect(page.locator(".st-key-whole-text").get_by_text("World news, item")).to_be_visible(
+        timeout=30_000
+    )
 
     fresh = open_elsewhere(page)
     expect(fresh.get_by_text(words)).to_be_visible(timeout=60_000)
 
 
-def test_the_step_moves_the_matrix_and_the_address_keeps_it(page: Page, runs: list[Job], server: str) -> None:
+def test_the_step_moves_the_matrix_and_the_address_keeps_it(
+    page: Page, runs: list[Job], server: str
+) -> None:
     page.goto(f"{server}/through_time?run={runs[0].id}")
     expect(page.get_by_text(re.compile("After step 50: "))).to_be_visible(timeout=60_000)
     slider = page.get_by_role("slider")
@@ -65,11 +77,15 @@ def test_the_step_moves_the_matrix_and_the_address_keeps_it(page: Page, runs: li
 def test_a_comparison_is_shared_by_its_address(page: Page, runs: list[Job], server: str) -> None:
     page.goto(f"{server}/compare?compared={','.join(run.id for run in runs)}")
     page.get_by_role("combobox", name=re.compile("Pair")).click(timeout=60_000)
-    page.keyboard.press("ArrowDown")  # a click while charts below are still being drawn gives the focus alone
+    page.keyboard.press(
+        "ArrowDown"
+    )  # a click while charts below are still being drawn gives the focus alone
     page.get_by_role("option", name="run-32 and run-36").click()
     only = page.get_by_text("Only run-32: 0 texts. Only run-36: 4 texts.")
     expect(only).to_be_visible(timeout=30_000)
 
     fresh = open_elsewhere(page)
-    expect(fresh.get_by_text("Only run-32: 0 texts. Only run-36: 4 texts.")).to_be_visible(timeout=60_000)
+    expect(fresh.get_by_text("Only run-32: 0 texts. Only run-36: 4 texts.")).to_be_visible(
+        timeout=60_000
+    )
     expect(fresh.get_by_text(re.compile("run-36 is .* better than run-28"))).to_be_visible()

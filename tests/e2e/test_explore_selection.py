@@ -1,4 +1,6 @@
-"""The linked selection of Explore in a real browser: each click filters all the rest, and the address brings it back."""
+"""The linked selection of Explore in a real browser: each click filters all the rest, and the
+address brings it back.
+"""
 
 import re
 
@@ -10,7 +12,9 @@ PREPARED_SECONDS = 180  # a process imports datasets on a machine that is busy w
 
 
 def finding(page: Page, words: str, seconds: int = 30) -> None:
-    expect(page.get_by_role("heading", name=re.compile(f"^{words}$"))).to_be_visible(timeout=1000 * seconds)
+    expect(page.get_by_role("heading", name=re.compile(f"^{words}$"))).to_be_visible(
+        timeout=1000 * seconds
+    )
 
 
 def mark(page: Page, chart: str, number: int = 0) -> Locator:
@@ -19,7 +23,9 @@ def mark(page: Page, chart: str, number: int = 0) -> Locator:
     return page.locator(f".st-key-{chart}-chart svg.marks {shape}").nth(number)
 
 
-def test_clicks_filter_everything_and_the_address_brings_the_view_back(page: Page, server: str) -> None:
+def test_clicks_filter_everything_and_the_address_brings_the_view_back(
+    page: Page, server: str
+) -> None:
     page.set_viewport_size({"width": 1440, "height": 1000})
     page.goto(f"{server}/explore")
     page.get_by_role("button", name="Prepare the data").click()
@@ -34,7 +40,9 @@ def test_clicks_filter_everything_and_the_address_brings_the_view_back(page: Pag
     word.click()
     expect(page.get_by_label("Whole word")).to_have_value(chosen)
     expect(page.locator(".st-key-word-examples")).to_contain_text(f"{chosen} stands")
-    heading = page.get_by_role("heading", name=re.compile("of 360 texts in train match")).inner_text()
+    heading = page.get_by_role(
+        "heading", name=re.compile("of 360 texts in train match")
+    ).inner_text()
     assert int(heading.split()[0]) < 90
 
     address = page.url

@@ -1,4 +1,6 @@
-"""Texts of strangers in a real browser: each is read as it was written, and nothing of it became an element, a link or a picture."""
+"""Texts of strangers in a real browser: each is read as it was written, and nothing of it became an
+element, a link or a picture.
+"""
 
 from pathlib import Path
 
@@ -14,8 +16,13 @@ from tests.support.stored_runs import make_run, start
 
 pytestmark = [pytest.mark.browser]
 TEXTS = hostile_texts(len(TEMPLATES))
-MADE = "img, script, iframe, svg:not([data-testid]), a, b, i, em, del, code, pre, table, hr, ul, ol, h1, h2, h3, blockquote, .katex, br"
-ELSEWHERE = "[src*='evil'], [href*='evil'], [href^='javascript'], [href^='mailto'], [onerror], [onload]"
+MADE = (
+    "img, script, iframe, svg:not([data-testid]), a, b, i, em, del, code, pre, table, hr, ul, ol,"
+    " h1, h2, h3, blockquote, .katex, br"
+)
+ELSEWHERE = (
+    "[src*='evil'], [href*='evil'], [href^='javascript'], [href^='mailto'], [onerror], [onload]"
+)
 
 
 @pytest.fixture
@@ -28,7 +35,9 @@ def failed(home: Path) -> Job:
     return store.job(run.id)
 
 
-def test_a_message_of_every_hostile_text_is_read_as_it_was_written(page: Page, failed: Job, server: str) -> None:
+def test_a_message_of_every_hostile_text_is_read_as_it_was_written(
+    page: Page, failed: Job, server: str
+) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
@@ -40,7 +49,9 @@ def test_a_message_of_every_hostile_text_is_read_as_it_was_written(page: Page, f
     made = alert.locator(MADE).evaluate_all("all => all.map(one => one.outerHTML)")
 
     assert [one.marker for one in TEXTS if one.marker not in shown] == []
-    assert [one.text for one in TEXTS[:40] if one.text.isprintable() and one.text not in shown] == []
+    assert [
+        one.text for one in TEXTS[:40] if one.text.isprintable() and one.text not in shown
+    ] == []
     assert not made
     assert page.locator(ELSEWHERE).count() == 0
     assert not [url for url in asked if "evil" in url]

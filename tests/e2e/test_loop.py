@@ -1,4 +1,6 @@
-"""The whole loop by hand, in a real browser: explore, launch, watch, reload, finish, read a cell, classify."""
+"""The whole loop by hand, in a real browser: explore, launch, watch, reload, finish, read a cell,
+classify.
+"""
 
 import re
 from pathlib import Path
@@ -35,10 +37,14 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     expect(page.get_by_role("heading", name="360 texts in train")).to_be_visible(timeout=60_000)
     page.get_by_role("textbox", name="Search").fill("goal")
     page.get_by_role("textbox", name="Search").press("Enter")
-    expect(page.get_by_role("heading", name=re.compile(r"\d+ of 360 texts in train match"))).to_be_visible()
+    expect(
+        page.get_by_role("heading", name=re.compile(r"\d+ of 360 texts in train match"))
+    ).to_be_visible()
 
     page.get_by_role("link", name="New run").first.click()
-    page.get_by_role("radio", name="Another one").or_(page.get_by_text("Another one", exact=True)).first.click()
+    page.get_by_role("radio", name="Another one").or_(
+        page.get_by_text("Another one", exact=True)
+    ).first.click()
     page.get_by_role("textbox", name="Folder or Hub id with revision").fill(str(tiny_model))
     page.get_by_role("textbox", name="Folder or Hub id with revision").press("Enter")
     fill(page, "train_rows", "0")
@@ -52,7 +58,9 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     wait_for_step(page, beyond=first)  # without a reload
     page.reload()
     expect(page.get_by_text("Learning curves")).to_be_visible(timeout=30_000)
-    expect(page.get_by_text(re.compile(r"of 80 test texts right"))).to_be_visible(timeout=TRAINED_SECONDS * 1000)
+    expect(page.get_by_text(re.compile(r"of 80 test texts right"))).to_be_visible(
+        timeout=TRAINED_SECONDS * 1000
+    )
 
     page.get_by_role("link", name="See which texts it gets wrong").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Evaluate")
@@ -62,7 +70,9 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     page.get_by_role("link", name="Classify").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Classify")
     page.get_by_role("button", name="A late goal").click()
-    expect(page.get_by_role("textbox", name="Text")).to_have_value(re.compile("header"))  # no person clicks on before it is there
+    expect(page.get_by_role("textbox", name="Text")).to_have_value(
+        re.compile("header")
+    )  # no person clicks on before it is there
     page.get_by_role("button", name="Classify", exact=True).click()
     expect(page.get_by_role("heading", name=re.compile(r"% sure"))).to_be_visible(timeout=90_000)
     expect(page.get_by_text("Untrained").first).to_be_visible()

@@ -45,10 +45,20 @@ def test_a_teacher_and_a_student_sign_in_and_out(lesson: Lesson, browser: Browse
     assert found == {"Grace": Role.TEACHER, "Ada": Role.STUDENT}
 
 
-def test_a_cookie_that_the_server_did_not_sign_opens_nothing(lesson: Lesson, browser: Browser) -> None:
-    claims = {"is_logged_in": True, "iss": lesson.provider.url, "sub": "1", "email": "grace@school.example", "email_verified": True}
+def test_a_cookie_that_the_server_did_not_sign_opens_nothing(
+    lesson: Lesson, browser: Browser
+) -> None:
+    claims = {
+        "is_logged_in": True,
+        "iss": lesson.provider.url,
+        "sub": "1",
+        "email": "grace@school.example",
+        "email_verified": True,
+    }
     value = json.dumps({**claims, "name": "Grace", "origin": lesson.url, "provider": "default"})
-    context = browser.new_context(extra_http_headers={"X-User": "grace@school.example", "Streamlit-User": value})
+    context = browser.new_context(
+        extra_http_headers={"X-User": "grace@school.example", "Streamlit-User": value}
+    )
     for name, text in (("_streamlit_user", value), ("visitor", value)):
         encoded = base64.urlsafe_b64encode(text.encode()).decode()
         context.add_cookies([{"name": name, "value": f"{encoded}.sig", "url": lesson.url}])

@@ -1,4 +1,6 @@
-"""Homes in the states that a page may meet, written straight to the store, and a driver that opens pages through ``Home.py``."""
+"""Homes in the states that a page may meet, written straight to the store, and a driver that opens
+pages through ``Home.py``.
+"""
 
 import json
 import shutil
@@ -20,13 +22,25 @@ from core.settings import Settings
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from tests.support.page_app import HOME, Open, after_first_visit
-from tests.support.stored_runs import ADAPTER, CLASSES, add_curves, make_finished, make_run, start, texts
+from tests.support.stored_runs import (
+    ADAPTER,
+    CLASSES,
+    add_curves,
+    make_finished,
+    make_run,
+    start,
+    texts,
+)
 from ui.session import cache
 
 
 @pytest.fixture(autouse=True)
-def no_example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A fresh home is empty: without the shipped example, unless a test asks for ``with_example``."""
+def no_example(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A fresh home is empty: without the shipped example, unless a test asks for
+    ``with_example``.
+    """
     if "with_example" not in request.fixturenames:
         monkeypatch.setattr("core.storage.recovery.SHIPPED", tmp_path / "nothing")
 
@@ -38,7 +52,9 @@ def with_example() -> None:
 
 @pytest.fixture
 def open_app(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open a page through ``Home.py`` with a query string. No test starts a supervisor: jobs stay as they were put."""
+    """Open a page through ``Home.py`` with a query string. No test starts a supervisor: jobs stay
+    as they were put.
+    """
     for launches in ("actions", "fetch"):
         monkeypatch.setattr(f"core.jobs.{launches}.ensure_supervisor", lambda settings: None)
     monkeypatch.setattr(PagesManager, "__init__", after_first_visit)
@@ -59,9 +75,16 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A data folder of 200 training and 40 test texts, and a home in which it has been prepared."""
     folder, home = tmp_path_factory.mktemp("small-news"), tmp_path_factory.mktemp("prepared")
     for split, rows in (("train", 200), ("test", 40)):
-        named = texts(split, rows).assign(label=lambda frame: [CLASSES[label] for label in frame["label"]])
+        named = texts(split, rows).assign(
+            label=lambda frame: [CLASSES[label] for label in frame["label"]]
+        )
         named[["text", "label"]].to_csv(folder / f"{split}.csv", index=False)
-    done = prepare(Settings(home=home, hub=False), sources.folder_source(folder), lambda progress: None, lambda: False)
+    done = prepare(
+        Settings(home=home, hub=False),
+        sources.folder_source(folder),
+        lambda progress: None,
+        lambda: False,
+    )
     ensure_index(done, lambda progress: None, lambda: False)
     return folder, home
 
@@ -93,14 +116,23 @@ def queued(store: Store, source: Source) -> Job:
 def running(store: Store, source: Source) -> Job:
     """A run after 20 of 50 steps, with two validations."""
     job = start(store, make_run(store, source, "running-run"))
-    store.update(job, phase="training", done=20, total=50, heartbeat_at=store.clock(), result_json=json.dumps({"classes": CLASSES}))
+    store.update(
+        job,
+        phase="training",
+        done=20,
+        total=50,
+        heartbeat_at=store.clock(),
+        result_json=json.dumps({"classes": CLASSES}),
+    )
     add_curves(store, job, steps=20)
     return store.job(job.id)
 
 
 @pytest.fixture
 def finished(store: Store, source: Source) -> Job:
-    """A run with curves, an adapter folder, and 40 test texts of which 34 are right after and 10 before training."""
+    """A run with curves, an adapter folder, and 40 test texts of which 34 are right after and 10
+    before training.
+    """
     return make_finished(store, source, "finished-run")
 
 
@@ -132,7 +164,11 @@ def failed(store: Store, source: Source) -> Job:
     """A run that ran out of memory."""
     job = start(store, make_run(store, source, "failed-run"))
     (store.folder(job) / "worker.log").write_text("12:00:00 training\n12:00:05 out of memory\n")
-    ending = {"cause": "out of memory", "message": "The machine ran out of memory.", "fix": "Close other programs."}
+    ending = {
+        "cause": "out of memory",
+        "message": "The machine ran out of memory.",
+        "fix": "Close other programs.",
+    }
     ending |= {"proposal_json": '{"batch_size": 8}'}
     store.transition(job, JobState.FAILED, ended_at=store.clock(), **ending)
     return store.job(job.id)
@@ -143,5 +179,7 @@ def damaged(store: Store, source: Source) -> Job:
     """A finished run whose record cannot be read."""
     job = make_finished(store, source, "damaged-run")
     with store.transaction() as db:
-        db.execute("UPDATE jobs SET request_json = '{', version = version + 1 WHERE id = ?", (job.id,))
+        db.execute(
+            "UPDATE jobs SET request_json = '{', version = version + 1 WHERE id = ?", (job.id,)
+        )
     return store.job(job.id)

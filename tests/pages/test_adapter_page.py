@@ -30,7 +30,9 @@ def app(open_app: Open, store: Store, usable: Job, host: InferenceProcess) -> Ap
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.subheader, *app.markdown, *app.caption, *app.error]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.subheader, *app.markdown, *app.caption, *app.error]
+    ).replace("\\", "")
 
 
 def test_the_page_says_what_changed_and_what_it_takes(app: AppTest) -> None:
@@ -45,5 +47,8 @@ def test_without_its_changes_the_run_is_another(app: AppTest) -> None:
     app.slider(key="adapter-scale").set_value(0.0).run(timeout=60)
 
     assert "; as trained 100.0 %" in said(app)
-    titles = [chart.proto.alt.partition(" by ")[2].partition(":")[0] for chart in app.get("vega_lite_chart")][2:]
+    titles = [
+        chart.proto.alt.partition(" by ")[2].partition(":")[0]
+        for chart in app.get("vega_lite_chart")
+    ][2:]
     assert titles == ["Changed", "As trained"]

@@ -19,7 +19,15 @@ PAGES = sorted(entry.file for entry in navigation.ENTRIES.values())
 
 
 def said(app: AppTest) -> str:
-    elements = [*app.title, *app.markdown, *app.caption, *app.error, *app.info, *app.success, *app.warning]
+    elements = [
+        *app.title,
+        *app.markdown,
+        *app.caption,
+        *app.error,
+        *app.info,
+        *app.success,
+        *app.warning,
+    ]
     return " ".join(str(element.value) for element in elements).replace("\\", "")
 
 
@@ -35,14 +43,20 @@ def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def hosted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The folder by which the app knows Community Cloud, two cores, and 2.7 GB by the control group."""
+    """The folder by which the app knows Community Cloud, two cores, and 2.7 GB by the control
+    group.
+    """
     source = tmp_path / "mount"
     source.mkdir()
     limits = {"memory.max": "2700000000", "memory.current": "300000000", "cpu.max": "200000 100000"}
     for name, text in limits.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr("core.settings.HOSTED", source)
-    for constant, name in (("CGROUP_LIMIT", "memory.max"), ("CGROUP_USED", "memory.current"), ("CGROUP_CPU", "cpu.max")):
+    for constant, name in (
+        ("CGROUP_LIMIT", "memory.max"),
+        ("CGROUP_USED", "memory.current"),
+        ("CGROUP_CPU", "cpu.max"),
+    ):
         monkeypatch.setattr(f"core.settings.{constant}", tmp_path / name)
 
 
@@ -52,7 +66,9 @@ def done(store: Store, job: Job) -> Job:
     return store.job(job.id)
 
 
-def test_packing_is_queued_watched_and_downloaded(open_app: Open, usable: Job, store: Store) -> None:
+def test_packing_is_queued_watched_and_downloaded(
+    open_app: Open, usable: Job, store: Store
+) -> None:
     app = open_app("pages/runs.py")
     app.button(key="make-backup").click().run()
     (job,) = store.jobs(JobKind.BACKUP)
@@ -68,7 +84,9 @@ def test_packing_is_queued_watched_and_downloaded(open_app: Open, usable: Job, s
 
 def test_what_was_restored_is_told(open_app: Open, usable: Job, store: Store) -> None:
     packed = done(store, launch_backup(store))
-    job = done(store, launch_restore(store, {"mine.zip": find_parts(store, packed)[0].read_bytes()}))
+    job = done(
+        store, launch_restore(store, {"mine.zip": find_parts(store, packed)[0].read_bytes()})
+    )
 
     assert job.result["already"] == 1
     assert "0 runs restored, 1 was here already." in said(open_app("pages/runs.py"))
@@ -82,7 +100,9 @@ def test_a_backup_that_is_none_is_told_in_words(open_app: Open, usable: Job, sto
     assert "no zip that can be read" in said(open_app("pages/runs.py"))
 
 
-def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(open_app: Open, usable: Job, store: Store) -> None:
+def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(
+    open_app: Open, usable: Job, store: Store
+) -> None:
     app = open_app("pages/runs.py")
     uploaded = [
         ("mine.zip", b"one", "application/zip"),
@@ -96,7 +116,9 @@ def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(o
     assert job.request["names"] == ["mine.zip (1)", "theirs.zip", "mine.zip (3)"]
 
 
-def test_nobody_sees_another_ones_zip(open_app: Open, usable: Job, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_sees_another_ones_zip(
+    open_app: Open, usable: Job, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.visitor = Visitor("ada", "Ada", Role.STUDENT)
     with store.transaction() as db:
         db.execute("UPDATE jobs SET owner = 'ada' WHERE id = ?", (usable.id,))
@@ -105,7 +127,9 @@ def test_nobody_sees_another_ones_zip(open_app: Open, usable: Job, store: Store,
     assert not open_app("pages/runs.py").get("download_button")
 
 
-def test_a_guest_is_offered_neither_way(open_app: Open, usable: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_is_offered_neither_way(
+    open_app: Open, usable: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
 
     assert not {"make-backup", "restore"} & keys(open_app("pages/runs.py"))
@@ -116,7 +140,9 @@ def test_a_guest_is_offered_neither_way(open_app: Open, usable: Job, monkeypatch
 def test_a_fresh_hosted_app_is_alive_on_every_page_without_any_secret(
     open_app: Open, home: Path, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamlit.runtime.secrets.Secrets.load_if_toml_exists", lambda secrets: False)
+    monkeypatch.setattr(
+        "streamlit.runtime.secrets.Secrets.load_if_toml_exists", lambda secrets: False
+    )
 
     app = open_app(page)
 
@@ -134,7 +160,9 @@ def test_the_hosted_app_shows_the_shipped_run(open_app: Open) -> None:
 
 
 @pytest.mark.usefixtures("hosted")
-def test_a_hosted_class_is_told_that_a_restart_loses_runs(open_app: Open, usable: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hosted_class_is_told_that_a_restart_loses_runs(
+    open_app: Open, usable: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "A restart" not in said(open_app("pages/runs.py")), "a guest has none to lose"
     for name, value in {"MODE": "classroom", "TEACHER_CODE": "oak"}.items():
         monkeypatch.setenv(f"LORALAB_{name}", value)

@@ -12,7 +12,9 @@ PAGE = "pages/calibration.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]
+    ).replace("\\", "")
 
 
 def test_the_headline_sets_confidence_beside_accuracy(open_app: Open, finished: Job) -> None:
@@ -23,11 +25,15 @@ def test_the_headline_sets_confidence_beside_accuracy(open_app: Open, finished: 
     assert len(app.get("vega_lite_chart")) == 5
 
 
-def test_the_temperature_of_the_validation_texts_is_shown_on_the_test_texts(open_app: Open, finished: Job) -> None:
+def test_the_temperature_of_the_validation_texts_is_shown_on_the_test_texts(
+    open_app: Open, finished: Job
+) -> None:
     table = open_app(PAGE).dataframe[0].value
 
     assert table["Test texts"].tolist() == ["ECE", "Brier score", "Cross-entropy (nats)"]
-    assert table.columns[2].startswith("Temperature 0.7")  # 33 of 40 right, 0.7 sure: it should be surer
+    assert table.columns[2].startswith(
+        "Temperature 0.7"
+    )  # 33 of 40 right, 0.7 sure: it should be surer
     assert float(table.iloc[0, 2]) < float(table.iloc[0, 1])
 
 
@@ -37,11 +43,16 @@ def test_a_threshold_says_how_many_are_answered_and_right(open_app: Open, finish
 
     app.slider(key="threshold").set_value(70).run()
 
-    assert "Answering only when at least 70 % sure: 100.0 % of texts, 85.0 % (70.9–92.9) right." in said(app)
+    assert (
+        "Answering only when at least 70 % sure: 100.0 % of texts, 85.0 % (70.9–92.9) right."
+        in said(app)
+    )
 
 
 @pytest.mark.parametrize("damage", [True, False])
-def test_without_validation_predictions_there_is_no_temperature(open_app: Open, finished: Job, store: Store, damage: bool) -> None:
+def test_without_validation_predictions_there_is_no_temperature(
+    open_app: Open, finished: Job, store: Store, damage: bool
+) -> None:
     path = artifacts.predictions_path(store.folder(finished), "validation")
     path.write_bytes(b"no parquet") if damage else path.unlink()
 
@@ -53,8 +64,12 @@ def test_without_validation_predictions_there_is_no_temperature(open_app: Open, 
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_one_text_and_none_are_shown(open_app: Open, finished: Job, store: Store, rows: int) -> None:
-    files.write_parquet(artifacts.predictions_path(store.folder(finished), "test"), predictions(40, 34).head(rows))
+def test_one_text_and_none_are_shown(
+    open_app: Open, finished: Job, store: Store, rows: int
+) -> None:
+    files.write_parquet(
+        artifacts.predictions_path(store.folder(finished), "test"), predictions(40, 34).head(rows)
+    )
 
     app = open_app(PAGE)
 
@@ -63,7 +78,9 @@ def test_one_text_and_none_are_shown(open_app: Open, finished: Job, store: Store
 
 
 @pytest.mark.parametrize("value", ["*nonsense*", "", "1000"])
-def test_a_threshold_that_makes_no_sense_is_ignored(open_app: Open, finished: Job, value: str) -> None:
+def test_a_threshold_that_makes_no_sense_is_ignored(
+    open_app: Open, finished: Job, value: str
+) -> None:
     app = open_app(PAGE, threshold=value)
 
     assert not app.error

@@ -28,7 +28,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.warning]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.markdown, *app.caption, *app.error, *app.warning]
+    ).replace("\\", "")
 
 
 def classify(app: AppTest, text: str) -> AppTest:
@@ -38,7 +40,10 @@ def classify(app: AppTest, text: str) -> AppTest:
 
 def titles(app: AppTest) -> list[str]:
     """What stands over the bars."""
-    return [chart.proto.alt.partition(" by ")[2].partition(":")[0] for chart in app.get("vega_lite_chart")]
+    return [
+        chart.proto.alt.partition(" by ")[2].partition(":")[0]
+        for chart in app.get("vega_lite_chart")
+    ]
 
 
 def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -> None:
@@ -56,10 +61,14 @@ def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> 
 
 
 def test_a_run_without_an_adapter_says_so(open_app: Open, failed: Job) -> None:
-    assert "failed-run has no adapter. It is failed, and its adapter is missing." in said(open_app(PAGE, run=failed.id))
+    assert "failed-run has no adapter. It is failed, and its adapter is missing." in said(
+        open_app(PAGE, run=failed.id)
+    )
 
 
-def test_a_stopped_run_with_an_adapter_can_be_asked(open_app: Open, running: Job, store: Store) -> None:
+def test_a_stopped_run_with_an_adapter_can_be_asked(
+    open_app: Open, running: Job, store: Store
+) -> None:
     shutil.copytree(ADAPTER, store.folder(running) / "adapter")
     store.transition(running, JobState.STOPPING)
     store.transition(running, JobState.CANCELLED, ended_at=store.clock())
@@ -88,7 +97,10 @@ def test_an_example_is_one_click_away(open_app: Open, finished: Job, name: str) 
 def test_the_shipped_run_recognises_each_example(open_app: Open, host: InferenceProcess) -> None:
     app = open_app(PAGE)
 
-    found = [classify(app, text).subheader[0].value.partition(",")[0] for text in answers.EXAMPLES.values()]
+    found = [
+        classify(app, text).subheader[0].value.partition(",")[0]
+        for text in answers.EXAMPLES.values()
+    ]
 
     assert not app.error
     assert found == ["World", "Sports", "Business", "Sci/Tech"]
@@ -96,7 +108,9 @@ def test_the_shipped_run_recognises_each_example(open_app: Open, host: Inference
     assert "example-minilm puts Sci/Tech " in said(app)
 
 
-def test_the_texts_of_a_visit_are_kept_newest_first(open_app: Open, usable: Job, host: InferenceProcess) -> None:
+def test_the_texts_of_a_visit_are_kept_newest_first(
+    open_app: Open, usable: Job, host: InferenceProcess
+) -> None:
     app = open_app(PAGE)
 
     for number in range(answers.KEPT + 1):
@@ -122,10 +136,17 @@ def test_runs_stand_side_by_side_with_the_untrained_base_last(
     assert titles(app) == ["finished-run", "finished-run", "Untrained"]
 
 
-def test_only_runs_with_the_same_classes_are_offered_beside(open_app: Open, finished: Job, store: Store, source: Source) -> None:
-    same, others, broken = (make_finished(store, source, name) for name in ("same", "others", "broken"))
+def test_only_runs_with_the_same_classes_are_offered_beside(
+    open_app: Open, finished: Job, store: Store, source: Source
+) -> None:
+    same, others, broken = (
+        make_finished(store, source, name) for name in ("same", "others", "broken")
+    )
     with store.transaction() as db:
-        db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({"classes": ["a", "b"]}), others.id))
+        db.execute(
+            "UPDATE jobs SET result_json = ? WHERE id = ?",
+            (json.dumps({"classes": ["a", "b"]}), others.id),
+        )
         db.execute("UPDATE jobs SET request_json = '{' WHERE id = ?", (broken.id,))
 
     app = open_app(PAGE, run=finished.id)
@@ -136,17 +157,24 @@ def test_only_runs_with_the_same_classes_are_offered_beside(open_app: Open, fini
 def test_a_text_that_is_cut_is_said(open_app: Open, usable: Job, host: InferenceProcess) -> None:
     app = classify(open_app(PAGE), "goal " * 200)
 
-    assert app.warning[0].value.replace("\\", "") == "The text has 202 tokens; finished-run reads the first 128."
+    assert (
+        app.warning[0].value.replace("\\", "")
+        == "The text has 202 tokens; finished-run reads the first 128."
+    )
 
 
-def test_what_a_person_typed_is_shown_as_it_is(open_app: Open, usable: Job, host: InferenceProcess) -> None:
+def test_what_a_person_typed_is_shown_as_it_is(
+    open_app: Open, usable: Job, host: InferenceProcess
+) -> None:
     app = classify(open_app(PAGE), "**bold** <b>tags</b> :red[news]")
 
     assert "**bold** <b>tags</b> :red[news]" in [text.value for text in app.text]
     assert "tags" not in said(app), "a text went through Markdown"
 
 
-def test_a_damaged_adapter_is_said_and_can_be_tried_again(open_app: Open, finished: Job, store: Store, host: InferenceProcess) -> None:
+def test_a_damaged_adapter_is_said_and_can_be_tried_again(
+    open_app: Open, finished: Job, store: Store, host: InferenceProcess
+) -> None:
     app = classify(open_app(PAGE), "The striker scored twice.")
     assert f"The adapter of {finished.id} is damaged" in said(app)
 
@@ -157,10 +185,14 @@ def test_a_damaged_adapter_is_said_and_can_be_tried_again(open_app: Open, finish
     assert titles(app) == ["finished-run", "Untrained"]
 
 
-def test_a_model_that_cannot_be_had_is_said(open_app: Open, usable: Job, store: Store, host: InferenceProcess) -> None:
+def test_a_model_that_cannot_be_had_is_said(
+    open_app: Open, usable: Job, store: Store, host: InferenceProcess
+) -> None:
     request = usable.request | {"config": {**usable.request["config"], "model": "distilbert"}}  # type: ignore[dict-item]
     with store.transaction() as db:
-        db.execute("UPDATE jobs SET request_json = ? WHERE id = ?", (json.dumps(request), usable.id))
+        db.execute(
+            "UPDATE jobs SET request_json = ? WHERE id = ?", (json.dumps(request), usable.id)
+        )
 
     app = classify(open_app(PAGE), "The striker scored twice.")
 
@@ -168,7 +200,9 @@ def test_a_model_that_cannot_be_had_is_said(open_app: Open, usable: Job, store: 
     assert app.button(key="try-again").label == "Try again"
 
 
-def test_a_process_that_was_killed_is_started_again(open_app: Open, usable: Job, host: InferenceProcess) -> None:
+def test_a_process_that_was_killed_is_started_again(
+    open_app: Open, usable: Job, host: InferenceProcess
+) -> None:
     app = classify(open_app(PAGE), "The striker scored twice.")
     executor = host._executor
     assert executor is not None
@@ -194,13 +228,17 @@ def test_another_run_leaves_no_answer_of_the_first_behind(
     assert "Probabilities of each class appear here" in said(app)
 
 
-def test_the_record_of_a_run_is_checked_before_anything_is_asked(open_app: Open, damaged: Job, store: Store) -> None:
+def test_the_record_of_a_run_is_checked_before_anything_is_asked(
+    open_app: Open, damaged: Job, store: Store
+) -> None:
     files.write_folder(store.folder(damaged) / "adapter", {"adapter_model.safetensors": b"x"})
 
     assert "The record of damaged-run is damaged." in said(open_app(PAGE, run=damaged.id))
 
 
-def test_an_answer_is_explained_for_the_predicted_class_and_any_other(open_app: Open, usable: Job, host: InferenceProcess) -> None:
+def test_an_answer_is_explained_for_the_predicted_class_and_any_other(
+    open_app: Open, usable: Job, host: InferenceProcess
+) -> None:
     app = classify(open_app(PAGE), "The <b>striker</b> scored **twice**.")
 
     app.toggle(key="explain").set_value(True).run(timeout=120)
@@ -241,10 +279,16 @@ def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_
     assert "2 of the 3 nearest are labelled Sports, as predicted." in said(app)
     assert "of 3 training texts." in said(app)
     table = next(one.value for one in app.dataframe if "similarity" in one.value)
-    assert sorted(zip(table["text"], table["label"], strict=True)) == [("<b>a</b>", "Sports"), ("b", "≠ Business"), ("c", "Sports")]
+    assert sorted(zip(table["text"], table["label"], strict=True)) == [
+        ("<b>a</b>", "Sports"),
+        ("b", "≠ Business"),
+        ("c", "Sports"),
+    ]
 
 
-def test_a_run_whose_data_have_gone_says_so(open_app: Open, usable: Job, host: InferenceProcess) -> None:
+def test_a_run_whose_data_have_gone_says_so(
+    open_app: Open, usable: Job, host: InferenceProcess
+) -> None:
     app = explained(open_app, usable)
 
     said_so = " ".join(one.value for one in app.info).replace("\\", "")
@@ -252,7 +296,9 @@ def test_a_run_whose_data_have_gone_says_so(open_app: Open, usable: Job, host: I
     assert not [button for button in app.button if button.key == "make-nearest"]
 
 
-def test_a_text_that_is_too_long_or_unknown_is_said(open_app: Open, usable: Job, host: InferenceProcess) -> None:
+def test_a_text_that_is_too_long_or_unknown_is_said(
+    open_app: Open, usable: Job, host: InferenceProcess
+) -> None:
     app = classify(open_app(PAGE), "a" * 1_000_000)
     assert "The text has 1,000,000 characters; up to 100,000 are taken." in said(app)
 
@@ -260,16 +306,30 @@ def test_a_text_that_is_too_long_or_unknown_is_said(open_app: Open, usable: Job,
     assert "vocabulary has nothing of this text" in said(app)
 
 
-def test_a_file_is_offered_and_another_runs_file_is_not_shown(open_app: Open, usable: Job, store: Store) -> None:
-    other = store.create(JobKind.CLASSIFY, "Classify a.csv", {"run": "another", "key": "0", "name": "a.csv"}, "key")
+def test_a_file_is_offered_and_another_runs_file_is_not_shown(
+    open_app: Open, usable: Job, store: Store
+) -> None:
+    other = store.create(
+        JobKind.CLASSIFY, "Classify a.csv", {"run": "another", "key": "0", "name": "a.csv"}, "key"
+    )
 
     app = open_app(PAGE, run=usable.id, way="A file", batch=other.id)
 
     assert "Each row gets a class and a probability for every class." in said(app)
 
 
-def test_the_answers_for_a_file_are_shown_with_scores(open_app: Open, usable: Job, store: Store) -> None:
-    job = start(store, store.create(JobKind.CLASSIFY, "Classify a.csv", {"run": usable.id, "key": "0", "name": "a.csv"}, "key"))
+def test_the_answers_for_a_file_are_shown_with_scores(
+    open_app: Open, usable: Job, store: Store
+) -> None:
+    job = start(
+        store,
+        store.create(
+            JobKind.CLASSIFY,
+            "Classify a.csv",
+            {"run": usable.id, "key": "0", "name": "a.csv"},
+            "key",
+        ),
+    )
     frame = pd.DataFrame({"text": ["<b>one</b>", ""], "label": ["World", "World"]})
     found = put_together(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
     result = write_classified(store.folder(job), found)

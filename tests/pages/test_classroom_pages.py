@@ -31,13 +31,26 @@ def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
 def finish(store: Store, job: Job, accuracy: float) -> None:
     store.transition(job, JobState.STARTING, started_at=1.0)
     store.transition(job, JobState.RUNNING)
-    store.update(job, result_json=f'{{"test": {{"hits": {round(accuracy * 500)}, "rows": 500}}, "train_seconds": 60}}')
+    store.update(
+        job,
+        result_json=(
+            f'{{"test": {{"hits": {round(accuracy * 500)}, "rows": 500}}, "train_seconds": 60}}'
+        ),
+    )
     store.transition(job, JobState.COMPLETED)
 
 
 @pytest.mark.usefixtures("classroom")
 @pytest.mark.parametrize(
-    "page", ["pages/home.py", "pages/runs.py", "pages/train.py", "pages/board.py", "pages/data.py", "pages/evaluate.py"]
+    "page",
+    [
+        "pages/home.py",
+        "pages/runs.py",
+        "pages/train.py",
+        "pages/board.py",
+        "pages/data.py",
+        "pages/evaluate.py",
+    ],
 )
 def test_nobody_gets_past_the_door_of_a_classroom_without_a_code(open_app: Open, page: str) -> None:
     app = open_app(page)
@@ -47,13 +60,17 @@ def test_nobody_gets_past_the_door_of_a_classroom_without_a_code(open_app: Open,
 
 
 @pytest.mark.usefixtures("classroom")
-def test_a_student_joins_launches_and_comes_back_with_the_key(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_a_student_joins_launches_and_comes_back_with_the_key(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = join(open_app("pages/train.py"))
     key = app.session_state["visitor-key"]
     app.button(key="launch").click().run()
 
     (run,) = store.jobs(JobKind.TRAIN)
-    assert [visitor.name for visitor in accounts.people(store) if visitor.id == run.owner] == ["Ada"]
+    assert [visitor.name for visitor in accounts.people(store) if visitor.id == run.owner] == [
+        "Ada"
+    ]
 
     again = open_app("pages/runs.py", run=run.id)
     again.text_input(key="back-key").set_value(key)
@@ -63,31 +80,48 @@ def test_a_student_joins_launches_and_comes_back_with_the_key(open_app: Open, da
 
 @pytest.mark.usefixtures("classroom")
 def test_a_wrong_code_is_refused_in_words(open_app: Open) -> None:
-    assert "This is not the class code. It is on the teacher's screen." in said(join(open_app(), code="shark")).replace("*", "")
+    assert "This is not the class code. It is on the teacher's screen." in said(
+        join(open_app(), code="shark")
+    ).replace("*", "")
 
 
 @pytest.mark.usefixtures("classroom")
-def test_another_ones_run_can_be_looked_at_and_cloned_only(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_another_ones_run_can_be_looked_at_and_cloned_only(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     join(open_app("pages/train.py")).button(key="launch").click().run()
     (run,) = store.jobs(JobKind.TRAIN)
 
     app = join(open_app("pages/runs.py", run=run.id), name="Bob")
 
-    assert {button.key for button in app.button} & {"stop", "resume", "rename-save", "delete-confirm", "clone"} == {"clone"}
+    assert {button.key for button in app.button} & {
+        "stop",
+        "resume",
+        "rename-save",
+        "delete-confirm",
+        "clone",
+    } == {"clone"}
 
 
 @pytest.mark.usefixtures("classroom")
-def test_more_than_the_rules_allow_is_refused_with_what_is_allowed(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_more_than_the_rules_allow_is_refused_with_what_is_allowed(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     change_rules(store, Rules(rows=500))
 
     app = join(open_app("pages/train.py"))
 
-    assert "8,000 rows over all epochs are more than this class allows. Train on 500 or fewer." in said(app).replace("*", "")
+    assert (
+        "8,000 rows over all epochs are more than this class allows. Train on 500 or fewer."
+        in said(app).replace("*", "")
+    )
     assert app.button(key="launch").disabled
 
 
 @pytest.mark.usefixtures("classroom")
-def test_the_board_ranks_no_run_that_the_texts_do_not_tell_apart(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_the_board_ranks_no_run_that_the_texts_do_not_tell_apart(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = join(open_app("pages/board.py"))
     assert "No run of the class has finished yet." in said(app)
     store.visitor = next(iter(accounts.people(store)))
@@ -147,7 +181,9 @@ def test_ending_the_class_sends_its_students_to_the_door(open_app: Open, store: 
     assert "Join the class" not in said(teacher.run())
 
 
-def test_a_public_page_launches_nothing(open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_page_launches_nothing(
+    open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
     app = open_app("pages/train.py")
 
@@ -170,14 +206,20 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
 
     (job,) = store.jobs(JobKind.TRAIN, JobState.QUEUED)
     assert job.owner.startswith("guest-")
-    assert [button.key for button in app.button if button.key in ("stop", "rename-save", "delete-confirm")] == ["stop"]
+    assert [
+        button.key
+        for button in app.button
+        if button.key in ("stop", "rename-save", "delete-confirm")
+    ] == ["stop"]
     other = open_app("pages/runs.py", run=job.id)
     assert not [button for button in other.button if button.key == "stop"], "it is another guest's"
     store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=1.0)
     assert "Resume" not in said(open_app("pages/runs.py", run=job.id)), "guests cannot"
 
 
-def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ui.session.local_machine.address", lambda: "192.0.2.7")
     app = open_app("pages/runs.py")
 
@@ -186,20 +228,29 @@ def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(open_app: Op
 
 
 @pytest.mark.parametrize("peer", ["", "127.0.0.1", "::1", "::ffff:127.0.0.1", "127.1.2.3"])
-def test_each_way_to_write_this_machine_is_let_in(open_app: Open, monkeypatch: pytest.MonkeyPatch, peer: str) -> None:
+def test_each_way_to_write_this_machine_is_let_in(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch, peer: str
+) -> None:
     monkeypatch.setattr("ui.session.local_machine.address", lambda: peer)
 
     assert "LORALAB_MODE" not in said(open_app("pages/runs.py"))
 
 
-@pytest.mark.parametrize(("peer", "own"), [("10.0.0.5", True), ("::ffff:10.0.0.5", True), ("10.0.0.6", False), ("nonsense", False)])
-def test_an_address_of_this_machines_own_is_its_own(monkeypatch: pytest.MonkeyPatch, peer: str, own: bool) -> None:
+@pytest.mark.parametrize(
+    ("peer", "own"),
+    [("10.0.0.5", True), ("::ffff:10.0.0.5", True), ("10.0.0.6", False), ("nonsense", False)],
+)
+def test_an_address_of_this_machines_own_is_its_own(
+    monkeypatch: pytest.MonkeyPatch, peer: str, own: bool
+) -> None:
     monkeypatch.setattr("ui.session.local_machine._own_addresses", lambda: {"10.0.0.5"})
 
     assert is_own(peer) is own
 
 
-def test_names_are_kept_as_they_were_typed_and_never_as_markdown(open_app: Open, store: Store, classroom: None) -> None:
+def test_names_are_kept_as_they_were_typed_and_never_as_markdown(
+    open_app: Open, store: Store, classroom: None
+) -> None:
     app = join(open_app("pages/board.py"), name="*<b>Ada</b>* ![x](y)")
 
     assert [visitor.name for visitor in accounts.people(store)] == ["*<b>Ada</b>* ![x](y)"]

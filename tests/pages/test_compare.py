@@ -34,7 +34,9 @@ def test_one_run_is_not_compared(open_app: Open, finished: Job) -> None:
     assert app.button(key="empty-action").label == "Set up a run"
 
 
-def test_the_two_newest_are_compared_at_first_and_the_url_keeps_them(open_app: Open, finished: Job, other: Job) -> None:
+def test_the_two_newest_are_compared_at_first_and_the_url_keeps_them(
+    open_app: Open, finished: Job, other: Job
+) -> None:
     app = open_app(PAGE)
 
     assert app.query_params["compared"] == f"{other.id},{finished.id}"
@@ -43,7 +45,9 @@ def test_the_two_newest_are_compared_at_first_and_the_url_keeps_them(open_app: O
     assert len(app.get("vega_lite_chart")) == 3
 
 
-def test_the_url_names_the_runs_whatever_else_it_names(open_app: Open, store: Store, source: Source, finished: Job, other: Job) -> None:
+def test_the_url_names_the_runs_whatever_else_it_names(
+    open_app: Open, store: Store, source: Source, finished: Job, other: Job
+) -> None:
     third = make_finished(store, source, "third-run")
 
     app = open_app(PAGE, compared=f"{third.id},nonsense,{finished.id}")
@@ -62,16 +66,22 @@ def test_a_single_choice_asks_for_another(open_app: Open, finished: Job, other: 
     assert app.query_params["compared"] == finished.id
 
 
-def test_results_mark_the_best_and_carry_their_interval(open_app: Open, finished: Job, other: Job) -> None:
+def test_results_mark_the_best_and_carry_their_interval(
+    open_app: Open, finished: Job, other: Job
+) -> None:
     results = table(open_app(PAGE), "Accuracy")
 
     assert results["Accuracy"].tolist() == ["★ 85.0 %", "★ 85.0 %", "25.0 %"]
-    assert results["Interval"].tolist() == ["70.9 % to 92.9 % of 40"] * 2 + ["14.2 % to 40.2 % of 40"]
+    assert results["Interval"].tolist() == ["70.9 % to 92.9 % of 40"] * 2 + [
+        "14.2 % to 40.2 % of 40"
+    ]
     assert results["Peak memory"].tolist() == ["★ 900 MB"] * 2 + ["–"]
     assert results["Trained parameters"].tolist() == ["–"] * 3
 
 
-def test_configurations_show_differences_or_everything(open_app: Open, store: Store, source: Source, finished: Job, other: Job) -> None:
+def test_configurations_show_differences_or_everything(
+    open_app: Open, store: Store, source: Source, finished: Job, other: Job
+) -> None:
     app = open_app(PAGE)
     assert "The configurations are the same." in said(app)
 
@@ -80,13 +90,20 @@ def test_configurations_show_differences_or_everything(open_app: Open, store: St
     assert table(app, "Field")["other-run"].iloc[0] == table(app, "Field")["finished-run"].iloc[0]
 
 
-def test_other_data_are_said_loudly_and_not_compared(open_app: Open, store: Store, finished: Job, other: Job) -> None:
+def test_other_data_are_said_loudly_and_not_compared(
+    open_app: Open, store: Store, finished: Job, other: Job
+) -> None:
     with store.transaction() as db:
-        db.execute("UPDATE jobs SET fingerprint = 'ffffffffffff', version = version + 1 WHERE id = ?", (other.id,))
+        db.execute(
+            "UPDATE jobs SET fingerprint = 'ffffffffffff', version = version + 1 WHERE id = ?",
+            (other.id,),
+        )
 
     app = open_app(PAGE)
 
-    assert "are not compared: their data differ (fingerprints ffffff and 012345)." in app.warning[0].value.replace("\\", "")
+    assert "are not compared: their data differ (fingerprints ffffff and 012345)." in app.warning[
+        0
+    ].value.replace("\\", "")
     assert "Two of them in detail" not in said(app)
 
 
@@ -119,7 +136,9 @@ def test_two_of_three_are_chosen_for_the_details_and_the_url_keeps_them(
     assert not app.error
 
 
-def test_curves_are_drawn_against_the_chosen_axis(open_app: Open, finished: Job, other: Job) -> None:
+def test_curves_are_drawn_against_the_chosen_axis(
+    open_app: Open, finished: Job, other: Job
+) -> None:
     app = open_app(PAGE)
 
     app.session_state["axis"] = "seconds"
@@ -129,11 +148,18 @@ def test_curves_are_drawn_against_the_chosen_axis(open_app: Open, finished: Job,
     assert spec["layer"][0]["encoding"]["x"]["title"] == "seconds since the first step"
 
 
-def test_the_report_is_offered_and_made_only_on_a_click(open_app: Open, finished: Job, other: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_is_offered_and_made_only_on_a_click(
+    open_app: Open, finished: Job, other: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[int] = []
-    monkeypatch.setattr("ui.widgets.report_button.write_in_process", lambda store, jobs: made.append(len(jobs)) or b"")
+    monkeypatch.setattr(
+        "ui.widgets.report_button.write_in_process",
+        lambda store, jobs: made.append(len(jobs)) or b"",
+    )
 
     app = open_app(PAGE)
 
-    assert any(element.proto.label == "Download the report" for element in app.get("download_button"))
+    assert any(
+        element.proto.label == "Download the report" for element in app.get("download_button")
+    )
     assert made == []

@@ -26,12 +26,18 @@ def paths(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]
+    ).replace("\\", "")
 
 
 def write(folder: Path, rows: int = 60, labels: tuple[str, ...] = LABELS) -> Path:
     path = folder / "мои.csv"
-    path.write_text("note;topic\n" + "".join(f"текст номер {i};{labels[i % len(labels)]}\n" for i in range(rows)), "cp1251")
+    path.write_text(
+        "note;topic\n"
+        + "".join(f"текст номер {i};{labels[i % len(labels)]}\n" for i in range(rows)),
+        "cp1251",
+    )
     return path
 
 
@@ -42,18 +48,28 @@ def bring(app: AppTest, *paths: Path) -> AppTest:
 
 def keep(name: str, labels: tuple[str, ...] = ("a", "b"), rows: int = 40) -> Source:
     lines = "".join(f"text {i} of 口コミ,{labels[i % len(labels)]}\n" for i in range(rows))
-    table, choice = read_table("a.csv", f"text,label\n{lines}".encode()), BuildOptions(("text",), "label")
+    table, choice = (
+        read_table("a.csv", f"text,label\n{lines}".encode()),
+        BuildOptions(("text",), "label"),
+    )
     return save(Settings(), name, build([("train", table)], choice), choice, [table.found])
 
 
-def test_a_file_becomes_a_dataset_that_is_used(open_app: Open, store: Store, tmp_path: Path) -> None:
+def test_a_file_becomes_a_dataset_that_is_used(
+    open_app: Open, store: Store, tmp_path: Path
+) -> None:
     app = bring(open_app(PAGE), write(tmp_path))
 
     assert not app.exception and not app.error, said(app)
     assert "**мои.csv** · 60 rows, 2 columns" in said(app)
-    assert "Text separated by semicolon · Cyrillic (Windows-1251) · first line names the columns" in said(app)
+    assert (
+        "Text separated by semicolon · Cyrillic (Windows-1251) · first line names the columns"
+        in said(app)
+    )
     assert "**60 of 60 rows kept**" in said(app)
-    merge = next(toggle for toggle in app.toggle if toggle.label == "Merge 1 label that look like others")
+    merge = next(
+        toggle for toggle in app.toggle if toggle.label == "Merge 1 label that look like others"
+    )
     merge.set_value(True).run()
     app.text_input(key="dataset-name").set_value("Мои темы")
     app.button(key="save-dataset").click().run()
@@ -73,11 +89,16 @@ def test_a_file_becomes_a_dataset_that_is_used(open_app: Open, store: Store, tmp
         (b"text,label\n", "has a header and no rows"),
         (b"text,label\n" + b"a,b\n" * 30, "All rows have the label 'b'"),
         (b"text\na\nb\n", "Texts and labels are not both chosen. Choose a column for each."),
-        (b"text,label\n" + b"".join(b"a text,%d\n" % i for i in range(600)), "has 600 different values; up to 50 classes work"),
+        (
+            b"text,label\n" + b"".join(b"a text,%d\n" % i for i in range(600)),
+            "has 600 different values; up to 50 classes work",
+        ),
         (b"text,label\na,b\nc,d\n", "Too few training rows"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_what_to_do(open_app: Open, tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_file_that_cannot_be_used_says_what_to_do(
+    open_app: Open, tmp_path: Path, content: bytes, words: str
+) -> None:
     (tmp_path / "given.csv").write_bytes(content)
 
     app = bring(open_app(PAGE), tmp_path / "given.csv")
@@ -86,7 +107,9 @@ def test_a_file_that_cannot_be_used_says_what_to_do(open_app: Open, tmp_path: Pa
     assert words in " ".join(error.value for error in app.error).replace("\\", "").replace("**", "")
 
 
-def test_paths_are_not_offered_to_visitors_from_elsewhere(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_not_offered_to_visitors_from_elsewhere(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("LORALAB_PATHS")
 
     app = open_app(PAGE)
@@ -111,7 +134,9 @@ def test_a_name_that_is_taken_is_said_and_nothing_is_lost(open_app: Open, tmp_pa
 
 def test_two_files_are_splits_by_their_names(open_app: Open, tmp_path: Path) -> None:
     for name, rows in (("train", 40), ("test", 6)):
-        (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(rows)))
+        (tmp_path / f"{name}.csv").write_text(
+            "text,label\n" + "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(rows))
+        )
 
     app = bring(open_app(PAGE), tmp_path / "train.csv", tmp_path / "test.csv")
 
@@ -135,7 +160,9 @@ def look_up(app: AppTest, hub_id: str) -> AppTest:
     return app.button(key="hub-look-up").click().run()
 
 
-def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(open_app: Open, hub: Hub, store: Store) -> None:
+def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(
+    open_app: Open, hub: Hub, store: Store
+) -> None:
     app = look_up(open_app(PAGE), "some/pets")
     assert "**some/pets** · 3 KB · 2 files · revision cccccccccccc · licence mit" in said(app)
     assert not [path for path in hub.asked if "resolve" in path]
@@ -151,10 +178,16 @@ def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(
     app.button(key="save-dataset").click().run()
 
     (card,) = list_saved(Settings())
-    assert card.origin == f"some/pets on the Hugging Face Hub, configuration default, revision {CONVERTED_REVISION}"
+    assert (
+        card.origin == "some/pets on the Hugging Face Hub, configuration default, revision"
+        f" {CONVERTED_REVISION}"
+    )
     assert f"{card.origin}." in said(app)
     assert prepare(
-        Settings(), Source(SourceKind.SAVED, "Tiere", Settings().datasets / "Tiere"), lambda progress: None, lambda: False
+        Settings(),
+        Source(SourceKind.SAVED, "Tiere", Settings().datasets / "Tiere"),
+        lambda progress: None,
+        lambda: False,
     ).notes == (f"From {card.origin}.",)
 
 
@@ -182,9 +215,17 @@ def test_a_download_that_did_not_end_says_why_and_can_be_started_again(
     app = look_up(open_app(PAGE), "some/pets")
     app.button(key="hub-download").click().run()
     (job,) = store.jobs(JobKind.FETCH)
-    steps = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING, state) if state is JobState.CANCELLED else (JobState.STARTING, state)
+    steps = (
+        (JobState.STARTING, JobState.RUNNING, JobState.STOPPING, state)
+        if state is JobState.CANCELLED
+        else (JobState.STARTING, state)
+    )
     for step in steps:
-        store.transition(job, step, **({"message": "The Hub went away.", "fix": "Try again."} if step is state else {}))
+        store.transition(
+            job,
+            step,
+            **({"message": "The Hub went away.", "fix": "Try again."} if step is state else {}),
+        )
     app.run()
 
     assert words in (said(app) + " ".join(note.value for note in app.info)).replace("**", "")
@@ -216,7 +257,12 @@ def test_a_launched_run_is_on_the_chosen_data(open_app: Open, store: Store) -> N
     app.button(key="taste-run").click().run()
 
     (job,) = store.jobs(JobKind.TRAIN)
-    assert job.request["source"] == {"kind": "saved", "name": "Reviews", "folder": str(source.folder), "note": ""}
+    assert job.request["source"] == {
+        "kind": "saved",
+        "name": "Reviews",
+        "folder": str(source.folder),
+        "note": "",
+    }
 
 
 def test_data_in_the_url_that_is_gone_is_said_and_the_usual_is_used(open_app: Open) -> None:
@@ -253,7 +299,9 @@ def test_a_dataset_in_use_by_a_waiting_run_is_not_deleted(open_app: Open, store:
 
 
 @pytest.mark.parametrize("classes", [2, 50])
-def test_every_data_page_opens_with_two_and_with_fifty_classes(open_app: Open, classes: int) -> None:
+def test_every_data_page_opens_with_two_and_with_fifty_classes(
+    open_app: Open, classes: int
+) -> None:
     source = keep("Viele", tuple(f"Клас {i:02d}" for i in range(classes)), rows=12 * classes)
     prepare(Settings(), source, lambda progress: None, lambda: False)
 

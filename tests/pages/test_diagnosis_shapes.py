@@ -1,4 +1,6 @@
-"""The pages that explain a result, on results of every shape, with nothing but predictions on disk: no model, no data."""
+"""The pages that explain a result, on results of every shape, with nothing but predictions on disk:
+no model, no data.
+"""
 
 import shutil
 
@@ -13,7 +15,11 @@ from tests.support.stored_runs import make_finished
 PAGES = ("evaluate", "calibration", "errors", "through_time", "compare", "runs")
 SHAPES: dict[str, dict[str, object]] = {
     "two classes": {"classes": ("bad", "good")},
-    "fifty classes": {"classes": tuple(f"class {number}" for number in range(50)), "rows": 200, "right": 150},
+    "fifty classes": {
+        "classes": tuple(f"class {number}" for number in range(50)),
+        "rows": 200,
+        "right": 150,
+    },
     "one row": {"rows": 1, "right": 1},
     "one row, wrong": {"rows": 1, "right": 1, "absent": True, "classes": ("bad", "good")},
     "a class absent": {"absent": True},
@@ -24,7 +30,9 @@ SHAPES: dict[str, dict[str, object]] = {
 @pytest.fixture(params=SHAPES)
 def pair(request: pytest.FixtureRequest, store: Store, source: Source) -> list[Job]:
     """Two runs of the shape; their adapters have gone."""
-    runs = [make_finished(store, source, name, **SHAPES[request.param]) for name in ("first", "second")]  # type: ignore[arg-type]
+    runs = [
+        make_finished(store, source, name, **SHAPES[request.param]) for name in ("first", "second")
+    ]  # type: ignore[arg-type]
     for job in runs:
         shutil.rmtree(store.folder(job) / "adapter")
     return runs
@@ -38,7 +46,9 @@ def test_each_page_draws_each_shape(open_app: Open, pair: list[Job], file: str) 
 
     assert not app.exception
     assert not app.error
-    assert app.get("vega_lite_chart") or file == "errors"  # which draws slices, and one text has none
+    assert (
+        app.get("vega_lite_chart") or file == "errors"
+    )  # which draws slices, and one text has none
 
 
 @pytest.mark.parametrize("view", ["before and after training", "difference to another run"])

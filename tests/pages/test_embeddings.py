@@ -15,13 +15,20 @@ PAGE = "pages/embeddings.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]).replace("\\", "")
+    return " ".join(
+        element.value
+        for element in [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    ).replace("\\", "")
 
 
 def asked(dataset: Dataset, *runs: str) -> MapRequest:
     """What the page asks for when nothing was changed."""
     return MapRequest(
-        fingerprint=dataset.fingerprint, subjects=(MapSubject(model="minilm"), *(MapSubject(model="minilm", run=run) for run in runs))
+        fingerprint=dataset.fingerprint,
+        subjects=(
+            MapSubject(model="minilm"),
+            *(MapSubject(model="minilm", run=run) for run in runs),
+        ),
     )
 
 
@@ -32,7 +39,13 @@ def write_map(place: MapPath, request: MapRequest, dataset: Dataset, hits: int) 
     frame = rows[["row", "label"]].assign(x=at - at.mean(), y=at % 3)
     frame.attrs["flat"] = [hits, len(rows), 0.1]
     files.write_parquet(place.map, frame)
-    files.write_json(place.scores, {pooling: [[hits - 6 + layer, len(rows), 0.25] for layer in range(7)] for pooling in POOLINGS})
+    files.write_json(
+        place.scores,
+        {
+            pooling: [[hits - 6 + layer, len(rows), 0.25] for layer in range(7)]
+            for pooling in POOLINGS
+        },
+    )
 
 
 @pytest.fixture
@@ -46,7 +59,9 @@ def test_without_prepared_data_the_page_offers_to_prepare_it(open_app: Open, sto
     assert open_app(PAGE).button(key="prepare").label == "Prepare the data"
 
 
-def test_a_map_that_is_not_there_can_be_made(open_app: Open, store: Store, dataset: Dataset) -> None:
+def test_a_map_that_is_not_there_can_be_made(
+    open_app: Open, store: Store, dataset: Dataset
+) -> None:
     app = open_app(PAGE)
     assert "This map has not been made yet." in said(app)
 
@@ -63,21 +78,32 @@ def start(store: Store, request: MapRequest) -> Job:
     return store.job(job.id)
 
 
-def test_a_map_under_way_says_how_far_it_is_and_can_be_stopped(open_app: Open, store: Store, dataset: Dataset) -> None:
+def test_a_map_under_way_says_how_far_it_is_and_can_be_stopped(
+    open_app: Open, store: Store, dataset: Dataset
+) -> None:
     job = start(store, asked(dataset))
     store.update(job, result_json=f'{{"encoding_since": {store.clock() - 10}}}')
     store.transition(job, JobState.RUNNING, phase="encoding texts", done=500, total=2000)
 
     app = open_app(PAGE)
 
-    assert re.match(r"Encoding texts · 500 of 2,000 .* about 3\d s left", app.get("progress")[0].proto.text)
+    assert re.match(
+        r"Encoding texts · 500 of 2,000 .* about 3\d s left", app.get("progress")[0].proto.text
+    )
     assert "Then the map is drawn." in said(app)
     app.button(key="stop-map").click().run()
     assert store.job(job.id).state is JobState.STOPPING
 
 
-def test_a_failed_map_says_why_and_can_be_made_again(open_app: Open, store: Store, dataset: Dataset) -> None:
-    store.transition(start(store, asked(dataset)), JobState.FAILED, message="Too little memory.", fix="Close other programs.")
+def test_a_failed_map_says_why_and_can_be_made_again(
+    open_app: Open, store: Store, dataset: Dataset
+) -> None:
+    store.transition(
+        start(store, asked(dataset)),
+        JobState.FAILED,
+        message="Too little memory.",
+        fix="Close other programs.",
+    )
 
     app = open_app(PAGE)
 
@@ -103,7 +129,9 @@ def test_the_number_stands_above_the_picture(open_app: Open, base_map: MapReques
     assert app.get("vega_lite_chart")[0].proto.alt.startswith("Untrained, 40 texts: World 10, ")
 
 
-def test_a_run_stands_beside_the_untrained_base(open_app: Open, store: Store, dataset: Dataset, finished: Job) -> None:
+def test_a_run_stands_beside_the_untrained_base(
+    open_app: Open, store: Store, dataset: Dataset, finished: Job
+) -> None:
     request = asked(dataset, finished.id)
     for place, hits in zip(map_paths(store, request, dataset.classes), (20, 36), strict=True):
         write_map(place, request, dataset, hits)
@@ -121,7 +149,9 @@ def choose(app: AppTest, key: str, selection: dict[str, object]) -> AppTest:
     return app.run()
 
 
-def test_a_box_lists_its_texts_until_it_is_let_go(open_app: Open, base_map: MapRequest, dataset: Dataset) -> None:
+def test_a_box_lists_its_texts_until_it_is_let_go(
+    open_app: Open, base_map: MapRequest, dataset: Dataset
+) -> None:
     app = choose(open_app(PAGE), "map-0", {"box": {"x": [-20, -15.6], "y": [-5, 5]}, "picked": []})
     listed = next(frame.value for frame in app.dataframe if "text" in frame.value)
 
@@ -131,7 +161,9 @@ def test_a_box_lists_its_texts_until_it_is_let_go(open_app: Open, base_map: MapR
     assert "texts chosen" not in said(choose(app, "map-0", {"box": {}, "picked": []}))
 
 
-def test_a_click_lists_one_text_as_it_is(open_app: Open, base_map: MapRequest, dataset: Dataset) -> None:
+def test_a_click_lists_one_text_as_it_is(
+    open_app: Open, base_map: MapRequest, dataset: Dataset
+) -> None:
     app = choose(open_app(PAGE), "map-0", {"box": {}, "picked": [{"row": 5}]})
     app.session_state["map-texts-table"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
     app.run()
@@ -141,7 +173,9 @@ def test_a_click_lists_one_text_as_it_is(open_app: Open, base_map: MapRequest, d
     assert "bold" not in said(app), "a text went through Markdown"
 
 
-def test_a_damaged_map_can_be_made_again(open_app: Open, store: Store, dataset: Dataset, base_map: MapRequest) -> None:
+def test_a_damaged_map_can_be_made_again(
+    open_app: Open, store: Store, dataset: Dataset, base_map: MapRequest
+) -> None:
     map_paths(store, base_map, dataset.classes)[0].map.write_bytes(b"no")
 
     assert open_app(PAGE).button(key="make-map").label == "Make the map"
@@ -161,10 +195,14 @@ def test_the_first_token_before_the_first_layer_is_no_map(open_app: Open, datase
     assert "all texts lie on one spot" in said(app)
 
 
-def test_many_classes_have_a_map_too(open_app: Open, store: Store, dataset: Dataset, base_map: MapRequest) -> None:
+def test_many_classes_have_a_map_too(
+    open_app: Open, store: Store, dataset: Dataset, base_map: MapRequest
+) -> None:
     card = files.read_json(dataset.folder / "dataset.json")
     assert isinstance(card, dict)
-    files.write_json(dataset.folder / "dataset.json", card | {"classes": [*dataset.classes, "**e**", "f"]})
+    files.write_json(
+        dataset.folder / "dataset.json", card | {"classes": [*dataset.classes, "**e**", "f"]}
+    )
 
     app = open_app(PAGE)
 

@@ -13,7 +13,9 @@ PAGE = "pages/errors.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]
+    ).replace("\\", "")
 
 
 def listed(app: AppTest) -> list[str]:
@@ -28,13 +30,17 @@ def pick(app: AppTest, place: int) -> AppTest:
 def test_the_mistakes_are_counted_and_listed(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
 
-    assert app.subheader[0].value == "6 of 40 test texts are wrong (15.0 %, 95 % interval 7.1 to 29.1)"
+    assert (
+        app.subheader[0].value == "6 of 40 test texts are wrong (15.0 %, 95 % interval 7.1 to 29.1)"
+    )
     assert len(listed(app)) == 6
     assert listed(app)[0].startswith("Business news, item 34")
 
 
 def test_all_texts_come_by_loss(open_app: Open, finished: Job) -> None:
-    table = [table.value for table in open_app(PAGE, rows="all texts").dataframe if "loss" in table.value][0]
+    table = [
+        table.value for table in open_app(PAGE, rows="all texts").dataframe if "loss" in table.value
+    ][0]
 
     assert len(table) == 40
     assert table["loss"].is_monotonic_decreasing
@@ -55,10 +61,15 @@ def test_a_search_for_nothing_says_so(open_app: Open, finished: Job) -> None:
 def test_a_slice_narrows_the_list(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE, slice="class: Business")
 
-    assert [text[:22] for text in listed(app)] == ["Business news, item 34", "Business news, item 38"]
+    assert [text[:22] for text in listed(app)] == [
+        "Business news, item 34",
+        "Business news, item 38",
+    ]
 
 
-def test_a_tag_with_its_note_is_kept_and_read_by_a_new_visit(open_app: Open, finished: Job, store: Store) -> None:
+def test_a_tag_with_its_note_is_kept_and_read_by_a_new_visit(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     app = pick(open_app(PAGE), 0)
     assert app.text[-1].value.endswith("**bold** <b>tags</b>")
 
@@ -80,7 +91,9 @@ def test_a_tag_can_be_removed(open_app: Open, finished: Job, store: Store) -> No
     assert read_tags(store.folder(finished)) == {}
 
 
-def test_damaged_tags_are_said_and_the_list_stands(open_app: Open, finished: Job, store: Store) -> None:
+def test_damaged_tags_are_said_and_the_list_stands(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     (store.folder(finished) / "tags.json").write_bytes(b"{")
 
     app = open_app(PAGE)
@@ -90,8 +103,12 @@ def test_damaged_tags_are_said_and_the_list_stands(open_app: Open, finished: Job
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_one_text_and_none_are_shown(open_app: Open, finished: Job, store: Store, rows: int) -> None:
-    files.write_parquet(artifacts.predictions_path(store.folder(finished), "test"), predictions(40, 34).head(rows))
+def test_one_text_and_none_are_shown(
+    open_app: Open, finished: Job, store: Store, rows: int
+) -> None:
+    files.write_parquet(
+        artifacts.predictions_path(store.folder(finished), "test"), predictions(40, 34).head(rows)
+    )
 
     app = open_app(PAGE)
 

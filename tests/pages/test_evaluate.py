@@ -15,7 +15,9 @@ PAGE = "pages/evaluate.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error]).replace("\\", "")
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error]).replace(
+        "\\", ""
+    )
 
 
 def cell(app: AppTest) -> list[str]:
@@ -46,7 +48,9 @@ def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> 
     assert app.query_params["run"] == running.id
 
 
-@pytest.mark.parametrize(("state", "word"), [(JobState.FAILED, "failed"), (JobState.CANCELLED, "stopped")])
+@pytest.mark.parametrize(
+    ("state", "word"), [(JobState.FAILED, "failed"), (JobState.CANCELLED, "stopped")]
+)
 def test_a_run_that_ended_without_an_evaluation_says_what_is_missing(
     open_app: Open, running: Job, store: Store, state: JobState, word: str
 ) -> None:
@@ -67,17 +71,23 @@ def test_an_unknown_run_is_said_and_another_can_be_chosen(open_app: Open, finish
     assert app.selectbox(key="run-picker").options == ["finished-run"]
 
 
-def test_the_headline_says_accuracy_with_interval_and_before_training(open_app: Open, finished: Job) -> None:
+def test_the_headline_says_accuracy_with_interval_and_before_training(
+    open_app: Open, finished: Job
+) -> None:
     app = open_app(PAGE)
 
     assert app.subheader[0].value == "85.0 % (70.9–92.9) of 40 test texts right; untrained 25.0 %"
-    assert "Macro-F1 0.850 (0.714–0.954) · untrained 25.0 % of 40 test texts · Small news" in said(app)
+    assert "Macro-F1 0.850 (0.714–0.954) · untrained 25.0 % of 40 test texts · Small news" in said(
+        app
+    )
     assert len(app.get("vega_lite_chart")) == 4
     assert "Both on the same 40 test texts." in said(app)
     assert "Before training: 25.0 % (14.2–40.2) right" in said(app)
 
 
-def test_scores_per_class_stand_beside_the_matrix_with_their_intervals(open_app: Open, finished: Job) -> None:
+def test_scores_per_class_stand_beside_the_matrix_with_their_intervals(
+    open_app: Open, finished: Job
+) -> None:
     table = open_app(PAGE).dataframe[0].value
 
     assert table["class"].tolist() == ["World", "Sports", "Business", "Sci/Tech"]
@@ -90,7 +100,14 @@ def test_scores_per_class_stand_beside_the_matrix_with_their_intervals(open_app:
 def test_pairs_of_classes_say_both_directions(open_app: Open, finished: Job) -> None:
     table = open_app(PAGE).dataframe[1].value
 
-    assert table.iloc[0].tolist() == ["Sci/Tech", "World", "2 (20.0 %)", "0 (0.0 %)", "not told apart", "1.000"]
+    assert table.iloc[0].tolist() == [
+        "Sci/Tech",
+        "World",
+        "2 (20.0 %)",
+        "0 (0.0 %)",
+        "not told apart",
+        "1.000",
+    ]
 
 
 def test_ranking_curves_name_their_areas(open_app: Open, finished: Job) -> None:
@@ -103,13 +120,21 @@ def test_ranking_curves_name_their_areas(open_app: Open, finished: Job) -> None:
     assert "Precision–recall, each class against the rest" in said(app)
 
 
-def test_without_a_second_run_of_the_data_the_difference_says_so(open_app: Open, finished: Job) -> None:
-    assert "No other run has test predictions of the same data and classes." in said(open_app(PAGE, view="difference to another run"))
+def test_without_a_second_run_of_the_data_the_difference_says_so(
+    open_app: Open, finished: Job
+) -> None:
+    assert "No other run has test predictions of the same data and classes." in said(
+        open_app(PAGE, view="difference to another run")
+    )
 
 
-def test_the_difference_to_another_run_has_its_verdict(open_app: Open, finished: Job, store: Store, source: Source) -> None:
+def test_the_difference_to_another_run_has_its_verdict(
+    open_app: Open, finished: Job, store: Store, source: Source
+) -> None:
     other = make_finished(store, source, "other-run")
-    files.write_parquet(artifacts.predictions_path(store.folder(other), "test"), predictions(40, 20))
+    files.write_parquet(
+        artifacts.predictions_path(store.folder(other), "test"), predictions(40, 20)
+    )
 
     app = open_app(PAGE, run=finished.id, view="difference to another run")
 
@@ -117,12 +142,16 @@ def test_the_difference_to_another_run_has_its_verdict(open_app: Open, finished:
     assert "finished-run minus other-run (texts in each cell" in said(app)
 
 
-def test_a_run_on_other_data_is_not_offered(open_app: Open, finished: Job, store: Store, source: Source) -> None:
+def test_a_run_on_other_data_is_not_offered(
+    open_app: Open, finished: Job, store: Store, source: Source
+) -> None:
     other = make_finished(store, source, "other-run")
     with store.transaction() as db:
         db.execute("UPDATE jobs SET fingerprint = 'ffff' WHERE id = ?", (other.id,))
 
-    assert "No other run has test predictions" in said(open_app(PAGE, run=finished.id, view="difference to another run"))
+    assert "No other run has test predictions" in said(
+        open_app(PAGE, run=finished.id, view="difference to another run")
+    )
 
 
 def test_validation_is_chosen_by_the_url_and_by_the_control(open_app: Open, finished: Job) -> None:
@@ -134,11 +163,16 @@ def test_validation_is_chosen_by_the_url_and_by_the_control(open_app: Open, fini
     assert app.subheader[0].value.startswith("85.0 % (70.9–92.9) of 40 test texts right")
 
 
-def test_a_click_on_a_cell_lists_its_texts_until_the_boxes_say_otherwise(open_app: Open, finished: Job) -> None:
+def test_a_click_on_a_cell_lists_its_texts_until_the_boxes_say_otherwise(
+    open_app: Open, finished: Job
+) -> None:
     app = click(open_app(PAGE), "Business", "Sci/Tech")
 
     assert "Business taken for Sci/Tech: 2 texts" in said(app)
-    assert sorted(text[:22] for text in cell(app)) == ["Business news, item 34", "Business news, item 38"]
+    assert sorted(text[:22] for text in cell(app)) == [
+        "Business news, item 34",
+        "Business news, item 38",
+    ]
 
     app.selectbox(key="true-class").set_value("World").run()
     app.selectbox(key="predicted-class").set_value("World").run()
@@ -172,7 +206,10 @@ def test_a_text_is_shown_as_it_is(open_app: Open, finished: Job) -> None:
 
 def test_the_most_frequent_mistake_is_named_and_can_be_read(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
-    assert "Most frequent mistake: Business taken for Sci/Tech, 2 texts, 33.3 % of all mistakes." in said(app)
+    assert (
+        "Most frequent mistake: Business taken for Sci/Tech, 2 texts, 33.3 % of all mistakes."
+        in said(app)
+    )
 
     app.button(key="read-most-confused").click().run()
 
@@ -181,7 +218,9 @@ def test_the_most_frequent_mistake_is_named_and_can_be_read(open_app: Open, fini
 
 @pytest.mark.parametrize("value", ["*nonsense*", ""])
 @pytest.mark.parametrize("name", ["scored-on", "cells", "true-class", "predicted-class", "view"])
-def test_a_choice_that_makes_no_sense_is_ignored(open_app: Open, finished: Job, name: str, value: str) -> None:
+def test_a_choice_that_makes_no_sense_is_ignored(
+    open_app: Open, finished: Job, name: str, value: str
+) -> None:
     app = open_app(PAGE, **{name: value})
 
     assert not app.error
@@ -190,7 +229,9 @@ def test_a_choice_that_makes_no_sense_is_ignored(open_app: Open, finished: Job, 
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet"])
-def test_damaged_predictions_are_said_and_other_runs_stay_within_reach(open_app: Open, finished: Job, store: Store, content: bytes) -> None:
+def test_damaged_predictions_are_said_and_other_runs_stay_within_reach(
+    open_app: Open, finished: Job, store: Store, content: bytes
+) -> None:
     artifacts.predictions_path(store.folder(finished), "test").write_bytes(content)
 
     app = open_app(PAGE)
@@ -199,14 +240,18 @@ def test_damaged_predictions_are_said_and_other_runs_stay_within_reach(open_app:
     assert app.selectbox(key="run-picker").options == ["finished-run"]
 
 
-def test_predictions_that_contradict_themselves_are_damaged(open_app: Open, finished: Job, store: Store) -> None:
+def test_predictions_that_contradict_themselves_are_damaged(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     path = artifacts.predictions_path(store.folder(finished), "test")
     files.write_parquet(path, files.read_parquet(path).assign(p0=0.9))
 
     assert "the probabilities of a text do not add up to 1" in open_app(PAGE).error[0].value
 
 
-def test_missing_validation_predictions_leave_the_test_ones(open_app: Open, finished: Job, store: Store) -> None:
+def test_missing_validation_predictions_leave_the_test_ones(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     artifacts.predictions_path(store.folder(finished), "validation").unlink()
 
     assert open_app(PAGE).subheader[0].value.startswith("85.0 %")
@@ -216,17 +261,24 @@ def test_missing_validation_predictions_leave_the_test_ones(open_app: Open, fini
 
 
 @pytest.mark.parametrize("damage", [True, False])
-def test_without_untrained_predictions_the_rest_stands(open_app: Open, finished: Job, store: Store, damage: bool) -> None:
+def test_without_untrained_predictions_the_rest_stands(
+    open_app: Open, finished: Job, store: Store, damage: bool
+) -> None:
     path = artifacts.predictions_path(store.folder(finished), "untrained")
     path.write_bytes(b"no parquet") if damage else path.unlink()
 
     app = open_app(PAGE)
 
     assert app.subheader[0].value == "85.0 % (70.9–92.9) of 40 test texts right"
-    assert "The untrained model was not scored in this run, or its predictions cannot be read." in said(app)
+    assert (
+        "The untrained model was not scored in this run, or its predictions cannot be read."
+        in said(app)
+    )
 
 
-def test_predictions_without_their_texts_leave_the_matrix(open_app: Open, finished: Job, store: Store) -> None:
+def test_predictions_without_their_texts_leave_the_matrix(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     path = artifacts.predictions_path(store.folder(finished), "test")
     files.write_parquet(path, files.read_parquet(path).drop(columns="text"))
 
@@ -236,14 +288,21 @@ def test_predictions_without_their_texts_leave_the_matrix(open_app: Open, finish
     assert len(app.get("vega_lite_chart")) == 4
 
 
-def test_a_run_whose_record_is_damaged_is_said(open_app: Open, finished: Job, damaged: Job, store: Store) -> None:
+def test_a_run_whose_record_is_damaged_is_said(
+    open_app: Open, finished: Job, damaged: Job, store: Store
+) -> None:
     assert "The record of damaged-run is damaged." in said(open_app(PAGE, run=damaged.id))
     with store.transaction() as db:
-        db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({"classes": "?"}), finished.id))
+        db.execute(
+            "UPDATE jobs SET result_json = ? WHERE id = ?",
+            (json.dumps({"classes": "?"}), finished.id),
+        )
     assert "does not name its classes" in said(open_app(PAGE, run=finished.id))
 
 
-def test_the_newest_run_with_predictions_is_shown_first(open_app: Open, finished: Job, store: Store, source: Source) -> None:
+def test_the_newest_run_with_predictions_is_shown_first(
+    open_app: Open, finished: Job, store: Store, source: Source
+) -> None:
     make_run(store, source, "newer-but-waiting")
 
     app = open_app(PAGE)
@@ -256,4 +315,6 @@ def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) ->
     with store.transaction() as db:
         db.execute("UPDATE jobs SET owner = 'shipped' WHERE id = ?", (finished.id,))
 
-    assert "Example, shipped with the project and trained on its demo corpus" in said(open_app(PAGE))
+    assert "Example, shipped with the project and trained on its demo corpus" in said(
+        open_app(PAGE)
+    )

@@ -36,11 +36,15 @@ def finding(app: AppTest) -> str:
 
 def alt(app: AppTest, start: str) -> str:
     """The text alternative of the chart whose alternative begins so."""
-    return next(chart.proto.alt for chart in app.get("vega_lite_chart") if chart.proto.alt.startswith(start))
+    return next(
+        chart.proto.alt for chart in app.get("vega_lite_chart") if chart.proto.alt.startswith(start)
+    )
 
 
 def click(app: AppTest, chart: str, **point: object) -> None:
-    """What the browser tells when the selection of ``chart`` becomes this one point; none lets go."""
+    """What the browser tells when the selection of ``chart`` becomes this one point; none lets
+    go.
+    """
     app.session_state[chart] = {"selection": {"chosen": [point] if point else []}}
     app.run()
 
@@ -57,7 +61,9 @@ def bars(app: AppTest) -> dict[str, int]:
     return {name: int(texts) for name, texts in (part.rsplit(" ", 1) for part in words.split(", "))}
 
 
-def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(open_app: Open, store: Store) -> None:
+def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
+    open_app: Open, store: Store
+) -> None:
     app = open_app(PAGE)
     assert "**Demo corpus** has to be prepared once" in said(app)
     assert "The Hub is switched off, so the demo corpus is used." in said(app)
@@ -70,7 +76,12 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
 
 
 def test_a_preparation_under_way_says_how_far_it_is(open_app: Open, store: Store) -> None:
-    job = store.create(JobKind.PREPARE, "Prepare", PrepareRequest(source=demo_source()).model_dump(mode="json"), "key")
+    job = store.create(
+        JobKind.PREPARE,
+        "Prepare",
+        PrepareRequest(source=demo_source()).model_dump(mode="json"),
+        "key",
+    )
     store.transition(job, JobState.STARTING, started_at=store.clock())
     store.transition(job, JobState.RUNNING, phase="preparing data", done=300, total=1200)
 
@@ -81,7 +92,12 @@ def test_a_preparation_under_way_says_how_far_it_is(open_app: Open, store: Store
 
 
 def test_a_failed_preparation_says_why_and_can_be_tried_again(open_app: Open, store: Store) -> None:
-    job = store.create(JobKind.PREPARE, "Prepare", PrepareRequest(source=demo_source()).model_dump(mode="json"), "key")
+    job = store.create(
+        JobKind.PREPARE,
+        "Prepare",
+        PrepareRequest(source=demo_source()).model_dump(mode="json"),
+        "key",
+    )
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.FAILED, message="There is no column text.", fix="Name it text.")
 
@@ -94,17 +110,32 @@ def test_a_failed_preparation_says_why_and_can_be_tried_again(open_app: Open, st
 def test_a_missing_folder_is_said(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORALAB_DATA", "/nowhere/at/all")
 
-    assert "The data folder /nowhere/at/all does not exist." in open_app(PAGE).error[0].value.replace("\\", "")
+    assert "The data folder /nowhere/at/all does not exist." in open_app(PAGE).error[
+        0
+    ].value.replace("\\", "")
 
 
 def test_source_rows_and_fingerprint_stand_above_the_data(open_app: Open, dataset: Dataset) -> None:
     app = open_app(PAGE)
 
-    assert f"200 train rows, 20 of them for validation, 40 test rows · fingerprint `{dataset.fingerprint}`" in said(app)
+    assert (
+        "200 train rows, 20 of them for validation, 40 test rows · fingerprint"
+        f" `{dataset.fingerprint}`" in said(app)
+    )
     assert finding(app) == "180 texts in train"
-    assert bars(app) == {"World": 60, "Sports": 60, "Business": 60, "Sci/Tech": 60}  # over all splits
-    assert alt(app, "Length per class in tokens").startswith("Length per class in tokens. Median: World ")
-    assert alt(app, "Texts cut off") == "Texts cut off at max tokens. With 128 tokens 0 of 180 texts are cut, none."
+    assert bars(app) == {
+        "World": 60,
+        "Sports": 60,
+        "Business": 60,
+        "Sci/Tech": 60,
+    }  # over all splits
+    assert alt(app, "Length per class in tokens").startswith(
+        "Length per class in tokens. Median: World "
+    )
+    assert (
+        alt(app, "Texts cut off")
+        == "Texts cut off at max tokens. With 128 tokens 0 of 180 texts are cut, none."
+    )
     assert len(listed(app)) == 50
 
 
@@ -149,7 +180,9 @@ def test_filters_come_from_the_url(open_app: Open, dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("value", ["*nonsense*", "-5", "1e99", "nan", ""])
 @pytest.mark.parametrize("name", ["split", "classes", "length-in", "shortest", "longest"])
-def test_a_filter_that_makes_no_sense_is_ignored(open_app: Open, dataset: Dataset, name: str, value: str) -> None:
+def test_a_filter_that_makes_no_sense_is_ignored(
+    open_app: Open, dataset: Dataset, name: str, value: str
+) -> None:
     assert finding(open_app(PAGE, **{name: value})) == "180 texts in train"
 
 
@@ -171,7 +204,10 @@ def test_nothing_found_says_what_to_do(open_app: Open, dataset: Dataset) -> None
     app = open_app(PAGE, search="zebra")
 
     assert finding(app) == "0 of 180 texts in train match"
-    assert app.info[0].value == "No text matches. Search for fewer letters, widen the length, or show all."
+    assert (
+        app.info[0].value
+        == "No text matches. Search for fewer letters, widen the length, or show all."
+    )
     assert not app.get("vega_lite_chart")
 
 
@@ -187,7 +223,9 @@ def test_a_chosen_row_is_shown_in_full_and_as_it_is(open_app: Open, dataset: Dat
 
 
 @pytest.mark.parametrize("chart", ["balance", "boxes"])
-def test_a_click_chooses_a_class_another_adds_one_and_a_second_lets_go(open_app: Open, dataset: Dataset, chart: str) -> None:
+def test_a_click_chooses_a_class_another_adds_one_and_a_second_lets_go(
+    open_app: Open, dataset: Dataset, chart: str
+) -> None:
     app = open_app(PAGE)
 
     click(app, chart, **{"class": "Sports"})
@@ -213,7 +251,9 @@ def test_what_the_bar_says_is_not_undone_by_an_old_click(open_app: Open, dataset
     assert app.multiselect(key="classes").value == ["World", "Sports"]
 
 
-def test_a_click_on_a_length_keeps_its_range_another_widens_it_and_one_within_lets_go(open_app: Open, dataset: Dataset) -> None:
+def test_a_click_on_a_length_keeps_its_range_another_widens_it_and_one_within_lets_go(
+    open_app: Open, dataset: Dataset
+) -> None:
     app = open_app(PAGE)
     limits = [app.number_input(key=key) for key in ("shortest", "longest")]
 
@@ -225,10 +265,15 @@ def test_a_click_on_a_length_keeps_its_range_another_widens_it_and_one_within_le
     assert [app.number_input(key=key).value for key in ("shortest", "longest")] == [None, None]
 
 
-def test_a_click_on_a_word_selects_its_texts_and_shows_it_in_sentences(open_app: Open, dataset: Dataset) -> None:
+def test_a_click_on_a_word_selects_its_texts_and_shows_it_in_sentences(
+    open_app: Open, dataset: Dataset
+) -> None:
     app = open_app(PAGE)
     assert "none stand" not in said(app)
-    assert alt(app, "Words that set Sports apart") == "Words that set Sports apart, surest first, with their count: sports (45)."
+    assert (
+        alt(app, "Words that set Sports apart")
+        == "Words that set Sports apart, surest first, with their count: sports (45)."
+    )
 
     click(app, "words-cloud-1", word="sports")
 
@@ -242,9 +287,13 @@ def test_a_click_on_a_word_selects_its_texts_and_shows_it_in_sentences(open_app:
     assert finding(app) == "180 texts in train"
 
 
-def test_a_click_on_a_pattern_selects_the_texts_that_have_it(open_app: Open, dataset: Dataset) -> None:
+def test_a_click_on_a_pattern_selects_the_texts_that_have_it(
+    open_app: Open, dataset: Dataset
+) -> None:
     app = open_app(PAGE)
-    assert "**<b>** gives most away" in said(app)  # each text has it, so it gives nothing away, and it is the only one
+    assert "**<b>** gives most away" in said(
+        app
+    )  # each text has it, so it gives nothing away, and it is the only one
 
     click(app, "patterns", pattern="<b>")
 
@@ -265,8 +314,21 @@ def test_each_filter_can_be_lifted_by_itself(open_app: Open, dataset: Dataset) -
 
 
 def test_the_whole_view_comes_back_from_the_url(open_app: Open, dataset: Dataset) -> None:
-    address = {"split": "train", "classes": ["Sports", "World"], "length-in": "characters", "shortest": "5", "longest": "900"}
-    more = {"search": "news", "pattern": "<b>", "max-tokens": "16", "words-as": "bars", "order": "longest first", "list-page": "2"}
+    address = {
+        "split": "train",
+        "classes": ["Sports", "World"],
+        "length-in": "characters",
+        "shortest": "5",
+        "longest": "900",
+    }
+    more = {
+        "search": "news",
+        "pattern": "<b>",
+        "max-tokens": "16",
+        "words-as": "bars",
+        "order": "longest first",
+        "list-page": "2",
+    }
 
     app = open_app(PAGE, **address, **more)
 
@@ -277,7 +339,9 @@ def test_the_whole_view_comes_back_from_the_url(open_app: Open, dataset: Dataset
     assert listed(app)["characters"].is_monotonic_decreasing
 
 
-def test_pages_hold_fifty_texts_and_another_selection_begins_on_the_first(open_app: Open, dataset: Dataset) -> None:
+def test_pages_hold_fifty_texts_and_another_selection_begins_on_the_first(
+    open_app: Open, dataset: Dataset
+) -> None:
     app = open_app(PAGE, **{"list-page": "4"})
     assert len(listed(app)) == 30
 
@@ -288,7 +352,9 @@ def test_pages_hold_fifty_texts_and_another_selection_begins_on_the_first(open_a
 
 
 @pytest.mark.parametrize("wanted", ["0", "99", "x", "-1", ""])
-def test_a_page_that_is_not_there_is_the_nearest_one(open_app: Open, dataset: Dataset, wanted: str) -> None:
+def test_a_page_that_is_not_there_is_the_nearest_one(
+    open_app: Open, dataset: Dataset, wanted: str
+) -> None:
     assert len(listed(open_app(PAGE, **{"list-page": wanted}))) == (30 if wanted == "99" else 50)
 
 
@@ -318,7 +384,9 @@ def write_source(folder: Path, train: list[tuple[str, str]], test: list[tuple[st
     return folder_source(folder)
 
 
-def test_chinese_texts_are_drawn(open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chinese_texts_are_drawn(
+    open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [("股票市场今天上涨", "经济"), ("球队赢得了比赛", "体育")] * 20
     ready(write_source(tmp_path / "zh", rows, rows[:4]))
     monkeypatch.setenv("LORALAB_DATA", str(tmp_path / "zh"))
@@ -334,7 +402,9 @@ def test_chinese_texts_are_drawn(open_app: Open, tmp_path: Path, monkeypatch: py
 def test_fifty_classes_of_which_the_test_split_lacks_most_are_drawn(
     open_app: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [(f"only{number} text about topic{number}", f"class {number:02}") for number in range(50)] * 12
+    rows = [
+        (f"only{number} text about topic{number}", f"class {number:02}") for number in range(50)
+    ] * 12
     ready(write_source(tmp_path / "many", rows, rows[:3]))
     monkeypatch.setenv("LORALAB_DATA", str(tmp_path / "many"))
 
@@ -344,13 +414,17 @@ def test_fifty_classes_of_which_the_test_split_lacks_most_are_drawn(
     assert "46 classes not shown" in said(app)
 
     click(app, "balance", **{"class": "class 42"})
-    assert alt(app, "Words that set class 42 apart").endswith("only42 (10), topic42 (10).")  # of 12, two are validation
+    assert alt(app, "Words that set class 42 apart").endswith(
+        "only42 (10), topic42 (10)."
+    )  # of 12, two are validation
     app.segmented_control(key="split").set_value("test").run()
     assert finding(app) == "0 of 3 texts in test match"
 
 
 @pytest.mark.parametrize("fault", ["gone", "changed"])
-def test_an_index_that_is_missing_or_damaged_can_be_built(open_app: Open, dataset: Dataset, store: Store, fault: str) -> None:
+def test_an_index_that_is_missing_or_damaged_can_be_built(
+    open_app: Open, dataset: Dataset, store: Store, fault: str
+) -> None:
     if fault == "gone":
         shutil.rmtree(index_folder(dataset))
     else:
@@ -370,10 +444,14 @@ def test_a_truncated_file_counts_as_not_prepared(open_app: Open, dataset: Datase
     assert open_app(PAGE).button(key="prepare").label == "Prepare the data"
 
 
-def test_a_source_that_names_its_classes_in_markup_is_shown_as_it_is(open_app: Open, dataset: Dataset) -> None:
+def test_a_source_that_names_its_classes_in_markup_is_shown_as_it_is(
+    open_app: Open, dataset: Dataset
+) -> None:
     card: Path = dataset.folder / "dataset.json"
     named = json.loads(card.read_text())
-    card.write_text(json.dumps(named | {"classes": ["**World**", "<b>Sports</b>", "Business", "Sci/Tech"]}))
+    card.write_text(
+        json.dumps(named | {"classes": ["**World**", "<b>Sports</b>", "Business", "Sci/Tech"]})
+    )
 
     app = open_app(PAGE, split="test", search="Sports")
     app.session_state["texts"] = {"selection": {"rows": [0], "columns": [], "cells": []}}

@@ -14,7 +14,9 @@ PAGE = "pages/export.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(str(element.value) for element in [*app.subheader, *app.markdown, *app.caption, *app.error]).replace("\\", "")
+    return " ".join(
+        str(element.value) for element in [*app.subheader, *app.markdown, *app.caption, *app.error]
+    ).replace("\\", "")
 
 
 @pytest.fixture
@@ -35,7 +37,9 @@ def ready(store: Store, finished: Job) -> Job:
     return finished
 
 
-def test_each_format_says_what_it_is_for_and_can_be_made(open_app: Open, finished: Job, store: Store) -> None:
+def test_each_format_says_what_it_is_for_and_can_be_made(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     app = open_app(PAGE, run=finished.id)
     assert "Choose a form to take this run away" in said(app)
 
@@ -46,7 +50,9 @@ def test_each_format_says_what_it_is_for_and_can_be_made(open_app: Open, finishe
     assert "Waiting for its turn." in said(app)
 
 
-def test_a_guest_is_offered_nothing_to_make(open_app: Open, finished: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_is_offered_nothing_to_make(
+    open_app: Open, finished: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
 
     app = open_app(PAGE, run=finished.id)
@@ -55,7 +61,9 @@ def test_a_guest_is_offered_nothing_to_make(open_app: Open, finished: Job, monke
     assert not [button.key for button in app.button if str(button.key).startswith("make-")]
 
 
-def test_an_export_that_is_being_made_can_be_stopped(open_app: Open, finished: Job, store: Store) -> None:
+def test_an_export_that_is_being_made_can_be_stopped(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     app = open_app(PAGE, run=finished.id)
     app.button(key="make-onnx").click().run()
 
@@ -71,15 +79,24 @@ def test_a_ready_export_shows_its_proof_and_the_download(open_app: Open, ready: 
     assert "1 format of 7 ready to take away" in said(app)
     assert "Same label for 99.3 % of 2,000 test texts (98.8 % to 99.6 %)" in said(app)
     assert "120 texts/s here, 1.5 times the run's" in said(app)
-    assert [button.proto.label for button in app.get("download_button")] == ["Download onnx-int8.zip, 1 KB"]
+    assert [button.proto.label for button in app.get("download_button")] == [
+        "Download onnx-int8.zip, 1 KB"
+    ]
 
 
-def test_a_failed_export_says_why_and_can_be_tried_again(open_app: Open, finished: Job, store: Store) -> None:
+def test_a_failed_export_says_why_and_can_be_tried_again(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     app = open_app(PAGE, run=finished.id)
     app.button(key="make-merged").click().run()
     (job,) = find_export_jobs(store, finished, Format.MERGED)
     store.transition(job, JobState.STARTING)
-    store.transition(job, JobState.FAILED, message="The export does not answer as the run does.", fix="Choose another format.")
+    store.transition(
+        job,
+        JobState.FAILED,
+        message="The export does not answer as the run does.",
+        fix="Choose another format.",
+    )
 
     app = open_app(PAGE, run=finished.id)
 

@@ -19,14 +19,20 @@ def links(app: AppTest) -> list[str]:
 def test_navigation_lists_only_pages_that_exist(open_app: Open) -> None:
     labels = links(open_app())
 
-    there = [entry.title for entry in navigation.ENTRIES.values() if navigation.exists(entry.file) and entry.file != navigation.BOARD]
+    there = [
+        entry.title
+        for entry in navigation.ENTRIES.values()
+        if navigation.exists(entry.file) and entry.file != navigation.BOARD
+    ]
     assert labels[: len(there)] == there
 
 
 def test_navigation_keeps_the_chosen_run(open_app: Open, finished: Job) -> None:
     app = open_app("pages/runs.py", run=finished.id)
 
-    runs = next(element.proto for element in app.sidebar.get("page_link") if element.proto.label == "Runs")
+    runs = next(
+        element.proto for element in app.sidebar.get("page_link") if element.proto.label == "Runs"
+    )
     assert runs.query_string == f"run={finished.id}"
 
 
@@ -50,7 +56,9 @@ def test_a_working_run_stands_in_the_sidebar_with_its_share(open_app: Open, runn
     assert "1 run: training 40 %" in links(open_app())
 
 
-def test_a_missing_data_folder_is_said_and_takes_nothing_else_down(open_app: Open, finished: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_data_folder_is_said_and_takes_nothing_else_down(
+    open_app: Open, finished: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_DATA", "/nowhere/at/all")
 
     app = open_app("pages/runs.py", run=finished.id)
@@ -59,7 +67,9 @@ def test_a_missing_data_folder_is_said_and_takes_nothing_else_down(open_app: Ope
     assert app.subheader[0].value == "finished\\-run"
 
 
-def test_a_damaged_database_is_repaired_from_the_page(open_app: Open, finished: Job, store: Store) -> None:
+def test_a_damaged_database_is_repaired_from_the_page(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     store.settings.database.write_bytes(b"no database" * 400)
     app = open_app("pages/runs.py")
 
@@ -70,7 +80,9 @@ def test_a_damaged_database_is_repaired_from_the_page(open_app: Open, finished: 
     assert store.job(finished.id).name == "finished-run"
 
 
-def test_an_unexpected_error_shows_an_id_and_no_traceback(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_shows_an_id_and_no_traceback(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def explode(*_: object) -> None:
         raise KeyError("secret detail")
 
@@ -82,7 +94,9 @@ def test_an_unexpected_error_shows_an_id_and_no_traceback(open_app: Open, monkey
     assert "secret" not in app.error[0].value
 
 
-def test_a_known_error_shows_its_sentence_and_its_remedy(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_known_error_shows_its_sentence_and_its_remedy(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
         raise LoraLabError("The disk is *full*.", "Free some space.")
 
@@ -114,14 +128,18 @@ def open_guarded(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> Open:
     return open_page
 
 
-def test_a_page_without_a_run_opens_the_newest_that_will_do(open_guarded: Open, finished: Job, failed: Job) -> None:
+def test_a_page_without_a_run_opens_the_newest_that_will_do(
+    open_guarded: Open, finished: Job, failed: Job
+) -> None:
     app = open_guarded()
 
     assert app.text[0].value == f"{finished.id} World"
     assert app.selectbox(key="run-picker").options == [finished.name]
 
 
-def test_picking_a_run_writes_it_into_the_url(open_guarded: Open, finished: Job, store: Store, source: Source) -> None:
+def test_picking_a_run_writes_it_into_the_url(
+    open_guarded: Open, finished: Job, store: Store, source: Source
+) -> None:
     newer = make_finished(store, source, "newer-run")
     app = open_guarded()
 
@@ -151,7 +169,9 @@ def test_no_run_at_all_leads_to_the_form(open_guarded: Open) -> None:
 
 
 def test_words_a_person_wrote_stay_as_they_are() -> None:
-    assert plain("a *b* [c](d) :red[e]\n<i>") == r"a \*b\* \[c\]\(d\) " + ":\u2060red" + r"\[e\] \<i\>"
+    assert (
+        plain("a *b* [c](d) :red[e]\n<i>") == r"a \*b\* \[c\]\(d\) " + ":\u2060red" + r"\[e\] \<i\>"
+    )
 
 
 def test_durations_have_two_digits() -> None:
@@ -166,13 +186,22 @@ def test_durations_have_two_digits() -> None:
 
 
 def test_ages_are_rounded_down() -> None:
-    assert [age(seconds) for seconds in (5, 250, 3 * 3600, 50 * 3600)] == ["just now", "4 min ago", "3 h ago", "2 days ago"]
+    assert [age(seconds) for seconds in (5, 250, 3 * 3600, 50 * 3600)] == [
+        "just now",
+        "4 min ago",
+        "3 h ago",
+        "2 days ago",
+    ]
 
 
-def test_a_variable_that_is_wrong_is_named_with_what_it_takes(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_wrong_is_named_with_what_it_takes(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_MODE", "class/room")
 
     app = open_app()
 
     assert not app.exception
-    assert "LORALAB_MODE is 'class/room'" in app.error[0].value.replace("\\", "").replace("\u2060", "")
+    assert "LORALAB_MODE is 'class/room'" in app.error[0].value.replace("\\", "").replace(
+        "\u2060", ""
+    )

@@ -1,4 +1,6 @@
-"""Every page with every parameter of its address set to what leads out of a folder, or to nonsense."""
+"""Every page with every parameter of its address set to what leads out of a folder, or to
+nonsense.
+"""
 
 import ast
 import importlib
@@ -16,21 +18,33 @@ from tests.support.page_app import Open
 from tests.support.security_sizes import FULL
 from ui import navigation
 
-VALUES = [name for name in hostile_names(40 if FULL else 16)[:: 1 if FULL else 4] if "\ud800" not in name]  # an address is UTF-8
+VALUES = [
+    name for name in hostile_names(40 if FULL else 16)[:: 1 if FULL else 4] if "\ud800" not in name
+]  # an address is UTF-8
 
 
 def parameters() -> Iterator[str]:
-    """What pages and their parts read from the address, by ``query_params`` and by bound widgets."""
+    """What pages and their parts read from the address, by ``query_params`` and by bound
+    widgets.
+    """
     for path in sorted([*(ROOT / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue
             named = {word.arg: word.value for word in node.keywords}
             bound = "bind" in named and "key" in named
-            read = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "st.query_params" and bool(node.args)
+            read = (
+                isinstance(node.func, ast.Attribute)
+                and ast.unparse(node.func.value) == "st.query_params"
+                and bool(node.args)
+            )
             if bound or read:
                 key = named["key"] if bound else node.args[0]
-                value = key.value if isinstance(key, ast.Constant) else constant(path.stem, ast.unparse(key))
+                value = (
+                    key.value
+                    if isinstance(key, ast.Constant)
+                    else constant(path.stem, ast.unparse(key))
+                )
                 if isinstance(value, str):
                     yield value
 
@@ -38,7 +52,11 @@ def parameters() -> Iterator[str]:
 def constant(module: str, name: str) -> object:
     """The value of ``NAME`` or ``module.NAME`` in a part of a page."""
     there, _, name = name.rpartition(".")
-    return getattr(importlib.import_module(f"ui.{there or module}"), name, None) if there.isidentifier() or not there else None
+    return (
+        getattr(importlib.import_module(f"ui.{there or module}"), name, None)
+        if there.isidentifier() or not there
+        else None
+    )
 
 
 NAMES = sorted(set(parameters()))
@@ -46,7 +64,12 @@ NAMES = sorted(set(parameters()))
 
 @pytest.mark.parametrize("where", navigation.ENTRIES)
 def test_no_address_breaks_a_page_or_opens_a_file_elsewhere(
-    open_app: Open, dataset: Dataset, finished: Job, home: Path, where: str, monkeypatch: pytest.MonkeyPatch
+    open_app: Open,
+    dataset: Dataset,
+    finished: Job,
+    home: Path,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert {"run", "data", "dataset", "clone", "set", "compared", "words"} <= set(NAMES)
     data = Settings().data

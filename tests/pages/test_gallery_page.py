@@ -22,7 +22,9 @@ def test_each_failure_has_its_curve_its_score_and_its_answer(open_app: Open, sto
     assert not app.exception
 
 
-def test_the_lists_of_runs_leave_them_out_but_the_address_opens_one(open_app: Open, finished: Job) -> None:
+def test_the_lists_of_runs_leave_them_out_but_the_address_opens_one(
+    open_app: Open, finished: Job
+) -> None:
     open_app(PAGE)
 
     assert open_app("pages/runs.py").dataframe[0].value["name"].tolist() == ["finished-run"]

@@ -19,11 +19,15 @@ def test_a_fresh_machine_explains_the_loop_with_a_link_for_each_step(open_app: O
     app = open_app()
 
     assert "Watch the loss fall" in said(app)
-    labels = {link.proto.label for link in app.main.get("page_link")} | {text.value for text in app.text}
+    labels = {link.proto.label for link in app.main.get("page_link")} | {
+        text.value for text in app.text
+    }
     assert labels >= {"1 Explore", "2 New run", "3 Runs", "4 Evaluate", "5 Classify"}
 
 
-def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(open_app: Open, store: Store) -> None:
+def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
+    open_app: Open, store: Store
+) -> None:
     app = open_app()
 
     app.button(key="prepare").click().run()
@@ -33,7 +37,9 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
     assert "Waiting for its turn." in said(app)
 
 
-def test_prepared_data_is_shown_with_its_rows_and_fingerprint(open_app: Open, dataset: Dataset) -> None:
+def test_prepared_data_is_shown_with_its_rows_and_fingerprint(
+    open_app: Open, dataset: Dataset
+) -> None:
     text = said(open_app())
 
     assert "200 rows to train on, 20 of them kept for validation; 40 test rows; 4 classes." in text
@@ -54,7 +60,9 @@ def test_each_model_says_where_it_comes_from_or_why_it_cannot_be_had(open_app: O
     assert "The Hub cannot be reached" in text
 
 
-def test_a_speed_that_is_only_typical_is_called_so_and_can_be_measured(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_a_speed_that_is_only_typical_is_called_so_and_can_be_measured(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = open_app()
 
     assert re.search(r"About \d+ rows/s", said(app))
@@ -79,7 +87,9 @@ def test_a_taste_run_is_one_click_away(open_app: Open, dataset: Dataset, store: 
     assert app.query_params["run"] == run.id
 
 
-def test_recent_runs_are_listed_whatever_their_state(open_app: Open, finished: Job, running: Job, failed: Job, damaged: Job) -> None:
+def test_recent_runs_are_listed_whatever_their_state(
+    open_app: Open, finished: Job, running: Job, failed: Job, damaged: Job
+) -> None:
     table = open_app().dataframe[0].value
 
     assert sorted(table["name"]) == ["damaged-run", "failed-run", "finished-run", "running-run"]

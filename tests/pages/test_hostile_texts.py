@@ -31,7 +31,12 @@ HOMES = [ALL[place : place + IN_A_HOME] for place in range(0, len(ALL), IN_A_HOM
 
 
 def interpreted(app: AppTest, texts: list[Hostile]) -> list[str]:
-    return [f"{place}: {shown[:200]!r}" for place, shown in markdown_of(app) for one in texts if one.is_interpreted(shown)]
+    return [
+        f"{place}: {shown[:200]!r}"
+        for place, shown in markdown_of(app)
+        for one in texts
+        if one.is_interpreted(shown)
+    ]
 
 
 @pytest.mark.parametrize("one", hostile_texts(215), ids=lambda one: one.marker)
@@ -41,27 +46,46 @@ def test_every_hostile_text_is_made_plain(one: Hostile) -> None:
     assert one.is_interpreted(one.text)  # so the check can fail
 
 
-def plant(store: Store, texts: list[Hostile], data: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+def plant(
+    store: Store, texts: list[Hostile], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[Job]:
     """A home where every text of ``texts`` is a name, a class, a row, a note or a message."""
     source = Source(SourceKind.FOLDER, texts[0].text, data)
     words = [one.text for one in texts]
     for split in ("train", "test"):
         rows = [
-            {"text": f"{words[number % len(words)]} {number}", "label": words[1 + number % 3].replace("\0", "")} for number in range(120)
+            {
+                "text": f"{words[number % len(words)]} {number}",
+                "label": words[1 + number % 3].replace("\0", ""),
+            }
+            for number in range(120)
         ]
-        files.write_bytes(data / f"{split}.jsonl", "\n".join(json.dumps(row) for row in rows).encode())
+        files.write_bytes(
+            data / f"{split}.jsonl", "\n".join(json.dumps(row) for row in rows).encode()
+        )
     monkeypatch.setenv("LORALAB_DATA", str(data))
-    ensure_index(prepare(Settings(), sources.folder_source(data), lambda _: None, lambda: False), lambda _: None, lambda: False)
+    ensure_index(
+        prepare(Settings(), sources.folder_source(data), lambda _: None, lambda: False),
+        lambda _: None,
+        lambda: False,
+    )
     names = iter(words)
     runs = [make_finished(store, source, next(names), classes=words[at : at + 4]) for at in (4, 8)]
     runs.append(make_finished(store, source, next(names), classes=words[4:8]))
     frame = artifacts.read_predictions(store.folder(runs[0]), "test")
-    shown = pd.DataFrame(frame).assign(text=[words[number % len(words)] for number in range(len(frame))])
+    shown = pd.DataFrame(frame).assign(
+        text=[words[number % len(words)] for number in range(len(frame))]
+    )
     files.write_parquet(artifacts.predictions_path(store.folder(runs[0]), "test"), shown)
     for row, word in enumerate(words[:10]):
         write_tag(store.folder(runs[0]), row, "hard", word)
     failed = start(store, make_run(store, source, next(names), model=words[12]))
-    ending = {"cause": "data", "message": words[13], "fix": words[14], "proposal_json": json.dumps({"model": words[15]})}
+    ending = {
+        "cause": "data",
+        "message": words[13],
+        "fix": words[14],
+        "proposal_json": json.dumps({"model": words[15]}),
+    }
     store.transition(failed, JobState.FAILED, ended_at=1.0, **ending)
     working = start(store, make_run(store, source, next(names)))
     store.update(working, phase=words[16], done=1, total=2)
@@ -73,32 +97,50 @@ def plant(store: Store, texts: list[Hostile], data: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("texts", HOMES, ids=lambda texts: texts[0].marker)
 def test_no_hostile_text_is_interpreted_on_any_page(
-    open_app: Open, store: Store, texts: list[Hostile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_app: Open,
+    store: Store,
+    texts: list[Hostile],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs = plant(store, texts, tmp_path / "data", monkeypatch)
     met: set[str] = set()
     for page in navigation.ENTRIES:
         for run in runs if page == navigation.RUNS else runs[:1]:
-            query = {"run": run.id, "words": texts[17].text, "q": texts[18].text, "word": texts[19].text, "data": texts[20].text}
+            query = {
+                "run": run.id,
+                "words": texts[17].text,
+                "q": texts[18].text,
+                "word": texts[19].text,
+                "data": texts[20].text,
+            }
             app = open_app(page, **{name: value.replace("\0", "") for name, value in query.items()})
 
             assert not app.exception, (page, app.exception[0].value)
             assert not [one.value for one in app.error if "Something went wrong" in one.value], page
             assert interpreted(app, texts) == [], page
-            met |= {one.marker for one in texts for _, shown in markdown_of(app) if one.marker in shown}
+            met |= {
+                one.marker for one in texts for _, shown in markdown_of(app) if one.marker in shown
+            }
     assert len(met) > 10, "the texts are hardly shown at all, so this proves little"
 
 
 @pytest.mark.parametrize("place", ["?run=", "?dataset=", "?clone=", "?compared="])
 def test_what_an_address_says_is_not_interpreted(open_app: Open, place: str) -> None:
-    page = {"?dataset=": navigation.DATA, "?clone=": navigation.TRAIN, "?compared=": navigation.COMPARE}.get(place, navigation.EVALUATE)
+    page = {
+        "?dataset=": navigation.DATA,
+        "?clone=": navigation.TRAIN,
+        "?compared=": navigation.COMPARE,
+    }.get(place, navigation.EVALUATE)
     for one in ALL[:: 1 if FULL else 9]:
         app = open_app(page, **{place.strip("?="): one.text})
 
         assert interpreted(app, [one]) == []
 
 
-def test_the_names_of_people_are_not_interpreted(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_of_people_are_not_interpreted(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
         monkeypatch.setenv(f"LORALAB_{name}", value)
     for one in ALL[:: 1 if FULL else 9]:

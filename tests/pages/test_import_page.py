@@ -34,10 +34,14 @@ def imported(contents: dict[str, bytes]) -> Job:
     return import_run(Store(Settings()), read_upload("mine.zip", zipped(contents)), name="mine")
 
 
-def test_an_upload_becomes_a_run_that_is_shown(open_app: Open, contents: dict[str, bytes], store: Store) -> None:
+def test_an_upload_becomes_a_run_that_is_shown(
+    open_app: Open, contents: dict[str, bytes], store: Store
+) -> None:
     app = open_app(PAGE)
 
-    app.file_uploader(key="import-file-0").upload("mine.zip", zipped(contents), "application/zip").run()
+    app.file_uploader(key="import-file-0").upload(
+        "mine.zip", zipped(contents), "application/zip"
+    ).run()
     app.button(key="import-button").click().run()
 
     (job,) = store.jobs(JobKind.TRAIN)
@@ -46,17 +50,23 @@ def test_an_upload_becomes_a_run_that_is_shown(open_app: Open, contents: dict[st
     assert app.file_uploader(key="import-file-1").value is None
 
 
-def test_a_bad_upload_says_what_is_wrong(open_app: Open, contents: dict[str, bytes], store: Store) -> None:
+def test_a_bad_upload_says_what_is_wrong(
+    open_app: Open, contents: dict[str, bytes], store: Store
+) -> None:
     app = open_app(PAGE)
 
-    app.file_uploader(key="import-file-0").upload("mine.zip", zipped({**contents, "../evil.json": b""}), "application/zip").run()
+    app.file_uploader(key="import-file-0").upload(
+        "mine.zip", zipped({**contents, "../evil.json": b""}), "application/zip"
+    ).run()
     app.button(key="import-button").click().run()
 
     assert "a name that leads out of its folder" in said(app)
     assert store.jobs() == []
 
 
-def test_an_imported_run_is_scored_on_the_data_in_use(open_app: Open, imported: Job, dataset: Dataset, store: Store) -> None:
+def test_an_imported_run_is_scored_on_the_data_in_use(
+    open_app: Open, imported: Job, dataset: Dataset, store: Store
+) -> None:
     app = open_app(PAGE, run=imported.id)
     assert "Imported without test predictions" in said(app)
     assert "tells no more than this" in said(app)
@@ -68,8 +78,12 @@ def test_an_imported_run_is_scored_on_the_data_in_use(open_app: Open, imported: 
     assert scoring.state is JobState.QUEUED
 
 
-def test_data_with_other_classes_cannot_score_it(open_app: Open, contents: dict[str, bytes], dataset: Dataset) -> None:
-    job = import_run(Store(Settings()), read_upload("mine.zip", zipped(contents)), classes=["a", "b", "c", "d"])
+def test_data_with_other_classes_cannot_score_it(
+    open_app: Open, contents: dict[str, bytes], dataset: Dataset
+) -> None:
+    job = import_run(
+        Store(Settings()), read_upload("mine.zip", zipped(contents)), classes=["a", "b", "c", "d"]
+    )
 
     app = open_app(PAGE, run=job.id)
 
@@ -83,7 +97,9 @@ def test_evaluate_says_that_it_has_to_be_scored_first(open_app: Open, imported: 
     assert "mine has no scores yet" in said(app)
 
 
-def test_a_guest_sees_no_form(open_app: Open, imported: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_sees_no_form(
+    open_app: Open, imported: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
 
     app = open_app(PAGE)

@@ -12,11 +12,17 @@ PAGE = "pages/inside.py"
 TEXT = "The coach said the team won."
 
 # loky says so whenever a process ends by itself just as work arrives; it starts another one
-pytestmark = [pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning"), pytest.mark.usefixtures("host")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning"),
+    pytest.mark.usefixtures("host"),
+]
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]).replace("\\", "")
+    return " ".join(
+        element.value
+        for element in [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    ).replace("\\", "")
 
 
 def send(app: AppTest, text: str = TEXT) -> AppTest:
@@ -42,7 +48,14 @@ def test_the_untrained_base_shows_every_step(open_app: Open, store: Store) -> No
     assert app.subheader[0].value.startswith("9 tokens in, ")
     assert "this is chance" in said(app)
     steps = app.dataframe[0].value
-    assert steps["shape"].tolist() == ["(9,)", "(9, 384)", "(9, 384) each", "(384,)", "(2,)", "(2,)"]
+    assert steps["shape"].tolist() == [
+        "(9,)",
+        "(9, 384)",
+        "(9, 384) each",
+        "(384,)",
+        "(2,)",
+        "(2,)",
+    ]
     shown = " ".join(titles(app))
     for what in (
         "Pieces and their ids",
@@ -61,7 +74,9 @@ def test_layer_and_head_choose_the_map(open_app: Open, store: Store) -> None:
     app.segmented_control(key="inside-layer").set_value(2)
     app.segmented_control(key="inside-head").set_value(3).run(timeout=60)
 
-    assert any("Attention in layer 2, head 3: row looks at column" in title for title in titles(app))
+    assert any(
+        "Attention in layer 2, head 3: row looks at column" in title for title in titles(app)
+    )
 
 
 def test_a_run_shows_its_own_matrices(open_app: Open, usable: Job) -> None:
@@ -69,7 +84,10 @@ def test_a_run_shows_its_own_matrices(open_app: Open, usable: Job) -> None:
 
     assert not app.exception and not app.error, app.error
     assert "This run trains rank r = " in said(app)
-    assert any(title.startswith("Where the LoRA matrices sit: attention.self.query, attention.self.value") for title in titles(app))
+    assert any(
+        title.startswith("Where the LoRA matrices sit: attention.self.query, attention.self.value")
+        for title in titles(app)
+    )
 
 
 def test_a_changed_text_is_answered_at_once_after_the_first(open_app: Open, store: Store) -> None:
@@ -87,13 +105,18 @@ def test_a_long_text_says_what_is_cut_and_what_is_drawn(open_app: Open, store: S
     assert "The first 48 of 128 tokens are drawn" in said(app)
 
 
-def test_a_distilbert_folder_walks_too(open_app: Open, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_distilbert_folder_walks_too(
+    open_app: Open, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_MODEL", str(write_distilbert(tmp_path / "distil")))
 
     app = send(open_app(PAGE))
 
     assert not app.exception and not app.error, app.error
-    assert "first token → dense, ReLU (pre_classifier)" in app.dataframe[0].value["what happens"].tolist()
+    assert (
+        "first token → dense, ReLU (pre_classifier)"
+        in app.dataframe[0].value["what happens"].tolist()
+    )
 
 
 def test_a_missing_model_says_what_to_do(open_app: Open, store: Store) -> None:

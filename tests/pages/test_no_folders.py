@@ -16,12 +16,20 @@ PATHS = (str(ROOT), sys.prefix, str(Path.home()), "/tmp/")
 
 
 def leaks(app: object, home: Path) -> list[str]:
-    return [text[:300] for text in all_of(app) for path in (*PATHS, str(home.parent)) if path in text]  # type: ignore[arg-type]
+    return [
+        text[:300] for text in all_of(app) for path in (*PATHS, str(home.parent)) if path in text
+    ]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("where", navigation.ENTRIES)
 def test_a_visitor_of_a_public_page_reads_no_folder(
-    open_app: Open, finished: Job, failed: Job, store: Store, home: Path, where: str, monkeypatch: pytest.MonkeyPatch
+    open_app: Open,
+    finished: Job,
+    failed: Job,
+    store: Store,
+    home: Path,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
     monkeypatch.setenv("LORALAB_DATA", str(home / "not" / "there"))
@@ -30,7 +38,10 @@ def test_a_visitor_of_a_public_page_reads_no_folder(
     trained = failed.request_json.replace("minilm", str(home / "models" / "mine"))
     with store.transaction() as db:
         db.execute("UPDATE jobs SET request_json = ? WHERE state = 'failed'", (trained,))
-        db.execute("UPDATE jobs SET message = ?, fix = ? WHERE state = 'failed'", (f"{told} is full.", f"Look into {ROOT}/core."))
+        db.execute(
+            "UPDATE jobs SET message = ?, fix = ? WHERE state = 'failed'",
+            (f"{told} is full.", f"Look into {ROOT}/core."),
+        )
 
     for run in (finished.id, failed.id):
         app = open_app(where, run=run)
@@ -47,7 +58,12 @@ def test_the_owner_reads_them(open_app: Open, home: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("mode", "shown"), [("local", True), ("public", False)])
 def test_the_log_is_for_who_launched_the_run(
-    open_app: Open, failed: Job, store: Store, mode: str, shown: bool, monkeypatch: pytest.MonkeyPatch
+    open_app: Open,
+    failed: Job,
+    store: Store,
+    mode: str,
+    shown: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", mode)
 
@@ -73,7 +89,9 @@ def test_an_unexpected_error_tells_a_visitor_an_id_and_the_log_the_rest(
     assert f"error {error_id}" in caplog.text and "secret" in caplog.text
 
 
-def test_a_visitor_repairs_no_database(open_app: Open, store: Store, finished: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_visitor_repairs_no_database(
+    open_app: Open, store: Store, finished: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
     store.settings.database.write_bytes(b"no database" * 400)
 

@@ -17,14 +17,19 @@ PAGE = "pages/quality.py"
 
 def said(app: AppTest) -> str:
     assert not app.exception, app.exception
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.info]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.markdown, *app.caption, *app.error, *app.info]
+    ).replace("\\", "")
 
 
 @pytest.fixture
 def checked(dataset: Dataset) -> Dataset:
     """Two label suspects and a text that train and test share."""
     counts = {Check.LEAKAGE: 1, Check.SUSPECT: 2}
-    findings = tuple(DataFinding(check, counts.get(check, 0), 0, f"{counts.get(check, 0)} of them") for check in Check)
+    findings = tuple(
+        DataFinding(check, counts.get(check, 0), 0, f"{counts.get(check, 0)} of them")
+        for check in Check
+    )
     report = QualityReport(1, dataset.fingerprint, dataset.name, 240, 1.0, (), findings)
     test, train = dataset.read("test")["row"], dataset.read("train")["row"]
     rows = [
@@ -32,7 +37,11 @@ def checked(dataset: Dataset) -> Dataset:
         (Check.SUSPECT.value, "train", train[0], -1, 0.9, "", 2),
         (Check.SUSPECT.value, "train", train[1], -1, 0.8, "", 3),
     ]
-    save_report(dataset, report, pd.DataFrame(rows, columns=["check", "split", "row", "group", "score", "detail", "rival"]))
+    save_report(
+        dataset,
+        report,
+        pd.DataFrame(rows, columns=["check", "split", "row", "group", "score", "detail", "rival"]),
+    )
     return dataset
 
 
@@ -45,7 +54,9 @@ def job(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Job:
     return store.job(job.id)
 
 
-def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(open_app: Open, store: Store, dataset: Dataset) -> None:
+def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(
+    open_app: Open, store: Store, dataset: Dataset
+) -> None:
     app = open_app(PAGE)
     assert "has not been checked yet" in said(app)
 
@@ -55,7 +66,9 @@ def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(open_
     assert "Waiting for its turn." in said(app)
 
 
-def test_a_check_under_way_says_how_far_it_is_and_can_be_stopped(open_app: Open, store: Store, job: Job) -> None:
+def test_a_check_under_way_says_how_far_it_is_and_can_be_stopped(
+    open_app: Open, store: Store, job: Job
+) -> None:
     store.transition(job, JobState.RUNNING, phase="looking for duplicates", done=60, total=240)
     app = open_app(PAGE)
     assert app.get("progress")[0].proto.value == 25
@@ -65,8 +78,12 @@ def test_a_check_under_way_says_how_far_it_is_and_can_be_stopped(open_app: Open,
     assert store.job(job.id).state is JobState.STOPPING
 
 
-def test_a_failed_check_says_why_and_can_be_started_again(open_app: Open, store: Store, job: Job) -> None:
-    store.transition(job, JobState.FAILED, message="The disk is full.", fix="Make room.", ended_at=store.clock())
+def test_a_failed_check_says_why_and_can_be_started_again(
+    open_app: Open, store: Store, job: Job
+) -> None:
+    store.transition(
+        job, JobState.FAILED, message="The disk is full.", fix="Make room.", ended_at=store.clock()
+    )
 
     app = open_app(PAGE)
 
@@ -84,7 +101,9 @@ def test_findings_stand_first_and_the_worst_is_read(open_app: Open, checked: Dat
     assert "The model is scored on texts that it has learned" in said(app)
 
 
-def test_a_finding_is_chosen_by_the_url_and_its_texts_stay_plain(open_app: Open, checked: Dataset) -> None:
+def test_a_finding_is_chosen_by_the_url_and_its_texts_stay_plain(
+    open_app: Open, checked: Dataset
+) -> None:
     app = open_app(PAGE, finding="label suspects")
 
     table = app.dataframe[1].value
@@ -106,7 +125,9 @@ def test_a_chosen_suspect_is_shown_with_its_nearest_texts(open_app: Open, checke
 
     assert said(app)
     assert app.dataframe[2].value["text"].tolist() == train["text"].iloc[[4, 5]].tolist()
-    assert app.dataframe[2].value["class"].tolist() == [checked.classes[label] for label in train["label"].iloc[[4, 5]]]
+    assert app.dataframe[2].value["class"].tolist() == [
+        checked.classes[label] for label in train["label"].iloc[[4, 5]]
+    ]
 
 
 def test_a_damaged_report_counts_as_none(open_app: Open, checked: Dataset) -> None:
@@ -121,17 +142,24 @@ def test_damaged_findings_are_said(open_app: Open, checked: Dataset) -> None:
     assert "findings.parquet is missing or damaged" in said(open_app(PAGE))
 
 
-def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(open_app: Open, checked: Dataset, store: Store) -> None:
+def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(
+    open_app: Open, checked: Dataset, store: Store
+) -> None:
     test, train = checked.read("test"), checked.read("train")
     path = checked.folder / "quality" / "findings.parquet"
     found = pd.read_parquet(path)
-    near = [("near duplicates", split, frame["row"][0], 5, 1.0, "", -1) for split, frame in (("train", train), ("test", test))]
+    near = [
+        ("near duplicates", split, frame["row"][0], 5, 1.0, "", -1)
+        for split, frame in (("train", train), ("test", test))
+    ]
     pd.concat([found, pd.DataFrame(near, columns=found.columns)]).to_parquet(path)
     app = open_app(PAGE, finding="leakage")
 
     app.button(key="fix-leakage").click().run()
 
-    assert [(step.check, step.rows) for step in read_recipe(store.settings, checked.fingerprint).steps] == [("leakage", (train["row"][0],))]
+    assert [
+        (step.check, step.rows) for step in read_recipe(store.settings, checked.fingerprint).steps
+    ] == [("leakage", (train["row"][0],))]
     assert "Together: 1 training text fewer." in said(app)
     assert app.button(key="fix-leakage").disabled
 
@@ -141,7 +169,9 @@ def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(open_app: Open, checke
     assert not app.button(key="fix-leakage").disabled
 
 
-def test_a_guest_reads_findings_and_is_offered_no_fix(open_app: Open, checked: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_reads_findings_and_is_offered_no_fix(
+    open_app: Open, checked: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
 
     app = open_app(PAGE, finding=Check.LEAKAGE.value)
@@ -151,7 +181,9 @@ def test_a_guest_reads_findings_and_is_offered_no_fix(open_app: Open, checked: D
     assert "Cleaning recipe" not in said(app)
 
 
-def test_only_the_chosen_suspects_are_relabelled(open_app: Open, checked: Dataset, store: Store) -> None:
+def test_only_the_chosen_suspects_are_relabelled(
+    open_app: Open, checked: Dataset, store: Store
+) -> None:
     app = open_app(PAGE, finding="label suspects")
     assert "Mark training texts" in said(app)
     app.session_state["texts-label suspects"] = {"selection": {"rows": [1], "columns": []}}
@@ -163,7 +195,9 @@ def test_only_the_chosen_suspects_are_relabelled(open_app: Open, checked: Datase
     assert (step.rows, step.labels) == ((checked.read("train")["row"][1],), (3,))
 
 
-def test_a_damaged_recipe_is_said_and_the_findings_stay(open_app: Open, checked: Dataset, store: Store) -> None:
+def test_a_damaged_recipe_is_said_and_the_findings_stay(
+    open_app: Open, checked: Dataset, store: Store
+) -> None:
     path = recipe_path(store.settings, checked.fingerprint)
     path.parent.mkdir()
     path.write_text("{")
@@ -174,14 +208,28 @@ def test_a_damaged_recipe_is_said_and_the_findings_stay(open_app: Open, checked:
     assert len(app.dataframe) == 2
 
 
-def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(open_app: Open, checked: Dataset, store: Store) -> None:
+def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(
+    open_app: Open, checked: Dataset, store: Store
+) -> None:
     row = int(checked.read("train")["row"][5])
-    save_recipe(store.settings, Recipe(fingerprint=checked.fingerprint, steps=(Step(check="x", fix=Fix.REPAIR, rows=(row,)),)))
-    wanted = Recipe(fingerprint=checked.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=(row,)),))
+    save_recipe(
+        store.settings,
+        Recipe(
+            fingerprint=checked.fingerprint, steps=(Step(check="x", fix=Fix.REPAIR, rows=(row,)),)
+        ),
+    )
+    wanted = Recipe(
+        fingerprint=checked.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=(row,)),)
+    )
     app = open_app(PAGE)
 
-    app.file_uploader(key="recipe-file").upload("mine.json", to_bytes(wanted), "application/json").run()
-    assert "It fits these data: 1 step, 1 training text fewer. It takes the place of the 1 step chosen so far." in said(app)
+    app.file_uploader(key="recipe-file").upload(
+        "mine.json", to_bytes(wanted), "application/json"
+    ).run()
+    assert (
+        "It fits these data: 1 step, 1 training text fewer. It takes the place of the 1 step chosen"
+        " so far." in said(app)
+    )
     app.button(key="use-recipe").click().run()
 
     assert read_recipe(store.settings, checked.fingerprint) == wanted
@@ -194,13 +242,18 @@ def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
     ada = Visitor("ada", "Ada", Role.STUDENT)
     monkeypatch.setenv("LORALAB_MODE", "classroom")
     accounts.add_person(store, ada, "x")
-    of_all, wanted = (Recipe(fingerprint=checked.fingerprint, steps=(Step(check=why, fix=Fix.DROP, rows=(0,)),)) for why in ("a", "b"))
+    of_all, wanted = (
+        Recipe(fingerprint=checked.fingerprint, steps=(Step(check=why, fix=Fix.DROP, rows=(0,)),))
+        for why in ("a", "b")
+    )
     save_recipe(store.settings, of_all)
     app = open_app(PAGE)
     app.session_state["visitor"] = ada
     app.run()
 
-    app.file_uploader(key="recipe-file").upload("mine.json", to_bytes(wanted), "application/json").run()
+    app.file_uploader(key="recipe-file").upload(
+        "mine.json", to_bytes(wanted), "application/json"
+    ).run()
     assert "It takes the place" not in said(app)
     app.button(key="use-recipe").click().run()
 
@@ -212,7 +265,12 @@ def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
     ("content", "words"),
     [
         (b"{", "mine.json is no JSON."),
-        (to_bytes(Recipe(fingerprint="f" * 12, steps=(Step(check="x", fix=Fix.DROP, rows=(1,)),))), "is for data ffffffffffff, not"),
+        (
+            to_bytes(
+                Recipe(fingerprint="f" * 12, steps=(Step(check="x", fix=Fix.DROP, rows=(1,)),))
+            ),
+            "is for data ffffffffffff, not",
+        ),
     ],
 )
 def test_a_file_that_is_no_recipe_of_these_data_changes_nothing(

@@ -1,4 +1,6 @@
-"""A waiting run says its place and when it should start: on its own view, in the list, and in the sidebar."""
+"""A waiting run says its place and when it should start: on its own view, in the list, and in the
+sidebar.
+"""
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -20,12 +22,19 @@ from ui.widgets import job_state
 @pytest.fixture
 def waiting(dataset: Dataset, store: Store) -> Job:
     """A run that waits for another one, which has taken 10 steps."""
-    request = TrainRequest(config=RunConfig(train_rows=800), source=sources.find_source(Settings()), preset="taste")
-    first, second = (store.create(JobKind.TRAIN, name, request.model_dump(mode="json"), name) for name in ("first", "second"))
+    request = TrainRequest(
+        config=RunConfig(train_rows=800), source=sources.find_source(Settings()), preset="taste"
+    )
+    first, second = (
+        store.create(JobKind.TRAIN, name, request.model_dump(mode="json"), name)
+        for name in ("first", "second")
+    )
     now = store.clock()
     store.transition(first, JobState.STARTING, started_at=now - 30, heartbeat_at=now)
     store.transition(first, JobState.RUNNING)
-    store.add_metrics(first, [Metric(step, "train", 0.1, 1.0, now - 20 + step) for step in range(1, 11)])
+    store.add_metrics(
+        first, [Metric(step, "train", 0.1, 1.0, now - 20 + step) for step in range(1, 11)]
+    )
     store.update(first, phase="training", done=10, total=50)
     return second
 
@@ -45,10 +54,15 @@ def test_the_view_of_a_waiting_run_says_when_it_should_start(open_app: Open, wai
 def test_the_list_and_the_sidebar_say_it_too(open_app: Open, waiting: Job) -> None:
     app = open_app("pages/runs.py")
 
-    outcomes = dict(zip(app.dataframe[0].value["name"], app.dataframe[0].value["result"], strict=True))
+    outcomes = dict(
+        zip(app.dataframe[0].value["name"], app.dataframe[0].value["result"], strict=True)
+    )
     assert outcomes["second"].startswith("in about ")
     assert outcomes["first"] == "training 20 %"
-    assert any(label.startswith("1 run: training 20 % · 1 waiting, the next in about ") for label in labels(app))
+    assert any(
+        label.startswith("1 run: training 20 % · 1 waiting, the next in about ")
+        for label in labels(app)
+    )
 
 
 def test_leaving_the_queue_is_one_click(open_app: Open, waiting: Job, store: Store) -> None:
@@ -57,13 +71,17 @@ def test_leaving_the_queue_is_one_click(open_app: Open, waiting: Job, store: Sto
     assert store.job(waiting.id).state is JobState.CANCELLED
 
 
-def test_a_run_that_left_the_queue_is_not_offered_as_if_it_had_learned(open_app: Open, waiting: Job, store: Store) -> None:
+def test_a_run_that_left_the_queue_is_not_offered_as_if_it_had_learned(
+    open_app: Open, waiting: Job, store: Store
+) -> None:
     store.transition(waiting, JobState.CANCELLED)
 
     app = open_app("pages/runs.py", run=waiting.id)
 
     assert [info.value for info in app.info] == ["Stopped on request. It had learned nothing yet."]
-    assert "Classify your own text with it" not in [link.proto.label for link in app.main.get("page_link")]
+    assert "Classify your own text with it" not in [
+        link.proto.label for link in app.main.get("page_link")
+    ]
 
 
 def test_a_start_that_nobody_knows_is_said_to_be_unknown(waiting: Job) -> None:
@@ -72,12 +90,18 @@ def test_a_start_that_nobody_knows_is_said_to_be_unknown(waiting: Job) -> None:
 
 
 def test_the_hour_is_that_of_the_reader(waiting: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.widgets.job_state.st.context", type("Context", (), {"timezone_offset": -120}))  # two hours east
+    monkeypatch.setattr(
+        "ui.widgets.job_state.st.context", type("Context", (), {"timezone_offset": -120})
+    )  # two hours east
     turn = Turn(waiting, 2, Wait(60.0, 300.0, 600.0))
 
-    assert job_state.waiting(turn, 12 * 3600.0).endswith("It should start in about 5.0 min (60 s to 10 min), about 14:05.")
+    assert job_state.waiting(turn, 12 * 3600.0).endswith(
+        "It should start in about 5.0 min (60 s to 10 min), about 14:05."
+    )
     for nonsense in (10**30, -(10**30)):
-        monkeypatch.setattr("ui.widgets.job_state.st.context", type("Context", (), {"timezone_offset": nonsense}))
+        monkeypatch.setattr(
+            "ui.widgets.job_state.st.context", type("Context", (), {"timezone_offset": nonsense})
+        )
         assert len(job_state.time_of_day(0.0)) == 5
 
 
@@ -85,6 +109,8 @@ def test_in_a_class_the_sidebar_tells_the_visitors_own_turn(
     open_app: Open, waiting: Job, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
-    monkeypatch.setattr("ui.session.visitors.current", lambda settings: Visitor("local", "Ada", Role.STUDENT))
+    monkeypatch.setattr(
+        "ui.session.visitors.current", lambda settings: Visitor("local", "Ada", Role.STUDENT)
+    )
 
     assert any(", yours in about " in label for label in labels(open_app("pages/runs.py")))

@@ -40,7 +40,9 @@ def add_step(store: Store, job: Job, step: int) -> None:
     store.add_metrics(job, [Metric(step, "train", step / 50, 0.5, store.clock())])
 
 
-def test_watchers_within_a_second_read_once_and_share_their_charts(store: Store, running: Job, queries: list[None]) -> None:
+def test_watchers_within_a_second_read_once_and_share_their_charts(
+    store: Store, running: Job, queries: list[None]
+) -> None:
     timer = Timer()
     course = Course(timer)
     course.follow(store, running)
@@ -95,7 +97,9 @@ def test_scores_are_drawn_anew_only_after_a_validation(store: Store, running: Jo
     assert course.scores(40, {"TF-IDF": 0.8}) is not scores
 
 
-def test_two_visitors_share_the_course_until_the_run_changes(open_app: Open, store: Store, running: Job) -> None:
+def test_two_visitors_share_the_course_until_the_run_changes(
+    open_app: Open, store: Store, running: Job
+) -> None:
     course = live_metrics.course_of(store, running)
 
     for _ in range(2):
@@ -107,7 +111,9 @@ def test_two_visitors_share_the_course_until_the_run_changes(open_app: Open, sto
     assert live_metrics.course_of(store, store.job(running.id)) is not course
 
 
-def test_the_list_is_made_once_for_all_who_look_within_a_second(store: Store, running: Job, finished: Job) -> None:
+def test_the_list_is_made_once_for_all_who_look_within_a_second(
+    store: Store, running: Job, finished: Job
+) -> None:
     timer = Timer()
     shared = table.Shared(timer)
 

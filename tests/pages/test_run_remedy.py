@@ -17,7 +17,9 @@ PAGE = "pages/runs.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.info]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.markdown, *app.caption, *app.error, *app.info]
+    ).replace("\\", "")
 
 
 def buttons(app: AppTest) -> list[str]:
@@ -32,32 +34,52 @@ def end(store: Store, job: Job, state: JobState, **columns: object) -> Job:
 def test_a_failed_run_says_why_and_shows_the_end_of_its_log(open_app: Open, failed: Job) -> None:
     app = open_app(PAGE, run=failed.id)
 
-    assert app.error[0].value == r"**Failed (out of memory).** The machine ran out of memory\. Close other programs\."
+    assert (
+        app.error[0].value
+        == r"**Failed (out of memory).** The machine ran out of memory\. Close other programs\."
+    )
     assert "12:00:05 out of memory" in app.code[0].value
     assert app.get("download_button")[0].proto.label == "Download the log"
 
 
-def test_a_run_out_of_memory_is_retried_with_a_smaller_batch(open_app: Open, failed: Job, store: Store) -> None:
+def test_a_run_out_of_memory_is_retried_with_a_smaller_batch(
+    open_app: Open, failed: Job, store: Store
+) -> None:
     app = open_app(PAGE, run=failed.id)
     assert "batch size 8 instead of 16" in said(app)
 
     app.button(key="retry").click().run()
 
     again = next(job for job in store.jobs(JobKind.TRAIN) if job.id != failed.id)
-    assert read_train_request(again).config == read_train_request(failed).config.model_copy(update={"batch_size": 8})
+    assert read_train_request(again).config == read_train_request(failed).config.model_copy(
+        update={"batch_size": 8}
+    )
     assert app.query_params["run"] == again.id
 
 
-def test_a_diverged_run_is_retried_with_a_lower_learning_rate(open_app: Open, queued: Job, store: Store) -> None:
-    job = end(store, queued, JobState.FAILED, cause=FailureCause.DIVERGED, message="No number.", proposal_json='{"learning_rate": 0.0005}')
+def test_a_diverged_run_is_retried_with_a_lower_learning_rate(
+    open_app: Open, queued: Job, store: Store
+) -> None:
+    job = end(
+        store,
+        queued,
+        JobState.FAILED,
+        cause=FailureCause.DIVERGED,
+        message="No number.",
+        proposal_json='{"learning_rate": 0.0005}',
+    )
 
     app = open_app(PAGE, run=job.id)
 
-    assert app.button(key="retry").label == r"Retry with learning rate 0\.0005"  # Markdown draws the dot
+    assert (
+        app.button(key="retry").label == r"Retry with learning rate 0\.0005"
+    )  # Markdown draws the dot
     assert "learning rate 0.0005 instead of 0.002" in said(app)
 
 
-def test_a_second_click_on_retry_launches_nothing(open_app: Open, failed: Job, store: Store) -> None:
+def test_a_second_click_on_retry_launches_nothing(
+    open_app: Open, failed: Job, store: Store
+) -> None:
     for _ in range(2):
         app = open_app(PAGE, run=failed.id)
         app.session_state["launch-key-retry"] = "drawn once"
@@ -66,7 +88,9 @@ def test_a_second_click_on_retry_launches_nothing(open_app: Open, failed: Job, s
     assert len(store.jobs(JobKind.TRAIN)) == 2
 
 
-def test_a_retry_without_room_is_refused_in_words(open_app: Open, failed: Job, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_without_room_is_refused_in_words(
+    open_app: Open, failed: Job, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(settings: object) -> None:
         raise NotEnoughRoom("Only 10 MB of disk are free; a run needs 300.", "Delete old runs.")
 
@@ -89,9 +113,18 @@ def test_the_proposal_can_be_changed_in_the_form_first(open_app: Open, failed: J
     assert app.number_input(key="field-train_rows").value == 800
 
 
-def test_two_proposed_changes_both_reach_the_form(open_app: Open, queued: Job, store: Store) -> None:
+def test_two_proposed_changes_both_reach_the_form(
+    open_app: Open, queued: Job, store: Store
+) -> None:
     proposal = '{"batch_size": 8, "max_tokens": 96}'
-    job = end(store, queued, JobState.INTERRUPTED, cause=FailureCause.OUT_OF_MEMORY, message="Killed.", proposal_json=proposal)
+    job = end(
+        store,
+        queued,
+        JobState.INTERRUPTED,
+        cause=FailureCause.OUT_OF_MEMORY,
+        message="Killed.",
+        proposal_json=proposal,
+    )
     app = open_app(PAGE, run=job.id)
     assert app.button(key="retry").label == "Retry with max tokens 96 and batch size 8"
 
@@ -102,7 +135,13 @@ def test_two_proposed_changes_both_reach_the_form(open_app: Open, queued: Job, s
 
 
 def test_an_interrupted_run_resumes(open_app: Open, running: Job, store: Store) -> None:
-    store.transition(running, JobState.INTERRUPTED, ended_at=store.clock(), cause="killed", message="The worker was killed.")
+    store.transition(
+        running,
+        JobState.INTERRUPTED,
+        ended_at=store.clock(),
+        cause="killed",
+        message="The worker was killed.",
+    )
     app = open_app(PAGE, run=running.id)
 
     app.button(key="resume").click().run()
@@ -112,24 +151,39 @@ def test_an_interrupted_run_resumes(open_app: Open, running: Job, store: Store) 
 
 
 def test_what_is_left_of_a_run_is_said(open_app: Open, running: Job, store: Store) -> None:
-    store.transition(running, JobState.INTERRUPTED, ended_at=store.clock(), cause="killed", message="Killed.")
-    assert "No step was saved; Resume begins at the first one." in said(open_app(PAGE, run=running.id))
+    store.transition(
+        running, JobState.INTERRUPTED, ended_at=store.clock(), cause="killed", message="Killed."
+    )
+    assert "No step was saved; Resume begins at the first one." in said(
+        open_app(PAGE, run=running.id)
+    )
 
     files.write_folder(store.folder(running) / "checkpoints" / "00000015", {"manifest.json": b"{}"})
 
     assert "Saved up to step 15; Resume goes on from there." in said(open_app(PAGE, run=running.id))
 
 
-def test_a_cause_that_nobody_saw_is_marked_as_inferred(open_app: Open, running: Job, store: Store) -> None:
+def test_a_cause_that_nobody_saw_is_marked_as_inferred(
+    open_app: Open, running: Job, store: Store
+) -> None:
     state, ending = explain_death(running, None, 0)
     store.transition(running, state, ended_at=store.clock(), **ending.columns)
 
     assert "why is inferred" in said(open_app(PAGE, run=running.id))
 
 
-def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_beside_it(open_app: Open, queued: Job, store: Store) -> None:
+def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_beside_it(
+    open_app: Open, queued: Job, store: Store
+) -> None:
     message = "The data changed since this run began: fingerprint aaaa then, bbbb now."
-    job = end(store, queued, JobState.FAILED, cause=FailureCause.DATA, message=message, fix="Clone the run and train it anew.")
+    job = end(
+        store,
+        queued,
+        JobState.FAILED,
+        cause=FailureCause.DATA,
+        message=message,
+        fix="Clone the run and train it anew.",
+    )
 
     app = open_app(PAGE, run=job.id)
 
@@ -138,16 +192,28 @@ def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_beside_it(
     assert buttons(app)[place + 1] == "Resume"
 
 
-def test_without_its_model_a_run_leads_to_the_choice_of_another(open_app: Open, queued: Job, store: Store) -> None:
-    job = end(store, queued, JobState.FAILED, cause=FailureCause.MODEL, message="There is no model.")
+def test_without_its_model_a_run_leads_to_the_choice_of_another(
+    open_app: Open, queued: Job, store: Store
+) -> None:
+    job = end(
+        store, queued, JobState.FAILED, cause=FailureCause.MODEL, message="There is no model."
+    )
 
     assert "Choose another model" in buttons(open_app(PAGE, run=job.id))
 
 
-def test_a_resumed_run_says_where_it_went_on_and_what_could_not_be_used(open_app: Open, finished: Job, store: Store) -> None:
+def test_a_resumed_run_says_where_it_went_on_and_what_could_not_be_used(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     with store.transaction() as db:
-        resumed = '{"resumed": {"step": 20, "skipped": ["The checkpoint of step 40 cannot be used: cut."]}}'
-        db.execute("UPDATE jobs SET attempt = 2, result_json = json_patch(result_json, ?) WHERE id = ?", (resumed, finished.id))
+        resumed = (
+            '{"resumed": {"step": 20, "skipped": ["The checkpoint of step 40 cannot be used:'
+            ' cut."]}}'
+        )
+        db.execute(
+            "UPDATE jobs SET attempt = 2, result_json = json_patch(result_json, ?) WHERE id = ?",
+            (resumed, finished.id),
+        )
 
     text = said(open_app(PAGE, run=finished.id))
 
@@ -155,7 +221,9 @@ def test_a_resumed_run_says_where_it_went_on_and_what_could_not_be_used(open_app
 
 
 @pytest.mark.parametrize("proposal", ["{", "[]", '{"batch_size": "many"}', '{"colour": 1}'])
-def test_a_proposal_that_makes_no_sense_is_damage(open_app: Open, failed: Job, store: Store, proposal: str) -> None:
+def test_a_proposal_that_makes_no_sense_is_damage(
+    open_app: Open, failed: Job, store: Store, proposal: str
+) -> None:
     with store.transaction() as db:
         db.execute("UPDATE jobs SET proposal_json = ? WHERE id = ?", (proposal, failed.id))
 

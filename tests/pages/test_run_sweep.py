@@ -11,7 +11,9 @@ from tests.support.stored_runs import make_finished
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.warning, *app.info]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.markdown, *app.caption, *app.warning, *app.info]
+    ).replace("\\", "")
 
 
 def open_form(open_app: Open, job: Job) -> AppTest:
@@ -39,15 +41,22 @@ def test_a_value_that_no_run_can_have_is_said(open_app: Open, store: Store, fini
     assert not [button for button in app.button if button.key == "launch-sweep"]
 
 
-def test_compare_shows_the_spread_over_seeds(open_app: Open, store: Store, source: Source, finished: Job) -> None:
+def test_compare_shows_the_spread_over_seeds(
+    open_app: Open, store: Store, source: Source, finished: Job
+) -> None:
     other = make_finished(store, source, "other-run")
     for job, seed in zip((finished, other), (1, 2), strict=True):
         request = job.request
         request["config"]["seed"] = seed  # type: ignore[index]
         with store.transaction() as db:
-            db.execute("UPDATE jobs SET request_json = ?, version = version + 1 WHERE id = ?", (json.dumps(request), job.id))
+            db.execute(
+                "UPDATE jobs SET request_json = ?, version = version + 1 WHERE id = ?",
+                (json.dumps(request), job.id),
+            )
 
     app = open_app("pages/compare.py")
 
     (spread,) = [element.value for element in app.dataframe if "Seeds" in element.value]
-    assert spread[["Seeds", "Mean accuracy", "Standard deviation", "Lowest"]].values.tolist() == [[2, "85.0 %", "0.00 points", "85.0 %"]]
+    assert spread[["Seeds", "Mean accuracy", "Standard deviation", "Lowest"]].values.tolist() == [
+        [2, "85.0 %", "0.00 points", "85.0 %"]
+    ]

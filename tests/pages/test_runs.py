@@ -23,7 +23,10 @@ def labels(app: AppTest) -> list[str]:
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.info, *app.warning])
+    return " ".join(
+        element.value
+        for element in [*app.markdown, *app.caption, *app.error, *app.info, *app.warning]
+    )
 
 
 def test_without_runs_the_page_leads_to_the_form(open_app: Open) -> None:
@@ -33,7 +36,9 @@ def test_without_runs_the_page_leads_to_the_form(open_app: Open) -> None:
     assert app.button(key="empty-action").label == "Set up a run"
 
 
-def test_a_damaged_run_never_takes_the_list_down(open_app: Open, finished: Job, damaged: Job) -> None:
+def test_a_damaged_run_never_takes_the_list_down(
+    open_app: Open, finished: Job, damaged: Job
+) -> None:
     table = open_app(PAGE).dataframe[0].value
 
     assert table["name"].tolist() == ["damaged-run", "finished-run"]
@@ -41,15 +46,24 @@ def test_a_damaged_run_never_takes_the_list_down(open_app: Open, finished: Job, 
     assert table["result"].tolist() == ["record cannot be read", "85.0 % ± 11.0"]
 
 
-def test_a_finished_run_is_held_against_what_was_expected(open_app: Open, finished: Job, store: Store) -> None:
+def test_a_finished_run_is_held_against_what_was_expected(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     expected = {"low_seconds": 20.0, "high_seconds": 40.0, "measured": True}
     with store.transaction() as db:
-        db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({**finished.result, "expected": expected}), finished.id))
+        db.execute(
+            "UPDATE jobs SET result_json = ? WHERE id = ?",
+            (json.dumps({**finished.result, "expected": expected}), finished.id),
+        )
 
-    assert re.search(r"It took 3\d s in all; 20 s to 40 s were expected\.", said(open_app(PAGE, run=finished.id)))
+    assert re.search(
+        r"It took 3\d s in all; 20 s to 40 s were expected\.", said(open_app(PAGE, run=finished.id))
+    )
 
 
-def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(open_app: Open, finished: Job) -> None:
+def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(
+    open_app: Open, finished: Job
+) -> None:
     app = open_app(PAGE, run=finished.id)
 
     assert "85.0 % ± 11.0 of 40 test texts right" in said(app)
@@ -67,19 +81,29 @@ def expected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("guess", "answer"),
-    [(0.8, "You guessed 80.0 %, which lies in the 95 % interval"), (0.5, "You guessed 50.0 %: 35.0 points too low.")],
+    [
+        (0.8, "You guessed 80.0 %, which lies in the 95 % interval"),
+        (0.5, "You guessed 50.0 %: 35.0 points too low."),
+    ],
 )
-def test_a_guess_is_answered_with_the_interval(open_app: Open, store: Store, finished: Job, guess: float, answer: str) -> None:
+def test_a_guess_is_answered_with_the_interval(
+    open_app: Open, store: Store, finished: Job, guess: float, answer: str
+) -> None:
     with store.transaction() as db:
         request = json.dumps(finished.request | {"guess": guess})
-        db.execute("UPDATE jobs SET request_json = ?, version = version + 1 WHERE id = ?", (request, finished.id))
+        db.execute(
+            "UPDATE jobs SET request_json = ?, version = version + 1 WHERE id = ?",
+            (request, finished.id),
+        )
 
     app = open_app(PAGE, run=finished.id)
 
     assert answer in " ".join(element.value for element in [*app.success, *app.info])
 
 
-def test_a_running_run_shows_phase_step_time_and_its_curves(open_app: Open, running: Job, expected: None) -> None:
+def test_a_running_run_shows_phase_step_time_and_its_curves(
+    open_app: Open, running: Job, expected: None
+) -> None:
     app = open_app(PAGE, run=running.id)
 
     assert app.get("progress")[0].proto.value == 40
@@ -89,7 +113,9 @@ def test_a_running_run_shows_phase_step_time_and_its_curves(open_app: Open, runn
     assert labels(app)[:2] == ["Stop", "Clone into the form"]
 
 
-def test_time_left_is_not_guessed_before_five_steps(open_app: Open, store: Store, queued: Job, expected: None) -> None:
+def test_time_left_is_not_guessed_before_five_steps(
+    open_app: Open, store: Store, queued: Job, expected: None
+) -> None:
     job = start(store, queued)
     store.update(job, phase="training", done=4, total=50)
     store.add_metrics(job, [Metric(step, "train", 0.1, 1.0, step * 1.0) for step in range(1, 5)])
@@ -105,16 +131,25 @@ def test_silence_is_said(open_app: Open, running: Job, store: Store) -> None:
     assert re.search(r"No update for 6\d s\.", said(open_app(PAGE, run=running.id)))
 
 
-def test_a_queued_run_says_how_many_are_before_it(open_app: Open, running: Job, queued: Job) -> None:
+def test_a_queued_run_says_how_many_are_before_it(
+    open_app: Open, running: Job, queued: Job
+) -> None:
     assert "Waiting for 1 run to end first." in said(open_app(PAGE, run=queued.id))
 
 
 def test_a_queued_run_says_what_it_waits_for(open_app: Open, queued: Job, store: Store) -> None:
-    store.hold(queued, "Waiting for room. Only 10 MB of disk are free; a run needs 300.", "Delete old runs.")
+    store.hold(
+        queued,
+        "Waiting for room. Only 10 MB of disk are free; a run needs 300.",
+        "Delete old runs.",
+    )
 
     app = open_app(PAGE, run=queued.id)
 
-    assert "Waiting for room. Only 10 MB of disk are free; a run needs 300. Delete old runs." in said(app).replace("\\", "")
+    assert (
+        "Waiting for room. Only 10 MB of disk are free; a run needs 300. Delete old runs."
+        in said(app).replace("\\", "")
+    )
 
 
 def test_stop_asks_the_worker_to_stop(open_app: Open, running: Job, store: Store) -> None:
@@ -125,7 +160,9 @@ def test_stop_asks_the_worker_to_stop(open_app: Open, running: Job, store: Store
     assert store.job(running.id).state is JobState.STOPPING
 
 
-def test_delete_warns_and_then_removes_the_run_with_its_files(open_app: Open, finished: Job, store: Store) -> None:
+def test_delete_warns_and_then_removes_the_run_with_its_files(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     app = open_app(PAGE, run=finished.id)
 
     assert any("This cannot be undone." in text.value for text in app.text)
@@ -143,16 +180,22 @@ def test_a_damaged_run_can_be_deleted(open_app: Open, damaged: Job, store: Store
     assert store.jobs() == []
 
 
-def test_a_finished_run_whose_files_are_gone_is_damaged(open_app: Open, finished: Job, store: Store) -> None:
+def test_a_finished_run_whose_files_are_gone_is_damaged(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     shutil.rmtree(store.folder(finished))
 
     app = open_app(PAGE, run=finished.id)
 
     assert app.dataframe[0].value["result"].tolist() == ["files are missing"]
-    assert "The predictions of this finished run are missing" in app.error[0].value.replace("\\", "")
+    assert "The predictions of this finished run are missing" in app.error[0].value.replace(
+        "\\", ""
+    )
 
 
-def test_a_damaged_validation_leaves_the_curves(open_app: Open, finished: Job, store: Store) -> None:
+def test_a_damaged_validation_leaves_the_curves(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     artifacts.predictions_path(store.folder(finished), "validation", 50).write_bytes(b"no parquet")
 
     app = open_app(PAGE, run=finished.id)
@@ -187,9 +230,14 @@ def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) ->
     assert app.dataframe[0].value["name"].tolist() == ["finished-run (example)"]
 
 
-def test_the_record_of_a_result_that_makes_no_sense_is_shown_without_it(open_app: Open, finished: Job, store: Store) -> None:
+def test_the_record_of_a_result_that_makes_no_sense_is_shown_without_it(
+    open_app: Open, finished: Job, store: Store
+) -> None:
     with store.transaction() as db:
-        db.execute("UPDATE jobs SET result_json = ? WHERE id = ?", (json.dumps({"test": {"rows": 0}, "classes": "?"}), finished.id))
+        db.execute(
+            "UPDATE jobs SET result_json = ? WHERE id = ?",
+            (json.dumps({"test": {"rows": 0}, "classes": "?"}), finished.id),
+        )
 
     app = open_app(PAGE, run=finished.id)
 

@@ -1,4 +1,6 @@
-"""A class and a public page whose people sign in. The claims are those that Streamlit would have checked."""
+"""A class and a public page whose people sign in. The claims are those that Streamlit would have
+checked.
+"""
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,7 +15,14 @@ from core.storage.store import Store
 from tests.support.page_app import Open
 
 READY = SignIn(("",))
-ADA = {"is_logged_in": True, "iss": "https://id.example", "sub": "1", "name": "Ada", "email": "ada@school.example", "email_verified": True}
+ADA = {
+    "is_logged_in": True,
+    "iss": "https://id.example",
+    "sub": "1",
+    "name": "Ada",
+    "email": "ada@school.example",
+    "email_verified": True,
+}
 BOB = {**ADA, "sub": "2", "name": "Bob", "email": "bob@school.example"}
 GRACE = {**ADA, "sub": "9", "name": "Grace", "email": "grace@school.example"}
 
@@ -50,7 +59,9 @@ def test_without_signing_in_there_is_the_provider_and_no_code(open_app: Open) ->
 
 
 @pytest.mark.usefixtures("classroom")
-def test_who_has_signed_in_launches_as_that_person(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_who_has_signed_in_launches_as_that_person(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     enter(open_app, ADA, "pages/train.py").button(key="launch").click().run()
 
     (run,) = store.jobs(JobKind.TRAIN)
@@ -72,12 +83,16 @@ def enter_run(open_app: Open, who: dict[str, object], run: str) -> AppTest:
 def test_the_teacher_of_the_settings_has_the_rules(open_app: Open) -> None:
     app = enter(open_app, GRACE, "pages/board.py")
     assert app.number_input(key="rule-rows")
-    assert "Students sign in" in said(app) and "Class code" not in said(app), "no code opens this door"
+    assert "Students sign in" in said(app) and "Class code" not in said(app), (
+        "no code opens this door"
+    )
     assert not enter(open_app, ADA, "pages/board.py").number_input
 
 
 @pytest.mark.usefixtures("classroom")
-def test_who_is_no_teacher_any_more_has_them_no_more(open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_no_teacher_any_more_has_them_no_more(
+    open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     enter(open_app, GRACE, "pages/board.py")
     monkeypatch.setenv("LORALAB_TEACHERS", "")
 
@@ -86,7 +101,9 @@ def test_who_is_no_teacher_any_more_has_them_no_more(open_app: Open, store: Stor
 
 
 @pytest.mark.usefixtures("classroom")
-def test_a_visit_kept_from_the_class_code_is_nobody_where_people_sign_in(open_app: Open, store: Store) -> None:
+def test_a_visit_kept_from_the_class_code_is_nobody_where_people_sign_in(
+    open_app: Open, store: Store
+) -> None:
     app = open_app("pages/runs.py")
     app.session_state["visitor"] = accounts.Visitor("local", "me", Role.TEACHER)
 
@@ -104,7 +121,9 @@ def test_a_closed_class_lets_in_no_new_student(open_app: Open, store: Store) -> 
 
 
 @pytest.mark.usefixtures("classroom")
-def test_after_the_end_of_a_class_its_students_come_in_by_a_click_only(open_app: Open, store: Store) -> None:
+def test_after_the_end_of_a_class_its_students_come_in_by_a_click_only(
+    open_app: Open, store: Store
+) -> None:
     app = enter(open_app, ADA)
     clear_class(store)
 
@@ -124,11 +143,18 @@ def test_who_is_on_no_list_reads_their_id(open_app: Open, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("classroom")
-def test_what_is_missing_is_said_at_the_door_and_no_other_way_opens(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: SignIn(("",), ("[auth] in secrets.toml lacks client_secret.",)))
+def test_what_is_missing_is_said_at_the_door_and_no_other_way_opens(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "ui.session.provider_sign_in.configured",
+        lambda: SignIn(("",), ("[auth] in secrets.toml lacks client_secret.",)),
+    )
     app = enter(open_app, ADA)
 
-    assert "Nobody can sign in here yet. [auth] in secrets.toml lacks client_secret." in said(app).replace("⁠", "")
+    assert "Nobody can sign in here yet. [auth] in secrets.toml lacks client_secret." in said(
+        app
+    ).replace("⁠", "")
     assert not app.text_input and not app.button
 
 
@@ -146,7 +172,9 @@ def test_the_owner_of_a_public_page_acts_and_others_look(
     assert len(store.jobs(JobKind.TRAIN)) == 1
 
 
-def test_on_the_machine_itself_nobody_signs_in(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_the_machine_itself_nobody_signs_in(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: READY)
 
     app = enter(open_app, ADA)
@@ -154,7 +182,9 @@ def test_on_the_machine_itself_nobody_signs_in(open_app: Open, monkeypatch: pyte
     assert "sign-out" not in keys(app) and "sign-in-" not in keys(app)
 
 
-def test_the_section_of_secrets_is_what_counts(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_section_of_secrets_is_what_counts(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
     app = open_app("pages/runs.py")
     app.secrets = {"auth": {"client_id": "lab"}}

@@ -9,13 +9,18 @@ PAGE = "pages/through_time.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]
+    ).replace("\\", "")
 
 
 def test_the_headline_says_where_it_began_and_ended(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
 
-    assert app.subheader[0].value == "From 52.5 % (37.5–67.1) to 90.0 % (76.9–96.0) of 40 validation texts right"
+    assert (
+        app.subheader[0].value
+        == "From 52.5 % (37.5–67.1) to 90.0 % (76.9–96.0) of 40 validation texts right"
+    )
     assert "5 validations · 36 right in the end · 0 once right and wrong in the end" in said(app)
 
 

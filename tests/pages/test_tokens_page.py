@@ -9,7 +9,9 @@ PAGE = "pages/tokens.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.info]).replace("\\", "")
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.info]).replace(
+        "\\", ""
+    )
 
 
 def type_text(app: AppTest, text: str) -> AppTest:
@@ -20,14 +22,19 @@ def test_a_typed_text_is_shown_as_pieces_without_any_data(open_app: Open, store:
     app = type_text(open_app(PAGE), "Tokenization helps")
 
     assert app.subheader[0].value == "5 tokens for 2 words"
-    assert app.get("vega_lite_chart")[0].proto.alt == "Pieces and their ids: [CLS] token ##ization helps [SEP]"
+    assert (
+        app.get("vega_lite_chart")[0].proto.alt
+        == "Pieces and their ids: [CLS] token ##ization helps [SEP]"
+    )
     assert "Prepare data on Explore" in said(app)
 
 
 def test_what_is_cut_is_said_and_has_no_mask(open_app: Open, store: Store) -> None:
     app = type_text(open_app(PAGE, **{"max-tokens": "6"}), "one two three four five six")
 
-    assert "The model reads 6; the last 2 tokens before [SEP] are cut, 25.0 % of the text." in said(app)
+    assert "The model reads 6; the last 2 tokens before [SEP] are cut, 25.0 % of the text." in said(
+        app
+    )
     table = next(frame.value for frame in app.dataframe if "mask" in frame.value)
     assert table["mask"].isna().tolist() == [False] * 5 + [True, True, False]
 
@@ -79,7 +86,9 @@ def test_a_model_that_is_not_here_is_listed_with_what_to_do(open_app: Open, stor
 
 
 @pytest.mark.parametrize("query", [{"max-tokens": "x"}, {"vocabulary": "nonsense"}, {"word": ""}])
-def test_a_url_that_makes_no_sense_breaks_nothing(open_app: Open, store: Store, query: dict[str, str]) -> None:
+def test_a_url_that_makes_no_sense_breaks_nothing(
+    open_app: Open, store: Store, query: dict[str, str]
+) -> None:
     app = open_app(PAGE, **query)
 
     assert not app.exception and not app.error

@@ -19,7 +19,9 @@ PAGE = "pages/train.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error]).replace("\\", "")
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error]).replace(
+        "\\", ""
+    )
 
 
 def test_each_field_has_a_widget_with_its_help_and_bounds(open_app: Open) -> None:
@@ -27,7 +29,9 @@ def test_each_field_has_a_widget_with_its_help_and_bounds(open_app: Open) -> Non
 
     for name, field in RunConfig.model_fields.items():
         kinds = ("segmented_control", "selectbox", "toggle", "number_input", "text_input")
-        widget = next(element for kind in kinds for element in app.get(kind) if element.key == f"field-{name}")
+        widget = next(
+            element for kind in kinds for element in app.get(kind) if element.key == f"field-{name}"
+        )
         assert widget.help == field.description
         if field.annotation in (int, float):
             assert (widget.min, widget.max) == bounds(name)
@@ -35,7 +39,9 @@ def test_each_field_has_a_widget_with_its_help_and_bounds(open_app: Open) -> Non
             assert tuple(widget.options) == options
 
 
-def test_the_form_starts_with_the_quick_preset(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_the_form_starts_with_the_quick_preset(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = open_app(PAGE)
 
     app.button(key="launch").click().run()
@@ -44,7 +50,9 @@ def test_the_form_starts_with_the_quick_preset(open_app: Open, dataset: Dataset,
 
 
 @pytest.mark.parametrize("preset", list(Preset))
-def test_a_preset_fills_the_form(open_app: Open, dataset: Dataset, store: Store, preset: Preset) -> None:
+def test_a_preset_fills_the_form(
+    open_app: Open, dataset: Dataset, store: Store, preset: Preset
+) -> None:
     app = open_app(PAGE)
     app.segmented_control(key="preset").set_value(preset).run()
 
@@ -54,7 +62,9 @@ def test_a_preset_fills_the_form(open_app: Open, dataset: Dataset, store: Store,
     assert (request.config, request.preset) == (make_config(preset), preset)
 
 
-def test_what_this_machine_cannot_do_says_why_and_can_only_be_switched_off(open_app: Open, dataset: Dataset, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_what_this_machine_cannot_do_says_why_and_can_only_be_switched_off(
+    open_app: Open, dataset: Dataset, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(quantization, "DEVICES", Path("nowhere"))
     monkeypatch.setattr("shutil.which", lambda name: None)
     unsupported_reason.cache_clear()
@@ -97,13 +107,17 @@ def test_what_is_trained_follows_the_rank(open_app: Open, dataset: Dataset) -> N
     assert "1.3 % of 23,009,668 parameters are trained" in said(app)
 
 
-def test_a_warning_teaches_and_its_button_mends_it(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_a_warning_teaches_and_its_button_mends_it(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = open_app(PAGE)
     app.number_input(key="field-learning_rate").set_value(0.5).run()
     assert "is likely to diverge" in said(app)
     assert not app.button(key="launch").disabled
 
-    next(button for button in app.button if button.key.startswith("fix-learning_rate")).click().run()
+    next(
+        button for button in app.button if button.key.startswith("fix-learning_rate")
+    ).click().run()
 
     assert app.number_input(key="field-learning_rate").value == 2e-3
     assert "is likely to diverge" not in said(app)
@@ -127,7 +141,9 @@ def test_a_value_that_no_widget_can_refuse_is_explained(open_app: Open, dataset:
     assert app.button(key="launch").disabled
 
 
-def test_a_model_that_cannot_be_had_blocks_the_launch_with_the_reason(open_app: Open, dataset: Dataset) -> None:
+def test_a_model_that_cannot_be_had_blocks_the_launch_with_the_reason(
+    open_app: Open, dataset: Dataset
+) -> None:
     app = open_app(PAGE)
 
     app.segmented_control(key="field-model").set_value("distilbert").run()
@@ -151,10 +167,14 @@ def test_a_run_that_needs_more_than_is_free_is_warned_of_before_the_launch(
 ) -> None:
     monkeypatch.setattr(resources, "available_memory_mb", lambda: 100)
 
-    assert "Only 100 MB of memory are free; a run needs" in " ".join(warning.value for warning in open_app(PAGE).warning)
+    assert "Only 100 MB of memory are free; a run needs" in " ".join(
+        warning.value for warning in open_app(PAGE).warning
+    )
 
 
-def test_without_room_nothing_is_launched(open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_room_nothing_is_launched(
+    open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = open_app(PAGE)
     monkeypatch.setattr(resources, "available_memory_mb", lambda: 100)
 
@@ -175,7 +195,9 @@ def test_launching_goes_to_the_run(open_app: Open, dataset: Dataset, store: Stor
     assert (app.title[0].value, app.query_params["run"]) == ("Runs", run.id)
 
 
-def test_a_second_click_on_its_way_launches_nothing(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_a_second_click_on_its_way_launches_nothing(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = open_app(PAGE)
     app.session_state["launch-key-launch"] = "drawn once"
     app.button(key="launch").click().run()
@@ -187,11 +209,15 @@ def test_a_second_click_on_its_way_launches_nothing(open_app: Open, dataset: Dat
     assert len(store.jobs(JobKind.TRAIN)) == 1
 
 
-def test_a_second_click_that_was_lost_still_ends_on_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_a_second_click_that_was_lost_still_ends_on_the_run(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     request = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
     run = store.create(JobKind.TRAIN, "launched", request, "launched")
     app = open_app()
-    app.session_state["launched-run"] = run.id  # what the first click leaves behind when the second stops its script
+    app.session_state["launched-run"] = (
+        run.id
+    )  # what the first click leaves behind when the second stops its script
 
     app.switch_page(PAGE).run()
     assert (app.title[0].value, app.query_params["run"]) == ("Runs", run.id)
@@ -200,7 +226,9 @@ def test_a_second_click_that_was_lost_still_ends_on_the_run(open_app: Open, data
     assert app.title[0].value == "New run"
 
 
-def test_the_form_drawn_anew_launches_another_run(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_the_form_drawn_anew_launches_another_run(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = open_app(PAGE)
     app.button(key="launch").click().run()
 
@@ -219,7 +247,9 @@ def test_a_run_can_be_launched_before_its_data_is_prepared(open_app: Open, store
     assert len(store.jobs(JobKind.TRAIN)) == 1
 
 
-def test_clone_fills_the_form_from_a_run(open_app: Open, dataset: Dataset, finished: Job, store: Store) -> None:
+def test_clone_fills_the_form_from_a_run(
+    open_app: Open, dataset: Dataset, finished: Job, store: Store
+) -> None:
     app = open_app(PAGE, clone=finished.id)
 
     assert app.number_input(key="field-train_rows").value == 800

@@ -10,7 +10,9 @@ from tests.support.page_app import Open
 PAGE = "pages/train.py"
 
 
-def test_a_budget_fills_the_form_with_what_fits(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_a_budget_fills_the_form_with_what_fits(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = open_app(PAGE)
 
     app.segmented_control(key="budget").set_value(5).run()
@@ -22,7 +24,9 @@ def test_a_budget_fills_the_form_with_what_fits(open_app: Open, dataset: Dataset
     assert config.epochs > 1
 
 
-def test_no_limit_and_another_preset_undo_a_budget(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_no_limit_and_another_preset_undo_a_budget(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = open_app(PAGE)
     app.segmented_control(key="budget").set_value(15).run()
 
@@ -35,7 +39,9 @@ def test_no_limit_and_another_preset_undo_a_budget(open_app: Open, dataset: Data
     assert read_train_request(store.jobs(JobKind.TRAIN)[0]).config == make_config(Preset.TASTE)
 
 
-def test_a_machine_that_was_not_measured_offers_to_be(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_a_machine_that_was_not_measured_offers_to_be(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     app = open_app(PAGE)
 
     app.button(key="measure").click().run()
@@ -45,7 +51,9 @@ def test_a_machine_that_was_not_measured_offers_to_be(open_app: Open, dataset: D
     assert not [button for button in app.button if button.key == "measure"]
 
 
-def test_nothing_is_measured_beside_another_job(open_app: Open, dataset: Dataset, store: Store, running: object) -> None:
+def test_nothing_is_measured_beside_another_job(
+    open_app: Open, dataset: Dataset, store: Store, running: object
+) -> None:
     app = open_app(PAGE)
 
     assert app.button(key="measure").disabled

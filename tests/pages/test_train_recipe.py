@@ -12,33 +12,46 @@ PAGE = "pages/train.py"
 
 
 def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.toast]).replace("\\", "")
+    return " ".join(
+        element.value for element in [*app.markdown, *app.caption, *app.error, *app.toast]
+    ).replace("\\", "")
 
 
 @pytest.fixture
 def recipe(dataset: Dataset, store: Store) -> Recipe:
     """Drops three training texts."""
     rows = tuple(int(row) for row in dataset.read("train")["row"][:3])
-    made = Recipe(fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),))
+    made = Recipe(
+        fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),)
+    )
     save_recipe(store.settings, made)
     return made
 
 
 def test_without_a_recipe_there_is_no_choice(open_app: Open, dataset: Dataset) -> None:
-    assert "data-cleaning" not in [element.key for element in open_app(PAGE).get("segmented_control")]
+    assert "data-cleaning" not in [
+        element.key for element in open_app(PAGE).get("segmented_control")
+    ]
 
 
-def test_data_are_taken_as_they_are_unless_cleaned_is_chosen(open_app: Open, recipe: Recipe, store: Store) -> None:
+def test_data_are_taken_as_they_are_unless_cleaned_is_chosen(
+    open_app: Open, recipe: Recipe, store: Store
+) -> None:
     app = open_app(PAGE)
     choice = app.segmented_control(key="data-cleaning")
-    assert (choice.value, choice.options) == ("as they are", ["as they are", "cleaned: 3 training texts fewer"])
+    assert (choice.value, choice.options) == (
+        "as they are",
+        ["as they are", "cleaned: 3 training texts fewer"],
+    )
 
     app.button(key="launch").click().run()
 
     assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe is None
 
 
-def test_a_run_keeps_the_recipe_that_was_chosen(open_app: Open, recipe: Recipe, store: Store) -> None:
+def test_a_run_keeps_the_recipe_that_was_chosen(
+    open_app: Open, recipe: Recipe, store: Store
+) -> None:
     app = open_app(PAGE)
     app.segmented_control(key="data-cleaning").set_value("cleaned").run()
 
@@ -47,21 +60,27 @@ def test_a_run_keeps_the_recipe_that_was_chosen(open_app: Open, recipe: Recipe, 
     assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe == recipe
 
 
-def test_a_clone_takes_the_recipe_of_its_run_while_it_is_the_present_one(open_app: Open, recipe: Recipe, store: Store) -> None:
+def test_a_clone_takes_the_recipe_of_its_run_while_it_is_the_present_one(
+    open_app: Open, recipe: Recipe, store: Store
+) -> None:
     app = open_app(PAGE)
     app.segmented_control(key="data-cleaning").set_value("cleaned").run()
     app.button(key="launch").click().run()
     run = store.jobs(JobKind.TRAIN)[0].id
 
     assert open_app(PAGE, clone=run).segmented_control(key="data-cleaning").value == "cleaned"
-    save_recipe(store.settings, recipe.with_step(Step(check="nearly empty", fix=Fix.DROP, rows=(4,))))
+    save_recipe(
+        store.settings, recipe.with_step(Step(check="nearly empty", fix=Fix.DROP, rows=(4,)))
+    )
     other = open_app(PAGE, clone=run)
 
     assert other.segmented_control(key="data-cleaning").value == "as they are"
     assert "The run's cleaning recipe is not the present one" in said(other)
 
 
-def test_a_damaged_recipe_is_said_and_the_form_stays(open_app: Open, recipe: Recipe, store: Store) -> None:
+def test_a_damaged_recipe_is_said_and_the_form_stays(
+    open_app: Open, recipe: Recipe, store: Store
+) -> None:
     recipe_path(store.settings, recipe.fingerprint).write_text("{")
 
     app = open_app(PAGE)
@@ -70,12 +89,18 @@ def test_a_damaged_recipe_is_said_and_the_form_stays(open_app: Open, recipe: Rec
     assert not app.button(key="launch").disabled
 
 
-def test_a_recipe_from_a_file_is_chosen_for_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
+def test_a_recipe_from_a_file_is_chosen_for_the_run(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
     rows = tuple(int(row) for row in dataset.read("train")["row"][:2])
-    wanted = Recipe(fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),))
+    wanted = Recipe(
+        fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),)
+    )
     app = open_app(PAGE)
 
-    app.file_uploader(key="recipe-file").upload("mine.json", to_bytes(wanted), "application/json").run()
+    app.file_uploader(key="recipe-file").upload(
+        "mine.json", to_bytes(wanted), "application/json"
+    ).run()
     app.button(key="use-recipe").click().run()
     assert app.segmented_control(key="data-cleaning").value == "cleaned"
     app.button(key="launch").click().run()

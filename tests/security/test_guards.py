@@ -1,4 +1,6 @@
-"""Whatever the interface can call that changes something asks who is there. New functions fail here until they have a line."""
+"""Whatever the interface can call that changes something asks who is there. New functions fail here
+until they have a line.
+"""
 
 import hashlib
 import json
@@ -46,51 +48,89 @@ CSV = "text,label\n" + "\n".join(f"text {row} of it,{'ab'[row % 2]}" for row in 
 Act = Callable[[Store, Job], object]
 
 LAUNCHES: dict[str, Act] = {  # who may launch may do these; a guest may not
-    "core.jobs.actions.launch_training": lambda store, job: actions.launch_training(store, SMALL, demo_source(), key=secrets.token_hex(4)),
+    "core.jobs.actions.launch_training": lambda store, job: actions.launch_training(
+        store, SMALL, demo_source(), key=secrets.token_hex(4)
+    ),
     "core.jobs.actions.launch_sweep": lambda store, job: actions.launch_sweep(store, sweep_of(job)),
     "core.jobs.actions.retry": lambda store, job: actions.retry(store, store.job("failed")),
-    "core.jobs.actions.launch_preparation": lambda store, job: actions.launch_preparation(store, demo_source()),
-    "core.jobs.actions.launch_quality_check": lambda store, job: actions.launch_quality_check(store, Prepared()),  # type: ignore[arg-type]
-    "core.jobs.actions.launch_baselines": lambda store, job: actions.launch_baselines(store, baselines_of("minilm"), "x"),
-    "core.jobs.actions.launch_batch": lambda store, job: actions.launch_batch(store, job, "x", pd.DataFrame({"text": ["a"]})),
-    "core.jobs.actions.launch_calibration": lambda store, job: actions.launch_calibration(store, "minilm"),
+    "core.jobs.actions.launch_preparation": lambda store, job: actions.launch_preparation(
+        store, demo_source()
+    ),
+    "core.jobs.actions.launch_quality_check": lambda store, job: actions.launch_quality_check(
+        store, Prepared()
+    ),  # type: ignore[arg-type]
+    "core.jobs.actions.launch_baselines": lambda store, job: actions.launch_baselines(
+        store, baselines_of("minilm"), "x"
+    ),
+    "core.jobs.actions.launch_batch": lambda store, job: actions.launch_batch(
+        store, job, "x", pd.DataFrame({"text": ["a"]})
+    ),
+    "core.jobs.actions.launch_calibration": lambda store, job: actions.launch_calibration(
+        store, "minilm"
+    ),
     "core.jobs.actions.launch_map": lambda store, job: actions.launch_map(store, map_of("minilm")),
-    "core.jobs.actions.launch_export": lambda store, job: actions.launch_export(store, job, Format.ADAPTER),
+    "core.jobs.actions.launch_export": lambda store, job: actions.launch_export(
+        store, job, Format.ADAPTER
+    ),
     "core.jobs.actions.launch_nearest": actions.launch_nearest,
     "core.jobs.actions.keep_recipe": lambda store, job: actions.keep_recipe(store, RECIPE),
     "core.jobs.tasks.back_up.launch_backup": lambda store, job: back_up.launch_backup(store),
-    "core.jobs.tasks.restore.launch_restore": lambda store, job: restore.launch_restore(store, {"x.zip": b"x"}),
-    "core.transfer.imports.import_run.import_run": lambda store, job: import_run.import_run(store, read_upload("x.zip", parcel_of(store))),
+    "core.jobs.tasks.restore.launch_restore": lambda store, job: restore.launch_restore(
+        store, {"x.zip": b"x"}
+    ),
+    "core.transfer.imports.import_run.import_run": lambda store, job: import_run.import_run(
+        store, read_upload("x.zip", parcel_of(store))
+    ),
 }
 ON_A_RUN: dict[str, Act] = {
     "core.jobs.actions.stop": actions.stop,
     "core.jobs.actions.resume": actions.resume,
     "core.jobs.actions.delete": actions.delete,
     "core.jobs.actions.rename": lambda store, job: actions.rename(store, job, "mine now"),
-    "core.jobs.actions.tag_text": lambda store, job: actions.tag_text(store, job, 7, "hard", "mine"),
-    "core.jobs.tasks.score_import.launch_scoring": lambda store, job: score_import.launch_scoring(store, job, demo_source()),
+    "core.jobs.actions.tag_text": lambda store, job: actions.tag_text(
+        store, job, 7, "hard", "mine"
+    ),
+    "core.jobs.tasks.score_import.launch_scoring": lambda store, job: score_import.launch_scoring(
+        store, job, demo_source()
+    ),
     "core.runs.artifacts.log_tail": artifacts.log_tail,
     "core.runs.artifacts.whole_log": artifacts.whole_log,
 }
 OF_THE_TEACHER: dict[str, Act] = {
-    "core.people.classroom.change_rules": lambda store, job: classroom.change_rules(store, Rules(rows=1_000_000)),
+    "core.people.classroom.change_rules": lambda store, job: classroom.change_rules(
+        store, Rules(rows=1_000_000)
+    ),
     "core.people.classroom.clear_class": lambda store, job: classroom.clear_class(store),
-    "core.jobs.tasks.download_data.launch_fetch": lambda store, job: download_data.launch_fetch(store, PICK),
-    "core.jobs.actions.keep_dataset": lambda store, job: actions.keep_dataset(store, "mine", *built()),
+    "core.jobs.tasks.download_data.launch_fetch": lambda store, job: download_data.launch_fetch(
+        store, PICK
+    ),
+    "core.jobs.actions.keep_dataset": lambda store, job: actions.keep_dataset(
+        store, "mine", *built()
+    ),
     "core.jobs.actions.delete_dataset": lambda store, job: actions.delete_dataset(store, "reviews"),
-    "core.storage.recovery.repair": lambda store, job: recovery.repair(store.settings, store.visitor),
+    "core.storage.recovery.repair": lambda store, job: recovery.repair(
+        store.settings, store.visitor
+    ),
 }
-FOLDERS: dict[str, Act] = {  # a student may do these with a model on offer, and with no folder of the machine
-    "launch_training": lambda store, job: actions.launch_training(store, SMALL.model_copy(update={"model": "/etc"}), demo_source()),
+FOLDERS: dict[
+    str, Act
+] = {  # a student may do these with a model on offer, and with no folder of the machine
+    "launch_training": lambda store, job: actions.launch_training(
+        store, SMALL.model_copy(update={"model": "/etc"}), demo_source()
+    ),
     "launch_sweep": lambda store, job: actions.launch_sweep(store, sweep_of(job, "/etc")),
     "launch_calibration": lambda store, job: actions.launch_calibration(store, "/etc"),
     "launch_map": lambda store, job: actions.launch_map(store, map_of("../../etc")),
-    "launch_baselines": lambda store, job: actions.launch_baselines(store, baselines_of("~root"), "x"),
+    "launch_baselines": lambda store, job: actions.launch_baselines(
+        store, baselines_of("~root"), "x"
+    ),
 }
 HARMLESS = {  # changes something, and may be called by anybody
     "core.people.classroom.join": "opens the door, with a code",
     "core.people.classroom.sign_in": "opens the door, for whom a provider vouches",
-    "core.people.classroom.read_codes": "makes codes up once; only the teacher's part of the page shows them",
+    "core.people.classroom.read_codes": (
+        "makes codes up once; only the teacher's part of the page shows them"
+    ),
     "core.data.hub.hub_reachable": "remembers the Hub's answer for a while",
     "core.data.hub_download.look_up": "asks the Hub as well",
     "core.data.sources.find_source": "asks the Hub as well",
@@ -143,11 +183,25 @@ def as_(store: Store, who: Visitor) -> Store:
 def state_of(store: Store) -> tuple[object, ...]:
     """All that is kept: every row but the notes, and every file but the database."""
     with store.transaction() as db:
-        names = [row["name"] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        tables = {name: [tuple(row) for row in db.execute(f"SELECT * FROM {name}")] for name in names if name != "audit"}
+        names = [
+            row["name"] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        tables = {
+            name: [tuple(row) for row in db.execute(f"SELECT * FROM {name}")]
+            for name in names
+            if name != "audit"
+        }
     home = store.settings.home
-    found = {path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in home.rglob("*") if path.is_file()}
-    return tables, {name: mark for name, mark in found.items() if not name.startswith("loralab.db") and not name.endswith(".lock")}
+    found = {
+        path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in home.rglob("*")
+        if path.is_file()
+    }
+    return tables, {
+        name: mark
+        for name, mark in found.items()
+        if not name.startswith("loralab.db") and not name.endswith(".lock")
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -164,16 +218,27 @@ def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 @pytest.fixture
 def of_ada(store: Store) -> Job:
-    """Her runs in each state, a dataset, a recipe and a log; the one that is given has ended and was imported."""
+    """Her runs in each state, a dataset, a recipe and a log; the one that is given has ended and
+    was imported.
+    """
     store.visitor = ADA
-    request = TrainRequest(config=SMALL, source=Source(SourceKind.IMPORTED, "x")).model_dump(mode="json")
-    runs = {state: store.create(JobKind.TRAIN, f"hers, {state}", request, state) for state in ("queued", "running", "failed", "completed")}
+    request = TrainRequest(config=SMALL, source=Source(SourceKind.IMPORTED, "x")).model_dump(
+        mode="json"
+    )
+    runs = {
+        state: store.create(JobKind.TRAIN, f"hers, {state}", request, state)
+        for state in ("queued", "running", "failed", "completed")
+    }
     for name in ("running", "failed", "completed"):
         store.transition(runs[name], JobState.STARTING, started_at=1.0)
     store.transition(runs["running"], JobState.RUNNING)
-    store.transition(runs["failed"], JobState.FAILED, cause="diverged", proposal_json='{"learning_rate": 0.0005}')
+    store.transition(
+        runs["failed"], JobState.FAILED, cause="diverged", proposal_json='{"learning_rate": 0.0005}'
+    )
     store.transition(runs["completed"], JobState.RUNNING)
-    store.update(runs["completed"], result_json=json.dumps({"imported": "x.zip", "classes": ["a", "b"]}))
+    store.update(
+        runs["completed"], result_json=json.dumps({"imported": "x.zip", "classes": ["a", "b"]})
+    )
     store.transition(runs["completed"], JobState.COMPLETED)
     with store.transaction() as db:
         db.execute("UPDATE jobs SET id = 'failed' WHERE id = ?", (runs["failed"].id,))
@@ -182,7 +247,9 @@ def of_ada(store: Store) -> Job:
         (store.folder(job) / "worker.log").write_text("hers")
     saved.save(store.settings, "reviews", *built())  # type: ignore[arg-type]
     actions.keep_recipe(store, RECIPE)
-    save_recipe(store.settings, RECIPE.model_copy(update={"steps": RECIPE.steps * 2}))  # the teacher's
+    save_recipe(
+        store.settings, RECIPE.model_copy(update={"steps": RECIPE.steps * 2})
+    )  # the teacher's
     return store.job(runs["completed"].id)
 
 
@@ -201,16 +268,27 @@ def refused(store: Store, who: Visitor, act: Act, jobs: Sequence[Job]) -> int:
 def test_every_function_of_the_interface_that_changes_something_has_a_line_here() -> None:
     guarded = {*LAUNCHES, *ON_A_RUN, *OF_THE_TEACHER}
 
-    assert reach.from_the_interface() - guarded - HARMLESS.keys() == set(), "add the function to a table of this file"
-    assert (guarded | HARMLESS.keys()) - reach.functions().keys() == set(), "this is no function any more"
+    assert reach.from_the_interface() - guarded - HARMLESS.keys() == set(), (
+        "add the function to a table of this file"
+    )
+    assert (guarded | HARMLESS.keys()) - reach.functions().keys() == set(), (
+        "this is no function any more"
+    )
 
 
 def test_the_search_for_what_changes_something_finds_it_through_others() -> None:
-    assert {"core.jobs.actions.rename", "core.jobs.actions.retry", "core.data.saved.save", "core.people.accounts.keep_options"} <= reach.writing()
+    assert {
+        "core.jobs.actions.rename",
+        "core.jobs.actions.retry",
+        "core.data.saved.save",
+        "core.people.accounts.keep_options",
+    } <= reach.writing()
     assert "core.evaluation.tags.read_tags" not in reach.writing()
 
 
-@pytest.mark.parametrize("who", [GUEST, Visitor("guest-1", "", Role.TASTER)], ids=["looks", "may taste"])
+@pytest.mark.parametrize(
+    "who", [GUEST, Visitor("guest-1", "", Role.TASTER)], ids=["looks", "may taste"]
+)
 @pytest.mark.parametrize("name", [*LAUNCHES, *ON_A_RUN, *OF_THE_TEACHER])
 def test_a_guest_changes_nothing(store: Store, of_ada: Job, name: str, who: Visitor) -> None:
     act = {**LAUNCHES, **ON_A_RUN, **OF_THE_TEACHER}[name]
@@ -219,7 +297,9 @@ def test_a_guest_changes_nothing(store: Store, of_ada: Job, name: str, who: Visi
 
 
 @pytest.mark.parametrize("name", ON_A_RUN)
-def test_a_student_does_nothing_to_another_ones_run_in_any_state(store: Store, of_ada: Job, name: str) -> None:
+def test_a_student_does_nothing_to_another_ones_run_in_any_state(
+    store: Store, of_ada: Job, name: str
+) -> None:
     assert refused(store, BOB, ON_A_RUN[name], store.jobs()) == 4 * TIMES
 
 
@@ -234,9 +314,13 @@ def test_a_student_names_no_folder_of_the_machine(store: Store, of_ada: Job, nam
 
 
 @pytest.mark.parametrize("name", LAUNCHES)
-def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(store: Store, of_ada: Job, name: str) -> None:
+def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(
+    store: Store, of_ada: Job, name: str
+) -> None:
     lab = as_(store, BOB)
-    lab.transition(lab.create(JobKind.TRAIN, "his", {}, "his"), JobState.CANCELLED)  # there is something to take away
+    lab.transition(
+        lab.create(JobKind.TRAIN, "his", {}, "his"), JobState.CANCELLED
+    )  # there is something to take away
     before, known = state_of(store), {job.id for job in store.jobs()}
 
     LAUNCHES[name](lab, of_ada)
@@ -248,8 +332,12 @@ def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(stor
     assert [who for _, who, _, _ in accounts.audit(store, 1)] == [BOB.id], "it is written down"
 
 
-@pytest.mark.parametrize("name", ["core.jobs.actions.stop", "core.jobs.actions.rename", "core.jobs.actions.delete"])
-def test_what_somebody_does_to_an_own_run_is_written_down(store: Store, of_ada: Job, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["core.jobs.actions.stop", "core.jobs.actions.rename", "core.jobs.actions.delete"]
+)
+def test_what_somebody_does_to_an_own_run_is_written_down(
+    store: Store, of_ada: Job, name: str
+) -> None:
     queued = next(job for job in store.jobs() if job.state is JobState.QUEUED)
 
     ON_A_RUN[name](as_(store, ADA), queued)
@@ -257,7 +345,9 @@ def test_what_somebody_does_to_an_own_run_is_written_down(store: Store, of_ada: 
     assert accounts.audit(store, 1)[0][1] == ADA.id
 
 
-@pytest.mark.parametrize("name", ["change_rules", "clear_class", "keep_dataset", "delete_dataset", "launch_fetch"])
+@pytest.mark.parametrize(
+    "name", ["change_rules", "clear_class", "keep_dataset", "delete_dataset", "launch_fetch"]
+)
 def test_what_the_teacher_does_is_written_down(store: Store, of_ada: Job, name: str) -> None:
     act = next(act for full, act in OF_THE_TEACHER.items() if full.endswith(name))
 
@@ -275,12 +365,21 @@ def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -
         actions.resume(lab, store.job("failed"))
 
 
-def test_the_texts_of_a_file_that_waits_stay_however_many_others_bring(store: Store, of_ada: Job) -> None:
-    hers = actions.launch_batch(as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]}))
+def test_the_texts_of_a_file_that_waits_stay_however_many_others_bring(
+    store: Store, of_ada: Job
+) -> None:
+    hers = actions.launch_batch(
+        as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]})
+    )
     key = classify_file.read_batch_request(hers).key
 
     for number in range(classify_file.KEPT_BATCHES + 5):
-        store.transition(actions.launch_batch(as_(store, BOB), of_ada, "x", pd.DataFrame({"text": [str(number)]})), JobState.CANCELLED)
+        store.transition(
+            actions.launch_batch(
+                as_(store, BOB), of_ada, "x", pd.DataFrame({"text": [str(number)]})
+            ),
+            JobState.CANCELLED,
+        )
 
     assert classify_file.texts_path(store.settings, key).is_file()
     assert len(list((store.settings.home / "batches").iterdir())) <= classify_file.KEPT_BATCHES + 1
@@ -288,9 +387,13 @@ def test_the_texts_of_a_file_that_waits_stay_however_many_others_bring(store: St
 
 @pytest.mark.parametrize("who", [BOB, GUEST])
 def test_nobody_finds_another_ones_file(store: Store, of_ada: Job, who: Visitor) -> None:
-    hers = actions.launch_batch(as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]}))
+    hers = actions.launch_batch(
+        as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]})
+    )
 
-    assert [classify_file.find_batch(as_(store, who), of_ada, hers.id) for _ in range(TIMES)] == [None] * TIMES
+    assert [classify_file.find_batch(as_(store, who), of_ada, hers.id) for _ in range(TIMES)] == [
+        None
+    ] * TIMES
     assert classify_file.find_batch(as_(store, ADA), of_ada, hers.id) == hers
 
 

@@ -1,4 +1,6 @@
-"""Thousands of ids and names that lead elsewhere: nothing outside the home folder is opened, and every refusal is one in words."""
+"""Thousands of ids and names that lead elsewhere: nothing outside the home folder is opened, and
+every refusal is one in words.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,11 +35,15 @@ LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "the card of a dataset": lambda store, job, name: saved.read_saved_card(store.settings, name),
     "prepared data": lambda store, job, name: preparation.open_dataset(store.settings, name),
     "a base model": lambda store, job, name: model_access.look_up(store, name),
-    "a file that was classified": lambda store, job, name: classify_file.find_batch(store, job, name),
+    "a file that was classified": lambda store, job, name: classify_file.find_batch(
+        store, job, name
+    ),
     "the runs of a set": lambda store, job, name: sweep.runs_of(store, name),
     "a plan of a set": lambda store, job, name: sweep.plan_sweep(job, "rank", name),
     "a field of a plan": lambda store, job, name: sweep.plan_sweep(job, name, "1,2"),
-    "a map of a run": lambda store, job, name: embed_texts.map_paths(store, map_of(name), ("a", "b")),
+    "a map of a run": lambda store, job, name: embed_texts.map_paths(
+        store, map_of(name), ("a", "b")
+    ),
     "a key": lambda store, job, name: come_back(store, Attempts(), name, name),
     "a code": lambda store, job, name: join(store, Attempts(), name, name, name),
 }
@@ -45,8 +51,12 @@ WRITES: dict[str, Callable[[Store, Job, str], object]] = {
     "deleting a dataset": lambda store, job, name: actions.delete_dataset(store, name),
     "naming a dataset": lambda store, job, name: saved.check_name(name),
     "naming a run": lambda store, job, name: actions.rename(store, job, name),
-    "launching a run": lambda store, job, name: actions.launch_training(store, SMALL, demo_source(), name=name, preset=name),
-    "a file of texts": lambda store, job, name: actions.launch_batch(store, job, name, pd.DataFrame({"text": ["a"]})),
+    "launching a run": lambda store, job, name: actions.launch_training(
+        store, SMALL, demo_source(), name=name, preset=name
+    ),
+    "a file of texts": lambda store, job, name: actions.launch_batch(
+        store, job, name, pd.DataFrame({"text": ["a"]})
+    ),
     "a note": lambda store, job, name: actions.tag_text(store, job, 1, "hard", name),
     "a tag": lambda store, job, name: actions.tag_text(store, job, 1, name, "x"),
 }
@@ -54,18 +64,28 @@ SMALL = RunConfig(train_rows=1000)
 
 
 def map_of(run: str) -> embed_texts.MapRequest:
-    return embed_texts.MapRequest(fingerprint="0123456789ab", subjects=(embed_texts.MapSubject(model="minilm", run=run or "x"),))
+    return embed_texts.MapRequest(
+        fingerprint="0123456789ab",
+        subjects=(embed_texts.MapSubject(model="minilm", run=run or "x"),),
+    )
 
 
 @pytest.fixture
 def beside(home: Path) -> Path:
-    """A folder beside the home folder, with all that the app looks for in folders of its own; one of the names leads to it."""
+    """A folder beside the home folder, with all that the app looks for in folders of its own; one
+    of the names leads to it.
+    """
     folder = home.parent / "beside"
     folder.mkdir()
     for name in ("saved.json", "dataset.json", "job.json", "config.json", "tags.json"):
         (folder / name).write_text("{}")
     assert "../../beside" in NAMES
-    for name in ("datasets", "jobs", "prepared", "recipes"):  # from a folder that is not there no name leads anywhere
+    for name in (
+        "datasets",
+        "jobs",
+        "prepared",
+        "recipes",
+    ):  # from a folder that is not there no name leads anywhere
         (home / name).mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -77,8 +97,12 @@ def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Job:
     return store.create(JobKind.TRAIN, "mine", request, "mine")
 
 
-def names_tried(act: Callable[[Store, Job, str], object], store: Store, run: Job, home: Path, names: list[str]) -> int:
-    """How many were tried; fails on what is opened elsewhere, and on an error that is none of the app's own."""
+def names_tried(
+    act: Callable[[Store, Job, str], object], store: Store, run: Job, home: Path, names: list[str]
+) -> int:
+    """How many were tried; fails on what is opened elsewhere, and on an error that is none of the
+    app's own.
+    """
     tried = 0
     for name in names:
         with opened_elsewhere(home) as elsewhere:
@@ -93,7 +117,9 @@ def names_tried(act: Callable[[Store, Job, str], object], store: Store, run: Job
 
 @pytest.mark.parametrize("what", LOOK_UPS)
 @pytest.mark.parametrize("who", [STUDENT, GUEST], ids=["student", "guest"])
-def test_no_name_leads_out_of_the_home_folder(store: Store, run: Job, home: Path, beside: Path, what: str, who: Visitor) -> None:
+def test_no_name_leads_out_of_the_home_folder(
+    store: Store, run: Job, home: Path, beside: Path, what: str, who: Visitor
+) -> None:
     store.visitor = who
 
     names = NAMES if who is STUDENT else NAMES[::10]
@@ -101,7 +127,9 @@ def test_no_name_leads_out_of_the_home_folder(store: Store, run: Job, home: Path
 
 
 @pytest.mark.parametrize("what", WRITES)
-def test_no_name_writes_outside_the_home_folder(store: Store, run: Job, home: Path, beside: Path, what: str) -> None:
+def test_no_name_writes_outside_the_home_folder(
+    store: Store, run: Job, home: Path, beside: Path, what: str
+) -> None:
     before = sorted(beside.iterdir())
 
     names = NAMES[: 400 if FULL else 100]  # each run that is launched makes the next one slower

@@ -1,4 +1,6 @@
-"""Pickles that leave a mark when they are loaded, planted wherever the app reads: none is ever loaded."""
+"""Pickles that leave a mark when they are loaded, planted wherever the app reads: none is ever
+loaded.
+"""
 
 import io
 import os
@@ -32,7 +34,21 @@ from tests.support.file_audit import pickles_loaded
 from tests.support.peft_files import adapter_files
 from tests.support.tiny_models import write_bert
 
-ENDINGS = (".pkl", ".bin", ".pt", ".parquet", ".json", ".safetensors", ".npy", ".npz", ".csv", ".jsonl", ".zip", ".joblib", "")
+ENDINGS = (
+    ".pkl",
+    ".bin",
+    ".pt",
+    ".parquet",
+    ".json",
+    ".safetensors",
+    ".npy",
+    ".npz",
+    ".csv",
+    ".jsonl",
+    ".zip",
+    ".joblib",
+    "",
+)
 
 
 class Bomb:
@@ -51,8 +67,13 @@ def mark(tmp_path: Path) -> Path:
 
 
 def bombs(mark: Path) -> dict[str, bytes]:
-    """The same payload as a pickle of each protocol, a zip like torch's, and an array of objects."""
-    found = {f"protocol {number}": pickle.dumps(Bomb(mark), number) for number in range(pickle.HIGHEST_PROTOCOL + 1)}
+    """The same payload as a pickle of each protocol, a zip like torch's, and an array of
+    objects.
+    """
+    found = {
+        f"protocol {number}": pickle.dumps(Bomb(mark), number)
+        for number in range(pickle.HIGHEST_PROTOCOL + 1)
+    }
     torch_like, array = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(torch_like, "w") as archive:
         archive.writestr("archive/data.pkl", found["protocol 2"])
@@ -93,10 +114,19 @@ def read_everything(store: Store) -> int:
     read(
         lambda: find_prepared(settings, source),
         lambda: saved.list_saved(settings),
-        lambda: [saved.read_saved_card(settings, folder.name) for folder in settings.datasets.iterdir()],
+        lambda: [
+            saved.read_saved_card(settings, folder.name) for folder in settings.datasets.iterdir()
+        ],
         lambda: read_recipe(settings, "0123456789ab"),
-        lambda: read_fitted(settings, BaselineRequest(fingerprint="x", train_rows=0, seed=0, model="minilm", max_tokens=8), 4),
-        lambda: [find_model(str(folder), settings, False) for folder in (settings.home / "models").iterdir()],
+        lambda: read_fitted(
+            settings,
+            BaselineRequest(fingerprint="x", train_rows=0, seed=0, model="minilm", max_tokens=8),
+            4,
+        ),
+        lambda: [
+            find_model(str(folder), settings, False)
+            for folder in (settings.home / "models").iterdir()
+        ],
         lambda: gallery.open_gallery(store),
     )
     return refused
@@ -139,13 +169,23 @@ def test_the_bombs_go_off_where_they_are_loaded(mark: Path) -> None:
             mark.rmdir()
 
 
-@pytest.mark.parametrize("kind", ["protocol 0", "protocol 2", "protocol 4", "as torch writes", "as numpy writes"])
-def test_no_pickle_in_the_place_of_a_kept_file_is_loaded(full: Store, home: Path, mark: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    "kind", ["protocol 0", "protocol 2", "protocol 4", "as torch writes", "as numpy writes"]
+)
+def test_no_pickle_in_the_place_of_a_kept_file_is_loaded(
+    full: Store, home: Path, mark: Path, kind: str
+) -> None:
     data = bombs(mark)[kind]
     targets = [
-        path for path in home.rglob("*") if path.is_file() and not path.name.startswith(("loralab.db", ".")) and path.suffix != ".lock"
+        path
+        for path in home.rglob("*")
+        if path.is_file()
+        and not path.name.startswith(("loralab.db", "."))
+        and path.suffix != ".lock"
     ]
-    assert {path.suffix for path in targets} >= {".parquet", ".json", ".safetensors"} and len(targets) > 60
+    assert {path.suffix for path in targets} >= {".parquet", ".json", ".safetensors"} and len(
+        targets
+    ) > 60
     for path in targets:
         path.write_bytes(data)
 
@@ -171,7 +211,9 @@ def test_no_pickle_beside_the_kept_files_is_loaded(full: Store, home: Path, mark
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_no_pickle_that_somebody_brings_is_loaded(settings: Settings, tmp_path: Path, mark: Path, ending: str) -> None:
+def test_no_pickle_that_somebody_brings_is_loaded(
+    settings: Settings, tmp_path: Path, mark: Path, ending: str
+) -> None:
     for name, data in bombs(mark).items():
         path = tmp_path / f"brought{ending}"
         path.write_bytes(data)

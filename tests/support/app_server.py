@@ -21,10 +21,26 @@ def serving(log_path: Path, **variables: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true", "--server.port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "Home.py",
+        "--server.headless",
+        "true",
+        "--server.port",
+        str(port),
+    ]
     environment = {**os.environ, "LORALAB_HUB": "false", **variables}
     log = log_path.open("w+")
-    process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    process = subprocess.Popen(
+        [*command, "--server.address", "127.0.0.1"],
+        cwd=ROOT,
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
     try:
         wait_for_health(f"http://127.0.0.1:{port}", log_path)
         yield f"http://127.0.0.1:{port}"
@@ -36,7 +52,9 @@ def serving(log_path: Path, **variables: str) -> Iterator[str]:
 
 
 def wait_for_health(url: str, log: Path) -> None:
-    """Return once the server is up. An open port is not enough: Streamlit opens it once to see whether it is free."""
+    """Return once the server is up. An open port is not enough: Streamlit opens it once to see
+    whether it is free.
+    """
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:

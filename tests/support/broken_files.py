@@ -28,7 +28,9 @@ def parquet(**columns: object) -> bytes:
 
 WIDE = ",".join(f"c{i}" for i in range(20_000)) + "\n" + ",".join("1" for _ in range(20_000)) + "\n"
 
-REFUSED: dict[str, tuple[str, bytes, str]] = {  # a name for the case: file name, content, words of the message
+REFUSED: dict[
+    str, tuple[str, bytes, str]
+] = {  # a name for the case: file name, content, words of the message
     "empty": ("a.csv", b"", "is empty. Choose a file"),
     "blank": ("a.csv", b"\xef\xbb\xbf \n\n", "is empty"),
     "only zeros": ("a.csv", b"\x00" * 500, "is empty"),
@@ -40,16 +42,36 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {  # a name for the case: file name
     "bytes": ("a.csv", bytes(range(256)) * 40, "is no text"),
     "header only": ("a.csv", b"text,label\n", "has a header and no rows"),
     "20,000 columns": ("a.csv", WIDE.encode(), "has 20,000 columns; up to 1,000"),
-    "open quote": ("a.csv", ('text,label\n"it never ends,cat\n' + CSV).encode(), "double quote opened in or after line 2 is never closed"),
+    "open quote": (
+        "a.csv",
+        ('text,label\n"it never ends,cat\n' + CSV).encode(),
+        "double quote opened in or after line 2 is never closed",
+    ),
     "stray quote": ("a.csv", b'text,label\n"so" it goes,cat\n', "line 2: the quotes do not fit"),
-    "mostly ragged": ("a.csv", b"text,label\n" + b"one, two, three,cat\n" * 9, "line 2: 4 cells where 2 are expected, separated by comma"),
+    "mostly ragged": (
+        "a.csv",
+        b"text,label\n" + b"one, two, three,cat\n" * 9,
+        "line 2: 4 cells where 2 are expected, separated by comma",
+    ),
     "no objects": ("a.jsonl", b'{"text": \n{"text\n{]\n', "holds no JSON object"),
     "nested without end": ("a.json", b"[" * 100_000, "is no complete JSON list"),
-    "lists only": ("a.jsonl", b'{"text": ["a"]}\n{"text": ["b"]}\n', "holds lists and objects only"),
-    "half a Parquet": ("a.parquet", parquet(text=["a"] * 50, label=["b"] * 50)[:150], "begins like Parquet and cannot be read"),
+    "lists only": (
+        "a.jsonl",
+        b'{"text": ["a"]}\n{"text": ["b"]}\n',
+        "holds lists and objects only",
+    ),
+    "half a Parquet": (
+        "a.parquet",
+        parquet(text=["a"] * 50, label=["b"] * 50)[:150],
+        "begins like Parquet and cannot be read",
+    ),
     "only its mark": ("a.parquet", b"PAR1", "begins like Parquet and cannot be read"),
     "Parquet of lists": ("a.parquet", parquet(text=[["a"], ["b"]]), "has no rows of plain values"),
-    "Parquet without rows": ("a.parquet", parquet(text=pa.array([], pa.string())), "has no rows of plain values"),
+    "Parquet without rows": (
+        "a.parquet",
+        parquet(text=pa.array([], pa.string())),
+        "has no rows of plain values",
+    ),
 }
 
 READ: dict[str, tuple[str, bytes]] = {  # the same 24 rows each time
@@ -66,10 +88,25 @@ READ: dict[str, tuple[str, bytes]] = {  # the same 24 rows each time
     "blank lines": ("a.csv", CSV.replace("\n", "\n\n").encode()),
     "zeros": ("a.csv", CSV.replace("number", "num\0ber").encode()),
     "no last line end": ("a.csv", CSV.rstrip().encode()),
-    "quoted": ("a.csv", ("text,label\n" + "".join(f'"{text}","{label}"\n' for text, label in ROWS)).encode()),
+    "quoted": (
+        "a.csv",
+        ("text,label\n" + "".join(f'"{text}","{label}"\n' for text, label in ROWS)).encode(),
+    ),
     "no header": ("a.csv", CSV.partition("\n")[2].encode()),
-    "JSON lines": ("a.jsonl", "\n".join(json.dumps({"text": text, "label": label}) for text, label in ROWS).encode()),
-    "a JSON list": ("a.json", json.dumps([{"text": text, "label": label} for text, label in ROWS]).encode()),
-    "Parquet": ("a.parquet", parquet(text=[text for text, _ in ROWS], label=[label for _, label in ROWS])),
-    "Parquet by another name": ("a.csv", parquet(text=[text for text, _ in ROWS], label=[label for _, label in ROWS])),
+    "JSON lines": (
+        "a.jsonl",
+        "\n".join(json.dumps({"text": text, "label": label}) for text, label in ROWS).encode(),
+    ),
+    "a JSON list": (
+        "a.json",
+        json.dumps([{"text": text, "label": label} for text, label in ROWS]).encode(),
+    ),
+    "Parquet": (
+        "a.parquet",
+        parquet(text=[text for text, _ in ROWS], label=[label for _, label in ROWS]),
+    ),
+    "Parquet by another name": (
+        "a.csv",
+        parquet(text=[text for text, _ in ROWS], label=[label for _, label in ROWS]),
+    ),
 }

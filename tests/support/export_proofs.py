@@ -5,5 +5,13 @@ from core.transfer.export.formats import Format, Verification
 
 def proof_of(**changes: object) -> Verification:
     """A proof that holds, with ``changes``."""
-    usual = {"format": Format.MERGED, "texts": 200, "labels_equal": 200, "max_probability_difference": 1e-6, "differs_from_base": 0.4}
-    return Verification.model_validate({**usual, "bytes": 1, "rows_per_second": 1, "run_rows_per_second": 1, **changes})
+    usual = {
+        "format": Format.MERGED,
+        "texts": 200,
+        "labels_equal": 200,
+        "max_probability_difference": 1e-6,
+        "differs_from_base": 0.4,
+    }
+    return Verification.model_validate(
+        {**usual, "bytes": 1, "rows_per_second": 1, "run_rows_per_second": 1, **changes}
+    )

@@ -1,4 +1,6 @@
-"""A Hugging Face Hub on this machine, as far as the app asks it: what a branch holds, and the files of a revision."""
+"""A Hugging Face Hub on this machine, as far as the app asks it: what a branch holds, and the files
+of a revision.
+"""
 
 import io
 import json
@@ -13,12 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 REVISION, CONVERTED_REVISION = "a" * 40, "c" * 40
-NAMES = json.dumps({"info": {"features": {"label": {"names": ["Katze", "Hund"], "_type": "ClassLabel"}}}})
+NAMES = json.dumps(
+    {"info": {"features": {"label": {"names": ["Katze", "Hund"], "_type": "ClassLabel"}}}}
+)
 
 
 def rows(number: int) -> bytes:
-    """A Parquet file as the Hub keeps it: class ids, with the names of the classes in the schema."""
-    table = pa.table({"text": [f"Text {i} über Tiere" for i in range(number)], "label": [i % 2 for i in range(number)]})
+    """A Parquet file as the Hub keeps it: class ids, with the names of the classes in the
+    schema.
+    """
+    table = pa.table(
+        {
+            "text": [f"Text {i} über Tiere" for i in range(number)],
+            "label": [i % 2 for i in range(number)],
+        }
+    )
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({"huggingface": NAMES}), buffer)
     return buffer.getvalue()
@@ -35,9 +46,19 @@ REPOSITORIES: dict[str, dict[str, dict[str, bytes]]] = {  # by name and branch
             "default/extra/0000.parquet": TEST,
         },
     },
-    "some/many": {"main": {}, "refs/convert/parquet": {"de/train/0000.parquet": TRAIN, "en/train/0000.parquet": TRAIN}},
+    "some/many": {
+        "main": {},
+        "refs/convert/parquet": {"de/train/0000.parquet": TRAIN, "en/train/0000.parquet": TRAIN},
+    },
     "some/odd": {"main": {}, "refs/convert/parquet": {"default/validation/0000.parquet": TEST}},
-    "some/plain": {"main": {"train.csv": CSV.encode(), "data/test.csv": CSV.encode(), "run.py": b"", "train.pkl": b"pickle"}},
+    "some/plain": {
+        "main": {
+            "train.csv": CSV.encode(),
+            "data/test.csv": CSV.encode(),
+            "run.py": b"",
+            "train.pkl": b"pickle",
+        }
+    },
     "some/script": {"main": {"script.py": b"raise SystemExit", "train.zip": b"PK"}},
     "some/login": {"main": {"train.csv": CSV.encode()}},
     "some/short": {"main": {"train.csv": CSV.encode()}},
@@ -45,7 +66,9 @@ REPOSITORIES: dict[str, dict[str, dict[str, bytes]]] = {  # by name and branch
 
 
 class Hub(ThreadingHTTPServer):
-    """``asked`` lists the paths that were asked for; while ``held`` is cleared files are sent without their end."""
+    """``asked`` lists the paths that were asked for; while ``held`` is cleared files are sent
+    without their end.
+    """
 
     daemon_threads = True
 
@@ -90,9 +113,18 @@ class Answer(BaseHTTPRequestHandler):
         if held is None:
             return None
         more = 1 if name == "some/short" else 0
-        siblings = [{"rfilename": path, "size": len(content) + more} for path, content in held.items()]
+        siblings = [
+            {"rfilename": path, "size": len(content) + more} for path, content in held.items()
+        ]
         sha = REVISION if branch == "main" else CONVERTED_REVISION
-        return json.dumps({"sha": sha, "gated": name == "some/login", "cardData": {"license": "mit"}, "siblings": siblings}).encode()
+        return json.dumps(
+            {
+                "sha": sha,
+                "gated": name == "some/login",
+                "cardData": {"license": "mit"},
+                "siblings": siblings,
+            }
+        ).encode()
 
     def _file(self, name: str, revision: str, path: str) -> bytes | None:
         branch = "main" if revision == REVISION else "refs/convert/parquet"

@@ -1,4 +1,6 @@
-"""Random sequences of what people, machines and bad luck do to runs. Whatever comes, nothing is torn, and each run can be finished."""
+"""Random sequences of what people, machines and bad luck do to runs. Whatever comes, nothing is
+torn, and each run can be finished.
+"""
 
 import shutil
 import tempfile
@@ -124,7 +126,11 @@ class Sequences(RuleBasedStateMachine):
     @invariant()
     def the_curve_has_each_step_once_and_no_gap(self) -> None:
         for job in self.world.store.jobs():
-            steps = [metric.step for metric in self.world.store.read_metrics(job.id) if metric.split == "train"]
+            steps = [
+                metric.step
+                for metric in self.world.store.read_metrics(job.id)
+                if metric.split == "train"
+            ]
             assert steps == list(range(1, len(steps) + 1)), f"{job.name} {job.state}: {steps}"
 
     def teardown(self) -> None:
@@ -132,7 +138,9 @@ class Sequences(RuleBasedStateMachine):
             self.tally.faults += self.world.finish()
             for job in self.world.store.jobs():
                 assert not (complaint := self.world.complaint(job)), complaint
-                assert outcome(self.world.store.folder(job)) == undisturbed(job.name), f"{job.name} ends with another adapter or table"
+                assert outcome(self.world.store.folder(job)) == undisturbed(job.name), (
+                    f"{job.name} ends with another adapter or table"
+                )
         finally:
             self.world.close()
             shutil.rmtree(self.home)

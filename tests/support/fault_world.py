@@ -29,13 +29,23 @@ class StagedWorld:
 
     def __init__(self, home: Path) -> None:
         self.ahead = 0.0
-        self.stage = InProcessLab(home, PLAN, lambda settings: FillableStore(settings, lambda: time.time() + self.ahead))
+        self.stage = InProcessLab(
+            home, PLAN, lambda settings: FillableStore(settings, lambda: time.time() + self.ahead)
+        )
         self.store = cast(FillableStore, self.stage.store)
-        lock = take_lock(home / "supervisor.lock")  # this process is the supervisor: actions start no other
+        lock = take_lock(
+            home / "supervisor.lock"
+        )  # this process is the supervisor: actions start no other
         assert lock is not None
         self.lock = lock
-        self.patch = pytest.MonkeyPatch()  # a worker gives up on a full database soon, looks often, and never ends this process
-        for name, seconds in (("PATIENCE_SECONDS", 0.05), ("RETRY_SECONDS", 0.01), ("LOOK_SECONDS", 0.005)):
+        self.patch = (
+            pytest.MonkeyPatch()
+        )  # a worker gives up on a full database soon, looks often, and never ends this process
+        for name, seconds in (
+            ("PATIENCE_SECONDS", 0.05),
+            ("RETRY_SECONDS", 0.01),
+            ("LOOK_SECONDS", 0.005),
+        ):
             self.patch.setattr(context, name, seconds)
         self.patch.setattr(context.JobContext, "_leave", lambda self: None)
 
@@ -51,7 +61,9 @@ class StagedWorld:
         job, disk = self.store.job(self.stage.child.job_id), self._disk(fault, nth)
         self.stage.finish(disk)
         self._look()
-        assert self.store.is_full or not self.store.jobs(None, *ACTIVE) or self.stage.child, "an ended worker's run is still called active"
+        assert self.store.is_full or not self.store.jobs(None, *ACTIVE) or self.stage.child, (
+            "an ended worker's run is still called active"
+        )
         self._check(job)
         return fault != "none" and isinstance(disk, CountingDisk) and disk.steps >= nth
 
@@ -84,7 +96,9 @@ class StagedWorld:
         actions.resume(self.store, job)
 
     def finish(self) -> int:
-        """On a healthy machine, bring every run to its end; how many transactions had found no room before."""
+        """On a healthy machine, bring every run to its end; how many transactions had found no room
+        before.
+        """
         self.store.make_room()
         self.restart()
         if self.stage.child is not None:
@@ -118,9 +132,13 @@ class StagedWorld:
             case "kill":
                 return DyingDisk(nth)
             case "power cut" | "lucky power cut":
-                return CuttingDisk(jobs, nth, random.Random(nth) if fault.startswith("lucky") else None)
+                return CuttingDisk(
+                    jobs, nth, random.Random(nth) if fault.startswith("lucky") else None
+                )
             case "EIO" | "disk full":
-                return FailingDisk(nth, errno.EIO if fault == "EIO" else errno.ENOSPC, lasting=fault == "disk full")
+                return FailingDisk(
+                    nth, errno.EIO if fault == "EIO" else errno.ENOSPC, lasting=fault == "disk full"
+                )
             case "stop":
                 return StoppingDisk(nth, self.store)
         return Disk()
@@ -132,8 +150,12 @@ class StagedWorld:
             read_sealed(folder / "checkpoints" / f"{step:08d}")
         if (folder / "adapter").exists():
             artifacts.adapter_folder(folder)
-        trained = [metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"]
-        assert max(checkpoints.steps(folder), default=0) <= len(trained), "a checkpoint is past the curve"
+        trained = [
+            metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"
+        ]
+        assert max(checkpoints.steps(folder), default=0) <= len(trained), (
+            "a checkpoint is past the curve"
+        )
 
 
 class StoppingDisk(CountingDisk):

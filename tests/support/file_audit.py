@@ -1,4 +1,6 @@
-"""Which files this process opens, and which pickles it loads: seen by an audit hook, which Python calls for every one of them."""
+"""Which files this process opens, and which pickles it loads: seen by an audit hook, which Python
+calls for every one of them.
+"""
 
 import os
 import sys
@@ -9,10 +11,35 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).parents[2]
 READS = frozenset(
-    {"open", "os.listdir", "os.scandir", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "shutil.rmtree", "sqlite3.connect"}
+    {
+        "open",
+        "os.listdir",
+        "os.scandir",
+        "os.remove",
+        "os.rename",
+        "os.mkdir",
+        "os.rmdir",
+        "shutil.rmtree",
+        "sqlite3.connect",
+    }
 )
-CODE = tuple(map(str, (ROOT / "core", ROOT / "ui", ROOT / "pages", ROOT / "tests", ROOT / "Home.py", ROOT / ".streamlit", sys.prefix)))
-SECRETS = str(Path.home() / ".streamlit" / "secrets.toml")  # where Streamlit looks for what a sign-in is configured with
+CODE = tuple(
+    map(
+        str,
+        (
+            ROOT / "core",
+            ROOT / "ui",
+            ROOT / "pages",
+            ROOT / "tests",
+            ROOT / "Home.py",
+            ROOT / ".streamlit",
+            sys.prefix,
+        ),
+    )
+)
+SECRETS = str(
+    Path.home() / ".streamlit" / "secrets.toml"
+)  # where Streamlit looks for what a sign-in is configured with
 MACHINE = (
     *CODE,
     SECRETS,
@@ -30,7 +57,12 @@ _pickles: list[str] | None = None
 
 
 def _watch(event: str, arguments: tuple[object, ...]) -> None:
-    if _paths is not None and event in READS and arguments and isinstance(arguments[0], str | bytes | os.PathLike):
+    if (
+        _paths is not None
+        and event in READS
+        and arguments
+        and isinstance(arguments[0], str | bytes | os.PathLike)
+    ):
         _paths.append(os.path.abspath(_file_of(os.fsdecode(arguments[0]))))
     if _pickles is not None and event == "pickle.find_class":
         _pickles.append(f"{arguments[0]}.{arguments[1]}")
@@ -46,7 +78,9 @@ sys.addaudithook(_watch)
 
 @contextmanager
 def opened_elsewhere(*homes: Path) -> Iterator[list[str]]:
-    """What is opened, listed, moved or removed outside ``homes`` and outside the code of this machine."""
+    """What is opened, listed, moved or removed outside ``homes`` and outside the code of this
+    machine.
+    """
     global _paths
     found: list[str] = []
     _paths = []

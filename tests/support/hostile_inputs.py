@@ -1,11 +1,14 @@
-"""Texts that want to be more than text: HTML, Markdown, LaTeX, control characters, turned writing; and names that want to be paths."""
+"""Texts that want to be more than text: HTML, Markdown, LaTeX, control characters, turned writing;
+and names that want to be paths.
+"""
 
 import random
 import re
 import string
 from dataclasses import dataclass
 
-TEMPLATES = (  # text with its marker {m}, and what of it must not stand in a place that reads Markdown
+# text with its marker {m}, and what of it must not stand in a place that reads Markdown
+TEMPLATES = (
     ("<b>{m}</b>", "<b>{m}"),
     ("<img src=x onerror=alert(1)>{m}", "<img"),
     ("<script>{m}</script>", "<script"),
@@ -56,7 +59,9 @@ FRAMES = ("{t}", "x {t} y", "{t} {t}", "\u05e9\u05dc\u05d5\u05dd {t}", "{t}:")
 
 @dataclass(frozen=True)
 class Hostile:
-    """``text``; where ``needle`` is in a place that reads Markdown and not escaped, it was interpreted."""
+    """``text``; where ``needle`` is in a place that reads Markdown and not escaped, it was
+    interpreted.
+    """
 
     text: str
     needle: str
@@ -73,7 +78,9 @@ def hostile_texts(number: int) -> list[Hostile]:
     for place in range(number):
         template, needle = TEMPLATES[place % len(TEMPLATES)]
         frame, marker = FRAMES[place // len(TEMPLATES) % len(FRAMES)], f"Q{place:03d}Z"
-        found.append(Hostile(frame.format(t=template.format(m=marker)), needle.format(m=marker), marker))
+        found.append(
+            Hostile(frame.format(t=template.format(m=marker)), needle.format(m=marker), marker)
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""A small dataset with an index, for tests: five train texts, of which the split of ten keeps all but one for training."""
+"""A small dataset with an index, for tests: five train texts, of which the split of ten keeps all
+but one for training.
+"""
 
 from pathlib import Path
 
@@ -13,11 +15,15 @@ Rows = list[tuple[str, int]]
 
 
 def write_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> Dataset:
-    """A prepared dataset with these texts and labels, whatever a preparation would say of them; tokens are words and two."""
+    """A prepared dataset with these texts and labels, whatever a preparation would say of them;
+    tokens are words and two.
+    """
     contents, written = {}, []
     for split in SPLITS:
         rows = splits.get(split, [])
-        frame = pd.DataFrame(rows, columns=["text", "label"]).astype({"text": "str", "label": "int64"})
+        frame = pd.DataFrame(rows, columns=["text", "label"]).astype(
+            {"text": "str", "label": "int64"}
+        )
         frame.insert(0, "row", range(len(frame)))
         frame["characters"] = frame["text"].str.len().astype("int64")
         frame["words"] = frame["text"].str.split().str.len().astype("int64")

@@ -1,4 +1,6 @@
-"""A small OpenID Connect provider on loopback: discovery, keys, authorisation code with PKCE, and signed tokens, for two people."""
+"""A small OpenID Connect provider on loopback: discovery, keys, authorisation code with PKCE, and
+signed tokens, for two people.
+"""
 
 import base64
 import hashlib
@@ -33,16 +35,24 @@ server_metadata_url = "{provider}/.well-known/openid-configuration"
 
 @dataclass
 class Provider:
-    """Its address, its key, and what it has given out. ``signing_key`` may be another one than it publishes, as a forger's is."""
+    """Its address, its key, and what it has given out. ``signing_key`` may be another one than it
+    publishes, as a forger's is.
+    """
 
     url: str = ""
-    key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"use": "sig", "kid": "published"}))
+    key: RSAKey = field(
+        default_factory=lambda: RSAKey.generate_key(2048, {"use": "sig", "kid": "published"})
+    )
     signing_key: RSAKey | None = None
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, object]:
         """What discovery tells."""
-        ends = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
+        ends = {
+            "authorization_endpoint": "authorize",
+            "token_endpoint": "token",
+            "jwks_uri": "keys",
+        }
         return {
             "issuer": self.url,
             **{name: f"{self.url}/{path}" for name, path in ends.items()},
@@ -63,16 +73,40 @@ class Provider:
         return "<title>Provider</title>" + " ".join(links)
 
     def exchange(self, form: dict[str, str], authorization: str) -> dict[str, object]:
-        """The token for a code, which works once, for the client with its secret and the verifier of its challenge."""
+        """The token for a code, which works once, for the client with its secret and the verifier
+        of its challenge.
+        """
         asked = self.codes.pop(form["code"])
-        user, _, password = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
-        assert (unquote(user), unquote(password).replace("+", " ")) == (CLIENT, SECRET), "another client"
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).decode().rstrip("=")
+        user, _, password = (
+            base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
+        )
+        assert (unquote(user), unquote(password).replace("+", " ")) == (CLIENT, SECRET), (
+            "another client"
+        )
+        challenge = (
+            base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest())
+            .decode()
+            .rstrip("=")
+        )
         assert challenge == asked["code_challenge"], "somebody else's code"
         now = int(time.time())
-        claims = {**PEOPLE[asked["who"]], "iss": self.url, "aud": CLIENT, "iat": now, "exp": now + EXPIRES_SECONDS, "nonce": asked["nonce"]}
-        signed = jwt.encode({"alg": "RS256", "kid": "published"}, claims, self.signing_key or self.key)
-        return {"access_token": secrets.token_hex(8), "token_type": "Bearer", "expires_in": EXPIRES_SECONDS, "id_token": signed}
+        claims = {
+            **PEOPLE[asked["who"]],
+            "iss": self.url,
+            "aud": CLIENT,
+            "iat": now,
+            "exp": now + EXPIRES_SECONDS,
+            "nonce": asked["nonce"],
+        }
+        signed = jwt.encode(
+            {"alg": "RS256", "kid": "published"}, claims, self.signing_key or self.key
+        )
+        return {
+            "access_token": secrets.token_hex(8),
+            "token_type": "Bearer",
+            "expires_in": EXPIRES_SECONDS,
+            "id_token": signed,
+        }
 
 
 @contextmanager
@@ -86,7 +120,9 @@ def provider() -> Iterator[Provider]:
             if path.path == "/.well-known/openid-configuration":
                 self._answer(json.dumps(served.metadata()), "application/json")
             elif path.path == "/keys":
-                self._answer(json.dumps({"keys": [served.key.as_dict(private=False)]}), "application/json")
+                self._answer(
+                    json.dumps({"keys": [served.key.as_dict(private=False)]}), "application/json"
+                )
             elif path.path == "/authorize":
                 self._answer(served.choose(_single(path.query)), "text/html")
             else:
@@ -94,7 +130,10 @@ def provider() -> Iterator[Provider]:
 
         def do_POST(self) -> None:
             form = _single(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self._answer(json.dumps(served.exchange(form, self.headers.get("Authorization", ""))), "application/json")
+            self._answer(
+                json.dumps(served.exchange(form, self.headers.get("Authorization", ""))),
+                "application/json",
+            )
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""

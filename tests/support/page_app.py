@@ -15,6 +15,8 @@ _new_pages_manager = PagesManager.__init__
 
 
 def after_first_visit(manager: PagesManager, *args: Any, **options: Any) -> None:
-    """AppTest starts each run as a new server does, which runs a file of ``pages/`` by itself and drops the click; later visits do not."""
+    """AppTest starts each run as a new server does, which runs a file of ``pages/`` by itself and
+    drops the click; later visits do not.
+    """
     _new_pages_manager(manager, *args, **options)
     PagesManager.uses_pages_directory = False

@@ -37,19 +37,32 @@ def adapter_files(base: Path, **changes: object) -> dict[str, bytes]:
     return {
         "adapter_config.json": json.dumps(config).encode(),
         "adapter_model.safetensors": save(tensors()),
-        "labels.json": json.dumps({"id2label": {str(number): name for number, name in enumerate(CLASSES)}, "max_tokens": 64}).encode(),
+        "labels.json": json.dumps(
+            {
+                "id2label": {str(number): name for number, name in enumerate(CLASSES)},
+                "max_tokens": 64,
+            }
+        ).encode(),
     }
 
 
-def tensors(rank: int = RANK, classes: int = len(CLASSES), hidden: int = HIDDEN) -> dict[str, np.ndarray]:
+def tensors(
+    rank: int = RANK, classes: int = len(CLASSES), hidden: int = HIDDEN
+) -> dict[str, np.ndarray]:
     """Random values under PEFT's names."""
     draw = np.random.default_rng(0)
-    shapes: dict[str, tuple[int, ...]] = {"classifier.weight": (classes, hidden), "classifier.bias": (classes,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "classifier.weight": (classes, hidden),
+        "classifier.bias": (classes,),
+    }
     for layer in range(LAYERS):
         for module in ("query", "value"):
             at = f"bert.encoder.layer.{layer}.attention.self.{module}"
             shapes |= {f"{at}.lora_A.weight": (rank, hidden), f"{at}.lora_B.weight": (hidden, rank)}
-    return {f"base_model.model.{name}": draw.standard_normal(shape).astype(np.float32) * 0.1 for name, shape in shapes.items()}
+    return {
+        f"base_model.model.{name}": draw.standard_normal(shape).astype(np.float32) * 0.1
+        for name, shape in shapes.items()
+    }
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:

@@ -11,4 +11,9 @@ Make = Callable[..., Source]
 
 def items(rows: int, labels: tuple[object, ...] = ("cat", "dog")) -> pd.DataFrame:
     """``rows`` texts whose labels take turns."""
-    return pd.DataFrame({"text": [f"text {i} here" for i in range(rows)], "label": [labels[i % len(labels)] for i in range(rows)]})
+    return pd.DataFrame(
+        {
+            "text": [f"text {i} here" for i in range(rows)],
+            "label": [labels[i % len(labels)] for i in range(rows)],
+        }
+    )

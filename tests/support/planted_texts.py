@@ -9,7 +9,10 @@ import pandas as pd
 def draw_texts(number: int, seed: int = 0, words: int = 30) -> list[str]:
     """Unrelated texts of 20 to ``words`` made-up words."""
     draw = random.Random(seed)
-    vocabulary = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 9))) for _ in range(3000)]
+    vocabulary = [
+        "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 9)))
+        for _ in range(3000)
+    ]
     return [" ".join(draw.choices(vocabulary, k=draw.randint(20, words))) for _ in range(number)]
 
 
@@ -24,7 +27,9 @@ def edit(text: str, how: int, draw: random.Random) -> str:
     return " ".join([*words[:place], "replaced", *words[place + 1 :]])
 
 
-def frame(texts: list[str], labels: list[int] | None = None, splits: list[str] | None = None) -> pd.DataFrame:
+def frame(
+    texts: list[str], labels: list[int] | None = None, splits: list[str] | None = None
+) -> pd.DataFrame:
     """As the checks take it."""
     return pd.DataFrame(
         {

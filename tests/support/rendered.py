@@ -1,4 +1,6 @@
-"""What an ``AppTest`` shows: every string of every element, and which of them a browser reads as Markdown."""
+"""What an ``AppTest`` shows: every string of every element, and which of them a browser reads as
+Markdown.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,8 +8,11 @@ from typing import Any
 from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
 
-# Fields whose content Streamlit hands to its Markdown reader; options of selectboxes and tables are drawn as they are.
-MARKDOWN = frozenset({"body", "label", "help", "text", "caption", "captions", "content", "delta", "message", "title"})
+# Fields whose content Streamlit hands to its Markdown reader; options of selectboxes and tables are
+# drawn as they are.
+MARKDOWN = frozenset(
+    {"body", "label", "help", "text", "caption", "captions", "content", "delta", "message", "title"}
+)
 AS_IT_IS = frozenset({"text", "code", "json"})  # st.text, st.code
 
 
@@ -25,7 +30,13 @@ def elements(app: AppTest) -> Iterator[tuple[str, Message]]:
 def strings(message: Message, name: str = "") -> Iterator[tuple[str, str]]:
     """Field and content of every string in it; of bytes, those that can be read."""
     for field, value in message.ListFields():
-        for one in value if getattr(field, "is_repeated", False) or isinstance(value, list | tuple) or hasattr(value, "add") else [value]:
+        for one in (
+            value
+            if getattr(field, "is_repeated", False)
+            or isinstance(value, list | tuple)
+            or hasattr(value, "add")
+            else [value]
+        ):
             if isinstance(one, Message):
                 yield from strings(one, field.name)
             elif isinstance(one, bytes):

@@ -14,11 +14,16 @@ WORDS = {
 
 
 def write_small_news(folder: Path, train: int = 240, test: int = 80) -> Path:
-    """``train.csv`` and ``test.csv`` with equally many texts per class, each of eight words of its class."""
+    """``train.csv`` and ``test.csv`` with equally many texts per class, each of eight words of its
+    class.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     draw = random.Random(0)
     for split, rows in (("train", train), ("test", test)):
         classes = [name for name in WORDS for _ in range(rows // len(WORDS))]
-        texts = [" ".join(draw.choices(WORDS[name].split(), k=8)) + f" {number}" for number, name in enumerate(classes)]
+        texts = [
+            " ".join(draw.choices(WORDS[name].split(), k=8)) + f" {number}"
+            for number, name in enumerate(classes)
+        ]
         pd.DataFrame({"text": texts, "label": classes}).to_csv(folder / f"{split}.csv", index=False)
     return folder

@@ -25,7 +25,9 @@ ADAPTER = SHIPPED / "example" / "adapter"
 
 def make_run(store: Store, source: Source, name: str, **fields: object) -> Job:
     """A queued run."""
-    request = TrainRequest(config=RunConfig(**{"train_rows": 800, **fields}), source=source, preset="taste")
+    request = TrainRequest(
+        config=RunConfig(**{"train_rows": 800, **fields}), source=source, preset="taste"
+    )
     return store.create(JobKind.TRAIN, name, request.model_dump(mode="json"), launch_key=name)
 
 
@@ -39,9 +41,17 @@ def start(store: Store, job: Job) -> Job:
 
 
 def make_finished(
-    store: Store, source: Source, name: str, rows: int = 40, right: int = 34, classes: Sequence[str] = CLASSES, absent: bool = False
+    store: Store,
+    source: Source,
+    name: str,
+    rows: int = 40,
+    right: int = 34,
+    classes: Sequence[str] = CLASSES,
+    absent: bool = False,
 ) -> Job:
-    """A completed run with all its files; the adapter's content is not an adapter's. ``absent``: its last class is never predicted."""
+    """A completed run with all its files; the adapter's content is not an adapter's. ``absent``:
+    its last class is never predicted.
+    """
     job = start(store, make_run(store, source, name))
     folder = store.folder(job)
     result: dict[str, object] = {
@@ -53,40 +63,86 @@ def make_finished(
     }
     right_in: dict[Split, int] = {"test": right, "validation": right - 1, "untrained": rows // 4}
     for split, hits in right_in.items():
-        frame = predictions(rows, hits, len(classes), absent).assign(text=texts("test", rows)["text"])
+        frame = predictions(rows, hits, len(classes), absent).assign(
+            text=texts("test", rows)["text"]
+        )
         files.write_parquet(artifacts.predictions_path(folder, split), frame)
         scores = Predictions.of(frame, len(classes)).scores
-        result[split] = {"accuracy": scores.accuracy.value, "macro_f1": scores.macro_f1, "rows": rows, "hits": hits}
-    files.write_folder(folder / "adapter", {"adapter_model.safetensors": b"not really", "adapter_config.json": b"{}"})
+        result[split] = {
+            "accuracy": scores.accuracy.value,
+            "macro_f1": scores.macro_f1,
+            "rows": rows,
+            "hits": hits,
+        }
+    files.write_folder(
+        folder / "adapter",
+        {"adapter_model.safetensors": b"not really", "adapter_config.json": b"{}"},
+    )
     add_curves(store, job, steps=50, rows=rows, classes=len(classes))
     store.update(job, result_json=json.dumps(result))
     store.transition(job, JobState.COMPLETED, ended_at=store.clock(), phase="")
     return store.job(job.id)
 
 
-def add_curves(store: Store, job: Job, steps: int, rows: int = 40, classes: int = len(CLASSES)) -> None:
+def add_curves(
+    store: Store, job: Job, steps: int, rows: int = 40, classes: int = len(CLASSES)
+) -> None:
     """A metric each step and a validation with its predictions each tenth."""
     now = store.clock()
     for step in range(1, steps + 1):
-        metrics = [Metric(step, "train", step / 50, 1.4 - step / 60, now + step / 2, learning_rate=2e-3, rows_per_second=32.0)]
+        metrics = [
+            Metric(
+                step,
+                "train",
+                step / 50,
+                1.4 - step / 60,
+                now + step / 2,
+                learning_rate=2e-3,
+                rows_per_second=32.0,
+            )
+        ]
         if step % 10 == 0:
             right = min(rows, 16 + step // 2, 36)
             frame = predictions(rows, right, classes)
-            files.write_parquet(artifacts.predictions_path(store.folder(job), "validation", step), frame)
-            metrics.append(Metric(step, "validation", step / 50, 1.3 - step / 80, now + step / 2, right / rows, right / rows, best=True))
+            files.write_parquet(
+                artifacts.predictions_path(store.folder(job), "validation", step), frame
+            )
+            metrics.append(
+                Metric(
+                    step,
+                    "validation",
+                    step / 50,
+                    1.3 - step / 80,
+                    now + step / 2,
+                    right / rows,
+                    right / rows,
+                    best=True,
+                )
+            )
         store.add_metrics(job, metrics)
 
 
 def texts(split: str, rows: int) -> pd.DataFrame:
     """Short texts, the classes in turn."""
     labels = np.arange(rows) % len(CLASSES)
-    words = [f"{CLASSES[label]} news, item {row} of the {split} split: **bold** <b>tags</b>" for row, label in enumerate(labels)]
-    counts = {"characters": [len(text) for text in words], "words": [len(text.split()) for text in words], "tokens": 14}
+    words = [
+        f"{CLASSES[label]} news, item {row} of the {split} split: **bold** <b>tags</b>"
+        for row, label in enumerate(labels)
+    ]
+    counts = {
+        "characters": [len(text) for text in words],
+        "words": [len(text.split()) for text in words],
+        "tokens": 14,
+    }
     return pd.DataFrame({"row": range(rows), "text": words, "label": labels, **counts})
 
 
-def predictions(rows: int, right: int, classes: int = len(CLASSES), absent: bool = False) -> pd.DataFrame:
-    """The first ``right`` texts right with 0.7, the others taken for the next class; ``absent``: the last class for the first one."""
+def predictions(
+    rows: int, right: int, classes: int = len(CLASSES), absent: bool = False
+) -> pd.DataFrame:
+    """The first ``right`` texts right with 0.7, the others taken for the next class; ``absent``:
+    the last class for the first one.
+    """
     true = np.arange(rows) % classes
     predicted = np.where(np.arange(rows) < right, true, (true + 1) % classes)
     if absent:

@@ -1,4 +1,6 @@
-"""Tiny base models with random weights, written without torch in milliseconds, for everybody's tests."""
+"""Tiny base models with random weights, written without torch in milliseconds, for everybody's
+tests.
+"""
 
 import json
 import string
@@ -37,8 +39,18 @@ VOCABULARY = list(
 SHAPES = dict[str, tuple[int, ...]]
 
 
-def write_bert(folder: Path, *, hidden: int = 32, layers: int = 2, positions: int = 128, pooler: bool = True, seed: int = 0) -> Path:
-    """A BERT that ``AutoModelForSequenceClassification`` loads; without ``pooler`` the checkpoint lacks it."""
+def write_bert(
+    folder: Path,
+    *,
+    hidden: int = 32,
+    layers: int = 2,
+    positions: int = 128,
+    pooler: bool = True,
+    seed: int = 0,
+) -> Path:
+    """A BERT that ``AutoModelForSequenceClassification`` loads; without ``pooler`` the checkpoint
+    lacks it.
+    """
     config = {
         "architectures": ["BertModel"],
         "model_type": "bert",
@@ -53,8 +65,18 @@ def write_bert(folder: Path, *, hidden: int = 32, layers: int = 2, positions: in
     return _write(folder, config, dict(_bert(hidden, layers, positions, pooler)), seed)
 
 
-def write_distilbert(folder: Path, *, hidden: int = 32, layers: int = 2, positions: int = 128, vocabulary: int = 0, seed: int = 0) -> Path:
-    """A DistilBERT; hidden 768, layers 6, positions 512 and vocabulary 30,522 give the real shape."""
+def write_distilbert(
+    folder: Path,
+    *,
+    hidden: int = 32,
+    layers: int = 2,
+    positions: int = 128,
+    vocabulary: int = 0,
+    seed: int = 0,
+) -> Path:
+    """A DistilBERT; hidden 768, layers 6, positions 512 and vocabulary 30,522 give the real
+    shape.
+    """
     config = {
         "architectures": ["DistilBertModel"],
         "model_type": "distilbert",
@@ -66,10 +88,17 @@ def write_distilbert(folder: Path, *, hidden: int = 32, layers: int = 2, positio
         "vocab_size": vocabulary or len(VOCABULARY),
         "pad_token_id": 0,
     }
-    return _write(folder, config, dict(_distilbert(hidden, layers, positions, vocabulary or len(VOCABULARY))), seed)
+    return _write(
+        folder,
+        config,
+        dict(_distilbert(hidden, layers, positions, vocabulary or len(VOCABULARY))),
+        seed,
+    )
 
 
-def _bert(d: int, layers: int, positions: int, pooler: bool) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _bert(
+    d: int, layers: int, positions: int, pooler: bool
+) -> Iterator[tuple[str, tuple[int, ...]]]:
     for name, rows in (("word", len(VOCABULARY)), ("position", positions), ("token_type", 2)):
         yield f"embeddings.{name}_embeddings.weight", (rows, d)
     yield from _norm("embeddings.LayerNorm", d)
@@ -85,7 +114,9 @@ def _bert(d: int, layers: int, positions: int, pooler: bool) -> Iterator[tuple[s
         yield from _linear("pooler.dense", d, d)
 
 
-def _distilbert(d: int, layers: int, positions: int, vocabulary: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _distilbert(
+    d: int, layers: int, positions: int, vocabulary: int
+) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "distilbert.embeddings.word_embeddings.weight", (vocabulary, d)
     yield "distilbert.embeddings.position_embeddings.weight", (positions, d)
     yield from _norm("distilbert.embeddings.LayerNorm", d)
@@ -113,14 +144,22 @@ def _write(folder: Path, config: dict[str, object], shapes: SHAPES, seed: int) -
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(seed)
     (folder / "config.json").write_text(json.dumps(config))
-    save_file({name: _values(name, shape, generator) for name, shape in shapes.items()}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: _values(name, shape, generator) for name, shape in shapes.items()},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
     write_tokenizer(folder)
     return folder
 
 
-def _values(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.float32]:
+def _values(
+    name: str, shape: tuple[int, ...], generator: np.random.Generator
+) -> NDArray[np.float32]:
     if len(shape) == 1:
-        return np.full(shape, float(name.endswith("weight")), dtype=np.float32)  # norms scale by 1, biases are 0
+        return np.full(
+            shape, float(name.endswith("weight")), dtype=np.float32
+        )  # norms scale by 1, biases are 0
     return generator.standard_normal(shape, dtype=np.float32) * np.float32(shape[-1] ** -0.5)
 
 
@@ -128,10 +167,24 @@ def write_tokenizer(folder: Path) -> None:
     """A lower-casing WordPiece tokenizer that knows every ASCII letter."""
     vocabulary = {token: index for index, token in enumerate(VOCABULARY)}
     special = [
-        {"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        {
+            "id": i,
+            "content": t,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
         for i, t in enumerate(SPECIAL)
     ]
-    lower = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
+    lower = {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": True,
+        "strip_accents": None,
+        "lowercase": True,
+    }
     around = [
         {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
         {"Sequence": {"id": "A", "type_id": 0}},
@@ -147,8 +200,15 @@ def write_tokenizer(folder: Path) -> None:
         "post_processor": {
             "type": "TemplateProcessing",
             "single": around,
-            "pair": [*around, {"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "[SEP]", "type_id": 1}}],
-            "special_tokens": {name: {"id": name, "ids": [vocabulary[name]], "tokens": [name]} for name in ("[CLS]", "[SEP]")},
+            "pair": [
+                *around,
+                {"Sequence": {"id": "B", "type_id": 1}},
+                {"SpecialToken": {"id": "[SEP]", "type_id": 1}},
+            ],
+            "special_tokens": {
+                name: {"id": name, "ids": [vocabulary[name]], "tokens": [name]}
+                for name in ("[CLS]", "[SEP]")
+            },
         },
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
         "model": {

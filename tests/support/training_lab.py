@@ -8,7 +8,15 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from core.config import RunConfig
 from core.models.catalog import ModelLocation
 from core.progress import Progress
-from core.training.events import AdapterSaved, Checkpoint, Evaluation, Event, TrainMetric, TrainResult, ValidationMetric
+from core.training.events import (
+    AdapterSaved,
+    Checkpoint,
+    Evaluation,
+    Event,
+    TrainMetric,
+    TrainResult,
+    ValidationMetric,
+)
 from core.training.session import TrainingData, TrainingSession
 
 
@@ -61,8 +69,12 @@ class Lab:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(self.model.folder)
 
-    def session(self, config: RunConfig, heard: Heard, should_stop: Callable[[], bool] = lambda: False) -> TrainingSession:
+    def session(
+        self, config: RunConfig, heard: Heard, should_stop: Callable[[], bool] = lambda: False
+    ) -> TrainingSession:
         return TrainingSession(config, self.model, self.data, heard, should_stop)
 
-    def train(self, config: RunConfig, heard: Heard, resume_from: dict[str, bytes] | None = None) -> TrainResult:
+    def train(
+        self, config: RunConfig, heard: Heard, resume_from: dict[str, bytes] | None = None
+    ) -> TrainResult:
         return self.session(config, heard).train(resume_from)

@@ -1,4 +1,6 @@
-"""Which functions of core the interface calls, and which of them come to a write: read from the source, so that none is forgotten."""
+"""Which functions of core the interface calls, and which of them come to a write: read from the
+source, so that none is forgotten.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -6,19 +8,46 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FILE_WRITES = frozenset({"unlink", "write_text", "write_bytes", "mkdir", "rmtree", "copytree", "copyfile", "touch", "symlink_to"})
+FILE_WRITES = frozenset(
+    {
+        "unlink",
+        "write_text",
+        "write_bytes",
+        "mkdir",
+        "rmtree",
+        "copytree",
+        "copyfile",
+        "touch",
+        "symlink_to",
+    }
+)
 STORE_WRITES = frozenset(
-    {"create", "transition", "update", "rename", "requeue", "delete", "add_metrics", "drop_metrics_after", "hold", "adopt"}
+    {
+        "create",
+        "transition",
+        "update",
+        "rename",
+        "requeue",
+        "delete",
+        "add_metrics",
+        "drop_metrics_after",
+        "hold",
+        "adopt",
+    }
 )
 WRITERS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})  # a statement that begins so
 
 
 def names(path: Path) -> dict[str, str]:
-    """Local name to what it stands for, as ``module`` or ``module.function``, for all that the file imports from core."""
+    """Local name to what it stands for, as ``module`` or ``module.function``, for all that the file
+    imports from core.
+    """
     found: dict[str, str] = {}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "core":
-            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {
+                alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
+            }
     return found
 
 
@@ -35,7 +64,11 @@ def functions() -> dict[str, ast.FunctionDef]:
             if isinstance(node, ast.FunctionDef):
                 found[f"{module_of(path)}.{node.name}"] = node
             if isinstance(node, ast.ClassDef):
-                found |= {f"{module_of(path)}.{node.name}.{one.name}": one for one in node.body if isinstance(one, ast.FunctionDef)}
+                found |= {
+                    f"{module_of(path)}.{node.name}.{one.name}": one
+                    for one in node.body
+                    if isinstance(one, ast.FunctionDef)
+                }
     return found
 
 
@@ -44,7 +77,11 @@ def mentioned(tree: ast.AST, known: dict[str, str], module: str) -> Iterator[str
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             yield known.get(node.id, f"{module}.{node.id}")
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in known:
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in known
+        ):
             yield f"{known[node.value.id]}.{node.attr}"
 
 
@@ -57,7 +94,11 @@ def writes(tree: ast.AST) -> bool:
                 return True
             if receiver == "store" and node.attr in STORE_WRITES:
                 return True
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.split(" ")[0] in WRITERS:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value.split(" ")[0] in WRITERS
+        ):
             return True
     return False
 
@@ -67,8 +108,14 @@ def writing() -> frozenset[str]:
     """All functions of core that change something, by themselves or through others."""
     every = functions()
     known = {module_of(path): names(path) for path in (ROOT / "core").rglob("*.py")}
-    modules = {name: max((module for module in known if name.startswith(f"{module}.")), key=len) for name in every}
-    calls = {name: set(mentioned(tree, known[modules[name]], modules[name])) & every.keys() for name, tree in every.items()}
+    modules = {
+        name: max((module for module in known if name.startswith(f"{module}.")), key=len)
+        for name in every
+    }
+    calls = {
+        name: set(mentioned(tree, known[modules[name]], modules[name])) & every.keys()
+        for name, tree in every.items()
+    }
     found = {name for name, tree in every.items() if writes(tree)}
     while more := {name for name, called in calls.items() if name not in found and called & found}:
         found |= more
@@ -76,7 +123,9 @@ def writing() -> frozenset[str]:
 
 
 def from_the_interface() -> set[str]:
-    """Functions of core that change something and that a page or part of a page names; a method of the store as itself."""
+    """Functions of core that change something and that a page or part of a page names; a method of
+    the store as itself.
+    """
     found, direct = set(), set()
     for path in [*(ROOT / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "Home.py"]:
         tree = ast.parse(path.read_text())

@@ -1,2 +1,3 @@
-"""The frame of each page, the sidebar, and questions to the inference process. May import ``ui.widgets``.
+"""The frame of each page, the sidebar, and questions to the inference process. May import
+``ui.widgets``.
 """

@@ -1,4 +1,6 @@
-"""Questions to the inference host: what is asked of which run, the stages of the first answer, and what comes back."""
+"""Questions to the inference host: what is asked of which run, the stages of the first answer, and
+what comes back.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,14 +26,19 @@ from ui.text import plain
 
 UNTRAINED = "Untrained"
 MOST_CHARACTERS = 100_000  # far more than any model reads; what is longer is a file, not a text
-CRASHED = "The process that classifies was ended from outside or ran out of memory. It was started again, and this answer is complete."
+CRASHED = (
+    "The process that classifies was ended from outside or ran out of memory. It was started again,"
+    " and this answer is complete."
+)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said: whose answer it is, classes and their probabilities, and how much of the text it read.
+    """What one model said: whose answer it is, classes and their probabilities, and how much of the
+    text it read.
 
-    ``known`` is False where the model's vocabulary has nothing of the text; ``state`` (d,) is what the head read of it.
+    ``known`` is False where the model's vocabulary has nothing of the text; ``state`` (d,) is what
+    the head read of it.
     """
 
     run_id: str
@@ -62,13 +69,18 @@ class Answer:
     def verdict(self) -> str:
         """The margin as a sentence."""
         _, next_label = self.ranked[1]
-        return f"{plain(self.name)} puts {plain(self.label)} {self.margin * 100:.1f} points ahead of {plain(next_label)}."
+        return (
+            f"{plain(self.name)} puts {plain(self.label)} {self.margin * 100:.1f} points ahead of"
+            f" {plain(next_label)}."
+        )
 
 
 def check_text(text: str) -> str:
     """``text`` as it can be asked about. Raises DataError where it is empty or no text any more."""
     if not clean(text).strip():
-        raise DataError("There is no text.", "Type a sentence first, or choose one of the examples.")
+        raise DataError(
+            "There is no text.", "Type a sentence first, or choose one of the examples."
+        )
     if len(text) > MOST_CHARACTERS:
         message = f"The text has {len(text):,} characters; up to {MOST_CHARACTERS:,} are taken."
         raise DataError(message, "Keep a part of it, or classify it as a file, a text a line.")
@@ -76,10 +88,14 @@ def check_text(text: str) -> str:
 
 
 def ask_all(runs: Sequence[OpenRun], text: str) -> list[Answer]:
-    """The answers of all runs and, last, of the untrained base of the first. Raises LoraLabError."""
+    """The answers of all runs and, last, of the untrained base of the first. Raises
+    LoraLabError.
+    """
     requests = [request_for(run) for run in runs]
     base = requests[0]
-    requests.append(ClassifyRequest(None, base.model, None, base.classes, base.max_tokens, base.seed))
+    requests.append(
+        ClassifyRequest(None, base.model, None, base.classes, base.max_tokens, base.seed)
+    )
     readings = with_stages(requests).read(requests, text)
     names = [*(run.job.name for run in runs), UNTRAINED]
     return [
@@ -99,15 +115,29 @@ def request_for(run: OpenRun, variant: Variant = AS_TRAINED) -> ClassifyRequest:
     """What asks the adapter of ``run``. Raises ArtifactDamaged and ModelUnavailable."""
     config = run.request.config
     model = find_model(config.model, run.store.settings, cache.hub(run.store.settings))
-    return ClassifyRequest(run.id, model, artifacts.adapter_folder(run.folder), run.classes, config.max_tokens, config.seed, variant)
+    return ClassifyRequest(
+        run.id,
+        model,
+        artifacts.adapter_folder(run.folder),
+        run.classes,
+        config.max_tokens,
+        config.seed,
+        variant,
+    )
 
 
 def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
-    """The host, ready for ``requests``. The first time it says how far it is: it takes some seconds."""
+    """The host, ready for ``requests``. The first time it says how far it is: it takes some
+    seconds.
+    """
     host = cache.host()
     if host.warm:
         return host
-    stages = ("Starting the process and loading PyTorch", "Loading the base model and the adapters", "Reading the text")
+    stages = (
+        "Starting the process and loading PyTorch",
+        "Loading the base model and the adapters",
+        "Reading the text",
+    )
     bar = st.progress(0.05, text=f"{stages[0]} (some seconds, only the first time)")
     try:
         host.start()
@@ -124,12 +154,18 @@ def comparable_runs(run: OpenRun) -> list[OpenRun]:
     found = []
     for job in run.store.jobs(JobKind.TRAIN):
         folder = run.store.folder(job)
-        if job.id == run.id or job.state.active or not (folder / "adapter" / "adapter_model.safetensors").is_file():
+        if (
+            job.id == run.id
+            or job.state.active
+            or not (folder / "adapter" / "adapter_model.safetensors").is_file()
+        ):
             continue
         try:
             other = OpenRun(job, read_train_request(job), folder, run.store)
             same = other.classes == run.classes
-        except LoraLabError:  # a damaged run is not offered here; the list of runs says what is wrong with it
+        except (
+            LoraLabError
+        ):  # a damaged run is not offered here; the list of runs says what is wrong with it
             continue
         if same:
             found.append(other)
@@ -143,7 +179,10 @@ def _read_tokens(request: ClassifyRequest, text: str) -> tuple[int, int, bool]:
         return 0, request.max_tokens, True
     tokens = _tokenizer(path).encode(text)
     unknown = {"[UNK]", "<unk>"}
-    known = any(not special and token not in unknown for special, token in zip(tokens.special_tokens_mask, tokens.tokens, strict=True))
+    known = any(
+        not special and token not in unknown
+        for special, token in zip(tokens.special_tokens_mask, tokens.tokens, strict=True)
+    )
     return len(tokens.ids), request.max_tokens, known
 
 

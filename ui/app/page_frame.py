@@ -1,4 +1,6 @@
-"""What every page begins with: header, guard, run picker; and the sidebar with its two live lines."""
+"""What every page begins with: header, guard, run picker; and the sidebar with its two live
+lines.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +43,9 @@ MISSING = {
 
 @dataclass(frozen=True)
 class OpenRun:
-    """The run a page is about. ``version`` changes with every change of state or name: put it into cache keys."""
+    """The run a page is about. ``version`` changes with every change of state or name: put it into
+    cache keys.
+    """
 
     job: Job
     request: TrainRequest
@@ -60,10 +64,15 @@ class OpenRun:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in the order of their ids. Raises ArtifactDamaged where the record has none."""
+        """Class names in the order of their ids. Raises ArtifactDamaged where the record has
+        none.
+        """
         names = self.job.result.get("classes")
         if not isinstance(names, list):
-            raise ArtifactDamaged(f"The record of {self.job.name} does not name its classes.", "Delete the run and train it again.")
+            raise ArtifactDamaged(
+                f"The record of {self.job.name} does not name its classes.",
+                "Delete the run and train it again.",
+            )
         return tuple(map(str, names))
 
 
@@ -80,7 +89,9 @@ def open_page(title: str, question: str) -> Store:
 
 
 def open_data(title: str, question: str) -> Dataset:
-    """Header of a page about the data in use; the prepared dataset. Without one the page ends here with what to do."""
+    """Header of a page about the data in use; the prepared dataset. Without one the page ends here
+    with what to do.
+    """
     store = open_page(title, question)
     status = cache.data_status(store.settings)
     if status.dataset is None:
@@ -90,7 +101,8 @@ def open_data(title: str, question: str) -> Dataset:
 
 
 def open_run(title: str, question: str, needs: Needs) -> OpenRun:
-    """Header with a picker of the runs that have what the page needs; the one in the URL, else the newest.
+    """Header with a picker of the runs that have what the page needs; the one in the URL, else the
+    newest.
 
     Where there is none the page ends here with what to do.
     """
@@ -99,7 +111,11 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
     runs = store.jobs(JobKind.TRAIN)
     usable = [job for job in runs if _has(store, job, needs)]
     wanted = run_in_url()
-    current = next((job for job in runs if job.id == wanted), None) if wanted else next(iter(usable), None)
+    current = (
+        next((job for job in runs if job.id == wanted), None)
+        if wanted
+        else next(iter(usable), None)
+    )
     _draw_header(title, question, lambda: _pick_run(usable, current))
     if wanted and current is None:
         empty(
@@ -109,7 +125,12 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
             "Open the list of runs",
         )
     if current is None:
-        empty("No run has finished yet.", "This page shows what a finished run has learned.", navigation.TRAIN, "Set up a run")
+        empty(
+            "No run has finished yet.",
+            "This page shows what a finished run has learned.",
+            navigation.TRAIN,
+            "Set up a run",
+        )
     if current not in usable:
         _explain_missing(current, needs)
     return OpenRun(current, read_train_request(current), store.folder(current), store)
@@ -118,7 +139,8 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
 def run_in_url() -> str:
     """The run that the URL names, or nothing.
 
-    It is written back because a link to the page that is open tells only the server; the next live tick would bring the browser's old one.
+    It is written back because a link to the page that is open tells only the server; the next live
+    tick would bring the browser's old one.
     """
     run_id = st.query_params.get("run", "")
     if run_id:
@@ -127,11 +149,15 @@ def run_in_url() -> str:
 
 
 def empty(what: str, why: str, file: str, label: str, run_id: str = "") -> NoReturn:
-    """An empty state: what is missing, why, and the one button that changes it. The page ends here."""
+    """An empty state: what is missing, why, and the one button that changes it. The page ends
+    here.
+    """
     with st.container(border=True, key="empty-state", horizontal_alignment="center"):
         st.markdown(f"#### {what}", text_alignment="center")
         st.markdown(why, text_alignment="center")
-        if st.button(label, key="empty-action", type="primary", disabled=not navigation.exists(file)):
+        if st.button(
+            label, key="empty-action", type="primary", disabled=not navigation.exists(file)
+        ):
             navigation.open_page(file, run_id)
     st.stop()
 
@@ -148,15 +174,38 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
 def _explain_missing(job: Job, needs: Needs) -> NoReturn:
     name, (what, verb) = plain(job.name), MISSING[needs]
     if not job.state.over:
-        empty(f"{name} is {job.state}.", f"This page opens once the run has written {what}.", navigation.RUNS, "Watch it", job.id)
+        empty(
+            f"{name} is {job.state}.",
+            f"This page opens once the run has written {what}.",
+            navigation.RUNS,
+            "Watch it",
+            job.id,
+        )
     if is_imported(job) and needs is Needs.PREDICTIONS:
-        empty(f"{name} has no scores yet.", "It was imported without test predictions.", navigation.RUNS, "Score it", job.id)
+        empty(
+            f"{name} has no scores yet.",
+            "It was imported without test predictions.",
+            navigation.RUNS,
+            "Score it",
+            job.id,
+        )
     state = LOOKS[job.state].word.lower()
-    empty(f"{name} has no {needs.value}.", f"It is {state}, and {what} {verb} missing.", navigation.RUNS, "See what happened", job.id)
+    empty(
+        f"{name} has no {needs.value}.",
+        f"It is {state}, and {what} {verb} missing.",
+        navigation.RUNS,
+        "See what happened",
+        job.id,
+    )
 
 
 def _draw_header(title: str, question: str, picker: Callable[[], None] | None = None) -> None:
-    with st.container(key="page-header", horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+    with st.container(
+        key="page-header",
+        horizontal=True,
+        vertical_alignment="bottom",
+        horizontal_alignment="distribute",
+    ):
         with st.container(gap="xxsmall", width="stretch"):
             st.title(title, anchor=False)
             st.caption(question)
@@ -166,11 +215,23 @@ def _draw_header(title: str, question: str, picker: Callable[[], None] | None = 
 
 
 def _pick_run(usable: list[Job], current: Job | None) -> None:
-    names = {job.id: job.name for job in ([current] if current and current not in usable else []) + usable}
+    names = {
+        job.id: job.name
+        for job in ([current] if current and current not in usable else []) + usable
+    }
     if not names:
         return
-    st.session_state["run-picker"] = current.id if current else None  # the URL decides; the picker only writes it
-    st.selectbox("Run", list(names), index=None, format_func=lambda run: names.get(run, run), key="run-picker", on_change=_write_run)
+    st.session_state["run-picker"] = (
+        current.id if current else None
+    )  # the URL decides; the picker only writes it
+    st.selectbox(
+        "Run",
+        list(names),
+        index=None,
+        format_func=lambda run: names.get(run, run),
+        key="run-picker",
+        on_change=_write_run,
+    )
 
 
 def _write_run() -> None:

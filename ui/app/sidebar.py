@@ -17,7 +17,10 @@ from ui.session.error_boundary import boundary
 from ui.text import count, plain
 from ui.widgets.job_state import short_progress, short_wait
 
-BUSY_SECONDS, IDLE_SECONDS = 2, 15  # a step takes about half a second on two cores; nothing changes by itself when idle
+BUSY_SECONDS, IDLE_SECONDS = (
+    2,
+    15,
+)  # a step takes about half a second on two cores; nothing changes by itself when idle
 
 
 def draw() -> None:
@@ -40,7 +43,11 @@ def _draw_navigation(run_id: str) -> None:
     classroom = Settings().mode == Mode.CLASSROOM
     with st.container(key="navigation", gap="xsmall"):
         for section, entries in navigation.SECTIONS.items():
-            present = [entry for entry in entries if navigation.exists(entry.file) and (classroom or entry.file != navigation.BOARD)]
+            present = [
+                entry
+                for entry in entries
+                if navigation.exists(entry.file) and (classroom or entry.file != navigation.BOARD)
+            ]
             if section and present:
                 st.caption(section.upper())
             for entry in present:
@@ -71,12 +78,19 @@ def _draw_live_lines(was_busy: bool) -> None:
 def _draw_data_line(store: Store) -> None:
     status = cache.data_status(store.settings)
     if status.dataset is not None:
-        label = f"{plain(status.dataset.name)} · {count(status.dataset.train_rows, 'rows')} · `{status.dataset.fingerprint[:6]}`"
+        label = (
+            f"{plain(status.dataset.name)} · {count(status.dataset.train_rows, 'rows')} ·"
+            f" `{status.dataset.fingerprint[:6]}`"
+        )
     elif status.source is not None:
         label = f"{plain(status.source.name)} · not prepared yet"
     else:
         label = "Data: there is a problem"
-    navigation.link(navigation.HOME if status.dataset is None else navigation.EXPLORE, label, icon=":material/database:")
+    navigation.link(
+        navigation.HOME if status.dataset is None else navigation.EXPLORE,
+        label,
+        icon=":material/database:",
+    )
 
 
 def _draw_job_line(store: Store, jobs: list[Job]) -> None:
@@ -88,10 +102,19 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
     job = next(iter(active), jobs[-1])
     waiting = f" · {queued} waiting" if queued and active else ""
     if waiting and (turn := next_turn(read_queue(store), store.visitor)):
-        waiting += f", yours {short_wait(turn)}" if store.settings.mode == Mode.CLASSROOM else f", the next {short_wait(turn)}"
+        waiting += (
+            f", yours {short_wait(turn)}"
+            if store.settings.mode == Mode.CLASSROOM
+            else f", the next {short_wait(turn)}"
+        )
     what = "1 run" if job.kind == JobKind.TRAIN else "1 job"
     link_to = job.id if job.kind == JobKind.TRAIN else ""
-    navigation.link(navigation.RUNS, f"{what}: {plain(short_progress(job))}{waiting}", run_id=link_to, icon=":material/motion_photos_on:")
+    navigation.link(
+        navigation.RUNS,
+        f"{what}: {plain(short_progress(job))}{waiting}",
+        run_id=link_to,
+        icon=":material/motion_photos_on:",
+    )
 
 
 def _at_work(store: Store) -> list[Job]:

@@ -1,4 +1,6 @@
-"""Parts of the Classify page: examples, the question, the answers side by side, and the visit's history."""
+"""Parts of the Classify page: examples, the question, the answers side by side, and the visit's
+history.
+"""
 
 from collections.abc import Sequence
 
@@ -18,15 +20,29 @@ from ui.widgets import chart_view, tables
 TEXT_KEY, ANSWER_KEY, HISTORY_KEY, AGAIN_KEY = "text", "answer", "history", "ask-again"
 MOST_OTHERS, KEPT = 9, 10
 EXAMPLES = {
-    "Peace talks": "Negotiators from both sides met in Geneva to discuss a ceasefire after a week of shelling near the border.",
-    "A late goal": "A header in the ninety-third minute sent the visitors through to the semi-final on away goals.",
-    "A profit warning": "Shares in the retailer fell 12 percent after it warned that Christmas sales would miss forecasts.",
-    "A new chip": "Engineers presented a processor that runs speech recognition on a phone without a network connection.",
+    "Peace talks": (
+        "Negotiators from both sides met in Geneva to discuss a ceasefire after a week of shelling"
+        " near the border."
+    ),
+    "A late goal": (
+        "A header in the ninety-third minute sent the visitors through to the semi-final on away"
+        " goals."
+    ),
+    "A profit warning": (
+        "Shares in the retailer fell 12 percent after it warned that Christmas sales would miss"
+        " forecasts."
+    ),
+    "A new chip": (
+        "Engineers presented a processor that runs speech recognition on a phone without a network"
+        " connection."
+    ),
 }
 
 
 def draw_examples(run: OpenRun) -> None:
-    """Texts that a click puts into the box; they are news, so only for a run that tells news apart."""
+    """Texts that a click puts into the box; they are news, so only for a run that tells news
+    apart.
+    """
     if set(run.classes) != set(AG_NEWS_CLASSES):
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
@@ -46,12 +62,16 @@ def choose_others(run: OpenRun) -> list[OpenRun]:
         name = usable[run_id].job.name
         return name if names.count(name) == 1 else f"{name} ({run_id})"
 
-    chosen = st.multiselect("Compare with", list(usable), format_func=label, max_selections=MOST_OTHERS, key="others")
+    chosen = st.multiselect(
+        "Compare with", list(usable), format_func=label, max_selections=MOST_OTHERS, key="others"
+    )
     return [usable[run_id] for run_id in chosen]
 
 
 def ask(runs: Sequence[OpenRun], text: str) -> None:
-    """Ask every run and the untrained base; the answer is kept for this visit. A failure is shown with what to do."""
+    """Ask every run and the untrained base; the answer is kept for this visit. A failure is shown
+    with what to do.
+    """
     crashes = cache.host().crashes
     try:
         text = inference.check_text(text)
@@ -72,22 +92,28 @@ def ask(runs: Sequence[OpenRun], text: str) -> None:
 
 def wanted() -> bool:
     """Whether the answer is to be asked for: Classify was clicked, or Try again after a failure."""
-    return st.button("Classify", key="classify", type="primary", icon=":material/play_arrow:") | bool(
-        st.session_state.pop(AGAIN_KEY, False)
-    )
+    return st.button(
+        "Classify", key="classify", type="primary", icon=":material/play_arrow:"
+    ) | bool(st.session_state.pop(AGAIN_KEY, False))
 
 
 def answered(runs: Sequence[OpenRun]) -> tuple[str, list[Answer]] | None:
     """The text and the answers that belong to ``runs``; None where these have not been asked."""
     kept: tuple[str, list[Answer]] | None = st.session_state.get(ANSWER_KEY)
-    return kept if kept and [answer.run_id for answer in kept[1][:-1]] == [run.id for run in runs] else None
+    return (
+        kept
+        if kept and [answer.run_id for answer in kept[1][:-1]] == [run.id for run in runs]
+        else None
+    )
 
 
 def draw_answer(runs: Sequence[OpenRun]) -> None:
     """The sentence first, then bars: a column a run, and the untrained base."""
     kept = answered(runs)
     if kept is None:
-        st.caption("Probabilities of each class appear here, beside those of the model before training.")
+        st.caption(
+            "Probabilities of each class appear here, beside those of the model before training."
+        )
         return
     text, answers = kept
     first = answers[0]
@@ -102,7 +128,10 @@ def draw_answer(runs: Sequence[OpenRun]) -> None:
     columns = st.grid(min(len(answers), 3), min_column_width=280, gap="medium")
     for number, answer in enumerate(answers):
         with columns.cell():
-            chart_view.draw(charts.probabilities(answer.probabilities, answer.classes, answer.name), key=f"probabilities-{number}")
+            chart_view.draw(
+                charts.probabilities(answer.probabilities, answer.classes, answer.name),
+                key=f"probabilities-{number}",
+            )
 
 
 def draw_history() -> None:
@@ -112,7 +141,12 @@ def draw_history() -> None:
         return
     st.markdown("#### This visit")
     lines = [
-        {"text": text[:500], "model": answer.name, "class": answer.label, "probability": max(answer.probabilities)}
+        {
+            "text": text[:500],
+            "model": answer.name,
+            "class": answer.label,
+            "probability": max(answer.probabilities),
+        }
         for text, answers in history
         for answer in answers
     ]
@@ -120,9 +154,16 @@ def draw_history() -> None:
         "text": st.column_config.TextColumn("Text", width="large"),
         "model": "Model",
         "class": "Class",
-        "probability": st.column_config.ProgressColumn("Probability", format="percent", min_value=0, max_value=1),
+        "probability": st.column_config.ProgressColumn(
+            "Probability", format="percent", min_value=0, max_value=1
+        ),
     }
-    tables.plain(pd.DataFrame(lines), key="history-table", columns=columns, alt="Texts classified in this visit, newest first")
+    tables.plain(
+        pd.DataFrame(lines),
+        key="history-table",
+        columns=columns,
+        alt="Texts classified in this visit, newest first",
+    )
 
 
 def _draw_agreement(answers: Sequence[Answer]) -> None:
@@ -132,10 +173,15 @@ def _draw_agreement(answers: Sequence[Answer]) -> None:
     if differing:
         names = ", ".join(plain(answer.name) for answer in differing)
         st.warning(
-            f"The runs disagree: {names} differ{'s' * (len(differing) == 1)} from {plain(trained[0].name)}.", icon=":material/alt_route:"
+            f"The runs disagree: {names} differ{'s' * (len(differing) == 1)} from"
+            f" {plain(trained[0].name)}.",
+            icon=":material/alt_route:",
         )
     else:
-        st.caption(f":material/check: All {count(len(trained), 'runs')} put {plain(trained[0].label)} first.")
+        st.caption(
+            f":material/check: All {count(len(trained), 'runs')} put {plain(trained[0].label)}"
+            " first."
+        )
     lines = [
         {
             "model": answer.name,
@@ -147,11 +193,22 @@ def _draw_agreement(answers: Sequence[Answer]) -> None:
     ]
     columns: tables.Columns = {
         "model": st.column_config.TextColumn("Model"),
-        "class": st.column_config.TextColumn("Class", help="≠ marks an answer that differs from that of the first run."),
-        "probability": st.column_config.ProgressColumn("Probability", format="percent", min_value=0, max_value=1),
-        "margin": st.column_config.NumberColumn("Margin (points)", format="%.1f", help="Lead of the first class over the next."),
+        "class": st.column_config.TextColumn(
+            "Class", help="≠ marks an answer that differs from that of the first run."
+        ),
+        "probability": st.column_config.ProgressColumn(
+            "Probability", format="percent", min_value=0, max_value=1
+        ),
+        "margin": st.column_config.NumberColumn(
+            "Margin (points)", format="%.1f", help="Lead of the first class over the next."
+        ),
     }
-    tables.plain(pd.DataFrame(lines), key="agreement", columns=columns, alt="What each run and the untrained base say")
+    tables.plain(
+        pd.DataFrame(lines),
+        key="agreement",
+        columns=columns,
+        alt="What each run and the untrained base say",
+    )
 
 
 def _fill(text: str) -> None:
@@ -165,7 +222,9 @@ def _ask_again() -> None:
 def _draw_cuts(answers: Sequence[Answer]) -> None:
     """What was not read, once for all that read as much."""
     if not answers[0].known:
-        said = "The model's vocabulary has nothing of this text, so the answer does not depend on it."
+        said = (
+            "The model's vocabulary has nothing of this text, so the answer does not depend on it."
+        )
         st.warning(said, icon=":material/unknown_document:")
     cut: dict[tuple[int, int], list[str]] = {}
     for answer in answers[:-1]:
@@ -173,4 +232,7 @@ def _draw_cuts(answers: Sequence[Answer]) -> None:
             cut.setdefault((answer.tokens, answer.max_tokens), []).append(plain(answer.name))
     for (tokens, read), names in cut.items():
         who = f"{', '.join(names)} read{'s' * (len(names) == 1)}"
-        st.warning(f"The text has {tokens:,} tokens; {who} the first {read:,}.", icon=":material/content_cut:")
+        st.warning(
+            f"The text has {tokens:,} tokens; {who} the first {read:,}.",
+            icon=":material/content_cut:",
+        )

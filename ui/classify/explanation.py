@@ -1,4 +1,6 @@
-"""The part of Classify that says why: what each token adds to a class, what happens without chosen words, which training texts are near."""
+"""The part of Classify that says why: what each token adds to a class, what happens without chosen
+words, which training texts are near.
+"""
 
 import streamlit as st
 
@@ -19,7 +21,9 @@ MOST_CHARACTERS = 3000
 
 def draw(run: OpenRun, text: str, answer: Answer) -> None:
     """Why ``run`` gave this answer: the tokens, the words, the training texts near it."""
-    if not st.toggle("Explain this answer", key="explain", help="A second or two: it asks the model many times."):
+    if not st.toggle(
+        "Explain this answer", key="explain", help="A second or two: it asks the model many times."
+    ):
         return
     try:
         _draw_words(run, text, answer.label)
@@ -31,9 +35,15 @@ def draw(run: OpenRun, text: str, answer: Answer) -> None:
 def _draw_words(run: OpenRun, text: str, predicted: str) -> None:
     """For the class that the reader chooses, the predicted one at first."""
     if len(text) > MOST_CHARACTERS:
-        st.info(f"Texts of up to {MOST_CHARACTERS:,} characters are explained. Keep a part of this one.", icon=":material/content_cut:")
+        st.info(
+            f"Texts of up to {MOST_CHARACTERS:,} characters are explained. Keep a part of this"
+            " one.",
+            icon=":material/content_cut:",
+        )
         return
-    chosen = st.selectbox("Class", run.classes, run.classes.index(predicted), key=f"explained|{run.id}|{hash(text)}")
+    chosen = st.selectbox(
+        "Class", run.classes, run.classes.index(predicted), key=f"explained|{run.id}|{hash(text)}"
+    )
     with st.spinner("Asking what each token adds"):
         found = _explain(run.id, run.version, text, run.classes.index(chosen), run)
     _draw_tokens(found, chosen)
@@ -42,14 +52,21 @@ def _draw_words(run: OpenRun, text: str, predicted: str) -> None:
 
 def _draw_tokens(found: Explanation, chosen: str) -> None:
     st.markdown(f"#### What speaks for {plain(chosen)}")
-    pieces = [piece for piece, special in zip(found.pieces, found.special, strict=True) if not special]
+    pieces = [
+        piece for piece, special in zip(found.pieces, found.special, strict=True) if not special
+    ]
     for name, values, key in (
         ("Integrated gradients (logits)", found.gradients, "gradients"),
         ("Occlusion: by how much the logit falls without the token", found.occlusion, "occlusion"),
     ):
         shown = [value for value, special in zip(values, found.special, strict=True) if not special]
-        chart_view.draw(charts.attributions(pieces, shown, name, chart_view.dark()), key=f"explain-{key}")
-    st.caption(f"Blue speaks for the class, orange against it. Convergence error {found.error:.3f} logits after {found.steps} steps.")
+        chart_view.draw(
+            charts.attributions(pieces, shown, name, chart_view.dark()), key=f"explain-{key}"
+        )
+    st.caption(
+        f"Blue speaks for the class, orange against it. Convergence error {found.error:.3f} logits"
+        f" after {found.steps} steps."
+    )
 
 
 def _draw_without(run: OpenRun, text: str) -> None:
@@ -70,7 +87,9 @@ def _draw_without(run: OpenRun, text: str) -> None:
     for name, part in (("The whole text", text), ("Without these words", rest or " ")):
         (answer,) = host.classify([request], [part])
         with columns.cell():
-            chart_view.draw(charts.probabilities(answer[0].tolist(), run.classes, name), key=f"without-{name}")
+            chart_view.draw(
+                charts.probabilities(answer[0].tolist(), run.classes, name), key=f"without-{name}"
+            )
 
 
 @st.cache_data(max_entries=50, show_spinner=False)

@@ -1,4 +1,6 @@
-"""The part of Classify that takes a file: upload, columns, the job's progress, scores and the download."""
+"""The part of Classify that takes a file: upload, columns, the job's progress, scores and the
+download.
+"""
 
 import pandas as pd
 import streamlit as st
@@ -30,19 +32,27 @@ def draw(run: OpenRun) -> None:
     elif not job.state.over:
         watch(run.store, job, "stop-batch")
     else:
-        st.button("Another file", key="another-file", icon=":material/upload_file:", on_click=_forget)
+        st.button(
+            "Another file", key="another-file", icon=":material/upload_file:", on_click=_forget
+        )
         if job.state is JobState.COMPLETED:
             _draw_result(run, job)
         elif job.state is JobState.CANCELLED:
             st.info("This file was stopped; nothing of it is kept.", icon=":material/stop_circle:")
         else:
-            st.error(f"**The file was not classified.** {plain(job.message)} {plain(job.fix)}", icon=":material/error:")
+            st.error(
+                f"**The file was not classified.** {plain(job.message)} {plain(job.fix)}",
+                icon=":material/error:",
+            )
 
 
 def _draw_form(run: OpenRun) -> None:
     uploaded = st.file_uploader("CSV, TSV, JSON lines or Parquet, up to 20 MB", key="batch-file")
     if uploaded is None:
-        st.caption("Each row gets a class and a probability for every class. With a column of true labels there are scores, too.")
+        st.caption(
+            "Each row gets a class and a probability for every class. With a column of true labels"
+            " there are scores, too."
+        )
         return
     try:
         check_size(uploaded.name, uploaded.size)
@@ -54,19 +64,43 @@ def _draw_form(run: OpenRun) -> None:
 
 def _draw_columns(run: OpenRun, table: Table) -> None:
     proposal, names = propose_columns(table), table.columns
-    st.markdown(f"**{plain(table.found.name)}** · {count(table.rows, 'rows')}, {count(len(names), 'columns')}")
+    st.markdown(
+        f"**{plain(table.found.name)}** · {count(table.rows, 'rows')},"
+        f" {count(len(names), 'columns')}"
+    )
     for item in table.skipped:
-        st.caption(f":material/warning: {count(item.rows, 'lines')} left out: {plain(item.reason)}.")
+        st.caption(
+            f":material/warning: {count(item.rows, 'lines')} left out: {plain(item.reason)}."
+        )
     with st.grid(2, min_column_width=220):
-        text = st.selectbox("Texts", names, names.index(proposal.text) if proposal.text else 0, key=f"batch-text|{table.found.name}")
+        text = st.selectbox(
+            "Texts",
+            names,
+            names.index(proposal.text) if proposal.text else 0,
+            key=f"batch-text|{table.found.name}",
+        )
         labels = [NONE, *(name for name in names if name != text)]
-        guess = labels.index(proposal.label) if proposal.label in labels and _fits(run, table, proposal.label) else 0
-        label = st.selectbox("True labels", labels, guess, key=f"batch-label|{table.found.name}", help="Only for scores.")
+        guess = (
+            labels.index(proposal.label)
+            if proposal.label in labels and _fits(run, table, proposal.label)
+            else 0
+        )
+        label = st.selectbox(
+            "True labels",
+            labels,
+            guess,
+            key=f"batch-label|{table.found.name}",
+            help="Only for scores.",
+        )
     frame = choose_columns(table, text, "" if label == NONE else label)
     shown = frame.head(5).assign(text=lambda rows: rows["text"].str[:SHOWN_LETTERS])
     tables.plain(shown, key="batch-preview", alt="The first rows of the file")
-    if st.button("Classify the file", key="start-batch", type="primary", icon=":material/play_arrow:"):
-        st.query_params[JOB_KEY] = actions.launch_batch(run.store, run.job, table.found.name, frame).id
+    if st.button(
+        "Classify the file", key="start-batch", type="primary", icon=":material/play_arrow:"
+    ):
+        st.query_params[JOB_KEY] = actions.launch_batch(
+            run.store, run.job, table.found.name, frame
+        ).id
         st.rerun()
 
 
@@ -86,15 +120,25 @@ def _draw_result(run: OpenRun, job: Job) -> None:
     seconds = job.elapsed_seconds(run.store.clock())
     scores = found.scores
     headline = (
-        f"{accuracy(scores.accuracy)} of {scores.accuracy.n:,} labelled texts right" if scores else f"{count(answered, 'texts')} classified"
+        f"{accuracy(scores.accuracy)} of {scores.accuracy.n:,} labelled texts right"
+        if scores
+        else f"{count(answered, 'texts')} classified"
     )
     st.subheader(headline, anchor=False)
     rate = f" in {duration(seconds)}"
-    st.caption(f"{plain(job.name.removeprefix('Classify '))} · {count(answered, 'texts')} by {plain(run.job.name)}{rate}")
+    st.caption(
+        f"{plain(job.name.removeprefix('Classify '))} · {count(answered, 'texts')} by"
+        f" {plain(run.job.name)}{rate}"
+    )
     if found.blank:
-        st.caption(f":material/warning: Rows without a text, which have no answer: {found.blank:,}.")
+        st.caption(
+            f":material/warning: Rows without a text, which have no answer: {found.blank:,}."
+        )
     for name, rows in list(found.unknown.items())[:5]:
-        st.caption(f":material/warning: The label {plain(name or 'of nothing')} of {count(rows, 'rows')} is no class of this run.")
+        st.caption(
+            f":material/warning: The label {plain(name or 'of nothing')} of {count(rows, 'rows')}"
+            " is no class of this run."
+        )
     _draw_table(found)
     name = job.name.removeprefix("Classify ").rpartition(".")[0] or "texts"
     st.download_button(
@@ -107,7 +151,10 @@ def _draw_result(run: OpenRun, job: Job) -> None:
         icon=":material/download:",
     )
     if scores is not None and found.counts is not None:
-        chart_view.draw(charts.confusion_matrix(found.counts, run.classes, "counts", chart_view.dark()), key="batch-matrix")
+        chart_view.draw(
+            charts.confusion_matrix(found.counts, run.classes, "counts", chart_view.dark()),
+            key="batch-matrix",
+        )
         chart_view.per_class(scores, run.classes, key="batch-scores")
 
 
@@ -119,11 +166,21 @@ def _draw_table(found: Classified) -> None:
         "text": st.column_config.TextColumn("Text", width="large"),
         "label": "True label",
         "class": "Class",
-        "probability": st.column_config.ProgressColumn("Probability", format="percent", min_value=0, max_value=1),
+        "probability": st.column_config.ProgressColumn(
+            "Probability", format="percent", min_value=0, max_value=1
+        ),
     }
-    tables.plain(pd.DataFrame(shown), key="batch-rows", columns=columns, rows_in_view=8, alt="Rows of the file with their classes")
+    tables.plain(
+        pd.DataFrame(shown),
+        key="batch-rows",
+        columns=columns,
+        rows_in_view=8,
+        alt="Rows of the file with their classes",
+    )
     if len(found.frame) > SHOWN_ROWS:
-        st.caption(f"The first {SHOWN_ROWS:,} of {count(len(found.frame), 'rows')}; the download has all.")
+        st.caption(
+            f"The first {SHOWN_ROWS:,} of {count(len(found.frame), 'rows')}; the download has all."
+        )
 
 
 def _forget() -> None:

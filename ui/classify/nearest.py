@@ -1,4 +1,6 @@
-"""The part of Classify that shows the training texts nearest to the typed one, and the job that makes them findable."""
+"""The part of Classify that shows the training texts nearest to the typed one, and the job that
+makes them findable.
+"""
 
 from pathlib import Path
 
@@ -8,7 +10,15 @@ import streamlit as st
 from core.access import Action, may
 from core.errors import ArtifactDamaged, DataError, LoraLabError
 from core.jobs import actions
-from core.jobs.tasks.nearest_texts import ROWS, Index, find_data, find_nearest_jobs, index_folder, is_made, read_index
+from core.jobs.tasks.nearest_texts import (
+    ROWS,
+    Index,
+    find_data,
+    find_nearest_jobs,
+    index_folder,
+    is_made,
+    read_index,
+)
 from core.storage.job import Job, JobState
 from ui.app.inference import Answer
 from ui.app.page_frame import OpenRun
@@ -21,7 +31,9 @@ COUNT = 5
 
 
 def draw(run: OpenRun, answer: Answer) -> None:
-    """The nearest texts; before they can be found, why not yet and the button; or why they never can."""
+    """The nearest texts; before they can be found, why not yet and the button; or why they never
+    can.
+    """
     st.markdown("#### Nearest training texts")
     folder = index_folder(run.store, run.job)
     if is_made(folder) and (index := _try_read(folder)):
@@ -44,11 +56,16 @@ def _draw_texts(run: OpenRun, answer: Answer, index: Index) -> None:
     near = index.nearest(answer.state, COUNT)
     names = [run.classes[label] for label in near["label"]]
     agreeing = sum(name == answer.label for name in names)
-    verdict = f"{agreeing} of the {len(near)} nearest are labelled {plain(answer.label)}, as predicted."
+    verdict = (
+        f"{agreeing} of the {len(near)} nearest are labelled {plain(answer.label)}, as predicted."
+    )
     if agreeing:
         st.markdown(verdict)
     else:
-        st.warning(f"None of the {len(near)} nearest is labelled {plain(answer.label)}, as predicted.", icon=":material/alt_route:")
+        st.warning(
+            f"None of the {len(near)} nearest is labelled {plain(answer.label)}, as predicted.",
+            icon=":material/alt_route:",
+        )
     table = pd.DataFrame(
         {
             "label": [name if name == answer.label else f"≠ {name}" for name in names],
@@ -57,13 +74,26 @@ def _draw_texts(run: OpenRun, answer: Answer, index: Index) -> None:
         }
     )
     columns = {
-        "label": st.column_config.TextColumn("Label", help="≠ marks a label that is not the predicted class."),
+        "label": st.column_config.TextColumn(
+            "Label", help="≠ marks a label that is not the predicted class."
+        ),
         "similarity": st.column_config.NumberColumn(
-            "Similarity", format="%.3f", help="Cosine of what the run's head reads of both texts: 1 is the same direction."
+            "Similarity",
+            format="%.3f",
+            help="Cosine of what the run's head reads of both texts: 1 is the same direction.",
         ),
     }
-    tables.texts(table, key="nearest-texts", columns=columns, rows_in_view=COUNT, alt="Training texts nearest to the typed one")
-    st.caption(f"By the cosine in this run's own space, after its last layer, of {count(len(index.texts), 'training texts')}.")
+    tables.texts(
+        table,
+        key="nearest-texts",
+        columns=columns,
+        rows_in_view=COUNT,
+        alt="Training texts nearest to the typed one",
+    )
+    st.caption(
+        "By the cosine in this run's own space, after its last layer, of"
+        f" {count(len(index.texts), 'training texts')}."
+    )
 
 
 def _offer(run: OpenRun, latest: Job | None) -> None:
@@ -72,8 +102,8 @@ def _offer(run: OpenRun, latest: Job | None) -> None:
     elif latest and latest.state is JobState.CANCELLED:
         st.info("It was stopped; nothing of it is kept.", icon=":material/stop_circle:")
     st.markdown(
-        f"**The training texts of this run have not been read yet.** Up to {ROWS:,} of them go through the model once; then those"
-        " nearest to any text show at once."
+        f"**The training texts of this run have not been read yet.** Up to {ROWS:,} of them go"
+        " through the model once; then those nearest to any text show at once."
     )
     if not may(run.store.visitor, Action.WORK):
         st.caption("Nothing is computed for visitors of this public page.")

@@ -17,22 +17,42 @@ def curves(store: Store, chosen: Sequence[Chosen]) -> None:
     st.markdown("#### Curves")
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         measure = st.segmented_control(
-            "Show", list(charts.MEASURES), format_func=_measure_name, default="loss", required=True, key="measure"
+            "Show",
+            list(charts.MEASURES),
+            format_func=_measure_name,
+            default="loss",
+            required=True,
+            key="measure",
         )
-        axis = st.segmented_control("Against", list(charts.AXES), default="step", required=True, key="axis")
+        axis = st.segmented_control(
+            "Against", list(charts.AXES), default="step", required=True, key="axis"
+        )
         log = st.toggle("Logarithmic", key="log-curves", disabled=measure != "loss")
-    metrics = pd.concat([read_curve(store, one.job, one.result.name, one.request.config) for one in chosen], ignore_index=True)
+    metrics = pd.concat(
+        [read_curve(store, one.job, one.result.name, one.request.config) for one in chosen],
+        ignore_index=True,
+    )
     if metrics.empty:
         st.caption("No curves were recorded for these runs.")
         return
     names = [one.result.name for one in chosen]
-    chart_view.draw(charts.run_curves(metrics, names, axis or "step", measure or "loss", log and measure == "loss"), key="curves")
+    chart_view.draw(
+        charts.run_curves(
+            metrics, names, axis or "step", measure or "loss", log and measure == "loss"
+        ),
+        key="curves",
+    )
 
 
 def costs(chosen: Sequence[Chosen]) -> None:
     """Accuracy against what it cost."""
     st.markdown("#### Accuracy and its cost")
-    cost = st.segmented_control("Cost", list(charts.COSTS), default="minutes", required=True, key="cost-of-accuracy") or "minutes"
+    cost = (
+        st.segmented_control(
+            "Cost", list(charts.COSTS), default="minutes", required=True, key="cost-of-accuracy"
+        )
+        or "minutes"
+    )
     rows = []
     for one in chosen:
         low, high = one.accuracy.interval
@@ -42,7 +62,15 @@ def costs(chosen: Sequence[Chosen]) -> None:
             "memory": one.figure("peak_memory_mb"),
             "trained": one.trained,
         }
-        rows.append({"run": one.result.name, "accuracy": one.accuracy.value, "low": low, "high": high, cost: amounts[cost]})
+        rows.append(
+            {
+                "run": one.result.name,
+                "accuracy": one.accuracy.value,
+                "low": low,
+                "high": high,
+                cost: amounts[cost],
+            }
+        )
     results = pd.DataFrame(rows)
     if results[cost].notna().sum() < 2:
         st.caption(f"Fewer than two of these runs have recorded their {charts.COSTS[cost]}.")

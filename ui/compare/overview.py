@@ -23,12 +23,16 @@ from ui.widgets import tables
 KEY, LIMIT = "compared", MOST
 SHOWN_VERDICTS = 6  # ten runs make 45 pairs: the rest stands in a table
 HOW_TO_READ = """
-- **The verdict** pairs both runs on the very same test texts. The interval is a paired bootstrap over texts, p McNemar's exact test;
-  with more than two runs p is corrected for the number of pairs (Holm).
-- **One seed each:** the test knows how much the texts could change the result, not how much another seed would. Train the same
-  configuration with a few seeds before you believe a small difference.
-- **Too close to call** is no proof that the runs are equally good: it says that these texts cannot tell.
-- **Dashed lines** are the training loss, smoothed, with each step thin behind it; solid lines with points are validation.
+- **The verdict** pairs both runs on the very same test texts. The interval is a paired bootstrap
+  over texts, p McNemar's exact test; with more than two runs p is corrected for the number of
+  pairs (Holm).
+- **One seed each:** the test knows how much the texts could change the result, not how much
+  another seed would. Train the same configuration with a few seeds before you believe a small
+  difference.
+- **Too close to call** is no proof that the runs are equally good: it says that these texts
+  cannot tell.
+- **Dashed lines** are the training loss, smoothed, with each step thin behind it; solid lines
+  with points are validation.
 """
 
 
@@ -59,12 +63,23 @@ class Chosen:
 
 
 def choose_runs(store: Store) -> list[Chosen]:
-    """The runs to compare, kept in the URL. With fewer than two the page ends here with what to do."""
-    jobs = [job for job in store.jobs(JobKind.TRAIN) if artifacts.predictions_path(store.folder(job), "test").is_file()]
+    """The runs to compare, kept in the URL. With fewer than two the page ends here with what to
+    do.
+    """
+    jobs = [
+        job
+        for job in store.jobs(JobKind.TRAIN)
+        if artifacts.predictions_path(store.folder(job), "test").is_file()
+    ]
     if len(jobs) < 2:
         why = "A comparison takes two runs that were scored on test texts."
         page_frame.empty("There is nothing to compare yet.", why, navigation.TRAIN, "Set up a run")
-    names = {job.id: f"{job.name} ({job.id})" if [other.name for other in jobs].count(job.name) > 1 else job.name for job in jobs}
+    names = {
+        job.id: f"{job.name} ({job.id})"
+        if [other.name for other in jobs].count(job.name) > 1
+        else job.name
+        for job in jobs
+    }
     asked = [run for run in st.query_params.get(KEY, "").split(",") if run in names][:LIMIT]
     st.session_state[KEY] = asked or list(names)[:2]
     ids = st.multiselect(
@@ -87,7 +102,9 @@ def choose_runs(store: Store) -> list[Chosen]:
 
 def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
     """A sentence a pair; what cannot be compared is said loudly."""
-    pairs = _compare(tuple((one.job.id, one.job.version, one.result.name) for one in chosen), chosen)
+    pairs = _compare(
+        tuple((one.job.id, one.job.version, one.result.name) for one in chosen), chosen
+    )
     for pair in pairs[:SHOWN_VERDICTS]:
         if pair.paired is None:
             st.warning(plain(pair.verdict), icon=":material/block:")
@@ -97,11 +114,15 @@ def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
             st.info(plain(pair.verdict), icon=":material/balance:")
     if rest := pairs[SHOWN_VERDICTS:]:
         with st.expander(f"The other {count(len(rest), 'pairs')}", key="other-pairs"):
-            tables.plain(pd.DataFrame({"Verdict": [pair.verdict for pair in rest]}), key="other-verdicts")
+            tables.plain(
+                pd.DataFrame({"Verdict": [pair.verdict for pair in rest]}), key="other-verdicts"
+            )
     return pairs
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)  # they hold the predictions of the runs, which others share
+@st.cache_resource(
+    max_entries=4, show_spinner=False
+)  # they hold the predictions of the runs, which others share
 def _compare(key: tuple[tuple[str, int, str], ...], _chosen: Sequence[Chosen]) -> list[Pair]:
     return compare([one.result for one in _chosen])
 

@@ -1,4 +1,6 @@
-"""Two of the compared runs in detail: what changed in the matrix and in each class, and the texts that only one of them gets right."""
+"""Two of the compared runs in detail: what changed in the matrix and in each class, and the texts
+that only one of them gets right.
+"""
 
 from collections.abc import Sequence
 
@@ -15,7 +17,9 @@ SHOWN_TEXTS = 500
 
 
 def choose(pairs: Sequence[Pair]) -> Pair | None:
-    """Of those that can be compared, the one that the reader chose, kept in the URL; None where there is none."""
+    """Of those that can be compared, the one that the reader chose, kept in the URL; None where
+    there is none.
+    """
     told = {f"{pair.first.id},{pair.second.id}": pair for pair in pairs if pair.paired}
     if not told:
         return None
@@ -23,7 +27,9 @@ def choose(pairs: Sequence[Pair]) -> Pair | None:
     if len(told) == 1:
         return next(iter(told.values()))
     asked = st.session_state.get(KEY, st.query_params.get(KEY))
-    st.session_state[KEY] = asked if asked in told else next(iter(told))  # it may be of runs that are no longer compared
+    st.session_state[KEY] = (
+        asked if asked in told else next(iter(told))
+    )  # it may be of runs that are no longer compared
     names = {key: f"{pair.first.name} and {pair.second.name}" for key, pair in told.items()}
     chosen = st.selectbox("Pair", list(told), format_func=lambda key: names.get(key, key), key=KEY)
     st.query_params[KEY] = chosen
@@ -44,12 +50,18 @@ def matrices(pair: Pair) -> None:
     """The matrix of the second minus that of the first, on the texts of both."""
     first, second = (one.scores.counts for one in pair.aligned())
     names = pair.first.name, pair.second.name
-    chart_view.draw(charts.matrix_difference(first, second, pair.first.classes, names, chart_view.dark()), key="difference")
+    chart_view.draw(
+        charts.matrix_difference(first, second, pair.first.classes, names, chart_view.dark()),
+        key="difference",
+    )
 
 
 def _classes(pair: Pair) -> None:
     found = class_differences(pair)
-    first, second = f"F1 of {pair.first.name}", f"F1 of {pair.second.name}"  # no name of a run is that of another column
+    first, second = (
+        f"F1 of {pair.first.name}",
+        f"F1 of {pair.second.name}",
+    )  # no name of a run is that of another column
     intervals = found[["low", "high"]].to_numpy()
     shown = pd.DataFrame(
         {
@@ -57,28 +69,53 @@ def _classes(pair: Pair) -> None:
             "Texts": found["support"],
             "Change of F1": [_signed(value) for value in found["difference"]],
             "95 % interval": [f"{_signed(low)} to {_signed(high)}" for low, high in intervals],
-            "": ["better" if low > 0 else "worse" if high < 0 else "too close to call" for low, high in intervals],
+            "": [
+                "better" if low > 0 else "worse" if high < 0 else "too close to call"
+                for low, high in intervals
+            ],
             first: found["first"],
             second: found["second"],
         }
     )
     f1 = st.column_config.NumberColumn(format="%.3f")
-    columns = {first: f1, second: f1, "Texts": st.column_config.NumberColumn(format="localized", width=60)}
-    tables.plain(shown, key="class-differences", columns=columns, alt="F1 per class of both runs, and its change with its interval")
-    st.caption("Paired bootstrap over the texts. With many classes one in twenty differs by chance.")
+    columns = {
+        first: f1,
+        second: f1,
+        "Texts": st.column_config.NumberColumn(format="localized", width=60),
+    }
+    tables.plain(
+        shown,
+        key="class-differences",
+        columns=columns,
+        alt="F1 per class of both runs, and its change with its interval",
+    )
+    st.caption(
+        "Paired bootstrap over the texts. With many classes one in twenty differs by chance."
+    )
 
 
 def _texts(pair: Pair) -> None:
     assert pair.paired
     st.markdown("#### Texts that only one of them gets right")
     first, second = plain(pair.first.name), plain(pair.second.name)
-    st.caption(f"Only {first}: {count(pair.paired.only_first, 'texts')}. Only {second}: {count(pair.paired.only_second, 'texts')}.")
+    st.caption(
+        f"Only {first}: {count(pair.paired.only_first, 'texts')}. Only {second}:"
+        f" {count(pair.paired.only_second, 'texts')}."
+    )
     found = told_apart(pair)
     if found.empty:
         return
     shown = found.head(SHOWN_TEXTS)[["right", "text", "true", "first", "second"]]
-    shown.columns = ["Only right", "text", "True class", f"{pair.first.name} said", f"{pair.second.name} said"]
-    place = tables.texts(shown, key="told-apart", alt="Texts that one run gets right and the other wrong")
+    shown.columns = [
+        "Only right",
+        "text",
+        "True class",
+        f"{pair.first.name} said",
+        f"{pair.second.name} said",
+    ]
+    place = tables.texts(
+        shown, key="told-apart", alt="Texts that one run gets right and the other wrong"
+    )
     if place is not None:
         with st.container(border=True, key="whole-text"):
             st.text(str(shown["text"].iloc[place]))

@@ -19,13 +19,24 @@ def table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
     """A row a run, the best value of each column among them marked, and a row a baseline below."""
     st.markdown("#### Results")
     frame_ = pd.DataFrame([_row(one) for one in chosen])
-    best = {name: frame_[name].max() if name in ("Accuracy", "Macro-F1") else frame_[name].min() for name in frame_.columns[2:]}
+    best = {
+        name: frame_[name].max() if name in ("Accuracy", "Macro-F1") else frame_[name].min()
+        for name in frame_.columns[2:]
+    }
     shown = frame_[["Run", "Interval"]].copy()
     for name in best:
         shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
-    shown = pd.concat([shown, pd.DataFrame([_baseline_row(one) for one in baselines], columns=shown.columns)], ignore_index=True)
-    tables.plain(shown, key="results", alt="Results of each run; a star marks the best value of a column")
-    st.caption("★ marks the best value of a column. Interval: 95 % (Wilson), each run on the texts that it was scored on.")
+    shown = pd.concat(
+        [shown, pd.DataFrame([_baseline_row(one) for one in baselines], columns=shown.columns)],
+        ignore_index=True,
+    )
+    tables.plain(
+        shown, key="results", alt="Results of each run; a star marks the best value of a column"
+    )
+    st.caption(
+        "★ marks the best value of a column. Interval: 95 % (Wilson), each run on the texts that it"
+        " was scored on."
+    )
 
 
 def configurations(chosen: Sequence[Chosen]) -> None:
@@ -33,26 +44,41 @@ def configurations(chosen: Sequence[Chosen]) -> None:
     st.markdown("#### Configurations")
     everything = not st.toggle("Differences only", value=True, key="differences-only")
     values = [one.request.config.model_dump() for one in chosen]
-    names = [name for name in values[0] if everything or any(other[name] != values[0][name] for other in values)]
+    names = [
+        name
+        for name in values[0]
+        if everything or any(other[name] != values[0][name] for other in values)
+    ]
     if not names:
         st.caption("The configurations are the same.")
         return
     rows = [
         {
             "Field": RunConfig.model_fields[name].title,
-            **{one.result.name: _shown(each[name]) for one, each in zip(chosen, values, strict=True)},
+            **{
+                one.result.name: _shown(each[name])
+                for one, each in zip(chosen, values, strict=True)
+            },
         }
         for name in names
     ]
-    tables.plain(pd.DataFrame(rows), key="configurations", alt="Fields of the configurations, a column a run")
+    tables.plain(
+        pd.DataFrame(rows), key="configurations", alt="Fields of the configurations, a column a run"
+    )
 
 
 def seeds(chosen: Sequence[Chosen]) -> None:
-    """The spread of accuracy among runs that differ in nothing but their seed; nothing where there are none."""
+    """The spread of accuracy among runs that differ in nothing but their seed; nothing where there
+    are none.
+    """
     groups: dict[tuple[str, RunConfig], list[Chosen]] = {}
     for one in chosen:
-        groups.setdefault((one.job.fingerprint, one.request.config.model_copy(update={"seed": 0})), []).append(one)
-    repeated = [group for group in groups.values() if len({one.request.config.seed for one in group}) > 1]
+        groups.setdefault(
+            (one.job.fingerprint, one.request.config.model_copy(update={"seed": 0})), []
+        ).append(one)
+    repeated = [
+        group for group in groups.values() if len({one.request.config.seed for one in group}) > 1
+    ]
     if not repeated:
         return
     st.markdown("#### Spread over seeds")
@@ -69,7 +95,11 @@ def seeds(chosen: Sequence[Chosen]) -> None:
                 "Highest": per_cent(spread.high),
             }
         )
-    tables.plain(pd.DataFrame(rows), key="seeds", alt="Test accuracy over runs that differ in their seed only")
+    tables.plain(
+        pd.DataFrame(rows),
+        key="seeds",
+        alt="Test accuracy over runs that differ in their seed only",
+    )
 
 
 def classes(chosen: Sequence[Chosen]) -> None:
@@ -79,7 +109,12 @@ def classes(chosen: Sequence[Chosen]) -> None:
         return
     st.markdown("#### F1 per class")
     (labels,) = names
-    frame_ = pd.DataFrame({"Class": list(labels), **{one.result.name: one.result.predictions.scores.f1 for one in chosen}})
+    frame_ = pd.DataFrame(
+        {
+            "Class": list(labels),
+            **{one.result.name: one.result.predictions.scores.f1 for one in chosen},
+        }
+    )
     number = {one.result.name: st.column_config.NumberColumn(format="%.3f") for one in chosen}
     tables.plain(frame_, key="f1-per-class", columns=number, alt="F1 per class, a column a run")
 
@@ -87,7 +122,14 @@ def classes(chosen: Sequence[Chosen]) -> None:
 def _baseline_row(one: Result) -> dict[str, str]:
     scores, loss = one.predictions.scores, one.predictions.mean_loss
     figures = {"Accuracy": scores.accuracy.value, "Macro-F1": scores.macro_f1, "Test loss": loss}
-    names = ("Accuracy", "Macro-F1", "Test loss", "Training time", "Peak memory", "Trained parameters")
+    names = (
+        "Accuracy",
+        "Macro-F1",
+        "Test loss",
+        "Training time",
+        "Peak memory",
+        "Trained parameters",
+    )
     return {
         "Run": f"baseline: {one.name}",
         "Interval": _interval(scores.accuracy),
@@ -130,5 +172,9 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "the model's usual ones"
     return (
-        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else without_folders(str(value))
+        ("yes" if value else "no")
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else without_folders(str(value))
     )

@@ -1,4 +1,6 @@
-"""Choose on the page Your data: columns, what each label is called, and the split; and what becomes of the rows."""
+"""Choose on the page Your data: columns, what each label is called, and the split; and what becomes
+of the rows.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -32,7 +34,14 @@ def choose_splits(read: Sequence[Table]) -> list[tuple[Split, Table]]:
         for place, table in enumerate(read):
             guess = split_of(Path(table.found.name)) or "train"
             label = f"{plain(table.found.name)} is"
-            parts.append((st.selectbox(label, SPLITS, SPLITS.index(guess), key=f"part-{place}-{table.found.name}"), table))
+            parts.append(
+                (
+                    st.selectbox(
+                        label, SPLITS, SPLITS.index(guess), key=f"part-{place}-{table.found.name}"
+                    ),
+                    table,
+                )
+            )
     if all(split != "train" for split, _ in parts):
         raise DataError("None of the files is the training split.", "Say above which one is.")
     return sorted(parts, key=lambda part: part[0] != "train")
@@ -42,28 +51,61 @@ def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
     """Columns, classes and split. Raises DataError where the columns cannot be labels."""
     first, single = parts[0][1], len(parts) == 1
     proposal, names = propose_columns(first), first.columns
-    key = "|".join(table.found.name + str(table.rows) + "".join(table.columns)[:200] for _, table in parts)
+    key = "|".join(
+        table.found.name + str(table.rows) + "".join(table.columns)[:200] for _, table in parts
+    )
     with st.grid(3, min_column_width=200, vertical_alignment="bottom"):
-        text = st.multiselect("Texts", names, [proposal.text], key=f"text|{key}", help="Several columns are joined, each on its own line.")
-        label = st.selectbox("Labels", names, names.index(proposal.label) if proposal.label else None, key=f"label|{key}")
+        text = st.multiselect(
+            "Texts",
+            names,
+            [proposal.text],
+            key=f"text|{key}",
+            help="Several columns are joined, each on its own line.",
+        )
+        label = st.selectbox(
+            "Labels",
+            names,
+            names.index(proposal.label) if proposal.label else None,
+            key=f"label|{key}",
+        )
         made = not any(split == "test" for split, _ in parts)
         usable = [name for name in names if read_splits(first.frame[name])] if single else []
         ways = [MADE, *usable] if made else ["the files"]
-        split = st.selectbox("Split", ways, ways.index(proposal.split) if proposal.split in ways else 0, key=f"split|{key}")
+        split = st.selectbox(
+            "Split",
+            ways,
+            ways.index(proposal.split) if proposal.split in ways else 0,
+            key=f"split|{key}",
+        )
     if not text or not label:
         raise DataError("Texts and labels are not both chosen.", "Choose a column for each.")
     if label in text:
-        raise DataError("One column cannot be both text and label.", "Choose another column of labels.")
+        raise DataError(
+            "One column cannot be both text and label.", "Choose another column of labels."
+        )
     share = 0.2
     if made and split == MADE:
         words = {part: f"{part:.0%}".replace("%", " %") for part in SHARES}
-        share = st.segmented_control("Test split", SHARES, default=0.2, required=True, format_func=words.__getitem__, key="test-share")
+        share = st.segmented_control(
+            "Test split",
+            SHARES,
+            default=0.2,
+            required=True,
+            format_func=words.__getitem__,
+            key="test-share",
+        )
     classes = _choose_classes(parts, str(label), key)
-    return BuildOptions(tuple(text), str(label), classes, split if split in usable else "", share or 0.2)
+    return BuildOptions(
+        tuple(text), str(label), classes, split if split in usable else "", share or 0.2
+    )
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)  # shared between reruns of one person's page; never changed
-def built(key: str, choice_key: str, _parts: Sequence[tuple[Split, Table]], _choice: BuildOptions) -> BuiltDataset:
+@st.cache_resource(
+    max_entries=2, show_spinner=False
+)  # shared between reruns of one person's page; never changed
+def built(
+    key: str, choice_key: str, _parts: Sequence[tuple[Split, Table]], _choice: BuildOptions
+) -> BuiltDataset:
     """What ``choice`` makes of the tables. Raises DataError."""
     return build(_parts, _choice)
 
@@ -76,19 +118,41 @@ def choice_key(choice: BuildOptions) -> str:
 def draw_report(report: BuildReport, key: str) -> None:
     """What was kept and what was not, and the rows of each class."""
     left_out = report.rows_read - report.rows_kept
-    st.markdown(f"**{report.rows_kept:,} of {count(report.rows_read, 'rows')} kept**" + (f", {left_out:,} left out" if left_out else ""))
+    st.markdown(
+        f"**{report.rows_kept:,} of {count(report.rows_read, 'rows')} kept**"
+        + (f", {left_out:,} left out" if left_out else "")
+    )
     median, longest = f"{report.median_characters:,}", f"{report.longest_characters:,}"
-    st.caption(f"{count(len(report.classes), 'classes')}. The median text has {median} characters, the longest {longest}.")
+    st.caption(
+        f"{count(len(report.classes), 'classes')}. The median text has {median} characters, the"
+        f" longest {longest}."
+    )
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():
         lines = pd.DataFrame(report.classes, columns=["class", *SPLITS])
         shown = lines if lines["validation"].any() else lines.drop(columns="validation")
-        numbers: tables.Columns = {split: st.column_config.NumberColumn(format="localized") for split in SPLITS}
-        tables.plain(shown, key=f"{key}-classes", columns=numbers, rows_in_view=8, alt="Rows of each class in each split")
+        numbers: tables.Columns = {
+            split: st.column_config.NumberColumn(format="localized") for split in SPLITS
+        }
+        tables.plain(
+            shown,
+            key=f"{key}-classes",
+            columns=numbers,
+            rows_in_view=8,
+            alt="Rows of each class in each split",
+        )
     with sides.cell():
         if report.dropped:
-            rows = [{"left out because": item.reason, "rows": item.rows, "first": ", ".join(item.where)} for item in report.dropped]
-            tables.plain(pd.DataFrame(rows), key=f"{key}-dropped", rows_in_view=8, alt="Rows that were left out and why")
+            rows = [
+                {"left out because": item.reason, "rows": item.rows, "first": ", ".join(item.where)}
+                for item in report.dropped
+            ]
+            tables.plain(
+                pd.DataFrame(rows),
+                key=f"{key}-dropped",
+                rows_in_view=8,
+                alt="Rows that were left out and why",
+            )
         else:
             st.caption("Every row is kept.")
     for note in report.notes:
@@ -101,30 +165,55 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
     counts = count_labels(value for _, table in parts for value in table.frame[label])
     if len(counts) > MOST_LABELS:
         raise DataError(
-            f"{label!r} has {len(counts):,} different values; up to {MOST_CLASSES} classes work.", "Choose another column of labels."
+            f"{label!r} has {len(counts):,} different values; up to {MOST_CLASSES} classes work.",
+            "Choose another column of labels.",
         )
     similar = near_equal(counts)
     rare = [
         name
         for name, rows in counts.items()
-        if sum(counts[n] for n in counts if similar.get(n, n) == similar.get(name, name)) < MIN_CLASS_ROWS
+        if sum(counts[n] for n in counts if similar.get(n, n) == similar.get(name, name))
+        < MIN_CLASS_ROWS
     ]
     merge = leave_out = False
     if similar:
-        shown = "; ".join(f"{name!r} into {into!r}" for name, into in list(similar.items())[:6]) + ("; …" if len(similar) > 6 else "")
-        merge = st.toggle(f"Merge {count(len(similar), 'labels')} that look like others", key=f"merge|{label}|{key}")
+        shown = "; ".join(f"{name!r} into {into!r}" for name, into in list(similar.items())[:6]) + (
+            "; …" if len(similar) > 6 else ""
+        )
+        merge = st.toggle(
+            f"Merge {count(len(similar), 'labels')} that look like others",
+            key=f"merge|{label}|{key}",
+        )
         st.caption(plain(shown))
     if rare:
-        leave_out = st.toggle(f"Leave out {count(len(rare), 'labels')} with fewer than {MIN_CLASS_ROWS} rows", key=f"rare|{label}|{key}")
-    start = {name: "" if leave_out and name in rare else similar.get(name, name) if merge else name for name in counts}
-    editable = pd.DataFrame({"label": list(counts), "rows": list(counts.values()), "class": list(start.values())})
-    st.caption("Give a label another name to rename it, the name of another to merge both, or none to leave its rows out.")
+        leave_out = st.toggle(
+            f"Leave out {count(len(rare), 'labels')} with fewer than {MIN_CLASS_ROWS} rows",
+            key=f"rare|{label}|{key}",
+        )
+    start = {
+        name: "" if leave_out and name in rare else similar.get(name, name) if merge else name
+        for name in counts
+    }
+    editable = pd.DataFrame(
+        {"label": list(counts), "rows": list(counts.values()), "class": list(start.values())}
+    )
+    st.caption(
+        "Give a label another name to rename it, the name of another to merge both, or none to"
+        " leave its rows out."
+    )
     edited = st.data_editor(
         editable,
         key=f"classes|{label}|{merge}|{leave_out}|{key}",
         hide_index=True,
         disabled=["label", "rows"],
         height=tables.height(len(editable), 8),
-        column_config={"class": st.column_config.TextColumn("Class", max_chars=80), "label": "Label", "rows": "Rows"},
+        column_config={
+            "class": st.column_config.TextColumn("Class", max_chars=80),
+            "label": "Label",
+            "rows": "Rows",
+        },
     )
-    return {str(name): str(called or "") for name, called in zip(edited["label"], edited["class"].fillna(""), strict=True)}
+    return {
+        str(name): str(called or "")
+        for name, called in zip(edited["label"], edited["class"].fillna(""), strict=True)
+    }

@@ -1,4 +1,6 @@
-"""A dataset of the Hugging Face Hub on the page Your data: look it up, say how large it is, download it in the background."""
+"""A dataset of the Hugging Face Hub on the page Your data: look it up, say how large it is,
+download it in the background.
+"""
 
 import os
 
@@ -18,15 +20,26 @@ TRUST_SECONDS = 600  # what is on the Hub may change; what is downloaded is pinn
 
 def fetch(store: Store) -> HubFiles | None:
     """The files that were chosen, once they are all here; None before that."""
-    with st.form("hub-form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+    with (
+        st.form("hub-form", border=False),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
         hub_id = st.text_input("Dataset id", key="hub-id", placeholder="owner/name", max_chars=200)
         st.form_submit_button("Look it up", key="hub-look-up", icon=":material/search:")
-    st.caption("Parquet, CSV or JSON lines files of public datasets. No code that comes with a dataset is run.")
+    st.caption(
+        "Parquet, CSV or JSON lines files of public datasets. No code that comes with a dataset is"
+        " run."
+    )
     if not hub_id.strip():
         return None
     pick, licence = _choose(hub_id)
     terms = f"licence {licence}" if licence else "its card names no licence"
-    parts = [megabytes(pick.size / 2**20), count(len(pick.files), "files"), f"revision {pick.revision[:12]}", terms]
+    parts = [
+        megabytes(pick.size / 2**20),
+        count(len(pick.files), "files"),
+        f"revision {pick.revision[:12]}",
+        terms,
+    ]
     st.markdown(f"**{plain(pick.name)}** · {plain(' · '.join(parts))}")
     if find_fetched(store.settings, pick):
         return pick
@@ -41,7 +54,9 @@ def _choose(hub_id: str) -> tuple[HubFiles, str]:
     names = sorted(offer.configurations)
     if not configuration and len(names) > 1:
         start = names.index("default") if "default" in names else 0
-        configuration = st.selectbox("Configuration", names, start, key=f"{CONFIGURATION_KEY}-{name}", width=420)
+        configuration = st.selectbox(
+            "Configuration", names, start, key=f"{CONFIGURATION_KEY}-{name}", width=420
+        )
     return offer.pick(configuration), offer.licence
 
 
@@ -56,10 +71,15 @@ def _draw_download(store: Store, pick: HubFiles) -> None:
         watch(store, job, "stop-download", waiting="Waiting for other work to end.")
         return
     if job is not None and job.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.error(f"**The download did not end.** {plain(job.message)} {plain(job.fix)}", icon=":material/error:")
+        st.error(
+            f"**The download did not end.** {plain(job.message)} {plain(job.fix)}",
+            icon=":material/error:",
+        )
     elif job is not None and job.state is JobState.CANCELLED:
         st.info("The download was stopped. Nothing of it is kept.", icon=":material/stop_circle:")
     size = megabytes(pick.size / 2**20)
-    if st.button(f"Download {size}", key="hub-download", type="primary", icon=":material/cloud_download:"):
+    if st.button(
+        f"Download {size}", key="hub-download", type="primary", icon=":material/cloud_download:"
+    ):
         launch_fetch(store, pick)
         st.rerun()

@@ -33,7 +33,9 @@ def draw_list(store: Store) -> None:
 
 
 def draw_chosen(store: Store) -> bool:
-    """The dataset that the URL names: its report, where to go on, and deleting it; False where it names none."""
+    """The dataset that the URL names: its report, where to go on, and deleting it; False where it
+    names none.
+    """
     name = st.query_params.get(IN_URL, "")
     if not name:
         return False
@@ -64,19 +66,42 @@ def open_dataset(name: str) -> None:
 
 def _draw_line(store: Store, card: SavedCard) -> None:
     in_use = st.session_state.get(data_picker.KEY) == card.name
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"line-{card.name}"):
+    with st.container(
+        border=True, horizontal=True, vertical_alignment="center", key=f"line-{card.name}"
+    ):
         with st.container(gap="xxsmall", width="stretch"):
-            st.markdown(f"**{plain(card.name)}**" + (" :green-badge[:material/check: in use]" if in_use else ""))
-            rows = f"{count(card.rows('train') + card.rows('validation'), 'rows')} to train on, {card.rows('test'):,} to test"
-            st.caption(f"{rows} · {count(len(card.classes), 'classes')} · {age(store.clock() - card.created_at)}")
-        st.button("Use", key=f"use-{card.name}", disabled=in_use, on_click=data_picker.use, args=(card.name,))
+            st.markdown(
+                f"**{plain(card.name)}**"
+                + (" :green-badge[:material/check: in use]" if in_use else "")
+            )
+            rows = (
+                f"{count(card.rows('train') + card.rows('validation'), 'rows')} to train on,"
+                f" {card.rows('test'):,} to test"
+            )
+            st.caption(
+                f"{rows} · {count(len(card.classes), 'classes')} ·"
+                f" {age(store.clock() - card.created_at)}"
+            )
+        st.button(
+            "Use",
+            key=f"use-{card.name}",
+            disabled=in_use,
+            on_click=data_picker.use,
+            args=(card.name,),
+        )
         st.button("Report", key=f"report-{card.name}", on_click=_show, args=(card.name,))
 
 
 def _draw_next(store: Store, card: SavedCard) -> None:
     in_use = st.session_state.get(data_picker.KEY) == card.name
     if not in_use:
-        st.button("Use this dataset", key="use-this", type="primary", on_click=data_picker.use, args=(card.name,))
+        st.button(
+            "Use this dataset",
+            key="use-this",
+            type="primary",
+            on_click=data_picker.use,
+            args=(card.name,),
+        )
     else:
         status = cache.data_status(store.settings)
         if status.dataset is None:
@@ -88,13 +113,27 @@ def _draw_next(store: Store, card: SavedCard) -> None:
     source = saved_source(store.settings, card.name)
     runs = len(actions.runs_on(store, source)) if source else 0
     with st.popover("Delete", key="delete-dataset", icon=":material/delete:"):
-        kept = f"{count(runs, 'runs')} trained on it keep their results and can still be read." if runs else "No run was trained on it."
+        kept = (
+            f"{count(runs, 'runs')} trained on it keep their results and can still be read."
+            if runs
+            else "No run was trained on it."
+        )
         st.markdown(f"Delete **{plain(card.name)}** from this machine? {kept}")
-        st.button("Delete for good", key="delete-for-good", type="primary", on_click=partial(_delete, store, card.name))
+        st.button(
+            "Delete for good",
+            key="delete-for-good",
+            type="primary",
+            on_click=partial(_delete, store, card.name),
+        )
 
 
 def _draw_back() -> None:
-    st.button("All datasets, or add another", key="all-datasets", icon=":material/arrow_back:", on_click=_show_all)
+    st.button(
+        "All datasets, or add another",
+        key="all-datasets",
+        icon=":material/arrow_back:",
+        on_click=_show_all,
+    )
 
 
 def prepare(store: Store, name: str) -> None:

@@ -1,4 +1,6 @@
-"""Bring files to the page Your data: upload, path or Hub id; what was found about each, and how to read it differently."""
+"""Bring files to the page Your data: upload, path or Hub id; what was found about each, and how to
+read it differently.
+"""
 
 import os
 from collections.abc import Sequence
@@ -35,7 +37,8 @@ ENCODING_NAMES = {
 
 @dataclass(frozen=True)
 class UploadedFile:
-    """A file that somebody brought. ``key`` changes with what it holds; ``data`` is None for one that is read from ``path``.
+    """A file that somebody brought. ``key`` changes with what it holds; ``data`` is None for one
+    that is read from ``path``.
 
     ``origin`` says where it is from, if not from this machine or the browser.
     """
@@ -57,7 +60,9 @@ def upload(store: Store) -> list[UploadedFile]:
 
 
 def read(files: Sequence[UploadedFile]) -> list[Table]:
-    """The tables in the files. Where one cannot be read the page says why, offers another reading, and gives none."""
+    """The tables in the files. Where one cannot be read the page says why, offers another reading,
+    and gives none.
+    """
     tables_read = []
     for file in files:
         try:
@@ -74,15 +79,28 @@ def read(files: Sequence[UploadedFile]) -> list[Table]:
 
 def draw_preview(table: Table) -> None:
     """The first rows as they are."""
-    shown = table.frame.head(PREVIEW_ROWS).iloc[:, :50].map(lambda cell: cell[:PREVIEW_LETTERS] if isinstance(cell, str) else cell)
+    shown = (
+        table.frame.head(PREVIEW_ROWS)
+        .iloc[:, :50]
+        .map(lambda cell: cell[:PREVIEW_LETTERS] if isinstance(cell, str) else cell)
+    )
     shown.columns = [str(name) for name in shown.columns]
-    tables.plain(shown, key=f"preview-{table.found.name}", alt=f"The first {len(shown)} rows of {table.found.name}")
+    tables.plain(
+        shown,
+        key=f"preview-{table.found.name}",
+        alt=f"The first {len(shown)} rows of {table.found.name}",
+    )
 
 
 def _may_name_paths() -> bool:
     """A visitor from elsewhere must not read this machine's disk."""
-    settings = Settings()  # behind a proxy the address is this machine's own whoever comes, so the mode counts as well
-    return settings.paths or (settings.mode == Mode.LOCAL and st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"})
+    settings = (
+        Settings()
+    )  # behind a proxy the address is this machine's own whoever comes, so the mode counts as well
+    return settings.paths or (
+        settings.mode == Mode.LOCAL
+        and st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"}
+    )
 
 
 def _from_upload() -> list[UploadedFile]:
@@ -92,20 +110,39 @@ def _from_upload() -> list[UploadedFile]:
         key="upload",
     )
     if not _may_name_paths():
-        st.caption("To name a file by its path, start the server with --server.address localhost, or use: python -m core data add FILE")
+        st.caption(
+            "To name a file by its path, start the server with --server.address localhost, or use:"
+            " python -m core data add FILE"
+        )
     for file in uploaded:
         check_size(file.name, file.size)
-    return [UploadedFile(file.name, file.file_id, data=file.getvalue()) for file in uploaded[:MOST_FILES]]
+    return [
+        UploadedFile(file.name, file.file_id, data=file.getvalue())
+        for file in uploaded[:MOST_FILES]
+    ]
 
 
 def _from_paths() -> list[UploadedFile]:
-    typed = st.text_area("Path of a file; several, one a line, are taken as splits", key="paths", height=80, placeholder="~/reviews.csv")
-    return _at([Path(os.path.expanduser(line.strip())) for line in typed.splitlines() if line.strip()][:MOST_FILES])
+    typed = st.text_area(
+        "Path of a file; several, one a line, are taken as splits",
+        key="paths",
+        height=80,
+        placeholder="~/reviews.csv",
+    )
+    return _at(
+        [Path(os.path.expanduser(line.strip())) for line in typed.splitlines() if line.strip()][
+            :MOST_FILES
+        ]
+    )
 
 
 def _from_hub(store: Store) -> list[UploadedFile]:
     pick = hub.fetch(store)
-    return [replace(file, origin=pick.origin) for file in _at(find_fetched(store.settings, pick))] if pick else []
+    return (
+        [replace(file, origin=pick.origin) for file in _at(find_fetched(store.settings, pick))]
+        if pick
+        else []
+    )
 
 
 def _at(paths: Sequence[Path]) -> list[UploadedFile]:
@@ -114,12 +151,18 @@ def _at(paths: Sequence[Path]) -> list[UploadedFile]:
         try:
             stat = path.stat()
         except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be opened ({type(error).__name__}).", "Check the path.") from error
-        found.append(UploadedFile(path.name, f"{path}|{stat.st_size}|{stat.st_mtime_ns}", path=path))
+            raise DataError(
+                f"{path} cannot be opened ({type(error).__name__}).", "Check the path."
+            ) from error
+        found.append(
+            UploadedFile(path.name, f"{path}|{stat.st_size}|{stat.st_mtime_ns}", path=path)
+        )
     return found
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the file")  # a table of 20 MB takes about 100 MB
+@st.cache_resource(
+    max_entries=4, show_spinner="Reading the file"
+)  # a table of 20 MB takes about 100 MB
 def _read(name: str, key: str, reading: ReadOptions, _file: UploadedFile) -> Table:
     data = _file.data if _file.data is not None else read_file(_file.path or Path(name))
     return read_table(name, data, reading)
@@ -127,9 +170,17 @@ def _read(name: str, key: str, reading: ReadOptions, _file: UploadedFile) -> Tab
 
 def _draw_found(table: Table) -> None:
     found = table.found
-    parts = [found.format if found.format != "delimited" else f"Text separated by {SEPARATORS.get(found.separator, repr(found.separator))}"]
+    parts = [
+        (
+            found.format
+            if found.format != "delimited"
+            else f"Text separated by {SEPARATORS.get(found.separator, repr(found.separator))}"
+        )
+    ]
     if found.encoding:
-        parts.append(ENCODINGS.get(found.encoding, ENCODING_NAMES.get(found.encoding, found.encoding)))
+        parts.append(
+            ENCODINGS.get(found.encoding, ENCODING_NAMES.get(found.encoding, found.encoding))
+        )
     if found.header is not None:
         parts.append("first line names the columns" if found.header else "no header")
     sizes = f"{count(table.rows, 'rows')}, {count(len(table.columns), 'columns')}"
@@ -139,7 +190,10 @@ def _draw_found(table: Table) -> None:
         st.caption(f":material/info: {plain(note)}")
     for item in table.skipped:
         lines = ", ".join(f"{line:,}" for line in item.lines)
-        st.caption(f":material/warning: {count(item.rows, 'lines')} left out: {plain(item.reason)}. First at {lines}.")
+        st.caption(
+            f":material/warning: {count(item.rows, 'lines')} left out: {plain(item.reason)}. First"
+            f" at {lines}."
+        )
 
 
 def _reading(file: UploadedFile) -> ReadOptions:
@@ -154,14 +208,26 @@ def _reading(file: UploadedFile) -> ReadOptions:
 
 
 def _draw_reading(file: UploadedFile) -> None:
-    with st.expander("Read it differently", key=_key("reading", file), type="compact", icon=":material/tune:"):
+    with st.expander(
+        "Read it differently", key=_key("reading", file), type="compact", icon=":material/tune:"
+    ):
         with st.grid(3, min_column_width=180, vertical_alignment="bottom"):
-            st.selectbox("Encoding", ["", *ENCODINGS], format_func=lambda name: ENCODINGS.get(name, "as found"), key=_key("encoding", file))
             st.selectbox(
-                "Separator", ["", *SEPARATORS], format_func=lambda mark: SEPARATORS.get(mark, "as found"), key=_key("separator", file)
+                "Encoding",
+                ["", *ENCODINGS],
+                format_func=lambda name: ENCODINGS.get(name, "as found"),
+                key=_key("encoding", file),
+            )
+            st.selectbox(
+                "Separator",
+                ["", *SEPARATORS],
+                format_func=lambda mark: SEPARATORS.get(mark, "as found"),
+                key=_key("separator", file),
             )
             words = {"found": "as found", "yes": "names the columns", "no": "is a row"}
-            st.selectbox("First line", list(words), format_func=words.__getitem__, key=_key("header", file))
+            st.selectbox(
+                "First line", list(words), format_func=words.__getitem__, key=_key("header", file)
+            )
         st.toggle("Double quotes enclose texts", value=True, key=_key("quotes", file))
 
 

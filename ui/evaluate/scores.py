@@ -1,4 +1,6 @@
-"""Parts of the Evaluate page: scores of each class with intervals, pairs that are confused, curves of the ranking."""
+"""Parts of the Evaluate page: scores of each class with intervals, pairs that are confused, curves
+of the ranking.
+"""
 
 from functools import partial
 
@@ -22,7 +24,9 @@ FEW = 4  # classes whose lines have colours of their own
 
 
 def per_class(run: OpenRun, split: Split) -> None:
-    """Precision, recall and F1 of each class with their intervals; ``per_class_table`` is the table behind it."""
+    """Precision, recall and F1 of each class with their intervals; ``per_class_table`` is the table
+    behind it.
+    """
     table = cache.class_intervals(run.folder, run.version, run.classes, split)
     chart_view.draw(charts.class_scores(table), key="class-scores", twin=False)
 
@@ -32,22 +36,49 @@ def per_class_table(run: OpenRun, split: Split) -> None:
     table = cache.class_intervals(run.folder, run.version, run.classes, split)
     shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
     for name in ("precision", "recall", "f1"):
-        shown[name] = [_scored(*line) for line in zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)]
+        shown[name] = [
+            _scored(*line)
+            for line in zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        ]
     text = st.column_config.TextColumn
     columns = {
         "class": text("Class"),
         "support": st.column_config.NumberColumn("Texts", format="localized", width=70),
         "precision": text(
-            "Precision", help="Of the texts given this class, the share that belongs to it, with its 95 % interval (Wilson)."
+            "Precision",
+            help=(
+                "Of the texts given this class, the share that belongs to it, with its 95 %"
+                " interval (Wilson)."
+            ),
         ),
-        "recall": text("Recall", help="Of the texts of this class, the share that was found, with its 95 % interval (Wilson)."),
-        "f1": text("F1", help="Harmonic mean of precision and recall, with its 95 % interval (bootstrap over the texts)."),
+        "recall": text(
+            "Recall",
+            help=(
+                "Of the texts of this class, the share that was found, with its 95 % interval"
+                " (Wilson)."
+            ),
+        ),
+        "f1": text(
+            "F1",
+            help=(
+                "Harmonic mean of precision and recall, with its 95 % interval (bootstrap over the"
+                " texts)."
+            ),
+        ),
     }
-    tables.plain(shown, key="per-class", columns=columns, rows_in_view=8, alt="Scores per class with their 95 % intervals")
+    tables.plain(
+        shown,
+        key="per-class",
+        columns=columns,
+        rows_in_view=8,
+        alt="Scores per class with their 95 % intervals",
+    )
 
 
 def most_confused(run: OpenRun, predictions: Predictions) -> None:
-    """Which classes are taken for each other, and which way more often; a button leads to the texts of the commonest mistake."""
+    """Which classes are taken for each other, and which way more often; a button leads to the texts
+    of the commonest mistake.
+    """
     st.markdown("#### Which classes are confused")
     pairs = confused_pairs(predictions.scores, run.classes)
     if pairs.empty:
@@ -61,25 +92,44 @@ def most_confused(run: OpenRun, predictions: Predictions) -> None:
         f"{count(number, 'texts')}, {per_cent(number / errors.sum())} of all mistakes."
     )
     label = "Read this text" if number == 1 else f"Read these {count(number, 'texts')}"
-    st.button(label, key="read-most-confused", icon=":material/arrow_downward:", on_click=partial(choose_cell, true, predicted))
+    st.button(
+        label,
+        key="read-most-confused",
+        icon=":material/arrow_downward:",
+        on_click=partial(choose_cell, true, predicted),
+    )
     shown = pd.DataFrame(
         {
             "Class": pairs["first"],
             "taken for": pairs["second"],
-            "Texts": [_share(*line) for line in zip(pairs["there"], pairs["there_share"], strict=True)],
-            "The other way": [_share(*line) for line in zip(pairs["back"], pairs["back_share"], strict=True)],
+            "Texts": [
+                _share(*line) for line in zip(pairs["there"], pairs["there_share"], strict=True)
+            ],
+            "The other way": [
+                _share(*line) for line in zip(pairs["back"], pairs["back_share"], strict=True)
+            ],
             "Direction": ["one way" if line else "not told apart" for line in pairs["one_way"]],
             "p": ["< 0.001" if p < 0.001 else f"{p:.3f}" for p in pairs["p"]],
         }
     )
-    tables.plain(shown, key="confused-pairs", rows_in_view=6, alt="Pairs of classes that are taken for each other, most texts first")
-    st.caption("Per cent of the texts of the true class. One way: the two shares differ by more than chance.")
+    tables.plain(
+        shown,
+        key="confused-pairs",
+        rows_in_view=6,
+        alt="Pairs of classes that are taken for each other, most texts first",
+    )
+    st.caption(
+        "Per cent of the texts of the true class. One way: the two shares differ by more than"
+        " chance."
+    )
 
 
 def ranking(run: OpenRun, split: Split) -> None:
     """ROC or precision-recall of each class against the rest."""
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
-        kind = st.segmented_control("Curve", CURVE_KINDS, required=True, default="ROC", key="curve", bind="query-params")
+        kind = st.segmented_control(
+            "Curve", CURVE_KINDS, required=True, default="ROC", key="curve", bind="query-params"
+        )
         chosen = _choose_class(run.classes)
     known: CurveKind = kind or "ROC"
     curves = cache.ranking_curves(run.folder, run.version, run.classes, split, known)
@@ -93,13 +143,22 @@ def ranking(run: OpenRun, split: Split) -> None:
         "area": st.column_config.NumberColumn(area[0].upper() + area[1:], format="%.4f"),
         "texts": st.column_config.NumberColumn("Texts", format="localized"),
     }
-    tables.plain(curves.areas, key="areas", columns=columns, rows_in_view=8, alt=f"{area} of each class")
+    tables.plain(
+        curves.areas, key="areas", columns=columns, rows_in_view=8, alt=f"{area} of each class"
+    )
 
 
 def _choose_class(classes: tuple[str, ...]) -> str | None:
     if len(classes) <= FEW:
         return None
-    return st.selectbox("Class", classes, index=None, placeholder="choose one to stand out", key=CHOSEN_CURVE, bind="query-params")
+    return st.selectbox(
+        "Class",
+        classes,
+        index=None,
+        placeholder="choose one to stand out",
+        key=CHOSEN_CURVE,
+        bind="query-params",
+    )
 
 
 def _scored(value: float, low: float, high: float) -> str:

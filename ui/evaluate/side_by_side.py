@@ -1,4 +1,6 @@
-"""Parts of the Evaluate page: the model before training, and another run, beside this one on the same texts."""
+"""Parts of the Evaluate page: the model before training, and another run, beside this one on the
+same texts.
+"""
 
 from dataclasses import replace
 
@@ -25,7 +27,9 @@ OTHER_KEY = "other-run"
 def before_and_after(run: OpenRun, untrained: Predictions | None, show: CellsShow) -> None:
     """The matrix of the untrained model, and of the trained one on the very same texts."""
     if untrained is None:
-        st.caption("The untrained model was not scored in this run, or its predictions cannot be read.")
+        st.caption(
+            "The untrained model was not scored in this run, or its predictions cannot be read."
+        )
         return
     try:
         after = cache.predictions(run.folder, run.version, len(run.classes), "test")
@@ -37,13 +41,17 @@ def before_and_after(run: OpenRun, untrained: Predictions | None, show: CellsSho
     sides = st.grid(2, min_column_width=400, gap="large")
     for name, predictions in (("Before", before), ("After", after)):
         with sides.cell():
-            chart = charts.confusion_matrix(predictions.scores.counts, run.classes, show, chart_view.dark())
+            chart = charts.confusion_matrix(
+                predictions.scores.counts, run.classes, show, chart_view.dark()
+            )
             title = f"{name} training: {with_interval(predictions.scores.accuracy)} right"
             chart_view.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")
 
 
 def another_run(run: OpenRun, split: Split, predictions: Predictions) -> None:
-    """The matrix minus that of another run of the same data, and whether they differ by more than chance."""
+    """The matrix minus that of another run of the same data, and whether they differ by more than
+    chance.
+    """
     others = _comparable(run, split)
     if not others:
         st.caption(f"No other run has {split} predictions of the same data and classes.")
@@ -52,7 +60,13 @@ def another_run(run: OpenRun, split: Split, predictions: Predictions) -> None:
     st.session_state.setdefault(OTHER_KEY, st.query_params.get(OTHER_KEY))
     if st.session_state[OTHER_KEY] not in names:
         st.session_state[OTHER_KEY] = others[0].id
-    chosen = st.selectbox("Other run", list(names), format_func=lambda job: names.get(job, job), key=OTHER_KEY, on_change=_write)
+    chosen = st.selectbox(
+        "Other run",
+        list(names),
+        format_func=lambda job: names.get(job, job),
+        key=OTHER_KEY,
+        on_change=_write,
+    )
     other = next(job for job in others if job.id == chosen)
     try:
         theirs = cache.predictions(run.store.folder(other), other.version, len(run.classes), split)
@@ -62,7 +76,9 @@ def another_run(run: OpenRun, split: Split, predictions: Predictions) -> None:
     _draw_difference(run, predictions, other, theirs)
 
 
-def _draw_difference(run: OpenRun, predictions: Predictions, other: Job, theirs: Predictions) -> None:
+def _draw_difference(
+    run: OpenRun, predictions: Predictions, other: Job, theirs: Predictions
+) -> None:
     first = Result(other.id, other.name, run.job.fingerprint, run.classes, theirs)
     second = Result(run.id, run.job.name, run.job.fingerprint, run.classes, predictions)
     (pair,) = compare([first, second])

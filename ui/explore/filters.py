@@ -1,4 +1,6 @@
-"""The filter bar of the Explore page. Filters live in the URL; a click on a chart writes them, like a person would."""
+"""The filter bar of the Explore page. Filters live in the URL; a click on a chart writes them, like
+a person would.
+"""
 
 from typing import get_args
 
@@ -13,11 +15,23 @@ from ui.text import count, plain
 
 LENGTHS: tuple[Length, ...] = get_args(Length)[::-1]
 LONGEST_TEXT = 1_000_000
-SPLIT_KEY, CLASSES_KEY, LENGTH_KEY, SHORTEST_KEY, LONGEST_KEY, SEARCH_KEY = "split", "classes", "length-in", "shortest", "longest", "search"
+SPLIT_KEY, CLASSES_KEY, LENGTH_KEY, SHORTEST_KEY, LONGEST_KEY, SEARCH_KEY = (
+    "split",
+    "classes",
+    "length-in",
+    "shortest",
+    "longest",
+    "search",
+)
 WORD_KEY, PATTERN_KEY, MAX_TOKENS_KEY = "word", "pattern", "max-tokens"
 BALANCE_KEY, BOXES_KEY, LENGTHS_KEY, PATTERNS_KEY = "balance", "boxes", "lengths", "patterns"
 SEEN_KEY = "seen-clicks"
-FIELDS = {BALANCE_KEY: ("class",), BOXES_KEY: ("class",), LENGTHS_KEY: ("from", "to"), PATTERNS_KEY: ("pattern",)}
+FIELDS = {
+    BALANCE_KEY: ("class",),
+    BOXES_KEY: ("class",),
+    LENGTHS_KEY: ("from", "to"),
+    PATTERNS_KEY: ("pattern",),
+}
 BLANKS: dict[Dimension, dict[str, object]] = {
     Dimension.CLASS: {CLASSES_KEY: []},
     Dimension.LENGTH: {SHORTEST_KEY: None, LONGEST_KEY: None},
@@ -33,27 +47,65 @@ def choose_view(dataset: Dataset, index: TextIndex) -> View:
     _take_clicks(dataset)
     with st.container(border=True, key="filters", gap="small"):
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-            split = st.segmented_control("Split", SPLITS, required=True, default="train", key=SPLIT_KEY, bind="query-params")
-            classes = st.multiselect("Classes", dataset.classes, placeholder="all", key=CLASSES_KEY, bind="query-params")
-            text = st.text_input("Search", placeholder="letters in the text", key=SEARCH_KEY, bind="query-params")
+            split = st.segmented_control(
+                "Split", SPLITS, required=True, default="train", key=SPLIT_KEY, bind="query-params"
+            )
+            classes = st.multiselect(
+                "Classes", dataset.classes, placeholder="all", key=CLASSES_KEY, bind="query-params"
+            )
+            text = st.text_input(
+                "Search", placeholder="letters in the text", key=SEARCH_KEY, bind="query-params"
+            )
         with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-            unit = st.selectbox("Length in", LENGTHS, key=LENGTH_KEY, bind="query-params", width=140)
-            shortest = st.number_input("From", 0, LONGEST_TEXT, None, placeholder="any", key=SHORTEST_KEY, bind="query-params", width=120)
-            longest = st.number_input("To", 0, LONGEST_TEXT, None, placeholder="any", key=LONGEST_KEY, bind="query-params", width=120)
-            word = st.text_input("Whole word", placeholder="any", key=WORD_KEY, bind="query-params", width=160)
+            unit = st.selectbox(
+                "Length in", LENGTHS, key=LENGTH_KEY, bind="query-params", width=140
+            )
+            shortest = st.number_input(
+                "From",
+                0,
+                LONGEST_TEXT,
+                None,
+                placeholder="any",
+                key=SHORTEST_KEY,
+                bind="query-params",
+                width=120,
+            )
+            longest = st.number_input(
+                "To",
+                0,
+                LONGEST_TEXT,
+                None,
+                placeholder="any",
+                key=LONGEST_KEY,
+                bind="query-params",
+                width=120,
+            )
+            word = st.text_input(
+                "Whole word", placeholder="any", key=WORD_KEY, bind="query-params", width=160
+            )
             names = [pattern.name for pattern in index.patterns]
             pattern = st.selectbox(
-                "Source or boilerplate", names, index=None, placeholder="any", key=PATTERN_KEY, bind="query-params", width=200
+                "Source or boilerplate",
+                names,
+                index=None,
+                placeholder="any",
+                key=PATTERN_KEY,
+                bind="query-params",
+                width=200,
             )
     labels = tuple(dataset.classes.index(name) for name in classes)
     # an empty value in the URL gives no split
     limits = (_whole(shortest), _whole(longest))
-    filters = Filters(split or "train", labels, unit, *limits, text.strip(), fold(word.strip()), pattern or "")
+    filters = Filters(
+        split or "train", labels, unit, *limits, text.strip(), fold(word.strip()), pattern or ""
+    )
     return View(dataset, index, filters)
 
 
 def draw_finding(view: View) -> None:
-    """How many texts are selected, as a heading, and each filter with a button that lifts it. Where there is no text the page ends here."""
+    """How many texts are selected, as a heading, and each filter with a button that lifts it. Where
+    there is no text the page ends here.
+    """
     filters, matching = view.filters, len(view.positions())
     part = view.index.splits[filters.split]
     total = part.stop - part.start
@@ -63,11 +115,28 @@ def draw_finding(view: View) -> None:
         st.subheader(heading, anchor=False, width="content")
         for dimension in filters.active:
             label, lift = plain(_named(view, dimension)), f"lift-{dimension}"
-            st.button(label, key=lift, icon=":material/close:", on_click=_lift, args=(dimension,), help="Take this filter away")
+            st.button(
+                label,
+                key=lift,
+                icon=":material/close:",
+                on_click=_lift,
+                args=(dimension,),
+                help="Take this filter away",
+            )
         off = not filters.active
-        st.button("Show all", key="show-all", icon=":material/filter_alt_off:", disabled=off, on_click=_lift, args=tuple(Dimension))
+        st.button(
+            "Show all",
+            key="show-all",
+            icon=":material/filter_alt_off:",
+            disabled=off,
+            on_click=_lift,
+            args=tuple(Dimension),
+        )
     if not matching:
-        st.info("No text matches. Search for fewer letters, widen the length, or show all.", icon=":material/search_off:")
+        st.info(
+            "No text matches. Search for fewer letters, widen the length, or show all.",
+            icon=":material/search_off:",
+        )
         st.stop()
 
 
@@ -85,7 +154,9 @@ def _named(view: View, dimension: Dimension) -> str:
     filters = view.filters
     match dimension:
         case Dimension.CLASS:
-            return ", ".join(view.classes[label] for label in filters.classes[:3]) + (" …" if len(filters.classes) > 3 else "")
+            return ", ".join(view.classes[label] for label in filters.classes[:3]) + (
+                " …" if len(filters.classes) > 3 else ""
+            )
         case Dimension.LENGTH:
             low, high = filters.shortest, filters.longest
             amount = f"{low or 0:,}–{high:,}" if high is not None else f"{low:,} and more"
@@ -108,15 +179,23 @@ def _lift(*dimensions: Dimension) -> None:
 
 
 def _take_clicks(dataset: Dataset) -> None:
-    """Let each new click on a chart change the filter of what was clicked; what the bar says since is not undone by an old one."""
-    words = {words_key(show, label): ("word",) for show in ("cloud", "bars") for label in range(len(dataset.classes))}
+    """Let each new click on a chart change the filter of what was clicked; what the bar says since
+    is not undone by an old one.
+    """
+    words = {
+        words_key(show, label): ("word",)
+        for show in ("cloud", "bars")
+        for label in range(len(dataset.classes))
+    }
     for key, fields in {**FIELDS, **words}.items():
         for mark in _new_clicks(key, fields):
             _toggle(key, mark, dataset)
 
 
 def _new_clicks(key: str, fields: tuple[str, ...]) -> list[Mark]:
-    """Marks whose selection in the browser has changed since the last look: a click selects a mark, the next one frees it."""
+    """Marks whose selection in the browser has changed since the last look: a click selects a mark,
+    the next one frees it.
+    """
     seen: dict[str, set[Mark]] = st.session_state.setdefault(SEEN_KEY, {})
     event = st.session_state.get(key)
     points = event["selection"].get("chosen") or [] if event else []

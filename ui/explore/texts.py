@@ -1,4 +1,6 @@
-"""Part of the Explore page: the selected texts, a page of them at a time, and one of them in full."""
+"""Part of the Explore page: the selected texts, a page of them at a time, and one of them in
+full.
+"""
 
 from typing import Literal, get_args
 
@@ -21,7 +23,8 @@ PAGE_ROWS = 50
 PAGE_KEY, LISTED_KEY = "list-page", "listed"
 CELL_LETTERS = 400  # three lines of a cell; the rest is read below
 READ_LETTERS = 20_000  # of a text in full: longer ones would make the browser slow
-TEXT_WIDTH = 340  # px beside 90 of the class: both fit a page 900 wide; where there is room, all columns grow
+# px beside 90 of the class: both fit a page 900 wide; where there is room, all columns grow
+TEXT_WIDTH = 340
 
 
 @st.fragment  # turning a page or reading a text draws nothing else anew
@@ -33,7 +36,9 @@ def draw_texts(view: View) -> None:
 
 def _draw_texts(view: View) -> None:
     unit = view.filters.unit
-    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+    with st.container(
+        horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
+    ):
         st.markdown("#### Texts", width="content")
         order = st.selectbox("Order", ORDERS, key="order", bind="query-params", width=180)
     positions = _ordered(view, order)
@@ -42,7 +47,14 @@ def _draw_texts(view: View) -> None:
     page = _choose_page(pages, len(positions), (view.filters, order))
     found = read_rows(view.index, positions[(page - 1) * PAGE_ROWS : page * PAGE_ROWS])
     names = found["label"].map(dict(enumerate(view.classes)))
-    table = pd.DataFrame({"class": names, "text": [_cell(text) for text in found["text"]], unit: found[unit], "row": found["row"]})
+    table = pd.DataFrame(
+        {
+            "class": names,
+            "text": [_cell(text) for text in found["text"]],
+            unit: found[unit],
+            "row": found["row"],
+        }
+    )
     number = st.column_config.NumberColumn
     columns = {
         "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
@@ -51,7 +63,9 @@ def _draw_texts(view: View) -> None:
         "row": number("Row", width=70, help="The text's number in its split of the source."),
     }
     with place:
-        chosen = tables.texts(table, key="texts", columns=columns, alt="The selected texts with class and length")
+        chosen = tables.texts(
+            table, key="texts", columns=columns, alt="The selected texts with class and length"
+        )
     if chosen is None:
         st.caption("Choose a row to read its whole text.")
         return
@@ -59,7 +73,9 @@ def _draw_texts(view: View) -> None:
 
 
 def _choose_page(pages: int, texts: int, listed: tuple[object, ...]) -> int:
-    """The page of the list that ``listed`` tells from others. A fresh visit takes it from the URL; another list begins anew."""
+    """The page of the list that ``listed`` tells from others. A fresh visit takes it from the URL;
+    another list begins anew.
+    """
     if st.session_state.setdefault(LISTED_KEY, listed) != listed:
         st.session_state[LISTED_KEY] = listed
         st.query_params.pop(PAGE_KEY, None)
@@ -94,7 +110,10 @@ def _draw_whole(view: View, line: pd.Series, name: str) -> None:
     rank = per_cent(float((selected <= line[view.filters.unit]).mean()))
     text = str(line["text"])
     with st.container(border=True, key="whole-text"):
-        st.caption(f"{plain(name)} · row {line['row']:,} · {lengths} · as long as or longer than {rank} of the selection")
+        st.caption(
+            f"{plain(name)} · row {line['row']:,} · {lengths} · as long as or longer than {rank} of"
+            " the selection"
+        )
         st.text(text[:READ_LETTERS])
         if len(text) > READ_LETTERS:
             st.caption(f"The first {READ_LETTERS:,} of {len(text):,} characters.")

@@ -1,6 +1,7 @@
 """What the Explore page has found: the index and what is selected in it, behind bounded caches.
 
-Everything here is shared between sessions and read-only. A cache's key names only the filters that its value depends on.
+Everything here is shared between sessions and read-only. A cache's key names only the filters that
+its value depends on.
 """
 
 from collections.abc import Collection
@@ -14,7 +15,13 @@ from numpy.typing import NDArray
 from core.data.dataset import Dataset
 from core.data.explore import boilerplate, distinctive_words, statistics
 from core.data.explore.distinctive_words import WordCounts
-from core.data.explore.filters import Dimension, Filters, dimension_mask, find_mask, positions_in_split
+from core.data.explore.filters import (
+    Dimension,
+    Filters,
+    dimension_mask,
+    find_mask,
+    positions_in_split,
+)
 from core.data.explore.index import Mask, TextIndex, open_index
 
 MOST_WORDS = 40  # per class: as many as a cloud has room for
@@ -62,29 +69,50 @@ def index_of(dataset: Dataset) -> TextIndex:
 
 
 def order_of(view: View) -> NDArray[np.int64]:
-    """Selected positions in mixed order: a source sorted by class would otherwise show one class only."""
+    """Selected positions in mixed order: a source sorted by class would otherwise show one class
+    only.
+    """
     return _mixed(view.dataset.fingerprint, view.filters, view)
 
 
 def word_counts(view: View) -> WordCounts:
     """Words of the selected rows, whichever class and word are chosen."""
-    return _word_counts(view.dataset.fingerprint, _without(view.filters, (Dimension.CLASS, Dimension.WORD)), view.index, len(view.classes))
+    return _word_counts(
+        view.dataset.fingerprint,
+        _without(view.filters, (Dimension.CLASS, Dimension.WORD)),
+        view.index,
+        len(view.classes),
+    )
 
 
 def words_of(view: View, label: int) -> pd.DataFrame:
     """The words that set a class apart: word, z, count, share, share_elsewhere."""
-    return _words(view.dataset.fingerprint, _without(view.filters, (Dimension.CLASS, Dimension.WORD)), label, view)
+    return _words(
+        view.dataset.fingerprint,
+        _without(view.filters, (Dimension.CLASS, Dimension.WORD)),
+        label,
+        view,
+    )
 
 
 def evidence(view: View) -> pd.DataFrame:
-    """Patterns in the selected rows, whichever class and pattern are chosen, as ``boilerplate.evidence`` gives them."""
-    return _evidence(view.dataset.fingerprint, _without(view.filters, (Dimension.CLASS, Dimension.PATTERN)), view.index, len(view.classes))
+    """Patterns in the selected rows, whichever class and pattern are chosen, as
+    ``boilerplate.evidence`` gives them.
+    """
+    return _evidence(
+        view.dataset.fingerprint,
+        _without(view.filters, (Dimension.CLASS, Dimension.PATTERN)),
+        view.index,
+        len(view.classes),
+    )
 
 
 def histogram(view: View) -> statistics.Histogram:
     """Lengths of the selected rows, whichever length is chosen."""
     found = view.positions(Dimension.LENGTH)
-    return statistics.length_bins(view.index.lengths[view.filters.unit][found], view.index.labels[found], len(view.classes))
+    return statistics.length_bins(
+        view.index.lengths[view.filters.unit][found], view.index.labels[found], len(view.classes)
+    )
 
 
 def _without(filters: Filters, dimensions: Collection[Dimension]) -> Filters:
@@ -93,16 +121,23 @@ def _without(filters: Filters, dimensions: Collection[Dimension]) -> Filters:
     return replace(filters, **blank)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)  # mapped files; what is touched can be dropped again by the kernel
+@st.cache_resource(
+    max_entries=2, show_spinner=False
+)  # mapped files; what is touched can be dropped again by the kernel
 def _index(fingerprint: str, _dataset: Dataset) -> TextIndex:
     return open_index(_dataset)
 
 
 def _mask(fingerprint: str, filters: Filters, index: TextIndex) -> Mask:
-    """The filters together. Each one alone is remembered, because the next view mostly shares all but one with this one."""
+    """The filters together. Each one alone is remembered, because the next view mostly shares all
+    but one with this one.
+    """
 
     def remembered(index: TextIndex, filters: Filters, dimension: Dimension) -> Mask:
-        alone = _without(replace(filters, split=BLANK.split), [other for other in Dimension if other is not dimension])
+        alone = _without(
+            replace(filters, split=BLANK.split),
+            [other for other in Dimension if other is not dimension],
+        )
         unit = filters.unit if dimension is Dimension.LENGTH else BLANK.unit
         return _dimension(fingerprint, replace(alone, unit=unit), dimension, index)
 
@@ -124,7 +159,9 @@ def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int64]
 def _word_counts(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> WordCounts:
     blank = Filters(split=filters.split)
     whole = _word_counts(fingerprint, blank, _index, classes) if filters.active else None
-    return distinctive_words.count_words(_index, _mask(fingerprint, filters, _index), filters.split, classes, whole)
+    return distinctive_words.count_words(
+        _index, _mask(fingerprint, filters, _index), filters.split, classes, whole
+    )
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)  # 40 lines

@@ -1,4 +1,6 @@
-"""Parts of the Explore page: the words that set classes apart, examples of one, and sources and boilerplate."""
+"""Parts of the Explore page: the words that set classes apart, examples of one, and sources and
+boilerplate.
+"""
 
 from typing import Literal, get_args
 
@@ -27,23 +29,38 @@ MOST_PATTERNS = 14
 
 
 def draw_words(view: View) -> None:
-    """The words of each class; a click on one selects the texts that have it, and shows it in its sentences."""
+    """The words of each class; a click on one selects the texts that have it, and shows it in its
+    sentences.
+    """
     st.markdown("#### Words that set each class apart")
-    show = st.segmented_control("Words as", SHOWS, required=True, default="cloud", key="words-as", bind="query-params") or "cloud"
+    show = (
+        st.segmented_control(
+            "Words as", SHOWS, required=True, default="cloud", key="words-as", bind="query-params"
+        )
+        or "cloud"
+    )
     labels = _classes_shown(view)
     sides = st.grid(2, min_column_width=400, gap="large")
     for label in labels:
         with sides.cell():
             _draw_class(view, label, show)
     others = len(view.classes) - len(labels)
-    more = f" Choose classes above to see others; {count(others, 'classes')} not shown." if others and not view.filters.classes else ""
-    st.caption(f"Larger is surer, not more frequent. Click a word for its count and examples.{more}")
+    more = (
+        f" Choose classes above to see others; {count(others, 'classes')} not shown."
+        if others and not view.filters.classes
+        else ""
+    )
+    st.caption(
+        f"Larger is surer, not more frequent. Click a word for its count and examples.{more}"
+    )
     if view.filters.word:
         _draw_examples(view)
 
 
 def draw_patterns(view: View) -> None:
-    """Sources and boilerplate, those that give most of the class away first. A click selects the texts with one."""
+    """Sources and boilerplate, those that give most of the class away first. A click selects the
+    texts with one.
+    """
     st.markdown("#### Sources and boilerplate")
     table = view_cache.evidence(view)
     if not len(table):
@@ -72,10 +89,14 @@ def _draw_class(view: View, label: int, show: Show) -> None:
     if show == "cloud":
         tints = TEXT_COLOURS[chart_view.dark()]
         tint = tints[label] if len(view.classes) <= len(tints) else tints[0]
-        chart_view.draw(charts.word_cloud(table, name, tint, view.filters.word), key=key, select="chosen")
+        chart_view.draw(
+            charts.word_cloud(table, name, tint, view.filters.word), key=key, select="chosen"
+        )
     else:
         colour = class_colours(view.classes)[label] if len(view.classes) <= MOST_CLASSES else HUE
-        chart_view.draw(charts.word_bars(table, name, colour, view.filters.word), key=key, select="chosen")
+        chart_view.draw(
+            charts.word_bars(table, name, colour, view.filters.word), key=key, select="chosen"
+        )
 
 
 def _draw_examples(view: View) -> None:
@@ -85,12 +106,20 @@ def _draw_examples(view: View) -> None:
     with st.container(border=True, key="word-examples"):
         parts = [
             f"{plain(view.classes[label])} {number:,} ({rate:.1f} per 10,000 words)"
-            for label, number, rate in counts.sort_values("count", ascending=False).head(MOST_CLASSES).itertuples(index=False)
+            for label, number, rate in (
+                counts.sort_values("count", ascending=False)
+                .head(MOST_CLASSES)
+                .itertuples(index=False)
+            )
         ]
         times_found = f"{int(counts['count'].sum()):,} times"
         st.markdown(f"**{plain(word)}** stands {times_found}: {', '.join(parts)}.")
         positions = view.positions(Dimension.CLASS)
-        shown = [label for label in counts.sort_values("count", ascending=False)["label"] if label in view.shown][:MOST_CLASSES]
+        shown = [
+            label
+            for label in counts.sort_values("count", ascending=False)["label"]
+            if label in view.shown
+        ][:MOST_CLASSES]
         rows = read_rows(view.index, example_rows(view.index, positions, shown, EXAMPLES_EACH))
         examples = pd.DataFrame(
             {
@@ -102,14 +131,23 @@ def _draw_examples(view: View) -> None:
             "class": st.column_config.TextColumn("Class", width=90),
             "example": st.column_config.TextColumn("Example", width="large"),
         }
-        tables.plain(examples, key="examples", columns=columns, rows_in_view=MOST_CLASSES * EXAMPLES_EACH, alt="Sentences with the word")
+        tables.plain(
+            examples,
+            key="examples",
+            columns=columns,
+            rows_in_view=MOST_CLASSES * EXAMPLES_EACH,
+            alt="Sentences with the word",
+        )
 
 
 def _finding(table: pd.DataFrame, view: View) -> str:
     first, total = table.iloc[0], len(view.positions(Dimension.CLASS, Dimension.PATTERN))
     name, texts = plain(view.classes[int(first["top"])]), int(first["texts"])
     share = f"{per_cent(float(first['share']))} of the {count(texts, 'texts')} with it are {name}"
-    return f"**{plain(str(first['pattern']))}** gives most away: {share}. It stands in {per_cent(texts / max(total, 1))} of the texts."
+    return (
+        f"**{plain(str(first['pattern']))}** gives most away: {share}. It stands in"
+        f" {per_cent(texts / max(total, 1))} of the texts."
+    )
 
 
 def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
@@ -121,7 +159,10 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
             "share": table["share"],
             "ratio": [times(ratio) for ratio in table["ratio"]],
             "bits": table["bits"],
-            "what": [DEBRIS_HELP.get(name, kind) for name, kind in zip(table["pattern"], table["kind"], strict=True)],
+            "what": [
+                DEBRIS_HELP.get(name, kind)
+                for name, kind in zip(table["pattern"], table["kind"], strict=True)
+            ],
         }
     )
     number = st.column_config.NumberColumn
@@ -130,15 +171,31 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
         "what": st.column_config.TextColumn("What it is", width=190),
         "texts": number("Texts", format="localized", width=70),
         "class": st.column_config.TextColumn("Points at", width=80),
-        "share": number("of that class", format="percent", width=90, help="Share of the texts with the pattern that are of this class."),
+        "share": number(
+            "of that class",
+            format="percent",
+            width=90,
+            help="Share of the texts with the pattern that are of this class.",
+        ),
         "ratio": st.column_config.TextColumn(
-            "Likelihood", width=85, help="How many times as often it stands in this class as in the others."
+            "Likelihood",
+            width=85,
+            help="How many times as often it stands in this class as in the others.",
         ),
         "bits": number(
             "Bits",
             format="%.4f",
             width=70,
-            help="Mutual information with the class; knowing the class of equal ones is log2 of their number.",
+            help=(
+                "Mutual information with the class; knowing the class of equal ones is log2 of"
+                " their number."
+            ),
         ),
     }
-    tables.plain(shown, key="pattern-table", columns=columns, rows_in_view=7, alt="Sources and boilerplate with what they say of the class")
+    tables.plain(
+        shown,
+        key="pattern-table",
+        columns=columns,
+        rows_in_view=7,
+        alt="Sources and boilerplate with what they say of the class",
+    )

@@ -6,7 +6,16 @@ import pandas as pd
 import streamlit as st
 
 from core.data.dataset import SPLITS, Dataset
-from core.data.quality.findings import WORDS, Check, DataFinding, QualityReport, name_rows, read_findings, read_neighbours, read_report
+from core.data.quality.findings import (
+    WORDS,
+    Check,
+    DataFinding,
+    QualityReport,
+    name_rows,
+    read_findings,
+    read_neighbours,
+    read_report,
+)
 from core.data.quality.summary import describe_data, render_document
 from core.errors import ArtifactDamaged
 from core.jobs import actions
@@ -20,20 +29,27 @@ from ui.widgets import tables
 from ui.widgets.job_progress import watch
 
 SHOWN_ROWS = 500  # a table longer than this is downloaded, not scrolled
-TEXT_WIDTH = 340  # px: with the class and what was found before it, a page 900 wide shows the start of each text
+# px: with the class and what was found before it, a page 900 wide shows the start of each text
+TEXT_WIDTH = 340
 FINDING_KEY = "finding"
 HOW_TO_READ = """
-- **Near duplicates** share at least 70 % of their runs of five characters (Jaccard index), with case and punctuation left out.
-- **Label suspects** come from confident learning: models that have not seen the text are sure of another class. Words, and where it is
-  here a frozen encoder, judge together; the line below the heading says who did. The score is one minus the probability of the given
-  label. Not each suspect is a mistake.
-- **Debris** is what an encoding or a web page left behind: `&lt;b&gt;`, `#39;`, backslashes, letters such as `Ã©`.
-- A length is **unusual** when its logarithm lies more than 3.5 robust standard deviations from the middle.
+- **Near duplicates** share at least 70 % of their runs of five characters (Jaccard index), with
+  case and punctuation left out.
+- **Label suspects** come from confident learning: models that have not seen the text are sure of
+  another class. Words, and where it is here a frozen encoder, judge together; the line below the
+  heading says who did. The score is one minus the probability of the given label. Not each
+  suspect is a mistake.
+- **Debris** is what an encoding or a web page left behind: `&lt;b&gt;`, `#39;`, backslashes,
+  letters such as `Ã©`.
+- A length is **unusual** when its logarithm lies more than 3.5 robust standard deviations from
+  the middle.
 """
 
 
 def require_report(dataset: Dataset) -> QualityReport:
-    """The kept report. Without one the page ends here: with the button that starts the check, its progress, or why it ended."""
+    """The kept report. Without one the page ends here: with the button that starts the check, its
+    progress, or why it ended.
+    """
     report = read_report(dataset)
     if report is not None:
         return report
@@ -43,11 +59,20 @@ def require_report(dataset: Dataset) -> QualityReport:
         watch(store, job, "stop")
         st.stop()
     if job is not None and job.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.error(f"**The check did not end.** {plain(job.message)} {plain(job.fix)}", icon=":material/error:")
+        st.error(
+            f"**The check did not end.** {plain(job.message)} {plain(job.fix)}",
+            icon=":material/error:",
+        )
     elif job is not None and job.state is JobState.CANCELLED:
         st.info("The check was stopped.", icon=":material/stop_circle:")
-    st.markdown(f"**{plain(dataset.name)}** has not been checked yet. It is looked at once, in the background, for a minute or two.")
-    st.caption("Duplicates, texts shared between splits, doubtful labels, unequal classes, debris of encoding, unusual lengths.")
+    st.markdown(
+        f"**{plain(dataset.name)}** has not been checked yet. It is looked at once, in the"
+        " background, for a minute or two."
+    )
+    st.caption(
+        "Duplicates, texts shared between splits, doubtful labels, unequal classes, debris of"
+        " encoding, unusual lengths."
+    )
     if st.button("Check the data", key="check", type="primary", icon=":material/play_arrow:"):
         actions.launch_quality_check(store, dataset)
         st.rerun()
@@ -57,8 +82,18 @@ def require_report(dataset: Dataset) -> QualityReport:
 def draw_headline(dataset: Dataset, report: QualityReport) -> None:
     """The worst finding as a sentence, and what was checked."""
     worst = next((finding for finding in report.findings if finding.texts), None)
-    st.subheader("Nothing was found" if worst is None else f"{WORDS[worst.check].title}: {count(worst.texts, 'texts')}", anchor=False)
-    st.caption(f"{plain(report.name)} · {count(report.rows, 'texts')} checked · fingerprint `{dataset.fingerprint}`")
+    st.subheader(
+        (
+            "Nothing was found"
+            if worst is None
+            else f"{WORDS[worst.check].title}: {count(worst.texts, 'texts')}"
+        ),
+        anchor=False,
+    )
+    st.caption(
+        f"{plain(report.name)} · {count(report.rows, 'texts')} checked · fingerprint"
+        f" `{dataset.fingerprint}`"
+    )
     for note in report.notes:
         st.caption(plain(note))
 
@@ -72,7 +107,10 @@ def choose_finding(report: QualityReport) -> DataFinding:
         "where": st.column_config.TextColumn("Where", width=450),
     }
     tables.plain(
-        pd.DataFrame(lines, columns=["finding", "texts", "where"]), key="findings", columns=columns, alt="Findings and their texts"
+        pd.DataFrame(lines, columns=["finding", "texts", "where"]),
+        key="findings",
+        columns=columns,
+        alt="Findings and their texts",
     )
     by_check = {found.check.value: found for found in report.findings if found.texts} or {
         report.findings[0].check.value: report.findings[0]
@@ -101,7 +139,9 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
     shown = found.head(SHOWN_ROWS).reset_index(drop=True)
     table = pd.DataFrame({name: shown[name] for name in _columns_of(finding.check)})
     choose = tables.several_texts if finding.check is Check.SUSPECT else _one_text
-    chosen = choose(table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}")
+    chosen = choose(
+        table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}"
+    )
     first = f"The first {SHOWN_ROWS:,} of {len(found):,}. " if len(found) > SHOWN_ROWS else ""
     st.caption(f"{first}Choose a row to read its whole text.")
     if finding.check is Check.SUSPECT:
@@ -109,14 +149,25 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
     if chosen:
         line = shown.iloc[chosen[-1]]
         with st.container(border=True, key="whole-text"):
-            parts = [plain(str(line["class"])), f"{line['split']} row {line['row']:,}", plain(str(line["detail"]))]
+            parts = [
+                plain(str(line["class"])),
+                f"{line['split']} row {line['row']:,}",
+                plain(str(line["detail"])),
+            ]
             st.caption(" · ".join(part for part in parts if part))
             st.text(str(line["text"]))
             if finding.check is Check.SUSPECT:
                 _draw_neighbours(dataset, line, texts)
     name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
     exported = partial(tables.csv, found.drop(columns=["check", "label", "rival"]))
-    st.download_button("Download the table", exported, name, "text/csv", key="download-table", icon=":material/download:")
+    st.download_button(
+        "Download the table",
+        exported,
+        name,
+        "text/csv",
+        key="download-table",
+        icon=":material/download:",
+    )
 
 
 def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> None:
@@ -131,14 +182,26 @@ def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> 
         return
     named = name_rows(near.assign(rival=-1), texts, dataset.classes)
     st.caption("The texts most like it by their words (cosine of TF-IDF), copies left out:")
-    tables.plain(named[["class", "similarity", "text", "split", "row"]], key="neighbours", columns=_look(), alt="Nearest texts")
+    tables.plain(
+        named[["class", "similarity", "text", "split", "row"]],
+        key="neighbours",
+        columns=_look(),
+        alt="Nearest texts",
+    )
 
 
 def offer_document(dataset: Dataset, report: QualityReport) -> None:
     """All findings on the data as one page to keep, those of Explore included."""
     make = partial(_document, dataset, report)
     name = f"quality-{dataset.fingerprint}.html"
-    st.download_button("Download the report", make, name, "text/html", key="download-report", icon=":material/description:")
+    st.download_button(
+        "Download the report",
+        make,
+        name,
+        "text/html",
+        key="download-report",
+        icon=":material/description:",
+    )
 
 
 def _document(dataset: Dataset, report: QualityReport) -> bytes:
@@ -146,11 +209,22 @@ def _document(dataset: Dataset, report: QualityReport) -> bytes:
         sections = describe_data(dataset, view_cache.index_of(dataset))
     except ArtifactDamaged:  # the page says what is left out, and what to do
         sections = []
-    return render_document(report, name_rows(read_findings(dataset), _texts(dataset), dataset.classes), sections, dataset.notes).encode()
+    return render_document(
+        report,
+        name_rows(read_findings(dataset), _texts(dataset), dataset.classes),
+        sections,
+        dataset.notes,
+    ).encode()
 
 
 def _texts(dataset: Dataset) -> pd.DataFrame:
-    return pd.concat([cache.rows(dataset, split)[["row", "text", "label"]].assign(split=split) for split in SPLITS], ignore_index=True)
+    return pd.concat(
+        [
+            cache.rows(dataset, split)[["row", "text", "label"]].assign(split=split)
+            for split in SPLITS
+        ],
+        ignore_index=True,
+    )
 
 
 def _one_text(table: pd.DataFrame, *, key: str, columns: tables.Columns, alt: str) -> list[int]:
@@ -175,12 +249,23 @@ def _look() -> tables.Columns:
         "competing class": st.column_config.TextColumn("Competing", width=100),
         "score": st.column_config.NumberColumn("Score", format="%.3f", width=70),
         "similarity": st.column_config.NumberColumn("Cosine", format="%.2f", width=70),
-        "group": st.column_config.NumberColumn("Group", width=70, help="Texts of one group are equal or nearly so."),
+        "group": st.column_config.NumberColumn(
+            "Group", width=70, help="Texts of one group are equal or nearly so."
+        ),
         "detail": st.column_config.TextColumn("Detail", width=190),
         "split": st.column_config.TextColumn("Split", width=90),
-        "row": st.column_config.NumberColumn("Row", width=70, help="The text's number in its split of the source."),
+        "row": st.column_config.NumberColumn(
+            "Row", width=70, help="The text's number in its split of the source."
+        ),
     }
 
 
 def _newest(store: Store, dataset: Dataset) -> Job | None:
-    return next((job for job in store.jobs(JobKind.QUALITY) if job.request.get("fingerprint") == dataset.fingerprint), None)
+    return next(
+        (
+            job
+            for job in store.jobs(JobKind.QUALITY)
+            if job.request.get("fingerprint") == dataset.fingerprint
+        ),
+        None,
+    )

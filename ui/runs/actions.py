@@ -26,7 +26,9 @@ def draw(store: Store, summary: Summary) -> None:
         if job.state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING):
             label = "Leave the queue" if job.state is JobState.QUEUED else "Stop"
             _button(label, "stop", ":material/stop:", lambda: actions.stop(store, job))
-        resumable = job.state is JobState.CANCELLED and not summary.problem  # of one that failed it stands below, with why
+        resumable = (
+            job.state is JobState.CANCELLED and not summary.problem
+        )  # of one that failed it stands below, with why
         if resumable and may(store.visitor, Action.RESUME, job.owner):
             draw_resume(store, job)
         _draw_clone(summary)
@@ -37,13 +39,21 @@ def draw(store: Store, summary: Summary) -> None:
 
 
 def _draw_clone(summary: Summary) -> None:
-    if summary.request and st.button("Clone into the form", key="clone", icon=":material/content_copy:"):
+    if summary.request and st.button(
+        "Clone into the form", key="clone", icon=":material/content_copy:"
+    ):
         navigation.open_page(navigation.TRAIN, clone=summary.job.id)
 
 
 def draw_resume(store: Store, job: Job, main: bool = False) -> None:
     """Go on from the last checkpoint; ``main`` where it is what the reader should do."""
-    _button("Resume", "resume", ":material/resume:", lambda: actions.resume(store, job), kind="primary" if main else "secondary")
+    _button(
+        "Resume",
+        "resume",
+        ":material/resume:",
+        lambda: actions.resume(store, job),
+        kind="primary" if main else "secondary",
+    )
 
 
 def draw_delete(store: Store, job: Job) -> None:
@@ -51,7 +61,10 @@ def draw_delete(store: Store, job: Job) -> None:
     if job.state.active:
         return
     with st.popover("Delete", icon=":material/delete:", key="delete"):
-        st.text(f"{job.name or job.id} will be gone with its adapter, predictions and log. This cannot be undone.")
+        st.text(
+            f"{job.name or job.id} will be gone with its adapter, predictions and log. This cannot"
+            " be undone."
+        )
         if st.button("Delete for good", key="delete-confirm", type="primary"):
             st.query_params.pop("run", None)
             try:
@@ -61,7 +74,13 @@ def draw_delete(store: Store, job: Job) -> None:
             st.rerun()
 
 
-def _button(label: str, key: str, icon: str, act: Callable[[], object], kind: Literal["primary", "secondary"] = "secondary") -> None:
+def _button(
+    label: str,
+    key: str,
+    icon: str,
+    act: Callable[[], object],
+    kind: Literal["primary", "secondary"] = "secondary",
+) -> None:
     if not st.button(label, key=key, icon=icon, type=kind):
         return
     try:
@@ -73,5 +92,12 @@ def _button(label: str, key: str, icon: str, act: Callable[[], object], kind: Li
 
 def _draw_rename(store: Store, job: Job) -> None:
     with st.popover("Rename", icon=":material/edit:", key="rename"):
-        name = st.text_input("Name", value=job.name, max_chars=120, key=f"rename-text-{job.id}-{job.version}")
-        _button("Save the name", "rename-save", ":material/check:", lambda: actions.rename(store, job, name))
+        name = st.text_input(
+            "Name", value=job.name, max_chars=120, key=f"rename-text-{job.id}-{job.version}"
+        )
+        _button(
+            "Save the name",
+            "rename-save",
+            ":material/check:",
+            lambda: actions.rename(store, job, name),
+        )

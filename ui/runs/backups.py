@@ -1,4 +1,6 @@
-"""Part of the Runs page: all runs away in one zip, and back again; and what a hosted page says of its memory."""
+"""Part of the Runs page: all runs away in one zip, and back again; and what a hosted page says of
+its memory.
+"""
 
 import streamlit as st
 
@@ -14,7 +16,10 @@ from ui.text import age, count, megabytes, plain
 from ui.widgets.job_progress import watch
 
 MOST_UPLOAD_MB = 20  # of one file, by the server's settings
-HOSTED = "A restart, which also follows twelve hours without a visitor, loses all runs here but the example. Take yours away in time."
+HOSTED = (
+    "A restart, which also follows twelve hours without a visitor, loses all runs here but the"
+    " example. Take yours away in time."
+)
 
 
 def draw(store: Store) -> None:
@@ -35,7 +40,10 @@ def _draw_away(store: Store) -> None:
     runs = own_runs(store)
     whose = "All runs" if store.visitor.in_charge else "Your runs"
     st.markdown(f"##### {whose} away")
-    st.caption("Records, curves, adapters, predictions and tags; no checkpoints, logs and exports. Restore them here or elsewhere.")
+    st.caption(
+        "Records, curves, adapters, predictions and tags; no checkpoints, logs and exports. Restore"
+        " them here or elsewhere."
+    )
     newest = next(iter(find_backups(store)), None)
     if newest and not newest.state.over:
         watch(store, newest, "stop-backup")
@@ -46,18 +54,28 @@ def _draw_away(store: Store) -> None:
         st.error(f"{plain(newest.message)} {plain(newest.fix)}", icon=":material/error:")
     if not runs:
         st.caption("No run is over yet.")
-    elif st.button(f"Pack {count(len(runs), 'runs')}", key="make-backup", icon=":material/archive:"):
+    elif st.button(
+        f"Pack {count(len(runs), 'runs')}", key="make-backup", icon=":material/archive:"
+    ):
         launch_backup(store)
         st.rerun()
 
 
 def _draw_ready(store: Store, job: Job) -> None:
-    packed, left_out, parts = job.result.get("runs"), job.result.get("left_out"), find_parts(store, job)
+    packed, left_out, parts = (
+        job.result.get("runs"),
+        job.result.get("left_out"),
+        find_parts(store, job),
+    )
     if not parts or not isinstance(packed, int):
         return
     st.caption(f"{count(packed, 'runs')} packed {age(store.clock() - (job.ended_at or 0))}.")
     if isinstance(left_out, dict) and left_out:
-        st.warning(f"Left out: {plain('; '.join(f'{run}: {why}' for run, why in list(left_out.items())[:5]))}", icon=":material/warning:")
+        st.warning(
+            "Left out:"
+            f" {plain('; '.join(f'{run}: {why}' for run, why in list(left_out.items())[:5]))}",
+            icon=":material/warning:",
+        )
     for number, path in enumerate(parts, start=1):
         size = path.stat().st_size
         which = f" part {number} of {len(parts)}," if len(parts) > 1 else ""
@@ -71,12 +89,18 @@ def _draw_ready(store: Store, job: Job) -> None:
             icon=":material/download:",
         )
         if size > MOST_UPLOAD_MB * 2**20:
-            st.caption("More than a page takes back; on a server's command line `python -m core restore FILE` does.")
+            st.caption(
+                "More than a page takes back; on a server's command line `python -m core restore"
+                " FILE` does."
+            )
 
 
 def _draw_back(store: Store) -> None:
     st.markdown("##### Runs back")
-    st.caption("A run that is here already is left alone. Each is checked first; only safetensors, JSON and Parquet are read.")
+    st.caption(
+        "A run that is here already is left alone. Each is checked first; only safetensors, JSON"
+        " and Parquet are read."
+    )
     newest = next(iter(find_restores(store)), None)
     if newest and not newest.state.over:
         watch(store, newest, "stop-restore")
@@ -85,12 +109,21 @@ def _draw_back(store: Store) -> None:
         _draw_restored(newest)
     brought = len(find_restores(store))  # another one clears the uploader
     label = f"All parts, up to {MOST_UPLOAD_MB} MB each"
-    uploaded = st.file_uploader(label, type=["zip"], accept_multiple_files=True, key=f"restore-file-{brought}")
-    if uploaded and st.button("Restore", key="restore", type="primary", icon=":material/unarchive:"):
+    uploaded = st.file_uploader(
+        label, type=["zip"], accept_multiple_files=True, key=f"restore-file-{brought}"
+    )
+    if uploaded and st.button(
+        "Restore", key="restore", type="primary", icon=":material/unarchive:"
+    ):
         names = [file.name for file in uploaded]
-        called = [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, start=1)]
+        called = [
+            name if names.count(name) == 1 else f"{name} ({number})"
+            for number, name in enumerate(names, start=1)
+        ]
         try:
-            launch_restore(store, {name: file.getvalue() for name, file in zip(called, uploaded, strict=True)})
+            launch_restore(
+                store, {name: file.getvalue() for name, file in zip(called, uploaded, strict=True)}
+            )
         except LoraLabError as error:
             show(error)
             return
@@ -98,12 +131,16 @@ def _draw_back(store: Store) -> None:
 
 
 def _draw_restored(job: Job) -> None:
-    restored, already, left_out = (job.result.get(name) for name in ("restored", "already", "left_out"))
+    restored, already, left_out = (
+        job.result.get(name) for name in ("restored", "already", "left_out")
+    )
     if job.state is not JobState.COMPLETED:
         st.error(f"{plain(job.message)} {plain(job.fix)}", icon=":material/error:")
     elif isinstance(restored, list) and isinstance(left_out, dict):
         here = f", {already:,} {'was' if already == 1 else 'were'} here already" if already else ""
         refused = f", {count(len(left_out), 'runs')} left out" if left_out else ""
-        st.success(f"{count(len(restored), 'runs')} restored{here}{refused}.", icon=":material/unarchive:")
+        st.success(
+            f"{count(len(restored), 'runs')} restored{here}{refused}.", icon=":material/unarchive:"
+        )
         for run, why in list(left_out.items())[:5]:
             st.caption(f"`{plain(str(run))}` {plain(str(why))}")

@@ -57,7 +57,9 @@ def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> 
         if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
             st.rerun()  # other buttons, another pace, perhaps its end
         if job.state is JobState.QUEUED:
-            waits = f"{plain(job.message)} {plain(job.fix)}".strip()  # for room; otherwise for its turn
+            waits = (
+                f"{plain(job.message)} {plain(job.fix)}".strip()
+            )  # for room; otherwise for its turn
             turn = find_turn(read_queue(store), job)
             st.info(waits or job_state.waiting(turn, store.clock()), icon=":material/schedule:")
             _draw_log(store, job)
@@ -100,7 +102,9 @@ def _draw_result(store: Store, summary: Summary) -> None:
         st.caption(f"± is the 95 % interval.{before}{_cost(summary)}")
         if summary.request and summary.request.guess is not None:
             hit = is_inside(summary.request.guess, test)
-            (st.success if hit else st.info)(answer(summary.request.guess, test), icon=":material/psychology_alt:")
+            (st.success if hit else st.info)(
+                answer(summary.request.guess, test), icon=":material/psychology_alt:"
+            )
     _draw_next(summary)
 
 
@@ -117,27 +121,43 @@ def _cost(summary: Summary) -> str:
 
 
 def _against_estimate(summary: Summary) -> str:
-    """What was foretold of the run beside what it took; nothing for a resumed one, whose time has gaps."""
+    """What was foretold of the run beside what it took; nothing for a resumed one, whose time has
+    gaps.
+    """
     job, expected = summary.job, summary.job.result.get("expected")
     if not isinstance(expected, dict) or job.started_at is None or job.attempt > 1:
         return ""
-    low, high, measured = expected.get("low_seconds"), expected.get("high_seconds"), expected.get("measured")
+    low, high, measured = (
+        expected.get("low_seconds"),
+        expected.get("high_seconds"),
+        expected.get("measured"),
+    )
     if not isinstance(low, int | float) or not isinstance(high, int | float):
         return ""
     speed = "" if measured else " on a machine like this, whose speed had not been measured"
-    return f" It took {duration(job.elapsed_seconds(0))} in all; {duration(low)} to {duration(high)} were expected{speed}."
+    return (
+        f" It took {duration(job.elapsed_seconds(0))} in all; {duration(low)} to {duration(high)}"
+        f" were expected{speed}."
+    )
 
 
 def _draw_next(summary: Summary) -> None:
     with st.container(horizontal=True, gap="medium"):
         if summary.test:
-            navigation.link(navigation.EVALUATE, "See which texts it gets wrong", run_id=summary.job.id)
-        navigation.link(navigation.CLASSIFY, "Classify your own text with it", run_id=summary.job.id)
+            navigation.link(
+                navigation.EVALUATE, "See which texts it gets wrong", run_id=summary.job.id
+            )
+        navigation.link(
+            navigation.CLASSIFY, "Classify your own text with it", run_id=summary.job.id
+        )
 
 
 def _draw_damage(summary: Summary) -> None:
     assert summary.problem
-    st.error(f"**{plain(summary.problem.message)}** {plain(summary.problem.fix)}", icon=":material/broken_image:")
+    st.error(
+        f"**{plain(summary.problem.message)}** {plain(summary.problem.fix)}",
+        icon=":material/broken_image:",
+    )
 
 
 def _draw_config(summary: Summary) -> None:
@@ -148,7 +168,14 @@ def _draw_config(summary: Summary) -> None:
         if summary.job.result.get("config_known") is False:
             st.caption("The adapter tells no more than this of how it was trained.")
             values = {name: values[name] for name in KNOWN}
-        rows = [{"group": shown(name).group, "field": RunConfig.model_fields[name].title, "value": _value(values[name])} for name in values]
+        rows = [
+            {
+                "group": shown(name).group,
+                "field": RunConfig.model_fields[name].title,
+                "value": _value(values[name]),
+            }
+            for name in values
+        ]
         st.dataframe(rows, hide_index=True, height="content", key="configuration-table")
 
 
@@ -156,22 +183,38 @@ def _value(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "the model's usual ones"
     return (
-        ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else without_folders(str(value))
+        ("yes" if value else "no")
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else without_folders(str(value))
     )
 
 
 def _draw_log(store: Store, job: Job) -> None:
-    """The end of the log: open where something went wrong, otherwise read only when somebody looks."""
+    """The end of the log: open where something went wrong, otherwise read only when somebody
+    looks.
+    """
     if not may(store.visitor, Action.READ_LOG, job.owner):
         return
     went_wrong = job.state in (JobState.FAILED, JobState.INTERRUPTED)
-    log = st.expander("Log", key=f"log-{job.id}-{went_wrong}", icon=":material/notes:", expanded=went_wrong, on_change="rerun")
+    log = st.expander(
+        "Log",
+        key=f"log-{job.id}-{went_wrong}",
+        icon=":material/notes:",
+        expanded=went_wrong,
+        on_change="rerun",
+    )
     if not log.open:
         return
     with log:
         if tail := artifacts.log_tail(store, job):
             st.code(tail, language=None, height=320)
         else:
-            st.caption("The worker has written nothing." if job.state.over else "The worker has written nothing yet.")
+            st.caption(
+                "The worker has written nothing."
+                if job.state.over
+                else "The worker has written nothing yet."
+            )
         if tail and not went_wrong:  # those have the button beside their remedy
             failure.draw_download(store, job)

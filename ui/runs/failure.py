@@ -19,7 +19,11 @@ from ui.widgets.job_state import LOOKS
 from ui.widgets.run_summary import Summary
 
 RETRY = "retry"
-SET_UP_AGAIN = {FailureCause.DATA, FailureCause.CONFIG, FailureCause.DAMAGED}  # going on would meet the same again
+SET_UP_AGAIN = {
+    FailureCause.DATA,
+    FailureCause.CONFIG,
+    FailureCause.DAMAGED,
+}  # going on would meet the same again
 LABELS = {FailureCause.MODEL: "Choose another model"}
 
 
@@ -28,7 +32,10 @@ def draw(store: Store, summary: Summary) -> None:
     job = summary.job
     cause = f" ({job.cause})" if job.cause else ""
     message = plain(job.message) or "The worker ended without saying why."
-    st.error(f"**{LOOKS[job.state].word}{cause}.** {message} {plain(job.fix)}", icon=LOOKS[job.state].icon)
+    st.error(
+        f"**{LOOKS[job.state].word}{cause}.** {message} {plain(job.fix)}",
+        icon=LOOKS[job.state].icon,
+    )
     changes = _changes(summary)
     retry = f" A retry is a new run like this one with {_in_words(changes)}." if changes else ""
     st.caption(f"{what_is_left(store, job)}{retry}")
@@ -39,14 +46,20 @@ def draw(store: Store, summary: Summary) -> None:
             _draw_retry(store, summary, changes)
         elif job.cause in SET_UP_AGAIN | LABELS.keys():
             _draw_form_button(job, LABELS.get(FailureCause(job.cause), "Set up again"), "primary")
-        actions.draw_resume(store, job, main=not changes and job.cause not in SET_UP_AGAIN | LABELS.keys())
+        actions.draw_resume(
+            store, job, main=not changes and job.cause not in SET_UP_AGAIN | LABELS.keys()
+        )
         draw_download(store, job)
 
 
 def what_is_left(store: Store, job: Job) -> str:
     """From where a resumed run goes on."""
     steps = checkpoints.steps(store.folder(job))
-    return f"Saved up to step {steps[-1]:,}; Resume goes on from there." if steps else "No step was saved; Resume begins at the first one."
+    return (
+        f"Saved up to step {steps[-1]:,}; Resume goes on from there."
+        if steps
+        else "No step was saved; Resume begins at the first one."
+    )
 
 
 def draw_resumed(job: Job) -> None:
@@ -54,8 +67,12 @@ def draw_resumed(job: Job) -> None:
     resumed = job.result.get("resumed")
     if not isinstance(resumed, dict) or not isinstance(resumed.get("step"), int):
         return
-    skipped = " ".join(map(str, resumed["skipped"])) if isinstance(resumed.get("skipped"), list) else ""
-    began = f"went on from step {resumed['step']:,}" if resumed["step"] else "began at the first step"
+    skipped = (
+        " ".join(map(str, resumed["skipped"])) if isinstance(resumed.get("skipped"), list) else ""
+    )
+    began = (
+        f"went on from step {resumed['step']:,}" if resumed["step"] else "began at the first step"
+    )
     st.caption(f"Attempt {job.attempt} {began}. {plain(skipped)}")
 
 
@@ -73,16 +90,26 @@ def draw_download(store: Store, job: Job) -> None:
 
 
 def _draw_retry(store: Store, summary: Summary, changes: dict[str, tuple[object, object]]) -> None:
-    label = plain("Retry with " + " and ".join(f"{_title(name)} {_value(new)}" for name, (_, new) in changes.items()))
+    label = plain(
+        "Retry with "
+        + " and ".join(f"{_title(name)} {_value(new)}" for name, (_, new) in changes.items())
+    )
     if launch.launch_button(label, RETRY):
         try:
             launch.retry(store, summary.job, button=RETRY)
         except LoraLabError as error:  # no room
             show(error)
-    _draw_form_button(summary.job, "Change it in the form", "secondary", [f"{name}={new}" for name, (_, new) in changes.items()])
+    _draw_form_button(
+        summary.job,
+        "Change it in the form",
+        "secondary",
+        [f"{name}={new}" for name, (_, new) in changes.items()],
+    )
 
 
-def _draw_form_button(job: Job, label: str, kind: Literal["primary", "secondary"], changes: list[str] | None = None) -> None:
+def _draw_form_button(
+    job: Job, label: str, kind: Literal["primary", "secondary"], changes: list[str] | None = None
+) -> None:
     if not st.button(label, key="to-form", type=kind, icon=":material/tune:"):
         return
     if changes:
@@ -93,11 +120,20 @@ def _draw_form_button(job: Job, label: str, kind: Literal["primary", "secondary"
 
 def _changes(summary: Summary) -> dict[str, tuple[object, object]]:
     """Field to (value now, proposed value)."""
-    return differences(summary.request.config, summary.proposed) if summary.request and summary.proposed else {}
+    return (
+        differences(summary.request.config, summary.proposed)
+        if summary.request and summary.proposed
+        else {}
+    )
 
 
 def _in_words(changes: dict[str, tuple[object, object]]) -> str:
-    return plain(" and ".join(f"{_title(name)} {_value(new)} instead of {_value(old)}" for name, (old, new) in changes.items()))
+    return plain(
+        " and ".join(
+            f"{_title(name)} {_value(new)} instead of {_value(old)}"
+            for name, (old, new) in changes.items()
+        )
+    )
 
 
 def _title(name: str) -> str:

@@ -1,4 +1,6 @@
-"""Parts of the Runs page about imported runs: the form that brings one, and its scoring on test texts of this machine."""
+"""Parts of the Runs page about imported runs: the form that brings one, and its scoring on test
+texts of this machine.
+"""
 
 import streamlit as st
 
@@ -18,8 +20,8 @@ from ui.widgets.job_progress import watch
 
 MOST_READ = 100_000_000  # bytes of weights: an upload has at most 20 MB, and weights hardly shrink
 WHAT = (
-    "A zip exported here as adapter or bundle, or a PEFT adapter folder for sequence classification, zipped. "
-    "Only safetensors and JSON are read; a pickle is refused."
+    "A zip exported here as adapter or bundle, or a PEFT adapter folder for sequence"
+    " classification, zipped. Only safetensors and JSON are read; a pickle is refused."
 )
 
 
@@ -27,24 +29,41 @@ def draw(store: Store) -> None:
     """The form below the list; nothing for who may not import."""
     if not may(store.visitor, Action.IMPORT):
         return
-    imported = sum(map(_is_imported, store.jobs(JobKind.TRAIN)))  # one more clears and closes the form
-    with st.expander("Import a run", key=f"import-{imported}", icon=":material/upload:"), boundary():
-        uploaded = st.file_uploader(f"{WHAT} Up to 20 MB.", type=["zip"], key=f"import-file-{imported}")
+    imported = sum(
+        map(_is_imported, store.jobs(JobKind.TRAIN))
+    )  # one more clears and closes the form
+    with (
+        st.expander("Import a run", key=f"import-{imported}", icon=":material/upload:"),
+        boundary(),
+    ):
+        uploaded = st.file_uploader(
+            f"{WHAT} Up to 20 MB.", type=["zip"], key=f"import-file-{imported}"
+        )
         if uploaded is None:
             return
         with st.grid(2, min_column_width=260):
-            name = st.text_input("Name", key=f"import-name-{imported}", max_chars=120, placeholder="its own")
+            name = st.text_input(
+                "Name", key=f"import-name-{imported}", max_chars=120, placeholder="its own"
+            )
             names = st.text_input(
                 "Class names",
                 key=f"import-classes-{imported}",
                 max_chars=5000,
                 placeholder="those in the zip",
-                help="In the order of their ids, separated by commas; only where the zip does not tell them.",
+                help=(
+                    "In the order of their ids, separated by commas; only where the zip does not"
+                    " tell them."
+                ),
             )
         if st.button("Import", key="import-button", type="primary", icon=":material/upload:"):
             classes = [one.strip() for one in names.split(",")] if names.strip() else []
             try:
-                job = import_run(store, read_upload(uploaded.name, uploaded.getvalue(), MOST_READ), name=name, classes=classes)
+                job = import_run(
+                    store,
+                    read_upload(uploaded.name, uploaded.getvalue(), MOST_READ),
+                    name=name,
+                    classes=classes,
+                )
             except LoraLabError as error:
                 show(error)
                 return
@@ -54,7 +73,11 @@ def draw(store: Store) -> None:
 
 def draw_scoring(store: Store, job: Job) -> None:
     """Of an imported run without scores: the scoring under way, or the button that begins it."""
-    st.info("Imported without test predictions: it can classify, and is compared once it has been scored.", icon=":material/upload:")
+    st.info(
+        "Imported without test predictions: it can classify, and is compared once it has been"
+        " scored.",
+        icon=":material/upload:",
+    )
     latest = find_scoring(store, job)
     if latest and not latest.state.over:
         watch(store, latest, "stop-scoring")
@@ -70,8 +93,17 @@ def draw_scoring(store: Store, job: Job) -> None:
         st.caption("Choose data in the sidebar to score it on their test texts.")
         return
     reason = _why_not(job, status)
-    st.caption(reason or "Take data that it was not trained on, or the score says nothing. Another dataset is chosen in the sidebar.")
-    if st.button(f"Score it on {plain(status.source.name)}", key="score", type="primary", icon=":material/rule:", disabled=bool(reason)):
+    st.caption(
+        reason
+        or "Take data that it was not trained on, or the score says nothing. Another dataset is chosen in the sidebar."
+    )
+    if st.button(
+        f"Score it on {plain(status.source.name)}",
+        key="score",
+        type="primary",
+        icon=":material/rule:",
+        disabled=bool(reason),
+    ):
         _launch(store, job, status.source)
 
 
@@ -89,7 +121,8 @@ def _why_not(job: Job, status: cache.DataStatus) -> str:
         return ""
     theirs, mine = (", ".join(names)[:200] for names in (status.dataset.classes, read_classes(job)))
     return plain(
-        f"{status.dataset.name} has the classes {theirs}; this run tells {mine} apart. Choose data with its classes in the sidebar."
+        f"{status.dataset.name} has the classes {theirs}; this run tells {mine} apart. Choose data"
+        " with its classes in the sidebar."
     )
 
 

@@ -14,7 +14,9 @@ from ui.widgets.run_summary import Summary
 
 
 class Curves:
-    """A run's curves and matrix on one visitor's page. What they show is shared with all others who look at the run."""
+    """A run's curves and matrix on one visitor's page. What they show is shared with all others who
+    look at the run.
+    """
 
     def __init__(self, store: Store, summary: Summary) -> None:
         """Read all that there is up to now."""
@@ -26,12 +28,19 @@ class Curves:
         self.course.follow(store, job, fresh=True)
 
     def draw(self, job: Job) -> None:
-        """Two charts side by side and the matrix below; a line instead while there is nothing to draw."""
+        """Two charts side by side and the matrix below; a line instead while there is nothing to
+        draw.
+        """
         if not self.course.metrics:
             if not job.state.over:
                 st.caption("Curves appear with the first step.")
             return
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="curves-head"):
+        with st.container(
+            horizontal=True,
+            horizontal_alignment="distribute",
+            vertical_alignment="center",
+            key="curves-head",
+        ):
             st.markdown("##### Learning curves", width="content")
             log = st.toggle("Logarithmic loss", key="log-loss")
         pair = st.grid(2, min_column_width=330, gap="medium")
@@ -44,7 +53,9 @@ class Curves:
     def _draw_scores(self, job: Job) -> None:
         request = self.summary.request
         assert request is not None  # a run without one is damaged and has no curves
-        chart = self.course.scores(request.config.validation_rows, baselines.levels(baselines.read(self.store, job)))
+        chart = self.course.scores(
+            request.config.validation_rows, baselines.levels(baselines.read(self.store, job))
+        )
         if chart is None:
             st.caption("Accuracy appears with the first validation.")
         else:
@@ -56,14 +67,21 @@ class Curves:
         if not steps or not isinstance(names, list):
             return
         try:
-            predictions = cache.predictions(folder, job.version, len(names), "validation", steps[-1])
+            predictions = cache.predictions(
+                folder, job.version, len(names), "validation", steps[-1]
+            )
         except ArtifactDamaged as error:
             st.caption(f"The matrix of step {steps[-1]:,} cannot be drawn. {error.message}")
             return
         st.markdown(f"##### Validation after step {steps[-1]:,}")
-        classes, pair = [str(name) for name in names], st.grid(2, min_column_width=330, gap="medium")
+        classes, pair = (
+            [str(name) for name in names],
+            st.grid(2, min_column_width=330, gap="medium"),
+        )
         with pair.cell():
-            chart_view.draw(self.course.matrix(steps[-1], predictions, classes, chart_view.dark()), key="matrix")
+            chart_view.draw(
+                self.course.matrix(steps[-1], predictions, classes, chart_view.dark()), key="matrix"
+            )
         with pair.cell():
             st.caption(f"Scores on the same {len(predictions):,} validation texts.")
             chart_view.per_class(predictions.scores, classes, key="per-class")

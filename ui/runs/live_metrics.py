@@ -1,4 +1,6 @@
-"""The course of a run as all who watch it share it: read, and made into charts, once a second at most, however many they are."""
+"""The course of a run as all who watch it share it: read, and made into charts, once a second at
+most, however many they are.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,18 +25,24 @@ DRAWN = ("step", "split", "loss", "accuracy", "macro_f1", "best")
 
 @dataclass
 class Course:
-    """One run between two changes of its state: its metrics so far, when it will be over, and its charts. Safe from any thread."""
+    """One run between two changes of its state: its metrics so far, when it will be over, and its
+    charts. Safe from any thread.
+    """
 
     timer: Callable[[], float] = time.monotonic
     metrics: list[Metric] = field(default_factory=list)
     expected: Estimate | None = None
     seconds_left: float | None = None  # None before anything can be said
     _read_at: float | None = None
-    _charts: dict[str, tuple[object, Chart]] = field(default_factory=dict)  # by name, with what each was made from
+    _charts: dict[str, tuple[object, Chart]] = field(
+        default_factory=dict
+    )  # by name, with what each was made from
     _lock: Lock = field(default_factory=Lock)
 
     def follow(self, store: Store, job: Job, fresh: bool = False) -> None:
-        """Read the rows written since the last look, unless somebody has just done so; ``fresh`` looks in any case."""
+        """Read the rows written since the last look, unless somebody has just done so; ``fresh``
+        looks in any case.
+        """
         with self._lock:
             now = self.timer()
             if not fresh and self._read_at is not None and now - self._read_at < SHARED_SECONDS:
@@ -46,19 +54,33 @@ class Course:
 
     def loss(self, log: bool) -> Chart:
         """The loss so far."""
-        return self._kept(f"loss, log {log}", len(self.metrics), lambda: charts.loss_curves(self._frame(), log=log))
+        return self._kept(
+            f"loss, log {log}",
+            len(self.metrics),
+            lambda: charts.loss_curves(self._frame(), log=log),
+        )
 
     def scores(self, rows: int, baselines: Mapping[str, float]) -> Chart | None:
-        """Accuracy and macro-F1 on ``rows`` validation texts so far, above ``baselines``; None before the first validation."""
+        """Accuracy and macro-F1 on ``rows`` validation texts so far, above ``baselines``; None
+        before the first validation.
+        """
         validations = sum(metric.accuracy is not None for metric in self.metrics)
         if not validations:
             return None
         made_from = validations, rows, dict(baselines)
-        return self._kept("scores", made_from, lambda: charts.score_curves(self._frame(), rows, baselines))
+        return self._kept(
+            "scores", made_from, lambda: charts.score_curves(self._frame(), rows, baselines)
+        )
 
-    def matrix(self, step: int, predictions: Predictions, classes: Sequence[str], dark: bool) -> Chart:
+    def matrix(
+        self, step: int, predictions: Predictions, classes: Sequence[str], dark: bool
+    ) -> Chart:
         """The confusion matrix of the validation after ``step``."""
-        return self._kept(f"matrix, dark {dark}", step, lambda: charts.confusion_matrix(predictions.scores.counts, classes, dark=dark))
+        return self._kept(
+            f"matrix, dark {dark}",
+            step,
+            lambda: charts.confusion_matrix(predictions.scores.counts, classes, dark=dark),
+        )
 
     def _kept(self, name: str, made_from: object, make: Callable[[], Chart]) -> Chart:
         with self._lock:
@@ -68,12 +90,16 @@ class Course:
             return known[1]
 
     def _frame(self) -> pd.DataFrame:
-        return pd.DataFrame({name: [getattr(metric, name) for metric in self.metrics] for name in DRAWN})
+        return pd.DataFrame(
+            {name: [getattr(metric, name) for metric in self.metrics] for name in DRAWN}
+        )
 
 
 def course_of(store: Store, job: Job) -> Course:
     """That of the run in its present state."""
-    return _course(str(store.database), store.database.stat().st_ino, job.id, job.version)  # a rebuilt database numbers its rows anew
+    return _course(
+        str(store.database), store.database.stat().st_ino, job.id, job.version
+    )  # a rebuilt database numbers its rows anew
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)  # 10,000 steps take some 3 MB

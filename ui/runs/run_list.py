@@ -15,9 +15,15 @@ LIVE_SECONDS = 2  # as the run's own view
 
 
 def read(store: Store) -> list[Summary]:
-    """All runs, newest first; those of the gallery have a page of their own, so only the one in the URL is here."""
+    """All runs, newest first; those of the gallery have a page of their own, so only the one in the
+    URL is here.
+    """
     jobs = store.jobs(JobKind.TRAIN)
-    return [summarise(store, job) for job in jobs if job.owner != GALLERY_OWNER or job.id == st.query_params.get("run")]
+    return [
+        summarise(store, job)
+        for job in jobs
+        if job.owner != GALLERY_OWNER or job.id == st.query_params.get("run")
+    ]
 
 
 def find(summaries: Sequence[Summary], run_id: str) -> Summary | None:
@@ -33,6 +39,8 @@ def draw(store: Store, chosen: str, key: str = "runs") -> None:
 
 def _draw(store: Store, chosen: str, key: str) -> None:
     with boundary():
-        if st.query_params.get("run", "") != chosen:  # a row was chosen: the rest of the page follows
+        if (
+            st.query_params.get("run", "") != chosen
+        ):  # a row was chosen: the rest of the page follows
             st.rerun()
         table.draw(store, read(store), key=key, current=chosen)

@@ -21,27 +21,46 @@ from ui.widgets.job_state import DAMAGED, LOOKS, in_text, short_progress, short_
 from ui.widgets.run_summary import Summary, accuracies
 
 SHARED_SECONDS = 1.0
-COLOURS = {"green": "#1a7f4e", "blue": "#0072B2", "orange": "#b45309", "red": "#c0392b", "gray": "#6b7280"}
+COLOURS = {
+    "green": "#1a7f4e",
+    "blue": "#0072B2",
+    "orange": "#b45309",
+    "red": "#c0392b",
+    "gray": "#6b7280",
+}
 
 
 def draw(store: Store, summaries: Sequence[Summary], *, key: str, current: str) -> None:
     """The table. Choosing a row writes the run into the URL; the run in the URL is the chosen row.
 
-    Each choice and each list is a widget of its own: a live tick that was on its way with an older selection cannot undo a newer one.
+    Each choice and each list is a widget of its own: a live tick that was on its way with an older
+    selection cannot undo a newer one.
     """
     ids = [summary.job.id for summary in summaries]
     own_key = f"{key}-{current}-{zlib.crc32(' '.join(ids).encode())}"
-    _draw(store, summaries, own_key, partial(_write_run, own_key, ids), [ids.index(current)] if current in ids else [])
+    _draw(
+        store,
+        summaries,
+        own_key,
+        partial(_write_run, own_key, ids),
+        [ids.index(current)] if current in ids else [],
+    )
 
 
 def draw_links(store: Store, summaries: Sequence[Summary], *, key: str) -> str:
-    """The table on a page that leads to the runs: the id of the one that was clicked, or nothing."""
+    """The table on a page that leads to the runs: the id of the one that was clicked, or
+    nothing.
+    """
     chosen = _draw(store, summaries, key, "rerun", [])
     return summaries[chosen[0]].job.id if chosen and chosen[0] < len(summaries) else ""
 
 
 def _draw(
-    store: Store, summaries: Sequence[Summary], key: str, on_select: Callable[[], None] | Literal["rerun"], chosen: list[int]
+    store: Store,
+    summaries: Sequence[Summary],
+    key: str,
+    on_select: Callable[[], None] | Literal["rerun"],
+    chosen: list[int],
 ) -> list[int]:
     event = st.dataframe(
         _shared().table(store, summaries),
@@ -60,15 +79,24 @@ def _draw(
 
 @dataclass
 class Shared:
-    """The table as it was made last, for all who look at the same runs at the same time: a class does so every two seconds."""
+    """The table as it was made last, for all who look at the same runs at the same time: a class
+    does so every two seconds.
+    """
 
     timer: Callable[[], float] = time.monotonic
     _last: tuple[Sequence[Summary], float, pa.Table] | None = None
 
     def table(self, store: Store, summaries: Sequence[Summary]) -> pa.Table:
-        """That of these runs, as it travels to the browser; ages and times in it are a second old at most."""
+        """That of these runs, as it travels to the browser; ages and times in it are a second old
+        at most.
+        """
         last, now = self._last, self.timer()
-        if last and now - last[1] < SHARED_SECONDS and len(last[0]) == len(summaries) and all(map(is_, last[0], summaries)):
+        if (
+            last
+            and now - last[1] < SHARED_SECONDS
+            and len(last[0]) == len(summaries)
+            and all(map(is_, last[0], summaries))
+        ):
             return last[2]
         made = pa.Table.from_pandas(_frame(store, summaries))
         self._last = (summaries, now, made)
@@ -93,7 +121,12 @@ def _frame(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
     curves = accuracies(store, [summary.job for summary in summaries])
     waits = {turn.job.id: short_wait(turn) for turn in read_queue(store)}
     rows = [_row(summary, curves.get(summary.job.id, []), now) for summary in summaries]
-    return pd.DataFrame([{**row, "result": waits.get(each.job.id, row["result"])} for each, row in zip(summaries, rows, strict=True)])
+    return pd.DataFrame(
+        [
+            {**row, "result": waits.get(each.job.id, row["result"])}
+            for each, row in zip(summaries, rows, strict=True)
+        ]
+    )
 
 
 def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
@@ -128,15 +161,28 @@ def _columns() -> tables.Columns:
     column = st.column_config
     return {
         "state": column.MultiselectColumn(
-            "State", options=[in_text(look) for look in looks], color=[COLOURS[look.colour] for look in looks]
+            "State",
+            options=[in_text(look) for look in looks],
+            color=[COLOURS[look.colour] for look in looks],
         ),
         "name": column.TextColumn("Run", width="medium"),
         "curve": column.LineChartColumn(
-            "Validation", y_min=0, y_max=1, width="small", color=COLOURS["blue"], help="Validation accuracy over time, from 0 to 100 %."
+            "Validation",
+            y_min=0,
+            y_max=1,
+            width="small",
+            color=COLOURS["blue"],
+            help="Validation accuracy over time, from 0 to 100 %.",
         ),
-        "result": column.TextColumn("Progress or accuracy", width=175, help="Accuracy on the test texts with its 95 % interval."),
+        "result": column.TextColumn(
+            "Progress or accuracy",
+            width=175,
+            help="Accuracy on the test texts with its 95 % interval.",
+        ),
         "model": column.TextColumn("Model"),
         "rows": column.TextColumn("Rows", alignment="right", help="Training texts."),
-        "time": column.TextColumn("Time", alignment="right", help="From the start of the worker to its end."),
+        "time": column.TextColumn(
+            "Time", alignment="right", help="From the start of the worker to its end."
+        ),
         "age": column.TextColumn("Launched", alignment="right"),
     }

@@ -1,5 +1,6 @@
-"""What pages read, behind bounded caches. A key holds all that the value depends on; live progress is never cached, live metrics are
-shared by who watches at the same moment (``ui.runs.live_metrics``).
+"""What pages read, behind bounded caches. A key holds all that the value depends on; live progress
+is never cached, live metrics are shared by who watches at the same moment
+(``ui.runs.live_metrics``).
 
 The one inference host of the server.
 """
@@ -51,7 +52,9 @@ def open_lab() -> Store:
 
 
 def data_status(settings: Settings) -> DataStatus:
-    """Which data would be used now. A problem with it is a value here: the rest of the page goes on."""
+    """Which data would be used now. A problem with it is a value here: the rest of the page goes
+    on.
+    """
     try:
         source = chosen_source(settings)
         return DataStatus(source, find_prepared(settings, source))
@@ -70,30 +73,44 @@ def rows(dataset: Dataset, split: DataSplit) -> pd.DataFrame:
 
 
 def facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
-    """Sizes and sorted text lengths of the dataset, less what ``recipe`` drops. Shared: never change it."""
+    """Sizes and sorted text lengths of the dataset, less what ``recipe`` drops. Shared: never
+    change it.
+    """
     return _facts(trained_fingerprint(dataset.fingerprint, recipe), dataset, recipe)
 
 
-def predictions(folder: Path, version: int, classes: int, split: Split, step: int | None = None) -> Predictions:
-    """One evaluation of a run; ``version`` is the job's, ``step`` that of a validation. Shared: never change it."""
+def predictions(
+    folder: Path, version: int, classes: int, split: Split, step: int | None = None
+) -> Predictions:
+    """One evaluation of a run; ``version`` is the job's, ``step`` that of a validation. Shared:
+    never change it.
+    """
     return _predictions(str(folder), version, classes, split, step)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)  # the bootstrap of 50 classes takes a third of a second
+@st.cache_data(
+    max_entries=32, show_spinner=False
+)  # the bootstrap of 50 classes takes a third of a second
 def f1_intervals(folder: Path, version: int, classes: int, split: Split) -> F1Intervals:
     """95 % intervals of an evaluation's F1."""
     return bootstrap_f1(predictions(folder, version, classes, split).scores)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def class_intervals(folder: Path, version: int, classes: tuple[str, ...], split: Split) -> pd.DataFrame:
+def class_intervals(
+    folder: Path, version: int, classes: tuple[str, ...], split: Split
+) -> pd.DataFrame:
     """The scores of each class of an evaluation with their intervals."""
     found = f1_intervals(folder, version, len(classes), split)
-    return class_scores.class_intervals(predictions(folder, version, len(classes), split).scores, classes, found)
+    return class_scores.class_intervals(
+        predictions(folder, version, len(classes), split).scores, classes, found
+    )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)  # at most 200 points a class
-def ranking_curves(folder: Path, version: int, classes: tuple[str, ...], split: Split, kind: CurveKind) -> RankingCurves:
+def ranking_curves(
+    folder: Path, version: int, classes: tuple[str, ...], split: Split, kind: CurveKind
+) -> RankingCurves:
     """ROC or precision-recall of each class of an evaluation. Shared: never change it."""
     return ranking.ranking_curves(predictions(folder, version, len(classes), split), classes, kind)
 
@@ -104,7 +121,9 @@ def temperature(folder: Path, version: int, classes: int) -> float | None:
     return fit_temperature(predictions(folder, version, classes, "validation"))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)  # a mask a slice: 30 slices of 7,600 rows take 0.2 MB
+@st.cache_resource(
+    max_entries=8, show_spinner=False
+)  # a mask a slice: 30 slices of 7,600 rows take 0.2 MB
 def slices(folder: Path, version: int, classes: tuple[str, ...], max_tokens: int) -> list[Slice]:
     """The slices of a run's test texts. Shared: never change it."""
     return find_slices(predictions(folder, version, len(classes), "test"), classes, max_tokens)
@@ -112,10 +131,14 @@ def slices(folder: Path, version: int, classes: tuple[str, ...], max_tokens: int
 
 def dynamics(folder: Path, version: int, classes: int) -> Dynamics:
     """A run's predictions after each validation, at most 100 of them. Shared: never change it."""
-    return _dynamics(str(folder), version, classes, tuple(spread(artifacts.validation_steps(folder))))
+    return _dynamics(
+        str(folder), version, classes, tuple(spread(artifacts.validation_steps(folder)))
+    )
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)  # three splits of two datasets; 36,000 rows take about 10 MB
+@st.cache_resource(
+    max_entries=6, show_spinner=False
+)  # three splits of two datasets; 36,000 rows take about 10 MB
 def _rows(fingerprint: str, split: DataSplit, _dataset: Dataset) -> pd.DataFrame:
     return _dataset.read(split)
 
@@ -125,14 +148,20 @@ def _facts(fingerprint: str, _dataset: Dataset, _recipe: Recipe | None) -> DataF
     return data_facts(_dataset, _recipe)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)  # 100 validations of 500 texts and 4 classes take 2 MB
+@st.cache_resource(
+    max_entries=4, show_spinner=False
+)  # 100 validations of 500 texts and 4 classes take 2 MB
 def _dynamics(folder: str, version: int, classes: int, steps: tuple[int, ...]) -> Dynamics:
     frames = [artifacts.read_predictions(Path(folder), "validation", step) for step in steps]
     return Dynamics.of(steps, [Predictions.of(frame, classes) for frame in frames])
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)  # 7,600 rows take about 3 MB with their texts
-def _predictions(folder: str, version: int, classes: int, split: Split, step: int | None) -> Predictions:
+@st.cache_resource(
+    max_entries=16, show_spinner=False
+)  # 7,600 rows take about 3 MB with their texts
+def _predictions(
+    folder: str, version: int, classes: int, split: Split, step: int | None
+) -> Predictions:
     return Predictions.of(artifacts.read_predictions(Path(folder), split, step), classes)
 
 

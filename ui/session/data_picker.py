@@ -1,4 +1,6 @@
-"""Which data this visit uses: the picker in the sidebar, and the URL, which keeps it over a reload. Every page reads it from here."""
+"""Which data this visit uses: the picker in the sidebar, and the URL, which keeps it over a reload.
+Every page reads it from here.
+"""
 
 import streamlit as st
 
@@ -11,7 +13,9 @@ DEMO = "Demo corpus"
 
 
 def chosen_source(settings: Settings) -> Source:
-    """The dataset that is chosen, else what is found by itself: a folder, AG News or the demo corpus. Raises DataError."""
+    """The dataset that is chosen, else what is found by itself: a folder, AG News or the demo
+    corpus. Raises DataError.
+    """
     name = st.session_state.get(KEY, "")
     if name == DEMO:
         return demo_source()
@@ -19,7 +23,9 @@ def chosen_source(settings: Settings) -> Source:
 
 
 def follow_url() -> None:
-    """Take the choice from the URL, or write it there: a link to another page does not carry it. Comes before all that reads it."""
+    """Take the choice from the URL, or write it there: a link to another page does not carry it.
+    Comes before all that reads it.
+    """
     if wanted := st.query_params.get(IN_URL, ""):
         st.session_state[KEY] = wanted
     elif kept := st.session_state.get(KEY, ""):
@@ -45,7 +51,13 @@ def draw(saved: list[str], usual: str) -> None:
     if not saved:
         return
     st.session_state[PICKER_KEY] = current
-    st.selectbox("Data", list(names), format_func=lambda name: names.get(name, name), key=PICKER_KEY, on_change=_take)
+    st.selectbox(
+        "Data",
+        list(names),
+        format_func=lambda name: names.get(name, name),
+        key=PICKER_KEY,
+        on_change=_take,
+    )
 
 
 def _take() -> None:

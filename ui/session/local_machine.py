@@ -15,21 +15,29 @@ def at_the_machine(settings: Settings) -> Visitor:
 
 
 def is_own(peer: str) -> bool:
-    """Whether the address is one of this machine's own, whichever way it is written; nobody else can connect from one."""
+    """Whether the address is one of this machine's own, whichever way it is written; nobody else
+    can connect from one.
+    """
     if not peer:
         return True
     try:
         found = ip_address(peer)
     except ValueError:
         return False
-    plain_form = getattr(found, "ipv4_mapped", None) or found  # a server that listens on IPv6 writes ::ffff:127.0.0.1
+    plain_form = (
+        getattr(found, "ipv4_mapped", None) or found
+    )  # a server that listens on IPv6 writes ::ffff:127.0.0.1
     return plain_form.is_loopback or str(plain_form) in _own_addresses()
 
 
 def address() -> str:
-    """Where the visitor's connection comes from; empty from this machine itself. Behind a proxy that is the proxy's own address."""
+    """Where the visitor's connection comes from; empty from this machine itself. Behind a proxy
+    that is the proxy's own address.
+    """
     peer = st.context.ip_address
-    return peer if isinstance(peer, str) else ""  # None through localhost; a page under test has no connection
+    return (
+        peer if isinstance(peer, str) else ""
+    )  # None through localhost; a page under test has no connection
 
 
 def from_this_machine() -> bool:

@@ -1,4 +1,6 @@
-"""Signing in through a provider: what is configured, who the provider says is there, and the door of a class that has one."""
+"""Signing in through a provider: what is configured, who the provider says is there, and the door
+of a class that has one.
+"""
 
 import streamlit as st
 
@@ -20,7 +22,9 @@ def configured() -> SignIn:
 
 
 def current(settings: Settings, store: Store, sign_in: SignIn) -> Visitor:
-    """Who is here by the claims that Streamlit has checked, let in on their first visit; GUEST where they may not act."""
+    """Who is here by the claims that Streamlit has checked, let in on their first visit; GUEST
+    where they may not act.
+    """
     visitor = _vouched_for(settings, sign_in)
     if visitor is GUEST or accounts.is_here(store, visitor):
         return visitor
@@ -36,7 +40,10 @@ def current(settings: Settings, store: Store, sign_in: SignIn) -> Visitor:
 def draw_door(settings: Settings, store: Store, sign_in: SignIn) -> None:
     """The way into a class for who has not signed in, or is not let in."""
     if not sign_in.ready:
-        st.error("**Nobody can sign in here yet.** " + plain(" ".join(sign_in.problems)), icon=":material/error:")
+        st.error(
+            "**Nobody can sign in here yet.** " + plain(" ".join(sign_in.problems)),
+            icon=":material/error:",
+        )
         return
     try:
         visitor = find_visitor(settings, st.user.to_dict())
@@ -62,7 +69,11 @@ def draw_line(settings: Settings, sign_in: SignIn, visitor: Visitor) -> None:
     """Who the sidebar says you are, or on a public page the way in for who is in charge of it."""
     if visitor is not GUEST:
         in_charge = visitor.role is Role.TEACHER
-        with st.popover(plain(visitor.name), icon=":material/school:" if in_charge else ":material/person:", key="who"):
+        with st.popover(
+            plain(visitor.name),
+            icon=":material/school:" if in_charge else ":material/person:",
+            key="who",
+        ):
             st.caption(f"Signed in. Your id here is `{visitor.id}`.")
             if st.button("Sign out", key="sign-out", icon=":material/logout:"):
                 st.logout()

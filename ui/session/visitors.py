@@ -22,11 +22,17 @@ WHO, KEY, TASTER = "visitor", "visitor-key", "taster"
 
 
 def current(settings: Settings) -> Visitor:
-    """Who is here. In a classroom somebody who has not joined is a guest, who may only look; so is a public page's visitor, or tastes."""
+    """Who is here. In a classroom somebody who has not joined is a guest, who may only look; so is
+    a public page's visitor, or tastes.
+    """
     if settings.mode == Mode.LOCAL:
         return at_the_machine(settings)
     sign_in = provider_sign_in.configured()
-    visitor = provider_sign_in.current(settings, open_store(settings), sign_in) if sign_in.wanted else _joined(settings)
+    visitor = (
+        provider_sign_in.current(settings, open_store(settings), sign_in)
+        if sign_in.wanted
+        else _joined(settings)
+    )
     if visitor is GUEST and settings.mode == Mode.PUBLIC and settings.guest_taste:
         taster: Visitor = st.session_state.setdefault(TASTER, as_guest_trainer())
         return taster
@@ -35,10 +41,12 @@ def current(settings: Settings) -> Visitor:
 
 def _joined(settings: Settings) -> Visitor:
     visitor: Visitor = st.session_state.get(WHO, GUEST)
-    joined = settings.mode == Mode.CLASSROOM and visitor is not GUEST and is_here(open_store(settings), visitor)
+    joined = (
+        settings.mode == Mode.CLASSROOM
+        and visitor is not GUEST
+        and is_here(open_store(settings), visitor)
+    )
     return visitor if joined else GUEST
-
-
 
 
 def admit() -> None:
@@ -47,8 +55,8 @@ def admit() -> None:
     if settings.mode == Mode.LOCAL and not from_this_machine():
         st.title("LoRA Lab is open to its own machine only", anchor=False)
         st.markdown(
-            "It was started for one person. To let others in, start it with the environment variable `LORALAB_MODE` set to"
-            " `classroom` (with a code) or `public` (to look only)."
+            "It was started for one person. To let others in, start it with the environment"
+            " variable `LORALAB_MODE` set to `classroom` (with a code) or `public` (to look only)."
         )
         st.stop()
     if settings.mode == Mode.CLASSROOM and current(settings) is GUEST:
@@ -72,7 +80,11 @@ def draw_line() -> None:
     visitor: Visitor | None = st.session_state.get(WHO)
     if settings.mode != Mode.CLASSROOM or visitor is None:
         return
-    with st.popover(plain(visitor.name), icon=":material/school:" if visitor.role is Role.TEACHER else ":material/person:", key="who"):
+    with st.popover(
+        plain(visitor.name),
+        icon=":material/school:" if visitor.role is Role.TEACHER else ":material/person:",
+        key="who",
+    ):
         if key := st.session_state.get(KEY):
             st.text("Your key. Write it down: with it you come back after closing this page.")
             st.code(key, language=None)
@@ -82,14 +94,6 @@ def draw_line() -> None:
             st.rerun()
 
 
-
-
-
-
-
-
-
-
 @st.cache_resource
 def _attempts() -> Attempts:
     return Attempts()
@@ -97,7 +101,10 @@ def _attempts() -> Attempts:
 
 def _draw_door(settings: Settings) -> None:
     st.title("LoRA Lab", anchor=False)
-    st.caption("See how a language model learns to sort texts: train one, watch it, look at what it gets wrong.")
+    st.caption(
+        "See how a language model learns to sort texts: train one, watch it, look at what it gets"
+        " wrong."
+    )
     if (sign_in := provider_sign_in.configured()).wanted:
         provider_sign_in.draw_door(settings, open_store(settings), sign_in)
         return
@@ -105,14 +112,27 @@ def _draw_door(settings: Settings) -> None:
     with new, st.form("join"):
         st.markdown("#### Join the class")
         name = st.text_input("Your name", max_chars=40, key="join-name")
-        code = st.text_input("Class code", max_chars=64, key="join-code", help="It is on the teacher's screen.")
+        code = st.text_input(
+            "Class code", max_chars=64, key="join-code", help="It is on the teacher's screen."
+        )
         if st.form_submit_button("Join", type="primary", key="join-submit"):
-            _try(lambda store, address: classroom.join(store, _attempts(), code, name, address), settings)
+            _try(
+                lambda store, address: classroom.join(store, _attempts(), code, name, address),
+                settings,
+            )
     with back, st.form("come-back"):
         st.markdown("#### Come back")
-        key = st.text_input("Your key", max_chars=64, key="back-key", help="It was shown under your name in the sidebar.")
+        key = st.text_input(
+            "Your key",
+            max_chars=64,
+            key="back-key",
+            help="It was shown under your name in the sidebar.",
+        )
         if st.form_submit_button("Come back", key="back-submit"):
-            _try(lambda store, address: (classroom.come_back(store, _attempts(), key, address), key), settings)
+            _try(
+                lambda store, address: (classroom.come_back(store, _attempts(), key, address), key),
+                settings,
+            )
 
 
 def _try(enter: Callable[[Store, str], tuple[Visitor, str]], settings: Settings) -> None:

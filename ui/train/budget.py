@@ -17,7 +17,14 @@ from ui.widgets import model_picker
 KEY = "budget"
 MINUTES = (5, 15, 45)
 FREE = 0
-FILLED = ("train_rows", "epochs", "batch_size", "evaluation_interval", "validation_rows", "test_rows")
+FILLED = (
+    "train_rows",
+    "epochs",
+    "batch_size",
+    "evaluation_interval",
+    "validation_rows",
+    "test_rows",
+)
 
 
 def draw(store: Store, status: DataStatus, recipe: Recipe | None = None) -> None:
@@ -33,7 +40,10 @@ def draw(store: Store, status: DataStatus, recipe: Recipe | None = None) -> None
         on_change=_fill,
         args=(store, status, recipe),
         persist_state="session",
-        help="Proposes rows, epochs, batch size and evaluation that fit, the final evaluation included. No limit goes back to the preset.",
+        help=(
+            "Proposes rows, epochs, batch size and evaluation that fit, the final evaluation"
+            " included. No limit goes back to the preset."
+        ),
     )
     if st.session_state[KEY] and status.dataset is not None:
         st.caption(_words(store, status, recipe))
@@ -66,10 +76,19 @@ def _words(store: Store, status: DataStatus, recipe: Recipe | None) -> str:
         return plain(str(error))
 
 
-def _propose(minutes: int, store: Store, status: DataStatus, recipe: Recipe | None) -> BudgetProposal:
+def _propose(
+    minutes: int, store: Store, status: DataStatus, recipe: Recipe | None
+) -> BudgetProposal:
     assert status.dataset is not None
     values = form.read()
     config = make_config(None, values)
     model = model_facts(model_picker.find(config.model, store))
     data, speed = facts(status.dataset, recipe), find_speed(store, config, model)
-    return propose(minutes, config, data, model, speed, earlier_outcomes(store, status.dataset.fingerprint, model))
+    return propose(
+        minutes,
+        config,
+        data,
+        model,
+        speed,
+        earlier_outcomes(store, status.dataset.fingerprint, model),
+    )

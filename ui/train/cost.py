@@ -19,17 +19,28 @@ from ui.text import duration, megabytes, plain
 from ui.widgets.job_progress import watch
 
 
-def draw(config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str) -> Estimate:
+def draw(
+    config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str
+) -> Estimate:
     """Steps, time with its range, and memory: the estimate that is shown."""
     expected = estimate_here(store, config, data, model, fingerprint)
     with st.grid(3, min_column_width=90, key="cost"):
         _figure("Steps", f"{expected.steps:,}")
         _figure("Time", f"about {duration(expected.likely_seconds)}")
         _figure("Memory", megabytes(expected.memory_mb))
-    st.caption(f"{_range(expected)}; speed {plain(expected.source)}. On disk {megabytes(expected.disk_mb)}.")
+    st.caption(
+        f"{_range(expected)}; speed {plain(expected.source)}. On disk"
+        f" {megabytes(expected.disk_mb)}."
+    )
     try:
-        require_resources(store.settings, max(MIN_FREE_MB, expected.disk_mb), max(MIN_MEMORY_MB, expected.memory_mb))
-    except NotEnoughRoom as error:  # a warning: another program may end before the run begins, which looks again
+        require_resources(
+            store.settings,
+            max(MIN_FREE_MB, expected.disk_mb),
+            max(MIN_MEMORY_MB, expected.memory_mb),
+        )
+    except (
+        NotEnoughRoom
+    ) as error:  # a warning: another program may end before the run begins, which looks again
         st.warning(f"{plain(error.message)} {plain(error.fix)}", icon=":material/memory:")
     if model.available and not expected.measured:
         draw_measurement(store, config.model, config.precision)
@@ -43,7 +54,10 @@ def _figure(label: str, value: str) -> None:
 
 
 def _range(expected: Estimate) -> str:
-    return f"Between {duration(expected.low_seconds)} and {duration(expected.high_seconds)} from launch to end"
+    return (
+        f"Between {duration(expected.low_seconds)} and {duration(expected.high_seconds)} from"
+        " launch to end"
+    )
 
 
 BUTTON = "Measure this machine"
@@ -56,15 +70,24 @@ def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
         watch(store, job, "stop-measure")
         return
     if job is not None and job.state is not JobState.COMPLETED:
-        why = job.message or "It gave way to a run." if job.state is not JobState.CANCELLED else "It was stopped, or gave way to a run."
+        why = (
+            job.message or "It gave way to a run."
+            if job.state is not JobState.CANCELLED
+            else "It was stopped, or gave way to a run."
+        )
         st.caption(f"The last measurement did not end. {plain(why)}")
     busy = bool(store.jobs(None, JobState.QUEUED, *ACTIVE))
-    help_text = "A few real steps of this model are timed, about ten seconds; then the estimate is this machine's own."
+    help_text = (
+        "A few real steps of this model are timed, about ten seconds; then the estimate is this"
+        " machine's own."
+    )
     st.button(
         BUTTON,
         key="measure",
         icon=":material/speed:",
-        help="Another job is at work; a measurement beside it would be wrong." if busy else help_text,
+        help=(
+            "Another job is at work; a measurement beside it would be wrong." if busy else help_text
+        ),
         disabled=busy,
         on_click=_launch,
         args=(store, model_id, precision),

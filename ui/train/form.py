@@ -1,4 +1,5 @@
-"""The form of a run. Each widget is made from its field's definition in ``RunConfig``; nothing about a field is written here.
+"""The form of a run. Each widget is made from its field's definition in ``RunConfig``; nothing
+about a field is written here.
 
 What the form holds when it is opened: a preset, or another run's configuration.
 """
@@ -18,7 +19,10 @@ from ui.session.error_boundary import show
 from ui.text import plain
 from ui.widgets import model_picker
 
-FINE, COARSE = 1e-4, 0.01  # steps of fractions: those bounded by one and below a hundredth by default, and the others
+FINE, COARSE = (
+    1e-4,
+    0.01,
+)  # steps of fractions: those bounded by one and below a hundredth by default, and the others
 
 
 def fill(values: Mapping[str, object]) -> None:
@@ -32,12 +36,18 @@ def fill(values: Mapping[str, object]) -> None:
 
 def fill_missing(values: Mapping[str, object]) -> None:
     """The same for widgets that have no value yet."""
-    known = {name for name in values if (model_picker.KEY if name == "model" else _key(name)) in st.session_state}
+    known = {
+        name
+        for name in values
+        if (model_picker.KEY if name == "model" else _key(name)) in st.session_state
+    }
     fill({name: value for name, value in values.items() if name not in known})
 
 
 def draw(preset_values: Mapping[str, object], store: Store) -> dict[str, object]:
-    """All fields in their groups; the values that are chosen. A field that differs from the preset says what the preset has."""
+    """All fields in their groups; the values that are chosen. A field that differs from the preset
+    says what the preset has.
+    """
     values: dict[str, object] = {}
     for group in Group:
         st.markdown(f"##### {group}")
@@ -54,7 +64,10 @@ def draw(preset_values: Mapping[str, object], store: Store) -> dict[str, object]
 
 def read() -> dict[str, object]:
     """The values of all widgets, before or after they are drawn."""
-    return {name: model_picker.read() if name == "model" else st.session_state[_key(name)] for name in RunConfig.model_fields}
+    return {
+        name: model_picker.read() if name == "model" else st.session_state[_key(name)]
+        for name in RunConfig.model_fields
+    }
 
 
 def draw_preset(then: Callable[[], None]) -> Preset:
@@ -75,7 +88,9 @@ def draw_preset(then: Callable[[], None]) -> Preset:
 
 
 def changes(values: Mapping[str, object], preset_values: Mapping[str, object]) -> list[str]:
-    """Names of the fields that differ from the preset. The model is a choice of its own and never counts."""
+    """Names of the fields that differ from the preset. The model is a choice of its own and never
+    counts.
+    """
     return [name for name in values if name != "model" and _differs(name, preset_values)]
 
 
@@ -94,7 +109,9 @@ def preset_values(preset: Preset) -> dict[str, object]:
     return make_config(preset).model_dump(exclude={"model"})
 
 
-def _draw_fields(names: list[str], preset_values: Mapping[str, object], key: str) -> dict[str, object]:
+def _draw_fields(
+    names: list[str], preset_values: Mapping[str, object], key: str
+) -> dict[str, object]:
     switches = [name for name in names if RunConfig.model_fields[name].annotation is bool]
     others = [name for name in names if name not in switches and name != "model"]
     with st.grid(3, min_column_width=140, vertical_alignment="bottom", key=key):
@@ -111,13 +128,34 @@ def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:
         return _draw_switch(label, help_text, key, shown(name).why_not())
     low, high = bounds(name)
     if field.annotation is int:
-        return st.number_input(label, int(low or 0), int(high or 2**31), step=1, help=help_text, key=key, persist_state="session")
+        return st.number_input(
+            label,
+            int(low or 0),
+            int(high or 2**31),
+            step=1,
+            help=help_text,
+            key=key,
+            persist_state="session",
+        )
     if field.annotation is float:
         step = 1.0 if high and high > 1 else FINE if float(str(field.default)) < COARSE else COARSE
         return st.number_input(
-            label, float(low or 0), float(high or 1e9), step=step, format="%g", help=help_text, key=key, persist_state="session"
+            label,
+            float(low or 0),
+            float(high or 1e9),
+            step=step,
+            format="%g",
+            help=help_text,
+            key=key,
+            persist_state="session",
         )
-    return st.text_input(label, placeholder="the model's usual ones", help=help_text, key=key, persist_state="session")
+    return st.text_input(
+        label,
+        placeholder="the model's usual ones",
+        help=help_text,
+        key=key,
+        persist_state="session",
+    )
 
 
 def _draw_switch(label: str, help_text: str | None, key: str, why_not: str) -> bool:
@@ -131,11 +169,19 @@ def _draw_switch(label: str, help_text: str | None, key: str, why_not: str) -> b
 
 def _label(name: str, preset_values: Mapping[str, object]) -> str:
     title, unit = RunConfig.model_fields[name].title, shown(name).unit
-    label = f"{title} ({unit})" if unit and unit.casefold() not in str(title).casefold() else str(title)
+    label = (
+        f"{title} ({unit})" if unit and unit.casefold() not in str(title).casefold() else str(title)
+    )
     if name not in preset_values or not _differs(name, preset_values):
         return label
     value = _for_widget(name, preset_values[name])
-    text = ("on" if value else "off") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else f"{value}" or "empty"
+    text = (
+        ("on" if value else "off")
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else f"{value}" or "empty"
+    )
     return f"{label} :orange[· preset {plain(text)}]"
 
 
@@ -146,7 +192,9 @@ def _more_label(names: list[str], preset_values: Mapping[str, object]) -> str:
 
 
 def _differs(name: str, preset_values: Mapping[str, object]) -> bool:
-    return name in preset_values and st.session_state.get(_key(name)) != _for_widget(name, preset_values[name])
+    return name in preset_values and st.session_state.get(_key(name)) != _for_widget(
+        name, preset_values[name]
+    )
 
 
 def _for_widget(name: str, value: object) -> object:
@@ -160,24 +208,36 @@ def _key(name: str) -> str:
 
 
 def fill_on_open(store: Store) -> None:
-    """Fill the widgets once: from the run that ``?clone=`` names with the fields of ``?set=`` on top, otherwise from the preset."""
+    """Fill the widgets once: from the run that ``?clone=`` names with the fields of ``?set=`` on
+    top, otherwise from the preset.
+    """
     if clone := st.query_params.get("clone", ""):
         _fill_from_run(store, clone, st.query_params.get_all("set"))
         for name in ("clone", "set"):
-            st.query_params.pop(name, None)  # filled once: a reload must not undo what was typed since
-    st.session_state.setdefault("preset", Preset.TASTE if store.visitor.role is Role.TASTER else Preset.QUICK)
-    fill_missing({"model": store.settings.model, **preset_values(Preset(st.session_state["preset"]))})
+            st.query_params.pop(
+                name, None
+            )  # filled once: a reload must not undo what was typed since
+    st.session_state.setdefault(
+        "preset", Preset.TASTE if store.visitor.role is Role.TASTER else Preset.QUICK
+    )
+    fill_missing(
+        {"model": store.settings.model, **preset_values(Preset(st.session_state["preset"]))}
+    )
 
 
 def _fill_from_run(store: Store, run_id: str, assignments: list[str]) -> None:
     try:
         job = store.job(run_id)
         request = read_train_request(job)
-        config = make_config(None, {**request.config.model_dump(), **parse_assignments(assignments)})
+        config = make_config(
+            None, {**request.config.model_dump(), **parse_assignments(assignments)}
+        )
     except LoraLabError as error:
         show(error)
         return
-    st.session_state["preset"] = Preset(request.preset) if request.preset in set(Preset) else Preset.QUICK
+    st.session_state["preset"] = (
+        Preset(request.preset) if request.preset in set(Preset) else Preset.QUICK
+    )
     fill(config.model_dump())
     cleaning_recipe.take_from(store, request)
     st.toast(f"Filled from {plain(job.name)}.", icon=":material/content_copy:")

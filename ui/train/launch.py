@@ -17,11 +17,17 @@ LAUNCHED = "launched-run"
 
 
 def launch_button(label: str, key: str, disabled: bool = False) -> bool:
-    """The button, and behind it a key made when it is drawn. The key stays the same for a second click that was already on its way."""
-    clicked = st.button(label, key=key, type="primary", icon=":material/play_arrow:", disabled=disabled)
+    """The button, and behind it a key made when it is drawn. The key stays the same for a second
+    click that was already on its way.
+    """
+    clicked = st.button(
+        label, key=key, type="primary", icon=":material/play_arrow:", disabled=disabled
+    )
     if not clicked:
         _follow()
-        st.session_state[_name(key)] = secrets.token_hex(8)  # drawn anew, so a person looks at it: the next click is meant
+        st.session_state[_name(key)] = secrets.token_hex(
+            8
+        )  # drawn anew, so a person looks at it: the next click is meant
     return clicked
 
 
@@ -34,13 +40,17 @@ class LaunchOptions(TypedDict, total=False):
     guess: float | None
 
 
-def launch(store: Store, config: RunConfig, source: Source, *, button: str, **wish: Unpack[LaunchOptions]) -> None:
+def launch(
+    store: Store, config: RunConfig, source: Source, *, button: str, **wish: Unpack[LaunchOptions]
+) -> None:
     """Queue the run and go to it. Raises NotEnoughRoom."""
     _go(actions.launch_training(store, config, source, key=_key(button), **wish))
 
 
 def retry(store: Store, job: Job, *, button: str) -> None:
-    """Queue a run like this one with the change that it proposes, and go to it. Raises StateConflict and NotEnoughRoom."""
+    """Queue a run like this one with the change that it proposes, and go to it. Raises
+    StateConflict and NotEnoughRoom.
+    """
     _go(actions.retry(store, job, key=_key(button)))
 
 
@@ -55,7 +65,9 @@ def _go(job: Job) -> None:
 
 
 def _follow() -> None:
-    """Go where a launch was leading: a second click can stop the script that was on its way there, and be forgotten itself."""
+    """Go where a launch was leading: a second click can stop the script that was on its way there,
+    and be forgotten itself.
+    """
     if launched := st.session_state.pop(LAUNCHED, None):
         navigation.open_page(navigation.RUNS, launched)
 

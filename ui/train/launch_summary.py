@@ -1,4 +1,5 @@
-"""The contract beside the form: what a run with these choices trains and costs, what speaks against it, and Launch.
+"""The contract beside the form: what a run with these choices trains and costs, what speaks against
+it, and Launch.
 
 What speaks against a configuration, each finding with the button that mends it.
 """
@@ -32,8 +33,16 @@ BUTTON = "launch"
 USUAL_CLASSES = 4  # AG News; the head's share does not hang on it
 
 
-def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset: Preset, recipe: Recipe | None = None) -> None:
-    """Everything that follows from the chosen values and the recipe that cleans the training texts."""
+def draw(
+    store: Store,
+    status: DataStatus,
+    values: Mapping[str, object],
+    preset: Preset,
+    recipe: Recipe | None = None,
+) -> None:
+    """Everything that follows from the chosen values and the recipe that cleans the training
+    texts.
+    """
     st.markdown("##### What this run will do")
     try:
         config = make_config(None, {**values, "model": values["model"] or "unnamed"})
@@ -47,7 +56,9 @@ def draw(store: Store, status: DataStatus, values: Mapping[str, object], preset:
     _draw_trained(config, data, model)
     expected = None
     if data and status.dataset:
-        expected = cost.draw(config, data, model, store, trained_fingerprint(status.dataset.fingerprint, recipe))
+        expected = cost.draw(
+            config, data, model, store, trained_fingerprint(status.dataset.fingerprint, recipe)
+        )
     allowed = _draw_limits(store, config, expected)
     draw_findings(found)
     if changed := form.changes(values, form.preset_values(preset)):
@@ -73,24 +84,39 @@ def _without_data(model: ModelFacts) -> list[ConfigFinding]:
     """What can be said before the data is prepared."""
     if model.available:
         return []
-    return [ConfigFinding(Severity.ERROR, "model", f"{model.id or 'The model'} is not available: {model.reason}")]
+    return [
+        ConfigFinding(
+            Severity.ERROR, "model", f"{model.id or 'The model'} is not available: {model.reason}"
+        )
+    ]
 
 
 def _draw_trained(config: RunConfig, data: DataFacts | None, model: ModelFacts) -> None:
     modules = _count(config, data, model)
     if modules is None or model.shape is None:
         return
-    table = pd.DataFrame([{"module": module.name, "size": module.shape, "parameters": module.parameters} for module in modules])
+    table = pd.DataFrame(
+        [
+            {"module": module.name, "size": module.shape, "parameters": module.parameters}
+            for module in modules
+        ]
+    )
     trained = int(table["parameters"].sum())
-    chart_view.draw(charts.trainable_bar(trained, model.shape.parameters + trained), key="trainable", twin=False)
+    chart_view.draw(
+        charts.trainable_bar(trained, model.shape.parameters + trained), key="trainable", twin=False
+    )
     with st.expander("By module", key="by-module", type="compact", icon=":material/table:"):
         st.dataframe(table, hide_index=True, height="content", key="by-module-table")
 
 
-def _count(config: RunConfig, data: DataFacts | None, model: ModelFacts) -> list[ModuleCount] | None:
+def _count(
+    config: RunConfig, data: DataFacts | None, model: ModelFacts
+) -> list[ModuleCount] | None:
     if model.shape is None:
         if model.available:
-            st.caption("How many parameters are trained is known once the model is on this machine.")
+            st.caption(
+                "How many parameters are trained is known once the model is on this machine."
+            )
         return None
     try:
         return count_trainable(model.shape, config, data.classes if data else USUAL_CLASSES)
@@ -98,11 +124,19 @@ def _count(config: RunConfig, data: DataFacts | None, model: ModelFacts) -> list
         return None  # a finding says which module does not exist
 
 
-def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, preset: Preset, recipe: Recipe | None) -> None:
+def _draw_launch(
+    store: Store,
+    status: DataStatus,
+    config: RunConfig | None,
+    preset: Preset,
+    recipe: Recipe | None,
+) -> None:
     with st.container(horizontal=True):
         name = ""
         if may(store.visitor, Action.RENAME, store.visitor.id):
-            name = st.text_input("Name", placeholder="given by itself when empty", max_chars=120, key="run-name")
+            name = st.text_input(
+                "Name", placeholder="given by itself when empty", max_chars=120, key="run-name"
+            )
         guess = st.number_input(
             "Your guess, % right",
             0.0,
@@ -111,25 +145,47 @@ def _draw_launch(store: Store, status: DataStatus, config: RunConfig | None, pre
             format="%.1f",
             placeholder="of the test texts",
             key="guess",
-            help="What do you expect it to reach on the test texts? It is kept with the run and answered when the run has ended.",
+            help=(
+                "What do you expect it to reach on the test texts? It is kept with the run and"
+                " answered when the run has ended."
+            ),
         )
     if status.source is None:
         st.caption("There is no data to train on. Home says why.")
     elif status.dataset is None:
-        st.caption(f"{plain(status.source.name)} is not prepared yet; the run does it first, and checks against it come then.")
+        st.caption(
+            f"{plain(status.source.name)} is not prepared yet; the run does it first, and checks"
+            " against it come then."
+        )
     allowed = may(store.visitor, Action.LAUNCH)
     if not allowed:
-        st.caption("Nothing is trained on this public page. Install LoRA Lab on your own machine to launch what you have set up.")
+        st.caption(
+            "Nothing is trained on this public page. Install LoRA Lab on your own machine to launch"
+            " what you have set up."
+        )
     ready = config is not None and status.source is not None and allowed
     if launch.launch_button("Launch", BUTTON, disabled=not ready) and config and status.source:
-        launch.launch(store, config, status.source, button=BUTTON, preset=preset, name=name, recipe=recipe, guess=_share(guess))
+        launch.launch(
+            store,
+            config,
+            status.source,
+            button=BUTTON,
+            preset=preset,
+            name=name,
+            recipe=recipe,
+            guess=_share(guess),
+        )
 
 
 def _share(guess: float | None) -> float | None:
     return None if guess is None else guess / 100
 
 
-LOOKS = {Severity.ERROR: (":material/error:", "red"), Severity.WARNING: (":material/warning:", "orange"), Severity.INFO: (":material/info:", "blue")}
+LOOKS = {
+    Severity.ERROR: (":material/error:", "red"),
+    Severity.WARNING: (":material/warning:", "orange"),
+    Severity.INFO: (":material/info:", "blue"),
+}
 
 
 def draw_findings(findings: Sequence[ConfigFinding]) -> None:
@@ -137,7 +193,9 @@ def draw_findings(findings: Sequence[ConfigFinding]) -> None:
     for number, finding in enumerate(findings):
         icon, colour = LOOKS[finding.level]
         with st.container(key=f"finding-{number}", gap="xxsmall"):
-            st.markdown(f":{colour}[{icon} **{finding.level.capitalize()}**] {plain(finding.message)}")
+            st.markdown(
+                f":{colour}[{icon} **{finding.level.capitalize()}**] {plain(finding.message)}"
+            )
             if finding.fix:
                 st.button(
                     plain(finding.fix_label),

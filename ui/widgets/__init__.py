@@ -1,2 +1,3 @@
-"""Parts that several pages use: tables, charts, job progress, pickers. May import ``ui.session``.
+"""Parts that several pages use: tables, charts, job progress, pickers. May import
+``ui.session``.
 """

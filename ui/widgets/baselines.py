@@ -1,4 +1,6 @@
-"""What a fine-tuned model has to beat: the baselines of a run as a sentence, as levels for a chart, and the way to them."""
+"""What a fine-tuned model has to beat: the baselines of a run as a sentence, as levels for a chart,
+and the way to them.
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +14,14 @@ from core.jobs import actions
 from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.runs.run import read_classes
-from core.runs.run_baselines import FITTED, BaselineRequest, Fitted, baseline_path, find_job, read_baselines
+from core.runs.run_baselines import (
+    FITTED,
+    BaselineRequest,
+    Fitted,
+    baseline_path,
+    find_job,
+    read_baselines,
+)
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from ui.session import error_boundary
@@ -20,13 +29,16 @@ from ui.text import accuracy, plain
 from ui.widgets.job_progress import watch
 
 WHAT = (
-    "Majority class: always the most frequent class. TF-IDF: weighted word counts and logistic regression on the same training rows. "
-    "Linear probe: logistic regression on the frozen model's vectors. Untrained: the model with a head drawn at random."
+    "Majority class: always the most frequent class. TF-IDF: weighted word counts and logistic"
+    " regression on the same training rows. Linear probe: logistic regression on the frozen model's"
+    " vectors. Untrained: the model with a head drawn at random."
 )
 
 
 def read(store: Store, job: Job) -> list[Fitted]:
-    """Those of the run that are there, the simplest first; none where the run has not read its data. Shared: never change them."""
+    """Those of the run that are there, the simplest first; none where the run has not read its
+    data. Shared: never change them.
+    """
     try:
         config, classes = read_train_request(job).config, len(read_classes(job))
     except ArtifactDamaged:
@@ -35,20 +47,39 @@ def read(store: Store, job: Job) -> list[Fitted]:
     paths = [baseline_path(store.settings, request, baseline) / "card.json" for baseline in FITTED]
     paths.append(artifacts.predictions_path(store.folder(job), "untrained"))
     written = tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
-    return _read(str(store.folder(job)), job.version, tuple(map(str, paths)), written, store, job, config, classes)
+    return _read(
+        str(store.folder(job)),
+        job.version,
+        tuple(map(str, paths)),
+        written,
+        store,
+        job,
+        config,
+        classes,
+    )
 
 
 def levels(found: Sequence[Fitted]) -> dict[str, float]:
     """Name to test accuracy, for the rules of a chart."""
-    return {str(one.baseline): one.predictions.scores.accuracy.value for one in found if len(one.predictions)}
+    return {
+        str(one.baseline): one.predictions.scores.accuracy.value
+        for one in found
+        if len(one.predictions)
+    }
 
 
 def sentence(store: Store, job: Job) -> str:
-    """``Baselines on test texts: TF-IDF 86.8 % ± 0.8, …``; empty where there are none beside the untrained score."""
+    """``Baselines on test texts: TF-IDF 86.8 % ± 0.8, …``; empty where there are none beside the
+    untrained score.
+    """
     found = read(store, job)
     if not any(one.baseline in FITTED for one in found):
         return ""
-    parts = [f"{one.baseline} {accuracy(one.predictions.scores.accuracy)}" for one in found if len(one.predictions)]
+    parts = [
+        f"{one.baseline} {accuracy(one.predictions.scores.accuracy)}"
+        for one in found
+        if len(one.predictions)
+    ]
     return f"Baselines on test texts: {', '.join(parts)}."
 
 
@@ -59,7 +90,9 @@ def draw_sentence(store: Store, job: Job) -> None:
 
 
 def draw(store: Store, job: Job) -> None:
-    """The sentence below a finished run's result; where one is missing, its progress or the button that fits it."""
+    """The sentence below a finished run's result; where one is missing, its progress or the button
+    that fits it.
+    """
     draw_sentence(store, job)
     try:
         config = read_train_request(job).config
@@ -83,13 +116,19 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
         st.caption(f"Without the linear probe. {plain(left_out)}")
         return
     if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.warning(f"The baselines were not computed. {plain(latest.message)} {plain(latest.fix)}", icon=":material/error:")
+        st.warning(
+            f"The baselines were not computed. {plain(latest.message)} {plain(latest.fix)}",
+            icon=":material/error:",
+        )
     if (
-        not may(store.visitor, Action.WORK) or not (store.settings.prepared / job.fingerprint).is_dir()
+        not may(store.visitor, Action.WORK)
+        or not (store.settings.prepared / job.fingerprint).is_dir()
     ):  # of the shipped example, and of data that has gone
         return
     help_ = f"{WHAT} Takes about a minute on two cores, in the background, once for this data."
-    if st.button("Compute the baselines", key="baselines", icon=":material/horizontal_rule:", help=help_):
+    if st.button(
+        "Compute the baselines", key="baselines", icon=":material/horizontal_rule:", help=help_
+    ):
         try:
             actions.launch_baselines(store, request, str(job.result.get("data", job.name)))
         except LoraLabError as error:
@@ -98,7 +137,9 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
         st.rerun()
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)  # ten runs of a comparison; each takes about 2 MB at 7,600 test rows
+@st.cache_resource(
+    max_entries=16, show_spinner=False
+)  # ten runs of a comparison; each takes about 2 MB at 7,600 test rows
 def _read(
     folder: str,
     version: int,

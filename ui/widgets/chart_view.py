@@ -1,4 +1,6 @@
-"""Draw a ``core.charts`` chart: its title, the picture with its text alternative, and the table behind it."""
+"""Draw a ``core.charts`` chart: its title, the picture with its text alternative, and the table
+behind it.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,9 +15,11 @@ from ui.widgets import tables
 
 
 def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True) -> object:
-    """Draw the chart; with ``select``, the name of a selection in its spec, give the selection made, else None.
+    """Draw the chart; with ``select``, the name of a selection in its spec, give the selection
+    made, else None.
 
-    Without ``twin`` the caller draws the table behind it. The title is text of the page, so that it wraps where room is short.
+    Without ``twin`` the caller draws the table behind it. The title is text of the page, so that it
+    wraps where room is short.
     """
     heading = chart.spec.get("title")
     subtitle = heading.get("subtitle") if isinstance(heading, dict) else None
@@ -40,7 +44,9 @@ def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True
 
 
 def _draw_twin(chart: Chart, key: str) -> None:
-    twin = st.expander("Table", key=f"{key}-twin", type="compact", icon=":material/table:", on_change="rerun")
+    twin = st.expander(
+        "Table", key=f"{key}-twin", type="compact", icon=":material/table:", on_change="rerun"
+    )
     if not twin.open:  # nothing is sent for a table that nobody looks at
         return
     with twin:
@@ -70,7 +76,9 @@ def per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
         key=key,
         columns={
             "class": st.column_config.TextColumn("Class"),
-            "precision": share("Precision", help="Of the texts given this class, the share that belongs to it."),
+            "precision": share(
+                "Precision", help="Of the texts given this class, the share that belongs to it."
+            ),
             "recall": share("Recall", help="Of the texts of this class, the share that was found."),
             "f1": share("F1", help="Harmonic mean of precision and recall."),
             "support": number("Texts", format="localized"),

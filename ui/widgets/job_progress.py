@@ -1,4 +1,6 @@
-"""A job that is not a run, while it is under way: how far it is, what is left, a way to stop it; the page is drawn anew when it is over."""
+"""A job that is not a run, while it is under way: how far it is, what is left, a way to stop it;
+the page is drawn anew when it is over.
+"""
 
 from collections.abc import Mapping
 
@@ -18,14 +20,20 @@ WAITING = "Waiting for its turn. It starts in a moment."
 SEEN_ROWS = 64  # so many are done before their pace says anything
 
 
-def watch(store: Store, job: Job, key: str, notes: Mapping[str, str] = {}, waiting: str = WAITING) -> None:
-    """The job's progress, every second; ``notes`` are sentences below it by phase, ``key`` is that of its Stop button."""
+def watch(
+    store: Store, job: Job, key: str, notes: Mapping[str, str] = {}, waiting: str = WAITING
+) -> None:
+    """The job's progress, every second; ``notes`` are sentences below it by phase, ``key`` is that
+    of its Stop button.
+    """
     actions.keep_running(store)
     st.fragment(_watch, run_every=POLL_SECONDS)(store, job.id, key, notes, waiting)
 
 
 def seconds_left(job: Job, now: float) -> float | None:
-    """Of a phase that noted when it began (``encoding_since``), by its pace so far; None before that can be told."""
+    """Of a phase that noted when it began (``encoding_since``), by its pace so far; None before
+    that can be told.
+    """
     since = job.result.get(f"{job.phase.partition(' ')[0]}_since")
     if not isinstance(since, int | float) or job.done < SEEN_ROWS:
         return None
@@ -45,7 +53,14 @@ def _watch(store: Store, job_id: str, key: str, notes: Mapping[str, str], waitin
             st.caption(note)
         if may(store.visitor, Action.STOP, job.owner):
             stopping = job.state is JobState.STOPPING
-            st.button("Stop", key=key, icon=":material/stop_circle:", disabled=stopping, on_click=_stop, args=(store, job_id))
+            st.button(
+                "Stop",
+                key=key,
+                icon=":material/stop_circle:",
+                disabled=stopping,
+                on_click=_stop,
+                args=(store, job_id),
+            )
 
 
 def _stop(store: Store, job_id: str) -> None:

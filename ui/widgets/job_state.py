@@ -11,7 +11,9 @@ from core.storage.job import Job, JobState
 from ui.text import count, duration, plain
 
 Colour = Literal["gray", "blue", "orange", "green", "red"]
-SILENT_SECONDS = 40  # progress is written every half second; a long step on a busy machine takes a few
+SILENT_SECONDS = (
+    40  # progress is written every half second; a long step on a busy machine takes a few
+)
 SHORT = {
     Phase.UNTRAINED.value: "untrained score",
     Phase.LOADING.value: "loading",
@@ -55,14 +57,24 @@ def in_text(look: Look) -> str:
 
 
 def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
-    """A bar with phase, step, time gone and time left; a line when nothing was heard for a while."""
+    """A bar with phase, step, time gone and time left; a line when nothing was heard for a
+    while.
+    """
     phase = plain((job.phase or job.state.value).capitalize())
-    step, unit = "step " if job.phase == Phase.TRAINING else "", " KB" if job.phase == Phase.DOWNLOADING else ""
+    step, unit = (
+        "step " if job.phase == Phase.TRAINING else "",
+        " KB" if job.phase == Phase.DOWNLOADING else "",
+    )
     where = [f"{step}{job.done:,} of {job.total:,}{unit}"] if job.total else []
     gone = [f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
-    st.progress(share_done(job), text=" · ".join([phase, *where, *gone, *_time_left(job, seconds_left)]))
+    st.progress(
+        share_done(job), text=" · ".join([phase, *where, *gone, *_time_left(job, seconds_left)])
+    )
     if job.heartbeat_at and job.state.active and now - job.heartbeat_at > SILENT_SECONDS:
-        st.caption(f":material/pending: No update for {duration(now - job.heartbeat_at)}. The worker is alive; the machine may be busy.")
+        st.caption(
+            f":material/pending: No update for {duration(now - job.heartbeat_at)}. The worker is"
+            " alive; the machine may be busy."
+        )
 
 
 def share_done(job: Job) -> float:
@@ -84,10 +96,16 @@ def waiting(turn: Turn | None, now: float) -> str:
         return "Next in line; it starts in a moment."
     place = f"Waiting for {count(turn.ahead, 'runs')} to end first."
     if turn.wait is None:
-        return f"{place} When it starts cannot be told yet: not all of them have taken their first steps or found their data."
+        return (
+            f"{place} When it starts cannot be told yet: not all of them have taken their first"
+            " steps or found their data."
+        )
     wait = turn.wait
     at = f", about {clock}" if (clock := time_of_day(now + wait.likely)) else ""
-    return f"{place} It should start in about {duration(wait.likely)} ({duration(wait.low)} to {duration(wait.high)}){at}."
+    return (
+        f"{place} It should start in about {duration(wait.likely)} ({duration(wait.low)} to"
+        f" {duration(wait.high)}){at}."
+    )
 
 
 def short_wait(turn: Turn) -> str:
@@ -96,7 +114,11 @@ def short_wait(turn: Turn) -> str:
         return "waits for room"
     if turn.ahead == 0:
         return "next"
-    return f"in about {duration(turn.wait.likely)}" if turn.wait else f"after {count(turn.ahead, 'runs')}"
+    return (
+        f"in about {duration(turn.wait.likely)}"
+        if turn.wait
+        else f"after {count(turn.ahead, 'runs')}"
+    )
 
 
 def time_of_day(at: float) -> str:

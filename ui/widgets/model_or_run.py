@@ -33,7 +33,11 @@ class Subject:
     @property
     def name(self) -> str:
         """The base model's name."""
-        return MODELS[self.model.id].title if self.model.id in MODELS else self.model.id.rstrip("/").rsplit("/", 1)[-1]
+        return (
+            MODELS[self.model.id].title
+            if self.model.id in MODELS
+            else self.model.id.rstrip("/").rsplit("/", 1)[-1]
+        )
 
     def adapter(self, store: Store) -> Path | None:
         """Where the run's adapter lies. Raises ArtifactDamaged."""
@@ -43,22 +47,38 @@ class Subject:
 def bases(store: Store) -> list[Subject]:
     """Each base model on offer and the one the settings name, whether or not it can be had."""
     hub = cache.hub(store.settings)
-    found = [find_model(model, store.settings, hub) for model in dict.fromkeys([store.settings.model, *MODELS])]
+    found = [
+        find_model(model, store.settings, hub)
+        for model in dict.fromkeys([store.settings.model, *MODELS])
+    ]
     return [_base(model) for model in found]
 
 
 def runs(store: Store) -> list[Subject]:
-    """Runs that are over and left an adapter, newest first. A damaged one is left out; the list of runs says what is wrong with it."""
-    return [subject for job in store.jobs(JobKind.TRAIN) if not job.state.active and (subject := _run(store, job))]
+    """Runs that are over and left an adapter, newest first. A damaged one is left out; the list of
+    runs says what is wrong with it.
+    """
+    return [
+        subject
+        for job in store.jobs(JobKind.TRAIN)
+        if not job.state.active and (subject := _run(store, job))
+    ]
 
 
 def choose(label: str, subjects: Sequence[Subject], key: str) -> Subject:
-    """A box of ``subjects``, which are not empty. The URL decides, by key, so that a link to a run survives its new name."""
+    """A box of ``subjects``, which are not empty. The URL decides, by key, so that a link to a run
+    survives its new name.
+    """
     titles = {subject.key: subject.title for subject in subjects}
     wanted = st.query_params.get(key, "")
     st.session_state[f"{key}-box"] = wanted if wanted in titles else subjects[0].key
     chosen = st.selectbox(
-        label, list(titles), format_func=lambda name: titles.get(name, name), key=f"{key}-box", on_change=_write, args=(key,)
+        label,
+        list(titles),
+        format_func=lambda name: titles.get(name, name),
+        key=f"{key}-box",
+        on_change=_write,
+        args=(key,),
     )
     return next((subject for subject in subjects if subject.key == chosen), subjects[0])
 
@@ -80,6 +100,13 @@ def _run(store: Store, job: Job) -> Subject | None:
 
 
 def _base(model: ModelLocation) -> Subject:
-    name = model.id if model.id in MODELS or "@" in model.id else model.id.rstrip("/").rsplit("/", 1)[-1]  # no folder in the address
+    name = (
+        model.id
+        if model.id in MODELS or "@" in model.id
+        else model.id.rstrip("/").rsplit("/", 1)[-1]
+    )  # no folder in the address
     subject = Subject(f"{BASE}{name}", "", model, RunConfig(model=model.id))
-    return replace(subject, title=f"{subject.name}, untrained" + ("" if model.available else " (not on this machine)"))
+    return replace(
+        subject,
+        title=f"{subject.name}, untrained" + ("" if model.available else " (not on this machine)"),
+    )

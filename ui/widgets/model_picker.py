@@ -1,4 +1,6 @@
-"""Choose a base model: one on offer, or a folder or Hub id; whether it can be had is said before anything is launched."""
+"""Choose a base model: one on offer, or a folder or Hub id; whether it can be had is said before
+anything is launched.
+"""
 
 import streamlit as st
 
@@ -28,7 +30,9 @@ def read() -> str:
 
 
 def draw(store: Store) -> str:
-    """The chosen model's id, empty where another one is wanted and not named yet; below it whether it can be had."""
+    """The chosen model's id, empty where another one is wanted and not named yet; below it whether
+    it can be had.
+    """
     model = _choose()
     found = find(model, store)
     if found.available:
@@ -41,14 +45,23 @@ def draw(store: Store) -> str:
 def _choose() -> str:
     field = RunConfig.model_fields["model"]
     chosen = st.segmented_control(
-        str(field.title), [*_offered(), OTHER], required=True, help=field.description, format_func=_title, key=KEY, persist_state="session"
+        str(field.title),
+        [*_offered(), OTHER],
+        required=True,
+        help=field.description,
+        format_func=_title,
+        key=KEY,
+        persist_state="session",
     )
     if chosen != OTHER:
         return str(chosen)
     return st.text_input(
         "Folder or Hub id with revision",
         placeholder="/path/to/model or org/name@commit",
-        help="A folder with config.json, tokenizer.json and model.safetensors, or a Hub id, @ and the 40 hex digits of a commit.",
+        help=(
+            "A folder with config.json, tokenizer.json and model.safetensors, or a Hub id, @ and"
+            " the 40 hex digits of a commit."
+        ),
         key=OTHER_KEY,
         persist_state="session",
     ).strip()

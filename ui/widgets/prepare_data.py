@@ -15,7 +15,9 @@ NEEDED = "has to be prepared once: read, checked, and split. It takes a few seco
 
 
 def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEEDED) -> None:
-    """Where data is not ready: ``what`` has to be done, and Prepare or its progress. The page comes back by itself when it is over."""
+    """Where data is not ready: ``what`` has to be done, and Prepare or its progress. The page comes
+    back by itself when it is over.
+    """
     if status.source is None:
         if status.problem:
             show(status.problem)
@@ -29,7 +31,12 @@ def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEE
     st.markdown(f"**{plain(status.source.name)}** {what}")
     if status.source.note:
         st.caption(plain(status.source.note))
-    if st.button("Prepare the data", key="prepare", type="primary" if primary else "secondary", icon=":material/play_arrow:"):
+    if st.button(
+        "Prepare the data",
+        key="prepare",
+        type="primary" if primary else "secondary",
+        icon=":material/play_arrow:",
+    ):
         actions.launch_preparation(store, status.source)
         st.rerun()
 

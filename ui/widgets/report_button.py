@@ -10,13 +10,20 @@ from core.reports.run_report import write_in_process
 from core.storage.job import Job
 from core.storage.store import Store
 
-HELP = "One HTML file with scores, charts and configuration. It opens without a network and without this app."
+HELP = (
+    "One HTML file with scores, charts and configuration. It opens without a network and without"
+    " this app."
+)
 
 
 def button(store: Store, jobs: Sequence[Job]) -> None:
     """The download. Of several runs it is their comparison."""
     name = jobs[0].name or jobs[0].id
-    stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60] if len(jobs) == 1 else "comparison"
+    stem = (
+        "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60]
+        if len(jobs) == 1
+        else "comparison"
+    )
     st.download_button(
         "Download the report",
         data=lambda: _make(store, jobs),

@@ -25,7 +25,9 @@ EXAMPLE = "Example, shipped with the project"
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run as lists and headers show it; ``problem`` says what is damaged, ``proposed`` what a retry would be."""
+    """One run as lists and headers show it; ``problem`` says what is damaged, ``proposed`` what a
+    retry would be.
+    """
 
     job: Job
     request: TrainRequest | None
@@ -53,9 +55,13 @@ class Summary:
 def summarise(store: Store, job: Job) -> Summary:
     """What is known of the run; damage is a value here, so that one run never takes the list down.
 
-    Kept as long as its record stays the same: a class has hundreds of runs, and every page lists them.
+    Kept as long as its record stays the same: a class has hundreds of runs, and every page lists
+    them.
     """
-    there = job.state is not JobState.COMPLETED or artifacts.predictions_path(store.folder(job), "test").is_file()
+    there = (
+        job.state is not JobState.COMPLETED
+        or artifacts.predictions_path(store.folder(job), "test").is_file()
+    )
     known = _summaries(str(store.settings.home))
     found = known.get(job.id)
     if found is None or found[0] != there or found[1].job != job:
@@ -70,13 +76,18 @@ def _summarise(job: Job, there: bool) -> Summary:
     except ArtifactDamaged as error:
         return Summary(job, None, None, None, error)
     if not there and not (is_imported(job) and test is None):
-        problem = ArtifactDamaged("The predictions of this finished run are missing.", "Delete the run, or clone it and train again.")
+        problem = ArtifactDamaged(
+            "The predictions of this finished run are missing.",
+            "Delete the run, or clone it and train again.",
+        )
         return Summary(job, request, test, untrained, problem)
     return Summary(job, request, test, untrained, proposed=proposed)
 
 
 def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
-    """Run id to validation accuracy over time, for a sparkline; nothing for a run at work, whose own curves are live."""
+    """Run id to validation accuracy over time, for a sparkline; nothing for a run at work, whose
+    own curves are live.
+    """
     known = _accuracies(str(store.settings.home))
     over = [job for job in jobs if job.state.over]
     if new := [job for job in over if (job.id, job.version) not in known]:
@@ -97,11 +108,21 @@ def draw_origin(summary: Summary) -> None:
     if request and is_imported(job):
         parts.append(f"Imported from {plain(str(job.result['imported']))}")
     if request:
-        data = f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"
+        data = (
+            f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"
+        )
         cleaned = f", cleaned: {plain(describe_effect(request.recipe))}" if request.recipe else ""
-        parts += [plain(request.config.model), data + cleaned, *([f"preset {plain(request.preset)}"] if request.preset else [])]
+        parts += [
+            plain(request.config.model),
+            data + cleaned,
+            *([f"preset {plain(request.preset)}"] if request.preset else []),
+        ]
         parts += [] if request.guess is None else [f"guessed {per_cent(request.guess)}"]
-    st.caption(" · ".join([*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]))
+    st.caption(
+        " · ".join(
+            [*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]
+        )
+    )
 
 
 @cache  # one home, and a kilobyte or so for each of its runs
@@ -119,6 +140,8 @@ def proportion(scores: object) -> Proportion | None:
     match scores:
         case {"hits": int(hits), "rows": int(rows)} if 0 <= hits <= rows and rows:
             return Proportion(hits, rows)
-        case {"accuracy": int() | float() as accuracy, "rows": int(rows)} if 0 <= accuracy <= 1 and rows > 0:
+        case {"accuracy": int() | float() as accuracy, "rows": int(rows)} if (
+            0 <= accuracy <= 1 and rows > 0
+        ):
             return Proportion(round(accuracy * rows), rows)
     return None

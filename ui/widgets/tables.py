@@ -13,14 +13,34 @@ Columns = Mapping[str, ColumnConfig | str | None]  # how each column is drawn, o
 ROW_PIXELS = 38  # at the theme's 17 px
 
 
-def plain(frame: pd.DataFrame, *, key: str, columns: Columns | None = None, rows_in_view: int = 12, alt: str = "") -> None:
+def plain(
+    frame: pd.DataFrame,
+    *,
+    key: str,
+    columns: Columns | None = None,
+    rows_in_view: int = 12,
+    alt: str = "",
+) -> None:
     """A table without an index, as tall as its rows up to ``rows_in_view``."""
     st.dataframe(
-        frame, key=key, hide_index=True, column_config=columns, height=height(len(frame), rows_in_view), placeholder="–", alt=alt or None
+        frame,
+        key=key,
+        hide_index=True,
+        column_config=columns,
+        height=height(len(frame), rows_in_view),
+        placeholder="–",
+        alt=alt or None,
     )
 
 
-def selectable(frame: pd.DataFrame, *, key: str, columns: Columns | None = None, rows_in_view: int = 12, alt: str = "") -> int | None:
+def selectable(
+    frame: pd.DataFrame,
+    *,
+    key: str,
+    columns: Columns | None = None,
+    rows_in_view: int = 12,
+    alt: str = "",
+) -> int | None:
     """The same, with rows to choose: the position of the chosen one, or None."""
     event = st.dataframe(
         frame,
@@ -37,13 +57,27 @@ def selectable(frame: pd.DataFrame, *, key: str, columns: Columns | None = None,
     return int(chosen[0]) if chosen and chosen[0] < len(frame) else None
 
 
-def texts(frame: pd.DataFrame, *, key: str, columns: Columns | None = None, rows_in_view: int = 8, alt: str = "") -> int | None:
+def texts(
+    frame: pd.DataFrame,
+    *,
+    key: str,
+    columns: Columns | None = None,
+    rows_in_view: int = 8,
+    alt: str = "",
+) -> int | None:
     """Texts to read: rows tall enough for three lines; the position of the chosen one, or None."""
     chosen = _texts(frame, key, columns, rows_in_view, alt, "single-row")
     return chosen[0] if chosen else None
 
 
-def several_texts(frame: pd.DataFrame, *, key: str, columns: Columns | None = None, rows_in_view: int = 8, alt: str = "") -> list[int]:
+def several_texts(
+    frame: pd.DataFrame,
+    *,
+    key: str,
+    columns: Columns | None = None,
+    rows_in_view: int = 8,
+    alt: str = "",
+) -> list[int]:
     """The same, with several to choose: their positions, the one chosen last at the end."""
     return _texts(frame, key, columns, rows_in_view, alt, "multi-row")
 
@@ -60,7 +94,10 @@ def _texts(
         frame,
         key=key,
         hide_index=True,
-        column_config={"text": st.column_config.TextColumn("Text", width="large"), **(columns or {})},
+        column_config={
+            "text": st.column_config.TextColumn("Text", width="large"),
+            **(columns or {}),
+        },
         row_height=2 * ROW_PIXELS,
         height=height(len(frame), rows_in_view, 2 * ROW_PIXELS),
         on_select="rerun",
@@ -78,4 +115,8 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 def height(rows: int, rows_in_view: int, row_pixels: int = ROW_PIXELS) -> int | Literal["content"]:
     """As tall as its rows, or as ``rows_in_view`` of them."""
-    return "content" if 0 < rows <= rows_in_view else ROW_PIXELS + row_pixels * max(1, min(rows, rows_in_view))
+    return (
+        "content"
+        if 0 < rows <= rows_in_view
+        else ROW_PIXELS + row_pixels * max(1, min(rows, rows_in_view))
+    )

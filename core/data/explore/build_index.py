@@ -1,4 +1,6 @@
-"""Build the index of a prepared dataset: one pass over its texts. For jobs: 120,000 rows take some twenty seconds."""
+"""Build the index of a prepared dataset: one pass over its texts. For jobs: 120,000 rows take some
+twenty seconds.
+"""
 
 from array import array
 from collections.abc import Callable, Iterator
@@ -22,7 +24,9 @@ ShouldStop = Callable[[], bool]
 
 
 def ensure_index(dataset: Dataset, report: Report, should_stop: ShouldStop) -> TextIndex:
-    """The index of ``dataset``: as it is if each byte is right, otherwise built. Raises ArtifactDamaged and Stopped."""
+    """The index of ``dataset``: as it is if each byte is right, otherwise built. Raises
+    ArtifactDamaged and Stopped.
+    """
     try:
         return open_index(dataset)
     except ArtifactDamaged:
@@ -40,7 +44,10 @@ def _build(dataset: Dataset, report: Report, should_stop: ShouldStop) -> None:
         {
             "row": pa.array(frame["row"], pa.int32()),
             "label": pa.array(frame["label"], pa.int16()),
-            **{name: pa.array(frame[name], pa.int32()) for name in ("characters", "words", "tokens")},
+            **{
+                name: pa.array(frame[name], pa.int32())
+                for name in ("characters", "words", "tokens")
+            },
             "text": pa.array(texts, pa.large_string()),
             "folded": pa.array(folded, pa.large_string()),
             "words_in_order": pa.LargeListArray.from_arrays(pa.array(starts), pa.array(ids)),
@@ -54,7 +61,9 @@ def _build(dataset: Dataset, report: Report, should_stop: ShouldStop) -> None:
 def _read_words(
     texts: list[str], report: Report, should_stop: ShouldStop
 ) -> tuple[list[str], NDArray[np.int64], NDArray[np.uint32], dict[str, int]]:
-    """Folded texts; where the words of each text start; their ids in the order in which they were first met; the ids' words."""
+    """Folded texts; where the words of each text start; their ids in the order in which they were
+    first met; the ids' words.
+    """
     vocabulary: dict[str, int] = {}
     folded, ids, starts = [], array("I"), array("q", [0])
     for row, text in enumerate(texts):
@@ -62,14 +71,20 @@ def _read_words(
             _check_stop(should_stop)
             report(Progress(Phase.INDEXING, row, len(texts)))
         folded.append(fold(text))
-        ids.extend([vocabulary.setdefault(word, len(vocabulary)) for word in split_words(folded[-1])])
+        ids.extend(
+            [vocabulary.setdefault(word, len(vocabulary)) for word in split_words(folded[-1])]
+        )
         starts.append(len(ids))
     report(Progress(Phase.INDEXING, len(texts), len(texts)))
     return folded, np.array(starts, np.int64), np.array(ids, np.uint32), vocabulary
 
 
-def _by_frequency(ids: NDArray[np.uint32], vocabulary: dict[str, int]) -> tuple[NDArray[np.uint32], list[str], NDArray[np.int64]]:
-    """The same with ids by falling frequency, equally frequent words by the alphabet; the words; how often each occurs."""
+def _by_frequency(
+    ids: NDArray[np.uint32], vocabulary: dict[str, int]
+) -> tuple[NDArray[np.uint32], list[str], NDArray[np.int64]]:
+    """The same with ids by falling frequency, equally frequent words by the alphabet; the words;
+    how often each occurs.
+    """
     words = list(vocabulary)
     counts = np.bincount(ids, minlength=len(words))
     order = sorted(range(len(words)), key=lambda word: (-counts[word], words[word]))

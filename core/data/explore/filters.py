@@ -1,4 +1,6 @@
-"""Which rows a person has selected: each filter a mask over the rows of an index, and all of them together."""
+"""Which rows a person has selected: each filter a mask over the rows of an index, and all of them
+together.
+"""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ class Dimension(StrEnum):
 
 @dataclass(frozen=True)
 class Filters:
-    """What is selected; hashable, so that what follows from it can be cached. Empty, or None, is without a limit."""
+    """What is selected; hashable, so that what follows from it can be cached. Empty, or None, is
+    without a limit.
+    """
 
     split: Split = "train"
     classes: tuple[int, ...] = ()
@@ -57,7 +61,11 @@ def dimension_mask(index: TextIndex, filters: Filters, dimension: Dimension) -> 
         case Dimension.LENGTH:
             lengths = index.lengths[filters.unit]
             low = 0 if filters.shortest is None else filters.shortest
-            return (lengths >= low) if filters.longest is None else (lengths >= low) & (lengths <= filters.longest)
+            return (
+                (lengths >= low)
+                if filters.longest is None
+                else (lengths >= low) & (lengths <= filters.longest)
+            )
         case Dimension.TEXT:
             return _holding(index, filters.text)
         case Dimension.WORD:
@@ -69,8 +77,15 @@ def dimension_mask(index: TextIndex, filters: Filters, dimension: Dimension) -> 
 MaskOf = Callable[[TextIndex, Filters, Dimension], Mask]
 
 
-def find_mask(index: TextIndex, filters: Filters, without: Collection[Dimension] = (), mask_of: MaskOf = dimension_mask) -> Mask:
-    """Rows (n,), of all splits, that every filter but those of ``without`` leaves. ``mask_of`` may remember masks."""
+def find_mask(
+    index: TextIndex,
+    filters: Filters,
+    without: Collection[Dimension] = (),
+    mask_of: MaskOf = dimension_mask,
+) -> Mask:
+    """Rows (n,), of all splits, that every filter but those of ``without`` leaves. ``mask_of`` may
+    remember masks.
+    """
     kept = np.ones(len(index), dtype=bool)
     for dimension in filters.active:
         if dimension not in without:

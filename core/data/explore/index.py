@@ -1,7 +1,9 @@
-"""The index of a prepared dataset: its texts, lengths and word ids as arrays that lie on disk and are mapped, not read.
+"""The index of a prepared dataset: its texts, lengths and word ids as arrays that lie on disk and
+are mapped, not read.
 
-``<home>/data/<fingerprint>/index/{texts,words,patterns}.arrow, index.json``. Rows stand in one order for all splits: train,
-validation, test. What a page asks (which rows match, how often a word occurs) is a pass over arrays, without a loop over texts.
+``<home>/data/<fingerprint>/index/{texts,words,patterns}.arrow, index.json``. Rows stand in one
+order for all splits: train, validation, test. What a page asks (which rows match, how often a word
+occurs) is a pass over arrays, without a loop over texts.
 """
 
 import hashlib
@@ -47,9 +49,11 @@ CARD = TypeAdapter(IndexCard)
 
 @dataclass(frozen=True, eq=False)
 class TextIndex:
-    """n rows, V words in order of frequency, W occurrences. The arrays belong to mapped files: never change them.
+    """n rows, V words in order of frequency, W occurrences. The arrays belong to mapped files:
+    never change them.
 
-    ``word_ids`` (W,) lists the words of each row one row after the other; those of row i are from ``word_starts`` (n + 1,) i to i + 1.
+    ``word_ids`` (W,) lists the words of each row one row after the other; those of row i are from
+    ``word_starts`` (n + 1,) i to i + 1.
     """
 
     splits: dict[Split, slice]
@@ -91,52 +95,85 @@ def index_folder(dataset: Dataset) -> Path:
 
 
 def open_index(dataset: Dataset) -> TextIndex:
-    """Map the index of ``dataset``. Raises ArtifactDamaged if it is missing, of another format or not what was written."""
+    """Map the index of ``dataset``. Raises ArtifactDamaged if it is missing, of another format or
+    not what was written.
+    """
     folder = index_folder(dataset)
     try:
         card = CARD.validate_python(files.read_json(folder / "index.json"))
-        tables = {name: _map(folder / f"{name}.arrow", card.checksums.get(name, "")) for name in TABLES}
+        tables = {
+            name: _map(folder / f"{name}.arrow", card.checksums.get(name, "")) for name in TABLES
+        }
     except (ArtifactDamaged, ValidationError, OSError, ValueError, pa.ArrowException) as error:
-        raise ArtifactDamaged(f"The index of {dataset.name} is missing or damaged.", AGAIN) from error
+        raise ArtifactDamaged(
+            f"The index of {dataset.name} is missing or damaged.", AGAIN
+        ) from error
     rows: dict[Split, int] = {split: dataset.rows(split) for split in SPLITS}
     if card.format != FORMAT or card.rows != rows:
         raise ArtifactDamaged(f"The index of {dataset.name} is of another version.", AGAIN)
     return _from_tables(card, **tables)
 
 
-def write_index(folder: Path, splits: dict[Split, int], texts: pa.Table, words: pa.Table, patterns: pa.Table) -> None:
+def write_index(
+    folder: Path, splits: dict[Split, int], texts: pa.Table, words: pa.Table, patterns: pa.Table
+) -> None:
     """Put the tables at ``folder``, together or not at all."""
-    contents = {name: _to_bytes(table) for name, table in zip(TABLES, (texts, words, patterns), strict=True)}
-    card = IndexCard(FORMAT, splits, {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()})
+    contents = {
+        name: _to_bytes(table) for name, table in zip(TABLES, (texts, words, patterns), strict=True)
+    }
+    card = IndexCard(
+        FORMAT, splits, {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    )
     named = {f"{name}.arrow": data for name, data in contents.items()}
     files.write_folder(folder, named | {"index.json": CARD.dump_json(card, indent=1)})
 
 
 def read_rows(index: TextIndex, positions: NDArray[np.int64]) -> pd.DataFrame:
     """Rows at ``positions``: row, text, label, characters, words, tokens."""
-    lengths: dict[str, np.ndarray] = {name: values[positions] for name, values in index.lengths.items()}
+    lengths: dict[str, np.ndarray] = {
+        name: values[positions] for name, values in index.lengths.items()
+    }
     texts = index.texts.take(pa.array(positions)).to_pylist()
-    return pd.DataFrame({"row": index.rows[positions], "text": texts, "label": index.labels[positions], **lengths})
+    return pd.DataFrame(
+        {"row": index.rows[positions], "text": texts, "label": index.labels[positions], **lengths}
+    )
 
 
-def _from_tables(card: IndexCard, texts: pa.Table, words: pa.Table, patterns: pa.Table) -> TextIndex:
+def _from_tables(
+    card: IndexCard, texts: pa.Table, words: pa.Table, patterns: pa.Table
+) -> TextIndex:
     bounds = np.cumsum([0, *(card.rows[split] for split in SPLITS)]).tolist()
     occurrences = _only_chunk(texts, "words_in_order", pa.large_list(pa.uint32()))
     rows = _only_chunk(patterns, "rows", pa.large_list(pa.int32()))
     starts = rows.offsets.to_numpy()
-    found = zip(patterns["name"].to_pylist(), patterns["kind"].to_pylist(), starts[:-1], starts[1:], strict=True)
+    found = zip(
+        patterns["name"].to_pylist(),
+        patterns["kind"].to_pylist(),
+        starts[:-1],
+        starts[1:],
+        strict=True,
+    )
     return TextIndex(
-        splits={split: slice(bounds[number], bounds[number + 1]) for number, split in enumerate(SPLITS)},
+        splits={
+            split: slice(bounds[number], bounds[number + 1]) for number, split in enumerate(SPLITS)
+        },
         labels=_numbers(texts, "label"),
         rows=_numbers(texts, "row"),
-        lengths={"characters": _numbers(texts, "characters"), "words": _numbers(texts, "words"), "tokens": _numbers(texts, "tokens")},
+        lengths={
+            "characters": _numbers(texts, "characters"),
+            "words": _numbers(texts, "words"),
+            "tokens": _numbers(texts, "tokens"),
+        },
         texts=_only_chunk(texts, "text", pa.large_string()),
         folded=_only_chunk(texts, "folded", pa.large_string()),
         word_starts=occurrences.offsets.to_numpy(),
         word_ids=occurrences.values.to_numpy(),
         words=_only_chunk(words, "word", pa.large_string()),
         word_counts=_numbers(words, "count"),
-        patterns=tuple(Pattern(name, PatternKind(kind), rows.values.to_numpy()[low:high]) for name, kind, low, high in found),
+        patterns=tuple(
+            Pattern(name, PatternKind(kind), rows.values.to_numpy()[low:high])
+            for name, kind, low, high in found
+        ),
     )
 
 
@@ -147,7 +184,11 @@ def _only_chunk(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:
     column = table[name]
-    return column.chunk(0).to_numpy() if column.num_chunks else np.zeros(0, column.type.to_pandas_dtype())
+    return (
+        column.chunk(0).to_numpy()
+        if column.num_chunks
+        else np.zeros(0, column.type.to_pandas_dtype())
+    )
 
 
 def _map(path: Path, checksum: str) -> pa.Table:

@@ -1,4 +1,6 @@
-"""What Explore counts over the rows that are selected: balance, lengths, and what a limit of tokens cuts off."""
+"""What Explore counts over the rows that are selected: balance, lengths, and what a limit of tokens
+cuts off.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ from numpy.typing import NDArray
 from core.data.explore.index import Mask, TextIndex
 
 BINS = 40
-LONGEST_SHOWN = 0.995  # quantile: a handful of very long texts would squeeze all others into the first bins
+LONGEST_SHOWN = (
+    0.995  # quantile: a handful of very long texts would squeeze all others into the first bins
+)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CURVE_POINTS = 64
 
@@ -20,8 +24,15 @@ Labels = NDArray[np.int16]
 
 
 def class_balance(index: TextIndex, kept: Mask, classes: int) -> pd.DataFrame:
-    """Columns split, label, texts and share (of the split's kept texts, 0 to 1), one line for each class in each split."""
-    texts = np.array([np.bincount(index.labels[part][kept[part]], minlength=classes) for part in index.splits.values()])  # (S, C)
+    """Columns split, label, texts and share (of the split's kept texts, 0 to 1), one line for each
+    class in each split.
+    """
+    texts = np.array(
+        [
+            np.bincount(index.labels[part][kept[part]], minlength=classes)
+            for part in index.splits.values()
+        ]
+    )  # (S, C)
     return pd.DataFrame(
         {
             "split": np.repeat(list(index.splits), classes),
@@ -34,7 +45,9 @@ def class_balance(index: TextIndex, kept: Mask, classes: int) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Texts per bin and class, (B, C). Bin b holds the lengths from ``edges`` (B + 1,) b up to, not including, b + 1."""
+    """Texts per bin and class, (B, C). Bin b holds the lengths from ``edges`` (B + 1,) b up to, not
+    including, b + 1.
+    """
 
     edges: NDArray[np.int64]
     texts: NDArray[np.int64]
@@ -58,18 +71,31 @@ def length_bins(lengths: Numbers, labels: Labels, classes: int) -> Histogram:
 
 
 def length_boxes(lengths: Numbers, labels: Labels, classes: int) -> pd.DataFrame:
-    """Per class that has texts: label, texts, and the quantiles low (5 %), lower, median, upper (quarters), high (95 %), and longest."""
+    """Per class that has texts: label, texts, and the quantiles low (5 %), lower, median, upper
+    (quarters), high (95 %), and longest.
+    """
     lines = []
     for label in range(classes):
         mine = lengths[labels == label]
         if mine.size:
-            lines.append((label, mine.size, *np.quantile(mine, QUANTILES, method="inverted_cdf").tolist(), int(mine.max())))
-    return pd.DataFrame(lines, columns=["label", "texts", "low", "lower", "median", "upper", "high", "longest"])
+            lines.append(
+                (
+                    label,
+                    mine.size,
+                    *np.quantile(mine, QUANTILES, method="inverted_cdf").tolist(),
+                    int(mine.max()),
+                )
+            )
+    return pd.DataFrame(
+        lines, columns=["label", "texts", "low", "lower", "median", "upper", "high", "longest"]
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CutCount:
-    """What a limit of tokens does to n texts: how many are longer, and the share of all tokens that is lost (0 to 1)."""
+    """What a limit of tokens does to n texts: how many are longer, and the share of all tokens that
+    is lost (0 to 1).
+    """
 
     texts: int
     n: int
@@ -84,14 +110,24 @@ class CutCount:
 def cut_at(tokens: Numbers, max_tokens: int) -> CutCount:
     """What is cut off when texts of so many ``tokens`` are limited to ``max_tokens``."""
     lost = int(np.maximum(tokens - max_tokens, 0).sum(dtype=np.int64))
-    return CutCount(int((tokens > max_tokens).sum()), int(tokens.size), lost / max(int(tokens.sum(dtype=np.int64)), 1))
+    return CutCount(
+        int((tokens > max_tokens).sum()),
+        int(tokens.size),
+        lost / max(int(tokens.sum(dtype=np.int64)), 1),
+    )
 
 
 def cut_curve(tokens: Numbers, labels: Labels, shown: Sequence[int], longest: int) -> pd.DataFrame:
-    """Share of the texts that are longer than each limit up to ``longest``: max_tokens, label (-1: all texts), share."""
+    """Share of the texts that are longer than each limit up to ``longest``: max_tokens, label (-1:
+    all texts), share.
+    """
     limits = np.unique(np.linspace(8, longest, CURVE_POINTS).astype(np.int64))
     each = {-1: tokens, **{label: tokens[labels == label] for label in shown}}
-    lines = {label: 1 - np.searchsorted(np.sort(mine), limits, side="right") / mine.size for label, mine in each.items() if mine.size}
+    lines = {
+        label: 1 - np.searchsorted(np.sort(mine), limits, side="right") / mine.size
+        for label, mine in each.items()
+        if mine.size
+    }
     return pd.DataFrame(
         {
             "max_tokens": np.tile(limits, len(lines)),

@@ -1,4 +1,6 @@
-"""From tables and choices to splits that can be saved: which rows are kept, which are left out and why."""
+"""From tables and choices to splits that can be saved: which rows are kept, which are left out and
+why.
+"""
 
 import math
 from collections import Counter
@@ -24,10 +26,12 @@ SPLIT_ORDER: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What is taken from tables. ``text`` names one column or more, which are joined by a blank line each.
+    """What is taken from tables. ``text`` names one column or more, which are joined by a blank
+    line each.
 
-    ``classes`` says what each label is called; one that is called nothing is left out, one that it lacks keeps its name.
-    Without a column ``split`` and without a table of test rows, ``test_share`` of each class becomes the test split.
+    ``classes`` says what each label is called; one that is called nothing is left out, one that it
+    lacks keeps its name. Without a column ``split`` and without a table of test rows,
+    ``test_share`` of each class becomes the test split.
     """
 
     text: tuple[str, ...]
@@ -48,7 +52,9 @@ class DroppedRows:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What became of the rows. ``classes`` holds a line per class: its name and its rows in train, validation and test."""
+    """What became of the rows. ``classes`` holds a line per class: its name and its rows in train,
+    validation and test.
+    """
 
     rows_read: int
     rows_kept: int
@@ -70,7 +76,8 @@ class BuiltDataset:
 
 
 def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDataset:
-    """The splits that ``choice`` makes of tables, each of which is a split unless a column says otherwise.
+    """The splits that ``choice`` makes of tables, each of which is a split unless a column says
+    otherwise.
 
     Raises DataError where no classifier can be trained on what is left.
     """
@@ -86,33 +93,53 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
     notes: list[str] = []
     if not (kept["split"] == "test").any():
         kept = _with_test_split(kept, choice.test_share)
-        notes.append(f"{choice.test_share:.0%} of each class, drawn at random, are the test split.".replace("%", " %"))
+        notes.append(
+            f"{choice.test_share:.0%} of each class, drawn at random, are the test split.".replace(
+                "%", " %"
+            )
+        )
     ids = {name: number for number, name in enumerate(classes)}
     labelled = kept.assign(label=kept["class"].map(ids).astype("int64"))
-    splits = {split: labelled.loc[labelled["split"] == split, ["text", "label"]].reset_index(drop=True) for split in SPLIT_ORDER}
+    splits = {
+        split: labelled.loc[labelled["split"] == split, ["text", "label"]].reset_index(drop=True)
+        for split in SPLIT_ORDER
+    }
     skipped_rows = sum(item.rows for item in skipped)
-    counts = {split: np.bincount(frame["label"], minlength=len(classes)).tolist() for split, frame in splits.items()}
+    counts = {
+        split: np.bincount(frame["label"], minlength=len(classes)).tolist()
+        for split, frame in splits.items()
+    }
     lengths = kept["text"].str.len()
     report = BuildReport(
         rows_read=len(rows) + skipped_rows,
         rows_kept=len(kept),
         dropped=(*skipped, *dropped),
-        classes=tuple((name, *(counts[split][place] for split in SPLIT_ORDER)) for place, name in enumerate(classes)),
+        classes=tuple(
+            (name, *(counts[split][place] for split in SPLIT_ORDER))
+            for place, name in enumerate(classes)
+        ),
         merged=_merged(rows, choice, classes),
         median_characters=int(lengths.median()),
         longest_characters=int(lengths.max()),
         notes=tuple(notes),
     )
-    return BuiltDataset({split: frame for split, frame in splits.items() if len(frame)}, classes, report)
+    return BuiltDataset(
+        {split: frame for split, frame in splits.items() if len(frame)}, classes, report
+    )
 
 
 def check_classes(rows: Mapping[str, int]) -> None:
-    """Raise DataError unless there are 2 to 50 classes of at least ten training rows each. ``rows`` counts those of each class."""
+    """Raise DataError unless there are 2 to 50 classes of at least ten training rows each. ``rows``
+    counts those of each class.
+    """
     if not rows:
         raise DataError("No training row has both a text and a label.", "Choose other columns.")
     if len(rows) == 1:
         only = next(iter(rows))
-        raise DataError(f"All rows have the label {only[:LONGEST_NAME]!r}.", "Choose a label column with two classes or more.")
+        raise DataError(
+            f"All rows have the label {only[:LONGEST_NAME]!r}.",
+            "Choose a label column with two classes or more.",
+        )
     if len(rows) > MOST_CLASSES:
         raise DataError(
             f"The labels have {len(rows):,} different values; up to {MOST_CLASSES} classes work.",
@@ -120,13 +147,20 @@ def check_classes(rows: Mapping[str, int]) -> None:
         )
     if long := next((name for name in rows if len(name) > LONGEST_NAME), ""):
         raise DataError(
-            f"A label has {len(long):,} characters: {long[:40]!r}.", "Choose the column of labels, not of texts, or give it a short name."
+            f"A label has {len(long):,} characters: {long[:40]!r}.",
+            "Choose the column of labels, not of texts, or give it a short name.",
         )
     small = {name: count for name, count in rows.items() if count < MIN_CLASS_ROWS}
     if small:
-        listed = ", ".join(f"{name!r} ({count})" for name, count in sorted(small.items(), key=lambda item: -item[1])[:SHOWN_CLASSES])
+        listed = ", ".join(
+            f"{name!r} ({count})"
+            for name, count in sorted(small.items(), key=lambda item: -item[1])[:SHOWN_CLASSES]
+        )
         more = f" and {len(small) - SHOWN_CLASSES:,} more" if len(small) > SHOWN_CLASSES else ""
-        fix = f"A class needs {MIN_CLASS_ROWS} training rows: merge it with another, leave it out, or add rows."
+        fix = (
+            f"A class needs {MIN_CLASS_ROWS} training rows: merge it with another, leave it out, or"
+            " add rows."
+        )
         raise DataError(f"Too few training rows: {listed}{more}.", fix)
 
 
@@ -137,17 +171,40 @@ def _rows(split: Split, table: Table, choice: BuildOptions) -> pd.DataFrame:
     texts = frame[choice.text[0]].fillna("")
     for column in choice.text[1:]:
         texts = texts.str.cat(frame[column].fillna(""), sep="\n")
-    found = frame[choice.label].map({value: read_label(value) for value in frame[choice.label].unique()}).fillna("")
-    named = found.map({name: " ".join(clean(choice.classes.get(name, name)).split()) for name in found.unique()})
+    found = (
+        frame[choice.label]
+        .map({value: read_label(value) for value in frame[choice.label].unique()})
+        .fillna("")
+    )
+    named = found.map(
+        {name: " ".join(clean(choice.classes.get(name, name)).split()) for name in found.unique()}
+    )
     splits = pd.Series(split, index=frame.index, dtype=object)
     if choice.split:
         meant = read_splits(frame[choice.split])
         if not meant:
-            values = ", ".join(repr(str(value)[:20]) for value in frame[choice.split].dropna().unique()[:SHOWN_CLASSES]) or "nothing"
+            values = (
+                ", ".join(
+                    repr(str(value)[:20])
+                    for value in frame[choice.split].dropna().unique()[:SHOWN_CLASSES]
+                )
+                or "nothing"
+            )
             fix = "Write train, validation and test there, or let the split be made."
-            raise DataError(f"The column {choice.split!r} does not say the split of each row: it holds {values}.", fix)
+            raise DataError(
+                f"The column {choice.split!r} does not say the split of each row: it holds"
+                f" {values}.",
+                fix,
+            )
         splits = frame[choice.split].map(meant)
-    columns = {"text": texts.str.strip(), "found": found, "class": named, "split": splits, "file": table.found.name, "line": frame.index}
+    columns = {
+        "text": texts.str.strip(),
+        "found": found,
+        "class": named,
+        "split": splits,
+        "file": table.found.name,
+        "line": frame.index,
+    }
     return pd.DataFrame(columns).reset_index(drop=True)
 
 
@@ -170,15 +227,23 @@ def _usable(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[DroppedRows]]:
 
 def _dropped(reason: str, rows: pd.DataFrame) -> DroppedRows:
     first = rows.head(NAMED_LINES)
-    return DroppedRows(reason, len(rows), tuple(f"{file}: {line}" for file, line in zip(first["file"], first["line"], strict=True)))
+    return DroppedRows(
+        reason,
+        len(rows),
+        tuple(f"{file}: {line}" for file, line in zip(first["file"], first["line"], strict=True)),
+    )
 
 
 def _where(skipped: SkippedLines, table: Table) -> DroppedRows:
-    return DroppedRows(skipped.reason, skipped.rows, tuple(f"{table.found.name}: {line}" for line in skipped.lines))
+    return DroppedRows(
+        skipped.reason, skipped.rows, tuple(f"{table.found.name}: {line}" for line in skipped.lines)
+    )
 
 
 def _with_test_split(rows: pd.DataFrame, share: float) -> pd.DataFrame:
-    """The rows with a ``share`` of each class's training rows, at least one, made test rows; always the same ones."""
+    """The rows with a ``share`` of each class's training rows, at least one, made test rows; always
+    the same ones.
+    """
     generator = np.random.default_rng(SEED)
     splits = rows["split"].copy()
     train = rows[rows["split"] == "train"]
@@ -188,7 +253,11 @@ def _with_test_split(rows: pd.DataFrame, share: float) -> pd.DataFrame:
     return rows.assign(split=splits)
 
 
-def _merged(rows: pd.DataFrame, choice: BuildOptions, classes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _merged(
+    rows: pd.DataFrame, choice: BuildOptions, classes: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
     """Labels that go by another name now, and that name."""
-    pairs = rows.loc[rows["class"].isin(classes) & (rows["found"] != rows["class"]), ["found", "class"]].drop_duplicates()
+    pairs = rows.loc[
+        rows["class"].isin(classes) & (rows["found"] != rows["class"]), ["found", "class"]
+    ].drop_duplicates()
     return tuple(sorted((str(found), str(name)) for found, name in pairs.itertuples(index=False)))

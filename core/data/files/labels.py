@@ -1,4 +1,6 @@
-"""Labels as somebody wrote them: which there are, and which of them probably mean the same class."""
+"""Labels as somebody wrote them: which there are, and which of them probably mean the same
+class.
+"""
 
 import re
 import unicodedata
@@ -34,14 +36,18 @@ def count_labels(values: Iterable[object]) -> dict[str, int]:
 
 
 def near_equal(counts: Mapping[str, int]) -> dict[str, str]:
-    """Labels that differ from a more frequent one only in case, blanks, joints or a slip of the pen, and that one."""
+    """Labels that differ from a more frequent one only in case, blanks, joints or a slip of the
+    pen, and that one.
+    """
     groups: dict[str, str] = {}
     merged: dict[str, str] = {}
     for name in counts:  # the most frequent comes first
         into = groups.setdefault(_key(name), name)
         if into != name:
             merged[name] = into
-    heads = [name for name in groups.values() if len(name) >= SHORTEST and not re.search(r"\d", name)]
+    heads = [
+        name for name in groups.values() if len(name) >= SHORTEST and not re.search(r"\d", name)
+    ]
     for name, other in combinations(heads[:MOST_COMPARED], 2):
         if other not in merged and name not in merged and _alike(_key(name), _key(other)):
             merged[other] = name
@@ -57,4 +63,6 @@ def _key(name: str) -> str:
 
 def _alike(name: str, other: str) -> bool:
     matcher = SequenceMatcher(None, name, other, autojunk=False)
-    return name[:1] == other[:1] and matcher.real_quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE
+    return (
+        name[:1] == other[:1] and matcher.real_quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE
+    )

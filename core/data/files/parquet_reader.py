@@ -1,4 +1,6 @@
-"""Read Parquet: cells as strings, class ids by the names that Hugging Face ``datasets`` keeps in the schema."""
+"""Read Parquet: cells as strings, class ids by the names that Hugging Face ``datasets`` keeps in
+the schema.
+"""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +16,9 @@ MAX_UNPACKED = 1_000_000_000  # bytes: a small file may unpack to very much
 
 
 def read_parquet_rows(name: str, data: bytes) -> Table:
-    """The rows of a Parquet file. Columns that hold lists, structures or bytes are left out. Raises DataError."""
+    """The rows of a Parquet file. Columns that hold lists, structures or bytes are left out. Raises
+    DataError.
+    """
     import pyarrow as pa  # noqa: PLC0415 - takes half a second, and only these files need it
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -23,16 +27,28 @@ def read_parquet_rows(name: str, data: bytes) -> Table:
         schema = file.schema_arrow
         check_shape(name, len(schema.names), file.metadata.num_rows)
         usable = [field.name for field in schema if _holds_values(field.type)]
-        notes = [f"The column {clean(n)[:80]!r} holds no plain values and is not offered." for n in schema.names if n not in usable]
+        notes = [
+            f"The column {clean(n)[:80]!r} holds no plain values and is not offered."
+            for n in schema.names
+            if n not in usable
+        ]
         columns = _read_columns(name, file, usable[:MAX_COLUMNS])
         names = _class_names(schema.metadata)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DataError(f"{name} begins like Parquet and cannot be read: {reason}.", "Write it again, or save the table as CSV.") from error
+        raise DataError(
+            f"{name} begins like Parquet and cannot be read: {reason}.",
+            "Write it again, or save the table as CSV.",
+        ) from error
     if not columns or not file.metadata.num_rows:
-        raise DataError(f"{name} has no rows of plain values.", "Choose a file with texts and labels.")
+        raise DataError(
+            f"{name} has no rows of plain values.", "Choose a file with texts and labels."
+        )
     given = unique_names(list(columns), notes)
-    cells = {new: _texts(columns[old], names.get(old, ())) for old, new in zip(columns, given, strict=True)}
+    cells = {
+        new: _texts(columns[old], names.get(old, ()))
+        for old, new in zip(columns, given, strict=True)
+    }
     frame = pd.DataFrame(cells, dtype=object)
     frame.index += 1
     return Table(frame, FileFormat(name, "Parquet", len(data), notes=tuple(notes)))
@@ -42,7 +58,12 @@ def _holds_values(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415 - as above
 
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return not (pa.types.is_nested(value) or pa.types.is_binary(value) or pa.types.is_large_binary(value) or pa.types.is_null(value))
+    return not (
+        pa.types.is_nested(value)
+        or pa.types.is_binary(value)
+        or pa.types.is_large_binary(value)
+        or pa.types.is_null(value)
+    )
 
 
 def _read_columns(name: str, file: Any, usable: list[str]) -> dict[str, list[object]]:
@@ -52,7 +73,8 @@ def _read_columns(name: str, file: Any, usable: list[str]) -> dict[str, list[obj
         unpacked += batch.nbytes
         if unpacked > MAX_UNPACKED:
             raise DataError(
-                f"{name} unpacks to more than {MAX_UNPACKED / 1e9:.0f} GB.", "Take a sample of it, and only the columns needed."
+                f"{name} unpacks to more than {MAX_UNPACKED / 1e9:.0f} GB.",
+                "Take a sample of it, and only the columns needed.",
             )
         for place, column in enumerate(batch.schema.names):
             columns[column] += batch.column(place).to_pylist()
@@ -63,8 +85,18 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
     """The names of each column of classes."""
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        return {name: [str(label) for label in feature["names"]] for name, feature in features.items() if "names" in feature}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # only ids are known then
+        return {
+            name: [str(label) for label in feature["names"]]
+            for name, feature in features.items()
+            if "names" in feature
+        }
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # only ids are known then
         return {}
 
 
@@ -73,7 +105,9 @@ def _texts(values: list[object], names: Sequence[str]) -> list[str | None]:
         if value is None or value != value:
             return None
         if names and isinstance(value, int):
-            return names[value] if 0 <= value < len(names) else None  # -1 marks rows without a label
+            return (
+                names[value] if 0 <= value < len(names) else None
+            )  # -1 marks rows without a label
         return clean(str(value)) if not isinstance(value, bool) else str(value).lower()
 
     return [text(value) for value in values]

@@ -1,4 +1,6 @@
-"""Read a table somebody brings: CSV, TSV, JSON lines or Parquet, by what it holds and not by its name. Nothing in it is ever run."""
+"""Read a table somebody brings: CSV, TSV, JSON lines or Parquet, by what it holds and not by its
+name. Nothing in it is ever run.
+"""
 
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from core.errors import DataError
 
 
 def read_table(name: str, data: bytes, reading: ReadOptions | None = None) -> Table:
-    """The table in ``data``, a file called ``name``. Raises DataError, which says what to do, for whatever is no table."""
+    """The table in ``data``, a file called ``name``. Raises DataError, which says what to do, for
+    whatever is no table.
+    """
     check_size(name, len(data))
     chosen = reading or ReadOptions()
     match find_format(name, data):
@@ -24,13 +28,25 @@ def read_table(name: str, data: bytes, reading: ReadOptions | None = None) -> Ta
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of the file at ``path``, if it is of a size that can be read here. Raises DataError."""
+    """The bytes of the file at ``path``, if it is of a size that can be read here. Raises
+    DataError.
+    """
     path = path.expanduser()
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is no ordinary file"
-        raise DataError(f"{path} {what}.", "Give the path of one file: CSV, TSV, JSON lines or Parquet.")
+        what = (
+            "is a folder"
+            if path.is_dir()
+            else "does not exist"
+            if not path.exists()
+            else "is no ordinary file"
+        )
+        raise DataError(
+            f"{path} {what}.", "Give the path of one file: CSV, TSV, JSON lines or Parquet."
+        )
     check_size(path.name, path.stat().st_size)
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).", "Check who may read it.") from error
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}).", "Check who may read it."
+        ) from error

@@ -1,4 +1,6 @@
-"""What a file is, whatever its name says: kind, encoding, separator, and whether its first line is a header."""
+"""What a file is, whatever its name says: kind, encoding, separator, and whether its first line is
+a header.
+"""
 
 import csv
 import re
@@ -15,7 +17,8 @@ from core.errors import DataError
 Format = Literal["delimited", "JSON lines", "Parquet"]
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-ENCODINGS = {  # Python's name: what people call it; the ones tried on text that is no Unicode come in this order
+# Python's name: what people call it; the ones tried on text that is no Unicode come in this order
+ENCODINGS = {
     "utf-8": "UTF-8",
     "utf-16": "UTF-16",
     "cp1252": "Western European (Windows-1252, Latin-1)",
@@ -33,13 +36,22 @@ ENCODINGS = {  # Python's name: what people call it; the ones tried on text that
     "cp949": "Korean (EUC-KR)",
 }
 OLD_ENCODINGS = list(ENCODINGS)[2:]
-BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+BOMS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 CONTAINERS = (  # what a file begins with, what it is, and what to do
     (b"\x1f\x8b", "is compressed with gzip", "Unpack it and choose the file inside."),
     (b"BZh", "is compressed with bzip2", "Unpack it and choose the file inside."),
     (b"\xfd7zXZ", "is compressed with xz", "Unpack it and choose the file inside."),
     (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "Unpack it and choose the file inside."),
-    (b"PK", "is a ZIP archive or an Excel workbook, whatever its name says", "Unpack it, or save the sheet as CSV (UTF-8)."),
+    (
+        b"PK",
+        "is a ZIP archive or an Excel workbook, whatever its name says",
+        "Unpack it, or save the sheet as CSV (UTF-8).",
+    ),
     (b"\xd0\xcf\x11\xe0", "is an old Office document", "Save the sheet as CSV (UTF-8)."),
     (b"%PDF", "is a PDF", "Give a table: CSV, TSV, JSON lines or Parquet."),
     (b"\x89PNG", "is a picture", "Give a table: CSV, TSV, JSON lines or Parquet."),
@@ -51,20 +63,52 @@ SAMPLE_BYTES = 65_536
 SAMPLE_RECORDS = 60
 HEADER_LENGTH = 64  # characters: a longer cell is a text, not the name of a column
 USUAL_NAMES = frozenset(
-    ("text", "label", "class", "category", "sentence", "review", "content", "body", "message", "title", "description", "comment")
-    + ("tweet", "headline", "topic", "sentiment", "target", "tag", "split", "set", "id", "index", "idx", "row", "rating")
+    (
+        "text",
+        "label",
+        "class",
+        "category",
+        "sentence",
+        "review",
+        "content",
+        "body",
+        "message",
+        "title",
+        "description",
+        "comment",
+    )
+    + (
+        "tweet",
+        "headline",
+        "topic",
+        "sentiment",
+        "target",
+        "tag",
+        "split",
+        "set",
+        "id",
+        "index",
+        "idx",
+        "row",
+        "rating",
+    )
 )
 
 
 def find_format(name: str, data: bytes) -> Format:
-    """What the content is. Raises DataError, with what to do, for what is no table: nothing is ever unpacked or unpickled."""
+    """What the content is. Raises DataError, with what to do, for what is no table: nothing is ever
+    unpacked or unpickled.
+    """
     if not data.strip(b"\x00 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
     for start, what, fix in CONTAINERS:
         if data.startswith(start) and not (start in {b"PK", b"BZh"} and _reads_as_text(data)):
             raise DataError(f"{name} {what}.", fix)
     if PICKLE.match(data) and not _reads_as_text(data):
-        raise DataError(f"{name} is a Python pickle, which can run code when it is opened.", "Save the table as Parquet or CSV.")
+        raise DataError(
+            f"{name} is a Python pickle, which can run code when it is opened.",
+            "Save the table as Parquet or CSV.",
+        )
     if data.startswith(b"PAR1"):
         return "Parquet"
     first = data[:4096].lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")[:1]
@@ -73,7 +117,9 @@ def find_format(name: str, data: bytes) -> Format:
 
 
 def find_encoding(data: bytes) -> str:
-    """The encoding of text: by its mark, by zeros where UTF-16 has them, UTF-8 if it is valid, else the likeliest older one."""
+    """The encoding of text: by its mark, by zeros where UTF-16 has them, UTF-8 if it is valid, else
+    the likeliest older one.
+    """
     for mark, encoding in BOMS:
         if data.startswith(mark):
             return encoding
@@ -94,37 +140,55 @@ def decode(name: str, data: bytes, encoding: str) -> str:
         text = data.decode(encoding).removeprefix("\ufeff")
     except (UnicodeDecodeError, LookupError) as error:
         raise DataError(
-            f"{name} is not {ENCODINGS.get(encoding, encoding)}.", "Choose another encoding, or save the file as UTF-8."
+            f"{name} is not {ENCODINGS.get(encoding, encoding)}.",
+            "Choose another encoding, or save the file as UTF-8.",
         ) from error
     strange = sum(map(text[:SAMPLE_BYTES].count, _CONTROLS))
     if strange > len(text[:SAMPLE_BYTES]) / 20:
-        raise DataError(f"{name} is no text: it is full of control characters.", "Give a table: CSV, TSV, JSON lines or Parquet.")
+        raise DataError(
+            f"{name} is no text: it is full of control characters.",
+            "Give a table: CSV, TSV, JSON lines or Parquet.",
+        )
     return text
 
 
 def find_separator(text: str, suffix: str = "") -> str:
-    """The character that cuts most lines into the same number of cells, more than one; a tab wins in a .tsv, else a comma."""
+    """The character that cuts most lines into the same number of cells, more than one; a tab wins
+    in a .tsv, else a comma.
+    """
     preferred = "\t" if suffix == ".tsv" else ","
     order = [preferred, *(separator for separator in SEPARATORS if separator != preferred)]
     return max(order, key=lambda separator: _regularity(text[:SAMPLE_BYTES], separator))
 
 
 def has_header(records: Sequence[Sequence[str]]) -> bool:
-    """Whether the first record names the columns: usual names, or short words of which none is a value that comes again below."""
+    """Whether the first record names the columns: usual names, or short words of which none is a
+    value that comes again below.
+    """
     if not records:
         return False
     first, rest = [cell.strip() for cell in records[0]], records[1:]
     if {cell.lower() for cell in first} & USUAL_NAMES:
         return True
-    if any(not cell or len(cell) > HEADER_LENGTH or re.fullmatch(r"[-+]?[0-9.,]+", cell) for cell in first):
+    if any(
+        not cell or len(cell) > HEADER_LENGTH or re.fullmatch(r"[-+]?[0-9.,]+", cell)
+        for cell in first
+    ):
         return False
-    again = any(cell == record[place].strip() for record in rest for place, cell in enumerate(first) if place < len(record))
+    again = any(
+        cell == record[place].strip()
+        for record in rest
+        for place, cell in enumerate(first)
+        if place < len(record)
+    )
     return len(set(first)) == len(first) and not again
 
 
 def first_records(text: str, separator: str, count: int = SAMPLE_RECORDS) -> list[list[str]]:
     """The first records that hold anything, as far as they can be read."""
-    records = filter(any, csv.reader(StringIO(text[: 16 * SAMPLE_BYTES], newline=""), delimiter=separator))
+    records = filter(
+        any, csv.reader(StringIO(text[: 16 * SAMPLE_BYTES], newline=""), delimiter=separator)
+    )
     try:
         return list(islice(records, count))
     except csv.Error:
@@ -136,7 +200,9 @@ _CONTROLS = [chr(code) for code in range(32) if chr(code) not in "\t\n\r\f\v\0\x
 
 def _reads_as_text(data: bytes) -> bool:
     """Whether the first bytes are printable: a text may begin with the letters PK too."""
-    return not any(code < 9 or 13 < code < 27 for code in data[:64]) and all(code < 128 for code in data[:16])
+    return not any(code < 9 or 13 < code < 27 for code in data[:64]) and all(
+        code < 128 for code in data[:16]
+    )
 
 
 def _older_encoding(data: bytes, first: int) -> str:
@@ -144,7 +210,9 @@ def _older_encoding(data: bytes, first: int) -> str:
     best = from_bytes(data[start : start + SAMPLE_BYTES], cp_isolation=OLD_ENCODINGS).best()
     if best is None:
         return "latin-1"  # any bytes are: what is wrong will be seen in the preview
-    likely = [name for name in OLD_ENCODINGS if name in {best.encoding, *best.could_be_from_charset}]
+    likely = [
+        name for name in OLD_ENCODINGS if name in {best.encoding, *best.could_be_from_charset}
+    ]
     for encoding in likely:
         try:
             data.decode(encoding)
@@ -155,9 +223,13 @@ def _older_encoding(data: bytes, first: int) -> str:
 
 
 def _regularity(text: str, separator: str) -> tuple[float, int]:
-    """The share of records with the commonest number of cells, and that number; nothing where there is one cell a record."""
+    """The share of records with the commonest number of cells, and that number; nothing where there
+    is one cell a record.
+    """
     records = first_records(text, separator)
-    widths = Counter(len(record) for record in records[:-1] or records)  # the sample may end within the last one
+    widths = Counter(
+        len(record) for record in records[:-1] or records
+    )  # the sample may end within the last one
     if not widths:
         return 0.0, 0
     width, alike = max(widths.items(), key=lambda item: (item[1], item[0]))

@@ -1,4 +1,5 @@
-"""The fix that a finding offers, as a step of a cleaning recipe. Only training texts are changed: scores stay those of the same texts.
+"""The fix that a finding offers, as a step of a cleaning recipe. Only training texts are changed:
+scores stay those of the same texts.
 
 Take the debris of an encoding or of HTML out of a text.
 """
@@ -23,13 +24,20 @@ FIXES = {
     Check.EMPTY: Fix.DROP,
     Check.LENGTH: Fix.DROP,
 }
-USUAL = (Check.LEAKAGE, Check.EXACT, Check.DEBRIS, Check.EMPTY)  # what hardly anybody would want to keep
+USUAL = (
+    Check.LEAKAGE,
+    Check.EXACT,
+    Check.DEBRIS,
+    Check.EMPTY,
+)  # what hardly anybody would want to keep
 
 
 def suggest_step(check: Check, found: pd.DataFrame, texts: pd.DataFrame) -> Step | None:
-    """The step that mends all training texts of ``check``; None where there are none, or each has to be read by a person.
+    """The step that mends all training texts of ``check``; None where there are none, or each has
+    to be read by a person.
 
-    ``found`` are the findings of all checks as ``read_findings`` gives them, ``texts`` all texts as ``read_texts`` gives them.
+    ``found`` are the findings of all checks as ``read_findings`` gives them, ``texts`` all texts as
+    ``read_texts`` gives them.
     """
     fix = FIXES.get(check)
     if fix is None:
@@ -37,22 +45,30 @@ def suggest_step(check: Check, found: pd.DataFrame, texts: pd.DataFrame) -> Step
     if check is Check.LEAKAGE:
         rows = _leaked(found, texts)
     else:
-        train = found[(found["check"] == check.value) & (found["split"] == "train")].sort_values("row")
+        train = found[(found["check"] == check.value) & (found["split"] == "train")].sort_values(
+            "row"
+        )
         rows = train["row"][train.duplicated("group")] if fix is Fix.KEEP_ONE else train["row"]
     return Step(check=check.value, fix=fix, rows=_sorted(rows)) if len(rows) else None
 
 
 def relabel(chosen: pd.DataFrame) -> Step | None:
-    """Give the chosen label suspects of the training split their competing class; ``chosen`` has split, row and rival."""
+    """Give the chosen label suspects of the training split their competing class; ``chosen`` has
+    split, row and rival.
+    """
     train = chosen[(chosen["split"] == "train") & (chosen["rival"] >= 0)].sort_values("row")
     if train.empty:
         return None
     labels = tuple(int(label) for label in train["rival"])
-    return Step(check=Check.SUSPECT.value, fix=Fix.RELABEL, rows=_sorted(train["row"]), labels=labels)
+    return Step(
+        check=Check.SUSPECT.value, fix=Fix.RELABEL, rows=_sorted(train["row"]), labels=labels
+    )
 
 
 def drop(check: Check, chosen: pd.DataFrame) -> Step | None:
-    """Drop the chosen texts, as far as they are in the training split; ``chosen`` has split and row."""
+    """Drop the chosen texts, as far as they are in the training split; ``chosen`` has split and
+    row.
+    """
     rows = chosen.loc[chosen["split"] == "train", "row"]
     return Step(check=check.value, fix=Fix.DROP, rows=_sorted(rows)) if len(rows) else None
 
@@ -64,20 +80,25 @@ def _leaked(found: pd.DataFrame, texts: pd.DataFrame) -> pd.Series:
     held_out = leaks.merge(texts, on=["split", "row"])["text"]
     train = texts[texts["split"] == "train"]
     equal = train.loc[train["text"].isin(held_out), "row"]
-    return pd.Series(np.union1d(equal, near.loc[near["group"].isin(leaks["group"]), "row"]), dtype="int64")
+    return pd.Series(
+        np.union1d(equal, near.loc[near["group"].isin(leaks["group"]), "row"]), dtype="int64"
+    )
 
 
 def _sorted(rows: Sequence[int] | pd.Series) -> tuple[int, ...]:
     return tuple(sorted({int(row) for row in rows}))
 
 
-BARE_ENTITY = re.compile(r"(?<!&)(#\d{2,5};)|(?<![\w&])((?:amp|lt|gt|quot|nbsp|apos);)", re.I)  # an entity that lost its ampersand
+BARE_ENTITY = re.compile(
+    r"(?<!&)(#\d{2,5};)|(?<![\w&])((?:amp|lt|gt|quot|nbsp|apos);)", re.I
+)  # an entity that lost its ampersand
 SPACES = re.compile("[ \u00a0]{2,}")
 TWICE = 2  # &amp;lt; is an entity in an entity
 
 
 def repair(text: str) -> str:
-    """``text`` with entities as the characters they stand for, without tags, backslashes and control characters, and mojibake read anew.
+    """``text`` with entities as the characters they stand for, without tags, backslashes and
+    control characters, and mojibake read anew.
 
     What would leave nothing to read stays as it is.
     """

@@ -25,9 +25,11 @@ Tell = Callable[[Progress], None]
 def inspect(
     dataset: Dataset, tell: Tell, should_stop: Callable[[], bool], encode: Encode | None = None
 ) -> tuple[QualityReport, pd.DataFrame, pd.DataFrame]:
-    """Look for every kind of fault. Frames: the findings (``COLUMNS``), the suspects' neighbours. Raises Stopped and ArtifactDamaged.
+    """Look for every kind of fault. Frames: the findings (``COLUMNS``), the suspects' neighbours.
+    Raises Stopped and ArtifactDamaged.
 
-    With ``encode`` the vectors of a frozen encoder judge labels beside the words; the report's notes say who judged.
+    With ``encode`` the vectors of a frozen encoder judge labels beside the words; the report's
+    notes say who judged.
     """
     began = time.monotonic()
     tell(Progress(Phase.CHECKING))
@@ -36,16 +38,26 @@ def inspect(
     parts = _look_at_each(frame)
     if should_stop():
         raise Stopped("The check was stopped.", "Start it again.")
-    copies = find_duplicates(frame, lambda done, total: tell(Progress(Phase.COMPARING, done, total)), should_stop)
+    copies = find_duplicates(
+        frame, lambda done, total: tell(Progress(Phase.COMPARING, done, total)), should_stop
+    )
     parts |= _look_at_copies(frame, labels, copies)
-    parts[Check.SUSPECT], neighbours, judges = _judge(frame, labels, len(dataset.classes), copies.group, tell, should_stop, encode)
+    parts[Check.SUSPECT], neighbours, judges = _judge(
+        frame, labels, len(dataset.classes), copies.group, tell, should_stop, encode
+    )
     findings = [_sum_up(check, parts[check]) for check in Check if check in parts]
     findings.insert(list(Check).index(Check.IMBALANCE), _weigh_classes(frame, dataset.classes))
     rows = [part.assign(check=check.value) for check, part in parts.items()]
     table = pd.concat(rows, ignore_index=True)[list(COLUMNS)]
     seconds = round(time.monotonic() - began, 1)
     notes = (*dataset.notes, judges)
-    return QualityReport(1, dataset.fingerprint, dataset.name, len(frame), seconds, notes, tuple(findings)), table, neighbours
+    return (
+        QualityReport(
+            1, dataset.fingerprint, dataset.name, len(frame), seconds, notes, tuple(findings)
+        ),
+        table,
+        neighbours,
+    )
 
 
 def _judge(
@@ -61,11 +73,17 @@ def _judge(
     said = frame["text"].tolist()
     features = label_errors.word_features(said)
     step = partial(_tell_judging, tell)
-    probabilities, judges = judge(said, features, labels, classes, groups, encode, step, should_stop)
+    probabilities, judges = judge(
+        said, features, labels, classes, groups, encode, step, should_stop
+    )
     judged = label_errors.judge_labels(probabilities, labels)
     doubted = _pick(frame, judged.suspect, judged.score)
     places = doubted.index.to_numpy(dtype=np.int64)
-    return doubted.assign(rival=judged.rival[places]), find_neighbours(features, frame, places, groups, should_stop), judges
+    return (
+        doubted.assign(rival=judged.rival[places]),
+        find_neighbours(features, frame, places, groups, should_stop),
+        judges,
+    )
 
 
 def _tell_judging(tell: Tell, done: int, total: int) -> None:
@@ -79,22 +97,35 @@ def _look_at_each(frame: pd.DataFrame) -> dict[Check, pd.DataFrame]:
     empty = odd_texts.find_nearly_empty(said)
     characters = np.array([f"{len(text):,} characters" for text in said], dtype=object)
     return {
-        Check.DEBRIS: _pick(frame, kinds != "", np.array([name.count(",") + 1 for name in kinds], dtype=float), kinds),
+        Check.DEBRIS: _pick(
+            frame,
+            kinds != "",
+            np.array([name.count(",") + 1 for name in kinds], dtype=float),
+            kinds,
+        ),
         Check.EMPTY: _pick(frame, empty, empty.astype(float), characters),
-        Check.LENGTH: _pick(frame, np.abs(unusual) > odd_texts.OUTLIER, np.abs(unusual), characters),
+        Check.LENGTH: _pick(
+            frame, np.abs(unusual) > odd_texts.OUTLIER, np.abs(unusual), characters
+        ),
     }
 
 
-def _look_at_copies(frame: pd.DataFrame, labels: NDArray[np.int64], copies: Duplicates) -> dict[Check, pd.DataFrame]:
+def _look_at_copies(
+    frame: pd.DataFrame, labels: NDArray[np.int64], copies: Duplicates
+) -> dict[Check, pd.DataFrame]:
     partner = copies.leak
     where = frame["split"].str.cat(frame["row"].astype(str), sep=" row ").to_numpy(dtype=object)
     same = np.where(partner >= 0, copies.exact == copies.exact[partner], False)
-    seen = np.where(partner >= 0, np.where(same, "same text as ", "nearly the text of ") + where[partner], "")
+    seen = np.where(
+        partner >= 0, np.where(same, "same text as ", "nearly the text of ") + where[partner], ""
+    )
     equal = has_company(copies.exact)
     near = has_company(copies.group) & has_several(copies.group, copies.exact)
     return {
         Check.LEAKAGE: _pick(frame, partner >= 0, copies.similarity, seen, copies.group),
-        Check.CONFLICT: _pick(frame, has_several(copies.group, labels), copies.similarity, None, copies.group),
+        Check.CONFLICT: _pick(
+            frame, has_several(copies.group, labels), copies.similarity, None, copies.group
+        ),
         Check.EXACT: _pick(frame, equal, equal.astype(float), None, copies.exact),
         Check.NEAR: _pick(frame, near, copies.similarity, None, copies.group),
     }
@@ -115,11 +146,17 @@ def _pick(
     if group is None:
         return found.sort_values("score", ascending=False, kind="stable")
     highest = found.groupby("group")["score"].transform("max")
-    return found.assign(_order=highest).sort_values(["_order", "group"], ascending=[False, True], kind="stable").drop(columns="_order")
+    return (
+        found.assign(_order=highest)
+        .sort_values(["_order", "group"], ascending=[False, True], kind="stable")
+        .drop(columns="_order")
+    )
 
 
 def _sum_up(check: Check, found: pd.DataFrame) -> DataFinding:
-    splits = ", ".join(f"{number:,} in {split}" for split, number in found["split"].value_counts().items())
+    splits = ", ".join(
+        f"{number:,} in {split}" for split, number in found["split"].value_counts().items()
+    )
     groups = int(found.loc[found["group"] >= 0, "group"].nunique())
     form = f" They form {groups:,} groups." if groups > 1 else ""
     return DataFinding(check, len(found), groups, f"{splits}.{form}" if len(found) else "")
@@ -129,7 +166,10 @@ def _weigh_classes(frame: pd.DataFrame, classes: tuple[str, ...]) -> DataFinding
     counts = np.bincount(frame.loc[frame["split"] == "train", "label"], minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     ratio = counts[most] / max(1, counts[least])
-    said = f"{classes[most]} has {counts[most]:,} training texts, {classes[least]} {counts[least]:,}: {ratio:.1f} to 1."
+    said = (
+        f"{classes[most]} has {counts[most]:,} training texts, {classes[least]} {counts[least]:,}:"
+        f" {ratio:.1f} to 1."
+    )
     if counts[most] == counts[least]:
         said = f"Each class has {counts[most]:,} training texts."
     return DataFinding(Check.IMBALANCE, int(counts[counts * UNEQUAL < counts[most]].sum()), 0, said)

@@ -1,4 +1,5 @@
-"""All runs of somebody in one zip, and the job that makes it. What it looks like inside: ``core.transfer.backup.backup_zip``.
+"""All runs of somebody in one zip, and the job that makes it. What it looks like inside:
+``core.transfer.backup.backup_zip``.
 
 jobs/<id of this job>/runs-1.zip, runs-2.zip, …    what is downloaded; each is a backup by itself, small enough for a page to take it back
 """
@@ -40,13 +41,21 @@ class Packed:
 
 
 def own_runs(store: Store) -> list[Job]:
-    """The runs that the visitor may take away: their own, or all for who is in charge; those that are over, newest first."""
-    runs = (job for job in store.jobs(JobKind.TRAIN) if job.state.over and job.owner not in BUNDLED_OWNERS)
+    """The runs that the visitor may take away: their own, or all for who is in charge; those that
+    are over, newest first.
+    """
+    runs = (
+        job
+        for job in store.jobs(JobKind.TRAIN)
+        if job.state.over and job.owner not in BUNDLED_OWNERS
+    )
     return [job for job in runs if store.visitor.in_charge or job.owner == store.visitor.id]
 
 
 def launch_backup(store: Store) -> Job:
-    """Queue the zip of the visitor's runs, in the place of an earlier one. Raises NotAllowed, NotEnoughRoom, StateConflict without any."""
+    """Queue the zip of the visitor's runs, in the place of an earlier one. Raises NotAllowed,
+    NotEnoughRoom, StateConflict without any.
+    """
     require(store.visitor, Action.WORK)
     require_resources(store.settings)
     runs = own_runs(store)
@@ -69,18 +78,30 @@ def find_backups(store: Store) -> list[Job]:
 
 
 def run(context: JobContext) -> None:
-    """Pack what the request asks for. Raises Stopped, and ArtifactDamaged for a request that is none."""
+    """Pack what the request asks for. Raises Stopped, and ArtifactDamaged for a request that is
+    none.
+    """
     wanted = context.job.request.get("runs")
     if not isinstance(wanted, list):
         raise ArtifactDamaged("The record of this backup is damaged.", "Make it again.")
     context.set_running()
     by_id = {job.id: job for job in context.store.jobs(JobKind.TRAIN) if job.state.over}
-    runs = [by_id[run_id] for run_id in wanted if run_id in by_id]  # one may have been deleted since
+    runs = [
+        by_id[run_id] for run_id in wanted if run_id in by_id
+    ]  # one may have been deleted since
     told, parts = Packed(), split(context.store, runs, PART_BYTES)
     with context.scratch() as place:
         for number, part in enumerate(parts, start=1):
             path = place / f"runs-{number}.zip"
-            write_backup(context.store, part, path, bool(context.job.request.get("people")), context.report, context.should_stop, told)
+            write_backup(
+                context.store,
+                part,
+                path,
+                bool(context.job.request.get("people")),
+                context.report,
+                context.should_stop,
+                told,
+            )
             files.put(path, context.folder / path.name)
     context.set_result(**asdict(told), parts=len(parts))
 
@@ -89,7 +110,9 @@ def find_parts(store: Store, job: Job) -> list[Path]:
     """The zips of a finished backup, in order."""
     parts = job.result.get("parts")
     numbers = range(1, parts + 1) if isinstance(parts, int) else ()
-    return [path for number in numbers if (path := store.folder(job) / f"runs-{number}.zip").is_file()]
+    return [
+        path for number in numbers if (path := store.folder(job) / f"runs-{number}.zip").is_file()
+    ]
 
 
 def split(store: Store, runs: Sequence[Job], most_bytes: int) -> list[list[Job]]:
@@ -97,7 +120,9 @@ def split(store: Store, runs: Sequence[Job], most_bytes: int) -> list[list[Job]]
     parts: list[list[Job]] = []
     room = 0
     for job in runs:
-        size = sum(path.stat().st_size for path in _files(store.folder(job))) + POINT_BYTES * len(store.read_metrics(job.id))
+        size = sum(path.stat().st_size for path in _files(store.folder(job))) + POINT_BYTES * len(
+            store.read_metrics(job.id)
+        )
         if size > room or not parts:
             parts.append([])
             room = most_bytes
@@ -115,15 +140,21 @@ def write_backup(
     should_stop: Callable[[], bool],
     told: Packed,
 ) -> None:
-    """Write the runs into the zip at ``path`` and add to ``told`` what became of them. Raises Stopped.
+    """Write the runs into the zip at ``path`` and add to ``told`` what became of them. Raises
+    Stopped.
 
-    Checkpoints, logs and exports stay: the first only help to go on training here, the others are made again.
+    Checkpoints, logs and exports stay: the first only help to go on training here, the others are
+    made again.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(TOLD, json.dumps({"format": FORMAT}))
         if with_people:
             owners = {job.owner for job in runs}
-            names = [{"id": one.id, "name": one.name} for one in accounts.people(store) if one.id in owners and one.role is Role.STUDENT]
+            names = [
+                {"id": one.id, "name": one.name}
+                for one in accounts.people(store)
+                if one.id in owners and one.role is Role.STUDENT
+            ]
             archive.writestr(PEOPLE, json.dumps({"people": names}))
         for number, job in enumerate(runs):
             report(Progress(Phase.PACKING, number, len(runs)))
@@ -141,12 +172,18 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
     """All that is told of a run, or nothing of one whose record or adapter is damaged."""
     folder, place = store.folder(job), f"runs/{job.id}"
     request = read_train_request(job)
-    source = replace(request.source, folder=None, note="")  # a folder of this machine says nothing elsewhere
-    told = replace(job, request_json=request.model_copy(update={"source": source}).model_dump_json(), pid=0)
+    source = replace(
+        request.source, folder=None, note=""
+    )  # a folder of this machine says nothing elsewhere
+    told = replace(
+        job, request_json=request.model_copy(update={"source": source}).model_dump_json(), pid=0
+    )
     metrics = [asdict(metric) for metric in store.read_metrics(job.id)]
     if (folder / "adapter" / ADAPTER).is_file():
         artifacts.adapter_folder(folder)  # raises where a byte of it is not right
-    archive.writestr(f"{place}/job.json", json.dumps({**asdict(told), "metrics": metrics}, allow_nan=False))
+    archive.writestr(
+        f"{place}/job.json", json.dumps({**asdict(told), "metrics": metrics}, allow_nan=False)
+    )
     for path in _files(folder):
         kind = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
         archive.write(path, f"{place}/{path.relative_to(folder).as_posix()}", kind)
@@ -154,6 +191,8 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
 
 def _files(folder: Path) -> list[Path]:
     """What is packed beside the record."""
-    tables = [path for path in sorted(folder.glob("predictions-*.parquet")) if TABLE.fullmatch(path.name)]
+    tables = [
+        path for path in sorted(folder.glob("predictions-*.parquet")) if TABLE.fullmatch(path.name)
+    ]
     named = [folder / "adapter" / ADAPTER, folder / "adapter" / CONFIG, folder / "tags.json"]
     return [path for path in [*named, *tables] if path.is_file()]

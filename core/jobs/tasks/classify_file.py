@@ -1,4 +1,5 @@
-"""Files of texts to classify: what is asked for, where texts and answers lie, and how they are read back. Free of torch.
+"""Files of texts to classify: what is asked for, where texts and answers lie, and how they are read
+back. Free of torch.
 
     <home>/batches/<key>.parquet          text and, where there is one, label of each row, as they were brought
     <home>/jobs/<id>/classified.parquet   the same with class, probability and one column of probability for each class
@@ -42,9 +43,11 @@ class BatchRequest(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Classified:
-    """``frame`` has text, label where there was one, class, probability, and p(class) of each class; blank rows have none.
+    """``frame`` has text, label where there was one, class, probability, and p(class) of each
+    class; blank rows have none.
 
-    ``counts`` (C, C) of the rows whose label is a class, true first; None without a label column. ``unknown`` other labels by rows.
+    ``counts`` (C, C) of the rows whose label is a class, true first; None without a label column.
+    ``unknown`` other labels by rows.
     """
 
     frame: pd.DataFrame
@@ -59,18 +62,26 @@ class Classified:
 
 
 def choose_columns(table: Table, text: str, label: str = "") -> pd.DataFrame:
-    """Columns text and, with ``label``, label. Raises DataError where there is no such column or no text in it."""
+    """Columns text and, with ``label``, label. Raises DataError where there is no such column or no
+    text in it.
+    """
     table.require(text, *([label] if label else []))
-    frame = pd.DataFrame({"text": [clean(cell) if isinstance(cell, str) else "" for cell in table.frame[text]]})
+    frame = pd.DataFrame(
+        {"text": [clean(cell) if isinstance(cell, str) else "" for cell in table.frame[text]]}
+    )
     if label:
         frame["label"] = [read_label(cell) for cell in table.frame[label]]
     if not frame["text"].str.strip().any():
-        raise DataError(f"The column {text!r} of {table.found.name} holds no text.", "Choose another column.")
+        raise DataError(
+            f"The column {text!r} of {table.found.name} holds no text.", "Choose another column."
+        )
     return frame
 
 
 def keep_texts(settings: Settings, frame: pd.DataFrame, needed: Collection[str] = ()) -> str:
-    """Keep the texts for the worker and give their key; of all that are kept and not ``needed``, those written longest ago go."""
+    """Keep the texts for the worker and give their key; of all that are kept and not ``needed``,
+    those written longest ago go.
+    """
     key = hashlib.sha256(json.dumps(frame.to_dict("list")).encode()).hexdigest()[:16]
     path = texts_path(settings, key)
     files.make_folder(path.parent)
@@ -88,7 +99,9 @@ def texts_path(settings: Settings, key: str) -> Path:
 
 
 def find_batch(store: Store, run: Job, job_id: str) -> Job | None:
-    """The file of that id, if it was given to this run by the visitor; who runs the server finds everybody's. Raises ArtifactDamaged."""
+    """The file of that id, if it was given to this run by the visitor; who runs the server finds
+    everybody's. Raises ArtifactDamaged.
+    """
     found = next((job for job in store.jobs(JobKind.CLASSIFY) if job.id == job_id), None)
     if found is None or read_batch_request(found).run != run.id:
         return None
@@ -103,14 +116,19 @@ def read_batch_request(job: Job) -> BatchRequest:
         raise ArtifactDamaged("The record of this file is damaged.", AGAIN) from error
 
 
-def put_together(frame: pd.DataFrame, probabilities: NDArray[np.float32], classes: Sequence[str]) -> Classified:
+def put_together(
+    frame: pd.DataFrame, probabilities: NDArray[np.float32], classes: Sequence[str]
+) -> Classified:
     """``probabilities`` (n, C) are those of the rows with text, in their order."""
     filled = frame["text"].str.strip().astype(bool).to_numpy()
     everywhere = np.full((len(frame), len(classes)), np.nan, dtype=np.float32)
     everywhere[filled] = probabilities
     best = np.where(filled, np.nan_to_num(everywhere).argmax(1), -1)
     answer = frame.assign(
-        **{"class": [classes[index] if index >= 0 else None for index in best], "probability": everywhere.max(1)},
+        **{
+            "class": [classes[index] if index >= 0 else None for index in best],
+            "probability": everywhere.max(1),
+        },
         **{f"p({name})": everywhere[:, index] for index, name in enumerate(classes)},
     )
     if "label" not in frame:
@@ -121,14 +139,24 @@ def put_together(frame: pd.DataFrame, probabilities: NDArray[np.float32], classe
     scored = filled & (true >= 0)
     np.add.at(counts, (true[scored], best[scored]), 1)
     unknown = frame["label"][filled & (true < 0)].value_counts()
-    return Classified(answer, counts, {str(name): int(rows) for name, rows in unknown.items()}, int((~filled).sum()))
+    return Classified(
+        answer,
+        counts,
+        {str(name): int(rows) for name, rows in unknown.items()},
+        int((~filled).sum()),
+    )
 
 
 def write_classified(folder: Path, classified: Classified) -> dict[str, object]:
     """Keep the table in the job's folder; the rest as JSON values for its result."""
     files.write_parquet(folder / "classified.parquet", classified.frame)
     counts = None if classified.counts is None else classified.counts.tolist()
-    return {"rows": len(classified.frame), "counts": counts, "unknown": classified.unknown, "blank": classified.blank}
+    return {
+        "rows": len(classified.frame),
+        "counts": counts,
+        "unknown": classified.unknown,
+        "blank": classified.blank,
+    }
 
 
 def read_classified(folder: Path, job: Job) -> Classified:

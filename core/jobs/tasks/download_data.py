@@ -1,4 +1,6 @@
-"""The job that downloads the files of a dataset from the Hugging Face Hub: queueing it, doing it, and the search for it."""
+"""The job that downloads the files of a dataset from the Hugging Face Hub: queueing it, doing it,
+and the search for it.
+"""
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,14 +24,18 @@ class FetchRequest(BaseModel):
 
 
 def launch_fetch(store: Store, pick: HubFiles) -> Job:
-    """Queue the download of files from the Hub, or return the one that is under way. Raises NotAllowed and NotEnoughRoom."""
+    """Queue the download of files from the Hub, or return the one that is under way. Raises
+    NotAllowed and NotEnoughRoom.
+    """
     require(store.visitor, Action.KEEP_DATA)
     require_resources(store.settings)
     asked = find_fetch_jobs(store, pick)
     job = next((one for one in asked if not one.state.over), None)
     if job is None:
         request = FetchRequest(pick=pick).model_dump(mode="json")
-        key = f"{JobKind.FETCH}|{pick.origin}|{len(asked)}"  # two who ask at the same moment get one
+        key = (
+            f"{JobKind.FETCH}|{pick.origin}|{len(asked)}"  # two who ask at the same moment get one
+        )
         job = store.create(JobKind.FETCH, f"Download {pick.name}", request, key)
         accounts.note(store, "fetch a dataset", pick.origin)
     ensure_supervisor(store.settings)
@@ -41,7 +47,9 @@ def run(context: JobContext) -> None:
     try:
         pick = FetchRequest.model_validate(context.job.request).pick
     except ValidationError as error:
-        raise ArtifactDamaged("The record of this download is damaged.", "Look the dataset up again.") from error
+        raise ArtifactDamaged(
+            "The record of this download is damaged.", "Look the dataset up again."
+        ) from error
     context.set_running()
     download(context.settings, pick, context.report, context.should_stop)
     context.set_result(origin=pick.origin, bytes=pick.size)

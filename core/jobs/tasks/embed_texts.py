@@ -1,4 +1,5 @@
-"""Maps of texts: what is asked for, where results lie in the home folder, and how they are read back.
+"""Maps of texts: what is asked for, where results lie in the home folder, and how they are read
+back.
 
     <home>/maps/<key>-states.safetensors    hidden states (L + 1, 2, n, d) of one model or run on one sample
     <home>/maps/<key>-states.json           how well each layer keeps the classes apart
@@ -38,7 +39,9 @@ AGAIN = "Compute the map again."
 
 
 class MapSubject(BaseModel):
-    """What gives the hidden states: the base ``model`` as it comes, or with the adapter of ``run``."""
+    """What gives the hidden states: the base ``model`` as it comes, or with the adapter of
+    ``run``.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,7 +50,9 @@ class MapSubject(BaseModel):
 
 
 class MapRequest(BaseModel):
-    """Maps of the same sample by each subject. ``layer`` 0 is before the first layer, -1 the last one."""
+    """Maps of the same sample by each subject. ``layer`` 0 is before the first layer, -1 the last
+    one.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -82,7 +87,9 @@ class MapPath:
 
 @dataclass(frozen=True, eq=False)
 class TextMap:
-    """``frame``: row, label, x, y, a line a text. ``layers`` (L + 1) tell how each layer keeps classes apart, the chosen one among them."""
+    """``frame``: row, label, x, y, a line a text. ``layers`` (L + 1) tell how each layer keeps
+    classes apart, the chosen one among them.
+    """
 
     frame: pd.DataFrame
     layers: Sequence[Separation]
@@ -116,7 +123,8 @@ def find_map_jobs(store: Store, request: MapRequest) -> list[Job]:
 
 
 def map_paths(store: Store, request: MapRequest, classes: tuple[str, ...]) -> list[MapPath]:
-    """Where the results for each subject lie. ``classes`` are the data's; a run's head has those it was trained for.
+    """Where the results for each subject lie. ``classes`` are the data's; a run's head has those it
+    was trained for.
 
     Raises JobNotFound, and ArtifactDamaged for a run that has no adapter.
     """
@@ -139,19 +147,31 @@ def read_map(place: MapPath, request: MapRequest) -> TextMap:
 
 def to_numbers(separation: Separation) -> list[float]:
     """Hits, rows and silhouette, as they are kept."""
-    return [separation.knn.hits, separation.knn.n, separation.silhouette if separation.silhouette == separation.silhouette else -2.0]
+    return [
+        separation.knn.hits,
+        separation.knn.n,
+        separation.silhouette if separation.silhouette == separation.silhouette else -2.0,
+    ]
 
 
 def sample(dataset: Dataset, request: MapRequest) -> pd.DataFrame:
-    """The rows of the map: row, text, label; each class has an equal share. Raises ArtifactDamaged."""
-    return stratified_sample(dataset.read(request.split, ["row", "text", "label"]), request.rows, SAMPLE_SEED)
+    """The rows of the map: row, text, label; each class has an equal share. Raises
+    ArtifactDamaged.
+    """
+    return stratified_sample(
+        dataset.read(request.split, ["row", "text", "label"]), request.rows, SAMPLE_SEED
+    )
 
 
 def _separation(hits: float, rows: float, silhouette: float) -> Separation:
-    return Separation(Proportion(int(hits), int(rows)), silhouette if silhouette >= -1 else float("nan"))
+    return Separation(
+        Proportion(int(hits), int(rows)), silhouette if silhouette >= -1 else float("nan")
+    )
 
 
-def _place(store: Store, request: MapRequest, subject: MapSubject, classes: tuple[str, ...]) -> MapPath:
+def _place(
+    store: Store, request: MapRequest, subject: MapSubject, classes: tuple[str, ...]
+) -> MapPath:
     model = find_model(subject.model, store.settings, hub_reachable(store.settings))
     adapter, version = None, ""
     if subject.run:
@@ -159,7 +179,15 @@ def _place(store: Store, request: MapRequest, subject: MapSubject, classes: tupl
         adapter, classes = artifacts.adapter_folder(store.folder(job)), read_classes(job)
         about = (adapter / "adapter_model.safetensors").stat()
         version = f"{subject.run}:{about.st_mtime_ns}:{about.st_size}"
-    states = _key(model.identity, model.revision, version, request.fingerprint, request.split, request.rows, request.max_tokens)
+    states = _key(
+        model.identity,
+        model.revision,
+        version,
+        request.fingerprint,
+        request.split,
+        request.rows,
+        request.max_tokens,
+    )
     drawn = _key(request.layer, request.pooling, request.method, request.seed)
     folder = store.settings.home / "maps"
     return MapPath(

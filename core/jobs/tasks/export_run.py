@@ -1,4 +1,5 @@
-"""The job that takes a run away in one format: written, read back, proved, packed, and only then offered.
+"""The job that takes a run away in one format: written, read back, proved, packed, and only then
+offered.
 
 jobs/<id of the run>/exports/<format>.zip    what is downloaded
 jobs/<id of the run>/exports/<format>.json   its proof; {} where there is nothing to prove
@@ -19,12 +20,10 @@ from core.transfer.export.ready_exports import ExportRequest, exports_folder
 SLOW_TO_PACK = frozenset({".safetensors", ".onnx", ".zip"})  # weights hardly shrink
 
 
-
-
-
-
 def run(context: JobContext) -> None:
-    """Do what the request asks for. Raises ArtifactDamaged where the copy does not do what the run does, ModelUnavailable, Stopped."""
+    """Do what the request asks for. Raises ArtifactDamaged where the copy does not do what the run
+    does, ModelUnavailable, Stopped.
+    """
     request = ExportRequest.model_validate(context.job.request)
     store = context.store
     job = store.job(request.run)
@@ -42,19 +41,23 @@ def run(context: JobContext) -> None:
 
 
 def export(
-    store: Store, job: Job, target: Format, folder: Path, report: Callable[[Progress], None], should_stop: Callable[[], bool]
+    store: Store,
+    job: Job,
+    target: Format,
+    folder: Path,
+    report: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
 ) -> Verification | None:
-    """Write the run in that format into the empty ``folder`` and prove it, where there is a model to prove.
+    """Write the run in that format into the empty ``folder`` and prove it, where there is a model
+    to prove.
 
-    Raises ArtifactDamaged where the proof fails or the run lacks something, ModelUnavailable, and Stopped.
+    Raises ArtifactDamaged where the proof fails or the run lacks something, ModelUnavailable, and
+    Stopped.
     """
-    from core.transfer.export.exporter import Exporter  # noqa: PLC0415 - torch, and only where something is exported
+    # Torch, and only where something is exported.
+    from core.transfer.export.exporter import Exporter  # noqa: PLC0415
 
     return Exporter(store, job, report, should_stop).take(target, folder)
-
-
-
-
 
 
 def find_export_jobs(store: Store, job: Job, target: Format) -> list[Job]:

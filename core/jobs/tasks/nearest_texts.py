@@ -1,9 +1,11 @@
-"""The training texts nearest to a typed one: what is asked for, where a run's index lies, and how it is searched. Free of torch.
+"""The training texts nearest to a typed one: what is asked for, where a run's index lies, and how
+it is searched. Free of torch.
 
     jobs/<id of the run>/nearest/<key>/states.safetensors   (n, d) half floats of length one: what the run's head reads of each text
     jobs/<id of the run>/nearest/<key>/texts.parquet        row, text and label in the same order, so that they outlive their data
 
-The key is a hash of all that the content depends on, and the folder is sealed, so what is there is right.
+The key is a hash of all that the content depends on, and the folder is sealed, so what is there is
+right.
 """
 
 import hashlib
@@ -38,7 +40,9 @@ States = NDArray[np.float16]
 
 
 class NearestRequest(BaseModel):
-    """Encode the training texts of ``run``, or a sample of ``rows`` of them with an equal share of each class."""
+    """Encode the training texts of ``run``, or a sample of ``rows`` of them with an equal share of
+    each class.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,12 +58,21 @@ class Index:
     texts: pd.DataFrame
 
     def nearest(self, state: NDArray[np.float16], count: int) -> pd.DataFrame:
-        """The ``count`` texts with the highest cosine to ``state`` (d,), which is the column similarity; the most similar first."""
+        """The ``count`` texts with the highest cosine to ``state`` (d,), which is the column
+        similarity; the most similar first.
+        """
         wanted = normalize(state[None].astype(np.float32))[0]
-        blocks = [self.states[start : start + BLOCK].astype(np.float32) @ wanted for start in range(0, len(self.states), BLOCK)]
+        blocks = [
+            self.states[start : start + BLOCK].astype(np.float32) @ wanted
+            for start in range(0, len(self.states), BLOCK)
+        ]
         cosines = np.concatenate(blocks)
         best = np.argsort(-cosines, kind="stable")[:count]
-        return self.texts.iloc[best].assign(similarity=np.minimum(cosines[best], 1.0)).reset_index(drop=True)
+        return (
+            self.texts.iloc[best]
+            .assign(similarity=np.minimum(cosines[best], 1.0))
+            .reset_index(drop=True)
+        )
 
 
 def find_nearest_jobs(store: Store, run: Job) -> list[Job]:
@@ -68,7 +81,9 @@ def find_nearest_jobs(store: Store, run: Job) -> list[Job]:
 
 
 def index_folder(store: Store, run: Job) -> Path:
-    """Where the run's index lies or will lie. Raises ArtifactDamaged where the run has no adapter."""
+    """Where the run's index lies or will lie. Raises ArtifactDamaged where the run has no
+    adapter.
+    """
     folder = store.folder(run)
     about = (artifacts.adapter_folder(folder) / "adapter_model.safetensors").stat()
     config = read_train_request(run).config
@@ -85,7 +100,10 @@ def is_made(folder: Path) -> bool:
 def write_index(folder: Path, states: NDArray[np.float32], texts: pd.DataFrame) -> None:
     """Keep the states (n, d) of ``texts`` in the place of the run's earlier indexes."""
     halves = normalize(states).astype(np.float16)
-    contents = {STATES: save({"states": halves}), TEXTS: texts[["row", "text", "label"]].to_parquet(index=False)}
+    contents = {
+        STATES: save({"states": halves}),
+        TEXTS: texts[["row", "text", "label"]].to_parquet(index=False),
+    }
     files.make_folder(folder.parent)
     files.write_folder(folder, manifest.seal(contents, {"texts": len(texts)}))
     for other in folder.parent.iterdir():
@@ -94,27 +112,36 @@ def write_index(folder: Path, states: NDArray[np.float32], texts: pd.DataFrame) 
 
 
 def read_index(folder: Path) -> Index:
-    """The run's index. Raises ArtifactDamaged where there is none, or one that is not as it was written."""
+    """The run's index. Raises ArtifactDamaged where there is none, or one that is not as it was
+    written.
+    """
     _, contents = manifest.read_sealed(folder)
     try:
         states: States = load(contents[STATES])["states"]
     except (KeyError, SafetensorError) as error:
-        raise ArtifactDamaged("The index of the training texts is damaged.", "Make it again.") from error
+        raise ArtifactDamaged(
+            "The index of the training texts is damaged.", "Make it again."
+        ) from error
     return Index(states, files.read_parquet(folder / TEXTS))
 
 
 def find_data(settings: Settings, run: Job) -> Dataset | None:
-    """The data that the run was trained on, not yet cleaned; None where its source has to be prepared again.
+    """The data that the run was trained on, not yet cleaned; None where its source has to be
+    prepared again.
 
-    Raises DataError where neither is on this machine. That of an imported run is not, whatever it was scored on here.
+    Raises DataError where neither is on this machine. That of an imported run is not, whatever it
+    was scored on here.
     """
     request = read_train_request(run)
     if request.source.kind is SourceKind.IMPORTED:
         raise DataError(
-            f"{run.name} was imported, and the texts that it was trained on did not come with it.", "Choose a run trained here."
+            f"{run.name} was imported, and the texts that it was trained on did not come with it.",
+            "Choose a run trained here.",
         )
     try:
-        return open_dataset(settings, request.recipe.fingerprint if request.recipe else run.fingerprint)
+        return open_dataset(
+            settings, request.recipe.fingerprint if request.recipe else run.fingerprint
+        )
     except ArtifactDamaged:
         pass  # it may come from its source once more
     try:

@@ -16,7 +16,9 @@ def run(context: JobContext) -> None:
 
 
 def prepare_training(context: JobContext) -> bool:
-    """Prepare the data of the training that the context's job asks for, not yet cleaned; True if that had to be done."""
+    """Prepare the data of the training that the context's job asks for, not yet cleaned; True if
+    that had to be done.
+    """
     source = read_train_request(context.job).source
     if find_prepared(context.settings, source) is not None:
         return False

@@ -1,4 +1,6 @@
-"""Runs of a backup back in this home, and the job that does it. Each is checked like an import of a stranger's: ``core.transfer.backup.validate``."""
+"""Runs of a backup back in this home, and the job that does it. Each is checked like an import of a
+stranger's: ``core.transfer.backup.validate``.
+"""
 
 import secrets
 import time
@@ -39,7 +41,9 @@ class RestoreRequest(BaseModel):
 
 @dataclass
 class Restored:
-    """How it went: ids that are back, how many were there before, and by id why others were left out."""
+    """How it went: ids that are back, how many were there before, and by id why others were left
+    out.
+    """
 
     restored: list[str] = field(default_factory=list)
     already: int = 0
@@ -47,13 +51,21 @@ class Restored:
 
     def described(self) -> dict[str, object]:
         """As JSON values."""
-        return {"restored": self.restored, "already": self.already, "left_out": dict(list(self.left_out.items())[:MOST_SAID])}
+        return {
+            "restored": self.restored,
+            "already": self.already,
+            "left_out": dict(list(self.left_out.items())[:MOST_SAID]),
+        }
 
 
 def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
-    """Queue the restoration of uploaded backups, by the names that they came under. Raises NotAllowed and NotEnoughRoom."""
+    """Queue the restoration of uploaded backups, by the names that they came under. Raises
+    NotAllowed and NotEnoughRoom.
+    """
     require(store.visitor, Action.IMPORT)
-    require_resources(store.settings, MIN_FREE_MB + sum(map(len, uploads.values())) // 2**20, memory_mb=0)
+    require_resources(
+        store.settings, MIN_FREE_MB + sum(map(len, uploads.values())) // 2**20, memory_mb=0
+    )
     for leftover in _folder(store).glob("*.zip"):
         if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
             leftover.unlink(missing_ok=True)
@@ -61,8 +73,15 @@ def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
     for key, data in zip(keys, uploads.values(), strict=True):
         files.write_bytes(_folder(store) / f"{key}.zip", data)
     names = tuple(name[:120] for name in uploads)
-    request = RestoreRequest(keys=keys, names=names, owner=store.visitor.id, in_charge=store.visitor.in_charge)
-    job = store.create(JobKind.RESTORE, f"Restore {', '.join(names)}"[:120], request.model_dump(mode="json"), secrets.token_hex(8))
+    request = RestoreRequest(
+        keys=keys, names=names, owner=store.visitor.id, in_charge=store.visitor.in_charge
+    )
+    job = store.create(
+        JobKind.RESTORE,
+        f"Restore {', '.join(names)}"[:120],
+        request.model_dump(mode="json"),
+        secrets.token_hex(8),
+    )
     accounts.note(store, "restore runs", f"{job.id} {', '.join(names)}")
     ensure_supervisor(store.settings)
     return job
@@ -74,11 +93,15 @@ def find_restores(store: Store) -> list[Job]:
 
 
 def run(context: JobContext) -> None:
-    """Do what the request asks for. Raises Stopped, DataError for a zip that is no backup, ArtifactDamaged."""
+    """Do what the request asks for. Raises Stopped, DataError for a zip that is no backup,
+    ArtifactDamaged.
+    """
     try:
         request = RestoreRequest.model_validate(context.job.request)
     except ValidationError as error:
-        raise ArtifactDamaged("The record of this restoration is damaged.", "Give the backup again.") from error
+        raise ArtifactDamaged(
+            "The record of this restoration is damaged.", "Give the backup again."
+        ) from error
     context.set_running()
     store, found = context.store, Restored()
     paths = [_folder(store) / f"{key}.zip" for key in request.keys]
@@ -93,11 +116,18 @@ def run(context: JobContext) -> None:
     context.set_result(**found.described())
 
 
-def restore(store: Store, backup: Backup, report: Callable[[Progress], None], should_stop: Callable[[], bool], found: Restored) -> None:
-    """Put back what the backup holds for the store's visitor, and add to ``found`` what became of it; what is here is left alone.
+def restore(
+    store: Store,
+    backup: Backup,
+    report: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+    found: Restored,
+) -> None:
+    """Put back what the backup holds for the store's visitor, and add to ``found`` what became of
+    it; what is here is left alone.
 
-    Who is in charge brings runs back to their owners; anybody else becomes the owner, and their runs count as imported. Raises Stopped,
-    DataError, NotAllowed, NotEnoughRoom.
+    Who is in charge brings runs back to their owners; anybody else becomes the owner, and their
+    runs count as imported. Raises Stopped, DataError, NotAllowed, NotEnoughRoom.
     """
     require(store.visitor, Action.IMPORT)
     runs = backup.runs()

@@ -1,4 +1,6 @@
-"""Score an imported run on test texts of this machine: what is asked for, and how the scores get into the finished run. Free of torch."""
+"""Score an imported run on test texts of this machine: what is asked for, and how the scores get
+into the finished run. Free of torch.
+"""
 
 import json
 import secrets
@@ -33,14 +35,18 @@ class ScoreRequest(BaseModel):
 
 
 def launch_scoring(store: Store, run: Job, source: Source) -> Job:
-    """Queue the scoring of an imported run, or return the one that is under way. Raises NotAllowed, NotEnoughRoom, StateConflict."""
+    """Queue the scoring of an imported run, or return the one that is under way. Raises NotAllowed,
+    NotEnoughRoom, StateConflict.
+    """
     require(store.visitor, Action.SCORE, run.owner)
     require_imported(run)
     require_resources(store.settings)
     under_way = find_scoring(store, run)
     if under_way is None or under_way.state.over:
         request = ScoreRequest(run=run.id, source=source).model_dump(mode="json")
-        under_way = store.create(JobKind.EVALUATE, f"Score {run.name}", request, secrets.token_hex(8))
+        under_way = store.create(
+            JobKind.EVALUATE, f"Score {run.name}", request, secrets.token_hex(8)
+        )
     accounts.note(store, Action.SCORE, f"{run.id} {run.name}")
     ensure_supervisor(store.settings)
     return under_way
@@ -48,32 +54,49 @@ def launch_scoring(store: Store, run: Job, source: Source) -> Job:
 
 def find_scoring(store: Store, run: Job) -> Job | None:
     """The newest job that was asked to score the run."""
-    return next((job for job in store.jobs(JobKind.EVALUATE) if job.request.get("run") == run.id), None)
+    return next(
+        (job for job in store.jobs(JobKind.EVALUATE) if job.request.get("run") == run.id), None
+    )
 
 
 def require_imported(run: Job) -> None:
     """Raise StateConflict for a run that has its own test scores."""
     if run.state is not JobState.COMPLETED or not is_imported(run):
-        raise StateConflict(f"{run.name} was not imported.", "A run of this machine is scored when it ends.")
+        raise StateConflict(
+            f"{run.name} was not imported.", "A run of this machine is scored when it ends."
+        )
 
 
 def ordered_labels(dataset: Dataset, run: Job) -> dict[int, int]:
-    """From the dataset's class ids to the run's. Raises DataError where the classes have other names."""
+    """From the dataset's class ids to the run's. Raises DataError where the classes have other
+    names.
+    """
     classes = read_classes(run)
     if set(dataset.classes) != set(classes):
-        message = f"{dataset.name} has the classes {', '.join(dataset.classes)}; {run.name} tells {', '.join(classes)} apart."
+        message = (
+            f"{dataset.name} has the classes {', '.join(dataset.classes)}; {run.name} tells"
+            f" {', '.join(classes)} apart."
+        )
         raise DataError(message[:600], "Choose data with the same class names.")
     return {index: classes.index(name) for index, name in enumerate(dataset.classes)}
 
 
 def keep_scores(store: Store, run: Job, dataset: Dataset, frame: pd.DataFrame) -> None:
-    """Put the table of test predictions and its scores into the finished run. Raises JobNotFound if it has been deleted."""
+    """Put the table of test predictions and its scores into the finished run. Raises JobNotFound if
+    it has been deleted.
+    """
     now = store.job(run.id)
     files.write_parquet(artifacts.predictions_path(store.folder(now), "test"), frame)
     result = {**now.result, "test": test_figures(frame, len(dataset.classes)), "data": dataset.name}
     request = read_train_request(now)
     named = request.model_copy(update={"source": replace(request.source, name=dataset.name)})
-    values = (json.dumps(result, allow_nan=False), named.model_dump_json(), dataset.fingerprint, now.id, JobState.COMPLETED)
+    values = (
+        json.dumps(result, allow_nan=False),
+        named.model_dump_json(),
+        dataset.fingerprint,
+        now.id,
+        JobState.COMPLETED,
+    )
     with store.transaction() as db:
         sets = "result_json = ?, request_json = ?, fingerprint = ?, version = version + 1"
         db.execute(f"UPDATE jobs SET {sets} WHERE id = ? AND state = ?", values)

@@ -1,4 +1,6 @@
-"""The job that measures what a unit of work costs on this machine with one model in one precision."""
+"""The job that measures what a unit of work costs on this machine with one model in one
+precision.
+"""
 
 from core.data.hub import hub_reachable
 from core.estimate import machine_costs
@@ -31,4 +33,6 @@ def run(context: JobContext) -> None:
         megabytes=measured.megabytes,
     )
     machine_costs.write(context.settings.home, found)
-    context.set_result(precision=measured.precision, device=measured.device, threads=found.key.threads)
+    context.set_result(
+        precision=measured.precision, device=measured.device, threads=found.key.threads
+    )

@@ -15,21 +15,31 @@ from core.progress import Phase, Progress
 from core.runs.requests import read_quality_request
 from core.settings import Settings
 
-ENCODER = "minilm"  # small, and made for sentences: its mean tells more of a text than that of a larger model
+# small, and made for sentences: its mean tells more of a text than that of a larger model
+ENCODER = "minilm"
 
 
 def run(context: JobContext) -> None:
-    """Check the prepared data that the request names and keep the report with it. Raises Stopped, ArtifactDamaged, ModelUnavailable."""
+    """Check the prepared data that the request names and keep the report with it. Raises Stopped,
+    ArtifactDamaged, ModelUnavailable.
+    """
     context.set_running()
     dataset = open_dataset(context.settings, read_quality_request(context.job).fingerprint)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
-    report, findings, neighbours = inspect(dataset, context.report, context.should_stop, _encoder(context))
+    report, findings, neighbours = inspect(
+        dataset, context.report, context.should_stop, _encoder(context)
+    )
     save_report(dataset, report, findings, neighbours)
-    context.set_result(seconds=report.seconds, found={finding.check.value: finding.texts for finding in report.findings})
+    context.set_result(
+        seconds=report.seconds,
+        found={finding.check.value: finding.texts for finding in report.findings},
+    )
 
 
 def find_encoder(settings: Settings) -> ModelLocation | None:
-    """The encoder that judges labels, where it is on this machine: nothing is fetched for a check."""
+    """The encoder that judges labels, where it is on this machine: nothing is fetched for a
+    check.
+    """
     found = find_model(ENCODER, settings, False)
     return found if found.folder is not None else None
 
@@ -40,7 +50,8 @@ def _encoder(context: JobContext) -> Encode | None:
         return None
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        from core.inference.sentence_vectors import encode_sentences  # noqa: PLC0415 - torch, and only once words have been heard
+        # Torch, and only once words have been heard.
+        from core.inference.sentence_vectors import encode_sentences  # noqa: PLC0415
         from core.training.load_model import fetch  # noqa: PLC0415
 
         def tell(done: int) -> None:

@@ -1,4 +1,6 @@
-"""Classify texts with a run, in this process: the job for files, and the command line. Pages ask the inference host for single texts."""
+"""Classify texts with a run, in this process: the job for files, and the command line. Pages ask
+the inference host for single texts.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +13,14 @@ from core.inference.classifier import Classifier
 from core.inference.messages import ClassifyRequest
 from core.inference.server import classify
 from core.jobs.context import JobContext
-from core.jobs.tasks.classify_file import AGAIN, Classified, put_together, read_batch_request, texts_path, write_classified
+from core.jobs.tasks.classify_file import (
+    AGAIN,
+    Classified,
+    put_together,
+    read_batch_request,
+    texts_path,
+    write_classified,
+)
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
 from core.runs import artifacts
@@ -24,7 +33,9 @@ from core.training.load_model import fetch
 
 
 def run(context: JobContext) -> None:
-    """Classify the kept texts that the request names. Raises Stopped, ArtifactDamaged and ModelUnavailable."""
+    """Classify the kept texts that the request names. Raises Stopped, ArtifactDamaged and
+    ModelUnavailable.
+    """
     request = read_batch_request(context.job)
     context.report(Progress(Phase.LOADING))
     path = texts_path(context.settings, request.key)
@@ -37,7 +48,11 @@ def run(context: JobContext) -> None:
     began = time.monotonic()
     hub = hub_reachable(context.settings)
     found = classify_frame(context.store, job, frame, hub, context.report, context.should_stop)
-    context.set_result(**write_classified(context.folder, found), classes=list(read_classes(job)), seconds=time.monotonic() - began)
+    context.set_result(
+        **write_classified(context.folder, found),
+        classes=list(read_classes(job)),
+        seconds=time.monotonic() - began,
+    )
 
 
 def classify_frame(
@@ -48,7 +63,9 @@ def classify_frame(
     report: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Classified:
-    """The rows of ``frame`` (text, and label where there is one) by the run. Raises Stopped, ArtifactDamaged, ModelUnavailable."""
+    """The rows of ``frame`` (text, and label where there is one) by the run. Raises Stopped,
+    ArtifactDamaged, ModelUnavailable.
+    """
     request = classify_request(store, job, hub)
     classifier = Classifier(fetch(request.model), request.classes, request.seed)
     if request.adapter is not None:
@@ -69,11 +86,22 @@ def classify_request(store: Store, job: Job, hub: bool) -> ClassifyRequest:
     """What asks a run's adapter. Raises ArtifactDamaged if the run has none."""
     config = read_train_request(job).config
     model = find_model(config.model, store.settings, hub)
-    return ClassifyRequest(job.id, model, artifacts.adapter_folder(store.folder(job)), read_classes(job), config.max_tokens, config.seed)
+    return ClassifyRequest(
+        job.id,
+        model,
+        artifacts.adapter_folder(store.folder(job)),
+        read_classes(job),
+        config.max_tokens,
+        config.seed,
+    )
 
 
-def classify_texts(store: Store, job: Job, texts: Sequence[str], hub: bool) -> list[dict[str, object]]:
-    """Text, label and probability per class of each text. Raises DataError on an empty one, ModelUnavailable, ArtifactDamaged."""
+def classify_texts(
+    store: Store, job: Job, texts: Sequence[str], hub: bool
+) -> list[dict[str, object]]:
+    """Text, label and probability per class of each text. Raises DataError on an empty one,
+    ModelUnavailable, ArtifactDamaged.
+    """
     if not all(text.strip() for text in texts):
         raise DataError("One of the texts is empty.", "Give at least one word.")
     request = classify_request(store, job, hub)

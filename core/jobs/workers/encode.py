@@ -1,4 +1,6 @@
-"""The job that encodes a run's training texts, so that those nearest to a typed one can be found at once."""
+"""The job that encodes a run's training texts, so that those nearest to a typed one can be found at
+once.
+"""
 
 import pandas as pd
 from pydantic import ValidationError
@@ -10,7 +12,14 @@ from core.data.rows import stratified_sample
 from core.errors import ArtifactDamaged, DataError
 from core.inference.classifier import Classifier
 from core.jobs.context import JobContext
-from core.jobs.tasks.nearest_texts import GONE, SAMPLE_SEED, NearestRequest, find_data, index_folder, write_index
+from core.jobs.tasks.nearest_texts import (
+    GONE,
+    SAMPLE_SEED,
+    NearestRequest,
+    find_data,
+    index_folder,
+    write_index,
+)
 from core.jobs.workers.classify import classify_request
 from core.progress import Phase, Progress
 from core.runs.requests import read_train_request
@@ -19,7 +28,9 @@ from core.training.load_model import fetch
 
 
 def run(context: JobContext) -> None:
-    """Do what the request asks for. Raises Stopped, DataError, ArtifactDamaged and ModelUnavailable."""
+    """Do what the request asks for. Raises Stopped, DataError, ArtifactDamaged and
+    ModelUnavailable.
+    """
     try:
         request = NearestRequest.model_validate(context.job.request)
     except ValidationError as error:
@@ -38,16 +49,26 @@ def run(context: JobContext) -> None:
         context.report(Progress(Phase.ENCODING, done, len(texts)))
 
     report(0)
-    states = classifier.states(job.id, texts["text"].tolist(), asked.max_tokens, context.should_stop, report)
+    states = classifier.states(
+        job.id, texts["text"].tolist(), asked.max_tokens, context.should_stop, report
+    )
     write_index(index_folder(context.store, job), states, texts)
 
 
 def _trained_on(context: JobContext, job: Job) -> pd.DataFrame:
     """The rows that the run drew from its data, as its recipe left them."""
     request = read_train_request(job)
-    dataset = find_data(context.settings, job) or prepare(context.settings, request.source, context.report, context.should_stop)
+    dataset = find_data(context.settings, job) or prepare(
+        context.settings, request.source, context.report, context.should_stop
+    )
     dataset = clean(dataset, request.recipe)
     if dataset.fingerprint != job.fingerprint:
-        message = f"{GONE}: the data changed from fingerprint {job.fingerprint} to {dataset.fingerprint}."
+        message = (
+            f"{GONE}: the data changed from fingerprint {job.fingerprint} to {dataset.fingerprint}."
+        )
         raise DataError(message, "Bring the data back as they were, or choose another run.")
-    return stratified_sample(dataset.read("train", ["row", "text", "label"]), request.config.train_rows, request.config.seed)
+    return stratified_sample(
+        dataset.read("train", ["row", "text", "label"]),
+        request.config.train_rows,
+        request.config.seed,
+    )

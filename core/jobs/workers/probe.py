@@ -1,6 +1,8 @@
-"""Time a few real steps on synthetic texts, so that the cost of a unit of work on this machine is known before the first run.
+"""Time a few real steps on synthetic texts, so that the cost of a unit of work on this machine is
+known before the first run.
 
-Everything goes through the training's own session, loop and prediction: what is timed is what a run does.
+Everything goes through the training's own session, loop and prediction: what is timed is what a run
+does.
 """
 
 import gc
@@ -29,16 +31,28 @@ from core.training.batches import Encoded, encode
 from core.training.device import choose_precision, peak_memory_mb, release_memory
 from core.training.events import Event, TrainMetric
 from core.training.loop import Loop
-from core.training.microbatches import MICROBATCH_TOKENS, Microbatches, evaluation_microbatches, train_microbatches
+from core.training.microbatches import (
+    MICROBATCH_TOKENS,
+    Microbatches,
+    evaluation_microbatches,
+    train_microbatches,
+)
 from core.training.predict import predict
 from core.training.session import TrainingData, TrainingSession
 
 MB = 2**20
 CLASSES = ("a", "b", "c", "d")
-TEXT = "Shares of the company fell twelve percent on Tuesday after it warned that sales in New York would miss forecasts."
+TEXT = (
+    "Shares of the company fell twelve percent on Tuesday after it warned that sales in New York"
+    " would miss forecasts."
+)
 TEXTS = 400
 WARM_UPS = 1  # the first step of a size takes up to twice as long
-REPEATS, MOST_REPEATS, SECONDS_A_PROBE = 2, 5, 0.6  # at least, at most, and no further one after so long
+REPEATS, MOST_REPEATS, SECONDS_A_PROBE = (
+    2,
+    5,
+    0.6,
+)  # at least, at most, and no further one after so long
 RESET_PEAK = Path("/proc/self/clear_refs")  # Linux: writing 5 forgets the peak so far
 
 
@@ -69,8 +83,8 @@ EVALUATED = (Setting(12, 64), Setting(2, 224), Setting(4, 32), Setting(6, 64, {"
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the probes came to. ``loaded_at`` is when the model was first loaded, in seconds since 1970; ``others`` the share of
-    the machine that other programs used meanwhile.
+    """What the probes came to. ``loaded_at`` is when the model was first loaded, in seconds since
+    1970; ``others`` the share of the machine that other programs used meanwhile.
     """
 
     precision: Precision
@@ -88,9 +102,18 @@ class Prober:
     """Probes one model in one precision. Raises Stopped, and what ``TrainingSession`` raises."""
 
     def __init__(
-        self, model: ModelLocation, precision: Precision, report: Callable[[Progress], None], should_stop: Callable[[], bool]
+        self,
+        model: ModelLocation,
+        precision: Precision,
+        report: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
     ) -> None:
-        self.model, self.precision, self.report, self.should_stop = model, precision, report, should_stop
+        self.model, self.precision, self.report, self.should_stop = (
+            model,
+            precision,
+            report,
+            should_stop,
+        )
         self.laps: list[tuple[dict[CostUnit, float], list[Timing]]] = []
         self.sizes: list[CostProbe[MemoryUnit]] = []
         self._loaded_at = self._tokens_per_second = self._full_mb = 0.0
@@ -128,7 +151,9 @@ class Prober:
         )
 
     def times(self, others: float) -> list[CostProbe[CostUnit]]:
-        """Seconds of each probe as if it had the machine to itself; on a GPU, where the processor only waits, as they were."""
+        """Seconds of each probe as if it had the machine to itself; on a GPU, where the processor
+        only waits, as they were.
+        """
         groups = [laps[WARM_UPS:] for _, laps in self.laps]
         if self._device == "cuda":
             seconds = [median(lap.seconds for lap in laps) for laps in groups]
@@ -137,10 +162,24 @@ class Prober:
         return [CostProbe(work, taken) for (work, _), taken in zip(self.laps, seconds, strict=True)]
 
     def _open(self, changes: dict[str, object]) -> TrainingSession:
-        usual = {"model": self.model.id, "rank": 8, "alpha": 16, "max_tokens": 32, "precision": self.precision}
+        usual = {
+            "model": self.model.id,
+            "rank": 8,
+            "alpha": 16,
+            "max_tokens": 32,
+            "precision": self.precision,
+        }
         config = RunConfig.model_validate(usual | changes)
-        frame = pd.DataFrame({"row": range(len(CLASSES)), "text": CLASSES, "label": range(len(CLASSES))})
-        session = TrainingSession(config, self.model, TrainingData(CLASSES, lambda _: frame), lambda event: None, self.should_stop)
+        frame = pd.DataFrame(
+            {"row": range(len(CLASSES)), "text": CLASSES, "label": range(len(CLASSES))}
+        )
+        session = TrainingSession(
+            config,
+            self.model,
+            TrainingData(CLASSES, lambda _: frame),
+            lambda event: None,
+            self.should_stop,
+        )
         self._run_steps(session, Setting(1, 16), 1)  # brings the weights into memory
         return session
 
@@ -151,17 +190,24 @@ class Prober:
             RESET_PEAK.write_text("5")
         laps = self._run_steps(session, setting, MOST_REPEATS)
         config, parts = _config(session, setting), _parts(session, setting)
-        work = train_work(config, session.base.shape, len(CLASSES), parts, 1, session.network.device.type)
+        work = train_work(
+            config, session.base.shape, len(CLASSES), parts, 1, session.network.device.type
+        )
         held = part_memory(config, session.base.shape, parts, session.network.device.type)
         self._keep(work, laps)
         if peak_memory_mb() > before_mb:
             self.sizes.append(CostProbe(held, peak_memory_mb() - before_mb))
         if setting.rows == FULL.rows:
-            trained = sum(count.parameters for count in count_trainable(session.base.shape, config, len(CLASSES)))
+            trained = sum(
+                count.parameters
+                for count in count_trainable(session.base.shape, config, len(CLASSES))
+            )
             self._full, self._full_mb = held, peak_memory_mb() - trained_mb(trained)
 
     def _run_steps(self, session: TrainingSession, setting: Setting, most: int) -> list[Timing]:
-        """Each step, the warm-up first; at least ``REPEATS`` more, and none begun after ``SECONDS_A_PROBE``."""
+        """Each step, the warm-up first; at least ``REPEATS`` more, and none begun after
+        ``SECONDS_A_PROBE``.
+        """
         watch = Stopwatch()
 
         def hear(event: Event) -> None:
@@ -172,7 +218,14 @@ class Prober:
             return self.should_stop() or _enough(watch)
 
         texts = self._texts(session, setting.rows * (WARM_UPS + most), setting.tokens)
-        loop = Loop(_config(session, setting), session.network, texts, self._texts(session, 1, 4), hear, enough)
+        loop = Loop(
+            _config(session, setting),
+            session.network,
+            texts,
+            self._texts(session, 1, 4),
+            hear,
+            enough,
+        )
         try:
             loop.run()
         except Stopped:
@@ -186,11 +239,15 @@ class Prober:
             predict(session.network, texts, self.should_stop)
             watch.take()
         device = session.network.device.type
-        parts = evaluation_microbatches(texts.lengths, setting.rows, setting.tokens, MICROBATCH_TOKENS[device])
+        parts = evaluation_microbatches(
+            texts.lengths, setting.rows, setting.tokens, MICROBATCH_TOKENS[device]
+        )
         self._keep(evaluation_work(session.config, session.base.shape, parts, device), watch.laps)
 
     def _texts(self, session: TrainingSession, rows: int, tokens: int) -> Encoded:
-        ids = self._random.integers(1, session.base.model.config.vocab_size, (rows, tokens), np.int32)  # which does not matter
+        ids = self._random.integers(
+            1, session.base.model.config.vocab_size, (rows, tokens), np.int32
+        )  # which does not matter
         return Encoded(list(ids), np.arange(rows), np.arange(rows) % len(CLASSES), 0)
 
     def _keep(self, work: dict[CostUnit, float], laps: list[Timing]) -> None:
@@ -200,12 +257,17 @@ class Prober:
 
 def _enough(watch: Stopwatch) -> bool:
     """Whether there are the fewest laps and they took their time."""
-    return len(watch.laps) >= WARM_UPS + REPEATS and sum(lap.seconds for lap in watch.laps) > SECONDS_A_PROBE
+    return (
+        len(watch.laps) >= WARM_UPS + REPEATS
+        and sum(lap.seconds for lap in watch.laps) > SECONDS_A_PROBE
+    )
 
 
 def _readable(setting: Setting, session: TrainingSession) -> Setting:
     """With no more tokens than the model reads."""
-    return replace(setting, tokens=min(setting.tokens, session.base.shape.max_positions or setting.tokens))
+    return replace(
+        setting, tokens=min(setting.tokens, session.base.shape.max_positions or setting.tokens)
+    )
 
 
 def _config(session: TrainingSession, setting: Setting) -> RunConfig:
@@ -215,7 +277,14 @@ def _config(session: TrainingSession, setting: Setting) -> RunConfig:
 def _parts(session: TrainingSession, setting: Setting) -> Microbatches:
     lengths = np.full(setting.rows, setting.tokens)
     network = session.network
-    return train_microbatches(lengths, setting.rows, setting.rows, setting.tokens, MICROBATCH_TOKENS[network.device.type], network.side_by_side)
+    return train_microbatches(
+        lengths,
+        setting.rows,
+        setting.rows,
+        setting.tokens,
+        MICROBATCH_TOKENS[network.device.type],
+        network.side_by_side,
+    )
 
 
 def _tokenise(session: TrainingSession) -> float:

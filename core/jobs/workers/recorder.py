@@ -11,18 +11,24 @@ from core.storage import files
 from core.storage.schema import Metric
 from core.training import events
 
-WORKING = frozenset({Phase.UNTRAINED, Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING, Phase.SAVING})
-MIRROR_SECONDS = 30.0  # what a lost database can cost of a curve; writing 7,000 points takes a tenth of a second
+WORKING = frozenset(
+    {Phase.UNTRAINED, Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING, Phase.SAVING}
+)
+MIRROR_SECONDS = (
+    30.0  # what a lost database can cost of a curve; writing 7,000 points takes a tenth of a second
+)
 
 
 class Recorder:
     """Called with each event of a training; writes it where pages look for it.
 
-    A file is written before the row that tells of it, and rows before the checkpoint that is past them: a crash in between leaves
-    at most work to be done again, never a gap in a curve.
+    A file is written before the row that tells of it, and rows before the checkpoint that is past
+    them: a crash in between leaves at most work to be done again, never a gap in a curve.
     """
 
-    def __init__(self, context: JobContext, identity: Identity, keep: Callable[[events.Evaluation], None]) -> None:
+    def __init__(
+        self, context: JobContext, identity: Identity, keep: Callable[[events.Evaluation], None]
+    ) -> None:
         self.context, self.identity, self._keep = context, identity, keep
         self._best_step = 0
         self._mirrored_at = time.monotonic()
@@ -50,7 +56,8 @@ class Recorder:
                 self._save_checkpoint(event)
 
     def resume(self) -> dict[str, bytes] | None:
-        """The files of the newest checkpoint that verifies, None to begin anew; what was recorded past it is forgotten.
+        """The files of the newest checkpoint that verifies, None to begin anew; what was recorded
+        past it is forgotten.
 
         Raises ConfigError, DataError or ModelUnavailable if it is not of this run.
         """
@@ -59,7 +66,9 @@ class Recorder:
         self.context.store.drop_metrics_after(self.context.job, found.step)
         for later in artifacts.validation_steps(self.context.folder):
             if later > found.step:
-                files.disk.remove(artifacts.predictions_path(self.context.folder, "validation", later))
+                files.disk.remove(
+                    artifacts.predictions_path(self.context.folder, "validation", later)
+                )
         if self.context.job.attempt > 1:
             self.context.set_result(resumed={"step": found.step, "skipped": list(found.skipped)})
         return found.files or None
@@ -67,17 +76,34 @@ class Recorder:
     def _add_train_metric(self, event: events.TrainMetric) -> None:
         now = self.context.store.clock()
         rate, speed = event.learning_rate, event.rows_per_second
-        self.context.add_metric(Metric(event.step, "train", event.epoch, event.loss, now, learning_rate=rate, rows_per_second=speed))
+        self.context.add_metric(
+            Metric(
+                event.step,
+                "train",
+                event.epoch,
+                event.loss,
+                now,
+                learning_rate=rate,
+                rows_per_second=speed,
+            )
+        )
 
     def _add_validation(self, event: events.ValidationMetric) -> None:
-        files.write_parquet(artifacts.predictions_path(self.context.folder, "validation", event.step), event.predictions)
+        files.write_parquet(
+            artifacts.predictions_path(self.context.folder, "validation", event.step),
+            event.predictions,
+        )
         scores = event.accuracy, event.macro_f1
         now = self.context.store.clock()
-        self.context.add_metric(Metric(event.step, "validation", event.epoch, event.loss, now, *scores, best=event.best))
+        self.context.add_metric(
+            Metric(event.step, "validation", event.epoch, event.loss, now, *scores, best=event.best)
+        )
 
     def _save_checkpoint(self, event: events.Checkpoint) -> None:
         self.context.flush()
-        checkpoints.save(self.context.folder, event.step, event.files, self.identity, self._best_step)
+        checkpoints.save(
+            self.context.folder, event.step, event.files, self.identity, self._best_step
+        )
         if time.monotonic() - self._mirrored_at > MIRROR_SECONDS:
             self.context.store.mirror(self.context.job)
             self._mirrored_at = time.monotonic()

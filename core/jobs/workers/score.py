@@ -21,22 +21,40 @@ from core.training.load_model import fetch
 
 
 def run(context: JobContext) -> None:
-    """Do what the request asks for. Raises Stopped, DataError, ArtifactDamaged, ModelUnavailable."""
+    """Do what the request asks for. Raises Stopped, DataError, ArtifactDamaged,
+    ModelUnavailable.
+    """
     try:
         request = ScoreRequest.model_validate(context.job.request)
     except ValidationError as error:
-        raise ArtifactDamaged("The record of this scoring is damaged.", "Start it again.") from error
+        raise ArtifactDamaged(
+            "The record of this scoring is damaged.", "Start it again."
+        ) from error
     context.set_running()
     context.set_result(final_since=context.store.clock())
-    score_run(context.store, context.store.job(request.run), request.source, context.report, context.should_stop)
+    score_run(
+        context.store,
+        context.store.job(request.run),
+        request.source,
+        context.report,
+        context.should_stop,
+    )
 
 
 def score_run(
-    store: Store, job: Job, source: Source, report: Callable[[Progress], None], should_stop: Callable[[], bool] = lambda: False
+    store: Store,
+    job: Job,
+    source: Source,
+    report: Callable[[Progress], None],
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Score the imported run on ``source``, which is prepared first where it is not. Raises as ``run``, and StateConflict."""
+    """Score the imported run on ``source``, which is prepared first where it is not. Raises as
+    ``run``, and StateConflict.
+    """
     require_imported(job)
-    dataset = find_prepared(store.settings, source) or prepare(store.settings, source, report, should_stop)
+    dataset = find_prepared(store.settings, source) or prepare(
+        store.settings, source, report, should_stop
+    )
     places = ordered_labels(dataset, job)
     report(Progress(Phase.LOADING))
     asked = classify_request(store, job, hub_reachable(store.settings))
@@ -55,5 +73,13 @@ def score_run(
     labels = texts["label"].map(places).to_numpy(np.int64)
     columns = {f"p{index}": shares[:, index] for index in range(shares.shape[1])}
     loss = -np.log(np.maximum(shares[np.arange(len(texts)), labels], 1e-12))
-    frame = pd.DataFrame({"row": texts["row"].to_numpy(np.int64), "label": labels, **columns, "loss": loss, "text": texts["text"]})
+    frame = pd.DataFrame(
+        {
+            "row": texts["row"].to_numpy(np.int64),
+            "label": labels,
+            **columns,
+            "loss": loss,
+            "text": texts["text"],
+        }
+    )
     keep_scores(store, job, dataset, frame)

@@ -1,7 +1,7 @@
 """Take times on a machine that others may be using, and tell what they would be if it were free.
 
-Others lengthen a lap but hardly change the processor time that it takes: with another program on one of two cores a step of
-213 ms took 318 ms, its processor time 391 instead of 361 ms.
+Others lengthen a lap but hardly change the processor time that it takes: with another program on
+one of two cores a step of 213 ms took 318 ms, its processor time 391 instead of 361 ms.
 """
 
 import time
@@ -42,7 +42,9 @@ class Stopwatch:
 
 
 class OtherLoad:
-    """The share of the machine that other programs used since this was made; 0 where cores are shared out to control groups."""
+    """The share of the machine that other programs used since this was made; 0 where cores are
+    shared out to control groups.
+    """
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -60,10 +62,13 @@ class OtherLoad:
 def free_seconds(groups: Sequence[Sequence[Timing]], threads: int, others: float) -> list[float]:
     """The usual seconds of each group's laps as if this process had the machine to itself.
 
-    How many processors work at once is known from the laps that were disturbed least. Where ``others`` may have disturbed all of
-    them it is at least what one expects of so many ``threads`` (Amdahl 1967).
+    How many processors work at once is known from the laps that were disturbed least. Where
+    ``others`` may have disturbed all of them it is at least what one expects of so many ``threads``
+    (Amdahl 1967).
     """
-    working = float(np.quantile([lap.cpu_seconds / lap.seconds for laps in groups for lap in laps], UNDISTURBED))
+    working = float(
+        np.quantile([lap.cpu_seconds / lap.seconds for laps in groups for lap in laps], UNDISTURBED)
+    )
     if others > BUSY:
         working = max(working, 1 / (SERIAL + (1 - SERIAL) / threads))
     return [median(lap.cpu_seconds for lap in laps) / working for laps in groups]

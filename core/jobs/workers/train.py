@@ -33,20 +33,37 @@ from core.training.session import TrainingData, TrainingSession
 
 log = logging.getLogger("worker")
 
-LIBRARIES = ("torch", "transformers", "peft", "safetensors")  # another version may draw another curve
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "safetensors",
+)  # another version may draw another curve
 
 
 def run(context: JobContext) -> None:
-    """Train what the job's request names. Raises the errors of ``core.errors`` that a training can meet, Stopped among them."""
+    """Train what the job's request names. Raises the errors of ``core.errors`` that a training can
+    meet, Stopped among them.
+    """
     request = read_train_request(context.job)
     files.write_json(context.folder / "config.json", request.config.model_dump(mode="json"))
     dataset = _read_dataset(context, request)
     context.report(Progress(Phase.LOADING))
     model = find_model(request.config.model, context.settings, hub_reachable(context.settings))
-    record = Recorder(context, _identity(context, dataset, model), lambda event: _keep_evaluation(context, dataset, event))
-    data = TrainingData(dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"]))
+    record = Recorder(
+        context,
+        _identity(context, dataset, model),
+        lambda event: _keep_evaluation(context, dataset, event),
+    )
+    data = TrainingData(
+        dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"])
+    )
     session = TrainingSession(request.config, model, data, record, context.should_stop)
-    context.set_result(expected=expected.estimate_summary(expected.expected_run(context.store, request.config, dataset)))
+    context.set_result(
+        expected=expected.estimate_summary(
+            expected.expected_run(context.store, request.config, dataset)
+        )
+    )
     if model.folder is not None and context.job.started_at:  # otherwise it was downloaded
         context.set_result(start_seconds=context.store.clock() - context.job.started_at)
     _score_untrained(context, session, dataset, record)
@@ -59,19 +76,32 @@ def run(context: JobContext) -> None:
 
 
 def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:
-    """They come behind the runs that wait. The run is done: what keeps them from being queued does not spoil it."""
+    """They come behind the runs that wait. The run is done: what keeps them from being queued does
+    not spoil it.
+    """
     try:
-        queue_after(context.store, context.store.job(context.job.id), request.config, len(dataset.classes))
+        queue_after(
+            context.store, context.store.job(context.job.id), request.config, len(dataset.classes)
+        )
     except (StoreDamaged, NotEnoughRoom) as error:
         log.warning("the baselines were not queued: %s", error.message)
 
 
-def save_evaluation(context: JobContext, split: events.Split, frame: pd.DataFrame, classes: int) -> None:
+def save_evaluation(
+    context: JobContext, split: events.Split, frame: pd.DataFrame, classes: int
+) -> None:
     """Keep the table and put its scores into the run's result."""
     files.write_parquet(artifacts.predictions_path(context.folder, split), frame)
     scores = Predictions.of(frame, classes).scores
     context.set_result(
-        **{split: {"accuracy": scores.accuracy.value, "macro_f1": scores.macro_f1, "rows": len(frame), "hits": scores.accuracy.hits}}
+        **{
+            split: {
+                "accuracy": scores.accuracy.value,
+                "macro_f1": scores.macro_f1,
+                "rows": len(frame),
+                "hits": scores.accuracy.hits,
+            }
+        }
     )
 
 
@@ -81,7 +111,10 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
         dataset = prepare(context.settings, request.source, context.report, context.should_stop)
     dataset = clean(dataset, request.recipe)
     if context.job.fingerprint and context.job.fingerprint != dataset.fingerprint:
-        message = f"The data changed since this run began: fingerprint {context.job.fingerprint} then, {dataset.fingerprint} now."
+        message = (
+            f"The data changed since this run began: fingerprint {context.job.fingerprint} then,"
+            f" {dataset.fingerprint} now."
+        )
         raise DataError(message, "Clone the run and train it anew.")
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     context.set_result(classes=list(dataset.classes), data=dataset.name)
@@ -89,22 +122,34 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
 
 
 def _identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> Identity:
-    """The configuration counts as it was asked for: defaults that a later version adds must not make it another one."""
+    """The configuration counts as it was asked for: defaults that a later version adds must not
+    make it another one.
+    """
     versions = {name: version(name) for name in LIBRARIES}
-    return Identity(fingerprint(context.job.request["config"]), dataset.fingerprint, model.name, versions)
+    return Identity(
+        fingerprint(context.job.request["config"]), dataset.fingerprint, model.name, versions
+    )
 
 
 def _keep_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
-    texts = dataset.read("validation" if event.split == "validation" else "test", ["row", "text", "tokens"])
+    texts = dataset.read(
+        "validation" if event.split == "validation" else "test", ["row", "text", "tokens"]
+    )
     frame = event.predictions.merge(texts, on="row", how="left", validate="one_to_one")
     save_evaluation(context, event.split, frame, len(dataset.classes))
 
 
-def _score_untrained(context: JobContext, session: TrainingSession, dataset: Dataset, record: Recorder) -> None:
-    kept = untrained_cache_path(context.settings.home, session.model.name, session.config, dataset.fingerprint)
+def _score_untrained(
+    context: JobContext, session: TrainingSession, dataset: Dataset, record: Recorder
+) -> None:
+    kept = untrained_cache_path(
+        context.settings.home, session.model.name, session.config, dataset.fingerprint
+    )
     if not _is_readable(kept, len(dataset.classes)):
         record(session.score_untrained())
-        files.write_bytes(kept, artifacts.predictions_path(context.folder, "untrained").read_bytes())
+        files.write_bytes(
+            kept, artifacts.predictions_path(context.folder, "untrained").read_bytes()
+        )
     else:
         save_evaluation(context, "untrained", files.read_parquet(kept), len(dataset.classes))
 
@@ -117,9 +162,19 @@ def _is_readable(path: Path, classes: int) -> bool:
     return True
 
 
-def _record_cost(context: JobContext, session: TrainingSession, dataset: Dataset, result: TrainResult) -> None:
-    """What the steps that were taken had to compute: later estimates compare it with the seconds that they took."""
-    config, facts, model = session.config, data_facts(dataset), model_facts(session.model, result.device)
+def _record_cost(
+    context: JobContext, session: TrainingSession, dataset: Dataset, result: TrainResult
+) -> None:
+    """What the steps that were taken had to compute: later estimates compare it with the seconds
+    that they took.
+    """
+    config, facts, model = (
+        session.config,
+        data_facts(dataset),
+        model_facts(session.model, result.device),
+    )
     cost = run_cost(config, facts, model)
     share = result.steps / config.total_steps(facts.used_rows(config))
-    context.set_result(base_model=model.name, cost=asdict(replace(cost, work=scaled(cost.work, share))))
+    context.set_result(
+        base_model=model.name, cost=asdict(replace(cost, work=scaled(cost.work, share)))
+    )

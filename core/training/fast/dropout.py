@@ -1,6 +1,8 @@
-"""Dropout masks out of cheap random bits: 16 bits a value, drawn a quarter of a 64-bit number at a time.
+"""Dropout masks out of cheap random bits: 16 bits a value, drawn a quarter of a 64-bit number at a
+time.
 
-Drawing a mask with torch's ``bernoulli_`` takes as long as a tenth of a training step; this takes a fifth of that.
+Drawing a mask with torch's ``bernoulli_`` takes as long as a tenth of a training step; this takes a
+fifth of that.
 """
 
 import threading
@@ -13,7 +15,8 @@ LEVELS = 2**16
 
 
 class DropoutMasks(threading.local):
-    """Masks that hang on seed, step and part alone, so that a resumed run draws the ones it would have drawn.
+    """Masks that hang on seed, step and part alone, so that a resumed run draws the ones it would
+    have drawn.
 
     Each thread draws its own.
     """

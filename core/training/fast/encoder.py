@@ -1,7 +1,9 @@
-"""The encoder of BERT and DistilBERT with its adapters, written out by hand: the fast path of training and evaluation on a CPU.
+"""The encoder of BERT and DistilBERT with its adapters, written out by hand: the fast path of
+training and evaluation on a CPU.
 
-The same sums as transformers and PEFT, in fewer passes over memory: see ``core.training.fast.layer``. The result is the first
-token of the last layer, which is all that the heads of both models read.
+The same sums as transformers and PEFT, in fewer passes over memory: see
+``core.training.fast.layer``. The result is the first token of the last layer, which is all that the
+heads of both models read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,31 +23,51 @@ from core.training.fast.last_layer import first_token
 from core.training.fast.layer import Adapter, Block, Frozen, Layer, Norm, run, run_merged
 from core.training.fast.matmul import pad_rows
 
-Parts = tuple[dict[str, Any], nn.LayerNorm, nn.LayerNorm, int]  # torch types what a module holds too widely to be of use
+Parts = tuple[
+    dict[str, Any], nn.LayerNorm, nn.LayerNorm, int
+]  # torch types what a module holds too widely to be of use
 NAMES = ("query", "key", "value", "out", "rise", "fall")
 QKV = NAMES[:3]
 
 
 class FastEncoder:
-    """Takes the place of the encoder's forward; ``bits`` are what the adapters' dropout draws from."""
+    """Takes the place of the encoder's forward; ``bits`` are what the adapters' dropout draws
+    from.
+    """
 
     def __init__(self, model: PeftModel, onednn: bool) -> None:
         self.onednn = onednn
         self.blocks = [_block(layer, onednn) for layer in layers(model.base_model.model)]
         self.bits = DropoutMasks()
 
-    def __call__(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any) -> BaseModelOutputWithPastAndCrossAttentions:
-        """Hidden states (B, T, d) and a boolean mask (B, 1, 1 or T, T) of what may be seen give the first token, (B, 1, d)."""
+    def __call__(
+        self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any
+    ) -> BaseModelOutputWithPastAndCrossAttentions:
+        """Hidden states (B, T, d) and a boolean mask (B, 1, 1 or T, T) of what may be seen give the
+        first token, (B, 1, d).
+        """
         texts, tokens, width = hidden_states.shape
         bias = None
         if attention_mask is not None:
-            hidden = ~attention_mask[:, :, :1] if attention_mask.dtype == torch.bool else attention_mask[:, :, :1] < 0
+            hidden = (
+                ~attention_mask[:, :, :1]
+                if attention_mask.dtype == torch.bool
+                else attention_mask[:, :, :1] < 0
+            )
             bias = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)  # (B, 1, 1, T)
-        x = pad_rows(hidden_states.reshape(-1, width)) if self.onednn else hidden_states.reshape(-1, width)  # (N, d)
+        x = (
+            pad_rows(hidden_states.reshape(-1, width))
+            if self.onednn
+            else hidden_states.reshape(-1, width)
+        )  # (N, d)
         for block in self.blocks[:-1]:
             masks = self._masks(block, x.shape[0])
             if torch.is_grad_enabled():
-                parameters = [part for adapter in block.adapters.values() for part in (adapter.down, adapter.up)]
+                parameters = [
+                    part
+                    for adapter in block.adapters.values()
+                    for part in (adapter.down, adapter.up)
+                ]
                 x = Layer.apply(x, bias, block, (texts, tokens), masks, *parameters)  # type: ignore[no-untyped-call]
             elif block.adapters:
                 x = run(x, bias, block, (texts, tokens), masks)[0]
@@ -67,7 +89,10 @@ class FastEncoder:
             self.blocks = kept
 
     def _masks(self, block: Block, rows: int) -> dict[str, Tensor | None]:
-        return {name: self._mask(adapter, (rows, adapter.down.shape[1])) for name, adapter in block.adapters.items()}
+        return {
+            name: self._mask(adapter, (rows, adapter.down.shape[1]))
+            for name, adapter in block.adapters.items()
+        }
 
     def _last_masks(self, x: Tensor) -> dict[str, Tensor | None]:
         texts, tokens, _ = x.shape
@@ -82,16 +107,22 @@ class FastEncoder:
 
 
 def fast_encoder(model: PeftModel, onednn: bool) -> FastEncoder | None:
-    """Replace the encoder of ``model`` by a fast one; None, and nothing changed, where it is not one of those known here.
+    """Replace the encoder of ``model`` by a fast one; None, and nothing changed, where it is not
+    one of those known here.
 
-    With ``onednn`` that library multiplies with the frozen weights; see ``core.training.fast.matmul``.
-    Known are BERT and DistilBERT on a CPU with GELU and plain LoRA adapters (no DoRA).
+    With ``onednn`` that library multiplies with the frozen weights; see
+    ``core.training.fast.matmul``. Known are BERT and DistilBERT on a CPU with GELU and plain LoRA
+    adapters (no DoRA).
     """
     base = model.base_model.model
     if not is_known(base):
         return None
     fast = FastEncoder(model, onednn)
-    target = base.bert.encoder if type(base) is BertForSequenceClassification else base.distilbert.transformer
+    target = (
+        base.bert.encoder
+        if type(base) is BertForSequenceClassification
+        else base.distilbert.transformer
+    )
     target.forward = fast
     return fast
 
@@ -99,10 +130,19 @@ def fast_encoder(model: PeftModel, onednn: bool) -> FastEncoder | None:
 def is_known(base: Any) -> bool:
     """Whether ``base``, with or without adapters, is computed by the layers written out by hand."""
     kind = type(base)
-    if kind not in (BertForSequenceClassification, DistilBertForSequenceClassification) or base.device.type != "cpu":
+    if (
+        kind not in (BertForSequenceClassification, DistilBertForSequenceClassification)
+        or base.device.type != "cpu"
+    ):
         return False
-    activation = base.config.hidden_act if kind is BertForSequenceClassification else base.config.activation
-    plain = all(type(module) is LoraLinear and not any(module.use_dora.values()) for module in base.modules() if hasattr(module, "lora_A"))
+    activation = (
+        base.config.hidden_act if kind is BertForSequenceClassification else base.config.activation
+    )
+    plain = all(
+        type(module) is LoraLinear and not any(module.use_dora.values())
+        for module in base.modules()
+        if hasattr(module, "lora_A")
+    )
     return activation == "gelu" and not getattr(base.config, "is_decoder", False) and plain
 
 
@@ -111,33 +151,85 @@ def layers(base: Any) -> Iterator[Parts]:
     if type(base) is BertForSequenceClassification:
         for layer in base.bert.encoder.layer:
             attention, output = layer.attention.self, layer.attention.output
-            modules = (attention.query, attention.key, attention.value, output.dense, layer.intermediate.dense, layer.output.dense)
-            yield dict(zip(NAMES, modules, strict=True)), output.LayerNorm, layer.output.LayerNorm, attention.num_attention_heads
+            modules = (
+                attention.query,
+                attention.key,
+                attention.value,
+                output.dense,
+                layer.intermediate.dense,
+                layer.output.dense,
+            )
+            yield (
+                dict(zip(NAMES, modules, strict=True)),
+                output.LayerNorm,
+                layer.output.LayerNorm,
+                attention.num_attention_heads,
+            )
     else:
         for layer in base.distilbert.transformer.layer:
             attention = layer.attention
-            modules = (attention.q_lin, attention.k_lin, attention.v_lin, attention.out_lin, layer.ffn.lin1, layer.ffn.lin2)
-            yield dict(zip(NAMES, modules, strict=True)), layer.sa_layer_norm, layer.output_layer_norm, attention.n_heads
+            modules = (
+                attention.q_lin,
+                attention.k_lin,
+                attention.v_lin,
+                attention.out_lin,
+                layer.ffn.lin1,
+                layer.ffn.lin2,
+            )
+            yield (
+                dict(zip(NAMES, modules, strict=True)),
+                layer.sa_layer_norm,
+                layer.output_layer_norm,
+                attention.n_heads,
+            )
 
 
 def _block(layer: Parts, onednn: bool) -> Block:
-    adapters = {name: _adapter(module) for name, module in layer[0].items() if isinstance(module, LoraLinear)}
+    adapters = {
+        name: _adapter(module)
+        for name, module in layer[0].items()
+        if isinstance(module, LoraLinear)
+    }
     return replace(frozen_block(layer, onednn), adapters=adapters)
 
 
 def frozen_block(layer: Parts, onednn: bool) -> Block:
-    """The weights of a layer of the base, without adapters. Its query, key and value then look into one joined weight."""
+    """The weights of a layer of the base, without adapters. Its query, key and value then look into
+    one joined weight.
+    """
     modules, norm1, norm2, heads = layer
-    linears: dict[str, Any] = {name: getattr(module, "base_layer", module) for name, module in modules.items()}
-    frozen = {name: Frozen(linear.weight.detach(), linear.bias.detach(), onednn) for name, linear in linears.items()}
-    first, second = (Norm(norm.weight.detach(), norm.bias.detach(), norm.eps) for norm in (norm1, norm2))
-    return Block(_join(linears, onednn), frozen["out"], frozen["rise"], frozen["fall"], first, second, heads, {})
+    linears: dict[str, Any] = {
+        name: getattr(module, "base_layer", module) for name, module in modules.items()
+    }
+    frozen = {
+        name: Frozen(linear.weight.detach(), linear.bias.detach(), onednn)
+        for name, linear in linears.items()
+    }
+    first, second = (
+        Norm(norm.weight.detach(), norm.bias.detach(), norm.eps) for norm in (norm1, norm2)
+    )
+    return Block(
+        _join(linears, onednn),
+        frozen["out"],
+        frozen["rise"],
+        frozen["fall"],
+        first,
+        second,
+        heads,
+        {},
+    )
 
 
 def _join(linears: Mapping[str, Any], onednn: bool) -> Frozen:
-    """Query, key and value as one; their modules then look into it, so that nothing is held twice."""
+    """Query, key and value as one; their modules then look into it, so that nothing is held
+    twice.
+    """
     parts = [linears[name] for name in QKV]
-    joined = Frozen(torch.cat([part.weight.detach() for part in parts]), torch.cat([part.bias.detach() for part in parts]), onednn)
+    joined = Frozen(
+        torch.cat([part.weight.detach() for part in parts]),
+        torch.cat([part.bias.detach() for part in parts]),
+        onednn,
+    )
     for part, weight, bias in zip(parts, joined.weight.chunk(3), joined.bias.chunk(3), strict=True):
         part.weight.data, part.bias.data = weight, bias
     return joined
@@ -145,16 +237,30 @@ def _join(linears: Mapping[str, Any], onednn: bool) -> Frozen:
 
 def _adapter(module: Any) -> Adapter:
     (name,) = module.active_adapters
-    return Adapter(module.lora_A[name].weight, module.lora_B[name].weight, module.scaling[name], module.lora_dropout[name])
+    return Adapter(
+        module.lora_A[name].weight,
+        module.lora_B[name].weight,
+        module.scaling[name],
+        module.lora_dropout[name],
+    )
 
 
 def merge(block: Block) -> Block:
     """``block`` with its adapters as part of the weights, W + scale · B A."""
-    changes = {name: adapter.scale * (adapter.up.detach() @ adapter.down.detach()) for name, adapter in block.adapters.items()}
+    changes = {
+        name: adapter.scale * (adapter.up.detach() @ adapter.down.detach())
+        for name, adapter in block.adapters.items()
+    }
     qkv = block.qkv
     if any(name in changes for name in QKV):
         nothing = torch.zeros(qkv.weight.shape[1], qkv.weight.shape[1])
-        qkv = replace(qkv, weight=qkv.weight + torch.cat([changes.get(name, nothing) for name in QKV]))
+        qkv = replace(
+            qkv, weight=qkv.weight + torch.cat([changes.get(name, nothing) for name in QKV])
+        )
     others = {name: getattr(block, name) for name in NAMES[3:]}
-    others = {name: replace(frozen, weight=frozen.weight + changes[name]) for name, frozen in others.items() if name in changes}
+    others = {
+        name: replace(frozen, weight=frozen.weight + changes[name])
+        for name, frozen in others.items()
+        if name in changes
+    }
     return replace(block, qkv=qkv, adapters={}, **others)

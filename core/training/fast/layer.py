@@ -1,9 +1,11 @@
-"""One encoder layer with its adapters as one autograd function: forward and backward written out, frozen weights without gradients.
+"""One encoder layer with its adapters as one autograd function: forward and backward written out,
+frozen weights without gradients.
 
-Post-norm, as in BERT and DistilBERT: a = norm1(x + out(attention(x))), y = norm2(a + down(gelu(up(a)))). An adapted module
-gives W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 - dropout); its gradients follow from the chain rule,
-e.g. ∂A = c · (∂y B)' (m ∘ x). Shapes: B texts, T tokens, N ≥ B·T rows, those past B·T filling that nothing reads, d hidden, h heads,
-w = d / h, r rank.
+Post-norm, as in BERT and DistilBERT: a = norm1(x + out(attention(x))), y = norm2(a +
+down(gelu(up(a)))). An adapted module gives W x + c · B A (m ∘ x), with m the dropout mask and c =
+scale / (1 - dropout); its gradients follow from the chain rule, e.g. ∂A = c · (∂y B)' (m ∘ x).
+Shapes: B texts, T tokens, N ≥ B·T rows, those past B·T filling that nothing reads, d hidden, h
+heads, w = d / h, r rank.
 
 The frozen modules of an encoder layer. Shapes: N rows, d hidden.
 """
@@ -21,7 +23,9 @@ from core.training.fast.matmul import onednn_product
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A frozen linear module: weight (out, in), bias (out,). Its products are oneDNN's, or those of the library torch itself uses."""
+    """A frozen linear module: weight (out, in), bias (out,). Its products are oneDNN's, or those of
+    the library torch itself uses.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -35,11 +39,19 @@ class Frozen:
         return y if onto is None else y.add_(onto)
 
     def gelu(self, x: Tensor) -> Tensor:
-        """The GELU of what ``forward`` gives; oneDNN computes it while a product is still at hand."""
-        return onednn_product(x, self.weight, self.bias, gelu=True) if self.onednn else torch.nn.functional.gelu(self.forward(x))
+        """The GELU of what ``forward`` gives; oneDNN computes it while a product is still at
+        hand.
+        """
+        return (
+            onednn_product(x, self.weight, self.bias, gelu=True)
+            if self.onednn
+            else torch.nn.functional.gelu(self.forward(x))
+        )
 
     def backward(self, grad: Tensor, onto: Tensor | None = None) -> Tensor:
-        """The gradient of x (N, in) from that of its result (N, out), added to ``onto`` (N, in) if there is one."""
+        """The gradient of x (N, in) from that of its result (N, out), added to ``onto`` (N, in) if
+        there is one.
+        """
         if self.onednn:
             return onednn_product(grad, self.weight.T, None, onto)
         return grad @ self.weight if onto is None else torch.addmm(onto, grad, self.weight)
@@ -54,15 +66,21 @@ class Norm:
     epsilon: float
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The normed x (N, d), and the mean and inverse deviation (N, 1) that ``backward`` needs."""
-        normed: tuple[Tensor, Tensor, Tensor] = torch.native_layer_norm(x, (x.shape[-1],), self.weight, self.bias, self.epsilon)
+        """The normed x (N, d), and the mean and inverse deviation (N, 1) that ``backward``
+        needs.
+        """
+        normed: tuple[Tensor, Tensor, Tensor] = torch.native_layer_norm(
+            x, (x.shape[-1],), self.weight, self.bias, self.epsilon
+        )
         return normed
 
     def backward(self, grad: Tensor, x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
         """The gradient of x (N, d)."""
         shape = (x.shape[-1],)
         wanted = (True, False, False)
-        given: Tensor = torch.ops.aten.native_layer_norm_backward(grad, x, shape, mean, deviation, self.weight, self.bias, wanted)[0]
+        given: Tensor = torch.ops.aten.native_layer_norm_backward(
+            grad, x, shape, mean, deviation, self.weight, self.bias, wanted
+        )[0]
         return given
 
 
@@ -72,7 +90,9 @@ attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A (r, in) and B (out, r) of one module, with its scale and its dropout module (an identity where there is none)."""
+    """A (r, in) and B (out, r) of one module, with its scale and its dropout module (an identity
+    where there is none).
+    """
 
     down: Tensor
     up: Tensor
@@ -82,14 +102,19 @@ class Adapter:
     @property
     def drops(self) -> float:
         """Share of the inputs that are dropped now."""
-        return self.dropout.p if self.dropout.training and isinstance(self.dropout, nn.Dropout) else 0.0
+        return (
+            self.dropout.p
+            if self.dropout.training and isinstance(self.dropout, nn.Dropout)
+            else 0.0
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """The weights of a layer. ``qkv`` holds query, key and value below one another, (3 d, d).
 
-    ``adapters`` are named by what they adapt: query, key, value, out, rise (d to the wide one), fall (back to d).
+    ``adapters`` are named by what they adapt: query, key, value, out, rise (d to the wide one),
+    fall (back to d).
     """
 
     qkv: Frozen
@@ -104,7 +129,9 @@ class Block:
 
 @dataclass(slots=True)
 class LoraActivations:
-    """What one adapter leaves behind for its backward pass: its input (N, in), which others share, c · A (m ∘ x) (N, r), mask, c."""
+    """What one adapter leaves behind for its backward pass: its input (N, in), which others share,
+    c · A (m ∘ x) (N, r), mask, c.
+    """
 
     x: Tensor
     z: Tensor
@@ -117,7 +144,9 @@ Size = tuple[int, int]  # texts and tokens
 
 
 def add_low(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> LoraActivations:
-    """Add the adapter's share to ``y`` (N, out) in place; ``mask`` (N, in) of ones and zeros drops inputs."""
+    """Add the adapter's share to ``y`` (N, out) in place; ``mask`` (N, in) of ones and zeros drops
+    inputs.
+    """
     c = adapter.scale / (1 - adapter.drops)
     z = (_dropped(x, mask) @ adapter.down.T).mul_(c)
     y.addmm_(z, adapter.up.T)
@@ -128,8 +157,12 @@ def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
 
 
-def low_backward(grad: Tensor, low: LoraActivations, adapter: Adapter, into: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Gradients of A and B from that of y (N, out); that of x is added to ``into`` unless it is None."""
+def low_backward(
+    grad: Tensor, low: LoraActivations, adapter: Adapter, into: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Gradients of A and B from that of y (N, out); that of x is added to ``into`` unless it is
+    None.
+    """
     inner = (grad @ adapter.up).mul_(low.c)  # (N, r)
     if into is not None:
         if low.mask is None:
@@ -142,21 +175,38 @@ def low_backward(grad: Tensor, low: LoraActivations, adapter: Adapter, into: Ten
 class Layer(torch.autograd.Function):
     """``Layer.apply(x, bias, block, size, masks, *parameters)``: x (N, d) to (N, d).
 
-    ``bias`` (B, 1, 1, T) is added to attention scores; ``parameters`` are A and B of each adapter in order, so that autograd sees them.
+    ``bias`` (B, 1, 1, T) is added to attention scores; ``parameters`` are A and B of each adapter
+    in order, so that autograd sees them.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bias: Tensor | None, block: Block, size: Size, masks: Masks, *parameters: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        bias: Tensor | None,
+        block: Block,
+        size: Size,
+        masks: Masks,
+        *parameters: Tensor,
+    ) -> Tensor:
         """See the class."""
         y, kept = run(x, bias, block, size, masks)
-        ctx.kept, ctx.bias, ctx.block, ctx.size, ctx.wanted = kept, bias, block, size, ctx.needs_input_grad[0]
+        ctx.kept, ctx.bias, ctx.block, ctx.size, ctx.wanted = (
+            kept,
+            bias,
+            block,
+            size,
+            ctx.needs_input_grad[0],
+        )
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x, if anything below is trained, and of each A and B."""
-        x_grad, found = run_backward(grad.contiguous(), ctx.kept, ctx.bias, ctx.block, ctx.size, ctx.wanted)
+        x_grad, found = run_backward(
+            grad.contiguous(), ctx.kept, ctx.bias, ctx.block, ctx.size, ctx.wanted
+        )
         ctx.kept = None  # a layer's activations go as soon as they are used
         parameters = [part for name in ctx.block.adapters for part in found[name]]
         return (x_grad, None, None, None, None, *parameters)
@@ -164,7 +214,9 @@ class Layer(torch.autograd.Function):
 
 @dataclass(slots=True)
 class SavedTensors:
-    """What the backward pass of a layer reads; ``attended`` and ``fallen`` are the inputs of its norms with their mean and deviation."""
+    """What the backward pass of a layer reads; ``attended`` and ``fallen`` are the inputs of its
+    norms with their mean and deviation.
+    """
 
     qkv: Tensor
     context: Tensor
@@ -175,7 +227,9 @@ class SavedTensors:
     lows: dict[str, LoraActivations]
 
 
-def run(x: Tensor, bias: Tensor | None, block: Block, size: Size, masks: Masks) -> tuple[Tensor, SavedTensors]:
+def run(
+    x: Tensor, bias: Tensor | None, block: Block, size: Size, masks: Masks
+) -> tuple[Tensor, SavedTensors]:
     """The layer's output (N, d) and what its backward pass needs."""
     lows: dict[str, LoraActivations] = {}
 
@@ -187,7 +241,9 @@ def run(x: Tensor, bias: Tensor | None, block: Block, size: Size, masks: Masks) 
     qkv = block.qkv.forward(x)  # (N, 3 d)
     for index, name in enumerate(("query", "key", "value")):
         adapt(name, qkv[:, index * d : (index + 1) * d], x)
-    context, spread = attend(*_heads(qkv, size, block.heads, d // block.heads), attn_mask=bias)  # (B, h, T, w), (B, h, T)
+    context, spread = attend(
+        *_heads(qkv, size, block.heads, d // block.heads), attn_mask=bias
+    )  # (B, h, T, w), (B, h, T)
     flat = _join_heads([context], len(x))
     a = block.out.forward(flat, x)
     adapt("out", a, flat)
@@ -202,7 +258,9 @@ def run(x: Tensor, bias: Tensor | None, block: Block, size: Size, masks: Masks) 
 
 
 def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tensor:
-    """The output (N, d) of a layer whose adapters are part of its weights; nothing is kept for a backward pass."""
+    """The output (N, d) of a layer whose adapters are part of its weights; nothing is kept for a
+    backward pass.
+    """
     heads = _heads(block.qkv.forward(x), size, block.heads, x.shape[1] // block.heads)
     context = attend(*heads, attn_mask=bias)[0]  # (B, h, T, w)
     a = block.norm1.forward(block.out.forward(_join_heads([context], len(x)), x))[0]
@@ -223,7 +281,9 @@ def run_backward(
     o = block.norm2.backward(grad, *kept.fallen)
     wide = block.fall.backward(o)
     adapted("fall", o, wide)
-    risen = torch.ops.aten.gelu_backward.grad_input(wide, kept.risen, grad_input=wide)  # in the place of wide
+    risen = torch.ops.aten.gelu_backward.grad_input(
+        wide, kept.risen, grad_input=wide
+    )  # in the place of wide
     normed = block.rise.backward(risen, o)
     adapted("rise", risen, normed)
     a = block.norm1.backward(normed, *kept.attended)
@@ -232,7 +292,13 @@ def run_backward(
     adapted("out", a, flat)
     (context,) = _heads(flat, size, block.heads, d // block.heads)
     parts = attend_backward(
-        context, *_heads(kept.qkv, size, block.heads, d // block.heads), kept.context, kept.spread, 0.0, False, attn_mask=bias
+        context,
+        *_heads(kept.qkv, size, block.heads, d // block.heads),
+        kept.context,
+        kept.spread,
+        0.0,
+        False,
+        attn_mask=bias,
     )
     qkv = _join_heads(parts, len(grad))  # (N, 3 d)
     x = block.qkv.backward(qkv, a) if wanted else None
@@ -242,7 +308,9 @@ def run_backward(
 
 
 def _heads(joined: Tensor, size: Size, heads: int, width: int) -> tuple[Tensor, ...]:
-    """Views (B, h, T, w) of what stands side by side in (N, k·d): query, key and value, or one alone."""
+    """Views (B, h, T, w) of what stands side by side in (N, k·d): query, key and value, or one
+    alone.
+    """
     texts, tokens = size
     parts = joined[: texts * tokens].view(texts, tokens, -1, heads, width)
     return parts.permute(2, 0, 3, 1, 4).unbind(0)

@@ -1,4 +1,5 @@
-"""A zip of many runs, as ``python -m core backup`` writes it, on its way back. Nothing is unpacked onto the disk.
+"""A zip of many runs, as ``python -m core backup`` writes it, on its way back. Nothing is unpacked
+onto the disk.
 
     lora-lab-backup.json               {"format": 1}
     people.json                        id and name of the owners, where the teacher made it
@@ -65,7 +66,10 @@ class Backup:
         """Ids of its runs. Raises DataError where they are too many."""
         found = sorted(match[1] for name in self._names if (match := RUN.fullmatch(name)))
         if len(found) > MOST_RUNS:
-            raise DataError(f"{self.name} holds {len(found):,} runs; up to {MOST_RUNS:,} are read.", "Restore them in parts.")
+            raise DataError(
+                f"{self.name} holds {len(found):,} runs; up to {MOST_RUNS:,} are read.",
+                "Restore them in parts.",
+            )
         return found
 
     def object(self, name: str, most: int) -> dict[str, Any]:
@@ -92,7 +96,11 @@ class Backup:
         if f"{place}/{ADAPTER}" not in self._names:
             return None
         return AdapterArchive(
-            self.name, {ADAPTER: self._read(f"{place}/{ADAPTER}", MOST_BYTES), CONFIG: self._read(f"{place}/{CONFIG}", JSON_BYTES)}
+            self.name,
+            {
+                ADAPTER: self._read(f"{place}/{ADAPTER}", MOST_BYTES),
+                CONFIG: self._read(f"{place}/{CONFIG}", JSON_BYTES),
+            },
         )
 
     def tables(self, run: str, classes: int) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -107,9 +115,13 @@ class Backup:
             with self._archive.open(name) as file:
                 data = file.read(most + 1)  # what the directory says of the size may be a lie
         except FAILURES as error:
-            raise DataError(f"{name[:80]} in {self.name} cannot be read ({type(error).__name__}).", AGAIN) from error
+            raise DataError(
+                f"{name[:80]} in {self.name} cannot be read ({type(error).__name__}).", AGAIN
+            ) from error
         if len(data) > most:
-            raise DataError(f"{name[:80]} in {self.name} has more than {most / 1e6:,.0f} MB.", AGAIN)
+            raise DataError(
+                f"{name[:80]} in {self.name} has more than {most / 1e6:,.0f} MB.", AGAIN
+            )
         return data
 
 
@@ -122,20 +134,26 @@ def open_backup(path: Path, name: str = "") -> Iterator[Backup]:
             require_small_directory(called, file, MOST_FILES)
         archive = zipfile.ZipFile(path)
     except FAILURES as error:
-        raise DataError(f"{called} is no zip that can be read ({type(error).__name__}).", AGAIN) from error
+        raise DataError(
+            f"{called} is no zip that can be read ({type(error).__name__}).", AGAIN
+        ) from error
     with archive:
         yield Backup(called, archive)
 
 
 def read_table(name: str, data: bytes, classes: int) -> pd.DataFrame:
-    """The predictions in a Parquet file: only the columns that are known, with values that can be. Raises DataError."""
+    """The predictions in a Parquet file: only the columns that are known, with values that can be.
+    Raises DataError.
+    """
     import pyarrow as pa  # noqa: PLC0415 - takes half a second, and only a restoration needs it
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     wanted = ["row", "label", *(f"p{index}" for index in range(classes)), "loss"]
     try:
         texts = ["text"] if "text" in pq.read_schema(pa.BufferReader(data)).names else []
-        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)  # one long text, said a million times, stays one
+        file = pq.ParquetFile(
+            pa.BufferReader(data), read_dictionary=texts
+        )  # one long text, said a million times, stays one
         if file.metadata.num_rows > MOST_LINES:
             raise ValueError(f"{file.metadata.num_rows:,} lines")
         columns: dict[str, list[object]] = {column: [] for column in [*wanted, *texts]}
@@ -148,7 +166,16 @@ def read_table(name: str, data: bytes, classes: int) -> pd.DataFrame:
                     raise ValueError(f"more than {MOST_UNPACKED / 1e6:,.0f} MB")
                 columns[column] += values
         return _checked(columns, wanted, classes)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, ArtifactDamaged) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+        ArtifactDamaged,
+    ) as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise DataError(f"{name} is damaged ({reason}).", AGAIN) from error
 
@@ -168,7 +195,12 @@ def _plain(column: Any) -> list[Any]:
 
 
 def _checked(columns: dict[str, list[object]], wanted: Sequence[str], classes: int) -> pd.DataFrame:
-    numbers = {column: np.array(columns[column], dtype=np.int64 if column in ("row", "label") else np.float32) for column in wanted}
+    numbers = {
+        column: np.array(
+            columns[column], dtype=np.int64 if column in ("row", "label") else np.float32
+        )
+        for column in wanted
+    }
     frame = pd.DataFrame(numbers)
     if "text" in columns:
         frame["text"] = [clean(str(text)) for text in columns["text"]]

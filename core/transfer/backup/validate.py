@@ -1,4 +1,6 @@
-"""One run of a backup, checked: who owns it, what it was asked for, its adapter against its base, its scores counted anew."""
+"""One run of a backup, checked: who owns it, what it was asked for, its adapter against its base,
+its scores counted anew.
+"""
 
 import json
 import math
@@ -53,7 +55,9 @@ class ValidatedRun:
 
 
 def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
-    """The run of that id for the store's visitor. Raises DataError that says what is wrong with it, and ModelUnavailable."""
+    """The run of that id for the store's visitor. Raises DataError that says what is wrong with it,
+    and ModelUnavailable.
+    """
     content = backup.object(f"runs/{run_id}/job.json", RECORD_BYTES)
     metrics = told.read_metrics({"metrics": content.pop("metrics", [])})
     job = _read_job(content, run_id)
@@ -69,15 +73,44 @@ def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
     values: dict[str, object] = {
         **asdict(job),
         **times,
-        **{"created_at": _time(job.created_at, store.clock()) or store.clock(), "heartbeat_at": None, "stop_at": None, "pid": 0},
-        **{"owner": _owner(store.visitor, job.owner), "name": sanitize_name(job.name, told.LONGEST_NAME) or run_id, "phase": ""},
-        **{"cause": job.cause if job.cause in list(FailureCause) else "", "error_id": "", "done": 0, "total": 0, "version": 0},
+        **{
+            "created_at": _time(job.created_at, store.clock()) or store.clock(),
+            "heartbeat_at": None,
+            "stop_at": None,
+            "pid": 0,
+        },
+        **{
+            "owner": _owner(store.visitor, job.owner),
+            "name": sanitize_name(job.name, told.LONGEST_NAME) or run_id,
+            "phase": "",
+        },
+        **{
+            "cause": job.cause if job.cause in list(FailureCause) else "",
+            "error_id": "",
+            "done": 0,
+            "total": 0,
+            "version": 0,
+        },
         **{"message": sanitize_name(job.message, LONGEST), "fix": sanitize_name(job.fix, LONGEST)},
-        **{"fingerprint": job.fingerprint if MARK.fullmatch(job.fingerprint) else "", "attempt": max(1, min(job.attempt, 1000))},
-        **{"request_json": clean.model_dump_json(), "result_json": json.dumps(kept, allow_nan=False), "proposal_json": proposal},
+        **{
+            "fingerprint": job.fingerprint if MARK.fullmatch(job.fingerprint) else "",
+            "attempt": max(1, min(job.attempt, 1000)),
+        },
+        **{
+            "request_json": clean.model_dump_json(),
+            "result_json": json.dumps(kept, allow_nan=False),
+            "proposal_json": proposal,
+        },
     }
     safe = job_from_row(values)
-    return ValidatedRun(safe, {**asdict(safe), "metrics": metrics}, config, adapter, tables, _read_tags(backup, run_id))
+    return ValidatedRun(
+        safe,
+        {**asdict(safe), "metrics": metrics},
+        config,
+        adapter,
+        tables,
+        _read_tags(backup, run_id),
+    )
 
 
 def read_people(backup: Backup) -> list[Visitor]:
@@ -90,7 +123,9 @@ def read_people(backup: Backup) -> list[Visitor]:
     found = []
     for row in rows:
         match row:
-            case {"id": str(mark), "name": str(name)} if OWNER.fullmatch(mark) and mark not in BUNDLED_OWNERS:
+            case {"id": str(mark), "name": str(name)} if (
+                OWNER.fullmatch(mark) and mark not in BUNDLED_OWNERS
+            ):
                 found.append(Visitor(mark, sanitize_name(name, LONGEST_NAME), Role.STUDENT))
     return found
 
@@ -111,16 +146,25 @@ def _read_request(job: Job) -> TrainRequest:
         request = TrainRequest.model_validate_json(job.request_json)
     except (ValidationError, RecursionError) as error:
         raise DataError(f"The record of {job.id} does not hold a configuration.", AGAIN) from error
-    open_to_all = request.source.kind in (SourceKind.DEMO, SourceKind.HUB)  # of any other only the name means something here
+    open_to_all = request.source.kind in (
+        SourceKind.DEMO,
+        SourceKind.HUB,
+    )  # of any other only the name means something here
     name = sanitize_name(request.source.name, told.LONGEST_NAME) or "unknown data"
     source = Source(request.source.kind if open_to_all else SourceKind.IMPORTED, name)
     sweep = request.sweep if MARK.fullmatch(request.sweep) else ""
-    return request.model_copy(update={"source": source, "preset": sanitize_name(request.preset, 40), "sweep": sweep})
+    return request.model_copy(
+        update={"source": source, "preset": sanitize_name(request.preset, 40), "sweep": sweep}
+    )
 
 
 def _read_classes(result: Mapping[str, Any]) -> tuple[str, ...]:
     names = result.get("classes", [])
-    if not isinstance(names, list) or len(names) > 1000 or not all(isinstance(name, str) for name in names):
+    if (
+        not isinstance(names, list)
+        or len(names) > 1000
+        or not all(isinstance(name, str) for name in names)
+    ):
         raise DataError("Its class names are damaged.", AGAIN)
     return tuple(sanitize_name(name, told.LONGEST_CLASS) for name in names)
 
@@ -128,27 +172,40 @@ def _read_classes(result: Mapping[str, Any]) -> tuple[str, ...]:
 def _read_adapter(
     store: Store, backup: Backup, run_id: str, request: TrainRequest, classes: tuple[str, ...]
 ) -> tuple[Mapping[str, bytes] | None, RunConfig]:
-    """Its adapter as PEFT would save it, or none, and its configuration with a base that is known here."""
+    """Its adapter as PEFT would save it, or none, and its configuration with a base that is known
+    here.
+    """
     parcel = backup.adapter(run_id)
     if parcel is None:
         return None, _known_model(store, request.config)
     config = read_config(parcel)
     known = [request.config.model] if _is_public(request.config.model) else []
-    model_id, model = find_base(config, store.settings, hub_reachable(store.settings), [*known, *known_bases(store)])
+    model_id, model = find_base(
+        config, store.settings, hub_reachable(store.settings), [*known, *known_bases(store)]
+    )
     shape = shape_of(model)
     if shape is None:
         raise ModelUnavailable(
-            f"Its base {model_id} is not on this machine yet.", "Start a run on it, which fetches it, then restore again."
+            f"Its base {model_id} is not on this machine yet.",
+            "Start a run on it, which fetches it, then restore again.",
         )
     adapter = check(parcel, config, shape)
     told.read_classes(parcel, classes, adapter.classes)
     story = {"config": request.config.model_dump(mode="json")}
-    return adapter.files(model.identity, model.revision), told.read_run_config(story, config, model_id, parcel, shape)
+    return adapter.files(model.identity, model.revision), told.read_run_config(
+        story, config, model_id, parcel, shape
+    )
 
 
 def _known_model(store: Store, config: RunConfig) -> RunConfig:
-    if not _is_public(config.model) and config.model not in (store.settings.model, *known_bases(store)):
-        raise DataError("Its base came from a folder that no run here has used.", "Set LORALAB_MODEL to that folder, then restore again.")
+    if not _is_public(config.model) and config.model not in (
+        store.settings.model,
+        *known_bases(store),
+    ):
+        raise DataError(
+            "Its base came from a folder that no run here has used.",
+            "Set LORALAB_MODEL to that folder, then restore again.",
+        )
     return config
 
 
@@ -156,16 +213,26 @@ def _is_public(model: str) -> bool:
     return model in MODELS or is_pinned(model)
 
 
-def _kept_of(result: Mapping[str, Any], classes: tuple[str, ...], tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
-    """What is known by name, each of the kind that it must have. What work cost elsewhere does not speak for this machine."""
+def _kept_of(
+    result: Mapping[str, Any], classes: tuple[str, ...], tables: Mapping[str, pd.DataFrame]
+) -> dict[str, object]:
+    """What is known by name, each of the kind that it must have. What work cost elsewhere does not
+    speak for this machine.
+    """
     kept: dict[str, object] = dict(told.read_figures(result))
     kept |= {name: value for name in FLAGS if isinstance(value := result.get(name), bool)}
-    kept |= {name: sanitize_name(value, 40) for name in WORDS if isinstance(value := result.get(name), str)}
+    kept |= {
+        name: sanitize_name(value, 40)
+        for name in WORDS
+        if isinstance(value := result.get(name), str)
+    }
     if isinstance(data := result.get("data"), str):
         kept["data"] = sanitize_name(data, told.LONGEST_NAME)
     match result.get("expected"):
         case dict(expected):
-            kept["expected"] = {name: expected[name] for name in EXPECTED if _is_amount(expected.get(name))}
+            kept["expected"] = {
+                name: expected[name] for name in EXPECTED if _is_amount(expected.get(name))
+            }
             kept["expected"] |= {"measured": expected.get("measured") is True}  # type: ignore[operator]
     match result.get("cost"):
         case {"trained": int(trained)} if 0 <= trained < 10**12:
@@ -181,14 +248,28 @@ def _kept_of(result: Mapping[str, Any], classes: tuple[str, ...], tables: Mappin
 
 
 def _origin(visitor: Visitor, result: Mapping[str, Any], name: str) -> dict[str, object]:
-    """The mark of an imported run: it was one, or who brings it is not in charge, whose word does not rank on a board."""
+    """The mark of an imported run: it was one, or who brings it is not in charge, whose word does
+    not rank on a board.
+    """
     if isinstance(imported := result.get("imported"), str):
-        return {"imported": sanitize_name(imported, told.LONGEST_NAME), "config_known": result.get("config_known") is not False}
-    return {} if visitor.in_charge else {"imported": sanitize_name(name, told.LONGEST_NAME) or "a backup", "config_known": True}
+        return {
+            "imported": sanitize_name(imported, told.LONGEST_NAME),
+            "config_known": result.get("config_known") is not False,
+        }
+    return (
+        {}
+        if visitor.in_charge
+        else {
+            "imported": sanitize_name(name, told.LONGEST_NAME) or "a backup",
+            "config_known": True,
+        }
+    )
 
 
 def _owner(visitor: Visitor, owner: str) -> str:
-    theirs = visitor.in_charge and OWNER.fullmatch(owner) and owner not in (*BUNDLED_OWNERS, GUEST.id)
+    theirs = (
+        visitor.in_charge and OWNER.fullmatch(owner) and owner not in (*BUNDLED_OWNERS, GUEST.id)
+    )
     return owner if theirs else visitor.id
 
 
@@ -198,7 +279,13 @@ def _proposal(job: Job, config: RunConfig) -> str:
         RunConfig.model_validate({**config.model_dump(), **proposed})
     except ValidationError:
         return "{}"
-    return json.dumps({name: value for name, value in proposed.items() if name in RunConfig.model_fields and name != "model"})
+    return json.dumps(
+        {
+            name: value
+            for name, value in proposed.items()
+            if name in RunConfig.model_fields and name != "model"
+        }
+    )
 
 
 def _read_tags(backup: Backup, run_id: str) -> dict[str, object]:
@@ -208,7 +295,12 @@ def _read_tags(backup: Backup, run_id: str) -> dict[str, object]:
     kept = []
     for one in backup.list(name, JSON_BYTES)[:MOST_TAGS]:
         match one:
-            case {"row": int(row), "tag": str(tag), "note": str(note), "at": int() | float() as at} if tag in TAGS and _is_amount(at):
+            case {
+                "row": int(row),
+                "tag": str(tag),
+                "note": str(note),
+                "at": int() | float() as at,
+            } if tag in TAGS and _is_amount(at):
                 kept.append({"row": row, "tag": tag, "note": note[:LONGEST_NOTE], "at": at})
     return {"tags.json": kept}
 
@@ -225,7 +317,9 @@ def _object(text: str) -> dict[str, Any]:
 
 def _time(at: float | None, now: float) -> float | None:
     """A moment that has been; of any other nothing is known."""
-    return min(float(at), now) if at is not None and math.isfinite(at) and 0 < at < now + DAY else None
+    return (
+        min(float(at), now) if at is not None and math.isfinite(at) and 0 < at < now + DAY else None
+    )
 
 
 def _is_amount(value: object) -> bool:

@@ -1,4 +1,6 @@
-"""One run on its way out: what its exports are made from is read once, and each format is written from it and proved."""
+"""One run on its way out: what its exports are made from is read once, and each format is written
+from it and proved.
+"""
 
 import json
 import zipfile
@@ -31,9 +33,17 @@ USUAL_STEPS = 3
 
 
 class Exporter:
-    """``take`` raises ArtifactDamaged where a proof fails or the run lacks something, ModelUnavailable, and Stopped."""
+    """``take`` raises ArtifactDamaged where a proof fails or the run lacks something,
+    ModelUnavailable, and Stopped.
+    """
 
-    def __init__(self, store: Store, job: Job, report: Callable[[Progress], None], should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        job: Job,
+        report: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
         self.store, self.job = store, job
         self._report, self._should_stop = report, should_stop
         self._done, self._total = 0, USUAL_STEPS
@@ -60,20 +70,32 @@ class Exporter:
         adapter = artifacts.adapter_folder(self.store.folder(self.job))
         model = find_model(config.model, self.store.settings, hub_reachable(self.store.settings))
         classes = read_classes(self.job)
-        return write_model.ExportSource(fetch(model), model.identity, model.revision, adapter, classes, config.max_tokens, config.seed)
+        return write_model.ExportSource(
+            fetch(model),
+            model.identity,
+            model.revision,
+            adapter,
+            classes,
+            config.max_tokens,
+            config.seed,
+        )
 
     @cached_property
     def details(self) -> dict[str, Any]:
         """What is told of the run."""
         result = self.job.result
-        return {**{name: result[name] for name in run_files.KEPT if name in result}, **descriptions.run_details(self.store, self.job)}
+        return {
+            **{name: result[name] for name in run_files.KEPT if name in result},
+            **descriptions.run_details(self.store, self.job),
+        }
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """Its test predictions with their texts."""
         if not artifacts.predictions_path(self.store.folder(self.job), "test").is_file():
             raise ArtifactDamaged(
-                "The run has no test texts to prove an export with.", "Score it on the page Runs first, if it was imported."
+                "The run has no test texts to prove an export with.",
+                "Score it on the page Runs first, if it was imported.",
             )
         return artifacts.read_predictions(self.store.folder(self.job), "test")
 
@@ -86,15 +108,20 @@ class Exporter:
         self._step()
         if not proof.holds:
             message = (
-                f"The export does not answer as the run does: {proof.equal.hits} of {proof.texts} labels agree,"
-                f" probabilities differ by up to {proof.max_probability_difference:.2g}."
+                f"The export does not answer as the run does: {proof.equal.hits} of {proof.texts}"
+                " labels agree, probabilities differ by up to"
+                f" {proof.max_probability_difference:.2g}."
             )
             raise ArtifactDamaged(message, "Choose another format. The run itself is as it was.")
-        (folder / "README.md").write_text(model_card.write_card(self.details, source, proof), encoding="utf-8")
+        (folder / "README.md").write_text(
+            model_card.write_card(self.details, source, proof), encoding="utf-8"
+        )
         self._write_scripts(folder)
         run_files.write_run(self.details, source, folder / "run.json")
         if target is Format.ADAPTER:
-            run_files.write_predictions(self.predictions, source.classes, folder / "predictions.jsonl")
+            run_files.write_predictions(
+                self.predictions, source.classes, folder / "predictions.jsonl"
+            )
         return proof
 
     def _take_all(self, folder: Path) -> Verification | None:
@@ -109,22 +136,44 @@ class Exporter:
                 proof = made if target is Format.ADAPTER else proof
         (folder / "curves").mkdir()
         run_files.write_curves(self.details, folder / "curves")
-        for name in ("run.json", "predictions.jsonl", "train.py", "train.ipynb"):  # they speak of the run as a whole
+        for name in (
+            "run.json",
+            "predictions.jsonl",
+            "train.py",
+            "train.ipynb",
+        ):  # they speak of the run as a whole
             (folder / Format.ADAPTER / name).rename(folder / name)
         for name in ("run.json", "train.py", "train.ipynb"):
             for target in MODELS:
                 (folder / target / name).unlink(missing_ok=True)
-        held = [f"- `{target}/`: {TITLES[target]}" for target in MODELS if (folder / target).is_dir()]
-        held += ["- `predictions.jsonl`: every test text with its probabilities", "- `curves/`: event files for TensorBoard"]
-        held += ["- `train.py`, `train.ipynb`: the training once more", "- `run.json`: configuration, data and scores"]
-        readme = (folder / Format.ADAPTER / "README.md").read_text(encoding="utf-8").replace('"."', f'"{Format.ADAPTER}"')
-        (folder / "README.md").write_text(f"{readme}\n## In this zip\n\n" + "\n".join(held) + "\n", encoding="utf-8")
+        held = [
+            f"- `{target}/`: {TITLES[target]}" for target in MODELS if (folder / target).is_dir()
+        ]
+        held += [
+            "- `predictions.jsonl`: every test text with its probabilities",
+            "- `curves/`: event files for TensorBoard",
+        ]
+        held += [
+            "- `train.py`, `train.ipynb`: the training once more",
+            "- `run.json`: configuration, data and scores",
+        ]
+        readme = (
+            (folder / Format.ADAPTER / "README.md")
+            .read_text(encoding="utf-8")
+            .replace('"."', f'"{Format.ADAPTER}"')
+        )
+        (folder / "README.md").write_text(
+            f"{readme}\n## In this zip\n\n" + "\n".join(held) + "\n", encoding="utf-8"
+        )
         return proof
 
     def _write_scripts(self, folder: Path) -> None:
         adapter = json.loads((self.source.adapter / "adapter_config.json").read_bytes())
         retrain = script.write_script(self.details, self.source, adapter)
-        for name, content in {"train.py": retrain, "train.ipynb": script.write_notebook(retrain)}.items():
+        for name, content in {
+            "train.py": retrain,
+            "train.ipynb": script.write_notebook(retrain),
+        }.items():
             (folder / name).write_text(content, encoding="utf-8")
 
     def _step(self, more: int = 1) -> None:

@@ -1,4 +1,6 @@
-"""What a run can be taken away as, and what proves that the copy does what the run does. Free of ML libraries: pages read it."""
+"""What a run can be taken away as, and what proves that the copy does what the run does. Free of ML
+libraries: pages read it.
+"""
 
 from enum import StrEnum
 
@@ -19,7 +21,12 @@ class Format(StrEnum):
     BUNDLE = "bundle"
 
 
-MODELS = (Format.ADAPTER, Format.MERGED, Format.ONNX, Format.ONNX_INT8)  # those that answer, and so have something to prove
+MODELS = (
+    Format.ADAPTER,
+    Format.MERGED,
+    Format.ONNX,
+    Format.ONNX_INT8,
+)  # those that answer, and so have something to prove
 TITLES = {
     Format.ADAPTER: "LoRA adapter",
     Format.MERGED: "Merged model",
@@ -31,14 +38,28 @@ TITLES = {
 }
 USES = {
     Format.ADAPTER: "The trained part alone, for PEFT: small, and needs the base model beside it.",
-    Format.MERGED: "One model with the adapter inside its weights, for transformers. Needs nothing else.",
-    Format.ONNX: "One file for onnxruntime, without torch: servers, phones, other languages than Python.",
-    Format.ONNX_INT8: "The same with weights of 8 bits: a quarter of the size and quicker on many CPUs; a few answers differ.",
+    Format.MERGED: (
+        "One model with the adapter inside its weights, for transformers. Needs nothing else."
+    ),
+    Format.ONNX: (
+        "One file for onnxruntime, without torch: servers, phones, other languages than Python."
+    ),
+    Format.ONNX_INT8: (
+        "The same with weights of 8 bits: a quarter of the size and quicker on many CPUs; a few"
+        " answers differ."
+    ),
     Format.TENSORBOARD: "Event files of loss, accuracy, learning rate and speed.",
-    Format.SCRIPT: "train.py and a notebook that train the run again with plain transformers and PEFT.",
-    Format.BUNDLE: "Adapter, ONNX, predictions, curves, script, card, and what else has been made. It can be imported again.",
+    Format.SCRIPT: (
+        "train.py and a notebook that train the run again with plain transformers and PEFT."
+    ),
+    Format.BUNDLE: (
+        "Adapter, ONNX, predictions, curves, script, card, and what else has been made. It can be"
+        " imported again."
+    ),
 }
-TOLERANCE = 1e-4  # largest difference of a probability that counts as the same model; an 8-bit one is judged by its labels
+# largest difference of a probability that counts as the same model; an 8-bit one is judged by its
+# labels
+TOLERANCE = 1e-4
 INT8_SHARE = 0.98  # share of labels that an 8-bit model must keep
 
 
@@ -51,7 +72,8 @@ class Verification(BaseModel):
     texts: int
     labels_equal: int
     max_probability_difference: float
-    differs_from_base: float  # largest difference of a probability from the untrained base: that it is no copy of that one
+    # largest difference of a probability from the untrained base: that it is no copy of that one
+    differs_from_base: float
     bytes: int
     rows_per_second: float
     run_rows_per_second: float

@@ -1,4 +1,6 @@
-"""The model card that goes with every export: what it is, how good, on what data, how it was proved, and how to load it."""
+"""The model card that goes with every export: what it is, how good, on what data, how it was
+proved, and how to load it.
+"""
 
 import json
 import re
@@ -12,7 +14,12 @@ from core.transfer.export.formats import TITLES, Format, Verification
 from core.transfer.export.write_model import ONNX_FILE, SLOW_FUSION, ExportSource
 
 AG_NEWS = "AG News"
-LIBRARIES = {Format.ADAPTER: "peft", Format.MERGED: "transformers", Format.ONNX: "onnx", Format.ONNX_INT8: "onnx"}
+LIBRARIES = {
+    Format.ADAPTER: "peft",
+    Format.MERGED: "transformers",
+    Format.ONNX: "onnx",
+    Format.ONNX_INT8: "onnx",
+}
 ADAPTER_USE = """from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
@@ -45,8 +52,16 @@ on which answers may differ a little from those that the scores above count."""
 
 
 def write_card(details: Mapping[str, Any], source: ExportSource, proof: Verification) -> str:
-    """The card as Markdown with the Hub's metadata. ``details`` are those of ``core.runs.descriptions.run_details``."""
-    parts = [_metadata(details, source, proof), f"# {_line(details['name'])}", _what(details, source, proof), "## Scores", _scores(details)]
+    """The card as Markdown with the Hub's metadata. ``details`` are those of
+    ``core.runs.descriptions.run_details``.
+    """
+    parts = [
+        _metadata(details, source, proof),
+        f"# {_line(details['name'])}",
+        _what(details, source, proof),
+        "## Scores",
+        _scores(details),
+    ]
     parts += [
         "## Use",
         f"```python\n{_usage(source, proof.format)}\n```",
@@ -62,11 +77,18 @@ def write_card(details: Mapping[str, Any], source: ExportSource, proof: Verifica
 def _metadata(details: Mapping[str, Any], source: ExportSource, proof: Verification) -> str:
     """YAML, whose values are written as JSON, which YAML contains."""
     test = details.get("test", {})
-    metrics = [{"type": "accuracy", "value": test.get("accuracy")}, {"type": "f1", "name": "macro-F1", "value": test.get("macro_f1")}]
+    metrics = [
+        {"type": "accuracy", "value": test.get("accuracy")},
+        {"type": "f1", "name": "macro-F1", "value": test.get("macro_f1")},
+    ]
     results = [
         {
             "task": {"type": "text-classification"},
-            "dataset": {"name": details["data"]["name"], "type": _dataset_id(details["data"]["name"]), "split": "test"},
+            "dataset": {
+                "name": details["data"]["name"],
+                "type": _dataset_id(details["data"]["name"]),
+                "split": "test",
+            },
             "metrics": metrics,
         }
     ]
@@ -78,21 +100,30 @@ def _metadata(details: Mapping[str, Any], source: ExportSource, proof: Verificat
         **({"datasets": [HUB_ID]} if details["data"]["name"] == AG_NEWS else {}),
         "model-index": [{"name": details["name"], "results": results}],
     }
-    return "\n".join(["---", *(f"{name}: {json.dumps(value, ensure_ascii=True)}" for name, value in fields.items()), "---"])
+    return "\n".join(
+        [
+            "---",
+            *(f"{name}: {json.dumps(value, ensure_ascii=True)}" for name, value in fields.items()),
+            "---",
+        ]
+    )
 
 
 def _dataset_id(name: str) -> str:
     """As the Hub wants it: the id there, otherwise a name without blanks and marks."""
-    return HUB_ID if name == AG_NEWS else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "own"
+    return (
+        HUB_ID if name == AG_NEWS else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "own"
+    )
 
 
 def _what(details: Mapping[str, Any], source: ExportSource, proof: Verification) -> str:
     data = details["data"]
     classes = ", ".join(f"`{_line(name)}`" for name in source.classes)
     return (
-        f"{TITLES[proof.format]} of a LoRA fine-tuning of `{_line(source.identity)}` (revision `{_line(source.revision)}`) that sorts texts"
-        f" into {len(source.classes)} classes: {classes}. Trained on {_line(data['name'])}, fingerprint `{data['fingerprint']}`."
-        f" Texts are cut after {source.max_tokens} tokens."
+        f"{TITLES[proof.format]} of a LoRA fine-tuning of `{_line(source.identity)}` (revision"
+        f" `{_line(source.revision)}`) that sorts texts into {len(source.classes)} classes:"
+        f" {classes}. Trained on {_line(data['name'])}, fingerprint `{data['fingerprint']}`. Texts"
+        f" are cut after {source.max_tokens} tokens."
     )
 
 
@@ -103,18 +134,38 @@ def _scores(details: Mapping[str, Any]) -> str:
     share = Proportion(int(test["hits"]), int(test["rows"]))
     low, high = share.interval
     lines = [
-        f"Accuracy {share.value:.4f} (95 % interval {low:.4f} to {high:.4f}) on {share.n:,} test texts; macro-F1 {test['macro_f1']:.4f}.",
+        (
+            f"Accuracy {share.value:.4f} (95 % interval {low:.4f} to {high:.4f}) on {share.n:,}"
+            f" test texts; macro-F1 {test['macro_f1']:.4f}."
+        ),
         "",
     ]
-    lines += ["| class | precision (95 % interval) | recall (95 % interval) | F1 | texts |", "|---|---|---|---|---|"]
+    lines += [
+        "| class | precision (95 % interval) | recall (95 % interval) | F1 | texts |",
+        "|---|---|---|---|---|",
+    ]
     matrix = details.get("confusion", [])
     for number, one in enumerate(details.get("per_class", [])):
         right = matrix[number][number]
-        precision, recall = (_share(right, n) for n in (sum(row[number] for row in matrix), one["support"]))
-        lines.append(f"| {_line(one['class'])} | {precision} | {recall} | {one['f1']:.3f} | {one['support']:,} |")
+        precision, recall = (
+            _share(right, n) for n in (sum(row[number] for row in matrix), one["support"])
+        )
+        lines.append(
+            f"| {_line(one['class'])} | {precision} | {recall} | {one['f1']:.3f} |"
+            f" {one['support']:,} |"
+        )
     names = [_line(one["class"]) for one in details.get("per_class", [])]
-    lines += ["", "Confusion matrix, rows true, columns predicted:", "", f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    lines += [f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(names, details.get("confusion", []), strict=False)]
+    lines += [
+        "",
+        "Confusion matrix, rows true, columns predicted:",
+        "",
+        f"| | {' | '.join(names)} |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    lines += [
+        f"| {name} | {' | '.join(map(str, row))} |"
+        for name, row in zip(names, details.get("confusion", []), strict=False)
+    ]
     return "\n".join(lines)
 
 
@@ -128,27 +179,51 @@ def _share(hits: int, n: int) -> str:
 
 def _proof(proof: Verification) -> str:
     low, high = proof.equal.interval
-    speed = f"{proof.rows_per_second:.0f} texts/s against {proof.run_rows_per_second:.0f} of the run on the same machine"
+    speed = (
+        f"{proof.rows_per_second:.0f} texts/s against {proof.run_rows_per_second:.0f} of the run on"
+        " the same machine"
+    )
     return (
-        f"Read back from these files, it gave the same label as the run itself for {proof.labels_equal:,} of {proof.texts:,} test texts"
-        f" (95 % interval {low:.1%} to {high:.1%}); probabilities differed by at most {proof.max_probability_difference:.2g}, and by up to"
-        f" {proof.differs_from_base:.2f} from the untrained base. {speed}; {proof.bytes / 1e6:.1f} MB."
+        "Read back from these files, it gave the same label as the run itself for"
+        f" {proof.labels_equal:,} of {proof.texts:,} test texts (95 % interval {low:.1%} to"
+        f" {high:.1%}); probabilities differed by at most {proof.max_probability_difference:.2g},"
+        f" and by up to {proof.differs_from_base:.2f} from the untrained base. {speed};"
+        f" {proof.bytes / 1e6:.1f} MB."
     )
 
 
 def _training(details: Mapping[str, Any], source: ExportSource) -> str:
-    fields = {**details["config"], "model": source.identity}  # what was chosen may be a folder of this machine
+    fields = {
+        **details["config"],
+        "model": source.identity,
+    }  # what was chosen may be a folder of this machine
     config = "\n".join(f"| `{name}` | {_line(value)} |" for name, value in fields.items())
     took = [f"{details['train_seconds']:.0f} s of training"] if "train_seconds" in details else []
-    took += [f"{details['peak_memory_mb']:,.0f} MB of memory at the peak"] if "peak_memory_mb" in details else []
-    return f"{', '.join(took) or 'Time and memory were not recorded'}.\n\n| field | value |\n|---|---|\n{config}"
+    took += (
+        [f"{details['peak_memory_mb']:,.0f} MB of memory at the peak"]
+        if "peak_memory_mb" in details
+        else []
+    )
+    return (
+        f"{', '.join(took) or 'Time and memory were not recorded'}.\n\n| field | value"
+        f" |\n|---|---|\n{config}"
+    )
 
 
 def _usage(source: ExportSource, target: Format) -> str:
     template = {Format.ADAPTER: ADAPTER_USE, Format.MERGED: MERGED_USE}.get(target, ONNX_USE)
     names = json.dumps({str(index): name for index, name in enumerate(source.classes)})
-    values = {"BASE": json.dumps(source.identity), "REVISION": json.dumps(source.revision), "NAMES": names}
-    values |= {"CLASSES": str(len(source.classes)), "TOKENS": str(source.max_tokens), "FILE": ONNX_FILE, "FUSION": SLOW_FUSION}
+    values = {
+        "BASE": json.dumps(source.identity),
+        "REVISION": json.dumps(source.revision),
+        "NAMES": names,
+    }
+    values |= {
+        "CLASSES": str(len(source.classes)),
+        "TOKENS": str(source.max_tokens),
+        "FILE": ONNX_FILE,
+        "FUSION": SLOW_FUSION,
+    }
     return Template(template).substitute(values)
 
 

@@ -1,4 +1,6 @@
-"""What goes beside a model: the run as JSON, its predictions as JSON lines, its curves as event files. All of it is read by an import."""
+"""What goes beside a model: the run as JSON, its predictions as JSON lines, its curves as event
+files. All of it is read by an import.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,18 @@ from core.models.catalog import MODELS
 from core.transfer.export.write_model import ExportSource
 
 KEPT = (
-    *("name", "config", "data", "classes", "test", "untrained", "validation", "per_class", "confusion", "metrics"),
+    *(
+        "name",
+        "config",
+        "data",
+        "classes",
+        "test",
+        "untrained",
+        "validation",
+        "per_class",
+        "confusion",
+        "metrics",
+    ),
     *("train_seconds", "rows_per_second", "peak_memory_mb", "trained_rows", "steps", "best_step"),
 )
 CURVES = ("loss", "accuracy", "macro_f1", "learning_rate", "rows_per_second")
@@ -31,26 +44,44 @@ def write_run(details: Mapping[str, Any], source: ExportSource, path: Path) -> N
     config = details["config"]
     if config["model"] not in MODELS:
         kept["config"] = {**config, "model": f"{source.identity}@{source.revision}"}
-    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    path.write_text(
+        json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+    )
 
 
 def write_predictions(frame: pd.DataFrame, classes: Sequence[str], path: Path) -> None:
     """A line a test text: its row, text and true class, and the probability of each class."""
     columns = [f"p{index}" for index in range(len(classes))]
     with path.open("w", encoding="utf-8") as file:
-        for row, text, label, *shares in frame[["row", "text", "label", *columns]].itertuples(index=False):
-            told = {name: round(float(share), 7) for name, share in zip(classes, shares, strict=True)}
-            line = {"row": int(row), "text": text, "label": classes[label], "predicted": max(told, key=told.__getitem__)}
+        for row, text, label, *shares in frame[["row", "text", "label", *columns]].itertuples(
+            index=False
+        ):
+            told = {
+                name: round(float(share), 7) for name, share in zip(classes, shares, strict=True)
+            }
+            line = {
+                "row": int(row),
+                "text": text,
+                "label": classes[label],
+                "predicted": max(told, key=told.__getitem__),
+            }
             file.write(json.dumps({**line, "probabilities": told}, ensure_ascii=False) + "\n")
 
 
 def write_curves(details: Mapping[str, Any], folder: Path) -> None:
-    """Event files for TensorBoard, training and validation side by side; the test scores stand at the last step."""
-    writers = {split: SummaryWriter(str(folder / split), max_queue=1000) for split in ("train", "validation")}
+    """Event files for TensorBoard, training and validation side by side; the test scores stand at
+    the last step.
+    """
+    writers = {
+        split: SummaryWriter(str(folder / split), max_queue=1000)
+        for split in ("train", "validation")
+    }
     for point in details["metrics"]:
         for name in CURVES:
             if point[name] is not None:
-                writers[point["split"]].add_scalar(name, point[name], point["step"], walltime=point["at"])
+                writers[point["split"]].add_scalar(
+                    name, point[name], point["step"], walltime=point["at"]
+                )
     last = max((point["step"] for point in details["metrics"]), default=0)
     if "test" in details:
         writers["test"] = SummaryWriter(str(folder / "test"))

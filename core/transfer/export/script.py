@@ -1,4 +1,6 @@
-"""The script that goes with every export: the run once more in plain transformers and PEFT, for a student to read and change."""
+"""The script that goes with every export: the run once more in plain transformers and PEFT, for a
+student to read and change.
+"""
 
 import json
 from collections.abc import Mapping
@@ -138,13 +140,20 @@ print(f"test accuracy {trainer.evaluate()['eval_accuracy']:.4f}; the run had $AC
 FOUR_BIT = {  # what a base in 4 bits adds to it
     "IMPORT_PEFT": ", prepare_model_for_kbit_training",
     "IMPORT_BITS": "\n    BitsAndBytesConfig,",
-    "BITS": '    quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True),\n',
+    "BITS": (
+        '    quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",'
+        " bnb_4bit_use_double_quant=True),\n"
+    ),
     "PREPARE": "\nmodel = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)",
 }
 
 
-def write_script(details: Mapping[str, Any], source: ExportSource, adapter: Mapping[str, Any]) -> str:
-    """The script for a run: ``details`` of ``core.runs.descriptions.run_details``, ``adapter`` what its ``adapter_config.json`` holds."""
+def write_script(
+    details: Mapping[str, Any], source: ExportSource, adapter: Mapping[str, Any]
+) -> str:
+    """The script for a run: ``details`` of ``core.runs.descriptions.run_details``, ``adapter`` what
+    its ``adapter_config.json`` holds.
+    """
     config, test = details["config"], details.get("test") or {}
     values = {
         "NAME": _said(details["name"]),
@@ -153,7 +162,11 @@ def write_script(details: Mapping[str, Any], source: ExportSource, adapter: Mapp
         "MARK": json.dumps(str(details["data"]["fingerprint"])),
         "ACCURACY": f"{test['accuracy']:.4f}" if "accuracy" in test else "no known value",
         "BASE": json.dumps(source.identity),
-        "REVISION": json.dumps(source.revision) if "/" in source.identity and not source.identity.startswith("local/") else "None",
+        "REVISION": (
+            json.dumps(source.revision)
+            if "/" in source.identity and not source.identity.startswith("local/")
+            else "None"
+        ),
         "CLASSES": json.dumps(list(source.classes)),
         "TARGETS": json.dumps(sorted(adapter["target_modules"])),
         "HEAD": json.dumps(sorted(set(adapter["modules_to_save"] or ()))),
@@ -168,7 +181,9 @@ def write_script(details: Mapping[str, Any], source: ExportSource, adapter: Mapp
         "EPOCHS": str(config["epochs"]),
         "BATCH": str(config["batch_size"]),
         "RATE": repr(config["learning_rate"]),
-        "SCHEDULE": {"linear": "linear", "cosine": "cosine"}.get(config["schedule"], "constant_with_warmup"),
+        "SCHEDULE": (
+            {"linear": "linear", "cosine": "cosine"}.get(config["schedule"], "constant_with_warmup")
+        ),
         "WARMUP": repr(config["warmup"]),
         "DECAY": repr(config["weight_decay"]),
     }
@@ -179,16 +194,40 @@ def write_script(details: Mapping[str, Any], source: ExportSource, adapter: Mapp
 def write_notebook(script: str) -> str:
     """The same as a Jupyter notebook: a cell for each numbered part."""
     head, *parts = script.split("\n# ")
-    head = head.replace("options = arguments.parse_args()", "options = arguments.parse_args([])  # change the defaults above")
-    cells = [("code", head), *(cell for part in parts for cell in (("markdown", part.split("\n", 1)[0]), ("code", part.split("\n", 1)[1])))]
-    return json.dumps({"cells": [_cell(kind, text) for kind, text in cells], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, indent=1)
+    head = head.replace(
+        "options = arguments.parse_args()",
+        "options = arguments.parse_args([])  # change the defaults above",
+    )
+    cells = [
+        ("code", head),
+        *(
+            cell
+            for part in parts
+            for cell in (("markdown", part.split("\n", 1)[0]), ("code", part.split("\n", 1)[1]))
+        ),
+    ]
+    return json.dumps(
+        {
+            "cells": [_cell(kind, text) for kind, text in cells],
+            "metadata": {},
+            "nbformat": 4,
+            "nbformat_minor": 4,
+        },
+        indent=1,
+    )
 
 
 def _cell(kind: str, text: str) -> dict[str, object]:
-    cell: dict[str, object] = {"cell_type": kind, "metadata": {}, "source": text.strip().splitlines(keepends=True)}
+    cell: dict[str, object] = {
+        "cell_type": kind,
+        "metadata": {},
+        "source": text.strip().splitlines(keepends=True),
+    }
     return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 
 def _said(text: object) -> str:
-    """Text of people inside the script's docstring: one line, nothing that ends it or begins an escape."""
+    """Text of people inside the script's docstring: one line, nothing that ends it or begins an
+    escape.
+    """
     return " ".join(str(text).replace("\\", " ").replace('"', "'").split())

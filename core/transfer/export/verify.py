@@ -1,4 +1,6 @@
-"""Read an export back as a stranger would, from its files alone (and the base's for an adapter), and let it answer test texts."""
+"""Read an export back as a stranger would, from its files alone (and the base's for an adapter),
+and let it answer test texts.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,15 +21,23 @@ from core.training.load_model import quiet
 from core.transfer.export.formats import Format, Verification
 from core.transfer.export.write_model import ONNX_FILE, SLOW_FUSION, ExportSource, read_labels
 
-BATCH_TOKENS = 512  # with padding: more leaves the caches of a CPU, less leaves its cores to overheads
+BATCH_TOKENS = (
+    512  # with padding: more leaves the caches of a CPU, less leaves its cores to overheads
+)
 Batch = dict[str, NDArray[np.int64]]
 Answer = Callable[[Batch], NDArray[np.float32]]
 
 
-def verify_export(source: ExportSource, target: Format, folder: Path, texts: Sequence[str]) -> Verification:
-    """Compare the export in ``folder`` with the run on ``texts``. Raises ArtifactDamaged where there are none."""
+def verify_export(
+    source: ExportSource, target: Format, folder: Path, texts: Sequence[str]
+) -> Verification:
+    """Compare the export in ``folder`` with the run on ``texts``. Raises ArtifactDamaged where
+    there are none.
+    """
     if not texts:
-        raise ArtifactDamaged("The run kept no test texts to prove an export with.", "Train it again.")
+        raise ArtifactDamaged(
+            "The run kept no test texts to prove an export with.", "Train it again."
+        )
     run = Classifier(source.base, source.classes, source.seed)
     run.load_adapter("run", source.adapter)
     began = time.perf_counter()
@@ -35,7 +45,9 @@ def verify_export(source: ExportSource, target: Format, folder: Path, texts: Seq
     run_seconds = time.perf_counter() - began
     untrained = run.classify(None, list(texts), source.max_tokens)
     answer = _open(source, target, folder)
-    lanes = torch.get_num_threads() if target in (Format.ONNX, Format.ONNX_INT8) else 1  # torch divides a batch itself
+    lanes = (
+        torch.get_num_threads() if target in (Format.ONNX, Format.ONNX_INT8) else 1
+    )  # torch divides a batch itself
     answered, seconds = _answer(answer, folder, texts, lanes)
     return Verification(
         format=target,
@@ -56,14 +68,18 @@ def _open(source: ExportSource, target: Format, folder: Path) -> Answer:
     names = dict(enumerate(read_labels(folder)[0]))
     labels = {"num_labels": len(names), "id2label": names} if target is Format.ADAPTER else {}
     with quiet(), quiet_peft():
-        model = AutoModelForSequenceClassification.from_pretrained(where, local_files_only=True, **labels)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            where, local_files_only=True, **labels
+        )
         if target is Format.ADAPTER:
             model = PeftModel.from_pretrained(model, folder)
     model.eval()
 
     def answer(batch: Batch) -> NDArray[np.float32]:
         with torch.inference_mode():
-            logits = model(**{name: torch.from_numpy(values) for name, values in batch.items()}).logits
+            logits = model(
+                **{name: torch.from_numpy(values) for name, values in batch.items()}
+            ).logits
         scores: NDArray[np.float32] = logits.float().numpy()
         return scores
 
@@ -75,7 +91,9 @@ def _open_onnx(path: Path) -> Answer:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # a batch a core is quicker than all cores at each batch
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"], disabled_optimizers=[SLOW_FUSION])
+    session = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"], disabled_optimizers=[SLOW_FUSION]
+    )
 
     def answer(batch: Batch) -> NDArray[np.float32]:
         scores: NDArray[np.float32] = session.run(["logits"], batch)[0]
@@ -84,8 +102,12 @@ def _open_onnx(path: Path) -> Answer:
     return answer
 
 
-def _answer(answer: Answer, folder: Path, texts: Sequence[str], lanes: int) -> tuple[NDArray[np.float64], float]:
-    """Probabilities (n, C) of ``texts``, and the seconds they took; texts of like length share a batch, ``lanes`` go side by side."""
+def _answer(
+    answer: Answer, folder: Path, texts: Sequence[str], lanes: int
+) -> tuple[NDArray[np.float64], float]:
+    """Probabilities (n, C) of ``texts``, and the seconds they took; texts of like length share a
+    batch, ``lanes`` go side by side.
+    """
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     limit = read_labels(folder)[1]
     began = time.perf_counter()
@@ -93,7 +115,10 @@ def _answer(answer: Answer, folder: Path, texts: Sequence[str], lanes: int) -> t
     lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
 
     def compute(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        rows = {name: [encoded[name][index] for index in chosen] for name in ("input_ids", "attention_mask")}
+        rows = {
+            name: [encoded[name][index] for index in chosen]
+            for name in ("input_ids", "attention_mask")
+        }
         padded = tokenizer.pad(rows, return_tensors="np")
         scores = answer({name: padded[name].astype(np.int64) for name in rows}).astype(np.float64)
         powers = np.exp(scores - scores.max(1, keepdims=True))

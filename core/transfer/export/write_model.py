@@ -1,4 +1,6 @@
-"""Write a run's model in each format into a folder. Everything that loads it again is in there: tokenizer, class names, max tokens."""
+"""Write a run's model in each format into a folder. Everything that loads it again is in there:
+tokenizer, class names, max tokens.
+"""
 
 import json
 import logging
@@ -17,12 +19,15 @@ from core.training.load_model import Base, load_base, quiet
 from core.transfer.export.formats import Format
 
 ONNX_FILE, LABELS_FILE = "model.onnx", "labels.json"
-SLOW_FUSION = "SkipLayerNormFusion"  # of onnxruntime 1.32: on a CPU its joined kernel takes five times as long as its two parts
+# of onnxruntime 1.32: on a CPU its joined kernel takes five times as long as its two parts
+SLOW_FUSION = "SkipLayerNormFusion"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """What an export is made from: the base's folder and identity, the run's adapter, its classes and where it cuts texts."""
+    """What an export is made from: the base's folder and identity, the run's adapter, its classes
+    and where it cuts texts.
+    """
 
     base: Path
     identity: str
@@ -77,8 +82,15 @@ class Logits(nn.Module):
 
 def _write_labels(source: ExportSource, folder: Path) -> None:
     names = {str(index): name for index, name in enumerate(source.classes)}
-    content = {"id2label": names, "max_tokens": source.max_tokens, "base": source.identity, "revision": source.revision}
-    (folder / LABELS_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    content = {
+        "id2label": names,
+        "max_tokens": source.max_tokens,
+        "base": source.identity,
+        "revision": source.revision,
+    }
+    (folder / LABELS_FILE).write_text(
+        json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8"
+    )
 
 
 def _merge(base: Base, adapter: Path) -> PreTrainedModel:
@@ -88,12 +100,18 @@ def _merge(base: Base, adapter: Path) -> PreTrainedModel:
 
 
 def _write_onnx(model: PreTrainedModel, path: Path) -> None:
-    model.set_attn_implementation("eager")  # the other one brings a search for rows of NaN into the graph, which takes a third of its time
+    model.set_attn_implementation(
+        "eager"
+        # the other one brings a search for rows of NaN into the graph, which takes a third of its
+        # time
+    )
     ids = torch.randint(5, 90, (2, 16))
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0  # a padded row, or the mask would be taken for a constant and left out
     axes = {0: "texts", 1: "tokens"}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # speaks of torchvision, which is not wanted
+    logging.getLogger("torch.onnx").setLevel(
+        logging.ERROR
+    )  # speaks of torchvision, which is not wanted
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own, about a transition that is underway
         torch.onnx.export(
@@ -110,9 +128,16 @@ def _write_onnx(model: PreTrainedModel, path: Path) -> None:
 
 
 def _quantise(path: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - seconds, and for this format alone
+    # Seconds, and for this format alone.
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
 
     full = path.with_name("full.onnx")
     path.rename(full)
-    quantize_dynamic(full, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm", "Gather"])
+    quantize_dynamic(
+        full,
+        path,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+    )
     full.unlink()

@@ -1,4 +1,5 @@
-"""The files of an adapter that somebody brings as a folder or a zip. Nothing is unpacked onto the disk, and no pickle is opened.
+"""The files of an adapter that somebody brings as a folder or a zip. Nothing is unpacked onto the
+disk, and no pickle is opened.
 
 Only six names are ever read: safetensors, JSON, and JSON lines.
 """
@@ -16,20 +17,39 @@ from core.errors import DataError
 ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 LABELS, RUN, PREDICTIONS, MODEL = "labels.json", "run.json", "predictions.jsonl", "config.json"
 JSON_BYTES, MOST_BYTES = 10_000_000, 500_000_000  # of a JSON file, and of weights or predictions
-MOST_FILES, MOST_UNPACKED, MOST_RATIO = 2000, 4_000_000_000, 100  # weights hardly shrink, texts to a fifth
+MOST_FILES, MOST_UNPACKED, MOST_RATIO = (
+    2000,
+    4_000_000_000,
+    100,
+)  # weights hardly shrink, texts to a fifth
 ENTRY_BYTES = 500  # of a zip's directory for one file, its name included
-END_MARK, ZIP64_MARK, LONGEST_END = b"PK\x05\x06", b"PK\x06\x07", 66_000  # of a zip, whose end may hold a comment
+END_MARK, ZIP64_MARK, LONGEST_END = (
+    b"PK\x05\x06",
+    b"PK\x06\x07",
+    66_000,
+)  # of a zip, whose end may hold a comment
 USUAL_RATIO_BYTES = 1_000_000  # a small file of zeros harms nobody
 DEPTH = 3  # of folders searched for the adapter
-BAD_ZIP = (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError, OSError)  # zipfile's words for what it cannot read
+BAD_ZIP = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    RuntimeError,
+    EOFError,
+    OSError,
+)  # zipfile's words for what it cannot read
 AS_MADE = "Bring the zip as it was made here, or zip the adapter's folder alone."
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
-SAFE = "Save the adapter again with save_pretrained, which writes adapter_model.safetensors, and leave out all pickles."
+SAFE = (
+    "Save the adapter again with save_pretrained, which writes adapter_model.safetensors, and leave"
+    " out all pickles."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class AdapterArchive:
-    """What was found: the name that it came under, and the content of the files that are read, by their plain names."""
+    """What was found: the name that it came under, and the content of the files that are read, by
+    their plain names.
+    """
 
     name: str
     files: Mapping[str, bytes]
@@ -37,19 +57,26 @@ class AdapterArchive:
     def find(self, name: str) -> bytes:
         """The content of that file. Raises DataError where it is not there."""
         if name not in self.files:
-            raise DataError(f"{self.name} holds no {name}.", "Give a PEFT adapter folder, or a zip exported here.")
+            raise DataError(
+                f"{self.name} holds no {name}.",
+                "Give a PEFT adapter folder, or a zip exported here.",
+            )
         return self.files[name]
 
 
 def read_archive(path: Path, most_bytes: int = MOST_BYTES) -> AdapterArchive:
-    """The adapter in the folder or zip at ``path``. Raises DataError that says what is wrong with it."""
+    """The adapter in the folder or zip at ``path``. Raises DataError that says what is wrong with
+    it.
+    """
     if path.is_dir():
         return _pick(path.resolve().name, _Folder(path), most_bytes)
     try:
         with path.open("rb") as file:
             return _read_zip(path.name, file, most_bytes)
     except OSError as error:
-        raise DataError(f"{path} cannot be opened ({type(error).__name__}).", "Check the path.") from error
+        raise DataError(
+            f"{path} cannot be opened ({type(error).__name__}).", "Check the path."
+        ) from error
 
 
 def read_upload(name: str, data: bytes, most_bytes: int = MOST_BYTES) -> AdapterArchive:
@@ -65,7 +92,12 @@ class _Folder:
 
     def names(self) -> list[str]:
         levels = ["/".join(["*"] * depth) for depth in range(1, DEPTH + 1)]
-        return [found.relative_to(self.path).as_posix() for level in levels for found in sorted(self.path.glob(level)) if found.is_file()]
+        return [
+            found.relative_to(self.path).as_posix()
+            for level in levels
+            for found in sorted(self.path.glob(level))
+            if found.is_file()
+        ]
 
     def read(self, name: str, most: int) -> bytes:
         with (self.path / name).open("rb") as file:
@@ -98,7 +130,9 @@ def _read_zip(name: str, file: IO[bytes], most_bytes: int) -> AdapterArchive:
 
 
 def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None:
-    """Raise DataError where the directory at the end of a zip is longer than one of ``most_files``: each entry becomes an object."""
+    """Raise DataError where the directory at the end of a zip is longer than one of ``most_files``:
+    each entry becomes an object.
+    """
     start = max(0, file.seek(0, io.SEEK_END) - LONGEST_END)
     file.seek(start)
     tail = file.read()
@@ -107,25 +141,40 @@ def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None
     if end < 0 or len(tail) < end + 16:
         return  # no zip: whoever opens it says so
     size = int.from_bytes(tail[end + 12 : end + 16], "little")
-    large = tail[max(0, end - 20) : end].startswith(ZIP64_MARK)  # tells other sizes elsewhere; for more than 4 GB or 65,535 files
+    large = tail[max(0, end - 20) : end].startswith(
+        ZIP64_MARK
+    )  # tells other sizes elsewhere; for more than 4 GB or 65,535 files
     if large or size > most_files * ENTRY_BYTES:
         raise DataError(f"{name} holds more than {most_files:,} files.", AS_MADE)
 
 
 def check_entries(name: str, entries: list[zipfile.ZipInfo], most_files: int) -> None:
-    """Raise DataError where names, sizes or kinds of a zip's entries are none of a zip that is read here."""
+    """Raise DataError where names, sizes or kinds of a zip's entries are none of a zip that is read
+    here.
+    """
     if len(entries) > most_files:
-        raise DataError(f"{name} holds {len(entries):,} files; up to {most_files:,} are read.", AS_MADE)
+        raise DataError(
+            f"{name} holds {len(entries):,} files; up to {most_files:,} are read.", AS_MADE
+        )
     if len({entry.filename for entry in entries}) < len(entries):
         raise DataError(f"{name} holds two files of one name.", AS_MADE)
     for entry in entries:
         if problem := _problem(entry):
             raise DataError(f"{name} holds {_shown(entry.filename)}, {problem}.", AS_MADE)
-    unpacked, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
+    unpacked, packed = (
+        sum(entry.file_size for entry in entries),
+        sum(entry.compress_size for entry in entries),
+    )
     bomb = unpacked > USUAL_RATIO_BYTES and unpacked > MOST_RATIO * max(packed, 1)
-    bomb = bomb or any(entry.file_size > max(USUAL_RATIO_BYTES, MOST_RATIO * entry.compress_size) for entry in entries)
+    bomb = bomb or any(
+        entry.file_size > max(USUAL_RATIO_BYTES, MOST_RATIO * entry.compress_size)
+        for entry in entries
+    )
     if unpacked > MOST_UNPACKED or bomb:
-        message = f"{name} would unpack to {unpacked / 1e6:,.0f} MB from {packed / 1e6:,.1f} MB, which no model does."
+        message = (
+            f"{name} would unpack to {unpacked / 1e6:,.0f} MB from {packed / 1e6:,.1f} MB, which no"
+            " model does."
+        )
         raise DataError(message, AS_MADE)
 
 
@@ -143,19 +192,28 @@ def _pick(name: str, source: "_Folder | _Zip", most_bytes: int) -> AdapterArchiv
     """The adapter's files; what is told of its run may lie beside its folder."""
     names = source.names()
     if pickles := [each for each in names if PurePosixPath(each).suffix.lower() in PICKLES]:
-        message = f"{name} holds {_shown(pickles[0])}, a pickle: such files can run code when they are opened, so none is."
+        message = (
+            f"{name} holds {_shown(pickles[0])}, a pickle: such files can run code when they are"
+            " opened, so none is."
+        )
         raise DataError(message, SAFE)
-    homes = sorted({PurePosixPath(each).parent for each in names if PurePosixPath(each).name == CONFIG})
+    homes = sorted(
+        {PurePosixPath(each).parent for each in names if PurePosixPath(each).name == CONFIG}
+    )
     if not homes:
         message = f"{name} holds no adapter: there is no {CONFIG} in it."
-        raise DataError(message, "Give a PEFT adapter folder, or a zip exported here as adapter or bundle.")
+        raise DataError(
+            message, "Give a PEFT adapter folder, or a zip exported here as adapter or bundle."
+        )
     if len(homes) > 1:
         raise DataError(f"{name} holds {len(homes)} adapters.", "Give the folder of one of them.")
     there, found = set(names), {}
     for wanted in (ADAPTER, CONFIG, LABELS, RUN, PREDICTIONS, MODEL):
         for place in _places(homes[0], wanted):
             if place in there:
-                found[wanted] = _bounded(source, place, most_bytes if wanted in (ADAPTER, PREDICTIONS) else JSON_BYTES)
+                found[wanted] = _bounded(
+                    source, place, most_bytes if wanted in (ADAPTER, PREDICTIONS) else JSON_BYTES
+                )
                 break
     return AdapterArchive(name, found)
 
@@ -169,7 +227,10 @@ def _places(home: PurePosixPath, name: str) -> Iterator[str]:
 def _bounded(source: "_Folder | _Zip", name: str, most: int) -> bytes:
     data = source.read(name, most)
     if len(data) > most:
-        raise DataError(f"{_shown(name)} has more than {most / 1e6:,.0f} MB.", "Use the command line: python -m core import PATH.")
+        raise DataError(
+            f"{_shown(name)} has more than {most / 1e6:,.0f} MB.",
+            "Use the command line: python -m core import PATH.",
+        )
     return data
 
 

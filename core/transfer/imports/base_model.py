@@ -1,4 +1,6 @@
-"""Which base an imported adapter belongs to, by identity alone: a folder that a stranger's file names is never opened."""
+"""Which base an imported adapter belongs to, by identity alone: a folder that a stranger's file
+names is never opened.
+"""
 
 from collections.abc import Iterable
 
@@ -10,13 +12,20 @@ from core.transfer.imports.peft_adapter import AdapterConfig
 LOCAL = "local/"  # how an export names a base that came from a folder
 
 
-def find_base(config: AdapterConfig, settings: Settings, hub: bool, known: Iterable[str]) -> tuple[str, ModelLocation]:
-    """The base as ``RunConfig.model`` names it, and where it is. ``known`` are names of bases that runs here were trained on.
+def find_base(
+    config: AdapterConfig, settings: Settings, hub: bool, known: Iterable[str]
+) -> tuple[str, ModelLocation]:
+    """The base as ``RunConfig.model`` names it, and where it is. ``known`` are names of bases that
+    runs here were trained on.
 
     Raises DataError for a base that is not allowed or not known here, and ModelUnavailable.
     """
     name, revision = config.base_model_name_or_path, config.revision or ""
-    found = _offered(name, revision) or _local(name, revision, settings, hub, known) or _pinned(name, revision)
+    found = (
+        _offered(name, revision)
+        or _local(name, revision, settings, hub, known)
+        or _pinned(name, revision)
+    )
     model = find_model(found, settings, hub)
     if not model.available:
         raise ModelUnavailable(model.reason, "Then import it again.")
@@ -28,7 +37,10 @@ def _offered(name: str, revision: str) -> str:
     for model in MODELS.values():
         if name in (model.hub_id, model.hub_id.rpartition("/")[2]):
             if revision not in ("", "main", model.revision):
-                message = f"It was made for {name} at revision {revision[:40]}, and {model.id} is that at {model.revision[:12]}."
+                message = (
+                    f"It was made for {name} at revision {revision[:40]}, and {model.id} is that at"
+                    f" {model.revision[:12]}."
+                )
                 raise DataError(message, "Train it again on the revision that is offered.")
             return model.id
     return ""
@@ -45,15 +57,29 @@ def _local(name: str, revision: str, settings: Settings, hub: bool, known: Itera
         if model.available and model.revision == revision:
             return candidate
     mark = revision[:12] or "unknown"
-    message = f"Its base {name.removeprefix(LOCAL)[:80]!r} came from a folder with fingerprint {mark}, which no run here has used."
-    raise DataError(message, "Copy that folder here and set LORALAB_MODEL to it, then import again.")
+    message = (
+        f"Its base {name.removeprefix(LOCAL)[:80]!r} came from a folder with fingerprint {mark},"
+        " which no run here has used."
+    )
+    raise DataError(
+        message, "Copy that folder here and set LORALAB_MODEL to it, then import again."
+    )
 
 
 def _pinned(name: str, revision: str) -> str:
     if HUB_ID.fullmatch(name) and REVISION.fullmatch(revision):
         return f"{name}@{revision}"
     if HUB_ID.fullmatch(name):
-        message = f"Its base {name!r} is not among those offered ({', '.join(MODELS)}), and adapter_config.json names no revision of it."
-        raise DataError(message, "Write the 40 hex digits of the commit as revision into adapter_config.json.")
+        message = (
+            f"Its base {name!r} is not among those offered ({', '.join(MODELS)}), and"
+            " adapter_config.json names no revision of it."
+        )
+        raise DataError(
+            message, "Write the 40 hex digits of the commit as revision into adapter_config.json."
+        )
     message = f"adapter_config.json names its base by {name[:80]!r}, which is no model of the Hub."
-    raise DataError(message, "Write the Hub id and revision of the base into it: a folder of another machine says nothing.")
+    raise DataError(
+        message,
+        "Write the Hub id and revision of the base into it: a folder of another machine says"
+        " nothing.",
+    )

@@ -1,4 +1,6 @@
-"""Make a finished run of an adapter that somebody brings. The folder of the run appears whole or not at all."""
+"""Make a finished run of an adapter that somebody brings. The folder of the run appears whole or
+not at all.
+"""
 
 import json
 import secrets
@@ -29,23 +31,39 @@ from core.transfer.imports.base_model import find_base
 from core.transfer.imports.install import install_run
 from core.transfer.imports.peft_adapter import check, read_config
 
-KNOWN = ("model", "max_tokens", "rank", "alpha", "dropout", "target_modules", "rslora", "dora")  # of an adapter that tells no more
+KNOWN = (
+    "model",
+    "max_tokens",
+    "rank",
+    "alpha",
+    "dropout",
+    "target_modules",
+    "rslora",
+    "dora",
+)  # of an adapter that tells no more
 
 
-def import_run(store: Store, parcel: AdapterArchive, *, name: str = "", classes: Sequence[str] = ()) -> Job:
-    """The finished run that the parcel becomes; ``classes`` are names for its ids where it does not tell them.
+def import_run(
+    store: Store, parcel: AdapterArchive, *, name: str = "", classes: Sequence[str] = ()
+) -> Job:
+    """The finished run that the parcel becomes; ``classes`` are names for its ids where it does not
+    tell them.
 
-    Raises NotAllowed, NotEnoughRoom, ModelUnavailable, and DataError that says what is wrong with the parcel.
+    Raises NotAllowed, NotEnoughRoom, ModelUnavailable, and DataError that says what is wrong with
+    the parcel.
     """
     require(store.visitor, Action.IMPORT)
     require_resources(store.settings, MIN_FREE_MB, memory_mb=0)
     config = read_config(parcel)
     config = told.with_revision(config, parcel)
-    model_id, model = find_base(config, store.settings, hub_reachable(store.settings), known_bases(store))
+    model_id, model = find_base(
+        config, store.settings, hub_reachable(store.settings), known_bases(store)
+    )
     shape = shape_of(model)
     if shape is None:
         raise ModelUnavailable(
-            f"Its base {model_id} is not on this machine yet.", "Start a run on it, which fetches it, then import again."
+            f"Its base {model_id} is not on this machine yet.",
+            "Start a run on it, which fetches it, then import again.",
         )
     adapter = check(parcel, config, shape)
     story = told.read_metadata(parcel)
@@ -53,34 +71,77 @@ def import_run(store: Store, parcel: AdapterArchive, *, name: str = "", classes:
     run_config = told.read_run_config(story, config, model_id, parcel, shape)
     predictions = told.read_predictions(parcel, names)
     data, mark = told.read_data(story)
-    job = _job(store, told.read_name(story, name, parcel), run_config, data, mark, _result(parcel, story, names, predictions, data))
+    job = _job(
+        store,
+        told.read_name(story, name, parcel),
+        run_config,
+        data,
+        mark,
+        _result(parcel, story, names, predictions, data),
+    )
     record = {**asdict(job), "metrics": told.read_metrics(story)}
-    tables = {} if predictions is None else {artifacts.predictions_path(Path(), "test").name: predictions}
-    install_run(store, job, record, run_config, adapter.files(model.identity, model.revision), tables)
+    tables = (
+        {}
+        if predictions is None
+        else {artifacts.predictions_path(Path(), "test").name: predictions}
+    )
+    install_run(
+        store, job, record, run_config, adapter.files(model.identity, model.revision), tables
+    )
     accounts.note(store, Action.IMPORT, f"{job.id} {job.name}")
     return store.job(job.id)
 
 
-
-
 def _result(
-    parcel: AdapterArchive, story: dict[str, Any], classes: tuple[str, ...], predictions: pd.DataFrame | None, data: str
+    parcel: AdapterArchive,
+    story: dict[str, Any],
+    classes: tuple[str, ...],
+    predictions: pd.DataFrame | None,
+    data: str,
 ) -> dict[str, object]:
-    result: dict[str, object] = {"classes": list(classes), "imported": sanitize_name(parcel.name, told.LONGEST_NAME)}
+    result: dict[str, object] = {
+        "classes": list(classes),
+        "imported": sanitize_name(parcel.name, told.LONGEST_NAME),
+    }
     result |= {"config_known": isinstance(story.get("config"), dict)}
     result |= told.read_figures(story) | ({"data": data} if data else {})
-    return result if predictions is None else result | {"test": test_figures(predictions, len(classes))}
+    return (
+        result
+        if predictions is None
+        else result | {"test": test_figures(predictions, len(classes))}
+    )
 
 
 def test_figures(frame: pd.DataFrame, classes: int) -> dict[str, object]:
     """Accuracy and macro-F1 of a table of predictions, as a run's result keeps them."""
     scores = Predictions.of(frame, classes).scores
-    return {"accuracy": scores.accuracy.value, "macro_f1": scores.macro_f1, "rows": len(frame), "hits": scores.accuracy.hits}
+    return {
+        "accuracy": scores.accuracy.value,
+        "macro_f1": scores.macro_f1,
+        "rows": len(frame),
+        "hits": scores.accuracy.hits,
+    }
 
 
-def _job(store: Store, name: str, config: RunConfig, data: str, mark: str, result: dict[str, object]) -> Job:
+def _job(
+    store: Store, name: str, config: RunConfig, data: str, mark: str, result: dict[str, object]
+) -> Job:
     source = Source(SourceKind.IMPORTED, data or "unknown data")
     request = TrainRequest(config=config, source=source).model_dump_json()
     now, owner = store.clock(), store.visitor.id
-    ended = {"ended_at": now, "fingerprint": mark, "result_json": json.dumps(result, allow_nan=False)}
-    return Job(secrets.token_hex(4), JobKind.TRAIN, name, JobState.COMPLETED, 1, owner, request, now, **ended)  # type: ignore[arg-type]
+    ended = {
+        "ended_at": now,
+        "fingerprint": mark,
+        "result_json": json.dumps(result, allow_nan=False),
+    }
+    return Job(
+        secrets.token_hex(4),
+        JobKind.TRAIN,
+        name,
+        JobState.COMPLETED,
+        1,
+        owner,
+        request,
+        now,
+        **ended,  # type: ignore[arg-type]
+    )

@@ -1,4 +1,6 @@
-"""Put a run that was checked into its place: its folder appears whole or not at all, then the database hears of it."""
+"""Put a run that was checked into its place: its folder appears whole or not at all, then the
+database hears of it.
+"""
 
 import shutil
 import time
@@ -13,7 +15,9 @@ from core.storage.job import Job
 from core.storage.job_record import RECORD
 from core.storage.store import Store
 
-UNDER_WAY = ".importing"  # ends the name of a folder that is being built; another ending than that of files, which a supervisor sweeps
+# ends the name of a folder that is being built; another ending than that of files, which a
+# supervisor sweeps
+UNDER_WAY = ".importing"
 STALE_SECONDS = 3600
 
 
@@ -26,9 +30,11 @@ def install_run(
     tables: Mapping[str, pd.DataFrame],
     beside: Mapping[str, object] | None = None,
 ) -> None:
-    """Build the folder beside, give it its name, and tell the database; a crash in between is mended from ``job.json``.
+    """Build the folder beside, give it its name, and tell the database; a crash in between is
+    mended from ``job.json``.
 
-    ``tables`` and the JSON files ``beside`` are named by their file names. Raises OSError where the folder is there already.
+    ``tables`` and the JSON files ``beside`` are named by their file names. Raises OSError where the
+    folder is there already.
     """
     folder = store.folder(job)
     _clear_away(folder.parent)
@@ -38,7 +44,11 @@ def install_run(
             files.write_folder(part / "adapter", manifest.seal(adapter, {"step": 0}))
         for name, frame in tables.items():
             files.write_parquet(part / name, frame)
-        for name, value in {"config.json": config.model_dump(mode="json"), **(beside or {}), RECORD: record}.items():
+        for name, value in {
+            "config.json": config.model_dump(mode="json"),
+            **(beside or {}),
+            RECORD: record,
+        }.items():
             files.write_json(part / name, value)
         files.disk.rename(part, folder)
     finally:

@@ -1,4 +1,5 @@
-"""What an imported adapter brings beside its weights: class names, how it was trained, how well it did. All of it is checked.
+"""What an imported adapter brings beside its weights: class names, how it was trained, how well it
+did. All of it is checked.
 
 Shapes: n texts, C classes.
 """
@@ -25,7 +26,14 @@ from core.transfer.imports.peft_adapter import AdapterConfig, read_object
 
 LONGEST_NAME, LONGEST_CLASS = 120, 80  # letters
 MOST_POINTS, MOST_LINES = 200_000, 1_000_000
-FIGURES = ("train_seconds", "rows_per_second", "peak_memory_mb", "trained_rows", "steps", "best_step")
+FIGURES = (
+    "train_seconds",
+    "rows_per_second",
+    "peak_memory_mb",
+    "trained_rows",
+    "steps",
+    "best_step",
+)
 AGAIN = "Export the run again, or leave this file out."
 
 
@@ -35,49 +43,89 @@ def read_metadata(parcel: AdapterArchive) -> dict[str, Any]:
 
 
 def with_revision(config: AdapterConfig, parcel: AdapterArchive) -> AdapterConfig:
-    """The configuration with the revision that an export tells beside it, where PEFT's own file has none: a folder's fingerprint."""
+    """The configuration with the revision that an export tells beside it, where PEFT's own file has
+    none: a folder's fingerprint.
+    """
     beside = read_object(parcel.files[LABELS], LABELS) if LABELS in parcel.files else {}
     told = beside.get("revision")
     same = beside.get("base") == config.base_model_name_or_path and not config.revision
-    return config.model_copy(update={"revision": told[:200]}) if same and isinstance(told, str) else config
+    return (
+        config.model_copy(update={"revision": told[:200]})
+        if same and isinstance(told, str)
+        else config
+    )
 
 
 def read_name(story: Mapping[str, Any], wanted: str, parcel: AdapterArchive) -> str:
     """One line of text: what is wanted, else the run's own name, else the file's."""
     told = story.get("name")
-    chosen = wanted.strip() or (told if isinstance(told, str) else "") or parcel.name.rpartition(".")[0] or parcel.name
+    chosen = (
+        wanted.strip()
+        or (told if isinstance(told, str) else "")
+        or parcel.name.rpartition(".")[0]
+        or parcel.name
+    )
     return sanitize_name(chosen, LONGEST_NAME) or "imported"
 
 
 def read_classes(parcel: AdapterArchive, wanted: Sequence[str], classes: int) -> tuple[str, ...]:
-    """C names in the order of their ids: those wanted, else those beside the adapter. Raises DataError."""
+    """C names in the order of their ids: those wanted, else those beside the adapter. Raises
+    DataError.
+    """
     names = list(wanted) or _names_beside(parcel)
     if not names:
         message = f"It does not say what its {classes} classes are called."
-        raise DataError(message, f"Give {classes} names in the order of their ids, separated by commas.")
+        raise DataError(
+            message, f"Give {classes} names in the order of their ids, separated by commas."
+        )
     if len(names) != classes:
-        raise DataError(f"Its classifier tells {classes} classes apart, and {len(names)} are named.", f"Give {classes} names.")
+        raise DataError(
+            f"Its classifier tells {classes} classes apart, and {len(names)} are named.",
+            f"Give {classes} names.",
+        )
     plain = tuple(sanitize_name(str(name), LONGEST_CLASS + 1) for name in names)
     if bad := [name for name in plain if not 1 <= len(name) <= LONGEST_CLASS]:
-        raise DataError(f"A class is called {bad[0][:20]!r}: names have 1 to {LONGEST_CLASS} letters.", "Give other names.")
+        raise DataError(
+            f"A class is called {bad[0][:20]!r}: names have 1 to {LONGEST_CLASS} letters.",
+            "Give other names.",
+        )
     if len(set(plain)) < len(plain):
         raise DataError("Two of its classes have one name.", "Give each class a name of its own.")
     return plain
 
 
-def read_run_config(story: Mapping[str, Any], config: AdapterConfig, model: str, parcel: AdapterArchive, shape: ModelShape) -> RunConfig:
-    """How it was trained as far as that is told; what the adapter itself says wins. Raises DataError."""
+def read_run_config(
+    story: Mapping[str, Any],
+    config: AdapterConfig,
+    model: str,
+    parcel: AdapterArchive,
+    shape: ModelShape,
+) -> RunConfig:
+    """How it was trained as far as that is told; what the adapter itself says wins. Raises
+    DataError.
+    """
     told = story.get("config")
-    known = {name: value for name, value in told.items() if name in RunConfig.model_fields} if isinstance(told, dict) else {}
-    if LABELS in parcel.files and isinstance(tokens := read_object(parcel.files[LABELS], LABELS).get("max_tokens"), int):
+    known = (
+        {name: value for name, value in told.items() if name in RunConfig.model_fields}
+        if isinstance(told, dict)
+        else {}
+    )
+    if LABELS in parcel.files and isinstance(
+        tokens := read_object(parcel.files[LABELS], LABELS).get("max_tokens"), int
+    ):
         known["max_tokens"] = tokens
     try:
         made = RunConfig.model_validate({**known, **config.fields(), "model": model})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise DataError(f"{RUN}: {'.'.join(map(str, first['loc']))} is wrong. {first['msg']}.", AGAIN) from error
+        raise DataError(
+            f"{RUN}: {'.'.join(map(str, first['loc']))} is wrong. {first['msg']}.", AGAIN
+        ) from error
     if shape.max_positions and made.max_tokens > shape.max_positions:
-        raise DataError(f"{RUN}: the base reads at most {shape.max_positions} tokens, not {made.max_tokens}.", AGAIN)
+        raise DataError(
+            f"{RUN}: the base reads at most {shape.max_positions} tokens, not {made.max_tokens}.",
+            AGAIN,
+        )
     return made
 
 
@@ -90,7 +138,9 @@ def read_metrics(story: Mapping[str, Any]) -> list[dict[str, Any]]:
         metrics = [Metric(**row) for row in rows]
         for metric in metrics:
             check_types(metric)
-            if metric.split not in ("train", "validation") or not all(map(_is_number, asdict(metric).values())):
+            if metric.split not in ("train", "validation") or not all(
+                map(_is_number, asdict(metric).values())
+            ):
                 raise ValueError(f"step {metric.step}")
         return [asdict(metric) for metric in metrics]
     except (TypeError, ValueError) as error:
@@ -106,12 +156,16 @@ def read_data(story: Mapping[str, Any]) -> tuple[str, str]:
     """Name and fingerprint of the data, each empty where it is not told."""
     told = story.get("data")
     told = told if isinstance(told, dict) else {}
-    name, mark = (sanitize_name(str(told.get(key) or ""), LONGEST_NAME) for key in ("name", "fingerprint"))
+    name, mark = (
+        sanitize_name(str(told.get(key) or ""), LONGEST_NAME) for key in ("name", "fingerprint")
+    )
     return name, mark if mark.isalnum() and len(mark) <= 64 else ""
 
 
 def read_predictions(parcel: AdapterArchive, classes: Sequence[str]) -> pd.DataFrame | None:
-    """The table of test predictions with its texts, scored anew; None where there is none. Raises DataError."""
+    """The table of test predictions with its texts, scored anew; None where there is none. Raises
+    DataError.
+    """
     if PREDICTIONS not in parcel.files:
         return None
     lines = parcel.files[PREDICTIONS].splitlines()
@@ -120,15 +174,29 @@ def read_predictions(parcel: AdapterArchive, classes: Sequence[str]) -> pd.DataF
         if len(lines) > MOST_LINES:
             raise ValueError(f"{len(lines):,} lines")
         rows = [json.loads(line) for line in lines if line.strip()]
-        shares = np.array([[row["probabilities"][name] for name in classes] for row in rows], dtype=np.float32).reshape(-1, len(classes))
+        shares = np.array(
+            [[row["probabilities"][name] for name in classes] for row in rows], dtype=np.float32
+        ).reshape(-1, len(classes))
         labels = np.array([numbers[row["label"]] for row in rows], dtype=np.int64)
-        frame = pd.DataFrame({"row": np.array([row["row"] for row in rows], dtype=np.int64), "label": labels})
+        frame = pd.DataFrame(
+            {"row": np.array([row["row"] for row in rows], dtype=np.int64), "label": labels}
+        )
         frame = frame.assign(**{f"p{index}": shares[:, index] for index in range(len(classes))})
         frame["loss"] = -np.log(np.maximum(shares[np.arange(len(rows)), labels], 1e-12))
         frame["text"] = [clean(row["text"]) for row in rows]
         return Predictions.of(frame, len(classes)).frame
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, ArtifactDamaged) as error:
-        raise DataError(f"{PREDICTIONS} is damaged ({type(error).__name__}: {str(error)[:100]}).", AGAIN) from error
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        ArtifactDamaged,
+    ) as error:
+        raise DataError(
+            f"{PREDICTIONS} is damaged ({type(error).__name__}: {str(error)[:100]}).", AGAIN
+        ) from error
 
 
 def _names_beside(parcel: AdapterArchive) -> list[str]:
@@ -136,13 +204,17 @@ def _names_beside(parcel: AdapterArchive) -> list[str]:
     for name in (LABELS, MODEL):
         if name in parcel.files:
             names = read_object(parcel.files[name], name).get("id2label")
-            if isinstance(names, dict) and all(str(number) in names for number in range(len(names))):
+            if isinstance(names, dict) and all(
+                str(number) in names for number in range(len(names))
+            ):
                 return [str(names[str(number)]) for number in range(len(names))]
     return []
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is no number at all, or one that can be: JSON knows NaN and numbers beyond all bounds."""
+    """Whether it is no number at all, or one that can be: JSON knows NaN and numbers beyond all
+    bounds.
+    """
     return not isinstance(value, int | float) or abs(value) < 1e12
 
 

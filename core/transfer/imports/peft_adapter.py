@@ -1,4 +1,5 @@
-"""An adapter of a stranger's, checked against a schema and against the base that it names, and written anew from what was checked.
+"""An adapter of a stranger's, checked against a schema and against the base that it names, and
+written anew from what was checked.
 
 Shapes: r rank, d hidden size, C classes.
 """
@@ -17,13 +18,27 @@ from safetensors.numpy import save
 from core.config import RunConfig, bounds
 from core.data.files.columns import MOST_CLASSES
 from core.errors import ConfigError, DataError
-from core.models.architecture import ALL_LINEAR, Linear, ModelShape, head_linears, resolve_targets, target_modules
+from core.models.architecture import (
+    ALL_LINEAR,
+    Linear,
+    ModelShape,
+    head_linears,
+    resolve_targets,
+    target_modules,
+)
 from core.transfer.imports.archive import ADAPTER, CONFIG, AdapterArchive
 
 MOST_RANK, MOST_ALPHA = (int(bounds(name)[1] or 0) for name in ("rank", "alpha"))
 PREFIX = "base_model.model."
 AGAIN = "Give an adapter that PEFT saved for a sequence classifier."
-NEUTRAL: tuple[object, ...] = (None, False, [], {}, "none", "")  # of a field that changes what is computed and is not known here
+NEUTRAL: tuple[object, ...] = (
+    None,
+    False,
+    [],
+    {},
+    "none",
+    "",
+)  # of a field that changes what is computed and is not known here
 UNKNOWN_HERE = (
     "alora_invocation_tokens",
     "alpha_pattern",
@@ -44,13 +59,20 @@ UNKNOWN_HERE = (
     "use_qalora",
 )
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,200}$")]
-NUMBERS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8"), "BF16": np.dtype("<u2")}
+NUMBERS: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "F64": np.dtype("<f8"),
+    "BF16": np.dtype("<u2"),
+}
 
 Tensors = dict[str, NDArray[np.float32]]
 
 
 class AdapterConfig(BaseModel):
-    """What is read of ``adapter_config.json``; other fields are left out, and those that would change the sums are refused."""
+    """What is read of ``adapter_config.json``; other fields are left out, and those that would
+    change the sums are refused.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -61,21 +83,29 @@ class AdapterConfig(BaseModel):
     r: int = Field(ge=1, le=MOST_RANK)
     lora_alpha: float = Field(gt=0, le=MOST_ALPHA)
     lora_dropout: float = Field(0.0, ge=0, le=0.9)
-    target_modules: Annotated[list[Name], Field(min_length=1, max_length=100)] | Literal["all-linear"]
+    target_modules: (
+        Annotated[list[Name], Field(min_length=1, max_length=100)] | Literal["all-linear"]
+    )
     modules_to_save: Annotated[list[Name], Field(max_length=20)] | None = None
     use_rslora: bool = False
     use_dora: bool = False
 
     def fields(self) -> dict[str, object]:
         """As fields of ``RunConfig``."""
-        targets = (ALL_LINEAR,) if self.target_modules == ALL_LINEAR else tuple(dict.fromkeys(self.target_modules))
+        targets = (
+            (ALL_LINEAR,)
+            if self.target_modules == ALL_LINEAR
+            else tuple(dict.fromkeys(self.target_modules))
+        )
         lora = {"rank": self.r, "alpha": self.lora_alpha, "dropout": self.lora_dropout}
         return {**lora, "target_modules": targets, "rslora": self.use_rslora, "dora": self.use_dora}
 
 
 @dataclass(frozen=True, eq=False)
 class CheckedAdapter:
-    """An adapter that fits its base: its tensors as they are named in PEFT's file, and how many classes its head tells apart."""
+    """An adapter that fits its base: its tensors as they are named in PEFT's file, and how many
+    classes its head tells apart.
+    """
 
     config: AdapterConfig
     tensors: Tensors
@@ -86,12 +116,29 @@ class CheckedAdapter:
     def files(self, identity: str, revision: str) -> dict[str, bytes]:
         """As PEFT would save it, with nothing in it that was not checked."""
         content = {
-            **{"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": identity, "revision": revision},
-            **{"r": self.config.r, "lora_alpha": self.config.lora_alpha, "lora_dropout": self.config.lora_dropout, "bias": "none"},
-            **{"target_modules": list(self.targets), "modules_to_save": list(self.head), "inference_mode": True},
+            **{
+                "peft_type": "LORA",
+                "task_type": "SEQ_CLS",
+                "base_model_name_or_path": identity,
+                "revision": revision,
+            },
+            **{
+                "r": self.config.r,
+                "lora_alpha": self.config.lora_alpha,
+                "lora_dropout": self.config.lora_dropout,
+                "bias": "none",
+            },
+            **{
+                "target_modules": list(self.targets),
+                "modules_to_save": list(self.head),
+                "inference_mode": True,
+            },
             **{"use_rslora": self.config.use_rslora, "use_dora": self.config.use_dora},
         }
-        return {ADAPTER: save(self.tensors, {"format": "pt"}), CONFIG: json.dumps(content, indent=2).encode()}
+        return {
+            ADAPTER: save(self.tensors, {"format": "pt"}),
+            CONFIG: json.dumps(content, indent=2).encode(),
+        }
 
 
 def read_config(parcel: AdapterArchive) -> AdapterConfig:
@@ -102,15 +149,21 @@ def read_config(parcel: AdapterArchive) -> AdapterConfig:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"][:1]))
-        raise DataError(f"{CONFIG}: {field} is {_shown(content.get(field))}. {first['msg']}.", AGAIN) from error
+        raise DataError(
+            f"{CONFIG}: {field} is {_shown(content.get(field))}. {first['msg']}.", AGAIN
+        ) from error
     for name in UNKNOWN_HERE:
         if content.get(name) not in NEUTRAL:
-            raise DataError(f"{CONFIG}: {name} is {_shown(content[name])}, which is not known here.", AGAIN)
+            raise DataError(
+                f"{CONFIG}: {name} is {_shown(content[name])}, which is not known here.", AGAIN
+            )
     return config
 
 
 def check(parcel: AdapterArchive, config: AdapterConfig, shape: ModelShape) -> CheckedAdapter:
-    """The adapter as it fits a base of that shape. Raises DataError where it was made for another one, or a number is none."""
+    """The adapter as it fits a base of that shape. Raises DataError where it was made for another
+    one, or a number is none.
+    """
     wanted = RunConfig.model_validate(config.fields())
     try:
         targets, modules = resolve_targets(wanted, shape), target_modules(wanted, shape)
@@ -124,10 +177,15 @@ def check(parcel: AdapterArchive, config: AdapterConfig, shape: ModelShape) -> C
         if name not in found:
             raise DataError(f"{ADAPTER} lacks {name}.", _why_missing(name, config))
         if found[name].shape != widths:
-            message = f"{ADAPTER}: {name} is {_times(found[name].shape)}, where the base needs {_times(widths)}."
+            message = (
+                f"{ADAPTER}: {name} is {_times(found[name].shape)}, where the base needs"
+                f" {_times(widths)}."
+            )
             raise DataError(message, "It was made for another base.")
         if not np.isfinite(found[name]).all():
-            raise DataError(f"{ADAPTER}: {name} holds values that are no numbers.", "Train it again.")
+            raise DataError(
+                f"{ADAPTER}: {name} holds values that are no numbers.", "Train it again."
+            )
     heads = tuple(dict.fromkeys(name.split(".")[0] for name, _, _ in head_linears(shape, classes)))
     return CheckedAdapter(config, tensors, targets, heads, classes)
 
@@ -153,11 +211,16 @@ def _read_tensors(data: bytes) -> Tensors:
     for name, entry in entries:
         kind = NUMBERS.get(entry["dtype"])
         if kind is None:
-            raise DataError(f"{ADAPTER}: {_shown(name)} holds {entry['dtype']}, not floating-point numbers.", AGAIN)
+            raise DataError(
+                f"{ADAPTER}: {_shown(name)} holds {entry['dtype']}, not floating-point numbers.",
+                AGAIN,
+            )
         values = np.frombuffer(entry["data"], dtype=kind).reshape(entry["shape"])
         if entry["dtype"] == "BF16":  # the upper half of a float
             values = (values.astype(np.uint32) << 16).view(np.float32)
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        with np.errstate(
+            over="ignore"
+        ):  # what is too large becomes infinite, and is refused as such
             tensors[name] = np.ascontiguousarray(values, dtype=np.float32)
     return tensors
 
@@ -165,16 +228,28 @@ def _read_tensors(data: bytes) -> Tensors:
 def _count_classes(tensors: Tensors) -> int:
     """C, from the last layer of the head."""
     ends = ("classifier.weight", "classifier.out_proj.weight")
-    found = [tensor for name, tensor in tensors.items() if name in [PREFIX + end for end in ends] and tensor.ndim == 2]
+    found = [
+        tensor
+        for name, tensor in tensors.items()
+        if name in [PREFIX + end for end in ends] and tensor.ndim == 2
+    ]
     if len(found) != 1:
-        raise DataError(f"{ADAPTER} holds no trained classifier.", "Save it with modules_to_save, or the answers would be those of chance.")
+        raise DataError(
+            f"{ADAPTER} holds no trained classifier.",
+            "Save it with modules_to_save, or the answers would be those of chance.",
+        )
     classes = len(found[0])
     if not 2 <= classes <= MOST_CLASSES:
-        raise DataError(f"Its classifier tells {classes:,} classes apart; 2 to {MOST_CLASSES} work.", "Choose another adapter.")
+        raise DataError(
+            f"Its classifier tells {classes:,} classes apart; 2 to {MOST_CLASSES} work.",
+            "Choose another adapter.",
+        )
     return classes
 
 
-def _expected(config: AdapterConfig, modules: Sequence[Linear], shape: ModelShape, classes: int) -> dict[str, tuple[int, ...]]:
+def _expected(
+    config: AdapterConfig, modules: Sequence[Linear], shape: ModelShape, classes: int
+) -> dict[str, tuple[int, ...]]:
     """Each tensor that the file must have, by its name in the checkpoint."""
     expected: dict[str, tuple[int, ...]] = {}
     for linear in modules:
@@ -189,20 +264,28 @@ def _expected(config: AdapterConfig, modules: Sequence[Linear], shape: ModelShap
 
 
 def _plain(name: str, expected: Mapping[str, object]) -> str:
-    """A tensor's name as in the checkpoint, which may lack the model's own name at its beginning. Raises DataError for one too many."""
+    """A tensor's name as in the checkpoint, which may lack the model's own name at its beginning.
+    Raises DataError for one too many.
+    """
     if name.startswith(PREFIX):
         inside = name.removeprefix(PREFIX)
         for plain in (inside, inside.partition(".")[2]):
             if plain in expected:
                 return plain
-    raise DataError(f"{ADAPTER} holds {_shown(name)}, for which the base has no place.", "It was made for another base.")
+    raise DataError(
+        f"{ADAPTER} holds {_shown(name)}, for which the base has no place.",
+        "It was made for another base.",
+    )
 
 
 def _why_missing(name: str, config: AdapterConfig) -> str:
     if ".lora_" in name:
         return "It was made for another base, or is not complete."
     saved = ", ".join(config.modules_to_save or ()) or "none"
-    return f"This base begins with a new {name.rpartition('.')[0]}, which has to be saved: modules_to_save names {saved}."
+    return (
+        f"This base begins with a new {name.rpartition('.')[0]}, which has to be saved:"
+        f" modules_to_save names {saved}."
+    )
 
 
 def _times(widths: tuple[int, ...]) -> str:

@@ -3,13 +3,26 @@ import pytest
 
 from core import charts
 
-TABLE = pd.DataFrame({"layer": [1, 2], "module": ["query", "value"], "change": [0.02, 0.04], "effective_rank": [2.0, 6.0]})
+TABLE = pd.DataFrame(
+    {
+        "layer": [1, 2],
+        "module": ["query", "value"],
+        "change": [0.02, 0.04],
+        "effective_rank": [2.0, 6.0],
+    }
+)
 
 
 @pytest.mark.parametrize(
-    ("shown", "labels", "shades"), [("relative change", ["2.0 %", "4.0 %"], [0.5, 1.0]), ("effective rank", ["2.0", "6.0"], [0.25, 0.75])]
+    ("shown", "labels", "shades"),
+    [
+        ("relative change", ["2.0 %", "4.0 %"], [0.5, 1.0]),
+        ("effective rank", ["2.0", "6.0"], [0.25, 0.75]),
+    ],
 )
-def test_tiles_are_shaded_up_to_the_largest_change_or_the_rank(shown: str, labels: list[str], shades: list[float]) -> None:
+def test_tiles_are_shaded_up_to_the_largest_change_or_the_rank(
+    shown: str, labels: list[str], shades: list[float]
+) -> None:
     chart = charts.adapter_map(TABLE, shown, 8)  # type: ignore[arg-type]
 
     assert chart.data["label"].tolist() == labels

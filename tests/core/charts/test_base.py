@@ -14,9 +14,19 @@ from core.data.explore.statistics import CutCount, length_bins
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 COUNTS = np.array([[90, 0, 10], [5, 80, 15], [20, 30, 50]])
 THREE = ("a", "b", "c")
-BALANCE = pd.DataFrame({"class": ["World", "Sports"] * 2, "split": ["train"] * 2 + ["test"] * 2, "texts": [1000, 500, 100, 50]})
-LENGTHS = length_bins(np.arange(1, 101, dtype=np.int32), np.repeat(np.array([0, 1], np.int16), 50), 2)
-WORDS = pd.DataFrame({"word": ["oil", "market", "shares"], "z": [25.0, 9.0, 4.0], "count": [400, 90, 40]})
+BALANCE = pd.DataFrame(
+    {
+        "class": ["World", "Sports"] * 2,
+        "split": ["train"] * 2 + ["test"] * 2,
+        "texts": [1000, 500, 100, 50],
+    }
+)
+LENGTHS = length_bins(
+    np.arange(1, 101, dtype=np.int32), np.repeat(np.array([0, 1], np.int16), 50), 2
+)
+WORDS = pd.DataFrame(
+    {"word": ["oil", "market", "shares"], "z": [25.0, 9.0, 4.0], "count": [400, 90, 40]}
+)
 BOXES = pd.DataFrame(
     {
         "class": ["World"],
@@ -30,9 +40,22 @@ BOXES = pd.DataFrame(
         "kept": [True],
     }
 )
-CUTS = pd.DataFrame({"max_tokens": [8, 64, 8, 64], "class": ["World", "World", "all selected", "all selected"], "share": [1, 0.2, 1, 0.3]})
+CUTS = pd.DataFrame(
+    {
+        "max_tokens": [8, 64, 8, 64],
+        "class": ["World", "World", "all selected", "all selected"],
+        "share": [1, 0.2, 1, 0.3],
+    }
+)
 PATTERNS = pd.DataFrame(
-    {"pattern": ["(AP)", "\\"], "texts": [40, 10], "top": [1, 0], "ratio": [3.21, 410.4], "class 0": [10, 10], "class 1": [30, 0]}
+    {
+        "pattern": ["(AP)", "\\"],
+        "texts": [40, 10],
+        "top": [1, 0],
+        "ratio": [3.21, 410.4],
+        "class 0": [10, 10],
+        "class 1": [30, 0],
+    }
 )
 METRICS = pd.DataFrame(
     {
@@ -49,7 +72,9 @@ ALL = {
     "length_histogram": charts.length_histogram(LENGTHS, CLASSES[:2], "tokens", (10, 20)),
     "length_boxes": charts.length_boxes(BOXES, CLASSES[:2], "tokens"),
     "cut_curve": charts.cut_curve(CUTS, CLASSES[:2], 64, CutCount(30, 100, 0.1)),
-    "cut_curve, many": charts.cut_curve(CUTS[2:], [f"class {n}" for n in range(50)], 64, CutCount(0, 100, 0)),
+    "cut_curve, many": charts.cut_curve(
+        CUTS[2:], [f"class {n}" for n in range(50)], 64, CutCount(0, 100, 0)
+    ),
     "word_cloud": charts.word_cloud(WORDS, "Business", "#0060A0", "oil"),
     "word_bars": charts.word_bars(WORDS, "Business", "#0060A0"),
     "pattern_bars": charts.pattern_bars(PATTERNS, CLASSES[:2], "(AP)"),
@@ -62,7 +87,9 @@ ALL = {
     "errors": charts.confusion_matrix(COUNTS, THREE, "errors only"),
     "probabilities": charts.probabilities([0.1, 0.7, 0.15, 0.05], CLASSES, "quick-01"),
     "trainable_bar": charts.trainable_bar(150_000, 22_850_000),
-    "trainable_modules": charts.trainable_modules(pd.DataFrame({"module": ["query", "classifier"], "parameters": [24_576, 1_540]})),
+    "trainable_modules": charts.trainable_modules(
+        pd.DataFrame({"module": ["query", "classifier"], "parameters": [24_576, 1_540]})
+    ),
 }
 
 
@@ -89,7 +116,10 @@ def fields(value: object) -> set[str]:
 
 
 def luminance(colour: tuple[int, ...]) -> float:
-    linear = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    linear = [
+        c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4
+        for c in colour
+    ]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
 
@@ -140,19 +170,32 @@ def test_a_spec_is_built_once_and_its_data_each_time() -> None:
 
 
 def test_class_bars_carry_their_number_and_split() -> None:
-    assert ALL["class_balance"].data["label"].tolist() == ["1,000 train", "500 train", "100 test", "50 test"]
+    assert ALL["class_balance"].data["label"].tolist() == [
+        "1,000 train",
+        "500 train",
+        "100 test",
+        "50 test",
+    ]
     assert ALL["class_balance"].alt == "Texts per class, 1,650 in all: World 1,100, Sports 550."
 
 
 def test_a_class_without_texts_has_no_line_along_zero() -> None:
     only = length_bins(np.arange(50, dtype=np.int32), np.ones(50, np.int16), 2)
 
-    assert set(charts.length_histogram(only, CLASSES[:2], "tokens").data.query("kind == 'bin'")["class"]) == {"Sports"}
+    assert set(
+        charts.length_histogram(only, CLASSES[:2], "tokens").data.query("kind == 'bin'")["class"]
+    ) == {"Sports"}
 
 
 def test_up_to_four_classes_have_a_colour_each_and_more_share_one_hue() -> None:
     assert charts.class_colours(CLASSES) == list(charts.CLASS_COLOURS)
-    assert charts.class_colours([*CLASSES, "Local"], chosen="Sports") == [FADED, HUE, FADED, FADED, FADED]
+    assert charts.class_colours([*CLASSES, "Local"], chosen="Sports") == [
+        FADED,
+        HUE,
+        FADED,
+        FADED,
+        FADED,
+    ]
     assert charts.class_colours([*CLASSES, "Local"]) == [HUE] * 5
 
 
@@ -181,21 +224,29 @@ def test_bins_of_the_chosen_range_are_shaded() -> None:
 def test_texts_beyond_the_picture_are_counted() -> None:
     lengths = np.array([*range(100)] * 10 + [100_000], np.int32)
 
-    chart = charts.length_histogram(length_bins(lengths, np.zeros(1001, np.int16), 2), CLASSES[:2], "characters")
+    chart = charts.length_histogram(
+        length_bins(lengths, np.zeros(1001, np.int16), 2), CLASSES[:2], "characters"
+    )
 
     assert chart.note == "1 longer than 101 characters are not shown."
 
 
 def test_no_texts_give_an_empty_histogram() -> None:
-    chart = charts.length_histogram(length_bins(np.zeros(0, np.int32), np.zeros(0, np.int16), 2), CLASSES[:2], "words")
+    chart = charts.length_histogram(
+        length_bins(np.zeros(0, np.int32), np.zeros(0, np.int16), 2), CLASSES[:2], "words"
+    )
 
     assert chart.data["texts"].sum() == 0
     assert "No texts" in chart.alt
 
 
 def test_the_limit_of_tokens_says_how_many_texts_are_cut() -> None:
-    assert ALL["cut_curve"].data.query("kind == 'limit'")["label"].tolist() == ["64 tokens: 30.0 % cut"]
-    assert ALL["cut_curve, many"].data.query("kind == 'limit'")["label"].tolist() == ["64 tokens: none cut"]
+    assert ALL["cut_curve"].data.query("kind == 'limit'")["label"].tolist() == [
+        "64 tokens: 30.0 % cut"
+    ]
+    assert ALL["cut_curve, many"].data.query("kind == 'limit'")["label"].tolist() == [
+        "64 tokens: none cut"
+    ]
 
 
 def test_a_surer_word_is_larger_and_the_others_stand_back_when_it_is_chosen() -> None:
@@ -250,7 +301,9 @@ def test_loss_has_raw_and_smoothed_training_and_the_newest_best() -> None:
 
 
 def test_a_long_curve_is_thinned_after_it_is_smoothed() -> None:
-    steps = pd.DataFrame({"step": range(1, 5001), "split": "train", "loss": [1.0, 0.0] * 2500, "best": False})
+    steps = pd.DataFrame(
+        {"step": range(1, 5001), "split": "train", "loss": [1.0, 0.0] * 2500, "best": False}
+    )
 
     smoothed = charts.loss_curves(steps).data.query("series == 'train'")
 
@@ -265,7 +318,10 @@ def test_a_loss_of_zero_can_be_drawn_on_a_logarithm() -> None:
 
 
 def test_no_metrics_give_an_empty_chart() -> None:
-    assert charts.loss_curves(METRICS.iloc[:0]).alt == "Loss (nats per text): no training step yet; not validated yet."
+    assert (
+        charts.loss_curves(METRICS.iloc[:0]).alt
+        == "Loss (nats per text): no training step yet; not validated yet."
+    )
     assert len(charts.score_curves(METRICS.iloc[:0]).data) == 0
 
 
@@ -274,11 +330,15 @@ def test_accuracy_has_its_interval_and_baselines_are_named() -> None:
 
     low, high = data.query("series == 'accuracy'")[["low", "high"]].iloc[1]
     assert (round(low, 3), round(high, 3)) == (0.657, 0.825)  # Wilson, 75 of 100
-    assert data.query("series == 'baseline'")[["value", "label"]].values.tolist() == [[0.25, "untrained 25.0 %"]]
+    assert data.query("series == 'baseline'")[["value", "label"]].values.tolist() == [
+        [0.25, "untrained 25.0 %"]
+    ]
 
 
 def test_a_best_checkpoint_is_marked_on_the_accuracy() -> None:
-    assert ALL["scores"].data.query("series == 'best'")[["step", "value", "label"]].values.tolist() == [[4, 0.75, "best 75.0 %"]]
+    assert ALL["scores"].data.query("series == 'best'")[
+        ["step", "value", "label"]
+    ].values.tolist() == [[4, 0.75, "best 75.0 %"]]
 
 
 def test_matrix_lists_cells_row_by_row_with_names() -> None:
@@ -336,11 +396,16 @@ def test_numbers_stand_out_from_every_shade(dark: bool) -> None:
     def text(shade: float) -> tuple[int, ...]:
         return (255,) * 3 if text_colour(shade, dark) == "#FFFFFF" else (0,) * 3
 
-    assert min(contrast(text(shade), tile_colour(shade, dark)) for shade in np.linspace(0, 1, 101)) >= 4.5
+    assert (
+        min(contrast(text(shade), tile_colour(shade, dark)) for shade in np.linspace(0, 1, 101))
+        >= 4.5
+    )
 
 
 def test_twenty_one_classes_leave_their_numbers_to_the_table() -> None:
-    spec = charts.confusion_matrix(np.ones((21, 21), dtype=int), [f"class {i}" for i in range(21)]).spec
+    spec = charts.confusion_matrix(
+        np.ones((21, 21), dtype=int), [f"class {i}" for i in range(21)]
+    ).spec
 
     assert [mark["type"] for mark in marks(spec)] == ["rect"]
 
@@ -353,7 +418,10 @@ def test_probabilities_mark_the_predicted_class() -> None:
 
 
 def test_a_probability_of_almost_nothing_is_not_written_as_nothing() -> None:
-    assert charts.probabilities([0.9999, 0.0001], ["a", "b"], "x").data["label"].tolist() == ["100.0 %", "under 0.1 %"]
+    assert charts.probabilities([0.9999, 0.0001], ["a", "b"], "x").data["label"].tolist() == [
+        "100.0 %",
+        "under 0.1 %",
+    ]
 
 
 def test_trainable_share_stands_in_the_title() -> None:
@@ -378,10 +446,18 @@ def test_baselines_that_lie_close_together_share_a_label() -> None:
 def test_no_spec_is_built_anew_for_another_selection() -> None:
     built = distributions._cut_spec.cache_info().misses, patterns._pattern_spec.cache_info().misses
 
-    alone = charts.cut_curve(CUTS.assign(**{"class": "World"}), CLASSES[:2], 64, CutCount(30, 100, 0.1))
+    alone = charts.cut_curve(
+        CUTS.assign(**{"class": "World"}), CLASSES[:2], 64, CutCount(30, 100, 0.1)
+    )
     fewer = charts.pattern_bars(PATTERNS.head(1), CLASSES[:2])
 
-    legends = [chart.spec["layer"][0]["encoding"]["color"]["legend"]["values"] for chart in (ALL["cut_curve"], alone)]  # type: ignore[index]
+    legends = [
+        chart.spec["layer"][0]["encoding"]["color"]["legend"]["values"]
+        for chart in (ALL["cut_curve"], alone)
+    ]  # type: ignore[index]
     assert legends == [["World", "all selected"], ["World"]]
     assert (ALL["pattern_bars"].spec["height"], fewer.spec["height"]) == (142, 116)
-    assert (distributions._cut_spec.cache_info().misses, patterns._pattern_spec.cache_info().misses) == built
+    assert (
+        distributions._cut_spec.cache_info().misses,
+        patterns._pattern_spec.cache_info().misses,
+    ) == built

@@ -29,19 +29,38 @@ POINTS = pd.DataFrame(
     }
 )
 WHERE = charts.common_range(POINTS)
-MODULES = [AdaptedModule(layer, name, 8, 8, rank, rank / 100) for layer in range(2) for name, rank in (("query", 4), ("key", 0))]
+MODULES = [
+    AdaptedModule(layer, name, 8, 8, rank, rank / 100)
+    for layer in range(2)
+    for name, rank in (("query", 4), ("key", 0))
+]
 ALL = {
     "pieces": charts.pieces(PIECES, "Pieces"),
-    "ratio": charts.tokens_per_word(pd.DataFrame({"class": CLASSES, "ratio": [1.2, 1.4], "low": [1.0, 1.1], "high": [1.5, 1.9]}), CLASSES),
+    "ratio": charts.tokens_per_word(
+        pd.DataFrame(
+            {"class": CLASSES, "ratio": [1.2, 1.4], "low": [1.0, 1.1], "high": [1.5, 1.9]}
+        ),
+        CLASSES,
+    ),
     "strips": charts.strips(GENERATOR.normal(size=(3, 16)), ["word", "sum", "layer 1"], "[CLS]"),
     "attention": charts.attention(np.full((4, 4), 0.25), PIECES["piece"].tolist(), "Attention"),
     "movement": charts.movement(np.full((2, 4), 0.5), PIECES["piece"].tolist(), dark=True),
     "adapters": charts.adapters(MODULES),
     "map": charts.text_map(POINTS, CLASSES, WHERE, "Untrained"),
     "map of a class": charts.text_map(POINTS, CLASSES, WHERE, "Untrained", "Sports"),
-    "map of many classes": charts.text_map(POINTS, [*CLASSES, "c", "d", "e", "f"], WHERE, "Untrained"),
+    "map of many classes": charts.text_map(
+        POINTS, [*CLASSES, "c", "d", "e", "f"], WHERE, "Untrained"
+    ),
     "layers": charts.layer_scores(
-        pd.DataFrame({"model": ["a"] * 3, "layer": [0, 1, 2], "knn": [0.2, 0.5, 0.9], "silhouette": [0.0, 0.1, 0.2]}), 2
+        pd.DataFrame(
+            {
+                "model": ["a"] * 3,
+                "layer": [0, 1, 2],
+                "knn": [0.2, 0.5, 0.9],
+                "silhouette": [0.0, 0.1, 0.2],
+            }
+        ),
+        2,
     ),
 }
 
@@ -67,7 +86,9 @@ def test_a_spec_is_valid_and_reads_only_what_its_data_has(name: str) -> None:
 
 
 def test_pieces_wrap_and_say_what_is_read() -> None:
-    many = pd.DataFrame({"position": range(30), "piece": "market", "id": 5, "kind": "word", "kept": True})
+    many = pd.DataFrame(
+        {"position": range(30), "piece": "market", "id": 5, "kind": "word", "kept": True}
+    )
 
     data = charts.pieces(many, "Pieces").data
 

@@ -17,18 +17,33 @@ METRICS = pd.DataFrame(
     }
 )
 RESULTS = pd.DataFrame(
-    {"run": ["a", "b", "c"], "accuracy": [0.8, 0.9, 0.85], "low": [0.75, 0.87, 0.8], "high": [0.84, 0.92, 0.89], "minutes": [1.0, 2.0, 3.0]}
+    {
+        "run": ["a", "b", "c"],
+        "accuracy": [0.8, 0.9, 0.85],
+        "low": [0.75, 0.87, 0.8],
+        "high": [0.84, 0.92, 0.89],
+        "minutes": [1.0, 2.0, 3.0],
+    }
 )
 
 
 def test_the_loss_has_raw_and_smoothed_training_and_validation() -> None:
     chart = charts.run_curves(METRICS, RUNS, "step", "loss")
 
-    assert chart.data.groupby("kind").size().to_dict() == {"each step": 3, "train": 3, "validation": 2}
-    assert chart.alt == "Loss (nats per text) of each run against step: a ends at 0.900; b ends at 1.100."
+    assert chart.data.groupby("kind").size().to_dict() == {
+        "each step": 3,
+        "train": 3,
+        "validation": 2,
+    }
+    assert (
+        chart.alt
+        == "Loss (nats per text) of each run against step: a ends at 0.900; b ends at 1.100."
+    )
 
 
-@pytest.mark.parametrize(("axis", "places"), [("step", [2, 1]), ("rows", [32, 8]), ("seconds", [1.5, 0.5])])
+@pytest.mark.parametrize(
+    ("axis", "places"), [("step", [2, 1]), ("rows", [32, 8]), ("seconds", [1.5, 0.5])]
+)
 def test_scores_stand_against_the_chosen_axis(axis: charts.Axis, places: list[float]) -> None:
     chart = charts.run_curves(METRICS, RUNS, axis, "accuracy")
 
@@ -40,7 +55,10 @@ def test_each_run_keeps_its_colour_and_training_is_dashed() -> None:
     spec = charts.run_curves(METRICS, RUNS, "step", "loss").spec
 
     raw, train, lines, points = spec["layer"]  # type: ignore[misc]
-    assert all(layer["encoding"]["color"]["scale"]["domain"] == list(RUNS) for layer in (raw, train, lines, points))
+    assert all(
+        layer["encoding"]["color"]["scale"]["domain"] == list(RUNS)
+        for layer in (raw, train, lines, points)
+    )
     assert train["mark"]["strokeDash"] == [6, 4]
     assert "strokeDash" not in lines["mark"]
 
@@ -55,8 +73,15 @@ def test_without_metrics_nothing_is_drawn_and_it_is_said() -> None:
 def test_a_run_that_another_beats_in_both_is_not_on_the_line() -> None:
     chart = charts.cost_and_accuracy(RESULTS, "minutes")
 
-    assert dict(zip(chart.data["run"], chart.data["kept"], strict=True)) == {"a": True, "b": True, "c": False}
-    assert chart.alt == "Accuracy against minutes of training. Beaten by none in both: a 80.0 %, b 90.0 %."
+    assert dict(zip(chart.data["run"], chart.data["kept"], strict=True)) == {
+        "a": True,
+        "b": True,
+        "c": False,
+    }
+    assert (
+        chart.alt
+        == "Accuracy against minutes of training. Beaten by none in both: a 80.0 %, b 90.0 %."
+    )
 
 
 def test_runs_of_unknown_cost_are_left_out() -> None:

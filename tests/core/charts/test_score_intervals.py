@@ -44,7 +44,12 @@ def test_better_is_more_on_the_diagonal_and_fewer_beside_it() -> None:
 def test_the_same_matrix_has_no_difference() -> None:
     counts = np.array([[5, 5], [0, 10]])
 
-    assert charts.matrix_difference(counts, counts, ["a", "b"], ("old", "new")).data["shade"].eq(0).all()
+    assert (
+        charts.matrix_difference(counts, counts, ["a", "b"], ("old", "new"))
+        .data["shade"]
+        .eq(0)
+        .all()
+    )
 
 
 @pytest.mark.parametrize(("number", "text"), [(3, "+3"), (-1200, "−1,200"), (0, "0")])
@@ -53,7 +58,15 @@ def test_signs_are_written(number: int, text: str) -> None:
 
 
 def test_a_curve_names_its_area_and_a_missing_class_is_said() -> None:
-    frame = pd.DataFrame({"row": range(4), "label": [0, 0, 1, 1], "p0": [0.9, 0.5, 0.6, 0.1], "p1": [0.1, 0.4, 0.4, 0.9], "p2": 0.0})
+    frame = pd.DataFrame(
+        {
+            "row": range(4),
+            "label": [0, 0, 1, 1],
+            "p0": [0.9, 0.5, 0.6, 0.1],
+            "p1": [0.1, 0.4, 0.4, 0.9],
+            "p2": 0.0,
+        }
+    )
     frame["p2"] = (1 - frame["p0"] - frame["p1"]).clip(lower=0)
     predictions = Predictions.of(frame.assign(loss=0.3), 3)
 

@@ -37,13 +37,20 @@ def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
 
 
-def test_doctor_says_what_is_ready(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.training.device.product_seconds", lambda: ProductSeconds(1.0, 1.0, 1.0))  # on whatever machine
+def test_doctor_says_what_is_ready(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "core.training.device.product_seconds", lambda: ProductSeconds(1.0, 1.0, 1.0)
+    )  # on whatever machine
     news = write_small_news(tmp_path / "small-news")
 
     found = parsed("doctor", "--data", str(news))
 
-    assert {name: found["data"][name] for name in ("source", "name", "train_rows", "validation_rows", "test_rows")} == {
+    assert {
+        name: found["data"][name]
+        for name in ("source", "name", "train_rows", "validation_rows", "test_rows")
+    } == {
         "source": "folder",
         "name": "small-news",
         "train_rows": 240,
@@ -51,7 +58,10 @@ def test_doctor_says_what_is_ready(home: Path, tmp_path: Path, monkeypatch: pyte
         "test_rows": 80,
     }
     assert len(found["data"]["fingerprint"]) == 12
-    assert {model["id"]: model["available"] for model in found["models"]} == {"minilm": True, "distilbert": False}
+    assert {model["id"]: model["available"] for model in found["models"]} == {
+        "minilm": True,
+        "distilbert": False,
+    }
     assert (found["precision"], found["home"]) == ("fp32", str(home))
     assert found["cores"] >= 1
 
@@ -65,7 +75,9 @@ def test_a_new_home_lists_the_example_and_shows_its_matrix() -> None:
     assert sum(map(sum, shown["confusion"])) == shown["test"]["rows"] == 300
     right = sum(shown["confusion"][index][index] for index in range(4))
     assert right / 300 == shown["test"]["accuracy"]
-    assert [row["support"] for row in shown["per_class"]] == [sum(row) for row in shown["confusion"]]
+    assert [row["support"] for row in shown["per_class"]] == [
+        sum(row) for row in shown["confusion"]
+    ]
     assert shown["config"]["rank"] == 8
     assert {metric["split"] for metric in shown["metrics"]} == {"train", "validation"}
 
@@ -75,7 +87,19 @@ def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) ->
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
 
     launched = parsed(
-        "train", "--preset", "taste", "--model", str(model), "--data", str(news), "--set", "rank=4", "--name", "mine", "--guess", "85"
+        "train",
+        "--preset",
+        "taste",
+        "--model",
+        str(model),
+        "--data",
+        str(news),
+        "--set",
+        "rank=4",
+        "--name",
+        "mine",
+        "--guess",
+        "85",
     )
 
     assert launched["state"] == "queued"
@@ -88,7 +112,9 @@ def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("no_supervisor")
-def test_a_failed_run_is_retried_with_what_it_proposes_and_its_log_can_be_read(store: Store) -> None:
+def test_a_failed_run_is_retried_with_what_it_proposes_and_its_log_can_be_read(
+    store: Store,
+) -> None:
     request = TrainRequest(config=RunConfig(rank=4), source=demo_source()).model_dump(mode="json")
     job = store.create(JobKind.TRAIN, "mine", request, "key")
     store.transition(job, JobState.STARTING)
@@ -105,16 +131,31 @@ def test_a_failed_run_is_retried_with_what_it_proposes_and_its_log_can_be_read(s
 
 def test_an_estimate_names_its_units_and_says_where_its_speed_comes_from(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
-    options = ("--model", str(model), "--data", str(news), "--no-measure", "--set", "train_rows=160", "--set", "evaluation_interval=4")
+    options = (
+        "--model",
+        str(model),
+        "--data",
+        str(news),
+        "--no-measure",
+        "--set",
+        "train_rows=160",
+        "--set",
+        "evaluation_interval=4",
+    )
 
     found = parsed("estimate", *options)
     text = run("estimate", *options).stdout
 
     assert (found["steps"], found["validations"]) == (10, 3)
     assert found["low_seconds"] < found["likely_seconds"] < found["high_seconds"]
-    assert found["likely_seconds"] == pytest.approx(sum(found["of_likely_seconds"].values()), abs=0.3)
+    assert found["likely_seconds"] == pytest.approx(
+        sum(found["of_likely_seconds"].values()), abs=0.3
+    )
     assert found["peak_memory_mb"] > 500
-    assert (found["measured_on_this_machine"], found["source"]) == (False, "typical for 2 cores, not measured here")
+    assert (found["measured_on_this_machine"], found["source"]) == (
+        False,
+        "typical for 2 cores, not measured here",
+    )
     assert found["config"]["train_rows"] == 160
     assert "not measured here" in text
     assert "10, 3 validations" in text
@@ -138,9 +179,13 @@ def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_supervisor")
 def test_a_run_with_a_budget_trains_what_fits(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
-    parsed("train", "--model", str(model), "--data", str(news))  # queued: so nothing is measured beside it
+    parsed(
+        "train", "--model", str(model), "--data", str(news)
+    )  # queued: so nothing is measured beside it
 
-    launched = parsed("train", "--model", str(model), "--data", str(news), "--minutes", "5", "--name", "five")
+    launched = parsed(
+        "train", "--model", str(model), "--data", str(news), "--minutes", "5", "--name", "five"
+    )
 
     assert launched["state"] == "queued"
     config = parsed("show", "five")["config"]
@@ -201,8 +246,16 @@ def test_waiting_prints_the_scores_and_nothing_else_on_stdout(tmp_path: Path, ho
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["state"] == "completed"
-    assert {"accuracy", "macro_f1"} <= set(result["test"]) & set(result["untrained"]) & set(result["validation"])
-    assert min(result[name] for name in ("train_seconds", "total_seconds", "rows_per_second", "peak_memory_mb")) > 0
+    assert {"accuracy", "macro_f1"} <= set(result["test"]) & set(result["untrained"]) & set(
+        result["validation"]
+    )
+    assert (
+        min(
+            result[name]
+            for name in ("train_seconds", "total_seconds", "rows_per_second", "peak_memory_mb")
+        )
+        > 0
+    )
     assert Store(Settings()).job(result["run"]).state is JobState.COMPLETED
     (answer,) = parsed("classify", result["run"], "the team won")
     assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)

@@ -52,12 +52,19 @@ def test_a_kept_report_is_printed_without_a_new_check(checked: Path, store: Stor
 
 
 def test_the_whole_report_is_written_as_one_page(checked: Path, tmp_path: Path) -> None:
-    code, out, _ = call("quality", "--data", str(checked), "--report-out", str(tmp_path / "report.html"))
+    code, out, _ = call(
+        "quality", "--data", str(checked), "--report-out", str(tmp_path / "report.html")
+    )
 
     page = (tmp_path / "report.html").read_text("utf-8")
     assert code == 0, out
     assert out.splitlines()[-1] == f"Report in {tmp_path / 'report.html'}."
-    titles = ("Texts per class", "Words that set each class apart", "Exact duplicates", "Held-out texts that training also has")
+    titles = (
+        "Texts per class",
+        "Words that set each class apart",
+        "Exact duplicates",
+        "Held-out texts that training also has",
+    )
     assert [title for title in titles if f"<h2>{title}" not in page] == []
     assert "http" not in page.partition("<body>")[0]
 
@@ -66,17 +73,37 @@ def test_the_report_as_lines_says_each_check(checked: Path) -> None:
     _, out, _ = call("quality", "--data", str(checked))
 
     assert out.startswith("news, ")
-    assert [line[:20].strip() for line in out.splitlines()[1:4]] == ["leakage", "conflicting labels", "label suspects"]
+    assert [line[:20].strip() for line in out.splitlines()[1:4]] == [
+        "leakage",
+        "conflicting labels",
+        "label suspects",
+    ]
 
 
-def test_a_recipe_is_written_and_a_run_takes_it(checked: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_is_written_and_a_run_takes_it(
+    checked: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
     path = tmp_path / "recipe.json"
-    code, out, _ = call("quality", "--data", str(checked), "--recipe-out", str(path), "--fix", "exact duplicates", "--json")
+    code, out, _ = call(
+        "quality",
+        "--data",
+        str(checked),
+        "--recipe-out",
+        str(path),
+        "--fix",
+        "exact duplicates",
+        "--json",
+    )
     recipe = read_recipe_file(path)
-    assert (code, json.loads(out)["recipe"]["effect"]) == (0, f"{len(recipe.effect().dropped)} training texts fewer")
+    assert (code, json.loads(out)["recipe"]["effect"]) == (
+        0,
+        f"{len(recipe.effect().dropped)} training texts fewer",
+    )
 
-    code, _, error = call("train", "--preset", "taste", "--data", str(checked), "--recipe", str(path))
+    code, _, error = call(
+        "train", "--preset", "taste", "--data", str(checked), "--recipe", str(path)
+    )
 
     assert code == 0, error
     assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe == recipe
@@ -85,17 +112,24 @@ def test_a_recipe_is_written_and_a_run_takes_it(checked: Path, store: Store, tmp
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--fix", "label suspects", "--recipe-out", "r.json"), "Choose single texts on the Quality page."),
+        (
+            ("--fix", "label suspects", "--recipe-out", "r.json"),
+            "Choose single texts on the Quality page.",
+        ),
         (("--fix", "exact duplicates"), "Name the file with --recipe-out."),
     ],
 )
-def test_a_fix_that_cannot_be_written_is_refused(news: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_a_fix_that_cannot_be_written_is_refused(
+    news: Path, arguments: tuple[str, ...], said: str
+) -> None:
     code, _, error = call("quality", "--data", str(news), *arguments)
 
     assert (code, said in error, "Traceback" in error) == (1, True, False)
 
 
-def test_a_file_that_is_no_recipe_launches_nothing(news: Path, store: Store, tmp_path: Path) -> None:
+def test_a_file_that_is_no_recipe_launches_nothing(
+    news: Path, store: Store, tmp_path: Path
+) -> None:
     (tmp_path / "broken.json").write_text("[]")
 
     code, _, error = call("train", "--data", str(news), "--recipe", str(tmp_path / "broken.json"))
@@ -112,7 +146,13 @@ def failing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(settings: Settings) -> None:
         for job in store.jobs(JobKind.QUALITY, JobState.QUEUED):
             store.transition(job, JobState.STARTING, started_at=store.clock())
-            store.transition(store.job(job.id), JobState.FAILED, message="The disk is full.", fix="Make room.", ended_at=store.clock())
+            store.transition(
+                store.job(job.id),
+                JobState.FAILED,
+                message="The disk is full.",
+                fix="Make room.",
+                ended_at=store.clock(),
+            )
 
     monkeypatch.setattr(actions, "ensure_supervisor", fail)
     monkeypatch.setattr("core.cli.follow.ensure_supervisor", fail)

@@ -13,7 +13,10 @@ from core.storage.job import JobKind
 from core.storage.recovery import open_store
 
 Call = Callable[..., Result]
-ROWS = 'title,text,label\n1,"=HYPERLINK(1) oil prices fell",Business\n2,The striker scores.,Sports\n3,,World\n4,Troops go.,Cooking\n'
+ROWS = (
+    'title,text,label\n1,"=HYPERLINK(1) oil prices fell",Business\n2,The striker'
+    " scores.,Sports\n3,,World\n4,Troops go.,Cooking\n"
+)
 
 
 @pytest.fixture
@@ -21,11 +24,15 @@ def call(tmp_path: Path) -> Call:
     """Classify ``rows.csv`` with the shipped run."""
     open_store(Settings())
     (tmp_path / "rows.csv").write_text(ROWS)
-    return lambda *given: CliRunner().invoke(app, ["classify", "example", "--file", str(tmp_path / "rows.csv"), *given])
+    return lambda *given: CliRunner().invoke(
+        app, ["classify", "example", "--file", str(tmp_path / "rows.csv"), *given]
+    )
 
 
 def test_a_file_gives_a_file_and_its_scores(call: Call, tmp_path: Path) -> None:
-    done = call("--column", "text", "--label", "label", "--out", str(tmp_path / "out.csv"), "--json")
+    done = call(
+        "--column", "text", "--label", "label", "--out", str(tmp_path / "out.csv"), "--json"
+    )
 
     result = json.loads(done.stdout)
     written = pd.read_csv(tmp_path / "out.csv")

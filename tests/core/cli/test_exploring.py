@@ -23,7 +23,10 @@ def counted(news: str, *arguments: str) -> Any:
 def test_classes_lengths_and_words_are_counted(news: str) -> None:
     found = counted(news)
 
-    assert {(line["split"], line["class"], line["texts"]) for line in found["balance"]} >= {("train", "Sports", 54), ("test", "World", 20)}
+    assert {(line["split"], line["class"], line["texts"]) for line in found["balance"]} >= {
+        ("train", "Sports", 54),
+        ("test", "World", 20),
+    }
     assert found["texts"] == 216
     assert [line["median"] for line in found["lengths"]["words"]] == [9, 9, 9, 9]
     for name, words in found["words"].items():
@@ -52,7 +55,9 @@ def test_lines_for_a_terminal_name_the_classes(news: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [("--split", "no"), ("--class", "Gardening")])
-def test_a_class_or_split_that_there_is_not_is_refused_with_those_there_are(news: str, wrong: tuple[str, str]) -> None:
+def test_a_class_or_split_that_there_is_not_is_refused_with_those_there_are(
+    news: str, wrong: tuple[str, str]
+) -> None:
     result = CliRunner().invoke(app, ["explore", "--data", news, *wrong])
 
     assert result.exit_code == 1

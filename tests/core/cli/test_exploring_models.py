@@ -16,8 +16,21 @@ def test_tokens_are_listed_with_ids_and_what_is_cut() -> None:
     found = json.loads(out)
 
     assert code == 0
-    assert [piece["piece"] for piece in found["pieces"]] == ["[CLS]", "token", "##ization", "helps", "a", "lot", "[SEP]"]
-    assert (found["tokens"], found["read"], found["cut"], found["pieces"][0]["id"]) == (7, 5, 2, 101)
+    assert [piece["piece"] for piece in found["pieces"]] == [
+        "[CLS]",
+        "token",
+        "##ization",
+        "helps",
+        "a",
+        "lot",
+        "[SEP]",
+    ]
+    assert (found["tokens"], found["read"], found["cut"], found["pieces"][0]["id"]) == (
+        7,
+        5,
+        2,
+        101,
+    )
 
 
 def test_tokens_of_a_model_that_is_not_here_say_what_to_do() -> None:
@@ -27,7 +40,9 @@ def test_tokens_of_a_model_that_is_not_here_say_what_to_do() -> None:
     assert error.startswith("Error: The Hub cannot be reached")
 
 
-@pytest.mark.parametrize("wrong", [["--method", "magic"], ["--split", "no"], ["--rows", "3"], ["--seed", "-1"]])
+@pytest.mark.parametrize(
+    "wrong", [["--method", "magic"], ["--split", "no"], ["--rows", "3"], ["--seed", "-1"]]
+)
 def test_a_map_that_makes_no_sense_is_refused_in_a_sentence(wrong: list[str]) -> None:
     code, _, error = call("embed", *wrong)
 

@@ -24,12 +24,27 @@ def parsed(*arguments: str) -> Any:
 @pytest.fixture
 def reviews(tmp_path: Path) -> Path:
     path = tmp_path / "reviews.csv"
-    path.write_text("id;note;mood\n" + "".join(f"{i};Čaj číslo {i};{('dobrý', 'špatný', 'Dobrý ')[i % 3]}\n" for i in range(60)), "utf-8")
+    path.write_text(
+        "id;note;mood\n"
+        + "".join(f"{i};Čaj číslo {i};{('dobrý', 'špatný', 'Dobrý ')[i % 3]}\n" for i in range(60)),
+        "utf-8",
+    )
     return path
 
 
 def test_a_file_is_added_listed_reported_and_deleted(reviews: Path) -> None:
-    added = parsed("data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "čaje", "--merge")
+    added = parsed(
+        "data",
+        "add",
+        str(reviews),
+        "--text",
+        "note",
+        "--label",
+        "mood",
+        "--name",
+        "čaje",
+        "--merge",
+    )
 
     assert (added["name"], added["classes"]) == ("čaje", ["Dobrý", "špatný"])
     assert (added["train_rows"], added["validation_rows"], added["test_rows"]) == (48, 0, 12)
@@ -38,15 +53,32 @@ def test_a_file_is_added_listed_reported_and_deleted(reviews: Path) -> None:
     assert [row["name"] for row in parsed("data", "list")] == ["čaje"]
     assert parsed("data", "report", "čaje") == added
     assert "čaje: 60 of 60 rows kept" in run("data", "report", "čaje").stdout
-    assert parsed("data", "delete", "čaje", "--yes") == {"name": "čaje", "state": "deleted", "runs": 0}
+    assert parsed("data", "delete", "čaje", "--yes") == {
+        "name": "čaje",
+        "state": "deleted",
+        "runs": 0,
+    }
     assert parsed("data", "list") == []
 
 
 def test_labels_are_renamed_and_left_out(reviews: Path) -> None:
     words = ["--rename", "dobrý=good", "--rename", "Dobrý=good", "--rename", "špatný=bad"]
-    assert parsed("data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea", *words)["classes"] == ["bad", "good"]
+    assert parsed(
+        "data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea", *words
+    )["classes"] == ["bad", "good"]
 
-    left = parsed("data", "add", str(reviews), "--label", "mood", "--name", "tea", "--replace", "--leave-out", "Dobrý")
+    left = parsed(
+        "data",
+        "add",
+        str(reviews),
+        "--label",
+        "mood",
+        "--name",
+        "tea",
+        "--replace",
+        "--leave-out",
+        "Dobrý",
+    )
 
     assert left["classes"] == ["dobrý", "špatný"]
     assert left["report"]["dropped"][0]["rows"] == 20
@@ -55,7 +87,10 @@ def test_labels_are_renamed_and_left_out(reviews: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--text", "nothing", "--label", "mood"], "has no column 'nothing'. Its columns are 'id', 'note', 'mood'."),
+        (
+            ["--text", "nothing", "--label", "mood"],
+            "has no column 'nothing'. Its columns are 'id', 'note', 'mood'.",
+        ),
         (["--label", "mood", "--leave-out", "x"], "There is no label 'x'. The labels are"),
         (["--label", "mood", "--separator", "ab"], "The separator 'ab' is no single character."),
         (["--label", "mood", "--encoding", "klingon"], "is not klingon. Choose another encoding"),
@@ -79,7 +114,10 @@ def test_a_hub_dataset_is_added_and_tells_its_revision(hub: Hub) -> None:
     card = parsed("data", "add", "hub:some/pets", "--name", "pets")
 
     assert (card["classes"], card["train_rows"], card["test_rows"]) == (["Hund", "Katze"], 60, 20)
-    assert card["origin"] == f"some/pets on the Hugging Face Hub, configuration default, revision {CONVERTED_REVISION}"
+    assert (
+        card["origin"] == "some/pets on the Hugging Face Hub, configuration default, revision"
+        f" {CONVERTED_REVISION}"
+    )
     assert f"  from     {card['origin']}" in run("data", "report", "pets").output
 
 
@@ -91,14 +129,18 @@ def test_a_hub_dataset_is_added_and_tells_its_revision(hub: Hub) -> None:
         (["hub:pets"], "'hub:pets' is no dataset id."),
     ],
 )
-def test_a_hub_dataset_that_cannot_be_added_is_said(hub: Hub, given: list[str], message: str) -> None:
+def test_a_hub_dataset_that_cannot_be_added_is_said(
+    hub: Hub, given: list[str], message: str
+) -> None:
     result = run("data", "add", *given, "--name", "pets")
 
     assert result.exit_code == 1
     assert message in result.output
 
 
-def test_a_run_takes_a_saved_name_as_its_data(reviews: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_takes_a_saved_name_as_its_data(
+    reviews: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
     parsed("data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea")
 
@@ -107,7 +149,10 @@ def test_a_run_takes_a_saved_name_as_its_data(reviews: Path, store: Store, monke
     source = store.job(launched["run"]).request["source"]
     assert isinstance(source, dict)
     assert (source["kind"], source["name"]) == ("saved", "tea")
-    assert "neither a saved dataset nor a folder 'nothing'" in run("estimate", "--data", "nothing").output
+    assert (
+        "neither a saved dataset nor a folder 'nothing'"
+        in run("estimate", "--data", "nothing").output
+    )
 
 
 def test_a_dataset_of_a_waiting_run_is_kept(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,10 @@ def make_source(tmp_path: Path) -> Make:
                 case "csv":
                     frame.to_csv(path, index=False)
                 case "jsonl":
-                    path.write_text(frame.to_json(orient="records", lines=True, force_ascii=False), encoding="utf-8")
+                    path.write_text(
+                        frame.to_json(orient="records", lines=True, force_ascii=False),
+                        encoding="utf-8",
+                    )
                 case _:
                     frame.to_parquet(path, index=False)
         return folder_source(place)

@@ -16,7 +16,9 @@ from core.settings import Settings
 def dataset(settings: Settings, tmp_path: Path) -> Dataset:
     """36 training texts, 4 validation texts and 4 test texts in two classes."""
     for split, rows in (("train", 40), ("test", 4)):
-        lines = [{"text": f"{split} text {row} it&#39;s", "label": "ab"[row % 2]} for row in range(rows)]
+        lines = [
+            {"text": f"{split} text {row} it&#39;s", "label": "ab"[row % 2]} for row in range(rows)
+        ]
         (tmp_path / "news").mkdir(exist_ok=True)
         pd.DataFrame(lines).to_csv(tmp_path / "news" / f"{split}.csv", index=False)
     return prepare(settings, folder_source(tmp_path / "news"), lambda progress: None, lambda: False)
@@ -30,13 +32,23 @@ def test_each_fix_changes_its_training_rows_and_no_others(dataset: Dataset) -> N
     before = dataset.read("train")
     first, second, third, *others = before["row"]
     label = 1 - int(before["label"][2])
-    steps = (step(Fix.DROP, [first]), step(Fix.REPAIR, [second]), step(Fix.RELABEL, [third], (label,)))
+    steps = (
+        step(Fix.DROP, [first]),
+        step(Fix.REPAIR, [second]),
+        step(Fix.RELABEL, [third], (label,)),
+    )
 
-    after = clean(dataset, Recipe(fingerprint=dataset.fingerprint, steps=steps)).read("train").set_index("row")
+    after = (
+        clean(dataset, Recipe(fingerprint=dataset.fingerprint, steps=steps))
+        .read("train")
+        .set_index("row")
+    )
 
     assert list(after.index) == [second, third, *others]
     assert after.loc[second, "text"] == f"train text {second} it's"
-    assert after.loc[second, "tokens"] == before["tokens"][1] - 3  # &, # and ; are pieces of their own, 39 becomes no less than s
+    assert (
+        after.loc[second, "tokens"] == before["tokens"][1] - 3
+    )  # &, # and ; are pieces of their own, 39 becomes no less than s
     assert after.loc[third, "label"] == label
     pd.testing.assert_frame_equal(after.loc[others], before.set_index("row").loc[others])
 
@@ -51,12 +63,22 @@ def test_validation_and_test_stay_as_they_are(dataset: Dataset) -> None:
     assert (cleaned.rows("train"), cleaned.train_rows) == (26, 30)
 
 
-def test_cleaned_data_have_a_fingerprint_of_their_own_and_say_what_was_done(dataset: Dataset) -> None:
-    recipe = Recipe(fingerprint=dataset.fingerprint, steps=(step(Fix.DROP, [int(dataset.read("train")["row"][0])]),))
+def test_cleaned_data_have_a_fingerprint_of_their_own_and_say_what_was_done(
+    dataset: Dataset,
+) -> None:
+    recipe = Recipe(
+        fingerprint=dataset.fingerprint,
+        steps=(step(Fix.DROP, [int(dataset.read("train")["row"][0])]),),
+    )
 
     cleaned, again = clean(dataset, recipe), clean(dataset, recipe)
 
-    assert cleaned.fingerprint == again.fingerprint == recipe.cleaned_fingerprint() != dataset.fingerprint
+    assert (
+        cleaned.fingerprint
+        == again.fingerprint
+        == recipe.cleaned_fingerprint()
+        != dataset.fingerprint
+    )
     assert cleaned.name == f"{dataset.name}, cleaned"
     assert cleaned.notes[-1] == "Cleaned: 1 training text fewer."
 
@@ -67,7 +89,10 @@ def test_no_recipe_or_an_empty_one_gives_the_data_themselves(dataset: Dataset) -
 
 
 def test_a_damaged_copy_is_made_anew(dataset: Dataset) -> None:
-    recipe = Recipe(fingerprint=dataset.fingerprint, steps=(step(Fix.DROP, [int(dataset.read("train")["row"][0])]),))
+    recipe = Recipe(
+        fingerprint=dataset.fingerprint,
+        steps=(step(Fix.DROP, [int(dataset.read("train")["row"][0])]),),
+    )
     path = clean(dataset, recipe).folder / "train.parquet"
     path.write_bytes(b"x" * path.stat().st_size)
 
@@ -83,7 +108,9 @@ def test_a_damaged_copy_is_made_anew(dataset: Dataset) -> None:
 )
 def test_a_recipe_that_does_not_fit_is_refused(dataset: Dataset, chosen: Step, said: str) -> None:
     row = int(dataset.read("train")["row"][0])
-    fitting = chosen.model_copy(update={"rows": tuple(row if number == 0 else number for number in chosen.rows)})
+    fitting = chosen.model_copy(
+        update={"rows": tuple(row if number == 0 else number for number in chosen.rows)}
+    )
 
     with pytest.raises(DataError, match=said):
         clean(dataset, Recipe(fingerprint=dataset.fingerprint, steps=(fitting,)))
@@ -96,7 +123,9 @@ def test_a_recipe_for_other_data_is_refused(dataset: Dataset) -> None:
 
 def test_a_recipe_is_known_to_fit_before_it_is_used(dataset: Dataset) -> None:
     row = int(dataset.read("train")["row"][0])
-    require_fitting(dataset, Recipe(fingerprint=dataset.fingerprint, steps=(step(Fix.REPAIR, [row]),)))
+    require_fitting(
+        dataset, Recipe(fingerprint=dataset.fingerprint, steps=(step(Fix.REPAIR, [row]),))
+    )
 
     for steps, said in [
         ((), "has no steps"),

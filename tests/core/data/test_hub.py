@@ -51,7 +51,9 @@ def online(home: Path) -> Settings:
 
 def remember(home: Path, endpoint: str, reachable: object, age: float) -> None:
     home.mkdir()
-    (home / "hub.json").write_text(json.dumps({"endpoint": endpoint, "reachable": reachable, "checked_at": time.time() - age}))
+    (home / "hub.json").write_text(
+        json.dumps({"endpoint": endpoint, "reachable": reachable, "checked_at": time.time() - age})
+    )
 
 
 def test_a_hub_that_answers_is_reachable_and_asked_once(mirror: Mirror, online: Settings) -> None:
@@ -72,7 +74,9 @@ def test_a_proxy_that_forbids_is_not_reachable(mirror: Mirror, online: Settings)
 
 
 @pytest.mark.parametrize("value", ["1", "true", "ON", "yes"])
-def test_offline_mode_asks_nothing(mirror: Mirror, online: Settings, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_offline_mode_asks_nothing(
+    mirror: Mirror, online: Settings, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", value)
 
     assert not hub_reachable(online)
@@ -85,7 +89,9 @@ def test_a_hub_switched_off_is_not_asked(mirror: Mirror, home: Path) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "no address", "http://"])
-def test_an_endpoint_that_does_not_answer_is_not_reachable(online: Settings, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+def test_an_endpoint_that_does_not_answer_is_not_reachable(
+    online: Settings, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     monkeypatch.setenv("no_proxy", "*")
@@ -93,7 +99,9 @@ def test_an_endpoint_that_does_not_answer_is_not_reachable(online: Settings, mon
     assert not hub_reachable(online)
 
 
-def test_a_server_that_never_answers_costs_the_probe_time_once(online: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_costs_the_probe_time_once(
+    online: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -104,7 +112,9 @@ def test_a_server_that_never_answers_costs_the_probe_time_once(online: Settings,
         assert time.monotonic() - started < 2 * PROBE_SECONDS
 
 
-def test_a_slow_name_look_up_is_not_waited_for(online: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_name_look_up_is_not_waited_for(
+    online: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     released = threading.Event()
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(hub, "PROBE_SECONDS", 0.05)
@@ -116,20 +126,36 @@ def test_a_slow_name_look_up_is_not_waited_for(online: Settings, monkeypatch: py
 
 
 @pytest.mark.parametrize("age", [TRUST_SECONDS + 1, -3600])
-def test_an_old_answer_or_one_from_the_future_is_asked_anew(mirror: Mirror, home: Path, online: Settings, age: float) -> None:
+def test_an_old_answer_or_one_from_the_future_is_asked_anew(
+    mirror: Mirror, home: Path, online: Settings, age: float
+) -> None:
     remember(home, f"http://127.0.0.1:{mirror.server_port}", False, age)
 
     assert hub_reachable(online)
 
 
-def test_the_answer_of_another_endpoint_is_not_taken(mirror: Mirror, home: Path, online: Settings) -> None:
+def test_the_answer_of_another_endpoint_is_not_taken(
+    mirror: Mirror, home: Path, online: Settings
+) -> None:
     remember(home, "https://huggingface.co", False, age=1)
 
     assert hub_reachable(online)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '"text"', '{"reachable": true}', '{"endpoint": 1, "reachable": 1, "checked_at": "x"}'])
-def test_a_damaged_memory_is_written_anew(mirror: Mirror, home: Path, online: Settings, content: str) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '"text"',
+        '{"reachable": true}',
+        '{"endpoint": 1, "reachable": 1, "checked_at": "x"}',
+    ],
+)
+def test_a_damaged_memory_is_written_anew(
+    mirror: Mirror, home: Path, online: Settings, content: str
+) -> None:
     home.mkdir()
     (home / "hub.json").write_text(content)
 

@@ -28,7 +28,10 @@ def test_the_hubs_own_copy_is_taken_at_its_revision_train_first(hub: Hub) -> Non
         ("default/test/0000.parquet", "test", len(TEST)),
     ]
     assert pick.size == len(TRAIN) + len(TEST)
-    assert pick.origin == f"some/pets on the Hugging Face Hub, configuration default, revision {CONVERTED_REVISION}"
+    assert (
+        pick.origin == "some/pets on the Hugging Face Hub, configuration default, revision"
+        f" {CONVERTED_REVISION}"
+    )
 
 
 def test_the_files_are_read_with_the_names_of_their_classes(hub: Hub) -> None:
@@ -42,7 +45,10 @@ def test_the_files_are_read_with_the_names_of_their_classes(hub: Hub) -> None:
 def test_without_the_hubs_copy_its_tables_are_taken_and_nothing_else(hub: Hub) -> None:
     pick = look_up(Settings(), "some/plain").pick()
 
-    assert [(file.path, file.split) for file in pick.files] == [("train.csv", "train"), ("data/test.csv", "test")]
+    assert [(file.path, file.split) for file in pick.files] == [
+        ("train.csv", "train"),
+        ("data/test.csv", "test"),
+    ]
     assert pick.revision == REVISION
     assert [path.read_text() for path in fetch(pick)] == [CSV, CSV]
     assert not [path for path in hub.asked if path.endswith((".py", ".pkl"))]
@@ -83,11 +89,15 @@ def test_what_cannot_be_looked_up_is_said(hub: Hub, name: str, message: str) -> 
 
 
 def test_a_dataset_without_training_rows_is_refused(hub: Hub) -> None:
-    with pytest.raises(DataError, match="has no training split. Its files are default/validation/0000.parquet"):
+    with pytest.raises(
+        DataError, match="has no training split. Its files are default/validation/0000.parquet"
+    ):
         look_up(Settings(), "some/odd").pick()
 
 
-def test_a_dataset_that_is_too_large_is_refused_before_anything_is_downloaded(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_that_is_too_large_is_refused_before_anything_is_downloaded(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub_download, "MAX_BYTES", len(TRAIN) + len(TEST) - 1)
 
     with pytest.raises(DataError, match="MB in 2 files; up to"):
@@ -98,14 +108,22 @@ def test_a_dataset_that_is_too_large_is_refused_before_anything_is_downloaded(hu
 def test_a_file_that_ends_early_is_not_kept(hub: Hub) -> None:
     pick = look_up(Settings(), "some/short").pick()
 
-    with pytest.raises(DataError, match=f"train.csv of some/short ended after {len(CSV)} of {len(CSV) + 1} bytes. Try again."):
+    with pytest.raises(
+        DataError,
+        match=f"train.csv of some/short ended after {len(CSV)} of {len(CSV) + 1} bytes. Try again.",
+    ):
         fetch(pick)
     assert find_fetched(Settings(), pick) == []
 
 
 def test_a_server_that_sends_more_than_it_said_is_cut_off(hub: Hub) -> None:
     pick = look_up(Settings(), "some/plain").pick()
-    longer = HubFiles(pick.name, pick.configuration, pick.revision, (hub_download.HubFile("train.csv", "train", 10),))
+    longer = HubFiles(
+        pick.name,
+        pick.configuration,
+        pick.revision,
+        (hub_download.HubFile("train.csv", "train", 10),),
+    )
 
     with pytest.raises(DataError, match="sends more of some/plain than it had said"):
         fetch(longer)
@@ -122,7 +140,10 @@ def test_a_download_is_not_made_twice(hub: Hub) -> None:
 
 def test_the_oldest_downloads_are_forgotten(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_download, "KEPT", 2)
-    picks = [look_up(Settings(), "some/pets").pick(), *(look_up(Settings(), "some/many").pick(name) for name in ("de", "en"))]
+    picks = [
+        look_up(Settings(), "some/pets").pick(),
+        *(look_up(Settings(), "some/many").pick(name) for name in ("de", "en")),
+    ]
 
     for pick in picks:
         fetch(pick)
@@ -142,7 +163,9 @@ def test_a_download_tells_how_far_it_is_and_can_be_stopped(hub: Hub) -> None:
     assert find_fetched(Settings(), pick) == []
 
 
-def test_a_hub_that_falls_silent_ends_in_a_sentence(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_falls_silent_ends_in_a_sentence(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pick = look_up(Settings(), "some/pets").pick()
     monkeypatch.setattr(hub_download, "TIMEOUT_SECONDS", 0.2)
     hub.held.clear()
@@ -151,10 +174,14 @@ def test_a_hub_that_falls_silent_ends_in_a_sentence(hub: Hub, monkeypatch: pytes
         fetch(pick)
 
 
-def test_without_a_network_it_is_said_within_two_seconds(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_it_is_said_within_two_seconds(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     released = threading.Event()
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr(hub_module, "_answers", lambda endpoint: released.wait(30))  # as where no name server answers
+    monkeypatch.setattr(
+        hub_module, "_answers", lambda endpoint: released.wait(30)
+    )  # as where no name server answers
     began = time.monotonic()
 
     with pytest.raises(DataError, match="The Hub cannot be reached from here"):

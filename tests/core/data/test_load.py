@@ -16,7 +16,9 @@ from core.data.sources import Source, SourceKind, folder_source
 from core.errors import DataError
 from tests.support.pet_rows import Make, items
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), min_size=1).filter(lambda text: text.strip() != "")
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), min_size=1
+).filter(lambda text: text.strip() != "")
 
 
 def load(source: Source) -> RawData:
@@ -25,7 +27,10 @@ def load(source: Source) -> RawData:
 
 
 def rows(raw: RawData) -> list[tuple[str, str]]:
-    return [(text, raw.classes[label]) for text, label in zip(raw.train["text"], raw.train["label"], strict=True)]
+    return [
+        (text, raw.classes[label])
+        for text, label in zip(raw.train["text"], raw.train["label"], strict=True)
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
@@ -38,7 +43,9 @@ def test_each_format_gives_the_same_rows(make_source: Make, suffix: str) -> None
 
 
 def test_files_of_one_split_are_read_in_their_order(make_source: Make) -> None:
-    make_source(**{"train-00000-of-00002": items(30).head(20), "train-00001-of-00002": items(30).tail(10)})
+    make_source(
+        **{"train-00000-of-00002": items(30).head(20), "train-00001-of-00002": items(30).tail(10)}
+    )
     source = make_source(test=items(10))
 
     assert load(source).train["text"].tolist() == items(30)["text"].tolist()
@@ -46,14 +53,18 @@ def test_files_of_one_split_are_read_in_their_order(make_source: Make) -> None:
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
 def test_whole_numbers_are_classes_in_numeric_order(make_source: Make, suffix: str) -> None:
-    raw = load(make_source(suffix, train=items(60, labels=(10, 2, 1)), test=items(6, labels=(10, 2, 1))))
+    raw = load(
+        make_source(suffix, train=items(60, labels=(10, 2, 1)), test=items(6, labels=(10, 2, 1)))
+    )
 
     assert raw.classes == ("1", "2", "10")
     assert raw.train["label"].tolist()[:3] == [2, 1, 0]
 
 
 def test_class_label_keeps_its_names_and_their_order(tmp_path: Path) -> None:
-    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["spam", "ham"])})
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["spam", "ham"])}
+    )
     (tmp_path / "mail").mkdir()
     for split, count in (("train", 40), ("test", 10)):
         table = datasets.Dataset.from_pandas(items(count, labels=(0, 1)), features=features)
@@ -87,7 +98,12 @@ def test_own_validation_files_are_left_and_the_note_says_so(make_source: Make) -
     raw = load(make_source(train=items(40), test=items(10), validation=items(4)))
 
     assert len(raw.train) == 40
-    assert raw.notes == ("The folder's own validation files are not used: validation is a tenth of the training rows.",)
+    assert raw.notes == (
+        (
+            "The folder's own validation files are not used: validation is a tenth of the training"
+            " rows."
+        ),
+    )
 
 
 ROOT = Path(__file__).parents[3]
@@ -102,24 +118,63 @@ for folder in map(pathlib.Path, sys.argv[1:]):
 """
 CSV = "text,label\n"
 BAD_FILES = {
-    "UTF-16": ("csv", (CSV + "one,cat\n").encode("utf-16"), "train.csv is not UTF-8: byte 0xff at position 0. Save it as UTF-8."),
-    "Latin-1": ("csv", (CSV + "caf\xe9,cat\n").encode("latin-1"), "train.csv is not UTF-8: byte 0xe9 at position 14. Save it as UTF-8."),
-    "ragged": ("csv", (CSV + "one,cat\none, two,cat\n").encode(), "train.csv, line 3: the row has 3 of 2 columns. Put texts"),
-    "short": ("csv", (CSV + "one,cat\ntwo\n").encode(), "train.csv, line 3: the row has 1 of 2 columns"),
-    "open quote": ("csv", (CSV + '"one,cat\n' + "two,dog\n" * 30).encode(), "train.csv, line 32: the row has 1 of 2 columns"),
+    "UTF-16": (
+        "csv",
+        (CSV + "one,cat\n").encode("utf-16"),
+        "train.csv is not UTF-8: byte 0xff at position 0. Save it as UTF-8.",
+    ),
+    "Latin-1": (
+        "csv",
+        (CSV + "caf\xe9,cat\n").encode("latin-1"),
+        "train.csv is not UTF-8: byte 0xe9 at position 14. Save it as UTF-8.",
+    ),
+    "ragged": (
+        "csv",
+        (CSV + "one,cat\none, two,cat\n").encode(),
+        "train.csv, line 3: the row has 3 of 2 columns. Put texts",
+    ),
+    "short": (
+        "csv",
+        (CSV + "one,cat\ntwo\n").encode(),
+        "train.csv, line 3: the row has 1 of 2 columns",
+    ),
+    "open quote": (
+        "csv",
+        (CSV + '"one,cat\n' + "two,dog\n" * 30).encode(),
+        "train.csv, line 32: the row has 1 of 2 columns",
+    ),
     "semicolons": (
         "csv",
         b"text;label\none;cat\n",
-        "has no column text and label; its columns are 'text;label'. Separate the columns with commas.",
+        (
+            "has no column text and label; its columns are 'text;label'. Separate the columns with"
+            " commas."
+        ),
     ),
-    "other columns": ("csv", b"title,label\none,cat\n", "has no column text; its columns are 'title', 'label'. Rename the columns"),
+    "other columns": (
+        "csv",
+        b"title,label\none,cat\n",
+        "has no column text; its columns are 'title', 'label'. Rename the columns",
+    ),
     "empty file": ("csv", b"", "has no column text and label; its columns are none"),
     "header only": ("csv", CSV.encode(), "train.csv holds no rows. Fill it"),
-    "no JSON": ("jsonl", b'{"text": "one", "label": 1}\n{"text": \n', "train.jsonl, line 2 is no JSON object"),
+    "no JSON": (
+        "jsonl",
+        b'{"text": "one", "label": 1}\n{"text": \n',
+        "train.jsonl, line 2 is no JSON object",
+    ),
     "JSON list": ("jsonl", b'["one", 1]\n', "train.jsonl, line 1 is no JSON object"),
     "JSON in UTF-16": ("jsonl", '{"text": "one"}'.encode("utf-16"), "train.jsonl is not UTF-8"),
-    "JSON without label": ("jsonl", b'{"text": "one"}\n', "train.jsonl has no column label; its columns are 'text'"),
-    "half a character": ("jsonl", b'{"text": "\\ud800", "label": 1}\n', "train.jsonl cannot be read: JSON parse error"),
+    "JSON without label": (
+        "jsonl",
+        b'{"text": "one"}\n',
+        "train.jsonl has no column label; its columns are 'text'",
+    ),
+    "half a character": (
+        "jsonl",
+        b'{"text": "\\ud800", "label": 1}\n',
+        "train.jsonl cannot be read: JSON parse error",
+    ),
     "no Parquet": ("parquet", b"PAR1 or so", "train.parquet cannot be read: .* save it again"),
     "empty Parquet": ("parquet", b"", "train.parquet cannot be read"),
 }
@@ -145,12 +200,20 @@ def test_reading_says_nothing_on_the_terminal(make_source: Make, tmp_path: Path)
     bad.mkdir()
     (bad / "train.jsonl").write_bytes(BAD_FILES["half a character"][1])
 
-    done = subprocess.run([sys.executable, "-c", READ_EACH, str(good), str(bad)], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_EACH, str(good), str(bad)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
 
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_reading_a_folder_asks_no_server(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_folder_asks_no_server(
+    make_source: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[bool] = []
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", True)
@@ -162,11 +225,15 @@ def test_reading_a_folder_asks_no_server(make_source: Make, monkeypatch: pytest.
 
 
 def test_a_parquet_file_without_the_columns_is_refused(make_source: Make) -> None:
-    with pytest.raises(DataError, match="train.parquet has no column label; its columns are 'text', 'class'"):
+    with pytest.raises(
+        DataError, match="train.parquet has no column label; its columns are 'text', 'class'"
+    ):
         load(make_source("parquet", train=items(40).rename(columns={"label": "class"})))
 
 
-def test_a_full_disk_is_not_taken_for_bad_data(make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_taken_for_bad_data(
+    make_source: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -176,14 +243,23 @@ def test_a_full_disk_is_not_taken_for_bad_data(make_source: Make, monkeypatch: p
         load(make_source())
 
 
-def test_ag_news_that_cannot_be_downloaded_is_refused_with_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ag_news_that_cannot_be_downloaded_is_refused_with_the_ways_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
 
-    with pytest.raises(DataError, match="AG News could not be downloaded from the Hub .* LORALAB_HUB=false for the demo corpus"):
+    with pytest.raises(
+        DataError,
+        match=(
+            "AG News could not be downloaded from the Hub .* LORALAB_HUB=false for the demo corpus"
+        ),
+    ):
         load_rows(Source(SourceKind.HUB, "AG News"), tmp_path / "cache")
 
 
-@examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(TEXTS, min_size=20, max_size=20))
 def test_any_text_survives_csv(make_source: Make, texts: list[str]) -> None:
     frame = items(20).assign(text=texts)

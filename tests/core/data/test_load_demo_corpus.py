@@ -29,14 +29,19 @@ def words(text: str) -> list[str]:
 
 
 def most_alike(texts: list[str]) -> tuple[float, str, str]:
-    """The pair with the largest Jaccard of word 3-grams. Only pairs that share one are looked at."""
+    """The pair with the largest Jaccard of word 3-grams. Only pairs that share one are looked
+    at.
+    """
     grams = [{*zip(w, w[1:], w[2:], strict=False)} for w in map(words, texts)]
     holders: dict[tuple[str, str, str], list[int]] = {}
     for place, found in enumerate(grams):
         for gram in found:
             holders.setdefault(gram, []).append(place)
     shared = Counter(pair for places in holders.values() for pair in combinations(places, 2))
-    alike = ((count / (len(grams[a]) + len(grams[b]) - count), texts[a], texts[b]) for (a, b), count in shared.items())
+    alike = (
+        (count / (len(grams[a]) + len(grams[b]) - count), texts[a], texts[b])
+        for (a, b), count in shared.items()
+    )
     return max(alike, default=(0.0, "", ""))
 
 
@@ -59,12 +64,18 @@ def test_no_two_items_are_alike(texts: list[str]) -> None:
 
 
 def test_items_are_clean_lines(texts: list[str]) -> None:
-    assert [text for text in texts if text != text.strip() or not 5 <= len(text.split()) <= 80 or "\ufffd" in text] == []
+    assert [
+        text
+        for text in texts
+        if text != text.strip() or not 5 <= len(text.split()) <= 80 or "\ufffd" in text
+    ] == []
 
 
 def test_the_texts_are_hard_but_not_broken(corpus: RawData) -> None:
     vectors = TfidfVectorizer(ngram_range=(1, 2))
-    model = LogisticRegression().fit(vectors.fit_transform(corpus.train["text"]), corpus.train["label"])
+    model = LogisticRegression().fit(
+        vectors.fit_transform(corpus.train["text"]), corpus.train["label"]
+    )
 
     accuracy = model.score(vectors.transform(corpus.test["text"]), corpus.test["label"])
 
@@ -74,7 +85,9 @@ def test_the_texts_are_hard_but_not_broken(corpus: RawData) -> None:
 def test_every_fourth_item_of_a_class_is_test(corpus: RawData) -> None:
     counts = pd.concat([corpus.train, corpus.test])["label"].value_counts()
 
-    assert corpus.test["label"].value_counts().to_dict() == {label: count // 4 for label, count in counts.items()}
+    assert corpus.test["label"].value_counts().to_dict() == {
+        label: count // 4 for label, count in counts.items()
+    }
     assert corpus.train["row"].tolist() == list(range(len(corpus.train)))
 
 

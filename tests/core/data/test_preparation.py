@@ -42,11 +42,18 @@ def test_a_source_becomes_three_files_and_a_card(settings: Settings, make_source
 
     assert (dataset.train_rows, dataset.validation_rows, dataset.test_rows) == (200, 20, 30)
     assert [len(dataset.read(split)) for split in ("train", "validation", "test")] == [180, 20, 30]
-    assert (dataset.source, dataset.name, dataset.classes, dataset.notes) == (SourceKind.FOLDER, "pets", ("cat", "dog"), ())
+    assert (dataset.source, dataset.name, dataset.classes, dataset.notes) == (
+        SourceKind.FOLDER,
+        "pets",
+        ("cat", "dog"),
+        (),
+    )
     assert dataset.folder == settings.prepared / dataset.fingerprint
 
 
-def test_rows_keep_their_place_in_the_source_and_get_their_lengths(settings: Settings, make_source: Make) -> None:
+def test_rows_keep_their_place_in_the_source_and_get_their_lengths(
+    settings: Settings, make_source: Make
+) -> None:
     dataset = ready(settings, make_source(train=items(200), test=items(30)))
     test = dataset.read("test")
 
@@ -59,27 +66,42 @@ def test_rows_keep_their_place_in_the_source_and_get_their_lengths(settings: Set
         "tokens": "int64",
     }
     assert test.iloc[1].tolist() == [1, "text 1 here", 1, 11, 3, 5]
-    assert sorted([*dataset.read("train")["row"], *dataset.read("validation")["row"]]) == list(range(200))
+    assert sorted([*dataset.read("train")["row"], *dataset.read("validation")["row"]]) == list(
+        range(200)
+    )
 
 
-def test_validation_is_a_stratified_tenth_and_the_same_each_time(tmp_path: Path, make_source: Make) -> None:
+def test_validation_is_a_stratified_tenth_and_the_same_each_time(
+    tmp_path: Path, make_source: Make
+) -> None:
     source = make_source(train=items(200, ("a", "a", "a", "b")), test=items(30, ("a", "b")))
-    first, second = (ready(Settings(home=tmp_path / name), source).read("validation") for name in ("one", "two"))
+    first, second = (
+        ready(Settings(home=tmp_path / name), source).read("validation") for name in ("one", "two")
+    )
 
     assert first["label"].value_counts().to_dict() == {0: 15, 1: 5}
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_what_is_prepared_is_found_without_reading_rows(settings: Settings, make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_prepared_is_found_without_reading_rows(
+    settings: Settings, make_source: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = make_source()
     assert find_prepared(settings, source) is None
     dataset = ready(settings, source)
     monkeypatch.setattr(preparation, "_read", None)
 
-    assert find_prepared(settings, source) == open_dataset(settings, dataset.fingerprint) == ready(settings, source) == dataset
+    assert (
+        find_prepared(settings, source)
+        == open_dataset(settings, dataset.fingerprint)
+        == ready(settings, source)
+        == dataset
+    )
 
 
-def test_a_changed_file_is_prepared_anew_and_the_old_rows_stay(settings: Settings, make_source: Make) -> None:
+def test_a_changed_file_is_prepared_anew_and_the_old_rows_stay(
+    settings: Settings, make_source: Make
+) -> None:
     old = ready(settings, make_source(train=items(40), test=items(10)))
     source = make_source(train=items(42), test=items(10))
 
@@ -88,14 +110,19 @@ def test_a_changed_file_is_prepared_anew_and_the_old_rows_stay(settings: Setting
     assert len(open_dataset(settings, old.fingerprint).read("test")) == 10
 
 
-def test_the_same_rows_from_elsewhere_are_one_dataset_under_two_names(settings: Settings, make_source: Make) -> None:
+def test_the_same_rows_from_elsewhere_are_one_dataset_under_two_names(
+    settings: Settings, make_source: Make
+) -> None:
     one, two = make_source("csv", folder="one"), make_source("parquet", folder="two")
 
     first, second = ready(settings, one), ready(settings, two)
 
     assert first.folder == second.folder
     assert [first.name, second.name] == ["one", "two"]
-    assert [found.name for source in (one, two) if (found := find_prepared(settings, source))] == ["one", "two"]
+    assert [found.name for source in (one, two) if (found := find_prepared(settings, source))] == [
+        "one",
+        "two",
+    ]
 
 
 def test_progress_counts_all_rows(settings: Settings, make_source: Make) -> None:
@@ -128,7 +155,9 @@ def test_a_stop_leaves_nothing_behind(settings: Settings, make_source: Make) -> 
 
 @pytest.mark.parametrize("harm", [cut, damage, Path.unlink])
 @pytest.mark.parametrize("name", ["train.parquet", "dataset.json"])
-def test_preparing_again_mends_what_is_damaged(settings: Settings, make_source: Make, name: str, harm: Callable[[Path], None]) -> None:
+def test_preparing_again_mends_what_is_damaged(
+    settings: Settings, make_source: Make, name: str, harm: Callable[[Path], None]
+) -> None:
     source = make_source()
     dataset = ready(settings, source)
     before = dataset.read("train")
@@ -141,11 +170,19 @@ def test_preparing_again_mends_what_is_damaged(settings: Settings, make_source: 
 
 
 @pytest.mark.parametrize("harm", [cut, damage, Path.unlink])
-def test_reading_a_damaged_file_says_what_to_do(settings: Settings, make_source: Make, harm: Callable[[Path], None]) -> None:
+def test_reading_a_damaged_file_says_what_to_do(
+    settings: Settings, make_source: Make, harm: Callable[[Path], None]
+) -> None:
     dataset = ready(settings, make_source())
     harm(dataset.folder / "test.parquet")
 
-    with pytest.raises(ArtifactDamaged, match=r"The prepared data of pets: test.parquet is missing or damaged .* Prepare the data again\."):
+    with pytest.raises(
+        ArtifactDamaged,
+        match=(
+            r"The prepared data of pets: test.parquet is missing or damaged .* Prepare the data"
+            r" again\."
+        ),
+    ):
         dataset.read("test")
 
 
@@ -158,10 +195,15 @@ def test_a_file_with_other_rows_is_refused(settings: Settings, make_source: Make
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}'])
-def test_a_damaged_card_or_pointer_counts_as_not_prepared(settings: Settings, make_source: Make, content: str) -> None:
+def test_a_damaged_card_or_pointer_counts_as_not_prepared(
+    settings: Settings, make_source: Make, content: str
+) -> None:
     source = make_source()
     dataset = ready(settings, source)
-    card, pointer = dataset.folder / "dataset.json", settings.prepared / "sources" / f"{source_key(source)}.json"
+    card, pointer = (
+        dataset.folder / "dataset.json",
+        settings.prepared / "sources" / f"{source_key(source)}.json",
+    )
 
     for path in (card, pointer):
         whole = path.read_text()
@@ -176,19 +218,26 @@ def test_a_card_of_another_format_is_not_read(settings: Settings, make_source: M
     card = dataset.folder / "dataset.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | {"format": 2}))
 
-    with pytest.raises(ArtifactDamaged, match=f"card of the prepared data {dataset.fingerprint} is missing or damaged"):
+    with pytest.raises(
+        ArtifactDamaged,
+        match=f"card of the prepared data {dataset.fingerprint} is missing or damaged",
+    ):
         open_dataset(settings, dataset.fingerprint)
 
 
 @pytest.mark.parametrize("fingerprint", ["0123456789ab", "../jobs", "", "sources"])
-def test_an_unknown_fingerprint_is_not_on_this_machine(settings: Settings, fingerprint: str) -> None:
+def test_an_unknown_fingerprint_is_not_on_this_machine(
+    settings: Settings, fingerprint: str
+) -> None:
     (settings.prepared / "sources").mkdir(parents=True)
 
     with pytest.raises(ArtifactDamaged, match="is not on this machine"):
         open_dataset(settings, fingerprint)
 
 
-def test_files_that_change_while_they_are_read_are_refused(settings: Settings, make_source: Make) -> None:
+def test_files_that_change_while_they_are_read_are_refused(
+    settings: Settings, make_source: Make
+) -> None:
     source = make_source(train=items(40), test=items(10))
 
     def change(progress: Progress) -> None:
@@ -205,11 +254,16 @@ def prepare_in_process(home: str, source: Source, barrier: object) -> None:
     assert dataset.is_intact()
 
 
-def test_two_processes_that_prepare_at_once_leave_one_whole_dataset(settings: Settings, make_source: Make) -> None:
+def test_two_processes_that_prepare_at_once_leave_one_whole_dataset(
+    settings: Settings, make_source: Make
+) -> None:
     source = make_source(train=items(3000), test=items(30))
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
-    processes = [context.Process(target=prepare_in_process, args=(str(settings.home), source, barrier)) for _ in range(2)]
+    processes = [
+        context.Process(target=prepare_in_process, args=(str(settings.home), source, barrier))
+        for _ in range(2)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -220,10 +274,14 @@ def test_two_processes_that_prepare_at_once_leave_one_whole_dataset(settings: Se
     assert [process.exitcode for process in processes] == [0, 0]
     assert found is not None
     assert found.is_intact()
-    assert sorted(path.name for path in settings.prepared.iterdir()) == sorted([".lock", found.fingerprint, "sources"])
+    assert sorted(path.name for path in settings.prepared.iterdir()) == sorted(
+        [".lock", found.fingerprint, "sources"]
+    )
 
 
-def test_a_wait_for_another_process_can_be_stopped(settings: Settings, make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_for_another_process_can_be_stopped(
+    settings: Settings, make_source: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(preparation, "_read", None)  # it never comes to reading
 
     with preparation._one_at_a_time(settings.prepared, never), pytest.raises(Stopped):
@@ -247,4 +305,6 @@ def test_fingerprint_tells_where_one_text_ends() -> None:
     rest = items(40)["text"].tolist()[2:]
 
     # labels 0 and 1 before the texts: both would read 0a11b without the lengths
-    assert fingerprint_of(raw(text=["a", "1b", *rest])) != fingerprint_of(raw(text=["a1", "b", *rest]))
+    assert fingerprint_of(raw(text=["a", "1b", *rest])) != fingerprint_of(
+        raw(text=["a1", "b", *rest])
+    )

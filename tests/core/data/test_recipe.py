@@ -65,7 +65,9 @@ def test_a_kept_recipe_is_read_back_and_an_empty_one_leaves_no_file(settings: Se
     assert read_recipe(settings, DATA) == Recipe(fingerprint=DATA)
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", to_bytes(Recipe(fingerprint="f" * 12, steps=(DROP,)))])
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", to_bytes(Recipe(fingerprint="f" * 12, steps=(DROP,)))]
+)
 def test_a_damaged_recipe_or_one_for_other_data_is_said(settings: Settings, content: bytes) -> None:
     path = recipe_path(settings, DATA)
     path.parent.mkdir(parents=True)
@@ -77,7 +79,9 @@ def test_a_damaged_recipe_or_one_for_other_data_is_said(settings: Settings, cont
 
 def test_a_file_that_is_no_recipe_is_refused_with_the_place(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
-    path.write_text('{"fingerprint": "0123456789ab", "steps": [{"check": "x", "fix": "relabel", "rows": [1]}]}')
+    path.write_text(
+        '{"fingerprint": "0123456789ab", "steps": [{"check": "x", "fix": "relabel", "rows": [1]}]}'
+    )
 
     with pytest.raises(DataError, match=r"mine\.json is no cleaning recipe: steps\.0"):
         read_recipe_file(path)
@@ -93,15 +97,23 @@ def test_a_file_that_is_no_recipe_is_refused_with_the_place(tmp_path: Path) -> N
         (b"[" * 100_000, "is no JSON"),
         (b"[]", "is no cleaning recipe: the file"),
         (
-            b'{"fingerprint": "0123456789ab", "steps": [{"check": "x", "fix": "burn", "rows": [1]}]}',
+            (
+                b'{"fingerprint": "0123456789ab", "steps": [{"check": "x", "fix": "burn", "rows":'
+                b" [1]}]}"
+            ),
             r"steps\.0\.fix: Input should be 'drop'",
         ),
-        (b'{"fingerprint": "0123456789ab", "steps": [], "run": "rm"}', "run: Extra inputs are not permitted"),
+        (
+            b'{"fingerprint": "0123456789ab", "steps": [], "run": "rm"}',
+            "run: Extra inputs are not permitted",
+        ),
         (b'{"format": 2, "fingerprint": "0123456789ab"}', "format: Input should be 1"),
         (b" " * (MAX_BYTES + 1), "has more than 5 MB: no recipe is so large"),
     ],
 )
-def test_what_somebody_uploads_is_read_as_a_recipe_or_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_somebody_uploads_is_read_as_a_recipe_or_refused(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
     (tmp_path / "mine.json").write_bytes(content)
 
     with pytest.raises(DataError, match=said):

@@ -19,7 +19,10 @@ def test_rows_without_text_or_label_are_left_out_and_counted() -> None:
     raw = clean_rows({"train": train, "test": items(10)})
 
     assert raw.train["row"].tolist() == [3, 4, *range(6, 43)]
-    assert raw.notes == ("3 train rows have no text and are left out.", "1 train row has no label and is left out.")
+    assert raw.notes == (
+        "3 train rows have no text and are left out.",
+        "1 train row has no label and is left out.",
+    )
 
 
 def test_without_a_test_split_a_fifth_of_each_class_becomes_it() -> None:
@@ -27,11 +30,19 @@ def test_without_a_test_split_a_fifth_of_each_class_becomes_it() -> None:
 
     assert raw.test["label"].value_counts().to_dict() == {0: 5, 1: 5}
     assert sorted([*raw.train["row"], *raw.test["row"]]) == list(range(50))
-    assert raw.notes == ("There is no labelled test split: 10 training rows, a fifth of each class, serve as test and are not trained on.",)
+    assert raw.notes == (
+        (
+            "There is no labelled test split: 10 training rows, a fifth of each class, serve as"
+            " test and are not trained on."
+        ),
+    )
 
 
 def test_the_rows_taken_for_test_are_the_same_each_time() -> None:
-    assert clean_rows({"train": items(50)}).test["row"].tolist() == clean_rows({"train": items(50)}).test["row"].tolist()
+    assert (
+        clean_rows({"train": items(50)}).test["row"].tolist()
+        == clean_rows({"train": items(50)}).test["row"].tolist()
+    )
 
 
 def test_a_test_split_without_labels_counts_as_none() -> None:
@@ -61,10 +72,22 @@ def test_a_known_class_without_rows_is_no_class() -> None:
 
 
 BAD_ROWS: dict[str, tuple[dict[str, pd.DataFrame], str]] = {
-    "one class": ({"train": items(40, ("cat",))}, "All 40 training rows have the label 'cat'. A classifier needs texts of two classes"),
-    "no text": ({"train": items(40).assign(text=" ")}, "No training row has both a text and a label"),
-    "small class": ({"train": labelled(*["a"] * 20, *["b"] * 9)}, r"Too few training rows: 'b' \(9\). Give each class at least 10"),
-    "small classes": ({"train": labelled(*"abcdef")}, r"'a' \(1\), 'b' \(1\), 'c' \(1\) and 3 more"),
+    "one class": (
+        {"train": items(40, ("cat",))},
+        "All 40 training rows have the label 'cat'. A classifier needs texts of two classes",
+    ),
+    "no text": (
+        {"train": items(40).assign(text=" ")},
+        "No training row has both a text and a label",
+    ),
+    "small class": (
+        {"train": labelled(*["a"] * 20, *["b"] * 9)},
+        r"Too few training rows: 'b' \(9\). Give each class at least 10",
+    ),
+    "small classes": (
+        {"train": labelled(*"abcdef")},
+        r"'a' \(1\), 'b' \(1\), 'c' \(1\) and 3 more",
+    ),
     "unknown in test": (
         {"train": items(40), "test": items(10, ("cat", "fish"))},
         "Test labels that no training row has: 'fish'. The classes are cat, dog",
@@ -72,12 +95,17 @@ BAD_ROWS: dict[str, tuple[dict[str, pd.DataFrame], str]] = {
     "fractions": ({"train": items(40, (0.5, 1.5))}, "The label 0.5 of train is no class"),
     "infinity": ({"train": items(40, (0.0, float("inf")))}, "The label inf of train is no class"),
     "lists": ({"train": items(40, (["a"], ["b"]))}, "holds more than one value a row"),
-    "numbers for texts": ({"train": items(40).assign(text=7)}, "The column text of train holds int values such as '7'"),
+    "numbers for texts": (
+        {"train": items(40).assign(text=7)},
+        "The column text of train holds int values such as '7'",
+    ),
 }
 
 
 @pytest.mark.parametrize(("splits", "message"), BAD_ROWS.values(), ids=BAD_ROWS)
-def test_what_no_classifier_can_learn_from_is_refused(splits: dict[str, pd.DataFrame], message: str) -> None:
+def test_what_no_classifier_can_learn_from_is_refused(
+    splits: dict[str, pd.DataFrame], message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         clean_rows(splits)
 
@@ -92,7 +120,9 @@ def test_ten_rows_a_class_are_enough_for_many_classes() -> None:
 
 
 def test_a_part_is_split_off_by_class_and_keeps_the_order() -> None:
-    rest, part = split_off(labelled(*["a"] * 60, *["b"] * 40).rename_axis("place").reset_index(), 0.1)
+    rest, part = split_off(
+        labelled(*["a"] * 60, *["b"] * 40).rename_axis("place").reset_index(), 0.1
+    )
 
     assert part["label"].value_counts().to_dict() == {"a": 6, "b": 4}
     assert part["place"].is_monotonic_increasing

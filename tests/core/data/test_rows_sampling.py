@@ -28,7 +28,10 @@ def test_order_is_shuffled_by_the_seed() -> None:
     rows = frame([0, 1] * 50)
 
     assert not stratified_sample(rows, 0, seed=1)["label"].is_monotonic_increasing
-    assert stratified_sample(rows, 0, seed=1)["row"].tolist() != stratified_sample(rows, 0, seed=2)["row"].tolist()
+    assert (
+        stratified_sample(rows, 0, seed=1)["row"].tolist()
+        != stratified_sample(rows, 0, seed=2)["row"].tolist()
+    )
 
 
 @given(LABELS, st.integers(0, 80), st.integers(0, 2**32 - 1))
@@ -41,7 +44,9 @@ def test_sample_has_the_exact_size_without_repeats(labels: list[int], rows: int,
 
 
 @given(LABELS, st.integers(1, 80), st.integers(0, 2**32 - 1))
-def test_only_a_class_that_gave_all_it_has_gives_less_than_another(labels: list[int], rows: int, seed: int) -> None:
+def test_only_a_class_that_gave_all_it_has_gives_less_than_another(
+    labels: list[int], rows: int, seed: int
+) -> None:
     given_ = stratified_sample(frame(labels), rows, seed)["label"].value_counts().to_dict()
     most = max(given_.values(), default=0)
 
@@ -49,7 +54,9 @@ def test_only_a_class_that_gave_all_it_has_gives_less_than_another(labels: list[
 
 
 @given(LABELS, st.integers(1, 40), st.integers(1, 40), st.integers(0, 100))
-def test_a_smaller_sample_is_part_of_a_larger_one(labels: list[int], rows: int, more: int, seed: int) -> None:
+def test_a_smaller_sample_is_part_of_a_larger_one(
+    labels: list[int], rows: int, more: int, seed: int
+) -> None:
     small, large = (stratified_sample(frame(labels), n, seed)["row"] for n in (rows, rows + more))
 
     assert len(labels) <= rows or set(small) <= set(large)
@@ -57,7 +64,9 @@ def test_a_smaller_sample_is_part_of_a_larger_one(labels: list[int], rows: int, 
 
 @given(LABELS, st.integers(0, 80), st.integers(0, 2**32 - 1))
 def test_a_sample_can_be_drawn_again(labels: list[int], rows: int, seed: int) -> None:
-    pd.testing.assert_frame_equal(stratified_sample(frame(labels), rows, seed), stratified_sample(frame(labels), rows, seed))
+    pd.testing.assert_frame_equal(
+        stratified_sample(frame(labels), rows, seed), stratified_sample(frame(labels), rows, seed)
+    )
 
 
 def test_mixed_positions_are_the_same_ones_in_another_order() -> None:
@@ -73,4 +82,6 @@ def test_mixed_positions_are_the_same_ones_in_another_order() -> None:
 def test_a_part_keeps_the_order_it_has_among_all(part: set[int]) -> None:
     every = mix_positions(np.arange(50), 50).tolist()
 
-    assert mix_positions(np.array(sorted(part), dtype=np.int64), 50).tolist() == [position for position in every if position in part]
+    assert mix_positions(np.array(sorted(part), dtype=np.int64), 50).tolist() == [
+        position for position in every if position in part
+    ]

@@ -18,7 +18,10 @@ LABELS = ("спорт", "мир")
 def table(rows: int = 40, split: bool = False) -> Table:
     header = "text,label,split\n" if split else "text,label\n"
     ends = ["", "", "", ",dev", ",test"] if split else [""]
-    lines = [f"текст {i},{LABELS[i % 2]}{ends[i % 5] or ',train' if split else ''}\n" for i in range(rows)]
+    lines = [
+        f"текст {i},{LABELS[i % 2]}{ends[i % 5] or ',train' if split else ''}\n"
+        for i in range(rows)
+    ]
     return read_table("мои.csv", (header + "".join(lines)).encode())
 
 
@@ -33,23 +36,39 @@ def test_a_saved_dataset_is_a_source_that_can_be_prepared(settings: Settings) ->
     prepared = prepare(settings, source, lambda progress: None, lambda: False)
 
     assert source == saved_source(settings, "мои тексты")
-    assert (prepared.source, prepared.name, prepared.classes) == (SourceKind.SAVED, "мои тексты", ("мир", "спорт"))
+    assert (prepared.source, prepared.name, prepared.classes) == (
+        SourceKind.SAVED,
+        "мои тексты",
+        ("мир", "спорт"),
+    )
     assert (prepared.train_rows, prepared.validation_rows, prepared.test_rows) == (32, 4, 8)
     assert prepared.notes == ("20 % of each class, drawn at random, are the test split.",)
     again = find_prepared(settings, source)
     assert again is not None and again.fingerprint == prepared.fingerprint
 
 
-def test_a_validation_split_of_ones_own_is_used_and_part_of_the_fingerprint(settings: Settings) -> None:
+def test_a_validation_split_of_ones_own_is_used_and_part_of_the_fingerprint(
+    settings: Settings,
+) -> None:
     given, choice = table(100, split=True), BuildOptions(("text",), "label", split="split")
     built = build([("train", given)], choice)
     source = save(settings, "own", built, choice, [given.found])
 
     prepared = prepare(settings, source, lambda progress: None, lambda: False)
 
-    assert (prepared.rows("train"), prepared.rows("validation"), prepared.rows("test")) == (60, 20, 20)
-    assert prepared.read("validation")["text"].tolist() == built.splits["validation"]["text"].tolist()
-    without = BuiltDataset({split: frame for split, frame in built.splits.items() if split != "validation"}, built.classes, built.report)
+    assert (prepared.rows("train"), prepared.rows("validation"), prepared.rows("test")) == (
+        60,
+        20,
+        20,
+    )
+    assert (
+        prepared.read("validation")["text"].tolist() == built.splits["validation"]["text"].tolist()
+    )
+    without = BuiltDataset(
+        {split: frame for split, frame in built.splits.items() if split != "validation"},
+        built.classes,
+        built.report,
+    )
     assert len(without.splits) == 2
 
 
@@ -73,7 +92,24 @@ def test_a_name_is_taken_once_whatever_its_case(settings: Settings) -> None:
     assert [(card.name, card.rows("train")) for card in list_saved(settings)] == [("Reviews", 48)]
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", "..", "../up", "a/b", "-x", "x" * 49, "a\0b", "AG News", "ag_news", "Demo corpus", "<b>"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        "../up",
+        "a/b",
+        "-x",
+        "x" * 49,
+        "a\0b",
+        "AG News",
+        "ag_news",
+        "Demo corpus",
+        "<b>",
+    ],
+)
 def test_some_names_cannot_be_used(name: str) -> None:
     with pytest.raises(DataError) as caught:
         check_name(name)
@@ -81,7 +117,10 @@ def test_some_names_cannot_be_used(name: str) -> None:
     assert caught.value.fix
 
 
-@pytest.mark.parametrize("name", ["a", "мои тексты", "口コミ", "Reviews (2026)".removesuffix(")") + "_v1.2", "  two   words "])
+@pytest.mark.parametrize(
+    "name",
+    ["a", "мои тексты", "口コミ", "Reviews (2026)".removesuffix(")") + "_v1.2", "  two   words "],
+)
 def test_names_in_any_language_can_be_used(name: str) -> None:
     assert check_name(name) == " ".join(name.split())
 
@@ -92,7 +131,9 @@ def test_a_deleted_dataset_says_so(settings: Settings) -> None:
 
     assert list_saved(settings) == []
     for use in (lambda: find_prepared(settings, source), lambda: read_saved(source)):
-        with pytest.raises(DataError, match="The dataset 'мои тексты' was deleted. Choose other data"):
+        with pytest.raises(
+            DataError, match="The dataset 'мои тексты' was deleted. Choose other data"
+        ):
             use()
     with pytest.raises(DataError, match="There is no saved dataset"):
         delete_saved(settings, source.name)
@@ -102,7 +143,10 @@ def test_damage_is_said(settings: Settings) -> None:
     source = keep(settings)
     assert source.folder is not None
     (source.folder / "train.parquet").write_bytes(b"no")
-    with pytest.raises(ArtifactDamaged, match=r"train.parquet is missing or damaged .* Delete the dataset and add it again"):
+    with pytest.raises(
+        ArtifactDamaged,
+        match=r"train.parquet is missing or damaged .* Delete the dataset and add it again",
+    ):
         read_saved(source)
 
     (source.folder / "saved.json").write_text("{}")
@@ -111,7 +155,9 @@ def test_damage_is_said(settings: Settings) -> None:
     assert list_saved(settings) == []
 
 
-def test_data_is_named_by_a_saved_name_or_a_folder(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_is_named_by_a_saved_name_or_a_folder(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/train.csv").write_text("text,label\n")

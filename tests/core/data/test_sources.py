@@ -43,7 +43,9 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "huggingface"
 
 
-def test_a_folder_given_wins_over_the_setting_and_the_hub(tmp_path: Path, home: Path, hub_cache: Path) -> None:
+def test_a_folder_given_wins_over_the_setting_and_the_hub(
+    tmp_path: Path, home: Path, hub_cache: Path
+) -> None:
     fill_hub_cache(hub_cache)
     settings = Settings(home=home, data=fill(tmp_path / "one", "train.csv"))
 
@@ -51,7 +53,9 @@ def test_a_folder_given_wins_over_the_setting_and_the_hub(tmp_path: Path, home: 
     assert find_source(settings).name == "one"
 
 
-def test_ag_news_in_the_hub_cache_is_used_without_the_hub(settings: Settings, hub_cache: Path) -> None:
+def test_ag_news_in_the_hub_cache_is_used_without_the_hub(
+    settings: Settings, hub_cache: Path
+) -> None:
     snapshot = fill_hub_cache(hub_cache)
 
     assert find_source(settings) == Source(SourceKind.HUB, "AG News")
@@ -66,8 +70,14 @@ def test_half_a_download_does_not_count(settings: Settings, hub_cache: Path) -> 
 
 def test_without_folder_and_hub_the_demo_corpus_is_used_and_the_note_says_why(home: Path) -> None:
     assert find_source(Settings(home=home, hub=True)) == demo_source()
-    assert find_source(Settings(home=home, hub=True)).note == "The Hub cannot be reached, so the demo corpus is used."
-    assert find_source(Settings(home=home, hub=False)).note == "The Hub is switched off, so the demo corpus is used."
+    assert (
+        find_source(Settings(home=home, hub=True)).note
+        == "The Hub cannot be reached, so the demo corpus is used."
+    )
+    assert (
+        find_source(Settings(home=home, hub=False)).note
+        == "The Hub is switched off, so the demo corpus is used."
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,13 +94,20 @@ def test_without_folder_and_hub_the_demo_corpus_is_used_and_the_note_says_why(ho
         ),
         (["AG_NEWS_TRAIN.CSV", "classes.csv"], {"train": ["AG_NEWS_TRAIN.CSV"]}),
         (["latest.csv"], {"train": ["latest.csv"]}),
-        (["train.csv", ".git/test.csv", "__MACOSX/test.csv", "notes.txt"], {"train": ["train.csv"]}),
+        (
+            ["train.csv", ".git/test.csv", "__MACOSX/test.csv", "notes.txt"],
+            {"train": ["train.csv"]},
+        ),
     ],
 )
-def test_splits_are_told_by_the_words_in_a_path(tmp_path: Path, names: list[str], splits: dict[str, list[str]]) -> None:
+def test_splits_are_told_by_the_words_in_a_path(
+    tmp_path: Path, names: list[str], splits: dict[str, list[str]]
+) -> None:
     fill(tmp_path, *names)
 
-    assert {split: [path.name for path in paths] for split, paths in data_files(tmp_path).items()} == splits
+    assert {
+        split: [path.name for path in paths] for split, paths in data_files(tmp_path).items()
+    } == splits
 
 
 @pytest.mark.parametrize(
@@ -101,7 +118,9 @@ def test_splits_are_told_by_the_words_in_a_path(tmp_path: Path, names: list[str]
         (["train.parquet", "test.csv"], "mixes formats: test.csv, train.parquet"),
     ],
 )
-def test_a_folder_without_usable_files_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
+def test_a_folder_without_usable_files_is_refused(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
     with pytest.raises(DataError, match=message) as caught:
         folder_source(fill(tmp_path / "given", *names))
 
@@ -111,7 +130,9 @@ def test_a_folder_without_usable_files_is_refused(tmp_path: Path, names: list[st
 def test_a_folder_that_is_missing_or_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(DataError, match=f"{tmp_path}/nowhere does not exist. Check --data or LORALAB_DATA"):
+    with pytest.raises(
+        DataError, match=f"{tmp_path}/nowhere does not exist. Check --data or LORALAB_DATA"
+    ):
         folder_source(tmp_path / "nowhere")
     with pytest.raises(DataError, match="is a file, not a folder"):
         folder_source(tmp_path / "file")
@@ -126,21 +147,32 @@ def test_a_folder_that_is_missing_or_a_file_is_refused(tmp_path: Path) -> None:
         (("ham", "spam"), "ag_news", 7600, "ag_news"),
     ],
 )
-def test_ag_news_is_known_by_its_classes_and_size_or_name(classes: tuple[str, ...], folder: str, test_rows: int, name: str) -> None:
+def test_ag_news_is_known_by_its_classes_and_size_or_name(
+    classes: tuple[str, ...], folder: str, test_rows: int, name: str
+) -> None:
     assert dataset_name(classes, Path(folder), test_rows) == name
 
 
 def test_class_names_are_read_from_the_schema_of_a_parquet_file(tmp_path: Path) -> None:
-    features = b'{"info": {"features": {"label": {"names": ["World", "Sports", "Business", "Sci/Tech"], "_type": "ClassLabel"}}}}'
-    schema = pa.schema([("text", pa.string()), ("label", pa.int64())], metadata={"huggingface": features})
+    features = (
+        b'{"info": {"features": {"label": {"names": ["World", "Sports", "Business", "Sci/Tech"],'
+        b' "_type": "ClassLabel"}}}}'
+    )
+    schema = pa.schema(
+        [("text", pa.string()), ("label", pa.int64())], metadata={"huggingface": features}
+    )
     (tmp_path / "ag_news").mkdir()
-    pq.write_table(pa.table({"text": ["a"], "label": [0]}, schema=schema), tmp_path / "ag_news/train.parquet")
+    pq.write_table(
+        pa.table({"text": ["a"], "label": [0]}, schema=schema), tmp_path / "ag_news/train.parquet"
+    )
 
     assert folder_source(tmp_path / "ag_news").name == "AG News"
 
 
 def test_a_damaged_parquet_file_still_gives_a_source(tmp_path: Path) -> None:
-    assert folder_source(fill(tmp_path / "broken", "train.parquet", "test.parquet")).name == "broken"
+    assert (
+        folder_source(fill(tmp_path / "broken", "train.parquet", "test.parquet")).name == "broken"
+    )
 
 
 def test_the_key_changes_with_a_file_and_only_then(tmp_path: Path) -> None:

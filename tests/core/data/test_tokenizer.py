@@ -19,7 +19,9 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 def test_each_piece_has_its_kind_and_its_word(tokenizer: Tokenizer) -> None:
     table = cut_text(tokenizer, "Gaming wins", 64).table
 
-    assert table["piece"].tolist() == ["[CLS]", "game", "wins", "[SEP]"] or table["piece"].tolist() == [
+    assert table["piece"].tolist() == ["[CLS]", "game", "wins", "[SEP]"] or table[
+        "piece"
+    ].tolist() == [
         "[CLS]",
         "g",
         "##a",
@@ -28,7 +30,15 @@ def test_each_piece_has_its_kind_and_its_word(tokenizer: Tokenizer) -> None:
         "wins",
         "[SEP]",
     ]
-    assert table["kind"].tolist() == ["special", "word", "continued", "continued", "continued", "word", "special"]
+    assert table["kind"].tolist() == [
+        "special",
+        "word",
+        "continued",
+        "continued",
+        "continued",
+        "word",
+        "special",
+    ]
     assert table["word"].tolist() == [-1, 0, 0, 0, 0, 1, -1]
     assert table["mask"].tolist() == [1] * 7
 
@@ -36,13 +46,21 @@ def test_each_piece_has_its_kind_and_its_word(tokenizer: Tokenizer) -> None:
 def test_a_long_text_keeps_both_special_tokens_and_loses_its_end(tokenizer: Tokenizer) -> None:
     cut = cut_text(tokenizer, "one two three game team", 5)
 
-    assert cut.table.loc[cut.table["kept"], "piece"].tolist() == ["[CLS]", "one", "two", "three", "[SEP]"]
+    assert cut.table.loc[cut.table["kept"], "piece"].tolist() == [
+        "[CLS]",
+        "one",
+        "two",
+        "three",
+        "[SEP]",
+    ]
     assert (cut.total, cut.read, cut.lost) == (7, 5, 2)
     assert cut.table["mask"].tolist() == [1, 1, 1, 1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("max_tokens", [4, 5, 7, 9, 64])
-def test_what_is_read_is_what_the_tokenizer_itself_would_keep(tokenizer: Tokenizer, tmp_path: Path, max_tokens: int) -> None:
+def test_what_is_read_is_what_the_tokenizer_itself_would_keep(
+    tokenizer: Tokenizer, tmp_path: Path, max_tokens: int
+) -> None:
     write_tokenizer(tmp_path)
     cutting = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     cutting.enable_truncation(max_tokens)
@@ -64,7 +82,11 @@ def test_a_word_is_seen_with_what_shares_its_pieces(tokenizer: Tokenizer) -> Non
 
     assert view.pieces == ("team", "##ing")
     assert view.ids == tuple(tokenizer.token_to_id(piece) for piece in view.pieces)
-    assert view.sharing["##ing"] == ("gaming", "playing", "rating")  # the most frequent first, then by the alphabet
+    assert view.sharing["##ing"] == (
+        "gaming",
+        "playing",
+        "rating",
+    )  # the most frequent first, then by the alphabet
     assert not view.unknown
 
 

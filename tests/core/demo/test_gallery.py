@@ -37,13 +37,17 @@ def accuracy(store: Store, job: Job) -> float:
     return read_result(store, job).predictions.scores.accuracy.value
 
 
-def test_they_join_the_home_once_and_come_back_when_deleted(store: Store, runs: dict[str, Job]) -> None:
+def test_they_join_the_home_once_and_come_back_when_deleted(
+    store: Store, runs: dict[str, Job]
+) -> None:
     assert open_gallery(store) == runs
     actions.delete(store, runs["bad-short"])
     assert set(open_gallery(store)) == {failure.id for failure in FAILURES}
 
 
-def test_a_folder_that_the_database_has_lost_is_taken_in_again(store: Store, runs: dict[str, Job]) -> None:
+def test_a_folder_that_the_database_has_lost_is_taken_in_again(
+    store: Store, runs: dict[str, Job]
+) -> None:
     with store.transaction() as db:
         db.execute("DELETE FROM jobs WHERE id = 'bad-rank'")
 
@@ -67,8 +71,14 @@ def test_nothing_of_the_machine_they_were_trained_on_is_left() -> None:
 
 
 def test_a_rate_too_high_ends_worse_than_guessing(store: Store, runs: dict[str, Job]) -> None:
-    assert max(metric.loss for metric in curve(store, runs["bad-rate-high"], "train")[:20]) > 2 * GUESSING
-    assert min(metric.loss for metric in curve(store, runs["bad-rate-high"], "validation")) > 0.99 * GUESSING
+    assert (
+        max(metric.loss for metric in curve(store, runs["bad-rate-high"], "train")[:20])
+        > 2 * GUESSING
+    )
+    assert (
+        min(metric.loss for metric in curve(store, runs["bad-rate-high"], "validation"))
+        > 0.99 * GUESSING
+    )
 
 
 def test_a_rate_too_low_stays_where_it_began(store: Store, runs: dict[str, Job]) -> None:
@@ -77,9 +87,17 @@ def test_a_rate_too_low_stays_where_it_began(store: Store, runs: dict[str, Job])
 
 
 def test_a_rank_of_one_learns_less(store: Store, runs: dict[str, Job]) -> None:
-    healthy = json.loads((GALLERY.parent / "shipped" / "example" / "job.json").read_text())["metrics"]
-    at_step = {metric["step"]: metric["loss"] for metric in healthy if metric["split"] == "validation"}
-    worse = [metric.loss > at_step[metric.step] for metric in curve(store, runs["bad-rank"], "validation") if metric.step in at_step]
+    healthy = json.loads((GALLERY.parent / "shipped" / "example" / "job.json").read_text())[
+        "metrics"
+    ]
+    at_step = {
+        metric["step"]: metric["loss"] for metric in healthy if metric["split"] == "validation"
+    }
+    worse = [
+        metric.loss > at_step[metric.step]
+        for metric in curve(store, runs["bad-rank"], "validation")
+        if metric.step in at_step
+    ]
     assert worse and all(worse)
 
 
@@ -93,7 +111,10 @@ def test_shuffled_labels_teach_nothing(store: Store, runs: dict[str, Job]) -> No
 
 def test_a_leak_shows_as_a_test_score_above_validation(store: Store, runs: dict[str, Job]) -> None:
     assert accuracy(store, runs["bad-leak"]) > accuracy(store, runs["bad-short"]) + 0.15
-    assert accuracy(store, runs["bad-leak"]) > curve(store, runs["bad-leak"], "validation")[-1].accuracy + 0.03  # type: ignore[operator]
+    assert (
+        accuracy(store, runs["bad-leak"])
+        > curve(store, runs["bad-leak"], "validation")[-1].accuracy + 0.03
+    )  # type: ignore[operator]
 
 
 def test_a_half_copied_folder_is_no_run(store: Store) -> None:

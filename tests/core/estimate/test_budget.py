@@ -19,7 +19,9 @@ SMALL = DataFacts(4, 400, 40, 80, np.full(400, 53))
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(3, 300), st.sampled_from([4, 64]), st.sampled_from([32, 128, 512]))
-def test_what_is_proposed_fits_at_its_high_estimate(minutes: float, rank: int, max_tokens: int) -> None:
+def test_what_is_proposed_fits_at_its_high_estimate(
+    minutes: float, rank: int, max_tokens: int
+) -> None:
     found = propose(minutes, RunConfig(rank=rank, max_tokens=max_tokens), NEWS, MINILM, SPEED)
 
     assert found.estimate.high_seconds <= 60 * minutes
@@ -29,7 +31,10 @@ def test_what_is_proposed_fits_at_its_high_estimate(minutes: float, rank: int, m
 
 
 def test_more_minutes_take_more_rows_and_then_more_epochs() -> None:
-    proposals = [propose(minutes, RunConfig(), NEWS, MINILM, SPEED).config for minutes in (5, 15, 45, 90, 600)]
+    proposals = [
+        propose(minutes, RunConfig(), NEWS, MINILM, SPEED).config
+        for minutes in (5, 15, 45, 90, 600)
+    ]
 
     passes = [config.train_rows * config.epochs for config in proposals]
     assert passes == sorted(passes)
@@ -78,7 +83,12 @@ def test_a_speed_that_is_not_measured_fits_with_the_likely_time_and_says_so() ->
 
 def test_earlier_runs_with_about_as_many_rows_tell_the_accuracy() -> None:
     rows = propose(5, RunConfig(), NEWS, MINILM, SPEED).config.train_rows
-    history = [Outcome(rows, 1, 0.88), Outcome(round(rows * 1.5), 1, 0.9), Outcome(rows * 8, 1, 0.95), Outcome(rows // 8, 1, 0.5)]
+    history = [
+        Outcome(rows, 1, 0.88),
+        Outcome(round(rows * 1.5), 1, 0.9),
+        Outcome(rows * 8, 1, 0.95),
+        Outcome(rows // 8, 1, 0.5),
+    ]
 
     found = propose(5, RunConfig(), NEWS, MINILM, SPEED, history)
 
@@ -91,4 +101,6 @@ def test_without_earlier_runs_no_accuracy_is_promised() -> None:
 
     assert propose(5, RunConfig(), NEWS, MINILM, SPEED).accuracy is None
     assert propose(5, RunConfig(), NEWS, MINILM, SPEED, far).accuracy is None
-    assert propose(5, RunConfig(), replace(NEWS, classes=2), MINILM, SPEED, far).note.endswith("what accuracy to expect.")
+    assert propose(5, RunConfig(), replace(NEWS, classes=2), MINILM, SPEED, far).note.endswith(
+        "what accuracy to expect."
+    )

@@ -10,16 +10,26 @@ from core.models.architecture import Linear, ModelShape
 from core.presets import PRESETS, Preset, make_config
 
 LINEARS = tuple(
-    Linear(f"encoder.layer.{layer}.attention.self.{name}", 384, 384) for layer in range(6) for name in ("query", "key", "value")
+    Linear(f"encoder.layer.{layer}.attention.self.{name}", 384, 384)
+    for layer in range(6)
+    for name in ("query", "key", "value")
 )
 SHAPE = ModelShape("bert", 22_700_000, 384, 6, 512, LINEARS, True)
 MODEL = ModelFacts("minilm", True, "", SHAPE)
-DATA = DataFacts(4, 32_400, 3_600, 7_600, np.sort(np.tile(np.arange(21, 121), 324)))  # 21 to 120 tokens, equally often
+DATA = DataFacts(
+    4, 32_400, 3_600, 7_600, np.sort(np.tile(np.arange(21, 121), 324))
+)  # 21 to 120 tokens, equally often
 
 
-def found(field: str, data: DataFacts = DATA, model: ModelFacts = MODEL, **values: object) -> ConfigFinding:
+def found(
+    field: str, data: DataFacts = DATA, model: ModelFacts = MODEL, **values: object
+) -> ConfigFinding:
     """The one finding on ``field``."""
-    (finding,) = [finding for finding in check(RunConfig.model_validate(values), data, model) if finding.field == field]
+    (finding,) = [
+        finding
+        for finding in check(RunConfig.model_validate(values), data, model)
+        if finding.field == field
+    ]
     return finding
 
 
@@ -28,7 +38,10 @@ def fields(data: DataFacts = DATA, model: ModelFacts = MODEL, **values: object) 
 
 
 def data(**changed: object) -> DataFacts:
-    values = {name: getattr(DATA, name) for name in ("classes", "train_rows", "validation_rows", "test_rows", "token_lengths")}
+    values = {
+        name: getattr(DATA, name)
+        for name in ("classes", "train_rows", "validation_rows", "test_rows", "token_lengths")
+    }
     return DataFacts(**{**values, **changed})  # type: ignore[arg-type]
 
 
@@ -38,14 +51,21 @@ def test_a_preset_has_nothing_to_mend_on_ag_news(preset: Preset) -> None:
 
 
 def test_a_model_that_cannot_be_had_blocks_with_the_reason() -> None:
-    finding = found("model", model=ModelFacts("distilbert", False, "The Hub cannot be reached.", None))
+    finding = found(
+        "model", model=ModelFacts("distilbert", False, "The Hub cannot be reached.", None)
+    )
 
-    assert finding == ConfigFinding(Severity.ERROR, "model", "distilbert is not available: The Hub cannot be reached.")
+    assert finding == ConfigFinding(
+        Severity.ERROR, "model", "distilbert is not available: The Hub cannot be reached."
+    )
     assert blocks([finding])
 
 
 def test_fp16_on_a_cpu_is_an_error_and_bf16_a_warning() -> None:
-    assert (found("precision", precision="fp16").level, found("precision", precision="bf16").level) == (Severity.ERROR, Severity.WARNING)
+    assert (
+        found("precision", precision="fp16").level,
+        found("precision", precision="bf16").level,
+    ) == (Severity.ERROR, Severity.WARNING)
     assert found("precision", precision="fp16").fix == {"precision": "auto"}
 
 
@@ -67,7 +87,9 @@ def test_a_usual_learning_rate_is_fine(rate: float) -> None:
 
 
 def test_the_learning_rate_is_judged_with_the_scale_of_the_adapter() -> None:
-    finding = found("learning_rate", rank=64, alpha=128, rslora=True)  # scale 128 / √64 = 16, eight times the usual 2
+    finding = found(
+        "learning_rate", rank=64, alpha=128, rslora=True
+    )  # scale 128 / √64 = 16, eight times the usual 2
 
     assert "at scale 16 like 0.016" in finding.message
     assert finding.fix == {"learning_rate": 3e-4}  # 2.5e-4 in one digit
@@ -80,7 +102,9 @@ def test_alpha_far_from_the_rank_is_a_warning() -> None:
 
 
 def test_an_evaluation_that_never_fires_is_set_to_a_quarter_of_the_steps() -> None:
-    finding = found("evaluation_interval", train_rows=1600, evaluation_interval=101)  # 100 steps of 16
+    finding = found(
+        "evaluation_interval", train_rows=1600, evaluation_interval=101
+    )  # 100 steps of 16
 
     assert "only 100 steps" in finding.message
     assert finding.fix == {"evaluation_interval": 25}
@@ -99,17 +123,24 @@ def test_a_rank_above_the_width_is_lowered_with_its_alpha() -> None:
 
 
 def test_the_rank_is_held_against_the_adapted_layers_only() -> None:
-    narrow = ModelShape("bert", 1, 384, 1, 512, (*LINEARS, Linear("encoder.layer.0.narrow", 384, 4)), True)
+    narrow = ModelShape(
+        "bert", 1, 384, 1, 512, (*LINEARS, Linear("encoder.layer.0.narrow", 384, 4)), True
+    )
 
     assert fields(model=ModelFacts("minilm", True, "", narrow)) == []
-    assert found("rank", model=ModelFacts("minilm", True, "", narrow), target_modules=("narrow",)).fix == {"rank": 1, "alpha": 2}
+    assert found(
+        "rank", model=ModelFacts("minilm", True, "", narrow), target_modules=("narrow",)
+    ).fix == {"rank": 1, "alpha": 2}
 
 
 def test_max_tokens_that_cut_many_texts_say_how_many() -> None:
     finding = found("max_tokens", max_tokens=100)  # 101 to 120: 20 of 100 lengths
 
     assert finding.level is Severity.WARNING
-    assert finding.message == "20.0 % of the training texts are longer than 100 tokens and lose their end."
+    assert (
+        finding.message
+        == "20.0 % of the training texts are longer than 100 tokens and lose their end."
+    )
     assert finding.fix == {"max_tokens": 120}
 
 
@@ -144,7 +175,10 @@ def test_target_modules_that_match_nothing_block_and_name_those_there_are() -> N
 def test_a_model_without_linear_layers_blocks() -> None:
     bare = ModelFacts("bare", True, "", ModelShape("bare", 1, 8, 0, 512, (), False))
 
-    assert (found("target_modules", model=bare).level, found("target_modules", model=bare).fix) == (Severity.ERROR, None)
+    assert (found("target_modules", model=bare).level, found("target_modules", model=bare).fix) == (
+        Severity.ERROR,
+        None,
+    )
 
 
 def test_a_model_not_yet_fetched_is_not_judged_by_its_layers() -> None:
@@ -152,7 +186,8 @@ def test_a_model_not_yet_fetched_is_not_judged_by_its_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "wanted", "fix"), [("train_rows", 40_000, 0), ("validation_rows", 4_000, 3_600), ("test_rows", 10_000, 0)]
+    ("field", "wanted", "fix"),
+    [("train_rows", 40_000, 0), ("validation_rows", 4_000, 3_600), ("test_rows", 10_000, 0)],
 )
 def test_more_rows_than_there_are_become_all(field: str, wanted: int, fix: int) -> None:
     assert found(field, **{field: wanted}).fix == {field: fix}
@@ -161,7 +196,11 @@ def test_more_rows_than_there_are_become_all(field: str, wanted: int, fix: int) 
 def test_fewer_rows_than_classes_block() -> None:
     finding = found("train_rows", train_rows=3)
 
-    assert (finding.level, finding.fix, finding.fix_label) == (Severity.ERROR, {"train_rows": 200}, "Set Training rows to 200 rows")
+    assert (finding.level, finding.fix, finding.fix_label) == (
+        Severity.ERROR,
+        {"train_rows": 200},
+        "Set Training rows to 200 rows",
+    )
 
 
 def test_as_many_rows_as_classes_do_not_block() -> None:
@@ -169,20 +208,31 @@ def test_as_many_rows_as_classes_do_not_block() -> None:
 
 
 def test_a_batch_larger_than_all_rows_is_a_warning() -> None:
-    assert found("batch_size", train_rows=100, batch_size=128, evaluation_interval=1, validation_rows=10).fix == {"batch_size": 8}
+    assert found(
+        "batch_size", train_rows=100, batch_size=128, evaluation_interval=1, validation_rows=10
+    ).fix == {"batch_size": 8}
 
 
 def test_a_warm_up_of_less_than_a_step_is_mentioned() -> None:
-    assert found("warmup", train_rows=64, warmup=0.1, evaluation_interval=4, validation_rows=10).level is Severity.INFO
+    assert (
+        found("warmup", train_rows=64, warmup=0.1, evaluation_interval=4, validation_rows=10).level
+        is Severity.INFO
+    )
 
 
 def test_early_stopping_needs_a_validation_more_than_its_patience() -> None:
-    assert found("early_stopping", train_rows=1600, evaluation_interval=25, early_stopping=3).fix == {"early_stopping": 0}  # 25, 50, 75
-    assert "early_stopping" not in fields(train_rows=1616, evaluation_interval=25, early_stopping=3)  # 100 comes before the end
+    assert found(
+        "early_stopping", train_rows=1600, evaluation_interval=25, early_stopping=3
+    ).fix == {"early_stopping": 0}  # 25, 50, 75
+    assert "early_stopping" not in fields(
+        train_rows=1616, evaluation_interval=25, early_stopping=3
+    )  # 100 comes before the end
 
 
 def test_validating_more_than_training_is_a_warning() -> None:
-    finding = found("evaluation_interval", train_rows=1600, evaluation_interval=1)  # 100 × 500 rows at a third of the cost
+    finding = found(
+        "evaluation_interval", train_rows=1600, evaluation_interval=1
+    )  # 100 × 500 rows at a third of the cost
 
     assert "about 10.4 times as long" in finding.message
     assert finding.fix == {"evaluation_interval": 25, "validation_rows": 200}
@@ -196,11 +246,24 @@ def test_a_run_of_many_hours_is_a_warning_on_a_cpu_only() -> None:
     finding = found("epochs", train_rows=0, epochs=50, evaluation_interval=1000)
 
     assert finding.fix == {"epochs": 15}  # 15 × 32,400 = 486,000
-    assert fields(model=ModelFacts("minilm", True, "", SHAPE, "cuda"), train_rows=0, epochs=50, evaluation_interval=1000) == []
+    assert (
+        fields(
+            model=ModelFacts("minilm", True, "", SHAPE, "cuda"),
+            train_rows=0,
+            epochs=50,
+            evaluation_interval=1000,
+        )
+        == []
+    )
 
 
 def test_errors_come_first() -> None:
-    levels = [finding.level for finding in check(RunConfig(precision="fp16", learning_rate=0.5, dora=True, max_tokens=600), DATA, MODEL)]
+    levels = [
+        finding.level
+        for finding in check(
+            RunConfig(precision="fp16", learning_rate=0.5, dora=True, max_tokens=600), DATA, MODEL
+        )
+    ]
 
     assert levels == [Severity.ERROR, Severity.ERROR, Severity.WARNING, Severity.INFO]
 
@@ -230,14 +293,24 @@ DATASETS = st.builds(
     st.one_of(st.integers(0, 100), st.integers(0, 2_000_000)),
     st.integers(0, 20_000),
     st.integers(0, 20_000),
-    st.lists(st.integers(2, 6000), max_size=20).map(lambda lengths: np.sort(np.array(lengths, dtype=np.int64))),
+    st.lists(st.integers(2, 6000), max_size=20).map(
+        lambda lengths: np.sort(np.array(lengths, dtype=np.int64))
+    ),
 )
 MODELS = st.builds(
     lambda width, positions, known: ModelFacts(
         "some",
         True,
         "",
-        ModelShape("bert", 1, width, 1, positions, (Linear("layer.0.query", width, width), Linear("layer.0.narrow", width, 4)), True)
+        ModelShape(
+            "bert",
+            1,
+            width,
+            1,
+            positions,
+            (Linear("layer.0.query", width, width), Linear("layer.0.narrow", width, 4)),
+            True,
+        )
         if known
         else None,
     ),
@@ -249,17 +322,25 @@ MODELS = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(CONFIGS, DATASETS, MODELS)
-def test_applying_a_fix_makes_its_finding_vanish(config: RunConfig, data: DataFacts, model: ModelFacts) -> None:
+def test_applying_a_fix_makes_its_finding_vanish(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> None:
     for finding in check(config, data, model):
         if finding.fix:
             left = check(apply_fix(config, finding), data, model)
-            assert all((left_one.level, left_one.field, left_one.fix) != (finding.level, finding.field, finding.fix) for left_one in left)
+            assert all(
+                (left_one.level, left_one.field, left_one.fix)
+                != (finding.level, finding.field, finding.fix)
+                for left_one in left
+            )
             assert finding.message not in [left_one.message for left_one in left]
 
 
 @settings(max_examples=150, deadline=None)
 @given(CONFIGS, DATASETS, MODELS)
-def test_applying_fixes_comes_to_an_end_with_nothing_left_that_can_be_mended(config: RunConfig, data: DataFacts, model: ModelFacts) -> None:
+def test_applying_fixes_comes_to_an_end_with_nothing_left_that_can_be_mended(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> None:
     for _ in range(40):
         mendable = [finding for finding in check(config, data, model) if finding.fix]
         if not mendable:
@@ -270,9 +351,14 @@ def test_applying_fixes_comes_to_an_end_with_nothing_left_that_can_be_mended(con
 
 
 def test_a_base_in_4_bits_is_refused_with_the_reason_and_taught_where_it_can_be() -> None:
-    none_here = ModelFacts("minilm", True, "", SHAPE, no_four_bit="needs an NVIDIA GPU, and this machine has none")
+    none_here = ModelFacts(
+        "minilm", True, "", SHAPE, no_four_bit="needs an NVIDIA GPU, and this machine has none"
+    )
 
-    refused, taught = found("four_bit", model=none_here, four_bit=True), found("four_bit", four_bit=True)
+    refused, taught = (
+        found("four_bit", model=none_here, four_bit=True),
+        found("four_bit", four_bit=True),
+    )
 
     assert (refused.level, refused.fix) == (Severity.ERROR, {"four_bit": False})
     assert refused.message == "A base in 4 bits needs an NVIDIA GPU, and this machine has none."

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import RunConfig
-from core.estimate.estimate import LAUNCH_SECONDS, SAVING_SECONDS, estimate, measured_speed, run_cost, typical_speed
+from core.estimate.estimate import (
+    LAUNCH_SECONDS,
+    SAVING_SECONDS,
+    estimate,
+    measured_speed,
+    run_cost,
+    typical_speed,
+)
 from core.estimate.inputs import DataFacts, ModelFacts
 from core.estimate.machine_costs import typical
 from core.estimate.workload import CostUnit
@@ -14,26 +21,40 @@ from core.presets import PRESETS, Preset, make_config
 from tests.support.model_facts import BERT, MINILM, NEWS
 
 SPEED = measured_speed(typical(), "measured on this machine")
-PER_STEP = replace(typical(), seconds={CostUnit.STEP: 2.0}, start_seconds=5.0, tokens_per_second=1000.0)
+PER_STEP = replace(
+    typical(), seconds={CostUnit.STEP: 2.0}, start_seconds=5.0, tokens_per_second=1000.0
+)
 
 
 def test_seconds_add_up_from_launch_to_end() -> None:
     found = estimate(RunConfig(), NEWS, MINILM, SPEED)
 
-    parts = (found.start_seconds, found.untrained_seconds, found.step_seconds, found.validation_seconds, found.evaluation_seconds)
+    parts = (
+        found.start_seconds,
+        found.untrained_seconds,
+        found.step_seconds,
+        found.validation_seconds,
+        found.evaluation_seconds,
+    )
     assert found.likely_seconds == pytest.approx(sum(parts))
     assert found.train_seconds == found.step_seconds + found.validation_seconds
 
 
 def test_steps_validations_and_start_are_counted() -> None:
-    config = RunConfig(train_rows=4000, batch_size=16, evaluation_interval=100, validation_rows=300, test_rows=100)
+    config = RunConfig(
+        train_rows=4000, batch_size=16, evaluation_interval=100, validation_rows=300, test_rows=100
+    )
 
     found = estimate(config, NEWS, MINILM, measured_speed(PER_STEP, ""))
 
     assert (found.steps, found.validations) == (250, 3)  # after 100, 200 and the last step
     assert found.step_seconds == 500
-    assert found.start_seconds == pytest.approx(LAUNCH_SECONDS + 5 + (4000 + 300 + 1000 + 200) * 53 / 1000)
-    assert found.evaluation_seconds == pytest.approx(3 * SAVING_SECONDS)  # predictions cost nothing here
+    assert found.start_seconds == pytest.approx(
+        LAUNCH_SECONDS + 5 + (4000 + 300 + 1000 + 200) * 53 / 1000
+    )
+    assert found.evaluation_seconds == pytest.approx(
+        3 * SAVING_SECONDS
+    )  # predictions cost nothing here
 
 
 def test_each_epoch_costs_the_same() -> None:
@@ -43,7 +64,10 @@ def test_each_epoch_costs_the_same() -> None:
 
 
 def test_finished_runs_correct_time_and_memory() -> None:
-    plain, slower = (estimate(RunConfig(), NEWS, MINILM, speed) for speed in (SPEED, replace(SPEED, factor=1.5, memory_factor=1.1)))
+    plain, slower = (
+        estimate(RunConfig(), NEWS, MINILM, speed)
+        for speed in (SPEED, replace(SPEED, factor=1.5, memory_factor=1.1))
+    )
 
     assert slower.train_seconds == pytest.approx(1.5 * plain.train_seconds)
     assert slower.start_seconds == plain.start_seconds
@@ -51,16 +75,28 @@ def test_finished_runs_correct_time_and_memory() -> None:
 
 
 def test_a_measured_speed_has_a_narrower_range() -> None:
-    measured, guessed = (estimate(RunConfig(), NEWS, MINILM, speed) for speed in (SPEED, typical_speed()))
+    measured, guessed = (
+        estimate(RunConfig(), NEWS, MINILM, speed) for speed in (SPEED, typical_speed())
+    )
 
-    assert measured.high_seconds / measured.low_seconds < 2 < guessed.high_seconds / guessed.low_seconds
+    assert (
+        measured.high_seconds / measured.low_seconds
+        < 2
+        < guessed.high_seconds / guessed.low_seconds
+    )
     assert (measured.measured, guessed.measured) == (True, False)
     assert guessed.source == "typical for 2 cores, not measured here"
 
 
-@pytest.mark.parametrize("extra", [{"dora": True}, {"target_modules": ("all-linear",)}, {"base_dropout": True}, {"rank": 64}])
+@pytest.mark.parametrize(
+    "extra",
+    [{"dora": True}, {"target_modules": ("all-linear",)}, {"base_dropout": True}, {"rank": 64}],
+)
 def test_what_costs_time_is_estimated_longer(extra: dict[str, object]) -> None:
-    plain, costly = (estimate(RunConfig.model_validate({"rank": 4, **values}), NEWS, MINILM, SPEED) for values in ({}, extra))
+    plain, costly = (
+        estimate(RunConfig.model_validate({"rank": 4, **values}), NEWS, MINILM, SPEED)
+        for values in ({}, extra)
+    )
 
     assert costly.step_seconds > 1.03 * plain.step_seconds
     assert costly.memory_mb > plain.memory_mb
@@ -74,7 +110,9 @@ def test_a_wider_model_takes_longer_and_more_memory() -> None:
 
 
 def test_memory_does_not_grow_with_the_batch_once_it_is_computed_in_parts() -> None:
-    small, usual, large = (estimate(RunConfig(batch_size=size), NEWS, MINILM, SPEED).memory_mb for size in (1, 64, 256))
+    small, usual, large = (
+        estimate(RunConfig(batch_size=size), NEWS, MINILM, SPEED).memory_mb for size in (1, 64, 256)
+    )
 
     assert small < usual == large  # 53 of 768 tokens; 14 rows of 53 tokens in a part, for any batch
 
@@ -93,7 +131,9 @@ def test_every_preset_has_an_estimate_for_a_model_not_yet_fetched(preset: Preset
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 512), st.integers(1, 10), st.integers(1, 100_000))
 def test_more_rows_never_take_less_time(rows: int, batch: int, epochs: int, interval: int) -> None:
-    config = RunConfig(train_rows=rows + 1, batch_size=batch, epochs=epochs, evaluation_interval=interval)
+    config = RunConfig(
+        train_rows=rows + 1, batch_size=batch, epochs=epochs, evaluation_interval=interval
+    )
 
     more = config.model_copy(update={"train_rows": rows + 1001})
 

@@ -25,21 +25,46 @@ EXPECTED = replace(  # 100 steps of 2 s, 4 validations of 5 s
 UNMEASURED = replace(EXPECTED, speed=typical_speed())
 
 
-def job(phase: Phase | str, done: int = 0, total: int = 0, state: JobState = JobState.RUNNING) -> Job:
-    return Job("a", "train", "run", state, 1, "local", "{}", 900.0, phase=phase, done=done, total=total, started_at=STARTED)
+def job(
+    phase: Phase | str, done: int = 0, total: int = 0, state: JobState = JobState.RUNNING
+) -> Job:
+    return Job(
+        "a",
+        "train",
+        "run",
+        state,
+        1,
+        "local",
+        "{}",
+        900.0,
+        phase=phase,
+        done=done,
+        total=total,
+        started_at=STARTED,
+    )
 
 
 def steps(number: int, seconds: float, at: float = STARTED + 30) -> list[Metric]:
-    return [Metric(step, "train", 0.0, 1.0, at + seconds * (step - 1)) for step in range(1, number + 1)]
+    return [
+        Metric(step, "train", 0.0, 1.0, at + seconds * (step - 1)) for step in range(1, number + 1)
+    ]
 
 
-def left(phase: Phase, metrics: list[Metric], now: float, expected: Estimate | None = EXPECTED, **progress: int) -> float | None:
+def left(
+    phase: Phase,
+    metrics: list[Metric],
+    now: float,
+    expected: Estimate | None = EXPECTED,
+    **progress: int,
+) -> float | None:
     return remaining_seconds(expected, job(phase, **progress), metrics, now)
 
 
 def test_before_the_first_step_the_estimate_counts_down() -> None:
     assert left(Phase.LOADING, [], STARTED + 4) == pytest.approx(6 + 20 + 220 + 50)
-    assert left(Phase.UNTRAINED, [], STARTED + 15, done=250, total=1000) == pytest.approx(15 + 220 + 50)
+    assert left(Phase.UNTRAINED, [], STARTED + 15, done=250, total=1000) == pytest.approx(
+        15 + 220 + 50
+    )
     assert left(Phase.TOKENISING, [], STARTED + 30) == pytest.approx(220 + 50)
 
 
@@ -53,7 +78,9 @@ def test_the_seen_pace_takes_over_and_corrects_what_was_not_seen_yet() -> None:
     few, many = steps(6, 4.0), steps(91, 4.0)
 
     # 5 gaps of 4 s beside 10 that were expected to take 2 s: 40 s / 15; after 90 gaps 380 s / 100
-    assert left(Phase.TRAINING, few, few[-1].at) == pytest.approx(40 / 15 * 94 + (20 + 50) * 40 / 30)
+    assert left(Phase.TRAINING, few, few[-1].at) == pytest.approx(
+        40 / 15 * 94 + (20 + 50) * 40 / 30
+    )
     assert left(Phase.TRAINING, many, many[-1].at) == pytest.approx(3.8 * 9 + (20 + 50) * 1.9)
 
 
@@ -75,7 +102,9 @@ def test_the_final_evaluation_is_what_is_left_of_it() -> None:
     ended = metrics[-1].at
 
     assert left(Phase.EVALUATING, metrics, ended) == pytest.approx(50)
-    assert left(Phase.EVALUATING, metrics, ended + 50, done=50, total=100) == pytest.approx(0.5 * (0.5 * 100 + 0.5 * 50))
+    assert left(Phase.EVALUATING, metrics, ended + 50, done=50, total=100) == pytest.approx(
+        0.5 * (0.5 * 100 + 0.5 * 50)
+    )
     assert left(Phase.SAVING, metrics, ended + 60) == 0
 
 

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.estimate.machine_costs import TYPICAL_SECONDS, CostKey, CostProbe, MachineCosts, fit, path, read, typical, write
+from core.estimate.machine_costs import (
+    TYPICAL_SECONDS,
+    CostKey,
+    CostProbe,
+    MachineCosts,
+    fit,
+    path,
+    read,
+    typical,
+    write,
+)
 from core.estimate.workload import CostUnit
 
 KEY = CostKey("minilm@1", "fp32", 2)
@@ -18,9 +28,17 @@ def calibration(key: CostKey = KEY, **changes: object) -> MachineCosts:
 
 def test_a_fit_finds_the_costs_that_explain_the_probes() -> None:
     costs = {"token": 3.0, "part": 12.0, "rank": 1.5}
-    amounts = ({"token": 100, "part": 1}, {"token": 10, "part": 1}, {"token": 50, "part": 1, "rank": 40}, {"token": 200, "part": 3})
+    amounts = (
+        {"token": 100, "part": 1},
+        {"token": 10, "part": 1},
+        {"token": 50, "part": 1, "rank": 40},
+        {"token": 200, "part": 3},
+    )
 
-    found = fit([CostProbe(units, sum(costs[unit] * n for unit, n in units.items())) for units in amounts], USUAL)
+    found = fit(
+        [CostProbe(units, sum(costs[unit] * n for unit, n in units.items())) for units in amounts],
+        USUAL,
+    )
 
     assert found == pytest.approx(costs, rel=0.03)
 
@@ -37,9 +55,18 @@ def test_without_a_probe_all_costs_are_the_usual_ones() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 9), st.floats(0.01, 100)), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 1000), st.integers(0, 9), st.floats(0.01, 100)),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_no_cost_is_negative(rows: list[tuple[int, int, float]]) -> None:
-    found = fit([CostProbe({"token": tokens, "part": parts}, seconds) for tokens, parts, seconds in rows], USUAL)
+    found = fit(
+        [CostProbe({"token": tokens, "part": parts}, seconds) for tokens, parts, seconds in rows],
+        USUAL,
+    )
 
     assert all(cost >= 0 for cost in found.values())
 
@@ -56,14 +83,21 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read(tmp_path, KEY) == calibration()
 
 
-@pytest.mark.parametrize("other", [replace(KEY, model="other@1"), replace(KEY, precision="bf16"), replace(KEY, threads=4)])
-def test_another_model_precision_or_number_of_threads_has_its_own(tmp_path: Path, other: CostKey) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [replace(KEY, model="other@1"), replace(KEY, precision="bf16"), replace(KEY, threads=4)],
+)
+def test_another_model_precision_or_number_of_threads_has_its_own(
+    tmp_path: Path, other: CostKey
+) -> None:
     write(tmp_path, calibration())
 
     assert read(tmp_path, other) is None
 
 
-def test_one_from_before_costs_changed_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_from_before_costs_changed_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, calibration())
 
     monkeypatch.setattr("core.estimate.machine_costs.FORMAT", "another")

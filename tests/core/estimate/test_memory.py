@@ -16,11 +16,16 @@ PARTS = Microbatches(np.array([2.0, 3.0]), np.array([5.0, 4.0]))  # 10 and 12 to
 def test_the_largest_part_counts() -> None:
     held = part_memory(RunConfig(), SHAPE, PARTS, "cpu")
 
-    assert held == {MemoryUnit.ACTIVATIONS: pytest.approx(12 * 10 * 2 / 1e6), MemoryUnit.ADAPTER_INPUTS: pytest.approx(12 * 4 * 10 / 1e6)}
+    assert held == {
+        MemoryUnit.ACTIVATIONS: pytest.approx(12 * 10 * 2 / 1e6),
+        MemoryUnit.ADAPTER_INPUTS: pytest.approx(12 * 4 * 10 / 1e6),
+    }
 
 
 def test_dora_holds_copies_of_the_adapted_weights() -> None:
-    assert part_memory(RunConfig(dora=True), SHAPE, PARTS, "cpu")[MemoryUnit.DORA] == pytest.approx(4 * 100 / 1e6)
+    assert part_memory(RunConfig(dora=True), SHAPE, PARTS, "cpu")[MemoryUnit.DORA] == pytest.approx(
+        4 * 100 / 1e6
+    )
 
 
 def test_a_million_trained_parameters_take_some_27_mb() -> None:
@@ -35,6 +40,10 @@ def test_a_row_takes_what_its_tokens_take() -> None:
 
 def test_parts_that_are_computed_side_by_side_are_held_together() -> None:
     parts = Microbatches(np.array([2.0, 4.0, 3.0]), np.array([10.0, 10.0, 10.0]))
-    alone, together = (part_memory(RunConfig(), SHAPE, replace(parts, at_once=count), "cpu") for count in (1, 2))
+    alone, together = (
+        part_memory(RunConfig(), SHAPE, replace(parts, at_once=count), "cpu") for count in (1, 2)
+    )
 
-    assert together[MemoryUnit.ACTIVATIONS] / alone[MemoryUnit.ACTIVATIONS] == pytest.approx(70 / 40)
+    assert together[MemoryUnit.ACTIVATIONS] / alone[MemoryUnit.ACTIVATIONS] == pytest.approx(
+        70 / 40
+    )

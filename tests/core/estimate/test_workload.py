@@ -12,11 +12,17 @@ CONFIG = RunConfig(rank=3, target_modules=("query", "value"))
 
 
 def work(**changes: object) -> dict[CostUnit, float]:
-    return train_work(RunConfig.model_validate(CONFIG.model_dump() | changes), SHAPE, 4, PART, 1, "cpu")
+    return train_work(
+        RunConfig.model_validate(CONFIG.model_dump() | changes), SHAPE, 4, PART, 1, "cpu"
+    )
 
 
-def test_only_first_tokens_pass_the_last_layer_and_nothing_flows_back_below_the_first_adapter() -> None:
-    first = 10 * (3 * 100 * 1 + 900 * 2)  # 10 tokens; query, key and value need no gradient of their inputs, out and feed-forward do
+def test_only_first_tokens_pass_the_last_layer_and_nothing_flows_back_below_the_first_adapter() -> (
+    None
+):
+    first = 10 * (
+        3 * 100 * 1 + 900 * 2
+    )  # 10 tokens; query, key and value need no gradient of their inputs, out and feed-forward do
     last = 2 * 1200 * 2  # 2 texts, written out by hand: neither keys nor values are formed
 
     assert work()[CostUnit.PRODUCTS] == pytest.approx(2 * (first + last) / 1e9)
@@ -33,11 +39,15 @@ def test_the_plain_layers_form_keys_and_values_of_all_tokens_in_the_last_layer()
 
 
 def test_an_adapter_costs_by_the_values_it_reads_and_by_its_rank() -> None:
-    read = 10 + 10 + 2 + 10  # query and value of the first layer, query (first tokens) and value (all) of the last
+    read = (
+        10 + 10 + 2 + 10
+    )  # query and value of the first layer, query (first tokens) and value (all) of the last
 
     assert work()[CostUnit.ADAPTER] == pytest.approx(read * (10 + 10) / 1e6)
     assert work()[CostUnit.ADAPTER_PRODUCTS] == pytest.approx(6 * read * 3 * (10 + 10) / 1e9)
-    assert work(rank=6)[CostUnit.ADAPTER_PRODUCTS] == pytest.approx(2 * work()[CostUnit.ADAPTER_PRODUCTS])
+    assert work(rank=6)[CostUnit.ADAPTER_PRODUCTS] == pytest.approx(
+        2 * work()[CostUnit.ADAPTER_PRODUCTS]
+    )
 
 
 def test_a_part_counts_its_modules_and_weights_and_a_step_what_it_trains() -> None:
@@ -55,7 +65,10 @@ def test_dora_measures_the_columns_of_each_adapted_weight_once_a_part() -> None:
 
 
 def test_work_that_stands_for_more_counts_so_often() -> None:
-    once, thrice = (train_work(CONFIG, SHAPE, 4, Microbatches(PART.rows, PART.tokens, weight), 1, "cpu") for weight in (1.0, 3.0))
+    once, thrice = (
+        train_work(CONFIG, SHAPE, 4, Microbatches(PART.rows, PART.tokens, weight), 1, "cpu")
+        for weight in (1.0, 3.0)
+    )
 
     assert thrice[CostUnit.PRODUCTS] == pytest.approx(3 * once[CostUnit.PRODUCTS])
     assert thrice[CostUnit.PART] == 3
@@ -70,7 +83,14 @@ def test_evaluation_goes_forward_only() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "device", "fast"),
-    [({}, "cpu", True), ({}, "cuda", False), ({"dora": True}, "cpu", False), ({"precision": "bf16"}, "cpu", False)],
+    [
+        ({}, "cpu", True),
+        ({}, "cuda", False),
+        ({"dora": True}, "cpu", False),
+        ({"precision": "bf16"}, "cpu", False),
+    ],
 )
-def test_layers_written_out_by_hand_serve_plain_adapters_in_fp32_on_a_cpu(changes: dict[str, object], device: str, fast: bool) -> None:
+def test_layers_written_out_by_hand_serve_plain_adapters_in_fp32_on_a_cpu(
+    changes: dict[str, object], device: str, fast: bool
+) -> None:
     assert is_fast(RunConfig.model_validate(changes), SHAPE, device) is fast

@@ -5,10 +5,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from core.evaluation.baselines import predict_majority, predict_probe, predict_tfidf, prediction_frame
+from core.evaluation.baselines import (
+    predict_majority,
+    predict_probe,
+    predict_tfidf,
+    prediction_frame,
+)
 from core.evaluation.predictions import Predictions
 
-TRAIN = ["goal match team", "team wins the match", "stocks fall", "shares and stocks rise", "the match ends"]
+TRAIN = [
+    "goal match team",
+    "team wins the match",
+    "stocks fall",
+    "shares and stocks rise",
+    "the match ends",
+]
 LABELS = np.array([0, 0, 1, 1, 0])
 TEST = ["a match", "stocks", "nothing known"]
 
@@ -23,16 +34,23 @@ def test_tfidf_is_that_of_a_pipeline_of_scikit_learn() -> None:
     words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
     reference = make_pipeline(words, LogisticRegression(max_iter=300)).fit(TRAIN, LABELS)
 
-    assert predict_tfidf(TRAIN, LABELS, TEST, 2) == pytest.approx(reference.predict_proba(TEST), abs=1e-12)
+    assert predict_tfidf(TRAIN, LABELS, TEST, 2) == pytest.approx(
+        reference.predict_proba(TEST), abs=1e-12
+    )
 
 
 def test_the_probe_is_that_of_a_pipeline_of_scikit_learn() -> None:
     random = np.random.default_rng(0)
-    train, test = random.normal(size=(30, 5)).astype(np.float32), random.normal(size=(7, 5)).astype(np.float32)
+    train, test = (
+        random.normal(size=(30, 5)).astype(np.float32),
+        random.normal(size=(7, 5)).astype(np.float32),
+    )
     labels = np.arange(30) % 3
     reference = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)).fit(train, labels)
 
-    assert predict_probe(train, labels, test, 3) == pytest.approx(reference.predict_proba(test), abs=1e-12)
+    assert predict_probe(train, labels, test, 3) == pytest.approx(
+        reference.predict_proba(test), abs=1e-12
+    )
 
 
 def test_a_class_without_training_rows_is_never_predicted() -> None:
@@ -44,7 +62,9 @@ def test_a_class_without_training_rows_is_never_predicted() -> None:
 
 
 @pytest.mark.parametrize(("texts", "labels"), [(["…", "!"], [0, 1]), (["one", "two"], [1, 1])])
-def test_texts_without_words_or_a_single_class_fall_back_to_the_majority(texts: list[str], labels: list[int]) -> None:
+def test_texts_without_words_or_a_single_class_fall_back_to_the_majority(
+    texts: list[str], labels: list[int]
+) -> None:
     expected = predict_majority(np.array(labels), 3, 2)
 
     assert predict_tfidf(texts, np.array(labels), TEST, 2).tolist() == expected.tolist()

@@ -5,7 +5,13 @@ from scipy import optimize
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
-from core.evaluation.calibration import calibration, coverage, coverage_curve, fit_temperature, scale
+from core.evaluation.calibration import (
+    calibration,
+    coverage,
+    coverage_curve,
+    fit_temperature,
+    scale,
+)
 from core.evaluation.predictions import Predictions
 
 
@@ -14,13 +20,25 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def drawn(rows: int, classes: int, sharpness: float = 1.0) -> Predictions:
-    """Labels drawn from the softmax of some logits, which are then made ``sharpness`` times as sure."""
+    """Labels drawn from the softmax of some logits, which are then made ``sharpness`` times as
+    sure.
+    """
     random = np.random.default_rng(3)
     logits = random.normal(scale=2, size=(rows, classes))
     true = np.array([random.choice(classes, p=share) for share in softmax(logits)])
     shares = softmax(logits * sharpness)
     columns = {f"p{index}": shares[:, index] for index in range(classes)}
-    return Predictions.of(pd.DataFrame({"row": range(rows), "label": true, **columns, "loss": -np.log(shares[range(rows), true])}), classes)
+    return Predictions.of(
+        pd.DataFrame(
+            {
+                "row": range(rows),
+                "label": true,
+                **columns,
+                "loss": -np.log(shares[range(rows), true]),
+            }
+        ),
+        classes,
+    )
 
 
 def test_ece_of_four_texts_is_the_one_worked_by_hand() -> None:
@@ -42,11 +60,18 @@ def test_figures_are_scikit_learns(classes: int) -> None:
 
     names = list(range(classes))
     truth = np.eye(classes)[predictions.true]
-    assert found.brier == pytest.approx(((predictions.probabilities - truth) ** 2).sum(axis=1).mean(), abs=1e-12)
     assert found.brier == pytest.approx(
-        brier_score_loss(predictions.true, predictions.probabilities, labels=names, scale_by_half=False), abs=1e-12
+        ((predictions.probabilities - truth) ** 2).sum(axis=1).mean(), abs=1e-12
     )
-    assert found.loss == pytest.approx(log_loss(predictions.true, predictions.probabilities, labels=names), abs=1e-12)
+    assert found.brier == pytest.approx(
+        brier_score_loss(
+            predictions.true, predictions.probabilities, labels=names, scale_by_half=False
+        ),
+        abs=1e-12,
+    )
+    assert found.loss == pytest.approx(
+        log_loss(predictions.true, predictions.probabilities, labels=names), abs=1e-12
+    )
     right = (predictions.predicted == predictions.true).astype(int)
     accuracy, confidence = calibration_curve(right, predictions.confidence, n_bins=15)
     filled = found.bins.dropna()
@@ -61,7 +86,13 @@ def test_the_temperature_takes_back_how_much_too_sure_the_model_is(sharpness: fl
     found = fit_temperature(predictions)
 
     def loss(temperature: float) -> float:
-        return float(log_loss(predictions.true, softmax(np.log(predictions.probabilities) / temperature), labels=range(4)))
+        return float(
+            log_loss(
+                predictions.true,
+                softmax(np.log(predictions.probabilities) / temperature),
+                labels=range(4),
+            )
+        )
 
     reference = optimize.minimize_scalar(loss, bracket=(0.3, 3)).x
     assert found == pytest.approx(reference, abs=1e-4)
@@ -76,11 +107,15 @@ def test_scaling_keeps_the_predicted_class_and_lowers_the_error_on_other_texts()
     scaled = scale(shown.probabilities, temperature)
 
     assert (scaled.argmax(axis=1) == shown.predicted).all()
-    assert calibration(scaled, shown.true).ece < calibration(shown.probabilities, shown.true).ece / 2
+    assert (
+        calibration(scaled, shown.true).ece < calibration(shown.probabilities, shown.true).ece / 2
+    )
 
 
 def test_a_probability_of_nothing_does_not_break_the_scaling() -> None:
-    assert scale(np.array([[1.0, 0.0]]), 2.0)[0] == pytest.approx([1 / (1 + 1e-6), 1e-6 / (1 + 1e-6)])
+    assert scale(np.array([[1.0, 0.0]]), 2.0)[0] == pytest.approx(
+        [1 / (1 + 1e-6), 1e-6 / (1 + 1e-6)]
+    )
 
 
 def test_coverage_counts_the_texts_that_are_sure_enough_and_those_right() -> None:

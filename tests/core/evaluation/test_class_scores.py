@@ -3,7 +3,12 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from core.evaluation.class_scores import bootstrap_f1, class_intervals, confused_pairs, f1_differences
+from core.evaluation.class_scores import (
+    bootstrap_f1,
+    class_intervals,
+    confused_pairs,
+    f1_differences,
+)
 from core.evaluation.scores import Scores
 
 NAMES = ["World", "Sports", "Business"]
@@ -12,15 +17,27 @@ THREE = Scores(np.array([[40, 5, 5], [2, 47, 1], [12, 0, 38]]))
 
 def labels(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
     """True and predicted ids of each text behind the counts."""
-    true, predicted = np.divmod(np.repeat(np.arange(scores.counts.size), scores.counts.ravel()), len(scores.counts))
+    true, predicted = np.divmod(
+        np.repeat(np.arange(scores.counts.size), scores.counts.ravel()), len(scores.counts)
+    )
     return true, predicted
 
 
 def test_f1_intervals_are_those_of_resampled_texts() -> None:
     def f1(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        return np.array([*f1_score(true, predicted, average=None), f1_score(true, predicted, average="macro")])
+        return np.array(
+            [*f1_score(true, predicted, average=None), f1_score(true, predicted, average="macro")]
+        )
 
-    reference = stats.bootstrap(labels(THREE), f1, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1)
+    reference = stats.bootstrap(
+        labels(THREE),
+        f1,
+        paired=True,
+        vectorized=False,
+        n_resamples=1500,
+        method="percentile",
+        rng=1,
+    )
 
     found = bootstrap_f1(THREE)
 
@@ -46,14 +63,20 @@ def test_changes_of_f1_are_those_of_texts_resampled_together() -> None:
     second = np.where(np.arange(len(true)) % 7 == 0, true, first)  # mends some mistakes
 
     def change(true: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return np.asarray(f1_score(true, second, average=None) - f1_score(true, first, average=None))
+        return np.asarray(
+            f1_score(true, second, average=None) - f1_score(true, first, average=None)
+        )
 
     data = (true, first, second)
-    reference = stats.bootstrap(data, change, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1)
+    reference = stats.bootstrap(
+        data, change, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1
+    )
 
     found = f1_differences(*data, NAMES)
 
-    assert found["first"].to_numpy() == pytest.approx(f1_score(true, first, average=None), abs=1e-12)
+    assert found["first"].to_numpy() == pytest.approx(
+        f1_score(true, first, average=None), abs=1e-12
+    )
     assert found["difference"].to_numpy() == pytest.approx(change(*data), abs=1e-12)
     assert found["low"].to_numpy() == pytest.approx(reference.confidence_interval.low, abs=0.006)
     assert found["high"].to_numpy() == pytest.approx(reference.confidence_interval.high, abs=0.006)
@@ -63,11 +86,17 @@ def test_changes_of_f1_are_those_of_texts_resampled_together() -> None:
 def test_a_class_that_never_occurs_has_not_changed() -> None:
     found = f1_differences(*np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1]]), NAMES)
 
-    assert found.loc[2, ["support", "first", "second", "difference", "low", "high"]].tolist() == [0] * 6
+    assert (
+        found.loc[2, ["support", "first", "second", "difference", "low", "high"]].tolist()
+        == [0] * 6
+    )
 
 
 def test_without_an_error_f1_is_certain_and_without_a_text_it_is_anything() -> None:
-    perfect, nothing = bootstrap_f1(Scores(np.diag([30, 40]))), bootstrap_f1(Scores(np.zeros((2, 2), dtype=int)))
+    perfect, nothing = (
+        bootstrap_f1(Scores(np.diag([30, 40]))),
+        bootstrap_f1(Scores(np.zeros((2, 2), dtype=int))),
+    )
 
     assert perfect.macro == (1, 1)
     assert perfect.low.tolist() == [1, 1]
@@ -78,9 +107,13 @@ def test_without_an_error_f1_is_certain_and_without_a_text_it_is_anything() -> N
 def test_shares_have_wilsons_interval() -> None:
     table = class_intervals(THREE, NAMES)
 
-    low, high = stats.binomtest(40, 54).proportion_ci(method="wilson")  # World: 40 of the 54 texts called so
+    low, high = stats.binomtest(40, 54).proportion_ci(
+        method="wilson"
+    )  # World: 40 of the 54 texts called so
     assert table["precision"][0] == 40 / 54
-    assert (table["precision_low"][0], table["precision_high"][0]) == pytest.approx((low, high), abs=1e-7)
+    assert (table["precision_low"][0], table["precision_high"][0]) == pytest.approx(
+        (low, high), abs=1e-7
+    )
     low, high = stats.binomtest(47, 50).proportion_ci(method="wilson")
     assert (table["recall_low"][1], table["recall_high"][1]) == pytest.approx((low, high), abs=1e-7)
     assert table["f1"].tolist() == THREE.f1.tolist()
@@ -102,7 +135,9 @@ def test_one_text_is_enough_for_any_number_of_classes(classes: int) -> None:
     table = class_intervals(scores, [f"class {index}" for index in range(classes)])
 
     assert len(table) == classes
-    assert table["f1_high"].tolist() == [0, 0] + [1] * (classes - 2)  # nothing is known of a class that never occurs
+    assert table["f1_high"].tolist() == [0, 0] + [1] * (
+        classes - 2
+    )  # nothing is known of a class that never occurs
 
 
 def test_confused_pairs_name_the_stronger_direction_first() -> None:

@@ -8,14 +8,27 @@ from core.evaluation.predictions import Predictions
 CLASSES = ("World", "Sports")
 
 
-def result(name: str, wrong: set[int], rows: range = range(400), fingerprint: str = "abcdef012345", classes: int = 2) -> Result:
+def result(
+    name: str,
+    wrong: set[int],
+    rows: range = range(400),
+    fingerprint: str = "abcdef012345",
+    classes: int = 2,
+) -> Result:
     """A run that has all rows right but those in ``wrong``."""
     ids = np.array(rows)
     labels = ids % classes
     predicted = np.where(np.isin(ids, list(wrong)), (labels + 1) % classes, labels)
     shares = np.full((len(ids), classes), 0.1 / (classes - 1))
     shares[np.arange(len(ids)), predicted] = 0.9
-    frame = pd.DataFrame({"row": ids, "label": labels, **{f"p{index}": shares[:, index] for index in range(classes)}, "loss": 0.1})
+    frame = pd.DataFrame(
+        {
+            "row": ids,
+            "label": labels,
+            **{f"p{index}": shares[:, index] for index in range(classes)},
+            "loss": 0.1,
+        }
+    )
     frame["text"] = [f"text {row}" for row in ids]
     names = CLASSES if classes == 2 else tuple(f"class {index}" for index in range(classes))
     return Result(name, name, fingerprint, names, Predictions.of(frame, classes))
@@ -25,7 +38,11 @@ def test_a_clear_difference_is_said_with_interval_p_and_seed_caveat() -> None:
     (pair,) = compare([result("A", set(range(40))), result("B", set(range(10)))])
 
     assert pair.decided
-    assert pair.verdict == "B is 7.5 points better than A on 400 texts (95 % interval 5.0 to 10.2, p < 0.001; one seed each)."
+    assert (
+        pair.verdict
+        == "B is 7.5 points better than A on 400 texts (95 % interval 5.0 to 10.2, p < 0.001; one"
+        " seed each)."
+    )
 
 
 def test_a_small_difference_is_too_close_to_call_and_says_how_many_texts_it_takes() -> None:
@@ -33,14 +50,21 @@ def test_a_small_difference_is_too_close_to_call_and_says_how_many_texts_it_take
 
     assert not pair.decided
     assert pair.paired and (pair.paired.only_second, pair.paired.only_first) == (12, 10)
-    assert pair.verdict.startswith("B is 0.5 points better than A on 400 texts (95 % interval −1.8 to 2.8, p = 0.832; one seed each).")
-    assert pair.verdict.endswith("Too close to call: about 18,000 test texts would be needed to tell.")
+    assert pair.verdict.startswith(
+        "B is 0.5 points better than A on 400 texts (95 % interval −1.8 to 2.8, p = 0.832; one seed"
+        " each)."
+    )
+    assert pair.verdict.endswith(
+        "Too close to call: about 18,000 test texts would be needed to tell."
+    )
 
 
 def test_the_same_predictions_are_as_good_as_each_other() -> None:
     (pair,) = compare([result("A", {1}), result("B", {1})])
 
-    assert pair.verdict.startswith("B is as good as A on 400 texts (95 % interval 0.0 to 0.0, p = 1.000")
+    assert pair.verdict.startswith(
+        "B is as good as A on 400 texts (95 % interval 0.0 to 0.0, p = 1.000"
+    )
     assert pair.verdict.endswith("Too close to call.")
 
 
@@ -59,13 +83,20 @@ def test_only_rows_that_both_were_scored_on_count_whatever_their_order() -> None
 
     (pair,) = compare([first, second])
 
-    assert pair.paired and (pair.paired.n, pair.paired.only_first, pair.paired.only_second) == (51, 0, 1)
+    assert pair.paired and (pair.paired.n, pair.paired.only_first, pair.paired.only_second) == (
+        51,
+        0,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        (result("B", set(), fingerprint="ffffff012345"), "their data differ (fingerprints abcdef and ffffff)."),
+        (
+            result("B", set(), fingerprint="ffffff012345"),
+            "their data differ (fingerprints abcdef and ffffff).",
+        ),
         (result("B", set(), classes=50), "they tell different classes apart."),
         (result("B", set(), range(400, 500)), "they were scored on different texts."),
     ],
@@ -105,8 +136,15 @@ def test_classes_are_set_side_by_side_on_the_texts_of_both() -> None:
 
 
 def test_runs_are_compared_with_references_and_corrected_for_all_of_them() -> None:
-    run, reference, other = result("run", set()), result("reference", {1, 2}), result("other", set())
+    run, reference, other = (
+        result("run", set()),
+        result("reference", {1, 2}),
+        result("other", set()),
+    )
 
     pairs = compare_with([run], [reference, other])
 
-    assert [(pair.first.name, pair.second.name, pair.pairs) for pair in pairs] == [("reference", "run", 2), ("other", "run", 2)]
+    assert [(pair.first.name, pair.second.name, pair.pairs) for pair in pairs] == [
+        ("reference", "run", 2),
+        ("other", "run", 2),
+    ]

@@ -12,13 +12,20 @@ STEPS = [10, 20, 30]
 def validation(of_true: list[float], labels: list[int]) -> Predictions:
     """Two classes; ``of_true`` is each text's probability of its true class."""
     p1 = np.where(np.array(labels) == 1, of_true, 1 - np.array(of_true))
-    return Predictions.of(pd.DataFrame({"row": range(7, 7 + len(labels)), "label": labels, "p0": 1 - p1, "p1": p1, "loss": 1.0}), 2)
+    return Predictions.of(
+        pd.DataFrame(
+            {"row": range(7, 7 + len(labels)), "label": labels, "p0": 1 - p1, "p1": p1, "loss": 1.0}
+        ),
+        2,
+    )
 
 
 def four() -> Dynamics:
     """Learned at once, learned at 20, forgotten at 20 and learned again, never learned."""
     courses = [[0.9, 0.9, 0.9], [0.2, 0.8, 0.9], [0.7, 0.1, 0.9], [0.1, 0.2, 0.1]]
-    return Dynamics.of(STEPS, [validation([course[at] for course in courses], [0, 1, 0, 1]) for at in range(3)])
+    return Dynamics.of(
+        STEPS, [validation([course[at] for course in courses], [0, 1, 0, 1]) for at in range(3)]
+    )
 
 
 def test_when_a_text_was_learned_and_how_often_forgotten() -> None:
@@ -44,7 +51,11 @@ def test_scores_and_probabilities_follow_the_step() -> None:
     assert dynamics.scores(2).counts.tolist() == [[2, 0], [1, 1]]
     course = dynamics.course(["a", "b"])
     assert course[course["class"] == "b"]["f1"].tolist() == pytest.approx([0, 1 / 2, 2 / 3])
-    assert dynamics.of_text(8, ["a", "b"]).query("`class` == 'b'")["probability"].tolist() == [0.2, 0.8, 0.9]
+    assert dynamics.of_text(8, ["a", "b"]).query("`class` == 'b'")["probability"].tolist() == [
+        0.2,
+        0.8,
+        0.9,
+    ]
     with pytest.raises(KeyError):
         dynamics.of_text(0, ["a", "b"])
 

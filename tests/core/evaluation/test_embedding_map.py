@@ -34,6 +34,11 @@ def test_vectors_that_are_all_the_same_are_refused() -> None:
 def test_a_turned_and_mirrored_map_is_turned_back() -> None:
     target = np.random.default_rng(1).normal(size=(30, 2))
     angle = 1.1
-    turned = target @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * [1, -1] + 5
+    turned = (
+        target
+        @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        * [1, -1]
+        + 5
+    )
 
     assert turn_towards(turned, target) == pytest.approx(target - target.mean(0), abs=1e-5)

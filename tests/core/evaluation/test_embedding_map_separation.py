@@ -24,19 +24,27 @@ def test_the_numbers_are_those_of_scikit_learn() -> None:
     vectors = generator.normal(size=(120, 6)) + labels[:, None] * 0.9
     odd = SEPARATION_NEIGHBOURS + 1 - SEPARATION_NEIGHBOURS % 2
     near, far = (
-        (cross_val_predict(KNeighborsClassifier(count), vectors, labels, cv=LeaveOneOut()) == labels).sum() for count in (odd - 2, odd)
+        (
+            cross_val_predict(KNeighborsClassifier(count), vectors, labels, cv=LeaveOneOut())
+            == labels
+        ).sum()
+        for count in (odd - 2, odd)
     )
 
     found = measure_separation(vectors, labels)
 
-    assert abs(found.knn.hits - (near + far) / 2) <= 8  # an even number of neighbours ties; both odd numbers around it do not
+    assert (
+        abs(found.knn.hits - (near + far) / 2) <= 8
+    )  # an even number of neighbours ties; both odd numbers around it do not
     assert found.silhouette == pytest.approx(silhouette_score(vectors, labels), abs=1e-5)
 
 
 def test_a_tie_goes_to_the_nearer_class() -> None:
     vectors = np.array([[0.0], [1.0], [-2.0]])
 
-    found = measure_separation(vectors, np.array([0, 0, 1]))  # the first has one neighbour of each class, its own nearer
+    found = measure_separation(
+        vectors, np.array([0, 0, 1])
+    )  # the first has one neighbour of each class, its own nearer
 
     assert found.knn == Proportion(2, 3)
 

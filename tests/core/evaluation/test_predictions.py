@@ -70,7 +70,11 @@ def test_half_precision_probabilities_are_accepted() -> None:
 def test_predictions_come_back_from_a_file(tmp_path: Path) -> None:
     files.write_parquet(tmp_path / "predictions-test.parquet", frame())
 
-    assert Predictions.read(tmp_path / "predictions-test.parquet", classes=3).table().equals(PREDICTIONS.table())
+    assert (
+        Predictions.read(tmp_path / "predictions-test.parquet", classes=3)
+        .table()
+        .equals(PREDICTIONS.table())
+    )
 
 
 def test_a_missing_file_is_a_damaged_artifact(tmp_path: Path) -> None:

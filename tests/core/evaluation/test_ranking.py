@@ -15,13 +15,18 @@ def made(rows: int, classes: int, seed: int = 0) -> Predictions:
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     columns = {f"p{index}": shares[:, index] for index in range(classes)}
     loss = -np.log(shares[np.arange(rows), true])
-    return Predictions.of(pd.DataFrame({"row": range(rows), "label": true, **columns, "loss": loss}), classes)
+    return Predictions.of(
+        pd.DataFrame({"row": range(rows), "label": true, **columns, "loss": loss}), classes
+    )
 
 
 def four_texts() -> Predictions:
     """Probabilities of class 1: 0.1 and 0.4 of texts of class 0, 0.35 and 0.8 of class 1."""
     p1 = np.array([0.1, 0.4, 0.35, 0.8])
-    return Predictions.of(pd.DataFrame({"row": range(4), "label": [0, 0, 1, 1], "p0": 1 - p1, "p1": p1, "loss": 0.5}), 2)
+    return Predictions.of(
+        pd.DataFrame({"row": range(4), "label": [0, 0, 1, 1], "p0": 1 - p1, "p1": p1, "loss": 0.5}),
+        2,
+    )
 
 
 def test_areas_of_four_texts_are_those_worked_by_hand() -> None:
@@ -43,7 +48,9 @@ def test_areas_are_of_the_full_curve_and_points_are_few(classes: int) -> None:
     for index in range(classes):
         truth, score = predictions.true == index, predictions.probabilities[:, index]
         assert roc.areas["area"][index] == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
-        assert recall.areas["area"][index] == pytest.approx(average_precision_score(truth, score), abs=1e-12)
+        assert recall.areas["area"][index] == pytest.approx(
+            average_precision_score(truth, score), abs=1e-12
+        )
     assert roc.points.groupby("class").size().max() <= MOST_POINTS
     assert recall.points.groupby("class").size().max() <= MOST_POINTS
 

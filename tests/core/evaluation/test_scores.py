@@ -103,7 +103,9 @@ def test_an_interval_holds_its_share_and_stays_in_zero_to_one(share: tuple[int, 
 @given(PAIRS)
 def test_scores_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     true, predicted = np.array(pairs).T
-    precision, recall, f1, support = precision_recall_fscore_support(true, predicted, labels=range(4), zero_division=0)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        true, predicted, labels=range(4), zero_division=0
+    )
 
     scores = Scores.of(true, predicted, classes=4)
 

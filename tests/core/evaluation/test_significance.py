@@ -6,7 +6,9 @@ from core.evaluation.significance import Paired, holm
 
 
 def test_mcnemar_is_a_fair_coin_tossed_for_the_texts_that_tell_apart() -> None:
-    assert Paired(1, 5, 100).p_value == pytest.approx(2 * (1 + 6) / 2**6, abs=1e-12)  # 0 or 1 heads of 6, both tails
+    assert Paired(1, 5, 100).p_value == pytest.approx(
+        2 * (1 + 6) / 2**6, abs=1e-12
+    )  # 0 or 1 heads of 6, both tails
     assert Paired(0, 0, 100).p_value == 1.0
     assert Paired(7, 7, 100).p_value == 1.0
 
@@ -32,7 +34,9 @@ def test_the_interval_is_that_of_resampled_texts() -> None:
     outcomes = np.repeat([-1, 1, 0], [30, 50, 920])  # (n,) second minus first
     resampled = [rng.choice(outcomes, len(outcomes)).mean() for _ in range(4000)]
 
-    assert Paired(30, 50, 1000).interval == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])), abs=0.0015)
+    assert Paired(30, 50, 1000).interval == pytest.approx(
+        tuple(np.quantile(resampled, [0.025, 0.975])), abs=0.0015
+    )
     assert Paired(30, 50, 1000).interval == Paired(30, 50, 1000).interval
 
 

@@ -4,7 +4,10 @@ from scipy import stats
 from core.evaluation.significance import binomial_p_value, fisher_p_value
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (0, 1), (3, 3), (4, 8), (3, 9), (6, 9), (40, 131), (500, 1100), (3500, 7600)])
+@pytest.mark.parametrize(
+    ("successes", "trials"),
+    [(0, 0), (0, 1), (3, 3), (4, 8), (3, 9), (6, 9), (40, 131), (500, 1100), (3500, 7600)],
+)
 def test_the_binomial_test_is_that_of_scipy(successes: int, trials: int) -> None:
     expected = stats.binomtest(successes, trials).pvalue if trials else 1.0
 
@@ -13,7 +16,16 @@ def test_the_binomial_test_is_that_of_scipy(successes: int, trials: int) -> None
 
 @pytest.mark.parametrize(
     ("hits", "n", "other_hits", "other_n"),
-    [(0, 0, 1, 5), (0, 5, 0, 7), (5, 5, 7, 7), (1, 4, 3, 4), (2, 10, 7, 8), (8, 10, 1, 8), (12, 1900, 31, 1900), (300, 700, 5200, 6900)],
+    [
+        (0, 0, 1, 5),
+        (0, 5, 0, 7),
+        (5, 5, 7, 7),
+        (1, 4, 3, 4),
+        (2, 10, 7, 8),
+        (8, 10, 1, 8),
+        (12, 1900, 31, 1900),
+        (300, 700, 5200, 6900),
+    ],
 )
 def test_fishers_test_is_that_of_scipy(hits: int, n: int, other_hits: int, other_n: int) -> None:
     expected = stats.fisher_exact([[hits, n - hits], [other_hits, other_n - other_hits]]).pvalue

@@ -8,12 +8,23 @@ from core.evaluation.significance import holm
 from core.evaluation.slices import find_slices, search_slice
 
 
-def predictions(right: list[bool], texts: list[str], labels: list[int] | None = None, classes: int = 2, **more: list[int]) -> Predictions:
+def predictions(
+    right: list[bool],
+    texts: list[str],
+    labels: list[int] | None = None,
+    classes: int = 2,
+    **more: list[int],
+) -> Predictions:
     true = np.array(labels or [0] * len(right))
     shares = np.zeros((len(right), classes))
     shares[np.arange(len(right)), np.where(right, true, (true + 1) % classes)] = 1
     columns = {f"p{index}": shares[:, index] for index in range(classes)}
-    return Predictions.of(pd.DataFrame({"row": range(len(right)), "label": true, **columns, "loss": 1.0, "text": texts, **more}), classes)
+    return Predictions.of(
+        pd.DataFrame(
+            {"row": range(len(right)), "label": true, **columns, "loss": 1.0, "text": texts, **more}
+        ),
+        classes,
+    )
 
 
 def test_a_slice_is_set_against_the_rest_and_corrected_for_all() -> None:
@@ -21,10 +32,20 @@ def test_a_slice_is_set_against_the_rest_and_corrected_for_all() -> None:
     found = find_slices(predictions(right, ["7 wins"] * 40 + ["no wins"] * 40), ["a", "b"])
 
     digits = next(one for one in found if one.name == "with digits")
-    assert (digits.inside.hits, digits.inside.n, digits.rest.hits, digits.rest.n) == (28, 40, 38, 40)
+    assert (digits.inside.hits, digits.inside.n, digits.rest.hits, digits.rest.n) == (
+        28,
+        40,
+        38,
+        40,
+    )
     assert digits.difference == pytest.approx(-0.25)
     alone = [
-        stats.fisher_exact([[one.inside.hits, one.inside.n - one.inside.hits], [one.rest.hits, one.rest.n - one.rest.hits]]).pvalue
+        stats.fisher_exact(
+            [
+                [one.inside.hits, one.inside.n - one.inside.hits],
+                [one.rest.hits, one.rest.n - one.rest.hits],
+            ]
+        ).pvalue
         for one in found
     ]
     assert [one.p_value for one in found] == pytest.approx(holm(alone), rel=1e-12)
@@ -33,7 +54,9 @@ def test_a_slice_is_set_against_the_rest_and_corrected_for_all() -> None:
 
 def test_texts_are_sliced_by_class_length_source_digits_and_rare_words() -> None:
     texts = (
-        [f"Shares rose {'very ' * index}(Reuters) today" for index in range(20)] + ["Unique zebras graze quietly"] + ["Shares rose 5"] * 19
+        [f"Shares rose {'very ' * index}(Reuters) today" for index in range(20)]
+        + ["Unique zebras graze quietly"]
+        + ["Shares rose 5"] * 19
     )
     found = find_slices(predictions([True] * 40, texts, [0, 1] * 20), ["World", "Sports"])
 
@@ -49,8 +72,14 @@ def test_texts_are_sliced_by_class_length_source_digits_and_rare_words() -> None
 def test_texts_past_the_models_limit_are_a_slice_where_tokens_were_counted() -> None:
     counted = predictions([True, False], ["a", "b"], tokens=[20, 300])
 
-    assert [one.inside.n for one in find_slices(counted, ["a", "b"], 128) if one.kind == "cut off"] == [1]
-    assert not [one for one in find_slices(predictions([True, False], ["a", "b"]), ["a", "b"], 128) if one.kind == "cut off"]
+    assert [
+        one.inside.n for one in find_slices(counted, ["a", "b"], 128) if one.kind == "cut off"
+    ] == [1]
+    assert not [
+        one
+        for one in find_slices(predictions([True, False], ["a", "b"]), ["a", "b"], 128)
+        if one.kind == "cut off"
+    ]
 
 
 def test_a_search_takes_words_as_they_are_whatever_their_case() -> None:

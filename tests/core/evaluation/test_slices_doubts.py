@@ -10,7 +10,9 @@ from core.evaluation.slices import confident_mistakes, contradicted_labels
 def made(shares: list[list[float]], labels: list[int]) -> Predictions:
     classes = len(shares[0])
     columns = {f"p{index}": [line[index] for line in shares] for index in range(classes)}
-    return Predictions.of(pd.DataFrame({"row": range(len(labels)), "label": labels, **columns, "loss": 1.0}), classes)
+    return Predictions.of(
+        pd.DataFrame({"row": range(len(labels)), "label": labels, **columns, "loss": 1.0}), classes
+    )
 
 
 def test_a_confident_mistake_is_wrong_and_sure() -> None:

@@ -12,7 +12,10 @@ def test_a_tag_is_there_for_who_reads_later(tmp_path: Path) -> None:
 
     tags = read_tags(tmp_path)
 
-    assert [(tag.row, tag.tag, tag.note) for tag in tags.values()] == [(3, "hard", ""), (7, "wrong label", "it is about sports")]
+    assert [(tag.row, tag.tag, tag.note) for tag in tags.values()] == [
+        (3, "hard", ""),
+        (7, "wrong label", "it is about sports"),
+    ]
 
 
 def test_a_second_tag_takes_the_place_of_the_first_and_can_be_removed(tmp_path: Path) -> None:
@@ -33,7 +36,9 @@ def test_an_unknown_tag_and_a_long_note_are_refused(tmp_path: Path) -> None:
         write_tag(tmp_path, 7, "hard", "x" * 501)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'[{"row": "x", "tag": "hard", "note": "", "at": 0}]'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[1]", b'[{"row": "x", "tag": "hard", "note": "", "at": 0}]']
+)
 def test_damaged_tags_are_said_and_never_overwritten(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tags.json").write_bytes(content)
 

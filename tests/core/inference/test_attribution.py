@@ -17,7 +17,9 @@ def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
 
 
 @pytest.mark.parametrize("text", [TEXTS[0], TEXTS[3], "😀 😀"])
-def test_what_tokens_add_sums_up_to_the_difference_from_an_empty_text(classifier: Classifier, text: str) -> None:
+def test_what_tokens_add_sums_up_to_the_difference_from_an_empty_text(
+    classifier: Classifier, text: str
+) -> None:
     found = explain(classifier, "a", text, 64, 2, 7)
 
     assert found.target == 2
@@ -29,13 +31,19 @@ def test_what_tokens_add_sums_up_to_the_difference_from_an_empty_text(classifier
 def test_the_predicted_class_is_explained_where_none_is_chosen(classifier: Classifier) -> None:
     found = explain(classifier, "a", TEXTS[1], 64, None, 7)
 
-    assert found.target == int(classifier.read_beside([Query("a", 64)], TEXTS[1])[0].probabilities.argmax())
+    assert found.target == int(
+        classifier.read_beside([Query("a", 64)], TEXTS[1])[0].probabilities.argmax()
+    )
 
 
 def test_occlusion_is_the_loss_of_the_logit_without_the_token(classifier: Classifier) -> None:
     zero, one = (explain(classifier, "a", "oil prices fell", 64, target, 7) for target in (0, 1))
     texts = ("oil prices fell", "[MASK] prices fell")
-    whole, masked = (np.log(classifier.read_beside([Query("a", 64)], text)[0].probabilities) for text in texts)
+    whole, masked = (
+        np.log(classifier.read_beside([Query("a", 64)], text)[0].probabilities) for text in texts
+    )
 
     assert zero.pieces[1] == "oil"
-    assert zero.occlusion[1] - one.occlusion[1] == pytest.approx((whole - masked)[0] - (whole - masked)[1], abs=1e-4)
+    assert zero.occlusion[1] - one.occlusion[1] == pytest.approx(
+        (whole - masked)[0] - (whole - masked)[1], abs=1e-4
+    )

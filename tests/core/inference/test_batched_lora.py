@@ -18,7 +18,9 @@ from core.training.load_model import load_base
 from tests.support.random_adapters import CLASSES, TEXTS, Write
 from tests.support.tiny_models import write_distilbert
 
-needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN"
+)
 QUERY, VALUE = "attention.self.query", "attention.self.value"
 
 
@@ -30,20 +32,32 @@ def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
     return classifier
 
 
-def by_peft(classifier: Classifier, asked: Query, text: str, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.float32]:
+def by_peft(
+    classifier: Classifier, asked: Query, text: str, monkeypatch: pytest.MonkeyPatch
+) -> NDArray[np.float32]:
     """The same answer by PEFT's own layers."""
     with monkeypatch.context() as patch:
         patch.setattr(BatchedLora, "fits", staticmethod(lambda base: False))
-        return classifier.classify(asked.run_id, [text], asked.max_tokens, asked.seed, asked.variant)[0]
+        return classifier.classify(
+            asked.run_id, [text], asked.max_tokens, asked.seed, asked.variant
+        )[0]
 
 
 def beside(classifier: Classifier, asked: list[Query], text: str) -> NDArray[np.float32]:
     return np.array([reading.probabilities for reading in classifier.read_beside(asked, text)])
 
 
-def test_rows_with_different_adapters_give_what_each_gives_by_itself(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_with_different_adapters_give_what_each_gives_by_itself(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     half = Variant(0.5, frozenset({(0, QUERY)}))
-    asked = [Query("a", 64), Query("b", 8), Query(None, 64, 7), Query(None, 64, 8), Query("b", 64, variant=half)]
+    asked = [
+        Query("a", 64),
+        Query("b", 8),
+        Query(None, 64, 7),
+        Query(None, 64, 8),
+        Query("b", 64, variant=half),
+    ]
 
     for text in TEXTS:
         expected = [by_peft(classifier, one, text, monkeypatch) for one in asked]
@@ -61,32 +75,52 @@ def test_a_state_is_the_first_token_after_the_last_layer(
     if own_layers:
         monkeypatch.setattr(BatchedLora, "fits", staticmethod(lambda base: False))
 
-    assert classifier.states("b", TEXTS, 64) == pytest.approx(expected, abs=3e-3)  # these are half floats
+    assert classifier.states("b", TEXTS, 64) == pytest.approx(
+        expected, abs=3e-3
+    )  # these are half floats
     for text, state in zip(TEXTS, expected, strict=True):
-        assert classifier.read_beside([Query("a", 64), Query("b", 64)], text)[1].state == pytest.approx(state, abs=3e-3)
+        assert classifier.read_beside([Query("a", 64), Query("b", 64)], text)[
+            1
+        ].state == pytest.approx(state, abs=3e-3)
 
 
-@pytest.mark.parametrize("variant", [Variant(), Variant(2.0), Variant(1.0, frozenset({(1, VALUE), (0, QUERY)}))], ids=str)
-@pytest.mark.parametrize("onednn", [False, pytest.param(True, marks=needs_onednn)], ids=["mkl", "onednn"])
+@pytest.mark.parametrize(
+    "variant", [Variant(), Variant(2.0), Variant(1.0, frozenset({(1, VALUE), (0, QUERY)}))], ids=str
+)
+@pytest.mark.parametrize(
+    "onednn", [False, pytest.param(True, marks=needs_onednn)], ids=["mkl", "onednn"]
+)
 def test_many_texts_with_one_adapter_give_the_same(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch, variant: Variant, onednn: bool
 ) -> None:
     monkeypatch.setattr("core.inference.batched_lora.onednn_is_faster", lambda: onednn)
-    expected = [by_peft(classifier, Query("b", 64, variant=variant), text, monkeypatch) for text in TEXTS]
+    expected = [
+        by_peft(classifier, Query("b", 64, variant=variant), text, monkeypatch) for text in TEXTS
+    ]
 
-    assert classifier.classify("b", TEXTS, 64, variant=variant) == pytest.approx(np.array(expected), abs=1e-5)
+    assert classifier.classify("b", TEXTS, 64, variant=variant) == pytest.approx(
+        np.array(expected), abs=1e-5
+    )
 
 
-def test_an_adapter_without_its_changes_leaves_the_base_under_the_trained_head(classifier: Classifier) -> None:
+def test_an_adapter_without_its_changes_leaves_the_base_under_the_trained_head(
+    classifier: Classifier,
+) -> None:
     everywhere = frozenset((layer, module) for layer in (0, 1) for module in (QUERY, VALUE))
 
-    answers = beside(classifier, [Query("a", 64, variant=Variant(0.0)), Query("a", 64, variant=Variant(1.0, everywhere))], TEXTS[3])
+    answers = beside(
+        classifier,
+        [Query("a", 64, variant=Variant(0.0)), Query("a", 64, variant=Variant(1.0, everywhere))],
+        TEXTS[3],
+    )
 
     assert answers[0] == pytest.approx(answers[1], abs=1e-6)
     assert answers[0] != pytest.approx(beside(classifier, [Query("a", 64)], TEXTS[3])[0], abs=1e-3)
 
 
-def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(base_folder: Path, write_adapter: Write) -> None:
+def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(
+    base_folder: Path, write_adapter: Write
+) -> None:
     folder = write_adapter("d", 4, dora=True)
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("d", folder)
@@ -108,24 +142,32 @@ def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(base_fo
         assert found == pytest.approx(expected.numpy(), abs=1e-5)
 
 
-def test_an_adapter_that_comes_later_counts(base_folder: Path, write_adapter: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_that_comes_later_counts(
+    base_folder: Path, write_adapter: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("a", write_adapter("a", 1))
     beside(classifier, [Query("a", 64)], TEXTS[3])
-    classifier.load_adapter("b", write_adapter("b", 2, target_modules=("all-linear",)))  # on modules that had none
+    classifier.load_adapter(
+        "b", write_adapter("b", 2, target_modules=("all-linear",))
+    )  # on modules that had none
     expected = by_peft(classifier, Query("b", 64), TEXTS[3], monkeypatch)
 
     assert beside(classifier, [Query("b", 64)], TEXTS[3])[0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_distilbert_and_a_base_without_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distilbert_and_a_base_without_adapters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_distilbert(tmp_path / "distil")
     classifier = Classifier(folder, CLASSES, seed=7)
     assert BatchedLora.fits(load_base(folder, CLASSES, 7).model)
 
     expected = by_peft(classifier, Query(None, 64, 7), TEXTS[0], monkeypatch)
 
-    assert beside(classifier, [Query(None, 64, 7)] * 2, TEXTS[0]) == pytest.approx(np.array([expected] * 2), abs=1e-5)
+    assert beside(classifier, [Query(None, 64, 7)] * 2, TEXTS[0]) == pytest.approx(
+        np.array([expected] * 2), abs=1e-5
+    )
 
 
 def test_the_spectrum_is_that_of_the_whole_product(base_folder: Path, write_adapter: Write) -> None:
@@ -139,7 +181,9 @@ def test_the_spectrum_is_that_of_the_whole_product(base_folder: Path, write_adap
     at = "base_model.model.bert.encoder.layer.1.attention.self.query"
     whole = scale * tensors[f"{at}.lora_B.weight"] @ tensors[f"{at}.lora_A.weight"]
     values = np.linalg.svd(whole, compute_uv=False)[:3]
-    frozen = load_file(base_folder / "model.safetensors")["encoder.layer.1.attention.self.query.weight"]
+    frozen = load_file(base_folder / "model.safetensors")[
+        "encoder.layer.1.attention.self.query.weight"
+    ]
     shares = values / values.sum()
 
     matrix = classifier.spectra("c")[1]
@@ -147,7 +191,9 @@ def test_the_spectrum_is_that_of_the_whole_product(base_folder: Path, write_adap
     assert (matrix.layer, matrix.module, matrix.inputs, matrix.outputs) == (1, QUERY, 32, 32)
     assert matrix.singular == pytest.approx(values, rel=1e-4)
     assert matrix.change == pytest.approx(np.linalg.norm(whole) / np.linalg.norm(frozen), rel=1e-4)
-    assert matrix.effective_rank == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
+    assert matrix.effective_rank == pytest.approx(
+        np.exp(-(shares * np.log(shares)).sum()), rel=1e-4
+    )
 
 
 def test_an_adapter_before_training_changes_nothing(base_folder: Path, tmp_path: Path) -> None:
@@ -157,4 +203,6 @@ def test_an_adapter_before_training_changes_nothing(base_folder: Path, tmp_path:
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("new", tmp_path)
 
-    assert {(matrix.change, matrix.effective_rank) for matrix in classifier.spectra("new")} == {(0.0, 0.0)}
+    assert {(matrix.change, matrix.effective_rank) for matrix in classifier.spectra("new")} == {
+        (0.0, 0.0)
+    }

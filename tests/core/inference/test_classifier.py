@@ -15,7 +15,9 @@ from core.inference.classifier import Classifier
 from core.training.load_model import load_base
 from tests.support.random_adapters import CLASSES, TEXTS, Write
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT, where the tests call it themselves
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*is_gradient_checkpointing.*:FutureWarning"
+)  # PEFT, where the tests call it themselves
 
 
 @pytest.fixture
@@ -27,7 +29,12 @@ def probabilities(model: torch.nn.Module, base_folder: Path) -> NDArray[np.float
     """Each text on its own, so without padding."""
     tokenizer = AutoTokenizer.from_pretrained(base_folder)
     with torch.inference_mode():
-        logits = [model.eval()(**tokenizer(text, return_tensors="pt", truncation=True, max_length=64)).logits for text in TEXTS]
+        logits = [
+            model.eval()(
+                **tokenizer(text, return_tensors="pt", truncation=True, max_length=64)
+            ).logits
+            for text in TEXTS
+        ]
     return torch.cat(logits).softmax(-1).numpy()
 
 
@@ -36,51 +43,74 @@ def by_peft(base_folder: Path, adapter: Path) -> NDArray[np.float32]:
     return probabilities(PeftModel.from_pretrained(base, adapter), base_folder)
 
 
-def test_each_adapter_answers_with_its_own_weights_and_head(classifier: Classifier, base_folder: Path, write_adapter: Write) -> None:
-    one, other = write_adapter("one", 1), write_adapter("other", 2, target_modules=("all-linear",), dora=True)
+def test_each_adapter_answers_with_its_own_weights_and_head(
+    classifier: Classifier, base_folder: Path, write_adapter: Write
+) -> None:
+    one, other = (
+        write_adapter("one", 1),
+        write_adapter("other", 2, target_modules=("all-linear",), dora=True),
+    )
     classifier.load_adapter("a", one)
     classifier.load_adapter("b", other)
 
     for run_id, folder in (("a", one), ("b", other), ("a", one)):
-        assert classifier.classify(run_id, TEXTS, 64) == pytest.approx(by_peft(base_folder, folder), abs=1e-5)
+        assert classifier.classify(run_id, TEXTS, 64) == pytest.approx(
+            by_peft(base_folder, folder), abs=1e-5
+        )
 
 
-def test_the_untrained_base_is_the_same_with_and_without_adapters(classifier: Classifier, base_folder: Path, write_adapter: Write) -> None:
+def test_the_untrained_base_is_the_same_with_and_without_adapters(
+    classifier: Classifier, base_folder: Path, write_adapter: Write
+) -> None:
     before = classifier.classify(None, TEXTS, 64)
     classifier.load_adapter("a", write_adapter("one", 1))
     classifier.classify("a", TEXTS, 64)
 
     assert classifier.classify(None, TEXTS, 64) == pytest.approx(before, abs=1e-6)
-    assert before == pytest.approx(probabilities(load_base(base_folder, CLASSES, 7).model, base_folder), abs=1e-5)
+    assert before == pytest.approx(
+        probabilities(load_base(base_folder, CLASSES, 7).model, base_folder), abs=1e-5
+    )
 
 
-def test_a_seed_draws_the_head_of_that_seed(classifier: Classifier, base_folder: Path, write_adapter: Write) -> None:
+def test_a_seed_draws_the_head_of_that_seed(
+    classifier: Classifier, base_folder: Path, write_adapter: Write
+) -> None:
     classifier.load_adapter("a", write_adapter("one", 1))
 
     asked = {seed: classifier.classify(None, TEXTS, 64, seed) for seed in (8, 7, 8)}
 
     for seed, answer in asked.items():
-        assert answer == pytest.approx(probabilities(load_base(base_folder, CLASSES, seed).model, base_folder), abs=1e-5)
+        assert answer == pytest.approx(
+            probabilities(load_base(base_folder, CLASSES, seed).model, base_folder), abs=1e-5
+        )
 
 
 def test_long_texts_are_cut(classifier: Classifier) -> None:
-    assert classifier.classify(None, ["goal " * 500], 16) == pytest.approx(classifier.classify(None, ["goal " * 14], 16), abs=1e-6)
+    assert classifier.classify(None, ["goal " * 500], 16) == pytest.approx(
+        classifier.classify(None, ["goal " * 14], 16), abs=1e-6
+    )
 
 
 def test_no_texts_give_no_rows(classifier: Classifier) -> None:
     assert classifier.classify(None, [], 64).shape == (0, 3)
 
 
-def test_an_adapter_that_changed_on_disk_is_read_again(classifier: Classifier, base_folder: Path, write_adapter: Write) -> None:
+def test_an_adapter_that_changed_on_disk_is_read_again(
+    classifier: Classifier, base_folder: Path, write_adapter: Write
+) -> None:
     classifier.load_adapter("a", write_adapter("one", 1))
     folder = write_adapter("one", 2)
     os.utime(folder / "adapter_model.safetensors", ns=(1, 1))
     classifier.load_adapter("a", folder)
 
-    assert classifier.classify("a", TEXTS, 64) == pytest.approx(by_peft(base_folder, folder), abs=1e-5)
+    assert classifier.classify("a", TEXTS, 64) == pytest.approx(
+        by_peft(base_folder, folder), abs=1e-5
+    )
 
 
-def test_only_so_many_adapters_are_kept(classifier: Classifier, write_adapter: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_adapters_are_kept(
+    classifier: Classifier, write_adapter: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "KEPT_ADAPTERS", 2)
     for number in range(4):
         classifier.load_adapter(f"run{number}", write_adapter(f"adapter{number}", number))
@@ -106,7 +136,9 @@ def test_only_so_many_adapters_are_kept(classifier: Classifier, write_adapter: W
     ],
 )
 @pytest.mark.parametrize("beside", [False, True], ids=["first", "second"])
-def test_a_damaged_adapter_is_named_and_harms_no_other(classifier: Classifier, write_adapter: Write, spoil, beside: bool) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_adapter_is_named_and_harms_no_other(
+    classifier: Classifier, write_adapter: Write, spoil, beside: bool
+) -> None:  # type: ignore[no-untyped-def]
     good, bad = write_adapter("good", 1), write_adapter("bad", 2)
     expected = None
     if beside:
@@ -118,7 +150,9 @@ def test_a_damaged_adapter_is_named_and_harms_no_other(classifier: Classifier, w
         classifier.load_adapter("bad", bad)
 
     classifier.load_adapter("good", good)
-    assert classifier.classify("good", TEXTS, 64) == pytest.approx(expected if beside else classifier.classify("good", TEXTS, 64), abs=1e-6)
+    assert classifier.classify("good", TEXTS, 64) == pytest.approx(
+        expected if beside else classifier.classify("good", TEXTS, 64), abs=1e-6
+    )
 
 
 def test_an_adapter_for_other_classes_is_refused(base_folder: Path, write_adapter: Write) -> None:

@@ -34,11 +34,16 @@ def model(base_folder: Path, settings: Settings) -> ModelLocation:
     return find_model(str(base_folder), settings, hub=False)
 
 
-def test_the_host_answers_as_the_classifier(host: InferenceProcess, model: ModelLocation, base_folder: Path, write_adapter: Write) -> None:
+def test_the_host_answers_as_the_classifier(
+    host: InferenceProcess, model: ModelLocation, base_folder: Path, write_adapter: Write
+) -> None:
     adapter = write_adapter("one", 1)
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("a", adapter)
-    trained, untrained = ClassifyRequest("a", model, adapter, CLASSES, 64), ClassifyRequest(None, model, None, CLASSES, 64, seed=7)
+    trained, untrained = (
+        ClassifyRequest("a", model, adapter, CLASSES, 64),
+        ClassifyRequest(None, model, None, CLASSES, 64, seed=7),
+    )
 
     answers = host.classify([trained, untrained], TEXTS)
 
@@ -46,13 +51,19 @@ def test_the_host_answers_as_the_classifier(host: InferenceProcess, model: Model
     assert answers[1] == pytest.approx(classifier.classify(None, TEXTS, 64, 7), abs=1e-6)
 
 
-def test_the_host_walks_as_the_walker(host: InferenceProcess, model: ModelLocation, base_folder: Path) -> None:
+def test_the_host_walks_as_the_walker(
+    host: InferenceProcess, model: ModelLocation, base_folder: Path
+) -> None:
     walk = host.walk(ClassifyRequest(None, model, None, CLASSES, 64, seed=7), TEXTS[0])
 
-    assert walk.logits == pytest.approx(Tracer(base_folder, CLASSES, seed=7).walk(None, TEXTS[0], 64).logits, abs=1e-5)
+    assert walk.logits == pytest.approx(
+        Tracer(base_folder, CLASSES, seed=7).walk(None, TEXTS[0], 64).logits, abs=1e-5
+    )
 
 
-def test_an_error_comes_back_as_it_was_raised(host: InferenceProcess, model: ModelLocation, tmp_path: Path) -> None:
+def test_an_error_comes_back_as_it_was_raised(
+    host: InferenceProcess, model: ModelLocation, tmp_path: Path
+) -> None:
     with pytest.raises(ArtifactDamaged, match="The adapter of a is missing.") as caught:
         host.classify([ClassifyRequest("a", model, tmp_path, CLASSES, 64)], TEXTS)
 
@@ -65,7 +76,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs
 
 @pytest.fixture
 def light_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceProcess]:
-    """A host whose process tells its id instead of classifying, and so needs no torch; asked for "die" it dies.
+    """A host whose process tells its id instead of classifying, and so needs no torch; asked for
+    "die" it dies.
 
     Asked for a path it dies the first time, and leaves a file there.
     """
@@ -90,7 +102,9 @@ def test_a_killed_process_is_replaced_and_counted(light_host: InferenceProcess) 
     assert light_host.crashes == 1
 
 
-def test_a_request_whose_process_dies_is_answered_by_the_next(light_host: InferenceProcess, tmp_path: Path) -> None:
+def test_a_request_whose_process_dies_is_answered_by_the_next(
+    light_host: InferenceProcess, tmp_path: Path
+) -> None:
     for number in range(3):
         assert light_host.classify([], [str(tmp_path / str(number))])[0] > 0
 

@@ -18,7 +18,9 @@ def folder(tmp_path: Path) -> Path:
     return write_bert(tmp_path / "model")
 
 
-def test_a_vector_is_the_mean_over_the_tokens_of_a_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vector_is_the_mean_over_the_tokens_of_a_text(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sentence_vectors, "choose_dtype", lambda: torch.float32)
     model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     heard: list[int] = []

@@ -11,7 +11,9 @@ from core.inference.tracer import DRAWN_TOKENS, Tracer
 from tests.support.random_adapters import CLASSES, TEXTS, Write
 from tests.support.tiny_models import write_distilbert
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT, where the tests call it themselves
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*is_gradient_checkpointing.*:FutureWarning"
+)  # PEFT, where the tests call it themselves
 
 
 @pytest.fixture(scope="module")
@@ -24,23 +26,31 @@ def distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_distilbert(tmp_path_factory.mktemp("distilbert"))
 
 
-def test_the_untrained_walk_ends_where_the_classifier_does(walker: Tracer, base_folder: Path) -> None:
+def test_the_untrained_walk_ends_where_the_classifier_does(
+    walker: Tracer, base_folder: Path
+) -> None:
     walk = walker.walk(None, TEXTS[0], 64)
 
-    assert walk.probabilities == pytest.approx(Classifier(base_folder, CLASSES, seed=7).classify(None, TEXTS[:1], 64)[0], abs=1e-5)
+    assert walk.probabilities == pytest.approx(
+        Classifier(base_folder, CLASSES, seed=7).classify(None, TEXTS[:1], 64)[0], abs=1e-5
+    )
     assert not any(module.rank for module in walk.adapted)
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
 def test_every_step_has_its_shape(base_folder: Path, distilbert: Path, kind: str) -> None:
-    walk = Tracer(base_folder if kind == "bert" else distilbert, CLASSES).walk(None, "The team won the final.", 64)
+    walk = Tracer(base_folder if kind == "bert" else distilbert, CLASSES).walk(
+        None, "The team won the final.", 64
+    )
 
     assert walk.pieces[0] == "[CLS]" and walk.pieces[-1] == "[SEP]"
     tokens = len(walk.ids)
     assert walk.hidden.shape == (3, tokens, 32)
     assert walk.attention.shape == (2, 4, tokens, tokens)
     assert walk.moved.shape == (2, tokens)
-    assert walk.parts == (("word", "token type", "position") if kind == "bert" else ("word", "position"))
+    assert walk.parts == (
+        ("word", "token type", "position") if kind == "bert" else ("word", "position")
+    )
     assert walk.summands.shape == (len(walk.parts), tokens, 32)
     assert walk.features.shape == (32,)
     assert walk.logits.shape == (3,)
@@ -56,8 +66,12 @@ def test_the_vectors_before_the_first_layer_add_up(walker: Tracer) -> None:
     assert walk.hidden[0] == pytest.approx(normed, abs=5e-3)  # LayerNorm with scale 1 and shift 0
 
 
-def test_hidden_states_and_attention_are_those_of_transformers(walker: Tracer, base_folder: Path) -> None:
-    model = AutoModelForSequenceClassification.from_pretrained(base_folder, num_labels=3, attn_implementation="eager").eval()
+def test_hidden_states_and_attention_are_those_of_transformers(
+    walker: Tracer, base_folder: Path
+) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(
+        base_folder, num_labels=3, attn_implementation="eager"
+    ).eval()
     batch = AutoTokenizer.from_pretrained(base_folder)(TEXTS[1], return_tensors="pt")
     with torch.inference_mode():
         expected = model(**batch, output_hidden_states=True, output_attentions=True)
@@ -68,8 +82,14 @@ def test_hidden_states_and_attention_are_those_of_transformers(walker: Tracer, b
     assert walk.attention == pytest.approx(torch.cat(expected.attentions).numpy(), abs=2e-3)
 
 
-def test_a_run_walks_with_its_adapter_and_names_its_matrices(base_folder: Path, write_adapter: Write) -> None:
-    walker, classifier, adapter = Tracer(base_folder, CLASSES), Classifier(base_folder, CLASSES), write_adapter("one", 1)
+def test_a_run_walks_with_its_adapter_and_names_its_matrices(
+    base_folder: Path, write_adapter: Write
+) -> None:
+    walker, classifier, adapter = (
+        Tracer(base_folder, CLASSES),
+        Classifier(base_folder, CLASSES),
+        write_adapter("one", 1),
+    )
     walker.load_adapter("a", adapter)
     classifier.load_adapter("a", adapter)
 

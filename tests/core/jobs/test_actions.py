@@ -22,7 +22,9 @@ def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def launch(store: Store, key: str = "key", **values: object) -> Job:
-    return actions.launch_training(store, RunConfig.model_validate(values), demo_source(), key=key, preset="quick")
+    return actions.launch_training(
+        store, RunConfig.model_validate(values), demo_source(), key=key, preset="quick"
+    )
 
 
 def test_the_request_reads_back_as_it_was_launched(store: Store) -> None:
@@ -50,7 +52,10 @@ def test_clicks_at_the_same_moment_launch_once(store: Store) -> None:
 
 
 def test_names_count_up_per_preset_and_model(store: Store) -> None:
-    names = [launch(store, key, model=model).name for key, model in (("a", "minilm"), ("b", "minilm"), ("c", "/models/tiny-bert"))]
+    names = [
+        launch(store, key, model=model).name
+        for key, model in (("a", "minilm"), ("b", "minilm"), ("c", "/models/tiny-bert"))
+    ]
 
     assert names == ["quick-minilm-01", "quick-minilm-02", "quick-tiny-bert-01"]
 
@@ -130,7 +135,9 @@ def test_deleting_removes_row_and_folder(store: Store) -> None:
     assert not store.folder(job).exists()
 
 
-def test_a_full_disk_is_said_before_the_launch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said_before_the_launch(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = namedtuple("usage", "free")(10 * 2**20)
     monkeypatch.setattr(resources.shutil, "disk_usage", lambda path: usage)
 

@@ -48,7 +48,9 @@ def run_of_ada(store: Store) -> Job:
 
 @pytest.mark.parametrize("act", ON_A_RUN.values(), ids=ON_A_RUN)
 @pytest.mark.parametrize("who", [BOB, GUEST], ids=["bob", "guest"])
-def test_nobody_touches_another_ones_run(store: Store, run_of_ada: Job, act: Act, who: Visitor) -> None:
+def test_nobody_touches_another_ones_run(
+    store: Store, run_of_ada: Job, act: Act, who: Visitor
+) -> None:
     store.visitor = who
 
     with pytest.raises(NotAllowed):
@@ -74,7 +76,9 @@ def test_a_guest_draws_no_map(store: Store) -> None:
 
 def test_a_retry_asks_like_a_launch(store: Store, run_of_ada: Job) -> None:
     store.transition(run_of_ada, JobState.STARTING)
-    store.transition(run_of_ada, JobState.FAILED, cause="diverged", proposal_json='{"learning_rate": 0.0005}')
+    store.transition(
+        run_of_ada, JobState.FAILED, cause="diverged", proposal_json='{"learning_rate": 0.0005}'
+    )
     store.visitor = GUEST
 
     with pytest.raises(NotAllowed):
@@ -105,4 +109,8 @@ def test_the_place_in_the_queue_follows_the_turns(store: Store, run_of_ada: Job)
     store.visitor = BOB
     first_of_bob = actions.launch_training(store, SMALL, demo_source())
 
-    assert [(turn.job.id, turn.ahead) for turn in read_queue(store)] == [(run_of_ada.id, 0), (first_of_bob.id, 1), (second.id, 2)]
+    assert [(turn.job.id, turn.ahead) for turn in read_queue(store)] == [
+        (run_of_ada.id, 0),
+        (first_of_bob.id, 1),
+        (second.id, 2),
+    ]

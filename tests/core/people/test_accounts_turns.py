@@ -17,7 +17,12 @@ def test_one_owner_is_served_in_order() -> None:
 
 
 def test_nobody_has_a_second_run_before_everybody_had_a_first() -> None:
-    assert order(waiting("a", 1), waiting("a", 2), waiting("b", 3), waiting("c", 4)) == ["a1", "b3", "c4", "a2"]
+    assert order(waiting("a", 1), waiting("a", 2), waiting("b", 3), waiting("c", 4)) == [
+        "a1",
+        "b3",
+        "c4",
+        "a2",
+    ]
 
 
 def test_runs_that_were_started_count() -> None:
@@ -28,11 +33,19 @@ def test_all_guests_together_have_the_turns_of_one() -> None:
     queue = (waiting("guest-1", 1), waiting("guest-2", 2), waiting("teacher", 3))
 
     assert order(*queue) == ["guest-11", "teacher3", "guest-22"]
-    assert order(*queue, started={"guest-0": 4, "teacher": 3}) == ["teacher3", "guest-11", "guest-22"]
+    assert order(*queue, started={"guest-0": 4, "teacher": 3}) == [
+        "teacher3",
+        "guest-11",
+        "guest-22",
+    ]
 
 
 def test_thirty_students_with_three_runs_each_take_turns() -> None:
-    asked = [waiting(f"s{student:02d}-", 3 * student + number) for student in range(30) for number in range(3)]
+    asked = [
+        waiting(f"s{student:02d}-", 3 * student + number)
+        for student in range(30)
+        for number in range(3)
+    ]
 
     owners = [job.owner for job in fair_order(asked, Counter())]
 

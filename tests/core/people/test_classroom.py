@@ -131,7 +131,12 @@ def test_right_codes_are_not_counted(store: Store) -> None:
     attempts = Attempts()
 
     with ThreadPoolExecutor(30) as pool:  # a class behind one address
-        joined = list(pool.map(lambda number: join(store, attempts, "blue whale", f"Student {number}", "here"), range(30)))
+        joined = list(
+            pool.map(
+                lambda number: join(store, attempts, "blue whale", f"Student {number}", "here"),
+                range(30),
+            )
+        )
 
     assert len({visitor.id for visitor, _ in joined}) == 30
 
@@ -192,7 +197,9 @@ def test_a_student_has_one_run_under_way_and_two_waiting(store: Store) -> None:
     require_place(as_(store, student(store, "Bob")), jobs, small)
 
 
-def test_ending_the_class_sends_students_out_and_keeps_the_teacher(store: Store, home: object) -> None:
+def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
+    store: Store, home: object
+) -> None:
     ada, key = join(store, Attempts(), "blue whale", "Ada", "here")
     grace = join(store, Attempts(), "old oak tree", "Grace", "here")[0]
     waiting = as_(store, ada).create(JobKind.TRAIN, "run", {}, "key")
@@ -201,7 +208,10 @@ def test_ending_the_class_sends_students_out_and_keeps_the_teacher(store: Store,
 
     assert (accounts.is_here(store, ada), accounts.is_here(store, grace)) == (False, True)
     assert store.job(waiting.id).state is JobState.CANCELLED
-    assert [visitor.name for visitor in accounts.people(store)] == ["Ada", "Grace"]  # names stay on finished runs
+    assert [visitor.name for visitor in accounts.people(store)] == [
+        "Ada",
+        "Grace",
+    ]  # names stay on finished runs
     with pytest.raises(NotAllowed):
         come_back(store, Attempts(), key, "here")
 

@@ -15,7 +15,14 @@ SECTION = {
     "client_secret": "s",
     "server_metadata_url": "http://localhost/.well-known/openid-configuration",
 }
-ADA = {"is_logged_in": True, "iss": "https://id.example", "sub": "1", "name": "Ada", "email": "Ada@school.example", "email_verified": True}
+ADA = {
+    "is_logged_in": True,
+    "iss": "https://id.example",
+    "sub": "1",
+    "name": "Ada",
+    "email": "Ada@school.example",
+    "email_verified": True,
+}
 CLASS = Settings(mode="classroom", teachers=("grace@school.example",))
 
 
@@ -70,14 +77,24 @@ def test_an_owner_hangs_on_issuer_and_subject_alone() -> None:
     ada = find_visitor(CLASS, ADA)
 
     assert (ada.name, ada.role) == ("Ada", Role.STUDENT)
-    assert find_visitor(CLASS, {**ADA, "name": "Ada King", "email": "king@school.example"}).id == ada.id
+    assert (
+        find_visitor(CLASS, {**ADA, "name": "Ada King", "email": "king@school.example"}).id
+        == ada.id
+    )
     assert find_visitor(CLASS, {**ADA, "sub": "2"}).id != ada.id
     assert find_visitor(CLASS, {**ADA, "iss": "https://other.example"}).id != ada.id
 
 
 @pytest.mark.parametrize(
     "claims",
-    [{}, without(ADA, "sub"), without(ADA, "iss"), {**ADA, "is_logged_in": "true"}, {**ADA, "is_logged_in": False}, {**ADA, "sub": 1}],
+    [
+        {},
+        without(ADA, "sub"),
+        without(ADA, "iss"),
+        {**ADA, "is_logged_in": "true"},
+        {**ADA, "is_logged_in": False},
+        {**ADA, "sub": 1},
+    ],
 )
 def test_without_a_checked_token_somebody_is_a_guest(claims: dict[str, object]) -> None:
     assert find_visitor(CLASS, claims) is GUEST
@@ -100,12 +117,24 @@ def test_an_id_names_the_teacher_where_the_provider_verifies_no_address() -> Non
 
 
 def test_a_domain_lets_students_in_and_makes_nobody_a_teacher() -> None:
-    assert find_visitor(Settings(mode="classroom", students=("@school.example",)), ADA).role is Role.STUDENT
-    assert find_visitor(Settings(mode="classroom", teachers=("@school.example",)), ADA).role is Role.STUDENT
+    assert (
+        find_visitor(Settings(mode="classroom", students=("@school.example",)), ADA).role
+        is Role.STUDENT
+    )
+    assert (
+        find_visitor(Settings(mode="classroom", teachers=("@school.example",)), ADA).role
+        is Role.STUDENT
+    )
 
 
 @pytest.mark.parametrize(
-    "address", ["ada@elsewhere.example", "school.example", "ada@school.example.evil.example", "@school.example@evil.example"]
+    "address",
+    [
+        "ada@elsewhere.example",
+        "school.example",
+        "ada@school.example.evil.example",
+        "@school.example@evil.example",
+    ],
 )
 def test_who_is_on_no_list_is_refused_with_the_id_to_show(address: str) -> None:
     listed = Settings(mode="classroom", students=("@school.example",))
@@ -137,7 +166,11 @@ def test_a_name_is_one_short_line_and_no_address(claims: dict[str, object], name
 
 
 def test_each_mode_says_its_way_in() -> None:
-    ready, none, broken = SignIn(("",)), SignIn(), SignIn((), ("[auth] in secrets.toml lacks client_id.",))
+    ready, none, broken = (
+        SignIn(("",)),
+        SignIn(),
+        SignIn((), ("[auth] in secrets.toml lacks client_id.",)),
+    )
 
     assert ways_in(Settings(mode="local"), ready) == "from this machine only, without signing in"
     assert ways_in(CLASS, none) == "class code and teacher's code"
@@ -148,7 +181,9 @@ def test_each_mode_says_its_way_in() -> None:
     assert "to act" in ways_in(Settings(mode="public"), ready)
 
 
-def test_the_command_line_reads_the_files_that_streamlit_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_reads_the_files_that_streamlit_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = tmp_path / "home.toml", tmp_path / "project.toml"
     monkeypatch.setattr(openid, "SECRETS", (first, second))
     assert read_secrets() == {}

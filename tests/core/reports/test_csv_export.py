@@ -7,7 +7,10 @@ import pytest
 from core.reports.csv_export import escape_cell, to_csv
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "|cmd", "%x", "＝1＋1", "＠x"])
+@pytest.mark.parametrize(
+    "cell",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "|cmd", "%x", "＝1＋1", "＠x"],
+)
 def test_a_cell_that_would_be_run_gets_an_apostrophe(cell: str) -> None:
     assert escape_cell(cell) == f"'{cell}"
 
@@ -18,7 +21,13 @@ def test_other_cells_stay_as_they_are(cell: object) -> None:
 
 
 def test_a_table_is_escaped_with_its_header_and_its_numbers_stay() -> None:
-    frame = pd.DataFrame({"=text": ["=HYPERLINK(1)", 'a "quote", and\nmore'], "number": [-1, 2], "share": [-0.5, 0.25]})
+    frame = pd.DataFrame(
+        {
+            "=text": ["=HYPERLINK(1)", 'a "quote", and\nmore'],
+            "number": [-1, 2],
+            "share": [-0.5, 0.25],
+        }
+    )
     frame["class"] = pd.Categorical(["@a", "b"])
 
     rows = list(csv.reader(io.StringIO(to_csv(frame).decode(), newline="")))

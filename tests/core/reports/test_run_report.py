@@ -31,7 +31,9 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "action")]
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "action")
+        ]
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -44,9 +46,17 @@ def pair(store: Store) -> list[Job]:
         path = artifacts.predictions_path(store.folder(job), "test")
         files.write_parquet(path, files.read_parquet(path).assign(text=EVIL))
         rows = [
-            Metric(step, split, step / 2, 1.0 / step, float(step), 0.8, 0.8, True) for step in (1, 2) for split in ("train", "validation")
+            Metric(step, split, step / 2, 1.0 / step, float(step), 0.8, 0.8, True)
+            for step in (1, 2)
+            for split in ("train", "validation")
         ]
-        store.add_metrics(job, [Metric(m.step, m.split, m.epoch, m.loss, m.at) if m.split == "train" else m for m in rows])
+        store.add_metrics(
+            job,
+            [
+                Metric(m.step, m.split, m.epoch, m.loss, m.at) if m.split == "train" else m
+                for m in rows
+            ],
+        )
     return jobs
 
 
@@ -85,12 +95,20 @@ def test_a_run_that_was_not_scored_is_refused(store: Store, pair: list[Job]) -> 
         write_report(store, pair[1:])
 
 
-def test_the_command_writes_the_file(home: Path, store: Store, pair: list[Job], tmp_path: Path) -> None:
+def test_the_command_writes_the_file(
+    home: Path, store: Store, pair: list[Job], tmp_path: Path
+) -> None:
     to = tmp_path / "report.html"
 
     done = CliRunner().invoke(app, ["report", "better", "--to", str(to), "--json"])
-    refused = CliRunner().invoke(app, ["report", "better", "--to", str(tmp_path / "nowhere" / "report.html")])
+    refused = CliRunner().invoke(
+        app, ["report", "better", "--to", str(tmp_path / "nowhere" / "report.html")]
+    )
 
-    assert json.loads(done.stdout) == {"file": str(to), "bytes": to.stat().st_size, "runs": [pair[1].id]}
+    assert json.loads(done.stdout) == {
+        "file": str(to),
+        "bytes": to.stat().st_size,
+        "runs": [pair[1].id],
+    }
     assert refused.exit_code == 1
     assert "Name a file in a folder that exists." in refused.output

@@ -54,7 +54,9 @@ def test_whatever_happens_to_the_newest_the_one_before_is_taken(seed: int, tmp_p
     found = checkpoints.find_newest(tmp_path, IDENTITY)
 
     assert (found.step, found.files, len(found.skipped)) == (5, CONTENT, 1)
-    assert checkpoints.steps(tmp_path) == [5], "a damaged one would be taken for the newest when old ones are dropped"
+    assert checkpoints.steps(tmp_path) == [5], (
+        "a damaged one would be taken for the newest when old ones are dropped"
+    )
 
 
 def test_with_none_that_verifies_the_run_begins_anew_and_says_why(tmp_path: Path) -> None:

@@ -23,9 +23,13 @@ def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
 
 
-def launch(store: Store, who: Visitor | None = None, config: RunConfig = TASTE, name: str = "") -> Job:
+def launch(
+    store: Store, who: Visitor | None = None, config: RunConfig = TASTE, name: str = ""
+) -> Job:
     store.visitor = who or as_guest_trainer()
-    return actions.launch_training(store, config, demo_source(), key=secrets.token_hex(4), name=name)
+    return actions.launch_training(
+        store, config, demo_source(), key=secrets.token_hex(4), name=name
+    )
 
 
 def end(store: Store, job: Job) -> None:
@@ -62,7 +66,9 @@ def test_other_choices_are_refused(store: Store, change: dict[str, object]) -> N
 def test_the_same_click_twice_leads_to_the_same_run(store: Store) -> None:
     store.visitor = as_guest_trainer()
 
-    first, second = (actions.launch_training(store, TASTE, demo_source(), key="click") for _ in range(2))
+    first, second = (
+        actions.launch_training(store, TASTE, demo_source(), key="click") for _ in range(2)
+    )
 
     assert first.id == second.id
 

@@ -27,15 +27,28 @@ def lab(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def set_rules(store: Store, **rules: int) -> None:
-    change_rules(store, Rules(**{"minutes": 1440, "memory_mb": 100_000, "disk_mb": 100_000, **rules}))  # type: ignore[arg-type]
+    change_rules(
+        store, Rules(**{"minutes": 1440, "memory_mb": 100_000, "disk_mb": 100_000, **rules})
+    )  # type: ignore[arg-type]
     store.visitor = ADA
 
 
 @pytest.mark.parametrize(
-    ("rules", "said"), [({"minutes": 1}, "minutes are more"), ({"memory_mb": 700}, "MB of memory"), ({"disk_mb": 10}, "MB of disk")]
+    ("rules", "said"),
+    [
+        ({"minutes": 1}, "minutes are more"),
+        ({"memory_mb": 700}, "MB of memory"),
+        ({"disk_mb": 10}, "MB of disk"),
+    ],
 )
-def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(lab: Store, rules: dict[str, int], said: str) -> None:
-    large = SMALL.model_copy(update={"config": RunConfig(train_rows=800, epochs=8, rank=64, target_modules=("all-linear",))})
+def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(
+    lab: Store, rules: dict[str, int], said: str
+) -> None:
+    large = SMALL.model_copy(
+        update={
+            "config": RunConfig(train_rows=800, epochs=8, rank=64, target_modules=("all-linear",))
+        }
+    )
     set_rules(lab)
     require_within(lab, large)
     lab.visitor = Visitor("grace", "Grace", Role.TEACHER)
@@ -80,13 +93,18 @@ def test_a_taste_run_fits_into_what_nobody_set(lab: Store) -> None:
     rules = fitting_rules(2700)
 
     assert expected is not None
-    assert (expected.memory_mb <= rules.memory_mb, expected.disk_mb <= rules.disk_mb, expected.likely_seconds / 60 <= rules.minutes) == (
-        *(True, True, True),
-    )
+    assert (
+        expected.memory_mb <= rules.memory_mb,
+        expected.disk_mb <= rules.disk_mb,
+        expected.likely_seconds / 60 <= rules.minutes,
+    ) == (*(True, True, True),)
 
 
 def test_limits_are_said_with_their_units() -> None:
     said = describe_limits(Rules())
 
-    assert "8,000 rows × epochs, 128 tokens a text, batches of 32, 30 minutes, 3,000 MB of memory and 300 MB of disk" in said
+    assert (
+        "8,000 rows × epochs, 128 tokens a text, batches of 32, 30 minutes, 3,000 MB of memory and"
+        " 300 MB of disk" in said
+    )
     assert "1 run under way and 2 waiting" in said

@@ -31,7 +31,14 @@ def calibrated(store: Store, key: CostKey) -> MachineCosts:
     return calibration
 
 
-def finish(store: Store, share: float, *, model: ModelFacts = MINILM, owner: str = "local", **result: object) -> None:
+def finish(
+    store: Store,
+    share: float,
+    *,
+    model: ModelFacts = MINILM,
+    owner: str = "local",
+    **result: object,
+) -> None:
     """A run that took ``share`` of the seconds and of the memory that typical costs foretell."""
     cost = run_cost(CONFIG, NEWS, model)
     took = {
@@ -59,7 +66,9 @@ def test_without_calibration_or_run_the_speed_is_typical(store: Store) -> None:
     assert (speed.measured, speed.source) == (False, "typical for 2 cores, not measured here")
 
 
-def test_a_calibration_is_found_for_precision_auto_and_says_its_day(store: Store, calibrated: MachineCosts) -> None:
+def test_a_calibration_is_found_for_precision_auto_and_says_its_day(
+    store: Store, calibrated: MachineCosts
+) -> None:
     speed = find_speed(store, CONFIG, MINILM)
 
     assert speed.calibration == calibrated
@@ -70,7 +79,10 @@ def test_a_calibration_is_found_for_precision_auto_and_says_its_day(store: Store
 def test_a_calibration_on_a_busy_machine_says_so(store: Store, calibrated: MachineCosts) -> None:
     write(store.settings.home, replace(calibrated, others=0.4))
 
-    assert find_speed(store, CONFIG, MINILM).source == "measured on this machine on 23 Nov while other programs used 40% of it"
+    assert (
+        find_speed(store, CONFIG, MINILM).source
+        == "measured on this machine on 23 Nov while other programs used 40% of it"
+    )
 
 
 def test_finished_runs_tell_how_long_a_start_takes(store: Store) -> None:
@@ -91,7 +103,10 @@ def test_finished_runs_refine_by_their_median_and_spread(store: Store) -> None:
 
     assert speed.factor == pytest.approx(1.1)
     assert speed.memory_factor == pytest.approx(1.1)
-    assert (speed.low, speed.high) == (pytest.approx(RANGE[0]), pytest.approx(1.6 / 1.1))  # 1.0 / 1.1 is within
+    assert (speed.low, speed.high) == (
+        pytest.approx(RANGE[0]),
+        pytest.approx(1.6 / 1.1),
+    )  # 1.0 / 1.1 is within
     assert speed.source == "measured here on 23 Nov, refined by 3 runs"
 
 
@@ -118,13 +133,24 @@ def test_runs_alone_tell_a_speed_that_counts_as_measured(store: Store) -> None:
 
     speed = find_speed(store, CONFIG, MINILM)
 
-    assert (speed.measured, speed.factor, speed.source) == (True, pytest.approx(2.0), "measured here in 1 run")
+    assert (speed.measured, speed.factor, speed.source) == (
+        True,
+        pytest.approx(2.0),
+        "measured here in 1 run",
+    )
 
 
 @pytest.mark.usefixtures("calibrated")
 @pytest.mark.parametrize(
     "other",
-    [{"base_model": "other@1"}, {"precision": "bf16"}, {"threads": 64}, {"step_seconds": 0.0}, {"cost": {}}, {"owner": SHIPPED_OWNER}],
+    [
+        {"base_model": "other@1"},
+        {"precision": "bf16"},
+        {"threads": 64},
+        {"step_seconds": 0.0},
+        {"cost": {}},
+        {"owner": SHIPPED_OWNER},
+    ],
     ids=str,
 )
 def test_other_or_damaged_runs_have_no_say(store: Store, other: dict[str, object]) -> None:
@@ -133,7 +159,9 @@ def test_other_or_damaged_runs_have_no_say(store: Store, other: dict[str, object
     assert find_speed(store, CONFIG, MINILM).factor == 1.0
 
 
-def test_a_damaged_calibration_is_as_none(store: Store, calibrated: MachineCosts, key: CostKey) -> None:
+def test_a_damaged_calibration_is_as_none(
+    store: Store, calibrated: MachineCosts, key: CostKey
+) -> None:
     path(store.settings.home, key).write_text("damaged")
 
     assert not find_speed(store, CONFIG, MINILM).measured

@@ -1,4 +1,6 @@
-"""The waiting runs and when each should start, on prepared data with a speed that finished runs have told."""
+"""The waiting runs and when each should start, on prepared data with a speed that finished runs
+have told.
+"""
 
 import json
 import time
@@ -35,14 +37,21 @@ def lab(store: Store) -> Store:
 
 def launch(store: Store, who: Visitor, at: float = 0.0, request: TrainRequest = REQUEST) -> Job:
     store.visitor = who
-    job = store.create(JobKind.TRAIN, who.name, request.model_dump(mode="json"), f"{who.id}-{at}-{len(store.jobs())}")
+    job = store.create(
+        JobKind.TRAIN,
+        who.name,
+        request.model_dump(mode="json"),
+        f"{who.id}-{at}-{len(store.jobs())}",
+    )
     with store.transaction() as db:
         db.execute("UPDATE jobs SET created_at = ? WHERE id = ?", (at, job.id))
     return store.job(job.id)
 
 
 def begin(store: Store, job: Job, **progress: object) -> Job:
-    """The run under way since a minute, evaluating from its first second on unless ``progress`` tells other things."""
+    """The run under way since a minute, evaluating from its first second on unless ``progress``
+    tells other things.
+    """
     store.transition(job, JobState.STARTING, started_at=NOW - 60)
     store.transition(job, JobState.RUNNING)
     for step in range(1, 11):  # so many steps seen make a pace, also without a calibration
@@ -81,7 +90,9 @@ def test_a_run_starts_when_what_is_before_it_is_over(lab: Store) -> None:
 
     assert first is not None and second is not None
     assert first.low < first.likely < first.high
-    likely = expected.likely_seconds - expected.untrained_seconds  # which the first run scores for all
+    likely = (
+        expected.likely_seconds - expected.untrained_seconds
+    )  # which the first run scores for all
     assert second.likely - first.likely == pytest.approx(likely)
     assert second.low - first.low == pytest.approx(likely * expected.speed.low)
     assert second.high - first.high == pytest.approx(likely * expected.speed.high)
@@ -109,7 +120,9 @@ def test_where_the_run_under_way_tells_nothing_yet_nobody_knows(lab: Store) -> N
 
 
 def test_behind_a_run_whose_data_is_not_prepared_nobody_knows(lab: Store) -> None:
-    elsewhere = REQUEST.model_copy(update={"source": replace(demo_source(), name="elsewhere", kind=SourceKind.HUB)})
+    elsewhere = REQUEST.model_copy(
+        update={"source": replace(demo_source(), name="elsewhere", kind=SourceKind.HUB)}
+    )
     launch(lab, ADA, at=1, request=elsewhere)
     launch(lab, BOB, at=2)
 
@@ -134,10 +147,14 @@ def test_steps_taken_before_a_resumption_are_not_waited_for_again(lab: Store) ->
     _, after = read_queue(lab)
 
     taken = 10 / expected.steps
-    assert after.wait is not None and after.wait.likely == pytest.approx(expected.likely_seconds - taken * expected.train_seconds)
+    assert after.wait is not None and after.wait.likely == pytest.approx(
+        expected.likely_seconds - taken * expected.train_seconds
+    )
 
 
-def test_an_estimate_is_kept_until_another_run_has_ended(lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimate_is_kept_until_another_run_has_ended(
+    lab: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[TrainRequest] = []
 
     def counted(store: Store, request: TrainRequest) -> object:
@@ -176,7 +193,9 @@ def test_the_command_line_tells_place_and_start(lab: Store) -> None:
     wait = told["queue"]["starts_in_seconds"]
     assert wait["low"] <= wait["likely"] <= wait["high"]
     assert "1 before it; starts in about" in output.run_text(told)
-    assert time.strftime("%H:", time.localtime(time.time() + wait["likely"])) in output.runs_text([told])
+    assert time.strftime("%H:", time.localtime(time.time() + wait["likely"])) in output.runs_text(
+        [told]
+    )
     unknown = {**told, "queue": {"ahead": 2, "starts_in_seconds": None}}
     assert "cannot be told yet" in output.run_text(unknown)
 

@@ -30,8 +30,12 @@ def finished(store: Store, name: str, wrong: int) -> Job:
     ids = np.arange(100)
     share = np.where(ids < wrong, 0.2, 0.8)  # of the true class
     labels = ids % 2
-    frame = pd.DataFrame({"row": ids, "label": labels, "p0": np.where(labels == 0, share, 1 - share), "loss": 0.5})
-    files.write_parquet(artifacts.predictions_path(store.folder(job), "test"), frame.assign(p1=1 - frame["p0"]))
+    frame = pd.DataFrame(
+        {"row": ids, "label": labels, "p0": np.where(labels == 0, share, 1 - share), "loss": 0.5}
+    )
+    files.write_parquet(
+        artifacts.predictions_path(store.folder(job), "test"), frame.assign(p1=1 - frame["p0"])
+    )
     store.transition(job, JobState.COMPLETED, ended_at=2.0)
     return store.job(job.id)
 
@@ -50,7 +54,9 @@ def test_a_pair_is_described_in_numbers_and_words(store: Store, pair: list[Job])
     assert described["difference"] == pytest.approx(0.2)
     assert described["p_mcnemar"] == pytest.approx(2 * 0.5**20)
     assert described["decided"] is True
-    assert str(described["verdict"]).startswith("better is 20.0 points better than worse on 100 texts")
+    assert str(described["verdict"]).startswith(
+        "better is 20.0 points better than worse on 100 texts"
+    )
 
 
 @pytest.mark.parametrize("number", [1, 11])

@@ -30,7 +30,11 @@ def test_a_set_is_queued_once_in_the_order_of_its_values(store: Store, run: Job)
 
 
 def test_another_key_is_another_wish(run: Job) -> None:
-    assert plan_sweep(run, "seed", "1,2", "a").id == plan_sweep(run, "seed", "1, 2", "a").id != plan_sweep(run, "seed", "1,2", "b").id
+    assert (
+        plan_sweep(run, "seed", "1,2", "a").id
+        == plan_sweep(run, "seed", "1, 2", "a").id
+        != plan_sweep(run, "seed", "1,2", "b").id
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,9 @@ def test_another_key_is_another_wish(run: Job) -> None:
         ("seed", ",".join(map(str, range(11))), "11 different values"),
     ],
 )
-def test_what_cannot_be_run_is_refused_before_anything_is_queued(store: Store, run: Job, field: str, values: str, said: str) -> None:
+def test_what_cannot_be_run_is_refused_before_anything_is_queued(
+    store: Store, run: Job, field: str, values: str, said: str
+) -> None:
     with pytest.raises(ConfigError, match=said):
         plan_sweep(run, field, values)
     assert len(store.jobs(JobKind.TRAIN)) == 1
@@ -51,7 +57,10 @@ def test_what_cannot_be_run_is_refused_before_anything_is_queued(store: Store, r
 def test_names_of_modules_are_separated_by_semicolons(run: Job) -> None:
     sweep = plan_sweep(run, "target_modules", "query,value; all-linear")
 
-    assert [request.config.target_modules for request in sweep.requests] == [("query", "value"), ("all-linear",)]
+    assert [request.config.target_modules for request in sweep.requests] == [
+        ("query", "value"),
+        ("all-linear",),
+    ]
 
 
 def test_the_spread_is_that_of_the_sample() -> None:
@@ -65,5 +74,7 @@ def test_the_command_queues_or_only_tells(store: Store, run: Job) -> None:
     queued = json.loads(CliRunner().invoke(app, arguments).stdout)
 
     assert told["set"] == queued["set"]
-    assert [one["run"] for one in queued["runs"]] == [job.id for job in runs_of(store, queued["set"])]
+    assert [one["run"] for one in queued["runs"]] == [
+        job.id for job in runs_of(store, queued["set"])
+    ]
     assert len(told["runs"]) == 3

@@ -11,7 +11,11 @@ from core.storage import files
 from core.storage.disk import Disk
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -34,7 +38,9 @@ def test_a_file_replaces_an_earlier_one_and_leaves_nothing_beside_it(tmp_path: P
     assert (names(tmp_path), (tmp_path / "x").read_bytes()) == (["x"], b"new")
 
 
-def test_a_failed_write_keeps_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_earlier_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files.write_bytes(tmp_path / "x", b"old")
 
     def disk_full(descriptor: int) -> None:
@@ -76,7 +82,9 @@ class FailsAt(WithoutExchange):
         super().rename(source, target)
 
 
-def test_a_folder_is_replaced_also_where_two_cannot_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_replaced_also_where_two_cannot_swap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(files, "disk", WithoutExchange())
     files.write_folder(tmp_path / "adapter", {"a": b"1"})
     files.write_folder(tmp_path / "adapter", {"a": b"2"})
@@ -85,7 +93,9 @@ def test_a_folder_is_replaced_also_where_two_cannot_swap(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("nth", [1, 2])
-def test_a_rename_that_fails_keeps_the_earlier_folder(nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rename_that_fails_keeps_the_earlier_folder(
+    nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files.write_folder(tmp_path / "adapter", {"a": b"1"})
     monkeypatch.setattr(files, "disk", FailsAt(nth))
 
@@ -124,15 +134,22 @@ def test_json_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, val
 
 
 def test_parquet_comes_back_with_the_columns_asked_for(tmp_path: Path) -> None:
-    files.write_parquet(tmp_path / "x.parquet", pd.DataFrame({"a": [1, 2], "b": ["x", "ü"]}, index=[7, 9]))
+    files.write_parquet(
+        tmp_path / "x.parquet", pd.DataFrame({"a": [1, 2], "b": ["x", "ü"]}, index=[7, 9])
+    )
 
-    assert files.read_parquet(tmp_path / "x.parquet").to_dict("list") == {"a": [1, 2], "b": ["x", "ü"]}
+    assert files.read_parquet(tmp_path / "x.parquet").to_dict("list") == {
+        "a": [1, 2],
+        "b": ["x", "ü"],
+    }
     assert list(files.read_parquet(tmp_path / "x.parquet", ["b"]).columns) == ["b"]
 
 
 @pytest.mark.parametrize("read", [files.read_json, files.read_parquet])
 @pytest.mark.parametrize("content", [None, b"", b"{", b"PAR1 and then nothing PAR1"])
-def test_a_missing_or_damaged_file_is_named(read: object, content: bytes | None, tmp_path: Path) -> None:
+def test_a_missing_or_damaged_file_is_named(
+    read: object, content: bytes | None, tmp_path: Path
+) -> None:
     path = tmp_path / "job.data"
     if content is not None:
         path.write_bytes(content)

@@ -26,7 +26,9 @@ def finished(store: Store, name: str = "run") -> str:
     return job.id
 
 
-def test_a_damaged_database_is_set_aside_and_rebuilt_from_the_folders(store: Store, settings: Settings) -> None:
+def test_a_damaged_database_is_set_aside_and_rebuilt_from_the_folders(
+    store: Store, settings: Settings
+) -> None:
     run = finished(store)
     settings.database.write_bytes(b"\x00random\xff" * 1000)
     with pytest.raises(StoreDamaged):
@@ -41,7 +43,9 @@ def test_a_damaged_database_is_set_aside_and_rebuilt_from_the_folders(store: Sto
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_damage_in_the_file_loses_no_run(seed: int, store: Store, settings: Settings) -> None:
+def test_random_damage_in_the_file_loses_no_run(
+    seed: int, store: Store, settings: Settings
+) -> None:
     runs = {finished(store, f"run-{number}") for number in range(5)}
     content = bytearray(settings.database.read_bytes())
     draw = random.Random(seed)
@@ -56,7 +60,9 @@ def test_random_damage_in_the_file_loses_no_run(seed: int, store: Store, setting
     assert all(kept[run] is JobState.COMPLETED for run in runs)
 
 
-def test_a_database_that_somebody_holds_is_copied_and_set_aside(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_somebody_holds_is_copied_and_set_aside(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("core.storage.sqlite_pool.BUSY_SECONDS", 0.1)
     connection_pool(settings.database).close()  # those that wait for longer
     job = store.create(JobKind.TRAIN, "run", {}, "key")
@@ -72,11 +78,15 @@ def test_a_database_that_somebody_holds_is_copied_and_set_aside(store: Store, se
 
     assert (found, aside is not None) == (1, True)
     assert store.job(job.id).name == "other"
-    assert [metric.step for metric in store.read_metrics(job.id)] == [1]  # not in job.json yet: from the old file
+    assert [metric.step for metric in store.read_metrics(job.id)] == [
+        1
+    ]  # not in job.json yet: from the old file
     holder.close()
 
 
-def test_a_repair_that_is_cut_short_is_done_again(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repair_that_is_cut_short_is_done_again(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = finished(store)
     settings.database.write_bytes(b"\x00random\xff" * 1000)
 
@@ -92,7 +102,9 @@ def test_a_repair_that_is_cut_short_is_done_again(store: Store, settings: Settin
     assert recovery.open_store(settings).job(run).state is JobState.COMPLETED
 
 
-def test_while_the_database_is_away_nobody_makes_an_empty_one(store: Store, settings: Settings) -> None:
+def test_while_the_database_is_away_nobody_makes_an_empty_one(
+    store: Store, settings: Settings
+) -> None:
     run = finished(store)
     settings.database.unlink()
 
@@ -107,7 +119,9 @@ def test_a_healthy_database_is_left_alone(store: Store, settings: Settings) -> N
     assert recovery.repair(settings) == (1, None)
 
 
-def test_one_damaged_folder_does_not_take_the_others_along(store: Store, settings: Settings) -> None:
+def test_one_damaged_folder_does_not_take_the_others_along(
+    store: Store, settings: Settings
+) -> None:
     good, bad = finished(store, "good"), finished(store, "bad")
     (settings.jobs / bad / "job.json").write_bytes(b"{")
     settings.database.unlink()
@@ -115,7 +129,9 @@ def test_one_damaged_folder_does_not_take_the_others_along(store: Store, setting
     assert [job.id for job in recovery.open_store(settings).jobs()] == [good]
 
 
-def test_a_run_that_worked_when_the_database_was_lost_is_interrupted(store: Store, settings: Settings) -> None:
+def test_a_run_that_worked_when_the_database_was_lost_is_interrupted(
+    store: Store, settings: Settings
+) -> None:
     job = store.create(JobKind.TRAIN, "run", {}, "key")
     store.transition(job, JobState.STARTING)
     settings.database.unlink()
@@ -126,7 +142,9 @@ def test_a_run_that_worked_when_the_database_was_lost_is_interrupted(store: Stor
     assert "database was lost" in rebuilt.message
 
 
-def test_a_new_home_starts_with_the_shipped_run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_home_starts_with_the_shipped_run(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     maker = Store(Settings(home=tmp_path / "maker"))
     run = finished(maker)
     maker.add_metrics(maker.job(run), [Metric(1, "train", 0.1, 0.5, 0.0)])

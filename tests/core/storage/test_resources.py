@@ -13,10 +13,16 @@ from core.storage import resources
     [
         ("0::/a/b\n", "a/b/memory.events", "low 0\noom 2\noom_kill 5\noom_group_kill 0\n"),
         ("0::/outside\n", "memory.events", "oom_kill 5\n"),
-        ("9:cpu:/x\n4:memory:/jail\n0::/\n", "memory/jail/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"),
+        (
+            "9:cpu:/x\n4:memory:/jail\n0::/\n",
+            "memory/jail/memory.oom_control",
+            "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n",
+        ),
     ],
 )
-def test_the_control_groups_count_is_read(cgroup: str, file: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_control_groups_count_is_read(
+    cgroup: str, file: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "own").write_text(cgroup)
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text(text)
@@ -26,7 +32,9 @@ def test_the_control_groups_count_is_read(cgroup: str, file: str, text: str, tmp
     assert resources.oom_kills() == 5
 
 
-def test_without_a_control_group_the_machines_count_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_control_group_the_machines_count_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 7\n")
     monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "none")
     monkeypatch.setattr(resources, "VMSTAT", tmp_path / "vmstat")
@@ -51,9 +59,15 @@ def test_too_little_disk_and_too_little_memory_are_told_apart(settings: Settings
         resources.require_resources(settings, disk_mb=1, memory_mb=10**9)
 
 
-def test_memory_that_holds_files_counts_as_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_holds_files_counts_as_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mb = 2**20
-    for name, text in (("max", 100 * mb), ("current", 90 * mb), ("stat", f"anon 1\ninactive_file {20 * mb}\nactive_file {10 * mb}")):
+    for name, text in (
+        ("max", 100 * mb),
+        ("current", 90 * mb),
+        ("stat", f"anon 1\ninactive_file {20 * mb}\nactive_file {10 * mb}"),
+    ):
         (tmp_path / f"memory.{name}").write_text(f"{text}\n")
     monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "memory.max")
     monkeypatch.setattr(core.settings, "CGROUP_USED", tmp_path / "memory.current")

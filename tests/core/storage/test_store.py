@@ -55,7 +55,9 @@ def test_jobs_are_listed_newest_first_and_filtered_by_state(store: Store) -> Non
 
 @pytest.mark.parametrize("start", list(JobState))
 @pytest.mark.parametrize("to", list(JobState))
-def test_only_the_transitions_of_the_table_happen(store: Store, start: JobState, to: JobState) -> None:
+def test_only_the_transitions_of_the_table_happen(
+    store: Store, start: JobState, to: JobState
+) -> None:
     job = queue(store)
     with sqlite3.connect(store.settings.database) as db:
         db.execute("UPDATE jobs SET state = ?", (start,))
@@ -81,14 +83,21 @@ def test_requeue_clears_what_the_last_attempt_left(store: Store) -> None:
     assert store.requeue(job)
 
     again = store.job(job.id)
-    assert (again.attempt, again.state, again.message, again.started_at) == (2, JobState.QUEUED, "", None)
+    assert (again.attempt, again.state, again.message, again.started_at) == (
+        2,
+        JobState.QUEUED,
+        "",
+        None,
+    )
 
 
 def test_reader_resumes_after_the_last_row_it_saw(store: Store) -> None:
     job = queue(store)
     store.add_metrics(job, [Metric(step, "train", step / 10, 1 / step, 0.0) for step in (1, 2)])
     seen = store.read_metrics(job.id)
-    store.add_metrics(job, [Metric(3, "validation", 0.3, 0.2, 0.0, accuracy=0.9, macro_f1=0.8, best=True)])
+    store.add_metrics(
+        job, [Metric(3, "validation", 0.3, 0.2, 0.0, accuracy=0.9, macro_f1=0.8, best=True)]
+    )
 
     new = store.read_metrics(job.id, after=seen[-1].id)
 
@@ -153,7 +162,9 @@ def test_job_json_restores_the_row_and_its_curve(store: Store, home: object) -> 
     store.adopt(folder)
 
     assert store.job(job.id).state is JobState.COMPLETED
-    assert [replace(metric, id=0) for metric in store.read_metrics(job.id)] == [Metric(1, "train", 0.1, 0.5, 3.0)]
+    assert [replace(metric, id=0) for metric in store.read_metrics(job.id)] == [
+        Metric(1, "train", 0.1, 0.5, 3.0)
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"id": 1}', b"\x00\xff"])
@@ -184,9 +195,13 @@ def test_a_damaged_record_names_the_run_and_the_remedy(store: Store, text: str) 
         job.request  # noqa: B018
 
 
-@profile(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@profile(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
+)
 @given(moves=st.lists(st.sampled_from(JobState), max_size=12))
-def test_whatever_is_asked_the_state_stays_on_the_table(store: Store, moves: list[JobState]) -> None:
+def test_whatever_is_asked_the_state_stays_on_the_table(
+    store: Store, moves: list[JobState]
+) -> None:
     job = store.create(JobKind.TRAIN, "walk", {}, launch_key=str(id(moves)) + json.dumps(moves))
     for to in moves:
         before = store.job(job.id)

@@ -33,7 +33,15 @@ def news(n: int, seed: int) -> pd.DataFrame:
     """Rows whose class shows in their words."""
     generator = np.random.default_rng(seed)
     labels = np.arange(n) % len(WORDS)
-    texts = [" ".join([*generator.choice(WORDS[label], 3), *generator.choice(FILLER, generator.integers(2, 20))]) for label in labels]
+    texts = [
+        " ".join(
+            [
+                *generator.choice(WORDS[label], 3),
+                *generator.choice(FILLER, generator.integers(2, 20)),
+            ]
+        )
+        for label in labels
+    ]
     return pd.DataFrame({"row": np.arange(n) + 1000, "text": texts, "label": labels})
 
 

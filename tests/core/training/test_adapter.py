@@ -17,7 +17,9 @@ from tests.support.training_lab import Heard, Lab
 IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0]])
 MASK = (IDS > 0).long()
 CLASSES = ("a", "b", "c")
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT, where the tests call it themselves
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*is_gradient_checkpointing.*:FutureWarning"
+)  # PEFT, where the tests call it themselves
 
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
@@ -41,7 +43,9 @@ def test_bert_counts_are_pefts(bert_folder: Path, targets: tuple[str, ...], dora
     counted = count_trainable(base.shape, config, len(CLASSES))
 
     model = add_adapter(base, config, "org/name", None)
-    assert sum(count.parameters for count in counted) == sum(p.numel() for p in trainable(model).values())
+    assert sum(count.parameters for count in counted) == sum(
+        p.numel() for p in trainable(model).values()
+    )
 
 
 @pytest.mark.parametrize("targets", [(), ("all-linear",), ("lin1", "k_lin"), ("ffn.lin2",)])
@@ -52,7 +56,9 @@ def test_distilbert_counts_are_pefts(distilbert_folder: Path, targets: tuple[str
     counted = count_trainable(base.shape, config, len(CLASSES))
 
     model = add_adapter(base, config, "org/name", None)
-    assert sum(count.parameters for count in counted) == sum(p.numel() for p in trainable(model).values())
+    assert sum(count.parameters for count in counted) == sum(
+        p.numel() for p in trainable(model).values()
+    )
     assert base.head == ("pre_classifier", "classifier")
 
 
@@ -63,24 +69,32 @@ def test_a_pooler_that_the_checkpoint_lacks_is_trained_and_saved(tmp_path: Path)
     model = add_adapter(base, RunConfig(), "org/name", None)
 
     assert base.head == ("pooler", "classifier")
-    assert sum(count.parameters for count in count_trainable(read_shape(folder), RunConfig(), 3)) == sum(
-        p.numel() for p in trainable(model).values()
-    )
+    assert sum(
+        count.parameters for count in count_trainable(read_shape(folder), RunConfig(), 3)
+    ) == sum(p.numel() for p in trainable(model).values())
     assert any("pooler" in name for name in trainable(model))
 
 
 def test_distilbert_of_real_shape_loads_and_counts(tmp_path: Path) -> None:
-    folder = write_distilbert(tmp_path / "distilbert", hidden=768, layers=6, positions=512, vocabulary=30522)
+    folder = write_distilbert(
+        tmp_path / "distilbert", hidden=768, layers=6, positions=512, vocabulary=30522
+    )
     base = load_base(folder, ("a", "b", "c", "d"), 0)
 
     counted = count_trainable(base.shape, RunConfig(), 4)
     model = add_adapter(base, RunConfig(), "distilbert/distilbert-base-uncased", "1" * 40)
 
     assert base.shape.parameters == 66_362_880
-    assert sum(count.parameters for count in counted) == sum(p.numel() for p in trainable(model).values()) == 294_912 + 593_668
+    assert (
+        sum(count.parameters for count in counted)
+        == sum(p.numel() for p in trainable(model).values())
+        == 294_912 + 593_668
+    )
 
 
-def test_a_saved_adapter_reloads_through_peft_with_the_same_logits(lab: Lab, config: RunConfig, heard: Heard, tmp_path: Path) -> None:
+def test_a_saved_adapter_reloads_through_peft_with_the_same_logits(
+    lab: Lab, config: RunConfig, heard: Heard, tmp_path: Path
+) -> None:
     session = lab.session(config, heard)
     session.train()
     folder = write(tmp_path / "adapter", dict(heard.adapters[-1].files))
@@ -91,14 +105,23 @@ def test_a_saved_adapter_reloads_through_peft_with_the_same_logits(lab: Lab, con
     assert torch.allclose(logits(reloaded), logits(session.network.peft), atol=1e-6)
 
 
-def test_a_saved_distilbert_reloads_with_its_whole_head(distilbert_folder: Path, tmp_path: Path) -> None:
-    model = add_adapter(load_base(distilbert_folder, CLASSES, 0), RunConfig(target_modules=("all-linear",)), "org/name", None)
+def test_a_saved_distilbert_reloads_with_its_whole_head(
+    distilbert_folder: Path, tmp_path: Path
+) -> None:
+    model = add_adapter(
+        load_base(distilbert_folder, CLASSES, 0),
+        RunConfig(target_modules=("all-linear",)),
+        "org/name",
+        None,
+    )
     with torch.no_grad():
         for parameter in trainable(model).values():
             parameter.add_(0.05)
     folder = write(tmp_path / "adapter", adapter_files(model))
 
-    reloaded = PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(distilbert_folder, num_labels=3), folder)
+    reloaded = PeftModel.from_pretrained(
+        AutoModelForSequenceClassification.from_pretrained(distilbert_folder, num_labels=3), folder
+    )
 
     assert torch.allclose(logits(reloaded), logits(model), atol=1e-6)
 
@@ -109,7 +132,9 @@ def test_files_are_those_that_peft_saves(bert_folder: Path, tmp_path: Path) -> N
     model.save_pretrained(tmp_path, save_embedding_layers=False)
 
     ours, theirs = adapter_files(model), json.loads((tmp_path / CONFIG).read_bytes())
-    assert json.loads(ours[CONFIG]) == theirs | {"target_modules": sorted(theirs["target_modules"])}  # a set, so in any order
+    assert json.loads(ours[CONFIG]) == theirs | {
+        "target_modules": sorted(theirs["target_modules"])
+    }  # a set, so in any order
     assert ours[WEIGHTS] == (tmp_path / WEIGHTS).read_bytes()
 
 
@@ -128,12 +153,23 @@ def test_a_hub_identity_is_kept_with_its_revision(bert_folder: Path) -> None:
 
     saved = json.loads(adapter_files(model)[CONFIG])
 
-    assert (saved["base_model_name_or_path"], saved["revision"], saved["bias"]) == ("org/name", "1" * 40, "none")
+    assert (saved["base_model_name_or_path"], saved["revision"], saved["bias"]) == (
+        "org/name",
+        "1" * 40,
+        "none",
+    )
 
 
 @pytest.mark.parametrize("dora", [False, True])
-def test_merging_changes_no_logit_and_leaves_the_very_same_weights(bert_folder: Path, dora: bool) -> None:
-    model = add_adapter(load_base(bert_folder, CLASSES, 0), RunConfig(target_modules=("all-linear",), dora=dora), "org/name", None)
+def test_merging_changes_no_logit_and_leaves_the_very_same_weights(
+    bert_folder: Path, dora: bool
+) -> None:
+    model = add_adapter(
+        load_base(bert_folder, CLASSES, 0),
+        RunConfig(target_modules=("all-linear",), dora=dora),
+        "org/name",
+        None,
+    )
     with torch.no_grad():
         for parameter in trainable(model).values():
             parameter.add_(0.02)
@@ -144,13 +180,21 @@ def test_merging_changes_no_logit_and_leaves_the_very_same_weights(bert_folder: 
 
     assert torch.allclose(inside, before, atol=1e-5)
     assert torch.equal(logits(model), before)
-    assert all(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
+    assert all(
+        torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters()
+    )
 
 
 def test_the_same_seed_gives_the_same_head_and_adapter(bert_folder: Path) -> None:
-    one, same, other = (add_adapter(load_base(bert_folder, CLASSES, seed), RunConfig(seed=seed), "x", None) for seed in (1, 1, 2))
+    one, same, other = (
+        add_adapter(load_base(bert_folder, CLASSES, seed), RunConfig(seed=seed), "x", None)
+        for seed in (1, 1, 2)
+    )
 
-    assert all(torch.equal(p, q) for p, q in zip(trainable(one).values(), trainable(same).values(), strict=True))
+    assert all(
+        torch.equal(p, q)
+        for p, q in zip(trainable(one).values(), trainable(same).values(), strict=True)
+    )
     assert not torch.equal(logits(one), logits(other))
 
 
@@ -162,7 +206,9 @@ def test_loading_is_silent(bert_folder: Path, capfd: pytest.CaptureFixture[str])
 
 def test_unknown_targets_are_refused_with_the_names_there_are(bert_folder: Path) -> None:
     with pytest.raises(ConfigError, match="no target module 'q_proj'.*attention.self.query"):
-        add_adapter(load_base(bert_folder, CLASSES, 0), RunConfig(target_modules=("q_proj",)), "x", None)
+        add_adapter(
+            load_base(bert_folder, CLASSES, 0), RunConfig(target_modules=("q_proj",)), "x", None
+        )
 
 
 def test_weights_that_lack_parts_of_the_encoder_are_refused(tmp_path: Path) -> None:
@@ -174,15 +220,25 @@ def test_weights_that_lack_parts_of_the_encoder_are_refused(tmp_path: Path) -> N
         load_base(folder, CLASSES, 0)
 
 
-def test_per_step_losses_are_those_of_a_plain_loop(lab: Lab, config: RunConfig, heard: Heard) -> None:
-    """Against torch and PEFT alone: same rows in the same order, no dropout, no first-token short cut, no helper of ours."""
+def test_per_step_losses_are_those_of_a_plain_loop(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
+    """Against torch and PEFT alone: same rows in the same order, no dropout, no first-token short
+    cut, no helper of ours.
+    """
     config = config.model_copy(update={"dropout": 0.0, "warmup": 0.0, "epochs": 2})
     session = lab.session(config, heard)
     start = {name: p.detach().clone() for name, p in trainable(session.network.peft).items()}
     session.train()
 
     plain = AutoModelForSequenceClassification.from_pretrained(lab.model.folder, num_labels=3)
-    lora = LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=["query", "value"], modules_to_save=["classifier"])
+    lora = LoraConfig(
+        task_type="SEQ_CLS",
+        r=4,
+        lora_alpha=8,
+        target_modules=["query", "value"],
+        modules_to_save=["classifier"],
+    )
     model = get_peft_model(plain, lora).eval()
     weights = trainable(model)
     with torch.no_grad():
@@ -192,7 +248,9 @@ def test_per_step_losses_are_those_of_a_plain_loop(lab: Lab, config: RunConfig, 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / 12)
     losses = []
     for batch in plain_batches(session, config):
-        loss = torch.nn.functional.cross_entropy(model(input_ids=batch[0], attention_mask=batch[1]).logits, batch[2])
+        loss = torch.nn.functional.cross_entropy(
+            model(input_ids=batch[0], attention_mask=batch[1]).logits, batch[2]
+        )
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
@@ -206,7 +264,9 @@ def test_per_step_losses_are_those_of_a_plain_loop(lab: Lab, config: RunConfig, 
 def plain_batches(session, config):  # type: ignore[no-untyped-def]
     from core.training.batches import encode_frame, epoch_batches  # noqa: PLC0415
 
-    rows = encode_frame(session.base.tokenizer, session.data.sample("train", 48, config.seed), config.max_tokens)
+    rows = encode_frame(
+        session.base.tokenizer, session.data.sample("train", 48, config.seed), config.max_tokens
+    )
     for epoch in range(config.epochs):
         for chosen in epoch_batches(rows.lengths, config.batch_size, config.seed, epoch):
             yield rows.batch(chosen, torch.device("cpu"))

@@ -17,7 +17,9 @@ CPU = torch.device("cpu")
 def test_auto_takes_what_was_measured_to_be_faster(
     monkeypatch: pytest.MonkeyPatch, bf16_seconds: float, onednn_seconds: float, chosen: str
 ) -> None:
-    monkeypatch.setattr(device, "product_seconds", lambda: ProductSeconds(1.0, bf16_seconds, onednn_seconds))
+    monkeypatch.setattr(
+        device, "product_seconds", lambda: ProductSeconds(1.0, bf16_seconds, onednn_seconds)
+    )
 
     assert device.choose_precision("auto", CPU) == chosen
 

@@ -1,4 +1,6 @@
-"""What can be told of 4 bits on a CPU: the refusal, and what the library is asked for. The weights themselves need a GPU."""
+"""What can be told of 4 bits on a CPU: the refusal, and what the library is asked for. The weights
+themselves need a GPU.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -29,17 +31,25 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What transformers is asked for; it then loads the model whole, as there is nothing here that could make 4 bits of it."""
+    """What transformers is asked for; it then loads the model whole, as there is nothing here that
+    could make 4 bits of it.
+    """
     kept: dict[str, Any] = {}
     load = four_bit.AutoModelForSequenceClassification.from_pretrained
 
     def loading(folder: Path, **options: Any) -> object:
         if "quantization_config" in options:
-            kept.update(options, quantization=options.pop("quantization_config"), device_map=options.pop("device_map"))
+            kept.update(
+                options,
+                quantization=options.pop("quantization_config"),
+                device_map=options.pop("device_map"),
+            )
         return load(folder, **options)
 
     monkeypatch.setattr(four_bit.AutoModelForSequenceClassification, "from_pretrained", loading)
-    monkeypatch.setattr(four_bit, "BitsAndBytesConfig", lambda **settings: settings)  # it refuses to be made without the package
+    monkeypatch.setattr(
+        four_bit, "BitsAndBytesConfig", lambda **settings: settings
+    )  # it refuses to be made without the package
     return kept
 
 
@@ -57,7 +67,9 @@ def test_nothing_is_loaded_where_it_cannot_be(base: Base, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("allowed")
-def test_the_frozen_layers_are_asked_for_in_nf4_and_the_head_whole(base: Base, tmp_path: Path, asked: dict[str, Any]) -> None:
+def test_the_frozen_layers_are_asked_for_in_nf4_and_the_head_whole(
+    base: Base, tmp_path: Path, asked: dict[str, Any]
+) -> None:
     in_four_bits(base, tmp_path / "tiny", "bf16", CPU)
 
     assert asked["quantization"] == {
@@ -68,22 +80,34 @@ def test_the_frozen_layers_are_asked_for_in_nf4_and_the_head_whole(base: Base, t
         "llm_int8_skip_modules": ["classifier"],
     }
     assert asked["device_map"] == {"": CPU}
-    assert (asked["local_files_only"], asked["use_safetensors"], asked["trust_remote_code"]) == (True, True, False)
+    assert (asked["local_files_only"], asked["use_safetensors"], asked["trust_remote_code"]) == (
+        True,
+        True,
+        False,
+    )
 
 
 @pytest.mark.usefixtures("allowed", "asked")
-def test_the_head_is_that_of_the_seed_and_only_adapter_and_head_are_trained(base: Base, tmp_path: Path) -> None:
+def test_the_head_is_that_of_the_seed_and_only_adapter_and_head_are_trained(
+    base: Base, tmp_path: Path
+) -> None:
     found = in_four_bits(base, tmp_path / "tiny", "fp32", CPU)
 
     assert torch.equal(found.model.classifier.weight, base.model.classifier.weight)
     assert not any(parameter.requires_grad for parameter in found.model.parameters())
     peft = build_model(found, RunConfig(rank=2), "local/tiny", None).peft
-    trained = {name.split(".")[-2 if "lora" not in name else -3] for name, one in peft.named_parameters() if one.requires_grad}
+    trained = {
+        name.split(".")[-2 if "lora" not in name else -3]
+        for name, one in peft.named_parameters()
+        if one.requires_grad
+    }
     assert trained == {"lora_A", "lora_B", "default"}
 
 
 @pytest.mark.usefixtures("allowed")
-def test_a_package_that_fails_is_said(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_fails_is_said(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ImportError("no kernel image")
 
@@ -95,7 +119,9 @@ def test_a_package_that_fails_is_said(base: Base, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("allowed")
-def test_a_pooler_that_is_new_stays_whole_to_be_trained(tmp_path: Path, asked: dict[str, Any]) -> None:
+def test_a_pooler_that_is_new_stays_whole_to_be_trained(
+    tmp_path: Path, asked: dict[str, Any]
+) -> None:
     base = load_base(write_bert(tmp_path / "bare", pooler=False), ("a", "b"), 7)
 
     found = in_four_bits(base, tmp_path / "bare", "fp32", CPU)

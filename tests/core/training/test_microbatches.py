@@ -17,7 +17,9 @@ from core.training.microbatches import (
 NEWS = np.sort(np.random.default_rng(0).integers(12, 120, 5000))
 
 
-def real_train_parts(lengths: NDArray[np.int64], batch_size: int, threads: int) -> list[tuple[int, int]]:
+def real_train_parts(
+    lengths: NDArray[np.int64], batch_size: int, threads: int
+) -> list[tuple[int, int]]:
     parts = []
     for batch in batches.epoch_batches(lengths, batch_size, seed=1, epoch=0):
         limit = microbatch_limit(int(lengths[batch].sum()), MICROBATCH_TOKENS["cpu"], threads)
@@ -37,7 +39,9 @@ def real_train_parts(lengths: NDArray[np.int64], batch_size: int, threads: int) 
         (600, 16, 165),  # four threads; 128 tokens are worth one
     ],
 )
-def test_a_batch_is_cut_so_that_each_thread_has_as_much_to_do(tokens: int, threads: int, limit: int) -> None:
+def test_a_batch_is_cut_so_that_each_thread_has_as_much_to_do(
+    tokens: int, threads: int, limit: int
+) -> None:
     assert microbatch_limit(tokens, 448, threads) == limit
 
 
@@ -46,21 +50,38 @@ def test_the_pools_are_those_of_the_training() -> None:
 
 
 def test_texts_of_one_length_are_cut_into_full_parts_and_a_rest() -> None:
-    parts = train_microbatches(np.full(32, 64), rows=32, batch_size=16, max_tokens=128, part_tokens=768)
+    parts = train_microbatches(
+        np.full(32, 64), rows=32, batch_size=16, max_tokens=128, part_tokens=768
+    )
 
-    assert list(zip(parts.rows, parts.tokens, strict=True)) == [(12, 64), (4, 64)] * 2  # 768 // 64 = 12
+    assert (
+        list(zip(parts.rows, parts.tokens, strict=True)) == [(12, 64), (4, 64)] * 2
+    )  # 768 // 64 = 12
     assert parts.weight == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("batch_size", [4, 16, 64])
-def test_an_epoch_computes_as_many_tokens_in_as_many_parts_as_the_real_one(batch_size: int, threads: int) -> None:
-    real = np.array(real_train_parts(np.random.default_rng(3).permutation(NEWS), batch_size, threads))
+def test_an_epoch_computes_as_many_tokens_in_as_many_parts_as_the_real_one(
+    batch_size: int, threads: int
+) -> None:
+    real = np.array(
+        real_train_parts(np.random.default_rng(3).permutation(NEWS), batch_size, threads)
+    )
 
-    parts = train_microbatches(NEWS, len(NEWS), batch_size, max_tokens=512, part_tokens=MICROBATCH_TOKENS["cpu"], threads=threads)
+    parts = train_microbatches(
+        NEWS,
+        len(NEWS),
+        batch_size,
+        max_tokens=512,
+        part_tokens=MICROBATCH_TOKENS["cpu"],
+        threads=threads,
+    )
 
     assert len(parts.rows) * parts.weight == pytest.approx(len(real), rel=0.02)
-    assert (parts.rows * parts.tokens).sum() * parts.weight == pytest.approx((real[:, 0] * real[:, 1]).sum(), rel=0.01)
+    assert (parts.rows * parts.tokens).sum() * parts.weight == pytest.approx(
+        (real[:, 0] * real[:, 1]).sum(), rel=0.01
+    )
 
 
 def test_an_evaluation_has_the_real_parts() -> None:
@@ -79,9 +100,17 @@ def test_a_sample_has_the_lengths_of_all() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(1, 300), min_size=1, max_size=200), st.integers(1, 100), st.integers(1, 3000))
-def test_each_row_is_in_one_part_and_no_part_of_several_is_too_large(lengths: list[int], batch_size: int, rows: int) -> None:
-    parts = train_microbatches(np.sort(np.array(lengths)), rows, batch_size, max_tokens=256, part_tokens=768)
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=200),
+    st.integers(1, 100),
+    st.integers(1, 3000),
+)
+def test_each_row_is_in_one_part_and_no_part_of_several_is_too_large(
+    lengths: list[int], batch_size: int, rows: int
+) -> None:
+    parts = train_microbatches(
+        np.sort(np.array(lengths)), rows, batch_size, max_tokens=256, part_tokens=768
+    )
 
     assert parts.rows.sum() * parts.weight == pytest.approx(rows)
     assert ((parts.rows == 1) | (parts.rows * parts.tokens <= 768)).all()

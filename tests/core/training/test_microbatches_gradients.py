@@ -8,11 +8,20 @@ from hypothesis import strategies as st
 from core.training.batches import epoch_batches, token_batches
 from core.training.loop import lr_factor
 
-lengths = st.lists(st.integers(2, 60), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int64))
+lengths = st.lists(st.integers(2, 60), min_size=1, max_size=200).map(
+    lambda values: np.array(values, dtype=np.int64)
+)
 
 
 def test_a_rate_rises_and_falls_in_straight_lines() -> None:
-    assert [lr_factor(step, 6, 1 / 3, "linear") for step in range(6)] == [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
+    assert [lr_factor(step, 6, 1 / 3, "linear") for step in range(6)] == [
+        0.5,
+        1.0,
+        1.0,
+        0.75,
+        0.5,
+        0.25,
+    ]
 
 
 def test_without_warm_up_the_first_step_takes_the_whole_rate() -> None:
@@ -54,7 +63,9 @@ def test_rows_of_a_batch_are_about_as_long() -> None:
 
 
 @given(lengths, st.integers(1, 300))
-def test_evaluation_batches_take_each_row_once_within_the_budget(rows: np.ndarray, budget: int) -> None:
+def test_evaluation_batches_take_each_row_once_within_the_budget(
+    rows: np.ndarray, budget: int
+) -> None:
     batches = token_batches(rows, budget)
 
     assert sorted(np.concatenate(batches)) == list(range(len(rows)))

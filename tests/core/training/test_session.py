@@ -18,13 +18,22 @@ from core.training.session import TrainingData, TrainingSession
 from tests.support.training_lab import Heard, Lab
 
 
-def test_a_run_trains_validates_and_evaluates_in_order(lab: Lab, config: RunConfig, heard: Heard) -> None:
+def test_a_run_trains_validates_and_evaluates_in_order(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
     result = lab.train(config, heard)
 
     assert [metric.step for metric in heard.steps] == [1, 2, 3, 4, 5, 6]
     assert [metric.step for metric in heard.validations] == [2, 4, 6]
-    assert [(evaluation.split, len(evaluation.predictions)) for evaluation in heard.evaluations] == [("validation", 24), ("test", 30)]
-    assert (result.steps, result.stopped, result.trained_rows, result.device) == (6, False, 48, "cpu")
+    assert [
+        (evaluation.split, len(evaluation.predictions)) for evaluation in heard.evaluations
+    ] == [("validation", 24), ("test", 30)]
+    assert (result.steps, result.stopped, result.trained_rows, result.device) == (
+        6,
+        False,
+        48,
+        "cpu",
+    )
     assert result.best_step == max(metric.step for metric in heard.validations if metric.best)
     assert result.train_seconds > 0 and result.rows_per_second > 0 and result.peak_memory_mb > 100
 
@@ -35,32 +44,47 @@ def test_an_empty_split_is_named(lab: Lab, config: RunConfig, heard: Heard, spli
         frame = lab.data.read(wanted)  # type: ignore[arg-type]
         return frame.head(0) if wanted == split else frame
 
-    session = TrainingSession(config, lab.model, TrainingData(lab.data.classes, read), heard, lambda: False)
+    session = TrainingSession(
+        config, lab.model, TrainingData(lab.data.classes, read), heard, lambda: False
+    )
 
     with pytest.raises(DataError, match=f"The {split} split has no rows"):
         session.train()
 
 
-def test_a_split_is_read_when_its_texts_are_wanted(lab: Lab, config: RunConfig, heard: Heard) -> None:
+def test_a_split_is_read_when_its_texts_are_wanted(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
     read: list[tuple[str, int]] = []
 
     def note(split: DataSplit) -> pd.DataFrame:
         read.append((split, len(heard.steps)))
         return lab.data.read(split)
 
-    TrainingSession(config, lab.model, TrainingData(lab.data.classes, note), heard, lambda: False).train()
+    TrainingSession(
+        config, lab.model, TrainingData(lab.data.classes, note), heard, lambda: False
+    ).train()
 
     assert read == [("train", 0), ("validation", 0), ("validation", 6), ("test", 6)]
 
 
 def test_a_run_learns(lab: Lab, config: RunConfig, heard: Heard) -> None:
-    lab.train(config.model_copy(update={"epochs": 8, "learning_rate": 1e-2, "target_modules": ("all-linear",)}), heard)
+    lab.train(
+        config.model_copy(
+            update={"epochs": 8, "learning_rate": 1e-2, "target_modules": ("all-linear",)}
+        ),
+        heard,
+    )
 
     test = heard.evaluations[-1].predictions
-    assert accuracy_score(test["label"], test[["p0", "p1", "p2"]].to_numpy().argmax(axis=1)) > 0.6  # by chance 0.33
+    assert (
+        accuracy_score(test["label"], test[["p0", "p1", "p2"]].to_numpy().argmax(axis=1)) > 0.6
+    )  # by chance 0.33
 
 
-def test_predictions_carry_row_label_probabilities_and_loss(lab: Lab, config: RunConfig, heard: Heard) -> None:
+def test_predictions_carry_row_label_probabilities_and_loss(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
     lab.train(config, heard)
 
     frame = heard.evaluations[-1].predictions
@@ -68,7 +92,9 @@ def test_predictions_carry_row_label_probabilities_and_loss(lab: Lab, config: Ru
     assert sorted(frame["row"]) == list(range(1000, 1030))
     probabilities = frame[["p0", "p1", "p2"]].to_numpy()
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(30), abs=1e-5)
-    assert frame["loss"].to_numpy() == pytest.approx(-np.log(probabilities[np.arange(30), frame["label"]]), abs=1e-5)
+    assert frame["loss"].to_numpy() == pytest.approx(
+        -np.log(probabilities[np.arange(30), frame["label"]]), abs=1e-5
+    )
 
 
 def test_the_validation_subset_is_the_same_for_every_seed(lab: Lab, config: RunConfig) -> None:
@@ -77,7 +103,9 @@ def test_the_validation_subset_is_the_same_for_every_seed(lab: Lab, config: RunC
     lab.train(config, one)
     lab.train(config.model_copy(update={"seed": 4}), other)
 
-    assert list(one.validations[0].predictions["row"]) == list(other.validations[0].predictions["row"])
+    assert list(one.validations[0].predictions["row"]) == list(
+        other.validations[0].predictions["row"]
+    )
     assert one.losses != other.losses
 
 
@@ -87,7 +115,9 @@ def test_test_rows_bounds_both_final_evaluations(lab: Lab, config: RunConfig, he
     assert [len(evaluation.predictions) for evaluation in heard.evaluations] == [9, 9]
 
 
-def test_the_untrained_score_is_that_of_the_new_head(lab: Lab, config: RunConfig, heard: Heard) -> None:
+def test_the_untrained_score_is_that_of_the_new_head(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
     session = lab.session(config, heard)
     untrained = session.score_untrained()
 
@@ -96,7 +126,9 @@ def test_the_untrained_score_is_that_of_the_new_head(lab: Lab, config: RunConfig
     assert untrained.predictions["loss"].mean() == pytest.approx(np.log(3), abs=0.2)
 
 
-def test_scoring_the_untrained_model_changes_nothing_in_the_run(lab: Lab, config: RunConfig) -> None:
+def test_scoring_the_untrained_model_changes_nothing_in_the_run(
+    lab: Lab, config: RunConfig
+) -> None:
     plain, scored = Heard(), Heard()
 
     lab.train(config, plain)
@@ -108,7 +140,9 @@ def test_scoring_the_untrained_model_changes_nothing_in_the_run(lab: Lab, config
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
-def test_a_resumed_run_draws_the_curve_of_an_uninterrupted_one(lab: Lab, config: RunConfig, stop_after: int) -> None:
+def test_a_resumed_run_draws_the_curve_of_an_uninterrupted_one(
+    lab: Lab, config: RunConfig, stop_after: int
+) -> None:
     config = config.model_copy(update={"epochs": 2, "base_dropout": True})
     whole, first, second = Heard(), Heard(), Heard()
     lab.train(config, whole)
@@ -118,22 +152,38 @@ def test_a_resumed_run_draws_the_curve_of_an_uninterrupted_one(lab: Lab, config:
 
     assert stopped.stopped and stopped.steps == stop_after and not first.evaluations
     assert first.losses + second.losses == whole.losses
-    assert [m.loss for m in first.validations + second.validations] == [m.loss for m in whole.validations]
-    assert [m.best for m in first.validations + second.validations] == [m.best for m in whole.validations]
+    assert [m.loss for m in first.validations + second.validations] == [
+        m.loss for m in whole.validations
+    ]
+    assert [m.best for m in first.validations + second.validations] == [
+        m.best for m in whole.validations
+    ]
     assert second.evaluations[-1].predictions.equals(whole.evaluations[-1].predictions)
     assert result.steps == 12
 
 
 @pytest.mark.parametrize("base_dropout", [False, True])
 @pytest.mark.parametrize("looks", [3, 4, 5, 6, 7])
-def test_a_stop_between_the_parts_of_a_batch_changes_nothing(lab: Lab, config: RunConfig, looks: int, base_dropout: bool) -> None:
-    changes = {"batch_size": 48, "epochs": 3, "base_dropout": base_dropout}  # more than one part a batch, one batch an epoch
+def test_a_stop_between_the_parts_of_a_batch_changes_nothing(
+    lab: Lab, config: RunConfig, looks: int, base_dropout: bool
+) -> None:
+    changes = {
+        "batch_size": 48,
+        "epochs": 3,
+        "base_dropout": base_dropout,
+    }  # more than one part a batch, one batch an epoch
     config = config.model_copy(update=changes)
     whole, first, second, asked = Heard(), Heard(), Heard(), iter(range(10**6))
     lab.train(config, whole)
 
     stopped = lab.session(
-        config, first, lambda: bool(first.progress) and first.progress[-1].phase == Phase.TRAINING and next(asked) >= looks
+        config,
+        first,
+        lambda: (
+            bool(first.progress)
+            and first.progress[-1].phase == Phase.TRAINING
+            and next(asked) >= looks
+        ),
     )
     result = stopped.train()
     lab.train(config, second, dict(first.checkpoints[-1].files))
@@ -146,28 +196,41 @@ def test_a_stop_between_the_parts_of_a_batch_changes_nothing(lab: Lab, config: R
 def test_a_stop_in_the_final_evaluation_resumes_there(lab: Lab, config: RunConfig) -> None:
     first, second = Heard(), Heard()
 
-    stopped = lab.session(config, first, lambda: any(event.phase == Phase.EVALUATING for event in first.progress)).train()
+    stopped = lab.session(
+        config, first, lambda: any(event.phase == Phase.EVALUATING for event in first.progress)
+    ).train()
     lab.train(config, second, dict(first.checkpoints[-1].files))
 
     assert stopped.stopped and stopped.steps == 6 and not first.evaluations
     assert not second.steps and not second.validations and len(second.evaluations) == 2
 
 
-def test_a_run_stopped_before_any_validation_keeps_its_adapter(lab: Lab, config: RunConfig, heard: Heard) -> None:
-    result = lab.session(config.model_copy(update={"evaluation_interval": 100}), heard, lambda: len(heard.steps) >= 3).train()
+def test_a_run_stopped_before_any_validation_keeps_its_adapter(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
+    result = lab.session(
+        config.model_copy(update={"evaluation_interval": 100}), heard, lambda: len(heard.steps) >= 3
+    ).train()
 
     assert (result.stopped, result.best_step) == (True, 3)
     assert [adapter.step for adapter in heard.adapters] == [3]
 
 
-def test_a_stop_while_scoring_the_untrained_model_is_raised(lab: Lab, config: RunConfig, heard: Heard) -> None:
+def test_a_stop_while_scoring_the_untrained_model_is_raised(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
     with pytest.raises(Stopped):
         lab.session(config, heard, lambda: True).score_untrained()
 
 
-def test_the_best_adapter_is_kept_and_evaluated(lab: Lab, config: RunConfig, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_adapter_is_kept_and_evaluated(
+    lab: Lab, config: RunConfig, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     losses = iter([1.0, 2.0, 3.0])
-    monkeypatch.setattr("core.training.loop.predict", lambda network, texts, *_: log_probabilities(texts, next(losses)))
+    monkeypatch.setattr(
+        "core.training.loop.predict",
+        lambda network, texts, *_: log_probabilities(texts, next(losses)),
+    )
     evaluated: list[dict[str, bytes]] = []
 
     def note(network: TrainableModel, *rest: Any) -> np.ndarray:
@@ -180,19 +243,28 @@ def test_the_best_adapter_is_kept_and_evaluated(lab: Lab, config: RunConfig, hea
 
     kept, last = heard.adapters
     assert (kept.step, last.step, result.best_step, result.steps) == (2, 2, 2, 6)
-    assert evaluated == [kept.files, kept.files] and last.files == kept.files  # validation and test are read with the weights of step 2
+    assert (
+        evaluated == [kept.files, kept.files] and last.files == kept.files
+    )  # validation and test are read with the weights of step 2
 
 
 def test_an_earlier_minimum_within_the_noise_is_luck_and_the_last_weights_are_kept(
     lab: Lab, config: RunConfig, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([2.0, 1.0, 1.05])  # the standard error of each is 0.1
-    monkeypatch.setattr("core.training.loop.predict", lambda network, texts, *_: log_probabilities(texts, next(losses)))
+    monkeypatch.setattr(
+        "core.training.loop.predict",
+        lambda network, texts, *_: log_probabilities(texts, next(losses)),
+    )
 
     result = lab.train(config.model_copy(update={"epochs": 1, "validation_rows": 24}), heard)
 
     assert [validation.loss for validation in heard.validations] == pytest.approx([2.0, 1.0, 1.05])
-    assert [validation.accuracy for validation in heard.validations] == [0.0, 0.5, 0.5]  # half of the texts are below 1.05
+    assert [validation.accuracy for validation in heard.validations] == [
+        0.0,
+        0.5,
+        0.5,
+    ]  # half of the texts are below 1.05
     assert result.best_step == heard.validations[-1].step == heard.adapters[-1].step
 
 
@@ -204,8 +276,12 @@ def log_probabilities(texts: Encoded, loss: float) -> np.ndarray:
     return np.log(probabilities).astype(np.float32)
 
 
-def test_early_stopping_counts_validations_without_gain(lab: Lab, config: RunConfig, heard: Heard) -> None:
-    config = config.model_copy(update={"learning_rate": 0.3, "epochs": 10, "schedule": "constant", "early_stopping": 2})
+def test_early_stopping_counts_validations_without_gain(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
+    config = config.model_copy(
+        update={"learning_rate": 0.3, "epochs": 10, "schedule": "constant", "early_stopping": 2}
+    )
 
     result = lab.train(config, heard)
 
@@ -213,7 +289,9 @@ def test_early_stopping_counts_validations_without_gain(lab: Lab, config: RunCon
     assert len(heard.evaluations) == 2
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_a_lower_rate(lab: Lab, config: RunConfig, heard: Heard) -> None:
+def test_a_loss_that_is_no_number_ends_the_run_with_a_lower_rate(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
     session = lab.session(config, heard)
     with_infinity = next(session.network.peft.get_base_model().bert.embeddings.parameters())
     with_infinity.data[:] = float("inf")
@@ -226,11 +304,19 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_lower_rate(lab: Lab, confi
     assert not heard.adapters
 
 
-def test_the_first_metric_comes_after_the_first_step(lab: Lab, config: RunConfig, heard: Heard) -> None:
+def test_the_first_metric_comes_after_the_first_step(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
     lab.train(config, heard)
 
     phases = list(dict.fromkeys(event.phase for event in heard.progress))
-    assert phases == [Phase.LOADING, Phase.TOKENISING, Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING]
+    assert phases == [
+        Phase.LOADING,
+        Phase.TOKENISING,
+        Phase.TRAINING,
+        Phase.VALIDATING,
+        Phase.EVALUATING,
+    ]
     assert (heard.steps[0].step, heard.steps[0].learning_rate) == (1, 5e-3)
 
 
@@ -238,12 +324,18 @@ def test_a_damaged_checkpoint_is_named(lab: Lab, config: RunConfig, heard: Heard
     lab.train(config, heard)
     files = heard.checkpoints[-1].files
 
-    for broken in ({**files, TENSORS: files[TENSORS][:100]}, {**files, POSITION: b"{"}, {TENSORS: files[TENSORS]}):
+    for broken in (
+        {**files, TENSORS: files[TENSORS][:100]},
+        {**files, POSITION: b"{"},
+        {TENSORS: files[TENSORS]},
+    ):
         with pytest.raises(ArtifactDamaged, match="checkpoint is damaged"):
             lab.train(config, Heard(), broken)
 
 
-def test_a_checkpoint_of_other_modules_is_refused(lab: Lab, config: RunConfig, heard: Heard) -> None:
+def test_a_checkpoint_of_other_modules_is_refused(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
     lab.train(config, heard)
 
     with pytest.raises(ArtifactDamaged):
@@ -259,7 +351,9 @@ def test_bf16_on_a_cpu_works_when_chosen(lab: Lab, config: RunConfig, heard: Hea
     assert lab.train(config.model_copy(update={"precision": "bf16"}), heard).precision == "bf16"
 
 
-def test_more_tokens_than_the_model_reads_are_refused(lab: Lab, config: RunConfig, heard: Heard) -> None:
+def test_more_tokens_than_the_model_reads_are_refused(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
     with pytest.raises(ConfigError, match="at most 128 tokens, not 129"):
         lab.session(config.model_copy(update={"max_tokens": 129}), heard)
 

@@ -1,4 +1,6 @@
-"""Disks that fail, kill, or lose what was not synced, at the n-th step. Tests and benchmarks put one in ``core.storage.files.disk``."""
+"""Disks that fail, kill, or lose what was not synced, at the n-th step. Tests and benchmarks put
+one in ``core.storage.files.disk``.
+"""
 
 import os
 import random
@@ -63,7 +65,8 @@ class CountingDisk(Disk):
 
 
 class FailingDisk(CountingDisk):
-    """Raises OSError with ``code`` at step ``nth``, or the first after it that can fail, and if ``lasting`` at every later one.
+    """Raises OSError with ``code`` at step ``nth``, or the first after it that can fail, and if
+    ``lasting`` at every later one.
 
     Removing always works, as on a full disk.
     """
@@ -86,7 +89,9 @@ class FailingDisk(CountingDisk):
 
 
 class KillingDisk(CountingDisk):
-    """Kills its own process at step ``nth``: by SIGKILL, as the kernel does, so that nothing is tidied up."""
+    """Kills its own process at step ``nth``: by SIGKILL, as the kernel does, so that nothing is
+    tidied up.
+    """
 
     def __init__(self, nth: int) -> None:
         super().__init__()
@@ -108,7 +113,9 @@ class KillingDisk(CountingDisk):
 
 
 class DyingDisk(KillingDisk):
-    """The same for a run that is rehearsed in this process: Death is raised, at each later step too, since nobody is there."""
+    """The same for a run that is rehearsed in this process: Death is raised, at each later step
+    too, since nobody is there.
+    """
 
     def _die(self) -> None:
         raise SimulatedCrash
@@ -116,7 +123,9 @@ class DyingDisk(KillingDisk):
 
 @dataclass(eq=False)
 class Node:
-    """A file or folder in two versions: as processes see it, and as the medium has it. ``names`` is None for a file."""
+    """A file or folder in two versions: as processes see it, and as the medium has it. ``names`` is
+    None for a file.
+    """
 
     data: bytes = b""
     synced_data: bytes = b""
@@ -130,10 +139,12 @@ class Node:
 
 
 class CuttingDisk(CountingDisk):
-    """Cuts the power at step ``nth``: below ``root`` only what was synced is left. Later steps fail too, since nobody is there.
+    """Cuts the power at step ``nth``: below ``root`` only what was synced is left. Later steps fail
+    too, since nobody is there.
 
-    It is as strict as POSIX allows: a file's content needs a sync of the file, a name one of its folder. With ``luck``, each name that
-    was not synced is kept at random, as a real disk may do, which finds a file whose name was faster than its content.
+    It is as strict as POSIX allows: a file's content needs a sync of the file, a name one of its
+    folder. With ``luck``, each name that was not synced is kept at random, as a real disk may do,
+    which finds a file whose name was faster than its content.
     """
 
     def __init__(self, root: Path, nth: int, luck: random.Random | None = None) -> None:
@@ -173,7 +184,9 @@ class CuttingDisk(CountingDisk):
         return done
 
     def remove(self, path: Path) -> None:
-        """See ``Disk``. Within a folder names may be gone from the medium at once: the strictest order for who replaces one."""
+        """See ``Disk``. Within a folder names may be gone from the medium at once: the strictest
+        order for who replaces one.
+        """
         super().remove(path)
         node = self._names(path.parent).pop(path.name, None)
         if node is not None and node.names is not None:
@@ -209,11 +222,17 @@ class CuttingDisk(CountingDisk):
             self._restore(child, path / name)
 
     def _left(self, node: Node) -> dict[str, Node]:
-        """The names in a folder after the cut. A lucky one has its new meaning, also where the sync had not come yet."""
+        """The names in a folder after the cut. A lucky one has its new meaning, also where the sync
+        had not come yet.
+        """
         left = dict(node.synced_names)
         now = node.names or {}
         for name in sorted(left.keys() | now.keys()):
-            if self.luck is not None and left.get(name) is not now.get(name) and self.luck.random() < 0.5:
+            if (
+                self.luck is not None
+                and left.get(name) is not now.get(name)
+                and self.luck.random() < 0.5
+            ):
                 left.pop(name, None)
                 if name in now:
                     left[name] = now[name]

@@ -43,9 +43,13 @@ class FillableStore(Store):
         try:
             with super().transaction(create) as db:
                 if create:
-                    db.execute("PRAGMA page_size = 512")  # a few rows need a new page, so that being full is soon felt
+                    db.execute(
+                        "PRAGMA page_size = 512"
+                    )  # a few rows need a new page, so that being full is soon felt
                 pages = db.execute("PRAGMA page_count").fetchone()[0] if full else ROOMY
-                db.execute(f"PRAGMA max_page_count = {pages}")  # stays with the connection, which serves the next use too
+                db.execute(
+                    f"PRAGMA max_page_count = {pages}"
+                )  # stays with the connection, which serves the next use too
                 yield db
         except NotEnoughRoom:
             self.refused += 1

@@ -1,6 +1,8 @@
-"""A home folder in which runs are rehearsed in this process: the real store, supervisor and worker code, no second process.
+"""A home folder in which runs are rehearsed in this process: the real store, supervisor and worker
+code, no second process.
 
-What a death of the worker takes with it is its lock; a power cut also takes what was not synced (see ``tests.support.faults.disks``).
+What a death of the worker takes with it is its lock; a power cut also takes what was not synced
+(see ``tests.support.faults.disks``).
 """
 
 import os
@@ -49,9 +51,13 @@ class Child:
 
 
 class InProcessLab:
-    """``launch`` queues a run, ``play`` lets the supervisor act and does in this process what it starts."""
+    """``launch`` queues a run, ``play`` lets the supervisor act and does in this process what it
+    starts.
+    """
 
-    def __init__(self, home: Path, plan: FaultPlan, make_store: Callable[[Settings], Store] = Store) -> None:
+    def __init__(
+        self, home: Path, plan: FaultPlan, make_store: Callable[[Settings], Store] = Store
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.plan_file = home / "plan.json"
         self.direct(plan)
@@ -71,10 +77,17 @@ class InProcessLab:
 
     def launch(self, key: str = "key", seed: int = 1) -> Job:
         """Queue a run."""
-        return self.store.create(JobKind.TRAIN, f"run-{key}", {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}}, key)
+        return self.store.create(
+            JobKind.TRAIN,
+            f"run-{key}",
+            {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}},
+            key,
+        )
 
     def play(self, disk: Disk | None = None) -> None:
-        """Let the supervisor look until nothing is left to do; the first attempt it starts writes to ``disk``."""
+        """Let the supervisor look until nothing is left to do; the first attempt it starts writes
+        to ``disk``.
+        """
         idle = 0
         while idle < 2:  # the first look may only notice a death, which the next one makes use of
             self.supervisor.step()
@@ -84,7 +97,9 @@ class InProcessLab:
                 disk, idle = None, 0
 
     def play_through_refusals(self, disk: Disk | None = None) -> None:
-        """Play while the database may refuse to grow, or be held; the supervisor tries again, as its loop does, for a while."""
+        """Play while the database may refuse to grow, or be held; the supervisor tries again, as
+        its loop does, for a while.
+        """
         for _ in range(REFUSALS):
             try:
                 self.play(disk)
@@ -96,7 +111,9 @@ class InProcessLab:
                 return
 
     def look(self) -> None:
-        """Let the supervisor look once. A worker it starts lives, holding its lock, and does nothing yet."""
+        """Let the supervisor look once. A worker it starts lives, holding its lock, and does
+        nothing yet.
+        """
         self.supervisor.step()
 
     def finish(self, disk: Disk | None = None) -> None:
@@ -119,14 +136,18 @@ class InProcessLab:
         job, folder, plan = self.store.job(job.id), self.store.folder(job), self.plan
         if job.state is not JobState.COMPLETED:
             return f"it is {job.state}: {job.message}"
-        trained = [metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"]
+        trained = [
+            metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"
+        ]
         if trained != list(range(1, plan.steps + 1)):
             return f"its curve has {len(trained)} points: {trained}"
         if not job_record.is_current(folder, job):
             return "job.json does not tell of its end"
         if artifacts.read_log_tail(folder) is None or not checkpoints.steps(folder):
             return "it has no checkpoint"
-        if left := [path.name for path in folder.rglob(".*") if path.suffix in (".part", ".old", ".gone")]:
+        if left := [
+            path.name for path in folder.rglob(".*") if path.suffix in (".part", ".old", ".gone")
+        ]:
             return f"rubbish is left: {left}"
         return ""
 
@@ -142,7 +163,11 @@ class InProcessLab:
         job = self.store.job(child.job_id)
         code = -signal.SIGKILL
         try:
-            code = worker.perform(self.store, job) if job.attempt == child.attempt and job.state.active else 0
+            code = (
+                worker.perform(self.store, job)
+                if job.attempt == child.attempt and job.state.active
+                else 0
+            )
         except SimulatedCrash:
             if isinstance(disk, CuttingDisk):
                 disk.cut()
@@ -153,6 +178,10 @@ class InProcessLab:
 
 
 def outcome(folder: Path) -> dict[str, str]:
-    """Name to SHA-256 of what a run leaves for people: the adapter and its predictions. The same for the same configuration."""
+    """Name to SHA-256 of what a run leaves for people: the adapter and its predictions. The same
+    for the same configuration.
+    """
     paths = [*folder.glob("adapter/*"), *folder.glob("predictions-*.parquet")]
-    return {path.relative_to(folder).as_posix(): checksum(path.read_bytes()) for path in sorted(paths)}
+    return {
+        path.relative_to(folder).as_posix(): checksum(path.read_bytes()) for path in sorted(paths)
+    }

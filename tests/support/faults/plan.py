@@ -1,4 +1,6 @@
-"""What a rehearsed run does and which faults it meets. A JSON file, so that each attempt can meet another one."""
+"""What a rehearsed run does and which faults it meets. A JSON file, so that each attempt can meet
+another one.
+"""
 
 import json
 import time
@@ -12,10 +14,11 @@ from tests.support.faults.disks import FailingDisk, KillingDisk
 
 @dataclass(frozen=True)
 class FaultPlan:
-    """``nth`` step of the disk on which it fails with ``code``, or kills (``kill``); 0 for a healthy disk. Times are seconds.
+    """``nth`` step of the disk on which it fails with ``code``, or kills (``kill``); 0 for a
+    healthy disk. Times are seconds.
 
-    With ``real`` the training itself is the real one.
-    ``error`` is raised at ``error_step``: memory, bug or diverged. ``clock_file`` holds seconds by which the wall clock is wrong.
+    With ``real`` the training itself is the real one. ``error`` is raised at ``error_step``:
+    memory, bug or diverged. ``clock_file`` holds seconds by which the wall clock is wrong.
     """
 
     steps: int = 100
@@ -37,7 +40,9 @@ class FaultPlan:
         """The disk that this plan writes to."""
         if not self.nth:
             return Disk()
-        return KillingDisk(self.nth) if self.kill else FailingDisk(self.nth, self.code, self.lasting)
+        return (
+            KillingDisk(self.nth) if self.kill else FailingDisk(self.nth, self.code, self.lasting)
+        )
 
     def clock(self) -> Callable[[], float]:
         """The wall clock of this plan."""

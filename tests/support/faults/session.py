@@ -1,6 +1,8 @@
-"""A stand-in for ``core.training.session``: the same events in the same order, milliseconds a step, no torch and no pandas.
+"""A stand-in for ``core.training.session``: the same events in the same order, milliseconds a step,
+no torch and no pandas.
 
-Its weights are a chain of hashes: each step's depend on all before, so a run that lost, doubled or mixed up a step ends elsewhere.
+Its weights are a chain of hashes: each step's depend on all before, so a run that lost, doubled or
+mixed up a step ends elsewhere.
 """
 
 import hashlib
@@ -12,7 +14,16 @@ from typing import TYPE_CHECKING, cast
 
 from core.errors import ArtifactDamaged, Diverged, Stopped
 from core.progress import Phase, Progress
-from core.training.events import AdapterSaved, Checkpoint, Evaluation, Event, Split, TrainMetric, TrainResult, ValidationMetric
+from core.training.events import (
+    AdapterSaved,
+    Checkpoint,
+    Evaluation,
+    Event,
+    Split,
+    TrainMetric,
+    TrainResult,
+    ValidationMetric,
+)
 from tests.support.faults.plan import FaultPlan
 
 if TYPE_CHECKING:
@@ -47,7 +58,13 @@ class Table:
 class StandInSession:
     """Trains nothing, in the way of ``TrainingSession``."""
 
-    def __init__(self, plan: FaultPlan, seed: int, report: Callable[[Event], None], should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        plan: FaultPlan,
+        seed: int,
+        report: Callable[[Event], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
         self.plan, self.report, self.should_stop = plan, report, should_stop
         self.position = Position()
         self.state = self.best = _stretch(b"%d" % seed, STATE_BYTES)
@@ -73,13 +90,28 @@ class StandInSession:
         except Stopped:
             stopped = True
         position = self.position
-        return TrainResult(position.step, position.best_step, stopped, False, position.step, 0.0, 0.0, 0.0, 0.0, "fp32", "none", 1)
+        return TrainResult(
+            position.step,
+            position.best_step,
+            stopped,
+            False,
+            position.step,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            "fp32",
+            "none",
+            1,
+        )
 
     def _run(self) -> None:
         plan, position = self.plan, self.position
         try:
             while True:
-                due = (position.step % plan.validate_every == 0 and position.step > 0) or position.step == plan.steps
+                due = (
+                    position.step % plan.validate_every == 0 and position.step > 0
+                ) or position.step == plan.steps
                 if due and position.validated_step != position.step:
                     self._validate()
                     self._save_checkpoint()
@@ -97,11 +129,17 @@ class StandInSession:
     def _step(self) -> None:
         plan, position = self.plan, self.position
         if plan.error and position.step + 1 == plan.error_step:
-            raise {"memory": MemoryError(), "bug": ValueError("a bug"), "diverged": Diverged("The loss is no longer a number.")}[plan.error]
+            raise {
+                "memory": MemoryError(),
+                "bug": ValueError("a bug"),
+                "diverged": Diverged("The loss is no longer a number."),
+            }[plan.error]
         time.sleep(plan.step_seconds)
         self.state = _stretch(self.state + b"%d" % position.step, STATE_BYTES)
         position.step += 1
-        self.report(TrainMetric(position.step, position.step / plan.steps, _loss(self.state), 1e-3, 1.0))
+        self.report(
+            TrainMetric(position.step, position.step / plan.steps, _loss(self.state), 1e-3, 1.0)
+        )
         self.report(Progress(Phase.TRAINING, position.step, plan.steps))
 
     def _validate(self) -> None:
@@ -113,17 +151,34 @@ class StandInSession:
         if best:
             position.best_loss, position.best_step, self.best = loss, position.step, self.state
             self._save_adapter()
-        self.report(ValidationMetric(position.step, position.step / self.plan.steps, loss, 0.5, 0.5, best, self._table("validation")))
+        self.report(
+            ValidationMetric(
+                position.step,
+                position.step / self.plan.steps,
+                loss,
+                0.5,
+                0.5,
+                best,
+                self._table("validation"),
+            )
+        )
 
     def _save_adapter(self) -> None:
-        self.report(AdapterSaved(self.position.best_step, {"adapter_config.json": b"{}", "adapter_model.safetensors": self._adapter()}))
+        self.report(
+            AdapterSaved(
+                self.position.best_step,
+                {"adapter_config.json": b"{}", "adapter_model.safetensors": self._adapter()},
+            )
+        )
 
     def _adapter(self) -> bytes:
         return _stretch(self.best + b"adapter", ADAPTER_BYTES)
 
     def _save_checkpoint(self) -> None:
         position = json.dumps(asdict(self.position)).encode()
-        self.report(Checkpoint(self.position.step, {POSITION: position, STATE: self.state, BEST: self.best}))
+        self.report(
+            Checkpoint(self.position.step, {POSITION: position, STATE: self.state, BEST: self.best})
+        )
 
     def _unpack(self, files: Mapping[str, bytes]) -> None:
         try:

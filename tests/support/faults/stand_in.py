@@ -1,4 +1,6 @@
-"""The job that stands in for a training where ``LORALAB_REHEARSAL`` names a plan: all of the machinery around it is the real one."""
+"""The job that stands in for a training where ``LORALAB_REHEARSAL`` names a plan: all of the
+machinery around it is the real one.
+"""
 
 import importlib
 from dataclasses import asdict
@@ -41,8 +43,12 @@ def _rehearse(context: JobContext, plan: FaultPlan) -> None:
     context.store.update(context.job, fingerprint=plan.data)
 
     def keep(event: Evaluation) -> None:
-        files.write_parquet(artifacts.predictions_path(context.folder, event.split), event.predictions)
-        context.set_result(**{event.split: {"accuracy": 0.5, "macro_f1": 0.5, "rows": 100, "hits": 50}})
+        files.write_parquet(
+            artifacts.predictions_path(context.folder, event.split), event.predictions
+        )
+        context.set_result(
+            **{event.split: {"accuracy": 0.5, "macro_f1": 0.5, "rows": 100, "hits": 50}}
+        )
 
     record = Recorder(context, Identity(fingerprint(config), plan.data, "rehearsal", {}), keep)
     session = StandInSession(plan, seed, record, context.should_stop)

@@ -23,7 +23,11 @@ def write_old(home: Path) -> None:
 
 def read(home: Path) -> State:
     """All files but those that have no name yet, or no more."""
-    found = {path.relative_to(home).as_posix(): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(home).as_posix(): path.read_bytes()
+        for path in home.rglob("*")
+        if path.is_file()
+    }
     return {name: data for name, data in found.items() if "/." not in name}
 
 
@@ -36,11 +40,15 @@ def new_file(home: Path) -> None:
 
 
 def replace_folder(home: Path) -> None:
-    files.write_folder(home / "run" / "adapter", {"config": b"2", "weights": b"new", "manifest": b"3"})
+    files.write_folder(
+        home / "run" / "adapter", {"config": b"2", "weights": b"new", "manifest": b"3"}
+    )
 
 
 def new_folder(home: Path) -> None:
-    files.write_folder(home / "run" / "checkpoints" / "00000001", {"position": b"1", "tensors": b"22"})
+    files.write_folder(
+        home / "run" / "checkpoints" / "00000001", {"position": b"1", "tensors": b"22"}
+    )
 
 
 def remove(home: Path) -> None:
@@ -92,7 +100,9 @@ def test_a_disk_that_fails_leaves_the_old_or_the_new(
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("luck", [None, *range(20)])
-def test_a_power_cut_leaves_the_old_or_the_new(action: Action, luck: int | None, tmp_path: Path, use: Callable[[Disk], None]) -> None:
+def test_a_power_cut_leaves_the_old_or_the_new(
+    action: Action, luck: int | None, tmp_path: Path, use: Callable[[Disk], None]
+) -> None:
     steps, new = steps_of(action, tmp_path / "good", use)
     for nth in range(1, steps + 1):
         home = tmp_path / str(nth)
@@ -110,7 +120,9 @@ def test_a_power_cut_leaves_the_old_or_the_new(action: Action, luck: int | None,
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_what_was_written_survives_a_power_cut_right_after(action: Action, tmp_path: Path, use: Callable[[Disk], None]) -> None:
+def test_what_was_written_survives_a_power_cut_right_after(
+    action: Action, tmp_path: Path, use: Callable[[Disk], None]
+) -> None:
     home = tmp_path / "home"
     _, new = steps_of(action, tmp_path / "good", use)
     write_old(home)

@@ -1,4 +1,6 @@
-"""Whole runs through store, supervisor and worker, with a fault at some step of the disk. ``benchmarks/faults.py`` takes every step."""
+"""Whole runs through store, supervisor and worker, with a fault at some step of the disk.
+``benchmarks/faults.py`` takes every step.
+"""
 
 import errno
 import random
@@ -40,7 +42,9 @@ def undisturbed(make: Callable[[str], InProcessLab]) -> tuple[int, dict[str, str
 def test_a_rehearsing_worker_loads_neither_torch_nor_pandas() -> None:
     program = "import sys, core.jobs.worker, tests.support.faults.stand_in; print(*sys.modules)"
 
-    loaded = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout.split()
 
     assert not {"torch", "pandas", "numpy", "pydantic"} & set(loaded)
 
@@ -53,18 +57,29 @@ def test_a_rehearsal_ends_like_a_training(make: Callable[[str], InProcessLab]) -
     assert stage.complaint(job) == ""
     folder = stage.store.folder(job)
     assert checkpoints.steps(folder)[-1] == 12
-    assert set(outcome(folder)) >= {"adapter/adapter_model.safetensors", "predictions-test.parquet", "predictions-untrained.parquet"}
+    assert set(outcome(folder)) >= {
+        "adapter/adapter_model.safetensors",
+        "predictions-test.parquet",
+        "predictions-untrained.parquet",
+    }
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.7, 0.95])
 @pytest.mark.parametrize("luck", [None, 1, 2])
 def test_a_run_goes_on_after_a_power_cut_as_if_nothing_had_been(
-    share: float, luck: int | None, make: Callable[[str], InProcessLab], undisturbed: tuple[int, dict[str, str]]
+    share: float,
+    luck: int | None,
+    make: Callable[[str], InProcessLab],
+    undisturbed: tuple[int, dict[str, str]],
 ) -> None:
     steps, expected = undisturbed
     stage = make("home")
     job = stage.launch()
-    stage.play(CuttingDisk(stage.settings.jobs, round(share * steps), None if luck is None else random.Random(luck)))
+    stage.play(
+        CuttingDisk(
+            stage.settings.jobs, round(share * steps), None if luck is None else random.Random(luck)
+        )
+    )
     assert stage.store.job(job.id).state is JobState.INTERRUPTED
 
     stage.resume(job)
@@ -78,7 +93,11 @@ def test_a_run_goes_on_after_a_power_cut_as_if_nothing_had_been(
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("lasting", [False, True])
 def test_a_disk_that_fails_ends_the_run_with_its_cause_and_it_resumes(
-    share: float, code: int, lasting: bool, make: Callable[[str], InProcessLab], undisturbed: tuple[int, dict[str, str]]
+    share: float,
+    code: int,
+    lasting: bool,
+    make: Callable[[str], InProcessLab],
+    undisturbed: tuple[int, dict[str, str]],
 ) -> None:
     steps, expected = undisturbed
     stage = make("home")
@@ -89,7 +108,9 @@ def test_a_disk_that_fails_ends_the_run_with_its_cause_and_it_resumes(
 
     assert disk.failed
     if ended.state is not JobState.COMPLETED:
-        assert ended.cause == (FailureCause.DISK_FULL if code == errno.ENOSPC else FailureCause.DISK_ERROR)
+        assert ended.cause == (
+            FailureCause.DISK_FULL if code == errno.ENOSPC else FailureCause.DISK_ERROR
+        )
         stage.resume(job)
         stage.play()
     assert stage.complaint(job) == ""
@@ -98,13 +119,29 @@ def test_a_disk_that_fails_ends_the_run_with_its_cause_and_it_resumes(
 
 @pytest.mark.parametrize(
     ("error", "cause", "proposal"),
-    [("memory", FailureCause.OUT_OF_MEMORY, {"batch_size": 8}), ("diverged", FailureCause.DIVERGED, {"learning_rate": 0.003}), ("bug", FailureCause.BUG, {})],
+    [
+        ("memory", FailureCause.OUT_OF_MEMORY, {"batch_size": 8}),
+        ("diverged", FailureCause.DIVERGED, {"learning_rate": 0.003}),
+        ("bug", FailureCause.BUG, {}),
+    ],
 )
 def test_a_failure_is_recorded_with_its_cause_and_keeps_the_last_good_checkpoint(
-    error: str, cause: FailureCause, proposal: dict[str, object], make: Callable[[str], InProcessLab]
+    error: str,
+    cause: FailureCause,
+    proposal: dict[str, object],
+    make: Callable[[str], InProcessLab],
 ) -> None:
     stage = make("home")
-    stage.direct(FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3, error=error, error_step=8))
+    stage.direct(
+        FaultPlan(
+            steps=12,
+            step_seconds=0.0,
+            validate_every=5,
+            checkpoint_every=3,
+            error=error,
+            error_step=8,
+        )
+    )
     job = stage.launch()
     stage.play()
 
@@ -114,12 +151,16 @@ def test_a_failure_is_recorded_with_its_cause_and_keeps_the_last_good_checkpoint
     assert checkpoints.steps(stage.store.folder(job)) == [5, 6]
 
 
-def test_other_data_on_resume_is_refused_and_nothing_is_lost(make: Callable[[str], InProcessLab]) -> None:
+def test_other_data_on_resume_is_refused_and_nothing_is_lost(
+    make: Callable[[str], InProcessLab],
+) -> None:
     stage = make("home")
     job = stage.launch()
     stage.play(CuttingDisk(stage.settings.jobs, 90))
     kept = checkpoints.steps(stage.store.folder(job))
-    stage.direct(FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3, data="other"))
+    stage.direct(
+        FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3, data="other")
+    )
     stage.resume(job)
     stage.play()
 
@@ -129,7 +170,9 @@ def test_other_data_on_resume_is_refused_and_nothing_is_lost(make: Callable[[str
     assert checkpoints.steps(stage.store.folder(job)) == kept != []
 
 
-def test_a_killed_supervisor_is_replaced_and_takes_over_the_living_worker(make: Callable[[str], InProcessLab]) -> None:
+def test_a_killed_supervisor_is_replaced_and_takes_over_the_living_worker(
+    make: Callable[[str], InProcessLab],
+) -> None:
     stage = make("home")
     job = stage.launch()
     stage.look()
@@ -155,7 +198,9 @@ def test_a_stale_attempt_writes_neither_rows_nor_files(make: Callable[[str], InP
     stage.look()
     stage.finish()
     before = outcome(stage.store.folder(job))
-    stale = replace(stale, request_json='{"config": {"seed": 2}}')  # so that what it writes could be told from what is there
+    stale = replace(
+        stale, request_json='{"config": {"seed": 2}}'
+    )  # so that what it writes could be told from what is there
 
     assert worker.perform(stage.store, stale) == 0
 

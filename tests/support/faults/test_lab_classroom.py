@@ -1,4 +1,6 @@
-"""A class of thirty in the queue, with a stand-in for the trainings: the real store, supervisor and worker code."""
+"""A class of thirty in the queue, with a stand-in for the trainings: the real store, supervisor and
+worker code.
+"""
 
 from pathlib import Path
 
@@ -16,7 +18,9 @@ def test_no_student_waits_for_a_first_run_while_another_has_a_second(tmp_path: P
     stage = InProcessLab(tmp_path / "home", QUICK)
     for number in range(STUDENTS):
         stage.store.visitor = Visitor(f"s{number:02d}", f"Student {number}", Role.STUDENT)
-        for run in range(3 if number < GREEDY else 1):  # who came first asks for all they may have at once
+        for run in range(
+            3 if number < GREEDY else 1
+        ):  # who came first asks for all they may have at once
             stage.launch(f"{number}-{run}")
     foretold = [turn.job.id for turn in read_queue(stage.store)]
 

@@ -12,7 +12,13 @@ def test_whatever_happens_to_runs_nothing_is_torn_and_each_can_be_finished(tmp_p
         make_world = StagedWorld
         tally = Tally()
 
-    some = settings(max_examples=15, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    some = settings(
+        max_examples=15,
+        stateful_step_count=12,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
     run_state_machine_as_test(Staged, settings=some)
 
     assert Staged.tally.sequences >= 15

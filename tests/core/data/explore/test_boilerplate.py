@@ -2,9 +2,21 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from core.data.explore.boilerplate import Pattern, PatternKind, evidence, find_patterns, mutual_information
+from core.data.explore.boilerplate import (
+    Pattern,
+    PatternKind,
+    evidence,
+    find_patterns,
+    mutual_information,
+)
 
-TEXTS = ["Oil rises (Reuters)", "NEW YORK (Reuters) - Oil", "AP - A vote", "Kerry #39;s plan\\", "plain (Reuters) Reuters - text"] * 10
+TEXTS = [
+    "Oil rises (Reuters)",
+    "NEW YORK (Reuters) - Oil",
+    "AP - A vote",
+    "Kerry #39;s plan\\",
+    "plain (Reuters) Reuters - text",
+] * 10
 
 
 def rows(name: str) -> list[int]:
@@ -54,7 +66,8 @@ def test_evidence_against_counts_by_hand() -> None:
 
 
 def test_a_class_of_a_few_texts_is_not_pointed_at_by_chance() -> None:
-    # 100 texts of class 0, of which 10 hold it, 100 of class 1 with none, and 2 of class 2 with none
+    # 100 texts of class 0, of which 10 hold it, 100 of class 1 with none, and 2 of class 2 with
+    # none
     pattern = Pattern("(AP)", PatternKind.BRACKETS, np.arange(10, dtype=np.int32))
     labels = np.repeat(np.array([0, 1, 2], np.int16), [100, 100, 2])
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from core.data.explore import distinctive_words as words_module
-from core.data.explore.distinctive_words import count_words, distinctive_words, example_rows, excerpt, log_odds, word_in_classes
+from core.data.explore.distinctive_words import (
+    count_words,
+    distinctive_words,
+    example_rows,
+    excerpt,
+    log_odds,
+    word_in_classes,
+)
 from core.data.explore.words import fold, split_words
 from tests.support.indexed_data import index_rows
 
@@ -29,16 +36,22 @@ def test_log_odds_against_a_case_worked_by_hand() -> None:
 
 
 def test_a_word_as_frequent_here_as_elsewhere_has_no_score() -> None:
-    assert log_odds(np.array([10]), np.array([10]), (100, 100), np.array([7.0]), 50.0).tolist() == [0.0]
+    assert log_odds(np.array([10]), np.array([10]), (100, 100), np.array([7.0]), 50.0).tolist() == [
+        0.0
+    ]
 
 
 def test_a_rare_word_is_tamed_by_the_prior() -> None:
-    once, often = log_odds(np.array([1, 50]), np.array([0, 10]), (1000, 1000), np.array([0.5, 30.0]), 1000.0)
+    once, often = log_odds(
+        np.array([1, 50]), np.array([0, 10]), (1000, 1000), np.array([0.5, 30.0]), 1000.0
+    )
 
     assert 0 < once < often
 
 
-def test_counts_agree_with_counting_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_agree_with_counting_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN, test=[("oil", 1)])
     monkeypatch.setattr(words_module, "MOST_SCORED", 4)
     kept = np.arange(len(index)) % 3 != 0
@@ -46,18 +59,27 @@ def test_counts_agree_with_counting_one_by_one(tmp_path: Path, monkeypatch: pyte
     found = count_words(index, kept, "train", len(CLASSES))
 
     for label in range(len(CLASSES)):
-        naive = Counter(word for row, (text, mine) in enumerate(TRAIN) if kept[row] and mine == label for word in split_words(fold(text)))
+        naive = Counter(
+            word
+            for row, (text, mine) in enumerate(TRAIN)
+            if kept[row] and mine == label
+            for word in split_words(fold(text))
+        )
         assert found.totals[label] == naive.total()
         assert found.counts[label].tolist() == [naive[word] for word in index.words.to_pylist()[:4]]
 
 
 @pytest.mark.parametrize("every", [2, 3, 10])
-def test_counts_are_the_same_when_they_are_taken_from_those_of_the_whole_split(tmp_path: Path, every: int) -> None:
+def test_counts_are_the_same_when_they_are_taken_from_those_of_the_whole_split(
+    tmp_path: Path, every: int
+) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN, test=[("oil", 1)])
     kept = np.arange(len(index)) % every != 0
     whole = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
 
-    alone, from_whole = (count_words(index, kept, "train", len(CLASSES), base) for base in (None, whole))
+    alone, from_whole = (
+        count_words(index, kept, "train", len(CLASSES), base) for base in (None, whole)
+    )
 
     assert np.array_equal(alone.counts, from_whole.counts)
     assert np.array_equal(alone.totals, from_whole.totals)
@@ -87,7 +109,9 @@ def test_a_word_is_counted_per_class(tmp_path: Path) -> None:
     found = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
 
     assert word_in_classes(index, found, "oil")["count"].tolist() == [18, 0, 0]
-    assert word_in_classes(index, found, "oil")["per_10000"].iloc[0] == pytest.approx(10_000 * 18 / 66)
+    assert word_in_classes(index, found, "oil")["per_10000"].iloc[0] == pytest.approx(
+        10_000 * 18 / 66
+    )
     assert word_in_classes(index, found, "nowhere")["count"].tolist() == [0, 0, 0]
 
 
@@ -111,5 +135,7 @@ def test_examples_come_from_each_class_and_are_always_the_same(tmp_path: Path) -
         ("y" * 100 + " oil", "oil", "…" + "y" * 54 + " oil"),
     ],
 )
-def test_an_excerpt_shows_the_whole_word_in_its_surroundings(text: str, word: str, shown: str) -> None:
+def test_an_excerpt_shows_the_whole_word_in_its_surroundings(
+    text: str, word: str, shown: str
+) -> None:
     assert excerpt(text, word) == shown

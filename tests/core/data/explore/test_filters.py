@@ -11,19 +11,32 @@ from core.data.explore.words import fold, split_words
 from tests.support.indexed_data import index_rows
 
 PETS = ("cat", "dog")
-TRAIN = [("The CAT sat.", 0), ("a dog (big)", 1), ("Caf\u00e9 for cats", 0), ("dogs", 1), ("", 0), ("Vets (Reuters)", 1)]
+TRAIN = [
+    ("The CAT sat.", 0),
+    ("a dog (big)", 1),
+    ("Caf\u00e9 for cats", 0),
+    ("dogs", 1),
+    ("", 0),
+    ("Vets (Reuters)", 1),
+]
 SOURCES = [("seen (Reuters)", 1)] * 9
 ROWS = [*TRAIN, *SOURCES]
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> TextIndex:
-    return index_rows(tmp_path_factory.mktemp("pets") / "pets", PETS, train=ROWS, test=[("a cat", 0)])
+    return index_rows(
+        tmp_path_factory.mktemp("pets") / "pets", PETS, train=ROWS, test=[("a cat", 0)]
+    )
 
 
 def found(index: TextIndex, **fields: object) -> list[int]:
     filters = Filters(**fields)  # type: ignore[arg-type]
-    return [row for row in positions_in_split(index, find_mask(index, filters), filters.split).tolist() if row < len(TRAIN)]
+    return [
+        row
+        for row in positions_in_split(index, find_mask(index, filters), filters.split).tolist()
+        if row < len(TRAIN)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +52,9 @@ def found(index: TextIndex, **fields: object) -> list[int]:
         ("\\", []),
     ],
 )
-def test_a_search_is_literal_and_ignores_case_and_the_form_of_accents(index: TextIndex, text: str, rows: list[int]) -> None:
+def test_a_search_is_literal_and_ignores_case_and_the_form_of_accents(
+    index: TextIndex, text: str, rows: list[int]
+) -> None:
     assert found(index, text=text) == rows
 
 
@@ -57,8 +72,14 @@ def test_filters_add_up_and_each_can_be_left_out(index: TextIndex) -> None:
     filters = Filters(classes=(0,), text="cat", word="sat")
 
     assert np.flatnonzero(find_mask(index, filters)).tolist() == [0]
-    assert np.flatnonzero(find_mask(index, filters, (Dimension.WORD,))).tolist() == [0, 2, len(ROWS)]
-    assert positions_in_split(index, find_mask(index, filters, (Dimension.WORD,)), "test").tolist() == [len(ROWS)]
+    assert np.flatnonzero(find_mask(index, filters, (Dimension.WORD,))).tolist() == [
+        0,
+        2,
+        len(ROWS),
+    ]
+    assert positions_in_split(
+        index, find_mask(index, filters, (Dimension.WORD,)), "test"
+    ).tolist() == [len(ROWS)]
 
 
 def test_only_filters_that_leave_rows_out_are_active() -> None:
@@ -71,10 +92,19 @@ WORDS = st.sampled_from(["cat", "dog", "the", "sat", "vets", "nothing"])
 
 @settings(max_examples=60)
 @given(
-    st.sets(st.integers(0, 1)), st.none() | st.integers(0, 6), st.none() | st.integers(0, 6), st.sampled_from(["", "a", "s", "("]), WORDS
+    st.sets(st.integers(0, 1)),
+    st.none() | st.integers(0, 6),
+    st.none() | st.integers(0, 6),
+    st.sampled_from(["", "a", "s", "("]),
+    WORDS,
 )
 def test_masks_agree_with_a_loop_over_the_texts(
-    index: TextIndex, classes: set[int], shortest: int | None, longest: int | None, text: str, word: str
+    index: TextIndex,
+    classes: set[int],
+    shortest: int | None,
+    longest: int | None,
+    text: str,
+    word: str,
 ) -> None:
     filters = Filters("train", tuple(classes), "tokens", shortest, longest, text, word)
 

@@ -69,7 +69,9 @@ def test_a_damaged_index_is_said_and_built_anew(tmp_path: Path, name: str, fault
     ensure_index(dataset, quiet, never)
     path = index_folder(dataset) / name
     content = path.read_bytes()
-    path.unlink() if fault == "gone" else path.write_bytes(b"" if fault == "empty" else content[:-9] + b"x" * 9)
+    path.unlink() if fault == "gone" else path.write_bytes(
+        b"" if fault == "empty" else content[:-9] + b"x" * 9
+    )
 
     with pytest.raises(ArtifactDamaged, match="The index of pets"):
         open_index(dataset)
@@ -77,7 +79,9 @@ def test_a_damaged_index_is_said_and_built_anew(tmp_path: Path, name: str, fault
     assert len(ensure_index(dataset, quiet, never)) == 5
 
 
-def test_an_index_of_another_format_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_of_another_format_is_built_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = write_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
     ensure_index(dataset, quiet, never)
     monkeypatch.setattr(index_module, "FORMAT", 99)

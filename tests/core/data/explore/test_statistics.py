@@ -10,7 +10,9 @@ PETS = ("cat", "dog")
 
 
 def test_balance_counts_each_class_in_each_split(tmp_path: Path) -> None:
-    index = index_rows(tmp_path / "pets", PETS, train=[("a", 0), ("b", 1), ("c", 0)], test=[("d", 1)])
+    index = index_rows(
+        tmp_path / "pets", PETS, train=[("a", 0), ("b", 1), ("c", 0)], test=[("d", 1)]
+    )
 
     table = class_balance(index, np.array([True, True, True, True]), 2)
 
@@ -28,7 +30,11 @@ def bins(lengths: list[int], labels: list[int]) -> tuple[list[int], list[list[in
 
 
 def test_bins_count_the_texts_of_each_class() -> None:
-    assert bins([0, 1, 1, 3], [0, 0, 1, 1]) == ([0, 1, 2, 3, 4], [[1, 0], [1, 1], [0, 0], [0, 1]], 0)
+    assert bins([0, 1, 1, 3], [0, 0, 1, 1]) == (
+        [0, 1, 2, 3, 4],
+        [[1, 0], [1, 1], [0, 0], [0, 1]],
+        0,
+    )
 
 
 def test_bins_are_equally_wide_so_that_a_flat_distribution_is_flat() -> None:

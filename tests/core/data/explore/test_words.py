@@ -10,7 +10,10 @@ from core.data.explore.words import fold, isolate, split_words
     [
         ("The CAT sat, twice.", ["the", "cat", "sat", "twice"]),
         ("Iraq #39;s quot;oil quot; &lt;b&gt; &amp; <a href=x>gas</a>", ["iraq", "oil", "gas"]),
-        ('buy &lt;A HREF="http://a.com/q.aspx?ticker=GE"&gt;GE.N&lt;/A&gt; at www.b.com now', ["buy", "ge", "at", "now"]),
+        (
+            'buy &lt;A HREF="http://a.com/q.aspx?ticker=GE"&gt;GE.N&lt;/A&gt; at www.b.com now',
+            ["buy", "ge", "at", "now"],
+        ),
         ("don't stop 2004 7", ["don't", "stop", "2004"]),
         ("Cafe\u0301 É", ["café", "é"]),
         ("股票市场 up", ["股票", "票市", "市场", "up"]),
@@ -21,7 +24,9 @@ from core.data.explore.words import fold, isolate, split_words
         (" \n…!", []),
     ],
 )
-def test_words_of_any_script_without_html_debris_and_single_letters(text: str, words: list[str]) -> None:
+def test_words_of_any_script_without_html_debris_and_single_letters(
+    text: str, words: list[str]
+) -> None:
     assert split_words(fold(text)) == words
 
 
@@ -38,4 +43,9 @@ def test_text_from_right_to_left_keeps_its_direction_to_itself(text: str) -> Non
 
 
 def test_other_text_is_left_as_it_is() -> None:
-    assert [isolate(text) for text in ("plain", "口コミ", "мир", "")] == ["plain", "口コミ", "мир", ""]
+    assert [isolate(text) for text in ("plain", "口コミ", "мир", "")] == [
+        "plain",
+        "口コミ",
+        "мир",
+        "",
+    ]

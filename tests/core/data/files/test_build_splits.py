@@ -1,6 +1,12 @@
 import pytest
 
-from core.data.files.build_splits import LONGEST_TEXT, BuildOptions, BuiltDataset, DroppedRows, build
+from core.data.files.build_splits import (
+    LONGEST_TEXT,
+    BuildOptions,
+    BuiltDataset,
+    DroppedRows,
+    build,
+)
 from core.data.files.read import read_table
 from core.data.files.table import Table
 from core.data.sources import Split
@@ -35,7 +41,9 @@ def test_a_split_is_made_with_the_same_share_of_each_class() -> None:
 
 
 def test_the_report_says_what_was_left_out_why_and_where() -> None:
-    result = built(" ,cat", "no label here,", "one,two,three", f"{'x' * (LONGEST_TEXT + 1)},dog", *pets())
+    result = built(
+        " ,cat", "no label here,", "one,two,three", f"{'x' * (LONGEST_TEXT + 1)},dog", *pets()
+    )
 
     assert result.report.dropped == (
         DroppedRows("another number of cells than columns", 1, ("a.csv: 4",)),
@@ -51,23 +59,39 @@ def test_labels_are_named_merged_and_left_out_as_chosen() -> None:
     result = built(*pets(20, ("0", "1")), *pets(10, ("Dog", "9")), choice=choice)
 
     assert result.classes == ("cat", "dog")
-    assert [(name, train + test) for name, train, _, test in result.report.classes] == [("cat", 10), ("dog", 15)]
+    assert [(name, train + test) for name, train, _, test in result.report.classes] == [
+        ("cat", 10),
+        ("dog", 15),
+    ]
     assert result.report.merged == (("0", "cat"), ("1", "dog"), ("Dog", "dog"))
-    assert result.report.dropped == (DroppedRows("the class is left out", 5, tuple(f"a.csv: {line}" for line in (23, 25, 27, 29, 31))),)
+    assert result.report.dropped == (
+        DroppedRows(
+            "the class is left out", 5, tuple(f"a.csv: {line}" for line in (23, 25, 27, 29, 31))
+        ),
+    )
 
 
 def test_several_columns_become_one_text() -> None:
     rows = [f"title {i},body {i},{'ab'[i % 2]}" for i in range(20)]
 
-    result = build([("train", table(*rows, header="title,body,label"))], BuildOptions(("title", "body"), "label"))
+    result = build(
+        [("train", table(*rows, header="title,body,label"))],
+        BuildOptions(("title", "body"), "label"),
+    )
 
     assert result.splits["train"]["text"].iloc[0] == "title 0\nbody 0"
 
 
 def test_a_split_column_is_taken() -> None:
-    rows = [f"text {i},{'ab'[i % 2]},{'test' if i >= 24 else 'dev' if i >= 20 else 'train'}" for i in range(30)]
+    rows = [
+        f"text {i},{'ab'[i % 2]},{'test' if i >= 24 else 'dev' if i >= 20 else 'train'}"
+        for i in range(30)
+    ]
 
-    result = build([("train", table(*rows, "unsaid,a,", header="text,label,split"))], BuildOptions(("text",), "label", split="split"))
+    result = build(
+        [("train", table(*rows, "unsaid,a,", header="text,label,split"))],
+        BuildOptions(("text",), "label", split="split"),
+    )
 
     assert result.report.classes == (("a", 10, 2, 3), ("b", 10, 2, 3))
     assert [item.reason for item in result.report.dropped] == ["no split"]
@@ -82,7 +106,9 @@ def test_several_files_are_splits() -> None:
     result = build(parts, CHOICE)
 
     assert result.report.classes == (("cat", 10, 0, 1), ("dog", 10, 0, 0))
-    assert result.report.dropped == (DroppedRows("a class that no training row has", 1, ("test.csv: 3",)),)
+    assert result.report.dropped == (
+        DroppedRows("a class that no training row has", 1, ("test.csv: 3",)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,8 +116,14 @@ def test_several_files_are_splits() -> None:
     [
         ([",a", "b,"], "No training row has both a text and a label."),
         (pets(20, ("cat",)), "All rows have the label 'cat'."),
-        (pets(23, ("cat", "dog", "emu")), r"Too few training rows: 'cat' \(8\), 'dog' \(8\), 'emu' \(7\)."),
-        (pets(600, tuple(f"class {i}" for i in range(51))), "The labels have 51 different values; up to 50 classes work."),
+        (
+            pets(23, ("cat", "dog", "emu")),
+            r"Too few training rows: 'cat' \(8\), 'dog' \(8\), 'emu' \(7\).",
+        ),
+        (
+            pets(600, tuple(f"class {i}" for i in range(51))),
+            "The labels have 51 different values; up to 50 classes work.",
+        ),
         (pets(20, ("x" * 81, "y")), "A label has 81 characters"),
     ],
 )
@@ -105,7 +137,9 @@ def test_what_no_classifier_can_learn_from_is_refused(rows: list[str], message: 
 def test_wrong_columns_are_refused() -> None:
     with pytest.raises(DataError, match="has no column 'body'. Its columns are 'text', 'label'."):
         built(*pets(), choice=BuildOptions(("body",), "label"))
-    with pytest.raises(DataError, match="'label' does not say the split of each row: it holds 'cat', 'dog'"):
+    with pytest.raises(
+        DataError, match="'label' does not say the split of each row: it holds 'cat', 'dog'"
+    ):
         built(*pets(), choice=BuildOptions(("text",), "label", split="label"))
 
 

@@ -10,13 +10,19 @@ def proposal(header: str, *rows: str) -> ColumnProposal:
 
 
 def test_usual_names_are_taken_where_they_fit() -> None:
-    rows = [f"{i},a review that is long enough {i},{'good' if i % 2 else 'bad'},{'train' if i else 'test'}" for i in range(4)]
+    rows = [
+        f"{i},a review that is long enough"
+        f" {i},{'good' if i % 2 else 'bad'},{'train' if i else 'test'}"
+        for i in range(4)
+    ]
 
     assert proposal("id,text,label,split", *rows) == ColumnProposal("text", "label", "split")
 
 
 def test_without_usual_names_the_longest_cells_are_texts_and_the_fewest_values_labels() -> None:
-    rows = [f"{i},ein ziemlich langer Satz {i},{'gut' if i % 2 else 'schlecht'},x" for i in range(60)]
+    rows = [
+        f"{i},ein ziemlich langer Satz {i},{'gut' if i % 2 else 'schlecht'},x" for i in range(60)
+    ]
 
     assert proposal("nr,satz,urteil,quelle", *rows) == ColumnProposal("satz", "urteil", "")
 

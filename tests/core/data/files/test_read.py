@@ -60,15 +60,22 @@ def test_older_encodings_are_told_apart(text: str, encoding: str, found: str) ->
 def test_a_wrong_guess_can_be_put_right() -> None:
     data = "name;label\nŻółw;a\n".encode("cp1250")
 
-    assert read_table("a.csv", data, ReadOptions(encoding="cp1250")).frame["name"].tolist() == ["Żółw"]
+    assert read_table("a.csv", data, ReadOptions(encoding="cp1250")).frame["name"].tolist() == [
+        "Żółw"
+    ]
     assert read_table("a.csv", b"text,label\nx,a\n", ReadOptions(header=False)).rows == 2
-    assert read_table("a.csv", b"text|a;label\nx|b;a\n", ReadOptions(separator=";")).columns == ["text|a", "label"]
+    assert read_table("a.csv", b"text|a;label\nx|b;a\n", ReadOptions(separator=";")).columns == [
+        "text|a",
+        "label",
+    ]
     with pytest.raises(DataError, match="is not UTF-8. Choose another encoding"):
         read_table("a.csv", data, ReadOptions(encoding="utf-8"))
 
 
 def test_quotes_can_be_read_as_ordinary_characters() -> None:
-    table = read_table("a.csv", b'text,label\n"so" it goes,cat\nit "never ends,dog\n', ReadOptions(quotes=False))
+    table = read_table(
+        "a.csv", b'text,label\n"so" it goes,cat\nit "never ends,dog\n', ReadOptions(quotes=False)
+    )
 
     assert table.frame["text"].tolist() == ['"so" it goes', 'it "never ends']
 
@@ -79,7 +86,11 @@ def test_ragged_lines_are_left_out_and_say_where_they_are() -> None:
     assert table.frame["text"].tolist() == ["one", "three", "five", "six"]
     assert table.frame.index.tolist() == [2, 4, 7, 8]
     (skipped,) = table.skipped
-    assert (skipped.reason, skipped.rows, skipped.lines) == ("another number of cells than columns", 2, (3, 6))
+    assert (skipped.reason, skipped.rows, skipped.lines) == (
+        "another number of cells than columns",
+        2,
+        (3, 6),
+    )
 
 
 def test_the_text_na_stays_a_text_and_numbers_stay_as_written() -> None:
@@ -93,7 +104,9 @@ def test_columns_of_one_name_are_told_apart() -> None:
     table = read_table("a.csv", b"text,text,,label\na,b,c,d\n")
 
     assert table.columns == ["text", "text (2)", "column 3", "label"]
-    assert table.found.notes == ("Two columns are called 'text'; the later one is 'text (2)' here.",)
+    assert table.found.notes == (
+        "Two columns are called 'text'; the later one is 'text (2)' here.",
+    )
 
 
 def test_a_cell_of_five_megabytes_is_read_in_time() -> None:
@@ -107,7 +120,10 @@ def test_a_cell_of_five_megabytes_is_read_in_time() -> None:
 
 def test_values_of_json_become_strings_and_halves_of_characters_are_replaced() -> None:
     lines = [{"text": "a", "label": 1, "x": [1]}, {"text": None, "label": True, "y": 2}]
-    table = read_table("a.jsonl", "\n".join(map(json.dumps, lines)).encode() + b'\n{"text": "\\ud800!", "label": NaN}\nno\n')
+    table = read_table(
+        "a.jsonl",
+        "\n".join(map(json.dumps, lines)).encode() + b'\n{"text": "\\ud800!", "label": NaN}\nno\n',
+    )
 
     assert table.columns == ["text", "label", "y"]
     assert table.frame["text"].tolist() == ["a", None, "\ufffd!"]
@@ -117,12 +133,19 @@ def test_values_of_json_become_strings_and_halves_of_characters_are_replaced() -
 
 def test_class_ids_of_hugging_face_become_their_names() -> None:
     features = {"info": {"features": {"label": {"names": ["ham", "spam"], "_type": "ClassLabel"}}}}
-    schema = pa.schema([("text", pa.string()), ("label", pa.int64())], metadata={"huggingface": json.dumps(features)})
+    schema = pa.schema(
+        [("text", pa.string()), ("label", pa.int64())],
+        metadata={"huggingface": json.dumps(features)},
+    )
     rows = pa.table({"text": ["a", "b", "c"], "label": [1, 0, -1]}, schema=schema)
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink)
 
-    assert read_table("a.parquet", sink.getvalue().to_pybytes()).frame["label"].tolist() == ["spam", "ham", None]
+    assert read_table("a.parquet", sink.getvalue().to_pybytes()).frame["label"].tolist() == [
+        "spam",
+        "ham",
+        None,
+    ]
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -130,7 +153,9 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
 
-    with pytest.raises(DataError, match=r"large.csv has 100 MB; up to 100 MB are read. Take a sample"):
+    with pytest.raises(
+        DataError, match=r"large.csv has 100 MB; up to 100 MB are read. Take a sample"
+    ):
         read_file(path)
     with pytest.raises(DataError, match="is a folder"):
         read_file(tmp_path)
@@ -138,7 +163,11 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -
         read_file(tmp_path / "nothing")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(files())
 def test_no_file_is_too_broken_for_an_answer(file: tuple[str, bytes]) -> None:
     name, content = file
@@ -150,12 +179,17 @@ def test_no_file_is_too_broken_for_an_answer(file: tuple[str, bytes]) -> None:
     else:
         assert table.rows and table.columns
         assert len(set(table.columns)) == len(table.columns)
-        "".join(cell for column in table.frame for cell in table.frame[column] if cell is not None).encode()
+        "".join(
+            cell for column in table.frame for cell in table.frame[column] if cell is not None
+        ).encode()
     assert time.monotonic() - began < SECONDS
 
 
 def test_formats_and_names_may_disagree() -> None:
     assert read_table("a.jsonl", CSV.encode()).found.format == "delimited"
     assert read_table("a.csv", b'{"text": "a", "label": "b"}\n').found.format == "JSON lines"
-    assert read_table("PK.csv", b"PKs are many,and so on\nmore of it,too\n").found.format == "delimited"
+    assert (
+        read_table("PK.csv", b"PKs are many,and so on\nmore of it,too\n").found.format
+        == "delimited"
+    )
     assert parquet(text=["a"])[:4] == b"PAR1"

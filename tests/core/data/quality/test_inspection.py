@@ -5,7 +5,15 @@ import pytest
 
 from core.data.dataset import Dataset
 from core.data.preparation import prepare
-from core.data.quality.findings import Check, name_rows, read_findings, read_neighbours, read_report, read_texts, save_report
+from core.data.quality.findings import (
+    Check,
+    name_rows,
+    read_findings,
+    read_neighbours,
+    read_report,
+    read_texts,
+    save_report,
+)
 from core.data.quality.inspection import inspect
 from core.data.sources import folder_source
 from core.errors import Stopped
@@ -22,7 +30,9 @@ def nothing(progress: Progress) -> None:
 
 @pytest.fixture
 def dataset(tmp_path: Path, settings: Settings) -> Dataset:
-    """Small news with a text in train and test, one of two labels, an entity, a number instead of a text, and one class more often."""
+    """Small news with a text in train and test, one of two labels, an entity, a number instead of a
+    text, and one class more often.
+    """
     folder = write_small_news(tmp_path / "news")
     train, test = pd.read_csv(folder / "train.csv"), pd.read_csv(folder / "test.csv")
     planted = [
@@ -31,10 +41,20 @@ def dataset(tmp_path: Path, settings: Settings) -> Dataset:
         ("TALKS of the two ministers end, without a word to the press tonight", "Business"),
         ("oil prices rise &amp; fall again today", "Business"),
         ("12345 678", "World"),
-        *[(f"the {name} match of the evening ended in a draw once more, say {name} fans", "Sports") for name in map(str, range(100, 160))],
+        *[
+            (
+                f"the {name} match of the evening ended in a draw once more, say {name} fans",
+                "Sports",
+            )
+            for name in map(str, range(100, 160))
+        ],
     ]
-    pd.concat([train, pd.DataFrame(planted, columns=["text", "label"])]).to_csv(folder / "train.csv", index=False)
-    pd.concat([test, pd.DataFrame([(LEAKED.upper(), "Sports")], columns=["text", "label"])]).to_csv(folder / "test.csv", index=False)
+    pd.concat([train, pd.DataFrame(planted, columns=["text", "label"])]).to_csv(
+        folder / "train.csv", index=False
+    )
+    pd.concat([test, pd.DataFrame([(LEAKED.upper(), "Sports")], columns=["text", "label"])]).to_csv(
+        folder / "test.csv", index=False
+    )
     return prepare(settings, folder_source(folder), nothing, lambda: False)
 
 
@@ -55,7 +75,9 @@ def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
     assert said[Check.IMBALANCE].said == "Sports has 109 training texts, Sci/Tech 54: 2.0 to 1."
     assert said[Check.CONFLICT].texts == 2
     for suspect in named[named["check"] == Check.SUSPECT].itertuples():
-        near = neighbours[(neighbours["split"] == suspect.split) & (neighbours["row"] == suspect.row)]
+        near = neighbours[
+            (neighbours["split"] == suspect.split) & (neighbours["row"] == suspect.row)
+        ]
         kept = read_neighbours(dataset, str(suspect.split), int(suspect.row))
         assert kept["row"].tolist() == near["near_row"].tolist()
 

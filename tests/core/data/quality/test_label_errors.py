@@ -3,7 +3,14 @@ import random
 import numpy as np
 import pytest
 
-from core.data.quality.label_errors import FOLDS, cross_validate, fold_groups, judge_labels, word_features, word_probabilities
+from core.data.quality.label_errors import (
+    FOLDS,
+    cross_validate,
+    fold_groups,
+    judge_labels,
+    word_features,
+    word_probabilities,
+)
 from core.errors import Stopped
 from tests.support.small_news import WORDS
 
@@ -26,7 +33,13 @@ def test_confident_learning_by_hand() -> None:
 def test_a_label_against_a_confident_class_is_suspect() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9], [0.05, 0.95]])
 
-    assert judge_labels(probabilities, np.array([0, 0, 1, 1, 0])).suspect.tolist() == [False, False, False, False, True]
+    assert judge_labels(probabilities, np.array([0, 0, 1, 1, 0])).suspect.tolist() == [
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_copies_share_a_fold_and_folds_are_of_one_size() -> None:
@@ -42,9 +55,13 @@ def test_flipped_labels_are_ranked_first() -> None:
     true = [number % 4 for number in range(400)]
     texts = [" ".join(draw.choices(WORDS[names[label]].split(), k=8)) for label in true]
     flipped = draw.sample(range(400), 20)
-    labels = np.array([(label + 1) % 4 if place in flipped else label for place, label in enumerate(true)])
+    labels = np.array(
+        [(label + 1) % 4 if place in flipped else label for place, label in enumerate(true)]
+    )
 
-    probabilities = word_probabilities(word_features(texts), labels, 4, fold_groups(np.arange(400)), nothing, lambda: False)
+    probabilities = word_probabilities(
+        word_features(texts), labels, 4, fold_groups(np.arange(400)), nothing, lambda: False
+    )
     found = judge_labels(probabilities, labels)
 
     assert set(np.argsort(-found.score)[:20]) == set(flipped)
@@ -60,11 +77,15 @@ def test_a_class_that_a_fold_has_not_seen_gets_no_probability() -> None:
 
 
 def test_texts_without_a_common_word_say_nothing() -> None:
-    found = word_probabilities(word_features(["a b", "c d"]), np.array([0, 1]), 2, np.array([0, 1]), nothing, lambda: False)
+    found = word_probabilities(
+        word_features(["a b", "c d"]), np.array([0, 1]), 2, np.array([0, 1]), nothing, lambda: False
+    )
 
     assert found.tolist() == [[0.5, 0.5], [0.5, 0.5]]
 
 
 def test_a_stop_is_followed() -> None:
     with pytest.raises(Stopped):
-        cross_validate(np.eye(FOLDS), np.arange(FOLDS), FOLDS, np.arange(FOLDS), nothing, lambda: True)
+        cross_validate(
+            np.eye(FOLDS), np.arange(FOLDS), FOLDS, np.arange(FOLDS), nothing, lambda: True
+        )

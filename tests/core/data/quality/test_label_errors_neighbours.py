@@ -5,7 +5,14 @@ import pytest
 from core.data.quality.label_errors import NEAREST, find_neighbours, word_features
 from core.errors import Stopped
 
-TEXTS = ["oil price rises", "oil price rises again", "oil price falls", "oil of olives", "team wins final", "oil price rises"]
+TEXTS = [
+    "oil price rises",
+    "oil price rises again",
+    "oil price falls",
+    "oil of olives",
+    "team wins final",
+    "oil price rises",
+]
 
 
 @pytest.fixture
@@ -13,8 +20,12 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame({"split": ["train"] * 5 + ["test"], "row": [10, 11, 12, 13, 14, 0]})
 
 
-def test_the_texts_with_most_words_in_common_come_first_and_copies_not_at_all(frame: pd.DataFrame) -> None:
-    found = find_neighbours(word_features(TEXTS), frame, np.array([0]), np.array([0, 1, 2, 3, 4, 0]), lambda: False)
+def test_the_texts_with_most_words_in_common_come_first_and_copies_not_at_all(
+    frame: pd.DataFrame,
+) -> None:
+    found = find_neighbours(
+        word_features(TEXTS), frame, np.array([0]), np.array([0, 1, 2, 3, 4, 0]), lambda: False
+    )
 
     assert found["near_row"].tolist() == [11, 12, 13]
     assert found["near_split"].tolist() == ["train"] * NEAREST
@@ -22,15 +33,21 @@ def test_the_texts_with_most_words_in_common_come_first_and_copies_not_at_all(fr
     assert found["similarity"].is_monotonic_decreasing
 
 
-def test_a_copy_of_another_split_is_a_neighbour_where_it_is_in_no_group(frame: pd.DataFrame) -> None:
-    found = find_neighbours(word_features(TEXTS), frame, np.array([0]), np.array([0, 0, 2, 3, 4, 5]), lambda: False)
+def test_a_copy_of_another_split_is_a_neighbour_where_it_is_in_no_group(
+    frame: pd.DataFrame,
+) -> None:
+    found = find_neighbours(
+        word_features(TEXTS), frame, np.array([0]), np.array([0, 0, 2, 3, 4, 5]), lambda: False
+    )
 
     assert found.iloc[0][["near_split", "near_row"]].tolist() == ["test", 0]
     assert found["similarity"].iloc[0] == pytest.approx(1)
 
 
 def test_a_text_without_a_shared_word_has_no_neighbours(frame: pd.DataFrame) -> None:
-    assert find_neighbours(word_features(TEXTS), frame, np.array([4]), np.arange(6), lambda: False).empty
+    assert find_neighbours(
+        word_features(TEXTS), frame, np.array([4]), np.arange(6), lambda: False
+    ).empty
     assert find_neighbours(None, frame, np.array([0]), np.arange(6), lambda: False).empty
 
 

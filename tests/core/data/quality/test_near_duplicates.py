@@ -36,7 +36,10 @@ def test_planted_edits_are_found_and_all_that_is_found_is_similar() -> None:
 
 
 def test_a_crowd_of_similar_texts_is_linked_without_comparing_all_with_all() -> None:
-    texts = [f"the very same long announcement with nothing but a number at its end {number:03d}" for number in range(300)]
+    texts = [
+        f"the very same long announcement with nothing but a number at its end {number:03d}"
+        for number in range(300)
+    ]
 
     pairs, _ = find_near_pairs(texts)
 

@@ -33,7 +33,12 @@ def test_labels_that_differ_within_a_group_are_found() -> None:
 
     found = find_duplicates(every)
 
-    assert has_several(found.group, every["label"].to_numpy()).tolist() == [True, True, False, False]
+    assert has_several(found.group, every["label"].to_numpy()).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_held_out_text_leaks_where_training_has_it_or_an_edit_of_it() -> None:

@@ -4,7 +4,9 @@ from core.data.quality.odd_texts import find_nearly_empty, length_scores, name_d
 
 
 def test_texts_without_a_letter_or_with_three_characters_count_as_nearly_empty() -> None:
-    assert find_nearly_empty(["", "  ", "12345 !!", "ok", "good", "良い映画", "A text."]).tolist() == [
+    assert find_nearly_empty(
+        ["", "  ", "12345 !!", "ok", "good", "良い映画", "A text."]
+    ).tolist() == [
         True,
         True,
         True,

@@ -12,18 +12,37 @@ PETS: Rows = [("(AP) the cat sleeps", 0)] * 12 + [("a dog barks all day long", 1
 
 def describe(folder: Path, classes: tuple[str, ...], rows: Rows) -> dict[str, SummarySection]:
     dataset = write_rows(folder, classes, train=rows, test=[("the cat", 0)])
-    return {section.title: section for section in describe_data(dataset, ensure_index(dataset, lambda progress: None, lambda: False))}
+    return {
+        section.title: section
+        for section in describe_data(
+            dataset, ensure_index(dataset, lambda progress: None, lambda: False)
+        )
+    }
 
 
 def test_each_section_has_the_numbers_of_the_data(tmp_path: Path) -> None:
     found = describe(tmp_path / "pets", ("cat", "dog"), PETS)
 
-    assert found["Texts per class"].table.values.tolist() == [["cat", "12", "0", "1", "60.0 %"], ["dog", "8", "0", "0", "40.0 %"]]
+    assert found["Texts per class"].table.values.tolist() == [
+        ["cat", "12", "0", "1", "60.0 %"],
+        ["dog", "8", "0", "0", "40.0 %"],
+    ]
     lengths = found["Lengths of the training texts"].table
-    assert lengths[lengths["In"] == "tokens"].values.tolist() == [["cat", "tokens", *["6"] * 4], ["dog", "tokens", *["8"] * 4]]
-    assert found["What a limit of tokens cuts off"].table.iloc[0].tolist() == ["32", "0", "0.0 %", "0.0 %"]
+    assert lengths[lengths["In"] == "tokens"].values.tolist() == [
+        ["cat", "tokens", *["6"] * 4],
+        ["dog", "tokens", *["8"] * 4],
+    ]
+    assert found["What a limit of tokens cuts off"].table.iloc[0].tolist() == [
+        "32",
+        "0",
+        "0.0 %",
+        "0.0 %",
+    ]
     assert found["Tokens per word"].table["Characters per token"].tolist() == [19 / 4, 4.0]
-    assert found["Words that set each class apart"].table["Words"].tolist()[0] == "ap (12), sleeps (12), cat (12), the (12)"
+    assert (
+        found["Words that set each class apart"].table["Words"].tolist()[0]
+        == "ap (12), sleeps (12), cat (12), the (12)"
+    )
     patterns = found["Sources and boilerplate in the training texts"].table
     assert patterns.iloc[0].tolist()[:5] == ["(AP)", "in brackets", "12", "cat", "100.0 %"]
 
@@ -34,10 +53,15 @@ def test_each_section_has_the_numbers_of_the_data(tmp_path: Path) -> None:
         (("Katze", "Hund"), ["Die Katze schläft über Mittag", "Der Hund bellt laut"]),
         (("قطة", "كلب"), ["القطة نائمة في البيت", "الكلب ينبح بصوت عال"]),
         (("猫", "狗"), ["猫在家里睡觉", "狗在大声叫"]),
-        (tuple(f"class {number}" for number in range(50)), [f"thing{number} is here" for number in range(50)]),
+        (
+            tuple(f"class {number}" for number in range(50)),
+            [f"thing{number} is here" for number in range(50)],
+        ),
     ],
 )
-def test_any_language_and_fifty_classes_have_a_report(tmp_path: Path, classes: tuple[str, ...], texts: list[str]) -> None:
+def test_any_language_and_fifty_classes_have_a_report(
+    tmp_path: Path, classes: tuple[str, ...], texts: list[str]
+) -> None:
     rows = [(text, label) for label, text in enumerate(texts) for _ in range(12)]
 
     found = describe(tmp_path / "any", classes, rows)
@@ -45,6 +69,8 @@ def test_any_language_and_fifty_classes_have_a_report(tmp_path: Path, classes: t
     assert found["Texts per class"].table["Class"].tolist() == list(classes)
     assert (found["Words that set each class apart"].table["Words"] != "none").all()
     page = render_document(
-        QualityReport(1, "0123456789ab", classes[0], len(rows), 1.0, (), ()), found["Tokens per word"].table, list(found.values())
+        QualityReport(1, "0123456789ab", classes[0], len(rows), 1.0, (), ()),
+        found["Tokens per word"].table,
+        list(found.values()),
     )
     assert all(f'<td dir="auto">{name}</td>' in page for name in classes)

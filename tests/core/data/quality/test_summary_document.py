@@ -6,7 +6,9 @@ from core.data.quality.summary import SummarySection, render_document
 
 def test_everything_from_the_data_is_escaped() -> None:
     attack = "<script>alert('1')</script>"
-    report = QualityReport(1, "0123456789ab", attack, 1, 1.0, (attack,), (DataFinding(Check.DEBRIS, 1, 0, attack),))
+    report = QualityReport(
+        1, "0123456789ab", attack, 1, 1.0, (attack,), (DataFinding(Check.DEBRIS, 1, 0, attack),)
+    )
     section = SummarySection(attack, attack, pd.DataFrame({attack: [attack]}))
     line = {
         "check": Check.DEBRIS.value,

@@ -1,4 +1,6 @@
-"""All runs in one zip, away and back: nothing is lost on the way, and nothing in a stranger's zip is believed."""
+"""All runs in one zip, away and back: nothing is lost on the way, and nothing in a stranger's zip
+is believed.
+"""
 
 import io
 import json
@@ -59,7 +61,15 @@ def lab(settings: Settings) -> Store:
     for visitor in (ADA, BOB):
         accounts.add_person(store, visitor, f"key of {visitor.id}")
     add_run(store, DONE, ADA, name="hers")
-    add_run(store, FAILED, BOB, name="his", state="failed", cause="diverged", message="The loss is no longer a number.")
+    add_run(
+        store,
+        FAILED,
+        BOB,
+        name="his",
+        state="failed",
+        cause="diverged",
+        message="The loss is no longer a number.",
+    )
     for path in (settings.jobs / FAILED).glob("predictions*"):
         path.unlink()
     shutil.rmtree(settings.jobs / FAILED / "adapter")
@@ -77,13 +87,23 @@ def add_run(store: Store, run_id: str, owner: Visitor, **changes: object) -> Job
     folder = store.settings.jobs / run_id
     shutil.copytree(SHIPPED / "example", folder)
     record = json.loads((folder / "job.json").read_text())
-    (folder / "job.json").write_text(json.dumps({**record, "id": run_id, "owner": owner.id, **changes}))
+    (folder / "job.json").write_text(
+        json.dumps({**record, "id": run_id, "owner": owner.id, **changes})
+    )
     return store.adopt(folder)
 
 
 def pack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Path:
     store.visitor = visitor
-    write_backup(store, own_runs(store), path, visitor.in_charge, lambda progress: None, lambda: False, Packed())
+    write_backup(
+        store,
+        own_runs(store),
+        path,
+        visitor.in_charge,
+        lambda progress: None,
+        lambda: False,
+        Packed(),
+    )
     return path
 
 
@@ -95,7 +115,9 @@ def unpack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Restor
     return found
 
 
-def changed(path: Path, edit: Edit | None = None, entries: Mapping[str, bytes] | None = None) -> Path:
+def changed(
+    path: Path, edit: Edit | None = None, entries: Mapping[str, bytes] | None = None
+) -> Path:
     """The zip with another record of the finished run, and other or more entries."""
     target = path.with_name("changed.zip")
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
@@ -124,16 +146,23 @@ def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -
             *(before.name, before.state, before.owner, before.cause, before.message),
         )
         assert after.created_at == before.created_at
-        assert [m.loss for m in fresh.read_metrics(run_id)] == [m.loss for m in lab.read_metrics(run_id)]
+        assert [m.loss for m in fresh.read_metrics(run_id)] == [
+            m.loss for m in lab.read_metrics(run_id)
+        ]
     before, after = lab.job(DONE), fresh.job(DONE)
     for name in ("test", "validation", "untrained"):
         assert after.result[name] == before.result[name]
         theirs = artifacts.read_predictions(lab.folder(before), name)  # type: ignore[arg-type]
         mine = artifacts.read_predictions(fresh.folder(after), name)  # type: ignore[arg-type]
-        pd.testing.assert_frame_equal(mine[list(theirs.columns)], theirs, check_dtype=False, rtol=1e-6)
-    assert artifacts.validation_steps(fresh.folder(after)) == artifacts.validation_steps(lab.folder(before))
+        pd.testing.assert_frame_equal(
+            mine[list(theirs.columns)], theirs, check_dtype=False, rtol=1e-6
+        )
+    assert artifacts.validation_steps(fresh.folder(after)) == artifacts.validation_steps(
+        lab.folder(before)
+    )
     one, other = (
-        (store.folder(job) / "adapter" / "adapter_model.safetensors").read_bytes() for store, job in ((lab, before), (fresh, after))
+        (store.folder(job) / "adapter" / "adapter_model.safetensors").read_bytes()
+        for store, job in ((lab, before), (fresh, after))
     )
     assert all(np.array_equal(load(one)[name], load(other)[name]) for name in load(one))
     assert read_tags(fresh.folder(after))[3].note == "why?"
@@ -165,7 +194,9 @@ def test_a_student_takes_only_their_own_away(lab: Store, tmp_path: Path) -> None
     assert format_.PEOPLE not in names
 
 
-def test_what_a_student_brings_is_theirs_and_counts_as_imported(lab: Store, fresh: Store, tmp_path: Path) -> None:
+def test_what_a_student_brings_is_theirs_and_counts_as_imported(
+    lab: Store, fresh: Store, tmp_path: Path
+) -> None:
     found = unpack(fresh, pack(lab, tmp_path / "runs.zip"), BOB)
 
     assert sorted(found.restored) == [DONE, FAILED]
@@ -175,8 +206,17 @@ def test_what_a_student_brings_is_theirs_and_counts_as_imported(lab: Store, fres
     assert accounts.people(fresh) == []
 
 
-def test_who_is_in_charge_brings_names_but_no_way_in(lab: Store, fresh: Store, tmp_path: Path) -> None:
-    crown = json.dumps({"people": [{"id": "ada0", "name": "Ada", "role": "teacher"}, {"id": "shipped", "name": "x"}]}).encode()
+def test_who_is_in_charge_brings_names_but_no_way_in(
+    lab: Store, fresh: Store, tmp_path: Path
+) -> None:
+    crown = json.dumps(
+        {
+            "people": [
+                {"id": "ada0", "name": "Ada", "role": "teacher"},
+                {"id": "shipped", "name": "x"},
+            ]
+        }
+    ).encode()
 
     unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), entries={format_.PEOPLE: crown}), GRACE)
 
@@ -188,7 +228,12 @@ def test_who_is_in_charge_brings_names_but_no_way_in(lab: Store, fresh: Store, t
 def test_no_folder_of_this_machine_is_told(lab: Store, tmp_path: Path) -> None:
     def elsewhere(record: dict[str, Any]) -> None:
         request = json.loads(record["request_json"])
-        request["source"] = {"kind": "folder", "name": "Mine", "folder": "/srv/secret", "note": "/srv/secret"}
+        request["source"] = {
+            "kind": "folder",
+            "name": "Mine",
+            "folder": "/srv/secret",
+            "note": "/srv/secret",
+        }
         record["request_json"] = json.dumps(request)
 
     record = json.loads((lab.settings.jobs / DONE / "job.json").read_text())
@@ -200,11 +245,19 @@ def test_no_folder_of_this_machine_is_told(lab: Store, tmp_path: Path) -> None:
         assert all(b"/srv/secret" not in archive.read(name) for name in archive.namelist())
 
 
-def test_speed_measured_elsewhere_does_not_speak_for_this_machine(lab: Store, fresh: Store, tmp_path: Path) -> None:
+def test_speed_measured_elsewhere_does_not_speak_for_this_machine(
+    lab: Store, fresh: Store, tmp_path: Path
+) -> None:
     def costly(record: dict[str, Any]) -> None:
         result = json.loads(record["result_json"])
         cost = {"work": {"step": 100.0}, "held": {}, "fixed_mb": 1.0, "trained": 77}
-        result |= {"base_model": "minilm", "threads": 2, "step_seconds": 0.001, "peak_memory_mb": 1.0, "cost": cost}
+        result |= {
+            "base_model": "minilm",
+            "threads": 2,
+            "step_seconds": 0.001,
+            "peak_memory_mb": 1.0,
+            "cost": cost,
+        }
         record["result_json"] = json.dumps(result)
 
     unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), costly))
@@ -239,13 +292,25 @@ def request(**changes: object) -> Edit:
         (set_(request_json="{"), "does not hold a configuration"),
         (set_(result_json="[]"), "Its record is damaged"),
         (set_(result_json="[" * 100_000), "Its record is damaged"),
-        (set_(metrics=[{"step": 1, "split": "test", "epoch": 1.0, "loss": 1.0, "at": 1.0}]), "curves are damaged"),
-        (set_(metrics=[{"step": 1, "split": "train", "epoch": 1.0, "loss": float("nan"), "at": 1.0}]), "curves are damaged"),
+        (
+            set_(metrics=[{"step": 1, "split": "test", "epoch": 1.0, "loss": 1.0, "at": 1.0}]),
+            "curves are damaged",
+        ),
+        (
+            set_(
+                metrics=[
+                    {"step": 1, "split": "train", "epoch": 1.0, "loss": float("nan"), "at": 1.0}
+                ]
+            ),
+            "curves are damaged",
+        ),
         (request(rank=9_999_999), "does not hold a configuration"),
         (request(max_tokens=512), ""),
     ],
 )
-def test_a_record_that_cannot_be_is_left_out_and_the_others_come(lab: Store, fresh: Store, tmp_path: Path, edit: Edit, said: str) -> None:
+def test_a_record_that_cannot_be_is_left_out_and_the_others_come(
+    lab: Store, fresh: Store, tmp_path: Path, edit: Edit, said: str
+) -> None:
     found = unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), edit))
 
     assert FAILED in found.restored
@@ -254,13 +319,17 @@ def test_a_record_that_cannot_be_is_left_out_and_the_others_come(lab: Store, fre
     assert (fresh.settings.jobs / DONE).exists() == (not said)
 
 
-def test_a_base_in_a_folder_is_never_opened_because_a_file_names_it(lab: Store, fresh: Store, tmp_path: Path) -> None:
+def test_a_base_in_a_folder_is_never_opened_because_a_file_names_it(
+    lab: Store, fresh: Store, tmp_path: Path
+) -> None:
     def planted(record: dict[str, Any]) -> None:
         request(model=str(tmp_path / "planted"))(record)
 
     path = changed(pack(lab, tmp_path / "runs.zip"), planted)
     unpack(fresh, path)
-    assert read_train_request(fresh.job(DONE)).config.model == "minilm", "the adapter names its base by identity"
+    assert read_train_request(fresh.job(DONE)).config.model == "minilm", (
+        "the adapter names its base by identity"
+    )
 
     other = open_store(Settings(home=tmp_path / "other"))
     bare = zipfile.ZipFile(path)
@@ -273,14 +342,23 @@ def test_a_base_in_a_folder_is_never_opened_because_a_file_names_it(lab: Store, 
 
 
 @pytest.mark.parametrize("owner", ["shipped", "gallery", "guest", "../x", "A B", "x" * 60])
-def test_no_owner_is_taken_that_is_none(lab: Store, fresh: Store, tmp_path: Path, owner: str) -> None:
+def test_no_owner_is_taken_that_is_none(
+    lab: Store, fresh: Store, tmp_path: Path, owner: str
+) -> None:
     unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), set_(owner=owner)))
 
     assert fresh.job(DONE).owner == MACHINE_OWNER.id
 
 
 def test_times_and_words_are_within_bounds(lab: Store, fresh: Store, tmp_path: Path) -> None:
-    wild = {"created_at": 9e15, "started_at": -5.0, "name": "a\n\u202eb" * 200, "message": "m" * 9000, "cause": "magic", "attempt": 10**9}
+    wild = {
+        "created_at": 9e15,
+        "started_at": -5.0,
+        "name": "a\n\u202eb" * 200,
+        "message": "m" * 9000,
+        "cause": "magic",
+        "attempt": 10**9,
+    }
 
     unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), set_(**wild)))
 
@@ -290,7 +368,9 @@ def test_times_and_words_are_within_bounds(lab: Store, fresh: Store, tmp_path: P
     assert (len(job.message), job.cause, job.attempt) == (500, "", 1000)
 
 
-def test_names_that_lead_elsewhere_refuse_the_whole_zip(lab: Store, fresh: Store, tmp_path: Path) -> None:
+def test_names_that_lead_elsewhere_refuse_the_whole_zip(
+    lab: Store, fresh: Store, tmp_path: Path
+) -> None:
     path = changed(pack(lab, tmp_path / "runs.zip"), entries={"runs/../../evil/job.json": b"{}"})
 
     with pytest.raises(DataError, match="leads out of its folder"):
@@ -298,22 +378,43 @@ def test_names_that_lead_elsewhere_refuse_the_whole_zip(lab: Store, fresh: Store
     assert not (tmp_path / "evil").exists()
 
 
-@pytest.mark.parametrize("name", ["runs/0A1B2C3D/job.json", "runs/example/job.json", "runs/12345678/../x/job.json", "runs/123/job.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "runs/0A1B2C3D/job.json",
+        "runs/example/job.json",
+        "runs/12345678/../x/job.json",
+        "runs/123/job.json",
+    ],
+)
 def test_ids_are_eight_hex_digits_or_nothing(name: str) -> None:
     assert format_.RUN.fullmatch(name) is None
 
 
-def test_files_that_are_not_named_here_are_never_opened(lab: Store, fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planted = {f"runs/{DONE}/{name}": b"\x80\x04boom" for name in ("adapter/training_args.bin", "model.pkl", "predictions-evil.parquet")}
+def test_files_that_are_not_named_here_are_never_opened(
+    lab: Store, fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = {
+        f"runs/{DONE}/{name}": b"\x80\x04boom"
+        for name in ("adapter/training_args.bin", "model.pkl", "predictions-evil.parquet")
+    }
     path, opened = changed(pack(lab, tmp_path / "runs.zip"), entries=planted), []
     read = zipfile.ZipFile.open
-    monkeypatch.setattr(zipfile.ZipFile, "open", lambda self, name, *rest, **more: opened.append(name) or read(self, name, *rest, **more))
+    monkeypatch.setattr(
+        zipfile.ZipFile,
+        "open",
+        lambda self, name, *rest, **more: opened.append(name) or read(self, name, *rest, **more),
+    )
 
     found = unpack(fresh, path)
 
     assert DONE in found.restored
     assert not set(planted) & set(opened)
-    assert not [path for path in fresh.settings.jobs.rglob("*") if path.suffix in (".bin", ".pkl") or "evil" in path.name]
+    assert not [
+        path
+        for path in fresh.settings.jobs.rglob("*")
+        if path.suffix in (".bin", ".pkl") or "evil" in path.name
+    ]
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
@@ -322,7 +423,15 @@ def parquet(frame: pd.DataFrame) -> bytes:
 
 def table(**changes: object) -> pd.DataFrame:
     return pd.DataFrame(
-        {"row": [0, 1], "label": [0, 1], "p0": [0.9, 0.2], "p1": [0.1, 0.8], "loss": [0.1, 0.2], "text": ["a", "b"], **changes}
+        {
+            "row": [0, 1],
+            "label": [0, 1],
+            "p0": [0.9, 0.2],
+            "p1": [0.1, 0.8],
+            "loss": [0.1, 0.2],
+            "text": ["a", "b"],
+            **changes,
+        }
     )
 
 
@@ -344,15 +453,30 @@ def test_a_table_that_is_none_is_refused(data: bytes, said: str) -> None:
 
 
 def test_a_table_keeps_only_what_is_known_of_it() -> None:
-    assert list(read_table("t", parquet(table(evil=["x", "y"])), 2).columns) == ["row", "label", "p0", "p1", "loss", "text"]
+    assert list(read_table("t", parquet(table(evil=["x", "y"])), 2).columns) == [
+        "row",
+        "label",
+        "p0",
+        "p1",
+        "loss",
+        "text",
+    ]
 
 
 def test_one_text_said_a_million_times_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(format_, "MOST_UNPACKED", 1_000_000)
     text = pa.array(["x" * 90_000] * 1000).dictionary_encode()
-    columns = {"row": range(1000), "label": [0] * 1000, "p0": [1.0] * 1000, "p1": [0.0] * 1000, "loss": [0.0] * 1000}
+    columns = {
+        "row": range(1000),
+        "label": [0] * 1000,
+        "p0": [1.0] * 1000,
+        "p1": [0.0] * 1000,
+        "loss": [0.0] * 1000,
+    }
     file = io.BytesIO()
-    pq.write_table(pa.table({**{name: list(values) for name, values in columns.items()}, "text": text}), file)
+    pq.write_table(
+        pa.table({**{name: list(values) for name, values in columns.items()}, "text": text}), file
+    )
     assert len(file.getvalue()) < 200_000
 
     with pytest.raises(DataError, match="more than 1 MB"):
@@ -366,7 +490,9 @@ def test_lines_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch)
         read_table("t", parquet(table()), 2)
 
 
-def test_sizes_are_bounded_before_they_are_read(lab: Store, fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_are_bounded_before_they_are_read(
+    lab: Store, fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("core.transfer.backup.validate.RECORD_BYTES", 1000)
 
     assert "more than 0 MB" in unpack(fresh, pack(lab, tmp_path / "runs.zip")).left_out[DONE]
@@ -377,14 +503,24 @@ def test_another_zip_is_no_backup(fresh: Store, tmp_path: Path) -> None:
         archive.writestr("adapter_config.json", "{}")
     (tmp_path / "text.zip").write_text("no zip")
 
-    for name, said in (("other.zip", "no backup of runs"), ("text.zip", "no zip that can be read"), ("nowhere.zip", "no zip")):
+    for name, said in (
+        ("other.zip", "no backup of runs"),
+        ("text.zip", "no zip that can be read"),
+        ("nowhere.zip", "no zip"),
+    ):
         with pytest.raises(DataError, match=said):
             unpack(fresh, tmp_path / name)
 
 
 def test_an_adapter_for_another_base_is_left_out(lab: Store, fresh: Store, tmp_path: Path) -> None:
     place = f"runs/{DONE}/adapter"
-    found = unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), entries={f"{place}/adapter_model.safetensors": b"\x80\x04pickle"}))
+    found = unpack(
+        fresh,
+        changed(
+            pack(lab, tmp_path / "runs.zip"),
+            entries={f"{place}/adapter_model.safetensors": b"\x80\x04pickle"},
+        ),
+    )
 
     assert "damaged, cut short or no safetensors file" in found.left_out[DONE]
 
@@ -406,7 +542,9 @@ def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh:
     assert list((fresh.settings.home / "restoring").iterdir()) == []
 
 
-def test_many_runs_leave_in_parts_that_a_page_takes_back(lab: Store, fresh: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_runs_leave_in_parts_that_a_page_takes_back(
+    lab: Store, fresh: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("core.jobs.tasks.back_up.PART_BYTES", 1)
     job = started(lab, launch_backup(lab))
     assert perform(lab, job) == 0
@@ -460,14 +598,25 @@ def test_stopping_is_noticed_between_runs(lab: Store, fresh: Store, tmp_path: Pa
     with pytest.raises(Stopped), open_backup(path) as opened:
         restore(fresh, opened, lambda progress: None, lambda: True, Restored())
     with pytest.raises(Stopped):
-        write_backup(lab, own_runs(lab), tmp_path / "other.zip", True, lambda progress: None, lambda: True, Packed())
+        write_backup(
+            lab,
+            own_runs(lab),
+            tmp_path / "other.zip",
+            True,
+            lambda progress: None,
+            lambda: True,
+            Packed(),
+        )
 
 
 def test_a_disk_that_runs_full_ends_the_restoration_before_the_next_run(
     lab: Store, fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = pack(lab, tmp_path / "runs.zip")
-    monkeypatch.setattr("core.storage.resources.shutil.disk_usage", lambda path: namedtuple("usage", "free")(10 * 2**20))
+    monkeypatch.setattr(
+        "core.storage.resources.shutil.disk_usage",
+        lambda path: namedtuple("usage", "free")(10 * 2**20),
+    )
 
     with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):
         unpack(fresh, path)

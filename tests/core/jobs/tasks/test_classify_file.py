@@ -11,7 +11,9 @@ CLASSES = ("World", "Sci/Tech")
 
 
 def test_blank_rows_have_no_answer_and_unknown_labels_no_score() -> None:
-    frame = pd.DataFrame({"text": ["one", " ", "two", "three"], "label": ["world", "World", "sci/tech", "Cooking"]})
+    frame = pd.DataFrame(
+        {"text": ["one", " ", "two", "three"], "label": ["world", "World", "sci/tech", "Cooking"]}
+    )
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]], dtype=np.float32)
 
     found = classify_file.put_together(frame, probabilities, CLASSES)
@@ -27,7 +29,9 @@ def test_blank_rows_have_no_answer_and_unknown_labels_no_score() -> None:
 
 
 def test_without_labels_there_are_no_scores() -> None:
-    found = classify_file.put_together(pd.DataFrame({"text": ["one"]}), np.array([[0.4, 0.6]], dtype=np.float32), CLASSES)
+    found = classify_file.put_together(
+        pd.DataFrame({"text": ["one"]}), np.array([[0.4, 0.6]], dtype=np.float32), CLASSES
+    )
 
     assert (found.scores, found.frame["class"].tolist()) == (None, ["Sci/Tech"])
 
@@ -35,7 +39,10 @@ def test_without_labels_there_are_no_scores() -> None:
 def test_columns_are_chosen_and_cleaned() -> None:
     table = read_table("a.tsv", b"words\tkind\nhello\t World \n\tSports\n")
 
-    assert classify_file.choose_columns(table, "words", "kind").to_dict("list") == {"text": ["hello", ""], "label": ["World", "Sports"]}
+    assert classify_file.choose_columns(table, "words", "kind").to_dict("list") == {
+        "text": ["hello", ""],
+        "label": ["World", "Sports"],
+    }
     with pytest.raises(DataError, match="no column 'body'"):
         classify_file.choose_columns(table, "body")
 
@@ -50,7 +57,12 @@ def test_a_column_without_texts_is_refused() -> None:
 def test_only_so_many_files_are_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classify_file, "KEPT_BATCHES", 2)
 
-    keys = [classify_file.keep_texts(settings, pd.DataFrame({"text": [text]})) for text in ("a", "b", "c")]
+    keys = [
+        classify_file.keep_texts(settings, pd.DataFrame({"text": [text]}))
+        for text in ("a", "b", "c")
+    ]
 
-    assert len({path.stem for path in (settings.home / "batches").glob("*.parquet")} & set(keys)) == 2
+    assert (
+        len({path.stem for path in (settings.home / "batches").glob("*.parquet")} & set(keys)) == 2
+    )
     assert classify_file.texts_path(settings, keys[-1]).is_file()

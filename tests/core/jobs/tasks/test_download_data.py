@@ -68,7 +68,9 @@ def test_a_stop_ends_a_download_that_hangs(lab: Store, hub: Hub, pick: HubFiles)
     assert find_fetched(lab.settings, pick) == []
 
 
-def test_a_hub_that_has_gone_fails_the_job_with_what_to_do(lab: Store, pick: HubFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_has_gone_fails_the_job_with_what_to_do(
+    lab: Store, pick: HubFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = launch_fetch(lab, pick)
     monkeypatch.setenv("LORALAB_HUB", "false")
 

@@ -14,7 +14,14 @@ from core.errors import ArtifactDamaged, ConfigError, Stopped
 from core.inference.tracer import Tracer
 from core.jobs import actions
 from core.jobs.context import JobContext
-from core.jobs.tasks.embed_texts import MapRequest, MapSubject, map_paths, read_map, read_map_request, sample
+from core.jobs.tasks.embed_texts import (
+    MapRequest,
+    MapSubject,
+    map_paths,
+    read_map,
+    read_map_request,
+    sample,
+)
 from core.jobs.workers import embed
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
@@ -28,7 +35,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:Fu
 
 @pytest.fixture
 def dataset(settings: Settings, tmp_path: Path) -> Dataset:
-    return prepare(settings, folder_source(write_small_news(tmp_path / "news")), lambda progress: None, lambda: False)
+    return prepare(
+        settings,
+        folder_source(write_small_news(tmp_path / "news")),
+        lambda progress: None,
+        lambda: False,
+    )
 
 
 @pytest.fixture
@@ -42,7 +54,9 @@ def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def request(dataset: Dataset, model: str, **changes: object) -> MapRequest:
-    return MapRequest(fingerprint=dataset.fingerprint, subjects=(MapSubject(model=model),), rows=40, method="PCA").model_copy(update=changes)
+    return MapRequest(
+        fingerprint=dataset.fingerprint, subjects=(MapSubject(model=model),), rows=40, method="PCA"
+    ).model_copy(update=changes)
 
 
 def make(store: Store, wanted: MapRequest) -> Job:
@@ -54,7 +68,9 @@ def make(store: Store, wanted: MapRequest) -> Job:
     return store.job(job.id)
 
 
-def test_a_map_has_a_point_a_text_and_numbers_for_every_layer(store: Store, dataset: Dataset, model: str) -> None:
+def test_a_map_has_a_point_a_text_and_numbers_for_every_layer(
+    store: Store, dataset: Dataset, model: str
+) -> None:
     wanted = request(dataset, model)
     make(store, wanted)
 
@@ -73,12 +89,16 @@ def test_kept_states_are_those_of_the_walker(store: Store, dataset: Dataset, mod
     (place,) = map_paths(store, wanted, dataset.classes)
     texts = sample(dataset, wanted)["text"].tolist()
 
-    expected = Tracer(Path(model), dataset.classes, attention="sdpa").hidden_states(None, texts, wanted.max_tokens)
+    expected = Tracer(Path(model), dataset.classes, attention="sdpa").hidden_states(
+        None, texts, wanted.max_tokens
+    )
 
     assert np.array_equal(load(place.states.read_bytes())["states"], expected)
 
 
-def test_another_method_layer_or_pooling_does_not_encode_again(store: Store, dataset: Dataset, model: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_another_method_layer_or_pooling_does_not_encode_again(
+    store: Store, dataset: Dataset, model: str, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
     make(store, request(dataset, model))
     monkeypatch.setattr(Tracer, "hidden_states", lambda *_, **__: pytest.fail("encoded again"))
 
@@ -88,7 +108,9 @@ def test_another_method_layer_or_pooling_does_not_encode_again(store: Store, dat
         assert all(place.done for place in map_paths(store, wanted, dataset.classes))
 
 
-def test_umap_gets_ready_while_texts_are_encoded(store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_umap_gets_ready_while_texts_are_encoded(
+    store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun, encode = threading.Event(), Tracer.hidden_states
 
     def encode_once_begun(*arguments: object, **options: object) -> object:
@@ -139,19 +161,27 @@ def test_a_layer_that_is_not_there_is_refused(store: Store, dataset: Dataset, mo
         make(store, request(dataset, model, layer=9))
 
 
-def test_a_stop_ends_the_encoding(store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_ends_the_encoding(
+    store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(JobContext, "should_stop", lambda context: True)
 
     with pytest.raises(Stopped):
         make(store, request(dataset, model))
 
 
-def test_a_run_and_its_base_get_maps_of_their_own(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_and_its_base_get_maps_of_their_own(
+    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = store.create(JobKind.TRAIN, "run", {}, "key")
     shutil.copytree(SHIPPED / "example" / "adapter", store.folder(run) / "adapter")
     store.transition(run, JobState.STARTING)
     store.update(run, result_json=json.dumps({"classes": ["a", "b", "c", "d"]}))
-    both = request(dataset, "minilm", subjects=(MapSubject(model="minilm"), MapSubject(model="minilm", run=run.id)))
+    both = request(
+        dataset,
+        "minilm",
+        subjects=(MapSubject(model="minilm"), MapSubject(model="minilm", run=run.id)),
+    )
 
     base, trained = map_paths(store, both, dataset.classes)
 
@@ -160,7 +190,9 @@ def test_a_run_and_its_base_get_maps_of_their_own(store: Store, dataset: Dataset
     assert trained.classes == ("a", "b", "c", "d")
 
 
-def test_asking_twice_gives_one_job_until_it_is_over(store: Store, dataset: Dataset, model: str) -> None:
+def test_asking_twice_gives_one_job_until_it_is_over(
+    store: Store, dataset: Dataset, model: str
+) -> None:
     first, second = (actions.launch_map(store, request(dataset, model)) for _ in range(2))
     assert first.id == second.id
 
@@ -169,7 +201,9 @@ def test_asking_twice_gives_one_job_until_it_is_over(store: Store, dataset: Data
     assert actions.launch_map(store, request(dataset, model)).id != first.id
 
 
-def test_a_damaged_request_says_so_and_keeps_nobody_from_asking(store: Store, dataset: Dataset, model: str) -> None:
+def test_a_damaged_request_says_so_and_keeps_nobody_from_asking(
+    store: Store, dataset: Dataset, model: str
+) -> None:
     with pytest.raises(ArtifactDamaged, match="Compute the map again"):
         read_map_request(store.create(JobKind.EMBED, "map", {"rows": 3}, "key"))
 

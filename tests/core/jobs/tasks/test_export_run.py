@@ -30,7 +30,14 @@ from tests.support.export_proofs import proof_of
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
-CONFIG = {"train_rows": 80, "batch_size": 8, "epochs": 1, "evaluation_interval": 5, "validation_rows": 10, "learning_rate": 0.02}
+CONFIG = {
+    "train_rows": 80,
+    "batch_size": 8,
+    "epochs": 1,
+    "evaluation_interval": 5,
+    "validation_rows": 10,
+    "learning_rate": 0.02,
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +48,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, str]:
         patch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
         store = Store(Settings(home=place / "home", hub=False))
         config = make_config(None, {**CONFIG, "model": str(write_bert(place / "tiny"))})
-        job = actions.launch_training(store, config, folder_source(write_small_news(place / "news")), name="*mine*")
+        job = actions.launch_training(
+            store, config, folder_source(write_small_news(place / "news")), name="*mine*"
+        )
         assert do(store, job).state is JobState.COMPLETED
     return store.settings, job.id
 
@@ -74,7 +83,9 @@ def test_an_export_is_offered_with_its_proof_once_it_is_made(store: Store, job: 
     assert ready is not None
     assert ready.proof is not None
     assert ready.proof.holds
-    with zipfile.ZipFile(io.BytesIO((exports_folder(store, job) / "merged.zip").read_bytes())) as archive:
+    with zipfile.ZipFile(
+        io.BytesIO((exports_folder(store, job) / "merged.zip").read_bytes())
+    ) as archive:
         names = {name.partition("/")[2] for name in archive.namelist()}
         card = archive.read(f"{job.id}-merged/README.md").decode()
     assert {
@@ -103,12 +114,19 @@ def test_curves_become_event_files_with_every_point(store: Store, job: Job, tmp_
     for split in ("train", "validation"):
         read = scalars(next((tmp_path / split).glob("events.out.tfevents.*")))
         expected = [(point.step, point.loss) for point in points if point.split == split]
-        assert [(step, pytest.approx(value)) for name, step, value in read if name == "loss"] == expected
-    assert {name for name, _, _ in scalars(next((tmp_path / "test").glob("events*")))} == {"accuracy", "macro_f1"}
+        assert [
+            (step, pytest.approx(value)) for name, step, value in read if name == "loss"
+        ] == expected
+    assert {name for name, _, _ in scalars(next((tmp_path / "test").glob("events*")))} == {
+        "accuracy",
+        "macro_f1",
+    }
 
 
 def scalars(path: Path) -> list[tuple[str, int, float]]:
-    """Name, step and value of each point in an event file: length and two checksums around each record, as TFRecord has it."""
+    """Name, step and value of each point in an event file: length and two checksums around each
+    record, as TFRecord has it.
+    """
     data, found, at = path.read_bytes(), [], 0
     while at < len(data):
         (length,) = struct.unpack("<Q", data[at : at + 8])
@@ -128,35 +146,65 @@ def test_the_script_goes_alone(store: Store, job: Job) -> None:
     assert ready.proof is None
 
 
-def test_a_bundle_holds_what_is_cheap_and_what_has_been_made_and_can_be_imported(store: Store, job: Job, tmp_path: Path) -> None:
+def test_a_bundle_holds_what_is_cheap_and_what_has_been_made_and_can_be_imported(
+    store: Store, job: Job, tmp_path: Path
+) -> None:
     do(store, actions.launch_export(store, job, Format.MERGED))
     done = do(store, actions.launch_export(store, job, Format.BUNDLE))
 
     assert done.state is JobState.COMPLETED, done.message
     names = names_in(store, job, Format.BUNDLE)
-    assert {"README.md", "run.json", "predictions.jsonl", "train.py", "train.ipynb", "curves/README.md"} <= names
-    assert {"adapter/adapter_model.safetensors", "adapter/labels.json", "onnx/model.onnx", "merged/model.safetensors"} <= names
+    assert {
+        "README.md",
+        "run.json",
+        "predictions.jsonl",
+        "train.py",
+        "train.ipynb",
+        "curves/README.md",
+    } <= names
+    assert {
+        "adapter/adapter_model.safetensors",
+        "adapter/labels.json",
+        "onnx/model.onnx",
+        "merged/model.safetensors",
+    } <= names
     assert not any(name.startswith("onnx-int8") for name in names)
 
     again = import_run(store, read_archive(exports_folder(store, job) / "bundle.zip"))
 
-    assert (again.name, again.fingerprint, again.result["test"]) == (job.name, job.fingerprint, job.result["test"])
+    assert (again.name, again.fingerprint, again.result["test"]) == (
+        job.name,
+        job.fingerprint,
+        job.result["test"],
+    )
     assert again.result["train_seconds"] == job.result["train_seconds"]
-    assert read_train_request(again).config.model_copy(update={"target_modules": ()}) == read_train_request(job).config
+    assert (
+        read_train_request(again).config.model_copy(update={"target_modules": ()})
+        == read_train_request(job).config
+    )
     curve = [point.loss for point in store.read_metrics(job.id)]
     assert [point.loss for point in store.read_metrics(again.id)] == curve
     kept, theirs = (artifacts.read_predictions(store.folder(one), "test") for one in (again, job))
     assert kept["text"].tolist() == theirs["text"].tolist()
     assert kept["p0"].to_numpy() == pytest.approx(theirs["p0"].to_numpy(), abs=1e-6)
-    answers = [classify_texts(store, one, ["the coach won the cup"], hub=False)[0]["probabilities"] for one in (again, job)]
+    answers = [
+        classify_texts(store, one, ["the coach won the cup"], hub=False)[0]["probabilities"]
+        for one in (again, job)
+    ]
     assert answers[0] == pytest.approx(answers[1], abs=1e-6)
     store.delete(again)
 
 
-def test_no_file_of_an_export_names_a_folder_of_this_machine(store: Store, job: Job, tmp_path: Path) -> None:
+def test_no_file_of_an_export_names_a_folder_of_this_machine(
+    store: Store, job: Job, tmp_path: Path
+) -> None:
     export(store, job, Format.BUNDLE, tmp_path, lambda progress: None, lambda: False)
 
-    told = [path for path in tmp_path.rglob("*") if path.suffix in (".json", ".jsonl", ".md", ".py", ".ipynb")]
+    told = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.suffix in (".json", ".jsonl", ".md", ".py", ".ipynb")
+    ]
     assert len(told) > 8
     for path in told:
         assert str(store.settings.home.parent) not in path.read_text(), path.name
@@ -182,10 +230,17 @@ worker.perform(store, store.job(sys.argv[1]))
 
 
 def test_a_stop_while_a_library_writes_leaves_nothing(store: Store, job: Job) -> None:
-    asked = store.create(JobKind.EXPORT, "stopped", {"run": job.id, "format": "onnx-int8"}, "stopped")
+    asked = store.create(
+        JobKind.EXPORT, "stopped", {"run": job.id, "format": "onnx-int8"}, "stopped"
+    )
     store.transition(asked, JobState.STARTING, started_at=1.0)
     environment = {**os.environ, "LORALAB_HOME": str(store.settings.home), "LORALAB_HUB": "false"}
-    with subprocess.Popen([sys.executable, "-c", STOPPED, asked.id], env=environment, stdout=subprocess.PIPE, text=True) as worker_process:
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED, asked.id],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as worker_process:
         assert worker_process.stdout is not None
         assert "writing" in worker_process.stdout.readline()
         half = list(store.folder(asked).rglob("half"))
@@ -206,8 +261,12 @@ def test_two_who_ask_at_once_get_one_job(store: Store, job: Job) -> None:
     assert [one.id for one in find_export_jobs(store, job, Format.ONNX)] == [first.id]
 
 
-def test_a_copy_that_does_not_hold_is_never_offered(store: Store, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = proof_of(format=Format.ADAPTER, texts=10, labels_equal=9, max_probability_difference=0.5)
+def test_a_copy_that_does_not_hold_is_never_offered(
+    store: Store, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = proof_of(
+        format=Format.ADAPTER, texts=10, labels_equal=9, max_probability_difference=0.5
+    )
     monkeypatch.setattr("core.transfer.export.verify.verify_export", lambda *given: wrong)
 
     done = do(store, actions.launch_export(store, job, Format.ADAPTER))
@@ -231,7 +290,11 @@ def test_a_guest_exports_nothing(store: Store, job: Job) -> None:
 
 
 def test_the_command_writes_into_a_new_folder_only(
-    store: Store, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: Store,
+    job: Job,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("LORALAB_HOME", str(store.settings.home))
     export_command(job.id, Format.ADAPTER, tmp_path / "out", as_json=True)

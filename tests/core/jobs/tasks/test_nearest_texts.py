@@ -17,7 +17,14 @@ from core.errors import ArtifactDamaged, DataError, NotAllowed, Stopped
 from core.inference.tracer import Tracer
 from core.jobs import actions, worker
 from core.jobs.context import JobContext
-from core.jobs.tasks.nearest_texts import Index, find_data, find_nearest_jobs, index_folder, is_made, read_index
+from core.jobs.tasks.nearest_texts import (
+    Index,
+    find_data,
+    find_nearest_jobs,
+    index_folder,
+    is_made,
+    read_index,
+)
 from core.jobs.workers import encode
 from core.presets import make_config
 from core.runs import artifacts
@@ -44,16 +51,29 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 @pytest.fixture
 def make_run(lab: Store, tmp_path: Path) -> Callable[..., Job]:
-    """A finished run as a worker leaves it, but for its training; ``drop``: its recipe leaves out so many rows."""
+    """A finished run as a worker leaves it, but for its training; ``drop``: its recipe leaves out
+    so many rows.
+    """
 
     def make(drop: int = 0) -> Job:
-        config = make_config(None, {"model": str(write_bert(tmp_path / "tiny")), "train_rows": ROWS})
+        config = make_config(
+            None, {"model": str(write_bert(tmp_path / "tiny")), "train_rows": ROWS}
+        )
         source = folder_source(tmp_path / "news")
         data = prepare(lab.settings, source, lambda progress: None, lambda: False)
         rows = tuple(int(row) for row in data.read("train")["row"][:drop])
-        recipe = Recipe(fingerprint=data.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),)) if drop else None
+        recipe = (
+            Recipe(
+                fingerprint=data.fingerprint,
+                steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),),
+            )
+            if drop
+            else None
+        )
         job = actions.launch_training(lab, config, source, recipe=recipe)
-        model = add_adapter(load_base(tmp_path / "tiny", data.classes, 1), config, "local/base", None)
+        model = add_adapter(
+            load_base(tmp_path / "tiny", data.classes, 1), config, "local/base", None
+        )
         artifacts.save_adapter(lab.folder(job), 1, adapter_files(model))
         lab.transition(job, JobState.STARTING, started_at=1.0)
         mark = recipe.cleaned_fingerprint() if recipe else data.fingerprint
@@ -72,7 +92,9 @@ def do(store: Store, job: Job) -> Job:
     return store.job(job.id)
 
 
-def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(lab: Store, make_run: Callable[..., Job], tmp_path: Path) -> None:
+def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(
+    lab: Store, make_run: Callable[..., Job], tmp_path: Path
+) -> None:
     job = make_run()
     assert not is_made(index_folder(lab, job))
 
@@ -84,8 +106,12 @@ def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(lab: Stor
     assert index.texts["label"].value_counts().tolist() == [ROWS // 4] * 4
     walker = Tracer(tmp_path / "tiny", CLASSES, config.seed)
     walker.load_adapter(job.id, artifacts.adapter_folder(lab.folder(job)))
-    states = walker.hidden_states(job.id, index.texts["text"].tolist(), config.max_tokens)[-1, 0].astype(np.float32)
-    assert index.states == pytest.approx(states / np.linalg.norm(states, axis=1, keepdims=True), abs=2e-3)
+    states = walker.hidden_states(job.id, index.texts["text"].tolist(), config.max_tokens)[
+        -1, 0
+    ].astype(np.float32)
+    assert index.states == pytest.approx(
+        states / np.linalg.norm(states, axis=1, keepdims=True), abs=2e-3
+    )
     assert index.states.dtype == np.float16
 
 
@@ -99,7 +125,9 @@ def test_the_most_similar_come_first_with_their_cosine() -> None:
     assert found["similarity"].tolist() == pytest.approx([1.0, 0.8], abs=1e-3)
 
 
-def test_a_cleaned_run_gives_the_texts_that_its_recipe_left(lab: Store, make_run: Callable[..., Job]) -> None:
+def test_a_cleaned_run_gives_the_texts_that_its_recipe_left(
+    lab: Store, make_run: Callable[..., Job]
+) -> None:
     job = make_run(drop=8)
     recipe = read_train_request(job).recipe
     assert recipe is not None
@@ -111,7 +139,9 @@ def test_a_cleaned_run_gives_the_texts_that_its_recipe_left(lab: Store, make_run
     assert not rows & recipe.effect().dropped
 
 
-def test_an_index_outlives_the_data_but_cannot_be_made_without(lab: Store, make_run: Callable[..., Job], tmp_path: Path) -> None:
+def test_an_index_outlives_the_data_but_cannot_be_made_without(
+    lab: Store, make_run: Callable[..., Job], tmp_path: Path
+) -> None:
     job = make_run()
     do(lab, actions.launch_nearest(lab, job))
     shutil.rmtree(tmp_path / "news")
@@ -120,10 +150,14 @@ def test_an_index_outlives_the_data_but_cannot_be_made_without(lab: Store, make_
     assert len(read_index(index_folder(lab, job)).texts) == ROWS
     with pytest.raises(DataError, match="no longer on this machine"):
         find_data(lab.settings, job)
-    assert do(lab, actions.launch_nearest(lab, job)).message.startswith("The texts that this run was trained on are no longer")
+    assert do(lab, actions.launch_nearest(lab, job)).message.startswith(
+        "The texts that this run was trained on are no longer"
+    )
 
 
-def test_data_that_changed_are_not_taken_for_those_of_the_run(lab: Store, make_run: Callable[..., Job], tmp_path: Path) -> None:
+def test_data_that_changed_are_not_taken_for_those_of_the_run(
+    lab: Store, make_run: Callable[..., Job], tmp_path: Path
+) -> None:
     job = make_run()
     shutil.rmtree(lab.settings.prepared)
     write_small_news(tmp_path / "news", train=120, test=40)
@@ -134,18 +168,25 @@ def test_data_that_changed_are_not_taken_for_those_of_the_run(lab: Store, make_r
     assert f"the data changed from fingerprint {job.fingerprint} to " in done.message
 
 
-def test_an_imported_run_brought_no_training_texts(lab: Store, make_run: Callable[..., Job]) -> None:
+def test_an_imported_run_brought_no_training_texts(
+    lab: Store, make_run: Callable[..., Job]
+) -> None:
     job = make_run()
     told = read_train_request(job).model_dump(mode="json")
     told["source"] |= {"kind": "imported", "folder": None}
     with lab.transaction() as db:
-        db.execute("UPDATE jobs SET request_json = ? WHERE id = ?", (TrainRequest.model_validate(told).model_dump_json(), job.id))
+        db.execute(
+            "UPDATE jobs SET request_json = ? WHERE id = ?",
+            (TrainRequest.model_validate(told).model_dump_json(), job.id),
+        )
 
     with pytest.raises(DataError, match="did not come with it"):
         find_data(lab.settings, lab.job(job.id))
 
 
-def test_another_adapter_needs_another_index_which_takes_the_place_of_the_first(lab: Store, make_run: Callable[..., Job]) -> None:
+def test_another_adapter_needs_another_index_which_takes_the_place_of_the_first(
+    lab: Store, make_run: Callable[..., Job]
+) -> None:
     job = make_run()
     do(lab, actions.launch_nearest(lab, job))
     first = index_folder(lab, job)
@@ -169,7 +210,9 @@ def test_a_damaged_index_says_so(lab: Store, make_run: Callable[..., Job]) -> No
     assert manifest.NAME in {path.name for path in folder.iterdir()}
 
 
-def test_a_stop_leaves_nothing_behind(lab: Store, make_run: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_leaves_nothing_behind(
+    lab: Store, make_run: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = make_run()
     work = actions.launch_nearest(lab, job)
     lab.transition(work, JobState.STARTING)
@@ -181,7 +224,9 @@ def test_a_stop_leaves_nothing_behind(lab: Store, make_run: Callable[..., Job], 
     assert not is_made(index_folder(lab, job))
 
 
-def test_asking_twice_gives_one_job_and_a_guest_none(lab: Store, make_run: Callable[..., Job]) -> None:
+def test_asking_twice_gives_one_job_and_a_guest_none(
+    lab: Store, make_run: Callable[..., Job]
+) -> None:
     job = make_run()
     first, second = (actions.launch_nearest(lab, job) for _ in range(2))
     lab.visitor = GUEST
@@ -191,7 +236,9 @@ def test_asking_twice_gives_one_job_and_a_guest_none(lab: Store, make_run: Calla
         actions.launch_nearest(lab, job)
 
 
-def test_the_command_finds_a_training_text_itself_nearest_to_it(lab: Store, make_run: Callable[..., Job]) -> None:
+def test_the_command_finds_a_training_text_itself_nearest_to_it(
+    lab: Store, make_run: Callable[..., Job]
+) -> None:
     job = make_run()
     do(lab, actions.launch_nearest(lab, job))
     text = read_index(index_folder(lab, job)).texts["text"][7]
@@ -200,6 +247,9 @@ def test_the_command_finds_a_training_text_itself_nearest_to_it(lab: Store, make
 
     found = json.loads(done.stdout)
     assert (found["training_texts"], len(found["nearest"])) == (ROWS, 3)
-    assert (found["nearest"][0]["text"], found["nearest"][0]["similarity"]) == (text, pytest.approx(1.0, abs=2e-3))
+    assert (found["nearest"][0]["text"], found["nearest"][0]["similarity"]) == (
+        text,
+        pytest.approx(1.0, abs=2e-3),
+    )
     assert found["nearest"][0]["agrees"] == (found["nearest"][0]["label"] == found["label"])
     assert "The text is empty." in CliRunner().invoke(app, ["nearest", job.id, " "]).stderr

@@ -37,7 +37,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 @pytest.fixture
 def job(lab: Store, tmp_path: Path) -> Job:
     """An imported run without predictions."""
-    return import_run(lab, read_upload("mine.zip", zipped(adapter_files(tmp_path / "tiny"))), name="mine")
+    return import_run(
+        lab, read_upload("mine.zip", zipped(adapter_files(tmp_path / "tiny"))), name="mine"
+    )
 
 
 @pytest.fixture
@@ -52,7 +54,9 @@ def do(store: Store, job: Job) -> Job:
     return store.job(job.id)
 
 
-def test_an_imported_run_gets_scores_that_are_those_of_its_answers(lab: Store, job: Job, news: Source) -> None:
+def test_an_imported_run_gets_scores_that_are_those_of_its_answers(
+    lab: Store, job: Job, news: Source
+) -> None:
     done = do(lab, launch_scoring(lab, job, news))
 
     scored = lab.job(job.id)
@@ -67,9 +71,13 @@ def test_an_imported_run_gets_scores_that_are_those_of_its_answers(lab: Store, j
     assert read_record(lab.folder(job))[0] == scored  # a lost database is rebuilt with it
 
 
-def test_classes_in_another_order_are_told_apart_by_name(lab: Store, tmp_path: Path, news: Source) -> None:
+def test_classes_in_another_order_are_told_apart_by_name(
+    lab: Store, tmp_path: Path, news: Source
+) -> None:
     turned = {str(number): name for number, name in enumerate(reversed(CLASSES))}
-    contents = adapter_files(tmp_path / "tiny") | {"labels.json": json.dumps({"id2label": turned, "max_tokens": 64}).encode()}
+    contents = adapter_files(tmp_path / "tiny") | {
+        "labels.json": json.dumps({"id2label": turned, "max_tokens": 64}).encode()
+    }
     job = import_run(lab, read_upload("mine.zip", zipped(contents)))
 
     do(lab, launch_scoring(lab, job, news))
@@ -77,12 +85,20 @@ def test_classes_in_another_order_are_told_apart_by_name(lab: Store, tmp_path: P
     frame = artifacts.read_predictions(lab.folder(job), "test")
     true = pd.read_csv(tmp_path / "news" / "test.csv")
     named = dict(zip(true["text"], true["label"], strict=True))
-    assert [tuple(reversed(CLASSES))[label] for label in frame["label"]] == [named[text] for text in frame["text"]]
-    assert frame["loss"].to_numpy() == pytest.approx(-np.log(frame[[f"p{i}" for i in range(4)]].to_numpy()[range(40), frame["label"]]))
+    assert [tuple(reversed(CLASSES))[label] for label in frame["label"]] == [
+        named[text] for text in frame["text"]
+    ]
+    assert frame["loss"].to_numpy() == pytest.approx(
+        -np.log(frame[[f"p{i}" for i in range(4)]].to_numpy()[range(40), frame["label"]])
+    )
 
 
 def test_other_class_names_are_refused(lab: Store, tmp_path: Path, news: Source) -> None:
-    job = import_run(lab, read_upload("mine.zip", zipped(adapter_files(tmp_path / "tiny"))), classes=["a", "b", "c", "d"])
+    job = import_run(
+        lab,
+        read_upload("mine.zip", zipped(adapter_files(tmp_path / "tiny"))),
+        classes=["a", "b", "c", "d"],
+    )
 
     done = do(lab, launch_scoring(lab, job, news))
 
@@ -91,7 +107,9 @@ def test_other_class_names_are_refused(lab: Store, tmp_path: Path, news: Source)
     assert "test" not in lab.job(job.id).result
 
 
-def test_a_stop_leaves_the_run_without_scores(lab: Store, job: Job, news: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_leaves_the_run_without_scores(
+    lab: Store, job: Job, news: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = launch_scoring(lab, job, news)
     lab.transition(asked, JobState.STARTING, started_at=1.0)
     actions.stop(lab, lab.job(asked.id))
@@ -123,7 +141,9 @@ def test_a_student_scores_own_runs_alone(lab: Store, job: Job, news: Source) -> 
         launch_scoring(lab, job, news)
 
 
-def test_the_command_scores(lab: Store, job: Job, news: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_scores(
+    lab: Store, job: Job, news: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     evaluate("mine", str(tmp_path / "news"), as_json=True)
 
     assert json.loads(capsys.readouterr().out)["test"]["rows"] == 40

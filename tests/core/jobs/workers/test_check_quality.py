@@ -18,12 +18,22 @@ from tests.support.small_news import write_small_news
 
 @pytest.fixture
 def dataset(store: Store, tmp_path: Path) -> Dataset:
-    return prepare(store.settings, folder_source(write_small_news(tmp_path / "news")), lambda progress: None, lambda: False)
+    return prepare(
+        store.settings,
+        folder_source(write_small_news(tmp_path / "news")),
+        lambda progress: None,
+        lambda: False,
+    )
 
 
 def start(store: Store, fingerprint: str) -> Job:
     """A check that a worker has taken."""
-    job = store.create(JobKind.QUALITY, "Check", QualityRequest(fingerprint=fingerprint).model_dump(mode="json"), "key")
+    job = store.create(
+        JobKind.QUALITY,
+        "Check",
+        QualityRequest(fingerprint=fingerprint).model_dump(mode="json"),
+        "key",
+    )
     store.transition(job, JobState.STARTING, started_at=store.clock())
     return store.job(job.id)
 
@@ -35,11 +45,15 @@ def test_a_check_leaves_report_and_findings_with_the_data(store: Store, dataset:
 
     report = read_report(dataset)
     assert report is not None and report.rows == 320
-    assert sum(finding.texts for finding in report.findings if finding.check.value != "imbalance") == len(read_findings(dataset))
+    assert sum(
+        finding.texts for finding in report.findings if finding.check.value != "imbalance"
+    ) == len(read_findings(dataset))
     assert report.notes[-1] == "Labels were judged by words and by a frozen encoder."
     ended = store.job(job.id)
     assert (ended.state, ended.fingerprint) == (JobState.RUNNING, dataset.fingerprint)
-    assert ended.result["found"] == {finding.check.value: finding.texts for finding in report.findings}
+    assert ended.result["found"] == {
+        finding.check.value: finding.texts for finding in report.findings
+    }
 
 
 def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
@@ -70,9 +84,14 @@ def test_data_that_have_gone_are_said(store: Store) -> None:
         check_quality.run(JobContext(store, start(store, "ffffffffffff")))
 
 
-def test_two_who_ask_get_one_check(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_who_ask_get_one_check(
+    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
 
-    first, second = actions.launch_quality_check(store, dataset), actions.launch_quality_check(store, dataset)
+    first, second = (
+        actions.launch_quality_check(store, dataset),
+        actions.launch_quality_check(store, dataset),
+    )
 
     assert first.id == second.id

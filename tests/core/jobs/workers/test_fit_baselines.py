@@ -34,7 +34,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:Fu
 
 @pytest.fixture
 def dataset(store: Store, tmp_path: Path) -> Dataset:
-    return prepare(store.settings, folder_source(write_small_news(tmp_path / "news")), lambda progress: None, lambda: False)
+    return prepare(
+        store.settings,
+        folder_source(write_small_news(tmp_path / "news")),
+        lambda progress: None,
+        lambda: False,
+    )
 
 
 @pytest.fixture
@@ -59,7 +64,9 @@ def fit(store: Store, request: BaselineRequest, stop: bool = False) -> Job:
     return store.job(job.id)
 
 
-def test_each_baseline_is_fitted_and_read_back(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+def test_each_baseline_is_fitted_and_read_back(
+    store: Store, dataset: Dataset, request_: BaselineRequest
+) -> None:
     job = fit(store, request_)
 
     found = read_fitted(store.settings, request_, len(dataset.classes))
@@ -67,10 +74,16 @@ def test_each_baseline_is_fitted_and_read_back(store: Store, dataset: Dataset, r
     assert [one.baseline for one in found] == [Baseline.MAJORITY, Baseline.TFIDF, Baseline.PROBE]
     assert [len(one.predictions) for one in found] == [dataset.test_rows] * 3
     assert found[1].train_rows == 100
-    assert job.result["tfidf"] == found[1].predictions.scores.accuracy.value > found[0].predictions.scores.accuracy.value
+    assert (
+        job.result["tfidf"]
+        == found[1].predictions.scores.accuracy.value
+        > found[0].predictions.scores.accuracy.value
+    )
 
 
-def test_what_is_kept_is_not_fitted_again(store: Store, dataset: Dataset, request_: BaselineRequest, tmp_path: Path) -> None:
+def test_what_is_kept_is_not_fitted_again(
+    store: Store, dataset: Dataset, request_: BaselineRequest, tmp_path: Path
+) -> None:
     fit(store, request_)
     other_rows = request_.model_copy(update={"train_rows": 60})
     other_model = request_.model_copy(update={"max_tokens": 64})
@@ -80,14 +93,20 @@ def test_what_is_kept_is_not_fitted_again(store: Store, dataset: Dataset, reques
     assert missing_baselines(store.settings, other_model, 4) == [Baseline.PROBE]
 
 
-def test_a_damaged_one_counts_as_missing(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+def test_a_damaged_one_counts_as_missing(
+    store: Store, dataset: Dataset, request_: BaselineRequest
+) -> None:
     fit(store, request_)
-    files.write_bytes(baseline_path(store.settings, request_, Baseline.TFIDF) / "predictions.parquet", b"nonsense")
+    files.write_bytes(
+        baseline_path(store.settings, request_, Baseline.TFIDF) / "predictions.parquet", b"nonsense"
+    )
 
     assert missing_baselines(store.settings, request_, 4) == [Baseline.TFIDF]
 
 
-def test_without_its_model_the_probe_is_left_out(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+def test_without_its_model_the_probe_is_left_out(
+    store: Store, dataset: Dataset, request_: BaselineRequest
+) -> None:
     job = fit(store, request_.model_copy(update={"model": "/nowhere"}))
 
     assert job.state is JobState.COMPLETED
@@ -105,10 +124,14 @@ def test_all_rows_are_the_same_with_any_seed() -> None:
     one, other = (BaselineRequest.of("f", RunConfig(train_rows=0, seed=seed)) for seed in (1, 2))
 
     assert one == other
-    assert BaselineRequest.of("f", RunConfig(train_rows=5, seed=1)) != BaselineRequest.of("f", RunConfig(train_rows=5, seed=2))
+    assert BaselineRequest.of("f", RunConfig(train_rows=5, seed=1)) != BaselineRequest.of(
+        "f", RunConfig(train_rows=5, seed=2)
+    )
 
 
-def test_a_guests_run_queues_none(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+def test_a_guests_run_queues_none(
+    store: Store, dataset: Dataset, request_: BaselineRequest
+) -> None:
     run = store.create(JobKind.TRAIN, "run", {}, "run", "guest-1")
     store.update(run, fingerprint=dataset.fingerprint)
 
@@ -117,11 +140,15 @@ def test_a_guests_run_queues_none(store: Store, dataset: Dataset, request_: Base
     assert store.jobs(JobKind.BASELINE) == []
 
 
-def test_a_run_queues_them_once_and_not_after_a_stop(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
+def test_a_run_queues_them_once_and_not_after_a_stop(
+    store: Store, dataset: Dataset, request_: BaselineRequest
+) -> None:
     config = RunConfig(model=request_.model, train_rows=100)
     run = store.create(JobKind.TRAIN, "run", {}, "run")
     store.transition(run, JobState.STARTING)
-    store.update(run, fingerprint=dataset.fingerprint, result_json=json.dumps({"data": "Small news"}))
+    store.update(
+        run, fingerprint=dataset.fingerprint, result_json=json.dumps({"data": "Small news"})
+    )
 
     for _ in range(2):
         queue_after(store, store.job(run.id), config, 4)
@@ -140,10 +167,22 @@ def test_a_damaged_request_is_said(store: Store) -> None:
 
 
 def test_the_command_prints_what_is_kept(
-    store: Store, dataset: Dataset, request_: BaselineRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    dataset: Dataset,
+    request_: BaselineRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fit(store, request_)
-    arguments = ["baselines", "--data", str(tmp_path / "news"), "--rows", "100", "--model", request_.model]
+    arguments = [
+        "baselines",
+        "--data",
+        str(tmp_path / "news"),
+        "--rows",
+        "100",
+        "--model",
+        request_.model,
+    ]
 
     as_json = CliRunner().invoke(app, [*arguments, "--json"])
     as_text = CliRunner().invoke(app, arguments)

@@ -22,8 +22,13 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert_folder", "distilbert_folder"])
-def test_probing_a_model_gives_a_cost_for_each_unit(kind: str, request: pytest.FixtureRequest, settings: Settings) -> None:
-    model, heard = find_model(str(request.getfixturevalue(kind)), settings, hub=False), list[Progress]()
+def test_probing_a_model_gives_a_cost_for_each_unit(
+    kind: str, request: pytest.FixtureRequest, settings: Settings
+) -> None:
+    model, heard = (
+        find_model(str(request.getfixturevalue(kind)), settings, hub=False),
+        list[Progress](),
+    )
 
     found = Prober(model, "auto", heard.append, lambda: False).measure()
 
@@ -39,7 +44,12 @@ def test_probing_a_model_gives_a_cost_for_each_unit(kind: str, request: pytest.F
 
 def test_probing_stops_when_it_is_asked_to(bert_folder: Path, settings: Settings) -> None:
     heard = list[Progress]()
-    prober = Prober(find_model(str(bert_folder), settings, hub=False), "auto", heard.append, lambda: len(heard) == 2)
+    prober = Prober(
+        find_model(str(bert_folder), settings, hub=False),
+        "auto",
+        heard.append,
+        lambda: len(heard) == 2,
+    )
 
     with pytest.raises(Stopped):
         prober.measure()
@@ -48,10 +58,22 @@ def test_probing_stops_when_it_is_asked_to(bert_folder: Path, settings: Settings
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"dora": True}, {"base_dropout": True}, {"target_modules": ("all-linear",)}, {"precision": "bf16"}]
+    "changes",
+    [
+        {},
+        {"dora": True},
+        {"base_dropout": True},
+        {"target_modules": ("all-linear",)},
+        {"precision": "bf16"},
+    ],
 )
-def test_the_estimate_knows_when_layers_are_written_out_by_hand(changes: dict[str, object], bert_folder: Path) -> None:
-    config, base = RunConfig.model_validate({"max_tokens": 32, **changes}), load_base(bert_folder, ("a", "b"), 1)
+def test_the_estimate_knows_when_layers_are_written_out_by_hand(
+    changes: dict[str, object], bert_folder: Path
+) -> None:
+    config, base = (
+        RunConfig.model_validate({"max_tokens": 32, **changes}),
+        load_base(bert_folder, ("a", "b"), 1),
+    )
 
     network = build_model(base, config, "tiny", None, ALL_ON)
 

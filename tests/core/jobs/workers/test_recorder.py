@@ -10,10 +10,16 @@ from core.training.events import Checkpoint, TrainMetric
 from tests.support.faults.disks import DyingDisk, SimulatedCrash
 
 
-def test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = store.create(JobKind.TRAIN, "run", {}, "key")
     store.transition(job, JobState.STARTING)
-    record = Recorder(JobContext(store, job), Identity("config", "data", "model", {}), keep=lambda evaluation: None)
+    record = Recorder(
+        JobContext(store, job),
+        Identity("config", "data", "model", {}),
+        keep=lambda evaluation: None,
+    )
     record(TrainMetric(2, 0.1, 0.5, 1e-3, 30.0))
     assert store.read_metrics(job.id) == []
 

@@ -31,7 +31,9 @@ def recipe(store: Store, source: Source) -> Recipe:
     """Drops two training texts."""
     dataset = prepare(store.settings, source, lambda progress: None, lambda: False)
     rows = tuple(int(row) for row in dataset.read("train")["row"][:2])
-    return Recipe(fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),))
+    return Recipe(
+        fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),)
+    )
 
 
 def start(store: Store, source: Source, recipe: Recipe | None) -> Job:
@@ -40,7 +42,9 @@ def start(store: Store, source: Source, recipe: Recipe | None) -> Job:
     return store.job(job.id)
 
 
-def test_a_run_trains_on_cleaned_data_and_carries_their_fingerprint(store: Store, source: Source, recipe: Recipe) -> None:
+def test_a_run_trains_on_cleaned_data_and_carries_their_fingerprint(
+    store: Store, source: Source, recipe: Recipe
+) -> None:
     job = start(store, source, recipe)
 
     dataset = train._read_dataset(JobContext(store, job), read_train_request(job))
@@ -49,13 +53,20 @@ def test_a_run_trains_on_cleaned_data_and_carries_their_fingerprint(store: Store
     assert store.job(job.id).fingerprint == recipe.cleaned_fingerprint() != recipe.fingerprint
 
 
-def test_a_run_without_a_recipe_takes_the_data_as_they_are(store: Store, source: Source, recipe: Recipe) -> None:
+def test_a_run_without_a_recipe_takes_the_data_as_they_are(
+    store: Store, source: Source, recipe: Recipe
+) -> None:
     job = start(store, source, None)
 
-    assert train._read_dataset(JobContext(store, job), read_train_request(job)).fingerprint == recipe.fingerprint
+    assert (
+        train._read_dataset(JobContext(store, job), read_train_request(job)).fingerprint
+        == recipe.fingerprint
+    )
 
 
-def test_a_recipe_for_other_data_fails_the_run(store: Store, source: Source, recipe: Recipe) -> None:
+def test_a_recipe_for_other_data_fails_the_run(
+    store: Store, source: Source, recipe: Recipe
+) -> None:
     job = start(store, source, recipe.model_copy(update={"fingerprint": "f" * 12}))
 
     with pytest.raises(DataError, match="The cleaning recipe is for data ffffffffffff"):
@@ -64,6 +75,8 @@ def test_a_recipe_for_other_data_fails_the_run(store: Store, source: Source, rec
 
 def test_a_retried_run_keeps_its_recipe(store: Store, source: Source, recipe: Recipe) -> None:
     job = start(store, source, recipe)
-    store.transition(job, JobState.FAILED, proposal_json='{"batch_size": 8}', ended_at=store.clock())
+    store.transition(
+        job, JobState.FAILED, proposal_json='{"batch_size": 8}', ended_at=store.clock()
+    )
 
     assert read_train_request(actions.retry(store, store.job(job.id))).recipe == recipe

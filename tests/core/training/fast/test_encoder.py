@@ -16,7 +16,14 @@ CLASSES = ("a", "b")
 IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0], [2, 61, 3, 0, 0, 0]])
 WHOLE, PADDED = torch.ones_like(IDS), (IDS > 0).long()
 either_library = pytest.mark.parametrize(
-    "onednn", [False, pytest.param(True, marks=pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN"))]
+    "onednn",
+    [
+        False,
+        pytest.param(
+            True,
+            marks=pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN"),
+        ),
+    ],
 )
 TARGETS = [(), ("all-linear",), ("query",), ("key", "output.dense")]
 
@@ -31,7 +38,9 @@ def build(folder: Path, **choices: object):  # type: ignore[no-untyped-def]
     return model
 
 
-def gradients(model: torch.nn.Module, mask: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def gradients(
+    model: torch.nn.Module, mask: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     logits = model(input_ids=IDS, attention_mask=mask).logits
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1])).backward()
     return logits.detach(), {name: parameter.grad for name, parameter in trainable(model).items()}  # type: ignore[arg-type]
@@ -56,7 +65,9 @@ def test_bert_gives_the_logits_and_gradients_of_transformers_and_peft(
 
 @either_library
 @pytest.mark.parametrize("targets", [(), ("all-linear",)], ids=["usual", "all"])
-def test_distilbert_gives_the_logits_and_gradients_of_transformers_and_peft(tmp_path: Path, targets: tuple[str, ...], onednn: bool) -> None:
+def test_distilbert_gives_the_logits_and_gradients_of_transformers_and_peft(
+    tmp_path: Path, targets: tuple[str, ...], onednn: bool
+) -> None:
     folder = write_distilbert(tmp_path / "model", layers=2)
     plain, quick = (build(folder, target_modules=targets).train(False) for _ in range(2))
     assert fast_encoder(quick, onednn) is not None
@@ -93,8 +104,12 @@ def test_merged_adapters_change_no_logit_and_come_off_again(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("targets", [("all-linear",), ()], ids=["all", "usual"])
-def test_dropped_inputs_have_no_part_in_output_and_gradient(tmp_path: Path, targets: tuple[str, ...]) -> None:
-    """With dropout the fast encoder's gradient is that of its own loss: a step along it changes the loss as foretold."""
+def test_dropped_inputs_have_no_part_in_output_and_gradient(
+    tmp_path: Path, targets: tuple[str, ...]
+) -> None:
+    """With dropout the fast encoder's gradient is that of its own loss: a step along it changes the
+    loss as foretold.
+    """
     model = build(write_bert(tmp_path / "model", layers=3), target_modules=targets, dropout=0.5)
     fast = fast_encoder(model, onednn=False)
     assert fast is not None
@@ -122,7 +137,9 @@ def test_dropped_inputs_have_no_part_in_output_and_gradient(tmp_path: Path, targ
 
 
 def test_the_adapter_of_a_module_is_the_formula_of_the_paper() -> None:
-    """y = x W' + c (m ∘ x) A' B', by hand: x = (1, 2), A = (3, 4), B = (5, 6)', scale 2, half of the inputs dropped."""
+    """y = x W' + c (m ∘ x) A' B', by hand: x = (1, 2), A = (3, 4), B = (5, 6)', scale 2, half of
+    the inputs dropped.
+    """
     dropout = torch.nn.Dropout(0.5)
     adapter = Adapter(torch.tensor([[3.0, 4.0]]), torch.tensor([[5.0], [6.0]]), 2.0, dropout)
     x, y = torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2)
@@ -155,11 +172,19 @@ def test_masks_drop_the_share_that_is_asked_for(dropout: float) -> None:
 
     mask = bits.mask(torch.Size((401, 999)), dropout)
 
-    assert 1 - float(mask.float().mean()) == pytest.approx(dropout, abs=4 * np.sqrt(dropout * (1 - dropout) / mask.numel()))
+    assert 1 - float(mask.float().mean()) == pytest.approx(
+        dropout, abs=4 * np.sqrt(dropout * (1 - dropout) / mask.numel())
+    )
 
 
-@pytest.mark.parametrize(("choices", "why"), [({"dora": True}, "DoRA"), ({}, "another activation")], ids=["dora", "activation"])
-def test_what_it_does_not_know_is_left_alone(tmp_path: Path, choices: dict[str, object], why: str) -> None:
+@pytest.mark.parametrize(
+    ("choices", "why"),
+    [({"dora": True}, "DoRA"), ({}, "another activation")],
+    ids=["dora", "activation"],
+)
+def test_what_it_does_not_know_is_left_alone(
+    tmp_path: Path, choices: dict[str, object], why: str
+) -> None:
     model = build(write_bert(tmp_path / "model"), **choices)
     if not choices:
         model.config.hidden_act = "relu"

@@ -1,4 +1,6 @@
-"""With every lever off and no dropout, a training is the one that transformers' Trainer does; each lever alone changes no gradient."""
+"""With every lever off and no dropout, a training is the one that transformers' Trainer does; each
+lever alone changes no gradient.
+"""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,7 +12,12 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model
 from torch.utils.data import SequentialSampler
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
+from transformers import (
+    AutoModelForSequenceClassification,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,
+)
 
 from core.config import RunConfig
 from core.training.adapter import quiet_peft, trainable
@@ -34,13 +41,25 @@ class InOrder(Trainer):
 @pytest.fixture
 def steady(config: RunConfig) -> RunConfig:
     """20 steps of 8 rows without any dropout."""
-    changes = {"train_rows": 40, "epochs": 4, "dropout": 0.0, "warmup": 0.0, "learning_rate": 2e-3, "evaluation_interval": 1000}
+    changes = {
+        "train_rows": 40,
+        "epochs": 4,
+        "dropout": 0.0,
+        "warmup": 0.0,
+        "learning_rate": 2e-3,
+        "evaluation_interval": 1000,
+    }
     return config.model_copy(update=changes)
 
 
-def test_losses_and_adapter_are_those_of_trainer(lab: Lab, steady: RunConfig, heard: Heard, tmp_path: Path) -> None:
+def test_losses_and_adapter_are_those_of_trainer(
+    lab: Lab, steady: RunConfig, heard: Heard, tmp_path: Path
+) -> None:
     session = TrainingSession(steady, lab.model, lab.data, heard, lambda: False, ALL_OFF)
-    start = {name: parameter.detach().clone() for name, parameter in trainable(session.network.peft).items()}
+    start = {
+        name: parameter.detach().clone()
+        for name, parameter in trainable(session.network.peft).items()
+    }
     session.train()
 
     reference = plain_trainer(lab, steady, start, in_order(session, steady), tmp_path)
@@ -54,12 +73,21 @@ def test_losses_and_adapter_are_those_of_trainer(lab: Lab, steady: RunConfig, he
         assert torch.allclose(found[name], parameter, atol=1e-3), name
 
 
-def plain_trainer(lab: Lab, config: RunConfig, start: dict[str, torch.Tensor], rows: Dataset, folder: Path) -> Trainer:
+def plain_trainer(
+    lab: Lab, config: RunConfig, start: dict[str, torch.Tensor], rows: Dataset, folder: Path
+) -> Trainer:
     base = AutoModelForSequenceClassification.from_pretrained(
         lab.model.folder, num_labels=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
     )
     targets = ["query", "value"]
-    lora = LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=8, lora_dropout=0.0, target_modules=targets, modules_to_save=["classifier"])
+    lora = LoraConfig(
+        task_type="SEQ_CLS",
+        r=4,
+        lora_alpha=8,
+        lora_dropout=0.0,
+        target_modules=targets,
+        modules_to_save=["classifier"],
+    )
     with quiet_peft():
         model = get_peft_model(base, lora)
     with torch.no_grad():
@@ -69,14 +97,31 @@ def plain_trainer(lab: Lab, config: RunConfig, start: dict[str, torch.Tensor], r
         str(folder), per_device_train_batch_size=config.batch_size, learning_rate=config.learning_rate, weight_decay=config.weight_decay,
         num_train_epochs=1, lr_scheduler_type="linear", logging_steps=1, report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True,
     )  # fmt: skip
-    return InOrder(model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(lab.tokenizer))
+    return InOrder(
+        model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(lab.tokenizer)
+    )
 
 
 def in_order(session: TrainingSession, config: RunConfig) -> Dataset:
     """The rows of all epochs, one after another, as the session takes them."""
-    rows = encode_frame(session.base.tokenizer, session.data.sample("train", config.train_rows, config.seed), config.max_tokens)
-    chosen = np.concatenate([batch for epoch in range(config.epochs) for batch in shuffled_batches(len(rows), 8, config.seed, epoch)])
-    return Dataset.from_dict({"input_ids": [rows.tokens[index].tolist() for index in chosen], "labels": rows.labels[chosen].tolist()})
+    rows = encode_frame(
+        session.base.tokenizer,
+        session.data.sample("train", config.train_rows, config.seed),
+        config.max_tokens,
+    )
+    chosen = np.concatenate(
+        [
+            batch
+            for epoch in range(config.epochs)
+            for batch in shuffled_batches(len(rows), 8, config.seed, epoch)
+        ]
+    )
+    return Dataset.from_dict(
+        {
+            "input_ids": [rows.tokens[index].tolist() for index in chosen],
+            "labels": rows.labels[chosen].tolist(),
+        }
+    )
 
 
 @pytest.mark.parametrize("lever", EXACT)
@@ -84,9 +129,13 @@ def test_a_lever_changes_no_loss_and_no_gradient_of_a_batch(
     lever: str, lab: Lab, steady: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.training.model.onednn_is_faster", torch.backends.mkldnn.is_available)
-    rows, others = np.arange(8), replace(ALL_OFF, fast_encoder=lever == "onednn")  # whose products oneDNN computes
+    rows, others = (
+        np.arange(8),
+        replace(ALL_OFF, fast_encoder=lever == "onednn"),
+    )  # whose products oneDNN computes
     without, with_it = (
-        gradients(lab, steady.model_copy(update={"train_rows": 24}), levers, rows) for levers in (others, replace(others, **{lever: True}))
+        gradients(lab, steady.model_copy(update={"train_rows": 24}), levers, rows)
+        for levers in (others, replace(others, **{lever: True}))
     )
 
     assert with_it[0] == pytest.approx(without[0], abs=1e-6)
@@ -94,14 +143,24 @@ def test_a_lever_changes_no_loss_and_no_gradient_of_a_batch(
         assert torch.allclose(with_it[1][name], gradient, atol=1e-6), name
 
 
-def gradients(lab: Lab, config: RunConfig, levers: Optimizations, rows: NDArray[np.int64]) -> tuple[float, dict[str, torch.Tensor]]:
+def gradients(
+    lab: Lab, config: RunConfig, levers: Optimizations, rows: NDArray[np.int64]
+) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradients of a batch, from weights a little off their start."""
-    session = TrainingSession(config, lab.model, lab.data, lambda event: None, lambda: False, levers)
-    train = encode_frame(session.base.tokenizer, lab.data.sample("train", 24, config.seed), config.max_tokens)
+    session = TrainingSession(
+        config, lab.model, lab.data, lambda event: None, lambda: False, levers
+    )
+    train = encode_frame(
+        session.base.tokenizer, lab.data.sample("train", 24, config.seed), config.max_tokens
+    )
     loop = Loop(config, session.network, train, train, lambda event: None, lambda: False)
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in loop.weights.values():
             parameter.add_(0.05 * torch.randn_like(parameter))
     loss = loop.add_gradients(rows)
-    return loss, {name: parameter.grad for name, parameter in loop.weights.items() if parameter.grad is not None}
+    return loss, {
+        name: parameter.grad
+        for name, parameter in loop.weights.items()
+        if parameter.grad is not None
+    }

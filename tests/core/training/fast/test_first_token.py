@@ -12,17 +12,24 @@ IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0]])
 
 @pytest.mark.parametrize("write", [write_bert, write_distilbert])
 @pytest.mark.parametrize("mask", [torch.ones_like(IDS), (IDS > 0).long()], ids=["whole", "padded"])
-def test_logits_and_gradients_are_those_of_the_whole_layer(write, mask: torch.Tensor, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_logits_and_gradients_are_those_of_the_whole_layer(
+    write, mask: torch.Tensor, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     folder = write(tmp_path / "model", layers=2)
     whole, short = (load_base(folder, ("a", "b"), 0).model.eval() for _ in range(2))
     read_first_token_only(short)
 
-    outputs = [model(input_ids=IDS, attention_mask=mask, output_hidden_states=False).logits for model in (whole, short)]
+    outputs = [
+        model(input_ids=IDS, attention_mask=mask, output_hidden_states=False).logits
+        for model in (whole, short)
+    ]
     for output in outputs:
         output.sum().backward()
 
     assert torch.allclose(*outputs, atol=1e-6)
-    for (name, one), (_, other) in zip(whole.named_parameters(), short.named_parameters(), strict=True):
+    for (name, one), (_, other) in zip(
+        whole.named_parameters(), short.named_parameters(), strict=True
+    ):
         assert torch.allclose(one.grad, other.grad, atol=1e-5), name
 
 

@@ -8,14 +8,21 @@ from core.training.fast.layer import Frozen
 from core.training.fast.matmul import ROWS, ProductSeconds, pad_rows, prepack
 
 TOLERANCE = 1e-5  # of sums of 48 products of numbers around 1
-needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN"
+)
 
 
 @needs_onednn
 @pytest.mark.parametrize("onto", [False, True], ids=["alone", "onto"])
 def test_both_libraries_give_the_same_products_forward_and_backward(onto: bool) -> None:
     torch.manual_seed(0)
-    x, grad, weight, bias = torch.randn(40, 48), torch.randn(40, 24), torch.randn(24, 48), torch.randn(24)
+    x, grad, weight, bias = (
+        torch.randn(40, 48),
+        torch.randn(40, 24),
+        torch.randn(24, 48),
+        torch.randn(24),
+    )
     below, above = (torch.randn(40, 24), torch.randn(40, 48)) if onto else (None, None)
     own, other = Frozen(weight, bias, onednn=False), Frozen(weight, bias, onednn=True)
 
@@ -31,14 +38,22 @@ def test_a_packed_weight_and_a_gelu_on_the_way_change_no_result() -> None:
     x, weight, bias = torch.randn(64, 48), torch.randn(24, 48), torch.randn(24)
     expected = torch.nn.functional.gelu(x.double() @ weight.double().T + bias)
 
-    for frozen in (Frozen(weight, bias, onednn=False), Frozen(weight, bias, onednn=True), Frozen(prepack(weight), bias, onednn=True)):
+    for frozen in (
+        Frozen(weight, bias, onednn=False),
+        Frozen(weight, bias, onednn=True),
+        Frozen(prepack(weight), bias, onednn=True),
+    ):
         assert torch.allclose(frozen.gelu(x).double(), expected, atol=TOLERANCE)
     assert torch.allclose(
-        Frozen(prepack(weight), bias, onednn=True).forward(x), Frozen(weight, bias, onednn=False).forward(x), atol=TOLERANCE
+        Frozen(prepack(weight), bias, onednn=True).forward(x),
+        Frozen(weight, bias, onednn=False).forward(x),
+        atol=TOLERANCE,
     )
 
 
-@pytest.mark.parametrize(("onednn_seconds", "chosen"), [(0.5, True), (0.85, False), (2.0, False), (math.inf, False)])
+@pytest.mark.parametrize(
+    ("onednn_seconds", "chosen"), [(0.5, True), (0.85, False), (2.0, False), (math.inf, False)]
+)
 def test_onednn_is_taken_where_it_was_measured_to_be_clearly_faster(
     monkeypatch: pytest.MonkeyPatch, onednn_seconds: float, chosen: bool
 ) -> None:

@@ -36,8 +36,12 @@ def many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_loop(lab: Lab, config: RunConfig, lanes: bool) -> Loop:
-    session = TrainingSession(config, lab.model, lab.data, lambda event: None, lambda: False, replace(ALL_ON, lanes=lanes))
-    rows = encode_frame(session.base.tokenizer, lab.data.sample("train", 24, config.seed), config.max_tokens)
+    session = TrainingSession(
+        config, lab.model, lab.data, lambda event: None, lambda: False, replace(ALL_ON, lanes=lanes)
+    )
+    rows = encode_frame(
+        session.base.tokenizer, lab.data.sample("train", 24, config.seed), config.max_tokens
+    )
     loop = Loop(config, session.network, rows, rows, lambda event: None, lambda: False)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -48,10 +52,14 @@ def make_loop(lab: Lab, config: RunConfig, lanes: bool) -> Loop:
 
 def step(loop: Loop) -> tuple[float, list[torch.Tensor]]:
     loss = loop.add_gradients(np.arange(16))
-    return loss, [parameter.grad for parameter in loop.weights.values() if parameter.grad is not None]
+    return loss, [
+        parameter.grad for parameter in loop.weights.values() if parameter.grad is not None
+    ]
 
 
-def test_parts_side_by_side_add_up_to_the_same_gradients(lab: Lab, config: RunConfig, many_parts: None) -> None:
+def test_parts_side_by_side_add_up_to_the_same_gradients(
+    lab: Lab, config: RunConfig, many_parts: None
+) -> None:
     steady = config.model_copy(update={"dropout": 0.0})
     alone, together = make_loop(lab, steady, lanes=False), make_loop(lab, steady, lanes=True)
     assert len(together.network.parts(together.train.lengths[:16])) > THREADS
@@ -63,26 +71,40 @@ def test_parts_side_by_side_add_up_to_the_same_gradients(lab: Lab, config: RunCo
         assert torch.allclose(one, other, atol=1e-6)
 
 
-def test_threads_in_any_order_give_the_same_bits(lab: Lab, config: RunConfig, many_parts: None) -> None:
+def test_threads_in_any_order_give_the_same_bits(
+    lab: Lab, config: RunConfig, many_parts: None
+) -> None:
     dropping = config.model_copy(update={"dropout": 0.5})
 
-    (loss, gradients), (again, repeated) = (step(make_loop(lab, dropping, lanes=True)) for _ in range(2))
+    (loss, gradients), (again, repeated) = (
+        step(make_loop(lab, dropping, lanes=True)) for _ in range(2)
+    )
 
     assert loss == again
     assert all(torch.equal(one, other) for one, other in zip(gradients, repeated, strict=True))
 
 
-def test_predictions_side_by_side_are_the_same(lab: Lab, config: RunConfig, many_parts: None) -> None:
+def test_predictions_side_by_side_are_the_same(
+    lab: Lab, config: RunConfig, many_parts: None
+) -> None:
     alone, together = make_loop(lab, config, lanes=False), make_loop(lab, config, lanes=True)
 
-    assert predict(together.network, together.train) == pytest.approx(predict(alone.network, alone.train), abs=1e-6)
+    assert predict(together.network, together.train) == pytest.approx(
+        predict(alone.network, alone.train), abs=1e-6
+    )
 
 
 def test_results_come_in_order_and_each_round_shares_out_the_threads() -> None:
     def look(part: int) -> tuple[int, int, bool]:
         return part, torch.get_num_threads(), threading.current_thread() is threading.main_thread()
 
-    assert list(MicrobatchPool().map(look, range(5))) == [(0, 1, False), (1, 1, False), (2, 1, False), (3, 1, False), (4, THREADS, True)]
+    assert list(MicrobatchPool().map(look, range(5))) == [
+        (0, 1, False),
+        (1, 1, False),
+        (2, 1, False),
+        (3, 1, False),
+        (4, THREADS, True),
+    ]
     assert torch.get_num_threads() == THREADS
 
 
@@ -128,7 +150,9 @@ def test_a_stream_that_nobody_reads_on_ends() -> None:
 
 
 def test_one_part_alone_has_all_threads() -> None:
-    assert list(MicrobatchPool().stream(lambda part: torch.get_num_threads(), range(1))) == [THREADS]
+    assert list(MicrobatchPool().stream(lambda part: torch.get_num_threads(), range(1))) == [
+        THREADS
+    ]
 
 
 def test_masks_of_a_thread_are_its_own() -> None:

@@ -9,17 +9,32 @@ from core.config import RunConfig
 from core.transfer.export.script import write_notebook, write_script
 from core.transfer.export.write_model import ExportSource
 
-ADAPTER = {"r": 8, "lora_alpha": 16, "target_modules": ["value", "query"], "modules_to_save": ["classifier", "score", "classifier"]}
+ADAPTER = {
+    "r": 8,
+    "lora_alpha": 16,
+    "target_modules": ["value", "query"],
+    "modules_to_save": ["classifier", "score", "classifier"],
+}
 NASTY = 'mine""" \\N{no} $BASE\nimport os'
 
 
 def details(**changes: object) -> dict[str, Any]:
-    usual = {"name": "mine", "config": RunConfig(train_rows=1000, learning_rate=0.001).model_dump(mode="json")}
-    return {**usual, "data": {"name": "AG News", "fingerprint": "864aa3ea1857"}, "test": {"accuracy": 0.8765}, **changes}
+    usual = {
+        "name": "mine",
+        "config": RunConfig(train_rows=1000, learning_rate=0.001).model_dump(mode="json"),
+    }
+    return {
+        **usual,
+        "data": {"name": "AG News", "fingerprint": "864aa3ea1857"},
+        "test": {"accuracy": 0.8765},
+        **changes,
+    }
 
 
 def source(*classes: str, identity: str = "org/tiny") -> ExportSource:
-    return ExportSource(Path("base"), identity, "abc", Path("adapter"), classes or ("a", "b"), 64, 1)
+    return ExportSource(
+        Path("base"), identity, "abc", Path("adapter"), classes or ("a", "b"), 64, 1
+    )
 
 
 def values(script: str) -> dict[str, object]:
@@ -28,12 +43,20 @@ def values(script: str) -> dict[str, object]:
     for node in ast.parse(script).body:
         if isinstance(node, ast.Assign):
             target = node.targets[0]
-            names = [one.id for one in target.elts if isinstance(one, ast.Name)] if isinstance(target, ast.Tuple) else [ast.unparse(target)]
+            names = (
+                [one.id for one in target.elts if isinstance(one, ast.Name)]
+                if isinstance(target, ast.Tuple)
+                else [ast.unparse(target)]
+            )
             try:
                 value = ast.literal_eval(node.value)
             except ValueError:
                 continue
-            found |= dict(zip(names, value, strict=True)) if isinstance(target, ast.Tuple) else {names[0]: value}
+            found |= (
+                dict(zip(names, value, strict=True))
+                if isinstance(target, ast.Tuple)
+                else {names[0]: value}
+            )
     return found
 
 
@@ -56,19 +79,32 @@ def test_the_script_sets_what_the_run_was_configured_with() -> None:
         "MAX_TOKENS": 64,
         "SEED": 42,
     }
-    assert all(part in script for part in ("r=8,", "lora_alpha=16,", "learning_rate=0.001,", "warmup_steps=0.05,", "had 0.8765"))
+    assert all(
+        part in script
+        for part in (
+            "r=8,",
+            "lora_alpha=16,",
+            "learning_rate=0.001,",
+            "warmup_steps=0.05,",
+            "had 0.8765",
+        )
+    )
 
 
 @pytest.mark.parametrize("name", [NASTY, '"', "\\", "''' + open('x')"])
 def test_nothing_that_people_wrote_becomes_code(name: str) -> None:
-    script = write_script(details(name=name, data={"name": name, "fingerprint": "1"}), source(name, "b"), ADAPTER)
+    script = write_script(
+        details(name=name, data={"name": name, "fingerprint": "1"}), source(name, "b"), ADAPTER
+    )
 
     assert values(script)["CLASSES"] == [name, "b"]
     assert shape(script) == shape(write_script(details(), source("a", "b"), ADAPTER))
 
 
 def test_a_base_from_a_folder_has_no_revision_to_ask_for() -> None:
-    assert values(write_script(details(), source(identity="local/tiny"), ADAPTER))["REVISION"] is None
+    assert (
+        values(write_script(details(), source(identity="local/tiny"), ADAPTER))["REVISION"] is None
+    )
 
 
 def test_the_notebook_holds_the_script_in_cells() -> None:
@@ -78,7 +114,9 @@ def test_the_notebook_holds_the_script_in_cells() -> None:
 
     kinds = [cell["cell_type"] for cell in notebook["cells"]]
     assert kinds == ["code", *["markdown", "code"] * 4]
-    code = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    code = "\n".join(
+        "".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"
+    )
     assert "parse_args([])" in code
     ast.parse(code)
 
@@ -89,6 +127,9 @@ def test_a_run_on_a_base_in_4_bits_is_trained_so_again() -> None:
     in_four_bits = write_script(details(config=config), source(), ADAPTER)
 
     ast.parse(in_four_bits)
-    assert 'quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4"' in in_four_bits
+    assert (
+        'quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4"'
+        in in_four_bits
+    )
     assert "prepare_model_for_kbit_training(model" in in_four_bits
     assert "BitsAndBytes" not in plain

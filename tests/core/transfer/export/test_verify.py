@@ -20,14 +20,19 @@ from tests.support.export_proofs import proof_of
 from tests.support.tiny_models import write_bert
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
-TEXTS = [f"the {word} team said it will play {number} games" for number, word in enumerate(("first", "last", "new", "state", "oil") * 8)]
+TEXTS = [
+    f"the {word} team said it will play {number} games"
+    for number, word in enumerate(("first", "last", "new", "state", "oil") * 8)
+]
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> ExportSource:
     """A tiny run whose adapter changes the answers."""
     place = tmp_path_factory.mktemp("run")
-    model = add_adapter(load_base(write_bert(place / "base"), CLASSES, 1), RunConfig(rank=4), "org/tiny", "abc")
+    model = add_adapter(
+        load_base(write_bert(place / "base"), CLASSES, 1), RunConfig(rank=4), "org/tiny", "abc"
+    )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -40,45 +45,71 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ExportSource:
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=str)
-def made(request: pytest.FixtureRequest, source: ExportSource, tmp_path_factory: pytest.TempPathFactory) -> tuple[Format, Path]:
+def made(
+    request: pytest.FixtureRequest, source: ExportSource, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Format, Path]:
     folder = tmp_path_factory.mktemp("made")
     write(source, request.param, folder)
     return request.param, folder
 
 
-def test_each_format_answers_as_the_run_does(source: ExportSource, made: tuple[Format, Path]) -> None:
+def test_each_format_answers_as_the_run_does(
+    source: ExportSource, made: tuple[Format, Path]
+) -> None:
     target, folder = made
 
     proof = verify_export(source, target, folder, TEXTS)
 
     assert proof.differs_from_base > 0.01
-    if target is not Format.ONNX_INT8:  # whose 8 bits cannot tell apart what random weights hardly do
-        assert (proof.labels_equal, proof.max_probability_difference < 1e-4, proof.holds) == (len(TEXTS), True, True)
+    if (
+        target is not Format.ONNX_INT8
+    ):  # whose 8 bits cannot tell apart what random weights hardly do
+        assert (proof.labels_equal, proof.max_probability_difference < 1e-4, proof.holds) == (
+            len(TEXTS),
+            True,
+            True,
+        )
 
 
-def test_eight_bits_take_less_room_and_are_weights_all_the_same(source: ExportSource, tmp_path: Path) -> None:
+def test_eight_bits_take_less_room_and_are_weights_all_the_same(
+    source: ExportSource, tmp_path: Path
+) -> None:
     sizes = {}
     for target in (Format.ONNX, Format.ONNX_INT8):
         (tmp_path / target).mkdir()
         write(source, target, tmp_path / target)
         sizes[target] = (tmp_path / target / "model.onnx").stat().st_size
 
-    assert sizes[Format.ONNX_INT8] < 0.8 * sizes[Format.ONNX]  # tiny weights: names and shapes take the rest
+    assert (
+        sizes[Format.ONNX_INT8] < 0.8 * sizes[Format.ONNX]
+    )  # tiny weights: names and shapes take the rest
 
 
-def test_onnx_computes_the_last_layer_for_the_first_token_alone(source: ExportSource, tmp_path: Path) -> None:
+def test_onnx_computes_the_last_layer_for_the_first_token_alone(
+    source: ExportSource, tmp_path: Path
+) -> None:
     write(source, Format.ONNX, tmp_path)
     graph = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "model.onnx")).graph
-    tokens = {value.name: value.type.tensor_type.shape.dim[1] for value in graph.value_info if len(value.type.tensor_type.shape.dim) == 3}
+    tokens = {
+        value.name: value.type.tensor_type.shape.dim[1]
+        for value in graph.value_info
+        if len(value.type.tensor_type.shape.dim) == 3
+    }
 
-    *_, before, attended, last = (tokens[node.output[0]] for node in graph.node if node.op_type == "LayerNormalization")
+    *_, before, attended, last = (
+        tokens[node.output[0]] for node in graph.node if node.op_type == "LayerNormalization"
+    )
 
     assert (before.dim_param, attended.dim_value, last.dim_value) == ("tokens", 1, 1)
 
 
-def test_onnx_answers_one_text_as_among_others_and_padded(source: ExportSource, tmp_path: Path) -> None:
+def test_onnx_answers_one_text_as_among_others_and_padded(
+    source: ExportSource, tmp_path: Path
+) -> None:
     write(source, Format.ONNX, tmp_path)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", disabled_optimizers=[SLOW_FUSION])
+    session = onnxruntime.InferenceSession(
+        tmp_path / "model.onnx", disabled_optimizers=[SLOW_FUSION]
+    )
     ids = np.random.default_rng(0).integers(5, 90, (3, 21))
     mask = np.ones_like(ids)
     mask[1, 4:] = 0
@@ -97,7 +128,9 @@ def test_each_format_brings_classes_max_tokens_and_tokenizer(made: tuple[Format,
     assert (folder / "tokenizer.json").is_file()
 
 
-def test_no_file_names_a_folder_of_this_machine(source: ExportSource, made: tuple[Format, Path]) -> None:
+def test_no_file_names_a_folder_of_this_machine(
+    source: ExportSource, made: tuple[Format, Path]
+) -> None:
     _, folder = made
 
     for path in folder.rglob("*.json"):
@@ -114,20 +147,28 @@ def test_the_adapter_names_its_base_by_identity(source: ExportSource, tmp_path: 
 def test_a_merged_model_knows_its_classes_by_itself(source: ExportSource, tmp_path: Path) -> None:
     write(source, Format.MERGED, tmp_path)
 
-    assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {str(number): name for number, name in enumerate(CLASSES)}
+    assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {
+        str(number): name for number, name in enumerate(CLASSES)
+    }
 
 
 def test_a_copy_that_answers_otherwise_does_not_hold(source: ExportSource, tmp_path: Path) -> None:
     write(source, Format.MERGED, tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    save_file({name: -tensor if "classifier" in name else tensor for name, tensor in weights.items()}, tmp_path / "model.safetensors")
+    save_file(
+        {name: -tensor if "classifier" in name else tensor for name, tensor in weights.items()},
+        tmp_path / "model.safetensors",
+    )
 
     assert not verify_export(source, Format.MERGED, tmp_path, TEXTS).holds
 
 
 def test_an_export_without_the_adapter_does_not_hold(source: ExportSource, tmp_path: Path) -> None:
     write(source, Format.ADAPTER, tmp_path)
-    weights = {name: torch.zeros_like(tensor) for name, tensor in load_file(tmp_path / "adapter_model.safetensors").items()}
+    weights = {
+        name: torch.zeros_like(tensor)
+        for name, tensor in load_file(tmp_path / "adapter_model.safetensors").items()
+    }
     save_file(weights, tmp_path / "adapter_model.safetensors")
 
     assert not verify_export(source, Format.ADAPTER, tmp_path, TEXTS).holds
@@ -146,27 +187,40 @@ def test_nothing_is_proved_without_texts(source: ExportSource, tmp_path: Path) -
         ({"max_probability_difference": 2e-4}, False),
         ({"differs_from_base": 1e-5}, False),
         ({"texts": 0, "labels_equal": 0}, False),
-        ({"format": Format.ONNX_INT8, "labels_equal": 196, "max_probability_difference": 0.2}, True),
-        ({"format": Format.ONNX_INT8, "labels_equal": 195, "max_probability_difference": 0.2}, False),
+        (
+            {"format": Format.ONNX_INT8, "labels_equal": 196, "max_probability_difference": 0.2},
+            True,
+        ),
+        (
+            {"format": Format.ONNX_INT8, "labels_equal": 195, "max_probability_difference": 0.2},
+            False,
+        ),
     ],
 )
 def test_what_a_proof_takes(changes: dict[str, object], holds: bool) -> None:
     assert proof_of(**changes).holds is holds
 
 
-def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_markup(source: ExportSource) -> None:
+def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_markup(
+    source: ExportSource,
+) -> None:
     details = {
         "name": "<b>mine</b> | *x*",
         "data": {"name": "AG News", "fingerprint": "1234"},
         "config": {"rank": 4},
         "test": {"hits": 90, "rows": 100, "macro_f1": 0.9, "accuracy": 0.9},
-        "per_class": [{"class": "a|b", "f1": 0.667, "support": 50}, {"class": "c", "f1": 0.8, "support": 50}],
+        "per_class": [
+            {"class": "a|b", "f1": 0.667, "support": 50},
+            {"class": "c", "f1": 0.8, "support": 50},
+        ],
         "confusion": [[25, 25], [0, 50]],
     }
 
     card = write_card(details, source, proof_of())
 
-    assert "Accuracy 0.9000 (95 % interval 0.8256 to 0.9448) on 100 test texts" in card  # Wilson, by hand
+    assert (
+        "Accuracy 0.9000 (95 % interval 0.8256 to 0.9448) on 100 test texts" in card
+    )  # Wilson, by hand
     assert "# \\<b\\>mine" in card
     assert "| a\\|b | 1.000 (0.867 to 1.000) | 0.500 (0.366 to 0.634) | 0.667 | 50 |" in card
     assert "200 of 200 test texts" in card

@@ -1,4 +1,6 @@
-"""An exported adapter in a process of its own that has never heard of this app, by the two ways that a reader would take."""
+"""An exported adapter in a process of its own that has never heard of this app, by the two ways
+that a reader would take.
+"""
 
 import json
 import os
@@ -23,7 +25,10 @@ CLASSES = ("World", "Sports", "Business")
 COMMIT = "c" * 40
 TEXT = "the team won the final"
 BY_NAME = "AutoPeftModelForSequenceClassification.from_pretrained(sys.argv[1], num_labels=3)"
-BY_FOLDER = "PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(sys.argv[2], num_labels=3), sys.argv[1])"
+BY_FOLDER = (
+    "PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(sys.argv[2],"
+    " num_labels=3), sys.argv[1])"
+)
 PROGRAM = """
 import json, sys
 from peft import AutoPeftModelForSequenceClassification, PeftModel
@@ -35,9 +40,13 @@ print(json.dumps(model(**batch).logits.softmax(-1)[0].tolist()))
 """
 
 
-@pytest.mark.parametrize("model", [BY_NAME, BY_FOLDER], ids=["from the cache of the Hub", "over a base from a folder"])
+@pytest.mark.parametrize(
+    "model", [BY_NAME, BY_FOLDER], ids=["from the cache of the Hub", "over a base from a folder"]
+)
 def test_an_exported_adapter_answers_in_a_fresh_process_as_here(tmp_path: Path, model: str) -> None:
-    trained = add_adapter(load_base(write_bert(tmp_path / "base"), CLASSES, 1), RunConfig(rank=4), "org/tiny", COMMIT)
+    trained = add_adapter(
+        load_base(write_bert(tmp_path / "base"), CLASSES, 1), RunConfig(rank=4), "org/tiny", COMMIT
+    )
     with torch.no_grad():
         for parameter in trained.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter) if parameter.requires_grad else 0.0)
@@ -45,14 +54,27 @@ def test_an_exported_adapter_answers_in_a_fresh_process_as_here(tmp_path: Path, 
     for name, content in adapter_files(trained).items():
         (tmp_path / "adapter" / name).write_bytes(content)
     (tmp_path / "made").mkdir()
-    write(ExportSource(tmp_path / "base", "org/tiny", COMMIT, tmp_path / "adapter", CLASSES, 64, 1), Format.ADAPTER, tmp_path / "made")
-    cached = tmp_path / "hub" / "models--org--tiny" / "snapshots" / COMMIT  # as a download leaves it
+    write(
+        ExportSource(tmp_path / "base", "org/tiny", COMMIT, tmp_path / "adapter", CLASSES, 64, 1),
+        Format.ADAPTER,
+        tmp_path / "made",
+    )
+    cached = (
+        tmp_path / "hub" / "models--org--tiny" / "snapshots" / COMMIT
+    )  # as a download leaves it
     shutil.copytree(tmp_path / "base", cached)
     here = Classifier(tmp_path / "base", CLASSES)
     here.load_adapter("run", tmp_path / "adapter")
 
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("MODEL", model, 1), str(tmp_path / "made"), str(tmp_path / "base"), TEXT],
+        [
+            sys.executable,
+            "-c",
+            PROGRAM.replace("MODEL", model, 1),
+            str(tmp_path / "made"),
+            str(tmp_path / "base"),
+            TEXT,
+        ],
         env={**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"},
         cwd=tmp_path,
         capture_output=True,
@@ -61,5 +83,7 @@ def test_an_exported_adapter_answers_in_a_fresh_process_as_here(tmp_path: Path, 
     )
 
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(here.classify("run", [TEXT], 64)[0], abs=1e-5)
+    assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(
+        here.classify("run", [TEXT], 64)[0], abs=1e-5
+    )
     assert np.abs(here.classify("run", [TEXT], 64) - here.classify(None, [TEXT], 64)).max() > 1e-3

@@ -50,7 +50,9 @@ def test_what_is_told_of_the_run_may_lie_beside_the_adapters_folder(tmp_path: Pa
     assert read_archive(tmp_path).files == {"adapter_config.json": b"{}", "run.json": b"told"}
 
 
-@pytest.mark.parametrize("name", ["adapter_model.bin", "deep/er/training_args.bin", "optimizer.pt", "x.PKL"])
+@pytest.mark.parametrize(
+    "name", ["adapter_model.bin", "deep/er/training_args.bin", "optimizer.pt", "x.PKL"]
+)
 def test_a_pickle_is_refused_and_never_opened(name: str, tmp_path: Path) -> None:
     trap = pickle.dumps(Trap(tmp_path / "sprung"))
 
@@ -68,7 +70,17 @@ def test_a_pickle_in_a_folder_is_refused(tmp_path: Path) -> None:
         read_archive(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../run.json", "/etc/run.json", "a/../../run.json", "..\\run.json", "C:/run.json", "\\run.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../run.json",
+        "/etc/run.json",
+        "a/../../run.json",
+        "..\\run.json",
+        "C:/run.json",
+        "\\run.json",
+    ],
+)
 def test_a_name_that_leads_out_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="leads out of its folder"):
         read_upload("mine.zip", entry(name))
@@ -92,7 +104,10 @@ def test_an_encrypted_file_is_refused() -> None:
 def test_an_unknown_packing_is_said() -> None:
     data = bytearray(entry("mine/run.json"))
     for at in range(len(data) - 12):
-        for mark, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):  # before each file, and its line in the directory
+        for mark, method in (
+            (b"PK\x03\x04", 8),
+            (b"PK\x01\x02", 10),
+        ):  # before each file, and its line in the directory
             if data[at : at + 4] == mark:
                 data[at + method] = 99
 
@@ -115,14 +130,21 @@ def test_a_bomb_is_refused() -> None:
 
 def test_a_bomb_hidden_behind_what_does_not_shrink_is_refused() -> None:
     with pytest.raises(DataError, match="would unpack to"):
-        read_upload("mine.zip", zipped({**GOOD, "mine/zeros": bytes(5_000_000), "mine/random": os.urandom(1_000_000)}))
+        read_upload(
+            "mine.zip",
+            zipped({**GOOD, "mine/zeros": bytes(5_000_000), "mine/random": os.urandom(1_000_000)}),
+        )
 
 
-def test_a_long_directory_is_refused_before_an_object_is_made_of_each_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_directory_is_refused_before_an_object_is_made_of_each_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(archive, "MOST_FILES", 2)
     opened: list[object] = []
     long_one = zipped({f"{'x' * 200}{number}": b"" for number in range(10)})
-    told_elsewhere = zipped({"a": b""}).replace(archive.END_MARK, archive.ZIP64_MARK + b"0" * 16 + archive.END_MARK)
+    told_elsewhere = zipped({"a": b""}).replace(
+        archive.END_MARK, archive.ZIP64_MARK + b"0" * 16 + archive.END_MARK
+    )
     monkeypatch.setattr(zipfile, "ZipFile", lambda file: opened.append(file))
 
     for data in (long_one, told_elsewhere):
@@ -158,7 +180,11 @@ def test_several_adapters_are_not_guessed_between() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"no zip at all", "neither a folder nor a zip"), (zipped({"config.json": b"{}"}), "holds no adapter")]
+    ("data", "said"),
+    [
+        (b"no zip at all", "neither a folder nor a zip"),
+        (zipped({"config.json": b"{}"}), "holds no adapter"),
+    ],
 )
 def test_what_holds_no_adapter_says_so(data: bytes, said: str) -> None:
     with pytest.raises(DataError, match=said):

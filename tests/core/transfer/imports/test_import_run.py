@@ -67,14 +67,24 @@ def told(**changes: object) -> dict[str, bytes]:
     ]
     story = {
         "name": "quick",
-        "config": {"train_rows": 80, "epochs": 3, "rank": 4, "alpha": 8, "max_tokens": 32, "target_modules": ["query", "value"]},
+        "config": {
+            "train_rows": 80,
+            "epochs": 3,
+            "rank": 4,
+            "alpha": 8,
+            "max_tokens": 32,
+            "target_modules": ["query", "value"],
+        },
         "data": {"name": "AG News", "fingerprint": "0123456789ab"},
         "train_seconds": 12.5,
         "metrics": [{"step": 1, "split": "train", "epoch": 0.1, "loss": 1.3, "at": 5.0}],
         "test": {"accuracy": 1.0, "rows": 10, "hits": 10},
         **changes,
     }
-    return {"run.json": json.dumps(story).encode(), "predictions.jsonl": "\n".join(map(json.dumps, lines)).encode()}
+    return {
+        "run.json": json.dumps(story).encode(),
+        "predictions.jsonl": "\n".join(map(json.dumps, lines)).encode(),
+    }
 
 
 def test_an_adapter_alone_becomes_a_finished_run_that_classifies(lab: Store, base: Path) -> None:
@@ -99,7 +109,13 @@ def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Pa
 
     config = read_train_request(job).config
     assert (job.name, job.fingerprint) == ("quick", "0123456789ab")
-    assert (config.train_rows, config.epochs, config.rank, config.max_tokens, config.model) == (80, 3, 4, 64, str(base))
+    assert (config.train_rows, config.epochs, config.rank, config.max_tokens, config.model) == (
+        80,
+        3,
+        4,
+        64,
+        str(base),
+    )
     assert job.result["train_seconds"] == 12.5
     assert [metric.loss for metric in lab.read_metrics(job.id)] == [1.3]
     predictions = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
@@ -110,7 +126,12 @@ def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Pa
 def test_scores_are_counted_from_the_predictions_and_not_believed(lab: Store, base: Path) -> None:
     job = brought(lab, {**adapter_files(base), **told()})
 
-    assert job.result["test"] == {"accuracy": 0.25, "macro_f1": pytest.approx(0.1), "rows": 8, "hits": 2}
+    assert job.result["test"] == {
+        "accuracy": 0.25,
+        "macro_f1": pytest.approx(0.1),
+        "rows": 8,
+        "hits": 2,
+    }
 
 
 def test_an_imported_run_is_not_ranked_among_those_of_a_class(lab: Store, base: Path) -> None:
@@ -120,7 +141,9 @@ def test_an_imported_run_is_not_ranked_among_those_of_a_class(lab: Store, base: 
 
 
 def test_what_the_adapter_says_of_itself_wins_over_the_story(lab: Store, base: Path) -> None:
-    job = brought(lab, {**adapter_files(base), **told(config={"rank": 99, "alpha": 1, "nonsense": True})})
+    job = brought(
+        lab, {**adapter_files(base), **told(config={"rank": 99, "alpha": 1, "nonsense": True})}
+    )
 
     assert (read_train_request(job).config.rank, read_train_request(job).config.alpha) == (4, 8)
 
@@ -142,7 +165,12 @@ def test_a_fine_half_precision_adapter_is_read(lab: Store, base: Path) -> None:
 
 
 def test_no_field_of_a_strangers_configuration_reaches_the_run(lab: Store, base: Path) -> None:
-    job = brought(lab, adapter_files(base, init_lora_weights="pissa", runtime_config={"x": 1}, loftq_config={"bits": 4}))
+    job = brought(
+        lab,
+        adapter_files(
+            base, init_lora_weights="pissa", runtime_config={"x": 1}, loftq_config={"bits": 4}
+        ),
+    )
 
     content = files.read_json(lab.folder(job) / "adapter" / CONFIG)
     assert isinstance(content, dict)
@@ -167,7 +195,9 @@ def test_no_field_of_a_strangers_configuration_reaches_the_run(lab: Store, base:
         ("layers_to_transform", [0], "layers_to_transform is"),
     ],
 )
-def test_a_configuration_out_of_bounds_is_refused(lab: Store, base: Path, field: str, value: object, said: str) -> None:
+def test_a_configuration_out_of_bounds_is_refused(
+    lab: Store, base: Path, field: str, value: object, said: str
+) -> None:
     refused(lab, adapter_files(base, **{field: value}), said)
 
 
@@ -182,12 +212,18 @@ def test_a_configuration_out_of_bounds_is_refused(lab: Store, base: Path, field:
         ("org/unknown-model", "a" * 40, "cannot be reached"),
     ],
 )
-def test_a_base_that_is_not_allowed_is_refused(lab: Store, base: Path, name: str, revision: str | None, said: str) -> None:
+def test_a_base_that_is_not_allowed_is_refused(
+    lab: Store, base: Path, name: str, revision: str | None, said: str
+) -> None:
     refused(lab, adapter_files(base, base_model_name_or_path=name, revision=revision), said)
 
 
 def test_a_folder_that_a_stranger_names_is_never_opened(lab: Store, base: Path) -> None:
-    refused(lab, adapter_files(base, base_model_name_or_path=str(base), revision=None), "no model of the Hub")
+    refused(
+        lab,
+        adapter_files(base, base_model_name_or_path=str(base), revision=None),
+        "no model of the Hub",
+    )
 
 
 def test_an_adapter_for_another_base_is_refused(lab: Store, base: Path) -> None:
@@ -196,18 +232,26 @@ def test_an_adapter_for_another_base_is_refused(lab: Store, base: Path) -> None:
     refused(lab, wide, "where the base needs 4 × 32")
 
 
-def test_an_adapter_for_another_kind_of_base_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_for_another_kind_of_base_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = write_distilbert(tmp_path / "distil")
     monkeypatch.setenv("LORALAB_MODEL", str(other))
 
     refused(Store(Settings()), adapter_files(other), "has no target module 'query'")
 
 
-def test_a_head_that_was_not_saved_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_was_not_saved_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bare = write_bert(tmp_path / "bare", pooler=False)
     monkeypatch.setenv("LORALAB_MODEL", str(bare))
 
-    refused(Store(Settings()), adapter_files(bare), "lacks pooler.dense.weight. This base begins with a new pooler.dense")
+    refused(
+        Store(Settings()),
+        adapter_files(bare),
+        "lacks pooler.dense.weight. This base begins with a new pooler.dense",
+    )
 
 
 def without(name: str) -> bytes:
@@ -223,7 +267,9 @@ def test_wrong_tensors_are_refused(lab: Store, base: Path) -> None:
         "lacks encoder.layer.1": without("layer.1"),
         "no trained classifier": without("classifier.weight"),
         "lacks classifier.bias": without("classifier.bias"),
-        "for which the base has no place": save({**tensors(), "base_model.model.evil": np.zeros(3, np.float32)}),
+        "for which the base has no place": save(
+            {**tensors(), "base_model.model.evil": np.zeros(3, np.float32)}
+        ),
         "'bert.x', for which": save({**tensors(), "bert.x": np.zeros(3, np.float32)}),
         "no numbers": save(bad),
         "tells 60 classes apart": save(tensors(classes=60)),
@@ -233,10 +279,19 @@ def test_wrong_tensors_are_refused(lab: Store, base: Path) -> None:
         refused(lab, {**good, WEIGHTS: weights}, said)
 
 
-def test_weights_cut_short_or_of_another_kind_are_refused(lab: Store, base: Path, tmp_path: Path) -> None:
+def test_weights_cut_short_or_of_another_kind_are_refused(
+    lab: Store, base: Path, tmp_path: Path
+) -> None:
     good = adapter_files(base)
     whole = good[WEIGHTS]
-    for data in (b"", whole[:5], whole[:300], whole[:-1], b"\x80\x04cos\nmkdir\n(S'x'\ntR.", b"\xff" * 64):
+    for data in (
+        b"",
+        whole[:5],
+        whole[:300],
+        whole[:-1],
+        b"\x80\x04cos\nmkdir\n(S'x'\ntR.",
+        b"\xff" * 64,
+    ):
         refused(lab, {**good, WEIGHTS: data}, "damaged, cut short or no safetensors")
 
 
@@ -259,19 +314,35 @@ def test_class_names_are_bounded(lab: Store, base: Path, names: list[str], said:
 
 def test_hostile_class_names_stay_plain_text_on_one_line(lab: Store, base: Path) -> None:
     hostile = ["<script>alert(1)</script>", "**a**\n# b", "=cmd()|x\x00\x1b[31m", "\ud800\u202e"]
-    labels = json.dumps({"id2label": {str(number): name for number, name in enumerate(hostile)}, "max_tokens": 64}).encode()
+    labels = json.dumps(
+        {"id2label": {str(number): name for number, name in enumerate(hostile)}, "max_tokens": 64}
+    ).encode()
 
-    job = brought(lab, {**adapter_files(base), "labels.json": labels}, name="<b>x\n\x07</b>" + "y" * 500)
+    job = brought(
+        lab, {**adapter_files(base), "labels.json": labels}, name="<b>x\n\x07</b>" + "y" * 500
+    )
 
-    assert job.result["classes"] == ["<script>alert(1)</script>", "**a** # b", "=cmd()|x[31m", "\ufffd"]
+    assert job.result["classes"] == [
+        "<script>alert(1)</script>",
+        "**a** # b",
+        "=cmd()|x[31m",
+        "\ufffd",
+    ]
     assert (job.name[:9], len(job.name)) == ("<b>x </b>", 120)
 
 
 def test_class_names_may_be_given(lab: Store, base: Path) -> None:
-    without_names = {name: data for name, data in adapter_files(base).items() if name != "labels.json"}
+    without_names = {
+        name: data for name, data in adapter_files(base).items() if name != "labels.json"
+    }
     refused(lab, without_names, "does not say what its 4 classes are called")
 
-    assert brought(lab, without_names, classes=["a", "b", "c", "d"]).result["classes"] == ["a", "b", "c", "d"]
+    assert brought(lab, without_names, classes=["a", "b", "c", "d"]).result["classes"] == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +359,15 @@ def test_a_damaged_story_is_refused(lab: Store, base: Path, changes: dict[str, o
     refused(lab, {**adapter_files(base), **told(**changes)}, "run.json")
 
 
-@pytest.mark.parametrize("line", ['{"row": 1}', "[]", "nonsense", '{"row": 99, "text": "x", "label": "Evil", "probabilities": {}}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"row": 1}',
+        "[]",
+        "nonsense",
+        '{"row": 99, "text": "x", "label": "Evil", "probabilities": {}}',
+    ],
+)
 def test_damaged_predictions_are_refused(lab: Store, base: Path, line: str) -> None:
     contents = {**adapter_files(base), **told()}
     contents["predictions.jsonl"] += b"\n" + line.encode()
@@ -303,7 +382,9 @@ def test_a_guest_imports_nothing(lab: Store, base: Path) -> None:
         brought(lab, adapter_files(base))
 
 
-def test_a_disk_that_fails_leaves_nothing(lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_leaves_nothing(
+    lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(path: Path, value: object) -> None:
         raise OSError("full")
 
@@ -314,19 +395,25 @@ def test_a_disk_that_fails_leaves_nothing(lab: Store, base: Path, monkeypatch: p
     assert list(lab.settings.jobs.iterdir()) == []
 
 
-def test_what_a_killed_import_left_is_cleared_away(lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_import_left_is_cleared_away(
+    lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left = lab.settings.jobs / ".0123.importing"
     left.mkdir()
     job = brought(lab, adapter_files(base))
     assert left.exists()  # it may be under way
 
-    monkeypatch.setattr("core.transfer.imports.install.time.time", lambda: left.stat().st_mtime + STALE_SECONDS + 1)
+    monkeypatch.setattr(
+        "core.transfer.imports.install.time.time", lambda: left.stat().st_mtime + STALE_SECONDS + 1
+    )
     other = brought(lab, adapter_files(base))
 
     assert {path.name for path in lab.settings.jobs.iterdir()} == {job.id, other.id}
 
 
-def test_the_command_imports_a_folder(lab: Store, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_imports_a_folder(
+    lab: Store, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "mine").mkdir()
     for name, data in adapter_files(base).items():
         (tmp_path / "mine" / name).write_bytes(data)
@@ -334,4 +421,8 @@ def test_the_command_imports_a_folder(lab: Store, base: Path, tmp_path: Path, ca
     import_command(tmp_path / "mine", "", "", as_json=True)
 
     printed = json.loads(capsys.readouterr().out)
-    assert (printed["name"], printed["state"], printed["classes"]) == ("mine", "completed", list(CLASSES))
+    assert (printed["name"], printed["state"], printed["classes"]) == (
+        "mine",
+        "completed",
+        list(CLASSES),
+    )
