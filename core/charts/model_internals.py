@@ -15,18 +15,9 @@ from numpy.typing import NDArray
 from core.charts.base import ACCENT, FONT, HUE, Chart, Spec, finish
 from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, TILES, text_colour
 from core.inference.trace import AdaptedModule
+from core.models.families import find_projection
 
 MIDDLE = {False: "#F1F4F6", True: "#17202A"}  # no value, on a light and a dark page
-# query, key, value, what joins the heads, and the two of the feed-forward network, as BERT and
-# DistilBERT call them
-ORDER = (
-    ("query", "q_lin"),
-    ("key", "k_lin"),
-    ("value", "v_lin"),
-    ("attention.output.dense", "out_lin"),
-    ("intermediate.dense", "lin1"),
-    ("output.dense", "lin2"),
-)
 CLIPPED = (
     0.98  # quantile at which a strip's colours end: a few numbers are far larger than all others
 )
@@ -180,7 +171,7 @@ def adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart:
     """A tile a linear module: rows layers, columns modules within one; those with LoRA matrices say
     their rank.
     """
-    modules = sorted(modules, key=lambda module: (module.layer, _place(module.module)))
+    modules = sorted(modules, key=lambda module: (module.layer, find_projection(module.module)))
     most = max((module.change for module in modules), default=0.0) or 1.0
     data = pd.DataFrame(
         {
@@ -207,13 +198,6 @@ def adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart:
         title,
         f"{title}: {', '.join(adapted) or 'nowhere'}, in {layers} layers.",
     )
-
-
-def _place(module: str) -> int:
-    """Where a module comes in the order in which a layer computes; those of unknown names last, in
-    their own order.
-    """
-    return next((at for at, names in enumerate(ORDER) if module.endswith(names)), len(ORDER))
 
 
 def _shade(module: AdaptedModule, most: float) -> float:

@@ -7,22 +7,22 @@ the first adapter. Shapes: B rows and T tokens of a part, N = B T, d hidden, r r
 widths of a linear module.
 """
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 
 from core.config import RunConfig
-from core.models.architecture import IN_A_LAYER, Linear, ModelShape, count_trainable, target_modules
+from core.models.architecture import (
+    IN_A_LAYER,
+    Linear,
+    ModelShape,
+    count_trainable,
+    needs_plain_layers,
+    target_modules,
+)
+from core.models.families import find_stage
 from core.training.microbatches import Microbatches
 
 GIGA, MEGA = 1e9, 1e6
-FIRST_TOKEN_TYPES = frozenset({"bert", "distilbert"})
-KEYS_AND_VALUES = re.compile(r"\.(key|value|k_lin|v_lin)$")
-STAGES = (  # modules of a layer in the order in which a text passes them
-    re.compile(r"\.(query|key|value|[qkv]_lin|[qkv]_proj|(query|key|value)_proj|[qkv]|Wqkv)$"),
-    re.compile(r"(attention\.output\.dense|out_lin|out_proj|o_proj|attn\.Wo|\.o)$"),
-    re.compile(r"(intermediate\.dense|lin1|fc1|up_proj|Wi|wi)$"),
-)
 
 
 class CostUnit(StrEnum):
@@ -55,14 +55,9 @@ Work = Mapping[CostUnit, float]
 
 
 def is_fast(config: RunConfig, shape: ModelShape, device: str) -> bool:
-    """Whether the layers written out by hand apply, as ``core.training.model`` decides."""
-    plain = (
-        config.base_dropout
-        or config.dora
-        or config.four_bit
-        or config.precision not in ("auto", "fp32")
-    )
-    return device == "cpu" and shape.model_type in FIRST_TOKEN_TYPES and not plain
+    """Whether the hand-written encoder applies, as ``core.training.model`` decides."""
+    fp32 = config.precision in ("auto", "fp32")
+    return device == "cpu" and shape.is_hand_written and fp32 and not needs_plain_layers(config)
 
 
 def train_work(
@@ -77,7 +72,7 @@ def train_work(
     not exist.
     """
     adapters, fast = target_modules(config, shape), is_fast(config, shape, device)
-    first = min((_place(linear) for linear in adapters), default=(0, 0))
+    first = min((_place(linear, shape) for linear in adapters), default=(0, 0))
     trained = sum(count.parameters for count in count_trainable(shape, config, classes))
     texts, tokens, squares = _sums(parts)
     cut = len(parts.rows) * parts.weight
@@ -91,7 +86,7 @@ def train_work(
         CostUnit.ATTENTION: 3 * _attention(shape, tokens, squares),
     }
     for linear in shape.linears:
-        passes = 2 if _place(linear) > first else 1  # forward, and backward to its inputs
+        passes = 2 if _place(linear, shape) > first else 1  # forward, and backward to its inputs
         work[CostUnit.PRODUCTS] += (
             2
             * passes
@@ -183,21 +178,22 @@ def _attention(shape: ModelShape, tokens: float, squares: float) -> float:
     """1e9 operations of scores and sums, forward: 4 T² d a text and layer; the last layer asks for
     the first token only.
     """
-    short = shape.model_type in FIRST_TOKEN_TYPES
+    short = shape.encoder is not None
     return 4 * shape.hidden_size * ((shape.layers - short) * squares + short * tokens) / GIGA
 
 
 def _heads(shape: ModelShape) -> int:
-    return max(1, shape.hidden_size // (32 if shape.hidden_size < 768 else 64))
+    """Attention heads of a layer; of width 32 in small models and 64 in others where the model
+    does not say.
+    """
+    return shape.heads or max(1, shape.hidden_size // (32 if shape.hidden_size < 768 else 64))
 
 
-def _place(linear: Linear) -> tuple[int, int]:
+def _place(linear: Linear, shape: ModelShape) -> tuple[int, int]:
     """Layer, and stage within it."""
-    found = IN_A_LAYER.search(linear.name)
-    stage = next(
-        (number for number, names in enumerate(STAGES) if names.search(linear.name)), len(STAGES)
-    )
-    return int(found.group(1)) if found else 0, stage
+    layer = IN_A_LAYER.search(linear.name)
+    stage = find_stage(shape.model_type, linear.within_layer)
+    return int(layer.group(1)) if layer else 0, stage
 
 
 def _rows_through(
@@ -206,6 +202,8 @@ def _rows_through(
     """In the last layer only first tokens, but for keys and values; written out by hand, it forms
     neither of these.
     """
-    if shape.model_type not in FIRST_TOKEN_TYPES or _place(linear)[0] < shape.layers - 1:
+    if shape.encoder is None or _place(linear, shape)[0] < shape.layers - 1:
         return tokens
-    return tokens if KEYS_AND_VALUES.search(linear.name) and not fast else texts
+    paths = shape.encoder.layer
+    reads_all = linear.within_layer in (paths.key, paths.value)
+    return tokens if reads_all and not fast else texts

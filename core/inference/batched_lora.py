@@ -18,17 +18,20 @@ import torch
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, relu, scaled_dot_product_attention
-from transformers import BertForSequenceClassification, PreTrainedModel
+from torch.nn.functional import gelu, linear, scaled_dot_product_attention
+from transformers import PreTrainedModel
 
 from core.inference.messages import AS_TRAINED, Matrix, Variant
 from core.models.architecture import IN_A_LAYER
-from core.training.fast.encoder import QKV, frozen_block, is_known, layers, merge
+from core.models.families import HeadPaths, find_family
+from core.training.fast.base_modules import layer_modules
+from core.training.fast.encoder import QKV, frozen_block, is_known, merge
 from core.training.fast.last_layer import first_token
 from core.training.fast.layer import Adapter, Block, run_merged
 from core.training.fast.matmul import onednn_is_faster, pad_rows, prepack
 
 Place = tuple[int, str]
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "gelu": gelu}
 LoraFactors = tuple[Tensor, Tensor]  # A (B, r, in) and scale · B (B, out, r)
 
 
@@ -58,7 +61,8 @@ class BatchedLora:
     def __init__(self, base: PreTrainedModel, heads: Mapping[int, Mapping[str, Tensor]]) -> None:
         self._base, self._heads = base, heads
         self._onednn = onednn_is_faster()
-        self._blocks = [frozen_block(layer, self._onednn) for layer in layers(base)]
+        self._blocks = [frozen_block(layer, self._onednn) for layer in layer_modules(base)]
+        self._head_paths = _find_head(base)
         self._found: dict[int, Place] | None = None
 
     @staticmethod
@@ -75,10 +79,12 @@ class BatchedLora:
         bias = _bias(mask)
         x = self._embed(ids)
         places = self._places()
-        for number, (block, layer) in enumerate(zip(self._blocks, layers(self._base), strict=True)):
+        for number, (block, layer) in enumerate(
+            zip(self._blocks, layer_modules(self._base), strict=True)
+        ):
             lows = {
                 name: low
-                for name, module in layer[0].items()
+                for name, module in layer.linears.items()
                 if (low := _stack(module, places.get(id(module)), choices))
             }
             x = _layer(x, bias, block, lows, first_only=number == len(self._blocks) - 1)
@@ -93,10 +99,10 @@ class BatchedLora:
         """
         places = self._places()
         blocks = []
-        for block, layer in zip(self._blocks, layers(self._base), strict=True):
+        for block, layer in zip(self._blocks, layer_modules(self._base), strict=True):
             lows = {
                 name: low
-                for name, module in layer[0].items()
+                for name, module in layer.linears.items()
                 if (low := _stack(module, places.get(id(module)), [choice]))
             }
             blocks.append(
@@ -143,13 +149,9 @@ class BatchedLora:
 
     def _head(self, first: Tensor, choice: AdapterRow) -> Tensor:
         """(…, d) to (…, C)."""
-        if isinstance(self._base, BertForSequenceClassification):
-            return self._linear(
-                torch.tanh(self._linear(first, "bert.pooler.dense", choice)), "classifier", choice
-            )
-        return self._linear(
-            relu(self._linear(first, "pre_classifier", choice)), "classifier", choice
-        )
+        head = self._head_paths
+        hidden = ACTIVATIONS[head.activation](self._linear(first, head.dense, choice))
+        return self._linear(hidden, head.output, choice)
 
     def _linear(self, x: Tensor, name: str, choice: AdapterRow) -> Tensor:
         drawn = self._heads[choice.seed] if choice.name is None else {}
@@ -168,9 +170,15 @@ class BatchedLora:
         return linear(x, module.weight, module.bias)
 
 
+def _find_head(base: PreTrainedModel) -> HeadPaths:
+    family = find_family(base.config.model_type)
+    assert family is not None, base.config.model_type
+    return family.head
+
+
 def _packed(block: Block) -> Block:
     """The layer for ``run_merged`` alone."""
-    modules = {name: getattr(block, name) for name in ("qkv", "out", "rise", "fall")}
+    modules = {name: getattr(block, name) for name in ("qkv", "out", "up_proj", "down_proj")}
     return replace(
         block,
         **{
@@ -244,8 +252,10 @@ def _layer(
         .reshape(rows, -1, d)
     )  # (B, T or 1, d)
     a = block.norm1.forward(adapted("out", context, block.out.weight, block.out.bias) + seen)[0]
-    wide = gelu(adapted("rise", a, block.rise.weight, block.rise.bias))
-    return block.norm2.forward(adapted("fall", wide, block.fall.weight, block.fall.bias) + a)[0]
+    wide = gelu(adapted("up_proj", a, block.up_proj.weight, block.up_proj.bias))
+    return block.norm2.forward(
+        adapted("down_proj", wide, block.down_proj.weight, block.down_proj.bias) + a
+    )[0]
 
 
 def read_plain(

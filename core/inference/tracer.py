@@ -18,6 +18,7 @@ from core.errors import Stopped
 from core.inference.classifier import Classifier
 from core.inference.trace import AdaptedModule, Half, Trace
 from core.models.architecture import IN_A_LAYER
+from core.models.families import find_family
 from core.training.batches import Encoded, encode, token_batches
 from core.training.device import batch_tokens, choose_device, release_memory
 from core.training.load_model import Base, load_base
@@ -25,10 +26,6 @@ from core.training.load_model import Base, load_base
 DRAWN_TOKENS = (
     48  # a map of more cannot be read, and 6 layers × 12 heads of 512 tokens would be 38 MB
 )
-POOLINGS = {  # what each model type does between its last layer and its last linear module
-    "bert": "first token → dense, tanh (the pooler)",
-    "distilbert": "first token → dense, ReLU (pre_classifier)",
-}
 
 
 class Tracer(Classifier):
@@ -67,6 +64,7 @@ class Tracer(Classifier):
         hidden = torch.cat(output.hidden_states).float()  # (L + 1, T, d)
         moved = (hidden[1:] - hidden[:-1]).norm(dim=-1) / hidden[:-1].norm(dim=-1).clamp_min(1e-9)
         t = min(len(ids), DRAWN_TOKENS)
+        family = find_family(self._base.shape.model_type)
         summands = torch.stack(
             [part.expand(1, *hidden.shape[1:])[0, :t] for part in seen.embedded.values()]
         )
@@ -79,7 +77,7 @@ class Tracer(Classifier):
             _half(hidden[:, :t]),
             moved.cpu().numpy(),
             _half(torch.cat(output.attentions)[:, :, :t, :t]),
-            POOLINGS.get(self._base.shape.model_type, "the model's own pooling"),
+            family.head.description if family else "the model's own pooling",
             seen.features.float().cpu().numpy(),
             output.logits[0].float().cpu().numpy(),
             adapted,

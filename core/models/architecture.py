@@ -15,28 +15,15 @@ from pathlib import Path
 
 from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
+from core.models.families import GELU, OTHER_TARGETS, EncoderPaths, find_encoder, find_family
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit
 ALL_LINEAR = "all-linear"
-USUAL_TARGETS = (
-    ("query", "value"),
-    ("q_lin", "v_lin"),
-    ("q_proj", "v_proj"),
-    ("query_proj", "value_proj"),
-    ("q", "v"),
-    ("Wqkv",),
-)
 IN_A_LAYER = re.compile(
     r"\.(\d+)\."
 )  # encoder.layer.3.output.dense: what follows the number names the module within its layer
-HEADS_ON_FIRST_TOKEN = frozenset(
-    {"roberta", "xlm-roberta", "camembert", "electra", "mpnet"}
-)  # classifier.dense, classifier.out_proj
-POSITIONS_START_LATE = frozenset(
-    {"roberta", "xlm-roberta", "camembert", "mpnet"}
-)  # positions up to the padding id are never used
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +42,10 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """``linears`` are those inside the encoder's layers; ``max_positions`` is None for a model
-    without a fixed limit.
+    """What a model consists of. ``linears`` are those inside the encoder's layers.
+
+    ``max_positions`` is None for a model without a fixed limit, ``heads`` (attention heads of a
+    layer) where ``config.json`` does not say.
     """
 
     model_type: str
@@ -66,6 +55,19 @@ class ModelShape:
     max_positions: int | None
     linears: tuple[Linear, ...]
     has_pooler: bool
+    heads: int | None = None
+    activation: str = GELU
+    is_decoder: bool = False
+
+    @property
+    def encoder(self) -> EncoderPaths | None:
+        """The encoder in whose last layer only the first token is computed, None in others."""
+        return find_encoder(self.model_type, self.is_decoder)
+
+    @property
+    def is_hand_written(self) -> bool:
+        """Whether ``core.training.fast`` can compute the encoder with plain LoRA adapters."""
+        return self.encoder is not None and self.activation == GELU
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,12 @@ def read_shape(folder: Path) -> ModelShape:
         name: shape for path in weight_files(folder) for name, shape in read_header(path).items()
     }
     model_type = str(config.get("model_type", ""))
+    family = find_family(model_type)
+    encoder = family.encoder if family else None
     positions = _number(config, "max_position_embeddings")
-    if positions and model_type in POSITIONS_START_LATE:
-        positions -= (_number(config, "pad_token_id") or 0) + 1
+    if positions and family and family.positions_after_padding:
+        padding = _number(config, "pad_token_id")
+        positions -= (family.padding_id if padding is None else padding) + 1
     return ModelShape(
         model_type,
         sum(
@@ -97,7 +102,17 @@ def read_shape(folder: Path) -> ModelShape:
         positions,
         tuple(_linears(tensors)),
         any("pooler.dense.weight" in name for name in tensors),
+        _number(config, encoder.heads if encoder else "num_attention_heads"),
+        str(config.get(encoder.activation, GELU)) if encoder else GELU,
+        config.get("is_decoder") is True,
     )
+
+
+def needs_plain_layers(config: RunConfig) -> bool:
+    """Whether a run has what only the layers of transformers and PEFT compute: dropout in the
+    frozen encoder, DoRA, or weights of 4 bits.
+    """
+    return config.base_dropout or config.dora or config.four_bit
 
 
 def resolve_targets(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:
@@ -125,7 +140,9 @@ def default_targets(shape: ModelShape) -> tuple[str, ...]:
     otherwise every linear module.
     """
     ends = {linear.name.rsplit(".", 1)[-1] for linear in shape.linears}
-    return next((names for names in USUAL_TARGETS if ends.issuperset(names)), (ALL_LINEAR,))
+    family = find_family(shape.model_type)
+    candidates = ((family.default_targets,) if family else ()) + OTHER_TARGETS
+    return next((names for names in candidates if ends.issuperset(names)), (ALL_LINEAR,))
 
 
 def target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
@@ -173,10 +190,9 @@ def count_trainable(shape: ModelShape, config: RunConfig, classes: int) -> list[
 def head_linears(shape: ModelShape, classes: int) -> list[tuple[str, int, int]]:
     """Name, width out, width in of each linear module that is trained in full."""
     d = shape.hidden_size
-    if shape.model_type == "distilbert":
-        return [("pre_classifier", d, d), ("classifier", classes, d)]
-    if shape.model_type in HEADS_ON_FIRST_TOKEN:
-        return [("classifier.dense", d, d), ("classifier.out_proj", classes, d)]
+    family = find_family(shape.model_type)
+    if family and not family.head.is_pooler:
+        return [(family.head.dense, d, d), (family.head.output, classes, d)]
     pooler = [] if shape.has_pooler else [("pooler", d, d)]
     return [*pooler, ("classifier", classes, d)]
 
@@ -279,21 +295,23 @@ def _number(config: dict[str, object], *names: str) -> int | None:
     return next((value for name in names if isinstance(value := config.get(name), int)), None)
 
 
-def _minilm() -> ModelShape:
-    widths = {f"attention.self.{name}": (384, 384) for name in ("query", "key", "value")}
-    modules = widths | {
-        "attention.output.dense": (384, 384),
-        "intermediate.dense": (384, 1536),
-        "output.dense": (1536, 384),
-    }
+def build_shape(
+    model_type: str, prefix: str, parameters: int, d: int, layers: int, heads: int, pooler: bool
+) -> ModelShape:
+    """The shape of a model of a listed family whose files are not here yet: 512 positions, a
+    feed-forward network of width 4 d. ``prefix`` leads to the list of its layers.
+    """
+    encoder = find_encoder(model_type, is_decoder=False)
+    assert encoder is not None, model_type
+    *square, up, down = encoder.layer.projections
+    widths = {name: (d, d) for name in square} | {up: (d, 4 * d), down: (4 * d, d)}
     linears = tuple(
-        Linear(f"encoder.layer.{layer}.{name}", *width)
-        for layer in range(6)
-        for name, width in modules.items()
+        Linear(f"{prefix}.{layer}.{name}", *width)
+        for layer in range(layers)
+        for name, width in widths.items()
     )
-    return ModelShape("bert", 22_713_216, 384, 6, 512, linears, True)
+    return ModelShape(model_type, parameters, d, layers, 512, linears, pooler, heads)
 
 
-MINILM = (
-    _minilm()
-)  # stands in for a model whose files are not here yet (Wang et al. 2020, 6 layers)
+# stands in for a model whose files are not here yet (Wang et al. 2020, 6 layers)
+MINILM = build_shape("bert", "encoder.layer", 22_713_216, 384, 6, 12, pooler=True)

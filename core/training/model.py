@@ -13,6 +13,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from core.config import Precision, RunConfig
+from core.models.architecture import needs_plain_layers
 from core.training.adapter import add_adapter, merged, set_training
 from core.training.batches import token_batches
 from core.training.device import autocast, batch_tokens, choose_device, choose_precision
@@ -102,7 +103,7 @@ def build_model(
     """
     device = choose_device()
     precision = choose_precision(config.precision, device)
-    plain = config.base_dropout or precision != "fp32" or not levers.fast_encoder
+    plain = needs_plain_layers(config) or precision != "fp32" or not levers.fast_encoder
     if levers.first_token:
         read_first_token_only(base.model)
     peft = add_adapter(base, config, identity, revision).to(device)

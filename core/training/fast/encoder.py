@@ -14,20 +14,17 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
-from torch import Tensor, nn
-from transformers import BertForSequenceClassification, DistilBertForSequenceClassification
+from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+from core.models.families import GELU, PROJECTIONS
+from core.training.fast.base_modules import LayerModules, find_paths, layer_modules
 from core.training.fast.dropout import DropoutMasks
 from core.training.fast.last_layer import first_token
 from core.training.fast.layer import Adapter, Block, Frozen, Layer, Norm, run, run_merged
 from core.training.fast.matmul import pad_rows
 
-Parts = tuple[
-    dict[str, Any], nn.LayerNorm, nn.LayerNorm, int
-]  # torch types what a module holds too widely to be of use
-NAMES = ("query", "key", "value", "out", "rise", "fall")
-QKV = NAMES[:3]
+QKV = PROJECTIONS[:3]
 
 
 class FastEncoder:
@@ -37,7 +34,7 @@ class FastEncoder:
 
     def __init__(self, model: PeftModel, onednn: bool) -> None:
         self.onednn = onednn
-        self.blocks = [_block(layer, onednn) for layer in layers(model.base_model.model)]
+        self.blocks = [_block(layer, onednn) for layer in layer_modules(model.base_model.model)]
         self.bits = DropoutMasks()
 
     def __call__(
@@ -115,107 +112,59 @@ def fast_encoder(model: PeftModel, onednn: bool) -> FastEncoder | None:
     adapters (no DoRA).
     """
     base = model.base_model.model
-    if not is_known(base):
+    paths = find_paths(base)
+    if paths is None or not is_known(base):
         return None
     fast = FastEncoder(model, onednn)
-    target = (
-        base.bert.encoder
-        if type(base) is BertForSequenceClassification
-        else base.distilbert.transformer
-    )
-    target.forward = fast
+    base.get_submodule(paths.path).forward = fast
     return fast
 
 
 def is_known(base: Any) -> bool:
-    """Whether ``base``, with or without adapters, is computed by the layers written out by hand."""
-    kind = type(base)
-    if (
-        kind not in (BertForSequenceClassification, DistilBertForSequenceClassification)
-        or base.device.type != "cpu"
-    ):
+    """Whether ``base``, with or without adapters, can be computed by the hand-written layers."""
+    paths = find_paths(base)
+    if paths is None or base.device.type != "cpu":
         return False
-    activation = (
-        base.config.hidden_act if kind is BertForSequenceClassification else base.config.activation
-    )
     plain = all(
         type(module) is LoraLinear and not any(module.use_dora.values())
         for module in base.modules()
         if hasattr(module, "lora_A")
     )
-    return activation == "gelu" and not getattr(base.config, "is_decoder", False) and plain
+    return getattr(base.config, paths.activation) == GELU and plain
 
 
-def layers(base: Any) -> Iterator[Parts]:
-    """For each layer its linear modules by name, its two norms, its number of heads."""
-    if type(base) is BertForSequenceClassification:
-        for layer in base.bert.encoder.layer:
-            attention, output = layer.attention.self, layer.attention.output
-            modules = (
-                attention.query,
-                attention.key,
-                attention.value,
-                output.dense,
-                layer.intermediate.dense,
-                layer.output.dense,
-            )
-            yield (
-                dict(zip(NAMES, modules, strict=True)),
-                output.LayerNorm,
-                layer.output.LayerNorm,
-                attention.num_attention_heads,
-            )
-    else:
-        for layer in base.distilbert.transformer.layer:
-            attention = layer.attention
-            modules = (
-                attention.q_lin,
-                attention.k_lin,
-                attention.v_lin,
-                attention.out_lin,
-                layer.ffn.lin1,
-                layer.ffn.lin2,
-            )
-            yield (
-                dict(zip(NAMES, modules, strict=True)),
-                layer.sa_layer_norm,
-                layer.output_layer_norm,
-                attention.n_heads,
-            )
-
-
-def _block(layer: Parts, onednn: bool) -> Block:
+def _block(layer: LayerModules, onednn: bool) -> Block:
     adapters = {
         name: _adapter(module)
-        for name, module in layer[0].items()
+        for name, module in layer.linears.items()
         if isinstance(module, LoraLinear)
     }
     return replace(frozen_block(layer, onednn), adapters=adapters)
 
 
-def frozen_block(layer: Parts, onednn: bool) -> Block:
+def frozen_block(layer: LayerModules, onednn: bool) -> Block:
     """The weights of a layer of the base, without adapters. Its query, key and value then look into
     one joined weight.
     """
-    modules, norm1, norm2, heads = layer
     linears: dict[str, Any] = {
-        name: getattr(module, "base_layer", module) for name, module in modules.items()
+        name: getattr(module, "base_layer", module) for name, module in layer.linears.items()
     }
     frozen = {
         name: Frozen(linear.weight.detach(), linear.bias.detach(), onednn)
         for name, linear in linears.items()
     }
     first, second = (
-        Norm(norm.weight.detach(), norm.bias.detach(), norm.eps) for norm in (norm1, norm2)
+        Norm(norm.weight.detach(), norm.bias.detach(), norm.eps)
+        for norm in (layer.attention_norm, layer.output_norm)
     )
     return Block(
         _join(linears, onednn),
         frozen["out"],
-        frozen["rise"],
-        frozen["fall"],
+        frozen["up_proj"],
+        frozen["down_proj"],
         first,
         second,
-        heads,
+        layer.heads,
         {},
     )
 
@@ -257,7 +206,7 @@ def merge(block: Block) -> Block:
         qkv = replace(
             qkv, weight=qkv.weight + torch.cat([changes.get(name, nothing) for name in QKV])
         )
-    others = {name: getattr(block, name) for name in NAMES[3:]}
+    others = {name: getattr(block, name) for name in PROJECTIONS[3:]}
     others = {
         name: replace(frozen, weight=frozen.weight + changes[name])
         for name, frozen in others.items()

@@ -1,90 +1,75 @@
-"""Skip what nobody reads: BERT's and DistilBERT's heads take the first token of the last layer, so
-only that one is computed there.
+"""Compute only the first token in the last layer, where the head of the model reads no other.
 
 The result is the same; a sixth of a six-layer encoder nearly vanishes (14 % of all products).
-Shapes: B rows, T tokens, d hidden.
+Shapes: B rows, T tokens, d hidden, h heads, w = d / h.
 """
 
 from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import (
-    BertForSequenceClassification,
-    DistilBertForSequenceClassification,
-    PreTrainedModel,
-)
-from transformers.models.bert.modeling_bert import BertLayer, BertSelfAttention
-from transformers.models.distilbert.modeling_distilbert import (
-    DistilBertSelfAttention,
-    TransformerBlock,
-)
+from transformers import PreTrainedModel
+
+from core.models.families import LayerPaths
+from core.training.fast.base_modules import find_paths, list_layers
 
 
 def read_first_token_only(model: PreTrainedModel) -> None:
-    """Let the last layer of ``model`` give the first token alone, (B, 1, d). Other architectures
-    stay as they are.
+    """Let the last layer of ``model`` return the first token alone, (B, 1, d). A model of a family
+    that is not listed in ``core.models.families`` stays as it is.
 
-    Not for a model whose hidden states are looked at.
+    Not for a model whose hidden states are read.
     """
-    if type(model) is BertForSequenceClassification and not model.config.is_decoder:
-        layer = model.bert.encoder.layer[-1]
-        layer.forward = partial(_bert_layer, layer)
-    elif type(model) is DistilBertForSequenceClassification:
-        layer = model.distilbert.transformer.layer[-1]
-        layer.forward = partial(_distilbert_layer, layer)
+    if paths := find_paths(model):
+        layer = list_layers(model, paths)[-1]
+        heads = getattr(model.config, paths.heads)
+        layer.forward = partial(_compute_layer, layer, paths.layer, heads)
 
 
-def _bert_layer(
-    layer: BertLayer, hidden: Tensor, attention_mask: Tensor | None = None, *_: object, **__: object
+def _compute_layer(
+    layer: nn.Module,
+    paths: LayerPaths,
+    heads: int,
+    hidden: Tensor,
+    attention_mask: Tensor | None = None,
+    *_: object,
+    **__: object,
 ) -> Tensor:
-    attention = layer.attention.self
+    """The layer's output for the first token, (B, 1, d); ``hidden`` is (B, T, d)."""
     context = _attend(
-        attention,
-        attention.query(hidden[:, :1]),
-        attention.key(hidden),
-        attention.value(hidden),
+        layer.get_submodule(paths.query)(hidden[:, :1]),
+        layer.get_submodule(paths.key)(hidden),
+        layer.get_submodule(paths.value)(hidden),
         attention_mask,
+        heads,
+        layer.get_submodule(paths.attention).get_submodule("dropout"),
     )
-    attended = layer.attention.output(context, hidden[:, :1])  # (B, 1, d)
-    first: Tensor = layer.feed_forward_chunk(attended)
-    return first
-
-
-def _distilbert_layer(
-    layer: TransformerBlock, hidden: Tensor, attention_mask: Tensor | None = None, **_: object
-) -> Tensor:
-    attention = layer.attention
-    context = _attend(
-        attention,
-        attention.q_lin(hidden[:, :1]),
-        attention.k_lin(hidden),
-        attention.v_lin(hidden),
-        attention_mask,
-    )
-    attended = layer.sa_layer_norm(attention.out_lin(context) + hidden[:, :1])  # (B, 1, d)
-    first: Tensor = layer.output_layer_norm(layer.ffn(attended) + attended)
-    return first
+    mixed = layer.get_submodule(paths.out)(context)
+    if paths.out_dropout is not None:
+        mixed = layer.get_submodule(paths.out_dropout)(mixed)
+    attended = layer.get_submodule(paths.attention_norm)(mixed + hidden[:, :1])  # (B, 1, d)
+    wide = layer.get_submodule(paths.activation)(layer.get_submodule(paths.up_proj)(attended))
+    narrow = layer.get_submodule(paths.down_dropout)(layer.get_submodule(paths.down_proj)(wide))
+    output: Tensor = layer.get_submodule(paths.output_norm)(narrow + attended)
+    return output
 
 
 def _attend(
-    attention: BertSelfAttention | DistilBertSelfAttention,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, heads: int, dropout: nn.Module
 ) -> Tensor:
-    """What the first token draws from all: query (B, 1, d), key and value (B, T, d) give (B, 1, d).
+    """Attention of the first token to all: query (B, 1, d), key and value (B, T, d) give (B, 1, d).
     ``mask`` is (B, 1, T or 1, T).
     """
-    rows, width = len(query), attention.attention_head_size
+    rows, width = len(query), query.shape[-1] // heads
     first, keys, values = (
-        part.view(rows, -1, part.shape[-1] // width, width).transpose(1, 2)
-        for part in (query, key, value)
-    )
-    share = attention.dropout.p if attention.training else 0.0
-    seen = None if mask is None else mask[:, :, :1]
+        tensor.view(rows, -1, heads, width).transpose(1, 2) for tensor in (query, key, value)
+    )  # (B, h, 1 or T, w)
+    probability = dropout.p if dropout.training else 0.0
     context = scaled_dot_product_attention(
-        first, keys, values, attn_mask=seen, dropout_p=share
-    )  # (B, heads, 1, width)
+        first,
+        keys,
+        values,
+        attn_mask=None if mask is None else mask[:, :, :1],
+        dropout_p=probability,  # type: ignore[arg-type]
+    )  # (B, h, 1, w)
     return context.transpose(1, 2).flatten(2)

@@ -47,8 +47,8 @@ def first_token(x: Tensor, bias: Tensor | None, block: Block, masks: Masks) -> T
         z, up = _inner(x, adapter, masks.get("value")), adapter.up.view(heads, d // heads, -1)
         context = context + torch.einsum("bhr,hwr->bhw", share @ z, up).reshape(texts, d)
     a = block.norm1.forward(_adapted(context, block.out, block, "out", masks) + first)[0]
-    wide = torch.nn.functional.gelu(_adapted(a, block.rise, block, "rise", masks))
-    return block.norm2.forward(_adapted(wide, block.fall, block, "fall", masks) + a)[0]
+    wide = torch.nn.functional.gelu(_adapted(a, block.up_proj, block, "up_proj", masks))
+    return block.norm2.forward(_adapted(wide, block.down_proj, block, "down_proj", masks) + a)[0]
 
 
 def _adapted(x: Tensor, frozen: Frozen, block: Block, name: str, masks: Masks) -> Tensor:

@@ -1,9 +1,9 @@
 """One encoder layer with its adapters as one autograd function: forward and backward written out,
 frozen weights without gradients.
 
-Post-norm, as in BERT and DistilBERT: a = norm1(x + out(attention(x))), y = norm2(a +
-down(gelu(up(a)))). An adapted module gives W x + c · B A (m ∘ x), with m the dropout mask and c =
-scale / (1 - dropout); its gradients follow from the chain rule, e.g. ∂A = c · (∂y B)' (m ∘ x).
+Post-norm, as in BERT: a = norm1(x + out(attention(x))), y = norm2(a + down_proj(gelu(up_proj(a)))).
+An adapted module gives W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 -
+dropout); its gradients follow from the chain rule, e.g. ∂A = c · (∂y B)' (m ∘ x).
 Shapes: B texts, T tokens, N ≥ B·T rows, those past B·T filling that nothing reads, d hidden, h
 heads, w = d / h, r rank.
 
@@ -113,14 +113,14 @@ class Adapter:
 class Block:
     """The weights of a layer. ``qkv`` holds query, key and value below one another, (3 d, d).
 
-    ``adapters`` are named by what they adapt: query, key, value, out, rise (d to the wide one),
-    fall (back to d).
+    ``adapters`` are named by what they adapt: query, key, value, out, up_proj (to the wide
+    hidden size), down_proj (back to d).
     """
 
     qkv: Frozen
     out: Frozen
-    rise: Frozen
-    fall: Frozen
+    up_proj: Frozen
+    down_proj: Frozen
     norm1: Norm
     norm2: Norm
     heads: int
@@ -248,11 +248,11 @@ def run(
     a = block.out.forward(flat, x)
     adapt("out", a, flat)
     normed, *moments1 = block.norm1.forward(a)
-    risen = block.rise.forward(normed)  # (N, wide)
-    adapt("rise", risen, normed)
+    risen = block.up_proj.forward(normed)  # (N, wide)
+    adapt("up_proj", risen, normed)
     wide = torch.nn.functional.gelu(risen)
-    o = block.fall.forward(wide, normed)
-    adapt("fall", o, wide)
+    o = block.down_proj.forward(wide, normed)
+    adapt("down_proj", o, wide)
     y, *moments2 = block.norm2.forward(o)
     return y, SavedTensors(qkv, context, spread, (a, *moments1), risen, (o, *moments2), lows)
 
@@ -264,7 +264,7 @@ def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tens
     heads = _heads(block.qkv.forward(x), size, block.heads, x.shape[1] // block.heads)
     context = attend(*heads, attn_mask=bias)[0]  # (B, h, T, w)
     a = block.norm1.forward(block.out.forward(_join_heads([context], len(x)), x))[0]
-    return block.norm2.forward(block.fall.forward(block.rise.gelu(a), a))[0]
+    return block.norm2.forward(block.down_proj.forward(block.up_proj.gelu(a), a))[0]
 
 
 def run_backward(
@@ -279,13 +279,13 @@ def run_backward(
 
     d = grad.shape[1]
     o = block.norm2.backward(grad, *kept.fallen)
-    wide = block.fall.backward(o)
-    adapted("fall", o, wide)
+    wide = block.down_proj.backward(o)
+    adapted("down_proj", o, wide)
     risen = torch.ops.aten.gelu_backward.grad_input(
         wide, kept.risen, grad_input=wide
     )  # in the place of wide
-    normed = block.rise.backward(risen, o)
-    adapted("rise", risen, normed)
+    normed = block.up_proj.backward(risen, o)
+    adapted("up_proj", risen, normed)
     a = block.norm1.backward(normed, *kept.attended)
     del wide, risen, o, normed  # 6 d a token, beside the attention's gradients
     flat = block.out.backward(a)
