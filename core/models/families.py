@@ -127,6 +127,9 @@ DISTILBERT_LAYER = LayerPaths(
     down_dropout="ffn.dropout",
     output_norm="output_layer_norm",
 )
+ROBERTA_ENCODER = EncoderPaths(
+    "roberta.encoder", "layer", BERT_LAYER, "num_attention_heads", "hidden_act"
+)
 ROBERTA_HEAD = HeadPaths("classifier.dense", "tanh", "classifier.out_proj")
 FAMILIES = {
     family.model_type: family
@@ -150,7 +153,7 @@ FAMILIES = {
         ModelFamily(
             "roberta",
             "RobertaForSequenceClassification",
-            None,
+            ROBERTA_ENCODER,
             ROBERTA_HEAD,
             ("query", "value"),
             positions_after_padding=True,
@@ -158,7 +161,7 @@ FAMILIES = {
         ModelFamily(
             "xlm-roberta",
             "XLMRobertaForSequenceClassification",
-            None,
+            ROBERTA_ENCODER,
             ROBERTA_HEAD,
             ("query", "value"),
             positions_after_padding=True,

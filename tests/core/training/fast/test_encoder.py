@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from core.config import RunConfig
+from core.models.families import FAMILIES
 from core.training.adapter import add_adapter, trainable
 from core.training.fast.dropout import DropoutMasks
 from core.training.fast.encoder import fast_encoder
 from core.training.fast.layer import Adapter, add_low, low_backward
 from core.training.load_model import load_base
-from tests.support.tiny_models import write_bert, write_distilbert
+from tests.support.tiny_models import WRITERS, write_bert
 
 CLASSES = ("a", "b")
 IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0], [2, 61, 3, 0, 0, 0]])
@@ -26,6 +27,7 @@ either_library = pytest.mark.parametrize(
     ],
 )
 TARGETS = [(), ("all-linear",), ("query",), ("key", "output.dense")]
+each_family = pytest.mark.parametrize("family", WRITERS)
 
 
 def build(folder: Path, **choices: object):  # type: ignore[no-untyped-def]
@@ -38,10 +40,15 @@ def build(folder: Path, **choices: object):  # type: ignore[no-untyped-def]
     return model
 
 
+def padded(model: torch.nn.Module) -> torch.Tensor:
+    """``IDS`` with the padding id of the model's own family."""
+    return torch.where(IDS == 0, model.config.pad_token_id, IDS)  # type: ignore[union-attr, arg-type]
+
+
 def gradients(
     model: torch.nn.Module, mask: torch.Tensor
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    logits = model(input_ids=IDS, attention_mask=mask).logits
+    logits = model(input_ids=padded(model), attention_mask=mask).logits
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1])).backward()
     return logits.detach(), {name: parameter.grad for name, parameter in trainable(model).items()}  # type: ignore[arg-type]
 
@@ -64,53 +71,82 @@ def test_bert_gives_the_logits_and_gradients_of_transformers_and_peft(
 
 
 @either_library
+@each_family
+@pytest.mark.parametrize("mask", [WHOLE, PADDED], ids=["whole", "padded"])
 @pytest.mark.parametrize("targets", [(), ("all-linear",)], ids=["usual", "all"])
-def test_distilbert_gives_the_logits_and_gradients_of_transformers_and_peft(
-    tmp_path: Path, targets: tuple[str, ...], onednn: bool
+def test_each_family_gives_the_logits_and_gradients_of_transformers_and_peft(
+    tmp_path: Path, family: str, targets: tuple[str, ...], mask: torch.Tensor, onednn: bool
 ) -> None:
-    folder = write_distilbert(tmp_path / "model", layers=2)
+    folder = WRITERS[family](tmp_path / "model", layers=3)
     plain, quick = (build(folder, target_modules=targets).train(False) for _ in range(2))
     assert fast_encoder(quick, onednn) is not None
 
-    (logits, wanted), (given, found) = gradients(plain, PADDED), gradients(quick, PADDED)
+    (logits, wanted), (given, found) = gradients(plain, mask), gradients(quick, mask)
 
     assert torch.allclose(given, logits, atol=1e-6)
     for name, gradient in wanted.items():
         assert torch.allclose(found[name], gradient, atol=1e-6), name
 
 
+@each_family
+def test_a_text_at_the_length_limit_is_read_to_its_end(tmp_path: Path, family: str) -> None:
+    folder = WRITERS[family](tmp_path / "model", layers=2)
+    limit = load_base(folder, CLASSES, 0).shape.max_positions
+    assert limit == 128
+    plain, quick = (build(folder) for _ in range(2))
+    assert fast_encoder(quick, onednn=False) is not None
+    ids = torch.arange(5, 5 + limit)[None].repeat(2, 1)
+    mask = torch.ones_like(ids)
+    ids[1, 7:], mask[1, 7:] = plain.config.pad_token_id, 0
+
+    with torch.inference_mode():
+        expected = plain(input_ids=ids, attention_mask=mask).logits
+        logits = quick(input_ids=ids, attention_mask=mask).logits
+
+    assert torch.allclose(logits, expected, atol=1e-6)
+
+
+def test_every_hand_written_family_has_a_tiny_model() -> None:
+    assert list(WRITERS) == [name for name, family in FAMILIES.items() if family.encoder]
+
+
 @either_library
-def test_a_single_layer_is_the_last_one(tmp_path: Path, onednn: bool) -> None:
-    folder = write_bert(tmp_path / "model", layers=1)
+@each_family
+def test_a_single_layer_is_the_last_one(tmp_path: Path, family: str, onednn: bool) -> None:
+    folder = WRITERS[family](tmp_path / "model", layers=1)
     plain, quick = build(folder), build(folder)
     fast_encoder(quick, onednn)
 
     assert torch.allclose(gradients(quick, PADDED)[0], gradients(plain, PADDED)[0], atol=1e-6)
 
 
-def test_merged_adapters_change_no_logit_and_come_off_again(tmp_path: Path) -> None:
-    model = build(write_bert(tmp_path / "model", layers=3), target_modules=("all-linear",))
+@each_family
+def test_merged_adapters_change_no_logit_and_come_off_again(tmp_path: Path, family: str) -> None:
+    model = build(WRITERS[family](tmp_path / "model", layers=3), target_modules=("all-linear",))
     fast = fast_encoder(model, onednn=False)
     assert fast is not None
     with torch.inference_mode():
-        before = model(input_ids=IDS, attention_mask=PADDED).logits
+        before = model(input_ids=padded(model), attention_mask=PADDED).logits
 
         with fast.merged():
             assert not any(block.adapters for block in fast.blocks)
-            inside = model(input_ids=IDS, attention_mask=PADDED).logits
+            inside = model(input_ids=padded(model), attention_mask=PADDED).logits
 
         assert torch.allclose(inside, before, atol=1e-6)
-        assert torch.equal(model(input_ids=IDS, attention_mask=PADDED).logits, before)
+        assert torch.equal(model(input_ids=padded(model), attention_mask=PADDED).logits, before)
 
 
+@each_family
 @pytest.mark.parametrize("targets", [("all-linear",), ()], ids=["all", "usual"])
 def test_dropped_inputs_have_no_part_in_output_and_gradient(
-    tmp_path: Path, targets: tuple[str, ...]
+    tmp_path: Path, family: str, targets: tuple[str, ...]
 ) -> None:
     """With dropout the fast encoder's gradient is that of its own loss: a step along it changes the
-    loss as foretold.
+    loss as the gradient predicts.
     """
-    model = build(write_bert(tmp_path / "model", layers=3), target_modules=targets, dropout=0.5)
+    model = build(
+        WRITERS[family](tmp_path / "model", layers=3), target_modules=targets, dropout=0.5
+    )
     fast = fast_encoder(model, onednn=False)
     assert fast is not None
     weights = trainable(model)
@@ -120,7 +156,7 @@ def test_dropped_inputs_have_no_part_in_output_and_gradient(
 
     def loss() -> torch.Tensor:
         fast.bits.restart(3, 7, 0)
-        logits = model(input_ids=IDS, attention_mask=PADDED).logits
+        logits = model(input_ids=padded(model), attention_mask=PADDED).logits
         return torch.nn.functional.cross_entropy(logits.double(), torch.tensor([0, 1, 1]))
 
     loss().backward()

@@ -5,17 +5,17 @@ import torch
 
 from core.training.fast.first_token import read_first_token_only
 from core.training.load_model import load_base
-from tests.support.tiny_models import write_bert, write_distilbert
+from tests.support.tiny_models import WRITERS, write_bert
 
 IDS = torch.tensor([[2, 57, 121, 125, 34, 3], [2, 60, 70, 3, 0, 0]])
 
 
-@pytest.mark.parametrize("write", [write_bert, write_distilbert])
+@pytest.mark.parametrize("family", WRITERS)
 @pytest.mark.parametrize("mask", [torch.ones_like(IDS), (IDS > 0).long()], ids=["whole", "padded"])
 def test_logits_and_gradients_are_those_of_the_whole_layer(
-    write, mask: torch.Tensor, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
-    folder = write(tmp_path / "model", layers=2)
+    family: str, mask: torch.Tensor, tmp_path: Path
+) -> None:
+    folder = WRITERS[family](tmp_path / "model", layers=2)
     whole, short = (load_base(folder, ("a", "b"), 0).model.eval() for _ in range(2))
     read_first_token_only(short)
 
