@@ -70,13 +70,7 @@ def add(
 
     def adding() -> Any:
         settings = Settings()
-        mark = SEPARATORS.get(separator, separator)
-        if len(mark) > 1:
-            raise DataError(
-                f"The separator {separator!r} is no single character.",
-                "Give one character, or tab, comma, semicolon.",
-            )
-        reading = ReadOptions(encoding, mark, header, quotes)
+        reading = ReadOptions(encoding, _read_separator(separator), header, quotes)
         wishes = ImportOptions(
             tuple(text or ()),
             label,
@@ -96,6 +90,16 @@ def add(
         )
 
     print_result(adding, as_json, report_text)
+
+
+def _read_separator(name: str) -> str:
+    character = SEPARATORS.get(name, name)
+    if len(character) > 1:
+        raise DataError(
+            f"The separator {name!r} is no single character.",
+            "Give one character, or tab, comma, semicolon.",
+        )
+    return character
 
 
 @app.command("list")
