@@ -1,4 +1,4 @@
-"""The app's map: page setup and navigation over ``pages/``."""
+"""Entry point of the app: page setup and navigation over ``pages/``."""
 
 import streamlit as st
 

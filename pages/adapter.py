@@ -1,4 +1,4 @@
-"""Adapter: what did LoRA change, and what does each part of it do?"""
+"""Adapter: what did LoRA change, and what does each part do?"""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from ui.app import page_frame
 from ui.app.page_frame import Needs
 
 run = page_frame.open_run(
-    "Adapter", "What did LoRA change, and what does each part of it do?", Needs.ADAPTER
+    "Adapter", "What did LoRA change, and what does each part do?", Needs.ADAPTER
 )
 
 found = adapter.spectra(run.id, run.version, run)

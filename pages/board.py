@@ -1,4 +1,4 @@
-"""Class: how did everybody's runs turn out, and what may students ask for?"""
+"""Class: how did all runs of the class turn out, and what are the rules?"""
 
 from core.people.classroom import read_rules
 from core.runs.leaderboard import read_leaderboard
@@ -6,12 +6,12 @@ from ui import board as drawn
 from ui import navigation
 from ui.app import page_frame
 
-store = page_frame.open_page("Class", "How did everybody's runs turn out?")
+store = page_frame.open_page("Class", "How did all runs of the class turn out?")
 if store.settings.mode != "classroom":
     page_frame.empty(
-        "This server is not a classroom.",
-        "Start it with LORALAB_MODE=classroom to let a class in: each student gets a queue of their"
-        " own, and their runs meet here.",
+        "This server is not in classroom mode.",
+        "Start it with LORALAB_MODE=classroom for a class: each student gets their own queue, and"
+        " this page lists all runs.",
         navigation.RUNS,
         "Open the list of runs",
     )

@@ -10,7 +10,7 @@ from ui.session import cache
 
 run = page_frame.open_run(
     "Calibration",
-    "When this run says 90 % sure, is it right in 90 of 100 cases?",
+    "When this run predicts with 90 % confidence, is it correct in 90 of 100 cases?",
     Needs.PREDICTIONS,
 )
 predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")

@@ -1,4 +1,4 @@
-"""Classify: what does a run make of a text of yours?"""
+"""Classify: how does a run classify your text?"""
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ from ui.classify import answers, explanation, file_of_texts
 
 ONE, FILE = "One text", "A file"
 
-run = page_frame.open_run("Classify", "What does a run make of a text of yours?", Needs.ADAPTER)
+run = page_frame.open_run("Classify", "How does a run classify your text?", Needs.ADAPTER)
 
 way = st.segmented_control(
     "Classify",
@@ -24,7 +24,7 @@ if way == FILE:
     st.stop()
 
 answers.draw_examples(run)
-text = st.text_area("Text", key=answers.TEXT_KEY, height=120, placeholder="Type or paste a text")
+text = st.text_area("Text", key=answers.TEXT_KEY, height=120, placeholder="Enter or paste a text")
 others = answers.choose_others(run)
 if answers.wanted():
     answers.ask([run, *others], text)

@@ -10,7 +10,7 @@ from ui.session import cache
 
 run = page_frame.open_run(
     "Errors",
-    "Which texts does this run get wrong, and what do they have in common?",
+    "Which texts does this run misclassify, and what do they have in common?",
     Needs.PREDICTIONS,
 )
 predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
@@ -19,11 +19,11 @@ errors.headline(rows, predictions)
 
 slices = cache.slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
 words = st.text_input(
-    "Search", key=errors.SEARCH_KEY, placeholder="texts that hold these words", bind="query-params"
+    "Search for words", key=errors.SEARCH_KEY, placeholder="e.g. oil prices", bind="query-params"
 )
 searched = search_slice(predictions, words, slices)
 if words.strip() and searched is None:
-    st.caption("Every text holds these words, or none does.")
+    st.caption("All texts contain these words, or none does.")
 
 errors.draw_slices(slices, searched)
 view, mask = errors.choose(slices, searched, words)

@@ -1,4 +1,4 @@
-"""Evaluate: where is this run right, where is it wrong, and on which texts?"""
+"""Evaluate: where is this run correct, where is it wrong, and on which texts?"""
 
 import streamlit as st
 
@@ -9,9 +9,11 @@ from ui.session import cache
 from ui.widgets import baselines, report_button
 
 run = page_frame.open_run(
-    "Evaluate", "Where is this run right, where is it wrong, and on which texts?", Needs.PREDICTIONS
+    "Evaluate",
+    "Where is this run correct, where is it wrong, and on which texts?",
+    Needs.PREDICTIONS,
 )
-finding = st.container()  # stands first and is known once the split is
+finding = st.container()  # drawn first, filled once the split is chosen
 
 with st.container(horizontal=True, gap="large"):
     split = overview.choose_split()

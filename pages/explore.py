@@ -1,11 +1,11 @@
-"""Explore: what is in the data before anything is trained on it?"""
+"""Explore: what does the data contain?"""
 
 import streamlit as st
 
 from ui.app import page_frame
 from ui.explore import filters, overview, texts, words
 
-dataset = page_frame.open_data("Explore", "What is in the data before anything is trained on it?")
+dataset = page_frame.open_data("Explore", "What does the data contain?")
 index = overview.require_index(dataset)
 overview.draw_origin(dataset)
 

@@ -1,4 +1,4 @@
-"""Export: how can this run be used outside, and does the copy do what the run does?"""
+"""Export: how can this run be used elsewhere, and does the export match the run?"""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from ui.session import cache
 
 run = page_frame.open_run(
     "Export",
-    "How can this run be used outside, and does the copy do what the run does?",
+    "How can this run be used elsewhere, and does the export match the run?",
     Needs.ADAPTER,
 )
 store = cache.open_lab()

@@ -1,11 +1,11 @@
-"""Gallery: what does a run look like that went wrong?"""
+"""Gallery: what do failed runs look like?"""
 
 from core.demo.gallery import FAILURES, open_gallery
 from ui import gallery as drawn
 from ui.app import page_frame
 
 store = page_frame.open_page(
-    "Gallery", "What does a run look like that went wrong, and what would have mended it?"
+    "Gallery", "What does a failed run look like, and how could it have been fixed?"
 )
 runs = open_gallery(store)
 drawn.draw_introduction()

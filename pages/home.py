@@ -1,4 +1,4 @@
-"""Home: what is ready on this machine, and the way to a first result."""
+"""Home: what is ready on this machine, and how to get a first result."""
 
 import streamlit as st
 
@@ -9,7 +9,8 @@ from ui.session import cache
 
 store = page_frame.open_page(
     "LoRA Lab",
-    "Fine-tune a text classifier with LoRA, watch it learn, and see what it gets right and wrong.",
+    "Fine-tune a text classifier with LoRA, watch it learn, and inspect its predictions and"
+    " errors.",
 )
 status = cache.data_status(store.settings)
 models = home.find_models(store)

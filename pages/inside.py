@@ -1,4 +1,4 @@
-"""Inside the model: what happens to a text between its words and the answer?"""
+"""Inside the model: what happens to a text between its words and the prediction?"""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from ui.widgets import model_or_run, text_input
 
 store = page_frame.open_page(
     "Inside the model",
-    "What happens to a text between its words and the answer, and where does LoRA sit?",
+    "What happens to a text between its words and the prediction, and where is LoRA applied?",
 )
 dataset = cache.data_status(store.settings).dataset
 

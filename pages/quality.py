@@ -1,4 +1,4 @@
-"""Quality: what in the data would spoil a result?"""
+"""Quality: which problems in the data would distort a result?"""
 
 import streamlit as st
 
@@ -6,7 +6,7 @@ from ui.app import page_frame
 from ui.quality import cleaning_recipe, overview
 from ui.session import cache
 
-dataset = page_frame.open_data("Quality", "What in the data would spoil a result?")
+dataset = page_frame.open_data("Quality", "Which problems in the data would distort a result?")
 report = overview.require_report(dataset)
 overview.draw_headline(dataset, report)
 

@@ -1,4 +1,4 @@
-"""Runs: what is training, what is waiting, and how did the others end?"""
+"""Runs: what is training, what is waiting, and how did finished runs end?"""
 
 import streamlit as st
 
@@ -9,7 +9,7 @@ from ui.text import plain
 from ui.train import launch
 
 store = page_frame.open_page(
-    "Runs", "What is training, what is waiting, and how did the others end?"
+    "Runs", "What is training, what is waiting, and how did finished runs end?"
 )
 chosen = page_frame.run_in_url()
 summaries = run_list.read(store)
@@ -18,7 +18,7 @@ if not summaries:
     imports.draw(store)
     backups.draw(store)
     page_frame.empty(
-        "There are no runs yet.",
+        "No runs yet.",
         "A run fine-tunes a model on your data in the background.",
         navigation.TRAIN,
         "Set up a run",
@@ -30,11 +30,11 @@ if current:
     detail.draw(store, current)
 elif chosen:
     st.warning(
-        f"There is no run {plain(repr(chosen))}. Choose one from the list.",
+        f"Run {plain(repr(chosen))} does not exist. Choose one from the list.",
         icon=":material/search_off:",
     )
 else:
-    st.caption("Choose a run to see how it went.")
+    st.caption("Choose a run to see its details.")
 imports.draw(store)
 backups.draw(store)
 launch.arrived()

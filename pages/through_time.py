@@ -9,7 +9,7 @@ from ui.session import cache
 
 run = page_frame.open_run(
     "Through time",
-    "When did this run learn what it knows, and what did it forget again?",
+    "When did this run learn each text, and which did it forget again?",
     Needs.VALIDATIONS,
 )
 dynamics = cache.dynamics(run.folder, run.version, len(run.classes))

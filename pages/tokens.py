@@ -1,4 +1,4 @@
-"""Tokens: what does a model see of a text?"""
+"""Tokens: what does a model see of a text, and what is truncated?"""
 
 from dataclasses import replace
 
@@ -10,9 +10,7 @@ from ui.session import cache
 from ui.session.error_boundary import boundary
 from ui.widgets import model_or_run, text_input
 
-store = page_frame.open_page(
-    "Tokens", "What does a model see of a text, and what of it is cut off?"
-)
+store = page_frame.open_page("Tokens", "What does a model see of a text, and what is truncated?")
 dataset = cache.data_status(store.settings).dataset
 models = [replace(model, title=model.name) for model in model_or_run.bases(store)]
 

@@ -1,4 +1,4 @@
-"""New run: choose, read what it will cost, launch."""
+"""New run: choose the settings, see the estimated cost, and start."""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from ui.quality import cleaning_recipe
 from ui.session import cache
 from ui.train import budget, form, launch_summary
 
-store = page_frame.open_page("New run", "What is trained, on which texts, and what will it cost?")
+store = page_frame.open_page("New run", "What is trained, on which texts, and at what cost?")
 status = cache.data_status(store.settings)
 form.fill_on_open(store)
 

@@ -1,6 +1,4 @@
-"""Everything of the interface that pages share. The server's memory is set up here, before a
-library takes any.
-"""
+"""Streamlit code shared by the pages; importing it configures the server's memory allocators."""
 
 import ctypes
 import os
@@ -8,12 +6,14 @@ import os
 M_ARENA_MAX, ARENAS = (
     -8,
     2,
-)  # malloc.h of glibc; by itself it takes up to eight a core, and each keeps what it was given back
+    # from glibc's malloc.h; its default is up to eight arenas per core, each of which keeps freed
+    # memory
+)
 
 os.environ.setdefault(
     "ARROW_DEFAULT_MEMORY_POOL", "system"
-)  # Arrow's own keeps some 12 MB; it is chosen as pyarrow is imported
+)  # Arrow's own pool keeps about 12 MB; the pool is chosen when pyarrow is imported
 if hasattr(ctypes.CDLL(None), "mallopt"):
     ctypes.CDLL(None).mallopt(
         M_ARENA_MAX, ARENAS
-    )  # each rerun is a thread of its own, so all of them would come into use
+    )  # every rerun is a new thread, so all arenas would be used

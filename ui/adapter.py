@@ -1,6 +1,4 @@
-"""Parts of the Adapter page: what changed where, singular values, and the trained adapter scaled or
-switched off in parts.
-"""
+"""The Adapter page: weight changes, singular values, and experiments with the trained adapter."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -21,7 +19,7 @@ from ui.session import error_boundary
 from ui.text import accuracy, count, per_cent, plain
 from ui.widgets import chart_view
 
-SAMPLE = 200  # test texts: two seconds on two cores, ± 4 points at 90 %
+SAMPLE = 200  # test texts: two seconds on two cores; ± 4 points at 90 % accuracy
 SCALE_KEY, LAYERS_KEY, MODULES_KEY, TEXT_KEY = (
     "adapter-scale",
     "layers-off",
@@ -29,32 +27,31 @@ SCALE_KEY, LAYERS_KEY, MODULES_KEY, TEXT_KEY = (
     "adapter-text",
 )
 HOW_TO_READ = """
-- A trained weight is W + ΔW with ΔW = (alpha / r) · B A. The map shows how long ΔW is against W
-  (Frobenius norms).
-- The **effective rank** says how many directions ΔW really uses: exp of the entropy of its
-  singular values' shares. Far below the chosen rank means that a smaller rank might do.
-- At **0 ×** only the trained head is left on the base as it came; at **1 ×** the run is as
-  trained.
+- A trained weight is W + ΔW with ΔW = (alpha / r) · B A. The map shows how large ΔW is relative
+  to W (Frobenius norms).
+- The **effective rank** is the number of directions that ΔW uses: exp of the entropy of its
+  normalised singular values. If it is far below the chosen rank, a smaller rank may suffice.
+- At **0 ×** the trained head works on the unchanged base model; at **1 ×** the run is as trained.
 """
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def spectra(run_id: str, version: int, _run: OpenRun) -> list[Matrix]:
-    """What the run's adapter changes. Raises LoraLabError."""
+    """Compute the changes of the run's adapter. Raises LoraLabError."""
     request = inference.request_for(_run)
     return inference.with_stages([request]).spectra(request)
 
 
 def draw_headline(run: OpenRun, found: Sequence[Matrix]) -> None:
-    """How much was changed, with how many directions, and how small the adapter is."""
+    """Draw the mean change, the effective rank and the adapter's size."""
     rank = len(found[0].singular)
     change, used = (
         float(np.mean(values))
         for values in ([m.change for m in found], [m.effective_rank for m in found])
     )
     st.subheader(
-        f"{count(len(found), 'weights')} changed by {per_cent(change)} on average, in {used:.1f} of"
-        f" {rank} directions",
+        f"{count(len(found), 'weight')} {'matrix' if len(found) == 1 else 'matrices'} changed by"
+        f" {per_cent(change)} on average; effective rank {used:.1f} of {rank}",
         anchor=False,
     )
     adapter_kb = (run.folder / "adapter" / "adapter_model.safetensors").stat().st_size / 1024
@@ -62,16 +59,16 @@ def draw_headline(run: OpenRun, found: Sequence[Matrix]) -> None:
     size = f"The adapter takes {adapter_kb:,.0f} KB"
     if model.folder and (model.folder / "model.safetensors").is_file():
         model_kb = (model.folder / "model.safetensors").stat().st_size / 1024
-        size += f", the base model {model_kb:,.0f} KB: {per_cent(adapter_kb / model_kb)} of it"
+        size += f" ({per_cent(adapter_kb / model_kb)} of the base model's {model_kb:,.0f} KB)"
     dora = (
-        " This run uses DoRA, which also scales each row of a weight. Map and singular values leave"
-        " that out; the slider moves it, too."
+        " This run uses DoRA, which also scales each row of a weight. Map and singular values"
+        " exclude that scaling; the slider includes it."
     )
     st.caption(plain(f"{size}.") + (dora if run.request.config.dora else ""))
 
 
 def draw_map(found: Sequence[Matrix]) -> None:
-    """The map over layers, and the spectrum of one matrix."""
+    """Draw the map over layers, and the singular values of one matrix."""
     table = pd.DataFrame(
         [(m.layer + 1, m.module, m.change, m.effective_rank) for m in found],
         columns=["layer", "module", "change", "effective_rank"],
@@ -98,18 +95,18 @@ def draw_map(found: Sequence[Matrix]) -> None:
 
 
 def draw_experiment(run: OpenRun, found: Sequence[Matrix]) -> None:
-    """Scale the adapter, switch parts of it off, and see accuracy and a text's probabilities
-    move.
+    """Draw the controls that scale or disable parts of the adapter, with the effect on
+    predictions.
     """
-    st.markdown("#### Turn it up, down, or off in parts")
+    st.markdown("#### Scale or disable parts of the adapter")
     st.caption(
-        "Nothing is trained here: the trained change of each weight is multiplied, or left out."
+        "This does not train anything: the trained change of each weight is scaled or omitted."
     )
     variant = _choose_variant(found)
     text = st.text_input(
         "Text",
         key=TEXT_KEY,
-        placeholder="Type a text to see its probabilities move",
+        placeholder="Enter a text to see its probabilities change",
         max_chars=5_000,
     )
     try:
@@ -129,17 +126,17 @@ def _choose_variant(found: Sequence[Matrix]) -> Variant:
         1.0,
         0.25,
         key=SCALE_KEY,
-        help="1 is as trained, 0 leaves out every change.",
+        help="1 is as trained, 0 omits all changes.",
     )
     with st.grid(2, min_column_width=300):
         off_layers = st.pills(
-            "Layers off",
+            "Disable layers",
             layers,
             selection_mode="multi",
             format_func=lambda n: str(n + 1),
             key=LAYERS_KEY,
         )
-        off_modules = st.pills("Modules off", modules, selection_mode="multi", key=MODULES_KEY)
+        off_modules = st.pills("Disable modules", modules, selection_mode="multi", key=MODULES_KEY)
     off = frozenset(
         (m.layer, m.module) for m in found if m.layer in off_layers or m.module in off_modules
     )
@@ -148,13 +145,13 @@ def _choose_variant(found: Sequence[Matrix]) -> Variant:
 
 def _draw_accuracy(run: OpenRun, variant: Variant) -> None:
     if not artifacts.predictions_path(run.folder, "test").is_file():
-        st.caption("This run has no test predictions, so there is no sample to score.")
+        st.caption("This run has no test predictions to score a sample on.")
         return
     with st.spinner(f"Classifying {SAMPLE} test texts"):
         trained = _score(run.id, run.version, AS_TRAINED, run)
         changed = trained if variant == AS_TRAINED else _score(run.id, run.version, variant, run)
     st.markdown(
-        f"**{accuracy(changed)}** of {changed.n:,} test texts right"
+        f"**{accuracy(changed)}** accuracy on {changed.n:,} test texts"
         + ("" if variant == AS_TRAINED else f"; as trained {accuracy(trained)}")
     )
 
@@ -174,7 +171,7 @@ def _draw_text(run: OpenRun, text: str, variant: Variant) -> None:
 
 @st.cache_data(max_entries=200, show_spinner=False)
 def _score(run_id: str, version: int, variant: Variant, _run: OpenRun) -> Proportion:
-    """Right answers on the same sample of test texts, whatever the variant."""
+    """Score the variant on a fixed sample of test texts."""
     frame = artifacts.read_predictions(_run.folder, "test")
     sample = frame.sample(min(SAMPLE, len(frame)), random_state=42)
     request = inference.request_for(_run, variant)

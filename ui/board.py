@@ -1,4 +1,4 @@
-"""The page of a class: the board for all, and what the teacher decides."""
+"""The Class page: the leaderboard, and the teacher's controls."""
 
 import pandas as pd
 import streamlit as st
@@ -19,12 +19,12 @@ MOST_COMPARED = 10
 
 
 def draw(store: Store, lines: list[LeaderboardRow]) -> None:
-    """The runs, best first, with a way to compare the chosen ones and to take the table away."""
+    """Draw the runs, best first, with buttons to compare selected runs and to download the
+    table.
+    """
     if not lines:
-        st.markdown("#### No run of the class has finished yet.")
-        st.caption(
-            "Set one up under New run; it appears here when it has been scored on the test texts."
-        )
+        st.markdown("#### No finished runs in this class yet.")
+        st.caption("Start one under New run. It appears here after its scoring on the test texts.")
         return
     table = pd.DataFrame([_row(line) for line in lines])
     chosen = st.dataframe(
@@ -39,20 +39,20 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
     )["selection"]["rows"]
     if len(lines) > 1:
         st.caption(
-            "Too close to call: the 95 % interval reaches into that of the first run, so another"
-            " draw of test texts might turn them round."
+            "Too close to call: the 95 % interval overlaps with that of the first run, so other"
+            " test texts might reverse the order."
         )
     with st.container(horizontal=True):
         runs = [lines[row].job.id for row in chosen if row < len(lines)]
         if st.button(
-            "Compare the chosen ones",
+            "Compare selected runs",
             key="class-compare",
             disabled=not 2 <= len(runs) <= MOST_COMPARED,
             icon=":material/compare_arrows:",
         ):
             navigation.open_page(navigation.COMPARE, run=runs)
         st.download_button(
-            "Take the table away",
+            "Download table",
             tables.csv(table),
             "class.csv",
             "text/csv",
@@ -63,31 +63,31 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
 
 
 def draw_teacher(store: Store, rules: Rules) -> None:
-    """Codes, rules, who is there, and a way to begin anew."""
+    """Draw the class code, the number of students, the rules, and the end of the class."""
     with (
         st.container(border=True, key="teacher"),
         st.container(horizontal=True, vertical_alignment="center"),
     ):
-        if provider_sign_in.configured().wanted:  # then no code opens the door
+        if provider_sign_in.configured().wanted:  # a provider replaces the class code
             st.markdown("#### Students sign in", width="content")
         else:
             st.markdown("#### Class code")
             st.code(read_codes(store).student, language=None, width="content")
         st.caption(
             f"{count(sum(one.role is Role.STUDENT for one in accounts.people(store)), 'students')}"
-            " joined so far.",
+            " joined.",
             width="content",
         )
         with st.popover("Rules", icon=":material/rule:", key="rules"):
             _draw_rules(store, rules)
-        with st.popover("What was done", icon=":material/history:", key="audit"):
+        with st.popover("Activity log", icon=":material/history:", key="audit"):
             _draw_audit(store)
         with st.popover("End the class", icon=":material/restart_alt:", key="reset"), boundary():
             st.text(
-                "Students are sent out and their keys stop working; what waits is taken out of the"
-                " queue. Finished runs stay."
+                "Students are signed out, their keys stop working, and queued runs are removed."
+                " Finished runs are kept."
             )
-            if st.button("End it", key="reset-confirm", type="primary"):
+            if st.button("End class", key="reset-confirm", type="primary"):
                 clear_class(store)
                 st.rerun()
 
@@ -109,7 +109,7 @@ def _draw_rules(store: Store, rules: Rules) -> None:
                     key=f"rule-{name}",
                     help=field.description,
                 )
-        if st.form_submit_button("Save the rules", key="rules-save", type="primary"):
+        if st.form_submit_button("Save rules", key="rules-save", type="primary"):
             change_rules(store, Rules.model_validate(values))
             st.rerun()
 
@@ -118,13 +118,13 @@ def _draw_audit(store: Store) -> None:
     names = {visitor.id: visitor.name for visitor in accounts.people(store)}
     now = store.clock()
     rows = [
-        {"When": age(now - at), "Who": names.get(who, who), "Did": action, "To": what}
+        {"When": age(now - at), "Who": names.get(who, who), "Action": action, "Object": what}
         for at, who, action, what in accounts.audit(store)
     ]
     if rows:
         tables.plain(pd.DataFrame(rows), key="audit-table")
     else:
-        st.caption("Nothing yet.")
+        st.caption("No activity yet.")
 
 
 def _columns() -> tables.Columns:
@@ -134,7 +134,7 @@ def _columns() -> tables.Columns:
             format="%.1f", help="Half the 95 % interval (Wilson), in points"
         ),
         "Guess": st.column_config.NumberColumn(
-            format="%.1f %%", help="What was expected before the run began"
+            format="%.1f %%", help="Predicted accuracy, entered before the run"
         ),
         "CPU minutes": st.column_config.NumberColumn(
             format="%.1f", help="Minutes of training times threads"

@@ -1,4 +1,4 @@
-"""Parts of the Calibration page: reliability, the temperature, and what a threshold answers."""
+"""The Calibration page: reliability, temperature scaling, and a confidence threshold."""
 
 import numpy as np
 import pandas as pd
@@ -22,68 +22,65 @@ from ui.widgets import chart_view, tables
 
 THRESHOLD_KEY = "threshold"
 HOW_TO_READ = f"""
-- **Confidence** is the probability of the predicted class. A model is calibrated if, of the
-  texts it is 90 % sure of, 90 % are right.
-- **Expected calibration error (ECE)** is the mean distance between confidence and accuracy over
-  {BINS} bins of equal width, each bin counting by its texts. 0 is best. It depends on the number
-  of bins, so compare only figures of the same number; with few texts it is larger by chance
-  alone.
-- **Brier score** is the mean squared distance between the probabilities and the truth (1 for the
-  true class, 0 for the others), summed over the classes: 0 is best, 2 is certain and wrong every
-  time.
-- **Temperature scaling** (Guo et al. 2017) divides the logits by one number, fitted to the least
-  cross-entropy on the validation texts. Above 1 it makes a model less sure, below 1 surer. The
-  predicted classes stay, so accuracy does not change.
-- **Coverage**: leave the texts below the threshold to a person, and the rest is right more
-  often.
+- **Confidence** is the probability of the predicted class. A model is calibrated if 90 % of its
+  predictions with 90 % confidence are correct.
+- **Expected calibration error (ECE)** is the mean difference between confidence and accuracy over
+  {BINS} bins of equal width, weighted by the texts in each bin. 0 is best. It depends on the
+  number of bins, so compare only values with the same number; with few texts it is larger by
+  chance.
+- **Brier score** is the mean squared difference between the probabilities and the truth (1 for
+  the true class, 0 for the others), summed over the classes: 0 is best; 2 means certain and wrong
+  every time.
+- **Temperature scaling** (Guo et al. 2017) divides the logits by one number that minimises the
+  cross-entropy on the validation texts. Values above 1 make a model less confident, values below
+  1 more confident. The predicted classes, and so the accuracy, stay the same.
+- **Coverage**: if a person handles the texts below the threshold, accuracy on the rest is higher.
 """
 
 
 def read_temperature(run: OpenRun) -> float | None:
-    """The temperature fitted on the validation predictions; None where they cannot be read."""
+    """Return the temperature fitted on the validation predictions; None if they are unreadable."""
     try:
         return cache.temperature(run.folder, run.version, len(run.classes))
-    except ArtifactDamaged:  # the uncalibrated half of the page stands without it
+    except ArtifactDamaged:  # the rest of the page works without it
         return None
 
 
 def headline(found: Calibration, predictions: Predictions) -> None:
-    """Whether the model is too sure, as a sentence with its figures."""
+    """Draw whether the model is over- or under-confident, with the figures."""
     if not len(predictions):
-        st.subheader("No test text was scored.", anchor=False)
+        st.subheader("No test texts were scored.", anchor=False)
         return
     confidence = float(predictions.confidence.mean())
     accuracy = predictions.scores.accuracy
     low, high = accuracy.interval
     says = (
-        "too sure"
+        "over-confident"
         if confidence > high
-        else "not sure enough"
+        else "under-confident"
         if confidence < low
-        else "about as sure as it is right"
+        else "well calibrated on average"
     )
     st.subheader(
-        f"On average {per_cent(confidence)} sure, {per_cent(accuracy.value)}"
-        f" ({low * 100:.1f}–{high * 100:.1f}) right",
+        f"Mean confidence {per_cent(confidence)}, accuracy {per_cent(accuracy.value)}"
+        f" ({low * 100:.1f}–{high * 100:.1f})",
         anchor=False,
     )
     figures = f"ECE {found.ece:.3f} with {BINS} bins · Brier score {found.brier:.3f}"
-    st.caption(f"The model is {says} on {count(len(predictions), 'test texts')}. {figures}")
+    st.caption(f"The model is {says} ({count(len(predictions), 'test texts')}). {figures}")
 
 
 def before_and_after(
     predictions: Predictions, found: Calibration, temperature: float | None
 ) -> None:
-    """Reliability as the model was trained, and with the temperature that validation texts ask
-    for.
-    """
+    """Draw the reliability as trained and with the temperature fitted on the validation texts."""
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
         _draw_bins(found, "As trained", "reliability")
     with sides.cell():
         if temperature is None:
             st.caption(
-                "The validation predictions of this run cannot be read, so no temperature can be"
+                "The validation predictions of this run are unreadable, so no temperature can be"
                 " fitted."
             )
             return
@@ -93,15 +90,13 @@ def before_and_after(
 
 
 def answer_when_sure(predictions: Predictions, temperature: float | None) -> None:
-    """A threshold on the confidence: how many texts are answered, and how many of those are
-    right.
-    """
-    st.markdown("#### Answer only when sure")
+    """Draw coverage and accuracy for a confidence threshold."""
+    st.markdown("#### Predict only when confident")
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         lowest = int(np.ceil(100 / predictions.classes))
         threshold = (
             st.slider(
-                "At least so sure (%)",
+                "Minimum confidence (%)",
                 lowest,
                 100,
                 max(90, lowest),
@@ -111,7 +106,7 @@ def answer_when_sure(predictions: Predictions, temperature: float | None) -> Non
             / 100
         )
         scaled = st.toggle(
-            "With the temperature", key="scaled", disabled=temperature is None, bind="query-params"
+            "With temperature", key="scaled", disabled=temperature is None, bind="query-params"
         )
     shown = (
         scale(predictions.probabilities, temperature)
@@ -120,17 +115,12 @@ def answer_when_sure(predictions: Predictions, temperature: float | None) -> Non
     )
     answered, right = coverage(shown, predictions.true, threshold)
     if not right.n:
-        st.markdown(
-            f"Answering only when at least {threshold:.0%} sure: none of the texts.".replace(
-                "%", " %"
-            )
-        )
+        st.markdown(f"No text reaches a confidence of {threshold:.0%}.".replace("%", " %"))
     else:
         low, high = right.interval
         st.markdown(
-            f"**Answering only when at least {threshold * 100:.0f} % sure:"
-            f" {per_cent(answered.value)} of texts, {per_cent(right.value)}"
-            f" ({low * 100:.1f}–{high * 100:.1f}) right.**"
+            f"**With a confidence of at least {threshold * 100:.0f} %: {per_cent(answered.value)}"
+            f" of texts, accuracy {per_cent(right.value)} ({low * 100:.1f}–{high * 100:.1f}).**"
             f" {count(answered.n - answered.hits, 'texts')} would be left to a person."
         )
     chart_view.draw(
@@ -160,6 +150,6 @@ def _table(before: Calibration, after: Calibration, temperature: float) -> None:
         alt="Calibration on the test texts before and after temperature scaling",
     )
     st.caption(
-        "The temperature was fitted on the validation texts, the figures are of the test texts."
+        "The temperature is fitted on the validation texts; the figures are for the test texts."
         f" Lower is better. ECE with {BINS} bins."
     )

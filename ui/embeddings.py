@@ -1,9 +1,4 @@
-"""Parts of the Embeddings page: what is mapped, the job that makes it, the maps side by side, and
-the texts chosen in them.
-
-Making a map: what is missing, the button that starts it, its progress with what is left, and how it
-ended.
-"""
+"""The Embeddings page: controls, the job that computes a map, the maps, and the selected texts."""
 
 from collections.abc import Sequence
 
@@ -43,29 +38,31 @@ MAP_KEY, CHOSEN_KEY, EVENT_KEY = "map", "map-rows", "map-event"
 HOVER_CHARACTERS = 160
 SHOWN_TEXTS = 200
 HOW_TO_READ = f"""
-- **A picture in two dimensions misleads.** Hundreds of numbers a text are pressed into two. Gaps
-  and sizes of groups in UMAP and t-SNE mean little, and another seed draws another picture.
-  Trust the numbers beside it: they are taken in all dimensions.
-- **Neighbours right**: the share of texts whose class the majority of their
-  {SEPARATION_NEIGHBOURS} nearest other texts has, by Euclidean distance. Guessing gives one over
-  the number of classes.
-- **Silhouette**: 1 if every class lies dense and far from the others, about 0 if they overlap,
-  below 0 if texts lie nearer to another class than to their own.
-- **PCA** keeps the two directions of greatest spread and the distances along them. **UMAP** and
-  **t-SNE** keep neighbours together and give up on distances.
+- **A two-dimensional map can mislead.** Hundreds of dimensions per text are reduced to two. Gaps
+  between groups and their sizes in UMAP and t-SNE mean little, and another seed gives another
+  map. Trust the numbers below it: they use all dimensions.
+- **Nearest-neighbour accuracy**: the proportion of texts that have the majority class of their
+  {SEPARATION_NEIGHBOURS} nearest other texts, by Euclidean distance. Chance is one over the
+  number of classes.
+- **Silhouette**: 1 if every class is compact and far from the others, about 0 if classes overlap,
+  below 0 if texts are closer to another class than to their own.
+- **PCA** preserves the two directions of greatest variance and the distances along them. **UMAP**
+  and **t-SNE** preserve neighbours but not distances.
 - **First token** is what the head reads. **Mean** is the average over all tokens: often better
-  before training, because no training has told the first token yet to stand for the text.
-- **Side by side**: the same texts, the same axes. The second map is turned and mirrored to lie
-  as near as possible to the first.
-- **Hexagons** count texts: the stronger, the more; the colour is that of the commonest class in
-  it.
+  before training, because the first token does not represent the text yet.
+- **Side by side**: the same texts on the same axes. The second map is rotated and mirrored to
+  match the first as closely as possible.
+- **Hexagons** count texts: the darker, the more texts; the colour is that of the most frequent
+  class.
 """
 
 
 def choose(
     dataset: Dataset, base: Sequence[Subject], runs: Sequence[Subject]
 ) -> tuple[MapRequest, list[Subject]] | None:
-    """The controls. None where there is nothing to map, which is said."""
+    """Draw the controls and return the request; None, with the reason shown, if no map is
+    possible.
+    """
     with st.container(border=True, key="map-controls", gap="small"):
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
             subject = choose_subject("Model or run", [*base, *runs], key="of")
@@ -92,8 +89,8 @@ def choose(
         return None
     if layer == 0 and pooling == POOLINGS[0]:
         st.info(
-            "Before the first layer the first token is [CLS] in every text, so all texts lie on one"
-            " spot. Choose another layer or vector."
+            "Before the first layer, the first token is [CLS] in every text, so all texts"
+            " coincide. Choose another layer or vector."
         )
         return None
     shown = [
@@ -117,9 +114,7 @@ def choose(
 
 
 def find(store: Store, dataset: Dataset, request: MapRequest) -> list[TextMap] | None:
-    """The maps where all of them have been made. A damaged one counts as none: making it again
-    mends it.
-    """
+    """Return the maps if all of them exist; damaged maps are deleted and count as missing."""
     found = map_paths(store, request, dataset.classes)
     if not all(place.done for place in found):
         return None
@@ -136,7 +131,7 @@ def find(store: Store, dataset: Dataset, request: MapRequest) -> list[TextMap] |
 def draw(
     dataset: Dataset, request: MapRequest, shown: Sequence[Subject], maps: Sequence[TextMap]
 ) -> None:
-    """The finding, the maps side by side, and the numbers that they stand for."""
+    """Draw the headline and the maps side by side with their figures."""
     _draw_finding(shown, maps, len(dataset.classes))
     chosen = None
     if len(dataset.classes) > 1:
@@ -167,13 +162,13 @@ def draw(
             _draw_map(charts.text_map(table, dataset.classes, where, subject.title, chosen), key)
             st.caption(_numbers(maps[number]))
     st.caption(
-        "Drag a box or click a point to read its texts; a double click lets go. What is chosen in"
-        " one map is ringed in the other."
+        "Drag a box or click a point to see its texts; double-click to clear. Texts selected in"
+        " one map are circled in the other."
     )
 
 
 def draw_texts(dataset: Dataset, request: MapRequest) -> None:
-    """The texts of the box or the click."""
+    """Draw the texts selected in a map."""
     rows, _ = st.session_state.get(CHOSEN_KEY, ((), ""))
     if not rows:
         return
@@ -183,7 +178,7 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
     mix = ", ".join(
         f"{plain(str(name))} {number:,}" for name, number in names.value_counts().items()
     )
-    st.markdown(f"#### {count(len(found), 'texts')} chosen")
+    st.markdown(f"#### {count(len(found), 'texts')} selected")
     st.caption(mix)
     table = (
         pd.DataFrame({"class": names, "text": found["text"], "row": found["row"]})
@@ -195,7 +190,7 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
         "row": st.column_config.NumberColumn("Row", width=70),
     }
     picked = tables.texts(
-        table, key="map-texts-table", columns=columns, alt="Texts chosen in the map"
+        table, key="map-texts-table", columns=columns, alt="Texts selected in the map"
     )
     if len(found) > SHOWN_TEXTS:
         st.caption(f"The first {SHOWN_TEXTS:,} of {len(found):,}.")
@@ -205,7 +200,7 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
 
 
 def draw_layers(shown: Sequence[Subject], maps: Sequence[TextMap]) -> None:
-    """How well each layer keeps the classes apart."""
+    """Draw how well each layer separates the classes."""
     lines = [
         {
             "model": subject.title,
@@ -237,29 +232,30 @@ def _draw_finding(shown: Sequence[Subject], maps: Sequence[TextMap], classes: in
     scores = [one.full.knn for one in maps]
     if len(maps) > 1:
         st.subheader(
-            f"Neighbours right: {accuracy(scores[0])} untrained, {accuracy(scores[1])} with"
-            " the run",
+            f"Nearest-neighbour accuracy: {accuracy(scores[0])} untrained, {accuracy(scores[1])}"
+            " with the run",
             anchor=False,
         )
     else:
-        st.subheader(f"Neighbours right: {accuracy(scores[0])}", anchor=False)
+        st.subheader(f"Nearest-neighbour accuracy: {accuracy(scores[0])}", anchor=False)
     st.caption(
-        f"The class of the {SEPARATION_NEIGHBOURS} nearest of {scores[0].n:,} texts, in all"
-        f" dimensions; guessing gives {per_cent(1 / classes)}. ± is the 95 % interval. The picture"
-        " shows two dimensions only and misleads: read the numbers first."
+        f"Majority class of the {SEPARATION_NEIGHBOURS} nearest of {scores[0].n:,} texts, in all"
+        f" dimensions; chance is {per_cent(1 / classes)}. ± is the 95 % interval. The map shows"
+        " only two dimensions and can mislead: read the numbers first."
     )
 
 
 def _numbers(one: TextMap) -> str:
     full, flat = one.full, one.flat
     return (
-        f"All dimensions: neighbours right {accuracy(full.knn)}, silhouette {full.silhouette:.3f}. "
-        f"In this picture: {accuracy(flat.knn)}, silhouette {flat.silhouette:.3f}."
+        f"All dimensions: nearest-neighbour accuracy {accuracy(full.knn)}, silhouette"
+        f" {full.silhouette:.3f}. In this map: {accuracy(flat.knn)}, silhouette"
+        f" {flat.silhouette:.3f}."
     )
 
 
 def _align(frames: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """Each map centred, and turned towards the first."""
+    """Centre each map and rotate it towards the first."""
     target = frames[0][["x", "y"]].to_numpy()
     turned = [turn_towards(frame[["x", "y"]].to_numpy(), target) for frame in frames]
     return [
@@ -269,9 +265,7 @@ def _align(frames: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
 
 
 def _take_events(frames: Sequence[pd.DataFrame]) -> None:
-    """The newest box or click counts. One map that is drawn anew loses its box; that does not undo
-    a choice made in the other.
-    """
+    """Store the latest box or click; a redrawn map loses its box without undoing the other's."""
     for number, frame in enumerate(frames):
         key = f"{MAP_KEY}-{number}"
         event = st.session_state.get(key)
@@ -300,7 +294,7 @@ def _choose_layer(subject: Subject) -> int:
     names = {
         -1: f"last ({last})",
         **{layer: str(layer) for layer in range(last - 1, 0, -1)},
-        0: "0, before the first",
+        0: "0 (before the first)",
     }
     return int(
         st.selectbox(
@@ -313,7 +307,7 @@ def _choose_layer(subject: Subject) -> int:
     )
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)  # four numbers a text
+@st.cache_resource(max_entries=24, show_spinner=False)  # four numbers per text
 def _read(name: str, written: int, _request: MapRequest, _place: MapPath) -> TextMap:
     return read_map(_place, _request)
 
@@ -326,15 +320,13 @@ def _texts(
 
 
 NOTES: dict[str, str] = {
-    Phase.ENCODING: "Then the map is drawn.",
-    Phase.PROJECTING: "Some seconds more; UMAP takes longest the first time on a machine.",
+    Phase.ENCODING: "The projection follows.",
+    Phase.PROJECTING: "A few more seconds; UMAP takes longer the first time on a machine.",
 }
 
 
 def draw_job(store: Store, request: MapRequest) -> None:
-    """For a map that is not there: why, and the button; or its progress. The page comes back by
-    itself once it is done.
-    """
+    """Draw the start or the progress of a missing map; the page is redrawn when it is done."""
     latest = next(iter(find_map_jobs(store, request)), None)
     if latest and not latest.state.over:
         watch(store, latest, "stop-map", NOTES)
@@ -343,20 +335,20 @@ def draw_job(store: Store, request: MapRequest) -> None:
         st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
     elif latest and latest.state is JobState.CANCELLED:
         st.info(
-            "The map was stopped. What was encoded completely is kept.",
+            "The map was stopped. Completed encodings are kept.",
             icon=":material/stop_circle:",
         )
     st.markdown(
-        f"**This map has not been made yet.** {count(request.rows, 'texts')} go through the model,"
-        f" then {request.method} draws them."
+        f"**This map does not exist yet.** {count(request.rows, 'texts')} go through the model,"
+        f" then {request.method} projects them."
     )
     st.caption(
-        "It takes a minute or two on two cores, in the background. Made once, it shows at once;"
-        " another method is quicker."
+        "This takes a minute or two on two cores, in the background. The map is stored; another"
+        " method is then faster."
     )
     if not may(store.visitor, Action.WORK):
-        st.caption("Only those who may train on this server make maps.")
-    elif st.button("Make the map", key="make-map", type="primary", icon=":material/play_arrow:"):
+        st.caption("You need permission to train on this server to create maps.")
+    elif st.button("Create map", key="make-map", type="primary", icon=":material/play_arrow:"):
         try:
             actions.launch_map(store, request)
         except LoraLabError as error:

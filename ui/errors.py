@@ -1,4 +1,4 @@
-"""Parts of the Errors page: rows by loss, slices that do worse than the rest, tags and notes."""
+"""The Errors page: texts by loss, slices with low accuracy, tags and notes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,34 +21,33 @@ from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables
 
 VIEWS = ("all mistakes", "confident mistakes", "contradicted labels", "tagged", "all texts")
-SHOWN = 500  # of the list; the download has all
+SHOWN = 500  # rows of the list; the download contains all
 SEARCH_KEY, SLICE_KEY, VIEW_KEY, LIST_KEY = "words", "slice", "rows", "error-list"
 HOW_TO_READ = f"""
-- **Loss** is the cross-entropy in nats: how little probability the true class was given. The
-  list begins with the highest.
-- **Confident mistakes** are wrong with a probability of {CONFIDENT * 100:.0f} % or more.
-- **Contradicted labels** are texts that the model gives to another class as surely as it gives
-  that class its own texts (confident learning, Northcutt et al. 2021). Some of these labels are
-  wrong, others are mistakes of the model: only reading tells.
-- **Slices** set the accuracy of some texts against that of all others. p is Fisher's exact test,
-  corrected for all slices by Holm's method; a search counts as one slice more. A slice that is
-  not told apart from the rest may still be: these texts cannot tell.
-- **Tags and notes** are kept with the run and stay when the app is restarted.
+- **Loss** is the cross-entropy in nats: the lower the probability of the true class, the higher
+  the loss. The list starts with the highest.
+- **Confident mistakes** are wrong predictions with a probability of {CONFIDENT * 100:.0f} % or
+  more.
+- **Contradicted labels** are texts that the model assigns to another class as confidently as
+  that class's own texts (confident learning, Northcutt et al. 2021). Some of these labels are
+  wrong, others are errors of the model: read the texts to decide.
+- **Slices** compare the accuracy on some texts with that on all others. p is from Fisher's exact
+  test with Holm correction over all slices; a search counts as one more slice. No significant
+  difference does not mean that there is none: there may be too few texts.
+- **Tags and notes** are stored with the run.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What the list may show: a line a test text, with its marks, and the tags of the run."""
+    """The rows of the list, one per test text, and the run's tags."""
 
     table: pd.DataFrame
     tags: dict[int, Tag]
 
 
 def read_rows(run: OpenRun, predictions: Predictions) -> Rows:
-    """Every test text with its classes, loss, doubts and tag. Tags that cannot be read are said and
-    left out.
-    """
+    """Read every test text with classes, loss, flags and tag; unreadable tags show an error."""
     try:
         tags = read_tags(run.folder)
     except LoraLabError as error:
@@ -72,7 +71,7 @@ def read_rows(run: OpenRun, predictions: Predictions) -> Rows:
 
 
 def headline(rows: Rows, predictions: Predictions) -> None:
-    """How many are wrong, how many of them confidently, and how many labels are in doubt."""
+    """Draw the numbers of errors, confident errors and contradicted labels."""
     table, accuracy = rows.table, predictions.scores.accuracy
     low, high = (100 - 100 * edge for edge in accuracy.interval[::-1])
     wrong = accuracy.n - accuracy.hits
@@ -81,27 +80,27 @@ def headline(rows: Rows, predictions: Predictions) -> None:
         if accuracy.n
         else ""
     )
-    st.subheader(f"{wrong:,} of {accuracy.n:,} test texts are wrong{share}", anchor=False)
+    st.subheader(f"{wrong:,} of {accuracy.n:,} test texts misclassified{share}", anchor=False)
     st.caption(
         f"{int(table['confident'].sum()):,} with a confidence of {CONFIDENT * 100:.0f} % or more ·"
-        f" {int(table['contradicted'].sum()):,} labels confidently contradicted ·"
+        f" {int(table['contradicted'].sum()):,} labels contradicted ·"
         f" {len(rows.tags):,} tagged"
     )
 
 
 def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
-    """Accuracy of each slice against the rest, worst first, as a picture and a table."""
-    st.markdown("#### Where it is worse than elsewhere")
+    """Draw the accuracy of each slice against the rest, lowest first, as a chart and a table."""
+    st.markdown("#### Weak spots")
     shown = [*([searched] if searched else []), *slices]
     if not shown:
-        st.caption("There are too few texts to tell slices apart.")
+        st.caption("There are too few texts to compare slices.")
         return
     worse = [one for one in slices if one.decided and one.difference < 0]
     st.markdown(
-        "Worse than the rest beyond chance:"
+        "Significantly worse than the rest:"
         f" {', '.join(plain(f'{one.kind} {one.name}') for one in worse)}."
         if worse
-        else "No slice is worse than the rest by more than chance."
+        else "No slice is significantly worse than the rest."
     )
     table = pd.DataFrame(
         {
@@ -127,7 +126,7 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
 def choose(
     slices: Sequence[Slice], searched: Slice | None, words: str
 ) -> tuple[str, NDArray[np.bool_] | None]:
-    """Which texts the list shows: the view, and the slice or search that narrows it."""
+    """Draw the choice of the listed texts: the view, and the slice that narrows it."""
     st.markdown("#### Texts")
     names = {f"{one.kind}: {one.name}": one for one in slices}
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
@@ -148,22 +147,20 @@ def choose(
     mask = names[name].mask if name in names else None
     if searched is not None:
         mask = searched.mask if mask is None else mask & searched.mask
-        st.caption(f"Only texts that hold “{plain(words)}”.")
+        st.caption(f"Only texts that contain “{plain(words)}”.")
     return view, mask
 
 
 def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | None:
-    """The texts by loss, highest first, and all of them to take away; the row that was chosen, or
-    None.
-    """
+    """Draw the texts by loss, highest first, with a download; return the selected row or None."""
     found = _of_view(rows.table if mask is None else rows.table[mask], view).sort_values(
         ["loss", "row"], ascending=[False, True]
     )
     if found.empty:
         st.caption(
-            "No text is to be shown here."
+            "No texts to show."
             if view != "tagged"
-            else "No text has been tagged yet. Choose a row of another list."
+            else "No tagged texts yet. Select a row of another list to tag it."
         )
         return None
     shown = found.head(SHOWN)[
@@ -180,7 +177,7 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
             "Loss", format="%.2f", width=70, help="Cross-entropy in nats."
         ),
         "confidence": share("Confidence", help="Probability of the predicted class."),
-        "of_true": share("True class had", help="Probability of the true class."),
+        "of_true": share("Probability of true class", help="Probability of the true class."),
         "tag": st.column_config.TextColumn("Tag"),
         "note": st.column_config.TextColumn("Note"),
     }
@@ -191,7 +188,9 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
             if len(found) > SHOWN
             else count(len(found), "texts")
         )
-        st.caption(f"{first}, highest loss first. Choose a row to read it whole and to tag it.")
+        st.caption(
+            f"{first}, highest loss first. Select a row to read the whole text and to tag it."
+        )
         st.download_button(
             "Download list",
             data=lambda: tables.csv(found.drop(columns=["wrong", "confident", "contradicted"])),
@@ -205,7 +204,7 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
 
 
 def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -> None:
-    """The whole text with its probabilities, and a form for its tag and note."""
+    """Draw the whole text with its probabilities, and a form for its tag and note."""
     line = rows.table[rows.table["row"] == row].iloc[0]
     known = rows.tags.get(row)
     sides = st.grid(2, min_column_width=380, gap="large")
@@ -230,10 +229,10 @@ def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -
             known.note if known else "",
             max_chars=LONGEST_NOTE,
             key=f"note-of-{row}",
-            placeholder="why?",
+            placeholder="Reason (optional)",
         )
         with st.container(horizontal=True):
-            keep = st.form_submit_button("Keep tag", type="primary", key=f"keep-{row}")
+            keep = st.form_submit_button("Save tag", type="primary", key=f"keep-{row}")
             drop = st.form_submit_button("Remove tag", disabled=known is None, key=f"drop-{row}")
     if keep or drop:
         try:
@@ -260,7 +259,7 @@ def _slice_table(shown: Sequence[Slice]) -> pd.DataFrame:
         {
             "Slice": [f"{one.kind}: {one.name}" for one in shown],
             "Texts": [one.inside.n for one in shown],
-            "Right": [_interval(one) for one in shown],
+            "Accuracy": [_interval(one) for one in shown],
             "Rest": [per_cent(one.rest.value) for one in shown],
             "p": ["< 0.001" if one.p_value < 0.001 else f"{one.p_value:.3f}" for one in shown],
         }

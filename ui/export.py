@@ -1,6 +1,4 @@
-"""Parts of the Export page: a card for each format, from the button that makes it to the proof and
-the download.
-"""
+"""The Export page: a card per format with its export button, verification and download."""
 
 from typing import Literal
 
@@ -16,40 +14,39 @@ from core.transfer.export.formats import MODELS, TITLES, USES, Format, Verificat
 from core.transfer.export.ready_exports import Ready, read_ready
 from ui.app.page_frame import OpenRun
 from ui.session.error_boundary import boundary
-from ui.text import count, megabytes, per_cent, plain
+from ui.text import megabytes, per_cent, plain
 from ui.widgets.job_progress import watch
 
-MOST_DOWNLOAD = 400_000_000  # bytes that the server holds in memory while they are downloaded
+MOST_DOWNLOAD = 400_000_000  # bytes: the server holds a download in memory
 HOW_TO_READ = """
-- **Read back** means: the files are opened again as a stranger would open them, and answer test
-  texts beside the run. Only a copy that gives the same labels, with probabilities that differ by
-  less than 0.0001, is offered; one of 8 bits must keep 98 % of the labels.
-- **Each model** is one zip with its tokenizer, class names, max tokens and a model card that
-  says how to load it; and with `train.py` and a notebook that train the run again with plain
+- **Verification:** the exported files are loaded again, as a user would load them, and classify
+  test texts. An export is offered only if it predicts the same labels as the run, with
+  probabilities that differ by less than 0.0001; an 8-bit export must match on 98 % of the labels.
+- **Each model** is one zip with its tokenizer, class names, max tokens and a model card with
+  loading instructions, plus `train.py` and a notebook that repeat the training with plain
   transformers and PEFT.
-- **To bring a run back**, import its adapter or the zip of everything on the page Runs: it keeps
-  its scores, and needs the same base.
-- The base is named by its identity on the Hub, never by a folder of this machine.
+- **To import a run**, upload its adapter or bundle on the Runs page: it keeps its scores, and
+  needs the same base model.
+- The base model is identified by its Hub id, never by a folder of this machine.
 """
 
 
 def draw_headline(run: OpenRun) -> None:
-    """What can be taken away, in a sentence."""
+    """Draw how many formats are ready."""
     ready = [target for target in Format if read_ready(run.store, run.job, target)]
     said = (
-        f"{count(len(ready), 'formats')} of {len(Format)} ready to take away"
+        f"{len(ready)} of {len(Format)} formats ready to download"
         if ready
-        else "Choose a form to take this run away"
+        else "Choose an export format"
     )
     st.subheader(said, anchor=False)
     st.caption(
-        "Each is made once, in the background, and offered when it has answered test texts as the"
-        " run does."
+        "Each export runs once in the background, and is offered once its answers match the run's."
     )
 
 
 def draw_format(store: Store, job: Job, target: Format) -> None:
-    """One format: made, being made, failed, or ready."""
+    """Draw the card of one format in its current state."""
     with st.container(border=True, key=f"format-{target}", height="stretch"), boundary():
         st.markdown(f"#### {TITLES[target]}")
         st.caption(USES[target])
@@ -59,11 +56,11 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
         if ready and not under_way:
             _draw_ready(store, job, target, ready)
         elif newest and under_way:
-            watch(store, newest, f"stop-{target}", {Phase.EXPORTING: "It takes a minute or less."})
+            watch(store, newest, f"stop-{target}", {Phase.EXPORTING: "This takes up to a minute."})
         else:
             if newest and newest.state in (JobState.FAILED, JobState.INTERRUPTED):
                 st.error(f"{plain(newest.message)} {plain(newest.fix)}", icon=":material/error:")
-            _draw_make(store, job, target, "Make it")
+            _draw_make(store, job, target, "Export")
 
 
 def _draw_proof(proof: Verification) -> None:
@@ -90,7 +87,7 @@ def _draw_proof(proof: Verification) -> None:
 def _draw_make(store: Store, job: Job, target: Format, label: str, main: bool = True) -> None:
     kind: Literal["primary", "secondary"] = "primary" if main else "secondary"
     if not may(store.visitor, Action.WORK):
-        st.caption("Only those who may train on this server make exports.")
+        st.caption("You need permission to train on this server to export runs.")
     elif st.button(label, key=f"make-{target}", type=kind, icon=":material/play_arrow:"):
         actions.launch_export(store, job, target)
         st.rerun()
@@ -100,11 +97,11 @@ def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
     if ready.proof and target in MODELS:
         _draw_proof(ready.proof)
     elif ready.proof:
-        st.markdown(":material/verified: **Each model in it has been proved**")
+        st.markdown(":material/verified: **Each model in it is verified**")
     if ready.bytes > MOST_DOWNLOAD:
         st.caption(
-            f"It has {megabytes(ready.bytes / 2**20)}, too much for a browser page. On the server's"
-            " command line it is written by"
+            f"The file has {megabytes(ready.bytes / 2**20)}, too large for a browser download."
+            " Write it on the server's command line with"
         )
         st.code(f"python -m core export {job.id} --format {target} --to FOLDER", language="bash")
         return
@@ -113,12 +110,12 @@ def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
     if target is Format.BUNDLE and any(
         one.path.stat().st_mtime > ready.path.stat().st_mtime for one in others
     ):
-        st.caption("Other forms have been made since.")
-        _draw_make(store, job, target, "Make it again with them", main=False)
+        st.caption("Newer exports exist.")
+        _draw_make(store, job, target, "Export again with them", main=False)
 
 
 def _draw_download(job: Job, target: Format, ready: Ready) -> None:
-    """The file is read when somebody clicks; however many do, the server then holds it once."""
+    """Draw the download button; the file is read on click, and the server holds it once."""
     st.download_button(
         f"Download {ready.path.name}, {megabytes(ready.bytes / 2**20)}",
         data=ready.path.read_bytes,

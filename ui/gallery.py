@@ -1,6 +1,4 @@
-"""Parts of the Gallery page: a card a failed run, with its curve beside a healthy one, and the
-answer for those who have guessed.
-"""
+"""The Gallery page: a card per failed run with its curve, a healthy run's curve, and the answer."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,17 +22,17 @@ HEALTHY, THIS = "a healthy run", "this run"
 
 
 def draw_introduction() -> None:
-    """What these are, and how to use them."""
+    """Draw what the gallery is and how to use it."""
     st.subheader("Six runs that went wrong on purpose", anchor=False)
     st.caption(
-        "Each was trained on the demo corpus with one thing wrong, and came with the project:"
-        " nothing is trained here. Look at curve and scores, guess what is wrong, then open the"
-        " answer. Every page reads these runs as any other."
+        "Each was trained on the demo corpus with one deliberate error and is included with the"
+        " project. Look at the curve and the scores, guess what is wrong, then open the answer."
+        " They open on every page like any other run."
     )
 
 
 def draw(store: Store, failures: Sequence[Failure], runs: Mapping[str, Job]) -> None:
-    """A card for each, two beside each other where there is room."""
+    """Draw a card for each failure, two per row if there is room."""
     healthy = _healthy(store)
     cells = st.grid(2, min_column_width=400, gap="medium")
     for number, failure in enumerate(failures, start=1):
@@ -48,9 +46,11 @@ def _draw_card(
     summary = summarise(store, job)
     st.markdown(f"#### Run {number}")
     if summary.test:
-        st.markdown(f"**{accuracy(summary.test)} of {summary.test.n:,} test texts right**")
+        st.markdown(f"**{accuracy(summary.test)} accuracy on {summary.test.n:,} test texts**")
         validation = proportion(job.result.get("validation"))
-        also = f" Validation: {accuracy(validation)} of {validation.n:,}." if validation else ""
+        also = (
+            f" Validation: {accuracy(validation)} ({validation.n:,} texts)." if validation else ""
+        )
         st.caption(f"± is the 95 % interval.{also}")
     curve = pd.concat(
         [read_curve(store, job, THIS, read_train_request(job).config), healthy], ignore_index=True
@@ -60,19 +60,21 @@ def _draw_card(
     )
     with st.expander("What went wrong?", key=f"answer-{failure.id}", icon=":material/lightbulb:"):
         st.markdown(f"**{failure.title}.** {failure.done}")
-        st.markdown(f"*How it shows.* {failure.sign}")
-        st.markdown(f"*What mends it.* {failure.remedy}")
+        st.markdown(f"**Symptoms.* {failure.sign}")
+        st.markdown(f"**Fix.* {failure.remedy}")
     with st.container(horizontal=True, gap="medium"):
-        navigation.link(navigation.EVALUATE, "Its matrix", run_id=failure.id)
-        navigation.link(navigation.THROUGH_TIME, "Its way there", run_id=failure.id)
+        navigation.link(navigation.EVALUATE, "Confusion matrix", run_id=failure.id)
+        navigation.link(navigation.THROUGH_TIME, "How it got there", run_id=failure.id)
         if not healthy.empty:
             navigation.link(
-                navigation.COMPARE, "Beside a healthy run", compared=f"{EXAMPLE_ID},{failure.id}"
+                navigation.COMPARE,
+                "Compare with a healthy run",
+                compared=f"{EXAMPLE_ID},{failure.id}",
             )
 
 
 def _healthy(store: Store) -> pd.DataFrame:
-    """The curve of the shipped example; empty where it was deleted."""
+    """Read the curve of the bundled example; empty if it was deleted."""
     try:
         job = store.job(EXAMPLE_ID)
     except JobNotFound:

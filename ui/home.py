@@ -1,4 +1,4 @@
-"""Home's three cards, the loop in five sentences, and the short first run."""
+"""The Home page: three status cards, the workflow in five steps, and the short first run."""
 
 from collections.abc import Sequence
 
@@ -30,34 +30,35 @@ STEPS = (
     (
         navigation.TRAIN,
         "New run",
-        "Choose a preset, turn a few knobs, and read beforehand what it will cost.",
+        "Choose a preset, adjust a few settings, and see the estimated cost before you start.",
     ),
     (
         navigation.RUNS,
         "Runs",
-        "Watch the loss fall while the run goes on in the background, with or without this page.",
+        "Watch the loss decrease while the run trains in the background, even with this page"
+        " closed.",
     ),
     (
         navigation.EVALUATE,
         "Evaluate",
-        "See what the model gets right and wrong, down to the single text.",
+        "See which texts the model classifies correctly and which it does not.",
     ),
     (
         navigation.CLASSIFY,
         "Classify",
-        "Type a text of your own and see what the model makes of it.",
+        "Enter your own text and see how the model classifies it.",
     ),
 )
 SOURCES = {
     SourceKind.FOLDER: "a folder on this machine",
-    SourceKind.SAVED: "added on this machine",
+    SourceKind.SAVED: "a saved dataset",
     SourceKind.HUB: "the Hugging Face Hub",
-    SourceKind.DEMO: "the embedded demo corpus",
+    SourceKind.DEMO: "the bundled demo corpus",
 }
 
 
 def draw_loop() -> None:
-    """The whole loop, a sentence a step, each step a link."""
+    """Draw the workflow, one linked step with a sentence each."""
     with st.grid(5, min_column_width=190, key="loop"):
         for number, (file, label, sentence) in enumerate(STEPS, start=1):
             with st.container(gap="xxsmall"):
@@ -66,7 +67,7 @@ def draw_loop() -> None:
 
 
 def draw_cards(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
-    """What is ready: data, model, machine."""
+    """Draw whether data, model and machine are ready."""
     with st.grid(3, min_column_width=260, key="cards"):
         with st.container(border=True, height="stretch", gap="xsmall", key="card-data"):
             _draw_data(store, status)
@@ -77,7 +78,7 @@ def draw_cards(store: Store, status: DataStatus, models: Sequence[ModelLocation]
 
 
 def find_models(store: Store) -> list[ModelLocation]:
-    """Each base model on offer, and the one the settings name."""
+    """Look up every offered base model and the configured one."""
     hub = cache.hub(store.settings)
     return [
         find_model(model, store.settings, hub)
@@ -86,12 +87,12 @@ def find_models(store: Store) -> list[ModelLocation]:
 
 
 def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
-    """The short first run: one click, over in about a minute."""
+    """Draw the start of the short first run, which takes about a minute."""
     model = next((model for model in models if model.available), None)
     ready = model is not None and status.source is not None and may(store.visitor, Action.LAUNCH)
     with st.container(horizontal=True, vertical_alignment="center", key="taste"):
         if (
-            launch.launch_button("Start a taste run", "taste-run", disabled=not ready)
+            launch.launch_button("Start a Taste run", "taste-run", disabled=not ready)
             and model
             and status.source
         ):
@@ -103,8 +104,8 @@ def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]
                 preset=Preset.TASTE,
             )
         st.caption(
-            "1,000 texts, about a minute on two cores. It runs in the background; you can close the"
-            " page.",
+            "1,000 texts, about a minute on two cores. It runs in the background; you can close"
+            " the page.",
             width="content",
         )
 
@@ -117,8 +118,8 @@ def _draw_data(store: Store, status: DataStatus) -> None:
         return
     st.markdown(f"**{plain(dataset.name)}**, from {SOURCES[dataset.source]}")
     st.caption(
-        f"{count(dataset.train_rows, 'rows')} to train on, {dataset.validation_rows:,} of them kept"
-        f" for validation; {dataset.test_rows:,} test rows; {len(dataset.classes)} classes."
+        f"{count(dataset.train_rows, 'training rows')}, {dataset.validation_rows:,} of them for"
+        f" validation; {dataset.test_rows:,} test rows; {len(dataset.classes)} classes."
         f" Fingerprint `{dataset.fingerprint}`."
     )
     for note in dict.fromkeys(
@@ -139,19 +140,19 @@ def _draw_models(models: Sequence[ModelLocation]) -> None:
 
 
 def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
-    """Cores, memory, and how fast the first model that is here trains on the data in use."""
+    """Draw cores, memory, and the training speed of the first available model on this data."""
     _title("Machine", ready=True)
     st.markdown(f"**{count(cores(), 'cores')}**, {megabytes(memory_mb())} of memory")
     model = next((model for model in models if model.available), None)
     if model is None or status.dataset is None:
-        st.caption("Speed: known once data and model are ready.")
+        st.caption("The training speed is known once data and model are ready.")
         return
     config = RunConfig(model=model.id)
     data, facts = cache.facts(status.dataset), model_facts(model)
     speed = find_speed(store, config, facts)
     pace = data.used_rows(config) / estimate(config, data, facts, speed).step_seconds
-    st.markdown(f"**About {pace:.0f} rows/s** of training with {plain(model.id)}")
-    st.caption(f"Speed {plain(speed.source)}.")
+    st.markdown(f"**About {pace:.0f} rows/s** when training {plain(model.id)}")
+    st.caption(f"Speed: {plain(speed.source)}.")
     if not speed.measured:
         cost.draw_measurement(store, config.model, config.precision)
 

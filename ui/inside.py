@@ -1,6 +1,4 @@
-"""Parts of the Inside page: what is asked, the answer, and each step of the text's way through the
-model.
-"""
+"""The Inside page: the input, the prediction, and each step of a text through the model."""
 
 import numpy as np
 import pandas as pd
@@ -18,41 +16,40 @@ from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables
 from ui.widgets.model_or_run import Subject
 
-# whether the model has been called in this visit: then it is loaded, and each change is answered at
-# once
+# set once the model has been called in this visit: it is loaded then, and answers immediately
 ASKED_KEY = "inside-asked"
-FALLBACK = ("class 1", "class 2")  # where no data names any
+FALLBACK = ("class 1", "class 2")  # without data there are no class names
 ENCODER = (
-    "The encoder turns ids into vectors that know their surroundings: in each layer every token"
-    " takes from every other as much as its heads decide. It learned this from a great amount of"
-    " text and stays frozen here."
+    "The encoder turns ids into contextual vectors: in each layer, attention heads decide how much"
+    " every token takes from every other token. It was pretrained on a large amount of text and"
+    " stays frozen here."
 )
 ADAPTER = (
-    "An adapter changes the frozen encoder a little: beside a weight W it puts two thin matrices, A"
-    " and B, and only these and the head are trained."
+    "An adapter changes the frozen encoder slightly: it adds two thin matrices, A and B, to a"
+    " weight W. Only these and the head are trained."
 )
 HOW_TO_READ = """
-- **Encoder**: turns token ids into vectors and lets them look at each other, layer after layer.
-  It was trained on a great amount of text before; here it stays frozen.
+- **Encoder**: turns token ids into vectors and lets them attend to each other, layer by layer.
+  It was pretrained on a large amount of text and stays frozen here.
 - **Attention**: each head of each layer decides, for every token (row), how much it takes from
-  every token (column). A row adds up to 1. Some heads look at the neighbour, some at the same
-  word elsewhere, many at [SEP], which means *nothing here*. A map shows where a head looks, not
+  every token (column). Each row sums to 1. Some heads attend to the neighbour, some to the same
+  word elsewhere, many to [SEP], which means *nothing here*. A map shows where a head attends, not
   why the model decides.
-- **Head**: a small layer that turns one vector into one number per class, the logits. It is new
-  for each task, so before training its answer is chance.
-- **Adapter (LoRA)**: beside a frozen weight W it puts two thin matrices, A with r × inputs and B
-  with outputs × r numbers. The layer then computes W·x + (alpha / r)·B·A·x. Only A, B and the
-  head are trained. B starts at zero, so training starts from the base.
-- **Change of the weight** compares the length of the adapter's part with that of W (Frobenius
-  norms). A few per cent is enough.
+- **Head**: a small layer that turns one vector into one number per class, the logits. It is
+  initialised randomly for each task, so before training its output is random.
+- **Adapter (LoRA)**: adds two thin matrices to a frozen weight W, A with r × inputs and B with
+  outputs × r numbers. The layer then computes W·x + (alpha / r)·B·A·x. Only A, B and the head are
+  trained. B starts at zero, so training starts from the base model.
+- **Change of the weight** compares the size of the adapter's part with that of W (Frobenius
+  norms). A few per cent are enough.
 """
 
 
 def ask(
     store: Store, subject: Subject, dataset: Dataset | None, text: str, max_tokens: int
 ) -> Trace | None:
-    """The walk, once it has been asked for in this visit; None before, or where it failed, which is
-    said.
+    """Return the trace once requested in this visit; None before that and, with an error, on
+    failure.
     """
     if not subject.model.available:
         st.warning(
@@ -61,20 +58,18 @@ def ask(
         )
         return None
     if not text.strip():
-        st.info("Type a text, or take a row of the data.", icon=":material/edit:")
+        st.info("Enter a text, or use a row of the data.", icon=":material/edit:")
         return None
-    clicked = st.button(
-        "Send it through the model", key="walk", type="primary", icon=":material/play_arrow:"
-    )
+    clicked = st.button("Run the model", key="walk", type="primary", icon=":material/play_arrow:")
     if not (clicked or st.session_state.get(ASKED_KEY)):
         st.caption(
-            "The first time takes some seconds, because the model is loaded. After that each change"
-            " shows at once."
+            "The first time takes a few seconds to load the model. After that, changes appear"
+            " immediately."
         )
         return None
     st.session_state[ASKED_KEY] = True
     try:
-        with st.spinner("On its way through the model…"):
+        with st.spinner("Running the model…"):
             return _walk(
                 _version(store, subject),
                 text,
@@ -89,21 +84,22 @@ def ask(
 
 
 def classes_of(subject: Subject, dataset: Dataset | None) -> tuple[str, ...]:
-    """Those the head has: a run's own, for a base those of the data."""
+    """Return the head's classes: the run's own, or the data's for a base model."""
     return subject.classes or (dataset.classes if dataset else FALLBACK)
 
 
 def draw_finding(walk: Trace, subject: Subject, classes: tuple[str, ...]) -> None:
-    """What comes out, and the shapes of all that lies between."""
+    """Draw the prediction and the shapes of all intermediate steps."""
     best = int(walk.probabilities.argmax())
-    untrained = "" if subject.run else " The head is not trained yet, so this is chance."
+    untrained = "" if subject.run else " The head is untrained, so the prediction is random."
     st.subheader(
-        f"{count(walk.tokens, 'tokens')} in, {plain(classes[best])} at"
-        f" {per_cent(float(walk.probabilities[best]))} out",
+        f"{count(walk.tokens, 'tokens')} in; prediction: {plain(classes[best])}"
+        f" ({per_cent(float(walk.probabilities[best]))})",
         anchor=False,
     )
     cut = (
-        f" {walk.text_tokens - walk.tokens:,} of the text's {walk.text_tokens:,} tokens were cut."
+        f" {walk.text_tokens - walk.tokens:,} of the text's {walk.text_tokens:,} tokens were"
+        " truncated."
         if walk.text_tokens > walk.tokens
         else ""
     )
@@ -117,12 +113,13 @@ def draw_finding(walk: Trace, subject: Subject, classes: tuple[str, ...]) -> Non
 
 
 def draw_ids(walk: Trace) -> None:
-    """Step 1."""
+    """Draw step 1: the ids of the tokens."""
     _head(
         "1",
         "Text to ids",
         f"({walk.tokens},)",
-        "The tokenizer looks each piece up in its vocabulary. From here on there are only numbers.",
+        "The tokenizer looks up each token in its vocabulary. From here on, the model only sees"
+        " numbers.",
     )
     kinds = [
         "special" if p.startswith("[") else "continued" if p.startswith("##") else "word"
@@ -137,18 +134,16 @@ def draw_ids(walk: Trace) -> None:
             "kept": True,
         }
     )
-    chart_view.draw(charts.pieces(table, "Pieces and their ids"), key="inside-pieces", twin=False)
+    chart_view.draw(charts.pieces(table, "Tokens and their ids"), key="inside-pieces", twin=False)
 
 
 def draw_vectors(walk: Trace) -> None:
-    """Steps 2 and 3: one token's vector from the tables to the last layer, and how far every token
-    moves.
-    """
+    """Draw steps 2 and 3: a token's vector from layer to layer, and how far each token moves."""
     shape = f"({walk.tokens}, {walk.width})"
     parts = " + ".join(walk.parts)
     words = (
-        f"Each id picks a row of a table. {parts} are added and normalised; each layer then moves"
-        " the vector a little."
+        f"Each id selects a row of a table. {parts} are added and normalised; each layer then"
+        " changes the vector slightly."
     )
     _head("2", "Embedding vectors, layer by layer", shape, words)
     numbers = list(range(walk.drawn))
@@ -173,7 +168,7 @@ def draw_vectors(walk: Trace) -> None:
         key="strips",
     )
     st.caption(
-        "Blue below zero, orange above. Each row has its own scale; its length stands beside it."
+        "Blue is below zero, orange above. Each row has its own scale, with its norm next to it."
     )
     chart_view.draw(
         charts.movement(walk.moved[:, : walk.drawn], walk.pieces[: walk.drawn], chart_view.dark()),
@@ -183,7 +178,7 @@ def draw_vectors(walk: Trace) -> None:
 
 
 def draw_attention(walk: Trace) -> None:
-    """Step 3: the map of one head."""
+    """Draw the attention map of one head."""
     shape = f"{walk.layers} layers × ({walk.heads}, {walk.tokens}, {walk.tokens})"
     _head("3", "Encoder layers: attention", shape, ENCODER)
     with st.container(horizontal=True, gap="medium"):
@@ -209,7 +204,7 @@ def draw_attention(walk: Trace) -> None:
         charts.attention(
             chosen,
             walk.pieces[: walk.drawn],
-            f"Attention in layer {at + 1}, {name}: row looks at column",
+            f"Attention in layer {at + 1}, {name}: row attends to column",
             chart_view.dark(),
         ),
         key="attention",
@@ -218,10 +213,10 @@ def draw_attention(walk: Trace) -> None:
 
 
 def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
-    """Steps 4 to 6: pooling, logits, probabilities."""
+    """Draw pooling, logits and probabilities."""
     words = (
         f"The head turns one vector into one number per class. It reads {walk.pooling}. Before"
-        " training it guesses."
+        " training its output is random."
     )
     _head(
         "4",
@@ -233,8 +228,8 @@ def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
     chart_view.draw(
         charts.strips(
             read,
-            ["[CLS], last layer", "what the head reads"],
-            "What the head reads",
+            ["[CLS], last layer", "input of the head"],
+            "Input of the head",
             chart_view.dark(),
         ),
         key="pooling",
@@ -251,7 +246,7 @@ def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
             "probability": st.column_config.NumberColumn("Probability", format="percent"),
         }
         tables.plain(table, key="logits", columns=columns, alt="Logits and probabilities")
-        st.caption("Probability = exp(logit) over the sum of all exp(logit).")
+        st.caption("Probability = exp(logit) / sum of exp(logit) over all classes.")
     with sides.cell():
         chart_view.draw(
             charts.probabilities(walk.probabilities.tolist(), classes, "Probabilities"),
@@ -263,8 +258,8 @@ def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
 def draw_adapter(
     walk: Trace, subject: Subject, shape: ModelShape, classes: tuple[str, ...]
 ) -> None:
-    """Where the LoRA matrices sit, their shapes, and what share of the weights trains."""
-    _head("5", "Where LoRA sits", "A: r × inputs, B: outputs × r", _adapter_words(subject))
+    """Draw the positions and shapes of the LoRA matrices, and the proportion of trained weights."""
+    _head("5", "Where LoRA is applied", "A: r × inputs, B: outputs × r", _adapter_words(subject))
     modules = walk.adapted if subject.run else _foreseen(subject, shape)
     chart_view.draw(charts.adapters(modules, chart_view.dark()), key="adapters")
     counts = count_trainable(shape, subject.config, len(classes))
@@ -293,10 +288,10 @@ def _adapter_words(subject: Subject) -> str:
     if subject.run:
         return (
             f"{ADAPTER} This run trains rank r = {config.rank} with alpha = {config.alpha:g}."
-            " Stronger tiles: more change."
+            " Darker tiles changed more."
         )
     return (
-        f"{ADAPTER} Nothing is adapted yet. This is what a run with the usual settings, rank r ="
+        f"{ADAPTER} Nothing is adapted yet. This is what a run with the default settings, rank r ="
         f" {config.rank}, would add."
     )
 
@@ -322,7 +317,7 @@ def _foreseen(subject: Subject, shape: ModelShape) -> tuple[AdaptedModule, ...]:
 def _steps(walk: Trace, classes: tuple[str, ...]) -> pd.DataFrame:
     t, d, heads = walk.tokens, walk.width, walk.heads
     rows = [
-        ("Text to ids", f"({t},)", f"{t} whole numbers"),
+        ("Text to ids", f"({t},)", f"{t} integers"),
         (
             "Embedding vectors",
             f"({t}, {d})",
@@ -335,7 +330,7 @@ def _steps(walk: Trace, classes: tuple[str, ...]) -> pd.DataFrame:
         ),
         ("Pooling", f"({d},)", walk.pooling),
         ("Head: logits", f"({len(classes)},)", f"weights ({len(classes)}, {d}) and a bias"),
-        ("Probabilities", f"({len(classes)},)", "softmax: between 0 and 1, adding up to 1"),
+        ("Probabilities", f"({len(classes)},)", "softmax: between 0 and 1, sum 1"),
     ]
     return pd.DataFrame(rows, columns=["step", "shape", "what happens"])
 
@@ -348,18 +343,18 @@ def _head(number: str, name: str, shape: str, words: str) -> None:
 def _say_drawn(walk: Trace) -> None:
     if walk.drawn < walk.tokens:
         st.caption(
-            f"The first {walk.drawn} of {walk.tokens} tokens are drawn; what a row gives to the"
-            " others is left out."
+            f"Only the first {walk.drawn} of {walk.tokens} tokens are shown; attention to the"
+            " others is omitted."
         )
 
 
 def _version(store: Store, subject: Subject) -> str:
-    """Changes whenever the weights behind the subject do."""
+    """Return a cache key that changes with the subject's weights."""
     run = f"{subject.run.id}:{subject.run.attempt}:{subject.run.version}" if subject.run else ""
     return f"{subject.model.identity}@{subject.model.revision}|{run}"
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)  # a walk takes about a MB
+@st.cache_resource(max_entries=8, show_spinner=False)  # a trace takes about 1 MB
 def _walk(
     version: str,
     text: str,

@@ -1,4 +1,4 @@
-"""Which pages there are, in which order, and how to link to one."""
+"""The pages of the app, their order, and links between them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,9 +12,7 @@ import streamlit as st
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page of the app. ``follows_run`` keeps the chosen run in the link, for the pages that are
-    about one.
-    """
+    """A page of the app; ``follows_run`` keeps the chosen run in links to pages about a run."""
 
     file: str
     title: str
@@ -75,13 +73,13 @@ _below_home: ContextVar[bool] = ContextVar("below_home", default=False)
 
 @cache
 def exists(file: str) -> bool:
-    """Whether the page is there to be linked to."""
+    """Return whether the page's file exists."""
     return (ROOT / file).is_file()
 
 
 @contextmanager
 def home() -> Iterator[st.Page]:
-    """The page to run, with the navigation in place. Everything a page draws happens inside."""
+    """Set up the navigation and yield the page to run; a page draws only inside this context."""
     page = st.navigation(_sections(), position="hidden")
     token = _below_home.set(True)
     try:
@@ -91,10 +89,10 @@ def home() -> Iterator[st.Page]:
 
 
 def require_home() -> None:
-    """Start anew through ``Home.py`` where Streamlit runs a file of ``pages/`` by itself.
+    """Rerun through ``Home.py`` if Streamlit runs a file of ``pages/`` directly.
 
-    It does so until ``st.navigation`` has been called once, for the first link opened after the
-    server started.
+    It does so until ``st.navigation`` has been called once: for the first link opened after a
+    server start.
     """
     if not _below_home.get():
         st.navigation(_sections(), position="hidden")
@@ -102,7 +100,7 @@ def require_home() -> None:
 
 
 def _sections() -> dict[str, list[st.Page]]:
-    """The pages for ``st.navigation``, Home first."""
+    """Build the pages for ``st.navigation``, Home first."""
     return {
         section: [
             st.Page(
@@ -118,9 +116,7 @@ def _sections() -> dict[str, list[st.Page]]:
 def link(
     file: str, label: str = "", *, run_id: str = "", icon: str | None = None, **query: str
 ) -> None:
-    """A link to a page, to a run on it where one is given; plain text where the page is not
-    there.
-    """
+    """Draw a link to a page, optionally to a run on it; plain text if the page does not exist."""
     entry = ENTRIES[file]
     params = {**({"run": run_id} if run_id else {}), **query}
     if exists(file):
@@ -132,5 +128,5 @@ def link(
 
 
 def open_page(file: str, run_id: str = "", **query: str | list[str]) -> None:
-    """Leave for another page and end this script."""
+    """Switch to another page and end this script."""
     st.switch_page(file, query_params={**({"run": run_id} if run_id else {}), **query} or None)

@@ -1,4 +1,4 @@
-"""How numbers, times and other people's words are put into sentences."""
+"""Formatting of numbers and times, and escaping of user text."""
 
 import re
 
@@ -15,16 +15,15 @@ DIRECTION = (
 UNSEEN = re.compile(f"[{CONTROL}{DIRECTION}]")
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~&^=])")
 JOINTS = re.compile(r":(?=\S)|(?<=\w)@(?=\S)|(?i:\bwww)(?=\\?\.)|\\[-<>~](?=\\[-=>])")
-# after these it keeps :name: from becoming an emoji, :red[…] a colour, addresses links, and <- an
-# arrow
+# inserted after a joint, so that :name: is no emoji, :red[…] no colour, URLs no links, <- no arrow
 WORD_JOINER = "\u2060"
 
 
 def plain(text: str) -> str:
-    """``text`` as it is, for places that read Markdown: labels, captions, messages.
+    """Escape ``text`` for places that render Markdown: labels, captions, messages.
 
-    Control characters and those that turn the direction of writing are shown as �. Outside
-    ``local`` mode folders are left out.
+    Control characters and characters that change the writing direction become �. Outside ``local``
+    mode, folders are removed.
     """
     seen = UNSEEN.sub("\ufffd", " ".join(without_folders(text).split()))
     escaped = JOINTS.sub(lambda found: found[0] + WORD_JOINER, MARKDOWN.sub(r"\\\1", seen))
@@ -32,25 +31,27 @@ def plain(text: str) -> str:
 
 
 def without_folders(text: str) -> str:
-    """``text`` for a table cell: as it is, but outside ``local`` mode without folders of the
-    machine.
+    """Return ``text`` for a table cell; outside ``local`` mode, folders of the machine are
+    removed.
     """
     if "/" not in text:
         return text
     try:
         settings = Settings()
-    except ConfigError:  # then all that is shown is which variable is wrong
+    except ConfigError:  # the page then only shows which variable is invalid
         return text
     return hide_folders(settings, text)
 
 
 def count(number: float, unit: str) -> str:
-    """``1 row``, ``4,000 rows``."""
+    """Format a number with its unit: ``1 row``, ``4,000 rows``."""
     return f"{number:,.0f} {unit if number != 1 else unit.removesuffix('s')}"
 
 
 def duration(seconds: float) -> str:
-    """Two significant digits: ``42 s``, ``3.4 min``, ``12 min``, ``1.5 h``."""
+    """Format a duration with two significant digits: ``42 s``, ``3.4 min``, ``12 min``, ``1.5
+    h``.
+    """
     if seconds < 1:
         return "under 1 s"
     if round(seconds) < 100:
@@ -65,7 +66,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """How long ago: ``just now``, ``4 min ago``, ``3 h ago``, ``2 days ago``."""
+    """Format an age: ``just now``, ``4 min ago``, ``3 h ago``, ``2 days ago``."""
     for size, unit in ((DAY, "day"), (HOUR, "h"), (MINUTE, "min")):
         if seconds >= size:
             number = int(seconds // size)
@@ -74,19 +75,19 @@ def age(seconds: float) -> str:
 
 
 def per_cent(share: float) -> str:
-    """``91.2 %``."""
+    """Format a proportion as a percentage: ``91.2 %``."""
     return f"{share * 100:.1f} %"
 
 
 def accuracy(hits_of: Proportion) -> str:
-    """``91.2 % ± 0.6``: a share with its 95 % interval."""
+    """Format a proportion with its 95 % interval: ``91.2 % ± 0.6``."""
     return (
         f"{per_cent(hits_of.value)} ± {hits_of.half_width * 100:.1f}" if hits_of.n else "no texts"
     )
 
 
 def megabytes(number: float) -> str:
-    """``12 KB``, ``640 MB`` or ``1.4 GB``."""
+    """Format megabytes: ``12 KB``, ``640 MB`` or ``1.4 GB``."""
     if number < 1:
         return f"{max(1, round(number * 1024))} KB"
     return f"{number:,.0f} MB" if number < 1000 else f"{number / 1024:,.1f} GB"

@@ -1,6 +1,4 @@
-"""Parts of the Through time page: the matrix after a step, scores over the steps, a text's course,
-and the map of texts.
-"""
+"""The Through time page: the matrix after a step, scores over the steps, and the map of texts."""
 
 import pandas as pd
 import streamlit as st
@@ -23,20 +21,20 @@ STEP_KEY, TEXT_KEY, MAP_KEY, LAST_KEY, GROUP_KEY = (
 )
 SHOWN = 500
 HOW_TO_READ = """
-- **The texts** are the fixed part of the validation split that this run is validated on while it
-  trains, the same each time.
-- **Easy, ambiguous, hard** (training dynamics, Swayamdipta et al. 2020): a text whose
-  probability of the true class varies by 0.2 or more (standard deviation over the validations)
-  is ambiguous; of the others those with a mean of a half or more are easy, the rest hard. Among
-  the hard ones are wrong labels.
-- **Learned** is the step from which on the text stayed right. **Forgotten** counts how often it
-  went from right to wrong between two validations (Toneva et al. 2019).
-- With few validations these figures are coarse: a run of ten says more than a run of three.
+- **The texts** are the fixed sample of the validation split that the run is evaluated on during
+  training.
+- **Easy, ambiguous, hard** (training dynamics, Swayamdipta et al. 2020): a text is ambiguous if
+  the probability of its true class varies by 0.2 or more (standard deviation over the
+  validations). Of the others, texts with a mean of 0.5 or more are easy, the rest are hard. Hard
+  texts include label errors.
+- **Learned** is the step from which the text stayed correct. **Forgotten** counts how often it
+  went from correct to incorrect between two validations (Toneva et al. 2019).
+- With few validations these figures are coarse: ten validations are more reliable than three.
 """
 
 
 def choose_step(dynamics: Dynamics) -> int:
-    """The place of the validation that is looked at; the last one first."""
+    """Draw the choice of a validation and return its position; initially the last one."""
     steps = dynamics.steps.tolist()
     if len(steps) == 1:
         st.caption(f"One validation so far, after step {steps[0]:,}.")
@@ -53,26 +51,27 @@ def choose_step(dynamics: Dynamics) -> int:
 
 
 def headline(dynamics: Dynamics) -> None:
-    """How far it came, and how many texts it learned for good or forgot again."""
+    """Draw the first and last accuracy, and the numbers of learned and forgotten texts."""
     table = dynamics.table()
     first, last = (with_interval(dynamics.scores(at).accuracy) for at in (0, -1))
     rows = count(len(table), "validation texts")
-    st.subheader(f"From {first} to {last} of {rows} right", anchor=False)
+    st.subheader(f"From {first} to {last} accuracy on {rows}", anchor=False)
     ends = int(dynamics.right[-1].sum())
     forgotten = int((~dynamics.right[-1] & dynamics.right.any(axis=0)).sum())
     validations = count(len(dynamics.steps), "validations")
     st.caption(
-        f"{validations} · {ends:,} right in the end · {forgotten:,} once right and wrong in the end"
+        f"{validations} · {ends:,} correct at the end · {forgotten:,} were right at some point but"
+        " wrong at the end"
     )
 
 
 def draw_step(run: OpenRun, dynamics: Dynamics, at: int) -> None:
-    """The matrix after the step, and F1 of each class over all steps."""
+    """Draw the matrix after the step, and F1 of each class over all steps."""
     step, scores = int(dynamics.steps[at]), dynamics.scores(at)
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
         st.markdown(
-            f"After step {step:,}: **{with_interval(scores.accuracy)} right**, macro-F1"
+            f"After step {step:,}: **{with_interval(scores.accuracy)} accuracy**, macro-F1"
             f" {scores.macro_f1:.3f}"
         )
         chart_view.draw(
@@ -91,13 +90,13 @@ def draw_step(run: OpenRun, dynamics: Dynamics, at: int) -> None:
 
 
 def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
-    """The map and the list of its texts; the row that was chosen in either, or None."""
+    """Draw the map and the list of its texts; return the row selected in either, or None."""
     st.markdown("#### Easy, ambiguous and hard texts")
     table = _named(run, dynamics)
     counts = table["group"].value_counts()
     st.caption(
         " · ".join(f"{name} {counts.get(name, 0):,}" for name in GROUPS)
-        + ". Click a point, or choose a row of the list."
+        + ". Click a point, or select a row of the list."
     )
     group = st.segmented_control(
         "List",
@@ -118,7 +117,7 @@ def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
     with sides.cell():
         place = _draw_list(listed) if len(listed) else None
         if listed.empty:
-            st.caption("No text is of this group.")
+            st.caption("No texts in this group.")
     clicked = (
         int(points[0]["row"])
         if isinstance(points, list) and points and "row" in points[0]
@@ -129,12 +128,12 @@ def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
 
 
 def draw_text(run: OpenRun, dynamics: Dynamics, row: int, at: int) -> None:
-    """The text, when it was learned and forgotten, and its probabilities over the steps."""
+    """Draw the text, when it was learned and forgotten, and its probabilities over the steps."""
     line = _named(run, dynamics).set_index("row").loc[row]
     learned = (
-        f"right from step {line['learned']:,.0f} on"
+        f"correct from step {line['learned']:,.0f}"
         if pd.notna(line["learned"])
-        else "wrong in the end"
+        else "incorrect at the end"
     )
     forgotten = (
         f"forgotten {count(line['forgotten'], 'times')}" if line["forgotten"] else "never forgotten"
@@ -155,7 +154,7 @@ def draw_text(run: OpenRun, dynamics: Dynamics, row: int, at: int) -> None:
 
 
 def _named(run: OpenRun, dynamics: Dynamics) -> pd.DataFrame:
-    """The table of the texts with class names, and with the texts where the run has kept them."""
+    """Return the table of texts with class names, and with the texts if the run stored them."""
     table = dynamics.table()
     table["class"] = [run.classes[index] for index in table["true"]]
     if artifacts.predictions_path(run.folder, "validation").is_file():
@@ -182,7 +181,7 @@ def _draw_list(listed: pd.DataFrame) -> int | None:
             "Mean", format="%.2f", width=60, help="Mean probability of the true class."
         ),
         "learned": st.column_config.NumberColumn(
-            "Learned", format="localized", width=75, help="Right from this step on."
+            "Learned", format="localized", width=75, help="Correct from this step on."
         ),
         "forgotten": st.column_config.NumberColumn("Forgotten", format="localized", width=85),
     }
@@ -197,9 +196,7 @@ def _draw_list(listed: pd.DataFrame) -> int | None:
 
 
 def _newest(clicked: int | None, selected: int | None, known: set[int]) -> int | None:
-    """The choice that changed last: an old click does not undo what the list says since, and the
-    other way round.
-    """
+    """Return the latest choice; an old click never undoes a later selection, nor vice versa."""
     before = st.session_state.get(LAST_KEY, (None, None))
     now = (clicked, selected)
     if now != before:
@@ -209,7 +206,7 @@ def _newest(clicked: int | None, selected: int | None, known: set[int]) -> int |
         ]
         if changed and changed[0] != st.session_state.get(TEXT_KEY):
             st.session_state[TEXT_KEY] = changed[0]
-            st.rerun()  # the map is drawn before it knows which point to ring
+            st.rerun()  # the map is drawn before the selected point is known
     row = _asked_row(known)
     if row is not None:
         st.query_params[TEXT_KEY] = str(row)
@@ -217,7 +214,7 @@ def _newest(clicked: int | None, selected: int | None, known: set[int]) -> int |
 
 
 def _asked_row(known: set[int]) -> int | None:
-    """The row that was chosen in this visit, else the one that the URL names."""
+    """Return the row chosen in this visit, else the row in the URL."""
     asked = str(st.session_state.get(TEXT_KEY, st.query_params.get(TEXT_KEY)))
     return next((row for row in known if str(row) == asked), None)
 
@@ -229,7 +226,7 @@ def _choose_class(classes: tuple[str, ...]) -> str | None:
         "Class",
         classes,
         index=None,
-        placeholder="choose one to stand out",
+        placeholder="Choose a class to highlight",
         key="course-class",
         bind="query-params",
     )

@@ -1,6 +1,4 @@
-"""Parts of the Tokens page: a text as pieces, the vocabulary's view of a word, tokens per word per
-class, the models side by side.
-"""
+"""The Tokens page: the tokens of a text, of a word and per class, and a comparison of models."""
 
 from collections.abc import Sequence
 
@@ -26,34 +24,34 @@ from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables
 from ui.widgets.model_or_run import Subject
 
-INDEXED_TEXTS = 5_000  # a second's work once; enough to meet the usual words
+INDEXED_TEXTS = 5_000  # takes about a second, once; enough to cover frequent words
 LOOKED_UP = "tokenization"
 HOW_TO_READ = """
-- **Word pieces.** The model knows a fixed vocabulary. A frequent word is one piece; a rare one
-  is cut into several, and a piece that goes on with a word begins with `##`. What no piece fits
+- **Tokens.** The model has a fixed vocabulary. A frequent word is one token; a rare word is split
+  into several, and a token that continues a word starts with `##`. Text that no token matches
   becomes `[UNK]`.
-- **Ids** are the pieces' places in the vocabulary: all that the model sees of a text. Nearly
-  always a lower id means a more frequent piece.
-- **Special tokens.** `[CLS]` stands first; its vector stands for the whole text in the head.
-  `[SEP]` ends it. Both count towards max tokens. `[PAD]` fills shorter texts of a batch up to
-  the longest.
-- **Attention mask**: 1 where there is text, 0 on `[PAD]`, which every layer then ignores.
-- **Cut**: beyond max tokens the end of the text is dropped, `[SEP]` stays. The model never sees
-  the rest, in training or use.
+- **Ids** are the positions of the tokens in the vocabulary: all that the model sees of a text.
+  A lower id usually means a more frequent token.
+- **Special tokens.** `[CLS]` comes first; its vector represents the whole text in the head.
+  `[SEP]` ends the text. Both count towards max tokens. `[PAD]` fills shorter texts of a batch up
+  to the longest.
+- **Attention mask**: 1 where there is text, 0 on `[PAD]`, which every layer ignores.
+- **Truncation**: the end of the text beyond max tokens is dropped, `[SEP]` stays. The model never
+  sees the rest, in training or in use.
 - **Tokens per word** near 1 means that the vocabulary fits the language of the texts. Much more
-  means longer, slower inputs, and names or languages that the model has seldom seen.
+  means longer, slower inputs, and names or languages that the model has rarely seen.
 """
 
 
 def draw_pieces(subject: Subject, text: str, max_tokens: int) -> None:
-    """How many pieces, and each with its id; below, the same as a table."""
+    """Draw the number of tokens, each token with its id, and a table of them."""
     if not text.strip():
-        st.info("Type a text, or take a row of the data.", icon=":material/edit:")
+        st.info("Enter a text, or use a row of the data.", icon=":material/edit:")
         return
     cut = cut_text(_tokenizer(subject), text, max_tokens)
     st.subheader(f"{count(cut.total, 'tokens')} for {count(cut.words, 'words')}", anchor=False)
     st.caption(_reading(cut))
-    chart = charts.pieces(cut.table, "Pieces and their ids")
+    chart = charts.pieces(cut.table, "Tokens and their ids")
     chart_view.draw(chart, key="pieces", twin=False)
     if chart.note:
         st.caption(chart.note)
@@ -65,31 +63,32 @@ def draw_pieces(subject: Subject, text: str, max_tokens: int) -> None:
         shown = cut.table[["position", "piece", "id", "kind", "mask"]].assign(
             mask=cut.table["mask"].where(cut.table["kept"])
         )
-        columns = {
+        columns: tables.Columns = {
+            "piece": "token",
             "mask": st.column_config.NumberColumn(
-                "Attention mask", help="Empty: cut off, the model never sees it."
-            )
+                "attention mask", help="Empty: truncated, the model never sees it."
+            ),
         }
-        tables.plain(shown, key="pieces-table", columns=columns, alt="Pieces of the text")
+        tables.plain(shown, key="pieces-table", columns=columns, alt="Tokens of the text")
 
 
 def draw_word(subject: Subject, dataset: Dataset | None) -> None:
-    """A word as the vocabulary sees it, and what shares its pieces."""
+    """Draw the tokens of a word, and the vocabulary entries and words that share them."""
     st.markdown("#### A word in the vocabulary")
     word = st.text_input(
         "Word", LOOKED_UP, key="word", max_chars=100, bind="query-params", width=340
     )
     if not word.strip():
-        st.caption("Type a word to see how the vocabulary writes it.")
+        st.caption("Enter a word to see its tokens.")
         return
     view = view_word(
         _tokenizer(subject),
         word,
         _index(dataset.fingerprint, subject.key, dataset, subject) if dataset else None,
     )
-    how = "one piece" if len(view.pieces) == 1 else count(len(view.pieces), "pieces")
-    unknown = " Part of it is unknown: the model sees [UNK] there." if view.unknown else ""
-    st.markdown(f"**{plain(view.word)}** is {how}.{unknown}")
+    length = "one token" if len(view.pieces) == 1 else count(len(view.pieces), "tokens")
+    unknown = " Part of it is unknown: the model sees [UNK] instead." if view.unknown else ""
+    st.markdown(f"**{plain(view.word)}** is {length}.{unknown}")
     lines = [
         {
             "piece": piece,
@@ -100,29 +99,29 @@ def draw_word(subject: Subject, dataset: Dataset | None) -> None:
         for piece, number in zip(view.pieces, view.ids, strict=True)
     ]
     columns: tables.Columns = {
-        "piece": st.column_config.TextColumn("Piece", width=110),
+        "piece": st.column_config.TextColumn("Token", width=110),
         "id": st.column_config.NumberColumn("Id", width=70),
-        "entries": st.column_config.TextColumn("Longer entries that begin so", width="medium"),
-        "words": st.column_config.TextColumn("Words of your data that share it", width="medium"),
+        "entries": st.column_config.TextColumn("Longer entries with this prefix", width="medium"),
+        "words": st.column_config.TextColumn("Words of your data with this token", width="medium"),
     }
     tables.plain(
         pd.DataFrame(lines),
         key="word-table",
         columns=columns,
-        alt="Pieces of the word and what shares them",
+        alt="Tokens of the word, and entries and words that share them",
     )
 
 
 def draw_classes(dataset: Dataset, max_tokens: int) -> None:
-    """Tokens per word in each class of the training texts, and how many are cut."""
+    """Draw tokens per word in each class of the training texts, and the proportion truncated."""
     st.markdown("#### Tokens per word, by class")
     table = _per_class(dataset.fingerprint, max_tokens, dataset)
     high, low = table.iloc[table["ratio"].argmax()], table.iloc[table["ratio"].argmin()]
     st.caption(
-        f"{plain(str(high['class']))} takes the most, {high['ratio']:.2f};"
-        f" {plain(str(low['class']))} the fewest, {low['ratio']:.2f}. Of"
-        f" {count(int(table['texts'].sum()), 'training texts')}, with MiniLM's vocabulary; special"
-        " tokens are not counted."
+        f"{plain(str(high['class']))} has the most, {high['ratio']:.2f};"
+        f" {plain(str(low['class']))} the fewest, {low['ratio']:.2f}. Computed on"
+        f" {count(int(table['texts'].sum()), 'training texts')} with MiniLM's vocabulary, without"
+        " special tokens."
     )
     chart_view.draw(
         charts.tokens_per_word(table, dataset.classes), key="tokens-per-word", twin=False
@@ -134,30 +133,32 @@ def draw_classes(dataset: Dataset, max_tokens: int) -> None:
         "words": number("Words, mean", format="%.1f"),
         "tokens": number("Tokens, mean", format="%.1f"),
         "ratio": number("Tokens per word", format="%.2f"),
-        "cut": number(f"Cut at {max_tokens:,}", format="percent"),
+        "cut": number(f"Truncated at {max_tokens:,}", format="percent"),
     }
     tables.plain(table[list(columns)], key="tokens-per-word-table", columns=columns)
 
 
 def draw_models(models: Sequence[Subject], text: str) -> None:
-    """What each base model on offer is made of, and what it makes of the text."""
-    st.markdown("#### The base models side by side")
+    """Draw the size of each offered base model, and its tokens of the text."""
+    st.markdown("#### Base models side by side")
     lines = [_about(subject, text) for subject in models]
     number = st.column_config.NumberColumn
     columns: tables.Columns = {
         "model": st.column_config.TextColumn("Model", width=210),
         "parameters": number("Parameters", format="compact"),
         "layers": "Layers",
-        "width": number("Vector size d", help="How many numbers each token's vector has."),
-        "positions": number("Most tokens", format="localized"),
+        "width": number("Vector size d", help="Dimensions of each token's vector."),
+        "positions": number("Token limit", format="localized"),
         "vocabulary": number("Vocabulary", format="localized"),
         "tokens": number(
-            "This text", help="Tokens of the text above, special ones included.", format="localized"
+            "This text",
+            help="Tokens of the text above, including special tokens.",
+            format="localized",
         ),
-        "where": st.column_config.TextColumn("Where it is", width="medium"),
+        "where": st.column_config.TextColumn("Location", width="medium"),
     }
     tables.plain(
-        pd.DataFrame(lines), key="models-table", columns=columns, alt="Base models on offer"
+        pd.DataFrame(lines), key="models-table", columns=columns, alt="Offered base models"
     )
     shares = [line["tokens"] for line in lines if line["tokens"] is not None]
     if len(shares) < 2:
@@ -168,7 +169,7 @@ def draw_models(models: Sequence[Subject], text: str) -> None:
 
 
 def max_tokens_box(key: str = "max-tokens") -> int:
-    """How many tokens are read."""
+    """Draw the input of max tokens and return its value."""
     chosen = st.number_input(
         "Max tokens",
         4,
@@ -177,7 +178,7 @@ def max_tokens_box(key: str = "max-tokens") -> int:
         key=key,
         width=150,
         bind="query-params",
-        help="Longer texts are cut here.",
+        help="Longer texts are truncated.",
     )
     return int(chosen or 128)
 
@@ -187,9 +188,9 @@ def _reading(cut: TokenCut) -> str:
     if cut.lost:
         share = per_cent(cut.lost / cut.total)
         return (
-            f"The model reads {cut.read:,}; the last {count(cut.lost, 'tokens')} before [SEP] are"
-            f" cut, {share} of the text.".replace("[", r"\[")
-        )
+            f"The model reads {cut.read:,} tokens; the last {count(cut.lost, 'tokens')} before"
+            f" [SEP] are truncated, {share} of the text."
+        ).replace("[", r"\[")
     left = cut.max_tokens - cut.total
     padded = (
         f" In a batch padded to {cut.max_tokens:,}, {left:,} \\[PAD] with mask 0 would follow."
@@ -197,7 +198,7 @@ def _reading(cut: TokenCut) -> str:
         else ""
     )
     return (
-        f"{ratio:.2f} tokens per word. All of it is read, so the attention mask is 1"
+        f"{ratio:.2f} tokens per word. The whole text is read, so the attention mask is 1"
         f" everywhere.{padded}"
     )
 
@@ -208,7 +209,7 @@ def _about(subject: Subject, text: str) -> dict[str, object]:
     try:
         tokenizer = _tokenizer(subject)
         tokens, vocabulary = len(tokenizer.encode(text).ids), tokenizer.get_vocab_size()
-    except ModelUnavailable:  # the last column says why
+    except ModelUnavailable:  # the last column gives the reason
         pass
     known = MODELS.get(subject.model.id)
     return {
@@ -228,12 +229,12 @@ def _about(subject: Subject, text: str) -> dict[str, object]:
 
 
 def _tokenizer(subject: Subject) -> Tokenizer:
-    """Raises ModelUnavailable."""
+    """Open the subject's tokenizer. Raises ModelUnavailable."""
     if subject.model.folder is None:
         fix = (
             ""
             if not subject.model.available
-            else "It is fetched when a run or Inside the model first uses it."
+            else "It is downloaded when a run or Inside the model first uses it."
         )
         raise ModelUnavailable(subject.model.reason, fix)
     return _open(str(subject.model.folder), subject.model.revision, subject)
@@ -245,7 +246,7 @@ def _open(folder: str, revision: str, _subject: Subject) -> Tokenizer:
     return open_tokenizer(_subject.model.folder)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Looking through the words of the data…")
+@st.cache_resource(max_entries=2, show_spinner="Indexing the words of the data…")
 def _index(fingerprint: str, subject: str, _dataset: Dataset, _subject: Subject) -> PieceIndex:
     return PieceIndex(
         _tokenizer(_subject),

@@ -43,7 +43,7 @@ def click_five_times(button: Locator) -> None:
 
 def open_form(page: Page, server: str) -> Locator:
     page.goto(f"{server}/train")
-    button = page.get_by_role("button", name="Launch")
+    button = page.get_by_role("button", name="Start", exact=True)
     expect(button).to_be_enabled(timeout=60_000)
     return button
 

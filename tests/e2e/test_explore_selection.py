@@ -28,7 +28,7 @@ def test_clicks_filter_everything_and_the_address_brings_the_view_back(
 ) -> None:
     page.set_viewport_size({"width": 1440, "height": 1000})
     page.goto(f"{server}/explore")
-    page.get_by_role("button", name="Prepare the data").click()
+    page.get_by_role("button", name="Prepare data").click()
     finding(page, "360 texts in train", PREPARED_SECONDS)
 
     mark(page, "balance").click()  # the first bar is World's

@@ -33,7 +33,7 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
 
     page.get_by_role("link", name="Explore").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Explore")  # Home has the same button
-    page.get_by_role("button", name="Prepare the data").click()
+    page.get_by_role("button", name="Prepare data").click()
     expect(page.get_by_role("heading", name="360 texts in train")).to_be_visible(timeout=60_000)
     page.get_by_role("textbox", name="Search").fill("goal")
     page.get_by_role("textbox", name="Search").press("Enter")
@@ -42,15 +42,15 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     ).to_be_visible()
 
     page.get_by_role("link", name="New run").first.click()
-    page.get_by_role("radio", name="Another one").or_(
-        page.get_by_text("Another one", exact=True)
+    page.get_by_role("radio", name="Other…").or_(
+        page.get_by_text("Other…", exact=True)
     ).first.click()
     page.get_by_role("textbox", name="Folder or Hub id with revision").fill(str(tiny_model))
     page.get_by_role("textbox", name="Folder or Hub id with revision").press("Enter")
     fill(page, "train_rows", "0")
     fill(page, "epochs", "60")
     fill(page, "evaluation_interval", "40")
-    page.get_by_role("button", name="Launch").click()
+    page.get_by_role("button", name="Start", exact=True).click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
     expect(page.get_by_text("Learning curves")).to_be_visible(timeout=90_000)
@@ -58,11 +58,11 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     wait_for_step(page, beyond=first)  # without a reload
     page.reload()
     expect(page.get_by_text("Learning curves")).to_be_visible(timeout=30_000)
-    expect(page.get_by_text(re.compile(r"of 80 test texts right"))).to_be_visible(
+    expect(page.get_by_text(re.compile(r"accuracy on 80 test texts"))).to_be_visible(
         timeout=TRAINED_SECONDS * 1000
     )
 
-    page.get_by_role("link", name="See which texts it gets wrong").click()
+    page.get_by_role("link", name="See which texts it misclassifies").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Evaluate")
     click_first_cell(page)
     expect(page.get_by_text(re.compile(r"World recognised: \d+ text"))).to_be_visible()

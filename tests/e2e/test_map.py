@@ -12,8 +12,8 @@ MADE_SECONDS = 240  # a worker imports torch on a machine that is busy with the 
 def test_a_box_in_the_map_lists_its_texts(page: Page, server: str) -> None:
     page.set_viewport_size({"width": 1440, "height": 1200})
     page.goto(f"{server}/embeddings?method=PCA")
-    page.get_by_role("button", name="Prepare the data").click()
-    page.get_by_role("button", name="Make the map").click(timeout=MADE_SECONDS * 1000)
+    page.get_by_role("button", name="Prepare data").click()
+    page.get_by_role("button", name="Create map").click(timeout=MADE_SECONDS * 1000)
     expect(page.get_by_role("heading", name=re.compile("Neighbours right"))).to_be_visible(
         timeout=MADE_SECONDS * 1000
     )

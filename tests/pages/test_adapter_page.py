@@ -39,7 +39,7 @@ def test_the_page_says_what_changed_and_what_it_takes(app: AppTest) -> None:
     assert not app.exception
     assert "12 weights changed by" in app.subheader[0].value
     assert "The adapter takes" in said(app)
-    assert "of 10 test texts right" in said(app)
+    assert "accuracy on 10 test texts" in said(app)
 
 
 def test_without_its_changes_the_run_is_another(app: AppTest) -> None:

@@ -37,8 +37,8 @@ def keys(app: AppTest) -> set[str | None]:
 
 @pytest.fixture(autouse=True)
 def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("backup", "restore"):
-        monkeypatch.setattr(f"core.jobs.{module}.ensure_supervisor", lambda settings: None)
+    for module in ("back_up", "restore"):
+        monkeypatch.setattr(f"core.jobs.tasks.{module}.ensure_supervisor", lambda settings: None)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_packing_is_queued_watched_and_downloaded(
     done(store, job)
 
     app = open_app("pages/runs.py")
-    assert "1 run packed just now." in said(app)
+    assert "1 run backed up just now." in said(app)
     assert app.get("download_button")
     assert [path.name for path in find_parts(store, store.job(job.id))] == ["runs-1.zip"]
 
@@ -89,7 +89,7 @@ def test_what_was_restored_is_told(open_app: Open, usable: Job, store: Store) ->
     )
 
     assert job.result["already"] == 1
-    assert "0 runs restored, 1 was here already." in said(open_app("pages/runs.py"))
+    assert "0 runs restored, 1 already existed." in said(open_app("pages/runs.py"))
 
 
 def test_a_backup_that_is_none_is_told_in_words(open_app: Open, usable: Job, store: Store) -> None:
@@ -170,6 +170,6 @@ def test_a_hosted_class_is_told_that_a_restart_loses_runs(
     app.text_input(key="join-name").set_value("Grace")
     app.text_input(key="join-code").set_value("oak")
 
-    assert "A restart, which also follows twelve hours without a visitor, loses all runs" in said(
+    assert "A restart deletes all runs except the example." in said(
         app.button(key="join-submit").click().run()
     )

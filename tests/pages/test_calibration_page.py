@@ -20,8 +20,8 @@ def said(app: AppTest) -> str:
 def test_the_headline_sets_confidence_beside_accuracy(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
 
-    assert app.subheader[0].value == "On average 70.0 % sure, 85.0 % (70.9–92.9) right"
-    assert "The model is not sure enough on 40 test texts. ECE 0.150 with 15 bins" in said(app)
+    assert app.subheader[0].value == "Mean confidence 70.0 %, accuracy 85.0 % (70.9–92.9)"
+    assert "The model is under-confident (40 test texts). ECE 0.150 with 15 bins" in said(app)
     assert len(app.get("vega_lite_chart")) == 5
 
 
@@ -39,12 +39,12 @@ def test_the_temperature_of_the_validation_texts_is_shown_on_the_test_texts(
 
 def test_a_threshold_says_how_many_are_answered_and_right(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
-    assert "Answering only when at least 90 % sure: none of the texts." in said(app)
+    assert "No text reaches a confidence of 90 %." in said(app)
 
     app.slider(key="threshold").set_value(70).run()
 
     assert (
-        "Answering only when at least 70 % sure: 100.0 % of texts, 85.0 % (70.9–92.9) right."
+        "With a confidence of at least 70 %: 100.0 % of texts, accuracy 85.0 % (70.9–92.9)."
         in said(app)
     )
 
@@ -74,7 +74,7 @@ def test_one_text_and_none_are_shown(
     app = open_app(PAGE)
 
     assert not app.error
-    assert ("No test text was scored." in said(app)) == (rows == 0)
+    assert ("No test texts were scored." in said(app)) == (rows == 0)
 
 
 @pytest.mark.parametrize("value", ["*nonsense*", "", "1000"])
@@ -84,4 +84,4 @@ def test_a_threshold_that_makes_no_sense_is_ignored(
     app = open_app(PAGE, threshold=value)
 
     assert not app.error
-    assert "Answering only when at least" in said(app)
+    assert "With a confidence of at least" in said(app)

@@ -81,7 +81,7 @@ def test_a_stopped_run_with_an_adapter_can_be_asked(
 def test_nothing_to_classify_says_what_to_do(open_app: Open, finished: Job) -> None:
     app = classify(open_app(PAGE), "  \n ")
 
-    assert "Type a sentence first, or choose one of the examples." in said(app)
+    assert "Enter a text, or choose one of the examples." in said(app)
 
 
 @pytest.mark.parametrize("name", list(answers.EXAMPLES))
@@ -212,7 +212,7 @@ def test_a_process_that_was_killed_is_started_again(
     classify(app, "Oil prices fell.")
 
     assert not app.error
-    assert "It was started again, and this answer is complete." in app.info[0].value
+    assert "It was restarted, and this answer is complete." in app.info[0].value
     assert "Oil prices fell." in [text.value for text in app.text]
 
 
@@ -225,7 +225,7 @@ def test_another_run_leaves_no_answer_of_the_first_behind(
     app.selectbox(key="run-picker").set_value(other.id).run()
 
     assert not app.subheader
-    assert "Probabilities of each class appear here" in said(app)
+    assert "The class probabilities appear here" in said(app)
 
 
 def test_the_record_of_a_run_is_checked_before_anything_is_asked(
@@ -242,11 +242,11 @@ def test_an_answer_is_explained_for_the_predicted_class_and_any_other(
     app = classify(open_app(PAGE), "The <b>striker</b> scored **twice**.")
 
     app.toggle(key="explain").set_value(True).run(timeout=120)
-    assert "What speaks for Sports" in said(app)
+    assert "Evidence for Sports" in said(app)
     assert "Convergence error 0.0" in said(app)
 
     next(box for box in app.selectbox if box.label == "Class").set_value("Business").run(timeout=60)
-    assert "What speaks for Business" in said(app)
+    assert "Evidence for Business" in said(app)
 
 
 def explained(open_app: Open, usable: Job, text: str = "The striker scored twice.") -> AppTest:
@@ -265,23 +265,23 @@ def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_
 ) -> None:
     trained_on(store, usable, dataset)
     app = explained(open_app, usable)
-    assert "The training texts of this run have not been read yet." in said(app)
+    assert "The training texts of this run are not indexed yet." in said(app)
 
     app.button(key="make-nearest").click().run(timeout=60)
     (job,) = store.jobs(JobKind.NEAREST)
-    assert "Waiting for its turn." in said(app)
+    assert "Waiting in the queue." in said(app)
 
     rows = pd.DataFrame({"row": [1, 2, 3], "text": ["<b>a</b>", "b", "c"], "label": [1, 2, 1]})
     write_index(index_folder(store, store.job(usable.id)), np.eye(3, 384, dtype=np.float32), rows)
     actions.stop(store, job)
     app.run(timeout=60)
 
-    assert "2 of the 3 nearest are labelled Sports, as predicted." in said(app)
+    assert "2 of the 3 nearest texts have the predicted label Sports." in said(app)
     assert "of 3 training texts." in said(app)
     table = next(one.value for one in app.dataframe if "similarity" in one.value)
     assert sorted(zip(table["text"], table["label"], strict=True)) == [
         ("<b>a</b>", "Sports"),
-        ("b", "≠ Business"),
+        ("b", "Business (differs)"),
         ("c", "Sports"),
     ]
 
@@ -300,10 +300,10 @@ def test_a_text_that_is_too_long_or_unknown_is_said(
     open_app: Open, usable: Job, host: InferenceProcess
 ) -> None:
     app = classify(open_app(PAGE), "a" * 1_000_000)
-    assert "The text has 1,000,000 characters; up to 100,000 are taken." in said(app)
+    assert "The text has 1,000,000 characters; the limit is 100,000." in said(app)
 
     classify(app, "\x07😀")
-    assert "vocabulary has nothing of this text" in said(app)
+    assert "vocabulary does not cover this text" in said(app)
 
 
 def test_a_file_is_offered_and_another_runs_file_is_not_shown(
@@ -315,7 +315,7 @@ def test_a_file_is_offered_and_another_runs_file_is_not_shown(
 
     app = open_app(PAGE, run=usable.id, way="A file", batch=other.id)
 
-    assert "Each row gets a class and a probability for every class." in said(app)
+    assert "Each row gets a predicted class and the probability of every class." in said(app)
 
 
 def test_the_answers_for_a_file_are_shown_with_scores(
@@ -338,6 +338,6 @@ def test_the_answers_for_a_file_are_shown_with_scores(
 
     app = open_app(PAGE, run=usable.id, way="A file", batch=job.id)
 
-    assert "of 1 labelled texts right" in app.subheader[0].value
-    assert "Rows without a text, which have no answer: 1" in said(app)
+    assert "accuracy on 1 labelled texts" in app.subheader[0].value
+    assert "Rows without text, not classified: 1" in said(app)
     assert app.dataframe[0].value["class"].tolist()[0] == "World"

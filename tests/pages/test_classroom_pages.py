@@ -123,7 +123,7 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_tell_apart(
     open_app: Open, dataset: Dataset, store: Store
 ) -> None:
     app = join(open_app("pages/board.py"))
-    assert "No run of the class has finished yet." in said(app)
+    assert "No finished runs in this class yet." in said(app)
     store.visitor = next(iter(accounts.people(store)))
     for name, accuracy in (("close", 0.89), ("best", 0.90), ("far", 0.70)):
         finish(store, store.create(JobKind.TRAIN, name, {}, name), accuracy)
@@ -188,7 +188,7 @@ def test_a_public_page_launches_nothing(
     app = open_app("pages/train.py")
 
     assert app.button(key="launch").disabled
-    assert "Nothing is trained on this public page." in said(app)
+    assert "This public page does not train." in said(app)
 
 
 def test_where_the_owner_lets_them_guests_start_a_taste_run(
@@ -259,7 +259,7 @@ def test_names_are_kept_as_they_were_typed_and_never_as_markdown(
 
 def test_only_a_classroom_has_a_board(open_app: Open) -> None:
     assert "Class" not in {link.proto.label for link in open_app().sidebar.get("page_link")}
-    assert "This server is not a classroom." in said(open_app("pages/board.py"))
+    assert "This server is not in classroom mode." in said(open_app("pages/board.py"))
 
 
 def test_roles_are_what_the_codes_say(open_app: Open, store: Store, classroom: None) -> None:

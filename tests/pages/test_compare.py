@@ -62,7 +62,7 @@ def test_a_single_choice_asks_for_another(open_app: Open, finished: Job, other: 
 
     app.multiselect(key="compared").set_value([finished.id]).run()
 
-    assert "Choose two runs or more." in said(app)
+    assert "Choose at least two runs." in said(app)
     assert app.query_params["compared"] == finished.id
 
 
@@ -83,11 +83,13 @@ def test_configurations_show_differences_or_everything(
     open_app: Open, store: Store, source: Source, finished: Job, other: Job
 ) -> None:
     app = open_app(PAGE)
-    assert "The configurations are the same." in said(app)
+    assert "The configurations are identical." in said(app)
 
     app.toggle(key="differences-only").set_value(False).run()
 
-    assert table(app, "Field")["other-run"].iloc[0] == table(app, "Field")["finished-run"].iloc[0]
+    assert (
+        table(app, "Setting")["other-run"].iloc[0] == table(app, "Setting")["finished-run"].iloc[0]
+    )
 
 
 def test_other_data_are_said_loudly_and_not_compared(
@@ -104,7 +106,7 @@ def test_other_data_are_said_loudly_and_not_compared(
     assert "are not compared: their data differ (fingerprints ffffff and 012345)." in app.warning[
         0
     ].value.replace("\\", "")
-    assert "Two of them in detail" not in said(app)
+    assert "Two runs in detail" not in said(app)
 
 
 def test_a_run_whose_predictions_are_damaged_leaves_the_others(
@@ -129,7 +131,7 @@ def test_two_of_three_are_chosen_for_the_details_and_the_url_keeps_them(
 
     assert app.selectbox(key="pair").value == pair
     assert "Only other-run: 4 texts. Only third-run: 0 texts." in said(app)
-    details = table(app, "Change of F1")
+    details = table(app, "Change in F1")
     assert list(details["F1 of other-run"] >= details["F1 of third-run"]) == [True] * 4
     app.multiselect(key="compared").set_value([finished.id, other.id]).run()
     assert "Only finished-run: 0 texts. Only other-run: 0 texts." in said(app)
@@ -159,7 +161,5 @@ def test_the_report_is_offered_and_made_only_on_a_click(
 
     app = open_app(PAGE)
 
-    assert any(
-        element.proto.label == "Download the report" for element in app.get("download_button")
-    )
+    assert any(element.proto.label == "Download report" for element in app.get("download_button"))
     assert made == []

@@ -63,13 +63,11 @@ def test_a_file_becomes_a_dataset_that_is_used(
     assert not app.exception and not app.error, said(app)
     assert "**мои.csv** · 60 rows, 2 columns" in said(app)
     assert (
-        "Text separated by semicolon · Cyrillic (Windows-1251) · first line names the columns"
+        "text separated by semicolon · Cyrillic (Windows-1251) · first row is the header"
         in said(app)
     )
     assert "**60 of 60 rows kept**" in said(app)
-    merge = next(
-        toggle for toggle in app.toggle if toggle.label == "Merge 1 label that look like others"
-    )
+    merge = next(toggle for toggle in app.toggle if toggle.label == "Merge 1 near-duplicate label")
     merge.set_value(True).run()
     app.text_input(key="dataset-name").set_value("Мои темы")
     app.button(key="save-dataset").click().run()
@@ -88,10 +86,10 @@ def test_a_file_becomes_a_dataset_that_is_used(
         (b"\x1f\x8b\x08 gzip", "is compressed with gzip. Unpack it"),
         (b"text,label\n", "has a header and no rows"),
         (b"text,label\n" + b"a,b\n" * 30, "All rows have the label 'b'"),
-        (b"text\na\nb\n", "Texts and labels are not both chosen. Choose a column for each."),
+        (b"text\na\nb\n", "The text or label column is missing. Choose a column for each."),
         (
             b"text,label\n" + b"".join(b"a text,%d\n" % i for i in range(600)),
-            "has 600 different values; up to 50 classes work",
+            "has 600 different values; at most 50 classes are supported",
         ),
         (b"text,label\na,b\nc,d\n", "Too few training rows"),
     ],
@@ -169,7 +167,7 @@ def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(
 
     app.button(key="hub-download").click().run()
     (job,) = store.jobs(JobKind.FETCH)
-    assert "Waiting for other work to end." in said(app)
+    assert "Waiting for other jobs to finish." in said(app)
     store.transition(job, JobState.STARTING, started_at=1.0)
     worker.perform(store, store.job(job.id))
     app.run()
@@ -205,8 +203,8 @@ def test_a_configuration_is_chosen_where_there_are_several(open_app: Open, hub: 
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (JobState.FAILED, "The download did not end. The Hub went away. Try again."),
-        (JobState.CANCELLED, "The download was stopped. Nothing of it is kept."),
+        (JobState.FAILED, "The download failed. The Hub went away. Try again."),
+        (JobState.CANCELLED, "The download was stopped; its files were deleted."),
     ],
 )
 def test_a_download_that_did_not_end_says_why_and_can_be_started_again(
@@ -270,19 +268,19 @@ def test_data_in_the_url_that_is_gone_is_said_and_the_usual_is_used(open_app: Op
 
     app = open_app("pages/home.py", data="Other")
 
-    assert "There is no dataset 'Other' any more; Demo corpus is used." in said(app)
+    assert "Dataset 'Other' no longer exists; using Demo corpus." in said(app)
 
 
 def test_deleting_keeps_the_runs_readable(open_app: Open, store: Store) -> None:
     source = keep("Reviews")
     job = make_finished(store, source, "on-reviews")
     app = open_app(PAGE, dataset="Reviews", data="Reviews")
-    assert "1 run trained on it keep their results" in said(app)
+    assert "1 run trained on it keeps its results" in said(app)
 
     app.button(key="delete-for-good").click().run()
 
     assert list_saved(Settings()) == []
-    assert "Nothing is saved yet." in said(app)
+    assert "No saved datasets yet." in said(app)
     assert open_app("pages/evaluate.py", run=job.id).subheader[0].value.startswith("85.0 %")
     assert not open_app("pages/runs.py", run=job.id).error
     assert not open_app("pages/home.py").exception

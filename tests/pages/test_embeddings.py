@@ -56,20 +56,20 @@ def base_map(store: Store, dataset: Dataset) -> MapRequest:
 
 
 def test_without_prepared_data_the_page_offers_to_prepare_it(open_app: Open, store: Store) -> None:
-    assert open_app(PAGE).button(key="prepare").label == "Prepare the data"
+    assert open_app(PAGE).button(key="prepare").label == "Prepare data"
 
 
 def test_a_map_that_is_not_there_can_be_made(
     open_app: Open, store: Store, dataset: Dataset
 ) -> None:
     app = open_app(PAGE)
-    assert "This map has not been made yet." in said(app)
+    assert "This map does not exist yet." in said(app)
 
     app.button(key="make-map").click().run()
 
     (job,) = store.jobs(JobKind.EMBED)
     assert MapRequest.model_validate(job.request) == asked(dataset)
-    assert "Waiting for its turn." in said(app)
+    assert "Waiting in the queue." in said(app)
 
 
 def start(store: Store, request: MapRequest) -> Job:
@@ -90,7 +90,7 @@ def test_a_map_under_way_says_how_far_it_is_and_can_be_stopped(
     assert re.match(
         r"Encoding texts · 500 of 2,000 .* about 3\d s left", app.get("progress")[0].proto.text
     )
-    assert "Then the map is drawn." in said(app)
+    assert "The projection follows." in said(app)
     app.button(key="stop-map").click().run()
     assert store.job(job.id).state is JobState.STOPPING
 
@@ -108,7 +108,7 @@ def test_a_failed_map_says_why_and_can_be_made_again(
     app = open_app(PAGE)
 
     assert "Too little memory." in said(app)
-    assert app.button(key="make-map").label == "Make the map"
+    assert app.button(key="make-map").label == "Create map"
 
 
 def test_a_stopped_map_says_so(open_app: Open, store: Store, dataset: Dataset) -> None:
@@ -123,7 +123,7 @@ def test_the_number_stands_above_the_picture(open_app: Open, base_map: MapReques
     app = open_app(PAGE)
 
     assert not app.exception and not app.error, app.error
-    assert app.subheader[0].value.startswith("Neighbours right: 75.0 % ± ")
+    assert app.subheader[0].value.startswith("Nearest-neighbour accuracy: 75.0 % ± ")
     assert "guessing gives 25.0 %" in said(app)
     assert "silhouette 0.250" in said(app)
     assert app.get("vega_lite_chart")[0].proto.alt.startswith("Untrained, 40 texts: World 10, ")
@@ -138,7 +138,7 @@ def test_a_run_stands_beside_the_untrained_base(
 
     app = open_app(PAGE, of=finished.id)
 
-    assert app.subheader[0].value.startswith("Neighbours right: 50.0 % ± ")
+    assert app.subheader[0].value.startswith("Nearest-neighbour accuracy: 50.0 % ± ")
     assert "90.0 % ± " in app.subheader[0].value
     names = [chart.proto.alt.partition(",")[0] for chart in app.get("vega_lite_chart")]
     assert names[:2] == ["Untrained", "finished-run"]
@@ -178,7 +178,7 @@ def test_a_damaged_map_can_be_made_again(
 ) -> None:
     map_paths(store, base_map, dataset.classes)[0].map.write_bytes(b"no")
 
-    assert open_app(PAGE).button(key="make-map").label == "Make the map"
+    assert open_app(PAGE).button(key="make-map").label == "Create map"
 
 
 def test_a_model_that_is_not_here_says_what_to_do(open_app: Open, dataset: Dataset) -> None:
@@ -192,7 +192,7 @@ def test_the_first_token_before_the_first_layer_is_no_map(open_app: Open, datase
 
     app.selectbox(key="layer-of").set_value(0).run()
 
-    assert "all texts lie on one spot" in said(app)
+    assert "all texts coincide" in said(app)
 
 
 def test_many_classes_have_a_map_too(

@@ -31,7 +31,8 @@ def test_the_mistakes_are_counted_and_listed(open_app: Open, finished: Job) -> N
     app = open_app(PAGE)
 
     assert (
-        app.subheader[0].value == "6 of 40 test texts are wrong (15.0 %, 95 % interval 7.1 to 29.1)"
+        app.subheader[0].value
+        == "6 of 40 test texts misclassified (15.0 %, 95 % interval 7.1 to 29.1)"
     )
     assert len(listed(app)) == 6
     assert listed(app)[0].startswith("Business news, item 34")
@@ -55,7 +56,7 @@ def test_a_search_narrows_the_list_and_is_a_slice(open_app: Open, finished: Job)
 
 
 def test_a_search_for_nothing_says_so(open_app: Open, finished: Job) -> None:
-    assert "Every text holds these words, or none does." in said(open_app(PAGE, words="nowhere"))
+    assert "All texts contain these words, or none does." in said(open_app(PAGE, words="nowhere"))
 
 
 def test_a_slice_narrows_the_list(open_app: Open, finished: Job) -> None:
@@ -113,8 +114,8 @@ def test_one_text_and_none_are_shown(
     app = open_app(PAGE)
 
     assert not app.error
-    assert "There are too few texts to tell slices apart." in said(app)
-    assert "No text is to be shown here." in said(app)
+    assert "There are too few texts to compare slices." in said(app)
+    assert "No texts to show." in said(app)
 
 
 @pytest.mark.parametrize("name", ["rows", "slice", "words"])

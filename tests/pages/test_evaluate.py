@@ -61,7 +61,7 @@ def test_a_run_that_ended_without_an_evaluation_says_what_is_missing(
     app = open_app(PAGE, run=running.id)
 
     assert f"It is {word}, and its test predictions are missing." in said(app)
-    assert app.button(key="empty-action").label == "See what happened"
+    assert app.button(key="empty-action").label == "View details"
 
 
 def test_an_unknown_run_is_said_and_another_can_be_chosen(open_app: Open, finished: Job) -> None:
@@ -76,7 +76,9 @@ def test_the_headline_says_accuracy_with_interval_and_before_training(
 ) -> None:
     app = open_app(PAGE)
 
-    assert app.subheader[0].value == "85.0 % (70.9–92.9) of 40 test texts right; untrained 25.0 %"
+    assert (
+        app.subheader[0].value == "85.0 % (70.9–92.9) accuracy on 40 test texts; untrained 25.0 %"
+    )
     assert "Macro-F1 0.850 (0.714–0.954) · untrained 25.0 % of 40 test texts · Small news" in said(
         app
     )
@@ -105,7 +107,7 @@ def test_pairs_of_classes_say_both_directions(open_app: Open, finished: Job) -> 
         "World",
         "2 (20.0 %)",
         "0 (0.0 %)",
-        "not told apart",
+        "no significant difference",
         "1.000",
     ]
 
@@ -123,7 +125,7 @@ def test_ranking_curves_name_their_areas(open_app: Open, finished: Job) -> None:
 def test_without_a_second_run_of_the_data_the_difference_says_so(
     open_app: Open, finished: Job
 ) -> None:
-    assert "No other run has test predictions of the same data and classes." in said(
+    assert "No other run has test predictions on the same data with the same classes." in said(
         open_app(PAGE, view="difference to another run")
     )
 
@@ -156,11 +158,11 @@ def test_a_run_on_other_data_is_not_offered(
 
 def test_validation_is_chosen_by_the_url_and_by_the_control(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE, **{"scored-on": "validation"})
-    assert app.subheader[0].value.startswith("82.5 % (68.1–91.3) of 40 validation texts right")
+    assert app.subheader[0].value.startswith("82.5 % (68.1–91.3) accuracy on 40 validation texts")
 
     app.get("button_group")[0].set_value(["test"]).run()
 
-    assert app.subheader[0].value.startswith("85.0 % (70.9–92.9) of 40 test texts right")
+    assert app.subheader[0].value.startswith("85.0 % (70.9–92.9) accuracy on 40 test texts")
 
 
 def test_a_click_on_a_cell_lists_its_texts_until_the_boxes_say_otherwise(
@@ -168,7 +170,7 @@ def test_a_click_on_a_cell_lists_its_texts_until_the_boxes_say_otherwise(
 ) -> None:
     app = click(open_app(PAGE), "Business", "Sci/Tech")
 
-    assert "Business taken for Sci/Tech: 2 texts" in said(app)
+    assert "Business predicted as Sci/Tech: 2 texts" in said(app)
     assert sorted(text[:22] for text in cell(app)) == [
         "Business news, item 34",
         "Business news, item 38",
@@ -183,15 +185,15 @@ def test_a_click_on_a_cell_lists_its_texts_until_the_boxes_say_otherwise(
 def test_a_cell_comes_from_the_url(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Sports"})
 
-    assert "World taken for Sports: 1 text" in said(app)
+    assert "World predicted as Sports: 1 text" in said(app)
     assert cell(app)[0].startswith("World news, item 36")
 
 
 def test_an_empty_cell_says_so(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Business"})
 
-    assert "World taken for Business: 0 texts" in said(app)
-    assert "No text fell into this cell." in said(app)
+    assert "World predicted as Business: 0 texts" in said(app)
+    assert "This cell has no texts." in said(app)
 
 
 def test_a_text_is_shown_as_it_is(open_app: Open, finished: Job) -> None:
@@ -207,13 +209,13 @@ def test_a_text_is_shown_as_it_is(open_app: Open, finished: Job) -> None:
 def test_the_most_frequent_mistake_is_named_and_can_be_read(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
     assert (
-        "Most frequent mistake: Business taken for Sci/Tech, 2 texts, 33.3 % of all mistakes."
+        "Most frequent error: Business predicted as Sci/Tech, 2 texts, 33.3 % of all errors."
         in said(app)
     )
 
     app.button(key="read-most-confused").click().run()
 
-    assert "Business taken for Sci/Tech: 2 texts" in said(app)
+    assert "Business predicted as Sci/Tech: 2 texts" in said(app)
 
 
 @pytest.mark.parametrize("value", ["*nonsense*", ""])
@@ -225,7 +227,7 @@ def test_a_choice_that_makes_no_sense_is_ignored(
 
     assert not app.error
     assert app.subheader[0].value.startswith("85.0 %")
-    assert "Click a cell of the matrix, or choose both classes, to read its texts." in said(app)
+    assert "Click a cell of the matrix, or choose both classes, to see its texts." in said(app)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet"])
@@ -269,9 +271,9 @@ def test_without_untrained_predictions_the_rest_stands(
 
     app = open_app(PAGE)
 
-    assert app.subheader[0].value == "85.0 % (70.9–92.9) of 40 test texts right"
+    assert app.subheader[0].value == "85.0 % (70.9–92.9) accuracy on 40 test texts"
     assert (
-        "The untrained model was not scored in this run, or its predictions cannot be read."
+        "The untrained model was not scored in this run, or its predictions are unreadable."
         in said(app)
     )
 
@@ -284,7 +286,7 @@ def test_predictions_without_their_texts_leave_the_matrix(
 
     app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Sports"})
 
-    assert "The predictions of this run do not carry their texts." in said(app)
+    assert "The predictions of this run do not contain their texts." in said(app)
     assert len(app.get("vega_lite_chart")) == 4
 
 
@@ -297,7 +299,7 @@ def test_a_run_whose_record_is_damaged_is_said(
             "UPDATE jobs SET result_json = ? WHERE id = ?",
             (json.dumps({"classes": "?"}), finished.id),
         )
-    assert "does not name its classes" in said(open_app(PAGE, run=finished.id))
+    assert "does not contain its classes" in said(open_app(PAGE, run=finished.id))
 
 
 def test_the_newest_run_with_predictions_is_shown_first(
@@ -315,6 +317,6 @@ def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) ->
     with store.transaction() as db:
         db.execute("UPDATE jobs SET owner = 'shipped' WHERE id = ?", (finished.id,))
 
-    assert "Example, shipped with the project and trained on its demo corpus" in said(
+    assert "Example, included with the project and trained on its demo corpus" in said(
         open_app(PAGE)
     )

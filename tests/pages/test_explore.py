@@ -65,14 +65,14 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
     open_app: Open, store: Store
 ) -> None:
     app = open_app(PAGE)
-    assert "**Demo corpus** has to be prepared once" in said(app)
+    assert "**Demo corpus** must be prepared once" in said(app)
     assert "The Hub is switched off, so the demo corpus is used." in said(app)
 
     app.button(key="prepare").click().run()
 
     (job,) = store.jobs(JobKind.PREPARE)
     assert job.state is JobState.QUEUED
-    assert "Waiting for its turn." in said(app)
+    assert "Waiting in the queue." in said(app)
 
 
 def test_a_preparation_under_way_says_how_far_it_is(open_app: Open, store: Store) -> None:
@@ -104,7 +104,7 @@ def test_a_failed_preparation_says_why_and_can_be_tried_again(open_app: Open, st
     app = open_app(PAGE)
 
     assert app.error[0].value.replace("\\", "") == "**There is no column text.** Name it text."
-    assert app.button(key="prepare").label == "Prepare the data"
+    assert app.button(key="prepare").label == "Prepare data"
 
 
 def test_a_missing_folder_is_said(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_nothing_found_says_what_to_do(open_app: Open, dataset: Dataset) -> None
     assert finding(app) == "0 of 180 texts in train match"
     assert (
         app.info[0].value
-        == "No text matches. Search for fewer letters, widen the length, or show all."
+        == "No texts match. Shorten the search, widen the length range, or show all."
     )
     assert not app.get("vega_lite_chart")
 
@@ -279,7 +279,7 @@ def test_a_click_on_a_word_selects_its_texts_and_shows_it_in_sentences(
 
     assert app.text_input(key="word").value == "sports"
     assert finding(app) == "45 of 180 texts in train match"
-    assert "**sports** stands 45 times: Sports 45 (" in said(app)
+    assert "**sports** occurs 45 times: Sports 45 (" in said(app)
     examples = next(table.value for table in app.dataframe if "example" in table.value.columns)
     assert examples["class"].tolist() == ["Sports"] * 3
     assert examples["example"].str.startswith("Sports news, item ").all()
@@ -291,7 +291,7 @@ def test_a_click_on_a_pattern_selects_the_texts_that_have_it(
     open_app: Open, dataset: Dataset
 ) -> None:
     app = open_app(PAGE)
-    assert "**<b>** gives most away" in said(
+    assert "**<b>** is the most predictive pattern" in said(
         app
     )  # each text has it, so it gives nothing away, and it is the only one
 
@@ -361,7 +361,7 @@ def test_a_page_that_is_not_there_is_the_nearest_one(
 def test_texts_that_a_limit_cuts_can_be_read(open_app: Open, dataset: Dataset) -> None:
     app = open_app(PAGE, **{"max-tokens": "16"})
     cut = int((dataset.read("train")["tokens"] > 16).sum())
-    assert f"of the texts are cut: {cut} of 180 texts" in said(app)
+    assert f"of the texts are truncated: {cut} of 180 texts" in said(app)
 
     app.button(key="only-cut").click().run()
 
@@ -410,7 +410,7 @@ def test_fifty_classes_of_which_the_test_split_lacks_most_are_drawn(
 
     app = open_app(PAGE)
     assert finding(app).endswith(" texts in train")
-    assert "No text of class 03 in test" in said(app)
+    assert "No texts of class 03 in test" in said(app)
     assert "46 classes not shown" in said(app)
 
     click(app, "balance", **{"class": "class 42"})
@@ -433,7 +433,7 @@ def test_an_index_that_is_missing_or_damaged_can_be_built(
 
     app = open_app(PAGE)
 
-    assert "has to be indexed once: its words are counted for this page." in said(app)
+    assert "must be indexed once to count its words." in said(app)
     app.button(key="prepare").click().run()
     assert [job.state for job in store.jobs(JobKind.PREPARE)] == [JobState.QUEUED]
 
@@ -441,7 +441,7 @@ def test_an_index_that_is_missing_or_damaged_can_be_built(
 def test_a_truncated_file_counts_as_not_prepared(open_app: Open, dataset: Dataset) -> None:
     (dataset.folder / "test.parquet").write_bytes(b"")
 
-    assert open_app(PAGE).button(key="prepare").label == "Prepare the data"
+    assert open_app(PAGE).button(key="prepare").label == "Prepare data"
 
 
 def test_a_source_that_names_its_classes_in_markup_is_shown_as_it_is(

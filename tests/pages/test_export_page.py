@@ -41,13 +41,13 @@ def test_each_format_says_what_it_is_for_and_can_be_made(
     open_app: Open, finished: Job, store: Store
 ) -> None:
     app = open_app(PAGE, run=finished.id)
-    assert "Choose a form to take this run away" in said(app)
+    assert "Choose an export format" in said(app)
 
     app.button(key="make-adapter").click().run()
 
     (job,) = find_export_jobs(store, finished, Format.ADAPTER)
     assert job.state is JobState.QUEUED
-    assert "Waiting for its turn." in said(app)
+    assert "Waiting in the queue." in said(app)
 
 
 def test_a_guest_is_offered_nothing_to_make(
@@ -57,7 +57,7 @@ def test_a_guest_is_offered_nothing_to_make(
 
     app = open_app(PAGE, run=finished.id)
 
-    assert "Only those who may train on this server make exports." in said(app)
+    assert "You need permission to train on this server to export runs." in said(app)
     assert not [button.key for button in app.button if str(button.key).startswith("make-")]
 
 
@@ -76,7 +76,7 @@ def test_an_export_that_is_being_made_can_be_stopped(
 def test_a_ready_export_shows_its_proof_and_the_download(open_app: Open, ready: Job) -> None:
     app = open_app(PAGE, run=ready.id)
 
-    assert "1 format of 7 ready to take away" in said(app)
+    assert "1 of 7 formats ready to download" in said(app)
     assert "Same label for 99.3 % of 2,000 test texts (98.8 % to 99.6 %)" in said(app)
     assert "120 texts/s here, 1.5 times the run's" in said(app)
     assert [button.proto.label for button in app.get("download_button")] == [

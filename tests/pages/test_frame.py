@@ -90,7 +90,7 @@ def test_an_unexpected_error_shows_an_id_and_no_traceback(
     app = open_app()
 
     assert not app.exception
-    assert app.error[0].value.startswith("Something went wrong here (error ")
+    assert app.error[0].value.startswith("Something went wrong (error ")
     assert "secret" not in app.error[0].value
 
 
@@ -154,7 +154,7 @@ def test_a_run_that_lacks_what_the_page_needs_says_so(open_guarded: Open, runnin
     app = open_guarded(run=running.id)
 
     assert "is running" in app.markdown[0].value
-    assert app.button(key="empty-action").label == "Watch it"
+    assert app.button(key="empty-action").label == "View progress"
 
 
 def test_an_unknown_run_is_said_with_a_way_on(open_guarded: Open, finished: Job) -> None:

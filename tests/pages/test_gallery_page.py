@@ -18,7 +18,7 @@ def test_each_failure_has_its_curve_its_score_and_its_answer(open_app: Open, sto
     assert len(app.get("vega_lite_chart")) == len(FAILURES)
     for failure in FAILURES:
         assert f"**{failure.title}.** {failure.done}" in said(app)
-    assert said(app).count("test texts right") == len(FAILURES)
+    assert said(app).count("accuracy on") == len(FAILURES)
     assert not app.exception
 
 

@@ -18,7 +18,7 @@ def said(app: AppTest) -> str:
 def test_a_fresh_machine_explains_the_loop_with_a_link_for_each_step(open_app: Open) -> None:
     app = open_app()
 
-    assert "Watch the loss fall" in said(app)
+    assert "Watch the loss decrease" in said(app)
     labels = {link.proto.label for link in app.main.get("page_link")} | {
         text.value for text in app.text
     }
@@ -34,7 +34,7 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
 
     (job,) = store.jobs(JobKind.PREPARE)
     assert job.state is JobState.QUEUED
-    assert "Waiting for its turn." in said(app)
+    assert "Waiting in the queue." in said(app)
 
 
 def test_prepared_data_is_shown_with_its_rows_and_fingerprint(
@@ -42,7 +42,7 @@ def test_prepared_data_is_shown_with_its_rows_and_fingerprint(
 ) -> None:
     text = said(open_app())
 
-    assert "200 rows to train on, 20 of them kept for validation; 40 test rows; 4 classes." in text
+    assert "200 training rows, 20 of them for validation; 40 test rows; 4 classes." in text
     assert dataset.fingerprint in text
 
 
@@ -73,7 +73,7 @@ def test_a_speed_that_is_only_typical_is_called_so_and_can_be_measured(
 
 
 def test_speed_is_not_guessed_without_data(open_app: Open) -> None:
-    assert "Speed: known once data and model are ready." in said(open_app())
+    assert "The training speed is known once data and model are ready." in said(open_app())
 
 
 def test_a_taste_run_is_one_click_away(open_app: Open, dataset: Dataset, store: Store) -> None:
@@ -96,4 +96,4 @@ def test_recent_runs_are_listed_whatever_their_state(
 
 
 def test_the_loop_is_not_explained_to_who_has_run_it(open_app: Open, finished: Job) -> None:
-    assert "Watch the loss fall" not in said(open_app())
+    assert "Watch the loss decrease" not in said(open_app())

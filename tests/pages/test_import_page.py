@@ -69,7 +69,7 @@ def test_an_imported_run_is_scored_on_the_data_in_use(
 ) -> None:
     app = open_app(PAGE, run=imported.id)
     assert "Imported without test predictions" in said(app)
-    assert "tells no more than this" in said(app)
+    assert "does not record its other training settings" in said(app)
 
     app.button(key="score").click().run()
 
@@ -88,7 +88,7 @@ def test_data_with_other_classes_cannot_score_it(
     app = open_app(PAGE, run=job.id)
 
     assert app.button(key="score").disabled
-    assert "this run tells a, b, c, d apart" in said(app)
+    assert "this run has a, b, c, d" in said(app)
 
 
 def test_evaluate_says_that_it_has_to_be_scored_first(open_app: Open, imported: Job) -> None:

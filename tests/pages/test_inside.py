@@ -37,7 +37,7 @@ def titles(app: AppTest) -> list[str]:
 def test_nothing_waits_for_the_model_before_the_button(open_app: Open, store: Store) -> None:
     app = open_app(PAGE)
 
-    assert "The first time takes some seconds" in said(app)
+    assert "The first time takes a few seconds" in said(app)
     assert not app.get("vega_lite_chart") and not app.exception
 
 
@@ -137,4 +137,4 @@ def test_an_empty_text_asks_for_one(open_app: Open, store: Store) -> None:
     app = open_app(PAGE)
     app.text_area(key="own-text").set_value(" ").run()
 
-    assert "Type a text, or take a row of the data." in said(app)
+    assert "Enter a text, or use a row of the data." in said(app)

@@ -63,7 +63,7 @@ def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(
     app.button(key="check").click().run()
 
     assert [job.state for job in store.jobs(JobKind.QUALITY)] == [JobState.QUEUED]
-    assert "Waiting for its turn." in said(app)
+    assert "Waiting in the queue." in said(app)
 
 
 def test_a_check_under_way_says_how_far_it_is_and_can_be_stopped(
@@ -87,8 +87,8 @@ def test_a_failed_check_says_why_and_can_be_started_again(
 
     app = open_app(PAGE)
 
-    assert "The check did not end.** The disk is full. Make room." in said(app)
-    assert app.button(key="check").label == "Check the data"
+    assert "The check failed.** The disk is full. Make room." in said(app)
+    assert app.button(key="check").label == "Check data"
 
 
 def test_findings_stand_first_and_the_worst_is_read(open_app: Open, checked: Dataset) -> None:
@@ -185,7 +185,7 @@ def test_only_the_chosen_suspects_are_relabelled(
     open_app: Open, checked: Dataset, store: Store
 ) -> None:
     app = open_app(PAGE, finding="label suspects")
-    assert "Mark training texts" in said(app)
+    assert "Select training texts" in said(app)
     app.session_state["texts-label suspects"] = {"selection": {"rows": [1], "columns": []}}
     app.run()
 
@@ -227,13 +227,13 @@ def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(
         "mine.json", to_bytes(wanted), "application/json"
     ).run()
     assert (
-        "It fits these data: 1 step, 1 training text fewer. It takes the place of the 1 step chosen"
-        " so far." in said(app)
+        "It fits this dataset: 1 step, 1 training text fewer. It replaces the current recipe (1 step)."
+        in said(app)
     )
     app.button(key="use-recipe").click().run()
 
     assert read_recipe(store.settings, checked.fingerprint) == wanted
-    assert "It is the present recipe of these data: 1 step, 1 training text fewer." in said(app)
+    assert "This is already the current recipe: 1 step, 1 training text fewer." in said(app)
 
 
 def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
@@ -254,10 +254,10 @@ def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
     app.file_uploader(key="recipe-file").upload(
         "mine.json", to_bytes(wanted), "application/json"
     ).run()
-    assert "It takes the place" not in said(app)
+    assert "It replaces" not in said(app)
     app.button(key="use-recipe").click().run()
 
-    assert "It is the present recipe of these data" in said(app)
+    assert "This is already the current recipe" in said(app)
     assert read_recipe(store.settings, checked.fingerprint) == of_all
 
 

@@ -47,8 +47,8 @@ def test_the_view_of_a_waiting_run_says_when_it_should_start(open_app: Open, wai
     app = open_app("pages/runs.py", run=waiting.id)
 
     (told,) = [info.value for info in app.info]
-    assert told.startswith("Waiting for 1 run to end first. It should start in about ")
-    assert app.button(key="stop").label == "Leave the queue"
+    assert told.startswith("Waiting for 1 run to finish. It should start in about ")
+    assert app.button(key="stop").label == "Remove from queue"
 
 
 def test_the_list_and_the_sidebar_say_it_too(open_app: Open, waiting: Job) -> None:
@@ -78,14 +78,12 @@ def test_a_run_that_left_the_queue_is_not_offered_as_if_it_had_learned(
 
     app = open_app("pages/runs.py", run=waiting.id)
 
-    assert [info.value for info in app.info] == ["Stopped on request. It had learned nothing yet."]
-    assert "Classify your own text with it" not in [
-        link.proto.label for link in app.main.get("page_link")
-    ]
+    assert [info.value for info in app.info] == ["Stopped on request. No adapter was saved."]
+    assert "Classify your own text" not in [link.proto.label for link in app.main.get("page_link")]
 
 
 def test_a_start_that_nobody_knows_is_said_to_be_unknown(waiting: Job) -> None:
-    assert "When it starts cannot be told yet" in job_state.waiting(Turn(waiting, 3, None), 0.0)
+    assert "No start estimate yet" in job_state.waiting(Turn(waiting, 3, None), 0.0)
     assert job_state.short_wait(Turn(waiting, 3, None)) == "after 3 runs"
 
 

@@ -124,4 +124,4 @@ def test_compare_has_them_as_rows_without_a_star_and_tests_against_them(
     app.session_state["against-baselines"] = True
     app.run()
     found = next(element.value for element in app.dataframe if "Baseline" in element.value)
-    assert found["Points better"].round(6).tolist() == [60.0, 60.0, 10.0, 15.0] * 2
+    assert found["Difference (points)"].round(6).tolist() == [60.0, 60.0, 10.0, 15.0] * 2

@@ -39,7 +39,7 @@ def test_a_failed_run_says_why_and_shows_the_end_of_its_log(open_app: Open, fail
         == r"**Failed (out of memory).** The machine ran out of memory\. Close other programs\."
     )
     assert "12:00:05 out of memory" in app.code[0].value
-    assert app.get("download_button")[0].proto.label == "Download the log"
+    assert app.get("download_button")[0].proto.label == "Download log"
 
 
 def test_a_run_out_of_memory_is_retried_with_a_smaller_batch(
@@ -94,7 +94,7 @@ def test_a_retry_without_room_is_refused_in_words(
     def refuse(settings: object) -> None:
         raise NotEnoughRoom("Only 10 MB of disk are free; a run needs 300.", "Delete old runs.")
 
-    monkeypatch.setattr(actions, "require_room", refuse)
+    monkeypatch.setattr(actions, "require_resources", refuse)
     app = open_app(PAGE, run=failed.id)
 
     app.button(key="retry").click().run()
@@ -154,13 +154,13 @@ def test_what_is_left_of_a_run_is_said(open_app: Open, running: Job, store: Stor
     store.transition(
         running, JobState.INTERRUPTED, ended_at=store.clock(), cause="killed", message="Killed."
     )
-    assert "No step was saved; Resume begins at the first one." in said(
+    assert "No step was saved. Resume starts from the first step." in said(
         open_app(PAGE, run=running.id)
     )
 
     files.write_folder(store.folder(running) / "checkpoints" / "00000015", {"manifest.json": b"{}"})
 
-    assert "Saved up to step 15; Resume goes on from there." in said(open_app(PAGE, run=running.id))
+    assert "Saved at step 15. Resume continues from there." in said(open_app(PAGE, run=running.id))
 
 
 def test_a_cause_that_nobody_saw_is_marked_as_inferred(
@@ -188,7 +188,7 @@ def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_beside_it(
     app = open_app(PAGE, run=job.id)
 
     assert message in said(app)
-    place = buttons(app).index("Set up again")
+    place = buttons(app).index("Edit the settings")
     assert buttons(app)[place + 1] == "Resume"
 
 
@@ -217,7 +217,9 @@ def test_a_resumed_run_says_where_it_went_on_and_what_could_not_be_used(
 
     text = said(open_app(PAGE, run=finished.id))
 
-    assert "Attempt 2 went on from step 20. The checkpoint of step 40 cannot be used: cut." in text
+    assert (
+        "Attempt 2 continued from step 20. The checkpoint of step 40 cannot be used: cut." in text
+    )
 
 
 @pytest.mark.parametrize("proposal", ["{", "[]", '{"batch_size": "many"}', '{"colour": 1}'])
@@ -229,5 +231,5 @@ def test_a_proposal_that_makes_no_sense_is_damage(
 
     app = open_app(PAGE, run=failed.id)
 
-    assert app.dataframe[0].value["result"].tolist() == ["record cannot be read"]
-    assert "Delete for good" in buttons(app)
+    assert app.dataframe[0].value["result"].tolist() == ["unreadable record"]
+    assert "Delete permanently" in buttons(app)

@@ -29,7 +29,7 @@ def test_a_set_is_queued_from_a_run(open_app: Open, store: Store, finished: Job)
 
     ranks = [read_train_request(job).config.rank for job in reversed(store.jobs(JobKind.TRAIN))]
     assert ranks[1:] == [2, 8, 32]
-    assert "One of 3 runs of a set, 0 finished." in said(app)
+    assert "Part of a sweep of 3 runs, 0 finished." in said(app)
 
 
 def test_a_value_that_no_run_can_have_is_said(open_app: Open, store: Store, finished: Job) -> None:

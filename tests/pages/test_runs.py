@@ -32,7 +32,7 @@ def said(app: AppTest) -> str:
 def test_without_runs_the_page_leads_to_the_form(open_app: Open) -> None:
     app = open_app(PAGE)
 
-    assert "There are no runs yet." in said(app)
+    assert "No runs yet." in said(app)
     assert app.button(key="empty-action").label == "Set up a run"
 
 
@@ -43,7 +43,7 @@ def test_a_damaged_run_never_takes_the_list_down(
 
     assert table["name"].tolist() == ["damaged-run", "finished-run"]
     assert [state[0] for state in table["state"]] == ["✕ Damaged", "✓ Finished"]
-    assert table["result"].tolist() == ["record cannot be read", "85.0 % ± 11.0"]
+    assert table["result"].tolist() == ["unreadable record", "85.0 % ± 11.0"]
 
 
 def test_a_finished_run_is_held_against_what_was_expected(
@@ -57,7 +57,7 @@ def test_a_finished_run_is_held_against_what_was_expected(
         )
 
     assert re.search(
-        r"It took 3\d s in all; 20 s to 40 s were expected\.", said(open_app(PAGE, run=finished.id))
+        r"Took 3\d s \(estimate: 20 s to 40 s\)\.", said(open_app(PAGE, run=finished.id))
     )
 
 
@@ -66,10 +66,10 @@ def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(
 ) -> None:
     app = open_app(PAGE, run=finished.id)
 
-    assert "85.0 % ± 11.0 of 40 test texts right" in said(app)
-    assert "Untrained: 25.0 % of 40." in said(app)
+    assert "85.0 % ± 11.0 accuracy on 40 test texts" in said(app)
+    assert "Untrained: 25.0 % (40 texts)." in said(app)
     assert len(app.get("vega_lite_chart")) == 3
-    assert labels(app) == ["Clone into the form", "Save the name", "Delete for good", "Pack 1 run"]
+    assert labels(app) == ["Clone", "Save name", "Delete permanently", "Back up 1 run"]
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_running_run_shows_phase_step_time_and_its_curves(
     text = app.get("progress")[0].proto.text
     assert re.fullmatch(r"Training · step 20 of 50 · 3\d s elapsed · about \d+ s left", text), text
     assert "Validation after step 20" in said(app)
-    assert labels(app)[:2] == ["Stop", "Clone into the form"]
+    assert labels(app)[:2] == ["Stop", "Clone"]
 
 
 def test_time_left_is_not_guessed_before_five_steps(
@@ -134,7 +134,7 @@ def test_silence_is_said(open_app: Open, running: Job, store: Store) -> None:
 def test_a_queued_run_says_how_many_are_before_it(
     open_app: Open, running: Job, queued: Job
 ) -> None:
-    assert "Waiting for 1 run to end first." in said(open_app(PAGE, run=queued.id))
+    assert "Waiting for 1 run to finish." in said(open_app(PAGE, run=queued.id))
 
 
 def test_a_queued_run_says_what_it_waits_for(open_app: Open, queued: Job, store: Store) -> None:
@@ -187,7 +187,7 @@ def test_a_finished_run_whose_files_are_gone_is_damaged(
 
     app = open_app(PAGE, run=finished.id)
 
-    assert app.dataframe[0].value["result"].tolist() == ["files are missing"]
+    assert app.dataframe[0].value["result"].tolist() == ["missing files"]
     assert "The predictions of this finished run are missing" in app.error[0].value.replace(
         "\\", ""
     )
@@ -216,7 +216,7 @@ def test_rename_changes_the_list(open_app: Open, finished: Job, store: Store) ->
 def test_an_unknown_run_is_said_above_the_list(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE, run="*nonsense*")
 
-    assert r"There is no run '\*nonsense\*'" in app.warning[0].value
+    assert r"Run '\*nonsense\*' does not exist" in app.warning[0].value
     assert app.dataframe[0].value["name"].tolist() == ["finished-run"]
 
 
@@ -226,7 +226,7 @@ def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) ->
 
     app = open_app(PAGE, run=finished.id)
 
-    assert "Example, shipped with the project" in said(app)
+    assert "Example, included with the project" in said(app)
     assert app.dataframe[0].value["name"].tolist() == ["finished-run (example)"]
 
 

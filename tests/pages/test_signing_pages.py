@@ -152,7 +152,7 @@ def test_what_is_missing_is_said_at_the_door_and_no_other_way_opens(
     )
     app = enter(open_app, ADA)
 
-    assert "Nobody can sign in here yet. [auth] in secrets.toml lacks client_secret." in said(
+    assert "Sign-in is not available yet. [auth] in secrets.toml lacks client_secret." in said(
         app
     ).replace("⁠", "")
     assert not app.text_input and not app.button

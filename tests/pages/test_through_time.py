@@ -19,9 +19,12 @@ def test_the_headline_says_where_it_began_and_ended(open_app: Open, finished: Jo
 
     assert (
         app.subheader[0].value
-        == "From 52.5 % (37.5–67.1) to 90.0 % (76.9–96.0) of 40 validation texts right"
+        == "From 52.5 % (37.5–67.1) to 90.0 % (76.9–96.0) accuracy on 40 validation texts"
     )
-    assert "5 validations · 36 right in the end · 0 once right and wrong in the end" in said(app)
+    assert (
+        "5 validations · 36 correct at the end · 0 were right at some point but wrong at the end"
+        in said(app)
+    )
 
 
 def test_the_slider_moves_the_matrix(open_app: Open, finished: Job) -> None:
@@ -40,7 +43,7 @@ def test_a_chosen_text_says_when_it_was_learned(open_app: Open, finished: Job) -
     app.run()
 
     assert app.text[-1].value.endswith("**bold** <b>tags</b>")
-    assert "right from step 30 on · never forgotten" in said(app)
+    assert "correct from step 30 · never forgotten" in said(app)
     assert "Probabilities of row 30 over the steps" in said(app)
 
 

@@ -32,15 +32,16 @@ def test_a_typed_text_is_shown_as_pieces_without_any_data(open_app: Open, store:
 def test_what_is_cut_is_said_and_has_no_mask(open_app: Open, store: Store) -> None:
     app = type_text(open_app(PAGE, **{"max-tokens": "6"}), "one two three four five six")
 
-    assert "The model reads 6; the last 2 tokens before [SEP] are cut, 25.0 % of the text." in said(
-        app
+    assert (
+        "The model reads 6 tokens; the last 2 tokens before [SEP] are truncated, 25.0 % of the"
+        " text." in said(app)
     )
     table = next(frame.value for frame in app.dataframe if "mask" in frame.value)
     assert table["mask"].isna().tolist() == [False] * 5 + [True, True, False]
 
 
 def test_an_empty_text_asks_for_one(open_app: Open, store: Store) -> None:
-    assert "Type a text, or take a row of the data." in said(type_text(open_app(PAGE), "   "))
+    assert "Enter a text, or use a row of the data." in said(type_text(open_app(PAGE), "   "))
 
 
 def test_a_row_takes_the_place_of_the_text(open_app: Open, dataset: Dataset) -> None:

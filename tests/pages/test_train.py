@@ -86,7 +86,7 @@ def test_what_differs_from_the_preset_is_marked(open_app: Open, dataset: Dataset
     app.number_input(key="field-rank").set_value(8).run()
 
     assert app.number_input(key="field-rank").label == "Rank :orange[· preset 16]"
-    assert "1 field not as in the preset Quick." in said(app)
+    assert "1 setting differs from the Quick preset." in said(app)
 
 
 def test_a_guess_is_kept_with_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
@@ -240,7 +240,7 @@ def test_the_form_drawn_anew_launches_another_run(
 
 def test_a_run_can_be_launched_before_its_data_is_prepared(open_app: Open, store: Store) -> None:
     app = open_app(PAGE)
-    assert "is not prepared yet; the run does it first" in said(app)
+    assert "is not prepared yet; the run will prepare it first" in said(app)
 
     app.button(key="launch").click().run()
 

@@ -40,8 +40,8 @@ def test_data_are_taken_as_they_are_unless_cleaned_is_chosen(
     app = open_app(PAGE)
     choice = app.segmented_control(key="data-cleaning")
     assert (choice.value, choice.options) == (
-        "as they are",
-        ["as they are", "cleaned: 3 training texts fewer"],
+        "original",
+        ["original", "cleaned: 3 training texts fewer"],
     )
 
     app.button(key="launch").click().run()
@@ -74,8 +74,8 @@ def test_a_clone_takes_the_recipe_of_its_run_while_it_is_the_present_one(
     )
     other = open_app(PAGE, clone=run)
 
-    assert other.segmented_control(key="data-cleaning").value == "as they are"
-    assert "The run's cleaning recipe is not the present one" in said(other)
+    assert other.segmented_control(key="data-cleaning").value == "original"
+    assert "The run used another cleaning recipe" in said(other)
 
 
 def test_a_damaged_recipe_is_said_and_the_form_stays(

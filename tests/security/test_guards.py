@@ -206,7 +206,13 @@ def state_of(store: Store) -> tuple[object, ...]:
 
 @pytest.fixture(autouse=True)
 def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("actions", "scoring", "fetch", "backup", "restore"):
+    for module in (
+        "actions",
+        "tasks.score_import",
+        "tasks.download_data",
+        "tasks.back_up",
+        "tasks.restore",
+    ):
         monkeypatch.setattr(f"core.jobs.{module}.ensure_supervisor", lambda settings: None)
 
 

@@ -1,6 +1,4 @@
-"""Questions to the inference host: what is asked of which run, the stages of the first answer, and
-what comes back.
-"""
+"""Requests to the inference process: classify a text with several runs and the base model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,20 +23,19 @@ from ui.session import cache
 from ui.text import plain
 
 UNTRAINED = "Untrained"
-MOST_CHARACTERS = 100_000  # far more than any model reads; what is longer is a file, not a text
+MOST_CHARACTERS = 100_000  # far more than any model reads; longer input is a file, not a text
 CRASHED = (
-    "The process that classifies was ended from outside or ran out of memory. It was started again,"
-    " and this answer is complete."
+    "The inference process was killed or ran out of memory. It was restarted, and this answer is"
+    " complete."
 )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said: whose answer it is, classes and their probabilities, and how much of the
-    text it read.
+    """Prediction of one model: its run, class probabilities, and the number of tokens read.
 
-    ``known`` is False where the model's vocabulary has nothing of the text; ``state`` (d,) is what
-    the head read of it.
+    ``known`` is False if the model's vocabulary covers nothing of the text; ``state`` (d,) is the
+    head's input.
     """
 
     run_id: str
@@ -52,44 +49,43 @@ class Answer:
 
     @property
     def ranked(self) -> list[tuple[float, str]]:
-        """Probabilities and classes, the most probable first."""
+        """Pairs of probability and class, the most probable first."""
         return sorted(zip(self.probabilities, self.classes, strict=True), reverse=True)
 
     @property
     def label(self) -> str:
-        """The most probable class."""
+        """Most probable class."""
         return self.ranked[0][1]
 
     @property
     def margin(self) -> float:
-        """The lead of the most probable class over the next one, from 0 to 1."""
+        """Probability of the predicted class minus that of the next one, from 0 to 1."""
         return self.ranked[0][0] - self.ranked[1][0]
 
     @property
     def verdict(self) -> str:
-        """The margin as a sentence."""
+        """Sentence about the margin."""
         _, next_label = self.ranked[1]
         return (
-            f"{plain(self.name)} puts {plain(self.label)} {self.margin * 100:.1f} points ahead of"
+            f"{plain(self.name)} ranks {plain(self.label)} {self.margin * 100:.1f} points above"
             f" {plain(next_label)}."
         )
 
 
 def check_text(text: str) -> str:
-    """``text`` as it can be asked about. Raises DataError where it is empty or no text any more."""
+    """Return the cleaned text. Raises DataError if it is empty or too long."""
     if not clean(text).strip():
-        raise DataError(
-            "There is no text.", "Type a sentence first, or choose one of the examples."
-        )
+        raise DataError("There is no text.", "Enter a text, or choose one of the examples.")
     if len(text) > MOST_CHARACTERS:
-        message = f"The text has {len(text):,} characters; up to {MOST_CHARACTERS:,} are taken."
-        raise DataError(message, "Keep a part of it, or classify it as a file, a text a line.")
+        message = f"The text has {len(text):,} characters; the limit is {MOST_CHARACTERS:,}."
+        raise DataError(message, "Shorten it, or classify a file with one text per line.")
     return clean(text)
 
 
 def ask_all(runs: Sequence[OpenRun], text: str) -> list[Answer]:
-    """The answers of all runs and, last, of the untrained base of the first. Raises
-    LoraLabError.
+    """Classify ``text`` with all runs and, last, with the first run's untrained base model.
+
+    Raises LoraLabError.
     """
     requests = [request_for(run) for run in runs]
     base = requests[0]
@@ -112,7 +108,7 @@ def ask_all(runs: Sequence[OpenRun], text: str) -> list[Answer]:
 
 
 def request_for(run: OpenRun, variant: Variant = AS_TRAINED) -> ClassifyRequest:
-    """What asks the adapter of ``run``. Raises ArtifactDamaged and ModelUnavailable."""
+    """Build the request for the adapter of ``run``. Raises ArtifactDamaged and ModelUnavailable."""
     config = run.request.config
     model = find_model(config.model, run.store.settings, cache.hub(run.store.settings))
     return ClassifyRequest(
@@ -127,9 +123,7 @@ def request_for(run: OpenRun, variant: Variant = AS_TRAINED) -> ClassifyRequest:
 
 
 def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
-    """The host, ready for ``requests``. The first time it says how far it is: it takes some
-    seconds.
-    """
+    """Return the process, ready for ``requests``; a progress bar shows its start, some seconds."""
     host = cache.host()
     if host.warm:
         return host
@@ -138,7 +132,7 @@ def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
         "Loading the base model and the adapters",
         "Reading the text",
     )
-    bar = st.progress(0.05, text=f"{stages[0]} (some seconds, only the first time)")
+    bar = st.progress(0.05, text=f"{stages[0]} (a few seconds, only the first time)")
     try:
         host.start()
         bar.progress(0.6, text=stages[1])
@@ -150,7 +144,7 @@ def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
 
 
 def comparable_runs(run: OpenRun) -> list[OpenRun]:
-    """Other runs with the same classes that have an adapter."""
+    """Return other runs with an adapter and the same classes."""
     found = []
     for job in run.store.jobs(JobKind.TRAIN):
         folder = run.store.folder(job)
@@ -165,7 +159,7 @@ def comparable_runs(run: OpenRun) -> list[OpenRun]:
             same = other.classes == run.classes
         except (
             LoraLabError
-        ):  # a damaged run is not offered here; the list of runs says what is wrong with it
+        ):  # damaged runs are not offered; the list of runs shows what is wrong with them
             continue
         if same:
             found.append(other)
@@ -173,7 +167,7 @@ def comparable_runs(run: OpenRun) -> list[OpenRun]:
 
 
 def _read_tokens(request: ClassifyRequest, text: str) -> tuple[int, int, bool]:
-    """Tokens of the text, how many are read, and whether any of them is known."""
+    """Return the number of tokens, the limit, and whether any token is in the vocabulary."""
     path = request.model.folder / "tokenizer.json" if request.model.folder else None
     if path is None or not path.is_file():
         return 0, request.max_tokens, True
@@ -186,7 +180,7 @@ def _read_tokens(request: ClassifyRequest, text: str) -> tuple[int, int, bool]:
     return len(tokens.ids), request.max_tokens, known
 
 
-@lru_cache(maxsize=2)  # a page compares runs on one base, seldom on two; each takes a few MB
+@lru_cache(maxsize=2)  # a page compares runs of one base model, rarely of two; each takes a few MB
 def _tokenizer(path: Path) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()

@@ -1,6 +1,4 @@
-"""What every page begins with: header, guard, run picker; and the sidebar with its two live
-lines.
-"""
+"""Frame of every page: header, guards, run picker and empty states."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ STYLE = Path(__file__).with_name("style.css")
 
 
 class Needs(StrEnum):
-    """What a page cannot do without."""
+    """Artifact of a run that a page requires."""
 
     PREDICTIONS = "predictions"
     VALIDATIONS = "validations"
@@ -43,9 +41,7 @@ MISSING = {
 
 @dataclass(frozen=True)
 class OpenRun:
-    """The run a page is about. ``version`` changes with every change of state or name: put it into
-    cache keys.
-    """
+    """The run of a page; include ``version``, which changes with state and name, in cache keys."""
 
     job: Job
     request: TrainRequest
@@ -54,43 +50,42 @@ class OpenRun:
 
     @property
     def id(self) -> str:
-        """The run's id, as in the URL."""
+        """Id of the run, as in the URL."""
         return self.job.id
 
     @property
     def version(self) -> int:
-        """Changes whenever the run does, other than by progress."""
+        """Number that changes with every change of the run except progress."""
         return self.job.version
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in the order of their ids. Raises ArtifactDamaged where the record has
-        none.
-        """
+        """Class names in the order of their ids. Raises ArtifactDamaged if the record has none."""
         names = self.job.result.get("classes")
         if not isinstance(names, list):
             raise ArtifactDamaged(
-                f"The record of {self.job.name} does not name its classes.",
+                f"The record of {self.job.name} does not contain its classes.",
                 "Delete the run and train it again.",
             )
         return tuple(map(str, names))
 
 
 def style() -> None:
-    """The few rules that the theme cannot express."""
+    """Add the CSS rules that the theme cannot express."""
     st.html(STYLE)
 
 
 def open_page(title: str, question: str) -> Store:
-    """Header of a page that needs nothing; the store. Raises StoreDamaged."""
+    """Draw the header of a page without requirements and return the store. Raises StoreDamaged."""
     navigation.require_home()
     _draw_header(title, question)
     return cache.open_lab()
 
 
 def open_data(title: str, question: str) -> Dataset:
-    """Header of a page about the data in use; the prepared dataset. Without one the page ends here
-    with what to do.
+    """Draw the header of a page about the data in use and return the prepared dataset.
+
+    Stops the page with the next action if no dataset is prepared.
     """
     store = open_page(title, question)
     status = cache.data_status(store.settings)
@@ -101,10 +96,9 @@ def open_data(title: str, question: str) -> Dataset:
 
 
 def open_run(title: str, question: str, needs: Needs) -> OpenRun:
-    """Header with a picker of the runs that have what the page needs; the one in the URL, else the
-    newest.
+    """Draw the header with a run picker; return the run in the URL, else the newest usable one.
 
-    Where there is none the page ends here with what to do.
+    Stops the page with the next action if there is no such run.
     """
     navigation.require_home()
     store = cache.open_lab()
@@ -120,7 +114,7 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
     if wanted and current is None:
         empty(
             f"There is no run {plain(repr(wanted))}.",
-            "Choose another one above, or look at the list.",
+            "Choose another run above, or from the list.",
             navigation.RUNS,
             "Open the list of runs",
         )
@@ -137,10 +131,10 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
 
 
 def run_in_url() -> str:
-    """The run that the URL names, or nothing.
+    """Return the run id in the URL, or an empty string.
 
-    It is written back because a link to the page that is open tells only the server; the next live
-    tick would bring the browser's old one.
+    The id is written back: a link to the open page reaches only the server, and the next refresh
+    would restore the browser's old id.
     """
     run_id = st.query_params.get("run", "")
     if run_id:
@@ -149,9 +143,7 @@ def run_in_url() -> str:
 
 
 def empty(what: str, why: str, file: str, label: str, run_id: str = "") -> NoReturn:
-    """An empty state: what is missing, why, and the one button that changes it. The page ends
-    here.
-    """
+    """Draw an empty state with what is missing, why, and one action, and stop the page."""
     with st.container(border=True, key="empty-state", horizontal_alignment="center"):
         st.markdown(f"#### {what}", text_alignment="center")
         st.markdown(why, text_alignment="center")
@@ -178,7 +170,7 @@ def _explain_missing(job: Job, needs: Needs) -> NoReturn:
             f"{name} is {job.state}.",
             f"This page opens once the run has written {what}.",
             navigation.RUNS,
-            "Watch it",
+            "View progress",
             job.id,
         )
     if is_imported(job) and needs is Needs.PREDICTIONS:
@@ -186,15 +178,15 @@ def _explain_missing(job: Job, needs: Needs) -> NoReturn:
             f"{name} has no scores yet.",
             "It was imported without test predictions.",
             navigation.RUNS,
-            "Score it",
+            "Score the run",
             job.id,
         )
     state = LOOKS[job.state].word.lower()
     empty(
         f"{name} has no {needs.value}.",
-        f"It is {state}, and {what} {verb} missing.",
+        f"The run is {state}, and {what} {verb} missing.",
         navigation.RUNS,
-        "See what happened",
+        "View details",
         job.id,
     )
 
@@ -223,7 +215,7 @@ def _pick_run(usable: list[Job], current: Job | None) -> None:
         return
     st.session_state["run-picker"] = (
         current.id if current else None
-    )  # the URL decides; the picker only writes it
+    )  # the URL is the state; the picker only writes it
     st.selectbox(
         "Run",
         list(names),

@@ -1,4 +1,4 @@
-"""The sidebar: navigation that keeps the chosen run, the data in use, and what is running now."""
+"""The sidebar: navigation that keeps the chosen run, the data in use, and active jobs."""
 
 import streamlit as st
 
@@ -20,11 +20,11 @@ from ui.widgets.job_state import short_progress, short_wait
 BUSY_SECONDS, IDLE_SECONDS = (
     2,
     15,
-)  # a step takes about half a second on two cores; nothing changes by itself when idle
+)  # a step takes about half a second on two cores; an idle page rarely changes
 
 
 def draw() -> None:
-    """Navigation and the two live lines."""
+    """Draw the navigation and the two live lines."""
     data_picker.follow_url()
     with st.sidebar:
         st.markdown("### LoRA Lab")
@@ -34,7 +34,7 @@ def draw() -> None:
         _draw_data_choice()
         try:
             busy = bool(_at_work(cache.open_lab()))
-        except StoreDamaged:  # every page says it, and offers the repair
+        except StoreDamaged:  # every page shows the error and offers the repair
             return
         st.fragment(_draw_live_lines, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(busy)
 
@@ -59,7 +59,7 @@ def _draw_data_choice() -> None:
     saved = [card.name for card in list_saved(settings)]
     try:
         usual = find_source(settings).name
-    except DataError:  # the line below says that there is a problem
+    except DataError:  # the line below reports the problem
         usual = "Data folder"
     data_picker.draw(saved, usual)
 
@@ -69,7 +69,7 @@ def _draw_live_lines(was_busy: bool) -> None:
         store = cache.open_lab()
         jobs = actions.keep_running(store)
         if bool(jobs) != was_busy:
-            st.rerun()  # once: the page and the pace of this fragment both depend on it
+            st.rerun()  # the page and this fragment's refresh rate depend on it
         with st.container(key="live-lines", gap="xxsmall"):
             _draw_data_line(store)
             _draw_job_line(store, jobs)
@@ -85,7 +85,7 @@ def _draw_data_line(store: Store) -> None:
     elif status.source is not None:
         label = f"{plain(status.source.name)} · not prepared yet"
     else:
-        label = "Data: there is a problem"
+        label = "Data: unavailable"
     navigation.link(
         navigation.HOME if status.dataset is None else navigation.EXPLORE,
         label,

@@ -1,6 +1,4 @@
-"""Parts of the Classify page: examples, the question, the answers side by side, and the visit's
-history.
-"""
+"""The Classify page: example texts, the predictions of each run, and the visit's history."""
 
 from collections.abc import Sequence
 
@@ -14,7 +12,7 @@ from ui.app import inference
 from ui.app.inference import Answer
 from ui.app.page_frame import OpenRun
 from ui.session import cache, error_boundary
-from ui.text import count, per_cent, plain
+from ui.text import per_cent, plain
 from ui.widgets import chart_view, tables
 
 TEXT_KEY, ANSWER_KEY, HISTORY_KEY, AGAIN_KEY = "text", "answer", "history", "ask-again"
@@ -40,19 +38,19 @@ EXAMPLES = {
 
 
 def draw_examples(run: OpenRun) -> None:
-    """Texts that a click puts into the box; they are news, so only for a run that tells news
-    apart.
+    """Draw buttons that fill in example texts; they are news, so only for runs on AG News
+    classes.
     """
     if set(run.classes) != set(AG_NEWS_CLASSES):
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.caption("Try", width="content")
+        st.caption("Examples", width="content")
         for name, text in EXAMPLES.items():
             st.button(name, key=f"example-{name}", type="tertiary", on_click=_fill, args=(text,))
 
 
 def choose_others(run: OpenRun) -> list[OpenRun]:
-    """Further runs with the same classes to ask beside the chosen one."""
+    """Let the reader choose further runs with the same classes."""
     usable = {other.id: other for other in inference.comparable_runs(run)}
     if not usable:
         return []
@@ -69,9 +67,7 @@ def choose_others(run: OpenRun) -> list[OpenRun]:
 
 
 def ask(runs: Sequence[OpenRun], text: str) -> None:
-    """Ask every run and the untrained base; the answer is kept for this visit. A failure is shown
-    with what to do.
-    """
+    """Classify with all runs and the untrained base model, and store the answers for this visit."""
     crashes = cache.host().crashes
     try:
         text = inference.check_text(text)
@@ -91,14 +87,14 @@ def ask(runs: Sequence[OpenRun], text: str) -> None:
 
 
 def wanted() -> bool:
-    """Whether the answer is to be asked for: Classify was clicked, or Try again after a failure."""
+    """Draw the Classify button; return whether it, or Try again after a failure, was clicked."""
     return st.button(
         "Classify", key="classify", type="primary", icon=":material/play_arrow:"
     ) | bool(st.session_state.pop(AGAIN_KEY, False))
 
 
 def answered(runs: Sequence[OpenRun]) -> tuple[str, list[Answer]] | None:
-    """The text and the answers that belong to ``runs``; None where these have not been asked."""
+    """Return the text and the answers of ``runs``; None if they have not been asked."""
     kept: tuple[str, list[Answer]] | None = st.session_state.get(ANSWER_KEY)
     return (
         kept
@@ -108,16 +104,14 @@ def answered(runs: Sequence[OpenRun]) -> tuple[str, list[Answer]] | None:
 
 
 def draw_answer(runs: Sequence[OpenRun]) -> None:
-    """The sentence first, then bars: a column a run, and the untrained base."""
+    """Draw the prediction, then one chart per run and one for the untrained base model."""
     kept = answered(runs)
     if kept is None:
-        st.caption(
-            "Probabilities of each class appear here, beside those of the model before training."
-        )
+        st.caption("The class probabilities appear here, next to those of the untrained model.")
         return
     text, answers = kept
     first = answers[0]
-    st.subheader(f"{plain(first.label)}, {per_cent(max(first.probabilities))} sure", anchor=False)
+    st.subheader(f"{plain(first.label)} ({per_cent(max(first.probabilities))})", anchor=False)
     if len(answers) == 2:
         st.caption(first.verdict)
     with st.container(border=True, key="asked-text", height=200 if len(text) > 1500 else "content"):
@@ -135,11 +129,11 @@ def draw_answer(runs: Sequence[OpenRun]) -> None:
 
 
 def draw_history() -> None:
-    """What was asked in this visit."""
+    """Draw the texts classified in this visit."""
     history: list[tuple[str, list[Answer]]] = st.session_state.get(HISTORY_KEY, [])
     if len(history) < 2:
         return
-    st.markdown("#### This visit")
+    st.markdown("#### History of this visit")
     lines = [
         {
             "text": text[:500],
@@ -167,25 +161,27 @@ def draw_history() -> None:
 
 
 def _draw_agreement(answers: Sequence[Answer]) -> None:
-    """A line a model; who differs from the first is marked."""
+    """Draw one line per model; predictions that differ from the first run's are marked."""
     trained = answers[:-1]
     differing = [answer for answer in trained if answer.label != trained[0].label]
     if differing:
         names = ", ".join(plain(answer.name) for answer in differing)
         st.warning(
-            f"The runs disagree: {names} differ{'s' * (len(differing) == 1)} from"
+            f"The runs disagree: {names} {'differs' if len(differing) == 1 else 'differ'} from"
             f" {plain(trained[0].name)}.",
             icon=":material/alt_route:",
         )
     else:
         st.caption(
-            f":material/check: All {count(len(trained), 'runs')} put {plain(trained[0].label)}"
-            " first."
+            f":material/check: {'Both' if len(trained) == 2 else f'All {len(trained)}'} runs"
+            f" predict {plain(trained[0].label)}."
         )
     lines = [
         {
             "model": answer.name,
-            "class": answer.label if answer.label == trained[0].label else f"≠ {answer.label}",
+            "class": answer.label
+            if answer.label == trained[0].label
+            else f"{answer.label} (differs)",
             "probability": max(answer.probabilities),
             "margin": answer.margin * 100,
         }
@@ -194,20 +190,22 @@ def _draw_agreement(answers: Sequence[Answer]) -> None:
     columns: tables.Columns = {
         "model": st.column_config.TextColumn("Model"),
         "class": st.column_config.TextColumn(
-            "Class", help="≠ marks an answer that differs from that of the first run."
+            "Class", help="Marked if it differs from the first run's prediction."
         ),
         "probability": st.column_config.ProgressColumn(
             "Probability", format="percent", min_value=0, max_value=1
         ),
         "margin": st.column_config.NumberColumn(
-            "Margin (points)", format="%.1f", help="Lead of the first class over the next."
+            "Margin (points)",
+            format="%.1f",
+            help="Probability of the predicted class minus that of the next one.",
         ),
     }
     tables.plain(
         pd.DataFrame(lines),
         key="agreement",
         columns=columns,
-        alt="What each run and the untrained base say",
+        alt="Predictions of each run and of the untrained base model",
     )
 
 
@@ -220,10 +218,11 @@ def _ask_again() -> None:
 
 
 def _draw_cuts(answers: Sequence[Answer]) -> None:
-    """What was not read, once for all that read as much."""
+    """Draw warnings about unknown text and about truncation, grouped by max tokens."""
     if not answers[0].known:
         said = (
-            "The model's vocabulary has nothing of this text, so the answer does not depend on it."
+            "The model's vocabulary does not cover this text, so the prediction does not depend on"
+            " it."
         )
         st.warning(said, icon=":material/unknown_document:")
     cut: dict[tuple[int, int], list[str]] = {}
@@ -233,6 +232,6 @@ def _draw_cuts(answers: Sequence[Answer]) -> None:
     for (tokens, read), names in cut.items():
         who = f"{', '.join(names)} read{'s' * (len(names) == 1)}"
         st.warning(
-            f"The text has {tokens:,} tokens; {who} the first {read:,}.",
+            f"The text has {tokens:,} tokens; {who} only the first {read:,}.",
             icon=":material/content_cut:",
         )

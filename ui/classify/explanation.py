@@ -1,6 +1,4 @@
-"""The part of Classify that says why: what each token adds to a class, what happens without chosen
-words, which training texts are near.
-"""
+"""Explanation of a prediction: token attributions, the effect of removing words, nearest texts."""
 
 import streamlit as st
 
@@ -15,14 +13,16 @@ from ui.session import error_boundary
 from ui.text import plain
 from ui.widgets import chart_view
 
-MOST_WORDS = 60  # to choose from; more are no buttons
+MOST_WORDS = 60  # more would be too many buttons
 MOST_CHARACTERS = 3000
 
 
 def draw(run: OpenRun, text: str, answer: Answer) -> None:
-    """Why ``run`` gave this answer: the tokens, the words, the training texts near it."""
+    """Draw why ``run`` made this prediction: tokens, words, nearest training texts."""
     if not st.toggle(
-        "Explain this answer", key="explain", help="A second or two: it asks the model many times."
+        "Explain this prediction",
+        key="explain",
+        help="Runs the model many times; takes a second or two.",
     ):
         return
     try:
@@ -33,38 +33,38 @@ def draw(run: OpenRun, text: str, answer: Answer) -> None:
 
 
 def _draw_words(run: OpenRun, text: str, predicted: str) -> None:
-    """For the class that the reader chooses, the predicted one at first."""
+    """Draw the attributions for a chosen class, initially the predicted one."""
     if len(text) > MOST_CHARACTERS:
         st.info(
-            f"Texts of up to {MOST_CHARACTERS:,} characters are explained. Keep a part of this"
-            " one.",
+            f"Only texts of up to {MOST_CHARACTERS:,} characters can be explained. Shorten this"
+            " text.",
             icon=":material/content_cut:",
         )
         return
     chosen = st.selectbox(
         "Class", run.classes, run.classes.index(predicted), key=f"explained|{run.id}|{hash(text)}"
     )
-    with st.spinner("Asking what each token adds"):
+    with st.spinner("Computing token attributions"):
         found = _explain(run.id, run.version, text, run.classes.index(chosen), run)
     _draw_tokens(found, chosen)
     _draw_without(run, text)
 
 
 def _draw_tokens(found: Explanation, chosen: str) -> None:
-    st.markdown(f"#### What speaks for {plain(chosen)}")
+    st.markdown(f"#### Evidence for {plain(chosen)}")
     pieces = [
         piece for piece, special in zip(found.pieces, found.special, strict=True) if not special
     ]
     for name, values, key in (
         ("Integrated gradients (logits)", found.gradients, "gradients"),
-        ("Occlusion: by how much the logit falls without the token", found.occlusion, "occlusion"),
+        ("Occlusion: decrease of the logit without the token", found.occlusion, "occlusion"),
     ):
         shown = [value for value, special in zip(values, found.special, strict=True) if not special]
         chart_view.draw(
             charts.attributions(pieces, shown, name, chart_view.dark()), key=f"explain-{key}"
         )
     st.caption(
-        f"Blue speaks for the class, orange against it. Convergence error {found.error:.3f} logits"
+        f"Blue supports the class, orange opposes it. Convergence error: {found.error:.3f} logits"
         f" after {found.steps} steps."
     )
 
@@ -72,7 +72,7 @@ def _draw_tokens(found: Explanation, chosen: str) -> None:
 def _draw_without(run: OpenRun, text: str) -> None:
     words = text.split()[:MOST_WORDS]
     left_out = st.pills(
-        "Leave words out",
+        "Remove words",
         range(len(words)),
         selection_mode="multi",
         format_func=lambda place: plain(words[place]),
@@ -84,7 +84,7 @@ def _draw_without(run: OpenRun, text: str) -> None:
     request = inference.request_for(run)
     host = inference.with_stages([request])
     columns = st.grid(2, min_column_width=300, gap="medium")
-    for name, part in (("The whole text", text), ("Without these words", rest or " ")):
+    for name, part in (("Whole text", text), ("Without these words", rest or " ")):
         (answer,) = host.classify([request], [part])
         with columns.cell():
             chart_view.draw(

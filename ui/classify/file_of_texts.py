@@ -1,6 +1,4 @@
-"""The part of Classify that takes a file: upload, columns, the job's progress, scores and the
-download.
-"""
+"""Classification of a file: upload, choice of columns, progress, scores and download."""
 
 import pandas as pd
 import streamlit as st
@@ -20,12 +18,12 @@ from ui.widgets import chart_view, tables
 from ui.widgets.job_progress import watch
 
 JOB_KEY, NONE = "batch", "(none)"
-SHOWN_ROWS = 500  # a table longer than this is downloaded, not scrolled
+SHOWN_ROWS = 500  # longer tables are for download
 SHOWN_LETTERS = 300
 
 
 def draw(run: OpenRun) -> None:
-    """The file that the URL names, under way or done, else the form that starts one."""
+    """Draw the file in the URL with its progress or result, or else the form for a new file."""
     job = find_batch(run.store, run.job, st.query_params.get(JOB_KEY, ""))
     if job is None:
         _draw_form(run)
@@ -38,7 +36,7 @@ def draw(run: OpenRun) -> None:
         if job.state is JobState.COMPLETED:
             _draw_result(run, job)
         elif job.state is JobState.CANCELLED:
-            st.info("This file was stopped; nothing of it is kept.", icon=":material/stop_circle:")
+            st.info("Stopped. No predictions were saved.", icon=":material/stop_circle:")
         else:
             st.error(
                 f"**The file was not classified.** {plain(job.message)} {plain(job.fix)}",
@@ -50,8 +48,8 @@ def _draw_form(run: OpenRun) -> None:
     uploaded = st.file_uploader("CSV, TSV, JSON lines or Parquet, up to 20 MB", key="batch-file")
     if uploaded is None:
         st.caption(
-            "Each row gets a class and a probability for every class. With a column of true labels"
-            " there are scores, too."
+            "Each row gets a predicted class and the probability of every class. With a column of"
+            " true labels, you also get scores."
         )
         return
     try:
@@ -69,9 +67,7 @@ def _draw_columns(run: OpenRun, table: Table) -> None:
         f" {count(len(names), 'columns')}"
     )
     for item in table.skipped:
-        st.caption(
-            f":material/warning: {count(item.rows, 'lines')} left out: {plain(item.reason)}."
-        )
+        st.caption(f":material/warning: {count(item.rows, 'lines')} skipped: {plain(item.reason)}.")
     with st.grid(2, min_column_width=220):
         text = st.selectbox(
             "Texts",
@@ -90,14 +86,12 @@ def _draw_columns(run: OpenRun, table: Table) -> None:
             labels,
             guess,
             key=f"batch-label|{table.found.name}",
-            help="Only for scores.",
+            help="Only used for scores.",
         )
     frame = choose_columns(table, text, "" if label == NONE else label)
     shown = frame.head(5).assign(text=lambda rows: rows["text"].str[:SHOWN_LETTERS])
     tables.plain(shown, key="batch-preview", alt="The first rows of the file")
-    if st.button(
-        "Classify the file", key="start-batch", type="primary", icon=":material/play_arrow:"
-    ):
+    if st.button("Classify file", key="start-batch", type="primary", icon=":material/play_arrow:"):
         st.query_params[JOB_KEY] = actions.launch_batch(
             run.store, run.job, table.found.name, frame
         ).id
@@ -120,7 +114,7 @@ def _draw_result(run: OpenRun, job: Job) -> None:
     seconds = job.elapsed_seconds(run.store.clock())
     scores = found.scores
     headline = (
-        f"{accuracy(scores.accuracy)} of {scores.accuracy.n:,} labelled texts right"
+        f"{accuracy(scores.accuracy)} accuracy on {scores.accuracy.n:,} labelled texts"
         if scores
         else f"{count(answered, 'texts')} classified"
     )
@@ -131,13 +125,11 @@ def _draw_result(run: OpenRun, job: Job) -> None:
         f" {plain(run.job.name)}{rate}"
     )
     if found.blank:
-        st.caption(
-            f":material/warning: Rows without a text, which have no answer: {found.blank:,}."
-        )
+        st.caption(f":material/warning: Rows without text, not classified: {found.blank:,}.")
     for name, rows in list(found.unknown.items())[:5]:
         st.caption(
-            f":material/warning: The label {plain(name or 'of nothing')} of {count(rows, 'rows')}"
-            " is no class of this run."
+            f":material/warning: The label {plain(name or '(empty)')} of {count(rows, 'rows')} is"
+            " not a class of this run."
         )
     _draw_table(found)
     name = job.name.removeprefix("Classify ").rpartition(".")[0] or "texts"
@@ -179,7 +171,8 @@ def _draw_table(found: Classified) -> None:
     )
     if len(found.frame) > SHOWN_ROWS:
         st.caption(
-            f"The first {SHOWN_ROWS:,} of {count(len(found.frame), 'rows')}; the download has all."
+            f"The first {SHOWN_ROWS:,} of {count(len(found.frame), 'rows')}; the download contains"
+            " all."
         )
 
 

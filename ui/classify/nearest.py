@@ -1,6 +1,4 @@
-"""The part of Classify that shows the training texts nearest to the typed one, and the job that
-makes them findable.
-"""
+"""Nearest training texts of a classified text, and the job that indexes them."""
 
 from pathlib import Path
 
@@ -31,9 +29,7 @@ COUNT = 5
 
 
 def draw(run: OpenRun, answer: Answer) -> None:
-    """The nearest texts; before they can be found, why not yet and the button; or why they never
-    can.
-    """
+    """Draw the nearest texts or, before they are indexed, the job or why it is impossible."""
     st.markdown("#### Nearest training texts")
     folder = index_folder(run.store, run.job)
     if is_made(folder) and (index := _try_read(folder)):
@@ -57,30 +53,31 @@ def _draw_texts(run: OpenRun, answer: Answer, index: Index) -> None:
     names = [run.classes[label] for label in near["label"]]
     agreeing = sum(name == answer.label for name in names)
     verdict = (
-        f"{agreeing} of the {len(near)} nearest are labelled {plain(answer.label)}, as predicted."
+        f"{agreeing} of the {len(near)} nearest texts {'has' if agreeing == 1 else 'have'} the"
+        f" predicted label {plain(answer.label)}."
     )
     if agreeing:
         st.markdown(verdict)
     else:
         st.warning(
-            f"None of the {len(near)} nearest is labelled {plain(answer.label)}, as predicted.",
+            f"None of the {len(near)} nearest texts has the predicted label {plain(answer.label)}.",
             icon=":material/alt_route:",
         )
     table = pd.DataFrame(
         {
-            "label": [name if name == answer.label else f"≠ {name}" for name in names],
+            "label": [name if name == answer.label else f"{name} (differs)" for name in names],
             "similarity": near["similarity"],
             "text": near["text"],
         }
     )
     columns = {
         "label": st.column_config.TextColumn(
-            "Label", help="≠ marks a label that is not the predicted class."
+            "Label", help="Marked if it differs from the predicted class."
         ),
         "similarity": st.column_config.NumberColumn(
             "Similarity",
             format="%.3f",
-            help="Cosine of what the run's head reads of both texts: 1 is the same direction.",
+            help="Cosine similarity of the head's inputs for both texts; 1 is the same direction.",
         ),
     }
     tables.texts(
@@ -88,10 +85,10 @@ def _draw_texts(run: OpenRun, answer: Answer, index: Index) -> None:
         key="nearest-texts",
         columns=columns,
         rows_in_view=COUNT,
-        alt="Training texts nearest to the typed one",
+        alt="Training texts nearest to the classified text",
     )
     st.caption(
-        "By the cosine in this run's own space, after its last layer, of"
+        "By cosine similarity after this run's last layer, among"
         f" {count(len(index.texts), 'training texts')}."
     )
 
@@ -100,14 +97,14 @@ def _offer(run: OpenRun, latest: Job | None) -> None:
     if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
         st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
     elif latest and latest.state is JobState.CANCELLED:
-        st.info("It was stopped; nothing of it is kept.", icon=":material/stop_circle:")
+        st.info("Stopped. No index was saved.", icon=":material/stop_circle:")
     st.markdown(
-        f"**The training texts of this run have not been read yet.** Up to {ROWS:,} of them go"
-        " through the model once; then those nearest to any text show at once."
+        f"**The training texts of this run are not indexed yet.** Up to {ROWS:,} of them go"
+        " through the model once; after that, the nearest texts appear immediately."
     )
     if not may(run.store.visitor, Action.WORK):
-        st.caption("Nothing is computed for visitors of this public page.")
-    elif st.button("Read the training texts", key="make-nearest", icon=":material/play_arrow:"):
+        st.caption("Visitors of this public page cannot start jobs.")
+    elif st.button("Index the training texts", key="make-nearest", icon=":material/play_arrow:"):
         try:
             actions.launch_nearest(run.store, run.job)
         except LoraLabError as error:
@@ -117,7 +114,7 @@ def _offer(run: OpenRun, latest: Job | None) -> None:
 
 
 def _try_read(folder: Path) -> Index | None:
-    """None where it is damaged: then it is offered to be made again."""
+    """Read the index; None if it is damaged, so that indexing is offered again."""
     try:
         return _read(str(folder), (folder / "manifest.json").stat().st_mtime_ns)
     except (ArtifactDamaged, OSError):

@@ -1,6 +1,4 @@
-"""What the compared runs have to beat: their baselines as rows of the table, and each run against
-each of them.
-"""
+"""Baselines of the compared runs: rows of the results table, and each run against its baselines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +13,9 @@ from ui.widgets import baselines, tables
 
 
 def rows(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
-    """The baselines of all runs, each once, from the simplest on. Untrained heads of two seeds or
-    models are two, and say whose.
+    """Return the baselines of all runs without duplicates, the simplest first.
+
+    Untrained heads of different seeds or models are listed separately, with the run's name.
     """
     found: dict[tuple[str, str, int], tuple[Result, str]] = {}
     for one in chosen:
@@ -35,14 +34,14 @@ def rows(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
 
 
 def verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
-    """Each run against its own baselines, by the same tests as two runs."""
+    """Draw each run against its own baselines, with the same tests as for two runs."""
     with st.expander(
         "Against the baselines",
         key="against-baselines",
         icon=":material/horizontal_rule:",
         on_change="rerun",
     ) as section:
-        if not section.open:  # nothing is tested for a table that nobody looks at
+        if not section.open:  # no tests for a table that is not shown
             return
         pairs = [
             pair
@@ -52,15 +51,15 @@ def verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
         ]
         if not pairs:
             st.caption(
-                "The baselines of this data have not been computed yet. They are offered with each"
-                " run on the Runs page."
+                "The baselines of this data have not been computed yet. Start them from a run on"
+                " the Runs page."
             )
             return
         lines = [
             {
                 "Run": pair.second.name,
                 "Baseline": pair.first.name,
-                "Points better": 100 * pair.paired.difference,
+                "Difference (points)": 100 * pair.paired.difference,
                 "95 % interval": (
                     "{:.1f} to {:.1f}".format(
                         *(100 * edge for edge in pair.paired.interval)
@@ -72,7 +71,7 @@ def verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
             for pair in pairs
             if pair.paired
         ]
-        points = {"Points better": st.column_config.NumberColumn(format="%.1f")}
+        points = {"Difference (points)": st.column_config.NumberColumn(format="%.1f")}
         tables.plain(
             pd.DataFrame(lines),
             key="baseline-verdicts",
@@ -80,7 +79,7 @@ def verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
             alt="Each run against each baseline",
         )
         st.caption(
-            "Accuracy on the same texts; p by McNemar's exact test, corrected by Holm."
+            "Accuracy on the same texts; p from McNemar's exact test with Holm correction."
             f" {baselines.WHAT}"
         )
 

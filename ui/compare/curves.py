@@ -1,4 +1,4 @@
-"""Curves of several runs on one axis, and accuracy against what it cost."""
+"""Learning curves of several runs on one axis, and accuracy against cost."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from ui.widgets import chart_view
 
 
 def curves(store: Store, chosen: Sequence[Chosen]) -> None:
-    """The curves of all runs on one axis."""
+    """Draw the curves of all runs on one axis."""
     st.markdown("#### Curves")
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         measure = st.segmented_control(
@@ -45,8 +45,8 @@ def curves(store: Store, chosen: Sequence[Chosen]) -> None:
 
 
 def costs(chosen: Sequence[Chosen]) -> None:
-    """Accuracy against what it cost."""
-    st.markdown("#### Accuracy and its cost")
+    """Draw accuracy against cost."""
+    st.markdown("#### Accuracy and cost")
     cost = (
         st.segmented_control(
             "Cost", list(charts.COSTS), default="minutes", required=True, key="cost-of-accuracy"
@@ -73,7 +73,7 @@ def costs(chosen: Sequence[Chosen]) -> None:
         )
     results = pd.DataFrame(rows)
     if results[cost].notna().sum() < 2:
-        st.caption(f"Fewer than two of these runs have recorded their {charts.COSTS[cost]}.")
+        st.caption(f"Fewer than two of these runs recorded their {charts.COSTS[cost]}.")
         return
     chart_view.draw(charts.cost_and_accuracy(results, cost), key="cost-and-accuracy")
 

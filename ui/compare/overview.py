@@ -1,4 +1,4 @@
-"""Parts of the Compare page: the choice of runs, the verdicts, and what stands behind them."""
+"""Choice of runs and verdicts of the Compare page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,24 +21,23 @@ from ui.text import count, plain
 from ui.widgets import tables
 
 KEY, LIMIT = "compared", MOST
-SHOWN_VERDICTS = 6  # ten runs make 45 pairs: the rest stands in a table
+SHOWN_VERDICTS = 6  # ten runs make 45 pairs: a table lists the rest
 HOW_TO_READ = """
-- **The verdict** pairs both runs on the very same test texts. The interval is a paired bootstrap
-  over texts, p McNemar's exact test; with more than two runs p is corrected for the number of
-  pairs (Holm).
-- **One seed each:** the test knows how much the texts could change the result, not how much
-  another seed would. Train the same configuration with a few seeds before you believe a small
-  difference.
-- **Too close to call** is no proof that the runs are equally good: it says that these texts
-  cannot tell.
-- **Dashed lines** are the training loss, smoothed, with each step thin behind it; solid lines
-  with points are validation.
+- **The verdict** compares both runs on the same test texts. The interval comes from a paired
+  bootstrap over texts, p from McNemar's exact test; with more than two runs, p is corrected for
+  the number of pairs (Holm).
+- **One seed each:** the test covers the variation between texts, not between seeds. Train the
+  same configuration with several seeds before you trust a small difference.
+- **Too close to call** does not mean that the runs are equally good, only that these texts
+  cannot decide.
+- **Dashed lines** are the smoothed training loss, with each step as a thin line behind it; solid
+  lines with points are validation.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """A run that is compared: its record and what it predicted."""
+    """A compared run: its record and its predictions."""
 
     job: Job
     request: TrainRequest
@@ -46,33 +45,31 @@ class Chosen:
 
     @property
     def accuracy(self) -> Proportion:
-        """Share of its test texts that it has right."""
+        """Accuracy on the run's test texts."""
         return self.result.predictions.scores.accuracy
 
     def figure(self, name: str) -> float | None:
-        """A number of its result; None where it has none."""
+        """Return a number of the run's result; None if it is missing."""
         value = self.job.result.get(name)
         return float(value) if isinstance(value, int | float) else None
 
     @property
     def trained(self) -> float | None:
-        """Parameters that were trained; None where they were not recorded."""
+        """Number of trained parameters; None if it was not recorded."""
         cost = self.job.result.get("cost")
         value = cost.get("trained") if isinstance(cost, dict) else None
         return float(value) if isinstance(value, int | float) else None
 
 
 def choose_runs(store: Store) -> list[Chosen]:
-    """The runs to compare, kept in the URL. With fewer than two the page ends here with what to
-    do.
-    """
+    """Let the reader choose the runs to compare; the URL holds them. Stops with fewer than two."""
     jobs = [
         job
         for job in store.jobs(JobKind.TRAIN)
         if artifacts.predictions_path(store.folder(job), "test").is_file()
     ]
     if len(jobs) < 2:
-        why = "A comparison takes two runs that were scored on test texts."
+        why = "A comparison needs two runs with test scores."
         page_frame.empty("There is nothing to compare yet.", why, navigation.TRAIN, "Set up a run")
     names = {
         job.id: f"{job.name} ({job.id})"
@@ -95,13 +92,13 @@ def choose_runs(store: Store) -> list[Chosen]:
     by_id = {job.id: job for job in jobs}
     chosen = [found for run in ids if (found := _read(store, by_id[run], names[run]))]
     if len(chosen) < 2:
-        st.info("Choose two runs or more.", icon=":material/compare_arrows:")
+        st.info("Choose at least two runs.", icon=":material/compare_arrows:")
         st.stop()
     return chosen
 
 
 def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
-    """A sentence a pair; what cannot be compared is said loudly."""
+    """Draw a sentence for each pair, with a warning for pairs that cannot be compared."""
     pairs = _compare(
         tuple((one.job.id, one.job.version, one.result.name) for one in chosen), chosen
     )
@@ -122,7 +119,7 @@ def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
 
 @st.cache_resource(
     max_entries=4, show_spinner=False
-)  # they hold the predictions of the runs, which others share
+)  # each entry holds predictions, which other caches share
 def _compare(key: tuple[tuple[str, int, str], ...], _chosen: Sequence[Chosen]) -> list[Pair]:
     return compare([one.result for one in _chosen])
 

@@ -1,5 +1,5 @@
-"""Two of the compared runs in detail: what changed in the matrix and in each class, and the texts
-that only one of them gets right.
+"""Details of two compared runs: differences in the matrix and per class, and the texts that only
+one classifies correctly.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,17 @@ SHOWN_TEXTS = 500
 
 
 def choose(pairs: Sequence[Pair]) -> Pair | None:
-    """Of those that can be compared, the one that the reader chose, kept in the URL; None where
-    there is none.
-    """
+    """Let the reader choose a comparable pair; the URL holds it. None if there is no such pair."""
     told = {f"{pair.first.id},{pair.second.id}": pair for pair in pairs if pair.paired}
     if not told:
         return None
-    st.markdown("#### Two of them in detail")
+    st.markdown("#### Two runs in detail")
     if len(told) == 1:
         return next(iter(told.values()))
     asked = st.session_state.get(KEY, st.query_params.get(KEY))
     st.session_state[KEY] = (
         asked if asked in told else next(iter(told))
-    )  # it may be of runs that are no longer compared
+    )  # the stored pair may contain runs that are no longer compared
     names = {key: f"{pair.first.name} and {pair.second.name}" for key, pair in told.items()}
     chosen = st.selectbox("Pair", list(told), format_func=lambda key: names.get(key, key), key=KEY)
     st.query_params[KEY] = chosen
@@ -37,7 +35,7 @@ def choose(pairs: Sequence[Pair]) -> Pair | None:
 
 
 def draw(pair: Pair) -> None:
-    """The matrix and the classes side by side, then the texts."""
+    """Draw the matrix and the classes side by side, then the texts."""
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
         matrices(pair)
@@ -47,7 +45,7 @@ def draw(pair: Pair) -> None:
 
 
 def matrices(pair: Pair) -> None:
-    """The matrix of the second minus that of the first, on the texts of both."""
+    """Draw the second run's confusion matrix minus the first's, on their common texts."""
     first, second = (one.scores.counts for one in pair.aligned())
     names = pair.first.name, pair.second.name
     chart_view.draw(
@@ -61,13 +59,13 @@ def _classes(pair: Pair) -> None:
     first, second = (
         f"F1 of {pair.first.name}",
         f"F1 of {pair.second.name}",
-    )  # no name of a run is that of another column
+    )  # prefixed, so that no run name equals another column's name
     intervals = found[["low", "high"]].to_numpy()
     shown = pd.DataFrame(
         {
             "Class": found["class"],
             "Texts": found["support"],
-            "Change of F1": [_signed(value) for value in found["difference"]],
+            "Change in F1": [_signed(value) for value in found["difference"]],
             "95 % interval": [f"{_signed(low)} to {_signed(high)}" for low, high in intervals],
             "": [
                 "better" if low > 0 else "worse" if high < 0 else "too close to call"
@@ -87,16 +85,16 @@ def _classes(pair: Pair) -> None:
         shown,
         key="class-differences",
         columns=columns,
-        alt="F1 per class of both runs, and its change with its interval",
+        alt="F1 per class of both runs, and its change with the interval",
     )
     st.caption(
-        "Paired bootstrap over the texts. With many classes one in twenty differs by chance."
+        "Paired bootstrap over the texts. With many classes, one in twenty differs by chance."
     )
 
 
 def _texts(pair: Pair) -> None:
     assert pair.paired
-    st.markdown("#### Texts that only one of them gets right")
+    st.markdown("#### Texts that only one run classifies correctly")
     first, second = plain(pair.first.name), plain(pair.second.name)
     st.caption(
         f"Only {first}: {count(pair.paired.only_first, 'texts')}. Only {second}:"
@@ -107,14 +105,16 @@ def _texts(pair: Pair) -> None:
         return
     shown = found.head(SHOWN_TEXTS)[["right", "text", "true", "first", "second"]]
     shown.columns = [
-        "Only right",
+        "Correct run",
         "text",
         "True class",
-        f"{pair.first.name} said",
-        f"{pair.second.name} said",
+        f"Prediction of {pair.first.name}",
+        f"Prediction of {pair.second.name}",
     ]
     place = tables.texts(
-        shown, key="told-apart", alt="Texts that one run gets right and the other wrong"
+        shown,
+        key="told-apart",
+        alt="Texts that one run classifies correctly and the other does not",
     )
     if place is not None:
         with st.container(border=True, key="whole-text"):

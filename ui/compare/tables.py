@@ -1,4 +1,4 @@
-"""What runs came to and how they differ, as tables: results, configurations, F1 per class."""
+"""Tables of the Compare page: results, configurations, spread over seeds, F1 per class."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from ui.widgets import tables
 
 
 def table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
-    """A row a run, the best value of each column among them marked, and a row a baseline below."""
+    """Draw one row per run with the best value of each column marked, and the baselines below."""
     st.markdown("#### Results")
     frame_ = pd.DataFrame([_row(one) for one in chosen])
     best = {
@@ -34,13 +34,12 @@ def table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
         shown, key="results", alt="Results of each run; a star marks the best value of a column"
     )
     st.caption(
-        "★ marks the best value of a column. Interval: 95 % (Wilson), each run on the texts that it"
-        " was scored on."
+        "★ marks the best value of a column. Interval: 95 % (Wilson), on each run's own test texts."
     )
 
 
 def configurations(chosen: Sequence[Chosen]) -> None:
-    """The fields in which the runs differ, or all of them."""
+    """Draw the settings in which the runs differ, or all of them."""
     st.markdown("#### Configurations")
     everything = not st.toggle("Differences only", value=True, key="differences-only")
     values = [one.request.config.model_dump() for one in chosen]
@@ -50,11 +49,11 @@ def configurations(chosen: Sequence[Chosen]) -> None:
         if everything or any(other[name] != values[0][name] for other in values)
     ]
     if not names:
-        st.caption("The configurations are the same.")
+        st.caption("The configurations are identical.")
         return
     rows = [
         {
-            "Field": RunConfig.model_fields[name].title,
+            "Setting": RunConfig.model_fields[name].title,
             **{
                 one.result.name: _shown(each[name])
                 for one, each in zip(chosen, values, strict=True)
@@ -63,14 +62,14 @@ def configurations(chosen: Sequence[Chosen]) -> None:
         for name in names
     ]
     tables.plain(
-        pd.DataFrame(rows), key="configurations", alt="Fields of the configurations, a column a run"
+        pd.DataFrame(rows),
+        key="configurations",
+        alt="Settings of the configurations, one column per run",
     )
 
 
 def seeds(chosen: Sequence[Chosen]) -> None:
-    """The spread of accuracy among runs that differ in nothing but their seed; nothing where there
-    are none.
-    """
+    """Draw the spread of accuracy over runs that differ only in their seed, if there are any."""
     groups: dict[tuple[str, RunConfig], list[Chosen]] = {}
     for one in chosen:
         groups.setdefault(
@@ -98,12 +97,12 @@ def seeds(chosen: Sequence[Chosen]) -> None:
     tables.plain(
         pd.DataFrame(rows),
         key="seeds",
-        alt="Test accuracy over runs that differ in their seed only",
+        alt="Test accuracy of runs that differ only in their seed",
     )
 
 
 def classes(chosen: Sequence[Chosen]) -> None:
-    """F1 per class of each run."""
+    """Draw F1 per class of each run."""
     names = {one.result.classes for one in chosen}
     if len(names) > 1:
         return
@@ -116,7 +115,7 @@ def classes(chosen: Sequence[Chosen]) -> None:
         }
     )
     number = {one.result.name: st.column_config.NumberColumn(format="%.3f") for one in chosen}
-    tables.plain(frame_, key="f1-per-class", columns=number, alt="F1 per class, a column a run")
+    tables.plain(frame_, key="f1-per-class", columns=number, alt="F1 per class, one column per run")
 
 
 def _baseline_row(one: Result) -> dict[str, str]:
@@ -170,7 +169,7 @@ def _marked(name: str, value: float | None, best: bool) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "the model's usual ones"
+        return ", ".join(map(str, value)) or "model default"
     return (
         ("yes" if value else "no")
         if isinstance(value, bool)

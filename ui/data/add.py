@@ -1,4 +1,4 @@
-"""Add a dataset on the page Your data, from the file to the saved dataset."""
+"""Form that adds a dataset on the page Your data, from the file to the saved dataset."""
 
 import streamlit as st
 
@@ -10,22 +10,22 @@ from ui.data import columns, saved, uploads
 from ui.session.error_boundary import show
 
 HOW_TO_READ = """
-- **One row, one text, one label.** A file may be CSV, TSV, JSON lines (an object a line) or
-  Parquet. Its kind, encoding and separator are found by what it holds; what is wrong can be put
-  right under *Read it differently*.
-- **Nothing is unpacked or run.** Archives, workbooks and pickles are refused with what to do
-  instead.
-- **Split.** Training, validation and test rows come from a column, from several files, or are
-  drawn here with the same share of each class. Without validation rows a tenth of the training
-  rows serves as such.
-- **Classes.** 2 to 50, with ten training rows or more each.
-- The default base model has learned English. Texts in other languages work; a model that knows
-  the language does better.
+- **One text and one label per row.** Files may be CSV, TSV, JSON lines (one object per line) or
+  Parquet. Format, encoding and separator are detected from the content; correct them under
+  *Change how the file is read*.
+- **Nothing is unpacked or executed.** Archives, workbooks and pickles are rejected with a note
+  on what to do instead.
+- **Split.** Training, validation and test rows come from a column, from several files, or from a
+  random split with the same class proportions. Without validation rows, a tenth of the training
+  rows is used for validation.
+- **Classes.** 2 to 50, with at least ten training rows each.
+- The default base model was trained on English. Texts in other languages work; a model trained
+  on the language works better.
 """
 
 
 def draw(store: Store) -> None:
-    """Bring files, choose, and save. A fault is said where it is, and what comes after it waits."""
+    """Draw upload, choices and saving; an error is shown in place and stops the later steps."""
     try:
         require(store.visitor, Action.KEEP_DATA)
         files = uploads.upload(store)
@@ -37,7 +37,7 @@ def draw(store: Store) -> None:
 
 
 def _draw_choices(store: Store, files: list[uploads.UploadedFile]) -> None:
-    st.markdown("##### What was found")
+    st.markdown("##### File contents")
     read = uploads.read(files)
     if not read:
         return
@@ -45,7 +45,7 @@ def _draw_choices(store: Store, files: list[uploads.UploadedFile]) -> None:
     st.markdown("##### Columns and classes")
     parts = columns.choose_splits(read)
     choice = columns.choose(parts)
-    st.markdown("##### What becomes of the rows")
+    st.markdown("##### What will be kept")
     key = "|".join(
         f"{file.key}|{split}|{table.found}"
         for file, (split, table) in zip(files, parts, strict=True)
@@ -56,11 +56,9 @@ def _draw_choices(store: Store, files: list[uploads.UploadedFile]) -> None:
         st.form("save-form", border=False),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
-        name = st.text_input(
-            "Name", key="dataset-name", max_chars=48, placeholder="for example reviews"
-        )
+        name = st.text_input("Name", key="dataset-name", max_chars=48, placeholder="e.g. reviews")
         wanted = st.form_submit_button(
-            "Save the dataset", key="save-dataset", type="primary", icon=":material/save:"
+            "Save dataset", key="save-dataset", type="primary", icon=":material/save:"
         )
     if wanted:
         source = actions.keep_dataset(

@@ -1,6 +1,4 @@
-"""Choose on the page Your data: columns, what each label is called, and the split; and what becomes
-of the rows.
-"""
+"""Choice of columns, classes and split on the page Your data, and the report on the rows kept."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,13 +18,13 @@ from ui.text import count, plain
 from ui.widgets import tables
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-MADE = "made here, at random"
-MOST_LABELS = 500  # more are no classes, and no table to edit
+MADE = "random split"
+MOST_LABELS = 500  # more are not classes, and too many for an editable table
 SHARES = (0.1, 0.15, 0.2, 0.25, 0.3)
 
 
 def choose_splits(read: Sequence[Table]) -> list[tuple[Split, Table]]:
-    """Each table and the split that it is; a single one is train."""
+    """Let the reader assign a split to each table; a single table is the training split."""
     if len(read) == 1:
         return [("train", read[0])]
     parts: list[tuple[Split, Table]] = []
@@ -43,12 +41,14 @@ def choose_splits(read: Sequence[Table]) -> list[tuple[Split, Table]]:
                 )
             )
     if all(split != "train" for split, _ in parts):
-        raise DataError("None of the files is the training split.", "Say above which one is.")
+        raise DataError(
+            "None of the files is the training split.", "Choose the training file above."
+        )
     return sorted(parts, key=lambda part: part[0] != "train")
 
 
 def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
-    """Columns, classes and split. Raises DataError where the columns cannot be labels."""
+    """Draw the choice of columns, classes and split. Raises DataError for unusable columns."""
     first, single = parts[0][1], len(parts) == 1
     proposal, names = propose_columns(first), first.columns
     key = "|".join(
@@ -78,11 +78,9 @@ def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
             key=f"split|{key}",
         )
     if not text or not label:
-        raise DataError("Texts and labels are not both chosen.", "Choose a column for each.")
+        raise DataError("The text or label column is missing.", "Choose a column for each.")
     if label in text:
-        raise DataError(
-            "One column cannot be both text and label.", "Choose another column of labels."
-        )
+        raise DataError("A column cannot be both text and label.", "Choose another label column.")
     share = 0.2
     if made and split == MADE:
         words = {part: f"{part:.0%}".replace("%", " %") for part in SHARES}
@@ -102,25 +100,25 @@ def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
 
 @st.cache_resource(
     max_entries=2, show_spinner=False
-)  # shared between reruns of one person's page; never changed
+)  # shared between reruns of one visitor's page; never changed
 def built(
     key: str, choice_key: str, _parts: Sequence[tuple[Split, Table]], _choice: BuildOptions
 ) -> BuiltDataset:
-    """What ``choice`` makes of the tables. Raises DataError."""
+    """Build the dataset from the tables. Raises DataError."""
     return build(_parts, _choice)
 
 
 def choice_key(choice: BuildOptions) -> str:
-    """Changes with the choice."""
+    """Return a cache key for the choice."""
     return str(asdict(choice))
 
 
 def draw_report(report: BuildReport, key: str) -> None:
-    """What was kept and what was not, and the rows of each class."""
+    """Draw the numbers of kept and dropped rows, with the reasons, and the rows of each class."""
     left_out = report.rows_read - report.rows_kept
     st.markdown(
         f"**{report.rows_kept:,} of {count(report.rows_read, 'rows')} kept**"
-        + (f", {left_out:,} left out" if left_out else "")
+        + (f", {left_out:,} dropped" if left_out else "")
     )
     median, longest = f"{report.median_characters:,}", f"{report.longest_characters:,}"
     st.caption(
@@ -144,17 +142,17 @@ def draw_report(report: BuildReport, key: str) -> None:
     with sides.cell():
         if report.dropped:
             rows = [
-                {"left out because": item.reason, "rows": item.rows, "first": ", ".join(item.where)}
+                {"reason": item.reason, "rows": item.rows, "first": ", ".join(item.where)}
                 for item in report.dropped
             ]
             tables.plain(
                 pd.DataFrame(rows),
                 key=f"{key}-dropped",
                 rows_in_view=8,
-                alt="Rows that were left out and why",
+                alt="Dropped rows with the reason",
             )
         else:
-            st.caption("Every row is kept.")
+            st.caption("All rows are kept.")
     for note in report.notes:
         st.caption(plain(note))
 
@@ -165,8 +163,9 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
     counts = count_labels(value for _, table in parts for value in table.frame[label])
     if len(counts) > MOST_LABELS:
         raise DataError(
-            f"{label!r} has {len(counts):,} different values; up to {MOST_CLASSES} classes work.",
-            "Choose another column of labels.",
+            f"{label!r} has {len(counts):,} different values; at most {MOST_CLASSES} classes are"
+            " supported.",
+            "Choose another label column.",
         )
     similar = near_equal(counts)
     rare = [
@@ -181,13 +180,13 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
             "; …" if len(similar) > 6 else ""
         )
         merge = st.toggle(
-            f"Merge {count(len(similar), 'labels')} that look like others",
+            f"Merge {count(len(similar), 'near-duplicate labels')}",
             key=f"merge|{label}|{key}",
         )
         st.caption(plain(shown))
     if rare:
         leave_out = st.toggle(
-            f"Leave out {count(len(rare), 'labels')} with fewer than {MIN_CLASS_ROWS} rows",
+            f"Drop {count(len(rare), 'labels')} with fewer than {MIN_CLASS_ROWS} rows",
             key=f"rare|{label}|{key}",
         )
     start = {
@@ -198,8 +197,8 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
         {"label": list(counts), "rows": list(counts.values()), "class": list(start.values())}
     )
     st.caption(
-        "Give a label another name to rename it, the name of another to merge both, or none to"
-        " leave its rows out."
+        "Edit a class name to rename it, enter the name of another class to merge both, or clear"
+        " the cell to drop its rows."
     )
     edited = st.data_editor(
         editable,

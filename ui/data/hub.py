@@ -1,6 +1,4 @@
-"""A dataset of the Hugging Face Hub on the page Your data: look it up, say how large it is,
-download it in the background.
-"""
+"""Datasets of the Hugging Face Hub on the page Your data: look up, show the size, download."""
 
 import os
 
@@ -15,25 +13,24 @@ from ui.text import count, megabytes, plain
 from ui.widgets.job_progress import watch
 
 CONFIGURATION_KEY = "hub-configuration"
-TRUST_SECONDS = 600  # what is on the Hub may change; what is downloaded is pinned
+TRUST_SECONDS = 600  # the Hub's content may change; downloads are pinned to a revision
 
 
 def fetch(store: Store) -> HubFiles | None:
-    """The files that were chosen, once they are all here; None before that."""
+    """Let the reader choose a dataset and return its files once downloaded; None before."""
     with (
         st.form("hub-form", border=False),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
         hub_id = st.text_input("Dataset id", key="hub-id", placeholder="owner/name", max_chars=200)
-        st.form_submit_button("Look it up", key="hub-look-up", icon=":material/search:")
+        st.form_submit_button("Look up", key="hub-look-up", icon=":material/search:")
     st.caption(
-        "Parquet, CSV or JSON lines files of public datasets. No code that comes with a dataset is"
-        " run."
+        "Parquet, CSV or JSON lines files of public datasets. Dataset code is never executed."
     )
     if not hub_id.strip():
         return None
     pick, licence = _choose(hub_id)
-    terms = f"licence {licence}" if licence else "its card names no licence"
+    terms = f"licence {licence}" if licence else "no licence stated"
     parts = [
         megabytes(pick.size / 2**20),
         count(len(pick.files), "files"),
@@ -48,7 +45,7 @@ def fetch(store: Store) -> HubFiles | None:
 
 
 def _choose(hub_id: str) -> tuple[HubFiles, str]:
-    """The files of the configuration that is typed or chosen, and the licence. Raises DataError."""
+    """Return the files of the chosen configuration and the licence. Raises DataError."""
     name, configuration = split_id(hub_id)
     offer = _offer(name, os.environ.get("HF_ENDPOINT", ""))
     names = sorted(offer.configurations)
@@ -60,7 +57,7 @@ def _choose(hub_id: str) -> tuple[HubFiles, str]:
     return offer.pick(configuration), offer.licence
 
 
-@st.cache_data(max_entries=16, ttl=TRUST_SECONDS, show_spinner="Asking the Hub")
+@st.cache_data(max_entries=16, ttl=TRUST_SECONDS, show_spinner="Contacting the Hub")
 def _offer(name: str, endpoint: str) -> HubListing:
     return look_up(Settings(), name)
 
@@ -68,15 +65,15 @@ def _offer(name: str, endpoint: str) -> HubListing:
 def _draw_download(store: Store, pick: HubFiles) -> None:
     job = next(iter(find_fetch_jobs(store, pick)), None)
     if job is not None and not job.state.over:
-        watch(store, job, "stop-download", waiting="Waiting for other work to end.")
+        watch(store, job, "stop-download", waiting="Waiting for other jobs to finish.")
         return
     if job is not None and job.state in (JobState.FAILED, JobState.INTERRUPTED):
         st.error(
-            f"**The download did not end.** {plain(job.message)} {plain(job.fix)}",
+            f"**The download failed.** {plain(job.message)} {plain(job.fix)}",
             icon=":material/error:",
         )
     elif job is not None and job.state is JobState.CANCELLED:
-        st.info("The download was stopped. Nothing of it is kept.", icon=":material/stop_circle:")
+        st.info("The download was stopped; its files were deleted.", icon=":material/stop_circle:")
     size = megabytes(pick.size / 2**20)
     if st.button(
         f"Download {size}", key="hub-download", type="primary", icon=":material/cloud_download:"

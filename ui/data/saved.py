@@ -1,4 +1,4 @@
-"""Saved datasets on the page Your data: the list, one with its report, and deleting."""
+"""Saved datasets on the page Your data: the list, the report of one, and deletion."""
 
 from functools import partial
 
@@ -21,25 +21,23 @@ SHOWN = 20
 
 
 def draw_list(store: Store) -> None:
-    """A line per saved dataset, newest first, with what can be done with it."""
+    """Draw a line with actions for each saved dataset, newest first."""
     cards = list_saved(store.settings)
     if not cards:
-        st.caption("Nothing is saved yet. Bring a file below; it takes a minute.")
+        st.caption("No saved datasets yet. Upload a file below to get started.")
         return
     for card in cards[:SHOWN]:
         _draw_line(store, card)
     if len(cards) > SHOWN:
-        st.caption(f"The newest {SHOWN} of {len(cards):,}; the picker in the sidebar has them all.")
+        st.caption(f"The newest {SHOWN} of {len(cards):,}; the picker in the sidebar lists all.")
 
 
 def draw_chosen(store: Store) -> bool:
-    """The dataset that the URL names: its report, where to go on, and deleting it; False where it
-    names none.
-    """
+    """Draw the dataset in the URL with its report and actions; False if the URL names none."""
     name = st.query_params.get(IN_URL, "")
     if not name:
         return False
-    st.query_params[IN_URL] = name  # a link to the page that is open tells only the server
+    st.query_params[IN_URL] = name  # a link to the open page reaches only the server
     try:
         card = read_saved_card(store.settings, name)
     except LoraLabError as error:
@@ -59,7 +57,7 @@ def draw_chosen(store: Store) -> bool:
 
 
 def open_dataset(name: str) -> None:
-    """Show the dataset on this page, and use it from now on."""
+    """Show the dataset on this page and use it."""
     data_picker.use(name)
     st.query_params[IN_URL] = name
 
@@ -75,8 +73,8 @@ def _draw_line(store: Store, card: SavedCard) -> None:
                 + (" :green-badge[:material/check: in use]" if in_use else "")
             )
             rows = (
-                f"{count(card.rows('train') + card.rows('validation'), 'rows')} to train on,"
-                f" {card.rows('test'):,} to test"
+                f"{count(card.rows('train') + card.rows('validation'), 'training rows')},"
+                f" {card.rows('test'):,} test rows"
             )
             st.caption(
                 f"{rows} · {count(len(card.classes), 'classes')} ·"
@@ -108,19 +106,20 @@ def _draw_next(store: Store, card: SavedCard) -> None:
             prepare_data.draw(store, status)
         else:
             with st.container(horizontal=True, gap="medium"):
-                navigation.link(navigation.EXPLORE, "Explore it")
-                navigation.link(navigation.TRAIN, "Set up a run on it")
+                navigation.link(navigation.EXPLORE, "Explore this dataset")
+                navigation.link(navigation.TRAIN, "Train on this dataset")
     source = saved_source(store.settings, card.name)
     runs = len(actions.runs_on(store, source)) if source else 0
     with st.popover("Delete", key="delete-dataset", icon=":material/delete:"):
         kept = (
-            f"{count(runs, 'runs')} trained on it keep their results and can still be read."
+            f"{count(runs, 'runs')} trained on it {'keeps its' if runs == 1 else 'keep their'}"
+            " results."
             if runs
             else "No run was trained on it."
         )
         st.markdown(f"Delete **{plain(card.name)}** from this machine? {kept}")
         st.button(
-            "Delete for good",
+            "Delete permanently",
             key="delete-for-good",
             type="primary",
             on_click=partial(_delete, store, card.name),
@@ -129,7 +128,7 @@ def _draw_next(store: Store, card: SavedCard) -> None:
 
 def _draw_back() -> None:
     st.button(
-        "All datasets, or add another",
+        "All datasets",
         key="all-datasets",
         icon=":material/arrow_back:",
         on_click=_show_all,
@@ -137,7 +136,7 @@ def _draw_back() -> None:
 
 
 def prepare(store: Store, name: str) -> None:
-    """Have the saved dataset prepared, so that the next page is ready."""
+    """Start preparing the saved dataset, so that the next page is ready."""
     source = saved_source(store.settings, name)
     if source:
         actions.launch_preparation(store, source)
@@ -160,4 +159,4 @@ def _delete(store: Store, name: str) -> None:
     st.query_params.pop(IN_URL, None)
     if st.session_state.get(data_picker.KEY) == name:
         data_picker.use("")
-    st.toast(f"{plain(name)} is deleted.", icon=":material/delete:")
+    st.toast(f"{plain(name)} deleted.", icon=":material/delete:")

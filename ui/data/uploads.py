@@ -1,6 +1,4 @@
-"""Bring files to the page Your data: upload, path or Hub id; what was found about each, and how to
-read it differently.
-"""
+"""File input of the page Your data: upload, path or Hub id, and how each file is read."""
 
 import os
 from collections.abc import Sequence
@@ -37,10 +35,9 @@ ENCODING_NAMES = {
 
 @dataclass(frozen=True)
 class UploadedFile:
-    """A file that somebody brought. ``key`` changes with what it holds; ``data`` is None for one
-    that is read from ``path``.
+    """A file to read, from ``data`` or else from ``path``; ``key`` changes with its content.
 
-    ``origin`` says where it is from, if not from this machine or the browser.
+    ``origin`` is set for files from neither this machine nor the browser.
     """
 
     name: str
@@ -51,7 +48,7 @@ class UploadedFile:
 
 
 def upload(store: Store) -> list[UploadedFile]:
-    """The files that are chosen; none before that."""
+    """Let the reader choose files and return them."""
     ways = [UPLOAD, *([PATH] if _may_name_paths() else []), HUB]
     way = st.segmented_control("From", ways, required=True, default=UPLOAD, key="bring-from")
     if way == PATH:
@@ -60,9 +57,7 @@ def upload(store: Store) -> list[UploadedFile]:
 
 
 def read(files: Sequence[UploadedFile]) -> list[Table]:
-    """The tables in the files. Where one cannot be read the page says why, offers another reading,
-    and gives none.
-    """
+    """Read the files as tables; if one fails, show why with other reading options, return none."""
     tables_read = []
     for file in files:
         try:
@@ -78,7 +73,7 @@ def read(files: Sequence[UploadedFile]) -> list[Table]:
 
 
 def draw_preview(table: Table) -> None:
-    """The first rows as they are."""
+    """Draw the first rows unchanged."""
     shown = (
         table.frame.head(PREVIEW_ROWS)
         .iloc[:, :50]
@@ -93,10 +88,10 @@ def draw_preview(table: Table) -> None:
 
 
 def _may_name_paths() -> bool:
-    """A visitor from elsewhere must not read this machine's disk."""
+    """Return whether the visitor may read files by path: remote visitors may not."""
     settings = (
         Settings()
-    )  # behind a proxy the address is this machine's own whoever comes, so the mode counts as well
+    )  # behind a proxy every address is this machine's own, so the mode counts as well
     return settings.paths or (
         settings.mode == Mode.LOCAL
         and st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"}
@@ -105,13 +100,13 @@ def _may_name_paths() -> bool:
 
 def _from_upload() -> list[UploadedFile]:
     uploaded = st.file_uploader(
-        "CSV, TSV, JSON lines or Parquet, up to 20 MB. Several files are taken as splits.",
+        "CSV, TSV, JSON lines or Parquet, up to 20 MB. Upload several files to use them as splits.",
         accept_multiple_files=True,
         key="upload",
     )
     if not _may_name_paths():
         st.caption(
-            "To name a file by its path, start the server with --server.address localhost, or use:"
+            "To read a file by its path, start the server with --server.address localhost, or run:"
             " python -m core data add FILE"
         )
     for file in uploaded:
@@ -124,7 +119,7 @@ def _from_upload() -> list[UploadedFile]:
 
 def _from_paths() -> list[UploadedFile]:
     typed = st.text_area(
-        "Path of a file; several, one a line, are taken as splits",
+        "Path of a file, or several paths (one per line) to use as splits",
         key="paths",
         height=80,
         placeholder="~/reviews.csv",
@@ -174,7 +169,7 @@ def _draw_found(table: Table) -> None:
         (
             found.format
             if found.format != "delimited"
-            else f"Text separated by {SEPARATORS.get(found.separator, repr(found.separator))}"
+            else f"text separated by {SEPARATORS.get(found.separator, repr(found.separator))}"
         )
     ]
     if found.encoding:
@@ -182,7 +177,7 @@ def _draw_found(table: Table) -> None:
             ENCODINGS.get(found.encoding, ENCODING_NAMES.get(found.encoding, found.encoding))
         )
     if found.header is not None:
-        parts.append("first line names the columns" if found.header else "no header")
+        parts.append("first row is the header" if found.header else "no header")
     sizes = f"{count(table.rows, 'rows')}, {count(len(table.columns), 'columns')}"
     st.markdown(f"**{plain(found.name)}** · {sizes}")
     st.caption(plain(" · ".join(parts)))
@@ -191,7 +186,7 @@ def _draw_found(table: Table) -> None:
     for item in table.skipped:
         lines = ", ".join(f"{line:,}" for line in item.lines)
         st.caption(
-            f":material/warning: {count(item.rows, 'lines')} left out: {plain(item.reason)}. First"
+            f":material/warning: {count(item.rows, 'lines')} skipped: {plain(item.reason)}. First"
             f" at {lines}."
         )
 
@@ -209,26 +204,29 @@ def _reading(file: UploadedFile) -> ReadOptions:
 
 def _draw_reading(file: UploadedFile) -> None:
     with st.expander(
-        "Read it differently", key=_key("reading", file), type="compact", icon=":material/tune:"
+        "Change how the file is read",
+        key=_key("reading", file),
+        type="compact",
+        icon=":material/tune:",
     ):
         with st.grid(3, min_column_width=180, vertical_alignment="bottom"):
             st.selectbox(
                 "Encoding",
                 ["", *ENCODINGS],
-                format_func=lambda name: ENCODINGS.get(name, "as found"),
+                format_func=lambda name: ENCODINGS.get(name, "detected"),
                 key=_key("encoding", file),
             )
             st.selectbox(
                 "Separator",
                 ["", *SEPARATORS],
-                format_func=lambda mark: SEPARATORS.get(mark, "as found"),
+                format_func=lambda mark: SEPARATORS.get(mark, "detected"),
                 key=_key("separator", file),
             )
-            words = {"found": "as found", "yes": "names the columns", "no": "is a row"}
+            words = {"found": "detected", "yes": "header", "no": "data"}
             st.selectbox(
-                "First line", list(words), format_func=words.__getitem__, key=_key("header", file)
+                "First row", list(words), format_func=words.__getitem__, key=_key("header", file)
             )
-        st.toggle("Double quotes enclose texts", value=True, key=_key("quotes", file))
+        st.toggle("Texts are in double quotes", value=True, key=_key("quotes", file))
 
 
 def _key(what: str, file: UploadedFile) -> str:

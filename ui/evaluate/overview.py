@@ -1,6 +1,4 @@
-"""Parts of the Evaluate page: headline, the texts of a cell, and the model before training beside
-it.
-"""
+"""The Evaluate page: headline, confusion matrix, and the texts of a cell."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -24,29 +22,31 @@ from ui.widgets import chart_view, tables
 View = Literal["before and after training", "difference to another run", "ROC and precision–recall"]
 VIEWS: tuple[View, ...] = get_args(View)
 SPLITS: tuple[Split, ...] = ("test", "validation")
+CELL_TITLES = {"per cent of row": "% of row"}
 TRUE_KEY, PREDICTED_KEY, LAST_CELL_KEY = "true-class", "predicted-class", "last-cell"
 MATRIX_KEY = "matrix"
-SHOWN_TEXTS = 500  # a cell of the diagonal may hold thousands; nobody scrolls through them
+SHOWN_TEXTS = 500  # a cell of the diagonal may hold thousands
 TEXT_WIDTH = 400  # px
 HOW_TO_READ = """
-- **Rows are the true classes, columns what the run said.** The diagonal is right; everything
-  beside it is a mistake.
-- **Precision** asks how far you can trust a predicted class; **recall** how many texts of a
-  class were found; **F1** is their harmonic mean, and macro-F1 its mean over the classes.
-- **The 95 % interval** says where the score would most likely fall with other texts of the same
-  kind: Wilson's for shares, a bootstrap over the texts for F1. Classes whose intervals overlap
-  widely are not told apart by these texts.
-- **One way** means that more of one class is taken for the other than the other way round,
-  beyond chance (Fisher's exact test, corrected for the pairs shown by Holm's method).
-- **ROC and precision–recall** take each class against the rest and look at its probability
-  alone. 0.5 under the ROC curve is chance.
-- **Margin** is the distance between the two most probable classes. A mistake with a wide margin
-  is a confident one.
+- **Rows are true classes, columns are predicted classes.** The diagonal is correct; all other
+  cells are errors.
+- **Precision** is the proportion of a predicted class that is correct; **recall** is the
+  proportion of a true class that was found; **F1** is their harmonic mean, and macro-F1 is its
+  mean over the classes.
+- **The 95 % interval** shows where the score would likely fall for other texts of the same kind:
+  Wilson's interval for proportions, a bootstrap over the texts for F1. If the intervals of two
+  classes overlap widely, these texts show no significant difference.
+- **Significantly one-sided** means that one class is predicted for the other more often than the
+  reverse, beyond chance (Fisher's exact test with Holm correction for the pairs shown).
+- **ROC and precision–recall** compare each class with the rest, using only its probability. An
+  area of 0.5 under the ROC curve is chance.
+- **Margin** is the difference between the two highest probabilities. An error with a large
+  margin is a confident error.
 """
 
 
 def choose_split() -> Split:
-    """The texts that the page is about."""
+    """Draw the choice of the split."""
     split = st.segmented_control(
         "Split", SPLITS, required=True, default="test", key="scored-on", bind="query-params"
     )
@@ -54,10 +54,11 @@ def choose_split() -> Split:
 
 
 def choose_cells() -> CellsShow:
-    """What the cells of the matrices show."""
+    """Draw the choice of what the matrix cells show."""
     show = st.segmented_control(
-        "Cells show",
+        "Show",
         charts.CELLS_SHOW,
+        format_func=lambda cells: CELL_TITLES.get(cells, cells),
         required=True,
         default="counts",
         key="cells",
@@ -67,10 +68,10 @@ def choose_cells() -> CellsShow:
 
 
 def choose_view() -> View:
-    """What is looked at beneath the matrix and its texts; only that is computed."""
-    st.markdown("#### Look closer")
+    """Draw the choice of the view below the matrix; only the chosen view is computed."""
+    st.markdown("#### Details")
     view = st.segmented_control(
-        "Look closer",
+        "Details",
         VIEWS,
         required=True,
         default=VIEWS[0],
@@ -82,28 +83,28 @@ def choose_view() -> View:
 
 
 def read_untrained(run: OpenRun) -> Predictions | None:
-    """What the model predicted before training, where it was scored and can be read."""
+    """Read the predictions before training, if they exist and are readable."""
     if not artifacts.predictions_path(run.folder, "untrained").is_file():
         return None
     try:
         return cache.predictions(run.folder, run.version, len(run.classes), "untrained")
-    except ArtifactDamaged:  # the trained model's are what the page is about
+    except ArtifactDamaged:  # the page works without them
         return None
 
 
 def headline(
     run: OpenRun, split: Split, predictions: Predictions, untrained: Predictions | None
 ) -> None:
-    """The finding as a sentence, and what it was measured on."""
+    """Draw the accuracy as the headline, and what it was measured on."""
     scores = predictions.scores
     untrained_share = (
         per_cent(untrained.scores.accuracy.value) if untrained and len(untrained) else ""
     )
     before = (
         f"; untrained {untrained_share}" if untrained_share and split == "test" else ""
-    )  # it was scored on test texts
+    )  # the untrained model is scored on test texts
     st.subheader(
-        f"{with_interval(scores.accuracy)} of {len(predictions):,} {split} texts right{before}",
+        f"{with_interval(scores.accuracy)} accuracy on {len(predictions):,} {split} texts{before}",
         anchor=False,
     )
     data = (
@@ -113,7 +114,7 @@ def headline(
     trained = run.job.result.get("trained_rows")
     rows = [f"{trained:,} training rows"] if isinstance(trained, int) else []
     base = (
-        [f"untrained {untrained_share} of {count(len(untrained), 'test texts')}"]
+        [f"untrained {untrained_share} ({count(len(untrained), 'test texts')})"]
         if untrained and untrained_share
         else []
     )
@@ -122,14 +123,14 @@ def headline(
     st.caption(" · ".join([macro, *base, data, *rows]))
     if run.job.owner in BUNDLED_OWNERS:
         st.badge(
-            "Example, shipped with the project and trained on its demo corpus",
+            "Example, included with the project and trained on its demo corpus",
             icon=":material/inventory_2:",
             color="gray",
         )
 
 
 def draw_matrix(predictions: Predictions, classes: Sequence[str], show: CellsShow) -> None:
-    """The matrix; a click on a cell chooses it."""
+    """Draw the matrix; a click on a cell selects it."""
     chart = charts.confusion_matrix(
         predictions.scores.counts, classes, show, chart_view.dark(), _chosen_cell(classes)
     )
@@ -137,19 +138,19 @@ def draw_matrix(predictions: Predictions, classes: Sequence[str], show: CellsSho
 
 
 def texts_of_cell(run: OpenRun, predictions: Predictions) -> None:
-    """The texts behind the chosen cell. The two boxes choose it too: a keyboard reaches them."""
-    st.markdown("#### Texts of a cell")
+    """Draw the texts of the selected cell; two select boxes make it selectable by keyboard."""
+    st.markdown("#### Texts in the selected cell")
     with st.container(horizontal=True, gap="medium"):
         true = _choose_class("True class", TRUE_KEY, run.classes)
         predicted = _choose_class("Predicted class", PREDICTED_KEY, run.classes)
     if true is None or predicted is None:
-        st.caption("Click a cell of the matrix, or choose both classes, to read its texts.")
+        st.caption("Click a cell of the matrix, or choose both classes, to see its texts.")
         return
     found = predictions.in_cell(run.classes.index(true), run.classes.index(predicted))
-    what = "recognised" if true == predicted else f"taken for {plain(predicted)}"
-    st.markdown(f"**{plain(true)} {what}: {count(len(found), 'texts')}**")
+    outcome = "predicted correctly" if true == predicted else f"predicted as {plain(predicted)}"
+    st.markdown(f"***{plain(true)} {outcome}: {count(len(found), 'texts')}**")
     if not len(found):
-        st.caption("No text fell into this cell.")
+        st.caption("This cell has no texts.")
         return
     try:
         named = found.join(_texts(predictions), on="row")
@@ -160,21 +161,19 @@ def texts_of_cell(run: OpenRun, predictions: Predictions) -> None:
 
 
 def with_interval(share: Proportion) -> str:
-    """``91.2 % (90.5–91.8)``."""
+    """Format a proportion with its interval: ``91.2 % (90.5–91.8)``."""
     low, high = share.interval
     return f"{per_cent(share.value)} ({low * 100:.1f}–{high * 100:.1f})" if share.n else "none"
 
 
 def _chosen_cell(classes: Sequence[str]) -> tuple[str, str] | None:
-    """The cell whose texts are read: the one last clicked, or chosen by the boxes under the matrix.
-    Comes before both.
-    """
+    """Return the cell last clicked or chosen in the boxes; call this before drawing either."""
     event = st.session_state.get(MATRIX_KEY)
     points = event["selection"].get("cell") if event else None
     clicked = (points[0].get("true"), points[0].get("predicted")) if points else None
     if clicked != st.session_state.get(
         LAST_CELL_KEY
-    ):  # an old click does not undo what the boxes say since
+    ):  # an old click does not undo a later choice in the boxes
         st.session_state[LAST_CELL_KEY] = clicked
         if clicked and set(clicked) <= set(classes):
             choose_cell(*clicked)
@@ -186,19 +185,19 @@ def _chosen_cell(classes: Sequence[str]) -> tuple[str, str] | None:
 
 def _choose_class(label: str, key: str, classes: Sequence[str]) -> str | None:
     return st.selectbox(
-        label, classes, index=None, placeholder="choose a class", key=key, bind="query-params"
+        label, classes, index=None, placeholder="Choose a class", key=key, bind="query-params"
     )
 
 
 def choose_cell(true: str, predicted: str) -> None:
-    """Make it the cell whose texts are read."""
+    """Select the cell whose texts are shown."""
     st.session_state[TRUE_KEY], st.session_state[PREDICTED_KEY] = true, predicted
 
 
 def _texts(predictions: Predictions) -> pd.DataFrame:
     if "text" not in predictions.frame:
         raise ArtifactDamaged(
-            "The predictions of this run do not carry their texts.", "Train the run again."
+            "The predictions of this run do not contain their texts.", "Train the run again."
         )
     return predictions.frame.set_index("row")[
         ["text", *(f"p{index}" for index in range(predictions.classes))]
@@ -215,7 +214,10 @@ def _draw_texts(found: pd.DataFrame, classes: Sequence[str]) -> None:
     columns = {
         "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
         "margin": st.column_config.NumberColumn(
-            "Margin", format="%.2f", width=80, help="Lead of the predicted class over the next one."
+            "Margin",
+            format="%.2f",
+            width=80,
+            help="Probability of the predicted class minus that of the next one.",
         ),
         **probabilities,
     }
@@ -225,14 +227,14 @@ def _draw_texts(found: pd.DataFrame, classes: Sequence[str]) -> None:
         shown,
         key="cell-texts",
         columns=columns,
-        alt="Texts of the chosen cell, widest margin first",
+        alt="Texts of the selected cell, most confident first",
     )
     first = (
-        f"The {SHOWN_TEXTS:,} with the widest margin, widest"
+        f"The {SHOWN_TEXTS:,} most confident texts, most confident"
         if len(found) > SHOWN_TEXTS
-        else "Widest margin"
+        else "Most confident"
     )
-    st.caption(f"{first} first. Choose a row to read its whole text.")
+    st.caption(f"{first} first. Select a row to read the whole text.")
     if chosen is not None:
         with st.container(border=True, key="whole-text"):
             st.text(str(shown["text"].iloc[chosen]))

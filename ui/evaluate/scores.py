@@ -1,6 +1,4 @@
-"""Parts of the Evaluate page: scores of each class with intervals, pairs that are confused, curves
-of the ranking.
-"""
+"""The Evaluate page: scores per class with intervals, confused pairs, and ranking curves."""
 
 from functools import partial
 
@@ -20,19 +18,19 @@ from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables
 
 CHOSEN_CURVE = "curve-class"
-FEW = 4  # classes whose lines have colours of their own
+FEW = 4  # classes with their own line colours
 
 
 def per_class(run: OpenRun, split: Split) -> None:
-    """Precision, recall and F1 of each class with their intervals; ``per_class_table`` is the table
-    behind it.
+    """Draw precision, recall and F1 of each class with intervals; ``per_class_table`` is its
+    table.
     """
     table = cache.class_intervals(run.folder, run.version, run.classes, split)
     chart_view.draw(charts.class_scores(table), key="class-scores", twin=False)
 
 
 def per_class_table(run: OpenRun, split: Split) -> None:
-    """The same as numbers."""
+    """Draw the scores of each class as a table."""
     table = cache.class_intervals(run.folder, run.version, run.classes, split)
     shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
     for name in ("precision", "recall", "f1"):
@@ -47,15 +45,15 @@ def per_class_table(run: OpenRun, split: Split) -> None:
         "precision": text(
             "Precision",
             help=(
-                "Of the texts given this class, the share that belongs to it, with its 95 %"
+                "Proportion of the texts predicted as this class that belong to it, with its 95 %"
                 " interval (Wilson)."
             ),
         ),
         "recall": text(
             "Recall",
             help=(
-                "Of the texts of this class, the share that was found, with its 95 % interval"
-                " (Wilson)."
+                "Proportion of the texts of this class that were predicted as such, with its 95 %"
+                " interval (Wilson)."
             ),
         ),
         "f1": text(
@@ -76,22 +74,20 @@ def per_class_table(run: OpenRun, split: Split) -> None:
 
 
 def most_confused(run: OpenRun, predictions: Predictions) -> None:
-    """Which classes are taken for each other, and which way more often; a button leads to the texts
-    of the commonest mistake.
-    """
-    st.markdown("#### Which classes are confused")
+    """Draw the confused pairs with their direction, and a button for the most frequent error."""
+    st.markdown("#### Confused classes")
     pairs = confused_pairs(predictions.scores, run.classes)
     if pairs.empty:
-        st.caption("No text was taken for another class.")
+        st.caption("No text was predicted as another class.")
         return
     errors = predictions.scores.counts * (1 - np.eye(len(run.classes), dtype=np.int64))
     first, second = (int(place) for place in np.unravel_index(errors.argmax(), errors.shape))
     true, predicted, number = run.classes[first], run.classes[second], int(errors[first, second])
     st.markdown(
-        f"Most frequent mistake: {plain(true)} taken for {plain(predicted)}, "
-        f"{count(number, 'texts')}, {per_cent(number / errors.sum())} of all mistakes."
+        f"Most frequent error: {plain(true)} predicted as {plain(predicted)}, "
+        f"{count(number, 'texts')}, {per_cent(number / errors.sum())} of all errors."
     )
-    label = "Read this text" if number == 1 else f"Read these {count(number, 'texts')}"
+    label = "Show this text" if number == 1 else f"Show these {count(number, 'texts')}"
     st.button(
         label,
         key="read-most-confused",
@@ -101,14 +97,17 @@ def most_confused(run: OpenRun, predictions: Predictions) -> None:
     shown = pd.DataFrame(
         {
             "Class": pairs["first"],
-            "taken for": pairs["second"],
+            "Predicted as": pairs["second"],
             "Texts": [
                 _share(*line) for line in zip(pairs["there"], pairs["there_share"], strict=True)
             ],
-            "The other way": [
+            "Reverse": [
                 _share(*line) for line in zip(pairs["back"], pairs["back_share"], strict=True)
             ],
-            "Direction": ["one way" if line else "not told apart" for line in pairs["one_way"]],
+            "Direction": [
+                "significantly one-sided" if line else "no significant difference"
+                for line in pairs["one_way"]
+            ],
             "p": ["< 0.001" if p < 0.001 else f"{p:.3f}" for p in pairs["p"]],
         }
     )
@@ -116,16 +115,16 @@ def most_confused(run: OpenRun, predictions: Predictions) -> None:
         shown,
         key="confused-pairs",
         rows_in_view=6,
-        alt="Pairs of classes that are taken for each other, most texts first",
+        alt="Pairs of confused classes, most texts first",
     )
     st.caption(
-        "Per cent of the texts of the true class. One way: the two shares differ by more than"
-        " chance."
+        "Percentages are of the texts of the true class. One-sided: the two percentages differ by"
+        " more than chance."
     )
 
 
 def ranking(run: OpenRun, split: Split) -> None:
-    """ROC or precision-recall of each class against the rest."""
+    """Draw the ROC or precision-recall curve of each class against the rest."""
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         kind = st.segmented_control(
             "Curve", CURVE_KINDS, required=True, default="ROC", key="curve", bind="query-params"
@@ -155,7 +154,7 @@ def _choose_class(classes: tuple[str, ...]) -> str | None:
         "Class",
         classes,
         index=None,
-        placeholder="choose one to stand out",
+        placeholder="Choose a class to highlight",
         key=CHOSEN_CURVE,
         bind="query-params",
     )

@@ -1,5 +1,5 @@
-"""Parts of the Evaluate page: the model before training, and another run, beside this one on the
-same texts.
+"""The Evaluate page: comparison with the untrained model and with another run, on the same
+texts.
 """
 
 from dataclasses import replace
@@ -25,10 +25,10 @@ OTHER_KEY = "other-run"
 
 
 def before_and_after(run: OpenRun, untrained: Predictions | None, show: CellsShow) -> None:
-    """The matrix of the untrained model, and of the trained one on the very same texts."""
+    """Draw the matrices of the untrained and the trained model on the same texts."""
     if untrained is None:
         st.caption(
-            "The untrained model was not scored in this run, or its predictions cannot be read."
+            "The untrained model was not scored in this run, or its predictions are unreadable."
         )
         return
     try:
@@ -44,17 +44,15 @@ def before_and_after(run: OpenRun, untrained: Predictions | None, show: CellsSho
             chart = charts.confusion_matrix(
                 predictions.scores.counts, run.classes, show, chart_view.dark()
             )
-            title = f"{name} training: {with_interval(predictions.scores.accuracy)} right"
+            title = f"{name} training: {with_interval(predictions.scores.accuracy)} accuracy"
             chart_view.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")
 
 
 def another_run(run: OpenRun, split: Split, predictions: Predictions) -> None:
-    """The matrix minus that of another run of the same data, and whether they differ by more than
-    chance.
-    """
+    """Draw the difference to another run on the same data, and whether it is significant."""
     others = _comparable(run, split)
     if not others:
-        st.caption(f"No other run has {split} predictions of the same data and classes.")
+        st.caption(f"No other run has {split} predictions on the same data with the same classes.")
         return
     names = {job.id: job.name for job in others}
     st.session_state.setdefault(OTHER_KEY, st.query_params.get(OTHER_KEY))

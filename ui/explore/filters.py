@@ -1,6 +1,4 @@
-"""The filter bar of the Explore page. Filters live in the URL; a click on a chart writes them, like
-a person would.
-"""
+"""The filter bar of the Explore page. The URL holds the filters; clicks on charts change them."""
 
 from typing import get_args
 
@@ -43,7 +41,7 @@ Mark = tuple[object, ...]
 
 
 def choose_view(dataset: Dataset, index: TextIndex) -> View:
-    """The filter bar."""
+    """Draw the filter bar and return the selected view."""
     _take_clicks(dataset)
     with st.container(border=True, key="filters", gap="small"):
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
@@ -54,7 +52,7 @@ def choose_view(dataset: Dataset, index: TextIndex) -> View:
                 "Classes", dataset.classes, placeholder="all", key=CLASSES_KEY, bind="query-params"
             )
             text = st.text_input(
-                "Search", placeholder="letters in the text", key=SEARCH_KEY, bind="query-params"
+                "Search", placeholder="text contains", key=SEARCH_KEY, bind="query-params"
             )
         with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
             unit = st.selectbox(
@@ -94,7 +92,7 @@ def choose_view(dataset: Dataset, index: TextIndex) -> View:
                 width=200,
             )
     labels = tuple(dataset.classes.index(name) for name in classes)
-    # an empty value in the URL gives no split
+    # an empty value in the URL gives None as split
     limits = (_whole(shortest), _whole(longest))
     filters = Filters(
         split or "train", labels, unit, *limits, text.strip(), fold(word.strip()), pattern or ""
@@ -103,9 +101,7 @@ def choose_view(dataset: Dataset, index: TextIndex) -> View:
 
 
 def draw_finding(view: View) -> None:
-    """How many texts are selected, as a heading, and each filter with a button that lifts it. Where
-    there is no text the page ends here.
-    """
+    """Draw the number of selected texts and a button to remove each filter; stop if none match."""
     filters, matching = view.filters, len(view.positions())
     part = view.index.splits[filters.split]
     total = part.stop - part.start
@@ -121,7 +117,7 @@ def draw_finding(view: View) -> None:
                 icon=":material/close:",
                 on_click=_lift,
                 args=(dimension,),
-                help="Take this filter away",
+                help="Remove this filter",
             )
         off = not filters.active
         st.button(
@@ -134,7 +130,7 @@ def draw_finding(view: View) -> None:
         )
     if not matching:
         st.info(
-            "No text matches. Search for fewer letters, widen the length, or show all.",
+            "No texts match. Shorten the search, widen the length range, or show all.",
             icon=":material/search_off:",
         )
         st.stop()
@@ -146,7 +142,7 @@ def only_cut(max_tokens: int) -> None:
 
 
 def words_key(show: str, label: int) -> str:
-    """The key of the picture of a class's words."""
+    """Return the key of the chart of a class's words."""
     return f"words-{show}-{label}"
 
 
@@ -179,9 +175,7 @@ def _lift(*dimensions: Dimension) -> None:
 
 
 def _take_clicks(dataset: Dataset) -> None:
-    """Let each new click on a chart change the filter of what was clicked; what the bar says since
-    is not undone by an old one.
-    """
+    """Apply each new click on a chart to its filter; old clicks never undo later changes."""
     words = {
         words_key(show, label): ("word",)
         for show in ("cloud", "bars")
@@ -193,15 +187,13 @@ def _take_clicks(dataset: Dataset) -> None:
 
 
 def _new_clicks(key: str, fields: tuple[str, ...]) -> list[Mark]:
-    """Marks whose selection in the browser has changed since the last look: a click selects a mark,
-    the next one frees it.
-    """
+    """Return marks whose selection has changed: a click selects a mark, the next one clears it."""
     seen: dict[str, set[Mark]] = st.session_state.setdefault(SEEN_KEY, {})
     event = st.session_state.get(key)
     points = event["selection"].get("chosen") or [] if event else []
     now = {tuple(point.get(field) for field in fields) for point in points}
     before, seen[key] = seen.get(key, set()), now
-    if event is None:  # the chart was not drawn: its selection is gone from the browser too
+    if event is None:  # the chart was not drawn, so the browser has dropped its selection
         return []
     return sorted(now - before or before - now, key=str)[:1]
 
@@ -221,7 +213,7 @@ def _toggle(key: str, mark: Mark, dataset: Dataset) -> None:
 
 
 def _toggle_length(mark: Mark) -> None:
-    """The first bin is the range, another one widens it, and one within it frees it."""
+    """Start the range with the first bin, widen it with another, clear it with one inside."""
     low, high = (int(str(end).partition(".")[0]) for end in mark)
     shortest: float | None = st.session_state.get(SHORTEST_KEY)
     longest: float | None = st.session_state.get(LONGEST_KEY)

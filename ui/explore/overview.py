@@ -1,4 +1,4 @@
-"""Parts of the Explore page: origin, balance, lengths, and what a limit of tokens cuts."""
+"""The Explore page: origin, balance, lengths, and the texts that a token limit truncates."""
 
 import pandas as pd
 import streamlit as st
@@ -19,31 +19,31 @@ from ui.session.error_boundary import boundary
 from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, prepare_data
 
-MARK_TOKENS = 128  # where the default run cuts
-MOST_TOKENS = 512  # what the base models can read
-TALL_CLASSES, TALL_PIXELS = 8, 480  # more classes than that scroll in a box of their own
+MARK_TOKENS = 128  # max tokens of the default run
+MOST_TOKENS = 512  # maximum of the base models
+TALL_CLASSES, TALL_PIXELS = 8, 480  # more classes scroll in their own box
 HOW_TO_READ = """
-- **Every picture is a filter.** A click on a bar, a box, a length, a word or a pattern keeps the
-  texts behind it in all the others; another click lets go. The address of the page holds the
-  selection: copy it to share what you see.
-- **Train** is what a run learns from, **validation** a tenth of the source's training texts held
-  back to choose the best checkpoint, **test** is touched once, by the final evaluation.
-- **Tokens** are the pieces that the default model reads, its two special tokens included. Longer
-  texts are cut at the run's max tokens.
-- **Balance** matters because accuracy flatters a model that has seen one class far more often
+- **Every chart is a filter.** Click a bar, box, length, word or pattern to filter all other
+  charts by it; click again to clear. The page's URL holds the selection: copy it to share what
+  you see.
+- **Train** is what a run learns from. **Validation** is a tenth of the source's training texts,
+  held out to choose the best checkpoint. **Test** is used once, by the final evaluation.
+- **Tokens** are counted with the default model's tokenizer, including its two special tokens.
+  Longer texts are truncated at the run's max tokens.
+- **Balance** matters because accuracy overrates a model that has seen one class far more often
   than the others.
-- **Words that set a class apart** are ranked by the z-score of the log-odds ratio between the
-  class and all others, with a Dirichlet prior from the whole dataset that tames rare words
+- **Distinctive words** are ranked by the z-score of the log-odds ratio between the class and all
+  others, with a Dirichlet prior from the whole dataset that reduces the weight of rare words
   (Monroe, Colaresi and Quinn, 2008). Only words above 1.96 are shown.
-- **Sources and boilerplate** stand in a text without being its content. A pattern that is × 8
-  for a class stands in its texts eight times as often as in the others: a model may learn it
-  instead of the topic, and fail where it is missing.
+- **Sources and boilerplate** occur in a text without being part of its content. A pattern with
+  × 8 for a class occurs eight times as often in its texts as in the others: a model may learn
+  the pattern instead of the topic, and fail where it is missing.
 """
 
 
 def require_index(dataset: Dataset) -> TextIndex:
-    """The index of the texts. Where it is missing or damaged the page ends here, with the button
-    that builds it.
+    """Return the text index; if it is missing or damaged, draw its preparation and stop the
+    page.
     """
     try:
         return view_cache.index_of(dataset)
@@ -53,18 +53,13 @@ def require_index(dataset: Dataset) -> TextIndex:
         prepare_data.draw(
             store,
             status,
-            what=(
-                "has to be indexed once: its words are counted for this page. It takes a few"
-                " seconds."
-            ),
+            what=("must be indexed once to count its words. This takes a few seconds."),
         )
         st.stop()
 
 
 def draw_origin(dataset: Dataset) -> None:
-    """Which data this is: source, rows of each split, fingerprint, why this one, and what was done
-    to it.
-    """
+    """Draw the dataset's name, rows per split, fingerprint, source and preparation notes."""
     rows = (
         f"{dataset.train_rows:,} train rows, {dataset.validation_rows:,} of them for validation,"
         f" {dataset.test_rows:,} test rows"
@@ -76,7 +71,7 @@ def draw_origin(dataset: Dataset) -> None:
 
 
 def draw_balance(view: View) -> None:
-    """Texts per class, in each split where there is room. A click on a bar chooses its class."""
+    """Draw texts per class, for each split if there is room; a click on a bar selects the class."""
     table = statistics.class_balance(view.index, view.mask(Dimension.CLASS), len(view.classes))
     table = _with_names(table, view)
     missing = table[(table["texts"] == 0) & (table["label"].isin(view.shown))]
@@ -90,12 +85,12 @@ def draw_balance(view: View) -> None:
             for name, split in zip(missing["class"], missing["split"], strict=True)
         ]
         st.caption(
-            f"No text of {plain(', '.join(named[:4]))}{' and others' if len(named) > 4 else ''}."
+            f"No texts of {plain(', '.join(named[:4]))}{' and others' if len(named) > 4 else ''}."
         )
 
 
 def draw_boxes(view: View) -> None:
-    """How long the texts of each class are. A click on a box chooses its class."""
+    """Draw the text lengths of each class; a click on a box selects the class."""
     found = view.positions(Dimension.CLASS)
     table = statistics.length_boxes(
         view.index.lengths[view.filters.unit][found], view.index.labels[found], len(view.classes)
@@ -105,20 +100,18 @@ def draw_boxes(view: View) -> None:
 
 
 def draw_lengths(view: View) -> None:
-    """The distribution of lengths. A click chooses the lengths of a bin, a second one widens the
-    range to it.
-    """
+    """Draw the length distribution; a click selects a bin, a second one widens the range."""
     filters = view.filters
     limits = (filters.shortest or 0, filters.longest if filters.longest is not None else 10**9)
     kept = limits if Dimension.LENGTH in filters.active else None
     chart = charts.length_histogram(view_cache.histogram(view), view.classes, filters.unit, kept)
     chart_view.draw(chart, key=LENGTHS_KEY, select="chosen")
-    st.caption(f"Click to keep a range of lengths. {chart.note}".strip())
+    st.caption(f"Click to select a range of lengths. {chart.note}".strip())
 
 
-@st.fragment  # moving the limit draws nothing else anew
+@st.fragment  # moving the limit redraws nothing else
 def draw_cut(view: View) -> None:
-    """The share of the texts that a limit of tokens cuts, with the limit to move."""
+    """Draw the proportion of texts that a token limit truncates, with a slider for the limit."""
     with boundary():
         _draw_cut(view)
 
@@ -134,16 +127,16 @@ def _draw_cut(view: View) -> None:
             "Max tokens", 8, MOST_TOKENS, MARK_TOKENS, 8, key=MAX_TOKENS_KEY, bind="query-params"
         )
         cut = statistics.cut_at(tokens, limit)
-        lost = f", and {per_cent(cut.lost)} of all tokens with them" if cut.texts else ""
+        lost = f", losing {per_cent(cut.lost)} of all tokens" if cut.texts else ""
         st.markdown(
-            f"**{per_cent(cut.share)}** of the texts are cut: {cut.texts:,} of"
+            f"**{per_cent(cut.share)}** of the texts are truncated: {cut.texts:,} of"
             f" {count(cut.n, 'texts')}{lost}."
         )
         st.caption(
-            "A run reads no further than its max tokens. Fewer make it faster; what is cut off it"
-            " never sees."
+            "A run reads texts only up to its max tokens. A lower limit is faster, but it never"
+            " sees what is cut off."
         )
-        label = "Read the texts that are cut"
+        label = "Show the truncated texts"
         if st.button(
             label,
             key="only-cut",
@@ -152,7 +145,7 @@ def _draw_cut(view: View) -> None:
             on_click=only_cut,
             args=(limit,),
         ):
-            st.rerun()  # the filters are drawn outside of here
+            st.rerun()  # the filters are drawn outside this fragment
     longest = min(MOST_TOKENS, max(limit + 16, int(tokens.max(initial=0)) + 1))
     shown = view.shown if len(view.classes) <= MOST_LINES else ()
     curve = statistics.cut_curve(tokens, labels, shown, longest)

@@ -1,6 +1,4 @@
-"""Part of the Explore page: the selected texts, a page of them at a time, and one of them in
-full.
-"""
+"""The selected texts of the Explore page, page by page, and one of them in full."""
 
 from typing import Literal, get_args
 
@@ -21,15 +19,15 @@ Order = Literal["mixed", "shortest first", "longest first"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 PAGE_ROWS = 50
 PAGE_KEY, LISTED_KEY = "list-page", "listed"
-CELL_LETTERS = 400  # three lines of a cell; the rest is read below
-READ_LETTERS = 20_000  # of a text in full: longer ones would make the browser slow
-# px beside 90 of the class: both fit a page 900 wide; where there is room, all columns grow
+CELL_LETTERS = 400  # three lines of a cell; the whole text is shown below
+READ_LETTERS = 20_000  # of a whole text: more would slow down the browser
+# px: with 90 for the class it fits a 900 px page; on wider pages all columns grow
 TEXT_WIDTH = 340
 
 
-@st.fragment  # turning a page or reading a text draws nothing else anew
+@st.fragment  # turning a page or reading a text redraws nothing else
 def draw_texts(view: View) -> None:
-    """A page of the selected texts; a chosen one is shown in full."""
+    """Draw a page of the selected texts; a selected row is shown in full."""
     with boundary():
         _draw_texts(view)
 
@@ -67,14 +65,14 @@ def _draw_texts(view: View) -> None:
             table, key="texts", columns=columns, alt="The selected texts with class and length"
         )
     if chosen is None:
-        st.caption("Choose a row to read its whole text.")
+        st.caption("Select a row to read the whole text.")
         return
     _draw_whole(view, found.iloc[chosen], str(names.iloc[chosen]))
 
 
 def _choose_page(pages: int, texts: int, listed: tuple[object, ...]) -> int:
-    """The page of the list that ``listed`` tells from others. A fresh visit takes it from the URL;
-    another list begins anew.
+    """Draw the pagination and return the page: from the URL on the first visit, 1 for a new
+    list.
     """
     if st.session_state.setdefault(LISTED_KEY, listed) != listed:
         st.session_state[LISTED_KEY] = listed
@@ -111,8 +109,8 @@ def _draw_whole(view: View, line: pd.Series, name: str) -> None:
     text = str(line["text"])
     with st.container(border=True, key="whole-text"):
         st.caption(
-            f"{plain(name)} · row {line['row']:,} · {lengths} · as long as or longer than {rank} of"
-            " the selection"
+            f"{plain(name)} · row {line['row']:,} · {lengths} · at least as long as {rank} of the"
+            " selection"
         )
         st.text(text[:READ_LETTERS])
         if len(text) > READ_LETTERS:

@@ -1,4 +1,4 @@
-"""What the Explore page has found: the index and what is selected in it, behind bounded caches.
+"""Bounded caches of the Explore page: the text index and what is computed from a selection.
 
 Everything here is shared between sessions and read-only. A cache's key names only the filters that
 its value depends on.
@@ -24,7 +24,7 @@ from core.data.explore.filters import (
 )
 from core.data.explore.index import Mask, TextIndex, open_index
 
-MOST_WORDS = 40  # per class: as many as a cloud has room for
+MOST_WORDS = 40  # per class: what fits into a cloud
 BLANK = Filters()
 FIELDS: dict[Dimension, tuple[str, ...]] = {  # of Filters
     Dimension.CLASS: ("classes",),
@@ -37,7 +37,7 @@ FIELDS: dict[Dimension, tuple[str, ...]] = {  # of Filters
 
 @dataclass(frozen=True)
 class View:
-    """The dataset and what the filter bar selects of it."""
+    """The dataset and the selection of the filter bar."""
 
     dataset: Dataset
     index: TextIndex
@@ -50,33 +50,31 @@ class View:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """Ids of the chosen classes; of all where none is chosen."""
+        """Ids of the chosen classes, or of all classes if none is chosen."""
         return self.filters.classes or tuple(range(len(self.classes)))
 
     def mask(self, *without: Dimension) -> Mask:
-        """Rows of all splits that the filters leave, those of ``without`` aside."""
+        """Return the mask of matching rows in all splits, ignoring the filters in ``without``."""
         key = _without(self.filters, without)
         return _mask(self.dataset.fingerprint, key, self.index)
 
     def positions(self, *without: Dimension) -> NDArray[np.int64]:
-        """Positions, ascending, of the same in the chosen split."""
+        """Return the ascending positions of matching rows in the chosen split."""
         return positions_in_split(self.index, self.mask(*without), self.filters.split)
 
 
 def index_of(dataset: Dataset) -> TextIndex:
-    """The index, mapped and checked once. Raises ArtifactDamaged."""
+    """Return the index, memory-mapped and checked once. Raises ArtifactDamaged."""
     return _index(dataset.fingerprint, dataset)
 
 
 def order_of(view: View) -> NDArray[np.int64]:
-    """Selected positions in mixed order: a source sorted by class would otherwise show one class
-    only.
-    """
+    """Return the selected positions in random order, as a source may be sorted by class."""
     return _mixed(view.dataset.fingerprint, view.filters, view)
 
 
 def word_counts(view: View) -> WordCounts:
-    """Words of the selected rows, whichever class and word are chosen."""
+    """Count words of the selected rows, ignoring the chosen class and word."""
     return _word_counts(
         view.dataset.fingerprint,
         _without(view.filters, (Dimension.CLASS, Dimension.WORD)),
@@ -86,7 +84,7 @@ def word_counts(view: View) -> WordCounts:
 
 
 def words_of(view: View, label: int) -> pd.DataFrame:
-    """The words that set a class apart: word, z, count, share, share_elsewhere."""
+    """Return the distinctive words of a class: word, z, count, share, share_elsewhere."""
     return _words(
         view.dataset.fingerprint,
         _without(view.filters, (Dimension.CLASS, Dimension.WORD)),
@@ -96,8 +94,8 @@ def words_of(view: View, label: int) -> pd.DataFrame:
 
 
 def evidence(view: View) -> pd.DataFrame:
-    """Patterns in the selected rows, whichever class and pattern are chosen, as
-    ``boilerplate.evidence`` gives them.
+    """Return ``boilerplate.evidence`` of the selected rows, ignoring the chosen class and
+    pattern.
     """
     return _evidence(
         view.dataset.fingerprint,
@@ -108,7 +106,7 @@ def evidence(view: View) -> pd.DataFrame:
 
 
 def histogram(view: View) -> statistics.Histogram:
-    """Lengths of the selected rows, whichever length is chosen."""
+    """Return the length histogram of the selected rows, ignoring the chosen length."""
     found = view.positions(Dimension.LENGTH)
     return statistics.length_bins(
         view.index.lengths[view.filters.unit][found], view.index.labels[found], len(view.classes)
@@ -116,22 +114,20 @@ def histogram(view: View) -> statistics.Histogram:
 
 
 def _without(filters: Filters, dimensions: Collection[Dimension]) -> Filters:
-    """``filters`` with those of ``dimensions`` blank."""
+    """Return ``filters`` with ``dimensions`` reset."""
     blank = {name: getattr(BLANK, name) for dimension in dimensions for name in FIELDS[dimension]}
     return replace(filters, **blank)
 
 
 @st.cache_resource(
     max_entries=2, show_spinner=False
-)  # mapped files; what is touched can be dropped again by the kernel
+)  # memory-mapped files, whose pages the kernel can drop
 def _index(fingerprint: str, _dataset: Dataset) -> TextIndex:
     return open_index(_dataset)
 
 
 def _mask(fingerprint: str, filters: Filters, index: TextIndex) -> Mask:
-    """The filters together. Each one alone is remembered, because the next view mostly shares all
-    but one with this one.
-    """
+    """Combine the filters; each is cached on its own, as the next view usually changes only one."""
 
     def remembered(index: TextIndex, filters: Filters, dimension: Dimension) -> Mask:
         alone = _without(
@@ -144,12 +140,12 @@ def _mask(fingerprint: str, filters: Filters, index: TextIndex) -> Mask:
     return find_mask(index, filters, mask_of=remembered)
 
 
-@st.cache_resource(max_entries=48, show_spinner=False)  # a byte per text
+@st.cache_resource(max_entries=48, show_spinner=False)  # one byte per text
 def _dimension(fingerprint: str, filters: Filters, dimension: Dimension, _index: TextIndex) -> Mask:
     return dimension_mask(_index, filters, dimension)
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)  # a number per text that matches
+@st.cache_resource(max_entries=12, show_spinner=False)  # one number per matching text
 def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int64]:
     found = _view.positions()
     return found[np.argsort(_view.index.mixed[found])]
@@ -169,7 +165,7 @@ def _words(fingerprint: str, filters: Filters, label: int, _view: View) -> pd.Da
     return distinctive_words.distinctive_words(_view.index, word_counts(_view), label, MOST_WORDS)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)  # some 30 lines
+@st.cache_resource(max_entries=32, show_spinner=False)  # about 30 lines
 def _evidence(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> pd.DataFrame:
     kept = np.zeros(len(_index), dtype=bool)
     kept[positions_in_split(_index, _mask(fingerprint, filters, _index), filters.split)] = True

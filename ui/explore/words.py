@@ -1,6 +1,4 @@
-"""Parts of the Explore page: the words that set classes apart, examples of one, and sources and
-boilerplate.
-"""
+"""The Explore page: distinctive words, examples of a word, and sources and boilerplate."""
 
 from typing import Literal, get_args
 
@@ -29,10 +27,8 @@ MOST_PATTERNS = 14
 
 
 def draw_words(view: View) -> None:
-    """The words of each class; a click on one selects the texts that have it, and shows it in its
-    sentences.
-    """
-    st.markdown("#### Words that set each class apart")
+    """Draw the words of each class; a click on a word selects its texts and shows examples."""
+    st.markdown("#### Distinctive words of each class")
     show = (
         st.segmented_control(
             "Words as", SHOWS, required=True, default="cloud", key="words-as", bind="query-params"
@@ -46,25 +42,26 @@ def draw_words(view: View) -> None:
             _draw_class(view, label, show)
     others = len(view.classes) - len(labels)
     more = (
-        f" Choose classes above to see others; {count(others, 'classes')} not shown."
+        f" {count(others, 'classes')} not shown; choose classes above to see them."
         if others and not view.filters.classes
         else ""
     )
     st.caption(
-        f"Larger is surer, not more frequent. Click a word for its count and examples.{more}"
+        "Size shows how distinctive a word is, not how frequent. Click a word for its count and"
+        f" examples.{more}"
     )
     if view.filters.word:
         _draw_examples(view)
 
 
 def draw_patterns(view: View) -> None:
-    """Sources and boilerplate, those that give most of the class away first. A click selects the
-    texts with one.
+    """Draw sources and boilerplate, the most predictive first; a click selects the matching
+    texts.
     """
     st.markdown("#### Sources and boilerplate")
     table = view_cache.evidence(view)
     if not len(table):
-        st.caption("No source mark, HTML debris or web address was found in these texts.")
+        st.caption("No source marks, HTML remains or web addresses were found in these texts.")
         return
     st.markdown(_finding(table, view))
     chart = charts.pattern_bars(table.head(MOST_PATTERNS), view.classes, view.filters.pattern)
@@ -73,7 +70,7 @@ def draw_patterns(view: View) -> None:
 
 
 def _classes_shown(view: View) -> tuple[int, ...]:
-    """The chosen classes, else the largest, as many as stand side by side."""
+    """Return the chosen classes, else the largest ones, up to MOST_CLASSES."""
     if view.filters.classes or len(view.classes) <= MOST_CLASSES:
         return view.shown[:MOST_CLASSES]
     sizes = view_cache.word_counts(view).totals
@@ -84,7 +81,7 @@ def _draw_class(view: View, label: int, show: Show) -> None:
     table, name, key = view_cache.words_of(view, label), view.classes[label], words_key(show, label)
     if not len(table):
         st.markdown(f"**{plain(name)}**")
-        st.caption("No word stands out: too few texts, or only this class.")
+        st.caption("No distinctive words: too few texts, or only this class is selected.")
         return
     if show == "cloud":
         tints = TEXT_COLOURS[chart_view.dark()]
@@ -100,7 +97,7 @@ def _draw_class(view: View, label: int, show: Show) -> None:
 
 
 def _draw_examples(view: View) -> None:
-    """How often the chosen word stands in each class, and some of its sentences."""
+    """Draw how often the chosen word occurs in each class, with example sentences."""
     word = view.filters.word
     counts = word_in_classes(view.index, view_cache.word_counts(view), word)
     with st.container(border=True, key="word-examples"):
@@ -113,7 +110,7 @@ def _draw_examples(view: View) -> None:
             )
         ]
         times_found = f"{int(counts['count'].sum()):,} times"
-        st.markdown(f"**{plain(word)}** stands {times_found}: {', '.join(parts)}.")
+        st.markdown(f"**{plain(word)}** occurs {times_found}: {', '.join(parts)}.")
         positions = view.positions(Dimension.CLASS)
         shown = [
             label
@@ -145,7 +142,7 @@ def _finding(table: pd.DataFrame, view: View) -> str:
     name, texts = plain(view.classes[int(first["top"])]), int(first["texts"])
     share = f"{per_cent(float(first['share']))} of the {count(texts, 'texts')} with it are {name}"
     return (
-        f"**{plain(str(first['pattern']))}** gives most away: {share}. It stands in"
+        f"**{plain(str(first['pattern']))}** is the most predictive pattern: {share}. It occurs in"
         f" {per_cent(texts / max(total, 1))} of the texts."
     )
 
@@ -168,27 +165,27 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
     number = st.column_config.NumberColumn
     columns = {
         "pattern": st.column_config.TextColumn("Pattern", width=130),
-        "what": st.column_config.TextColumn("What it is", width=190),
+        "what": st.column_config.TextColumn("Description", width=190),
         "texts": number("Texts", format="localized", width=70),
-        "class": st.column_config.TextColumn("Points at", width=80),
+        "class": st.column_config.TextColumn("Class", width=80),
         "share": number(
-            "of that class",
+            "% in class",
             format="percent",
             width=90,
-            help="Share of the texts with the pattern that are of this class.",
+            help="Proportion of the texts with the pattern that belong to this class.",
         ),
         "ratio": st.column_config.TextColumn(
-            "Likelihood",
+            "Ratio",
             width=85,
-            help="How many times as often it stands in this class as in the others.",
+            help="How many times more often it occurs in this class than in the others.",
         ),
         "bits": number(
             "Bits",
             format="%.4f",
             width=70,
             help=(
-                "Mutual information with the class; knowing the class of equal ones is log2 of"
-                " their number."
+                "Mutual information with the class. The maximum is log2 of the number of equally"
+                " frequent classes."
             ),
         ),
     }
@@ -197,5 +194,5 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
         key="pattern-table",
         columns=columns,
         rows_in_view=7,
-        alt="Sources and boilerplate with what they say of the class",
+        alt="Sources and boilerplate with their class",
     )

@@ -1,9 +1,4 @@
-"""The cleaning recipe: fix buttons beside a finding, the steps that were chosen, and the choice
-beside a run's data.
-
-A cleaning recipe from a file takes the place of the one in the making, once it is known to fit the
-data.
-"""
+"""The cleaning recipe: fix buttons, its steps, its upload from a file, and its choice for a run."""
 
 from collections.abc import Callable
 from functools import partial
@@ -37,18 +32,19 @@ from ui.session.error_boundary import show
 from ui.text import count, plain
 
 CHOICE_KEY = "data-cleaning"
-AS_THEY_ARE, CLEANED = "as they are", "cleaned"
+AS_THEY_ARE, CLEANED = "original", "cleaned"
 ONLY_TRAINING = (
-    "Only training texts change. Validation and test stay as they are, so that scores stay those of"
-    " the same texts; a text that leaks is taken out of training."
+    "Only training texts change. Validation and test texts stay the same, so that scores remain"
+    " comparable; leaked texts are removed from training."
 )
 
 
 def offer(
     store: Store, dataset: Dataset, check: Check, found: pd.DataFrame, texts: pd.DataFrame
 ) -> None:
-    """The button that puts the fix of a finding into the recipe; ``found`` and ``texts`` are those
-    of all checks and splits.
+    """Draw the button that adds the fix of a finding to the recipe.
+
+    ``found`` and ``texts`` cover all checks and splits.
     """
     if not may(store.visitor, Action.WORK):
         return
@@ -56,17 +52,17 @@ def offer(
     if step is not None:
         _button(store, dataset, step, f"fix-{check.value}")
     elif check not in (Check.SUSPECT, Check.IMBALANCE):
-        st.caption("No training text is concerned, so there is nothing to fix before a run.")
+        st.caption("No training texts are affected, so there is nothing to fix before a run.")
 
 
 def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> None:
-    """Relabel or drop the chosen label suspects."""
+    """Draw the buttons that relabel or drop the selected label errors."""
     if not may(store.visitor, Action.WORK):
         return
     steps = [step for step in (relabel(chosen), drop(Check.SUSPECT, chosen)) if step]
     if not steps:
-        note = "" if chosen.empty else "The chosen texts are held out, and stay as they are. "
-        st.caption(f"{note}Mark training texts in the first column to relabel or drop them.")
+        note = "" if chosen.empty else "The selected texts are held out and stay unchanged. "
+        st.caption(f"{note}Select training texts in the first column to relabel or drop them.")
         return
     with st.container(horizontal=True):
         for step in steps:
@@ -74,8 +70,8 @@ def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> No
 
 
 def draw_recipe(store: Store, dataset: Dataset) -> None:
-    """What has been chosen so far, each step with a button that takes it back; nothing for who may
-    not choose.
+    """Draw the steps of the recipe with their Undo buttons; nothing for visitors who may not
+    work.
     """
     if not may(store.visitor, Action.WORK):
         return
@@ -87,7 +83,7 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
     st.markdown("#### Cleaning recipe")
     st.caption(ONLY_TRAINING)
     if not recipe.steps:
-        st.caption("Empty: the fixes that are chosen above are collected here.")
+        st.caption("Empty. Fixes that you choose above are collected here.")
         return
     for number, step in enumerate(recipe.steps):
         with st.container(
@@ -95,17 +91,17 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
         ):
             st.markdown(f"{number + 1}. {plain(_words(step))}: *{plain(step.check)}*")
             st.button(
-                "Take back",
+                "Undo",
                 key=f"take-back-{number}",
                 icon=":material/undo:",
                 on_click=_change,
                 args=(store, dataset.fingerprint, partial(_without, step=step)),
             )
-    st.markdown(f"**Together: {plain(describe_effect(recipe))}.**")
+    st.markdown(f"***Total: {plain(describe_effect(recipe))}.**")
     with st.container(horizontal=True):
         name = f"recipe-{dataset.fingerprint}.json"
         st.download_button(
-            "Download the recipe",
+            "Download recipe",
             to_bytes(recipe),
             name,
             "application/json",
@@ -114,15 +110,13 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
         )
         st.page_link(
             navigation.TRAIN,
-            label="New run: choose cleaned training texts there",
+            label="Train on the cleaned data",
             icon=":material/tune:",
         )
 
 
 def choose(store: Store, status: DataStatus) -> Recipe | None:
-    """Beside a run's data: as they are, or as the recipe leaves them. Nothing is drawn where there
-    is no recipe.
-    """
+    """Draw the choice between original and cleaned training texts, if there is a recipe."""
     if status.dataset is None:
         return None
     try:
@@ -142,22 +136,20 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
         key=CHOICE_KEY,
         persist_state="session",
         help=(
-            "The cleaning recipe of the Quality page. Validation and test stay as they are. The run"
-            " keeps its own copy of the recipe."
+            "The cleaning recipe of the Quality page. Validation and test texts stay unchanged."
+            " The run stores its own copy of the recipe."
         ),
     )
     return recipe if chosen == CLEANED else None
 
 
 def choose_cleaned() -> None:
-    """Choose the cleaned texts; comes before the choice is drawn."""
+    """Select the cleaned texts, before the choice is drawn."""
     st.session_state[CHOICE_KEY] = CLEANED
 
 
 def take_from(store: Store, request: TrainRequest) -> None:
-    """Choose what a cloned run had, as far as the recipe is still the same; comes before the choice
-    is drawn.
-    """
+    """Select what a cloned run used if the recipe is unchanged, before the choice is drawn."""
     st.session_state[CHOICE_KEY] = AS_THEY_ARE
     if request.recipe is None:
         return
@@ -172,7 +164,7 @@ def take_from(store: Store, request: TrainRequest) -> None:
         choose_cleaned()
     else:
         st.toast(
-            "The run's cleaning recipe is not the present one: the data are taken as they are.",
+            "The run used another cleaning recipe; the original texts are selected.",
             icon=":material/info:",
         )
 
@@ -181,7 +173,7 @@ def _button(store: Store, dataset: Dataset, step: Step, key: str) -> None:
     try:
         taken = step in read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf).steps
     except ArtifactDamaged:
-        return  # the recipe below says so
+        return  # the recipe section shows the error
     label = f"{_words(step)} (in the recipe)" if taken else _words(step)
     change = partial(_with, step=step)
     st.button(
@@ -204,17 +196,17 @@ def _words(step: Step) -> str:
         case Fix.REPAIR:
             return f"Repair {count(number, 'training texts')}"
         case _:
-            return f"Relabel {count(number, 'training texts')} to the competing class"
+            return f"Relabel {count(number, 'training texts')} with the suggested label"
 
 
 def _change(store: Store, fingerprint: str, change: Callable[[Recipe], Recipe]) -> None:
-    """Read anew before it is changed: another tab may have changed it since."""
+    """Read the recipe again before changing it, as another tab may have changed it."""
     try:
         actions.keep_recipe(
             store, change(read_recipe(store.settings, fingerprint, store.visitor.shelf))
         )
     except (LoraLabError, OSError) as error:
-        st.toast(plain(f"The recipe could not be kept. {error}"), icon=":material/error:")
+        st.toast(plain(f"The recipe could not be saved. {error}"), icon=":material/error:")
 
 
 def _with(recipe: Recipe, step: Step) -> Recipe:
@@ -226,7 +218,7 @@ def _without(recipe: Recipe, step: Step) -> Recipe:
 
 
 def offer_upload(store: Store, dataset: Dataset, then: Callable[[], None] | None = None) -> None:
-    """A place for the file, what it would do, and the button that takes it and does what comes
+    """Draw the upload of a recipe with its effect, and the button that uses it and calls
     ``then``.
     """
     if not may(store.visitor, Action.WORK):
@@ -234,7 +226,7 @@ def offer_upload(store: Store, dataset: Dataset, then: Callable[[], None] | None
     with st.expander(
         "Use a recipe from a file", key="recipe-upload", type="compact", icon=":material/upload:"
     ):
-        label = f"A recipe (JSON) that was downloaded here, up to {MAX_BYTES // 1_000_000} MB"
+        label = f"A recipe (JSON) downloaded here, up to {MAX_BYTES // 1_000_000} MB"
         file = st.file_uploader(label, key="recipe-file", max_upload_size=MAX_BYTES // 1_000_000)
         if file is None:
             return
@@ -251,20 +243,20 @@ def _offer_use(store: Store, recipe: Recipe, then: Callable[[], None] | None) ->
     steps = count(len(recipe.steps), "steps")
     try:
         present = read_recipe(store.settings, recipe.fingerprint, store.visitor.shelf)
-    except ArtifactDamaged:  # what is said above; the file mends it
+    except ArtifactDamaged:  # the error is shown above; the file replaces the damaged recipe
         present = Recipe(fingerprint=recipe.fingerprint)
     if present == recipe:
         st.caption(
-            f":material/check: It is the present recipe of these data: {steps},"
+            f":material/check: This is already the current recipe: {steps},"
             f" {plain(describe_effect(recipe))}."
         )
         return
     instead = (
-        f" It takes the place of the {count(len(present.steps), 'steps')} chosen so far."
+        f" It replaces the current recipe ({count(len(present.steps), 'steps')})."
         if present.steps
         else ""
     )
-    st.markdown(f"It fits these data: {steps}, {plain(describe_effect(recipe))}.{instead}")
+    st.markdown(f"It fits this dataset: {steps}, {plain(describe_effect(recipe))}.{instead}")
     st.button(
         "Use this recipe",
         key="use-recipe",
@@ -279,7 +271,7 @@ def _use(store: Store, recipe: Recipe, then: Callable[[], None] | None) -> None:
     try:
         actions.keep_recipe(store, recipe)
     except (LoraLabError, OSError) as error:
-        st.toast(plain(f"The recipe could not be kept. {error}"), icon=":material/error:")
+        st.toast(plain(f"The recipe could not be saved. {error}"), icon=":material/error:")
         return
     if then:
         then()

@@ -1,4 +1,4 @@
-"""Parts of the Quality page: the check that makes a report, the findings, and their texts."""
+"""The Quality page: the check that creates a report, the findings, and their texts."""
 
 from functools import partial
 
@@ -28,27 +28,27 @@ from ui.text import count, plain
 from ui.widgets import tables
 from ui.widgets.job_progress import watch
 
-SHOWN_ROWS = 500  # a table longer than this is downloaded, not scrolled
-# px: with the class and what was found before it, a page 900 wide shows the start of each text
+SHOWN_ROWS = 500  # longer tables are for download
+# px: next to the class and the detail, a 900 px page shows the start of each text
 TEXT_WIDTH = 340
 FINDING_KEY = "finding"
 HOW_TO_READ = """
-- **Near duplicates** share at least 70 % of their runs of five characters (Jaccard index), with
-  case and punctuation left out.
-- **Label suspects** come from confident learning: models that have not seen the text are sure of
-  another class. Words, and where it is here a frozen encoder, judge together; the line below the
-  heading says who did. The score is one minus the probability of the given label. Not each
-  suspect is a mistake.
-- **Debris** is what an encoding or a web page left behind: `&lt;b&gt;`, `#39;`, backslashes,
-  letters such as `Ã©`.
-- A length is **unusual** when its logarithm lies more than 3.5 robust standard deviations from
-  the middle.
+- **Near duplicates** share at least 70 % of their character 5-grams (Jaccard index), ignoring
+  case and punctuation.
+- **Label errors** come from confident learning: models that have not seen the text confidently
+  predict another class. They use TF-IDF and, if available, frozen-encoder features; the line
+  below the heading lists what was used. The score is one minus the probability of the given
+  label. Not every suspected label is wrong.
+- **Garbled characters** are remains of an encoding or a web page: `&lt;b&gt;`, `#39;`,
+  backslashes, letters such as `Ã©`.
+- A length is **unusual** if its logarithm is more than 3.5 robust standard deviations from the
+  median.
 """
 
 
 def require_report(dataset: Dataset) -> QualityReport:
-    """The kept report. Without one the page ends here: with the button that starts the check, its
-    progress, or why it ended.
+    """Return the stored report; without one, draw the check's start, progress or failure and
+    stop.
     """
     report = read_report(dataset)
     if report is not None:
@@ -60,31 +60,31 @@ def require_report(dataset: Dataset) -> QualityReport:
         st.stop()
     if job is not None and job.state in (JobState.FAILED, JobState.INTERRUPTED):
         st.error(
-            f"**The check did not end.** {plain(job.message)} {plain(job.fix)}",
+            f"**The check failed.** {plain(job.message)} {plain(job.fix)}",
             icon=":material/error:",
         )
     elif job is not None and job.state is JobState.CANCELLED:
         st.info("The check was stopped.", icon=":material/stop_circle:")
     st.markdown(
-        f"**{plain(dataset.name)}** has not been checked yet. It is looked at once, in the"
-        " background, for a minute or two."
+        f"**{plain(dataset.name)}** has not been checked yet. The check runs once in the"
+        " background and takes a minute or two."
     )
     st.caption(
-        "Duplicates, texts shared between splits, doubtful labels, unequal classes, debris of"
-        " encoding, unusual lengths."
+        "Duplicates, texts shared between splits, label errors, class imbalance, garbled"
+        " characters, unusual lengths."
     )
-    if st.button("Check the data", key="check", type="primary", icon=":material/play_arrow:"):
+    if st.button("Check data", key="check", type="primary", icon=":material/play_arrow:"):
         actions.launch_quality_check(store, dataset)
         st.rerun()
     return st.stop()
 
 
 def draw_headline(dataset: Dataset, report: QualityReport) -> None:
-    """The worst finding as a sentence, and what was checked."""
+    """Draw the worst finding as the headline, and what was checked."""
     worst = next((finding for finding in report.findings if finding.texts), None)
     st.subheader(
         (
-            "Nothing was found"
+            "No problems found"
             if worst is None
             else f"{WORDS[worst.check].title}: {count(worst.texts, 'texts')}"
         ),
@@ -99,7 +99,7 @@ def draw_headline(dataset: Dataset, report: QualityReport) -> None:
 
 
 def choose_finding(report: QualityReport) -> DataFinding:
-    """All findings as a table, and the one that is read; its name stays in the URL."""
+    """Draw all findings as a table and the choice of one; the URL holds its name."""
     lines = [(found.check.value, found.texts, found.said or "none") for found in report.findings]
     columns = {
         "finding": st.column_config.TextColumn("Finding", width=180),
@@ -115,12 +115,16 @@ def choose_finding(report: QualityReport) -> DataFinding:
     by_check = {found.check.value: found for found in report.findings if found.texts} or {
         report.findings[0].check.value: report.findings[0]
     }
-    chosen = st.selectbox("Read", list(by_check), key=FINDING_KEY, bind="query-params", width=420)
+    chosen = st.selectbox(
+        "Show finding", list(by_check), key=FINDING_KEY, bind="query-params", width=420
+    )
     return by_check.get(chosen, next(iter(by_check.values())))
 
 
 def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) -> None:
-    """What the finding does to a result, and its texts; a chosen one is shown in full."""
+    """Draw the effect of the finding on results, and its texts; a selected text is shown in
+    full.
+    """
     if not finding.texts:
         return
     words = WORDS[finding.check]
@@ -143,7 +147,7 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
         table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}"
     )
     first = f"The first {SHOWN_ROWS:,} of {len(found):,}. " if len(found) > SHOWN_ROWS else ""
-    st.caption(f"{first}Choose a row to read its whole text.")
+    st.caption(f"{first}Select a row to read the whole text.")
     if finding.check is Check.SUSPECT:
         cleaning_recipe.offer_for_chosen(store, dataset, shown.iloc[chosen])
     if chosen:
@@ -161,7 +165,7 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
     name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
     exported = partial(tables.csv, found.drop(columns=["check", "label", "rival"]))
     st.download_button(
-        "Download the table",
+        "Download table",
         exported,
         name,
         "text/csv",
@@ -171,17 +175,17 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
 
 
 def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> None:
-    """The texts with the most words in common, each with its class."""
+    """Draw the most similar texts with their classes."""
     try:
         near = read_neighbours(dataset, str(line["split"]), int(line["row"]))
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
     if near.empty:
-        st.caption("No text is kept as similar to it.")
+        st.caption("No similar texts are stored.")
         return
     named = name_rows(near.assign(rival=-1), texts, dataset.classes)
-    st.caption("The texts most like it by their words (cosine of TF-IDF), copies left out:")
+    st.caption("Most similar texts (cosine of TF-IDF), without copies:")
     tables.plain(
         named[["class", "similarity", "text", "split", "row"]],
         key="neighbours",
@@ -191,11 +195,11 @@ def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> 
 
 
 def offer_document(dataset: Dataset, report: QualityReport) -> None:
-    """All findings on the data as one page to keep, those of Explore included."""
+    """Draw the download of all findings as one HTML page, including those of Explore."""
     make = partial(_document, dataset, report)
     name = f"quality-{dataset.fingerprint}.html"
     st.download_button(
-        "Download the report",
+        "Download report",
         make,
         name,
         "text/html",
@@ -207,7 +211,7 @@ def offer_document(dataset: Dataset, report: QualityReport) -> None:
 def _document(dataset: Dataset, report: QualityReport) -> bytes:
     try:
         sections = describe_data(dataset, view_cache.index_of(dataset))
-    except ArtifactDamaged:  # the page says what is left out, and what to do
+    except ArtifactDamaged:  # the Explore page shows the error and its fix
         sections = []
     return render_document(
         report,
@@ -246,16 +250,16 @@ def _look() -> tables.Columns:
     return {
         "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
         "class": st.column_config.TextColumn("Class", width=90),
-        "competing class": st.column_config.TextColumn("Competing", width=100),
+        "competing class": st.column_config.TextColumn("Suggested label", width=100),
         "score": st.column_config.NumberColumn("Score", format="%.3f", width=70),
         "similarity": st.column_config.NumberColumn("Cosine", format="%.2f", width=70),
         "group": st.column_config.NumberColumn(
-            "Group", width=70, help="Texts of one group are equal or nearly so."
+            "Group", width=70, help="Texts of a group are equal or nearly equal."
         ),
         "detail": st.column_config.TextColumn("Detail", width=190),
         "split": st.column_config.TextColumn("Split", width=90),
         "row": st.column_config.NumberColumn(
-            "Row", width=70, help="The text's number in its split of the source."
+            "Row", width=70, help="Row number in the source split."
         ),
     }
 

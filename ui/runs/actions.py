@@ -1,4 +1,4 @@
-"""What a person can do with a run: stop, resume, rename, clone, delete."""
+"""Actions on one run: stop, resume, rename, clone, delete."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -16,7 +16,7 @@ from ui.widgets.run_summary import Summary
 
 
 def draw(store: Store, summary: Summary) -> None:
-    """The buttons that the run's state allows, in one row."""
+    """Draw the buttons that the run's state and the visitor's role allow, in one row."""
     job = summary.job
     theirs = not may(store.visitor, Action.STOP, job.owner)
     with st.container(horizontal=True, key="run-actions", gap="xsmall"):
@@ -24,11 +24,11 @@ def draw(store: Store, summary: Summary) -> None:
             _draw_clone(summary)
             return
         if job.state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING):
-            label = "Leave the queue" if job.state is JobState.QUEUED else "Stop"
+            label = "Remove from queue" if job.state is JobState.QUEUED else "Stop"
             _button(label, "stop", ":material/stop:", lambda: actions.stop(store, job))
         resumable = (
             job.state is JobState.CANCELLED and not summary.problem
-        )  # of one that failed it stands below, with why
+        )  # a failed run has its Resume button below, next to the cause
         if resumable and may(store.visitor, Action.RESUME, job.owner):
             draw_resume(store, job)
         _draw_clone(summary)
@@ -39,14 +39,12 @@ def draw(store: Store, summary: Summary) -> None:
 
 
 def _draw_clone(summary: Summary) -> None:
-    if summary.request and st.button(
-        "Clone into the form", key="clone", icon=":material/content_copy:"
-    ):
+    if summary.request and st.button("Clone", key="clone", icon=":material/content_copy:"):
         navigation.open_page(navigation.TRAIN, clone=summary.job.id)
 
 
 def draw_resume(store: Store, job: Job, main: bool = False) -> None:
-    """Go on from the last checkpoint; ``main`` where it is what the reader should do."""
+    """Draw the button that resumes from the last checkpoint; ``main`` makes it the primary one."""
     _button(
         "Resume",
         "resume",
@@ -57,15 +55,15 @@ def draw_resume(store: Store, job: Job, main: bool = False) -> None:
 
 
 def draw_delete(store: Store, job: Job) -> None:
-    """Delete, asked twice; not while a worker is at it."""
+    """Draw the Delete button with its confirmation; nothing while a worker is active."""
     if job.state.active:
         return
     with st.popover("Delete", icon=":material/delete:", key="delete"):
         st.text(
-            f"{job.name or job.id} will be gone with its adapter, predictions and log. This cannot"
-            " be undone."
+            f"{job.name or job.id} will be deleted with its adapter, predictions and log. This"
+            " cannot be undone."
         )
-        if st.button("Delete for good", key="delete-confirm", type="primary"):
+        if st.button("Delete permanently", key="delete-confirm", type="primary"):
             st.query_params.pop("run", None)
             try:
                 actions.delete(store, store.job(job.id))
@@ -85,7 +83,7 @@ def _button(
         return
     try:
         act()
-    except LoraLabError as error:  # a StateConflict: it has moved on since the page was drawn
+    except LoraLabError as error:  # a StateConflict: the state has changed since the page was drawn
         st.toast(f"{plain(error.message)} {plain(error.fix)}")
     st.rerun()
 
@@ -96,7 +94,7 @@ def _draw_rename(store: Store, job: Job) -> None:
             "Name", value=job.name, max_chars=120, key=f"rename-text-{job.id}-{job.version}"
         )
         _button(
-            "Save the name",
+            "Save name",
             "rename-save",
             ":material/check:",
             lambda: actions.rename(store, job, name),

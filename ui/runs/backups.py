@@ -1,6 +1,4 @@
-"""Part of the Runs page: all runs away in one zip, and back again; and what a hosted page says of
-its memory.
-"""
+"""Back up and restore all runs on the Runs page, and warn that a hosted server loses its runs."""
 
 import streamlit as st
 
@@ -17,18 +15,18 @@ from ui.widgets.job_progress import watch
 
 MOST_UPLOAD_MB = 20  # of one file, by the server's settings
 HOSTED = (
-    "A restart, which also follows twelve hours without a visitor, loses all runs here but the"
-    " example. Take yours away in time."
+    "This server restarts after twelve hours without a visitor. A restart deletes all runs except"
+    " the example. Back up your runs before you leave."
 )
 
 
 def draw(store: Store) -> None:
-    """Both ways, for who may; nothing for others."""
+    """Draw backup and restore for visitors who may work here; nothing for others."""
     if not may(store.visitor, Action.WORK):
         return
     if is_hosted():
         st.info(HOSTED, icon=":material/cloud:")
-    with st.expander("All runs in one zip", key="backups", icon=":material/archive:"), boundary():
+    with st.expander("Back up all runs", key="backups", icon=":material/archive:"), boundary():
         sides = st.grid(2, min_column_width=330, gap="large")
         with sides.cell():
             _draw_away(store)
@@ -38,11 +36,11 @@ def draw(store: Store) -> None:
 
 def _draw_away(store: Store) -> None:
     runs = own_runs(store)
-    whose = "All runs" if store.visitor.in_charge else "Your runs"
-    st.markdown(f"##### {whose} away")
+    whose = "all runs" if store.visitor.in_charge else "your runs"
+    st.markdown(f"##### Back up {whose}")
     st.caption(
-        "Records, curves, adapters, predictions and tags; no checkpoints, logs and exports. Restore"
-        " them here or elsewhere."
+        "Includes records, curves, adapters, predictions and tags, but no checkpoints, logs or"
+        " exports. Restore it here or on another server."
     )
     newest = next(iter(find_backups(store)), None)
     if newest and not newest.state.over:
@@ -53,9 +51,9 @@ def _draw_away(store: Store) -> None:
     elif newest and newest.state in (JobState.FAILED, JobState.INTERRUPTED):
         st.error(f"{plain(newest.message)} {plain(newest.fix)}", icon=":material/error:")
     if not runs:
-        st.caption("No run is over yet.")
+        st.caption("No finished runs yet.")
     elif st.button(
-        f"Pack {count(len(runs), 'runs')}", key="make-backup", icon=":material/archive:"
+        f"Back up {count(len(runs), 'runs')}", key="make-backup", icon=":material/archive:"
     ):
         launch_backup(store)
         st.rerun()
@@ -69,10 +67,10 @@ def _draw_ready(store: Store, job: Job) -> None:
     )
     if not parts or not isinstance(packed, int):
         return
-    st.caption(f"{count(packed, 'runs')} packed {age(store.clock() - (job.ended_at or 0))}.")
+    st.caption(f"{count(packed, 'runs')} backed up {age(store.clock() - (job.ended_at or 0))}.")
     if isinstance(left_out, dict) and left_out:
         st.warning(
-            "Left out:"
+            "Not included:"
             f" {plain('; '.join(f'{run}: {why}' for run, why in list(left_out.items())[:5]))}",
             icon=":material/warning:",
         )
@@ -90,15 +88,15 @@ def _draw_ready(store: Store, job: Job) -> None:
         )
         if size > MOST_UPLOAD_MB * 2**20:
             st.caption(
-                "More than a page takes back; on a server's command line `python -m core restore"
-                " FILE` does."
+                "Larger than the upload limit of this page. Restore it on the command line with"
+                " `python -m core restore FILE`."
             )
 
 
 def _draw_back(store: Store) -> None:
-    st.markdown("##### Runs back")
+    st.markdown("##### Restore runs")
     st.caption(
-        "A run that is here already is left alone. Each is checked first; only safetensors, JSON"
+        "Runs that already exist are skipped. Each run is checked first; only safetensors, JSON"
         " and Parquet are read."
     )
     newest = next(iter(find_restores(store)), None)
@@ -107,8 +105,8 @@ def _draw_back(store: Store) -> None:
         return
     if newest:
         _draw_restored(newest)
-    brought = len(find_restores(store))  # another one clears the uploader
-    label = f"All parts, up to {MOST_UPLOAD_MB} MB each"
+    brought = len(find_restores(store))  # a new job clears the uploader
+    label = f"Backup files, all parts (up to {MOST_UPLOAD_MB} MB each)"
     uploaded = st.file_uploader(
         label, type=["zip"], accept_multiple_files=True, key=f"restore-file-{brought}"
     )
@@ -137,8 +135,8 @@ def _draw_restored(job: Job) -> None:
     if job.state is not JobState.COMPLETED:
         st.error(f"{plain(job.message)} {plain(job.fix)}", icon=":material/error:")
     elif isinstance(restored, list) and isinstance(left_out, dict):
-        here = f", {already:,} {'was' if already == 1 else 'were'} here already" if already else ""
-        refused = f", {count(len(left_out), 'runs')} left out" if left_out else ""
+        here = f", {already:,} already existed" if already else ""
+        refused = f", {count(len(left_out), 'runs')} rejected" if left_out else ""
         st.success(
             f"{count(len(restored), 'runs')} restored{here}{refused}.", icon=":material/unarchive:"
         )

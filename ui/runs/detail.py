@@ -1,4 +1,4 @@
-"""One run below the list: what it is, how it goes or how it ended, and what to do next."""
+"""The details of one run below the list: summary, live progress or result, and next actions."""
 
 import streamlit as st
 
@@ -22,7 +22,7 @@ LIVE_SECONDS = 2  # a step takes about half a second on two cores
 
 
 def draw(store: Store, summary: Summary) -> None:
-    """Everything about the run. While it is at work the lower part is live."""
+    """Draw everything about the run; the lower part is live while the run is active."""
     _draw_head(store, summary)
     if summary.problem:
         _draw_damage(summary)
@@ -55,11 +55,11 @@ def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> 
         summary = summarise(store, store.job(drawn.job.id))
         job = summary.job
         if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
-            st.rerun()  # other buttons, another pace, perhaps its end
+            st.rerun()  # the buttons and the refresh rate depend on the state
         if job.state is JobState.QUEUED:
             waits = (
                 f"{plain(job.message)} {plain(job.fix)}".strip()
-            )  # for room; otherwise for its turn
+            )  # set while it waits for memory or disk space
             turn = find_turn(read_queue(store), job)
             st.info(waits or job_state.waiting(turn, store.clock()), icon=":material/schedule:")
             _draw_log(store, job)
@@ -84,7 +84,7 @@ def _draw_ending(store: Store, summary: Summary) -> None:
 
 def _draw_stopped(store: Store, summary: Summary) -> None:
     learned = artifacts.has_adapter(store.folder(summary.job))
-    kept = "What it had learned so far is kept." if learned else "It had learned nothing yet."
+    kept = "The adapter trained so far is saved." if learned else "No adapter was saved."
     st.info(f"Stopped on request. {kept}", icon=":material/stop_circle:")
     if may(store.visitor, Action.RESUME, summary.job.owner):
         st.caption(failure.what_is_left(store, summary.job))
@@ -97,8 +97,10 @@ def _draw_result(store: Store, summary: Summary) -> None:
     if not test and is_imported(summary.job):
         imports.draw_scoring(store, summary.job)
     if test:
-        before = f" Untrained: {per_cent(untrained.value)} of {untrained.n:,}." if untrained else ""
-        st.markdown(f"#### {accuracy(test)} of {test.n:,} test texts right")
+        before = (
+            f" Untrained: {per_cent(untrained.value)} ({untrained.n:,} texts)." if untrained else ""
+        )
+        st.markdown(f"#### {accuracy(test)} accuracy on {test.n:,} test texts")
         st.caption(f"± is the 95 % interval.{before}{_cost(summary)}")
         if summary.request and summary.request.guess is not None:
             hit = is_inside(summary.request.guess, test)
@@ -116,14 +118,12 @@ def _cost(summary: Summary) -> str:
     if isinstance(speed := result.get("rows_per_second"), int | float):
         parts.append(f"{speed:.0f} rows/s")
     if isinstance(memory := result.get("peak_memory_mb"), int | float):
-        parts.append(f"{memory:,.0f} MB at most")
+        parts.append(f"peak memory {memory:,.0f} MB")
     return (f" {', '.join(parts)}." if parts else "") + _against_estimate(summary)
 
 
 def _against_estimate(summary: Summary) -> str:
-    """What was foretold of the run beside what it took; nothing for a resumed one, whose time has
-    gaps.
-    """
+    """Compare the time taken with the estimate; empty for a resumed run, whose time has gaps."""
     job, expected = summary.job, summary.job.result.get("expected")
     if not isinstance(expected, dict) or job.started_at is None or job.attempt > 1:
         return ""
@@ -134,10 +134,10 @@ def _against_estimate(summary: Summary) -> str:
     )
     if not isinstance(low, int | float) or not isinstance(high, int | float):
         return ""
-    speed = "" if measured else " on a machine like this, whose speed had not been measured"
+    speed = "" if measured else ", based on a typical machine"
     return (
-        f" It took {duration(job.elapsed_seconds(0))} in all; {duration(low)} to {duration(high)}"
-        f" were expected{speed}."
+        f" Took {duration(job.elapsed_seconds(0))} (estimate: {duration(low)} to"
+        f" {duration(high)}{speed})."
     )
 
 
@@ -145,11 +145,9 @@ def _draw_next(summary: Summary) -> None:
     with st.container(horizontal=True, gap="medium"):
         if summary.test:
             navigation.link(
-                navigation.EVALUATE, "See which texts it gets wrong", run_id=summary.job.id
+                navigation.EVALUATE, "See which texts it misclassifies", run_id=summary.job.id
             )
-        navigation.link(
-            navigation.CLASSIFY, "Classify your own text with it", run_id=summary.job.id
-        )
+        navigation.link(navigation.CLASSIFY, "Classify your own text", run_id=summary.job.id)
 
 
 def _draw_damage(summary: Summary) -> None:
@@ -166,7 +164,7 @@ def _draw_config(summary: Summary) -> None:
     with st.expander("Configuration", key="configuration", icon=":material/tune:"):
         values = summary.request.config.model_dump()
         if summary.job.result.get("config_known") is False:
-            st.caption("The adapter tells no more than this of how it was trained.")
+            st.caption("The adapter does not record its other training settings.")
             values = {name: values[name] for name in KNOWN}
         rows = [
             {
@@ -181,7 +179,7 @@ def _draw_config(summary: Summary) -> None:
 
 def _value(value: object) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "the model's usual ones"
+        return ", ".join(map(str, value)) or "model default"
     return (
         ("yes" if value else "no")
         if isinstance(value, bool)
@@ -192,9 +190,7 @@ def _value(value: object) -> str:
 
 
 def _draw_log(store: Store, job: Job) -> None:
-    """The end of the log: open where something went wrong, otherwise read only when somebody
-    looks.
-    """
+    """Draw the end of the log: expanded after a failure, otherwise read only when opened."""
     if not may(store.visitor, Action.READ_LOG, job.owner):
         return
     went_wrong = job.state in (JobState.FAILED, JobState.INTERRUPTED)
@@ -211,10 +207,6 @@ def _draw_log(store: Store, job: Job) -> None:
         if tail := artifacts.log_tail(store, job):
             st.code(tail, language=None, height=320)
         else:
-            st.caption(
-                "The worker has written nothing."
-                if job.state.over
-                else "The worker has written nothing yet."
-            )
-        if tail and not went_wrong:  # those have the button beside their remedy
+            st.caption("The log is empty." if job.state.over else "The log is still empty.")
+        if tail and not went_wrong:  # a failed run has this button next to its fix
             failure.draw_download(store, job)

@@ -1,4 +1,4 @@
-"""A run that failed or was cut short: why, what is left of it, and the buttons for what to do."""
+"""A failed or interrupted run: its cause, what was saved, and the actions that fix it."""
 
 from typing import Literal
 
@@ -23,21 +23,21 @@ SET_UP_AGAIN = {
     FailureCause.DATA,
     FailureCause.CONFIG,
     FailureCause.DAMAGED,
-}  # going on would meet the same again
+}  # resuming would fail in the same way
 LABELS = {FailureCause.MODEL: "Choose another model"}
 
 
 def draw(store: Store, summary: Summary) -> None:
-    """The cause with its remedy, the proposed change, and the buttons."""
+    """Draw the cause with its fix, the proposed change, and the buttons."""
     job = summary.job
     cause = f" ({job.cause})" if job.cause else ""
-    message = plain(job.message) or "The worker ended without saying why."
+    message = plain(job.message) or "The worker exited without an error message."
     st.error(
         f"**{LOOKS[job.state].word}{cause}.** {message} {plain(job.fix)}",
         icon=LOOKS[job.state].icon,
     )
     changes = _changes(summary)
-    retry = f" A retry is a new run like this one with {_in_words(changes)}." if changes else ""
+    retry = f" Retry starts a new run with {_in_words(changes)}." if changes else ""
     st.caption(f"{what_is_left(store, job)}{retry}")
     if not may(store.visitor, Action.RESUME, job.owner):
         return
@@ -45,7 +45,9 @@ def draw(store: Store, summary: Summary) -> None:
         if changes:
             _draw_retry(store, summary, changes)
         elif job.cause in SET_UP_AGAIN | LABELS.keys():
-            _draw_form_button(job, LABELS.get(FailureCause(job.cause), "Set up again"), "primary")
+            _draw_form_button(
+                job, LABELS.get(FailureCause(job.cause), "Edit the settings"), "primary"
+            )
         actions.draw_resume(
             store, job, main=not changes and job.cause not in SET_UP_AGAIN | LABELS.keys()
         )
@@ -53,17 +55,17 @@ def draw(store: Store, summary: Summary) -> None:
 
 
 def what_is_left(store: Store, job: Job) -> str:
-    """From where a resumed run goes on."""
+    """Describe the step that a resumed run continues from."""
     steps = checkpoints.steps(store.folder(job))
     return (
-        f"Saved up to step {steps[-1]:,}; Resume goes on from there."
+        f"Saved at step {steps[-1]:,}. Resume continues from there."
         if steps
-        else "No step was saved; Resume begins at the first one."
+        else "No step was saved. Resume starts from the first step."
     )
 
 
 def draw_resumed(job: Job) -> None:
-    """From where this attempt went on, and which checkpoints could not be used."""
+    """Draw the step that this attempt continued from, and the checkpoints that were unusable."""
     resumed = job.result.get("resumed")
     if not isinstance(resumed, dict) or not isinstance(resumed.get("step"), int):
         return
@@ -71,15 +73,17 @@ def draw_resumed(job: Job) -> None:
         " ".join(map(str, resumed["skipped"])) if isinstance(resumed.get("skipped"), list) else ""
     )
     began = (
-        f"went on from step {resumed['step']:,}" if resumed["step"] else "began at the first step"
+        f"continued from step {resumed['step']:,}"
+        if resumed["step"]
+        else "started at the first step"
     )
     st.caption(f"Attempt {job.attempt} {began}. {plain(skipped)}")
 
 
 def draw_download(store: Store, job: Job) -> None:
-    """The whole log as a file; read when it is asked for."""
+    """Draw a download button for the whole log, which is read on click."""
     st.download_button(
-        "Download the log",
+        "Download log",
         data=lambda: artifacts.whole_log(store, job),
         file_name=f"{job.id}.log",
         mime="text/plain",
@@ -101,7 +105,7 @@ def _draw_retry(store: Store, summary: Summary, changes: dict[str, tuple[object,
             show(error)
     _draw_form_button(
         summary.job,
-        "Change it in the form",
+        "Edit in the form",
         "secondary",
         [f"{name}={new}" for name, (_, new) in changes.items()],
     )
@@ -119,7 +123,7 @@ def _draw_form_button(
 
 
 def _changes(summary: Summary) -> dict[str, tuple[object, object]]:
-    """Field to (value now, proposed value)."""
+    """Return the proposed changes: field to (current value, proposed value)."""
     return (
         differences(summary.request.config, summary.proposed)
         if summary.request and summary.proposed

@@ -1,6 +1,4 @@
-"""Parts of the Runs page about imported runs: the form that brings one, and its scoring on test
-texts of this machine.
-"""
+"""The import form of the Runs page, and the scoring of an imported run on local test texts."""
 
 import streamlit as st
 
@@ -20,18 +18,18 @@ from ui.widgets.job_progress import watch
 
 MOST_READ = 100_000_000  # bytes of weights: an upload has at most 20 MB, and weights hardly shrink
 WHAT = (
-    "A zip exported here as adapter or bundle, or a PEFT adapter folder for sequence"
-    " classification, zipped. Only safetensors and JSON are read; a pickle is refused."
+    "A zip exported here as adapter or bundle, or a zipped PEFT adapter folder for sequence"
+    " classification. Only safetensors and JSON are read; pickles are rejected."
 )
 
 
 def draw(store: Store) -> None:
-    """The form below the list; nothing for who may not import."""
+    """Draw the import form below the list; nothing for visitors who may not import."""
     if not may(store.visitor, Action.IMPORT):
         return
     imported = sum(
         map(_is_imported, store.jobs(JobKind.TRAIN))
-    )  # one more clears and closes the form
+    )  # a new import clears and closes the form
     with (
         st.expander("Import a run", key=f"import-{imported}", icon=":material/upload:"),
         boundary(),
@@ -43,16 +41,19 @@ def draw(store: Store) -> None:
             return
         with st.grid(2, min_column_width=260):
             name = st.text_input(
-                "Name", key=f"import-name-{imported}", max_chars=120, placeholder="its own"
+                "Name",
+                key=f"import-name-{imported}",
+                max_chars=120,
+                placeholder="Name from the zip",
             )
             names = st.text_input(
                 "Class names",
                 key=f"import-classes-{imported}",
                 max_chars=5000,
-                placeholder="those in the zip",
+                placeholder="Class names from the zip",
                 help=(
-                    "In the order of their ids, separated by commas; only where the zip does not"
-                    " tell them."
+                    "In the order of their ids, separated by commas. Only needed if the zip does"
+                    " not contain them."
                 ),
             )
         if st.button("Import", key="import-button", type="primary", icon=":material/upload:"):
@@ -72,10 +73,12 @@ def draw(store: Store) -> None:
 
 
 def draw_scoring(store: Store, job: Job) -> None:
-    """Of an imported run without scores: the scoring under way, or the button that begins it."""
+    """Draw the scoring of an imported run without scores: its progress, or the button to start
+    it.
+    """
     st.info(
-        "Imported without test predictions: it can classify, and is compared once it has been"
-        " scored.",
+        "Imported without test predictions. It can classify texts; score it to compare it with"
+        " other runs.",
         icon=":material/upload:",
     )
     latest = find_scoring(store, job)
@@ -83,22 +86,25 @@ def draw_scoring(store: Store, job: Job) -> None:
         watch(store, latest, "stop-scoring")
         return
     if latest and latest.state is JobState.COMPLETED:
-        st.rerun()  # its scores came between
+        st.rerun()  # the scores were written in the meantime
     if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
         st.error(f"{plain(latest.message)} {plain(latest.fix)}", icon=":material/error:")
     if not may(store.visitor, Action.SCORE, job.owner):
         return
     status = cache.data_status(store.settings)
     if status.source is None:
-        st.caption("Choose data in the sidebar to score it on their test texts.")
+        st.caption("Choose data in the sidebar to score the run on its test texts.")
         return
     reason = _why_not(job, status)
     st.caption(
         reason
-        or "Take data that it was not trained on, or the score says nothing. Another dataset is chosen in the sidebar."
+        or (
+            "Use data that the run was not trained on; otherwise the score is meaningless. Choose"
+            " another dataset in the sidebar."
+        )
     )
     if st.button(
-        f"Score it on {plain(status.source.name)}",
+        f"Score on {plain(status.source.name)}",
         key="score",
         type="primary",
         icon=":material/rule:",
@@ -121,8 +127,8 @@ def _why_not(job: Job, status: cache.DataStatus) -> str:
         return ""
     theirs, mine = (", ".join(names)[:200] for names in (status.dataset.classes, read_classes(job)))
     return plain(
-        f"{status.dataset.name} has the classes {theirs}; this run tells {mine} apart. Choose data"
-        " with its classes in the sidebar."
+        f"{status.dataset.name} has the classes {theirs}; this run has {mine}. Choose data with"
+        " the same classes in the sidebar."
     )
 
 

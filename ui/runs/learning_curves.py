@@ -1,4 +1,4 @@
-"""Loss, scores and the matrix of the last validation of one run."""
+"""Loss, scores and the confusion matrix of the last validation of one run."""
 
 import streamlit as st
 
@@ -14,12 +14,10 @@ from ui.widgets.run_summary import Summary
 
 
 class Curves:
-    """A run's curves and matrix on one visitor's page. What they show is shared with all others who
-    look at the run.
-    """
+    """A run's curves and matrix on one visitor's page; all visitors of the run share the data."""
 
     def __init__(self, store: Store, summary: Summary) -> None:
-        """Read all that there is up to now."""
+        """Read all metrics written so far."""
         self.store, self.summary = store, summary
         job, request = summary.job, summary.request
         self.course = course_of(store, job)
@@ -28,12 +26,12 @@ class Curves:
         self.course.follow(store, job, fresh=True)
 
     def draw(self, job: Job) -> None:
-        """Two charts side by side and the matrix below; a line instead while there is nothing to
-        draw.
+        """Draw two charts side by side and the matrix below, or a note while there are no
+        metrics.
         """
         if not self.course.metrics:
             if not job.state.over:
-                st.caption("Curves appear with the first step.")
+                st.caption("Curves appear after the first step.")
             return
         with st.container(
             horizontal=True,
@@ -57,7 +55,7 @@ class Curves:
             request.config.validation_rows, baselines.levels(baselines.read(self.store, job))
         )
         if chart is None:
-            st.caption("Accuracy appears with the first validation.")
+            st.caption("Accuracy appears after the first validation.")
         else:
             chart_view.draw(chart, key="scores")
 

@@ -1,5 +1,5 @@
-"""The course of a run as all who watch it share it: read, and made into charts, once a second at
-most, however many they are.
+"""The metrics and charts of a run, shared by all its viewers and refreshed at most once a
+second.
 """
 
 import time
@@ -19,30 +19,28 @@ from core.storage.job import Job
 from core.storage.schema import Metric
 from core.storage.store import Store
 
-SHARED_SECONDS = 1.0  # everybody's ticks come every 2 s, each at another moment
+SHARED_SECONDS = 1.0  # each viewer refreshes every 2 s, at different moments
 DRAWN = ("step", "split", "loss", "accuracy", "macro_f1", "best")
 
 
 @dataclass
 class Course:
-    """One run between two changes of its state: its metrics so far, when it will be over, and its
-    charts. Safe from any thread.
+    """The metrics, remaining time and charts of one run between two changes of state;
+    thread-safe.
     """
 
     timer: Callable[[], float] = time.monotonic
     metrics: list[Metric] = field(default_factory=list)
     expected: Estimate | None = None
-    seconds_left: float | None = None  # None before anything can be said
+    seconds_left: float | None = None  # None until it can be estimated
     _read_at: float | None = None
     _charts: dict[str, tuple[object, Chart]] = field(
         default_factory=dict
-    )  # by name, with what each was made from
+    )  # by name, with the inputs of each chart
     _lock: Lock = field(default_factory=Lock)
 
     def follow(self, store: Store, job: Job, fresh: bool = False) -> None:
-        """Read the rows written since the last look, unless somebody has just done so; ``fresh``
-        looks in any case.
-        """
+        """Read the rows written since the last read, at most once a second unless ``fresh``."""
         with self._lock:
             now = self.timer()
             if not fresh and self._read_at is not None and now - self._read_at < SHARED_SECONDS:
@@ -53,7 +51,7 @@ class Course:
             self._read_at = now
 
     def loss(self, log: bool) -> Chart:
-        """The loss so far."""
+        """Return the loss chart so far."""
         return self._kept(
             f"loss, log {log}",
             len(self.metrics),
@@ -61,8 +59,9 @@ class Course:
         )
 
     def scores(self, rows: int, baselines: Mapping[str, float]) -> Chart | None:
-        """Accuracy and macro-F1 on ``rows`` validation texts so far, above ``baselines``; None
-        before the first validation.
+        """Return accuracy and macro-F1 on ``rows`` validation texts, with ``baselines`` as rules.
+
+        None before the first validation.
         """
         validations = sum(metric.accuracy is not None for metric in self.metrics)
         if not validations:
@@ -75,7 +74,7 @@ class Course:
     def matrix(
         self, step: int, predictions: Predictions, classes: Sequence[str], dark: bool
     ) -> Chart:
-        """The confusion matrix of the validation after ``step``."""
+        """Return the confusion matrix of the validation after ``step``."""
         return self._kept(
             f"matrix, dark {dark}",
             step,
@@ -96,10 +95,10 @@ class Course:
 
 
 def course_of(store: Store, job: Job) -> Course:
-    """That of the run in its present state."""
+    """Return the shared course of the run in its current state."""
     return _course(
         str(store.database), store.database.stat().st_ino, job.id, job.version
-    )  # a rebuilt database numbers its rows anew
+    )  # a rebuilt database renumbers its rows
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)  # 10,000 steps take some 3 MB

@@ -1,4 +1,4 @@
-"""The list of runs, which stays up to date while something is at work."""
+"""The list of runs, which refreshes while a run is active."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,11 @@ from ui.runs import table
 from ui.session.error_boundary import boundary
 from ui.widgets.run_summary import Summary, summarise
 
-LIVE_SECONDS = 2  # as the run's own view
+LIVE_SECONDS = 2  # the same as the details of a run
 
 
 def read(store: Store) -> list[Summary]:
-    """All runs, newest first; those of the gallery have a page of their own, so only the one in the
-    URL is here.
-    """
+    """Return all runs, newest first; of the gallery's runs only the one in the URL."""
     jobs = store.jobs(JobKind.TRAIN)
     return [
         summarise(store, job)
@@ -27,12 +25,12 @@ def read(store: Store) -> list[Summary]:
 
 
 def find(summaries: Sequence[Summary], run_id: str) -> Summary | None:
-    """The run with that id."""
+    """Return the run with the id ``run_id``, if any."""
     return next((summary for summary in summaries if summary.job.id == run_id), None)
 
 
 def draw(store: Store, chosen: str, key: str = "runs") -> None:
-    """The table; live while a run is queued or at work."""
+    """Draw the table; it refreshes while a run is queued or active."""
     busy = store.jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE)
     st.fragment(_draw, run_every=LIVE_SECONDS if busy else None)(store, chosen, key)
 

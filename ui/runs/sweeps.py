@@ -1,6 +1,4 @@
-"""One run per value: the field and its values, what the set would take, and the set that a run
-belongs to.
-"""
+"""Sweeps: the form for one run per value with its estimate, and the sweep a run belongs to."""
 
 import secrets
 
@@ -29,23 +27,23 @@ KEY = "sweep-key"
 
 
 def draw(store: Store, summary: Summary) -> None:
-    """The form for a set like this run; nothing for a run whose record is damaged."""
+    """Draw the form for a sweep based on this run; nothing for a run with a damaged record."""
     if summary.request is None or not may(store.visitor, Action.LAUNCH_SET):
         return
     section = st.expander(
-        "One run per value", key="sweep", icon=":material/stacked_line_chart:", on_change="rerun"
+        "Sweep a setting", key="sweep", icon=":material/stacked_line_chart:", on_change="rerun"
     )
     if not section.open:
         return
     with section:
         st.caption(
-            "Queues this configuration once for each value, one after the other. Three seeds show"
-            " how much of a result is luck."
+            "Queues this configuration once for each value. Three seeds show how much of a result"
+            " is due to chance."
         )
         names = [*USUAL, *(name for name in RunConfig.model_fields if name not in USUAL)]
         with st.container(horizontal=True, gap="medium"):
             field = st.selectbox(
-                "Field",
+                "Setting",
                 names,
                 format_func=lambda name: RunConfig.model_fields[name].title or name,
                 key="sweep-field",
@@ -54,7 +52,7 @@ def draw(store: Store, summary: Summary) -> None:
                 "Values",
                 value=EXAMPLES.get(field, ""),
                 key=f"sweep-values-{field}",
-                placeholder="2 to 10, with commas",
+                placeholder="2 to 10 values, separated by commas",
             )
         if not values.strip():
             return
@@ -72,7 +70,7 @@ def draw(store: Store, summary: Summary) -> None:
 
 
 def draw_membership(store: Store, job: Job) -> None:
-    """For a run of a set: how far the set is, and the way to its comparison."""
+    """Draw the progress of the sweep that the run belongs to, and a link to its comparison."""
     sweep = job.request.get("sweep")
     if not isinstance(sweep, str) or not sweep:
         return
@@ -80,11 +78,11 @@ def draw_membership(store: Store, job: Job) -> None:
     done = [one for one in runs if one.state is JobState.COMPLETED]
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         st.caption(
-            f"One of {count(len(runs), 'runs')} of a set, {len(done)} finished.", width="content"
+            f"Part of a sweep of {count(len(runs), 'runs')}, {len(done)} finished.", width="content"
         )
         if len(done) > 1:
             navigation.link(
-                navigation.COMPARE, "Compare the set", compared=",".join(one.id for one in done)
+                navigation.COMPARE, "Compare the sweep", compared=",".join(one.id for one in done)
             )
 
 
@@ -97,20 +95,25 @@ def _draw_launch(store: Store, planned: Sweep) -> None:
             for name in ("likely", "low", "high")
         )
         st.markdown(
-            f"**{len(expected)} runs, about {duration(total)} in all** ({duration(low)} to"
+            f"**{len(expected)} runs, about {duration(total)} in total** ({duration(low)} to"
             f" {duration(high)})"
         )
     else:
         st.markdown(
-            f"**{len(expected)} runs.** Their time cannot be told: data or model are not on this"
+            f"**{len(expected)} runs.** No time estimate: the data or the model is not on this"
             " machine."
         )
     st.text("\n".join(planned.names))
-    if st.button("Queue the set", key="launch-sweep", type="primary", icon=":material/play_arrow:"):
+    if st.button(
+        f"Queue {count(len(expected), 'runs')}",
+        key="launch-sweep",
+        type="primary",
+        icon=":material/play_arrow:",
+    ):
         try:
             jobs = actions.launch_sweep(store, planned)
         except LoraLabError as error:
             error_boundary.show(error)
             return
-        st.session_state.pop(KEY)  # the next click, on a page drawn anew, is another wish
+        st.session_state.pop(KEY)  # the next click, on a redrawn page, starts a new sweep
         navigation.open_page(navigation.RUNS, jobs[0].id)

@@ -1,4 +1,4 @@
-"""Runs as a table: state, name, model, rows, how far or how accurate, how long, how old."""
+"""Runs as a table: state, name, progress or accuracy, model, rows, time and age."""
 
 import time
 import zlib
@@ -31,10 +31,10 @@ COLOURS = {
 
 
 def draw(store: Store, summaries: Sequence[Summary], *, key: str, current: str) -> None:
-    """The table. Choosing a row writes the run into the URL; the run in the URL is the chosen row.
+    """Draw the table. Choosing a row writes the run into the URL; the run in the URL is selected.
 
-    Each choice and each list is a widget of its own: a live tick that was on its way with an older
-    selection cannot undo a newer one.
+    The widget key depends on the selection and the list, so that a refresh with an older selection
+    cannot undo a newer one.
     """
     ids = [summary.job.id for summary in summaries]
     own_key = f"{key}-{current}-{zlib.crc32(' '.join(ids).encode())}"
@@ -48,9 +48,7 @@ def draw(store: Store, summaries: Sequence[Summary], *, key: str, current: str) 
 
 
 def draw_links(store: Store, summaries: Sequence[Summary], *, key: str) -> str:
-    """The table on a page that leads to the runs: the id of the one that was clicked, or
-    nothing.
-    """
+    """Draw the table on another page and return the id of the clicked run, or an empty string."""
     chosen = _draw(store, summaries, key, "rerun", [])
     return summaries[chosen[0]].job.id if chosen and chosen[0] < len(summaries) else ""
 
@@ -79,17 +77,15 @@ def _draw(
 
 @dataclass
 class Shared:
-    """The table as it was made last, for all who look at the same runs at the same time: a class
-    does so every two seconds.
+    """The last table, shared by viewers of the same runs: a class refreshes it every two
+    seconds.
     """
 
     timer: Callable[[], float] = time.monotonic
     _last: tuple[Sequence[Summary], float, pa.Table] | None = None
 
     def table(self, store: Store, summaries: Sequence[Summary]) -> pa.Table:
-        """That of these runs, as it travels to the browser; ages and times in it are a second old
-        at most.
-        """
+        """Return the table of ``summaries`` as sent to the browser, at most a second old."""
         last, now = self._last, self.timer()
         if (
             last
@@ -148,7 +144,7 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
 def _outcome(summary: Summary) -> str:
     job = summary.job
     if summary.problem:
-        return "files are missing" if summary.request else "record cannot be read"
+        return "missing files" if summary.request else "unreadable record"
     if not job.state.over:
         return short_progress(job)
     if summary.test:
@@ -182,7 +178,7 @@ def _columns() -> tables.Columns:
         "model": column.TextColumn("Model"),
         "rows": column.TextColumn("Rows", alignment="right", help="Training texts."),
         "time": column.TextColumn(
-            "Time", alignment="right", help="From the start of the worker to its end."
+            "Time", alignment="right", help="From the start of the worker until it ends."
         ),
-        "age": column.TextColumn("Launched", alignment="right"),
+        "age": column.TextColumn("Created", alignment="right"),
     }

@@ -1,8 +1,7 @@
-"""What pages read, behind bounded caches. A key holds all that the value depends on; live progress
-is never cached, live metrics are shared by who watches at the same moment
-(``ui.runs.live_metrics``).
+"""Bounded caches of what pages read, and the server's inference process.
 
-The one inference host of the server.
+A key holds all inputs of its value. Live progress is never cached; simultaneous viewers share live
+metrics (``ui.runs.live_metrics``).
 """
 
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ from ui.session.data_picker import chosen_source
 
 @dataclass(frozen=True, slots=True)
 class DataStatus:
-    """The dataset in use: where from, the prepared copy if there is one, or why there is none."""
+    """The dataset in use: its source, its prepared copy if any, or the problem."""
 
     source: Source | None
     dataset: Dataset | None
@@ -46,15 +45,13 @@ class DataStatus:
 
 
 def open_lab() -> Store:
-    """The store of the home folder, for this visitor. Raises StoreDamaged."""
+    """Open the store of the home folder for this visitor. Raises StoreDamaged."""
     settings = Settings()
     return open_store(settings, visitors.current(settings))
 
 
 def data_status(settings: Settings) -> DataStatus:
-    """Which data would be used now. A problem with it is a value here: the rest of the page goes
-    on.
-    """
+    """Return the data in use; a problem is returned as a value, so that the page continues."""
     try:
         source = chosen_source(settings)
         return DataStatus(source, find_prepared(settings, source))
@@ -63,18 +60,19 @@ def data_status(settings: Settings) -> DataStatus:
 
 
 def hub(settings: Settings) -> bool:
-    """Whether the Hub answers; asked once and kept for a while by ``core``."""
+    """Return whether the Hub is reachable; ``core`` caches the answer for a while."""
     return hub_reachable(settings)
 
 
 def rows(dataset: Dataset, split: DataSplit) -> pd.DataFrame:
-    """The texts and labels of a split. Shared between sessions: never change it."""
+    """Return the texts and labels of a split. Shared between sessions: never change it."""
     return _rows(dataset.fingerprint, split, dataset)
 
 
 def facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
-    """Sizes and sorted text lengths of the dataset, less what ``recipe`` drops. Shared: never
-    change it.
+    """Return sizes and sorted text lengths of the dataset without the rows that ``recipe`` drops.
+
+    Shared: never change it.
     """
     return _facts(trained_fingerprint(dataset.fingerprint, recipe), dataset, recipe)
 
@@ -82,17 +80,16 @@ def facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
 def predictions(
     folder: Path, version: int, classes: int, split: Split, step: int | None = None
 ) -> Predictions:
-    """One evaluation of a run; ``version`` is the job's, ``step`` that of a validation. Shared:
-    never change it.
+    """Return one evaluation of a run, for a validation that after ``step``.
+
+    ``version`` is the job's. Shared: never change it.
     """
     return _predictions(str(folder), version, classes, split, step)
 
 
-@st.cache_data(
-    max_entries=32, show_spinner=False
-)  # the bootstrap of 50 classes takes a third of a second
+@st.cache_data(max_entries=32, show_spinner=False)  # the bootstrap for 50 classes takes 0.3 s
 def f1_intervals(folder: Path, version: int, classes: int, split: Split) -> F1Intervals:
-    """95 % intervals of an evaluation's F1."""
+    """Return the 95 % intervals of an evaluation's F1."""
     return bootstrap_f1(predictions(folder, version, classes, split).scores)
 
 
@@ -100,37 +97,37 @@ def f1_intervals(folder: Path, version: int, classes: int, split: Split) -> F1In
 def class_intervals(
     folder: Path, version: int, classes: tuple[str, ...], split: Split
 ) -> pd.DataFrame:
-    """The scores of each class of an evaluation with their intervals."""
+    """Return the scores of each class of an evaluation with their intervals."""
     found = f1_intervals(folder, version, len(classes), split)
     return class_scores.class_intervals(
         predictions(folder, version, len(classes), split).scores, classes, found
     )
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)  # at most 200 points a class
+@st.cache_resource(max_entries=16, show_spinner=False)  # at most 200 points per class
 def ranking_curves(
     folder: Path, version: int, classes: tuple[str, ...], split: Split, kind: CurveKind
 ) -> RankingCurves:
-    """ROC or precision-recall of each class of an evaluation. Shared: never change it."""
+    """Return the ROC or precision-recall curve of each class. Shared: never change it."""
     return ranking.ranking_curves(predictions(folder, version, len(classes), split), classes, kind)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)  # a few hundred passes over the validation texts
 def temperature(folder: Path, version: int, classes: int) -> float | None:
-    """The temperature that a run's validation predictions ask for."""
+    """Fit the temperature to a run's validation predictions."""
     return fit_temperature(predictions(folder, version, classes, "validation"))
 
 
 @st.cache_resource(
     max_entries=8, show_spinner=False
-)  # a mask a slice: 30 slices of 7,600 rows take 0.2 MB
+)  # one mask per slice: 30 slices of 7,600 rows take 0.2 MB
 def slices(folder: Path, version: int, classes: tuple[str, ...], max_tokens: int) -> list[Slice]:
-    """The slices of a run's test texts. Shared: never change it."""
+    """Return the slices of a run's test texts. Shared: never change it."""
     return find_slices(predictions(folder, version, len(classes), "test"), classes, max_tokens)
 
 
 def dynamics(folder: Path, version: int, classes: int) -> Dynamics:
-    """A run's predictions after each validation, at most 100 of them. Shared: never change it."""
+    """Return a run's predictions after up to 100 validations. Shared: never change it."""
     return _dynamics(
         str(folder), version, classes, tuple(spread(artifacts.validation_steps(folder)))
     )
@@ -143,7 +140,7 @@ def _rows(fingerprint: str, split: DataSplit, _dataset: Dataset) -> pd.DataFrame
     return _dataset.read(split)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)  # a number per training text
+@st.cache_resource(max_entries=4, show_spinner=False)  # one number per training text
 def _facts(fingerprint: str, _dataset: Dataset, _recipe: Recipe | None) -> DataFacts:
     return data_facts(_dataset, _recipe)
 
@@ -167,6 +164,6 @@ def _predictions(
 
 @st.cache_resource(show_spinner=False)
 def host() -> InferenceProcess:
-    """Started by its first question; shared by all sessions."""
+    """Return the inference process, which starts on first use; shared by all sessions."""
     settings = Settings()
     return InferenceProcess(settings, hub(settings))

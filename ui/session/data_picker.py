@@ -1,5 +1,5 @@
-"""Which data this visit uses: the picker in the sidebar, and the URL, which keeps it over a reload.
-Every page reads it from here.
+"""The data that this visit uses: the picker in the sidebar, and the URL, which survives a
+reload.
 """
 
 import streamlit as st
@@ -13,8 +13,9 @@ DEMO = "Demo corpus"
 
 
 def chosen_source(settings: Settings) -> Source:
-    """The dataset that is chosen, else what is found by itself: a folder, AG News or the demo
-    corpus. Raises DataError.
+    """Return the chosen dataset, else the default: a folder, AG News or the demo corpus.
+
+    Raises DataError.
     """
     name = st.session_state.get(KEY, "")
     if name == DEMO:
@@ -23,8 +24,9 @@ def chosen_source(settings: Settings) -> Source:
 
 
 def follow_url() -> None:
-    """Take the choice from the URL, or write it there: a link to another page does not carry it.
-    Comes before all that reads it.
+    """Read the choice from the URL, or write it there, as links between pages do not carry it.
+
+    Call this before anything reads the choice.
     """
     if wanted := st.query_params.get(IN_URL, ""):
         st.session_state[KEY] = wanted
@@ -33,7 +35,7 @@ def follow_url() -> None:
 
 
 def use(name: str) -> None:
-    """Use the saved dataset ``name`` from now on; nothing goes back to what is found by itself."""
+    """Use the saved dataset ``name``; an empty name restores the default."""
     st.session_state[KEY] = name
     if name:
         st.query_params[IN_URL] = name
@@ -42,11 +44,11 @@ def use(name: str) -> None:
 
 
 def draw(saved: list[str], usual: str) -> None:
-    """The picker, where there is a choice. ``usual`` names what is found by itself."""
+    """Draw the picker if there is a choice; ``usual`` is the name of the default."""
     names = {"": usual, **({DEMO: DEMO} if usual != DEMO else {}), **{name: name for name in saved}}
     current = st.session_state.get(KEY, "")
     if current not in names:
-        st.caption(f"There is no dataset {plain(repr(current))} any more; {plain(usual)} is used.")
+        st.caption(f"Dataset {plain(repr(current))} no longer exists; using {plain(usual)}.")
         current = ""
     if not saved:
         return

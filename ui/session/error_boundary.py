@@ -1,5 +1,5 @@
-"""The page boundary: what a reader sees of an error, here and in every fragment. One of the two
-places that catch any exception.
+"""The page boundary, which shows errors to the reader; one of two places that catch any
+exception.
 """
 
 import logging
@@ -20,9 +20,7 @@ log = logging.getLogger("ui")
 
 @contextmanager
 def boundary() -> Iterator[None]:
-    """Show an error as a sentence with its remedy. What nobody foresaw gets an id, and its details
-    go to the log.
-    """
+    """Show an error with its fix; an unexpected one gets an id, and its details go to the log."""
     try:
         yield
     except StoreDamaged as error:
@@ -33,35 +31,34 @@ def boundary() -> Iterator[None]:
         error_id = secrets.token_hex(4)
         log.error("error %s", error_id, exc_info=error)
         st.error(
-            f"Something went wrong here (error {error_id}). The server's log tells more. Reload the"
-            " page to try again."
+            f"Something went wrong (error {error_id}). See the server's log for details. Reload"
+            " the page to try again."
         )
 
 
 def show(error: LoraLabError) -> None:
-    """The error's sentence and what to do."""
+    """Show the error's message and fix."""
     st.error(f"**{plain(error.message)}** {plain(error.fix)}", icon=":material/error:")
 
 
 def _show_damaged_store(error: StoreDamaged) -> None:
     st.error(f"**{plain(error.message)}**", icon=":material/error:")
 
-    visitor = at_the_machine(
-        Settings()
-    )  # who has joined a class is in the file that cannot be read
+    visitor = at_the_machine(Settings())  # class members are stored in the damaged file
     if not may(visitor, Action.REPAIR):
-        st.caption("Ask who runs this server to repair it.")
+        st.caption("Ask the administrator of this server to repair it.")
         return
     st.caption(
-        "Repair sets the file aside and rebuilds the list of runs from their folders. Nothing is"
+        "Repair renames the file and rebuilds the list of runs from their folders. Nothing is"
         " deleted."
     )
-    if st.button("Repair the database", key="repair", type="primary"):
-        # Keeps this module free of the store it reports on.
+    if st.button("Repair database", key="repair", type="primary"):
+        # keeps this module independent of the store it reports on
         from core.storage import recovery  # noqa: PLC0415
 
         found, aside = recovery.repair(Settings(), visitor)
         st.toast(
-            f"{found:,} runs found. The old file is {plain(aside.name) if aside else 'unchanged'}."
+            f"{found:,} runs restored. The old file is"
+            f" {plain(aside.name) if aside else 'unchanged'}."
         )
         st.rerun()

@@ -10,14 +10,12 @@ from core.settings import Settings
 
 
 def at_the_machine(settings: Settings) -> Visitor:
-    """The machine's owner, where nobody else can be here; asks no database."""
+    """Return the machine's owner if the visitor must be local, else a guest; no database access."""
     return MACHINE_OWNER if settings.mode == Mode.LOCAL and from_this_machine() else GUEST
 
 
 def is_own(peer: str) -> bool:
-    """Whether the address is one of this machine's own, whichever way it is written; nobody else
-    can connect from one.
-    """
+    """Return whether the address belongs to this machine, in any notation."""
     if not peer:
         return True
     try:
@@ -26,22 +24,23 @@ def is_own(peer: str) -> bool:
         return False
     plain_form = (
         getattr(found, "ipv4_mapped", None) or found
-    )  # a server that listens on IPv6 writes ::ffff:127.0.0.1
+    )  # a server that listens on IPv6 reports ::ffff:127.0.0.1
     return plain_form.is_loopback or str(plain_form) in _own_addresses()
 
 
 def address() -> str:
-    """Where the visitor's connection comes from; empty from this machine itself. Behind a proxy
-    that is the proxy's own address.
+    """Return the address of the visitor's connection; empty for this machine.
+
+    Behind a proxy this is the proxy's address.
     """
     peer = st.context.ip_address
     return (
         peer if isinstance(peer, str) else ""
-    )  # None through localhost; a page under test has no connection
+    )  # None via localhost; a page under test has no connection
 
 
 def from_this_machine() -> bool:
-    """Whether the connection comes from this machine itself and not through a proxy."""
+    """Return whether the connection comes from this machine and not through a proxy."""
     return is_own(address()) and "X-Forwarded-For" not in st.context.headers
 
 

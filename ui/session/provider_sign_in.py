@@ -1,6 +1,4 @@
-"""Signing in through a provider: what is configured, who the provider says is there, and the door
-of a class that has one.
-"""
+"""Sign-in through a provider: the configuration, the signed-in visitor, and the sign-in page."""
 
 import streamlit as st
 
@@ -15,15 +13,16 @@ from ui.text import plain
 
 
 def configured() -> SignIn:
-    """What ``secrets.toml`` configures."""
+    """Return the sign-in configuration from ``secrets.toml``."""
     if not st.secrets.load_if_toml_exists() or SECTION not in st.secrets:
         return SignIn()
     return read_sign_in(st.secrets[SECTION].to_dict(), st.get_option("server.trustedUserHeaders"))
 
 
 def current(settings: Settings, store: Store, sign_in: SignIn) -> Visitor:
-    """Who is here by the claims that Streamlit has checked, let in on their first visit; GUEST
-    where they may not act.
+    """Return the visitor by the claims that Streamlit has verified, joining them on first visit.
+
+    GUEST if they may not act.
     """
     visitor = _vouched_for(settings, sign_in)
     if visitor is GUEST or accounts.is_here(store, visitor):
@@ -32,16 +31,16 @@ def current(settings: Settings, store: Store, sign_in: SignIn) -> Visitor:
         return GUEST
     try:
         classroom.sign_in(store, visitor)
-    except LoraLabError:  # the class is closed: the door says so
+    except LoraLabError:  # the class is closed: the sign-in page says so
         return GUEST
     return visitor
 
 
 def draw_door(settings: Settings, store: Store, sign_in: SignIn) -> None:
-    """The way into a class for who has not signed in, or is not let in."""
+    """Draw the sign-in page of a class for visitors who are not signed in or not admitted."""
     if not sign_in.ready:
         st.error(
-            "**Nobody can sign in here yet.** " + plain(" ".join(sign_in.problems)),
+            "**Sign-in is not available yet.** " + plain(" ".join(sign_in.problems)),
             icon=":material/error:",
         )
         return
@@ -53,11 +52,11 @@ def draw_door(settings: Settings, store: Store, sign_in: SignIn) -> None:
             return
         if accounts.was_sent_out(store, visitor):
             st.markdown(f"#### The class has ended, {plain(visitor.name)}")
-            if st.button("Join the next one", key="join-again", type="primary"):
+            if st.button("Join the next class", key="join-again", type="primary"):
                 classroom.sign_in(store, visitor)
                 st.rerun()
         else:
-            classroom.sign_in(store, visitor)  # raises what the reader has to know
+            classroom.sign_in(store, visitor)  # raises the error to show
             st.rerun()
     except LoraLabError as error:
         show(error)
@@ -66,7 +65,7 @@ def draw_door(settings: Settings, store: Store, sign_in: SignIn) -> None:
 
 
 def draw_line(settings: Settings, sign_in: SignIn, visitor: Visitor) -> None:
-    """Who the sidebar says you are, or on a public page the way in for who is in charge of it."""
+    """Draw the visitor's name in the sidebar or, on a public page, the admin's sign-in."""
     if visitor is not GUEST:
         in_charge = visitor.role is Role.TEACHER
         with st.popover(
@@ -78,7 +77,7 @@ def draw_line(settings: Settings, sign_in: SignIn, visitor: Visitor) -> None:
             if st.button("Sign out", key="sign-out", icon=":material/logout:"):
                 st.logout()
     elif settings.mode == Mode.PUBLIC and sign_in.ready:
-        with st.popover("For who runs this page", icon=":material/login:", key="who"):
+        with st.popover("Admin sign-in", icon=":material/login:", key="who"):
             _draw_providers(sign_in)
 
 
@@ -87,7 +86,7 @@ def _vouched_for(settings: Settings, sign_in: SignIn) -> Visitor:
         return GUEST
     try:
         return find_visitor(settings, st.user.to_dict())
-    except LoraLabError:  # on no list of this class: the door says so
+    except LoraLabError:  # on no list of this class: the sign-in page says so
         return GUEST
 
 

@@ -1,4 +1,4 @@
-"""Who this visit belongs to, and the door of a classroom."""
+"""The visitor of this session, and the sign-in page of a classroom."""
 
 from collections.abc import Callable
 
@@ -22,8 +22,10 @@ WHO, KEY, TASTER = "visitor", "visitor-key", "taster"
 
 
 def current(settings: Settings) -> Visitor:
-    """Who is here. In a classroom somebody who has not joined is a guest, who may only look; so is
-    a public page's visitor, or tastes.
+    """Return the visitor. In a classroom, visitors who have not joined are guests, who may only
+    look.
+
+    A visitor of a public page is a guest or a guest trainer.
     """
     if settings.mode == Mode.LOCAL:
         return at_the_machine(settings)
@@ -50,13 +52,13 @@ def _joined(settings: Settings) -> Visitor:
 
 
 def admit() -> None:
-    """Let the visitor in, or end the page at the door. Called before anything else is drawn."""
+    """Admit the visitor, or stop at the sign-in page. Call this before anything else is drawn."""
     settings = Settings()
     if settings.mode == Mode.LOCAL and not from_this_machine():
-        st.title("LoRA Lab is open to its own machine only", anchor=False)
+        st.title("LoRA Lab is only available on this machine", anchor=False)
         st.markdown(
-            "It was started for one person. To let others in, start it with the environment"
-            " variable `LORALAB_MODE` set to `classroom` (with a code) or `public` (to look only)."
+            "It was started in local mode. To give others access, start it with the environment"
+            " variable `LORALAB_MODE` set to `classroom` (with a code) or `public` (read-only)."
         )
         st.stop()
     if settings.mode == Mode.CLASSROOM and current(settings) is GUEST:
@@ -66,14 +68,14 @@ def admit() -> None:
 
 
 def draw_line() -> None:
-    """Who the sidebar says you are, with the key to come back with."""
+    """Draw the visitor's name in the sidebar, with the key to sign in again."""
     settings = Settings()
     sign_in = provider_sign_in.configured()
     who = current(settings) if settings.mode != Mode.LOCAL else GUEST
     if settings.mode == Mode.PUBLIC and who is GUEST:
-        st.caption("Public page: look around and classify; nothing is trained here.")
+        st.caption("Public page: explore and classify; training is disabled.")
     if who.role is Role.TASTER:
-        st.caption("Public page: look around, classify, and start a Taste run.")
+        st.caption("Public page: explore, classify, and start a Taste run.")
     if settings.mode != Mode.LOCAL and sign_in.wanted:
         provider_sign_in.draw_line(settings, sign_in, GUEST if who.role is Role.TASTER else who)
         return
@@ -86,7 +88,9 @@ def draw_line() -> None:
         key="who",
     ):
         if key := st.session_state.get(KEY):
-            st.text("Your key. Write it down: with it you come back after closing this page.")
+            st.text(
+                "Your key. Write it down: you need it to sign in again after closing this page."
+            )
             st.code(key, language=None)
         if st.button("Leave", key="leave", icon=":material/logout:"):
             st.session_state.pop(WHO)
@@ -102,8 +106,8 @@ def _attempts() -> Attempts:
 def _draw_door(settings: Settings) -> None:
     st.title("LoRA Lab", anchor=False)
     st.caption(
-        "See how a language model learns to sort texts: train one, watch it, look at what it gets"
-        " wrong."
+        "See how a language model learns to classify texts: train one, watch it learn, and inspect"
+        " its errors."
     )
     if (sign_in := provider_sign_in.configured()).wanted:
         provider_sign_in.draw_door(settings, open_store(settings), sign_in)
@@ -113,7 +117,7 @@ def _draw_door(settings: Settings) -> None:
         st.markdown("#### Join the class")
         name = st.text_input("Your name", max_chars=40, key="join-name")
         code = st.text_input(
-            "Class code", max_chars=64, key="join-code", help="It is on the teacher's screen."
+            "Class code", max_chars=64, key="join-code", help="Shown on the teacher's screen."
         )
         if st.form_submit_button("Join", type="primary", key="join-submit"):
             _try(
@@ -121,14 +125,14 @@ def _draw_door(settings: Settings) -> None:
                 settings,
             )
     with back, st.form("come-back"):
-        st.markdown("#### Come back")
+        st.markdown("#### Sign in again")
         key = st.text_input(
             "Your key",
             max_chars=64,
             key="back-key",
             help="It was shown under your name in the sidebar.",
         )
-        if st.form_submit_button("Come back", key="back-submit"):
+        if st.form_submit_button("Sign in", key="back-submit"):
             _try(
                 lambda store, address: (classroom.come_back(store, _attempts(), key, address), key),
                 settings,

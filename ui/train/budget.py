@@ -1,4 +1,4 @@
-"""Budget first: so many minutes, and the form holds a run that fits into them."""
+"""Time budget: fill the form with a run that fits into the chosen number of minutes."""
 
 import streamlit as st
 
@@ -28,10 +28,10 @@ FILLED = (
 
 
 def draw(store: Store, status: DataStatus, recipe: Recipe | None = None) -> None:
-    """The chooser; choosing fills the form. Without prepared data nothing can be said yet."""
+    """Draw the choice of minutes, which fills the form; disabled without prepared data."""
     st.session_state.setdefault(KEY, FREE)
     st.segmented_control(
-        "I have",
+        "Time budget",
         (FREE, *MINUTES),
         format_func=lambda minutes: f"{minutes} minutes" if minutes else "no limit",
         required=True,
@@ -41,8 +41,8 @@ def draw(store: Store, status: DataStatus, recipe: Recipe | None = None) -> None
         args=(store, status, recipe),
         persist_state="session",
         help=(
-            "Proposes rows, epochs, batch size and evaluation that fit, the final evaluation"
-            " included. No limit goes back to the preset."
+            "Proposes rows, epochs, batch size and evaluation that fit, including the final"
+            " evaluation. No limit restores the preset."
         ),
     )
     if st.session_state[KEY] and status.dataset is not None:
@@ -50,13 +50,13 @@ def draw(store: Store, status: DataStatus, recipe: Recipe | None = None) -> None
 
 
 def release() -> None:
-    """Forget the limit: another preset has filled the form."""
+    """Reset the budget after another preset has filled the form."""
     st.session_state[KEY] = FREE
 
 
 def _fill(store: Store, status: DataStatus, recipe: Recipe | None) -> None:
     minutes = st.session_state[KEY]
-    form.fill_from_preset()  # what another budget filled must not bound this one
+    form.fill_from_preset()  # values of the previous budget must not limit this one
     if not minutes or status.dataset is None:
         return
     try:

@@ -1,7 +1,4 @@
-"""What a run costs: from this machine's own speed, or a typical one and the way to measure it.
-
-Measure this machine: the button that starts it, and how far it is.
-"""
+"""Estimated cost of a run, and the measurement of this machine's speed."""
 
 import streamlit as st
 
@@ -22,15 +19,14 @@ from ui.widgets.job_progress import watch
 def draw(
     config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str
 ) -> Estimate:
-    """Steps, time with its range, and memory: the estimate that is shown."""
+    """Draw steps, time with its range, and memory; return the estimate."""
     expected = estimate_here(store, config, data, model, fingerprint)
     with st.grid(3, min_column_width=90, key="cost"):
         _figure("Steps", f"{expected.steps:,}")
         _figure("Time", f"about {duration(expected.likely_seconds)}")
         _figure("Memory", megabytes(expected.memory_mb))
     st.caption(
-        f"{_range(expected)}; speed {plain(expected.source)}. On disk"
-        f" {megabytes(expected.disk_mb)}."
+        f"{_range(expected)}; {plain(expected.source)}. Disk space: {megabytes(expected.disk_mb)}."
     )
     try:
         require_resources(
@@ -40,7 +36,7 @@ def draw(
         )
     except (
         NotEnoughRoom
-    ) as error:  # a warning: another program may end before the run begins, which looks again
+    ) as error:  # only a warning: memory may be free again when the run starts and checks
         st.warning(f"{plain(error.message)} {plain(error.fix)}", icon=":material/memory:")
     if model.available and not expected.measured:
         draw_measurement(store, config.model, config.precision)
@@ -55,8 +51,7 @@ def _figure(label: str, value: str) -> None:
 
 def _range(expected: Estimate) -> str:
     return (
-        f"Between {duration(expected.low_seconds)} and {duration(expected.high_seconds)} from"
-        " launch to end"
+        f"Between {duration(expected.low_seconds)} and {duration(expected.high_seconds)} in total"
     )
 
 
@@ -64,29 +59,29 @@ BUTTON = "Measure this machine"
 
 
 def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
-    """For a model that has not been measured here in this precision."""
+    """Draw the measurement of a model that has not been measured here in this precision."""
     job = _newest(store, CalibrateRequest(model=model_id, precision=precision))
     if job is not None and not job.state.over:
         watch(store, job, "stop-measure")
         return
     if job is not None and job.state is not JobState.COMPLETED:
         why = (
-            job.message or "It gave way to a run."
+            job.message or "It made way for a run."
             if job.state is not JobState.CANCELLED
-            else "It was stopped, or gave way to a run."
+            else "It was stopped, or made way for a run."
         )
-        st.caption(f"The last measurement did not end. {plain(why)}")
+        st.caption(f"The last measurement did not finish. {plain(why)}")
     busy = bool(store.jobs(None, JobState.QUEUED, *ACTIVE))
     help_text = (
-        "A few real steps of this model are timed, about ten seconds; then the estimate is this"
-        " machine's own."
+        "Times a few real steps of this model, which takes about ten seconds. Estimates then use"
+        " this machine's speed."
     )
     st.button(
         BUTTON,
         key="measure",
         icon=":material/speed:",
         help=(
-            "Another job is at work; a measurement beside it would be wrong." if busy else help_text
+            "Another job is running, which would distort the measurement." if busy else help_text
         ),
         disabled=busy,
         on_click=_launch,

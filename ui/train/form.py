@@ -1,8 +1,4 @@
-"""The form of a run. Each widget is made from its field's definition in ``RunConfig``; nothing
-about a field is written here.
-
-What the form holds when it is opened: a preset, or another run's configuration.
-"""
+"""The form of a run, generated from ``RunConfig``, and how it is filled from a preset or a run."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,11 +18,11 @@ from ui.widgets import model_picker
 FINE, COARSE = (
     1e-4,
     0.01,
-)  # steps of fractions: those bounded by one and below a hundredth by default, and the others
+)  # increments of fractions with a default below COARSE, and of all others
 
 
 def fill(values: Mapping[str, object]) -> None:
-    """Put values into the widgets, before they are drawn."""
+    """Set the widgets to ``values``, before they are drawn."""
     for name, value in values.items():
         if name == "model":
             model_picker.fill(str(value))
@@ -35,7 +31,7 @@ def fill(values: Mapping[str, object]) -> None:
 
 
 def fill_missing(values: Mapping[str, object]) -> None:
-    """The same for widgets that have no value yet."""
+    """Set the widgets that have no value yet."""
     known = {
         name
         for name in values
@@ -45,9 +41,7 @@ def fill_missing(values: Mapping[str, object]) -> None:
 
 
 def draw(preset_values: Mapping[str, object], store: Store) -> dict[str, object]:
-    """All fields in their groups; the values that are chosen. A field that differs from the preset
-    says what the preset has.
-    """
+    """Draw all fields by group and return their values; changed fields show the preset's value."""
     values: dict[str, object] = {}
     for group in Group:
         st.markdown(f"##### {group}")
@@ -63,7 +57,7 @@ def draw(preset_values: Mapping[str, object], store: Store) -> dict[str, object]
 
 
 def read() -> dict[str, object]:
-    """The values of all widgets, before or after they are drawn."""
+    """Return the values of all widgets, before or after they are drawn."""
     return {
         name: model_picker.read() if name == "model" else st.session_state[_key(name)]
         for name in RunConfig.model_fields
@@ -71,7 +65,7 @@ def read() -> dict[str, object]:
 
 
 def draw_preset(then: Callable[[], None]) -> Preset:
-    """The preset chooser; choosing one fills the form, and calls ``then``."""
+    """Draw the choice of a preset, which fills the form and calls ``then``."""
     chosen = st.segmented_control(
         "Start from",
         list(Preset),
@@ -88,9 +82,7 @@ def draw_preset(then: Callable[[], None]) -> Preset:
 
 
 def changes(values: Mapping[str, object], preset_values: Mapping[str, object]) -> list[str]:
-    """Names of the fields that differ from the preset. The model is a choice of its own and never
-    counts.
-    """
+    """Return the names of the fields that differ from the preset; the model never counts."""
     return [name for name in values if name != "model" and _differs(name, preset_values)]
 
 
@@ -100,12 +92,12 @@ def _on_preset(then: Callable[[], None]) -> None:
 
 
 def fill_from_preset() -> None:
-    """Put what the chosen preset says into the widgets."""
+    """Fill the widgets from the chosen preset."""
     fill(preset_values(Preset(st.session_state["preset"])))
 
 
 def preset_values(preset: Preset) -> dict[str, object]:
-    """What the preset says of each field but the model."""
+    """Return the preset's value of each field except the model."""
     return make_config(preset).model_dump(exclude={"model"})
 
 
@@ -151,7 +143,7 @@ def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:
         )
     return st.text_input(
         label,
-        placeholder="the model's usual ones",
+        placeholder="model default",
         help=help_text,
         key=key,
         persist_state="session",
@@ -159,7 +151,9 @@ def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:
 
 
 def _draw_switch(label: str, help_text: str | None, key: str, why_not: str) -> bool:
-    """A toggle; where this machine cannot do it, it says why and can only be switched off."""
+    """Draw a toggle; on a machine without support it gives the reason and can only be turned
+    off.
+    """
     off = bool(why_not) and not st.session_state.get(key)
     chosen = st.toggle(label, help=help_text, key=key, persist_state="session", disabled=off)
     if why_not:
@@ -208,15 +202,13 @@ def _key(name: str) -> str:
 
 
 def fill_on_open(store: Store) -> None:
-    """Fill the widgets once: from the run that ``?clone=`` names with the fields of ``?set=`` on
-    top, otherwise from the preset.
+    """Fill the widgets once, from the run of ``?clone=`` with the changes of ``?set=``, or the
+    preset.
     """
     if clone := st.query_params.get("clone", ""):
         _fill_from_run(store, clone, st.query_params.get_all("set"))
         for name in ("clone", "set"):
-            st.query_params.pop(
-                name, None
-            )  # filled once: a reload must not undo what was typed since
+            st.query_params.pop(name, None)  # filled once: a reload must not undo later input
     st.session_state.setdefault(
         "preset", Preset.TASTE if store.visitor.role is Role.TASTER else Preset.QUICK
     )
@@ -240,4 +232,4 @@ def _fill_from_run(store: Store, run_id: str, assignments: list[str]) -> None:
     )
     fill(config.model_dump())
     cleaning_recipe.take_from(store, request)
-    st.toast(f"Filled from {plain(job.name)}.", icon=":material/content_copy:")
+    st.toast(f"Settings copied from {plain(job.name)}.", icon=":material/content_copy:")

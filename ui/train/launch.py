@@ -1,4 +1,4 @@
-"""Launch a run once, however often the button is clicked."""
+"""Start of a run, exactly once however often the button is clicked."""
 
 import secrets
 from typing import TypedDict, Unpack
@@ -17,9 +17,7 @@ LAUNCHED = "launched-run"
 
 
 def launch_button(label: str, key: str, disabled: bool = False) -> bool:
-    """The button, and behind it a key made when it is drawn. The key stays the same for a second
-    click that was already on its way.
-    """
+    """Draw the button with a launch key, which stays the same for a second click in flight."""
     clicked = st.button(
         label, key=key, type="primary", icon=":material/play_arrow:", disabled=disabled
     )
@@ -27,12 +25,12 @@ def launch_button(label: str, key: str, disabled: bool = False) -> bool:
         _follow()
         st.session_state[_name(key)] = secrets.token_hex(
             8
-        )  # drawn anew, so a person looks at it: the next click is meant
+        )  # redrawn and visible: the next click is intended
     return clicked
 
 
 class LaunchOptions(TypedDict, total=False):
-    """What belongs to a run beside its configuration, as ``launch_training`` takes it."""
+    """Options of ``launch_training`` besides the configuration."""
 
     preset: str
     name: str
@@ -43,19 +41,17 @@ class LaunchOptions(TypedDict, total=False):
 def launch(
     store: Store, config: RunConfig, source: Source, *, button: str, **wish: Unpack[LaunchOptions]
 ) -> None:
-    """Queue the run and go to it. Raises NotEnoughRoom."""
+    """Queue the run and open it. Raises NotEnoughRoom."""
     _go(actions.launch_training(store, config, source, key=_key(button), **wish))
 
 
 def retry(store: Store, job: Job, *, button: str) -> None:
-    """Queue a run like this one with the change that it proposes, and go to it. Raises
-    StateConflict and NotEnoughRoom.
-    """
+    """Queue the proposed retry of ``job`` and open it. Raises StateConflict and NotEnoughRoom."""
     _go(actions.retry(store, job, key=_key(button)))
 
 
 def arrived() -> None:
-    """The list of runs has been drawn, so nobody needs to be led there any more."""
+    """Clear the pending redirect once the list of runs has been drawn."""
     st.session_state.pop(LAUNCHED, None)
 
 
@@ -65,9 +61,7 @@ def _go(job: Job) -> None:
 
 
 def _follow() -> None:
-    """Go where a launch was leading: a second click can stop the script that was on its way there,
-    and be forgotten itself.
-    """
+    """Follow the redirect of an earlier click, which a second click may have interrupted."""
     if launched := st.session_state.pop(LAUNCHED, None):
         navigation.open_page(navigation.RUNS, launched)
 

@@ -1,8 +1,4 @@
-"""The contract beside the form: what a run with these choices trains and costs, what speaks against
-it, and Launch.
-
-What speaks against a configuration, each finding with the button that mends it.
-"""
+"""Summary next to the form: trained parameters, cost, findings with their fixes, and Start."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,7 +26,7 @@ from ui.train import cost, form, launch
 from ui.widgets import chart_view, model_picker
 
 BUTTON = "launch"
-USUAL_CLASSES = 4  # AG News; the head's share does not hang on it
+USUAL_CLASSES = 4  # AG News; the head is small for any number of classes
 
 
 def draw(
@@ -40,9 +36,7 @@ def draw(
     preset: Preset,
     recipe: Recipe | None = None,
 ) -> None:
-    """Everything that follows from the chosen values and the recipe that cleans the training
-    texts.
-    """
+    """Draw the summary of a run with the chosen values and cleaning recipe."""
     st.markdown("##### What this run will do")
     try:
         config = make_config(None, {**values, "model": values["model"] or "unnamed"})
@@ -62,12 +56,15 @@ def draw(
     allowed = _draw_limits(store, config, expected)
     draw_findings(found)
     if changed := form.changes(values, form.preset_values(preset)):
-        st.caption(f"{count(len(changed), 'fields')} not as in the preset {preset.capitalize()}.")
+        st.caption(
+            f"{count(len(changed), 'settings')} {'differs' if len(changed) == 1 else 'differ'}"
+            f" from the {preset.capitalize()} preset."
+        )
     _draw_launch(store, status, None if blocks(found) or not allowed else config, preset, recipe)
 
 
 def _draw_limits(store: Store, config: RunConfig, expected: Estimate | None) -> bool:
-    """What the visitor's run may take, and whether this one stays within it."""
+    """Draw the visitor's limits and return whether this run is within them."""
     if store.visitor.role not in BOUNDED:
         return True
     if store.visitor.role is Role.STUDENT:
@@ -81,7 +78,7 @@ def _draw_limits(store: Store, config: RunConfig, expected: Estimate | None) -> 
 
 
 def _without_data(model: ModelFacts) -> list[ConfigFinding]:
-    """What can be said before the data is prepared."""
+    """Return the findings that do not need prepared data."""
     if model.available:
         return []
     return [
@@ -115,13 +112,13 @@ def _count(
     if model.shape is None:
         if model.available:
             st.caption(
-                "How many parameters are trained is known once the model is on this machine."
+                "The number of trained parameters is known once the model is on this machine."
             )
         return None
     try:
         return count_trainable(model.shape, config, data.classes if data else USUAL_CLASSES)
     except ConfigError:
-        return None  # a finding says which module does not exist
+        return None  # a finding names the module that does not exist
 
 
 def _draw_launch(
@@ -135,36 +132,39 @@ def _draw_launch(
         name = ""
         if may(store.visitor, Action.RENAME, store.visitor.id):
             name = st.text_input(
-                "Name", placeholder="given by itself when empty", max_chars=120, key="run-name"
+                "Name",
+                placeholder="Leave empty for an automatic name",
+                max_chars=120,
+                key="run-name",
             )
         guess = st.number_input(
-            "Your guess, % right",
+            "Your prediction (accuracy, %)",
             0.0,
             100.0,
             None,
             format="%.1f",
-            placeholder="of the test texts",
+            placeholder="e.g. 85",
             key="guess",
             help=(
-                "What do you expect it to reach on the test texts? It is kept with the run and"
-                " answered when the run has ended."
+                "The accuracy you expect on the test texts. It is stored with the run and compared"
+                " with the result."
             ),
         )
     if status.source is None:
-        st.caption("There is no data to train on. Home says why.")
+        st.caption("There is no data to train on. See Home for the reason.")
     elif status.dataset is None:
         st.caption(
-            f"{plain(status.source.name)} is not prepared yet; the run does it first, and checks"
-            " against it come then."
+            f"{plain(status.source.name)} is not prepared yet; the run will prepare it first;"
+            " checks that need the data follow."
         )
     allowed = may(store.visitor, Action.LAUNCH)
     if not allowed:
         st.caption(
-            "Nothing is trained on this public page. Install LoRA Lab on your own machine to launch"
-            " what you have set up."
+            "This public page does not train. Install LoRA Lab on your own machine to start this"
+            " run."
         )
     ready = config is not None and status.source is not None and allowed
-    if launch.launch_button("Launch", BUTTON, disabled=not ready) and config and status.source:
+    if launch.launch_button("Start", BUTTON, disabled=not ready) and config and status.source:
         launch.launch(
             store,
             config,
@@ -189,7 +189,7 @@ LOOKS = {
 
 
 def draw_findings(findings: Sequence[ConfigFinding]) -> None:
-    """One line a finding; its button puts the fix into the form."""
+    """Draw one line per finding with a button that applies its fix to the form."""
     for number, finding in enumerate(findings):
         icon, colour = LOOKS[finding.level]
         with st.container(key=f"finding-{number}", gap="xxsmall"):

@@ -1,6 +1,4 @@
-"""What a fine-tuned model has to beat: the baselines of a run as a sentence, as levels for a chart,
-and the way to them.
-"""
+"""Baselines of a run: as a sentence, as rules of a chart, and the button that computes them."""
 
 from collections.abc import Sequence
 
@@ -31,13 +29,14 @@ from ui.widgets.job_progress import watch
 WHAT = (
     "Majority class: always the most frequent class. TF-IDF: weighted word counts and logistic"
     " regression on the same training rows. Linear probe: logistic regression on the frozen model's"
-    " vectors. Untrained: the model with a head drawn at random."
+    " vectors. Untrained: the base model with a random head."
 )
 
 
 def read(store: Store, job: Job) -> list[Fitted]:
-    """Those of the run that are there, the simplest first; none where the run has not read its
-    data. Shared: never change them.
+    """Return the available baselines of the run, the simplest first. Shared: never change them.
+
+    Empty if the run has not read its data yet.
     """
     try:
         config, classes = read_train_request(job).config, len(read_classes(job))
@@ -60,7 +59,7 @@ def read(store: Store, job: Job) -> list[Fitted]:
 
 
 def levels(found: Sequence[Fitted]) -> dict[str, float]:
-    """Name to test accuracy, for the rules of a chart."""
+    """Map each baseline's name to its test accuracy, for the rules of a chart."""
     return {
         str(one.baseline): one.predictions.scores.accuracy.value
         for one in found
@@ -69,8 +68,9 @@ def levels(found: Sequence[Fitted]) -> dict[str, float]:
 
 
 def sentence(store: Store, job: Job) -> str:
-    """``Baselines on test texts: TF-IDF 86.8 % ± 0.8, …``; empty where there are none beside the
-    untrained score.
+    """Return ``Baselines on test texts: TF-IDF 86.8 % ± 0.8, …``.
+
+    Empty if there is none except the untrained score.
     """
     found = read(store, job)
     if not any(one.baseline in FITTED for one in found):
@@ -84,19 +84,17 @@ def sentence(store: Store, job: Job) -> str:
 
 
 def draw_sentence(store: Store, job: Job) -> None:
-    """The sentence, where there is one."""
+    """Draw the sentence, if there is one."""
     if said := sentence(store, job):
         st.caption(said, help=WHAT)
 
 
 def draw(store: Store, job: Job) -> None:
-    """The sentence below a finished run's result; where one is missing, its progress or the button
-    that fits it.
-    """
+    """Draw the baselines of a finished run, and the progress or start of the missing ones."""
     draw_sentence(store, job)
     try:
         config = read_train_request(job).config
-    except ArtifactDamaged:  # said above
+    except ArtifactDamaged:  # the page already shows the error
         return
     present = {one.baseline for one in read(store, job)}
     if not job.fingerprint or all(baseline in present for baseline in FITTED):
@@ -123,11 +121,11 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
     if (
         not may(store.visitor, Action.WORK)
         or not (store.settings.prepared / job.fingerprint).is_dir()
-    ):  # of the shipped example, and of data that has gone
+    ):  # true for the bundled example and for deleted data
         return
-    help_ = f"{WHAT} Takes about a minute on two cores, in the background, once for this data."
+    help_ = f"{WHAT} Takes about a minute on two cores, in the background, once per dataset."
     if st.button(
-        "Compute the baselines", key="baselines", icon=":material/horizontal_rule:", help=help_
+        "Compute baselines", key="baselines", icon=":material/horizontal_rule:", help=help_
     ):
         try:
             actions.launch_baselines(store, request, str(job.result.get("data", job.name)))
@@ -139,7 +137,7 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
 
 @st.cache_resource(
     max_entries=16, show_spinner=False
-)  # ten runs of a comparison; each takes about 2 MB at 7,600 test rows
+)  # a comparison has up to ten runs; each takes about 2 MB at 7,600 test rows
 def _read(
     folder: str,
     version: int,

@@ -1,6 +1,4 @@
-"""Draw a ``core.charts`` chart: its title, the picture with its text alternative, and the table
-behind it.
-"""
+"""Drawing of ``core.charts`` charts: title, picture with its text alternative, and table."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,11 +13,10 @@ from ui.widgets import tables
 
 
 def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True) -> object:
-    """Draw the chart; with ``select``, the name of a selection in its spec, give the selection
-    made, else None.
+    """Draw the chart and return the selection named ``select`` in its spec, or None.
 
-    Without ``twin`` the caller draws the table behind it. The title is text of the page, so that it
-    wraps where room is short.
+    Without ``twin`` the caller draws the table. The title is page text, so that it wraps on narrow
+    screens.
     """
     heading = chart.spec.get("title")
     subtitle = heading.get("subtitle") if isinstance(heading, dict) else None
@@ -47,7 +44,7 @@ def _draw_twin(chart: Chart, key: str) -> None:
     twin = st.expander(
         "Table", key=f"{key}-twin", type="compact", icon=":material/table:", on_change="rerun"
     )
-    if not twin.open:  # nothing is sent for a table that nobody looks at
+    if not twin.open:  # no data is sent for a closed table
         return
     with twin:
         tables.plain(chart.table, key=f"{key}-table", rows_in_view=8)
@@ -63,12 +60,12 @@ def _draw_twin(chart: Chart, key: str) -> None:
 
 
 def dark() -> bool:
-    """Whether the page is drawn on a dark background."""
+    """Return whether the page has a dark background."""
     return st.context.theme.type == "dark"
 
 
 def per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
-    """Precision, recall and F1 of each class."""
+    """Draw precision, recall and F1 of each class."""
     number = st.column_config.NumberColumn
     share = partial(number, format="%.3f")
     tables.plain(
@@ -77,9 +74,12 @@ def per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
         columns={
             "class": st.column_config.TextColumn("Class"),
             "precision": share(
-                "Precision", help="Of the texts given this class, the share that belongs to it."
+                "Precision",
+                help="Proportion of the texts predicted as this class that belong to it.",
             ),
-            "recall": share("Recall", help="Of the texts of this class, the share that was found."),
+            "recall": share(
+                "Recall", help="Proportion of the texts of this class that were predicted as such."
+            ),
             "f1": share("F1", help="Harmonic mean of precision and recall."),
             "support": number("Texts", format="localized"),
         },

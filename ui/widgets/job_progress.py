@@ -1,5 +1,5 @@
-"""A job that is not a run, while it is under way: how far it is, what is left, a way to stop it;
-the page is drawn anew when it is over.
+"""Progress of a job that is not a run: bar, remaining time, Stop button; redraws the page at its
+end.
 """
 
 from collections.abc import Mapping
@@ -16,23 +16,25 @@ from ui.text import plain
 from ui.widgets import job_state
 
 POLL_SECONDS = 1  # such jobs take from ten seconds to some minutes
-WAITING = "Waiting for its turn. It starts in a moment."
-SEEN_ROWS = 64  # so many are done before their pace says anything
+WAITING = "Waiting in the queue. It starts in a moment."
+SEEN_ROWS = 64  # fewer rows do not give a reliable pace
 
 
 def watch(
     store: Store, job: Job, key: str, notes: Mapping[str, str] = {}, waiting: str = WAITING
 ) -> None:
-    """The job's progress, every second; ``notes`` are sentences below it by phase, ``key`` is that
-    of its Stop button.
+    """Draw the job's progress every second.
+
+    ``notes`` are captions by phase; ``key`` is the Stop button's.
     """
     actions.keep_running(store)
     st.fragment(_watch, run_every=POLL_SECONDS)(store, job.id, key, notes, waiting)
 
 
 def seconds_left(job: Job, now: float) -> float | None:
-    """Of a phase that noted when it began (``encoding_since``), by its pace so far; None before
-    that can be told.
+    """Estimate the seconds left of a phase that recorded its start (``encoding_since``).
+
+    None until enough rows are done.
     """
     since = job.result.get(f"{job.phase.partition(' ')[0]}_since")
     if not isinstance(since, int | float) or job.done < SEEN_ROWS:
@@ -66,5 +68,5 @@ def _watch(store: Store, job_id: str, key: str, notes: Mapping[str, str], waitin
 def _stop(store: Store, job_id: str) -> None:
     try:
         actions.stop(store, store.job(job_id))
-    except LoraLabError as error:  # it was over in the meantime
+    except LoraLabError as error:  # it has ended in the meantime
         st.toast(f"{plain(error.message)} {plain(error.fix)}")

@@ -1,4 +1,4 @@
-"""How a job's state and progress look: always an icon and a word, never colour alone."""
+"""Look of a job's state and progress: always an icon and a word, never colour alone."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +15,7 @@ SILENT_SECONDS = (
     40  # progress is written every half second; a long step on a busy machine takes a few
 )
 SHORT = {
-    Phase.UNTRAINED.value: "untrained score",
+    Phase.UNTRAINED.value: "base model",
     Phase.LOADING.value: "loading",
     Phase.PREPARING.value: "preparing",
     Phase.INDEXING.value: "preparing",
@@ -24,7 +24,7 @@ SHORT = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Word, icon, sign for plain text, and Streamlit colour of a state."""
+    """Word, icon, plain-text sign and Streamlit colour of a state."""
 
     word: str
     icon: str
@@ -46,20 +46,18 @@ DAMAGED = Look("Damaged", ":material/broken_image:", "✕", "red")
 
 
 def badge(state: JobState) -> None:
-    """The state as a coloured badge with icon and word."""
+    """Draw the state as a coloured badge with icon and word."""
     look = LOOKS[state]
     st.badge(look.word, icon=look.icon, color=look.colour)
 
 
 def in_text(look: Look) -> str:
-    """The state for a table cell."""
+    """Return the state for a table cell."""
     return f"{look.sign} {look.word}"
 
 
 def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
-    """A bar with phase, step, time gone and time left; a line when nothing was heard for a
-    while.
-    """
+    """Draw a bar with phase, step, elapsed and remaining time, and a note when updates stop."""
     phase = plain((job.phase or job.state.value).capitalize())
     step, unit = (
         "step " if job.phase == Phase.TRAINING else "",
@@ -78,12 +76,12 @@ def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
 
 
 def share_done(job: Job) -> float:
-    """How much of the current phase is done, from 0 to 1."""
+    """Return the fraction of the current phase that is done, from 0 to 1."""
     return min(1.0, job.done / job.total) if job.total else 0.0
 
 
 def short_progress(job: Job) -> str:
-    """``training 42 %`` for the sidebar and tables."""
+    """Return ``training 42 %`` for the sidebar and tables."""
     if job.state is JobState.QUEUED:
         return "waiting"
     per_cent = f" {share_done(job):.0%}".replace("%", " %") if job.total else ""
@@ -91,14 +89,14 @@ def short_progress(job: Job) -> str:
 
 
 def waiting(turn: Turn | None, now: float) -> str:
-    """A queued run's place and when it should start."""
+    """Return a queued run's position and its estimated start."""
     if turn is None or turn.ahead == 0:
-        return "Next in line; it starts in a moment."
-    place = f"Waiting for {count(turn.ahead, 'runs')} to end first."
+        return "Next in the queue. It starts in a moment."
+    place = f"Waiting for {count(turn.ahead, 'runs')} to finish."
     if turn.wait is None:
         return (
-            f"{place} When it starts cannot be told yet: not all of them have taken their first"
-            " steps or found their data."
+            f"{place} No start estimate yet: some of them have not completed their first steps or"
+            " found their data."
         )
     wait = turn.wait
     at = f", about {clock}" if (clock := time_of_day(now + wait.likely)) else ""
@@ -109,9 +107,9 @@ def waiting(turn: Turn | None, now: float) -> str:
 
 
 def short_wait(turn: Turn) -> str:
-    """``in about 6 min`` for the sidebar and tables."""
+    """Return ``in about 6 min`` for the sidebar and tables."""
     if turn.job.message:
-        return "waits for room"
+        return "waits for memory"
     if turn.ahead == 0:
         return "next"
     return (
@@ -122,8 +120,8 @@ def short_wait(turn: Turn) -> str:
 
 
 def time_of_day(at: float) -> str:
-    """``14:35`` where the reader is; nothing where their browser does not say."""
-    offset = st.context.timezone_offset  # minutes from there to UTC
+    """Return ``14:35`` in the reader's time zone; empty if the browser does not report it."""
+    offset = st.context.timezone_offset  # minutes from local time to UTC
     if not isinstance(offset, int):
         return ""
     minutes = int(at // 60 - offset) % (24 * 60)

@@ -1,4 +1,4 @@
-"""What can be looked into: the base models on this machine, and runs that left an adapter."""
+"""Choice of a model to inspect: a base model, or a run with an adapter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from core.storage.job import Job, JobKind
 from core.storage.store import Store
 from ui.session import cache
 
-BASE = "base:"  # what a choice of an untrained model begins with
+BASE = "base:"  # prefix of the keys of base models
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A base model, or with ``run`` the adapter of that run on it. ``key`` names it in the URL."""
+    """A base model or, with ``run``, that run's adapter on it; ``key`` identifies it in the URL."""
 
     key: str
     title: str
@@ -32,7 +32,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """The base model's name."""
+        """Name of the base model."""
         return (
             MODELS[self.model.id].title
             if self.model.id in MODELS
@@ -40,12 +40,12 @@ class Subject:
         )
 
     def adapter(self, store: Store) -> Path | None:
-        """Where the run's adapter lies. Raises ArtifactDamaged."""
+        """Return the folder of the run's adapter. Raises ArtifactDamaged."""
         return artifacts.adapter_folder(store.folder(self.run)) if self.run else None
 
 
 def bases(store: Store) -> list[Subject]:
-    """Each base model on offer and the one the settings name, whether or not it can be had."""
+    """Return every offered base model and the configured one, available or not."""
     hub = cache.hub(store.settings)
     found = [
         find_model(model, store.settings, hub)
@@ -55,8 +55,9 @@ def bases(store: Store) -> list[Subject]:
 
 
 def runs(store: Store) -> list[Subject]:
-    """Runs that are over and left an adapter, newest first. A damaged one is left out; the list of
-    runs says what is wrong with it.
+    """Return finished runs with an adapter, newest first.
+
+    Damaged runs are left out; the list of runs shows what is wrong with them.
     """
     return [
         subject
@@ -66,8 +67,9 @@ def runs(store: Store) -> list[Subject]:
 
 
 def choose(label: str, subjects: Sequence[Subject], key: str) -> Subject:
-    """A box of ``subjects``, which are not empty. The URL decides, by key, so that a link to a run
-    survives its new name.
+    """Draw a selectbox of ``subjects`` (at least one) and return the chosen one.
+
+    The URL decides by key, so that a link to a run survives renaming it.
     """
     titles = {subject.key: subject.title for subject in subjects}
     wanted = st.query_params.get(key, "")
@@ -104,7 +106,7 @@ def _base(model: ModelLocation) -> Subject:
         model.id
         if model.id in MODELS or "@" in model.id
         else model.id.rstrip("/").rsplit("/", 1)[-1]
-    )  # no folder in the address
+    )  # no folder in the URL
     subject = Subject(f"{BASE}{name}", "", model, RunConfig(model=model.id))
     return replace(
         subject,

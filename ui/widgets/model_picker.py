@@ -1,6 +1,4 @@
-"""Choose a base model: one on offer, or a folder or Hub id; whether it can be had is said before
-anything is launched.
-"""
+"""Choice of a base model: one from the catalogue, a folder or a Hub id, with its availability."""
 
 import streamlit as st
 
@@ -16,7 +14,7 @@ OTHER = "another"
 
 
 def fill(model: str) -> None:
-    """Put a model into the widgets, before they are drawn."""
+    """Set the widgets to ``model``, before they are drawn."""
     offered = model in _offered()
     st.session_state[KEY] = model if offered else OTHER
     if not offered:
@@ -24,21 +22,19 @@ def fill(model: str) -> None:
 
 
 def read() -> str:
-    """The model in the widgets, empty where another one is wanted and not named yet."""
+    """Return the model in the widgets; empty if "Other…" is chosen and no name is entered yet."""
     chosen = str(st.session_state[KEY])
     return str(st.session_state.get(OTHER_KEY, "")).strip() if chosen == OTHER else chosen
 
 
 def draw(store: Store) -> str:
-    """The chosen model's id, empty where another one is wanted and not named yet; below it whether
-    it can be had.
-    """
+    """Draw the choice with the model's availability, and return its id as ``read`` does."""
     model = _choose()
     found = find(model, store)
     if found.available:
         st.caption(f":material/check: {plain(found.reason)}")
     elif model:
-        st.caption(":material/block: This model cannot be had on this machine.")
+        st.caption(":material/block: This model is not available on this machine.")
     return model
 
 
@@ -59,8 +55,8 @@ def _choose() -> str:
         "Folder or Hub id with revision",
         placeholder="/path/to/model or org/name@commit",
         help=(
-            "A folder with config.json, tokenizer.json and model.safetensors, or a Hub id, @ and"
-            " the 40 hex digits of a commit."
+            "A folder with config.json, tokenizer.json and model.safetensors, or a Hub id followed"
+            " by @ and the 40 hex digits of a commit."
         ),
         key=OTHER_KEY,
         persist_state="session",
@@ -68,18 +64,20 @@ def _choose() -> str:
 
 
 def find(model: str, store: Store) -> ModelLocation:
-    """Whether the model can be had on this machine."""
+    """Look up whether the model is available on this machine."""
     if not model:
-        return ModelLocation("Another model", False, "Name a folder or a Hub id with its revision.")
+        return ModelLocation(
+            "Another model", False, "Enter a folder or a Hub id with its revision."
+        )
     return look_up(store, model)
 
 
 def _offered() -> list[str]:
-    """Those of the catalogue and the one that the settings name, which nobody needs to type."""
+    """Return the models of the catalogue and the configured one, which need no typing."""
     return list(dict.fromkeys([*MODELS, Settings().model]))
 
 
 def _title(model: str) -> str:
     if model == OTHER:
-        return "Another one"
+        return "Other…"
     return MODELS[model].title if model in MODELS else plain(model.rstrip("/").rsplit("/", 1)[-1])

@@ -1,4 +1,4 @@
-"""Preparing the data: what is missing, the button that starts it, and its progress."""
+"""Preparation of the data: the button that starts it, its progress, and its failure."""
 
 import streamlit as st
 
@@ -11,12 +11,13 @@ from ui.session.error_boundary import show
 from ui.text import plain
 from ui.widgets.job_progress import watch
 
-NEEDED = "has to be prepared once: read, checked, and split. It takes a few seconds."
+NEEDED = "must be prepared once: read, checked and split. This takes a few seconds."
 
 
 def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEEDED) -> None:
-    """Where data is not ready: ``what`` has to be done, and Prepare or its progress. The page comes
-    back by itself when it is over.
+    """Draw the preparation of data that is not ready; the page is redrawn when it ends.
+
+    ``what`` says what must be done.
     """
     if status.source is None:
         if status.problem:
@@ -32,7 +33,7 @@ def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEE
     if status.source.note:
         st.caption(plain(status.source.note))
     if st.button(
-        "Prepare the data",
+        "Prepare data",
         key="prepare",
         type="primary" if primary else "secondary",
         icon=":material/play_arrow:",

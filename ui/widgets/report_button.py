@@ -1,4 +1,4 @@
-"""A report to take along: one HTML file, made when its button is clicked."""
+"""Download button for a report: one HTML file, created on click."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,11 @@ from core.reports.run_report import write_in_process
 from core.storage.job import Job
 from core.storage.store import Store
 
-HELP = (
-    "One HTML file with scores, charts and configuration. It opens without a network and without"
-    " this app."
-)
+HELP = "One HTML file with scores, charts and configuration. It opens offline and without this app."
 
 
 def button(store: Store, jobs: Sequence[Job]) -> None:
-    """The download. Of several runs it is their comparison."""
+    """Draw the download button; the report of several runs is their comparison."""
     name = jobs[0].name or jobs[0].id
     stem = (
         "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60]
@@ -25,7 +22,7 @@ def button(store: Store, jobs: Sequence[Job]) -> None:
         else "comparison"
     )
     st.download_button(
-        "Download the report",
+        "Download report",
         data=lambda: _make(store, jobs),
         file_name=f"{stem}.html",
         mime="text/html",
@@ -37,7 +34,7 @@ def button(store: Store, jobs: Sequence[Job]) -> None:
 
 
 def _make(store: Store, jobs: Sequence[Job]) -> bytes:
-    """The file; where it cannot be made, one that says why: the download has begun by then."""
+    """Return the report or, since the download has already begun, a page with the error."""
     try:
         return write_in_process(store, jobs)
     except LoraLabError as error:

@@ -1,4 +1,4 @@
-"""What a list says of a run, also of one whose record or files are damaged."""
+"""Summary of a run for lists and headers, also where its record or files are damaged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from core.storage.store import Store
 from ui.text import per_cent, plain
 from ui.widgets.job_state import DAMAGED, LOOKS, Look
 
-EXAMPLE = "Example, shipped with the project"
+EXAMPLE = "Example, included with the project"
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run as lists and headers show it; ``problem`` says what is damaged, ``proposed`` what a
-    retry would be.
+    """One run in lists and headers; ``problem`` is the damage, ``proposed`` the retry's
+    settings.
     """
 
     job: Job
@@ -38,25 +38,24 @@ class Summary:
 
     @property
     def look(self) -> Look:
-        """Its state's word, icon and colour."""
+        """Word, icon and colour of the run's state."""
         return DAMAGED if self.problem else LOOKS[self.job.state]
 
     @property
     def shipped(self) -> bool:
-        """Whether it came with the project."""
+        """Whether the run is bundled with the project."""
         return self.job.owner in BUNDLED_OWNERS
 
     @property
     def name(self) -> str:
-        """Its name, or its id where it has none."""
+        """The run's name, or its id if it has no name."""
         return self.job.name or self.job.id
 
 
 def summarise(store: Store, job: Job) -> Summary:
-    """What is known of the run; damage is a value here, so that one run never takes the list down.
+    """Summarise the run; damage is a value here, so that one run cannot break the whole list.
 
-    Kept as long as its record stays the same: a class has hundreds of runs, and every page lists
-    them.
+    Cached until its record changes: a class has hundreds of runs, and every page lists them.
     """
     there = (
         job.state is not JobState.COMPLETED
@@ -85,9 +84,7 @@ def _summarise(job: Job, there: bool) -> Summary:
 
 
 def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
-    """Run id to validation accuracy over time, for a sparkline; nothing for a run at work, whose
-    own curves are live.
-    """
+    """Return validation accuracies over time by run id, for sparklines; finished runs only."""
     known = _accuracies(str(store.settings.home))
     over = [job for job in jobs if job.state.over]
     if new := [job for job in over if (job.id, job.version) not in known]:
@@ -97,12 +94,12 @@ def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
 
 
 def badge(summary: Summary) -> None:
-    """The state as a coloured badge."""
+    """Draw the state as a coloured badge."""
     st.badge(summary.look.word, icon=summary.look.icon, color=summary.look.colour)
 
 
 def draw_origin(summary: Summary) -> None:
-    """Where the run comes from and on what it was trained, in one line."""
+    """Draw where the run comes from and what it was trained on, in one line."""
     job, request = summary.job, summary.request
     parts = [EXAMPLE] if summary.shipped else []
     if request and is_imported(job):
@@ -117,7 +114,7 @@ def draw_origin(summary: Summary) -> None:
             data + cleaned,
             *([f"preset {plain(request.preset)}"] if request.preset else []),
         ]
-        parts += [] if request.guess is None else [f"guessed {per_cent(request.guess)}"]
+        parts += [] if request.guess is None else [f"prediction {per_cent(request.guess)}"]
     st.caption(
         " · ".join(
             [*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]
@@ -136,7 +133,7 @@ def _accuracies(home: str) -> dict[tuple[str, int], list[float]]:
 
 
 def proportion(scores: object) -> Proportion | None:
-    """The accuracy that a result holds of a split; None where it makes no sense."""
+    """Read the accuracy of a split from a result; None if the values are invalid."""
     match scores:
         case {"hits": int(hits), "rows": int(rows)} if 0 <= hits <= rows and rows:
             return Proportion(hits, rows)

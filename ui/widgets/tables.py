@@ -1,4 +1,4 @@
-"""Tables. Cells are drawn as they are: nothing a person wrote goes through Markdown or HTML."""
+"""Tables whose cells are plain text: user text never passes through Markdown or HTML."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -9,7 +9,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from core.reports.csv_export import to_csv
 
-Columns = Mapping[str, ColumnConfig | str | None]  # how each column is drawn, or its heading
+Columns = Mapping[str, ColumnConfig | str | None]  # configuration of each column, or its heading
 ROW_PIXELS = 38  # at the theme's 17 px
 
 
@@ -21,7 +21,7 @@ def plain(
     rows_in_view: int = 12,
     alt: str = "",
 ) -> None:
-    """A table without an index, as tall as its rows up to ``rows_in_view``."""
+    """Draw a table without an index, up to ``rows_in_view`` rows tall."""
     st.dataframe(
         frame,
         key=key,
@@ -41,7 +41,7 @@ def selectable(
     rows_in_view: int = 12,
     alt: str = "",
 ) -> int | None:
-    """The same, with rows to choose: the position of the chosen one, or None."""
+    """Draw a table with selectable rows and return the position of the selected one, or None."""
     event = st.dataframe(
         frame,
         key=key,
@@ -65,7 +65,7 @@ def texts(
     rows_in_view: int = 8,
     alt: str = "",
 ) -> int | None:
-    """Texts to read: rows tall enough for three lines; the position of the chosen one, or None."""
+    """Draw texts in tall rows (three lines) and return the selected position, or None."""
     chosen = _texts(frame, key, columns, rows_in_view, alt, "single-row")
     return chosen[0] if chosen else None
 
@@ -78,7 +78,7 @@ def several_texts(
     rows_in_view: int = 8,
     alt: str = "",
 ) -> list[int]:
-    """The same, with several to choose: their positions, the one chosen last at the end."""
+    """Draw texts with multiple selection and return the positions, the latest choice last."""
     return _texts(frame, key, columns, rows_in_view, alt, "multi-row")
 
 
@@ -109,12 +109,12 @@ def _texts(
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """The table as CSV that is safe to open in a spreadsheet."""
+    """Convert the table to CSV that is safe to open in a spreadsheet."""
     return to_csv(frame)
 
 
 def height(rows: int, rows_in_view: int, row_pixels: int = ROW_PIXELS) -> int | Literal["content"]:
-    """As tall as its rows, or as ``rows_in_view`` of them."""
+    """Return the height of the table: all rows, or ``rows_in_view`` of them."""
     return (
         "content"
         if 0 < rows <= rows_in_view

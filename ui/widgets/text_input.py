@@ -1,6 +1,4 @@
-"""A text to look into: typed, an example, or a row of the data. Tokens and Inside share it within a
-visit.
-"""
+"""Input of a text to inspect, typed or from a row of the data; Tokens and Inside share it."""
 
 import streamlit as st
 
@@ -17,7 +15,7 @@ START = (
 
 
 def choose(dataset: Dataset | None) -> str:
-    """The box, and beside it the number of a row that takes its place."""
+    """Draw the text box and the controls that fill it from a row of the data."""
     st.session_state.setdefault(TEXT_KEY, START)
     text = st.text_area(
         "Text", key=TEXT_KEY, height=110, max_chars=LONGEST_TEXT, persist_state="session"
@@ -28,7 +26,7 @@ def choose(dataset: Dataset | None) -> str:
         split = st.selectbox("Split", SPLITS, key=SPLIT_KEY, width=140)
         rows = dataset.rows(split)
         st.number_input(
-            "Row to take instead",
+            "Or use row",
             0,
             max(rows - 1, 0),
             None,
@@ -37,7 +35,7 @@ def choose(dataset: Dataset | None) -> str:
             placeholder=f"0 to {rows - 1:,}",
         )
         st.button(
-            "Take the row",
+            "Use this row",
             key="take-row",
             icon=":material/input:",
             on_click=_take,

@@ -50,8 +50,8 @@ Edit = Callable[[dict[str, Any]], None]
 
 @pytest.fixture(autouse=True)
 def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("backup", "restore"):
-        monkeypatch.setattr(f"core.jobs.{module}.ensure_supervisor", lambda settings: None)
+    for module in ("back_up", "restore"):
+        monkeypatch.setattr(f"core.jobs.tasks.{module}.ensure_supervisor", lambda settings: None)
 
 
 @pytest.fixture
