@@ -50,7 +50,7 @@ def open_form(page: Page, server: str) -> Locator:
 
 def arrive(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs", timeout=30_000)
-    expect(page.get_by_text("Next in line").or_(page.get_by_text("to end first"))).to_be_visible(
+    expect(page.get_by_text("Next in the queue").or_(page.get_by_text("to finish"))).to_be_visible(
         timeout=30_000
     )
 

@@ -84,4 +84,4 @@ def test_a_threshold_that_makes_no_sense_is_ignored(
     app = open_app(PAGE, threshold=value)
 
     assert not app.error
-    assert "With a confidence of at least" in said(app)
+    assert "a confidence of" in said(app)

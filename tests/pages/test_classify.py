@@ -57,11 +57,11 @@ def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> 
     app = open_app(PAGE, run=running.id)
 
     assert "running-run is running." in said(app)
-    assert app.button(key="empty-action").label == "Watch it"
+    assert app.button(key="empty-action").label == "View progress"
 
 
 def test_a_run_without_an_adapter_says_so(open_app: Open, failed: Job) -> None:
-    assert "failed-run has no adapter. It is failed, and its adapter is missing." in said(
+    assert "failed-run has no adapter. The run is failed, and its adapter is missing." in said(
         open_app(PAGE, run=failed.id)
     )
 
@@ -98,14 +98,14 @@ def test_the_shipped_run_recognises_each_example(open_app: Open, host: Inference
     app = open_app(PAGE)
 
     found = [
-        classify(app, text).subheader[0].value.partition(",")[0]
+        classify(app, text).subheader[0].value.partition(" (")[0]
         for text in answers.EXAMPLES.values()
     ]
 
     assert not app.error
     assert found == ["World", "Sports", "Business", "Sci/Tech"]
     assert titles(app) == ["example-minilm", "Untrained"]
-    assert "example-minilm puts Sci/Tech " in said(app)
+    assert "example-minilm ranks Sci/Tech " in said(app)
 
 
 def test_the_texts_of_a_visit_are_kept_newest_first(
@@ -159,7 +159,7 @@ def test_a_text_that_is_cut_is_said(open_app: Open, usable: Job, host: Inference
 
     assert (
         app.warning[0].value.replace("\\", "")
-        == "The text has 202 tokens; finished-run reads the first 128."
+        == "The text has 202 tokens; finished-run reads only the first 128."
     )
 
 
@@ -243,7 +243,7 @@ def test_an_answer_is_explained_for_the_predicted_class_and_any_other(
 
     app.toggle(key="explain").set_value(True).run(timeout=120)
     assert "Evidence for Sports" in said(app)
-    assert "Convergence error 0.0" in said(app)
+    assert "Convergence error: 0.0" in said(app)
 
     next(box for box in app.selectbox if box.label == "Class").set_value("Business").run(timeout=60)
     assert "Evidence for Business" in said(app)
@@ -277,7 +277,7 @@ def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_
     app.run(timeout=60)
 
     assert "2 of the 3 nearest texts have the predicted label Sports." in said(app)
-    assert "of 3 training texts." in said(app)
+    assert "among 3 training texts." in said(app)
     table = next(one.value for one in app.dataframe if "similarity" in one.value)
     assert sorted(zip(table["text"], table["label"], strict=True)) == [
         ("<b>a</b>", "Sports"),

@@ -124,7 +124,7 @@ def test_the_number_stands_above_the_picture(open_app: Open, base_map: MapReques
 
     assert not app.exception and not app.error, app.error
     assert app.subheader[0].value.startswith("Nearest-neighbour accuracy: 75.0 % ± ")
-    assert "guessing gives 25.0 %" in said(app)
+    assert "chance is 25.0 %" in said(app)
     assert "silhouette 0.250" in said(app)
     assert app.get("vega_lite_chart")[0].proto.alt.startswith("Untrained, 40 texts: World 10, ")
 
@@ -155,10 +155,10 @@ def test_a_box_lists_its_texts_until_it_is_let_go(
     app = choose(open_app(PAGE), "map-0", {"box": {"x": [-20, -15.6], "y": [-5, 5]}, "picked": []})
     listed = next(frame.value for frame in app.dataframe if "text" in frame.value)
 
-    assert "4 texts chosen" in said(app)  # x from -19.5 to -16.5
+    assert "4 texts selected" in said(app)  # x from -19.5 to -16.5
     assert set(listed["row"]) == set(sample(dataset, base_map)["row"].iloc[:4]) or len(listed) == 4
 
-    assert "texts chosen" not in said(choose(app, "map-0", {"box": {}, "picked": []}))
+    assert "texts selected" not in said(choose(app, "map-0", {"box": {}, "picked": []}))
 
 
 def test_a_click_lists_one_text_as_it_is(
@@ -207,4 +207,4 @@ def test_many_classes_have_a_map_too(
     app = open_app(PAGE)
 
     assert not app.exception and not app.error
-    assert "guessing gives 16.7 %" in said(app)
+    assert "chance is 16.7 %" in said(app)

@@ -40,7 +40,7 @@ def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -
 def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> None:
     app = open_app(PAGE, run=running.id)
     assert "running-run is running." in said(app)
-    assert app.button(key="empty-action").label == "Watch it"
+    assert app.button(key="empty-action").label == "View progress"
 
     app.button(key="empty-action").click().run()
 

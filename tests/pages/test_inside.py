@@ -46,7 +46,7 @@ def test_the_untrained_base_shows_every_step(open_app: Open, store: Store) -> No
 
     assert not app.exception and not app.error, app.error
     assert app.subheader[0].value.startswith("9 tokens in, ")
-    assert "this is chance" in said(app)
+    assert "the prediction is random" in said(app)
     steps = app.dataframe[0].value
     assert steps["shape"].tolist() == [
         "(9,)",
@@ -58,7 +58,7 @@ def test_the_untrained_base_shows_every_step(open_app: Open, store: Store) -> No
     ]
     shown = " ".join(titles(app))
     for what in (
-        "Pieces and their ids",
+        "Tokens and their ids",
         "The vector of",
         "How far each layer",
         "Attention in layer 6, mean",
@@ -101,8 +101,8 @@ def test_a_changed_text_is_answered_at_once_after_the_first(open_app: Open, stor
 def test_a_long_text_says_what_is_cut_and_what_is_drawn(open_app: Open, store: Store) -> None:
     app = send(open_app(PAGE), "goal " * 300)
 
-    assert "174 of the text's 302 tokens were cut." in said(app)
-    assert "The first 48 of 128 tokens are drawn" in said(app)
+    assert "174 of the text's 302 tokens were truncated." in said(app)
+    assert "Only the first 48 of 128 tokens are shown" in said(app)
 
 
 def test_a_distilbert_folder_walks_too(

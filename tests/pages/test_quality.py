@@ -227,8 +227,8 @@ def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(
         "mine.json", to_bytes(wanted), "application/json"
     ).run()
     assert (
-        "It fits this dataset: 1 step, 1 training text fewer. It replaces the current recipe (1 step)."
-        in said(app)
+        "It fits this dataset: 1 step, 1 training text fewer. It replaces the current recipe"
+        " (1 step)." in said(app)
     )
     app.button(key="use-recipe").click().run()
 

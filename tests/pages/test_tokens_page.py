@@ -24,7 +24,7 @@ def test_a_typed_text_is_shown_as_pieces_without_any_data(open_app: Open, store:
     assert app.subheader[0].value == "5 tokens for 2 words"
     assert (
         app.get("vega_lite_chart")[0].proto.alt
-        == "Pieces and their ids: [CLS] token ##ization helps [SEP]"
+        == "Tokens and their ids: [CLS] token ##ization helps [SEP]"
     )
     assert "Prepare data on Explore" in said(app)
 
