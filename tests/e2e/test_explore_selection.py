@@ -48,7 +48,9 @@ def test_clicks_filter_everything_and_the_address_brings_the_view_back(
     address = page.url
     assert "classes=World" in address
     assert f"word={chosen}" in address
-    fresh = page.context.browser.new_page()  # type: ignore[union-attr]
+    browser = page.context.browser
+    assert browser is not None
+    fresh = browser.new_page()
     fresh.goto(address)
     finding(fresh, re.escape(heading))
     expect(fresh.locator(".st-key-word-examples")).to_contain_text(f"{chosen} stands")

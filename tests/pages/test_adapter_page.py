@@ -6,6 +6,7 @@ from core.inference.process import InferenceProcess
 from core.runs import artifacts
 from core.storage.job import Job
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 
 PAGE = "pages/adapter.py"
@@ -29,24 +30,18 @@ def app(open_app: Open, store: Store, usable: Job, host: InferenceProcess) -> Ap
     return open_app(PAGE, run=usable.id).run(timeout=120)
 
 
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value for element in [*app.subheader, *app.markdown, *app.caption, *app.error]
-    ).replace("\\", "")
-
-
 def test_the_page_says_what_changed_and_what_it_takes(app: AppTest) -> None:
     assert not app.exception
     assert "12 weights changed by" in app.subheader[0].value
-    assert "The adapter takes" in said(app)
-    assert "accuracy on 10 test texts" in said(app)
+    assert "The adapter takes" in page_text(app)
+    assert "accuracy on 10 test texts" in page_text(app)
 
 
 def test_without_its_changes_the_run_is_another(app: AppTest) -> None:
     app.text_input(key="adapter-text").set_value("<b>Oil</b> prices **fell**.").run(timeout=60)
     app.slider(key="adapter-scale").set_value(0.0).run(timeout=60)
 
-    assert "; as trained 100.0 %" in said(app)
+    assert "; as trained 100.0 %" in page_text(app)
     titles = [
         chart.proto.alt.partition(" by ")[2].partition(":")[0]
         for chart in app.get("vega_lite_chart")

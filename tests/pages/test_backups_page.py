@@ -12,23 +12,11 @@ from core.jobs.worker import perform
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import SHIPPED
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from ui import navigation
 
 PAGES = sorted(entry.file for entry in navigation.ENTRIES.values())
-
-
-def said(app: AppTest) -> str:
-    elements = [
-        *app.title,
-        *app.markdown,
-        *app.caption,
-        *app.error,
-        *app.info,
-        *app.success,
-        *app.warning,
-    ]
-    return " ".join(str(element.value) for element in elements).replace("\\", "")
 
 
 def keys(app: AppTest) -> set[str | None]:
@@ -77,7 +65,7 @@ def test_packing_is_queued_watched_and_downloaded(
     done(store, job)
 
     app = open_app("pages/runs.py")
-    assert "1 run backed up just now." in said(app)
+    assert "1 run backed up just now." in page_text(app)
     assert app.get("download_button")
     assert [path.name for path in find_parts(store, store.job(job.id))] == ["runs-1.zip"]
 
@@ -89,7 +77,7 @@ def test_what_was_restored_is_told(open_app: Open, usable: Job, store: Store) ->
     )
 
     assert job.result["already"] == 1
-    assert "0 runs restored, 1 already existed." in said(open_app("pages/runs.py"))
+    assert "0 runs restored, 1 already existed." in page_text(open_app("pages/runs.py"))
 
 
 def test_a_backup_that_is_none_is_told_in_words(open_app: Open, usable: Job, store: Store) -> None:
@@ -97,7 +85,7 @@ def test_a_backup_that_is_none_is_told_in_words(open_app: Open, usable: Job, sto
     store.transition(job, JobState.STARTING, started_at=store.clock())
     perform(store, store.job(job.id))
 
-    assert "no zip that can be read" in said(open_app("pages/runs.py"))
+    assert "no zip that can be read" in page_text(open_app("pages/runs.py"))
 
 
 def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(
@@ -147,15 +135,15 @@ def test_a_fresh_hosted_app_is_alive_on_every_page_without_any_secret(
     app = open_app(page)
 
     assert not app.exception
-    assert "Something went wrong" not in said(app)
-    assert "Public page" in said(app)
+    assert "Something went wrong" not in page_text(app)
+    assert "Public page" in page_text(app)
 
 
 @pytest.mark.usefixtures("with_example", "hosted")
 def test_the_hosted_app_shows_the_shipped_run(open_app: Open) -> None:
     app = open_app("pages/evaluate.py")
 
-    assert "98.0 %" in said(app)
+    assert "98.0 %" in page_text(app)
     assert (SHIPPED / "example").is_dir()
 
 
@@ -163,13 +151,13 @@ def test_the_hosted_app_shows_the_shipped_run(open_app: Open) -> None:
 def test_a_hosted_class_is_told_that_a_restart_loses_runs(
     open_app: Open, usable: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "A restart" not in said(open_app("pages/runs.py")), "a guest has none to lose"
+    assert "A restart" not in page_text(open_app("pages/runs.py")), "a guest has none to lose"
     for name, value in {"MODE": "classroom", "TEACHER_CODE": "oak"}.items():
         monkeypatch.setenv(f"LORALAB_{name}", value)
     app = open_app("pages/runs.py")
     app.text_input(key="join-name").set_value("Grace")
     app.text_input(key="join-code").set_value("oak")
 
-    assert "A restart deletes all runs except the example." in said(
+    assert "A restart deletes all runs except the example." in page_text(
         app.button(key="join-submit").click().run()
     )

@@ -17,6 +17,8 @@ from core.jobs.tasks.nearest_texts import index_folder, write_index
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
+from tests.support.app_text import page_text
+from tests.support.json_values import value_at
 from tests.support.page_app import Open
 from tests.support.stored_runs import ADAPTER, CLASSES, make_finished, start
 from ui.classify import answers
@@ -25,12 +27,6 @@ PAGE = "pages/classify.py"
 
 # loky says so whenever a process ends by itself just as work arrives; it starts another one
 pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value for element in [*app.markdown, *app.caption, *app.error, *app.warning]
-    ).replace("\\", "")
 
 
 def classify(app: AppTest, text: str) -> AppTest:
@@ -49,19 +45,19 @@ def titles(app: AppTest) -> list[str]:
 def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -> None:
     app = open_app(PAGE)
 
-    assert "No run has finished yet." in said(app)
+    assert "No run has finished yet." in page_text(app)
     assert app.button(key="empty-action").label == "Set up a run"
 
 
 def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> None:
     app = open_app(PAGE, run=running.id)
 
-    assert "running-run is running." in said(app)
+    assert "running-run is running." in page_text(app)
     assert app.button(key="empty-action").label == "View progress"
 
 
 def test_a_run_without_an_adapter_says_so(open_app: Open, failed: Job) -> None:
-    assert "failed-run has no adapter. The run is failed, and its adapter is missing." in said(
+    assert "failed-run has no adapter. The run is failed, and its adapter is missing." in page_text(
         open_app(PAGE, run=failed.id)
     )
 
@@ -81,7 +77,7 @@ def test_a_stopped_run_with_an_adapter_can_be_asked(
 def test_nothing_to_classify_says_what_to_do(open_app: Open, finished: Job) -> None:
     app = classify(open_app(PAGE), "  \n ")
 
-    assert "Enter a text, or choose one of the examples." in said(app)
+    assert "Enter a text, or choose one of the examples." in page_text(app)
 
 
 @pytest.mark.parametrize("name", list(answers.EXAMPLES))
@@ -105,7 +101,7 @@ def test_the_shipped_run_recognises_each_example(open_app: Open, host: Inference
     assert not app.error
     assert found == ["World", "Sports", "Business", "Sci/Tech"]
     assert titles(app) == ["example-minilm", "Untrained"]
-    assert "example-minilm ranks Sci/Tech " in said(app)
+    assert "example-minilm ranks Sci/Tech " in page_text(app)
 
 
 def test_the_texts_of_a_visit_are_kept_newest_first(
@@ -169,14 +165,14 @@ def test_what_a_person_typed_is_shown_as_it_is(
     app = classify(open_app(PAGE), "**bold** <b>tags</b> :red[news]")
 
     assert "**bold** <b>tags</b> :red[news]" in [text.value for text in app.text]
-    assert "tags" not in said(app), "a text went through Markdown"
+    assert "tags" not in page_text(app), "a text went through Markdown"
 
 
 def test_a_damaged_adapter_is_said_and_can_be_tried_again(
     open_app: Open, finished: Job, store: Store, host: InferenceProcess
 ) -> None:
     app = classify(open_app(PAGE), "The striker scored twice.")
-    assert f"The adapter of {finished.id} is damaged" in said(app)
+    assert f"The adapter of {finished.id} is damaged" in page_text(app)
 
     shutil.copytree(ADAPTER, store.folder(finished) / "adapter", dirs_exist_ok=True)
     app.button(key="try-again").click().run(timeout=120)
@@ -188,7 +184,9 @@ def test_a_damaged_adapter_is_said_and_can_be_tried_again(
 def test_a_model_that_cannot_be_had_is_said(
     open_app: Open, usable: Job, store: Store, host: InferenceProcess
 ) -> None:
-    request = usable.request | {"config": {**usable.request["config"], "model": "distilbert"}}  # type: ignore[dict-item]
+    request = usable.request | {
+        "config": {**value_at(usable.request, "config"), "model": "distilbert"}
+    }
     with store.transaction() as db:
         db.execute(
             "UPDATE jobs SET request_json = ? WHERE id = ?", (json.dumps(request), usable.id)
@@ -196,7 +194,7 @@ def test_a_model_that_cannot_be_had_is_said(
 
     app = classify(open_app(PAGE), "The striker scored twice.")
 
-    assert "The Hub cannot be reached" in said(app)
+    assert "The Hub cannot be reached" in page_text(app)
     assert app.button(key="try-again").label == "Try again"
 
 
@@ -225,7 +223,7 @@ def test_another_run_leaves_no_answer_of_the_first_behind(
     app.selectbox(key="run-picker").set_value(other.id).run()
 
     assert not app.subheader
-    assert "The class probabilities appear here" in said(app)
+    assert "The class probabilities appear here" in page_text(app)
 
 
 def test_the_record_of_a_run_is_checked_before_anything_is_asked(
@@ -233,7 +231,7 @@ def test_the_record_of_a_run_is_checked_before_anything_is_asked(
 ) -> None:
     files.write_folder(store.folder(damaged) / "adapter", {"adapter_model.safetensors": b"x"})
 
-    assert "The record of damaged-run is damaged." in said(open_app(PAGE, run=damaged.id))
+    assert "The record of damaged-run is damaged." in page_text(open_app(PAGE, run=damaged.id))
 
 
 def test_an_answer_is_explained_for_the_predicted_class_and_any_other(
@@ -242,11 +240,11 @@ def test_an_answer_is_explained_for_the_predicted_class_and_any_other(
     app = classify(open_app(PAGE), "The <b>striker</b> scored **twice**.")
 
     app.toggle(key="explain").set_value(True).run(timeout=120)
-    assert "Evidence for Sports" in said(app)
-    assert "Convergence error: 0.0" in said(app)
+    assert "Evidence for Sports" in page_text(app)
+    assert "Convergence error: 0.0" in page_text(app)
 
     next(box for box in app.selectbox if box.label == "Class").set_value("Business").run(timeout=60)
-    assert "Evidence for Business" in said(app)
+    assert "Evidence for Business" in page_text(app)
 
 
 def explained(open_app: Open, usable: Job, text: str = "The striker scored twice.") -> AppTest:
@@ -265,19 +263,19 @@ def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_
 ) -> None:
     trained_on(store, usable, dataset)
     app = explained(open_app, usable)
-    assert "The training texts of this run are not indexed yet." in said(app)
+    assert "The training texts of this run are not indexed yet." in page_text(app)
 
     app.button(key="make-nearest").click().run(timeout=60)
     (job,) = store.jobs(JobKind.NEAREST)
-    assert "Waiting in the queue." in said(app)
+    assert "Waiting in the queue." in page_text(app)
 
     rows = pd.DataFrame({"row": [1, 2, 3], "text": ["<b>a</b>", "b", "c"], "label": [1, 2, 1]})
     write_index(index_folder(store, store.job(usable.id)), np.eye(3, 384, dtype=np.float32), rows)
     actions.stop(store, job)
     app.run(timeout=60)
 
-    assert "2 of the 3 nearest texts have the predicted label Sports." in said(app)
-    assert "among 3 training texts." in said(app)
+    assert "2 of the 3 nearest texts have the predicted label Sports." in page_text(app)
+    assert "among 3 training texts." in page_text(app)
     table = next(one.value for one in app.dataframe if "similarity" in one.value)
     assert sorted(zip(table["text"], table["label"], strict=True)) == [
         ("<b>a</b>", "Sports"),
@@ -300,10 +298,10 @@ def test_a_text_that_is_too_long_or_unknown_is_said(
     open_app: Open, usable: Job, host: InferenceProcess
 ) -> None:
     app = classify(open_app(PAGE), "a" * 1_000_000)
-    assert "The text has 1,000,000 characters; the limit is 100,000." in said(app)
+    assert "The text has 1,000,000 characters; the limit is 100,000." in page_text(app)
 
     classify(app, "\x07😀")
-    assert "vocabulary does not cover this text" in said(app)
+    assert "vocabulary does not cover this text" in page_text(app)
 
 
 def test_a_file_is_offered_and_another_runs_file_is_not_shown(
@@ -315,7 +313,7 @@ def test_a_file_is_offered_and_another_runs_file_is_not_shown(
 
     app = open_app(PAGE, run=usable.id, way="A file", batch=other.id)
 
-    assert "Each row gets a predicted class and the probability of every class." in said(app)
+    assert "Each row gets a predicted class and the probability of every class." in page_text(app)
 
 
 def test_the_answers_for_a_file_are_shown_with_scores(
@@ -339,5 +337,5 @@ def test_the_answers_for_a_file_are_shown_with_scores(
     app = open_app(PAGE, run=usable.id, way="A file", batch=job.id)
 
     assert "accuracy on 1 labelled texts" in app.subheader[0].value
-    assert "Rows without text, not classified: 1" in said(app)
+    assert "Rows without text, not classified: 1" in page_text(app)
     assert app.dataframe[0].value["class"].tolist()[0] == "World"

@@ -7,13 +7,9 @@ from core.people import accounts
 from core.people.classroom import Rules, change_rules
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from ui.session.local_machine import is_own
-
-
-def said(app: AppTest) -> str:
-    elements = [*app.title, *app.markdown, *app.caption, *app.error, *app.code]
-    return " ".join(str(element.value) for element in elements).replace("\\", "")
 
 
 def join(app: AppTest, name: str = "Ada", code: str = "whale") -> AppTest:
@@ -55,7 +51,7 @@ def finish(store: Store, job: Job, accuracy: float) -> None:
 def test_nobody_gets_past_the_door_of_a_classroom_without_a_code(open_app: Open, page: str) -> None:
     app = open_app(page)
 
-    assert "Join the class" in said(app)
+    assert "Join the class" in page_text(app)
     assert [button.key for button in app.button] == ["join-submit", "back-submit"] or not app.button
 
 
@@ -80,7 +76,7 @@ def test_a_student_joins_launches_and_comes_back_with_the_key(
 
 @pytest.mark.usefixtures("classroom")
 def test_a_wrong_code_is_refused_in_words(open_app: Open) -> None:
-    assert "This is not the class code. It is on the teacher's screen." in said(
+    assert "This is not the class code. It is on the teacher's screen." in page_text(
         join(open_app(), code="shark")
     ).replace("*", "")
 
@@ -113,7 +109,7 @@ def test_more_than_the_rules_allow_is_refused_with_what_is_allowed(
 
     assert (
         "8,000 rows over all epochs are more than this class allows. Train on 500 or fewer."
-        in said(app).replace("*", "")
+        in page_text(app).replace("*", "")
     )
     assert app.button(key="launch").disabled
 
@@ -123,7 +119,7 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_tell_apart(
     open_app: Open, dataset: Dataset, store: Store
 ) -> None:
     app = join(open_app("pages/board.py"))
-    assert "No finished runs in this class yet." in said(app)
+    assert "No finished runs in this class yet." in page_text(app)
     store.visitor = next(iter(accounts.people(store)))
     for name, accuracy in (("close", 0.89), ("best", 0.90), ("far", 0.70)):
         finish(store, store.create(JobKind.TRAIN, name, {}, name), accuracy)
@@ -140,16 +136,16 @@ def test_a_board_of_one_run_explains_no_tie(open_app: Open, dataset: Dataset, st
     app = join(open_app("pages/board.py"))
     store.visitor = next(iter(accounts.people(store)))
     finish(store, store.create(JobKind.TRAIN, "only", {}, "only"), 0.90)
-    assert "Too close to call" not in said(app.run())
+    assert "Too close to call" not in page_text(app.run())
 
     finish(store, store.create(JobKind.TRAIN, "second", {}, "second"), 0.89)
-    assert "Too close to call" in said(app.run())
+    assert "Too close to call" in page_text(app.run())
 
 
 @pytest.mark.usefixtures("classroom")
 def test_the_teacher_sees_the_code_and_changes_the_rules(open_app: Open, store: Store) -> None:
     app = join(open_app("pages/board.py"), name="Grace", code="oak")
-    assert "whale" in said(app)
+    assert "whale" in page_text(app)
 
     app.number_input(key="rule-rows").set_value(2000)
     app.button(key="rules-save").click().run()
@@ -166,7 +162,7 @@ def test_a_classroom_links_to_its_board(open_app: Open) -> None:
 def test_a_student_sees_no_codes_and_no_rules(open_app: Open) -> None:
     app = join(open_app("pages/board.py"))
 
-    assert "oak" not in said(app)
+    assert "oak" not in page_text(app)
     assert not app.number_input
 
 
@@ -177,8 +173,8 @@ def test_ending_the_class_sends_its_students_to_the_door(open_app: Open, store: 
 
     teacher.button(key="reset-confirm").click().run()
 
-    assert "Join the class" in said(student.run())
-    assert "Join the class" not in said(teacher.run())
+    assert "Join the class" in page_text(student.run())
+    assert "Join the class" not in page_text(teacher.run())
 
 
 def test_a_public_page_launches_nothing(
@@ -188,7 +184,7 @@ def test_a_public_page_launches_nothing(
     app = open_app("pages/train.py")
 
     assert app.button(key="launch").disabled
-    assert "This public page does not train." in said(app)
+    assert "This public page does not train." in page_text(app)
 
 
 def test_where_the_owner_lets_them_guests_start_a_taste_run(
@@ -200,7 +196,7 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
 
     app.number_input(key="field-rank").set_value(4).run()
     assert app.button(key="launch").disabled
-    assert "only the preset Taste" in said(app)
+    assert "only the preset Taste" in page_text(app)
     app.number_input(key="field-rank").set_value(16).run()
     app.button(key="launch").click().run()
 
@@ -214,7 +210,7 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
     other = open_app("pages/runs.py", run=job.id)
     assert not [button for button in other.button if button.key == "stop"], "it is another guest's"
     store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=1.0)
-    assert "Resume" not in said(open_app("pages/runs.py", run=job.id)), "guests cannot"
+    assert "Resume" not in page_text(open_app("pages/runs.py", run=job.id)), "guests cannot"
 
 
 def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(
@@ -223,7 +219,7 @@ def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(
     monkeypatch.setattr("ui.session.local_machine.address", lambda: "192.0.2.7")
     app = open_app("pages/runs.py")
 
-    assert "LORALAB_MODE" in said(app)
+    assert "LORALAB_MODE" in page_text(app)
     assert not app.button
 
 
@@ -233,7 +229,7 @@ def test_each_way_to_write_this_machine_is_let_in(
 ) -> None:
     monkeypatch.setattr("ui.session.local_machine.address", lambda: peer)
 
-    assert "LORALAB_MODE" not in said(open_app("pages/runs.py"))
+    assert "LORALAB_MODE" not in page_text(open_app("pages/runs.py"))
 
 
 @pytest.mark.parametrize(
@@ -259,7 +255,7 @@ def test_names_are_kept_as_they_were_typed_and_never_as_markdown(
 
 def test_only_a_classroom_has_a_board(open_app: Open) -> None:
     assert "Class" not in {link.proto.label for link in open_app().sidebar.get("page_link")}
-    assert "This server is not in classroom mode." in said(open_app("pages/board.py"))
+    assert "This server is not in classroom mode." in page_text(open_app("pages/board.py"))
 
 
 def test_roles_are_what_the_codes_say(open_app: Open, store: Store, classroom: None) -> None:

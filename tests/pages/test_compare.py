@@ -1,23 +1,21 @@
 import json
+from collections.abc import Sequence
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.sources import Source
 from core.storage.job import Job
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished
 
 PAGE = "pages/compare.py"
 
 
-def said(app: AppTest) -> str:
-    found = [*app.markdown, *app.caption, *app.success, *app.info, *app.warning, *app.error]
-    return " ".join(element.value for element in found).replace("\\", "")
-
-
-def table(app: AppTest, column: str):  # type: ignore[no-untyped-def]
+def table(app: AppTest, column: str) -> pd.DataFrame:
     return next(element.value for element in app.dataframe if column in element.value)
 
 
@@ -30,7 +28,7 @@ def other(store: Store, source: Source, finished: Job) -> Job:
 def test_one_run_is_not_compared(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
 
-    assert "There is nothing to compare yet." in said(app)
+    assert "There is nothing to compare yet." in page_text(app)
     assert app.button(key="empty-action").label == "Set up a run"
 
 
@@ -40,8 +38,8 @@ def test_the_two_newest_are_compared_at_first_and_the_url_keeps_them(
     app = open_app(PAGE)
 
     assert app.query_params["compared"] == f"{other.id},{finished.id}"
-    assert "finished-run is as good as other-run on 40 texts" in said(app)
-    assert "Too close to call." in said(app)
+    assert "finished-run is as good as other-run on 40 texts" in page_text(app)
+    assert "Too close to call." in page_text(app)
     assert len(app.get("vega_lite_chart")) == 3
 
 
@@ -53,8 +51,8 @@ def test_the_url_names_the_runs_whatever_else_it_names(
     app = open_app(PAGE, compared=f"{third.id},nonsense,{finished.id}")
 
     assert app.multiselect(key="compared").value == [third.id, finished.id]
-    assert "finished-run is as good as third-run" in said(app)
-    assert "other-run" not in said(app)
+    assert "finished-run is as good as third-run" in page_text(app)
+    assert "other-run" not in page_text(app)
 
 
 def test_a_single_choice_asks_for_another(open_app: Open, finished: Job, other: Job) -> None:
@@ -62,7 +60,7 @@ def test_a_single_choice_asks_for_another(open_app: Open, finished: Job, other: 
 
     app.multiselect(key="compared").set_value([finished.id]).run()
 
-    assert "Choose at least two runs." in said(app)
+    assert "Choose at least two runs." in page_text(app)
     assert app.query_params["compared"] == finished.id
 
 
@@ -83,7 +81,7 @@ def test_configurations_show_differences_or_everything(
     open_app: Open, store: Store, source: Source, finished: Job, other: Job
 ) -> None:
     app = open_app(PAGE)
-    assert "The configurations are identical." in said(app)
+    assert "The configurations are identical." in page_text(app)
 
     app.toggle(key="differences-only").set_value(False).run()
 
@@ -106,7 +104,7 @@ def test_other_data_are_said_loudly_and_not_compared(
     assert "are not compared: their data differ (fingerprints ffffff and 012345)." in app.warning[
         0
     ].value.replace("\\", "")
-    assert "Two runs in detail" not in said(app)
+    assert "Two runs in detail" not in page_text(app)
 
 
 def test_a_run_whose_predictions_are_damaged_leaves_the_others(
@@ -118,7 +116,7 @@ def test_a_run_whose_predictions_are_damaged_leaves_the_others(
     app = open_app(PAGE, compared=f"{third.id},{other.id},{finished.id}")
 
     assert app.error
-    assert "finished-run is as good as other-run" in said(app)
+    assert "finished-run is as good as other-run" in page_text(app)
 
 
 def test_two_of_three_are_chosen_for_the_details_and_the_url_keeps_them(
@@ -130,11 +128,11 @@ def test_two_of_three_are_chosen_for_the_details_and_the_url_keeps_them(
     app = open_app(PAGE, compared=runs, pair=pair)
 
     assert app.selectbox(key="pair").value == pair
-    assert "Only other-run: 4 texts. Only third-run: 0 texts." in said(app)
+    assert "Only other-run: 4 texts. Only third-run: 0 texts." in page_text(app)
     details = table(app, "Change in F1")
     assert list(details["F1 of other-run"] >= details["F1 of third-run"]) == [True] * 4
     app.multiselect(key="compared").set_value([finished.id, other.id]).run()
-    assert "Only finished-run: 0 texts. Only other-run: 0 texts." in said(app)
+    assert "Only finished-run: 0 texts. Only other-run: 0 texts." in page_text(app)
     assert not app.error
 
 
@@ -154,10 +152,12 @@ def test_the_report_is_offered_and_made_only_on_a_click(
     open_app: Open, finished: Job, other: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    monkeypatch.setattr(
-        "ui.widgets.report_button.write_in_process",
-        lambda store, jobs: made.append(len(jobs)) or b"",
-    )
+
+    def write(store: Store, jobs: Sequence[Job]) -> bytes:
+        made.append(len(jobs))
+        return b""
+
+    monkeypatch.setattr("ui.widgets.report_button.write_in_process", write)
 
     app = open_app(PAGE)
 

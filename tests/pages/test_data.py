@@ -12,7 +12,9 @@ from core.jobs import worker
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.fake_hub import CONVERTED_REVISION, Hub
+from tests.support.json_values import value_at
 from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished, make_run
 
@@ -23,12 +25,6 @@ LABELS = ("спорт", "Спорт", "мир", "**b**")
 @pytest.fixture(autouse=True)
 def paths(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("LORALAB_PATHS", "true")
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]
-    ).replace("\\", "")
 
 
 def write(folder: Path, rows: int = 60, labels: tuple[str, ...] = LABELS) -> Path:
@@ -60,13 +56,13 @@ def test_a_file_becomes_a_dataset_that_is_used(
 ) -> None:
     app = bring(open_app(PAGE), write(tmp_path))
 
-    assert not app.exception and not app.error, said(app)
-    assert "**мои.csv** · 60 rows, 2 columns" in said(app)
+    assert not app.exception and not app.error, page_text(app)
+    assert "**мои.csv** · 60 rows, 2 columns" in page_text(app)
     assert (
         "text separated by semicolon · Cyrillic (Windows-1251) · first row is the header"
-        in said(app)
+        in page_text(app)
     )
-    assert "**60 of 60 rows kept**" in said(app)
+    assert "**60 of 60 rows kept**" in page_text(app)
     merge = next(toggle for toggle in app.toggle if toggle.label == "Merge 1 near-duplicate label")
     merge.set_value(True).run()
     app.text_input(key="dataset-name").set_value("Мои темы")
@@ -113,11 +109,13 @@ def test_paths_are_not_offered_to_visitors_from_elsewhere(
     app = open_app(PAGE)
 
     assert app.button_group(key="bring-from").options == ["Upload", "Hugging Face Hub"]
-    assert "start the server with --server.address localhost" in said(app)
+    assert "start the server with --server.address localhost" in page_text(app)
 
 
 def test_a_path_that_is_not_there_is_said(open_app: Open) -> None:
-    assert "/nowhere/a.csv cannot be opened" in said(bring(open_app(PAGE), Path("/nowhere/a.csv")))
+    assert "/nowhere/a.csv cannot be opened" in page_text(
+        bring(open_app(PAGE), Path("/nowhere/a.csv"))
+    )
 
 
 def test_a_name_that_is_taken_is_said_and_nothing_is_lost(open_app: Open, tmp_path: Path) -> None:
@@ -126,8 +124,8 @@ def test_a_name_that_is_taken_is_said_and_nothing_is_lost(open_app: Open, tmp_pa
     app.text_input(key="dataset-name").set_value("reviews")
     app.button(key="save-dataset").click().run()
 
-    assert "There is already a dataset 'Reviews'." in said(app)
-    assert "**60 of 60 rows kept**" in said(app)
+    assert "There is already a dataset 'Reviews'." in page_text(app)
+    assert "**60 of 60 rows kept**" in page_text(app)
 
 
 def test_two_files_are_splits_by_their_names(open_app: Open, tmp_path: Path) -> None:
@@ -149,7 +147,7 @@ def test_without_a_network_the_hub_says_so(open_app: Open) -> None:
     app.text_input(key="hub-id").set_value("owner/name")
     app.button(key="hub-look-up").click().run()
 
-    assert "The Hub cannot be reached from here." in said(app)
+    assert "The Hub cannot be reached from here." in page_text(app)
 
 
 def look_up(app: AppTest, hub_id: str) -> AppTest:
@@ -162,16 +160,16 @@ def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(
     open_app: Open, hub: Hub, store: Store
 ) -> None:
     app = look_up(open_app(PAGE), "some/pets")
-    assert "**some/pets** · 3 KB · 2 files · revision cccccccccccc · licence mit" in said(app)
+    assert "**some/pets** · 3 KB · 2 files · revision cccccccccccc · licence mit" in page_text(app)
     assert not [path for path in hub.asked if "resolve" in path]
 
     app.button(key="hub-download").click().run()
     (job,) = store.jobs(JobKind.FETCH)
-    assert "Waiting for other jobs to finish." in said(app)
+    assert "Waiting for other jobs to finish." in page_text(app)
     store.transition(job, JobState.STARTING, started_at=1.0)
     worker.perform(store, store.job(job.id))
     app.run()
-    assert "**80 of 80 rows kept**" in said(app)
+    assert "**80 of 80 rows kept**" in page_text(app)
     app.text_input(key="dataset-name").set_value("Tiere")
     app.button(key="save-dataset").click().run()
 
@@ -180,7 +178,7 @@ def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(
         card.origin == "some/pets on the Hugging Face Hub, configuration default, revision"
         f" {CONVERTED_REVISION}"
     )
-    assert f"{card.origin}." in said(app)
+    assert f"{card.origin}." in page_text(app)
     assert prepare(
         Settings(),
         Source(SourceKind.SAVED, "Tiere", Settings().datasets / "Tiere"),
@@ -197,7 +195,7 @@ def test_a_configuration_is_chosen_where_there_are_several(open_app: Open, hub: 
 
     app.button(key="hub-download").click().run()
     (job,) = Store(Settings()).jobs(JobKind.FETCH)
-    assert job.request["pick"]["configuration"] == "en"  # type: ignore[index,call-overload]
+    assert value_at(job.request, "pick", "configuration") == "en"
 
 
 @pytest.mark.parametrize(
@@ -226,7 +224,7 @@ def test_a_download_that_did_not_end_says_why_and_can_be_started_again(
         )
     app.run()
 
-    assert words in (said(app) + " ".join(note.value for note in app.info)).replace("**", "")
+    assert words in (page_text(app) + " ".join(note.value for note in app.info)).replace("**", "")
     app.button(key="hub-download").click().run()
     assert [other.state for other in store.jobs(JobKind.FETCH)] == [JobState.QUEUED, state]
 
@@ -240,12 +238,12 @@ def test_the_picker_chooses_the_data_of_every_page_and_the_url_keeps_it(open_app
     app.selectbox(key="data-picker").set_value("口コミ").run()
 
     assert app.query_params["data"] == "口コミ"
-    assert "**口コミ**, from" in said(app)
+    assert "**口コミ**, from" in page_text(app)
     app.switch_page("pages/train.py").run()
     assert app.query_params["data"] == "口コミ"
     app.selectbox(key="data-picker").set_value("").run()
     assert "data" not in app.query_params
-    assert "**口コミ**, from" in said(open_app("pages/home.py", data="口コミ"))
+    assert "**口コミ**, from" in page_text(open_app("pages/home.py", data="口コミ"))
 
 
 def test_a_launched_run_is_on_the_chosen_data(open_app: Open, store: Store) -> None:
@@ -268,19 +266,19 @@ def test_data_in_the_url_that_is_gone_is_said_and_the_usual_is_used(open_app: Op
 
     app = open_app("pages/home.py", data="Other")
 
-    assert "Dataset 'Other' no longer exists; using Demo corpus." in said(app)
+    assert "Dataset 'Other' no longer exists; using Demo corpus." in page_text(app)
 
 
 def test_deleting_keeps_the_runs_readable(open_app: Open, store: Store) -> None:
     source = keep("Reviews")
     job = make_finished(store, source, "on-reviews")
     app = open_app(PAGE, dataset="Reviews", data="Reviews")
-    assert "1 run trained on it keeps its results" in said(app)
+    assert "1 run trained on it keeps its results" in page_text(app)
 
     app.button(key="delete-for-good").click().run()
 
     assert list_saved(Settings()) == []
-    assert "No saved datasets yet." in said(app)
+    assert "No saved datasets yet." in page_text(app)
     assert open_app("pages/evaluate.py", run=job.id).subheader[0].value.startswith("85.0 %")
     assert not open_app("pages/runs.py", run=job.id).error
     assert not open_app("pages/home.py").exception
@@ -305,4 +303,4 @@ def test_every_data_page_opens_with_two_and_with_fifty_classes(
 
     for page in ("home", "explore", "train", "data"):
         app = open_app(f"pages/{page}.py", data="Viele")
-        assert not app.exception and not app.error, (page, said(app))
+        assert not app.exception and not app.error, (page, page_text(app))

@@ -3,6 +3,7 @@ no model, no data.
 """
 
 import shutil
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished
 
 PAGES = ("evaluate", "calibration", "errors", "through_time", "compare", "runs")
-SHAPES: dict[str, dict[str, object]] = {
+SHAPES: dict[str, dict[str, Any]] = {
     "two classes": {"classes": ("bad", "good")},
     "fifty classes": {
         "classes": tuple(f"class {number}" for number in range(50)),
@@ -32,7 +33,7 @@ def pair(request: pytest.FixtureRequest, store: Store, source: Source) -> list[J
     """Two runs of the shape; their adapters have gone."""
     runs = [
         make_finished(store, source, name, **SHAPES[request.param]) for name in ("first", "second")
-    ]  # type: ignore[arg-type]
+    ]
     for job in runs:
         shutil.rmtree(store.folder(job) / "adapter")
     return runs

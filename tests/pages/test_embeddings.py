@@ -9,16 +9,10 @@ from core.jobs.tasks.embed_texts import POOLINGS, MapPath, MapRequest, MapSubjec
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 
 PAGE = "pages/embeddings.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value
-        for element in [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]
-    ).replace("\\", "")
 
 
 def asked(dataset: Dataset, *runs: str) -> MapRequest:
@@ -63,13 +57,13 @@ def test_a_map_that_is_not_there_can_be_made(
     open_app: Open, store: Store, dataset: Dataset
 ) -> None:
     app = open_app(PAGE)
-    assert "This map does not exist yet." in said(app)
+    assert "This map does not exist yet." in page_text(app)
 
     app.button(key="make-map").click().run()
 
     (job,) = store.jobs(JobKind.EMBED)
     assert MapRequest.model_validate(job.request) == asked(dataset)
-    assert "Waiting in the queue." in said(app)
+    assert "Waiting in the queue." in page_text(app)
 
 
 def start(store: Store, request: MapRequest) -> Job:
@@ -90,7 +84,7 @@ def test_a_map_under_way_says_how_far_it_is_and_can_be_stopped(
     assert re.match(
         r"Encoding texts · 500 of 2,000 .* about 3\d s left", app.get("progress")[0].proto.text
     )
-    assert "The projection follows." in said(app)
+    assert "The projection follows." in page_text(app)
     app.button(key="stop-map").click().run()
     assert store.job(job.id).state is JobState.STOPPING
 
@@ -107,7 +101,7 @@ def test_a_failed_map_says_why_and_can_be_made_again(
 
     app = open_app(PAGE)
 
-    assert "Too little memory." in said(app)
+    assert "Too little memory." in page_text(app)
     assert app.button(key="make-map").label == "Create map"
 
 
@@ -116,7 +110,7 @@ def test_a_stopped_map_says_so(open_app: Open, store: Store, dataset: Dataset) -
     store.transition(job, JobState.STOPPING)
     store.transition(job, JobState.CANCELLED)
 
-    assert "The map was stopped." in said(open_app(PAGE))
+    assert "The map was stopped." in page_text(open_app(PAGE))
 
 
 def test_the_number_stands_above_the_picture(open_app: Open, base_map: MapRequest) -> None:
@@ -124,8 +118,8 @@ def test_the_number_stands_above_the_picture(open_app: Open, base_map: MapReques
 
     assert not app.exception and not app.error, app.error
     assert app.subheader[0].value.startswith("Nearest-neighbour accuracy: 75.0 % ± ")
-    assert "chance is 25.0 %" in said(app)
-    assert "silhouette 0.250" in said(app)
+    assert "chance is 25.0 %" in page_text(app)
+    assert "silhouette 0.250" in page_text(app)
     assert app.get("vega_lite_chart")[0].proto.alt.startswith("Untrained, 40 texts: World 10, ")
 
 
@@ -155,10 +149,10 @@ def test_a_box_lists_its_texts_until_it_is_let_go(
     app = choose(open_app(PAGE), "map-0", {"box": {"x": [-20, -15.6], "y": [-5, 5]}, "picked": []})
     listed = next(frame.value for frame in app.dataframe if "text" in frame.value)
 
-    assert "4 texts selected" in said(app)  # x from -19.5 to -16.5
+    assert "4 texts selected" in page_text(app)  # x from -19.5 to -16.5
     assert set(listed["row"]) == set(sample(dataset, base_map)["row"].iloc[:4]) or len(listed) == 4
 
-    assert "texts selected" not in said(choose(app, "map-0", {"box": {}, "picked": []}))
+    assert "texts selected" not in page_text(choose(app, "map-0", {"box": {}, "picked": []}))
 
 
 def test_a_click_lists_one_text_as_it_is(
@@ -168,9 +162,9 @@ def test_a_click_lists_one_text_as_it_is(
     app.session_state["map-texts-table"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
     app.run()
 
-    assert "1 text chosen" in said(app)
+    assert "1 text chosen" in page_text(app)
     assert app.text[-1].value == "Sports news, item 5 of the test split: **bold** <b>tags</b>"
-    assert "bold" not in said(app), "a text went through Markdown"
+    assert "bold" not in page_text(app), "a text went through Markdown"
 
 
 def test_a_damaged_map_can_be_made_again(
@@ -192,7 +186,7 @@ def test_the_first_token_before_the_first_layer_is_no_map(open_app: Open, datase
 
     app.selectbox(key="layer-of").set_value(0).run()
 
-    assert "all texts coincide" in said(app)
+    assert "all texts coincide" in page_text(app)
 
 
 def test_many_classes_have_a_map_too(
@@ -207,4 +201,4 @@ def test_many_classes_have_a_map_too(
     app = open_app(PAGE)
 
     assert not app.exception and not app.error
-    assert "chance is 16.7 %" in said(app)
+    assert "chance is 16.7 %" in page_text(app)

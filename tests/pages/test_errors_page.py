@@ -6,16 +6,11 @@ from core.runs import artifacts
 from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from tests.support.stored_runs import predictions, texts
 
 PAGE = "pages/errors.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value for element in [*app.markdown, *app.caption, *app.subheader, *app.error]
-    ).replace("\\", "")
 
 
 def listed(app: AppTest) -> list[str]:
@@ -56,7 +51,9 @@ def test_a_search_narrows_the_list_and_is_a_slice(open_app: Open, finished: Job)
 
 
 def test_a_search_for_nothing_says_so(open_app: Open, finished: Job) -> None:
-    assert "All texts contain these words, or none does." in said(open_app(PAGE, words="nowhere"))
+    assert "All texts contain these words, or none does." in page_text(
+        open_app(PAGE, words="nowhere")
+    )
 
 
 def test_a_slice_narrows_the_list(open_app: Open, finished: Job) -> None:
@@ -81,7 +78,7 @@ def test_a_tag_with_its_note_is_kept_and_read_by_a_new_visit(
     assert read_tags(store.folder(finished))[34].note == "=SUM(A1)"
     fresh = open_app(PAGE, rows="tagged")
     assert listed(fresh) == [texts("test", 40)["text"][34]]
-    assert "1 tagged" in said(fresh)
+    assert "1 tagged" in page_text(fresh)
 
 
 def test_a_tag_can_be_removed(open_app: Open, finished: Job, store: Store) -> None:
@@ -114,8 +111,8 @@ def test_one_text_and_none_are_shown(
     app = open_app(PAGE)
 
     assert not app.error
-    assert "There are too few texts to compare slices." in said(app)
-    assert "No texts to show." in said(app)
+    assert "There are too few texts to compare slices." in page_text(app)
+    assert "No texts to show." in page_text(app)
 
 
 @pytest.mark.parametrize("name", ["rows", "slice", "words"])

@@ -8,16 +8,11 @@ from core.runs import artifacts
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished, make_run, predictions
 
 PAGE = "pages/evaluate.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error]).replace(
-        "\\", ""
-    )
 
 
 def cell(app: AppTest) -> list[str]:
@@ -33,13 +28,13 @@ def click(app: AppTest, true: str, predicted: str) -> AppTest:
 def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -> None:
     app = open_app(PAGE)
 
-    assert "No run has finished yet." in said(app)
+    assert "No run has finished yet." in page_text(app)
     assert app.button(key="empty-action").label == "Set up a run"
 
 
 def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> None:
     app = open_app(PAGE, run=running.id)
-    assert "running-run is running." in said(app)
+    assert "running-run is running." in page_text(app)
     assert app.button(key="empty-action").label == "View progress"
 
     app.button(key="empty-action").click().run()
@@ -60,14 +55,14 @@ def test_a_run_that_ended_without_an_evaluation_says_what_is_missing(
 
     app = open_app(PAGE, run=running.id)
 
-    assert f"It is {word}, and its test predictions are missing." in said(app)
+    assert f"It is {word}, and its test predictions are missing." in page_text(app)
     assert app.button(key="empty-action").label == "View details"
 
 
 def test_an_unknown_run_is_said_and_another_can_be_chosen(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE, run="*nonsense*")
 
-    assert "There is no run '*nonsense*'." in said(app)
+    assert "There is no run '*nonsense*'." in page_text(app)
     assert app.selectbox(key="run-picker").options == ["finished-run"]
 
 
@@ -79,12 +74,13 @@ def test_the_headline_says_accuracy_with_interval_and_before_training(
     assert (
         app.subheader[0].value == "85.0 % (70.9–92.9) accuracy on 40 test texts; untrained 25.0 %"
     )
-    assert "Macro-F1 0.850 (0.714–0.954) · untrained 25.0 % of 40 test texts · Small news" in said(
-        app
+    assert (
+        "Macro-F1 0.850 (0.714–0.954) · untrained 25.0 % of 40 test texts · Small news"
+        in page_text(app)
     )
     assert len(app.get("vega_lite_chart")) == 4
-    assert "Both on the same 40 test texts." in said(app)
-    assert "Before training: 25.0 % (14.2–40.2) right" in said(app)
+    assert "Both on the same 40 test texts." in page_text(app)
+    assert "Before training: 25.0 % (14.2–40.2) right" in page_text(app)
 
 
 def test_scores_per_class_stand_beside_the_matrix_with_their_intervals(
@@ -119,13 +115,13 @@ def test_ranking_curves_name_their_areas(open_app: Open, finished: Job) -> None:
     assert areas["area"].between(0.5, 1).all()
 
     app = open_app(PAGE, view="ROC and precision–recall", curve="precision–recall")
-    assert "Precision–recall, each class against the rest" in said(app)
+    assert "Precision–recall, each class against the rest" in page_text(app)
 
 
 def test_without_a_second_run_of_the_data_the_difference_says_so(
     open_app: Open, finished: Job
 ) -> None:
-    assert "No other run has test predictions on the same data with the same classes." in said(
+    assert "No other run has test predictions on the same data with the same classes." in page_text(
         open_app(PAGE, view="difference to another run")
     )
 
@@ -140,8 +136,8 @@ def test_the_difference_to_another_run_has_its_verdict(
 
     app = open_app(PAGE, run=finished.id, view="difference to another run")
 
-    assert "finished-run is 35.0 points better than other-run on 40 texts" in said(app)
-    assert "finished-run minus other-run (texts in each cell" in said(app)
+    assert "finished-run is 35.0 points better than other-run on 40 texts" in page_text(app)
+    assert "finished-run minus other-run (texts in each cell" in page_text(app)
 
 
 def test_a_run_on_other_data_is_not_offered(
@@ -151,7 +147,7 @@ def test_a_run_on_other_data_is_not_offered(
     with store.transaction() as db:
         db.execute("UPDATE jobs SET fingerprint = 'ffff' WHERE id = ?", (other.id,))
 
-    assert "No other run has test predictions" in said(
+    assert "No other run has test predictions" in page_text(
         open_app(PAGE, run=finished.id, view="difference to another run")
     )
 
@@ -160,7 +156,7 @@ def test_validation_is_chosen_by_the_url_and_by_the_control(open_app: Open, fini
     app = open_app(PAGE, **{"scored-on": "validation"})
     assert app.subheader[0].value.startswith("82.5 % (68.1–91.3) accuracy on 40 validation texts")
 
-    app.get("button_group")[0].set_value(["test"]).run()
+    app.button_group[0].set_value(["test"]).run()
 
     assert app.subheader[0].value.startswith("85.0 % (70.9–92.9) accuracy on 40 test texts")
 
@@ -170,7 +166,7 @@ def test_a_click_on_a_cell_lists_its_texts_until_the_boxes_say_otherwise(
 ) -> None:
     app = click(open_app(PAGE), "Business", "Sci/Tech")
 
-    assert "Business predicted as Sci/Tech: 2 texts" in said(app)
+    assert "Business predicted as Sci/Tech: 2 texts" in page_text(app)
     assert sorted(text[:22] for text in cell(app)) == [
         "Business news, item 34",
         "Business news, item 38",
@@ -178,22 +174,22 @@ def test_a_click_on_a_cell_lists_its_texts_until_the_boxes_say_otherwise(
 
     app.selectbox(key="true-class").set_value("World").run()
     app.selectbox(key="predicted-class").set_value("World").run()
-    assert "World recognised: 9 texts" in said(app)
+    assert "World recognised: 9 texts" in page_text(app)
     assert len(cell(app)) == 9
 
 
 def test_a_cell_comes_from_the_url(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Sports"})
 
-    assert "World predicted as Sports: 1 text" in said(app)
+    assert "World predicted as Sports: 1 text" in page_text(app)
     assert cell(app)[0].startswith("World news, item 36")
 
 
 def test_an_empty_cell_says_so(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Business"})
 
-    assert "World predicted as Business: 0 texts" in said(app)
-    assert "This cell has no texts." in said(app)
+    assert "World predicted as Business: 0 texts" in page_text(app)
+    assert "This cell has no texts." in page_text(app)
 
 
 def test_a_text_is_shown_as_it_is(open_app: Open, finished: Job) -> None:
@@ -203,19 +199,19 @@ def test_a_text_is_shown_as_it_is(open_app: Open, finished: Job) -> None:
     app.run()
 
     assert app.text[-1].value.endswith("**bold** <b>tags</b>")
-    assert "bold" not in said(app), "a text went through Markdown"
+    assert "bold" not in page_text(app), "a text went through Markdown"
 
 
 def test_the_most_frequent_mistake_is_named_and_can_be_read(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
     assert (
         "Most frequent error: Business predicted as Sci/Tech, 2 texts, 33.3 % of all errors."
-        in said(app)
+        in page_text(app)
     )
 
     app.button(key="read-most-confused").click().run()
 
-    assert "Business predicted as Sci/Tech: 2 texts" in said(app)
+    assert "Business predicted as Sci/Tech: 2 texts" in page_text(app)
 
 
 @pytest.mark.parametrize("value", ["*nonsense*", ""])
@@ -227,7 +223,7 @@ def test_a_choice_that_makes_no_sense_is_ignored(
 
     assert not app.error
     assert app.subheader[0].value.startswith("85.0 %")
-    assert "Click a cell of the matrix, or choose both classes, to see its texts." in said(app)
+    assert "Click a cell of the matrix, or choose both classes, to see its texts." in page_text(app)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet"])
@@ -274,7 +270,7 @@ def test_without_untrained_predictions_the_rest_stands(
     assert app.subheader[0].value == "85.0 % (70.9–92.9) accuracy on 40 test texts"
     assert (
         "The untrained model was not scored in this run, or its predictions are unreadable."
-        in said(app)
+        in page_text(app)
     )
 
 
@@ -286,20 +282,20 @@ def test_predictions_without_their_texts_leave_the_matrix(
 
     app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Sports"})
 
-    assert "The predictions of this run do not contain their texts." in said(app)
+    assert "The predictions of this run do not contain their texts." in page_text(app)
     assert len(app.get("vega_lite_chart")) == 4
 
 
 def test_a_run_whose_record_is_damaged_is_said(
     open_app: Open, finished: Job, damaged: Job, store: Store
 ) -> None:
-    assert "The record of damaged-run is damaged." in said(open_app(PAGE, run=damaged.id))
+    assert "The record of damaged-run is damaged." in page_text(open_app(PAGE, run=damaged.id))
     with store.transaction() as db:
         db.execute(
             "UPDATE jobs SET result_json = ? WHERE id = ?",
             (json.dumps({"classes": "?"}), finished.id),
         )
-    assert "does not contain its classes" in said(open_app(PAGE, run=finished.id))
+    assert "does not contain its classes" in page_text(open_app(PAGE, run=finished.id))
 
 
 def test_the_newest_run_with_predictions_is_shown_first(
@@ -317,6 +313,6 @@ def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) ->
     with store.transaction() as db:
         db.execute("UPDATE jobs SET owner = 'shipped' WHERE id = ?", (finished.id,))
 
-    assert "Example, included with the project and trained on its demo corpus" in said(
+    assert "Example, included with the project and trained on its demo corpus" in page_text(
         open_app(PAGE)
     )

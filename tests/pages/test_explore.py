@@ -15,13 +15,10 @@ from core.runs.requests import PrepareRequest
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 
 PAGE = "pages/explore.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
 
 
 def listed(app: AppTest) -> pd.DataFrame:
@@ -37,7 +34,9 @@ def finding(app: AppTest) -> str:
 def alt(app: AppTest, start: str) -> str:
     """The text alternative of the chart whose alternative begins so."""
     return next(
-        chart.proto.alt for chart in app.get("vega_lite_chart") if chart.proto.alt.startswith(start)
+        str(chart.proto.alt)
+        for chart in app.get("vega_lite_chart")
+        if chart.proto.alt.startswith(start)
     )
 
 
@@ -65,14 +64,14 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
     open_app: Open, store: Store
 ) -> None:
     app = open_app(PAGE)
-    assert "**Demo corpus** must be prepared once" in said(app)
-    assert "The Hub is switched off, so the demo corpus is used." in said(app)
+    assert "**Demo corpus** must be prepared once" in page_text(app)
+    assert "The Hub is switched off, so the demo corpus is used." in page_text(app)
 
     app.button(key="prepare").click().run()
 
     (job,) = store.jobs(JobKind.PREPARE)
     assert job.state is JobState.QUEUED
-    assert "Waiting in the queue." in said(app)
+    assert "Waiting in the queue." in page_text(app)
 
 
 def test_a_preparation_under_way_says_how_far_it_is(open_app: Open, store: Store) -> None:
@@ -120,7 +119,7 @@ def test_source_rows_and_fingerprint_stand_above_the_data(open_app: Open, datase
 
     assert (
         "200 train rows, 20 of them for validation, 40 test rows · fingerprint"
-        f" `{dataset.fingerprint}`" in said(app)
+        f" `{dataset.fingerprint}`" in page_text(app)
     )
     assert finding(app) == "180 texts in train"
     assert bars(app) == {
@@ -197,7 +196,7 @@ def test_the_first_texts_are_of_several_classes(open_app: Open) -> None:
 def test_why_the_demo_corpus_is_used_is_said(open_app: Open) -> None:
     ready(demo_source())
 
-    assert "The Hub is switched off, so the demo corpus is used." in said(open_app(PAGE))
+    assert "The Hub is switched off, so the demo corpus is used." in page_text(open_app(PAGE))
 
 
 def test_nothing_found_says_what_to_do(open_app: Open, dataset: Dataset) -> None:
@@ -218,8 +217,8 @@ def test_a_chosen_row_is_shown_in_full_and_as_it_is(open_app: Open, dataset: Dat
     app.run()
 
     assert app.text[-1].value == "Sports news, item 5 of the test split: **bold** <b>tags</b>"
-    assert "Sports · row 5 · " in said(app)
-    assert "bold" not in said(app), "a text went through Markdown"
+    assert "Sports · row 5 · " in page_text(app)
+    assert "bold" not in page_text(app), "a text went through Markdown"
 
 
 @pytest.mark.parametrize("chart", ["balance", "boxes"])
@@ -269,7 +268,7 @@ def test_a_click_on_a_word_selects_its_texts_and_shows_it_in_sentences(
     open_app: Open, dataset: Dataset
 ) -> None:
     app = open_app(PAGE)
-    assert "none stand" not in said(app)
+    assert "none stand" not in page_text(app)
     assert (
         alt(app, "Words that set Sports apart")
         == "Words that set Sports apart, surest first, with their count: sports (45)."
@@ -279,7 +278,7 @@ def test_a_click_on_a_word_selects_its_texts_and_shows_it_in_sentences(
 
     assert app.text_input(key="word").value == "sports"
     assert finding(app) == "45 of 180 texts in train match"
-    assert "**sports** occurs 45 times: Sports 45 (" in said(app)
+    assert "**sports** occurs 45 times: Sports 45 (" in page_text(app)
     examples = next(table.value for table in app.dataframe if "example" in table.value.columns)
     assert examples["class"].tolist() == ["Sports"] * 3
     assert examples["example"].str.startswith("Sports news, item ").all()
@@ -291,7 +290,7 @@ def test_a_click_on_a_pattern_selects_the_texts_that_have_it(
     open_app: Open, dataset: Dataset
 ) -> None:
     app = open_app(PAGE)
-    assert "**<b>** is the most predictive pattern" in said(
+    assert "**<b>** is the most predictive pattern" in page_text(
         app
     )  # each text has it, so it gives nothing away, and it is the only one
 
@@ -348,7 +347,7 @@ def test_pages_hold_fifty_texts_and_another_selection_begins_on_the_first(
     app.text_input(key="search").set_value("item").run()
 
     assert len(listed(app)) == 50
-    assert "1–50 of 180" in said(app)
+    assert "1–50 of 180" in page_text(app)
 
 
 @pytest.mark.parametrize("wanted", ["0", "99", "x", "-1", ""])
@@ -361,7 +360,7 @@ def test_a_page_that_is_not_there_is_the_nearest_one(
 def test_texts_that_a_limit_cuts_can_be_read(open_app: Open, dataset: Dataset) -> None:
     app = open_app(PAGE, **{"max-tokens": "16"})
     cut = int((dataset.read("train")["tokens"] > 16).sum())
-    assert f"of the texts are truncated: {cut} of 180 texts" in said(app)
+    assert f"of the texts are truncated: {cut} of 180 texts" in page_text(app)
 
     app.button(key="only-cut").click().run()
 
@@ -410,8 +409,8 @@ def test_fifty_classes_of_which_the_test_split_lacks_most_are_drawn(
 
     app = open_app(PAGE)
     assert finding(app).endswith(" texts in train")
-    assert "No texts of class 03 in test" in said(app)
-    assert "46 classes not shown" in said(app)
+    assert "No texts of class 03 in test" in page_text(app)
+    assert "46 classes not shown" in page_text(app)
 
     click(app, "balance", **{"class": "class 42"})
     assert alt(app, "Words that set class 42 apart").endswith(
@@ -433,7 +432,7 @@ def test_an_index_that_is_missing_or_damaged_can_be_built(
 
     app = open_app(PAGE)
 
-    assert "must be indexed once to count its words." in said(app)
+    assert "must be indexed once to count its words." in page_text(app)
     app.button(key="prepare").click().run()
     assert [job.state for job in store.jobs(JobKind.PREPARE)] == [JobState.QUEUED]
 

@@ -1,5 +1,4 @@
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.jobs.tasks.export_run import find_export_jobs
 from core.storage import files
@@ -7,16 +6,11 @@ from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.export.formats import Format
 from core.transfer.export.ready_exports import exports_folder
+from tests.support.app_text import page_text
 from tests.support.export_proofs import proof_of
 from tests.support.page_app import Open
 
 PAGE = "pages/export.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        str(element.value) for element in [*app.subheader, *app.markdown, *app.caption, *app.error]
-    ).replace("\\", "")
 
 
 @pytest.fixture
@@ -41,13 +35,13 @@ def test_each_format_says_what_it_is_for_and_can_be_made(
     open_app: Open, finished: Job, store: Store
 ) -> None:
     app = open_app(PAGE, run=finished.id)
-    assert "Choose an export format" in said(app)
+    assert "Choose an export format" in page_text(app)
 
     app.button(key="make-adapter").click().run()
 
     (job,) = find_export_jobs(store, finished, Format.ADAPTER)
     assert job.state is JobState.QUEUED
-    assert "Waiting in the queue." in said(app)
+    assert "Waiting in the queue." in page_text(app)
 
 
 def test_a_guest_is_offered_nothing_to_make(
@@ -57,7 +51,7 @@ def test_a_guest_is_offered_nothing_to_make(
 
     app = open_app(PAGE, run=finished.id)
 
-    assert "You need permission to train on this server to export runs." in said(app)
+    assert "You need permission to train on this server to export runs." in page_text(app)
     assert not [button.key for button in app.button if str(button.key).startswith("make-")]
 
 
@@ -76,9 +70,9 @@ def test_an_export_that_is_being_made_can_be_stopped(
 def test_a_ready_export_shows_its_proof_and_the_download(open_app: Open, ready: Job) -> None:
     app = open_app(PAGE, run=ready.id)
 
-    assert "1 of 7 formats ready to download" in said(app)
-    assert "Same label for 99.3 % of 2,000 test texts (98.8 % to 99.6 %)" in said(app)
-    assert "120 texts/s here, 1.5 times the run's" in said(app)
+    assert "1 of 7 formats ready to download" in page_text(app)
+    assert "Same label for 99.3 % of 2,000 test texts (98.8 % to 99.6 %)" in page_text(app)
+    assert "120 texts/s here, 1.5 times the run's" in page_text(app)
     assert [button.proto.label for button in app.get("download_button")] == [
         "Download onnx-int8.zip, 1 KB"
     ]
@@ -100,5 +94,5 @@ def test_a_failed_export_says_why_and_can_be_tried_again(
 
     app = open_app(PAGE, run=finished.id)
 
-    assert "The export does not answer as the run does. Choose another format." in said(app)
+    assert "The export does not answer as the run does. Choose another format." in page_text(app)
     assert app.button(key="make-merged")

@@ -1,15 +1,10 @@
-from streamlit.testing.v1 import AppTest
-
 from core.demo.gallery import FAILURES
 from core.storage.job import Job
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 
 PAGE = "pages/gallery.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
 
 
 def test_each_failure_has_its_curve_its_score_and_its_answer(open_app: Open, store: Store) -> None:
@@ -17,8 +12,8 @@ def test_each_failure_has_its_curve_its_score_and_its_answer(open_app: Open, sto
 
     assert len(app.get("vega_lite_chart")) == len(FAILURES)
     for failure in FAILURES:
-        assert f"**{failure.title}.** {failure.done}" in said(app)
-    assert said(app).count("accuracy on") == len(FAILURES)
+        assert f"**{failure.title}.** {failure.done}" in page_text(app)
+    assert page_text(app).count("accuracy on") == len(FAILURES)
     assert not app.exception
 
 

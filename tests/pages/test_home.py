@@ -1,6 +1,6 @@
 import re
 
-from streamlit.testing.v1 import AppTest
+import pytest
 
 from core.config import RunConfig
 from core.data.dataset import Dataset
@@ -8,17 +8,14 @@ from core.presets import Preset, make_config
 from core.runs.requests import read_train_request
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
-
-
-def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption])
 
 
 def test_a_fresh_machine_explains_the_loop_with_a_link_for_each_step(open_app: Open) -> None:
     app = open_app()
 
-    assert "Watch the loss decrease" in said(app)
+    assert "Watch the loss decrease" in page_text(app)
     labels = {link.proto.label for link in app.main.get("page_link")} | {
         text.value for text in app.text
     }
@@ -34,26 +31,28 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
 
     (job,) = store.jobs(JobKind.PREPARE)
     assert job.state is JobState.QUEUED
-    assert "Waiting in the queue." in said(app)
+    assert "Waiting in the queue." in page_text(app)
 
 
 def test_prepared_data_is_shown_with_its_rows_and_fingerprint(
     open_app: Open, dataset: Dataset
 ) -> None:
-    text = said(open_app())
+    text = page_text(open_app())
 
     assert "200 training rows, 20 of them for validation; 40 test rows; 4 classes." in text
     assert dataset.fingerprint in text
 
 
-def test_a_problem_with_the_data_is_said_on_its_card(open_app: Open, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_problem_with_the_data_is_said_on_its_card(
+    open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LORALAB_DATA", "/nowhere/at/all")
 
     assert "/nowhere/at/all does not exist" in open_app().error[0].value.replace("\\", "")
 
 
 def test_each_model_says_where_it_comes_from_or_why_it_cannot_be_had(open_app: Open) -> None:
-    text = said(open_app()).replace("\\", "")
+    text = page_text(open_app())
 
     assert ":material/check: **minilm**" in text
     assert ":material/block: **distilbert**" in text
@@ -65,15 +64,15 @@ def test_a_speed_that_is_only_typical_is_called_so_and_can_be_measured(
 ) -> None:
     app = open_app()
 
-    assert re.search(r"About \d+ rows/s", said(app))
-    assert "not measured here" in said(app)
+    assert re.search(r"About \d+ rows/s", page_text(app))
+    assert "not measured here" in page_text(app)
     app.button(key="measure").click().run()
     (job,) = store.jobs(JobKind.CALIBRATE)
     assert job.state is JobState.QUEUED
 
 
 def test_speed_is_not_guessed_without_data(open_app: Open) -> None:
-    assert "The training speed is known once data and model are ready." in said(open_app())
+    assert "The training speed is known once data and model are ready." in page_text(open_app())
 
 
 def test_a_taste_run_is_one_click_away(open_app: Open, dataset: Dataset, store: Store) -> None:
@@ -96,4 +95,4 @@ def test_recent_runs_are_listed_whatever_their_state(
 
 
 def test_the_loop_is_not_explained_to_who_has_run_it(open_app: Open, finished: Job) -> None:
-    assert "Watch the loss decrease" not in said(open_app())
+    assert "Watch the loss decrease" not in page_text(open_app())

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.data.dataset import Dataset
 from core.jobs.tasks.score_import import find_scoring
@@ -10,16 +9,12 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
 from core.transfer.imports.import_run import import_run
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from tests.support.peft_files import adapter_files, zipped
 from tests.support.tiny_models import write_bert
 
 PAGE = "pages/runs.py"
-
-
-def said(app: AppTest) -> str:
-    parts = [*app.subheader, *app.markdown, *app.caption, *app.error, *app.info]
-    return " ".join(str(element.value) for element in parts).replace("\\", "")
 
 
 @pytest.fixture
@@ -46,7 +41,7 @@ def test_an_upload_becomes_a_run_that_is_shown(
 
     (job,) = store.jobs(JobKind.TRAIN)
     assert app.query_params["run"] == job.id
-    assert "Imported from mine.zip" in said(app)
+    assert "Imported from mine.zip" in page_text(app)
     assert app.file_uploader(key="import-file-1").value is None
 
 
@@ -60,7 +55,7 @@ def test_a_bad_upload_says_what_is_wrong(
     ).run()
     app.button(key="import-button").click().run()
 
-    assert "a name that leads out of its folder" in said(app)
+    assert "a name that leads out of its folder" in page_text(app)
     assert store.jobs() == []
 
 
@@ -68,8 +63,8 @@ def test_an_imported_run_is_scored_on_the_data_in_use(
     open_app: Open, imported: Job, dataset: Dataset, store: Store
 ) -> None:
     app = open_app(PAGE, run=imported.id)
-    assert "Imported without test predictions" in said(app)
-    assert "does not record its other training settings" in said(app)
+    assert "Imported without test predictions" in page_text(app)
+    assert "does not record its other training settings" in page_text(app)
 
     app.button(key="score").click().run()
 
@@ -88,13 +83,13 @@ def test_data_with_other_classes_cannot_score_it(
     app = open_app(PAGE, run=job.id)
 
     assert app.button(key="score").disabled
-    assert "this run has a, b, c, d" in said(app)
+    assert "this run has a, b, c, d" in page_text(app)
 
 
 def test_evaluate_says_that_it_has_to_be_scored_first(open_app: Open, imported: Job) -> None:
     app = open_app("pages/evaluate.py", run=imported.id)
 
-    assert "mine has no scores yet" in said(app)
+    assert "mine has no scores yet" in page_text(app)
 
 
 def test_a_guest_sees_no_form(

@@ -5,6 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.storage.job import Job
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from tests.support.tiny_models import write_distilbert
 
@@ -16,13 +17,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning"),
     pytest.mark.usefixtures("host"),
 ]
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value
-        for element in [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]
-    ).replace("\\", "")
 
 
 def send(app: AppTest, text: str = TEXT) -> AppTest:
@@ -37,7 +31,7 @@ def titles(app: AppTest) -> list[str]:
 def test_nothing_waits_for_the_model_before_the_button(open_app: Open, store: Store) -> None:
     app = open_app(PAGE)
 
-    assert "The first time takes a few seconds" in said(app)
+    assert "The first time takes a few seconds" in page_text(app)
     assert not app.get("vega_lite_chart") and not app.exception
 
 
@@ -46,7 +40,7 @@ def test_the_untrained_base_shows_every_step(open_app: Open, store: Store) -> No
 
     assert not app.exception and not app.error, app.error
     assert app.subheader[0].value.startswith("9 tokens in, ")
-    assert "the prediction is random" in said(app)
+    assert "the prediction is random" in page_text(app)
     steps = app.dataframe[0].value
     assert steps["shape"].tolist() == [
         "(9,)",
@@ -83,7 +77,7 @@ def test_a_run_shows_its_own_matrices(open_app: Open, usable: Job) -> None:
     app = send(open_app(PAGE, subject=usable.id))
 
     assert not app.exception and not app.error, app.error
-    assert "This run trains rank r = " in said(app)
+    assert "This run trains rank r = " in page_text(app)
     assert any(
         title.startswith("Where the LoRA matrices sit: attention.self.query, attention.self.value")
         for title in titles(app)
@@ -101,8 +95,8 @@ def test_a_changed_text_is_answered_at_once_after_the_first(open_app: Open, stor
 def test_a_long_text_says_what_is_cut_and_what_is_drawn(open_app: Open, store: Store) -> None:
     app = send(open_app(PAGE), "goal " * 300)
 
-    assert "174 of the text's 302 tokens were truncated." in said(app)
-    assert "Only the first 48 of 128 tokens are shown" in said(app)
+    assert "174 of the text's 302 tokens were truncated." in page_text(app)
+    assert "Only the first 48 of 128 tokens are shown" in page_text(app)
 
 
 def test_a_distilbert_folder_walks_too(
@@ -123,13 +117,13 @@ def test_a_missing_model_says_what_to_do(open_app: Open, store: Store) -> None:
     app = open_app(PAGE, subject="base:distilbert")
 
     assert "This model is not on this machine." in app.warning[0].value
-    assert "put the model's files into" in said(app)
+    assert "put the model's files into" in page_text(app)
 
 
 def test_a_damaged_adapter_is_said(open_app: Open, store: Store, finished: Job) -> None:
     app = send(open_app(PAGE, subject=finished.id))  # the fixture's adapter is not one
 
-    assert "damaged or was made for another model" in said(app)
+    assert "damaged or was made for another model" in page_text(app)
     assert not app.exception
 
 
@@ -137,4 +131,4 @@ def test_an_empty_text_asks_for_one(open_app: Open, store: Store) -> None:
     app = open_app(PAGE)
     app.text_area(key="own-text").set_value(" ").run()
 
-    assert "Enter a text, or use a row of the data." in said(app)
+    assert "Enter a text, or use a row of the data." in page_text(app)

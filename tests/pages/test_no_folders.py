@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.storage.job import Job
 from core.storage.store import Store
@@ -15,10 +16,10 @@ from ui import navigation
 PATHS = (str(ROOT), sys.prefix, str(Path.home()), "/tmp/")
 
 
-def leaks(app: object, home: Path) -> list[str]:
+def leaks(app: AppTest, home: Path) -> list[str]:
     return [
         text[:300] for text in all_of(app) for path in (*PATHS, str(home.parent)) if path in text
-    ]  # type: ignore[arg-type]
+    ]
 
 
 @pytest.mark.parametrize("where", navigation.ENTRIES)

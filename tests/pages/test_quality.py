@@ -1,6 +1,5 @@
 import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
@@ -10,16 +9,10 @@ from core.jobs import actions
 from core.people import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
+from tests.support.app_text import sound_page_text
 from tests.support.page_app import Open
 
 PAGE = "pages/quality.py"
-
-
-def said(app: AppTest) -> str:
-    assert not app.exception, app.exception
-    return " ".join(
-        element.value for element in [*app.markdown, *app.caption, *app.error, *app.info]
-    ).replace("\\", "")
 
 
 @pytest.fixture
@@ -58,12 +51,12 @@ def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(
     open_app: Open, store: Store, dataset: Dataset
 ) -> None:
     app = open_app(PAGE)
-    assert "has not been checked yet" in said(app)
+    assert "has not been checked yet" in sound_page_text(app)
 
     app.button(key="check").click().run()
 
     assert [job.state for job in store.jobs(JobKind.QUALITY)] == [JobState.QUEUED]
-    assert "Waiting in the queue." in said(app)
+    assert "Waiting in the queue." in sound_page_text(app)
 
 
 def test_a_check_under_way_says_how_far_it_is_and_can_be_stopped(
@@ -87,18 +80,18 @@ def test_a_failed_check_says_why_and_can_be_started_again(
 
     app = open_app(PAGE)
 
-    assert "The check failed.** The disk is full. Make room." in said(app)
+    assert "The check failed.** The disk is full. Make room." in sound_page_text(app)
     assert app.button(key="check").label == "Check data"
 
 
 def test_findings_stand_first_and_the_worst_is_read(open_app: Open, checked: Dataset) -> None:
     app = open_app(PAGE)
 
-    assert said(app)
+    assert sound_page_text(app)
     assert app.subheader[0].value == "Held-out texts that training also has: 1 text"
     assert app.dataframe[0].value["texts"].tolist() == [1, 0, 2, 0, 0, 0, 0, 0, 0]
     assert app.dataframe[1].value["detail"].tolist() == ["same text as train row 0"]
-    assert "The model is scored on texts that it has learned" in said(app)
+    assert "The model is scored on texts that it has learned" in sound_page_text(app)
 
 
 def test_a_finding_is_chosen_by_the_url_and_its_texts_stay_plain(
@@ -123,7 +116,7 @@ def test_a_chosen_suspect_is_shown_with_its_nearest_texts(open_app: Open, checke
 
     app.run()
 
-    assert said(app)
+    assert sound_page_text(app)
     assert app.dataframe[2].value["text"].tolist() == train["text"].iloc[[4, 5]].tolist()
     assert app.dataframe[2].value["class"].tolist() == [
         checked.classes[label] for label in train["label"].iloc[[4, 5]]
@@ -133,13 +126,13 @@ def test_a_chosen_suspect_is_shown_with_its_nearest_texts(open_app: Open, checke
 def test_a_damaged_report_counts_as_none(open_app: Open, checked: Dataset) -> None:
     (checked.folder / "quality" / "report.json").write_text("{")
 
-    assert "has not been checked yet" in said(open_app(PAGE))
+    assert "has not been checked yet" in sound_page_text(open_app(PAGE))
 
 
 def test_damaged_findings_are_said(open_app: Open, checked: Dataset) -> None:
     (checked.folder / "quality" / "findings.parquet").write_text("{")
 
-    assert "findings.parquet is missing or damaged" in said(open_app(PAGE))
+    assert "findings.parquet is missing or damaged" in sound_page_text(open_app(PAGE))
 
 
 def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(
@@ -160,7 +153,7 @@ def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(
     assert [
         (step.check, step.rows) for step in read_recipe(store.settings, checked.fingerprint).steps
     ] == [("leakage", (train["row"][0],))]
-    assert "Together: 1 training text fewer." in said(app)
+    assert "Together: 1 training text fewer." in sound_page_text(app)
     assert app.button(key="fix-leakage").disabled
 
     app.button(key="take-back-0").click().run()
@@ -176,16 +169,16 @@ def test_a_guest_reads_findings_and_is_offered_no_fix(
 
     app = open_app(PAGE, finding=Check.LEAKAGE.value)
 
-    assert "Held-out texts that training also has." in said(app)
+    assert "Held-out texts that training also has." in sound_page_text(app)
     assert not [button.key for button in app.button if str(button.key).startswith("fix-")]
-    assert "Cleaning recipe" not in said(app)
+    assert "Cleaning recipe" not in sound_page_text(app)
 
 
 def test_only_the_chosen_suspects_are_relabelled(
     open_app: Open, checked: Dataset, store: Store
 ) -> None:
     app = open_app(PAGE, finding="label suspects")
-    assert "Select training texts" in said(app)
+    assert "Select training texts" in sound_page_text(app)
     app.session_state["texts-label suspects"] = {"selection": {"rows": [1], "columns": []}}
     app.run()
 
@@ -204,7 +197,7 @@ def test_a_damaged_recipe_is_said_and_the_findings_stay(
 
     app = open_app(PAGE, finding="label suspects")
 
-    assert "The cleaning recipe of these data is damaged." in said(app)
+    assert "The cleaning recipe of these data is damaged." in sound_page_text(app)
     assert len(app.dataframe) == 2
 
 
@@ -228,12 +221,14 @@ def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(
     ).run()
     assert (
         "It fits this dataset: 1 step, 1 training text fewer. It replaces the current recipe"
-        " (1 step)." in said(app)
+        " (1 step)." in sound_page_text(app)
     )
     app.button(key="use-recipe").click().run()
 
     assert read_recipe(store.settings, checked.fingerprint) == wanted
-    assert "This is already the current recipe: 1 step, 1 training text fewer." in said(app)
+    assert "This is already the current recipe: 1 step, 1 training text fewer." in sound_page_text(
+        app
+    )
 
 
 def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
@@ -254,10 +249,10 @@ def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
     app.file_uploader(key="recipe-file").upload(
         "mine.json", to_bytes(wanted), "application/json"
     ).run()
-    assert "It replaces" not in said(app)
+    assert "It replaces" not in sound_page_text(app)
     app.button(key="use-recipe").click().run()
 
-    assert "This is already the current recipe" in said(app)
+    assert "This is already the current recipe" in sound_page_text(app)
     assert read_recipe(store.settings, checked.fingerprint) == of_all
 
 
@@ -280,6 +275,6 @@ def test_a_file_that_is_no_recipe_of_these_data_changes_nothing(
 
     app.file_uploader(key="recipe-file").upload("mine.json", content, "application/json").run()
 
-    assert words in said(app)
+    assert words in sound_page_text(app)
     assert not [button for button in app.button if button.key == "use-recipe"]
     assert read_recipe(store.settings, checked.fingerprint).steps == ()

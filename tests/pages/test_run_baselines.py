@@ -1,7 +1,6 @@
 import json
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.data.sources import Source
 from core.evaluation.baselines import Baseline
@@ -10,14 +9,9 @@ from core.runs.requests import read_train_request
 from core.runs.run_baselines import FITTED, BaselineRequest, Fitted, save
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from tests.support.stored_runs import CLASSES, FINGERPRINT, make_finished, predictions
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value for element in [*app.markdown, *app.caption, *app.info, *app.warning]
-    ).replace("\\", "")
 
 
 def request(job: Job) -> BaselineRequest:
@@ -41,13 +35,13 @@ def test_a_run_is_set_beside_its_baselines(open_app: Open, finished: Job, fitted
         "majority class 25.0 % ± 13.0, untrained 25.0 % ± 13.0, TF-IDF 75.0 % ± 13.0, linear probe"
         " 70.0 % ± 13.7"
     )
-    assert f"Baselines on test texts: {words}." in said(app)
+    assert f"Baselines on test texts: {words}." in page_text(app)
     assert not [button for button in app.button if button.key == "baselines"]
     assert any("TF-IDF 75.0 %" in chart.proto.alt for chart in app.get("vega_lite_chart"))
 
 
 def test_evaluate_says_them_too(open_app: Open, finished: Job, fitted: None) -> None:
-    assert "TF-IDF 75.0 % ± 13.0" in said(open_app("pages/evaluate.py", run=finished.id))
+    assert "TF-IDF 75.0 % ± 13.0" in page_text(open_app("pages/evaluate.py", run=finished.id))
 
 
 def test_missing_ones_are_offered_watched_and_stopped(
@@ -55,11 +49,11 @@ def test_missing_ones_are_offered_watched_and_stopped(
 ) -> None:
     (store.settings.prepared / FINGERPRINT).mkdir(parents=True)
     app = open_app("pages/runs.py", run=finished.id)
-    assert "Baselines on test texts" not in said(app)
+    assert "Baselines on test texts" not in page_text(app)
 
     app.button(key="baselines").click().run()
     (job,) = store.jobs(JobKind.BASELINE)
-    assert "Baselines are computed when no run is training or waiting." in said(app)
+    assert "Baselines are computed when no run is training or waiting." in page_text(app)
     app.button(key="stop-baselines").click().run()
 
     assert store.job(job.id).state is JobState.CANCELLED
@@ -94,7 +88,7 @@ def test_a_probe_without_its_model_is_explained(
     store.update(job, result_json=json.dumps({"left_out": "The model is not here."}))
     store.transition(job, JobState.COMPLETED)
 
-    assert "Without the linear probe. The model is not here." in said(
+    assert "Without the linear probe. The model is not here." in page_text(
         open_app("pages/runs.py", run=finished.id)
     )
 

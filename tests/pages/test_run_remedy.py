@@ -10,16 +10,11 @@ from core.runs.requests import read_train_request
 from core.storage import files
 from core.storage.job import FailureCause, Job, JobKind, JobState
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from tests.support.stored_runs import start
 
 PAGE = "pages/runs.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value for element in [*app.markdown, *app.caption, *app.error, *app.info]
-    ).replace("\\", "")
 
 
 def buttons(app: AppTest) -> list[str]:
@@ -46,7 +41,7 @@ def test_a_run_out_of_memory_is_retried_with_a_smaller_batch(
     open_app: Open, failed: Job, store: Store
 ) -> None:
     app = open_app(PAGE, run=failed.id)
-    assert "batch size 8 instead of 16" in said(app)
+    assert "batch size 8 instead of 16" in page_text(app)
 
     app.button(key="retry").click().run()
 
@@ -74,7 +69,7 @@ def test_a_diverged_run_is_retried_with_a_lower_learning_rate(
     assert (
         app.button(key="retry").label == r"Retry with learning rate 0\.0005"
     )  # Markdown draws the dot
-    assert "learning rate 0.0005 instead of 0.002" in said(app)
+    assert "learning rate 0.0005 instead of 0.002" in page_text(app)
 
 
 def test_a_second_click_on_retry_launches_nothing(
@@ -99,7 +94,7 @@ def test_a_retry_without_room_is_refused_in_words(
 
     app.button(key="retry").click().run()
 
-    assert "Only 10 MB of disk are free; a run needs 300." in said(app)
+    assert "Only 10 MB of disk are free; a run needs 300." in page_text(app)
     assert len(store.jobs(JobKind.TRAIN)) == 1
 
 
@@ -154,13 +149,15 @@ def test_what_is_left_of_a_run_is_said(open_app: Open, running: Job, store: Stor
     store.transition(
         running, JobState.INTERRUPTED, ended_at=store.clock(), cause="killed", message="Killed."
     )
-    assert "No step was saved. Resume starts from the first step." in said(
+    assert "No step was saved. Resume starts from the first step." in page_text(
         open_app(PAGE, run=running.id)
     )
 
     files.write_folder(store.folder(running) / "checkpoints" / "00000015", {"manifest.json": b"{}"})
 
-    assert "Saved at step 15. Resume continues from there." in said(open_app(PAGE, run=running.id))
+    assert "Saved at step 15. Resume continues from there." in page_text(
+        open_app(PAGE, run=running.id)
+    )
 
 
 def test_a_cause_that_nobody_saw_is_marked_as_inferred(
@@ -169,7 +166,7 @@ def test_a_cause_that_nobody_saw_is_marked_as_inferred(
     state, ending = explain_death(running, None, 0)
     store.transition(running, state, ended_at=store.clock(), **ending.columns)
 
-    assert "why is inferred" in said(open_app(PAGE, run=running.id))
+    assert "why is inferred" in page_text(open_app(PAGE, run=running.id))
 
 
 def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_beside_it(
@@ -187,7 +184,7 @@ def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_beside_it(
 
     app = open_app(PAGE, run=job.id)
 
-    assert message in said(app)
+    assert message in page_text(app)
     place = buttons(app).index("Edit the settings")
     assert buttons(app)[place + 1] == "Resume"
 
@@ -215,7 +212,7 @@ def test_a_resumed_run_says_where_it_went_on_and_what_could_not_be_used(
             (resumed, finished.id),
         )
 
-    text = said(open_app(PAGE, run=finished.id))
+    text = page_text(open_app(PAGE, run=finished.id))
 
     assert (
         "Attempt 2 continued from step 20. The checkpoint of step 40 cannot be used: cut." in text

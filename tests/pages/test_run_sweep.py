@@ -6,14 +6,10 @@ from core.data.sources import Source
 from core.runs.requests import read_train_request
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
+from tests.support.app_text import page_text
+from tests.support.json_values import value_at
 from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value for element in [*app.markdown, *app.caption, *app.warning, *app.info]
-    ).replace("\\", "")
 
 
 def open_form(open_app: Open, job: Job) -> AppTest:
@@ -29,7 +25,7 @@ def test_a_set_is_queued_from_a_run(open_app: Open, store: Store, finished: Job)
 
     ranks = [read_train_request(job).config.rank for job in reversed(store.jobs(JobKind.TRAIN))]
     assert ranks[1:] == [2, 8, 32]
-    assert "Part of a sweep of 3 runs, 0 finished." in said(app)
+    assert "Part of a sweep of 3 runs, 0 finished." in page_text(app)
 
 
 def test_a_value_that_no_run_can_have_is_said(open_app: Open, store: Store, finished: Job) -> None:
@@ -47,7 +43,7 @@ def test_compare_shows_the_spread_over_seeds(
     other = make_finished(store, source, "other-run")
     for job, seed in zip((finished, other), (1, 2), strict=True):
         request = job.request
-        request["config"]["seed"] = seed  # type: ignore[index]
+        value_at(request, "config")["seed"] = seed
         with store.transaction() as db:
             db.execute(
                 "UPDATE jobs SET request_json = ?, version = version + 1 WHERE id = ?",

@@ -11,6 +11,7 @@ from core.runs import artifacts
 from core.storage.job import Job, JobState
 from core.storage.schema import Metric
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.model_facts import MINILM, NEWS
 from tests.support.page_app import Open
 from tests.support.stored_runs import start
@@ -22,17 +23,10 @@ def labels(app: AppTest) -> list[str]:
     return [button.label for button in app.button]
 
 
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value
-        for element in [*app.markdown, *app.caption, *app.error, *app.info, *app.warning]
-    )
-
-
 def test_without_runs_the_page_leads_to_the_form(open_app: Open) -> None:
     app = open_app(PAGE)
 
-    assert "No runs yet." in said(app)
+    assert "No runs yet." in page_text(app)
     assert app.button(key="empty-action").label == "Set up a run"
 
 
@@ -57,7 +51,7 @@ def test_a_finished_run_is_held_against_what_was_expected(
         )
 
     assert re.search(
-        r"Took 3\d s \(estimate: 20 s to 40 s\)\.", said(open_app(PAGE, run=finished.id))
+        r"Took 3\d s \(estimate: 20 s to 40 s\)\.", page_text(open_app(PAGE, run=finished.id))
     )
 
 
@@ -66,8 +60,8 @@ def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(
 ) -> None:
     app = open_app(PAGE, run=finished.id)
 
-    assert "85.0 % ± 11.0 accuracy on 40 test texts" in said(app)
-    assert "Untrained: 25.0 % (40 texts)." in said(app)
+    assert "85.0 % ± 11.0 accuracy on 40 test texts" in page_text(app)
+    assert "Untrained: 25.0 % (40 texts)." in page_text(app)
     assert len(app.get("vega_lite_chart")) == 3
     assert labels(app) == ["Clone", "Save name", "Delete permanently", "Back up 1 run"]
 
@@ -109,7 +103,7 @@ def test_a_running_run_shows_phase_step_time_and_its_curves(
     assert app.get("progress")[0].proto.value == 40
     text = app.get("progress")[0].proto.text
     assert re.fullmatch(r"Training · step 20 of 50 · 3\d s elapsed · about \d+ s left", text), text
-    assert "Validation after step 20" in said(app)
+    assert "Validation after step 20" in page_text(app)
     assert labels(app)[:2] == ["Stop", "Clone"]
 
 
@@ -128,13 +122,13 @@ def test_time_left_is_not_guessed_before_five_steps(
 def test_silence_is_said(open_app: Open, running: Job, store: Store) -> None:
     store.update(running, heartbeat_at=store.clock() - 60)
 
-    assert re.search(r"No update for 6\d s\.", said(open_app(PAGE, run=running.id)))
+    assert re.search(r"No update for 6\d s\.", page_text(open_app(PAGE, run=running.id)))
 
 
 def test_a_queued_run_says_how_many_are_before_it(
     open_app: Open, running: Job, queued: Job
 ) -> None:
-    assert "Waiting for 1 run to finish." in said(open_app(PAGE, run=queued.id))
+    assert "Waiting for 1 run to finish." in page_text(open_app(PAGE, run=queued.id))
 
 
 def test_a_queued_run_says_what_it_waits_for(open_app: Open, queued: Job, store: Store) -> None:
@@ -148,7 +142,7 @@ def test_a_queued_run_says_what_it_waits_for(open_app: Open, queued: Job, store:
 
     assert (
         "Waiting for room. Only 10 MB of disk are free; a run needs 300. Delete old runs."
-        in said(app).replace("\\", "")
+        in page_text(app)
     )
 
 
@@ -200,7 +194,7 @@ def test_a_damaged_validation_leaves_the_curves(
 
     app = open_app(PAGE, run=finished.id)
 
-    assert "The matrix of step 50 cannot be drawn." in said(app)
+    assert "The matrix of step 50 cannot be drawn." in page_text(app)
     assert len(app.get("vega_lite_chart")) == 2
 
 
@@ -226,7 +220,7 @@ def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) ->
 
     app = open_app(PAGE, run=finished.id)
 
-    assert "Example, included with the project" in said(app)
+    assert "Example, included with the project" in page_text(app)
     assert app.dataframe[0].value["name"].tolist() == ["finished-run (example)"]
 
 

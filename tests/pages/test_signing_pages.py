@@ -5,13 +5,14 @@ checked.
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.access import Role
+from core.access import Role, Visitor
 from core.data.dataset import Dataset
 from core.people import accounts
 from core.people.classroom import Rules, change_rules, clear_class
 from core.people.openid import SignIn
 from core.storage.job import JobKind
 from core.storage.store import Store
+from tests.support.app_text import unstyled_page_text
 from tests.support.page_app import Open
 
 READY = SignIn(("",))
@@ -25,11 +26,6 @@ ADA = {
 }
 BOB = {**ADA, "sub": "2", "name": "Bob", "email": "bob@school.example"}
 GRACE = {**ADA, "sub": "9", "name": "Grace", "email": "grace@school.example"}
-
-
-def said(app: AppTest) -> str:
-    elements = [*app.title, *app.markdown, *app.caption, *app.error, *app.code]
-    return " ".join(str(element.value) for element in elements).replace("\\", "").replace("*", "")
 
 
 def keys(app: AppTest) -> set[str | None]:
@@ -53,7 +49,7 @@ def enter(open_app: Open, who: dict[str, object], page: str = "pages/runs.py") -
 def test_without_signing_in_there_is_the_provider_and_no_code(open_app: Open) -> None:
     app = open_app("pages/runs.py")
 
-    assert "Join the class" in said(app)
+    assert "Join the class" in unstyled_page_text(app)
     assert keys(app) == {"sign-in-"}
     assert not app.text_input
 
@@ -83,9 +79,9 @@ def enter_run(open_app: Open, who: dict[str, object], run: str) -> AppTest:
 def test_the_teacher_of_the_settings_has_the_rules(open_app: Open) -> None:
     app = enter(open_app, GRACE, "pages/board.py")
     assert app.number_input(key="rule-rows")
-    assert "Students sign in" in said(app) and "Class code" not in said(app), (
-        "no code opens this door"
-    )
+    assert "Students sign in" in unstyled_page_text(app) and "Class code" not in unstyled_page_text(
+        app
+    ), "no code opens this door"
     assert not enter(open_app, ADA, "pages/board.py").number_input
 
 
@@ -105,9 +101,9 @@ def test_a_visit_kept_from_the_class_code_is_nobody_where_people_sign_in(
     open_app: Open, store: Store
 ) -> None:
     app = open_app("pages/runs.py")
-    app.session_state["visitor"] = accounts.Visitor("local", "me", Role.TEACHER)
+    app.session_state["visitor"] = Visitor("local", "me", Role.TEACHER)
 
-    assert "Join the class" in said(app.run())
+    assert "Join the class" in unstyled_page_text(app.run())
 
 
 @pytest.mark.usefixtures("classroom")
@@ -115,9 +111,11 @@ def test_a_closed_class_lets_in_no_new_student(open_app: Open, store: Store) -> 
     enter(open_app, ADA)
     change_rules(store, Rules(open=False))
 
-    assert "The class is closed." in said(enter(open_app, BOB))
+    assert "The class is closed." in unstyled_page_text(enter(open_app, BOB))
     assert "sign-out" in keys(enter(open_app, BOB))
-    assert "The class is closed." not in said(enter(open_app, ADA)), "who is there stays"
+    assert "The class is closed." not in unstyled_page_text(enter(open_app, ADA)), (
+        "who is there stays"
+    )
 
 
 @pytest.mark.usefixtures("classroom")
@@ -128,18 +126,20 @@ def test_after_the_end_of_a_class_its_students_come_in_by_a_click_only(
     clear_class(store)
 
     app.run()
-    assert "The class has ended, Ada" in said(app)
+    assert "The class has ended, Ada" in unstyled_page_text(app)
 
     app.button(key="join-again").click().run()
-    assert "The class has ended" not in said(app)
+    assert "The class has ended" not in unstyled_page_text(app)
 
 
 @pytest.mark.usefixtures("classroom")
 def test_who_is_on_no_list_reads_their_id(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORALAB_STUDENTS", "bob@school.example")
 
-    assert "this class does not know you. Your id here is oidc-" in said(enter(open_app, ADA))
-    assert "does not know you" not in said(enter(open_app, BOB))
+    assert "this class does not know you. Your id here is oidc-" in unstyled_page_text(
+        enter(open_app, ADA)
+    )
+    assert "does not know you" not in unstyled_page_text(enter(open_app, BOB))
 
 
 @pytest.mark.usefixtures("classroom")
@@ -152,9 +152,10 @@ def test_what_is_missing_is_said_at_the_door_and_no_other_way_opens(
     )
     app = enter(open_app, ADA)
 
-    assert "Sign-in is not available yet. [auth] in secrets.toml lacks client_secret." in said(
-        app
-    ).replace("⁠", "")
+    assert (
+        "Sign-in is not available yet. [auth] in secrets.toml lacks client_secret."
+        in unstyled_page_text(app).replace("⁠", "")
+    )
     assert not app.text_input and not app.button
 
 
@@ -189,4 +190,4 @@ def test_the_section_of_secrets_is_what_counts(
     app = open_app("pages/runs.py")
     app.secrets = {"auth": {"client_id": "lab"}}
 
-    assert "lacks redirect_uri, cookie_secret." in said(app.run())
+    assert "lacks redirect_uri, cookie_secret." in unstyled_page_text(app.run())

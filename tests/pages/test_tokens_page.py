@@ -3,15 +3,10 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.dataset import Dataset
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 
 PAGE = "pages/tokens.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.info]).replace(
-        "\\", ""
-    )
 
 
 def type_text(app: AppTest, text: str) -> AppTest:
@@ -26,7 +21,7 @@ def test_a_typed_text_is_shown_as_pieces_without_any_data(open_app: Open, store:
         app.get("vega_lite_chart")[0].proto.alt
         == "Tokens and their ids: [CLS] token ##ization helps [SEP]"
     )
-    assert "Prepare data on Explore" in said(app)
+    assert "Prepare data on Explore" in page_text(app)
 
 
 def test_what_is_cut_is_said_and_has_no_mask(open_app: Open, store: Store) -> None:
@@ -34,14 +29,14 @@ def test_what_is_cut_is_said_and_has_no_mask(open_app: Open, store: Store) -> No
 
     assert (
         "The model reads 6 tokens; the last 2 tokens before [SEP] are truncated, 25.0 % of the"
-        " text." in said(app)
+        " text." in page_text(app)
     )
     table = next(frame.value for frame in app.dataframe if "mask" in frame.value)
     assert table["mask"].isna().tolist() == [False] * 5 + [True, True, False]
 
 
 def test_an_empty_text_asks_for_one(open_app: Open, store: Store) -> None:
-    assert "Enter a text, or use a row of the data." in said(type_text(open_app(PAGE), "   "))
+    assert "Enter a text, or use a row of the data." in page_text(type_text(open_app(PAGE), "   "))
 
 
 def test_a_row_takes_the_place_of_the_text(open_app: Open, dataset: Dataset) -> None:
@@ -83,7 +78,7 @@ def test_a_model_that_is_not_here_is_listed_with_what_to_do(open_app: Open, stor
 
     models = next(frame.value for frame in app.dataframe if "where" in frame.value)
     assert models["model"].tolist() == ["MiniLM, 6 layers", "DistilBERT, 6 layers"]
-    assert "put the model's files into" in said(app)
+    assert "put the model's files into" in page_text(app)
 
 
 @pytest.mark.parametrize("query", [{"max-tokens": "x"}, {"vocabulary": "nonsense"}, {"word": ""}])

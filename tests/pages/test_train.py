@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import NumberInput, Selectbox
 
 from core import quantization
 from core.config import RunConfig, bounds, choices
@@ -13,15 +13,10 @@ from core.runs.requests import TrainRequest, read_train_request
 from core.storage import resources
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 
 PAGE = "pages/train.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.error]).replace(
-        "\\", ""
-    )
 
 
 def test_each_field_has_a_widget_with_its_help_and_bounds(open_app: Open) -> None:
@@ -34,8 +29,10 @@ def test_each_field_has_a_widget_with_its_help_and_bounds(open_app: Open) -> Non
         )
         assert widget.help == field.description
         if field.annotation in (int, float):
+            assert isinstance(widget, NumberInput)
             assert (widget.min, widget.max) == bounds(name)
         if options := choices(name):
+            assert isinstance(widget, Selectbox)
             assert tuple(widget.options) == options
 
 
@@ -63,15 +60,17 @@ def test_a_preset_fills_the_form(
 
 
 def test_what_this_machine_cannot_do_says_why_and_can_only_be_switched_off(
-    open_app: Open, dataset: Dataset, monkeypatch
-) -> None:  # type: ignore[no-untyped-def]
+    open_app: Open, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(quantization, "DEVICES", Path("nowhere"))
     monkeypatch.setattr("shutil.which", lambda name: None)
     unsupported_reason.cache_clear()
 
     app = open_app(PAGE)
     assert app.toggle(key="field-four_bit").disabled
-    assert "Not on this machine: it needs an NVIDIA GPU, and this machine has none." in said(app)
+    assert "Not on this machine: it needs an NVIDIA GPU, and this machine has none." in page_text(
+        app
+    )
 
     app.session_state["field-four_bit"] = True  # as a run from another machine fills it in
     app.run()
@@ -86,7 +85,7 @@ def test_what_differs_from_the_preset_is_marked(open_app: Open, dataset: Dataset
     app.number_input(key="field-rank").set_value(8).run()
 
     assert app.number_input(key="field-rank").label == "Rank :orange[· preset 16]"
-    assert "1 setting differs from the Quick preset." in said(app)
+    assert "1 setting differs from the Quick preset." in page_text(app)
 
 
 def test_a_guess_is_kept_with_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
@@ -101,10 +100,10 @@ def test_a_guess_is_kept_with_the_run(open_app: Open, dataset: Dataset, store: S
 
 def test_what_is_trained_follows_the_rank(open_app: Open, dataset: Dataset) -> None:
     app = open_app(PAGE)
-    assert "0.7 % of 22,862,212 parameters are trained" in said(app)
+    assert "0.7 % of 22,862,212 parameters are trained" in page_text(app)
 
     app.number_input(key="field-rank").set_value(32).run()
-    assert "1.3 % of 23,009,668 parameters are trained" in said(app)
+    assert "1.3 % of 23,009,668 parameters are trained" in page_text(app)
 
 
 def test_a_warning_teaches_and_its_button_mends_it(
@@ -112,15 +111,15 @@ def test_a_warning_teaches_and_its_button_mends_it(
 ) -> None:
     app = open_app(PAGE)
     app.number_input(key="field-learning_rate").set_value(0.5).run()
-    assert "is likely to diverge" in said(app)
+    assert "is likely to diverge" in page_text(app)
     assert not app.button(key="launch").disabled
 
     next(
-        button for button in app.button if button.key.startswith("fix-learning_rate")
+        button for button in app.button if str(button.key).startswith("fix-learning_rate")
     ).click().run()
 
     assert app.number_input(key="field-learning_rate").value == 2e-3
-    assert "is likely to diverge" not in said(app)
+    assert "is likely to diverge" not in page_text(app)
 
 
 def test_an_error_blocks_the_launch(open_app: Open, dataset: Dataset) -> None:
@@ -128,7 +127,7 @@ def test_an_error_blocks_the_launch(open_app: Open, dataset: Dataset) -> None:
 
     app.selectbox(key="field-precision").set_value("fp16").run()
 
-    assert "fp16 needs a GPU" in said(app)
+    assert "fp16 needs a GPU" in page_text(app)
     assert app.button(key="launch").disabled
 
 
@@ -137,7 +136,7 @@ def test_a_value_that_no_widget_can_refuse_is_explained(open_app: Open, dataset:
 
     app.number_input(key="field-learning_rate").set_value(0.0).run()
 
-    assert "learning_rate cannot be 0.0: give a number above 0 and at most 1." in said(app)
+    assert "learning_rate cannot be 0.0: give a number above 0 and at most 1." in page_text(app)
     assert app.button(key="launch").disabled
 
 
@@ -148,7 +147,7 @@ def test_a_model_that_cannot_be_had_blocks_the_launch_with_the_reason(
 
     app.segmented_control(key="field-model").set_value("distilbert").run()
 
-    assert "distilbert is not available: The Hub cannot be reached" in said(app)
+    assert "distilbert is not available: The Hub cannot be reached" in page_text(app)
     assert app.button(key="launch").disabled
 
 
@@ -158,7 +157,7 @@ def test_another_model_is_asked_for_by_name(open_app: Open, dataset: Dataset) ->
 
     app.text_input(key="field-model-other").set_value("/no/such/model").run()
 
-    assert "There is no folder /no/such/model" in said(app)
+    assert "There is no folder /no/such/model" in page_text(app)
     assert app.button(key="launch").disabled
 
 
@@ -180,7 +179,7 @@ def test_without_room_nothing_is_launched(
 
     app.button(key="launch").click().run()
 
-    assert "Only 100 MB of memory are free; a run needs 700." in said(app)
+    assert "Only 100 MB of memory are free; a run needs 700." in page_text(app)
     assert store.jobs(JobKind.TRAIN) == []
 
 
@@ -240,7 +239,7 @@ def test_the_form_drawn_anew_launches_another_run(
 
 def test_a_run_can_be_launched_before_its_data_is_prepared(open_app: Open, store: Store) -> None:
     app = open_app(PAGE)
-    assert "is not prepared yet; the run will prepare it first" in said(app)
+    assert "is not prepared yet; the run will prepare it first" in page_text(app)
 
     app.button(key="launch").click().run()
 
@@ -258,8 +257,8 @@ def test_clone_fills_the_form_from_a_run(
 
 
 def test_cloning_a_damaged_run_is_refused_in_words(open_app: Open, damaged: Job) -> None:
-    assert "is damaged" in said(open_app(PAGE, clone=damaged.id))
+    assert "is damaged" in page_text(open_app(PAGE, clone=damaged.id))
 
 
 def test_cloning_an_unknown_run_is_refused_in_words(open_app: Open) -> None:
-    assert "There is no run 'nobody'." in said(open_app(PAGE, clone="nobody"))
+    assert "There is no run 'nobody'." in page_text(open_app(PAGE, clone="nobody"))

@@ -1,20 +1,14 @@
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.data.dataset import Dataset
 from core.data.recipe import Fix, Recipe, Step, recipe_path, save_recipe, to_bytes
 from core.runs.requests import read_train_request
 from core.storage.job import JobKind
 from core.storage.store import Store
+from tests.support.app_text import page_text
 from tests.support.page_app import Open
 
 PAGE = "pages/train.py"
-
-
-def said(app: AppTest) -> str:
-    return " ".join(
-        element.value for element in [*app.markdown, *app.caption, *app.error, *app.toast]
-    ).replace("\\", "")
 
 
 @pytest.fixture
@@ -75,7 +69,7 @@ def test_a_clone_takes_the_recipe_of_its_run_while_it_is_the_present_one(
     other = open_app(PAGE, clone=run)
 
     assert other.segmented_control(key="data-cleaning").value == "original"
-    assert "The run used another cleaning recipe" in said(other)
+    assert "The run used another cleaning recipe" in page_text(other)
 
 
 def test_a_damaged_recipe_is_said_and_the_form_stays(
@@ -85,7 +79,7 @@ def test_a_damaged_recipe_is_said_and_the_form_stays(
 
     app = open_app(PAGE)
 
-    assert "The cleaning recipe of these data is damaged." in said(app)
+    assert "The cleaning recipe of these data is damaged." in page_text(app)
     assert not app.button(key="launch").disabled
 
 

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pytest
@@ -14,8 +15,10 @@ import pytest
 from core.access import GUEST, Role, Visitor
 from core.config import RunConfig
 from core.data import saved
-from core.data.files.build_splits import BuildOptions, build
+from core.data.dataset import Dataset
+from core.data.files.build_splits import BuildOptions, BuiltDataset, build
 from core.data.files.read import read_table
+from core.data.files.table import FileFormat
 from core.data.hub_download import HubFile, HubFiles
 from core.data.recipe import Fix, Recipe, Step, save_recipe
 from core.data.sources import Source, SourceKind, demo_source
@@ -57,8 +60,8 @@ LAUNCHES: dict[str, Act] = {  # who may launch may do these; a guest may not
         store, demo_source()
     ),
     "core.jobs.actions.launch_quality_check": lambda store, job: actions.launch_quality_check(
-        store, Prepared()
-    ),  # type: ignore[arg-type]
+        store, cast(Dataset, Prepared())
+    ),
     "core.jobs.actions.launch_baselines": lambda store, job: actions.launch_baselines(
         store, baselines_of("minilm"), "x"
     ),
@@ -143,15 +146,15 @@ HARMLESS = {  # changes something, and may be called by anybody
     "core.storage.recovery.open_store": "makes the database where there is none",
     "core.people.classroom.come_back": "writes down who came, with a key",
 }
-PICK = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
-RECIPE = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
+PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
+RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
 
 
 class Prepared:
     fingerprint, name = MARK, "x"
 
 
-def built() -> tuple[object, ...]:
+def built() -> tuple[BuiltDataset, BuildOptions, list[FileFormat]]:
     table = read_table("mine.csv", CSV.encode())
     choice = BuildOptions(("text",), "label", {"a": "a", "b": "b"}, "", 0.2)
     return build([("train", table)], choice), choice, [table.found]
@@ -180,7 +183,7 @@ def as_(store: Store, who: Visitor) -> Store:
     return other
 
 
-def state_of(store: Store) -> tuple[object, ...]:
+def state_of(store: Store) -> tuple[dict[str, list[tuple[object, ...]]], dict[str, str]]:
     """All that is kept: every row but the notes, and every file but the database."""
     with store.transaction() as db:
         names = [
@@ -251,7 +254,7 @@ def of_ada(store: Store) -> Job:
     for job in store.jobs():
         (store.folder(job)).mkdir(exist_ok=True)
         (store.folder(job) / "worker.log").write_text("hers")
-    saved.save(store.settings, "reviews", *built())  # type: ignore[arg-type]
+    saved.save(store.settings, "reviews", *built())
     actions.keep_recipe(store, RECIPE)
     save_recipe(
         store.settings, RECIPE.model_copy(update={"steps": RECIPE.steps * 2})
@@ -333,8 +336,8 @@ def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(
 
     after = state_of(store)
     assert {job.owner for job in store.jobs() if job.id not in known} <= {BOB.id}
-    assert {row for row in before[0]["jobs"]} <= set(after[0]["jobs"])  # type: ignore[index]
-    assert before[1].items() <= after[1].items()  # type: ignore[attr-defined]
+    assert {row for row in before[0]["jobs"]} <= set(after[0]["jobs"])
+    assert before[1].items() <= after[1].items()
     assert [who for _, who, _, _ in accounts.audit(store, 1)] == [BOB.id], "it is written down"
 
 

@@ -60,7 +60,7 @@ WRITES: dict[str, Callable[[Store, Job, str], object]] = {
     "a note": lambda store, job, name: actions.tag_text(store, job, 1, "hard", name),
     "a tag": lambda store, job, name: actions.tag_text(store, job, 1, name, "x"),
 }
-SMALL = RunConfig(train_rows=1000)
+SMALL: RunConfig = RunConfig(train_rows=1000)
 
 
 def map_of(run: str) -> embed_texts.MapRequest:

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from core.data.saved import ImportOptions
 from core.demo import gallery
 from core.errors import LoraLabError
 from core.evaluation.tags import read_tags
-from core.jobs.tasks import export_run
 from core.jobs.tasks.classify_file import read_classified
 from core.models.catalog import find_model
 from core.runs import artifacts, checkpoints, descriptions
@@ -28,6 +28,7 @@ from core.runs.run_baselines import BaselineRequest, read_baselines, read_fitted
 from core.settings import Settings
 from core.storage import files, recovery
 from core.storage.store import Store
+from core.transfer.export.formats import Format
 from core.transfer.export.ready_exports import read_ready
 from core.transfer.imports.archive import read_archive, read_upload
 from tests.support.file_audit import pickles_loaded
@@ -86,11 +87,11 @@ def read_everything(store: Store) -> int:
     """Read all that the app reads of a home folder; how often it was refused."""
     refused = 0
 
-    def read(*calls: object) -> None:
+    def read(*calls: Callable[..., object]) -> None:
         nonlocal refused
         for call in calls:
             try:
-                call()  # type: ignore[operator]
+                call()
             except (LoraLabError, OSError):
                 refused += 1
 
@@ -107,7 +108,7 @@ def read_everything(store: Store) -> int:
             lambda folder=folder: read_tags(folder),
             lambda folder=folder, job=job: read_classified(folder, job),
             lambda job=job: read_baselines(store, job, read_train_request(job).config, 4),
-            lambda job=job: [read_ready(store, job, target) for target in export_run.Format],
+            lambda job=job: [read_ready(store, job, target) for target in Format],
             lambda folder=folder: artifacts.read_log_tail(folder),
             lambda folder=folder: files.read_json(folder / "job.json"),
         )

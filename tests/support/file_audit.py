@@ -96,7 +96,8 @@ def opened_elsewhere(*homes: Path) -> Iterator[list[str]]:
 def pickles_loaded() -> Iterator[list[str]]:
     """What pickles name while they are loaded."""
     global _pickles
-    _pickles = found = []
+    found: list[str] = []
+    _pickles = found
     try:
         yield found
     finally:

@@ -106,8 +106,6 @@ PARTS = (
     "{0}",
     "%s",
     "${HOME}",
-)
-PARTS += (
     "loralab.db",
     "jobs",
     "job.json",

@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from core import charts
+from core.charts.adapter_spectra import Shown
 
 TABLE = pd.DataFrame(
     {
@@ -21,9 +22,9 @@ TABLE = pd.DataFrame(
     ],
 )
 def test_tiles_are_shaded_up_to_the_largest_change_or_the_rank(
-    shown: str, labels: list[str], shades: list[float]
+    shown: Shown, labels: list[str], shades: list[float]
 ) -> None:
-    chart = charts.adapter_map(TABLE, shown, 8)  # type: ignore[arg-type]
+    chart = charts.adapter_map(TABLE, shown, 8)
 
     assert chart.data["label"].tolist() == labels
     assert chart.data["shade"].tolist() == pytest.approx(shades)

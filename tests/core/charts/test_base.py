@@ -10,6 +10,7 @@ from core.charts import distributions, patterns
 from core.charts.base import CONFIG, FADED, HUE, TEXT_COLOURS
 from core.charts.matrix import text_colour, tile_colour
 from core.data.explore.statistics import CutCount, length_bins
+from tests.support.json_values import value_at
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 COUNTS = np.array([[90, 0, 10], [5, 80, 15], [20, 30, 50]])
@@ -377,7 +378,7 @@ def test_a_perfect_matrix_names_no_confusion() -> None:
 
 
 def test_a_click_on_the_matrix_gives_true_and_predicted_class() -> None:
-    (parameter,) = ALL["counts"].spec["params"]
+    (parameter,) = value_at(ALL["counts"].spec, "params")
 
     assert parameter["name"] == "cell"
     assert parameter["select"] == {"type": "point", "fields": ["true", "predicted"]}
@@ -452,9 +453,9 @@ def test_no_spec_is_built_anew_for_another_selection() -> None:
     fewer = charts.pattern_bars(PATTERNS.head(1), CLASSES[:2])
 
     legends = [
-        chart.spec["layer"][0]["encoding"]["color"]["legend"]["values"]
+        value_at(chart.spec, "layer", 0, "encoding", "color", "legend", "values")
         for chart in (ALL["cut_curve"], alone)
-    ]  # type: ignore[index]
+    ]
     assert legends == [["World", "all selected"], ["World"]]
     assert (ALL["pattern_bars"].spec["height"], fewer.spec["height"]) == (142, 116)
     assert (

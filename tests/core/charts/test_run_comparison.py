@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from core import charts
+from tests.support.json_values import value_at
 
 RUNS = ("a", "b")
 METRICS = pd.DataFrame(
@@ -54,7 +55,7 @@ def test_scores_stand_against_the_chosen_axis(axis: charts.Axis, places: list[fl
 def test_each_run_keeps_its_colour_and_training_is_dashed() -> None:
     spec = charts.run_curves(METRICS, RUNS, "step", "loss").spec
 
-    raw, train, lines, points = spec["layer"]  # type: ignore[misc]
+    raw, train, lines, points = value_at(spec, "layer")
     assert all(
         layer["encoding"]["color"]["scale"]["domain"] == list(RUNS)
         for layer in (raw, train, lines, points)
@@ -85,6 +86,6 @@ def test_a_run_that_another_beats_in_both_is_not_on_the_line() -> None:
 
 
 def test_runs_of_unknown_cost_are_left_out() -> None:
-    chart = charts.cost_and_accuracy(RESULTS.assign(minutes=[1.0, None, 3.0]), "minutes")
+    chart = charts.cost_and_accuracy(RESULTS.assign(minutes=[1.0, float("nan"), 3.0]), "minutes")
 
     assert chart.data["run"].tolist() == ["a", "c"]

@@ -1,7 +1,8 @@
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pandas as pd
@@ -248,8 +249,8 @@ def test_files_that_change_while_they_are_read_are_refused(
         prepare(settings, source, change, never)
 
 
-def prepare_in_process(home: str, source: Source, barrier: object) -> None:
-    barrier.wait()  # type: ignore[attr-defined]
+def prepare_in_process(home: str, source: Source, barrier: Barrier) -> None:
+    barrier.wait()
     dataset = ready(Settings(home=Path(home)), source)
     assert dataset.is_intact()
 
@@ -288,9 +289,8 @@ def test_a_wait_for_another_process_can_be_stopped(
         prepare(settings, make_source(), lambda _: None, lambda: True)
 
 
-def raw(**changes: object) -> RawData:
-    train = items(40).assign(**{name: value for name, value in changes.items() if name != "order"})
-    return clean_rows({"train": train, "test": items(10)}, changes.get("order", ()))  # type: ignore[arg-type]
+def raw(order: Sequence[str] = (), **columns: str | list[str]) -> RawData:
+    return clean_rows({"train": items(40).assign(**columns), "test": items(10)}, order)
 
 
 def test_fingerprint_changes_with_each_row_and_class_name_only() -> None:

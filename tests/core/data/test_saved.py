@@ -25,9 +25,13 @@ def table(rows: int = 40, split: bool = False) -> Table:
     return read_table("мои.csv", (header + "".join(lines)).encode())
 
 
-def keep(settings: Settings, name: str = "мои тексты", rows: int = 40, **options: bool) -> Source:
+def keep(
+    settings: Settings, name: str = "мои тексты", rows: int = 40, replace: bool = False
+) -> Source:
     given = table(rows)
-    return save(settings, name, build([("train", given)], CHOICE), CHOICE, [given.found], **options)
+    return save(
+        settings, name, build([("train", given)], CHOICE), CHOICE, [given.found], replace=replace
+    )
 
 
 def test_a_saved_dataset_is_a_source_that_can_be_prepared(settings: Settings) -> None:

@@ -55,9 +55,10 @@ def left(
     metrics: list[Metric],
     now: float,
     expected: Estimate | None = EXPECTED,
-    **progress: int,
+    done: int = 0,
+    total: int = 0,
 ) -> float | None:
-    return remaining_seconds(expected, job(phase, **progress), metrics, now)
+    return remaining_seconds(expected, job(phase, done, total), metrics, now)
 
 
 def test_before_the_first_step_the_estimate_counts_down() -> None:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,8 +23,8 @@ KEY = CostKey("minilm@1", "fp32", 2)
 USUAL = {"token": 2.0, "part": 10.0, "rank": 1.0}
 
 
-def calibration(key: CostKey = KEY, **changes: object) -> MachineCosts:
-    return replace(typical(), key=key, measured_at=1.0, **changes)  # type: ignore[arg-type]
+def calibration(key: CostKey = KEY, **changes: Any) -> MachineCosts:
+    return replace(typical(), key=key, measured_at=1.0, **changes)
 
 
 def test_a_fit_finds_the_costs_that_explain_the_probes() -> None:

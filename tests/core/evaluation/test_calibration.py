@@ -16,7 +16,8 @@ from core.evaluation.predictions import Predictions
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    shares: np.ndarray = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return shares
 
 
 def drawn(rows: int, classes: int, sharpness: float = 1.0) -> Predictions:

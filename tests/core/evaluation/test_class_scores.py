@@ -84,10 +84,11 @@ def test_changes_of_f1_are_those_of_texts_resampled_together() -> None:
 
 
 def test_a_class_that_never_occurs_has_not_changed() -> None:
-    found = f1_differences(*np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1]]), NAMES)
+    true, first, second = np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1]])
+    found = f1_differences(true, first, second, NAMES)
 
     assert (
-        found.loc[2, ["support", "first", "second", "difference", "low", "high"]].tolist()
+        found[["support", "first", "second", "difference", "low", "high"]].iloc[2].tolist()
         == [0] * 6
     )
 

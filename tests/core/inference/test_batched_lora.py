@@ -38,9 +38,10 @@ def by_peft(
     """The same answer by PEFT's own layers."""
     with monkeypatch.context() as patch:
         patch.setattr(BatchedLora, "fits", staticmethod(lambda base: False))
-        return classifier.classify(
+        found: NDArray[np.float32] = classifier.classify(
             asked.run_id, [text], asked.max_tokens, asked.seed, asked.variant
         )[0]
+        return found
 
 
 def beside(classifier: Classifier, asked: list[Query], text: str) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -137,8 +138,8 @@ def test_only_so_many_adapters_are_kept(
 )
 @pytest.mark.parametrize("beside", [False, True], ids=["first", "second"])
 def test_a_damaged_adapter_is_named_and_harms_no_other(
-    classifier: Classifier, write_adapter: Write, spoil, beside: bool
-) -> None:  # type: ignore[no-untyped-def]
+    classifier: Classifier, write_adapter: Write, spoil: Callable[[Path], object], beside: bool
+) -> None:
     good, bad = write_adapter("good", 1), write_adapter("bad", 2)
     expected = None
     if beside:

@@ -1,7 +1,8 @@
 import os
+import shutil
 import threading
-from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,6 @@ from core.data.sources import demo_source
 from core.errors import NotEnoughRoom, StateConflict
 from core.jobs import actions
 from core.runs.requests import read_train_request
-from core.storage import resources
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 
@@ -138,8 +138,8 @@ def test_deleting_removes_row_and_folder(store: Store) -> None:
 def test_a_full_disk_is_said_before_the_launch(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = namedtuple("usage", "free")(10 * 2**20)
-    monkeypatch.setattr(resources.shutil, "disk_usage", lambda path: usage)
+    usage = SimpleNamespace(free=10 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
 
     with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):
         launch(store)

@@ -71,7 +71,7 @@ def test_a_guest_draws_no_map(store: Store) -> None:
     store.visitor = GUEST
 
     with pytest.raises(NotAllowed):
-        actions.launch_map(store, MapRequest.model_construct())
+        actions.launch_map(store, MapRequest.model_construct(fingerprint="", subjects=()))
 
 
 def test_a_retry_asks_like_a_launch(store: Store, run_of_ada: Job) -> None:

@@ -4,16 +4,18 @@ alive, dead, or deaf.
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from core.jobs.supervisor import KILL_AFTER_SECONDS, TERM_AFTER_SECONDS, Supervisor
+from core.settings import Settings
 from core.storage import files, resources
 from core.storage.job import FailureCause, Job, JobKind, JobState
 from core.storage.job_record import read_record
@@ -45,8 +47,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def supervisor(settings: object, clock: Clock) -> Iterator[Supervisor]:
-    supervisor = Supervisor(Store(settings, clock), timer=clock)  # type: ignore[arg-type]
+def supervisor(settings: Settings, clock: Clock) -> Iterator[Supervisor]:
+    supervisor = Supervisor(Store(settings, clock), timer=clock)
     yield supervisor
     for child in supervisor.children.values():
         child.kill()
@@ -149,9 +151,9 @@ def test_a_run_waits_in_the_queue_until_there_is_room(
     store = supervisor.store
     job = store.create(JobKind.TRAIN, "run", {}, "key")
     supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
-    full = namedtuple("usage", "free")(10 * 2**20)
+    full = SimpleNamespace(free=10 * 2**20)
     with monkeypatch.context() as patch:
-        patch.setattr(resources.shutil, "disk_usage", lambda path: full)
+        patch.setattr(shutil, "disk_usage", lambda path: full)
         supervisor.step()
     waiting = store.job(job.id)
     supervisor.step()
@@ -272,10 +274,14 @@ def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(
 
 
 def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor) -> None:
-    store, started = supervisor.store, []
-    supervisor.start = lambda settings, job_id, attempt: (
-        started.append(job_id) or subprocess.Popen(SLEEP)
-    )
+    store = supervisor.store
+    started: list[str] = []
+
+    def start(settings: Settings, job_id: str, attempt: int) -> "subprocess.Popen[bytes]":
+        started.append(job_id)
+        return subprocess.Popen(SLEEP)
+
+    supervisor.start = start
     first = store.create(JobKind.TRAIN, "first", {}, "1")
     store.create(JobKind.TRAIN, "second", {}, "2")
     light = store.create(JobKind.PREPARE, "light", {}, "3")

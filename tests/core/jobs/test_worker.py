@@ -18,6 +18,7 @@ from core.errors import ArtifactDamaged
 from core.estimate.inputs import model_facts
 from core.evaluation.predictions import Predictions
 from core.jobs import actions, worker
+from core.jobs.processes import ensure_supervisor
 from core.jobs.workers.classify import classify_texts
 from core.models.catalog import find_model
 from core.presets import make_config
@@ -29,6 +30,7 @@ from core.settings import Settings
 from core.storage.job import ACTIVE, FailureCause, Job, JobKind, JobState
 from core.storage.locks import is_locked
 from core.storage.store import Store
+from tests.support.json_values import value_at
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
@@ -106,11 +108,11 @@ def test_a_run_completes_and_can_be_read_and_used(lab: Store, tmp_path: Path) ->
     test = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
     assert len(test) == 80
     assert test.frame["text"].notna().all()
-    assert job.result["test"]["rows"] == 80  # type: ignore[index]
-    assert job.result["test"]["accuracy"] == test.scores.accuracy.value  # type: ignore[index]
-    assert job.result["untrained"]["rows"] == 80  # type: ignore[index]
+    assert value_at(job.result, "test", "rows") == 80
+    assert value_at(job.result, "test", "accuracy") == test.scores.accuracy.value
+    assert value_at(job.result, "untrained", "rows") == 80
     (prediction,) = classify_texts(lab, job, ["the team won the cup"], hub=False)
-    assert sum(prediction["probabilities"].values()) == pytest.approx(1)  # type: ignore[attr-defined]
+    assert sum(value_at(prediction, "probabilities").values()) == pytest.approx(1)
 
 
 def test_the_untrained_score_is_computed_once(lab: Store, tmp_path: Path) -> None:
@@ -213,7 +215,7 @@ def test_a_killed_supervisor_is_replaced_and_takes_over_the_worker(
     wait_for(lab, job, lambda job: job.state is JobState.RUNNING)
     kill_supervisor(settings)
 
-    actions.ensure_supervisor(settings)
+    ensure_supervisor(settings)
 
     assert wait_for(lab, job, over).state is JobState.COMPLETED
 
@@ -258,7 +260,7 @@ def test_measuring_gives_a_speed_that_a_finished_run_refines(lab: Store, tmp_pat
     assert run.state is JobState.COMPLETED, run.message
     refined = find_speed(lab, config, model)
     assert "refined by 1 run" in refined.source
-    took = run.result["start_seconds"]
-    assert 0 < took < 60  # type: ignore[operator]
+    took = value_at(run.result, "start_seconds")
+    assert 0 < took < 60
     assert refined.calibration == replace(calibrated.calibration, start_seconds=took)
-    assert 0 < run.result["step_seconds"] <= run.result["train_seconds"]  # type: ignore[operator]
+    assert 0 < value_at(run.result, "step_seconds") <= value_at(run.result, "train_seconds")

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,8 +177,8 @@ def test_a_missing_folder_is_named(settings: Settings, tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_that_cannot_be_used_says_why(
-    folder: Path, settings: Settings, change, reason: str
-) -> None:  # type: ignore[no-untyped-def]
+    folder: Path, settings: Settings, change: Callable[[Path], object], reason: str
+) -> None:
     change(folder)
 
     found = find_model(str(folder), settings, hub=False)

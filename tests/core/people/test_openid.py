@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ ADA = {
 CLASS = Settings(mode="classroom", teachers=("grace@school.example",))
 
 
-def without(values: dict[str, object], *names: str) -> dict[str, object]:
+def without(values: Mapping[str, object], *names: str) -> dict[str, object]:
     return {name: value for name, value in values.items() if name not in names}
 
 

@@ -1,6 +1,7 @@
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,12 +94,12 @@ def test_foreign_files_are_not_looked_at(tmp_path: Path) -> None:
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused_and_kept(
-    changed: dict[str, str], error: type[Exception], words: str, tmp_path: Path
+    changed: dict[str, Any], error: type[Exception], words: str, tmp_path: Path
 ) -> None:
     save(tmp_path, 5, 10)
 
     with pytest.raises(error, match=words):
-        checkpoints.find_newest(tmp_path, replace(IDENTITY, **changed))  # type: ignore[arg-type]
+        checkpoints.find_newest(tmp_path, replace(IDENTITY, **changed))
     assert checkpoints.steps(tmp_path) == [5, 10]
 
 

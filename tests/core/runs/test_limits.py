@@ -29,7 +29,7 @@ def lab(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 def set_rules(store: Store, **rules: int) -> None:
     change_rules(
         store, Rules(**{"minutes": 1440, "memory_mb": 100_000, "disk_mb": 100_000, **rules})
-    )  # type: ignore[arg-type]
+    )
     store.visitor = ADA
 
 

@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
@@ -153,8 +154,8 @@ def test_runs_alone_tell_a_speed_that_counts_as_measured(store: Store) -> None:
     ],
     ids=str,
 )
-def test_other_or_damaged_runs_have_no_say(store: Store, other: dict[str, object]) -> None:
-    finish(store, 3.0, **other)  # type: ignore[arg-type]
+def test_other_or_damaged_runs_have_no_say(store: Store, other: dict[str, Any]) -> None:
+    finish(store, 3.0, **other)
 
     assert find_speed(store, CONFIG, MINILM).factor == 1.0
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import astuple
 
 import pytest
 from typer.testing import CliRunner
@@ -64,7 +65,9 @@ def test_names_of_modules_are_separated_by_semicolons(run: Job) -> None:
 
 
 def test_the_spread_is_that_of_the_sample() -> None:
-    assert Spread.of([0.8, 0.9, 1.0]) == Spread(3, pytest.approx(0.9), pytest.approx(0.1), 0.8, 1.0)
+    spread = Spread.of([0.8, 0.9, 1.0])
+
+    assert astuple(spread) == (3, pytest.approx(0.9), pytest.approx(0.1), 0.8, 1.0)
 
 
 def test_the_command_queues_or_only_tells(store: Store, run: Job) -> None:

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -148,14 +149,14 @@ def test_parquet_comes_back_with_the_columns_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("read", [files.read_json, files.read_parquet])
 @pytest.mark.parametrize("content", [None, b"", b"{", b"PAR1 and then nothing PAR1"])
 def test_a_missing_or_damaged_file_is_named(
-    read: object, content: bytes | None, tmp_path: Path
+    read: Callable[[Path], object], content: bytes | None, tmp_path: Path
 ) -> None:
     path = tmp_path / "job.data"
     if content is not None:
         path.write_bytes(content)
 
     with pytest.raises(ArtifactDamaged, match=r"job\.data is missing or damaged"):
-        read(path)  # type: ignore[operator]
+        read(path)
 
 
 def test_a_missing_column_is_a_damaged_file(tmp_path: Path) -> None:

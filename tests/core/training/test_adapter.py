@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
 from core.models.architecture import count_trainable, read_shape
 from core.training.adapter import CONFIG, WEIGHTS, adapter_files, add_adapter, merged, trainable
+from core.training.batches import encode_frame, epoch_batches
 from core.training.load_model import load_base
+from core.training.session import TrainingSession
 from tests.support.tiny_models import write_bert, write_distilbert
 from tests.support.training_lab import Heard, Lab
 
@@ -24,7 +27,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
     with torch.inference_mode():
-        return model.eval()(input_ids=IDS, attention_mask=MASK).logits
+        found: torch.Tensor = model.eval()(input_ids=IDS, attention_mask=MASK).logits
+        return found
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -261,9 +265,9 @@ def test_per_step_losses_are_those_of_a_plain_loop(
     assert heard.losses == pytest.approx(losses, abs=1e-5)
 
 
-def plain_batches(session, config):  # type: ignore[no-untyped-def]
-    from core.training.batches import encode_frame, epoch_batches  # noqa: PLC0415
-
+def plain_batches(
+    session: TrainingSession, config: RunConfig
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     rows = encode_frame(
         session.base.tokenizer, session.data.sample("train", 48, config.seed), config.max_tokens
     )

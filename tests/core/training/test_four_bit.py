@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 
 from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
@@ -35,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     could make 4 bits of it.
     """
     kept: dict[str, Any] = {}
-    load = four_bit.AutoModelForSequenceClassification.from_pretrained
+    load = AutoModelForSequenceClassification.from_pretrained
 
     def loading(folder: Path, **options: Any) -> object:
         if "quantization_config" in options:
@@ -46,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             )
         return load(folder, **options)
 
-    monkeypatch.setattr(four_bit.AutoModelForSequenceClassification, "from_pretrained", loading)
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", loading)
     monkeypatch.setattr(
         four_bit, "BitsAndBytesConfig", lambda **settings: settings
     )  # it refuses to be made without the package
@@ -112,7 +113,7 @@ def test_a_package_that_fails_is_said(
         raise ImportError("no kernel image")
 
     monkeypatch.setattr(four_bit, "BitsAndBytesConfig", lambda **settings: settings)
-    monkeypatch.setattr(four_bit.AutoModelForSequenceClassification, "from_pretrained", fail)
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", fail)
 
     with pytest.raises(ModelUnavailable, match="could not be loaded in 4 bits"):
         in_four_bits(base, tmp_path / "tiny", "fp32", CPU)

@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from core.config import RunConfig
+from core.data.sources import Split
 from core.data.sources import Split as DataSplit
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
 from core.progress import Phase
@@ -39,9 +40,9 @@ def test_a_run_trains_validates_and_evaluates_in_order(
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_an_empty_split_is_named(lab: Lab, config: RunConfig, heard: Heard, split: str) -> None:
-    def read(wanted: str) -> pd.DataFrame:
-        frame = lab.data.read(wanted)  # type: ignore[arg-type]
+def test_an_empty_split_is_named(lab: Lab, config: RunConfig, heard: Heard, split: Split) -> None:
+    def read(wanted: Split) -> pd.DataFrame:
+        frame = lab.data.read(wanted)
         return frame.head(0) if wanted == split else frame
 
     session = TrainingSession(

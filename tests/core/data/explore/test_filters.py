@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> TextIndex:
     )
 
 
-def found(index: TextIndex, **fields: object) -> list[int]:
-    filters = Filters(**fields)  # type: ignore[arg-type]
+def found(index: TextIndex, **fields: Any) -> list[int]:
+    filters = Filters(**fields)
     return [
         row
         for row in positions_in_split(index, find_mask(index, filters), filters.split).tolist()

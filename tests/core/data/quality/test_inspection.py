@@ -78,7 +78,7 @@ def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
         near = neighbours[
             (neighbours["split"] == suspect.split) & (neighbours["row"] == suspect.row)
         ]
-        kept = read_neighbours(dataset, str(suspect.split), int(suspect.row))
+        kept = read_neighbours(dataset, str(suspect.split), int(str(suspect.row)))
         assert kept["row"].tolist() == near["near_row"].tolist()
 
 

@@ -6,10 +6,10 @@ import io
 import json
 import shutil
 import zipfile
-from collections import namedtuple
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import IO, Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -39,8 +39,10 @@ from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import SHIPPED, open_store
 from core.storage.store import Store
+from core.training.events import Split
 from core.transfer.backup import backup_zip as format_
 from core.transfer.backup.backup_zip import open_backup, read_table
+from tests.support.json_values import value_at
 
 ADA, BOB = Visitor("ada0", "Ada", Role.STUDENT), Visitor("bob0", "Bob", Role.STUDENT)
 GRACE = Visitor("grace", "Grace", Role.TEACHER)
@@ -150,10 +152,11 @@ def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -
             m.loss for m in lab.read_metrics(run_id)
         ]
     before, after = lab.job(DONE), fresh.job(DONE)
-    for name in ("test", "validation", "untrained"):
+    names: tuple[Split, ...] = get_args(Split)
+    for name in names:
         assert after.result[name] == before.result[name]
-        theirs = artifacts.read_predictions(lab.folder(before), name)  # type: ignore[arg-type]
-        mine = artifacts.read_predictions(fresh.folder(after), name)  # type: ignore[arg-type]
+        theirs = artifacts.read_predictions(lab.folder(before), name)
+        mine = artifacts.read_predictions(fresh.folder(after), name)
         pd.testing.assert_frame_equal(
             mine[list(theirs.columns)], theirs, check_dtype=False, rtol=1e-6
         )
@@ -398,13 +401,15 @@ def test_files_that_are_not_named_here_are_never_opened(
         f"runs/{DONE}/{name}": b"\x80\x04boom"
         for name in ("adapter/training_args.bin", "model.pkl", "predictions-evil.parquet")
     }
-    path, opened = changed(pack(lab, tmp_path / "runs.zip"), entries=planted), []
+    path = changed(pack(lab, tmp_path / "runs.zip"), entries=planted)
+    opened: list[object] = []
     read = zipfile.ZipFile.open
-    monkeypatch.setattr(
-        zipfile.ZipFile,
-        "open",
-        lambda self, name, *rest, **more: opened.append(name) or read(self, name, *rest, **more),
-    )
+
+    def recording(archive: zipfile.ZipFile, name: str, *rest: Any, **more: Any) -> IO[bytes]:
+        opened.append(name)
+        return read(archive, name, *rest, **more)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", recording)
 
     found = unpack(fresh, path)
 
@@ -554,7 +559,7 @@ def test_many_runs_leave_in_parts_that_a_page_takes_back(
     again = started(fresh, launch_restore(fresh, {path.name: path.read_bytes() for path in parts}))
     assert perform(fresh, again) == 0
 
-    assert sorted(fresh.job(again.id).result["restored"]) == [DONE, FAILED]  # type: ignore[call-overload]
+    assert sorted(value_at(fresh.job(again.id).result, "restored")) == [DONE, FAILED]
 
 
 def test_a_part_holds_as_many_runs_as_fit(lab: Store) -> None:
@@ -614,8 +619,7 @@ def test_a_disk_that_runs_full_ends_the_restoration_before_the_next_run(
 ) -> None:
     path = pack(lab, tmp_path / "runs.zip")
     monkeypatch.setattr(
-        "core.storage.resources.shutil.disk_usage",
-        lambda path: namedtuple("usage", "free")(10 * 2**20),
+        "core.storage.resources.shutil.disk_usage", lambda path: SimpleNamespace(free=10 * 2**20)
     )
 
     with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):

@@ -2,6 +2,7 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,8 +98,8 @@ def test_kept_states_are_those_of_the_walker(store: Store, dataset: Dataset, mod
 
 
 def test_another_method_layer_or_pooling_does_not_encode_again(
-    store: Store, dataset: Dataset, model: str, monkeypatch
-) -> None:  # type: ignore[no-untyped-def]
+    store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make(store, request(dataset, model))
     monkeypatch.setattr(Tracer, "hidden_states", lambda *_, **__: pytest.fail("encoded again"))
 
@@ -113,9 +114,9 @@ def test_umap_gets_ready_while_texts_are_encoded(
 ) -> None:
     begun, encode = threading.Event(), Tracer.hidden_states
 
-    def encode_once_begun(*arguments: object, **options: object) -> object:
+    def encode_once_begun(*arguments: Any, **options: Any) -> object:
         assert begun.wait(30), "nothing was begun"
-        return encode(*arguments, **options)  # type: ignore[arg-type]
+        return encode(*arguments, **options)
 
     monkeypatch.setattr(embed, "prepare_umap", lambda cache: begun.set())
     monkeypatch.setattr(Tracer, "hidden_states", encode_once_begun)

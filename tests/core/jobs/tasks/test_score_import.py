@@ -21,6 +21,7 @@ from core.storage.job_record import read_record
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
 from core.transfer.imports.import_run import import_run
+from tests.support.json_values import value_at
 from tests.support.peft_files import CLASSES, adapter_files, zipped
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
@@ -62,11 +63,11 @@ def test_an_imported_run_gets_scores_that_are_those_of_its_answers(
     scored = lab.job(job.id)
     predictions = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
     assert done.state is JobState.COMPLETED, done.message
-    assert scored.result["test"]["rows"] == 40  # type: ignore[index]
-    assert scored.result["test"]["hits"] == predictions.scores.accuracy.hits  # type: ignore[index]
+    assert value_at(scored.result, "test", "rows") == 40
+    assert value_at(scored.result, "test", "hits") == predictions.scores.accuracy.hits
     assert (scored.fingerprint != "", scored.version > job.version) == (True, True)
     (answer,) = classify_texts(lab, job, [predictions.frame["text"][3]], hub=False)
-    expected = list(answer["probabilities"].values())  # type: ignore[attr-defined]
+    expected = list(value_at(answer, "probabilities").values())
     assert predictions.probabilities[3] == pytest.approx(expected, abs=1e-5)
     assert read_record(lab.folder(job))[0] == scored  # a lost database is rebuilt with it
 

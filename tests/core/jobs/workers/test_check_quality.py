@@ -67,11 +67,13 @@ def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
     assert report is not None and report.notes[-1].startswith("Labels were judged by words alone")
 
 
-def test_a_stopped_check_leaves_no_report(store: Store, dataset: Dataset) -> None:
+def test_a_stopped_check_leaves_no_report(
+    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = start(store, dataset.fingerprint)
     context = JobContext(store, job)
     store.transition(job, JobState.RUNNING)
-    context.should_stop = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(context, "should_stop", lambda: True)
 
     with pytest.raises(Stopped):
         check_quality.run(context)

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from peft import PeftModel
 
 from core.config import RunConfig
 from core.models.families import FAMILIES
@@ -30,7 +31,7 @@ TARGETS = [(), ("all-linear",), ("query",), ("key", "output.dense")]
 each_family = pytest.mark.parametrize("family", WRITERS)
 
 
-def build(folder: Path, **choices: object):  # type: ignore[no-untyped-def]
+def build(folder: Path, **choices: object) -> PeftModel:
     config = RunConfig.model_validate({"rank": 4, "alpha": 8, "dropout": 0.0, **choices})
     model = add_adapter(load_base(folder, CLASSES, 0), config, "x", None)
     with torch.no_grad(), torch.random.fork_rng():
@@ -50,7 +51,14 @@ def gradients(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     logits = model(input_ids=padded(model), attention_mask=mask).logits
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1])).backward()
-    return logits.detach(), {name: parameter.grad for name, parameter in trainable(model).items()}  # type: ignore[arg-type]
+    return logits.detach(), {
+        name: gradient_of(parameter) for name, parameter in trainable(model).items()
+    }
+
+
+def gradient_of(parameter: torch.nn.Parameter) -> torch.Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 @either_library
@@ -160,7 +168,7 @@ def test_dropped_inputs_have_no_part_in_output_and_gradient(
         return torch.nn.functional.cross_entropy(logits.double(), torch.tensor([0, 1, 1]))
 
     loss().backward()
-    step = {name: parameter.grad.clone() for name, parameter in weights.items()}  # type: ignore[union-attr]
+    step = {name: gradient_of(parameter).clone() for name, parameter in weights.items()}
     length, size = sum(float((grad**2).sum()) for grad in step.values()), 1e-2
     ends = []
     for sign in (1, -1):

@@ -31,7 +31,7 @@ STEPS = 20
 EXACT = [field.name for field in fields(Optimizations)]
 
 
-class InOrder(Trainer):
+class InOrder(Trainer):  # type: ignore[misc]  # mypy does not follow transformers
     """Takes the rows in the order in which they lie."""
 
     def _get_train_sampler(self, *_: object) -> SequentialSampler:

@@ -26,7 +26,7 @@ def test_logits_and_gradients_are_those_of_the_whole_layer(
     for output in outputs:
         output.sum().backward()
 
-    assert torch.allclose(*outputs, atol=1e-6)
+    assert torch.allclose(outputs[0], outputs[1], atol=1e-6)
     for (name, one), (_, other) in zip(
         whole.named_parameters(), short.named_parameters(), strict=True
     ):

@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 import torch
@@ -76,7 +77,7 @@ def test_products_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         return torch.empty(0)
 
     ticks = iter(range(1000))  # a product takes from one look at the clock to the next
-    monkeypatch.setattr(matmul.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
     slow = [lambda: product("a"), lambda: (next(ticks), product("b"))[1]]
 
     assert matmul.best_seconds(slow) == [1.0, 2.0]

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
@@ -137,11 +138,12 @@ def test_a_stream_gives_results_in_order_from_threads_that_wait_for_nobody() -> 
 
 
 def test_a_stream_that_nobody_reads_on_ends() -> None:
-    begun = []
+    begun: list[int] = []
     lanes = MicrobatchPool()
 
     stream = lanes.stream(begun.append, range(1000))
     next(stream)
+    assert isinstance(stream, Generator)
     stream.close()
 
     assert torch.get_num_threads() == THREADS
