@@ -2,9 +2,10 @@
 breaks.
 
 ``python benchmarks/faults.py`` runs all of it in about an hour, ``--small`` a part of it in under
-three minutes; ``--only WORD`` those rows whose function's name has the word. It fails if a promise
-breaks, or if a row injected no fault. With ``--json`` the last line is a list of {"promise",
-"tries", "injected", "failures", "upper_bound"}.
+three minutes; ``--only WORD`` those rows whose function's name has the word. ``--flip`` makes the
+stopwatch that chooses precision and matrix library say the opposite at each resume of a real
+training. It fails if a promise breaks, or if a row injected no fault. With ``--json`` the last line
+is a list of {"promise", "tries", "injected", "failures", "upper_bound"}.
 """
 
 import argparse
@@ -28,6 +29,8 @@ TESTS = (
     "disk.failing_disk",
     "training.killed_trainings",
     "training.bit_equal",
+    "training.flipped_trainings",
+    "training.equal_runs",
     "races.committed_rows",
     "kills.noticed_deaths",
     "kills.living_workers",
@@ -60,6 +63,9 @@ def main() -> int:
         default=1.0,
         help="of the full numbers, where the machine or the time is short",
     )
+    parser.add_argument(
+        "--flip", action="store_true", help="the stopwatch says the opposite at each resume"
+    )
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)  # the faults are meant
     rows = []
@@ -67,19 +73,20 @@ def main() -> int:
         if arguments.only in name:
             module, function = name.split(".")
             test: Test = getattr(importlib.import_module(f"benchmarks.promises.{module}"), function)
-            rows.append(run(test, arguments.small, arguments.share, arguments.seed))
+            rows.append(run(test, arguments))
     if arguments.json:
         print(json.dumps([described(row) for row in rows]))
     return int(any(row.broken for row in rows) or not rows)
 
 
-def run(test: Test, small: bool, share: float, seed: int) -> Row:
+def run(test: Test, arguments: argparse.Namespace) -> Row:
     """One row, printed when it is done."""
     began = time.monotonic()
+    draw = random.Random(f"{arguments.seed} {test.__name__}")
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
         try:
             row = test(
-                Size(small, random.Random(f"{seed} {test.__name__}"), Path(home) / "rows", share)
+                Size(arguments.small, draw, Path(home) / "rows", arguments.share, arguments.flip)
             )
         except TooLong as stuck:
             row = Row(test.__name__, tries=1, failures=[f"stuck: {stuck}"])

@@ -32,6 +32,8 @@ from core.models.catalog import ModelLocation, find_model
 from core.settings import Settings
 from core.training.batches import encode_frame
 from core.training.device import peak_memory_mb
+from core.training.fast.matmul import measure_products
+from core.training.fast.optimizations import ALL_ON
 from core.training.predict import predict
 from core.training.session import SAMPLE_SEED, TrainingData, TrainingSession
 
@@ -101,7 +103,8 @@ def ours(task: Task) -> Measured:
     """This project: ``TrainingSession`` with its defaults, apart from the task's own numbers."""
     before = [gemm_peak(), gemm_peak(onednn=True)]
     model, data = prepare_inputs(task)
-    session = TrainingSession(task.config, model, data, lambda event: None, lambda: False)
+    levers = replace(ALL_ON, onednn=measure_products().onednn_is_faster)
+    session = TrainingSession(task.config, model, data, lambda event: None, lambda: False, levers)
     result = session.train()
     test = encode_frame(session.base.tokenizer, test_rows(task, data), MAX_TOKENS)
     began = time.perf_counter()

@@ -223,9 +223,9 @@ class RunConfig(BaseModel):
         "auto",
         title="Precision",
         description=(
-            "Number format of the matrix products. auto takes fp32, and bf16 on a CPU that is"
-            " measured to be much faster in it; on a GPU models of this size are slower in bf16."
-            " fp16 needs a GPU."
+            "Number format of the matrix products. auto takes fp32, and bf16 on a CPU where a"
+            " measured training step was faster in it; it is decided when a run first starts, and"
+            " the run keeps it. fp16 needs a GPU."
         ),
     )
     four_bit: Annotated[bool, Shown(Group.OPTIMISATION, why_not=unsupported_reason)] = Field(

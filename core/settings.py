@@ -103,6 +103,9 @@ class Settings:
     rehearsal: str = field(
         default_factory=lambda: _variable("REHEARSAL")
     )  # plan of a stand-in for trainings: core/rehearsal
+    stopwatch: str = field(
+        default_factory=lambda: _variable("STOPWATCH")
+    )  # seconds that count as measured: core/storage/numerics.py
 
     @property
     def database(self) -> Path:

@@ -8,6 +8,7 @@ from core.settings import Settings
 from core.storage.store import Store
 from tests.support.fake_hub import Hub, running_hub
 
+STOPWATCH = "LORALAB_STOPWATCH"  # stays: the whole suite can be run as on another processor
 REAL_DATA = os.environ.get(
     "LORALAB_DATA", ""
 )  # read before the tests' own environment takes its place
@@ -17,7 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home folder of the test's own, so that no test meets a person's runs."""
-    for name in [name for name in os.environ if name.startswith("LORALAB_")]:
+    for name in [name for name in os.environ if name.startswith("LORALAB_") and name != STOPWATCH]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LORALAB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LORALAB_HUB", "false")

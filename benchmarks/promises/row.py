@@ -61,12 +61,16 @@ def upper_bound(failures: int, tries: int) -> float:
 class Size:
     """How much is tried: ``small`` fits into CI, ``share`` is taken of the full numbers. ``home``
     is an empty folder.
+
+    With ``flip`` the stopwatch that chooses precision and matrix library says the opposite at each
+    resume.
     """
 
     small: bool
     draw: random.Random  # gives all that is random
     home: Path
     share: float = 1.0
+    flip: bool = False
 
     def of(self, small: int, full: int) -> int:
         """The number for this size."""

@@ -4,7 +4,11 @@ save, and stopped in each phase.
 
 import random
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +20,13 @@ from benchmarks.promises.row import Row, Size, TooLong, share
 from core.data.sources import folder_source
 from core.errors import StateConflict
 from core.jobs import actions
+from core.models.catalog import find_model
 from core.presets import make_config
 from core.progress import Phase
 from core.runs import artifacts, checkpoints
+from core.settings import cores
 from core.storage.job import Job, JobState
+from core.storage.numerics import StepSeconds, decide_steps
 from tests.support.faults.lab import outcome
 from tests.support.faults.plan import FaultPlan
 from tests.support.small_news import write_small_news
@@ -38,6 +45,7 @@ CONFIG: dict[str, object] = {
 }
 PLAN = FaultPlan(real=True, steps=STEPS)
 STOP_SECONDS = 3.0
+STOPWATCHES = ("fp32=1,bf16=0.2,onednn=1", "fp32=1,bf16=4,onednn=0.2")  # bf16; fp32 by oneDNN
 PHASES = (  # of a training's worker, in their order
     Phase.IMPORTING,
     Phase.PREPARING,
@@ -56,11 +64,23 @@ def killed_trainings(size: Size) -> Row:
     """SIGKILL while training, and at a write while saving; each run must end with the adapter and
     tables of an undisturbed one.
     """
-    row = Row("the same with real training")
-    with opened(_lab(size.home)) as lab:
+    return _killed(size, Row("the same with real training"), size.of(2, 50))
+
+
+def flipped_trainings(size: Size) -> Row:
+    """As ``killed_trainings``, with the opposite choice of precision and matrix library at each
+    resume.
+    """
+    return _killed(
+        replace(size, flip=True), Row("the same under an opposite stopwatch"), size.of(2, 20)
+    )
+
+
+def _killed(size: Size, row: Row, runs: int) -> Row:
+    with opened(_lab(size.home, size.flip)) as lab:
         expected = _undisturbed(lab)
-        for number in range(size.of(2, 50)):
-            saving = number % 2 == 0
+        for number in range(runs):
+            saving = size.flip or number % 2 == 0  # the moment of training may be missed
             row.count(
                 *_kill_once(
                     lab,
@@ -73,11 +93,38 @@ def killed_trainings(size: Size) -> Row:
     return row
 
 
+def equal_runs(size: Size) -> Row:
+    """Runs of one configuration while other programs take every core: all must end with the same
+    adapter and tables.
+
+    The stopwatch says something else before each run; what was measured first must count.
+    """
+    row = Row("equal configuration = equal weights, under load")
+    with opened(_lab(size.home, flip=True)) as lab, _load():
+        expected = _undisturbed(lab)
+        for number in range(1, size.of(3, 10)):
+            lab.direct(replace(lab.plan, stopwatch=STOPWATCHES[number % 2]))
+            row.count(*_finish(lab, _launch(lab, f"equal-{number}"), True, expected))
+    return row
+
+
+@contextmanager
+def _load() -> Iterator[None]:
+    """A busy process for each core."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores())]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
 def bit_equal(size: Size) -> Row:
     """Killed after a given step, for steps all over the run."""
     row = Row("resumed = uninterrupted")
     places = size.of(1, 20)
-    with opened(_lab(size.home)) as lab:
+    with opened(_lab(size.home, size.flip)) as lab:
         expected = _undisturbed(lab)
         for number in range(places):
             step = 2 + (STEPS - 6) * number // max(1, places - 1) if places > 1 else 17
@@ -119,11 +166,26 @@ def stops(size: Size) -> Row:
     return row
 
 
-def _lab(home: Path) -> Lab:
+def _lab(home: Path, flip: bool = False) -> Lab:
     lab = Lab(home, PLAN)
     write_bert(home / "tiny")
     write_small_news(home / "news")
+    if flip:
+        _measure(lab, STOPWATCHES[0])
     return lab
+
+
+def _measure(lab: Lab, stopwatch: str) -> None:
+    """As on a machine on which only ``stopwatch`` has measured, from the next attempt on."""
+    shutil.rmtree(lab.settings.home / "machines", ignore_errors=True)
+    lab.direct(replace(lab.plan, stopwatch=stopwatch))
+    settings = replace(lab.settings, stopwatch=stopwatch)
+    model = find_model(str(lab.settings.home / "tiny"), settings, hub=False)
+    decide_steps(settings, model.name, _unmeasured)
+
+
+def _unmeasured() -> StepSeconds:
+    raise AssertionError("the stopwatch says what a step takes")
 
 
 def _launch(lab: Lab, key: str, model: str = "", **changes: object) -> Job:
@@ -157,14 +219,14 @@ def _kill_once(
     was).
     """
     if write is not None:
-        lab.direct(replace(PLAN, nth=write, kill=True))
+        lab.direct(replace(lab.plan, nth=write, kill=True))
     job = _launch(lab, f"kill-{number}")
     if write is None:
         lab.wait(job, lambda job: job.phase == Phase.TRAINING or over(job), STUCK_SECONDS)
         time.sleep(draw.random() * 1.5)
         return _finish(lab, job, lab.kill(job), expected)
     ended = lab.wait(job, over, STUCK_SECONDS)
-    lab.direct(PLAN)
+    lab.direct(replace(lab.plan, nth=0, kill=False))
     return _finish(lab, job, ended.state is JobState.INTERRUPTED, expected)
 
 
@@ -172,8 +234,13 @@ def _finish(lab: Lab, job: Job, killed: bool, expected: dict[str, str]) -> tuple
     try:
         ended = lab.wait(job, over, STUCK_SECONDS)
         if ended.state is not JobState.COMPLETED:
+            before = lab.plan.stopwatch
+            if before:
+                _measure(lab, STOPWATCHES[before == STOPWATCHES[0]])
             lab.resume(job)
             ended = lab.wait(job, over, STUCK_SECONDS)
+            if before:
+                _measure(lab, before)
     except TooLong as stuck:
         return f"stuck: {stuck}", int(killed)
     same = outcome(lab.store.folder(job)) == expected and checkpoints.steps(lab.store.folder(job))

@@ -14,6 +14,7 @@ from core.people.openid import read_secrets, read_sign_in, ways_in
 from core.progress import Progress
 from core.quantization import unsupported_reason
 from core.settings import Settings, cores, memory_mb
+from core.storage.numerics import auto_precision
 
 
 def describe(
@@ -23,7 +24,8 @@ def describe(
     not been done.
     """
     # Brings torch; pages use the rest.
-    from core.training.device import choose_device, choose_precision  # noqa: PLC0415
+    from core.training.device import choose_device  # noqa: PLC0415
+    from core.training.fast.matmul import machine_products  # noqa: PLC0415 - as above
 
     dataset = find_prepared(settings, source) or prepare(settings, source, report, lambda: False)
     hub = hub_reachable(settings)
@@ -45,7 +47,10 @@ def describe(
             for model in found
         ],
         "device": str(device),
-        "precision": choose_precision("auto", device),
+        "precision": auto_precision(settings, found[0].name, device.type),
+        "products": "oneDNN"
+        if device.type == "cpu" and machine_products(settings).onednn_is_faster
+        else "torch",
         "four_bit": unsupported_reason() or "available",
         "cores": cores(),
         "memory_mb": memory_mb(),

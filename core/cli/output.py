@@ -50,10 +50,8 @@ def machine_text(machine: Described) -> str:
             f" {model['reason']}"
             for model in machine["models"]
         ),
-        (
-            f"Device     {machine['device']}, {machine['precision']}; a base in 4 bits:"
-            f" {machine['four_bit']}"
-        ),
+        f"Device     {machine['device']}; a base in 4 bits: {machine['four_bit']}",
+        f"Precision  auto is {machine['precision']} here, matrix products by {machine['products']}",
         f"Machine    {machine['cores']} cores, {machine['memory_mb']:,} MB",
         f"Home       {machine['home']}",
         f"Open to    {machine['mode']}: {machine['ways_in']}",
@@ -79,6 +77,7 @@ def plan_text(plan: Described) -> str:
         ),
         f"Memory     {plan['peak_memory_mb']:,} MB at most",
         f"Disk       {plan['disk_mb']:,} MB",
+        f"Precision  {plan['precision']}",
         f"Speed      {plan['source']}",
     ]
     if "note" in plan:

@@ -83,6 +83,7 @@ def describe(plan: RunPlan) -> dict[str, object]:
     described: dict[str, object] = {
         "steps": expected.steps,
         "validations": expected.validations,
+        "precision": expected.precision,
         "low_seconds": round(expected.low_seconds, 1),
         "likely_seconds": round(expected.likely_seconds, 1),
         "high_seconds": round(expected.high_seconds, 1),

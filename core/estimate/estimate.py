@@ -5,7 +5,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from core.config import RunConfig
+from core.config import Precision, RunConfig
 from core.errors import ConfigError
 from core.estimate.inputs import DataFacts, ModelFacts
 from core.estimate.machine_costs import MachineCosts, typical
@@ -68,9 +68,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run is expected to come to. ``likely_seconds``, from launch to end, is the sum of its
-    five parts; ``low_seconds`` to ``high_seconds`` is meant to hold it nine times in ten.
-    ``train_seconds`` is what a finished run reports under that name.
+    """What a run is expected to come to, computed in ``precision``.
+
+    ``likely_seconds``, from launch to end, is the sum of its five parts; ``low_seconds`` to
+    ``high_seconds`` is meant to hold it nine times in ten. ``train_seconds`` is what a finished run
+    reports under that name.
     """
 
     steps: int
@@ -86,6 +88,7 @@ class Estimate:
     memory_mb: int
     disk_mb: int
     speed: Speed
+    precision: Precision
 
     @property
     def train_seconds(self) -> float:
@@ -103,10 +106,15 @@ class Estimate:
         return self.speed.measured
 
 
-def typical_speed(device: str = "cpu") -> Speed:
+def typical_speed(device: str = "cpu", precision: Precision = "fp32") -> Speed:
     """A cautious figure for a machine on which nothing has been measured yet."""
     what = "2 cores" if device == "cpu" else "a GPU"
-    return Speed(typical(device), False, f"typical for {what}, not measured here", *TYPICAL_RANGE)
+    return Speed(
+        typical(device, precision=precision),
+        False,
+        f"typical for {what}, not measured here",
+        *TYPICAL_RANGE,
+    )
 
 
 def measured_speed(calibration: MachineCosts, source: str) -> Speed:
@@ -124,6 +132,7 @@ def estimate(
     """Steps, seconds, memory and disk of a run with ``config``; ``untrained_known`` if an earlier
     run has scored the untrained model.
     """
+    config = in_precision(config, speed)
     calibration, rows, cost = (
         speed.calibration,
         data.used_rows(config),
@@ -164,6 +173,7 @@ def estimate(
         memory_mb=round(speed.memory_factor * cost.memory_mb(calibration)),
         disk_mb=_disk_mb(cost.trained, validations * validated + tested + untrained, data.classes),
         speed=speed,
+        precision=config.precision,
     )
     likely = (
         found.start_seconds
@@ -177,6 +187,13 @@ def estimate(
         likely_seconds=likely,
         high_seconds=likely * speed.high,
     )
+
+
+def in_precision(config: RunConfig, speed: Speed) -> RunConfig:
+    """``config`` with what precision auto is where ``speed`` was found."""
+    if config.precision != "auto":
+        return config
+    return config.model_copy(update={"precision": speed.calibration.key.precision})
 
 
 def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:

@@ -8,13 +8,14 @@ the time as they usually do.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from core.config import Precision
 from core.errors import ArtifactDamaged
 from core.estimate.memory import MemoryUnit
 from core.estimate.workload import CostUnit
@@ -65,7 +66,7 @@ class CostKey:
     """What a calibration holds for. ``model`` is identity and revision of the base model."""
 
     model: str
-    precision: str
+    precision: Precision
     threads: int
 
 
@@ -79,13 +80,10 @@ class CostProbe(Generic[Kind]):
 
 @dataclass(frozen=True, slots=True)
 class MachineCosts:
-    """Costs of one model in one precision on this machine. ``is_auto``: this is what precision auto
-    comes to here.
-    """
+    """Costs of one model in one precision on this machine."""
 
     key: CostKey
     device: str
-    is_auto: bool
     measured_at: float
     others: float  # share of the machine that other programs used meanwhile
     seconds: dict[CostUnit, float]
@@ -106,14 +104,13 @@ class MachineCosts:
 ADAPTER = TypeAdapter(MachineCosts)
 
 
-def typical(device: str = "cpu", threads: int = 2) -> MachineCosts:
-    """Costs that are not measured here."""
+def typical(device: str = "cpu", threads: int = 2, precision: Precision = "fp32") -> MachineCosts:
+    """Costs that are not measured here; those of fp32, whatever the precision."""
     share = 1.0 if device == "cpu" else 1 / GPU_SPEEDUP
     seconds = {unit: cost * share for unit, cost in TYPICAL_SECONDS.items()}
     return MachineCosts(
-        CostKey("", "fp32", threads),
+        CostKey("", precision, threads),
         device,
-        True,
         0.0,
         0.0,
         seconds,
@@ -130,18 +127,12 @@ def write(home: Path, calibration: MachineCosts) -> None:
 
 
 def read(home: Path, key: CostKey) -> MachineCosts | None:
-    """The calibration for that key; precision auto finds the one that auto comes to. None if there
-    is none or it is damaged.
-    """
-    if key.precision != "auto":
-        return _read(path(home, key), key)
-    for precision in ("bf16", "fp16", "fp32"):
-        found = _read(
-            path(home, replace(key, precision=precision)), replace(key, precision=precision)
-        )
-        if found is not None and found.is_auto:
-            return found
-    return None
+    """The calibration for that key. None if there is none or it is damaged."""
+    try:
+        found = ADAPTER.validate_python(files.read_json(path(home, key)))
+    except (ArtifactDamaged, ValidationError):
+        return None
+    return found if found.key == key and sum(found.seconds.values()) > 0 else None
 
 
 def path(home: Path, key: CostKey) -> Path:
@@ -174,11 +165,3 @@ def fit(probes: Sequence[CostProbe[Kind]], usual: Mapping[Kind, float]) -> dict[
         unit: float(share * pace * cost)
         for unit, share, cost in zip(usual, shares, costs, strict=True)
     }
-
-
-def _read(where: Path, key: CostKey) -> MachineCosts | None:
-    try:
-        found = ADAPTER.validate_python(files.read_json(where))
-    except (ArtifactDamaged, ValidationError):
-        return None
-    return found if found.key == key and sum(found.seconds.values()) > 0 else None

@@ -28,7 +28,7 @@ from core.training.fast.base_modules import layer_modules
 from core.training.fast.encoder import QKV, frozen_block, is_known, merge
 from core.training.fast.last_layer import first_token
 from core.training.fast.layer import Adapter, Block, run_merged
-from core.training.fast.matmul import onednn_is_faster, pad_rows, prepack
+from core.training.fast.matmul import pad_rows, prepack
 
 Place = tuple[int, str]
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "gelu": gelu}
@@ -56,11 +56,14 @@ def lora_layers(model: nn.Module) -> Iterator[tuple[Place, LoraLayer]]:
 class BatchedLora:
     """``base`` may be wrapped in adapters later; ``heads`` are those of the untrained base by seed,
     each parameter by its name.
+
+    With ``onednn`` that library multiplies; see ``core.training.fast.matmul``.
     """
 
-    def __init__(self, base: PreTrainedModel, heads: Mapping[int, Mapping[str, Tensor]]) -> None:
-        self._base, self._heads = base, heads
-        self._onednn = onednn_is_faster()
+    def __init__(
+        self, base: PreTrainedModel, heads: Mapping[int, Mapping[str, Tensor]], onednn: bool
+    ) -> None:
+        self._base, self._heads, self._onednn = base, heads, onednn
         self._blocks = [frozen_block(layer, self._onednn) for layer in layer_modules(base)]
         self._head_paths = _find_head(base)
         self._found: dict[int, Place] | None = None

@@ -59,12 +59,15 @@ class Loaded:
 
 
 class Classifier:
-    """Reads safetensors and JSON only. ``classes`` are the names in the order of their ids; each
-    adapter brings its own head.
+    """Reads safetensors and JSON only. ``classes`` are named in the order of their ids; each
+    adapter brings its own head. ``onednn`` chooses the library of matrix products: see
+    ``core.training.fast.matmul``.
     """
 
-    def __init__(self, folder: Path, classes: tuple[str, ...], seed: int = 0) -> None:
-        self.folder, self.classes = folder, classes
+    def __init__(
+        self, folder: Path, classes: tuple[str, ...], seed: int = 0, onednn: bool = False
+    ) -> None:
+        self.folder, self.classes, self._onednn = folder, classes, onednn
         self._base = self._load_base(seed)
         self._heads = {seed: self._read_head(self._base)}
         self._drawn = seed
@@ -251,7 +254,7 @@ class Classifier:
         if not BatchedLora.fits(self._base.model):
             return None
         if self._mixed is None:
-            self._mixed = BatchedLora(self._base.model, self._heads)
+            self._mixed = BatchedLora(self._base.model, self._heads, self._onednn)
         return self._mixed
 
     def _add(self, name: str, folder: Path) -> None:

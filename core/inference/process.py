@@ -57,6 +57,9 @@ class InferenceProcess:
         self.idle_seconds = idle_seconds
         threads = str(settings.used_threads)
         self._environment = {
+            "LORALAB_HOME": str(settings.home.absolute()),  # where this machine's measurements are
+            "LORALAB_THREADS": threads,
+            "LORALAB_STOPWATCH": settings.stopwatch,
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             # threads that spin longer starve each other where a training runs beside them

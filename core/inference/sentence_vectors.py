@@ -12,7 +12,6 @@ from torch import Tensor
 
 from core.training.batches import encode_each, token_batches
 from core.training.device import batch_tokens, choose_device
-from core.training.fast.matmul import product_seconds
 from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import load_base
 from core.training.predict import compute
@@ -20,8 +19,6 @@ from core.training.predict import compute
 # of AG News texts, 53 long on average: a sixth less to compute than whole ones, and nearly as good
 # for judging labels
 MAX_TOKENS = 48
-# a vector needs three digits, so the whole model is converted once, and any clear gain counts
-BF16_GAIN = 1.5
 
 
 def encode_sentences(
@@ -29,13 +26,17 @@ def encode_sentences(
     texts: Sequence[str],
     should_stop: Callable[[], bool] = lambda: False,
     on_rows: Callable[[int], None] = lambda rows: None,
+    in_bf16: bool = False,
 ) -> NDArray[np.float32]:
-    """Vectors (n, d) of ``texts`` by the model in ``folder``, computed in bf16 where that is
-    faster. Raises Stopped, ModelUnavailable.
+    """Vectors (n, d) of ``texts`` by the model in ``folder``, computed in fp32 or bf16.
+
+    A vector needs three digits, so the whole model is converted once. Raises Stopped,
+    ModelUnavailable.
     """
     base = load_base(folder, ("unused", "head"), seed=0)
     device = choose_device()
-    model = base.model.base_model.to(device, choose_dtype()).eval()
+    dtype = torch.bfloat16 if in_bf16 else torch.float32
+    model = base.model.base_model.to(device, dtype).eval()
     encoded = encode_each(base.tokenizer, [(text, MAX_TOKENS) for text in texts])
 
     def read(ids: Tensor, mask: Tensor) -> Tensor:
@@ -54,9 +55,3 @@ def encode_sentences(
         on_rows,
         each,
     )
-
-
-def choose_dtype() -> torch.dtype:
-    """bf16 where its products were just measured to be clearly faster than fp32 ones, else fp32."""
-    measured = product_seconds()
-    return torch.bfloat16 if measured.fp32 > BF16_GAIN * measured.bf16 else torch.float32

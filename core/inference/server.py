@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.inference.messages import ClassifyRequest as ClassifyRequest  # what callers build
 from core.inference.messages import Explanation, Matrix, Prediction, Query
-from core.settings import available_memory_mb
+from core.settings import Settings, available_memory_mb
 
 if TYPE_CHECKING:
     from core.inference.classifier import Classifier
@@ -150,6 +150,7 @@ def _kept(kind: type[C], request: ClassifyRequest) -> C:
     """The model of ``request``, loaded unless it is among those used last; more than one is kept
     only where memory allows.
     """
+    from core.training.fast.matmul import machine_products  # noqa: PLC0415 - as above
     from core.training.load_model import fetch  # noqa: PLC0415 - as above
 
     key = _key(kind.__name__, request)
@@ -159,7 +160,12 @@ def _kept(kind: type[C], request: ClassifyRequest) -> C:
             len(_kept_models) >= KEPT_MODELS or available_memory_mb() < FREE_MB
         ):
             _kept_models.popitem(last=False)
-        found = kind(fetch(request.model), request.classes, request.seed)
+        found = kind(
+            fetch(request.model),
+            request.classes,
+            request.seed,
+            machine_products(Settings()).onednn_is_faster,
+        )
         _kept_models[key] = found
     _kept_models.move_to_end(key)
     return found

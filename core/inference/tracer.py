@@ -34,10 +34,15 @@ class Tracer(Classifier):
     """
 
     def __init__(
-        self, folder: Path, classes: tuple[str, ...], seed: int = 0, attention: str = "eager"
+        self,
+        folder: Path,
+        classes: tuple[str, ...],
+        seed: int = 0,
+        onednn: bool = False,
+        attention: str = "eager",
     ) -> None:
         self._attention = attention
-        super().__init__(folder, classes, seed)
+        super().__init__(folder, classes, seed, onednn)
 
     def walk(
         self, run_id: str | None, text: str, max_tokens: int, seed: int | None = None

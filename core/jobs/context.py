@@ -135,6 +135,15 @@ class JobContext:
             lambda: self.store.update(self.job, result_json=json.dumps(merged, allow_nan=False))
         )
 
+    def set_request(self, request: dict[str, object]) -> None:
+        """Replace the job's request; also in ``job.json``, so that a lost database loses nothing of
+        it.
+        """
+        text = json.dumps(request, allow_nan=False)
+        self._insist(lambda: self.store.update(self.job, request_json=text))
+        self.job = replace(self.job, request_json=text)
+        self.store.mirror(self.store.job(self.job.id))
+
     def end(self, state: JobState, **changes: object) -> None:
         """Record how it ended. A job that finishes or fails while it is being stopped counts as
         cancelled.

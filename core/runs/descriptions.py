@@ -9,7 +9,7 @@ from core.evaluation.class_scores import bootstrap_f1, class_intervals
 from core.evaluation.predictions import Predictions
 from core.runs import artifacts
 from core.runs.queue import Turn, find_turn, read_queue
-from core.runs.requests import read_train_request
+from core.runs.requests import describe_precision, read_train_request
 from core.runs.run import read_classes
 from core.storage.job import Job, JobState
 from core.storage.store import Store
@@ -72,6 +72,8 @@ def run_details(store: Store, job: Job) -> dict[str, object]:
     request = read_train_request(job)
     details = run(store, job) | {
         "config": request.config.model_dump(mode="json"),
+        "precision": describe_precision(job, request),
+        "products": request.numerics.library if request.numerics else None,
         "preset": request.preset,
         "data": {
             "source": request.source.kind,

@@ -1,7 +1,8 @@
 """What a run is expected to take, for its ETA and to hold against what it took.
 
-The scores of the untrained model: the same for all runs with its seed, length and data, so the
-first computes and keeps them.
+The scores of the untrained model, kept by the first run that computes them.
+
+They are the same for all runs with its seed, length, data and precision.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared
 from core.data.recipe import Recipe, trained_fingerprint
 from core.errors import LoraLabError
-from core.estimate.estimate import Estimate, estimate
+from core.estimate.estimate import Estimate, estimate, in_precision
 from core.estimate.inputs import DataFacts, ModelFacts, data_facts, model_facts
 from core.models.catalog import find_model
 from core.runs.observed_runs import find_speed
@@ -45,8 +46,11 @@ def estimate_here(
     """The estimate by this machine's speed, less what earlier runs have kept for it.
     ``fingerprint`` is that of the data as trained on.
     """
-    known = untrained_cache_path(store.settings.home, model.name, config, fingerprint).is_file()
-    return estimate(config, data, model, find_speed(store, config, model), known)
+    speed = find_speed(store, config, model)
+    known = untrained_cache_path(
+        store.settings.home, model.name, in_precision(config, speed), fingerprint
+    ).is_file()
+    return estimate(config, data, model, speed, known)
 
 
 def expect_request(store: Store, request: TrainRequest) -> Estimate | None:
@@ -78,9 +82,11 @@ def untrained_cache_path(home: Path, model: str, config: RunConfig, fingerprint:
     """Where the predictions lie once a run has made them. ``model`` is identity and revision,
     ``fingerprint`` that of the data.
     """
-    identity = "|".join(
-        (model, str(config.seed), fingerprint, str(config.max_tokens), str(config.four_bit))
-    )
+    parts = (model, str(config.seed), fingerprint, str(config.max_tokens), str(config.four_bit))
+    other = (
+        () if config.precision in ("auto", "fp32") else (config.precision,)
+    )  # fp32 has the name of earlier versions
+    identity = "|".join((*parts, *other))
     return home / "untrained" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
 
 

@@ -21,6 +21,7 @@ from core.estimate.machine_costs import CostKey, MachineCosts, read
 from core.estimate.workload import CostUnit
 from core.runs.requests import read_train_request
 from core.storage.job import Job, JobKind, JobState
+from core.storage.numerics import auto_precision
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
 
@@ -53,12 +54,15 @@ def find_speed(store: Store, config: RunConfig, model: ModelFacts) -> Speed:
     """The speed for this model and precision. Quick and free of torch: a page may ask on each
     rerun.
     """
-    key = CostKey(model.name, config.precision, store.settings.used_threads)
+    precision = config.precision
+    if precision == "auto":
+        precision = auto_precision(store.settings, model.name, model.device)
+    key = CostKey(model.name, precision, store.settings.used_threads)
     found = read(store.settings.home, key)
-    spent = _finished(store, replace(key, precision=found.key.precision) if found else key)
+    spent = _finished(store, key)
     runs = "1 run" if len(spent) == 1 else f"{len(spent)} runs"
     if found is None:
-        typical = typical_speed(model.device)
+        typical = typical_speed(model.device, precision)
         return (
             _refine(replace(typical, measured=True, source=f"measured here in {runs}"), spent)
             if spent
@@ -119,13 +123,12 @@ def _spent(job: Job, key: CostKey) -> ObservedRun | None:
     """
     try:
         spent = OBSERVED_RUN.validate_python(job.result)
-        asked = read_train_request(job).config.precision
     except (ArtifactDamaged, ValidationError):
         return None
     suits = (
         spent.base_model == key.model
         and spent.threads == key.threads
-        and key.precision in (spent.precision, asked)
+        and spent.precision == key.precision
     )
     return spent if suits and spent.cost.work.get(CostUnit.STEP, 0) > 0 else None
 

@@ -72,7 +72,8 @@ def plan_sweep(job: Job, field: str, values: str, key: str = "") -> Sweep:
     shown = [_shown(getattr(config, field)) for config in configs]
     identity = hashlib.sha256("|".join((job.id, field, *shown, key)).encode()).hexdigest()[:12]
     requests = tuple(
-        request.model_copy(update={"config": config, "sweep": identity}) for config in configs
+        request.model_copy(update={"config": config, "sweep": identity, "numerics": None})
+        for config in configs
     )
     return Sweep(
         identity,

@@ -11,12 +11,9 @@ import torch
 
 from core.config import Precision
 from core.errors import ConfigError
-from core.training.fast.matmul import product_seconds
 from core.training.microbatches import MICROBATCH_TOKENS
 
-# and more: the layers written out by hand are for fp32; with products 4.4 times as fast a step in
-# bf16 took longer
-BF16_GAIN = 5.0
+Device = torch.device
 HIGH_WATER = Path(
     "/proc/self/status"
 )  # Linux; the resource module's figure there includes the process that started this one
@@ -28,23 +25,29 @@ def choose_device() -> torch.device:
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> Precision:
-    """fp32, bf16 or fp16. Raises ConfigError for fp16 on a CPU, where torch has no fast products in
-    it.
+    """fp32, bf16 or fp16. Raises ConfigError for one that ``device`` cannot compute in.
 
-    auto is bf16 on a CPU on which its products were just measured to be much faster.
+    auto is fp32: what it is on a measured machine is decided before, by ``core.storage.numerics``.
     """
-    if wanted == "auto" and device.type == "cuda":
-        # launches take the time of models this small, and autocast launches more: an H200 took six
-        # times as long in bf16
-        return "fp32"
     if wanted == "auto":
-        measured = product_seconds()  # no flag tells: bf16 was four times slower on some
-        return "bf16" if min(measured.fp32, measured.onednn) > BF16_GAIN * measured.bf16 else "fp32"
-    if wanted == "fp16" and device.type == "cpu":
-        raise ConfigError(
-            "Precision fp16 needs a GPU, and this machine has none.", "Choose auto or fp32."
-        )
+        return "fp32"
+    if why := why_not_in(wanted, device):
+        raise ConfigError(f"Precision {wanted} needs {why}.", "Choose auto or fp32.")
     return wanted
+
+
+def why_not_in(precision: Precision, device: torch.device) -> str:
+    """What ``device`` lacks to compute in ``precision``; empty where it lacks nothing.
+
+    torch computes in bf16 on every CPU, without AVX512-BF16 or AMX slowly; GPUs have it since
+    Ampere.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        return "a GPU, and this machine has none"
+    if precision == "bf16" and device.type == "cuda":
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "" if supported else "a GPU with bf16, and that of this machine has none"
+    return ""
 
 
 def batch_tokens(device: torch.device) -> int:

@@ -19,7 +19,7 @@ from core.training.batches import token_batches
 from core.training.device import autocast, batch_tokens, choose_device, choose_precision
 from core.training.fast.encoder import FastEncoder, fast_encoder
 from core.training.fast.first_token import read_first_token_only
-from core.training.fast.matmul import onednn_is_faster
+from core.training.fast.matmul import onednn_is_available
 from core.training.fast.optimizations import ALL_ON, Optimizations
 from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base
@@ -108,5 +108,5 @@ def build_model(
         read_first_token_only(base.model)
     peft = add_adapter(base, config, identity, revision).to(device)
     lanes = MicrobatchPool() if levers.lanes and device.type == "cpu" else None
-    fast = None if plain else fast_encoder(peft, levers.onednn and onednn_is_faster())
+    fast = None if plain else fast_encoder(peft, levers.onednn and onednn_is_available())
     return TrainableModel(peft, fast, precision, device, levers, lanes)

@@ -27,7 +27,7 @@ def parameters() -> Iterator[str]:
     """What pages and their parts read from the address, by ``query_params`` and by bound
     widgets.
     """
-    for path in sorted([*(ROOT / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py")]):
+    for path in sorted([*(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue
@@ -41,22 +41,23 @@ def parameters() -> Iterator[str]:
             if bound or read:
                 key = named["key"] if bound else node.args[0]
                 value = (
-                    key.value
-                    if isinstance(key, ast.Constant)
-                    else constant(path.stem, ast.unparse(key))
+                    key.value if isinstance(key, ast.Constant) else constant(path, ast.unparse(key))
                 )
                 if isinstance(value, str):
                     yield value
 
 
-def constant(module: str, name: str) -> object:
-    """The value of ``NAME`` or ``module.NAME`` in a part of a page."""
-    there, _, name = name.rpartition(".")
-    return (
-        getattr(importlib.import_module(f"ui.{there or module}"), name, None)
-        if there.isidentifier() or not there
-        else None
+def constant(path: Path, name: str) -> object:
+    """Return the value of ``NAME`` or ``module.NAME`` as the file at ``path`` sees it."""
+    if path.parent == ROOT / "pages":
+        return None
+    module = importlib.import_module(
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
     )
+    value: object = module
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return value
 
 
 NAMES = sorted(set(parameters()))

@@ -127,7 +127,7 @@ def from_the_interface() -> set[str]:
     the store as itself.
     """
     found, direct = set(), set()
-    for path in [*(ROOT / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "Home.py"]:
+    for path in [*(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "Home.py"]:
         tree = ast.parse(path.read_text())
         found |= set(mentioned(tree, names(path), module_of(path)))
         for node in ast.walk(tree):

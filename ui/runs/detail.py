@@ -7,6 +7,7 @@ from core.config import RunConfig, shown
 from core.evaluation.scores import answer, is_inside
 from core.runs import artifacts
 from core.runs.queue import find_turn, read_queue
+from core.runs.requests import describe_precision
 from core.runs.run import is_imported
 from core.storage.job import Job, JobState
 from core.storage.store import Store
@@ -166,11 +167,13 @@ def _draw_config(summary: Summary) -> None:
         if summary.job.result.get("config_known") is False:
             st.caption("The adapter does not record its other training settings.")
             values = {name: values[name] for name in KNOWN}
+        words = {name: _value(values[name]) for name in values}
+        words["precision"] = describe_precision(summary.job, summary.request)
         rows = [
             {
                 "group": shown(name).group,
                 "field": RunConfig.model_fields[name].title,
-                "value": _value(values[name]),
+                "value": words[name],
             }
             for name in values
         ]

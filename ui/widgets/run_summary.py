@@ -11,7 +11,7 @@ from core.data.recipe import describe_effect
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
 from core.runs import artifacts
-from core.runs.requests import TrainRequest, read_proposal, read_train_request
+from core.runs.requests import TrainRequest, describe_precision, read_proposal, read_train_request
 from core.runs.run import is_imported
 from core.runs.run_results import read_accuracies
 from core.storage.job import Job, JobState
@@ -114,6 +114,7 @@ def draw_origin(summary: Summary) -> None:
             data + cleaned,
             *([f"preset {plain(request.preset)}"] if request.preset else []),
         ]
+        parts += [f"precision {describe_precision(job, request)}"] if request.numerics else []
         parts += [] if request.guess is None else [f"prediction {per_cent(request.guess)}"]
     st.caption(
         " · ".join(

@@ -52,12 +52,14 @@ def _encoder(context: JobContext) -> Encode | None:
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         # Torch, and only once words have been heard.
         from core.inference.sentence_vectors import encode_sentences  # noqa: PLC0415
+        from core.training.fast.matmul import machine_products  # noqa: PLC0415
         from core.training.load_model import fetch  # noqa: PLC0415
 
         def tell(done: int) -> None:
             context.report(Progress(Phase.ENCODING, done, len(texts)))
 
         tell(0)
-        return encode_sentences(fetch(model), texts, context.should_stop, tell)
+        in_bf16 = machine_products(context.settings).bf16_suits_vectors
+        return encode_sentences(fetch(model), texts, context.should_stop, tell, in_bf16)
 
     return encode

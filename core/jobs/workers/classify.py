@@ -29,6 +29,7 @@ from core.runs.run import read_classes
 from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
+from core.training.fast.matmul import machine_products
 from core.training.load_model import fetch
 
 
@@ -67,7 +68,8 @@ def classify_frame(
     ArtifactDamaged, ModelUnavailable.
     """
     request = classify_request(store, job, hub)
-    classifier = Classifier(fetch(request.model), request.classes, request.seed)
+    onednn = machine_products(store.settings).onednn_is_faster
+    classifier = Classifier(fetch(request.model), request.classes, request.seed, onednn)
     if request.adapter is not None:
         classifier.load_adapter(job.id, request.adapter)
     texts = [text for text in frame["text"] if text.strip()]

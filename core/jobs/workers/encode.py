@@ -24,6 +24,7 @@ from core.jobs.workers.classify import classify_request
 from core.progress import Phase, Progress
 from core.runs.requests import read_train_request
 from core.storage.job import Job
+from core.training.fast.matmul import machine_products
 from core.training.load_model import fetch
 
 
@@ -39,7 +40,8 @@ def run(context: JobContext) -> None:
     texts = stratified_sample(_trained_on(context, job), request.rows, SAMPLE_SEED)
     context.report(Progress(Phase.LOADING))
     asked = classify_request(context.store, job, hub_reachable(context.settings))
-    classifier = Classifier(fetch(asked.model), asked.classes, asked.seed)
+    onednn = machine_products(context.settings).onednn_is_faster
+    classifier = Classifier(fetch(asked.model), asked.classes, asked.seed, onednn)
     if asked.adapter is not None:
         classifier.load_adapter(job.id, asked.adapter)
     context.set_running()

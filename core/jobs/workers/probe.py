@@ -28,8 +28,9 @@ from core.models.architecture import count_trainable
 from core.models.catalog import ModelLocation
 from core.progress import Phase, Progress
 from core.training.batches import Encoded, encode
-from core.training.device import choose_precision, peak_memory_mb, release_memory
+from core.training.device import peak_memory_mb, release_memory
 from core.training.events import Event, TrainMetric
+from core.training.fast.optimizations import ALL_ON, Optimizations
 from core.training.loop import Loop
 from core.training.microbatches import (
     MICROBATCH_TOKENS,
@@ -88,7 +89,6 @@ class Measured:
     """
 
     precision: Precision
-    is_auto: bool
     device: str
     loaded_at: float
     others: float
@@ -107,6 +107,7 @@ class Prober:
         precision: Precision,
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
+        levers: Optimizations = ALL_ON,
     ) -> None:
         self.model, self.precision, self.report, self.should_stop = (
             model,
@@ -114,6 +115,7 @@ class Prober:
             report,
             should_stop,
         )
+        self.levers = levers
         self.laps: list[tuple[dict[CostUnit, float], list[Timing]]] = []
         self.sizes: list[CostProbe[MemoryUnit]] = []
         self._loaded_at = self._tokens_per_second = self._full_mb = 0.0
@@ -140,7 +142,6 @@ class Prober:
         megabytes = fit(self.sizes, TYPICAL_MB)
         return Measured(
             precision,
-            precision == choose_precision("auto", torch.device(self._device)),
             self._device,
             self._loaded_at,
             others,
@@ -149,6 +150,12 @@ class Prober:
             self._full_mb - sum(amount * megabytes[unit] for unit, amount in self._full.items()),
             megabytes,
         )
+
+    def step_seconds(self) -> float:
+        """Seconds of the fastest of a few steps of the size ``FULL``."""
+        session = self._open({})
+        laps = self._run_steps(session, _readable(FULL, session), MOST_REPEATS)
+        return min(lap.seconds for lap in laps[WARM_UPS:])
 
     def times(self, others: float) -> list[CostProbe[CostUnit]]:
         """Seconds of each probe as if it had the machine to itself; on a GPU, where the processor
@@ -173,12 +180,9 @@ class Prober:
         frame = pd.DataFrame(
             {"row": range(len(CLASSES)), "text": CLASSES, "label": range(len(CLASSES))}
         )
+        data = TrainingData(CLASSES, lambda _: frame)
         session = TrainingSession(
-            config,
-            self.model,
-            TrainingData(CLASSES, lambda _: frame),
-            lambda event: None,
-            self.should_stop,
+            config, self.model, data, lambda event: None, self.should_stop, self.levers
         )
         self._run_steps(session, Setting(1, 16), 1)  # brings the weights into memory
         return session

@@ -17,6 +17,7 @@ from core.jobs.workers.classify import classify_request
 from core.progress import Phase, Progress
 from core.storage.job import Job
 from core.storage.store import Store
+from core.training.fast.matmul import machine_products
 from core.training.load_model import fetch
 
 
@@ -58,7 +59,8 @@ def score_run(
     places = ordered_labels(dataset, job)
     report(Progress(Phase.LOADING))
     asked = classify_request(store, job, hub_reachable(store.settings))
-    classifier = Classifier(fetch(asked.model), asked.classes, asked.seed)
+    onednn = machine_products(store.settings).onednn_is_faster
+    classifier = Classifier(fetch(asked.model), asked.classes, asked.seed, onednn)
     if asked.adapter is not None:
         classifier.load_adapter(job.id, asked.adapter)
     texts = dataset.read("test", ["row", "text", "label"])

@@ -18,17 +18,20 @@ from core.estimate.workload import scaled
 from core.evaluation.predictions import Predictions
 from core.jobs.context import JobContext
 from core.jobs.workers.recorder import Recorder
+from core.jobs.workers.run_numerics import settle
 from core.models.catalog import ModelLocation, find_model
 from core.progress import Phase, Progress
 from core.runs import artifacts, expected
 from core.runs.checkpoints import Identity
 from core.runs.expected import untrained_cache_path
-from core.runs.requests import TrainRequest, read_train_request
+from core.runs.requests import TrainRequest, asked_config, read_train_request
 from core.runs.run_baselines import queue_after
 from core.storage import files
 from core.storage.manifest import fingerprint
 from core.training import events
+from core.training.device import choose_device
 from core.training.events import TrainResult
+from core.training.fast.optimizations import ALL_ON
 from core.training.session import TrainingData, TrainingSession
 
 log = logging.getLogger("worker")
@@ -50,6 +53,7 @@ def run(context: JobContext) -> None:
     dataset = _read_dataset(context, request)
     context.report(Progress(Phase.LOADING))
     model = find_model(request.config.model, context.settings, hub_reachable(context.settings))
+    request, numerics = settle(context, model, choose_device())
     record = Recorder(
         context,
         _identity(context, dataset, model),
@@ -58,7 +62,14 @@ def run(context: JobContext) -> None:
     data = TrainingData(
         dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"])
     )
-    session = TrainingSession(request.config, model, data, record, context.should_stop)
+    session = TrainingSession(
+        request.config,
+        model,
+        data,
+        record,
+        context.should_stop,
+        replace(ALL_ON, onednn=numerics.onednn),
+    )
     context.set_result(
         expected=expected.estimate_summary(
             expected.expected_run(context.store, request.config, dataset)
@@ -122,12 +133,9 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
 
 
 def _identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> Identity:
-    """The configuration counts as it was asked for: defaults that a later version adds must not
-    make it another one.
-    """
     versions = {name: version(name) for name in LIBRARIES}
     return Identity(
-        fingerprint(context.job.request["config"]), dataset.fingerprint, model.name, versions
+        fingerprint(asked_config(context.job)), dataset.fingerprint, model.name, versions
     )
 
 

@@ -1,5 +1,7 @@
-"""Which library multiplies fp32 matrices: torch's own choice or oneDNN, whichever a short
-measurement finds faster.
+"""Which library multiplies fp32 matrices: torch's own choice or oneDNN, whichever one short
+measurement found faster.
+
+The measurement is made once for each machine and stored: see ``core.storage.numerics``.
 
 torch hands fp32 products to MKL, which leaves AVX-512 unused on processors that are not Intel's:
 there oneDNN takes half the time (2 Zen 5 cores: 490 GFLOP/s against 215). Both compute in fp32; the
@@ -7,22 +9,21 @@ order of sums differs. oneDNN makes code for each shape that it meets, which tak
 0.6 MB a product: so numbers of rows are rounded up.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+from core.settings import Settings
+from core.storage.numerics import ProductSeconds, decide_products
 
 ROWS = (
     64  # numbers of rows are multiples of it; of 32, a run holds 60 MB more and takes 4 % less time
 )
 SHAPE = (512, 768, 768)  # rows, inputs, outputs of the products that are timed
 TRIES = 8
-MARGIN = 1.25  # a gain below this may be chance, and a resumed run should choose as before
 
 
 def pad_rows(x: Tensor) -> Tensor:
@@ -54,34 +55,26 @@ def prepack(weight: Tensor) -> Tensor:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class ProductSeconds:
-    """What one product of ``SHAPE`` takes: in fp32 and bf16 by the library that torch chooses, and
-    in fp32 by oneDNN.
-
-    The last is infinite where torch was built without it.
-    """
-
-    fp32: float
-    bf16: float
-    onednn: float
+def machine_products(settings: Settings) -> ProductSeconds:
+    """What this machine was measured to take for a product; measured now if it never was."""
+    return decide_products(settings, measure_products)
 
 
-def onednn_is_faster() -> bool:
-    """Whether oneDNN's products in fp32 were measured to be faster on this machine."""
-    measured = product_seconds()
-    return measured.fp32 > MARGIN * measured.onednn
-
-
-@cache
-def product_seconds() -> ProductSeconds:
-    """Measured once in a process; some hundredths of a second."""
+def measure_products() -> ProductSeconds:
+    """Time the products of ``SHAPE``; some hundredths of a second."""
     (x, weight), half = _matrices(torch.float32), _matrices(torch.bfloat16)
     usual: list[Callable[[], Tensor]] = [lambda: linear(x, weight), lambda: linear(*half)]
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not onednn_is_available():
         fp32, bf16 = best_seconds(usual)
-        return ProductSeconds(fp32, bf16, math.inf)
-    return ProductSeconds(*best_seconds([*usual, lambda: onednn_product(x, weight, None)]))
+        return ProductSeconds(fp32=fp32, bf16=bf16)
+    fp32, bf16, onednn = best_seconds([*usual, lambda: onednn_product(x, weight, None)])
+    return ProductSeconds(fp32=fp32, bf16=bf16, onednn=onednn)
+
+
+def onednn_is_available() -> bool:
+    """Whether torch was built with oneDNN."""
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available
 
 
 def best_seconds(products: Sequence[Callable[[], Tensor]]) -> list[float]:

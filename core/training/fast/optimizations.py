@@ -12,9 +12,9 @@ class Optimizations:
     ``similar_length``: batches of texts of similar length. ``token_parts``: a batch is computed in
     parts of so many tokens, not at once. ``first_token``: only the first token goes through the
     last layer. ``fast_encoder``: forward and backward written out by hand. ``onednn``: oneDNN
-    multiplies with frozen weights where it was measured to be faster. ``lanes``: parts are computed
-    side by side, each on a thread of its own. ``merge``: adapters are part of the weights while
-    evaluating. ``sort``: evaluation takes texts by length.
+    multiplies with frozen weights, where torch has it; a run records whether. ``lanes``: parts are
+    computed side by side, each on a thread of its own. ``merge``: adapters are part of the weights
+    while evaluating. ``sort``: evaluation takes texts by length.
     """
 
     similar_length: bool = True

@@ -20,6 +20,7 @@ from core.runs.requests import read_train_request
 from core.runs.run import read_classes
 from core.storage.job import Job
 from core.storage.store import Store
+from core.training.fast.matmul import machine_products
 from core.training.load_model import fetch
 from core.transfer.export import model_card, run_files, script, verify, write_model
 from core.transfer.export.formats import MODELS, TITLES, Format, Verification
@@ -104,7 +105,8 @@ class Exporter:
         texts = self.predictions["text"].head(TEXTS.get(target, USUAL_TEXTS)).tolist()
         write_model.write(source, target, folder)
         self._step()
-        proof = verify.verify_export(source, target, folder, texts)
+        onednn = machine_products(self.store.settings).onednn_is_faster
+        proof = verify.verify_export(source, target, folder, texts, onednn)
         self._step()
         if not proof.holds:
             message = (

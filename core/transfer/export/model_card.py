@@ -204,8 +204,10 @@ def _training(details: Mapping[str, Any], source: ExportSource) -> str:
         if "peak_memory_mb" in details
         else []
     )
+    computed = f"Precision: {_line(details['precision'])}"
+    computed += f"; matrix products by {details['products']}" if details.get("products") else ""
     return (
-        f"{', '.join(took) or 'Time and memory were not recorded'}.\n\n| field | value"
+        f"{', '.join(took) or 'Time and memory were not recorded'}. {computed}.\n\n| field | value"
         f" |\n|---|---|\n{config}"
     )
 

@@ -29,16 +29,18 @@ Answer = Callable[[Batch], NDArray[np.float32]]
 
 
 def verify_export(
-    source: ExportSource, target: Format, folder: Path, texts: Sequence[str]
+    source: ExportSource, target: Format, folder: Path, texts: Sequence[str], onednn: bool = False
 ) -> Verification:
     """Compare the export in ``folder`` with the run on ``texts``. Raises ArtifactDamaged where
     there are none.
+
+    ``onednn`` chooses the library of the run's matrix products: see ``core.training.fast.matmul``.
     """
     if not texts:
         raise ArtifactDamaged(
             "The run kept no test texts to prove an export with.", "Train it again."
         )
-    run = Classifier(source.base, source.classes, source.seed)
+    run = Classifier(source.base, source.classes, source.seed, onednn)
     run.load_adapter("run", source.adapter)
     began = time.perf_counter()
     expected = run.classify("run", list(texts), source.max_tokens)

@@ -15,7 +15,6 @@ from core.runs.requests import TrainRequest
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
-from core.training.fast.matmul import ProductSeconds
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
@@ -40,9 +39,7 @@ def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_doctor_says_what_is_ready(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "core.training.device.product_seconds", lambda: ProductSeconds(1.0, 1.0, 1.0)
-    )  # on whatever machine
+    monkeypatch.setenv("LORALAB_STOPWATCH", "fp32=1,bf16=0.2,onednn=0.5")
     news = write_small_news(tmp_path / "small-news")
 
     found = parsed("doctor", "--data", str(news))
@@ -63,6 +60,7 @@ def test_doctor_says_what_is_ready(
         "distilbert": False,
     }
     assert (found["precision"], found["home"]) == ("fp32", str(home))
+    assert found["products"] == "oneDNN"
     assert found["cores"] >= 1
 
 

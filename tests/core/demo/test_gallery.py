@@ -87,9 +87,7 @@ def test_a_rate_too_low_stays_where_it_began(store: Store, runs: dict[str, Job])
 
 
 def test_a_rank_of_one_learns_less(store: Store, runs: dict[str, Job]) -> None:
-    healthy = json.loads((GALLERY.parent / "shipped" / "example" / "job.json").read_text())[
-        "metrics"
-    ]
+    healthy = json.loads((GALLERY.parent / "runs" / "example" / "job.json").read_text())["metrics"]
     at_step = {
         metric["step"]: metric["loss"] for metric in healthy if metric["split"] == "validation"
     }

@@ -106,15 +106,6 @@ def test_one_from_before_costs_changed_counts_as_none(
     assert read(tmp_path, KEY) is None
 
 
-def test_precision_auto_finds_what_auto_came_to(tmp_path: Path) -> None:
-    auto = replace(KEY, precision="auto")
-    write(tmp_path, calibration(replace(KEY, precision="bf16"), is_auto=False))
-    assert read(tmp_path, auto) is None
-
-    write(tmp_path, calibration(is_auto=True))
-    assert read(tmp_path, auto) == calibration(is_auto=True)
-
-
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"key": 1}'])
 def test_a_damaged_calibration_counts_as_none(tmp_path: Path, content: bytes) -> None:
     write(tmp_path, calibration())

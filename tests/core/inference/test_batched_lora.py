@@ -94,7 +94,7 @@ def test_a_state_is_the_first_token_after_the_last_layer(
 def test_many_texts_with_one_adapter_give_the_same(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch, variant: Variant, onednn: bool
 ) -> None:
-    monkeypatch.setattr("core.inference.batched_lora.onednn_is_faster", lambda: onednn)
+    classifier._onednn = onednn
     expected = [
         by_peft(classifier, Query("b", 64, variant=variant), text, monkeypatch) for text in TEXTS
     ]

@@ -6,7 +6,6 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from core.errors import Stopped
-from core.inference import sentence_vectors
 from core.inference.sentence_vectors import encode_sentences
 from tests.support.tiny_models import write_bert
 
@@ -21,7 +20,6 @@ def folder(tmp_path: Path) -> Path:
 def test_a_vector_is_the_mean_over_the_tokens_of_a_text(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sentence_vectors, "choose_dtype", lambda: torch.float32)
     model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     heard: list[int] = []
 
@@ -34,11 +32,8 @@ def test_a_vector_is_the_mean_over_the_tokens_of_a_text(
     assert heard[-1] == 3
 
 
-def test_half_precision_points_the_same_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for dtype in (torch.float32, torch.bfloat16):
-        monkeypatch.setattr(sentence_vectors, "choose_dtype", lambda chosen=dtype: chosen)
-        found.append(encode_sentences(folder, TEXTS))
+def test_half_precision_points_the_same_way(folder: Path) -> None:
+    found = [encode_sentences(folder, TEXTS, in_bf16=in_bf16) for in_bf16 in (False, True)]
 
     assert (found[0] * found[1]).sum(axis=1) == pytest.approx(np.ones(3), abs=0.01)
 

@@ -247,10 +247,10 @@ def test_a_run_without_an_adapter_says_so(lab: Store, tmp_path: Path) -> None:
 def test_measuring_gives_a_speed_that_a_finished_run_refines(lab: Store, tmp_path: Path) -> None:
     folder = str(tmp_path / "tiny")
     model = model_facts(find_model(folder, lab.settings, hub=False))
-    config = make_config(None, {"model": folder})
+    config = make_config(None, {"model": folder, "precision": "fp32"})
     assert not find_speed(lab, config, model).measured
 
-    measuring = wait_for(lab, actions.launch_calibration(lab, folder), over)
+    measuring = wait_for(lab, actions.launch_calibration(lab, folder, "fp32"), over)
     assert measuring.state is JobState.COMPLETED, measuring.message
     calibrated = find_speed(lab, config, model)
     assert calibrated.measured

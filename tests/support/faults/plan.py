@@ -17,8 +17,9 @@ class FaultPlan:
     """``nth`` step of the disk on which it fails with ``code``, or kills (``kill``); 0 for a
     healthy disk. Times are seconds.
 
-    With ``real`` the training itself is the real one. ``error`` is raised at ``error_step``:
-    memory, bug or diverged. ``clock_file`` holds seconds by which the wall clock is wrong.
+    With ``real`` the training itself is the real one. ``stopwatch`` is what ``LORALAB_STOPWATCH``
+    would say, where it is given. ``error`` is raised at ``error_step``: memory, bug or diverged.
+    ``clock_file`` holds seconds by which the wall clock is wrong.
     """
 
     steps: int = 100
@@ -35,6 +36,7 @@ class FaultPlan:
     clock_file: str = ""
     data: str = "rehearsal"
     real: bool = False
+    stopwatch: str = ""
 
     def disk(self) -> Disk:
         """The disk that this plan writes to."""

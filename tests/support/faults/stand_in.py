@@ -3,7 +3,7 @@ machinery around it is the real one.
 """
 
 import importlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from core.errors import Stopped
 from core.jobs.context import JobContext
@@ -24,7 +24,8 @@ def prepare(store: Store) -> Store:
     """Give this process the plan's disk, and the store its clock."""
     plan = read_plan(store.settings.rehearsal)
     files.disk = plan.disk()
-    return Store(store.settings, plan.clock(), create=False)
+    settings = replace(store.settings, stopwatch=plan.stopwatch or store.settings.stopwatch)
+    return Store(settings, plan.clock(), create=False)
 
 
 def run(context: JobContext) -> None:

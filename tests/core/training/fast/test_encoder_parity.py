@@ -126,9 +126,8 @@ def in_order(session: TrainingSession, config: RunConfig) -> Dataset:
 
 @pytest.mark.parametrize("lever", EXACT)
 def test_a_lever_changes_no_loss_and_no_gradient_of_a_batch(
-    lever: str, lab: Lab, steady: RunConfig, monkeypatch: pytest.MonkeyPatch
+    lever: str, lab: Lab, steady: RunConfig
 ) -> None:
-    monkeypatch.setattr("core.training.model.onednn_is_faster", torch.backends.mkldnn.is_available)
     rows, others = (
         np.arange(8),
         replace(ALL_OFF, fast_encoder=lever == "onednn"),

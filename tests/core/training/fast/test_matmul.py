@@ -1,4 +1,3 @@
-import math
 import time
 
 import pytest
@@ -6,7 +5,7 @@ import torch
 
 from core.training.fast import matmul
 from core.training.fast.layer import Frozen
-from core.training.fast.matmul import ROWS, ProductSeconds, pad_rows, prepack
+from core.training.fast.matmul import ROWS, pad_rows, prepack
 
 TOLERANCE = 1e-5  # of sums of 48 products of numbers around 1
 needs_onednn = pytest.mark.skipif(
@@ -52,21 +51,11 @@ def test_a_packed_weight_and_a_gelu_on_the_way_change_no_result() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("onednn_seconds", "chosen"), [(0.5, True), (0.85, False), (2.0, False), (math.inf, False)]
-)
-def test_onednn_is_taken_where_it_was_measured_to_be_clearly_faster(
-    monkeypatch: pytest.MonkeyPatch, onednn_seconds: float, chosen: bool
-) -> None:
-    monkeypatch.setattr(matmul, "product_seconds", lambda: ProductSeconds(1.0, 1.0, onednn_seconds))
-
-    assert matmul.onednn_is_faster() is chosen
-
-
 def test_a_product_takes_time_in_either_precision_and_library() -> None:
-    measured = matmul.product_seconds()
+    measured = matmul.measure_products()
 
-    assert min(measured.fp32, measured.bf16, measured.onednn) > 0
+    assert (measured.onednn is not None) is torch.backends.mkldnn.is_available()
+    assert min(measured.fp32, measured.bf16, measured.onednn or 1.0) > 0
 
 
 def test_products_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:

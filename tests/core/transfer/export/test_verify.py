@@ -208,6 +208,8 @@ def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_m
         "name": "<b>mine</b> | *x*",
         "data": {"name": "AG News", "fingerprint": "1234"},
         "config": {"rank": 4},
+        "precision": "auto → bf16",
+        "products": "oneDNN",
         "test": {"hits": 90, "rows": 100, "macro_f1": 0.9, "accuracy": 0.9},
         "per_class": [
             {"class": "a|b", "f1": 0.667, "support": 50},
@@ -224,12 +226,14 @@ def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_m
     assert "# \\<b\\>mine" in card
     assert "| a\\|b | 1.000 (0.867 to 1.000) | 0.500 (0.366 to 0.634) | 0.667 | 50 |" in card
     assert "200 of 200 test texts" in card
+    assert "Precision: auto → bf16; matrix products by oneDNN." in card
     assert '"type": "fancyzhx/ag_news"' in card
 
 
 def test_the_card_names_a_base_from_a_folder_by_identity(source: ExportSource) -> None:
     config = {"model": str(source.base), "rank": 4}
-    details = {"name": "mine", "data": {"name": "AG News", "fingerprint": "1234"}, "config": config}
+    data = {"name": "AG News", "fingerprint": "1234"}
+    details = {"name": "mine", "data": data, "config": config, "precision": "fp32"}
 
     card = write_card(details, source, proof_of())
 

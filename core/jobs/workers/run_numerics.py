@@ -1,0 +1,85 @@
+"""The precision and the matrix library of a run: decided at its first start, recorded, then reused.
+
+A resumed run is equal to an uninterrupted one only if both attempts add up the same numbers in the
+same format and order. So the first attempt writes into the run's record what it computes with,
+before its first step, and each later attempt reads it there.
+"""
+
+import logging
+
+from core.errors import ConfigError
+from core.jobs.context import JobContext
+from core.models.catalog import ModelLocation
+from core.runs import checkpoints
+from core.runs.requests import (
+    Numerics,
+    TrainRequest,
+    asked_precision,
+    describe_precision,
+    read_train_request,
+)
+from core.storage import files
+from core.storage.numerics import auto_precision
+from core.training.device import Device, choose_precision, why_not_in
+from core.training.fast.matmul import machine_products, onednn_is_available
+
+ELSEWHERE = (
+    "Resume it on a machine like the one it began on, or clone it and choose precision auto."
+)
+
+log = logging.getLogger("worker")
+
+
+def settle(
+    context: JobContext, model: ModelLocation, device: Device
+) -> tuple[TrainRequest, Numerics]:
+    """The job's request and what the run computes with, which is recorded unless it already is.
+
+    Raises ConfigError where this machine cannot compute in the recorded precision or library.
+    """
+    request = read_train_request(context.job)
+    numerics = request.numerics or _decide(context, request, model, device)
+    if request.numerics is None:
+        context.set_request(numerics_recorded(context.job.request, numerics))
+        request = read_train_request(context.job)
+    elif context.job.attempt > 1:
+        _require_computable(numerics, device)
+    files.write_json(context.folder / "config.json", request.config.model_dump(mode="json"))
+    log.info(
+        "precision %s, products by %s", describe_precision(context.job, request), numerics.library
+    )
+    return request, numerics
+
+
+def numerics_recorded(asked: dict[str, object], numerics: Numerics) -> dict[str, object]:
+    """The request ``asked`` with ``numerics`` in it, and the precision in its configuration."""
+    config = asked["config"]
+    assert isinstance(config, dict)  # it has been read
+    changed = {**config, "precision": numerics.precision}
+    return {**asked, "config": changed, "numerics": numerics.model_dump(mode="json")}
+
+
+def _decide(
+    context: JobContext, request: TrainRequest, model: ModelLocation, device: Device
+) -> Numerics:
+    asked, precision, assumed = asked_precision(context.job), request.config.precision, False
+    if precision == "auto":
+        assumed = bool(checkpoints.steps(context.folder))  # what they were computed in is not known
+        precision = "fp32" if assumed else auto_precision(context.settings, model.name, device.type)
+    if assumed:
+        log.warning(
+            "This run began in a version that did not record its precision. It goes on in fp32;"
+            " if it began in bf16, its curve may have a small step here."
+        )
+    onednn = device.type == "cpu" and machine_products(context.settings).onednn_is_faster
+    precision = choose_precision(precision, device)
+    return Numerics(asked=asked, precision=precision, onednn=onednn, assumed=assumed)
+
+
+def _require_computable(numerics: Numerics, device: Device) -> None:
+    if why := why_not_in(numerics.precision, device):
+        message = f"This run was started in {numerics.precision}, which needs {why}."
+        raise ConfigError(message, ELSEWHERE)
+    if numerics.onednn and not (device.type == "cuda" or onednn_is_available()):
+        message = "This run was started with oneDNN's matrix products, which torch lacks here."
+        raise ConfigError(message, ELSEWHERE)
