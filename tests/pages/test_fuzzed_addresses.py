@@ -28,7 +28,8 @@ def parameters() -> Iterator[str]:
     widgets.
     """
     for path in sorted([*(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py")]):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue
             named = {word.arg: word.value for word in node.keywords}
@@ -41,23 +42,29 @@ def parameters() -> Iterator[str]:
             if bound or read:
                 key = named["key"] if bound else node.args[0]
                 value = (
-                    key.value if isinstance(key, ast.Constant) else constant(path, ast.unparse(key))
+                    key.value
+                    if isinstance(key, ast.Constant)
+                    else constant(path, tree, ast.unparse(key))
                 )
                 if isinstance(value, str):
                     yield value
 
 
-def constant(path: Path, name: str) -> object:
-    """Return the value of ``NAME`` or ``module.NAME`` as the file at ``path`` sees it."""
-    if path.parent == ROOT / "pages":
+def constant(path: Path, tree: ast.Module, name: str) -> object:
+    """Return the value of ``NAME`` or ``module.NAME`` in the file at ``path``."""
+    first, _, rest = name.partition(".")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and rest:
+            for alias in node.names:
+                if first == (alias.asname or alias.name) and node.module:
+                    module = importlib.import_module(f"{node.module}.{alias.name}")
+                    return getattr(module, rest, None)
+    if rest or path.parent == ROOT / "pages":
         return None
     module = importlib.import_module(
         path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
     )
-    value: object = module
-    for part in name.split("."):
-        value = getattr(value, part, None)
-    return value
+    return getattr(module, name, None)
 
 
 NAMES = sorted(set(parameters()))
