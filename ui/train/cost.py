@@ -26,8 +26,8 @@ def draw(
         _figure("Time", f"about {duration(expected.likely_seconds)}")
         _figure("Memory", megabytes(expected.memory_mb))
     st.caption(
-        f"{_range(expected)}; {plain(expected.source)}. Precision: {expected.precision}. Disk space:"
-        f" {megabytes(expected.disk_mb)}."
+        f"{_range(expected)}; {plain(expected.source)}. Precision: {expected.precision}."
+        f" Disk space: {megabytes(expected.disk_mb)}."
     )
     try:
         require_resources(

@@ -131,7 +131,7 @@ def test_the_last_layer_for_the_first_token_is_the_whole_one(
             if dropped:
                 module.p = 0.1
 
-        assert torch.allclose(*logits, atol=1e-6), name
+        assert torch.allclose(logits[0], logits[1], atol=1e-6), name
 
 
 @hand_written
