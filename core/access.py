@@ -1,7 +1,6 @@
-"""Who is here and what they may do. Every action asks here: a button that a page draws too many
-gives nothing away.
+"""Visitors, their roles and their permissions.
 
-Names that people give, as they are kept.
+Every action checks its permission here, so that a wrongly drawn button has no effect.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ LONGEST_NAME = 40  # letters of a visitor's name
 
 
 class Mode(StrEnum):
-    """Whom a server is for: one person at the machine itself, a class, or anybody."""
+    """Audience of a server: the machine's user, a class, or the public."""
 
     LOCAL = "local"
     CLASSROOM = "classroom"
@@ -21,7 +20,7 @@ class Mode(StrEnum):
 
 
 class Role(StrEnum):
-    """What somebody is on this server."""
+    """Role of a visitor on this server."""
 
     OWNER = "owner"
     TEACHER = "teacher"
@@ -31,10 +30,10 @@ class Role(StrEnum):
 
 
 class Action(StrEnum):
-    """What can be asked for, in the words of a refusal."""
+    """Actions, worded to complete an error message: "You cannot …"."""
 
-    LAUNCH = "launch a run"
-    LAUNCH_SET = "launch a set of runs"
+    LAUNCH = "start a run"
+    LAUNCH_SET = "start a sweep"
     IMPORT = "import a run"
     STOP = "stop this run"
     RESUME = "resume this run"
@@ -42,8 +41,8 @@ class Action(StrEnum):
     DELETE = "delete this run"
     TAG = "tag texts of this run"
     SCORE = "score this run"
-    READ_LOG = "read the log of this run"  # it tells of the machine
-    WORK = "start this work"  # preparing, checking, mapping: shared by all, owned by nobody
+    READ_LOG = "read the log of this run"  # logs contain details of the machine
+    WORK = "start this job"  # preparing, checking, mapping: shared by all, without an owner
     KEEP_DATA = "add or delete datasets"
     NAME_FOLDER = "use a model from a folder of this machine"
     MANAGE = "change the class"
@@ -66,7 +65,7 @@ OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.LAUNCH_SET, Action.IMPORT, Actio
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Somebody who uses the app. ``id`` is what a job's ``owner`` says."""
+    """A user of the app; ``id`` is the ``owner`` of their jobs."""
 
     id: str
     name: str
@@ -74,24 +73,24 @@ class Visitor:
 
     @property
     def in_charge(self) -> bool:
-        """Whether everything is theirs to decide."""
+        """Whether the visitor is an admin, who may do everything."""
         return self.role in (Role.OWNER, Role.TEACHER)
 
     @property
     def shelf(self) -> str:
-        """The folder name of what is theirs alone; who is in charge has none, and shares what lies
-        beside.
-        """
+        """Name of the visitor's own folder; empty for admins, who share the parent folder."""
         return "" if self.in_charge else self.id
 
 
-GUEST_PREFIX = "guest-"  # of the ids of guests who may start a Taste run
-MACHINE_OWNER = Visitor("local", "", Role.OWNER)  # sits at the machine, or has its command line
+GUEST_PREFIX = "guest-"  # prefix of the ids of guest trainers
+MACHINE_OWNER = Visitor(
+    "local", "", Role.OWNER
+)  # works on the machine itself or on its command line
 GUEST = Visitor("guest", "", Role.GUEST)
 
 
 def may(visitor: Visitor, action: Action, owner: str = "") -> bool:
-    """Whether the visitor may do this; ``owner`` is that of the job it is done to."""
+    """Return whether the visitor may take the action; ``owner`` is the owner of its job."""
     if visitor.in_charge:
         return True
     if visitor.role is Role.STUDENT:
@@ -102,32 +101,33 @@ def may(visitor: Visitor, action: Action, owner: str = "") -> bool:
 
 
 def require(visitor: Visitor, action: Action, owner: str = "") -> None:
-    """Raise NotAllowed where the visitor may not do this."""
+    """Raise NotAllowed if the visitor may not take the action."""
     if may(visitor, action, owner):
         return
     if visitor.role is Role.TASTER and action is Action.STOP:
         raise NotAllowed(
-            "You cannot stop this run: another visit started it.", "It is over in a few minutes."
+            "You cannot stop this run: another visitor started it.", "It ends in a few minutes."
         )
     if visitor.role is Role.STUDENT and action in ON_A_RUN:
         raise NotAllowed(
-            f"You cannot {action}: it is somebody else's.",
-            "Clone it into the form to have one of your own.",
+            f"You cannot {action}: it belongs to another student.",
+            "Clone it to start your own run.",
         )
     if visitor.role is Role.STUDENT:
         raise NotAllowed(f"Only the teacher can {action}.", "Ask your teacher.")
     raise NotAllowed(
-        f"Nobody can {action} on this public page.",
-        "Install LoRA Lab on your own machine to do it.",
+        f"You cannot {action} on this public page.",
+        "Install LoRA Lab on your own machine to do this.",
     )
 
 
 def sanitize_name(text: str, longest: int) -> str:
-    """``text`` on one line, at most so many letters: without control characters, and those that
-    turn the direction of writing.
+    """Return ``text`` on one line, with at most ``longest`` characters.
+
+    Control characters and characters that change the writing direction are removed.
     """
     whole = (
         text[: 10 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    )  # halves of pairs become �
+    )  # unpaired surrogates become �
     words = " ".join(whole.split())
     return "".join(letter for letter in words if letter.isprintable())[:longest].strip()

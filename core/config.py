@@ -1,4 +1,4 @@
-"""``RunConfig``: every hyperparameter once, with its type, range, unit, default and help.
+"""``RunConfig``: every hyperparameter, defined once with type, range, unit, default and help.
 
 Form widgets, the command line, ``docs/hyperparameters.md`` and error messages are generated from
 it.
@@ -26,8 +26,10 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a field is presented: section, unit, whether it is always in view, and why it cannot be
-    had here (nothing where it can).
+    """Presentation of a field: section, unit, whether it is always visible, and why it is
+    unavailable.
+
+    ``why_not`` returns an empty string if the field is available.
     """
 
     group: Group
@@ -49,7 +51,9 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class RunConfig(BaseModel):
-    """One training run. Frozen; a wrong or unknown field raises pydantic's ValidationError (see
+    """Configuration of one training run. Frozen.
+
+    An invalid or unknown field raises pydantic's ValidationError (see
     ``core.presets.make_config``).
     """
 
@@ -61,9 +65,9 @@ class RunConfig(BaseModel):
         min_length=1,
         max_length=500,
         description=(
-            "The pretrained encoder that stays frozen. minilm is small and quick, distilbert three"
-            " times larger and a little more accurate. A local folder or a Hub id with @revision"
-            " works too."
+            "The pretrained encoder, which stays frozen. minilm is small and fast; distilbert is"
+            " three times larger and slightly more accurate. A local folder or a Hub id with"
+            " @revision works too."
         ),
     )
     train_rows: Annotated[int, Shown(Group.DATA, "rows", basic=True)] = Field(
@@ -72,8 +76,8 @@ class RunConfig(BaseModel):
         ge=0,
         le=10_000_000,
         description=(
-            "How many training texts are used, drawn in equal shares per class; 0 takes all. More"
-            " rows help most up to a few thousand; time grows in proportion."
+            "Number of training texts, sampled equally from each class; 0 uses all. More rows help"
+            " most up to a few thousand; training time grows proportionally."
         ),
     )
     max_tokens: Annotated[int, Shown(Group.DATA, "tokens")] = Field(
@@ -82,8 +86,8 @@ class RunConfig(BaseModel):
         ge=4,
         le=4096,
         description=(
-            "Longer texts are cut here. Shorter is faster but loses text: 128 covers nearly all of"
-            " AG News, 512 is the limit of most encoders."
+            "Longer texts are truncated to this length. A lower limit is faster but loses text:"
+            " 128 covers nearly all of AG News, 512 is the limit of most encoders."
         ),
     )
     seed: Annotated[int, Shown(Group.DATA)] = Field(
@@ -92,8 +96,8 @@ class RunConfig(BaseModel):
         ge=0,
         le=2**32 - 1,
         description=(
-            "Fixes the drawn rows, their order, the new weights and the dropout. Another seed shows"
-            " how much of a result is luck; compare at least three."
+            "Fixes the sampled rows, their order, the new weights and the dropout. Other seeds"
+            " show how much of a result is due to chance; compare at least three."
         ),
     )
     rank: Annotated[int, Shown(Group.ADAPTER, basic=True)] = Field(
@@ -102,8 +106,8 @@ class RunConfig(BaseModel):
         ge=1,
         le=1024,
         description=(
-            "Width r of the two matrices that stand for the change of each adapted layer. A higher"
-            " rank can express more and trains more parameters; 4 to 32 is usual."
+            "Inner dimension r of the two matrices that represent the change of each adapted"
+            " layer. A higher rank can express more and trains more parameters; 4 to 32 is usual."
         ),
     )
     alpha: Annotated[float, Shown(Group.ADAPTER, basic=True)] = Field(
@@ -112,8 +116,8 @@ class RunConfig(BaseModel):
         gt=0,
         le=4096,
         description=(
-            "The adapter's output is multiplied by alpha / rank. More makes the adapter louder,"
-            " much like a higher learning rate; twice the rank is usual."
+            "The adapter's output is multiplied by alpha / rank. A higher value strengthens the"
+            " adapter, much like a higher learning rate; twice the rank is usual."
         ),
     )
     dropout: Annotated[float, Shown(Group.ADAPTER)] = Field(
@@ -122,8 +126,8 @@ class RunConfig(BaseModel):
         ge=0,
         le=0.9,
         description=(
-            "Share of the adapter's inputs set to zero at random while training. More holds back"
-            " overfitting on few rows but slows learning; 0 to 0.1 is usual."
+            "Proportion of the adapter's inputs set to zero at random during training. More"
+            " reduces overfitting on few rows but slows learning; 0 to 0.1 is usual."
         ),
     )
     target_modules: Annotated[tuple[str, ...], BeforeValidator(_names), Shown(Group.ADAPTER)] = (
@@ -131,9 +135,9 @@ class RunConfig(BaseModel):
             (),
             title="Target modules",
             description=(
-                "Names of the linear layers that get an adapter, separated by commas; empty takes"
-                " the model's usual ones (query and value), all-linear every one. More modules"
-                " learn more and cost time."
+                "Names of the linear layers that get an adapter, separated by commas; empty uses"
+                " the model's default (query and value), all-linear uses all of them. More modules"
+                " learn more but take longer."
             ),
         )
     )
@@ -142,15 +146,15 @@ class RunConfig(BaseModel):
         title="Rank-stabilised (rsLoRA)",
         description=(
             "Scales by alpha / √rank instead of alpha / rank, so that high ranks learn as fast as"
-            " low ones (Kalajdzievski 2023). Worth a try from rank 32 on."
+            " low ones (Kalajdzievski 2023). Worth trying from rank 32."
         ),
     )
     dora: Annotated[bool, Shown(Group.ADAPTER)] = Field(
         False,
         title="Magnitude and direction (DoRA)",
         description=(
-            "Learns the length of each weight column apart from its direction (Liu et al. 2024)."
-            " Sometimes more accurate at low rank, and clearly slower."
+            "Learns the magnitude of each weight column separately from its direction (Liu et al."
+            " 2024). Sometimes more accurate at low rank, but considerably slower."
         ),
     )
     epochs: Annotated[int, Shown(Group.OPTIMISATION, "epochs", basic=True)] = Field(
@@ -159,7 +163,7 @@ class RunConfig(BaseModel):
         ge=1,
         le=100,
         description=(
-            "Passes over the training rows. More passes help when rows are few; each costs the same"
+            "Passes over the training rows. More epochs help with few rows; each takes the same"
             " time, and too many overfit."
         ),
     )
@@ -179,26 +183,26 @@ class RunConfig(BaseModel):
         gt=0,
         le=1,
         description=(
-            "Size of each step. Too high diverges, too low learns nothing in the time given. LoRA"
-            " takes about ten times what full fine-tuning takes: 2e-4 to 5e-3."
+            "Step size of the optimiser. Too high diverges, too low learns almost nothing in the"
+            " given steps. LoRA uses about ten times the rate of full fine-tuning: 2e-4 to 5e-3."
         ),
     )
     schedule: Annotated[Schedule, Shown(Group.OPTIMISATION)] = Field(
         "linear",
         title="Schedule",
         description=(
-            "How the learning rate falls after the warm-up: in a straight line to zero, along a"
-            " cosine to zero, or not at all. Falling to zero usually ends more accurate."
+            "How the learning rate decreases after the warm-up: linearly to zero, along a cosine"
+            " to zero, or not at all. Decreasing to zero usually gives higher accuracy."
         ),
     )
-    warmup: Annotated[float, Shown(Group.OPTIMISATION, "share of steps")] = Field(
+    warmup: Annotated[float, Shown(Group.OPTIMISATION, "fraction of steps")] = Field(
         0.05,
         title="Warm-up",
         ge=0,
         le=0.5,
         description=(
-            "Share of all steps over which the learning rate rises from zero. A little protects the"
-            " first steps at high rates; 0 to 0.1 is usual."
+            "Fraction of all steps during which the learning rate increases from zero. A short"
+            " warm-up stabilises the first steps at high rates; 0 to 0.1 is usual."
         ),
     )
     weight_decay: Annotated[float, Shown(Group.OPTIMISATION)] = Field(
@@ -207,34 +211,34 @@ class RunConfig(BaseModel):
         ge=0,
         le=1,
         description=(
-            "Pulls trained weights towards zero at every step. More holds back overfitting; 0 to"
+            "Shrinks trained weights towards zero at every step. More reduces overfitting; 0 to"
             " 0.1 is usual and matters little for small adapters."
         ),
     )
     base_dropout: Annotated[bool, Shown(Group.OPTIMISATION)] = Field(
         False,
-        title="Dropout in the frozen base",
+        title="Dropout in the base model",
         description=(
-            "Keeps the base model's own dropout on while training, as the reference recipe does. It"
-            " costs about a third of the speed; off is the default here."
+            "Keeps the base model's own dropout active during training, as the reference recipe"
+            " does. Training is about a third slower; off by default."
         ),
     )
     precision: Annotated[Precision, Shown(Group.OPTIMISATION)] = Field(
         "auto",
         title="Precision",
         description=(
-            "Number format of the matrix products. auto takes fp32, and bf16 on a CPU where a"
-            " measured training step was faster in it; it is decided when a run first starts, and"
-            " the run keeps it. fp16 needs a GPU."
+            "Number format of the matrix products. auto uses fp32, or bf16 on a CPU where a measured"
+            " training step was faster with it; it is decided when a run first starts, and stays"
+            " the same for the run. fp16 needs a GPU."
         ),
     )
     four_bit: Annotated[bool, Shown(Group.OPTIMISATION, why_not=unsupported_reason)] = Field(
         False,
-        title="Base in 4 bits (NF4)",
+        title="4-bit base model (NF4)",
         description=(
-            "Holds the frozen layers in 4 bits while training (QLoRA, Dettmers et al. 2023): an"
-            " eighth of their memory, slower steps, slightly other answers; classifying and exports"
-            " use it whole. Needs an NVIDIA GPU and the package bitsandbytes."
+            "Stores the frozen layers in 4 bits during training (QLoRA, Dettmers et al. 2023): an"
+            " eighth of their memory, slower steps, slightly different predictions; classification"
+            " and exports use full precision. Needs an NVIDIA GPU and the package bitsandbytes."
         ),
     )
     evaluation_interval: Annotated[int, Shown(Group.EVALUATION, "steps", basic=True)] = Field(
@@ -243,8 +247,8 @@ class RunConfig(BaseModel):
         ge=1,
         le=1_000_000,
         description=(
-            "Validate, and keep the model if it is the best so far, every so many steps. More often"
-            " gives finer curves and costs time."
+            "Number of steps between validations; the best model so far is kept. More frequent"
+            " validation gives finer curves but takes time."
         ),
     )
     validation_rows: Annotated[int, Shown(Group.EVALUATION, "rows")] = Field(
@@ -253,8 +257,8 @@ class RunConfig(BaseModel):
         ge=1,
         le=1_000_000,
         description=(
-            "Size of the fixed validation subset used while training. Fewer are faster but noisier:"
-            " 500 rows leave about ±2.7 points at 90 %."
+            "Size of the fixed validation subset used during training. Fewer rows are faster but"
+            " noisier: 500 rows give about ±2.7 points at 90 % accuracy."
         ),
     )
     test_rows: Annotated[int, Shown(Group.EVALUATION, "rows")] = Field(
@@ -263,8 +267,8 @@ class RunConfig(BaseModel):
         ge=0,
         le=10_000_000,
         description=(
-            "Rows of the test split, and at most of the validation split, in the one evaluation at"
-            " the end; 0 takes all. A sample is faster and widens the interval."
+            "Number of rows of the test split, and at most that many of the validation split, in"
+            " the final evaluation; 0 uses all. A sample is faster and widens the interval."
         ),
     )
     early_stopping: Annotated[int, Shown(Group.EVALUATION, "validations")] = Field(
@@ -273,26 +277,25 @@ class RunConfig(BaseModel):
         ge=0,
         le=1000,
         description=(
-            "Ends the run after so many validations in a row without a lower loss; 0 never does. 3"
-            " to 5 saves time on long runs."
+            "Stops the run after this many validations in a row without a lower loss; 0 never"
+            " stops early. 3 to 5 saves time on long runs."
         ),
     )
 
     def total_steps(self, rows: int) -> int:
-        """Optimiser steps of the whole run over ``rows`` training rows."""
+        """Return the optimiser steps of the whole run over ``rows`` training rows."""
         return math.ceil(rows / self.batch_size) * self.epochs
 
 
 def shown(name: str) -> Shown:
-    """How the field ``name`` is presented."""
+    """Return the presentation of the field ``name``."""
     return next(item for item in RunConfig.model_fields[name].metadata if isinstance(item, Shown))
 
 
 def bounds(name: str, model: type[BaseModel] | None = None) -> tuple[float | None, float | None]:
-    """Smallest and largest allowed value of a numeric field of ``model``, by default RunConfig;
-    None where there is none.
+    """Return the smallest and largest allowed value of a numeric field; None where unbounded.
 
-    An open bound counts as the bound.
+    ``model`` defaults to RunConfig. An exclusive bound counts as the bound.
     """
     low = high = None
     for item in (model or RunConfig).model_fields[name].metadata:
@@ -302,12 +305,12 @@ def bounds(name: str, model: type[BaseModel] | None = None) -> tuple[float | Non
 
 
 def choices(name: str) -> tuple[str, ...]:
-    """The allowed values of a closed field; empty for any other."""
+    """Return the allowed values of a ``Literal`` field; empty for any other field."""
     annotation = RunConfig.model_fields[name].annotation
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def differences(config: RunConfig, other: RunConfig) -> dict[str, tuple[object, object]]:
-    """Field name to (value here, value in ``other``), for the fields that differ."""
+    """Return the fields that differ: name to (value in ``config``, value in ``other``)."""
     mine, theirs = config.model_dump(), other.model_dump()
     return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}

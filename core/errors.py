@@ -1,23 +1,23 @@
-"""Every error a user can meet.
+"""All errors that a user can see.
 
 LoraLabError                what happened, with which value, and what to do
-├── ConfigError             an unknown field, a value out of range, or fields that do not fit together
-├── DataError               a folder that is missing, columns that are not there, one class only, empty texts
-├── ModelUnavailable        a base model that cannot be had on this machine, or whose files are not what they should be
-├── JobNotFound             no run of that id
-├── StateConflict           an action that the run's state does not allow
-├── StoreDamaged            the database cannot be used
-│   └── StoreBusy           another process holds it and does not let go
-├── ArtifactDamaged         a file of one run is missing or cannot be read
-├── Diverged                the loss is no longer a number
-├── NotAllowed              something that this visitor may not do
-├── NotEnoughRoom           too little disk or memory for what was asked
-└── Stopped                 the user asked the job to stop; never shown as a failure
+├── ConfigError             unknown field, value out of range, or incompatible fields
+├── DataError               missing folder, missing columns, a single class, empty texts
+├── ModelUnavailable        base model not available on this machine, or with invalid files
+├── JobNotFound             no job with this id
+├── StateConflict           action that the job's state does not allow
+├── StoreDamaged            unusable database
+│   └── StoreBusy           database locked by another process for too long
+├── ArtifactDamaged         missing or unreadable file of a run
+├── Diverged                loss is not a finite number
+├── NotAllowed              action that this visitor may not take
+├── NotEnoughRoom           not enough disk space or memory
+└── Stopped                 stop requested by the user; never shown as a failure
 """
 
 
 class LoraLabError(Exception):
-    """A failure with a plain sentence for the reader and, where there is one, a remedy."""
+    """A failure with a message for the reader and, if there is one, a fix."""
 
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(message)
@@ -29,53 +29,55 @@ class LoraLabError(Exception):
 
     def __reduce__(
         self,
-    ) -> tuple[type["LoraLabError"], tuple[str, str]]:  # crosses process borders with both parts
+    ) -> tuple[
+        type["LoraLabError"], tuple[str, str]
+    ]:  # keeps both parts when pickled between processes
         return type(self), (self.message, self.fix)
 
 
 class ConfigError(LoraLabError):
-    """An unknown field, a value out of range, or fields that do not fit together."""
+    """Unknown field, value out of range, or incompatible fields."""
 
 
 class DataError(LoraLabError):
-    """The data is not there or is not what a classifier needs."""
+    """Data that is missing or unsuitable for a classifier."""
 
 
 class ModelUnavailable(LoraLabError):
-    """A base model that cannot be had on this machine."""
+    """Base model that is not available on this machine."""
 
 
 class JobNotFound(LoraLabError):
-    """No job of that id."""
+    """No job with this id."""
 
 
 class StateConflict(LoraLabError):
-    """An action that the job's state does not allow."""
+    """Action that the job's state does not allow."""
 
 
 class StoreDamaged(LoraLabError):
-    """The database cannot be used."""
+    """Unusable database."""
 
 
 class StoreBusy(StoreDamaged):
-    """Another process holds the database and does not let go."""
+    """Database locked by another process for too long."""
 
 
 class ArtifactDamaged(LoraLabError):
-    """A file of one run is missing or cannot be read."""
+    """Missing or unreadable file of a run."""
 
 
 class Diverged(LoraLabError):
-    """The loss is no longer a number."""
+    """Loss that is not a finite number."""
 
 
 class NotAllowed(LoraLabError):
-    """Something that this visitor may not do."""
+    """Action that this visitor may not take."""
 
 
 class NotEnoughRoom(LoraLabError):
-    """Too little disk or memory for what was asked."""
+    """Not enough disk space or memory."""
 
 
 class Stopped(LoraLabError):
-    """The user asked the job to stop."""
+    """Stop requested by the user."""

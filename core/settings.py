@@ -1,4 +1,4 @@
-"""Settings from ``LORALAB_*`` environment variables, and what this machine has."""
+"""Settings from ``LORALAB_*`` environment variables, and this machine's cores and memory."""
 
 import os
 import sys
@@ -13,14 +13,14 @@ MODES = ("local", "classroom", "public")
 PROJECT = Path(__file__).parents[1]
 HOSTED = Path(
     "/mount/src"
-)  # where Streamlit Community Cloud puts an app: everybody there comes from outside
+)  # app folder of Streamlit Community Cloud, where all visitors are remote
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
 CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
 
 
 def _variable(name: str) -> str:
-    return os.environ.get(f"LORALAB_{name}", "")  # an empty one counts as not set
+    return os.environ.get(f"LORALAB_{name}", "")  # an empty value counts as not set
 
 
 def _folder(name: str) -> Path | None:
@@ -52,18 +52,17 @@ def _count(name: str, highest: int) -> int:
     text = _variable(name) or "0"
     if not (text.isascii() and text.isdigit() and int(text) <= highest):
         raise ConfigError(
-            f"LORALAB_{name} is {text!r}.", f"Set it to a whole number from 0 to {highest}."
+            f"LORALAB_{name} is {text!r}.", f"Set it to an integer from 0 to {highest}."
         )
     return int(text)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things are kept and how much of the machine may be used. What is not given is read from
-    the environment, each time.
+    """Settings of the server; values that are not given are read from the environment each time.
 
-    No pydantic: importing it takes longer than all else that a worker does before its job. Raises
-    ConfigError.
+    Not a pydantic model: importing pydantic takes longer than all else that a worker does before
+    its job. Raises ConfigError.
     """
 
     home: Path = field(
@@ -74,73 +73,73 @@ class Settings:
     )  # local dataset folder; wins over the Hub
     model: str = field(
         default_factory=lambda: _variable("MODEL") or "minilm"
-    )  # base model that the form starts with
+    )  # default base model of the form
     hub: bool = field(
         default_factory=lambda: _switch("HUB", True)
-    )  # whether the Hugging Face Hub may be asked at all
+    )  # whether the Hugging Face Hub may be used
     threads: int = field(
         default_factory=lambda: _count("THREADS", 256)
-    )  # of a training; 0 takes all cores
+    )  # threads per training; 0 uses all cores
     paths: bool = field(
         default_factory=lambda: _switch("PATHS", False)
-    )  # whether visitors may name files of this machine
+    )  # whether visitors may read files of this machine by path
     mode: str = field(
         default_factory=lambda: _one_of("MODE", MODES, "public" if is_hosted() else "local")
     )  # core/access.py
     class_code: str = field(
         default_factory=lambda: _variable("CLASS_CODE")
-    )  # of students; made up where it is not given
+    )  # of students; generated if not given
     teacher_code: str = field(default_factory=lambda: _variable("TEACHER_CODE"))
     teachers: tuple[str, ...] = field(
         default_factory=lambda: _list("TEACHERS")
-    )  # who is in charge after signing in: core/people/openid.py
+    )  # sign-in ids of teachers: core/people/openid.py
     students: tuple[str, ...] = field(
         default_factory=lambda: _list("STUDENTS")
-    )  # who may join by signing in; everybody where empty
+    )  # who may join by signing in; everyone if empty
     guest_taste: bool = field(
         default_factory=lambda: _switch("GUEST_TASTE", False)
     )  # whether guests of a public page may start a Taste run
     rehearsal: str = field(
         default_factory=lambda: _variable("REHEARSAL")
-    )  # plan of a stand-in for trainings: core/rehearsal
+    )  # plan of a simulated training: core/rehearsal
     stopwatch: str = field(
         default_factory=lambda: _variable("STOPWATCH")
     )  # seconds that count as measured: core/storage/numerics.py
 
     @property
     def database(self) -> Path:
-        """The SQLite file with jobs and metrics."""
+        """SQLite file with jobs and metrics."""
         return self.home / "loralab.db"
 
     @property
     def jobs(self) -> Path:
-        """The folder that holds one folder per job."""
+        """Folder with one folder per job."""
         return self.home / "jobs"
 
     @property
     def prepared(self) -> Path:
-        """The folder that holds one folder per prepared dataset."""
+        """Folder with one folder per prepared dataset."""
         return self.home / "data"
 
     @property
     def datasets(self) -> Path:
-        """The folder that holds one folder per dataset that somebody has saved."""
+        """Folder with one folder per saved dataset."""
         return self.home / "datasets"
 
     @property
     def used_threads(self) -> int:
-        """Threads a training gets."""
+        """Number of threads per training."""
         return self.threads or cores()
 
 
 def is_hosted() -> bool:
-    """Whether this is Streamlit Community Cloud, where a restart loses the disk."""
+    """Return whether this is Streamlit Community Cloud, where a restart loses the disk."""
     return HOSTED.is_dir()
 
 
 def hide_folders(settings: Settings, text: str) -> str:
-    """``text`` without the folders that this machine's files lie in, for who sits elsewhere. In
-    ``local`` mode as it is.
+    """Replace this machine's folders in ``text`` for remote visitors; no change in ``local``
+    mode.
     """
     if settings.mode == "local" or "/" not in text:
         return text
@@ -160,7 +159,7 @@ def hide_folders(settings: Settings, text: str) -> str:
 
 
 def cores() -> int:
-    """Cores this process may use: the control group's quota where there is one, at least 1."""
+    """Return the cores this process may use, limited by the control group's quota; at least 1."""
     available = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -173,16 +172,14 @@ def cores() -> int:
 
 
 def memory_mb() -> int:
-    """Memory in MB that this machine or its control group offers."""
-    import psutil  # noqa: PLC0415 - a worker asks for no memory and starts quicker without
+    """Return the memory in MB of this machine or its control group."""
+    import psutil  # noqa: PLC0415 - a worker does not need it and starts faster without
 
     return min(psutil.virtual_memory().total, _limit()) // 2**20
 
 
 def available_memory_mb() -> int:
-    """Memory in MB that a new process can have right now; what the control group counts includes
-    files it would give back.
-    """
+    """Return the memory in MB available to a new process, including reclaimable file cache."""
     import psutil  # noqa: PLC0415
 
     used = int(CGROUP_USED.read_text()) - _reclaimable() if CGROUP_USED.is_file() else 0
@@ -195,7 +192,7 @@ def _limit() -> int:
 
 
 def _reclaimable() -> int:
-    """Bytes of files that the control group keeps in memory only as long as nobody needs it."""
+    """Return the bytes of file cache that the control group would release."""
     stat = CGROUP_USED.with_name("memory.stat")
     counts = dict(line.split() for line in stat.read_text().splitlines()) if stat.is_file() else {}
     return int(counts.get("inactive_file", 0)) + int(counts.get("active_file", 0))

@@ -1,10 +1,7 @@
-"""Rules across fields, data and model, each with a fix beside it. Errors keep a run from being
-launched, warnings teach.
+"""Checks of a configuration against its data and model, as findings with optional fixes.
 
-A rule yields findings. Applying a finding's fix makes it vanish, and applying fixes over and over
-comes to an end.
-
-What a check finds: how much it matters, a sentence, and the values that mend it.
+Each rule yields findings. Errors prevent a start; warnings and infos explain. Applying a finding's
+fix removes the finding, and applying fixes repeatedly terminates.
 """
 
 import math
@@ -22,7 +19,7 @@ COUNTED = ("rows", "tokens", "steps", "epochs")
 
 
 class Severity(StrEnum):
-    """How much a finding matters; an error blocks the launch."""
+    """Severity of a finding; an error prevents the start."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -31,7 +28,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConfigFinding:
-    """What is wrong with ``field``, and the values that mend it, if any do."""
+    """A problem with ``field``, and the values that fix it, if any."""
 
     level: Severity
     field: str
@@ -40,7 +37,7 @@ class ConfigFinding:
 
     @property
     def fix_label(self) -> str:
-        """What a button that applies the fix says; empty without one."""
+        """Label of the button that applies the fix; empty without a fix."""
         parts = [
             f"{RunConfig.model_fields[name].title} to {_written(name, value)}"
             for name, value in (self.fix or {}).items()
@@ -52,7 +49,7 @@ def _written(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if value == ():
-        return "the model's usual ones"
+        return "the model default"
     if value == 0 and name in ("train_rows", "test_rows"):
         return "all"
     number = (
@@ -70,32 +67,32 @@ def _written(name: str, value: object) -> str:
 
 __all__ = ["ConfigFinding", "Severity", "apply_fix", "blocks", "check"]
 
-USUAL_SCALE = 2.0  # alpha twice the rank: the scale that the learning rates below belong to
+USUAL_SCALE = 2.0  # alpha = 2 × rank: the scale that the learning rates below refer to
 USUAL_RATE = 2e-3
 SLOW_RATE, FAST_RATE = (
     1e-4,
     1e-2,
-)  # half of and twice what is usual for LoRA with Adam: 2e-4 to 5e-3
-CUT_TAUGHT, CUT_WARNED = 0.01, 0.05  # shares of texts that lose their end
-EVALUATION_SPEEDUP = 3  # a validated row costs a third of a trained one: no backward pass
-MUCH_VALIDATION = 0.5  # of the time that training itself takes
-MOST_TOKENS = 4096  # the form's own bound
+)  # half and twice the usual range for LoRA with Adam, 2e-4 to 5e-3
+CUT_TAUGHT, CUT_WARNED = 0.01, 0.05  # proportions of truncated texts
+EVALUATION_SPEEDUP = 3  # validating a row costs a third of training on it: no backward pass
+MUCH_VALIDATION = 0.5  # fraction of the training time
+MOST_TOKENS = 4096  # the upper bound of the form
 LONG_RUN_ROWS = 500_000  # about 4 hours at 35 rows/s, the speed of 2 cores
 
 
 def check(config: RunConfig, data: DataFacts, model: ModelFacts) -> list[ConfigFinding]:
-    """All findings, errors first."""
+    """Run all rules and return the findings, errors first."""
     found = [finding for rule in RULES for finding in rule(config, data, model)]
     return sorted(found, key=lambda finding: list(Severity).index(finding.level))
 
 
 def blocks(findings: list[ConfigFinding]) -> bool:
-    """Whether one of the findings keeps the run from being launched."""
+    """Return whether one of the findings prevents a start."""
     return any(finding.level is Severity.ERROR for finding in findings)
 
 
 def apply_fix(config: RunConfig, finding: ConfigFinding) -> RunConfig:
-    """``config`` with the finding's fix."""
+    """Return ``config`` with the finding's fix applied."""
     return RunConfig.model_validate({**config.model_dump(), **(finding.fix or {})})
 
 
@@ -121,7 +118,7 @@ def _precision_suits_device(
             {"precision": "auto"},
         )
     if config.precision == "bf16":
-        message = "On most CPUs bf16 is slower than fp32, four times on the one it was measured on."
+        message = "On most CPUs bf16 is slower than fp32 (four times slower on the one measured)."
         yield ConfigFinding(Severity.WARNING, "precision", message, {"precision": "auto"})
 
 
@@ -132,14 +129,14 @@ def _four_bit_is_there(
         yield ConfigFinding(
             Severity.ERROR,
             "four_bit",
-            f"A base in 4 bits {model.no_four_bit}.",
+            f"A 4-bit base model {model.no_four_bit}.",
             {"four_bit": False},
         )
     elif config.four_bit and model.shape is not None:
         whole, held = whole_mb(model.shape), four_bit_mb(model.shape)
         message = (
-            f"In 4 bits the frozen layers take about {held:,.0f} MB of the GPU's memory instead of"
-            f" {whole:,.0f}; steps are slower."
+            f"In 4 bits, the frozen layers take about {held:,.0f} MB of GPU memory instead of"
+            f" {whole:,.0f} MB; steps are slower."
         )
         yield ConfigFinding(Severity.INFO, "four_bit", message)
 
@@ -163,7 +160,7 @@ def _targets_exist(
         yield ConfigFinding(
             Severity.ERROR,
             "target_modules",
-            f"{model.id} has no linear layer that an adapter could sit on.",
+            f"{model.id} has no linear layers to adapt.",
         )
 
 
@@ -175,8 +172,8 @@ def _rank_is_low(config: RunConfig, data: DataFacts, model: ModelFacts) -> Itera
         return
     rank = 2 ** int(math.log2(max(1, width // 8)))
     message = (
-        f"Rank {config.rank:,} is above the narrowest adapted layer's width of {width:,}: more"
-        " parameters than the layer, nothing gained."
+        f"Rank {config.rank:,} exceeds the width of the narrowest adapted layer ({width:,}): this"
+        " adds more parameters than the layer has, without benefit."
     )
     yield ConfigFinding(
         Severity.WARNING,
@@ -193,12 +190,12 @@ def _alpha_suits_rank(
     if low / 2 <= config.alpha <= high * 2:
         return
     effect = (
-        "so faint that it hardly learns"
+        "so weakly that it hardly learns"
         if config.alpha < low
-        else "so loud that training gets unstable"
+        else "so strongly that training becomes unstable"
     )
     message = (
-        f"Alpha {config.alpha:g} at rank {config.rank} makes the adapter {effect}; {low:.0f} to"
+        f"Alpha {config.alpha:g} at rank {config.rank} scales the adapter {effect}; {low:.0f} to"
         f" {high} is usual."
     )
     yield ConfigFinding(
@@ -213,18 +210,17 @@ def _learning_rate_suits_lora(
     felt = config.learning_rate * scale / USUAL_SCALE
     if SLOW_RATE <= felt <= FAST_RATE:
         return
-    effect = (
-        "learns next to nothing in the time given" if felt < SLOW_RATE else "is likely to diverge"
-    )
-    scaled = (
-        ""
+    effect = "learn almost nothing in the given steps" if felt < SLOW_RATE else "probably diverge"
+    symbol = "alpha/√rank" if config.rslora else "alpha/rank"
+    subject = (
+        f"A learning rate of {config.learning_rate:g} will"
         if 0.5 <= scale / USUAL_SCALE <= 2
-        else f", at scale {scale:.3g} like {felt:.2g} at the usual {USUAL_SCALE:g},"
+        else (
+            f"With {symbol} = {scale:.3g}, a learning rate of {config.learning_rate:g} acts like"
+            f" {felt:.2g} at the usual scale and will"
+        )
     )
-    message = (
-        f"Learning rate {config.learning_rate:g}{scaled} {effect}; LoRA takes about 2e-4 to 5e-3,"
-        " ten times full fine-tuning."
-    )
+    message = f"{subject} {effect}. LoRA uses about 2e-4 to 5e-3, ten times full fine-tuning."
     rate = float(f"{USUAL_RATE * USUAL_SCALE / scale:.0e}")
     fix: dict[str, object] = {"learning_rate": rate}
     if not 1e-6 <= rate <= 0.1:
@@ -245,7 +241,7 @@ def _texts_fit(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterato
         return
     message = (
         f"{cut * 100:.1f} % of the training texts are longer than {config.max_tokens:,} tokens and"
-        " lose their end"
+        " will be truncated"
     )
     enough = min(limit, 8 * math.ceil(data.tokens_of(1 - CUT_TAUGHT) / 8))
     if enough <= config.max_tokens:
@@ -292,8 +288,8 @@ def _rows_are_enough(
             else None
         )
         message = (
-            f"{rows:,} training rows are fewer than the {data.classes:,} classes, so some class is"
-            " never seen."
+            f"{rows:,} training rows are fewer than the {data.classes:,} classes, so at least one"
+            " class is never seen."
         )
         yield ConfigFinding(Severity.ERROR, "train_rows", message, fix)
     elif rows < config.batch_size:
@@ -315,8 +311,8 @@ def _evaluation_fires(
     total = config.total_steps(data.used_rows(config))
     if config.evaluation_interval > max(total, 1):
         message = (
-            f"The run has only {total:,} steps, so an evaluation every"
-            f" {config.evaluation_interval:,} never comes before its end."
+            f"The run has only {total:,} steps: with an evaluation interval of"
+            f" {config.evaluation_interval:,}, none takes place before the end."
         )
         yield ConfigFinding(
             Severity.WARNING,
@@ -335,7 +331,7 @@ def _validation_is_modest(
     share = total // config.evaluation_interval * rows / (EVALUATION_SPEEDUP * max(trained, 1))
     if share <= MUCH_VALIDATION:
         return
-    message = f"Validating takes about {share:.1f} times as long as the training itself."
+    message = f"Validation takes about {share:.1f} times as long as training."
     interval, fewer = max(config.evaluation_interval, total // 4, 1), max(1, trained // 8)
     fix: dict[str, object] = (
         {"evaluation_interval": interval} if interval != config.evaluation_interval else {}
@@ -354,8 +350,8 @@ def _warmup_is_felt(
     total = config.total_steps(data.used_rows(config))
     if config.warmup and round(config.warmup * total) == 0:
         message = (
-            f"A warm-up over {config.warmup:g} of {total:,} steps is less than one step: it does"
-            " nothing."
+            f"A warm-up of {config.warmup:g} × {total:,} steps is less than one step and has no"
+            " effect."
         )
         yield ConfigFinding(Severity.INFO, "warmup", message, {"warmup": 0.0})
 
@@ -368,8 +364,8 @@ def _early_stopping_can_fire(
     )
     if config.early_stopping and before_end <= config.early_stopping:
         message = (
-            f"Only {before_end:,} validations come before the end, too few to see"
-            f" {config.early_stopping:,} without a gain after the first."
+            f"Only {before_end:,} validations take place before the end, too few for early"
+            f" stopping after {config.early_stopping:,} without improvement."
         )
         yield ConfigFinding(Severity.WARNING, "early_stopping", message, {"early_stopping": 0})
 
@@ -379,8 +375,8 @@ def _dora_costs_time(
 ) -> Iterator[ConfigFinding]:
     if config.dora:
         message = (
-            "DoRA recomputes the length of each weight column at every step: expect a clearly"
-            " slower run."
+            "DoRA recomputes the magnitude of each weight column at every step, so the run will be"
+            " considerably slower."
         )
         yield ConfigFinding(Severity.INFO, "dora", message, {"dora": False})
 
@@ -397,7 +393,7 @@ def _run_is_not_endless(
     yield ConfigFinding(
         Severity.WARNING,
         "epochs",
-        f"{rows * config.epochs:,} rows to train on take many hours on a CPU.",
+        f"Training on {rows * config.epochs:,} rows takes many hours on a CPU.",
         fix,
     )
 
@@ -440,4 +436,4 @@ def _adapters(config: RunConfig, model: ModelFacts) -> list[Linear]:
     try:
         return target_modules(config, model.shape) if model.shape else []
     except ConfigError:
-        return []  # another rule says so
+        return []  # another rule reports it

@@ -88,18 +88,18 @@ def test_the_reference_preset_is_the_notebooks_recipe() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("rank", "0", "rank cannot be '0': give a whole number from 1 to 1,024."),
-        ("rank", "eight", "rank cannot be 'eight': give a whole number from 1 to 1,024."),
-        ("learning_rate", 0, "learning_rate cannot be 0: give a number above 0 and at most 1."),
+        ("rank", "0", "rank cannot be '0': enter a whole number from 1 to 1,024."),
+        ("rank", "eight", "rank cannot be 'eight': enter a whole number from 1 to 1,024."),
+        ("learning_rate", 0, "learning_rate cannot be 0: enter a number above 0 and at most 1."),
         ("learning_rate", float("nan"), "learning_rate cannot be nan"),
         (
             "schedule",
             "steep",
             "schedule cannot be 'steep': choose one of linear, cosine, constant.",
         ),
-        ("dora", "perhaps", "dora cannot be 'perhaps': give true or false."),
-        ("rnak", 8, "There is no field 'rnak'. Did you mean rank?"),
-        ("zzz", 8, "There is no field 'zzz'. Fields are model, "),
+        ("dora", "perhaps", "dora cannot be 'perhaps': enter true or false."),
+        ("rnak", 8, "Unknown field 'rnak'. Did you mean rank?"),
+        ("zzz", 8, "Unknown field 'zzz'. Fields are model, "),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_is_allowed(

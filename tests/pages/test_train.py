@@ -111,7 +111,7 @@ def test_a_warning_teaches_and_its_button_mends_it(
 ) -> None:
     app = open_app(PAGE)
     app.number_input(key="field-learning_rate").set_value(0.5).run()
-    assert "is likely to diverge" in page_text(app)
+    assert "will probably diverge" in page_text(app)
     assert not app.button(key="launch").disabled
 
     next(
@@ -119,7 +119,7 @@ def test_a_warning_teaches_and_its_button_mends_it(
     ).click().run()
 
     assert app.number_input(key="field-learning_rate").value == 2e-3
-    assert "is likely to diverge" not in page_text(app)
+    assert "will probably diverge" not in page_text(app)
 
 
 def test_an_error_blocks_the_launch(open_app: Open, dataset: Dataset) -> None:
@@ -136,7 +136,7 @@ def test_a_value_that_no_widget_can_refuse_is_explained(open_app: Open, dataset:
 
     app.number_input(key="field-learning_rate").set_value(0.0).run()
 
-    assert "learning_rate cannot be 0.0: give a number above 0 and at most 1." in page_text(app)
+    assert "learning_rate cannot be 0.0: enter a number above 0 and at most 1." in page_text(app)
     assert app.button(key="launch").disabled
 
 

@@ -91,7 +91,7 @@ def test_the_learning_rate_is_judged_with_the_scale_of_the_adapter() -> None:
         "learning_rate", rank=64, alpha=128, rslora=True
     )  # scale 128 / √64 = 16, eight times the usual 2
 
-    assert "at scale 16 like 0.016" in finding.message
+    assert "= 16, a learning rate of 0.002 acts like 0.016" in finding.message
     assert finding.fix == {"learning_rate": 3e-4}  # 2.5e-4 in one digit
 
 
@@ -118,7 +118,7 @@ def test_an_evaluation_at_the_last_step_fires() -> None:
 def test_a_rank_above_the_width_is_lowered_with_its_alpha() -> None:
     finding = found("rank", rank=512, alpha=1024)
 
-    assert "width of 384" in finding.message
+    assert "narrowest adapted layer (384)" in finding.message
     assert finding.fix == {"rank": 32, "alpha": 64}
 
 
@@ -139,7 +139,7 @@ def test_max_tokens_that_cut_many_texts_say_how_many() -> None:
     assert finding.level is Severity.WARNING
     assert (
         finding.message
-        == "20.0 % of the training texts are longer than 100 tokens and lose their end."
+        == "20.0 % of the training texts are longer than 100 tokens and will be truncated."
     )
     assert finding.fix == {"max_tokens": 120}
 
@@ -169,7 +169,7 @@ def test_target_modules_that_match_nothing_block_and_name_those_there_are() -> N
 
     assert (finding.level, finding.fix) == (Severity.ERROR, {"target_modules": ()})
     assert "attention.self.query" in finding.message
-    assert finding.fix_label == "Set Target modules to the model's usual ones"
+    assert finding.fix_label == "Set Target modules to the model default"
 
 
 def test_a_model_without_linear_layers_blocks() -> None:
@@ -366,6 +366,6 @@ def test_a_base_in_4_bits_is_refused_with_the_reason_and_taught_where_it_can_be(
     )
 
     assert (refused.level, refused.fix) == (Severity.ERROR, {"four_bit": False})
-    assert refused.message == "A base in 4 bits needs an NVIDIA GPU, and this machine has none."
+    assert refused.message == "A 4-bit base model needs an NVIDIA GPU, and this machine has none."
     assert taught.level is Severity.INFO
-    assert "about 1 MB of the GPU's memory instead of 10" in taught.message  # 18 × 384² × 4 bytes
+    assert "about 1 MB of GPU memory instead of 10" in taught.message  # 18 × 384² × 4 bytes
