@@ -74,7 +74,9 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
         re.compile("header")
     )  # no person clicks on before it is there
     page.get_by_role("button", name="Classify", exact=True).click()
-    expect(page.get_by_role("heading", name=re.compile(r"\(\d+\.\d %\)"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_role("heading", name=re.compile(r"\(\d+\.\d %\)"))).to_be_visible(
+        timeout=90_000
+    )
     expect(page.get_by_text("Untrained").first).to_be_visible()
 
 
