@@ -227,9 +227,9 @@ class RunConfig(BaseModel):
         "auto",
         title="Precision",
         description=(
-            "Number format of the matrix products. auto uses fp32, or bf16 on a CPU where a measured"
-            " training step was faster with it; it is decided when a run first starts, and stays"
-            " the same for the run. fp16 needs a GPU."
+            "Number format of the matrix products. auto uses fp32, or bf16 on a CPU where a"
+            " measured training step was faster with it; it is decided when a run first starts, and"
+            " stays the same for the run. fp16 needs a GPU."
         ),
     )
     four_bit: Annotated[bool, Shown(Group.OPTIMISATION, why_not=unsupported_reason)] = Field(
