@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.runs.requests import PrepareRequest
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psutil
@@ -30,7 +32,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from core.data.sources import find_source
-from core.jobs import actions
+from core.jobs import actions, launching
 from core.presets import Preset, make_config
 from core.settings import Settings
 from core.storage.job import ACTIVE, Job, JobKind, JobState
@@ -198,7 +200,7 @@ def classify(browser: Browser, url: str, server: psutil.Process) -> float:
 def prepare_data(settings: Settings) -> None:
     """Prepare the data in use, as the Prepare button does."""
     store = Store(settings)
-    job = actions.launch_preparation(store, find_source(settings))
+    job = launching.launch(store, PrepareRequest(source=find_source(settings)), "data")
     wait_until(lambda: store.job(job.id).state.over)
 
 

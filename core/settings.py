@@ -99,6 +99,8 @@ class Settings:
     guest_taste: bool = field(
         default_factory=lambda: _switch("GUEST_TASTE", False)
     )  # whether guests of a public page may start a Taste run
+    # whether whoever queues a job starts the supervisor; not where a service manager runs it
+    supervise: bool = field(default_factory=lambda: _switch("SUPERVISE", True))
     rehearsal: str = field(
         default_factory=lambda: _variable("REHEARSAL")
     )  # plan of a simulated training: core/rehearsal

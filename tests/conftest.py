@@ -12,6 +12,7 @@ STOPWATCH = "LORALAB_STOPWATCH"  # stays: the whole suite can be run as on anoth
 REAL_DATA = os.environ.get(
     "LORALAB_DATA", ""
 )  # read before the tests' own environment takes its place
+os.environ["LORALAB_SUPERVISE"] = "false"  # jobs stay as a test puts them
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
 
 
@@ -22,7 +23,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LORALAB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LORALAB_HUB", "false")
+    monkeypatch.setenv("LORALAB_SUPERVISE", "false")
     yield tmp_path / "home"
+
+
+@pytest.fixture
+def supervised(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever queues a job starts a real supervisor, and it real workers."""
+    monkeypatch.setenv("LORALAB_SUPERVISE", "true")
 
 
 @pytest.fixture

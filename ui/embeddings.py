@@ -10,13 +10,12 @@ from core.access import Action, may
 from core.data.dataset import SPLITS, Dataset
 from core.errors import LoraLabError
 from core.evaluation.embedding_map import METHODS, SEPARATION_NEIGHBOURS, turn_towards
-from core.jobs import actions
+from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.embed_texts import (
     POOLINGS,
     MapPath,
     MapRequest,
     TextMap,
-    find_map_jobs,
     map_paths,
     read_map,
     sample,
@@ -327,7 +326,7 @@ NOTES: dict[str, str] = {
 
 def draw_job(store: Store, request: MapRequest) -> None:
     """Draw the start or the progress of a missing map; the page is redrawn when it is done."""
-    latest = next(iter(find_map_jobs(store, request)), None)
+    latest = find_latest(store, request)
     if latest and not latest.state.over:
         watch(store, latest, "stop-map", NOTES)
         return
@@ -350,7 +349,7 @@ def draw_job(store: Store, request: MapRequest) -> None:
         st.caption("You need permission to train on this server to create maps.")
     elif st.button("Create map", key="make-map", type="primary", icon=":material/play_arrow:"):
         try:
-            actions.launch_map(store, request)
+            launch(store, request, request.method)
         except LoraLabError as error:
             error_boundary.show(error)
             return

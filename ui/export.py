@@ -5,13 +5,12 @@ from typing import Literal
 import streamlit as st
 
 from core.access import Action, may
-from core.jobs import actions
-from core.jobs.tasks.export_run import find_export_jobs
+from core.jobs.launching import find_latest, launch
 from core.progress import Phase
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.export.formats import MODELS, TITLES, USES, Format, Verification
-from core.transfer.export.ready_exports import Ready, read_ready
+from core.transfer.export.ready_exports import ExportRequest, Ready, read_ready
 from ui.app.page_frame import OpenRun
 from ui.session.error_boundary import boundary
 from ui.text import megabytes, per_cent, plain
@@ -51,7 +50,7 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
         st.markdown(f"#### {TITLES[target]}")
         st.caption(USES[target])
         ready = read_ready(store, job, target)
-        newest = next(iter(find_export_jobs(store, job, target)), None)
+        newest = find_latest(store, ExportRequest(run=job.id, format=target))
         under_way = newest is not None and not newest.state.over
         if ready and not under_way:
             _draw_ready(store, job, target, ready)
@@ -89,7 +88,8 @@ def _draw_make(store: Store, job: Job, target: Format, label: str, main: bool = 
     if not may(store.visitor, Action.WORK):
         st.caption("You need permission to train on this server to export runs.")
     elif st.button(label, key=f"make-{target}", type=kind, icon=":material/play_arrow:"):
-        actions.launch_export(store, job, target)
+        request = ExportRequest(run=job.id, format=target)
+        launch(store, request, f"{TITLES[target]} of {job.name}")
         st.rerun()
 
 

@@ -26,7 +26,8 @@ from core.data.quality.summary import describe_data, render_document
 from core.data.recipe import Recipe, describe_effect, to_bytes
 from core.data.sources import Source, find_source, named_source
 from core.errors import DataError
-from core.jobs import actions
+from core.jobs.launching import launch
+from core.runs.requests import QualityRequest
 from core.settings import Settings
 from core.storage import files
 from core.storage.recovery import open_store
@@ -91,7 +92,9 @@ def check(
         store.settings, source, printer, lambda: False
     )
     if read_report(dataset) is None:
-        wait_for_work(store, actions.launch_quality_check(store, dataset))
+        wait_for_work(
+            store, launch(store, QualityRequest(fingerprint=dataset.fingerprint), dataset.name)
+        )
     report = read_report(dataset)
     if report is None:
         raise DataError("The report of the check cannot be read.", "Check the data again.")

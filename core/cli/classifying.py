@@ -17,9 +17,9 @@ from core.data.files.table import clean
 from core.data.hub import hub_reachable
 from core.errors import DataError
 from core.inference.messages import Prediction
-from core.jobs import actions
+from core.jobs.launching import launch
 from core.jobs.tasks.classify_file import Classified, choose_columns
-from core.jobs.tasks.nearest_texts import Index, index_folder, is_made, read_index
+from core.jobs.tasks.nearest_texts import Index, NearestRequest, index_folder, is_made, read_index
 from core.reports.csv_export import to_csv
 from core.runs.run import find_run
 from core.settings import Settings
@@ -140,7 +140,7 @@ def nearest(
         job = find_run(store, run)
         folder = index_folder(store, job)
         if not is_made(folder):
-            follow.wait_for_work(store, actions.launch_nearest(store, job))
+            follow.wait_for_work(store, launch(store, NearestRequest(run=job.id), job.name))
         index = read_index(folder)
 
         # Brings torch, which no other command waits for.

@@ -19,6 +19,7 @@ from core.data.sources import find_source, named_source
 from core.errors import ConfigError
 from core.evaluation.baselines import EXPLAINED
 from core.jobs import actions
+from core.jobs.launching import launch
 from core.reports.run_report import write_report
 from core.runs.run import find_run
 from core.runs.run_baselines import BaselineRequest, Fitted, missing_baselines, read_fitted
@@ -83,7 +84,7 @@ def describe(one: Fitted) -> dict[str, Any]:
 
 
 def _fit(store: Store, request: BaselineRequest, name: str) -> None:
-    job = follow.wait_for_work(store, actions.launch_baselines(store, request, name))
+    job = follow.wait_for_work(store, launch(store, request, name))
     if isinstance(left_out := job.result.get("left_out"), str):
         print(f"Without the linear probe. {left_out}", file=sys.stderr)
 

@@ -22,7 +22,7 @@ from core.data.sources import Split, find_source, named_source
 from core.data.tokenizer import cut_text, open_tokenizer
 from core.errors import ConfigError, ModelUnavailable
 from core.evaluation.embedding_map import METHODS
-from core.jobs import actions
+from core.jobs.launching import launch
 from core.jobs.tasks.embed_texts import (
     POOLINGS,
     MapRequest,
@@ -251,7 +251,7 @@ def embed(
             dataset.fingerprint, (MapSubject(model=base), *subjects), POOLINGS[mean], chosen
         )
         if not all(place.done for place in map_paths(store, request, dataset.classes)):
-            follow.wait_for_work(store, actions.launch_map(store, request))
+            follow.wait_for_work(store, launch(store, request, request.method))
         found = map_paths(store, request, dataset.classes)
         described = [
             _describe(place.subject.run or "untrained", read_map(place, request)) for place in found

@@ -17,9 +17,11 @@ from rich.progress import (
 from core.config import RunConfig
 from core.errors import LoraLabError
 from core.jobs import actions
+from core.jobs.launching import launch
 from core.jobs.processes import ensure_supervisor
 from core.progress import Progress as JobProgress
 from core.runs import descriptions
+from core.runs.requests import CalibrateRequest
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 
@@ -52,7 +54,8 @@ def measure(store: Store, config: RunConfig) -> None:
     without. Ctrl-C stops it.
     """
     try:
-        wait_for_work(store, actions.launch_calibration(store, config.model, config.precision))
+        request = CalibrateRequest(model=config.model, precision=config.precision)
+        wait_for_work(store, launch(store, request, config.model))
     except LoraLabError as error:
         print(f"{error.message} {error.fix}", file=sys.stderr)
 

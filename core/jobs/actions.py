@@ -3,15 +3,11 @@
 Save and delete datasets, with regard to who asks and to the runs that use them.
 """
 
-import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
 from core.access import Action, Role, require, sanitize_name
-from core.config import Precision, RunConfig
-from core.data.dataset import Dataset
+from core.config import RunConfig
 from core.data.files.build_splits import BuildOptions, BuiltDataset
 from core.data.files.table import FileFormat
 from core.data.preparation import find_prepared
@@ -20,34 +16,20 @@ from core.data.saved import delete_saved, save
 from core.data.sources import Source, saved_source
 from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.tags import remove_tag, write_tag
+from core.jobs.launching import begin, launch, queue, read_request
 from core.jobs.processes import ensure_supervisor
-from core.jobs.tasks.classify_file import BatchRequest, keep_texts, read_batch_request
-from core.jobs.tasks.embed_texts import MapRequest, find_map_jobs
-from core.jobs.tasks.export_run import find_export_jobs
-from core.jobs.tasks.nearest_texts import NearestRequest, find_nearest_jobs
+from core.jobs.tasks.classify_file import BatchRequest, keep_texts
 from core.people import accounts
 from core.runs.guests import make_room
 from core.runs.limits import require_within
 from core.runs.model_access import require_model
-from core.runs.requests import (
-    CalibrateRequest,
-    PrepareRequest,
-    QualityRequest,
-    TrainRequest,
-    read_calibrate_request,
-    read_prepare_request,
-    read_proposal,
-    read_train_request,
-)
+from core.runs.requests import TrainRequest, read_proposal, read_train_request
 from core.runs.run import next_name
-from core.runs.run_baselines import BaselineRequest, queue_baselines
 from core.runs.sweep import Sweep
 from core.storage import files
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.resources import require_resources
 from core.storage.store import LONGEST_NAME, Store, remove_job
-from core.transfer.export.formats import TITLES, Format
-from core.transfer.export.ready_exports import ExportRequest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,13 +62,7 @@ def launch_training(
         name = ""  # everybody would read what a guest writes
         make_room(store)
     title = sanitize_name(name, LONGEST_NAME) or next_name(store, preset or "custom", config.model)
-    return _begin(
-        store,
-        Action.LAUNCH,
-        store.create(
-            JobKind.TRAIN, title, request.model_dump(mode="json"), key or secrets.token_hex(8)
-        ),
-    )
+    return begin(store, queue(store, request, title, key))
 
 
 def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
@@ -102,45 +78,10 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
         require_within(store, request, [before] * place)
     require_resources(store.settings)
     jobs = [
-        store.create(
-            JobKind.TRAIN, name, request.model_dump(mode="json"), f"sweep|{sweep.id}|{place}"
-        )
+        queue(store, request, name, f"sweep|{sweep.id}|{place}")
         for place, (request, name) in enumerate(zip(sweep.requests, sweep.names, strict=True))
     ]
-    return [_begin(store, Action.LAUNCH, job) for job in jobs]
-
-
-def launch_preparation(store: Store, source: Source) -> Job:
-    """Queue the preparation of a dataset, or return the one that is under way for it."""
-    require(store.visitor, Action.WORK)
-    for job in store.jobs(JobKind.PREPARE, JobState.QUEUED, *ACTIVE):
-        if read_prepare_request(job).source == source:
-            return _begin(store, Action.WORK, job)
-    request = PrepareRequest(source=source).model_dump(mode="json")
-    return _begin(
-        store,
-        Action.WORK,
-        store.create(JobKind.PREPARE, f"Prepare {source.name}", request, secrets.token_hex(8)),
-    )
-
-
-def launch_quality_check(store: Store, dataset: Dataset) -> Job:
-    """Queue the search for faults in prepared data, or return the one that is under way for it."""
-    wanted = QualityRequest(fingerprint=dataset.fingerprint)
-    asked = [
-        job for job in store.jobs(JobKind.QUALITY) if job.request == wanted.model_dump(mode="json")
-    ]
-    return _queue_once(store, JobKind.QUALITY, f"Check {dataset.name}", wanted, asked)
-
-
-def launch_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
-    """Queue the baselines of the data called ``name``, or return the job under way for them. Raises
-    NotAllowed and NotEnoughRoom.
-    """
-    require(store.visitor, Action.WORK)
-    require_model(store, request.model)
-    require_resources(store.settings)
-    return _begin(store, Action.WORK, queue_baselines(store, request, name))
+    return [begin(store, job) for job in jobs]
 
 
 def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Job:
@@ -150,19 +91,21 @@ def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Jo
     require(store.visitor, Action.WORK)
     require_resources(store.settings)
     needed = [
-        read_batch_request(job).key
-        for job in store.jobs(JobKind.CLASSIFY, JobState.QUEUED, *ACTIVE)
+        request.key
+        for job in store.jobs("classify", JobState.QUEUED, *ACTIVE)
+        if (request := _try_read(job))
     ]
-    request = BatchRequest(
-        run=run.id, key=keep_texts(store.settings, frame, needed), name=name[:120]
-    )
-    job = store.create(
-        JobKind.CLASSIFY,
-        f"Classify {request.name}",
-        request.model_dump(mode="json"),
-        secrets.token_hex(8),
-    )
-    return _begin(store, Action.WORK, job)
+    key = keep_texts(store.settings, frame, needed)
+    request = BatchRequest(run=run.id, key=key, name=name[:120])
+    return launch(store, request, request.name)
+
+
+def _try_read(job: Job) -> BatchRequest | None:
+    """None for a damaged record: its texts are not found any more."""
+    try:
+        return read_request(job, BatchRequest)
+    except ArtifactDamaged:
+        return None
 
 
 def keep_recipe(store: Store, recipe: Recipe) -> None:
@@ -172,77 +115,6 @@ def keep_recipe(store: Store, recipe: Recipe) -> None:
     require(store.visitor, Action.WORK)
     save_recipe(store.settings, recipe, store.visitor.shelf)
     accounts.note(store, "change a cleaning recipe", recipe.fingerprint)
-
-
-def launch_calibration(store: Store, model_id: str, precision: Precision = "auto") -> Job:
-    """Queue the measurement of what work costs with this model, or return the one that is under way
-    for it.
-    """
-    require(store.visitor, Action.WORK)
-    require_model(store, model_id)
-    wanted = CalibrateRequest(model=model_id, precision=precision)
-    asked = [job for job in store.jobs(JobKind.CALIBRATE) if read_calibrate_request(job) == wanted]
-    return _queue_once(store, JobKind.CALIBRATE, f"Measure {model_id}", wanted, asked)
-
-
-def launch_map(store: Store, request: MapRequest) -> Job:
-    """Queue a map of texts, or return the one that is under way for it. Raises NotAllowed and
-    NotEnoughRoom.
-    """
-    require(store.visitor, Action.WORK)
-    require_model(store, *(subject.model for subject in request.subjects))
-    return _queue_once(
-        store, JobKind.EMBED, f"Map by {request.method}", request, find_map_jobs(store, request)
-    )
-
-
-def launch_export(store: Store, job: Job, target: Format) -> Job:
-    """Queue an export of the run, or return the one that is under way. Raises NotAllowed and
-    NotEnoughRoom.
-    """
-    wanted = ExportRequest(run=job.id, format=target)
-    return _queue_once(
-        store,
-        JobKind.EXPORT,
-        f"{TITLES[target]} of {job.name}",
-        wanted,
-        find_export_jobs(store, job, target),
-    )
-
-
-def launch_nearest(store: Store, run: Job) -> Job:
-    """Queue the encoding of the run's training texts, or return the job under way for it. Raises
-    NotAllowed and NotEnoughRoom.
-    """
-    return _queue_once(
-        store,
-        JobKind.NEAREST,
-        f"Training texts of {run.name}",
-        NearestRequest(run=run.id),
-        find_nearest_jobs(store, run),
-    )
-
-
-def _queue_once(
-    store: Store, kind: JobKind, name: str, request: BaseModel, asked: Sequence[Job]
-) -> Job:
-    """The one of ``asked`` that is under way, else a new job; two who ask at once get one. Raises
-    NotAllowed and NotEnoughRoom.
-    """
-    require(store.visitor, Action.WORK)
-    require_resources(store.settings)
-    job = next((one for one in asked if not one.state.over), None)
-    if job is None:
-        wanted = request.model_dump(mode="json")
-        job = store.create(kind, name, wanted, f"{kind}|{sorted(wanted.items())}|{len(asked)}")
-    return _begin(store, Action.WORK, job)
-
-
-def _begin(store: Store, action: Action, job: Job) -> Job:
-    """Write down who asked for the job, and see to it that somebody runs it."""
-    accounts.note(store, action, f"{job.id} {job.name}")
-    ensure_supervisor(store.settings)
-    return job
 
 
 def stop(store: Store, job: Job) -> Job:

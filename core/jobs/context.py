@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
+from core.jobs.kinds import kind_of
 from core.progress import Phase, Progress
 from core.settings import Settings
 from core.storage import files
@@ -26,18 +27,6 @@ PATIENCE_SECONDS = (
     60.0  # a database that is held or full gets so long to recover before the job gives up
 )
 RETRY_SECONDS = 1.0
-UNWATCHED = frozenset(
-    {
-        Phase.IMPORTING,
-        Phase.PREPARING,
-        Phase.LOADING,
-        Phase.PROJECTING,
-        Phase.FITTING,
-        Phase.EXPORTING,
-        Phase.DOWNLOADING,
-    }
-)  # libraries or servers are at work there and ask nobody whether to stop
-
 log = logging.getLogger("worker")
 
 
@@ -199,9 +188,12 @@ class JobContext:
                 continue
             if job.state is not JobState.STOPPING and job.attempt == self.job.attempt:
                 continue
-            if self._stop.is_set() and self._progress.phase in UNWATCHED:
+            if self._stop.is_set() and not self._polls_stop():
                 self._leave()
             self._stop.set()
+
+    def _polls_stop(self) -> bool:
+        return kind_of(self.job).phase(self._progress.phase).polls_stop
 
     def _leave(self) -> None:
         """End the process from here. Nothing is lost: what these phases write is complete or

@@ -21,7 +21,8 @@ from core.errors import (
     NotEnoughRoom,
     StoreDamaged,
 )
-from core.storage.job import FailureCause, Job, JobKind, JobState
+from core.jobs.kinds import Slot, slot_of
+from core.storage.job import FailureCause, Job, JobState
 
 CALMER = 4  # a learning rate that diverged is divided by it
 USUAL_TOKENS = 128  # fewer would cut off what most news items say
@@ -166,7 +167,7 @@ def explain_death(job: Job, code: int | None, memory_kills: int) -> tuple[JobSta
 
     ``memory_kills`` counts what the kernel killed for want of memory while it ran.
     """
-    if job.state is JobState.STOPPING and job.kind == JobKind.CALIBRATE:
+    if job.state is JobState.STOPPING and slot_of(job) is Slot.EXCLUSIVE:
         return JobState.CANCELLED, Ending(
             FailureCause.NONE, "Stopped before it was done.", "It can be asked for again."
         )

@@ -14,10 +14,11 @@ PROJECT = Path(__file__).parents[2]
 
 
 def ensure_supervisor(settings: Settings) -> None:
-    """Start a supervisor if none is alive. It outlives the caller: a shell starts it in the
-    background and ends.
+    """Start a supervisor if none is alive, unless the settings leave that to others.
+
+    It outlives the caller: a shell starts it in the background and ends.
     """
-    if is_locked(settings.home / "supervisor.lock"):
+    if not settings.supervise or is_locked(settings.home / "supervisor.lock"):
         return
     with (settings.home / "supervisor.log").open("ab") as log:
         subprocess.run(

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
 from core.jobs.failures import Ending, explain_death
+from core.jobs.kinds import Slot, slot_of
 from core.jobs.processes import start_worker
 from core.people.accounts import fair_order, started_by_owner
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import ACTIVE, FailureCause, Job, JobKind, JobState
+from core.storage.job import ACTIVE, FailureCause, Job, JobState
 from core.storage.locks import is_locked, take_lock
 from core.storage.recovery import open_store, repair
 from core.storage.resources import oom_kills, require_resources
@@ -31,24 +32,6 @@ POLL_SECONDS = 0.25
 IDLE_SECONDS = 20  # long enough that a second launch finds it still there
 TERM_AFTER_SECONDS = 20  # a micro-batch and a checkpoint take a few seconds
 KILL_AFTER_SECONDS = 30
-LANES = (
-    frozenset({JobKind.TRAIN}),
-    frozenset(
-        {
-            JobKind.PREPARE,
-            JobKind.FETCH,
-            JobKind.EMBED,
-            JobKind.QUALITY,
-            JobKind.CLASSIFY,
-            JobKind.NEAREST,
-        }
-        | {JobKind.EXPORT, JobKind.EVALUATE, JobKind.BACKUP, JobKind.RESTORE}
-    ),
-)  # one of each at a time; a calibration is timed and has none beside it
-BEHIND = frozenset(
-    {JobKind.BASELINE}
-)  # begun only when no training is under way or waits: nobody waits for them
-
 log = logging.getLogger("supervisor")
 
 
@@ -99,30 +82,33 @@ class Supervisor:
         return bool(active or queued or self.children)
 
     def _start_next(self, active: list[Job], queued: list[Job]) -> None:
-        measuring = next((job for job in active if job.kind == JobKind.CALIBRATE), None)
-        if measuring is not None:
-            if any(
-                job.kind == JobKind.TRAIN for job in queued
-            ):  # a person waits: measuring can be asked for again
-                self.store.transition(measuring, JobState.STOPPING, stop_at=self.store.clock())
+        """Start the next job of each slot that may have one; see ``Slot`` for the rules."""
+        running = {slot_of(job) for job in active}
+        waiting = {slot_of(job) for job in queued}
+        if Slot.EXCLUSIVE in running:
+            if Slot.TRAINING in waiting:  # a measurement can be started again at any time
+                self._stop(next(job for job in active if slot_of(job) is Slot.EXCLUSIVE))
             return
-        trains = any(job.kind == JobKind.TRAIN for job in (*active, *queued))
-        for lane in LANES if trains else (*LANES, BEHIND):
-            if not any(job.kind in lane for job in active):
-                waiting = [job for job in reversed(queued) if job.kind in lane]
-                self._start(next(iter(self._in_turn(waiting)), None))
-        if not active and all(job.kind == JobKind.CALIBRATE for job in queued):
-            self._start(queued[-1] if queued else None)
+        free = [slot for slot in (Slot.TRAINING, Slot.LIGHT) if slot not in running]
+        if Slot.TRAINING not in running | waiting and Slot.LOW_PRIORITY not in running:
+            free.append(Slot.LOW_PRIORITY)
+        if not running and waiting == {Slot.EXCLUSIVE}:
+            free = [Slot.EXCLUSIVE]
+        for slot in free:
+            candidates = [job for job in reversed(queued) if slot_of(job) is slot]
+            if candidates:
+                self._start(self._in_turn(candidates)[0])
+
+    def _stop(self, job: Job) -> None:
+        self.store.transition(job, JobState.STOPPING, stop_at=self.store.clock())
 
     def _in_turn(self, waiting: list[Job]) -> list[Job]:
         """Where several people wait, each has a first run before anybody has a second one."""
         one_owner = len({job.owner for job in waiting}) <= 1
         return waiting if one_owner else fair_order(waiting, started_by_owner(self.store))
 
-    def _start(self, job: Job | None) -> None:
-        if job is None or self._is_alive(
-            job
-        ):  # resumed at once: the last attempt's process is still leaving
+    def _start(self, job: Job) -> None:
+        if self._is_alive(job):  # resumed at once: the last attempt's process is still leaving
             return
         try:
             require_resources(self.store.settings)
@@ -186,9 +172,8 @@ class Supervisor:
             return
         waited = self.timer() - self.stopping.setdefault((job.id, job.attempt), self.timer())
         pid = self.children[job.id].pid if job.id in self.children else job.pid
-        patience = (
-            0 if job.kind == JobKind.CALIBRATE else TERM_AFTER_SECONDS
-        )  # it has nothing to save
+        # a measurement has nothing to save
+        patience = 0 if slot_of(job) is Slot.EXCLUSIVE else TERM_AFTER_SECONDS
         if pid and waited > patience:
             number = signal.SIGKILL if waited > KILL_AFTER_SECONDS else signal.SIGTERM
             log.warning("%s does not stop: signal %d to group %d", job.id, number, pid)

@@ -16,29 +16,15 @@ from dataclasses import replace
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
 from core.jobs import failures
 from core.jobs.context import JobContext
+from core.jobs.kinds import KINDS, kind_of
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import Job, JobKind, JobState
+from core.storage.job import Job, JobState
 from core.storage.store import Store
 
 log = logging.getLogger("worker")
 
 NICE = 10  # pages stay quick while a training takes every core
-MODULES = {  # imported late: each brings what only it needs
-    JobKind.TRAIN: "core.jobs.workers.train",
-    JobKind.PREPARE: "core.jobs.tasks.prepare_data",
-    JobKind.CALIBRATE: "core.jobs.workers.calibrate",
-    JobKind.EMBED: "core.jobs.workers.embed",
-    JobKind.QUALITY: "core.jobs.workers.check_quality",
-    JobKind.BASELINE: "core.jobs.workers.fit_baselines",
-    JobKind.CLASSIFY: "core.jobs.workers.classify",
-    JobKind.EXPORT: "core.jobs.tasks.export_run",
-    JobKind.EVALUATE: "core.jobs.workers.score",
-    JobKind.FETCH: "core.jobs.tasks.download_data",
-    JobKind.BACKUP: "core.jobs.tasks.back_up",
-    JobKind.RESTORE: "core.jobs.tasks.restore",
-    JobKind.NEAREST: "core.jobs.workers.encode",
-}
 ANEW = "anew"
 REHEARSAL = "tests.support.faults.stand_in"  # stands in for trainings where the settings say so
 
@@ -97,8 +83,8 @@ def _attempt(context: JobContext, begin_anew: Callable[[], None] | None) -> fail
         for folder in (context.folder, context.folder / "checkpoints"):
             files.sweep(folder)  # what an attempt that was killed left behind
         module = _module(context)
-        if begin_anew and module == MODULES[JobKind.TRAIN]:
-            prepared = importlib.import_module(MODULES[JobKind.PREPARE]).prepare_training(context)
+        if begin_anew and module == KINDS["train"].worker:
+            prepared = importlib.import_module(KINDS["prepare"].worker).prepare_training(context)
             if prepared:
                 begin_anew()
         importlib.import_module(module).run(context)
@@ -117,8 +103,8 @@ def _attempt(context: JobContext, begin_anew: Callable[[], None] | None) -> fail
 
 
 def _module(context: JobContext) -> str:
-    kind = JobKind(context.job.kind)
-    return REHEARSAL if context.settings.rehearsal and kind is JobKind.TRAIN else MODULES[kind]
+    kind = kind_of(context.job)
+    return REHEARSAL if context.settings.rehearsal and kind.name == "train" else kind.worker
 
 
 def _begin_anew() -> None:

@@ -59,6 +59,11 @@ class CalibrateRequest(BaseModel):
     model: str
     precision: Precision = "auto"
 
+    @property
+    def base_models(self) -> tuple[str, ...]:
+        """The model that is measured."""
+        return (self.model,)
+
 
 class PrepareRequest(BaseModel):
     """Prepare ``source``."""
@@ -144,34 +149,4 @@ def read_proposal(job: Job) -> RunConfig | None:
     except ValidationError as error:
         raise ArtifactDamaged(
             f"The record of {job.name or job.id} proposes what no run can have.", "Delete the run."
-        ) from error
-
-
-def read_prepare_request(job: Job) -> PrepareRequest:
-    """The request of a preparation. Raises ArtifactDamaged if the record does not hold one."""
-    try:
-        return PrepareRequest.model_validate(job.request)
-    except ValidationError as error:
-        raise ArtifactDamaged(
-            "The record of this preparation is damaged.", "Prepare the data again."
-        ) from error
-
-
-def read_calibrate_request(job: Job) -> CalibrateRequest:
-    """The request of a calibration. Raises ArtifactDamaged if the record does not hold one."""
-    try:
-        return CalibrateRequest.model_validate(job.request)
-    except ValidationError as error:
-        raise ArtifactDamaged(
-            "The record of this calibration is damaged.", "Measure again."
-        ) from error
-
-
-def read_quality_request(job: Job) -> QualityRequest:
-    """The request of a check of data. Raises ArtifactDamaged if the record does not hold one."""
-    try:
-        return QualityRequest.model_validate(job.request)
-    except ValidationError as error:
-        raise ArtifactDamaged(
-            "The record of this check is damaged.", "Check the data again."
         ) from error

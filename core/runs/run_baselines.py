@@ -12,9 +12,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from core.access import GUEST_PREFIX
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.evaluation.baselines import Baseline
@@ -23,7 +22,7 @@ from core.evaluation.predictions import Predictions
 from core.runs import artifacts
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import Job, JobKind, JobState
+from core.storage.job import Job
 from core.storage.store import Store
 
 FITTED = (Baseline.MAJORITY, Baseline.TFIDF, Baseline.PROBE)
@@ -42,6 +41,11 @@ class BaselineRequest(BaseModel):
     seed: int
     model: str
     max_tokens: int
+
+    @property
+    def base_models(self) -> tuple[str, ...]:
+        """The model of the linear probe."""
+        return (self.model,)
 
     @classmethod
     def of(cls, fingerprint: str, config: RunConfig) -> "BaselineRequest":
@@ -81,16 +85,6 @@ class Fitted:
         return Result(
             f"baseline:{self.baseline}", self.name, fingerprint, classes, self.predictions
         )
-
-
-def read_baseline_request(job: Job) -> BaselineRequest:
-    """The request of the job. Raises ArtifactDamaged if the record does not hold one."""
-    try:
-        return BaselineRequest.model_validate(job.request)
-    except ValidationError as error:
-        raise ArtifactDamaged(
-            "The record of these baselines is damaged.", "Compute the baselines again."
-        ) from error
 
 
 def baseline_path(settings: Settings, request: BaselineRequest, baseline: Baseline) -> Path:
@@ -144,40 +138,6 @@ def read_fitted(settings: Settings, request: BaselineRequest, classes: int) -> l
         _read(baseline_path(settings, request, baseline), baseline, classes) for baseline in FITTED
     )
     return [one for one in kept if one]
-
-
-def find_job(store: Store, request: BaselineRequest) -> Job | None:
-    """The newest job that was asked for these."""
-    wanted = request.model_dump(mode="json")
-    return next((job for job in store.jobs(JobKind.BASELINE) if job.request == wanted), None)
-
-
-def queue_baselines(store: Store, request: BaselineRequest, name: str) -> Job:
-    """Queue them, or return the job that is under way. Starts no supervisor: a worker, whose
-    supervisor is there, calls it too.
-    """
-    wanted = request.model_dump(mode="json")
-    asked = [job for job in store.jobs(JobKind.BASELINE) if job.request == wanted]
-    under_way = next((job for job in asked if not job.state.over), None)
-    # two who ask at the same moment get one job
-    key = f"baseline|{sorted(wanted.items())}|{len(asked)}"
-    return under_way or store.create(JobKind.BASELINE, f"Baselines of {name}", wanted, key)
-
-
-def queue_after(store: Store, job: Job, config: RunConfig, classes: int) -> None:
-    """Queue the baselines of a run that has ended, once: those that somebody stopped are not begun
-    again by themselves.
-
-    A guest's run brings none: guests may start a Taste run and nothing beside it.
-    """
-    if job.owner.startswith(GUEST_PREFIX):
-        return
-    request = BaselineRequest.of(job.fingerprint, config)
-    asked = find_job(store, request)
-    if missing_baselines(store.settings, request, classes) and (
-        asked is None or asked.state is JobState.COMPLETED
-    ):
-        queue_baselines(store, request, str(store.job(job.id).result.get("data", job.name)))
 
 
 def _read(folder: Path, baseline: Baseline, classes: int) -> Fitted | None:

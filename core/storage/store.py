@@ -28,7 +28,7 @@ from core.errors import (
 )
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import TRANSITIONS, Job, JobKind, JobState
+from core.storage.job import TRANSITIONS, Job, JobState
 from core.storage.job_record import Snapshot, is_current, job_from_row, read_record, write_record
 from core.storage.schema import METRIC_COLUMNS, Metric, migrate
 from core.storage.sqlite_pool import connection_pool
@@ -70,7 +70,7 @@ class Store:
 
     def create(
         self,
-        kind: JobKind,
+        kind: str,
         name: str,
         request: Mapping[str, object],
         launch_key: str,
@@ -115,7 +115,7 @@ class Store:
                 return _parsed(row)
         raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
 
-    def jobs(self, kind: JobKind | None = None, *states: JobState) -> list[Job]:
+    def jobs(self, kind: str | None = None, *states: JobState) -> list[Job]:
         """All jobs of that kind in one of those states, newest first; no filter where none is
         given.
         """

@@ -101,6 +101,7 @@ def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
             "LORALAB_HOME": str(home),
             "LORALAB_DATA": str(news),
             "LORALAB_HUB": "false",
+            "LORALAB_SUPERVISE": "true",
         }
         environment |= {"LORALAB_MODE": "classroom", "LORALAB_TEACHERS": "grace@school.example"}
         with (tmp_path / "server.log").open("w+") as log:

@@ -52,11 +52,7 @@ def with_example() -> None:
 
 @pytest.fixture
 def open_app(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open a page through ``Home.py`` with a query string. No test starts a supervisor: jobs stay
-    as they were put.
-    """
-    for launches in ("actions", "tasks.download_data"):
-        monkeypatch.setattr(f"core.jobs.{launches}.ensure_supervisor", lambda settings: None)
+    """Open a page through ``Home.py`` with a query string."""
     monkeypatch.setattr(PagesManager, "__init__", after_first_visit)
     st.cache_data.clear()
     st.cache_resource.clear()

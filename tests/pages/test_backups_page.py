@@ -23,12 +23,6 @@ def keys(app: AppTest) -> set[str | None]:
     return {button.key for button in app.button}
 
 
-@pytest.fixture(autouse=True)
-def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("back_up", "restore"):
-        monkeypatch.setattr(f"core.jobs.tasks.{module}.ensure_supervisor", lambda settings: None)
-
-
 @pytest.fixture
 def hosted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The folder by which the app knows Community Cloud, two cores, and 2.7 GB by the control

@@ -1,11 +1,11 @@
 import pytest
 
-from core.jobs.tasks.export_run import find_export_jobs
+from core.jobs.launching import find_jobs
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.export.formats import Format
-from core.transfer.export.ready_exports import exports_folder
+from core.transfer.export.ready_exports import ExportRequest, exports_folder
 from tests.support.app_text import page_text
 from tests.support.export_proofs import proof_of
 from tests.support.page_app import Open
@@ -39,7 +39,7 @@ def test_each_format_says_what_it_is_for_and_can_be_made(
 
     app.button(key="make-adapter").click().run()
 
-    (job,) = find_export_jobs(store, finished, Format.ADAPTER)
+    (job,) = find_jobs(store, ExportRequest(run=finished.id, format=Format.ADAPTER))
     assert job.state is JobState.QUEUED
     assert "Waiting in the queue." in page_text(app)
 
@@ -63,7 +63,10 @@ def test_an_export_that_is_being_made_can_be_stopped(
 
     app.button(key="stop-onnx").click().run()
 
-    assert find_export_jobs(store, finished, Format.ONNX)[0].state is JobState.CANCELLED
+    assert (
+        find_jobs(store, ExportRequest(run=finished.id, format=Format.ONNX))[0].state
+        is JobState.CANCELLED
+    )
     assert app.button(key="make-onnx")
 
 
@@ -83,7 +86,7 @@ def test_a_failed_export_says_why_and_can_be_tried_again(
 ) -> None:
     app = open_app(PAGE, run=finished.id)
     app.button(key="make-merged").click().run()
-    (job,) = find_export_jobs(store, finished, Format.MERGED)
+    (job,) = find_jobs(store, ExportRequest(run=finished.id, format=Format.MERGED))
     store.transition(job, JobState.STARTING)
     store.transition(
         job,

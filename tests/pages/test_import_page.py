@@ -20,7 +20,6 @@ PAGE = "pages/runs.py"
 @pytest.fixture
 def contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     monkeypatch.setenv("LORALAB_MODEL", str(write_bert(tmp_path / "tiny")))
-    monkeypatch.setattr("core.jobs.tasks.score_import.ensure_supervisor", lambda settings: None)
     return adapter_files(tmp_path / "tiny")
 
 

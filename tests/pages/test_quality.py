@@ -5,8 +5,9 @@ from core.access import Role, Visitor
 from core.data.dataset import Dataset
 from core.data.quality.findings import Check, DataFinding, QualityReport, save_report
 from core.data.recipe import Fix, Recipe, Step, read_recipe, recipe_path, save_recipe, to_bytes
-from core.jobs import actions
+from core.jobs.launching import launch
 from core.people import accounts
+from core.runs.requests import QualityRequest
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.app_text import sound_page_text
@@ -41,8 +42,7 @@ def checked(dataset: Dataset) -> Dataset:
 @pytest.fixture
 def job(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A check at its start."""
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
-    job = actions.launch_quality_check(store, dataset)
+    job = launch(store, QualityRequest(fingerprint=dataset.fingerprint), dataset.name)
     store.transition(job, JobState.STARTING, started_at=store.clock())
     return store.job(job.id)
 

@@ -24,12 +24,16 @@ from core.data.recipe import Fix, Recipe, Step, save_recipe
 from core.data.sources import Source, SourceKind, demo_source
 from core.errors import NotAllowed
 from core.jobs import actions
-from core.jobs.tasks import back_up, classify_file, download_data, restore, score_import
+from core.jobs.kinds import KINDS
+from core.jobs.launching import launch
+from core.jobs.tasks import back_up, classify_file, restore, score_import
+from core.jobs.tasks.download_data import FetchRequest
 from core.jobs.tasks.embed_texts import MapRequest, MapSubject
+from core.jobs.tasks.nearest_texts import NearestRequest
 from core.people import accounts, classroom
 from core.people.classroom import Attempts, Rules, come_back, join
 from core.runs import artifacts
-from core.runs.requests import TrainRequest
+from core.runs.requests import CalibrateRequest, PrepareRequest, QualityRequest, TrainRequest
 from core.runs.run_baselines import BaselineRequest
 from core.runs.sweep import Sweep
 from core.settings import Settings
@@ -37,6 +41,7 @@ from core.storage import recovery
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.transfer.export.formats import Format
+from core.transfer.export.ready_exports import ExportRequest
 from core.transfer.imports import import_run
 from core.transfer.imports.archive import read_upload
 from tests.support import write_reach as reach
@@ -56,26 +61,28 @@ LAUNCHES: dict[str, Act] = {  # who may launch may do these; a guest may not
     ),
     "core.jobs.actions.launch_sweep": lambda store, job: actions.launch_sweep(store, sweep_of(job)),
     "core.jobs.actions.retry": lambda store, job: actions.retry(store, store.job("failed")),
-    "core.jobs.actions.launch_preparation": lambda store, job: actions.launch_preparation(
-        store, demo_source()
+    "core.jobs.launching.launch: prepare": lambda store, job: launch(
+        store, PrepareRequest(source=demo_source()), "x"
     ),
-    "core.jobs.actions.launch_quality_check": lambda store, job: actions.launch_quality_check(
-        store, cast(Dataset, Prepared())
+    "core.jobs.launching.launch: quality": lambda store, job: launch(
+        store, QualityRequest(fingerprint=MARK), "x"
     ),
-    "core.jobs.actions.launch_baselines": lambda store, job: actions.launch_baselines(
+    "core.jobs.launching.launch: baseline": lambda store, job: launch(
         store, baselines_of("minilm"), "x"
+    ),
+    "core.jobs.launching.launch: calibrate": lambda store, job: launch(
+        store, CalibrateRequest(model="minilm"), "x"
+    ),
+    "core.jobs.launching.launch: embed": lambda store, job: launch(store, map_of("minilm"), "x"),
+    "core.jobs.launching.launch: export": lambda store, job: launch(
+        store, ExportRequest(run=job.id, format=Format.ADAPTER), "x"
+    ),
+    "core.jobs.launching.launch: nearest": lambda store, job: launch(
+        store, NearestRequest(run=job.id), "x"
     ),
     "core.jobs.actions.launch_batch": lambda store, job: actions.launch_batch(
         store, job, "x", pd.DataFrame({"text": ["a"]})
     ),
-    "core.jobs.actions.launch_calibration": lambda store, job: actions.launch_calibration(
-        store, "minilm"
-    ),
-    "core.jobs.actions.launch_map": lambda store, job: actions.launch_map(store, map_of("minilm")),
-    "core.jobs.actions.launch_export": lambda store, job: actions.launch_export(
-        store, job, Format.ADAPTER
-    ),
-    "core.jobs.actions.launch_nearest": actions.launch_nearest,
     "core.jobs.actions.keep_recipe": lambda store, job: actions.keep_recipe(store, RECIPE),
     "core.jobs.tasks.back_up.launch_backup": lambda store, job: back_up.launch_backup(store),
     "core.jobs.tasks.restore.launch_restore": lambda store, job: restore.launch_restore(
@@ -104,8 +111,8 @@ OF_THE_TEACHER: dict[str, Act] = {
         store, Rules(rows=1_000_000)
     ),
     "core.people.classroom.clear_class": lambda store, job: classroom.clear_class(store),
-    "core.jobs.tasks.download_data.launch_fetch": lambda store, job: download_data.launch_fetch(
-        store, PICK
+    "core.jobs.launching.launch: fetch": lambda store, job: launch(
+        store, FetchRequest(pick=PICK), PICK.name
     ),
     "core.jobs.actions.keep_dataset": lambda store, job: actions.keep_dataset(
         store, "mine", *built()
@@ -122,11 +129,9 @@ FOLDERS: dict[
         store, SMALL.model_copy(update={"model": "/etc"}), demo_source()
     ),
     "launch_sweep": lambda store, job: actions.launch_sweep(store, sweep_of(job, "/etc")),
-    "launch_calibration": lambda store, job: actions.launch_calibration(store, "/etc"),
-    "launch_map": lambda store, job: actions.launch_map(store, map_of("../../etc")),
-    "launch_baselines": lambda store, job: actions.launch_baselines(
-        store, baselines_of("~root"), "x"
-    ),
+    "calibrate": lambda store, job: launch(store, CalibrateRequest(model="/etc"), "x"),
+    "embed": lambda store, job: launch(store, map_of("../../etc"), "x"),
+    "baseline": lambda store, job: launch(store, baselines_of("~root"), "x"),
 }
 HARMLESS = {  # changes something, and may be called by anybody
     "core.people.classroom.join": "opens the door, with a code",
@@ -148,10 +153,6 @@ HARMLESS = {  # changes something, and may be called by anybody
 }
 PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
 RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
-
-
-class Prepared:
-    fingerprint, name = MARK, "x"
 
 
 def built() -> tuple[BuiltDataset, BuildOptions, list[FileFormat]]:
@@ -205,18 +206,6 @@ def state_of(store: Store) -> tuple[dict[str, list[tuple[object, ...]]], dict[st
         for name, mark in found.items()
         if not name.startswith("loralab.db") and not name.endswith(".lock")
     }
-
-
-@pytest.fixture(autouse=True)
-def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (
-        "actions",
-        "tasks.score_import",
-        "tasks.download_data",
-        "tasks.back_up",
-        "tasks.restore",
-    ):
-        monkeypatch.setattr(f"core.jobs.{module}.ensure_supervisor", lambda settings: None)
 
 
 @pytest.fixture
@@ -275,7 +264,7 @@ def refused(store: Store, who: Visitor, act: Act, jobs: Sequence[Job]) -> int:
 
 
 def test_every_function_of_the_interface_that_changes_something_has_a_line_here() -> None:
-    guarded = {*LAUNCHES, *ON_A_RUN, *OF_THE_TEACHER}
+    guarded = {name.partition(":")[0] for name in (*LAUNCHES, *ON_A_RUN, *OF_THE_TEACHER)}
 
     assert reach.from_the_interface() - guarded - HARMLESS.keys() == set(), (
         "add the function to a table of this file"
@@ -283,6 +272,15 @@ def test_every_function_of_the_interface_that_changes_something_has_a_line_here(
     assert (guarded | HARMLESS.keys()) - reach.functions().keys() == set(), (
         "this is no function any more"
     )
+
+
+def test_every_kind_of_job_has_a_line_here() -> None:
+    generic = {
+        name.partition(": ")[2] for name in (*LAUNCHES, *OF_THE_TEACHER) if "launch: " in name
+    }
+    with_a_function_of_their_own = {"train", "classify", "evaluate", "backup", "restore"}
+
+    assert generic | with_a_function_of_their_own == KINDS.keys()
 
 
 def test_the_search_for_what_changes_something_finds_it_through_others() -> None:
@@ -355,7 +353,7 @@ def test_what_somebody_does_to_an_own_run_is_written_down(
 
 
 @pytest.mark.parametrize(
-    "name", ["change_rules", "clear_class", "keep_dataset", "delete_dataset", "launch_fetch"]
+    "name", ["change_rules", "clear_class", "keep_dataset", "delete_dataset", "launch: fetch"]
 )
 def test_what_the_teacher_does_is_written_down(store: Store, of_ada: Job, name: str) -> None:
     act = next(act for full, act in OF_THE_TEACHER.items() if full.endswith(name))
@@ -380,7 +378,7 @@ def test_the_texts_of_a_file_that_waits_stay_however_many_others_bring(
     hers = actions.launch_batch(
         as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]})
     )
-    key = classify_file.read_batch_request(hers).key
+    key = classify_file.read_request(hers, classify_file.BatchRequest).key
 
     for number in range(classify_file.KEPT_BATCHES + 5):
         store.transition(

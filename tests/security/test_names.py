@@ -92,7 +92,6 @@ def beside(home: Path) -> Path:
 
 @pytest.fixture
 def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
     request = TrainRequest(config=SMALL, source=demo_source()).model_dump(mode="json")
     return store.create(JobKind.TRAIN, "mine", request, "mine")
 

@@ -32,7 +32,8 @@ def serving(log_path: Path, **variables: str) -> Iterator[str]:
         "--server.port",
         str(port),
     ]
-    environment = {**os.environ, "LORALAB_HUB": "false", **variables}
+    defaults = {"LORALAB_HUB": "false", "LORALAB_SUPERVISE": "true"}
+    environment = {**os.environ, **defaults, **variables}
     log = log_path.open("w+")
     process = subprocess.Popen(
         [*command, "--server.address", "127.0.0.1"],

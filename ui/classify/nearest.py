@@ -7,12 +7,12 @@ import streamlit as st
 
 from core.access import Action, may
 from core.errors import ArtifactDamaged, DataError, LoraLabError
-from core.jobs import actions
+from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.nearest_texts import (
     ROWS,
     Index,
+    NearestRequest,
     find_data,
-    find_nearest_jobs,
     index_folder,
     is_made,
     read_index,
@@ -35,7 +35,7 @@ def draw(run: OpenRun, answer: Answer) -> None:
     if is_made(folder) and (index := _try_read(folder)):
         _draw_texts(run, answer, index)
         return
-    latest = next(iter(find_nearest_jobs(run.store, run.job)), None)
+    latest = find_latest(run.store, NearestRequest(run=run.job.id))
     if latest and not latest.state.over:
         watch(run.store, latest, "stop-nearest")
         return
@@ -106,7 +106,7 @@ def _offer(run: OpenRun, latest: Job | None) -> None:
         st.caption("Visitors of this public page cannot start jobs.")
     elif st.button("Index the training texts", key="make-nearest", icon=":material/play_arrow:"):
         try:
-            actions.launch_nearest(run.store, run.job)
+            launch(run.store, NearestRequest(run=run.job.id), run.job.name)
         except LoraLabError as error:
             error_boundary.show(error)
             return

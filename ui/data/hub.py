@@ -5,7 +5,8 @@ import os
 import streamlit as st
 
 from core.data.hub_download import HubFiles, HubListing, find_fetched, look_up, split_id
-from core.jobs.tasks.download_data import find_fetch_jobs, launch_fetch
+from core.jobs.launching import find_latest, launch
+from core.jobs.tasks.download_data import FetchRequest
 from core.settings import Settings
 from core.storage.job import JobState
 from core.storage.store import Store
@@ -63,7 +64,8 @@ def _offer(name: str, endpoint: str) -> HubListing:
 
 
 def _draw_download(store: Store, pick: HubFiles) -> None:
-    job = next(iter(find_fetch_jobs(store, pick)), None)
+    request = FetchRequest(pick=pick)
+    job = find_latest(store, request)
     if job is not None and not job.state.over:
         watch(store, job, "stop-download", waiting="Waiting for other jobs to finish.")
         return
@@ -78,5 +80,5 @@ def _draw_download(store: Store, pick: HubFiles) -> None:
     if st.button(
         f"Download {size}", key="hub-download", type="primary", icon=":material/cloud_download:"
     ):
-        launch_fetch(store, pick)
+        launch(store, request, pick.name)
         st.rerun()

@@ -8,6 +8,8 @@ from core.data.saved import SavedCard, list_saved, read_saved_card
 from core.data.sources import saved_source
 from core.errors import LoraLabError
 from core.jobs import actions
+from core.jobs.launching import launch
+from core.runs.requests import PrepareRequest
 from core.storage.store import Store
 from ui import navigation
 from ui.data import columns
@@ -139,7 +141,7 @@ def prepare(store: Store, name: str) -> None:
     """Start preparing the saved dataset, so that the next page is ready."""
     source = saved_source(store.settings, name)
     if source:
-        actions.launch_preparation(store, source)
+        launch(store, PrepareRequest(source=source), source.name)
 
 
 def _show_all() -> None:

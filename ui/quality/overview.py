@@ -18,8 +18,9 @@ from core.data.quality.findings import (
 )
 from core.data.quality.summary import describe_data, render_document
 from core.errors import ArtifactDamaged
-from core.jobs import actions
-from core.storage.job import Job, JobKind, JobState
+from core.jobs.launching import find_latest, launch
+from core.runs.requests import QualityRequest
+from core.storage.job import Job, JobState
 from core.storage.store import Store
 from ui.explore import view_cache
 from ui.quality import cleaning_recipe
@@ -74,7 +75,7 @@ def require_report(dataset: Dataset) -> QualityReport:
         " characters, unusual lengths."
     )
     if st.button("Check data", key="check", type="primary", icon=":material/play_arrow:"):
-        actions.launch_quality_check(store, dataset)
+        launch(store, QualityRequest(fingerprint=dataset.fingerprint), dataset.name)
         st.rerun()
     return st.stop()
 
@@ -265,11 +266,4 @@ def _look() -> tables.Columns:
 
 
 def _newest(store: Store, dataset: Dataset) -> Job | None:
-    return next(
-        (
-            job
-            for job in store.jobs(JobKind.QUALITY)
-            if job.request.get("fingerprint") == dataset.fingerprint
-        ),
-        None,
-    )
+    return find_latest(store, QualityRequest(fingerprint=dataset.fingerprint))

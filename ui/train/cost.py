@@ -3,13 +3,13 @@
 import streamlit as st
 
 from core.config import Precision, RunConfig
-from core.errors import ArtifactDamaged, NotEnoughRoom
+from core.errors import NotEnoughRoom
 from core.estimate.estimate import Estimate
 from core.estimate.inputs import DataFacts, ModelFacts
-from core.jobs import actions
+from core.jobs.launching import find_latest, launch
 from core.runs.expected import estimate_here
-from core.runs.requests import CalibrateRequest, read_calibrate_request
-from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.runs.requests import CalibrateRequest
+from core.storage.job import ACTIVE, JobState
 from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
 from core.storage.store import Store
 from ui.text import duration, megabytes, plain
@@ -61,7 +61,8 @@ BUTTON = "Measure this machine"
 
 def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
     """Draw the measurement of a model that has not been measured here in this precision."""
-    job = _newest(store, CalibrateRequest(model=model_id, precision=precision))
+    request = CalibrateRequest(model=model_id, precision=precision)
+    job = find_latest(store, request)
     if job is not None and not job.state.over:
         watch(store, job, "stop-measure")
         return
@@ -86,20 +87,9 @@ def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
         ),
         disabled=busy,
         on_click=_launch,
-        args=(store, model_id, precision),
+        args=(store, request),
     )
 
 
-def _launch(store: Store, model_id: str, precision: Precision) -> None:
-    actions.launch_calibration(store, model_id, precision)
-
-
-def _newest(store: Store, wanted: CalibrateRequest) -> Job | None:
-    return next((job for job in store.jobs(JobKind.CALIBRATE) if _request(job) == wanted), None)
-
-
-def _request(job: Job) -> CalibrateRequest | None:
-    try:
-        return read_calibrate_request(job)
-    except ArtifactDamaged:
-        return None
+def _launch(store: Store, request: CalibrateRequest) -> None:
+    launch(store, request, request.model)

@@ -8,7 +8,7 @@ from core.access import Action, may
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, LoraLabError
 from core.evaluation.baselines import Baseline
-from core.jobs import actions
+from core.jobs.launching import find_latest, launch
 from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.runs.run import read_classes
@@ -17,7 +17,6 @@ from core.runs.run_baselines import (
     BaselineRequest,
     Fitted,
     baseline_path,
-    find_job,
     read_baselines,
 )
 from core.storage.job import Job, JobState
@@ -104,7 +103,7 @@ def draw(store: Store, job: Job) -> None:
 
 def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> None:
     request = BaselineRequest.of(job.fingerprint, config)
-    latest = find_job(store, request)
+    latest = find_latest(store, request)
     if latest and not latest.state.over:
         waiting = "Baselines are computed when no run is training or waiting."
         watch(store, latest, "stop-baselines", waiting=waiting)
@@ -128,7 +127,7 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
         "Compute baselines", key="baselines", icon=":material/horizontal_rule:", help=help_
     ):
         try:
-            actions.launch_baselines(store, request, str(job.result.get("data", job.name)))
+            launch(store, request, str(job.result.get("data", job.name)))
         except LoraLabError as error:
             error_boundary.show(error)
             return

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core.jobs import actions
-from core.runs.requests import read_prepare_request
-from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.jobs.launching import find_latest, launch
+from core.runs.requests import PrepareRequest
+from core.storage.job import JobState
 from core.storage.store import Store
 from ui.session.cache import DataStatus
 from ui.session.error_boundary import show
@@ -23,7 +23,8 @@ def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEE
         if status.problem:
             show(status.problem)
         return
-    latest = _latest(store, status)
+    request = PrepareRequest(source=status.source)
+    latest = find_latest(store, request)
     if latest and not latest.state.over:
         watch(store, latest, "stop-prepare")
         return
@@ -38,10 +39,5 @@ def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEE
         type="primary" if primary else "secondary",
         icon=":material/play_arrow:",
     ):
-        actions.launch_preparation(store, status.source)
+        launch(store, request, status.source.name)
         st.rerun()
-
-
-def _latest(store: Store, status: DataStatus) -> Job | None:
-    jobs = store.jobs(JobKind.PREPARE, JobState.QUEUED, JobState.FAILED, *ACTIVE)
-    return next((job for job in jobs if read_prepare_request(job).source == status.source), None)

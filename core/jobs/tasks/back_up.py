@@ -5,16 +5,18 @@ jobs/<id of this job>/runs-1.zip, runs-2.zip, …    what is downloaded; each is
 """
 
 import json
-import secrets
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
+
 from core.access import Action, Role, require
-from core.errors import ArtifactDamaged, StateConflict, Stopped
+from core.errors import ArtifactDamaged, JobNotFound, StateConflict, Stopped
 from core.jobs.context import JobContext
-from core.jobs.processes import ensure_supervisor
+from core.jobs.launching import find_jobs, launch, read_request
 from core.people import accounts
 from core.progress import Phase, Progress
 from core.runs import artifacts
@@ -22,7 +24,6 @@ from core.runs.requests import read_train_request
 from core.storage import files
 from core.storage.job import Job, JobKind
 from core.storage.recovery import BUNDLED_OWNERS
-from core.storage.resources import require_resources
 from core.storage.store import Store, remove_job
 from core.transfer.backup.backup_zip import FORMAT, PEOPLE, TABLE, TOLD
 from core.transfer.imports.archive import ADAPTER, CONFIG
@@ -30,6 +31,15 @@ from core.transfer.imports.archive import ADAPTER, CONFIG
 PART_BYTES = 19_000_000  # an upload has up to 20 MB
 POINT_BYTES = 250  # of a record, for one point of its curves
 STORED = (".safetensors", ".parquet")  # they hardly shrink
+
+
+class BackupRequest(BaseModel):
+    """Pack these ``runs``, with the names of their owners where ``people`` is set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    runs: tuple[str, ...]
+    people: bool = False
 
 
 @dataclass
@@ -57,37 +67,33 @@ def launch_backup(store: Store) -> Job:
     NotEnoughRoom, StateConflict without any.
     """
     require(store.visitor, Action.WORK)
-    require_resources(store.settings)
     runs = own_runs(store)
     if not runs:
         raise StateConflict("There is no finished run to take away.", "Train one first.")
-    for earlier in find_backups(store):
-        if not earlier.state.over:
-            return earlier
-        remove_job(store, earlier)
-    request = {"runs": [job.id for job in runs], "people": store.visitor.in_charge}
-    job = store.create(JobKind.BACKUP, f"Pack {len(runs)} runs", request, secrets.token_hex(8))
-    accounts.note(store, "take runs away", f"{job.id} {len(runs)} runs")
-    ensure_supervisor(store.settings)
+    request = BackupRequest(runs=tuple(job.id for job in runs), people=store.visitor.in_charge)
+    earlier = find_jobs(store, request)
+    job = launch(store, request, str(len(runs)))
+    for old in earlier:
+        if old.state.over and old.id != job.id:
+            with suppress(JobNotFound):  # a second click at the same moment has removed it
+                remove_job(store, old)
     return job
 
 
 def find_backups(store: Store) -> list[Job]:
     """The visitor's own backups, newest first."""
-    return [job for job in store.jobs(JobKind.BACKUP) if job.owner == store.visitor.id]
+    return find_jobs(store, BackupRequest(runs=()))
 
 
 def run(context: JobContext) -> None:
     """Pack what the request asks for. Raises Stopped, and ArtifactDamaged for a request that is
     none.
     """
-    wanted = context.job.request.get("runs")
-    if not isinstance(wanted, list):
-        raise ArtifactDamaged("The record of this backup is damaged.", "Make it again.")
+    request = read_request(context.job, BackupRequest)
     context.set_running()
     by_id = {job.id: job for job in context.store.jobs(JobKind.TRAIN) if job.state.over}
     runs = [
-        by_id[run_id] for run_id in wanted if run_id in by_id
+        by_id[run_id] for run_id in request.runs if run_id in by_id
     ]  # one may have been deleted since
     told, parts = Packed(), split(context.store, runs, PART_BYTES)
     with context.scratch() as place:
@@ -97,7 +103,7 @@ def run(context: JobContext) -> None:
                 context.store,
                 part,
                 path,
-                bool(context.job.request.get("people")),
+                request.people,
                 context.report,
                 context.should_stop,
                 told,

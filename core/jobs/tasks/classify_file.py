@@ -16,15 +16,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from core.data.files.labels import read_label
 from core.data.files.table import Table, clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.scores import Scores
+from core.jobs.launching import read_request
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import Job, JobKind
+from core.storage.job import Job
 from core.storage.store import Store
 
 KEPT_BATCHES = 20
@@ -99,21 +100,16 @@ def texts_path(settings: Settings, key: str) -> Path:
 
 
 def find_batch(store: Store, run: Job, job_id: str) -> Job | None:
-    """The file of that id, if it was given to this run by the visitor; who runs the server finds
-    everybody's. Raises ArtifactDamaged.
+    """The file of that id, if it was given to this run by the visitor; the admin of a server finds
+    everyone's. None for a damaged record.
     """
-    found = next((job for job in store.jobs(JobKind.CLASSIFY) if job.id == job_id), None)
-    if found is None or read_batch_request(found).run != run.id:
+    found = next((job for job in store.jobs("classify") if job.id == job_id), None)
+    try:
+        if found is None or read_request(found, BatchRequest).run != run.id:
+            return None
+    except ArtifactDamaged:
         return None
     return found if store.visitor.in_charge or found.owner == store.visitor.id else None
-
-
-def read_batch_request(job: Job) -> BatchRequest:
-    """The request of the job. Raises ArtifactDamaged if the record does not hold one."""
-    try:
-        return BatchRequest.model_validate(job.request)
-    except ValidationError as error:
-        raise ArtifactDamaged("The record of this file is damaged.", AGAIN) from error
 
 
 def put_together(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
@@ -28,7 +28,6 @@ from core.models.catalog import ModelLocation, find_model
 from core.runs import artifacts
 from core.runs.run import read_classes
 from core.storage import files
-from core.storage.job import Job, JobKind
 from core.storage.store import Store
 
 Pooling = Literal["first token", "mean of all tokens"]
@@ -66,6 +65,11 @@ class MapRequest(BaseModel):
     method: Method = "UMAP"
     seed: int = Field(42, ge=0, le=2**32 - 1)
 
+    @property
+    def base_models(self) -> tuple[str, ...]:
+        """The models that give the hidden states."""
+        return tuple(subject.model for subject in self.subjects)
+
 
 @dataclass(frozen=True, slots=True)
 class MapPath:
@@ -100,26 +104,6 @@ class TextMap:
     def full(self) -> Separation:
         """In all d dimensions of the chosen layer."""
         return self.layers[self.layer]
-
-
-def read_map_request(job: Job) -> MapRequest:
-    """The request of a map. Raises ArtifactDamaged if the record does not hold one."""
-    try:
-        return MapRequest.model_validate(job.request)
-    except ValidationError as error:
-        raise ArtifactDamaged("The record of this map is damaged.", AGAIN) from error
-
-
-def find_map_jobs(store: Store, request: MapRequest) -> list[Job]:
-    """The jobs that were asked for this very map, newest first."""
-
-    def asks(job: Job) -> bool:
-        try:
-            return read_map_request(job) == request
-        except ArtifactDamaged:
-            return False
-
-    return [job for job in store.jobs(JobKind.EMBED) if asks(job)]
 
 
 def map_paths(store: Store, request: MapRequest, classes: tuple[str, ...]) -> list[MapPath]:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.jobs.context import JobContext
+from core.jobs.launching import read_request
 from core.progress import Progress
 from core.storage import files
-from core.storage.job import Job, JobKind
+from core.storage.job import Job
 from core.storage.store import Store
 from core.transfer.export.formats import Format, Verification
 from core.transfer.export.ready_exports import ExportRequest, exports_folder
@@ -24,7 +25,7 @@ def run(context: JobContext) -> None:
     """Do what the request asks for. Raises ArtifactDamaged where the copy does not do what the run
     does, ModelUnavailable, Stopped.
     """
-    request = ExportRequest.model_validate(context.job.request)
+    request = read_request(context.job, ExportRequest)
     store = context.store
     job = store.job(request.run)
     context.set_running()
@@ -58,12 +59,6 @@ def export(
     from core.transfer.export.exporter import Exporter  # noqa: PLC0415
 
     return Exporter(store, job, report, should_stop).take(target, folder)
-
-
-def find_export_jobs(store: Store, job: Job, target: Format) -> list[Job]:
-    """The jobs that were asked to make this export, newest first."""
-    wanted = ExportRequest(run=job.id, format=target).model_dump(mode="json")
-    return [other for other in store.jobs(JobKind.EXPORT) if other.request == wanted]
 
 
 def pack(folder: Path, path: Path, name: str) -> None:

@@ -27,7 +27,7 @@ from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.settings import Settings
 from core.storage import files, manifest
-from core.storage.job import Job, JobKind
+from core.storage.job import Job
 from core.storage.store import Store
 
 ROWS = 8000  # 6 MB of half floats with MiniLM; a run on fewer rows is there as a whole
@@ -73,11 +73,6 @@ class Index:
             .assign(similarity=np.minimum(cosines[best], 1.0))
             .reset_index(drop=True)
         )
-
-
-def find_nearest_jobs(store: Store, run: Job) -> list[Job]:
-    """The jobs that were asked to make this run's index, newest first."""
-    return [job for job in store.jobs(JobKind.NEAREST) if job.request.get("run") == run.id]
 
 
 def index_folder(store: Store, run: Job) -> Path:

@@ -3,13 +3,14 @@
 from core.data.explore.build_index import ensure_index
 from core.data.preparation import find_prepared, prepare
 from core.jobs.context import JobContext
-from core.runs.requests import read_prepare_request, read_train_request
+from core.jobs.launching import read_request
+from core.runs.requests import PrepareRequest, read_train_request
 
 
 def run(context: JobContext) -> None:
     """Prepare what the request names; the result says the fingerprint."""
     context.set_running()
-    source = read_prepare_request(context.job).source
+    source = read_request(context.job, PrepareRequest).source
     dataset = prepare(context.settings, source, context.report, context.should_stop)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     ensure_index(dataset, context.report, context.should_stop)

@@ -2,22 +2,22 @@
 stranger's: ``core.transfer.backup.validate``.
 """
 
-import secrets
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from core.access import Action, Role, Visitor, require
-from core.errors import ArtifactDamaged, DataError, ModelUnavailable, Stopped
+from core.errors import DataError, ModelUnavailable, Stopped
 from core.jobs.context import JobContext
-from core.jobs.processes import ensure_supervisor
+from core.jobs.launching import find_latest, launch, read_request
 from core.people import accounts
 from core.progress import Phase, Progress
 from core.storage import files
-from core.storage.job import Job, JobKind
+from core.storage.job import Job
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store
 from core.transfer.backup.backup_zip import Backup, open_backup
@@ -69,39 +69,34 @@ def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
     for leftover in _folder(store).glob("*.zip"):
         if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
             leftover.unlink(missing_ok=True)
-    keys = tuple(secrets.token_hex(8) for _ in uploads)
-    for key, data in zip(keys, uploads.values(), strict=True):
-        files.write_bytes(_folder(store) / f"{key}.zip", data)
-    names = tuple(name[:120] for name in uploads)
     request = RestoreRequest(
-        keys=keys, names=names, owner=store.visitor.id, in_charge=store.visitor.in_charge
+        keys=tuple(_upload_key(store, data) for data in uploads.values()),
+        names=tuple(name[:120] for name in uploads),
+        owner=store.visitor.id,
+        in_charge=store.visitor.in_charge,
     )
-    job = store.create(
-        JobKind.RESTORE,
-        f"Restore {', '.join(names)}"[:120],
-        request.model_dump(mode="json"),
-        secrets.token_hex(8),
-    )
-    accounts.note(store, "restore runs", f"{job.id} {', '.join(names)}")
-    ensure_supervisor(store.settings)
-    return job
+    current = find_latest(store, request)
+    if current is None or current.state.over:  # a worker removes the files before its job is over
+        for key, data in zip(request.keys, uploads.values(), strict=True):
+            files.write_bytes(_folder(store) / f"{key}.zip", data)
+    return launch(store, request, ", ".join(request.names)[:110])
 
 
 def find_restores(store: Store) -> list[Job]:
     """The visitor's own restorations, newest first."""
-    return [job for job in store.jobs(JobKind.RESTORE) if job.owner == store.visitor.id]
+    return [job for job in store.jobs("restore") if job.owner == store.visitor.id]
+
+
+def _upload_key(store: Store, data: bytes) -> str:
+    """Equal for the same zip of the same visitor."""
+    return hashlib.sha256(store.visitor.id.encode() + b"|" + data).hexdigest()[:16]
 
 
 def run(context: JobContext) -> None:
     """Do what the request asks for. Raises Stopped, DataError for a zip that is no backup,
     ArtifactDamaged.
     """
-    try:
-        request = RestoreRequest.model_validate(context.job.request)
-    except ValidationError as error:
-        raise ArtifactDamaged(
-            "The record of this restoration is damaged.", "Give the backup again."
-        ) from error
+    request = read_request(context.job, RestoreRequest)
     context.set_running()
     store, found = context.store, Restored()
     paths = [_folder(store) / f"{key}.zip" for key in request.keys]

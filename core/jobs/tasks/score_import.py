@@ -3,7 +3,6 @@ into the finished run. Free of torch.
 """
 
 import json
-import secrets
 from dataclasses import replace
 
 import pandas as pd
@@ -11,16 +10,14 @@ from pydantic import BaseModel, ConfigDict
 
 from core.access import Action, require
 from core.data.dataset import Dataset
-from core.data.sources import Source
+from core.data.sources import Source, SourceKind
 from core.errors import DataError, StateConflict
-from core.jobs.processes import ensure_supervisor
-from core.people import accounts
+from core.jobs.launching import find_latest, launch
 from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.runs.run import is_imported, read_classes
 from core.storage import files
-from core.storage.job import Job, JobKind, JobState
-from core.storage.resources import require_resources
+from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.imports.import_run import test_figures
 
@@ -40,23 +37,13 @@ def launch_scoring(store: Store, run: Job, source: Source) -> Job:
     """
     require(store.visitor, Action.SCORE, run.owner)
     require_imported(run)
-    require_resources(store.settings)
-    under_way = find_scoring(store, run)
-    if under_way is None or under_way.state.over:
-        request = ScoreRequest(run=run.id, source=source).model_dump(mode="json")
-        under_way = store.create(
-            JobKind.EVALUATE, f"Score {run.name}", request, secrets.token_hex(8)
-        )
-    accounts.note(store, Action.SCORE, f"{run.id} {run.name}")
-    ensure_supervisor(store.settings)
-    return under_way
+    return launch(store, ScoreRequest(run=run.id, source=source), run.name, run=run)
 
 
 def find_scoring(store: Store, run: Job) -> Job | None:
     """The newest job that was asked to score the run."""
-    return next(
-        (job for job in store.jobs(JobKind.EVALUATE) if job.request.get("run") == run.id), None
-    )
+    any_source = Source(SourceKind.IMPORTED, "")  # a run has one scoring at a time
+    return find_latest(store, ScoreRequest(run=run.id, source=any_source))
 
 
 def require_imported(run: Job) -> None:

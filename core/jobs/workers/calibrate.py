@@ -13,10 +13,11 @@ from core.estimate import machine_costs
 from core.estimate.inputs import model_facts
 from core.estimate.machine_costs import CostKey, MachineCosts
 from core.jobs.context import JobContext
+from core.jobs.launching import read_request
 from core.jobs.workers.probe import Prober
 from core.models.catalog import ModelLocation, find_model
 from core.progress import Phase, Progress
-from core.runs.requests import read_calibrate_request
+from core.runs.requests import CalibrateRequest
 from core.storage.numerics import StepSeconds, auto_precision, decide_steps
 from core.training.device import choose_device
 from core.training.fast.matmul import machine_products
@@ -25,7 +26,7 @@ from core.training.fast.optimizations import ALL_ON, Optimizations
 
 def run(context: JobContext) -> None:
     """Measure and keep what the request names. Raises Stopped, ModelUnavailable and ConfigError."""
-    request = read_calibrate_request(context.job)
+    request = read_request(context.job, CalibrateRequest)
     context.report(Progress(Phase.LOADING))
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
     context.set_running()

@@ -10,9 +10,10 @@ from core.data.quality.findings import save_report
 from core.data.quality.inspection import inspect
 from core.data.quality.label_judges import Encode
 from core.jobs.context import JobContext
+from core.jobs.launching import read_request
 from core.models.catalog import ModelLocation, find_model
 from core.progress import Phase, Progress
-from core.runs.requests import read_quality_request
+from core.runs.requests import QualityRequest
 from core.settings import Settings
 
 # small, and made for sentences: its mean tells more of a text than that of a larger model
@@ -24,7 +25,7 @@ def run(context: JobContext) -> None:
     ArtifactDamaged, ModelUnavailable.
     """
     context.set_running()
-    dataset = open_dataset(context.settings, read_quality_request(context.job).fingerprint)
+    dataset = open_dataset(context.settings, read_request(context.job, QualityRequest).fingerprint)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     report, findings, neighbours = inspect(
         dataset, context.report, context.should_stop, _encoder(context)

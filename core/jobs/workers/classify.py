@@ -13,11 +13,12 @@ from core.inference.classifier import Classifier
 from core.inference.messages import ClassifyRequest
 from core.inference.server import classify
 from core.jobs.context import JobContext
+from core.jobs.launching import read_request
 from core.jobs.tasks.classify_file import (
     AGAIN,
+    BatchRequest,
     Classified,
     put_together,
-    read_batch_request,
     texts_path,
     write_classified,
 )
@@ -37,7 +38,7 @@ def run(context: JobContext) -> None:
     """Classify the kept texts that the request names. Raises Stopped, ArtifactDamaged and
     ModelUnavailable.
     """
-    request = read_batch_request(context.job)
+    request = read_request(context.job, BatchRequest)
     context.report(Progress(Phase.LOADING))
     path = texts_path(context.settings, request.key)
     if not path.is_file():

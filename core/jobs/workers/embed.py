@@ -15,13 +15,13 @@ from core.errors import ConfigError, Stopped
 from core.evaluation.embedding_map import measure_separation, prepare_umap, project
 from core.inference.tracer import Tracer
 from core.jobs.context import JobContext
+from core.jobs.launching import read_request
 from core.jobs.tasks.embed_texts import (
     KEPT_STATES,
     POOLINGS,
     MapPath,
     MapRequest,
     map_paths,
-    read_map_request,
     sample,
     to_numbers,
 )
@@ -39,7 +39,7 @@ def run(context: JobContext) -> None:
 
     Raises Stopped, ModelUnavailable, ArtifactDamaged, ConfigError and DataError.
     """
-    request = read_map_request(context.job)
+    request = read_request(context.job, MapRequest)
     context.report(Progress(Phase.LOADING))
     dataset = open_dataset(context.settings, request.fingerprint)
     rows = sample(dataset, request)

@@ -3,15 +3,15 @@ once.
 """
 
 import pandas as pd
-from pydantic import ValidationError
 
 from core.data.cleaning import clean
 from core.data.hub import hub_reachable
 from core.data.preparation import prepare
 from core.data.rows import stratified_sample
-from core.errors import ArtifactDamaged, DataError
+from core.errors import DataError
 from core.inference.classifier import Classifier
 from core.jobs.context import JobContext
+from core.jobs.launching import read_request
 from core.jobs.tasks.nearest_texts import (
     GONE,
     SAMPLE_SEED,
@@ -32,10 +32,7 @@ def run(context: JobContext) -> None:
     """Do what the request asks for. Raises Stopped, DataError, ArtifactDamaged and
     ModelUnavailable.
     """
-    try:
-        request = NearestRequest.model_validate(context.job.request)
-    except ValidationError as error:
-        raise ArtifactDamaged("The record of this index is damaged.", "Make it again.") from error
+    request = read_request(context.job, NearestRequest)
     job = context.store.job(request.run)
     texts = stratified_sample(_trained_on(context, job), request.rows, SAMPLE_SEED)
     context.report(Progress(Phase.LOADING))

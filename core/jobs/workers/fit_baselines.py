@@ -21,13 +21,13 @@ from core.evaluation.baselines import (
 from core.evaluation.predictions import Predictions
 from core.inference.tracer import Tracer
 from core.jobs.context import JobContext
+from core.jobs.launching import read_request
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
 from core.runs.run_baselines import (
     BaselineRequest,
     Fitted,
     missing_baselines,
-    read_baseline_request,
     save,
 )
 from core.training.load_model import fetch
@@ -42,7 +42,7 @@ def run(context: JobContext) -> None:
     """Fit each baseline that is missing. Raises Stopped, ArtifactDamaged, DataError; without its
     model the probe is left out.
     """
-    request = read_baseline_request(context.job)
+    request = read_request(context.job, BaselineRequest)
     context.report(Progress(Phase.LOADING))
     dataset = open_dataset(context.settings, request.fingerprint)
     train, test = (

@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Source
-from core.errors import ArtifactDamaged
 from core.inference.classifier import Classifier
 from core.jobs.context import JobContext
+from core.jobs.launching import read_request
 from core.jobs.tasks.score_import import ScoreRequest, keep_scores, ordered_labels, require_imported
 from core.jobs.workers.classify import classify_request
 from core.progress import Phase, Progress
@@ -25,12 +24,7 @@ def run(context: JobContext) -> None:
     """Do what the request asks for. Raises Stopped, DataError, ArtifactDamaged,
     ModelUnavailable.
     """
-    try:
-        request = ScoreRequest.model_validate(context.job.request)
-    except ValidationError as error:
-        raise ArtifactDamaged(
-            "The record of this scoring is damaged.", "Start it again."
-        ) from error
+    request = read_request(context.job, ScoreRequest)
     context.set_running()
     context.set_result(final_since=context.store.clock())
     score_run(

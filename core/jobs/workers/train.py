@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from core.access import GUEST_PREFIX
+from core.config import RunConfig
 from core.data.cleaning import clean
 from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
@@ -17,6 +19,7 @@ from core.estimate.inputs import data_facts, model_facts
 from core.estimate.workload import scaled
 from core.evaluation.predictions import Predictions
 from core.jobs.context import JobContext
+from core.jobs.launching import find_latest, queue
 from core.jobs.workers.recorder import Recorder
 from core.jobs.workers.run_numerics import settle
 from core.models.catalog import ModelLocation, find_model
@@ -25,9 +28,11 @@ from core.runs import artifacts, expected
 from core.runs.checkpoints import Identity
 from core.runs.expected import untrained_cache_path
 from core.runs.requests import TrainRequest, asked_config, read_train_request
-from core.runs.run_baselines import queue_after
+from core.runs.run_baselines import BaselineRequest, missing_baselines
 from core.storage import files
+from core.storage.job import Job, JobState
 from core.storage.manifest import fingerprint
+from core.storage.store import Store
 from core.training import events
 from core.training.device import choose_device
 from core.training.events import TrainResult
@@ -91,11 +96,26 @@ def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Datase
     not spoil it.
     """
     try:
-        queue_after(
+        queue_baselines(
             context.store, context.store.job(context.job.id), request.config, len(dataset.classes)
         )
     except (StoreDamaged, NotEnoughRoom) as error:
         log.warning("the baselines were not queued: %s", error.message)
+
+
+def queue_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> None:
+    """Queue the missing baselines of a run that has ended; not again those that a user stopped.
+
+    Not after a guest training: guests may start a Taste run and no other job.
+    """
+    if job.owner.startswith(GUEST_PREFIX):
+        return
+    request = BaselineRequest.of(job.fingerprint, config)
+    latest = find_latest(store, request)
+    if missing_baselines(store.settings, request, classes) and (
+        latest is None or latest.state is JobState.COMPLETED
+    ):
+        queue(store, request, str(job.result.get("data", job.name)))
 
 
 def save_evaluation(

@@ -10,7 +10,6 @@ from typer.testing import CliRunner, Result
 from core.cli.app import app
 from core.config import RunConfig
 from core.data.sources import demo_source
-from core.jobs import actions
 from core.runs.requests import TrainRequest
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
@@ -29,11 +28,6 @@ def parsed(*arguments: str) -> Any:
     result = run(*arguments, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
-
-
-@pytest.fixture
-def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
 
 
 def test_doctor_says_what_is_ready(
@@ -80,7 +74,6 @@ def test_a_new_home_lists_the_example_and_shows_its_matrix() -> None:
     assert {metric["split"] for metric in shown["metrics"]} == {"train", "validation"}
 
 
-@pytest.mark.usefixtures("no_supervisor")
 def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
 
@@ -109,7 +102,6 @@ def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) ->
     assert run("show", "mine").exit_code == 1
 
 
-@pytest.mark.usefixtures("no_supervisor")
 def test_a_failed_run_is_retried_with_what_it_proposes_and_its_log_can_be_read(
     store: Store,
 ) -> None:
@@ -174,7 +166,6 @@ def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:
     assert (short.exit_code, "minutes or more" in short.stderr) == (1, True)
 
 
-@pytest.mark.usefixtures("no_supervisor")
 def test_a_run_with_a_budget_trains_what_fits(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
     parsed(
@@ -222,7 +213,9 @@ def test_a_damaged_database_is_repaired_on_request(settings: Settings) -> None:
 
 
 @pytest.mark.worker
-def test_waiting_prints_the_scores_and_nothing_else_on_stdout(tmp_path: Path, home: Path) -> None:
+def test_waiting_prints_the_scores_and_nothing_else_on_stdout(
+    tmp_path: Path, supervised: None
+) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
     command = [
         sys.executable,

@@ -1,4 +1,6 @@
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +13,6 @@ from core.data.quality.findings import save_report
 from core.data.quality.inspection import inspect
 from core.data.recipe import read_recipe_file
 from core.data.sources import folder_source
-from core.jobs import actions
 from core.runs.requests import read_train_request
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
@@ -83,7 +84,6 @@ def test_the_report_as_lines_says_each_check(checked: Path) -> None:
 def test_a_recipe_is_written_and_a_run_takes_it(
     checked: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
     path = tmp_path / "recipe.json"
     code, out, _ = call(
         "quality",
@@ -140,22 +140,22 @@ def test_a_file_that_is_no_recipe_launches_nothing(
 
 
 @pytest.fixture
-def failing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A supervisor at whose hands each check fails."""
+def failing(store: Store) -> Iterator[None]:
+    """A supervisor that ends each check as failed, on a thread of this process."""
+    over = threading.Event()
 
-    def fail(settings: Settings) -> None:
-        for job in store.jobs(JobKind.QUALITY, JobState.QUEUED):
-            store.transition(job, JobState.STARTING, started_at=store.clock())
-            store.transition(
-                store.job(job.id),
-                JobState.FAILED,
-                message="The disk is full.",
-                fix="Make room.",
-                ended_at=store.clock(),
-            )
+    def fail() -> None:
+        while not over.wait(0.01):
+            for job in store.jobs("quality", JobState.QUEUED):
+                store.transition(job, JobState.STARTING, started_at=store.clock())
+                ended = {"message": "The disk is full.", "fix": "Make room."}
+                store.transition(job, JobState.FAILED, ended_at=store.clock(), **ended)
 
-    monkeypatch.setattr(actions, "ensure_supervisor", fail)
-    monkeypatch.setattr("core.cli.follow.ensure_supervisor", fail)
+    thread = threading.Thread(target=fail)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
 
 
 def test_a_check_that_fails_says_why_and_what_to_do(news: Path, failing: None) -> None:

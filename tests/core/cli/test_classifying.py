@@ -7,9 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from core.cli.app import app
-from core.jobs.worker import MODULES
 from core.settings import Settings
-from core.storage.job import JobKind
 from core.storage.recovery import open_store
 
 Call = Callable[..., Result]
@@ -55,7 +53,3 @@ def test_a_wrong_call_says_what_to_do(call: Call, given: tuple[str, ...], said: 
 
     assert done.exit_code == 1
     assert said in done.stderr
-
-
-def test_there_is_a_worker_for_files() -> None:
-    assert set(MODULES) == set(JobKind)

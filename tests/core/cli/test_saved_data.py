@@ -6,7 +6,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from core.cli.app import app
-from core.jobs import actions
 from core.storage.store import Store
 from tests.support.fake_hub import CONVERTED_REVISION, Hub
 
@@ -141,7 +140,6 @@ def test_a_hub_dataset_that_cannot_be_added_is_said(
 def test_a_run_takes_a_saved_name_as_its_data(
     reviews: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
     parsed("data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea")
 
     launched = parsed("train", "--preset", "taste", "--data", "tea")
@@ -156,7 +154,6 @@ def test_a_run_takes_a_saved_name_as_its_data(
 
 
 def test_a_dataset_of_a_waiting_run_is_kept(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
     parsed("data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea")
     parsed("train", "--preset", "taste", "--data", "tea", "--name", "waits")
 

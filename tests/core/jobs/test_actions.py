@@ -9,16 +9,10 @@ import pytest
 from core.config import RunConfig
 from core.data.sources import demo_source
 from core.errors import NotEnoughRoom, StateConflict
-from core.jobs import actions
-from core.runs.requests import read_train_request
+from core.jobs import actions, launching
+from core.runs.requests import CalibrateRequest, PrepareRequest, read_train_request
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-
-
-@pytest.fixture(autouse=True)
-def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests look at the store only; worker tests start real processes."""
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
 
 
 def launch(store: Store, key: str = "key", **values: object) -> Job:
@@ -61,18 +55,21 @@ def test_names_count_up_per_preset_and_model(store: Store) -> None:
 
 
 def test_a_calibration_that_is_under_way_is_not_asked_for_twice(store: Store) -> None:
-    first = actions.launch_calibration(store, "minilm")
+    first = launching.launch(store, CalibrateRequest(model="minilm"), "model")
 
-    assert actions.launch_calibration(store, "minilm").id == first.id
-    assert actions.launch_calibration(store, "minilm", "bf16").id != first.id
-    assert actions.launch_calibration(store, "distilbert").id != first.id
+    assert launching.launch(store, CalibrateRequest(model="minilm"), "model").id == first.id
+    assert (
+        launching.launch(store, CalibrateRequest(model="minilm", precision="bf16"), "model").id
+        != first.id
+    )
+    assert launching.launch(store, CalibrateRequest(model="distilbert"), "model").id != first.id
 
 
 def test_a_calibration_that_was_cancelled_can_be_asked_for_again(store: Store) -> None:
-    first = actions.launch_calibration(store, "minilm")
+    first = launching.launch(store, CalibrateRequest(model="minilm"), "model")
     actions.stop(store, first)
 
-    assert actions.launch_calibration(store, "minilm").id != first.id
+    assert launching.launch(store, CalibrateRequest(model="minilm"), "model").id != first.id
 
 
 def test_a_queued_run_that_is_stopped_leaves_the_queue(store: Store) -> None:
@@ -147,8 +144,8 @@ def test_a_full_disk_is_said_before_the_launch(
 
 
 def test_preparing_the_same_data_twice_is_one_job(store: Store, tmp_path: Path) -> None:
-    first = actions.launch_preparation(store, demo_source())
+    first = launching.launch(store, PrepareRequest(source=demo_source()), "data")
 
-    assert actions.launch_preparation(store, demo_source()).id == first.id
+    assert launching.launch(store, PrepareRequest(source=demo_source()), "data").id == first.id
     assert [job.kind for job in store.jobs()] == [JobKind.PREPARE]
     assert os.path.isdir(store.folder(first))

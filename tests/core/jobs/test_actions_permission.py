@@ -9,10 +9,11 @@ from core.config import RunConfig
 from core.data.sources import demo_source
 from core.errors import NotAllowed
 from core.jobs import actions
+from core.jobs.launching import launch
 from core.jobs.tasks.embed_texts import MapRequest
 from core.people.accounts import audit, started_by_owner
 from core.runs.queue import read_queue
-from core.runs.requests import TrainRequest
+from core.runs.requests import CalibrateRequest, PrepareRequest, TrainRequest
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 
@@ -28,15 +29,10 @@ ON_A_RUN: dict[str, Act] = {
 }
 OTHERS: dict[str, Act] = {
     "launch": lambda store, job: actions.launch_training(store, SMALL, demo_source()),
-    "prepare": lambda store, job: actions.launch_preparation(store, demo_source()),
-    "calibrate": lambda store, job: actions.launch_calibration(store, "minilm"),
+    "prepare": lambda store, job: launch(store, PrepareRequest(source=demo_source()), "data"),
+    "calibrate": lambda store, job: launch(store, CalibrateRequest(model="minilm"), "model"),
     "delete a dataset": lambda store, job: actions.delete_dataset(store, "reviews"),
 }
-
-
-@pytest.fixture(autouse=True)
-def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
 
 
 @pytest.fixture
@@ -71,7 +67,7 @@ def test_a_guest_draws_no_map(store: Store) -> None:
     store.visitor = GUEST
 
     with pytest.raises(NotAllowed):
-        actions.launch_map(store, MapRequest.model_construct(fingerprint="", subjects=()))
+        launch(store, MapRequest.model_construct(fingerprint="", subjects=()), "UMAP")
 
 
 def test_a_retry_asks_like_a_launch(store: Store, run_of_ada: Job) -> None:

@@ -17,7 +17,8 @@ from core.data.sources import folder_source
 from core.errors import ArtifactDamaged
 from core.estimate.inputs import model_facts
 from core.evaluation.predictions import Predictions
-from core.jobs import actions, worker
+from core.jobs import actions, launching, worker
+from core.jobs.kinds import KINDS
 from core.jobs.processes import ensure_supervisor
 from core.jobs.workers.classify import classify_texts
 from core.models.catalog import find_model
@@ -25,7 +26,7 @@ from core.presets import make_config
 from core.runs import artifacts, checkpoints
 from core.runs.expected import expect_request
 from core.runs.observed_runs import find_speed
-from core.runs.requests import read_train_request
+from core.runs.requests import CalibrateRequest, read_train_request
 from core.settings import Settings
 from core.storage.job import ACTIVE, FailureCause, Job, JobKind, JobState
 from core.storage.locks import is_locked
@@ -39,7 +40,7 @@ DEADLINE_SECONDS = 120  # importing torch takes most of it on a busy machine
 
 
 @pytest.fixture
-def lab(store: Store, tmp_path: Path) -> Iterator[Store]:
+def lab(supervised: None, store: Store, tmp_path: Path) -> Iterator[Store]:
     write_bert(tmp_path / "tiny")
     write_small_news(tmp_path / "news")
     yield store
@@ -148,8 +149,7 @@ def test_a_training_begins_anew_where_its_data_had_to_be_prepared_and_goes_on_if
 ) -> None:
     asked: list[bool] = []
     trained = SimpleNamespace(run=lambda context: context.set_running())
-    monkeypatch.setitem(sys.modules, worker.MODULES[JobKind.TRAIN], trained)
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
+    monkeypatch.setitem(sys.modules, KINDS["train"].worker, trained)
     for prepared in (False, True):
         job = lab.job(launch(lab, tmp_path, seed=int(prepared)).id)
         lab.transition(job, JobState.STARTING)
@@ -215,7 +215,7 @@ def test_a_killed_supervisor_is_replaced_and_takes_over_the_worker(
     wait_for(lab, job, lambda job: job.state is JobState.RUNNING)
     kill_supervisor(settings)
 
-    ensure_supervisor(settings)
+    ensure_supervisor(lab.settings)
 
     assert wait_for(lab, job, over).state is JobState.COMPLETED
 
@@ -250,7 +250,8 @@ def test_measuring_gives_a_speed_that_a_finished_run_refines(lab: Store, tmp_pat
     config = make_config(None, {"model": folder, "precision": "fp32"})
     assert not find_speed(lab, config, model).measured
 
-    measuring = wait_for(lab, actions.launch_calibration(lab, folder, "fp32"), over)
+    request = CalibrateRequest(model=folder, precision="fp32")
+    measuring = wait_for(lab, launching.launch(lab, request, folder), over)
     assert measuring.state is JobState.COMPLETED, measuring.message
     calibrated = find_speed(lab, config, model)
     assert calibrated.measured

@@ -18,11 +18,6 @@ from core.storage.store import Store
 TASTE = make_config(Preset.TASTE)
 
 
-@pytest.fixture(autouse=True)
-def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
-
-
 def launch(
     store: Store, who: Visitor | None = None, config: RunConfig = TASTE, name: str = ""
 ) -> Job:

@@ -21,7 +21,6 @@ SMALL = TrainRequest(config=RunConfig(train_rows=200), source=demo_source())
 
 @pytest.fixture
 def lab(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
     prepare(store.settings, demo_source(), lambda progress: None, lambda: False)
     return store
 

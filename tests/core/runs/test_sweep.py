@@ -16,7 +16,6 @@ from tests.core.runs.test_run_results import finished
 
 @pytest.fixture
 def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
     return finished(store, "base", 10)
 
 

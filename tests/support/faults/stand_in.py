@@ -7,12 +7,11 @@ from dataclasses import asdict, replace
 
 from core.errors import Stopped
 from core.jobs.context import JobContext
-from core.jobs.worker import MODULES
+from core.jobs.kinds import KINDS
 from core.jobs.workers.recorder import Recorder
 from core.runs import artifacts
 from core.runs.checkpoints import Identity
 from core.storage import files
-from core.storage.job import JobKind
 from core.storage.manifest import fingerprint
 from core.storage.store import Store
 from core.training.events import Evaluation
@@ -32,7 +31,7 @@ def run(context: JobContext) -> None:
     """Rehearse what the plan says, or train with the plan's disk. Raises what a training raises."""
     plan = read_plan(context.settings.rehearsal)
     if plan.real:
-        importlib.import_module(MODULES[JobKind.TRAIN]).run(context)
+        importlib.import_module(KINDS["train"].worker).run(context)
     else:
         _rehearse(context, plan)
 

@@ -50,12 +50,6 @@ DONE, FAILED = "0a1b2c3d", "ffffffff"
 Edit = Callable[[dict[str, Any]], None]
 
 
-@pytest.fixture(autouse=True)
-def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("back_up", "restore"):
-        monkeypatch.setattr(f"core.jobs.tasks.{module}.ensure_supervisor", lambda settings: None)
-
-
 @pytest.fixture
 def lab(settings: Settings) -> Store:
     """A home with the shipped example, a finished run of Ada's and a failed one of Bob's."""

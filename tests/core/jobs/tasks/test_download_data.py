@@ -6,8 +6,9 @@ from core.access import Role, Visitor
 from core.data.hub_download import HubFiles, find_fetched, look_up
 from core.errors import NotAllowed
 from core.jobs import actions, worker
+from core.jobs.launching import find_jobs, launch
 from core.jobs.processes import start_worker
-from core.jobs.tasks.download_data import find_fetch_jobs, launch_fetch
+from core.jobs.tasks.download_data import FetchRequest
 from core.settings import Settings
 from core.storage.job import FailureCause, Job, JobState
 from core.storage.store import Store
@@ -16,8 +17,6 @@ from tests.support.fake_hub import Hub
 
 @pytest.fixture
 def lab(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
-    monkeypatch.setattr("core.jobs.tasks.download_data.ensure_supervisor", lambda settings: None)
     return Store(Settings())
 
 
@@ -34,7 +33,7 @@ def do(store: Store, job: Job) -> Job:
 
 
 def test_the_job_brings_the_files_and_keeps_where_they_are_from(lab: Store, pick: HubFiles) -> None:
-    done = do(lab, launch_fetch(lab, pick))
+    done = do(lab, launch(lab, FetchRequest(pick=pick), pick.name))
 
     assert done.state is JobState.COMPLETED, done.message
     assert done.result == {"origin": pick.origin, "bytes": pick.size}
@@ -42,17 +41,17 @@ def test_the_job_brings_the_files_and_keeps_where_they_are_from(lab: Store, pick
 
 
 def test_who_asks_twice_gets_the_job_that_is_under_way(lab: Store, pick: HubFiles) -> None:
-    first = launch_fetch(lab, pick)
+    first = launch(lab, FetchRequest(pick=pick), pick.name)
 
-    assert launch_fetch(lab, pick).id == first.id
-    assert [job.id for job in find_fetch_jobs(lab, pick)] == [first.id]
+    assert launch(lab, FetchRequest(pick=pick), pick.name).id == first.id
+    assert [job.id for job in find_jobs(lab, FetchRequest(pick=pick))] == [first.id]
     other = look_up(lab.settings, "some/many").pick("de")
-    assert launch_fetch(lab, other).id != first.id
+    assert launch(lab, FetchRequest(pick=other), other.name).id != first.id
 
 
 @pytest.mark.worker
 def test_a_stop_ends_a_download_that_hangs(lab: Store, hub: Hub, pick: HubFiles) -> None:
-    job = launch_fetch(lab, pick)
+    job = launch(lab, FetchRequest(pick=pick), pick.name)
     hub.held.clear()
     lab.transition(job, JobState.STARTING, started_at=1.0)
     lab.folder(job).mkdir(parents=True, exist_ok=True)
@@ -71,7 +70,7 @@ def test_a_stop_ends_a_download_that_hangs(lab: Store, hub: Hub, pick: HubFiles)
 def test_a_hub_that_has_gone_fails_the_job_with_what_to_do(
     lab: Store, pick: HubFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = launch_fetch(lab, pick)
+    job = launch(lab, FetchRequest(pick=pick), pick.name)
     monkeypatch.setenv("LORALAB_HUB", "false")
 
     done = do(Store(Settings()), job)
@@ -85,4 +84,4 @@ def test_a_student_cannot_fetch(lab: Store, pick: HubFiles) -> None:
     student.visitor = Visitor("s1", "Ada", Role.STUDENT)
 
     with pytest.raises(NotAllowed, match="Only the teacher can add or delete datasets"):
-        launch_fetch(student, pick)
+        launch(student, FetchRequest(pick=pick), pick.name)

@@ -15,12 +15,12 @@ from core.errors import ArtifactDamaged, ConfigError, Stopped
 from core.inference.tracer import Tracer
 from core.jobs import actions
 from core.jobs.context import JobContext
+from core.jobs.launching import launch, read_request
 from core.jobs.tasks.embed_texts import (
     MapRequest,
     MapSubject,
     map_paths,
     read_map,
-    read_map_request,
     sample,
 )
 from core.jobs.workers import embed
@@ -49,11 +49,6 @@ def model(tmp_path: Path) -> str:
     return str(write_bert(tmp_path / "model"))
 
 
-@pytest.fixture(autouse=True)
-def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
-
-
 def request(dataset: Dataset, model: str, **changes: object) -> MapRequest:
     return MapRequest(
         fingerprint=dataset.fingerprint, subjects=(MapSubject(model=model),), rows=40, method="PCA"
@@ -61,7 +56,7 @@ def request(dataset: Dataset, model: str, **changes: object) -> MapRequest:
 
 
 def make(store: Store, wanted: MapRequest) -> Job:
-    job = actions.launch_map(store, wanted)
+    job = launch(store, wanted, "UMAP")
     store.transition(job, JobState.STARTING)
     with JobContext(store, store.job(job.id)) as context:
         embed.run(context)
@@ -194,18 +189,18 @@ def test_a_run_and_its_base_get_maps_of_their_own(
 def test_asking_twice_gives_one_job_until_it_is_over(
     store: Store, dataset: Dataset, model: str
 ) -> None:
-    first, second = (actions.launch_map(store, request(dataset, model)) for _ in range(2))
+    first, second = (launch(store, request(dataset, model), "UMAP") for _ in range(2))
     assert first.id == second.id
 
     actions.stop(store, first)
 
-    assert actions.launch_map(store, request(dataset, model)).id != first.id
+    assert launch(store, request(dataset, model), "UMAP").id != first.id
 
 
 def test_a_damaged_request_says_so_and_keeps_nobody_from_asking(
     store: Store, dataset: Dataset, model: str
 ) -> None:
     with pytest.raises(ArtifactDamaged, match="Compute the map again"):
-        read_map_request(store.create(JobKind.EMBED, "map", {"rows": 3}, "key"))
+        read_request(store.create(JobKind.EMBED, "map", {"rows": 3}, "key"), MapRequest)
 
-    assert actions.launch_map(store, request(dataset, model)).state is JobState.QUEUED
+    assert launch(store, request(dataset, model), "UMAP").state is JobState.QUEUED

@@ -14,7 +14,8 @@ from core.cli.transferring import export_command
 from core.data.sources import folder_source
 from core.errors import ArtifactDamaged, NotAllowed
 from core.jobs import actions, worker
-from core.jobs.tasks.export_run import export, find_export_jobs
+from core.jobs.launching import find_jobs, launch
+from core.jobs.tasks.export_run import export
 from core.jobs.workers.classify import classify_texts
 from core.presets import make_config
 from core.runs import artifacts
@@ -23,7 +24,7 @@ from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.transfer.export.formats import Format
-from core.transfer.export.ready_exports import exports_folder, read_ready
+from core.transfer.export.ready_exports import ExportRequest, exports_folder, read_ready
 from core.transfer.imports.archive import read_archive
 from core.transfer.imports.import_run import import_run
 from tests.support.export_proofs import proof_of
@@ -44,20 +45,17 @@ CONFIG = {
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, str]:
     """A home with one real run of a tiny model."""
     place = tmp_path_factory.mktemp("lab")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
-        store = Store(Settings(home=place / "home", hub=False))
-        config = make_config(None, {**CONFIG, "model": str(write_bert(place / "tiny"))})
-        job = actions.launch_training(
-            store, config, folder_source(write_small_news(place / "news")), name="*mine*"
-        )
-        assert do(store, job).state is JobState.COMPLETED
+    store = Store(Settings(home=place / "home", hub=False))
+    config = make_config(None, {**CONFIG, "model": str(write_bert(place / "tiny"))})
+    job = actions.launch_training(
+        store, config, folder_source(write_small_news(place / "news")), name="*mine*"
+    )
+    assert do(store, job).state is JobState.COMPLETED
     return store.settings, job.id
 
 
 @pytest.fixture
 def store(trained: tuple[Settings, str], monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
     return Store(trained[0])
 
 
@@ -76,7 +74,7 @@ def do(store: Store, job: Job) -> Job:
 def test_an_export_is_offered_with_its_proof_once_it_is_made(store: Store, job: Job) -> None:
     assert read_ready(store, job, Format.MERGED) is None
 
-    done = do(store, actions.launch_export(store, job, Format.MERGED))
+    done = do(store, launch(store, ExportRequest(run=job.id, format=Format.MERGED), job.name))
 
     ready = read_ready(store, job, Format.MERGED)
     assert done.state is JobState.COMPLETED
@@ -137,7 +135,7 @@ def scalars(path: Path) -> list[tuple[str, int, float]]:
 
 
 def test_the_script_goes_alone(store: Store, job: Job) -> None:
-    done = do(store, actions.launch_export(store, job, Format.SCRIPT))
+    done = do(store, launch(store, ExportRequest(run=job.id, format=Format.SCRIPT), job.name))
 
     assert done.state is JobState.COMPLETED, done.message
     assert names_in(store, job, Format.SCRIPT) == {"train.py", "train.ipynb", "run.json"}
@@ -149,8 +147,8 @@ def test_the_script_goes_alone(store: Store, job: Job) -> None:
 def test_a_bundle_holds_what_is_cheap_and_what_has_been_made_and_can_be_imported(
     store: Store, job: Job, tmp_path: Path
 ) -> None:
-    do(store, actions.launch_export(store, job, Format.MERGED))
-    done = do(store, actions.launch_export(store, job, Format.BUNDLE))
+    do(store, launch(store, ExportRequest(run=job.id, format=Format.MERGED), job.name))
+    done = do(store, launch(store, ExportRequest(run=job.id, format=Format.BUNDLE), job.name))
 
     assert done.state is JobState.COMPLETED, done.message
     names = names_in(store, job, Format.BUNDLE)
@@ -213,7 +211,7 @@ def test_no_file_of_an_export_names_a_folder_of_this_machine(
 STOPPED = """
 import sys, time
 from pathlib import Path
-from core.exporting import writing
+from core.transfer.export import write_model
 from core.jobs import worker
 from core.settings import Settings
 from core.storage.store import Store
@@ -223,7 +221,7 @@ def write(source, target, folder):  # a library that asks nobody whether to stop
     print("writing", flush=True)
     time.sleep(60)
 
-writing.write = write
+write_model.write = write
 store = Store(Settings())
 worker.perform(store, store.job(sys.argv[1]))
 """
@@ -255,10 +253,14 @@ def test_a_stop_while_a_library_writes_leaves_nothing(store: Store, job: Job) ->
 
 
 def test_two_who_ask_at_once_get_one_job(store: Store, job: Job) -> None:
-    first, second = (actions.launch_export(store, job, Format.ONNX) for _ in range(2))
+    first, second = (
+        launch(store, ExportRequest(run=job.id, format=Format.ONNX), job.name) for _ in range(2)
+    )
 
     assert first.id == second.id
-    assert [one.id for one in find_export_jobs(store, job, Format.ONNX)] == [first.id]
+    assert [one.id for one in find_jobs(store, ExportRequest(run=job.id, format=Format.ONNX))] == [
+        first.id
+    ]
 
 
 def test_a_copy_that_does_not_hold_is_never_offered(
@@ -269,7 +271,7 @@ def test_a_copy_that_does_not_hold_is_never_offered(
     )
     monkeypatch.setattr("core.transfer.export.verify.verify_export", lambda *given: wrong)
 
-    done = do(store, actions.launch_export(store, job, Format.ADAPTER))
+    done = do(store, launch(store, ExportRequest(run=job.id, format=Format.ADAPTER), job.name))
 
     assert done.state is JobState.FAILED
     assert "9 of 10 labels agree" in done.message
@@ -286,7 +288,7 @@ def test_a_run_without_an_adapter_says_so(store: Store, job: Job, tmp_path: Path
 def test_a_guest_exports_nothing(store: Store, job: Job) -> None:
     store.visitor = GUEST
     with pytest.raises(NotAllowed):
-        actions.launch_export(store, job, Format.ADAPTER)
+        launch(store, ExportRequest(run=job.id, format=Format.ADAPTER), job.name)
 
 
 def test_the_command_writes_into_a_new_folder_only(

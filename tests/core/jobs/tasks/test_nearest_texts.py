@@ -17,10 +17,11 @@ from core.errors import ArtifactDamaged, DataError, NotAllowed, Stopped
 from core.inference.tracer import Tracer
 from core.jobs import actions, worker
 from core.jobs.context import JobContext
+from core.jobs.launching import find_jobs, launch
 from core.jobs.tasks.nearest_texts import (
     Index,
+    NearestRequest,
     find_data,
-    find_nearest_jobs,
     index_folder,
     is_made,
     read_index,
@@ -44,7 +45,6 @@ ROWS = 40  # of the run
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
     write_small_news(tmp_path / "news", train=80, test=40)
     return Store(Settings())
 
@@ -98,7 +98,7 @@ def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(
     job = make_run()
     assert not is_made(index_folder(lab, job))
 
-    done = do(lab, actions.launch_nearest(lab, job))
+    done = do(lab, launch(lab, NearestRequest(run=job.id), job.name))
 
     assert done.state is JobState.COMPLETED, done.message
     index = read_index(index_folder(lab, job))
@@ -132,7 +132,7 @@ def test_a_cleaned_run_gives_the_texts_that_its_recipe_left(
     recipe = read_train_request(job).recipe
     assert recipe is not None
 
-    do(lab, actions.launch_nearest(lab, job))
+    do(lab, launch(lab, NearestRequest(run=job.id), job.name))
 
     rows = set(read_index(index_folder(lab, job)).texts["row"])
     assert len(rows) == ROWS
@@ -143,14 +143,14 @@ def test_an_index_outlives_the_data_but_cannot_be_made_without(
     lab: Store, make_run: Callable[..., Job], tmp_path: Path
 ) -> None:
     job = make_run()
-    do(lab, actions.launch_nearest(lab, job))
+    do(lab, launch(lab, NearestRequest(run=job.id), job.name))
     shutil.rmtree(tmp_path / "news")
     shutil.rmtree(lab.settings.prepared)
 
     assert len(read_index(index_folder(lab, job)).texts) == ROWS
     with pytest.raises(DataError, match="no longer on this machine"):
         find_data(lab.settings, job)
-    assert do(lab, actions.launch_nearest(lab, job)).message.startswith(
+    assert do(lab, launch(lab, NearestRequest(run=job.id), job.name)).message.startswith(
         "The texts that this run was trained on are no longer"
     )
 
@@ -162,7 +162,7 @@ def test_data_that_changed_are_not_taken_for_those_of_the_run(
     shutil.rmtree(lab.settings.prepared)
     write_small_news(tmp_path / "news", train=120, test=40)
 
-    done = do(lab, actions.launch_nearest(lab, job))
+    done = do(lab, launch(lab, NearestRequest(run=job.id), job.name))
 
     assert done.state is JobState.FAILED
     assert f"the data changed from fingerprint {job.fingerprint} to " in done.message
@@ -188,12 +188,12 @@ def test_another_adapter_needs_another_index_which_takes_the_place_of_the_first(
     lab: Store, make_run: Callable[..., Job]
 ) -> None:
     job = make_run()
-    do(lab, actions.launch_nearest(lab, job))
+    do(lab, launch(lab, NearestRequest(run=job.id), job.name))
     first = index_folder(lab, job)
     (lab.folder(job) / "adapter" / "adapter_model.safetensors").touch()
 
     assert not is_made(index_folder(lab, job))
-    do(lab, actions.launch_nearest(lab, job))
+    do(lab, launch(lab, NearestRequest(run=job.id), job.name))
 
     assert is_made(index_folder(lab, job))
     assert not first.exists()
@@ -201,7 +201,7 @@ def test_another_adapter_needs_another_index_which_takes_the_place_of_the_first(
 
 def test_a_damaged_index_says_so(lab: Store, make_run: Callable[..., Job]) -> None:
     job = make_run()
-    do(lab, actions.launch_nearest(lab, job))
+    do(lab, launch(lab, NearestRequest(run=job.id), job.name))
     folder = index_folder(lab, job)
     (folder / "states.safetensors").write_bytes(b"no")
 
@@ -214,7 +214,7 @@ def test_a_stop_leaves_nothing_behind(
     lab: Store, make_run: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make_run()
-    work = actions.launch_nearest(lab, job)
+    work = launch(lab, NearestRequest(run=job.id), job.name)
     lab.transition(work, JobState.STARTING)
     monkeypatch.setattr(JobContext, "should_stop", lambda context: True)
 
@@ -228,19 +228,19 @@ def test_asking_twice_gives_one_job_and_a_guest_none(
     lab: Store, make_run: Callable[..., Job]
 ) -> None:
     job = make_run()
-    first, second = (actions.launch_nearest(lab, job) for _ in range(2))
+    first, second = (launch(lab, NearestRequest(run=job.id), job.name) for _ in range(2))
     lab.visitor = GUEST
 
-    assert first.id == second.id == find_nearest_jobs(lab, job)[0].id
+    assert first.id == second.id == find_jobs(lab, NearestRequest(run=job.id))[0].id
     with pytest.raises(NotAllowed):
-        actions.launch_nearest(lab, job)
+        launch(lab, NearestRequest(run=job.id), job.name)
 
 
 def test_the_command_finds_a_training_text_itself_nearest_to_it(
     lab: Store, make_run: Callable[..., Job]
 ) -> None:
     job = make_run()
-    do(lab, actions.launch_nearest(lab, job))
+    do(lab, launch(lab, NearestRequest(run=job.id), job.name))
     text = read_index(index_folder(lab, job)).texts["text"][7]
 
     done = CliRunner().invoke(app, ["nearest", job.id, text, "--count", "3", "--json"])

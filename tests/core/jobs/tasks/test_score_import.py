@@ -29,8 +29,6 @@ from tests.support.tiny_models import write_bert
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr("core.jobs.tasks.score_import.ensure_supervisor", lambda settings: None)
-    monkeypatch.setattr("core.jobs.actions.ensure_supervisor", lambda settings: None)
     monkeypatch.setenv("LORALAB_MODEL", str(write_bert(tmp_path / "tiny")))
     return Store(Settings())
 

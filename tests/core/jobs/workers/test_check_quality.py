@@ -7,8 +7,8 @@ from core.data.preparation import prepare
 from core.data.quality.findings import read_findings, read_report
 from core.data.sources import folder_source
 from core.errors import ArtifactDamaged, Stopped
-from core.jobs import actions
 from core.jobs.context import JobContext
+from core.jobs.launching import launch
 from core.jobs.workers import check_quality
 from core.runs.requests import QualityRequest
 from core.storage.job import Job, JobKind, JobState
@@ -89,11 +89,10 @@ def test_data_that_have_gone_are_said(store: Store) -> None:
 def test_two_who_ask_get_one_check(
     store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
 
     first, second = (
-        actions.launch_quality_check(store, dataset),
-        actions.launch_quality_check(store, dataset),
+        launch(store, QualityRequest(fingerprint=dataset.fingerprint), dataset.name),
+        launch(store, QualityRequest(fingerprint=dataset.fingerprint), dataset.name),
     )
 
     assert first.id == second.id

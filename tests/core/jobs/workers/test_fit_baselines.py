@@ -13,14 +13,13 @@ from core.errors import ArtifactDamaged, Stopped
 from core.evaluation.baselines import Baseline
 from core.jobs import actions
 from core.jobs.context import JobContext
+from core.jobs.launching import find_latest, launch, read_request
 from core.jobs.workers import fit_baselines
+from core.jobs.workers.train import queue_baselines
 from core.runs.run_baselines import (
     BaselineRequest,
     baseline_path,
-    find_job,
     missing_baselines,
-    queue_after,
-    read_baseline_request,
     read_fitted,
 )
 from core.storage import files
@@ -48,13 +47,8 @@ def request_(dataset: Dataset, tmp_path: Path) -> BaselineRequest:
     return BaselineRequest.of(dataset.fingerprint, config)
 
 
-@pytest.fixture(autouse=True)
-def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
-
-
 def fit(store: Store, request: BaselineRequest, stop: bool = False) -> Job:
-    job = actions.launch_baselines(store, request, "Small news")
+    job = launch(store, request, "Small news")
     store.transition(job, JobState.STARTING)
     with JobContext(store, store.job(job.id)) as context:
         if stop:
@@ -135,7 +129,7 @@ def test_a_guests_run_queues_none(
     run = store.create(JobKind.TRAIN, "run", {}, "run", "guest-1")
     store.update(run, fingerprint=dataset.fingerprint)
 
-    queue_after(store, store.job(run.id), RunConfig(model=request_.model, train_rows=100), 4)
+    queue_baselines(store, store.job(run.id), RunConfig(model=request_.model, train_rows=100), 4)
 
     assert store.jobs(JobKind.BASELINE) == []
 
@@ -151,19 +145,21 @@ def test_a_run_queues_them_once_and_not_after_a_stop(
     )
 
     for _ in range(2):
-        queue_after(store, store.job(run.id), config, 4)
+        queue_baselines(store, store.job(run.id), config, 4)
     (job,) = store.jobs(JobKind.BASELINE)
     actions.stop(store, job)
-    queue_after(store, store.job(run.id), config, 4)
+    queue_baselines(store, store.job(run.id), config, 4)
 
     assert job.name == "Baselines of Small news"
     assert len(store.jobs(JobKind.BASELINE)) == 1
-    assert find_job(store, request_) == store.job(job.id)
+    assert find_latest(store, request_) == store.job(job.id)
 
 
 def test_a_damaged_request_is_said(store: Store) -> None:
     with pytest.raises(ArtifactDamaged, match="baselines is damaged"):
-        read_baseline_request(store.create(JobKind.BASELINE, "baselines", {"seed": 3}, "key"))
+        read_request(
+            store.create(JobKind.BASELINE, "baselines", {"seed": 3}, "key"), BaselineRequest
+        )
 
 
 def test_the_command_prints_what_is_kept(

@@ -16,11 +16,6 @@ from core.storage.store import Store
 from tests.support.small_news import write_small_news
 
 
-@pytest.fixture(autouse=True)
-def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "ensure_supervisor", lambda settings: None)
-
-
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     return folder_source(write_small_news(tmp_path / "news"))
