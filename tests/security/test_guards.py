@@ -7,7 +7,6 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 import pytest
@@ -15,7 +14,6 @@ import pytest
 from core.access import GUEST, Role, Visitor
 from core.config import RunConfig
 from core.data import saved
-from core.data.dataset import Dataset
 from core.data.files.build_splits import BuildOptions, BuiltDataset, build
 from core.data.files.read import read_table
 from core.data.files.table import FileFormat
@@ -25,7 +23,7 @@ from core.data.sources import Source, SourceKind, demo_source
 from core.errors import NotAllowed
 from core.jobs import actions
 from core.jobs.kinds import KINDS
-from core.jobs.launching import launch
+from core.jobs.launching import launch, read_request
 from core.jobs.tasks import back_up, classify_file, restore, score_import
 from core.jobs.tasks.download_data import FetchRequest
 from core.jobs.tasks.embed_texts import MapRequest, MapSubject
@@ -378,7 +376,7 @@ def test_the_texts_of_a_file_that_waits_stay_however_many_others_bring(
     hers = actions.launch_batch(
         as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]})
     )
-    key = classify_file.read_request(hers, classify_file.BatchRequest).key
+    key = read_request(hers, classify_file.BatchRequest).key
 
     for number in range(classify_file.KEPT_BATCHES + 5):
         store.transition(
