@@ -125,8 +125,9 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "a note of each launch",
-        ACTIONS,
-        '    people.note(store, action, f"{job.id} {job.name}")\n    ensure_supervisor',
+        "core/jobs/launching.py",
+        '    accounts.note(store, kind.audit or kind.action, f"{job.id} {job.name}")\n'
+        "    ensure_supervisor",
         "    ensure_supervisor",
         f"{GUARDS_TEST}::test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was",
     ),
