@@ -33,8 +33,8 @@ HOW_TO_READ = """
   It was pretrained on a large amount of text and stays frozen here.
 - **Attention**: each head of each layer decides, for every token (row), how much it takes from
   every token (column). Each row sums to 1. Some heads attend to the neighbour, some to the same
-  word elsewhere, many to [SEP], which means *nothing here*. A map shows where a head attends, not
-  why the model decides.
+  word elsewhere, many to the end token ([SEP] or </s>), which means *nothing here*. A map shows
+  where a head attends, not why the model decides.
 - **Head**: a small layer that turns one vector into one number per class, the logits. It is
   initialised randomly for each task, so before training its output is random.
 - **Adapter (LoRA)**: adds two thin matrices to a frozen weight W, A with r × inputs and B with
@@ -121,16 +121,12 @@ def draw_ids(walk: Trace) -> None:
         "The tokenizer looks up each token in its vocabulary. From here on, the model only sees"
         " numbers.",
     )
-    kinds = [
-        "special" if p.startswith("[") else "continued" if p.startswith("##") else "word"
-        for p in walk.pieces
-    ]
     table = pd.DataFrame(
         {
             "position": range(walk.tokens),
             "piece": walk.pieces,
             "id": walk.ids,
-            "kind": kinds,
+            "kind": walk.kinds,
             "kept": True,
         }
     )
@@ -228,7 +224,7 @@ def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
     chart_view.draw(
         charts.strips(
             read,
-            ["[CLS], last layer", "input of the head"],
+            [f"{walk.pieces[0]}, last layer", "input of the head"],
             "Input of the head",
             chart_view.dark(),
         ),

@@ -5,11 +5,13 @@ hidden, L layers, H heads, C classes.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Half = NDArray[np.float16]
+TokenKind = Literal["special", "word", "continued"]
 Floats = NDArray[np.float32]
 
 
@@ -30,16 +32,19 @@ class AdaptedModule:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """``parts`` names the vectors that are added up before the first layer, ``summands`` (parts, t,
-    d) has them.
+    """Every step of one text through a model.
+
+    ``kinds`` says of each token whether it begins a word or continues it. ``parts`` names the
+    vectors that are added up before the first layer, ``summands`` (parts, t, d) has them.
 
     ``hidden`` is (L + 1, t, d), the first its input; ``moved`` (L, T) is how far each layer moves a
     token, relative to its length. ``attention`` (L, H, t, t) goes from row to column. t is T, or
-    the first tokens where there are too many to draw. ``features`` (d,) is what the last linear
-    module of the head reads; ``text_tokens`` counts before cutting.
+    the number of tokens that are drawn of a longer text. ``features`` (d,) is what the last linear
+    module of the head reads; ``text_tokens`` counts before the text is truncated.
     """
 
     pieces: tuple[str, ...]
+    kinds: tuple[TokenKind, ...]
     ids: tuple[int, ...]
     text_tokens: int
     parts: tuple[str, ...]

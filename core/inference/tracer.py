@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from core.errors import Stopped
 from core.inference.classifier import Classifier
-from core.inference.trace import AdaptedModule, Half, Trace
+from core.inference.trace import AdaptedModule, Half, TokenKind, Trace
 from core.models.architecture import IN_A_LAYER
 from core.models.families import find_family
 from core.training.batches import Encoded, encode, token_batches
@@ -75,6 +76,7 @@ class Tracer(Classifier):
         )
         return Trace(
             tuple(tokenizer.convert_ids_to_tokens(ids.tolist())),
+            _find_kinds(tokenizer, text, len(ids)),
             tuple(ids.tolist()),
             whole,
             tuple(seen.embedded),
@@ -182,6 +184,18 @@ def _watching(model: nn.Module, classes: int) -> Iterator[_Seen]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _find_kinds(
+    tokenizer: PreTrainedTokenizerBase, text: str, tokens: int
+) -> tuple[TokenKind, ...]:
+    """The kind of each of the first ``tokens`` tokens."""
+    words = tokenizer(text, truncation=True, max_length=tokens).word_ids()
+    kinds: list[TokenKind] = []
+    for index, word in enumerate(words):
+        continued = index > 0 and word == words[index - 1]
+        kinds.append("special" if word is None else "continued" if continued else "word")
+    return tuple(kinds)
 
 
 def _short(name: str) -> str:

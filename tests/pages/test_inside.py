@@ -3,11 +3,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.models.families import FAMILIES
 from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app_text import page_text
 from tests.support.page_app import Open
-from tests.support.tiny_models import write_distilbert
+from tests.support.tiny_models import WRITERS
 
 PAGE = "pages/inside.py"
 TEXT = "The coach said the team won."
@@ -99,18 +100,18 @@ def test_a_long_text_says_what_is_cut_and_what_is_drawn(open_app: Open, store: S
     assert "Only the first 48 of 128 tokens are shown" in page_text(app)
 
 
-def test_a_distilbert_folder_walks_too(
-    open_app: Open, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("family", [name for name in WRITERS if name != "bert"])
+def test_a_folder_of_another_family_is_drawn_too(
+    open_app: Open, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
-    monkeypatch.setenv("LORALAB_MODEL", str(write_distilbert(tmp_path / "distil")))
+    monkeypatch.setenv("LORALAB_MODEL", str(WRITERS[family](tmp_path / "model")))
 
     app = send(open_app(PAGE))
 
     assert not app.exception and not app.error, app.error
-    assert (
-        "first token → dense, ReLU (pre_classifier)"
-        in app.dataframe[0].value["what happens"].tolist()
-    )
+    steps = app.dataframe[0].value["what happens"].tolist()
+    assert FAMILIES[family].head.description in steps
+    assert any(title.startswith("Where the LoRA matrices sit") for title in titles(app))
 
 
 def test_a_missing_model_says_what_to_do(open_app: Open, store: Store) -> None:

@@ -1,10 +1,15 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from core.config import RunConfig
 from core.estimate.workload import CostUnit, evaluation_work, is_fast, train_work
+from core.models.architecture import read_shape
 from core.training.microbatches import Microbatches
 from tests.support.model_facts import bert_shape
+from tests.support.tiny_models import WRITERS
 
 SHAPE = bert_shape(10, 2, 0)  # two layers of 12 d² = 1,200 weights
 PART = Microbatches(np.array([2.0]), np.array([5.0]))  # 2 texts of 5 tokens
@@ -94,3 +99,22 @@ def test_layers_written_out_by_hand_serve_plain_adapters_in_fp32_on_a_cpu(
     changes: dict[str, object], device: str, fast: bool
 ) -> None:
     assert is_fast(RunConfig.model_validate(changes), SHAPE, device) is fast
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_each_family_counts_as_hand_written_with_the_activation_it_computes(
+    family: str, tmp_path: Path
+) -> None:
+    folder = WRITERS[family](tmp_path / "model")
+    shape = read_shape(folder)
+    counted = train_work(RunConfig(rank=3), shape, 4, PART, 1, "cpu")
+
+    assert is_fast(RunConfig(), shape, "cpu")
+    assert CostUnit.PLAIN_PART not in counted
+    assert counted[CostUnit.MODULE] == 4  # query and value of two layers
+    assert (shape.heads, shape.max_positions) == (4, 128)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps(config | {"hidden_act": "relu", "activation": "relu"})
+    )
+    assert not is_fast(RunConfig(), read_shape(folder), "cpu")

@@ -6,7 +6,8 @@ import pytest
 from core.inference.attribution import SMALL_ERROR, explain
 from core.inference.classifier import Classifier
 from core.inference.messages import Query
-from tests.support.random_adapters import CLASSES, TEXTS, Write
+from tests.support.random_adapters import CLASSES, TEXTS, Write, write_random_adapter
+from tests.support.tiny_models import WRITERS
 
 
 @pytest.fixture
@@ -26,6 +27,18 @@ def test_what_tokens_add_sums_up_to_the_difference_from_an_empty_text(
     assert found.error <= SMALL_ERROR
     assert len(found.pieces) == len(found.gradients) == len(found.occlusion)
     assert [found.gradients[0], found.gradients[-1]] == pytest.approx([0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("family", WRITERS)
+def test_each_family_is_explained(tmp_path: Path, family: str) -> None:
+    base = WRITERS[family](tmp_path / "base")
+    classifier = Classifier(base, CLASSES, seed=7)
+    classifier.load_adapter("a", write_random_adapter(base, tmp_path / "a", seed=1))
+
+    explanation = explain(classifier, "a", TEXTS[0], 64, 1, 7)
+
+    assert explanation.error <= SMALL_ERROR
+    assert (explanation.special[0], explanation.special[1]) == (True, False)
 
 
 def test_the_predicted_class_is_explained_where_none_is_chosen(classifier: Classifier) -> None:

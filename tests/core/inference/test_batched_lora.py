@@ -15,8 +15,8 @@ from core.inference.messages import Query, Variant
 from core.inference.tracer import Tracer
 from core.training.adapter import adapter_files, add_adapter, quiet_peft
 from core.training.load_model import load_base
-from tests.support.random_adapters import CLASSES, TEXTS, Write
-from tests.support.tiny_models import write_distilbert
+from tests.support.random_adapters import CLASSES, TEXTS, Write, write_random_adapter
+from tests.support.tiny_models import WRITERS
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN"
@@ -157,18 +157,37 @@ def test_an_adapter_that_comes_later_counts(
     assert beside(classifier, [Query("b", 64)], TEXTS[3])[0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_distilbert_and_a_base_without_adapters(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = write_distilbert(tmp_path / "distil")
-    classifier = Classifier(folder, CLASSES, seed=7)
-    assert BatchedLora.fits(load_base(folder, CLASSES, 7).model)
+@pytest.mark.parametrize("family", WRITERS)
+def test_each_family_gives_what_transformers_and_peft_give(tmp_path: Path, family: str) -> None:
+    base = WRITERS[family](tmp_path / "base")
+    classifier = Classifier(base, CLASSES, seed=7)
+    expected = [probabilities(load_base(base, CLASSES, 7).model, classifier)]
+    for name, changes in (("a", {}), ("b", {"rank": 2, "target_modules": ("all-linear",)})):
+        folder = write_random_adapter(base, tmp_path / name, seed=3, **changes)
+        classifier.load_adapter(name, folder)
+        with quiet_peft():
+            model = PeftModel.from_pretrained(load_base(base, CLASSES, 7).model, folder)
+        expected.append(probabilities(model, classifier))
+    assert BatchedLora.fits(load_base(base, CLASSES, 7).model)
 
-    expected = by_peft(classifier, Query(None, 64, 7), TEXTS[0], monkeypatch)
+    together = [
+        beside(classifier, [Query(None, 64, 7), Query("a", 64), Query("b", 64)], text)
+        for text in TEXTS
+    ]
+    each = [classifier.classify(run, TEXTS, 64, 7) for run in (None, "a", "b")]
 
-    assert beside(classifier, [Query(None, 64, 7)] * 2, TEXTS[0]) == pytest.approx(
-        np.array([expected] * 2), abs=1e-5
-    )
+    assert np.stack(together, axis=1) == pytest.approx(np.stack(expected), abs=3e-5)
+    assert np.stack(each) == pytest.approx(np.stack(expected), abs=3e-5)
+
+
+def probabilities(model: torch.nn.Module, classifier: Classifier) -> NDArray[np.float32]:
+    """(n, C) of ``TEXTS`` by the model's own layers."""
+    batch = classifier.tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model.eval()(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).logits
+    return torch.softmax(logits, -1).numpy()
 
 
 def test_the_spectrum_is_that_of_the_whole_product(base_folder: Path, write_adapter: Write) -> None:

@@ -8,8 +8,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from core.errors import Stopped
 from core.inference.classifier import Classifier
 from core.inference.tracer import DRAWN_TOKENS, Tracer
+from core.models.families import FAMILIES
 from tests.support.random_adapters import CLASSES, TEXTS, Write
-from tests.support.tiny_models import write_distilbert
+from tests.support.tiny_models import WRITERS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*is_gradient_checkpointing.*:FutureWarning"
@@ -19,11 +20,6 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture(scope="module")
 def walker(base_folder: Path) -> Tracer:
     return Tracer(base_folder, CLASSES, seed=7)
-
-
-@pytest.fixture(scope="module")
-def distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_distilbert(tmp_path_factory.mktemp("distilbert"))
 
 
 def test_the_untrained_walk_ends_where_the_classifier_does(
@@ -37,24 +33,41 @@ def test_the_untrained_walk_ends_where_the_classifier_does(
     assert not any(module.rank for module in walk.adapted)
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert"])
-def test_every_step_has_its_shape(base_folder: Path, distilbert: Path, kind: str) -> None:
-    walk = Tracer(base_folder if kind == "bert" else distilbert, CLASSES).walk(
+@pytest.mark.parametrize("family", WRITERS)
+def test_every_step_has_its_shape(tmp_path: Path, family: str) -> None:
+    walk = Tracer(WRITERS[family](tmp_path / "base"), CLASSES).walk(
         None, "The team won the final.", 64
     )
 
-    assert walk.pieces[0] == "[CLS]" and walk.pieces[-1] == "[SEP]"
+    assert (walk.pieces[0], walk.pieces[-1]) == (
+        ("<s>", "</s>") if "roberta" in family else ("[CLS]", "[SEP]")
+    )
+    assert (walk.kinds[0], walk.kinds[1], walk.kinds[-1]) == ("special", "word", "special")
     tokens = len(walk.ids)
     assert walk.hidden.shape == (3, tokens, 32)
     assert walk.attention.shape == (2, 4, tokens, tokens)
     assert walk.moved.shape == (2, tokens)
     assert walk.parts == (
-        ("word", "token type", "position") if kind == "bert" else ("word", "position")
+        ("word", "position") if family == "distilbert" else ("word", "token type", "position")
     )
     assert walk.summands.shape == (len(walk.parts), tokens, 32)
     assert walk.features.shape == (32,)
+    assert walk.pooling == FAMILIES[family].head.description
     assert walk.logits.shape == (3,)
     assert walk.attention.sum(-1) == pytest.approx(1, abs=1e-2)
+
+
+def test_tokens_are_special_begin_a_word_or_continue_it(walker: Tracer) -> None:
+    walk = walker.walk(None, "[goals]", 64)
+
+    assert list(zip(walk.pieces, walk.kinds, strict=True)) == [
+        ("[CLS]", "special"),
+        ("[UNK]", "word"),
+        ("goals", "word"),
+        ("[UNK]", "word"),
+        ("[SEP]", "special"),
+    ]
+    assert walker.walk(None, "Zoe", 64).kinds == ("special", "word", *["continued"] * 2, "special")
 
 
 def test_the_vectors_before_the_first_layer_add_up(walker: Tracer) -> None:
