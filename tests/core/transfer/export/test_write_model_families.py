@@ -29,7 +29,7 @@ CONFIG = RunConfig(
     rank=4,
     alpha=8,
     epochs=4,
-    learning_rate=5e-2,
+    learning_rate=1e-2,
     evaluation_interval=3,
     validation_rows=12,
     seed=3,
@@ -55,7 +55,7 @@ def test_a_run_answers_in_each_format_as_it_did_after_training(
     assert session.network.fast is not None
     session.train()
     trained = predicted(heard, "test")
-    assert np.ptp(trained[:, 0]) > 0.05  # the texts get different answers
+    assert np.ptp(trained, axis=0).max() > 0.01  # 100 times the tolerance below
     adapter = tmp_path / "run"
     adapter.mkdir()
     for name, content in heard.adapters[-1].files.items():
