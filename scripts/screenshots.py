@@ -42,6 +42,7 @@ PAGES = (
 
 
 def main() -> None:
+    """Make the pictures of the pages that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pages", nargs="*", default=PAGES)
     parser.add_argument("--home", type=Path)
@@ -116,6 +117,7 @@ def wait_until_healthy(address: str, timeout_seconds: float = 60) -> None:
 
 
 def take_pictures(home: Path, pages: list[str], mode: str) -> None:
+    """Visit the pages in a browser and write a picture of each."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with serve(home, mode) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

@@ -1,0 +1,206 @@
+"""The words of docs/glossary.md and plain English, held in code and documents.
+
+``ALLOWED`` is a ratchet: the number of hits that a package still has. It may only fall.
+"""
+
+import ast
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BANNED = (  # pattern, and what to write
+    (r"anew", "again, from scratch"),
+    (r"fore(tell|tells|told|telling)", "estimate, predict"),
+    (r"a?mend(s|ed|ing|able)?", "fix"),
+    (r"dearer|dearest", "more expensive"),
+    (r"nobody|somebody|whoever", "a user, no one, anyone who"),
+    (r"beside", "next to, alongside, also"),
+    (r"told|tells?", "say, show, report, distinguish"),
+    (r"in vain", "without effect"),
+    (r"(take|takes|taken|taking|took) away", "download, export, remove"),
+    (r"for who", "for anyone who"),
+    (r"so many|so few", "this many, N"),
+    (r"under way|at work", "running"),
+    (r"(hang|hangs|hung) on", "depend on"),
+    (r"in charge", "admin"),
+    (r"cannot be had", "unavailable"),
+    (r"stranger('?s)?", "untrusted"),
+    (r"(bring|brings|bringing|brought)", "upload, import"),
+    (r"the door", "sign-in page"),
+    (r"(wish|wishes|wished)", "request, option"),
+    (r"(word )?pieces?", "token"),
+    (r"taster|tasters|tasting", "guest trainer, guest training"),
+    (r"rehears(al|als|e|ed)", "simulation, stand-in"),
+    (r"parcels?|voices|levers?", "archive, label judges, optimizations"),
+    (r"prov(e|es|ed|ing|en)|proofs?", "verify, verification"),
+    (r"by itself alone|no number", "on its own, NaN"),
+)
+OPENINGS = re.compile(r"(Those|The same|Its|Of|By|What)\b")  # of a docstring: say what it is
+VALUE_NAMES = frozenset(
+    {"asked", "found", "kept", "made", "one", "said", "taken", "told", "wanted", "what"}
+)
+DATA = {  # where a banned word is data that must stay as it is
+    "tests/test_language.py": r".*",
+}
+ALLOWED: dict[str, int] = {
+    "benchmarks": 120,
+    "benchmarks/promises": 84,
+    "core": 14,
+    "core/charts": 78,
+    "core/cli": 122,
+    "core/data": 258,
+    "core/demo": 10,
+    "core/estimate": 39,
+    "core/evaluation": 51,
+    "core/inference": 50,
+    "core/jobs": 184,
+    "core/models": 13,
+    "core/people": 57,
+    "core/reports": 12,
+    "core/runs": 101,
+    "core/storage": 54,
+    "core/training": 60,
+    "core/transfer": 239,
+    "docs": 86,
+    "pages": 6,
+    "scripts": 9,
+    "tests": 9,
+    "tests/core": 565,
+    "tests/e2e": 31,
+    "tests/fixtures": 5,
+    "tests/pages": 99,
+    "tests/security": 32,
+    "tests/support": 80,
+    "ui": 93,
+    "ui/app": 7,
+    "ui/classify": 12,
+    "ui/compare": 41,
+    "ui/data": 7,
+    "ui/evaluate": 2,
+    "ui/explore": 9,
+    "ui/quality": 5,
+    "ui/runs": 10,
+    "ui/session": 14,
+    "ui/train": 4,
+    "ui/widgets": 14,
+}
+BANNED_PATTERN = re.compile(
+    r"(?<![A-Za-z])(" + "|".join(f"(?:{pattern})" for pattern, _ in BANNED) + r")(?![A-Za-z])",
+    re.IGNORECASE,
+)
+TOKENIZER = "WordPiece"  # the proper name of an algorithm
+CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A line that breaks a rule."""
+
+    path: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.reason}"
+
+
+def list_files() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [path for path in listed.stdout.splitlines() if (ROOT / path).exists()]
+
+
+def package_of(path: str) -> str:
+    """Return the row of ``ALLOWED`` that counts this file: two folders at most."""
+    parts = path.split("/")[:-1]
+    return "/".join(parts[:2]) or path
+
+
+def find_words(path: str, text: str) -> Iterator[Hit]:
+    for number, line in enumerate(text.splitlines(), 1):
+        spaced = CAMEL_CASE.sub(" ", line.replace(TOKENIZER, "")).replace("_", " ")
+        for match in BANNED_PATTERN.finditer(spaced):
+            if not re.fullmatch(DATA.get(path, r"(?!)"), match[0].lower()):
+                yield Hit(path, number, f"{match[0]}: write {advise(match[0])}")
+
+
+def advise(word: str) -> str:
+    """Return what to write instead of a banned word."""
+    return next(advice for pattern, advice in BANNED if re.fullmatch(pattern, word, re.IGNORECASE))
+
+
+def find_names(path: str, text: str) -> Iterator[Hit]:
+    for node in ast.walk(ast.parse(text)):
+        name = getattr(node, "arg", None) if isinstance(node, ast.arg) else None
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            name = node.id
+        if name in VALUE_NAMES:
+            yield Hit(path, getattr(node, "lineno", 0), f"{name!r} says nothing about its value")
+
+
+def find_openings(path: str, text: str) -> Iterator[Hit]:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, documented):
+            match = OPENINGS.match(ast.get_docstring(node) or "")
+            if match:
+                yield Hit(path, node.body[0].lineno, f"a docstring begins with {match[0]!r}")
+
+
+@cache
+def find_hits() -> tuple[Hit, ...]:
+    hits: list[Hit] = []
+    for path in list_files():
+        text = (ROOT / path).read_text(encoding="utf-8")
+        hits.extend(find_words(path, text))
+        if path.endswith(".py") and path not in DATA:
+            hits.extend(find_names(path, text))
+            hits.extend(find_openings(path, text))
+    return tuple(hits)
+
+
+@pytest.mark.parametrize("package", sorted({package_of(path) for path in list_files()}))
+def test_a_package_uses_the_words_of_the_glossary(package: str) -> None:
+    hits = [hit for hit in find_hits() if package_of(hit.path) == package]
+    allowed = ALLOWED.get(package, 0)
+
+    assert len(hits) <= allowed, f"{len(hits)} hits, {allowed} allowed\n" + "\n".join(
+        str(hit) for hit in sorted(hits, key=lambda hit: (hit.path, hit.line))
+    )
+
+
+def test_every_row_of_the_ratchet_is_a_package_with_hits() -> None:
+    packages = Counter(package_of(path) for path in list_files())
+
+    assert sorted(set(ALLOWED) - set(packages)) == []
+    assert all(count > 0 for count in ALLOWED.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("count the rows anew", ["anew"]),
+        ("def nobody_works(): ...", ["nobody"]),
+        ("class DoorTeller: ...", []),
+        ("besides, a stranger's file", ["stranger's"]),
+        ("isTold = 1", ["Told"]),
+        ("pieces of toldeqo", ["pieces"]),
+    ],
+)
+def test_words_are_found_in_prose_and_names(line: str, expected: list[str]) -> None:
+    assert [hit.reason.split(":")[0] for hit in find_words("x.py", line)] == expected
+
+
+def test_vague_names_and_openings_are_found() -> None:
+    source = '"""Its rows."""\nfound = 1\n\n\ndef f(told: int) -> None:\n    """Of a run."""\n'
+
+    assert [hit.line for hit in find_names("x.py", source)] == [2, 5]
+    assert [hit.line for hit in find_openings("x.py", source)] == [1, 6]
