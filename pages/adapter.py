@@ -10,9 +10,9 @@ run = page_frame.open_run(
     "Adapter", "What did LoRA change, and what does each part do?", Needs.ADAPTER
 )
 
-found = adapter.spectra(run.id, run.version, run)
-adapter.draw_headline(run, found)
-adapter.draw_map(found)
-adapter.draw_experiment(run, found)
+matrices = adapter.spectra(run.id, run.version, run)
+adapter.draw_headline(run, matrices)
+adapter.draw_map(matrices)
+adapter.draw_experiment(run, matrices)
 with st.expander("How to read this"):
     st.markdown(adapter.HOW_TO_READ)

@@ -14,12 +14,12 @@ run = page_frame.open_run(
     Needs.PREDICTIONS,
 )
 predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
-found = measure(predictions.probabilities, predictions.true)
+measured = measure(predictions.probabilities, predictions.true)
 temperature = calibration.read_temperature(run)
 
-calibration.headline(found, predictions)
+calibration.headline(measured, predictions)
 if len(predictions):
-    calibration.before_and_after(predictions, found, temperature)
+    calibration.before_and_after(predictions, measured, temperature)
     calibration.answer_when_sure(predictions, temperature)
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):

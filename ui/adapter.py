@@ -42,16 +42,16 @@ def spectra(run_id: str, version: int, _run: OpenRun) -> list[Matrix]:
     return inference.with_stages([request]).spectra(request)
 
 
-def draw_headline(run: OpenRun, found: Sequence[Matrix]) -> None:
+def draw_headline(run: OpenRun, matrices: Sequence[Matrix]) -> None:
     """Draw the mean change, the effective rank and the adapter's size."""
-    rank = len(found[0].singular)
+    rank = len(matrices[0].singular)
     change, used = (
         float(np.mean(values))
-        for values in ([m.change for m in found], [m.effective_rank for m in found])
+        for values in ([m.change for m in matrices], [m.effective_rank for m in matrices])
     )
     st.subheader(
-        f"{count(len(found), 'weight')} {'matrix' if len(found) == 1 else 'matrices'} changed by"
-        f" {per_cent(change)} on average; effective rank {used:.1f} of {rank}",
+        f"{count(len(matrices), 'weight')} {'matrix' if len(matrices) == 1 else 'matrices'}"
+        f" changed by {per_cent(change)} on average; effective rank {used:.1f} of {rank}",
         anchor=False,
     )
     adapter_kb = (run.folder / "adapter" / "adapter_model.safetensors").stat().st_size / 1024
@@ -67,21 +67,21 @@ def draw_headline(run: OpenRun, found: Sequence[Matrix]) -> None:
     st.caption(plain(f"{size}.") + (dora if run.request.config.dora else ""))
 
 
-def draw_map(found: Sequence[Matrix]) -> None:
+def draw_map(matrices: Sequence[Matrix]) -> None:
     """Draw the map over layers, and the singular values of one matrix."""
     table = pd.DataFrame(
-        [(m.layer + 1, m.module, m.change, m.effective_rank) for m in found],
+        [(m.layer + 1, m.module, m.change, m.effective_rank) for m in matrices],
         columns=["layer", "module", "change", "effective_rank"],
     )
     options: tuple[Shown, ...] = get_args(Shown)
     shown = st.segmented_control(
         "Show", options, default=options[0], required=True, key="adapter-shows"
     )
-    names = {f"layer {m.layer + 1} · {m.module}": m for m in found}
+    names = {f"layer {m.layer + 1} · {m.module}": m for m in matrices}
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():
         chart_view.draw(
-            charts.adapter_map(table, shown, len(found[0].singular), chart_view.dark()),
+            charts.adapter_map(table, shown, len(matrices[0].singular), chart_view.dark()),
             key="adapter-map",
         )
     with sides.cell():
@@ -94,7 +94,7 @@ def draw_map(found: Sequence[Matrix]) -> None:
         )
 
 
-def draw_experiment(run: OpenRun, found: Sequence[Matrix]) -> None:
+def draw_experiment(run: OpenRun, matrices: Sequence[Matrix]) -> None:
     """Draw the controls that scale or disable parts of the adapter, with the effect on
     predictions.
     """
@@ -102,7 +102,7 @@ def draw_experiment(run: OpenRun, found: Sequence[Matrix]) -> None:
     st.caption(
         "This does not train anything: the trained change of each weight is scaled or omitted."
     )
-    variant = _choose_variant(found)
+    variant = _choose_variant(matrices)
     text = st.text_input(
         "Text",
         key=TEXT_KEY,
@@ -117,8 +117,11 @@ def draw_experiment(run: OpenRun, found: Sequence[Matrix]) -> None:
         error_boundary.show(error)
 
 
-def _choose_variant(found: Sequence[Matrix]) -> Variant:
-    layers, modules = sorted({m.layer for m in found}), list(dict.fromkeys(m.module for m in found))
+def _choose_variant(matrices: Sequence[Matrix]) -> Variant:
+    layers, modules = (
+        sorted({m.layer for m in matrices}),
+        list(dict.fromkeys(m.module for m in matrices)),
+    )
     scale = st.slider(
         "Adapter strength (×)",
         0.0,
@@ -138,7 +141,7 @@ def _choose_variant(found: Sequence[Matrix]) -> Variant:
         )
         off_modules = st.pills("Disable modules", modules, selection_mode="multi", key=MODULES_KEY)
     off = frozenset(
-        (m.layer, m.module) for m in found if m.layer in off_layers or m.module in off_modules
+        (m.layer, m.module) for m in matrices if m.layer in off_layers or m.module in off_modules
     )
     return AS_TRAINED if scale == 1.0 and not off else Variant(scale, off)
 

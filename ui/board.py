@@ -73,11 +73,8 @@ def draw_teacher(store: Store, rules: Rules) -> None:
         else:
             st.markdown("#### Class code")
             st.code(read_codes(store).student, language=None, width="content")
-        st.caption(
-            f"{count(sum(one.role is Role.STUDENT for one in accounts.people(store)), 'students')}"
-            " joined.",
-            width="content",
-        )
+        students = sum(person.role is Role.STUDENT for person in accounts.people(store))
+        st.caption(f"{count(students, 'students')} joined.", width="content")
         with st.popover("Rules", icon=":material/rule:", key="rules"):
             _draw_rules(store, rules)
         with st.popover("Activity log", icon=":material/history:", key="audit"):
@@ -118,8 +115,13 @@ def _draw_audit(store: Store) -> None:
     names = {visitor.id: visitor.name for visitor in accounts.people(store)}
     now = store.clock()
     rows = [
-        {"When": age(now - at), "Who": names.get(who, who), "Action": action, "Object": what}
-        for at, who, action, what in accounts.audit(store)
+        {
+            "When": age(now - at),
+            "Who": names.get(visitor_id, visitor_id),
+            "Action": action,
+            "Object": subject,
+        }
+        for at, visitor_id, action, subject in accounts.audit(store)
     ]
     if rows:
         tables.plain(pd.DataFrame(rows), key="audit-table")

@@ -46,7 +46,7 @@ def read_temperature(run: OpenRun) -> float | None:
         return None
 
 
-def headline(found: Calibration, predictions: Predictions) -> None:
+def headline(measured: Calibration, predictions: Predictions) -> None:
     """Draw whether the model is over- or under-confident, with the figures."""
     if not len(predictions):
         st.subheader("No test texts were scored.", anchor=False)
@@ -54,7 +54,7 @@ def headline(found: Calibration, predictions: Predictions) -> None:
     confidence = float(predictions.confidence.mean())
     accuracy = predictions.scores.accuracy
     low, high = accuracy.interval
-    says = (
+    verdict = (
         "over-confident"
         if confidence > high
         else "under-confident"
@@ -66,17 +66,17 @@ def headline(found: Calibration, predictions: Predictions) -> None:
         f" ({low * 100:.1f}–{high * 100:.1f})",
         anchor=False,
     )
-    figures = f"ECE {found.ece:.3f} with {BINS} bins · Brier score {found.brier:.3f}"
-    st.caption(f"The model is {says} ({count(len(predictions), 'test texts')}). {figures}")
+    figures = f"ECE {measured.ece:.3f} with {BINS} bins · Brier score {measured.brier:.3f}"
+    st.caption(f"The model is {verdict} ({count(len(predictions), 'test texts')}). {figures}")
 
 
 def before_and_after(
-    predictions: Predictions, found: Calibration, temperature: float | None
+    predictions: Predictions, measured: Calibration, temperature: float | None
 ) -> None:
     """Draw the reliability as trained and with the temperature fitted on the validation texts."""
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
-        _draw_bins(found, "As trained", "reliability")
+        _draw_bins(measured, "As trained", "reliability")
     with sides.cell():
         if temperature is None:
             st.caption(
@@ -86,7 +86,7 @@ def before_and_after(
             return
         after = calibration(scale(predictions.probabilities, temperature), predictions.true)
         _draw_bins(after, f"Temperature {temperature:.2f}", "reliability-scaled")
-    _table(found, after, temperature)
+    _table(measured, after, temperature)
 
 
 def answer_when_sure(predictions: Predictions, temperature: float | None) -> None:
@@ -128,9 +128,9 @@ def answer_when_sure(predictions: Predictions, temperature: float | None) -> Non
     )
 
 
-def _draw_bins(found: Calibration, name: str, key: str) -> None:
-    chart_view.draw(charts.reliability(found, name), key=key)
-    chart_view.draw(charts.bin_counts(found), key=f"{key}-bins", twin=False)
+def _draw_bins(measured: Calibration, name: str, key: str) -> None:
+    chart_view.draw(charts.reliability(measured, name), key=key)
+    chart_view.draw(charts.bin_counts(measured), key=f"{key}-bins", twin=False)
 
 
 def _table(before: Calibration, after: Calibration, temperature: float) -> None:

@@ -99,7 +99,8 @@ def choose(
     request = MapRequest(
         fingerprint=dataset.fingerprint,
         subjects=tuple(
-            Mapped(model=one.config.model, run=one.run.id if one.run else "") for one in shown
+            Mapped(model=mapped.config.model, run=mapped.run.id if mapped.run else "")
+            for mapped in shown
         ),
         split=split or "test",
         rows=rows,
@@ -114,16 +115,14 @@ def choose(
 
 def find(store: Store, dataset: Dataset, request: MapRequest) -> list[TextMap] | None:
     """Return the maps if all of them exist; damaged maps are deleted and count as missing."""
-    found = map_paths(store, request, dataset.classes)
-    if not all(place.done for place in found):
+    paths = map_paths(store, request, dataset.classes)
+    if not all(path.done for path in paths):
         return None
     try:
-        return [
-            _read(place.map.name, place.map.stat().st_mtime_ns, request, place) for place in found
-        ]
+        return [_read(path.map.name, path.map.stat().st_mtime_ns, request, path) for path in paths]
     except (LoraLabError, OSError):
-        for place in found:
-            place.map.unlink(missing_ok=True)
+        for path in paths:
+            path.map.unlink(missing_ok=True)
         return None
 
 
@@ -143,7 +142,7 @@ def draw(
             width=260,
         )
     texts = _texts(dataset.fingerprint, request.split, request.rows, request, dataset)
-    frames = _align([one.frame for one in maps])
+    frames = _align([text_map.frame for text_map in maps])
     where = charts.common_range(*frames)
     _take_events(frames)
     ringed, active = st.session_state.get(CHOSEN_KEY, ((), ""))
@@ -172,15 +171,15 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
     if not rows:
         return
     texts = _texts(dataset.fingerprint, request.split, request.rows, request, dataset)
-    found = texts[texts["row"].isin(rows)]
-    names = found["label"].map(dict(enumerate(dataset.classes)))
+    selected = texts[texts["row"].isin(rows)]
+    names = selected["label"].map(dict(enumerate(dataset.classes)))
     mix = ", ".join(
         f"{plain(str(name))} {number:,}" for name, number in names.value_counts().items()
     )
-    st.markdown(f"#### {count(len(found), 'texts')} selected")
+    st.markdown(f"#### {count(len(selected), 'texts')} selected")
     st.caption(mix)
     table = (
-        pd.DataFrame({"class": names, "text": found["text"], "row": found["row"]})
+        pd.DataFrame({"class": names, "text": selected["text"], "row": selected["row"]})
         .head(SHOWN_TEXTS)
         .reset_index(drop=True)
     )
@@ -191,8 +190,8 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
     picked = tables.texts(
         table, key="map-texts-table", columns=columns, alt="Texts selected in the map"
     )
-    if len(found) > SHOWN_TEXTS:
-        st.caption(f"The first {SHOWN_TEXTS:,} of {len(found):,}.")
+    if len(selected) > SHOWN_TEXTS:
+        st.caption(f"The first {SHOWN_TEXTS:,} of {len(selected):,}.")
     if picked is not None:
         with st.container(border=True, key="whole-text"):
             st.text(str(table["text"].iloc[picked]))
@@ -207,8 +206,8 @@ def draw_layers(shown: Sequence[Subject], maps: Sequence[TextMap]) -> None:
             "knn": separation.knn.value,
             "silhouette": separation.silhouette,
         }
-        for subject, one in zip(shown, maps, strict=True)
-        for layer, separation in enumerate(one.layers)
+        for subject, text_map in zip(shown, maps, strict=True)
+        for layer, separation in enumerate(text_map.layers)
     ]
     chart_view.draw(charts.layer_scores(pd.DataFrame(lines), maps[0].layer), key="layers")
 
@@ -228,7 +227,7 @@ def _draw_map(chart: charts.Chart, key: str) -> None:
 
 
 def _draw_finding(shown: Sequence[Subject], maps: Sequence[TextMap], classes: int) -> None:
-    scores = [one.full.knn for one in maps]
+    scores = [text_map.full.knn for text_map in maps]
     if len(maps) > 1:
         st.subheader(
             f"Nearest-neighbour accuracy: {accuracy(scores[0])} untrained, {accuracy(scores[1])}"
@@ -244,8 +243,8 @@ def _draw_finding(shown: Sequence[Subject], maps: Sequence[TextMap], classes: in
     )
 
 
-def _numbers(one: TextMap) -> str:
-    full, flat = one.full, one.flat
+def _numbers(text_map: TextMap) -> str:
+    full, flat = text_map.full, text_map.flat
     return (
         f"All dimensions: nearest-neighbour accuracy {accuracy(full.knn)}, silhouette"
         f" {full.silhouette:.3f}. In this map: {accuracy(flat.knn)}, silhouette"

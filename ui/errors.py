@@ -95,23 +95,23 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
     if not shown:
         st.caption("There are too few texts to compare slices.")
         return
-    worse = [one for one in slices if one.decided and one.difference < 0]
+    worse = [part for part in slices if part.decided and part.difference < 0]
     st.markdown(
         "Significantly worse than the rest:"
-        f" {', '.join(plain(f'{one.kind} {one.name}') for one in worse)}."
+        f" {', '.join(plain(f'{part.kind} {part.name}') for part in worse)}."
         if worse
         else "No slice is significantly worse than the rest."
     )
     table = pd.DataFrame(
         {
-            "kind": [one.kind for one in shown],
-            "slice": [one.name for one in shown],
-            "texts": [one.inside.n for one in shown],
-            "accuracy": [one.inside.value for one in shown],
-            "low": [one.inside.interval[0] for one in shown],
-            "high": [one.inside.interval[1] for one in shown],
-            "rest": [one.rest.value for one in shown],
-            "told": [one.decided for one in shown],
+            "kind": [part.kind for part in shown],
+            "slice": [part.name for part in shown],
+            "texts": [part.inside.n for part in shown],
+            "accuracy": [part.inside.value for part in shown],
+            "low": [part.inside.interval[0] for part in shown],
+            "high": [part.inside.interval[1] for part in shown],
+            "rest": [part.rest.value for part in shown],
+            "told": [part.decided for part in shown],
         }
     )
     chart_view.draw(charts.slices(table), key="slices-chart", twin=False)
@@ -128,7 +128,7 @@ def choose(
 ) -> tuple[str, NDArray[np.bool_] | None]:
     """Draw the choice of the listed texts: the view, and the slice that narrows it."""
     st.markdown("#### Texts")
-    names = {f"{one.kind}: {one.name}": one for one in slices}
+    names = {f"{part.kind}: {part.name}": part for part in slices}
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         view = (
             st.segmented_control(
@@ -153,17 +153,17 @@ def choose(
 
 def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | None:
     """Draw the texts by loss, highest first, with a download; return the selected row or None."""
-    found = _of_view(rows.table if mask is None else rows.table[mask], view).sort_values(
+    listed = _of_view(rows.table if mask is None else rows.table[mask], view).sort_values(
         ["loss", "row"], ascending=[False, True]
     )
-    if found.empty:
+    if listed.empty:
         st.caption(
             "No texts to show."
             if view != "tagged"
             else "No tagged texts yet. Select a row of another list to tag it."
         )
         return None
-    shown = found.head(SHOWN)[
+    shown = listed.head(SHOWN)[
         ["text", "true", "predicted", "loss", "confidence", "of_true", "tag", "note"]
     ].reset_index(drop=True)
     share = partial(
@@ -181,26 +181,28 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
         "tag": st.column_config.TextColumn("Tag"),
         "note": st.column_config.TextColumn("Note"),
     }
-    place = tables.texts(shown, key=LIST_KEY, columns=columns, alt="Texts by loss, highest first")
+    position = tables.texts(
+        shown, key=LIST_KEY, columns=columns, alt="Texts by loss, highest first"
+    )
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         first = (
-            f"The {SHOWN:,} of {count(len(found), 'texts')} with the highest loss"
-            if len(found) > SHOWN
-            else count(len(found), "texts")
+            f"The {SHOWN:,} of {count(len(listed), 'texts')} with the highest loss"
+            if len(listed) > SHOWN
+            else count(len(listed), "texts")
         )
         st.caption(
             f"{first}, highest loss first. Select a row to read the whole text and to tag it."
         )
         st.download_button(
             "Download list",
-            data=lambda: tables.csv(found.drop(columns=["wrong", "confident", "contradicted"])),
+            data=lambda: tables.csv(listed.drop(columns=["wrong", "confident", "contradicted"])),
             file_name="errors.csv",
             mime="text/csv",
             key="errors-csv",
             on_click="ignore",
             icon=":material/download:",
         )
-    return int(found["row"].iloc[place]) if place is not None else None
+    return int(listed["row"].iloc[position]) if position is not None else None
 
 
 def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -> None:
@@ -257,15 +259,15 @@ def _of_view(table: pd.DataFrame, view: str) -> pd.DataFrame:
 def _slice_table(shown: Sequence[Slice]) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "Slice": [f"{one.kind}: {one.name}" for one in shown],
-            "Texts": [one.inside.n for one in shown],
-            "Accuracy": [_interval(one) for one in shown],
-            "Rest": [per_cent(one.rest.value) for one in shown],
-            "p": ["< 0.001" if one.p_value < 0.001 else f"{one.p_value:.3f}" for one in shown],
+            "Slice": [f"{part.kind}: {part.name}" for part in shown],
+            "Texts": [part.inside.n for part in shown],
+            "Accuracy": [_interval(part) for part in shown],
+            "Rest": [per_cent(part.rest.value) for part in shown],
+            "p": ["< 0.001" if part.p_value < 0.001 else f"{part.p_value:.3f}" for part in shown],
         }
     )
 
 
-def _interval(one: Slice) -> str:
-    low, high = one.inside.interval
-    return f"{per_cent(one.inside.value)} ({low * 100:.1f}–{high * 100:.1f})"
+def _interval(part: Slice) -> str:
+    low, high = part.inside.interval
+    return f"{per_cent(part.inside.value)} ({low * 100:.1f}–{high * 100:.1f})"

@@ -33,12 +33,12 @@ HOW_TO_READ = """
 def draw_headline(run: OpenRun) -> None:
     """Draw how many formats are ready."""
     ready = [target for target in Format if read_ready(run.store, run.job, target)]
-    said = (
+    headline = (
         f"{len(ready)} of {len(Format)} formats ready to download"
         if ready
         else "Choose an export format"
     )
-    st.subheader(said, anchor=False)
+    st.subheader(headline, anchor=False)
     st.caption(
         "Each export runs once in the background, and is offered once its answers match the run's."
     )
@@ -65,13 +65,13 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
 def _draw_proof(proof: Verification) -> None:
     low, high = proof.equal.interval
     if proof.labels_equal == proof.texts:
-        said = f"Same label for all {proof.texts:,} test texts"
+        verdict = f"Same label for all {proof.texts:,} test texts"
     else:
-        said = (
+        verdict = (
             f"Same label for {per_cent(proof.equal.value)} of {proof.texts:,} test texts"
             f" ({per_cent(low)} to {per_cent(high)})"
         )
-    st.markdown(f":material/verified: **{said}**")
+    st.markdown(f":material/verified: **{verdict}**")
     speed = (
         f"{proof.rows_per_second:.0f} texts/s here,"
         f" {proof.rows_per_second / proof.run_rows_per_second:.1f} times the run's"
@@ -106,9 +106,9 @@ def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
         st.code(f"python -m core export {job.id} --format {target} --to FOLDER", language="bash")
         return
     _draw_download(job, target, ready)
-    others = [one for other in MODELS if (one := read_ready(store, job, other))]
+    others = [other_export for other in MODELS if (other_export := read_ready(store, job, other))]
     if target is Format.BUNDLE and any(
-        one.path.stat().st_mtime > ready.path.stat().st_mtime for one in others
+        other_export.path.stat().st_mtime > ready.path.stat().st_mtime for other_export in others
     ):
         st.caption("Newer exports exist.")
         _draw_make(store, job, target, "Export again with them", main=False)

@@ -60,8 +60,8 @@ def _draw_card(
     )
     with st.expander("What went wrong?", key=f"answer-{failure.id}", icon=":material/lightbulb:"):
         st.markdown(f"**{failure.title}.** {failure.done}")
-        st.markdown(f"**Symptoms.* {failure.sign}")
-        st.markdown(f"**Fix.* {failure.remedy}")
+        st.markdown(f"*Symptoms.* {failure.sign}")
+        st.markdown(f"*Fix.* {failure.remedy}")
     with st.container(horizontal=True, gap="medium"):
         navigation.link(navigation.EVALUATE, "Confusion matrix", run_id=failure.id)
         navigation.link(navigation.THROUGH_TIME, "How it got there", run_id=failure.id)

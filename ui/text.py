@@ -26,7 +26,7 @@ def plain(text: str) -> str:
     mode, folders are removed.
     """
     seen = UNSEEN.sub("\ufffd", " ".join(without_folders(text).split()))
-    escaped = JOINTS.sub(lambda found: found[0] + WORD_JOINER, MARKDOWN.sub(r"\\\1", seen))
+    escaped = JOINTS.sub(lambda match: match[0] + WORD_JOINER, MARKDOWN.sub(r"\\\1", seen))
     return isolate(escaped)
 
 

@@ -115,7 +115,7 @@ def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
             select="picked",
         )
     with sides.cell():
-        place = _draw_list(listed) if len(listed) else None
+        position = _draw_list(listed) if len(listed) else None
         if listed.empty:
             st.caption("No texts in this group.")
     clicked = (
@@ -123,7 +123,7 @@ def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
         if isinstance(points, list) and points and "row" in points[0]
         else None
     )
-    selected = int(listed["row"].iloc[place]) if place is not None else None
+    selected = int(listed["row"].iloc[position]) if position is not None else None
     return _newest(clicked, selected, set(table["row"].tolist()))
 
 

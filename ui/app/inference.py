@@ -145,7 +145,7 @@ def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
 
 def comparable_runs(run: OpenRun) -> list[OpenRun]:
     """Return other runs with an adapter and the same classes."""
-    found = []
+    comparable = []
     for job in run.store.jobs(JobKind.TRAIN):
         folder = run.store.folder(job)
         if (
@@ -162,8 +162,8 @@ def comparable_runs(run: OpenRun) -> list[OpenRun]:
         ):  # damaged runs are not offered; the list of runs shows what is wrong with them
             continue
         if same:
-            found.append(other)
-    return found
+            comparable.append(other)
+    return comparable
 
 
 def _read_tokens(request: ClassifyRequest, text: str) -> tuple[int, int, bool]:

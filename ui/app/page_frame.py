@@ -142,11 +142,11 @@ def run_in_url() -> str:
     return run_id
 
 
-def empty(what: str, why: str, file: str, label: str, run_id: str = "") -> NoReturn:
+def empty(headline: str, explanation: str, file: str, label: str, run_id: str = "") -> NoReturn:
     """Draw an empty state with what is missing, why, and one action, and stop the page."""
     with st.container(border=True, key="empty-state", horizontal_alignment="center"):
-        st.markdown(f"#### {what}", text_alignment="center")
-        st.markdown(why, text_alignment="center")
+        st.markdown(f"#### {headline}", text_alignment="center")
+        st.markdown(explanation, text_alignment="center")
         if st.button(
             label, key="empty-action", type="primary", disabled=not navigation.exists(file)
         ):
@@ -164,11 +164,11 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
 
 
 def _explain_missing(job: Job, needs: Needs) -> NoReturn:
-    name, (what, verb) = plain(job.name), MISSING[needs]
+    name, (artifact, verb) = plain(job.name), MISSING[needs]
     if not job.state.over:
         empty(
             f"{name} is {job.state}.",
-            f"This page opens once the run has written {what}.",
+            f"This page opens once the run has written {artifact}.",
             navigation.RUNS,
             "View progress",
             job.id,
@@ -184,7 +184,7 @@ def _explain_missing(job: Job, needs: Needs) -> NoReturn:
     state = LOOKS[job.state].word.lower()
     empty(
         f"{name} has no {needs.value}.",
-        f"The run is {state}, and {what} {verb} missing.",
+        f"The run is {state}, and {artifact} {verb} missing.",
         navigation.RUNS,
         "View details",
         job.id,

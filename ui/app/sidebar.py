@@ -107,11 +107,11 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
             if store.settings.mode == Mode.CLASSROOM
             else f", the next {short_wait(turn)}"
         )
-    what = "1 run" if job.kind == JobKind.TRAIN else "1 job"
+    unit = "1 run" if job.kind == JobKind.TRAIN else "1 job"
     link_to = job.id if job.kind == JobKind.TRAIN else ""
     navigation.link(
         navigation.RUNS,
-        f"{what}: {plain(short_progress(job))}{waiting}",
+        f"{unit}: {plain(short_progress(job))}{waiting}",
         run_id=link_to,
         icon=":material/motion_photos_on:",
     )

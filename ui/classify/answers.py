@@ -95,21 +95,21 @@ def wanted() -> bool:
 
 def answered(runs: Sequence[OpenRun]) -> tuple[str, list[Answer]] | None:
     """Return the text and the answers of ``runs``; None if they have not been asked."""
-    kept: tuple[str, list[Answer]] | None = st.session_state.get(ANSWER_KEY)
+    stored: tuple[str, list[Answer]] | None = st.session_state.get(ANSWER_KEY)
     return (
-        kept
-        if kept and [answer.run_id for answer in kept[1][:-1]] == [run.id for run in runs]
+        stored
+        if stored and [answer.run_id for answer in stored[1][:-1]] == [run.id for run in runs]
         else None
     )
 
 
 def draw_answer(runs: Sequence[OpenRun]) -> None:
     """Draw the prediction, then one chart per run and one for the untrained base model."""
-    kept = answered(runs)
-    if kept is None:
+    stored = answered(runs)
+    if stored is None:
         st.caption("The class probabilities appear here, next to those of the untrained model.")
         return
-    text, answers = kept
+    text, answers = stored
     first = answers[0]
     st.subheader(f"{plain(first.label)} ({per_cent(max(first.probabilities))})", anchor=False)
     if len(answers) == 2:
@@ -220,18 +220,18 @@ def _ask_again() -> None:
 def _draw_cuts(answers: Sequence[Answer]) -> None:
     """Draw warnings about unknown text and about truncation, grouped by max tokens."""
     if not answers[0].known:
-        said = (
+        warning = (
             "The model's vocabulary does not cover this text, so the prediction does not depend on"
             " it."
         )
-        st.warning(said, icon=":material/unknown_document:")
+        st.warning(warning, icon=":material/unknown_document:")
     cut: dict[tuple[int, int], list[str]] = {}
     for answer in answers[:-1]:
         if answer.tokens > answer.max_tokens:
             cut.setdefault((answer.tokens, answer.max_tokens), []).append(plain(answer.name))
     for (tokens, read), names in cut.items():
-        who = f"{', '.join(names)} read{'s' * (len(names) == 1)}"
+        readers = f"{', '.join(names)} read{'s' * (len(names) == 1)}"
         st.warning(
-            f"The text has {tokens:,} tokens; {who} only the first {read:,}.",
+            f"The text has {tokens:,} tokens; {readers} only the first {read:,}.",
             icon=":material/content_cut:",
         )

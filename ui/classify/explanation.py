@@ -45,27 +45,31 @@ def _draw_words(run: OpenRun, text: str, predicted: str) -> None:
         "Class", run.classes, run.classes.index(predicted), key=f"explained|{run.id}|{hash(text)}"
     )
     with st.spinner("Computing token attributions"):
-        found = _explain(run.id, run.version, text, run.classes.index(chosen), run)
-    _draw_tokens(found, chosen)
+        explanation = _explain(run.id, run.version, text, run.classes.index(chosen), run)
+    _draw_tokens(explanation, chosen)
     _draw_without(run, text)
 
 
-def _draw_tokens(found: Explanation, chosen: str) -> None:
+def _draw_tokens(explanation: Explanation, chosen: str) -> None:
     st.markdown(f"#### Evidence for {plain(chosen)}")
     pieces = [
-        piece for piece, special in zip(found.pieces, found.special, strict=True) if not special
+        piece
+        for piece, special in zip(explanation.pieces, explanation.special, strict=True)
+        if not special
     ]
     for name, values, key in (
-        ("Integrated gradients (logits)", found.gradients, "gradients"),
-        ("Occlusion: decrease of the logit without the token", found.occlusion, "occlusion"),
+        ("Integrated gradients (logits)", explanation.gradients, "gradients"),
+        ("Occlusion: decrease of the logit without the token", explanation.occlusion, "occlusion"),
     ):
-        shown = [value for value, special in zip(values, found.special, strict=True) if not special]
+        shown = [
+            value for value, special in zip(values, explanation.special, strict=True) if not special
+        ]
         chart_view.draw(
             charts.attributions(pieces, shown, name, chart_view.dark()), key=f"explain-{key}"
         )
     st.caption(
-        f"Blue supports the class, orange opposes it. Convergence error: {found.error:.3f} logits"
-        f" after {found.steps} steps."
+        f"Blue supports the class, orange opposes it. Convergence error: {explanation.error:.3f}"
+        f" logits after {explanation.steps} steps."
     )
 
 
@@ -75,12 +79,12 @@ def _draw_without(run: OpenRun, text: str) -> None:
         "Remove words",
         range(len(words)),
         selection_mode="multi",
-        format_func=lambda place: plain(words[place]),
+        format_func=lambda position: plain(words[position]),
         key=f"without|{hash(text)}",
     )
     if not left_out:
         return
-    rest = " ".join(word for place, word in enumerate(text.split()) if place not in left_out)
+    rest = " ".join(word for position, word in enumerate(text.split()) if position not in left_out)
     request = inference.request_for(run)
     host = inference.with_stages([request])
     columns = st.grid(2, min_column_width=300, gap="medium")

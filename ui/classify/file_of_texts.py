@@ -109,10 +109,10 @@ def _read(name: str, key: str, _data: bytes) -> Table:
 
 
 def _draw_result(run: OpenRun, job: Job) -> None:
-    found = read_classified(run.store.folder(job), job)
-    answered = len(found.frame) - found.blank
+    classified = read_classified(run.store.folder(job), job)
+    answered = len(classified.frame) - classified.blank
     seconds = job.elapsed_seconds(run.store.clock())
-    scores = found.scores
+    scores = classified.scores
     headline = (
         f"{accuracy(scores.accuracy)} accuracy on {scores.accuracy.n:,} labelled texts"
         if scores
@@ -124,34 +124,34 @@ def _draw_result(run: OpenRun, job: Job) -> None:
         f"{plain(job.name.removeprefix('Classify '))} · {count(answered, 'texts')} by"
         f" {plain(run.job.name)}{rate}"
     )
-    if found.blank:
-        st.caption(f":material/warning: Rows without text, not classified: {found.blank:,}.")
-    for name, rows in list(found.unknown.items())[:5]:
+    if classified.blank:
+        st.caption(f":material/warning: Rows without text, not classified: {classified.blank:,}.")
+    for name, rows in list(classified.unknown.items())[:5]:
         st.caption(
             f":material/warning: The label {plain(name or '(empty)')} of {count(rows, 'rows')} is"
             " not a class of this run."
         )
-    _draw_table(found)
+    _draw_table(classified)
     name = job.name.removeprefix("Classify ").rpartition(".")[0] or "texts"
     st.download_button(
         "Download CSV",
-        data=lambda: tables.csv(found.frame),
+        data=lambda: tables.csv(classified.frame),
         file_name=f"{name}-classified.csv",
         mime="text/csv",
         key="batch-csv",
         on_click="ignore",
         icon=":material/download:",
     )
-    if scores is not None and found.counts is not None:
+    if scores is not None and classified.counts is not None:
         chart_view.draw(
-            charts.confusion_matrix(found.counts, run.classes, "counts", chart_view.dark()),
+            charts.confusion_matrix(classified.counts, run.classes, "counts", chart_view.dark()),
             key="batch-matrix",
         )
         chart_view.per_class(scores, run.classes, key="batch-scores")
 
 
-def _draw_table(found: Classified) -> None:
-    shown = found.frame.head(SHOWN_ROWS)
+def _draw_table(classified: Classified) -> None:
+    shown = classified.frame.head(SHOWN_ROWS)
     shown = shown[[name for name in ("text", "label", "class", "probability") if name in shown]]
     shown = shown.assign(text=shown["text"].str[:SHOWN_LETTERS])
     columns: tables.Columns = {
@@ -169,10 +169,10 @@ def _draw_table(found: Classified) -> None:
         rows_in_view=8,
         alt="Rows of the file with their classes",
     )
-    if len(found.frame) > SHOWN_ROWS:
+    if len(classified.frame) > SHOWN_ROWS:
         st.caption(
-            f"The first {SHOWN_ROWS:,} of {count(len(found.frame), 'rows')}; the download contains"
-            " all."
+            f"The first {SHOWN_ROWS:,} of {count(len(classified.frame), 'rows')}; the download"
+            " contains all."
         )
 
 

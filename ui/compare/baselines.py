@@ -17,19 +17,23 @@ def rows(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
 
     Untrained heads of different seeds or models are listed separately, with the run's name.
     """
-    found: dict[tuple[str, str, int], tuple[Result, str]] = {}
-    for one in chosen:
-        for fitted in baselines.read(store, one.job):
+    results: dict[tuple[str, str, int], tuple[Result, str]] = {}
+    for chosen_run in chosen:
+        for fitted in baselines.read(store, chosen_run.job):
             if len(fitted.predictions):
-                result = fitted.result(one.job.fingerprint, one.result.classes)
-                found.setdefault(
-                    (one.job.fingerprint, fitted.name, fitted.predictions.scores.accuracy.hits),
-                    (result, one.result.name),
+                result = fitted.result(chosen_run.job.fingerprint, chosen_run.result.classes)
+                results.setdefault(
+                    (
+                        chosen_run.job.fingerprint,
+                        fitted.name,
+                        fitted.predictions.scores.accuracy.hits,
+                    ),
+                    (result, chosen_run.result.name),
                 )
-    names = [result.name for result, _ in found.values()]
+    names = [result.name for result, _ in results.values()]
     return [
         replace(result, name=f"{result.name}, {run}") if names.count(result.name) > 1 else result
-        for result, run in found.values()
+        for result, run in results.values()
     ]
 
 
@@ -45,8 +49,8 @@ def verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
             return
         pairs = [
             pair
-            for one in chosen
-            for pair in compare_with([one.result], _own(store, one))
+            for chosen_run in chosen
+            for pair in compare_with([chosen_run.result], _own(store, chosen_run))
             if pair.paired
         ]
         if not pairs:
@@ -84,8 +88,8 @@ def verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
         )
 
 
-def _own(store: Store, one: Chosen) -> list[Result]:
+def _own(store: Store, chosen_run: Chosen) -> list[Result]:
     return [
-        fitted.result(one.job.fingerprint, one.result.classes)
-        for fitted in baselines.read(store, one.job)
+        fitted.result(chosen_run.job.fingerprint, chosen_run.result.classes)
+        for fitted in baselines.read(store, chosen_run.job)
     ]

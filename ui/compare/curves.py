@@ -29,13 +29,13 @@ def curves(store: Store, chosen: Sequence[Chosen]) -> None:
         )
         log = st.toggle("Logarithmic", key="log-curves", disabled=measure != "loss")
     metrics = pd.concat(
-        [read_curve(store, one.job, one.result.name, one.request.config) for one in chosen],
+        [read_curve(store, entry.job, entry.result.name, entry.request.config) for entry in chosen],
         ignore_index=True,
     )
     if metrics.empty:
         st.caption("No curves were recorded for these runs.")
         return
-    names = [one.result.name for one in chosen]
+    names = [entry.result.name for entry in chosen]
     chart_view.draw(
         charts.run_curves(
             metrics, names, axis or "step", measure or "loss", log and measure == "loss"
@@ -54,18 +54,18 @@ def costs(chosen: Sequence[Chosen]) -> None:
         or "minutes"
     )
     rows = []
-    for one in chosen:
-        low, high = one.accuracy.interval
-        seconds = one.figure("train_seconds")
+    for entry in chosen:
+        low, high = entry.accuracy.interval
+        seconds = entry.figure("train_seconds")
         amounts = {
             "minutes": seconds / 60 if seconds else None,
-            "memory": one.figure("peak_memory_mb"),
-            "trained": one.trained,
+            "memory": entry.figure("peak_memory_mb"),
+            "trained": entry.trained,
         }
         rows.append(
             {
-                "run": one.result.name,
-                "accuracy": one.accuracy.value,
+                "run": entry.result.name,
+                "accuracy": entry.accuracy.value,
                 "low": low,
                 "high": high,
                 cost: amounts[cost],

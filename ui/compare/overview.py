@@ -90,7 +90,7 @@ def choose_runs(store: Store) -> list[Chosen]:
     )
     st.query_params[KEY] = ",".join(ids)
     by_id = {job.id: job for job in jobs}
-    chosen = [found for run in ids if (found := _read(store, by_id[run], names[run]))]
+    chosen = [readable for run in ids if (readable := _read(store, by_id[run], names[run]))]
     if len(chosen) < 2:
         st.info("Choose at least two runs.", icon=":material/compare_arrows:")
         st.stop()
@@ -100,7 +100,7 @@ def choose_runs(store: Store) -> list[Chosen]:
 def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
     """Draw a sentence for each pair, with a warning for pairs that cannot be compared."""
     pairs = _compare(
-        tuple((one.job.id, one.job.version, one.result.name) for one in chosen), chosen
+        tuple((entry.job.id, entry.job.version, entry.result.name) for entry in chosen), chosen
     )
     for pair in pairs[:SHOWN_VERDICTS]:
         if pair.paired is None:
@@ -121,7 +121,7 @@ def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
     max_entries=4, show_spinner=False
 )  # each entry holds predictions, which other caches share
 def _compare(key: tuple[tuple[str, int, str], ...], _chosen: Sequence[Chosen]) -> list[Pair]:
-    return compare([one.result for one in _chosen])
+    return compare([entry.result for entry in _chosen])
 
 
 def _write() -> None:

@@ -18,20 +18,22 @@ SHOWN_TEXTS = 500
 
 def choose(pairs: Sequence[Pair]) -> Pair | None:
     """Let the reader choose a comparable pair; the URL holds it. None if there is no such pair."""
-    told = {f"{pair.first.id},{pair.second.id}": pair for pair in pairs if pair.paired}
-    if not told:
+    comparable = {f"{pair.first.id},{pair.second.id}": pair for pair in pairs if pair.paired}
+    if not comparable:
         return None
     st.markdown("#### Two runs in detail")
-    if len(told) == 1:
-        return next(iter(told.values()))
+    if len(comparable) == 1:
+        return next(iter(comparable.values()))
     asked = st.session_state.get(KEY, st.query_params.get(KEY))
     st.session_state[KEY] = (
-        asked if asked in told else next(iter(told))
+        asked if asked in comparable else next(iter(comparable))
     )  # the stored pair may contain runs that are no longer compared
-    names = {key: f"{pair.first.name} and {pair.second.name}" for key, pair in told.items()}
-    chosen = st.selectbox("Pair", list(told), format_func=lambda key: names.get(key, key), key=KEY)
+    names = {key: f"{pair.first.name} and {pair.second.name}" for key, pair in comparable.items()}
+    chosen = st.selectbox(
+        "Pair", list(comparable), format_func=lambda key: names.get(key, key), key=KEY
+    )
     st.query_params[KEY] = chosen
-    return told[chosen]
+    return comparable[chosen]
 
 
 def draw(pair: Pair) -> None:
@@ -46,7 +48,7 @@ def draw(pair: Pair) -> None:
 
 def matrices(pair: Pair) -> None:
     """Draw the second run's confusion matrix minus the first's, on their common texts."""
-    first, second = (one.scores.counts for one in pair.aligned())
+    first, second = (predictions.scores.counts for predictions in pair.aligned())
     names = pair.first.name, pair.second.name
     chart_view.draw(
         charts.matrix_difference(first, second, pair.first.classes, names, chart_view.dark()),
@@ -55,24 +57,24 @@ def matrices(pair: Pair) -> None:
 
 
 def _classes(pair: Pair) -> None:
-    found = class_differences(pair)
+    changes = class_differences(pair)
     first, second = (
         f"F1 of {pair.first.name}",
         f"F1 of {pair.second.name}",
     )  # prefixed, so that no run name equals another column's name
-    intervals = found[["low", "high"]].to_numpy()
+    intervals = changes[["low", "high"]].to_numpy()
     shown = pd.DataFrame(
         {
-            "Class": found["class"],
-            "Texts": found["support"],
-            "Change in F1": [_signed(value) for value in found["difference"]],
+            "Class": changes["class"],
+            "Texts": changes["support"],
+            "Change in F1": [_signed(value) for value in changes["difference"]],
             "95 % interval": [f"{_signed(low)} to {_signed(high)}" for low, high in intervals],
             "": [
                 "better" if low > 0 else "worse" if high < 0 else "too close to call"
                 for low, high in intervals
             ],
-            first: found["first"],
-            second: found["second"],
+            first: changes["first"],
+            second: changes["second"],
         }
     )
     f1 = st.column_config.NumberColumn(format="%.3f")
@@ -100,10 +102,10 @@ def _texts(pair: Pair) -> None:
         f"Only {first}: {count(pair.paired.only_first, 'texts')}. Only {second}:"
         f" {count(pair.paired.only_second, 'texts')}."
     )
-    found = told_apart(pair)
-    if found.empty:
+    differing = told_apart(pair)
+    if differing.empty:
         return
-    shown = found.head(SHOWN_TEXTS)[["right", "text", "true", "first", "second"]]
+    shown = differing.head(SHOWN_TEXTS)[["right", "text", "true", "first", "second"]]
     shown.columns = [
         "Correct run",
         "text",
@@ -111,14 +113,14 @@ def _texts(pair: Pair) -> None:
         f"Prediction of {pair.first.name}",
         f"Prediction of {pair.second.name}",
     ]
-    place = tables.texts(
+    position = tables.texts(
         shown,
         key="told-apart",
         alt="Texts that one run classifies correctly and the other does not",
     )
-    if place is not None:
+    if position is not None:
         with st.container(border=True, key="whole-text"):
-            st.text(str(shown["text"].iloc[place]))
+            st.text(str(shown["text"].iloc[position]))
 
 
 def _signed(value: float) -> str:

@@ -18,7 +18,7 @@ from ui.widgets import tables
 def table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
     """Draw one row per run with the best value of each column marked, and the baselines below."""
     st.markdown("#### Results")
-    frame_ = pd.DataFrame([_row(one) for one in chosen])
+    frame_ = pd.DataFrame([_row(entry) for entry in chosen])
     best = {
         name: frame_[name].max() if name in ("Accuracy", "Macro-F1") else frame_[name].min()
         for name in frame_.columns[2:]
@@ -27,7 +27,7 @@ def table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
     for name in best:
         shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
     shown = pd.concat(
-        [shown, pd.DataFrame([_baseline_row(one) for one in baselines], columns=shown.columns)],
+        [shown, pd.DataFrame([_baseline_row(entry) for entry in baselines], columns=shown.columns)],
         ignore_index=True,
     )
     tables.plain(
@@ -42,7 +42,7 @@ def configurations(chosen: Sequence[Chosen]) -> None:
     """Draw the settings in which the runs differ, or all of them."""
     st.markdown("#### Configurations")
     everything = not st.toggle("Differences only", value=True, key="differences-only")
-    values = [one.request.config.model_dump() for one in chosen]
+    values = [entry.request.config.model_dump() for entry in chosen]
     names = [
         name
         for name in values[0]
@@ -55,8 +55,8 @@ def configurations(chosen: Sequence[Chosen]) -> None:
         {
             "Setting": RunConfig.model_fields[name].title,
             **{
-                one.result.name: _shown(each[name])
-                for one, each in zip(chosen, values, strict=True)
+                entry.result.name: _shown(each[name])
+                for entry, each in zip(chosen, values, strict=True)
             },
         }
         for name in names
@@ -71,22 +71,24 @@ def configurations(chosen: Sequence[Chosen]) -> None:
 def seeds(chosen: Sequence[Chosen]) -> None:
     """Draw the spread of accuracy over runs that differ only in their seed, if there are any."""
     groups: dict[tuple[str, RunConfig], list[Chosen]] = {}
-    for one in chosen:
+    for entry in chosen:
         groups.setdefault(
-            (one.job.fingerprint, one.request.config.model_copy(update={"seed": 0})), []
-        ).append(one)
+            (entry.job.fingerprint, entry.request.config.model_copy(update={"seed": 0})), []
+        ).append(entry)
     repeated = [
-        group for group in groups.values() if len({one.request.config.seed for one in group}) > 1
+        group
+        for group in groups.values()
+        if len({entry.request.config.seed for entry in group}) > 1
     ]
     if not repeated:
         return
     st.markdown("#### Spread over seeds")
     rows = []
     for group in repeated:
-        spread = Spread.of([one.accuracy.value for one in group])
+        spread = Spread.of([entry.accuracy.value for entry in group])
         rows.append(
             {
-                "Runs": ", ".join(one.result.name for one in group),
+                "Runs": ", ".join(entry.result.name for entry in group),
                 "Seeds": spread.n,
                 "Mean accuracy": per_cent(spread.mean),
                 "Standard deviation": f"{100 * spread.deviation:.2f} points",
@@ -103,7 +105,7 @@ def seeds(chosen: Sequence[Chosen]) -> None:
 
 def classes(chosen: Sequence[Chosen]) -> None:
     """Draw F1 per class of each run."""
-    names = {one.result.classes for one in chosen}
+    names = {entry.result.classes for entry in chosen}
     if len(names) > 1:
         return
     st.markdown("#### F1 per class")
@@ -111,15 +113,15 @@ def classes(chosen: Sequence[Chosen]) -> None:
     frame_ = pd.DataFrame(
         {
             "Class": list(labels),
-            **{one.result.name: one.result.predictions.scores.f1 for one in chosen},
+            **{entry.result.name: entry.result.predictions.scores.f1 for entry in chosen},
         }
     )
-    number = {one.result.name: st.column_config.NumberColumn(format="%.3f") for one in chosen}
+    number = {entry.result.name: st.column_config.NumberColumn(format="%.3f") for entry in chosen}
     tables.plain(frame_, key="f1-per-class", columns=number, alt="F1 per class, one column per run")
 
 
-def _baseline_row(one: Result) -> dict[str, str]:
-    scores, loss = one.predictions.scores, one.predictions.mean_loss
+def _baseline_row(result: Result) -> dict[str, str]:
+    scores, loss = result.predictions.scores, result.predictions.mean_loss
     figures = {"Accuracy": scores.accuracy.value, "Macro-F1": scores.macro_f1, "Test loss": loss}
     names = (
         "Accuracy",
@@ -130,7 +132,7 @@ def _baseline_row(one: Result) -> dict[str, str]:
         "Trained parameters",
     )
     return {
-        "Run": f"baseline: {one.name}",
+        "Run": f"baseline: {result.name}",
         "Interval": _interval(scores.accuracy),
         **{name: _marked(name, figures.get(name), False) for name in names},
     }
@@ -141,17 +143,17 @@ def _interval(accuracy: Proportion) -> str:
     return f"{per_cent(low)} to {per_cent(high)} of {accuracy.n:,}"
 
 
-def _row(one: Chosen) -> dict[str, object]:
-    scores = one.result.predictions.scores
+def _row(entry: Chosen) -> dict[str, object]:
+    scores = entry.result.predictions.scores
     return {
-        "Run": one.result.name,
-        "Interval": _interval(one.accuracy),
-        "Accuracy": one.accuracy.value,
+        "Run": entry.result.name,
+        "Interval": _interval(entry.accuracy),
+        "Accuracy": entry.accuracy.value,
         "Macro-F1": scores.macro_f1,
-        "Test loss": one.result.predictions.mean_loss,
-        "Training time": one.figure("train_seconds"),
-        "Peak memory": one.figure("peak_memory_mb"),
-        "Trained parameters": one.trained,
+        "Test loss": entry.result.predictions.mean_loss,
+        "Training time": entry.figure("train_seconds"),
+        "Peak memory": entry.figure("peak_memory_mb"),
+        "Trained parameters": entry.trained,
     }
 
 

@@ -29,13 +29,16 @@ def choose_splits(read: Sequence[Table]) -> list[tuple[Split, Table]]:
         return [("train", read[0])]
     parts: list[tuple[Split, Table]] = []
     with st.grid(3, min_column_width=200):
-        for place, table in enumerate(read):
+        for position, table in enumerate(read):
             guess = split_of(Path(table.found.name)) or "train"
             label = f"{plain(table.found.name)} is"
             parts.append(
                 (
                     st.selectbox(
-                        label, SPLITS, SPLITS.index(guess), key=f"part-{place}-{table.found.name}"
+                        label,
+                        SPLITS,
+                        SPLITS.index(guess),
+                        key=f"part-{position}-{table.found.name}",
                     ),
                     table,
                 )
@@ -68,9 +71,9 @@ def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
             names.index(proposal.label) if proposal.label else None,
             key=f"label|{key}",
         )
-        made = not any(split == "test" for split, _ in parts)
+        splitting = not any(split == "test" for split, _ in parts)
         usable = [name for name in names if read_splits(first.frame[name])] if single else []
-        ways = [MADE, *usable] if made else ["the files"]
+        ways = [MADE, *usable] if splitting else ["the files"]
         split = st.selectbox(
             "Split",
             ways,
@@ -82,7 +85,7 @@ def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
     if label in text:
         raise DataError("A column cannot be both text and label.", "Choose another label column.")
     share = 0.2
-    if made and split == MADE:
+    if splitting and split == MADE:
         words = {part: f"{part:.0%}".replace("%", " %") for part in SHARES}
         share = st.segmented_control(
             "Test split",

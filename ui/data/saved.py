@@ -113,13 +113,13 @@ def _draw_next(store: Store, card: SavedCard) -> None:
     source = saved_source(store.settings, card.name)
     runs = len(actions.runs_on(store, source)) if source else 0
     with st.popover("Delete", key="delete-dataset", icon=":material/delete:"):
-        kept = (
+        consequence = (
             f"{count(runs, 'runs')} trained on it {'keeps its' if runs == 1 else 'keep their'}"
             " results."
             if runs
             else "No run was trained on it."
         )
-        st.markdown(f"Delete **{plain(card.name)}** from this machine? {kept}")
+        st.markdown(f"Delete **{plain(card.name)}** from this machine? {consequence}")
         st.button(
             "Delete permanently",
             key="delete-for-good",

@@ -141,7 +141,7 @@ def _from_hub(store: Store) -> list[UploadedFile]:
 
 
 def _at(paths: Sequence[Path]) -> list[UploadedFile]:
-    found = []
+    files = []
     for path in paths:
         try:
             stat = path.stat()
@@ -149,10 +149,10 @@ def _at(paths: Sequence[Path]) -> list[UploadedFile]:
             raise DataError(
                 f"{path} cannot be opened ({type(error).__name__}).", "Check the path."
             ) from error
-        found.append(
+        files.append(
             UploadedFile(path.name, f"{path}|{stat.st_size}|{stat.st_mtime_ns}", path=path)
         )
-    return found
+    return files
 
 
 @st.cache_resource(
@@ -164,24 +164,24 @@ def _read(name: str, key: str, reading: ReadOptions, _file: UploadedFile) -> Tab
 
 
 def _draw_found(table: Table) -> None:
-    found = table.found
+    details = table.found
     parts = [
         (
-            found.format
-            if found.format != "delimited"
-            else f"text separated by {SEPARATORS.get(found.separator, repr(found.separator))}"
+            details.format
+            if details.format != "delimited"
+            else f"text separated by {SEPARATORS.get(details.separator, repr(details.separator))}"
         )
     ]
-    if found.encoding:
+    if details.encoding:
         parts.append(
-            ENCODINGS.get(found.encoding, ENCODING_NAMES.get(found.encoding, found.encoding))
+            ENCODINGS.get(details.encoding, ENCODING_NAMES.get(details.encoding, details.encoding))
         )
-    if found.header is not None:
-        parts.append("first row is the header" if found.header else "no header")
+    if details.header is not None:
+        parts.append("first row is the header" if details.header else "no header")
     sizes = f"{count(table.rows, 'rows')}, {count(len(table.columns), 'columns')}"
-    st.markdown(f"**{plain(found.name)}** · {sizes}")
+    st.markdown(f"**{plain(details.name)}** · {sizes}")
     st.caption(plain(" · ".join(parts)))
-    for note in found.notes:
+    for note in details.notes:
         st.caption(f":material/info: {plain(note)}")
     for item in table.skipped:
         lines = ", ".join(f"{line:,}" for line in item.lines)
@@ -229,5 +229,5 @@ def _draw_reading(file: UploadedFile) -> None:
         st.toggle("Texts are in double quotes", value=True, key=_key("quotes", file))
 
 
-def _key(what: str, file: UploadedFile) -> str:
-    return f"{what}|{file.key}"
+def _key(setting: str, file: UploadedFile) -> str:
+    return f"{setting}|{file.key}"

@@ -146,14 +146,14 @@ def texts_of_cell(run: OpenRun, predictions: Predictions) -> None:
     if true is None or predicted is None:
         st.caption("Click a cell of the matrix, or choose both classes, to see its texts.")
         return
-    found = predictions.in_cell(run.classes.index(true), run.classes.index(predicted))
+    cell_rows = predictions.in_cell(run.classes.index(true), run.classes.index(predicted))
     outcome = "predicted correctly" if true == predicted else f"predicted as {plain(predicted)}"
-    st.markdown(f"***{plain(true)} {outcome}: {count(len(found), 'texts')}**")
-    if not len(found):
+    st.markdown(f"**{plain(true)} {outcome}: {count(len(cell_rows), 'texts')}**")
+    if not len(cell_rows):
         st.caption("This cell has no texts.")
         return
     try:
-        named = found.join(_texts(predictions), on="row")
+        named = cell_rows.join(_texts(predictions), on="row")
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
@@ -204,7 +204,7 @@ def _texts(predictions: Predictions) -> pd.DataFrame:
     ]
 
 
-def _draw_texts(found: pd.DataFrame, classes: Sequence[str]) -> None:
+def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str]) -> None:
     probabilities = {
         f"p{index}": st.column_config.ProgressColumn(
             name, format="percent", min_value=0, max_value=1, width=110
@@ -221,7 +221,7 @@ def _draw_texts(found: pd.DataFrame, classes: Sequence[str]) -> None:
         ),
         **probabilities,
     }
-    ordered = found.sort_values("margin", ascending=False).head(SHOWN_TEXTS)
+    ordered = cell_rows.sort_values("margin", ascending=False).head(SHOWN_TEXTS)
     shown = ordered[["text", "margin", *probabilities]].reset_index(drop=True)
     chosen = tables.texts(
         shown,
@@ -231,7 +231,7 @@ def _draw_texts(found: pd.DataFrame, classes: Sequence[str]) -> None:
     )
     first = (
         f"The {SHOWN_TEXTS:,} most confident texts, most confident"
-        if len(found) > SHOWN_TEXTS
+        if len(cell_rows) > SHOWN_TEXTS
         else "Most confident"
     )
     st.caption(f"{first} first. Select a row to read the whole text.")

@@ -81,7 +81,7 @@ def most_confused(run: OpenRun, predictions: Predictions) -> None:
         st.caption("No text was predicted as another class.")
         return
     errors = predictions.scores.counts * (1 - np.eye(len(run.classes), dtype=np.int64))
-    first, second = (int(place) for place in np.unravel_index(errors.argmax(), errors.shape))
+    first, second = (int(index) for index in np.unravel_index(errors.argmax(), errors.shape))
     true, predicted, number = run.classes[first], run.classes[second], int(errors[first, second])
     st.markdown(
         f"Most frequent error: {plain(true)} predicted as {plain(predicted)}, "

@@ -105,9 +105,9 @@ def draw_finding(view: View) -> None:
     filters, matching = view.filters, len(view.positions())
     part = view.index.splits[filters.split]
     total = part.stop - part.start
-    found = f"{matching:,} of {count(total, 'texts')}" if filters.active else count(total, "texts")
+    amount = f"{matching:,} of {count(total, 'texts')}" if filters.active else count(total, "texts")
     with st.container(key="selection", horizontal=True, gap="small", vertical_alignment="center"):
-        heading = f"{found} in {filters.split}" + (" match" if filters.active else "")
+        heading = f"{amount} in {filters.split}" + (" match" if filters.active else "")
         st.subheader(heading, anchor=False, width="content")
         for dimension in filters.active:
             label, lift = plain(_named(view, dimension)), f"lift-{dimension}"

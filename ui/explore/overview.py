@@ -53,7 +53,7 @@ def require_index(dataset: Dataset) -> TextIndex:
         prepare_data.draw(
             store,
             status,
-            what=("must be indexed once to count its words. This takes a few seconds."),
+            need="must be indexed once to count its words. This takes a few seconds.",
         )
         st.stop()
 
@@ -91,9 +91,11 @@ def draw_balance(view: View) -> None:
 
 def draw_boxes(view: View) -> None:
     """Draw the text lengths of each class; a click on a box selects the class."""
-    found = view.positions(Dimension.CLASS)
+    positions = view.positions(Dimension.CLASS)
     table = statistics.length_boxes(
-        view.index.lengths[view.filters.unit][found], view.index.labels[found], len(view.classes)
+        view.index.lengths[view.filters.unit][positions],
+        view.index.labels[positions],
+        len(view.classes),
     )
     named = _with_names(table, view).drop(columns="label")
     _draw_tall(view, charts.length_boxes(named, view.classes, view.filters.unit), BOXES_KEY)
@@ -103,8 +105,10 @@ def draw_lengths(view: View) -> None:
     """Draw the length distribution; a click selects a bin, a second one widens the range."""
     filters = view.filters
     limits = (filters.shortest or 0, filters.longest if filters.longest is not None else 10**9)
-    kept = limits if Dimension.LENGTH in filters.active else None
-    chart = charts.length_histogram(view_cache.histogram(view), view.classes, filters.unit, kept)
+    selected = limits if Dimension.LENGTH in filters.active else None
+    chart = charts.length_histogram(
+        view_cache.histogram(view), view.classes, filters.unit, selected
+    )
     chart_view.draw(chart, key=LENGTHS_KEY, select="chosen")
     st.caption(f"Click to select a range of lengths. {chart.note}".strip())
 
@@ -117,11 +121,11 @@ def draw_cut(view: View) -> None:
 
 
 def _draw_cut(view: View) -> None:
-    found = view.positions(Dimension.LENGTH)
-    tokens, labels = view.index.lengths["tokens"][found], view.index.labels[found]
+    positions = view.positions(Dimension.LENGTH)
+    tokens, labels = view.index.lengths["tokens"][positions], view.index.labels[positions]
     sides = st.grid(2, min_column_width=400, gap="large", vertical_alignment="center")
     with sides.cell():
-        place = st.container()
+        chart_cell = st.container()
     with sides.cell():
         limit = st.slider(
             "Max tokens", 8, MOST_TOKENS, MARK_TOKENS, 8, key=MAX_TOKENS_KEY, bind="query-params"
@@ -150,7 +154,7 @@ def _draw_cut(view: View) -> None:
     shown = view.shown if len(view.classes) <= MOST_LINES else ()
     curve = statistics.cut_curve(tokens, labels, shown, longest)
     curve["class"] = curve["label"].map({-1: ALL, **dict(enumerate(view.classes))})
-    with place:
+    with chart_cell:
         chart_view.draw(
             charts.cut_curve(curve[["max_tokens", "class", "share"]], view.classes, limit, cut),
             key="cut",

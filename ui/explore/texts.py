@@ -40,17 +40,17 @@ def _draw_texts(view: View) -> None:
         st.markdown("#### Texts", width="content")
         order = st.selectbox("Order", ORDERS, key="order", bind="query-params", width=180)
     positions = _ordered(view, order)
-    place = st.container()
+    table_cell = st.container()
     pages = max(1, -(-len(positions) // PAGE_ROWS))
     page = _choose_page(pages, len(positions), (view.filters, order))
-    found = read_rows(view.index, positions[(page - 1) * PAGE_ROWS : page * PAGE_ROWS])
-    names = found["label"].map(dict(enumerate(view.classes)))
+    rows = read_rows(view.index, positions[(page - 1) * PAGE_ROWS : page * PAGE_ROWS])
+    names = rows["label"].map(dict(enumerate(view.classes)))
     table = pd.DataFrame(
         {
             "class": names,
-            "text": [_cell(text) for text in found["text"]],
-            unit: found[unit],
-            "row": found["row"],
+            "text": [_cell(text) for text in rows["text"]],
+            unit: rows[unit],
+            "row": rows["row"],
         }
     )
     number = st.column_config.NumberColumn
@@ -60,14 +60,14 @@ def _draw_texts(view: View) -> None:
         unit: number(unit.capitalize(), width=80, format="localized"),
         "row": number("Row", width=70, help="The text's number in its split of the source."),
     }
-    with place:
+    with table_cell:
         chosen = tables.texts(
             table, key="texts", columns=columns, alt="The selected texts with class and length"
         )
     if chosen is None:
         st.caption("Select a row to read the whole text.")
         return
-    _draw_whole(view, found.iloc[chosen], str(names.iloc[chosen]))
+    _draw_whole(view, rows.iloc[chosen], str(names.iloc[chosen]))
 
 
 def _choose_page(pages: int, texts: int, listed: tuple[object, ...]) -> int:

@@ -107,9 +107,11 @@ def evidence(view: View) -> pd.DataFrame:
 
 def histogram(view: View) -> statistics.Histogram:
     """Return the length histogram of the selected rows, ignoring the chosen length."""
-    found = view.positions(Dimension.LENGTH)
+    positions = view.positions(Dimension.LENGTH)
     return statistics.length_bins(
-        view.index.lengths[view.filters.unit][found], view.index.labels[found], len(view.classes)
+        view.index.lengths[view.filters.unit][positions],
+        view.index.labels[positions],
+        len(view.classes),
     )
 
 
@@ -147,8 +149,8 @@ def _dimension(fingerprint: str, filters: Filters, dimension: Dimension, _index:
 
 @st.cache_resource(max_entries=12, show_spinner=False)  # one number per matching text
 def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int64]:
-    found = _view.positions()
-    return found[np.argsort(_view.index.mixed[found])]
+    positions = _view.positions()
+    return positions[np.argsort(_view.index.mixed[positions])]
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)  # 50,000 words of each class, four bytes each
@@ -167,6 +169,6 @@ def _words(fingerprint: str, filters: Filters, label: int, _view: View) -> pd.Da
 
 @st.cache_resource(max_entries=32, show_spinner=False)  # about 30 lines
 def _evidence(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> pd.DataFrame:
-    kept = np.zeros(len(_index), dtype=bool)
-    kept[positions_in_split(_index, _mask(fingerprint, filters, _index), filters.split)] = True
-    return boilerplate.evidence(_index.patterns, _index.labels, kept, classes)
+    selected = np.zeros(len(_index), dtype=bool)
+    selected[positions_in_split(_index, _mask(fingerprint, filters, _index), filters.split)] = True
+    return boilerplate.evidence(_index.patterns, _index.labels, selected, classes)

@@ -40,7 +40,7 @@ ONLY_TRAINING = (
 
 
 def offer(
-    store: Store, dataset: Dataset, check: Check, found: pd.DataFrame, texts: pd.DataFrame
+    store: Store, dataset: Dataset, check: Check, findings: pd.DataFrame, texts: pd.DataFrame
 ) -> None:
     """Draw the button that adds the fix of a finding to the recipe.
 
@@ -48,7 +48,7 @@ def offer(
     """
     if not may(store.visitor, Action.WORK):
         return
-    step = suggest_step(check, found, texts)
+    step = suggest_step(check, findings, texts)
     if step is not None:
         _button(store, dataset, step, f"fix-{check.value}")
     elif check not in (Check.SUSPECT, Check.IMBALANCE):
@@ -97,7 +97,7 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
                 on_click=_change,
                 args=(store, dataset.fingerprint, partial(_without, step=step)),
             )
-    st.markdown(f"***Total: {plain(describe_effect(recipe))}.**")
+    st.markdown(f"**Total: {plain(describe_effect(recipe))}.**")
     with st.container(horizontal=True):
         name = f"recipe-{dataset.fingerprint}.json"
         st.download_button(

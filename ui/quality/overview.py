@@ -101,7 +101,9 @@ def draw_headline(dataset: Dataset, report: QualityReport) -> None:
 
 def choose_finding(report: QualityReport) -> DataFinding:
     """Draw all findings as a table and the choice of one; the URL holds its name."""
-    lines = [(found.check.value, found.texts, found.said or "none") for found in report.findings]
+    lines = [
+        (finding.check.value, finding.texts, finding.said or "none") for finding in report.findings
+    ]
     columns = {
         "finding": st.column_config.TextColumn("Finding", width=180),
         "texts": st.column_config.NumberColumn("Texts", format="localized", width=70),
@@ -113,7 +115,7 @@ def choose_finding(report: QualityReport) -> DataFinding:
         columns=columns,
         alt="Findings and their texts",
     )
-    by_check = {found.check.value: found for found in report.findings if found.texts} or {
+    by_check = {finding.check.value: finding for finding in report.findings if finding.texts} or {
         report.findings[0].check.value: report.findings[0]
     }
     chosen = st.selectbox(
@@ -140,14 +142,14 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
         error_boundary.show(error)
         return
     cleaning_recipe.offer(store, dataset, finding.check, all_found, texts)
-    found = name_rows(all_found[all_found["check"] == finding.check.value], texts, dataset.classes)
-    shown = found.head(SHOWN_ROWS).reset_index(drop=True)
+    rows = name_rows(all_found[all_found["check"] == finding.check.value], texts, dataset.classes)
+    shown = rows.head(SHOWN_ROWS).reset_index(drop=True)
     table = pd.DataFrame({name: shown[name] for name in _columns_of(finding.check)})
     choose = tables.several_texts if finding.check is Check.SUSPECT else _one_text
     chosen = choose(
         table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}"
     )
-    first = f"The first {SHOWN_ROWS:,} of {len(found):,}. " if len(found) > SHOWN_ROWS else ""
+    first = f"The first {SHOWN_ROWS:,} of {len(rows):,}. " if len(rows) > SHOWN_ROWS else ""
     st.caption(f"{first}Select a row to read the whole text.")
     if finding.check is Check.SUSPECT:
         cleaning_recipe.offer_for_chosen(store, dataset, shown.iloc[chosen])
@@ -164,7 +166,7 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
             if finding.check is Check.SUSPECT:
                 _draw_neighbours(dataset, line, texts)
     name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
-    exported = partial(tables.csv, found.drop(columns=["check", "label", "rival"]))
+    exported = partial(tables.csv, rows.drop(columns=["check", "label", "rival"]))
     st.download_button(
         "Download table",
         exported,

@@ -85,8 +85,8 @@ def _draw_ending(store: Store, summary: Summary) -> None:
 
 def _draw_stopped(store: Store, summary: Summary) -> None:
     learned = artifacts.has_adapter(store.folder(summary.job))
-    kept = "The adapter trained so far is saved." if learned else "No adapter was saved."
-    st.info(f"Stopped on request. {kept}", icon=":material/stop_circle:")
+    outcome = "The adapter trained so far is saved." if learned else "No adapter was saved."
+    st.info(f"Stopped on request. {outcome}", icon=":material/stop_circle:")
     if may(store.visitor, Action.RESUME, summary.job.owner):
         st.caption(failure.what_is_left(store, summary.job))
     if learned:

@@ -57,7 +57,7 @@ def draw(store: Store) -> None:
                 ),
             )
         if st.button("Import", key="import-button", type="primary", icon=":material/upload:"):
-            classes = [one.strip() for one in names.split(",")] if names.strip() else []
+            classes = [name_part.strip() for name_part in names.split(",")] if names.strip() else []
             try:
                 job = import_run(
                     store,

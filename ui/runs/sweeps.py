@@ -75,23 +75,23 @@ def draw_membership(store: Store, job: Job) -> None:
     if not isinstance(sweep, str) or not sweep:
         return
     runs = runs_of(store, sweep)
-    done = [one for one in runs if one.state is JobState.COMPLETED]
+    done = [run for run in runs if run.state is JobState.COMPLETED]
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         st.caption(
             f"Part of a sweep of {count(len(runs), 'runs')}, {len(done)} finished.", width="content"
         )
         if len(done) > 1:
             navigation.link(
-                navigation.COMPARE, "Compare the sweep", compared=",".join(one.id for one in done)
+                navigation.COMPARE, "Compare the sweep", compared=",".join(run.id for run in done)
             )
 
 
 def _draw_launch(store: Store, planned: Sweep) -> None:
     expected = expect_sweep(store, planned)
-    known = [one for one in expected if one]
+    known = [estimate for estimate in expected if estimate]
     if len(known) == len(expected):
         total, low, high = (
-            sum(getattr(one, f"{name}_seconds") for one in known)
+            sum(getattr(estimate, f"{name}_seconds") for estimate in known)
             for name in ("likely", "low", "high")
         )
         st.markdown(

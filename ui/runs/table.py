@@ -94,9 +94,9 @@ class Shared:
             and all(map(is_, last[0], summaries))
         ):
             return last[2]
-        made = pa.Table.from_pandas(_frame(store, summaries))
-        self._last = (summaries, now, made)
-        return made
+        rendered = pa.Table.from_pandas(_frame(store, summaries))
+        self._last = (summaries, now, rendered)
+        return rendered
 
 
 @st.cache_resource(show_spinner=False)

@@ -98,9 +98,9 @@ def class_intervals(
     folder: Path, version: int, classes: tuple[str, ...], split: Split
 ) -> pd.DataFrame:
     """Return the scores of each class of an evaluation with their intervals."""
-    found = f1_intervals(folder, version, len(classes), split)
+    intervals = f1_intervals(folder, version, len(classes), split)
     return class_scores.class_intervals(
-        predictions(folder, version, len(classes), split).scores, classes, found
+        predictions(folder, version, len(classes), split).scores, classes, intervals
     )
 
 

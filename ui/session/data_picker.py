@@ -30,8 +30,8 @@ def follow_url() -> None:
     """
     if wanted := st.query_params.get(IN_URL, ""):
         st.session_state[KEY] = wanted
-    elif kept := st.session_state.get(KEY, ""):
-        st.query_params[IN_URL] = kept
+    elif stored := st.session_state.get(KEY, ""):
+        st.query_params[IN_URL] = stored
 
 
 def use(name: str) -> None:

@@ -56,9 +56,9 @@ def _show_damaged_store(error: StoreDamaged) -> None:
         # keeps this module independent of the store it reports on
         from core.storage import recovery  # noqa: PLC0415
 
-        found, aside = recovery.repair(Settings(), visitor)
+        restored, aside = recovery.repair(Settings(), visitor)
         st.toast(
-            f"{found:,} runs restored. The old file is"
+            f"{restored:,} runs restored. The old file is"
             f" {plain(aside.name) if aside else 'unchanged'}."
         )
         st.rerun()

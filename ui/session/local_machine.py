@@ -19,11 +19,11 @@ def is_own(peer: str) -> bool:
     if not peer:
         return True
     try:
-        found = ip_address(peer)
+        parsed = ip_address(peer)
     except ValueError:
         return False
     plain_form = (
-        getattr(found, "ipv4_mapped", None) or found
+        getattr(parsed, "ipv4_mapped", None) or parsed
     )  # a server that listens on IPv6 reports ::ffff:127.0.0.1
     return plain_form.is_loopback or str(plain_form) in _own_addresses()
 

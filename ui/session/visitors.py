@@ -71,13 +71,15 @@ def draw_line() -> None:
     """Draw the visitor's name in the sidebar, with the key to sign in again."""
     settings = Settings()
     sign_in = provider_sign_in.configured()
-    who = current(settings) if settings.mode != Mode.LOCAL else GUEST
-    if settings.mode == Mode.PUBLIC and who is GUEST:
+    guest_or_member = current(settings) if settings.mode != Mode.LOCAL else GUEST
+    if settings.mode == Mode.PUBLIC and guest_or_member is GUEST:
         st.caption("Public page: explore and classify; training is disabled.")
-    if who.role is Role.TASTER:
+    if guest_or_member.role is Role.TASTER:
         st.caption("Public page: explore, classify, and start a Taste run.")
     if settings.mode != Mode.LOCAL and sign_in.wanted:
-        provider_sign_in.draw_line(settings, sign_in, GUEST if who.role is Role.TASTER else who)
+        provider_sign_in.draw_line(
+            settings, sign_in, GUEST if guest_or_member.role is Role.TASTER else guest_or_member
+        )
         return
     visitor: Visitor | None = st.session_state.get(WHO)
     if settings.mode != Mode.CLASSROOM or visitor is None:

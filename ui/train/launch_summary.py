@@ -46,7 +46,7 @@ def draw(
         _draw_launch(store, status, None, preset, recipe)
         return
     data = cache.facts(status.dataset, recipe) if status.dataset else None
-    found = check(config, data, model) if data else _without_data(model)
+    findings = check(config, data, model) if data else _without_data(model)
     _draw_trained(config, data, model)
     expected = None
     if data and status.dataset:
@@ -54,13 +54,13 @@ def draw(
             config, data, model, store, trained_fingerprint(status.dataset.fingerprint, recipe)
         )
     allowed = _draw_limits(store, config, expected)
-    draw_findings(found)
+    draw_findings(findings)
     if changed := form.changes(values, form.preset_values(preset)):
         st.caption(
             f"{count(len(changed), 'settings')} {'differs' if len(changed) == 1 else 'differ'}"
             f" from the {preset.capitalize()} preset."
         )
-    _draw_launch(store, status, None if blocks(found) or not allowed else config, preset, recipe)
+    _draw_launch(store, status, None if blocks(findings) or not allowed else config, preset, recipe)
 
 
 def _draw_limits(store: Store, config: RunConfig, expected: Estimate | None) -> bool:

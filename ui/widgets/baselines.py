@@ -57,12 +57,12 @@ def read(store: Store, job: Job) -> list[Fitted]:
     )
 
 
-def levels(found: Sequence[Fitted]) -> dict[str, float]:
+def levels(fitted: Sequence[Fitted]) -> dict[str, float]:
     """Map each baseline's name to its test accuracy, for the rules of a chart."""
     return {
-        str(one.baseline): one.predictions.scores.accuracy.value
-        for one in found
-        if len(one.predictions)
+        str(baseline.baseline): baseline.predictions.scores.accuracy.value
+        for baseline in fitted
+        if len(baseline.predictions)
     }
 
 
@@ -71,21 +71,21 @@ def sentence(store: Store, job: Job) -> str:
 
     Empty if there is none except the untrained score.
     """
-    found = read(store, job)
-    if not any(one.baseline in FITTED for one in found):
+    fitted = read(store, job)
+    if not any(baseline.baseline in FITTED for baseline in fitted):
         return ""
     parts = [
-        f"{one.baseline} {accuracy(one.predictions.scores.accuracy)}"
-        for one in found
-        if len(one.predictions)
+        f"{baseline.baseline} {accuracy(baseline.predictions.scores.accuracy)}"
+        for baseline in fitted
+        if len(baseline.predictions)
     ]
     return f"Baselines on test texts: {', '.join(parts)}."
 
 
 def draw_sentence(store: Store, job: Job) -> None:
     """Draw the sentence, if there is one."""
-    if said := sentence(store, job):
-        st.caption(said, help=WHAT)
+    if text := sentence(store, job):
+        st.caption(text, help=WHAT)
 
 
 def draw(store: Store, job: Job) -> None:
@@ -95,7 +95,7 @@ def draw(store: Store, job: Job) -> None:
         config = read_train_request(job).config
     except ArtifactDamaged:  # the page already shows the error
         return
-    present = {one.baseline for one in read(store, job)}
+    present = {fitted.baseline for fitted in read(store, job)}
     if not job.fingerprint or all(baseline in present for baseline in FITTED):
         return
     _draw_missing(store, job, config, Baseline.TFIDF in present)

@@ -63,10 +63,10 @@ def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
         "step " if job.phase == Phase.TRAINING else "",
         " KB" if job.phase == Phase.DOWNLOADING else "",
     )
-    where = [f"{step}{job.done:,} of {job.total:,}{unit}"] if job.total else []
-    gone = [f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
+    steps = [f"{step}{job.done:,} of {job.total:,}{unit}"] if job.total else []
+    elapsed = [f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
     st.progress(
-        share_done(job), text=" · ".join([phase, *where, *gone, *_time_left(job, seconds_left)])
+        share_done(job), text=" · ".join([phase, *steps, *elapsed, *_time_left(job, seconds_left)])
     )
     if job.heartbeat_at and job.state.active and now - job.heartbeat_at > SILENT_SECONDS:
         st.caption(
@@ -92,16 +92,17 @@ def waiting(turn: Turn | None, now: float) -> str:
     """Return a queued run's position and its estimated start."""
     if turn is None or turn.ahead == 0:
         return "Next in the queue. It starts in a moment."
-    place = f"Waiting for {count(turn.ahead, 'runs')} to finish."
+    position = f"Waiting for {count(turn.ahead, 'runs')} to finish."
     if turn.wait is None:
         return (
-            f"{place} No start estimate yet: some of them have not completed their first steps or"
+            f"{position} No start estimate yet: some of them have not completed their first steps"
+            " or"
             " found their data."
         )
     wait = turn.wait
     at = f", about {clock}" if (clock := time_of_day(now + wait.likely)) else ""
     return (
-        f"{place} It should start in about {duration(wait.likely)} ({duration(wait.low)} to"
+        f"{position} It should start in about {duration(wait.likely)} ({duration(wait.low)} to"
         f" {duration(wait.high)}){at}."
     )
 

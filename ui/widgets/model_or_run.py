@@ -47,11 +47,11 @@ class Subject:
 def bases(store: Store) -> list[Subject]:
     """Return every offered base model and the configured one, available or not."""
     hub = cache.hub(store.settings)
-    found = [
+    models = [
         find_model(model, store.settings, hub)
         for model in dict.fromkeys([store.settings.model, *MODELS])
     ]
-    return [_base(model) for model in found]
+    return [_base(model) for model in models]
 
 
 def runs(store: Store) -> list[Subject]:

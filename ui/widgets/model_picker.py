@@ -30,9 +30,9 @@ def read() -> str:
 def draw(store: Store) -> str:
     """Draw the choice with the model's availability, and return its id as ``read`` does."""
     model = _choose()
-    found = find(model, store)
-    if found.available:
-        st.caption(f":material/check: {plain(found.reason)}")
+    location = find(model, store)
+    if location.available:
+        st.caption(f":material/check: {plain(location.reason)}")
     elif model:
         st.caption(":material/block: This model is not available on this machine.")
     return model

@@ -14,7 +14,7 @@ from ui.widgets.job_progress import watch
 NEEDED = "must be prepared once: read, checked and split. This takes a few seconds."
 
 
-def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEEDED) -> None:
+def draw(store: Store, status: DataStatus, primary: bool = True, need: str = NEEDED) -> None:
     """Draw the preparation of data that is not ready; the page is redrawn when it ends.
 
     ``what`` says what must be done.
@@ -30,7 +30,7 @@ def draw(store: Store, status: DataStatus, primary: bool = True, what: str = NEE
         return
     if latest and latest.state is JobState.FAILED:
         st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
-    st.markdown(f"**{plain(status.source.name)}** {what}")
+    st.markdown(f"**{plain(status.source.name)}** {need}")
     if status.source.note:
         st.caption(plain(status.source.note))
     if st.button(

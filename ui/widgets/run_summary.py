@@ -57,24 +57,24 @@ def summarise(store: Store, job: Job) -> Summary:
 
     Cached until its record changes: a class has hundreds of runs, and every page lists them.
     """
-    there = (
+    complete = (
         job.state is not JobState.COMPLETED
         or artifacts.predictions_path(store.folder(job), "test").is_file()
     )
     known = _summaries(str(store.settings.home))
-    found = known.get(job.id)
-    if found is None or found[0] != there or found[1].job != job:
-        found = known[job.id] = (there, _summarise(job, there))
-    return found[1]
+    cached = known.get(job.id)
+    if cached is None or cached[0] != complete or cached[1].job != job:
+        cached = known[job.id] = (complete, _summarise(job, complete))
+    return cached[1]
 
 
-def _summarise(job: Job, there: bool) -> Summary:
+def _summarise(job: Job, complete: bool) -> Summary:
     try:
         request, result, proposed = read_train_request(job), job.result, read_proposal(job)
         test, untrained = proportion(result.get("test")), proportion(result.get("untrained"))
     except ArtifactDamaged as error:
         return Summary(job, None, None, None, error)
-    if not there and not (is_imported(job) and test is None):
+    if not complete and not (is_imported(job) and test is None):
         problem = ArtifactDamaged(
             "The predictions of this finished run are missing.",
             "Delete the run, or clone it and train again.",
@@ -88,8 +88,8 @@ def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
     known = _accuracies(str(store.settings.home))
     over = [job for job in jobs if job.state.over]
     if new := [job for job in over if (job.id, job.version) not in known]:
-        found = read_accuracies(store, [job.id for job in new])
-        known.update({(job.id, job.version): found.get(job.id, []) for job in new})
+        curves = read_accuracies(store, [job.id for job in new])
+        known.update({(job.id, job.version): curves.get(job.id, []) for job in new})
     return {job.id: known[job.id, job.version] for job in over}
 
 
