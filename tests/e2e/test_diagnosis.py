@@ -43,7 +43,7 @@ def test_a_cell_lists_its_texts_and_a_row_opens_one(
     page.locator(".st-key-matrix-chart svg.marks .mark-text text").first.click(
         timeout=60_000
     )  # World, and said to be World
-    heading = page.get_by_text(re.compile("World recognised: \\d+ texts"))
+    heading = page.get_by_text(re.compile("World predicted correctly: \\d+ texts"))
     expect(heading).to_be_visible(timeout=30_000)
     words = heading.inner_text()
 

@@ -65,7 +65,7 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     page.get_by_role("link", name="See which texts it misclassifies").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Evaluate")
     click_first_cell(page)
-    expect(page.get_by_text(re.compile(r"World recognised: \d+ text"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"World predicted correctly: \d+ text"))).to_be_visible()
 
     page.get_by_role("link", name="Classify").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Classify")

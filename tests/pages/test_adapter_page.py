@@ -32,7 +32,7 @@ def app(open_app: Open, store: Store, usable: Job, host: InferenceProcess) -> Ap
 
 def test_the_page_says_what_changed_and_what_it_takes(app: AppTest) -> None:
     assert not app.exception
-    assert "12 weights changed by" in app.subheader[0].value
+    assert "12 weight matrices changed by" in app.subheader[0].value
     assert "The adapter takes" in page_text(app)
     assert "accuracy on 10 test texts" in page_text(app)
 

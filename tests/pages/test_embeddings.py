@@ -162,7 +162,7 @@ def test_a_click_lists_one_text_as_it_is(
     app.session_state["map-texts-table"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
     app.run()
 
-    assert "1 text chosen" in page_text(app)
+    assert "1 text selected" in page_text(app)
     assert app.text[-1].value == "Sports news, item 5 of the test split: **bold** <b>tags</b>"
     assert "bold" not in page_text(app), "a text went through Markdown"
 

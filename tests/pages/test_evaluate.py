@@ -55,7 +55,7 @@ def test_a_run_that_ended_without_an_evaluation_says_what_is_missing(
 
     app = open_app(PAGE, run=running.id)
 
-    assert f"It is {word}, and its test predictions are missing." in page_text(app)
+    assert f"The run is {word}, and its test predictions are missing." in page_text(app)
     assert app.button(key="empty-action").label == "View details"
 
 
@@ -75,7 +75,7 @@ def test_the_headline_says_accuracy_with_interval_and_before_training(
         app.subheader[0].value == "85.0 % (70.9–92.9) accuracy on 40 test texts; untrained 25.0 %"
     )
     assert (
-        "Macro-F1 0.850 (0.714–0.954) · untrained 25.0 % of 40 test texts · Small news"
+        "Macro-F1 0.850 (0.714–0.954) · untrained 25.0 % (40 test texts) · Small news"
         in page_text(app)
     )
     assert len(app.get("vega_lite_chart")) == 4
@@ -174,7 +174,7 @@ def test_a_click_on_a_cell_lists_its_texts_until_the_boxes_say_otherwise(
 
     app.selectbox(key="true-class").set_value("World").run()
     app.selectbox(key="predicted-class").set_value("World").run()
-    assert "World recognised: 9 texts" in page_text(app)
+    assert "World predicted correctly: 9 texts" in page_text(app)
     assert len(cell(app)) == 9
 
 
