@@ -59,9 +59,10 @@ def headline(dynamics: Dynamics) -> None:
     ends = int(dynamics.right[-1].sum())
     forgotten = int((~dynamics.right[-1] & dynamics.right.any(axis=0)).sum())
     validations = count(len(dynamics.steps), "validations")
+    verb = "was" if forgotten == 1 else "were"
     st.caption(
-        f"{validations} · {ends:,} correct at the end · {forgotten:,} were right at some point but"
-        " wrong at the end"
+        f"{validations} · {ends:,} correct at the end · {forgotten:,} {verb} right at some point"
+        " but wrong at the end"
     )
 
 

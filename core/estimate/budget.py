@@ -176,13 +176,14 @@ def _note(
     config: RunConfig, data: DataFacts, expected: Estimate, minutes: float, alike: list[float]
 ) -> str:
     rows = data.used_rows(config)
-    passes = "once" if config.epochs == 1 else f"{config.epochs} times"
-    all_of = "All " if rows == data.train_rows else ""
-    fits = f"{all_of}{rows:,} rows {passes} fit into {_minutes(minutes)}"
+    epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
+    scope = "all " if rows == data.train_rows else ""
+    verb = "allows" if minutes == 1 else "allow"
+    fits = f"{_minutes(minutes)} {verb} {epochs} over {scope}{rows:,} rows"
     if not expected.measured:
-        fits += " at a speed that was not measured here"
+        fits += " (on a typical machine; this one has not been measured)"
     if not alike:
-        return f"{fits}; no earlier run on this data tells what accuracy to expect."
+        return f"{fits}. No earlier run on this data to predict accuracy from."
     runs = "An earlier run" if len(alike) == 1 else f"{len(alike)} earlier runs"
     span = f"{min(alike):.1%}" if len(alike) == 1 else f"{min(alike):.1%} to {max(alike):.1%}"
     return f"{fits}. {runs} with about as many rows reached {span}."

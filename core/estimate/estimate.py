@@ -108,11 +108,11 @@ class Estimate:
 
 def typical_speed(device: str = "cpu", precision: Precision = "fp32") -> Speed:
     """A cautious figure for a machine on which nothing has been measured yet."""
-    what = "2 cores" if device == "cpu" else "a GPU"
+    machine = "2-core machine" if device == "cpu" else "GPU"
     return Speed(
         typical(device, precision=precision),
         False,
-        f"typical for {what}, not measured here",
+        f"based on a typical {machine}; this one has not been measured",
         *TYPICAL_RANGE,
     )
 

@@ -65,7 +65,7 @@ def test_a_speed_that_is_only_typical_is_called_so_and_can_be_measured(
     app = open_app()
 
     assert re.search(r"About \d+ rows/s", page_text(app))
-    assert "not measured here" in page_text(app)
+    assert "has not been measured" in page_text(app)
     app.button(key="measure").click().run()
     (job,) = store.jobs(JobKind.CALIBRATE)
     assert job.state is JobState.QUEUED

@@ -40,7 +40,7 @@ def test_the_untrained_base_shows_every_step(open_app: Open, store: Store) -> No
     app = send(open_app(PAGE))
 
     assert not app.exception and not app.error, app.error
-    assert app.subheader[0].value.startswith("9 tokens in, ")
+    assert app.subheader[0].value.startswith("9 tokens in; ")
     assert "the prediction is random" in page_text(app)
     steps = app.dataframe[0].value
     assert steps["shape"].tolist() == [
@@ -70,7 +70,7 @@ def test_layer_and_head_choose_the_map(open_app: Open, store: Store) -> None:
     app.segmented_control(key="inside-head").set_value(3).run(timeout=60)
 
     assert any(
-        "Attention in layer 2, head 3: row looks at column" in title for title in titles(app)
+        "Attention in layer 2, head 3: row attends to column" in title for title in titles(app)
     )
 
 
@@ -90,7 +90,7 @@ def test_a_changed_text_is_answered_at_once_after_the_first(open_app: Open, stor
 
     app.text_area(key="own-text").set_value("Goal").run(timeout=60)
 
-    assert app.subheader[0].value.startswith("3 tokens in, ")
+    assert app.subheader[0].value.startswith("3 tokens in; ")
 
 
 def test_a_long_text_says_what_is_cut_and_what_is_drawn(open_app: Open, store: Store) -> None:

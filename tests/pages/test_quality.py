@@ -153,7 +153,7 @@ def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(
     assert [
         (step.check, step.rows) for step in read_recipe(store.settings, checked.fingerprint).steps
     ] == [("leakage", (train["row"][0],))]
-    assert "Together: 1 training text fewer." in sound_page_text(app)
+    assert "Total: 1 training text fewer." in sound_page_text(app)
     assert app.button(key="fix-leakage").disabled
 
     app.button(key="take-back-0").click().run()

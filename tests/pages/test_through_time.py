@@ -22,11 +22,11 @@ def test_the_headline_says_where_it_began_and_ended(open_app: Open, finished: Jo
 
 def test_the_slider_moves_the_matrix(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
-    assert "After step 50: **90.0 % (76.9–96.0) right**" in page_text(app)
+    assert "After step 50: **90.0 % (76.9–96.0) accuracy**" in page_text(app)
 
     app.select_slider(key="step").set_value(10).run()
 
-    assert "After step 10: **52.5 % (37.5–67.1) right**" in page_text(app)
+    assert "After step 10: **52.5 % (37.5–67.1) accuracy**" in page_text(app)
 
 
 def test_a_chosen_text_says_when_it_was_learned(open_app: Open, finished: Job) -> None:

@@ -239,7 +239,7 @@ def test_the_form_drawn_anew_launches_another_run(
 
 def test_a_run_can_be_launched_before_its_data_is_prepared(open_app: Open, store: Store) -> None:
     app = open_app(PAGE)
-    assert "is not prepared yet; the run will prepare it first" in page_text(app)
+    assert "is not prepared yet. The run will prepare it first" in page_text(app)
 
     app.button(key="launch").click().run()
 

@@ -172,7 +172,7 @@ def _columns() -> tables.Columns:
         ),
         "result": column.TextColumn(
             "Progress or accuracy",
-            width=175,
+            width=200,
             help="Accuracy on the test texts with its 95 % interval.",
         ),
         "model": column.TextColumn("Model"),

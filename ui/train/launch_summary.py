@@ -133,7 +133,8 @@ def _draw_launch(
         if may(store.visitor, Action.RENAME, store.visitor.id):
             name = st.text_input(
                 "Name",
-                placeholder="Leave empty for an automatic name",
+                placeholder="Automatic",
+                help="Leave empty for an automatic name.",
                 max_chars=120,
                 key="run-name",
             )
@@ -154,7 +155,7 @@ def _draw_launch(
         st.caption("There is no data to train on. See Home for the reason.")
     elif status.dataset is None:
         st.caption(
-            f"{plain(status.source.name)} is not prepared yet; the run will prepare it first;"
+            f"{plain(status.source.name)} is not prepared yet. The run will prepare it first;"
             " checks that need the data follow."
         )
     allowed = may(store.visitor, Action.LAUNCH)

@@ -15,7 +15,7 @@ SILENT_SECONDS = (
     40  # progress is written every half second; a long step on a busy machine takes a few
 )
 SHORT = {
-    Phase.UNTRAINED.value: "base model",
+    Phase.UNTRAINED.value: "scoring base model",
     Phase.LOADING.value: "loading",
     Phase.PREPARING.value: "preparing",
     Phase.INDEXING.value: "preparing",

@@ -144,10 +144,10 @@ def test_an_estimate_names_its_units_and_says_where_its_speed_comes_from(tmp_pat
     assert found["peak_memory_mb"] > 500
     assert (found["measured_on_this_machine"], found["source"]) == (
         False,
-        "typical for 2 cores, not measured here",
+        "based on a typical 2-core machine; this one has not been measured",
     )
     assert found["config"]["train_rows"] == 160
-    assert "not measured here" in text
+    assert "has not been measured" in text
     assert "10, 3 validations" in text
 
 

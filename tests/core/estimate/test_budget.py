@@ -63,7 +63,7 @@ def test_a_small_dataset_is_used_whole_in_small_batches() -> None:
     found = propose(15, RunConfig(), SMALL, MINILM, SPEED)
 
     assert (found.config.train_rows, found.config.epochs, found.config.batch_size) == (400, 3, 16)
-    assert "All 400 rows 3 times" in found.note
+    assert "3 epochs over all 400 rows" in found.note
 
 
 def test_if_nothing_fits_the_error_names_minutes_that_do() -> None:
@@ -78,7 +78,7 @@ def test_a_speed_that_is_not_measured_fits_with_the_likely_time_and_says_so() ->
     found = propose(15, RunConfig(), NEWS, MINILM, typical_speed())
 
     assert found.estimate.likely_seconds <= 900 < found.estimate.high_seconds
-    assert "not measured here" in found.note
+    assert "has not been measured" in found.note
 
 
 def test_earlier_runs_with_about_as_many_rows_tell_the_accuracy() -> None:
@@ -102,5 +102,5 @@ def test_without_earlier_runs_no_accuracy_is_promised() -> None:
     assert propose(5, RunConfig(), NEWS, MINILM, SPEED).accuracy is None
     assert propose(5, RunConfig(), NEWS, MINILM, SPEED, far).accuracy is None
     assert propose(5, RunConfig(), replace(NEWS, classes=2), MINILM, SPEED, far).note.endswith(
-        "what accuracy to expect."
+        "to predict accuracy from."
     )

@@ -85,7 +85,7 @@ def test_a_measured_speed_has_a_narrower_range() -> None:
         < guessed.high_seconds / guessed.low_seconds
     )
     assert (measured.measured, guessed.measured) == (True, False)
-    assert guessed.source == "typical for 2 cores, not measured here"
+    assert guessed.source == "based on a typical 2-core machine; this one has not been measured"
 
 
 @pytest.mark.parametrize(

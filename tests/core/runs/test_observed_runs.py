@@ -64,7 +64,10 @@ def finish(
 def test_without_calibration_or_run_the_speed_is_typical(store: Store) -> None:
     speed = find_speed(store, CONFIG, MINILM)
 
-    assert (speed.measured, speed.source) == (False, "typical for 2 cores, not measured here")
+    assert (speed.measured, speed.source) == (
+        False,
+        "based on a typical 2-core machine; this one has not been measured",
+    )
 
 
 def test_a_calibration_is_found_for_precision_auto_and_says_its_day(
