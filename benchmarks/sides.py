@@ -103,8 +103,10 @@ def ours(task: Task) -> Measured:
     """This project: ``TrainingSession`` with its defaults, apart from the task's own numbers."""
     before = [gemm_peak(), gemm_peak(onednn=True)]
     model, data = prepare_inputs(task)
-    levers = replace(ALL_ON, onednn=measure_products().onednn_is_faster)
-    session = TrainingSession(task.config, model, data, lambda event: None, lambda: False, levers)
+    optimizations = replace(ALL_ON, onednn=measure_products().onednn_is_faster)
+    session = TrainingSession(
+        task.config, model, data, lambda event: None, lambda: False, optimizations
+    )
     result = session.train()
     test = encode_frame(session.base.tokenizer, test_rows(task, data), MAX_TOKENS)
     began = time.perf_counter()

@@ -180,7 +180,7 @@ class Loop:
 
     def _draw_batches(self, epoch: int) -> list[NDArray[np.int64]]:
         size, seed = self.config.batch_size, self.config.seed
-        if self.network.levers.similar_length:
+        if self.network.optimizations.similar_length:
             return epoch_batches(self.train.lengths, size, seed, epoch)
         return shuffled_batches(len(self.train), size, seed, epoch)
 

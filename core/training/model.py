@@ -1,6 +1,4 @@
-"""The model with its adapter, and how it is computed here: number format, device, and the levers
-that apply.
-"""
+"""The model with its adapter, and how it is computed here: precision, device, optimizations."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -41,7 +39,7 @@ class TrainableModel:
     fast: FastEncoder | None
     precision: Precision
     device: torch.device
-    levers: Optimizations
+    optimizations: Optimizations
     lanes: MicrobatchPool | None
 
     def start_step(self, config: RunConfig) -> None:
@@ -71,7 +69,7 @@ class TrainableModel:
 
     def parts(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """The parts in which a batch of texts of these lengths is computed."""
-        if not self.levers.token_parts:
+        if not self.optimizations.token_parts:
             return [np.arange(len(lengths))]
         return token_batches(
             lengths,
@@ -80,13 +78,13 @@ class TrainableModel:
 
     def batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """How texts of these lengths are evaluated: longest first, or in their own order."""
-        if self.levers.sort:
+        if self.optimizations.sort:
             return token_batches(lengths, batch_tokens(self.device))
         return np.array_split(np.arange(len(lengths)), math.ceil(len(lengths) / UNSORTED_ROWS))
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Within it predictions are made; the adapter is part of the weights."""
-        return merged(self.peft, self.fast) if self.levers.merge else nullcontext()
+        return merged(self.peft, self.fast) if self.optimizations.merge else nullcontext()
 
 
 def build_model(
@@ -94,7 +92,7 @@ def build_model(
     config: RunConfig,
     identity: str,
     revision: str | None,
-    levers: Optimizations = ALL_ON,
+    optimizations: Optimizations = ALL_ON,
 ) -> TrainableModel:
     """``base`` with a new adapter, on the device of this machine. Raises ConfigError on unknown
     targets, max tokens or precision.
@@ -103,10 +101,10 @@ def build_model(
     """
     device = choose_device()
     precision = choose_precision(config.precision, device)
-    plain = needs_plain_layers(config) or precision != "fp32" or not levers.fast_encoder
-    if levers.first_token:
+    plain = needs_plain_layers(config) or precision != "fp32" or not optimizations.fast_encoder
+    if optimizations.first_token:
         read_first_token_only(base.model)
     peft = add_adapter(base, config, identity, revision).to(device)
-    lanes = MicrobatchPool() if levers.lanes and device.type == "cpu" else None
-    fast = None if plain else fast_encoder(peft, levers.onednn and onednn_is_available())
-    return TrainableModel(peft, fast, precision, device, levers, lanes)
+    lanes = MicrobatchPool() if optimizations.lanes and device.type == "cpu" else None
+    fast = None if plain else fast_encoder(peft, optimizations.onednn and onednn_is_available())
+    return TrainableModel(peft, fast, precision, device, optimizations, lanes)

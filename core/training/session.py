@@ -67,7 +67,7 @@ class TrainingSession:
         data: TrainingData,
         report: Report,
         should_stop: ShouldStop,
-        levers: Optimizations = ALL_ON,
+        optimizations: Optimizations = ALL_ON,
     ) -> None:
         self.config, self.model, self.data = config, model, data
         self.report, self.should_stop = report, should_stop
@@ -78,11 +78,15 @@ class TrainingSession:
             self.base = in_four_bits(
                 self.base, fetch(model), choose_precision(config.precision, device), device
             )
-            levers = replace(
-                levers, merge=False, fast_encoder=False
+            optimizations = replace(
+                optimizations, merge=False, fast_encoder=False
             )  # both are for whole weights; merging would round them anew
         self.network = build_model(
-            self.base, config, model.identity, model.revision if model.hub_id else None, levers
+            self.base,
+            config,
+            model.identity,
+            model.revision if model.hub_id else None,
+            optimizations,
         )
         release_memory()
 

@@ -30,10 +30,12 @@ def run(context: JobContext) -> None:
     context.report(Progress(Phase.LOADING))
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
     context.set_running()
-    precision, levers = request.precision, _levers(context)
+    precision, optimizations = request.precision, _optimizations(context)
     if precision == "auto":
-        precision = _decide_auto(context, model, levers)
-    measured = Prober(model, precision, context.report, context.should_stop, levers).measure()
+        precision = _decide_auto(context, model, optimizations)
+    measured = Prober(
+        model, precision, context.report, context.should_stop, optimizations
+    ).measure()
     found = MachineCosts(
         key=CostKey(model_facts(model).name, measured.precision, context.settings.used_threads),
         device=measured.device,
@@ -51,23 +53,31 @@ def run(context: JobContext) -> None:
     )
 
 
-def _levers(context: JobContext) -> Optimizations:
+def _optimizations(context: JobContext) -> Optimizations:
     return replace(ALL_ON, onednn=machine_products(context.settings).onednn_is_faster)
 
 
-def _decide_auto(context: JobContext, model: ModelLocation, levers: Optimizations) -> Precision:
+def _decide_auto(
+    context: JobContext, model: ModelLocation, optimizations: Optimizations
+) -> Precision:
     device = choose_device().type
     if device == "cpu":
-        decide_steps(context.settings, model.name, lambda: _time_steps(context, model, levers))
+        decide_steps(
+            context.settings, model.name, lambda: _time_steps(context, model, optimizations)
+        )
     return auto_precision(context.settings, model.name, device)
 
 
-def _time_steps(context: JobContext, model: ModelLocation, levers: Optimizations) -> StepSeconds:
+def _time_steps(
+    context: JobContext, model: ModelLocation, optimizations: Optimizations
+) -> StepSeconds:
     """A step in fp32, and one in bf16 where its products alone are faster."""
 
     def seconds(precision: Precision) -> float:
         gc.collect()  # of the model before
-        return Prober(model, precision, context.report, context.should_stop, levers).step_seconds()
+        return Prober(
+            model, precision, context.report, context.should_stop, optimizations
+        ).step_seconds()
 
     products = machine_products(context.settings)
     worth_it = products.bf16 < products.fastest_fp32

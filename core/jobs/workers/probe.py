@@ -107,7 +107,7 @@ class Prober:
         precision: Precision,
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
-        levers: Optimizations = ALL_ON,
+        optimizations: Optimizations = ALL_ON,
     ) -> None:
         self.model, self.precision, self.report, self.should_stop = (
             model,
@@ -115,7 +115,7 @@ class Prober:
             report,
             should_stop,
         )
-        self.levers = levers
+        self.optimizations = optimizations
         self.laps: list[tuple[dict[CostUnit, float], list[Timing]]] = []
         self.sizes: list[CostProbe[MemoryUnit]] = []
         self._loaded_at = self._tokens_per_second = self._full_mb = 0.0
@@ -182,7 +182,7 @@ class Prober:
         )
         data = TrainingData(CLASSES, lambda _: frame)
         session = TrainingSession(
-            config, self.model, data, lambda event: None, self.should_stop, self.levers
+            config, self.model, data, lambda event: None, self.should_stop, self.optimizations
         )
         self._run_steps(session, Setting(1, 16), 1)  # brings the weights into memory
         return session

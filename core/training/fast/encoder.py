@@ -1,9 +1,8 @@
-"""The encoder of BERT and DistilBERT with its adapters, written out by hand: the fast path of
-training and evaluation on a CPU.
+"""The hand-written encoder with its adapters: the fast path of training and evaluation on a CPU.
 
-The same sums as transformers and PEFT, in fewer passes over memory: see
-``core.training.fast.layer``. The result is the first token of the last layer, which is all that the
-heads of both models read.
+It computes what transformers and PEFT compute, in fewer passes over memory (see
+``core.training.fast.layer``), for the families of ``core.models.families`` that have an
+``encoder``. The output is the first token of the last layer, which is all that their heads read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,9 +27,7 @@ QKV = PROJECTIONS[:3]
 
 
 class FastEncoder:
-    """Takes the place of the encoder's forward; ``bits`` are what the adapters' dropout draws
-    from.
-    """
+    """Replaces the encoder's ``forward``; the adapters draw their dropout from ``bits``."""
 
     def __init__(self, model: PeftModel, onednn: bool) -> None:
         self.onednn = onednn
@@ -40,8 +37,10 @@ class FastEncoder:
     def __call__(
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any
     ) -> BaseModelOutputWithPastAndCrossAttentions:
-        """Hidden states (B, T, d) and a boolean mask (B, 1, 1 or T, T) of what may be seen give the
-        first token, (B, 1, d).
+        """Map hidden states (B, T, d) to the first token of the last layer, (B, 1, d).
+
+        ``attention_mask`` is (B, 1, 1 or T, T): boolean and True where a token may be read, or
+        floating point and negative where not.
         """
         texts, tokens, width = hidden_states.shape
         bias = None
@@ -63,7 +62,7 @@ class FastEncoder:
                 parameters = [
                     part
                     for adapter in block.adapters.values()
-                    for part in (adapter.down, adapter.up)
+                    for part in (adapter.lora_a, adapter.lora_b)
                 ]
                 x = Layer.apply(x, bias, block, (texts, tokens), masks, *parameters)  # type: ignore[no-untyped-call]
             elif block.adapters:
@@ -77,17 +76,17 @@ class FastEncoder:
 
     @contextmanager
     def merged(self) -> Iterator[None]:
-        """Within it the adapters are part of the weights."""
-        kept = self.blocks
-        self.blocks = [merge(block) for block in kept]
+        """Compute with the adapters merged into the weights inside the context."""
+        unmerged = self.blocks
+        self.blocks = [merge(block) for block in unmerged]
         try:
             yield
         finally:
-            self.blocks = kept
+            self.blocks = unmerged
 
     def _masks(self, block: Block, rows: int) -> dict[str, Tensor | None]:
         return {
-            name: self._mask(adapter, (rows, adapter.down.shape[1]))
+            name: self._mask(adapter, (rows, adapter.lora_a.shape[1]))
             for name, adapter in block.adapters.items()
         }
 
@@ -96,7 +95,7 @@ class FastEncoder:
         masks = {}
         for name, adapter in self.blocks[-1].adapters.items():
             shape = (texts, tokens) if name in ("key", "value") else (texts,)
-            masks[name] = self._mask(adapter, (*shape, adapter.down.shape[1]))
+            masks[name] = self._mask(adapter, (*shape, adapter.lora_a.shape[1]))
         return masks
 
     def _mask(self, adapter: Adapter, shape: tuple[int, ...]) -> Tensor | None:
@@ -104,12 +103,11 @@ class FastEncoder:
 
 
 def fast_encoder(model: PeftModel, onednn: bool) -> FastEncoder | None:
-    """Replace the encoder of ``model`` by a fast one; None, and nothing changed, where it is not
-    one of those known here.
+    """Replace the encoder of ``model`` by a hand-written one. Returns None and changes nothing
+    where ``is_known`` is false.
 
     With ``onednn`` that library multiplies with the frozen weights; see
-    ``core.training.fast.matmul``. Known are BERT and DistilBERT on a CPU with GELU and plain LoRA
-    adapters (no DoRA).
+    ``core.training.fast.matmul``.
     """
     base = model.base_model.model
     paths = find_paths(base)
@@ -121,7 +119,9 @@ def fast_encoder(model: PeftModel, onednn: bool) -> FastEncoder | None:
 
 
 def is_known(base: Any) -> bool:
-    """Whether ``base``, with or without adapters, can be computed by the hand-written layers."""
+    """Whether the hand-written layers can compute ``base``: a family of the table on a CPU, with
+    GELU and plain LoRA adapters (no DoRA) or none.
+    """
     paths = find_paths(base)
     if paths is None or base.device.type != "cpu":
         return False
@@ -143,8 +143,8 @@ def _block(layer: LayerModules, onednn: bool) -> Block:
 
 
 def frozen_block(layer: LayerModules, onednn: bool) -> Block:
-    """The weights of a layer of the base, without adapters. Its query, key and value then look into
-    one joined weight.
+    """The weights of a layer of the base model, without adapters. Its query, key and value become
+    views of one joined weight.
     """
     linears: dict[str, Any] = {
         name: getattr(module, "base_layer", module) for name, module in layer.linears.items()
@@ -170,8 +170,8 @@ def frozen_block(layer: LayerModules, onednn: bool) -> Block:
 
 
 def _join(linears: Mapping[str, Any], onednn: bool) -> Frozen:
-    """Query, key and value as one; their modules then look into it, so that nothing is held
-    twice.
+    """Join query, key and value into one weight and make their modules views of it, so that nothing
+    is stored twice.
     """
     parts = [linears[name] for name in QKV]
     joined = Frozen(
@@ -195,9 +195,9 @@ def _adapter(module: Any) -> Adapter:
 
 
 def merge(block: Block) -> Block:
-    """``block`` with its adapters as part of the weights, W + scale · B A."""
+    """Merge the adapters of ``block`` into its weights: W + scale · B A."""
     changes = {
-        name: adapter.scale * (adapter.up.detach() @ adapter.down.detach())
+        name: adapter.scale * (adapter.lora_b.detach() @ adapter.lora_a.detach())
         for name, adapter in block.adapters.items()
     }
     qkv = block.qkv

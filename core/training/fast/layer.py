@@ -4,10 +4,8 @@ frozen weights without gradients.
 Post-norm, as in BERT: a = norm1(x + out(attention(x))), y = norm2(a + down_proj(gelu(up_proj(a)))).
 An adapted module gives W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 -
 dropout); its gradients follow from the chain rule, e.g. ∂A = c · (∂y B)' (m ∘ x).
-Shapes: B texts, T tokens, N ≥ B·T rows, those past B·T filling that nothing reads, d hidden, h
+Shapes: B texts, T tokens, N ≥ B·T rows, of which those past B·T are padding, d hidden, h
 heads, w = d / h, r rank.
-
-The frozen modules of an encoder layer. Shapes: N rows, d hidden.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +21,8 @@ from core.training.fast.matmul import onednn_product
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A frozen linear module: weight (out, in), bias (out,). Its products are oneDNN's, or those of
-    the library torch itself uses.
+    """A frozen linear module: weight (out, in), bias (out,). ``onednn`` selects the library that
+    multiplies: oneDNN, or the one that torch uses for fp32.
     """
 
     weight: Tensor
@@ -32,16 +30,14 @@ class Frozen:
     onednn: bool
 
     def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """x (N, in) to (N, out), added to ``onto`` (N, out) if there is one."""
+        """Map x (N, in) to (N, out), and add ``onto`` (N, out) where it is output_grad."""
         if self.onednn:
             return onednn_product(x, self.weight, self.bias, onto)
         y = torch.addmm(self.bias, x, self.weight.T)
         return y if onto is None else y.add_(onto)
 
     def gelu(self, x: Tensor) -> Tensor:
-        """The GELU of what ``forward`` gives; oneDNN computes it while a product is still at
-        hand.
-        """
+        """GELU of ``forward``; oneDNN fuses the two."""
         return (
             onednn_product(x, self.weight, self.bias, gelu=True)
             if self.onednn
@@ -49,8 +45,8 @@ class Frozen:
         )
 
     def backward(self, grad: Tensor, onto: Tensor | None = None) -> Tensor:
-        """The gradient of x (N, in) from that of its result (N, out), added to ``onto`` (N, in) if
-        there is one.
+        """Gradient of x (N, in) from that of the output (N, out), plus ``onto`` (N, in) where it
+        is output_grad.
         """
         if self.onednn:
             return onednn_product(grad, self.weight.T, None, onto)
@@ -66,8 +62,8 @@ class Norm:
     epsilon: float
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The normed x (N, d), and the mean and inverse deviation (N, 1) that ``backward``
-        needs.
+        """Normalise x (N, d). Also returns the mean and inverse standard deviation (N, 1) that
+        ``backward`` needs.
         """
         normed: tuple[Tensor, Tensor, Tensor] = torch.native_layer_norm(
             x, (x.shape[-1],), self.weight, self.bias, self.epsilon
@@ -75,13 +71,13 @@ class Norm:
         return normed
 
     def backward(self, grad: Tensor, x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        """The gradient of x (N, d)."""
+        """Gradient of the input x (N, d) from that of the output."""
         shape = (x.shape[-1],)
-        wanted = (True, False, False)
-        given: Tensor = torch.ops.aten.native_layer_norm_backward(
-            grad, x, shape, mean, deviation, self.weight, self.bias, wanted
+        needs = (True, False, False)
+        x_grad: Tensor = torch.ops.aten.native_layer_norm_backward(
+            grad, x, shape, mean, deviation, self.weight, self.bias, needs
         )[0]
-        return given
+        return x_grad
 
 
 attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -94,14 +90,14 @@ class Adapter:
     where there is none).
     """
 
-    down: Tensor
-    up: Tensor
+    lora_a: Tensor
+    lora_b: Tensor
     scale: float
     dropout: nn.Module
 
     @property
     def drops(self) -> float:
-        """Share of the inputs that are dropped now."""
+        """Probability of an input to be dropped: 0 outside training."""
         return (
             self.dropout.p
             if self.dropout.training and isinstance(self.dropout, nn.Dropout)
@@ -126,6 +122,12 @@ class Block:
     heads: int
     adapters: Mapping[str, Adapter]
 
+    def projection(self, name: str) -> Frozen:
+        """Query, key or value as a module of its own, a view of ``qkv``."""
+        index, d = ("query", "key", "value").index(name), self.qkv.weight.shape[1]
+        weight, bias = self.qkv.weight.view(3, d, d)[index], self.qkv.bias.view(3, d)[index]
+        return Frozen(weight, bias, onednn=False)
+
 
 @dataclass(slots=True)
 class LoraActivations:
@@ -143,13 +145,13 @@ Masks = Mapping[str, Tensor | None]
 Size = tuple[int, int]  # texts and tokens
 
 
-def add_low(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> LoraActivations:
-    """Add the adapter's share to ``y`` (N, out) in place; ``mask`` (N, in) of ones and zeros drops
-    inputs.
+def add_lora(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> LoraActivations:
+    """Add the adapter's output to ``y`` (N, out) in place; ``mask`` (N, in) is 0 where an input is
+    dropped.
     """
     c = adapter.scale / (1 - adapter.drops)
-    z = (_dropped(x, mask) @ adapter.down.T).mul_(c)
-    y.addmm_(z, adapter.up.T)
+    z = (_dropped(x, mask) @ adapter.lora_a.T).mul_(c)
+    y.addmm_(z, adapter.lora_b.T)
     return LoraActivations(x, z, mask, c)
 
 
@@ -157,18 +159,18 @@ def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
 
 
-def low_backward(
-    grad: Tensor, low: LoraActivations, adapter: Adapter, into: Tensor | None
+def lora_backward(
+    grad: Tensor, low: LoraActivations, adapter: Adapter, x_grad: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of A and B from that of y (N, out); that of x is added to ``into`` unless it is
-    None.
+    """Gradients of A and B from that of y (N, out). Adds the gradient of x to ``x_grad`` unless it
+    is None.
     """
-    inner = (grad @ adapter.up).mul_(low.c)  # (N, r)
-    if into is not None:
+    inner = (grad @ adapter.lora_b).mul_(low.c)  # (N, r)
+    if x_grad is not None:
         if low.mask is None:
-            into.addmm_(inner, adapter.down)
+            x_grad.addmm_(inner, adapter.lora_a)
         else:
-            into.addcmul_(inner @ adapter.down, low.mask)
+            x_grad.addcmul_(inner @ adapter.lora_a, low.mask)
     return inner.T @ _dropped(low.x, low.mask), grad.T @ low.z
 
 
@@ -190,9 +192,9 @@ class Layer(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:
         """See the class."""
-        y, kept = run(x, bias, block, size, masks)
-        ctx.kept, ctx.bias, ctx.block, ctx.size, ctx.wanted = (
-            kept,
+        y, saved = run(x, bias, block, size, masks)
+        ctx.saved, ctx.bias, ctx.block, ctx.size, ctx.needs_x = (
+            saved,
             bias,
             block,
             size,
@@ -203,62 +205,62 @@ class Layer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x, if anything below is trained, and of each A and B."""
-        x_grad, found = run_backward(
-            grad.contiguous(), ctx.kept, ctx.bias, ctx.block, ctx.size, ctx.wanted
+        """Gradients of x, where an earlier layer needs it, and of each A and B."""
+        x_grad, gradients = run_backward(
+            grad.contiguous(), ctx.saved, ctx.bias, ctx.block, ctx.size, ctx.needs_x
         )
-        ctx.kept = None  # a layer's activations go as soon as they are used
-        parameters = [part for name in ctx.block.adapters for part in found[name]]
+        ctx.saved = None  # frees the layer's activations
+        parameters = [part for name in ctx.block.adapters for part in gradients[name]]
         return (x_grad, None, None, None, None, *parameters)
 
 
 @dataclass(slots=True)
 class SavedTensors:
-    """What the backward pass of a layer reads; ``attended`` and ``fallen`` are the inputs of its
-    norms with their mean and deviation.
+    """What the backward pass of a layer reads; ``norm1_inputs`` and ``norm2_inputs`` are the input,
+    mean and inverse deviation of its norms.
     """
 
     qkv: Tensor
     context: Tensor
-    spread: Tensor
-    attended: tuple[Tensor, ...]
-    risen: Tensor
-    fallen: tuple[Tensor, ...]
-    lows: dict[str, LoraActivations]
+    log_sum: Tensor
+    norm1_inputs: tuple[Tensor, ...]
+    up: Tensor
+    norm2_inputs: tuple[Tensor, ...]
+    lora: dict[str, LoraActivations]
 
 
 def run(
     x: Tensor, bias: Tensor | None, block: Block, size: Size, masks: Masks
 ) -> tuple[Tensor, SavedTensors]:
-    """The layer's output (N, d) and what its backward pass needs."""
-    lows: dict[str, LoraActivations] = {}
+    """Compute the layer's output (N, d); also returns what its backward pass needs."""
+    lora: dict[str, LoraActivations] = {}
 
     def adapt(name: str, y: Tensor, inputs: Tensor) -> None:
         if name in block.adapters:
-            lows[name] = add_low(y, inputs, block.adapters[name], masks.get(name))
+            lora[name] = add_lora(y, inputs, block.adapters[name], masks.get(name))
 
     d = x.shape[1]
     qkv = block.qkv.forward(x)  # (N, 3 d)
     for index, name in enumerate(("query", "key", "value")):
         adapt(name, qkv[:, index * d : (index + 1) * d], x)
-    context, spread = attend(
+    context, log_sum = attend(
         *_heads(qkv, size, block.heads, d // block.heads), attn_mask=bias
     )  # (B, h, T, w), (B, h, T)
     flat = _join_heads([context], len(x))
     a = block.out.forward(flat, x)
     adapt("out", a, flat)
     normed, *moments1 = block.norm1.forward(a)
-    risen = block.up_proj.forward(normed)  # (N, wide)
-    adapt("up_proj", risen, normed)
-    wide = torch.nn.functional.gelu(risen)
+    up = block.up_proj.forward(normed)  # (N, wide)
+    adapt("up_proj", up, normed)
+    wide = torch.nn.functional.gelu(up)
     o = block.down_proj.forward(wide, normed)
     adapt("down_proj", o, wide)
     y, *moments2 = block.norm2.forward(o)
-    return y, SavedTensors(qkv, context, spread, (a, *moments1), risen, (o, *moments2), lows)
+    return y, SavedTensors(qkv, context, log_sum, (a, *moments1), up, (o, *moments2), lora)
 
 
 def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tensor:
-    """The output (N, d) of a layer whose adapters are part of its weights; nothing is kept for a
+    """Compute the output (N, d) of a layer whose adapters are merged into its weights, without a
     backward pass.
     """
     heads = _heads(block.qkv.forward(x), size, block.heads, x.shape[1] // block.heads)
@@ -268,56 +270,54 @@ def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tens
 
 
 def run_backward(
-    grad: Tensor, kept: SavedTensors, bias: Tensor | None, block: Block, size: Size, wanted: bool
+    grad: Tensor, saved: SavedTensors, bias: Tensor | None, block: Block, size: Size, needs_x: bool
 ) -> tuple[Tensor | None, dict[str, tuple[Tensor, Tensor]]]:
-    """Gradient of x (N, d) if ``wanted``, and of A and B by module name."""
-    found: dict[str, tuple[Tensor, Tensor]] = {}
+    """Gradient of x (N, d) if ``needs_x``, and those of A and B by module name."""
+    gradients: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def adapted(name: str, given: Tensor, into: Tensor | None) -> None:
+    def adapted(name: str, output_grad: Tensor, x_grad: Tensor | None) -> None:
         if name in block.adapters:
-            found[name] = low_backward(given, kept.lows[name], block.adapters[name], into)
+            gradients[name] = lora_backward(
+                output_grad, saved.lora[name], block.adapters[name], x_grad
+            )
 
     d = grad.shape[1]
-    o = block.norm2.backward(grad, *kept.fallen)
+    o = block.norm2.backward(grad, *saved.norm2_inputs)
     wide = block.down_proj.backward(o)
     adapted("down_proj", o, wide)
-    risen = torch.ops.aten.gelu_backward.grad_input(
-        wide, kept.risen, grad_input=wide
-    )  # in the place of wide
-    normed = block.up_proj.backward(risen, o)
-    adapted("up_proj", risen, normed)
-    a = block.norm1.backward(normed, *kept.attended)
-    del wide, risen, o, normed  # 6 d a token, beside the attention's gradients
+    up = torch.ops.aten.gelu_backward.grad_input(wide, saved.up, grad_input=wide)  # overwrites wide
+    normed = block.up_proj.backward(up, o)
+    adapted("up_proj", up, normed)
+    a = block.norm1.backward(normed, *saved.norm1_inputs)
+    del wide, up, o, normed  # frees 6 d values per token before attention's gradients
     flat = block.out.backward(a)
     adapted("out", a, flat)
     (context,) = _heads(flat, size, block.heads, d // block.heads)
     parts = attend_backward(
         context,
-        *_heads(kept.qkv, size, block.heads, d // block.heads),
-        kept.context,
-        kept.spread,
+        *_heads(saved.qkv, size, block.heads, d // block.heads),
+        saved.context,
+        saved.log_sum,
         0.0,
         False,
         attn_mask=bias,
     )
     qkv = _join_heads(parts, len(grad))  # (N, 3 d)
-    x = block.qkv.backward(qkv, a) if wanted else None
+    x = block.qkv.backward(qkv, a) if needs_x else None
     for index, name in enumerate(("query", "key", "value")):
         adapted(name, qkv[:, index * d : (index + 1) * d], x)
-    return x, found
+    return x, gradients
 
 
 def _heads(joined: Tensor, size: Size, heads: int, width: int) -> tuple[Tensor, ...]:
-    """Views (B, h, T, w) of what stands side by side in (N, k·d): query, key and value, or one
-    alone.
-    """
+    """Split (N, k·d) into k views (B, h, T, w), e.g. query, key and value."""
     texts, tokens = size
     parts = joined[: texts * tokens].view(texts, tokens, -1, heads, width)
     return parts.permute(2, 0, 3, 1, 4).unbind(0)
 
 
 def _join_heads(parts: Sequence[Tensor], rows: int) -> Tensor:
-    """(B, h, T, w) each, side by side: (``rows``, k·d), zeros in the filling."""
+    """Join k tensors (B, h, T, w) into (``rows``, k·d), with zeros in the padding rows."""
     texts, heads, tokens, width = parts[0].shape
     joined = parts[0].new_empty(rows, len(parts) * heads * width)
     joined[texts * tokens :] = 0

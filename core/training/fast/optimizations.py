@@ -1,6 +1,4 @@
-"""What makes a training faster than the plain loop, each to be switched off by itself: tests and
-benchmarks compare.
-"""
+"""Switches for what makes training faster than the plain loop; tests and benchmarks compare."""
 
 from dataclasses import dataclass
 
@@ -10,11 +8,11 @@ class Optimizations:
     """All on by default. docs/performance.md has the gain of each.
 
     ``similar_length``: batches of texts of similar length. ``token_parts``: a batch is computed in
-    parts of so many tokens, not at once. ``first_token``: only the first token goes through the
-    last layer. ``fast_encoder``: forward and backward written out by hand. ``onednn``: oneDNN
-    multiplies with frozen weights, where torch has it; a run records whether. ``lanes``: parts are
-    computed side by side, each on a thread of its own. ``merge``: adapters are part of the weights
-    while evaluating. ``sort``: evaluation takes texts by length.
+    micro-batches of a limited number of tokens. ``first_token``: only the first token goes through
+    the last layer. ``fast_encoder``: forward and backward are hand-written. ``onednn``: oneDNN
+    multiplies with frozen weights, where torch has it; a run records whether. ``lanes``:
+    micro-batches are computed in parallel, each on its own thread. ``merge``: adapters are part of
+    the weights while evaluating. ``sort``: evaluation takes texts by length.
     """
 
     similar_length: bool = True

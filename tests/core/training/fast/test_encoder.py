@@ -10,7 +10,7 @@ from core.models.families import FAMILIES
 from core.training.adapter import add_adapter, trainable
 from core.training.fast.dropout import DropoutMasks
 from core.training.fast.encoder import fast_encoder
-from core.training.fast.layer import Adapter, add_low, low_backward
+from core.training.fast.layer import Adapter, add_lora, lora_backward
 from core.training.load_model import load_base
 from tests.support.tiny_models import WRITERS, write_bert
 
@@ -188,9 +188,9 @@ def test_the_adapter_of_a_module_is_the_formula_of_the_paper() -> None:
     adapter = Adapter(torch.tensor([[3.0, 4.0]]), torch.tensor([[5.0], [6.0]]), 2.0, dropout)
     x, y = torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2)
 
-    low = add_low(y, x, adapter, torch.tensor([[False, True]]))
+    low = add_lora(y, x, adapter, torch.tensor([[False, True]]))
     into = torch.zeros(1, 2)
-    down, up = low_backward(torch.tensor([[1.0, 1.0]]), low, adapter, into)
+    down, up = lora_backward(torch.tensor([[1.0, 1.0]]), low, adapter, into)
 
     assert y.tolist() == [[160.0, 192.0]]  # c = 4, A (m ∘ x) = 8
     assert up.tolist() == [[32.0], [32.0]]  # 4 · 8

@@ -1,5 +1,5 @@
-"""With every lever off and no dropout, a training is the one that transformers' Trainer does; each
-lever alone changes no gradient.
+"""With every optimization off and no dropout, a training is the one that transformers' Trainer does; each
+optimization alone changes no gradient.
 """
 
 from dataclasses import fields, replace
@@ -124,17 +124,17 @@ def in_order(session: TrainingSession, config: RunConfig) -> Dataset:
     )
 
 
-@pytest.mark.parametrize("lever", EXACT)
+@pytest.mark.parametrize("optimization", EXACT)
 def test_a_lever_changes_no_loss_and_no_gradient_of_a_batch(
-    lever: str, lab: Lab, steady: RunConfig
+    optimization: str, lab: Lab, steady: RunConfig
 ) -> None:
     rows, others = (
         np.arange(8),
-        replace(ALL_OFF, fast_encoder=lever == "onednn"),
+        replace(ALL_OFF, fast_encoder=optimization == "onednn"),
     )  # whose products oneDNN computes
     without, with_it = (
-        gradients(lab, steady.model_copy(update={"train_rows": 24}), levers, rows)
-        for levers in (others, replace(others, **{lever: True}))
+        gradients(lab, steady.model_copy(update={"train_rows": 24}), optimizations, rows)
+        for optimizations in (others, replace(others, **{optimization: True}))
     )
 
     assert with_it[0] == pytest.approx(without[0], abs=1e-6)
@@ -143,11 +143,11 @@ def test_a_lever_changes_no_loss_and_no_gradient_of_a_batch(
 
 
 def gradients(
-    lab: Lab, config: RunConfig, levers: Optimizations, rows: NDArray[np.int64]
+    lab: Lab, config: RunConfig, optimizations: Optimizations, rows: NDArray[np.int64]
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradients of a batch, from weights a little off their start."""
     session = TrainingSession(
-        config, lab.model, lab.data, lambda event: None, lambda: False, levers
+        config, lab.model, lab.data, lambda event: None, lambda: False, optimizations
     )
     train = encode_frame(
         session.base.tokenizer, lab.data.sample("train", 24, config.seed), config.max_tokens
