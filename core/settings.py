@@ -10,7 +10,7 @@ from core.errors import ConfigError
 
 YES, NO = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 MODES = ("local", "classroom", "public")
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[1]  # the checkout, or site-packages of an installed copy
 HOSTED = Path(
     "/mount/src"
 )  # app folder of Streamlit Community Cloud, where all visitors are remote

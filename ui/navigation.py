@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import streamlit as st
+
+from core.settings import PROJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,13 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     ),
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}
-ROOT = Path(__file__).parents[1]
 _below_home: ContextVar[bool] = ContextVar("below_home", default=False)
 
 
 @cache
 def exists(file: str) -> bool:
     """Return whether the page's file exists."""
-    return (ROOT / file).is_file()
+    return (PROJECT / file).is_file()
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def _sections() -> dict[str, list[st.Page]]:
     return {
         section: [
             st.Page(
-                ROOT / entry.file, title=entry.title, icon=entry.icon, default=entry.file == HOME
+                PROJECT / entry.file, title=entry.title, icon=entry.icon, default=entry.file == HOME
             )
             for entry in entries
             if exists(entry.file)

@@ -15,10 +15,9 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.promises.row import Row, Size
-from core.jobs.processes import PROJECT
 from core.jobs.supervisor import Supervisor
 from core.runs import descriptions
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 from core.storage.job import JobKind, JobState
 from core.storage.locks import holding
 from core.storage.manifest import checksum

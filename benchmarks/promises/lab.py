@@ -14,9 +14,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.promises.row import TooLong
-from core.jobs.processes import PROJECT
 from core.runs import artifacts, checkpoints
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 from core.storage import job_record
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.locks import is_locked

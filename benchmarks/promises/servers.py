@@ -19,8 +19,8 @@ from websockets.typing import Subprotocol
 from benchmarks.promises.lab import Lab, opened, over, processes_of
 from benchmarks.promises.row import Row, Size, TooLong
 from core.jobs import actions
-from core.jobs.processes import PROJECT
 from core.runs import artifacts
+from core.settings import PROJECT
 from core.storage.job import Job, JobState
 from core.storage.locks import is_locked
 from tests.support.faults.plan import FaultPlan

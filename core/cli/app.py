@@ -332,6 +332,6 @@ register_classroom(app)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Start the command line, as ``python -m core`` and the command ``lora-lab`` do."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     app()

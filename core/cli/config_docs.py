@@ -2,12 +2,11 @@
 core.cli.config_docs`` writes the file.
 """
 
-from pathlib import Path
-
 from core.config import Group, RunConfig, bounds, choices, shown
 from core.presets import PRESET_HELP, PRESETS, make_config
+from core.settings import PROJECT
 
-TARGET = Path(__file__).parents[2] / "docs" / "hyperparameters.md"
+TARGET = PROJECT / "docs" / "hyperparameters.md"
 
 INTRODUCTION = """# Hyperparameters
 

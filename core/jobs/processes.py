@@ -3,14 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from core.data.hub import hub_reachable
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 from core.storage.locks import is_locked as is_locked  # both are looked for here
 from core.storage.locks import take_lock as take_lock
-
-PROJECT = Path(__file__).parents[2]
 
 
 def ensure_supervisor(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.access import GUEST, LONGEST_NAME, Mode, Role, Visitor, sanitize_name
 from core.errors import ConfigError, NotAllowed
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 
 SECTION = "auth"
 SHARED, OF_A_PROVIDER = (
@@ -28,7 +28,7 @@ CLAIMS = frozenset(
 )  # that are read here
 SECRETS = (
     Path.home() / ".streamlit" / "secrets.toml",
-    Path(__file__).parents[2] / ".streamlit" / "secrets.toml",
+    PROJECT / ".streamlit" / "secrets.toml",
 )  # the later one wins
 
 

@@ -18,12 +18,12 @@ from core.reports.html import HtmlReport, ReportSection, configurations, picture
 from core.runs import run_results
 from core.runs.requests import read_train_request
 from core.runs.run_baselines import Fitted, read_baselines
+from core.settings import PROJECT
 from core.storage.job import Job
 from core.storage.store import Store
 
 SHOWN_MISTAKES = 20
 PATIENCE_SECONDS = 120  # it takes three, and longer beside a training
-ROOT = Path(__file__).parents[2]
 LONGEST_TEXT = 600  # characters of a mistake
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def write_in_process(store: Store, jobs: Sequence[Job]) -> bytes:
         try:
             done = subprocess.run(
                 command,
-                cwd=ROOT,
+                cwd=PROJECT,
                 env=environment,
                 capture_output=True,
                 text=True,

@@ -48,6 +48,12 @@ class SqlitePool:
         while self._idle:
             self._idle.pop()[1].close()
 
+    def __del__(self) -> None:
+        """Close all when the cache drops this object; Python 3.13 warns about connections left
+        open.
+        """
+        self.close()
+
     def _take(self, create: bool) -> tuple[Identity, sqlite3.Connection]:
         identity = self._identify()
         while self._idle:

@@ -17,6 +17,8 @@ from core.storage.store import Store
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -19,6 +19,8 @@ from core.storage.job import JobKind, JobState
 from core.storage.store import Store
 from tests.support.small_news import write_small_news
 
+pytestmark = pytest.mark.slow
+
 
 def call(*arguments: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, arguments)

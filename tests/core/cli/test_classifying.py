@@ -10,6 +10,8 @@ from core.cli.app import app
 from core.settings import Settings
 from core.storage.recovery import open_store
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Result]
 ROWS = (
     'title,text,label\n1,"=HYPERLINK(1) oil prices fell",Business\n2,The striker'

@@ -16,6 +16,8 @@ from core.data.sources import Source, SourceKind, folder_source
 from core.errors import DataError
 from tests.support.pet_rows import Make, items
 
+pytestmark = pytest.mark.slow
+
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), min_size=1
 ).filter(lambda text: text.strip() != "")

@@ -71,6 +71,7 @@ def test_items_are_clean_lines(texts: list[str]) -> None:
     ] == []
 
 
+@pytest.mark.slow
 def test_the_texts_are_hard_but_not_broken(corpus: RawData) -> None:
     vectors = TfidfVectorizer(ngram_range=(1, 2))
     model = LogisticRegression().fit(

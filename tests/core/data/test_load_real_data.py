@@ -11,7 +11,7 @@ from core.data.sources import AG_NEWS_CLASSES, SourceKind, folder_source
 from core.settings import Settings
 from tests.support.pet_rows import Make
 
-pytestmark = pytest.mark.realdata
+pytestmark = [pytest.mark.slow, pytest.mark.realdata]
 
 
 def test_ag_news_is_recognised_and_counted(settings: Settings, real_data: Path) -> None:

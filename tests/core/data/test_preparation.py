@@ -255,6 +255,7 @@ def prepare_in_process(home: str, source: Source, barrier: Barrier) -> None:
     assert dataset.is_intact()
 
 
+@pytest.mark.slow
 def test_two_processes_that_prepare_at_once_leave_one_whole_dataset(
     settings: Settings, make_source: Make
 ) -> None:

@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,7 @@ def test_only_a_class_that_gave_all_it_has_gives_less_than_another(
     assert all(given_.get(label, 0) in (most, most - 1, labels.count(label)) for label in labels)
 
 
+@pytest.mark.slow
 @given(LABELS, st.integers(1, 40), st.integers(1, 40), st.integers(0, 100))
 def test_a_smaller_sample_is_part_of_a_larger_one(
     labels: list[int], rows: int, more: int, seed: int
@@ -62,6 +64,7 @@ def test_a_smaller_sample_is_part_of_a_larger_one(
     assert len(labels) <= rows or set(small) <= set(large)
 
 
+@pytest.mark.slow
 @given(LABELS, st.integers(0, 80), st.integers(0, 2**32 - 1))
 def test_a_sample_can_be_drawn_again(labels: list[int], rows: int, seed: int) -> None:
     pd.testing.assert_frame_equal(

@@ -325,6 +325,7 @@ MODELS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(CONFIGS, DATASETS, MODELS)
 def test_applying_a_fix_makes_its_finding_vanish(
@@ -341,6 +342,7 @@ def test_applying_a_fix_makes_its_finding_vanish(
             assert finding.message not in [left_one.message for left_one in left]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(CONFIGS, DATASETS, MODELS)
 def test_applying_fixes_comes_to_an_end_with_nothing_left_that_can_be_mended(

@@ -128,6 +128,7 @@ def test_every_preset_has_an_estimate_for_a_model_not_yet_fetched(preset: Preset
     assert 0 < found.low_seconds < found.likely_seconds < found.high_seconds
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 512), st.integers(1, 10), st.integers(1, 100_000))
 def test_more_rows_never_take_less_time(rows: int, batch: int, epochs: int, interval: int) -> None:

@@ -23,6 +23,7 @@ def labels(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
     return true, predicted
 
 
+@pytest.mark.slow
 def test_f1_intervals_are_those_of_resampled_texts() -> None:
     def f1(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return np.array(
@@ -46,6 +47,7 @@ def test_f1_intervals_are_those_of_resampled_texts() -> None:
     assert [*found.high, found.macro[1]] == pytest.approx(high, abs=0.012)
 
 
+@pytest.mark.slow
 def test_f1_intervals_hold_the_true_f1_in_95_of_100_draws() -> None:
     shares = np.array([[0.25, 0.05, 0.04], [0.02, 0.3, 0.02], [0.06, 0.01, 0.25]])
     truth = 2 * shares.diagonal() / (shares.sum(0) + shares.sum(1))
@@ -58,6 +60,7 @@ def test_f1_intervals_hold_the_true_f1_in_95_of_100_draws() -> None:
     assert (held / 400).mean() <= 0.97
 
 
+@pytest.mark.slow
 def test_changes_of_f1_are_those_of_texts_resampled_together() -> None:
     true, first = labels(THREE)
     second = np.where(np.arange(len(true)) % 7 == 0, true, first)  # mends some mistakes

@@ -14,6 +14,7 @@ def test_pca_keeps_the_directions_of_greatest_spread() -> None:
     assert project(VECTORS, "PCA", 0) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_t_sne_gives_two_numbers_a_row_and_the_same_for_the_same_seed() -> None:
     first, second = project(VECTORS, "t-SNE", 3), project(VECTORS, "t-SNE", 3)
 

@@ -18,6 +18,7 @@ def test_far_apart_classes_are_all_right() -> None:
     assert found.silhouette > 0.95
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_scikit_learn() -> None:
     generator = np.random.default_rng(1)
     labels = generator.integers(0, 2, 120)

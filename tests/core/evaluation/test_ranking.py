@@ -37,6 +37,7 @@ def test_areas_of_four_texts_are_those_worked_by_hand() -> None:
     assert recall.areas["area"][1] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 4, 50])
 def test_areas_are_of_the_full_curve_and_points_are_few(classes: int) -> None:
     predictions = made(3000, classes)

@@ -100,6 +100,7 @@ def test_an_interval_holds_its_share_and_stays_in_zero_to_one(share: tuple[int, 
     assert proportion.value - 1e-12 <= high <= 1
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_scores_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     true, predicted = np.array(pairs).T

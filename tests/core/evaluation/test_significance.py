@@ -40,6 +40,7 @@ def test_the_interval_is_that_of_resampled_texts() -> None:
     assert Paired(30, 50, 1000).interval == Paired(30, 50, 1000).interval
 
 
+@pytest.mark.slow
 def test_95_of_100_intervals_hold_the_truth() -> None:
     rng = np.random.default_rng(1)
     held = 0

@@ -4,8 +4,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from core.jobs.processes import PROJECT, worker_environment
-from core.settings import Settings
+from core.jobs.processes import worker_environment
+from core.settings import PROJECT, Settings
 from core.storage.locks import is_locked, take_lock
 
 HOLD = """

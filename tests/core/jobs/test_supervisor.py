@@ -345,9 +345,10 @@ def test_a_calibration_makes_way_for_a_training(
     supervisor.step()
     assert store.job(calibration.id).state is JobState.STOPPING
 
+    supervisor.step()  # sees the stop
     clock.now += 0.1
     supervisor.step()
-    finish(supervisor.children[calibration.id])  # ended at once: it has nothing to save
+    supervisor.children[calibration.id].wait(timeout=10)  # ended at once: it has nothing to save
     supervisor.step()
     supervisor.step()
     assert store.job(calibration.id).state is JobState.CANCELLED

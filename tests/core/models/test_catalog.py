@@ -97,6 +97,7 @@ def test_a_model_placed_by_hand_is_found(settings: Settings, hub_cache: Path) ->
     assert find_model("distilbert", settings, hub=False).folder == placed
 
 
+@pytest.mark.slow
 def test_the_shape_known_beforehand_is_that_of_the_files(
     tmp_path: Path, settings: Settings, hub_cache: Path
 ) -> None:

@@ -60,6 +60,7 @@ def pair(store: Store) -> list[Job]:
     return jobs
 
 
+@pytest.mark.slow
 def test_a_run_is_one_file_without_script_or_address(store: Store, pair: list[Job]) -> None:
     page = write_report(store, pair[:1]).decode()
     read = Reader(page)
@@ -72,6 +73,7 @@ def test_a_run_is_one_file_without_script_or_address(store: Store, pair: list[Jo
     assert not re.search(r"url\(\s*['\"]?http", page)
 
 
+@pytest.mark.slow
 def test_a_comparison_has_the_verdicts_and_what_differs(store: Store, pair: list[Job]) -> None:
     read = Reader(write_report(store, pair).decode())
 
@@ -80,6 +82,7 @@ def test_a_comparison_has_the_verdicts_and_what_differs(store: Store, pair: list
     assert "script" not in read.tags
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_makes_the_same_or_says_why_not(store: Store, pair: list[Job]) -> None:
     assert "better is 20.0 points better" in write_in_process(store, pair).decode()
 
@@ -95,6 +98,7 @@ def test_a_run_that_was_not_scored_is_refused(store: Store, pair: list[Job]) -> 
         write_report(store, pair[1:])
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_file(
     home: Path, store: Store, pair: list[Job], tmp_path: Path
 ) -> None:

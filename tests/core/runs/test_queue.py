@@ -200,6 +200,7 @@ def test_the_command_line_tells_place_and_start(lab: Store) -> None:
     assert "cannot be told yet" in output.run_text(unknown)
 
 
+@pytest.mark.slow
 def test_a_class_of_thirty_reads_its_queue_quickly(lab: Store) -> None:
     begin(lab, launch(lab, Visitor("s", "s", Role.STUDENT), at=0))
     for number in range(90):

@@ -125,6 +125,7 @@ def test_json_has_no_values_that_other_readers_refuse(tmp_path: Path, value: flo
     assert names(tmp_path) == []
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_json_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     path = tmp_path_factory.getbasetemp() / "round-trip.json"

@@ -1,3 +1,4 @@
+import gc
 import os
 import sqlite3
 import threading
@@ -85,6 +86,7 @@ def test_closing_leaves_everything_in_the_file(database: Path) -> None:
     assert read(SqlitePool(database)) == ["kept"]
 
 
+@pytest.mark.slow
 def test_many_threads_write_at_once_and_few_connections_remain(database: Path) -> None:
     some = SqlitePool(database)
     together = threading.Barrier(12)
@@ -103,3 +105,15 @@ def test_many_threads_write_at_once_and_few_connections_remain(database: Path) -
 
     assert len(read(some)) == 240
     assert len(some._idle) <= IDLE + 1
+
+
+def test_connections_close_with_the_object_that_holds_them(tmp_path: Path) -> None:
+    held = SqlitePool(tmp_path / "lab.db")
+    with held.transaction(create=True) as db:
+        db.execute("CREATE TABLE t (x)")
+
+    del held
+    gc.collect()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")

@@ -195,6 +195,7 @@ def test_a_damaged_record_names_the_run_and_the_remedy(store: Store, text: str) 
         job.request  # noqa: B018
 
 
+@pytest.mark.slow
 @profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
 )

@@ -14,6 +14,8 @@ from core.training.microbatches import (
     train_microbatches,
 )
 
+pytestmark = pytest.mark.slow
+
 NEWS = np.sort(np.random.default_rng(0).integers(12, 120, 5000))
 
 

@@ -11,6 +11,8 @@ from core.storage import files
 from core.storage.disk import Disk
 from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk, PowerCut
 
+pytestmark = pytest.mark.slow
+
 State = dict[str, bytes]
 OLD: State = {"run/adapter/config": b"1", "run/adapter/weights": b"old", "run/job.json": b"{}"}
 

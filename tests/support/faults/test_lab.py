@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from core.jobs import worker
-from core.jobs.processes import PROJECT
 from core.runs import checkpoints
+from core.settings import PROJECT
 from core.storage.disk import Disk
 from core.storage.job import FailureCause, JobState
 from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk
 from tests.support.faults.lab import InProcessLab, outcome
 from tests.support.faults.plan import FaultPlan
+
+pytestmark = pytest.mark.slow
 
 PLAN = FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
 

@@ -4,11 +4,15 @@ worker code.
 
 from pathlib import Path
 
+import pytest
+
 from core.access import Role, Visitor
 from core.runs.queue import read_queue
 from core.storage.job import JobState
 from tests.support.faults.lab import InProcessLab
 from tests.support.faults.plan import FaultPlan
+
+pytestmark = pytest.mark.slow
 
 STUDENTS, GREEDY = 30, 5
 QUICK = FaultPlan(steps=2, step_seconds=0.0, validate_every=2, checkpoint_every=2)

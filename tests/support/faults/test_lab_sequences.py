@@ -1,10 +1,13 @@
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.fault_machine import Sequences, Tally
 from tests.support.fault_world import StagedWorld
+
+pytestmark = pytest.mark.slow
 
 
 def test_whatever_happens_to_runs_nothing_is_torn_and_each_can_be_finished(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def dataset(tmp_path: Path, settings: Settings) -> Dataset:
     return prepare(settings, folder_source(folder), nothing, lambda: False)
 
 
+@pytest.mark.slow
 def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
     report, findings, neighbours = inspect(dataset, nothing, lambda: False)
     save_report(dataset, report, findings, neighbours)

@@ -49,6 +49,7 @@ def test_copies_share_a_fold_and_folds_are_of_one_size() -> None:
     assert sorted(np.unique(folds, return_counts=True)[1].tolist()) == [1, 1, 1, 2, 2]
 
 
+@pytest.mark.slow
 def test_flipped_labels_are_ranked_first() -> None:
     draw = random.Random(0)
     names = list(WORDS)

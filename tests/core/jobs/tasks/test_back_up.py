@@ -44,6 +44,8 @@ from core.transfer.backup import backup_zip as format_
 from core.transfer.backup.backup_zip import open_backup, read_table
 from tests.support.json_values import value_at
 
+pytestmark = pytest.mark.slow
+
 ADA, BOB = Visitor("ada0", "Ada", Role.STUDENT), Visitor("bob0", "Bob", Role.STUDENT)
 GRACE = Visitor("grace", "Grace", Role.TEACHER)
 DONE, FAILED = "0a1b2c3d", "ffffffff"

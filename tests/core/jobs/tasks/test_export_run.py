@@ -31,6 +31,8 @@ from tests.support.export_proofs import proof_of
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "train_rows": 80,
     "batch_size": 8,

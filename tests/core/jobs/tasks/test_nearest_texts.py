@@ -39,6 +39,8 @@ from core.training.load_model import load_base
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("Business", "Sci/Tech", "Sports", "World")
 ROWS = 40  # of the run
 

@@ -26,6 +26,8 @@ from tests.support.peft_files import CLASSES, adapter_files, zipped
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:

@@ -38,6 +38,7 @@ def start(store: Store, fingerprint: str) -> Job:
     return store.job(job.id)
 
 
+@pytest.mark.slow
 def test_a_check_leaves_report_and_findings_with_the_data(store: Store, dataset: Dataset) -> None:
     job = start(store, dataset.fingerprint)
 
@@ -56,6 +57,7 @@ def test_a_check_leaves_report_and_findings_with_the_data(store: Store, dataset:
     }
 
 
+@pytest.mark.slow
 def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
     store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,10 @@ from core.storage.store import Store
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning"),
+]
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from core.storage.job import Job, JobState
 from core.storage.store import Store
 from tests.support.small_news import write_small_news
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:

@@ -27,6 +27,8 @@ from tests.support.json_values import value_at
 from tests.support.peft_files import CLASSES, adapter_files, tensors, zipped
 from tests.support.tiny_models import write_bert, write_distilbert
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
