@@ -11,10 +11,10 @@ dataset = page_frame.open_data(
     "Embeddings", "How does a model arrange the texts, before and after fine-tuning?"
 )
 store = cache.open_lab()
-asked = embeddings.choose(dataset, model_or_run.bases(store), model_or_run.runs(store))
+chosen = embeddings.choose(dataset, model_or_run.bases(store), model_or_run.runs(store))
 
-if asked:
-    request, shown = asked
+if chosen:
+    request, shown = chosen
     maps = embeddings.find(store, dataset, request)
     if maps is None:
         embeddings.draw_job(store, request)

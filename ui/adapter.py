@@ -160,11 +160,11 @@ def _draw_accuracy(run: OpenRun, variant: Variant) -> None:
 
 
 def _draw_text(run: OpenRun, text: str, variant: Variant) -> None:
-    wanted = {"As trained": AS_TRAINED} | ({} if variant == AS_TRAINED else {"Changed": variant})
-    requests = [inference.request_for(run, each) for each in wanted.values()]
+    variants = {"As trained": AS_TRAINED} | ({} if variant == AS_TRAINED else {"Changed": variant})
+    requests = [inference.request_for(run, each) for each in variants.values()]
     answers = inference.with_stages(requests).classify(requests, [text])
     columns = st.grid(2, min_column_width=300, gap="medium")
-    for name, answer in reversed(list(zip(wanted, answers, strict=True))):
+    for name, answer in reversed(list(zip(variants, answers, strict=True))):
         with columns.cell():
             chart_view.draw(
                 charts.probabilities(answer[0].tolist(), run.classes, name),

@@ -51,10 +51,10 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
         st.caption(USES[target])
         ready = read_ready(store, job, target)
         newest = find_latest(store, ExportRequest(run=job.id, format=target))
-        under_way = newest is not None and not newest.state.over
-        if ready and not under_way:
+        running = newest is not None and not newest.state.over
+        if ready and not running:
             _draw_ready(store, job, target, ready)
-        elif newest and under_way:
+        elif newest and running:
             watch(store, newest, f"stop-{target}", {Phase.EXPORTING: "This takes up to a minute."})
         else:
             if newest and newest.state in (JobState.FAILED, JobState.INTERRUPTED):
@@ -62,24 +62,24 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
             _draw_make(store, job, target, "Export")
 
 
-def _draw_proof(proof: Verification) -> None:
-    low, high = proof.equal.interval
-    if proof.labels_equal == proof.texts:
-        verdict = f"Same label for all {proof.texts:,} test texts"
+def _draw_verification(verification: Verification) -> None:
+    low, high = verification.equal.interval
+    if verification.labels_equal == verification.texts:
+        verdict = f"Same label for all {verification.texts:,} test texts"
     else:
         verdict = (
-            f"Same label for {per_cent(proof.equal.value)} of {proof.texts:,} test texts"
-            f" ({per_cent(low)} to {per_cent(high)})"
+            f"Same label for {per_cent(verification.equal.value)} of {verification.texts:,}"
+            f" test texts ({per_cent(low)} to {per_cent(high)})"
         )
     st.markdown(f":material/verified: **{verdict}**")
     speed = (
-        f"{proof.rows_per_second:.0f} texts/s here,"
-        f" {proof.rows_per_second / proof.run_rows_per_second:.1f} times the run's"
+        f"{verification.rows_per_second:.0f} texts/s here,"
+        f" {verification.rows_per_second / verification.run_rows_per_second:.1f} times the run's"
     )
+    difference, change = verification.max_probability_difference, verification.differs_from_base
     st.caption(
-        f"Probabilities differ by at most {proof.max_probability_difference:.1g}, and by up to"
-        f" {proof.differs_from_base:.2f} from the untrained base. {megabytes(proof.bytes / 2**20)}"
-        f" unpacked; {speed}."
+        f"Probabilities differ by at most {difference:.1g}, and by up to {change:.2f} from the"
+        f" untrained base. {megabytes(verification.bytes / 2**20)} unpacked; {speed}."
     )
 
 
@@ -95,7 +95,7 @@ def _draw_make(store: Store, job: Job, target: Format, label: str, main: bool = 
 
 def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
     if ready.proof and target in MODELS:
-        _draw_proof(ready.proof)
+        _draw_verification(ready.proof)
     elif ready.proof:
         st.markdown(":material/verified: **Each model in it is verified**")
     if ready.bytes > MOST_DOWNLOAD:

@@ -27,7 +27,7 @@ def draw_introduction() -> None:
     st.caption(
         "Each was trained on the demo corpus with one deliberate error and is included with the"
         " project. Look at the curve and the scores, guess what is wrong, then open the answer."
-        " They open on every page like any other run."
+        " The runs open on every page like any other run."
     )
 
 

@@ -39,9 +39,9 @@ def choose_step(dynamics: Dynamics) -> int:
     if len(steps) == 1:
         st.caption(f"One validation so far, after step {steps[0]:,}.")
         return 0
-    asked = st.session_state.get(STEP_KEY, st.query_params.get(STEP_KEY))
+    requested = st.session_state.get(STEP_KEY, st.query_params.get(STEP_KEY))
     st.session_state[STEP_KEY] = next(
-        (step for step in steps if str(step) == str(asked)), steps[-1]
+        (step for step in steps if str(step) == str(requested)), steps[-1]
     )
     chosen = st.select_slider(
         "After step", steps, format_func=lambda step: f"{step:,}", key=STEP_KEY
@@ -216,8 +216,8 @@ def _newest(clicked: int | None, selected: int | None, known: set[int]) -> int |
 
 def _asked_row(known: set[int]) -> int | None:
     """Return the row chosen in this visit, else the row in the URL."""
-    asked = str(st.session_state.get(TEXT_KEY, st.query_params.get(TEXT_KEY)))
-    return next((row for row in known if str(row) == asked), None)
+    requested = str(st.session_state.get(TEXT_KEY, st.query_params.get(TEXT_KEY)))
+    return next((row for row in known if str(row) == requested), None)
 
 
 def _choose_class(classes: tuple[str, ...]) -> str | None:

@@ -82,8 +82,8 @@ LONG_RUN_ROWS = 500_000  # about 4 hours at 35 rows/s, the speed of 2 cores
 
 def check(config: RunConfig, data: DataFacts, model: ModelFacts) -> list[ConfigFinding]:
     """Run all rules and return the findings, errors first."""
-    found = [finding for rule in RULES for finding in rule(config, data, model)]
-    return sorted(found, key=lambda finding: list(Severity).index(finding.level))
+    findings = [finding for rule in RULES for finding in rule(config, data, model)]
+    return sorted(findings, key=lambda finding: list(Severity).index(finding.level))
 
 
 def blocks(findings: list[ConfigFinding]) -> bool:
@@ -263,8 +263,8 @@ def _rows_are_there(
         ("validation_rows", data.validation_rows),
         ("test_rows", data.test_rows),
     ):
-        wanted = getattr(config, field)
-        if wanted > there:
+        requested = getattr(config, field)
+        if requested > there:
             title = str(RunConfig.model_fields[field].title).lower()
             fix = {field: max(1, there)} if field == "validation_rows" else {field: 0}
             level = Severity.WARNING if field == "train_rows" else Severity.INFO
@@ -272,7 +272,7 @@ def _rows_are_there(
             yield ConfigFinding(
                 level,
                 field,
-                f"There are {there:,} {title}, not {wanted:,}; all are used.",
+                f"There are {there:,} {title}, not {requested:,}; all are used.",
                 fix if useful else None,
             )
 

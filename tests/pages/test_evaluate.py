@@ -80,7 +80,7 @@ def test_the_headline_says_accuracy_with_interval_and_before_training(
     )
     assert len(app.get("vega_lite_chart")) == 4
     assert "Both on the same 40 test texts." in page_text(app)
-    assert "Before training: 25.0 % (14.2–40.2) right" in page_text(app)
+    assert "Before training: 25.0 % (14.2–40.2) accuracy" in page_text(app)
 
 
 def test_scores_per_class_stand_beside_the_matrix_with_their_intervals(

@@ -104,16 +104,16 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
     store = cache.open_lab()
     runs = store.jobs(JobKind.TRAIN)
     usable = [job for job in runs if _has(store, job, needs)]
-    wanted = run_in_url()
+    run_id = run_in_url()
     current = (
-        next((job for job in runs if job.id == wanted), None)
-        if wanted
+        next((job for job in runs if job.id == run_id), None)
+        if run_id
         else next(iter(usable), None)
     )
     _draw_header(title, question, lambda: _pick_run(usable, current))
-    if wanted and current is None:
+    if run_id and current is None:
         empty(
-            f"There is no run {plain(repr(wanted))}.",
+            f"There is no run {plain(repr(run_id))}.",
             "Choose another run above, or from the list.",
             navigation.RUNS,
             "Open the list of runs",

@@ -52,9 +52,9 @@ def _draw_words(run: OpenRun, text: str, predicted: str) -> None:
 
 def _draw_tokens(explanation: Explanation, chosen: str) -> None:
     st.markdown(f"#### Evidence for {plain(chosen)}")
-    pieces = [
-        piece
-        for piece, special in zip(explanation.pieces, explanation.special, strict=True)
+    tokens = [
+        token
+        for token, special in zip(explanation.pieces, explanation.special, strict=True)
         if not special
     ]
     for name, values, key in (
@@ -65,7 +65,7 @@ def _draw_tokens(explanation: Explanation, chosen: str) -> None:
             value for value, special in zip(values, explanation.special, strict=True) if not special
         ]
         chart_view.draw(
-            charts.attributions(pieces, shown, name, chart_view.dark()), key=f"explain-{key}"
+            charts.attributions(tokens, shown, name, chart_view.dark()), key=f"explain-{key}"
         )
     st.caption(
         f"Blue supports the class, orange opposes it. Convergence error: {explanation.error:.3f}"

@@ -77,8 +77,8 @@ def choose_runs(store: Store) -> list[Chosen]:
         else job.name
         for job in jobs
     }
-    asked = [run for run in st.query_params.get(KEY, "").split(",") if run in names][:LIMIT]
-    st.session_state[KEY] = asked or list(names)[:2]
+    requested = [run for run in st.query_params.get(KEY, "").split(",") if run in names][:LIMIT]
+    st.session_state[KEY] = requested or list(names)[:2]
     ids = st.multiselect(
         "Runs",
         list(names),

@@ -24,9 +24,9 @@ def choose(pairs: Sequence[Pair]) -> Pair | None:
     st.markdown("#### Two runs in detail")
     if len(comparable) == 1:
         return next(iter(comparable.values()))
-    asked = st.session_state.get(KEY, st.query_params.get(KEY))
+    requested = st.session_state.get(KEY, st.query_params.get(KEY))
     st.session_state[KEY] = (
-        asked if asked in comparable else next(iter(comparable))
+        requested if requested in comparable else next(iter(comparable))
     )  # the stored pair may contain runs that are no longer compared
     names = {key: f"{pair.first.name} and {pair.second.name}" for key, pair in comparable.items()}
     chosen = st.selectbox(

@@ -57,10 +57,10 @@ def _draw_choices(store: Store, files: list[uploads.UploadedFile]) -> None:
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
         name = st.text_input("Name", key="dataset-name", max_chars=48, placeholder="e.g. reviews")
-        wanted = st.form_submit_button(
+        submitted = st.form_submit_button(
             "Save dataset", key="save-dataset", type="primary", icon=":material/save:"
         )
-    if wanted:
+    if submitted:
         source = actions.keep_dataset(
             store, name, built, choice, [table.found for _, table in parts], files[0].origin
         )

@@ -77,8 +77,8 @@ def _choose_page(pages: int, texts: int, listed: tuple[object, ...]) -> int:
     if st.session_state.setdefault(LISTED_KEY, listed) != listed:
         st.session_state[LISTED_KEY] = listed
         st.query_params.pop(PAGE_KEY, None)
-    wanted = st.query_params.get(PAGE_KEY, "")
-    default = min(max(1, int(wanted)), pages) if wanted.isdecimal() else 1
+    requested = st.query_params.get(PAGE_KEY, "")
+    default = min(max(1, int(requested)), pages) if requested.isdecimal() else 1
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         page = st.pagination(pages, default=default, key=f"{PAGE_KEY}-{hash(listed)}")
         first = (page - 1) * PAGE_ROWS + 1

@@ -171,16 +171,18 @@ def take_from(store: Store, request: TrainRequest) -> None:
 
 def _button(store: Store, dataset: Dataset, step: Step, key: str) -> None:
     try:
-        taken = step in read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf).steps
+        included = (
+            step in read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf).steps
+        )
     except ArtifactDamaged:
         return  # the recipe section shows the error
-    label = f"{_words(step)} (in the recipe)" if taken else _words(step)
+    label = f"{_words(step)} (in the recipe)" if included else _words(step)
     change = partial(_with, step=step)
     st.button(
         label,
         key=key,
         icon=":material/build:",
-        disabled=taken,
+        disabled=included,
         on_click=_change,
         args=(store, dataset.fingerprint, change),
     )

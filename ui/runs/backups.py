@@ -105,10 +105,10 @@ def _draw_back(store: Store) -> None:
         return
     if newest:
         _draw_restored(newest)
-    brought = len(find_restores(store))  # a new job clears the uploader
+    restores = len(find_restores(store))  # a new job clears the uploader
     label = f"Backup files, all parts (up to {MOST_UPLOAD_MB} MB each)"
     uploaded = st.file_uploader(
-        label, type=["zip"], accept_multiple_files=True, key=f"restore-file-{brought}"
+        label, type=["zip"], accept_multiple_files=True, key=f"restore-file-{restores}"
     )
     if uploaded and st.button(
         "Restore", key="restore", type="primary", icon=":material/unarchive:"

@@ -28,8 +28,8 @@ def follow_url() -> None:
 
     Call this before anything reads the choice.
     """
-    if wanted := st.query_params.get(IN_URL, ""):
-        st.session_state[KEY] = wanted
+    if requested := st.query_params.get(IN_URL, ""):
+        st.session_state[KEY] = requested
     elif stored := st.session_state.get(KEY, ""):
         st.query_params[IN_URL] = stored
 

@@ -36,8 +36,8 @@ def current(settings: Settings) -> Visitor:
         else _joined(settings)
     )
     if visitor is GUEST and settings.mode == Mode.PUBLIC and settings.guest_taste:
-        taster: Visitor = st.session_state.setdefault(TASTER, as_guest_trainer())
-        return taster
+        guest_trainer: Visitor = st.session_state.setdefault(TASTER, as_guest_trainer())
+        return guest_trainer
     return visitor
 
 

@@ -39,10 +39,15 @@ class LaunchOptions(TypedDict, total=False):
 
 
 def launch(
-    store: Store, config: RunConfig, source: Source, *, button: str, **wish: Unpack[LaunchOptions]
+    store: Store,
+    config: RunConfig,
+    source: Source,
+    *,
+    button: str,
+    **options: Unpack[LaunchOptions],
 ) -> None:
     """Queue the run and open it. Raises NotEnoughRoom."""
-    _go(actions.launch_training(store, config, source, key=_key(button), **wish))
+    _go(actions.launch_training(store, config, source, key=_key(button), **options))
 
 
 def retry(store: Store, job: Job, *, button: str) -> None:

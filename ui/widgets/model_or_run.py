@@ -72,8 +72,8 @@ def choose(label: str, subjects: Sequence[Subject], key: str) -> Subject:
     The URL decides by key, so that a link to a run survives renaming it.
     """
     titles = {subject.key: subject.title for subject in subjects}
-    wanted = st.query_params.get(key, "")
-    st.session_state[f"{key}-box"] = wanted if wanted in titles else subjects[0].key
+    requested = st.query_params.get(key, "")
+    st.session_state[f"{key}-box"] = requested if requested in titles else subjects[0].key
     chosen = st.selectbox(
         label,
         list(titles),
