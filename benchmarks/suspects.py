@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score
 
 from core.data.load import load_rows
 from core.data.quality.label_errors import judge_labels, word_features
-from core.data.quality.label_judges import Encode, judge
+from core.data.quality.label_judges import Encode, LabelledTexts, judge
 from core.data.sources import find_source
 from core.inference.sentence_vectors import encode_sentences
 from core.jobs.workers.check_quality import find_encoder
@@ -32,9 +32,7 @@ from core.training.load_model import fetch
 def flip(
     labels: NDArray[np.int64], rows: int, share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Places drawn, their labels with ``share`` of them moved to another class, and which those
-    are.
-    """
+    """Draw ``rows`` positions, change a ``share`` of their labels, and return both and a mask."""
     draw = np.random.default_rng(seed)
     places = draw.choice(len(labels), rows, replace=False)
     flipped = np.zeros(rows, dtype=bool)
@@ -50,16 +48,15 @@ def score(
 ) -> tuple[float, float]:
     """Precision at the number flipped, and average precision."""
     features = word_features(texts)
-    probabilities, _ = judge(
-        texts, features, given, int(given.max()) + 1, np.arange(len(given)), encode
-    )
+    data = LabelledTexts(texts, given, int(given.max()) + 1, np.arange(len(given)))
+    probabilities, _ = judge(data, features, encode)
     doubt = judge_labels(probabilities, given).score
     first = np.argsort(-doubt, kind="stable")[: flipped.sum()]
     return float(flipped[first].mean()), float(average_precision_score(flipped, doubt))
 
 
 def main() -> None:
-    """Print a line for each seed and way, and the means."""
+    """Print the precision of each seed and method, and the means."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

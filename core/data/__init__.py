@@ -1,5 +1,5 @@
-"""Datasets: where they come from, how they are prepared, saved, cleaned and tokenized.
+"""Datasets: sources, preparation, saving, cleaning and tokenization.
 
-``files`` reads tables that users upload, ``explore`` indexes and counts, ``quality`` looks for
-faults. May import ``core.storage``; only ``load`` imports the ``datasets`` library.
+``files`` reads uploaded tables, ``explore`` indexes and counts, ``quality`` looks for faults. May
+import ``core.storage``; only ``load`` imports the ``datasets`` library.
 """

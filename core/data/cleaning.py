@@ -1,5 +1,5 @@
-"""A dataset as a cleaning recipe leaves it: a prepared copy beside the original,
-``<prepared>/<fingerprint>/cleaned/<its own>/``.
+"""Apply a cleaning recipe: a cleaned copy of a prepared dataset, stored next to the original in
+``<prepared>/<fingerprint>/cleaned/<fingerprint of the copy>/``.
 """
 
 import shutil
@@ -20,16 +20,16 @@ from core.data.quality.fixes import repair
 from core.data.recipe import Effect, Recipe, describe_effect
 from core.errors import ArtifactDamaged, DataError
 
-KEPT = 8  # copies of one dataset; any of them can be made again from its recipe
+MAX_COPIES = 8  # of one dataset; each can be rebuilt from its recipe
 AGAIN = "Check the data on the Quality page and choose the fixes again."
 
 
 def clean(dataset: Dataset, recipe: Recipe | None) -> Dataset:
-    """``dataset`` with ``recipe`` applied to its training texts; validation and test stay as they
-    are. For jobs.
+    """Return ``dataset`` with ``recipe`` applied to its training texts; validation and test do not
+    change. Runs in jobs.
 
-    Raises DataError where the recipe is for other data, names texts that are not there, or leaves a
-    class without any.
+    Raises DataError if the recipe is for other data, names texts that do not exist, or leaves a
+    class empty.
     """
     if recipe is None:
         return dataset
@@ -39,11 +39,11 @@ def clean(dataset: Dataset, recipe: Recipe | None) -> Dataset:
         return dataset
     folder = dataset.folder / "cleaned" / fingerprint
     try:
-        made = read_dataset(folder)
-        if made.is_intact():
-            return replace(made, source=dataset.source, name=_name(dataset))
+        cached = read_dataset(folder)
+        if cached.is_intact():
+            return replace(cached, source=dataset.source, name=_cleaned_name(dataset))
     except ArtifactDamaged:
-        pass  # none, or damaged: it is made anew
+        pass  # missing or damaged: build it again
     frames = {split: dataset.read(split) for split in SPLITS}
     frames["train"] = apply(frames["train"], recipe.effect(), dataset.classes)
     contents = {split: frame.to_parquet(index=False) for split, frame in frames.items()}
@@ -53,18 +53,18 @@ def clean(dataset: Dataset, recipe: Recipe | None) -> Dataset:
     )
     notes = (*dataset.notes, f"Cleaned: {describe_effect(recipe)}.")
     card = DatasetCard(
-        1, fingerprint, dataset.source, _name(dataset), dataset.classes, notes, written
+        1, fingerprint, dataset.source, _cleaned_name(dataset), dataset.classes, notes, written
     )
-    made = write_dataset(
+    cached = write_dataset(
         card, folder, {f"{split}.parquet": data for split, data in contents.items()}
     )
-    _forget_old(dataset)
-    return made
+    _delete_old_copies(dataset)
+    return cached
 
 
 def require_fitting(dataset: Dataset, recipe: Recipe) -> None:
-    """Raise DataError where ``recipe`` has no steps, is for other data, or names texts or classes
-    that these data do not have.
+    """Raise DataError if ``recipe`` has no steps, is for other data, or names texts or classes that
+    ``dataset`` does not have.
     """
     if not recipe.steps:
         raise DataError("The cleaning recipe has no steps.", AGAIN)
@@ -74,7 +74,7 @@ def require_fitting(dataset: Dataset, recipe: Recipe) -> None:
 
 def _require_same(dataset: Dataset, recipe: Recipe) -> None:
     if recipe.fingerprint != dataset.fingerprint:
-        fix = "Choose the data that it was made for, or check these and choose the fixes again."
+        fix = "Choose the data it was made for, or check this dataset and choose the fixes again."
         raise DataError(
             f"The cleaning recipe is for data {recipe.fingerprint}, not {dataset.fingerprint}.", fix
         )
@@ -83,8 +83,10 @@ def _require_same(dataset: Dataset, recipe: Recipe) -> None:
 def apply(
     train: pd.DataFrame, effect: Effect, classes: tuple[str, ...], *, measured: bool = True
 ) -> pd.DataFrame:
-    """The training rows after the recipe; lengths of repaired texts are ``measured`` anew, unless
-    it is only tried. Raises DataError.
+    """Return the training rows after the recipe.
+
+    With ``measured`` the lengths of repaired texts are computed again; leave it out to only
+    validate the recipe. Raises DataError.
     """
     named = effect.dropped | effect.repaired | set(effect.relabelled)
     if missing := named - set(train["row"].tolist()):
@@ -92,27 +94,25 @@ def apply(
             f"The cleaning recipe names {len(missing):,} texts that are not in the training split.",
             AGAIN,
         )
-    if wrong := {label for label in effect.relabelled.values() if not 0 <= label < len(classes)}:
-        raise DataError(
-            f"The cleaning recipe gives a label that there is not: {min(wrong)}.", AGAIN
-        )
-    kept = train[~train["row"].isin(effect.dropped)].reset_index(drop=True)
-    kept["label"] = (
-        kept["row"].map(effect.relabelled).fillna(kept["label"]).astype(train["label"].dtype)
+    if unknown := {label for label in effect.relabelled.values() if not 0 <= label < len(classes)}:
+        raise DataError(f"The cleaning recipe assigns an unknown class id: {min(unknown)}.", AGAIN)
+    cleaned = train[~train["row"].isin(effect.dropped)].reset_index(drop=True)
+    cleaned["label"] = (
+        cleaned["row"].map(effect.relabelled).fillna(cleaned["label"]).astype(train["label"].dtype)
     )
     if measured:
-        _repair(kept, effect)
-    gone = [classes[label] for label in sorted(set(train["label"]) - set(kept["label"]))]
-    if gone:
+        _repair(cleaned, effect)
+    empty = [classes[label] for label in sorted(set(train["label"]) - set(cleaned["label"]))]
+    if empty:
         raise DataError(
-            f"The cleaning recipe leaves no training text of {gone[0]}.",
-            "Take a step out of the recipe.",
+            f"The cleaning recipe leaves no training text of {empty[0]}.",
+            "Remove a step from the recipe.",
         )
-    return kept
+    return cleaned
 
 
 def _repair(frame: pd.DataFrame, effect: Effect) -> None:
-    # The tokenizer is for who prepares, not for who reads.
+    # loaded here because the server reads datasets without tokenizing them
     from core.data.tokenizer import measure  # noqa: PLC0415
 
     chosen = frame["row"].isin(effect.repaired)
@@ -125,13 +125,13 @@ def _repair(frame: pd.DataFrame, effect: Effect) -> None:
         frame.loc[chosen, column] = lengths[column].to_numpy()
 
 
-def _forget_old(dataset: Dataset) -> None:
+def _delete_old_copies(dataset: Dataset) -> None:
     by_age = sorted(
         (dataset.folder / "cleaned").glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime
     )
-    for folder in by_age[:-KEPT]:
+    for folder in by_age[:-MAX_COPIES]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _name(dataset: Dataset) -> str:
+def _cleaned_name(dataset: Dataset) -> str:
     return f"{dataset.name}, cleaned"

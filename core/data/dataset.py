@@ -1,4 +1,4 @@
-"""A prepared dataset: its card, and Parquet files with one line a text, which the server reads with
+"""A prepared dataset: a card and one Parquet file per split with one row per text, read with
 pandas.
 """
 
@@ -20,7 +20,7 @@ AGAIN = "Prepare the data again."
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """What a prepared file must be: ``name.parquet`` of so many bytes and rows."""
+    """The expected content of ``<split>.parquet``: rows, size in bytes and SHA-256."""
 
     split: Split
     rows: int
@@ -30,9 +30,9 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class DatasetCard:
-    """What ``dataset.json`` says."""
+    """The content of ``dataset.json``."""
 
-    format: Literal[1]  # another number makes every dataset be prepared anew
+    format: Literal[1]  # a new number invalidates every prepared dataset
     fingerprint: str
     source: SourceKind
     name: str
@@ -43,8 +43,8 @@ class DatasetCard:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A prepared dataset. ``train_rows`` counts the source's training split, of which
-    ``validation_rows`` are kept for validation.
+    """A prepared dataset. ``train_rows`` counts the source's training split, including the
+    ``validation_rows`` held out for validation.
     """
 
     fingerprint: str
@@ -59,10 +59,10 @@ class Dataset:
     folder: Path
 
     def read(self, split: Split, columns: list[str] | None = None) -> pd.DataFrame:
-        """Rows of ``split``: row, text, label, characters, words, tokens. ``train`` is without the
-        validation rows.
+        """Return the rows of ``split``: row, text, label, characters, words, tokens.
 
-        Raises ArtifactDamaged if the file is missing or is not what was written.
+        ``train`` excludes the validation rows. Raises ArtifactDamaged if the file is missing or was
+        changed.
         """
         try:
             frame = files.read_parquet(self._path(split), columns)
@@ -79,18 +79,18 @@ class Dataset:
         return frame
 
     def rows(self, split: Split) -> int:
-        """Rows that ``read(split)`` gives."""
+        """Return the number of rows in ``split``."""
         return next(file.rows for file in self.files if file.split == split)
 
     def is_complete(self) -> bool:
-        """Whether each file is there with the size it was written with. Takes no reading."""
+        """Whether each file exists with its recorded size. Reads no content."""
         return all(
             self._path(file.split).is_file() and self._path(file.split).stat().st_size == file.size
             for file in self.files
         )
 
     def is_intact(self) -> bool:
-        """Whether each byte is as it was written."""
+        """Whether the checksum of each file is correct. Reads every byte."""
         return self.is_complete() and all(
             checksum(self._path(file.split).read_bytes()) == file.sha256 for file in self.files
         )
@@ -103,8 +103,8 @@ CARD = TypeAdapter(DatasetCard)
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """The dataset kept in ``folder``. Raises ArtifactDamaged if its card is damaged or a file is
-    missing or cut short.
+    """Open the dataset stored in ``folder``. Raises ArtifactDamaged if its card is damaged or a
+    file is missing or truncated.
     """
     try:
         card = CARD.validate_python(files.read_json(folder / "dataset.json"))
@@ -126,7 +126,7 @@ def read_dataset(folder: Path) -> Dataset:
 
 
 def from_card(card: DatasetCard, folder: Path) -> Dataset:
-    """The dataset that ``card`` describes, kept in ``folder``."""
+    """Return the dataset that ``card`` describes and ``folder`` contains."""
     rows = {file.split: file.rows for file in card.files}
     return Dataset(
         fingerprint=card.fingerprint,
@@ -143,12 +143,12 @@ def from_card(card: DatasetCard, folder: Path) -> Dataset:
 
 
 def write_dataset(card: DatasetCard, folder: Path, contents: dict[str, bytes]) -> Dataset:
-    """Put card and files at ``folder``, together or not at all."""
+    """Write card and files to ``folder`` atomically."""
     card_json = CARD.dump_json(card, indent=1)
     files.write_folder(folder, contents | {"dataset.json": card_json})
     return from_card(card, folder)
 
 
 def checksum(data: bytes) -> str:
-    """SHA-256 of ``data`` in hex."""
+    """Return the SHA-256 of ``data`` as hex digits."""
     return hashlib.sha256(data).hexdigest()

@@ -1,8 +1,8 @@
-"""Read rows with Hugging Face ``datasets``: Parquet, CSV and JSONL files, or AG News from the Hub.
-Runs in a job, never in the server.
+"""Read rows with Hugging Face ``datasets``: Parquet, CSV and JSONL files, AG News from the Hub, or
+the demo corpus.
 
-The embedded demo corpus: short news items written for this project, so that everything works on a
-machine without a network.
+Runs in a job, never in the server. The demo corpus, short news items written for this project,
+needs no network.
 """
 
 import csv
@@ -33,20 +33,19 @@ from core.errors import DataError
 
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json"}
 OTHER_VALIDATION = (
-    "The folder's own validation files are not used: validation is a tenth of the training rows."
+    "The validation files in the folder are not used: a tenth of the training rows is held out."
 )
 
 
 def load_rows(source: Source, cache: Path) -> RawData:
-    """All rows of ``source``, checked. ``cache`` is a folder for the files that ``datasets`` writes
-    in between.
+    """Read and check all rows of ``source``. ``cache`` is a folder for the temporary files of
+    ``datasets``.
 
-    Raises DataError where the data cannot be had, cannot be read, or is not what a classifier
-    needs.
+    Raises DataError if the data is unavailable, unreadable or unsuitable for a classifier.
     """
     if source.kind is SourceKind.DEMO:
         return read_demo_corpus()
-    _keep_quiet()
+    _silence_libraries()
     folder = source.folder or hub_snapshot() or _download()
     splits = data_files(folder)
     train, order = _read_split(splits["train"], cache)
@@ -56,20 +55,19 @@ def load_rows(source: Source, cache: Path) -> RawData:
     return clean_rows(frames, order, [OTHER_VALIDATION] if "validation" in splits else [])
 
 
-def _keep_quiet() -> None:
+def _silence_libraries() -> None:
     datasets.disable_progress_bars()
-    huggingface_hub.utils.disable_progress_bars()  # type: ignore[attr-defined]  # exported, but only for tools that run the code
-    datasets.logging.set_verbosity(
-        datasets.logging.CRITICAL
-    )  # faults become a DataError; the library logs them a second time
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = (
-        False  # else reading a local folder asks a server on the internet, up to 3 s a split
-    )
+    # exported, but invisible to static tools
+    huggingface_hub.utils.disable_progress_bars()  # type: ignore[attr-defined]
+    # errors become a DataError; the library would log them a second time
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    # otherwise reading a local folder contacts a server, which takes up to 3 s per split
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
 
 
 def _download() -> Path:
     try:
-        found = huggingface_hub.snapshot_download(
+        snapshot = huggingface_hub.snapshot_download(
             HUB_ID, repo_type="dataset", revision=HUB_REVISION, allow_patterns="data/*.parquet"
         )
     except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
@@ -80,21 +78,20 @@ def _download() -> Path:
         raise DataError(
             f"AG News could not be downloaded from the Hub ({type(error).__name__}).", fix
         ) from error
-    return Path(found)
+    return Path(snapshot)
 
 
 def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Text and label of all ``paths``, and the class names in order where the files know them."""
+    """Read text and label of all ``paths``, and the class names in order if the files define
+    them.
+    """
     suffix = paths[0].suffix.lower()
     names = ", ".join(path.name for path in paths[:3])
     if not sum([_check_file(path, suffix) for path in paths]):
-        raise DataError(f"{names} holds no rows.", "Fill it, or take it out of the folder.")
-    features = datasets.Features(
-        dict.fromkeys(COLUMNS, datasets.Value("string"))
-    )  # or 007 would become 7
-    options = (
-        {"features": features, "keep_default_na": False} if suffix == ".csv" else {}
-    )  # or the text NA would be missing
+        raise DataError(f"{names} has no rows.", "Add rows, or remove it from the folder.")
+    # strings, otherwise 007 would become 7 and the text NA a missing value
+    features = datasets.Features(dict.fromkeys(COLUMNS, datasets.Value("string")))
+    options = {"features": features, "keep_default_na": False} if suffix == ".csv" else {}
     try:
         rows = datasets.load_dataset(
             BUILDERS[suffix],
@@ -109,7 +106,7 @@ def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]
         ValueError,
         pyarrow.ArrowException,
     ) as error:
-        raise _unreadable(names, _root(error)) from error
+        raise _unreadable_error(names, _find_root_cause(error)) from error
     if not set(COLUMNS) <= set(rows.column_names):
         raise missing_columns(rows.column_names, paths[0].name)
     frame = rows.select_columns(list(COLUMNS)).to_pandas()
@@ -120,8 +117,8 @@ def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]
 
 
 def _check_file(path: Path, suffix: str) -> int:
-    """Count the rows, and find what the library would read wrongly in silence, or report without
-    saying where.
+    """Count the rows, and detect faults that the library would silently misread or report without a
+    location.
     """
     try:
         match suffix:
@@ -134,13 +131,13 @@ def _check_file(path: Path, suffix: str) -> int:
                 _require_columns(metadata.schema.to_arrow_schema().names, path)
                 return int(metadata.num_rows)
     except UnicodeDecodeError as error:
-        what = (
+        problem = (
             f"{path.name} is not UTF-8: byte {error.object[error.start]:#04x} at position"
             f" {error.start:,}"
         )
-        raise DataError(f"{what}.", "Save it as UTF-8.") from error
+        raise DataError(f"{problem}.", "Save it as UTF-8.") from error
     except (OSError, ValueError, csv.Error, pyarrow.ArrowException) as error:
-        raise _unreadable(path.name, error) from error
+        raise _unreadable_error(path.name, error) from error
 
 
 def _check_csv(path: Path) -> int:
@@ -152,12 +149,12 @@ def _check_csv(path: Path) -> int:
         _require_columns(header, path)
         for fields in filter(None, reader):  # pandas skips blank lines too
             if len(fields) != len(header):
-                fault = (
+                problem = (
                     f"{path.name}, line {reader.line_num:,}: the row has {len(fields)} of"
                     f" {len(header)} columns"
                 )
                 raise DataError(
-                    f"{fault}.",
+                    f"{problem}.",
                     "Put texts that hold a comma, a quote or a line break in double quotes.",
                 )
             rows += 1
@@ -172,8 +169,8 @@ def _check_jsonl(path: Path) -> int:
                 continue
             if not _is_object(line):
                 raise DataError(
-                    f"{path.name}, line {number:,} is no JSON object.",
-                    'Write one {"text": …, "label": …} a line.',
+                    f"{path.name}, line {number:,} is not a JSON object.",
+                    'Write one {"text": …, "label": …} per line.',
                 )
             rows += 1
     return rows
@@ -186,13 +183,13 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _require_columns(found: Iterable[str], path: Path) -> None:
-    columns = list(found)
+def _require_columns(names: Iterable[str], path: Path) -> None:
+    columns = list(names)
     if not set(COLUMNS) <= set(columns):
         raise missing_columns(columns, path.name)
 
 
-def _unreadable(names: str, error: BaseException) -> DataError:
+def _unreadable_error(names: str, error: BaseException) -> DataError:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         raise error
     reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -202,7 +199,7 @@ def _unreadable(names: str, error: BaseException) -> DataError:
     )
 
 
-def _root(error: BaseException) -> BaseException:
+def _find_root_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -211,17 +208,17 @@ def _root(error: BaseException) -> BaseException:
 FILES = dict(
     zip(AG_NEWS_CLASSES, ("world.txt", "sports.txt", "business.txt", "scitech.txt"), strict=True)
 )
-EVERY_FOURTH = 4  # of a file's lines goes to the test split
+TEST_INTERVAL = 4  # every fourth line of a file is in the test split
 
 
 def read_demo_corpus() -> RawData:
-    """All items in the order World, Sports, Business, Sci/Tech; every fourth of each file is
+    """Read all items in the order World, Sports, Business, Sci/Tech; every fourth of each file is
     test.
     """
     frames = [_read_class(label, name) for label, name in enumerate(FILES.values())]
     items = pd.concat(frames, ignore_index=True)
     train, test = (items[items["test"] == part] for part in (False, True))
-    return RawData(_numbered(train), _numbered(test), tuple(FILES))
+    return RawData(_number_rows(train), _number_rows(test), tuple(FILES))
 
 
 def _read_class(label: int, name: str) -> pd.DataFrame:
@@ -230,9 +227,9 @@ def _read_class(label: int, name: str) -> pd.DataFrame:
         for line in (DEMO_FOLDER / name).read_text(encoding="utf-8").splitlines()
         if line.strip()
     ]
-    in_test = [number % EVERY_FOURTH == 0 for number in range(1, len(texts) + 1)]
+    in_test = [number % TEST_INTERVAL == 0 for number in range(1, len(texts) + 1)]
     return pd.DataFrame({"text": texts, "label": label, "test": in_test})
 
 
-def _numbered(items: pd.DataFrame) -> pd.DataFrame:
+def _number_rows(items: pd.DataFrame) -> pd.DataFrame:
     return items.reset_index(drop=True).assign(row=range(len(items)))[["row", "text", "label"]]

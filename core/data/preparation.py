@@ -1,8 +1,8 @@
-"""Prepare a source once; find and open what has been prepared.
+"""Prepare a source once, and find and open prepared datasets.
 
-``<home>/data/<fingerprint>/{train,validation,test}.parquet, dataset.json`` and, for each source
-seen, ``<home>/data/sources/<key>.json``, which names the fingerprint, so that no rows are read to
-find it.
+``<home>/data/<fingerprint>/{train,validation,test}.parquet, dataset.json``. For each source,
+``<home>/data/sources/<key>.json`` stores the fingerprint, so that no rows are read to find the
+dataset.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from core.data.dataset import (
     read_dataset,
     write_dataset,
 )
-from core.data.dataset import Dataset as Dataset  # what this module gives
+from core.data.dataset import Dataset as Dataset  # re-exported
 from core.data.rows import RawData, split_off
 from core.data.sources import Source, SourceKind, Split, dataset_name, pointer_path
 from core.errors import ArtifactDamaged, DataError, Stopped
@@ -37,7 +37,7 @@ from core.settings import Settings
 from core.storage import files
 
 VALIDATION_SHARE = 0.1
-CHUNK_ROWS = 1000  # about 0.1 s: how soon a stop is noticed
+CHUNK_ROWS = 1000  # about 0.1 s between checks for a stop
 LOCK_POLL_SECONDS = 0.1
 
 Report = Callable[[Progress], None]
@@ -46,8 +46,8 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What is kept for a source: its dataset, and what the dataset is called when it comes from
-    there.
+    """The stored entry of a source: its dataset, and the dataset's name and notes for this
+    source.
     """
 
     fingerprint: str
@@ -60,8 +60,8 @@ POINTER = TypeAdapter(Pointer)
 
 
 def find_prepared(settings: Settings, source: Source) -> Dataset | None:
-    """The prepared copy of ``source`` in its present state, or None. A damaged one counts as none:
-    preparing mends it.
+    """Find the prepared copy of ``source`` in its present state, or None. A damaged copy counts as
+    missing: preparing fixes it.
     """
     path = pointer_path(settings, source)
     if not path.exists():
@@ -75,8 +75,8 @@ def find_prepared(settings: Settings, source: Source) -> Dataset | None:
 
 
 def open_dataset(settings: Settings, fingerprint: str) -> Dataset:
-    """The prepared dataset of that fingerprint. Raises ArtifactDamaged if it is not on this machine
-    or not complete.
+    """Open the prepared dataset with ``fingerprint``. Raises ArtifactDamaged if it is missing or
+    incomplete.
     """
     folder = settings.prepared / fingerprint
     if not re.fullmatch(r"[0-9a-f]{12}", fingerprint) or not folder.is_dir():
@@ -85,19 +85,18 @@ def open_dataset(settings: Settings, fingerprint: str) -> Dataset:
 
 
 def prepare(settings: Settings, source: Source, report: Report, should_stop: ShouldStop) -> Dataset:
-    """The prepared copy of ``source``: as it is if each byte is right, otherwise read and written
-    anew. For jobs.
+    """Return the prepared copy of ``source``; build it if it is missing or damaged. Runs in jobs.
 
-    Raises DataError if the source is not what a classifier needs, and Stopped.
+    Raises DataError if the source is unsuitable for a classifier, and Stopped.
     """
     report(Progress(Phase.PREPARING))
-    with _one_at_a_time(settings.prepared, should_stop):
-        found = find_prepared(settings, source)
-        if found is not None and found.is_intact():
-            return found
+    with _lock_folder(settings.prepared, should_stop):
+        existing = find_prepared(settings, source)
+        if existing is not None and existing.is_intact():
+            return existing
         path = pointer_path(settings, source)
         raw = _read(settings, source)
-        dataset = _same_rows(settings, source, raw) or _write(
+        dataset = _find_same_rows(settings, source, raw) or _write(
             settings, source, raw, report, should_stop
         )
         if pointer_path(settings, source) != path:
@@ -108,34 +107,35 @@ def prepare(settings: Settings, source: Source, report: Report, should_stop: Sho
 
 
 def fingerprint_of(raw: RawData) -> str:
-    """12 hex digits over class names and all rows in their order; the same rows give the same from
-    any path and file format.
+    """Compute 12 hex digits over class names and all rows in order, independent of path and file
+    format.
     """
     digest = hashlib.sha256()
-    own_validation = [] if raw.validation is None else [("validation", _values(raw.validation))]
+    own_validation = (
+        [] if raw.validation is None else [("validation", _iterate_values(raw.validation))]
+    )
     for name, values in (
         ("classes", raw.classes),
-        ("train", _values(raw.train)),
-        ("test", _values(raw.test)),
+        ("train", _iterate_values(raw.train)),
+        ("test", _iterate_values(raw.test)),
         *own_validation,
     ):
         digest.update(name.encode())
         for value in values:
             content = value.encode()
-            digest.update(
-                b"%d:%b" % (len(content), content)
-            )  # with its length, or ab, c would equal a, bc
+            # prefixed with the length, otherwise ab, c would equal a, bc
+            digest.update(b"%d:%b" % (len(content), content))
     return digest.hexdigest()[:12]
 
 
-def _values(frame: pd.DataFrame) -> Iterator[str]:
+def _iterate_values(frame: pd.DataFrame) -> Iterator[str]:
     return chain.from_iterable(zip(frame["label"].astype(str), frame["text"], strict=True))
 
 
 @contextmanager
-def _one_at_a_time(folder: Path, should_stop: ShouldStop) -> Iterator[None]:
-    """Wait until no other process prepares data in ``folder``. The kernel frees the lock on any
-    death.
+def _lock_folder(folder: Path, should_stop: ShouldStop) -> Iterator[None]:
+    """Wait until no other process prepares data in ``folder``. The kernel releases the lock when a
+    process dies.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
@@ -155,31 +155,30 @@ def _try_lock(descriptor: int) -> bool:
 
 def _read(settings: Settings, source: Source) -> RawData:
     if source.kind is SourceKind.SAVED:
-        # What is saved was checked then, so no library is waited for.
+        # saved rows were checked when they were saved, so the datasets library is not loaded
         from core.data.saved import read_saved  # noqa: PLC0415
 
         return read_saved(source)
-    # Imports datasets, which must stay out of the server.
+    # imports datasets, which must stay out of the server
     from core.data.load import load_rows  # noqa: PLC0415
 
     cache = settings.prepared / ".reading"
-    shutil.rmtree(
-        cache, ignore_errors=True
-    )  # what a killed process left; whoever holds the lock is the only user
+    # may hold files of a killed process; the lock excludes other users
+    shutil.rmtree(cache, ignore_errors=True)
     try:
         return load_rows(source, cache)
     finally:
         shutil.rmtree(cache, ignore_errors=True)
 
 
-def _same_rows(settings: Settings, source: Source, raw: RawData) -> Dataset | None:
-    """What was prepared from another source with the same rows."""
+def _find_same_rows(settings: Settings, source: Source, raw: RawData) -> Dataset | None:
+    """Find an intact dataset with the same rows that was prepared from another source."""
     try:
         known = open_dataset(settings, fingerprint_of(raw))
     except ArtifactDamaged:
         return None
     return (
-        replace(known, source=source.kind, name=_name(source, raw), notes=raw.notes)
+        replace(known, source=source.kind, name=_dataset_name(source, raw), notes=raw.notes)
         if known.is_intact()
         else None
     )
@@ -194,7 +193,7 @@ def _write(
         else split_off(raw.train, VALIDATION_SHARE)
     )
     splits = dict(zip(SPLITS, (rest, validation, raw.test), strict=True))
-    frames = _measured(splits, report, should_stop)
+    frames = _add_lengths(splits, report, should_stop)
     contents = {split: frame.to_parquet(index=False) for split, frame in frames.items()}
     written = tuple(
         DataFile(split, len(frames[split]), len(contents[split]), checksum(contents[split]))
@@ -202,7 +201,7 @@ def _write(
     )
     fingerprint = fingerprint_of(raw)
     card = DatasetCard(
-        1, fingerprint, source.kind, _name(source, raw), raw.classes, raw.notes, written
+        1, fingerprint, source.kind, _dataset_name(source, raw), raw.classes, raw.notes, written
     )
     _check_stop(should_stop)
     return write_dataset(
@@ -212,11 +211,11 @@ def _write(
     )
 
 
-def _measured(
+def _add_lengths(
     splits: dict[Split, pd.DataFrame], report: Report, should_stop: ShouldStop
 ) -> dict[Split, pd.DataFrame]:
-    """The frames with their lengths: characters, words, tokens."""
-    # The tokenizer is for who prepares, not for who reads.
+    """Add lengths to the frames: characters, words, tokens."""
+    # loaded here because the server reads datasets without tokenizing them
     from core.data.tokenizer import measure  # noqa: PLC0415
 
     total, done = sum(map(len, splits.values())), 0
@@ -235,7 +234,7 @@ def _measured(
     return measured
 
 
-def _name(source: Source, raw: RawData) -> str:
+def _dataset_name(source: Source, raw: RawData) -> str:
     return (
         dataset_name(raw.classes, source.folder, len(raw.test))
         if source.kind is SourceKind.FOLDER

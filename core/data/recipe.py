@@ -1,9 +1,9 @@
-"""A cleaning recipe: which training texts are dropped, repaired or given another label. Small, kept
-as JSON, taken back step by step.
+"""A cleaning recipe: the training texts to drop, repair or relabel, stored as JSON and undone step
+by step.
 
-``<home>/recipes/<fingerprint>.json`` is the recipe in the making for the data of that fingerprint;
-in a class each student has one below ``recipes/<shelf>/`` (``core.access.Visitor.shelf``). A run
-keeps its own copy.
+``<home>/recipes/<fingerprint>.json`` is the current recipe for the data with that fingerprint; in a
+class each student has one below ``recipes/<shelf>/`` (``core.access.Visitor.shelf``). A run stores
+its own copy.
 """
 
 import hashlib
@@ -21,8 +21,10 @@ from core.settings import Settings
 from core.storage import files
 
 FINGERPRINT = r"^[0-9a-f]{12}$"
-MAX_BYTES = 5_000_000  # a row takes some 8 bytes: every text of a large dataset, several times
-TAKE = "Take a file that the Quality page or python -m core quality --recipe-out has written."
+MAX_BYTES = (
+    5_000_000  # a row takes about 8 bytes: enough for every text of a large dataset, several times
+)
+USE_RECIPE_FILE = "Use a file written by the Quality page or python -m core quality --recipe-out."
 
 
 class Fix(StrEnum):
@@ -35,8 +37,8 @@ class Fix(StrEnum):
 
 
 class Step(BaseModel):
-    """One fix: what it was chosen for, and the rows of the training split that it concerns, each
-    with its new label for a relabelling.
+    """A fix: the check it was chosen for, and the training rows it changes, each with its new label
+    if relabelled.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,8 +57,8 @@ class Step(BaseModel):
 
 @dataclass(frozen=True)
 class Effect:
-    """What all steps come to: a dropped row is neither repaired nor relabelled, and the last of
-    several labels counts.
+    """The combined effect of all steps: a dropped row is neither repaired nor relabelled, and the
+    last label wins.
     """
 
     dropped: frozenset[int]
@@ -74,7 +76,7 @@ class Recipe(BaseModel):
     steps: tuple[Step, ...] = ()
 
     def effect(self) -> Effect:
-        """The steps as one."""
+        """Combine all steps."""
         dropped = {
             row for step in self.steps if step.fix in (Fix.DROP, Fix.KEEP_ONE) for row in step.rows
         }
@@ -84,22 +86,22 @@ class Recipe(BaseModel):
             for step in self.steps
             for row, label in zip(step.rows, step.labels, strict=False)
         }
-        kept = {row: label for row, label in sorted(relabelled.items()) if row not in dropped}
-        return Effect(frozenset(dropped), frozenset(repaired - dropped), kept)
+        remaining = {row: label for row, label in sorted(relabelled.items()) if row not in dropped}
+        return Effect(frozenset(dropped), frozenset(repaired - dropped), remaining)
 
     def with_step(self, step: Step) -> "Recipe":
-        """The same with ``step`` at the end; a step that is there already is not taken twice."""
+        """Return the recipe with ``step`` appended, unless it already contains it."""
         return (
             self if step in self.steps else self.model_copy(update={"steps": (*self.steps, step)})
         )
 
     def without(self, number: int) -> "Recipe":
-        """The same without the step at place ``number``."""
+        """Return the recipe without the step at index ``number``."""
         return self.model_copy(update={"steps": self.steps[:number] + self.steps[number + 1 :]})
 
     def cleaned_fingerprint(self) -> str:
-        """12 hex digits of the data as the recipe leaves it: the same for recipes that come to the
-        same, and the data's own for none.
+        """Compute 12 hex digits for the cleaned data: equal for recipes with equal effect,
+        unchanged without effect.
         """
         effect = self.effect()
         if not (effect.dropped or effect.repaired or effect.relabelled):
@@ -114,34 +116,34 @@ class Recipe(BaseModel):
 
 
 def trained_fingerprint(fingerprint: str, recipe: Recipe | None) -> str:
-    """That of the data which a run trains on: as ``recipe`` leaves the data with ``fingerprint``,
-    or those as they are.
+    """Fingerprint of the data that a run trains on: cleaned by ``recipe``, or unchanged without
+    one.
     """
     return recipe.cleaned_fingerprint() if recipe else fingerprint
 
 
 def describe_effect(recipe: Recipe) -> str:
-    """Its effect in words: "12 training texts fewer, 3 repaired"."""
+    """Describe the effect of ``recipe``: "12 training texts removed, 3 repaired"."""
     effect = recipe.effect()
     counts = (
-        (len(effect.dropped), "fewer"),
+        (len(effect.dropped), "removed"),
         (len(effect.repaired), "repaired"),
         (len(effect.relabelled), "relabelled"),
     )
-    said = [f"{number:,} {what}" for number, what in counts if number]
-    if not said:
+    parts = [f"{number:,} {verb}" for number, verb in counts if number]
+    if not parts:
         return "no change"
-    noun = "training text" if said[0].startswith("1 ") else "training texts"
-    return ", ".join([said[0].replace(" ", f" {noun} ", 1), *said[1:]])
+    noun = "training text" if parts[0].startswith("1 ") else "training texts"
+    return ", ".join([parts[0].replace(" ", f" {noun} ", 1), *parts[1:]])
 
 
 def recipe_path(settings: Settings, fingerprint: str, shelf: str = "") -> Path:
-    """Where the recipe in the making for these data is kept."""
+    """Path of the current recipe for the data with ``fingerprint``."""
     return settings.home / "recipes" / shelf / f"{fingerprint}.json"
 
 
 def read_recipe(settings: Settings, fingerprint: str, shelf: str = "") -> Recipe:
-    """The recipe in the making; an empty one where there is none. Raises ArtifactDamaged."""
+    """Read the current recipe; empty if there is none. Raises ArtifactDamaged."""
     path = recipe_path(settings, fingerprint, shelf)
     if not path.exists():
         return Recipe(fingerprint=fingerprint)
@@ -149,7 +151,7 @@ def read_recipe(settings: Settings, fingerprint: str, shelf: str = "") -> Recipe
         recipe = Recipe.model_validate(files.read_json(path))
     except (ArtifactDamaged, ValidationError) as error:
         raise ArtifactDamaged(
-            "The cleaning recipe of these data is damaged.",
+            "The cleaning recipe of this dataset is damaged.",
             f"Delete {path.name} in the folder recipes.",
         ) from error
     if recipe.fingerprint != fingerprint:
@@ -160,7 +162,7 @@ def read_recipe(settings: Settings, fingerprint: str, shelf: str = "") -> Recipe
 
 
 def save_recipe(settings: Settings, recipe: Recipe, shelf: str = "") -> None:
-    """Keep ``recipe`` as the one in the making for its data; an empty one is not kept."""
+    """Store ``recipe`` as the current one for its data; an empty recipe is deleted."""
     path = recipe_path(settings, recipe.fingerprint, shelf)
     if recipe.steps:
         files.write_bytes(path, to_bytes(recipe))
@@ -169,33 +171,42 @@ def save_recipe(settings: Settings, recipe: Recipe, shelf: str = "") -> None:
 
 
 def to_bytes(recipe: Recipe) -> bytes:
-    """The recipe as a file of its own."""
+    """Serialize the recipe for a file."""
     return files.to_json(recipe.model_dump(mode="json"))
 
 
 def read_recipe_file(path: Path) -> Recipe:
-    """The recipe in a file that somebody names. Raises DataError."""
+    """Read the recipe file at ``path``. Raises DataError."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise _too_large(path.name)
+            raise _too_large_error(path.name)
         return parse_recipe(path.name, path.read_bytes())
     except OSError as error:
-        raise DataError(f"{path.name} cannot be read ({type(error).__name__}).", TAKE) from error
+        raise DataError(
+            f"{path.name} cannot be read ({type(error).__name__}).", USE_RECIPE_FILE
+        ) from error
 
 
 def parse_recipe(name: str, content: bytes) -> Recipe:
-    """The recipe in ``content``, a file called ``name`` that somebody brought. Raises DataError."""
+    """Parse ``content`` of an uploaded file called ``name``. Raises DataError."""
     if len(content) > MAX_BYTES:
-        raise _too_large(name)
+        raise _too_large_error(name)
     try:
         return Recipe.model_validate(json.loads(content))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{name} is no cleaning recipe: {where}: {first['msg']}.", TAKE) from error
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
-        raise DataError(f"{name} is no JSON.", TAKE) from error
+        raise DataError(
+            f"{name} is not a cleaning recipe: {where}: {first['msg']}.", USE_RECIPE_FILE
+        ) from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # invalid JSON, invalid UTF-8, or too deeply nested
+        raise DataError(f"{name} is not JSON.", USE_RECIPE_FILE) from error
 
 
-def _too_large(name: str) -> DataError:
-    return DataError(f"{name} has more than {MAX_BYTES / 1e6:.0f} MB: no recipe is so large.", TAKE)
+def _too_large_error(name: str) -> DataError:
+    return DataError(
+        f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB, the limit for a recipe.", USE_RECIPE_FILE
+    )

@@ -1,8 +1,7 @@
-"""From raw columns to rows a classifier can learn from: labels become class ids, unusable rows are
-counted and left out.
+"""Convert raw columns to rows for a classifier, and draw fixed samples.
 
-Draw fixed samples: in equal shares per class for training and validation, and in mixed order to
-look at.
+Labels become class ids; unusable rows are counted and left out. Samples are stratified for training
+and validation, and shuffled for display.
 """
 
 import math
@@ -27,54 +26,52 @@ SEED = 42
 
 @dataclass(frozen=True)
 class RawData:
-    """Rows as the source has them. ``train`` and ``test`` hold row (place in the source's split),
-    text and label (place in ``classes``).
+    """Rows of a source. ``train`` and ``test`` have row (index in the source's split), text and
+    label (index into ``classes``).
     """
 
     train: pd.DataFrame
     test: pd.DataFrame
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    validation: pd.DataFrame | None = (
-        None  # where the source brings its own; otherwise a tenth of ``train`` is split off
-    )
+    validation: pd.DataFrame | None = None  # None: a tenth of ``train`` is held out
 
 
 def clean_rows(
     splits: Mapping[str, pd.DataFrame], order: Sequence[str] = (), notes: Sequence[str] = ()
 ) -> RawData:
-    """Check the splits ``train`` and, if there is one, ``test``, whose columns are text and label
-    (strings or whole numbers).
+    """Check the splits ``train`` and, optionally, ``test``, with columns text and label (strings or
+    integers).
 
-    ``order`` is the known order of the class names. Without a test split a stratified fifth of
-    train becomes it. Raises DataError for what no classifier can be trained on.
+    ``order`` is the known order of the class names. Without a test split, a stratified fifth of
+    train becomes the test split. Raises DataError if no classifier can be trained.
     """
-    said = list(notes)
-    named = {split: _usable(frame, split, said) for split, frame in splits.items()}
-    train, test = named["train"], named.get("test")
+    all_notes = list(notes)
+    usable = {split: _drop_unusable(frame, split, all_notes) for split, frame in splits.items()}
+    train, test = usable["train"], usable.get("test")
     classes = class_order(set(train["label"]), order)
     _check_classes(train, classes)
     if test is not None and len(test):
         _check_test(test, classes)
     else:
         train, test = split_off(train, TEST_SHARE)
-        said.append(
+        all_notes.append(
             f"There is no labelled test split: {len(test):,} training rows, a fifth of each class,"
-            " serve as test and are not trained on."
+            " are held out as the test split."
         )
     ids = {name: number for number, name in enumerate(classes)}
     train, test = (
         frame.assign(label=frame["label"].map(ids).astype("int64")).reset_index(drop=True)
         for frame in (train, test)
     )
-    return RawData(train, test, classes, tuple(said))
+    return RawData(train, test, classes, tuple(all_notes))
 
 
 def split_off(frame: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rest of ``frame`` and a stratified ``share`` of it, both in the old order; at least one
-    row per class is split off.
+    """Split a stratified ``share`` off ``frame``, at least one row per class; returns the rest and
+    the part in their original order.
     """
-    # Only the job splits; the server imports this module.
+    # imported in jobs only; the server imports this module
     from sklearn.model_selection import train_test_split  # noqa: PLC0415
 
     size = max(math.ceil(len(frame) * share), frame["label"].nunique())
@@ -84,31 +81,31 @@ def split_off(frame: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataF
     return frame.iloc[sorted(rest)], frame.iloc[sorted(part)]
 
 
-def missing_columns(found: Sequence[str], where: str) -> DataError:
-    """The error for a table without ``text`` or ``label``."""
-    missing = " and ".join(column for column in COLUMNS if column not in found)
-    names = ", ".join(map(repr, found[:12])) or "none"
+def missing_columns(columns: Sequence[str], where: str) -> DataError:
+    """Build the error for a table without ``text`` or ``label``."""
+    missing = " and ".join(column for column in COLUMNS if column not in columns)
+    names = ", ".join(map(repr, columns[:12])) or "none"
     fix = f"Rename the columns to {' and '.join(COLUMNS)}."
-    if len(found) == 1 and re.search(r"[;\t|]", found[0]):
+    if len(columns) == 1 and re.search(r"[;\t|]", columns[0]):
         fix = "Separate the columns with commas."
     return DataError(f"{where} has no column {missing}; its columns are {names}.", fix)
 
 
-def _usable(frame: pd.DataFrame, split: str, notes: list[str]) -> pd.DataFrame:
-    text, label = frame["text"], _label_names(frame["label"], split)
-    other = next((value for value in text.dropna() if not isinstance(value, str)), None)
-    if other is not None:
+def _drop_unusable(frame: pd.DataFrame, split: str, notes: list[str]) -> pd.DataFrame:
+    text, label = frame["text"], _normalize_labels(frame["label"], split)
+    invalid = next((value for value in text.dropna() if not isinstance(value, str)), None)
+    if invalid is not None:
         raise DataError(
-            f"The column text of {split} holds {type(other).__name__} values such as"
-            f" {str(other)[:40]!r}.",
-            "Give it plain texts.",
+            f"The column text of {split} holds {type(invalid).__name__} values such as"
+            f" {str(invalid)[:40]!r}.",
+            "Use plain texts.",
         )
     empty = text.isna() | (text.fillna("").str.strip() == "")
     unlabelled = ~empty & (label == "")
-    for mask, what in ((empty, "no text"), (unlabelled, "no label")):
+    for mask, problem in ((empty, "no text"), (unlabelled, "no label")):
         if count := int(mask.sum()):
             notes.append(
-                f"{count:,} {split} row{' has' if count == 1 else 's have'} {what} and"
+                f"{count:,} {split} row{' has' if count == 1 else 's have'} {problem} and"
                 f" {'is' if count == 1 else 'are'} left out."
             )
     rows = pd.DataFrame(
@@ -117,24 +114,24 @@ def _usable(frame: pd.DataFrame, split: str, notes: list[str]) -> pd.DataFrame:
     return rows[(~empty & ~unlabelled).to_numpy()]
 
 
-def _label_names(labels: pd.Series, split: str) -> pd.Series:
+def _normalize_labels(labels: pd.Series, split: str) -> pd.Series:
     try:
         names = {value: label_name(value) for value in labels.dropna().unique()}
-    except TypeError as error:  # lists and dictionaries cannot be counted
+    except TypeError as error:  # lists and dictionaries are not hashable
         raise DataError(
-            f"The column label of {split} holds more than one value a row.",
+            f"The column label of {split} holds more than one value per row.",
             "Give each text one label.",
         ) from error
     except ValueError as error:
         raise DataError(
-            f"The label {error} of {split} is no class.", "Give classes as names or whole numbers."
+            f"The label {error} of {split} is not a class.", "Use names or whole numbers as labels."
         ) from error
     return labels.map(names).astype("object").fillna("")
 
 
 def label_name(value: object) -> str:
-    """The class that a label means: a name without blanks around it, or a whole number. Raises
-    ValueError for another number.
+    """Normalize a label: a name without surrounding blanks, or a whole number. Raises ValueError
+    for other numbers.
     """
     if isinstance(value, str):
         name = value.strip()
@@ -147,13 +144,13 @@ def label_name(value: object) -> str:
 
 
 def class_order(names: set[str], order: Sequence[str] = ()) -> tuple[str, ...]:
-    """The names in their known ``order``, else numbers by size, else by the alphabet."""
+    """Order names by the known ``order``, otherwise numerically, otherwise alphabetically."""
     if not order and names == set(AG_NEWS_CLASSES):
-        order = AG_NEWS_CLASSES  # the same rows with names instead of ids give the same fingerprint
+        order = AG_NEWS_CLASSES  # rows with names or with ids get the same fingerprint
     if order:
         return tuple(name for name in order if name in names)
-    whole = all(re.fullmatch(r"-?[0-9]+", name) for name in names)
-    return tuple(sorted(names, key=int) if whole else sorted(names))
+    numeric = all(re.fullmatch(r"-?[0-9]+", name) for name in names)
+    return tuple(sorted(names, key=int) if numeric else sorted(names))
 
 
 def _check_classes(train: pd.DataFrame, classes: tuple[str, ...]) -> None:
@@ -174,7 +171,7 @@ def _check_classes(train: pd.DataFrame, classes: tuple[str, ...]) -> None:
         )
         raise DataError(
             f"Too few training rows: {listed}.",
-            f"Give each class at least {MIN_CLASS_ROWS}, or take it out.",
+            f"Give each class at least {MIN_CLASS_ROWS} rows, or remove it.",
         )
 
 
@@ -188,46 +185,46 @@ def _check_test(test: pd.DataFrame, classes: tuple[str, ...]) -> None:
         )
 
 
-MIX_SEED = 0  # any will do, as long as it stays
+MIX_SEED = 0  # arbitrary, but must not change
 
 
 def mix_positions(positions: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    """Positions below ``rows`` in a random order that is always the same; a part of them keeps the
-    order it has among all.
+    """Shuffle positions below ``rows`` in a fixed random order; a subset keeps its order among
+    all.
     """
     ranks = np.random.default_rng(MIX_SEED).permutation(rows)
     return positions[np.argsort(ranks[positions])]
 
 
 def stratified_sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    """Exactly ``rows`` rows of ``frame`` in an order shuffled by ``seed``, with a new index.
+    """Draw exactly ``rows`` rows of ``frame``, shuffled by ``seed``, with a new index.
 
-    Each value of ``label`` gets an equal share; a class with fewer rows gives all it has and the
-    others fill up. ``rows`` 0, or at least the rows there are, takes all. With one seed a smaller
-    sample is part of a larger one.
+    Each value of ``label`` gets an equal number of rows; a class with fewer gives all, and the
+    others fill up. ``rows`` 0, or more than there are, takes all. With the same seed, a smaller
+    sample is a subset of a larger one.
     """
     generator = np.random.default_rng(seed)
     labels = frame["label"].to_numpy()
     by_class = [
         generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)
     ]
-    wanted = len(frame) if rows == 0 else min(rows, len(frame))
-    shares = equal_shares(np.array([len(members) for members in by_class], dtype=np.int64), wanted)
-    taken = np.concatenate(
+    total = len(frame) if rows == 0 else min(rows, len(frame))
+    shares = equal_shares(np.array([len(members) for members in by_class], dtype=np.int64), total)
+    drawn = np.concatenate(
         [
             np.empty(0, dtype=np.int64),
             *(members[:share] for members, share in zip(by_class, shares, strict=True)),
         ]
     )
-    return frame.iloc[generator.permutation(taken)].reset_index(drop=True)
+    return frame.iloc[generator.permutation(drawn)].reset_index(drop=True)
 
 
-def equal_shares(available: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
-    """How many rows each class gives: as even as ``available`` allows, ``wanted`` in all; what is
-    left over goes to the first.
+def equal_shares(available: NDArray[np.int64], total: int) -> NDArray[np.int64]:
+    """Divide ``total`` rows over the classes as evenly as ``available`` (C,) allows; the remainder
+    goes to the first classes.
     """
     shares = np.zeros_like(available)
-    while (missing := min(wanted, int(available.sum())) - int(shares.sum())) > 0:
+    while (missing := min(total, int(available.sum())) - int(shares.sum())) > 0:
         unfinished = np.flatnonzero(shares < available)
         if missing < len(unfinished):
             shares[unfinished[:missing]] += 1

@@ -1,8 +1,6 @@
-"""Datasets that somebody saved: ``<home>/datasets/<name>/{train,validation,test}.parquet`` and
-``saved.json``.
+"""Saved datasets: ``<home>/datasets/<name>/{train,validation,test}.parquet`` and ``saved.json``.
 
-Add a dataset from files in one go, with what is found where nothing is chosen. The command line
-does it so.
+``add_files`` builds and saves a dataset from files in one step, as the command line does.
 """
 
 import re
@@ -27,15 +25,14 @@ from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 from core.storage import files
 
-NAME = re.compile(
-    r"\w[\w .()+-]{0,46}\w|\w"
-)  # letters of any language; a folder's name may have 255 bytes
-TAKEN = frozenset({"agnews", "democorpus"})  # nobody may mistake another result for theirs
+# letters of any language; a folder name may have 255 bytes
+NAME = re.compile(r"\w[\w .()+-]{0,46}\w|\w")
+RESERVED = frozenset({"agnews", "democorpus"})  # results on bundled data must stay identifiable
 
 
 @dataclass(frozen=True, slots=True)
 class SavedCard:
-    """What ``saved.json`` says. Times are seconds since 1970."""
+    """The content of ``saved.json``. Times are Unix times in seconds."""
 
     format: Literal[1]
     name: str
@@ -45,35 +42,33 @@ class SavedCard:
     text: tuple[str, ...]
     label: str
     report: BuildReport
-    origin: str = ""  # where the files are from, if not from this machine
+    origin: str = ""  # source of the files, if not this machine
 
     def rows(self, split: Split) -> int:
-        """Rows of the split."""
-        place = 1 + SPLIT_ORDER.index(split)
-        return sum(int(line[place]) for line in self.report.classes)
+        """Return the number of rows of a split."""
+        column = 1 + SPLIT_ORDER.index(split)
+        return sum(int(entry[column]) for entry in self.report.classes)
 
 
 CARD = TypeAdapter(SavedCard)
 
 
 def check_name(name: str) -> str:
-    """``name`` as it is kept. Raises DataError if nothing can be called so."""
+    """Normalize ``name``. Raises DataError if it is not a valid name of a dataset."""
     tidy = unicodedata.normalize("NFC", " ".join(name.split()))
     if not NAME.fullmatch(tidy):
-        what = (
+        problem = (
             f"{tidy[:60]!r} cannot be the name of a dataset."
             if tidy
             else "The dataset has no name."
         )
         raise DataError(
-            what,
+            problem,
             "Use up to 48 letters, digits, spaces and . - _ ( ) +, beginning and ending with a"
             " letter or digit.",
         )
-    if re.sub(r"[\W_]", "", tidy).casefold() in TAKEN:
-        raise DataError(
-            f"{tidy!r} is the name of data that comes with the app.", "Choose another name."
-        )
+    if re.sub(r"[\W_]", "", tidy).casefold() in RESERVED:
+        raise DataError(f"{tidy!r} is the name of a bundled dataset.", "Choose another name.")
     return tidy
 
 
@@ -82,31 +77,32 @@ def save(
     name: str,
     built: BuiltDataset,
     choice: BuildOptions,
-    found: Sequence[FileFormat],
+    file_formats: Sequence[FileFormat],
     *,
     origin: str = "",
     replace: bool = False,
 ) -> Source:
-    """Keep the dataset, whole or not at all. ``origin`` says where the files are from.
+    """Store the dataset atomically. ``origin`` is the source of the files.
 
-    Raises DataError if it cannot have that name, or another has it and is not to be replaced.
+    Raises DataError if the name is invalid, or in use and ``replace`` is not set.
     """
     tidy = check_name(name)
-    there = next(
-        (folder for folder in _folders(settings) if folder.name.casefold() == tidy.casefold()), None
+    existing = next(
+        (folder for folder in _list_folders(settings) if folder.name.casefold() == tidy.casefold()),
+        None,
     )
-    if there is not None and not replace:
+    if existing is not None and not replace:
         raise DataError(
-            f"There is already a dataset {there.name!r}.",
+            f"There is already a dataset {existing.name!r}.",
             "Choose another name, or delete that one first.",
         )
-    folder = there or settings.datasets / tidy
+    folder = existing or settings.datasets / tidy
     card = SavedCard(
         1,
         folder.name,
         time.time(),
         built.classes,
-        tuple(found),
+        tuple(file_formats),
         choice.text,
         choice.label,
         built.report,
@@ -120,30 +116,30 @@ def save(
 
 
 def list_saved(settings: Settings) -> list[SavedCard]:
-    """All saved datasets that can be read, newest first."""
+    """List all readable saved datasets, newest first."""
     cards = []
-    for folder in _folders(settings):
+    for folder in _list_folders(settings):
         try:
             cards.append(_read_card(folder))
-        except ArtifactDamaged:  # asked for by name it says so; a list shows what can be used
+        except (
+            ArtifactDamaged
+        ):  # opening it by name reports the damage; the list shows usable datasets
             continue
     return sorted(cards, key=lambda card: -card.created_at)
 
 
 def read_saved_card(settings: Settings, name: str) -> SavedCard:
-    """The card of one dataset. Raises DataError if there is none of that name, and
-    ArtifactDamaged.
-    """
+    """Read the card of a dataset. Raises DataError if it does not exist, and ArtifactDamaged."""
     source = saved_source(settings, name)
     if source is None or source.folder is None:
         raise DataError(
-            f"There is no saved dataset {name!r}.", "`python -m core data list` shows them."
+            f"There is no saved dataset {name!r}.", "List them with `python -m core data list`."
         )
     return _read_card(source.folder)
 
 
 def read_saved(source: Source) -> RawData:
-    """All rows of a saved dataset. Raises DataError if it was deleted, and ArtifactDamaged."""
+    """Read all rows of a saved dataset. Raises DataError if it was deleted, and ArtifactDamaged."""
     folder = source.folder
     if folder is None or not folder.is_dir():
         raise DataError(
@@ -153,22 +149,20 @@ def read_saved(source: Source) -> RawData:
     card = _read_card(folder)
     train, test = _read_split(folder, "train", card), _read_split(folder, "test", card)
     validation = _read_split(folder, "validation", card) if card.rows("validation") else None
-    return RawData(train, test, card.classes, _notes(card), validation)
+    return RawData(train, test, card.classes, _list_notes(card), validation)
 
 
 def delete_saved(settings: Settings, name: str) -> None:
-    """Remove a dataset from disk. Runs keep their own tables. Raises DataError if there is none of
-    that name.
-    """
+    """Delete a dataset. Runs keep their own tables. Raises DataError if it does not exist."""
     source = saved_source(settings, name)
     if source is None or source.folder is None:
         raise DataError(
-            f"There is no saved dataset {name!r}.", "`python -m core data list` shows them."
+            f"There is no saved dataset {name!r}.", "List them with `python -m core data list`."
         )
     files.remove_folder(source.folder)
 
 
-def _folders(settings: Settings) -> list[Path]:
+def _list_folders(settings: Settings) -> list[Path]:
     if not settings.datasets.is_dir():
         return []
     return sorted(
@@ -195,26 +189,26 @@ def _read_split(folder: Path, split: Split, card: SavedCard) -> pd.DataFrame:
         ) from error
     if len(frame) != card.rows(split) or not frame["label"].between(0, len(card.classes) - 1).all():
         raise ArtifactDamaged(
-            f"{split}.parquet of the dataset {card.name!r} is not what was written.",
+            f"{split}.parquet of the dataset {card.name!r} was changed.",
             "Delete it and add it again.",
         )
     return frame.assign(row=range(len(frame)))[["row", "text", "label"]]
 
 
-def _notes(card: SavedCard) -> tuple[str, ...]:
+def _list_notes(card: SavedCard) -> tuple[str, ...]:
     report = card.report
     left_out = report.rows_read - report.rows_kept
     reasons = ", ".join(f"{item.reason} ({item.rows:,})" for item in report.dropped)
-    said = [f"From {card.origin}."] if card.origin else []
-    said += (
+    notes = [f"From {card.origin}."] if card.origin else []
+    notes += (
         [f"{left_out:,} of {report.rows_read:,} rows were left out: {reasons}."] if left_out else []
     )
-    return (*said, *report.notes)
+    return (*notes, *report.notes)
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What somebody asks for when adding files. Empty means: as it is found."""
+    """Options for adding files. Empty values mean automatic detection."""
 
     text: tuple[str, ...] = ()
     label: str = ""
@@ -230,18 +224,20 @@ def add_files(
     settings: Settings,
     paths: Sequence[Path],
     name: str,
-    wishes: ImportOptions,
+    options: ImportOptions,
     *,
     origin: str = "",
     replace: bool = False,
 ) -> SavedCard:
     """Read the files, each a split by its name if there are several, and save them as the dataset
-    ``name``. Raises DataError.
+    ``name``.
+
+    Raises DataError.
     """
     check_name(name)
-    parts = split_parts([read_table(path.name, read_file(path), wishes.reading) for path in paths])
+    parts = split_parts([read_table(path.name, read_file(path), options.reading) for path in paths])
     proposal = propose_columns(parts[0][1])
-    if not (label := wishes.label or proposal.label):
+    if not (label := options.label or proposal.label):
         raise DataError(
             f"{parts[0][1].found.name} has no column that looks like labels.",
             "Name it with --label.",
@@ -249,15 +245,21 @@ def add_files(
     for _, table in parts:
         table.require(label)
     counts = count_labels(value for _, table in parts for value in table.frame[label])
-    classes = near_equal(counts) if wishes.merge else {}
-    for found, called in [*wishes.rename, *((left, "") for left in wishes.leave_out)]:
-        if found not in counts:
+    classes = near_equal(counts) if options.merge else {}
+    for label_name, new_name in [
+        *options.rename,
+        *((left_out, "") for left_out in options.leave_out),
+    ]:
+        if label_name not in counts:
             raise DataError(
-                f"There is no label {found!r}.", f"The labels are {', '.join(list(counts)[:12])}."
+                f"There is no label {label_name!r}.",
+                f"The labels are {', '.join(list(counts)[:12])}.",
             )
-        classes[found] = called
-    split = wishes.split or (proposal.split if len(parts) == 1 else "")
-    choice = BuildOptions(wishes.text or (proposal.text,), label, classes, split, wishes.test_share)
+        classes[label_name] = new_name
+    split = options.split or (proposal.split if len(parts) == 1 else "")
+    choice = BuildOptions(
+        options.text or (proposal.text,), label, classes, split, options.test_share
+    )
     source = save(
         settings,
         name,
@@ -271,9 +273,7 @@ def add_files(
 
 
 def split_parts(tables: Sequence[Table]) -> list[tuple[Split, Table]]:
-    """Each table with the split that its file's name tells; a single one is train. Train comes
-    first.
-    """
+    """Assign each table a split by its file name; a single table is train. Train comes first."""
     if len(tables) == 1:
         return [("train", tables[0])]
     parts: list[tuple[Split, Table]] = [
@@ -283,6 +283,6 @@ def split_parts(tables: Sequence[Table]) -> list[tuple[Split, Table]]:
         names = ", ".join(table.found.name for table in tables)
         raise DataError(
             f"None of the files is the training split: {names}.",
-            "Put train, validation or test into their names.",
+            "Include train, validation or test in the file names.",
         )
     return sorted(parts, key=lambda part: part[0] != "train")

@@ -1,5 +1,6 @@
-"""Which data is used: a folder, AG News from the Hub, or the embedded demo corpus, in this order.
-Reads no texts and loads no ML.
+"""Choose the data source: a folder, AG News from the Hub, or the demo corpus, in this order.
+
+Reads no texts and imports no ML library.
 """
 
 import hashlib
@@ -23,19 +24,13 @@ AG_NEWS_TEST_ROWS = 7600
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "corpus"
 FORMATS = (".parquet", ".csv", ".jsonl")
 SAVED_CARD = "saved.json"
-LONGEST_NAME = 255  # bytes of a file's name: a system refuses to look for a longer one
-LEVELS = (
-    "*",
-    "*/*",
-    "*/*/*",
-    # as deep as the Hugging Face layout goes; a home folder given by mistake is not searched to its
-    # end
-)
+LONGEST_NAME = 255  # bytes: file systems refuse longer names
+# the depth of the Hugging Face layout; limits the search of a home folder given by mistake
+LEVELS = ("*", "*/*", "*/*/*")
 
 Split = Literal["train", "validation", "test"]
-SPLIT_WORDS: dict[
-    str, Split
-] = {  # the words by which datasets tells splits apart in names of files and folders
+# words that identify splits in file and folder names, as in datasets
+SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
@@ -43,18 +38,18 @@ SPLIT_WORDS: dict[
 
 
 class SourceKind(StrEnum):
-    """Where rows come from."""
+    """The kind of a data source."""
 
     FOLDER = "folder"
     HUB = "hub"
     DEMO = "demo"
     SAVED = "saved"
-    IMPORTED = "imported"  # told by an imported run; the rows are elsewhere
+    IMPORTED = "imported"  # named by an imported run; the rows are not on this machine
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The data that is or will be used. ``note`` says in one line why, where that is not plain."""
+    """A data source. ``note`` says in one line why it was chosen, if that is not obvious."""
 
     kind: SourceKind
     name: str
@@ -63,7 +58,7 @@ class Source:
 
 
 def saved_source(settings: Settings, name: str) -> Source | None:
-    """The dataset that was saved under ``name``, or None."""
+    """Find the dataset saved as ``name``, or None."""
     safe = (
         name == Path(name).name
         and not name.startswith(".")
@@ -78,25 +73,25 @@ def saved_source(settings: Settings, name: str) -> Source | None:
 
 
 def named_source(settings: Settings, data: str) -> Source:
-    """What ``--data`` names: a saved dataset, otherwise a folder; ``./name`` is always a folder.
+    """Resolve ``--data``: a saved dataset, otherwise a folder; ``./name`` is always a folder.
     Raises DataError.
     """
-    if found := saved_source(settings, data):
-        return found
+    if saved := saved_source(settings, data):
+        return saved
     folder = Path(data).expanduser().absolute()
     if not folder.exists() and Path(data).name == data:
         raise DataError(
             f"There is neither a saved dataset nor a folder {data!r}.",
-            "`python -m core data list` shows the saved ones.",
+            "List saved datasets with `python -m core data list`.",
         )
     return find_source(settings, folder)
 
 
 def find_source(settings: Settings, data: Path | None = None) -> Source:
-    """The folder ``data`` or ``LORALAB_DATA``, else AG News if it is here or the Hub answers, else
-    the demo corpus.
+    """Choose the folder ``data`` or ``LORALAB_DATA``, otherwise AG News if it is cached or the Hub
+    answers, otherwise the demo corpus.
 
-    Raises DataError if the folder is missing or holds no data files.
+    Raises DataError if the folder is missing or has no data files.
     """
     folder = data or settings.data
     if folder is not None:
@@ -108,59 +103,67 @@ def find_source(settings: Settings, data: Path | None = None) -> Source:
         or hub_reachable(settings)
     ):
         return hub
-    why = "The Hub cannot be reached" if settings.hub else "The Hub is switched off"
-    return demo_source(f"{why}, so the demo corpus is used.")
+    reason = "The Hub cannot be reached" if settings.hub else "The Hub is switched off"
+    return demo_source(f"{reason}, so the demo corpus is used.")
 
 
 def demo_source(note: str = "") -> Source:
-    """The embedded demo corpus."""
+    """Return the embedded demo corpus as a source."""
     return Source(SourceKind.DEMO, "Demo corpus", None, note)
 
 
 def folder_source(folder: Path) -> Source:
-    """The data in ``folder``. Raises DataError if it is missing or holds no data files."""
+    """Return the data in ``folder`` as a source. Raises DataError if it is missing or has no data
+    files.
+    """
     folder = folder.expanduser().absolute()
     splits = data_files(folder)
     name = dataset_name(
-        _classes_in_schema(splits["train"][0]), folder, _test_rows(splits.get("test", []))
+        _read_schema_classes(splits["train"][0]), folder, _count_test_rows(splits.get("test", []))
     )
     return Source(SourceKind.FOLDER, name, folder)
 
 
 def data_files(folder: Path) -> dict[Split, list[Path]]:
-    """Data files of each split, told apart by the words train, validation and test in their paths;
-    files without any are train.
+    """List the data files of each split, identified by the words train, validation and test in
+    their paths.
+
+    Files are train if no path contains such a word. Raises DataError.
     """
     if not folder.is_dir():
-        fault = "is a file, not a folder" if folder.exists() else "does not exist"
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
         raise DataError(
-            f"The data folder {folder} {fault}.",
-            "Check --data or LORALAB_DATA, or leave it out to use AG News or the demo corpus.",
+            f"The data folder {folder} {problem}.",
+            "Check --data or LORALAB_DATA, or omit it to use AG News or the demo corpus.",
         )
-    every = sorted(
+    all_files = sorted(
         path for level in LEVELS for path in folder.glob(level) if _is_data_file(path, folder)
     )
     splits: dict[Split, list[Path]] = {}
-    for path in every:
+    for path in all_files:
         if split := split_of(path.relative_to(folder)):
             splits.setdefault(split, []).append(path)
-    splits = splits or ({"train": every} if every else {})
+    splits = splits or ({"train": all_files} if all_files else {})
     _check_files(folder, splits)
     return splits
 
 
 def dataset_name(classes: Collection[str], folder: Path | None, test_rows: int) -> str:
-    """``AG News`` if classes and either the size of the test split or the folder's name say so,
-    otherwise the folder's name.
+    """Return ``AG News`` if the classes and either the test size or the folder name match,
+    otherwise the folder name.
     """
     name = "" if folder is None else folder.resolve().name or str(folder)
-    looks_so = test_rows == AG_NEWS_TEST_ROWS or "agnews" in re.sub(r"[^a-z]", "", name.lower())
-    return "AG News" if looks_so and set(classes) == set(AG_NEWS_CLASSES) else name
+    looks_like_ag_news = test_rows == AG_NEWS_TEST_ROWS or "agnews" in re.sub(
+        r"[^a-z]", "", name.lower()
+    )
+    return "AG News" if looks_like_ag_news and set(classes) == set(AG_NEWS_CLASSES) else name
 
 
 def source_key(source: Source) -> str:
-    """Changes when the rows may have changed: by path, size and time of each file, pinned revision,
-    or content of the demo corpus.
+    """Compute a key that changes when the rows may have changed.
+
+    It covers path, size and time of each file, the pinned revision, or the content of the demo
+    corpus. Raises DataError if the data is not on this machine.
     """
     parts: list[object] = [source.kind]
     if source.kind is SourceKind.IMPORTED:
@@ -188,14 +191,12 @@ def source_key(source: Source) -> str:
 
 
 def pointer_path(settings: Settings, source: Source) -> Path:
-    """The small file that says which prepared dataset belongs to ``source``."""
+    """Path of the file that stores the fingerprint of the dataset prepared from ``source``."""
     return settings.prepared / "sources" / f"{source_key(source)}.json"
 
 
 def hub_snapshot() -> Path | None:
-    """The folder of AG News in the Hub cache of this machine, at the pinned revision and complete,
-    or None.
-    """
+    """Find the complete AG News snapshot at the pinned revision in the local Hub cache, or None."""
     home = Path(
         os.environ.get("HF_HOME")
         or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
@@ -212,7 +213,7 @@ def _is_data_file(path: Path, folder: Path) -> bool:
 
 
 def split_of(path: Path) -> Split | None:
-    """The split that a word in the path names; the file's own name counts first."""
+    """Parse the split from a word in the path; the file name takes precedence."""
     for part in (path.stem, *reversed(path.parts[:-1])):
         for word in re.split(r"[^a-z]+", part.lower()):
             if word in SPLIT_WORDS:
@@ -224,27 +225,25 @@ def _check_files(folder: Path, splits: dict[Split, list[Path]]) -> None:
     example = "for example train.csv and test.csv with the columns text and label."
     if not splits:
         raise DataError(
-            f"The folder {folder} holds no .parquet, .csv or .jsonl file.",
+            f"The folder {folder} contains no .parquet, .csv or .jsonl file.",
             f"Put the data there, {example}",
         )
-    found = [path for paths in splits.values() for path in paths]
+    all_files = [path for paths in splits.values() for path in paths]
     if "train" not in splits:
         raise DataError(
-            f"The folder {folder} has no training file; found {found[0].name}.",
+            f"The folder {folder} has no training file; found {all_files[0].name}.",
             f"Name the files by their split, {example}",
         )
-    formats = {path.suffix.lower(): path.name for path in found}
+    formats = {path.suffix.lower(): path.name for path in all_files}
     if len(formats) > 1:
         raise DataError(
             f"The folder {folder} mixes formats: {', '.join(formats.values())}.",
-            "Keep the files of one format.",
+            "Keep files of one format only.",
         )
 
 
-def _classes_in_schema(path: Path) -> tuple[str, ...]:
-    """Class names that ``datasets`` wrote into the schema of a Parquet file; empty if there are
-    none, or it is another format.
-    """
+def _read_schema_classes(path: Path) -> tuple[str, ...]:
+    """Read the class names that ``datasets`` stores in a Parquet schema; empty for other files."""
     if path.suffix.lower() != ".parquet":
         return ()
     import pyarrow.parquet  # noqa: PLC0415 - takes half a second, and only these files need it
@@ -252,17 +251,12 @@ def _classes_in_schema(path: Path) -> tuple[str, ...]:
     try:
         written = (pyarrow.parquet.read_schema(path).metadata or {}).get(b"huggingface", b"{}")
         return tuple(json.loads(written)["info"]["features"]["label"]["names"])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        pyarrow.ArrowException,
-    ):  # reading the rows says what is wrong, if anything
+    # errors are reported when the rows are read
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException):
         return ()
 
 
-def _test_rows(paths: list[Path]) -> int:
+def _count_test_rows(paths: list[Path]) -> int:
     if not paths or paths[0].suffix.lower() != ".parquet":
         return 0
     import pyarrow.parquet  # noqa: PLC0415 - as above

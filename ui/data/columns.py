@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.data.files.build_splits import BuildOptions, BuildReport, BuiltDataset, build
-from core.data.files.columns import MOST_CLASSES, propose_columns, read_splits
+from core.data.files.columns import MAX_CLASSES, propose_columns, read_splits
 from core.data.files.labels import count_labels, near_equal
 from core.data.files.table import Table
 from core.data.rows import MIN_CLASS_ROWS
@@ -166,7 +166,7 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
     counts = count_labels(value for _, table in parts for value in table.frame[label])
     if len(counts) > MOST_LABELS:
         raise DataError(
-            f"{label!r} has {len(counts):,} different values; at most {MOST_CLASSES} classes are"
+            f"{label!r} has {len(counts):,} different values; at most {MAX_CLASSES} classes are"
             " supported.",
             "Choose another label column.",
         )

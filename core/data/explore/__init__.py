@@ -1,4 +1,4 @@
-"""The index of a prepared dataset and what the Explore page computes from it.
+"""The text index of a prepared dataset and the statistics of the Explore page.
 
 May import ``core.data.dataset``, ``core.data.rows`` and ``core.data.sources``.
 """

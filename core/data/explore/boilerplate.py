@@ -1,7 +1,6 @@
-"""Sources and boilerplate: what stands in texts without being their content, and how much of the
-class it gives away.
+"""Boilerplate in texts (news agencies, HTML remains), and how much of the class it gives away.
 
-A model that reads "(Reuters)" as a sign of a class has learned who wrote a text, not what it says.
+A model that learns "(Reuters)" as a sign of a class has learned who wrote a text, not its content.
 """
 
 import re
@@ -14,16 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-COMMON_SHARE, COMMON_TEXTS = (
-    0.001,
-    10,
-)  # a source is a pattern once it stands in a thousandth of the texts, and in ten
-MOST_SOURCES = 24
-SMOOTHING = 0.5  # added to each count, so that a class without the pattern gives a finite ratio
+# a source counts as a pattern if it occurs in at least 0.1 % of the texts and in ten texts
+MIN_TEXT_PROPORTION, MIN_TEXTS = 0.001, 10
+MAX_SOURCES = 24
+SMOOTHING = 0.5  # added to each count to keep the ratio finite for a class without the pattern
 
 
 class PatternKind(StrEnum):
-    """What a pattern is."""
+    """The kind of a pattern."""
 
     BRACKETS = "in brackets"
     DASH = "before a dash"
@@ -32,7 +29,7 @@ class PatternKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A piece of boilerplate and the rows, ascending, of the texts that hold it."""
+    """A boilerplate pattern and the rows, ascending, of the texts that contain it."""
 
     name: str
     kind: PatternKind
@@ -55,62 +52,65 @@ DEBRIS = {
     "â€™": re.compile("â€|Ã[\u0080-\u00bf]|\ufffd"),
 }
 DEBRIS_HELP = {
-    "#39;": "a character written as its number",
-    "&lt;b&gt;": "a tag of HTML, escaped",
-    "quot; amp;": "a character written by its HTML name",
-    "<b>": "a tag of HTML",
+    "#39;": "a numeric HTML entity",
+    "&lt;b&gt;": "an escaped HTML tag",
+    "quot; amp;": "a named HTML entity",
+    "<b>": "an HTML tag",
     "\\": "a stray backslash",
     "http://": "a web address",
-    "â€™": "letters read in the wrong encoding",
+    "â€™": "characters decoded with the wrong encoding",
 }
 
 
 def find_patterns(texts: Iterable[str]) -> list[Pattern]:
-    """The patterns in ``texts``, most frequent first: known debris, and sources that occur often
-    enough to be found.
+    """Find the patterns in ``texts``, most frequent first: encoding or HTML remains, and sources
+    that occur often enough.
     """
     sources: dict[tuple[str, PatternKind], list[int]] = defaultdict(list)
     debris: dict[str, list[int]] = {name: [] for name in DEBRIS}
     row = -1
     for row, text in enumerate(texts):
-        for key in _sources(text):
+        for key in _find_sources(text):
             sources[key].append(row)
         for name, expression in DEBRIS.items():
             if expression.search(text):
                 debris[name].append(row)
-    enough = max(COMMON_TEXTS, COMMON_SHARE * (row + 1))
+    min_texts = max(MIN_TEXTS, MIN_TEXT_PROPORTION * (row + 1))
     common = sorted(
-        (key for key, rows in sources.items() if len(rows) >= enough),
+        (key for key, rows in sources.items() if len(rows) >= min_texts),
         key=lambda key: (-len(sources[key]), key),
     )
-    found = [
+    patterns = [
         Pattern(name, kind, np.array(sources[name, kind], np.int32))
-        for name, kind in common[:MOST_SOURCES]
+        for name, kind in common[:MAX_SOURCES]
     ]
-    found += [
+    patterns += [
         Pattern(name, PatternKind.DEBRIS, np.array(rows, np.int32))
         for name, rows in debris.items()
         if rows
     ]
-    return sorted(found, key=lambda pattern: -len(pattern.rows))
+    return sorted(patterns, key=lambda pattern: -len(pattern.rows))
 
 
 def evidence(
-    patterns: Sequence[Pattern], labels: NDArray[np.int16], kept: NDArray[np.bool_], classes: int
+    patterns: Sequence[Pattern],
+    labels: NDArray[np.int16],
+    selected: NDArray[np.bool_],
+    classes: int,
 ) -> pd.DataFrame:
-    """What each pattern says of the class, over the rows that ``kept`` (n,) holds; patterns that
-    give most away first.
+    """Measure the association of each pattern with the classes over the ``selected`` rows (n,),
+    most informative pattern first.
 
-    Columns: pattern, kind, texts, ``top`` (the class it points at, which has most part in the
-    bits), share (of the texts with it that are of that class), ratio (likelihood ratio: how many
-    times as often it stands in that class as in the others, counts smoothed by 0.5), bits (mutual
-    information with the class), and ``class 0`` … with the counts. Patterns that no kept text has
-    are left out.
+    Columns: pattern, kind, texts, ``top`` (the class with the largest part of the information),
+    share (proportion of the texts with the pattern that are of that class), ratio (likelihood ratio
+    of the pattern in that class against the others, counts smoothed by 0.5), bits (mutual
+    information with the class), and ``class 0`` … with the counts. Patterns that occur in no
+    selected text are left out.
     """
-    sizes = np.bincount(labels[kept], minlength=classes)
+    sizes = np.bincount(labels[selected], minlength=classes)
     counts = np.array(
         [
-            np.bincount(labels[rows[kept[rows]]], minlength=classes)
+            np.bincount(labels[rows[selected[rows]]], minlength=classes)
             for rows in (pattern.rows for pattern in patterns)
         ]
     )
@@ -119,7 +119,7 @@ def evidence(
     others = (counts.sum(axis=1, keepdims=True) - counts + SMOOTHING) / (
         sizes.sum() - sizes + 2 * SMOOTHING
     )
-    every, texts = np.arange(len(patterns)), counts.sum(axis=1)
+    pattern_ids, texts = np.arange(len(patterns)), counts.sum(axis=1)
     expected = texts[:, None] * sizes / max(int(sizes.sum()), 1)
     weights = counts * np.log(
         np.divide(counts, expected, out=np.ones_like(expected), where=counts > 0)
@@ -132,8 +132,8 @@ def evidence(
             "kind": [pattern.kind.value for pattern in patterns],
             "texts": texts,
             "top": top,
-            "share": counts[every, top] / np.maximum(texts, 1),
-            "ratio": ratios[every, top],
+            "share": counts[pattern_ids, top] / np.maximum(texts, 1),
+            "ratio": ratios[pattern_ids, top],
             "bits": mutual_information(counts, sizes),
         }
     )
@@ -146,21 +146,22 @@ def evidence(
     )
 
 
-def mutual_information(with_it: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Bits that knowing a pattern tells of the class. ``with_it`` (P, C) texts with it, ``sizes``
-    (C,) all texts.
+def mutual_information(counts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Compute the mutual information (P,) of each pattern and the class in bits.
+
+    ``counts`` (P, C) are the texts with the pattern, ``sizes`` (C,) all texts.
     """
     total = max(int(sizes.sum()), 1)
-    shares = sizes / total  # (C,)
-    bits = np.zeros(len(with_it))
-    for cells in (with_it, sizes - with_it):
+    priors = sizes / total  # (C,)
+    bits = np.zeros(len(counts))
+    for cells in (counts, sizes - counts):
         joint = cells / total  # (P, C)
-        expected = joint.sum(axis=1, keepdims=True) * shares
+        expected = joint.sum(axis=1, keepdims=True) * priors
         ratio = np.divide(joint, expected, out=np.ones_like(joint), where=joint > 0)
         bits += (joint * np.log2(ratio)).sum(axis=1)
     return np.maximum(bits, 0.0)
 
 
-def _sources(text: str) -> set[tuple[str, PatternKind]]:
-    found = {(f"({name.strip()})", PatternKind.BRACKETS) for name in BRACKETS.findall(text)}
-    return found | {(f"{''.join(names)} -", PatternKind.DASH) for names in DASH.findall(text)}
+def _find_sources(text: str) -> set[tuple[str, PatternKind]]:
+    bracketed = {(f"({name.strip()})", PatternKind.BRACKETS) for name in BRACKETS.findall(text)}
+    return bracketed | {(f"{''.join(names)} -", PatternKind.DASH) for names in DASH.findall(text)}

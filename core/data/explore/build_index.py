@@ -1,5 +1,5 @@
-"""Build the index of a prepared dataset: one pass over its texts. For jobs: 120,000 rows take some
-twenty seconds.
+"""Build the index of a prepared dataset in one pass over its texts. Runs in jobs: 120,000 rows take
+about 20 s.
 """
 
 from array import array
@@ -17,14 +17,14 @@ from core.data.explore.words import fold, split_words
 from core.errors import ArtifactDamaged, Stopped
 from core.progress import Phase, Progress
 
-CHUNK_ROWS = 1000  # about 0.1 s: how soon a stop is noticed
+CHUNK_ROWS = 1000  # about 0.1 s between checks for a stop
 
 Report = Callable[[Progress], None]
 ShouldStop = Callable[[], bool]
 
 
 def ensure_index(dataset: Dataset, report: Report, should_stop: ShouldStop) -> TextIndex:
-    """The index of ``dataset``: as it is if each byte is right, otherwise built. Raises
+    """Open the index of ``dataset``, or build it if it is missing or damaged. Raises
     ArtifactDamaged and Stopped.
     """
     try:
@@ -38,8 +38,8 @@ def _build(dataset: Dataset, report: Report, should_stop: ShouldStop) -> None:
     frame = pd.concat([dataset.read(split) for split in SPLITS], ignore_index=True)
     texts = frame["text"].to_list()
     folded, starts, ids, vocabulary = _read_words(texts, report, should_stop)
-    ids, words, counts = _by_frequency(ids, vocabulary)
-    patterns = find_patterns(_watched(texts, should_stop))
+    ids, words, counts = _sort_by_frequency(ids, vocabulary)
+    patterns = find_patterns(_check_while_iterating(texts, should_stop))
     table = pa.table(
         {
             "row": pa.array(frame["row"], pa.int32()),
@@ -55,14 +55,14 @@ def _build(dataset: Dataset, report: Report, should_stop: ShouldStop) -> None:
     )
     splits = {split: dataset.rows(split) for split in SPLITS}
     word_table = pa.table({"word": pa.array(words, pa.large_string()), "count": pa.array(counts)})
-    write_index(index_folder(dataset), splits, table, word_table, _pattern_table(patterns))
+    write_index(index_folder(dataset), splits, table, word_table, _tabulate_patterns(patterns))
 
 
 def _read_words(
     texts: list[str], report: Report, should_stop: ShouldStop
 ) -> tuple[list[str], NDArray[np.int64], NDArray[np.uint32], dict[str, int]]:
-    """Folded texts; where the words of each text start; their ids in the order in which they were
-    first met; the ids' words.
+    """Return the folded texts, the start (n + 1,) of each text's words, the word ids (W,) in order
+    of first occurrence, and the vocabulary.
     """
     vocabulary: dict[str, int] = {}
     folded, ids, starts = [], array("I"), array("q", [0])
@@ -79,11 +79,11 @@ def _read_words(
     return folded, np.array(starts, np.int64), np.array(ids, np.uint32), vocabulary
 
 
-def _by_frequency(
+def _sort_by_frequency(
     ids: NDArray[np.uint32], vocabulary: dict[str, int]
 ) -> tuple[NDArray[np.uint32], list[str], NDArray[np.int64]]:
-    """The same with ids by falling frequency, equally frequent words by the alphabet; the words;
-    how often each occurs.
+    """Renumber the word ids by descending frequency (ties alphabetically), and return the ids, the
+    words and their counts.
     """
     words = list(vocabulary)
     counts = np.bincount(ids, minlength=len(words))
@@ -93,7 +93,7 @@ def _by_frequency(
     return ranks[ids], [words[word] for word in order], counts[order].astype(np.int64)
 
 
-def _pattern_table(patterns: list[Pattern]) -> pa.Table:
+def _tabulate_patterns(patterns: list[Pattern]) -> pa.Table:
     return pa.table(
         {
             "name": pa.array([pattern.name for pattern in patterns], pa.string()),
@@ -103,7 +103,7 @@ def _pattern_table(patterns: list[Pattern]) -> pa.Table:
     )
 
 
-def _watched(texts: list[str], should_stop: ShouldStop) -> Iterator[str]:
+def _check_while_iterating(texts: list[str], should_stop: ShouldStop) -> Iterator[str]:
     for row, text in enumerate(texts):
         if row % CHUNK_ROWS == 0:
             _check_stop(should_stop)

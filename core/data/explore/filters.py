@@ -1,6 +1,4 @@
-"""Which rows a person has selected: each filter a mask over the rows of an index, and all of them
-together.
-"""
+"""Row filters: a mask over the rows of an index for each filter, and their intersection."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -16,7 +14,9 @@ from core.data.sources import Split
 
 
 class Dimension(StrEnum):
-    """What can be filtered. A picture of one dimension is narrowed by all the others."""
+    """A dimension that can be filtered. A chart of one dimension shows the rows that pass all
+    others.
+    """
 
     CLASS = "class"
     LENGTH = "length"
@@ -27,8 +27,8 @@ class Dimension(StrEnum):
 
 @dataclass(frozen=True)
 class Filters:
-    """What is selected; hashable, so that what follows from it can be cached. Empty, or None, is
-    without a limit.
+    """The current filters. Hashable, so that results can be cached; empty and None mean no
+    limit.
     """
 
     split: Split = "train"
@@ -42,7 +42,7 @@ class Filters:
 
     @property
     def active(self) -> tuple[Dimension, ...]:
-        """Dimensions that leave rows out."""
+        """Dimensions that exclude rows."""
         limits = {
             Dimension.CLASS: bool(self.classes),
             Dimension.LENGTH: self.shortest is not None or self.longest is not None,
@@ -54,7 +54,7 @@ class Filters:
 
 
 def dimension_mask(index: TextIndex, filters: Filters, dimension: Dimension) -> Mask:
-    """Rows (n,), of all splits, that one of the filters leaves."""
+    """Rows (n,) of all splits that pass the filter of one dimension."""
     match dimension:
         case Dimension.CLASS:
             return np.isin(index.labels, filters.classes)
@@ -67,11 +67,11 @@ def dimension_mask(index: TextIndex, filters: Filters, dimension: Dimension) -> 
                 else (lengths >= low) & (lengths <= filters.longest)
             )
         case Dimension.TEXT:
-            return _holding(index, filters.text)
+            return _match_text(index, filters.text)
         case Dimension.WORD:
-            return _with_word(index, filters.word)
+            return _match_word(index, filters.word)
         case Dimension.PATTERN:
-            return _with_pattern(index, filters.pattern)
+            return _match_pattern(index, filters.pattern)
 
 
 MaskOf = Callable[[TextIndex, Filters, Dimension], Mask]
@@ -83,41 +83,41 @@ def find_mask(
     without: Collection[Dimension] = (),
     mask_of: MaskOf = dimension_mask,
 ) -> Mask:
-    """Rows (n,), of all splits, that every filter but those of ``without`` leaves. ``mask_of`` may
-    remember masks.
+    """Rows (n,) of all splits that pass every filter except those in ``without``. ``mask_of`` may
+    cache.
     """
-    kept = np.ones(len(index), dtype=bool)
+    mask = np.ones(len(index), dtype=bool)
     for dimension in filters.active:
         if dimension not in without:
-            kept &= mask_of(index, filters, dimension)
-    return kept
+            mask &= mask_of(index, filters, dimension)
+    return mask
 
 
-def positions_in_split(index: TextIndex, kept: Mask, split: Split) -> NDArray[np.int64]:
-    """Positions, ascending, of the rows of ``split`` that ``kept`` (n,) holds."""
+def positions_in_split(index: TextIndex, mask: Mask, split: Split) -> NDArray[np.int64]:
+    """Return the positions, ascending, of the rows of ``split`` in ``mask`` (n,)."""
     part = index.splits[split]
-    positions: NDArray[np.int64] = np.flatnonzero(kept[part]) + part.start
+    positions: NDArray[np.int64] = np.flatnonzero(mask[part]) + part.start
     return positions
 
 
-def _holding(index: TextIndex, text: str) -> Mask:
-    """Texts that hold ``text`` literally, in any case and either form of accents."""
-    found: Mask = pc.match_substring(index.folded, fold(text)).to_numpy(zero_copy_only=False)
-    return found
+def _match_text(index: TextIndex, text: str) -> Mask:
+    """Match texts that contain ``text`` literally, ignoring case and the composition of accents."""
+    mask: Mask = pc.match_substring(index.folded, fold(text)).to_numpy(zero_copy_only=False)
+    return mask
 
 
-def _with_word(index: TextIndex, word: str) -> Mask:
-    """Texts with the whole word."""
-    kept, word_id = np.zeros(len(index), dtype=bool), index.word_id(fold(word.strip()))
+def _match_word(index: TextIndex, word: str) -> Mask:
+    """Match texts that contain ``word`` as a whole word."""
+    mask, word_id = np.zeros(len(index), dtype=bool), index.word_id(fold(word.strip()))
     if word_id is not None:
-        places = np.flatnonzero(index.word_ids == word_id)
-        kept[np.searchsorted(index.word_starts, places, side="right") - 1] = True
-    return kept
+        occurrences = np.flatnonzero(index.word_ids == word_id)
+        mask[np.searchsorted(index.word_starts, occurrences, side="right") - 1] = True
+    return mask
 
 
-def _with_pattern(index: TextIndex, name: str) -> Mask:
-    kept = np.zeros(len(index), dtype=bool)
+def _match_pattern(index: TextIndex, name: str) -> Mask:
+    mask = np.zeros(len(index), dtype=bool)
     for pattern in index.patterns:
         if pattern.name == name:
-            kept[pattern.rows] = True
-    return kept
+            mask[pattern.rows] = True
+    return mask

@@ -1,9 +1,8 @@
-"""The index of a prepared dataset: its texts, lengths and word ids as arrays that lie on disk and
-are mapped, not read.
+"""The index of a prepared dataset: texts, lengths and word ids as memory-mapped arrays.
 
-``<home>/data/<fingerprint>/index/{texts,words,patterns}.arrow, index.json``. Rows stand in one
-order for all splits: train, validation, test. What a page asks (which rows match, how often a word
-occurs) is a pass over arrays, without a loop over texts.
+``<home>/data/<fingerprint>/index/{texts,words,patterns}.arrow, index.json``. Rows of all splits are
+in the order train, validation, test. Queries (which rows match, how often a word occurs) are array
+operations without a loop over texts.
 """
 
 import hashlib
@@ -28,7 +27,7 @@ from core.errors import ArtifactDamaged
 from core.storage import files
 
 Length = Literal["characters", "words", "tokens"]
-FORMAT = 1  # another number makes every index be built anew
+FORMAT = 1  # a new number invalidates every index
 FOLDER = "index"
 TABLES = ("texts", "words", "patterns")
 
@@ -37,7 +36,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class IndexCard:
-    """What ``index.json`` says: the rows of each split, and each table's checksum."""
+    """The content of ``index.json``: rows per split, and the checksum of each table."""
 
     format: int
     rows: dict[Split, int]
@@ -49,11 +48,10 @@ CARD = TypeAdapter(IndexCard)
 
 @dataclass(frozen=True, eq=False)
 class TextIndex:
-    """n rows, V words in order of frequency, W occurrences. The arrays belong to mapped files:
-    never change them.
+    """Index of n rows with V words in order of frequency and W occurrences.
 
-    ``word_ids`` (W,) lists the words of each row one row after the other; those of row i are from
-    ``word_starts`` (n + 1,) i to i + 1.
+    ``word_ids`` (W,) concatenates the words of all rows; row i is ``word_starts`` (n + 1,) i to i +
+    1. The arrays are read-only views of mapped files.
     """
 
     splits: dict[Split, slice]
@@ -73,36 +71,37 @@ class TextIndex:
 
     @cached_property
     def mixed(self) -> NDArray[np.int32]:
-        """The rank of each row in an order at random that is always the same."""
+        """The rank (n,) of each row in a fixed random order."""
         order = mix_positions(np.arange(len(self)), len(self))
         ranks = np.empty(len(self), np.int32)
         ranks[order] = np.arange(len(self), dtype=np.int32)
         return ranks
 
     def word_id(self, word: str) -> int | None:
-        """The id of a folded word, or None if no text has it."""
-        place = pc.index(self.words, pa.scalar(word, pa.large_string())).as_py()
-        return None if place < 0 else int(place)
+        """Return the id of a folded word, or None if no text contains it."""
+        position = pc.index(self.words, pa.scalar(word, pa.large_string())).as_py()
+        return None if position < 0 else int(position)
 
     def text(self, row: int) -> str:
-        """The text in row ``row`` as it was written."""
+        """Return the original text of row ``row``."""
         return str(self.texts[row].as_py())
 
 
 def index_folder(dataset: Dataset) -> Path:
-    """Where the index of ``dataset`` is kept."""
+    """Folder of the index of ``dataset``."""
     return dataset.folder / FOLDER
 
 
 def open_index(dataset: Dataset) -> TextIndex:
-    """Map the index of ``dataset``. Raises ArtifactDamaged if it is missing, of another format or
-    not what was written.
+    """Map the index of ``dataset``. Raises ArtifactDamaged if it is missing, changed, or of another
+    format version.
     """
     folder = index_folder(dataset)
     try:
         card = CARD.validate_python(files.read_json(folder / "index.json"))
         tables = {
-            name: _map(folder / f"{name}.arrow", card.checksums.get(name, "")) for name in TABLES
+            name: _map_table(folder / f"{name}.arrow", card.checksums.get(name, ""))
+            for name in TABLES
         }
     except (ArtifactDamaged, ValidationError, OSError, ValueError, pa.ArrowException) as error:
         raise ArtifactDamaged(
@@ -110,14 +109,14 @@ def open_index(dataset: Dataset) -> TextIndex:
         ) from error
     rows: dict[Split, int] = {split: dataset.rows(split) for split in SPLITS}
     if card.format != FORMAT or card.rows != rows:
-        raise ArtifactDamaged(f"The index of {dataset.name} is of another version.", AGAIN)
+        raise ArtifactDamaged(f"The index of {dataset.name} has another format version.", AGAIN)
     return _from_tables(card, **tables)
 
 
 def write_index(
     folder: Path, splits: dict[Split, int], texts: pa.Table, words: pa.Table, patterns: pa.Table
 ) -> None:
-    """Put the tables at ``folder``, together or not at all."""
+    """Write the tables to ``folder`` atomically."""
     contents = {
         name: _to_bytes(table) for name, table in zip(TABLES, (texts, words, patterns), strict=True)
     }
@@ -129,7 +128,7 @@ def write_index(
 
 
 def read_rows(index: TextIndex, positions: NDArray[np.int64]) -> pd.DataFrame:
-    """Rows at ``positions``: row, text, label, characters, words, tokens."""
+    """Read the rows at ``positions``: row, text, label, characters, words, tokens."""
     lengths: dict[str, np.ndarray] = {
         name: values[positions] for name, values in index.lengths.items()
     }
@@ -143,10 +142,10 @@ def _from_tables(
     card: IndexCard, texts: pa.Table, words: pa.Table, patterns: pa.Table
 ) -> TextIndex:
     bounds = np.cumsum([0, *(card.rows[split] for split in SPLITS)]).tolist()
-    occurrences = _only_chunk(texts, "words_in_order", pa.large_list(pa.uint32()))
-    rows = _only_chunk(patterns, "rows", pa.large_list(pa.int32()))
+    occurrences = _get_chunk(texts, "words_in_order", pa.large_list(pa.uint32()))
+    rows = _get_chunk(patterns, "rows", pa.large_list(pa.int32()))
     starts = rows.offsets.to_numpy()
-    found = zip(
+    pattern_rows = zip(
         patterns["name"].to_pylist(),
         patterns["kind"].to_pylist(),
         starts[:-1],
@@ -157,32 +156,32 @@ def _from_tables(
         splits={
             split: slice(bounds[number], bounds[number + 1]) for number, split in enumerate(SPLITS)
         },
-        labels=_numbers(texts, "label"),
-        rows=_numbers(texts, "row"),
+        labels=_get_numbers(texts, "label"),
+        rows=_get_numbers(texts, "row"),
         lengths={
-            "characters": _numbers(texts, "characters"),
-            "words": _numbers(texts, "words"),
-            "tokens": _numbers(texts, "tokens"),
+            "characters": _get_numbers(texts, "characters"),
+            "words": _get_numbers(texts, "words"),
+            "tokens": _get_numbers(texts, "tokens"),
         },
-        texts=_only_chunk(texts, "text", pa.large_string()),
-        folded=_only_chunk(texts, "folded", pa.large_string()),
+        texts=_get_chunk(texts, "text", pa.large_string()),
+        folded=_get_chunk(texts, "folded", pa.large_string()),
         word_starts=occurrences.offsets.to_numpy(),
         word_ids=occurrences.values.to_numpy(),
-        words=_only_chunk(words, "word", pa.large_string()),
-        word_counts=_numbers(words, "count"),
+        words=_get_chunk(words, "word", pa.large_string()),
+        word_counts=_get_numbers(words, "count"),
         patterns=tuple(
             Pattern(name, PatternKind(kind), rows.values.to_numpy()[low:high])
-            for name, kind, low, high in found
+            for name, kind, low, high in pattern_rows
         ),
     )
 
 
-def _only_chunk(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
+def _get_chunk(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
     column = table[name]
     return column.chunk(0) if column.num_chunks else pa.array([], kind)
 
 
-def _numbers(table: pa.Table, name: str) -> np.ndarray:
+def _get_numbers(table: pa.Table, name: str) -> np.ndarray:
     column = table[name]
     return (
         column.chunk(0).to_numpy()
@@ -191,10 +190,10 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
     )
 
 
-def _map(path: Path, checksum: str) -> pa.Table:
+def _map_table(path: Path, checksum: str) -> pa.Table:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if hashlib.sha256(content).hexdigest() != checksum:
-            raise ArtifactDamaged(f"{path.name} is not what was written.")
+            raise ArtifactDamaged(f"{path.name} has the wrong checksum.")
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 

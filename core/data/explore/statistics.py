@@ -1,6 +1,4 @@
-"""What Explore counts over the rows that are selected: balance, lengths, and what a limit of tokens
-cuts off.
-"""
+"""Statistics over the selected rows: class balance, text lengths and truncation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +11,8 @@ from numpy.typing import NDArray
 from core.data.explore.index import Mask, TextIndex
 
 BINS = 40
-LONGEST_SHOWN = (
-    0.995  # quantile: a handful of very long texts would squeeze all others into the first bins
-)
+# quantile: a few very long texts would squeeze all others into the first bins
+LONGEST_SHOWN = 0.995
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CURVE_POINTS = 64
 
@@ -23,13 +20,14 @@ Numbers = NDArray[np.int32]
 Labels = NDArray[np.int16]
 
 
-def class_balance(index: TextIndex, kept: Mask, classes: int) -> pd.DataFrame:
-    """Columns split, label, texts and share (of the split's kept texts, 0 to 1), one line for each
-    class in each split.
+def class_balance(index: TextIndex, selected: Mask, classes: int) -> pd.DataFrame:
+    """Count the ``selected`` texts (n,) of each class in each split.
+
+    Columns: split, label, texts and share (proportion of the split's selected texts).
     """
     texts = np.array(
         [
-            np.bincount(index.labels[part][kept[part]], minlength=classes)
+            np.bincount(index.labels[part][selected[part]], minlength=classes)
             for part in index.splits.values()
         ]
     )  # (S, C)
@@ -45,8 +43,8 @@ def class_balance(index: TextIndex, kept: Mask, classes: int) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Texts per bin and class, (B, C). Bin b holds the lengths from ``edges`` (B + 1,) b up to, not
-    including, b + 1.
+    """Texts per bin and class (B, C). Bin b covers lengths from ``edges`` (B + 1,) b to b + 1,
+    exclusive.
     """
 
     edges: NDArray[np.int64]
@@ -55,46 +53,47 @@ class Histogram:
 
     @property
     def longest(self) -> int:
-        """The longest length that is shown."""
+        """The longest length shown."""
         return int(self.edges[-1]) - 1
 
 
 def length_bins(lengths: Numbers, labels: Labels, classes: int) -> Histogram:
-    """Bins of equal whole width that hold all but the very longest texts."""
+    """Count lengths in bins of equal integer width that cover all but the very longest texts."""
     top = int(np.quantile(lengths, LONGEST_SHOWN, method="higher")) + 1 if lengths.size else 1
     width = ceil(top / BINS)
     edges = np.arange(0, top + width, width, dtype=np.int64)
-    bins, shown = len(edges) - 1, lengths < edges[-1]
-    cells = (lengths[shown] // width) * np.int64(classes) + labels[shown]
+    bins, inside = len(edges) - 1, lengths < edges[-1]
+    cells = (lengths[inside] // width) * np.int64(classes) + labels[inside]
     texts = np.bincount(cells, minlength=bins * classes).reshape(bins, classes)
-    return Histogram(edges, texts, int(lengths.size - shown.sum()))
+    return Histogram(edges, texts, int(lengths.size - inside.sum()))
 
 
 def length_boxes(lengths: Numbers, labels: Labels, classes: int) -> pd.DataFrame:
-    """Per class that has texts: label, texts, and the quantiles low (5 %), lower, median, upper
-    (quarters), high (95 %), and longest.
+    """Compute length quantiles of each class that has texts.
+
+    Columns: label, texts, low (5 %), lower (25 %), median, upper (75 %), high (95 %), and longest.
     """
-    lines = []
+    rows = []
     for label in range(classes):
-        mine = lengths[labels == label]
-        if mine.size:
-            lines.append(
+        class_lengths = lengths[labels == label]
+        if class_lengths.size:
+            rows.append(
                 (
                     label,
-                    mine.size,
-                    *np.quantile(mine, QUANTILES, method="inverted_cdf").tolist(),
-                    int(mine.max()),
+                    class_lengths.size,
+                    *np.quantile(class_lengths, QUANTILES, method="inverted_cdf").tolist(),
+                    int(class_lengths.max()),
                 )
             )
     return pd.DataFrame(
-        lines, columns=["label", "texts", "low", "lower", "median", "upper", "high", "longest"]
+        rows, columns=["label", "texts", "low", "lower", "median", "upper", "high", "longest"]
     )
 
 
 @dataclass(frozen=True, slots=True)
 class CutCount:
-    """What a limit of tokens does to n texts: how many are longer, and the share of all tokens that
-    is lost (0 to 1).
+    """The effect of a token limit on n texts: how many are truncated, and the proportion of tokens
+    lost.
     """
 
     texts: int
@@ -103,12 +102,12 @@ class CutCount:
 
     @property
     def share(self) -> float:
-        """Share of the texts that are cut, 0 to 1."""
+        """Proportion of the texts that are truncated."""
         return self.texts / max(self.n, 1)
 
 
 def cut_at(tokens: Numbers, max_tokens: int) -> CutCount:
-    """What is cut off when texts of so many ``tokens`` are limited to ``max_tokens``."""
+    """Count texts and tokens lost when texts of these lengths are truncated to ``max_tokens``."""
     lost = int(np.maximum(tokens - max_tokens, 0).sum(dtype=np.int64))
     return CutCount(
         int((tokens > max_tokens).sum()),
@@ -117,21 +116,25 @@ def cut_at(tokens: Numbers, max_tokens: int) -> CutCount:
     )
 
 
-def cut_curve(tokens: Numbers, labels: Labels, shown: Sequence[int], longest: int) -> pd.DataFrame:
-    """Share of the texts that are longer than each limit up to ``longest``: max_tokens, label (-1:
-    all texts), share.
+def cut_curve(
+    tokens: Numbers, labels: Labels, selected: Sequence[int], longest: int
+) -> pd.DataFrame:
+    """Compute the proportion of texts longer than each limit up to ``longest``.
+
+    Columns: max_tokens, label (-1 for all texts), share.
     """
     limits = np.unique(np.linspace(8, longest, CURVE_POINTS).astype(np.int64))
-    each = {-1: tokens, **{label: tokens[labels == label] for label in shown}}
-    lines = {
-        label: 1 - np.searchsorted(np.sort(mine), limits, side="right") / mine.size
-        for label, mine in each.items()
-        if mine.size
+    lengths = {-1: tokens, **{label: tokens[labels == label] for label in selected}}
+    proportions = {
+        label: 1
+        - np.searchsorted(np.sort(tokens_of_class), limits, side="right") / tokens_of_class.size
+        for label, tokens_of_class in lengths.items()
+        if tokens_of_class.size
     }
     return pd.DataFrame(
         {
-            "max_tokens": np.tile(limits, len(lines)),
-            "label": np.repeat(list(lines), len(limits)).astype(np.int64),
-            "share": np.concatenate([np.empty(0), *lines.values()]),
+            "max_tokens": np.tile(limits, len(proportions)),
+            "label": np.repeat(list(proportions), len(limits)).astype(np.int64),
+            "share": np.concatenate([np.empty(0), *proportions.values()]),
         }
     )

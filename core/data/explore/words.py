@@ -1,13 +1,13 @@
-"""The words of a text in any language: what is counted, searched and compared."""
+"""Split a text of any language into the words that are counted, searched and compared."""
 
 import unicodedata
 
 import regex
 
-# scripts that set no space between words
+# scripts without spaces between words
 UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 TERM = regex.compile(
-    # tags and addresses are no words
+    # tags and web addresses are not words
     r"&?\blt;/?[a-z].{0,300}?gt;|</?[a-z][^<>]*>|https?://\S+|www\.\S+"
     r"|&?#\d+;|&?\b(?:amp|lt|gt|quot|apos|nbsp);"
     rf"|(?P<run>[{UNSPACED}][{UNSPACED}\p{{M}}]*)"
@@ -21,35 +21,33 @@ ISOLATE, END = "\u2068", "\u2069"  # first strong isolate and its end (Unicode S
 
 
 def isolate(text: str) -> str:
-    """``text`` as part of a sentence: one that runs from right to left does not draw the numbers
-    and signs beside it along.
+    """Isolate right-to-left ``text`` so that it does not reorder the numbers and punctuation around
+    it.
     """
     return f"{ISOLATE}{text}{END}" if RIGHT_TO_LEFT.search(text) else text
 
 
 def fold(text: str) -> str:
-    """``text`` in the form in which texts are compared: composed accents (NFC), no difference of
-    case.
-    """
+    """Normalize ``text`` for comparison: composed accents (NFC), case folded."""
     return unicodedata.normalize("NFC", text).casefold()
 
 
 def split_words(folded: str) -> list[str]:
-    """Words of a folded text in their order; in scripts without spaces the pairs of neighbouring
+    """Return the words of a folded text in order; in scripts without spaces, pairs of adjacent
     characters.
 
-    HTML debris and single letters or digits of alphabets are left out: they are remains, not words.
+    HTML remains and single ASCII letters or digits are left out.
     """
-    found = []
+    words = []
     for match in TERM.finditer(folded):
         if word := match["word"]:
             if len(word) > 1 or not word.isascii():
-                found.append(word)
+                words.append(word)
         elif run := match["run"]:
-            found += _pairs(run)
-    return found
+            words += _pair_characters(run)
+    return words
 
 
-def _pairs(run: str) -> list[str]:
-    letters = regex.findall(r"\X", run)  # a letter keeps its vowel signs
-    return ["".join(pair) for pair in zip(letters, letters[1:], strict=False)] or letters
+def _pair_characters(run: str) -> list[str]:
+    graphemes = regex.findall(r"\X", run)  # a letter with its vowel signs
+    return ["".join(pair) for pair in zip(graphemes, graphemes[1:], strict=False)] or graphemes

@@ -1,4 +1,4 @@
-"""Tables that users upload: format detection, readers, label columns, and building splits.
+"""Uploaded tables: format detection, readers, label columns, and building splits.
 
 May import ``core.data.rows`` and ``core.data.sources``.
 """

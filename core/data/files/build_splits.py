@@ -1,6 +1,4 @@
-"""From tables and choices to splits that can be saved: which rows are kept, which are left out and
-why.
-"""
+"""Build splits from tables: which rows are kept, which are dropped and why."""
 
 import math
 from collections import Counter
@@ -10,15 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from core.data.files.columns import MOST_CLASSES, read_splits
+from core.data.files.columns import MAX_CLASSES, read_splits
 from core.data.files.labels import read_label
 from core.data.files.table import SkippedLines, Table, clean
 from core.data.rows import MIN_CLASS_ROWS, SEED, class_order
 from core.data.sources import Split
 from core.errors import DataError
 
-LONGEST_TEXT = 100_000  # characters: some 50 pages, of which a model reads the first
-LONGEST_NAME = 80  # characters of a class
+LONGEST_TEXT = 100_000  # characters, about 50 pages; a model reads only the first
+LONGEST_NAME = 80  # characters of a class name
 SHOWN_CLASSES = 5
 NAMED_LINES = 5
 SPLIT_ORDER: tuple[Split, ...] = ("train", "validation", "test")
@@ -26,12 +24,11 @@ SPLIT_ORDER: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What is taken from tables. ``text`` names one column or more, which are joined by a blank
-    line each.
+    """Options for building a dataset. ``text`` names one column or more, joined by line breaks.
 
-    ``classes`` says what each label is called; one that is called nothing is left out, one that it
-    lacks keeps its name. Without a column ``split`` and without a table of test rows,
-    ``test_share`` of each class becomes the test split.
+    ``classes`` maps labels to class names: an empty name drops the label, a missing label keeps its
+    own name. Without a ``split`` column and without a test table, ``test_share`` of each class
+    becomes the test split.
     """
 
     text: tuple[str, ...]
@@ -43,7 +40,7 @@ class BuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class DroppedRows:
-    """Rows that were left out: why, how many, and where the first ones are (file: line)."""
+    """Dropped rows: reason, count, and the first locations ("file: line")."""
 
     reason: str
     rows: int
@@ -52,7 +49,7 @@ class DroppedRows:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What became of the rows. ``classes`` holds a line per class: its name and its rows in train,
+    """The result of building. ``classes`` has one entry per class: name and rows in train,
     validation and test.
     """
 
@@ -68,7 +65,7 @@ class BuildReport:
 
 @dataclass(frozen=True, eq=False)
 class BuiltDataset:
-    """Splits with the columns text and label (a place in ``classes``), and the report on them."""
+    """Splits with the columns text and label (an index into ``classes``), and the build report."""
 
     splits: dict[Split, pd.DataFrame] = field(repr=False)
     classes: tuple[str, ...]
@@ -76,25 +73,27 @@ class BuiltDataset:
 
 
 def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDataset:
-    """The splits that ``choice`` makes of tables, each of which is a split unless a column says
-    otherwise.
+    """Build the splits that ``choice`` selects from tables; a split column overrides a table's
+    split.
 
-    Raises DataError where no classifier can be trained on what is left.
+    Raises DataError if no classifier can be trained on the remaining rows.
     """
-    rows = pd.concat([_rows(split, table, choice) for split, table in parts], ignore_index=True)
-    skipped = [_where(item, table) for _, table in parts for item in table.skipped]
-    kept, dropped = _usable(rows)
+    rows = pd.concat(
+        [_read_rows(split, table, choice) for split, table in parts], ignore_index=True
+    )
+    skipped = [_summarize_skipped(item, table) for _, table in parts for item in table.skipped]
+    kept, dropped = _drop_unusable(rows)
     classes = class_order(set(kept.loc[kept["split"] == "train", "class"]))
     check_classes(Counter(kept.loc[kept["split"] == "train", "class"]))
-    known = kept["class"].isin(classes)
-    if not known.all():
-        dropped.append(_dropped("a class that no training row has", kept[~known]))
-        kept = kept[known]
+    in_training = kept["class"].isin(classes)
+    if not in_training.all():
+        dropped.append(_summarize_dropped("class not in the training split", kept[~in_training]))
+        kept = kept[in_training]
     notes: list[str] = []
     if not (kept["split"] == "test").any():
-        kept = _with_test_split(kept, choice.test_share)
+        kept = _split_off_test(kept, choice.test_share)
         notes.append(
-            f"{choice.test_share:.0%} of each class, drawn at random, are the test split.".replace(
+            f"Test split: {choice.test_share:.0%} of each class, drawn at random.".replace(
                 "%", " %"
             )
         )
@@ -115,10 +114,10 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
         rows_kept=len(kept),
         dropped=(*skipped, *dropped),
         classes=tuple(
-            (name, *(counts[split][place] for split in SPLIT_ORDER))
-            for place, name in enumerate(classes)
+            (name, *(counts[split][number] for split in SPLIT_ORDER))
+            for number, name in enumerate(classes)
         ),
-        merged=_merged(rows, choice, classes),
+        merged=_list_renamed(rows, choice, classes),
         median_characters=int(lengths.median()),
         longest_characters=int(lengths.max()),
         notes=tuple(notes),
@@ -129,8 +128,8 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
 
 
 def check_classes(rows: Mapping[str, int]) -> None:
-    """Raise DataError unless there are 2 to 50 classes of at least ten training rows each. ``rows``
-    counts those of each class.
+    """Raise DataError unless ``rows``, the training rows per class, has 2 to 50 classes of at least
+    ten.
     """
     if not rows:
         raise DataError("No training row has both a text and a label.", "Choose other columns.")
@@ -140,15 +139,15 @@ def check_classes(rows: Mapping[str, int]) -> None:
             f"All rows have the label {only[:LONGEST_NAME]!r}.",
             "Choose a label column with two classes or more.",
         )
-    if len(rows) > MOST_CLASSES:
+    if len(rows) > MAX_CLASSES:
         raise DataError(
-            f"The labels have {len(rows):,} different values; up to {MOST_CLASSES} classes work.",
-            "Choose another label column, or merge and leave out classes.",
+            f"The labels have {len(rows):,} different values; the limit is {MAX_CLASSES} classes.",
+            "Choose another label column, or merge or leave out classes.",
         )
     if long := next((name for name in rows if len(name) > LONGEST_NAME), ""):
         raise DataError(
             f"A label has {len(long):,} characters: {long[:40]!r}.",
-            "Choose the column of labels, not of texts, or give it a short name.",
+            "Choose the label column, not the text column, or rename the label.",
         )
     small = {name: count for name, count in rows.items() if count < MIN_CLASS_ROWS}
     if small:
@@ -164,43 +163,43 @@ def check_classes(rows: Mapping[str, int]) -> None:
         raise DataError(f"Too few training rows: {listed}{more}.", fix)
 
 
-def _rows(split: Split, table: Table, choice: BuildOptions) -> pd.DataFrame:
-    """Text, found label, class, split and place of every row of a table."""
+def _read_rows(split: Split, table: Table, choice: BuildOptions) -> pd.DataFrame:
+    """Return text, label, class, split and location of every row of a table."""
     table.require(*choice.text, choice.label, *([choice.split] if choice.split else []))
     frame = table.frame
     texts = frame[choice.text[0]].fillna("")
     for column in choice.text[1:]:
         texts = texts.str.cat(frame[column].fillna(""), sep="\n")
-    found = (
+    labels = (
         frame[choice.label]
         .map({value: read_label(value) for value in frame[choice.label].unique()})
         .fillna("")
     )
-    named = found.map(
-        {name: " ".join(clean(choice.classes.get(name, name)).split()) for name in found.unique()}
+    classes = labels.map(
+        {name: " ".join(clean(choice.classes.get(name, name)).split()) for name in labels.unique()}
     )
     splits = pd.Series(split, index=frame.index, dtype=object)
     if choice.split:
-        meant = read_splits(frame[choice.split])
-        if not meant:
+        split_of_value = read_splits(frame[choice.split])
+        if not split_of_value:
             values = (
                 ", ".join(
                     repr(str(value)[:20])
                     for value in frame[choice.split].dropna().unique()[:SHOWN_CLASSES]
                 )
-                or "nothing"
+                or "empty"
             )
-            fix = "Write train, validation and test there, or let the split be made."
+            fix = "Use the values train, validation and test, or let the app split the rows."
             raise DataError(
-                f"The column {choice.split!r} does not say the split of each row: it holds"
+                f"The column {choice.split!r} does not name the split of each row: its values are"
                 f" {values}.",
                 fix,
             )
-        splits = frame[choice.split].map(meant)
+        splits = frame[choice.split].map(split_of_value)
     columns = {
         "text": texts.str.strip(),
-        "found": found,
-        "class": named,
+        "found": labels,
+        "class": classes,
         "split": splits,
         "file": table.found.name,
         "line": frame.index,
@@ -208,24 +207,24 @@ def _rows(split: Split, table: Table, choice: BuildOptions) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index(drop=True)
 
 
-def _usable(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[DroppedRows]]:
+def _drop_unusable(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[DroppedRows]]:
     reasons = {
         "no text": rows["text"] == "",
         "no label": rows["found"] == "",
-        "the class is left out": rows["class"] == "",
+        "class left out": rows["class"] == "",
         "no split": rows["split"].isna(),
-        f"a text of more than {LONGEST_TEXT:,} characters": rows["text"].str.len() > LONGEST_TEXT,
+        f"text longer than {LONGEST_TEXT:,} characters": rows["text"].str.len() > LONGEST_TEXT,
     }
-    left = pd.Series(True, index=rows.index)
+    remaining = pd.Series(True, index=rows.index)
     dropped = []
     for reason, mask in reasons.items():
-        if (here := left & mask).any():
-            dropped.append(_dropped(reason, rows[here]))
-            left &= ~mask
-    return rows[left], dropped
+        if (matching := remaining & mask).any():
+            dropped.append(_summarize_dropped(reason, rows[matching]))
+            remaining &= ~mask
+    return rows[remaining], dropped
 
 
-def _dropped(reason: str, rows: pd.DataFrame) -> DroppedRows:
+def _summarize_dropped(reason: str, rows: pd.DataFrame) -> DroppedRows:
     first = rows.head(NAMED_LINES)
     return DroppedRows(
         reason,
@@ -234,15 +233,15 @@ def _dropped(reason: str, rows: pd.DataFrame) -> DroppedRows:
     )
 
 
-def _where(skipped: SkippedLines, table: Table) -> DroppedRows:
+def _summarize_skipped(skipped: SkippedLines, table: Table) -> DroppedRows:
     return DroppedRows(
         skipped.reason, skipped.rows, tuple(f"{table.found.name}: {line}" for line in skipped.lines)
     )
 
 
-def _with_test_split(rows: pd.DataFrame, share: float) -> pd.DataFrame:
-    """The rows with a ``share`` of each class's training rows, at least one, made test rows; always
-    the same ones.
+def _split_off_test(rows: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Move ``share`` of each class's training rows, at least one, to the test split; the draw is
+    fixed.
     """
     generator = np.random.default_rng(SEED)
     splits = rows["split"].copy()
@@ -253,10 +252,10 @@ def _with_test_split(rows: pd.DataFrame, share: float) -> pd.DataFrame:
     return rows.assign(split=splits)
 
 
-def _merged(
+def _list_renamed(
     rows: pd.DataFrame, choice: BuildOptions, classes: tuple[str, ...]
 ) -> tuple[tuple[str, str], ...]:
-    """Labels that go by another name now, and that name."""
+    """Return pairs of each renamed label and its new name."""
     pairs = rows.loc[
         rows["class"].isin(classes) & (rows["found"] != rows["class"]), ["found", "class"]
     ].drop_duplicates()

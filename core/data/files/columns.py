@@ -1,6 +1,4 @@
-"""Which columns of a table are probably the texts, the labels and the split, as a proposal to start
-from.
-"""
+"""Propose the text, label and split columns of a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +9,8 @@ from core.data.files.labels import count_labels
 from core.data.files.table import Table
 from core.data.sources import SPLIT_WORDS, Split
 
-MOST_CLASSES = 50
-LOOKED_AT = 2000  # rows
+MAX_CLASSES = 50
+SAMPLE_ROWS = 2000
 TEXT_NAMES = (
     "text",
     "sentence",
@@ -41,7 +39,7 @@ SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "part")
 
 @dataclass(frozen=True, slots=True)
 class ColumnProposal:
-    """Names of columns; empty where none looks like it."""
+    """Column names; empty where no column fits."""
 
     text: str
     label: str
@@ -49,10 +47,10 @@ class ColumnProposal:
 
 
 def propose_columns(table: Table) -> ColumnProposal:
-    """By the usual names where what they hold fits, else the longest cells as text and the fewest
+    """Propose columns by their usual names, otherwise the longest cells as text and the fewest
     values as label.
     """
-    sample = table.frame.head(LOOKED_AT)
+    sample = table.frame.head(SAMPLE_ROWS)
     lengths = {name: _mean_length(sample[name]) for name in table.columns}
     values = {name: len(count_labels(sample[name])) for name in table.columns}
     split = next(
@@ -63,29 +61,31 @@ def propose_columns(table: Table) -> ColumnProposal:
         ),
         "",
     )
-    text = _named(TEXT_NAMES, table.columns) or max(table.columns, key=lambda name: lengths[name])
-    left = [name for name in table.columns if name not in (text, split)]
-    fitting = [name for name in left if 2 <= values[name] <= MOST_CLASSES]
-    label = _named(LABEL_NAMES, fitting) or min(
-        fitting or left, key=lambda name: (values[name] < 2, values[name]), default=""
+    text = _find_name(TEXT_NAMES, table.columns) or max(
+        table.columns, key=lambda name: lengths[name]
+    )
+    rest = [name for name in table.columns if name not in (text, split)]
+    fitting = [name for name in rest if 2 <= values[name] <= MAX_CLASSES]
+    label = _find_name(LABEL_NAMES, fitting) or min(
+        fitting or rest, key=lambda name: (values[name] < 2, values[name]), default=""
     )
     return ColumnProposal(text, label, split)
 
 
 def read_splits(values: "pd.Series[str]") -> dict[str, Split]:
-    """What each value of a split column means, blank ones aside; empty if one of them is no word
-    for a split, or none is train.
+    """Map each non-blank value of a split column to its split; empty if a value is unknown or none
+    is train.
     """
-    found = {str(value) for value in values.dropna().unique() if str(value).strip()}
-    meant = {
+    distinct = {str(value) for value in values.dropna().unique() if str(value).strip()}
+    splits = {
         value: SPLIT_WORDS[value.strip().lower()]
-        for value in found
+        for value in distinct
         if value.strip().lower() in SPLIT_WORDS
     }
-    return meant if len(meant) == len(found) and "train" in meant.values() else {}
+    return splits if len(splits) == len(distinct) and "train" in splits.values() else {}
 
 
-def _named(names: Sequence[str], columns: Sequence[str]) -> str:
+def _find_name(names: Sequence[str], columns: Sequence[str]) -> str:
     lower = {column.lower(): column for column in reversed(columns)}
     return next((lower[name] for name in names if name in lower), "")
 

@@ -19,20 +19,20 @@ from core.data.files.table import (
 )
 from core.errors import DataError
 
-EXAMPLE = 'Write one object a line, such as {"text": "…", "label": "…"}.'
+EXAMPLE = 'Write one object per line, for example {"text": "…", "label": "…"}.'
 NAMED_LINES = 5
 
 
 def read_json_rows(name: str, data: bytes, reading: ReadOptions) -> Table:
-    """A row for each object; lines that hold none are left out and counted. Raises DataError where
-    most do not.
+    """Read one row per object; lines without an object are skipped and counted. Raises DataError if
+    most are.
     """
     encoding = reading.encoding or find_encoding(data)
     text = decode(name, data, encoding)
     objects: dict[int, dict[str, object]] = {}
     broken: list[int] = []
     columns: dict[str, None] = {}
-    for line, value in _values(name, text):
+    for line, value in _read_values(name, text):
         if isinstance(value, dict):
             objects[line] = value
             columns |= dict.fromkeys(value)
@@ -44,18 +44,18 @@ def read_json_rows(name: str, data: bytes, reading: ReadOptions) -> Table:
     if not objects or len(broken) > len(objects):
         where = f", line {broken[0]:,}," if broken else ""
         raise DataError(
-            f"{name}{where} holds no JSON object." if broken else f"{name} holds no rows.", EXAMPLE
+            f"{name}{where} is not a JSON object." if broken else f"{name} has no rows.", EXAMPLE
         )
     notes: list[str] = []
-    kept = [key for key in columns if not _nested(objects, key, notes)]
-    if not kept:
-        raise DataError(f"{name} holds lists and objects only.", EXAMPLE)
+    usable = [key for key in columns if not _is_nested(objects, key, notes)]
+    if not usable:
+        raise DataError(f"{name} contains only lists and objects.", EXAMPLE)
     cells = {
-        new: [_cell(row.get(key)) for row in objects.values()]
-        for key, new in zip(kept, unique_names(kept, notes), strict=True)
+        unique: [_to_cell(row.get(key)) for row in objects.values()]
+        for key, unique in zip(usable, unique_names(usable, notes), strict=True)
     }
     skipped = (
-        (SkippedLines("no JSON object", len(broken), tuple(broken[:NAMED_LINES])),)
+        (SkippedLines("not a JSON object", len(broken), tuple(broken[:NAMED_LINES])),)
         if broken
         else ()
     )
@@ -65,36 +65,34 @@ def read_json_rows(name: str, data: bytes, reading: ReadOptions) -> Table:
     )
 
 
-def _values(name: str, text: str) -> Iterator[tuple[int, object]]:
+def _read_values(name: str, text: str) -> Iterator[tuple[int, object]]:
     if text.lstrip()[:1] == "[":
-        whole = _parsed(text)
-        if not isinstance(whole, list):
-            raise DataError(f"{name} is no complete JSON list.", EXAMPLE)
-        yield from enumerate(whole, 1)
+        values = _parse(text)
+        if not isinstance(values, list):
+            raise DataError(f"{name} is not a complete JSON list.", EXAMPLE)
+        yield from enumerate(values, 1)
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield number, _parsed(line)
+            yield number, _parse(line)
 
 
-def _parsed(text: str) -> object:
+def _parse(text: str) -> object:
     try:
         return json.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # no JSON, a number of thousands of digits, or brackets nested without end
+    # invalid JSON, a number with thousands of digits, or too deeply nested brackets
+    except (ValueError, RecursionError):
         return None
 
 
-def _nested(objects: dict[int, dict[str, object]], key: str, notes: list[str]) -> bool:
+def _is_nested(objects: dict[int, dict[str, object]], key: str, notes: list[str]) -> bool:
     nested = any(isinstance(row.get(key), (dict, list)) for row in objects.values())
     if nested:
-        notes.append(f"The field {clean(key)[:80]!r} holds lists or objects and is not offered.")
+        notes.append(f"The field {clean(key)[:80]!r} contains lists or objects and cannot be used.")
     return nested
 
 
-def _cell(value: object) -> str | None:
-    if value is None or value != value:  # NaN, which Python's reader lets pass
+def _to_cell(value: object) -> str | None:
+    if value is None or value != value:  # NaN, which Python's reader accepts
         return None
     return clean(value) if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Read Parquet: cells as strings, class ids by the names that Hugging Face ``datasets`` keeps in
+"""Read Parquet: cells as strings, class ids by the names that Hugging Face ``datasets`` stores in
 the schema.
 """
 
@@ -12,11 +12,11 @@ from core.data.files.table import MAX_COLUMNS, FileFormat, Table, check_shape, c
 from core.errors import DataError
 
 BATCH_ROWS = 1000
-MAX_UNPACKED = 1_000_000_000  # bytes: a small file may unpack to very much
+MAX_UNPACKED = 1_000_000_000  # bytes: a small file can unpack to a very large table
 
 
 def read_parquet_rows(name: str, data: bytes) -> Table:
-    """The rows of a Parquet file. Columns that hold lists, structures or bytes are left out. Raises
+    """Read the rows of a Parquet file; columns of lists, structures or bytes are left out. Raises
     DataError.
     """
     import pyarrow as pa  # noqa: PLC0415 - takes half a second, and only these files need it
@@ -28,26 +28,26 @@ def read_parquet_rows(name: str, data: bytes) -> Table:
         check_shape(name, len(schema.names), file.metadata.num_rows)
         usable = [field.name for field in schema if _holds_values(field.type)]
         notes = [
-            f"The column {clean(n)[:80]!r} holds no plain values and is not offered."
+            f"The column {clean(n)[:80]!r} has no plain values and cannot be used."
             for n in schema.names
             if n not in usable
         ]
         columns = _read_columns(name, file, usable[:MAX_COLUMNS])
-        names = _class_names(schema.metadata)
+        names = _read_class_names(schema.metadata)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise DataError(
-            f"{name} begins like Parquet and cannot be read: {reason}.",
-            "Write it again, or save the table as CSV.",
+            f"{name} looks like Parquet but cannot be read: {reason}.",
+            "Export it again, or save the table as CSV.",
         ) from error
     if not columns or not file.metadata.num_rows:
         raise DataError(
             f"{name} has no rows of plain values.", "Choose a file with texts and labels."
         )
-    given = unique_names(list(columns), notes)
+    new_names = unique_names(list(columns), notes)
     cells = {
-        new: _texts(columns[old], names.get(old, ()))
-        for old, new in zip(columns, given, strict=True)
+        new: _to_strings(columns[old], names.get(old, ()))
+        for old, new in zip(columns, new_names, strict=True)
     }
     frame = pd.DataFrame(cells, dtype=object)
     frame.index += 1
@@ -74,15 +74,15 @@ def _read_columns(name: str, file: Any, usable: list[str]) -> dict[str, list[obj
         if unpacked > MAX_UNPACKED:
             raise DataError(
                 f"{name} unpacks to more than {MAX_UNPACKED / 1e9:.0f} GB.",
-                "Take a sample of it, and only the columns needed.",
+                "Use a sample, and only the columns you need.",
             )
-        for place, column in enumerate(batch.schema.names):
-            columns[column] += batch.column(place).to_pylist()
+        for number, column in enumerate(batch.schema.names):
+            columns[column] += batch.column(number).to_pylist()
     return columns
 
 
-def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
-    """The names of each column of classes."""
+def _read_class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
+    """Return the class names of each ClassLabel column."""
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
         return {
@@ -90,17 +90,12 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
             for name, feature in features.items()
             if "names" in feature
         }
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ):  # only ids are known then
+    # without valid metadata only the ids are known
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def _texts(values: list[object], names: Sequence[str]) -> list[str | None]:
+def _to_strings(values: list[object], names: Sequence[str]) -> list[str | None]:
     def text(value: object) -> str | None:
         if value is None or value != value:
             return None

@@ -1,5 +1,6 @@
-"""Read a table somebody brings: CSV, TSV, JSON lines or Parquet, by what it holds and not by its
-name. Nothing in it is ever run.
+"""Read an uploaded table: CSV, TSV, JSON lines or Parquet, detected by content and not by name.
+
+No content of a file is ever executed.
 """
 
 from pathlib import Path
@@ -13,40 +14,38 @@ from core.errors import DataError
 
 
 def read_table(name: str, data: bytes, reading: ReadOptions | None = None) -> Table:
-    """The table in ``data``, a file called ``name``. Raises DataError, which says what to do, for
-    whatever is no table.
+    """Read ``data``, the content of a file called ``name``. Raises DataError if it is not a
+    table.
     """
     check_size(name, len(data))
-    chosen = reading or ReadOptions()
+    options = reading or ReadOptions()
     match find_format(name, data):
         case "Parquet":
             return read_parquet_rows(name, data)
         case "JSON lines":
-            return read_json_rows(name, data, chosen)
+            return read_json_rows(name, data, options)
         case _:
-            return read_delimited(name, data, chosen)
+            return read_delimited(name, data, options)
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of the file at ``path``, if it is of a size that can be read here. Raises
-    DataError.
-    """
+    """Read the file at ``path`` if its size is within the limit. Raises DataError."""
     path = path.expanduser()
     if not path.is_file():
-        what = (
+        problem = (
             "is a folder"
             if path.is_dir()
             else "does not exist"
             if not path.exists()
-            else "is no ordinary file"
+            else "is not a regular file"
         )
         raise DataError(
-            f"{path} {what}.", "Give the path of one file: CSV, TSV, JSON lines or Parquet."
+            f"{path} {problem}.", "Give the path of one file: CSV, TSV, JSON lines or Parquet."
         )
     check_size(path.name, path.stat().st_size)
     try:
         return path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({error.strerror}).", "Check who may read it."
+            f"{path} cannot be read ({error.strerror}).", "Check its permissions."
         ) from error

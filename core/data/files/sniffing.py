@@ -1,6 +1,4 @@
-"""What a file is, whatever its name says: kind, encoding, separator, and whether its first line is
-a header.
-"""
+"""Detect format, encoding, separator and header of a file from its content."""
 
 import csv
 import re
@@ -17,7 +15,7 @@ from core.errors import DataError
 Format = Literal["delimited", "JSON lines", "Parquet"]
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-# Python's name: what people call it; the ones tried on text that is no Unicode come in this order
+# Python's name: display name; text that is not Unicode is tried in this order
 ENCODINGS = {
     "utf-8": "UTF-8",
     "utf-16": "UTF-16",
@@ -35,33 +33,33 @@ ENCODINGS = {
     "big5": "Chinese (Big5)",
     "cp949": "Korean (EUC-KR)",
 }
-OLD_ENCODINGS = list(ENCODINGS)[2:]
+LEGACY_ENCODINGS = list(ENCODINGS)[2:]
 BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-CONTAINERS = (  # what a file begins with, what it is, and what to do
+CONTAINERS = (  # first bytes, description, fix
     (b"\x1f\x8b", "is compressed with gzip", "Unpack it and choose the file inside."),
     (b"BZh", "is compressed with bzip2", "Unpack it and choose the file inside."),
     (b"\xfd7zXZ", "is compressed with xz", "Unpack it and choose the file inside."),
     (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "Unpack it and choose the file inside."),
     (
         b"PK",
-        "is a ZIP archive or an Excel workbook, whatever its name says",
+        "is a ZIP archive or an Excel workbook",
         "Unpack it, or save the sheet as CSV (UTF-8).",
     ),
     (b"\xd0\xcf\x11\xe0", "is an old Office document", "Save the sheet as CSV (UTF-8)."),
-    (b"%PDF", "is a PDF", "Give a table: CSV, TSV, JSON lines or Parquet."),
-    (b"\x89PNG", "is a picture", "Give a table: CSV, TSV, JSON lines or Parquet."),
+    (b"%PDF", "is a PDF", "Use a table: CSV, TSV, JSON lines or Parquet."),
+    (b"\x89PNG", "is a picture", "Use a table: CSV, TSV, JSON lines or Parquet."),
     (b"SQLite format 3", "is a database", "Export the table as CSV."),
     (b"ARROW1", "is an Arrow file", "Save the table as Parquet."),
 )
 PICKLE = re.compile(rb"\x80[\x02-\x05](\x95|[c}\](qX\x8a\x8c])")
 SAMPLE_BYTES = 65_536
 SAMPLE_RECORDS = 60
-HEADER_LENGTH = 64  # characters: a longer cell is a text, not the name of a column
+HEADER_LENGTH = 64  # characters: a longer cell is a text, not a column name
 USUAL_NAMES = frozenset(
     (
         "text",
@@ -96,15 +94,15 @@ USUAL_NAMES = frozenset(
 
 
 def find_format(name: str, data: bytes) -> Format:
-    """What the content is. Raises DataError, with what to do, for what is no table: nothing is ever
-    unpacked or unpickled.
+    """Detect the format. Raises DataError, with a fix, for anything else: nothing is unpacked or
+    unpickled.
     """
     if not data.strip(b"\x00 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
-    for start, what, fix in CONTAINERS:
-        if data.startswith(start) and not (start in {b"PK", b"BZh"} and _reads_as_text(data)):
-            raise DataError(f"{name} {what}.", fix)
-    if PICKLE.match(data) and not _reads_as_text(data):
+    for start, description, fix in CONTAINERS:
+        if data.startswith(start) and not (start in {b"PK", b"BZh"} and _is_printable(data)):
+            raise DataError(f"{name} {description}.", fix)
+    if PICKLE.match(data) and not _is_printable(data):
         raise DataError(
             f"{name} is a Python pickle, which can run code when it is opened.",
             "Save the table as Parquet or CSV.",
@@ -112,13 +110,13 @@ def find_format(name: str, data: bytes) -> Format:
     if data.startswith(b"PAR1"):
         return "Parquet"
     first = data[:4096].lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")[:1]
-    wanted = name.lower().endswith((".json", ".jsonl", ".ndjson"))
-    return "JSON lines" if first == b"{" or (wanted and first == b"[") else "delimited"
+    json_suffix = name.lower().endswith((".json", ".jsonl", ".ndjson"))
+    return "JSON lines" if first == b"{" or (json_suffix and first == b"[") else "delimited"
 
 
 def find_encoding(data: bytes) -> str:
-    """The encoding of text: by its mark, by zeros where UTF-16 has them, UTF-8 if it is valid, else
-    the likeliest older one.
+    """Detect the encoding: byte order mark, zero bytes of UTF-16, valid UTF-8, otherwise the
+    likeliest legacy encoding.
     """
     for mark, encoding in BOMS:
         if data.startswith(mark):
@@ -130,12 +128,12 @@ def find_encoding(data: bytes) -> str:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        return _older_encoding(data, error.start)
+        return _find_legacy_encoding(data, error.start)
     return "utf-8"
 
 
 def decode(name: str, data: bytes, encoding: str) -> str:
-    """The text of ``data``. Raises DataError where the encoding does not fit."""
+    """Decode ``data``. Raises DataError if the encoding does not fit."""
     try:
         text = data.decode(encoding).removeprefix("\ufeff")
     except (UnicodeDecodeError, LookupError) as error:
@@ -143,27 +141,28 @@ def decode(name: str, data: bytes, encoding: str) -> str:
             f"{name} is not {ENCODINGS.get(encoding, encoding)}.",
             "Choose another encoding, or save the file as UTF-8.",
         ) from error
-    strange = sum(map(text[:SAMPLE_BYTES].count, _CONTROLS))
-    if strange > len(text[:SAMPLE_BYTES]) / 20:
+    controls = sum(map(text[:SAMPLE_BYTES].count, _CONTROLS))
+    if controls > len(text[:SAMPLE_BYTES]) / 20:
         raise DataError(
-            f"{name} is no text: it is full of control characters.",
-            "Give a table: CSV, TSV, JSON lines or Parquet.",
+            f"{name} is not a text file: it is full of control characters.",
+            "Use a table: CSV, TSV, JSON lines or Parquet.",
         )
     return text
 
 
 def find_separator(text: str, suffix: str = "") -> str:
-    """The character that cuts most lines into the same number of cells, more than one; a tab wins
-    in a .tsv, else a comma.
+    """Find the character that splits most lines into the same number of cells, at least two.
+
+    Ties go to the tab in a .tsv file, otherwise to the comma.
     """
     preferred = "\t" if suffix == ".tsv" else ","
     order = [preferred, *(separator for separator in SEPARATORS if separator != preferred)]
-    return max(order, key=lambda separator: _regularity(text[:SAMPLE_BYTES], separator))
+    return max(order, key=lambda separator: _measure_regularity(text[:SAMPLE_BYTES], separator))
 
 
 def has_header(records: Sequence[Sequence[str]]) -> bool:
-    """Whether the first record names the columns: usual names, or short words of which none is a
-    value that comes again below.
+    """Whether the first record contains column names: usual names, or short cells that do not occur
+    again below.
     """
     if not records:
         return False
@@ -175,17 +174,17 @@ def has_header(records: Sequence[Sequence[str]]) -> bool:
         for cell in first
     ):
         return False
-    again = any(
-        cell == record[place].strip()
+    repeated = any(
+        cell == record[number].strip()
         for record in rest
-        for place, cell in enumerate(first)
-        if place < len(record)
+        for number, cell in enumerate(first)
+        if number < len(record)
     )
-    return len(set(first)) == len(first) and not again
+    return len(set(first)) == len(first) and not repeated
 
 
 def first_records(text: str, separator: str, count: int = SAMPLE_RECORDS) -> list[list[str]]:
-    """The first records that hold anything, as far as they can be read."""
+    """Return the first non-empty records, as far as they can be parsed."""
     records = filter(
         any, csv.reader(StringIO(text[: 16 * SAMPLE_BYTES], newline=""), delimiter=separator)
     )
@@ -198,20 +197,20 @@ def first_records(text: str, separator: str, count: int = SAMPLE_RECORDS) -> lis
 _CONTROLS = [chr(code) for code in range(32) if chr(code) not in "\t\n\r\f\v\0\x1b"]
 
 
-def _reads_as_text(data: bytes) -> bool:
-    """Whether the first bytes are printable: a text may begin with the letters PK too."""
+def _is_printable(data: bytes) -> bool:
+    """Whether the first bytes are printable: a text may also begin with the letters PK."""
     return not any(code < 9 or 13 < code < 27 for code in data[:64]) and all(
         code < 128 for code in data[:16]
     )
 
 
-def _older_encoding(data: bytes, first: int) -> str:
+def _find_legacy_encoding(data: bytes, first: int) -> str:
     start = max(0, first - 1024)
-    best = from_bytes(data[start : start + SAMPLE_BYTES], cp_isolation=OLD_ENCODINGS).best()
+    best = from_bytes(data[start : start + SAMPLE_BYTES], cp_isolation=LEGACY_ENCODINGS).best()
     if best is None:
-        return "latin-1"  # any bytes are: what is wrong will be seen in the preview
+        return "latin-1"  # decodes any bytes; errors are visible in the preview
     likely = [
-        name for name in OLD_ENCODINGS if name in {best.encoding, *best.could_be_from_charset}
+        name for name in LEGACY_ENCODINGS if name in {best.encoding, *best.could_be_from_charset}
     ]
     for encoding in likely:
         try:
@@ -222,9 +221,9 @@ def _older_encoding(data: bytes, first: int) -> str:
     return "latin-1"
 
 
-def _regularity(text: str, separator: str) -> tuple[float, int]:
-    """The share of records with the commonest number of cells, and that number; nothing where there
-    is one cell a record.
+def _measure_regularity(text: str, separator: str) -> tuple[float, int]:
+    """Return the proportion of records with the most common number of cells, and that number; zeros
+    for one cell.
     """
     records = first_records(text, separator)
     widths = Counter(
@@ -232,5 +231,5 @@ def _regularity(text: str, separator: str) -> tuple[float, int]:
     )  # the sample may end within the last one
     if not widths:
         return 0.0, 0
-    width, alike = max(widths.items(), key=lambda item: (item[1], item[0]))
-    return (round(alike / widths.total(), 1), width) if width > 1 else (0.0, 0)
+    width, records_of_width = max(widths.items(), key=lambda item: (item[1], item[0]))
+    return (round(records_of_width / widths.total(), 1), width) if width > 1 else (0.0, 0)

@@ -1,6 +1,4 @@
-"""A table as a file holds it: every cell a string, with what was found about the file and which
-lines were left out.
-"""
+"""A table as stored in a file: every cell a string, with the detected format and skipped lines."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +7,7 @@ import pandas as pd
 from core.data.files.sniffing import Format
 from core.errors import DataError
 
-# read into the server's memory; more is prepared from a folder, which needs no upload
+# uploads are read into the server's memory; data folders have no limit
 MAX_BYTES = 100_000_000
 MAX_COLUMNS = 1000
 MAX_ROWS = 2_000_000
@@ -18,9 +16,7 @@ SHOWN_NAMES = 12
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How to read a delimited file where what is found is wrong: None, the empty string and True
-    leave it as it is found.
-    """
+    """Overrides for the detected format of a delimited file; the defaults keep the detected one."""
 
     encoding: str = ""
     separator: str = ""
@@ -30,7 +26,7 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """What was found about a file. ``separator`` is empty and ``header`` None where the format has
+    """The detected format of a file. ``separator`` is empty and ``header`` None if the format has
     none.
     """
 
@@ -45,7 +41,7 @@ class FileFormat:
 
 @dataclass(frozen=True, slots=True)
 class SkippedLines:
-    """Lines of a file that hold no row: why, how many, and where the first ones are."""
+    """Skipped lines of a file: reason, count, and the first line numbers."""
 
     reason: str
     rows: int
@@ -54,8 +50,8 @@ class SkippedLines:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Cells as strings, missing ones as None. The index is the number of each row's line, or of the
-    row itself, from 1.
+    """Cells as strings, missing ones as None. The index is the line number of each row, or its row
+    number from 1.
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -64,50 +60,49 @@ class Table:
 
     @property
     def rows(self) -> int:
-        """Rows that were read."""
+        """Number of rows."""
         return len(self.frame)
 
     @property
     def columns(self) -> list[str]:
-        """Names of the columns."""
+        """Column names."""
         return [str(name) for name in self.frame.columns]
 
     def require(self, *columns: str) -> None:
-        """Raise DataError if a column is not there."""
+        """Raise DataError if a column is missing."""
         missing = [name for name in columns if name not in self.frame.columns]
         if missing:
-            there = ", ".join(map(repr, self.columns[:SHOWN_NAMES])) + (
+            listed = ", ".join(map(repr, self.columns[:SHOWN_NAMES])) + (
                 " and more" if len(self.columns) > SHOWN_NAMES else ""
             )
             raise DataError(
-                f"{self.found.name} has no column {missing[0]!r}.", f"Its columns are {there}."
+                f"{self.found.name} has no column {missing[0]!r}.", f"Its columns are {listed}."
             )
 
 
 def unique_names(names: list[str], notes: list[str]) -> list[str]:
-    """Names of columns, each once and none empty: ``text``, ``text (2)``, ``column 3``. What was
-    changed is added to ``notes``.
+    """Return column names without duplicates and blanks: ``text``, ``text (2)``, ``column 3``.
+
+    Each change is appended to ``notes``.
     """
-    taken: set[str] = set()
-    given = []
-    for place, name in enumerate(names, 1):
-        stem = " ".join(clean(name).split())[:80] or f"column {place}"
+    used: set[str] = set()
+    result = []
+    for position, name in enumerate(names, 1):
+        stem = " ".join(clean(name).split())[:80] or f"column {position}"
         number = 1
         unique = stem
-        while unique in taken:
+        while unique in used:
             number += 1
             unique = f"{stem} ({number})"
-        taken.add(unique)
-        given.append(unique)
+        used.add(unique)
+        result.append(unique)
         if number > 1:
-            notes.append(f"Two columns are called {stem!r}; the later one is {unique!r} here.")
-    return given
+            notes.append(f"Two columns are called {stem!r}; the second is shown as {unique!r}.")
+    return result
 
 
 def clean(text: str) -> str:
-    """``text`` without what neither UTF-8 nor a database can keep: zero characters and halves of
-    surrogate pairs.
-    """
+    """Remove NUL characters and unpaired surrogates, which UTF-8 or a database cannot store."""
     text = text.replace("\0", "")
     try:
         text.encode()
@@ -117,28 +112,24 @@ def clean(text: str) -> str:
 
 
 def check_size(name: str, size: int) -> None:
-    """Raise DataError for a file that is too large to be read here. Ask before it is read."""
+    """Raise DataError if a file of ``size`` bytes is too large. Call this before reading it."""
     if size > MAX_BYTES:
         fix = (
-            "Take a sample of it, or put Parquet files with the columns text and label into a"
-            " folder and give that as the data folder."
+            "Use a sample, or put Parquet files with the columns text and label into a folder and"
+            " use that as the data folder."
         )
         raise DataError(
-            f"{name} has {size / 1e6:,.0f} MB; up to {MAX_BYTES / 1e6:.0f} MB are read.", fix
+            f"{name} has {size / 1e6:,.0f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB.", fix
         )
 
 
 def check_shape(name: str, columns: int, rows: int = 0) -> None:
-    """Raise DataError for a table that is too wide or too long."""
+    """Raise DataError if a table has too many columns or rows."""
     if columns > MAX_COLUMNS:
         fix = (
-            "Keep the columns with texts and labels. Is each text on a line of its own, and the"
-            " separator right?"
+            "Keep only the text and label columns, and check that each text has its own line and"
+            " that the separator is correct."
         )
-        raise DataError(
-            f"{name} has {columns:,} columns; up to {MAX_COLUMNS:,} can be chosen from.", fix
-        )
+        raise DataError(f"{name} has {columns:,} columns; the limit is {MAX_COLUMNS:,}.", fix)
     if rows > MAX_ROWS:
-        raise DataError(
-            f"{name} has {rows:,} rows; up to {MAX_ROWS:,} are read.", "Take a sample of it."
-        )
+        raise DataError(f"{name} has {rows:,} rows; the limit is {MAX_ROWS:,}.", "Use a sample.")

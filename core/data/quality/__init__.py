@@ -1,5 +1,5 @@
 """Checks of a dataset before training: duplicates, leakage, label errors, odd texts, and fixes.
 
-Data frames hold split, row, text and label (a class id), one row per text. May import
+Data frames have split, row, text and label (a class id), one row per text. May import
 ``core.data.explore``, ``core.data.dataset`` and ``core.data.recipe``.
 """

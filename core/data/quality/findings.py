@@ -1,6 +1,6 @@
-"""What a check of a dataset found, and how it is kept: ``<prepared data>/<fingerprint>/quality/``.
+"""Findings of a data quality check, stored in ``<prepared data>/<fingerprint>/quality/``.
 
-The findings name texts by split and row and do not hold them: the prepared data does.
+Findings refer to texts by split and row and do not contain them.
 """
 
 from dataclasses import dataclass
@@ -15,19 +15,12 @@ from core.data.quality import label_errors as near
 from core.errors import ArtifactDamaged
 from core.storage import files
 
-COLUMNS = (
-    "check",
-    "split",
-    "row",
-    "group",
-    "score",
-    "detail",
-    "rival",
-)  # rival: the competing class id, -1 for none
+# rival: id of the suggested class, -1 for none
+COLUMNS = ("check", "split", "row", "group", "score", "detail", "rival")
 
 
 class Check(StrEnum):
-    """What is looked for; the worst for a result first."""
+    """The kinds of faults, the most harmful first."""
 
     LEAKAGE = "leakage"
     CONFLICT = "conflicting labels"
@@ -42,7 +35,7 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A check in words: its title, what such texts do to a result, and what to do."""
+    """Display texts of a check: title, effect on results, and fix."""
 
     title: str
     effect: str
@@ -54,17 +47,17 @@ WORDS = {
         "Held-out texts that training also has",
         "The model is scored on texts that it has learned, so the score is higher than on new"
         " texts.",
-        "Take the training copy out of the source, and keep the held-out one.",
+        "Remove the training copy from the source, and keep the held-out one.",
     ),
     Check.CONFLICT: Words(
         "Same text, different labels",
-        "At most one of the labels is right. Training is pulled both ways, and no model can score"
-        " all of them.",
-        "Read each group and settle on one label, or take the texts out.",
+        "At most one of the labels is correct. Training gets contradictory signals, and no model"
+        " can score all of them.",
+        "Read each group and choose one label, or remove the texts.",
     ),
     Check.SUSPECT: Words(
         "Labels that the other texts contradict",
-        "Wrong labels in train teach mistakes; in test they count right answers as wrong.",
+        "Wrong labels in train teach mistakes; in test they count correct predictions as errors.",
         "Read the highest scores first. Some are wrong labels, others texts that belong to two"
         " classes.",
     ),
@@ -75,37 +68,36 @@ WORDS = {
     ),
     Check.NEAR: Words(
         "Near duplicates",
-        "Texts that differ by a word or two add little to learn, and make intervals narrower than"
-        " they should be.",
-        "Keep one of each group where they say the same.",
+        "Texts that differ by a word or two add little information, and make intervals too narrow.",
+        "Keep one text of each group if they mean the same.",
     ),
     Check.IMBALANCE: Words(
         "Classes of unequal size",
-        "Accuracy flatters a model that prefers the large classes.",
+        "Accuracy favours a model that prefers the large classes.",
         "Judge runs by macro-F1, or add texts to the small classes.",
     ),
     Check.DEBRIS: Words(
         "Debris of encoding and HTML",
-        "It costs tokens, and where it marks a source it gives the class away without the content.",
+        "It costs tokens, and if it identifies a source it gives the class away.",
         "Clean the source, and clean texts to classify in the same way.",
     ),
     Check.EMPTY: Words(
         "Nearly empty texts",
-        "There is nothing to learn from them; their labels are noise.",
-        "Take them out.",
+        "They contain nothing to learn from; their labels are noise.",
+        "Remove them.",
     ),
     Check.LENGTH: Words(
         "Texts of unusual length",
         "Very long texts are cut at the run's max tokens; very short ones are often fragments.",
-        "See whether they are whole, and choose max tokens with the long ones in mind.",
+        "Check whether they are complete, and choose max tokens with the long ones in mind.",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class DataFinding:
-    """What one check found: texts concerned, groups they form (0 where they form none), and a
-    sentence with its numbers.
+    """The result of one check: number of texts, number of groups they form (0 for none), and a
+    summary.
     """
 
     check: Check
@@ -116,8 +108,8 @@ class DataFinding:
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """All findings of one dataset; ``rows`` counts the texts that were checked, ``seconds`` what it
-    took.
+    """All findings of one dataset; ``rows`` is the number of texts checked, ``seconds`` the elapsed
+    time.
     """
 
     format: Literal[1]
@@ -139,27 +131,27 @@ def save_report(
     findings: pd.DataFrame,
     neighbours: pd.DataFrame | None = None,
 ) -> None:
-    """Keep all together with the prepared data, in the place of an earlier check. ``findings`` has
-    ``COLUMNS``.
+    """Store report, findings (``COLUMNS``) and neighbours with the prepared data, replacing an
+    earlier check.
     """
-    said = files.to_json(REPORT.dump_python(report, mode="json"))
+    report_json = files.to_json(REPORT.dump_python(report, mode="json"))
     table = findings[list(COLUMNS)].to_parquet(index=False)
-    kept = (
+    neighbour_table = (
         pd.DataFrame(columns=list(near.COLUMNS))
         if neighbours is None
         else neighbours[list(near.COLUMNS)]
     )
-    names = {
-        "report.json": said,
+    contents = {
+        "report.json": report_json,
         "findings.parquet": table,
-        NEIGHBOURS: kept.to_parquet(index=False),
+        NEIGHBOURS: neighbour_table.to_parquet(index=False),
     }
-    files.write_folder(dataset.folder / "quality", names)
+    files.write_folder(dataset.folder / "quality", contents)
 
 
 def read_report(dataset: Dataset) -> QualityReport | None:
-    """The kept report; None where there is none, or it is of another dataset, damaged or of an
-    older format.
+    """Read the stored report; None if it is missing, damaged, of another dataset or of an older
+    format.
     """
     try:
         report = REPORT.validate_python(files.read_json(dataset.folder / "quality" / "report.json"))
@@ -169,40 +161,45 @@ def read_report(dataset: Dataset) -> QualityReport | None:
 
 
 def read_findings(dataset: Dataset) -> pd.DataFrame:
-    """``COLUMNS``, the worst of each check first. Raises ArtifactDamaged."""
-    found = files.read_parquet(dataset.folder / "quality" / "findings.parquet")
-    if not set(COLUMNS) <= set(found):
-        raise ArtifactDamaged("The kept findings lack columns.", "Check the data again.")
-    return found
+    """Read the findings (``COLUMNS``), the highest score of each check first. Raises
+    ArtifactDamaged.
+    """
+    findings = files.read_parquet(dataset.folder / "quality" / "findings.parquet")
+    if not set(COLUMNS) <= set(findings):
+        raise ArtifactDamaged("The stored findings lack columns.", "Check the data again.")
+    return findings
 
 
 def read_neighbours(dataset: Dataset, split: str, row: int) -> pd.DataFrame:
-    """Split, row and similarity of the texts most like a suspect; empty where an older check kept
-    none. Raises ArtifactDamaged.
+    """Read split, row and similarity of the texts most similar to a suspect; empty if none are
+    stored. Raises ArtifactDamaged.
     """
     path = dataset.folder / "quality" / NEIGHBOURS
     if not path.is_file():
         return pd.DataFrame(columns=["split", "row", "similarity"])
-    kept = files.read_parquet(path)
-    if not set(near.COLUMNS) <= set(kept):
-        raise ArtifactDamaged("The kept neighbours lack columns.", "Check the data again.")
-    found = kept.loc[
-        (kept["split"] == split) & (kept["row"] == row), ["near_split", "near_row", "similarity"]
+    stored = files.read_parquet(path)
+    if not set(near.COLUMNS) <= set(stored):
+        raise ArtifactDamaged("The stored neighbours lack columns.", "Check the data again.")
+    neighbours = stored.loc[
+        (stored["split"] == split) & (stored["row"] == row),
+        ["near_split", "near_row", "similarity"],
     ]
-    return found.rename(columns={"near_split": "split", "near_row": "row"})
+    return neighbours.rename(columns={"near_split": "split", "near_row": "row"})
 
 
 def read_texts(dataset: Dataset) -> pd.DataFrame:
-    """Split, row, text and label of all texts. Raises ArtifactDamaged."""
+    """Read split, row, text and label of all texts. Raises ArtifactDamaged."""
     frames = [dataset.read(split, ["row", "text", "label"]).assign(split=split) for split in SPLITS]
     return pd.concat(frames, ignore_index=True)
 
 
-def name_rows(found: pd.DataFrame, texts: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
-    """``found`` with text, class and competing class by name; ``texts`` as ``read_texts`` gives
-    them.
+def name_rows(
+    findings: pd.DataFrame, texts: pd.DataFrame, classes: tuple[str, ...]
+) -> pd.DataFrame:
+    """Add text, class and suggested class names to ``findings``; ``texts`` as returned by
+    ``read_texts``.
     """
-    named = found.merge(texts, on=["split", "row"], how="left")
+    named = findings.merge(texts, on=["split", "row"], how="left")
     names = dict(enumerate(classes))
     return named.assign(
         **{"class": named["label"].map(names), "competing class": named["rival"].map(names)}

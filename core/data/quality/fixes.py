@@ -1,7 +1,7 @@
-"""The fix that a finding offers, as a step of a cleaning recipe. Only training texts are changed:
-scores stay those of the same texts.
+"""Fixes of findings as steps of a cleaning recipe, and the repair of encoding errors and HTML
+remains in a text.
 
-Take the debris of an encoding or of HTML out of a text.
+Only training texts change, so scores of different runs refer to the same test texts.
 """
 
 import html
@@ -24,36 +24,31 @@ FIXES = {
     Check.EMPTY: Fix.DROP,
     Check.LENGTH: Fix.DROP,
 }
-USUAL = (
-    Check.LEAKAGE,
-    Check.EXACT,
-    Check.DEBRIS,
-    Check.EMPTY,
-)  # what hardly anybody would want to keep
+# safe to apply without reading the texts
+USUAL = (Check.LEAKAGE, Check.EXACT, Check.DEBRIS, Check.EMPTY)
 
 
-def suggest_step(check: Check, found: pd.DataFrame, texts: pd.DataFrame) -> Step | None:
-    """The step that mends all training texts of ``check``; None where there are none, or each has
-    to be read by a person.
+def suggest_step(check: Check, findings: pd.DataFrame, texts: pd.DataFrame) -> Step | None:
+    """Suggest the step that fixes all training texts of ``check``; None if there are none, or each
+    needs to be read.
 
-    ``found`` are the findings of all checks as ``read_findings`` gives them, ``texts`` all texts as
-    ``read_texts`` gives them.
+    ``findings`` are those of all checks (``read_findings``), ``texts`` all texts (``read_texts``).
     """
     fix = FIXES.get(check)
     if fix is None:
         return None
     if check is Check.LEAKAGE:
-        rows = _leaked(found, texts)
+        rows = _find_leaked(findings, texts)
     else:
-        train = found[(found["check"] == check.value) & (found["split"] == "train")].sort_values(
-            "row"
-        )
+        train = findings[
+            (findings["check"] == check.value) & (findings["split"] == "train")
+        ].sort_values("row")
         rows = train["row"][train.duplicated("group")] if fix is Fix.KEEP_ONE else train["row"]
-    return Step(check=check.value, fix=fix, rows=_sorted(rows)) if len(rows) else None
+    return Step(check=check.value, fix=fix, rows=_sort_rows(rows)) if len(rows) else None
 
 
 def relabel(chosen: pd.DataFrame) -> Step | None:
-    """Give the chosen label suspects of the training split their competing class; ``chosen`` has
+    """Build a step that gives the chosen training texts their suggested class; ``chosen`` has
     split, row and rival.
     """
     train = chosen[(chosen["split"] == "train") & (chosen["rival"] >= 0)].sort_values("row")
@@ -61,60 +56,62 @@ def relabel(chosen: pd.DataFrame) -> Step | None:
         return None
     labels = tuple(int(label) for label in train["rival"])
     return Step(
-        check=Check.SUSPECT.value, fix=Fix.RELABEL, rows=_sorted(train["row"]), labels=labels
+        check=Check.SUSPECT.value, fix=Fix.RELABEL, rows=_sort_rows(train["row"]), labels=labels
     )
 
 
 def drop(check: Check, chosen: pd.DataFrame) -> Step | None:
-    """Drop the chosen texts, as far as they are in the training split; ``chosen`` has split and
-    row.
-    """
+    """Build a step that drops the chosen training texts; ``chosen`` has split and row."""
     rows = chosen.loc[chosen["split"] == "train", "row"]
-    return Step(check=check.value, fix=Fix.DROP, rows=_sorted(rows)) if len(rows) else None
+    return Step(check=check.value, fix=Fix.DROP, rows=_sort_rows(rows)) if len(rows) else None
 
 
-def _leaked(found: pd.DataFrame, texts: pd.DataFrame) -> pd.Series:
-    """Training texts that equal a leaking text, or are in its group of near duplicates."""
-    leaks = found[found["check"] == Check.LEAKAGE.value]
-    near = found[(found["check"] == Check.NEAR.value) & (found["split"] == "train")]
+def _find_leaked(findings: pd.DataFrame, texts: pd.DataFrame) -> pd.Series:
+    """Return training texts that equal a leaking text or share its group of near duplicates."""
+    leaks = findings[findings["check"] == Check.LEAKAGE.value]
+    near_duplicates = findings[
+        (findings["check"] == Check.NEAR.value) & (findings["split"] == "train")
+    ]
     held_out = leaks.merge(texts, on=["split", "row"])["text"]
     train = texts[texts["split"] == "train"]
     equal = train.loc[train["text"].isin(held_out), "row"]
     return pd.Series(
-        np.union1d(equal, near.loc[near["group"].isin(leaks["group"]), "row"]), dtype="int64"
+        np.union1d(
+            equal, near_duplicates.loc[near_duplicates["group"].isin(leaks["group"]), "row"]
+        ),
+        dtype="int64",
     )
 
 
-def _sorted(rows: Sequence[int] | pd.Series) -> tuple[int, ...]:
+def _sort_rows(rows: Sequence[int] | pd.Series) -> tuple[int, ...]:
     return tuple(sorted({int(row) for row in rows}))
 
 
-BARE_ENTITY = re.compile(
-    r"(?<!&)(#\d{2,5};)|(?<![\w&])((?:amp|lt|gt|quot|nbsp|apos);)", re.I
-)  # an entity that lost its ampersand
+# an entity that lost its ampersand
+BARE_ENTITY = re.compile(r"(?<!&)(#\d{2,5};)|(?<![\w&])((?:amp|lt|gt|quot|nbsp|apos);)", re.I)
 SPACES = re.compile("[ \u00a0]{2,}")
-TWICE = 2  # &amp;lt; is an entity in an entity
+UNESCAPE_PASSES = 2  # &amp;lt; is an entity in an entity
 
 
 def repair(text: str) -> str:
-    """``text`` with entities as the characters they stand for, without tags, backslashes and
-    control characters, and mojibake read anew.
+    """Decode HTML entities and mojibake in ``text``, and remove tags, backslashes and control
+    characters.
 
-    What would leave nothing to read stays as it is.
+    Returns ``text`` unchanged if nothing would be left.
     """
-    mended = _read_anew(text) if DEBRIS["mojibake"].search(text) else text
-    for _ in range(TWICE):
-        mended = html.unescape(mended)
-    mended = html.unescape(BARE_ENTITY.sub(r"&\1\2", mended))
+    repaired = _decode_mojibake(text) if DEBRIS["mojibake"].search(text) else text
+    for _ in range(UNESCAPE_PASSES):
+        repaired = html.unescape(repaired)
+    repaired = html.unescape(BARE_ENTITY.sub(r"&\1\2", repaired))
     for name in ("HTML tag", "backslash"):
-        mended = DEBRIS[name].sub(" ", mended)
-    mended = DEBRIS["control character"].sub("", mended)
-    mended = SPACES.sub(" ", mended).strip()
-    return mended or text
+        repaired = DEBRIS[name].sub(" ", repaired)
+    repaired = DEBRIS["control character"].sub("", repaired)
+    repaired = SPACES.sub(" ", repaired).strip()
+    return repaired or text
 
 
-def _read_anew(text: str) -> str:
-    """UTF-8 that was read as Windows-1252 or Latin-1, read as UTF-8; as it is where that fails."""
+def _decode_mojibake(text: str) -> str:
+    """Decode UTF-8 that was read as Windows-1252 or Latin-1; unchanged if that fails."""
     for encoding in ("cp1252", "latin-1"):
         try:
             return text.encode(encoding).decode("utf-8")

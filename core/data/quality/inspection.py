@@ -1,4 +1,4 @@
-"""All checks of a dataset in one pass."""
+"""Run all quality checks of a dataset."""
 
 import time
 from collections.abc import Callable
@@ -12,41 +12,41 @@ from core.data.dataset import Dataset
 from core.data.quality import label_errors, odd_texts
 from core.data.quality.findings import COLUMNS, Check, DataFinding, QualityReport, read_texts
 from core.data.quality.label_errors import find_neighbours
-from core.data.quality.label_judges import Encode, judge
+from core.data.quality.label_judges import Encode, LabelledTexts, judge
 from core.data.quality.near_duplicates import Duplicates, find_duplicates, has_company, has_several
 from core.errors import Stopped
 from core.progress import Phase, Progress
 
-UNEQUAL = 1.5  # largest over smallest class; below it accuracy and macro-F1 hardly differ
+MAX_IMBALANCE = 1.5  # largest over smallest class; below it accuracy and macro-F1 hardly differ
 
-Tell = Callable[[Progress], None]
+Report = Callable[[Progress], None]
 
 
 def inspect(
-    dataset: Dataset, tell: Tell, should_stop: Callable[[], bool], encode: Encode | None = None
+    dataset: Dataset, report: Report, should_stop: Callable[[], bool], encode: Encode | None = None
 ) -> tuple[QualityReport, pd.DataFrame, pd.DataFrame]:
-    """Look for every kind of fault. Frames: the findings (``COLUMNS``), the suspects' neighbours.
-    Raises Stopped and ArtifactDamaged.
+    """Run all checks and return the report, the findings (``COLUMNS``) and the neighbours of label
+    suspects.
 
-    With ``encode`` the vectors of a frozen encoder judge labels beside the words; the report's
-    notes say who judged.
+    With ``encode``, vectors of a frozen encoder judge labels in addition to TF-IDF; the report's
+    notes say which. Raises Stopped and ArtifactDamaged.
     """
     began = time.monotonic()
-    tell(Progress(Phase.CHECKING))
+    report(Progress(Phase.CHECKING))
     frame = read_texts(dataset)
     labels = frame["label"].to_numpy(dtype=np.int64)
-    parts = _look_at_each(frame)
+    parts = _check_single_texts(frame)
     if should_stop():
         raise Stopped("The check was stopped.", "Start it again.")
-    copies = find_duplicates(
-        frame, lambda done, total: tell(Progress(Phase.COMPARING, done, total)), should_stop
+    duplicates = find_duplicates(
+        frame, lambda done, total: report(Progress(Phase.COMPARING, done, total)), should_stop
     )
-    parts |= _look_at_copies(frame, labels, copies)
+    parts |= _check_duplicates(frame, labels, duplicates)
     parts[Check.SUSPECT], neighbours, judges = _judge(
-        frame, labels, len(dataset.classes), copies.group, tell, should_stop, encode
+        frame, labels, len(dataset.classes), duplicates.group, report, should_stop, encode
     )
-    findings = [_sum_up(check, parts[check]) for check in Check if check in parts]
-    findings.insert(list(Check).index(Check.IMBALANCE), _weigh_classes(frame, dataset.classes))
+    findings = [_summarize(check, parts[check]) for check in Check if check in parts]
+    findings.insert(list(Check).index(Check.IMBALANCE), _check_balance(frame, dataset.classes))
     rows = [part.assign(check=check.value) for check, part in parts.items()]
     table = pd.concat(rows, ignore_index=True)[list(COLUMNS)]
     seconds = round(time.monotonic() - began, 1)
@@ -65,37 +65,37 @@ def _judge(
     labels: NDArray[np.int64],
     classes: int,
     groups: NDArray[np.int64],
-    tell: Tell,
+    report: Report,
     should_stop: Callable[[], bool],
     encode: Encode | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """The label suspects, the texts most like each, and a sentence on who judged."""
-    said = frame["text"].tolist()
-    features = label_errors.word_features(said)
-    step = partial(_tell_judging, tell)
+    """Return the label suspects, the texts most similar to each, and a note on the method."""
+    texts = frame["text"].tolist()
+    features = label_errors.word_features(texts)
+    step = partial(_report_judging, report)
     probabilities, judges = judge(
-        said, features, labels, classes, groups, encode, step, should_stop
+        LabelledTexts(texts, labels, classes, groups), features, encode, step, should_stop
     )
     judged = label_errors.judge_labels(probabilities, labels)
-    doubted = _pick(frame, judged.suspect, judged.score)
-    places = doubted.index.to_numpy(dtype=np.int64)
+    suspects = _pick(frame, judged.suspect, judged.score)
+    positions = suspects.index.to_numpy(dtype=np.int64)
     return (
-        doubted.assign(rival=judged.rival[places]),
-        find_neighbours(features, frame, places, groups, should_stop),
+        suspects.assign(rival=judged.rival[positions]),
+        find_neighbours(features, frame, positions, groups, should_stop),
         judges,
     )
 
 
-def _tell_judging(tell: Tell, done: int, total: int) -> None:
-    tell(Progress(Phase.JUDGING, done, total))
+def _report_judging(report: Report, done: int, total: int) -> None:
+    report(Progress(Phase.JUDGING, done, total))
 
 
-def _look_at_each(frame: pd.DataFrame) -> dict[Check, pd.DataFrame]:
-    said = frame["text"].tolist()
-    kinds = np.array(odd_texts.name_debris(said), dtype=object)
-    unusual = odd_texts.length_scores(said)
-    empty = odd_texts.find_nearly_empty(said)
-    characters = np.array([f"{len(text):,} characters" for text in said], dtype=object)
+def _check_single_texts(frame: pd.DataFrame) -> dict[Check, pd.DataFrame]:
+    texts = frame["text"].tolist()
+    kinds = np.array(odd_texts.name_debris(texts), dtype=object)
+    unusual = odd_texts.length_scores(texts)
+    empty = odd_texts.find_nearly_empty(texts)
+    characters = np.array([f"{len(text):,} characters" for text in texts], dtype=object)
     return {
         Check.DEBRIS: _pick(
             frame,
@@ -110,24 +110,30 @@ def _look_at_each(frame: pd.DataFrame) -> dict[Check, pd.DataFrame]:
     }
 
 
-def _look_at_copies(
-    frame: pd.DataFrame, labels: NDArray[np.int64], copies: Duplicates
+def _check_duplicates(
+    frame: pd.DataFrame, labels: NDArray[np.int64], duplicates: Duplicates
 ) -> dict[Check, pd.DataFrame]:
-    partner = copies.leak
-    where = frame["split"].str.cat(frame["row"].astype(str), sep=" row ").to_numpy(dtype=object)
-    same = np.where(partner >= 0, copies.exact == copies.exact[partner], False)
-    seen = np.where(
-        partner >= 0, np.where(same, "same text as ", "nearly the text of ") + where[partner], ""
+    partner = duplicates.leak
+    locations = frame["split"].str.cat(frame["row"].astype(str), sep=" row ").to_numpy(dtype=object)
+    is_equal = np.where(partner >= 0, duplicates.exact == duplicates.exact[partner], False)
+    details = np.where(
+        partner >= 0,
+        np.where(is_equal, "same text as ", "near duplicate of ") + locations[partner],
+        "",
     )
-    equal = has_company(copies.exact)
-    near = has_company(copies.group) & has_several(copies.group, copies.exact)
+    has_equal = has_company(duplicates.exact)
+    has_near = has_company(duplicates.group) & has_several(duplicates.group, duplicates.exact)
     return {
-        Check.LEAKAGE: _pick(frame, partner >= 0, copies.similarity, seen, copies.group),
+        Check.LEAKAGE: _pick(frame, partner >= 0, duplicates.similarity, details, duplicates.group),
         Check.CONFLICT: _pick(
-            frame, has_several(copies.group, labels), copies.similarity, None, copies.group
+            frame,
+            has_several(duplicates.group, labels),
+            duplicates.similarity,
+            None,
+            duplicates.group,
         ),
-        Check.EXACT: _pick(frame, equal, equal.astype(float), None, copies.exact),
-        Check.NEAR: _pick(frame, near, copies.similarity, None, copies.group),
+        Check.EXACT: _pick(frame, has_equal, has_equal.astype(float), None, duplicates.exact),
+        Check.NEAR: _pick(frame, has_near, duplicates.similarity, None, duplicates.group),
     }
 
 
@@ -138,38 +144,44 @@ def _pick(
     detail: NDArray[np.object_] | None = None,
     group: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
-    """The chosen rows with ``COLUMNS`` but check: groups stay together, the highest score first."""
-    places = np.flatnonzero(chosen)
-    groups = np.full(len(places), -1) if group is None else group[places]
-    found = frame.loc[places, ["split", "row"]].assign(group=groups, score=score[places], rival=-1)
-    found["detail"] = "" if detail is None else detail[places]
+    """Return the chosen rows with all ``COLUMNS`` except check: highest score first, groups
+    together.
+    """
+    positions = np.flatnonzero(chosen)
+    groups = np.full(len(positions), -1) if group is None else group[positions]
+    picked = frame.loc[positions, ["split", "row"]].assign(
+        group=groups, score=score[positions], rival=-1
+    )
+    picked["detail"] = "" if detail is None else detail[positions]
     if group is None:
-        return found.sort_values("score", ascending=False, kind="stable")
-    highest = found.groupby("group")["score"].transform("max")
+        return picked.sort_values("score", ascending=False, kind="stable")
+    highest = picked.groupby("group")["score"].transform("max")
     return (
-        found.assign(_order=highest)
+        picked.assign(_order=highest)
         .sort_values(["_order", "group"], ascending=[False, True], kind="stable")
         .drop(columns="_order")
     )
 
 
-def _sum_up(check: Check, found: pd.DataFrame) -> DataFinding:
+def _summarize(check: Check, rows: pd.DataFrame) -> DataFinding:
     splits = ", ".join(
-        f"{number:,} in {split}" for split, number in found["split"].value_counts().items()
+        f"{number:,} in {split}" for split, number in rows["split"].value_counts().items()
     )
-    groups = int(found.loc[found["group"] >= 0, "group"].nunique())
-    form = f" They form {groups:,} groups." if groups > 1 else ""
-    return DataFinding(check, len(found), groups, f"{splits}.{form}" if len(found) else "")
+    groups = int(rows.loc[rows["group"] >= 0, "group"].nunique())
+    grouping = f" They form {groups:,} groups." if groups > 1 else ""
+    return DataFinding(check, len(rows), groups, f"{splits}.{grouping}" if len(rows) else "")
 
 
-def _weigh_classes(frame: pd.DataFrame, classes: tuple[str, ...]) -> DataFinding:
+def _check_balance(frame: pd.DataFrame, classes: tuple[str, ...]) -> DataFinding:
     counts = np.bincount(frame.loc[frame["split"] == "train", "label"], minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     ratio = counts[most] / max(1, counts[least])
-    said = (
+    summary = (
         f"{classes[most]} has {counts[most]:,} training texts, {classes[least]} {counts[least]:,}:"
         f" {ratio:.1f} to 1."
     )
     if counts[most] == counts[least]:
-        said = f"Each class has {counts[most]:,} training texts."
-    return DataFinding(Check.IMBALANCE, int(counts[counts * UNEQUAL < counts[most]].sum()), 0, said)
+        summary = f"Each class has {counts[most]:,} training texts."
+    return DataFinding(
+        Check.IMBALANCE, int(counts[counts * MAX_IMBALANCE < counts[most]].sum()), 0, summary
+    )

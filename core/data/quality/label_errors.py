@@ -1,11 +1,9 @@
-"""Labels that the other rows contradict: confident learning on out-of-sample probabilities.
+"""Label errors by confident learning on out-of-sample probabilities, and the texts most similar to
+each suspect.
 
 Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels (JAIR
-2021). Shapes: n rows, C classes. The formula is short and stands here: the package cleanlab takes
-ten seconds to import and brings ``datasets`` along.
-
-The texts most like a doubted one, by the cosine of their TF-IDF vectors: what its label can be
-judged beside.
+2021). Shapes: n rows, C classes. Implemented here because the package cleanlab takes ten seconds to
+import and needs ``datasets``. Similarity is the cosine of TF-IDF vectors.
 """
 
 from collections.abc import Sequence
@@ -21,19 +19,18 @@ from core.errors import Stopped
 
 FOLDS = 5
 SEED = 42
-WORDS = r"(?u)\b\w+\b"
-# inverse regularisation: average precision on 8,000 rows with 5 % flipped was 0.69, with 10 it was
-# 0.67
-STRENGTH = 3.0
-MOST_TERMS = 60_000  # beyond these the folds take longer and rank no better
+TOKEN_PATTERN = r"(?u)\b\w+\b"
+# average precision on 8,000 rows with 5 % flipped labels: 0.69 with C = 3, 0.67 with C = 10
+INVERSE_REGULARIZATION = 3.0
+MAX_TERMS = 60_000  # more terms take longer and rank no better
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """``suspect`` (n,): the label is off the confident joint's diagonal. ``rival`` (n,): the most
-    probable other class.
+    """Suspected label errors, each (n,).
 
-    ``score`` (n,): one minus the probability of the given label.
+    ``suspect``: the label is off the diagonal of the confident joint. ``rival``: the most probable
+    other class. ``score``: one minus the probability of the given label.
     """
 
     suspect: NDArray[np.bool_]
@@ -42,13 +39,15 @@ class Suspicion:
 
 
 def judge_labels(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> Suspicion:
-    """Confident learning (section 3.1 there) on ``probabilities`` (n, C) that no row had a part in,
-    ranked by self-confidence.
+    """Apply confident learning (section 3.1 of the paper) to out-of-sample ``probabilities`` (n,
+    C).
+
+    Suspects are ranked by self-confidence.
     """
-    places = np.arange(len(labels))
-    given = probabilities[places, labels]
+    rows = np.arange(len(labels))
+    given = probabilities[rows, labels]
     others = probabilities.copy()
-    others[places, labels] = -1
+    others[rows, labels] = -1
     thresholds = np.full(probabilities.shape[1], np.inf)
     for label in np.unique(labels):
         thresholds[label] = given[labels == label].mean()
@@ -58,30 +57,32 @@ def judge_labels(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) 
 
 
 def fold_groups(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The fold (n,) of each row; copies of a text share one, or each would vouch for the other's
-    wrong label.
+    """Assign a fold (n,) to each row; copies of a text share one, otherwise each would confirm the
+    other's wrong label.
     """
-    _, number = np.unique(groups, return_inverse=True)
-    shuffled = np.random.default_rng(SEED).permutation(int(number.max()) + 1 if len(number) else 0)
-    return np.asarray(shuffled[number] % FOLDS, dtype=np.int64)
+    _, group_ids = np.unique(groups, return_inverse=True)
+    shuffled = np.random.default_rng(SEED).permutation(
+        int(group_ids.max()) + 1 if len(group_ids) else 0
+    )
+    return np.asarray(shuffled[group_ids] % FOLDS, dtype=np.int64)
 
 
 def word_features(texts: Sequence[str]) -> Any:
-    """Sparse TF-IDF (n, d) of single words and pairs, each row of length one or zero; None where no
-    word occurs twice.
+    """Compute sparse TF-IDF features (n, d) of words and word pairs, each row with norm one or
+    zero; None if no word occurs twice.
     """
-    # For the job, not for the server.
+    # imported in jobs only, not in the server
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
 
     vectoriser = TfidfVectorizer(
         sublinear_tf=True,
         ngram_range=(1, 2),
         min_df=2,
-        token_pattern=WORDS,
-        max_features=MOST_TERMS,
+        token_pattern=TOKEN_PATTERN,
+        max_features=MAX_TERMS,
     )
     try:
-        return vectoriser.fit_transform(texts)  # no labels are seen here
+        return vectoriser.fit_transform(texts)  # uses no labels
     except ValueError:
         return None
 
@@ -94,8 +95,8 @@ def word_probabilities(
     step: Step,
     should_stop: ShouldStop,
 ) -> NDArray[np.float64]:
-    """Cross-validated probabilities (n, C) on ``word_features``; without features all classes are
-    alike. Raises Stopped.
+    """Predict cross-validated probabilities (n, C) from ``word_features``; uniform without
+    features. Raises Stopped.
     """
     if features is None:
         return np.full((len(labels), classes), 1 / classes)
@@ -109,14 +110,14 @@ def cross_validate(
     folds: NDArray[np.int64],
     step: Step,
     should_stop: ShouldStop,
-    teacher: NDArray[np.bool_] | None = None,
+    reference: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Probabilities (n, C) for each row of ``features`` (n, d) from a logistic regression on the
-    other folds. Raises Stopped.
+    """Predict probabilities (n, C) for each row of ``features`` (n, d) by a logistic regression
+    fitted on the other folds.
 
-    With ``teacher`` (n,) only those rows are learned from.
+    With ``reference`` (n,) the model is fitted on those rows only. Raises Stopped.
     """
-    # For the job, not for the server.
+    # imported in jobs only, not in the server
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
     probabilities = np.zeros((len(labels), classes))
@@ -126,7 +127,7 @@ def cross_validate(
         step(fold, FOLDS)
         other = folds != fold
         inside, outside = (
-            np.flatnonzero(other if teacher is None else other & teacher),
+            np.flatnonzero(other if reference is None else other & reference),
             np.flatnonzero(~other),
         )
         if not len(outside):
@@ -134,7 +135,7 @@ def cross_validate(
         if len(np.unique(labels[inside])) < 2:
             probabilities[outside] = 1 / classes
             continue
-        model = LogisticRegression(C=STRENGTH, max_iter=100, tol=1e-3).fit(
+        model = LogisticRegression(C=INVERSE_REGULARIZATION, max_iter=100, tol=1e-3).fit(
             features[inside], labels[inside]
         )
         probabilities[np.ix_(outside, model.classes_)] = model.predict_proba(features[outside])
@@ -143,44 +144,45 @@ def cross_validate(
 
 
 NEAREST = 3
-BLOCK = 128  # doubted texts at once: their cosines to 36,000 texts are 37 MB
+BLOCK = 128  # suspects per block: their cosines with 36,000 texts take 37 MB
 COLUMNS = ("split", "row", "near_split", "near_row", "similarity")
 
 
 def find_neighbours(
     features: Any,
     frame: pd.DataFrame,
-    doubted: NDArray[np.int64],
+    suspects: NDArray[np.int64],
     groups: NDArray[np.int64],
     should_stop: ShouldStop,
 ) -> pd.DataFrame:
-    """``COLUMNS``: up to ``NEAREST`` texts for each place in ``doubted``, the most similar first.
+    """Find up to ``NEAREST`` texts for each position in ``suspects``, the most similar first
+    (``COLUMNS``).
 
-    ``features`` (n, d) is sparse with rows of length one or zero, None where there is none;
-    ``frame`` has split and row, ``groups`` (n,) the group of near copies, which are left out: they
-    are a finding of their own. Raises Stopped.
+    ``features`` (n, d) is sparse with rows of norm one or zero, or None; ``frame`` has split and
+    row. Texts of the same group in ``groups`` (n,), near duplicates, are excluded: they are a
+    finding of their own. Raises Stopped.
     """
     pairs: list[tuple[int, int, float]] = []
-    for start in range(0, len(doubted) if features is not None else 0, BLOCK):
+    for start in range(0, len(suspects) if features is not None else 0, BLOCK):
         if should_stop():
             raise Stopped("The check was stopped.", "Start it again.")
-        places = doubted[start : start + BLOCK]
-        likeness = (features[places] @ features.T).toarray()  # (b, n)
-        likeness[groups[places][:, None] == groups[None, :]] = 0
-        for place, values in zip(places, likeness, strict=True):
+        positions = suspects[start : start + BLOCK]
+        similarity = (features[positions] @ features.T).toarray()  # (b, n)
+        similarity[groups[positions][:, None] == groups[None, :]] = 0
+        for position, values in zip(positions, similarity, strict=True):
             near = np.argpartition(-values, min(NEAREST, len(values) - 1))[:NEAREST]
             near = near[np.argsort(-values[near], kind="stable")]
             pairs += [
-                (int(place), int(other), float(values[other]))
+                (int(position), int(other), float(values[other]))
                 for other in near
                 if values[other] > 0
             ]
-    one, other = [place for place, _, _ in pairs], [place for _, place, _ in pairs]
-    kept = {
-        "split": frame["split"].to_numpy(dtype=object)[one],
-        "row": frame["row"].to_numpy()[one],
+    sources, other = [position for position, _, _ in pairs], [position for _, position, _ in pairs]
+    columns = {
+        "split": frame["split"].to_numpy(dtype=object)[sources],
+        "row": frame["row"].to_numpy()[sources],
         "near_split": frame["split"].to_numpy(dtype=object)[other],
         "near_row": frame["row"].to_numpy()[other],
         "similarity": np.array([value for _, _, value in pairs], dtype=np.float32),
     }
-    return pd.DataFrame(kept, columns=list(COLUMNS))
+    return pd.DataFrame(columns, columns=list(COLUMNS))

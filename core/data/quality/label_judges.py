@@ -1,9 +1,9 @@
-"""Two witnesses who judge labels beside the words: logistic regression and nearest neighbours on
-the vectors of a frozen encoder.
+"""Judge labels by an ensemble of three classifiers: TF-IDF, and logistic regression and nearest
+neighbours on the vectors of a frozen encoder.
 
-Words and vectors err on different texts, so the geometric mean of their probabilities ranks wrong
-labels better than words alone: ``benchmarks/suspects.py`` measures it. Shapes: n rows, m rows with
-a vector, d numbers in a vector, C classes.
+Words and vectors err on different texts, so the geometric mean of the probabilities ranks wrong
+labels better than words alone, as ``benchmarks/suspects.py`` measures. Shapes: n rows, m rows with
+a vector, d dimensions of a vector, C classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,130 +17,131 @@ from core.data.quality.label_errors import SEED, cross_validate, fold_groups, wo
 from core.data.quality.near_duplicates import ShouldStop, Step
 from core.errors import Stopped
 
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]  # texts to vectors (m, d) of length one
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]  # texts to vectors (m, d) of norm one
 
-# with as many teachers as below, a report of 43,600 texts stays a matter of a minute on two cores
-MOST_DOUBTED = 4000
-TEACHERS = 8000
-NEIGHBOURS, FEWEST_NEIGHBOURS = (
-    40,
-    5,
-)  # 40 ranked better than 10 or 20 on 8,000 rows of four classes; small classes need less
-SPREAD_VOTES = 2.0  # added over all classes, so that no class gets nothing
-BLOCK = 512  # rows at once: their cosines to 12,000 texts are 25 MB
-LEAST = 1e-6  # a probability of 0 would silence the other voices
+# limits that keep a report on 43,600 texts at about a minute on two cores
+MAX_SUSPECTS = 4000
+MAX_REFERENCES = 8000
+# 40 ranked better than 10 or 20 on 8,000 rows of four classes; small classes need fewer
+MAX_NEIGHBOURS, MIN_NEIGHBOURS = 40, 5
+PRIOR_VOTES = 2.0  # spread over all classes, so that no class gets probability 0
+BLOCK = 512  # rows at once: their cosines with 12,000 texts take 25 MB
+MIN_PROBABILITY = 1e-6  # a probability of 0 would override the other classifiers
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Texts with class ids ``labels`` (n,) and ``groups`` (n,) of near duplicates."""
+
+    texts: list[str]
+    labels: NDArray[np.int64]
+    classes: int
+    groups: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class EncoderSample:
-    """``places`` (m,) of the texts that get a vector; ``teacher`` (m,) says whose labels are
-    learned from, drawn at random.
+    """``positions`` (m,) of the texts that get a vector; ``reference`` (m,) marks the random sample
+    to fit on.
     """
 
-    places: NDArray[np.int64]
-    teacher: NDArray[np.bool_]
+    positions: NDArray[np.int64]
+    reference: NDArray[np.bool_]
 
 
-def choose_texts(doubt: NDArray[np.float64]) -> EncoderSample:
-    """All texts where they are few; else those that the words ``doubt`` (n,) most, and as many
-    teachers as time allows.
+def choose_texts(
+    doubt: NDArray[np.float64],
+    max_suspects: int = MAX_SUSPECTS,
+    max_references: int = MAX_REFERENCES,
+) -> EncoderSample:
+    """Choose all texts of a small dataset, otherwise those with the highest ``doubt`` (n,) and a
+    random reference sample.
     """
-    if len(doubt) <= MOST_DOUBTED + TEACHERS:
+    if len(doubt) <= max_suspects + max_references:
         return EncoderSample(np.arange(len(doubt)), np.ones(len(doubt), dtype=bool))
-    drawn = np.random.default_rng(SEED).choice(len(doubt), TEACHERS, replace=False)
-    places = np.union1d(drawn, np.argsort(-doubt, kind="stable")[:MOST_DOUBTED])
-    return EncoderSample(places, np.isin(places, drawn))
+    drawn = np.random.default_rng(SEED).choice(len(doubt), max_references, replace=False)
+    positions = np.union1d(drawn, np.argsort(-doubt, kind="stable")[:max_suspects])
+    return EncoderSample(positions, np.isin(positions, drawn))
 
 
 def judge(
-    said: list[str],
+    data: LabelledTexts,
     features: Any,
-    labels: NDArray[np.int64],
-    classes: int,
-    groups: NDArray[np.int64],
     encode: Encode | None,
     step: Step = lambda done, total: None,
     should_stop: ShouldStop = lambda: False,
 ) -> tuple[NDArray[np.float64], str]:
-    """Out-of-sample probabilities (n, C) of the classes of the texts ``said``, and a sentence on
-    who judged. Raises Stopped.
+    """Predict out-of-sample class probabilities (n, C), and describe the method in a sentence.
+
+    ``features`` (n, d) come from ``word_features``. Raises Stopped.
     """
+    labels, classes, groups = data.labels, data.classes, data.groups
     folds = fold_groups(groups)
     words = word_probabilities(features, labels, classes, folds, step, should_stop)
     if encode is None:
         return (
             words,
-            (
-                "Labels were judged by words alone: the encoder that would judge beside them is not"
-                " on this machine."
-            ),
+            "Label check used TF-IDF features only: the encoder is not on this machine.",
         )
-    hearing = choose_texts(1 - words[np.arange(len(labels)), labels])
-    vectors = encode([said[place] for place in hearing.places])
-    probabilities = join_voices(words, hearing, vectors, labels, folds, groups, step, should_stop)
-    m = len(hearing.places)
-    part = (
-        ""
-        if m == len(said)
-        else (
-            f"; the encoder read {m:,} of {len(said):,}, those that words doubt most and some drawn"
-            " at random"
-        )
+    sample = choose_texts(1 - words[np.arange(len(labels)), labels])
+    at, reference = sample.positions, sample.reference
+    vectors = encode([data.texts[position] for position in at])
+    linear = cross_validate(vectors, labels[at], classes, folds[at], step, should_stop, reference)
+    nearest = predict_by_neighbours(
+        vectors, labels[at], classes, groups[at], reference, should_stop
     )
-    return probabilities, f"Labels were judged by words and by a frozen encoder{part}."
+    m, n = len(at), len(labels)
+    note = (
+        f"; the encoder read the most doubtful and a random sample, {m:,} of {n:,} texts"
+        if m < n
+        else ""
+    )
+    return (
+        combine_probabilities(words, at, (linear, nearest)),
+        f"Label check used TF-IDF and frozen-encoder features{note}.",
+    )
 
 
-def join_voices(
+def combine_probabilities(
     words: NDArray[np.float64],
-    hearing: EncoderSample,
-    vectors: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    folds: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    step: Step,
-    should_stop: ShouldStop,
+    positions: NDArray[np.int64],
+    others: Sequence[NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """``words`` (n, C) with the rows of ``hearing`` replaced by the geometric mean of all three
-    voices. Raises Stopped.
-
-    ``vectors`` (m, d) are of its places; ``labels``, ``folds`` and ``groups`` of copies are (n,).
+    """Return ``words`` (n, C) with the rows at ``positions`` (m,) replaced by the normalized
+    geometric mean of ``words`` and ``others``, each (m, C).
     """
-    places, classes = hearing.places, words.shape[1]
-    own, apart, copies = labels[places], folds[places], groups[places]
-    line = cross_validate(vectors, own, classes, apart, step, should_stop, hearing.teacher)
-    near = vote(vectors, own, classes, copies, hearing.teacher, should_stop)
-    logs = sum(np.log(np.maximum(voice, LEAST)) for voice in (words[places], line, near)) / 3
-    joined = np.exp(logs)
+    ensemble = (words[positions], *others)
+    logs = sum(np.log(np.maximum(member, MIN_PROBABILITY)) for member in ensemble)
+    combined = np.exp(logs / len(ensemble))
     result = words.copy()
-    result[places] = joined / joined.sum(axis=1, keepdims=True)
+    result[positions] = combined / combined.sum(axis=1, keepdims=True)
     return result
 
 
-def vote(
+def predict_by_neighbours(
     vectors: NDArray[np.float32],
     labels: NDArray[np.int64],
     classes: int,
     groups: NDArray[np.int64],
-    teacher: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
     should_stop: ShouldStop,
 ) -> NDArray[np.float64]:
-    """Probabilities (m, C) by the nearest teachers' labels, weighted by cosine; near copies of a
-    text have no vote on it.
+    """Predict probabilities (m, C) by the labels of the nearest reference texts, weighted by
+    cosine; near duplicates of a text do not vote on it. Raises Stopped.
     """
-    taught = vectors[teacher]
-    count = min(
-        int(np.clip(len(taught) // (4 * classes), FEWEST_NEIGHBOURS, NEIGHBOURS)), len(taught)
-    )
-    votes = np.full((len(vectors), classes), SPREAD_VOTES / classes)
+    candidates = vectors[reference]
+    limit = int(np.clip(len(candidates) // (4 * classes), MIN_NEIGHBOURS, MAX_NEIGHBOURS))
+    count = min(limit, len(candidates))
+    votes = np.full((len(vectors), classes), PRIOR_VOTES / classes)
     for start in range(0, len(vectors), BLOCK):
         if should_stop():
             raise Stopped("The check was stopped.", "Start it again.")
         rows = np.arange(start, min(start + BLOCK, len(vectors)))
-        likeness = vectors[rows] @ taught.T  # (b, teachers)
-        likeness[groups[rows][:, None] == groups[teacher][None, :]] = 0
-        nearest = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
-        weights = np.maximum(np.take_along_axis(likeness, nearest, axis=1), 0)
+        cosines = vectors[rows] @ candidates.T  # (b, references)
+        cosines[groups[rows][:, None] == groups[reference][None, :]] = 0
+        nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        weights = np.maximum(np.take_along_axis(cosines, nearest, axis=1), 0)
         np.add.at(
-            votes, (np.repeat(rows, count), labels[teacher][nearest].ravel()), weights.ravel()
+            votes, (np.repeat(rows, count), labels[reference][nearest].ravel()), weights.ravel()
         )
     return np.asarray(votes / votes.sum(axis=1, keepdims=True))

@@ -1,11 +1,8 @@
-"""Pairs of nearly equal texts: MinHash signatures find candidates, the exact Jaccard index of their
-shingles decides.
+"""Find exact and near duplicates, duplicates with different labels, and leakage between splits.
 
-Broder, On the resemblance and containment of documents (1997); bands as in Leskovec et al., Mining
-of Massive Datasets, 3.4.
-
-Texts that occur more than once: copies, near copies, copies with another label, and copies on both
-sides of a split.
+MinHash signatures find candidate pairs, the exact Jaccard index of their shingles decides. Broder,
+On the resemblance and containment of documents (1997); bands as in Leskovec et al., Mining of
+Massive Datasets, 3.4.
 """
 
 import re
@@ -20,17 +17,15 @@ from numpy.typing import NDArray
 
 from core.errors import Stopped
 
-SHINGLE_CHARACTERS = 5  # characters, not words: languages without spaces work too
-SIMILAR = 0.7  # one word of ten changed leaves about 0.75
-BANDS, BAND_ROWS = (
-    25,
-    5,
-)  # a pair at 0.7 is met with probability 0.99, at 0.8 with 0.9999, at 0.3 with 0.06
+SHINGLE_CHARACTERS = 5  # characters, not words: also works for languages without spaces
+MIN_JACCARD = 0.7  # changing one word of ten leaves about 0.75
+# a pair at 0.7 becomes a candidate with probability 0.99, at 0.8 with 0.9999, at 0.3 with 0.06
+BANDS, BAND_ROWS = 25, 5
 SEED = 42
-CHUNK_TEXTS = 2000  # about 0.2 s: how soon a stop is noticed
-CROWD = 64  # members of one bucket from which on each is compared with some of the others only
-CROWD_COMPARED = 16
-KEPT_SHINGLES = 20_000
+CHUNK_TEXTS = 2000  # about 0.2 s between checks for a stop
+LARGE_BUCKET = 64  # in larger buckets each member is compared with the next few only
+COMPARED_IN_LARGE_BUCKET = 16
+CACHED_SHINGLES = 20_000
 WORDLESS = re.compile(r"[\W_]+")
 
 Step = Callable[[int, int], None]  # done, total
@@ -39,12 +34,14 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 def normalise(text: str) -> str:
-    """``text`` without case, punctuation and spare spaces; as it is where nothing would be left."""
+    """Remove case, punctuation and extra spaces from ``text``; unchanged if nothing would be
+    left.
+    """
     return WORDLESS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip() or text
 
 
 def shingles(text: str) -> frozenset[str]:
-    """All runs of five characters; the text itself where it is shorter."""
+    """Return all substrings of five characters, or ``text`` itself if it is shorter."""
     return frozenset(
         text[start : start + SHINGLE_CHARACTERS]
         for start in range(max(1, len(text) - SHINGLE_CHARACTERS + 1))
@@ -56,47 +53,49 @@ def find_near_pairs(
     step: Step = lambda done, total: None,
     should_stop: ShouldStop = lambda: False,
 ) -> Pairs:
-    """Places of the two texts of each pair (m, 2), the smaller first, and their Jaccard index (m,),
-    at least 0.7. Raises Stopped.
+    """Find pairs of texts with a Jaccard index of at least 0.7.
 
-    ``texts`` are normalised and differ from each other. Where very many texts share a bucket, each
-    is compared with the next sixteen of it, which still links them all.
+    Returns the positions of each pair (m, 2), the smaller first, and the Jaccard indices (m,).
+    ``texts`` are normalized and distinct. In a very large bucket each text is compared with the
+    next sixteen only, which still links all of them. Raises Stopped.
     """
     if len(texts) < 2:
         return np.empty((0, 2), dtype=np.int64), np.empty(0)
-    candidates = _candidates(_signatures(texts, step, should_stop))
-    cached = lru_cache(maxsize=KEPT_SHINGLES)(lambda place: shingles(texts[place]))
+    candidates = _find_candidates(_compute_signatures(texts, step, should_stop))
+    cached = lru_cache(maxsize=CACHED_SHINGLES)(lambda position: shingles(texts[position]))
     scores = np.zeros(len(candidates))
-    for number, (one, other) in enumerate(candidates.tolist()):
+    for number, (first, second) in enumerate(candidates.tolist()):
         if number % CHUNK_TEXTS == 0:
             _check_stop(should_stop)
-        a, b = cached(one), cached(other)
-        if min(len(a), len(b)) >= SIMILAR * max(
+        a, b = cached(first), cached(second)
+        if min(len(a), len(b)) >= MIN_JACCARD * max(
             len(a), len(b)
-        ):  # otherwise the index cannot reach it
+        ):  # otherwise the index cannot reach MIN_JACCARD
             common = len(a & b)
             scores[number] = common / (len(a) + len(b) - common)
-    similar = scores >= SIMILAR
+    similar = scores >= MIN_JACCARD
     return candidates[similar], scores[similar]
 
 
-def _signatures(texts: Sequence[str], step: Step, should_stop: ShouldStop) -> NDArray[np.uint32]:
-    """(n, BANDS · BAND_ROWS)"""
-    from rensa import RMinHash  # noqa: PLC0415 - the server reads reports and never makes one
+def _compute_signatures(
+    texts: Sequence[str], step: Step, should_stop: ShouldStop
+) -> NDArray[np.uint32]:
+    """Compute MinHash signatures (n, BANDS · BAND_ROWS)."""
+    from rensa import RMinHash  # noqa: PLC0415 - used in jobs only
 
-    made = []
+    digests = []
     for start in range(0, len(texts), CHUNK_TEXTS):
         _check_stop(should_stop)
         step(start, len(texts))
         sets = [list(shingles(text)) for text in texts[start : start + CHUNK_TEXTS]]
-        made += RMinHash.digests_from_token_sets(sets, BANDS * BAND_ROWS, SEED)
+        digests += RMinHash.digests_from_token_sets(sets, BANDS * BAND_ROWS, SEED)
     step(len(texts), len(texts))
-    return np.array(made, dtype=np.uint32)
+    return np.array(digests, dtype=np.uint32)
 
 
-def _candidates(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Pairs that agree in a whole band, each once, sorted (m, 2)."""
-    found = [np.empty((0, 2), dtype=np.int64)]
+def _find_candidates(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return the pairs (m, 2) that agree in a whole band, sorted and without duplicates."""
+    pairs = [np.empty((0, 2), dtype=np.int64)]
     for band in range(BANDS):
         part = np.ascontiguousarray(signatures[:, band * BAND_ROWS : (band + 1) * BAND_ROWS])
         keys = part.view(np.dtype((np.void, part.dtype.itemsize * BAND_ROWS))).ravel()
@@ -104,12 +103,12 @@ def _candidates(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:
         order = np.argsort(bucket, kind="stable")
         ends = np.cumsum(sizes)
         for end, size in zip(ends[sizes > 1], sizes[sizes > 1], strict=True):
-            found.append(_pairs_within(order[end - size : end]))
-    return np.unique(np.concatenate(found), axis=0)
+            pairs.append(_pair_members(order[end - size : end]))
+    return np.unique(np.concatenate(pairs), axis=0)
 
 
-def _pairs_within(members: NDArray[np.int64]) -> NDArray[np.int64]:
-    reach = len(members) - 1 if len(members) <= CROWD else CROWD_COMPARED
+def _pair_members(members: NDArray[np.int64]) -> NDArray[np.int64]:
+    reach = len(members) - 1 if len(members) <= LARGE_BUCKET else COMPARED_IN_LARGE_BUCKET
     return np.concatenate(
         [np.stack([members[:-gap], members[gap:]], axis=1) for gap in range(1, reach + 1)]
     )
@@ -125,12 +124,11 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Each (n,). ``group`` numbers texts that are linked by equality or nearness; ``exact`` numbers
-    equal texts.
+    """Duplicates of n texts, each array (n,).
 
-    ``similarity`` is the highest Jaccard index with another text, 0 for a text that stands alone.
-    ``leak`` is the place of a training text that is equal or near, -1 for none and for training
-    texts themselves.
+    ``group`` numbers texts linked by equality or near equality; ``exact`` numbers equal texts.
+    ``similarity`` is the highest Jaccard index with another text, 0 without one. ``leak`` is the
+    position of an equal or nearly equal training text, -1 for none and for training texts.
     """
 
     group: NDArray[np.int64]
@@ -144,8 +142,8 @@ def find_duplicates(
     step: Step = lambda done, total: None,
     should_stop: ShouldStop = lambda: False,
 ) -> Duplicates:
-    """Compare all texts of ``frame`` with each other, over all its splits. Raises Stopped."""
-    # The server reads reports and never makes one.
+    """Compare all texts of ``frame`` with each other across splits. Raises Stopped."""
+    # imported in jobs only, not in the server
     from scipy.sparse import coo_array  # noqa: PLC0415
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 
@@ -161,7 +159,7 @@ def find_duplicates(
     )  # equal but for case and punctuation
     for side in (0, 1):
         np.maximum.at(best, pairs[:, side], scores)
-    leak = _leaks(
+    leak = _find_leaks(
         frame["split"].to_numpy() == TRAIN,
         key.astype(np.int64),
         len(names),
@@ -171,26 +169,28 @@ def find_duplicates(
 
 
 def has_company(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which members (n,) of ``groups`` (n,) are not alone in theirs."""
+    """Return which members (n,) of ``groups`` (n,) share their group with another."""
     return np.asarray(np.bincount(groups)[groups] > 1) if len(groups) else np.zeros(0, dtype=bool)
 
 
 def has_several(groups: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which members (n,) are in a group whose ``values`` (n,) differ."""
+    """Return which members (n,) are in a group with different ``values`` (n,)."""
     return np.asarray(pd.Series(values).groupby(groups).transform("nunique").to_numpy() > 1)
 
 
-def _leaks(
+def _find_leaks(
     train: NDArray[np.bool_], key: NDArray[np.int64], keys: int, pairs: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """``pairs`` of keys come least similar first, so that the nearest is written last."""
+    """Find the most similar training text of each other text; ``pairs`` of keys are sorted by
+    ascending similarity.
+    """
     first = np.full(keys, -1, dtype=np.int64)  # a training text of each key
-    places = np.flatnonzero(train)[::-1]
-    first[key[places]] = places
+    positions = np.flatnonzero(train)[::-1]
+    first[key[positions]] = positions
     partner = first.copy()
-    for one, other in pairs.tolist():
-        if first[one] < 0 <= first[other]:
-            partner[one] = first[other]
-        elif first[other] < 0 <= first[one]:
-            partner[other] = first[one]
+    for left, right in pairs.tolist():
+        if first[left] < 0 <= first[right]:
+            partner[left] = first[right]
+        elif first[right] < 0 <= first[left]:
+            partner[right] = first[left]
     return np.where(train, -1, partner[key])

@@ -1,8 +1,6 @@
-"""What the report says of a dataset before any fault: balance, lengths, what is cut, words, sources
-and boilerplate, each as a table.
+"""The data report: summary tables of a dataset and its findings as one self-contained HTML page.
 
-All that is known of a dataset as one HTML page that needs nothing beside it. All that comes from
-the data is escaped.
+Everything that comes from the data is escaped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,38 +18,36 @@ from core.data.explore.filters import positions_in_split
 from core.data.explore.index import Length, TextIndex
 from core.data.quality.findings import WORDS, QualityReport
 
-LIMITS = (32, 64, 128, 256, 512)  # max tokens: up to what the base models can read
-WORDS_EACH, MOST_PATTERNS = 12, 30
+LIMITS = (32, 64, 128, 256, 512)  # max tokens, up to the limit of the base models
+WORDS_PER_CLASS, MAX_PATTERNS = 12, 30
 UNITS: tuple[Length, ...] = ("characters", "words", "tokens")
-SPECIAL = 2  # tokens that the tokenizer puts around each text
+SPECIAL_TOKENS = 2  # added to each text by the tokenizer
 
 
 @dataclass(frozen=True, eq=False)
 class SummarySection:
-    """A title, a sentence, and a table of ready cells; the sentence alone where there is nothing to
-    list.
-    """
+    """A section: title, summary sentence, and a table of formatted cells, which may be empty."""
 
     title: str
-    said: str
+    summary: str
     table: pd.DataFrame
 
 
 def describe_data(dataset: Dataset, index: TextIndex) -> list[SummarySection]:
-    """The sections in the order of the Explore page. Lengths, words and sources are those of the
+    """Build the sections in the order of the Explore page. Lengths, words and sources cover the
     training texts.
     """
     return [
-        _balance(dataset, index),
-        _lengths(dataset, index),
-        _cuts(index),
-        _tokens_per_word(dataset, index),
-        _words(dataset, index),
-        _patterns(dataset, index),
+        _summarize_balance(dataset, index),
+        _summarize_lengths(dataset, index),
+        _summarize_truncation(index),
+        _summarize_tokens_per_word(dataset, index),
+        _summarize_words(dataset, index),
+        _summarize_patterns(dataset, index),
     ]
 
 
-def _balance(dataset: Dataset, index: TextIndex) -> SummarySection:
+def _summarize_balance(dataset: Dataset, index: TextIndex) -> SummarySection:
     counts = statistics.class_balance(index, np.ones(len(index), dtype=bool), len(dataset.classes))
     texts = {
         split: counts.loc[counts["split"] == split, "texts"].to_numpy() for split in SPLITS
@@ -60,21 +56,21 @@ def _balance(dataset: Dataset, index: TextIndex) -> SummarySection:
     for split in SPLITS:
         table[split] = [f"{number:,}" for number in texts[split]]
     table["of train"] = [
-        _per_cent(share) for share in texts["train"] / max(int(texts["train"].sum()), 1)
+        _format_percent(share) for share in texts["train"] / max(int(texts["train"].sum()), 1)
     ]
     largest, smallest = texts["train"].max(), texts["train"].min()
-    said = (
+    summary = (
         f"{len(dataset.classes)} classes. The largest has {largest:,} training texts, the smallest"
         f" {smallest:,}."
     )
-    return SummarySection("Texts per class", said, table)
+    return SummarySection("Texts per class", summary, table)
 
 
-def _lengths(dataset: Dataset, index: TextIndex) -> SummarySection:
-    places, lines = _train(index), []
+def _summarize_lengths(dataset: Dataset, index: TextIndex) -> SummarySection:
+    train, lines = _find_training_rows(index), []
     for unit in UNITS:
         boxes = statistics.length_boxes(
-            index.lengths[unit][places], index.labels[places], len(dataset.classes)
+            index.lengths[unit][train], index.labels[train], len(dataset.classes)
         )
         for box in boxes.to_dict("records"):
             lines.append(
@@ -90,57 +86,57 @@ def _lengths(dataset: Dataset, index: TextIndex) -> SummarySection:
     )
     return SummarySection(
         "Lengths of the training texts",
-        "Tokens are those of the default model, its two special ones included.",
+        "Tokens of the default model, including its two special tokens.",
         table,
     )
 
 
-def _cuts(index: TextIndex) -> SummarySection:
-    tokens = index.lengths["tokens"][_train(index)]
+def _summarize_truncation(index: TextIndex) -> SummarySection:
+    tokens = index.lengths["tokens"][_find_training_rows(index)]
     cuts = [(limit, statistics.cut_at(tokens, limit)) for limit in LIMITS]
     lines = [
-        (f"{limit}", f"{cut.texts:,}", _per_cent(cut.share), _per_cent(cut.lost))
+        (f"{limit}", f"{cut.texts:,}", _format_percent(cut.share), _format_percent(cut.lost))
         for limit, cut in cuts
     ]
     table = pd.DataFrame(
-        lines, columns=["Max tokens", "Training texts cut", "of all", "Tokens lost"]
+        lines, columns=["Max tokens", "Training texts truncated", "of all", "Tokens lost"]
     )
     return SummarySection(
-        "What a limit of tokens cuts off", "A run reads no further than its max tokens.", table
+        "Truncation by token limit", "A run truncates each text to its max tokens.", table
     )
 
 
-def _tokens_per_word(dataset: Dataset, index: TextIndex) -> SummarySection:
-    places = _train(index)
+def _summarize_tokens_per_word(dataset: Dataset, index: TextIndex) -> SummarySection:
+    train = _find_training_rows(index)
     sums = {
         unit: np.bincount(
-            index.labels[places],
-            weights=index.lengths[unit][places],
+            index.labels[train],
+            weights=index.lengths[unit][train],
             minlength=len(dataset.classes),
         )
         for unit in UNITS
     }
-    texts = np.bincount(index.labels[places], minlength=len(dataset.classes))
-    pieces = sums["tokens"] - SPECIAL * texts
+    texts = np.bincount(index.labels[train], minlength=len(dataset.classes))
+    tokens = sums["tokens"] - SPECIAL_TOKENS * texts
     table = pd.DataFrame(
         {
             "Class": dataset.classes,
-            "Tokens per word": (pieces / np.maximum(sums["words"], 1)).round(2),
-            "Characters per token": (sums["characters"] / np.maximum(pieces, 1)).round(2),
+            "Tokens per word": (tokens / np.maximum(sums["words"], 1)).round(2),
+            "Characters per token": (sums["characters"] / np.maximum(tokens, 1)).round(2),
         }
     )
-    said = (
-        "Words are what stands between blanks. Few characters per token mean that the model hardly"
-        " knows the language."
+    summary = (
+        "Words are separated by blanks. Few characters per token mean that the model's vocabulary"
+        " does not fit the language."
     )
-    return SummarySection("Tokens per word", said, table)
+    return SummarySection("Tokens per word", summary, table)
 
 
-def _words(dataset: Dataset, index: TextIndex) -> SummarySection:
-    found = count_words(index, np.ones(len(index), dtype=bool), "train", len(dataset.classes))
+def _summarize_words(dataset: Dataset, index: TextIndex) -> SummarySection:
+    word_counts = count_words(index, np.ones(len(index), dtype=bool), "train", len(dataset.classes))
     lines = []
     for label, name in enumerate(dataset.classes):
-        words = distinctive_words(index, found, label, WORDS_EACH)
+        words = distinctive_words(index, word_counts, label, WORDS_PER_CLASS)
         lines.append(
             (
                 name,
@@ -151,50 +147,52 @@ def _words(dataset: Dataset, index: TextIndex) -> SummarySection:
                 or "none",
             )
         )
-    said = (
-        "Surest first, by log-odds with a Dirichlet prior (z above 1.96), with how often each"
-        " stands in the class."
+    summary = (
+        "Highest log-odds first, with a Dirichlet prior (z above 1.96); in brackets the number of"
+        " occurrences in the class."
     )
     return SummarySection(
-        "Words that set each class apart", said, pd.DataFrame(lines, columns=["Class", "Words"])
+        "Distinctive words of each class", summary, pd.DataFrame(lines, columns=["Class", "Words"])
     )
 
 
-def _patterns(dataset: Dataset, index: TextIndex) -> SummarySection:
-    kept = np.zeros(len(index), dtype=bool)
-    kept[_train(index)] = True
-    found = evidence(index.patterns, index.labels, kept, len(dataset.classes)).head(MOST_PATTERNS)
+def _summarize_patterns(dataset: Dataset, index: TextIndex) -> SummarySection:
+    in_training = np.zeros(len(index), dtype=bool)
+    in_training[_find_training_rows(index)] = True
+    patterns = evidence(index.patterns, index.labels, in_training, len(dataset.classes)).head(
+        MAX_PATTERNS
+    )
     table = pd.DataFrame(
         {
-            "Pattern": found["pattern"],
-            "What it is": [
+            "Pattern": patterns["pattern"],
+            "Description": [
                 DEBRIS_HELP.get(name, kind)
-                for name, kind in zip(found["pattern"], found["kind"], strict=True)
+                for name, kind in zip(patterns["pattern"], patterns["kind"], strict=True)
             ],
-            "Texts": found["texts"].map("{:,}".format),
-            "Points at": [dataset.classes[int(label)] for label in found["top"]],
-            "of that class": found["share"].map(_per_cent),
-            "Times as likely there": found["ratio"].map("{:,.1f}".format),
-            "Bits": found["bits"].map("{:.4f}".format),
+            "Texts": patterns["texts"].map("{:,}".format),
+            "Indicates": [dataset.classes[int(label)] for label in patterns["top"]],
+            "of that class": patterns["share"].map(_format_percent),
+            "Likelihood ratio": patterns["ratio"].map("{:,.1f}".format),
+            "Bits": patterns["bits"].map("{:.4f}".format),
         }
     )
-    said = (
-        "What gives most of the class away comes first."
+    summary = (
+        "Most informative about the class first."
         if len(table)
-        else "No source mark, HTML debris or web address was found."
+        else "No source marks, HTML remains or web addresses were found."
     )
-    return SummarySection("Sources and boilerplate in the training texts", said, table)
+    return SummarySection("Sources and boilerplate in the training texts", summary, table)
 
 
-def _train(index: TextIndex) -> np.ndarray:
+def _find_training_rows(index: TextIndex) -> np.ndarray:
     return positions_in_split(index, np.ones(len(index), dtype=bool), "train")
 
 
-def _per_cent(share: float) -> str:
+def _format_percent(share: float) -> str:
     return f"{share * 100:.1f} %"
 
 
-SHOWN_TEXTS = 200  # of one check; the numbers are of all
+SHOWN_TEXTS = 200  # per check; the counts cover all
 STYLE = (
     ":root{color-scheme:light dark}body{font:16px/1.5"
     " system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
@@ -206,7 +204,7 @@ COLUMNS = {
     "split": "Split",
     "row": "Row",
     "class": "Class",
-    "competing class": "Competing class",
+    "competing class": "Suggested class",
     "detail": "Detail",
     "score": "Score",
 }
@@ -218,15 +216,14 @@ def render_document(
     sections: Sequence[SummarySection],
     notes: Sequence[str] = (),
 ) -> str:
-    """The page: ``sections`` on what the data are, then the findings. ``notes`` is what is said of
-    the dataset itself.
+    """Render the page: ``notes`` and ``sections`` about the data, then the findings.
 
-    ``named`` are the findings with their texts, as ``name_rows`` gives them.
+    ``named`` are the findings with their texts, as returned by ``name_rows``.
     """
-    return "\n".join(_lines(report, named, sections, notes))
+    return "\n".join(_render_lines(report, named, sections, notes))
 
 
-def _lines(
+def _render_lines(
     report: QualityReport,
     named: pd.DataFrame,
     sections: Sequence[SummarySection],
@@ -247,12 +244,12 @@ def _lines(
     )
     if not sections:
         yield (
-            "<p>Balance, lengths and words are left out: the index of the texts is missing. Prepare"
-            " the data again.</p>"
+            "<p>Balance, lengths and words are missing because there is no text index. Prepare the"
+            " data again.</p>"
         )
     for section in sections:
-        yield f"<h2>{escape(section.title)}</h2><p>{escape(section.said)}</p>"
-        yield from _table(section.table)
+        yield f"<h2>{escape(section.title)}</h2><p>{escape(section.summary)}</p>"
+        yield from _render_table(section.table)
     for finding in report.findings:
         words = WORDS[finding.check]
         yield (
@@ -261,18 +258,18 @@ def _lines(
         if finding.texts:
             yield f"<p>{escape(words.effect)} {escape(words.fix)}</p>"
             rows = named[named["check"] == finding.check.value]
-            yield from _table(_texts(rows.head(SHOWN_TEXTS)))
+            yield from _render_table(_format_texts(rows.head(SHOWN_TEXTS)))
             if len(rows) > SHOWN_TEXTS:
                 yield f"<p>The first {SHOWN_TEXTS:,} of {len(rows):,}.</p>"
     yield "</body></html>"
 
 
-def _texts(rows: pd.DataFrame) -> pd.DataFrame:
+def _format_texts(rows: pd.DataFrame) -> pd.DataFrame:
     shown = rows[[*COLUMNS, "text"]].assign(score=rows["score"].map("{:.2f}".format)).fillna("")
     return shown.rename(columns={**COLUMNS, "text": "Text"})
 
 
-def _table(rows: pd.DataFrame) -> Iterator[str]:
+def _render_table(rows: pd.DataFrame) -> Iterator[str]:
     if rows.empty:
         return
     yield (

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from safetensors.numpy import save
 
 from core.config import RunConfig, bounds
-from core.data.files.columns import MOST_CLASSES
+from core.data.files.columns import MAX_CLASSES
 from core.errors import ConfigError, DataError
 from core.models.architecture import (
     ALL_LINEAR,
@@ -239,9 +239,9 @@ def _count_classes(tensors: Tensors) -> int:
             "Save it with modules_to_save, or the answers would be those of chance.",
         )
     classes = len(found[0])
-    if not 2 <= classes <= MOST_CLASSES:
+    if not 2 <= classes <= MAX_CLASSES:
         raise DataError(
-            f"Its classifier tells {classes:,} classes apart; 2 to {MOST_CLASSES} work.",
+            f"Its classifier tells {classes:,} classes apart; 2 to {MAX_CLASSES} work.",
             "Choose another adapter.",
         )
     return classes

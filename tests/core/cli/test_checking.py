@@ -64,7 +64,7 @@ def test_the_whole_report_is_written_as_one_page(checked: Path, tmp_path: Path) 
     assert out.splitlines()[-1] == f"Report in {tmp_path / 'report.html'}."
     titles = (
         "Texts per class",
-        "Words that set each class apart",
+        "Distinctive words of each class",
         "Exact duplicates",
         "Held-out texts that training also has",
     )
@@ -100,7 +100,7 @@ def test_a_recipe_is_written_and_a_run_takes_it(
     recipe = read_recipe_file(path)
     assert (code, json.loads(out)["recipe"]["effect"]) == (
         0,
-        f"{len(recipe.effect().dropped)} training texts fewer",
+        f"{len(recipe.effect().dropped)} training texts removed",
     )
 
     code, _, error = call(
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_recipe_launches_nothing(
     code, _, error = call("train", "--data", str(news), "--recipe", str(tmp_path / "broken.json"))
 
     assert code == 1
-    assert "broken.json is no cleaning recipe" in error
+    assert "broken.json is not a cleaning recipe" in error
     assert store.jobs(JobKind.TRAIN) == []
 
 

@@ -106,7 +106,7 @@ def test_a_hub_dataset_without_a_network_is_said() -> None:
     result = run("data", "add", "owner/name", "--name", "tea")
 
     assert result.exit_code == 1
-    assert "The Hub cannot be reached from here." in result.output
+    assert "The Hub cannot be reached." in result.output
 
 
 def test_a_hub_dataset_is_added_and_tells_its_revision(hub: Hub) -> None:
@@ -123,9 +123,9 @@ def test_a_hub_dataset_is_added_and_tells_its_revision(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["hub:some/many"], "has several configurations: de, en. Write some/many:ONE."),
+        (["hub:some/many"], "has several configurations: de, en. Write some/many:CONFIGURATION."),
         (["hub:some/pets", "more.csv"], "A dataset of the Hub is added by itself."),
-        (["hub:pets"], "'hub:pets' is no dataset id."),
+        (["hub:pets"], "'hub:pets' is not a dataset id."),
     ],
 )
 def test_a_hub_dataset_that_cannot_be_added_is_said(

@@ -80,7 +80,7 @@ def test_cleaned_data_have_a_fingerprint_of_their_own_and_say_what_was_done(
         != dataset.fingerprint
     )
     assert cleaned.name == f"{dataset.name}, cleaned"
-    assert cleaned.notes[-1] == "Cleaned: 1 training text fewer."
+    assert cleaned.notes[-1] == "Cleaned: 1 training text removed."
 
 
 def test_no_recipe_or_an_empty_one_gives_the_data_themselves(dataset: Dataset) -> None:
@@ -103,7 +103,7 @@ def test_a_damaged_copy_is_made_anew(dataset: Dataset) -> None:
     ("chosen", "said"),
     [
         (step(Fix.DROP, [9999]), "names 1 texts that are not in the training split"),
-        (step(Fix.RELABEL, [0], (7,)), "gives a label that there is not: 7"),
+        (step(Fix.RELABEL, [0], (7,)), "assigns an unknown class id: 7"),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(dataset: Dataset, chosen: Step, said: str) -> None:
@@ -130,7 +130,7 @@ def test_a_recipe_is_known_to_fit_before_it_is_used(dataset: Dataset) -> None:
     for steps, said in [
         ((), "has no steps"),
         ((step(Fix.DROP, [999]),), "names 1 texts"),
-        ((step(Fix.RELABEL, [row], (7,)),), "a label that"),
+        ((step(Fix.RELABEL, [row], (7,)),), "an unknown class id"),
     ]:
         with pytest.raises(DataError, match=said):
             require_fitting(dataset, Recipe(fingerprint=dataset.fingerprint, steps=steps))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.data import hub
-from core.data.hub import PROBE_SECONDS, TRUST_SECONDS, hub_reachable
+from core.data.hub import PROBE_SECONDS, CACHE_SECONDS, hub_reachable
 from core.settings import Settings
 
 
@@ -56,7 +56,9 @@ def remember(home: Path, endpoint: str, reachable: object, age: float) -> None:
     )
 
 
-def test_a_hub_that_answers_is_reachable_and_asked_once(mirror: Mirror, online: Settings) -> None:
+def test_a_hub_that_is_answering_is_reachable_and_asked_once(
+    mirror: Mirror, online: Settings
+) -> None:
     assert [hub_reachable(online) for _ in range(3)] == [True, True, True]
     assert mirror.asked == 1
 
@@ -99,7 +101,7 @@ def test_an_endpoint_that_does_not_answer_is_not_reachable(
     assert not hub_reachable(online)
 
 
-def test_a_server_that_never_answers_costs_the_probe_time_once(
+def test_a_server_that_never_is_answering_costs_the_probe_time_once(
     online: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -118,14 +120,14 @@ def test_a_slow_name_look_up_is_not_waited_for(
     released = threading.Event()
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(hub, "PROBE_SECONDS", 0.05)
-    monkeypatch.setattr(hub, "_answers", lambda _: released.wait(30))
+    monkeypatch.setattr(hub, "_is_answering", lambda _: released.wait(30))
 
     assert not hub_reachable(online)
     assert not released.is_set()
     released.set()
 
 
-@pytest.mark.parametrize("age", [TRUST_SECONDS + 1, -3600])
+@pytest.mark.parametrize("age", [CACHE_SECONDS + 1, -3600])
 def test_an_old_answer_or_one_from_the_future_is_asked_anew(
     mirror: Mirror, home: Path, online: Settings, age: float
 ) -> None:

@@ -159,13 +159,13 @@ BAD_FILES = {
         "has no column text; its columns are 'title', 'label'. Rename the columns",
     ),
     "empty file": ("csv", b"", "has no column text and label; its columns are none"),
-    "header only": ("csv", CSV.encode(), "train.csv holds no rows. Fill it"),
+    "header only": ("csv", CSV.encode(), "train.csv has no rows. Add rows"),
     "no JSON": (
         "jsonl",
         b'{"text": "one", "label": 1}\n{"text": \n',
-        "train.jsonl, line 2 is no JSON object",
+        "train.jsonl, line 2 is not a JSON object",
     ),
-    "JSON list": ("jsonl", b'["one", 1]\n', "train.jsonl, line 1 is no JSON object"),
+    "JSON list": ("jsonl", b'["one", 1]\n', "train.jsonl, line 1 is not a JSON object"),
     "JSON in UTF-16": ("jsonl", '{"text": "one"}'.encode("utf-16"), "train.jsonl is not UTF-8"),
     "JSON without label": (
         "jsonl",

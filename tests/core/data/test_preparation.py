@@ -286,7 +286,7 @@ def test_a_wait_for_another_process_can_be_stopped(
 ) -> None:
     monkeypatch.setattr(preparation, "_read", None)  # it never comes to reading
 
-    with preparation._one_at_a_time(settings.prepared, never), pytest.raises(Stopped):
+    with preparation._lock_folder(settings.prepared, never), pytest.raises(Stopped):
         prepare(settings, make_source(), lambda _: None, lambda: True)
 
 

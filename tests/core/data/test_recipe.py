@@ -29,7 +29,7 @@ def test_a_dropped_row_is_neither_repaired_nor_relabelled() -> None:
     effect = WHOLE.effect()
 
     assert (effect.dropped, effect.repaired, effect.relabelled) == ({1, 2}, {3}, {4: 2})
-    assert describe_effect(WHOLE) == "2 training texts fewer, 1 repaired, 1 relabelled"
+    assert describe_effect(WHOLE) == "2 training texts removed, 1 repaired, 1 relabelled"
 
 
 def test_the_last_of_several_labels_counts() -> None:
@@ -83,7 +83,7 @@ def test_a_file_that_is_no_recipe_is_refused_with_the_place(tmp_path: Path) -> N
         '{"fingerprint": "0123456789ab", "steps": [{"check": "x", "fix": "relabel", "rows": [1]}]}'
     )
 
-    with pytest.raises(DataError, match=r"mine\.json is no cleaning recipe: steps\.0"):
+    with pytest.raises(DataError, match=r"mine\.json is not a cleaning recipe: steps\.0"):
         read_recipe_file(path)
     with pytest.raises(DataError, match="cannot be read"):
         read_recipe_file(tmp_path / "nothing.json")
@@ -92,10 +92,10 @@ def test_a_file_that_is_no_recipe_is_refused_with_the_place(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"{", "is no JSON"),
-        (b"\xff\xfe", "is no JSON"),
-        (b"[" * 100_000, "is no JSON"),
-        (b"[]", "is no cleaning recipe: the file"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[]", "is not a cleaning recipe: the file"),
         (
             (
                 b'{"fingerprint": "0123456789ab", "steps": [{"check": "x", "fix": "burn", "rows":'
@@ -108,7 +108,7 @@ def test_a_file_that_is_no_recipe_is_refused_with_the_place(tmp_path: Path) -> N
             "run: Extra inputs are not permitted",
         ),
         (b'{"format": 2, "fingerprint": "0123456789ab"}', "format: Input should be 1"),
-        (b" " * (MAX_BYTES + 1), "has more than 5 MB: no recipe is so large"),
+        (b" " * (MAX_BYTES + 1), "is larger than 5 MB, the limit for a recipe"),
     ],
 )
 def test_what_somebody_uploads_is_read_as_a_recipe_or_refused(

@@ -92,9 +92,12 @@ BAD_ROWS: dict[str, tuple[dict[str, pd.DataFrame], str]] = {
         {"train": items(40), "test": items(10, ("cat", "fish"))},
         "Test labels that no training row has: 'fish'. The classes are cat, dog",
     ),
-    "fractions": ({"train": items(40, (0.5, 1.5))}, "The label 0.5 of train is no class"),
-    "infinity": ({"train": items(40, (0.0, float("inf")))}, "The label inf of train is no class"),
-    "lists": ({"train": items(40, (["a"], ["b"]))}, "holds more than one value a row"),
+    "fractions": ({"train": items(40, (0.5, 1.5))}, "The label 0.5 of train is not a class"),
+    "infinity": (
+        {"train": items(40, (0.0, float("inf")))},
+        "The label inf of train is not a class",
+    ),
+    "lists": ({"train": items(40, (["a"], ["b"]))}, "holds more than one value per row"),
     "numbers for texts": (
         {"train": items(40).assign(text=7)},
         "The column text of train holds int values such as '7'",

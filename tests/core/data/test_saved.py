@@ -46,7 +46,7 @@ def test_a_saved_dataset_is_a_source_that_can_be_prepared(settings: Settings) ->
         ("мир", "спорт"),
     )
     assert (prepared.train_rows, prepared.validation_rows, prepared.test_rows) == (32, 4, 8)
-    assert prepared.notes == ("20 % of each class, drawn at random, are the test split.",)
+    assert prepared.notes == ("Test split: 20 % of each class, drawn at random.",)
     again = find_prepared(settings, source)
     assert again is not None and again.fingerprint == prepared.fingerprint
 

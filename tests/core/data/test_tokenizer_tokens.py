@@ -28,7 +28,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     def missing(name: str) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    tokenizer._tokenizer.cache_clear()
+    tokenizer._load_tokenizer.cache_clear()
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
 
     with pytest.raises(

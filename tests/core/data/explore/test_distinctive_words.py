@@ -53,7 +53,7 @@ def test_counts_agree_with_counting_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN, test=[("oil", 1)])
-    monkeypatch.setattr(words_module, "MOST_SCORED", 4)
+    monkeypatch.setattr(words_module, "MAX_SCORED", 4)
     kept = np.arange(len(index)) % 3 != 0
 
     found = count_words(index, kept, "train", len(CLASSES))

@@ -86,7 +86,7 @@ def test_an_index_of_another_format_is_built_anew(
     ensure_index(dataset, quiet, never)
     monkeypatch.setattr(index_module, "FORMAT", 99)
 
-    with pytest.raises(ArtifactDamaged, match="another version"):
+    with pytest.raises(ArtifactDamaged, match="another format version"):
         open_index(dataset)
     assert len(ensure_index(dataset, quiet, never)) == 5
 

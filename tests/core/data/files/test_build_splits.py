@@ -35,7 +35,7 @@ def test_a_split_is_made_with_the_same_share_of_each_class() -> None:
     assert set(result.splits) == {"train", "test"}
     texts = [*result.splits["train"]["text"], *result.splits["test"]["text"]]
     assert len(set(texts)) == len(texts) == 40
-    assert result.report.notes == ("20 % of each class, drawn at random, are the test split.",)
+    assert result.report.notes == ("Test split: 20 % of each class, drawn at random.",)
     again = built(*pets(30), *[f"rare {i},emu" for i in range(10)])
     assert result.splits["test"].equals(again.splits["test"])
 
@@ -46,10 +46,10 @@ def test_the_report_says_what_was_left_out_why_and_where() -> None:
     )
 
     assert result.report.dropped == (
-        DroppedRows("another number of cells than columns", 1, ("a.csv: 4",)),
+        DroppedRows("wrong number of cells", 1, ("a.csv: 4",)),
         DroppedRows("no text", 1, ("a.csv: 2",)),
         DroppedRows("no label", 1, ("a.csv: 3",)),
-        DroppedRows("a text of more than 100,000 characters", 1, ("a.csv: 5",)),
+        DroppedRows("text longer than 100,000 characters", 1, ("a.csv: 5",)),
     )
 
 
@@ -65,9 +65,7 @@ def test_labels_are_named_merged_and_left_out_as_chosen() -> None:
     ]
     assert result.report.merged == (("0", "cat"), ("1", "dog"), ("Dog", "dog"))
     assert result.report.dropped == (
-        DroppedRows(
-            "the class is left out", 5, tuple(f"a.csv: {line}" for line in (23, 25, 27, 29, 31))
-        ),
+        DroppedRows("class left out", 5, tuple(f"a.csv: {line}" for line in (23, 25, 27, 29, 31))),
     )
 
 
@@ -107,7 +105,7 @@ def test_several_files_are_splits() -> None:
 
     assert result.report.classes == (("cat", 10, 0, 1), ("dog", 10, 0, 0))
     assert result.report.dropped == (
-        DroppedRows("a class that no training row has", 1, ("test.csv: 3",)),
+        DroppedRows("class not in the training split", 1, ("test.csv: 3",)),
     )
 
 
@@ -122,7 +120,7 @@ def test_several_files_are_splits() -> None:
         ),
         (
             pets(600, tuple(f"class {i}" for i in range(51))),
-            "The labels have 51 different values; up to 50 classes work.",
+            "The labels have 51 different values; the limit is 50 classes.",
         ),
         (pets(20, ("x" * 81, "y")), "A label has 81 characters"),
     ],
@@ -138,7 +136,7 @@ def test_wrong_columns_are_refused() -> None:
     with pytest.raises(DataError, match="has no column 'body'. Its columns are 'text', 'label'."):
         built(*pets(), choice=BuildOptions(("body",), "label"))
     with pytest.raises(
-        DataError, match="'label' does not say the split of each row: it holds 'cat', 'dog'"
+        DataError, match="'label' does not name the split of each row: its values are 'cat', 'dog'"
     ):
         built(*pets(), choice=BuildOptions(("text",), "label", split="label"))
 

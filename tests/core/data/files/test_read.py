@@ -87,7 +87,7 @@ def test_ragged_lines_are_left_out_and_say_where_they_are() -> None:
     assert table.frame.index.tolist() == [2, 4, 7, 8]
     (skipped,) = table.skipped
     assert (skipped.reason, skipped.rows, skipped.lines) == (
-        "another number of cells than columns",
+        "wrong number of cells",
         2,
         (3, 6),
     )
@@ -105,7 +105,7 @@ def test_columns_of_one_name_are_told_apart() -> None:
 
     assert table.columns == ["text", "text (2)", "column 3", "label"]
     assert table.found.notes == (
-        "Two columns are called 'text'; the later one is 'text (2)' here.",
+        "Two columns are called 'text'; the second is shown as 'text (2)'.",
     )
 
 
@@ -153,9 +153,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
 
-    with pytest.raises(
-        DataError, match=r"large.csv has 100 MB; up to 100 MB are read. Take a sample"
-    ):
+    with pytest.raises(DataError, match=r"large.csv has 100 MB; the limit is 100 MB. Use a sample"):
         read_file(path)
     with pytest.raises(DataError, match="is a folder"):
         read_file(tmp_path)

@@ -32,7 +32,7 @@ def test_each_section_has_the_numbers_of_the_data(tmp_path: Path) -> None:
         ["cat", "tokens", *["6"] * 4],
         ["dog", "tokens", *["8"] * 4],
     ]
-    assert found["What a limit of tokens cuts off"].table.iloc[0].tolist() == [
+    assert found["Truncation by token limit"].table.iloc[0].tolist() == [
         "32",
         "0",
         "0.0 %",
@@ -40,7 +40,7 @@ def test_each_section_has_the_numbers_of_the_data(tmp_path: Path) -> None:
     ]
     assert found["Tokens per word"].table["Characters per token"].tolist() == [19 / 4, 4.0]
     assert (
-        found["Words that set each class apart"].table["Words"].tolist()[0]
+        found["Distinctive words of each class"].table["Words"].tolist()[0]
         == "ap (12), sleeps (12), cat (12), the (12)"
     )
     patterns = found["Sources and boilerplate in the training texts"].table
@@ -67,7 +67,7 @@ def test_any_language_and_fifty_classes_have_a_report(
     found = describe(tmp_path / "any", classes, rows)
 
     assert found["Texts per class"].table["Class"].tolist() == list(classes)
-    assert (found["Words that set each class apart"].table["Words"] != "none").all()
+    assert (found["Distinctive words of each class"].table["Words"] != "none").all()
     page = render_document(
         QualityReport(1, "0123456789ab", classes[0], len(rows), 1.0, (), ()),
         found["Tokens per word"].table,

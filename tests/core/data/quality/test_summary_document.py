@@ -30,4 +30,4 @@ def test_everything_from_the_data_is_escaped() -> None:
 def test_without_an_index_it_says_what_is_left_out() -> None:
     report = QualityReport(1, "0123456789ab", "pets", 1, 1.0, (), ())
 
-    assert "the index of the texts is missing" in render_document(report, pd.DataFrame(), [])
+    assert "there is no text index" in render_document(report, pd.DataFrame(), [])

@@ -76,7 +76,7 @@ def test_a_hub_that_has_gone_fails_the_job_with_what_to_do(
     done = do(Store(Settings()), job)
 
     assert (done.state, done.cause) == (JobState.FAILED, FailureCause.DATA)
-    assert done.message == "The Hub cannot be reached from here."
+    assert done.message == "The Hub cannot be reached."
 
 
 def test_a_student_cannot_fetch(lab: Store, pick: HubFiles) -> None:

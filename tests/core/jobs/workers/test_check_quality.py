@@ -66,7 +66,9 @@ def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
     check_quality.run(JobContext(store, start(store, dataset.fingerprint)))
 
     report = read_report(dataset)
-    assert report is not None and report.notes[-1].startswith("Labels were judged by words alone")
+    assert report is not None and report.notes[-1].startswith(
+        "Labels were judged TF-IDF features only"
+    )
 
 
 def test_a_stopped_check_leaves_no_report(
