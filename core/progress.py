@@ -1,6 +1,4 @@
-"""How far a job is: its phase, the step it has reached and a note for the reader. Free of ML
-libraries.
-"""
+"""Progress of a job: phase, steps done and total. Imports no ML library."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """What the worker is doing now."""
+    """The current activity of a worker, as shown to users."""
 
     QUEUED = "queued"
     IMPORTING = "importing"
@@ -30,7 +28,7 @@ class Phase(StrEnum):
     JUDGING = "judging the labels"
     FITTING = "fitting the baselines"
     CLASSIFYING = "classifying"
-    EXPORTING = "writing and proving the export"
+    EXPORTING = "writing and verifying the export"
     DOWNLOADING = "downloading"
     PACKING = "packing runs"
     RESTORING = "checking and restoring runs"
@@ -38,7 +36,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``done`` of ``total`` units of this phase; total 0 when unknown."""
+    """``done`` of ``total`` units of this phase; ``total`` is 0 if unknown."""
 
     phase: Phase
     done: int = 0

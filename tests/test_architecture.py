@@ -63,7 +63,7 @@ def test_modules_and_functions_stay_short(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert length <= 70, f"{node.name} has {length} lines, 70 allowed"
+            assert length <= 60, f"{node.name} has {length} lines, 60 allowed"
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=relative)

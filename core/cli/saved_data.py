@@ -68,28 +68,22 @@ def add(
     by their names.
     """
 
-    def adding() -> Any:
-        settings = Settings()
+    def save() -> Any:
         reading = ReadOptions(encoding, _read_separator(separator), header, quotes)
-        wishes = ImportOptions(
-            tuple(text or ()),
-            label,
-            split,
-            merge,
-            tuple(leave_out or ()),
-            _pairs(rename or []),
-            test_share,
-            reading,
-        )
-        pick = _on_the_hub(settings, files)
-        paths = _fetch(settings, pick) if pick else [Path(file) for file in files]
-        return card_report(
-            add_files(
-                settings, paths, name, wishes, origin=pick.origin if pick else "", replace=replace
-            )
-        )
+        pairs, dropped = _parse_pairs(rename or []), tuple(leave_out or ())
+        columns = tuple(text or ())
+        options = ImportOptions(columns, label, split, merge, dropped, pairs, test_share, reading)
+        return _add(files, name, options, replace)
 
-    print_result(adding, as_json, report_text)
+    print_result(save, as_json, report_text)
+
+
+def _add(files: list[str], name: str, options: ImportOptions, replace: bool) -> dict[str, object]:
+    settings = Settings()
+    pick = _find_on_hub(settings, files)
+    paths = _fetch(settings, pick) if pick else [Path(file) for file in files]
+    origin = pick.origin if pick else ""
+    return card_report(add_files(settings, paths, name, options, origin=origin, replace=replace))
 
 
 def _read_separator(name: str) -> str:
@@ -210,7 +204,7 @@ def report_text(card: dict[str, Any]) -> str:
     )
 
 
-def _on_the_hub(settings: Settings, files: list[str]) -> HubFiles | None:
+def _find_on_hub(settings: Settings, files: list[str]) -> HubFiles | None:
     """What a dataset id names; None for files. Without ``hub:`` a single owner/name that is no file
     here is an id, too.
     """
@@ -233,7 +227,7 @@ def _fetch(settings: Settings, pick: HubFiles) -> list[Path]:
     return download(settings, pick, lambda progress: None, lambda: False)
 
 
-def _pairs(assignments: list[str]) -> tuple[tuple[str, str], ...]:
+def _parse_pairs(assignments: list[str]) -> tuple[tuple[str, str], ...]:
     for assignment in assignments:
         if "=" not in assignment:
             raise DataError(f"{assignment!r} renames nothing.", "Write LABEL=CLASS.")

@@ -1,5 +1,7 @@
-"""What a run costs before it starts: work counted from shapes, times the measured cost per unit.
+"""Predict the cost of a run before it starts: work counted from shapes, times the measured cost per
+unit.
 
-Also the checks of a configuration, the remaining time of a run, and what fits a time budget. Free
-of ML libraries. May import ``core.data``, ``core.models`` and ``core.training.microbatches``.
+Also checks a configuration, estimates the remaining time of a run, and finds what fits a time
+budget. Imports no ML library. May import ``core.data``, ``core.models`` and
+``core.training.microbatches``.
 """

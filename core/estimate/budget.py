@@ -1,5 +1,5 @@
-"""Budget first: given minutes, the rows, epochs, batch and evaluation interval that fit, and what
-earlier runs suggest it will reach.
+"""Choose rows, epochs, batch size and evaluation interval that fit a time budget, and predict the
+accuracy from earlier runs.
 """
 
 import math
@@ -11,32 +11,23 @@ from core.errors import ConfigError
 from core.estimate.estimate import Estimate, Speed, estimate
 from core.estimate.inputs import DataFacts, ModelFacts
 
-BUDGETS = (5, 15, 45)  # minutes that are offered
-MOST_MINUTES = 24 * 60
-FEWEST_ROWS = 100
-MOST_EPOCHS = 3  # further passes over the same rows rarely help an adapter
+BUDGETS = (5, 15, 45)  # minutes offered by the form
+MAX_MINUTES = 24 * 60
+MIN_ROWS = 100
+MAX_EPOCHS = 3  # further passes over the same rows rarely help an adapter
 VALIDATIONS = 10  # enough for a curve and to find the best step
-EVALUATION_SHARE, VALIDATION_SHARE = (
-    0.25,
-    0.15,
-)  # of the budget, for the final evaluation and for all validations
-FEWEST_TEST_ROWS, FEWEST_VALIDATION_ROWS = 200, 100  # ±4 and ±6 points at 90 %
-BATCHES = (
-    (8, 40),
-    (16, 1500),
-    (32, math.inf),
-)  # the first of them with at most so many steps, few rows need small batches
-# an earlier run tells something if it trained on at most so many times the rows, or so many times
-# fewer
-LIKE = 2.0
+# parts of the budget for the final evaluation and for all validations
+EVALUATION_SHARE, VALIDATION_SHARE = 0.25, 0.15
+MIN_TEST_ROWS, MIN_VALIDATION_ROWS = 200, 100  # ±4 and ±6 points at 90 %
+# (batch size, maximum steps): the first that fits is used, because few rows need small batches
+BATCHES = ((8, 40), (16, 1500), (32, math.inf))
+MAX_ROW_RATIO = 2.0  # between the rows of an earlier run and those of the new one
 NEAREST = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an earlier run on the same data and model came to: rows of its training set, epochs,
-    accuracy on the test split.
-    """
+    """Result of an earlier run on the same data and model: training rows, epochs, test accuracy."""
 
     rows: int
     epochs: int
@@ -45,8 +36,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class BudgetProposal:
-    """A configuration that fits, its estimate, the lowest and highest accuracy that earlier runs
-    suggest, and a sentence about it.
+    """A configuration that fits, its estimate, the range of accuracies that earlier runs suggest,
+    and a note.
     """
 
     config: RunConfig
@@ -63,25 +54,28 @@ def propose(
     speed: Speed,
     history: Sequence[Outcome] = (),
 ) -> BudgetProposal:
-    """``config`` with the most rows, then epochs, that fit into ``minutes`` from launch to end; all
-    else but batch and evaluation stays.
+    """Change ``config`` to the most rows, then epochs, that fit into ``minutes`` from launch to
+    end.
 
-    A speed measured here must fit with its high estimate, a typical one with the likely one. Raises
-    ConfigError if nothing fits.
+    Only rows, epochs, batch size and evaluation settings change. A speed measured on this machine
+    must fit with its high estimate, a typical one with the likely one. Raises ConfigError if
+    nothing fits.
     """
     budget = _Budget(60 * minutes, config, data, model, speed)
-    fewest = min(data.train_rows, max(FEWEST_ROWS, data.classes))
+    fewest = min(data.train_rows, max(MIN_ROWS, data.classes))
     smallest = budget.with_rows(fewest, 1)
     if not budget.fits(smallest):
-        raise _too_short(budget, minutes, fewest)
-    chosen = _most_rows(budget, fewest, data.train_rows)
+        raise _too_short_error(budget, minutes, fewest)
+    chosen = _find_most_rows(budget, fewest, data.train_rows)
     if data.used_rows(chosen) == data.train_rows:
-        more = (budget.with_rows(data.train_rows, epochs) for epochs in range(MOST_EPOCHS, 1, -1))
+        more = (budget.with_rows(data.train_rows, epochs) for epochs in range(MAX_EPOCHS, 1, -1))
         chosen = next((longer for longer in more if budget.fits(longer)), chosen)
     expected = estimate(chosen, data, model, speed)
-    alike = _alike(history, data.used_rows(chosen))
-    reached = (min(alike), max(alike)) if alike else None
-    return BudgetProposal(chosen, expected, reached, _note(chosen, data, expected, minutes, alike))
+    similar = _find_similar(history, data.used_rows(chosen))
+    accuracy = (min(similar), max(similar)) if similar else None
+    return BudgetProposal(
+        chosen, expected, accuracy, _write_note(chosen, data, expected, minutes, similar)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +87,8 @@ class _Budget:
     speed: Speed
 
     def with_rows(self, rows: int, epochs: int) -> RunConfig:
-        """The configuration on so many rows, with batch, validations and final evaluation to
-        match.
+        """Return the configuration for ``rows``, with batch size, validations and final evaluation
+        to match.
         """
         batch = next(size for size, most in BATCHES if math.ceil(rows / size) * epochs <= most)
         steps = math.ceil(rows / batch) * epochs
@@ -106,26 +100,26 @@ class _Budget:
         }
         plain = self.config.model_copy(update=changes)
         expected = estimate(plain, self.data, self.model, self.speed)
-        share = VALIDATION_SHARE * self.seconds / max(expected.validation_seconds, 1e-9)
-        validated = min(plain.validation_rows, self.data.validation_rows)
-        if share < 1:
+        affordable = VALIDATION_SHARE * self.seconds / max(expected.validation_seconds, 1e-9)
+        validation_rows = min(plain.validation_rows, self.data.validation_rows)
+        if affordable < 1:
             changes["validation_rows"] = min(
-                validated, max(FEWEST_VALIDATION_ROWS, _round_down(share * validated))
+                validation_rows, max(MIN_VALIDATION_ROWS, _round_down(affordable * validation_rows))
             )
         return self.config.model_copy(update={**changes, "test_rows": self._test_rows(expected)})
 
     def _test_rows(self, expected: Estimate) -> int:
-        """As many rows as a quarter of the budget evaluates: those of the validation split count,
-        too.
+        """Return the test rows that the final evaluation can score in its part of the budget,
+        validation rows included.
         """
         all_rows = max(self.data.test_rows, self.data.validation_rows)
-        wanted = min(self.config.test_rows or all_rows, all_rows)
-        share = EVALUATION_SHARE * self.seconds / max(expected.evaluation_seconds, 1e-9)
-        if share >= 1:
+        requested = min(self.config.test_rows or all_rows, all_rows)
+        affordable = EVALUATION_SHARE * self.seconds / max(expected.evaluation_seconds, 1e-9)
+        if affordable >= 1:
             return self.config.test_rows
-        evaluated = self.data.used_test_rows(self.config) * share
+        evaluated = self.data.used_test_rows(self.config) * affordable
         each = max(evaluated / 2, evaluated - min(self.data.validation_rows, self.data.test_rows))
-        return min(wanted, max(FEWEST_TEST_ROWS, _round_down(each)))
+        return min(requested, max(MIN_TEST_ROWS, _round_down(each)))
 
     def seconds_of(self, config: RunConfig) -> float:
         expected = estimate(config, self.data, self.model, self.speed)
@@ -135,25 +129,26 @@ class _Budget:
         return self.seconds_of(config) <= self.seconds
 
 
-def _too_short(budget: _Budget, minutes: float, fewest: int) -> ConfigError:
+def _too_short_error(budget: _Budget, minutes: float, fewest: int) -> ConfigError:
     message = (
-        f"Not even {fewest:,} rows fit into {_minutes(minutes)}: starting, training and scoring"
-        " take longer."
+        f"{_format_minutes(minutes)} cannot hold a run on {fewest:,} rows: starting, training and"
+        " scoring take longer."
     )
     wider = (
-        replace(budget, seconds=60.0 * more) for more in range(math.ceil(minutes), MOST_MINUTES)
+        replace(budget, seconds=60.0 * seconds)
+        for seconds in range(math.ceil(minutes), MAX_MINUTES)
     )
     enough = next(
         (each.seconds / 60 for each in wider if each.fits(each.with_rows(fewest, 1))), None
     )
-    give = f"Give {enough:.0f} minutes or more, or choose" if enough else "Choose"
-    return ConfigError(message, f"{give} a smaller base model or fewer tokens.")
+    advice = f"Allow at least {enough:.0f} minutes, or choose" if enough else "Choose"
+    return ConfigError(message, f"{advice} a smaller base model or fewer tokens.")
 
 
-def _most_rows(budget: _Budget, fewest: int, most: int) -> RunConfig:
-    """One pass over as many rows as fit, between ``fewest``, which do, and ``most``."""
-    if budget.fits(everything := budget.with_rows(most, 1)):
-        return everything
+def _find_most_rows(budget: _Budget, fewest: int, most: int) -> RunConfig:
+    """Find the most rows between ``fewest``, which fit, and ``most`` for one epoch."""
+    if budget.fits(all_rows := budget.with_rows(most, 1)):
+        return all_rows
     while most - fewest > max(1, fewest // 50):
         middle = (fewest + most) // 2
         fewest, most = (
@@ -163,37 +158,41 @@ def _most_rows(budget: _Budget, fewest: int, most: int) -> RunConfig:
     return rounded if budget.fits(rounded) else budget.with_rows(fewest, 1)
 
 
-def _alike(history: Sequence[Outcome], rows: int) -> list[float]:
-    """Accuracies of the earlier runs that are nearest in rows."""
+def _find_similar(history: Sequence[Outcome], rows: int) -> list[float]:
+    """Return the accuracies of the earlier runs with the most similar number of rows."""
     near = [
-        outcome for outcome in history if outcome.rows and 1 / LIKE <= outcome.rows / rows <= LIKE
+        outcome
+        for outcome in history
+        if outcome.rows and 1 / MAX_ROW_RATIO <= outcome.rows / rows <= MAX_ROW_RATIO
     ]
     near.sort(key=lambda outcome: abs(math.log(outcome.rows / rows)))
     return [outcome.accuracy for outcome in near[:NEAREST]]
 
 
-def _note(
-    config: RunConfig, data: DataFacts, expected: Estimate, minutes: float, alike: list[float]
+def _write_note(
+    config: RunConfig, data: DataFacts, expected: Estimate, minutes: float, similar: list[float]
 ) -> str:
     rows = data.used_rows(config)
     epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
-    scope = "all " if rows == data.train_rows else ""
-    verb = "allows" if minutes == 1 else "allow"
-    fits = f"{_minutes(minutes)} {verb} {epochs} over {scope}{rows:,} rows"
+    amount = f"all {rows:,} rows" if rows == data.train_rows else f"{rows:,} rows"
+    allow = "allows" if minutes == 1 else "allow"
+    fits = f"{_format_minutes(minutes)} {allow} {epochs} over {amount}"
     if not expected.measured:
         fits += " (on a typical machine; this one has not been measured)"
-    if not alike:
+    if not similar:
         return f"{fits}. No earlier run on this data to predict accuracy from."
-    runs = "An earlier run" if len(alike) == 1 else f"{len(alike)} earlier runs"
-    span = f"{min(alike):.1%}" if len(alike) == 1 else f"{min(alike):.1%} to {max(alike):.1%}"
+    runs = "An earlier run" if len(similar) == 1 else f"{len(similar)} earlier runs"
+    span = (
+        f"{min(similar):.1%}" if len(similar) == 1 else f"{min(similar):.1%} to {max(similar):.1%}"
+    )
     return f"{fits}. {runs} with about as many rows reached {span}."
 
 
-def _minutes(minutes: float) -> str:
+def _format_minutes(minutes: float) -> str:
     return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
 
 
 def _round_down(number: float) -> int:
-    """To two digits that count."""
+    """Round down to two significant digits."""
     digits = 10 ** max(0, int(math.log10(max(1, number))) - 1)
     return int(number // digits * digits)

@@ -1,9 +1,9 @@
-"""How long a run takes and how much room it needs, from what a unit of work costs on this machine
+"""Estimate time, memory and disk space of a run from the cost of a unit of work
 (``core.estimate.machine_costs``).
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from core.config import Precision, RunConfig
 from core.errors import ConfigError
@@ -20,21 +20,21 @@ from core.training.microbatches import (
 )
 
 UNTRAINED_ROWS = 1000
-LAUNCH_SECONDS = 0.5  # the supervisor looks and starts the worker; at the end the worker leaves
-SAVING_SECONDS = (
-    0.03  # predictions, adapter and checkpoint of a validation, on their way to the disk
-)
-MEASURED_RANGE, TYPICAL_RANGE = (0.8, 1.3), (0.4, 2.5)  # times the likely seconds
+LAUNCH_SECONDS = 0.5  # until the supervisor starts the worker, and until the worker exits
+SAVING_SECONDS = 0.03  # predictions, adapter and checkpoint of a validation
+MEASURED_RANGE, TYPICAL_RANGE = (0.8, 1.3), (0.4, 2.5)  # factors of the likely seconds
 
 MB = 2**20
-CHECKPOINT_COPIES = 8  # weights, two moments and the best weights, in the two checkpoints kept
+CHECKPOINT_COPIES = 8  # weights, two moments and best weights, in two checkpoints
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What work costs here. ``factor`` is what finished runs took against the calibration, in time
-    and in ``memory_factor`` in memory; ``low`` to ``high`` times the likely seconds is meant to
-    hold a run nine times in ten. ``source`` says it in words.
+    """The cost of work on this machine.
+
+    ``factor`` corrects the calibration by the time of finished runs, ``memory_factor`` by their
+    memory. 90 % of runs are expected to take ``low`` to ``high`` times the likely seconds.
+    ``source`` describes the origin in words.
     """
 
     calibration: MachineCosts
@@ -48,8 +48,8 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a run has to compute and to hold, whatever a unit may cost. ``fixed_mb`` are those of
-    data and trained parameters.
+    """The work and memory of a run in units. ``fixed_mb`` is the memory of data and trained
+    parameters.
     """
 
     work: dict[CostUnit, float]
@@ -58,21 +58,21 @@ class Cost:
     trained: int
 
     def seconds(self, calibration: MachineCosts) -> float:
-        """Seconds of all optimiser steps."""
+        """Seconds of all optimizer steps."""
         return calibration.cost(self.work)
 
     def memory_mb(self, calibration: MachineCosts) -> float:
-        """The worker's peak."""
+        """Peak memory of the worker."""
         return calibration.base_mb + self.fixed_mb + HEAP_SLACK * calibration.size(self.held)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run is expected to come to, computed in ``precision``.
+    """The expected cost of a run computed in ``precision``.
 
-    ``likely_seconds``, from launch to end, is the sum of its five parts; ``low_seconds`` to
-    ``high_seconds`` is meant to hold it nine times in ten. ``train_seconds`` is what a finished run
-    reports under that name.
+    ``likely_seconds``, from launch to end, is the sum of its five parts; 90 % of runs are expected
+    to take ``low_seconds`` to ``high_seconds``. ``train_seconds`` is comparable with the value that
+    a finished run reports.
     """
 
     steps: int
@@ -92,12 +92,12 @@ class Estimate:
 
     @property
     def train_seconds(self) -> float:
-        """Steps and the validations between them."""
+        """Seconds of steps and validations."""
         return self.step_seconds + self.validation_seconds
 
     @property
     def source(self) -> str:
-        """Where the speed comes from, in words."""
+        """Origin of the speed in words."""
         return self.speed.source
 
     @property
@@ -107,7 +107,7 @@ class Estimate:
 
 
 def typical_speed(device: str = "cpu", precision: Precision = "fp32") -> Speed:
-    """A cautious figure for a machine on which nothing has been measured yet."""
+    """Return a cautious speed for a machine that has not been measured."""
     machine = "2-core machine" if device == "cpu" else "GPU"
     return Speed(
         typical(device, precision=precision),
@@ -118,7 +118,7 @@ def typical_speed(device: str = "cpu", precision: Precision = "fp32") -> Speed:
 
 
 def measured_speed(calibration: MachineCosts, source: str) -> Speed:
-    """As calibrated, before any run has finished."""
+    """Return the speed as calibrated, before any run has finished."""
     return Speed(calibration, True, source, *MEASURED_RANGE)
 
 
@@ -129,82 +129,84 @@ def estimate(
     speed: Speed,
     untrained_known: bool = False,
 ) -> Estimate:
-    """Steps, seconds, memory and disk of a run with ``config``; ``untrained_known`` if an earlier
-    run has scored the untrained model.
+    """Estimate steps, time, memory and disk space of a run with ``config``.
+
+    Pass ``untrained_known`` if an earlier run has scored the untrained model.
     """
     config = in_precision(config, speed)
-    calibration, rows, cost = (
-        speed.calibration,
-        data.used_rows(config),
-        run_cost(config, data, model),
-    )
+    calibration, cost = speed.calibration, run_cost(config, data, model)
+    rows = data.used_rows(config)
+    validated = min(config.validation_rows, data.validation_rows)
+    tested = data.used_test_rows(config)
+    untrained = 0 if untrained_known else min(UNTRAINED_ROWS, data.test_rows)
     steps = config.total_steps(rows)
     validations = math.ceil(steps / config.evaluation_interval)
-    validated, tested = (
-        min(config.validation_rows, data.validation_rows),
-        data.used_test_rows(config),
-    )
-    untrained = 0 if untrained_known else min(UNTRAINED_ROWS, data.test_rows)
-    tokens = (rows + validated + untrained + tested) * (
-        data.mean_tokens(config.max_tokens) or min(USUAL_TOKENS, config.max_tokens)
-    )
+    tokens = _count_tokens(config, data, rows + validated + untrained + tested)
 
     def evaluating(texts: int) -> float:
-        parts = evaluation_microbatches(
-            data.token_lengths, texts, config.max_tokens, MICROBATCH_TOKENS[model.device]
-        )
-        return speed.factor * calibration.cost(
-            evaluation_work(config, model.shape or MINILM, parts, model.device)
-        )
+        return _evaluation_seconds(config, data, model, speed, texts)
 
-    found = Estimate(
+    untrained_seconds = evaluating(untrained)
+    start_seconds = (
+        LAUNCH_SECONDS + calibration.start_seconds + tokens / calibration.tokens_per_second
+    )
+    step_seconds = speed.factor * cost.seconds(calibration)
+    validation_seconds = validations * evaluating(validated)
+    evaluation_seconds = evaluating(tested) + validations * SAVING_SECONDS
+    likely = (
+        start_seconds + untrained_seconds + (step_seconds + validation_seconds) + evaluation_seconds
+    )
+    return Estimate(
         steps=steps,
         validations=validations,
-        low_seconds=0.0,
-        likely_seconds=0.0,
-        high_seconds=0.0,
-        start_seconds=LAUNCH_SECONDS
-        + calibration.start_seconds
-        + tokens / calibration.tokens_per_second,
-        untrained_seconds=evaluating(untrained),
-        step_seconds=speed.factor * cost.seconds(calibration),
-        validation_seconds=validations * evaluating(validated),
-        evaluation_seconds=evaluating(tested) + validations * SAVING_SECONDS,
-        memory_mb=round(speed.memory_factor * cost.memory_mb(calibration)),
-        disk_mb=_disk_mb(cost.trained, validations * validated + tested + untrained, data.classes),
-        speed=speed,
-        precision=config.precision,
-    )
-    likely = (
-        found.start_seconds
-        + found.untrained_seconds
-        + found.train_seconds
-        + found.evaluation_seconds
-    )
-    return replace(
-        found,
         low_seconds=likely * speed.low,
         likely_seconds=likely,
         high_seconds=likely * speed.high,
+        start_seconds=start_seconds,
+        untrained_seconds=untrained_seconds,
+        step_seconds=step_seconds,
+        validation_seconds=validation_seconds,
+        evaluation_seconds=evaluation_seconds,
+        memory_mb=round(speed.memory_factor * cost.memory_mb(calibration)),
+        disk_mb=_count_disk_mb(
+            cost.trained, validations * validated + tested + untrained, data.classes
+        ),
+        speed=speed,
+        precision=config.precision,
     )
 
 
+def _count_tokens(config: RunConfig, data: DataFacts, texts: int) -> float:
+    usual = min(USUAL_TOKENS, config.max_tokens)
+    return texts * (data.mean_tokens(config.max_tokens) or usual)
+
+
+def _evaluation_seconds(
+    config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed, texts: int
+) -> float:
+    microbatches = evaluation_microbatches(
+        data.token_lengths, texts, config.max_tokens, MICROBATCH_TOKENS[model.device]
+    )
+    work = evaluation_work(config, model.shape or MINILM, microbatches, model.device)
+    return speed.factor * speed.calibration.cost(work)
+
+
 def in_precision(config: RunConfig, speed: Speed) -> RunConfig:
-    """``config`` with what precision auto is where ``speed`` was found."""
+    """Resolve precision auto to that of ``speed``."""
     if config.precision != "auto":
         return config
     return config.model_copy(update={"precision": speed.calibration.key.precision})
 
 
 def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
-    """What a run with ``config`` has to compute and to hold."""
+    """Count the work and memory of a run with ``config``."""
     shape, rows = model.shape or MINILM, data.used_rows(config)
     try:
         target_modules(config, shape)
-    except ConfigError:  # the checks say what is wrong with the target modules
+    except ConfigError:  # reported by the checks
         config = config.model_copy(update={"target_modules": ()})
     threads = model.threads if is_fast(config, shape, model.device) else 1
-    parts = train_microbatches(
+    microbatches = train_microbatches(
         data.token_lengths,
         rows,
         config.batch_size,
@@ -213,17 +215,17 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
         threads,
     )
     epoch = train_work(
-        config, shape, data.classes, parts, math.ceil(rows / config.batch_size), model.device
+        config, shape, data.classes, microbatches, math.ceil(rows / config.batch_size), model.device
     )
     trained = sum(count.parameters for count in count_trainable(shape, config, data.classes))
     encoded = rows + min(config.validation_rows, data.validation_rows)  # while it trains
     return Cost(
         scaled(epoch, config.epochs),
-        part_memory(config, shape, parts, model.device),
+        part_memory(config, shape, microbatches, model.device),
         data_mb(encoded) + trained_mb(trained),
         trained,
     )
 
 
-def _disk_mb(trained: int, evaluated: int, classes: int) -> int:
+def _count_disk_mb(trained: int, evaluated: int, classes: int) -> int:
     return math.ceil((trained * 4 * (CHECKPOINT_COPIES + 1) + evaluated * (classes + 3) * 8) / MB)

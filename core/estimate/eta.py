@@ -1,5 +1,5 @@
-"""Seconds until a run is over: what was estimated for it, corrected step by step by the pace that
-is seen.
+"""Estimate the seconds until a run ends: the estimate made for it, corrected by the observed
+pace.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,17 @@ from core.progress import Phase
 from core.storage.job import Job
 from core.storage.schema import Metric
 
-TRUSTED_STEPS, TRUSTED_VALIDATIONS = 10, 1  # the estimate counts as much as so many that were seen
-STEPS_WITHOUT_CALIBRATION = 5  # before these a speed that is not this machine's says nothing
+# weight of the estimate, as a number of observed steps and validations
+TRUSTED_STEPS, TRUSTED_VALIDATIONS = 10, 1
+# without a calibration of this machine no time is shown before this many steps
+STEPS_WITHOUT_CALIBRATION = 5
 BEFORE_UNTRAINED = (Phase.IMPORTING, Phase.LOADING)
 WORKING = (Phase.TRAINING, Phase.VALIDATING)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds a step and a validation are taken to last; ``steps`` says how many were seen."""
+    """Seconds per step and per validation; ``steps`` is the number of observed steps."""
 
     step: float
     validation: float
@@ -30,15 +32,16 @@ class Pace:
 def remaining_seconds(
     expected: Estimate | None, job: Job, metrics: Sequence[Metric], now: float
 ) -> float | None:
-    """Seconds until the end of ``job``, remaining validations and the final evaluation included.
+    """Estimate the seconds until the end of ``job``, including remaining validations and the final
+    evaluation.
 
-    ``expected`` is None where the run's data or model have gone; ``metrics`` are those of this run
-    so far, in order; ``now`` is in seconds since 1970. None before anything can be said. A run that
-    may stop early is expected to go to its last step.
+    ``expected`` is None if the run's data or model is missing; ``metrics`` are those of this run in
+    order; ``now`` is a Unix time. Returns None before an estimate is possible. Early stopping is
+    ignored.
     """
     if expected is None or job.started_at is None or job.state.over or job.phase == Phase.PREPARING:
         return None
-    pace = _pace(expected, [metric for metric in metrics if metric.at >= job.started_at])
+    pace = _measure_pace(expected, [metric for metric in metrics if metric.at >= job.started_at])
     if not expected.measured and pace.steps < STEPS_WITHOUT_CALIBRATION:
         return None
     done = job.done / job.total if job.total else 0.0
@@ -51,32 +54,38 @@ def remaining_seconds(
     if job.phase == Phase.TOKENISING:
         return expected.train_seconds + evaluation
     if job.phase in WORKING:
-        return _training(expected, pace, metrics, now) + evaluation
+        return _estimate_training(expected, pace, metrics, now) + evaluation
     if job.phase == Phase.EVALUATING:
-        return _evaluating(evaluation, done, now - metrics[-1].at if metrics else 0.0)
+        return _estimate_evaluation(evaluation, done, now - metrics[-1].at if metrics else 0.0)
     return 0.0
 
 
-def _training(expected: Estimate, pace: Pace, metrics: Sequence[Metric], now: float) -> float:
-    """Steps and validations that are left, less what has passed of the one under way."""
+def _estimate_training(
+    expected: Estimate, pace: Pace, metrics: Sequence[Metric], now: float
+) -> float:
+    """Estimate the time of the remaining steps and validations, minus the elapsed part of the
+    current one.
+    """
     step = max((metric.step for metric in metrics), default=0)
     validated = sum(metric.split == "validation" for metric in metrics)
-    left = (
+    remaining = (
         max(0, expected.steps - step) * pace.step
         + max(0, expected.validations - validated) * pace.validation
     )
-    under_way = min(now - metrics[-1].at, pace.step + pace.validation) if metrics else 0.0
-    return max(0.0, left - under_way)
+    current = min(now - metrics[-1].at, pace.step + pace.validation) if metrics else 0.0
+    return max(0.0, remaining - current)
 
 
-def _evaluating(predicted: float, done: float, elapsed: float) -> float:
-    """The share that is left; the pace so far counts as much as the share that is done."""
-    seen = elapsed / done if done else predicted
-    return (1 - done) * (done * seen + (1 - done) * predicted)
+def _estimate_evaluation(predicted: float, done: float, elapsed: float) -> float:
+    """Estimate the remaining evaluation; the observed pace has as much weight as the proportion
+    done.
+    """
+    observed = elapsed / done if done else predicted
+    return (1 - done) * (done * observed + (1 - done) * predicted)
 
 
-def _pace(expected: Estimate, metrics: Sequence[Metric]) -> Pace:
-    """What one step and one validation take: the estimate, replaced as more are seen."""
+def _measure_pace(expected: Estimate, metrics: Sequence[Metric]) -> Pace:
+    """Combine the estimated time of a step and a validation with the observed ones."""
     steps = [
         after.at - before.at
         for before, after in pairwise(metrics)

@@ -1,6 +1,4 @@
-"""What the checks and the estimate need to know about data and model, read without an ML
-library.
-"""
+"""Sizes of data and model that checks and estimates need, read without an ML library."""
 
 from dataclasses import dataclass
 
@@ -18,8 +16,8 @@ from core.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class DataFacts:
-    """Sizes of a dataset. ``train_rows`` can be trained on, without the validation rows;
-    ``token_lengths`` (n,) are sorted, maybe none.
+    """Sizes of a dataset. ``train_rows`` excludes the validation rows; ``token_lengths`` (n,) are
+    sorted and may be empty.
     """
 
     classes: int
@@ -29,16 +27,16 @@ class DataFacts:
     token_lengths: NDArray[np.int64]
 
     def used_rows(self, config: RunConfig) -> int:
-        """Rows that a run trains on: those asked for, as far as there are any."""
+        """Rows that a run trains on."""
         return min(config.train_rows, self.train_rows) if config.train_rows else self.train_rows
 
     def used_test_rows(self, config: RunConfig) -> int:
-        """Rows of the final evaluation on validation and test together."""
+        """Rows of the final evaluation, validation and test together."""
         limit = config.test_rows or max(self.test_rows, self.validation_rows)
         return min(limit, self.validation_rows) + min(limit, self.test_rows)
 
     def cut_share(self, max_tokens: int) -> float:
-        """Share of the texts that are longer than ``max_tokens``."""
+        """Proportion of the texts longer than ``max_tokens``."""
         if not len(self.token_lengths):
             return 0.0
         return 1 - int(np.searchsorted(self.token_lengths, max_tokens, side="right")) / len(
@@ -46,7 +44,9 @@ class DataFacts:
         )
 
     def tokens_of(self, share: float) -> int:
-        """The length that ``share`` of the texts do not exceed; 0 where no length is known."""
+        """Length that a proportion ``share`` of the texts does not exceed; 0 if no length is
+        known.
+        """
         if not len(self.token_lengths):
             return 0
         return int(
@@ -56,7 +56,7 @@ class DataFacts:
         )
 
     def mean_tokens(self, max_tokens: int) -> float:
-        """Mean tokens of a text once it is cut; 0 where no length is known."""
+        """Mean tokens of a truncated text; 0 if no length is known."""
         return (
             float(np.minimum(self.token_lengths, max_tokens).mean())
             if len(self.token_lengths)
@@ -66,12 +66,12 @@ class DataFacts:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """A base model on this machine. ``shape`` is None as long as its files are not here; ``device``
-    is cpu or cuda.
+    """A base model on this machine. ``shape`` is None until its files are downloaded; ``device`` is
+    cpu or cuda.
 
-    ``identity`` and ``revision`` tell its weights from all others, wherever they lie. ``threads``
-    are those that a training gets. ``no_four_bit`` is why it cannot be held in 4 bits; empty where
-    it can.
+    ``identity`` and ``revision`` identify its weights, wherever they are stored. ``threads`` are
+    available to a training. ``no_four_bit`` is the reason why it cannot be loaded in 4 bits, or
+    empty.
     """
 
     id: str
@@ -86,12 +86,12 @@ class ModelFacts:
 
     @property
     def name(self) -> str:
-        """Identity and revision in one."""
+        """Identity and revision, joined by @."""
         return f"{self.identity}@{self.revision}"
 
 
 def data_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
-    """Facts of a prepared dataset, less what ``recipe`` drops; reads two columns. Raises
+    """Read the sizes of a prepared dataset, without the rows that ``recipe`` drops. Raises
     ArtifactDamaged.
     """
     train = dataset.read("train", ["row", "tokens"])
@@ -104,7 +104,7 @@ def data_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
 
 
 def model_facts(model: ModelLocation, device: str = "cpu") -> ModelFacts:
-    """Facts of a model that ``catalog.find_model`` has looked for. Raises ModelUnavailable if its
+    """Read the facts of a model found by ``catalog.find_model``. Raises ModelUnavailable if its
     files are damaged.
     """
     threads = Settings().used_threads

@@ -1,9 +1,9 @@
-"""What a unit of work costs on this machine, measured once per model and precision; kept as JSON
-under ``<home>/calibrations``.
+"""The cost of a unit of work on this machine, measured once per model and precision, stored as JSON
+in ``<home>/calibrations``.
 
-The costs are fitted to a handful of probes by non-negative least squares on relative errors, drawn
-softly towards the typical costs, so that two kinds of work which the probes cannot tell apart share
-the time as they usually do.
+The costs are fitted to a few probes by non-negative least squares on relative errors, regularized
+towards the typical costs, so that kinds of work which the probes cannot distinguish divide the time
+in typical proportions.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from core.storage import files
 
 Kind = TypeVar("Kind", bound=str)
 
-# a cost twice the typical one weighs as much as a probe that is off by 10 %: others on the machine
-# disturb
+# a cost twice the typical one weighs as much as a probe that is off by 10 %, because probes are
+# disturbed by other programs
 TRUST_IN_TYPICAL = 0.1
 
 TYPICAL_SECONDS: dict[CostUnit, float] = {  # fp32 on 2 cores with AVX-512
@@ -58,12 +58,12 @@ TYPICAL_MB: dict[MemoryUnit, float] = {
     MemoryUnit.BASE_DROPOUT: 8.0,
 }
 GPU_SPEEDUP = 30.0
-FORMAT = "2"  # another one when costs change: what was measured before then counts as not there
+FORMAT = "2"  # a new value invalidates earlier measurements
 
 
 @dataclass(frozen=True, slots=True)
 class CostKey:
-    """What a calibration holds for. ``model`` is identity and revision of the base model."""
+    """The conditions of a calibration. ``model`` is identity and revision of the base model."""
 
     model: str
     precision: Precision
@@ -72,7 +72,7 @@ class CostKey:
 
 @dataclass(frozen=True, slots=True)
 class CostProbe(Generic[Kind]):
-    """What was measured, in seconds or MB, for so many units of each kind."""
+    """One measurement, in seconds or MB, and its number of units of each kind."""
 
     units: Mapping[Kind, float]
     measured: float
@@ -85,19 +85,19 @@ class MachineCosts:
     key: CostKey
     device: str
     measured_at: float
-    others: float  # share of the machine that other programs used meanwhile
+    others: float  # proportion of the machine used by other programs
     seconds: dict[CostUnit, float]
-    start_seconds: float  # from the launch until the model is loaded
-    tokens_per_second: float  # tokenised
-    base_mb: float  # of a worker with libraries and model loaded, before it trains
+    start_seconds: float  # from launch until the model is loaded
+    tokens_per_second: float  # of the tokenizer
+    base_mb: float  # worker with libraries and model, before training
     megabytes: dict[MemoryUnit, float]
 
     def cost(self, work: Mapping[CostUnit, float]) -> float:
-        """Seconds that the work takes."""
+        """Seconds of ``work``."""
         return sum(amount * self.seconds.get(unit, 0.0) for unit, amount in work.items())
 
     def size(self, memory: Mapping[MemoryUnit, float]) -> float:
-        """MB that the units take."""
+        """MB of ``memory``."""
         return sum(amount * self.megabytes.get(unit, 0.0) for unit, amount in memory.items())
 
 
@@ -105,7 +105,7 @@ ADAPTER = TypeAdapter(MachineCosts)
 
 
 def typical(device: str = "cpu", threads: int = 2, precision: Precision = "fp32") -> MachineCosts:
-    """Costs that are not measured here; those of fp32, whatever the precision."""
+    """Return typical costs, not measured here; those of fp32 for any precision."""
     share = 1.0 if device == "cpu" else 1 / GPU_SPEEDUP
     seconds = {unit: cost * share for unit, cost in TYPICAL_SECONDS.items()}
     return MachineCosts(
@@ -122,21 +122,21 @@ def typical(device: str = "cpu", threads: int = 2, precision: Precision = "fp32"
 
 
 def write(home: Path, calibration: MachineCosts) -> None:
-    """Keep it; an earlier one for the same key is replaced."""
+    """Store the calibration, replacing an earlier one with the same key."""
     files.write_json(path(home, calibration.key), ADAPTER.dump_python(calibration, mode="json"))
 
 
 def read(home: Path, key: CostKey) -> MachineCosts | None:
-    """The calibration for that key. None if there is none or it is damaged."""
+    """Read the calibration for ``key``; None if it is missing or damaged."""
     try:
-        found = ADAPTER.validate_python(files.read_json(path(home, key)))
+        calibration = ADAPTER.validate_python(files.read_json(path(home, key)))
     except (ArtifactDamaged, ValidationError):
         return None
-    return found if found.key == key and sum(found.seconds.values()) > 0 else None
+    return calibration if calibration.key == key and sum(calibration.seconds.values()) > 0 else None
 
 
 def path(home: Path, key: CostKey) -> Path:
-    """Where the calibration for that key lies."""
+    """Path of the calibration for ``key``."""
     digest = hashlib.sha256(
         "|".join((FORMAT, key.model, key.precision, str(key.threads))).encode()
     ).hexdigest()[:16]
@@ -144,10 +144,10 @@ def path(home: Path, key: CostKey) -> Path:
 
 
 def fit(probes: Sequence[CostProbe[Kind]], usual: Mapping[Kind, float]) -> dict[Kind, float]:
-    """Cost per unit, none negative. A unit in no probe costs what is ``usual``, at this machine's
-    pace.
+    """Fit the cost per unit, none negative. A unit in no probe gets its ``usual`` cost at this
+    machine's pace.
     """
-    # The server reads calibrations and never fits one.
+    # imported in jobs only; the server reads calibrations
     from sklearn.linear_model import LinearRegression  # noqa: PLC0415
 
     if not probes:
@@ -157,10 +157,10 @@ def fit(probes: Sequence[CostProbe[Kind]], usual: Mapping[Kind, float]) -> dict[
         np.array([[probe.units.get(unit, 0.0) for unit in usual] for probe in probes]) * costs
     )  # (p, u)
     measured = np.array([probe.measured for probe in probes])
-    pace = float(np.median(measured / expected.sum(axis=1)))  # against the usual one
+    pace = float(np.median(measured / expected.sum(axis=1)))  # relative to the usual costs
     rows = np.vstack([pace * expected / measured[:, None], TRUST_IN_TYPICAL * np.eye(len(costs))])
-    wanted = np.concatenate([np.ones(len(probes)), np.full(len(costs), TRUST_IN_TYPICAL)])
-    shares = LinearRegression(fit_intercept=False, positive=True).fit(rows, wanted).coef_
+    targets = np.concatenate([np.ones(len(probes)), np.full(len(costs), TRUST_IN_TYPICAL)])
+    shares = LinearRegression(fit_intercept=False, positive=True).fit(rows, targets).coef_
     return {
         unit: float(share * pace * cost)
         for unit, share, cost in zip(usual, shares, costs, strict=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.data import hub
-from core.data.hub import PROBE_SECONDS, CACHE_SECONDS, hub_reachable
+from core.data.hub import CACHE_SECONDS, PROBE_SECONDS, hub_reachable
 from core.settings import Settings
 
 

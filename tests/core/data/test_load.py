@@ -102,8 +102,8 @@ def test_own_validation_files_are_left_and_the_note_says_so(make_source: Make) -
     assert len(raw.train) == 40
     assert raw.notes == (
         (
-            "The folder's own validation files are not used: validation is a tenth of the training"
-            " rows."
+            "The validation files in the folder are not used: a tenth of the training rows is held"
+            " out."
         ),
     )
 

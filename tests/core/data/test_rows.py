@@ -32,8 +32,8 @@ def test_without_a_test_split_a_fifth_of_each_class_becomes_it() -> None:
     assert sorted([*raw.train["row"], *raw.test["row"]]) == list(range(50))
     assert raw.notes == (
         (
-            "There is no labelled test split: 10 training rows, a fifth of each class, serve as"
-            " test and are not trained on."
+            "There is no labelled test split: 10 training rows, a fifth of each class, are held"
+            " out as the test split."
         ),
     )
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.config import RunConfig
 from core.errors import ConfigError
-from core.estimate.budget import EVALUATION_SHARE, FEWEST_ROWS, Outcome, propose
+from core.estimate.budget import EVALUATION_SHARE, MIN_ROWS, Outcome, propose
 from core.estimate.estimate import estimate, measured_speed, typical_speed
 from core.estimate.inputs import DataFacts
 from core.estimate.machine_costs import typical
@@ -27,7 +27,7 @@ def test_what_is_proposed_fits_at_its_high_estimate(
 
     assert found.estimate.high_seconds <= 60 * minutes
     assert found.estimate == estimate(found.config, NEWS, MINILM, SPEED)
-    assert FEWEST_ROWS <= found.config.train_rows <= NEWS.train_rows
+    assert MIN_ROWS <= found.config.train_rows <= NEWS.train_rows
     assert (found.config.rank, found.config.max_tokens) == (rank, max_tokens)
 
 
@@ -68,11 +68,11 @@ def test_a_small_dataset_is_used_whole_in_small_batches() -> None:
 
 
 def test_if_nothing_fits_the_error_names_minutes_that_do() -> None:
-    with pytest.raises(ConfigError, match="Not even 100 rows fit into 0.1 minutes") as caught:
+    with pytest.raises(ConfigError, match="0.1 minutes cannot hold a run on 100 rows") as caught:
         propose(0.1, RunConfig(), NEWS, BERT, SPEED)
 
     enough = int(caught.value.fix.split()[1])
-    assert propose(enough, RunConfig(), NEWS, BERT, SPEED).config.train_rows >= FEWEST_ROWS
+    assert propose(enough, RunConfig(), NEWS, BERT, SPEED).config.train_rows >= MIN_ROWS
 
 
 def test_a_speed_that_is_not_measured_fits_with_the_likely_time_and_says_so() -> None:
