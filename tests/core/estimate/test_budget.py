@@ -94,7 +94,7 @@ def test_earlier_runs_with_about_as_many_rows_tell_the_accuracy() -> None:
     found = propose(5, RunConfig(), NEWS, MINILM, SPEED, history)
 
     assert found.accuracy == (0.88, 0.9)
-    assert "2 earlier runs with a similar number of rows reached 88.0% to 90.0%." in found.note
+    assert "2 earlier runs with about as many rows reached 88.0% to 90.0%." in found.note
 
 
 def test_without_earlier_runs_no_accuracy_is_promised() -> None:
