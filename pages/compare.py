@@ -21,7 +21,7 @@ curves.costs(chosen)
 tables.classes(chosen)
 if pair := pair_details.choose(pairs):
     pair_details.draw(pair)
-report_button.button(store, [entry.job for entry in chosen])
+report_button.button(store, [entry.run.job for entry in chosen])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(overview.HOW_TO_READ)

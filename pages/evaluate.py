@@ -13,6 +13,7 @@ run = page_frame.open_run(
     "Where is this run correct, where is it wrong, and on which texts?",
     Needs.PREDICTIONS,
 )
+store = cache.open_lab()
 finding = st.container()  # drawn first, filled once the split is chosen
 
 with st.container(horizontal=True, gap="large"):
@@ -23,7 +24,7 @@ predictions = cache.predictions(run.folder, run.version, len(run.classes), split
 untrained = overview.read_untrained(run)
 with finding:
     overview.headline(run, split, predictions, untrained)
-    baselines.draw_sentence(run.store, run.job)
+    baselines.draw_sentence(store, run.job)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
@@ -43,7 +44,7 @@ elif view == "difference to another run":
 else:
     scores.ranking(run, split)
 
-report_button.button(run.store, [run.job])
+report_button.button(store, [run.job])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(overview.HOW_TO_READ)

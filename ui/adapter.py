@@ -13,8 +13,8 @@ from core.errors import LoraLabError
 from core.evaluation.scores import Proportion
 from core.inference.messages import AS_TRAINED, Matrix, Variant
 from core.runs import artifacts
+from core.runs.run import Run
 from ui.app import inference
-from ui.app.page_frame import OpenRun
 from ui.session import error_boundary
 from ui.text import accuracy, count, per_cent, plain
 from ui.widgets import chart_view
@@ -36,13 +36,13 @@ HOW_TO_READ = """
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def spectra(run_id: str, version: int, _run: OpenRun) -> list[Matrix]:
+def spectra(run_id: str, version: int, _run: Run) -> list[Matrix]:
     """Compute the changes of the run's adapter. Raises LoraLabError."""
     request = inference.request_for(_run)
     return inference.with_stages([request]).spectra(request)
 
 
-def draw_headline(run: OpenRun, matrices: Sequence[Matrix]) -> None:
+def draw_headline(run: Run, matrices: Sequence[Matrix]) -> None:
     """Draw the mean change, the effective rank and the adapter's size."""
     rank = len(matrices[0].singular)
     change, used = (
@@ -94,7 +94,7 @@ def draw_map(matrices: Sequence[Matrix]) -> None:
         )
 
 
-def draw_experiment(run: OpenRun, matrices: Sequence[Matrix]) -> None:
+def draw_experiment(run: Run, matrices: Sequence[Matrix]) -> None:
     """Draw the controls that scale or disable parts of the adapter, with the effect on
     predictions.
     """
@@ -146,7 +146,7 @@ def _choose_variant(matrices: Sequence[Matrix]) -> Variant:
     return AS_TRAINED if scale == 1.0 and not off else Variant(scale, off)
 
 
-def _draw_accuracy(run: OpenRun, variant: Variant) -> None:
+def _draw_accuracy(run: Run, variant: Variant) -> None:
     if not artifacts.predictions_path(run.folder, "test").is_file():
         st.caption("This run has no test predictions to score a sample on.")
         return
@@ -159,7 +159,7 @@ def _draw_accuracy(run: OpenRun, variant: Variant) -> None:
     )
 
 
-def _draw_text(run: OpenRun, text: str, variant: Variant) -> None:
+def _draw_text(run: Run, text: str, variant: Variant) -> None:
     variants = {"As trained": AS_TRAINED} | ({} if variant == AS_TRAINED else {"Changed": variant})
     requests = [inference.request_for(run, each) for each in variants.values()]
     answers = inference.with_stages(requests).classify(requests, [text])
@@ -173,7 +173,7 @@ def _draw_text(run: OpenRun, text: str, variant: Variant) -> None:
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _score(run_id: str, version: int, variant: Variant, _run: OpenRun) -> Proportion:
+def _score(run_id: str, version: int, variant: Variant, _run: Run) -> Proportion:
     """Score the variant on a fixed sample of test texts."""
     frame = artifacts.read_predictions(_run.folder, "test")
     sample = frame.sample(min(SAMPLE, len(frame)), random_state=42)

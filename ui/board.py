@@ -43,7 +43,7 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
             " test texts might reverse the order."
         )
     with st.container(horizontal=True):
-        runs = [lines[row].job.id for row in chosen if row < len(lines)]
+        runs = [lines[row].run.id for row in chosen if row < len(lines)]
         if st.button(
             "Compare selected runs",
             key="class-compare",
@@ -148,12 +148,12 @@ def _columns() -> tables.Columns:
 def _row(line: LeaderboardRow) -> dict[str, object]:
     return {
         "Place": line.place,
-        "Who": line.who or "–",
-        "Run": line.job.name,
+        "Who": line.owner_name or "–",
+        "Run": line.run.job.name,
         "Accuracy": line.test.value * 100,
         "±": line.test.half_width * 100,
         "Guess": None if line.guess is None else line.guess * 100,
         "Texts": line.test.n,
-        "CPU minutes": line.minutes,
-        "Trained parameters": line.trained,
+        "CPU minutes": line.cpu_minutes,
+        "Trained parameters": line.trained_parameters,
     }

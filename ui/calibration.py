@@ -15,7 +15,7 @@ from core.evaluation.calibration import (
     scale,
 )
 from core.evaluation.predictions import Predictions
-from ui.app.page_frame import OpenRun
+from core.runs.run import Run
 from ui.session import cache
 from ui.text import count, per_cent
 from ui.widgets import chart_view, tables
@@ -38,7 +38,7 @@ HOW_TO_READ = f"""
 """
 
 
-def read_temperature(run: OpenRun) -> float | None:
+def read_temperature(run: Run) -> float | None:
     """Return the temperature fitted on the validation predictions; None if they are unreadable."""
     try:
         return cache.temperature(run.folder, run.version, len(run.classes))

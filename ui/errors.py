@@ -15,8 +15,8 @@ from core.evaluation.predictions import Predictions
 from core.evaluation.slices import CONFIDENT, Slice, confident_mistakes, contradicted_labels
 from core.evaluation.tags import LONGEST_NOTE, TAGS, Tag, read_tags
 from core.jobs.actions import tag_text
-from ui.app.page_frame import OpenRun
-from ui.session import error_boundary
+from core.runs.run import Run
+from ui.session import cache, error_boundary
 from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables
 
@@ -46,7 +46,7 @@ class Rows:
     tags: dict[int, Tag]
 
 
-def read_rows(run: OpenRun, predictions: Predictions) -> Rows:
+def read_rows(run: Run, predictions: Predictions) -> Rows:
     """Read every test text with classes, loss, flags and tag; unreadable tags show an error."""
     try:
         tags = read_tags(run.folder)
@@ -207,7 +207,7 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
     return int(listed["row"].iloc[position]) if position is not None else None
 
 
-def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -> None:
+def read_and_tag(run: Run, rows: Rows, predictions: Predictions, row: int) -> None:
     """Draw the whole text with its probabilities, and a form for its tag and note."""
     line = rows.table[rows.table["row"] == row].iloc[0]
     known = rows.tags.get(row)
@@ -240,7 +240,7 @@ def read_and_tag(run: OpenRun, rows: Rows, predictions: Predictions, row: int) -
             drop = st.form_submit_button("Remove tag", disabled=known is None, key=f"drop-{row}")
     if keep or drop:
         try:
-            tag_text(run.store, run.job, row, (tag or "") if keep else "", note or "")
+            tag_text(cache.open_lab(), run.job, row, (tag or "") if keep else "", note or "")
         except LoraLabError as error:
             error_boundary.show(error)
             return

@@ -7,11 +7,12 @@ import streamlit as st
 from core.access import Action, may
 from core.jobs.launching import find_latest, launch
 from core.progress import Phase
+from core.runs.run import Run
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.export.formats import MODELS, TITLES, USES, Format, Verification
 from core.transfer.export.ready_exports import ExportRequest, Ready, read_ready
-from ui.app.page_frame import OpenRun
+from ui.session import cache
 from ui.session.error_boundary import boundary
 from ui.text import megabytes, per_cent, plain
 from ui.widgets.job_progress import watch
@@ -30,9 +31,10 @@ HOW_TO_READ = """
 """
 
 
-def draw_headline(run: OpenRun) -> None:
+def draw_headline(run: Run) -> None:
     """Draw how many formats are ready."""
-    ready = [target for target in Format if read_ready(run.store, run.job, target)]
+    store = cache.open_lab()
+    ready = [target for target in Format if read_ready(store, run.job, target)]
     headline = (
         f"{len(ready)} of {len(Format)} formats ready to download"
         if ready

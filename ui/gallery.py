@@ -8,15 +8,15 @@ import streamlit as st
 from core import charts
 from core.demo.gallery import Failure
 from core.errors import JobNotFound
+from core.runs.compared_runs import read_curve
 from core.runs.requests import read_train_request
-from core.runs.run_results import read_curve
 from core.storage.job import Job
 from core.storage.recovery import EXAMPLE_ID
 from core.storage.store import Store
 from ui import navigation
 from ui.text import accuracy
 from ui.widgets import chart_view
-from ui.widgets.run_summary import proportion, summarise
+from ui.widgets.run_summary import summarise
 
 HEALTHY, THIS = "a healthy run", "this run"
 
@@ -47,7 +47,7 @@ def _draw_card(
     st.markdown(f"#### Run {number}")
     if summary.test:
         st.markdown(f"**{accuracy(summary.test)} accuracy on {summary.test.n:,} test texts**")
-        validation = proportion(job.result.get("validation"))
+        validation = summary.run.validation
         also = (
             f" Validation: {accuracy(validation)} ({validation.n:,} texts)." if validation else ""
         )

@@ -346,7 +346,7 @@ def _say_drawn(walk: Trace) -> None:
 
 def _version(store: Store, subject: Subject) -> str:
     """Return a cache key that changes with the subject's weights."""
-    run = f"{subject.run.id}:{subject.run.attempt}:{subject.run.version}" if subject.run else ""
+    run = f"{subject.run.id}:{subject.run.job.attempt}:{subject.run.version}" if subject.run else ""
     return f"{subject.model.identity}@{subject.model.revision}|{run}"
 
 
@@ -361,6 +361,6 @@ def _walk(
 ) -> Trace:
     run_id = _subject.run.id if _subject.run else None
     request = ClassifyRequest(
-        run_id, _subject.model, _subject.adapter(_store), classes, max_tokens, _subject.config.seed
+        run_id, _subject.model, _subject.adapter, classes, max_tokens, _subject.config.seed
     )
     return cache.host().walk(request, text)

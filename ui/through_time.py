@@ -6,7 +6,7 @@ import streamlit as st
 from core import charts
 from core.evaluation.dynamics import GROUPS, Dynamics
 from core.runs import artifacts
-from ui.app.page_frame import OpenRun
+from core.runs.run import Run
 from ui.evaluate.overview import with_interval
 from ui.session import cache
 from ui.text import count, plain
@@ -66,7 +66,7 @@ def headline(dynamics: Dynamics) -> None:
     )
 
 
-def draw_step(run: OpenRun, dynamics: Dynamics, at: int) -> None:
+def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
     """Draw the matrix after the step, and F1 of each class over all steps."""
     step, scores = int(dynamics.steps[at]), dynamics.scores(at)
     sides = st.grid(2, min_column_width=400, gap="large")
@@ -90,7 +90,7 @@ def draw_step(run: OpenRun, dynamics: Dynamics, at: int) -> None:
         )
 
 
-def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
+def draw_map(run: Run, dynamics: Dynamics) -> int | None:
     """Draw the map and the list of its texts; return the row selected in either, or None."""
     st.markdown("#### Easy, ambiguous and hard texts")
     table = _named(run, dynamics)
@@ -128,7 +128,7 @@ def draw_map(run: OpenRun, dynamics: Dynamics) -> int | None:
     return _newest(clicked, selected, set(table["row"].tolist()))
 
 
-def draw_text(run: OpenRun, dynamics: Dynamics, row: int, at: int) -> None:
+def draw_text(run: Run, dynamics: Dynamics, row: int, at: int) -> None:
     """Draw the text, when it was learned and forgotten, and its probabilities over the steps."""
     line = _named(run, dynamics).set_index("row").loc[row]
     learned = (
@@ -154,7 +154,7 @@ def draw_text(run: OpenRun, dynamics: Dynamics, row: int, at: int) -> None:
     )
 
 
-def _named(run: OpenRun, dynamics: Dynamics) -> pd.DataFrame:
+def _named(run: Run, dynamics: Dynamics) -> pd.DataFrame:
     """Return the table of texts with class names, and with the texts if the run stored them."""
     table = dynamics.table()
     table["class"] = [run.classes[index] for index in table["true"]]

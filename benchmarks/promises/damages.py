@@ -195,7 +195,7 @@ def _look_at_all(home: Path, victim: str, others: list[str], draw: random.Random
     supervisor.tidy()
     supervisor.step()
     for job in store.jobs(JobKind.TRAIN):
-        descriptions.run(store, job)
+        descriptions.describe_run(store, job)
     visits = [
         ("runs.py", victim),
         (draw.choice(PAGES), victim),

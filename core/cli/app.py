@@ -31,7 +31,7 @@ from core.data.sources import Source, find_source, named_source
 from core.jobs import actions
 from core.people.classroom import read_codes, read_rules
 from core.presets import Preset, make_config, parse_assignments
-from core.runs import artifacts, descriptions, run_results
+from core.runs import artifacts, compared_runs, descriptions
 from core.runs.queue import read_queue
 from core.runs.run import find_run
 from core.settings import Settings
@@ -182,7 +182,7 @@ def runs(as_json: Json = False) -> None:
     def rows() -> Any:
         store = _open_lab()
         turns = read_queue(store)
-        return [descriptions.run(store, job, turns) for job in store.jobs(JobKind.TRAIN)]
+        return [descriptions.describe_run(store, job, turns) for job in store.jobs(JobKind.TRAIN)]
 
     print_result(rows, as_json, output.runs_text)
 
@@ -195,7 +195,7 @@ def show(run: Run, as_json: Json = False) -> None:
 
     def details() -> Any:
         store = _open_lab()
-        return descriptions.run_details(store, find_run(store, run))
+        return descriptions.describe_run_details(store, find_run(store, run))
 
     print_result(details, as_json, output.details_text)
 
@@ -211,8 +211,8 @@ def compare(
 
     def pairs() -> Any:
         store = open_store(Settings())
-        found = run_results.compare_runs(store, [find_run(store, run) for run in runs])
-        return {"pairs": [run_results.describe_pair(pair) for pair in found]}
+        found = compared_runs.compare_runs(store, [find_run(store, run) for run in runs])
+        return {"pairs": [compared_runs.describe_pair(pair) for pair in found]}
 
     print_result(pairs, as_json, output.comparison_text)
 

@@ -35,7 +35,7 @@ def wait(store: Store, job: Job) -> dict[str, object]:
     """
     try:
         _follow(store, job)
-        return descriptions.run(store, store.job(job.id))
+        return descriptions.describe_run(store, store.job(job.id))
     except KeyboardInterrupt:
         print(
             f"\nDetached; {job.name} goes on. Stop it with: python -m core stop {job.id}",
@@ -46,7 +46,7 @@ def wait(store: Store, job: Job) -> dict[str, object]:
     except KeyboardInterrupt:
         actions.stop(store, store.job(job.id))
         _follow(store, job)
-    return descriptions.run(store, store.job(job.id))
+    return descriptions.describe_run(store, store.job(job.id))
 
 
 def measure(store: Store, config: RunConfig) -> None:

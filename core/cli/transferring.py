@@ -21,7 +21,7 @@ from core.jobs.tasks.export_run import export, pack
 from core.jobs.tasks.restore import Restored
 from core.jobs.tasks.restore import restore as put_back
 from core.runs import descriptions
-from core.runs.run import find_run, read_classes
+from core.runs.run import Run, find_run
 from core.settings import Settings
 from core.storage.recovery import open_store
 from core.transfer.backup.backup_zip import open_backup
@@ -102,7 +102,10 @@ def import_command(
         store = open_store(Settings())
         given = [one.strip() for one in classes.split(",")] if classes.strip() else []
         job = import_run(store, read_archive(path), name=name, classes=given)
-        return {**descriptions.run(store, job), "classes": list(read_classes(job))}
+        return {
+            **descriptions.describe_run(store, job),
+            "classes": list(Run.of(store, job).classes),
+        }
 
     print_result(brought, as_json, _import_text)
 
@@ -127,7 +130,7 @@ def evaluate(
             named_source(settings, data) if data else find_source(settings),
             PhasePrinter(),
         )
-        return descriptions.run(store, store.job(job.id))
+        return descriptions.describe_run(store, store.job(job.id))
 
     print_result(scored, as_json, output.run_text)
 

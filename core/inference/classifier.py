@@ -30,13 +30,13 @@ from core.inference.batched_lora import (
     read_plain,
     spectrum,
 )
-from core.inference.messages import AS_TRAINED, Matrix, Prediction, Query, Variant
+from core.inference.messages import AS_TRAINED, ClassifyRequest, Matrix, Prediction, Query, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
 from core.training.batches import encode_each, token_batches
 from core.training.device import batch_tokens, choose_device
 from core.training.fast.first_token import read_first_token_only
 from core.training.fast.threads import MicrobatchPool
-from core.training.load_model import Base, load_base
+from core.training.load_model import Base, fetch, load_base
 from core.training.predict import Each, compute, score
 
 # of a part, at least: as nothing is kept for a backward pass, parts may be larger than a training's
@@ -339,3 +339,13 @@ def _readings(logits: Tensor, states: Tensor) -> list[Prediction]:
         Prediction(probabilities, state)
         for probabilities, state in zip(shares, halves, strict=True)
     ]
+
+
+def load_classifier(request: ClassifyRequest, onednn: bool) -> Classifier:
+    """Load the base model of ``request`` and its adapter, if it names one; ``onednn`` as for
+    ``Classifier``. Raises ModelUnavailable, ArtifactDamaged.
+    """
+    classifier = Classifier(fetch(request.model), request.classes, request.seed, onednn)
+    if request.run_id is not None and request.adapter is not None:
+        classifier.load_adapter(request.run_id, request.adapter)
+    return classifier

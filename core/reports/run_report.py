@@ -15,8 +15,9 @@ from core.errors import LoraLabError
 from core.evaluation.comparison import Pair, Result, class_differences
 from core.evaluation.scores import Proportion
 from core.reports.html import HtmlReport, ReportSection, configurations, picture, render, shares
-from core.runs import run_results
+from core.runs import compared_runs
 from core.runs.requests import read_train_request
+from core.runs.run import Run, read_result
 from core.runs.run_baselines import Fitted, read_baselines
 from core.settings import PROJECT
 from core.storage.job import Job
@@ -44,7 +45,7 @@ def write_in_process(store: Store, jobs: Sequence[Job]) -> bytes:
     Raises LoraLabError.
     """
     for job in jobs:
-        run_results.read_result(
+        compared_runs.read_test_result(
             store, job
         )  # what that process says goes to the log alone: why not is said here
     with TemporaryDirectory() as folder:
@@ -83,8 +84,8 @@ def write_in_process(store: Store, jobs: Sequence[Job]) -> bytes:
 
 
 def _of_run(store: Store, job: Job) -> HtmlReport:
-    result, request = run_results.read_result(store, job), read_train_request(job)
-    scores, config = result.predictions.scores, request.config
+    run, result = Run.of(store, job), compared_runs.read_test_result(store, job)
+    scores, config = result.predictions.scores, run.config
     fitted = read_baselines(store, job, config, len(result.classes))
     lead = [
         f"{_share(scores.accuracy)} of {scores.accuracy.n:,} test texts right, macro-F1"
@@ -109,20 +110,20 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
         *_mistakes(result),
         ReportSection("Configuration", table=configurations({"Value": config})),
     ]
-    about = (
-        f"{job.result.get('data', request.source.name)}, fingerprint {job.fingerprint} · run"
-        f" {job.id}"
-    )
+    about = f"{run.data_name}, fingerprint {job.fingerprint} · run {job.id}"
     return HtmlReport(job.name or job.id, lead, about, sections)
 
 
 def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
-    pairs = run_results.compare_runs(store, jobs)
-    results = [run_results.read_result(store, job) for job in jobs]
-    names = run_results.distinct_names(jobs)
+    pairs = compared_runs.compare_runs(store, jobs)
+    results = [compared_runs.read_test_result(store, job) for job in jobs]
+    names = compared_runs.distinct_names(jobs)
     configs = {names[job.id]: read_train_request(job).config for job in jobs}
     metrics = pd.concat(
-        [run_results.read_curve(store, job, names[job.id], configs[names[job.id]]) for job in jobs],
+        [
+            compared_runs.read_curve(store, job, names[job.id], configs[names[job.id]])
+            for job in jobs
+        ],
         ignore_index=True,
     )
     differences = configurations(configs)
@@ -222,7 +223,8 @@ def _mistakes(result: Result) -> list[ReportSection]:
 def _results(jobs: Sequence[Job], results: Sequence[Result], names: dict[str, str]) -> pd.DataFrame:
     rows = []
     for job, result in zip(jobs, results, strict=True):
-        seconds, memory = job.result.get("train_seconds"), job.result.get("peak_memory_mb")
+        recorded = read_result(job)
+        seconds, memory = recorded.train_seconds, recorded.peak_memory_mb
         scores = result.predictions.scores
         rows.append(
             {
@@ -230,8 +232,8 @@ def _results(jobs: Sequence[Job], results: Sequence[Result], names: dict[str, st
                 "Accuracy": f"{_share(scores.accuracy)} of {scores.accuracy.n:,}",
                 "Macro-F1": f"{scores.macro_f1:.3f}",
                 "Test loss": f"{result.predictions.mean_loss:.3f}",
-                "Training": f"{seconds / 60:.1f} min" if isinstance(seconds, int | float) else "–",
-                "Peak memory": f"{memory:,.0f} MB" if isinstance(memory, int | float) else "–",
+                "Training": f"{seconds / 60:.1f} min" if seconds is not None else "–",
+                "Peak memory": f"{memory:,.0f} MB" if memory is not None else "–",
             }
         )
     return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""Plain descriptions of runs, as the command line prints them: JSON values only."""
+"""Descriptions of runs as JSON values, for the command line and for exports."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,10 +7,9 @@ from core.errors import ArtifactDamaged
 from core.evaluation.calibration import BINS, calibration
 from core.evaluation.class_scores import bootstrap_f1, class_intervals
 from core.evaluation.predictions import Predictions
-from core.runs import artifacts
 from core.runs.queue import Turn, find_turn, read_queue
-from core.runs.requests import describe_precision, read_train_request
-from core.runs.run import read_classes
+from core.runs.requests import describe_precision
+from core.runs.run import Run
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 
@@ -25,9 +24,10 @@ FIGURES = (
 )
 
 
-def run(store: Store, job: Job, turns: Sequence[Turn] | None = None) -> dict[str, object]:
-    """State and, once there are any, scores and timings of a run; ``turns`` is the queue, where it
-    has been read.
+def describe_run(store: Store, job: Job, turns: Sequence[Turn] | None = None) -> dict[str, object]:
+    """The state of a run and, as far as they are known, its scores and timings.
+
+    ``turns`` is the queue, where the caller has read it already.
     """
     described: dict[str, object] = {
         "run": job.id,
@@ -36,13 +36,13 @@ def run(store: Store, job: Job, turns: Sequence[Turn] | None = None) -> dict[str
         "attempt": job.attempt,
     }
     if job.state is JobState.QUEUED:
-        described |= _turn(find_turn(read_queue(store) if turns is None else turns, job))
+        described |= _describe_turn(find_turn(read_queue(store) if turns is None else turns, job))
     if job.phase:
         described |= {"phase": job.phase, "done": job.done, "total": job.total}
     if job.message:
         described |= {"cause": job.cause, "message": job.message, "fix": job.fix}
     try:
-        result, proposal = job.result, job.proposal
+        result, proposal = Run.of(store, job).result.to_dict(), job.proposal
     except ArtifactDamaged as error:
         return described | {"message": error.message, "fix": error.fix}
     if proposal:
@@ -53,8 +53,8 @@ def run(store: Store, job: Job, turns: Sequence[Turn] | None = None) -> dict[str
     return described
 
 
-def _turn(turn: Turn | None) -> dict[str, object]:
-    """Place in the queue and the seconds until it starts, null where nobody can tell; nothing for a
+def _describe_turn(turn: Turn | None) -> dict[str, object]:
+    """Queue position and the seconds until the start, null where they are unknown; nothing for a
     run that has just begun.
     """
     if turn is None:
@@ -65,37 +65,35 @@ def _turn(turn: Turn | None) -> dict[str, object]:
     return {"queue": {"ahead": turn.ahead, "starts_in_seconds": wait}}
 
 
-def run_details(store: Store, job: Job) -> dict[str, object]:
-    """All of ``run`` and the configuration, the curves, and scores per class with the confusion
-    matrix once it is evaluated.
+def describe_run_details(store: Store, job: Job) -> dict[str, object]:
+    """``describe_run`` with the configuration, the learning curves and, once the run is scored on
+    the test split, scores per class and the confusion matrix.
     """
-    request = read_train_request(job)
-    details = run(store, job) | {
-        "config": request.config.model_dump(mode="json"),
-        "precision": describe_precision(job, request),
-        "products": request.numerics.library if request.numerics else None,
-        "preset": request.preset,
+    run = Run.of(store, job)
+    details = describe_run(store, job) | {
+        "config": run.config.model_dump(mode="json"),
+        "precision": describe_precision(job, run.request),
+        "products": run.request.numerics.library if run.request.numerics else None,
+        "preset": run.preset,
         "data": {
-            "source": request.source.kind,
-            "name": request.source.name,
-            "fingerprint": job.fingerprint,
+            "source": run.source.kind,
+            "name": run.source.name,
+            "fingerprint": run.fingerprint,
         },
-        "recipe": request.recipe.model_dump(mode="json") if request.recipe else None,
-        "guess": request.guess,
+        "recipe": run.recipe.model_dump(mode="json") if run.recipe else None,
+        "guess": run.request.guess,
         "metrics": [asdict(metric) for metric in store.read_metrics(job.id)],
     }
-    path = artifacts.predictions_path(store.folder(job), "test")
-    if not path.is_file():
+    if not run.has_predictions():
         return details
-    classes = read_classes(job)
-    predictions = Predictions.of(
-        artifacts.read_predictions(store.folder(job), "test"), len(classes)
-    )
-    return details | {"classes": list(classes), **_scores(predictions, classes)}
+    scores = _describe_scores(run.read_predictions(), run.classes)
+    return details | {"classes": list(run.classes), **scores}
 
 
-def _scores(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, object]:
-    """What the Evaluate and Calibration pages say of the test texts, with 95 % intervals."""
+def _describe_scores(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, object]:
+    """Scores on the test texts as the pages Evaluate and Calibration show them, with 95 %
+    intervals.
+    """
     scores, f1 = predictions.scores, bootstrap_f1(predictions.scores)
     table = class_intervals(scores, classes, f1).to_dict("records")
     measured = calibration(predictions.probabilities, predictions.true)

@@ -19,6 +19,7 @@ from core.estimate.inputs import DataFacts, ModelFacts, data_facts, model_facts
 from core.models.catalog import find_model
 from core.runs.observed_runs import find_speed
 from core.runs.requests import TrainRequest
+from core.runs.run import ExpectedCost
 from core.storage.store import Store
 
 
@@ -64,18 +65,16 @@ def expect_request(store: Store, request: TrainRequest) -> Estimate | None:
         return None
 
 
-def estimate_summary(expected: Estimate) -> dict[str, float | bool]:
-    """What a run keeps of it: seconds from launch to end with their range, seconds of training, MB,
-    and whether they were measured here.
-    """
-    return {
-        "seconds": round(expected.likely_seconds, 1),
-        "low_seconds": round(expected.low_seconds, 1),
-        "high_seconds": round(expected.high_seconds, 1),
-        "train_seconds": round(expected.train_seconds, 1),
-        "peak_memory_mb": expected.memory_mb,
-        "measured": expected.measured,
-    }
+def summarize_estimate(estimate: Estimate) -> ExpectedCost:
+    """The part of an estimate that a run records in its result."""
+    return ExpectedCost(
+        seconds=round(estimate.likely_seconds, 1),
+        low_seconds=round(estimate.low_seconds, 1),
+        high_seconds=round(estimate.high_seconds, 1),
+        train_seconds=round(estimate.train_seconds, 1),
+        peak_memory_mb=estimate.memory_mb,
+        measured=estimate.measured,
+    )
 
 
 def untrained_cache_path(home: Path, model: str, config: RunConfig, fingerprint: str) -> Path:

@@ -8,9 +8,6 @@ import time
 from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import median
-from typing import Annotated
-
-from pydantic import Field, TypeAdapter, ValidationError
 
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
@@ -19,10 +16,9 @@ from core.estimate.estimate import Cost, Speed, measured_speed, typical_speed
 from core.estimate.inputs import ModelFacts
 from core.estimate.machine_costs import CostKey, MachineCosts, read
 from core.estimate.workload import CostUnit
-from core.runs.requests import read_train_request
-from core.storage.job import Job, JobKind, JobState
+from core.runs.run import Run
+from core.storage.job import JobKind, JobState
 from core.storage.numerics import auto_precision
-from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
 
 NEWEST = 5  # runs that refine: older ones may come from a busier machine or another program
@@ -35,19 +31,15 @@ FEW_RANGE, RANGE = (
 
 
 @dataclass(frozen=True, slots=True)
-class ObservedRun:
-    """What a finished run took, and what it had to compute; the names are those of its result."""
+class ObservedCost:
+    """Time and memory that a finished run took, and what it had to compute. ``start_seconds`` is 0
+    where it was not recorded.
+    """
 
-    base_model: str
-    precision: str
-    threads: int
-    step_seconds: Annotated[float, Field(gt=0)]
-    peak_memory_mb: Annotated[float, Field(gt=0)]
+    step_seconds: float
+    peak_memory_mb: float
+    start_seconds: float
     cost: Cost
-    start_seconds: float = 0.0  # where it is not known
-
-
-OBSERVED_RUN = TypeAdapter(ObservedRun)
 
 
 def find_speed(store: Store, config: RunConfig, model: ModelFacts) -> Speed:
@@ -82,7 +74,7 @@ def _day(found: MachineCosts) -> str:
     return time.strftime("%d %b", time.localtime(found.measured_at)).lstrip("0")
 
 
-def _refine(speed: Speed, spent: list[ObservedRun]) -> Speed:
+def _refine(speed: Speed, spent: list[ObservedCost]) -> Speed:
     """With the medians of what runs took against what the calibration says and of their starts, and
     a range from their spread.
     """
@@ -105,50 +97,48 @@ def _refine(speed: Speed, spent: list[ObservedRun]) -> Speed:
     )
 
 
-def _finished(store: Store, key: CostKey) -> list[ObservedRun]:
+def _finished(store: Store, key: CostKey) -> list[ObservedCost]:
     """The newest runs with this model, precision and number of threads that trained to their
     end.
     """
-    jobs = (
-        job
-        for job in store.jobs(JobKind.TRAIN, JobState.COMPLETED)
-        if job.owner not in BUNDLED_OWNERS
-    )
-    return list(islice((spent for job in jobs if (spent := _spent(job, key))), NEWEST))
+    runs = (Run.of(store, job) for job in store.jobs(JobKind.TRAIN, JobState.COMPLETED))
+    own = (run for run in runs if not run.bundled)
+    return list(islice((cost for run in own if (cost := _observe(run, key))), NEWEST))
 
 
-def _spent(job: Job, key: CostKey) -> ObservedRun | None:
-    """What the run took; None if it was another kind of run, is older than these records, or is
-    damaged.
+def _observe(run: Run, key: CostKey) -> ObservedCost | None:
+    """The cost of the run; None if it had another model, precision or number of threads, recorded
+    no cost, or is damaged.
     """
     try:
-        spent = OBSERVED_RUN.validate_python(job.result)
-    except (ArtifactDamaged, ValidationError):
+        result = run.result
+    except ArtifactDamaged:
         return None
-    suits = (
-        spent.base_model == key.model
-        and spent.threads == key.threads
-        and spent.precision == key.precision
+    observed = result.base_model, result.precision, result.threads
+    if observed != (key.model, key.precision, key.threads):
+        return None
+    if not isinstance(result.cost, Cost) or not result.cost.work.get(CostUnit.STEP):
+        return None
+    if not result.step_seconds or not result.peak_memory_mb:
+        return None
+    return ObservedCost(
+        result.step_seconds, result.peak_memory_mb, result.start_seconds or 0.0, result.cost
     )
-    return spent if suits and spent.cost.work.get(CostUnit.STEP, 0) > 0 else None
 
 
 def earlier_outcomes(store: Store, fingerprint: str, model: ModelFacts) -> list[Outcome]:
     """Rows, epochs and test accuracy of each completed run on the data with this fingerprint and
     this base model.
     """
-    found = []
+    outcomes = []
     for job in store.jobs(JobKind.TRAIN, JobState.COMPLETED):
         if job.fingerprint != fingerprint:
             continue
+        run = Run.of(store, job)
         try:
-            config, test, rows = (
-                read_train_request(job).config,
-                job.result.get("test"),
-                job.result.get("trained_rows"),
-            )
-        except ArtifactDamaged:  # a damaged run has no say in this
+            config, test, rows = run.config, run.result.test, run.result.trained_rows
+        except ArtifactDamaged:  # the list of runs reports it
             continue
-        if config.model == model.id and isinstance(test, dict) and isinstance(rows, int):
-            found.append(Outcome(rows, config.epochs, float(test["accuracy"])))
-    return found
+        if config.model == model.id and test and test.accuracy is not None and rows is not None:
+            outcomes.append(Outcome(rows, config.epochs, test.accuracy))
+    return outcomes

@@ -1,8 +1,313 @@
-"""Runs by name: find one, name the next one, and read which classes it distinguishes."""
+"""``Run``: a training job as pages, reports and the command line read it.
 
+``RunResult`` is what the job records of its outcome, in ``result_json`` of its record. The worker
+adds to it step by step; an import and a restored backup write it at once. Every reader goes through
+``read_result``, so a damaged record raises ArtifactDamaged in one place.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.config import RunConfig
+from core.data.recipe import Recipe
+from core.data.sources import Source
 from core.errors import ArtifactDamaged, JobNotFound
+from core.estimate.estimate import Cost
+from core.evaluation.predictions import Predictions
+from core.evaluation.scores import Proportion
+from core.inference.messages import AS_TRAINED, ClassifyRequest, Variant
+from core.models.catalog import ModelLocation
+from core.runs import artifacts
+from core.runs.requests import TrainRequest, read_train_request
 from core.storage.job import Job, JobKind
+from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
+from core.training.events import Split
+
+Number = int | float  # keeps a whole number as it was stored
+
+
+class ResultPart(BaseModel):
+    """A part of a result. Keys of other versions are ignored, missing ones have their defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SplitScores(ResultPart):
+    """Scores of one split: ``hits`` of ``rows`` texts are classified correctly."""
+
+    accuracy: float | None = Field(default=None, ge=0, le=1)
+    macro_f1: float | None = None
+    rows: int = Field(default=0, ge=0)
+    hits: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _require_hits_within_rows(self) -> "SplitScores":
+        if self.hits is not None and self.hits > self.rows:
+            raise ValueError(f"{self.hits} hits of {self.rows} texts")
+        return self
+
+    @classmethod
+    def of(cls, predictions: Predictions) -> "SplitScores":
+        """Scores counted from a table of predictions."""
+        scores = predictions.scores
+        return cls(
+            accuracy=scores.accuracy.value,
+            macro_f1=scores.macro_f1,
+            rows=len(predictions),
+            hits=scores.accuracy.hits,
+        )
+
+    @property
+    def proportion(self) -> Proportion | None:
+        """The accuracy with its interval; None of no texts. Early versions recorded no hits."""
+        if not self.rows or (self.hits is None and self.accuracy is None):
+            return None
+        hits = round((self.accuracy or 0) * self.rows) if self.hits is None else self.hits
+        return Proportion(hits, self.rows)
+
+
+class ExpectedCost(ResultPart):
+    """The estimate before the run began, to compare with what it took.
+
+    Seconds from launch to end with their range, seconds of training, peak memory in MB;
+    ``measured`` says whether the speed was measured on this machine.
+    """
+
+    seconds: Number | None = None
+    low_seconds: Number | None = None
+    high_seconds: Number | None = None
+    train_seconds: Number | None = None
+    peak_memory_mb: Number | None = None
+    measured: bool = False
+
+
+class ResumePoint(ResultPart):
+    """Step of the checkpoint that the attempt resumed from, and why newer ones were skipped."""
+
+    step: int
+    skipped: tuple[str, ...] = ()
+
+
+class TrainedParameters(ResultPart):
+    """The part of a cost that does not depend on the machine or on this version's cost units."""
+
+    trained: int | None = None
+
+
+class RunResult(ResultPart):
+    """The outcome of a run so far. A key is missing until the worker has recorded it."""
+
+    classes: tuple[str, ...] | None = None
+    data: str | None = None
+    imported: str | None = None  # name of the file that an imported run came from
+    config_known: bool = True
+    expected: ExpectedCost | None = None
+    start_seconds: Number | None = None
+    resumed: ResumePoint | None = None
+    untrained: SplitScores | None = None
+    validation: SplitScores | None = None
+    test: SplitScores | None = None
+    steps: int | None = None
+    best_step: int | None = None
+    stopped: bool | None = None
+    early_stopped: bool | None = None
+    trained_rows: int | None = None
+    train_seconds: Number | None = None
+    step_seconds: Number | None = None
+    rows_per_second: Number | None = None
+    peak_memory_mb: Number | None = None
+    precision: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    base_model: str | None = None
+    cost: Cost | TrainedParameters | None = None
+
+    def scores(self, split: Split) -> Proportion | None:
+        """The accuracy on a split with its interval; None where it was not scored."""
+        recorded: SplitScores | None = getattr(self, split)
+        return recorded.proportion if recorded else None
+
+    @property
+    def trained_parameters(self) -> int | None:
+        """Number of parameters that were trained; None where it was not recorded."""
+        return self.cost.trained if self.cost else None
+
+    @property
+    def cpu_minutes(self) -> float | None:
+        """Minutes of training times threads; None where the time was not recorded."""
+        if self.train_seconds is None:
+            return None
+        return round(self.train_seconds * (self.threads or 1) / 60, 1)
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields that were set, as they are stored."""
+        return self.model_dump(exclude_unset=True)
+
+
+def read_result(job: Job) -> RunResult:
+    """The result of a run, as far as it has got. Raises ArtifactDamaged."""
+    try:
+        return RunResult.model_validate_json(job.result_json, strict=True)
+    except ValidationError as error:
+        raise ArtifactDamaged(
+            f"The record of {job.name or job.id} is damaged.", "Delete the run."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its record and the folder of its files.
+
+    Request and result are parsed when they are first read, and raise ArtifactDamaged where the
+    record is damaged. Files are opened only by ``adapter`` and ``read_predictions``.
+    """
+
+    job: Job
+    folder: Path
+
+    @classmethod
+    def of(cls, store: Store, job: Job) -> "Run":
+        """The run that ``job`` is the record of."""
+        return cls(job, store.folder(job))
+
+    @property
+    def id(self) -> str:
+        """The run's id, as in the URL."""
+        return self.job.id
+
+    @property
+    def name(self) -> str:
+        """The run's name, or its id where it has none."""
+        return self.job.name or self.job.id
+
+    @property
+    def version(self) -> int:
+        """A number that changes with every change of state or name: put it into cache keys."""
+        return self.job.version
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the data as trained on; empty before the worker has read it."""
+        return self.job.fingerprint
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the run came with the project."""
+        return self.job.owner in BUNDLED_OWNERS
+
+    @cached_property
+    def request(self) -> TrainRequest:
+        """What was asked for. Raises ArtifactDamaged."""
+        return read_train_request(self.job)
+
+    def require_readable(self) -> tuple[TrainRequest, RunResult]:
+        """Request and result. Raises ArtifactDamaged where the record is damaged."""
+        return self.request, self.result
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration. Raises ArtifactDamaged."""
+        return self.request.config
+
+    @property
+    def source(self) -> Source:
+        """Where the data came from. Raises ArtifactDamaged."""
+        return self.request.source
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The cleaning recipe that was applied to the data. Raises ArtifactDamaged."""
+        return self.request.recipe
+
+    @property
+    def preset(self) -> str:
+        """Name of the preset that the configuration began with. Raises ArtifactDamaged."""
+        return self.request.preset
+
+    @cached_property
+    def result(self) -> RunResult:
+        """The outcome so far, with timings and memory. Raises ArtifactDamaged."""
+        return read_result(self.job)
+
+    @property
+    def data_name(self) -> str:
+        """Name of the data; that of its source before the worker has read it."""
+        return self.source.name if self.result.data is None else self.result.data
+
+    @property
+    def imported(self) -> bool:
+        """Whether the run was imported: its scores were not measured here. Raises
+        ArtifactDamaged.
+        """
+        return self.result.imported is not None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their ids. Raises ArtifactDamaged where none are recorded."""
+        if self.result.classes is not None:
+            return self.result.classes
+        if self.job.state.over:
+            raise ArtifactDamaged(
+                f"The record of {self.name} does not name its classes.",
+                "Delete the run and train it again.",
+            )
+        raise ArtifactDamaged(f"{self.name} has not read its data yet.", "Wait until it trains.")
+
+    @property
+    def test(self) -> Proportion | None:
+        """Accuracy on the test split with its 95 % interval; None before it is scored."""
+        return self.result.scores("test")
+
+    @property
+    def untrained(self) -> Proportion | None:
+        """Accuracy of the untrained model on a sample of the test split."""
+        return self.result.scores("untrained")
+
+    @property
+    def validation(self) -> Proportion | None:
+        """Accuracy of the best adapter on the validation split."""
+        return self.result.scores("validation")
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether the folder has an adapter, readable or not."""
+        return artifacts.has_adapter(self.folder)
+
+    @property
+    def adapter(self) -> Path:
+        """Folder of the best adapter. Raises ArtifactDamaged where it is missing or damaged."""
+        return artifacts.adapter_folder(self.folder)
+
+    def has_predictions(self, split: Split = "test") -> bool:
+        """Whether the folder has the predictions of a split, readable or not."""
+        return artifacts.predictions_path(self.folder, split).is_file()
+
+    def read_predictions(self, split: Split = "test", step: int | None = None) -> Predictions:
+        """Predictions of a split; with ``step`` those of the validation after that step. Raises
+        ArtifactDamaged.
+        """
+        path = artifacts.predictions_path(self.folder, split, step)
+        return Predictions.read(path, len(self.classes))
+
+    def classify_request(
+        self, model: ModelLocation, variant: Variant = AS_TRAINED
+    ) -> ClassifyRequest:
+        """A request for answers of the adapter; ``model`` is the base model of the configuration.
+        Raises ArtifactDamaged.
+        """
+        return ClassifyRequest(
+            self.id,
+            model,
+            self.adapter,
+            self.classes,
+            self.config.max_tokens,
+            self.config.seed,
+            variant,
+        )
 
 
 def find_run(store: Store, text: str) -> Job:
@@ -10,17 +315,17 @@ def find_run(store: Store, text: str) -> Job:
     not unique.
     """
     runs = store.jobs(JobKind.TRAIN)
-    found = [job for job in runs if job.id == text] or [job for job in runs if job.name == text]
-    if len(found) != 1:
-        how_many = "no run" if not found else f"{len(found)} runs"
+    matches = [job for job in runs if job.id == text] or [job for job in runs if job.name == text]
+    if len(matches) != 1:
+        how_many = "no run" if not matches else f"{len(matches)} runs"
         raise JobNotFound(
             f"There is {how_many} {text!r}.", "`python -m core runs` lists ids and names."
         )
-    return found[0]
+    return matches[0]
 
 
 def next_name(store: Store, preset: str, model: str) -> str:
-    """What a run is called that nobody gives a name, for example ``quick-minilm-07``."""
+    """A default name for a run, for example ``quick-minilm-07``."""
     short = model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0][:40]
     stem = f"{preset}-{short}"
     taken = {job.name for job in store.jobs(JobKind.TRAIN)}
@@ -29,20 +334,3 @@ def next_name(store: Store, preset: str, model: str) -> str:
         for number in range(1, len(taken) + 2)
         if f"{stem}-{number:02d}" not in taken
     )
-
-
-def read_classes(job: Job) -> tuple[str, ...]:
-    """Class names in the order of their ids. Raises ArtifactDamaged before the worker has read the
-    data.
-    """
-    classes = job.result.get("classes")
-    if not isinstance(classes, list):
-        raise ArtifactDamaged(f"{job.name} has not read its data yet.", "Wait until it trains.")
-    return tuple(map(str, classes))
-
-
-def is_imported(job: Job) -> bool:
-    """Whether the run was brought here. What it says of itself is then somebody's word. Raises
-    ArtifactDamaged.
-    """
-    return "imported" in job.result

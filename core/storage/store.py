@@ -166,6 +166,18 @@ class Store:
             )
         return cursor.rowcount == 1
 
+    def replace_scores(
+        self, job: Job, result_json: str, request_json: str, fingerprint: str
+    ) -> None:
+        """Replace the result of a completed job and the data that it was measured on."""
+        with self.transaction() as db:
+            db.execute(
+                "UPDATE jobs SET result_json = ?, request_json = ?, fingerprint = ?,"
+                " version = version + 1 WHERE id = ? AND state = ?",
+                (result_json, request_json, fingerprint, job.id, JobState.COMPLETED),
+            )
+        self.mirror(self.job(job.id))
+
     def rename(self, job: Job, name: str) -> None:
         """Give the job another name. Raises StateConflict on an empty one."""
         if not (tidy := sanitize_name(name, LONGEST_NAME)):

@@ -102,7 +102,7 @@ def read_everything(store: Store) -> int:
         for split in ("test", "validation", "untrained"):
             read(lambda folder=folder, split=split: artifacts.read_predictions(folder, split))
         read(
-            lambda job=job: descriptions.run_details(store, job),
+            lambda job=job: descriptions.describe_run_details(store, job),
             lambda folder=folder: artifacts.adapter_folder(folder),
             lambda folder=folder: checkpoints.steps(folder),
             lambda folder=folder: read_tags(folder),

@@ -11,6 +11,7 @@ from core.data.sources import Source
 from core.evaluation.predictions import Predictions
 from core.runs import artifacts
 from core.runs.requests import TrainRequest
+from core.runs.run import SplitScores
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import SHIPPED
@@ -67,13 +68,7 @@ def make_finished(
             text=texts("test", rows)["text"]
         )
         files.write_parquet(artifacts.predictions_path(folder, split), frame)
-        scores = Predictions.of(frame, len(classes)).scores
-        result[split] = {
-            "accuracy": scores.accuracy.value,
-            "macro_f1": scores.macro_f1,
-            "rows": rows,
-            "hits": hits,
-        }
+        result[split] = SplitScores.of(Predictions.of(frame, len(classes))).model_dump()
     files.write_folder(
         folder / "adapter",
         {"adapter_model.safetensors": b"not really", "adapter_config.json": b"{}"},

@@ -15,10 +15,9 @@ from core.errors import DataError, LoraLabError
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Variant
 from core.inference.process import InferenceProcess
 from core.models.catalog import find_model
-from core.runs import artifacts
-from core.runs.requests import read_train_request
+from core.runs.run import Run
+from core.settings import Settings
 from core.storage.job import JobKind
-from ui.app.page_frame import OpenRun
 from ui.session import cache
 from ui.text import plain
 
@@ -82,7 +81,7 @@ def check_text(text: str) -> str:
     return clean(text)
 
 
-def ask_all(runs: Sequence[OpenRun], text: str) -> list[Answer]:
+def ask_all(runs: Sequence[Run], text: str) -> list[Answer]:
     """Classify ``text`` with all runs and, last, with the first run's untrained base model.
 
     Raises LoraLabError.
@@ -107,19 +106,11 @@ def ask_all(runs: Sequence[OpenRun], text: str) -> list[Answer]:
     ]
 
 
-def request_for(run: OpenRun, variant: Variant = AS_TRAINED) -> ClassifyRequest:
+def request_for(run: Run, variant: Variant = AS_TRAINED) -> ClassifyRequest:
     """Build the request for the adapter of ``run``. Raises ArtifactDamaged and ModelUnavailable."""
-    config = run.request.config
-    model = find_model(config.model, run.store.settings, cache.hub(run.store.settings))
-    return ClassifyRequest(
-        run.id,
-        model,
-        artifacts.adapter_folder(run.folder),
-        run.classes,
-        config.max_tokens,
-        config.seed,
-        variant,
-    )
+    settings = Settings()
+    model = find_model(run.config.model, settings, cache.hub(settings))
+    return run.classify_request(model, variant)
 
 
 def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
@@ -143,27 +134,21 @@ def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
     return host
 
 
-def comparable_runs(run: OpenRun) -> list[OpenRun]:
+def comparable_runs(run: Run) -> list[Run]:
     """Return other runs with an adapter and the same classes."""
-    comparable = []
-    for job in run.store.jobs(JobKind.TRAIN):
-        folder = run.store.folder(job)
-        if (
-            job.id == run.id
-            or job.state.active
-            or not (folder / "adapter" / "adapter_model.safetensors").is_file()
-        ):
-            continue
-        try:
-            other = OpenRun(job, read_train_request(job), folder, run.store)
-            same = other.classes == run.classes
-        except (
-            LoraLabError
-        ):  # damaged runs are not offered; the list of runs shows what is wrong with them
-            continue
-        if same:
-            comparable.append(other)
-    return comparable
+    store = cache.open_lab()
+    runs = (Run.of(store, job) for job in store.jobs(JobKind.TRAIN))
+    return [other for other in runs if other.id != run.id and _is_comparable(other, run.classes)]
+
+
+def _is_comparable(run: Run, classes: tuple[str, ...]) -> bool:
+    if run.job.state.active or not run.has_adapter:
+        return False
+    try:
+        run.require_readable()
+        return run.classes == classes
+    except LoraLabError:  # the list of runs reports the damage
+        return False
 
 
 def _read_tokens(request: ClassifyRequest, text: str) -> tuple[int, int, bool]:

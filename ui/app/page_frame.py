@@ -1,7 +1,6 @@
 """Frame of every page: header, guards, run picker and empty states."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
@@ -9,10 +8,8 @@ from typing import NoReturn
 import streamlit as st
 
 from core.data.dataset import Dataset
-from core.errors import ArtifactDamaged
 from core.runs import artifacts
-from core.runs.requests import TrainRequest, read_train_request
-from core.runs.run import is_imported
+from core.runs.run import Run, read_result
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
 from ui import navigation
@@ -37,37 +34,6 @@ MISSING = {
     Needs.VALIDATIONS: ("its first validation", "is"),
     Needs.ADAPTER: ("its adapter", "is"),
 }
-
-
-@dataclass(frozen=True)
-class OpenRun:
-    """The run of a page; include ``version``, which changes with state and name, in cache keys."""
-
-    job: Job
-    request: TrainRequest
-    folder: Path
-    store: Store
-
-    @property
-    def id(self) -> str:
-        """Id of the run, as in the URL."""
-        return self.job.id
-
-    @property
-    def version(self) -> int:
-        """Number that changes with every change of the run except progress."""
-        return self.job.version
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of their ids. Raises ArtifactDamaged if the record has none."""
-        names = self.job.result.get("classes")
-        if not isinstance(names, list):
-            raise ArtifactDamaged(
-                f"The record of {self.job.name} does not contain its classes.",
-                "Delete the run and train it again.",
-            )
-        return tuple(map(str, names))
 
 
 def style() -> None:
@@ -95,7 +61,7 @@ def open_data(title: str, question: str) -> Dataset:
     return status.dataset
 
 
-def open_run(title: str, question: str, needs: Needs) -> OpenRun:
+def open_run(title: str, question: str, needs: Needs) -> Run:
     """Draw the header with a run picker; return the run in the URL, else the newest usable one.
 
     Stops the page with the next action if there is no such run.
@@ -127,7 +93,9 @@ def open_run(title: str, question: str, needs: Needs) -> OpenRun:
         )
     if current not in usable:
         _explain_missing(current, needs)
-    return OpenRun(current, read_train_request(current), store.folder(current), store)
+    run = Run.of(store, current)
+    run.require_readable()
+    return run
 
 
 def run_in_url() -> str:
@@ -155,12 +123,12 @@ def empty(headline: str, explanation: str, file: str, label: str, run_id: str = 
 
 
 def _has(store: Store, job: Job, needs: Needs) -> bool:
-    folder = store.folder(job)
+    run = Run.of(store, job)
     if needs is Needs.PREDICTIONS:
-        return artifacts.predictions_path(folder, "test").is_file()
+        return run.has_predictions()
     if needs is Needs.VALIDATIONS:
-        return bool(artifacts.validation_steps(folder)) and bool(job.result.get("classes"))
-    return artifacts.has_adapter(folder) and not job.state.active
+        return bool(artifacts.validation_steps(run.folder)) and bool(run.result.classes)
+    return run.has_adapter and not job.state.active
 
 
 def _explain_missing(job: Job, needs: Needs) -> NoReturn:
@@ -173,7 +141,7 @@ def _explain_missing(job: Job, needs: Needs) -> NoReturn:
             "View progress",
             job.id,
         )
-    if is_imported(job) and needs is Needs.PREDICTIONS:
+    if read_result(job).imported is not None and needs is Needs.PREDICTIONS:
         empty(
             f"{name} has no scores yet.",
             "It was imported without test predictions.",

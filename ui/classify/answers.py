@@ -8,9 +8,9 @@ import streamlit as st
 from core import charts
 from core.data.sources import AG_NEWS_CLASSES
 from core.errors import DataError, LoraLabError
+from core.runs.run import Run
 from ui.app import inference
 from ui.app.inference import Answer
-from ui.app.page_frame import OpenRun
 from ui.session import cache, error_boundary
 from ui.text import per_cent, plain
 from ui.widgets import chart_view, tables
@@ -37,7 +37,7 @@ EXAMPLES = {
 }
 
 
-def draw_examples(run: OpenRun) -> None:
+def draw_examples(run: Run) -> None:
     """Draw buttons that fill in example texts; they are news, so only for runs on AG News
     classes.
     """
@@ -49,7 +49,7 @@ def draw_examples(run: OpenRun) -> None:
             st.button(name, key=f"example-{name}", type="tertiary", on_click=_fill, args=(text,))
 
 
-def choose_others(run: OpenRun) -> list[OpenRun]:
+def choose_others(run: Run) -> list[Run]:
     """Let the reader choose further runs with the same classes."""
     usable = {other.id: other for other in inference.comparable_runs(run)}
     if not usable:
@@ -66,7 +66,7 @@ def choose_others(run: OpenRun) -> list[OpenRun]:
     return [usable[run_id] for run_id in chosen]
 
 
-def ask(runs: Sequence[OpenRun], text: str) -> None:
+def ask(runs: Sequence[Run], text: str) -> None:
     """Classify with all runs and the untrained base model, and store the answers for this visit."""
     crashes = cache.host().crashes
     try:
@@ -93,7 +93,7 @@ def wanted() -> bool:
     ) | bool(st.session_state.pop(AGAIN_KEY, False))
 
 
-def answered(runs: Sequence[OpenRun]) -> tuple[str, list[Answer]] | None:
+def answered(runs: Sequence[Run]) -> tuple[str, list[Answer]] | None:
     """Return the text and the answers of ``runs``; None if they have not been asked."""
     stored: tuple[str, list[Answer]] | None = st.session_state.get(ANSWER_KEY)
     return (
@@ -103,7 +103,7 @@ def answered(runs: Sequence[OpenRun]) -> tuple[str, list[Answer]] | None:
     )
 
 
-def draw_answer(runs: Sequence[OpenRun]) -> None:
+def draw_answer(runs: Sequence[Run]) -> None:
     """Draw the prediction, then one chart per run and one for the untrained base model."""
     stored = answered(runs)
     if stored is None:

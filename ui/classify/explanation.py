@@ -5,9 +5,9 @@ import streamlit as st
 from core import charts
 from core.errors import LoraLabError
 from core.inference.messages import Explanation
+from core.runs.run import Run
 from ui.app import inference
 from ui.app.inference import Answer
-from ui.app.page_frame import OpenRun
 from ui.classify import nearest
 from ui.session import error_boundary
 from ui.text import plain
@@ -17,7 +17,7 @@ MOST_WORDS = 60  # more would be too many buttons
 MOST_CHARACTERS = 3000
 
 
-def draw(run: OpenRun, text: str, answer: Answer) -> None:
+def draw(run: Run, text: str, answer: Answer) -> None:
     """Draw why ``run`` made this prediction: tokens, words, nearest training texts."""
     if not st.toggle(
         "Explain this prediction",
@@ -32,7 +32,7 @@ def draw(run: OpenRun, text: str, answer: Answer) -> None:
         error_boundary.show(error)
 
 
-def _draw_words(run: OpenRun, text: str, predicted: str) -> None:
+def _draw_words(run: Run, text: str, predicted: str) -> None:
     """Draw the attributions for a chosen class, initially the predicted one."""
     if len(text) > MOST_CHARACTERS:
         st.info(
@@ -73,7 +73,7 @@ def _draw_tokens(explanation: Explanation, chosen: str) -> None:
     )
 
 
-def _draw_without(run: OpenRun, text: str) -> None:
+def _draw_without(run: Run, text: str) -> None:
     words = text.split()[:MOST_WORDS]
     left_out = st.pills(
         "Remove words",
@@ -97,6 +97,6 @@ def _draw_without(run: OpenRun, text: str) -> None:
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def _explain(run_id: str, version: int, text: str, target: int, _run: OpenRun) -> Explanation:
+def _explain(run_id: str, version: int, text: str, target: int, _run: Run) -> Explanation:
     request = inference.request_for(_run)
     return inference.with_stages([request]).explain(request, text, target)

@@ -10,9 +10,9 @@ from core.data.files.table import Table, check_size
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.jobs.tasks.classify_file import Classified, choose_columns, find_batch, read_classified
+from core.runs.run import Run
 from core.storage.job import Job, JobState
-from ui.app.page_frame import OpenRun
-from ui.session import error_boundary
+from ui.session import cache, error_boundary
 from ui.text import accuracy, count, duration, plain
 from ui.widgets import chart_view, tables
 from ui.widgets.job_progress import watch
@@ -22,13 +22,14 @@ SHOWN_ROWS = 500  # longer tables are for download
 SHOWN_LETTERS = 300
 
 
-def draw(run: OpenRun) -> None:
+def draw(run: Run) -> None:
     """Draw the file in the URL with its progress or result, or else the form for a new file."""
-    job = find_batch(run.store, run.job, st.query_params.get(JOB_KEY, ""))
+    store = cache.open_lab()
+    job = find_batch(store, run.job, st.query_params.get(JOB_KEY, ""))
     if job is None:
         _draw_form(run)
     elif not job.state.over:
-        watch(run.store, job, "stop-batch")
+        watch(store, job, "stop-batch")
     else:
         st.button(
             "Another file", key="another-file", icon=":material/upload_file:", on_click=_forget
@@ -44,7 +45,7 @@ def draw(run: OpenRun) -> None:
             )
 
 
-def _draw_form(run: OpenRun) -> None:
+def _draw_form(run: Run) -> None:
     uploaded = st.file_uploader("CSV, TSV, JSON lines or Parquet, up to 20 MB", key="batch-file")
     if uploaded is None:
         st.caption(
@@ -60,7 +61,8 @@ def _draw_form(run: OpenRun) -> None:
         error_boundary.show(error)
 
 
-def _draw_columns(run: OpenRun, table: Table) -> None:
+def _draw_columns(run: Run, table: Table) -> None:
+    store = cache.open_lab()
     proposal, names = propose_columns(table), table.columns
     st.markdown(
         f"**{plain(table.found.name)}** · {count(table.rows, 'rows')},"
@@ -92,13 +94,11 @@ def _draw_columns(run: OpenRun, table: Table) -> None:
     shown = frame.head(5).assign(text=lambda rows: rows["text"].str[:SHOWN_LETTERS])
     tables.plain(shown, key="batch-preview", alt="The first rows of the file")
     if st.button("Classify file", key="start-batch", type="primary", icon=":material/play_arrow:"):
-        st.query_params[JOB_KEY] = actions.launch_batch(
-            run.store, run.job, table.found.name, frame
-        ).id
+        st.query_params[JOB_KEY] = actions.launch_batch(store, run.job, table.found.name, frame).id
         st.rerun()
 
 
-def _fits(run: OpenRun, table: Table, label: str) -> bool:
+def _fits(run: Run, table: Table, label: str) -> bool:
     known = {name.casefold() for name in run.classes}
     return any(str(value).strip().casefold() in known for value in table.frame[label].head(200))
 
@@ -108,10 +108,11 @@ def _read(name: str, key: str, _data: bytes) -> Table:
     return read_table(name, _data)
 
 
-def _draw_result(run: OpenRun, job: Job) -> None:
-    classified = read_classified(run.store.folder(job), job)
+def _draw_result(run: Run, job: Job) -> None:
+    store = cache.open_lab()
+    classified = read_classified(store.folder(job), job)
     answered = len(classified.frame) - classified.blank
-    seconds = job.elapsed_seconds(run.store.clock())
+    seconds = job.elapsed_seconds(store.clock())
     scores = classified.scores
     headline = (
         f"{accuracy(scores.accuracy)} accuracy on {scores.accuracy.n:,} labelled texts"

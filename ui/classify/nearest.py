@@ -17,10 +17,10 @@ from core.jobs.tasks.nearest_texts import (
     is_made,
     read_index,
 )
+from core.runs.run import Run
 from core.storage.job import Job, JobState
 from ui.app.inference import Answer
-from ui.app.page_frame import OpenRun
-from ui.session import error_boundary
+from ui.session import cache, error_boundary
 from ui.text import count, plain
 from ui.widgets import tables
 from ui.widgets.job_progress import watch
@@ -28,26 +28,27 @@ from ui.widgets.job_progress import watch
 COUNT = 5
 
 
-def draw(run: OpenRun, answer: Answer) -> None:
+def draw(run: Run, answer: Answer) -> None:
     """Draw the nearest texts or, before they are indexed, the job or why it is impossible."""
+    store = cache.open_lab()
     st.markdown("#### Nearest training texts")
-    folder = index_folder(run.store, run.job)
+    folder = index_folder(store, run.job)
     if is_made(folder) and (index := _try_read(folder)):
         _draw_texts(run, answer, index)
         return
-    latest = find_latest(run.store, NearestRequest(run=run.job.id))
+    latest = find_latest(store, NearestRequest(run=run.job.id))
     if latest and not latest.state.over:
-        watch(run.store, latest, "stop-nearest")
+        watch(store, latest, "stop-nearest")
         return
     try:
-        find_data(run.store.settings, run.job)
+        find_data(store.settings, run.job)
     except DataError as error:
         st.info(f"**{plain(error.message)}** {plain(error.fix)}", icon=":material/folder_off:")
         return
     _offer(run, latest)
 
 
-def _draw_texts(run: OpenRun, answer: Answer, index: Index) -> None:
+def _draw_texts(run: Run, answer: Answer, index: Index) -> None:
     assert answer.state is not None
     near = index.nearest(answer.state, COUNT)
     names = [run.classes[label] for label in near["label"]]
@@ -93,7 +94,8 @@ def _draw_texts(run: OpenRun, answer: Answer, index: Index) -> None:
     )
 
 
-def _offer(run: OpenRun, latest: Job | None) -> None:
+def _offer(run: Run, latest: Job | None) -> None:
+    store = cache.open_lab()
     if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
         st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
     elif latest and latest.state is JobState.CANCELLED:
@@ -102,11 +104,11 @@ def _offer(run: OpenRun, latest: Job | None) -> None:
         f"**The training texts of this run are not indexed yet.** Up to {ROWS:,} of them go"
         " through the model once; after that, the nearest texts appear immediately."
     )
-    if not may(run.store.visitor, Action.WORK):
+    if not may(store.visitor, Action.WORK):
         st.caption("Visitors of this public page cannot start jobs.")
     elif st.button("Index the training texts", key="make-nearest", icon=":material/play_arrow:"):
         try:
-            launch(run.store, NearestRequest(run=run.job.id), run.job.name)
+            launch(store, NearestRequest(run=run.job.id), run.job.name)
         except LoraLabError as error:
             error_boundary.show(error)
             return

@@ -19,12 +19,12 @@ def rows(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
     """
     results: dict[tuple[str, str, int], tuple[Result, str]] = {}
     for chosen_run in chosen:
-        for fitted in baselines.read(store, chosen_run.job):
+        for fitted in baselines.read(store, chosen_run.run.job):
             if len(fitted.predictions):
-                result = fitted.result(chosen_run.job.fingerprint, chosen_run.result.classes)
+                result = fitted.result(chosen_run.run.fingerprint, chosen_run.result.classes)
                 results.setdefault(
                     (
-                        chosen_run.job.fingerprint,
+                        chosen_run.run.fingerprint,
                         fitted.name,
                         fitted.predictions.scores.accuracy.hits,
                     ),
@@ -90,6 +90,6 @@ def verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
 
 def _own(store: Store, chosen_run: Chosen) -> list[Result]:
     return [
-        fitted.result(chosen_run.job.fingerprint, chosen_run.result.classes)
-        for fitted in baselines.read(store, chosen_run.job)
+        fitted.result(chosen_run.run.fingerprint, chosen_run.result.classes)
+        for fitted in baselines.read(store, chosen_run.run.job)
     ]

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.runs.run_results import read_curve
+from core.runs.compared_runs import read_curve
 from core.storage.store import Store
 from ui.compare.overview import Chosen
 from ui.widgets import chart_view
@@ -29,7 +29,7 @@ def curves(store: Store, chosen: Sequence[Chosen]) -> None:
         )
         log = st.toggle("Logarithmic", key="log-curves", disabled=measure != "loss")
     metrics = pd.concat(
-        [read_curve(store, entry.job, entry.result.name, entry.request.config) for entry in chosen],
+        [read_curve(store, entry.run.job, entry.result.name, entry.run.config) for entry in chosen],
         ignore_index=True,
     )
     if metrics.empty:
@@ -56,11 +56,11 @@ def costs(chosen: Sequence[Chosen]) -> None:
     rows = []
     for entry in chosen:
         low, high = entry.accuracy.interval
-        seconds = entry.figure("train_seconds")
+        seconds = entry.run.result.train_seconds
         amounts = {
             "minutes": seconds / 60 if seconds else None,
-            "memory": entry.figure("peak_memory_mb"),
-            "trained": entry.trained,
+            "memory": entry.run.result.peak_memory_mb,
+            "trained": entry.run.result.trained_parameters,
         }
         rows.append(
             {

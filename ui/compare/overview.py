@@ -9,9 +9,8 @@ import streamlit as st
 from core.errors import LoraLabError
 from core.evaluation.comparison import Pair, Result, compare
 from core.evaluation.scores import Proportion
-from core.runs import artifacts
-from core.runs.requests import TrainRequest, read_train_request
-from core.runs.run_results import MOST
+from core.runs.compared_runs import MOST, make_result
+from core.runs.run import Run
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
 from ui import navigation
@@ -39,8 +38,7 @@ HOW_TO_READ = """
 class Chosen:
     """A compared run: its record and its predictions."""
 
-    job: Job
-    request: TrainRequest
+    run: Run
     result: Result
 
     @property
@@ -48,26 +46,10 @@ class Chosen:
         """Accuracy on the run's test texts."""
         return self.result.predictions.scores.accuracy
 
-    def figure(self, name: str) -> float | None:
-        """Return a number of the run's result; None if it is missing."""
-        value = self.job.result.get(name)
-        return float(value) if isinstance(value, int | float) else None
-
-    @property
-    def trained(self) -> float | None:
-        """Number of trained parameters; None if it was not recorded."""
-        cost = self.job.result.get("cost")
-        value = cost.get("trained") if isinstance(cost, dict) else None
-        return float(value) if isinstance(value, int | float) else None
-
 
 def choose_runs(store: Store) -> list[Chosen]:
     """Let the reader choose the runs to compare; the URL holds them. Stops with fewer than two."""
-    jobs = [
-        job
-        for job in store.jobs(JobKind.TRAIN)
-        if artifacts.predictions_path(store.folder(job), "test").is_file()
-    ]
+    jobs = [job for job in store.jobs(JobKind.TRAIN) if Run.of(store, job).has_predictions()]
     if len(jobs) < 2:
         why = "A comparison needs two runs with test scores."
         page_frame.empty("There is nothing to compare yet.", why, navigation.TRAIN, "Set up a run")
@@ -100,7 +82,7 @@ def choose_runs(store: Store) -> list[Chosen]:
 def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
     """Draw a sentence for each pair, with a warning for pairs that cannot be compared."""
     pairs = _compare(
-        tuple((entry.job.id, entry.job.version, entry.result.name) for entry in chosen), chosen
+        tuple((entry.run.id, entry.run.version, entry.result.name) for entry in chosen), chosen
     )
     for pair in pairs[:SHOWN_VERDICTS]:
         if pair.paired is None:
@@ -130,10 +112,10 @@ def _write() -> None:
 
 def _read(store: Store, job: Job, name: str) -> Chosen | None:
     try:
-        request, labels = read_train_request(job), job.result.get("classes")
-        names = tuple(map(str, labels)) if isinstance(labels, list) else ()
-        predictions = cache.predictions(store.folder(job), job.version, len(names), "test")
+        run = Run.of(store, job)
+        run.require_readable()
+        predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
     except LoraLabError as error:
         error_boundary.show(error)
         return None
-    return Chosen(job, request, Result(job.id, name, job.fingerprint, names, predictions))
+    return Chosen(run, make_result(run, predictions, name))

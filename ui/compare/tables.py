@@ -42,7 +42,7 @@ def configurations(chosen: Sequence[Chosen]) -> None:
     """Draw the settings in which the runs differ, or all of them."""
     st.markdown("#### Configurations")
     everything = not st.toggle("Differences only", value=True, key="differences-only")
-    values = [entry.request.config.model_dump() for entry in chosen]
+    values = [entry.run.config.model_dump() for entry in chosen]
     names = [
         name
         for name in values[0]
@@ -73,12 +73,10 @@ def seeds(chosen: Sequence[Chosen]) -> None:
     groups: dict[tuple[str, RunConfig], list[Chosen]] = {}
     for entry in chosen:
         groups.setdefault(
-            (entry.job.fingerprint, entry.request.config.model_copy(update={"seed": 0})), []
+            (entry.run.fingerprint, entry.run.config.model_copy(update={"seed": 0})), []
         ).append(entry)
     repeated = [
-        group
-        for group in groups.values()
-        if len({entry.request.config.seed for entry in group}) > 1
+        group for group in groups.values() if len({entry.run.config.seed for entry in group}) > 1
     ]
     if not repeated:
         return
@@ -151,9 +149,9 @@ def _row(entry: Chosen) -> dict[str, object]:
         "Accuracy": entry.accuracy.value,
         "Macro-F1": scores.macro_f1,
         "Test loss": entry.result.predictions.mean_loss,
-        "Training time": entry.figure("train_seconds"),
-        "Peak memory": entry.figure("peak_memory_mb"),
-        "Trained parameters": entry.trained,
+        "Training time": entry.run.result.train_seconds,
+        "Peak memory": entry.run.result.peak_memory_mb,
+        "Trained parameters": entry.run.result.trained_parameters,
     }
 
 

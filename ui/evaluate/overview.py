@@ -11,10 +11,8 @@ from core.charts import CellsShow
 from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
-from core.runs import artifacts
-from core.storage.recovery import BUNDLED_OWNERS
+from core.runs.run import Run
 from core.training.events import Split
-from ui.app.page_frame import OpenRun
 from ui.session import cache, error_boundary
 from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables
@@ -82,9 +80,9 @@ def choose_view() -> View:
     return view or VIEWS[0]
 
 
-def read_untrained(run: OpenRun) -> Predictions | None:
+def read_untrained(run: Run) -> Predictions | None:
     """Read the predictions before training, if they exist and are readable."""
-    if not artifacts.predictions_path(run.folder, "untrained").is_file():
+    if not run.has_predictions("untrained"):
         return None
     try:
         return cache.predictions(run.folder, run.version, len(run.classes), "untrained")
@@ -93,7 +91,7 @@ def read_untrained(run: OpenRun) -> Predictions | None:
 
 
 def headline(
-    run: OpenRun, split: Split, predictions: Predictions, untrained: Predictions | None
+    run: Run, split: Split, predictions: Predictions, untrained: Predictions | None
 ) -> None:
     """Draw the accuracy as the headline, and what it was measured on."""
     scores = predictions.scores
@@ -107,12 +105,9 @@ def headline(
         f"{with_interval(scores.accuracy)} accuracy on {len(predictions):,} {split} texts{before}",
         anchor=False,
     )
-    data = (
-        f"{plain(str(run.job.result.get('data', run.request.source.name)))} ·"
-        f" `{run.job.fingerprint[:6]}`"
-    )
-    trained = run.job.result.get("trained_rows")
-    rows = [f"{trained:,} training rows"] if isinstance(trained, int) else []
+    data = f"{plain(run.data_name)} · `{run.fingerprint[:6]}`"
+    trained = run.result.trained_rows
+    rows = [] if trained is None else [f"{trained:,} training rows"]
     base = (
         [f"untrained {untrained_share} ({count(len(untrained), 'test texts')})"]
         if untrained and untrained_share
@@ -121,7 +116,7 @@ def headline(
     low, high = cache.f1_intervals(run.folder, run.version, len(run.classes), split).macro
     macro = f"Macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f})"
     st.caption(" · ".join([macro, *base, data, *rows]))
-    if run.job.owner in BUNDLED_OWNERS:
+    if run.bundled:
         st.badge(
             "Example, included with the project and trained on its demo corpus",
             icon=":material/inventory_2:",
@@ -137,7 +132,7 @@ def draw_matrix(predictions: Predictions, classes: Sequence[str], show: CellsSho
     chart_view.draw(chart, key=MATRIX_KEY, select="cell")
 
 
-def texts_of_cell(run: OpenRun, predictions: Predictions) -> None:
+def texts_of_cell(run: Run, predictions: Predictions) -> None:
     """Draw the texts of the selected cell; two select boxes make it selectable by keyboard."""
     st.markdown("#### Texts in the selected cell")
     with st.container(horizontal=True, gap="medium"):

@@ -10,8 +10,8 @@ from core import charts
 from core.evaluation.class_scores import confused_pairs
 from core.evaluation.predictions import Predictions
 from core.evaluation.ranking import CURVE_KINDS, CurveKind
+from core.runs.run import Run
 from core.training.events import Split
-from ui.app.page_frame import OpenRun
 from ui.evaluate.overview import choose_cell
 from ui.session import cache
 from ui.text import count, per_cent, plain
@@ -21,7 +21,7 @@ CHOSEN_CURVE = "curve-class"
 FEW = 4  # classes with their own line colours
 
 
-def per_class(run: OpenRun, split: Split) -> None:
+def per_class(run: Run, split: Split) -> None:
     """Draw precision, recall and F1 of each class with intervals; ``per_class_table`` is its
     table.
     """
@@ -29,7 +29,7 @@ def per_class(run: OpenRun, split: Split) -> None:
     chart_view.draw(charts.class_scores(table), key="class-scores", twin=False)
 
 
-def per_class_table(run: OpenRun, split: Split) -> None:
+def per_class_table(run: Run, split: Split) -> None:
     """Draw the scores of each class as a table."""
     table = cache.class_intervals(run.folder, run.version, run.classes, split)
     shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
@@ -73,7 +73,7 @@ def per_class_table(run: OpenRun, split: Split) -> None:
     )
 
 
-def most_confused(run: OpenRun, predictions: Predictions) -> None:
+def most_confused(run: Run, predictions: Predictions) -> None:
     """Draw the confused pairs with their direction, and a button for the most frequent error."""
     st.markdown("#### Confused classes")
     pairs = confused_pairs(predictions.scores, run.classes)
@@ -123,7 +123,7 @@ def most_confused(run: OpenRun, predictions: Predictions) -> None:
     )
 
 
-def ranking(run: OpenRun, split: Split) -> None:
+def ranking(run: Run, split: Split) -> None:
     """Draw the ROC or precision-recall curve of each class against the rest."""
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         kind = st.segmented_control(

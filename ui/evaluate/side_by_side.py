@@ -9,12 +9,12 @@ import streamlit as st
 from core import charts
 from core.charts import CellsShow
 from core.errors import ArtifactDamaged
-from core.evaluation.comparison import Result, compare
+from core.evaluation.comparison import compare
 from core.evaluation.predictions import Predictions
-from core.runs import artifacts
-from core.storage.job import Job, JobKind
+from core.runs.compared_runs import make_result
+from core.runs.run import Run
+from core.storage.job import JobKind
 from core.training.events import Split
-from ui.app.page_frame import OpenRun
 from ui.compare import pair_details
 from ui.evaluate.overview import MATRIX_KEY, with_interval
 from ui.session import cache, error_boundary
@@ -24,7 +24,7 @@ from ui.widgets import chart_view
 OTHER_KEY = "other-run"
 
 
-def before_and_after(run: OpenRun, untrained: Predictions | None, show: CellsShow) -> None:
+def before_and_after(run: Run, untrained: Predictions | None, show: CellsShow) -> None:
     """Draw the matrices of the untrained and the trained model on the same texts."""
     if untrained is None:
         st.caption(
@@ -48,13 +48,13 @@ def before_and_after(run: OpenRun, untrained: Predictions | None, show: CellsSho
             chart_view.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")
 
 
-def another_run(run: OpenRun, split: Split, predictions: Predictions) -> None:
+def another_run(run: Run, split: Split, predictions: Predictions) -> None:
     """Draw the difference to another run on the same data, and whether it is significant."""
     others = _comparable(run, split)
     if not others:
         st.caption(f"No other run has {split} predictions on the same data with the same classes.")
         return
-    names = {job.id: job.name for job in others}
+    names = {other.id: other.job.name for other in others}
     st.session_state.setdefault(OTHER_KEY, st.query_params.get(OTHER_KEY))
     if st.session_state[OTHER_KEY] not in names:
         st.session_state[OTHER_KEY] = others[0].id
@@ -65,34 +65,32 @@ def another_run(run: OpenRun, split: Split, predictions: Predictions) -> None:
         key=OTHER_KEY,
         on_change=_write,
     )
-    other = next(job for job in others if job.id == chosen)
+    other = next(other for other in others if other.id == chosen)
     try:
-        theirs = cache.predictions(run.store.folder(other), other.version, len(run.classes), split)
+        theirs = cache.predictions(other.folder, other.version, len(run.classes), split)
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
     _draw_difference(run, predictions, other, theirs)
 
 
-def _draw_difference(
-    run: OpenRun, predictions: Predictions, other: Job, theirs: Predictions
-) -> None:
-    first = Result(other.id, other.name, run.job.fingerprint, run.classes, theirs)
-    second = Result(run.id, run.job.name, run.job.fingerprint, run.classes, predictions)
-    (pair,) = compare([first, second])
+def _draw_difference(run: Run, predictions: Predictions, other: Run, theirs: Predictions) -> None:
+    (pair,) = compare([make_result(other, theirs), make_result(run, predictions)])
     st.markdown(plain(pair.verdict))
     if pair.paired:
         pair_details.matrices(pair)
 
 
-def _comparable(run: OpenRun, split: Split) -> list[Job]:
+def _comparable(run: Run, split: Split) -> list[Run]:
+    store = cache.open_lab()
+    others = (Run.of(store, job) for job in store.jobs(JobKind.TRAIN))
     return [
-        job
-        for job in run.store.jobs(JobKind.TRAIN)
-        if job.id != run.id
-        and job.fingerprint == run.job.fingerprint
-        and job.result.get("classes") == list(run.classes)
-        and artifacts.predictions_path(run.store.folder(job), split).is_file()
+        other
+        for other in others
+        if other.id != run.id
+        and other.fingerprint == run.fingerprint
+        and other.result.classes == run.classes
+        and other.has_predictions(split)
     ]
 
 

@@ -8,7 +8,6 @@ from core.evaluation.scores import answer, is_inside
 from core.runs import artifacts
 from core.runs.queue import find_turn, read_queue
 from core.runs.requests import describe_precision
-from core.runs.run import is_imported
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.imports.import_run import KNOWN
@@ -95,7 +94,7 @@ def _draw_stopped(store: Store, summary: Summary) -> None:
 
 def _draw_result(store: Store, summary: Summary) -> None:
     test, untrained = summary.test, summary.untrained
-    if not test and is_imported(summary.job):
+    if not test and summary.run.imported:
         imports.draw_scoring(store, summary.job)
     if test:
         before = (
@@ -112,30 +111,26 @@ def _draw_result(store: Store, summary: Summary) -> None:
 
 
 def _cost(summary: Summary) -> str:
-    result = summary.job.result
+    result = summary.run.result
     parts = []
-    if isinstance(seconds := result.get("train_seconds"), int | float):
-        parts.append(f"{duration(seconds)} of training")
-    if isinstance(speed := result.get("rows_per_second"), int | float):
-        parts.append(f"{speed:.0f} rows/s")
-    if isinstance(memory := result.get("peak_memory_mb"), int | float):
-        parts.append(f"peak memory {memory:,.0f} MB")
+    if result.train_seconds is not None:
+        parts.append(f"{duration(result.train_seconds)} of training")
+    if result.rows_per_second is not None:
+        parts.append(f"{result.rows_per_second:.0f} rows/s")
+    if result.peak_memory_mb is not None:
+        parts.append(f"peak memory {result.peak_memory_mb:,.0f} MB")
     return (f" {', '.join(parts)}." if parts else "") + _against_estimate(summary)
 
 
 def _against_estimate(summary: Summary) -> str:
     """Compare the time taken with the estimate; empty for a resumed run, whose time has gaps."""
-    job, expected = summary.job, summary.job.result.get("expected")
-    if not isinstance(expected, dict) or job.started_at is None or job.attempt > 1:
+    job, expected = summary.job, summary.run.result.expected
+    if expected is None or job.started_at is None or job.attempt > 1:
         return ""
-    low, high, measured = (
-        expected.get("low_seconds"),
-        expected.get("high_seconds"),
-        expected.get("measured"),
-    )
-    if not isinstance(low, int | float) or not isinstance(high, int | float):
+    low, high = expected.low_seconds, expected.high_seconds
+    if low is None or high is None:
         return ""
-    speed = "" if measured else ", based on a typical machine"
+    speed = "" if expected.measured else ", based on a typical machine"
     return (
         f" Took {duration(job.elapsed_seconds(0))} (estimate: {duration(low)} to"
         f" {duration(high)}{speed})."

@@ -6,7 +6,7 @@ from core.access import Action, may
 from core.data.sources import Source
 from core.errors import LoraLabError
 from core.jobs.tasks.score_import import find_scoring, launch_scoring
-from core.runs.run import is_imported, read_classes
+from core.runs.run import read_result
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
@@ -123,9 +123,10 @@ def _launch(store: Store, job: Job, source: Source) -> None:
 
 
 def _why_not(job: Job, status: cache.DataStatus) -> str:
-    if status.dataset is None or set(status.dataset.classes) == set(read_classes(job)):
+    classes = read_result(job).classes or ()
+    if status.dataset is None or set(status.dataset.classes) == set(classes):
         return ""
-    theirs, mine = (", ".join(names)[:200] for names in (status.dataset.classes, read_classes(job)))
+    theirs, mine = (", ".join(names)[:200] for names in (status.dataset.classes, classes))
     return plain(
         f"{status.dataset.name} has the classes {theirs}; this run has {mine}. Choose data with"
         " the same classes in the sidebar."
@@ -134,6 +135,6 @@ def _why_not(job: Job, status: cache.DataStatus) -> str:
 
 def _is_imported(job: Job) -> bool:
     try:
-        return is_imported(job)
+        return read_result(job).imported is not None
     except LoraLabError:  # its record is damaged
         return False

@@ -5,6 +5,7 @@ import streamlit as st
 from core.errors import ArtifactDamaged
 from core.runs import artifacts
 from core.runs.expected import expect_request
+from core.runs.run import Run
 from core.storage.job import Job
 from core.storage.store import Store
 from ui.runs.live_metrics import course_of
@@ -60,22 +61,19 @@ class Curves:
             chart_view.draw(chart, key="scores")
 
     def _draw_matrix(self, job: Job) -> None:
-        folder = self.store.folder(job)
-        steps, names = artifacts.validation_steps(folder), job.result.get("classes")
-        if not steps or not isinstance(names, list):
+        run = Run.of(self.store, job)
+        steps, classes = artifacts.validation_steps(run.folder), run.result.classes
+        if not steps or classes is None:
             return
         try:
             predictions = cache.predictions(
-                folder, job.version, len(names), "validation", steps[-1]
+                run.folder, run.version, len(classes), "validation", steps[-1]
             )
         except ArtifactDamaged as error:
             st.caption(f"The matrix of step {steps[-1]:,} cannot be drawn. {error.message}")
             return
         st.markdown(f"##### Validation after step {steps[-1]:,}")
-        classes, pair = (
-            [str(name) for name in names],
-            st.grid(2, min_column_width=330, gap="medium"),
-        )
+        pair = st.grid(2, min_column_width=330, gap="medium")
         with pair.cell():
             chart_view.draw(
                 self.course.matrix(steps[-1], predictions, classes, chart_view.dark()), key="matrix"

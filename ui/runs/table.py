@@ -127,8 +127,7 @@ def _frame(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
 
 def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
     job, request = summary.job, summary.request
-    rows = job.result.get("trained_rows", request.config.train_rows) if request else None
-    known = bool(request) and job.result.get("config_known", True)
+    rows, known = _count_rows(summary)
     return {
         "state": [in_text(summary.look)],
         "name": f"{summary.name} (example)" if summary.shipped else summary.name,
@@ -139,6 +138,15 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
         "time": duration(job.elapsed_seconds(now)) if job.started_at else "",
         "age": age(now - job.created_at),
     }
+
+
+def _count_rows(summary: Summary) -> tuple[int | None, bool]:
+    """The number of training rows, and whether it is known."""
+    if summary.request is None:
+        return None, False
+    result = summary.run.result
+    rows = summary.request.config.train_rows if result.trained_rows is None else result.trained_rows
+    return rows, result.config_known
 
 
 def _outcome(summary: Summary) -> str:

@@ -11,7 +11,7 @@ from core.evaluation.baselines import Baseline
 from core.jobs.launching import find_latest, launch
 from core.runs import artifacts
 from core.runs.requests import read_train_request
-from core.runs.run import read_classes
+from core.runs.run import Run, read_result
 from core.runs.run_baselines import (
     FITTED,
     BaselineRequest,
@@ -38,7 +38,8 @@ def read(store: Store, job: Job) -> list[Fitted]:
     Empty if the run has not read its data yet.
     """
     try:
-        config, classes = read_train_request(job).config, len(read_classes(job))
+        run = Run.of(store, job)
+        config, classes = run.config, len(run.classes)
     except ArtifactDamaged:
         return []
     request = BaselineRequest.of(job.fingerprint, config)
@@ -127,7 +128,7 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
         "Compute baselines", key="baselines", icon=":material/horizontal_rule:", help=help_
     ):
         try:
-            launch(store, request, str(job.result.get("data", job.name)))
+            launch(store, request, read_result(job).data or job.name)
         except LoraLabError as error:
             error_boundary.show(error)
             return

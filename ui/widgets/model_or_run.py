@@ -9,9 +9,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.errors import LoraLabError
 from core.models.catalog import MODELS, ModelLocation, find_model
-from core.runs import artifacts
-from core.runs.requests import read_train_request
-from core.runs.run import read_classes
+from core.runs.run import Run
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
 from ui.session import cache
@@ -27,7 +25,7 @@ class Subject:
     title: str
     model: ModelLocation
     config: RunConfig
-    run: Job | None = None
+    run: Run | None = None
     classes: tuple[str, ...] = ()
 
     @property
@@ -39,9 +37,10 @@ class Subject:
             else self.model.id.rstrip("/").rsplit("/", 1)[-1]
         )
 
-    def adapter(self, store: Store) -> Path | None:
-        """Return the folder of the run's adapter. Raises ArtifactDamaged."""
-        return artifacts.adapter_folder(store.folder(self.run)) if self.run else None
+    @property
+    def adapter(self) -> Path | None:
+        """Folder of the run's adapter; None of a base model. Raises ArtifactDamaged."""
+        return self.run.adapter if self.run else None
 
 
 def bases(store: Store) -> list[Subject]:
@@ -90,15 +89,16 @@ def _write(key: str) -> None:
 
 
 def _run(store: Store, job: Job) -> Subject | None:
-    if not artifacts.has_adapter(store.folder(job)):
+    run = Run.of(store, job)
+    if not run.has_adapter:
         return None
     try:
-        config = read_train_request(job).config
-        classes = read_classes(job)
-        model = find_model(config.model, store.settings, cache.hub(store.settings))
+        run.require_readable()
+        classes = run.classes
+        model = find_model(run.config.model, store.settings, cache.hub(store.settings))
     except LoraLabError:
         return None
-    return Subject(job.id, job.name, model, config, job, classes)
+    return Subject(job.id, job.name, model, run.config, run, classes)
 
 
 def _base(model: ModelLocation) -> Subject:

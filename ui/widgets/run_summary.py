@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from pathlib import Path
 
 import streamlit as st
 
@@ -10,31 +10,52 @@ from core.config import RunConfig
 from core.data.recipe import describe_effect
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
-from core.runs import artifacts
-from core.runs.requests import TrainRequest, describe_precision, read_proposal, read_train_request
-from core.runs.run import is_imported
-from core.runs.run_results import read_accuracies
+from core.runs.compared_runs import read_accuracies
+from core.runs.requests import TrainRequest, describe_precision, read_proposal
+from core.runs.run import Run
 from core.storage.job import Job, JobState
-from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
+from ui.session.bounded_cache import BoundedCache
 from ui.text import per_cent, plain
 from ui.widgets.job_state import DAMAGED, LOOKS, Look
 
 EXAMPLE = "Example, included with the project"
+MOST_CACHED = 2000  # runs; a summary takes about 1 KB, a curve some dozens of numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run in lists and headers; ``problem`` is the damage, ``proposed`` the retry's
-    settings.
+    """A run in lists and headers; its damage is a value.
+
+    ``readable`` is False where the record is damaged. Then ``request`` and the scores are None,
+    and ``run.result`` raises ArtifactDamaged. ``proposed`` is the configuration of the retry that
+    a failure proposes.
     """
 
-    job: Job
-    request: TrainRequest | None
-    test: Proportion | None
-    untrained: Proportion | None
+    run: Run
+    readable: bool = True
     problem: ArtifactDamaged | None = None
     proposed: RunConfig | None = None
+
+    @property
+    def job(self) -> Job:
+        """The record of the run."""
+        return self.run.job
+
+    @property
+    def request(self) -> TrainRequest | None:
+        """The request; None where the record is damaged."""
+        return self.run.request if self.readable else None
+
+    @property
+    def test(self) -> Proportion | None:
+        """Accuracy on the test split."""
+        return self.run.test if self.readable else None
+
+    @property
+    def untrained(self) -> Proportion | None:
+        """Accuracy of the untrained model."""
+        return self.run.untrained if self.readable else None
 
     @property
     def look(self) -> Look:
@@ -44,12 +65,16 @@ class Summary:
     @property
     def shipped(self) -> bool:
         """Whether the run is bundled with the project."""
-        return self.job.owner in BUNDLED_OWNERS
+        return self.run.bundled
 
     @property
     def name(self) -> str:
         """The run's name, or its id if it has no name."""
-        return self.job.name or self.job.id
+        return self.run.name
+
+
+_summaries: BoundedCache[Path, tuple[bool, Summary]] = BoundedCache(MOST_CACHED)
+_accuracies: BoundedCache[tuple[Path, int], list[float]] = BoundedCache(MOST_CACHED)
 
 
 def summarise(store: Store, job: Job) -> Summary:
@@ -57,40 +82,39 @@ def summarise(store: Store, job: Job) -> Summary:
 
     Cached until its record changes: a class has hundreds of runs, and every page lists them.
     """
-    complete = (
-        job.state is not JobState.COMPLETED
-        or artifacts.predictions_path(store.folder(job), "test").is_file()
-    )
-    known = _summaries(str(store.settings.home))
-    cached = known.get(job.id)
-    if cached is None or cached[0] != complete or cached[1].job != job:
-        cached = known[job.id] = (complete, _summarise(job, complete))
-    return cached[1]
+    run = Run.of(store, job)
+    complete = job.state is not JobState.COMPLETED or run.has_predictions()
+    known = _summaries.get(run.folder)
+    if known is None or known[0] != complete or known[1].job != job:
+        known = _summaries.put(run.folder, (complete, _summarise(run, complete)))
+    return known[1]
 
 
-def _summarise(job: Job, complete: bool) -> Summary:
+def _summarise(run: Run, complete: bool) -> Summary:
     try:
-        request, result, proposed = read_train_request(job), job.result, read_proposal(job)
-        test, untrained = proportion(result.get("test")), proportion(result.get("untrained"))
+        run.require_readable()
+        proposed = read_proposal(run.job)
     except ArtifactDamaged as error:
-        return Summary(job, None, None, None, error)
-    if not complete and not (is_imported(job) and test is None):
+        return Summary(run, False, error)
+    if not complete and not (run.imported and run.test is None):
         problem = ArtifactDamaged(
             "The predictions of this finished run are missing.",
             "Delete the run, or clone it and train again.",
         )
-        return Summary(job, request, test, untrained, problem)
-    return Summary(job, request, test, untrained, proposed=proposed)
+        return Summary(run, problem=problem)
+    return Summary(run, proposed=proposed)
 
 
 def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
     """Return validation accuracies over time by run id, for sparklines; finished runs only."""
-    known = _accuracies(str(store.settings.home))
     over = [job for job in jobs if job.state.over]
-    if new := [job for job in over if (job.id, job.version) not in known]:
-        curves = read_accuracies(store, [job.id for job in new])
-        known.update({(job.id, job.version): curves.get(job.id, []) for job in new})
-    return {job.id: known[job.id, job.version] for job in over}
+    curves = {job.id: _accuracies.get((store.folder(job), job.version)) for job in over}
+    if missing := [job for job in over if curves[job.id] is None]:
+        read = read_accuracies(store, [job.id for job in missing])
+        for job in missing:
+            curve = read.get(job.id, [])
+            curves[job.id] = _accuracies.put((store.folder(job), job.version), curve)
+    return {run_id: curve for run_id, curve in curves.items() if curve is not None}
 
 
 def badge(summary: Summary) -> None:
@@ -102,8 +126,8 @@ def draw_origin(summary: Summary) -> None:
     """Draw where the run comes from and what it was trained on, in one line."""
     job, request = summary.job, summary.request
     parts = [EXAMPLE] if summary.shipped else []
-    if request and is_imported(job):
-        parts.append(f"Imported from {plain(str(job.result['imported']))}")
+    if request and summary.run.imported:
+        parts.append(f"Imported from {plain(str(summary.run.result.imported))}")
     if request:
         data = (
             f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"
@@ -121,25 +145,3 @@ def draw_origin(summary: Summary) -> None:
             [*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]
         )
     )
-
-
-@cache  # one home, and a kilobyte or so for each of its runs
-def _summaries(home: str) -> dict[str, tuple[bool, Summary]]:
-    return {}
-
-
-@cache  # a few dozen numbers for each run
-def _accuracies(home: str) -> dict[tuple[str, int], list[float]]:
-    return {}
-
-
-def proportion(scores: object) -> Proportion | None:
-    """Read the accuracy of a split from a result; None if the values are invalid."""
-    match scores:
-        case {"hits": int(hits), "rows": int(rows)} if 0 <= hits <= rows and rows:
-            return Proportion(hits, rows)
-        case {"accuracy": int() | float() as accuracy, "rows": int(rows)} if (
-            0 <= accuracy <= 1 and rows > 0
-        ):
-            return Proportion(round(accuracy * rows), rows)
-    return None

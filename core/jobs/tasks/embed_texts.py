@@ -25,8 +25,7 @@ from core.errors import ArtifactDamaged
 from core.evaluation.embedding_map import Method, Separation
 from core.evaluation.scores import Proportion
 from core.models.catalog import ModelLocation, find_model
-from core.runs import artifacts
-from core.runs.run import read_classes
+from core.runs.run import Run
 from core.storage import files
 from core.storage.store import Store
 
@@ -159,8 +158,8 @@ def _place(
     model = find_model(subject.model, store.settings, hub_reachable(store.settings))
     adapter, version = None, ""
     if subject.run:
-        job = store.job(subject.run)
-        adapter, classes = artifacts.adapter_folder(store.folder(job)), read_classes(job)
+        run = Run.of(store, store.job(subject.run))
+        adapter, classes = run.adapter, run.classes
         about = (adapter / "adapter_model.safetensors").stat()
         version = f"{subject.run}:{about.st_mtime_ns}:{about.st_size}"
     states = _key(

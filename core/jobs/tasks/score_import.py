@@ -12,14 +12,14 @@ from core.access import Action, require
 from core.data.dataset import Dataset
 from core.data.sources import Source, SourceKind
 from core.errors import DataError, StateConflict
+from core.evaluation.predictions import Predictions
 from core.jobs.launching import find_latest, launch
 from core.runs import artifacts
 from core.runs.requests import read_train_request
-from core.runs.run import is_imported, read_classes
+from core.runs.run import Run, SplitScores, read_result
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from core.transfer.imports.import_run import test_figures
 
 
 class ScoreRequest(BaseModel):
@@ -48,17 +48,17 @@ def find_scoring(store: Store, run: Job) -> Job | None:
 
 def require_imported(run: Job) -> None:
     """Raise StateConflict for a run that has its own test scores."""
-    if run.state is not JobState.COMPLETED or not is_imported(run):
+    if run.state is not JobState.COMPLETED or read_result(run).imported is None:
         raise StateConflict(
             f"{run.name} was not imported.", "A run of this machine is scored when it ends."
         )
 
 
-def ordered_labels(dataset: Dataset, run: Job) -> dict[int, int]:
+def ordered_labels(store: Store, dataset: Dataset, run: Job) -> dict[int, int]:
     """From the dataset's class ids to the run's. Raises DataError where the classes have other
     names.
     """
-    classes = read_classes(run)
+    classes = Run.of(store, run).classes
     if set(dataset.classes) != set(classes):
         message = (
             f"{dataset.name} has the classes {', '.join(dataset.classes)}; {run.name} tells"
@@ -74,17 +74,10 @@ def keep_scores(store: Store, run: Job, dataset: Dataset, frame: pd.DataFrame) -
     """
     now = store.job(run.id)
     files.write_parquet(artifacts.predictions_path(store.folder(now), "test"), frame)
-    result = {**now.result, "test": test_figures(frame, len(dataset.classes)), "data": dataset.name}
+    scores = SplitScores.of(Predictions.of(frame, len(dataset.classes)))
+    result = {**now.result, "test": scores.model_dump(), "data": dataset.name}
     request = read_train_request(now)
     named = request.model_copy(update={"source": replace(request.source, name=dataset.name)})
-    values = (
-        json.dumps(result, allow_nan=False),
-        named.model_dump_json(),
-        dataset.fingerprint,
-        now.id,
-        JobState.COMPLETED,
+    store.replace_scores(
+        now, json.dumps(result, allow_nan=False), named.model_dump_json(), dataset.fingerprint
     )
-    with store.transaction() as db:
-        sets = "result_json = ?, request_json = ?, fingerprint = ?, version = version + 1"
-        db.execute(f"UPDATE jobs SET {sets} WHERE id = ? AND state = ?", values)
-    store.mirror(store.job(now.id))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.data.hub import hub_reachable
 from core.errors import ArtifactDamaged, DataError
-from core.inference.classifier import Classifier
+from core.inference.classifier import load_classifier
 from core.inference.messages import ClassifyRequest
 from core.inference.server import classify
 from core.jobs.context import JobContext
@@ -24,14 +24,11 @@ from core.jobs.tasks.classify_file import (
 )
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
-from core.runs import artifacts
-from core.runs.requests import read_train_request
-from core.runs.run import read_classes
+from core.runs.run import Run
 from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
 from core.training.fast.matmul import machine_products
-from core.training.load_model import fetch
 
 
 def run(context: JobContext) -> None:
@@ -52,7 +49,7 @@ def run(context: JobContext) -> None:
     found = classify_frame(context.store, job, frame, hub, context.report, context.should_stop)
     context.set_result(
         **write_classified(context.folder, found),
-        classes=list(read_classes(job)),
+        classes=list(Run.of(context.store, job).classes),
         seconds=time.monotonic() - began,
     )
 
@@ -70,9 +67,7 @@ def classify_frame(
     """
     request = classify_request(store, job, hub)
     onednn = machine_products(store.settings).onednn_is_faster
-    classifier = Classifier(fetch(request.model), request.classes, request.seed, onednn)
-    if request.adapter is not None:
-        classifier.load_adapter(job.id, request.adapter)
+    classifier = load_classifier(request, onednn)
     texts = [text for text in frame["text"] if text.strip()]
     report(Progress(Phase.CLASSIFYING, 0, len(texts)))
     probabilities = classifier.classify(
@@ -87,16 +82,8 @@ def classify_frame(
 
 def classify_request(store: Store, job: Job, hub: bool) -> ClassifyRequest:
     """What asks a run's adapter. Raises ArtifactDamaged if the run has none."""
-    config = read_train_request(job).config
-    model = find_model(config.model, store.settings, hub)
-    return ClassifyRequest(
-        job.id,
-        model,
-        artifacts.adapter_folder(store.folder(job)),
-        read_classes(job),
-        config.max_tokens,
-        config.seed,
-    )
+    run = Run.of(store, job)
+    return run.classify_request(find_model(run.config.model, store.settings, hub))
 
 
 def classify_texts(

@@ -9,7 +9,7 @@ from core.data.hub import hub_reachable
 from core.data.preparation import prepare
 from core.data.rows import stratified_sample
 from core.errors import DataError
-from core.inference.classifier import Classifier
+from core.inference.classifier import load_classifier
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.jobs.tasks.nearest_texts import (
@@ -25,7 +25,6 @@ from core.progress import Phase, Progress
 from core.runs.requests import read_train_request
 from core.storage.job import Job
 from core.training.fast.matmul import machine_products
-from core.training.load_model import fetch
 
 
 def run(context: JobContext) -> None:
@@ -38,9 +37,7 @@ def run(context: JobContext) -> None:
     context.report(Progress(Phase.LOADING))
     asked = classify_request(context.store, job, hub_reachable(context.settings))
     onednn = machine_products(context.settings).onednn_is_faster
-    classifier = Classifier(fetch(asked.model), asked.classes, asked.seed, onednn)
-    if asked.adapter is not None:
-        classifier.load_adapter(job.id, asked.adapter)
+    classifier = load_classifier(asked, onednn)
     context.set_running()
     context.set_result(encoding_since=context.store.clock())
 

@@ -7,6 +7,7 @@ from core.jobs.context import JobContext
 from core.progress import Phase, Progress
 from core.runs import artifacts, checkpoints
 from core.runs.checkpoints import Identity
+from core.runs.run import ResumePoint, RunResult
 from core.storage import files
 from core.storage.schema import Metric
 from core.training import events
@@ -17,6 +18,11 @@ WORKING = frozenset(
 MIRROR_SECONDS = (
     30.0  # what a lost database can cost of a curve; writing 7,000 points takes a tenth of a second
 )
+
+
+def record_result(context: JobContext, part: RunResult) -> None:
+    """Add the fields that are set in ``part`` to the result of the run."""
+    context.set_result(**part.to_dict())
 
 
 class Recorder:
@@ -70,7 +76,8 @@ class Recorder:
                     artifacts.predictions_path(self.context.folder, "validation", later)
                 )
         if self.context.job.attempt > 1:
-            self.context.set_result(resumed={"step": found.step, "skipped": list(found.skipped)})
+            resumed = ResumePoint(step=found.step, skipped=found.skipped)
+            record_result(self.context, RunResult(resumed=resumed))
         return found.files or None
 
     def _add_train_metric(self, event: events.TrainMetric) -> None:

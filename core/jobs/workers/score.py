@@ -8,7 +8,7 @@ import pandas as pd
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Source
-from core.inference.classifier import Classifier
+from core.inference.classifier import load_classifier
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.jobs.tasks.score_import import ScoreRequest, keep_scores, ordered_labels, require_imported
@@ -17,7 +17,6 @@ from core.progress import Phase, Progress
 from core.storage.job import Job
 from core.storage.store import Store
 from core.training.fast.matmul import machine_products
-from core.training.load_model import fetch
 
 
 def run(context: JobContext) -> None:
@@ -50,13 +49,11 @@ def score_run(
     dataset = find_prepared(store.settings, source) or prepare(
         store.settings, source, report, should_stop
     )
-    places = ordered_labels(dataset, job)
+    places = ordered_labels(store, dataset, job)
     report(Progress(Phase.LOADING))
     asked = classify_request(store, job, hub_reachable(store.settings))
     onednn = machine_products(store.settings).onednn_is_faster
-    classifier = Classifier(fetch(asked.model), asked.classes, asked.seed, onednn)
-    if asked.adapter is not None:
-        classifier.load_adapter(job.id, asked.adapter)
+    classifier = load_classifier(asked, onednn)
     texts = dataset.read("test", ["row", "text", "label"])
     report(Progress(Phase.EVALUATING, 0, len(texts)))
     shares = classifier.classify(

@@ -20,7 +20,7 @@ from core.estimate.workload import scaled
 from core.evaluation.predictions import Predictions
 from core.jobs.context import JobContext
 from core.jobs.launching import find_latest, queue
-from core.jobs.workers.recorder import Recorder
+from core.jobs.workers.recorder import Recorder, record_result
 from core.jobs.workers.run_numerics import settle
 from core.models.catalog import ModelLocation, find_model
 from core.progress import Phase, Progress
@@ -28,6 +28,7 @@ from core.runs import artifacts, expected
 from core.runs.checkpoints import Identity
 from core.runs.expected import untrained_cache_path
 from core.runs.requests import TrainRequest, asked_config, read_train_request
+from core.runs.run import RunResult, SplitScores, read_result
 from core.runs.run_baselines import BaselineRequest, missing_baselines
 from core.storage import files
 from core.storage.job import Job, JobState
@@ -75,16 +76,14 @@ def run(context: JobContext) -> None:
         context.should_stop,
         replace(ALL_ON, onednn=numerics.onednn),
     )
-    context.set_result(
-        expected=expected.estimate_summary(
-            expected.expected_run(context.store, request.config, dataset)
-        )
-    )
+    estimate = expected.expected_run(context.store, request.config, dataset)
+    record_result(context, RunResult(expected=expected.summarize_estimate(estimate)))
     if model.folder is not None and context.job.started_at:  # otherwise it was downloaded
-        context.set_result(start_seconds=context.store.clock() - context.job.started_at)
+        start_seconds = context.store.clock() - context.job.started_at
+        record_result(context, RunResult(start_seconds=start_seconds))
     _score_untrained(context, session, dataset, record)
     result = session.train(record.resume())
-    context.set_result(**asdict(result))
+    record_result(context, RunResult.model_validate(asdict(result)))
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
@@ -115,25 +114,16 @@ def queue_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> 
     if missing_baselines(store.settings, request, classes) and (
         latest is None or latest.state is JobState.COMPLETED
     ):
-        queue(store, request, str(job.result.get("data", job.name)))
+        queue(store, request, read_result(job).data or job.name)
 
 
 def save_evaluation(
     context: JobContext, split: events.Split, frame: pd.DataFrame, classes: int
 ) -> None:
-    """Keep the table and put its scores into the run's result."""
+    """Write the table of predictions and record its scores in the run's result."""
     files.write_parquet(artifacts.predictions_path(context.folder, split), frame)
-    scores = Predictions.of(frame, classes).scores
-    context.set_result(
-        **{
-            split: {
-                "accuracy": scores.accuracy.value,
-                "macro_f1": scores.macro_f1,
-                "rows": len(frame),
-                "hits": scores.accuracy.hits,
-            }
-        }
-    )
+    scores = SplitScores.of(Predictions.of(frame, classes))
+    record_result(context, RunResult.model_validate({split: scores}))
 
 
 def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
@@ -148,7 +138,7 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
         )
         raise DataError(message, "Clone the run and train it anew.")
     context.store.update(context.job, fingerprint=dataset.fingerprint)
-    context.set_result(classes=list(dataset.classes), data=dataset.name)
+    record_result(context, RunResult(classes=dataset.classes, data=dataset.name))
     return dataset
 
 
@@ -193,8 +183,8 @@ def _is_readable(path: Path, classes: int) -> bool:
 def _record_cost(
     context: JobContext, session: TrainingSession, dataset: Dataset, result: TrainResult
 ) -> None:
-    """What the steps that were taken had to compute: later estimates compare it with the seconds
-    that they took.
+    """Record what the steps had to compute; later estimates compare it with the seconds that they
+    took.
     """
     config, facts, model = (
         session.config,
@@ -203,6 +193,5 @@ def _record_cost(
     )
     cost = run_cost(config, facts, model)
     share = result.steps / config.total_steps(facts.used_rows(config))
-    context.set_result(
-        base_model=model.name, cost=asdict(replace(cost, work=scaled(cost.work, share)))
-    )
+    cost = replace(cost, work=scaled(cost.work, share))
+    record_result(context, RunResult(base_model=model.name, cost=cost))

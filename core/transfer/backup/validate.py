@@ -17,10 +17,12 @@ from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
 from core.errors import DataError, ModelUnavailable
+from core.evaluation.predictions import Predictions
 from core.evaluation.tags import LONGEST_NOTE, TAGS
 from core.models.catalog import MODELS, is_pinned, shape_of
 from core.runs.model_access import known_bases
 from core.runs.requests import TrainRequest
+from core.runs.run import SplitScores
 from core.storage.job import FailureCause, Job, JobKind
 from core.storage.job_record import check_types, job_from_row
 from core.storage.recovery import BUNDLED_OWNERS
@@ -30,7 +32,6 @@ from core.transfer.backup.backup_zip import AGAIN, PEOPLE, RECORD_BYTES, Backup
 from core.transfer.imports import metadata as told
 from core.transfer.imports.archive import JSON_BYTES
 from core.transfer.imports.base_model import find_base
-from core.transfer.imports.import_run import test_figures
 from core.transfer.imports.peft_adapter import check, read_config
 
 OWNER = re.compile(r"[a-z0-9-]{1,40}")
@@ -235,15 +236,16 @@ def _kept_of(
             }
             kept["expected"] |= {"measured": expected.get("measured") is True}  # type: ignore[operator]
     match result.get("cost"):
-        case {"trained": int(trained)} if 0 <= trained < 10**12:
+        case {"trained": int(trained)} if _is_amount(trained):
             kept["cost"] = {"trained": trained}
-    if isinstance(threads := result.get("threads"), int) and 0 < threads < 10_000:
+    threads = result.get("threads")
+    if isinstance(threads, int) and threads is not True and 0 < threads < 10_000:
         kept["threads"] = threads
     if classes:
         kept["classes"] = list(classes)
     for split in get_args(Split):
         if (table := tables.get(f"predictions-{split}.parquet")) is not None:
-            kept[split] = test_figures(table, len(classes))
+            kept[split] = SplitScores.of(Predictions.of(table, len(classes))).model_dump()
     return kept
 
 

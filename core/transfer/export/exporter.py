@@ -15,9 +15,8 @@ from core.data.hub import hub_reachable
 from core.errors import ArtifactDamaged, Stopped
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
-from core.runs import artifacts, descriptions
-from core.runs.requests import read_train_request
-from core.runs.run import read_classes
+from core.runs import descriptions
+from core.runs.run import Run
 from core.storage.job import Job
 from core.storage.store import Store
 from core.training.fast.matmul import machine_products
@@ -45,7 +44,7 @@ class Exporter:
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
     ) -> None:
-        self.store, self.job = store, job
+        self.store, self.job, self.run = store, job, Run.of(store, job)
         self._report, self._should_stop = report, should_stop
         self._done, self._total = 0, USUAL_STEPS
 
@@ -67,16 +66,15 @@ class Exporter:
     @cached_property
     def source(self) -> write_model.ExportSource:
         """What the models are written from."""
-        config = read_train_request(self.job).config
-        adapter = artifacts.adapter_folder(self.store.folder(self.job))
-        model = find_model(config.model, self.store.settings, hub_reachable(self.store.settings))
-        classes = read_classes(self.job)
+        settings, config = self.store.settings, self.run.config
+        adapter = self.run.adapter
+        model = find_model(config.model, settings, hub_reachable(settings))
         return write_model.ExportSource(
             fetch(model),
             model.identity,
             model.revision,
             adapter,
-            classes,
+            self.run.classes,
             config.max_tokens,
             config.seed,
         )
@@ -84,21 +82,21 @@ class Exporter:
     @cached_property
     def details(self) -> dict[str, Any]:
         """What is told of the run."""
-        result = self.job.result
+        result = self.run.result.to_dict()
         return {
             **{name: result[name] for name in run_files.KEPT if name in result},
-            **descriptions.run_details(self.store, self.job),
+            **descriptions.describe_run_details(self.store, self.job),
         }
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """Its test predictions with their texts."""
-        if not artifacts.predictions_path(self.store.folder(self.job), "test").is_file():
+        if not self.run.has_predictions():
             raise ArtifactDamaged(
                 "The run has no test texts to prove an export with.",
                 "Score it on the page Runs first, if it was imported.",
             )
-        return artifacts.read_predictions(self.store.folder(self.job), "test")
+        return self.run.read_predictions().frame
 
     def _take_model(self, target: Format, folder: Path) -> Verification:
         source = self.source

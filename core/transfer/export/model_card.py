@@ -53,7 +53,7 @@ on which answers may differ a little from those that the scores above count."""
 
 def write_card(details: Mapping[str, Any], source: ExportSource, proof: Verification) -> str:
     """The card as Markdown with the Hub's metadata. ``details`` are those of
-    ``core.runs.descriptions.run_details``.
+    ``core.runs.descriptions.describe_run_details``.
     """
     parts = [
         _metadata(details, source, proof),

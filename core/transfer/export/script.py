@@ -151,7 +151,7 @@ FOUR_BIT = {  # what a base in 4 bits adds to it
 def write_script(
     details: Mapping[str, Any], source: ExportSource, adapter: Mapping[str, Any]
 ) -> str:
-    """The script for a run: ``details`` of ``core.runs.descriptions.run_details``, ``adapter`` what
+    """The script for a run: ``details`` of ``core.runs.descriptions.describe_run_details``, ``adapter`` what
     its ``adapter_config.json`` holds.
     """
     config, test = details["config"], details.get("test") or {}

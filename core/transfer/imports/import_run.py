@@ -22,6 +22,7 @@ from core.people import accounts
 from core.runs import artifacts
 from core.runs.model_access import known_bases
 from core.runs.requests import TrainRequest
+from core.runs.run import RunResult, SplitScores
 from core.storage.job import Job, JobKind, JobState
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store
@@ -99,28 +100,19 @@ def _result(
     predictions: pd.DataFrame | None,
     data: str,
 ) -> dict[str, object]:
-    result: dict[str, object] = {
-        "classes": list(classes),
-        "imported": sanitize_name(parcel.name, told.LONGEST_NAME),
-    }
-    result |= {"config_known": isinstance(story.get("config"), dict)}
-    result |= told.read_figures(story) | ({"data": data} if data else {})
-    return (
-        result
-        if predictions is None
-        else result | {"test": test_figures(predictions, len(classes))}
+    result = RunResult.model_validate(
+        {
+            **told.read_figures(story),
+            "classes": classes,
+            "imported": sanitize_name(parcel.name, told.LONGEST_NAME),
+            "config_known": isinstance(story.get("config"), dict),
+            **({"data": data} if data else {}),
+        }
     )
-
-
-def test_figures(frame: pd.DataFrame, classes: int) -> dict[str, object]:
-    """Accuracy and macro-F1 of a table of predictions, as a run's result keeps them."""
-    scores = Predictions.of(frame, classes).scores
-    return {
-        "accuracy": scores.accuracy.value,
-        "macro_f1": scores.macro_f1,
-        "rows": len(frame),
-        "hits": scores.accuracy.hits,
-    }
+    if predictions is None:
+        return result.to_dict()
+    scores = SplitScores.of(Predictions.of(predictions, len(classes)))
+    return result.model_copy(update={"test": scores}).to_dict()
 
 
 def _job(

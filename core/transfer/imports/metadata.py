@@ -34,6 +34,7 @@ FIGURES = (
     "steps",
     "best_step",
 )
+COUNTS = ("trained_rows", "steps", "best_step")  # the whole numbers among them
 AGAIN = "Export the run again, or leave this file out."
 
 
@@ -148,8 +149,13 @@ def read_metrics(story: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_figures(story: Mapping[str, Any]) -> dict[str, object]:
-    """Time, memory and rows, where they are told as numbers that can be."""
-    return {name: value for name in FIGURES if _is_amount(value := story.get(name))}
+    """Seconds, MB and counts, as far as they are recorded as possible numbers."""
+    amounts = {name: value for name in FIGURES if _is_amount(value := story.get(name))}
+    return {
+        name: value
+        for name, value in amounts.items()
+        if name not in COUNTS or isinstance(value, int)
+    }
 
 
 def read_data(story: Mapping[str, Any]) -> tuple[str, str]:

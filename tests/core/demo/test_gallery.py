@@ -9,8 +9,8 @@ from core.access import GUEST
 from core.demo.gallery import FAILURES, GALLERY, open_gallery
 from core.jobs import actions
 from core.people.classroom import Rules
+from core.runs.compared_runs import read_test_result
 from core.runs.leaderboard import read_leaderboard
-from core.runs.run_results import read_result
 from core.settings import Settings
 from core.storage.job import Job, JobKind
 from core.storage.schema import Metric
@@ -34,7 +34,7 @@ def curve(store: Store, job: Job, split: str) -> list[Metric]:
 
 
 def accuracy(store: Store, job: Job) -> float:
-    return read_result(store, job).predictions.scores.accuracy.value
+    return read_test_result(store, job).predictions.scores.accuracy.value
 
 
 def test_they_join_the_home_once_and_come_back_when_deleted(

@@ -14,7 +14,7 @@ from core.storage import files
 from core.storage.job import Job
 from core.storage.schema import Metric
 from core.storage.store import Store
-from tests.core.runs.test_run_results import finished
+from tests.core.runs.test_compared_runs import finished
 
 EVIL = "<script>alert(1)</script> & **bold**"
 

@@ -187,7 +187,7 @@ def test_the_command_line_tells_place_and_start(lab: Store) -> None:
     begin(lab, launch(lab, ADA, at=1))
     job = launch(lab, BOB, at=2)
 
-    told = json.loads(json.dumps(descriptions.run(lab, job)))
+    told = json.loads(json.dumps(descriptions.describe_run(lab, job)))
 
     assert told["queue"]["ahead"] == 1
     wait = told["queue"]["starts_in_seconds"]

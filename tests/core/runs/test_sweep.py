@@ -11,7 +11,7 @@ from core.runs.requests import read_train_request
 from core.runs.sweep import Spread, plan_sweep, runs_of
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
-from tests.core.runs.test_run_results import finished
+from tests.core.runs.test_compared_runs import finished
 
 
 @pytest.fixture

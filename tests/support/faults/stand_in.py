@@ -8,9 +8,10 @@ from dataclasses import asdict, replace
 from core.errors import Stopped
 from core.jobs.context import JobContext
 from core.jobs.kinds import KINDS
-from core.jobs.workers.recorder import Recorder
+from core.jobs.workers.recorder import Recorder, record_result
 from core.runs import artifacts
 from core.runs.checkpoints import Identity
+from core.runs.run import RunResult, SplitScores
 from core.storage import files
 from core.storage.manifest import fingerprint
 from core.storage.store import Store
@@ -46,14 +47,13 @@ def _rehearse(context: JobContext, plan: FaultPlan) -> None:
         files.write_parquet(
             artifacts.predictions_path(context.folder, event.split), event.predictions
         )
-        context.set_result(
-            **{event.split: {"accuracy": 0.5, "macro_f1": 0.5, "rows": 100, "hits": 50}}
-        )
+        scores = SplitScores(accuracy=0.5, macro_f1=0.5, rows=100, hits=50)
+        record_result(context, RunResult.model_validate({event.split: scores}))
 
     record = Recorder(context, Identity(fingerprint(config), plan.data, "rehearsal", {}), keep)
     session = StandInSession(plan, seed, record, context.should_stop)
     record(session.score_untrained())
     result = session.train(record.resume())
-    context.set_result(**asdict(result))
+    record_result(context, RunResult.model_validate(asdict(result)))
     if result.stopped:
         raise Stopped("The run was stopped.")

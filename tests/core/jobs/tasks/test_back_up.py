@@ -34,7 +34,7 @@ from core.runs import artifacts
 from core.runs.leaderboard import read_leaderboard
 from core.runs.observed_runs import find_speed
 from core.runs.requests import read_train_request
-from core.runs.run import is_imported
+from core.runs.run import read_result
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import SHIPPED, open_store
@@ -165,8 +165,8 @@ def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -
     )
     assert all(np.array_equal(load(one)[name], load(other)[name]) for name in load(one))
     assert read_tags(fresh.folder(after))[3].note == "why?"
-    assert not is_imported(after)
-    assert {line.who for line in read_leaderboard(fresh, Rules())} == {"Ada"}
+    assert read_result(after).imported is None
+    assert {line.owner_name for line in read_leaderboard(fresh, Rules())} == {"Ada"}
 
 
 def test_what_is_here_already_is_left_alone(lab: Store, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_what_a_student_brings_is_theirs_and_counts_as_imported(
 
     assert sorted(found.restored) == [DONE, FAILED]
     assert {fresh.job(run_id).owner for run_id in found.restored} == {BOB.id}
-    assert is_imported(fresh.job(DONE))
+    assert read_result(fresh.job(DONE)).imported
     assert read_leaderboard(fresh, Rules()) == []
     assert accounts.people(fresh) == []
 

@@ -15,7 +15,7 @@ from core.jobs.workers.run_numerics import settle
 from core.models.catalog import find_model
 from core.presets import make_config
 from core.runs import artifacts
-from core.runs.descriptions import run_details
+from core.runs.descriptions import describe_run_details
 from core.runs.expected import untrained_cache_path
 from core.runs.requests import TrainRequest, describe_precision, read_train_request
 from core.runs.sweep import plan_sweep
@@ -132,7 +132,7 @@ def test_a_run_records_what_it_computes_with(
     record = files.read_json(folder / "job.json")
     assert json.loads(record["request_json"]) == job.request  # type: ignore[index]
     assert describe_precision(job, request) == f"auto → {precision}"
-    details = run_details(stage.store, job)
+    details = describe_run_details(stage.store, job)
     library = "oneDNN" if stopwatch == ONEDNN else "torch"
     assert (details["precision"], details["products"]) == (f"auto → {precision}", library)
 

@@ -1,4 +1,4 @@
-"""Finished runs read for a comparison, and the comparison as JSON values."""
+"""Finished runs that are compared, and the comparison as JSON values."""
 
 from collections.abc import Sequence
 
@@ -8,43 +8,45 @@ from core.config import RunConfig
 from core.errors import StateConflict
 from core.evaluation.comparison import Pair, Result, compare
 from core.evaluation.predictions import Predictions
-from core.runs import artifacts
-from core.runs.run import read_classes
+from core.runs.run import Run
 from core.storage.job import Job
 from core.storage.store import Store
 
 FEWEST, MOST = 2, 10
 
 
-def read_result(store: Store, job: Job) -> Result:
-    """What the run predicted on the test split. Raises StateConflict where it has not been scored,
-    ArtifactDamaged.
+def read_test_result(store: Store, job: Job) -> Result:
+    """The run's predictions on the test split as one side of a comparison.
+
+    Raises StateConflict where it has not been scored, and ArtifactDamaged.
     """
-    if not artifacts.predictions_path(store.folder(job), "test").is_file():
+    run = Run.of(store, job)
+    if not run.has_predictions():
         raise StateConflict(
-            f"{job.name} has not been scored on test texts.", "Compare runs that have finished."
+            f"{run.name} has not been scored on test texts.", "Compare runs that have finished."
         )
-    classes = read_classes(job)
-    predictions = Predictions.of(
-        artifacts.read_predictions(store.folder(job), "test"), len(classes)
-    )
-    return Result(job.id, job.name, job.fingerprint, classes, predictions)
+    return make_result(run, run.read_predictions())
+
+
+def make_result(run: Run, predictions: Predictions, name: str = "") -> Result:
+    """One side of a comparison; ``name`` is shown in place of the run's own."""
+    return Result(run.id, name or run.job.name, run.fingerprint, run.classes, predictions)
 
 
 def compare_runs(store: Store, jobs: Sequence[Job]) -> list[Pair]:
-    """Each pair of two to ten runs. Raises StateConflict for fewer or more, and what
-    ``read_result`` raises.
+    """Compare each pair of two to ten runs. Raises StateConflict for fewer or more, and the errors
+    of ``read_test_result``.
     """
     different = list({job.id: job for job in jobs}.values())
     if not FEWEST <= len(different) <= MOST:
         raise StateConflict(
             f"{len(different)} different runs were named.", f"Compare {FEWEST} to {MOST} of them."
         )
-    return compare([read_result(store, job) for job in different])
+    return compare([read_test_result(store, job) for job in different])
 
 
 def distinct_names(jobs: Sequence[Job]) -> dict[str, str]:
-    """Id to name, with the id where a name is given twice."""
+    """Names by run id; a name that two runs have gets the id appended."""
     names = [job.name or job.id for job in jobs]
     return {
         job.id: f"{name} ({job.id})" if names.count(name) > 1 else name

@@ -11,8 +11,8 @@ from core.config import RunConfig
 from core.data.sources import demo_source
 from core.errors import StateConflict
 from core.runs import artifacts
+from core.runs.compared_runs import compare_runs, describe_pair
 from core.runs.requests import TrainRequest
-from core.runs.run_results import compare_runs, describe_pair
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store

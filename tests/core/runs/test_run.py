@@ -1,0 +1,121 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from core.config import RunConfig
+from core.data.sources import demo_source
+from core.errors import ArtifactDamaged, JobNotFound
+from core.evaluation.scores import Proportion
+from core.models.catalog import ModelLocation
+from core.runs.requests import TrainRequest
+from core.runs.run import Run, find_run, next_name
+from core.storage.job import Job, JobKind, JobState
+from core.storage.store import Store
+from tests.support.stored_runs import CLASSES, make_finished, make_run
+
+REQUEST = TrainRequest(config=RunConfig(rank=4), source=demo_source(), preset="quick")
+
+
+def job_with(result: str, state: JobState = JobState.COMPLETED, **changes: str) -> Job:
+    values = {"name": "first", "request_json": REQUEST.model_dump_json(), **changes}
+    return Job(
+        "0a1b",
+        JobKind.TRAIN,
+        values["name"],
+        state,
+        1,
+        "local",
+        values["request_json"],
+        0.0,
+        result_json=result,
+    )
+
+
+def run_with(result: object, state: JobState = JobState.COMPLETED, **changes: str) -> Run:
+    return Run(job_with(json.dumps(result), state, **changes), Path("0a1b"))
+
+
+def test_a_run_gives_its_request_and_its_scores() -> None:
+    scores = {"hits": 3, "rows": 4}
+    run = run_with({"classes": ["a", "b"], "test": scores, "untrained": {"hits": 1, "rows": 4}})
+
+    assert (run.config.rank, run.preset, run.source) == (4, "quick", demo_source())
+    assert (run.classes, run.test, run.untrained) == (
+        ("a", "b"),
+        Proportion(3, 4),
+        Proportion(1, 4),
+    )
+    assert run.validation is None
+
+
+def test_a_run_without_a_name_is_called_by_its_id() -> None:
+    assert run_with({}, name="").name == "0a1b"
+
+
+def test_the_data_has_its_own_name_once_it_was_read() -> None:
+    assert run_with({}).data_name == demo_source().name
+    assert run_with({"data": "News"}).data_name == "News"
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (JobState.RUNNING, "has not read its data yet"),
+        (JobState.FAILED, "does not name its classes"),
+    ],
+)
+def test_a_run_without_classes_says_why(state: JobState, message: str) -> None:
+    with pytest.raises(ArtifactDamaged, match=message):
+        _ = run_with({}, state).classes
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        run_with({}, request_json="{"),
+        run_with({}, request_json="{}"),
+        run_with([]),
+        run_with({"test": 1}),
+    ],
+)
+def test_a_damaged_record_is_reported(run: Run) -> None:
+    with pytest.raises(ArtifactDamaged):
+        run.require_readable()
+
+
+def test_a_finished_run_has_its_files(store: Store) -> None:
+    run = Run.of(store, make_finished(store, demo_source(), "finished"))
+    model = ModelLocation("minilm", True, "")
+
+    assert run.has_adapter
+    assert run.has_predictions("validation")
+    assert len(run.read_predictions()) == 40
+    request = run.classify_request(model)
+    assert (request.run_id, request.adapter, request.classes) == (run.id, run.adapter, CLASSES)
+
+
+def test_a_waiting_run_has_no_files(store: Store) -> None:
+    run = Run.of(store, make_run(store, demo_source(), "waiting"))
+
+    assert (run.has_adapter, run.has_predictions()) == (False, False)
+    with pytest.raises(ArtifactDamaged):
+        _ = run.adapter
+
+
+def test_a_run_is_found_by_id_before_name(store: Store) -> None:
+    first = make_run(store, demo_source(), "first")
+    second = make_run(store, demo_source(), first.id)
+
+    assert find_run(store, "first") == first
+    assert find_run(store, first.id) == first
+    assert find_run(store, second.id) == second
+    with pytest.raises(JobNotFound, match="no run 'third'"):
+        find_run(store, "third")
+
+
+def test_the_next_name_is_the_first_free_number(store: Store) -> None:
+    make_run(store, demo_source(), "quick-minilm-01")
+
+    assert next_name(store, "quick", "minilm") == "quick-minilm-02"
+    assert next_name(store, "quick", "/models/my-bert@0123abcd") == "quick-my-bert-01"
