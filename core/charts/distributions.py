@@ -125,7 +125,8 @@ def length_histogram(
         }
     )
     note = (
-        f"{found.beyond:,} longer than {found.longest:,} {unit} are not shown."
+        f"{found.beyond:,} {'text' if found.beyond == 1 else 'texts'} longer than"
+        f" {found.longest:,} {unit} {'is' if found.beyond == 1 else 'are'} not shown."
         if found.beyond
         else ""
     )

@@ -73,7 +73,7 @@ def _reliability_spec() -> Spec:
     bars = base.mark_rule(strokeWidth=3, opacity=0.55, color=HUE).encode(
         y=alt.Y(
             "accuracy_low:Q",
-            title="share right",
+            title="accuracy",
             scale=UNIT,
             axis=alt.Axis(format=".0%", tickCount=6, minExtent=EXTENT),
         ),
@@ -132,10 +132,10 @@ def _coverage_spec() -> Spec:
             alt.Tooltip("texts:Q", format=","),
         ],
     )
-    y = alt.Y("accuracy:Q", title="share right of those", scale=alt.Scale(zero=False), axis=axis)
+    y = alt.Y("accuracy:Q", title="accuracy of those", scale=alt.Scale(zero=False), axis=axis)
     curve = base.transform_filter("datum.kind === 'curve'")
     band = curve.mark_area(opacity=0.2, color=HUE).encode(
-        y=alt.Y("low:Q", title="share right of those", scale=alt.Scale(zero=False)), y2="high:Q"
+        y=alt.Y("low:Q", title="accuracy of those", scale=alt.Scale(zero=False)), y2="high:Q"
     )
     line = curve.mark_line(color=HUE, strokeWidth=2.5).encode(y=y)
     chosen = base.transform_filter("datum.kind === 'chosen'")

@@ -118,7 +118,7 @@ def ranking(curves: RankingCurves, classes: Sequence[str], chosen: str | None = 
     )
     title = (
         f"{'ROC' if curves.kind == 'ROC' else 'Precision–recall'}, each class against the rest"
-        f" ({AREAS[curves.kind]} behind its name)"
+        f" ({AREAS[curves.kind]} after each name)"
     )
     words = ", ".join(labels.values()) or "no class has some of the texts but not all"
     drawn = tuple(name for name in classes if name in named)
@@ -198,7 +198,10 @@ def slices(table: pd.DataFrame) -> Chart:
     beyond chance).
     """
     data = table.head(MOST).assign(
-        told=["beyond chance" if told else "not told apart" for told in table["told"].head(MOST)],
+        told=[
+            "significant" if told else "no significant difference"
+            for told in table["told"].head(MOST)
+        ],
         name=[
             f"{kind}: {name}"
             for kind, name in zip(table["kind"].head(MOST), table["slice"].head(MOST), strict=True)
@@ -214,7 +217,7 @@ def slices(table: pd.DataFrame) -> Chart:
 
 @cache
 def _slices_spec(lines: int) -> Spec:
-    told = alt.Scale(domain=["beyond chance", "not told apart"], range=[ACCENT, HUE])
+    told = alt.Scale(domain=["significant", "no significant difference"], range=[ACCENT, HUE])
     legend = alt.Legend(title=None, orient="top")
     percent = [
         alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high", "rest")
@@ -231,7 +234,7 @@ def _slices_spec(lines: int) -> Spec:
     )
     axis = alt.Axis(format=".0%", tickCount=5)
     bars = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
-        x=alt.X("low:Q", title="share right", scale=alt.Scale(zero=False, nice=True), axis=axis),
+        x=alt.X("low:Q", title="accuracy", scale=alt.Scale(zero=False, nice=True), axis=axis),
         x2="high:Q",
     )
     rest = base.mark_tick(thickness=3, size=16).encode(x="rest:Q", color=alt.value(FADED))

@@ -176,7 +176,7 @@ def layer_scores(table: pd.DataFrame, chosen: int) -> Chart:
     """k-nearest-neighbour accuracy after each layer. ``table``: model, layer, knn (0 to 1); a rule
     marks the layer ``chosen``.
     """
-    title = "Class of the nearest neighbours right, after each layer (all dimensions)"
+    title = "Nearest-neighbour accuracy after each layer (all dimensions)"
     last = table.sort_values("layer").groupby("model", sort=False).tail(1)
     words = ", ".join(
         f"{name} {value:.1%} after the last"

@@ -80,7 +80,7 @@ class Pair:
             return "Too close to call."
         if needed <= self.paired.n:
             return "Too close to call once the number of pairs is counted."
-        return f"Too close to call: about {_round(needed):,} test texts would be needed to tell."
+        return f"Too close to call: about {_round(needed):,} test texts would be needed to decide."
 
 
 def compare(results: Sequence[Result]) -> list[Pair]:
@@ -145,7 +145,7 @@ def _pair(first: Result, second: Result) -> Pair:
 
 def _problem(first: Result, second: Result) -> str:
     if first.classes != second.classes:
-        return "they tell different classes apart."
+        return "they have different classes."
     if first.fingerprint != second.fingerprint:
         return (
             f"their data differ (fingerprints {first.fingerprint[:6]} and"

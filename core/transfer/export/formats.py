@@ -37,24 +37,22 @@ TITLES = {
     Format.BUNDLE: "Everything in one zip",
 }
 USES = {
-    Format.ADAPTER: "The trained part alone, for PEFT: small, and needs the base model beside it.",
-    Format.MERGED: (
-        "One model with the adapter inside its weights, for transformers. Needs nothing else."
-    ),
+    Format.ADAPTER: "Only the trained weights, for PEFT: small, but needs the base model.",
+    Format.MERGED: ("One model with the adapter merged into its weights, for transformers."),
     Format.ONNX: (
-        "One file for onnxruntime, without torch: servers, phones, other languages than Python."
+        "One file for onnxruntime, without torch: for servers, phones and other languages."
     ),
     Format.ONNX_INT8: (
-        "The same with weights of 8 bits: a quarter of the size and quicker on many CPUs; a few"
-        " answers differ."
+        "ONNX with 8-bit weights: a quarter of the size and faster on many CPUs; a few"
+        " predictions differ."
     ),
     Format.TENSORBOARD: "Event files of loss, accuracy, learning rate and speed.",
     Format.SCRIPT: (
-        "train.py and a notebook that train the run again with plain transformers and PEFT."
+        "train.py and a notebook that repeat the training with plain transformers and PEFT."
     ),
     Format.BUNDLE: (
-        "Adapter, ONNX, predictions, curves, script, card, and what else has been made. It can be"
-        " imported again."
+        "Adapter, ONNX, predictions, curves, script, model card, and all other finished exports."
+        " Can be imported again."
     ),
 }
 # largest difference of a probability that counts as the same model; an 8-bit one is judged by its

@@ -229,7 +229,7 @@ def test_texts_beyond_the_picture_are_counted() -> None:
         length_bins(lengths, np.zeros(1001, np.int16), 2), CLASSES[:2], "characters"
     )
 
-    assert chart.note == "1 longer than 101 characters are not shown."
+    assert chart.note == "1 text longer than 101 characters is not shown."
 
 
 def test_no_texts_give_an_empty_histogram() -> None:

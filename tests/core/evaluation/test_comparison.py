@@ -55,7 +55,7 @@ def test_a_small_difference_is_too_close_to_call_and_says_how_many_texts_it_take
         " each)."
     )
     assert pair.verdict.endswith(
-        "Too close to call: about 18,000 test texts would be needed to tell."
+        "Too close to call: about 18,000 test texts would be needed to decide."
     )
 
 
@@ -97,7 +97,7 @@ def test_only_rows_that_both_were_scored_on_count_whatever_their_order() -> None
             result("B", set(), fingerprint="ffffff012345"),
             "their data differ (fingerprints abcdef and ffffff).",
         ),
-        (result("B", set(), classes=50), "they tell different classes apart."),
+        (result("B", set(), classes=50), "they have different classes."),
         (result("B", set(), range(400, 500)), "they were scored on different texts."),
     ],
 )
