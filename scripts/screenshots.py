@@ -23,9 +23,11 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-WIDTH, HEIGHT = 1000, 750  # CSS pixels
+WIDTH, HEIGHT = 1400, 1050  # of the browser, in CSS pixels
+PICTURE_SIZE = (1000, 750)
 MAX_BYTES = 60_000  # pictures are part of every clone
 TEACHER_CODE = "teacher-code-of-the-screenshots"
+NO_SKELETON = "!document.querySelector('[data-testid=stMain] [data-testid=stSkeleton]')"
 TEXT = "Shares fell after the chip maker's warning."
 
 PREPARATION = (  # what the pages show besides the example run
@@ -128,12 +130,15 @@ def take_pictures(home: Path, pages: list[str], mode: str) -> None:
             wait_until_drawn(page)
             if mode == "classroom":
                 join_as_teacher(page)
-                page.goto(f"{address}/{path}")
                 wait_until_drawn(page)
             if name == "classify":
                 page.get_by_label("Text", exact=True).first.fill(TEXT)
                 page.get_by_role("button", name="Classify", exact=True).click()
                 page.wait_for_timeout(25_000)  # the first text waits for the model to load
+                wait_until_drawn(page)
+            if name == "inside":
+                page.get_by_role("button", name="Run the model").click()
+                page.wait_for_timeout(15_000)
                 wait_until_drawn(page)
             write_picture(page.screenshot(), PICTURES / f"{name}.webp")
             page.close()
@@ -145,27 +150,28 @@ def wait_until_drawn(page: Page) -> None:
     page.wait_for_selector("[data-testid=stMain] h1, [data-testid=stMain] h2", timeout=60_000)
     page.wait_for_timeout(1_000)
     page.wait_for_selector("[data-test-script-state=running]", state="detached", timeout=120_000)
-    page.wait_for_timeout(2_500)
+    page.wait_for_timeout(5_000)
+    page.wait_for_function(NO_SKELETON, timeout=60_000)
 
 
 def join_as_teacher(page: Page) -> None:
     """Sign in on the sign-in page of a class."""
-    page.get_by_label("Your name").first.fill("Grace")
-    page.get_by_label("code").first.fill(TEACHER_CODE)
-    page.get_by_role("button", name="Join").first.click()
+    page.get_by_label("Your name").fill("Grace")
+    page.get_by_label("Class code").fill(TEACHER_CODE)
+    page.get_by_role("button", name="Join").click()
     page.wait_for_timeout(3_000)
 
 
 def write_picture(png: bytes, target: Path) -> None:
     """Write the picture as WebP of at most ``MAX_BYTES``, at the best quality that fits."""
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture = Image.open(io.BytesIO(png)).convert("RGB").resize(PICTURE_SIZE, Image.Resampling.LANCZOS)
     for quality in (85, 75, 65, 55, 45, 35):
         encoded = io.BytesIO()
         picture.save(encoded, "WEBP", quality=quality, method=6)
-        if encoded.tell() <= MAX_BYTES:
+        if len(encoded.getvalue()) <= MAX_BYTES:
             break
     target.write_bytes(encoded.getvalue())
-    print(f"{target.name}: {encoded.tell():,} bytes")
+    print(f"{target.name}: {len(encoded.getvalue()):,} bytes")
 
 
 if __name__ == "__main__":
