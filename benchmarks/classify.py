@@ -41,7 +41,7 @@ ROUNDS = 5
 FILE_ROWS = 1024  # of a file
 ADAPTERS = 10
 KILLS = 20
-WORDS = 48  # a text of AG News cut to so many words has about 60 tokens
+WORDS = 48  # a text of AG News cut to that many words has about 60 tokens
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ class Lab:
         self.place = place
 
     def copies(self, count: int) -> list[ClassifyRequest]:
-        """The run so many times, each with an adapter folder of its own."""
+        """The run that many times, each with an adapter folder of its own."""
         assert self.request.adapter is not None
-        made = []
+        created = []
         for number in range(count):
             folder = self.place / f"adapter-{number}"
             if not folder.exists():
                 shutil.copytree(self.request.adapter, folder)
-            made.append(replace(self.request, run_id=f"copy-{number}", adapter=folder))
-        return made
+            created.append(replace(self.request, run_id=f"copy-{number}", adapter=folder))
+        return created
 
     def host(self) -> InferenceProcess:
         """A process of its own, not started yet."""
@@ -108,34 +108,34 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
     from core.transfer.export import verify, write_model  # noqa: PLC0415
     from core.transfer.export.formats import Format  # noqa: PLC0415
 
-    asked = lab.request
-    assert asked.adapter is not None
-    base = fetch(asked.model)
+    queries = lab.request
+    assert queries.adapter is not None
+    base = fetch(queries.model)
     source = write_model.ExportSource(
         base,
-        asked.model.identity,
-        asked.model.revision,
-        asked.adapter,
-        asked.classes,
-        asked.max_tokens,
-        asked.seed,
+        queries.model.identity,
+        queries.model.revision,
+        queries.adapter,
+        queries.classes,
+        queries.max_tokens,
+        queries.seed,
     )
     folders = {target: lab.place / target for target in (Format.MERGED, Format.ONNX_INT8)}
     for target, folder in folders.items():
         folder.mkdir()
         write_model.write(source, target, folder)
-    ours = Classifier(base, asked.classes, asked.seed)
-    ours.load_adapter("run", asked.adapter)
+    ours = Classifier(base, queries.classes, queries.seed)
+    ours.load_adapter("run", queries.adapter)
     pipe = pipeline(
         "text-classification",
         str(folders[Format.MERGED]),
         truncation=True,
-        max_length=asked.max_tokens,
+        max_length=queries.max_tokens,
     )
     int8 = verify._open(source, Format.ONNX_INT8, folders[Format.ONNX_INT8])
     threads = lab.settings.used_threads
     sides: dict[str, tuple[int, Callable[[list[str]], object]]] = {
-        "ours": (FILE_ROWS, lambda texts: ours.classify("run", texts, asked.max_tokens)),
+        "ours": (FILE_ROWS, lambda texts: ours.classify("run", texts, queries.max_tokens)),
         "batch 1": (192, pipe),
         "batch 64": (192, lambda texts: pipe(texts, batch_size=64)),
         "int8": (
@@ -151,12 +151,12 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
             texts = lab.texts[number * FILE_ROWS : number * FILE_ROWS + count]
             rates[name].append(count / seconds(partial(answer, texts)))
     each = {name: median(values) for name, values in rates.items()}
-    said = ", ".join(f"{name} {rate:.0f}" for name, rate in each.items())
+    message = ", ".join(f"{name} {rate:.0f}" for name, rate in each.items())
 
     def row(what: str, over: str, under: str, least: float) -> Row:
         ratio = median(a / b for a, b in zip(rates[over], rates[under], strict=True))
         return Row(
-            f"batch, {what} ({said} rows/s)",
+            f"batch, {what} ({message} rows/s)",
             f"{ratio:.2f} times",
             f">= {least} times",
             ratio >= least,
@@ -181,12 +181,12 @@ def single(lab: Lab, rounds: int) -> list[Row]:
     for _ in range(5):
         host.classify(requests, [next(texts)])
     after = memory_mb(host)
-    one, ten = [], []
+    item, ten = [], []
     for _ in range(10 * rounds):
-        one.append(seconds(lambda: host.classify(requests[:1], [next(texts)])))
+        item.append(seconds(lambda: host.classify(requests[:1], [next(texts)])))
         ten.append(seconds(lambda: host.classify(requests, [next(texts)])))
     host.stop()
-    alone, all_ten = median(one), median(ten)
+    alone, all_ten = median(item), median(ten)
     return [
         Row("first text after start", f"{first:.1f} s", "<= 15 s", first <= 15),
         Row("one text, warm", f"{alone * 1e3:.0f} ms", "<= 150 ms", alone <= 0.15),

@@ -2,10 +2,10 @@
 5``.
 
 Each student asks for a Taste run at the same time, the first ``--second`` of them for another one,
-on a fresh home of its own. The runs are real, one after another, as a class has them; nobody
+on a fresh home of its own. The runs are real, one after another, as a class has them; no one
 watches (``benchmarks/load.py`` has people who do). Printed: how long until all were done, whether
 anybody waited for a first run while another had a second, and how true the start times were that
-the queue foretold.
+the queue estimated.
 """
 
 import argparse
@@ -32,13 +32,13 @@ from core.storage.recovery import BUNDLED_OWNERS, open_store
 from core.storage.store import Store
 
 POLL_SECONDS = 2.0  # as a page does
-ASKED_EVERY_SECONDS = 30.0  # so often the queue is asked what it foretells
+ASKED_EVERY_SECONDS = 30.0  # so often the queue is asked what it estimates
 
 
 @dataclass
-class Foretold:
-    """What the queue said: for each run, when it was asked and the wait that it told; None where it
-    could not tell.
+class QueueEstimates:
+    """Estimates of the queue: for each run, when it was asked and the wait that it estimated; None
+    where it had no estimate.
     """
 
     said: dict[str, list[tuple[float, Wait | None]]] = field(default_factory=dict)
@@ -50,31 +50,29 @@ class Foretold:
                 self.said.setdefault(turn.job.id, []).append((store.clock(), turn.wait))
 
     def report(self, jobs: list[Job]) -> str:
-        """How often the start lay in the range that was told, and by how much the likely one was
-        off.
-        """
-        told = [
+        """Count the starts within the estimated range, and the median error of the likely start."""
+        reported = [
             (at, wait, job.started_at)
             for job in jobs
             for at, wait in self.said.get(job.id, [])
             if job.started_at
         ]
-        known = [(wait, started - at) for at, wait, started in told if wait]
+        known = [(wait, started - at) for at, wait, started in reported if wait]
         if not known:
-            return "start times: none was foretold"
+            return "start times: none was estimated"
         inside = sum(wait.low <= actual <= wait.high for wait, actual in known)
         off = [
             abs(wait.likely - actual) / actual for wait, actual in known if actual > POLL_SECONDS
         ]
         return (
-            f"start times: {len(told)} asked for, {len(told) - len(known)} could not be told yet,"
+            f"start times: {len(reported)} asked for, {len(reported) - len(known)} without an estimate,"
             f" {inside} of {len(known)} starts lay in the range; the likely one was off by"
             f" {statistics.median(off):.0%} (median)"
         )
 
 
 def main() -> None:
-    """Queue, wait, report; 1 where a run failed or somebody had a second run too early."""
+    """Queue, wait, report; 1 where a run failed or someone had a second run too early."""
     options = parse()
     with tempfile.TemporaryDirectory(prefix="classroom-") as folder:
         os.environ["LORALAB_HOME"] = str(options.home or folder)
@@ -86,9 +84,9 @@ def main() -> None:
         )
         began = time.monotonic()
         queue_all(store, options.students, options.second)
-        foretold = follow(store)
+        estimates = follow(store)
         jobs = [job for job in store.jobs(JobKind.TRAIN) if job.owner not in BUNDLED_OWNERS]
-        sys.exit(report(jobs, options.students, time.monotonic() - began, foretold))
+        sys.exit(report(jobs, options.students, time.monotonic() - began, estimates))
 
 
 def parse() -> argparse.Namespace:
@@ -112,23 +110,23 @@ def queue_all(store: Store, students: int, second: int) -> None:
             actions.launch_training(store, config, source, preset=Preset.TASTE)
 
 
-def follow(store: Store) -> Foretold:
-    """Until nothing is queued or under way; a line a run on stderr."""
-    foretold, asked, over = Foretold(), 0.0, 0
+def follow(store: Store) -> QueueEstimates:
+    """Until nothing is queued or running; a line a run on stderr."""
+    estimates, requests, over = QueueEstimates(), 0.0, 0
     while jobs := [job for job in store.jobs(JobKind.TRAIN) if not job.state.over]:
         actions.keep_running(store)
-        if time.monotonic() - asked > ASKED_EVERY_SECONDS:
-            foretold.ask(store)
-            asked = time.monotonic()
+        if time.monotonic() - requests > ASKED_EVERY_SECONDS:
+            estimates.ask(store)
+            requests = time.monotonic()
         ended = len(store.jobs(JobKind.TRAIN)) - len(jobs)
         if ended != over:
             over = ended
             print(f"{len(jobs)} runs left", file=sys.stderr)
         time.sleep(POLL_SECONDS)
-    return foretold
+    return estimates
 
 
-def report(jobs: list[Job], students: int, seconds: float, foretold: Foretold) -> int:
+def report(jobs: list[Job], students: int, seconds: float, estimates: QueueEstimates) -> int:
     """Print what came out; 1 where it is not as promised."""
     begun = sorted(jobs, key=lambda job: job.started_at or 0.0)
     each = [job.elapsed_seconds(0.0) for job in jobs]
@@ -145,7 +143,7 @@ def report(jobs: list[Job], students: int, seconds: float, foretold: Foretold) -
         f"a run took {statistics.median(each):.0f} s (median), {min(each):.0f} to {max(each):.0f}"
     )
     print(f"{firsts} of {students} students had a first run before anybody had a second")
-    print(foretold.report(jobs))
+    print(estimates.report(jobs))
     return int(done < len(jobs) or firsts < students)
 
 

@@ -79,28 +79,28 @@ class Person:
         if not self.title:
             self.times.errors.append(f"{page or 'home'} has no heading")
 
-    async def fill(self, key: str, value: str, what: str = "") -> None:
-        """Type into a field; with ``what`` the page is drawn anew under that name, without one the
+    async def fill(self, key: str, value: str, description: str = "") -> None:
+        """Type into a field; with ``what`` the page is drawn again under that name, without one the
         field is part of a form.
         """
         state = WidgetState(id=self.find(key))
         state.string_value = value
         self.widgets[state.id] = state
-        if what:
-            await self.rerun(what)
+        if description:
+            await self.rerun(description)
 
-    async def choose(self, key: str, value: str, what: str) -> None:
+    async def choose(self, key: str, value: str, description: str) -> None:
         """Choose one of several segments, or one entry of a list."""
         state = WidgetState(id=self.find(key))
         state.string_array_value.data.append(value)
         self.widgets[state.id] = state
-        await self.rerun(what)
+        await self.rerun(description)
 
-    async def click(self, key: str, what: str) -> None:
+    async def click(self, key: str, description: str) -> None:
         """Click a button."""
-        await self.rerun(what, WidgetState(id=self.find(key), trigger_value=True))
+        await self.rerun(description, WidgetState(id=self.find(key), trigger_value=True))
 
-    async def rerun(self, what: str, trigger: WidgetState | None = None) -> None:
+    async def rerun(self, description: str, trigger: WidgetState | None = None) -> None:
         """Run the page's script and wait for its end. Raises Lost."""
         self._done.clear()
         began = time.perf_counter()
@@ -108,8 +108,8 @@ class Person:
         try:
             await asyncio.wait_for(self._done.wait(), PATIENCE_SECONDS)
         except TimeoutError as error:
-            raise Lost(f"{what}: no end after {PATIENCE_SECONDS:.0f} s") from error
-        self.times.reruns.setdefault(what, []).append(1000 * (time.perf_counter() - began))
+            raise Lost(f"{description}: no end after {PATIENCE_SECONDS:.0f} s") from error
+        self.times.reruns.setdefault(description, []).append(1000 * (time.perf_counter() - began))
 
     def find(self, key: str) -> str:
         """The id of the widget with that key. Raises Lost where the page has none."""
@@ -172,7 +172,7 @@ class Person:
     def _read_session(self, message: ForwardMsg) -> None:
         if (
             not message.metadata.run.fragment_ids
-        ):  # the whole page is drawn anew: what ticked on it is asked to tick again
+        ):  # the whole page is drawn again: what ticked on it is asked to tick again
             self._quiet()
 
     def _read_navigation(self, message: ForwardMsg) -> None:
@@ -229,7 +229,7 @@ class Person:
             self._done.set()  # one that ends early is followed by the rerun it asked for
         elif message.script_finished == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY:
             now = time.perf_counter()
-            self.times.ticks += [1000 * (now - asked) for asked in self._asked.values()]
+            self.times.ticks += [1000 * (now - requests) for requests in self._asked.values()]
         self._asked.clear()
 
     _readers: dict[str, Callable[["Person", ForwardMsg], None]] = {

@@ -61,7 +61,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Compared:
-    """What was foretold of a cell and what came."""
+    """What was estimated of a cell and what came."""
 
     model: str
     max_tokens: int
@@ -86,18 +86,18 @@ def main() -> None:
                 model if model == "minilm" else str(write_distilbert(Path(folder) / "distilbert"))
             )
             calibrated = Path(folder) / f"home-{model}"
-            found = run(calibrated, ["estimate", "--model", source, "--data", arguments.data])
-            print(f"{model}: {found['source']}", flush=True)
+            outcome = run(calibrated, ["estimate", "--model", source, "--data", arguments.data])
+            print(f"{model}: {outcome['source']}", flush=True)
             for cell in cells(model, arguments.rows):
                 compared.append(compare(cell, source, arguments.data, calibrated))
                 print(line(compared[-1]), flush=True)
-    in_time = sum(abs(one.train_seconds_error) <= TIME_BOUND for one in compared)
-    in_memory = sum(abs(one.peak_memory_error) <= MEMORY_BOUND for one in compared)
+    in_time = sum(abs(item.train_seconds_error) <= TIME_BOUND for item in compared)
+    in_memory = sum(abs(item.peak_memory_error) <= MEMORY_BOUND for item in compared)
     print(f"training time within ±{TIME_BOUND:.0%} in {in_time} of {len(compared)} cells, ", end="")
     print(f"peak memory within ±{MEMORY_BOUND:.0%} in {in_memory} of {len(compared)}")
     if arguments.json:
         result = {
-            "cells": [asdict(one) for one in compared],
+            "cells": [asdict(item) for item in compared],
             "time_within_bound": in_time,
             "memory_within_bound": in_memory,
         }
@@ -137,14 +137,14 @@ def cells(model: str, rows: list[int] | None) -> Iterator[Cell]:
 
 
 def compare(cell: Cell, source: str, data: str, calibrated: Path) -> Compared:
-    """Estimate the cell, train it in a fresh process and home, and set the two beside each
+    """Estimate the cell, train it in a fresh process and home, and set the two next to each
     other.
     """
     arguments = ["--model", source, "--data", data, *cell.settings()]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        for kept in ("calibrations", "data"):
-            shutil.copytree(calibrated / kept, home / kept)
+        for stored in ("calibrations", "data"):
+            shutil.copytree(calibrated / stored, home / stored)
         expected = run(home, ["estimate", "--no-measure", *arguments])
         actual = run(home, ["train", "--wait", *arguments])
     seconds, memory = float(actual["train_seconds"]), float(actual["peak_memory_mb"])
@@ -160,18 +160,19 @@ def compare(cell: Cell, source: str, data: str, calibrated: Path) -> Compared:
     )
 
 
-def line(one: Compared) -> str:
+def line(item: Compared) -> str:
     where = (
-        f"{one.model:<11}{one.max_tokens:>4} tokens{one.rows:>6} rows  rank"
-        f" {one.rank:<3}{'DoRA' if one.dora else '':<5}"
+        f"{item.model:<11}{item.max_tokens:>4} tokens{item.rows:>6} rows  rank"
+        f" {item.rank:<3}{'DoRA' if item.dora else '':<5}"
     )
     seconds = (
-        f"{one.predicted_train_seconds:>7.1f} s foretold, {one.actual_train_seconds:>7.1f} s taken"
-        f" ({one.train_seconds_error:+.0%})"
+        f"{item.predicted_train_seconds:>7.1f} s estimated,"
+        f" {item.actual_train_seconds:>7.1f} s measured"
+        f" ({item.train_seconds_error:+.0%})"
     )
     memory = (
-        f"{one.predicted_peak_memory_mb:>6.0f} MB, {one.actual_peak_memory_mb:>6.0f} MB"
-        f" ({one.peak_memory_error:+.0%})"
+        f"{item.predicted_peak_memory_mb:>6.0f} MB, {item.actual_peak_memory_mb:>6.0f} MB"
+        f" ({item.peak_memory_error:+.0%})"
     )
     return f"{where}{seconds}  {memory}"
 
@@ -188,8 +189,8 @@ def run(home: Path, arguments: list[str]) -> dict[str, Any]:
     )
     if done.returncode:
         sys.exit(f"{' '.join(arguments)} failed: {done.stdout}{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return outcome
 
 
 def write_distilbert(folder: Path) -> Path:

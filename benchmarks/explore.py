@@ -1,7 +1,7 @@
 """Speed and memory of the Explore page on 120,000 training texts: ``LORALAB_DATA=FOLDER python
 benchmarks/explore.py``.
 
-Makes the rows (the train split of the folder repeated with small edits, beside its test split) in a
+Makes the rows (the train split of the folder repeated with small edits, next to its test split) in a
 temporary folder, prepares and indexes them as the job does, starts the real server and drives every
 filter of the page in a real browser. Each change is a new one, so that no cache has the answer.
 Times are measured in the server: from the start of the script to its end, with the collection of
@@ -179,9 +179,9 @@ def drive(settings: Settings, profile: Path | None = None) -> dict[str, float]:
             before, traffic.received = len(read_times(log)), 0
             change()
             settle(page, log, before)
-            taken = read_times(log)[before:]
-            times += taken
-            kinds[kind] += [wall for wall, _ in taken]
+            used = read_times(log)[before:]
+            times += used
+            kinds[kind] += [wall for wall, _ in used]
             sizes.append(traffic.received / MB)
         wall, processor = zip(*times, strict=True)
         figures |= {
@@ -192,8 +192,8 @@ def drive(settings: Settings, profile: Path | None = None) -> dict[str, float]:
             "filter change, processor ms, p50": float(np.percentile(processor, 50)),
             "filter change, processor ms, p95": float(np.percentile(processor, 95)),
             **{
-                f"  {kind}, server ms, longest of {len(taken)}": max(taken)
-                for kind, taken in kinds.items()
+                f"  {kind}, server ms, longest of {len(used)}": max(used)
+                for kind, used in kinds.items()
             },
             "load of the machine": os.getloadavg()[0],
             "filter change to the browser, MB, longest (2)": max(sizes),

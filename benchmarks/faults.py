@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.promises.row import Row, Size, Test, TooLong
 
-# of the modules in promises/, which are imported late: each process of a race runs this file anew
+# of the modules in promises/, which are imported late: each process of a race runs this file again
 TESTS = (
     "kills.killed_workers",
     "disk.power_cuts",

@@ -295,10 +295,10 @@ def answers(url: str) -> bool:
 
 def find_chromium() -> str:
     """The system's Chromium."""
-    found = next(
+    result = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )
-    return found or sys.exit("No Chromium on the path: install one first.")
+    return result or sys.exit("No Chromium on the path: install one first.")
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 300) -> None:

@@ -4,8 +4,8 @@
 Starts the real server in classroom mode on a home folder of its own (a copy of ``--home``, else
 with the data in ``LORALAB_DATA`` or the demo corpus) and lets simulated people explore, launch,
 watch, evaluate and classify. Between two actions a person thinks for 2 to 8 seconds. They share the
-cores with the server, as nobody's browser would: the figures are on the slow side. The teacher is
-there before the class and has seen every page once; what that first walk took is told apart.
+cores with the server, as no one's browser would: the figures are on the slow side. The teacher is
+there before the class and has seen every page once; what that first walk took is distinguished.
 """
 
 import argparse
@@ -43,7 +43,7 @@ CODE = "whale"
 THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the next click
 ARRIVES_SECONDS = 15.0  # a class comes in over a quarter of a minute
 WINDOW_SECONDS = 60.0  # of training, alone and watched by turns
-TEACHERS_OWN = {"data"}  # a student is told so, with an error's words
+TEACHERS_OWN = {"data"}  # a student is reported so, with an error's words
 TEXTS = (
     "The striker scored twice in the final.",
     "Shares fell after the central bank spoke.",
@@ -77,75 +77,77 @@ class Class:
         """Come in, do one thing after another, and leave. Whatever goes wrong is noted."""
         await asyncio.sleep(self.draw.uniform(0, ARRIVES_SECONDS))
         try:
-            async with Person(self.address, self.times) as one:
-                await self.join(one, f"Person {number}")
+            async with Person(self.address, self.times) as item:
+                await self.join(item, f"Person {number}")
                 while time.monotonic() < until:
-                    await self.draw.choice(habits)(self, one)
+                    await self.draw.choice(habits)(self, item)
                     await self.think()
         except (Lost, OSError) as error:
             self.times.errors.append(str(error))
 
-    async def join(self, one: Person, name: str) -> None:
-        """Through the door, by the class code."""
-        await one.rerun("arrive")
-        await one.fill("join-name", name)
-        await one.fill("join-code", CODE)
-        await one.click("join-submit", "join")
-        self.keys.append(one.key)
+    async def join(self, item: Person, name: str) -> None:
+        """Through the sign-in page, by the class code."""
+        await item.rerun("arrive")
+        await item.fill("join-name", name)
+        await item.fill("join-code", CODE)
+        await item.click("join-submit", "join")
+        self.keys.append(item.key)
 
-    async def come_back(self, one: Person) -> None:
-        """Through the door, by a key."""
-        await one.rerun("arrive")
-        await one.fill("back-key", self.draw.choice(self.keys))
-        await one.click("back-submit", "come back")
+    async def come_back(self, item: Person) -> None:
+        """Through the sign-in page, by a key."""
+        await item.rerun("arrive")
+        await item.fill("back-key", self.draw.choice(self.keys))
+        await item.click("back-submit", "come back")
 
 
 Habit = Callable[[Class, Person], Awaitable[None]]
 
 
-async def explore(group: Class, one: Person) -> None:
+async def explore(group: Class, item: Person) -> None:
     """Look at the data, then at one word's texts."""
-    await one.open("explore")
+    await item.open("explore")
     await group.think()
-    await one.fill("word", group.draw.choice(["market", "game", "space", "police"]), "filter texts")
+    await item.fill(
+        "word", group.draw.choice(["market", "game", "space", "police"]), "filter texts"
+    )
     await group.think()
-    await one.open(group.draw.choice(["tokens", "quality"]))
+    await item.open(group.draw.choice(["tokens", "quality"]))
 
 
-async def launch(group: Class, one: Person) -> None:
+async def launch(group: Class, item: Person) -> None:
     """Set up a run; who has launched already looks at the form again."""
-    await one.open("train")
+    await item.open("train")
     await group.think()
-    await one.choose("preset", "taste", "change the form")
+    await item.choose("preset", "taste", "change the form")
     await group.think()
-    if not one.launched:
-        await one.click("launch", "launch")
-        one.launched = True
+    if not item.launched:
+        await item.click("launch", "launch")
+        item.launched = True
         group.launches += 1
 
 
-async def watch(group: Class, one: Person) -> None:
+async def watch(group: Class, item: Person) -> None:
     """Look on for a while as the run trains."""
-    await one.open("runs", f"run={group.training.id}")
+    await item.open("runs", f"run={group.training.id}")
     await asyncio.sleep(group.draw.uniform(10, 20))
 
 
-async def evaluate(group: Class, one: Person) -> None:
+async def evaluate(group: Class, item: Person) -> None:
     """Look at what a finished run gets wrong."""
     run = f"run={group.draw.choice(group.finished)}"
-    await one.open("evaluate", run)
+    await item.open("evaluate", run)
     await group.think()
-    await one.choose("scored-on", "validation", "change the split")
+    await item.choose("scored-on", "validation", "change the split")
     await group.think()
-    await one.open(group.draw.choice(["errors", "calibration", "board", "through_time"]), run)
+    await item.open(group.draw.choice(["errors", "calibration", "board", "through_time"]), run)
 
 
-async def classify(group: Class, one: Person) -> None:
+async def classify(group: Class, item: Person) -> None:
     """Ask a finished run about a text."""
-    await one.open("classify", f"run={group.draw.choice(group.finished)}")
+    await item.open("classify", f"run={group.draw.choice(group.finished)}")
     await group.think()
-    await one.fill("text", group.draw.choice(TEXTS), "type a text")
-    await one.click("classify", "classify a text")
+    await item.fill("text", group.draw.choice(TEXTS), "type a text")
+    await item.click("classify", "classify a text")
 
 
 HABITS: tuple[Habit, ...] = (explore, launch, watch, evaluate, classify)
@@ -153,21 +155,21 @@ HABITS: tuple[Habit, ...] = (explore, launch, watch, evaluate, classify)
 
 async def walk(group: Class) -> None:
     """The first walk through all pages after the server's start, by one person."""
-    async with Person(group.address, group.times) as one:
-        await group.join(one, "Early bird")
+    async with Person(group.address, group.times) as item:
+        await group.join(item, "Early bird")
         for habit in HABITS:
-            await habit(group, one)
+            await habit(group, item)
         for run in group.finished:
-            for page in sorted(one.pages.keys() - TEACHERS_OWN):
-                await one.open(page, f"run={run}")
+            for page in sorted(item.pages.keys() - TEACHERS_OWN):
+                await item.open(page, f"run={run}")
 
 
 async def crowd(
     group: Class, number: int, seconds: float, habits: Sequence[Habit] = HABITS
 ) -> None:
-    """So many people for so long."""
+    """That many people for so long."""
     until = time.monotonic() + seconds
-    await asyncio.gather(*(group.person(one, until, habits) for one in range(number)))
+    await asyncio.gather(*(group.person(item, until, habits) for item in range(number)))
 
 
 async def slowdown(group: Class, number: int, rounds: int) -> float:
@@ -178,13 +180,13 @@ async def slowdown(group: Class, number: int, rounds: int) -> float:
     for _ in range(rounds):
         alone.append(await rows_per_second(group))
         onlookers = [
-            asyncio.create_task(group.person(one, time.monotonic() + 600, [watch]))
-            for one in range(number)
+            asyncio.create_task(group.person(item, time.monotonic() + 600, [watch]))
+            for item in range(number)
         ]
         await asyncio.sleep(ARRIVES_SECONDS + 5)
         watched.append(await rows_per_second(group))
-        for one in onlookers:
-            one.cancel()
+        for item in onlookers:
+            item.cancel()
         await asyncio.gather(*onlookers, return_exceptions=True)
         await asyncio.sleep(5)
     say(
@@ -208,15 +210,15 @@ async def rows_per_second(group: Class) -> float:
 
 
 async def visits(group: Class, number: int, server: psutil.Process) -> list[float]:
-    """MB of the server after each of so many visits of three pages, four people at a time."""
+    """MB of the server after each of that many visits of three pages, four people at a time."""
     memory: list[float] = []
     waiting = iter(range(number))
 
     async def visitor() -> None:
         for _ in waiting:
             try:
-                async with Person(group.address, group.times) as one:
-                    await group.come_back(one)
+                async with Person(group.address, group.times) as item:
+                    await group.come_back(item)
                     run = group.draw.choice(group.finished)
                     for page in group.draw.sample(
                         [
@@ -231,7 +233,7 @@ async def visits(group: Class, number: int, server: psutil.Process) -> list[floa
                         ],
                         2,
                     ):
-                        await one.open(page, f"run={run}")
+                        await item.open(page, f"run={run}")
             except (Lost, OSError) as error:
                 group.times.errors.append(str(error))
             memory.append(server.memory_info().rss / MB)
@@ -282,8 +284,8 @@ async def measure(
     number, figures = arguments.people, {}
     if arguments.seconds:
         await walk(group)
-        slowest, what = max((max(some), what) for what, some in group.times.reruns.items())
-        say(f"walked through all pages; slowest: {what}")
+        slowest, subject = max((max(some), subject) for subject, some in group.times.reruns.items())
+        say(f"walked through all pages; slowest: {subject}")
         figures["slowest first visit of a page, ms"] = slowest
         group.times = Times(errors=group.times.errors)
         ours = psutil.Process()
@@ -310,25 +312,24 @@ async def measure(
     figures["errors (0)"] = len(group.times.errors)
     for error, times in Counter(group.times.errors).most_common(10):
         say(f"{times} × {error}")
-    students = sum(one.role is Role.STUDENT for one in accounts.people(group.store))
+    students = sum(item.role is Role.STUDENT for item in accounts.people(group.store))
     say(f"{students} students, {len(group.store.jobs(JobKind.TRAIN))} runs at the end")
     return figures
 
 
 async def first_key(group: Class) -> str:
-    """The key of somebody who joins for it."""
-    async with Person(group.address, group.times) as one:
-        await group.join(one, "Person")
-        return one.key
+    """The key of someone who joins for it."""
+    async with Person(group.address, group.times) as item:
+        await group.join(item, "Person")
+        return item.key
 
 
 def report(times: Times, number: int) -> dict[str, float]:
     """The percentiles of all reruns together; by what was done to standard error."""
     everything = sorted(time for some in times.reruns.values() for time in some)
-    for what, some in sorted(times.reruns.items(), key=lambda pair: -percentile(pair[1], 95)):
-        say(
-            f"{percentile(some, 50):>7.0f} {percentile(some, 95):>7.0f} ms  {len(some):>5} × {what}"
-        )
+    for subject, some in sorted(times.reruns.items(), key=lambda pair: -percentile(pair[1], 95)):
+        p50, p95 = percentile(some, 50), percentile(some, 95)
+        say(f"{p50:>7.0f} {p95:>7.0f} ms  {len(some):>5} × {subject}")
     limit = 500 if number <= 30 else 1000
     return {
         f"reruns of {number} people": len(everything),
@@ -341,13 +342,13 @@ def report(times: Times, number: int) -> dict[str, float]:
 
 
 def percentile(values: Sequence[float], share: int) -> float:
-    """The smallest value that so many per cent of them do not exceed."""
+    """The smallest value that that many per cent of them do not exceed."""
     ranked = sorted(values)
     return ranked[max(0, -(-len(ranked) * share // 100) - 1)] if ranked else float("nan")
 
 
 def say(text: str) -> None:
-    """To standard error, beside the figures."""
+    """To standard error, next to the figures."""
     print(text, file=sys.stderr, flush=True)
 
 

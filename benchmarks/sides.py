@@ -116,18 +116,18 @@ def ours(task: Task) -> Measured:
     lengths = encode_frame(session.base.tokenizer, train_rows(task, data), MAX_TOKENS).lengths
     flops = gemm_flops(session.base.shape, task.config, int(lengths.sum()), len(lengths))
     reached = flops / len(lengths) * result.rows_per_second
-    found = Scores.of(test.labels, scores.argmax(axis=1), scores.shape[1])
+    outcome = Scores.of(test.labels, scores.argmax(axis=1), scores.shape[1])
     evaluated = len(test) / evaluation_seconds
     measured = Measured(
         result.rows_per_second,
         evaluated,
-        found.accuracy.value,
-        found.macro_f1,
+        outcome.accuracy.value,
+        outcome.macro_f1,
         result.peak_memory_mb,
     )
     (share, onednn_share), (peak, onednn_peak) = (
-        (reached / one for one in peaks),
-        (one / 1e9 for one in peaks),
+        (reached / item for item in peaks),
+        (item / 1e9 for item in peaks),
     )
     return replace(
         measured,
@@ -178,14 +178,14 @@ def reference(task: Task) -> Measured:
     # Neither side's memory or time should count it.
     from benchmarks.metric import ClassificationMetric  # noqa: PLC0415
 
-    found = ClassificationMetric(len(data.classes)).compute(
+    outcome = ClassificationMetric(len(data.classes)).compute(
         predictions=predicted.predictions.argmax(-1), references=predicted.label_ids
     )
     return Measured(
         trained,
         predicted.metrics["test_samples_per_second"],
-        found["accuracy"],
-        found["macro_f1"],
+        outcome["accuracy"],
+        outcome["macro_f1"],
         memory,
     )
 

@@ -75,20 +75,20 @@ def main() -> None:
 
     train = load_rows(find_source(settings), settings.home / "cache").train
     for name, voice in (("words alone", None), ("words and encoder", encode)):
-        found = []
+        result = []
         for seed in chosen.seeds:
             places, given, flipped = flip(
                 train["label"].to_numpy(np.int64), chosen.rows, chosen.share, seed
             )
             began = time.perf_counter()
-            found.append(score(train["text"].iloc[places].tolist(), given, flipped, voice))
+            result.append(score(train["text"].iloc[places].tolist(), given, flipped, voice))
             seconds = time.perf_counter() - began
             print(
-                f"{name}, seed {seed}: precision {found[-1][0]:.3f}, average precision"
-                f" {found[-1][1]:.3f}, {seconds:.1f} s",
+                f"{name}, seed {seed}: precision {result[-1][0]:.3f}, average precision"
+                f" {result[-1][1]:.3f}, {seconds:.1f} s",
                 flush=True,
             )
-        precision, average = np.mean(found, axis=0)
+        precision, average = np.mean(result, axis=0)
         print(f"{name}, mean: precision {precision:.3f}, average precision {average:.3f}")
 
 

@@ -127,7 +127,8 @@ def summarise(rounds: list[dict[str, Figures]]) -> Summary:
     """Medians of each side over the rounds, and how the ratios of the rounds spread."""
     sides = {
         side: {
-            name: statistics.median(one[side][name] for one in rounds) for name in Measured.names()
+            name: statistics.median(item[side][name] for item in rounds)
+            for name in Measured.names()
         }
         for side in SIDES
     }
@@ -137,17 +138,20 @@ def summarise(rounds: list[dict[str, Figures]]) -> Summary:
             for side, figures in sides.items()
         },
         ratio=spread(
-            [one["ours"]["rows_per_second"] / one["reference"]["rows_per_second"] for one in rounds]
+            [
+                item["ours"]["rows_per_second"] / item["reference"]["rows_per_second"]
+                for item in rounds
+            ]
         ),
         evaluation_ratio=spread(
             [
-                one["ours"]["evaluated_rows_per_second"]
-                / one["reference"]["evaluated_rows_per_second"]
-                for one in rounds
+                item["ours"]["evaluated_rows_per_second"]
+                / item["reference"]["evaluated_rows_per_second"]
+                for item in rounds
             ]
         ),
         accuracy_difference=difference(
-            [one["ours"]["accuracy"] - one["reference"]["accuracy"] for one in rounds]
+            [item["ours"]["accuracy"] - item["reference"]["accuracy"] for item in rounds]
         ),
         products={
             name: round(sides["ours"][name], 3) for name in Measured.names() if name not in SHOWN
@@ -164,14 +168,14 @@ def spread(ratios: list[float]) -> Figures:
     }
 
 
-def difference(found: list[float]) -> Interval:
+def difference(result: list[float]) -> Interval:
     """Mean of ours minus the reference over paired seeds, with the 95 % interval of Student's t; no
     interval of one round.
     """
-    mean = statistics.fmean(found)
+    mean = statistics.fmean(result)
     reach = (
-        float(stats.t.ppf(0.975, len(found) - 1)) * statistics.stdev(found) / len(found) ** 0.5
-        if len(found) > 1
+        float(stats.t.ppf(0.975, len(result) - 1)) * statistics.stdev(result) / len(result) ** 0.5
+        if len(result) > 1
         else None
     )
     low, high = (None, None) if reach is None else (round(mean - reach, 4), round(mean + reach, 4))
@@ -199,8 +203,8 @@ def as_text(summary: Summary) -> str:
     products = summary.products
     shares = [
         f"{products[f'{name}_share']:.0%} of the {products[f'{name}_peak_gflops']:.0f} GFLOP/s of"
-        f" {what}"
-        for name, what in peaks
+        f" {subject}"
+        for name, subject in peaks
     ]
     return "\n".join([*lines, f"products while training: {' and '.join(shares)}"])
 

@@ -1,8 +1,8 @@
-"""Make the runs that ship with the project anew: ``python -m scripts.build_demo_runs`` the example,
-``… ship gallery [ID …]`` those that went wrong.
+"""Train the bundled runs again: ``python -m scripts.build_demo_runs`` makes the example run,
+``python -m scripts.build_demo_runs gallery [ID …]`` the failed runs.
 
-They are trained on the demo corpus in a home of their own; kept is what pages read: record, curve,
-predictions, and of the example its adapter.
+They are trained on the demo corpus in a temporary home folder. Only what pages read is stored:
+record, curve, predictions, and the adapter of the example run.
 """
 
 import json
@@ -37,7 +37,7 @@ CONFIG = {
     "validation_rows": 100,
 }
 SEED = 7
-LEAKED_BESIDE = 400  # training texts that stay beside the leaked ones
+LEAKED_BESIDE = 400  # training texts that stay next to the leaked ones
 LEFT_BEHIND = ("checkpoints", "lock", "worker.log", "job.json")
 
 
@@ -50,7 +50,7 @@ def main() -> None:
                 if failure.id in (sys.argv[2:] or [failure.id]):
                     _ship_failure(
                         store, failure, f"gallery-{number}"
-                    )  # its title would tell those who guess
+                    )  # its title would report those who guess
             return
         job = _train(store, make_config(None, CONFIG), demo_source(), "example-minilm")
         _keep(store, replace(job, id=EXAMPLE_ID, owner=SHIPPED_OWNER), job, SHIPPED / EXAMPLE_ID)
@@ -70,7 +70,7 @@ def _ship_failure(store: Store, failure: Failure, name: str) -> None:
     earlier = (
         job.created_at - example["created_at"] + 60
     )  # the example is the newer one, and what pages open first
-    kept = replace(
+    stored = replace(
         job,
         id=failure.id,
         owner=GALLERY_OWNER,
@@ -80,7 +80,7 @@ def _ship_failure(store: Store, failure: Failure, name: str) -> None:
         request_json=files.to_json({**job.request, "source": named}).decode(),
         result_json=files.to_json({**job.result, "data": named["name"]}).decode(),
     )
-    _keep(store, kept, job, GALLERY / failure.id, "adapter")
+    _keep(store, stored, job, GALLERY / failure.id, "adapter")
 
 
 def _write_twisted(settings: Settings, twist: Twist) -> Path:
@@ -111,13 +111,13 @@ def _train(store: Store, config: RunConfig, source: Source, name: str) -> Job:
     return job
 
 
-def _keep(store: Store, kept: Job, job: Job, target: Path, *left_out: str) -> None:
+def _keep(store: Store, stored: Job, job: Job, target: Path, *left_out: str) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(
         store.folder(job), target, ignore=shutil.ignore_patterns(*LEFT_BEHIND, *left_out)
     )
     metrics = [asdict(metric) for metric in store.read_metrics(job.id)]
-    files.write_json(target / "job.json", {**asdict(replace(kept, pid=0)), "metrics": metrics})
+    files.write_json(target / "job.json", {**asdict(replace(stored, pid=0)), "metrics": metrics})
 
 
 if __name__ == "__main__":

@@ -164,7 +164,9 @@ def join_as_teacher(page: Page) -> None:
 
 def write_picture(png: bytes, target: Path) -> None:
     """Write the picture as WebP of at most ``MAX_BYTES``, at the best quality that fits."""
-    picture = Image.open(io.BytesIO(png)).convert("RGB").resize(PICTURE_SIZE, Image.Resampling.LANCZOS)
+    picture = (
+        Image.open(io.BytesIO(png)).convert("RGB").resize(PICTURE_SIZE, Image.Resampling.LANCZOS)
+    )
     for quality in (85, 75, 65, 55, 45, 35):
         encoded = io.BytesIO()
         picture.save(encoded, "WEBP", quality=quality, method=6)

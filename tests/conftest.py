@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def supervised(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever queues a job starts a real supervisor, and it real workers."""
+    """Anyone who queues a job starts a real supervisor, and it real workers."""
     monkeypatch.setenv("LORALAB_SUPERVISE", "true")
 
 

@@ -8,7 +8,7 @@ CONFIG = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml"
 DATA_COLOURS = CONFIG["theme"]["chartCategoricalColors"]
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(item: str, other: str) -> float:
     """Contrast ratio of two #RRGGBB colours (WCAG 2.2)."""
 
     def luminance(colour: str) -> float:
@@ -18,16 +18,16 @@ def contrast(one: str, other: str) -> float:
         )
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
-    low, high = sorted([luminance(one), luminance(other)])
+    low, high = sorted([luminance(item), luminance(other)])
     return (high + 0.05) / (low + 0.05)
 
 
 def names(section: dict[str, object], prefix: str = "") -> set[str]:
     """Full names of the options in ``section``."""
-    found: set[str] = set()
+    result: set[str] = set()
     for key, value in section.items():
-        found |= names(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
-    return found
+        result |= names(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
+    return result
 
 
 def test_every_option_exists_in_the_installed_streamlit() -> None:

@@ -23,12 +23,12 @@ from tests.support.fault_machine import PLAN, Sequences, Tally, World, seed_of
 from tests.support.fault_world import StagedWorld
 
 STEPS = 15
-LONGEST_SECONDS = 0.6  # a rehearsed worker takes about that from start to end
+LONGEST_SECONDS = 0.6  # a simulated worker takes about that from start to end
 
 
 def sequences(size: Size) -> Row:
     """Launch, kill, stop, resume, restart, clock, full disk and database, in any order; then each
-    run is brought to its end.
+    run is completed.
     """
     row = Row("random sequences")
     size.home.mkdir()
@@ -60,7 +60,7 @@ def _make_machine(world: Callable[[Path], World], home: Path) -> type[Sequences]
 
 
 def _run(machine: type[Sequences], number: int) -> str:
-    """What went wrong in one of so many sequences; the first failure ends them."""
+    """What went wrong in one of that many sequences; the first failure ends them."""
     some = settings(
         max_examples=number,
         stateful_step_count=STEPS,
@@ -125,9 +125,9 @@ class LabWorld:
 
     def set_clock(self, ahead: int) -> None:
         """Set the wall clock of the workers."""
-        beside = self.clock.with_suffix(".new")
-        beside.write_text(str(ahead))
-        os.replace(beside, self.clock)
+        temporary = self.clock.with_suffix(".new")
+        temporary.write_text(str(ahead))
+        os.replace(temporary, self.clock)
 
     def fill(self, after: int, writes: int) -> None:
         """A database without room is met in this process only."""
@@ -143,7 +143,7 @@ class LabWorld:
         actions.resume(self.store, job)
 
     def finish(self) -> int:
-        """On a healthy machine, bring every run to its end. Raises TooLong."""
+        """On a healthy machine, complete every run. Raises TooLong."""
         self.lab.direct(self.plan)
         for job in self.store.jobs():
             while self.lab.wait(job, over).state is not JobState.COMPLETED:

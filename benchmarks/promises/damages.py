@@ -1,5 +1,5 @@
 """Job folders with random damage: the list, the command line and the pages draw, and the runs
-beside it are as they were.
+next to it are as they were.
 """
 
 import json
@@ -28,7 +28,7 @@ from tests.support.page_app import after_first_visit
 RUNS = ("aaaa0001", "bbbb0002", "cccc0003")
 DRAW_SECONDS = 60
 UNFORESEEN = (
-    "Something went wrong here"  # what the boundary says of an error that nobody thought of
+    "Something went wrong here"  # what the boundary says of an error that no one thought of
 )
 ACCURACY = "of 300 test texts right"  # of the shipped run, whose copies these are
 PAGES = sorted(path.name for path in (PROJECT / "pages").glob("*.py"))
@@ -45,14 +45,14 @@ def damaged_folders(size: Size) -> Row:
         home = size.home / str(number)
         shutil.copytree(size.home / "whole", home)
         victim, *others = size.draw.sample(RUNS, len(RUNS))
-        what = _damage(home / "jobs" / victim, size.draw)
+        description = _damage(home / "jobs" / victim, size.draw)
         if number % 2:  # then the list comes from the folders alone
             for path in home.glob("loralab.db*"):
                 path.unlink()
         with _lived_in(home):
             complaint = _look_at_all(home, victim, others, size.draw)
         row.count(
-            f"{what}, {'database lost' if number % 2 else 'database whole'}: {complaint}"
+            f"{description}, {'database lost' if number % 2 else 'database whole'}: {complaint}"
             if complaint
             else ""
         )
@@ -77,7 +77,7 @@ def _damage(folder: Path, draw: random.Random) -> str:
     """Damage one thing in the folder, or around it; says what."""
     path = draw.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
     if draw.random() < 0.4:
-        path = folder / "job.json"  # all hangs on it
+        path = folder / "job.json"  # all depends on it
     kind = draw.choice(DAMAGES)
     kind(path, draw)
     return f"{kind.__name__.strip('_')} {path.relative_to(folder)}"

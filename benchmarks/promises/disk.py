@@ -60,7 +60,7 @@ def failing_disk(size: Size) -> Row:
                 stage = InProcessLab(size.home / f"{nth}-{code}-{lasting}", PLAN)
                 row.count(_survive(stage, lambda: FailingDisk(nth, code, lasting), expected))  # noqa: B023
     steps, expected = _undisturbed(size.home / "longer", LONGER)
-    with pytest.MonkeyPatch.context() as patch:  # nobody waits a minute here
+    with pytest.MonkeyPatch.context() as patch:  # no one waits a minute here
         for module, name, seconds in (
             (context, "PATIENCE_SECONDS", 0.05),
             (context, "RETRY_SECONDS", 0.01),
@@ -118,7 +118,7 @@ def _survive(stage: InProcessLab, make_disk: Callable[[], Disk], expected: dict[
 
 
 def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
-    """What is half-written right after the fault, before anything mends it; each table is the same
+    """What is half-written right after the fault, before anything fixes it; each table is the same
     at any time that it is there.
     """
     folder = stage.store.folder(job)
@@ -187,7 +187,7 @@ def _go_on(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
 
 
 class HoldingDisk(CountingDisk):
-    """At its ``nth`` step another connection takes the database's lock to write, for so many
+    """At its ``nth`` step another connection takes the database's lock to write, for that many
     seconds, or until ``let_go``.
     """
 

@@ -1,4 +1,4 @@
-"""What keeps mischief out, for ``mutations.py``: what is taken away (file, old, new), and the test
+"""What keeps mischief out, for ``mutations.py``: what is removed (file, old, new), and the test
 that must miss it.
 """
 
@@ -107,14 +107,14 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "core/jobs/tasks/classify_file.py",
         "found if store.visitor.in_charge or found.owner == store.visitor.id else None",
         "found",
-        f"{GUARDS_TEST}::test_nobody_finds_another_ones_file",
+        f"{GUARDS_TEST}::test_no_one_finds_another_ones_file",
     ),
     (
         "texts of a file that waits are kept",
         ACTIONS,
         "frame, needed)",
         "frame)",
-        f"{GUARDS_TEST}::test_the_texts_of_a_file_that_waits_stay_however_many_others_bring",
+        f"{GUARDS_TEST}::test_the_texts_of_a_file_that_waits_stay_however_many_others_upload",
     ),
     (
         "a recipe for each student",
@@ -200,7 +200,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "core/transfer/imports/archive.py",
         "in PICKLES]:",
         "in PICKLES and False]:",
-        f"{PICKLES}::test_no_pickle_in_an_adapter_that_somebody_brings_is_loaded",
+        f"{PICKLES}::test_no_pickle_in_an_adapter_that_someone_uploads_is_loaded",
     ),
     (
         "an error shows its id alone",

@@ -1,4 +1,4 @@
-"""Workers of rehearsed runs, in processes of their own, killed at any moment and at any write; and
+"""Workers of simulated runs, in processes of their own, killed at any moment and at any write; and
 those that live on.
 """
 
@@ -46,11 +46,11 @@ def killed_workers(size: Size) -> Row:
             for n in range(LABS)
         ]
         for part in rows:
-            found = part.result()
+            output = part.result()
             row.tries, row.injected, row.failures = (
-                row.tries + found.tries,
-                row.injected + found.injected,
-                row.failures + found.failures,
+                row.tries + output.tries,
+                row.injected + output.injected,
+                row.failures + output.failures,
             )
     return row
 
@@ -80,7 +80,7 @@ def noticed_deaths(size: Size) -> Row:
 
 
 def living_workers(size: Size) -> Row:
-    """The wall clock jumps by an hour, there and back, while all cores are busy; nobody may take
+    """The wall clock jumps by an hour, there and back, while all cores are busy; no one may take
     the worker for dead.
     """
     row = Row("live workers are never declared dead")
@@ -182,9 +182,9 @@ def _trains(job: Job) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_suffix(".new")
-    beside.write_text(text)
-    beside.replace(path)
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def _spin() -> None:

@@ -23,11 +23,11 @@ from core.storage.store import Store
 from tests.support.faults.plan import FaultPlan
 
 POLL_SECONDS = 0.01
-MEND_SECONDS = 5.0
+REPAIR_SECONDS = 5.0
 
 
 class Lab:
-    """Its trainings are rehearsals, unless the plan says that they are real; those run on one
+    """Its trainings are simulations, unless the plan says that they are real; those run on one
     thread.
     """
 
@@ -47,16 +47,16 @@ class Lab:
     @property
     def environment(self) -> dict[str, str]:
         """What every process of this lab is started with."""
-        found = {
+        result = {
             "LORALAB_HOME": str(self.settings.home),
             "LORALAB_HUB": "false",
             "LORALAB_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
         }
-        return {**os.environ, **found, "LORALAB_REHEARSAL": self.settings.rehearsal}
+        return {**os.environ, **result, "LORALAB_REHEARSAL": self.settings.rehearsal}
 
     def supervise(self) -> None:
-        """See to it that the supervisor of this lab lives and is at work: nobody else then starts
+        """See to it that the supervisor of this lab lives and is running: no one else then starts
         another one.
         """
         if self.supervisor is None or self.supervisor.poll() is not None:
@@ -77,13 +77,13 @@ class Lab:
                 time.sleep(POLL_SECONDS)
 
     def launch(self, key: str = "key", seed: int = 1) -> Job:
-        """Queue a rehearsed run, and see to it that it is run."""
+        """Queue a simulated run, and see to it that it is run."""
         job = self.queue(key, seed)
         self.supervise()
         return job
 
     def queue(self, key: str = "key", seed: int = 1) -> Job:
-        """Queue a rehearsed run."""
+        """Queue a simulated run."""
         return self.store.create(
             JobKind.TRAIN,
             f"run-{key}",
@@ -108,7 +108,7 @@ class Lab:
         return self.watch(job, tended, seconds)
 
     def watch(self, job: Job, reached: Callable[[Job], bool], seconds: float = 30.0) -> Job:
-        """The same where somebody else sees to the supervisor."""
+        """The same where someone else sees to the supervisor."""
         seen, deadline = None, 0.0
         while not reached(latest := self.store.job(job.id)):
             if seen != (seen := (latest.state, latest.attempt, latest.phase, latest.done)):
@@ -134,7 +134,7 @@ class Lab:
         return True
 
     def complaint(self, job: Job) -> str:
-        """What is wrong with a rehearsed run that should have completed; empty if nothing is."""
+        """What is wrong with a simulated run that should have completed; empty if nothing is."""
         job, folder = self.store.job(job.id), self.store.folder(job)
         if job.state is not JobState.COMPLETED:
             return f"{job.name} is {job.state}: {job.message}"
@@ -143,7 +143,7 @@ class Lab:
         ]
         if trained != list(range(1, self.plan.steps + 1)):
             return f"{job.name}: the curve has {len(trained)} points and not each step once"
-        deadline = time.monotonic() + MEND_SECONDS
+        deadline = time.monotonic() + REPAIR_SECONDS
         while not (current := job_record.is_current(folder, job)) and time.monotonic() < deadline:
             time.sleep(
                 POLL_SECONDS
@@ -183,7 +183,7 @@ def processes_of(lab: Lab, module: str = "core.jobs.worker") -> list[psutil.Proc
     """Living workers of this lab (or who else runs ``module``), found by their environment, and
     zombies of its supervisor.
     """
-    found = []
+    result = []
     for process in psutil.process_iter(["cmdline", "status", "ppid"]):
         zombie = (
             process.info["status"] == psutil.STATUS_ZOMBIE
@@ -193,8 +193,8 @@ def processes_of(lab: Lab, module: str = "core.jobs.worker") -> list[psutil.Proc
         if zombie or (
             module in (process.info["cmdline"] or ()) and _home(process) == str(lab.settings.home)
         ):
-            found.append(process)
-    return found
+            result.append(process)
+    return result
 
 
 def _home(process: psutil.Process) -> str:

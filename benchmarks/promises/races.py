@@ -26,7 +26,9 @@ from core.storage.store import Store
 from tests.support.faults.plan import FaultPlan
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["core.storage.store"])  # or each of fifty processes imports it anew
+CONTEXT.set_forkserver_preload(
+    ["core.storage.store"]
+)  # or each of fifty processes imports it again
 T = TypeVar("T")  # what one process makes of one thing
 PLAN = FaultPlan(steps=150, step_seconds=0.004, validate_every=40, checkpoint_every=10)
 WARM_UP_SECONDS = 60.0
@@ -58,9 +60,11 @@ def launches(size: Size) -> Row:
     rounds, clickers = size.of(3, 20), size.of(12, 50)
     store = Store(Settings(home=size.home, hub=False))
     keys = [f"key-{number}" for number in range(rounds)]
-    for number, made in enumerate(_race(_click, clickers, size.home, keys)):
+    for number, created in enumerate(_race(_click, clickers, size.home, keys)):
         row.count(
-            "" if len(set(made)) == 1 else f"{len(set(made))} runs were made with {keys[number]}",
+            ""
+            if len(set(created)) == 1
+            else f"{len(set(created))} runs were made with {keys[number]}",
             clickers,
         )
     if len(store.jobs()) != rounds:
@@ -69,8 +73,8 @@ def launches(size: Size) -> Row:
 
 
 def committed_rows(size: Size) -> Row:
-    """A writer is killed under load, and what it was told to be written must be there; copies made
-    meanwhile must be whole.
+    """A writer is killed under load; every row whose commit it reported must be there, and copies
+    made meanwhile must be complete.
     """
     row = Row("metrics keep every committed row")
     for number in range(size.of(10, 200)):
@@ -93,7 +97,7 @@ def _race(
     answers = [receiving.recv() for receiving, _ in pipes]
     for process in processes:
         process.join()
-    return [list(made) for made in zip(*answers, strict=True)]
+    return [list(created) for created in zip(*answers, strict=True)]
 
 
 def _run(
@@ -104,14 +108,14 @@ def _run(
     answer: Connection,
 ) -> None:
     store = Store(Settings(home=home, hub=False))
-    made = []
+    created = []
     for thing in things:
         barrier.wait(WARM_UP_SECONDS)
-        made.append(act(store, thing))
+        created.append(act(store, thing))
     barrier.wait(
         WARM_UP_SECONDS
     )  # who has left holds no lock any more, and a slower one would rightly get it
-    answer.send(made)
+    answer.send(created)
 
 
 def _own(store: Store, job_id: str) -> tuple[bool, bool]:
@@ -152,7 +156,7 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
         (lab.store.folder(stale) / "lock").unlink()
     lab.store.transition(
         stale, JobState.INTERRUPTED
-    )  # as if somebody had looked at a clock instead of the lock
+    )  # as if someone had looked at a clock instead of the lock
     lab.resume(stale)
     if lock_lost:
         lab.wait(stale, lambda job: job.attempt == 2 and job.done > 20)
@@ -171,14 +175,14 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
 
 
 def _kill_a_writer(home: Path, draw: random.Random) -> str:
-    """What the database lacks of the rows whose commit the writer has told us of."""
+    """What the database lacks of the rows whose commit the writer has reported us of."""
     store = Store(Settings(home=home, hub=False))
     job = store.create(JobKind.TRAIN, "run", {}, "key")
-    told, tells = CONTEXT.Pipe(duplex=False)
-    writer = CONTEXT.Process(target=_write_rows, args=(home, job.id, tells), daemon=True)
+    reported, sender = CONTEXT.Pipe(duplex=False)
+    writer = CONTEXT.Process(target=_write_rows, args=(home, job.id, sender), daemon=True)
     writer.start()
-    tells.close()
-    told.recv()  # it writes now
+    sender.close()
+    reported.recv()  # it writes now
     deadline = time.monotonic() + 0.1 + draw.random() * 0.4
     copies: list[str] = []
     while time.monotonic() < deadline:
@@ -189,7 +193,7 @@ def _kill_a_writer(home: Path, draw: random.Random) -> str:
     last = 0
     try:
         while True:
-            last = told.recv()
+            last = reported.recv()
     except EOFError:
         pass
     store.check()
@@ -206,7 +210,7 @@ def _kill_a_writer(home: Path, draw: random.Random) -> str:
 BATCH = 7
 
 
-def _write_rows(home: Path, job_id: str, tells: Connection) -> None:
+def _write_rows(home: Path, job_id: str, sender: Connection) -> None:
     store = Store(Settings(home=home, hub=False))
     job, step = store.job(job_id), 0
     while True:
@@ -214,11 +218,11 @@ def _write_rows(home: Path, job_id: str, tells: Connection) -> None:
             job, [Metric(step + number, "train", 0.0, 1.0, 0.0) for number in range(1, BATCH + 1)]
         )
         step += BATCH
-        tells.send(step)
+        sender.send(step)
 
 
 def _copy(store: Store, path: Path) -> str:
-    """What is wrong with a copy made while somebody writes."""
+    """What is wrong with a copy made while someone writes."""
     with (
         closing(sqlite3.connect(store.database)) as source,
         closing(sqlite3.connect(path)) as target,

@@ -44,7 +44,7 @@ class Row:
 
 
 def upper_bound(failures: int, tries: int) -> float:
-    """The share p at which so few failures or fewer have a probability of 5 %."""
+    """The share p at which that few failures or fewer have a probability of 5 %."""
     if failures >= tries:
         return 1.0
     # Takes a second to import, and zero failures need none of it.

@@ -1,5 +1,5 @@
 """The web server and the supervisor are killed again and again while one run goes on; the next
-visit of a page brings both back.
+visit of a page uploads both back.
 """
 
 import os
@@ -60,7 +60,7 @@ def killed_servers(size: Size) -> Row:
 
 
 def _go_on(lab: Lab, server: "_Server", job: Job) -> str:
-    """Open the page again; what is wrong if the run does not go on, or nobody supervises it."""
+    """Open the page again; what is wrong if the run does not go on, or no one supervises it."""
     server.start()
     server.visit()
     done = lab.store.job(job.id).done
@@ -87,7 +87,7 @@ def _wrong_at_the_end(lab: Lab, job: Job) -> list[str]:
         or not steps,
         f"{loaded} workers have begun": loaded != 1,
     }
-    return [what for what, is_wrong in wrong.items() if is_wrong]
+    return [description for description, is_wrong in wrong.items() if is_wrong]
 
 
 def _kill(process: psutil.Process) -> int:

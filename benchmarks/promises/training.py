@@ -32,7 +32,7 @@ from tests.support.faults.plan import FaultPlan
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
-STUCK_SECONDS = 400.0  # a worker is nice: beside other programs importing torch takes minutes
+STUCK_SECONDS = 400.0  # a worker is nice: next to other programs importing torch takes minutes
 # 27 an epoch, since a tenth of the rows is kept back; validated, and so saved, every 7: mostly in
 # mid-epoch
 STEPS = 54
@@ -142,10 +142,10 @@ def stops(size: Size) -> Row:
     waited = []
     with opened(_lab(size.home)) as lab:
         for phase in (Phase.IMPORTING, Phase.TRAINING) if size.small else PHASES:
-            wanted = size.of(1, 10)
+            required = size.of(1, 10)
             met: list[float] = []
-            for number in range(CHANCES * wanted):
-                if len(met) == wanted:
+            for number in range(CHANCES * required):
+                if len(met) == required:
                     break
                 shutil.rmtree(
                     lab.settings.prepared, ignore_errors=True
@@ -154,8 +154,8 @@ def stops(size: Size) -> Row:
                 complaint, seconds = _stop_in(lab, phase, f"{phase}-{number}")
                 met += [seconds] if seconds else []
                 row.count(complaint, int(seconds > 0))
-            if len(met) < wanted:
-                row.failures.append(f"{phase} was met {len(met)} times of {wanted}")
+            if len(met) < required:
+                row.failures.append(f"{phase} was met {len(met)} times of {required}")
             waited += met
     if share(waited, 0.95) > STOP_SECONDS:
         row.failures.append(f"p95 is {share(waited, 0.95):.1f} s")

@@ -9,7 +9,7 @@ TEACHER = Visitor("grace", "Grace", Role.TEACHER)
 
 @pytest.mark.parametrize("visitor", [MACHINE_OWNER, TEACHER])
 @pytest.mark.parametrize("action", list(Action))
-def test_who_is_in_charge_may_do_everything(visitor: Visitor, action: Action) -> None:
+def test_an_admin_may_do_everything(visitor: Visitor, action: Action) -> None:
     assert may(visitor, action, "somebody else")
 
 
@@ -20,10 +20,10 @@ def test_a_guest_may_only_look(action: Action) -> None:
 
 @pytest.mark.parametrize("action", list(Action))
 def test_a_guest_who_may_taste_launches_and_stops_an_own_run(action: Action) -> None:
-    taster = Visitor("guest-1", "", Role.TASTER)
+    guest_trainer = Visitor("guest-1", "", Role.TASTER)
 
-    assert may(taster, action, "guest-1") == (action in (Action.LAUNCH, Action.STOP))
-    assert may(taster, action, "guest-2") == (action is Action.LAUNCH)
+    assert may(guest_trainer, action, "guest-1") == (action in (Action.LAUNCH, Action.STOP))
+    assert may(guest_trainer, action, "guest-2") == (action is Action.LAUNCH)
 
 
 @pytest.mark.parametrize("action", sorted(ON_A_RUN))

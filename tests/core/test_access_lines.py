@@ -4,7 +4,7 @@ from core.access import sanitize_name
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "stored"),
     [
         ("  two \n words\t", "two words"),
         ("a\x07b\u202ec\u200bd", "abcd"),
@@ -15,5 +15,5 @@ from core.access import sanitize_name
         ("\u202e \n", ""),
     ],
 )
-def test_a_name_is_one_short_line_that_can_be_seen(text: str, kept: str) -> None:
-    assert sanitize_name(text, 10) == kept
+def test_a_name_is_one_short_line_that_can_be_seen(text: str, stored: str) -> None:
+    assert sanitize_name(text, 10) == stored

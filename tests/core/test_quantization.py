@@ -60,7 +60,7 @@ def test_with_a_gpu_and_the_package_nothing_is_lacking(
     assert unsupported_reason() == ""
 
 
-def test_a_run_that_cannot_be_had_is_refused_before_it_is_queued(
+def test_a_run_that_is_unavailable_is_refused_before_it_is_queued(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     machine(monkeypatch, tmp_path, gpu=False)

@@ -78,8 +78,8 @@ def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         url = f"http://localhost:{port}"  # as the provider sends people back
-        told = tmp_path / "secrets.toml"
-        told.write_text(
+        reported = tmp_path / "secrets.toml"
+        reported.write_text(
             SECRETS.format(
                 url=url, cookie="c" * 40, client=CLIENT, secret=SECRET, provider=served.url
             )
@@ -95,7 +95,7 @@ def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
             "--server.port",
             str(port),
         ]
-        command += ["--server.address", "127.0.0.1", "--secrets.files", str(told)]
+        command += ["--server.address", "127.0.0.1", "--secrets.files", str(reported)]
         environment = {
             **os.environ,
             "LORALAB_HOME": str(home),

@@ -41,14 +41,14 @@ def findings(page: Page, *rules: str) -> list[str]:
     """What ``rules`` find that is serious, or all rules where none is named."""
     every: list[dict[str, Any]] = page.evaluate(SEARCH, list(rules))
     ours = [
-        one
-        for one in every
-        if not any(part in one["at"] for part in OF_STREAMLIT.get(one["rule"], ()))
+        item
+        for item in every
+        if not any(part in item["at"] for part in OF_STREAMLIT.get(item["rule"], ()))
     ]
     return [
-        f"{one['rule']} at {one['at']}\n    {one['html'][:300]}"
-        for one in ours
-        if one["impact"] in IMPACTS
+        f"{item['rule']} at {item['at']}\n    {item['html'][:300]}"
+        for item in ours
+        if item["impact"] in IMPACTS
     ]
 
 
@@ -67,14 +67,14 @@ def settle(page: Page, title: str = "") -> None:
 
 def look(page: Page, where: str) -> list[str]:
     """What axe finds there, in both schemes."""
-    found = [f"{where}, light: {one}" for one in findings(page)]
+    outcome = [f"{where}, light: {item}" for item in findings(page)]
     page.emulate_media(color_scheme="dark")
     settle(page)
-    found += [
-        f"{where}, dark: {one}" for one in findings(page, "color-contrast")
+    outcome += [
+        f"{where}, dark: {item}" for item in findings(page, "color-contrast")
     ]  # no other rule knows colours
     page.emulate_media(color_scheme="light")
-    return found
+    return outcome
 
 
 def test_axe_finds_nothing_serious_on_any_page_light_or_dark(
@@ -83,7 +83,7 @@ def test_axe_finds_nothing_serious_on_any_page_light_or_dark(
     context = browser.new_context(
         viewport={"width": 1440, "height": 1000}, color_scheme="light", reduced_motion="reduce"
     )
-    page, found = context.new_page(), []
+    page, outcome = context.new_page(), []
     page.goto(f"{example_server}/runs?run=example")
     settle(page, "Runs")
     page.evaluate(AXE.read_text())
@@ -94,13 +94,13 @@ def test_axe_finds_nothing_serious_on_any_page_light_or_dark(
             ".st-key-navigation a", has_text=re.compile(f"{entry.title}$")
         ).click()  # its icon is a word before
         settle(page, entry.title)
-        found += look(page, entry.title)
+        outcome += look(page, entry.title)
     context.close()
 
-    assert not found, "\n".join(found)
+    assert not outcome, "\n".join(outcome)
 
 
-def test_axe_finds_nothing_serious_at_the_door_of_a_class_or_on_its_page(
+def test_axe_finds_nothing_serious_at_the_sign_in_page_of_a_class_or_on_its_page(
     browser: Browser, home: Path, tmp_path: Path
 ) -> None:
     store = open_store(Settings(home=home, hub=False))
@@ -114,7 +114,7 @@ def test_axe_finds_nothing_serious_at_the_door_of_a_class_or_on_its_page(
         "TEACHER_CODE": "oak",
         "HOME": str(home),
     }
-    found: list[str] = []
+    outcome: list[str] = []
     with serving(
         tmp_path / "server.log", **{f"LORALAB_{name}": value for name, value in variables.items()}
     ) as address:
@@ -125,16 +125,16 @@ def test_axe_finds_nothing_serious_at_the_door_of_a_class_or_on_its_page(
         page.goto(f"{address}/board")
         page.evaluate(AXE.read_text())
         page.get_by_role("textbox", name="Your name").wait_for()
-        found += look(page, "Door")
+        outcome += look(page, "Door")
         page.get_by_role("textbox", name="Your name").fill("Grace")
         page.get_by_role("textbox", name="Class code").fill("oak")
         page.get_by_role("button", name="Join").click()
         settle(page, "Class")
         expect(page.get_by_role("button", name="End the class")).to_be_visible()
-        found += look(page, "Class")
+        outcome += look(page, "Class")
         context.close()
 
-    assert not found, "\n".join(found)
+    assert not outcome, "\n".join(outcome)
 
 
 def finish(store: Store, who: Visitor, hits: int) -> None:

@@ -1,5 +1,5 @@
 """The linked selection of Explore in a real browser: each click filters all the rest, and the
-address brings it back.
+address uploads it back.
 """
 
 import re
@@ -23,7 +23,7 @@ def mark(page: Page, chart: str, number: int = 0) -> Locator:
     return page.locator(f".st-key-{chart}-chart svg.marks {shape}").nth(number)
 
 
-def test_clicks_filter_everything_and_the_address_brings_the_view_back(
+def test_clicks_filter_everything_and_the_address_uploads_the_view_back(
     page: Page, server: str
 ) -> None:
     page.set_viewport_size({"width": 1440, "height": 1000})

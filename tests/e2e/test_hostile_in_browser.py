@@ -30,7 +30,7 @@ def failed(home: Path) -> Job:
     """A run whose message holds every text."""
     store = Store(Settings())
     run = start(store, make_run(store, demo_source(), "failed"))
-    message = " / ".join(one.text for one in TEXTS).replace("\0", "")
+    message = " / ".join(item.text for item in TEXTS).replace("\0", "")
     store.transition(run, JobState.FAILED, cause="data", message=message, ended_at=1.0)
     return store.job(run.id)
 
@@ -38,20 +38,20 @@ def failed(home: Path) -> Job:
 def test_a_message_of_every_hostile_text_is_read_as_it_was_written(
     page: Page, failed: Job, server: str
 ) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     page.goto(f"{server}/runs?run={failed.id}")
     alert = page.get_by_test_id("stAlert").filter(has_text=TEXTS[0].marker)
     expect(alert).to_be_visible(timeout=60_000)
 
     shown = alert.inner_text().replace("\u2060", "")
-    made = alert.locator(MADE).evaluate_all("all => all.map(one => one.outerHTML)")
+    created = alert.locator(MADE).evaluate_all("all => all.map(one => one.outerHTML)")
 
-    assert [one.marker for one in TEXTS if one.marker not in shown] == []
+    assert [item.marker for item in TEXTS if item.marker not in shown] == []
     assert [
-        one.text for one in TEXTS[:40] if one.text.isprintable() and one.text not in shown
+        item.text for item in TEXTS[:40] if item.text.isprintable() and item.text not in shown
     ] == []
-    assert not made
+    assert not created
     assert page.locator(ELSEWHERE).count() == 0
-    assert not [url for url in asked if "evil" in url]
+    assert not [url for url in requests if "evil" in url]

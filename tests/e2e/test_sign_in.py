@@ -1,4 +1,4 @@
-"""A class whose people sign in, in a real browser, with a provider that runs beside it."""
+"""A class whose people sign in, in a real browser, with a provider that runs next to it."""
 
 import base64
 import json
@@ -41,8 +41,8 @@ def test_a_teacher_and_a_student_sign_in_and_out(lesson: Lesson, browser: Browse
     student.get_by_role("button", name="Sign out").click()
     expect(student.get_by_role("button", name="Sign in")).to_be_visible(timeout=60 * SECONDS)
 
-    found = {visitor.name: visitor.role for visitor in people(Store(Settings()))}
-    assert found == {"Grace": Role.TEACHER, "Ada": Role.STUDENT}
+    result = {visitor.name: visitor.role for visitor in people(Store(Settings()))}
+    assert result == {"Grace": Role.TEACHER, "Ada": Role.STUDENT}
 
 
 def test_a_cookie_that_the_server_did_not_sign_opens_nothing(

@@ -91,14 +91,14 @@ def dataset(prepared: tuple[Path, Path], home: Path, monkeypatch: pytest.MonkeyP
     folder, elsewhere = prepared
     monkeypatch.setenv("LORALAB_DATA", str(folder))
     shutil.copytree(elsewhere / "data", home / "data")
-    found = find_prepared(Settings(), sources.folder_source(folder))
-    assert found is not None
-    return found
+    result = find_prepared(Settings(), sources.folder_source(folder))
+    assert result is not None
+    return result
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    """A source of runs whose data nobody asks for."""
+    """A source of runs whose data no one asks for."""
     return Source(sources.SourceKind.FOLDER, "Small news", tmp_path / "news")
 
 

@@ -64,7 +64,7 @@ def test_packing_is_queued_watched_and_downloaded(
     assert [path.name for path in find_parts(store, store.job(job.id))] == ["runs-1.zip"]
 
 
-def test_what_was_restored_is_told(open_app: Open, usable: Job, store: Store) -> None:
+def test_what_was_restored_is_reported(open_app: Open, usable: Job, store: Store) -> None:
     packed = done(store, launch_backup(store))
     job = done(
         store, launch_restore(store, {"mine.zip": find_parts(store, packed)[0].read_bytes()})
@@ -74,7 +74,9 @@ def test_what_was_restored_is_told(open_app: Open, usable: Job, store: Store) ->
     assert "0 runs restored, 1 already existed." in page_text(open_app("pages/runs.py"))
 
 
-def test_a_backup_that_is_none_is_told_in_words(open_app: Open, usable: Job, store: Store) -> None:
+def test_a_backup_that_is_none_is_reported_in_words(
+    open_app: Open, usable: Job, store: Store
+) -> None:
     job = launch_restore(store, {"mine.zip": b"no zip"})
     store.transition(job, JobState.STARTING, started_at=store.clock())
     perform(store, store.job(job.id))
@@ -98,7 +100,7 @@ def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(
     assert job.request["names"] == ["mine.zip (1)", "theirs.zip", "mine.zip (3)"]
 
 
-def test_nobody_sees_another_ones_zip(
+def test_no_one_sees_another_ones_zip(
     open_app: Open, usable: Job, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.visitor = Visitor("ada", "Ada", Role.STUDENT)
@@ -142,7 +144,7 @@ def test_the_hosted_app_shows_the_shipped_run(open_app: Open) -> None:
 
 
 @pytest.mark.usefixtures("hosted")
-def test_a_hosted_class_is_told_that_a_restart_loses_runs(
+def test_a_hosted_class_is_reported_that_a_restart_loses_runs(
     open_app: Open, usable: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "A restart" not in page_text(open_app("pages/runs.py")), "a guest has none to lose"

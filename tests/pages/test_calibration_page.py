@@ -11,7 +11,7 @@ from tests.support.stored_runs import predictions
 PAGE = "pages/calibration.py"
 
 
-def test_the_headline_sets_confidence_beside_accuracy(open_app: Open, finished: Job) -> None:
+def test_the_headline_sets_confidence_next_to_accuracy(open_app: Open, finished: Job) -> None:
     app = open_app(PAGE)
 
     assert app.subheader[0].value == "Mean confidence 70.0 %, accuracy 85.0 % (70.9–92.9)"

@@ -49,7 +49,7 @@ def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -
     assert app.button(key="empty-action").label == "Set up a run"
 
 
-def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> None:
+def test_a_run_running_leads_to_its_progress(open_app: Open, running: Job) -> None:
     app = open_app(PAGE, run=running.id)
 
     assert "running-run is running." in page_text(app)
@@ -93,13 +93,13 @@ def test_an_example_is_one_click_away(open_app: Open, finished: Job, name: str) 
 def test_the_shipped_run_recognises_each_example(open_app: Open, host: InferenceProcess) -> None:
     app = open_app(PAGE)
 
-    found = [
+    outcome = [
         classify(app, text).subheader[0].value.partition(" (")[0]
         for text in answers.EXAMPLES.values()
     ]
 
     assert not app.error
-    assert found == ["World", "Sports", "Business", "Sci/Tech"]
+    assert outcome == ["World", "Sports", "Business", "Sci/Tech"]
     assert titles(app) == ["example-minilm", "Untrained"]
     assert "example-minilm ranks Sci/Tech " in page_text(app)
 
@@ -132,7 +132,7 @@ def test_runs_stand_side_by_side_with_the_untrained_base_last(
     assert titles(app) == ["finished-run", "finished-run", "Untrained"]
 
 
-def test_only_runs_with_the_same_classes_are_offered_beside(
+def test_only_runs_with_the_same_classes_are_offered_next_to(
     open_app: Open, finished: Job, store: Store, source: Source
 ) -> None:
     same, others, broken = (
@@ -181,7 +181,7 @@ def test_a_damaged_adapter_is_said_and_can_be_tried_again(
     assert titles(app) == ["finished-run", "Untrained"]
 
 
-def test_a_model_that_cannot_be_had_is_said(
+def test_a_model_that_is_unavailable_is_said(
     open_app: Open, usable: Job, store: Store, host: InferenceProcess
 ) -> None:
     request = usable.request | {
@@ -276,7 +276,7 @@ def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_
 
     assert "2 of the 3 nearest texts have the predicted label Sports." in page_text(app)
     assert "among 3 training texts." in page_text(app)
-    table = next(one.value for one in app.dataframe if "similarity" in one.value)
+    table = next(item.value for item in app.dataframe if "similarity" in item.value)
     assert sorted(zip(table["text"], table["label"], strict=True)) == [
         ("<b>a</b>", "Sports"),
         ("b", "Business (differs)"),
@@ -289,7 +289,7 @@ def test_a_run_whose_data_have_gone_says_so(
 ) -> None:
     app = explained(open_app, usable)
 
-    said_so = " ".join(one.value for one in app.info).replace("\\", "")
+    said_so = " ".join(item.value for item in app.info).replace("\\", "")
     assert "The texts that this run was trained on are no longer on this machine." in said_so
     assert not [button for button in app.button if button.key == "make-nearest"]
 
@@ -329,8 +329,8 @@ def test_the_answers_for_a_file_are_shown_with_scores(
         ),
     )
     frame = pd.DataFrame({"text": ["<b>one</b>", ""], "label": ["World", "World"]})
-    found = put_together(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
-    result = write_classified(store.folder(job), found)
+    outcome = put_together(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
+    result = write_classified(store.folder(job), outcome)
     store.update(job, result_json=json.dumps(result))
     store.transition(job, JobState.COMPLETED, ended_at=store.clock())
 

@@ -48,7 +48,9 @@ def finish(store: Store, job: Job, accuracy: float) -> None:
         "pages/evaluate.py",
     ],
 )
-def test_nobody_gets_past_the_door_of_a_classroom_without_a_code(open_app: Open, page: str) -> None:
+def test_no_one_gets_past_the_sign_in_page_of_a_classroom_without_a_code(
+    open_app: Open, page: str
+) -> None:
     app = open_app(page)
 
     assert "Join the class" in page_text(app)
@@ -115,7 +117,7 @@ def test_more_than_the_rules_allow_is_refused_with_what_is_allowed(
 
 
 @pytest.mark.usefixtures("classroom")
-def test_the_board_ranks_no_run_that_the_texts_do_not_tell_apart(
+def test_the_board_ranks_no_run_that_the_texts_do_not_distinguish(
     open_app: Open, dataset: Dataset, store: Store
 ) -> None:
     app = join(open_app("pages/board.py"))
@@ -167,7 +169,9 @@ def test_a_student_sees_no_codes_and_no_rules(open_app: Open) -> None:
 
 
 @pytest.mark.usefixtures("classroom")
-def test_ending_the_class_sends_its_students_to_the_door(open_app: Open, store: Store) -> None:
+def test_ending_the_class_sends_its_students_to_the_sign_in_page(
+    open_app: Open, store: Store
+) -> None:
     student = join(open_app("pages/runs.py"))
     teacher = join(open_app("pages/board.py"), name="Grace", code="oak")
 

@@ -151,10 +151,10 @@ def test_curves_are_drawn_against_the_chosen_axis(
 def test_the_report_is_offered_and_made_only_on_a_click(
     open_app: Open, finished: Job, other: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[int] = []
+    created: list[int] = []
 
     def write(store: Store, jobs: Sequence[Job]) -> bytes:
-        made.append(len(jobs))
+        created.append(len(jobs))
         return b""
 
     monkeypatch.setattr("ui.widgets.report_button.write_in_process", write)
@@ -162,4 +162,4 @@ def test_the_report_is_offered_and_made_only_on_a_click(
     app = open_app(PAGE)
 
     assert any(element.proto.label == "Download report" for element in app.get("download_button"))
-    assert made == []
+    assert created == []

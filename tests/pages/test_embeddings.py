@@ -72,7 +72,7 @@ def start(store: Store, request: MapRequest) -> Job:
     return store.job(job.id)
 
 
-def test_a_map_under_way_says_how_far_it_is_and_can_be_stopped(
+def test_a_map_running_says_how_far_it_is_and_can_be_stopped(
     open_app: Open, store: Store, dataset: Dataset
 ) -> None:
     job = start(store, asked(dataset))
@@ -123,7 +123,7 @@ def test_the_number_stands_above_the_picture(open_app: Open, base_map: MapReques
     assert app.get("vega_lite_chart")[0].proto.alt.startswith("Untrained, 40 texts: World 10, ")
 
 
-def test_a_run_stands_beside_the_untrained_base(
+def test_a_run_stands_next_to_the_untrained_base(
     open_app: Open, store: Store, dataset: Dataset, finished: Job
 ) -> None:
     request = asked(dataset, finished.id)

@@ -32,7 +32,7 @@ def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -
     assert app.button(key="empty-action").label == "Set up a run"
 
 
-def test_a_run_under_way_leads_to_its_progress(open_app: Open, running: Job) -> None:
+def test_a_run_running_leads_to_its_progress(open_app: Open, running: Job) -> None:
     app = open_app(PAGE, run=running.id)
     assert "running-run is running." in page_text(app)
     assert app.button(key="empty-action").label == "View progress"
@@ -83,7 +83,7 @@ def test_the_headline_says_accuracy_with_interval_and_before_training(
     assert "Before training: 25.0 % (14.2–40.2) accuracy" in page_text(app)
 
 
-def test_scores_per_class_stand_beside_the_matrix_with_their_intervals(
+def test_scores_per_class_stand_next_to_the_matrix_with_their_intervals(
     open_app: Open, finished: Job
 ) -> None:
     table = open_app(PAGE).dataframe[0].value

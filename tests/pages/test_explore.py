@@ -41,7 +41,7 @@ def alt(app: AppTest, start: str) -> str:
 
 
 def click(app: AppTest, chart: str, **point: object) -> None:
-    """What the browser tells when the selection of ``chart`` becomes this one point; none lets
+    """What the browser reports when the selection of ``chart`` becomes this one point; none lets
     go.
     """
     app.session_state[chart] = {"selection": {"chosen": [point] if point else []}}
@@ -74,7 +74,7 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
     assert "Waiting in the queue." in page_text(app)
 
 
-def test_a_preparation_under_way_says_how_far_it_is(open_app: Open, store: Store) -> None:
+def test_a_preparation_running_says_how_far_it_is(open_app: Open, store: Store) -> None:
     job = store.create(
         JobKind.PREPARE,
         "Prepare",
@@ -350,11 +350,13 @@ def test_pages_hold_fifty_texts_and_another_selection_begins_on_the_first(
     assert "1–50 of 180" in page_text(app)
 
 
-@pytest.mark.parametrize("wanted", ["0", "99", "x", "-1", ""])
+@pytest.mark.parametrize("expected", ["0", "99", "x", "-1", ""])
 def test_a_page_that_is_not_there_is_the_nearest_one(
-    open_app: Open, dataset: Dataset, wanted: str
+    open_app: Open, dataset: Dataset, expected: str
 ) -> None:
-    assert len(listed(open_app(PAGE, **{"list-page": wanted}))) == (30 if wanted == "99" else 50)
+    assert len(listed(open_app(PAGE, **{"list-page": expected}))) == (
+        30 if expected == "99" else 50
+    )
 
 
 def test_texts_that_a_limit_cuts_can_be_read(open_app: Open, dataset: Dataset) -> None:

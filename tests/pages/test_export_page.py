@@ -7,7 +7,7 @@ from core.storage.store import Store
 from core.transfer.export.formats import Format
 from core.transfer.export.ready_exports import ExportRequest, exports_folder
 from tests.support.app_text import page_text
-from tests.support.export_proofs import proof_of
+from tests.support.export_verifications import make_verification
 from tests.support.page_app import Open
 
 PAGE = "pages/export.py"
@@ -15,7 +15,7 @@ PAGE = "pages/export.py"
 
 @pytest.fixture
 def ready(store: Store, finished: Job) -> Job:
-    proof = proof_of(
+    verification = make_verification(
         format=Format.ONNX_INT8,
         texts=2000,
         labels_equal=1986,
@@ -27,7 +27,7 @@ def ready(store: Store, finished: Job) -> Job:
     )
     folder = exports_folder(store, finished)
     files.write_bytes(folder / "onnx-int8.zip", b"zip")
-    files.write_json(folder / "onnx-int8.json", proof.model_dump(mode="json"))
+    files.write_json(folder / "onnx-int8.json", verification.model_dump(mode="json"))
     return finished
 
 
@@ -70,7 +70,7 @@ def test_an_export_that_is_being_made_can_be_stopped(
     assert app.button(key="make-onnx")
 
 
-def test_a_ready_export_shows_its_proof_and_the_download(open_app: Open, ready: Job) -> None:
+def test_a_ready_export_shows_its_verification_and_the_download(open_app: Open, ready: Job) -> None:
     app = open_app(PAGE, run=ready.id)
 
     assert "1 of 7 formats ready to download" in page_text(app)

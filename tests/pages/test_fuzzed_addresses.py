@@ -89,5 +89,5 @@ def test_no_address_breaks_a_page_or_opens_a_file_elsewhere(
             app = open_app(where, **query)
 
         assert not app.exception, (value, app.exception[0].value)
-        assert not [one.value for one in app.error if "Something went wrong" in one.value], value
+        assert not [item.value for item in app.error if "Something went wrong" in item.value], value
         assert elsewhere == [], value

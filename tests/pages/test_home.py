@@ -51,7 +51,7 @@ def test_a_problem_with_the_data_is_said_on_its_card(
     assert "/nowhere/at/all does not exist" in open_app().error[0].value.replace("\\", "")
 
 
-def test_each_model_says_where_it_comes_from_or_why_it_cannot_be_had(open_app: Open) -> None:
+def test_each_model_says_where_it_comes_from_or_why_it_is_unavailable(open_app: Open) -> None:
     text = page_text(open_app())
 
     assert ":material/check: **minilm**" in text

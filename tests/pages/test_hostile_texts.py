@@ -34,16 +34,16 @@ def interpreted(app: AppTest, texts: list[Hostile]) -> list[str]:
     return [
         f"{place}: {shown[:200]!r}"
         for place, shown in markdown_of(app)
-        for one in texts
-        if one.is_interpreted(shown)
+        for item in texts
+        if item.is_interpreted(shown)
     ]
 
 
-@pytest.mark.parametrize("one", hostile_texts(215), ids=lambda one: one.marker)
-def test_every_hostile_text_is_made_plain(one: Hostile) -> None:
-    assert not one.is_interpreted(plain(one.text))
-    assert one.marker in plain(one.text)
-    assert one.is_interpreted(one.text)  # so the check can fail
+@pytest.mark.parametrize("item", hostile_texts(215), ids=lambda item: item.marker)
+def test_every_hostile_text_is_made_plain(item: Hostile) -> None:
+    assert not item.is_interpreted(plain(item.text))
+    assert item.marker in plain(item.text)
+    assert item.is_interpreted(item.text)  # so the check can fail
 
 
 def plant(
@@ -51,7 +51,7 @@ def plant(
 ) -> list[Job]:
     """A home where every text of ``texts`` is a name, a class, a row, a note or a message."""
     source = Source(SourceKind.FOLDER, texts[0].text, data)
-    words = [one.text for one in texts]
+    words = [item.text for item in texts]
     for split in ("train", "test"):
         rows = [
             {
@@ -117,10 +117,15 @@ def test_no_hostile_text_is_interpreted_on_any_page(
             app = open_app(page, **{name: value.replace("\0", "") for name, value in query.items()})
 
             assert not app.exception, (page, app.exception[0].value)
-            assert not [one.value for one in app.error if "Something went wrong" in one.value], page
+            assert not [item.value for item in app.error if "Something went wrong" in item.value], (
+                page
+            )
             assert interpreted(app, texts) == [], page
             met |= {
-                one.marker for one in texts for _, shown in markdown_of(app) if one.marker in shown
+                item.marker
+                for item in texts
+                for _, shown in markdown_of(app)
+                if item.marker in shown
             }
     assert len(met) > 10, "the texts are hardly shown at all, so this proves little"
 
@@ -132,10 +137,10 @@ def test_what_an_address_says_is_not_interpreted(open_app: Open, place: str) -> 
         "?clone=": navigation.TRAIN,
         "?compared=": navigation.COMPARE,
     }.get(place, navigation.EVALUATE)
-    for one in ALL[:: 1 if FULL else 9]:
-        app = open_app(page, **{place.strip("?="): one.text})
+    for item in ALL[:: 1 if FULL else 9]:
+        app = open_app(page, **{place.strip("?="): item.text})
 
-        assert interpreted(app, [one]) == []
+        assert interpreted(app, [item]) == []
 
 
 def test_the_names_of_people_are_not_interpreted(
@@ -143,11 +148,11 @@ def test_the_names_of_people_are_not_interpreted(
 ) -> None:
     for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
         monkeypatch.setenv(f"LORALAB_{name}", value)
-    for one in ALL[:: 1 if FULL else 9]:
+    for item in ALL[:: 1 if FULL else 9]:
         app = open_app(navigation.BOARD)
-        app.text_input(key="join-name").set_value(one.text[:40])
+        app.text_input(key="join-name").set_value(item.text[:40])
         app.text_input(key="join-code").set_value("oak")
         app.button(key="join-submit").click().run()
 
         assert not app.exception
-        assert interpreted(app, [one]) == []
+        assert interpreted(app, [item]) == []

@@ -52,7 +52,7 @@ def test_the_untrained_base_shows_every_step(open_app: Open, store: Store) -> No
         "(2,)",
     ]
     shown = " ".join(titles(app))
-    for what in (
+    for topic in (
         "Tokens and their ids",
         "The vector of",
         "How far each layer",
@@ -60,7 +60,7 @@ def test_the_untrained_base_shows_every_step(open_app: Open, store: Store) -> No
         "Class probabilities",
         "Where the LoRA",
     ):
-        assert what in shown, what
+        assert topic in shown, topic
 
 
 def test_layer_and_head_choose_the_map(open_app: Open, store: Store) -> None:

@@ -35,13 +35,13 @@ def test_a_visitor_of_a_public_page_reads_no_folder(
     monkeypatch.setenv("LORALAB_MODE", "public")
     monkeypatch.setenv("LORALAB_DATA", str(home / "not" / "there"))
     monkeypatch.setenv("LORALAB_MODEL", str(home / "models" / "mine"))
-    told = home / "jobs"
+    reported = home / "jobs"
     trained = failed.request_json.replace("minilm", str(home / "models" / "mine"))
     with store.transaction() as db:
         db.execute("UPDATE jobs SET request_json = ? WHERE state = 'failed'", (trained,))
         db.execute(
             "UPDATE jobs SET message = ?, fix = ? WHERE state = 'failed'",
-            (f"{told} is full.", f"Look into {ROOT}/core."),
+            (f"{reported} is full.", f"Look into {ROOT}/core."),
         )
 
     for run in (finished.id, failed.id):
@@ -58,7 +58,7 @@ def test_the_owner_reads_them(open_app: Open, home: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(("mode", "shown"), [("local", True), ("public", False)])
-def test_the_log_is_for_who_launched_the_run(
+def test_the_log_is_for_those_who_launched_the_run(
     open_app: Open,
     failed: Job,
     store: Store,
@@ -73,7 +73,7 @@ def test_the_log_is_for_who_launched_the_run(
     assert any("12:00:05 out of memory" in text for text in all_of(app)) is shown
 
 
-def test_an_unexpected_error_tells_a_visitor_an_id_and_the_log_the_rest(
+def test_an_unexpected_error_reports_a_visitor_an_id_and_the_log_the_rest(
     open_app: Open, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def explode(*_: object) -> None:

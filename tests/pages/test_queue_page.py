@@ -46,8 +46,8 @@ def labels(app: AppTest) -> list[str]:
 def test_the_view_of_a_waiting_run_says_when_it_should_start(open_app: Open, waiting: Job) -> None:
     app = open_app("pages/runs.py", run=waiting.id)
 
-    (told,) = [info.value for info in app.info]
-    assert told.startswith("Waiting for 1 run to finish. It should start in about ")
+    (reported,) = [info.value for info in app.info]
+    assert reported.startswith("Waiting for 1 run to finish. It should start in about ")
     assert app.button(key="stop").label == "Remove from queue"
 
 
@@ -82,7 +82,7 @@ def test_a_run_that_left_the_queue_is_not_offered_as_if_it_had_learned(
     assert "Classify your own text" not in [link.proto.label for link in app.main.get("page_link")]
 
 
-def test_a_start_that_nobody_knows_is_said_to_be_unknown(waiting: Job) -> None:
+def test_a_start_that_no_one_knows_is_said_to_be_unknown(waiting: Job) -> None:
     assert "No start estimate yet" in job_state.waiting(Turn(waiting, 3, None), 0.0)
     assert job_state.short_wait(Turn(waiting, 3, None)) == "after 3 runs"
 
@@ -103,7 +103,7 @@ def test_the_hour_is_that_of_the_reader(waiting: Job, monkeypatch: pytest.Monkey
         assert len(job_state.time_of_day(0.0)) == 5
 
 
-def test_in_a_class_the_sidebar_tells_the_visitors_own_turn(
+def test_in_a_class_the_sidebar_reports_the_visitors_own_turn(
     open_app: Open, waiting: Job, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")

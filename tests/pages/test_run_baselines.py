@@ -28,7 +28,7 @@ def fitted(store: Store, finished: Job) -> None:
         )
 
 
-def test_a_run_is_set_beside_its_baselines(open_app: Open, finished: Job, fitted: None) -> None:
+def test_a_run_is_set_next_to_its_baselines(open_app: Open, finished: Job, fitted: None) -> None:
     app = open_app("pages/runs.py", run=finished.id)
 
     words = (
@@ -117,5 +117,5 @@ def test_compare_has_them_as_rows_without_a_star_and_tests_against_them(
 
     app.session_state["against-baselines"] = True
     app.run()
-    found = next(element.value for element in app.dataframe if "Baseline" in element.value)
-    assert found["Difference (points)"].round(6).tolist() == [60.0, 60.0, 10.0, 15.0] * 2
+    result = next(element.value for element in app.dataframe if "Baseline" in element.value)
+    assert result["Difference (points)"].round(6).tolist() == [60.0, 60.0, 10.0, 15.0] * 2

@@ -71,7 +71,7 @@ def test_a_watcher_after_a_second_sees_the_new_rows(store: Store, running: Job) 
     assert course.loss(log=False) is not loss
 
 
-def test_a_page_drawn_anew_reads_at_once(store: Store, running: Job) -> None:
+def test_a_page_drawn_again_reads_at_once(store: Store, running: Job) -> None:
     course = Course(Timer())
     course.follow(store, running)
     add_step(store, running, 21)
@@ -81,7 +81,7 @@ def test_a_page_drawn_anew_reads_at_once(store: Store, running: Job) -> None:
     assert course.metrics[-1].step == 21
 
 
-def test_scores_are_drawn_anew_only_after_a_validation(store: Store, running: Job) -> None:
+def test_scores_are_drawn_again_only_after_a_validation(store: Store, running: Job) -> None:
     course = Course(Timer())
     course.follow(store, running)
     scores = course.scores(40, {})

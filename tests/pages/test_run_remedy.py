@@ -160,7 +160,7 @@ def test_what_is_left_of_a_run_is_said(open_app: Open, running: Job, store: Stor
     )
 
 
-def test_a_cause_that_nobody_saw_is_marked_as_inferred(
+def test_a_cause_that_no_one_saw_is_marked_as_inferred(
     open_app: Open, running: Job, store: Store
 ) -> None:
     state, ending = explain_death(running, None, 0)
@@ -169,7 +169,7 @@ def test_a_cause_that_nobody_saw_is_marked_as_inferred(
     assert "why is inferred" in page_text(open_app(PAGE, run=running.id))
 
 
-def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_beside_it(
+def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_next_to_it(
     open_app: Open, queued: Job, store: Store
 ) -> None:
     message = "The data changed since this run began: fingerprint aaaa then, bbbb now."

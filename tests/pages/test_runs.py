@@ -69,8 +69,8 @@ def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(
 @pytest.fixture
 def expected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run has data and model at hand, and nothing has been measured on this machine."""
-    found = estimate(RunConfig(train_rows=800), NEWS, MINILM, typical_speed())
-    monkeypatch.setattr("ui.runs.learning_curves.expect_request", lambda store, request: found)
+    outcome = estimate(RunConfig(train_rows=800), NEWS, MINILM, typical_speed())
+    monkeypatch.setattr("ui.runs.learning_curves.expect_request", lambda store, request: outcome)
 
 
 @pytest.mark.parametrize(

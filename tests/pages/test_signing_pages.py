@@ -97,7 +97,7 @@ def test_who_is_no_teacher_any_more_has_them_no_more(
 
 
 @pytest.mark.usefixtures("classroom")
-def test_a_visit_kept_from_the_class_code_is_nobody_where_people_sign_in(
+def test_a_visit_kept_from_the_class_code_is_no_one_where_people_sign_in(
     open_app: Open, store: Store
 ) -> None:
     app = open_app("pages/runs.py")
@@ -143,7 +143,7 @@ def test_who_is_on_no_list_reads_their_id(open_app: Open, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("classroom")
-def test_what_is_missing_is_said_at_the_door_and_no_other_way_opens(
+def test_what_is_missing_is_said_at_the_sign_in_page_and_no_other_way_opens(
     open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -173,7 +173,7 @@ def test_the_owner_of_a_public_page_acts_and_others_look(
     assert len(store.jobs(JobKind.TRAIN)) == 1
 
 
-def test_on_the_machine_itself_nobody_signs_in(
+def test_on_the_machine_itself_no_one_signs_in(
     open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: READY)

@@ -40,7 +40,7 @@ def test_a_chosen_text_says_when_it_was_learned(open_app: Open, finished: Job) -
     assert "Probabilities of row 30 over the steps" in page_text(app)
 
 
-def test_a_run_under_way_shows_what_it_has(open_app: Open, running: Job) -> None:
+def test_a_run_running_shows_what_it_has(open_app: Open, running: Job) -> None:
     app = open_app(PAGE, run=running.id)
 
     assert not app.error

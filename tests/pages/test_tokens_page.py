@@ -13,7 +13,7 @@ def type_text(app: AppTest, text: str) -> AppTest:
     return app.text_area(key="own-text").set_value(text).run()
 
 
-def test_a_typed_text_is_shown_as_pieces_without_any_data(open_app: Open, store: Store) -> None:
+def test_a_typed_text_is_shown_as_tokens_without_any_data(open_app: Open, store: Store) -> None:
     app = type_text(open_app(PAGE), "Tokenization helps")
 
     assert app.subheader[0].value == "5 tokens for 2 words"
@@ -56,7 +56,7 @@ def test_markup_in_a_text_is_drawn_as_it_is(open_app: Open, store: Store) -> Non
     assert any(r"\*\*bold\*\*" in element.value for element in app.markdown)
 
 
-def test_a_word_shows_its_pieces_and_who_shares_them(open_app: Open, dataset: Dataset) -> None:
+def test_a_word_shows_its_tokens_and_who_shares_them(open_app: Open, dataset: Dataset) -> None:
     app = open_app(PAGE, word="tokenization")
 
     table = next(frame.value for frame in app.dataframe if "entries" in frame.value)
@@ -65,7 +65,7 @@ def test_a_word_shows_its_pieces_and_who_shares_them(open_app: Open, dataset: Da
     assert table["words"].tolist() == ["none", "none"]  # the data knows no other
 
 
-def test_tokens_per_word_stand_beside_each_class(open_app: Open, dataset: Dataset) -> None:
+def test_tokens_per_word_stand_next_to_each_class(open_app: Open, dataset: Dataset) -> None:
     app = open_app(PAGE)
 
     table = next(frame.value for frame in app.dataframe if "ratio" in frame.value)

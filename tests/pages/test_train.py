@@ -106,7 +106,7 @@ def test_what_is_trained_follows_the_rank(open_app: Open, dataset: Dataset) -> N
     assert "1.3 % of 23,009,668 parameters are trained" in page_text(app)
 
 
-def test_a_warning_teaches_and_its_button_mends_it(
+def test_a_warning_teaches_and_its_button_fixes_it(
     open_app: Open, dataset: Dataset, store: Store
 ) -> None:
     app = open_app(PAGE)
@@ -140,7 +140,7 @@ def test_a_value_that_no_widget_can_refuse_is_explained(open_app: Open, dataset:
     assert app.button(key="launch").disabled
 
 
-def test_a_model_that_cannot_be_had_blocks_the_launch_with_the_reason(
+def test_a_model_that_is_unavailable_blocks_the_launch_with_the_reason(
     open_app: Open, dataset: Dataset
 ) -> None:
     app = open_app(PAGE)
@@ -225,7 +225,7 @@ def test_a_second_click_that_was_lost_still_ends_on_the_run(
     assert app.title[0].value == "New run"
 
 
-def test_the_form_drawn_anew_launches_another_run(
+def test_the_form_drawn_again_launches_another_run(
     open_app: Open, dataset: Dataset, store: Store
 ) -> None:
     app = open_app(PAGE)

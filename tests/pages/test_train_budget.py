@@ -51,7 +51,7 @@ def test_a_machine_that_was_not_measured_offers_to_be(
     assert not [button for button in app.button if button.key == "measure"]
 
 
-def test_nothing_is_measured_beside_another_job(
+def test_nothing_is_measured_next_to_another_job(
     open_app: Open, dataset: Dataset, store: Store, running: object
 ) -> None:
     app = open_app(PAGE)

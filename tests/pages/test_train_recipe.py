@@ -15,11 +15,11 @@ PAGE = "pages/train.py"
 def recipe(dataset: Dataset, store: Store) -> Recipe:
     """Drops three training texts."""
     rows = tuple(int(row) for row in dataset.read("train")["row"][:3])
-    made = Recipe(
+    created = Recipe(
         fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),)
     )
-    save_recipe(store.settings, made)
-    return made
+    save_recipe(store.settings, created)
+    return created
 
 
 def test_without_a_recipe_there_is_no_choice(open_app: Open, dataset: Dataset) -> None:
@@ -87,16 +87,16 @@ def test_a_recipe_from_a_file_is_chosen_for_the_run(
     open_app: Open, dataset: Dataset, store: Store
 ) -> None:
     rows = tuple(int(row) for row in dataset.read("train")["row"][:2])
-    wanted = Recipe(
+    expected = Recipe(
         fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),)
     )
     app = open_app(PAGE)
 
     app.file_uploader(key="recipe-file").upload(
-        "mine.json", to_bytes(wanted), "application/json"
+        "mine.json", to_bytes(expected), "application/json"
     ).run()
     app.button(key="use-recipe").click().run()
     assert app.segmented_control(key="data-cleaning").value == "cleaned"
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe == wanted
+    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe == expected

@@ -194,14 +194,14 @@ def state_of(store: Store) -> tuple[dict[str, list[tuple[object, ...]]], dict[st
             if name != "audit"
         }
     home = store.settings.home
-    found = {
+    result = {
         path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in home.rglob("*")
         if path.is_file()
     }
     return tables, {
         name: mark
-        for name, mark in found.items()
+        for name, mark in result.items()
         if not name.startswith("loralab.db") and not name.endswith(".lock")
     }
 
@@ -325,7 +325,7 @@ def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(
     lab = as_(store, BOB)
     lab.transition(
         lab.create(JobKind.TRAIN, "his", {}, "his"), JobState.CANCELLED
-    )  # there is something to take away
+    )  # there is something to remove
     before, known = state_of(store), {job.id for job in store.jobs()}
 
     LAUNCHES[name](lab, of_ada)
@@ -340,7 +340,7 @@ def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(
 @pytest.mark.parametrize(
     "name", ["core.jobs.actions.stop", "core.jobs.actions.rename", "core.jobs.actions.delete"]
 )
-def test_what_somebody_does_to_an_own_run_is_written_down(
+def test_what_someone_does_to_an_own_run_is_written_down(
     store: Store, of_ada: Job, name: str
 ) -> None:
     queued = next(job for job in store.jobs() if job.state is JobState.QUEUED)
@@ -370,7 +370,7 @@ def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -
         actions.resume(lab, store.job("failed"))
 
 
-def test_the_texts_of_a_file_that_waits_stay_however_many_others_bring(
+def test_the_texts_of_a_file_that_waits_stay_however_many_others_upload(
     store: Store, of_ada: Job
 ) -> None:
     hers = actions.launch_batch(
@@ -391,7 +391,7 @@ def test_the_texts_of_a_file_that_waits_stay_however_many_others_bring(
 
 
 @pytest.mark.parametrize("who", [BOB, GUEST])
-def test_nobody_finds_another_ones_file(store: Store, of_ada: Job, who: Visitor) -> None:
+def test_no_one_finds_another_ones_file(store: Store, of_ada: Job, who: Visitor) -> None:
     hers = actions.launch_batch(
         as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]})
     )
@@ -406,13 +406,13 @@ def test_no_key_is_guessed_from_what_is_known_of_its_owner(home: object) -> None
     store = Store(Settings(class_code="whale", teacher_code="oak"))
     ada, key = join(store, Attempts(), "whale", "Ada", "here")
     with store.transaction() as db:
-        (kept,) = db.execute("SELECT key_hash FROM people").fetchone()
+        (stored,) = db.execute("SELECT key_hash FROM people").fetchone()
     tries = [
         "",
         " ",
         ada.id,
         ada.name,
-        kept,
+        stored,
         key[:-1],
         key + "a",
         key[1:],

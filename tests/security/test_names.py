@@ -71,8 +71,8 @@ def map_of(run: str) -> embed_texts.MapRequest:
 
 
 @pytest.fixture
-def beside(home: Path) -> Path:
-    """A folder beside the home folder, with all that the app looks for in folders of its own; one
+def temporary(home: Path) -> Path:
+    """A folder next to the home folder, with all that the app looks for in folders of its own; one
     of the names leads to it.
     """
     folder = home.parent / "beside"
@@ -114,28 +114,28 @@ def names_tried(
     return tried
 
 
-@pytest.mark.parametrize("what", LOOK_UPS)
+@pytest.mark.parametrize("description", LOOK_UPS)
 @pytest.mark.parametrize("who", [STUDENT, GUEST], ids=["student", "guest"])
 def test_no_name_leads_out_of_the_home_folder(
-    store: Store, run: Job, home: Path, beside: Path, what: str, who: Visitor
+    store: Store, run: Job, home: Path, temporary: Path, description: str, who: Visitor
 ) -> None:
     store.visitor = who
 
     names = NAMES if who is STUDENT else NAMES[::10]
-    assert names_tried(LOOK_UPS[what], store, run, home, names) == len(names)
+    assert names_tried(LOOK_UPS[description], store, run, home, names) == len(names)
 
 
-@pytest.mark.parametrize("what", WRITES)
+@pytest.mark.parametrize("description", WRITES)
 def test_no_name_writes_outside_the_home_folder(
-    store: Store, run: Job, home: Path, beside: Path, what: str
+    store: Store, run: Job, home: Path, temporary: Path, description: str
 ) -> None:
-    before = sorted(beside.iterdir())
+    before = sorted(temporary.iterdir())
 
     names = NAMES[: 400 if FULL else 100]  # each run that is launched makes the next one slower
-    assert names_tried(WRITES[what], store, run, home, names) == len(names)
+    assert names_tried(WRITES[description], store, run, home, names) == len(names)
 
-    assert sorted(home.parent.iterdir()) == [beside, home]
-    assert sorted(beside.iterdir()) == before
+    assert sorted(home.parent.iterdir()) == [temporary, home]
+    assert sorted(temporary.iterdir()) == before
 
 
 def test_the_watch_sees_a_file_that_is_opened_elsewhere(tmp_path: Path, home: Path) -> None:

@@ -71,16 +71,16 @@ def bombs(mark: Path) -> dict[str, bytes]:
     """The same payload as a pickle of each protocol, a zip like torch's, and an array of
     objects.
     """
-    found = {
+    result = {
         f"protocol {number}": pickle.dumps(Bomb(mark), number)
         for number in range(pickle.HIGHEST_PROTOCOL + 1)
     }
     torch_like, array = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(torch_like, "w") as archive:
-        archive.writestr("archive/data.pkl", found["protocol 2"])
+        archive.writestr("archive/data.pkl", result["protocol 2"])
         archive.writestr("archive/version", "3\n")
     np.save(array, np.array([Bomb(mark)], dtype=object), allow_pickle=True)
-    return {**found, "as torch writes": torch_like.getvalue(), "as numpy writes": array.getvalue()}
+    return {**result, "as torch writes": torch_like.getvalue(), "as numpy writes": array.getvalue()}
 
 
 def read_everything(store: Store) -> int:
@@ -197,7 +197,7 @@ def test_no_pickle_in_the_place_of_a_kept_file_is_loaded(
     assert refused > 8, "what was planted was hardly read"
 
 
-def test_no_pickle_beside_the_kept_files_is_loaded(full: Store, home: Path, mark: Path) -> None:
+def test_no_pickle_next_to_the_kept_files_is_loaded(full: Store, home: Path, mark: Path) -> None:
     for number, (_, data) in enumerate(bombs(mark).items()):
         for folder in [home, *(path for path in home.rglob("*") if path.is_dir())]:
             for ending in ENDINGS:
@@ -212,7 +212,7 @@ def test_no_pickle_beside_the_kept_files_is_loaded(full: Store, home: Path, mark
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_no_pickle_that_somebody_brings_is_loaded(
+def test_no_pickle_that_someone_uploads_is_loaded(
     settings: Settings, tmp_path: Path, mark: Path, ending: str
 ) -> None:
     for name, data in bombs(mark).items():
@@ -226,7 +226,7 @@ def test_no_pickle_that_somebody_brings_is_loaded(
         assert loaded == [] and not mark.exists(), name
 
 
-def test_no_pickle_in_an_adapter_that_somebody_brings_is_loaded(tmp_path: Path, mark: Path) -> None:
+def test_no_pickle_in_an_adapter_that_someone_uploads_is_loaded(tmp_path: Path, mark: Path) -> None:
     base = write_bert(tmp_path / "tiny")
     for name, data in bombs(mark).items():
         folder = tmp_path / "adapter"

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def serving(log_path: Path, **variables: str) -> Iterator[str]:
-    """A server with these variables; what it printed must tell of no trace."""
+    """A server with these variables; what it printed must report of no trace."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

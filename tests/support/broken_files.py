@@ -1,4 +1,4 @@
-"""Files that go wrong, each with what a reader must be told about it."""
+"""Files that go wrong, each with what a reader must be reported about it."""
 
 import gzip
 import io

@@ -94,19 +94,19 @@ class Answer(BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         path = urllib.parse.unquote(self.path)
         if match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/revision/(.+)\?blobs=true", path):
-            found = self._card(*match.groups())
+            result = self._card(*match.groups())
         elif match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/(\w{40})/(.+)", path):
-            found = self._file(*match.groups())
+            result = self._file(*match.groups())
         else:
-            found = None
-        self.send_response(404 if found is None else 200)
+            result = None
+        self.send_response(404 if result is None else 200)
         self.end_headers()
-        if found and "resolve" in path and not self.server.held.is_set():
-            self.wfile.write(found[: len(found) // 2])
+        if result and "resolve" in path and not self.server.held.is_set():
+            self.wfile.write(result[: len(result) // 2])
             self.wfile.flush()
             self.server.held.wait(30)
-            found = found[len(found) // 2 :]
-        self.wfile.write(found or b"")
+            result = result[len(result) // 2 :]
+        self.wfile.write(result or b"")
 
     def _card(self, name: str, branch: str) -> bytes | None:
         held = REPOSITORIES.get(name, {}).get(branch)

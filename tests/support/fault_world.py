@@ -84,7 +84,7 @@ class StagedWorld:
         self.ahead = ahead
 
     def fill(self, after: int, writes: int) -> None:
-        """From the ``after``-th transaction on, so many find no room."""
+        """From the ``after``-th transaction on, that many find no room."""
         self.store.fill(after, writes)
 
     def stop(self, job: Job) -> None:
@@ -96,7 +96,7 @@ class StagedWorld:
         actions.resume(self.store, job)
 
     def finish(self) -> int:
-        """On a healthy machine, bring every run to its end; how many transactions had found no room
+        """On a healthy machine, complete every run; how many transactions had found no room
         before.
         """
         self.store.make_room()
@@ -159,7 +159,7 @@ class StagedWorld:
 
 
 class StoppingDisk(CountingDisk):
-    """At its ``nth`` step somebody stops the run that is at work."""
+    """At its ``nth`` step someone stops the run that is running."""
 
     def __init__(self, nth: int, store: Store) -> None:
         super().__init__()

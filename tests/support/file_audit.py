@@ -82,23 +82,23 @@ def opened_elsewhere(*homes: Path) -> Iterator[list[str]]:
     machine.
     """
     global _paths
-    found: list[str] = []
+    result: list[str] = []
     _paths = []
     try:
-        yield found
+        yield result
     finally:
         seen, _paths = _paths, None
         allowed = (*map(str, homes), *MACHINE)
-        found += [path for path in seen if not path.startswith(allowed)]
+        result += [path for path in seen if not path.startswith(allowed)]
 
 
 @contextmanager
 def pickles_loaded() -> Iterator[list[str]]:
     """What pickles name while they are loaded."""
     global _pickles
-    found: list[str] = []
-    _pickles = found
+    result: list[str] = []
+    _pickles = result
     try:
-        yield found
+        yield result
     finally:
         _pickles = None

@@ -64,7 +64,7 @@ def tables(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def bent(draw: st.DrawFn) -> bytes:
-    """A known file with a piece cut out, doubled, or written over."""
+    """A known file with a token cut out, doubled, or written over."""
     content = draw(st.sampled_from(SEEDS))
     start = draw(st.integers(0, max(len(content) - 1, 0)))
     length = draw(st.integers(0, 200))

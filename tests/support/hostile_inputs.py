@@ -74,14 +74,14 @@ class Hostile:
 
 def hostile_texts(number: int) -> list[Hostile]:
     """That many, every template in turn, in other frames each time round."""
-    found = []
+    result = []
     for place in range(number):
         template, needle = TEMPLATES[place % len(TEMPLATES)]
         frame, marker = FRAMES[place // len(TEMPLATES) % len(FRAMES)], f"Q{place:03d}Z"
-        found.append(
+        result.append(
             Hostile(frame.format(t=template.format(m=marker)), needle.format(m=marker), marker)
         )
-    return found
+    return result
 
 
 PARTS = (

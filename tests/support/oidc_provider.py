@@ -47,7 +47,7 @@ class Provider:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, object]:
-        """What discovery tells."""
+        """What discovery reports."""
         ends = {
             "authorization_endpoint": "authorize",
             "token_endpoint": "token",
@@ -63,7 +63,7 @@ class Provider:
         }
 
     def choose(self, query: dict[str, str]) -> str:
-        """The page on which somebody says who they are."""
+        """The page on which someone says who they are."""
         links = []
         for who in PEOPLE:
             code = secrets.token_hex(8)
@@ -76,7 +76,7 @@ class Provider:
         """The token for a code, which works once, for the client with its secret and the verifier
         of its challenge.
         """
-        asked = self.codes.pop(form["code"])
+        requests = self.codes.pop(form["code"])
         user, _, password = (
             base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
         )
@@ -88,15 +88,15 @@ class Provider:
             .decode()
             .rstrip("=")
         )
-        assert challenge == asked["code_challenge"], "somebody else's code"
+        assert challenge == requests["code_challenge"], "somebody else's code"
         now = int(time.time())
         claims = {
-            **PEOPLE[asked["who"]],
+            **PEOPLE[requests["who"]],
             "iss": self.url,
             "aud": CLIENT,
             "iat": now,
             "exp": now + EXPIRES_SECONDS,
-            "nonce": asked["nonce"],
+            "nonce": requests["nonce"],
         }
         signed = jwt.encode(
             {"alg": "RS256", "kid": "published"}, claims, self.signing_key or self.key

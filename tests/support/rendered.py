@@ -30,19 +30,19 @@ def elements(app: AppTest) -> Iterator[tuple[str, Message]]:
 def strings(message: Message, name: str = "") -> Iterator[tuple[str, str]]:
     """Field and content of every string in it; of bytes, those that can be read."""
     for field, value in message.ListFields():
-        for one in (
+        for item in (
             value
             if getattr(field, "is_repeated", False)
             or isinstance(value, list | tuple)
             or hasattr(value, "add")
             else [value]
         ):
-            if isinstance(one, Message):
-                yield from strings(one, field.name)
-            elif isinstance(one, bytes):
-                yield field.name, one.decode(errors="replace")
-            elif isinstance(one, str):
-                yield field.name, one
+            if isinstance(item, Message):
+                yield from strings(item, field.name)
+            elif isinstance(item, bytes):
+                yield field.name, item.decode(errors="replace")
+            elif isinstance(item, str):
+                yield field.name, item
 
 
 def all_of(app: AppTest) -> Iterator[str]:

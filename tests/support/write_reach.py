@@ -42,13 +42,13 @@ def names(path: Path) -> dict[str, str]:
     """Local name to what it stands for, as ``module`` or ``module.function``, for all that the file
     imports from core.
     """
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "core":
-            found |= {
+            result |= {
                 alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
             }
-    return found
+    return result
 
 
 def module_of(path: Path) -> str:
@@ -58,18 +58,18 @@ def module_of(path: Path) -> str:
 @cache
 def functions() -> dict[str, ast.FunctionDef]:
     """Every function of core, by module and name; a method by its class."""
-    found = {}
+    result = {}
     for path in sorted((ROOT / "core").rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef):
-                found[f"{module_of(path)}.{node.name}"] = node
+                result[f"{module_of(path)}.{node.name}"] = node
             if isinstance(node, ast.ClassDef):
-                found |= {
-                    f"{module_of(path)}.{node.name}.{one.name}": one
-                    for one in node.body
-                    if isinstance(one, ast.FunctionDef)
+                result |= {
+                    f"{module_of(path)}.{node.name}.{item.name}": item
+                    for item in node.body
+                    if isinstance(item, ast.FunctionDef)
                 }
-    return found
+    return result
 
 
 def mentioned(tree: ast.AST, known: dict[str, str], module: str) -> Iterator[str]:
@@ -116,20 +116,22 @@ def writing() -> frozenset[str]:
         name: set(mentioned(tree, known[modules[name]], modules[name])) & every.keys()
         for name, tree in every.items()
     }
-    found = {name for name, tree in every.items() if writes(tree)}
-    while more := {name for name, called in calls.items() if name not in found and called & found}:
-        found |= more
-    return frozenset(found)
+    result = {name for name, tree in every.items() if writes(tree)}
+    while more := {
+        name for name, called in calls.items() if name not in result and called & result
+    }:
+        result |= more
+    return frozenset(result)
 
 
 def from_the_interface() -> set[str]:
     """Functions of core that change something and that a page or part of a page names; a method of
     the store as itself.
     """
-    found, direct = set(), set()
+    result, direct = set(), set()
     for path in [*(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "Home.py"]:
         tree = ast.parse(path.read_text())
-        found |= set(mentioned(tree, names(path), module_of(path)))
+        result |= set(mentioned(tree, names(path), module_of(path)))
         for node in ast.walk(tree):
             if (
                 isinstance(node, ast.Attribute)
@@ -137,4 +139,4 @@ def from_the_interface() -> set[str]:
                 and node.attr in {*STORE_WRITES, "transaction"}
             ):
                 direct.add(f"{module_of(path)}: store.{node.attr}")
-    return (found & writing()) | direct
+    return (result & writing()) | direct

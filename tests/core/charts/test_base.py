@@ -124,8 +124,8 @@ def luminance(colour: tuple[int, ...]) -> float:
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
 
-def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    low, high = sorted([luminance(one), luminance(other)])
+def contrast(entry: tuple[int, ...], other: tuple[int, ...]) -> float:
+    low, high = sorted([luminance(entry), luminance(other)])
     return (high + 0.05) / (low + 0.05)
 
 
@@ -208,9 +208,11 @@ def test_lengths_are_shares_of_each_class() -> None:
 
 
 def test_many_classes_share_one_line_of_lengths() -> None:
-    found = length_bins(np.arange(50, dtype=np.int32), np.arange(50, dtype=np.int16), 50)
+    result = length_bins(np.arange(50, dtype=np.int32), np.arange(50, dtype=np.int16), 50)
 
-    data = charts.length_histogram(found, [f"class {number}" for number in range(50)], "words").data
+    data = charts.length_histogram(
+        result, [f"class {number}" for number in range(50)], "words"
+    ).data
 
     assert set(data["class"]) == {"all selected"}
     assert data.query("kind == 'bin'")["share"].sum() == pytest.approx(1)
@@ -444,7 +446,7 @@ def test_baselines_that_lie_close_together_share_a_label() -> None:
     assert data["value"].tolist() == [0.868, 0.295, 0.25]
 
 
-def test_no_spec_is_built_anew_for_another_selection() -> None:
+def test_no_spec_is_built_again_for_another_selection() -> None:
     built = distributions._cut_spec.cache_info().misses, patterns._pattern_spec.cache_info().misses
 
     alone = charts.cut_curve(

@@ -85,7 +85,7 @@ def test_a_spec_is_valid_and_reads_only_what_its_data_has(name: str) -> None:
     assert chart.alt
 
 
-def test_pieces_wrap_and_say_what_is_read() -> None:
+def test_tokens_wrap_and_say_what_is_read() -> None:
     many = pd.DataFrame(
         {"position": range(30), "piece": "market", "id": 5, "kind": "word", "kept": True}
     )

@@ -31,7 +31,7 @@ def test_many_classes_are_drawn_with_f1_alone() -> None:
     assert len(chart.data) == 50
 
 
-def test_better_is_more_on_the_diagonal_and_fewer_beside_it() -> None:
+def test_better_is_more_on_the_diagonal_and_fewer_next_to_it() -> None:
     first, second = np.array([[5, 5], [0, 10]]), np.array([[9, 1], [1, 9]])
 
     chart = charts.matrix_difference(first, second, ["a", "b"], ("old", "new"))

@@ -38,10 +38,10 @@ def test_doctor_says_what_is_ready(
     monkeypatch.setenv("LORALAB_STOPWATCH", "fp32=1,bf16=0.2,onednn=0.5")
     news = write_small_news(tmp_path / "small-news")
 
-    found = parsed("doctor", "--data", str(news))
+    outcome = parsed("doctor", "--data", str(news))
 
     assert {
-        name: found["data"][name]
+        name: outcome["data"][name]
         for name in ("source", "name", "train_rows", "validation_rows", "test_rows")
     } == {
         "source": "folder",
@@ -50,14 +50,14 @@ def test_doctor_says_what_is_ready(
         "validation_rows": 24,
         "test_rows": 80,
     }
-    assert len(found["data"]["fingerprint"]) == 12
-    assert {model["id"]: model["available"] for model in found["models"]} == {
+    assert len(outcome["data"]["fingerprint"]) == 12
+    assert {model["id"]: model["available"] for model in outcome["models"]} == {
         "minilm": True,
         "distilbert": False,
     }
-    assert (found["precision"], found["home"]) == ("fp32", str(home))
-    assert found["products"] == "oneDNN"
-    assert found["cores"] >= 1
+    assert (outcome["precision"], outcome["home"]) == ("fp32", str(home))
+    assert outcome["products"] == "oneDNN"
+    assert outcome["cores"] >= 1
 
 
 def test_a_new_home_lists_the_example_and_shows_its_matrix() -> None:
@@ -135,20 +135,20 @@ def test_an_estimate_names_its_units_and_says_where_its_speed_comes_from(tmp_pat
         "evaluation_interval=4",
     )
 
-    found = parsed("estimate", *options)
+    outcome = parsed("estimate", *options)
     text = run("estimate", *options).stdout
 
-    assert (found["steps"], found["validations"]) == (10, 3)
-    assert found["low_seconds"] < found["likely_seconds"] < found["high_seconds"]
-    assert found["likely_seconds"] == pytest.approx(
-        sum(found["of_likely_seconds"].values()), abs=0.3
+    assert (outcome["steps"], outcome["validations"]) == (10, 3)
+    assert outcome["low_seconds"] < outcome["likely_seconds"] < outcome["high_seconds"]
+    assert outcome["likely_seconds"] == pytest.approx(
+        sum(outcome["of_likely_seconds"].values()), abs=0.3
     )
-    assert found["peak_memory_mb"] > 500
-    assert (found["measured_on_this_machine"], found["source"]) == (
+    assert outcome["peak_memory_mb"] > 500
+    assert (outcome["measured_on_this_machine"], outcome["source"]) == (
         False,
         "based on a typical 2-core machine; this one has not been measured",
     )
-    assert found["config"]["train_rows"] == 160
+    assert outcome["config"]["train_rows"] == 160
     assert "has not been measured" in text
     assert "10, 3 validations" in text
 
@@ -157,14 +157,18 @@ def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
     options = ("--model", str(model), "--data", str(news), "--no-measure", "--set", "rank=4")
 
-    found = parsed("estimate", *options, "--minutes", "5")
+    outcome = parsed("estimate", *options, "--minutes", "5")
     short = run("estimate", *options, "--minutes", "0.01")
 
-    assert found["likely_seconds"] <= 300
-    assert (found["minutes"], found["config"]["rank"], found["config"]["train_rows"]) == (5, 4, 216)
-    assert found["chosen_for_the_budget"]["epochs"] == 3
-    assert (found["accuracy_low"], found["accuracy_high"]) == (None, None)
-    assert "no earlier run on this data" in found["note"]
+    assert outcome["likely_seconds"] <= 300
+    assert (outcome["minutes"], outcome["config"]["rank"], outcome["config"]["train_rows"]) == (
+        5,
+        4,
+        216,
+    )
+    assert outcome["chosen_for_the_budget"]["epochs"] == 3
+    assert (outcome["accuracy_low"], outcome["accuracy_high"]) == (None, None)
+    assert "no earlier run on this data" in outcome["note"]
     assert (short.exit_code, "minutes or more" in short.stderr) == (1, True)
 
 
@@ -172,7 +176,7 @@ def test_a_run_with_a_budget_trains_what_fits(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
     parsed(
         "train", "--model", str(model), "--data", str(news)
-    )  # queued: so nothing is measured beside it
+    )  # queued: so nothing is measured next to it
 
     launched = parsed(
         "train", "--model", str(model), "--data", str(news), "--minutes", "5", "--name", "five"

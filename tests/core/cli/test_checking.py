@@ -47,10 +47,10 @@ def checked(news: Path) -> Path:
 
 def test_a_kept_report_is_printed_without_a_new_check(checked: Path, store: Store) -> None:
     code, out, _ = call("quality", "--data", str(checked), "--json")
-    found = {finding["check"]: finding for finding in json.loads(out)["findings"]}
+    outcome = {finding["check"]: finding for finding in json.loads(out)["findings"]}
 
     assert code == 0
-    assert found["exact duplicates"]["texts"] >= 20
+    assert outcome["exact duplicates"]["texts"] >= 20
     assert store.jobs(JobKind.QUALITY) == []
 
 
@@ -112,7 +112,7 @@ def test_a_recipe_is_written_and_a_run_takes_it(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "page_text"),
     [
         (
             ("--fix", "label suspects", "--recipe-out", "r.json"),
@@ -122,11 +122,11 @@ def test_a_recipe_is_written_and_a_run_takes_it(
     ],
 )
 def test_a_fix_that_cannot_be_written_is_refused(
-    news: Path, arguments: tuple[str, ...], said: str
+    news: Path, arguments: tuple[str, ...], page_text: str
 ) -> None:
     code, _, error = call("quality", "--data", str(news), *arguments)
 
-    assert (code, said in error, "Traceback" in error) == (1, True, False)
+    assert (code, page_text in error, "Traceback" in error) == (1, True, False)
 
 
 def test_a_file_that_is_no_recipe_launches_nothing(

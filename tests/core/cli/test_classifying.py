@@ -43,15 +43,15 @@ def test_a_file_gives_a_file_and_its_scores(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (("--column", "text"), "It is not said where the answers go."),
         (("--column", "body", "--out", "out.csv"), "rows.csv has no column 'body'."),
         (("--out", "nowhere/out.csv"), "There is no folder nowhere."),
     ],
 )
-def test_a_wrong_call_says_what_to_do(call: Call, given: tuple[str, ...], said: str) -> None:
+def test_a_wrong_call_says_what_to_do(call: Call, given: tuple[str, ...], message: str) -> None:
     done = call(*given)
 
     assert done.exit_code == 1
-    assert said in done.stderr
+    assert message in done.stderr

@@ -21,23 +21,23 @@ def counted(news: str, *arguments: str) -> Any:
 
 
 def test_classes_lengths_and_words_are_counted(news: str) -> None:
-    found = counted(news)
+    outcome = counted(news)
 
-    assert {(line["split"], line["class"], line["texts"]) for line in found["balance"]} >= {
+    assert {(line["split"], line["class"], line["texts"]) for line in outcome["balance"]} >= {
         ("train", "Sports", 54),
         ("test", "World", 20),
     }
-    assert found["texts"] == 216
-    assert [line["median"] for line in found["lengths"]["words"]] == [9, 9, 9, 9]
-    for name, words in found["words"].items():
+    assert outcome["texts"] == 216
+    assert [line["median"] for line in outcome["lengths"]["words"]] == [9, 9, 9, 9]
+    for name, words in outcome["words"].items():
         assert words and {word["word"] for word in words} <= set(WORDS[name].split())
 
 
 def test_filters_narrow_what_is_counted(news: str) -> None:
-    found = counted(news, "--split", "test", "--class", "Sports")
+    outcome = counted(news, "--split", "test", "--class", "Sports")
 
-    assert (found["texts"], list(found["words"])) == (20, ["Sports"])
-    assert [line["class"] for line in found["lengths"]["tokens"]] == ["Sports"]
+    assert (outcome["texts"], list(outcome["words"])) == (20, ["Sports"])
+    assert [line["class"] for line in outcome["lengths"]["tokens"]] == ["Sports"]
     assert counted(news, "--search", "no text holds this")["texts"] == 0
     assert counted(news, "--longest", "3")["texts"] == 0
 

@@ -13,10 +13,10 @@ def call(*arguments: str) -> tuple[int, str, str]:
 
 def test_tokens_are_listed_with_ids_and_what_is_cut() -> None:
     code, out, _ = call("tokens", "Tokenization helps a lot", "--max-tokens", "5", "--json")
-    found = json.loads(out)
+    outcome = json.loads(out)
 
     assert code == 0
-    assert [piece["piece"] for piece in found["pieces"]] == [
+    assert [piece["piece"] for piece in outcome["pieces"]] == [
         "[CLS]",
         "token",
         "##ization",
@@ -25,7 +25,7 @@ def test_tokens_are_listed_with_ids_and_what_is_cut() -> None:
         "lot",
         "[SEP]",
     ]
-    assert (found["tokens"], found["read"], found["cut"], found["pieces"][0]["id"]) == (
+    assert (outcome["tokens"], outcome["read"], outcome["cut"], outcome["pieces"][0]["id"]) == (
         7,
         5,
         2,

@@ -109,7 +109,7 @@ def test_a_hub_dataset_without_a_network_is_said() -> None:
     assert "The Hub cannot be reached." in result.output
 
 
-def test_a_hub_dataset_is_added_and_tells_its_revision(hub: Hub) -> None:
+def test_a_hub_dataset_is_added_and_reports_its_revision(hub: Hub) -> None:
     card = parsed("data", "add", "hub:some/pets", "--name", "pets")
 
     assert (card["classes"], card["train_rows"], card["test_rows"]) == (["Hund", "Katze"], 60, 20)

@@ -48,7 +48,7 @@ def test_each_fix_changes_its_training_rows_and_no_others(dataset: Dataset) -> N
     assert after.loc[second, "text"] == f"train text {second} it's"
     assert (
         after.loc[second, "tokens"] == before["tokens"][1] - 3
-    )  # &, # and ; are pieces of their own, 39 becomes no less than s
+    )  # &, # and ; are tokens of their own, 39 becomes no less than s
     assert after.loc[third, "label"] == label
     pd.testing.assert_frame_equal(after.loc[others], before.set_index("row").loc[others])
 
@@ -88,7 +88,7 @@ def test_no_recipe_or_an_empty_one_gives_the_data_themselves(dataset: Dataset) -
     assert clean(dataset, Recipe(fingerprint=dataset.fingerprint)) is dataset
 
 
-def test_a_damaged_copy_is_made_anew(dataset: Dataset) -> None:
+def test_a_damaged_copy_is_made_again(dataset: Dataset) -> None:
     recipe = Recipe(
         fingerprint=dataset.fingerprint,
         steps=(step(Fix.DROP, [int(dataset.read("train")["row"][0])]),),
@@ -100,19 +100,21 @@ def test_a_damaged_copy_is_made_anew(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "said"),
+    ("chosen", "message"),
     [
         (step(Fix.DROP, [9999]), "names 1 texts that are not in the training split"),
         (step(Fix.RELABEL, [0], (7,)), "assigns an unknown class id: 7"),
     ],
 )
-def test_a_recipe_that_does_not_fit_is_refused(dataset: Dataset, chosen: Step, said: str) -> None:
+def test_a_recipe_that_does_not_fit_is_refused(
+    dataset: Dataset, chosen: Step, message: str
+) -> None:
     row = int(dataset.read("train")["row"][0])
     fitting = chosen.model_copy(
         update={"rows": tuple(row if number == 0 else number for number in chosen.rows)}
     )
 
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         clean(dataset, Recipe(fingerprint=dataset.fingerprint, steps=(fitting,)))
 
 
@@ -127,12 +129,12 @@ def test_a_recipe_is_known_to_fit_before_it_is_used(dataset: Dataset) -> None:
         dataset, Recipe(fingerprint=dataset.fingerprint, steps=(step(Fix.REPAIR, [row]),))
     )
 
-    for steps, said in [
+    for steps, message in [
         ((), "has no steps"),
         ((step(Fix.DROP, [999]),), "names 1 texts"),
         ((step(Fix.RELABEL, [row], (7,)),), "an unknown class id"),
     ]:
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             require_fitting(dataset, Recipe(fingerprint=dataset.fingerprint, steps=steps))
     with pytest.raises(DataError, match="is for data ffffffffffff, not"):
         require_fitting(dataset, Recipe(fingerprint="f" * 12, steps=(step(Fix.DROP, [row]),)))

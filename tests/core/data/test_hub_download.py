@@ -134,10 +134,10 @@ def test_a_server_that_sends_more_than_it_said_is_cut_off(hub: Hub) -> None:
 def test_a_download_is_not_made_twice(hub: Hub) -> None:
     pick = look_up(Settings(), "some/pets").pick()
     first = fetch(pick)
-    asked = len(hub.asked)
+    requests = len(hub.asked)
 
     assert fetch(pick) == first == find_fetched(Settings(), pick)
-    assert len(hub.asked) == asked
+    assert len(hub.asked) == requests
 
 
 def test_the_oldest_downloads_are_forgotten(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,15 +153,15 @@ def test_the_oldest_downloads_are_forgotten(hub: Hub, monkeypatch: pytest.Monkey
     assert [bool(find_fetched(Settings(), pick)) for pick in picks] == [False, True, True]
 
 
-def test_a_download_tells_how_far_it_is_and_can_be_stopped(hub: Hub) -> None:
-    pick, told = look_up(Settings(), "some/pets").pick(), list[Progress]()
+def test_a_download_reports_how_far_it_is_and_can_be_stopped(hub: Hub) -> None:
+    pick, reported = look_up(Settings(), "some/pets").pick(), list[Progress]()
     hub.held.clear()
     threading.Timer(0.2, hub.held.set).start()
 
     with pytest.raises(Stopped):
-        download(Settings(), pick, told.append, lambda: bool(told))
+        download(Settings(), pick, reported.append, lambda: bool(reported))
 
-    assert told == [Progress(Phase.DOWNLOADING, len(TRAIN) // 2 // 1000, pick.size // 1000)]
+    assert reported == [Progress(Phase.DOWNLOADING, len(TRAIN) // 2 // 1000, pick.size // 1000)]
     assert find_fetched(Settings(), pick) == []
 
 

@@ -216,14 +216,14 @@ def test_reading_says_nothing_on_the_terminal(make_source: Make, tmp_path: Path)
 def test_reading_a_folder_asks_no_server(
     make_source: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
+    requests: list[bool] = []
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", True)
-    monkeypatch.setattr(datasets.load, "get_session", lambda: asked.append(True))
+    monkeypatch.setattr(datasets.load, "get_session", lambda: requests.append(True))
 
     load(make_source())
 
-    assert asked == []
+    assert requests == []
 
 
 def test_a_parquet_file_without_the_columns_is_refused(make_source: Make) -> None:

@@ -34,8 +34,8 @@ def most_alike(texts: list[str]) -> tuple[float, str, str]:
     """
     grams = [{*zip(w, w[1:], w[2:], strict=False)} for w in map(words, texts)]
     holders: dict[tuple[str, str, str], list[int]] = {}
-    for place, found in enumerate(grams):
-        for gram in found:
+    for place, result in enumerate(grams):
+        for gram in result:
             holders.setdefault(gram, []).append(place)
     shared = Counter(pair for places in holders.values() for pair in combinations(places, 2))
     alike = (
@@ -58,9 +58,9 @@ def test_words_are_many(texts: list[str]) -> None:
 
 
 def test_no_two_items_are_alike(texts: list[str]) -> None:
-    likeness, one, other = most_alike(texts)
+    likeness, item, other = most_alike(texts)
 
-    assert likeness <= 0.4, (one, other)
+    assert likeness <= 0.4, (item, other)
 
 
 def test_items_are_clean_lines(texts: list[str]) -> None:

@@ -100,7 +100,7 @@ def test_what_is_prepared_is_found_without_reading_rows(
     )
 
 
-def test_a_changed_file_is_prepared_anew_and_the_old_rows_stay(
+def test_a_changed_file_is_prepared_again_and_the_old_rows_stay(
     settings: Settings, make_source: Make
 ) -> None:
     old = ready(settings, make_source(train=items(40), test=items(10)))
@@ -114,24 +114,26 @@ def test_a_changed_file_is_prepared_anew_and_the_old_rows_stay(
 def test_the_same_rows_from_elsewhere_are_one_dataset_under_two_names(
     settings: Settings, make_source: Make
 ) -> None:
-    one, two = make_source("csv", folder="one"), make_source("parquet", folder="two")
+    item, two = make_source("csv", folder="one"), make_source("parquet", folder="two")
 
-    first, second = ready(settings, one), ready(settings, two)
+    first, second = ready(settings, item), ready(settings, two)
 
     assert first.folder == second.folder
     assert [first.name, second.name] == ["one", "two"]
-    assert [found.name for source in (one, two) if (found := find_prepared(settings, source))] == [
+    assert [
+        result.name for source in (item, two) if (result := find_prepared(settings, source))
+    ] == [
         "one",
         "two",
     ]
 
 
 def test_progress_counts_all_rows(settings: Settings, make_source: Make) -> None:
-    told: list[Progress] = []
+    reported: list[Progress] = []
 
-    prepare(settings, make_source(train=items(2500), test=items(30)), told.append, never)
+    prepare(settings, make_source(train=items(2500), test=items(30)), reported.append, never)
 
-    assert [(report.done, report.total) for report in told] == [
+    assert [(report.done, report.total) for report in reported] == [
         (0, 0),
         (0, 2530),
         (1000, 2530),
@@ -140,15 +142,15 @@ def test_progress_counts_all_rows(settings: Settings, make_source: Make) -> None
         (2500, 2530),
         (2530, 2530),
     ]
-    assert {report.phase for report in told} == {Phase.PREPARING}
+    assert {report.phase for report in reported} == {Phase.PREPARING}
 
 
 def test_a_stop_leaves_nothing_behind(settings: Settings, make_source: Make) -> None:
     source = make_source(train=items(2500), test=items(30))
-    told: list[Progress] = []
+    reported: list[Progress] = []
 
     with pytest.raises(Stopped):
-        prepare(settings, source, told.append, lambda: len(told) > 2)
+        prepare(settings, source, reported.append, lambda: len(reported) > 2)
 
     assert find_prepared(settings, source) is None
     assert [path.name for path in settings.prepared.iterdir()] == [".lock"]
@@ -156,7 +158,7 @@ def test_a_stop_leaves_nothing_behind(settings: Settings, make_source: Make) -> 
 
 @pytest.mark.parametrize("harm", [cut, damage, Path.unlink])
 @pytest.mark.parametrize("name", ["train.parquet", "dataset.json"])
-def test_preparing_again_mends_what_is_damaged(
+def test_preparing_again_fixes_what_is_damaged(
     settings: Settings, make_source: Make, name: str, harm: Callable[[Path], None]
 ) -> None:
     source = make_source()
@@ -271,13 +273,13 @@ def test_two_processes_that_prepare_at_once_leave_one_whole_dataset(
     for process in processes:
         process.join(60)
 
-    found = find_prepared(settings, source)
+    result = find_prepared(settings, source)
 
     assert [process.exitcode for process in processes] == [0, 0]
-    assert found is not None
-    assert found.is_intact()
+    assert result is not None
+    assert result.is_intact()
     assert sorted(path.name for path in settings.prepared.iterdir()) == sorted(
-        [".lock", found.fingerprint, "sources"]
+        [".lock", result.fingerprint, "sources"]
     )
 
 
@@ -302,7 +304,7 @@ def test_fingerprint_changes_with_each_row_and_class_name_only() -> None:
     assert len({fingerprint_of(each) for each in (raw(), *others)}) == 4
 
 
-def test_fingerprint_tells_where_one_text_ends() -> None:
+def test_fingerprint_reports_where_one_text_ends() -> None:
     rest = items(40)["text"].tolist()[2:]
 
     # labels 0 and 1 before the texts: both would read 0a11b without the lengths

@@ -90,7 +90,7 @@ def test_a_file_that_is_no_recipe_is_refused_with_the_place(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"{", "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
@@ -111,14 +111,14 @@ def test_a_file_that_is_no_recipe_is_refused_with_the_place(tmp_path: Path) -> N
         (b" " * (MAX_BYTES + 1), "is larger than 5 MB, the limit for a recipe"),
     ],
 )
-def test_what_somebody_uploads_is_read_as_a_recipe_or_refused(
-    tmp_path: Path, content: bytes, said: str
+def test_what_someone_uploads_is_read_as_a_recipe_or_refused(
+    tmp_path: Path, content: bytes, message: str
 ) -> None:
     (tmp_path / "mine.json").write_bytes(content)
 
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         parse_recipe("mine.json", content)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_recipe_file(tmp_path / "mine.json")
 
 

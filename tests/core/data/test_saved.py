@@ -76,7 +76,7 @@ def test_a_validation_split_of_ones_own_is_used_and_part_of_the_fingerprint(
     assert len(without.splits) == 2
 
 
-def test_the_list_is_newest_first_and_the_card_tells_what_was_kept(settings: Settings) -> None:
+def test_the_list_is_newest_first_and_the_card_reports_what_was_kept(settings: Settings) -> None:
     keep(settings, "one")
     keep(settings, "two", 60)
 

@@ -100,7 +100,7 @@ def test_without_folder_and_hub_the_demo_corpus_is_used_and_the_note_says_why(ho
         ),
     ],
 )
-def test_splits_are_told_by_the_words_in_a_path(
+def test_splits_are_reported_by_the_words_in_a_path(
     tmp_path: Path, names: list[str], splits: dict[str, list[str]]
 ) -> None:
     fill(tmp_path, *names)

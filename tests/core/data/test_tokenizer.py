@@ -16,7 +16,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return open_tokenizer(folder)
 
 
-def test_each_piece_has_its_kind_and_its_word(tokenizer: Tokenizer) -> None:
+def test_each_token_has_its_kind_and_its_word(tokenizer: Tokenizer) -> None:
     table = cut_text(tokenizer, "Gaming wins", 64).table
 
     assert table["piece"].tolist() == ["[CLS]", "game", "wins", "[SEP]"] or table[
@@ -75,7 +75,7 @@ def test_an_empty_text_is_its_special_tokens(tokenizer: Tokenizer) -> None:
     assert cut_text(tokenizer, "", 64).table["piece"].tolist() == ["[CLS]", "[SEP]"]
 
 
-def test_a_word_is_seen_with_what_shares_its_pieces(tokenizer: Tokenizer) -> None:
+def test_a_word_is_seen_with_what_shares_its_tokens(tokenizer: Tokenizer) -> None:
     index = PieceIndex(tokenizer, ["gaming and rating, gaming", "playing the game", "a game"])
 
     view = view_word(tokenizer, "teaming", index)
@@ -90,7 +90,7 @@ def test_a_word_is_seen_with_what_shares_its_pieces(tokenizer: Tokenizer) -> Non
     assert not view.unknown
 
 
-def test_entries_that_begin_as_a_piece_are_named(tokenizer: Tokenizer) -> None:
+def test_entries_that_begin_as_a_token_are_named(tokenizer: Tokenizer) -> None:
     assert view_word(tokenizer, "goal").entries["goal"] == ("goals",)
 
 

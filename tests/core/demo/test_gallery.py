@@ -114,9 +114,9 @@ def test_a_leak_shows_as_a_test_score_above_validation(store: Store, runs: dict[
 
 
 def test_a_half_copied_folder_is_no_run(store: Store) -> None:
-    beside = store.settings.jobs / ".bad-rank"
-    shutil.copytree(GALLERY / "bad-rank", beside)
-    (beside / "job.json").unlink()
+    temporary = store.settings.jobs / ".bad-rank"
+    shutil.copytree(GALLERY / "bad-rank", temporary)
+    (temporary / "job.json").unlink()
 
     assert len(open_gallery(store)) == len(FAILURES)
     assert len(store.jobs(JobKind.TRAIN)) == len(FAILURES)

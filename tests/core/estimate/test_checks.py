@@ -46,11 +46,11 @@ def data(**changed: object) -> DataFacts:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_has_nothing_to_mend_on_ag_news(preset: Preset) -> None:
+def test_a_preset_has_nothing_to_fix_on_ag_news(preset: Preset) -> None:
     assert check(make_config(preset), DATA, MODEL) == []
 
 
-def test_a_model_that_cannot_be_had_blocks_with_the_reason() -> None:
+def test_a_model_that_is_unavailable_blocks_with_the_reason() -> None:
     finding = found(
         "model", model=ModelFacts("distilbert", False, "The Hub cannot be reached.", None)
     )
@@ -186,13 +186,13 @@ def test_a_model_not_yet_fetched_is_not_judged_by_its_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "wanted", "fix"),
+    ("field", "expected", "fix"),
     [("train_rows", 40_000, 0), ("validation_rows", 4_000, 3_600), ("test_rows", 10_000, 0)],
 )
-def test_more_rows_than_there_are_become_all(field: str, wanted: int, fix: int) -> None:
+def test_more_rows_than_there_are_become_all(field: str, expected: int, fix: int) -> None:
     (finding,) = [
         each
-        for each in check(RunConfig.model_validate({field: wanted}), DATA, MODEL)
+        for each in check(RunConfig.model_validate({field: expected}), DATA, MODEL)
         if each.field == field
     ]
     assert finding.fix == {field: fix}
@@ -345,7 +345,7 @@ def test_applying_a_fix_makes_its_finding_vanish(
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(CONFIGS, DATASETS, MODELS)
-def test_applying_fixes_comes_to_an_end_with_nothing_left_that_can_be_mended(
+def test_applying_fixes_comes_to_an_end_with_nothing_left_that_can_be_fixed(
     config: RunConfig, data: DataFacts, model: ModelFacts
 ) -> None:
     for _ in range(40):

@@ -27,17 +27,17 @@ PER_STEP = replace(
 
 
 def test_seconds_add_up_from_launch_to_end() -> None:
-    found = estimate(RunConfig(), NEWS, MINILM, SPEED)
+    result = estimate(RunConfig(), NEWS, MINILM, SPEED)
 
     parts = (
-        found.start_seconds,
-        found.untrained_seconds,
-        found.step_seconds,
-        found.validation_seconds,
-        found.evaluation_seconds,
+        result.start_seconds,
+        result.untrained_seconds,
+        result.step_seconds,
+        result.validation_seconds,
+        result.evaluation_seconds,
     )
-    assert found.likely_seconds == pytest.approx(sum(parts))
-    assert found.train_seconds == found.step_seconds + found.validation_seconds
+    assert result.likely_seconds == pytest.approx(sum(parts))
+    assert result.train_seconds == result.step_seconds + result.validation_seconds
 
 
 def test_steps_validations_and_start_are_counted() -> None:
@@ -45,14 +45,14 @@ def test_steps_validations_and_start_are_counted() -> None:
         train_rows=4000, batch_size=16, evaluation_interval=100, validation_rows=300, test_rows=100
     )
 
-    found = estimate(config, NEWS, MINILM, measured_speed(PER_STEP, ""))
+    result = estimate(config, NEWS, MINILM, measured_speed(PER_STEP, ""))
 
-    assert (found.steps, found.validations) == (250, 3)  # after 100, 200 and the last step
-    assert found.step_seconds == 500
-    assert found.start_seconds == pytest.approx(
+    assert (result.steps, result.validations) == (250, 3)  # after 100, 200 and the last step
+    assert result.step_seconds == 500
+    assert result.start_seconds == pytest.approx(
         LAUNCH_SECONDS + 5 + (4000 + 300 + 1000 + 200) * 53 / 1000
     )
-    assert found.evaluation_seconds == pytest.approx(
+    assert result.evaluation_seconds == pytest.approx(
         3 * SAVING_SECONDS
     )  # predictions cost nothing here
 
@@ -123,9 +123,9 @@ def test_targets_that_do_not_exist_are_left_to_the_checks() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_has_an_estimate_for_a_model_not_yet_fetched(preset: Preset) -> None:
-    found = estimate(make_config(preset), NEWS, ModelFacts("any", True, "", None), typical_speed())
+    result = estimate(make_config(preset), NEWS, ModelFacts("any", True, "", None), typical_speed())
 
-    assert 0 < found.low_seconds < found.likely_seconds < found.high_seconds
+    assert 0 < result.low_seconds < result.likely_seconds < result.high_seconds
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_more_rows_never_take_less_time(rows: int, batch: int, epochs: int, inte
 
     more = config.model_copy(update={"train_rows": rows + 1001})
 
-    first, second = (estimate(one, NEWS, MINILM, SPEED) for one in (config, more))
+    first, second = (estimate(item, NEWS, MINILM, SPEED) for item in (config, more))
     assert second.likely_seconds > first.likely_seconds
     assert second.memory_mb >= first.memory_mb
 

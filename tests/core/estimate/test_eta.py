@@ -78,14 +78,14 @@ def test_steps_as_quick_as_expected_leave_what_was_expected() -> None:
 def test_the_seen_pace_takes_over_and_corrects_what_was_not_seen_yet() -> None:
     few, many = steps(6, 4.0), steps(91, 4.0)
 
-    # 5 gaps of 4 s beside 10 that were expected to take 2 s: 40 s / 15; after 90 gaps 380 s / 100
+    # 5 gaps of 4 s next to 10 that were expected to take 2 s: 40 s / 15; after 90 gaps 380 s / 100
     assert left(Phase.TRAINING, few, few[-1].at) == pytest.approx(
         40 / 15 * 94 + (20 + 50) * 40 / 30
     )
     assert left(Phase.TRAINING, many, many[-1].at) == pytest.approx(3.8 * 9 + (20 + 50) * 1.9)
 
 
-def test_a_validation_tells_what_evaluating_takes() -> None:
+def test_a_validation_reports_what_evaluating_takes() -> None:
     metrics = steps(25, 2.0)
     metrics.append(Metric(25, "validation", 0.0, 1.0, metrics[-1].at + 15))  # expected to take 5 s
 

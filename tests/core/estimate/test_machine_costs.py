@@ -36,19 +36,19 @@ def test_a_fit_finds_the_costs_that_explain_the_probes() -> None:
         {"token": 200, "part": 3},
     )
 
-    found = fit(
+    result = fit(
         [CostProbe(units, sum(costs[unit] * n for unit, n in units.items())) for units in amounts],
         USUAL,
     )
 
-    assert found == pytest.approx(costs, rel=0.03)
+    assert result == pytest.approx(costs, rel=0.03)
 
 
 def test_a_unit_that_no_probe_shows_costs_the_usual_at_this_machines_pace() -> None:
-    found = fit([CostProbe({"token": 10}, 40.0), CostProbe({"token": 20}, 80.0)], USUAL)
+    result = fit([CostProbe({"token": 10}, 40.0), CostProbe({"token": 20}, 80.0)], USUAL)
 
-    assert found["rank"] == pytest.approx(2.0)  # twice as slow as usual
-    assert found["token"] == pytest.approx(4.0)
+    assert result["rank"] == pytest.approx(2.0)  # twice as slow as usual
+    assert result["token"] == pytest.approx(4.0)
 
 
 def test_without_a_probe_all_costs_are_the_usual_ones() -> None:
@@ -64,18 +64,18 @@ def test_without_a_probe_all_costs_are_the_usual_ones() -> None:
     )
 )
 def test_no_cost_is_negative(rows: list[tuple[int, int, float]]) -> None:
-    found = fit(
+    result = fit(
         [CostProbe({"token": tokens, "part": parts}, seconds) for tokens, parts, seconds in rows],
         USUAL,
     )
 
-    assert all(cost >= 0 for cost in found.values())
+    assert all(cost >= 0 for cost in result.values())
 
 
 def test_work_costs_by_its_units() -> None:
-    found = calibration(seconds={CostUnit.STEP: 2.0, CostUnit.PART: 0.5})
+    result = calibration(seconds={CostUnit.STEP: 2.0, CostUnit.PART: 0.5})
 
-    assert found.cost({CostUnit.STEP: 3, CostUnit.PART: 4}) == 8.0
+    assert result.cost({CostUnit.STEP: 3, CostUnit.PART: 4}) == 8.0
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_texts_without_words_or_a_single_class_fall_back_to_the_majority(
 def test_the_frame_is_one_of_predictions_also_where_a_true_class_has_no_share() -> None:
     shares = np.array([[0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
 
-    found = Predictions.of(prediction_frame(np.array([4, 2]), np.array([1, 2]), shares), 3)
+    result = Predictions.of(prediction_frame(np.array([4, 2]), np.array([1, 2]), shares), 3)
 
-    assert found.scores.accuracy.hits == 1
-    assert found.loss.tolist() == pytest.approx([-np.log(0.75), -np.log(1e-12)])
+    assert result.scores.accuracy.hits == 1
+    assert result.loss.tolist() == pytest.approx([-np.log(0.75), -np.log(1e-12)])

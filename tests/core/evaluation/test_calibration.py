@@ -45,37 +45,37 @@ def drawn(rows: int, classes: int, sharpness: float = 1.0) -> Predictions:
 def test_ece_of_four_texts_is_the_one_worked_by_hand() -> None:
     shares = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.35, 0.65]])
 
-    found = calibration(shares, np.array([0, 1, 0, 0]), bins=10)
+    result = calibration(shares, np.array([0, 1, 0, 0]), bins=10)
 
     # bin 0.6 to 0.7: two texts, 0.65 sure, one right; bin 0.9 to 1: two texts, 0.95 sure, one right
-    assert found.ece == pytest.approx((2 * 0.15 + 2 * 0.45) / 4, abs=1e-12)
-    assert found.bins["texts"].tolist() == [0, 0, 0, 0, 0, 0, 2, 0, 0, 2]
-    assert found.brier == pytest.approx((0.005 + 1.805 + 0.245 + 0.845) / 4, abs=1e-12)
+    assert result.ece == pytest.approx((2 * 0.15 + 2 * 0.45) / 4, abs=1e-12)
+    assert result.bins["texts"].tolist() == [0, 0, 0, 0, 0, 0, 2, 0, 0, 2]
+    assert result.brier == pytest.approx((0.005 + 1.805 + 0.245 + 0.845) / 4, abs=1e-12)
 
 
 @pytest.mark.parametrize("classes", [2, 4, 50])
 def test_figures_are_scikit_learns(classes: int) -> None:
     predictions = drawn(800, classes)
 
-    found = calibration(predictions.probabilities, predictions.true)
+    result = calibration(predictions.probabilities, predictions.true)
 
     names = list(range(classes))
     truth = np.eye(classes)[predictions.true]
-    assert found.brier == pytest.approx(
+    assert result.brier == pytest.approx(
         ((predictions.probabilities - truth) ** 2).sum(axis=1).mean(), abs=1e-12
     )
-    assert found.brier == pytest.approx(
+    assert result.brier == pytest.approx(
         brier_score_loss(
             predictions.true, predictions.probabilities, labels=names, scale_by_half=False
         ),
         abs=1e-12,
     )
-    assert found.loss == pytest.approx(
+    assert result.loss == pytest.approx(
         log_loss(predictions.true, predictions.probabilities, labels=names), abs=1e-12
     )
     right = (predictions.predicted == predictions.true).astype(int)
     accuracy, confidence = calibration_curve(right, predictions.confidence, n_bins=15)
-    filled = found.bins.dropna()
+    filled = result.bins.dropna()
     assert filled["accuracy"].tolist() == pytest.approx(accuracy, abs=1e-12)
     assert filled["confidence"].tolist() == pytest.approx(confidence, abs=1e-12)
 
@@ -84,7 +84,7 @@ def test_figures_are_scikit_learns(classes: int) -> None:
 def test_the_temperature_takes_back_how_much_too_sure_the_model_is(sharpness: float) -> None:
     predictions = drawn(4000, 4, sharpness)
 
-    found = fit_temperature(predictions)
+    result = fit_temperature(predictions)
 
     def loss(temperature: float) -> float:
         return float(
@@ -96,8 +96,8 @@ def test_the_temperature_takes_back_how_much_too_sure_the_model_is(sharpness: fl
         )
 
     reference = optimize.minimize_scalar(loss, bracket=(0.3, 3)).x
-    assert found == pytest.approx(reference, abs=1e-4)
-    assert found == pytest.approx(sharpness, rel=0.1)
+    assert result == pytest.approx(reference, abs=1e-4)
+    assert result == pytest.approx(sharpness, rel=0.1)
 
 
 def test_scaling_keeps_the_predicted_class_and_lowers_the_error_on_other_texts() -> None:
@@ -149,11 +149,11 @@ def test_a_long_curve_is_thinned_and_keeps_its_end() -> None:
 
 
 def test_one_text_and_none_are_taken() -> None:
-    one = drawn(1, 4)
+    item = drawn(1, 4)
 
-    assert calibration(one.probabilities, one.true).bins["texts"].sum() == 1
-    assert len(coverage_curve(one.probabilities, one.true)) == 1
+    assert calibration(item.probabilities, item.true).bins["texts"].sum() == 1
+    assert len(coverage_curve(item.probabilities, item.true)) == 1
     nothing = calibration(np.empty((0, 4)), np.empty(0, dtype=int))
     assert np.isnan(nothing.ece)
     assert coverage_curve(np.empty((0, 4)), np.empty(0, dtype=int)).empty
-    assert fit_temperature(one.only(np.empty(0, dtype=int))) is None
+    assert fit_temperature(item.only(np.empty(0, dtype=int))) is None

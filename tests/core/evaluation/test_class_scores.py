@@ -40,11 +40,11 @@ def test_f1_intervals_are_those_of_resampled_texts() -> None:
         rng=1,
     )
 
-    found = bootstrap_f1(THREE)
+    result = bootstrap_f1(THREE)
 
     low, high = reference.confidence_interval
-    assert [*found.low, found.macro[0]] == pytest.approx(low, abs=0.012)
-    assert [*found.high, found.macro[1]] == pytest.approx(high, abs=0.012)
+    assert [*result.low, result.macro[0]] == pytest.approx(low, abs=0.012)
+    assert [*result.high, result.macro[1]] == pytest.approx(high, abs=0.012)
 
 
 @pytest.mark.slow
@@ -53,8 +53,8 @@ def test_f1_intervals_hold_the_true_f1_in_95_of_100_draws() -> None:
     truth = 2 * shares.diagonal() / (shares.sum(0) + shares.sum(1))
     random, held = np.random.default_rng(7), np.zeros(3)
     for _ in range(400):
-        found = bootstrap_f1(Scores(random.multinomial(500, shares.ravel()).reshape(3, 3)))
-        held += (found.low <= truth) & (truth <= found.high)
+        result = bootstrap_f1(Scores(random.multinomial(500, shares.ravel()).reshape(3, 3)))
+        held += (result.low <= truth) & (truth <= result.high)
 
     assert (held / 400).min() >= 0.93
     assert (held / 400).mean() <= 0.97
@@ -63,7 +63,7 @@ def test_f1_intervals_hold_the_true_f1_in_95_of_100_draws() -> None:
 @pytest.mark.slow
 def test_changes_of_f1_are_those_of_texts_resampled_together() -> None:
     true, first = labels(THREE)
-    second = np.where(np.arange(len(true)) % 7 == 0, true, first)  # mends some mistakes
+    second = np.where(np.arange(len(true)) % 7 == 0, true, first)  # fixes some mistakes
 
     def change(true: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.asarray(
@@ -75,23 +75,23 @@ def test_changes_of_f1_are_those_of_texts_resampled_together() -> None:
         data, change, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1
     )
 
-    found = f1_differences(*data, NAMES)
+    result = f1_differences(*data, NAMES)
 
-    assert found["first"].to_numpy() == pytest.approx(
+    assert result["first"].to_numpy() == pytest.approx(
         f1_score(true, first, average=None), abs=1e-12
     )
-    assert found["difference"].to_numpy() == pytest.approx(change(*data), abs=1e-12)
-    assert found["low"].to_numpy() == pytest.approx(reference.confidence_interval.low, abs=0.006)
-    assert found["high"].to_numpy() == pytest.approx(reference.confidence_interval.high, abs=0.006)
-    assert found["support"].tolist() == [50, 50, 50]
+    assert result["difference"].to_numpy() == pytest.approx(change(*data), abs=1e-12)
+    assert result["low"].to_numpy() == pytest.approx(reference.confidence_interval.low, abs=0.006)
+    assert result["high"].to_numpy() == pytest.approx(reference.confidence_interval.high, abs=0.006)
+    assert result["support"].tolist() == [50, 50, 50]
 
 
 def test_a_class_that_never_occurs_has_not_changed() -> None:
     true, first, second = np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1]])
-    found = f1_differences(true, first, second, NAMES)
+    result = f1_differences(true, first, second, NAMES)
 
     assert (
-        found[["support", "first", "second", "difference", "low", "high"]].iloc[2].tolist()
+        result[["support", "first", "second", "difference", "low", "high"]].iloc[2].tolist()
         == [0] * 6
     )
 
@@ -155,7 +155,7 @@ def test_confused_pairs_name_the_stronger_direction_first() -> None:
     assert table["there_share"].tolist() == [0.24, 0.1, 0.02]
 
 
-def test_a_direction_is_told_by_fishers_test_corrected_for_the_pairs() -> None:
+def test_a_direction_is_reported_by_fishers_test_corrected_for_the_pairs() -> None:
     table = confused_pairs(Scores(np.array([[80, 2, 18], [1, 98, 1], [1, 0, 99]])), ["a", "b", "c"])
 
     expected = stats.fisher_exact([[18, 82], [1, 99]]).pvalue

@@ -74,7 +74,7 @@ def test_one_validation_of_one_text_is_enough() -> None:
 
 
 def test_many_steps_are_thinned_evenly_with_both_ends() -> None:
-    kept = spread(range(1000, 0, -1)[::-1], 100)
+    stored = spread(range(1000, 0, -1)[::-1], 100)
 
-    assert (kept[0], kept[-1], len(kept)) == (1, 1000, 100)
+    assert (stored[0], stored[-1], len(stored)) == (1, 1000, 100)
     assert spread([1, 2]) == [1, 2]

@@ -12,10 +12,10 @@ def test_far_apart_classes_are_all_right() -> None:
     generator = np.random.default_rng(0)
     vectors = np.concatenate([generator.normal(0, 1, (30, 5)), generator.normal(100, 1, (30, 5))])
 
-    found = measure_separation(vectors, np.repeat([0, 1], 30))
+    result = measure_separation(vectors, np.repeat([0, 1], 30))
 
-    assert found.knn == Proportion(60, 60)
-    assert found.silhouette > 0.95
+    assert result.knn == Proportion(60, 60)
+    assert result.silhouette > 0.95
 
 
 @pytest.mark.slow
@@ -32,22 +32,22 @@ def test_the_numbers_are_those_of_scikit_learn() -> None:
         for count in (odd - 2, odd)
     )
 
-    found = measure_separation(vectors, labels)
+    result = measure_separation(vectors, labels)
 
     assert (
-        abs(found.knn.hits - (near + far) / 2) <= 8
+        abs(result.knn.hits - (near + far) / 2) <= 8
     )  # an even number of neighbours ties; both odd numbers around it do not
-    assert found.silhouette == pytest.approx(silhouette_score(vectors, labels), abs=1e-5)
+    assert result.silhouette == pytest.approx(silhouette_score(vectors, labels), abs=1e-5)
 
 
 def test_a_tie_goes_to_the_nearer_class() -> None:
     vectors = np.array([[0.0], [1.0], [-2.0]])
 
-    found = measure_separation(
+    result = measure_separation(
         vectors, np.array([0, 0, 1])
     )  # the first has one neighbour of each class, its own nearer
 
-    assert found.knn == Proportion(2, 3)
+    assert result.knn == Proportion(2, 3)
 
 
 def test_one_class_has_no_silhouette() -> None:

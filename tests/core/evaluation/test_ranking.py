@@ -60,17 +60,17 @@ def test_a_thinned_curve_keeps_its_ends_and_its_area() -> None:
     x = np.linspace(0, 1, 5000)
     y = np.sqrt(x)
 
-    kept = thin(x, y)
+    stored = thin(x, y)
 
-    assert (kept[0], kept[-1]) == (0, 4999)
-    assert len(kept) <= MOST_POINTS
-    assert np.trapezoid(y[kept], x[kept]) == pytest.approx(2 / 3, abs=1e-3)
+    assert (stored[0], stored[-1]) == (0, 4999)
+    assert len(stored) <= MOST_POINTS
+    assert np.trapezoid(y[stored], x[stored]) == pytest.approx(2 / 3, abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["ROC", "precision–recall"])
 def test_a_class_without_texts_has_no_curve(kind: CurveKind) -> None:
-    found = ranking_curves(four_texts().only(np.array([0, 1])), ["a", "b"], kind)
+    result = ranking_curves(four_texts().only(np.array([0, 1])), ["a", "b"], kind)
 
-    assert found.points.empty
-    assert found.areas["area"].isna().all()
-    assert found.areas["texts"].tolist() == [2, 0]
+    assert result.points.empty
+    assert result.areas["area"].isna().all()
+    assert result.areas["texts"].tolist() == [2, 0]

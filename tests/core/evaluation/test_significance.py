@@ -5,7 +5,7 @@ from scipy import stats
 from core.evaluation.significance import Paired, holm
 
 
-def test_mcnemar_is_a_fair_coin_tossed_for_the_texts_that_tell_apart() -> None:
+def test_mcnemar_is_a_fair_coin_tossed_for_the_texts_that_distinguish() -> None:
     assert Paired(1, 5, 100).p_value == pytest.approx(
         2 * (1 + 6) / 2**6, abs=1e-12
     )  # 0 or 1 heads of 6, both tails
@@ -52,14 +52,14 @@ def test_95_of_100_intervals_hold_the_truth() -> None:
     assert 0.93 <= held / 1000 <= 0.97
 
 
-def test_so_many_texts_find_the_difference_four_times_out_of_five() -> None:
+def test_that_many_texts_find_the_difference_four_times_out_of_five() -> None:
     paired = Paired(40, 60, 1000)
     needed = paired.texts_needed
     assert needed == 1960  # (1.96 √0.1 + 0.8416 √(0.1 − 0.02²))² / 0.02²
     drawn = np.random.default_rng(2).multinomial(needed, [0.04, 0.06, 0.90], 1500)
-    found = np.mean([Paired(int(b), int(c), needed).p_value < 0.05 for b, c, _ in drawn])
+    result = np.mean([Paired(int(b), int(c), needed).p_value < 0.05 for b, c, _ in drawn])
 
-    assert 0.72 <= found <= 0.84  # the exact test is a little cautious
+    assert 0.72 <= result <= 0.84  # the exact test is a little cautious
     assert Paired(5, 5, 100).texts_needed is None
 
 

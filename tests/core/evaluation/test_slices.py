@@ -29,9 +29,9 @@ def predictions(
 
 def test_a_slice_is_set_against_the_rest_and_corrected_for_all() -> None:
     right = [False] * 12 + [True] * 28 + [True] * 38 + [False] * 2
-    found = find_slices(predictions(right, ["7 wins"] * 40 + ["no wins"] * 40), ["a", "b"])
+    result = find_slices(predictions(right, ["7 wins"] * 40 + ["no wins"] * 40), ["a", "b"])
 
-    digits = next(one for one in found if one.name == "with digits")
+    digits = next(item for item in result if item.name == "with digits")
     assert (digits.inside.hits, digits.inside.n, digits.rest.hits, digits.rest.n) == (
         28,
         40,
@@ -42,14 +42,14 @@ def test_a_slice_is_set_against_the_rest_and_corrected_for_all() -> None:
     alone = [
         stats.fisher_exact(
             [
-                [one.inside.hits, one.inside.n - one.inside.hits],
-                [one.rest.hits, one.rest.n - one.rest.hits],
+                [item.inside.hits, item.inside.n - item.inside.hits],
+                [item.rest.hits, item.rest.n - item.rest.hits],
             ]
         ).pvalue
-        for one in found
+        for item in result
     ]
-    assert [one.p_value for one in found] == pytest.approx(holm(alone), rel=1e-12)
-    assert found[0].difference == min(one.difference for one in found)
+    assert [item.p_value for item in result] == pytest.approx(holm(alone), rel=1e-12)
+    assert result[0].difference == min(item.difference for item in result)
 
 
 def test_texts_are_sliced_by_class_length_source_digits_and_rare_words() -> None:
@@ -58,27 +58,27 @@ def test_texts_are_sliced_by_class_length_source_digits_and_rare_words() -> None
         + ["Unique zebras graze quietly"]
         + ["Shares rose 5"] * 19
     )
-    found = find_slices(predictions([True] * 40, texts, [0, 1] * 20), ["World", "Sports"])
+    result = find_slices(predictions([True] * 40, texts, [0, 1] * 20), ["World", "Sports"])
 
-    assert {one.kind for one in found} == {"class", "length", "source", "content"}
-    sizes = {one.name: one.inside.n for one in found}
+    assert {item.kind for item in result} == {"class", "length", "source", "content"}
+    sizes = {item.name: item.inside.n for item in result}
     assert sizes["World"] == 20
     assert sizes["(Reuters)"] == 20
     assert sizes["with digits"] == 19
     assert sizes["3 or more words no other text has"] == 1
-    assert sum(one.inside.n for one in found if one.kind == "length") == 40
+    assert sum(item.inside.n for item in result if item.kind == "length") == 40
 
 
 def test_texts_past_the_models_limit_are_a_slice_where_tokens_were_counted() -> None:
     counted = predictions([True, False], ["a", "b"], tokens=[20, 300])
 
     assert [
-        one.inside.n for one in find_slices(counted, ["a", "b"], 128) if one.kind == "cut off"
+        item.inside.n for item in find_slices(counted, ["a", "b"], 128) if item.kind == "cut off"
     ] == [1]
     assert not [
-        one
-        for one in find_slices(predictions([True, False], ["a", "b"]), ["a", "b"], 128)
-        if one.kind == "cut off"
+        item
+        for item in find_slices(predictions([True, False], ["a", "b"]), ["a", "b"], 128)
+        if item.kind == "cut off"
     ]
 
 
@@ -95,15 +95,15 @@ def test_a_search_takes_words_as_they_are_whatever_their_case() -> None:
 @pytest.mark.parametrize("classes", [2, 4, 50])
 def test_one_text_and_none_have_no_rest(classes: int) -> None:
     names = [str(index) for index in range(classes)]
-    one = predictions([True], ["a"], [1], classes)
+    item = predictions([True], ["a"], [1], classes)
 
-    assert find_slices(one, names) == []
-    assert find_slices(one.only(np.array([], dtype=int)), names) == []
+    assert find_slices(item, names) == []
+    assert find_slices(item.only(np.array([], dtype=int)), names) == []
 
 
 def test_predictions_without_texts_are_sliced_by_class() -> None:
     bare = predictions([True, False], ["a", "b"], [0, 1])
 
-    found = find_slices(Predictions.of(bare.frame.drop(columns="text"), 2), ["a", "b"])
+    result = find_slices(Predictions.of(bare.frame.drop(columns="text"), 2), ["a", "b"])
 
-    assert {one.kind for one in found} == {"class"}
+    assert {item.kind for item in result} == {"class"}

@@ -29,10 +29,10 @@ def test_contradicted_labels_are_cleanlabs() -> None:
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     _, expected = compute_confident_joint(labels, shares, return_indices_of_off_diagonals=True)
 
-    found = contradicted_labels(made(shares.tolist(), labels.tolist()))
+    result = contradicted_labels(made(shares.tolist(), labels.tolist()))
 
-    assert np.flatnonzero(found).tolist() == sorted(expected)
-    assert found.sum() > 10
+    assert np.flatnonzero(result).tolist() == sorted(expected)
+    assert result.sum() > 10
 
 
 @pytest.mark.parametrize("labels", [[0], [0, 0]])

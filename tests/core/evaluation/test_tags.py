@@ -6,7 +6,7 @@ from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.tags import read_tags, remove_tag, write_tag
 
 
-def test_a_tag_is_there_for_who_reads_later(tmp_path: Path) -> None:
+def test_a_tag_is_there_for_those_who_reads_later(tmp_path: Path) -> None:
     write_tag(tmp_path, 7, "wrong label", "  it is about sports ")
     write_tag(tmp_path, 3, "hard", "")
 

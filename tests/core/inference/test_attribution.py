@@ -21,12 +21,12 @@ def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
 def test_what_tokens_add_sums_up_to_the_difference_from_an_empty_text(
     classifier: Classifier, text: str
 ) -> None:
-    found = explain(classifier, "a", text, 64, 2, 7)
+    result = explain(classifier, "a", text, 64, 2, 7)
 
-    assert found.target == 2
-    assert found.error <= SMALL_ERROR
-    assert len(found.pieces) == len(found.gradients) == len(found.occlusion)
-    assert [found.gradients[0], found.gradients[-1]] == pytest.approx([0, 0], abs=1e-6)
+    assert result.target == 2
+    assert result.error <= SMALL_ERROR
+    assert len(result.pieces) == len(result.gradients) == len(result.occlusion)
+    assert [result.gradients[0], result.gradients[-1]] == pytest.approx([0, 0], abs=1e-6)
 
 
 @pytest.mark.parametrize("family", WRITERS)
@@ -42,21 +42,21 @@ def test_each_family_is_explained(tmp_path: Path, family: str) -> None:
 
 
 def test_the_predicted_class_is_explained_where_none_is_chosen(classifier: Classifier) -> None:
-    found = explain(classifier, "a", TEXTS[1], 64, None, 7)
+    result = explain(classifier, "a", TEXTS[1], 64, None, 7)
 
-    assert found.target == int(
+    assert result.target == int(
         classifier.read_beside([Query("a", 64)], TEXTS[1])[0].probabilities.argmax()
     )
 
 
 def test_occlusion_is_the_loss_of_the_logit_without_the_token(classifier: Classifier) -> None:
-    zero, one = (explain(classifier, "a", "oil prices fell", 64, target, 7) for target in (0, 1))
+    zero, item = (explain(classifier, "a", "oil prices fell", 64, target, 7) for target in (0, 1))
     texts = ("oil prices fell", "[MASK] prices fell")
     whole, masked = (
         np.log(classifier.read_beside([Query("a", 64)], text)[0].probabilities) for text in texts
     )
 
     assert zero.pieces[1] == "oil"
-    assert zero.occlusion[1] - one.occlusion[1] == pytest.approx(
+    assert zero.occlusion[1] - item.occlusion[1] == pytest.approx(
         (whole - masked)[0] - (whole - masked)[1], abs=1e-4
     )

@@ -33,26 +33,26 @@ def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
 
 
 def by_peft(
-    classifier: Classifier, asked: Query, text: str, monkeypatch: pytest.MonkeyPatch
+    classifier: Classifier, requests: Query, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> NDArray[np.float32]:
     """The same answer by PEFT's own layers."""
     with monkeypatch.context() as patch:
         patch.setattr(BatchedLora, "fits", staticmethod(lambda base: False))
-        found: NDArray[np.float32] = classifier.classify(
-            asked.run_id, [text], asked.max_tokens, asked.seed, asked.variant
+        result: NDArray[np.float32] = classifier.classify(
+            requests.run_id, [text], requests.max_tokens, requests.seed, requests.variant
         )[0]
-        return found
+        return result
 
 
-def beside(classifier: Classifier, asked: list[Query], text: str) -> NDArray[np.float32]:
-    return np.array([reading.probabilities for reading in classifier.read_beside(asked, text)])
+def beside(classifier: Classifier, requests: list[Query], text: str) -> NDArray[np.float32]:
+    return np.array([reading.probabilities for reading in classifier.read_beside(requests, text)])
 
 
 def test_rows_with_different_adapters_give_what_each_gives_by_itself(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = Variant(0.5, frozenset({(0, QUERY)}))
-    asked = [
+    requests = [
         Query("a", 64),
         Query("b", 8),
         Query(None, 64, 7),
@@ -61,9 +61,9 @@ def test_rows_with_different_adapters_give_what_each_gives_by_itself(
     ]
 
     for text in TEXTS:
-        expected = [by_peft(classifier, one, text, monkeypatch) for one in asked]
+        expected = [by_peft(classifier, item, text, monkeypatch) for item in requests]
 
-        assert beside(classifier, asked, text) == pytest.approx(np.array(expected), abs=1e-5)
+        assert beside(classifier, requests, text) == pytest.approx(np.array(expected), abs=1e-5)
 
 
 @pytest.mark.parametrize("own_layers", [False, True])
@@ -138,9 +138,9 @@ def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(
             expected = torch.softmax(base(input_ids=ids["input_ids"]).logits, -1)[0]
         base = load_base(base_folder, CLASSES, 7).model.eval()
 
-        found = classifier.classify("d", [TEXTS[3]], 64, variant=Variant(share))[0]
+        result = classifier.classify("d", [TEXTS[3]], 64, variant=Variant(share))[0]
 
-        assert found == pytest.approx(expected.numpy(), abs=1e-5)
+        assert result == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 def test_an_adapter_that_comes_later_counts(

@@ -47,14 +47,14 @@ def by_peft(base_folder: Path, adapter: Path) -> NDArray[np.float32]:
 def test_each_adapter_answers_with_its_own_weights_and_head(
     classifier: Classifier, base_folder: Path, write_adapter: Write
 ) -> None:
-    one, other = (
+    item, other = (
         write_adapter("one", 1),
         write_adapter("other", 2, target_modules=("all-linear",), dora=True),
     )
-    classifier.load_adapter("a", one)
+    classifier.load_adapter("a", item)
     classifier.load_adapter("b", other)
 
-    for run_id, folder in (("a", one), ("b", other), ("a", one)):
+    for run_id, folder in (("a", item), ("b", other), ("a", item)):
         assert classifier.classify(run_id, TEXTS, 64) == pytest.approx(
             by_peft(base_folder, folder), abs=1e-5
         )
@@ -78,9 +78,9 @@ def test_a_seed_draws_the_head_of_that_seed(
 ) -> None:
     classifier.load_adapter("a", write_adapter("one", 1))
 
-    asked = {seed: classifier.classify(None, TEXTS, 64, seed) for seed in (8, 7, 8)}
+    requests = {seed: classifier.classify(None, TEXTS, 64, seed) for seed in (8, 7, 8)}
 
-    for seed, answer in asked.items():
+    for seed, answer in requests.items():
         assert answer == pytest.approx(
             probabilities(load_base(base_folder, CLASSES, seed).model, base_folder), abs=1e-5
         )
@@ -109,7 +109,7 @@ def test_an_adapter_that_changed_on_disk_is_read_again(
     )
 
 
-def test_only_so_many_adapters_are_kept(
+def test_only_that_many_adapters_are_kept(
     classifier: Classifier, write_adapter: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "KEPT_ADAPTERS", 2)
@@ -136,13 +136,13 @@ def test_only_so_many_adapters_are_kept(
         lambda f: rewrite(f, unheard_of=1),
     ],
 )
-@pytest.mark.parametrize("beside", [False, True], ids=["first", "second"])
+@pytest.mark.parametrize("temporary", [False, True], ids=["first", "second"])
 def test_a_damaged_adapter_is_named_and_harms_no_other(
-    classifier: Classifier, write_adapter: Write, spoil: Callable[[Path], object], beside: bool
+    classifier: Classifier, write_adapter: Write, spoil: Callable[[Path], object], temporary: bool
 ) -> None:
     good, bad = write_adapter("good", 1), write_adapter("bad", 2)
     expected = None
-    if beside:
+    if temporary:
         classifier.load_adapter("good", good)
         expected = classifier.classify("good", TEXTS, 64)
     spoil(bad)
@@ -152,7 +152,7 @@ def test_a_damaged_adapter_is_named_and_harms_no_other(
 
     classifier.load_adapter("good", good)
     assert classifier.classify("good", TEXTS, 64) == pytest.approx(
-        expected if beside else classifier.classify("good", TEXTS, 64), abs=1e-6
+        expected if temporary else classifier.classify("good", TEXTS, 64), abs=1e-6
     )
 
 

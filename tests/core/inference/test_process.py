@@ -76,7 +76,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs
 
 @pytest.fixture
 def light_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceProcess]:
-    """A host whose process tells its id instead of classifying, and so needs no torch; asked for
+    """A host whose process reports its id instead of classifying, and so needs no torch; asked for
     "die" it dies.
 
     Asked for a path it dies the first time, and leaves a file there.
@@ -114,7 +114,7 @@ def test_a_request_whose_process_dies_is_answered_by_the_next(
 def test_requests_of_others_survive_a_crash(light_host: InferenceProcess, tmp_path: Path) -> None:
     texts = [[str(tmp_path / "dies")], *[[] for _ in range(7)]]
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda asked: light_host.classify([], asked), texts))
+        answers = list(threads.map(lambda queries: light_host.classify([], queries), texts))
 
     assert all(answer[0] > 0 for answer in answers)
 

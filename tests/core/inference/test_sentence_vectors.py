@@ -23,9 +23,9 @@ def test_a_vector_is_the_mean_over_the_tokens_of_a_text(
     model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     heard: list[int] = []
 
-    found = encode_sentences(folder, TEXTS, on_rows=heard.append)
+    result = encode_sentences(folder, TEXTS, on_rows=heard.append)
 
-    for text, vector in zip(TEXTS, found, strict=True):
+    for text, vector in zip(TEXTS, result, strict=True):
         with torch.inference_mode():
             mean = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0)
         assert vector == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
@@ -33,9 +33,9 @@ def test_a_vector_is_the_mean_over_the_tokens_of_a_text(
 
 
 def test_half_precision_points_the_same_way(folder: Path) -> None:
-    found = [encode_sentences(folder, TEXTS, in_bf16=in_bf16) for in_bf16 in (False, True)]
+    result = [encode_sentences(folder, TEXTS, in_bf16=in_bf16) for in_bf16 in (False, True)]
 
-    assert (found[0] * found[1]).sum(axis=1) == pytest.approx(np.ones(3), abs=0.01)
+    assert (result[0] * result[1]).sum(axis=1) == pytest.approx(np.ones(3), abs=0.01)
 
 
 def test_a_stop_is_followed(folder: Path) -> None:

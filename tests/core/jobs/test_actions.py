@@ -54,7 +54,7 @@ def test_names_count_up_per_preset_and_model(store: Store) -> None:
     assert names == ["quick-minilm-01", "quick-minilm-02", "quick-tiny-bert-01"]
 
 
-def test_a_calibration_that_is_under_way_is_not_asked_for_twice(store: Store) -> None:
+def test_a_calibration_that_is_running_is_not_asked_for_twice(store: Store) -> None:
     first = launching.launch(store, CalibrateRequest(model="minilm"), "model")
 
     assert launching.launch(store, CalibrateRequest(model="minilm"), "model").id == first.id

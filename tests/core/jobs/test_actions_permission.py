@@ -44,7 +44,7 @@ def run_of_ada(store: Store) -> Job:
 
 @pytest.mark.parametrize("act", ON_A_RUN.values(), ids=ON_A_RUN)
 @pytest.mark.parametrize("who", [BOB, GUEST], ids=["bob", "guest"])
-def test_nobody_touches_another_ones_run(
+def test_no_one_touches_another_ones_run(
     store: Store, run_of_ada: Job, act: Act, who: Visitor
 ) -> None:
     store.visitor = who

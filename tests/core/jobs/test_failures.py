@@ -89,14 +89,14 @@ def test_a_bug_has_an_id_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "full"), StoreBusy("held")])
-def test_an_ending_that_could_not_be_written_is_told_by_the_exit_code(error: Exception) -> None:
+def test_an_ending_that_could_not_be_written_is_reported_by_the_exit_code(error: Exception) -> None:
     ending = explain(error, JOB)
-    told = unrecorded(ending.exit_code, JOB)
+    reported = unrecorded(ending.exit_code, JOB)
 
-    assert told is not None
-    assert told.cause is ending.cause
+    assert reported is not None
+    assert reported.cause is ending.cause
 
 
 @pytest.mark.parametrize("code", [1, 2, 139])
-def test_other_exit_codes_tell_nothing(code: int) -> None:
+def test_other_exit_codes_report_nothing(code: int) -> None:
     assert unrecorded(code, JOB) is None

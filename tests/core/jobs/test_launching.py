@@ -132,7 +132,7 @@ def test_a_damaged_record_says_what_to_do_and_hides_no_other_job(
     with store.transaction() as db:
         db.execute("UPDATE jobs SET request_json = '{' WHERE id = ?", (unreadable.id,))
 
-    assert [found.id for found in find_jobs(store, request)] == [job.id]
+    assert [result.id for result in find_jobs(store, request)] == [job.id]
     with pytest.raises(ArtifactDamaged) as damage:
         read_request(broken, load(kind.request))
     assert (damage.value.message, damage.value.fix) == (

@@ -29,7 +29,7 @@ def test_a_lock_is_taken_once(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "lock")
 
 
-def test_a_lock_nobody_ever_took_is_free(tmp_path: Path) -> None:
+def test_a_lock_no_one_ever_took_is_free(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "missing")
 
 

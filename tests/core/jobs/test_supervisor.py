@@ -90,7 +90,7 @@ def test_a_killed_worker_leaves_an_interrupted_run_that_names_the_signal(
 
 
 @pytest.mark.parametrize("inferred", [False, True])
-def test_a_kill_for_want_of_memory_is_told_from_the_kernels_count(
+def test_a_kill_for_want_of_memory_is_reported_from_the_kernels_count(
     inferred: bool, supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cgroup").write_text("0::/lab\n")
@@ -120,7 +120,7 @@ def test_a_kill_for_want_of_memory_is_told_from_the_kernels_count(
     assert ("inferred" in ended.message) == inferred
 
 
-def test_a_worker_that_could_not_write_its_end_tells_the_cause_by_its_code(
+def test_a_worker_that_could_not_write_its_end_reports_the_cause_by_its_code(
     supervisor: Supervisor,
 ) -> None:
     job, child = working(supervisor, [sys.executable, "-c", f"raise SystemExit({errno.ENOSPC})"])
@@ -175,7 +175,7 @@ def test_a_record_that_fell_behind_is_written_again(supervisor: Supervisor) -> N
     assert read_record(store.folder(job))[0].state is JobState.COMPLETED
 
 
-def test_what_a_power_cut_brought_back_in_a_finished_run_is_swept(supervisor: Supervisor) -> None:
+def test_what_a_power_cut_restored_in_a_finished_run_is_swept(supervisor: Supervisor) -> None:
     job, child = working(supervisor, SLEEP)
     supervisor.store.transition(job, JobState.COMPLETED)
     child.kill()
@@ -273,7 +273,7 @@ def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(
     assert supervisor.store.job(job.id).state is JobState.CANCELLED
 
 
-def test_one_training_at_a_time_and_a_light_job_beside_it(supervisor: Supervisor) -> None:
+def test_one_training_at_a_time_and_a_light_job_next_to_it(supervisor: Supervisor) -> None:
     store = supervisor.store
     started: list[str] = []
 
@@ -306,7 +306,7 @@ def started(supervisor: Supervisor) -> list[str]:
 
 
 @pytest.mark.parametrize("other", [JobKind.TRAIN, JobKind.PREPARE])
-def test_a_calibration_waits_until_nothing_else_is_queued_or_at_work(
+def test_a_calibration_waits_until_nothing_else_is_queued_or_running(
     supervisor: Supervisor, started: list[str], other: JobKind
 ) -> None:
     store = supervisor.store
@@ -323,7 +323,7 @@ def test_a_calibration_waits_until_nothing_else_is_queued_or_at_work(
     assert started == [before.id, calibration.id]
 
 
-def test_nothing_starts_beside_a_calibration(supervisor: Supervisor, started: list[str]) -> None:
+def test_nothing_starts_next_to_a_calibration(supervisor: Supervisor, started: list[str]) -> None:
     calibration = supervisor.store.create(JobKind.CALIBRATE, "measure", {}, "1")
     supervisor.step()
     supervisor.store.create(JobKind.PREPARE, "light", {}, "2")

@@ -134,7 +134,7 @@ def test_once_it_is_kept_no_estimate_counts_the_untrained_score(lab: Store, tmp_
     other_seed = request.model_copy(
         update={"config": request.config.model_copy(update={"seed": 7})}
     )
-    after, other = (expect_request(lab, one) for one in (request, other_seed))
+    after, other = (expect_request(lab, item) for item in (request, other_seed))
 
     assert before and after and other
     assert (before.untrained_seconds > 0, after.untrained_seconds, other.untrained_seconds > 0) == (
@@ -144,23 +144,23 @@ def test_once_it_is_kept_no_estimate_counts_the_untrained_score(lab: Store, tmp_
     )
 
 
-def test_a_training_begins_anew_where_its_data_had_to_be_prepared_and_goes_on_if_that_fails(
+def test_a_training_begins_again_where_its_data_had_to_be_prepared_and_goes_on_if_that_fails(
     lab: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
+    queries: list[bool] = []
     trained = SimpleNamespace(run=lambda context: context.set_running())
     monkeypatch.setitem(sys.modules, KINDS["train"].worker, trained)
     for prepared in (False, True):
         job = lab.job(launch(lab, tmp_path, seed=int(prepared)).id)
         lab.transition(job, JobState.STARTING)
         code = worker.perform(
-            lab, lab.job(job.id), lambda: asked.append(True)
+            lab, lab.job(job.id), lambda: queries.append(True)
         )  # comes back, as where the system refused
         assert (code, lab.job(job.id).state) == (0, JobState.COMPLETED)
-        assert asked == [True]
+        assert queries == [True]
 
 
-def test_a_worker_that_begins_anew_keeps_its_lock_and_does_so_once(
+def test_a_worker_that_begins_again_keeps_its_lock_and_does_so_once(
     lab: Store, tmp_path: Path
 ) -> None:
     first = launch(lab, tmp_path, epochs=40)

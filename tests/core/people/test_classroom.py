@@ -60,7 +60,7 @@ def test_codes_are_compared_in_constant_time(store: Store, monkeypatch: pytest.M
     assert compared == [b"old oak tree", b"blue whale"]  # both, also when the first one fits
 
 
-def test_codes_that_nobody_set_are_made_up_once(home: object) -> None:
+def test_codes_that_no_one_set_are_made_up_once(home: object) -> None:
     store = Store(Settings())
 
     first = read_codes(store)
@@ -69,7 +69,7 @@ def test_codes_that_nobody_set_are_made_up_once(home: object) -> None:
     assert len(first.teacher) > len(first.student) > 0
 
 
-def test_who_joined_comes_back_with_the_key_and_nobody_without(store: Store) -> None:
+def test_who_joined_comes_back_with_the_key_and_no_one_without(store: Store) -> None:
     visitor, key = join(store, Attempts(), "blue whale", "  Ada   Lovelace ", "here")
 
     assert visitor.name == "Ada Lovelace"
@@ -111,9 +111,9 @@ def test_many_tries_at_once_are_no_way_round_the_wait(store: Store) -> None:
         return "in"
 
     with ThreadPoolExecutor(30) as pool:
-        said = Counter(pool.map(one_try, range(30)))
+        page_text = Counter(pool.map(one_try, range(30)))
 
-    assert said == {"This is not the class code.": 10, "Too many wrong codes from here.": 20}
+    assert page_text == {"This is not the class code.": 10, "Too many wrong codes from here.": 20}
 
 
 def test_a_network_of_one_machine_waits_as_a_whole(store: Store) -> None:
@@ -169,7 +169,7 @@ def test_only_the_teacher_changes_rules_and_ends_the_class(store: Store) -> None
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "page_text"),
     [
         (RunConfig(train_rows=0), "All rows"),
         (RunConfig(train_rows=3000, epochs=3), "9,000 rows over all epochs"),
@@ -177,16 +177,16 @@ def test_only_the_teacher_changes_rules_and_ends_the_class(store: Store) -> None
         (RunConfig(train_rows=1000, batch_size=64), "batch of 64"),
     ],
 )
-def test_a_student_stays_within_the_rules(store: Store, config: RunConfig, said: str) -> None:
+def test_a_student_stays_within_the_rules(store: Store, config: RunConfig, page_text: str) -> None:
     lesson = as_(store, student(store))
 
-    with pytest.raises(NotAllowed, match=said):
+    with pytest.raises(NotAllowed, match=page_text):
         require_place(lesson, [], config)
     require_place(lesson, [], RunConfig(train_rows=8000))
     require_place(store, [], config)  # the teacher's own machine knows no bounds
 
 
-def test_a_student_has_one_run_under_way_and_two_waiting(store: Store) -> None:
+def test_a_student_has_one_run_running_and_two_waiting(store: Store) -> None:
     lesson = as_(store, student(store))
     jobs = [lesson.create(JobKind.TRAIN, "run", {}, f"{number}") for number in range(3)]
     small = RunConfig(train_rows=1000)
@@ -220,7 +220,7 @@ def test_a_new_key_has_no_letters_that_look_alike() -> None:
     assert not set("".join(classroom.new_key(3) for _ in range(200))) & set("il10o")
 
 
-def test_whom_a_backup_names_comes_in_by_the_door_like_all_others(store: Store) -> None:
+def test_whom_a_backup_names_comes_in_by_the_sign_in_page_like_all_others(store: Store) -> None:
     ada = Visitor("oidc-1", "Ada", Role.STUDENT)
     accounts.remember(store, [ada])
     change_rules(store, Rules(open=False))

@@ -47,14 +47,14 @@ def test_a_whole_section_is_ready_with_and_without_a_name() -> None:
 
 @pytest.mark.parametrize("name", SECTION)
 def test_what_is_missing_is_named_and_keeps_everybody_out(name: str) -> None:
-    found = read_sign_in(without(SECTION, name))
+    result = read_sign_in(without(SECTION, name))
 
-    assert found.wanted and not found.ready
-    assert any(f"lacks {name}" in problem for problem in found.problems)
+    assert result.wanted and not result.ready
+    assert any(f"lacks {name}" in problem for problem in result.problems)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"cookie_secret": "short"}, "cookie_secret has 5 letters"),
         ({"redirect_uri": "http://localhost:8501/"}, "redirect_uri does not end with"),
@@ -62,11 +62,13 @@ def test_what_is_missing_is_named_and_keeps_everybody_out(name: str) -> None:
         ({"client_id": "  "}, "lacks client_id"),
     ],
 )
-def test_what_would_not_work_or_not_be_safe_is_said(changes: dict[str, object], said: str) -> None:
-    found = read_sign_in({**SECTION, **changes})
+def test_what_would_not_work_or_not_be_safe_is_said(
+    changes: dict[str, object], message: str
+) -> None:
+    result = read_sign_in({**SECTION, **changes})
 
-    assert not found.ready
-    assert said in " ".join(found.problems)
+    assert not result.ready
+    assert message in " ".join(result.problems)
 
 
 def test_claims_from_headers_are_refused() -> None:
@@ -74,7 +76,7 @@ def test_claims_from_headers_are_refused() -> None:
     assert read_sign_in(SECTION, {"X-Locale": "locale"}).ready
 
 
-def test_an_owner_hangs_on_issuer_and_subject_alone() -> None:
+def test_an_owner_depends_on_issuer_and_subject_alone() -> None:
     ada = find_visitor(CLASS, ADA)
 
     assert (ada.name, ada.role) == ("Ada", Role.STUDENT)
@@ -97,7 +99,7 @@ def test_an_owner_hangs_on_issuer_and_subject_alone() -> None:
         {**ADA, "sub": 1},
     ],
 )
-def test_without_a_checked_token_somebody_is_a_guest(claims: dict[str, object]) -> None:
+def test_without_a_checked_token_someone_is_a_guest(claims: dict[str, object]) -> None:
     assert find_visitor(CLASS, claims) is GUEST
 
 
@@ -117,7 +119,7 @@ def test_an_id_names_the_teacher_where_the_provider_verifies_no_address() -> Non
     assert find_visitor(Settings(mode="classroom", teachers=(mark,)), plain).role is Role.TEACHER
 
 
-def test_a_domain_lets_students_in_and_makes_nobody_a_teacher() -> None:
+def test_a_domain_lets_students_in_and_makes_no_one_a_teacher() -> None:
     assert (
         find_visitor(Settings(mode="classroom", students=("@school.example",)), ADA).role
         is Role.STUDENT
@@ -144,7 +146,7 @@ def test_who_is_on_no_list_is_refused_with_the_id_to_show(address: str) -> None:
         find_visitor(listed, {**ADA, "email": address})
 
 
-def test_on_a_public_page_only_who_is_in_charge_is_somebody() -> None:
+def test_on_a_public_page_only_an_admin_is_someone() -> None:
     public = Settings(mode="public", teachers=("ada@school.example",))
 
     assert find_visitor(public, ADA).in_charge

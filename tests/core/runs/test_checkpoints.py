@@ -21,9 +21,9 @@ def save(folder: Path, *steps: int, best: int = 0) -> None:
 def test_the_newest_is_found_as_it_was_saved(tmp_path: Path) -> None:
     save(tmp_path, 5, 10, best=5)
 
-    found = checkpoints.find_newest(tmp_path, IDENTITY)
+    result = checkpoints.find_newest(tmp_path, IDENTITY)
 
-    assert (found.step, found.best_step, found.files, found.skipped) == (10, 5, CONTENT, ())
+    assert (result.step, result.best_step, result.files, result.skipped) == (10, 5, CONTENT, ())
 
 
 def test_the_newest_two_and_the_best_are_kept_by_step(tmp_path: Path) -> None:
@@ -52,22 +52,22 @@ def test_whatever_happens_to_the_newest_the_one_before_is_taken(seed: int, tmp_p
             content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
             path.write_bytes(content)
 
-    found = checkpoints.find_newest(tmp_path, IDENTITY)
+    result = checkpoints.find_newest(tmp_path, IDENTITY)
 
-    assert (found.step, found.files, len(found.skipped)) == (5, CONTENT, 1)
+    assert (result.step, result.files, len(result.skipped)) == (5, CONTENT, 1)
     assert checkpoints.steps(tmp_path) == [5], (
         "a damaged one would be taken for the newest when old ones are dropped"
     )
 
 
-def test_with_none_that_verifies_the_run_begins_anew_and_says_why(tmp_path: Path) -> None:
+def test_with_none_that_verifies_the_run_begins_again_and_says_why(tmp_path: Path) -> None:
     save(tmp_path, 5)
     (tmp_path / "checkpoints" / "00000005" / "position.json").write_bytes(b"")
 
-    found = checkpoints.find_newest(tmp_path, IDENTITY)
+    result = checkpoints.find_newest(tmp_path, IDENTITY)
 
-    assert (found.step, found.files) == (0, {})
-    assert "position.json" in found.skipped[0]
+    assert (result.step, result.files) == (0, {})
+    assert "position.json" in result.skipped[0]
 
 
 def test_a_folder_under_another_steps_name_is_not_taken(tmp_path: Path) -> None:

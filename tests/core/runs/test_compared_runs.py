@@ -46,9 +46,9 @@ def pair(store: Store) -> list[Job]:
 
 
 def test_a_pair_is_described_in_numbers_and_words(store: Store, pair: list[Job]) -> None:
-    (found,) = compare_runs(store, pair)
+    (result,) = compare_runs(store, pair)
 
-    described = describe_pair(found)
+    described = describe_pair(result)
 
     assert (described["a"], described["b"]) == (pair[0].id, pair[1].id)
     assert described["difference"] == pytest.approx(0.2)
@@ -83,7 +83,7 @@ def test_the_command_prints_pairs(home: Path, store: Store, pair: list[Job]) -> 
     as_json = CliRunner().invoke(app, ["compare", "worse", pair[1].id, "--json"])
     as_text = CliRunner().invoke(app, ["compare", "worse", "better"])
 
-    (found,) = json.loads(as_json.stdout)["pairs"]
-    assert found["interval"] == pytest.approx([0.13, 0.28], abs=0.011)
+    (result,) = json.loads(as_json.stdout)["pairs"]
+    assert result["interval"] == pytest.approx([0.13, 0.28], abs=0.011)
     assert as_text.stdout.startswith("better is 20.0 points better than worse")
     assert CliRunner().invoke(app, ["compare", "worse"]).exit_code == 1

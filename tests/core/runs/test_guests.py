@@ -79,7 +79,7 @@ def test_one_run_at_a_time_each(store: Store) -> None:
     assert launch(store, who).state is JobState.QUEUED
 
 
-def test_so_many_of_all_guests_at_a_time(store: Store) -> None:
+def test_that_many_of_all_guests_at_a_time(store: Store) -> None:
     for _ in range(MOST):
         launch(store)
 
@@ -101,8 +101,8 @@ def test_the_oldest_that_are_over_make_room_and_runs_of_others_stay(store: Store
 
     newest = launch(store)
 
-    kept = {job.id for job in store.jobs(JobKind.TRAIN)}
-    assert kept == {hers.id, newest.id, *(job.id for job in before[-KEPT:])}
+    stored = {job.id for job in store.jobs(JobKind.TRAIN)}
+    assert stored == {hers.id, newest.id, *(job.id for job in before[-KEPT:])}
     assert [store.folder(job).exists() for job in before[:3]] == [False, False, True]
     guests.make_room(store)
     assert len(store.jobs(JobKind.TRAIN)) == KEPT + 2

@@ -33,7 +33,7 @@ def set_rules(store: Store, **rules: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "said"),
+    ("rules", "message"),
     [
         ({"minutes": 1}, "minutes are more"),
         ({"memory_mb": 700}, "MB of memory"),
@@ -41,7 +41,7 @@ def set_rules(store: Store, **rules: int) -> None:
     ],
 )
 def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(
-    lab: Store, rules: dict[str, int], said: str
+    lab: Store, rules: dict[str, int], message: str
 ) -> None:
     large = SMALL.model_copy(
         update={
@@ -53,7 +53,7 @@ def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(
     lab.visitor = Visitor("grace", "Grace", Role.TEACHER)
     set_rules(lab, **rules)
 
-    with pytest.raises(NotAllowed, match=said):
+    with pytest.raises(NotAllowed, match=message):
         actions.launch_training(lab, large.config, large.source)
     assert lab.jobs(JobKind.TRAIN) == []
     lab.visitor = Visitor("grace", "Grace", Role.TEACHER)
@@ -79,14 +79,14 @@ def test_resuming_takes_a_place_like_launching(lab: Store) -> None:
     assert lab.job(stopped.id).state is JobState.CANCELLED
 
 
-def test_rules_that_nobody_set_fit_the_machine(lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rules_that_no_one_set_fit_the_machine(lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.people.classroom.memory_mb", lambda: 2700)
 
     assert read_rules(lab).memory_mb == 1700
     assert (fitting_rules(16_000).memory_mb, fitting_rules(690).memory_mb) == (3000, 700)
 
 
-def test_a_taste_run_fits_into_what_nobody_set(lab: Store) -> None:
+def test_a_taste_run_fits_into_what_no_one_set(lab: Store) -> None:
     taste = SMALL.model_copy(update={"config": RunConfig(train_rows=1000)})
     expected = expect_request(lab, taste)
     rules = fitting_rules(2700)
@@ -100,10 +100,10 @@ def test_a_taste_run_fits_into_what_nobody_set(lab: Store) -> None:
 
 
 def test_limits_are_said_with_their_units() -> None:
-    said = describe_limits(Rules())
+    message = describe_limits(Rules())
 
     assert (
         "8,000 rows × epochs, 128 tokens a text, batches of 32, 30 minutes, 3,000 MB of memory and"
-        " 300 MB of disk" in said
+        " 300 MB of disk" in message
     )
-    assert "1 run under way and 2 waiting" in said
+    assert "1 run under way and 2 waiting" in message

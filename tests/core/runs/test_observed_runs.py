@@ -40,7 +40,7 @@ def finish(
     owner: str = "local",
     **result: object,
 ) -> None:
-    """A run that took ``share`` of the seconds and of the memory that typical costs foretell."""
+    """A run that took ``share`` of the seconds and of the memory that typical costs estimate."""
     cost = run_cost(CONFIG, NEWS, model)
     took = {
         "base_model": model.name,
@@ -89,7 +89,7 @@ def test_a_calibration_on_a_busy_machine_says_so(store: Store, calibrated: Machi
     )
 
 
-def test_finished_runs_tell_how_long_a_start_takes(store: Store) -> None:
+def test_finished_runs_report_how_long_a_start_takes(store: Store) -> None:
     finish(store, 1.0)  # one of before says nothing of it
     finish(store, 1.0, start_seconds=-5.0)  # the clock was set back meanwhile
     for seconds in (3.0, 9.0, 4.0):
@@ -132,7 +132,7 @@ def test_only_the_newest_runs_count(store: Store) -> None:
     assert find_speed(store, CONFIG, MINILM).factor == pytest.approx(1.2)
 
 
-def test_runs_alone_tell_a_speed_that_counts_as_measured(store: Store) -> None:
+def test_runs_alone_report_a_speed_that_counts_as_measured(store: Store) -> None:
     finish(store, 2.0)
 
     speed = find_speed(store, CONFIG, MINILM)

@@ -29,7 +29,7 @@ def test_a_set_is_queued_once_in_the_order_of_its_values(store: Store, run: Job)
     assert [job.name for job in first] == ["base · rank 2", "base · rank 8", "base · rank 32"]
 
 
-def test_another_key_is_another_wish(run: Job) -> None:
+def test_another_key_is_another_request(run: Job) -> None:
     assert (
         plan_sweep(run, "seed", "1,2", "a").id
         == plan_sweep(run, "seed", "1, 2", "a").id
@@ -38,7 +38,7 @@ def test_another_key_is_another_wish(run: Job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "values", "said"),
+    ("field", "values", "message"),
     [
         ("colour", "1,2", "There is no field 'colour'"),
         ("rank", "2,many", "many"),
@@ -47,9 +47,9 @@ def test_another_key_is_another_wish(run: Job) -> None:
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_queued(
-    store: Store, run: Job, field: str, values: str, said: str
+    store: Store, run: Job, field: str, values: str, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         plan_sweep(run, field, values)
     assert len(store.jobs(JobKind.TRAIN)) == 1
 
@@ -69,14 +69,14 @@ def test_the_spread_is_that_of_the_sample() -> None:
     assert astuple(spread) == (3, pytest.approx(0.9), pytest.approx(0.1), 0.8, 1.0)
 
 
-def test_the_command_queues_or_only_tells(store: Store, run: Job) -> None:
+def test_the_command_queues_or_only_reports(store: Store, run: Job) -> None:
     arguments = ["sweep", "base", "--field", "seed", "--values", "1,2,3", "--json"]
 
-    told = json.loads(CliRunner().invoke(app, [*arguments, "--dry"]).stdout)
+    reported = json.loads(CliRunner().invoke(app, [*arguments, "--dry"]).stdout)
     queued = json.loads(CliRunner().invoke(app, arguments).stdout)
 
-    assert told["set"] == queued["set"]
-    assert [one["run"] for one in queued["runs"]] == [
+    assert reported["set"] == queued["set"]
+    assert [item["run"] for item in queued["runs"]] == [
         job.id for job in runs_of(store, queued["set"])
     ]
-    assert len(told["runs"]) == 3
+    assert len(reported["runs"]) == 3

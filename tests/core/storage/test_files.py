@@ -32,7 +32,7 @@ def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b.bin").read_bytes() == b"content"
 
 
-def test_a_file_replaces_an_earlier_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_file_replaces_an_earlier_one_and_leaves_nothing_next_to_it(tmp_path: Path) -> None:
     files.write_bytes(tmp_path / "x", b"old")
     files.write_bytes(tmp_path / "x", b"new")
 
@@ -66,7 +66,7 @@ def test_a_folder_appears_as_a_whole_and_replaces_the_earlier_one(tmp_path: Path
 class WithoutExchange(Disk):
     """A file system like NFS."""
 
-    def exchange(self, one: Path, other: Path) -> bool:
+    def exchange(self, item: Path, other: Path) -> bool:
         return False
 
 

@@ -34,9 +34,9 @@ def test_a_damaged_database_is_set_aside_and_rebuilt_from_the_folders(
     with pytest.raises(StoreDamaged):
         recovery.open_store(settings)
 
-    found, aside = recovery.repair(settings)
+    result, aside = recovery.repair(settings)
 
-    assert found == 1
+    assert result == 1
     assert aside is not None
     assert aside.read_bytes().startswith(b"\x00random")
     assert recovery.open_store(settings).job(run).state is JobState.COMPLETED
@@ -55,12 +55,12 @@ def test_random_damage_in_the_file_loses_no_run(
 
     recovery.repair(settings)
 
-    kept = {job.id: job.state for job in recovery.open_store(settings).jobs()}
-    assert kept.keys() >= runs
-    assert all(kept[run] is JobState.COMPLETED for run in runs)
+    stored = {job.id: job.state for job in recovery.open_store(settings).jobs()}
+    assert stored.keys() >= runs
+    assert all(stored[run] is JobState.COMPLETED for run in runs)
 
 
-def test_a_database_that_somebody_holds_is_copied_and_set_aside(
+def test_a_database_that_someone_holds_is_copied_and_set_aside(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.storage.sqlite_pool.BUSY_SECONDS", 0.1)
@@ -73,10 +73,10 @@ def test_a_database_that_somebody_holds_is_copied_and_set_aside(
     with pytest.raises(StoreBusy, match="Another program holds"):
         store.rename(job, "other")
 
-    found, aside = recovery.repair(settings)
+    result, aside = recovery.repair(settings)
     store.rename(job, "other")
 
-    assert (found, aside is not None) == (1, True)
+    assert (result, aside is not None) == (1, True)
     assert store.job(job.id).name == "other"
     assert [metric.step for metric in store.read_metrics(job.id)] == [
         1
@@ -102,7 +102,7 @@ def test_a_repair_that_is_cut_short_is_done_again(
     assert recovery.open_store(settings).job(run).state is JobState.COMPLETED
 
 
-def test_while_the_database_is_away_nobody_makes_an_empty_one(
+def test_while_the_database_is_away_no_one_makes_an_empty_one(
     store: Store, settings: Settings
 ) -> None:
     run = finished(store)

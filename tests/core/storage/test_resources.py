@@ -49,7 +49,7 @@ def test_where_nothing_counts_it_is_zero(tmp_path: Path, monkeypatch: pytest.Mon
     assert resources.oom_kills() == 0
 
 
-def test_too_little_disk_and_too_little_memory_are_told_apart(settings: Settings) -> None:
+def test_too_little_disk_and_too_little_memory_are_distinguished(settings: Settings) -> None:
     settings.home.mkdir()
     resources.require_resources(settings, disk_mb=1, memory_mb=1)
 

@@ -42,7 +42,7 @@ def test_what_failed_is_undone_and_its_connection_is_not_used_again(database: Pa
         first.execute("SELECT 1")
 
 
-def test_a_file_that_was_replaced_is_opened_anew(database: Path, tmp_path: Path) -> None:
+def test_a_file_that_was_replaced_is_opened_again(database: Path, tmp_path: Path) -> None:
     some = SqlitePool(database)
     assert read(some) == []
     other = tmp_path / "other.db"

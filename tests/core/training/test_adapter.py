@@ -27,8 +27,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
     with torch.inference_mode():
-        found: torch.Tensor = model.eval()(input_ids=IDS, attention_mask=MASK).logits
-        return found
+        result: torch.Tensor = model.eval()(input_ids=IDS, attention_mask=MASK).logits
+        return result
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -190,16 +190,16 @@ def test_merging_changes_no_logit_and_leaves_the_very_same_weights(
 
 
 def test_the_same_seed_gives_the_same_head_and_adapter(bert_folder: Path) -> None:
-    one, same, other = (
+    entry, same, other = (
         add_adapter(load_base(bert_folder, CLASSES, seed), RunConfig(seed=seed), "x", None)
         for seed in (1, 1, 2)
     )
 
     assert all(
         torch.equal(p, q)
-        for p, q in zip(trainable(one).values(), trainable(same).values(), strict=True)
+        for p, q in zip(trainable(entry).values(), trainable(same).values(), strict=True)
     )
-    assert not torch.equal(logits(one), logits(other))
+    assert not torch.equal(logits(entry), logits(other))
 
 
 def test_loading_is_silent(bert_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

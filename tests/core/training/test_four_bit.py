@@ -1,4 +1,4 @@
-"""What can be told of 4 bits on a CPU: the refusal, and what the library is asked for. The weights
+"""Base models in 4 bits on a CPU: the refusal, and the arguments of the library. The weights
 themselves need a GPU.
 """
 
@@ -31,16 +31,16 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What transformers is asked for; it then loads the model whole, as there is nothing here that
     could make 4 bits of it.
     """
-    kept: dict[str, Any] = {}
+    stored: dict[str, Any] = {}
     load = AutoModelForSequenceClassification.from_pretrained
 
     def loading(folder: Path, **options: Any) -> object:
         if "quantization_config" in options:
-            kept.update(
+            stored.update(
                 options,
                 quantization=options.pop("quantization_config"),
                 device_map=options.pop("device_map"),
@@ -51,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(
         four_bit, "BitsAndBytesConfig", lambda **settings: settings
     )  # it refuses to be made without the package
-    return kept
+    return stored
 
 
 def test_a_gpu_that_pytorch_does_not_see_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,38 +69,42 @@ def test_nothing_is_loaded_where_it_cannot_be(base: Base, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("allowed")
 def test_the_frozen_layers_are_asked_for_in_nf4_and_the_head_whole(
-    base: Base, tmp_path: Path, asked: dict[str, Any]
+    base: Base, tmp_path: Path, requests: dict[str, Any]
 ) -> None:
     in_four_bits(base, tmp_path / "tiny", "bf16", CPU)
 
-    assert asked["quantization"] == {
+    assert requests["quantization"] == {
         "load_in_4bit": True,
         "bnb_4bit_quant_type": "nf4",
         "bnb_4bit_use_double_quant": True,
         "bnb_4bit_compute_dtype": torch.bfloat16,
         "llm_int8_skip_modules": ["classifier"],
     }
-    assert asked["device_map"] == {"": CPU}
-    assert (asked["local_files_only"], asked["use_safetensors"], asked["trust_remote_code"]) == (
+    assert requests["device_map"] == {"": CPU}
+    assert (
+        requests["local_files_only"],
+        requests["use_safetensors"],
+        requests["trust_remote_code"],
+    ) == (
         True,
         True,
         False,
     )
 
 
-@pytest.mark.usefixtures("allowed", "asked")
+@pytest.mark.usefixtures("allowed", "requests")
 def test_the_head_is_that_of_the_seed_and_only_adapter_and_head_are_trained(
     base: Base, tmp_path: Path
 ) -> None:
-    found = in_four_bits(base, tmp_path / "tiny", "fp32", CPU)
+    result = in_four_bits(base, tmp_path / "tiny", "fp32", CPU)
 
-    assert torch.equal(found.model.classifier.weight, base.model.classifier.weight)
-    assert not any(parameter.requires_grad for parameter in found.model.parameters())
-    peft = build_model(found, RunConfig(rank=2), "local/tiny", None).peft
+    assert torch.equal(result.model.classifier.weight, base.model.classifier.weight)
+    assert not any(parameter.requires_grad for parameter in result.model.parameters())
+    peft = build_model(result, RunConfig(rank=2), "local/tiny", None).peft
     trained = {
         name.split(".")[-2 if "lora" not in name else -3]
-        for name, one in peft.named_parameters()
-        if one.requires_grad
+        for name, item in peft.named_parameters()
+        if item.requires_grad
     }
     assert trained == {"lora_A", "lora_B", "default"}
 
@@ -121,11 +125,11 @@ def test_a_package_that_fails_is_said(
 
 @pytest.mark.usefixtures("allowed")
 def test_a_pooler_that_is_new_stays_whole_to_be_trained(
-    tmp_path: Path, asked: dict[str, Any]
+    tmp_path: Path, requests: dict[str, Any]
 ) -> None:
     base = load_base(write_bert(tmp_path / "bare", pooler=False), ("a", "b"), 7)
 
-    found = in_four_bits(base, tmp_path / "bare", "fp32", CPU)
+    result = in_four_bits(base, tmp_path / "bare", "fp32", CPU)
 
-    assert asked["quantization"]["llm_int8_skip_modules"] == ["bert.pooler.dense", "classifier"]
-    assert torch.equal(found.model.bert.pooler.dense.weight, base.model.bert.pooler.dense.weight)
+    assert requests["quantization"]["llm_int8_skip_modules"] == ["bert.pooler.dense", "classifier"]
+    assert torch.equal(result.model.bert.pooler.dense.weight, base.model.bert.pooler.dense.weight)

@@ -41,9 +41,9 @@ def test_a_run_trains_validates_and_evaluates_in_order(
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_an_empty_split_is_named(lab: Lab, config: RunConfig, heard: Heard, split: Split) -> None:
-    def read(wanted: Split) -> pd.DataFrame:
-        frame = lab.data.read(wanted)
-        return frame.head(0) if wanted == split else frame
+    def read(expected: Split) -> pd.DataFrame:
+        frame = lab.data.read(expected)
+        return frame.head(0) if expected == split else frame
 
     session = TrainingSession(
         config, lab.model, TrainingData(lab.data.classes, read), heard, lambda: False
@@ -99,15 +99,15 @@ def test_predictions_carry_row_label_probabilities_and_loss(
 
 
 def test_the_validation_subset_is_the_same_for_every_seed(lab: Lab, config: RunConfig) -> None:
-    one, other = Heard(), Heard()
+    item, other = Heard(), Heard()
 
-    lab.train(config, one)
+    lab.train(config, item)
     lab.train(config.model_copy(update={"seed": 4}), other)
 
-    assert list(one.validations[0].predictions["row"]) == list(
+    assert list(item.validations[0].predictions["row"]) == list(
         other.validations[0].predictions["row"]
     )
-    assert one.losses != other.losses
+    assert item.losses != other.losses
 
 
 def test_test_rows_bounds_both_final_evaluations(lab: Lab, config: RunConfig, heard: Heard) -> None:
@@ -174,7 +174,7 @@ def test_a_stop_between_the_parts_of_a_batch_changes_nothing(
         "base_dropout": base_dropout,
     }  # more than one part a batch, one batch an epoch
     config = config.model_copy(update=changes)
-    whole, first, second, asked = Heard(), Heard(), Heard(), iter(range(10**6))
+    whole, first, second, requests = Heard(), Heard(), Heard(), iter(range(10**6))
     lab.train(config, whole)
 
     stopped = lab.session(
@@ -183,7 +183,7 @@ def test_a_stop_between_the_parts_of_a_batch_changes_nothing(
         lambda: (
             bool(first.progress)
             and first.progress[-1].phase == Phase.TRAINING
-            and next(asked) >= looks
+            and next(requests) >= looks
         ),
     )
     result = stopped.train()
@@ -242,10 +242,10 @@ def test_the_best_adapter_is_kept_and_evaluated(
 
     result = lab.train(config.model_copy(update={"epochs": 1, "validation_rows": 24}), heard)
 
-    kept, last = heard.adapters
-    assert (kept.step, last.step, result.best_step, result.steps) == (2, 2, 2, 6)
+    stored, last = heard.adapters
+    assert (stored.step, last.step, result.best_step, result.steps) == (2, 2, 2, 6)
     assert (
-        evaluated == [kept.files, kept.files] and last.files == kept.files
+        evaluated == [stored.files, stored.files] and last.files == stored.files
     )  # validation and test are read with the weights of step 2
 
 
@@ -290,7 +290,7 @@ def test_early_stopping_counts_validations_without_gain(
     assert len(heard.evaluations) == 2
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_a_lower_rate(
+def test_a_loss_that_is_nan_ends_the_run_with_a_lower_rate(
     lab: Lab, config: RunConfig, heard: Heard
 ) -> None:
     session = lab.session(config, heard)

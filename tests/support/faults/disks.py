@@ -50,10 +50,10 @@ class CountingDisk(Disk):
         self._meet()
         super().rename(source, target)
 
-    def exchange(self, one: Path, other: Path) -> bool:
+    def exchange(self, item: Path, other: Path) -> bool:
         """See ``Disk``."""
         self._meet()
-        return super().exchange(one, other)
+        return super().exchange(item, other)
 
     def remove(self, path: Path) -> None:
         """See ``Disk``."""
@@ -113,8 +113,8 @@ class KillingDisk(CountingDisk):
 
 
 class DyingDisk(KillingDisk):
-    """The same for a run that is rehearsed in this process: Death is raised, at each later step
-    too, since nobody is there.
+    """The same for a run that is simulated in this process: Death is raised, at each later step
+    too, since no one is there.
     """
 
     def _die(self) -> None:
@@ -140,7 +140,7 @@ class Node:
 
 class CuttingDisk(CountingDisk):
     """Cuts the power at step ``nth``: below ``root`` only what was synced is left. Later steps fail
-    too, since nobody is there.
+    too, since no one is there.
 
     It is as strict as POSIX allows: a file's content needs a sync of the file, a name one of its
     folder. With ``luck``, each name that was not synced is kept at random, as a real disk may do,
@@ -175,17 +175,17 @@ class CuttingDisk(CountingDisk):
         super().rename(source, target)
         self._names(target.parent)[target.name] = self._names(source.parent).pop(source.name)
 
-    def exchange(self, one: Path, other: Path) -> bool:
+    def exchange(self, item: Path, other: Path) -> bool:
         """See ``Disk``."""
-        done = super().exchange(one, other)
+        done = super().exchange(item, other)
         if done:
-            names, others = self._names(one.parent), self._names(other.parent)
-            names[one.name], others[other.name] = others[other.name], names[one.name]
+            names, others = self._names(item.parent), self._names(other.parent)
+            names[item.name], others[other.name] = others[other.name], names[item.name]
         return done
 
     def remove(self, path: Path) -> None:
         """See ``Disk``. Within a folder names may be gone from the medium at once: the strictest
-        order for who replaces one.
+        order for those who replaces one.
         """
         super().remove(path)
         node = self._names(path.parent).pop(path.name, None)

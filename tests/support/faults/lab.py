@@ -1,4 +1,4 @@
-"""A home folder in which runs are rehearsed in this process: the real store, supervisor and worker
+"""A home folder in which runs are simulated in this process: the real store, supervisor and worker
 code, no second process.
 
 What a death of the worker takes with it is its lock; a power cut also takes what was not synced

@@ -1,4 +1,4 @@
-"""What a rehearsed run does and which faults it meets. A JSON file, so that each attempt can meet
+"""What a simulated run does and which faults it meets. A JSON file, so that each attempt can meet
 another one.
 """
 

@@ -36,7 +36,7 @@ LOOKS = 10  # a phase looks so often whether to stop
 
 @dataclass
 class Position:
-    """How far a rehearsal is."""
+    """How far a simulation is."""
 
     step: int = 0
     validated_step: int = 0

@@ -25,12 +25,12 @@ def write_old(home: Path) -> None:
 
 def read(home: Path) -> State:
     """All files but those that have no name yet, or no more."""
-    found = {
+    result = {
         path.relative_to(home).as_posix(): path.read_bytes()
         for path in home.rglob("*")
         if path.is_file()
     }
-    return {name: data for name, data in found.items() if "/." not in name}
+    return {name: data for name, data in result.items() if "/." not in name}
 
 
 def replace_file(home: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_rehearsing_worker_loads_neither_torch_nor_pandas() -> None:
     assert not {"torch", "pandas", "numpy", "pydantic"} & set(loaded)
 
 
-def test_a_rehearsal_ends_like_a_training(make: Callable[[str], InProcessLab]) -> None:
+def test_a_simulation_ends_like_a_training(make: Callable[[str], InProcessLab]) -> None:
     stage = make("home")
     job = stage.launch()
     stage.play()
@@ -159,7 +159,7 @@ def test_other_data_on_resume_is_refused_and_nothing_is_lost(
     stage = make("home")
     job = stage.launch()
     stage.play(CuttingDisk(stage.settings.jobs, 90))
-    kept = checkpoints.steps(stage.store.folder(job))
+    stored = checkpoints.steps(stage.store.folder(job))
     stage.direct(
         FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3, data="other")
     )
@@ -169,7 +169,7 @@ def test_other_data_on_resume_is_refused_and_nothing_is_lost(
     refused = stage.store.job(job.id)
     assert (refused.state, refused.cause) == (JobState.FAILED, FailureCause.DATA)
     assert "other data: fingerprint rehearsal then, other now" in refused.message
-    assert checkpoints.steps(stage.store.folder(job)) == kept != []
+    assert checkpoints.steps(stage.store.folder(job)) == stored != []
 
 
 def test_a_killed_supervisor_is_replaced_and_takes_over_the_living_worker(
@@ -202,7 +202,7 @@ def test_a_stale_attempt_writes_neither_rows_nor_files(make: Callable[[str], InP
     before = outcome(stage.store.folder(job))
     stale = replace(
         stale, request_json='{"config": {"seed": 2}}'
-    )  # so that what it writes could be told from what is there
+    )  # so that what it writes could be reported from what is there
 
     assert worker.perform(stage.store, stale) == 0
 

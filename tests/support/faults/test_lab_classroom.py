@@ -26,7 +26,7 @@ def test_no_student_waits_for_a_first_run_while_another_has_a_second(tmp_path: P
             3 if number < GREEDY else 1
         ):  # who came first asks for all they may have at once
             stage.launch(f"{number}-{run}")
-    foretold = [turn.job.id for turn in read_queue(stage.store)]
+    estimates = [turn.job.id for turn in read_queue(stage.store)]
 
     stage.play()
 
@@ -34,4 +34,4 @@ def test_no_student_waits_for_a_first_run_while_another_has_a_second(tmp_path: P
     begun = sorted(jobs, key=lambda job: job.started_at or 0.0)
     assert {job.state for job in jobs} == {JobState.COMPLETED}
     assert len({job.owner for job in begun[:STUDENTS]}) == STUDENTS
-    assert [job.id for job in begun] == foretold, "the queue that is shown is the one that is run"
+    assert [job.id for job in begun] == estimates, "the queue that is shown is the one that is run"

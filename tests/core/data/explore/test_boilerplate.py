@@ -55,9 +55,9 @@ def test_evidence_against_counts_by_hand() -> None:
     # four texts of class 0, of which three hold it, and four of class 1, of which one does
     pattern = Pattern("(Reuters)", PatternKind.BRACKETS, np.array([0, 1, 2, 4], np.int32))
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1], np.int16)
-    kept = np.array([True] * 8 + [False])
+    stored = np.array([True] * 8 + [False])
 
-    (line,) = evidence([pattern], labels, kept, 2).to_dict("records")
+    (line,) = evidence([pattern], labels, stored, 2).to_dict("records")
 
     assert (line["texts"], line["top"], line["share"]) == (4, 0, 0.75)
     assert line["ratio"] == pytest.approx(((3 + 0.5) / (4 + 1)) / ((1 + 0.5) / (4 + 1)))

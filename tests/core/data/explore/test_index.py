@@ -54,17 +54,17 @@ def test_words_of_each_row_agree_with_reading_them_one_by_one(tmp_path: Path) ->
 
 def test_an_index_that_is_there_is_not_built_again(tmp_path: Path) -> None:
     dataset = write_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
-    told: list[Progress] = []
+    reported: list[Progress] = []
 
-    ensure_index(dataset, told.append, never)
-    ensure_index(dataset, told.append, never)
+    ensure_index(dataset, reported.append, never)
+    ensure_index(dataset, reported.append, never)
 
-    assert told == [Progress(Phase.INDEXING, 0, 5), Progress(Phase.INDEXING, 5, 5)]
+    assert reported == [Progress(Phase.INDEXING, 0, 5), Progress(Phase.INDEXING, 5, 5)]
 
 
 @pytest.mark.parametrize("name", ["index.json", "texts.arrow", "words.arrow", "patterns.arrow"])
 @pytest.mark.parametrize("fault", ["gone", "empty", "changed"])
-def test_a_damaged_index_is_said_and_built_anew(tmp_path: Path, name: str, fault: str) -> None:
+def test_a_damaged_index_is_said_and_built_again(tmp_path: Path, name: str, fault: str) -> None:
     dataset = write_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
     ensure_index(dataset, quiet, never)
     path = index_folder(dataset) / name
@@ -79,7 +79,7 @@ def test_a_damaged_index_is_said_and_built_anew(tmp_path: Path, name: str, fault
     assert len(ensure_index(dataset, quiet, never)) == 5
 
 
-def test_an_index_of_another_format_is_built_anew(
+def test_an_index_of_another_format_is_built_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = write_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)

@@ -25,8 +25,8 @@ def test_balance_counts_each_class_in_each_split(tmp_path: Path) -> None:
 
 
 def bins(lengths: list[int], labels: list[int]) -> tuple[list[int], list[list[int]], int]:
-    found = length_bins(np.array(lengths, np.int32), np.array(labels, np.int16), 2)
-    return found.edges.tolist(), found.texts.tolist(), found.beyond
+    result = length_bins(np.array(lengths, np.int32), np.array(labels, np.int16), 2)
+    return result.edges.tolist(), result.texts.tolist(), result.beyond
 
 
 def test_bins_count_the_texts_of_each_class() -> None:
@@ -40,19 +40,19 @@ def test_bins_count_the_texts_of_each_class() -> None:
 def test_bins_are_equally_wide_so_that_a_flat_distribution_is_flat() -> None:
     lengths = np.repeat(np.arange(200, dtype=np.int32), 5)
 
-    found = length_bins(lengths, np.zeros(1000, np.int16), 1)
+    result = length_bins(lengths, np.zeros(1000, np.int16), 1)
 
-    assert set(found.texts[:-1, 0].tolist()) == {25}
+    assert set(result.texts[:-1, 0].tolist()) == {25}
 
 
 def test_very_long_texts_do_not_squeeze_the_others_and_are_counted() -> None:
     lengths = np.array([*range(100)] * 10 + [100_000], np.int32)
 
-    found = length_bins(lengths, np.zeros(1001, np.int16), 1)
+    result = length_bins(lengths, np.zeros(1001, np.int16), 1)
 
-    assert found.longest < 110
-    assert found.beyond == 1
-    assert found.texts.sum() == 1000
+    assert result.longest < 110
+    assert result.beyond == 1
+    assert result.texts.sum() == 1000
 
 
 def test_no_texts_give_one_empty_bin() -> None:

@@ -38,7 +38,7 @@ def test_the_same_rows_come_out_of_every_format(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "encoding", "found"),
+    ("text", "encoding", "result"),
     [
         ("Der Zug nach München fährt über Köln", "latin-1", "cp1252"),
         ("Le garçon a reçu un cœur à l’école", "cp1252", "cp1252"),
@@ -48,12 +48,12 @@ def test_the_same_rows_come_out_of_every_format(case: str) -> None:
         ("今天的比赛以二比一获胜", "gb18030", "gb18030"),
     ],
 )
-def test_older_encodings_are_told_apart(text: str, encoding: str, found: str) -> None:
+def test_older_encodings_are_distinguished(text: str, encoding: str, result: str) -> None:
     lines = [f"{text} {i};{'ab'[i % 2]}" for i in range(30)]
 
     table = read_table("a.csv", "\n".join(["text;label", *lines]).encode(encoding))
 
-    assert (table.found.encoding, table.found.separator) == (found, ";")
+    assert (table.found.encoding, table.found.separator) == (result, ";")
     assert table.frame["text"].iloc[0] == f"{text} 0"
 
 
@@ -100,7 +100,7 @@ def test_the_text_na_stays_a_text_and_numbers_stay_as_written() -> None:
     assert table.frame["label"].tolist() == ["007", "1", "1"]
 
 
-def test_columns_of_one_name_are_told_apart() -> None:
+def test_columns_of_one_name_are_distinguished() -> None:
     table = read_table("a.csv", b"text,text,,label\na,b,c,d\n")
 
     assert table.columns == ["text", "text (2)", "column 3", "label"]

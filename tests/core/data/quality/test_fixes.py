@@ -25,26 +25,26 @@ def findings(*rows: tuple[Check, str, int, int, int]) -> pd.DataFrame:
 
 
 def test_leakage_drops_equal_and_near_texts_of_training_alone() -> None:
-    found = findings(
+    result = findings(
         (Check.LEAKAGE, "test", 0, 7, -1),
         (Check.NEAR, "train", 2, 7, -1),
         (Check.NEAR, "train", 3, 8, -1),
         (Check.NEAR, "test", 0, 7, -1),
     )
 
-    assert suggest_step(Check.LEAKAGE, found, TEXTS) == Step(
+    assert suggest_step(Check.LEAKAGE, result, TEXTS) == Step(
         check="leakage", fix=Fix.DROP, rows=(0, 1, 2)
     )
 
 
 def test_one_of_each_group_is_kept_and_a_copy_in_test_counts_for_nothing() -> None:
-    found = findings(
+    result = findings(
         (Check.EXACT, "train", 1, 5, -1),
         (Check.EXACT, "test", 0, 5, -1),
         (Check.EXACT, "train", 0, 5, -1),
     )
 
-    assert suggest_step(Check.EXACT, found, TEXTS) == Step(
+    assert suggest_step(Check.EXACT, result, TEXTS) == Step(
         check="exact duplicates", fix=Fix.KEEP_ONE, rows=(1,)
     )
 

@@ -25,7 +25,7 @@ LEAKED = "the coach praised the goal that the club had waited for all season lon
 
 
 def nothing(progress: Progress) -> None:
-    """No progress is told."""
+    """No progress is reported."""
 
 
 @pytest.fixture
@@ -71,16 +71,16 @@ def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
     assert texts[Check.DEBRIS] == ["oil prices rise &amp; fall again today"]
     assert texts[Check.EMPTY] == ["12345 678"]
     assert {LEAKED, LEAKED.upper()} <= set(texts[Check.NEAR])
-    said = {finding.check: finding for finding in report.findings}
-    assert list(said) == list(Check)
-    assert said[Check.IMBALANCE].said == "Sports has 109 training texts, Sci/Tech 54: 2.0 to 1."
-    assert said[Check.CONFLICT].texts == 2
+    message = {finding.check: finding for finding in report.findings}
+    assert list(message) == list(Check)
+    assert message[Check.IMBALANCE].said == "Sports has 109 training texts, Sci/Tech 54: 2.0 to 1."
+    assert message[Check.CONFLICT].texts == 2
     for suspect in named[named["check"] == Check.SUSPECT].itertuples():
         near = neighbours[
             (neighbours["split"] == suspect.split) & (neighbours["row"] == suspect.row)
         ]
-        kept = read_neighbours(dataset, str(suspect.split), int(str(suspect.row)))
-        assert kept["row"].tolist() == near["near_row"].tolist()
+        stored = read_neighbours(dataset, str(suspect.split), int(str(suspect.row)))
+        assert stored["row"].tolist() == near["near_row"].tolist()
 
 
 def test_a_stop_is_followed_and_nothing_is_kept(dataset: Dataset) -> None:

@@ -16,18 +16,18 @@ from tests.support.small_news import WORDS
 
 
 def nothing(done: int, total: int) -> None:
-    """No progress is told."""
+    """No progress is reported."""
 
 
 def test_confident_learning_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.2, 0.8], [0.45, 0.55]])
     labels = np.array([0, 0, 1, 1, 0])
 
-    found = judge_labels(probabilities, labels)  # thresholds: 0.717 and 0.75
+    result = judge_labels(probabilities, labels)  # thresholds: 0.717 and 0.75
 
-    assert found.suspect.tolist() == [False, False, False, False, False]
-    assert found.rival.tolist() == [1, 1, 0, 0, 1]
-    assert found.score == pytest.approx([0.1, 0.2, 0.3, 0.2, 0.55])
+    assert result.suspect.tolist() == [False, False, False, False, False]
+    assert result.rival.tolist() == [1, 1, 0, 0, 1]
+    assert result.score == pytest.approx([0.1, 0.2, 0.3, 0.2, 0.55])
 
 
 def test_a_label_against_a_confident_class_is_suspect() -> None:
@@ -63,26 +63,26 @@ def test_flipped_labels_are_ranked_first() -> None:
     probabilities = word_probabilities(
         word_features(texts), labels, 4, fold_groups(np.arange(400)), nothing, lambda: False
     )
-    found = judge_labels(probabilities, labels)
+    result = judge_labels(probabilities, labels)
 
-    assert set(np.argsort(-found.score)[:20]) == set(flipped)
-    assert [found.rival[place] for place in flipped] == [true[place] for place in flipped]
+    assert set(np.argsort(-result.score)[:20]) == set(flipped)
+    assert [result.rival[place] for place in flipped] == [true[place] for place in flipped]
 
 
 def test_a_class_that_a_fold_has_not_seen_gets_no_probability() -> None:
     labels = np.array([0, 1, 0, 1, 2])
-    found = cross_validate(np.eye(5), labels, 3, np.arange(5), nothing, lambda: False)
+    result = cross_validate(np.eye(5), labels, 3, np.arange(5), nothing, lambda: False)
 
-    assert found[4, 2] == 0
-    assert found.sum(axis=1) == pytest.approx(np.ones(5))
+    assert result[4, 2] == 0
+    assert result.sum(axis=1) == pytest.approx(np.ones(5))
 
 
 def test_texts_without_a_common_word_say_nothing() -> None:
-    found = word_probabilities(
+    result = word_probabilities(
         word_features(["a b", "c d"]), np.array([0, 1]), 2, np.array([0, 1]), nothing, lambda: False
     )
 
-    assert found.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert result.tolist() == [[0.5, 0.5], [0.5, 0.5]]
 
 
 def test_a_stop_is_followed() -> None:

@@ -23,25 +23,25 @@ def frame() -> pd.DataFrame:
 def test_the_texts_with_most_words_in_common_come_first_and_copies_not_at_all(
     frame: pd.DataFrame,
 ) -> None:
-    found = find_neighbours(
+    result = find_neighbours(
         word_features(TEXTS), frame, np.array([0]), np.array([0, 1, 2, 3, 4, 0]), lambda: False
     )
 
-    assert found["near_row"].tolist() == [11, 12, 13]
-    assert found["near_split"].tolist() == ["train"] * NEAREST
-    assert found[["split", "row"]].drop_duplicates().to_numpy().tolist() == [["train", 10]]
-    assert found["similarity"].is_monotonic_decreasing
+    assert result["near_row"].tolist() == [11, 12, 13]
+    assert result["near_split"].tolist() == ["train"] * NEAREST
+    assert result[["split", "row"]].drop_duplicates().to_numpy().tolist() == [["train", 10]]
+    assert result["similarity"].is_monotonic_decreasing
 
 
 def test_a_copy_of_another_split_is_a_neighbour_where_it_is_in_no_group(
     frame: pd.DataFrame,
 ) -> None:
-    found = find_neighbours(
+    result = find_neighbours(
         word_features(TEXTS), frame, np.array([0]), np.array([0, 0, 2, 3, 4, 5]), lambda: False
     )
 
-    assert found.iloc[0][["near_split", "near_row"]].tolist() == ["test", 0]
-    assert found["similarity"].iloc[0] == pytest.approx(1)
+    assert result.iloc[0][["near_split", "near_row"]].tolist() == ["test", 0]
+    assert result["similarity"].iloc[0] == pytest.approx(1)
 
 
 def test_a_text_without_a_shared_word_has_no_neighbours(frame: pd.DataFrame) -> None:

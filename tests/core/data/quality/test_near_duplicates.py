@@ -27,12 +27,12 @@ def test_planted_edits_are_found_and_all_that_is_found_is_similar() -> None:
 
     pairs, scores = find_near_pairs(every)
 
-    found = set(map(tuple, pairs.tolist()))
-    assert len(found & planted) / len(planted) >= 0.95
-    for (one, other), score in zip(pairs.tolist(), scores, strict=True):
-        a, b = shingles(every[one]), shingles(every[other])
+    result = set(map(tuple, pairs.tolist()))
+    assert len(result & planted) / len(planted) >= 0.95
+    for (item, other), score in zip(pairs.tolist(), scores, strict=True):
+        a, b = shingles(every[item]), shingles(every[other])
         assert score == len(a & b) / len(a | b) >= 0.7
-    assert len(found & planted) / len(found) >= 0.95
+    assert len(result & planted) / len(result) >= 0.95
 
 
 def test_a_crowd_of_similar_texts_is_linked_without_comparing_all_with_all() -> None:

@@ -4,15 +4,15 @@ from core.data.quality.near_duplicates import find_duplicates, has_company, has_
 from tests.support.planted_texts import draw_texts, edit, frame
 
 
-def test_copies_edits_and_strangers_are_told_apart() -> None:
-    one, two, three = draw_texts(3)
-    texts = [one, two, one, two.upper(), three]
+def test_copies_edits_and_strangers_are_distinguished() -> None:
+    item, two, three = draw_texts(3)
+    texts = [item, two, item, two.upper(), three]
 
-    found = find_duplicates(frame(texts))
+    result = find_duplicates(frame(texts))
 
-    assert has_company(found.exact).tolist() == [True, False, True, False, False]
-    assert has_company(found.group).tolist() == [True, True, True, True, False]
-    assert found.similarity.tolist() == [1, 1, 1, 1, 0]
+    assert has_company(result.exact).tolist() == [True, False, True, False, False]
+    assert has_company(result.group).tolist() == [True, True, True, True, False]
+    assert result.similarity.tolist() == [1, 1, 1, 1, 0]
 
 
 def test_edits_of_case_punctuation_and_one_word_are_grouped_with_their_text() -> None:
@@ -28,12 +28,12 @@ def test_edits_of_case_punctuation_and_one_word_are_grouped_with_their_text() ->
 
 
 def test_labels_that_differ_within_a_group_are_found() -> None:
-    one, two = draw_texts(2)
-    every = frame([one, one.upper(), two, two], [0, 1, 2, 2])
+    item, two = draw_texts(2)
+    every = frame([item, item.upper(), two, two], [0, 1, 2, 2])
 
-    found = find_duplicates(every)
+    result = find_duplicates(every)
 
-    assert has_several(found.group, every["label"].to_numpy()).tolist() == [
+    assert has_several(result.group, every["label"].to_numpy()).tolist() == [
         True,
         True,
         False,
@@ -42,9 +42,9 @@ def test_labels_that_differ_within_a_group_are_found() -> None:
 
 
 def test_a_held_out_text_leaks_where_training_has_it_or_an_edit_of_it() -> None:
-    one, two, three = draw_texts(3)
+    item, two, three = draw_texts(3)
     draw = random.Random(0)
-    texts = [one, two, one, edit(two, 2, draw), three, three]
+    texts = [item, two, item, edit(two, 2, draw), three, three]
     splits = ["train", "train", "test", "validation", "validation", "test"]
 
     assert find_duplicates(frame(texts, splits=splits)).leak.tolist() == [-1, -1, 0, 1, -1, -1]

@@ -16,24 +16,24 @@ def test_blank_rows_have_no_answer_and_unknown_labels_no_score() -> None:
     )
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]], dtype=np.float32)
 
-    found = classify_file.put_together(frame, probabilities, CLASSES)
+    result = classify_file.put_together(frame, probabilities, CLASSES)
 
-    assert found.frame["class"].tolist()[:1] == ["World"]
-    assert found.frame["class"].isna().tolist() == [False, True, False, False]
-    assert found.frame["p(Sci/Tech)"].dropna().tolist() == pytest.approx([0.1, 0.3, 0.8])
-    assert found.counts is not None
-    assert found.counts.tolist() == [[1, 0], [1, 0]]
-    assert (found.unknown, found.blank) == ({"Cooking": 1}, 1)
-    assert found.scores is not None
-    assert found.scores.accuracy.value == 0.5
+    assert result.frame["class"].tolist()[:1] == ["World"]
+    assert result.frame["class"].isna().tolist() == [False, True, False, False]
+    assert result.frame["p(Sci/Tech)"].dropna().tolist() == pytest.approx([0.1, 0.3, 0.8])
+    assert result.counts is not None
+    assert result.counts.tolist() == [[1, 0], [1, 0]]
+    assert (result.unknown, result.blank) == ({"Cooking": 1}, 1)
+    assert result.scores is not None
+    assert result.scores.accuracy.value == 0.5
 
 
 def test_without_labels_there_are_no_scores() -> None:
-    found = classify_file.put_together(
+    result = classify_file.put_together(
         pd.DataFrame({"text": ["one"]}), np.array([[0.4, 0.6]], dtype=np.float32), CLASSES
     )
 
-    assert (found.scores, found.frame["class"].tolist()) == (None, ["Sci/Tech"])
+    assert (result.scores, result.frame["class"].tolist()) == (None, ["Sci/Tech"])
 
 
 def test_columns_are_chosen_and_cleaned() -> None:
@@ -54,7 +54,7 @@ def test_a_column_without_texts_is_refused() -> None:
         classify_file.choose_columns(table, "words")
 
 
-def test_only_so_many_files_are_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_that_many_files_are_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classify_file, "KEPT_BATCHES", 2)
 
     keys = [

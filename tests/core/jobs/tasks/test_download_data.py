@@ -32,7 +32,9 @@ def do(store: Store, job: Job) -> Job:
     return store.job(job.id)
 
 
-def test_the_job_brings_the_files_and_keeps_where_they_are_from(lab: Store, pick: HubFiles) -> None:
+def test_the_job_uploads_the_files_and_keeps_where_they_are_from(
+    lab: Store, pick: HubFiles
+) -> None:
     done = do(lab, launch(lab, FetchRequest(pick=pick), pick.name))
 
     assert done.state is JobState.COMPLETED, done.message
@@ -40,7 +42,7 @@ def test_the_job_brings_the_files_and_keeps_where_they_are_from(lab: Store, pick
     assert len(find_fetched(lab.settings, pick)) == 2
 
 
-def test_who_asks_twice_gets_the_job_that_is_under_way(lab: Store, pick: HubFiles) -> None:
+def test_who_asks_twice_gets_the_job_that_is_running(lab: Store, pick: HubFiles) -> None:
     first = launch(lab, FetchRequest(pick=pick), pick.name)
 
     assert launch(lab, FetchRequest(pick=pick), pick.name).id == first.id

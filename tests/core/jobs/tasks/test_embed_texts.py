@@ -58,8 +58,8 @@ def request(dataset: Dataset, model: str, **changes: object) -> MapRequest:
     ).model_copy(update=changes)
 
 
-def make(store: Store, wanted: MapRequest) -> Job:
-    job = launch(store, wanted, "UMAP")
+def make(store: Store, required: MapRequest) -> Job:
+    job = launch(store, required, "UMAP")
     store.transition(job, JobState.STARTING)
     with JobContext(store, store.job(job.id)) as context:
         embed.run(context)
@@ -70,26 +70,26 @@ def make(store: Store, wanted: MapRequest) -> Job:
 def test_a_map_has_a_point_a_text_and_numbers_for_every_layer(
     store: Store, dataset: Dataset, model: str
 ) -> None:
-    wanted = request(dataset, model)
-    make(store, wanted)
+    required = request(dataset, model)
+    make(store, required)
 
-    (place,) = map_paths(store, wanted, dataset.classes)
-    found = read_map(place, wanted)
+    (place,) = map_paths(store, required, dataset.classes)
+    result = read_map(place, required)
 
-    assert found.frame["row"].tolist() == sample(dataset, wanted)["row"].tolist()
-    assert found.frame["label"].value_counts().tolist() == [10] * 4
-    assert (len(found.layers), found.layer) == (3, 2)
-    assert found.full.knn.n == found.flat.knn.n == 40
+    assert result.frame["row"].tolist() == sample(dataset, required)["row"].tolist()
+    assert result.frame["label"].value_counts().tolist() == [10] * 4
+    assert (len(result.layers), result.layer) == (3, 2)
+    assert result.full.knn.n == result.flat.knn.n == 40
 
 
 def test_kept_states_are_those_of_the_walker(store: Store, dataset: Dataset, model: str) -> None:
-    wanted = request(dataset, model)
-    make(store, wanted)
-    (place,) = map_paths(store, wanted, dataset.classes)
-    texts = sample(dataset, wanted)["text"].tolist()
+    required = request(dataset, model)
+    make(store, required)
+    (place,) = map_paths(store, required, dataset.classes)
+    texts = sample(dataset, required)["text"].tolist()
 
     expected = Tracer(Path(model), dataset.classes, attention="sdpa").hidden_states(
-        None, texts, wanted.max_tokens
+        None, texts, required.max_tokens
     )
 
     assert np.array_equal(load(place.states.read_bytes())["states"], expected)
@@ -102,9 +102,9 @@ def test_another_method_layer_or_pooling_does_not_encode_again(
     monkeypatch.setattr(Tracer, "hidden_states", lambda *_, **__: pytest.fail("encoded again"))
 
     for changes in ({"method": "t-SNE"}, {"layer": 1}, {"pooling": "mean of all tokens"}):
-        wanted = request(dataset, model, **changes)
-        make(store, wanted)
-        assert all(place.done for place in map_paths(store, wanted, dataset.classes))
+        required = request(dataset, model, **changes)
+        make(store, required)
+        assert all(place.done for place in map_paths(store, required, dataset.classes))
 
 
 def test_umap_gets_ready_while_texts_are_encoded(
@@ -135,7 +135,7 @@ def test_what_keeps_umap_from_getting_ready_ends_the_map(
         make(store, request(dataset, model, method="UMAP"))
 
 
-def test_damaged_states_are_made_anew(store: Store, dataset: Dataset, model: str) -> None:
+def test_damaged_states_are_made_again(store: Store, dataset: Dataset, model: str) -> None:
     make(store, request(dataset, model))
     (place,) = map_paths(store, request(dataset, model), dataset.classes)
     place.states.write_bytes(b"no")
@@ -146,13 +146,13 @@ def test_damaged_states_are_made_anew(store: Store, dataset: Dataset, model: str
 
 
 def test_a_damaged_map_says_so(store: Store, dataset: Dataset, model: str) -> None:
-    wanted = request(dataset, model)
-    make(store, wanted)
-    (place,) = map_paths(store, wanted, dataset.classes)
+    required = request(dataset, model)
+    make(store, required)
+    (place,) = map_paths(store, required, dataset.classes)
     place.scores.write_text(json.dumps({"first token": 3}))
 
     with pytest.raises(ArtifactDamaged, match="damaged"):
-        read_map(place, wanted)
+        read_map(place, required)
 
 
 def test_a_layer_that_is_not_there_is_refused(store: Store, dataset: Dataset, model: str) -> None:
@@ -200,7 +200,7 @@ def test_asking_twice_gives_one_job_until_it_is_over(
     assert launch(store, request(dataset, model), "UMAP").id != first.id
 
 
-def test_a_damaged_request_says_so_and_keeps_nobody_from_asking(
+def test_a_damaged_request_says_so_and_keeps_no_one_from_asking(
     store: Store, dataset: Dataset, model: str
 ) -> None:
     with pytest.raises(ArtifactDamaged, match="Compute the map again"):

@@ -27,7 +27,7 @@ from core.transfer.export.formats import Format
 from core.transfer.export.ready_exports import ExportRequest, exports_folder, read_ready
 from core.transfer.imports.archive import read_archive
 from core.transfer.imports.import_run import import_run
-from tests.support.export_proofs import proof_of
+from tests.support.export_verifications import make_verification
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
@@ -73,7 +73,7 @@ def do(store: Store, job: Job) -> Job:
     return store.job(job.id)
 
 
-def test_an_export_is_offered_with_its_proof_once_it_is_made(store: Store, job: Job) -> None:
+def test_an_export_is_offered_with_its_verification_once_it_is_made(store: Store, job: Job) -> None:
     assert read_ready(store, job, Format.MERGED) is None
 
     done = do(store, launch(store, ExportRequest(run=job.id, format=Format.MERGED), job.name))
@@ -107,9 +107,11 @@ def names_in(store: Store, job: Job, target: Format) -> set[str]:
 
 
 def test_curves_become_event_files_with_every_point(store: Store, job: Job, tmp_path: Path) -> None:
-    proof = export(store, job, Format.TENSORBOARD, tmp_path, lambda progress: None, lambda: False)
+    verification = export(
+        store, job, Format.TENSORBOARD, tmp_path, lambda progress: None, lambda: False
+    )
 
-    assert proof is None
+    assert verification is None
     points = store.read_metrics(job.id)
     for split in ("train", "validation"):
         read = scalars(next((tmp_path / split).glob("events.out.tfevents.*")))
@@ -127,13 +129,13 @@ def scalars(path: Path) -> list[tuple[str, int, float]]:
     """Name, step and value of each point in an event file: length and two checksums around each
     record, as TFRecord has it.
     """
-    data, found, at = path.read_bytes(), [], 0
+    data, outcome, at = path.read_bytes(), [], 0
     while at < len(data):
         (length,) = struct.unpack("<Q", data[at : at + 8])
         event = event_pb2.Event.FromString(data[at + 12 : at + 12 + length])
-        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        outcome += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
         at += 12 + length + 4
-    return found
+    return outcome
 
 
 def test_the_script_goes_alone(store: Store, job: Job) -> None:
@@ -184,12 +186,14 @@ def test_a_bundle_holds_what_is_cheap_and_what_has_been_made_and_can_be_imported
     )
     curve = [point.loss for point in store.read_metrics(job.id)]
     assert [point.loss for point in store.read_metrics(again.id)] == curve
-    kept, theirs = (artifacts.read_predictions(store.folder(one), "test") for one in (again, job))
-    assert kept["text"].tolist() == theirs["text"].tolist()
-    assert kept["p0"].to_numpy() == pytest.approx(theirs["p0"].to_numpy(), abs=1e-6)
+    stored, theirs = (
+        artifacts.read_predictions(store.folder(item), "test") for item in (again, job)
+    )
+    assert stored["text"].tolist() == theirs["text"].tolist()
+    assert stored["p0"].to_numpy() == pytest.approx(theirs["p0"].to_numpy(), abs=1e-6)
     answers = [
-        classify_texts(store, one, ["the coach won the cup"], hub=False)[0]["probabilities"]
-        for one in (again, job)
+        classify_texts(store, item, ["the coach won the cup"], hub=False)[0]["probabilities"]
+        for item in (again, job)
     ]
     assert answers[0] == pytest.approx(answers[1], abs=1e-6)
     store.delete(again)
@@ -200,13 +204,13 @@ def test_no_file_of_an_export_names_a_folder_of_this_machine(
 ) -> None:
     export(store, job, Format.BUNDLE, tmp_path, lambda progress: None, lambda: False)
 
-    told = [
+    reported = [
         path
         for path in tmp_path.rglob("*")
         if path.suffix in (".json", ".jsonl", ".md", ".py", ".ipynb")
     ]
-    assert len(told) > 8
-    for path in told:
+    assert len(reported) > 8
+    for path in reported:
         assert str(store.settings.home.parent) not in path.read_text(), path.name
 
 
@@ -230,27 +234,27 @@ worker.perform(store, store.job(sys.argv[1]))
 
 
 def test_a_stop_while_a_library_writes_leaves_nothing(store: Store, job: Job) -> None:
-    asked = store.create(
+    queries = store.create(
         JobKind.EXPORT, "stopped", {"run": job.id, "format": "onnx-int8"}, "stopped"
     )
-    store.transition(asked, JobState.STARTING, started_at=1.0)
+    store.transition(queries, JobState.STARTING, started_at=1.0)
     environment = {**os.environ, "LORALAB_HOME": str(store.settings.home), "LORALAB_HUB": "false"}
     with subprocess.Popen(
-        [sys.executable, "-c", STOPPED, asked.id],
+        [sys.executable, "-c", STOPPED, queries.id],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
     ) as worker_process:
         assert worker_process.stdout is not None
         assert "writing" in worker_process.stdout.readline()
-        half = list(store.folder(asked).rglob("half"))
+        half = list(store.folder(queries).rglob("half"))
 
-        actions.stop(store, store.job(asked.id))
+        actions.stop(store, store.job(queries.id))
         worker_process.wait(20)
 
     assert len(half) == 1
-    assert store.job(asked.id).state is JobState.CANCELLED
-    assert {path.name for path in store.folder(asked).iterdir()} <= {"job.json", ".job.lock"}
+    assert store.job(queries.id).state is JobState.CANCELLED
+    assert {path.name for path in store.folder(queries).iterdir()} <= {"job.json", ".job.lock"}
     assert read_ready(store, job, Format.ONNX_INT8) is None
 
 
@@ -260,15 +264,15 @@ def test_two_who_ask_at_once_get_one_job(store: Store, job: Job) -> None:
     )
 
     assert first.id == second.id
-    assert [one.id for one in find_jobs(store, ExportRequest(run=job.id, format=Format.ONNX))] == [
-        first.id
-    ]
+    assert [
+        item.id for item in find_jobs(store, ExportRequest(run=job.id, format=Format.ONNX))
+    ] == [first.id]
 
 
 def test_a_copy_that_does_not_hold_is_never_offered(
     store: Store, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = proof_of(
+    wrong = make_verification(
         format=Format.ADAPTER, texts=10, labels_equal=9, max_probability_difference=0.5
     )
     monkeypatch.setattr("core.transfer.export.verify.verify_export", lambda *given: wrong)

@@ -54,7 +54,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 @pytest.fixture
 def make_run(lab: Store, tmp_path: Path) -> Callable[..., Job]:
     """A finished run as a worker leaves it, but for its training; ``drop``: its recipe leaves out
-    so many rows.
+    that many rows.
     """
 
     def make(drop: int = 0) -> Job:
@@ -121,10 +121,10 @@ def test_the_most_similar_come_first_with_their_cosine() -> None:
     texts = pd.DataFrame({"row": [5, 6, 7], "text": ["a", "b", "c"], "label": [0, 1, 1]})
     index = Index(np.array([[1, 0], [0.6, 0.8], [0, 1]], dtype=np.float16), texts)
 
-    found = index.nearest(np.array([0, 3], dtype=np.float16), 2)
+    result = index.nearest(np.array([0, 3], dtype=np.float16), 2)
 
-    assert found["text"].tolist() == ["c", "b"]
-    assert found["similarity"].tolist() == pytest.approx([1.0, 0.8], abs=1e-3)
+    assert result["text"].tolist() == ["c", "b"]
+    assert result["similarity"].tolist() == pytest.approx([1.0, 0.8], abs=1e-3)
 
 
 def test_a_cleaned_run_gives_the_texts_that_its_recipe_left(
@@ -170,16 +170,16 @@ def test_data_that_changed_are_not_taken_for_those_of_the_run(
     assert f"the data changed from fingerprint {job.fingerprint} to " in done.message
 
 
-def test_an_imported_run_brought_no_training_texts(
+def test_an_imported_run_imported_no_training_texts(
     lab: Store, make_run: Callable[..., Job]
 ) -> None:
     job = make_run()
-    told = read_train_request(job).model_dump(mode="json")
-    told["source"] |= {"kind": "imported", "folder": None}
+    reported = read_train_request(job).model_dump(mode="json")
+    reported["source"] |= {"kind": "imported", "folder": None}
     with lab.transaction() as db:
         db.execute(
             "UPDATE jobs SET request_json = ? WHERE id = ?",
-            (TrainRequest.model_validate(told).model_dump_json(), job.id),
+            (TrainRequest.model_validate(reported).model_dump_json(), job.id),
         )
 
     with pytest.raises(DataError, match="did not come with it"):
@@ -247,11 +247,11 @@ def test_the_command_finds_a_training_text_itself_nearest_to_it(
 
     done = CliRunner().invoke(app, ["nearest", job.id, text, "--count", "3", "--json"])
 
-    found = json.loads(done.stdout)
-    assert (found["training_texts"], len(found["nearest"])) == (ROWS, 3)
-    assert (found["nearest"][0]["text"], found["nearest"][0]["similarity"]) == (
+    result = json.loads(done.stdout)
+    assert (result["training_texts"], len(result["nearest"])) == (ROWS, 3)
+    assert (result["nearest"][0]["text"], result["nearest"][0]["similarity"]) == (
         text,
         pytest.approx(1.0, abs=2e-3),
     )
-    assert found["nearest"][0]["agrees"] == (found["nearest"][0]["label"] == found["label"])
+    assert result["nearest"][0]["agrees"] == (result["nearest"][0]["label"] == result["label"])
     assert "The text is empty." in CliRunner().invoke(app, ["nearest", job.id, " "]).stderr

@@ -72,7 +72,7 @@ def test_an_imported_run_gets_scores_that_are_those_of_its_answers(
     assert read_record(lab.folder(job))[0] == scored  # a lost database is rebuilt with it
 
 
-def test_classes_in_another_order_are_told_apart_by_name(
+def test_classes_in_another_order_are_distinguished_by_name(
     lab: Store, tmp_path: Path, news: Source
 ) -> None:
     turned = {str(number): name for number, name in enumerate(reversed(CLASSES))}
@@ -111,13 +111,13 @@ def test_other_class_names_are_refused(lab: Store, tmp_path: Path, news: Source)
 def test_a_stop_leaves_the_run_without_scores(
     lab: Store, job: Job, news: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = launch_scoring(lab, job, news)
-    lab.transition(asked, JobState.STARTING, started_at=1.0)
-    actions.stop(lab, lab.job(asked.id))
+    requests = launch_scoring(lab, job, news)
+    lab.transition(requests, JobState.STARTING, started_at=1.0)
+    actions.stop(lab, lab.job(requests.id))
     monkeypatch.setattr("core.jobs.context.JobContext.should_stop", lambda context: True)
-    worker.perform(lab, lab.job(asked.id))
+    worker.perform(lab, lab.job(requests.id))
 
-    assert lab.job(asked.id).state is JobState.CANCELLED
+    assert lab.job(requests.id).state is JobState.CANCELLED
     assert "test" not in lab.job(job.id).result
     assert not artifacts.predictions_path(lab.folder(job), "test").exists()
 

@@ -66,15 +66,19 @@ def test_each_baseline_is_fitted_and_read_back(
 ) -> None:
     job = fit(store, request_)
 
-    found = read_fitted(store.settings, request_, len(dataset.classes))
+    outcome = read_fitted(store.settings, request_, len(dataset.classes))
 
-    assert [one.baseline for one in found] == [Baseline.MAJORITY, Baseline.TFIDF, Baseline.PROBE]
-    assert [len(one.predictions) for one in found] == [dataset.test_rows] * 3
-    assert found[1].train_rows == 100
+    assert [item.baseline for item in outcome] == [
+        Baseline.MAJORITY,
+        Baseline.TFIDF,
+        Baseline.PROBE,
+    ]
+    assert [len(item.predictions) for item in outcome] == [dataset.test_rows] * 3
+    assert outcome[1].train_rows == 100
     assert (
         job.result["tfidf"]
-        == found[1].predictions.scores.accuracy.value
-        > found[0].predictions.scores.accuracy.value
+        == outcome[1].predictions.scores.accuracy.value
+        > outcome[0].predictions.scores.accuracy.value
     )
 
 
@@ -118,9 +122,9 @@ def test_a_stop_is_heard(store: Store, dataset: Dataset, request_: BaselineReque
 
 
 def test_all_rows_are_the_same_with_any_seed() -> None:
-    one, other = (BaselineRequest.of("f", RunConfig(train_rows=0, seed=seed)) for seed in (1, 2))
+    item, other = (BaselineRequest.of("f", RunConfig(train_rows=0, seed=seed)) for seed in (1, 2))
 
-    assert one == other
+    assert item == other
     assert BaselineRequest.of("f", RunConfig(train_rows=5, seed=1)) != BaselineRequest.of(
         "f", RunConfig(train_rows=5, seed=2)
     )
@@ -186,8 +190,8 @@ def test_the_command_prints_what_is_kept(
     as_json = CliRunner().invoke(app, [*arguments, "--json"])
     as_text = CliRunner().invoke(app, arguments)
 
-    found = json.loads(as_json.stdout)["baselines"]
-    assert [one["baseline"] for one in found] == ["majority class", "TF-IDF", "linear probe"]
-    assert found[0]["accuracy"] == 0.25
-    assert found[0]["interval"][0] < 0.25 < found[0]["interval"][1]
+    outcome = json.loads(as_json.stdout)["baselines"]
+    assert [item["baseline"] for item in outcome] == ["majority class", "TF-IDF", "linear probe"]
+    assert outcome[0]["accuracy"] == 0.25
+    assert outcome[0]["interval"][0] < 0.25 < outcome[0]["interval"][1]
     assert "TF-IDF" in as_text.stdout

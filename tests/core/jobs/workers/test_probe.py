@@ -30,14 +30,14 @@ def test_probing_a_model_gives_a_cost_for_each_unit(
         list[Progress](),
     )
 
-    found = Prober(model, "auto", heard.append, lambda: False).measure()
+    result = Prober(model, "auto", heard.append, lambda: False).measure()
 
-    assert (found.precision, found.device) == ("fp32", "cpu")
-    assert found.seconds.keys() == TYPICAL_SECONDS.keys()
-    assert all(cost >= 0 for cost in found.seconds.values())
-    assert found.seconds[CostUnit.PART] > 0
-    assert found.base_mb > 0
-    assert found.tokens_per_second > 0
+    assert (result.precision, result.device) == ("fp32", "cpu")
+    assert result.seconds.keys() == TYPICAL_SECONDS.keys()
+    assert all(cost >= 0 for cost in result.seconds.values())
+    assert result.seconds[CostUnit.PART] > 0
+    assert result.base_mb > 0
+    assert result.tokens_per_second > 0
     probes = len(SETTINGS) + len(EVALUATED)
     assert heard == [Progress(Phase.MEASURING, done, probes) for done in range(1, probes + 1)]
 

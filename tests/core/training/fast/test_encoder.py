@@ -71,11 +71,11 @@ def test_bert_gives_the_logits_and_gradients_of_transformers_and_peft(
     plain, quick = (build(folder, target_modules=targets) for _ in range(2))
     assert fast_encoder(quick, onednn) is not None
 
-    (logits, wanted), (given, found) = gradients(plain, mask), gradients(quick, mask)
+    (logits, required), (given, result) = gradients(plain, mask), gradients(quick, mask)
 
     assert torch.allclose(given, logits, atol=1e-6)
-    for name, gradient in wanted.items():
-        assert torch.allclose(found[name], gradient, atol=1e-6), name
+    for name, gradient in required.items():
+        assert torch.allclose(result[name], gradient, atol=1e-6), name
 
 
 @either_library
@@ -89,11 +89,11 @@ def test_each_family_gives_the_logits_and_gradients_of_transformers_and_peft(
     plain, quick = (build(folder, target_modules=targets).train(False) for _ in range(2))
     assert fast_encoder(quick, onednn) is not None
 
-    (logits, wanted), (given, found) = gradients(plain, mask), gradients(quick, mask)
+    (logits, required), (given, result) = gradients(plain, mask), gradients(quick, mask)
 
     assert torch.allclose(given, logits, atol=1e-6)
-    for name, gradient in wanted.items():
-        assert torch.allclose(found[name], gradient, atol=1e-6), name
+    for name, gradient in required.items():
+        assert torch.allclose(result[name], gradient, atol=1e-6), name
 
 
 @each_family
@@ -198,7 +198,7 @@ def test_the_adapter_of_a_module_is_the_formula_of_the_paper() -> None:
     assert into.tolist() == [[0.0, 176.0]]  # 4 · 11 · (3, 4), the first one dropped
 
 
-def test_masks_hang_on_seed_and_step_alone() -> None:
+def test_masks_depend_on_seed_and_step_alone() -> None:
     bits = DropoutMasks()
 
     def draw(seed: int, step: int) -> list[bool]:

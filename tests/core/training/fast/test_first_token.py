@@ -27,10 +27,10 @@ def test_logits_and_gradients_are_those_of_the_whole_layer(
         output.sum().backward()
 
     assert torch.allclose(outputs[0], outputs[1], atol=1e-6)
-    for (name, one), (_, other) in zip(
+    for (name, item), (_, other) in zip(
         whole.named_parameters(), short.named_parameters(), strict=True
     ):
-        assert torch.allclose(one.grad, other.grad, atol=1e-5), name
+        assert torch.allclose(item.grad, other.grad, atol=1e-5), name
 
 
 def test_the_last_layer_gives_one_token(tmp_path: Path) -> None:

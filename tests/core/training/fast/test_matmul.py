@@ -73,9 +73,9 @@ def test_products_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called == ["a", "b"] * (1 + matmul.TRIES)
 
 
-@pytest.mark.parametrize(("rows", "wanted"), [(1, ROWS), (ROWS, ROWS), (ROWS + 1, 2 * ROWS)])
-def test_rows_are_filled_up_with_zeros(rows: int, wanted: int) -> None:
-    found = pad_rows(torch.ones(rows, 3))
+@pytest.mark.parametrize(("rows", "required"), [(1, ROWS), (ROWS, ROWS), (ROWS + 1, 2 * ROWS)])
+def test_rows_are_filled_up_with_zeros(rows: int, required: int) -> None:
+    result = pad_rows(torch.ones(rows, 3))
 
-    assert found.shape == (wanted, 3)
-    assert found.sum() == 3 * rows
+    assert result.shape == (required, 3)
+    assert result.sum() == 3 * rows

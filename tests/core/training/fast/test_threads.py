@@ -65,11 +65,11 @@ def test_parts_side_by_side_add_up_to_the_same_gradients(
     alone, together = make_loop(lab, steady, lanes=False), make_loop(lab, steady, lanes=True)
     assert len(together.network.parts(together.train.lengths[:16])) > THREADS
 
-    (loss, wanted), (found_loss, found) = step(alone), step(together)
+    (loss, required), (found_loss, result) = step(alone), step(together)
 
     assert found_loss == pytest.approx(loss, abs=1e-6)
-    for one, other in zip(found, wanted, strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
+    for item, other in zip(result, required, strict=True):
+        assert torch.allclose(item, other, atol=1e-6)
 
 
 def test_threads_in_any_order_give_the_same_bits(
@@ -82,7 +82,7 @@ def test_threads_in_any_order_give_the_same_bits(
     )
 
     assert loss == again
-    assert all(torch.equal(one, other) for one, other in zip(gradients, repeated, strict=True))
+    assert all(torch.equal(item, other) for item, other in zip(gradients, repeated, strict=True))
 
 
 def test_predictions_side_by_side_are_the_same(
@@ -123,7 +123,7 @@ def test_an_error_in_a_part_is_raised_once_the_round_is_over() -> None:
     assert torch.get_num_threads() == THREADS
 
 
-def test_a_stream_gives_results_in_order_from_threads_that_wait_for_nobody() -> None:
+def test_a_stream_gives_results_in_order_from_threads_that_wait_for_no_one() -> None:
     second_done = threading.Event()
 
     def work(part: int) -> tuple[int, int]:
@@ -137,7 +137,7 @@ def test_a_stream_gives_results_in_order_from_threads_that_wait_for_nobody() -> 
     assert torch.get_num_threads() == THREADS
 
 
-def test_a_stream_that_nobody_reads_on_ends() -> None:
+def test_a_stream_that_no_one_reads_on_ends() -> None:
     begun: list[int] = []
     lanes = MicrobatchPool()
 

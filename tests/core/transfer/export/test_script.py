@@ -39,12 +39,12 @@ def source(*classes: str, identity: str = "org/tiny") -> ExportSource:
 
 def values(script: str) -> dict[str, object]:
     """Constants that the script sets at its top level."""
-    found: dict[str, object] = {}
+    result: dict[str, object] = {}
     for node in ast.parse(script).body:
         if isinstance(node, ast.Assign):
             target = node.targets[0]
             names = (
-                [one.id for one in target.elts if isinstance(one, ast.Name)]
+                [item.id for item in target.elts if isinstance(item, ast.Name)]
                 if isinstance(target, ast.Tuple)
                 else [ast.unparse(target)]
             )
@@ -52,12 +52,12 @@ def values(script: str) -> dict[str, object]:
                 value = ast.literal_eval(node.value)
             except ValueError:
                 continue
-            found |= (
+            result |= (
                 dict(zip(names, value, strict=True))
                 if isinstance(target, ast.Tuple)
                 else {names[0]: value}
             )
-    return found
+    return result
 
 
 def shape(script: str) -> list[type[ast.AST]]:

@@ -16,7 +16,7 @@ from core.transfer.export.formats import MODELS, Format
 from core.transfer.export.model_card import write_card
 from core.transfer.export.verify import verify_export
 from core.transfer.export.write_model import SLOW_FUSION, ExportSource, read_labels, write
-from tests.support.export_proofs import proof_of
+from tests.support.export_verifications import make_verification
 from tests.support.tiny_models import write_bert
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
@@ -45,7 +45,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ExportSource:
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=str)
-def made(
+def created(
     request: pytest.FixtureRequest, source: ExportSource, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Format, Path]:
     folder = tmp_path_factory.mktemp("made")
@@ -54,17 +54,21 @@ def made(
 
 
 def test_each_format_answers_as_the_run_does(
-    source: ExportSource, made: tuple[Format, Path]
+    source: ExportSource, created: tuple[Format, Path]
 ) -> None:
-    target, folder = made
+    target, folder = created
 
-    proof = verify_export(source, target, folder, TEXTS)
+    verification = verify_export(source, target, folder, TEXTS)
 
-    assert proof.differs_from_base > 0.01
+    assert verification.differs_from_base > 0.01
     if (
         target is not Format.ONNX_INT8
-    ):  # whose 8 bits cannot tell apart what random weights hardly do
-        assert (proof.labels_equal, proof.max_probability_difference < 1e-4, proof.holds) == (
+    ):  # whose 8 bits cannot distinguish what random weights hardly do
+        assert (
+            verification.labels_equal,
+            verification.max_probability_difference < 1e-4,
+            verification.holds,
+        ) == (
             len(TEXTS),
             True,
             True,
@@ -121,17 +125,17 @@ def test_onnx_answers_one_text_as_among_others_and_padded(
     assert together.shape == (3, len(CLASSES))
 
 
-def test_each_format_brings_classes_max_tokens_and_tokenizer(made: tuple[Format, Path]) -> None:
-    _, folder = made
+def test_each_format_uploads_classes_max_tokens_and_tokenizer(created: tuple[Format, Path]) -> None:
+    _, folder = created
 
     assert read_labels(folder) == (CLASSES, 64)
     assert (folder / "tokenizer.json").is_file()
 
 
 def test_no_file_names_a_folder_of_this_machine(
-    source: ExportSource, made: tuple[Format, Path]
+    source: ExportSource, created: tuple[Format, Path]
 ) -> None:
-    _, folder = made
+    _, folder = created
 
     for path in folder.rglob("*.json"):
         assert str(source.base.parent) not in path.read_text(), path.name
@@ -174,7 +178,7 @@ def test_an_export_without_the_adapter_does_not_hold(source: ExportSource, tmp_p
     assert not verify_export(source, Format.ADAPTER, tmp_path, TEXTS).holds
 
 
-def test_nothing_is_proved_without_texts(source: ExportSource, tmp_path: Path) -> None:
+def test_nothing_is_verified_without_texts(source: ExportSource, tmp_path: Path) -> None:
     with pytest.raises(ArtifactDamaged, match="no test texts"):
         verify_export(source, Format.MERGED, tmp_path, [])
 
@@ -197,8 +201,8 @@ def test_nothing_is_proved_without_texts(source: ExportSource, tmp_path: Path) -
         ),
     ],
 )
-def test_what_a_proof_takes(changes: dict[str, object], holds: bool) -> None:
-    assert proof_of(**changes).holds is holds
+def test_what_a_verification_takes(changes: dict[str, object], holds: bool) -> None:
+    assert make_verification(**changes).holds is holds
 
 
 def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_markup(
@@ -218,7 +222,7 @@ def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_m
         "confusion": [[25, 25], [0, 50]],
     }
 
-    card = write_card(details, source, proof_of())
+    card = write_card(details, source, make_verification())
 
     assert (
         "Accuracy 0.9000 (95 % interval 0.8256 to 0.9448) on 100 test texts" in card
@@ -235,7 +239,7 @@ def test_the_card_names_a_base_from_a_folder_by_identity(source: ExportSource) -
     data = {"name": "AG News", "fingerprint": "1234"}
     details = {"name": "mine", "data": data, "config": config, "precision": "fp32"}
 
-    card = write_card(details, source, proof_of())
+    card = write_card(details, source, make_verification())
 
     assert "| `model` | org/tiny |" in card
     assert str(source.base.parent) not in card

@@ -36,12 +36,12 @@ def entry(name: str, **fields: int) -> bytes:
 
 
 def test_a_zip_gives_the_files_of_its_adapter() -> None:
-    found = read_upload("mine.zip", zipped(GOOD))
+    result = read_upload("mine.zip", zipped(GOOD))
 
-    assert found.files == {"adapter_config.json": b"{}", "adapter_model.safetensors": b"weights"}
+    assert result.files == {"adapter_config.json": b"{}", "adapter_model.safetensors": b"weights"}
 
 
-def test_what_is_told_of_the_run_may_lie_beside_the_adapters_folder(tmp_path: Path) -> None:
+def test_what_is_reported_of_the_run_may_lie_next_to_the_adapters_folder(tmp_path: Path) -> None:
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_bytes(b"{}")
     (tmp_path / "run.json").write_bytes(b"told")
@@ -180,14 +180,14 @@ def test_several_adapters_are_not_guessed_between() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"no zip at all", "neither a folder nor a zip"),
         (zipped({"config.json": b"{}"}), "holds no adapter"),
     ],
 )
-def test_what_holds_no_adapter_says_so(data: bytes, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_what_holds_no_adapter_says_so(data: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         read_upload("mine.zip", data)
 
 

@@ -49,9 +49,9 @@ def brought(store: Store, contents: dict[str, bytes], **options: Any) -> Job:
     return import_run(store, read_upload("mine.zip", zipped(contents)), **options)
 
 
-def refused(store: Store, contents: dict[str, bytes], said: str, **options: Any) -> None:
+def refused(store: Store, contents: dict[str, bytes], message: str, **options: Any) -> None:
     """It is refused with that sentence and nothing of it is left."""
-    with pytest.raises((DataError, ModelUnavailable), match=said):
+    with pytest.raises((DataError, ModelUnavailable), match=message):
         brought(store, contents, **options)
     assert store.jobs() == []
     assert list(store.settings.jobs.iterdir()) == []
@@ -102,8 +102,8 @@ def test_an_adapter_alone_becomes_a_finished_run_that_classifies(lab: Store, bas
 def test_the_imported_adapter_answers_as_its_tensors_say(lab: Store, base: Path) -> None:
     job = brought(lab, adapter_files(base))
 
-    kept = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
-    assert all(np.array_equal(kept[name], tensor) for name, tensor in tensors().items())
+    stored = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
+    assert all(np.array_equal(stored[name], tensor) for name, tensor in tensors().items())
     assert artifacts.adapter_folder(lab.folder(job)).is_dir()
 
 
@@ -163,11 +163,11 @@ def test_a_fine_half_precision_adapter_is_read(lab: Store, base: Path) -> None:
 
     job = brought(lab, {**adapter_files(base), WEIGHTS: halves})
 
-    kept = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
-    assert {tensor.dtype for tensor in kept.values()} == {np.dtype(np.float32)}
+    stored = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
+    assert {tensor.dtype for tensor in stored.values()} == {np.dtype(np.float32)}
 
 
-def test_no_field_of_a_strangers_configuration_reaches_the_run(lab: Store, base: Path) -> None:
+def test_no_field_of_an_untrusted_configuration_reaches_the_run(lab: Store, base: Path) -> None:
     job = brought(
         lab,
         adapter_files(
@@ -181,7 +181,7 @@ def test_no_field_of_a_strangers_configuration_reaches_the_run(lab: Store, base:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("r", 1_000_000, "r is 1000000"),
         ("r", 0, "r is 0"),
@@ -199,13 +199,13 @@ def test_no_field_of_a_strangers_configuration_reaches_the_run(lab: Store, base:
     ],
 )
 def test_a_configuration_out_of_bounds_is_refused(
-    lab: Store, base: Path, field: str, value: object, said: str
+    lab: Store, base: Path, field: str, value: object, message: str
 ) -> None:
-    refused(lab, adapter_files(base, **{field: value}), said)
+    refused(lab, adapter_files(base, **{field: value}), message)
 
 
 @pytest.mark.parametrize(
-    ("name", "revision", "said"),
+    ("name", "revision", "message"),
     [
         ("local/tiny", "0123456789ab", "which no run here has used"),
         ("/srv/models/bert", None, "no model of the Hub"),
@@ -216,12 +216,12 @@ def test_a_configuration_out_of_bounds_is_refused(
     ],
 )
 def test_a_base_that_is_not_allowed_is_refused(
-    lab: Store, base: Path, name: str, revision: str | None, said: str
+    lab: Store, base: Path, name: str, revision: str | None, message: str
 ) -> None:
-    refused(lab, adapter_files(base, base_model_name_or_path=name, revision=revision), said)
+    refused(lab, adapter_files(base, base_model_name_or_path=name, revision=revision), message)
 
 
-def test_a_folder_that_a_stranger_names_is_never_opened(lab: Store, base: Path) -> None:
+def test_a_folder_that_an_untrusted_file_names_is_never_opened(lab: Store, base: Path) -> None:
     refused(
         lab,
         adapter_files(base, base_model_name_or_path=str(base), revision=None),
@@ -279,8 +279,8 @@ def test_wrong_tensors_are_refused(lab: Store, base: Path) -> None:
         "tells 60 classes apart": save(tensors(classes=60)),
         "not floating-point": save({**tensors(), "base_model.model.ids": np.zeros(3, np.int64)}),
     }
-    for said, weights in cases.items():
-        refused(lab, {**good, WEIGHTS: weights}, said)
+    for message, weights in cases.items():
+        refused(lab, {**good, WEIGHTS: weights}, message)
 
 
 def test_weights_cut_short_or_of_another_kind_are_refused(
@@ -304,7 +304,7 @@ def test_weights_that_are_not_there_are_missed(lab: Store, base: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         (["a", "b", "c"], "3 are named"),
         (["a", "b", "c", "c"], "have one name"),
@@ -312,8 +312,8 @@ def test_weights_that_are_not_there_are_missed(lab: Store, base: Path) -> None:
         (["a", "b", "c", "x" * 81], "1 to 80 letters"),
     ],
 )
-def test_class_names_are_bounded(lab: Store, base: Path, names: list[str], said: str) -> None:
-    refused(lab, adapter_files(base), said, classes=names)
+def test_class_names_are_bounded(lab: Store, base: Path, names: list[str], message: str) -> None:
+    refused(lab, adapter_files(base), message, classes=names)
 
 
 def test_hostile_class_names_stay_plain_text_on_one_line(lab: Store, base: Path) -> None:
@@ -405,7 +405,7 @@ def test_what_a_killed_import_left_is_cleared_away(
     left = lab.settings.jobs / ".0123.importing"
     left.mkdir()
     job = brought(lab, adapter_files(base))
-    assert left.exists()  # it may be under way
+    assert left.exists()  # it may be running
 
     monkeypatch.setattr(
         "core.transfer.imports.install.time.time", lambda: left.stat().st_mtime + STALE_SECONDS + 1

@@ -1,10 +1,10 @@
-"""Proofs of exports that never were."""
+"""Verifications of exports that never were."""
 
 from core.transfer.export.formats import Format, Verification
 
 
-def proof_of(**changes: object) -> Verification:
-    """A proof that holds, with ``changes``."""
+def make_verification(**changes: object) -> Verification:
+    """A verification that holds, with ``changes``."""
     usual = {
         "format": Format.MERGED,
         "texts": 200,
