@@ -65,7 +65,8 @@ class QueueEstimates:
             abs(wait.likely - actual) / actual for wait, actual in known if actual > POLL_SECONDS
         ]
         return (
-            f"start times: {len(reported)} asked for, {len(reported) - len(known)} without an estimate,"
+            f"start times: {len(reported)} asked for,"
+            f" {len(reported) - len(known)} without an estimate,"
             f" {inside} of {len(known)} starts lay in the range; the likely one was off by"
             f" {statistics.median(off):.0%} (median)"
         )
