@@ -95,7 +95,7 @@ def process(host: InferenceProcess) -> psutil.Process:
 
 
 def memory_mb(host: InferenceProcess) -> float:
-    """What the process has for itself."""
+    """Return the memory that only this process uses."""
     return process(host).memory_full_info().uss / 2**20
 
 

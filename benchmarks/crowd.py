@@ -23,8 +23,8 @@ class Lost(Exception):
 
 @dataclass
 class Times:
-    """What all people together met: milliseconds of reruns by what was done, those of live ticks,
-    and errors in words.
+    """Measurements of all simulated people: milliseconds of reruns by what was done, those of live
+    ticks, and errors in words.
     """
 
     reruns: dict[str, list[float]] = field(default_factory=dict)

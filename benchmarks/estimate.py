@@ -61,7 +61,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Compared:
-    """What was estimated of a cell and what came."""
+    """Estimated and measured values of a cell."""
 
     model: str
     max_tokens: int
@@ -178,7 +178,7 @@ def line(item: Compared) -> str:
 
 
 def run(home: Path, arguments: list[str]) -> dict[str, Any]:
-    """What the command prints, in a home of its own."""
+    """Run the command in a temporary home and return its output."""
     environment = {**os.environ, "LORALAB_HOME": str(home), "LORALAB_HUB": "false"}
     done = subprocess.run(
         [sys.executable, "-m", "core", *arguments, "--json"],

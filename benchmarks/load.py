@@ -52,8 +52,8 @@ TEXTS = (
 
 
 class Class:
-    """What the people of one server know: the run that trains, the runs that have ended, and who
-    has a key.
+    """State that the people of one server share: the run that trains, the runs that have ended, and
+    who has a key.
     """
 
     def __init__(self, address: str, store: Store, training: Job, seed: int = 1) -> None:
@@ -173,7 +173,7 @@ async def crowd(
 
 
 async def slowdown(group: Class, number: int, rounds: int) -> float:
-    """By how many per cent fewer rows are trained while people watch; alone and watched by
+    """Measure by how many per cent fewer rows are trained while people watch; alone and watched by
     turns.
     """
     alone, watched = [], []
@@ -353,7 +353,7 @@ def say(text: str) -> None:
 
 
 def read_arguments() -> argparse.Namespace:
-    """What is to be measured."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=30, help="how many at once")
     parser.add_argument(

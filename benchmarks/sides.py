@@ -42,7 +42,7 @@ MAX_TOKENS = 512
 
 @dataclass(frozen=True)
 class Task:
-    """What both sides train: model, rows, seed, and the dataset folder ("" for the default);
+    """Task that both sides train: model, rows, seed, and the dataset folder ("" for the default);
     ``home`` keeps what is prepared once.
     """
 
@@ -54,11 +54,11 @@ class Task:
     home: str
 
     def with_seed(self, seed: int) -> "Task":
-        """The same with another seed."""
+        """Return the task with another seed."""
         return replace(self, seed=seed)
 
     def as_dict(self) -> dict[str, object]:
-        """Its fields by name."""
+        """Return the fields by name."""
         return asdict(self)
 
     @property
@@ -90,7 +90,7 @@ class Measured:
     onednn_peak_gflops: float = 0.0
 
     def as_dict(self) -> dict[str, float]:
-        """Its fields by name."""
+        """Return the fields by name."""
         return asdict(self)
 
     @classmethod

@@ -60,7 +60,7 @@ def _make_machine(world: Callable[[Path], World], home: Path) -> type[Sequences]
 
 
 def _run(machine: type[Sequences], number: int) -> str:
-    """What went wrong in one of that many sequences; the first failure ends them."""
+    """Report what went wrong in one of the sequences; the first failure ends them."""
     some = settings(
         max_examples=number,
         stateful_step_count=STEPS,
@@ -155,7 +155,7 @@ class LabWorld:
         return 0
 
     def complaint(self, job: Job) -> str:
-        """What is wrong with a run that should have completed."""
+        """Report what is wrong with a run that should have completed."""
         return self.lab.complaint(job)
 
     def close(self) -> None:

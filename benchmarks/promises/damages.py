@@ -137,7 +137,7 @@ def _change_values(path: Path, draw: random.Random) -> None:
 
 
 def _change_inner(path: Path, draw: random.Random) -> None:
-    """The same within the JSON that a record holds as text: what was asked, what came out."""
+    """Damage the JSON that a record holds as text: request and result."""
     try:
         record = json.loads(path.read_bytes())
         name = draw.choice(("request_json", "result_json", "proposal_json"))
@@ -188,7 +188,7 @@ def _lived_in(home: Path) -> Iterator[None]:
 
 
 def _look_at_all(home: Path, victim: str, others: list[str], draw: random.Random) -> str:
-    """What is wrong after the command line, the supervisor and some pages have looked."""
+    """Report what is wrong after the command line, the supervisor and some pages have looked."""
     whole = [_contents(home / "jobs" / name) for name in others]
     store = open_store(Settings())
     supervisor = Supervisor(store)

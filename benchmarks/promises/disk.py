@@ -100,7 +100,7 @@ def _every(steps: int, size: Size) -> Iterator[int]:
 
 
 def _survive(stage: InProcessLab, make_disk: Callable[[], Disk], expected: dict[str, str]) -> str:
-    """What is wrong after a run met that disk, was resumed on a healthy one, and ended."""
+    """Report what is wrong after a run met that disk, was resumed on a healthy one, and ended."""
     job = stage.launch()
     stage.play(make_disk())
     if torn := _torn(stage, job, expected):
@@ -118,8 +118,8 @@ def _survive(stage: InProcessLab, make_disk: Callable[[], Disk], expected: dict[
 
 
 def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
-    """What is half-written right after the fault, before anything fixes it; each table is the same
-    at any time that it is there.
+    """Report what is half-written right after the fault, before anything fixes it; each table is
+    the same at any time that it is there.
     """
     folder = stage.store.folder(job)
     try:
@@ -173,7 +173,7 @@ def _hold(home: Path, nth: int, lasting: bool, expected: dict[str, str]) -> tupl
 
 
 def _go_on(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
-    """What is wrong after the fault is over and the run, if it has given up, was resumed."""
+    """Report what is wrong after the fault is over and the run, if it has given up, was resumed."""
     stage.play()
     if stage.store.job(job.id).state is not JobState.COMPLETED:
         stage.resume(job)

@@ -1,4 +1,4 @@
-"""What keeps mischief out, for ``mutations.py``: what is removed (file, old, new), and the test
+"""Safeguards for ``mutations.py``: what is removed (file, old, new), and the test
 that must miss it.
 """
 

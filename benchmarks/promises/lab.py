@@ -27,8 +27,8 @@ REPAIR_SECONDS = 5.0
 
 
 class Lab:
-    """Its trainings are simulations, unless the plan says that they are real; those run on one
-    thread.
+    """A lab whose trainings are simulations, unless the plan says that they are real; those run on
+    one thread.
     """
 
     def __init__(self, home: Path, plan: FaultPlan) -> None:
@@ -46,7 +46,7 @@ class Lab:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every process of this lab is started with."""
+        """Return the environment of every process of this lab."""
         result = {
             "LORALAB_HOME": str(self.settings.home),
             "LORALAB_HUB": "false",
@@ -108,7 +108,7 @@ class Lab:
         return self.watch(job, tended, seconds)
 
     def watch(self, job: Job, reached: Callable[[Job], bool], seconds: float = 30.0) -> Job:
-        """The same where someone else sees to the supervisor."""
+        """Wait without starting a supervisor."""
         seen, deadline = None, 0.0
         while not reached(latest := self.store.job(job.id)):
             if seen != (seen := (latest.state, latest.attempt, latest.phase, latest.done)):
@@ -134,7 +134,7 @@ class Lab:
         return True
 
     def complaint(self, job: Job) -> str:
-        """What is wrong with a simulated run that should have completed; empty if nothing is."""
+        """Report what is wrong with a simulated run that should have completed, or nothing."""
         job, folder = self.store.job(job.id), self.store.folder(job)
         if job.state is not JobState.COMPLETED:
             return f"{job.name} is {job.state}: {job.message}"

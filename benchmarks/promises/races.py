@@ -85,7 +85,7 @@ def committed_rows(size: Size) -> Row:
 def _race(
     act: Callable[[Store, str], T], racers: int, home: Path, things: list[str]
 ) -> list[list[T]]:
-    """What each racer made of each thing; all begin each at the same instant."""
+    """Return the result of each racer for each item; all begin at the same instant."""
     barrier = CONTEXT.Barrier(racers)
     pipes = [CONTEXT.Pipe(duplex=False) for _ in range(racers)]
     processes = [
@@ -131,8 +131,8 @@ def _click(store: Store, key: str) -> str:
 
 
 def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
-    """What is wrong after a stopped worker was taken for dead, its run given to another attempt,
-    and it then woke up.
+    """Report what is wrong after a stopped worker was taken for dead, its run given to another
+    attempt, and it then woke up.
 
     As long as it holds the lock the other attempt waits. Where the lock is lost, as on a file
     system without any, both work at the same time, and only the attempt's number keeps the first
@@ -175,7 +175,7 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
 
 
 def _kill_a_writer(home: Path, draw: random.Random) -> str:
-    """What the database lacks of the rows whose commit the writer has reported us of."""
+    """Return the rows that the database lacks although the writer reported their commit."""
     store = Store(Settings(home=home, hub=False))
     job = store.create(JobKind.TRAIN, "run", {}, "key")
     reported, sender = CONTEXT.Pipe(duplex=False)
@@ -222,7 +222,7 @@ def _write_rows(home: Path, job_id: str, sender: Connection) -> None:
 
 
 def _copy(store: Store, path: Path) -> str:
-    """What is wrong with a copy made while someone writes."""
+    """Report what is wrong with a copy made while someone writes."""
     with (
         closing(sqlite3.connect(store.database)) as source,
         closing(sqlite3.connect(path)) as target,

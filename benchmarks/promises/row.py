@@ -1,4 +1,4 @@
-"""What one row of the table comes to."""
+"""Result of one row of the table."""
 
 import math
 import random

@@ -112,7 +112,7 @@ class StagedWorld:
         return self.store.refused
 
     def complaint(self, job: Job) -> str:
-        """What is wrong with a run that should have completed."""
+        """Report what is wrong with a run that should have completed."""
         return self.stage.complaint(job)
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ def news(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def checked(news: Path) -> Path:
-    """The same with its report."""
+    """Return the dataset with its report."""
     dataset = prepare(Settings(), folder_source(news), lambda progress: None, lambda: False)
     save_report(dataset, *inspect(dataset, lambda progress: None, lambda: False))
     return news

@@ -166,10 +166,10 @@ def test_preparing_again_fixes_what_is_damaged(
     before = dataset.read("train")
     harm(dataset.folder / name)
 
-    mended = ready(settings, source)
+    fixed = ready(settings, source)
 
-    pd.testing.assert_frame_equal(mended.read("train"), before)
-    assert find_prepared(settings, source) == mended == dataset
+    pd.testing.assert_frame_equal(fixed.read("train"), before)
+    assert find_prepared(settings, source) == fixed == dataset
 
 
 @pytest.mark.parametrize("harm", [cut, damage, Path.unlink])

@@ -349,12 +349,12 @@ def test_applying_fixes_comes_to_an_end_with_nothing_left_that_can_be_fixed(
     config: RunConfig, data: DataFacts, model: ModelFacts
 ) -> None:
     for _ in range(40):
-        mendable = [finding for finding in check(config, data, model) if finding.fix]
-        if not mendable:
+        fixable = [finding for finding in check(config, data, model) if finding.fix]
+        if not fixable:
             return
-        config = apply_fix(config, mendable[0])
+        config = apply_fix(config, fixable[0])
 
-    pytest.fail(f"still to mend after 40 fixes: {mendable}")
+    pytest.fail(f"still to fix after 40 fixes: {fixable}")
 
 
 def test_a_base_in_4_bits_is_refused_with_the_reason_and_taught_where_it_can_be() -> None:

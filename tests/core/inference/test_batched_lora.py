@@ -35,7 +35,7 @@ def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
 def by_peft(
     classifier: Classifier, requests: Query, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> NDArray[np.float32]:
-    """The same answer by PEFT's own layers."""
+    """Return the answer of PEFT's own layers."""
     with monkeypatch.context() as patch:
         patch.setattr(BatchedLora, "fits", staticmethod(lambda base: False))
         result: NDArray[np.float32] = classifier.classify(

@@ -55,7 +55,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_gpu_that_pytorch_does_not_see_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(four_bit, "why_no_four_bit", lambda: "")
+    monkeypatch.setattr(four_bit, "unsupported_reason", lambda: "")
 
     four_bit.require_four_bit(torch.device("cuda"))
     with pytest.raises(ConfigError, match="an NVIDIA GPU that PyTorch can use"):

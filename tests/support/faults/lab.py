@@ -132,7 +132,7 @@ class InProcessLab:
         self.store.requeue(self.store.job(job.id))
 
     def complaint(self, job: Job) -> str:
-        """What is wrong with a run that should have completed; empty if nothing is."""
+        """Report what is wrong with a run that should have completed; empty if nothing is."""
         job, folder, plan = self.store.job(job.id), self.store.folder(job), self.plan
         if job.state is not JobState.COMPLETED:
             return f"it is {job.state}: {job.message}"

@@ -76,7 +76,7 @@ def test_only_chosen_training_rows_get_the_competing_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mended"),
+    ("text", "fixed"),
     [
         ("it#39;s", "it's"),
         ("a &lt;b&gt;bold&lt;/b&gt; move", "a bold move"),
@@ -89,5 +89,5 @@ def test_only_chosen_training_rows_get_the_competing_class() -> None:
         ("<b></b>", "<b></b>"),
     ],
 )
-def test_debris_is_repaired(text: str, mended: str) -> None:
-    assert repair(text) == mended
+def test_debris_is_repaired(text: str, fixed: str) -> None:
+    assert repair(text) == fixed

@@ -26,7 +26,7 @@ def pick(lab: Store) -> HubFiles:
 
 
 def do(store: Store, job: Job) -> Job:
-    """What a worker does with it."""
+    """Execute the job as a worker does."""
     store.transition(job, JobState.STARTING, started_at=1.0)
     worker.perform(store, store.job(job.id))
     return store.job(job.id)

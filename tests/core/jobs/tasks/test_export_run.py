@@ -67,7 +67,7 @@ def job(store: Store, trained: tuple[Settings, str]) -> Job:
 
 
 def do(store: Store, job: Job) -> Job:
-    """What a worker does with it."""
+    """Execute the job as a worker does."""
     store.transition(job, JobState.STARTING, started_at=1.0)
     worker.perform(store, store.job(job.id))
     return store.job(job.id)

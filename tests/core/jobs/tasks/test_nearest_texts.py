@@ -88,7 +88,7 @@ def make_run(lab: Store, tmp_path: Path) -> Callable[..., Job]:
 
 
 def do(store: Store, job: Job) -> Job:
-    """What a worker does with it."""
+    """Execute the job as a worker does."""
     store.transition(job, JobState.STARTING, started_at=1.0)
     worker.perform(store, store.job(job.id))
     return store.job(job.id)

@@ -49,7 +49,7 @@ def news(tmp_path: Path) -> Source:
 
 
 def do(store: Store, job: Job) -> Job:
-    """What a worker does with it."""
+    """Execute the job as a worker does."""
     store.transition(job, JobState.STARTING, started_at=1.0)
     worker.perform(store, store.job(job.id))
     return store.job(job.id)

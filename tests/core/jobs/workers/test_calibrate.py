@@ -1,4 +1,4 @@
-"""What precision auto comes to on a machine: decided by the job that measures it."""
+"""Precision auto on a machine: decided by the job that measures it."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -62,7 +62,7 @@ def stage(tmp_path: Path) -> InProcessLab:
 
 
 def measure(stage: InProcessLab, stopwatch: str) -> None:
-    """What the stopwatch of the next attempt says, on a machine on which nothing was measured."""
+    """Set the stopwatch of the next attempt, on a machine on which nothing was measured."""
     shutil.rmtree(stage.settings.home / "machines", ignore_errors=True)
     stage.settings = stage.store.settings = replace(stage.settings, stopwatch=stopwatch, threads=1)
     decide_steps(stage.settings, model_name(stage), AssertionError)  # type: ignore[arg-type]
