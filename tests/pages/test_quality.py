@@ -59,7 +59,7 @@ def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(
     assert "Waiting in the queue." in sound_page_text(app)
 
 
-def test_a_check_under_way_says_how_far_it_is_and_can_be_stopped(
+def test_a_check_running_says_how_far_it_is_and_can_be_stopped(
     open_app: Open, store: Store, job: Job
 ) -> None:
     store.transition(job, JobState.RUNNING, phase="looking for duplicates", done=60, total=240)
@@ -140,12 +140,12 @@ def test_a_fix_goes_into_the_recipe_and_can_be_taken_back(
 ) -> None:
     test, train = checked.read("test"), checked.read("train")
     path = checked.folder / "quality" / "findings.parquet"
-    found = pd.read_parquet(path)
+    result = pd.read_parquet(path)
     near = [
         ("near duplicates", split, frame["row"][0], 5, 1.0, "", -1)
         for split, frame in (("train", train), ("test", test))
     ]
-    pd.concat([found, pd.DataFrame(near, columns=found.columns)]).to_parquet(path)
+    pd.concat([result, pd.DataFrame(near, columns=result.columns)]).to_parquet(path)
     app = open_app(PAGE, finding="leakage")
 
     app.button(key="fix-leakage").click().run()
@@ -211,13 +211,13 @@ def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(
             fingerprint=checked.fingerprint, steps=(Step(check="x", fix=Fix.REPAIR, rows=(row,)),)
         ),
     )
-    wanted = Recipe(
+    expected = Recipe(
         fingerprint=checked.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=(row,)),)
     )
     app = open_app(PAGE)
 
     app.file_uploader(key="recipe-file").upload(
-        "mine.json", to_bytes(wanted), "application/json"
+        "mine.json", to_bytes(expected), "application/json"
     ).run()
     assert (
         "It fits this dataset: 1 step, 1 training text removed. It replaces the current recipe"
@@ -225,20 +225,20 @@ def test_a_recipe_from_a_file_takes_the_place_of_the_present_one(
     )
     app.button(key="use-recipe").click().run()
 
-    assert read_recipe(store.settings, checked.fingerprint) == wanted
+    assert read_recipe(store.settings, checked.fingerprint) == expected
     assert (
         "This is already the current recipe: 1 step, 1 training text removed."
         in sound_page_text(app)
     )
 
 
-def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
+def test_a_student_who_uploads_a_recipe_sees_what_it_does_to_their_own(
     open_app: Open, checked: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada = Visitor("ada", "Ada", Role.STUDENT)
     monkeypatch.setenv("LORALAB_MODE", "classroom")
     accounts.add_person(store, ada, "x")
-    of_all, wanted = (
+    of_all, expected = (
         Recipe(fingerprint=checked.fingerprint, steps=(Step(check=why, fix=Fix.DROP, rows=(0,)),))
         for why in ("a", "b")
     )
@@ -248,7 +248,7 @@ def test_a_student_who_brings_a_recipe_sees_what_it_does_to_their_own(
     app.run()
 
     app.file_uploader(key="recipe-file").upload(
-        "mine.json", to_bytes(wanted), "application/json"
+        "mine.json", to_bytes(expected), "application/json"
     ).run()
     assert "It replaces" not in sound_page_text(app)
     app.button(key="use-recipe").click().run()

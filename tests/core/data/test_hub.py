@@ -128,7 +128,7 @@ def test_a_slow_name_look_up_is_not_waited_for(
 
 
 @pytest.mark.parametrize("age", [CACHE_SECONDS + 1, -3600])
-def test_an_old_answer_or_one_from_the_future_is_asked_anew(
+def test_an_old_answer_or_one_from_the_future_is_asked_again(
     mirror: Mirror, home: Path, online: Settings, age: float
 ) -> None:
     remember(home, f"http://127.0.0.1:{mirror.server_port}", False, age)
@@ -155,7 +155,7 @@ def test_the_answer_of_another_endpoint_is_not_taken(
         '{"endpoint": 1, "reachable": 1, "checked_at": "x"}',
     ],
 )
-def test_a_damaged_memory_is_written_anew(
+def test_a_damaged_memory_is_written_again(
     mirror: Mirror, home: Path, online: Settings, content: str
 ) -> None:
     home.mkdir()

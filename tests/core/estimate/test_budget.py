@@ -23,12 +23,12 @@ SMALL = DataFacts(4, 400, 40, 80, np.full(400, 53))
 def test_what_is_proposed_fits_at_its_high_estimate(
     minutes: float, rank: int, max_tokens: int
 ) -> None:
-    found = propose(minutes, RunConfig(rank=rank, max_tokens=max_tokens), NEWS, MINILM, SPEED)
+    result = propose(minutes, RunConfig(rank=rank, max_tokens=max_tokens), NEWS, MINILM, SPEED)
 
-    assert found.estimate.high_seconds <= 60 * minutes
-    assert found.estimate == estimate(found.config, NEWS, MINILM, SPEED)
-    assert MIN_ROWS <= found.config.train_rows <= NEWS.train_rows
-    assert (found.config.rank, found.config.max_tokens) == (rank, max_tokens)
+    assert result.estimate.high_seconds <= 60 * minutes
+    assert result.estimate == estimate(result.config, NEWS, MINILM, SPEED)
+    assert MIN_ROWS <= result.config.train_rows <= NEWS.train_rows
+    assert (result.config.rank, result.config.max_tokens) == (rank, max_tokens)
 
 
 def test_more_minutes_take_more_rows_and_then_more_epochs() -> None:
@@ -61,10 +61,14 @@ def test_fewer_test_rows_than_proposed_stay_as_they_were_asked_for() -> None:
 
 
 def test_a_small_dataset_is_used_whole_in_small_batches() -> None:
-    found = propose(15, RunConfig(), SMALL, MINILM, SPEED)
+    result = propose(15, RunConfig(), SMALL, MINILM, SPEED)
 
-    assert (found.config.train_rows, found.config.epochs, found.config.batch_size) == (400, 3, 16)
-    assert "3 epochs over all 400 rows" in found.note
+    assert (result.config.train_rows, result.config.epochs, result.config.batch_size) == (
+        400,
+        3,
+        16,
+    )
+    assert "3 epochs over all 400 rows" in result.note
 
 
 def test_if_nothing_fits_the_error_names_minutes_that_do() -> None:
@@ -76,13 +80,13 @@ def test_if_nothing_fits_the_error_names_minutes_that_do() -> None:
 
 
 def test_a_speed_that_is_not_measured_fits_with_the_likely_time_and_says_so() -> None:
-    found = propose(15, RunConfig(), NEWS, MINILM, typical_speed())
+    result = propose(15, RunConfig(), NEWS, MINILM, typical_speed())
 
-    assert found.estimate.likely_seconds <= 900 < found.estimate.high_seconds
-    assert "has not been measured" in found.note
+    assert result.estimate.likely_seconds <= 900 < result.estimate.high_seconds
+    assert "has not been measured" in result.note
 
 
-def test_earlier_runs_with_about_as_many_rows_tell_the_accuracy() -> None:
+def test_earlier_runs_with_about_as_many_rows_report_the_accuracy() -> None:
     rows = propose(5, RunConfig(), NEWS, MINILM, SPEED).config.train_rows
     history = [
         Outcome(rows, 1, 0.88),
@@ -91,10 +95,10 @@ def test_earlier_runs_with_about_as_many_rows_tell_the_accuracy() -> None:
         Outcome(rows // 8, 1, 0.5),
     ]
 
-    found = propose(5, RunConfig(), NEWS, MINILM, SPEED, history)
+    result = propose(5, RunConfig(), NEWS, MINILM, SPEED, history)
 
-    assert found.accuracy == (0.88, 0.9)
-    assert "2 earlier runs with about as many rows reached 88.0% to 90.0%." in found.note
+    assert result.accuracy == (0.88, 0.9)
+    assert "2 earlier runs with about as many rows reached 88.0% to 90.0%." in result.note
 
 
 def test_without_earlier_runs_no_accuracy_is_promised() -> None:

@@ -1,5 +1,5 @@
 """The waiting runs and when each should start, on prepared data with a speed that finished runs
-have told.
+have reported.
 """
 
 import json
@@ -49,12 +49,12 @@ def launch(store: Store, who: Visitor, at: float = 0.0, request: TrainRequest = 
 
 
 def begin(store: Store, job: Job, **progress: object) -> Job:
-    """The run under way since a minute, evaluating from its first second on unless ``progress``
-    tells other things.
+    """The run running since a minute, evaluating from its first second on unless ``progress``
+    reports other things.
     """
     store.transition(job, JobState.STARTING, started_at=NOW - 60)
     store.transition(job, JobState.RUNNING)
-    for step in range(1, 11):  # so many steps seen make a pace, also without a calibration
+    for step in range(1, 11):  # that many steps seen make a pace, also without a calibration
         store.add_metrics(job, [Metric(step, "train", 0.1, 1.0, NOW - 60 + step)])
     store.update(job, **{"phase": "training", "done": 10, "total": 13, **progress})
     return store.job(job.id)
@@ -64,13 +64,13 @@ def waits(store: Store) -> list[tuple[str, int]]:
     return [(turn.job.owner, turn.ahead) for turn in read_queue(store)]
 
 
-def test_nobody_waits_in_an_empty_queue(lab: Store) -> None:
+def test_no_one_waits_in_an_empty_queue(lab: Store) -> None:
     begin(lab, launch(lab, ADA))
 
     assert read_queue(lab) == []
 
 
-def test_turns_are_those_in_which_runs_start_and_count_the_one_under_way(lab: Store) -> None:
+def test_turns_are_those_in_which_runs_start_and_count_the_one_running(lab: Store) -> None:
     begin(lab, launch(lab, ADA, at=1))
     launch(lab, ADA, at=2)
     launch(lab, BOB, at=3)
@@ -111,7 +111,7 @@ def test_a_run_that_is_being_stopped_is_nearly_over(lab: Store) -> None:
     assert turn.wait is not None and (turn.wait.low, turn.wait.high) == (0.0, 30.0)
 
 
-def test_where_the_run_under_way_tells_nothing_yet_nobody_knows(lab: Store) -> None:
+def test_where_the_run_running_reports_nothing_yet_no_one_knows(lab: Store) -> None:
     job = launch(lab, ADA, at=1)
     lab.transition(job, JobState.STARTING, started_at=NOW)
     launch(lab, BOB, at=2)
@@ -119,7 +119,7 @@ def test_where_the_run_under_way_tells_nothing_yet_nobody_knows(lab: Store) -> N
     assert [turn.wait for turn in read_queue(lab)] == [None]
 
 
-def test_behind_a_run_whose_data_is_not_prepared_nobody_knows(lab: Store) -> None:
+def test_behind_a_run_whose_data_is_not_prepared_no_one_knows(lab: Store) -> None:
     elsewhere = REQUEST.model_copy(
         update={"source": replace(demo_source(), name="elsewhere", kind=SourceKind.HUB)}
     )
@@ -146,19 +146,19 @@ def test_steps_taken_before_a_resumption_are_not_waited_for_again(lab: Store) ->
 
     _, after = read_queue(lab)
 
-    taken = 10 / expected.steps
+    used = 10 / expected.steps
     assert after.wait is not None and after.wait.likely == pytest.approx(
-        expected.likely_seconds - taken * expected.train_seconds
+        expected.likely_seconds - used * expected.train_seconds
     )
 
 
 def test_an_estimate_is_kept_until_another_run_has_ended(
     lab: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[TrainRequest] = []
+    queries: list[TrainRequest] = []
 
     def counted(store: Store, request: TrainRequest) -> object:
-        asked.append(request)
+        queries.append(request)
         return expect_request(store, request)
 
     monkeypatch.setattr("core.runs.queue.expect_request", counted)
@@ -166,12 +166,12 @@ def test_an_estimate_is_kept_until_another_run_has_ended(
     launch(lab, BOB, at=2)
     read_queue(lab)
     read_queue(lab)
-    assert len(asked) == 1
+    assert len(queries) == 1
 
     done = begin(lab, launch(lab, CLEO, at=0))
     lab.transition(done, JobState.COMPLETED, ended_at=NOW)
     read_queue(lab)
-    assert len(asked) == 2
+    assert len(queries) == 2
 
 
 def test_each_visitor_finds_their_own_turn(lab: Store) -> None:
@@ -183,20 +183,20 @@ def test_each_visitor_finds_their_own_turn(lab: Store) -> None:
     assert find_turn(turns, replace(hers, id="gone")) is None
 
 
-def test_the_command_line_tells_place_and_start(lab: Store) -> None:
+def test_the_command_line_reports_place_and_start(lab: Store) -> None:
     begin(lab, launch(lab, ADA, at=1))
     job = launch(lab, BOB, at=2)
 
-    told = json.loads(json.dumps(descriptions.describe_run(lab, job)))
+    reported = json.loads(json.dumps(descriptions.describe_run(lab, job)))
 
-    assert told["queue"]["ahead"] == 1
-    wait = told["queue"]["starts_in_seconds"]
+    assert reported["queue"]["ahead"] == 1
+    wait = reported["queue"]["starts_in_seconds"]
     assert wait["low"] <= wait["likely"] <= wait["high"]
-    assert "1 before it; starts in about" in output.run_text(told)
+    assert "1 before it; starts in about" in output.run_text(reported)
     assert time.strftime("%H:", time.localtime(time.time() + wait["likely"])) in output.runs_text(
-        [told]
+        [reported]
     )
-    unknown = {**told, "queue": {"ahead": 2, "starts_in_seconds": None}}
+    unknown = {**reported, "queue": {"ahead": 2, "starts_in_seconds": None}}
     assert "cannot be told yet" in output.run_text(unknown)
 
 

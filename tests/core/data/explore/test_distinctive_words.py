@@ -54,19 +54,21 @@ def test_counts_agree_with_counting_one_by_one(
 ) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN, test=[("oil", 1)])
     monkeypatch.setattr(words_module, "MAX_SCORED", 4)
-    kept = np.arange(len(index)) % 3 != 0
+    stored = np.arange(len(index)) % 3 != 0
 
-    found = count_words(index, kept, "train", len(CLASSES))
+    result = count_words(index, stored, "train", len(CLASSES))
 
     for label in range(len(CLASSES)):
         naive = Counter(
             word
             for row, (text, mine) in enumerate(TRAIN)
-            if kept[row] and mine == label
+            if stored[row] and mine == label
             for word in split_words(fold(text))
         )
-        assert found.totals[label] == naive.total()
-        assert found.counts[label].tolist() == [naive[word] for word in index.words.to_pylist()[:4]]
+        assert result.totals[label] == naive.total()
+        assert result.counts[label].tolist() == [
+            naive[word] for word in index.words.to_pylist()[:4]
+        ]
 
 
 @pytest.mark.parametrize("every", [2, 3, 10])
@@ -74,11 +76,11 @@ def test_counts_are_the_same_when_they_are_taken_from_those_of_the_whole_split(
     tmp_path: Path, every: int
 ) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN, test=[("oil", 1)])
-    kept = np.arange(len(index)) % every != 0
+    stored = np.arange(len(index)) % every != 0
     whole = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
 
     alone, from_whole = (
-        count_words(index, kept, "train", len(CLASSES), base) for base in (None, whole)
+        count_words(index, stored, "train", len(CLASSES), base) for base in (None, whole)
     )
 
     assert np.array_equal(alone.counts, from_whole.counts)
@@ -87,32 +89,32 @@ def test_counts_are_the_same_when_they_are_taken_from_those_of_the_whole_split(
 
 def test_each_class_gets_its_own_words_surest_first(tmp_path: Path) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN)
-    found = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
+    result = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
 
-    assert distinctive_words(index, found, 0, 10)["word"].tolist() == ["oil", "market"]
-    sports = distinctive_words(index, found, 1, 10)
+    assert distinctive_words(index, result, 0, 10)["word"].tolist() == ["oil", "market"]
+    sports = distinctive_words(index, result, 1, 10)
     assert sports["word"].tolist() == ["goal", "match"]
     assert sports["count"].tolist() == [18, 12]
     assert sports["share_elsewhere"].tolist() == [0, 0]
-    assert not len(distinctive_words(index, found, 2, 10)), "a class without texts has no words"
+    assert not len(distinctive_words(index, result, 2, 10)), "a class without texts has no words"
 
 
 def test_one_class_alone_has_nothing_to_be_set_apart_from(tmp_path: Path) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN)
-    found = count_words(index, index.labels == 0, "train", len(CLASSES))
+    result = count_words(index, index.labels == 0, "train", len(CLASSES))
 
-    assert not len(distinctive_words(index, found, 0, 10))
+    assert not len(distinctive_words(index, result, 0, 10))
 
 
 def test_a_word_is_counted_per_class(tmp_path: Path) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN)
-    found = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
+    result = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
 
-    assert word_in_classes(index, found, "oil")["count"].tolist() == [18, 0, 0]
-    assert word_in_classes(index, found, "oil")["per_10000"].iloc[0] == pytest.approx(
+    assert word_in_classes(index, result, "oil")["count"].tolist() == [18, 0, 0]
+    assert word_in_classes(index, result, "oil")["per_10000"].iloc[0] == pytest.approx(
         10_000 * 18 / 66
     )
-    assert word_in_classes(index, found, "nowhere")["count"].tolist() == [0, 0, 0]
+    assert word_in_classes(index, result, "nowhere")["count"].tolist() == [0, 0, 0]
 
 
 def test_examples_come_from_each_class_and_are_always_the_same(tmp_path: Path) -> None:

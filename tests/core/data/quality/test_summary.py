@@ -21,29 +21,29 @@ def describe(folder: Path, classes: tuple[str, ...], rows: Rows) -> dict[str, Su
 
 
 def test_each_section_has_the_numbers_of_the_data(tmp_path: Path) -> None:
-    found = describe(tmp_path / "pets", ("cat", "dog"), PETS)
+    result = describe(tmp_path / "pets", ("cat", "dog"), PETS)
 
-    assert found["Texts per class"].table.values.tolist() == [
+    assert result["Texts per class"].table.values.tolist() == [
         ["cat", "12", "0", "1", "60.0 %"],
         ["dog", "8", "0", "0", "40.0 %"],
     ]
-    lengths = found["Lengths of the training texts"].table
+    lengths = result["Lengths of the training texts"].table
     assert lengths[lengths["In"] == "tokens"].values.tolist() == [
         ["cat", "tokens", *["6"] * 4],
         ["dog", "tokens", *["8"] * 4],
     ]
-    assert found["Truncation by token limit"].table.iloc[0].tolist() == [
+    assert result["Truncation by token limit"].table.iloc[0].tolist() == [
         "32",
         "0",
         "0.0 %",
         "0.0 %",
     ]
-    assert found["Tokens per word"].table["Characters per token"].tolist() == [19 / 4, 4.0]
+    assert result["Tokens per word"].table["Characters per token"].tolist() == [19 / 4, 4.0]
     assert (
-        found["Distinctive words of each class"].table["Words"].tolist()[0]
+        result["Distinctive words of each class"].table["Words"].tolist()[0]
         == "ap (12), sleeps (12), cat (12), the (12)"
     )
-    patterns = found["Sources and boilerplate in the training texts"].table
+    patterns = result["Sources and boilerplate in the training texts"].table
     assert patterns.iloc[0].tolist()[:5] == ["(AP)", "in brackets", "12", "cat", "100.0 %"]
 
 
@@ -64,13 +64,13 @@ def test_any_language_and_fifty_classes_have_a_report(
 ) -> None:
     rows = [(text, label) for label, text in enumerate(texts) for _ in range(12)]
 
-    found = describe(tmp_path / "any", classes, rows)
+    result = describe(tmp_path / "any", classes, rows)
 
-    assert found["Texts per class"].table["Class"].tolist() == list(classes)
-    assert (found["Distinctive words of each class"].table["Words"] != "none").all()
+    assert result["Texts per class"].table["Class"].tolist() == list(classes)
+    assert (result["Distinctive words of each class"].table["Words"] != "none").all()
     page = render_document(
         QualityReport(1, "0123456789ab", classes[0], len(rows), 1.0, (), ()),
-        found["Tokens per word"].table,
-        list(found.values()),
+        result["Tokens per word"].table,
+        list(result.values()),
     )
     assert all(f'<td dir="auto">{name}</td>' in page for name in classes)

@@ -1,4 +1,4 @@
-"""All runs in one zip, away and back: nothing is lost on the way, and nothing in a stranger's zip
+"""All runs in one zip, away and back: nothing is lost on the way, and nothing in an untrusted zip
 is believed.
 """
 
@@ -107,10 +107,10 @@ def pack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Path:
 
 def unpack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Restored:
     store.visitor = visitor
-    found = Restored()
+    outcome = Restored()
     with open_backup(path) as opened:
-        restore(store, opened, lambda progress: None, lambda: False, found)
-    return found
+        restore(store, opened, lambda progress: None, lambda: False, outcome)
+    return outcome
 
 
 def changed(
@@ -135,9 +135,9 @@ def changed(
 def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -> None:
     write_tag(lab.folder(lab.job(DONE)), 3, "hard", "why?")
 
-    found = unpack(fresh, pack(lab, tmp_path / "runs.zip"))
+    outcome = unpack(fresh, pack(lab, tmp_path / "runs.zip"))
 
-    assert (sorted(found.restored), found.already, found.left_out) == ([DONE, FAILED], 0, {})
+    assert (sorted(outcome.restored), outcome.already, outcome.left_out) == ([DONE, FAILED], 0, {})
     for run_id in (DONE, FAILED):
         before, after = lab.job(run_id), fresh.job(run_id)
         assert (after.name, after.state, after.owner, after.cause, after.message) == (
@@ -159,11 +159,11 @@ def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -
     assert artifacts.validation_steps(fresh.folder(after)) == artifacts.validation_steps(
         lab.folder(before)
     )
-    one, other = (
+    item, other = (
         (store.folder(job) / "adapter" / "adapter_model.safetensors").read_bytes()
         for store, job in ((lab, before), (fresh, after))
     )
-    assert all(np.array_equal(load(one)[name], load(other)[name]) for name in load(one))
+    assert all(np.array_equal(load(item)[name], load(other)[name]) for name in load(item))
     assert read_tags(fresh.folder(after))[3].note == "why?"
     assert read_result(after).imported is None
     assert {line.owner_name for line in read_leaderboard(fresh, Rules())} == {"Ada"}
@@ -173,13 +173,13 @@ def test_what_is_here_already_is_left_alone(lab: Store, tmp_path: Path) -> None:
     path = pack(lab, tmp_path / "runs.zip")
     lab.rename(lab.job(DONE), "renamed since")
 
-    found = unpack(lab, path)
+    outcome = unpack(lab, path)
 
-    assert (found.restored, found.already) == ([], 2)
+    assert (outcome.restored, outcome.already) == ([], 2)
     assert lab.job(DONE).name == "renamed since"
 
 
-def test_the_example_and_runs_under_way_stay(lab: Store) -> None:
+def test_the_example_and_runs_running_stay(lab: Store) -> None:
     lab.create(JobKind.TRAIN, "waiting", {}, "key")
 
     assert {job.id for job in own_runs(lab)} == {DONE, FAILED}
@@ -193,21 +193,19 @@ def test_a_student_takes_only_their_own_away(lab: Store, tmp_path: Path) -> None
     assert format_.PEOPLE not in names
 
 
-def test_what_a_student_brings_is_theirs_and_counts_as_imported(
+def test_what_a_student_uploads_is_theirs_and_counts_as_imported(
     lab: Store, fresh: Store, tmp_path: Path
 ) -> None:
-    found = unpack(fresh, pack(lab, tmp_path / "runs.zip"), BOB)
+    outcome = unpack(fresh, pack(lab, tmp_path / "runs.zip"), BOB)
 
-    assert sorted(found.restored) == [DONE, FAILED]
-    assert {fresh.job(run_id).owner for run_id in found.restored} == {BOB.id}
+    assert sorted(outcome.restored) == [DONE, FAILED]
+    assert {fresh.job(run_id).owner for run_id in outcome.restored} == {BOB.id}
     assert read_result(fresh.job(DONE)).imported
     assert read_leaderboard(fresh, Rules()) == []
     assert accounts.people(fresh) == []
 
 
-def test_who_is_in_charge_brings_names_but_no_way_in(
-    lab: Store, fresh: Store, tmp_path: Path
-) -> None:
+def test_an_admin_uploads_names_but_no_way_in(lab: Store, fresh: Store, tmp_path: Path) -> None:
     crown = json.dumps(
         {
             "people": [
@@ -224,7 +222,7 @@ def test_who_is_in_charge_brings_names_but_no_way_in(
         come_back(fresh, Attempts(), "restored ada0", "here")
 
 
-def test_no_folder_of_this_machine_is_told(lab: Store, tmp_path: Path) -> None:
+def test_no_folder_of_this_machine_is_reported(lab: Store, tmp_path: Path) -> None:
     def elsewhere(record: dict[str, Any]) -> None:
         request = json.loads(record["request_json"])
         request["source"] = {
@@ -273,15 +271,15 @@ def set_(**changes: object) -> Edit:
 
 def request(**changes: object) -> Edit:
     def edit(record: dict[str, Any]) -> None:
-        asked = json.loads(record["request_json"])
-        asked["config"] |= changes
-        record["request_json"] = json.dumps(asked)
+        queries = json.loads(record["request_json"])
+        queries["config"] |= changes
+        record["request_json"] = json.dumps(queries)
 
     return edit
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "page_text"),
     [
         (set_(id="11111111"), "not that of a run that is over"),
         (set_(kind="export"), "not that of a run that is over"),
@@ -308,14 +306,14 @@ def request(**changes: object) -> Edit:
     ],
 )
 def test_a_record_that_cannot_be_is_left_out_and_the_others_come(
-    lab: Store, fresh: Store, tmp_path: Path, edit: Edit, said: str
+    lab: Store, fresh: Store, tmp_path: Path, edit: Edit, page_text: str
 ) -> None:
-    found = unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), edit))
+    outcome = unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), edit))
 
-    assert FAILED in found.restored
-    assert (DONE in found.restored) == (not said)
-    assert said in found.left_out.get(DONE, "")
-    assert (fresh.settings.jobs / DONE).exists() == (not said)
+    assert FAILED in outcome.restored
+    assert (DONE in outcome.restored) == (not page_text)
+    assert page_text in outcome.left_out.get(DONE, "")
+    assert (fresh.settings.jobs / DONE).exists() == (not page_text)
 
 
 def test_a_base_in_a_folder_is_never_opened_because_a_file_names_it(
@@ -407,9 +405,9 @@ def test_files_that_are_not_named_here_are_never_opened(
 
     monkeypatch.setattr(zipfile.ZipFile, "open", recording)
 
-    found = unpack(fresh, path)
+    outcome = unpack(fresh, path)
 
-    assert DONE in found.restored
+    assert DONE in outcome.restored
     assert not set(planted) & set(opened)
     assert not [
         path
@@ -437,7 +435,7 @@ def table(**changes: object) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "page_text"),
     [
         (b"PAR1 no", "damaged"),
         (parquet(table(p0=[2.0, 0.2])), "0 to 1"),
@@ -448,8 +446,8 @@ def table(**changes: object) -> pd.DataFrame:
         (parquet(table().drop(columns="loss")), "damaged"),
     ],
 )
-def test_a_table_that_is_none_is_refused(data: bytes, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_a_table_that_is_none_is_refused(data: bytes, page_text: str) -> None:
+    with pytest.raises(DataError, match=page_text):
         read_table("predictions-test.parquet", data, 2)
 
 
@@ -504,18 +502,18 @@ def test_another_zip_is_no_backup(fresh: Store, tmp_path: Path) -> None:
         archive.writestr("adapter_config.json", "{}")
     (tmp_path / "text.zip").write_text("no zip")
 
-    for name, said in (
+    for name, page_text in (
         ("other.zip", "no backup of runs"),
         ("text.zip", "no zip that can be read"),
         ("nowhere.zip", "no zip"),
     ):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=page_text):
             unpack(fresh, tmp_path / name)
 
 
 def test_an_adapter_for_another_base_is_left_out(lab: Store, fresh: Store, tmp_path: Path) -> None:
     place = f"runs/{DONE}/adapter"
-    found = unpack(
+    outcome = unpack(
         fresh,
         changed(
             pack(lab, tmp_path / "runs.zip"),
@@ -523,7 +521,7 @@ def test_an_adapter_for_another_base_is_left_out(lab: Store, fresh: Store, tmp_p
         ),
     )
 
-    assert "damaged, cut short or no safetensors file" in found.left_out[DONE]
+    assert "damaged, cut short or no safetensors file" in outcome.left_out[DONE]
 
 
 def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh: Store) -> None:
@@ -582,7 +580,7 @@ def test_a_newer_backup_takes_the_place_of_the_last_one(lab: Store) -> None:
     assert not lab.folder(first).exists()
 
 
-def test_guests_take_and_bring_nothing_and_others_need_a_run(lab: Store) -> None:
+def test_guests_take_and_upload_nothing_and_others_need_a_run(lab: Store) -> None:
     lab.visitor = GUEST
     with pytest.raises(NotAllowed):
         launch_backup(lab)

@@ -68,9 +68,9 @@ def test_losses_and_adapter_are_those_of_trainer(
     losses = [entry["loss"] for entry in reference.state.log_history if "loss" in entry]
     assert len(heard.losses) == STEPS
     assert heard.losses == pytest.approx([float(loss) for loss in losses], abs=1e-4)
-    found = trainable(session.network.peft)
+    result = trainable(session.network.peft)
     for name, parameter in trainable(reference.model).items():
-        assert torch.allclose(found[name], parameter, atol=1e-3), name
+        assert torch.allclose(result[name], parameter, atol=1e-3), name
 
 
 def plain_trainer(
@@ -125,7 +125,7 @@ def in_order(session: TrainingSession, config: RunConfig) -> Dataset:
 
 
 @pytest.mark.parametrize("optimization", EXACT)
-def test_a_lever_changes_no_loss_and_no_gradient_of_a_batch(
+def test_a_optimization_changes_no_loss_and_no_gradient_of_a_batch(
     optimization: str, lab: Lab, steady: RunConfig
 ) -> None:
     rows, others = (
