@@ -101,9 +101,8 @@ class Settings:
     )  # whether guests of a public page may start a Taste run
     # whether whoever queues a job starts the supervisor; not where a service manager runs it
     supervise: bool = field(default_factory=lambda: _switch("SUPERVISE", True))
-    rehearsal: str = field(
-        default_factory=lambda: _variable("REHEARSAL")
-    )  # plan of a simulated training: core/rehearsal
+    # for tests: module with ``prepare(store)`` and ``run(context)`` in place of the training worker
+    train_module: str = field(default_factory=lambda: _variable("TRAIN_MODULE"))
     stopwatch: str = field(
         default_factory=lambda: _variable("STOPWATCH")
     )  # seconds that count as measured: core/storage/numerics.py

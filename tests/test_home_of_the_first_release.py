@@ -328,7 +328,7 @@ def test_exports_are_imported_again(own: FirstHome, brought: str) -> None:
 
 
 @pytest.mark.worker
-def test_runs_that_ended_early_are_resumed_and_complete(own: FirstHome) -> None:
+def test_runs_that_ended_early_are_resumed_and_complete(own: FirstHome, supervised: None) -> None:
     store = open_store(Settings())
     roles = ("stopped", "killed", "stopped_auto")
     checkpoints = {role: newest_checkpoint(store, own.run_id(role)) for role in roles}

@@ -23,12 +23,10 @@ from core.jobs.tasks.embed_texts import (
 from core.jobs.tasks.embed_texts import MapSubject as Mapped
 from core.models.catalog import shape_of
 from core.progress import Phase
-from core.storage.job import JobState
 from core.storage.store import Store
-from ui.session import error_boundary
 from ui.text import accuracy, count, per_cent, plain
-from ui.widgets import chart_view, tables
-from ui.widgets.job_progress import watch
+from ui.widgets import chart_view, job_panel, tables
+from ui.widgets.job_panel import PanelWords, StartButton
 from ui.widgets.model_or_run import Subject
 from ui.widgets.model_or_run import choose as choose_subject
 
@@ -325,31 +323,20 @@ NOTES: dict[str, str] = {
 
 def draw_job(store: Store, request: MapRequest) -> None:
     """Draw the start or the progress of a missing map; the page is redrawn when it is done."""
-    latest = find_latest(store, request)
-    if latest and not latest.state.over:
-        watch(store, latest, "stop-map", NOTES)
-        return
-    if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
-    elif latest and latest.state is JobState.CANCELLED:
-        st.info(
-            "The map was stopped. Completed encodings are kept.",
-            icon=":material/stop_circle:",
-        )
-    st.markdown(
-        f"**This map does not exist yet.** {count(request.rows, 'texts')} go through the model,"
-        f" then {request.method} projects them."
+    start = StartButton(
+        "Create map",
+        "make-map",
+        lambda: launch(store, request, request.method),
+        primary=True,
+        refused=""
+        if may(store.visitor, Action.WORK)
+        else "You need permission to train on this server to create maps.",
+        heading=f"**This map does not exist yet.** {count(request.rows, 'texts')} go through the"
+        f" model, then {request.method} projects them.",
+        caption="This takes a minute or two on two cores, in the background. The map is stored;"
+        " another method is then faster.",
     )
-    st.caption(
-        "This takes a minute or two on two cores, in the background. The map is stored; another"
-        " method is then faster."
+    words = PanelWords(
+        "stop-map", stopped="The map was stopped. Completed encodings are kept.", notes=NOTES
     )
-    if not may(store.visitor, Action.WORK):
-        st.caption("You need permission to train on this server to create maps.")
-    elif st.button("Create map", key="make-map", type="primary", icon=":material/play_arrow:"):
-        try:
-            launch(store, request, request.method)
-        except LoraLabError as error:
-            error_boundary.show(error)
-            return
-        st.rerun()
+    job_panel.draw(store, find_latest(store, request), words, start)

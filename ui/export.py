@@ -1,21 +1,20 @@
 """The Export page: a card per format with its export button, verification and download."""
 
-from typing import Literal
-
 import streamlit as st
 
 from core.access import Action, may
 from core.jobs.launching import find_latest, launch
 from core.progress import Phase
 from core.runs.run import Run
-from core.storage.job import Job, JobState
+from core.storage.job import Job
 from core.storage.store import Store
 from core.transfer.export.formats import MODELS, TITLES, USES, Format, Verification
 from core.transfer.export.ready_exports import ExportRequest, Ready, read_ready
 from ui.session import cache
 from ui.session.error_boundary import boundary
-from ui.text import megabytes, per_cent, plain
-from ui.widgets.job_progress import watch
+from ui.text import megabytes, per_cent
+from ui.widgets import job_panel
+from ui.widgets.job_panel import PanelWords, StartButton
 
 MOST_DOWNLOAD = 400_000_000  # bytes: the server holds a download in memory
 HOW_TO_READ = """
@@ -53,15 +52,11 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
         st.caption(USES[target])
         ready = read_ready(store, job, target)
         newest = find_latest(store, ExportRequest(run=job.id, format=target))
-        running = newest is not None and not newest.state.over
-        if ready and not running:
+        words = PanelWords(f"stop-{target}", notes={Phase.EXPORTING: "This takes up to a minute."})
+        if ready and (newest is None or newest.state.over):
             _draw_ready(store, job, target, ready)
-        elif newest and running:
-            watch(store, newest, f"stop-{target}", {Phase.EXPORTING: "This takes up to a minute."})
         else:
-            if newest and newest.state in (JobState.FAILED, JobState.INTERRUPTED):
-                st.error(f"{plain(newest.message)} {plain(newest.fix)}", icon=":material/error:")
-            _draw_make(store, job, target, "Export")
+            job_panel.draw(store, newest, words, _start(store, job, target, "Export", True))
 
 
 def _draw_verification(verification: Verification) -> None:
@@ -85,14 +80,17 @@ def _draw_verification(verification: Verification) -> None:
     )
 
 
-def _draw_make(store: Store, job: Job, target: Format, label: str, main: bool = True) -> None:
-    kind: Literal["primary", "secondary"] = "primary" if main else "secondary"
-    if not may(store.visitor, Action.WORK):
-        st.caption("You need permission to train on this server to export runs.")
-    elif st.button(label, key=f"make-{target}", type=kind, icon=":material/play_arrow:"):
-        request = ExportRequest(run=job.id, format=target)
-        launch(store, request, f"{TITLES[target]} of {job.name}")
-        st.rerun()
+def _start(store: Store, job: Job, target: Format, label: str, primary: bool) -> StartButton:
+    request = ExportRequest(run=job.id, format=target)
+    return StartButton(
+        label,
+        f"make-{target}",
+        lambda: launch(store, request, f"{TITLES[target]} of {job.name}"),
+        primary=primary,
+        refused=""
+        if may(store.visitor, Action.WORK)
+        else "You need permission to train on this server to export runs.",
+    )
 
 
 def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
@@ -113,7 +111,7 @@ def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
         other_export.path.stat().st_mtime > ready.path.stat().st_mtime for other_export in others
     ):
         st.caption("Newer exports exist.")
-        _draw_make(store, job, target, "Export again with them", main=False)
+        job_panel.draw_start(_start(store, job, target, "Export again with them", False))
 
 
 def _draw_download(job: Job, target: Format, ready: Ready) -> None:

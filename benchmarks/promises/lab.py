@@ -20,7 +20,7 @@ from core.storage import job_record
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.locks import is_locked
 from core.storage.store import Store
-from tests.support.faults.plan import FaultPlan
+from tests.support.faults.plan import PLAN, STAND_IN, FaultPlan
 
 POLL_SECONDS = 0.01
 REPAIR_SECONDS = 5.0
@@ -33,9 +33,9 @@ class Lab:
 
     def __init__(self, home: Path, plan: FaultPlan) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self.plan_file = home / "plan.json"
+        self.plan_file = home / PLAN
         self.direct(plan)
-        self.settings = Settings(home=home, hub=False, threads=1, rehearsal=str(self.plan_file))
+        self.settings = Settings(home=home, hub=False, threads=1, train_module=STAND_IN)
         self.store = Store(self.settings)
         self.supervisor: subprocess.Popen[bytes] | None = None
 
@@ -53,7 +53,7 @@ class Lab:
             "LORALAB_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
         }
-        return {**os.environ, **result, "LORALAB_REHEARSAL": self.settings.rehearsal}
+        return {**os.environ, **result, "LORALAB_TRAIN_MODULE": STAND_IN}
 
     def supervise(self) -> None:
         """See to it that the supervisor of this lab lives and is running: no one else then starts

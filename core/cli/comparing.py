@@ -19,10 +19,16 @@ from core.data.sources import find_source, named_source
 from core.errors import ConfigError
 from core.evaluation.baselines import EXPLAINED
 from core.jobs import actions
-from core.jobs.launching import launch
+from core.jobs.launching import launch, read_job_result
 from core.reports.run_report import write_report
 from core.runs.run import find_run
-from core.runs.run_baselines import BaselineRequest, Fitted, missing_baselines, read_fitted
+from core.runs.run_baselines import (
+    BaselineRequest,
+    BaselineResult,
+    Fitted,
+    missing_baselines,
+    read_fitted,
+)
 from core.runs.sweep import expect_sweep, plan_sweep
 from core.settings import Settings
 from core.storage import files
@@ -85,8 +91,9 @@ def describe(one: Fitted) -> dict[str, Any]:
 
 def _fit(store: Store, request: BaselineRequest, name: str) -> None:
     job = follow.wait_for_work(store, launch(store, request, name))
-    if isinstance(left_out := job.result.get("left_out"), str):
-        print(f"Without the linear probe. {left_out}", file=sys.stderr)
+    result = read_job_result(job, BaselineResult)
+    if result and result.left_out:
+        print(f"Without the linear probe. {result.left_out}", file=sys.stderr)
 
 
 def _baselines_text(found: Any) -> str:

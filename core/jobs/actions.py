@@ -1,6 +1,7 @@
-"""What a person can do with jobs. Pages and the command line call these and nothing below them.
+"""What users do with runs and datasets, and with jobs that need more than ``launching.launch``.
 
-Save and delete datasets, with regard to who asks and to the runs that use them.
+Each function checks permission and resources and writes an audit note; pages and the command line
+call these and nothing below them.
 """
 
 from collections.abc import Sequence
@@ -46,20 +47,20 @@ def launch_training(
     recipe: Recipe | None = None,
     guess: float | None = None,
 ) -> Job:
-    """Queue a run and see to it that somebody runs it. The same ``key`` twice launches once.
+    """Queue a run and start the queue. The same ``key`` twice launches once.
 
-    ``recipe`` cleans its training texts; ``guess`` (0 to 1) is the accuracy that somebody expects.
+    ``recipe`` cleans its training texts; ``guess`` (0 to 1) is the accuracy that the user expects.
     Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH)
-    if made := store.launched(key):  # before the limits, of which it is a part
-        return made
+    if launched := store.launched(key):  # before the limits, which count it
+        return launched
     require_model(store, config.model)
     request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe, guess=guess)
     require_within(store, request)
     require_resources(store.settings)
     if store.visitor.role is Role.TASTER:
-        name = ""  # everybody would read what a guest writes
+        name = ""  # every visitor would read what a guest writes
         make_room(store)
     title = sanitize_name(name, LONGEST_NAME) or next_name(store, preset or "custom", config.model)
     return begin(store, queue(store, request, title, key))
@@ -101,7 +102,7 @@ def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Jo
 
 
 def _try_read(job: Job) -> BatchRequest | None:
-    """None for a damaged record: its texts are not found any more."""
+    """None for a damaged record: no job can read its texts."""
     try:
         return read_request(job, BatchRequest)
     except ArtifactDamaged:
@@ -193,8 +194,8 @@ def tag_text(store: Store, job: Job, row: int, tag: str, note: str) -> None:
 
 
 def keep_running(store: Store) -> list[Job]:
-    """What is queued or under way, newest first. Sees to it that somebody runs it: a supervisor
-    that died, or a restart, is noticed.
+    """The jobs that are queued or running, newest first. Starts the queue where the supervisor died
+    or the machine was restarted.
     """
     at_work = store.jobs(None, JobState.QUEUED, *ACTIVE)
     if at_work:
@@ -215,7 +216,7 @@ def runs_on(store: Store, source: Source) -> list[Job]:
         try:
             if read_train_request(job).source == source:
                 found.append(job)
-        except ArtifactDamaged:  # nobody knows any more what it was trained on
+        except ArtifactDamaged:  # its data are unknown
             continue
     return found
 

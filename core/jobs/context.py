@@ -1,4 +1,4 @@
-"""What a job sees of the store while it runs: progress and metrics out, the wish to stop in."""
+"""A worker's access to its job in the store: writes progress and metrics, learns of a stop."""
 
 import json
 import logging
@@ -44,6 +44,7 @@ class JobContext:
         self._left = threading.Event()
         self._pending: list[Metric] = []
         self._progress = Progress(Phase.IMPORTING)
+        self._phase_at = store.clock()
         self._flushed_at = 0.0
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -77,12 +78,13 @@ class JobContext:
             raise Stopped("Another attempt of this run has begun.")
 
     def report(self, progress: Progress) -> None:
-        """Tell how far the job is. Written at once when the phase changes, otherwise every half
+        """Report how far the job is. Written at once when the phase changes, otherwise every half
         second.
         """
         changed = progress.phase != self._progress.phase
         self._progress = progress
         if changed:
+            self._phase_at = self.store.clock()
             log.info("%s", progress.phase)
         if changed or time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self._try_flush()
@@ -151,6 +153,7 @@ class JobContext:
         self.store.update(
             self.job,
             phase=done.phase,
+            phase_at=self._phase_at,
             done=done.done,
             total=done.total,
             heartbeat_at=self.store.clock(),
@@ -159,8 +162,8 @@ class JobContext:
         return True
 
     def _try_flush(self) -> None:
-        """Training goes on while the database is held by somebody else; what must be there is
-        waited for in ``flush``.
+        """Write if the database is free: training goes on while another process holds it, and
+        ``flush`` waits for what must be written.
         """
         try:
             self._flush()

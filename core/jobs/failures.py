@@ -39,7 +39,7 @@ EXIT_CODES = {
     FailureCause.DISK_FULL: errno.ENOSPC,
     FailureCause.OUT_OF_MEMORY: errno.ENOMEM,
     FailureCause.DATABASE: errno.EBUSY,
-}  # told by a worker that cannot write
+}  # of a worker that cannot write to the database
 NO_MEMORY_WORDS = (
     "allocate memory",
     "out of memory",
@@ -70,7 +70,7 @@ class Ending:
 
 
 def explain(error: Exception, job: Job) -> Ending:
-    """What to record of an error that ended ``job``. What nobody foresaw gets an id, under which
+    """What to record of an error that ended ``job``. An unexpected one gets an id, under which
     the log has its details.
     """
     if isinstance(error, LoraLabError):

@@ -1,7 +1,7 @@
 """The kinds of job, one row each. A new kind is a row here and the module that the row names.
 
 Free of pydantic and of ML libraries: the supervisor reads the rows and lives as long as there is
-work. Modules and classes are therefore named in full and imported by whoever needs them.
+work. Modules and classes are therefore named in full and imported where they are used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Slot(StrEnum):
 class KeyRule(StrEnum):
     """Which launches count as one while the job that they ask for is queued or running."""
 
-    REQUEST = "request"  # the same request, whoever makes it
+    REQUEST = "request"  # the same request of any visitor
     OWNER = "request and owner"
     CALLER = "caller"  # the caller gives the key: the same configuration may be trained twice
 
@@ -83,6 +83,17 @@ class Kind:
     result: str = ""
     needs_resources: bool = True
     resumable: bool = False
+
+    def seconds_left(self, job: Job, now: float) -> float | None:
+        """Seconds left of the job's phase at its pace so far; None before that is known.
+
+        ``now`` is in seconds since 1970. A job that an earlier version has run has no start of its
+        phase. A run's time left follows from its estimate instead: ``core.estimate.eta``.
+        """
+        after = self.phase(job.phase).paced_after
+        if job.phase_at is None or not after or job.done < after:
+            return None
+        return max(0.0, (now - job.phase_at) / job.done * (job.total - job.done))
 
     def phase(self, phase: str) -> PhaseRow:
         """The row of the phase; the usual one where the kind has none."""
@@ -154,6 +165,7 @@ _ROWS = (
         Slot.LOW_PRIORITY,
         worker="core.jobs.workers.fit_baselines",
         request="core.runs.run_baselines:BaselineRequest",
+        result="core.runs.run_baselines:BaselineResult",
         title="Baselines of {}",
         noun="these baselines",
         again="Compute the baselines again.",
@@ -164,6 +176,7 @@ _ROWS = (
         Slot.LIGHT,
         worker="core.jobs.workers.classify",
         request="core.jobs.tasks.classify_file:BatchRequest",
+        result="core.jobs.tasks.classify_file:ClassifyResult",
         title="Classify {}",
         noun="this file",
         again="Give the file again.",
@@ -209,6 +222,7 @@ _ROWS = (
         Slot.LIGHT,
         worker="core.jobs.tasks.back_up",
         request="core.jobs.tasks.back_up:BackupRequest",
+        result="core.jobs.tasks.back_up:BackupResult",
         title="Pack {} runs",
         noun="this backup",
         again="Make it again.",
@@ -222,6 +236,7 @@ _ROWS = (
         Slot.LIGHT,
         worker="core.jobs.tasks.restore",
         request="core.jobs.tasks.restore:RestoreRequest",
+        result="core.jobs.tasks.restore:RestoreResult",
         title="Restore {}",
         noun="this restoration",
         again="Give the backup again.",

@@ -87,17 +87,18 @@ def find_jobs(store: Store, request: BaseModel) -> list[Job]:
     """The jobs that this request has been queued as, newest first; of kinds with a key per owner
     only the visitor's. Damaged records are left out.
     """
-    kind, wanted = kind_for(request), _identity(kind_for(request), request)
-    found = []
+    kind = kind_for(request)
+    identity = _identity(kind, request)
+    matches: list[Job] = []
     for job in store.jobs(kind.name):
         if kind.key is KeyRule.OWNER and job.owner != store.visitor.id:
             continue
         try:
-            if _identity(kind, read_request(job, type(request))) == wanted:
-                found.append(job)
+            if _identity(kind, read_request(job, type(request))) == identity:
+                matches.append(job)
         except ArtifactDamaged:  # no page fails by a job that it does not show
             continue
-    return found
+    return matches
 
 
 def find_latest(store: Store, request: BaseModel) -> Job | None:
@@ -114,11 +115,19 @@ def read_request(job: Job, model: type[Model]) -> Model:
         raise ArtifactDamaged(f"The record of {kind.noun} is damaged.", kind.again) from error
 
 
+def read_job_result(job: Job, model: type[Model]) -> Model | None:
+    """The result of the job; None before it has one, or where the record does not hold one."""
+    try:
+        return model.model_validate(job.result)
+    except (ValidationError, ArtifactDamaged):
+        return None
+
+
 def load(name: str) -> type[BaseModel]:
     """The class that a row names as ``module:Class``."""
     module, _, attribute = name.partition(":")
-    found: type[BaseModel] = getattr(importlib.import_module(module), attribute)
-    return found
+    model: type[BaseModel] = getattr(importlib.import_module(module), attribute)
+    return model
 
 
 def kind_for(request: BaseModel) -> Kind:

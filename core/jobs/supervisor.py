@@ -1,9 +1,8 @@
-"""The process that runs the queue: one training at a time, one light job beside it, and a
-calibration only by itself.
+"""The process that runs the queue: one job of each slot at a time (``core.jobs.kinds.Slot``).
 
 There is one per home folder (a lock). It is started on demand, outlives the web server, and ends
-when nothing is left to do. A new one takes over workers that an earlier one left behind: alive is
-who holds the job's lock.
+when nothing is left to do. A new one takes over the workers of an earlier one: a worker is alive
+while it holds its job's lock.
 """
 
 import logging
@@ -103,7 +102,9 @@ class Supervisor:
         self.store.transition(job, JobState.STOPPING, stop_at=self.store.clock())
 
     def _in_turn(self, waiting: list[Job]) -> list[Job]:
-        """Where several people wait, each has a first run before anybody has a second one."""
+        """The jobs in the order in which they start: of several owners, each has a first one before
+        any has a second one.
+        """
         one_owner = len({job.owner for job in waiting}) <= 1
         return waiting if one_owner else fair_order(waiting, started_by_owner(self.store))
 
@@ -154,7 +155,7 @@ class Supervisor:
         code = child.poll() if child else None
         before = self.memory_kills.setdefault(job.id, oom_kills())
         if code is None if child else self._is_alive(job):
-            self._press(job)
+            self._enforce_stop(job)
             return
         latest = self.store.job(
             job.id
@@ -166,8 +167,8 @@ class Supervisor:
         )  # only now: where the end could not be written, how it died must still be known
         del self.memory_kills[job.id]
 
-    def _press(self, job: Job) -> None:
-        """Insist, step by step, when a worker does not follow a stop."""
+    def _enforce_stop(self, job: Job) -> None:
+        """Send SIGTERM, later SIGKILL, to a worker that does not follow a stop."""
         if job.state is not JobState.STOPPING:
             return
         waited = self.timer() - self.stopping.setdefault((job.id, job.attempt), self.timer())
@@ -185,7 +186,7 @@ class Supervisor:
     def _is_alive(self, job: Job) -> bool:
         try:
             return is_locked(self.store.folder(job) / "lock")
-        except OSError as error:  # something that is no lock file has its name: nobody can hold it
+        except OSError as error:  # its name belongs to something that is no lock file
             log.warning("the lock of %s cannot be looked at: %s", job.id, error)
             return False
 
@@ -213,7 +214,7 @@ class Supervisor:
 
 def main() -> None:
     """Run the queue of ``LORALAB_HOME``, unless another supervisor does. A damaged database is
-    rebuilt: nobody may be there to ask.
+    rebuilt without asking.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings()
@@ -229,7 +230,7 @@ def main() -> None:
         except StoreDamaged as error:
             log.warning("%s", error)
             if isinstance(error, StoreBusy):
-                return  # whoever looks next starts another one
+                return  # the next launch or page starts another one
             repair(settings)
             queued = True
         finally:

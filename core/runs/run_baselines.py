@@ -62,6 +62,14 @@ class BaselineRequest(BaseModel):
         )
 
 
+class BaselineResult(BaseModel):
+    """Why the linear probe is missing; empty where it was fitted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    left_out: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """A baseline with what it predicted on test texts. ``train_rows`` is how many it learned from;

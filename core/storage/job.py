@@ -91,8 +91,8 @@ class FailureCause(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the jobs table. Times are seconds since 1970; ``done`` of ``total`` counts units
-    of ``phase``.
+    """One row of the jobs table. Times are seconds since 1970; ``phase`` began at ``phase_at``, and
+    ``done`` of ``total`` counts its units.
     """
 
     id: str
@@ -118,6 +118,7 @@ class Job:
     error_id: str = ""
     result_json: str = "{}"
     proposal_json: str = "{}"
+    phase_at: float | None = None
     version: int = field(default=0, compare=False)
 
     @cached_property

@@ -56,6 +56,7 @@ MIGRATIONS = (  # version n is reached by running the first n; a published one i
     CREATE TABLE options (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE audit (at REAL NOT NULL, visitor TEXT NOT NULL, action TEXT NOT NULL, what TEXT NOT NULL);
     """,
+    "ALTER TABLE jobs ADD COLUMN phase_at REAL",
 )
 
 

@@ -200,6 +200,7 @@ class Store:
             "started_at": None,
             "ended_at": None,
             "stop_at": None,
+            "phase_at": None,
         }
         cleared = {
             "cause": "",

@@ -76,7 +76,7 @@ def test_a_map_running_says_how_far_it_is_and_can_be_stopped(
     open_app: Open, store: Store, dataset: Dataset
 ) -> None:
     job = start(store, asked(dataset))
-    store.update(job, result_json=f'{{"encoding_since": {store.clock() - 10}}}')
+    store.update(job, phase_at=store.clock() - 10)
     store.transition(job, JobState.RUNNING, phase="encoding texts", done=500, total=2000)
 
     app = open_app(PAGE)

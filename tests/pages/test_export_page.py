@@ -97,5 +97,7 @@ def test_a_failed_export_says_why_and_can_be_tried_again(
 
     app = open_app(PAGE, run=finished.id)
 
-    assert "The export does not answer as the run does. Choose another format." in page_text(app)
+    assert "**The export does not answer as the run does.** Choose another format." in page_text(
+        app
+    )
     assert app.button(key="make-merged")

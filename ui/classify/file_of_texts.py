@@ -14,10 +14,15 @@ from core.runs.run import Run
 from core.storage.job import Job, JobState
 from ui.session import cache, error_boundary
 from ui.text import accuracy, count, duration, plain
-from ui.widgets import chart_view, tables
-from ui.widgets.job_progress import watch
+from ui.widgets import chart_view, job_panel, tables
+from ui.widgets.job_panel import PanelWords
 
 JOB_KEY, NONE = "batch", "(none)"
+WORDS = PanelWords(
+    "stop-batch",
+    failed="The file was not classified.",
+    stopped="Stopped. No predictions were saved.",
+)
 SHOWN_ROWS = 500  # longer tables are for download
 SHOWN_LETTERS = 300
 
@@ -29,20 +34,15 @@ def draw(run: Run) -> None:
     if job is None:
         _draw_form(run)
     elif not job.state.over:
-        watch(store, job, "stop-batch")
+        job_panel.draw(store, job, WORDS)
     else:
         st.button(
             "Another file", key="another-file", icon=":material/upload_file:", on_click=_forget
         )
         if job.state is JobState.COMPLETED:
             _draw_result(run, job)
-        elif job.state is JobState.CANCELLED:
-            st.info("Stopped. No predictions were saved.", icon=":material/stop_circle:")
         else:
-            st.error(
-                f"**The file was not classified.** {plain(job.message)} {plain(job.fix)}",
-                icon=":material/error:",
-            )
+            job_panel.draw(store, job, WORDS)
 
 
 def _draw_form(run: Run) -> None:

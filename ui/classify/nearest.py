@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.access import Action, may
-from core.errors import ArtifactDamaged, DataError, LoraLabError
+from core.errors import ArtifactDamaged, DataError
 from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.nearest_texts import (
     ROWS,
@@ -18,14 +18,15 @@ from core.jobs.tasks.nearest_texts import (
     read_index,
 )
 from core.runs.run import Run
-from core.storage.job import Job, JobState
+from core.storage.job import Job
 from ui.app.inference import Answer
-from ui.session import cache, error_boundary
+from ui.session import cache
 from ui.text import count, plain
-from ui.widgets import tables
-from ui.widgets.job_progress import watch
+from ui.widgets import job_panel, tables
+from ui.widgets.job_panel import PanelWords, StartButton
 
 COUNT = 5
+WORDS = PanelWords("stop-nearest", stopped="Stopped. No index was saved.")
 
 
 def draw(run: Run, answer: Answer) -> None:
@@ -38,7 +39,7 @@ def draw(run: Run, answer: Answer) -> None:
         return
     latest = find_latest(store, NearestRequest(run=run.job.id))
     if latest and not latest.state.over:
-        watch(store, latest, "stop-nearest")
+        job_panel.draw(store, latest, WORDS)
         return
     try:
         find_data(store.settings, run.job)
@@ -95,24 +96,19 @@ def _draw_texts(run: Run, answer: Answer, index: Index) -> None:
 
 
 def _offer(run: Run, latest: Job | None) -> None:
-    store = cache.open_lab()
-    if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.error(f"**{plain(latest.message)}** {plain(latest.fix)}", icon=":material/error:")
-    elif latest and latest.state is JobState.CANCELLED:
-        st.info("Stopped. No index was saved.", icon=":material/stop_circle:")
-    st.markdown(
-        f"**The training texts of this run are not indexed yet.** Up to {ROWS:,} of them go"
-        " through the model once; after that, the nearest texts appear immediately."
+    store, request = cache.open_lab(), NearestRequest(run=run.job.id)
+    start = StartButton(
+        "Index the training texts",
+        "make-nearest",
+        lambda: launch(store, request, run.job.name),
+        refused=""
+        if may(store.visitor, Action.WORK)
+        else "Visitors of this public page cannot start jobs.",
+        heading="**The training texts of this run are not indexed yet.** Up to"
+        f" {ROWS:,} of them go through the model once; after that, the nearest texts appear"
+        " immediately.",
     )
-    if not may(store.visitor, Action.WORK):
-        st.caption("Visitors of this public page cannot start jobs.")
-    elif st.button("Index the training texts", key="make-nearest", icon=":material/play_arrow:"):
-        try:
-            launch(store, NearestRequest(run=run.job.id), run.job.name)
-        except LoraLabError as error:
-            error_boundary.show(error)
-            return
-        st.rerun()
+    job_panel.draw(store, latest, WORDS, start)
 
 
 def _try_read(folder: Path) -> Index | None:

@@ -8,10 +8,10 @@ from core.data.hub_download import HubFiles, HubListing, find_fetched, look_up, 
 from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.download_data import FetchRequest
 from core.settings import Settings
-from core.storage.job import JobState
 from core.storage.store import Store
 from ui.text import count, megabytes, plain
-from ui.widgets.job_progress import watch
+from ui.widgets import job_panel
+from ui.widgets.job_panel import PanelWords, StartButton
 
 CONFIGURATION_KEY = "hub-configuration"
 TRUST_SECONDS = 600  # the Hub's content may change; downloads are pinned to a revision
@@ -65,20 +65,17 @@ def _offer(name: str, endpoint: str) -> HubListing:
 
 def _draw_download(store: Store, pick: HubFiles) -> None:
     request = FetchRequest(pick=pick)
-    job = find_latest(store, request)
-    if job is not None and not job.state.over:
-        watch(store, job, "stop-download", waiting="Waiting for other jobs to finish.")
-        return
-    if job is not None and job.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.error(
-            f"**The download failed.** {plain(job.message)} {plain(job.fix)}",
-            icon=":material/error:",
-        )
-    elif job is not None and job.state is JobState.CANCELLED:
-        st.info("The download was stopped; its files were deleted.", icon=":material/stop_circle:")
-    size = megabytes(pick.size / 2**20)
-    if st.button(
-        f"Download {size}", key="hub-download", type="primary", icon=":material/cloud_download:"
-    ):
-        launch(store, request, pick.name)
-        st.rerun()
+    words = PanelWords(
+        "stop-download",
+        failed="The download failed.",
+        stopped="The download was stopped; its files were deleted.",
+        waiting="Waiting for other jobs to finish.",
+    )
+    start = StartButton(
+        f"Download {megabytes(pick.size / 2**20)}",
+        "hub-download",
+        lambda: launch(store, request, pick.name),
+        icon=":material/cloud_download:",
+        primary=True,
+    )
+    job_panel.draw(store, find_latest(store, request), words, start)

@@ -20,14 +20,12 @@ from core.data.quality.summary import describe_data, render_document
 from core.errors import ArtifactDamaged
 from core.jobs.launching import find_latest, launch
 from core.runs.requests import QualityRequest
-from core.storage.job import Job, JobState
-from core.storage.store import Store
 from ui.explore import view_cache
 from ui.quality import cleaning_recipe
 from ui.session import cache, error_boundary
 from ui.text import count, plain
-from ui.widgets import tables
-from ui.widgets.job_progress import watch
+from ui.widgets import job_panel, tables
+from ui.widgets.job_panel import PanelWords, StartButton
 
 SHOWN_ROWS = 500  # longer tables are for download
 # px: next to the class and the detail, a 900 px page shows the start of each text
@@ -55,28 +53,19 @@ def require_report(dataset: Dataset) -> QualityReport:
     if report is not None:
         return report
     store = cache.open_lab()
-    job = _newest(store, dataset)
-    if job is not None and not job.state.over:
-        watch(store, job, "stop")
-        st.stop()
-    if job is not None and job.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.error(
-            f"**The check failed.** {plain(job.message)} {plain(job.fix)}",
-            icon=":material/error:",
-        )
-    elif job is not None and job.state is JobState.CANCELLED:
-        st.info("The check was stopped.", icon=":material/stop_circle:")
-    st.markdown(
-        f"**{plain(dataset.name)}** has not been checked yet. The check runs once in the"
-        " background and takes a minute or two."
+    request = QualityRequest(fingerprint=dataset.fingerprint)
+    words = PanelWords("stop", failed="The check failed.", stopped="The check was stopped.")
+    start = StartButton(
+        "Check data",
+        "check",
+        lambda: launch(store, request, dataset.name),
+        primary=True,
+        heading=f"**{plain(dataset.name)}** has not been checked yet. The check runs once in the"
+        " background and takes a minute or two.",
+        caption="Duplicates, texts shared between splits, label errors, class imbalance, garbled"
+        " characters, unusual lengths.",
     )
-    st.caption(
-        "Duplicates, texts shared between splits, label errors, class imbalance, garbled"
-        " characters, unusual lengths."
-    )
-    if st.button("Check data", key="check", type="primary", icon=":material/play_arrow:"):
-        launch(store, QualityRequest(fingerprint=dataset.fingerprint), dataset.name)
-        st.rerun()
+    job_panel.draw(store, find_latest(store, request), words, start)
     return st.stop()
 
 
@@ -265,7 +254,3 @@ def _look() -> tables.Columns:
             "Row", width=70, help="Row number in the source split."
         ),
     }
-
-
-def _newest(store: Store, dataset: Dataset) -> Job | None:
-    return find_latest(store, QualityRequest(fingerprint=dataset.fingerprint))

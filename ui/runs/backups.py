@@ -4,14 +4,16 @@ import streamlit as st
 
 from core.access import Action, may
 from core.errors import LoraLabError
-from core.jobs.tasks.back_up import find_backups, find_parts, launch_backup, own_runs
-from core.jobs.tasks.restore import find_restores, launch_restore
+from core.jobs.launching import read_job_result
+from core.jobs.tasks.back_up import BackupResult, find_backups, find_parts, launch_backup, own_runs
+from core.jobs.tasks.restore import RestoreResult, find_restores, launch_restore
 from core.settings import is_hosted
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from ui.session.error_boundary import boundary, show
 from ui.text import age, count, megabytes, plain
-from ui.widgets.job_progress import watch
+from ui.widgets import job_panel
+from ui.widgets.job_panel import PanelWords, StartButton
 
 MOST_UPLOAD_MB = 20  # of one file, by the server's settings
 HOSTED = (
@@ -43,37 +45,27 @@ def _draw_away(store: Store) -> None:
         " exports. Restore it here or on another server."
     )
     newest = next(iter(find_backups(store)), None)
-    if newest and not newest.state.over:
-        watch(store, newest, "stop-backup")
-        return
     if newest and newest.state is JobState.COMPLETED:
         _draw_ready(store, newest)
-    elif newest and newest.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.error(f"{plain(newest.message)} {plain(newest.fix)}", icon=":material/error:")
-    if not runs:
-        st.caption("No finished runs yet.")
-    elif st.button(
-        f"Back up {count(len(runs), 'runs')}", key="make-backup", icon=":material/archive:"
-    ):
-        launch_backup(store)
-        st.rerun()
+    start = StartButton(
+        f"Back up {count(len(runs), 'runs')}",
+        "make-backup",
+        lambda: launch_backup(store),
+        icon=":material/archive:",
+        refused="" if runs else "No finished runs yet.",
+    )
+    job_panel.draw(store, newest, PanelWords("stop-backup"), start)
 
 
 def _draw_ready(store: Store, job: Job) -> None:
-    packed, left_out, parts = (
-        job.result.get("runs"),
-        job.result.get("left_out"),
-        find_parts(store, job),
-    )
-    if not parts or not isinstance(packed, int):
+    result, parts = read_job_result(job, BackupResult), find_parts(store, job)
+    if result is None or not parts:
         return
-    st.caption(f"{count(packed, 'runs')} backed up {age(store.clock() - (job.ended_at or 0))}.")
-    if isinstance(left_out, dict) and left_out:
-        st.warning(
-            "Not included:"
-            f" {plain('; '.join(f'{run}: {why}' for run, why in list(left_out.items())[:5]))}",
-            icon=":material/warning:",
-        )
+    ended = age(store.clock() - (job.ended_at or 0))
+    st.caption(f"{count(result.runs, 'runs')} backed up {ended}.")
+    if result.left_out:
+        reasons = [f"{run}: {why}" for run, why in list(result.left_out.items())[:5]]
+        st.warning(f"Not included: {plain('; '.join(reasons))}", icon=":material/warning:")
     for number, path in enumerate(parts, start=1):
         size = path.stat().st_size
         which = f" part {number} of {len(parts)}," if len(parts) > 1 else ""
@@ -100,10 +92,9 @@ def _draw_back(store: Store) -> None:
         " and Parquet are read."
     )
     newest = next(iter(find_restores(store)), None)
-    if newest and not newest.state.over:
-        watch(store, newest, "stop-restore")
+    if job_panel.draw(store, newest, PanelWords("stop-restore", stopped="Stopped.")):
         return
-    if newest:
+    if newest and newest.state is JobState.COMPLETED:
         _draw_restored(newest)
     restores = len(find_restores(store))  # a new job clears the uploader
     label = f"Backup files, all parts (up to {MOST_UPLOAD_MB} MB each)"
@@ -129,16 +120,14 @@ def _draw_back(store: Store) -> None:
 
 
 def _draw_restored(job: Job) -> None:
-    restored, already, left_out = (
-        job.result.get(name) for name in ("restored", "already", "left_out")
+    result = read_job_result(job, RestoreResult)
+    if result is None:
+        return
+    here = f", {result.already:,} already existed" if result.already else ""
+    refused = f", {count(len(result.left_out), 'runs')} rejected" if result.left_out else ""
+    st.success(
+        f"{count(len(result.restored), 'runs')} restored{here}{refused}.",
+        icon=":material/unarchive:",
     )
-    if job.state is not JobState.COMPLETED:
-        st.error(f"{plain(job.message)} {plain(job.fix)}", icon=":material/error:")
-    elif isinstance(restored, list) and isinstance(left_out, dict):
-        here = f", {already:,} already existed" if already else ""
-        refused = f", {count(len(left_out), 'runs')} rejected" if left_out else ""
-        st.success(
-            f"{count(len(restored), 'runs')} restored{here}{refused}.", icon=":material/unarchive:"
-        )
-        for run, why in list(left_out.items())[:5]:
-            st.caption(f"`{plain(str(run))}` {plain(str(why))}")
+    for run, why in list(result.left_out.items())[:5]:
+        st.caption(f"`{plain(run)}` {plain(why)}")

@@ -3,7 +3,6 @@
 import streamlit as st
 
 from core.access import Action, may
-from core.data.sources import Source
 from core.errors import LoraLabError
 from core.jobs.tasks.score_import import find_scoring, launch_scoring
 from core.runs.run import read_result
@@ -14,7 +13,8 @@ from core.transfer.imports.import_run import import_run
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
 from ui.text import plain
-from ui.widgets.job_progress import watch
+from ui.widgets import job_panel
+from ui.widgets.job_panel import PanelWords, StartButton
 
 MOST_READ = 100_000_000  # bytes of weights: an upload has at most 20 MB, and weights hardly shrink
 WHAT = (
@@ -82,13 +82,10 @@ def draw_scoring(store: Store, job: Job) -> None:
         icon=":material/upload:",
     )
     latest = find_scoring(store, job)
-    if latest and not latest.state.over:
-        watch(store, latest, "stop-scoring")
+    if job_panel.draw(store, latest, PanelWords("stop-scoring")):
         return
     if latest and latest.state is JobState.COMPLETED:
         st.rerun()  # the scores were written in the meantime
-    if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.error(f"{plain(latest.message)} {plain(latest.fix)}", icon=":material/error:")
     if not may(store.visitor, Action.SCORE, job.owner):
         return
     status = cache.data_status(store.settings)
@@ -103,23 +100,17 @@ def draw_scoring(store: Store, job: Job) -> None:
             " another dataset in the sidebar."
         )
     )
-    if st.button(
-        f"Score on {plain(status.source.name)}",
-        key="score",
-        type="primary",
-        icon=":material/rule:",
-        disabled=bool(reason),
-    ):
-        _launch(store, job, status.source)
-
-
-def _launch(store: Store, job: Job, source: Source) -> None:
-    try:
-        launch_scoring(store, job, source)
-    except LoraLabError as error:
-        show(error)
-        return
-    st.rerun()
+    source = status.source
+    job_panel.draw_start(
+        StartButton(
+            f"Score on {plain(source.name)}",
+            "score",
+            lambda: launch_scoring(store, job, source),
+            icon=":material/rule:",
+            primary=True,
+            disabled=bool(reason),
+        )
+    )
 
 
 def _why_not(job: Job, status: cache.DataStatus) -> str:

@@ -13,7 +13,8 @@ from core.storage.job import ACTIVE, JobState
 from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
 from core.storage.store import Store
 from ui.text import duration, megabytes, plain
-from ui.widgets.job_progress import watch
+from ui.widgets import job_panel
+from ui.widgets.job_panel import PanelWords, StartButton
 
 
 def draw(
@@ -64,7 +65,7 @@ def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
     request = CalibrateRequest(model=model_id, precision=precision)
     job = find_latest(store, request)
     if job is not None and not job.state.over:
-        watch(store, job, "stop-measure")
+        job_panel.draw(store, job, PanelWords("stop-measure"))
         return
     if job is not None and job.state is not JobState.COMPLETED:
         why = (
@@ -78,18 +79,15 @@ def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
         "Times a few real steps of this model, which takes about ten seconds. Estimates then use"
         " this machine's speed."
     )
-    st.button(
-        BUTTON,
-        key="measure",
-        icon=":material/speed:",
-        help=(
-            "Another job is running, which would distort the measurement." if busy else help_text
-        ),
-        disabled=busy,
-        on_click=_launch,
-        args=(store, request),
+    job_panel.draw_start(
+        StartButton(
+            BUTTON,
+            "measure",
+            lambda: launch(store, request, request.model),
+            icon=":material/speed:",
+            help="Another job is running, which would distort the measurement."
+            if busy
+            else help_text,
+            disabled=busy,
+        )
     )
-
-
-def _launch(store: Store, request: CalibrateRequest) -> None:
-    launch(store, request, request.model)

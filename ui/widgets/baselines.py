@@ -6,24 +6,25 @@ import streamlit as st
 
 from core.access import Action, may
 from core.config import RunConfig
-from core.errors import ArtifactDamaged, LoraLabError
+from core.errors import ArtifactDamaged
 from core.evaluation.baselines import Baseline
-from core.jobs.launching import find_latest, launch
+from core.jobs.launching import find_latest, launch, read_job_result
 from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.runs.run import Run, read_result
 from core.runs.run_baselines import (
     FITTED,
     BaselineRequest,
+    BaselineResult,
     Fitted,
     baseline_path,
     read_baselines,
 )
-from core.storage.job import Job, JobState
+from core.storage.job import Job
 from core.storage.store import Store
-from ui.session import error_boundary
 from ui.text import accuracy, plain
-from ui.widgets.job_progress import watch
+from ui.widgets import job_panel
+from ui.widgets.job_panel import PanelWords, StartButton
 
 WHAT = (
     "Majority class: always the most frequent class. TF-IDF: weighted word counts and logistic"
@@ -105,34 +106,27 @@ def draw(store: Store, job: Job) -> None:
 def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> None:
     request = BaselineRequest.of(job.fingerprint, config)
     latest = find_latest(store, request)
-    if latest and not latest.state.over:
-        waiting = "Baselines are computed when no run is training or waiting."
-        watch(store, latest, "stop-baselines", waiting=waiting)
+    words = PanelWords(
+        "stop-baselines",
+        failed="The baselines were not computed.",
+        waiting="Baselines are computed when no run is training or waiting.",
+        is_optional=True,
+    )
+    result = read_job_result(latest, BaselineResult) if latest and latest.state.over else None
+    if partly and result and result.left_out:
+        st.caption(f"Without the linear probe. {plain(result.left_out)}")
         return
-    left_out = latest.result.get("left_out") if latest else None
-    if partly and isinstance(left_out, str):
-        st.caption(f"Without the linear probe. {plain(left_out)}")
-        return
-    if latest and latest.state in (JobState.FAILED, JobState.INTERRUPTED):
-        st.warning(
-            f"The baselines were not computed. {plain(latest.message)} {plain(latest.fix)}",
-            icon=":material/error:",
-        )
-    if (
-        not may(store.visitor, Action.WORK)
-        or not (store.settings.prepared / job.fingerprint).is_dir()
-    ):  # true for the bundled example and for deleted data
-        return
-    help_ = f"{WHAT} Takes about a minute on two cores, in the background, once per dataset."
-    if st.button(
-        "Compute baselines", key="baselines", icon=":material/horizontal_rule:", help=help_
-    ):
-        try:
-            launch(store, request, read_result(job).data or job.name)
-        except LoraLabError as error:
-            error_boundary.show(error)
-            return
-        st.rerun()
+    may_start = (
+        may(store.visitor, Action.WORK) and (store.settings.prepared / job.fingerprint).is_dir()
+    )  # not for the bundled example and for deleted data
+    start = StartButton(
+        "Compute baselines",
+        "baselines",
+        lambda: launch(store, request, read_result(job).data or job.name),
+        icon=":material/horizontal_rule:",
+        help=f"{WHAT} Takes about a minute on two cores, in the background, once per dataset.",
+    )
+    job_panel.draw(store, latest, words, start if may_start else None)
 
 
 @st.cache_resource(

@@ -9,6 +9,7 @@ import streamlit as st
 from core.access import Action, may
 from core.errors import LoraLabError
 from core.jobs import actions
+from core.jobs.kinds import kind_of
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from ui.session.error_boundary import boundary
@@ -17,7 +18,6 @@ from ui.widgets import job_state
 
 POLL_SECONDS = 1  # such jobs take from ten seconds to some minutes
 WAITING = "Waiting in the queue. It starts in a moment."
-SEEN_ROWS = 64  # fewer rows do not give a reliable pace
 
 
 def watch(
@@ -31,17 +31,6 @@ def watch(
     st.fragment(_watch, run_every=POLL_SECONDS)(store, job.id, key, notes, waiting)
 
 
-def seconds_left(job: Job, now: float) -> float | None:
-    """Estimate the seconds left of a phase that recorded its start (``encoding_since``).
-
-    None until enough rows are done.
-    """
-    since = job.result.get(f"{job.phase.partition(' ')[0]}_since")
-    if not isinstance(since, int | float) or job.done < SEEN_ROWS:
-        return None
-    return max(0.0, (now - since) / job.done * (job.total - job.done))
-
-
 def _watch(store: Store, job_id: str, key: str, notes: Mapping[str, str], waiting: str) -> None:
     with boundary():
         job, now = store.job(job_id), store.clock()
@@ -50,7 +39,7 @@ def _watch(store: Store, job_id: str, key: str, notes: Mapping[str, str], waitin
         if job.state is JobState.QUEUED:
             st.caption(f":material/schedule: {waiting}")
         else:
-            job_state.progress(job, now, seconds_left(job, now))
+            job_state.progress(job, now, kind_of(job).seconds_left(job, now))
         if note := notes.get(job.phase):
             st.caption(note)
         if may(store.visitor, Action.STOP, job.owner):

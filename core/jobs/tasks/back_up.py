@@ -1,4 +1,4 @@
-"""All runs of somebody in one zip, and the job that makes it. What it looks like inside:
+"""All runs of a user in one zip, and the job that makes it. What it looks like inside:
 ``core.transfer.backup.backup_zip``.
 
 jobs/<id of this job>/runs-1.zip, runs-2.zip, …    what is downloaded; each is a backup by itself, small enough for a page to take it back
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from core.access import Action, Role, require
 from core.errors import ArtifactDamaged, JobNotFound, StateConflict, Stopped
 from core.jobs.context import JobContext
-from core.jobs.launching import find_jobs, launch, read_request
+from core.jobs.launching import find_jobs, launch, read_job_result, read_request
 from core.people import accounts
 from core.progress import Phase, Progress
 from core.runs import artifacts
@@ -48,6 +48,16 @@ class Packed:
 
     runs: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
+
+
+class BackupResult(BaseModel):
+    """How many ``runs`` are in how many zips (``parts``), and by id why others are not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    runs: int
+    left_out: dict[str, str] = {}
+    parts: int
 
 
 def own_runs(store: Store) -> list[Job]:
@@ -109,13 +119,14 @@ def run(context: JobContext) -> None:
                 told,
             )
             files.put(path, context.folder / path.name)
-    context.set_result(**asdict(told), parts=len(parts))
+    result = BackupResult(**asdict(told), parts=len(parts))
+    context.set_result(**result.model_dump(mode="json"))
 
 
 def find_parts(store: Store, job: Job) -> list[Path]:
     """The zips of a finished backup, in order."""
-    parts = job.result.get("parts")
-    numbers = range(1, parts + 1) if isinstance(parts, int) else ()
+    result = read_job_result(job, BackupResult)
+    numbers = range(1, result.parts + 1) if result else ()
     return [
         path for number in numbers if (path := store.folder(job) / f"runs-{number}.zip").is_file()
     ]

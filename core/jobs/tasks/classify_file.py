@@ -22,7 +22,7 @@ from core.data.files.labels import read_label
 from core.data.files.table import Table, clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.scores import Scores
-from core.jobs.launching import read_request
+from core.jobs.launching import read_job_result, read_request
 from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job
@@ -40,6 +40,17 @@ class BatchRequest(BaseModel):
     run: str
     key: str
     name: str
+
+
+class ClassifyResult(BaseModel):
+    """What ``Classified`` says next to its table; ``counts`` (C, C) is None without labels."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    counts: list[list[int]] | None
+    unknown: dict[str, int]
+    blank: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,24 +154,22 @@ def put_together(
     )
 
 
-def write_classified(folder: Path, classified: Classified) -> dict[str, object]:
-    """Keep the table in the job's folder; the rest as JSON values for its result."""
+def write_classified(folder: Path, classified: Classified) -> ClassifyResult:
+    """Write the table into the job's folder; the rest is the job's result."""
     files.write_parquet(folder / "classified.parquet", classified.frame)
-    counts = None if classified.counts is None else classified.counts.tolist()
-    return {
-        "rows": len(classified.frame),
-        "counts": counts,
-        "unknown": classified.unknown,
-        "blank": classified.blank,
-    }
+    return ClassifyResult(
+        rows=len(classified.frame),
+        counts=None if classified.counts is None else classified.counts.tolist(),
+        unknown=classified.unknown,
+        blank=classified.blank,
+    )
 
 
 def read_classified(folder: Path, job: Job) -> Classified:
     """What the finished job found. Raises ArtifactDamaged."""
     frame = files.read_parquet(folder / "classified.parquet")
-    try:
-        counts, unknown, blank = (job.result[name] for name in ("counts", "unknown", "blank"))
-        matrix = None if counts is None else np.array(counts, dtype=np.int64)
-        return Classified(frame, matrix, dict(unknown), int(str(blank)))  # type: ignore[call-overload]
-    except (KeyError, ValueError, TypeError) as error:
-        raise ArtifactDamaged("The result of this file is damaged.", AGAIN) from error
+    result = read_job_result(job, ClassifyResult)
+    if result is None:
+        raise ArtifactDamaged("The result of this file is damaged.", AGAIN)
+    counts = None if result.counts is None else np.array(result.counts, dtype=np.int64)
+    return Classified(frame, counts, result.unknown, result.blank)

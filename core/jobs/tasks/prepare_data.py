@@ -1,4 +1,4 @@
-"""The job that prepares a dataset, and what a training does in its place where nobody did."""
+"""The job that prepares a dataset, and a training's own preparation where there was no such job."""
 
 from core.data.explore.build_index import ensure_index
 from core.data.preparation import find_prepared, prepare

@@ -39,6 +39,16 @@ class RestoreRequest(BaseModel):
     in_charge: bool
 
 
+class RestoreResult(BaseModel):
+    """Ids that are back, how many were there before, and by id why others were rejected."""
+
+    model_config = ConfigDict(frozen=True)
+
+    restored: tuple[str, ...]
+    already: int
+    left_out: dict[str, str]
+
+
 @dataclass
 class Restored:
     """How it went: ids that are back, how many were there before, and by id why others were left

@@ -43,12 +43,11 @@ def run(context: JobContext) -> None:
     frame = files.read_parquet(path)
     job = context.store.job(request.run)
     context.set_running()
-    context.set_result(classifying_since=context.store.clock())
     began = time.monotonic()
     hub = hub_reachable(context.settings)
     found = classify_frame(context.store, job, frame, hub, context.report, context.should_stop)
     context.set_result(
-        **write_classified(context.folder, found),
+        **write_classified(context.folder, found).model_dump(),
         classes=list(Run.of(context.store, job).classes),
         seconds=time.monotonic() - began,
     )

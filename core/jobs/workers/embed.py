@@ -89,9 +89,7 @@ def _encode(
     texts: list[str],
     labels: Labels,
 ) -> list[States]:
-    """Hidden states (L + 1, 2, n, d) for each place, read where they were kept. The result says
-    since when there is encoding.
-    """
+    """Hidden states (L + 1, 2, n, d) for each place, read where they were kept."""
     kept = [_read_states(place, len(texts)) for place in wanted]
     total, done = sum(states is None for states in kept) * len(texts), 0
     found: list[States] = []
@@ -116,8 +114,7 @@ def _encode_one(
     run_id = place.subject.run or None
     if run_id and place.adapter:
         walker.load_adapter(run_id, place.adapter)
-    if not done:
-        context.set_result(encoding_since=context.store.clock())
+    context.report(Progress(Phase.ENCODING, done, total))
     return walker.hidden_states(
         run_id,
         texts,
@@ -128,7 +125,7 @@ def _encode_one(
 
 
 def _read_states(place: MapPath, rows: int) -> States | None:
-    """None where there are none, or they are damaged: then they are made anew."""
+    """None where there are none, or they are damaged: then they are computed again."""
     if not (place.states.is_file() and place.scores.is_file()):
         return None
     try:

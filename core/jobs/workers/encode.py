@@ -39,7 +39,6 @@ def run(context: JobContext) -> None:
     onednn = machine_products(context.settings).onednn_is_faster
     classifier = load_classifier(asked, onednn)
     context.set_running()
-    context.set_result(encoding_since=context.store.clock())
 
     def report(done: int) -> None:
         context.report(Progress(Phase.ENCODING, done, len(texts)))

@@ -26,6 +26,7 @@ from core.models.catalog import find_model
 from core.progress import Phase, Progress
 from core.runs.run_baselines import (
     BaselineRequest,
+    BaselineResult,
     Fitted,
     missing_baselines,
     save,
@@ -60,7 +61,7 @@ def run(context: JobContext) -> None:
         try:
             rows, used, shares = _fit(context, request, dataset, baseline, train, test)
         except ModelUnavailable as error:  # the others hold without it
-            context.set_result(left_out=error.message)
+            context.set_result(**BaselineResult(left_out=error.message).model_dump())
             continue
         frame = prediction_frame(
             used["row"].to_numpy(np.int64), used["label"].to_numpy(np.int64), shares
@@ -110,7 +111,6 @@ def _fit_probe(
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
     walker = Tracer(fetch(model), dataset.classes, attention="sdpa")
     texts = [*learned["text"], *asked["text"]]
-    context.set_result(encoding_since=context.store.clock())
     context.report(Progress(Phase.ENCODING, 0, len(texts)))
     states = walker.hidden_states(
         None,

@@ -62,8 +62,8 @@ class Recorder:
                 self._save_checkpoint(event)
 
     def resume(self) -> dict[str, bytes] | None:
-        """The files of the newest checkpoint that verifies, None to begin anew; what was recorded
-        past it is forgotten.
+        """The newest checkpoint's files that verify, None to start from scratch; rows past it are
+        dropped.
 
         Raises ConfigError, DataError or ModelUnavailable if it is not of this run.
         """

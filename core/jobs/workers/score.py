@@ -25,7 +25,6 @@ def run(context: JobContext) -> None:
     """
     request = read_request(context.job, ScoreRequest)
     context.set_running()
-    context.set_result(final_since=context.store.clock())
     score_run(
         context.store,
         context.store.job(request.run),

@@ -136,7 +136,7 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
             f"The data changed since this run began: fingerprint {context.job.fingerprint} then,"
             f" {dataset.fingerprint} now."
         )
-        raise DataError(message, "Clone the run and train it anew.")
+        raise DataError(message, "Clone the run and train it again.")
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     record_result(context, RunResult(classes=dataset.classes, data=dataset.name))
     return dataset

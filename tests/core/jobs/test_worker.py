@@ -167,14 +167,15 @@ def test_a_worker_that_begins_again_keeps_its_lock_and_does_so_once(
     running = wait_for(lab, first, lambda job: bool(steps(lab, job)))
     assert is_locked(lab.folder(first) / "lock")
     process = psutil.Process(running.pid or 0)
-    assert process.cmdline()[-1] == "anew"
+    assert process.cmdline()[-1] == "restarted"
     assert process.nice() == max(worker.NICE, psutil.Process().nice())  # and not twice as nice
     first = wait_for(lab, first, over)
     second = wait_for(lab, launch(lab, tmp_path, rank=4), over)
 
     assert (first.state, second.state) == (JobState.COMPLETED, JobState.COMPLETED)
     assert [
-        artifacts.read_log_tail(lab.folder(job)).count("beginning anew") for job in (first, second)
+        artifacts.read_log_tail(lab.folder(job)).count("restarting without")
+        for job in (first, second)
     ] == [1, 0]
 
 

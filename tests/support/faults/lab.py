@@ -25,7 +25,7 @@ from core.storage.locks import take_lock
 from core.storage.manifest import checksum
 from core.storage.store import Store
 from tests.support.faults.disks import CuttingDisk, SimulatedCrash
-from tests.support.faults.plan import FaultPlan
+from tests.support.faults.plan import PLAN, STAND_IN, FaultPlan
 
 REFUSALS = 10
 
@@ -59,9 +59,9 @@ class InProcessLab:
         self, home: Path, plan: FaultPlan, make_store: Callable[[Settings], Store] = Store
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self.plan_file = home / "plan.json"
+        self.plan_file = home / PLAN
         self.direct(plan)
-        self.settings = Settings(home=home, hub=False, rehearsal=str(self.plan_file))
+        self.settings = Settings(home=home, hub=False, train_module=STAND_IN)
         self.store = make_store(self.settings)
         self.child: Child | None = None
         self.restart_supervisor()

@@ -11,6 +11,8 @@ from pathlib import Path
 from core.storage.disk import Disk
 from tests.support.faults.disks import FailingDisk, KillingDisk
 
+PLAN, STAND_IN = "plan.json", "tests.support.faults.stand_in"
+
 
 @dataclass(frozen=True)
 class FaultPlan:
@@ -54,10 +56,10 @@ class FaultPlan:
         return lambda: time.time() + float(path.read_text() or 0)
 
     def write(self, path: Path) -> None:
-        """Keep the plan where ``LORALAB_REHEARSAL`` points."""
+        """Write the plan into the file, ``plan.json`` of a home."""
         path.write_text(json.dumps(asdict(self)))
 
 
-def read_plan(path: str) -> FaultPlan:
-    """The plan in that file."""
-    return FaultPlan(**json.loads(Path(path).read_text()))
+def read_plan(home: Path) -> FaultPlan:
+    """The plan of this home folder."""
+    return FaultPlan(**json.loads((home / PLAN).read_text()))

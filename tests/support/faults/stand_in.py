@@ -1,5 +1,6 @@
-"""The job that stands in for a training where ``LORALAB_REHEARSAL`` names a plan: all of the
-machinery around it is the real one.
+"""The job that stands in for a training where ``LORALAB_TRAIN_MODULE`` names this module.
+
+All of the machinery around it is the real one; ``plan.json`` in the home folder is its plan.
 """
 
 import importlib
@@ -22,22 +23,22 @@ from tests.support.faults.session import StandInSession
 
 def prepare(store: Store) -> Store:
     """Give this process the plan's disk, and the store its clock."""
-    plan = read_plan(store.settings.rehearsal)
+    plan = read_plan(store.settings.home)
     files.disk = plan.disk()
     settings = replace(store.settings, stopwatch=plan.stopwatch or store.settings.stopwatch)
     return Store(settings, plan.clock(), create=False)
 
 
 def run(context: JobContext) -> None:
-    """Rehearse what the plan says, or train with the plan's disk. Raises what a training raises."""
-    plan = read_plan(context.settings.rehearsal)
+    """Simulate what the plan says, or train with the plan's disk. Raises what a training raises."""
+    plan = read_plan(context.settings.home)
     if plan.real:
         importlib.import_module(KINDS["train"].worker).run(context)
     else:
-        _rehearse(context, plan)
+        _simulate(context, plan)
 
 
-def _rehearse(context: JobContext, plan: FaultPlan) -> None:
+def _simulate(context: JobContext, plan: FaultPlan) -> None:
     config = context.job.request["config"]
     seed = config.get("seed", 0) if isinstance(config, dict) else 0
     files.write_json(context.folder / "config.json", config)

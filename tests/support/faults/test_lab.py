@@ -41,7 +41,7 @@ def undisturbed(make: Callable[[str], InProcessLab]) -> tuple[int, dict[str, str
     return disk.steps, outcome(stage.store.folder(job))
 
 
-def test_a_rehearsing_worker_loads_neither_torch_nor_pandas() -> None:
+def test_a_simulating_worker_loads_neither_torch_nor_pandas() -> None:
     program = "import sys, core.jobs.worker, tests.support.faults.stand_in; print(*sys.modules)"
 
     loaded = subprocess.run(

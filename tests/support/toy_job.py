@@ -1,0 +1,55 @@
+"""A kind of job for tests: one row, and this module."""
+
+from pydantic import BaseModel, ConfigDict
+
+from core.errors import DataError, Stopped
+from core.jobs.context import JobContext
+from core.jobs.kinds import Kind, PhaseRow, Slot
+from core.jobs.launching import read_request
+from core.progress import Phase, Progress
+
+TOY = Kind(
+    "toy",
+    Slot.LIGHT,
+    worker="tests.support.toy_job",
+    request="tests.support.toy_job:ToyRequest",
+    title="Play with {}",
+    noun="this toy",
+    again="Play again.",
+    phases=(PhaseRow(Phase.COMPARING, paced_after=2),),
+    result="tests.support.toy_job:ToyResult",
+    resumable=True,
+)
+
+
+class ToyRequest(BaseModel):
+    """Play this many ``rounds``; the toy breaks in round ``breaks_at``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rounds: int
+    breaks_at: int = 0
+
+
+class ToyResult(BaseModel):
+    """How many rounds this attempt played."""
+
+    model_config = ConfigDict(frozen=True)
+
+    played: int
+
+
+def run(context: JobContext) -> None:
+    """Play; a second attempt goes on where the first one ended."""
+    request = read_request(context.job, ToyRequest)
+    context.set_running()
+    path = context.folder / "played"
+    played = int(path.read_text()) if path.is_file() else 0
+    for round_ in range(played + 1, request.rounds + 1):
+        if context.should_stop():
+            raise Stopped("The toy was put away.")
+        if round_ == request.breaks_at and context.job.attempt == 1:
+            raise DataError("The toy is broken.", "Glue it.")
+        context.report(Progress(Phase.COMPARING, round_, request.rounds))
+        path.write_text(str(round_))
+    context.set_result(**ToyResult(played=request.rounds - played).model_dump())
