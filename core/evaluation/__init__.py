@@ -1,4 +1,4 @@
-"""Scores, calibration and statistical tests, derived from predictions alone (numpy, no model).
+"""Scores, calibration and statistical tests computed from predictions (numpy, no model).
 
 May import ``core.storage`` and ``core.data``.
 """

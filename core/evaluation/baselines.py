@@ -1,4 +1,4 @@
-"""What a text classifier reaches without fine-tuning: the level that a fine-tuned one has to beat.
+"""Baselines without fine-tuning, which a fine-tuned model has to beat.
 
 Shapes: n texts, C classes, d features.
 """
@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Shares = NDArray[np.float64]
+Probabilities = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-WORDS = 50_000  # most frequent words kept: more cost memory and hardly change the accuracy
-ITERATIONS = 300  # of L-BFGS; thousands of rows settle in fewer than 100
+WORDS = 50_000  # most frequent words; more take memory and hardly change the accuracy
+ITERATIONS = 300  # of L-BFGS; thousands of rows converge in fewer than 100
 
 
 class Baseline(StrEnum):
-    """The simple classifiers, from the simplest on."""
+    """The baselines, simplest first."""
 
     MAJORITY = "majority class"
     UNTRAINED = "untrained"
@@ -29,35 +29,31 @@ class Baseline(StrEnum):
 
 EXPLAINED = {
     Baseline.MAJORITY: "always the most frequent class of the training rows",
-    Baseline.UNTRAINED: "the model with a head drawn at random, before any training",
+    Baseline.UNTRAINED: "the model with a random head, before any training",
     Baseline.TFIDF: "weighted word counts and logistic regression, on the same training rows",
-    Baseline.PROBE: (
-        "logistic regression on what the frozen model says of a text, mean of its last layer"
-    ),
+    Baseline.PROBE: ("logistic regression on the mean of the frozen model's last layer"),
 }
 
 
-def predict_majority(train_labels: Labels, rows: int, classes: int) -> Shares:
-    """(rows, C): every text gets the shares of the training rows, so that the most frequent class
-    wins each time.
-    """
-    shares = np.bincount(train_labels, minlength=classes) / len(train_labels)
-    return np.tile(shares, (rows, 1))
+def predict_majority(train_labels: Labels, rows: int, classes: int) -> Probabilities:
+    """Predict the class frequencies of the training rows for every text (rows, C)."""
+    probabilities = np.bincount(train_labels, minlength=classes) / len(train_labels)
+    return np.tile(probabilities, (rows, 1))
 
 
 def predict_tfidf(
     train_texts: Sequence[str], train_labels: Labels, texts: Sequence[str], classes: int
-) -> Shares:
-    """(n, C) of logistic regression on TF-IDF of single words (scikit-learn), fitted to the
-    training texts.
+) -> Probabilities:
+    """Predict (n, C) by logistic regression on TF-IDF of single words, fitted to the training
+    texts.
     """
-    # The server reads this module and fits nothing.
+    # imported in jobs only; the server fits nothing
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
 
     words = TfidfVectorizer(sublinear_tf=True, max_features=WORDS, token_pattern=r"(?u)\b\w+\b")
     try:
         features = words.fit_transform(train_texts)
-    except ValueError:  # not one word in all of them
+    except ValueError:  # no word in any text
         return predict_majority(train_labels, len(texts), classes)
     return _predict_linear(features, train_labels, words.transform(texts), classes)
 
@@ -67,8 +63,8 @@ def predict_probe(
     train_labels: Labels,
     features: NDArray[np.float32],
     classes: int,
-) -> Shares:
-    """(n, C) of logistic regression on standardised features, (rows, d) and (n, d)."""
+) -> Probabilities:
+    """Predict (n, C) by logistic regression on standardized features, (rows, d) and (n, d)."""
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
     scaler = StandardScaler().fit(train_features)
@@ -77,18 +73,18 @@ def predict_probe(
     )
 
 
-def prediction_frame(rows: Labels, labels: Labels, shares: Shares) -> pd.DataFrame:
-    """Columns row, label, p0 … p{C-1}, loss: what ``Predictions`` checks and reads."""
-    of_true = np.take_along_axis(shares, labels[:, None], axis=1)[:, 0]
-    columns = {f"p{index}": shares[:, index] for index in range(shares.shape[1])}
+def prediction_frame(rows: Labels, labels: Labels, probabilities: Probabilities) -> pd.DataFrame:
+    """Build the frame that ``Predictions`` reads: row, label, p0 … p{C-1}, loss."""
+    of_true = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    columns = {f"p{index}": probabilities[:, index] for index in range(probabilities.shape[1])}
     return pd.DataFrame(
         {"row": rows, "label": labels, **columns, "loss": -np.log(np.clip(of_true, 1e-12, 1.0))}
     )
 
 
-def _predict_linear(train: Any, train_labels: Labels, texts: Any, classes: int) -> Shares:
-    """A class that no training row has gets the share 0; with a single class in training there is
-    nothing to fit.
+def _predict_linear(train: Any, train_labels: Labels, texts: Any, classes: int) -> Probabilities:
+    """Fit logistic regression. A class without training rows gets probability 0; a single class is
+    not fitted.
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
@@ -96,6 +92,6 @@ def _predict_linear(train: Any, train_labels: Labels, texts: Any, classes: int) 
     if len(present) == 1:
         return predict_majority(train_labels, texts.shape[0], classes)
     fitted = LogisticRegression(max_iter=ITERATIONS).fit(train, train_labels)
-    shares = np.zeros((texts.shape[0], classes))
-    shares[:, fitted.classes_] = fitted.predict_proba(texts)
-    return shares
+    probabilities = np.zeros((texts.shape[0], classes))
+    probabilities[:, fitted.classes_] = fitted.predict_proba(texts)
+    return probabilities

@@ -1,4 +1,4 @@
-"""Whether probabilities can be trusted: of texts that a model is 90 % sure of, are 90 % right?
+"""Calibration: whether predictions with 90 % confidence are correct 90 % of the time.
 
 Shapes: n texts, C classes, B bins. Confidence is the probability of the predicted class.
 """
@@ -13,21 +13,19 @@ from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 
 BINS = 15  # Guo et al. 2017
-COLDEST, HOTTEST = (
-    0.05,
-    20.0,
-)  # temperatures searched: beyond them probabilities are all but 0 and 1, or all but even
-PRECISION = 1e-7  # relative, of a temperature
+# search range: beyond it probabilities are practically 0 and 1, or uniform
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+PRECISION = 1e-7  # relative precision of the temperature
 SMALLEST = 1e-12  # a probability that was rounded to 0 has no logarithm
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well confidence matches accuracy. ``ece`` is from 0 to 1, ``brier`` from 0 to 2, ``loss``
-    in nats; NaN of no texts.
+    """Agreement of confidence and accuracy. ``ece`` is from 0 to 1, ``brier`` from 0 to 2, ``loss``
+    in nats; NaN without texts.
 
-    ``bins`` has a line for each of B bins of equal width: low, high, texts, confidence (their
-    mean), hits, accuracy, accuracy_low, accuracy_high (95 %, Wilson); NaN in a bin without texts.
+    ``bins`` has one row for each of B bins of equal width: low, high, texts, confidence (mean),
+    hits, accuracy, accuracy_low, accuracy_high (95 % Wilson interval); NaN in an empty bin.
     """
 
     bins: pd.DataFrame
@@ -39,27 +37,32 @@ class Calibration:
 def calibration(
     probabilities: NDArray[np.float64], true: NDArray[np.int64], bins: int = BINS
 ) -> Calibration:
-    """Of (n, C) probabilities and the (n,) true class ids.
+    """Compute the calibration of (n, C) probabilities given the (n,) true class ids.
 
-    Expected calibration error (Naeini et al. 2015): the mean distance between confidence and
-    accuracy over the bins, each counting by its texts. Brier score (1950): the mean squared
-    distance between probabilities and the truth, summed over the classes.
+    Expected calibration error (Naeini et al. 2015): the mean absolute difference between confidence
+    and accuracy over the bins, weighted by texts. Brier score (1950): the mean squared distance
+    between probabilities and the one-hot truth, summed over the classes.
     """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
-    place = np.clip(
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
+    bin_of_text = np.clip(
         np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1
     )  # (n,); a bin holds its upper edge
-    texts, hits = np.bincount(place, minlength=bins), np.bincount(place, right, bins).astype(int)
-    sums = np.bincount(place, confidence, bins)
-    shares = [Proportion(int(hit), int(number)) for hit, number in zip(hits, texts, strict=True)]
+    texts, hits = (
+        np.bincount(bin_of_text, minlength=bins),
+        np.bincount(bin_of_text, correct, bins).astype(int),
+    )
+    sums = np.bincount(bin_of_text, confidence, bins)
+    proportions = [
+        Proportion(int(hit), int(number)) for hit, number in zip(hits, texts, strict=True)
+    ]
     edges = np.linspace(0, 1, bins + 1)
     means = np.divide(sums, texts, out=np.full(bins, np.nan), where=texts > 0)
     table = pd.DataFrame(
         {"low": edges[:-1], "high": edges[1:], "texts": texts, "confidence": means, "hits": hits}
     )
-    table["accuracy"] = [share.value for share in shares]
-    table["accuracy_low"] = [share.interval[0] if share.n else np.nan for share in shares]
-    table["accuracy_high"] = [share.interval[1] if share.n else np.nan for share in shares]
+    table["accuracy"] = [share.value for share in proportions]
+    table["accuracy_low"] = [share.interval[0] if share.n else np.nan for share in proportions]
+    table["accuracy_high"] = [share.interval[1] if share.n else np.nan for share in proportions]
     if not len(true):
         return Calibration(table, np.nan, np.nan, np.nan)
     of_truth = probabilities[np.arange(len(true)), true]
@@ -69,28 +72,25 @@ def calibration(
 
 
 def scale(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """(n, C) probabilities of the logits divided by ``temperature``: above 1 they become more even.
-    The predicted class stays.
+    """Divide the logits of (n, C) probabilities by ``temperature``; above 1 they become more
+    uniform. The predicted class does not change.
     """
     return _softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature)
 
 
 def fit_temperature(predictions: Predictions) -> float | None:
-    """The temperature with the least cross-entropy on ``predictions`` (Guo et al. 2017), from 0.05
-    to 20; None of no texts.
+    """Fit the temperature, from 0.05 to 20, that minimizes the cross-entropy of ``predictions``
+    (Guo et al. 2017); None without texts.
 
-    Fit it on texts that are not those it is judged by.
+    Fit it on other texts than those it is evaluated on.
     """
     if not len(predictions):
         return None
-    logits = np.log(
-        np.maximum(predictions.probabilities, SMALLEST)
-    )  # (n, C), logits up to a constant that the softmax takes out
+    # (n, C), up to a constant that cancels in the softmax
+    logits = np.log(np.maximum(predictions.probabilities, SMALLEST))
     of_truth = logits[np.arange(len(predictions)), predictions.true]
-    low, high = (
-        1 / HOTTEST,
-        1 / COLDEST,
-    )  # of the inverse temperature, in which the loss is convex: its slope changes its sign once
+    # bisection on the inverse temperature, in which the loss is convex
+    low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     while high - low > PRECISION * low:
         middle = (low + high) / 2
         slope = (_softmax(middle * logits) * logits).sum(axis=1).mean() - of_truth.mean()
@@ -99,31 +99,33 @@ def fit_temperature(predictions: Predictions) -> float | None:
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
-    return shares
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def coverage(
     probabilities: NDArray[np.float64], true: NDArray[np.int64], threshold: float
 ) -> tuple[Proportion, Proportion]:
-    """The share of texts whose confidence is ``threshold`` or more, and the share of those that is
-    right.
+    """Return the proportion of texts with a confidence of at least ``threshold``, and their
+    accuracy.
     """
-    sure, right = probabilities.max(axis=1) >= threshold, probabilities.argmax(axis=1) == true
-    return Proportion(int(sure.sum()), len(true)), Proportion(
-        int((sure & right).sum()), int(sure.sum())
+    confident, correct = (
+        probabilities.max(axis=1) >= threshold,
+        probabilities.argmax(axis=1) == true,
+    )
+    return Proportion(int(confident.sum()), len(true)), Proportion(
+        int((confident & correct).sum()), int(confident.sum())
     )
 
 
 def coverage_curve(
     probabilities: NDArray[np.float64], true: NDArray[np.int64], most: int = 200
 ) -> pd.DataFrame:
-    """Accuracy of the most confident texts: threshold, texts, coverage, accuracy, low, high (95 %,
-    Wilson), at most ``most`` lines.
+    """Compute the accuracy of the most confident texts for at most ``most`` thresholds.
 
-    Texts of the same confidence are answered together, so each line is what a threshold really
-    gives.
+    Columns: threshold, texts, coverage, accuracy, low, high (95 % Wilson interval). Texts of equal
+    confidence are included together.
     """
     order = np.argsort(-probabilities.max(axis=1), kind="stable")
     confidence = probabilities.max(axis=1)[order]
@@ -135,14 +137,14 @@ def coverage_curve(
     )
     if len(ends) > most:
         ends = ends[np.unique(np.linspace(0, len(ends) - 1, most).round().astype(int))]
-    shares = [Proportion(int(hits[end]), int(end) + 1) for end in ends]
+    proportions = [Proportion(int(hits[end]), int(end) + 1) for end in ends]
     return pd.DataFrame(
         {
             "threshold": confidence[ends],
-            "texts": [share.n for share in shares],
-            "coverage": [share.n / len(true) for share in shares],
-            "accuracy": [share.value for share in shares],
-            "low": [share.interval[0] for share in shares],
-            "high": [share.interval[1] for share in shares],
+            "texts": [share.n for share in proportions],
+            "coverage": [share.n / len(true) for share in proportions],
+            "accuracy": [share.value for share in proportions],
+            "low": [share.interval[0] for share in proportions],
+            "high": [share.interval[1] for share in proportions],
         }
     )

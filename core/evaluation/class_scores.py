@@ -1,8 +1,6 @@
-"""Scores of each class with the interval that so few texts deserve, and which classes are confused
-in which direction.
+"""Scores of each class with confidence intervals, and confused pairs of classes.
 
-Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i that were predicted as
-class j.
+Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i predicted as class j.
 """
 
 from collections.abc import Sequence
@@ -16,13 +14,13 @@ from core.evaluation.scores import Proportion, Scores
 from core.evaluation.significance import LEVEL, SEED, fisher_p_value, holm
 
 Labels = NDArray[np.int64]
-RESAMPLES = 2_000  # the edges of a 95 % interval rest on 50 of them at either side
+RESAMPLES = 2_000  # each bound of a 95 % interval has 50 samples beyond it
 
 
 @dataclass(frozen=True)
 class F1Intervals:
-    """95 % percentile intervals: ``low`` and ``high`` (C,) of each class's F1, ``macro`` of their
-    mean.
+    """95 % percentile intervals: ``low`` and ``high`` (C,) of each class's F1, and ``macro`` of
+    their mean.
     """
 
     low: NDArray[np.float64]
@@ -31,10 +29,11 @@ class F1Intervals:
 
 
 def bootstrap_f1(scores: Scores) -> F1Intervals:
-    """From 2,000 bootstrap samples of the texts with a fixed seed (Efron 1979); (0, 1) of a class
-    that never occurs, and of no texts.
+    """Compute F1 intervals from 2,000 bootstrap samples of the texts with a fixed seed (Efron
+    1979).
 
-    F1 rests on nothing but the counts, so a sample of texts is drawn as a sample of cells.
+    (0, 1) for a class that never occurs, or without texts. F1 depends on the counts only, so cells
+    of the confusion matrix are sampled instead of texts.
     """
     size, total = len(scores.counts), int(scores.counts.sum())
     if not total:
@@ -42,7 +41,7 @@ def bootstrap_f1(scores: Scores) -> F1Intervals:
     cells = np.flatnonzero(scores.counts)  # the k cells that hold texts
     true, predicted = np.divmod(cells, size)
     occurs = scores.counts.sum(axis=0) + scores.support > 0  # (C,)
-    f1 = _f1(_drawn(scores.counts.ravel()[cells]), true, predicted, size)
+    f1 = _compute_f1(_draw_samples(scores.counts.ravel()[cells]), true, predicted, size)
     f1[:, ~occurs] = 0  # as in Scores, so that the mean is over the same classes
     low, high = np.nanquantile(f1, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
     macro_low, macro_high = np.quantile(np.nanmean(f1, axis=1), [LEVEL / 2, 1 - LEVEL / 2])
@@ -52,22 +51,25 @@ def bootstrap_f1(scores: Scores) -> F1Intervals:
 def f1_differences(
     true: Labels, first: Labels, second: Labels, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """A line a class: class, support, first and second (F1 of either), difference (second minus
-    first), low and high of its interval.
+    """Compare the F1 of two classifiers per class by a paired bootstrap with 2,000 samples.
 
-    ``true``, ``first`` and ``second`` (N,) are class numbers of the same N texts, at least one,
-    which are resampled together: a paired bootstrap with 2,000 samples. Both edges are 0 of a class
-    that never occurs.
+    ``true``, ``first`` and ``second`` (N,) are class ids of the same N ≥ 1 texts. Columns: class,
+    support, first and second (F1), difference (second minus first), low and high of its interval;
+    both are 0 for a class that never occurs.
     """
     size = len(classes)
     cells, counts = np.unique(
         np.stack([true, first, second]), axis=1, return_counts=True
     )  # (3, k) and (k,)
-    drawn = _drawn(counts)
-    change = _f1(drawn, cells[0], cells[2], size) - _f1(drawn, cells[0], cells[1], size)
+    drawn = _draw_samples(counts)
+    change = _compute_f1(drawn, cells[0], cells[2], size) - _compute_f1(
+        drawn, cells[0], cells[1], size
+    )
     change[:, np.isnan(change).all(axis=0)] = 0
     low, high = np.nanquantile(change, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
-    sides = [np.nan_to_num(_f1(counts[None], cells[0], cells[side], size)[0]) for side in (1, 2)]
+    sides = [
+        np.nan_to_num(_compute_f1(counts[None], cells[0], cells[side], size)[0]) for side in (1, 2)
+    ]
     support = np.bincount(true, minlength=size)
     table = {
         "class": list(classes),
@@ -79,17 +81,17 @@ def f1_differences(
     return pd.DataFrame({**table, "low": low, "high": high})
 
 
-def _drawn(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bootstrap samples (R, k) of the texts that k cells hold."""
+def _draw_samples(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Draw bootstrap samples (R, k) of the texts in k cells."""
     total = int(counts.sum())
     return np.random.default_rng(SEED).multinomial(total, counts / total, RESAMPLES)
 
 
-def _f1(
+def _compute_f1(
     drawn: NDArray[np.int64], true: Labels, predicted: Labels, size: int
 ) -> NDArray[np.float64]:
-    """F1 (R, C) of samples of k cells of true and predicted class (k,); NaN where a sample says
-    nothing of a class.
+    """Compute F1 (R, C) of samples of k cells of true and predicted class (k,); NaN where a class
+    does not occur.
     """
     classes = np.eye(size)
     hits = drawn @ (classes[true] * (true == predicted)[:, None])  # (R, C)
@@ -105,34 +107,34 @@ def _f1(
 def class_intervals(
     scores: Scores, classes: Sequence[str], f1: F1Intervals | None = None
 ) -> pd.DataFrame:
-    """A line a class: class, support, then precision, recall and f1, each with ``_low`` and
-    ``_high`` of its 95 % interval.
+    """Tabulate class, support, precision, recall and f1, each with ``_low`` and ``_high`` of its 95
+    % interval.
 
-    Wilson's interval of precision and recall, bootstrap's of F1. The precision of a class that was
-    never predicted is NaN with (0, 1), so is the recall of one that has no text. ``f1`` is the
-    bootstrap where it has been computed already.
+    Wilson intervals for precision and recall, bootstrap for F1 (``f1`` if already computed). The
+    precision of a class that was never predicted is NaN with (0, 1), likewise the recall of a class
+    without texts.
     """
     given = scores.counts.sum(axis=0)
     hits = scores.counts.diagonal()
     table = pd.DataFrame({"class": list(classes), "support": scores.support})
     for name, wholes in (("precision", given), ("recall", scores.support)):
-        shares = [
+        proportions = [
             Proportion(int(part), int(whole)) for part, whole in zip(hits, wholes, strict=True)
         ]
-        table[name] = [share.value for share in shares]
-        table[f"{name}_low"] = [share.interval[0] for share in shares]
-        table[f"{name}_high"] = [share.interval[1] for share in shares]
-    found = f1 or bootstrap_f1(scores)
-    return table.assign(f1=scores.f1, f1_low=found.low, f1_high=found.high)
+        table[name] = [share.value for share in proportions]
+        table[f"{name}_low"] = [share.interval[0] for share in proportions]
+        table[f"{name}_high"] = [share.interval[1] for share in proportions]
+    intervals = f1 or bootstrap_f1(scores)
+    return table.assign(f1=scores.f1, f1_low=intervals.low, f1_high=intervals.high)
 
 
 def confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd.DataFrame:
-    """Pairs of classes that are taken for each other, most texts first, the stronger direction
-    first within a pair.
+    """List pairs of classes that are confused with each other, most texts first, the stronger
+    direction first within a pair.
 
-    A line a pair: first, second, there and back (texts of ``first`` taken for ``second``, and the
-    other way), the same two as shares of the true class, p (Fisher's exact test whether the two
-    shares differ, corrected over the pairs shown by Holm), one_way.
+    Columns: first, second, there and back (texts of ``first`` predicted as ``second``, and vice
+    versa), there_share and back_share of the true class, p (Fisher's exact test for a difference
+    between both, Holm-corrected for the pairs shown), one_way.
     """
     counts, support = scores.counts, scores.support
     upper = [
@@ -142,7 +144,7 @@ def confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd
         if counts[i, j] + counts[j, i]
     ]
     ranked = sorted(upper, key=lambda pair: -int(counts[pair] + counts[pair[::-1]]))[:most]
-    lines = [_directed(counts, support, pair) for pair in ranked]
+    lines = [_order_pair(counts, support, pair) for pair in ranked]
     p = holm(
         [
             fisher_p_value(int(counts[i, j]), int(support[i]), int(counts[j, i]), int(support[j]))
@@ -163,10 +165,10 @@ def confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd
     )
 
 
-def _directed(
+def _order_pair(
     counts: NDArray[np.int64], support: NDArray[np.int64], pair: tuple[int, int]
 ) -> tuple[int, int]:
-    """The pair turned so that the larger share of a true class comes first."""
+    """Order the pair so that the larger proportion of a true class comes first."""
     first, second = pair
     there, back = (counts[a, b] / max(int(support[a]), 1) for a, b in (pair, pair[::-1]))
     return (second, first) if back > there else (first, second)

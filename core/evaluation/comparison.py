@@ -1,4 +1,4 @@
-"""Runs side by side: which is better, by how much, and whether that is more than chance."""
+"""Compare runs on the same texts: which is better, by how much, and whether that is significant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from core.evaluation.significance import LEVEL, Paired, holm
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a finished run predicted. ``fingerprint`` is its data's, ``classes`` their names."""
+    """Predictions of a finished run, with the fingerprint of its data and its class names."""
 
     id: str
     name: str
@@ -27,9 +27,10 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """``first`` and ``second`` on the texts that both were scored on. ``problem`` says why they
-    cannot be compared, and then ``paired`` is None. ``p_value`` is corrected for the number of
-    ``pairs`` that were compared together.
+    """Comparison of ``first`` and ``second`` on the texts that both were scored on.
+
+    ``problem`` is the reason if they cannot be compared, and ``paired`` is None then. ``p_value``
+    is corrected for the number of ``pairs`` compared together.
     """
 
     first: Result
@@ -40,7 +41,7 @@ class Pair:
     problem: str = ""
 
     def aligned(self) -> tuple[Predictions, Predictions]:
-        """Both on the rows that both have, in the order of the row ids."""
+        """Return both predictions for their common rows, sorted by row id."""
         first, second = self.first.predictions, self.second.predictions
         return (
             (first, second)
@@ -50,12 +51,12 @@ class Pair:
 
     @property
     def decided(self) -> bool:
-        """Whether the difference is more than chance at the 5 % level."""
+        """Whether the difference is significant at the 5 % level."""
         return self.paired is not None and self.p_value < LEVEL
 
     @cached_property
     def verdict(self) -> str:
-        """In a sentence or two, for a reader who knows the names of the runs."""
+        """Describe the result in one or two sentences."""
         if self.paired is None:
             return f"{self.second.name} and {self.first.name} are not compared: {self.problem}"
         low, high = (100 * edge for edge in self.paired.interval)
@@ -66,10 +67,11 @@ class Pair:
             else "as good as"
         )
         corrected = f", corrected for {self.pairs} pairs" if self.pairs > 1 else ""
-        found = f"95 % interval {_signed(low)} to {_signed(high)}, p {_p(self.p_value)}{corrected}"
+        interval = f"95 % interval {_format_points(low)} to {_format_points(high)}"
+        details = f"{interval}, p {_format_p(self.p_value)}{corrected}"
         sentence = (
-            f"{self.second.name} is {better} {self.first.name} on {self.paired.n:,} texts ({found};"
-            " one seed each)."
+            f"{self.second.name} is {better} {self.first.name} on {self.paired.n:,} texts"
+            f" ({details}; one seed each)."
         )
         return sentence if self.decided else f"{sentence} {self._undecided()}"
 
@@ -80,37 +82,43 @@ class Pair:
             return "Too close to call."
         if needed <= self.paired.n:
             return "Too close to call once the number of pairs is counted."
-        return f"Too close to call: about {_round(needed):,} test texts would be needed to decide."
+        return (
+            f"Too close to call: about {_round_up(needed):,} test texts would be needed to decide."
+        )
 
 
 def compare(results: Sequence[Result]) -> list[Pair]:
-    """Each pair, in the order of ``results``; p-values are corrected by Holm's method."""
-    return _corrected([_pair(first, second) for first, second in combinations(results, 2)])
+    """Compare all pairs in the order of ``results``; p-values are Holm-corrected."""
+    return _correct_p_values(
+        [_compare_pair(first, second) for first, second in combinations(results, 2)]
+    )
 
 
-def _corrected(pairs: list[Pair]) -> list[Pair]:
-    told = [pair for pair in pairs if pair.paired]
-    corrected = iter(holm([pair.p_value for pair in told]))
+def _correct_p_values(pairs: list[Pair]) -> list[Pair]:
+    comparable = [pair for pair in pairs if pair.paired]
+    corrected = iter(holm([pair.p_value for pair in comparable]))
     return [
-        replace(pair, p_value=next(corrected), pairs=len(told)) if pair.paired else pair
+        replace(pair, p_value=next(corrected), pairs=len(comparable)) if pair.paired else pair
         for pair in pairs
     ]
 
 
 def compare_with(results: Sequence[Result], references: Sequence[Result]) -> list[Pair]:
-    """Each of ``results`` as ``second`` with each of ``references`` as ``first``; p-values are
-    corrected for all of them together.
+    """Compare each of ``results`` (second) with each of ``references`` (first); p-values are
+    corrected for all pairs.
     """
-    return _corrected([_pair(reference, result) for result in results for reference in references])
+    return _correct_p_values(
+        [_compare_pair(reference, result) for result in results for reference in references]
+    )
 
 
 def told_apart(pair: Pair) -> pd.DataFrame:
-    """The texts that one of the two has right and the other wrong: row, text, true, first, second
-    (class names), right.
+    """List the texts that exactly one of the two classifies correctly: row, text, true, first,
+    second (class names), right.
     """
     first, second = pair.aligned()
     names = np.array(pair.first.classes)
-    first_right, second_right = _right(first), _right(second)
+    first_right, second_right = _is_correct(first), _is_correct(second)
     frame = pd.DataFrame(
         {
             "row": first.rows,
@@ -126,24 +134,22 @@ def told_apart(pair: Pair) -> pd.DataFrame:
 
 
 def class_differences(pair: Pair) -> pd.DataFrame:
-    """F1 of each class in both runs and its change, as ``f1_differences``; for a pair that is
-    compared.
-    """
+    """Compare the F1 of each class (see ``f1_differences``) for a pair that can be compared."""
     first, second = pair.aligned()
     return f1_differences(first.true, first.predicted, second.predicted, pair.first.classes)
 
 
-def _pair(first: Result, second: Result) -> Pair:
-    if problem := _problem(first, second):
+def _compare_pair(first: Result, second: Result) -> Pair:
+    if problem := _find_problem(first, second):
         return Pair(first, second, None, problem=problem)
     mine, theirs = Pair(first, second, None).aligned()
     if not len(mine):
         return Pair(first, second, None, problem="they were scored on different texts.")
-    paired = Paired.of(_right(mine), _right(theirs))
+    paired = Paired.of(_is_correct(mine), _is_correct(theirs))
     return Pair(first, second, paired, paired.p_value)
 
 
-def _problem(first: Result, second: Result) -> str:
+def _find_problem(first: Result, second: Result) -> str:
     if first.classes != second.classes:
         return "they have different classes."
     if first.fingerprint != second.fingerprint:
@@ -154,20 +160,20 @@ def _problem(first: Result, second: Result) -> str:
     return ""
 
 
-def _right(predictions: Predictions) -> NDArray[np.bool_]:
+def _is_correct(predictions: Predictions) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = predictions.predicted == predictions.true
     return found
 
 
-def _signed(points: float) -> str:
+def _format_points(points: float) -> str:
     return f"{points:.1f}".replace("-", "−")
 
 
-def _p(value: float) -> str:
+def _format_p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
-def _round(number: int) -> int:
-    """To two significant digits, up."""
+def _round_up(number: int) -> int:
+    """Round up to two significant digits."""
     size = int(10 ** max(0, len(str(number)) - 2))
     return -(-number // size) * size

@@ -1,5 +1,4 @@
-"""How a training came to its result: the predictions on one fixed set of texts after each
-validation.
+"""Training dynamics: predictions on a fixed set of texts after each validation.
 
 Shapes: S validations, n texts, C classes.
 """
@@ -16,7 +15,7 @@ from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Scores
 
-MOST_STEPS = 100  # validations that are read: with 500 texts and 4 classes 1 MB
+MOST_STEPS = 100  # validations read; 1 MB with 500 texts and 4 classes
 SURE = 0.5  # mean probability of the true class from which a steady text counts as easy
 VARIABLE = 0.2  # standard deviation from which a text is ambiguous
 GROUPS = ("easy", "ambiguous", "hard")
@@ -24,7 +23,9 @@ GROUPS = ("easy", "ambiguous", "hard")
 
 @dataclass(frozen=True, eq=False)
 class Dynamics:
-    """``steps`` (S,) ascending, ``rows`` and ``true`` (n,), ``probabilities`` (S, n, C)."""
+    """Predictions over training: ``steps`` (S,) ascending, ``rows`` and ``true`` (n,),
+    ``probabilities`` (S, n, C).
+    """
 
     steps: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -33,8 +34,8 @@ class Dynamics:
 
     @classmethod
     def of(cls, steps: Sequence[int], validations: Sequence[Predictions]) -> "Dynamics":
-        """From the predictions after each of ``steps``. Raises ArtifactDamaged where there are
-        none, or they are of different texts.
+        """Combine the predictions after each of ``steps``. Raises ArtifactDamaged if there are
+        none, or of different texts.
         """
         if not validations:
             raise ArtifactDamaged(
@@ -58,32 +59,31 @@ class Dynamics:
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
-        """(S, n) whether the text was right after the step."""
+        """Whether each text was classified correctly after each step (S, n)."""
         found: NDArray[np.bool_] = self.probabilities.argmax(axis=2) == self.true
         return found
 
     @cached_property
     def of_true(self) -> NDArray[np.float64]:
-        """(S, n) probability of the true class."""
+        """Probability of the true class (S, n)."""
         return np.take_along_axis(
             self.probabilities, np.broadcast_to(self.true[:, None], (*self.right.shape, 1)), axis=2
         )[:, :, 0]
 
     def scores(self, at: int) -> Scores:
-        """The scores after the ``at``-th of the steps."""
+        """Compute the scores after step number ``at``."""
         return Scores.of(
             self.true, self.probabilities[at].argmax(axis=1), self.probabilities.shape[2]
         )
 
     def table(self) -> pd.DataFrame:
-        """A line a text: row, true, mean and deviation (of the probability of the true class over
-        the steps), group, learned, forgotten.
+        """Summarize each text: row, true, mean and deviation of the probability of the true class,
+        group, learned, forgotten.
 
-        Training dynamics (Swayamdipta et al. 2020), here over the validations: ambiguous is a text
-        whose probability varies by 0.2 or more, of the others those with a mean of a half or more
-        are easy and the rest hard. ``learned`` is the first step from which on the text stayed
-        right, NaN if it ends wrong. ``forgotten`` counts how often it went from right to wrong
-        (Toneva et al. 2019).
+        Dataset cartography (Swayamdipta et al. 2020) over validations: a text is ambiguous if the
+        deviation is at least 0.2, otherwise easy if the mean is at least 0.5, otherwise hard.
+        ``learned`` is the step from which it stayed correct, NaN if it ends wrong. ``forgotten``
+        counts changes from correct to wrong (Toneva et al. 2019).
         """
         mean, deviation = self.of_true.mean(axis=0), self.of_true.std(axis=0)
         group = np.where(deviation >= VARIABLE, "ambiguous", np.where(mean >= SURE, "easy", "hard"))
@@ -105,7 +105,7 @@ class Dynamics:
         )
 
     def course(self, classes: Sequence[str]) -> pd.DataFrame:
-        """F1 of each class after each step: step, class, f1."""
+        """Compute the F1 of each class after each step: step, class, f1."""
         parts = [
             pd.DataFrame({"step": step, "class": list(classes), "f1": self.scores(at).f1})
             for at, step in enumerate(self.steps)
@@ -113,8 +113,8 @@ class Dynamics:
         return pd.concat(parts, ignore_index=True)
 
     def of_text(self, row: int, classes: Sequence[str]) -> pd.DataFrame:
-        """Probabilities of the text after each step: step, class, probability. Raises KeyError of a
-        text that was not validated.
+        """List the probabilities of a text after each step: step, class, probability. Raises
+        KeyError if it was not validated.
         """
         found = np.flatnonzero(self.rows == row)
         if not len(found):
@@ -131,7 +131,7 @@ class Dynamics:
 
 
 def spread(steps: Sequence[int], most: int = MOST_STEPS) -> list[int]:
-    """At most ``most`` of the steps, evenly, with the first and the last."""
+    """Choose at most ``most`` of the steps, evenly spaced, including the first and the last."""
     if len(steps) <= most:
         return list(steps)
     return [

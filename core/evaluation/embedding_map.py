@@ -1,7 +1,6 @@
-"""From d numbers to two, for a picture. Shapes: n rows, d numbers each.
+"""Project vectors to two dimensions, and measure how well they separate the classes.
 
-How well vectors keep classes apart, as numbers: what a picture in two dimensions stands for.
-Shapes: n rows, d numbers each.
+Shapes: n rows, d dimensions.
 """
 
 import os
@@ -17,33 +16,32 @@ from core.evaluation.scores import Proportion
 
 Method = Literal["PCA", "UMAP", "t-SNE"]
 METHODS: tuple[Method, ...] = get_args(Method)
-FEWEST_ROWS = 20
-NEIGHBOURS = 15  # UMAP's own default: less shows finer structure, more the coarse one
-PERPLEXITY = 30.0  # t-SNE's usual one
+MIN_ROWS = 20
+NEIGHBOURS = 15  # UMAP's default: less shows finer structure, more coarser structure
+PERPLEXITY = 30.0  # default of t-SNE
 
 
 def prepare_umap(cache: Path) -> None:
-    """Import UMAP and let numba compile it, some 25 s of one core the first time; the machine code
-    is kept in ``cache`` for the next.
+    """Import UMAP and compile it with numba, about 25 s on one core the first time; the code is
+    stored in ``cache``.
 
-    A made-up sample goes through it: numba compiles what is used for the kinds of numbers that it
-    meets, not for their amount.
+    Compilation depends on the types of the data, not on its size, so a random sample is enough.
     """
     cache.mkdir(parents=True, exist_ok=True)
     os.environ["NUMBA_CACHE_DIR"] = str(cache)  # numba reads it when it is imported
-    sample = np.random.default_rng(0).normal(size=(4 * FEWEST_ROWS, 8)).astype(np.float32)
+    sample = np.random.default_rng(0).normal(size=(4 * MIN_ROWS, 8)).astype(np.float32)
     project(sample, "UMAP", 0)
 
 
 def project(vectors: NDArray[np.floating], method: Method, seed: int) -> NDArray[np.float32]:
-    """(n, d) to (n, 2). PCA: Pearson 1901; UMAP: McInnes et al. 2018; t-SNE: van der Maaten and
-    Hinton 2008.
+    """Project (n, d) to (n, 2). PCA: Pearson 1901; UMAP: McInnes et al. 2018; t-SNE: van der Maaten
+    and Hinton 2008.
 
-    Raises DataError of fewer than 20 rows, and where all are the same.
+    Raises DataError for fewer than 20 rows, or if all are equal.
     """
-    if len(vectors) < FEWEST_ROWS:
+    if len(vectors) < MIN_ROWS:
         raise DataError(
-            f"A map of {len(vectors)} texts tells nothing.", f"Choose at least {FEWEST_ROWS}."
+            f"A map needs more than {len(vectors)} texts.", f"Choose at least {MIN_ROWS}."
         )
     points = np.ascontiguousarray(vectors, dtype=np.float32)
     if not np.ptp(points, axis=0).any():
@@ -70,10 +68,10 @@ def project(vectors: NDArray[np.floating], method: Method, seed: int) -> NDArray
 
 
 def turn_towards(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float32]:
-    """``points`` (n, 2), centred, turned and mirrored to lie as near as possible to ``target``;
-    distances stay (Schönemann 1966).
+    """Center ``points`` (n, 2), and rotate and reflect them to match ``target`` (orthogonal
+    Procrustes, Schönemann 1966).
 
-    A method's axes have no direction of their own, so two pictures of the same rows can only be
+    The axes of a projection have no fixed direction, so two maps of the same rows can only be
     compared after this.
     """
     mine, theirs = points - points.mean(0), target - target.mean(0)
@@ -86,11 +84,11 @@ SEPARATION_NEIGHBOURS = 10
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """``knn`` counts rows whose class the majority of their 10 nearest other rows has;
-    ``silhouette`` is from -1 to 1.
+    """Class separation. ``knn`` counts rows whose class is the majority among their 10 nearest
+    neighbours; ``silhouette`` is from -1 to 1.
 
-    Silhouette (Rousseeuw 1987): 1 if each class is far from the others and dense, about 0 if they
-    overlap; NaN of fewer than two classes.
+    Silhouette (Rousseeuw 1987): 1 for dense, distant classes, about 0 for overlapping ones; NaN for
+    fewer than two classes.
     """
 
     knn: Proportion
@@ -98,10 +96,10 @@ class Separation:
 
 
 def measure_separation(vectors: NDArray[np.floating], labels: NDArray[np.int64]) -> Separation:
-    """Of ``vectors`` (n, d) with Euclidean distances. A tie between classes goes to that of the
-    nearest row among them.
+    """Measure the separation of ``vectors`` (n, d) with Euclidean distances. A tie goes to the
+    class of the nearest neighbour.
     """
-    # Only jobs measure; the server reads the results.
+    # imported in jobs only; the server reads the results
     from sklearn.metrics import silhouette_score  # noqa: PLC0415
     from sklearn.neighbors import NearestNeighbors  # noqa: PLC0415
 

@@ -1,7 +1,6 @@
-"""What a model predicted on a split, as the worker wrote it: the one artifact that every score is
-derived from.
+"""Predictions of a model on a split, from which every score is computed.
 
-Shapes: n texts, C classes. The frame has a line a text: ``row`` (its id in the split), ``label``
+Shapes: n texts, C classes. The frame has one row per text: ``row`` (its id in the split), ``label``
 (true class id), ``p0`` … ``p{C-1}`` (class probabilities), ``loss`` (cross-entropy in nats).
 """
 
@@ -22,14 +21,14 @@ SUM_TOLERANCE = 1e-2  # probabilities may have been rounded to half precision to
 
 @dataclass(frozen=True)
 class Predictions:
-    """A checked frame of predictions; make one with ``of`` or ``read``."""
+    """A validated frame of predictions; create it with ``of`` or ``read``."""
 
     frame: pd.DataFrame
     classes: int
 
     @classmethod
     def of(cls, frame: pd.DataFrame, classes: int) -> "Predictions":
-        """Check and wrap ``frame``. Raises ArtifactDamaged that names what is wrong with it."""
+        """Validate and wrap ``frame``. Raises ArtifactDamaged with the problem."""
         if problem := _problem(frame, classes):
             raise ArtifactDamaged(
                 f"The predictions are damaged: {problem}.", "Train the run again."
@@ -48,32 +47,32 @@ class Predictions:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """(n,) row ids in the split."""
+        """Row ids in the split (n,)."""
         return self.frame["row"].to_numpy(np.int64)
 
     @property
     def true(self) -> NDArray[np.int64]:
-        """(n,) true class ids."""
+        """True class ids (n,)."""
         return self.frame["label"].to_numpy(np.int64)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """(n, C) class probabilities."""
+        """Class probabilities (n, C)."""
         return self.frame[_probability_columns(self.classes)].to_numpy(np.float64)
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """(n,) ids of the most probable class, the first one where two are level."""
+        """Ids of the most probable class (n,); the first in case of a tie."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @cached_property
     def confidence(self) -> NDArray[np.float64]:
-        """(n,) probability of the predicted class."""
+        """Probability of the predicted class (n,)."""
         return np.asarray(self.probabilities.max(axis=1), dtype=np.float64)
 
     @cached_property
     def margin(self) -> NDArray[np.float64]:
-        """(n,) lead of the predicted class over the next one: 0 is a toss-up, 1 is certain."""
+        """Difference between the two highest probabilities (n,), from 0 to 1."""
         top = np.partition(self.probabilities, -2, axis=1)[
             :, -2:
         ]  # (n, 2), the two largest in ascending order
@@ -81,23 +80,21 @@ class Predictions:
 
     @property
     def loss(self) -> NDArray[np.float64]:
-        """(n,) cross-entropy of each text in nats."""
+        """Cross-entropy of each text in nats (n,)."""
         return self.frame["loss"].to_numpy(np.float64)
 
     @property
     def mean_loss(self) -> float:
-        """Mean cross-entropy in nats; guessing evenly among C classes costs ln C. NaN of no
-        texts.
-        """
+        """Mean cross-entropy in nats, ln C for uniform probabilities; NaN without texts."""
         return float(self.loss.mean()) if len(self) else float("nan")
 
     @cached_property
     def scores(self) -> Scores:
-        """Confusion matrix and all that follows from it."""
+        """Confusion matrix and the scores derived from it."""
         return Scores.of(self.true, self.predicted, self.classes)
 
     def in_cell(self, true: int, predicted: int) -> pd.DataFrame:
-        """Texts of class ``true`` predicted as ``predicted``, most confident first: row, true,
+        """List texts of class ``true`` predicted as ``predicted``, most confident first: row, true,
         predicted, confidence, margin, loss.
         """
         table = self.table()
@@ -105,12 +102,12 @@ class Predictions:
         return chosen.sort_values(["confidence", "row"], ascending=[False, True], ignore_index=True)
 
     def only(self, rows: NDArray[np.int64]) -> "Predictions":
-        """The same for those of ``rows`` that it has, in the order of the row ids."""
+        """Return the predictions for those of ``rows`` that exist, sorted by row id."""
         frame = self.frame[self.frame["row"].isin(rows)].sort_values("row", ignore_index=True)
         return Predictions(frame, self.classes)
 
     def table(self) -> pd.DataFrame:
-        """A line a text in the frame's order: row, true, predicted, confidence, margin, loss."""
+        """Tabulate row, true, predicted, confidence, margin, loss in the order of the frame."""
         return pd.DataFrame(
             {
                 "row": self.rows,

@@ -1,5 +1,5 @@
-"""How well probabilities rank the texts of a class before the others: ROC and precision-recall,
-each class against the rest.
+"""Ranking quality of the probabilities: ROC and precision-recall curves, one class against the
+rest.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,18 @@ from numpy.typing import NDArray
 
 from core.evaluation.predictions import Predictions
 
-MOST_POINTS = 200  # of a curve: a screen shows no more
+MOST_POINTS = 200  # per curve, more than a screen can show
 CurveKind = Literal["ROC", "precision–recall"]
 CURVE_KINDS: tuple[CurveKind, ...] = get_args(CurveKind)
 
 
 @dataclass(frozen=True, eq=False)
 class RankingCurves:
-    """``points``: class, x, y, at most 200 lines a class. ``areas``: class, area, texts; a class
-    without texts, or with all, has NaN.
+    """Curves: ``points`` has class, x, y with at most 200 rows per class; ``areas`` has class,
+    area, texts, with NaN for a class without texts or with all.
 
     ROC: x is the false positive rate, y the true positive rate, area is AUROC. Precision-recall: x
-    is recall, y precision, area is average precision, the mean precision at each recall that is
-    reached, without interpolation.
+    is recall, y precision, area is average precision, without interpolation.
     """
 
     kind: CurveKind
@@ -35,7 +34,7 @@ class RankingCurves:
 def ranking_curves(
     predictions: Predictions, classes: Sequence[str], kind: CurveKind
 ) -> RankingCurves:
-    """A curve for each class that some but not all texts belong to; areas are those of the full
+    """Compute the curve of each class that has some but not all texts; areas are those of the full
     curves.
     """
     parts, areas = [], []
@@ -56,7 +55,7 @@ def ranking_curves(
 
 
 def thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
-    """At most 200 positions of a curve, evenly along its way, with both ends."""
+    """Choose at most 200 positions, evenly spaced along the curve, including both ends."""
     if len(x) <= MOST_POINTS:
         return np.arange(len(x))
     way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])  # (n,)
@@ -69,7 +68,7 @@ def thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
 def _curve(
     positive: NDArray[np.bool_], score: NDArray[np.float64], kind: CurveKind
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    # Half a second of import, for who asks for these curves.
+    # takes half a second to import, and only these curves need it
     from sklearn import metrics  # noqa: PLC0415
 
     if kind == "ROC":

@@ -1,9 +1,6 @@
-"""Scores of a classifier, every one derived from its confusion matrix.
+"""Scores of a classifier derived from its confusion matrix, and the check of a predicted accuracy.
 
-Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i that were predicted as
-class j.
-
-A guess of the accuracy, made before the run, against what it came to.
+Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i predicted as class j.
 """
 
 from collections.abc import Sequence
@@ -15,29 +12,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Z_95 = 1.959964  # the standard normal's 0.975 quantile: 95 % lie within ± this many standard errors
+Z_95 = 1.959964  # 0.975 quantile of the standard normal distribution
 
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """``hits`` of ``n`` texts, with the 95 % interval that a share of so few texts deserves."""
+    """``hits`` of ``n`` texts, with a 95 % interval."""
 
     hits: int
     n: int
 
     def __post_init__(self) -> None:
         if not 0 <= self.hits <= self.n:
-            raise ValueError(f"{self.hits} of {self.n} is no share")
+            raise ValueError(f"{self.hits} of {self.n} is not a proportion")
 
     @property
     def value(self) -> float:
-        """The share from 0 to 1; NaN of no texts at all."""
+        """The proportion from 0 to 1; NaN without texts."""
         return self.hits / self.n if self.n else float("nan")
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson score interval (Wilson 1927), within [0, 1] also for few texts and extreme shares;
-        (0, 1) of no texts.
+        """Wilson score interval (Wilson 1927), within [0, 1] even for few texts; (0, 1) without
+        texts.
         """
         if not self.n:
             return 0.0, 1.0
@@ -48,7 +45,7 @@ class Proportion:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width: what stands behind ±."""
+        """Half the width of the interval."""
         low, high = self.interval
         return (high - low) / 2
 
@@ -58,7 +55,7 @@ class Proportion:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says. ``counts`` is (C, C); a class that never occurs scores 0, as in
+    """Scores of a confusion matrix ``counts`` (C, C); a class that never occurs scores 0, as in
     scikit-learn.
     """
 
@@ -70,7 +67,7 @@ class Scores:
 
     @classmethod
     def of(cls, true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> "Scores":
-        """Count pairs of (n,) class ids. Raises ValueError where lengths differ or an id is outside
+        """Count pairs of (n,) class ids. Raises ValueError if lengths differ or an id is outside
         [0, classes).
         """
         if true.shape != predicted.shape:
@@ -87,43 +84,43 @@ class Scores:
 
     @cached_property
     def accuracy(self) -> Proportion:
-        """Share of texts whose class was found."""
+        """Proportion of texts predicted correctly."""
         return Proportion(int(self.counts.trace()), int(self.counts.sum()))
 
     @cached_property
     def precision(self) -> NDArray[np.float64]:
-        """(C,) share of the texts predicted as a class that belong to it."""
+        """Proportion of the texts predicted as a class that belong to it (C,)."""
         return _share(self.counts.diagonal(), self.counts.sum(axis=0))
 
     @cached_property
     def recall(self) -> NDArray[np.float64]:
-        """(C,) share of the texts of a class that were found."""
+        """Proportion of the texts of a class predicted as such (C,)."""
         return _share(self.counts.diagonal(), self.support)
 
     @cached_property
     def f1(self) -> NDArray[np.float64]:
-        """(C,) harmonic mean of precision and recall."""
+        """Harmonic mean of precision and recall (C,)."""
         return _share(2 * self.counts.diagonal(), self.counts.sum(axis=0) + self.support)
 
     @cached_property
     def support(self) -> NDArray[np.int64]:
-        """(C,) number of texts of each true class."""
+        """Number of texts of each true class (C,)."""
         return np.asarray(self.counts.sum(axis=1), dtype=np.int64)
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 over the classes, each counting the same however rare."""
+        """Unweighted mean of F1 over the classes."""
         return float(self.f1.mean())
 
     @property
     def row_shares(self) -> NDArray[np.float64]:
-        """(C, C) share of each true class that went to each predicted one; a row without texts is
-        0.
+        """Proportion of each true class predicted as each class (C, C); 0 in a row without
+        texts.
         """
         return _share(self.counts, self.support[:, None])
 
     def per_class(self, classes: Sequence[str]) -> pd.DataFrame:
-        """A row a class: class, precision, recall, f1, support."""
+        """Tabulate class, precision, recall, f1, support, one row per class."""
         return pd.DataFrame(
             {
                 "class": list(classes),
@@ -140,24 +137,25 @@ def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def answer(guess: float, test: Proportion) -> str:
-    """``You guessed 85.0 %: 3.8 points too low. …``; both are shares from 0 to 1. The guess is
-    right anywhere in the 95 % interval.
+    """Compare a predicted accuracy with the test result in words; both are from 0 to 1.
+
+    The prediction counts as correct anywhere in the 95 % interval.
     """
     low, high = (100 * edge for edge in test.interval)
-    said, interval = (
-        f"You guessed {100 * guess:.1f} %",
+    sentence, interval = (
+        f"You predicted {100 * guess:.1f} %",
         f"the 95 % interval, {low:.1f} to {high:.1f} %",
     )
     if is_inside(guess, test):
-        return f"{said}, which lies in {interval}: these texts cannot tell it from the truth."
+        return f"{sentence}, which lies in {interval}: consistent with the test result."
     points = 100 * (guess - test.value)
     return (
-        f"{said}: {abs(points):.1f} points too {'high' if points > 0 else 'low'}. It lies outside"
-        f" {interval}."
+        f"{sentence}: {abs(points):.1f} points too {'high' if points > 0 else 'low'}. It lies"
+        f" outside {interval}."
     )
 
 
 def is_inside(guess: float, test: Proportion) -> bool:
-    """Whether the guess lies in the 95 % interval (Wilson) of the test accuracy."""
+    """Whether ``guess`` lies in the 95 % Wilson interval of the test accuracy."""
     low, high = test.interval
     return low <= guess <= high

@@ -1,10 +1,8 @@
-"""Whether the difference between two classifiers on the same texts is more than chance.
+"""Statistical tests of the difference between two classifiers on the same texts.
 
-Shapes: n texts; b of them only the first classifier has right, c only the second, n - b - c both or
-neither.
-
-Exact tests of counts, as sums of probabilities. ``scipy.stats`` has them too, and importing it
-costs the server 60 MB.
+Shapes: n texts, of which b are classified correctly only by the first classifier, c only by the
+second. The exact tests are implemented here because importing ``scipy.stats`` takes 60 MB of the
+server's memory.
 """
 
 from collections.abc import Sequence
@@ -18,9 +16,9 @@ from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 SEED = 0
-LEVEL = 0.05  # of the tests; intervals hold 95 %
+LEVEL = 0.05  # significance level; intervals cover 95 %
 NORMAL = NormalDist()
-POWER = 0.8  # of the number of texts that would be needed
+POWER = 0.8  # statistical power for ``texts_needed``
 
 
 @dataclass(frozen=True)
@@ -37,12 +35,12 @@ class Paired:
             or self.only_first + self.only_second > self.n
         ):
             raise ValueError(
-                f"{self.only_first} and {self.only_second} of {self.n} texts cannot be told apart"
+                f"{self.only_first} and {self.only_second} of {self.n} texts are inconsistent"
             )
 
     @classmethod
     def of(cls, first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> "Paired":
-        """From what each has right, both (n,). Raises ValueError where lengths differ."""
+        """Count b and c from correctness masks, both (n,). Raises ValueError if lengths differ."""
         if first_right.shape != second_right.shape:
             raise ValueError(f"{first_right.size} and {second_right.size} texts cannot be paired")
         return cls(
@@ -53,23 +51,21 @@ class Paired:
 
     @property
     def difference(self) -> float:
-        """Accuracy of the second minus that of the first; 0 of no texts."""
+        """Accuracy of the second minus that of the first; 0 without texts."""
         return (self.only_second - self.only_first) / self.n if self.n else 0.0
 
     @cached_property
     def p_value(self) -> float:
-        """McNemar's exact test, two-sided: were b and c heads and tails of a fair coin? (McNemar
-        1947, binomial form)
-        """
+        """McNemar's exact test, two-sided (McNemar 1947, binomial form)."""
         return binomial_p_value(self.only_first, self.only_first + self.only_second)
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95 % percentile interval of the difference over 10,000 paired bootstrap samples with a
+        """95 % percentile interval of the difference from 10,000 paired bootstrap samples with a
         fixed seed.
 
-        A sample of n texts is told by how many of each of the three kinds it holds, so it is drawn
-        as such.
+        A sample is determined by its counts of the three kinds of texts, so the counts are drawn
+        directly.
         """
         if not self.n:
             return -1.0, 1.0
@@ -85,10 +81,10 @@ class Paired:
 
     @property
     def texts_needed(self) -> int | None:
-        """Texts on which a difference like this one would be found 4 times out of 5 at the 5 %
-        level; None where there is none.
+        """Number of texts to detect this difference with a power of 80 % at the 5 % level, or None
+        if there is no difference.
 
-        For McNemar's test (Connor 1987), if b and c keep their shares.
+        For McNemar's test (Connor 1987), assuming the proportions of b and c stay the same.
         """
         if self.only_first == self.only_second:
             return None
@@ -99,7 +95,7 @@ class Paired:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The same p-values corrected for how many there are, in the same order (Holm 1979)."""
+    """Correct p-values for multiple tests, in the same order (Holm 1979)."""
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
@@ -107,15 +103,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-# relative; outcomes as probable as the one that was seen count, whatever rounding does to them (as
-# in R)
+# relative tolerance for outcomes as probable as the observed one, as in R
 TIE = 1e-7
 
 
 def binomial_p_value(successes: int, trials: int) -> float:
-    """How often a fair coin is at least as far from even as ``successes`` of ``trials``: the
-    two-sided binomial test.
-    """
+    """Two-sided binomial test of ``successes`` in ``trials`` of a fair coin."""
     rarer = min(successes, trials - successes)
     if 2 * rarer == trials:
         return 1.0
@@ -127,9 +120,7 @@ def binomial_p_value(successes: int, trials: int) -> float:
 
 
 def fisher_p_value(hits: int, n: int, other_hits: int, other_n: int) -> float:
-    """How often two shares with these margins differ at least as improbably: Fisher's exact test,
-    two-sided (Fisher 1922).
-    """
+    """Fisher's exact test, two-sided, of two proportions (Fisher 1922)."""
     total = hits + other_hits
     logs = _log_factorials(n + other_n)
     outcomes = np.arange(
@@ -145,7 +136,7 @@ def fisher_p_value(hits: int, n: int, other_hits: int, other_n: int) -> float:
 
 
 def _log_factorials(largest: int) -> NDArray[np.float64]:
-    """ln 0!, ln 1!, … up to ``largest``."""
+    """Compute ln 0!, ln 1!, … up to ``largest``."""
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, largest + 1)))])
 
 

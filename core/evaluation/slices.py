@@ -1,8 +1,7 @@
-"""Where a model is worse than elsewhere: accuracy of parts of the texts against the rest. Shape: n
-texts.
+"""Slices of the texts with lower accuracy than the rest, and mistakes to read first: confident ones
+and probably wrong labels.
 
-Mistakes worth reading first: those the model is sure of, and labels that it confidently
-contradicts. Shape: n texts.
+Shape: n texts.
 """
 
 import re
@@ -20,18 +19,18 @@ from core.evaluation.significance import LEVEL, fisher_p_value, holm
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 DIGIT = re.compile(r"\d")
-RARE_WORDS = 3  # words that no other of the texts has: fewer are names that any news item may hold
+RARE_WORDS = 3  # words that occur in no other text; fewer are often just names
 MOST_SOURCES = 8
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Some of the texts. ``mask`` (n,) says which; ``inside`` and ``rest`` count those that are
-    right in it and outside.
+    """A subset of the texts. ``mask`` (n,) selects it; ``inside`` and ``rest`` count correct
+    predictions inside and outside.
 
-    ``p_value`` is Fisher's exact test whether the two shares differ, corrected by Holm for all
-    slices looked at together.
+    ``p_value`` is Fisher's exact test for a difference, Holm-corrected for all slices examined
+    together.
     """
 
     kind: str
@@ -43,24 +42,23 @@ class Slice:
 
     @property
     def difference(self) -> float:
-        """Accuracy inside minus that of the rest, from -1 to 1; NaN where one of them has no
-        texts.
-        """
+        """Accuracy inside minus that of the rest, from -1 to 1; NaN if one is empty."""
         return self.inside.value - self.rest.value
 
     @property
     def decided(self) -> bool:
-        """Whether it differs from the rest by more than chance at the 5 % level."""
+        """Whether the accuracy differs significantly from the rest at the 5 % level."""
         return self.p_value < LEVEL
 
 
 def find_slices(
     predictions: Predictions, classes: Sequence[str], max_tokens: int | None = None
 ) -> list[Slice]:
-    """Slices by class, length, source, digits and rare words; also texts cut off at ``max_tokens``
-    where their tokens were counted.
+    """Find slices by class, length, source, digits, rare words and, with token counts, truncation
+    at ``max_tokens``.
 
-    Those with no text or all of them are left out. The one that is most below the rest comes first.
+    Slices with no text or all texts are left out. The lowest accuracy relative to the rest comes
+    first.
     """
     masks: list[tuple[str, str, Mask]] = [
         ("class", name, predictions.true == index) for index, name in enumerate(classes)
@@ -88,8 +86,9 @@ def find_slices(
 def search_slice(
     predictions: Predictions, words: str, slices: Sequence[Slice] = ()
 ) -> Slice | None:
-    """The texts that hold ``words``, whatever their case; None of no text or all. Its p-value
-    counts it as one more of ``slices``.
+    """Return the slice of texts that contain ``words`` in any case; None for no text or all.
+
+    The p-value is Bonferroni-corrected for ``slices`` and this one.
     """
     if "text" not in predictions.frame or not words.strip():
         return None
@@ -103,9 +102,7 @@ def search_slice(
     if not mask.any() or mask.all():
         return None
     found = _slice("search", words.strip(), mask, predictions.predicted == predictions.true)
-    return replace(
-        found, p_value=min(1.0, found.p_value * (len(slices) + 1))
-    )  # Bonferroni: the others stay as they are
+    return replace(found, p_value=min(1.0, found.p_value * (len(slices) + 1)))
 
 
 def _text_masks(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
@@ -132,7 +129,7 @@ def _text_masks(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
 
 
 def _lengths(characters: NDArray[np.int64]) -> list[tuple[str, str, Mask]]:
-    """The four quarters of the texts by length."""
+    """Split the texts into quartiles by length."""
     edges = (
         np.unique(np.quantile(characters, [0, 0.25, 0.5, 0.75, 1]).astype(int))
         if len(characters)
@@ -156,7 +153,7 @@ def _sources(texts: Sequence[str]) -> list[boilerplate.Pattern]:
 
 
 def _unique_words(texts: Sequence[str]) -> NDArray[np.int64]:
-    """(n,) how many different words of each text are in no other."""
+    """Count the distinct words of each text that occur in no other (n,)."""
     words = [set(WORD.findall(text.casefold())) for text in texts]
     texts_with: dict[str, int] = {}
     for found in words:
@@ -185,7 +182,7 @@ CONFIDENT = 0.9
 
 
 def confident_mistakes(predictions: Predictions, at_least: float = CONFIDENT) -> NDArray[np.bool_]:
-    """(n,) whether the text is wrong with a confidence of ``at_least``."""
+    """Find texts (n,) that are predicted wrongly with a confidence of ``at_least``."""
     found: NDArray[np.bool_] = (predictions.predicted != predictions.true) & (
         predictions.confidence >= at_least
     )
@@ -193,12 +190,10 @@ def confident_mistakes(predictions: Predictions, at_least: float = CONFIDENT) ->
 
 
 def contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
-    """(n,) whether the label may be wrong: another class is as probable as it is, on average, for
-    texts with that class's label.
+    """Find probably wrong labels (n,) by confident learning (Northcutt et al. 2021).
 
-    Confident learning (Northcutt et al. 2021): the thresholds are each class's mean probability
-    over its own texts; of several classes above theirs the most probable counts. A class without
-    texts has no threshold and contradicts nothing.
+    The thresholds are each class's mean probability over its own texts; of several classes above
+    their threshold the most probable counts. A class without texts has no threshold.
     """
     shares, true = predictions.probabilities, predictions.true
     thresholds = np.full(predictions.classes, np.inf)

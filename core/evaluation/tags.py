@@ -1,6 +1,4 @@
-"""Texts that somebody marked while reading: a tag and a note a row, kept in the run's folder as
-``tags.json``.
-"""
+"""Tags and notes that users attach to texts, stored in the run's folder as ``tags.json``."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -18,7 +16,7 @@ PATIENCE_SECONDS = 5.0  # another visitor's write takes milliseconds
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """What somebody thought of the text ``row`` of the test split. ``at`` is seconds since 1970."""
+    """The tag of test row ``row``. ``at`` is a Unix time."""
 
     row: int
     tag: str
@@ -27,7 +25,7 @@ class Tag:
 
 
 def read_tags(folder: Path) -> dict[int, Tag]:
-    """The tags of a run, by row; none where nobody tagged. Raises ArtifactDamaged."""
+    """Read the tags of a run by row; empty if there are none. Raises ArtifactDamaged."""
     path = folder / "tags.json"
     if not path.exists():
         return {}
@@ -45,8 +43,8 @@ def read_tags(folder: Path) -> dict[int, Tag]:
 
 
 def write_tag(folder: Path, row: int, tag: str, note: str) -> None:
-    """Tag the row, in the place of an earlier tag. Raises StateConflict of an unknown tag or too
-    long a note, ArtifactDamaged.
+    """Tag a row, replacing an earlier tag. Raises StateConflict for an unknown tag or a note that
+    is too long, and ArtifactDamaged.
     """
     if tag not in TAGS:
         raise StateConflict(f"There is no tag {tag!r}.", f"Choose one of {', '.join(TAGS)}.")
@@ -58,7 +56,7 @@ def write_tag(folder: Path, row: int, tag: str, note: str) -> None:
 
 
 def remove_tag(folder: Path, row: int) -> None:
-    """Take the row's tag away; nothing where it has none. Raises ArtifactDamaged, StateConflict."""
+    """Remove the tag of a row, if it has one. Raises ArtifactDamaged and StateConflict."""
     _change(folder, row, None)
 
 
@@ -66,7 +64,7 @@ def _change(folder: Path, row: int, tag: Tag | None) -> None:
     with holding(folder / "tags.lock", PATIENCE_SECONDS) as held:
         if not held:
             raise StateConflict(
-                "Somebody else is writing the tags of this run.", "Try again in a moment."
+                "Another user is writing the tags of this run.", "Try again in a moment."
             )
         tags = read_tags(folder)
         tags.pop(row, None)
@@ -77,5 +75,5 @@ def _change(folder: Path, row: int, tag: Tag | None) -> None:
 
 def _damaged() -> ArtifactDamaged:
     return ArtifactDamaged(
-        "tags.json of this run is damaged.", "Move it out of the run's folder to begin anew."
+        "tags.json of this run is damaged.", "Move it out of the run's folder to start again."
     )

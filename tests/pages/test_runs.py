@@ -76,8 +76,8 @@ def expected(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("guess", "answer"),
     [
-        (0.8, "You guessed 80.0 %, which lies in the 95 % interval"),
-        (0.5, "You guessed 50.0 %: 35.0 points too low."),
+        (0.8, "You predicted 80.0 %, which lies in the 95 % interval"),
+        (0.5, "You predicted 50.0 %: 35.0 points too low."),
     ],
 )
 def test_a_guess_is_answered_with_the_interval(

@@ -23,7 +23,7 @@ def test_t_sne_gives_two_numbers_a_row_and_the_same_for_the_same_seed() -> None:
 
 
 def test_too_few_texts_are_refused() -> None:
-    with pytest.raises(DataError, match="A map of 3 texts tells nothing"):
+    with pytest.raises(DataError, match="A map needs more than 3 texts"):
         project(VECTORS[:3], "PCA", 0)
 
 

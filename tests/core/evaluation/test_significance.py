@@ -71,7 +71,7 @@ def test_holm_corrects_the_smallest_most_and_keeps_the_order() -> None:
 
 @pytest.mark.parametrize(("b", "c", "n"), [(-1, 0, 5), (3, 3, 5)])
 def test_impossible_counts_are_refused(b: int, c: int, n: int) -> None:
-    with pytest.raises(ValueError, match="cannot be told apart"):
+    with pytest.raises(ValueError, match="are inconsistent"):
         Paired(b, c, n)
 
 
