@@ -1,8 +1,8 @@
-"""What every chart shares: the type pages draw, the colours, and how an Altair chart becomes a spec
+"""Shared parts of all charts: the chart type, colours, and conversion of an Altair chart to a spec
 without data.
 
-A spec is built once per set of style arguments and its data is passed beside it, because handing
-Streamlit a ready spec costs 5 ms and building one 80 to 150. Colours of axes, titles and plain text
+A spec is built once per set of style arguments and its data is passed separately, because passing a
+ready spec to Streamlit takes 5 ms and building one 80 to 150 ms. Colours of axes, titles and text
 come from the page's theme.
 """
 
@@ -96,11 +96,10 @@ CONFIG: Spec = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A Vega-Lite spec without data, the data it draws, its text alternative, and a note to stand
-    under it where one is due.
+    """A Vega-Lite spec without data, its data, title, text alternative, and a note shown below.
 
     Draw it with ``st.vega_lite_chart(chart.arrow, chart.spec, alt=chart.alt)``. The spec is shared
-    between calls: never change it.
+    between calls and must not be changed.
     """
 
     spec: Spec
@@ -111,20 +110,18 @@ class Chart:
 
     @cached_property
     def arrow(self) -> pa.Table:
-        """The data as it travels to the browser; converted once for all who draw the same chart."""
+        """The data as an Arrow table, converted once."""
         return pa.Table.from_pandas(self.data)
 
     @property
     def table(self) -> pd.DataFrame:
-        """The data to read: without the columns that only steer the drawing."""
+        """The data as a readable table, without columns that only control the drawing."""
         read = self.data.drop(columns=[name for name in self.data.columns if name in STEERING])
         return read.dropna(how="all", ignore_index=True)  # a rule or a mark beside the data
 
 
 def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
-    """The spec of ``chart`` without data, with the shared type sizes, and with a title where one is
-    given.
-    """
+    """Convert ``chart`` to a spec without data, with shared font sizes and an optional title."""
     spec = without_data(chart.to_dict())
     assert isinstance(spec, dict)
     spec["config"] = CONFIG
@@ -132,7 +129,7 @@ def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
 
 
 def without_data(value: object) -> object:
-    """``value`` with the empty data that Altair gives each layer taken out."""
+    """Remove the empty data that Altair adds to each layer."""
     if isinstance(value, dict):
         kept = {
             key: item
@@ -144,13 +141,13 @@ def without_data(value: object) -> object:
 
 
 def titled(spec: Spec, title: str) -> Spec:
-    """``spec`` under a title that depends on the data; the shared spec stays as it is."""
+    """Return a copy of ``spec`` with a title."""
     return spec | {"title": {"text": title}}
 
 
 def labelled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> alt.LayerChart:
-    """``bars`` of ``column`` with the text of ``label`` behind each, and room for it: a mark past
-    the plot is cut off.
+    """Add the text of ``label`` after each bar of ``column``, with room on the axis so that it is
+    not clipped.
     """
     numbers = base.mark_text(align="left", dx=6, fontSize=FONT).encode(
         text="label:N", color=alt.value(THEME_TEXT)
@@ -162,20 +159,20 @@ def labelled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> 
 
 
 def clicks(*fields: str) -> alt.Parameter:
-    """A selection parameter ``chosen`` of the marks that were clicked an odd number of times; only
-    a click on a mark changes it.
+    """Create the selection parameter ``chosen`` of toggled marks; only a click on a mark changes
+    it.
     """
     return alt.selection_point(name="chosen", fields=list(fields), toggle="true", clear=False)
 
 
 def standing_back(opacity: float = 0.3) -> Any:
-    """The opacity of a mark, which stands back where its column ``kept`` is false."""
+    """Return the opacity of a mark, reduced where its column ``kept`` is false."""
     return alt.when("datum.kept === false").then(alt.value(opacity)).otherwise(alt.value(1))
 
 
 def class_colours(classes: Sequence[str], chosen: str | None = None) -> list[str]:
-    """A colour for each class: its own for up to four, beyond that one hue with ``chosen`` standing
-    out.
+    """Return a colour per class: distinct for up to four, otherwise one hue with ``chosen``
+    highlighted.
     """
     if len(classes) <= len(CLASS_COLOURS):
         return list(CLASS_COLOURS[: len(classes)])
@@ -183,8 +180,8 @@ def class_colours(classes: Sequence[str], chosen: str | None = None) -> list[str
 
 
 def class_dashes(classes: Sequence[str]) -> list[tuple[int, ...]]:
-    """A dash for each class, so that colour is never the only sign; solid beyond four, where lines
-    are told apart by choosing one.
+    """Return a dash pattern per class, so that colour is not the only distinction; solid beyond
+    four classes.
     """
     return (
         list(CLASS_DASHES[: len(classes)])
@@ -194,5 +191,5 @@ def class_dashes(classes: Sequence[str]) -> list[tuple[int, ...]]:
 
 
 def per_cent(share: float) -> str:
-    """``91.2 %``; a little is never written as nothing."""
+    """Format a proportion: ``91.2 %``; small values never become 0."""
     return "under 0.1 %" if 0 < share < 0.0005 else f"{share * 100:.1f} %"

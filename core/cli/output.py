@@ -1,8 +1,4 @@
-"""How a command prints its result and its failure.
-
-The command line's human text: what ``core.runs.descriptions`` and ``core.cli.machine_report``
-return, readable in a terminal.
-"""
+"""Print the result or the error of a command, as JSON or as text."""
 
 import json
 import time
@@ -17,9 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
 def print_result(make: Callable[[], Any], as_json: bool, as_text: Callable[[Any], str]) -> Any:
-    """Print what ``make`` returns; a failure the user can mend becomes its plain sentence and exit
-    code 1.
-    """
+    """Print what ``make`` returns; an error is printed with its fix, and the exit code is 1."""
     try:
         result = make()
     except LoraLabError as error:
@@ -37,7 +31,7 @@ Described = Mapping[str, Any]
 
 
 def machine_text(machine: Described) -> str:
-    """What is ready on this machine."""
+    """Format the machine report."""
     data = machine["data"]
     lines = [
         (
@@ -60,7 +54,7 @@ def machine_text(machine: Described) -> str:
 
 
 def plan_text(plan: Described) -> str:
-    """What a run would take."""
+    """Format the estimate of a run."""
     parts, config = plan["of_likely_seconds"], plan["config"]
     likely, low, high = (_minutes(plan[f"{name}_seconds"]) for name in ("likely", "low", "high"))
     rows = f"{config['train_rows']:,}" if config["train_rows"] else "all"
@@ -93,7 +87,7 @@ def _minutes(seconds: float) -> str:
 
 
 def run_text(run: Described) -> str:
-    """State of a run and its scores."""
+    """Format state and scores of a run."""
     lines = [f"{run.get('name', run['run'])} ({run['run']}): {run['state']}"]
     if "queue" in run:
         lines.append(f"  {_turn(run['queue'])}")
@@ -122,7 +116,7 @@ def run_text(run: Described) -> str:
 
 
 def _turn(queue: Described) -> str:
-    """A waiting run's place and when it starts, by this machine's clock."""
+    """Format the queue position of a run and its start in local time."""
     wait, ahead = queue["starts_in_seconds"], queue["ahead"]
     if wait is None:
         return f"{ahead} before it; when it starts cannot be told yet"
@@ -134,7 +128,7 @@ def _turn(queue: Described) -> str:
 
 
 def runs_text(runs: Sequence[Described]) -> str:
-    """A line per run."""
+    """Format one line per run."""
     if not runs:
         return "No runs yet. Start one with: python -m core train --preset taste --wait"
     lines = []
@@ -146,7 +140,7 @@ def runs_text(runs: Sequence[Described]) -> str:
 
 
 def details_text(run: Described) -> str:
-    """A run with its configuration, scores per class and confusion matrix."""
+    """Format a run with its configuration, scores per class and confusion matrix."""
     lines = [
         run_text(run),
         "",
@@ -168,12 +162,12 @@ def details_text(run: Described) -> str:
 
 
 def comparison_text(comparison: Described) -> str:
-    """A sentence a pair."""
+    """Format one sentence per pair."""
     return "\n".join(pair["verdict"] for pair in comparison["pairs"])
 
 
 def predictions_text(predictions: Sequence[Described]) -> str:
-    """Label and probabilities of each text."""
+    """Format label and probabilities of each text."""
     lines = []
     for prediction in predictions:
         lines.append(f"{prediction['label']}: {prediction['text']}")

@@ -1,3 +1,1 @@
-"""What is bundled with the project: the demo corpus, the example run, and runs that fail on
-purpose.
-"""
+"""Bundled runs and data: the demo corpus, the example run, and runs that fail on purpose."""

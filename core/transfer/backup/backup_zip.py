@@ -63,7 +63,7 @@ class Backup:
             raise DataError(f"{name} is no backup of runs that is known here.", AGAIN)
 
     def runs(self) -> "list[str]":
-        """Ids of its runs. Raises DataError where they are too many."""
+        """List the ids of its runs. Raises DataError if there are too many."""
         found = sorted(match[1] for name in self._names if (match := RUN.fullmatch(name)))
         if len(found) > MOST_RUNS:
             raise DataError(
@@ -73,11 +73,11 @@ class Backup:
         return found
 
     def object(self, name: str, most: int) -> dict[str, Any]:
-        """The JSON object of that name. Raises DataError."""
+        """Read a JSON object. Raises DataError."""
         return read_object(self._read(name, most), name)
 
     def list(self, name: str, most: int) -> list[Any]:
-        """The JSON list of that name. Raises DataError."""
+        """Read a JSON list. Raises DataError."""
         try:
             content = json.loads(self._read(name, most))
         except (ValueError, RecursionError) as error:
@@ -87,11 +87,11 @@ class Backup:
         return content
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Whether the zip contains a file with that name."""
         return name in self._names
 
     def adapter(self, run: str) -> AdapterArchive | None:
-        """The run's adapter, unchecked; None where it has none. Raises DataError."""
+        """Read the adapter of a run, unchecked; None if it has none. Raises DataError."""
         place = f"runs/{run}/adapter"
         if f"{place}/{ADAPTER}" not in self._names:
             return None
@@ -104,7 +104,7 @@ class Backup:
         )
 
     def tables(self, run: str, classes: int) -> Iterator[tuple[str, pd.DataFrame]]:
-        """File name and checked predictions of each evaluation of the run. Raises DataError."""
+        """Yield file name and checked predictions of each evaluation of a run. Raises DataError."""
         for name in sorted(self._names):
             place, _, plain = name.rpartition("/")
             if place == f"runs/{run}" and TABLE.fullmatch(plain):
@@ -127,7 +127,7 @@ class Backup:
 
 @contextmanager
 def open_backup(path: Path, name: str = "") -> Iterator[Backup]:
-    """The backup at ``path``, called ``name``. Raises DataError that says what is wrong with it."""
+    """Open the backup at ``path``, shown as ``name``. Raises DataError with the problem."""
     called = name or path.name
     try:
         with path.open("rb") as file:
@@ -142,9 +142,7 @@ def open_backup(path: Path, name: str = "") -> Iterator[Backup]:
 
 
 def read_table(name: str, data: bytes, classes: int) -> pd.DataFrame:
-    """The predictions in a Parquet file: only the columns that are known, with values that can be.
-    Raises DataError.
-    """
+    """Read predictions from Parquet: known columns with valid values only. Raises DataError."""
     import pyarrow as pa  # noqa: PLC0415 - takes half a second, and only a restoration needs it
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -181,7 +179,7 @@ def read_table(name: str, data: bytes, classes: int) -> pd.DataFrame:
 
 
 def _plain(column: Any) -> list[Any]:
-    """The values of one column of a batch: numbers, or short texts."""
+    """Return the values of one column of a batch: numbers, or short texts."""
     import pyarrow as pa  # noqa: PLC0415 - as above
     import pyarrow.compute as pc  # noqa: PLC0415
 

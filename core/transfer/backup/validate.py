@@ -1,5 +1,5 @@
-"""One run of a backup, checked: who owns it, what it was asked for, its adapter against its base,
-its scores counted anew.
+"""Validate one run of a backup: owner, request, adapter against its base model, and recomputed
+scores.
 """
 
 import json
@@ -45,7 +45,7 @@ EXPECTED = ("seconds", "low_seconds", "high_seconds", "train_seconds", "peak_mem
 
 @dataclass(frozen=True, eq=False)
 class ValidatedRun:
-    """A run that may be put into its place; ``record`` is what its ``job.json`` will say."""
+    """A run that can be installed; ``record`` is the content of its ``job.json``."""
 
     job: Job
     record: dict[str, object]
@@ -56,8 +56,8 @@ class ValidatedRun:
 
 
 def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
-    """The run of that id for the store's visitor. Raises DataError that says what is wrong with it,
-    and ModelUnavailable.
+    """Validate a run for the store's visitor. Raises DataError with the problem, and
+    ModelUnavailable.
     """
     content = backup.object(f"runs/{run_id}/job.json", RECORD_BYTES)
     metrics = told.read_metrics({"metrics": content.pop("metrics", [])})
@@ -115,7 +115,9 @@ def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
 
 
 def read_people(backup: Backup) -> list[Visitor]:
-    """Names of owners, students all: nobody becomes a teacher by a file. Raises DataError."""
+    """Read the names of owners. All become students: a file cannot create a teacher. Raises
+    DataError.
+    """
     if not backup.has(PEOPLE):
         return []
     rows = backup.object(PEOPLE, JSON_BYTES).get("people")
@@ -173,7 +175,7 @@ def _read_classes(result: Mapping[str, Any]) -> tuple[str, ...]:
 def _read_adapter(
     store: Store, backup: Backup, run_id: str, request: TrainRequest, classes: tuple[str, ...]
 ) -> tuple[Mapping[str, bytes] | None, RunConfig]:
-    """Its adapter as PEFT would save it, or none, and its configuration with a base that is known
+    """Return the adapter as PEFT saves it, or None, and the configuration with a base model known
     here.
     """
     parcel = backup.adapter(run_id)
@@ -217,8 +219,8 @@ def _is_public(model: str) -> bool:
 def _kept_of(
     result: Mapping[str, Any], classes: tuple[str, ...], tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, object]:
-    """What is known by name, each of the kind that it must have. What work cost elsewhere does not
-    speak for this machine.
+    """Copy known fields of valid types. Measured costs are dropped, because they hold for another
+    machine.
     """
     kept: dict[str, object] = dict(told.read_figures(result))
     kept |= {name: value for name in FLAGS if isinstance(value := result.get(name), bool)}
@@ -250,8 +252,8 @@ def _kept_of(
 
 
 def _origin(visitor: Visitor, result: Mapping[str, Any], name: str) -> dict[str, object]:
-    """The mark of an imported run: it was one, or who brings it is not in charge, whose word does
-    not rank on a board.
+    """Mark the run as imported if it was, or if the visitor is not an admin, so that it is not
+    ranked.
     """
     if isinstance(imported := result.get("imported"), str):
         return {
@@ -318,7 +320,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _time(at: float | None, now: float) -> float | None:
-    """A moment that has been; of any other nothing is known."""
+    """Return a time in the past; None for any other."""
     return (
         min(float(at), now) if at is not None and math.isfinite(at) and 0 < at < now + DAY else None
     )

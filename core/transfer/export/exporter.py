@@ -1,6 +1,4 @@
-"""One run on its way out: what its exports are made from is read once, and each format is written
-from it and proved.
-"""
+"""Export one run: its data is read once, and each format is written from it and verified."""
 
 import json
 import zipfile
@@ -33,8 +31,8 @@ USUAL_STEPS = 3
 
 
 class Exporter:
-    """``take`` raises ArtifactDamaged where a proof fails or the run lacks something,
-    ModelUnavailable, and Stopped.
+    """Writes exports. ``take`` raises ArtifactDamaged if verification fails or the run lacks
+    something, ModelUnavailable, and Stopped.
     """
 
     def __init__(
@@ -49,7 +47,9 @@ class Exporter:
         self._done, self._total = 0, USUAL_STEPS
 
     def take(self, target: Format, folder: Path) -> Verification | None:
-        """Write that format into the empty ``folder``; its proof, or that of a bundle's adapter."""
+        """Write a format into the empty ``folder`` and return its verification, or that of a
+        bundle's adapter.
+        """
         self._total = STEPS.get(target, USUAL_STEPS)
         self._step(0)
         if target in MODELS:
@@ -65,7 +65,7 @@ class Exporter:
 
     @cached_property
     def source(self) -> write_model.ExportSource:
-        """What the models are written from."""
+        """The source of the exported models."""
         settings, config = self.store.settings, self.run.config
         adapter = self.run.adapter
         model = find_model(config.model, settings, hub_reachable(settings))
@@ -81,7 +81,7 @@ class Exporter:
 
     @cached_property
     def details(self) -> dict[str, Any]:
-        """What is told of the run."""
+        """Description of the run for cards, scripts and ``run.json``."""
         result = self.run.result.to_dict()
         return {
             **{name: result[name] for name in run_files.KEPT if name in result},
@@ -90,7 +90,7 @@ class Exporter:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """Its test predictions with their texts."""
+        """Test predictions with their texts."""
         if not self.run.has_predictions():
             raise ArtifactDamaged(
                 "The run has no test texts to prove an export with.",
@@ -184,7 +184,7 @@ class Exporter:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """What this app has packed itself, without the folder that its names begin with."""
+    """Unpack a zip written by this app, without its top-level folder."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             target = folder / name.partition("/")[2]

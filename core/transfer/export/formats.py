@@ -1,5 +1,6 @@
-"""What a run can be taken away as, and what proves that the copy does what the run does. Free of ML
-libraries: pages read it.
+"""Export formats of a run, and the verification that an export predicts as the run does.
+
+Imports no ML library, because pages read it.
 """
 
 from enum import StrEnum
@@ -10,7 +11,7 @@ from core.evaluation.scores import Proportion
 
 
 class Format(StrEnum):
-    """Forms of a run outside this app."""
+    """An export format."""
 
     ADAPTER = "adapter"
     MERGED = "merged"
@@ -62,7 +63,7 @@ INT8_SHARE = 0.98  # share of labels that an 8-bit model must keep
 
 
 class Verification(BaseModel):
-    """How an export answered on test texts beside the run itself, read back from its files."""
+    """Predictions of an export on test texts, read back from its files, compared with the run."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,7 +79,7 @@ class Verification(BaseModel):
 
     @property
     def equal(self) -> Proportion:
-        """Texts that get the same label, with the interval."""
+        """Texts with the same label, with interval."""
         return Proportion(self.labels_equal, self.texts)
 
     @property
@@ -91,7 +92,7 @@ class Verification(BaseModel):
         return self.labels_equal == self.texts and self.max_probability_difference <= TOLERANCE
 
     def described(self) -> dict[str, object]:
-        """As the command line prints it."""
+        """Return the values printed by the command line."""
         return {
             "texts": self.texts,
             "labels_equal": self.labels_equal == self.texts,

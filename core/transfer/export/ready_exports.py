@@ -17,7 +17,7 @@ from core.transfer.export.formats import Format, Verification
 
 
 class ExportRequest(BaseModel):
-    """Take the run away in this format."""
+    """Request to export a run in one format."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,7 +27,7 @@ class ExportRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An export that can be downloaded; without proof where it holds no model."""
+    """An export that can be downloaded; without verification if it contains no model."""
 
     path: Path
     bytes: int
@@ -35,12 +35,12 @@ class Ready:
 
 
 def exports_folder(store: Store, job: Job) -> Path:
-    """Where a run's exports lie."""
+    """Folder of a run's exports."""
     return store.folder(job) / "exports"
 
 
 def read_ready(store: Store, job: Job, target: Format) -> Ready | None:
-    """An export that can be downloaded; None where there is none."""
+    """Find an export that can be downloaded; None if there is none."""
     folder = exports_folder(store, job)
     path = folder / f"{target}.zip"
     try:

@@ -1,5 +1,7 @@
-"""What goes beside a model: the run as JSON, its predictions as JSON lines, its curves as event
-files. All of it is read by an import.
+"""Files stored next to an exported model: run as JSON, predictions as JSON lines, curves as event
+files.
+
+An import reads them.
 """
 
 import json
@@ -31,7 +33,8 @@ KEPT = (
 CURVES = ("loss", "accuracy", "macro_f1", "learning_rate", "rows_per_second")
 READ_CURVES = """# Curves
 
-Loss, accuracy, macro-F1, learning rate and speed of the run, with the hour at which each was measured. To see them:
+Loss, accuracy, macro-F1, learning rate and speed of the run, with the time of each measurement.
+To view them:
 
     pip install tensorboard
     tensorboard --logdir .
@@ -39,7 +42,7 @@ Loss, accuracy, macro-F1, learning rate and speed of the run, with the hour at w
 
 
 def write_run(details: Mapping[str, Any], source: ExportSource, path: Path) -> None:
-    """The run's configuration, data, scores and curves; no folder of this machine."""
+    """Write configuration, data, scores and curves of the run, without any local path."""
     kept = {name: details[name] for name in KEPT if name in details}
     config = details["config"]
     if config["model"] not in MODELS:
@@ -50,7 +53,7 @@ def write_run(details: Mapping[str, Any], source: ExportSource, path: Path) -> N
 
 
 def write_predictions(frame: pd.DataFrame, classes: Sequence[str], path: Path) -> None:
-    """A line a test text: its row, text and true class, and the probability of each class."""
+    """Write one line per test text: row, text, true class, and the probability of each class."""
     columns = [f"p{index}" for index in range(len(classes))]
     with path.open("w", encoding="utf-8") as file:
         for row, text, label, *shares in frame[["row", "text", "label", *columns]].itertuples(
@@ -69,8 +72,8 @@ def write_predictions(frame: pd.DataFrame, classes: Sequence[str], path: Path) -
 
 
 def write_curves(details: Mapping[str, Any], folder: Path) -> None:
-    """Event files for TensorBoard, training and validation side by side; the test scores stand at
-    the last step.
+    """Write TensorBoard event files for training and validation; test scores are at the last
+    step.
     """
     writers = {
         split: SummaryWriter(str(folder / split), max_queue=1000)

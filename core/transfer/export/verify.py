@@ -1,5 +1,5 @@
-"""Read an export back as a stranger would, from its files alone (and the base's for an adapter),
-and let it answer test texts.
+"""Verify an export by loading it from its files alone (plus the base model for an adapter) and
+comparing predictions.
 """
 
 import time
@@ -31,10 +31,10 @@ Answer = Callable[[Batch], NDArray[np.float32]]
 def verify_export(
     source: ExportSource, target: Format, folder: Path, texts: Sequence[str], onednn: bool = False
 ) -> Verification:
-    """Compare the export in ``folder`` with the run on ``texts``. Raises ArtifactDamaged where
-    there are none.
+    """Compare the export in ``folder`` with the run on ``texts``. Raises ArtifactDamaged if there
+    are none.
 
-    ``onednn`` chooses the library of the run's matrix products: see ``core.training.fast.matmul``.
+    ``onednn`` selects the library of the run's matrix products: see ``core.training.fast.matmul``.
     """
     if not texts:
         raise ArtifactDamaged(
@@ -107,8 +107,9 @@ def _open_onnx(path: Path) -> Answer:
 def _answer(
     answer: Answer, folder: Path, texts: Sequence[str], lanes: int
 ) -> tuple[NDArray[np.float64], float]:
-    """Probabilities (n, C) of ``texts``, and the seconds they took; texts of like length share a
-    batch, ``lanes`` go side by side.
+    """Predict probabilities (n, C) of ``texts`` and return them with the elapsed seconds.
+
+    Texts of similar length share a batch; ``lanes`` batches run in parallel.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     limit = read_labels(folder)[1]

@@ -1,6 +1,4 @@
-"""Write a run's model in each format into a folder. Everything that loads it again is in there:
-tokenizer, class names, max tokens.
-"""
+"""Write a run's model in each format, with tokenizer, class names and max tokens."""
 
 import json
 import logging
@@ -25,8 +23,8 @@ SLOW_FUSION = "SkipLayerNormFusion"
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """What an export is made from: the base's folder and identity, the run's adapter, its classes
-    and where it cuts texts.
+    """Source of an export: folder and identity of the base model, adapter, classes and max
+    tokens.
     """
 
     base: Path
@@ -39,7 +37,7 @@ class ExportSource:
 
 
 def write(source: ExportSource, target: Format, folder: Path) -> None:
-    """Put the files of the format into ``folder``."""
+    """Write the files of a format into ``folder``."""
     base = load_base(source.base, source.classes, source.seed)
     base.tokenizer.model_max_length = source.max_tokens
     base.tokenizer.save_pretrained(folder)
@@ -62,20 +60,20 @@ def write(source: ExportSource, target: Format, folder: Path) -> None:
 
 
 def read_labels(folder: Path) -> tuple[tuple[str, ...], int]:
-    """Class names in the order of their ids, and max tokens."""
+    """Read class names in the order of their ids, and max tokens."""
     content = json.loads((folder / LABELS_FILE).read_bytes())
     return tuple(content["id2label"].values()), int(content["max_tokens"])
 
 
 class Logits(nn.Module):
-    """The model as one function of ids and mask (n, T) to logits (n, C)."""
+    """The model as a function of ids and mask (n, T) to logits (n, C)."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Logits (n, C)."""
+        """Compute logits (n, C)."""
         logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
         return logits
 

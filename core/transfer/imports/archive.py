@@ -1,7 +1,7 @@
-"""The files of an adapter that somebody brings as a folder or a zip. Nothing is unpacked onto the
-disk, and no pickle is opened.
+"""Read the files of an uploaded adapter, from a folder or a zip. Nothing is unpacked to disk, and
+no pickle is opened.
 
-Only six names are ever read: safetensors, JSON, and JSON lines.
+Only six file names are read: safetensors, JSON, and JSON lines.
 """
 
 import io
@@ -47,15 +47,13 @@ SAFE = (
 
 @dataclass(frozen=True, eq=False)
 class AdapterArchive:
-    """What was found: the name that it came under, and the content of the files that are read, by
-    their plain names.
-    """
+    """Content of the files that are read, by file name, and the name of the upload."""
 
     name: str
     files: Mapping[str, bytes]
 
     def find(self, name: str) -> bytes:
-        """The content of that file. Raises DataError where it is not there."""
+        """Return the content of a file. Raises DataError if it is missing."""
         if name not in self.files:
             raise DataError(
                 f"{self.name} holds no {name}.",
@@ -65,9 +63,7 @@ class AdapterArchive:
 
 
 def read_archive(path: Path, most_bytes: int = MOST_BYTES) -> AdapterArchive:
-    """The adapter in the folder or zip at ``path``. Raises DataError that says what is wrong with
-    it.
-    """
+    """Read the adapter in the folder or zip at ``path``. Raises DataError with the problem."""
     if path.is_dir():
         return _pick(path.resolve().name, _Folder(path), most_bytes)
     try:
@@ -80,7 +76,7 @@ def read_archive(path: Path, most_bytes: int = MOST_BYTES) -> AdapterArchive:
 
 
 def read_upload(name: str, data: bytes, most_bytes: int = MOST_BYTES) -> AdapterArchive:
-    """The adapter in an uploaded zip. Raises DataError."""
+    """Read the adapter in an uploaded zip. Raises DataError."""
     return _read_zip(name, io.BytesIO(data), most_bytes)
 
 
@@ -130,8 +126,8 @@ def _read_zip(name: str, file: IO[bytes], most_bytes: int) -> AdapterArchive:
 
 
 def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None:
-    """Raise DataError where the directory at the end of a zip is longer than one of ``most_files``:
-    each entry becomes an object.
+    """Raise DataError if the directory of a zip is too large for ``most_files``, before it is
+    parsed into objects.
     """
     start = max(0, file.seek(0, io.SEEK_END) - LONGEST_END)
     file.seek(start)
@@ -149,9 +145,7 @@ def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None
 
 
 def check_entries(name: str, entries: list[zipfile.ZipInfo], most_files: int) -> None:
-    """Raise DataError where names, sizes or kinds of a zip's entries are none of a zip that is read
-    here.
-    """
+    """Raise DataError if names, sizes or kinds of a zip's entries are not acceptable."""
     if len(entries) > most_files:
         raise DataError(
             f"{name} holds {len(entries):,} files; up to {most_files:,} are read.", AS_MADE
@@ -189,7 +183,7 @@ def _problem(entry: zipfile.ZipInfo) -> str:
 
 
 def _pick(name: str, source: "_Folder | _Zip", most_bytes: int) -> AdapterArchive:
-    """The adapter's files; what is told of its run may lie beside its folder."""
+    """Read the adapter's files; files about its run may be in the parent folder."""
     names = source.names()
     if pickles := [each for each in names if PurePosixPath(each).suffix.lower() in PICKLES]:
         message = (
@@ -235,5 +229,5 @@ def _bounded(source: "_Folder | _Zip", name: str, most: int) -> bytes:
 
 
 def _shown(name: str) -> str:
-    """A name of a stranger's, short and on one line."""
+    """Return an untrusted name, shortened and on one line."""
     return repr(name if len(name) <= 80 else f"{name[:77]}…")

@@ -1,5 +1,5 @@
-"""Which base an imported adapter belongs to, by identity alone: a folder that a stranger's file
-names is never opened.
+"""Find the base model of an imported adapter by identity: a path in an untrusted file is never
+opened.
 """
 
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ LOCAL = "local/"  # how an export names a base that came from a folder
 def find_base(
     config: AdapterConfig, settings: Settings, hub: bool, known: Iterable[str]
 ) -> tuple[str, ModelLocation]:
-    """The base as ``RunConfig.model`` names it, and where it is. ``known`` are names of bases that
-    runs here were trained on.
+    """Return the base model as ``RunConfig.model`` names it, and its location.
 
-    Raises DataError for a base that is not allowed or not known here, and ModelUnavailable.
+    ``known`` are base models of runs here. Raises DataError for a base model that is not allowed or
+    unknown, and ModelUnavailable.
     """
     name, revision = config.base_model_name_or_path, config.revision or ""
     found = (
@@ -33,7 +33,9 @@ def find_base(
 
 
 def _offered(name: str, revision: str) -> str:
-    """One of the catalogue. PEFT often keeps no revision: then it is the one that is offered."""
+    """Match a model of the catalog. PEFT often stores no revision, which then means the offered
+    one.
+    """
     for model in MODELS.values():
         if name in (model.hub_id, model.hub_id.rpartition("/")[2]):
             if revision not in ("", "main", model.revision):
@@ -47,7 +49,7 @@ def _offered(name: str, revision: str) -> str:
 
 
 def _local(name: str, revision: str, settings: Settings, hub: bool, known: Iterable[str]) -> str:
-    """A folder that runs here were trained on, with the same name and fingerprint."""
+    """Match a folder that runs here were trained on, by name and fingerprint."""
     if not name.startswith(LOCAL):
         return ""
     for candidate in dict.fromkeys([settings.model, *known]):

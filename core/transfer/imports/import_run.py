@@ -1,6 +1,4 @@
-"""Make a finished run of an adapter that somebody brings. The folder of the run appears whole or
-not at all.
-"""
+"""Import an uploaded adapter as a finished run. The run's folder is created atomically."""
 
 import json
 import secrets
@@ -47,11 +45,10 @@ KNOWN = (
 def import_run(
     store: Store, parcel: AdapterArchive, *, name: str = "", classes: Sequence[str] = ()
 ) -> Job:
-    """The finished run that the parcel becomes; ``classes`` are names for its ids where it does not
-    tell them.
+    """Create a finished run from ``parcel``; ``classes`` are the class names if the archive has
+    none.
 
-    Raises NotAllowed, NotEnoughRoom, ModelUnavailable, and DataError that says what is wrong with
-    the parcel.
+    Raises NotAllowed, NotEnoughRoom, ModelUnavailable, and DataError with the problem.
     """
     require(store.visitor, Action.IMPORT)
     require_resources(store.settings, MIN_FREE_MB, memory_mb=0)

@@ -1,6 +1,4 @@
-"""Put a run that was checked into its place: its folder appears whole or not at all, then the
-database hears of it.
-"""
+"""Install a validated run: create its folder atomically, then register it in the database."""
 
 import shutil
 import time
@@ -30,11 +28,11 @@ def install_run(
     tables: Mapping[str, pd.DataFrame],
     beside: Mapping[str, object] | None = None,
 ) -> None:
-    """Build the folder beside, give it its name, and tell the database; a crash in between is
-    mended from ``job.json``.
+    """Build the folder, rename it into place, and register the run; after a crash it is recovered
+    from ``job.json``.
 
-    ``tables`` and the JSON files ``beside`` are named by their file names. Raises OSError where the
-    folder is there already.
+    ``tables`` and the JSON files ``beside`` are keyed by file name. Raises OSError if the folder
+    exists.
     """
     folder = store.folder(job)
     _clear_away(folder.parent)
@@ -59,7 +57,7 @@ def install_run(
 
 
 def _clear_away(jobs: Path) -> None:
-    """What imports that were killed have left behind."""
+    """Delete the leftovers of interrupted imports."""
     for leftover in jobs.glob(f".*{UNDER_WAY}"):
         if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)

@@ -1,5 +1,5 @@
-"""What an imported adapter brings beside its weights: class names, how it was trained, how well it
-did. All of it is checked.
+"""Read and validate the metadata of an imported adapter: class names, training configuration,
+scores.
 
 Shapes: n texts, C classes.
 """
@@ -39,14 +39,12 @@ AGAIN = "Export the run again, or leave this file out."
 
 
 def read_metadata(parcel: AdapterArchive) -> dict[str, Any]:
-    """What ``run.json`` tells, empty where there is none. Raises DataError."""
+    """Read ``run.json``; empty if it is missing. Raises DataError."""
     return read_object(parcel.files[RUN], RUN) if RUN in parcel.files else {}
 
 
 def with_revision(config: AdapterConfig, parcel: AdapterArchive) -> AdapterConfig:
-    """The configuration with the revision that an export tells beside it, where PEFT's own file has
-    none: a folder's fingerprint.
-    """
+    """Add the revision stored by an export, a folder's fingerprint, if PEFT's own file has none."""
     beside = read_object(parcel.files[LABELS], LABELS) if LABELS in parcel.files else {}
     told = beside.get("revision")
     same = beside.get("base") == config.base_model_name_or_path and not config.revision
@@ -58,7 +56,9 @@ def with_revision(config: AdapterConfig, parcel: AdapterArchive) -> AdapterConfi
 
 
 def read_name(story: Mapping[str, Any], wanted: str, parcel: AdapterArchive) -> str:
-    """One line of text: what is wanted, else the run's own name, else the file's."""
+    """Choose the name of the run: the requested one, otherwise the stored one, otherwise the file
+    name.
+    """
     told = story.get("name")
     chosen = (
         wanted.strip()
@@ -70,8 +70,8 @@ def read_name(story: Mapping[str, Any], wanted: str, parcel: AdapterArchive) -> 
 
 
 def read_classes(parcel: AdapterArchive, wanted: Sequence[str], classes: int) -> tuple[str, ...]:
-    """C names in the order of their ids: those wanted, else those beside the adapter. Raises
-    DataError.
+    """Return C class names in the order of their ids: the requested ones, otherwise the stored
+    ones. Raises DataError.
     """
     names = list(wanted) or _names_beside(parcel)
     if not names:
@@ -102,8 +102,8 @@ def read_run_config(
     parcel: AdapterArchive,
     shape: ModelShape,
 ) -> RunConfig:
-    """How it was trained as far as that is told; what the adapter itself says wins. Raises
-    DataError.
+    """Build the run configuration from the stored one; values of the adapter take precedence.
+    Raises DataError.
     """
     told = story.get("config")
     known = (
@@ -131,7 +131,7 @@ def read_run_config(
 
 
 def read_metrics(story: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The points of its curves. Raises DataError."""
+    """Read the points of the curves. Raises DataError."""
     rows = story.get("metrics", [])
     try:
         if not isinstance(rows, list) or len(rows) > MOST_POINTS:
@@ -149,7 +149,7 @@ def read_metrics(story: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_figures(story: Mapping[str, Any]) -> dict[str, object]:
-    """Seconds, MB and counts, as far as they are recorded as possible numbers."""
+    """Read seconds, MB and counts where they are valid numbers."""
     amounts = {name: value for name in FIGURES if _is_amount(value := story.get(name))}
     return {
         name: value
@@ -159,7 +159,7 @@ def read_figures(story: Mapping[str, Any]) -> dict[str, object]:
 
 
 def read_data(story: Mapping[str, Any]) -> tuple[str, str]:
-    """Name and fingerprint of the data, each empty where it is not told."""
+    """Read name and fingerprint of the data; empty if missing."""
     told = story.get("data")
     told = told if isinstance(told, dict) else {}
     name, mark = (
@@ -169,9 +169,7 @@ def read_data(story: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def read_predictions(parcel: AdapterArchive, classes: Sequence[str]) -> pd.DataFrame | None:
-    """The table of test predictions with its texts, scored anew; None where there is none. Raises
-    DataError.
-    """
+    """Read the test predictions with their texts; None if there are none. Raises DataError."""
     if PREDICTIONS not in parcel.files:
         return None
     lines = parcel.files[PREDICTIONS].splitlines()
@@ -206,7 +204,7 @@ def read_predictions(parcel: AdapterArchive, classes: Sequence[str]) -> pd.DataF
 
 
 def _names_beside(parcel: AdapterArchive) -> list[str]:
-    """From ``labels.json`` of an export, or ``config.json`` of transformers."""
+    """Read names from ``labels.json`` of an export, or ``config.json`` of transformers."""
     for name in (LABELS, MODEL):
         if name in parcel.files:
             names = read_object(parcel.files[name], name).get("id2label")
@@ -218,8 +216,8 @@ def _names_beside(parcel: AdapterArchive) -> list[str]:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is no number at all, or one that can be: JSON knows NaN and numbers beyond all
-    bounds.
+    """Whether ``value`` is not a number, or a finite one: JSON allows NaN and very large
+    numbers.
     """
     return not isinstance(value, int | float) or abs(value) < 1e12
 

@@ -1,5 +1,5 @@
-"""An adapter of a stranger's, checked against a schema and against the base that it names, and
-written anew from what was checked.
+"""Validate an untrusted adapter against a schema and its base model, and write a new file from the
+checked values.
 
 Shapes: r rank, d hidden size, C classes.
 """
@@ -70,8 +70,8 @@ Tensors = dict[str, NDArray[np.float32]]
 
 
 class AdapterConfig(BaseModel):
-    """What is read of ``adapter_config.json``; other fields are left out, and those that would
-    change the sums are refused.
+    """Fields read from ``adapter_config.json``; fields that would change the computation are
+    rejected, others ignored.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -91,7 +91,7 @@ class AdapterConfig(BaseModel):
     use_dora: bool = False
 
     def fields(self) -> dict[str, object]:
-        """As fields of ``RunConfig``."""
+        """Convert to fields of ``RunConfig``."""
         targets = (
             (ALL_LINEAR,)
             if self.target_modules == ALL_LINEAR
@@ -103,8 +103,8 @@ class AdapterConfig(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class CheckedAdapter:
-    """An adapter that fits its base: its tensors as they are named in PEFT's file, and how many
-    classes its head tells apart.
+    """An adapter that fits its base model: tensors by their names in PEFT's file, and the number of
+    classes.
     """
 
     config: AdapterConfig
@@ -114,7 +114,7 @@ class CheckedAdapter:
     classes: int
 
     def files(self, identity: str, revision: str) -> dict[str, bytes]:
-        """As PEFT would save it, with nothing in it that was not checked."""
+        """Return the files that PEFT would save, containing checked values only."""
         content = {
             **{
                 "peft_type": "LORA",
@@ -142,7 +142,7 @@ class CheckedAdapter:
 
 
 def read_config(parcel: AdapterArchive) -> AdapterConfig:
-    """The adapter's configuration. Raises DataError that names the field."""
+    """Read the adapter's configuration. Raises DataError with the field."""
     content = read_object(parcel.find(CONFIG), CONFIG)
     try:
         config = AdapterConfig.model_validate(content)
@@ -161,8 +161,8 @@ def read_config(parcel: AdapterArchive) -> AdapterConfig:
 
 
 def check(parcel: AdapterArchive, config: AdapterConfig, shape: ModelShape) -> CheckedAdapter:
-    """The adapter as it fits a base of that shape. Raises DataError where it was made for another
-    one, or a number is none.
+    """Check the adapter against a base model of ``shape``. Raises DataError if it does not fit or
+    has non-finite values.
     """
     wanted = RunConfig.model_validate(config.fields())
     try:
@@ -191,7 +191,7 @@ def check(parcel: AdapterArchive, config: AdapterConfig, shape: ModelShape) -> C
 
 
 def read_object(data: bytes, name: str) -> dict[str, Any]:
-    """The JSON object in ``data``. Raises DataError."""
+    """Parse a JSON object. Raises DataError."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -226,7 +226,7 @@ def _read_tensors(data: bytes) -> Tensors:
 
 
 def _count_classes(tensors: Tensors) -> int:
-    """C, from the last layer of the head."""
+    """Return C from the last layer of the head."""
     ends = ("classifier.weight", "classifier.out_proj.weight")
     found = [
         tensor
@@ -250,7 +250,7 @@ def _count_classes(tensors: Tensors) -> int:
 def _expected(
     config: AdapterConfig, modules: Sequence[Linear], shape: ModelShape, classes: int
 ) -> dict[str, tuple[int, ...]]:
-    """Each tensor that the file must have, by its name in the checkpoint."""
+    """List each required tensor and its shape, by its name in the checkpoint."""
     expected: dict[str, tuple[int, ...]] = {}
     for linear in modules:
         expected[f"{linear.name}.lora_A.weight"] = (config.r, linear.inputs)
@@ -264,8 +264,8 @@ def _expected(
 
 
 def _plain(name: str, expected: Mapping[str, object]) -> str:
-    """A tensor's name as in the checkpoint, which may lack the model's own name at its beginning.
-    Raises DataError for one too many.
+    """Return a tensor's name in the checkpoint, with or without the model's prefix. Raises
+    DataError for an unexpected tensor.
     """
     if name.startswith(PREFIX):
         inside = name.removeprefix(PREFIX)
