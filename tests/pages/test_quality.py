@@ -197,7 +197,7 @@ def test_a_damaged_recipe_is_said_and_the_findings_stay(
 
     app = open_app(PAGE, finding="label suspects")
 
-    assert "The cleaning recipe of these data is damaged." in sound_page_text(app)
+    assert "The cleaning recipe of this dataset is damaged." in sound_page_text(app)
     assert len(app.dataframe) == 2
 
 
