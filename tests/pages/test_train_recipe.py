@@ -79,7 +79,7 @@ def test_a_damaged_recipe_is_said_and_the_form_stays(
 
     app = open_app(PAGE)
 
-    assert "The cleaning recipe of these data is damaged." in page_text(app)
+    assert "The cleaning recipe of this dataset is damaged." in page_text(app)
     assert not app.button(key="launch").disabled
 
 
