@@ -40,7 +40,7 @@ def explain(
         if tokenizer.mask_token_id is not None
         else tokenizer.pad_token_id or 0
     )
-    with classifier.using(run_id, seed) as model:
+    with classifier.activate(run_id, seed) as model:
         model.eval()
 
         def logits(**given: Tensor) -> Tensor:

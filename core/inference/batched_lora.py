@@ -1,14 +1,14 @@
-"""One forward pass over rows that each have an adapter of their own: products with the base are
-shared, low-rank ones are batched.
+"""One forward pass over rows with different adapters: products with the base are shared, low-rank
+ones are batched.
 
 A row's layer gives W x + scale · B A x with the row's own A and B; all rows' A and B of a module
 are stacked, those of lower rank filled with zeros. Chen et al. 2024, "Punica: Multi-Tenant LoRA
-Serving". BERT and DistilBERT on a CPU, in fp32. Shapes: B rows, T tokens, d hidden, h heads, w = d
-/ h, r rank, C classes.
+Serving". For what ``core.training.fast`` computes: listed families on a CPU, in fp32. Shapes: B
+rows, T tokens, d hidden, h heads, w = d / h, r rank, C classes.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,8 +37,8 @@ LoraFactors = tuple[Tensor, Tensor]  # A (B, r, in) and scale · B (B, out, r)
 
 @dataclass(frozen=True, slots=True)
 class AdapterRow:
-    """What computes a row: an adapter by its name in PEFT, as trained or changed; None is the base,
-    with the head drawn by ``seed``.
+    """The adapter of a row by its name in PEFT, as trained or changed by ``variant``; None is the
+    base, with the head that ``seed`` initialises.
     """
 
     name: str | None
@@ -54,8 +54,8 @@ def lora_layers(model: nn.Module) -> Iterator[tuple[Place, LoraLayer]]:
 
 
 class BatchedLora:
-    """``base`` may be wrapped in adapters later; ``heads`` are those of the untrained base by seed,
-    each parameter by its name.
+    """A base model with several adapters. ``base`` may be wrapped in adapters later; ``heads`` are
+    the untrained heads by seed, each parameter by its name.
 
     With ``onednn`` that library multiplies; see ``core.training.fast.matmul``.
     """
@@ -66,92 +66,67 @@ class BatchedLora:
         self._base, self._heads, self._onednn = base, heads, onednn
         self._blocks = [frozen_block(layer, self._onednn) for layer in layer_modules(base)]
         self._head_paths = _find_head(base)
-        self._found: dict[int, Place] | None = None
+        self._module_places: dict[int, Place] | None = None
 
     @staticmethod
     def fits(base: PreTrainedModel) -> bool:
-        """Whether the model and all its adapters are computed here."""
+        """Whether the model and all its adapters can be computed here."""
         return is_known(base)
 
     def read(
         self, ids: Tensor, mask: Tensor, choices: Sequence[AdapterRow]
     ) -> tuple[Tensor, Tensor]:
-        """(B, T) ids and mask, and a choice for each row, give logits (B, C) and what the head made
-        them of, (B, d).
+        """Compute each row with its own choice: ids and mask (B, T) to logits (B, C) and the first
+        token after the last layer (B, d), which the head reads.
         """
-        bias = _bias(mask)
-        x = self._embed(ids)
-        places = self._places()
-        for number, (block, layer) in enumerate(
-            zip(self._blocks, layer_modules(self._base), strict=True)
-        ):
-            lows = {
-                name: low
-                for name, module in layer.linears.items()
-                if (low := _stack(module, places.get(id(module)), choices))
-            }
-            x = _layer(x, bias, block, lows, first_only=number == len(self._blocks) - 1)
+        bias, x = _bias(mask), self.embed(ids)
+        for number, (block, factors) in enumerate(self._stack_layers(choices)):
+            x = _layer(x, bias, block, factors, first_only=number == len(self._blocks) - 1)
         first = x[:, 0]
-        return torch.stack(
-            [self._head(row, choice) for row, choice in zip(first, choices, strict=True)]
-        ), first
+        logits = [self.classify(row, choice) for row, choice in zip(first, choices, strict=True)]
+        return torch.stack(logits), first
 
-    def merged(self, choice: AdapterRow) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """The same for many texts and one choice, which becomes part of the weights for as long as
-        the function is kept.
-        """
-        places = self._places()
-        blocks = []
-        for block, layer in zip(self._blocks, layer_modules(self._base), strict=True):
-            lows = {
-                name: low
-                for name, module in layer.linears.items()
-                if (low := _stack(module, places.get(id(module)), [choice]))
+    def merge(self, choice: AdapterRow) -> "MergedAdapter":
+        """The model with one choice merged into copies of its weights, for many texts."""
+        blocks: list[Block] = []
+        for block, factors in self._stack_layers([choice]):
+            adapters = {
+                name: Adapter(a[0], b[0], 1.0, nn.Identity()) for name, (a, b) in factors.items()
             }
-            blocks.append(
-                merge(
-                    replace(
-                        block,
-                        adapters={
-                            name: Adapter(a[0], b[0], 1.0, nn.Identity())
-                            for name, (a, b) in lows.items()
-                        },
-                    )
-                )
-            )
+            merged = merge(replace(block, adapters=adapters))
+            is_last = len(blocks) == len(self._blocks) - 1
+            # each copy is packed at once, so that no unpacked one is kept
+            blocks.append(_prepack(merged) if self._onednn and not is_last else merged)
+        return MergedAdapter(self, choice, tuple(blocks), self._onednn)
 
-        through, last = (
-            [_packed(block) if self._onednn else block for block in blocks[:-1]],
-            blocks[-1],
-        )
-        del blocks  # not packed, they would be kept beside
+    def _stack_layers(
+        self, choices: Sequence[AdapterRow]
+    ) -> Iterator[tuple[Block, dict[str, LoraFactors]]]:
+        """Each layer with the LoRA factors of its adapted modules, by the module's name."""
+        places = self._places()
+        for block, layer in zip(self._blocks, layer_modules(self._base), strict=True):
+            stacked = {
+                name: _stack(module, places.get(id(module)), choices)
+                for name, module in layer.linears.items()
+            }
+            yield block, {name: factors for name, factors in stacked.items() if factors}
 
-        def read(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-            bias, x = _bias(mask), self._embed(ids)
-            texts, tokens, d = x.shape
-            x = pad_rows(x.reshape(-1, d)) if self._onednn else x.reshape(-1, d)
-            for block in through:
-                x = run_merged(x, bias, block, (texts, tokens))
-            first = first_token(x[: texts * tokens].view(texts, tokens, d), bias, last, {})
-            return self._head(first, choice), first
-
-        return read
-
-    def _embed(self, ids: Tensor) -> Tensor:
+    def embed(self, ids: Tensor) -> Tensor:
+        """Input (B, T, d) of the first layer from ids (B, T)."""
         embedded: Tensor = self._base.base_model.embeddings(input_ids=ids)
         return embedded
 
     def adapters_changed(self) -> None:
-        """To be called when adapters have been put on the base or taken off it."""
-        self._found = None
+        """Must be called after adapters were added to the base or removed from it."""
+        self._module_places = None
 
     def _places(self) -> dict[int, Place]:
-        if self._found is None:  # a walk over all modules takes 10 ms
-            self._found = {id(module): place for place, module in lora_layers(self._base)}
-        return self._found
+        if self._module_places is None:  # a walk over all modules takes 10 ms
+            self._module_places = {id(module): place for place, module in lora_layers(self._base)}
+        return self._module_places
 
-    def _head(self, first: Tensor, choice: AdapterRow) -> Tensor:
-        """(…, d) to (…, C)."""
+    def classify(self, first: Tensor, choice: AdapterRow) -> Tensor:
+        """Logits (…, C) from the first token (…, d), by the head of ``choice``."""
         head = self._head_paths
         hidden = ACTIVATIONS[head.activation](self._linear(first, head.dense, choice))
         return self._linear(hidden, head.output, choice)
@@ -164,13 +139,34 @@ class BatchedLora:
         for part in name.split("."):
             module = getattr(module, part)
             if isinstance(module, ModulesToSaveWrapper):
-                kept: nn.ModuleDict = module.modules_to_save
+                trained: nn.ModuleDict = module.modules_to_save
                 module = (
-                    kept[choice.name]
-                    if choice.name is not None and choice.name in kept
+                    trained[choice.name]
+                    if choice.name is not None and choice.name in trained
                     else module.original_module
                 )  # noqa: SIM401 - it has no get
         return linear(x, module.weight, module.bias)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MergedAdapter:
+    """A model with one adapter merged into the weights of ``blocks``."""
+
+    model: BatchedLora
+    choice: AdapterRow
+    blocks: tuple[Block, ...]
+    onednn: bool
+
+    def read(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, C) and first tokens (B, d), as ``BatchedLora.read``."""
+        bias, x = _bias(mask), self.model.embed(ids)
+        texts, tokens, d = x.shape
+        x = pad_rows(x.reshape(-1, d)) if self.onednn else x.reshape(-1, d)
+        *others, last = self.blocks
+        for block in others:
+            x = run_merged(x, bias, block, (texts, tokens))
+        first = first_token(x[: texts * tokens].view(texts, tokens, d), bias, last, {})
+        return self.model.classify(first, self.choice), first
 
 
 def _find_head(base: PreTrainedModel) -> HeadPaths:
@@ -179,8 +175,8 @@ def _find_head(base: PreTrainedModel) -> HeadPaths:
     return family.head
 
 
-def _packed(block: Block) -> Block:
-    """The layer for ``run_merged`` alone."""
+def _prepack(block: Block) -> Block:
+    """Prepack the weights of a layer, which then only ``run_merged`` can compute."""
     modules = {name: getattr(block, name) for name in ("qkv", "out", "up_proj", "down_proj")}
     return replace(
         block,
@@ -191,16 +187,14 @@ def _packed(block: Block) -> Block:
 
 
 def _bias(mask: Tensor) -> Tensor | None:
-    """(B, T) of what is text to (B, 1, 1, T), to be added to attention scores; None where nothing
-    is padded.
-    """
+    """Bias (B, 1, 1, T) of attention scores from a mask (B, T); None where nothing is padded."""
     if bool(mask.all()):
         return None
     return torch.zeros(mask.shape).masked_fill_(mask == 0, -torch.inf)[:, None, None]
 
 
 def _stack(module: Any, place: Place | None, choices: Sequence[AdapterRow]) -> LoraFactors | None:
-    """A and B of each row, zeros where it has none."""
+    """A and B of each row, zeros where the row has no adapter; None where no row has one."""
     if place is None:
         return None
     used = [
@@ -229,14 +223,18 @@ def _stack(module: Any, place: Place | None, choices: Sequence[AdapterRow]) -> L
 
 
 def _layer(
-    x: Tensor, bias: Tensor | None, block: Block, lows: Mapping[str, LoraFactors], first_only: bool
+    x: Tensor,
+    bias: Tensor | None,
+    block: Block,
+    factors: Mapping[str, LoraFactors],
+    first_only: bool,
 ) -> Tensor:
     """One layer (B, T, d), or with ``first_only`` its first token, (B, 1, d)."""
 
     def adapted(name: str, inputs: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
         y = linear(inputs, weight, shift)
-        if name in lows:
-            down, up = lows[name]
+        if name in factors:
+            down, up = factors[name]
             y += inputs @ down.transpose(1, 2) @ up.transpose(1, 2)
         return y
 

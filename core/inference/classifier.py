@@ -74,8 +74,8 @@ class Classifier:
         self._peft: PeftModel | None = None
         self._adapters: dict[str, Loaded] = {}
         self._names = (f"run{number}" for number in count())
-        self._mixed: BatchedLora | None = None
-        self._lanes = MicrobatchPool()
+        self._batched: BatchedLora | None = None
+        self._pool = MicrobatchPool()
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -89,8 +89,8 @@ class Classifier:
         return table
 
     def load_adapter(self, run_id: str, folder: Path) -> None:
-        """Make the run's adapter ready; reads it again if its file has changed. Raises
-        ArtifactDamaged, with everything as before.
+        """Load the run's adapter, again if its file has changed. Raises ArtifactDamaged and changes
+        nothing if it cannot be loaded.
         """
         path = folder / WEIGHTS
         try:
@@ -130,7 +130,7 @@ class Classifier:
         """
         if not texts:
             return np.empty((0, len(self.classes)), dtype=np.float32)
-        with self._reading(run_id, seed, variant) as (read, each):
+        with self._open_reader(run_id, seed, variant) as (read, each):
             encoded, device = (
                 encode_each(self.tokenizer, [(text, max_tokens) for text in texts]),
                 choose_device(),
@@ -159,7 +159,7 @@ class Classifier:
         """(n, d) what the run's head reads of each text: the first token after the last layer.
         Raises Stopped.
         """
-        with self._reading(run_id, None, AS_TRAINED) as (read, each):
+        with self._open_reader(run_id, None, AS_TRAINED) as (read, each):
             encoded, device = (
                 encode_each(self.tokenizer, [(text, max_tokens) for text in texts]),
                 choose_device(),
@@ -175,43 +175,43 @@ class Classifier:
                 each,
             )
 
-    def read_beside(self, asked: Sequence[Query], text: str) -> list[Prediction]:
-        """What all that are asked make of one text: one forward pass where the model allows it."""
-        mixed = self._fast()
-        encoded, device = (
-            encode_each(self.tokenizer, [(text, one.max_tokens) for one in asked]),
-            choose_device(),
-        )
+    def predict_all(self, queries: Sequence[Query], text: str) -> list[Prediction]:
+        """Predict one text for all queries: in one forward pass where the model allows it."""
+        batched = self._find_batched()
+        encoded = encode_each(self.tokenizer, [(text, query.max_tokens) for query in queries])
+        device = choose_device()
         with torch.inference_mode():
-            if mixed is not None:
-                ids, mask, _ = encoded.batch(np.arange(len(asked)), device)
-                logits, states = mixed.read(
-                    ids, mask, [self._choice(one.run_id, one.seed, one.variant) for one in asked]
-                )
-                return _readings(logits, states)
-            found: list[Prediction] = []
-            for row, one in enumerate(asked):
+            if batched is not None:
+                ids, mask, _ = encoded.batch(np.arange(len(queries)), device)
+                choices = [
+                    self._choose_adapter(query.run_id, query.seed, query.variant)
+                    for query in queries
+                ]
+                return _to_predictions(*batched.read(ids, mask, choices))
+            predictions: list[Prediction] = []
+            for row, query in enumerate(queries):
                 ids, mask, _ = encoded.batch(np.array([row]), device)
-                with self._reading(one.run_id, one.seed, one.variant) as (read, _each):
-                    found += _readings(*read(ids, mask))
-        return found
+                with self._open_reader(query.run_id, query.seed, query.variant) as (read, _each):
+                    predictions += _to_predictions(*read(ids, mask))
+        return predictions
 
     @contextmanager
-    def _reading(
+    def _open_reader(
         self, run_id: str | None, seed: int | None, variant: Variant
     ) -> Iterator[tuple[Read, Each]]:
-        """Within it, what gives logits (B, C) and states (B, d) of ids and mask (B, T), and how
-        batches are gone through.
+        """A function from ids and mask (B, T) to logits (B, C) and first tokens (B, d), and the one
+        that maps it over batches; both are valid inside the context.
         """
-        if mixed := self._fast():
-            yield mixed.merged(self._choice(run_id, seed, variant)), self._lanes.stream
+        if batched := self._find_batched():
+            merged = batched.merge(self._choose_adapter(run_id, seed, variant))
+            yield merged.read, self._pool.stream
             return
-        with self.using(run_id, seed, variant) as model:
+        with self.activate(run_id, seed, variant) as model:
             yield partial(read_plain, model.eval(), self._base.model.base_model), map
 
     def spectra(self, run_id: str) -> list[Matrix]:
         """What the run's adapter changes, a line per adapted module. Raises ArtifactDamaged."""
-        name = self._choice(run_id, None, AS_TRAINED).name
+        name = self._choose_adapter(run_id, None, AS_TRAINED).name
         assert self._peft is not None
         return [
             spectrum(place, layer, name)
@@ -220,13 +220,13 @@ class Classifier:
         ]
 
     @contextmanager
-    def using(
+    def activate(
         self, run_id: str | None, seed: int | None = None, variant: Variant = AS_TRAINED
     ) -> Iterator[torch.nn.Module]:
-        """Within it, the model with the run's adapter, or with None the untrained base with the
-        head that ``seed`` draws.
+        """Context in which the model has the run's adapter; with None it is the untrained base with
+        the head that ``seed`` initialises.
         """
-        choice = self._choice(run_id, seed, variant)
+        choice = self._choose_adapter(run_id, seed, variant)
         if self._peft is not None and choice.name is not None:
             self._peft.set_adapter(choice.name)
             with changed(self._peft, choice):
@@ -237,7 +237,7 @@ class Classifier:
             self._write_head(self._base.model, drawn)
             yield self._peft or self._base.model
 
-    def _choice(self, run_id: str | None, seed: int | None, variant: Variant) -> AdapterRow:
+    def _choose_adapter(self, run_id: str | None, seed: int | None, variant: Variant) -> AdapterRow:
         if run_id is not None:
             if self._peft is None or run_id not in self._adapters:
                 raise ArtifactDamaged(f"The adapter of {run_id} is not loaded.", AGAIN)
@@ -247,15 +247,15 @@ class Classifier:
             self._heads[drawn] = self._read_head(self._load_base(drawn))
         return AdapterRow(None, drawn)
 
-    def _fast(self) -> BatchedLora | None:
-        """What computes rows with different adapters at once; None where the model or an adapter on
-        it is of another kind.
+    def _find_batched(self) -> BatchedLora | None:
+        """The model that computes rows with different adapters in one pass; None where the base or
+        one of its adapters does not allow it.
         """
         if not BatchedLora.fits(self._base.model):
             return None
-        if self._mixed is None:
-            self._mixed = BatchedLora(self._base.model, self._heads, self._onednn)
-        return self._mixed
+        if self._batched is None:
+            self._batched = BatchedLora(self._base.model, self._heads, self._onednn)
+        return self._batched
 
     def _add(self, name: str, folder: Path) -> None:
         content = json.loads((folder / CONFIG).read_bytes())
@@ -284,8 +284,8 @@ class Classifier:
         self._adapters_changed()
 
     def _adapters_changed(self) -> None:
-        if self._mixed is not None:
-            self._mixed.adapters_changed()
+        if self._batched is not None:
+            self._batched.adapters_changed()
 
     def _drop(self, name: str) -> None:
         if self._peft is None or name not in self._peft.peft_config:
@@ -293,7 +293,7 @@ class Classifier:
         if (
             len(self._peft.peft_config) == 1
         ):  # PEFT cannot do without any: start over from the plain base
-            self._base, self._peft, self._mixed = self._load_base(self._drawn), None, None
+            self._base, self._peft, self._batched = self._load_base(self._drawn), None, None
         else:
             self._peft.set_adapter(
                 next(other for other in self._peft.peft_config if other != name)
@@ -330,7 +330,7 @@ class Classifier:
         return any(f".{module}." in f".{name}" for module in base.head)
 
 
-def _readings(logits: Tensor, states: Tensor) -> list[Prediction]:
+def _to_predictions(logits: Tensor, states: Tensor) -> list[Prediction]:
     shares, halves = (
         torch.softmax(logits.float(), dim=-1).cpu().numpy(),
         states.float().cpu().numpy().astype(np.float16),

@@ -55,7 +55,7 @@ def read(requests: list[ClassifyRequest], text: str) -> list[Prediction]:
         classifier = _kept(Classifier, requests[places[0]])
         found |= zip(
             places,
-            classifier.read_beside([_asked(classifier, requests[place]) for place in places], text),
+            classifier.predict_all([_asked(classifier, requests[place]) for place in places], text),
             strict=True,
         )
         if len(places) > 1:

@@ -1,7 +1,7 @@
 """One text on its way through a model: every step's numbers, with attention. Shapes: T tokens, d
 hidden, L layers, H heads, C classes.
 
-``Walk`` travels to the web server, so this module brings no torch.
+``Trace`` is sent to the web server, so this module does not import torch.
 """
 
 from dataclasses import dataclass
@@ -59,27 +59,27 @@ class Trace:
 
     @property
     def tokens(self) -> int:
-        """T."""
+        """Number of tokens, T."""
         return len(self.ids)
 
     @property
     def drawn(self) -> int:
-        """t: how many tokens ``hidden`` and ``attention`` hold."""
+        """Number of tokens t that ``hidden`` and ``attention`` hold."""
         return int(self.hidden.shape[1])
 
     @property
     def layers(self) -> int:
-        """L."""
+        """Number of encoder layers, L."""
         return int(self.attention.shape[0])
 
     @property
     def heads(self) -> int:
-        """H."""
+        """Number of attention heads, H."""
         return int(self.attention.shape[1])
 
     @property
     def width(self) -> int:
-        """d."""
+        """Hidden size, d."""
         return int(self.hidden.shape[2])
 
     @property

@@ -56,7 +56,7 @@ class Tracer(Classifier):
         whole = len(tokenizer(text, verbose=False)["input_ids"])
         batch = torch.from_numpy(ids.astype(np.int64))[None].to(choose_device())  # (1, T)
         with (
-            self.using(run_id, seed) as model,
+            self.activate(run_id, seed) as model,
             torch.inference_mode(),
             _watching(model.eval(), len(self.classes)) as seen,
         ):
@@ -105,7 +105,7 @@ class Tracer(Classifier):
         tokens = encode(self._base.tokenizer, list(texts), self._limit(max_tokens))
         encoded = Encoded(tokens, labels, labels, self._base.tokenizer.pad_token_id or 0)
         device, done, result = choose_device(), 0, np.empty((0, 2, len(texts), 0), dtype=np.float16)
-        with self.using(run_id) as model, torch.inference_mode():
+        with self.activate(run_id) as model, torch.inference_mode():
             model.eval()
             for chosen in token_batches(encoded.lengths, batch_tokens(device)):
                 if should_stop():

@@ -160,7 +160,7 @@ class Loop:
         """Loss and gradients of each part of a batch of so many rows, in order."""
 
         def compute(part: int) -> tuple[float, Gradients]:
-            self.network.start_part(self.config, self.position.step, part)
+            self.network.start_microbatch(self.config, self.position.step, part)
             ids, mask, labels = self.train.batch(
                 parts[part], self.network.device
             )  # (B, T), (B, T), (B,)
@@ -175,8 +175,8 @@ class Loop:
             )
             return loss.item(), gradients
 
-        numbers, lanes = range(len(parts)), self.network.training_lanes
-        return lanes.map(compute, numbers) if lanes else map(compute, numbers)
+        numbers, pool = range(len(parts)), self.network.training_pool
+        return pool.map(compute, numbers) if pool else map(compute, numbers)
 
     def _draw_batches(self, epoch: int) -> list[NDArray[np.int64]]:
         size, seed = self.config.batch_size, self.config.seed

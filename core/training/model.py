@@ -28,11 +28,11 @@ UNSORTED_ROWS = 64  # of a batch, where texts are not sorted
 
 @dataclass(frozen=True, eq=False)
 class TrainableModel:
-    """``fast`` is the encoder written out by hand, None where it does not apply; ``lanes`` are the
-    threads that compute parts side by side.
+    """``fast`` is the hand-written encoder, None where it does not apply; ``pool`` has the threads
+    that compute micro-batches in parallel.
 
-    Training has but one lane without ``fast``: torch's own dropout draws from one generator for all
-    threads.
+    Without ``fast``, training uses one thread: torch's own dropout draws from one generator for
+    all threads.
     """
 
     peft: PeftModel
@@ -40,40 +40,42 @@ class TrainableModel:
     precision: Precision
     device: torch.device
     optimizations: Optimizations
-    lanes: MicrobatchPool | None
+    pool: MicrobatchPool | None
 
     def start_step(self, config: RunConfig) -> None:
         """Switch dropout on."""
         set_training(self.peft, config.base_dropout)
 
-    def start_part(self, config: RunConfig, step: int, part: int) -> None:
-        """Take the dropout masks of that part, for this thread."""
+    def start_microbatch(self, config: RunConfig, step: int, microbatch: int) -> None:
+        """Seed the dropout masks for this micro-batch, in this thread."""
         if self.fast is not None:
-            self.fast.bits.restart(config.seed, step, part)
+            self.fast.bits.restart(config.seed, step, microbatch)
 
     @property
-    def side_by_side(self) -> int:
-        """How many parts are trained at the same time."""
-        return self.training_lanes.count if self.training_lanes else 1
+    def parallel_microbatches(self) -> int:
+        """How many micro-batches are trained at the same time."""
+        return self.training_pool.count if self.training_pool else 1
 
     @property
-    def training_lanes(self) -> MicrobatchPool | None:
-        """Those in which parts are trained side by side."""
-        return self.lanes if self.fast else None
+    def training_pool(self) -> MicrobatchPool | None:
+        """The threads that train micro-batches in parallel, None where one thread trains."""
+        return self.pool if self.fast else None
 
     def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """(B, T) ids and mask of what is text to (B, C), in fp32."""
+        """Logits (B, C) in fp32 from ids and mask (B, T)."""
         with autocast(self.precision, self.device):
             logits: Tensor = self.peft(input_ids=ids, attention_mask=mask).logits
         return logits.float()
 
     def parts(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """The parts in which a batch of texts of these lengths is computed."""
+        """Split a batch of texts of these lengths into micro-batches."""
         if not self.optimizations.token_parts:
             return [np.arange(len(lengths))]
         return token_batches(
             lengths,
-            microbatch_limit(int(lengths.sum()), batch_tokens(self.device), self.side_by_side),
+            microbatch_limit(
+                int(lengths.sum()), batch_tokens(self.device), self.parallel_microbatches
+            ),
         )
 
     def batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -83,7 +85,7 @@ class TrainableModel:
         return np.array_split(np.arange(len(lengths)), math.ceil(len(lengths) / UNSORTED_ROWS))
 
     def evaluating(self) -> AbstractContextManager[None]:
-        """Within it predictions are made; the adapter is part of the weights."""
+        """Context in which predictions are made: the adapter is merged into the weights."""
         return merged(self.peft, self.fast) if self.optimizations.merge else nullcontext()
 
 
@@ -105,6 +107,6 @@ def build_model(
     if optimizations.first_token:
         read_first_token_only(base.model)
     peft = add_adapter(base, config, identity, revision).to(device)
-    lanes = MicrobatchPool() if optimizations.lanes and device.type == "cpu" else None
+    pool = MicrobatchPool() if optimizations.lanes and device.type == "cpu" else None
     fast = None if plain else fast_encoder(peft, optimizations.onednn and onednn_is_available())
-    return TrainableModel(peft, fast, precision, device, optimizations, lanes)
+    return TrainableModel(peft, fast, precision, device, optimizations, pool)

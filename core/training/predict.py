@@ -31,7 +31,7 @@ def predict(
     network.peft.eval()
     batches = network.batches(texts.lengths)
     with network.evaluating():
-        each = network.lanes.stream if network.lanes else map
+        each = network.pool.stream if network.pool else map
         return score(network.logits, texts, batches, network.device, should_stop, on_rows, each)
 
 
@@ -66,8 +66,8 @@ def compute(
     """What ``read`` makes of ids and mask (B, T), a row a text in the order of ``texts``;
     ``batches`` hold all rows once.
 
-    ``on_rows`` hears how many are done; ``each`` maps in order, as ``Lanes.stream`` does. Raises
-    Stopped.
+    ``on_rows`` gets the number of finished rows; ``each`` maps in order, as
+    ``MicrobatchPool.stream`` does. Raises Stopped.
     """
 
     @torch.inference_mode()

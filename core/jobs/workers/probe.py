@@ -287,7 +287,7 @@ def _parts(session: TrainingSession, setting: Setting) -> Microbatches:
         setting.rows,
         setting.tokens,
         MICROBATCH_TOKENS[network.device.type],
-        network.side_by_side,
+        network.parallel_microbatches,
     )
 
 

@@ -45,7 +45,7 @@ def test_the_predicted_class_is_explained_where_none_is_chosen(classifier: Class
     result = explain(classifier, "a", TEXTS[1], 64, None, 7)
 
     assert result.target == int(
-        classifier.read_beside([Query("a", 64)], TEXTS[1])[0].probabilities.argmax()
+        classifier.predict_all([Query("a", 64)], TEXTS[1])[0].probabilities.argmax()
     )
 
 
@@ -53,7 +53,7 @@ def test_occlusion_is_the_loss_of_the_logit_without_the_token(classifier: Classi
     zero, item = (explain(classifier, "a", "oil prices fell", 64, target, 7) for target in (0, 1))
     texts = ("oil prices fell", "[MASK] prices fell")
     whole, masked = (
-        np.log(classifier.read_beside([Query("a", 64)], text)[0].probabilities) for text in texts
+        np.log(classifier.predict_all([Query("a", 64)], text)[0].probabilities) for text in texts
     )
 
     assert zero.pieces[1] == "oil"

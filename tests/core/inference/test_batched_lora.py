@@ -45,7 +45,7 @@ def by_peft(
 
 
 def beside(classifier: Classifier, requests: list[Query], text: str) -> NDArray[np.float32]:
-    return np.array([reading.probabilities for reading in classifier.read_beside(requests, text)])
+    return np.array([reading.probabilities for reading in classifier.predict_all(requests, text)])
 
 
 def test_rows_with_different_adapters_give_what_each_gives_by_itself(
@@ -80,7 +80,7 @@ def test_a_state_is_the_first_token_after_the_last_layer(
         expected, abs=3e-3
     )  # these are half floats
     for text, state in zip(TEXTS, expected, strict=True):
-        assert classifier.read_beside([Query("a", 64), Query("b", 64)], text)[
+        assert classifier.predict_all([Query("a", 64), Query("b", 64)], text)[
             1
         ].state == pytest.approx(state, abs=3e-3)
 
