@@ -12,7 +12,7 @@ from core.data.rows import stratified_sample
 from core.errors import DataError, ModelUnavailable, Stopped
 from core.evaluation.baselines import (
     Baseline,
-    Shares,
+    Probabilities,
     predict_majority,
     predict_probe,
     predict_tfidf,
@@ -80,7 +80,7 @@ def _fit(
     baseline: Baseline,
     train: pd.DataFrame,
     test: pd.DataFrame,
-) -> tuple[int, pd.DataFrame, Shares]:
+) -> tuple[int, pd.DataFrame, Probabilities]:
     """How many rows it learned from, the test rows (n) that it was asked, and its probabilities (n,
     C).
     """
@@ -105,7 +105,7 @@ def _fit_probe(
     dataset: Dataset,
     train: pd.DataFrame,
     test: pd.DataFrame,
-) -> tuple[int, pd.DataFrame, Shares]:
+) -> tuple[int, pd.DataFrame, Probabilities]:
     learned, asked = (stratified_sample(frame, PROBE_ROWS, SAMPLE_SEED) for frame in (train, test))
     context.report(Progress(Phase.LOADING))
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
