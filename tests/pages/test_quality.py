@@ -88,7 +88,7 @@ def test_findings_stand_first_and_the_worst_is_read(open_app: Open, checked: Dat
     app = open_app(PAGE)
 
     assert sound_page_text(app)
-    assert app.subheader[0].value == "Held-out texts that training also has: 1 text"
+    assert app.subheader[0].value == "Held-out texts that also appear in training: 1 text"
     assert app.dataframe[0].value["texts"].tolist() == [1, 0, 2, 0, 0, 0, 0, 0, 0]
     assert app.dataframe[1].value["detail"].tolist() == ["same text as train row 0"]
     assert "The model is scored on texts that it has learned" in sound_page_text(app)
@@ -169,7 +169,7 @@ def test_a_guest_reads_findings_and_is_offered_no_fix(
 
     app = open_app(PAGE, finding=Check.LEAKAGE.value)
 
-    assert "Held-out texts that training also has." in sound_page_text(app)
+    assert "Held-out texts that also appear in training." in sound_page_text(app)
     assert not [button.key for button in app.button if str(button.key).startswith("fix-")]
     assert "Cleaning recipe" not in sound_page_text(app)
 

@@ -44,7 +44,7 @@ class Words:
 
 WORDS = {
     Check.LEAKAGE: Words(
-        "Held-out texts that training also has",
+        "Held-out texts that also appear in training",
         "The model is scored on texts that it has learned, so the score is higher than on new"
         " texts.",
         "Remove the training copy from the source, and keep the held-out one.",
@@ -56,7 +56,7 @@ WORDS = {
         "Read each group and choose one label, or remove the texts.",
     ),
     Check.SUSPECT: Words(
-        "Labels that the other texts contradict",
+        "Probably wrong labels",
         "Wrong labels in train teach mistakes; in test they count correct predictions as errors.",
         "Read the highest scores first. Some are wrong labels, others texts that belong to two"
         " classes.",
@@ -77,7 +77,7 @@ WORDS = {
         "Judge runs by macro-F1, or add texts to the small classes.",
     ),
     Check.DEBRIS: Words(
-        "Debris of encoding and HTML",
+        "Garbled characters and HTML",
         "It costs tokens, and if it identifies a source it gives the class away.",
         "Clean the source, and clean texts to classify in the same way.",
     ),

@@ -66,7 +66,7 @@ def test_the_whole_report_is_written_as_one_page(checked: Path, tmp_path: Path) 
         "Texts per class",
         "Distinctive words of each class",
         "Exact duplicates",
-        "Held-out texts that training also has",
+        "Held-out texts that also appear in training",
     )
     assert [title for title in titles if f"<h2>{title}" not in page] == []
     assert "http" not in page.partition("<body>")[0]
