@@ -23,10 +23,10 @@ from core.access import Role, Visitor
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import find_source
 from core.jobs import actions
-from core.people import accounts
 from core.presets import Preset, make_config
 from core.runs.queue import Wait, read_queue
 from core.settings import Settings
+from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import BUNDLED_OWNERS, open_store
 from core.storage.store import Store

@@ -31,10 +31,10 @@ import psutil
 from benchmarks.crowd import Lost, Person, Times
 from benchmarks.interface import MB, long_training, prepare_data, serve, stop_all
 from core.access import Role
-from core.people import accounts
 from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.settings import Settings
+from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store

@@ -74,6 +74,17 @@ def test_a_package_is_small_and_says_what_it_is_for(package: Path) -> None:
     assert ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_sql_is_written_in_storage_only(path: Path) -> None:
+    calls = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("execute", "executemany")
+    ]
+
+    assert not calls or relative(path).startswith("core/storage/"), f"line {calls}"
+
+
 def test_names_of_modules_and_public_classes_in_core_are_unique() -> None:
     modules, classes = Counter[str](), Counter[str]()
     for path in SOURCES:

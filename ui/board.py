@@ -5,9 +5,9 @@ import streamlit as st
 
 from core.access import Role
 from core.config import bounds
-from core.people import accounts
 from core.people.classroom import Rules, change_rules, clear_class, read_codes
 from core.runs.leaderboard import LeaderboardRow
+from core.storage import accounts
 from core.storage.store import Store
 from ui import navigation
 from ui.session import provider_sign_in

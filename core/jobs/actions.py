@@ -20,14 +20,13 @@ from core.evaluation.tags import remove_tag, write_tag
 from core.jobs.launching import begin, launch, queue, read_request
 from core.jobs.processes import ensure_supervisor
 from core.jobs.tasks.classify_file import BatchRequest, keep_texts
-from core.people import accounts
 from core.runs.guests import make_room
 from core.runs.limits import require_within
 from core.runs.model_access import require_model
 from core.runs.requests import TrainRequest, read_proposal, read_train_request
 from core.runs.run import next_name
 from core.runs.sweep import Sweep
-from core.storage import files
+from core.storage import accounts, files
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.resources import require_resources
 from core.storage.store import LONGEST_NAME, Store, remove_job

@@ -18,9 +18,10 @@ from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
 from core.jobs.failures import Ending, explain_death
 from core.jobs.kinds import Slot, slot_of
 from core.jobs.processes import start_worker
-from core.people.accounts import fair_order, started_by_owner
+from core.people.fair_order import fair_order
 from core.settings import Settings
 from core.storage import files
+from core.storage.accounts import started_by_owner
 from core.storage.job import ACTIVE, FailureCause, Job, JobState
 from core.storage.locks import is_locked, take_lock
 from core.storage.recovery import open_store, repair

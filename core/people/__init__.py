@@ -1,4 +1,4 @@
-"""Who uses the server: accounts of a class, its codes and rules, and OpenID Connect sign-in.
+"""Who uses the server: codes and rules of a class, OpenID Connect sign-in, and whose turn it is.
 
 May import ``core.storage``.
 """

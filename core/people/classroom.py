@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.access import LONGEST_NAME, Action, Role, Visitor, require, sanitize_name
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, NotAllowed
-from core.people import accounts
 from core.settings import memory_mb
+from core.storage import accounts
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 

@@ -54,22 +54,6 @@ def distinct_names(jobs: Sequence[Job]) -> dict[str, str]:
     }
 
 
-def read_accuracies(store: Store, job_ids: Sequence[str]) -> dict[str, list[float]]:
-    """Run id to its validation accuracies in order, of those that have some; one look into the
-    database for all.
-    """
-    found: dict[str, list[float]] = {}
-    asked = ", ".join("?" for _ in job_ids)
-    with store.transaction() as db:
-        query = (
-            "SELECT job_id, accuracy FROM metrics WHERE accuracy IS NOT NULL AND job_id IN"
-            f" ({asked}) ORDER BY id"
-        )
-        for row in db.execute(query, list(job_ids)):
-            found.setdefault(row["job_id"], []).append(row["accuracy"])
-    return found
-
-
 def read_curve(store: Store, job: Job, name: str, config: RunConfig) -> pd.DataFrame:
     """The run's curve with its three axes: run, split, step, rows, seconds, loss, accuracy,
     macro_f1.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from core.access import GUEST_PREFIX, Role, Visitor
 from core.config import RunConfig
 from core.errors import JobNotFound, NotAllowed, StateConflict
-from core.people import accounts
 from core.presets import Preset, make_config
+from core.storage import accounts
 from core.storage.job import Job, JobKind
 from core.storage.store import Store, remove_job
 

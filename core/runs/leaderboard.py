@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
-from core.people.accounts import people
 from core.people.classroom import Rules
 from core.runs.run import Run
+from core.storage.accounts import people
 from core.storage.job import JobKind
 from core.storage.store import Store
 

@@ -10,9 +10,10 @@ from core.access import Visitor
 from core.errors import ArtifactDamaged
 from core.estimate.estimate import Estimate
 from core.estimate.eta import remaining_seconds
-from core.people.accounts import fair_order, started_by_owner
+from core.people.fair_order import fair_order
 from core.runs.expected import expect_request, untrained_cache_key
 from core.runs.requests import read_train_request
+from core.storage.accounts import started_by_owner
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.store import Store
 
@@ -117,7 +118,7 @@ def _expected(store: Store, job: Job) -> Estimate | None:
     every two seconds.
     """
     known = _estimates(str(store.settings.home))
-    key = (job.request_json, _measured(store))
+    key = (job.request_json, store.count_completed(JobKind.TRAIN, JobKind.CALIBRATE))
     if key not in known:
         if len(known) >= MOST_KNOWN:
             known.clear()
@@ -129,15 +130,6 @@ def _expected(store: Store, job: Job) -> Estimate | None:
             return None
         known[key] = found
     return known[key]
-
-
-def _measured(store: Store) -> int:
-    """How often this machine's speed has become known anew."""
-    with store.transaction() as db:
-        query = "SELECT COUNT(*) FROM jobs WHERE state = ? AND kind IN (?, ?)"
-        return int(
-            db.execute(query, (JobState.COMPLETED, JobKind.TRAIN, JobKind.CALIBRATE)).fetchone()[0]
-        )
 
 
 @cache  # of one home, at most ``MOST_KNOWN``

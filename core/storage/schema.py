@@ -1,7 +1,7 @@
 """The database's schema, its version, and the migrations that lead to it."""
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from core.errors import StoreDamaged
@@ -26,9 +26,8 @@ class Metric:
     id: int = 0
 
 
-METRIC_COLUMNS = (
-    "step, split, epoch, loss, at, accuracy, macro_f1, learning_rate, rows_per_second, best"
-)
+METRIC_FIELDS = tuple(field.name for field in fields(Metric) if field.name != "id")
+METRIC_COLUMNS = ", ".join(METRIC_FIELDS)
 
 MIGRATIONS = (  # version n is reached by running the first n; a published one is never edited
     """

@@ -12,7 +12,7 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -30,7 +30,7 @@ from core.settings import Settings
 from core.storage import files
 from core.storage.job import TRANSITIONS, Job, JobState
 from core.storage.job_record import Snapshot, is_current, job_from_row, read_record, write_record
-from core.storage.schema import METRIC_COLUMNS, Metric, migrate
+from core.storage.schema import METRIC_COLUMNS, METRIC_FIELDS, Metric, migrate
 from core.storage.sqlite_pool import connection_pool
 
 LONGEST_NAME = 120  # letters
@@ -119,18 +119,14 @@ class Store:
         """All jobs of that kind in one of those states, newest first; no filter where none is
         given.
         """
-        clauses = [
-            "1=1",
-            *(["kind = ?"] if kind else []),
-            *([f"state IN ({_marks(states)})"] if states else []),
-        ]
-        values = [*([kind] if kind else []), *states]
+        query, values = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE TRUE", list[str](states)
+        if kind:
+            query, values = f"{query} AND kind = ?", [kind, *values]
+        if states:
+            query = f"{query} AND state IN ({_marks(states)})"
         with self.transaction() as db:
-            query = (
-                f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE {' AND '.join(clauses)} ORDER BY"
-                " created_at DESC, rowid DESC"
-            )
-            return [_parsed(row) for row in db.execute(query, values)]
+            rows = db.execute(f"{query} ORDER BY created_at DESC, rowid DESC", values)
+            return [_parsed(row) for row in rows]
 
     def transition(
         self, job: Job, to: JobState, only_from: JobState | None = None, /, **changes: object
@@ -242,6 +238,27 @@ class Store:
                 (job_id, after),
             )
             return [Metric(*row) for row in rows]
+
+    def read_accuracies(self, job_ids: Sequence[str]) -> dict[str, list[float]]:
+        """Read the validation accuracies of several runs, in order, by run id; one query for all.
+
+        Runs without one are left out.
+        """
+        accuracies: dict[str, list[float]] = {}
+        with self.transaction() as db:
+            query = (
+                "SELECT job_id, accuracy FROM metrics WHERE accuracy IS NOT NULL AND job_id IN"
+                f" ({_marks(job_ids)}) ORDER BY id"
+            )
+            for row in db.execute(query, list(job_ids)):
+                accuracies.setdefault(row["job_id"], []).append(row["accuracy"])
+        return accuracies
+
+    def count_completed(self, *kinds: str) -> int:
+        """Count the completed jobs of these kinds."""
+        with self.transaction() as db:
+            query = f"SELECT COUNT(*) FROM jobs WHERE state = ? AND kind IN ({_marks(kinds)})"
+            return int(db.execute(query, (JobState.COMPLETED, *kinds)).fetchone()[0])
 
     def drop_metrics_after(self, job: Job, step: int) -> None:
         """Forget rows past the checkpoint that a resumed run starts from, so its curves have no
@@ -363,20 +380,15 @@ def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> None:
 
 
 def insert_metrics(db: sqlite3.Connection, job_id: str, metrics: list[Metric]) -> None:
-    """Append the rows in their order; ids are drawn anew."""
-    rows = [
-        (job_id, *(getattr(metric, column.strip()) for column in METRIC_COLUMNS.split(",")))
-        for metric in metrics
-    ]
+    """Append the rows in their order; the database assigns new ids."""
+    rows = [(job_id, *(getattr(metric, name) for name in METRIC_FIELDS)) for metric in metrics]
     db.executemany(
-        f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?,"
-        f" {_marks(METRIC_COLUMNS.split(','))})",
-        rows,
+        f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?, {_marks(METRIC_FIELDS)})", rows
     )
 
 
-def _marks(values: object) -> str:
-    return ", ".join("?" for _ in values)  # type: ignore[attr-defined]
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def remove_job(store: Store, job: Job) -> None:

@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, Page, expect
 from core.access import Role, Visitor
 from core.config import RunConfig
 from core.data.sources import demo_source
-from core.people import accounts
 from core.runs.requests import TrainRequest
 from core.settings import Settings
+from core.storage import accounts
 from core.storage.job import JobKind, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store

@@ -7,8 +7,8 @@ from joserfc.jwk import RSAKey
 from playwright.sync_api import Browser, Page, expect
 
 from core.access import Role
-from core.people.accounts import people
 from core.settings import Settings
+from core.storage.accounts import people
 from core.storage.store import Store
 from tests.support.oidc_provider import Lesson
 

@@ -3,8 +3,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.access import Role
 from core.data.dataset import Dataset
-from core.people import accounts
 from core.people.classroom import Rules, change_rules
+from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.app_text import page_text

@@ -6,8 +6,8 @@ from core.data.dataset import Dataset
 from core.data.quality.findings import Check, DataFinding, QualityReport, save_report
 from core.data.recipe import Fix, Recipe, Step, read_recipe, recipe_path, save_recipe, to_bytes
 from core.jobs.launching import launch
-from core.people import accounts
 from core.runs.requests import QualityRequest
+from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.app_text import sound_page_text

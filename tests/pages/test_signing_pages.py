@@ -7,9 +7,9 @@ from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
-from core.people import accounts
 from core.people.classroom import Rules, change_rules, clear_class
 from core.people.openid import SignIn
+from core.storage import accounts
 from core.storage.job import JobKind
 from core.storage.store import Store
 from tests.support.app_text import unstyled_page_text

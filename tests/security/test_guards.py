@@ -28,14 +28,14 @@ from core.jobs.tasks import back_up, classify_file, restore, score_import
 from core.jobs.tasks.download_data import FetchRequest
 from core.jobs.tasks.embed_texts import MapRequest, MapSubject
 from core.jobs.tasks.nearest_texts import NearestRequest
-from core.people import accounts, classroom
+from core.people import classroom
 from core.people.classroom import Attempts, Rules, come_back, join
 from core.runs import artifacts
 from core.runs.requests import CalibrateRequest, PrepareRequest, QualityRequest, TrainRequest
 from core.runs.run_baselines import BaselineRequest
 from core.runs.sweep import Sweep
 from core.settings import Settings
-from core.storage import recovery
+from core.storage import accounts, recovery
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.transfer.export.formats import Format
@@ -286,7 +286,7 @@ def test_the_search_for_what_changes_something_finds_it_through_others() -> None
         "core.jobs.actions.rename",
         "core.jobs.actions.retry",
         "core.data.saved.save",
-        "core.people.accounts.keep_options",
+        "core.storage.accounts.keep_options",
     } <= reach.writing()
     assert "core.evaluation.tags.read_tags" not in reach.writing()
 

@@ -4,9 +4,10 @@ import streamlit as st
 
 from core.access import GUEST, Mode, Role, Visitor
 from core.errors import LoraLabError
-from core.people import accounts, classroom
+from core.people import classroom
 from core.people.openid import SECTION, SignIn, find_visitor, read_sign_in
 from core.settings import Settings
+from core.storage import accounts
 from core.storage.store import Store
 from ui.session.error_boundary import show
 from ui.text import plain

@@ -7,10 +7,10 @@ import streamlit as st
 from core.access import GUEST, Mode, Role, Visitor
 from core.errors import LoraLabError
 from core.people import classroom
-from core.people.accounts import is_here
 from core.people.classroom import Attempts
 from core.runs.guests import as_guest_trainer
 from core.settings import Settings
+from core.storage.accounts import is_here
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from ui.session import provider_sign_in

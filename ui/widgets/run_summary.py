@@ -10,7 +10,6 @@ from core.config import RunConfig
 from core.data.recipe import describe_effect
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
-from core.runs.compared_runs import read_accuracies
 from core.runs.requests import TrainRequest, describe_precision, read_proposal
 from core.runs.run import Run
 from core.storage.job import Job, JobState
@@ -110,7 +109,7 @@ def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
     over = [job for job in jobs if job.state.over]
     curves = {job.id: _accuracies.get((store.folder(job), job.version)) for job in over}
     if missing := [job for job in over if curves[job.id] is None]:
-        read = read_accuracies(store, [job.id for job in missing])
+        read = store.read_accuracies([job.id for job in missing])
         for job in missing:
             curve = read.get(job.id, [])
             curves[job.id] = _accuracies.put((store.folder(job), job.version), curve)

@@ -17,11 +17,10 @@ from core.access import Action, Role, require
 from core.errors import ArtifactDamaged, JobNotFound, StateConflict, Stopped
 from core.jobs.context import JobContext
 from core.jobs.launching import find_jobs, launch, read_job_result, read_request
-from core.people import accounts
 from core.progress import Phase, Progress
 from core.runs import artifacts
 from core.runs.requests import read_train_request
-from core.storage import files
+from core.storage import accounts, files
 from core.storage.job import Job, JobKind
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store, remove_job

@@ -14,9 +14,8 @@ from core.access import Action, Role, Visitor, require
 from core.errors import DataError, ModelUnavailable, Stopped
 from core.jobs.context import JobContext
 from core.jobs.launching import find_latest, launch, read_request
-from core.people import accounts
 from core.progress import Phase, Progress
-from core.storage import files
+from core.storage import accounts, files
 from core.storage.job import Job
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store

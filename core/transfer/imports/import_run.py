@@ -16,11 +16,11 @@ from core.data.sources import Source, SourceKind
 from core.errors import ModelUnavailable
 from core.evaluation.predictions import Predictions
 from core.models.catalog import shape_of
-from core.people import accounts
 from core.runs import artifacts
 from core.runs.model_access import known_bases
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
+from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store

@@ -11,9 +11,9 @@ from core.errors import NotAllowed
 from core.jobs import actions
 from core.jobs.launching import launch
 from core.jobs.tasks.embed_texts import MapRequest
-from core.people.accounts import audit, started_by_owner
 from core.runs.queue import read_queue
 from core.runs.requests import CalibrateRequest, PrepareRequest, TrainRequest
+from core.storage.accounts import audit, started_by_owner
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 

@@ -8,7 +8,7 @@ import pytest
 from core.access import Role, Visitor
 from core.config import RunConfig
 from core.errors import NotAllowed
-from core.people import accounts, classroom
+from core.people import classroom
 from core.people.classroom import (
     Attempts,
     Rules,
@@ -22,6 +22,7 @@ from core.people.classroom import (
     sign_in,
 )
 from core.settings import Settings
+from core.storage import accounts
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
 

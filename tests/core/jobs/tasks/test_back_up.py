@@ -28,7 +28,6 @@ from core.jobs.tasks.back_up import Packed, find_parts, launch_backup, own_runs,
 from core.jobs.tasks.restore import Restored, launch_restore, restore
 from core.jobs.worker import perform
 from core.models.catalog import find_model
-from core.people import accounts
 from core.people.classroom import Attempts, Rules, come_back
 from core.runs import artifacts
 from core.runs.leaderboard import read_leaderboard
@@ -36,6 +35,7 @@ from core.runs.observed_runs import find_speed
 from core.runs.requests import read_train_request
 from core.runs.run import read_result
 from core.settings import Settings
+from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import SHIPPED, open_store
 from core.storage.store import Store

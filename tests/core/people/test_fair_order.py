@@ -1,6 +1,6 @@
 from collections import Counter
 
-from core.people.accounts import fair_order
+from core.people.fair_order import fair_order
 from core.storage.job import Job, JobState
 
 
