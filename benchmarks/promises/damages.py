@@ -24,13 +24,11 @@ from core.storage.manifest import checksum
 from core.storage.recovery import SHIPPED, open_store
 from core.storage.store import Store
 from tests.support.page_app import after_first_visit
+from ui.session.error_boundary import UNEXPECTED
 
 RUNS = ("aaaa0001", "bbbb0002", "cccc0003")
 DRAW_SECONDS = 60
-UNFORESEEN = (
-    "Something went wrong here"  # what the boundary says of an error that no one thought of
-)
-ACCURACY = "of 300 test texts right"  # of the shipped run, whose copies these are
+ACCURACY = "accuracy on 300 test texts"  # of the shipped run, whose copies these are
 PAGES = sorted(path.name for path in (PROJECT / "pages").glob("*.py"))
 
 
@@ -214,7 +212,7 @@ def _visit(page: str, run: str, wants_accuracy: bool) -> str:
     app.switch_page(f"pages/{page}").run()
     if app.exception:
         return f"{app.exception[0].message} {app.exception[0].stack_trace}"
-    if unforeseen := [error.value for error in app.error if UNFORESEEN in error.value]:
+    if unforeseen := [error.value for error in app.error if UNEXPECTED in error.value]:
         return unforeseen[0]
     if page == "runs.py" and not app.dataframe:
         return "there is no list"

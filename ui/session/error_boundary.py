@@ -15,6 +15,8 @@ from core.settings import Settings
 from ui.session.local_machine import at_the_machine
 from ui.text import plain
 
+UNEXPECTED = "Something went wrong"  # how the message of an unforeseen error begins
+
 log = logging.getLogger("ui")
 
 
@@ -31,7 +33,7 @@ def boundary() -> Iterator[None]:
         error_id = secrets.token_hex(4)
         log.error("error %s", error_id, exc_info=error)
         st.error(
-            f"Something went wrong (error {error_id}). See the server's log for details. Reload"
+            f"{UNEXPECTED} (error {error_id}). See the server's log for details. Reload"
             " the page to try again."
         )
 
