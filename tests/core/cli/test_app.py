@@ -168,7 +168,7 @@ def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:
     )
     assert outcome["chosen_for_the_budget"]["epochs"] == 3
     assert (outcome["accuracy_low"], outcome["accuracy_high"]) == (None, None)
-    assert "no earlier run on this data" in outcome["note"]
+    assert "No earlier run on this data" in outcome["note"]
     assert (short.exit_code, "minutes or more" in short.stderr) == (1, True)
 
 
