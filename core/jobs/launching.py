@@ -137,9 +137,15 @@ def kind_for(request: BaseModel) -> Kind:
 
 
 def _identity(kind: Kind, request: BaseModel) -> dict[str, object]:
-    """What two requests have in common that count as one."""
+    """Return the fields in which two requests must agree to count as one.
+
+    The note of a data source says why it was chosen; as in ``Source``, it is not compared.
+    """
     fields = None if kind.identity is None else set(kind.identity)
-    return request.model_dump(mode="json", include=fields)
+    values = request.model_dump(mode="json", include=fields)
+    if isinstance(source := values.get("source"), dict):
+        source.pop("note", None)
+    return values
 
 
 def _launch_key(store: Store, kind: Kind, request: BaseModel, earlier: list[Job]) -> str:

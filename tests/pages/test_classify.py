@@ -331,7 +331,7 @@ def test_the_answers_for_a_file_are_shown_with_scores(
     frame = pd.DataFrame({"text": ["<b>one</b>", ""], "label": ["World", "World"]})
     outcome = put_together(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
     result = write_classified(store.folder(job), outcome)
-    store.update(job, result_json=json.dumps(result))
+    store.update(job, result_json=result.model_dump_json())
     store.transition(job, JobState.COMPLETED, ended_at=store.clock())
 
     app = open_app(PAGE, run=usable.id, way="A file", batch=job.id)

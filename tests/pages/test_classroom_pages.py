@@ -2,14 +2,19 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role
+from core.config import RunConfig
 from core.data.dataset import Dataset
+from core.data.sources import demo_source
 from core.people.classroom import Rules, change_rules
+from core.runs.requests import TrainRequest
 from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.app_text import page_text
 from tests.support.page_app import Open
 from ui.session.local_machine import is_own
+
+REQUEST = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
 
 
 def join(app: AppTest, name: str = "Ada", code: str = "whale") -> AppTest:
@@ -124,7 +129,7 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_distinguish(
     assert "No finished runs in this class yet." in page_text(app)
     store.visitor = next(iter(accounts.people(store)))
     for name, accuracy in (("close", 0.89), ("best", 0.90), ("far", 0.70)):
-        finish(store, store.create(JobKind.TRAIN, name, {}, name), accuracy)
+        finish(store, store.create(JobKind.TRAIN, name, REQUEST, name), accuracy)
 
     board = app.run().dataframe[0].value
 
@@ -137,10 +142,10 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_distinguish(
 def test_a_board_of_one_run_explains_no_tie(open_app: Open, dataset: Dataset, store: Store) -> None:
     app = join(open_app("pages/board.py"))
     store.visitor = next(iter(accounts.people(store)))
-    finish(store, store.create(JobKind.TRAIN, "only", {}, "only"), 0.90)
+    finish(store, store.create(JobKind.TRAIN, "only", REQUEST, "only"), 0.90)
     assert "Too close to call" not in page_text(app.run())
 
-    finish(store, store.create(JobKind.TRAIN, "second", {}, "second"), 0.89)
+    finish(store, store.create(JobKind.TRAIN, "second", REQUEST, "second"), 0.89)
     assert "Too close to call" in page_text(app.run())
 
 
