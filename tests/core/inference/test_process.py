@@ -140,11 +140,13 @@ def test_the_process_ends_when_idle_and_comes_back(light_host: InferenceProcess)
 SERVER = """
 import sys
 from core.models.catalog import find_model
-from core.inference.process import ClassifyRequest, InferenceHost
+from core.inference.messages import ClassifyRequest
+from core.inference.process import InferenceProcess
 from core.settings import Settings
 
-host = InferenceHost(Settings())
-print(host.classify([ClassifyRequest(None, find_model(sys.argv[1], Settings(), False), None, ("a", "b"), 32)], ["text"])[0].shape)
+host = InferenceProcess(Settings())
+model = find_model(sys.argv[1], Settings(), False)
+print(host.classify([ClassifyRequest(None, model, None, ("a", "b"), 32)], ["text"])[0].shape)
 host.stop()
 print(sorted({"torch", "transformers", "peft", "datasets", "evaluate"} & set(sys.modules)))
 """

@@ -10,7 +10,6 @@ from core.config import RunConfig
 from core.models.catalog import find_model
 from core.settings import Settings
 from core.training.session import TrainingData
-from tests.support.tiny_models import write_bert, write_distilbert
 from tests.support.training_lab import Heard, Lab
 
 WORDS = (
@@ -49,16 +48,6 @@ def news(n: int, seed: int) -> pd.DataFrame:
 def data() -> TrainingData:
     frames = {"train": news(60, 1), "validation": news(24, 2), "test": news(30, 3)}
     return TrainingData(("Sports", "Business", "World"), frames.__getitem__)
-
-
-@pytest.fixture(scope="session")
-def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bert(tmp_path_factory.mktemp("bert"))
-
-
-@pytest.fixture(scope="session")
-def distilbert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_distilbert(tmp_path_factory.mktemp("distilbert"))
 
 
 @pytest.fixture

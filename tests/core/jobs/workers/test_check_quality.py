@@ -49,7 +49,7 @@ def test_a_check_leaves_report_and_findings_with_the_data(store: Store, dataset:
     assert sum(
         finding.texts for finding in report.findings if finding.check.value != "imbalance"
     ) == len(read_findings(dataset))
-    assert report.notes[-1] == "Labels were judged by words and by a frozen encoder."
+    assert report.notes[-1] == "Label check used TF-IDF and frozen-encoder features."
     ended = store.job(job.id)
     assert (ended.state, ended.fingerprint) == (JobState.RUNNING, dataset.fingerprint)
     assert ended.result["found"] == {
@@ -67,7 +67,7 @@ def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
 
     report = read_report(dataset)
     assert report is not None and report.notes[-1].startswith(
-        "Labels were judged TF-IDF features only"
+        "Label check used TF-IDF features only"
     )
 
 
