@@ -9,11 +9,9 @@ import pytest
 from typer import TyperException
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from core.cli.app import app
 from core.presets import make_config, parse_assignments
-from tests.support.small_news import write_small_news
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -30,8 +28,8 @@ def documented_commands() -> list[str]:
 
 
 def readme_commands() -> list[list[str]]:
-    """Arguments of each command in the README's list, in its order."""
-    lines = re.findall(r"^\.venv/bin/python -m core (.*)$", README, re.MULTILINE)
+    """Arguments of each command in the tour of the README, which another test runs."""
+    lines = re.findall(r"^\$ \.venv/bin/python -m core (.*)$", README, re.MULTILINE)
     return [shlex.split(line, comments=True) for line in lines]
 
 
@@ -52,15 +50,8 @@ def parse(arguments: list[str]) -> dict[str, Any]:
     return command.make_context("test", values).params
 
 
-def run(*arguments: str) -> str:
-    """Standard output of a command that must succeed."""
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 def test_the_readme_lists_commands() -> None:
-    assert len(readme_commands()) >= 15
+    assert len(readme_commands()) >= 5
 
 
 @pytest.mark.parametrize("arguments", readme_commands(), ids=" ".join)
@@ -107,30 +98,3 @@ def test_the_check_before_a_change_finds_the_test_command_in_the_readme() -> Non
 
     assert first.startswith("python3 -m venv .venv && ")
     assert first.endswith(" && .venv/bin/python -m pytest")
-
-
-def test_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    news = write_small_news(tmp_path / "news")
-    monkeypatch.setenv("LORALAB_DATA", str(news))
-    values = {"FILE": str(news / "train.csv"), "COL": "text", "NAME": "mine", "RUN": "example"}
-    quick = {"runs", "explore", "tokens"}
-    listed = [words for words in readme_commands() if words[0] in quick]
-
-    outputs = {words[0]: run(*(values.get(word, word) for word in words)) for words in listed}
-
-    assert outputs.keys() == quick
-    assert "example" in outputs["runs"]
-    assert "Sports" in outputs["explore"]
-    assert "yours" in outputs["tokens"]
-
-
-def test_a_dataset_is_added_with_the_command_of_the_readme(tmp_path: Path) -> None:
-    news = write_small_news(tmp_path / "news")
-    written = next(words for words in readme_commands() if words[:3] == ["data", "add", "FILE"])
-    values = {"FILE": str(news / "train.csv"), "NAME": "mine"}
-    columns = iter(["text", "label"])
-    arguments = [next(columns) if word == "COL" else values.get(word, word) for word in written]
-
-    run(*arguments)
-
-    assert "mine" in run("data", "list")

@@ -37,6 +37,7 @@ def run_command(command: str, home: Path, folder: Path) -> list[str]:
         **os.environ,
         "LORALAB_HOME": str(home),
         "LORALAB_HUB": "false",
+        "LORALAB_SUPERVISE": "true",
         "PYTHONPATH": str(ROOT),
     }
     process = subprocess.run(

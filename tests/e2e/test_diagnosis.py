@@ -65,7 +65,7 @@ def test_the_step_moves_the_matrix_and_the_address_keeps_it(
     expect(page.get_by_text(re.compile("After step 50: "))).to_be_visible(timeout=60_000)
     slider = page.get_by_role("slider")
     slider.press("ArrowLeft")
-    moved = page.get_by_text(re.compile("After step 40: .* right"))
+    moved = page.get_by_text(re.compile("After step 40: .* accuracy"))
     expect(moved).to_be_visible(timeout=30_000)
     words = moved.inner_text()
     expect(page).to_have_url(re.compile("step=40"))

@@ -39,7 +39,7 @@ def test_clicks_filter_everything_and_the_address_uploads_the_view_back(
     chosen = word.text_content() or ""
     word.click()
     expect(page.get_by_label("Whole word")).to_have_value(chosen)
-    expect(page.locator(".st-key-word-examples")).to_contain_text(f"{chosen} stands")
+    expect(page.locator(".st-key-word-examples")).to_contain_text(f"{chosen} occurs")
     heading = page.get_by_role(
         "heading", name=re.compile("of 360 texts in train match")
     ).inner_text()
@@ -53,7 +53,7 @@ def test_clicks_filter_everything_and_the_address_uploads_the_view_back(
     fresh = browser.new_page()
     fresh.goto(address)
     finding(fresh, re.escape(heading))
-    expect(fresh.locator(".st-key-word-examples")).to_contain_text(f"{chosen} stands")
+    expect(fresh.locator(".st-key-word-examples")).to_contain_text(f"{chosen} occurs")
     fresh.close()
 
     mark(page, "words-cloud-0").click()  # once more lets go

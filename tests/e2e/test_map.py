@@ -28,7 +28,7 @@ def test_a_box_in_the_map_lists_its_texts(page: Page, server: str) -> None:
     page.mouse.move(box["x"] + box["width"] - 30, box["y"] + box["height"] * 0.7, steps=8)
     page.mouse.up()
 
-    chosen = page.get_by_role("heading", name=re.compile(r"[1-9]\d* texts? chosen"))
+    chosen = page.get_by_role("heading", name=re.compile(r"[1-9]\d* texts? selected"))
     expect(chosen).to_be_visible(timeout=20_000)
     page.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.3)
     expect(chosen).to_be_hidden(timeout=20_000)
