@@ -147,6 +147,7 @@ def test_once_it_is_kept_no_estimate_counts_the_untrained_score(lab: Store, tmp_
 def test_a_training_begins_again_where_its_data_had_to_be_prepared_and_goes_on_if_that_fails(
     lab: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lab = Store(replace(lab.settings, supervise=False))  # no other process looks at these jobs
     queries: list[bool] = []
     trained = SimpleNamespace(run=lambda context: context.set_running())
     monkeypatch.setitem(sys.modules, KINDS["train"].worker, trained)
