@@ -22,8 +22,6 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from core.runs.run import find_run
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -34,6 +32,7 @@ from core.inference.messages import ClassifyRequest
 from core.inference.process import InferenceProcess
 from core.jobs.workers.classify import classify_request
 from core.runs import artifacts
+from core.runs.run import find_run
 from core.settings import Settings
 from core.storage.store import Store
 

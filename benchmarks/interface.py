@@ -22,8 +22,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.runs.requests import PrepareRequest
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psutil
@@ -34,6 +32,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from core.data.sources import find_source
 from core.jobs import actions, launching
 from core.presets import Preset, make_config
+from core.runs.requests import PrepareRequest
 from core.settings import Settings
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.locks import is_locked

@@ -4,6 +4,7 @@ be, what the server loads.
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -198,6 +199,16 @@ def test_the_server_keeps_no_heap_of_arrow() -> None:
     )
 
     assert done.stdout.split()[-1] == "system"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=relative)
+def test_a_benchmark_run_as_a_script_finds_the_project(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    project_imports = re.search(r"^from (core|ui|tests|benchmarks)\b", text, re.MULTILINE)
+    if 'if __name__ == "__main__"' not in text or project_imports is None:
+        return
+
+    assert "sys.path.insert(" in text[: project_imports.start()]
 
 
 def test_no_merge_was_left_half_done() -> None:
