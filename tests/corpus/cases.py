@@ -1,0 +1,34 @@
+"""All cases of the corpus."""
+
+from tests.corpus import (
+    encodings,
+    exports,
+    headers,
+    hidden,
+    json_files,
+    labels,
+    parquet_types,
+    quotes,
+    ragged,
+    separators,
+    several,
+    shapes,
+    texts,
+)
+from tests.corpus.case import Case
+
+CASES: list[Case] = [
+    *labels.CASES,
+    *texts.CASES,
+    *quotes.CASES,
+    *ragged.CASES,
+    *separators.CASES,
+    *headers.CASES,
+    *encodings.CASES,
+    *json_files.CASES,
+    *exports.CASES,
+    *hidden.CASES,
+    *parquet_types.CASES,
+    *shapes.CASES,
+    *several.CASES,
+]
