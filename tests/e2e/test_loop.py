@@ -19,7 +19,14 @@ def step(page: Page) -> int:
     return int(shown[1].replace(",", "")) if shown else 0
 
 
+def wait_for_idle(page: Page) -> None:
+    """A script that still draws the form would set its fields back to what it has read."""
+    idle = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
+    expect(idle).to_be_attached(timeout=60_000)
+
+
 def fill(page: Page, field: str, value: str) -> None:
+    wait_for_idle(page)
     box = page.locator(f".st-key-field-{field} input")
     box.fill(value)
     box.press("Enter")
@@ -42,6 +49,8 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     ).to_be_visible()
 
     page.get_by_role("link", name="New run").first.click()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible(timeout=30_000)
+    wait_for_idle(page)
     page.get_by_role("radio", name="Other…").or_(
         page.get_by_text("Other…", exact=True)
     ).first.click()
