@@ -173,6 +173,8 @@ def among(
     return Case(id, kind, build, outcomes, report=report, note=note)
 
 
-def kept(*special: Row, left_out: tuple[LeftOut, ...] = (), said: tuple[str, ...] = ()) -> Exact:
+def including(
+    *special: Row, left_out: tuple[LeftOut, ...] = (), mentions: tuple[str, ...] = ()
+) -> Exact:
     """Expect the ordinary rows with ``special`` among them."""
-    return Exact(mixed(special), left_out, said)
+    return Exact(mixed(special), left_out, mentions)

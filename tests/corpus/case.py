@@ -23,7 +23,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What a person sets instead of the detected format; empty values keep the detection."""
+    """Settings of a person instead of the detected format; empty values keep the detection."""
 
     encoding: str = ""
     separator: str = ""
@@ -33,13 +33,13 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """Exactly these rows, in the order of the file, the others left out, and ``said`` in the
+    """Exactly these rows, in the order of the file, the others left out, and ``mentions`` in the
     report.
     """
 
     rows: Rows = field(repr=False)
     left_out: tuple[LeftOut, ...] = ()
-    said: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,7 @@ def _broken() -> list[Case]:
     def with_bytes(old: bytes, new: bytes) -> Builder:
         return changed(delimited(rows), lambda data: data.replace(old, new))
 
-    damaged = Exact(mixed((("pos", "na\ufffdve café"),)), said=("decode",))
+    damaged = Exact(mixed((("pos", "na\ufffdve café"),)), mentions=("decode",))
     mixed_case = Case(
         "encoding-one-byte-is-not-utf-8",
         KIND,
@@ -254,7 +254,7 @@ def _broken() -> list[Case]:
             lambda data: data.replace("ï".encode(), b"\xef"),
         ),
         (
-            Exact((*films(), ("pos", "na\ufffdve café"), ("neg", "日本語")), said=("decode",)),
+            Exact((*films(), ("pos", "na\ufffdve café"), ("neg", "日本語")), mentions=("decode",)),
             Refused(("utf-8", "line 26")),
         ),
         note="UTF-8 with one foreign byte: said with its line, never read as a code page",
@@ -285,7 +285,7 @@ def _broken() -> list[Case]:
                     ("encoding",), ((Overrides(encoding="mac_roman"), _rows(_language("french"))),)
                 ),
             ),
-            note="old Excel for Mac; nothing but the words tells it from Windows-1252",
+            note="old Excel for Mac; only the words distinguish it from Windows-1252",
         ),
         Case(
             "encoding-cp437",
@@ -306,7 +306,7 @@ def _broken() -> list[Case]:
             ),
             (
                 Refused(("utf-8",)),
-                Exact((*films(), ("neg", "日本")), said=("decode",)),
+                Exact((*films(), ("neg", "日本")), mentions=("decode",)),
                 Exact((*films(), ("neg", "日本")), (LeftOut("", (27,)),)),
             ),
         ),

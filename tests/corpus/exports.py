@@ -1,4 +1,4 @@
-"""What labelling tools write: one label in a list, several labels, nested annotations."""
+"""Exports of labelling tools: one label in a list, several labels, nested annotations."""
 
 import json
 
@@ -33,7 +33,7 @@ def _several(*lines_: int) -> tuple[LeftOut, ...]:
 
 
 def _doccano() -> list[Case]:
-    one: list[dict[str, object]] = [
+    single: list[dict[str, object]] = [
         {"id": i, "text": text, "label": [label]} for i, (label, text) in enumerate(ROWS)
     ]
     data: list[dict[str, object]] = [
@@ -50,9 +50,9 @@ def _doccano() -> list[Case]:
     two = [csv_line("both", "['pos', 'neg']"), csv_line("none", "[]")]
     rest = Exact(ROWS[4:], _several(2, 3, 4, 5))
     return [
-        _lines("doccano", one, Exact(ROWS), report="doccano/doccano#1537"),
+        _lines("doccano", single, Exact(ROWS), report="doccano/doccano#1537"),
         _lines("doccano-data", data, Exact(ROWS), text="", label="", report="doccano/doccano#1605"),
-        _lines("doccano-several", [*one, *extra],
+        _lines("doccano-several", [*single, *extra],
                Exact(ROWS, (LeftOut("label", (25,)), LeftOut("no label", (26,)))),
                report="doccano/doccano#1537"),
         _csv("doccano-hash", ["text,label", *hashed], rest, Refused(("pos#neg",)),
@@ -187,13 +187,13 @@ def _multi_label() -> list[Case]:
         Case("export-columns-of-zero-and-one", KIND,
              lines(["text,toxic,obscene,insult", *toxic]),
              (Exact(tuple((str(int(label == "neg")), text) for label, text in ROWS),
-                    said=("toxic",)),
+                    mentions=("toxic",)),
               Refused(("label",))), "", "",
              note="multi-label data: refused, or one column is read and said so"),
         _csv("emotions-joined-by-comma", ["text,label", *emotions],
              Exact(single, (LeftOut("label", joined),)),
              Exact(tuple((("2", "27", "2,27", "3")[i % 4], t)
-                         for i, (_, t) in enumerate(films(24))), said=("2,27",)),
+                         for i, (_, t) in enumerate(films(24))), mentions=("2,27",)),
              Refused(("2,27",)),
              note="several labels per text: counted and left out, or said"),
         _lines("argilla-responses", responses, Exact(ROWS), Refused(("label.responses", "list")),

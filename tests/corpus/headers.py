@@ -63,7 +63,7 @@ def _none() -> list[Case]:
             csv_lines(rare),
             Refused(("too few", "the rare one")),
             Ask(("header", "line 1"), ()),
-            Exact(films(), said=("header", "see you at ten")),
+            Exact(films(), mentions=("header", "see you at ten")),
             note="the first row's label occurs once: it must not become a header in silence",
         ),
         Case(
@@ -72,7 +72,7 @@ def _none() -> list[Case]:
             delimited((("label", "text"), *labelled("text", "label")), header=()),
             (
                 Exact((("label", "text"), *labelled("text", "label"))),
-                Exact(labelled("text", "label"), said=("header",)),
+                Exact(labelled("text", "label"), mentions=("header",)),
             ),
             text="",
             label="",
@@ -124,8 +124,8 @@ def _unusual() -> list[Case]:
         _case(
             "text-label-text",
             ["text,label,text", *three],
-            Exact(titles, said=("text",)),
-            Exact(both, said=("text",)),
+            Exact(titles, mentions=("text",)),
+            Exact(both, mentions=("text",)),
             Refused(("text",)),
             columns=("text", "label"),
             note="which of the two is meant is said",

@@ -1,4 +1,4 @@
-"""Judge what a reader made of a case."""
+"""Judge the result of a reader for a case."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -31,11 +31,11 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a reader returns: rows (of each split) in order, or the message of its error."""
+    """The result of a reader: rows (of each split) in order, or the message of its error."""
 
     parts: tuple[Rows, ...] = field(default=(), repr=False)
     dropped: tuple[Dropped, ...] = ()
-    said: str = ""
+    report: str = ""
     error: str | None = None
     crashed: bool = False
 
@@ -70,8 +70,8 @@ def _matches(outcome: Outcome, answer: Answer, again: Again) -> bool:
                 and _contains(answer.error, fragments)
                 and all(_same_rows(rows, again(options).parts) for options, rows in readings)
             )
-        case Exact(_, left_out, said):
-            spoken = _contains(answer.said, said) and _reported(left_out, answer.dropped)
+        case Exact(_, left_out, mentions):
+            spoken = _contains(answer.report, mentions) and _reported(left_out, answer.dropped)
         case Counts(_, _, left_out):
             spoken = _reported(left_out, answer.dropped)
     return answer.error is None and spoken and _rows_match(outcome, answer.parts)
@@ -82,9 +82,9 @@ def _rows_match(outcome: Outcome, parts: tuple[Rows, ...]) -> bool:
         case Exact(rows):
             return _same_rows(rows, parts)
         case Counts(classes, texts):
-            kept = [row for part in parts for row in part]
-            return Counter(label for label, _ in kept) == dict(classes) and set(texts) <= {
-                text for _, text in kept
+            every_row = [row for part in parts for row in part]
+            return Counter(label for label, _ in every_row) == dict(classes) and set(texts) <= {
+                text for _, text in every_row
             }
         case _:
             return False

@@ -9,8 +9,8 @@ from tests.corpus.build import (
     csv_line,
     delimited,
     films,
+    including,
     jsonl,
-    kept,
     labelled,
     lines,
     parquet,
@@ -29,7 +29,7 @@ class Names:
     names: tuple[str, ...]
     report: str = ""
     formats: tuple[str, ...] = ("csv",)
-    said: str = ""  # part of what the report says about the labels
+    mentions: str = ""  # part of what the report says about the labels
     note: str = ""
 
 
@@ -70,11 +70,11 @@ APART = (
         "unicode-forms",
         ("caf\u00e9", "cafe\u0301"),
         formats=("csv", "jsonl"),
-        said="merge",
+        mentions="merge",
         note="two spellings that look alike are offered for merging",
     ),
-    Names("full-width-digits", ("1", "\uff11"), said="merge", note="as unicode-forms"),
-    Names("zero-width-space", ("pos", "pos\u200b"), said="merge", note="as unicode-forms"),
+    Names("full-width-digits", ("1", "\uff11"), mentions="merge", note="as unicode-forms"),
+    Names("zero-width-space", ("pos", "pos\u200b"), mentions="merge", note="as unicode-forms"),
 )
 
 
@@ -92,7 +92,7 @@ def _built(rows: Rows, form: str) -> Builder:
 
 def _apart(names: Names) -> list[Case]:
     rows = labelled(*names.names)
-    outcome = Exact(rows, said=(names.said,) if names.said else ())
+    outcome = Exact(rows, mentions=(names.mentions,) if names.mentions else ())
     return [
         Case(
             f"label-{names.id}-{form}",
@@ -198,7 +198,7 @@ def _blanks() -> list[Case]:
                 f"label-blank-around-{number + 1}",
                 KIND,
                 special,
-                kept((label, "a text with a blank")),
+                including((label, "a text with a blank")),
                 note="blanks around a label do not count",
             )
         )
@@ -209,7 +209,7 @@ def _blanks() -> list[Case]:
             "label-two-blanks-inside",
             KIND,
             delimited(inner),
-            (Exact(inner), Exact(merged, said=("New  York",))),
+            (Exact(inner), Exact(merged, mentions=("New  York",))),
             note="kept apart, or merged and said so",
         )
     )
@@ -220,7 +220,7 @@ def _blanks() -> list[Case]:
             "label-with-line-break",
             KIND,
             delimited(broken),
-            (Exact(broken), Exact(joined, said=("renamed",))),
+            (Exact(broken), Exact(joined, mentions=("renamed",))),
             note="kept, or joined and said so",
         )
     )
@@ -235,7 +235,7 @@ def _missing() -> list[Case]:
             "label-empty-cells",
             KIND,
             ["no label here,", 'nor here,""', "nor here either,  "],
-            kept(left_out=empty),
+            including(left_out=empty),
         ),
         Case(
             "label-jsonl-missing-key",

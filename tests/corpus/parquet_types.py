@@ -58,7 +58,7 @@ def _typed(column: str, kind: str, *, report: str = "") -> Case:
 
 
 def _unused(kind: str) -> Case:
-    """A column of another type that nobody asked for."""
+    """A column of another type that is not read."""
 
     def columns() -> dict[str, object]:
         import pyarrow as pa  # noqa: PLC0415 - as above
@@ -115,8 +115,8 @@ def _duplicates() -> list[Case]:
     both = tuple((label, f"x{i}\n{text}") for i, (label, text) in enumerate(ROWS))
     return [
         Case("parquet-two-columns-called-text", KIND, _names("text", "text", "label"),
-             (Exact(ROWS, said=("text",)), Exact(first, said=("text",)),
-              Exact(both, said=("text",)), Refused(("text",))),
+             (Exact(ROWS, mentions=("text",)), Exact(first, mentions=("text",)),
+              Exact(both, mentions=("text",)), Refused(("text",))),
              report="apache/arrow#37428", note="which one is read is said"),
         Case("parquet-unused-columns-of-one-name", KIND, _twice_unused(), (Exact(ROWS),),
              report="apache/datafusion#24381"),
@@ -174,7 +174,7 @@ def _shapes() -> list[Case]:
              parquet_columns(lambda: {"text": [b"caf\xe9 is fine", *(t.encode() for t in TEXTS)],
                                       "label": ["pos", *LABELS]}),
              (Refused(("text", "binary")),
-              Exact((("pos", "caf\ufffd is fine"), *ROWS), said=("decode",)),
+              Exact((("pos", "caf\ufffd is fine"), *ROWS), mentions=("decode",)),
               Exact((("pos", "café is fine"), *ROWS)),
               Exact(ROWS, (LeftOut("", (1,)),)))),
     ]  # fmt: skip

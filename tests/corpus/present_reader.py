@@ -37,7 +37,7 @@ def read_case(
 
             folder = paths[0].parent
             raw = load_rows(named_source(settings, str(folder)), folder / "cache")
-            return Answer(_parts(raw), said="\n".join(raw.notes))
+            return Answer(_parts(raw), report="\n".join(raw.notes))
         card = _add(case, paths, settings, options)
         raw = read_saved(named_source(settings, NAME))
     except DataError as error:

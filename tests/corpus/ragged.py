@@ -1,6 +1,6 @@
 """Lines with more or fewer cells than the header, blank lines, preambles and footers."""
 
-from tests.corpus.build import FIRST, SEMICOLON, TSV, among, csv_lines, films, kept, lines
+from tests.corpus.build import FIRST, SEMICOLON, TSV, among, csv_lines, films, including, lines
 from tests.corpus.case import Case, Exact, LeftOut, Outcome, Refused
 
 KIND = "ragged"
@@ -14,31 +14,31 @@ def _whole(id: str, content: list[str], *outcomes: Outcome, report: str = "") ->
 
 def _one_line() -> list[Case]:
     left_out = (LeftOut("cells", (LINE,)),)
-    joined = kept(("neg", "bad, very bad"))
+    joined = including(("neg", "bad, very bad"))
     return [
         among(
             "ragged-comma-too-many",
             KIND,
             ["bad, very bad,neg"],
-            kept(left_out=left_out),
+            including(left_out=left_out),
             joined,
             report="HumanSignal/label-studio#4033",
             note="left out and counted; joining the text again is as good",
         ),
-        among("ragged-cell-missing", KIND, ["only a text"], kept(left_out=left_out)),
+        among("ragged-cell-missing", KIND, ["only a text"], including(left_out=left_out)),
         among(
             "ragged-seven-lines",
             KIND,
             ["one", "a,b,c", "two", "three", "d,e,f", "four", "five"],
-            kept(left_out=(LeftOut("cells", tuple(range(LINE, LINE + 7))),)),
+            including(left_out=(LeftOut("cells", tuple(range(LINE, LINE + 7))),)),
         ),
-        among("ragged-tsv", KIND, ["a\tb\tpos"], kept(left_out=left_out), dialect=TSV),
+        among("ragged-tsv", KIND, ["a\tb\tpos"], including(left_out=left_out), dialect=TSV),
         among(
             "ragged-semicolon",
             KIND,
             ["good; very good;pos"],
-            kept(left_out=left_out),
-            kept(("pos", "good; very good")),
+            including(left_out=left_out),
+            including(("pos", "good; very good")),
             dialect=SEMICOLON,
         ),
         _whole(
@@ -119,7 +119,7 @@ def _blank() -> list[Case]:
             "ragged-blank-lines",
             KIND,
             ["", "", "after the blanks,pos", "only a text"],
-            kept(
+            including(
                 ("pos", "after the blanks"),
                 left_out=(optional, LeftOut("cells", (LINE + 3,))),
             ),
@@ -129,14 +129,14 @@ def _blank() -> list[Case]:
             "ragged-line-of-blanks",
             KIND,
             ["   ", "\t", "after,pos"],
-            kept(("pos", "after"), left_out=(LeftOut("", (LINE, LINE + 1)),)),
+            including(("pos", "after"), left_out=(LeftOut("", (LINE, LINE + 1)),)),
             note="such lines are counted, as rows without text or without cells",
         ),
         among(
             "ragged-lines-of-separators",
             KIND,
             [",", ",", "after,pos"],
-            kept(("pos", "after"), left_out=(LeftOut("", (LINE, LINE + 1)),)),
+            including(("pos", "after"), left_out=(LeftOut("", (LINE, LINE + 1)),)),
             note="rows that a spreadsheet has emptied: counted as left out",
         ),
         _whole(

@@ -9,7 +9,7 @@ from tests.corpus.build import (
     csv_lines,
     delimited,
     films,
-    kept,
+    including,
     lines,
     mixed,
 )
@@ -50,13 +50,13 @@ def _plain() -> list[Case]:
 def _rare() -> list[Case]:
     rows = films()
     refused = Refused(("separator",))
-    one = Refused(("column",))
+    no_column = Refused(("column",))
     cases = [
         Case(
             f"separator-{name}",
             KIND,
             lines([f"text{sep}label", *(f"{text}{sep}{label}" for label, text in rows)]),
-            (Exact(rows), refused, one),
+            (Exact(rows), refused, no_column),
             note="read, or refused with a word about the separator",
         )
         for name, sep in (
@@ -144,14 +144,14 @@ def _competing() -> list[Case]:
             "separator-one-semicolon-late",
             KIND,
             ["a;b,pos"],
-            kept(("pos", "a;b")),
+            including(("pos", "a;b")),
             report="duckdb/duckdb#25827",
         ),
         among(
             "separator-trailing-semicolon",
             KIND,
             ["one more;pos"],
-            kept(("pos", "one more")),
+            including(("pos", "one more")),
             dialect=SEMICOLON,
         ),
         _case(
@@ -165,7 +165,7 @@ def _competing() -> list[Case]:
 def _endings() -> list[Case]:
     rows = films()
     content = ["text,label", *csv_lines(rows)]
-    stray = kept(("pos", "before\rafter"))
+    stray = including(("pos", "before\rafter"))
     cases = [
         Case(f"end-{name}", ENDS, lines(content, end=end), (Exact(rows),), report=report)
         for name, end, report in (
@@ -197,7 +197,7 @@ def _endings() -> list[Case]:
             "end-nul-padding",
             ENDS,
             changed(build, lambda data: data + b"\0" * 512),
-            (Exact(rows), Exact(rows, (LeftOut("", (26,)),)), Exact(rows, said=("NUL",))),
+            (Exact(rows), Exact(rows, (LeftOut("", (26,)),)), Exact(rows, mentions=("NUL",))),
             report="dfreelon/TSM#3",
         ),
         Case(
@@ -212,13 +212,16 @@ def _endings() -> list[Case]:
             ENDS,
             ["before\rafter,pos"],
             stray,
-            kept(left_out=(LeftOut("cells", (LINE,)),)),
+            including(left_out=(LeftOut("cells", (LINE,)),)),
             Exact(mixed((("pos", "after"),)), (LeftOut("cells", (LINE,)),)),
-            note="a CR within a line: kept, or the pieces are counted",
+            note="a CR within a line: kept, or both parts are counted",
         ),
         among("end-cr-in-quotes", ENDS, ['"before\rafter",pos'], stray),
         among(
-            "end-crlf-in-quotes", ENDS, ['"before\r\nafter",pos'], kept(("pos", "before\r\nafter"))
+            "end-crlf-in-quotes",
+            ENDS,
+            ['"before\r\nafter",pos'],
+            including(("pos", "before\r\nafter")),
         ),
         among(
             "end-stray-cr-tsv",

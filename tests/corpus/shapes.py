@@ -98,11 +98,12 @@ def _columns() -> list[Case]:
     parts = [csv_line(f"{text} too", label, "test") for label, text in ROWS]
     return [
         Case("shape-sentence-pairs", KIND, lines(["sentence1,sentence2,label", *pairs]),
-             (Exact(joined), Exact(first, said=("sentence2",)), Exact(second, said=("sentence1",)),
+             (Exact(joined), Exact(first, mentions=("sentence2",)),
+              Exact(second, mentions=("sentence1",)),
               Refused(("sentence2",))), "", "",
              note="both columns are read, or the one that is not is named"),
         Case("shape-title-and-body", KIND, lines(["title,body,label", *titles]),
-             (Exact(both), Exact(ROWS, said=("title",))), "", ""),
+             (Exact(both), Exact(ROWS, mentions=("title",))), "", ""),
         Case("shape-1102-columns", KIND, lines([head, *wide]),
              (Exact(ROWS), Refused(("1,102 columns",)))),
         Case("shape-split-column", KIND, lines(["text,label,split", *split, *parts]),
@@ -113,7 +114,7 @@ def _columns() -> list[Case]:
                     (LeftOut("split", (50,)),)),
               Refused(("tset",)),
               Exact((*ROWS, *((label, f"{text} too") for label, text in ROWS), ("pos", "one more")),
-                    said=("split",)))),
+                    mentions=("split",)))),
         Case("shape-id-with-few-values", KIND,
              lines(["rater,text,label", *(csv_line(str(i % 3), t, label)
                                           for i, (label, t) in enumerate(ROWS))]),

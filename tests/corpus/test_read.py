@@ -34,7 +34,7 @@ def test_a_file_is_read_exactly_or_refused_with_the_reason(
 
     verdict = judge(case, answer, lambda options: read_case(case, paths, settings, options))
     expected = FAILURES.get(case.id, Verdict.RIGHT)
-    assert verdict is expected, f"{answer.error or answer.said}\nexpected: {case.outcomes}"
+    assert verdict is expected, f"{answer.error or answer.report}\nexpected: {case.outcomes}"
 
 
 def test_the_corpus_is_large_and_every_name_is_used_once() -> None:

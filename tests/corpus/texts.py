@@ -10,8 +10,8 @@ from tests.corpus.build import (
     csv_lines,
     delimited,
     films,
+    including,
     jsonl,
-    kept,
     labelled,
     lines,
     mixed,
@@ -59,10 +59,10 @@ def _all_alike() -> list[Case]:
     ]
 
 
-def _one(id: str, *texts: str, report: str = "", note: str = "", said: str = "") -> Case:
+def _one(id: str, *texts: str, report: str = "", note: str = "", mentions: str = "") -> Case:
     """Describe CSV with some special texts that a CSV writer has written."""
     rows: tuple[Row, ...] = tuple(("pos", text) for text in texts)
-    expected = Exact(mixed(rows), said=(said,) if said else ())
+    expected = Exact(mixed(rows), mentions=(mentions,) if mentions else ())
     return Case(f"text-{id}", KIND, delimited(mixed(rows)), (expected,), report=report, note=note)
 
 
@@ -75,7 +75,7 @@ def _blanks() -> list[Case]:
             f"text-blanks-around-{form}",
             KIND,
             builder(mixed(as_written)),
-            (Exact(mixed(as_written)), Exact(mixed(stripped), said=("blanks",))),
+            (Exact(mixed(as_written)), Exact(mixed(stripped), mentions=("blanks",))),
             note="kept as written, or stripped and said so",
         )
         for form, builder in (("csv", delimited), ("jsonl", jsonl), ("parquet", parquet))
@@ -88,7 +88,7 @@ def _long() -> list[Case]:
         text = "word " * (characters // 5) + "x" * (characters % 5)
         text = text[:-1] + "."
         left_out = (LeftOut("longer", (LINE,)),)
-        outcomes = (kept(("pos", text)), kept(left_out=left_out))
+        outcomes = (including(("pos", text)), including(left_out=left_out))
         cases.append(
             among(
                 f"text-of-{name}-characters",
@@ -152,7 +152,7 @@ def _unicode() -> list[Case]:
                 "a.jsonl",
             ),
             (
-                Exact((("pos", "half \ufffd of a face"), *films()), said=("surrogate",)),
+                Exact((("pos", "half \ufffd of a face"), *films()), mentions=("surrogate",)),
                 Exact(films(), (LeftOut("surrogate", (1,)),)),
             ),
             report="daaain/claude-code-log#139",
@@ -162,14 +162,14 @@ def _unicode() -> list[Case]:
 
 
 def _controls() -> list[Case]:
-    lost = Exact(mixed((("pos", "beforeafter"),)), said=("NUL",))
-    space = Exact(mixed((("pos", "before after"),)), said=("NUL",))
+    lost = Exact(mixed((("pos", "beforeafter"),)), mentions=("NUL",))
+    space = Exact(mixed((("pos", "before after"),)), mentions=("NUL",))
     return [
         among(
             "text-nul-byte",
             KIND,
             ["before\0after,pos"],
-            kept(("pos", "before\0after")),
+            including(("pos", "before\0after")),
             lost,
             space,
             Refused(("NUL", "line 6")),
@@ -180,7 +180,7 @@ def _controls() -> list[Case]:
             "text-nul-in-quotes",
             KIND,
             ['"before\0after",pos'],
-            kept(("pos", "before\0after")),
+            including(("pos", "before\0after")),
             lost,
             space,
             Refused(("NUL", "line 6")),
@@ -191,20 +191,20 @@ def _controls() -> list[Case]:
             "text-escape-character",
             KIND,
             ["\x1b[31mred\x1b[0m,pos", "bell\x07,neg"],
-            kept(("pos", "\x1b[31mred\x1b[0m"), ("neg", "bell\x07")),
+            including(("pos", "\x1b[31mred\x1b[0m"), ("neg", "bell\x07")),
         ),
         among(
             "text-empty-cells",
             KIND,
             [",pos", '"",neg', "   ,pos", '" ",neg'],
-            kept(left_out=(LeftOut("no text", (LINE, LINE + 1, LINE + 2, LINE + 3)),)),
+            including(left_out=(LeftOut("no text", (LINE, LINE + 1, LINE + 2, LINE + 3)),)),
         ),
         among(
             "text-no-break-space-only",
             KIND,
             ["\u00a0,pos", "\u3000,neg"],
-            kept(left_out=(LeftOut("no text", (LINE, LINE + 1)),)),
-            kept(("pos", "\u00a0"), ("neg", "\u3000")),
+            including(left_out=(LeftOut("no text", (LINE, LINE + 1)),)),
+            including(("pos", "\u00a0"), ("neg", "\u3000")),
             note="blanks of any kind are no text, or kept as written",
         ),
     ]
@@ -288,7 +288,7 @@ CASES = [
         "text-missing-words-csv",
         KIND,
         [csv_line(word, "pos") for word in WORDS],
-        kept(*(("pos", word) for word in WORDS)),
+        including(*(("pos", word) for word in WORDS)),
         report="pandas-dev/pandas#10647",
     ),
     *_blanks(),
