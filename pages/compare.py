@@ -3,8 +3,8 @@
 import streamlit as st
 
 from ui.app import page_frame
-from ui.compare import baselines, curves, overview, pair_details, tables
-from ui.widgets import report_button
+from ui.compare import overview, pair_details, results
+from ui.widgets import run_summary
 
 store = page_frame.open_page(
     "Compare", "Which run is better, by how much, at what cost, and on which texts?"
@@ -12,16 +12,16 @@ store = page_frame.open_page(
 chosen = overview.choose_runs(store)
 
 pairs = overview.verdicts(chosen)
-tables.table(chosen, baselines.rows(store, chosen))
-baselines.verdicts(store, chosen)
-tables.seeds(chosen)
-tables.configurations(chosen)
-curves.curves(store, chosen)
-curves.costs(chosen)
-tables.classes(chosen)
+results.draw_table(chosen, results.read_baselines(store, chosen))
+results.draw_baseline_verdicts(store, chosen)
+results.draw_seeds(chosen)
+results.draw_configurations(chosen)
+results.draw_curves(store, chosen)
+results.draw_costs(chosen)
+results.draw_classes(chosen)
 if pair := pair_details.choose(pairs):
     pair_details.draw(pair)
-report_button.button(store, [entry.run.job for entry in chosen])
+run_summary.draw_report_button(store, [entry.run.job for entry in chosen])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(overview.HOW_TO_READ)

@@ -5,13 +5,13 @@ import streamlit as st
 from ui import embeddings
 from ui.app import page_frame
 from ui.session import cache
-from ui.widgets import model_or_run
+from ui.widgets import inspection
 
 dataset = page_frame.open_data(
     "Embeddings", "How does a model arrange the texts, before and after fine-tuning?"
 )
 store = cache.open_lab()
-chosen = embeddings.choose(dataset, model_or_run.bases(store), model_or_run.runs(store))
+chosen = embeddings.choose(dataset, inspection.list_base_models(store), inspection.list_runs(store))
 
 if chosen:
     request, shown = chosen

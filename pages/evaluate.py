@@ -6,7 +6,7 @@ from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.evaluate import overview, scores, side_by_side
 from ui.session import cache
-from ui.widgets import baselines, report_button
+from ui.widgets import baselines, run_summary
 
 run = page_frame.open_run(
     "Evaluate",
@@ -44,7 +44,7 @@ elif view == "difference to another run":
 else:
     scores.ranking(run, split)
 
-report_button.button(store, [run.job])
+run_summary.draw_report_button(store, [run.job])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(overview.HOW_TO_READ)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui.app import page_frame
-from ui.explore import filters, overview, texts, words
+from ui.explore import filters, overview, texts
 
 dataset = page_frame.open_data("Explore", "What does the data contain?")
 index = overview.require_index(dataset)
@@ -20,8 +20,8 @@ with sides.cell():
     overview.draw_lengths(view)
 
 overview.draw_cut(view)
-words.draw_words(view)
-words.draw_patterns(view)
+texts.draw_words(view)
+texts.draw_patterns(view)
 texts.draw_texts(view)
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(overview.HOW_TO_READ)

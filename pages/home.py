@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui import home, navigation
 from ui.app import page_frame
-from ui.runs import run_list, table
+from ui.runs import run_list
 from ui.session import cache
 
 store = page_frame.open_page(
@@ -24,7 +24,7 @@ home.draw_taste(store, status, models)
 
 if runs:
     st.markdown("##### Recent runs")
-    if chosen := table.draw_links(store, runs[:5], key="recent-runs"):
+    if chosen := run_list.draw_links(store, runs[:5], key="recent-runs"):
         navigation.open_page(navigation.RUNS, chosen)
     if runs[5:]:
         navigation.link(navigation.RUNS, "All runs")

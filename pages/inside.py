@@ -6,7 +6,7 @@ from core.models.catalog import shape_of
 from ui import inside, tokens
 from ui.app import page_frame
 from ui.session import cache
-from ui.widgets import model_or_run, text_input
+from ui.widgets import inspection
 
 store = page_frame.open_page(
     "Inside the model",
@@ -15,11 +15,13 @@ store = page_frame.open_page(
 dataset = cache.data_status(store.settings).dataset
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-    subject = model_or_run.choose(
-        "Model or run", [*model_or_run.bases(store), *model_or_run.runs(store)], key="subject"
+    subject = inspection.choose_subject(
+        "Model or run",
+        [*inspection.list_base_models(store), *inspection.list_runs(store)],
+        key="subject",
     )
     max_tokens = tokens.max_tokens_box("inside-max-tokens")
-text = text_input.choose(dataset)
+text = inspection.choose_text(dataset)
 classes = inside.classes_of(subject, dataset)
 
 if walk := inside.ask(store, subject, dataset, text, max_tokens):

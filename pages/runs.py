@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui import navigation
 from ui.app import page_frame
-from ui.runs import backups, detail, imports, run_list
+from ui.runs import detail, run_list, transfer
 from ui.text import plain
 from ui.train import launch
 
@@ -15,8 +15,8 @@ chosen = page_frame.run_in_url()
 summaries = run_list.read(store)
 
 if not summaries:
-    imports.draw(store)
-    backups.draw(store)
+    transfer.draw_import(store)
+    transfer.draw_backups(store)
     page_frame.empty(
         "No runs yet.",
         "A run fine-tunes a model on your data in the background.",
@@ -35,6 +35,6 @@ elif chosen:
     )
 else:
     st.caption("Choose a run to see its details.")
-imports.draw(store)
-backups.draw(store)
+transfer.draw_import(store)
+transfer.draw_backups(store)
 launch.arrived()

@@ -8,18 +8,18 @@ from ui import tokens
 from ui.app import page_frame
 from ui.session import cache
 from ui.session.error_boundary import boundary
-from ui.widgets import model_or_run, text_input
+from ui.widgets import inspection
 
 store = page_frame.open_page("Tokens", "What does a model see of a text, and what is truncated?")
 dataset = cache.data_status(store.settings).dataset
-models = [replace(model, title=model.name) for model in model_or_run.bases(store)]
+models = [replace(model, title=model.name) for model in inspection.list_base_models(store)]
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-    model = model_or_run.choose(
+    model = inspection.choose_subject(
         "Vocabulary of", [m for m in models if m.model.folder] or models, key="vocabulary"
     )
     max_tokens = tokens.max_tokens_box()
-text = text_input.choose(dataset)
+text = inspection.choose_text(dataset)
 
 with boundary():
     tokens.draw_pieces(model, text, max_tokens)

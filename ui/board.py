@@ -10,7 +10,7 @@ from core.runs.leaderboard import LeaderboardRow
 from core.storage import accounts
 from core.storage.store import Store
 from ui import navigation
-from ui.session import provider_sign_in
+from ui.session import visitors
 from ui.session.error_boundary import boundary
 from ui.text import age, count
 from ui.widgets import tables
@@ -68,7 +68,7 @@ def draw_teacher(store: Store, rules: Rules) -> None:
         st.container(border=True, key="teacher"),
         st.container(horizontal=True, vertical_alignment="center"),
     ):
-        if provider_sign_in.configured().wanted:  # a provider replaces the class code
+        if visitors.load_sign_in().wanted:  # a provider replaces the class code
             st.markdown("#### Students sign in", width="content")
         else:
             st.markdown("#### Class code")

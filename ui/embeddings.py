@@ -26,9 +26,8 @@ from core.progress import Phase
 from core.storage.store import Store
 from ui.text import accuracy, count, per_cent, plain
 from ui.widgets import chart_view, job_panel, tables
+from ui.widgets.inspection import Subject, choose_subject
 from ui.widgets.job_panel import PanelWords, StartButton
-from ui.widgets.model_or_run import Subject
-from ui.widgets.model_or_run import choose as choose_subject
 
 ROWS = (500, 1000, 2000, 4000)
 MAP_KEY, CHOSEN_KEY, EVENT_KEY = "map", "map-rows", "map-event"

@@ -18,8 +18,8 @@ from ui import navigation
 from ui.session import cache
 from ui.session.cache import DataStatus
 from ui.text import count, megabytes, plain
-from ui.train import cost, launch
-from ui.widgets import prepare_data
+from ui.train import launch, launch_summary
+from ui.widgets import job_panel
 
 STEPS = (
     (
@@ -114,7 +114,7 @@ def _draw_data(store: Store, status: DataStatus) -> None:
     dataset = status.dataset
     _title("Data", ready=dataset is not None)
     if dataset is None:
-        prepare_data.draw(store, status, primary=False)
+        job_panel.draw_preparation(store, status, primary=False)
         return
     st.markdown(f"**{plain(dataset.name)}**, from {SOURCES[dataset.source]}")
     st.caption(
@@ -154,7 +154,7 @@ def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocati
     st.markdown(f"**About {pace:.0f} rows/s** when training {plain(model.id)}")
     st.caption(f"Speed: {plain(speed.source)}.")
     if not speed.measured:
-        cost.draw_measurement(store, config.model, config.precision)
+        launch_summary.draw_measurement(store, config.model, config.precision)
 
 
 def _title(text: str, ready: bool) -> None:

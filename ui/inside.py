@@ -14,7 +14,7 @@ from core.storage.store import Store
 from ui.session import cache, error_boundary
 from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables
-from ui.widgets.model_or_run import Subject
+from ui.widgets.inspection import Subject
 
 # set once the model has been called in this visit: it is loaded then, and answers immediately
 ASKED_KEY = "inside-asked"

@@ -22,7 +22,7 @@ from core.models.catalog import MODELS, shape_of
 from ui.session import cache
 from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables
-from ui.widgets.model_or_run import Subject
+from ui.widgets.inspection import Subject
 
 INDEXED_TEXTS = 5_000  # takes about a second, once; enough to cover frequent words
 LOOKED_UP = "tokenization"

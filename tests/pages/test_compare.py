@@ -157,7 +157,7 @@ def test_the_report_is_offered_and_made_only_on_a_click(
         created.append(len(jobs))
         return b""
 
-    monkeypatch.setattr("ui.widgets.report_button.write_in_process", write)
+    monkeypatch.setattr("ui.widgets.run_summary.write_in_process", write)
 
     app = open_app(PAGE)
 

@@ -36,7 +36,7 @@ def keys(app: AppTest) -> set[str | None]:
 def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
     monkeypatch.setenv("LORALAB_TEACHERS", "grace@school.example")
-    monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: READY)
+    monkeypatch.setattr("ui.session.visitors.load_sign_in", lambda: READY)
 
 
 def enter(open_app: Open, who: dict[str, object], page: str = "pages/runs.py") -> AppTest:
@@ -147,7 +147,7 @@ def test_what_is_missing_is_said_at_the_sign_in_page_and_no_other_way_opens(
     open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "ui.session.provider_sign_in.configured",
+        "ui.session.visitors.load_sign_in",
         lambda: SignIn(("",), ("[auth] in secrets.toml lacks client_secret.",)),
     )
     app = enter(open_app, ADA)
@@ -164,7 +164,7 @@ def test_the_owner_of_a_public_page_acts_and_others_look(
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
     monkeypatch.setenv("LORALAB_TEACHERS", "grace@school.example")
-    monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: READY)
+    monkeypatch.setattr("ui.session.visitors.load_sign_in", lambda: READY)
 
     assert open_app("pages/train.py").button(key="launch").disabled
     assert enter(open_app, ADA, "pages/train.py").button(key="launch").disabled
@@ -176,7 +176,7 @@ def test_the_owner_of_a_public_page_acts_and_others_look(
 def test_on_the_machine_itself_no_one_signs_in(
     open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.session.provider_sign_in.configured", lambda: READY)
+    monkeypatch.setattr("ui.session.visitors.load_sign_in", lambda: READY)
 
     app = enter(open_app, ADA)
 

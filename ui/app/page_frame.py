@@ -15,7 +15,7 @@ from core.storage.store import Store
 from ui import navigation
 from ui.session import cache
 from ui.text import plain
-from ui.widgets import prepare_data
+from ui.widgets import job_panel
 from ui.widgets.job_state import LOOKS
 
 STYLE = Path(__file__).with_name("style.css")
@@ -56,7 +56,7 @@ def open_data(title: str, question: str) -> Dataset:
     store = open_page(title, question)
     status = cache.data_status(store.settings)
     if status.dataset is None:
-        prepare_data.draw(store, status)
+        job_panel.draw_preparation(store, status)
         st.stop()
     return status.dataset
 

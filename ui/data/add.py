@@ -1,13 +1,26 @@
 """Form that adds a dataset on the page Your data, from the file to the saved dataset."""
 
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
 import streamlit as st
 
-from core.access import Action, require
-from core.errors import LoraLabError
+from core.access import Action, Mode, require
+from core.data.files.read import read_file, read_table
+from core.data.files.sniffing import ENCODINGS, SEPARATORS
+from core.data.files.table import ReadOptions, Table, check_size
+from core.data.hub_download import find_fetched
+from core.errors import DataError, LoraLabError
 from core.jobs import actions
+from core.settings import Settings
 from core.storage.store import Store
-from ui.data import columns, saved, uploads
+from ui.data import columns, hub, saved
 from ui.session.error_boundary import show
+from ui.text import count, plain
+from ui.widgets import tables
 
 HOW_TO_READ = """
 - **One text and one label per row.** Files may be CSV, TSV, JSON lines (one object per line) or
@@ -23,12 +36,37 @@ HOW_TO_READ = """
   on the language works better.
 """
 
+UPLOAD, PATH, HUB = "Upload", "Path on this machine", "Hugging Face Hub"
+PREVIEW_ROWS, PREVIEW_LETTERS = 8, 300
+MOST_FILES = 5
+ENCODING_NAMES = {
+    "utf-8-sig": "UTF-8",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32": "UTF-32",
+    "latin-1": "unknown, read as Latin-1",
+}
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file to read, from ``data`` or else from ``path``; ``key`` changes with its content.
+
+    ``origin`` is set for files from neither this machine nor the browser.
+    """
+
+    name: str
+    key: str
+    path: Path | None = None
+    data: bytes | None = None
+    origin: str = ""
+
 
 def draw(store: Store) -> None:
     """Draw upload, choices and saving; an error is shown in place and stops the later steps."""
     try:
         require(store.visitor, Action.KEEP_DATA)
-        files = uploads.upload(store)
+        files = _choose_files(store)
         if not files:
             return
         _draw_choices(store, files)
@@ -36,12 +74,12 @@ def draw(store: Store) -> None:
         show(error)
 
 
-def _draw_choices(store: Store, files: list[uploads.UploadedFile]) -> None:
+def _draw_choices(store: Store, files: list[UploadedFile]) -> None:
     st.markdown("##### File contents")
-    read = uploads.read(files)
+    read = _read_files(files)
     if not read:
         return
-    uploads.draw_preview(read[0])
+    _draw_preview(read[0])
     st.markdown("##### Columns and classes")
     parts = columns.choose_splits(read)
     choice = columns.choose(parts)
@@ -67,3 +105,189 @@ def _draw_choices(store: Store, files: list[uploads.UploadedFile]) -> None:
         saved.prepare(store, source.name)
         saved.open_dataset(source.name)
         st.rerun()
+
+
+def _choose_files(store: Store) -> list[UploadedFile]:
+    """Let the reader choose files and return them."""
+    ways = [UPLOAD, *([PATH] if _may_name_paths() else []), HUB]
+    way = st.segmented_control("From", ways, required=True, default=UPLOAD, key="bring-from")
+    if way == PATH:
+        return _from_paths()
+    return _from_hub(store) if way == HUB else _from_upload()
+
+
+def _read_files(files: Sequence[UploadedFile]) -> list[Table]:
+    """Read the files as tables; if one fails, show why with other reading options, return none."""
+    tables_read = []
+    for file in files:
+        try:
+            table = _read_cached(file.name, file.key, _reading(file), file)
+        except LoraLabError as error:
+            show(error)
+            _draw_reading(file)
+            continue
+        _draw_found(table)
+        _draw_reading(file)
+        tables_read.append(table)
+    return tables_read if len(tables_read) == len(files) else []
+
+
+def _draw_preview(table: Table) -> None:
+    """Draw the first rows unchanged."""
+    shown = (
+        table.frame.head(PREVIEW_ROWS)
+        .iloc[:, :50]
+        .map(lambda cell: cell[:PREVIEW_LETTERS] if isinstance(cell, str) else cell)
+    )
+    shown.columns = [str(name) for name in shown.columns]
+    tables.plain(
+        shown,
+        key=f"preview-{table.found.name}",
+        alt=f"The first {len(shown)} rows of {table.found.name}",
+    )
+
+
+def _may_name_paths() -> bool:
+    """Return whether the visitor may read files by path: remote visitors may not."""
+    settings = (
+        Settings()
+    )  # behind a proxy every address is this machine's own, so the mode counts as well
+    return settings.paths or (
+        settings.mode == Mode.LOCAL
+        and st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"}
+    )
+
+
+def _from_upload() -> list[UploadedFile]:
+    uploaded = st.file_uploader(
+        "CSV, TSV, JSON lines or Parquet, up to 20 MB. Upload several files to use them as splits.",
+        accept_multiple_files=True,
+        key="upload",
+    )
+    if not _may_name_paths():
+        st.caption(
+            "To read a file by its path, start the server with --server.address localhost, or run:"
+            " python -m core data add FILE"
+        )
+    for file in uploaded:
+        check_size(file.name, file.size)
+    return [
+        UploadedFile(file.name, file.file_id, data=file.getvalue())
+        for file in uploaded[:MOST_FILES]
+    ]
+
+
+def _from_paths() -> list[UploadedFile]:
+    typed = st.text_area(
+        "Path of a file, or several paths (one per line) to use as splits",
+        key="paths",
+        height=80,
+        placeholder="~/reviews.csv",
+    )
+    return _at(
+        [Path(os.path.expanduser(line.strip())) for line in typed.splitlines() if line.strip()][
+            :MOST_FILES
+        ]
+    )
+
+
+def _from_hub(store: Store) -> list[UploadedFile]:
+    pick = hub.fetch(store)
+    return (
+        [replace(file, origin=pick.origin) for file in _at(find_fetched(store.settings, pick))]
+        if pick
+        else []
+    )
+
+
+def _at(paths: Sequence[Path]) -> list[UploadedFile]:
+    files = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path} cannot be opened ({type(error).__name__}).", "Check the path."
+            ) from error
+        files.append(
+            UploadedFile(path.name, f"{path}|{stat.st_size}|{stat.st_mtime_ns}", path=path)
+        )
+    return files
+
+
+@st.cache_resource(
+    max_entries=4, show_spinner="Reading the file"
+)  # a table of 20 MB takes about 100 MB
+def _read_cached(name: str, key: str, reading: ReadOptions, _file: UploadedFile) -> Table:
+    data = _file.data if _file.data is not None else read_file(_file.path or Path(name))
+    return read_table(name, data, reading)
+
+
+def _draw_found(table: Table) -> None:
+    details = table.found
+    parts = [
+        (
+            details.format
+            if details.format != "delimited"
+            else f"text separated by {SEPARATORS.get(details.separator, repr(details.separator))}"
+        )
+    ]
+    if details.encoding:
+        parts.append(
+            ENCODINGS.get(details.encoding, ENCODING_NAMES.get(details.encoding, details.encoding))
+        )
+    if details.header is not None:
+        parts.append("first row is the header" if details.header else "no header")
+    sizes = f"{count(table.rows, 'rows')}, {count(len(table.columns), 'columns')}"
+    st.markdown(f"**{plain(details.name)}** · {sizes}")
+    st.caption(plain(" · ".join(parts)))
+    for note in details.notes:
+        st.caption(f":material/info: {plain(note)}")
+    for item in table.skipped:
+        lines = ", ".join(f"{line:,}" for line in item.lines)
+        st.caption(
+            f":material/warning: {count(item.rows, 'lines')} skipped: {plain(item.reason)}. First"
+            f" at {lines}."
+        )
+
+
+def _reading(file: UploadedFile) -> ReadOptions:
+    chosen = st.session_state.get
+    header: Literal["found", "yes", "no"] = chosen(_key("header", file), "found")
+    return ReadOptions(
+        chosen(_key("encoding", file)) or "",
+        chosen(_key("separator", file)) or "",
+        None if header == "found" else header == "yes",
+        chosen(_key("quotes", file), True),
+    )
+
+
+def _draw_reading(file: UploadedFile) -> None:
+    with st.expander(
+        "Change how the file is read",
+        key=_key("reading", file),
+        type="compact",
+        icon=":material/tune:",
+    ):
+        with st.grid(3, min_column_width=180, vertical_alignment="bottom"):
+            st.selectbox(
+                "Encoding",
+                ["", *ENCODINGS],
+                format_func=lambda name: ENCODINGS.get(name, "detected"),
+                key=_key("encoding", file),
+            )
+            st.selectbox(
+                "Separator",
+                ["", *SEPARATORS],
+                format_func=lambda mark: SEPARATORS.get(mark, "detected"),
+                key=_key("separator", file),
+            )
+            words = {"found": "detected", "yes": "header", "no": "data"}
+            st.selectbox(
+                "First row", list(words), format_func=words.__getitem__, key=_key("header", file)
+            )
+        st.toggle("Texts are in double quotes", value=True, key=_key("quotes", file))
+
+
+def _key(setting: str, file: UploadedFile) -> str:
+    return f"{setting}|{file.key}"

@@ -16,7 +16,7 @@ from ui.data import columns
 from ui.session import cache, data_picker
 from ui.session.error_boundary import show
 from ui.text import age, count, plain
-from ui.widgets import prepare_data
+from ui.widgets import job_panel
 
 IN_URL = "dataset"
 SHOWN = 20
@@ -105,7 +105,7 @@ def _draw_next(store: Store, card: SavedCard) -> None:
     else:
         status = cache.data_status(store.settings)
         if status.dataset is None:
-            prepare_data.draw(store, status)
+            job_panel.draw_preparation(store, status)
         else:
             with st.container(horizontal=True, gap="medium"):
                 navigation.link(navigation.EXPLORE, "Explore this dataset")

@@ -17,7 +17,7 @@ from ui.explore.view_cache import View
 from ui.session import cache
 from ui.session.error_boundary import boundary
 from ui.text import count, per_cent, plain
-from ui.widgets import chart_view, prepare_data
+from ui.widgets import chart_view, job_panel
 
 MARK_TOKENS = 128  # max tokens of the default run
 MOST_TOKENS = 512  # maximum of the base models
@@ -50,7 +50,7 @@ def require_index(dataset: Dataset) -> TextIndex:
     except ArtifactDamaged:
         store = cache.open_lab()
         status = cache.data_status(store.settings)
-        prepare_data.draw(
+        job_panel.draw_preparation(
             store,
             status,
             need="must be indexed once to count its words. This takes a few seconds.",

@@ -12,7 +12,7 @@ from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.imports.import_run import KNOWN
 from ui import navigation
-from ui.runs import actions, failure, imports, learning_curves, sweeps
+from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session.error_boundary import boundary
 from ui.text import accuracy, duration, per_cent, plain, without_folders
 from ui.widgets import baselines, job_state
@@ -32,7 +32,7 @@ def draw(store: Store, summary: Summary) -> None:
         st.fragment(_draw_live, run_every=LIVE_SECONDS)(store, summary, curves)
     else:
         _draw_ending(store, summary)
-        failure.draw_resumed(summary.job)
+        actions.draw_resumed(summary.job)
         learning_curves.Curves(store, summary).draw(summary.job)
         _draw_log(store, summary.job)
     sweeps.draw(store, summary)
@@ -64,9 +64,9 @@ def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> 
             st.info(waits or job_state.waiting(turn, store.clock()), icon=":material/schedule:")
             _draw_log(store, job)
             return
-        curves.course.follow(store, job)
-        job_state.progress(job, store.clock(), curves.course.seconds_left)
-        failure.draw_resumed(job)
+        curves.live.follow(store, job)
+        job_state.progress(job, store.clock(), curves.live.seconds_left)
+        actions.draw_resumed(job)
         curves.draw(job)
         _draw_log(store, job)
 
@@ -79,7 +79,7 @@ def _draw_ending(store: Store, summary: Summary) -> None:
     elif job.state is JobState.CANCELLED:
         _draw_stopped(store, summary)
     else:
-        failure.draw(store, summary)
+        actions.draw_failure(store, summary)
 
 
 def _draw_stopped(store: Store, summary: Summary) -> None:
@@ -87,7 +87,7 @@ def _draw_stopped(store: Store, summary: Summary) -> None:
     outcome = "The adapter trained so far is saved." if learned else "No adapter was saved."
     st.info(f"Stopped on request. {outcome}", icon=":material/stop_circle:")
     if may(store.visitor, Action.RESUME, summary.job.owner):
-        st.caption(failure.what_is_left(store, summary.job))
+        st.caption(actions.describe_saved_step(store, summary.job))
     if learned:
         _draw_next(summary)
 
@@ -95,7 +95,7 @@ def _draw_stopped(store: Store, summary: Summary) -> None:
 def _draw_result(store: Store, summary: Summary) -> None:
     test, untrained = summary.test, summary.untrained
     if not test and summary.run.imported:
-        imports.draw_scoring(store, summary.job)
+        transfer.draw_scoring(store, summary.job)
     if test:
         before = (
             f" Untrained: {per_cent(untrained.value)} ({untrained.n:,} texts)." if untrained else ""
@@ -207,4 +207,4 @@ def _draw_log(store: Store, job: Job) -> None:
         else:
             st.caption("The log is empty." if job.state.over else "The log is still empty.")
         if tail and not went_wrong:  # a failed run has this button next to its fix
-            failure.draw_download(store, job)
+            actions.draw_log_download(store, job)

@@ -1,17 +1,117 @@
-"""Loss, scores and the confusion matrix of the last validation of one run."""
+"""Loss, scores and the last validation matrix of a run.
 
+All viewers of a run share its metrics and charts, which are refreshed at most once a second.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+import pandas as pd
 import streamlit as st
 
+from core import charts
+from core.charts import Chart
 from core.errors import ArtifactDamaged
+from core.estimate.estimate import Estimate
+from core.estimate.eta import remaining_seconds
+from core.evaluation.predictions import Predictions
 from core.runs import artifacts
 from core.runs.expected import expect_request
 from core.runs.run import Run
 from core.storage.job import Job
+from core.storage.schema import Metric
 from core.storage.store import Store
-from ui.runs.live_metrics import course_of
 from ui.session import cache
 from ui.widgets import baselines, chart_view
 from ui.widgets.run_summary import Summary
+
+SHARED_SECONDS = 1.0  # each viewer refreshes every 2 s, at different moments
+DRAWN = ("step", "split", "loss", "accuracy", "macro_f1", "best")
+
+
+@dataclass
+class LiveMetrics:
+    """The metrics, remaining time and charts of one run between two changes of state;
+    thread-safe.
+    """
+
+    timer: Callable[[], float] = time.monotonic
+    metrics: list[Metric] = field(default_factory=list)
+    expected: Estimate | None = None
+    seconds_left: float | None = None  # None until it can be estimated
+    _read_at: float | None = None
+    _charts: dict[str, tuple[object, Chart]] = field(
+        default_factory=dict
+    )  # by name, with the inputs of each chart
+    _lock: Lock = field(default_factory=Lock)
+
+    def follow(self, store: Store, job: Job, fresh: bool = False) -> None:
+        """Read the rows written since the last read, at most once a second unless ``fresh``."""
+        with self._lock:
+            now = self.timer()
+            if not fresh and self._read_at is not None and now - self._read_at < SHARED_SECONDS:
+                return
+            if new := store.read_metrics(job.id, self.metrics[-1].id if self.metrics else 0):
+                self.metrics = [*self.metrics, *new]
+            self.seconds_left = remaining_seconds(self.expected, job, self.metrics, store.clock())
+            self._read_at = now
+
+    def loss(self, log: bool) -> Chart:
+        """Return the loss chart so far."""
+        return self._kept(
+            f"loss, log {log}",
+            len(self.metrics),
+            lambda: charts.loss_curves(self._frame(), log=log),
+        )
+
+    def scores(self, rows: int, baselines: Mapping[str, float]) -> Chart | None:
+        """Return accuracy and macro-F1 on ``rows`` validation texts, with ``baselines`` as rules.
+
+        None before the first validation.
+        """
+        validations = sum(metric.accuracy is not None for metric in self.metrics)
+        if not validations:
+            return None
+        made_from = validations, rows, dict(baselines)
+        return self._kept(
+            "scores", made_from, lambda: charts.score_curves(self._frame(), rows, baselines)
+        )
+
+    def matrix(
+        self, step: int, predictions: Predictions, classes: Sequence[str], dark: bool
+    ) -> Chart:
+        """Return the confusion matrix of the validation after ``step``."""
+        return self._kept(
+            f"matrix, dark {dark}",
+            step,
+            lambda: charts.confusion_matrix(predictions.scores.counts, classes, dark=dark),
+        )
+
+    def _cached(self, name: str, made_from: object, make: Callable[[], Chart]) -> Chart:
+        with self._lock:
+            known = self._charts.get(name)
+            if known is None or known[0] != made_from:
+                known = self._charts[name] = (made_from, make())
+            return known[1]
+
+    def _frame(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            {name: [getattr(metric, name) for metric in self.metrics] for name in DRAWN}
+        )
+
+
+def find_live_metrics(store: Store, job: Job) -> LiveMetrics:
+    """Return the shared course of the run in its current state."""
+    return _live_metrics(
+        str(store.database), store.database.stat().st_ino, job.id, job.version
+    )  # a rebuilt database renumbers its rows
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)  # 10,000 steps take some 3 MB
+def _live_metrics(database: str, inode: int, run_id: str, version: int) -> LiveMetrics:
+    return LiveMetrics()
 
 
 class Curves:
@@ -21,16 +121,16 @@ class Curves:
         """Read all metrics written so far."""
         self.store, self.summary = store, summary
         job, request = summary.job, summary.request
-        self.course = course_of(store, job)
-        if request and not job.state.over and self.course.expected is None:
-            self.course.expected = expect_request(store, request)
-        self.course.follow(store, job, fresh=True)
+        self.live = find_live_metrics(store, job)
+        if request and not job.state.over and self.live.expected is None:
+            self.live.expected = expect_request(store, request)
+        self.live.follow(store, job, fresh=True)
 
     def draw(self, job: Job) -> None:
         """Draw two charts side by side and the matrix below, or a note while there are no
         metrics.
         """
-        if not self.course.metrics:
+        if not self.live.metrics:
             if not job.state.over:
                 st.caption("Curves appear after the first step.")
             return
@@ -44,7 +144,7 @@ class Curves:
             log = st.toggle("Logarithmic loss", key="log-loss")
         pair = st.grid(2, min_column_width=330, gap="medium")
         with pair.cell():
-            chart_view.draw(self.course.loss(log), key="loss")
+            chart_view.draw(self.live.loss(log), key="loss")
         with pair.cell():
             self._draw_scores(job)
         self._draw_matrix(job)
@@ -52,7 +152,7 @@ class Curves:
     def _draw_scores(self, job: Job) -> None:
         request = self.summary.request
         assert request is not None  # a run without one is damaged and has no curves
-        chart = self.course.scores(
+        chart = self.live.scores(
             request.config.validation_rows, baselines.levels(baselines.read(self.store, job))
         )
         if chart is None:
@@ -76,7 +176,7 @@ class Curves:
         pair = st.grid(2, min_column_width=330, gap="medium")
         with pair.cell():
             chart_view.draw(
-                self.course.matrix(steps[-1], predictions, classes, chart_view.dark()), key="matrix"
+                self.live.matrix(steps[-1], predictions, classes, chart_view.dark()), key="matrix"
             )
         with pair.cell():
             st.caption(f"Scores on the same {len(predictions):,} validation texts.")

@@ -1,17 +1,201 @@
-"""The list of runs, which refreshes while a run is active."""
+"""The table of runs: state, name, progress or accuracy, model, rows, time and age.
 
-from collections.abc import Sequence
+It refreshes while a run is active.
+"""
 
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import is_
+from typing import Literal
+
+import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
+from core.runs.queue import read_queue
 from core.storage.job import ACTIVE, JobKind, JobState
 from core.storage.recovery import GALLERY_OWNER
 from core.storage.store import Store
-from ui.runs import table
 from ui.session.error_boundary import boundary
-from ui.widgets.run_summary import Summary, summarise
+from ui.text import accuracy, age, count, duration, without_folders
+from ui.widgets import tables
+from ui.widgets.job_state import DAMAGED, LOOKS, in_text, short_progress, short_wait
+from ui.widgets.run_summary import Summary, accuracies, summarise
 
+SHARED_SECONDS = 1.0
+COLOURS = {
+    "green": "#1a7f4e",
+    "blue": "#0072B2",
+    "orange": "#b45309",
+    "red": "#c0392b",
+    "gray": "#6b7280",
+}
 LIVE_SECONDS = 2  # the same as the details of a run
+
+
+def draw_table(store: Store, summaries: Sequence[Summary], *, key: str, current: str) -> None:
+    """Draw the table. Choosing a row writes the run into the URL; the run in the URL is selected.
+
+    The widget key depends on the selection and the list, so that a refresh with an older selection
+    cannot undo a newer one.
+    """
+    ids = [summary.job.id for summary in summaries]
+    own_key = f"{key}-{current}-{zlib.crc32(' '.join(ids).encode())}"
+    _draw_dataframe(
+        store,
+        summaries,
+        own_key,
+        partial(_write_run, own_key, ids),
+        [ids.index(current)] if current in ids else [],
+    )
+
+
+def draw_links(store: Store, summaries: Sequence[Summary], *, key: str) -> str:
+    """Draw the table on another page and return the id of the clicked run, or an empty string."""
+    chosen = _draw_dataframe(store, summaries, key, "rerun", [])
+    return summaries[chosen[0]].job.id if chosen and chosen[0] < len(summaries) else ""
+
+
+def _draw_dataframe(
+    store: Store,
+    summaries: Sequence[Summary],
+    key: str,
+    on_select: Callable[[], None] | Literal["rerun"],
+    chosen: list[int],
+) -> list[int]:
+    event = st.dataframe(
+        _shared_table().table(store, summaries),
+        key=key,
+        hide_index=True,
+        height=tables.height(len(summaries), rows_in_view=10),
+        column_config=_columns(),
+        on_select=on_select,
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": chosen, "columns": [], "cells": []}},
+        placeholder="",
+        alt=f"{count(len(summaries), 'runs')}, newest first",
+    )
+    return list(event["selection"]["rows"])
+
+
+@dataclass
+class SharedTable:
+    """The last table, shared by viewers of the same runs: a class refreshes it every two
+    seconds.
+    """
+
+    timer: Callable[[], float] = time.monotonic
+    _last: tuple[Sequence[Summary], float, pa.Table] | None = None
+
+    def table(self, store: Store, summaries: Sequence[Summary]) -> pa.Table:
+        """Return the table of ``summaries`` as sent to the browser, at most a second old."""
+        last, now = self._last, self.timer()
+        if (
+            last
+            and now - last[1] < SHARED_SECONDS
+            and len(last[0]) == len(summaries)
+            and all(map(is_, last[0], summaries))
+        ):
+            return last[2]
+        rendered = pa.Table.from_pandas(_frame(store, summaries))
+        self._last = (summaries, now, rendered)
+        return rendered
+
+
+@st.cache_resource(show_spinner=False)
+def _shared_table() -> SharedTable:
+    return SharedTable()
+
+
+def _write_run(key: str, ids: list[str]) -> None:
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows:
+        st.query_params["run"] = ids[rows[0]]
+    else:
+        st.query_params.pop("run", None)
+
+
+def _frame(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
+    now = store.clock()
+    curves = accuracies(store, [summary.job for summary in summaries])
+    waits = {turn.job.id: short_wait(turn) for turn in read_queue(store)}
+    rows = [_row(summary, curves.get(summary.job.id, []), now) for summary in summaries]
+    return pd.DataFrame(
+        [
+            {**row, "result": waits.get(each.job.id, row["result"])}
+            for each, row in zip(summaries, rows, strict=True)
+        ]
+    )
+
+
+def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
+    job, request = summary.job, summary.request
+    rows, known = _count_rows(summary)
+    return {
+        "state": [in_text(summary.look)],
+        "name": f"{summary.name} (example)" if summary.shipped else summary.name,
+        "result": _outcome(summary),
+        "curve": curve,
+        "model": without_folders(request.config.model) if request else "",
+        "rows": (f"{rows:,}" if rows else "all") if known else "",
+        "time": duration(job.elapsed_seconds(now)) if job.started_at else "",
+        "age": age(now - job.created_at),
+    }
+
+
+def _count_rows(summary: Summary) -> tuple[int | None, bool]:
+    """The number of training rows, and whether it is known."""
+    if summary.request is None:
+        return None, False
+    result = summary.run.result
+    rows = summary.request.config.train_rows if result.trained_rows is None else result.trained_rows
+    return rows, result.config_known
+
+
+def _outcome(summary: Summary) -> str:
+    job = summary.job
+    if summary.problem:
+        return "missing files" if summary.request else "unreadable record"
+    if not job.state.over:
+        return short_progress(job)
+    if summary.test:
+        return accuracy(summary.test)
+    return job.cause if job.state in (JobState.FAILED, JobState.INTERRUPTED) else ""
+
+
+def _columns() -> tables.Columns:
+    looks = [*LOOKS.values(), DAMAGED]
+    column = st.column_config
+    return {
+        "state": column.MultiselectColumn(
+            "State",
+            options=[in_text(look) for look in looks],
+            color=[COLOURS[look.colour] for look in looks],
+        ),
+        "name": column.TextColumn("Run", width="medium"),
+        "curve": column.LineChartColumn(
+            "Validation",
+            y_min=0,
+            y_max=1,
+            width="small",
+            color=COLOURS["blue"],
+            help="Validation accuracy over time, from 0 to 100 %.",
+        ),
+        "result": column.TextColumn(
+            "Progress or accuracy",
+            width=200,
+            help="Accuracy on the test texts with its 95 % interval.",
+        ),
+        "model": column.TextColumn("Model"),
+        "rows": column.TextColumn("Rows", alignment="right", help="Training texts."),
+        "time": column.TextColumn(
+            "Time", alignment="right", help="From the start of the worker until it ends."
+        ),
+        "age": column.TextColumn("Created", alignment="right"),
+    }
 
 
 def read(store: Store) -> list[Summary]:
@@ -32,13 +216,13 @@ def find(summaries: Sequence[Summary], run_id: str) -> Summary | None:
 def draw(store: Store, chosen: str, key: str = "runs") -> None:
     """Draw the table; it refreshes while a run is queued or active."""
     busy = store.jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE)
-    st.fragment(_draw, run_every=LIVE_SECONDS if busy else None)(store, chosen, key)
+    st.fragment(_draw_live, run_every=LIVE_SECONDS if busy else None)(store, chosen, key)
 
 
-def _draw(store: Store, chosen: str, key: str) -> None:
+def _draw_live(store: Store, chosen: str, key: str) -> None:
     with boundary():
         if (
             st.query_params.get("run", "") != chosen
         ):  # a row was chosen: the rest of the page follows
             st.rerun()
-        table.draw(store, read(store), key=key, current=chosen)
+        draw_table(store, read(store), key=key, current=chosen)

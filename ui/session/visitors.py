@@ -1,4 +1,4 @@
-"""The visitor of this session, and the sign-in page of a classroom."""
+"""The visitor of this session, and the sign-in page of a classroom: by code or by provider."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,13 @@ from core.access import GUEST, Mode, Role, Visitor
 from core.errors import LoraLabError
 from core.people import classroom
 from core.people.classroom import Attempts
+from core.people.openid import SECTION, SignIn, find_visitor, read_sign_in
 from core.runs.guests import as_guest_trainer
 from core.settings import Settings
+from core.storage import accounts
 from core.storage.accounts import is_here
 from core.storage.recovery import open_store
 from core.storage.store import Store
-from ui.session import provider_sign_in
 from ui.session.error_boundary import show
 from ui.session.local_machine import address, at_the_machine, from_this_machine
 from ui.text import plain
@@ -29,9 +30,9 @@ def current(settings: Settings) -> Visitor:
     """
     if settings.mode == Mode.LOCAL:
         return at_the_machine(settings)
-    sign_in = provider_sign_in.configured()
+    sign_in = load_sign_in()
     visitor = (
-        provider_sign_in.current(settings, open_store(settings), sign_in)
+        _find_signed_in(settings, open_store(settings), sign_in)
         if sign_in.wanted
         else _joined(settings)
     )
@@ -63,21 +64,21 @@ def admit() -> None:
         st.stop()
     if settings.mode == Mode.CLASSROOM and current(settings) is GUEST:
         st.session_state.pop(WHO, None)
-        _draw_door(settings)
+        _draw_sign_in_page(settings)
         st.stop()
 
 
 def draw_line() -> None:
     """Draw the visitor's name in the sidebar, with the key to sign in again."""
     settings = Settings()
-    sign_in = provider_sign_in.configured()
+    sign_in = load_sign_in()
     guest_or_member = current(settings) if settings.mode != Mode.LOCAL else GUEST
     if settings.mode == Mode.PUBLIC and guest_or_member is GUEST:
         st.caption("Public page: explore and classify; training is disabled.")
     if guest_or_member.role is Role.TASTER:
         st.caption("Public page: explore, classify, and start a Taste run.")
     if settings.mode != Mode.LOCAL and sign_in.wanted:
-        provider_sign_in.draw_line(
+        _draw_provider_line(
             settings, sign_in, GUEST if guest_or_member.role is Role.TASTER else guest_or_member
         )
         return
@@ -105,14 +106,14 @@ def _attempts() -> Attempts:
     return Attempts()
 
 
-def _draw_door(settings: Settings) -> None:
+def _draw_sign_in_page(settings: Settings) -> None:
     st.title("LoRA Lab", anchor=False)
     st.caption(
         "See how a language model learns to classify texts: train one, watch it learn, and inspect"
         " its errors."
     )
-    if (sign_in := provider_sign_in.configured()).wanted:
-        provider_sign_in.draw_door(settings, open_store(settings), sign_in)
+    if (sign_in := load_sign_in()).wanted:
+        _draw_provider_page(settings, open_store(settings), sign_in)
         return
     new, back = st.columns(2, gap="large")
     with new, st.form("join"):
@@ -148,3 +149,88 @@ def _try(enter: Callable[[Store, str], tuple[Visitor, str]], settings: Settings)
         show(error)
         return
     st.rerun()
+
+
+def load_sign_in() -> SignIn:
+    """Return the sign-in configuration from ``secrets.toml``."""
+    if not st.secrets.load_if_toml_exists() or SECTION not in st.secrets:
+        return SignIn()
+    return read_sign_in(st.secrets[SECTION].to_dict(), st.get_option("server.trustedUserHeaders"))
+
+
+def _find_signed_in(settings: Settings, store: Store, sign_in: SignIn) -> Visitor:
+    """Return the visitor by the claims that Streamlit has verified, joining them on first visit.
+
+    GUEST if they may not act.
+    """
+    visitor = _find_admitted(settings, sign_in)
+    if visitor is GUEST or accounts.is_here(store, visitor):
+        return visitor
+    if accounts.was_sent_out(store, visitor):
+        return GUEST
+    try:
+        classroom.sign_in(store, visitor)
+    except LoraLabError:  # the class is closed: the sign-in page says so
+        return GUEST
+    return visitor
+
+
+def _draw_provider_page(settings: Settings, store: Store, sign_in: SignIn) -> None:
+    """Draw the sign-in page of a class for visitors who are not signed in or not admitted."""
+    if not sign_in.ready:
+        st.error(
+            "**Sign-in is not available yet.** " + plain(" ".join(sign_in.problems)),
+            icon=":material/error:",
+        )
+        return
+    try:
+        visitor = find_visitor(settings, st.user.to_dict())
+        if visitor is GUEST:
+            st.markdown("#### Join the class")
+            _draw_providers(sign_in)
+            return
+        if accounts.was_sent_out(store, visitor):
+            st.markdown(f"#### The class has ended, {plain(visitor.name)}")
+            if st.button("Join the next class", key="join-again", type="primary"):
+                classroom.sign_in(store, visitor)
+                st.rerun()
+        else:
+            classroom.sign_in(store, visitor)  # raises the error to show
+            st.rerun()
+    except LoraLabError as error:
+        show(error)
+    if st.button("Sign out", key="sign-out", icon=":material/logout:"):
+        st.logout()
+
+
+def _draw_provider_line(settings: Settings, sign_in: SignIn, visitor: Visitor) -> None:
+    """Draw the visitor's name in the sidebar or, on a public page, the admin's sign-in."""
+    if visitor is not GUEST:
+        is_teacher = visitor.role is Role.TEACHER
+        with st.popover(
+            plain(visitor.name),
+            icon=":material/school:" if is_teacher else ":material/person:",
+            key="who",
+        ):
+            st.caption(f"Signed in. Your id here is `{visitor.id}`.")
+            if st.button("Sign out", key="sign-out", icon=":material/logout:"):
+                st.logout()
+    elif settings.mode == Mode.PUBLIC and sign_in.ready:
+        with st.popover("Admin sign-in", icon=":material/login:", key="who"):
+            _draw_providers(sign_in)
+
+
+def _find_admitted(settings: Settings, sign_in: SignIn) -> Visitor:
+    if not sign_in.ready:
+        return GUEST
+    try:
+        return find_visitor(settings, st.user.to_dict())
+    except LoraLabError:  # on no list of this class: the sign-in page says so
+        return GUEST
+
+
+def _draw_providers(sign_in: SignIn) -> None:
+    for name in sign_in.providers:
+        label = f"Sign in with {plain(name.capitalize())}" if name else "Sign in"
+        if st.button(label, key=f"sign-in-{name}", type="primary", icon=":material/login:"):
+            st.login(name or None)

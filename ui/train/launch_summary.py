@@ -1,4 +1,7 @@
-"""Summary next to the form: trained parameters, cost, findings with their fixes, and Start."""
+"""Summary next to the form: trained parameters, cost, findings with their fixes, and Start.
+
+The cost is based on a measurement of this machine, which can be started here.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,26 +10,38 @@ import streamlit as st
 
 from core import charts
 from core.access import Action, Role, may
-from core.config import RunConfig
+from core.config import Precision, RunConfig
 from core.data.recipe import Recipe, trained_fingerprint
-from core.errors import ConfigError, LoraLabError
+from core.errors import ConfigError, LoraLabError, NotEnoughRoom
 from core.estimate.checks import ConfigFinding, Severity, blocks, check
 from core.estimate.estimate import Estimate
 from core.estimate.inputs import DataFacts, ModelFacts, model_facts
+from core.jobs import launching
 from core.models.architecture import ModuleCount, count_trainable
 from core.people.classroom import read_rules
 from core.presets import Preset, make_config
+from core.runs.expected import estimate_here
 from core.runs.limits import BOUNDED, describe_limits, require_allowed
+from core.runs.requests import CalibrateRequest
+from core.storage.job import ACTIVE, JobState
+from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
 from core.storage.store import Store
 from ui.session import cache
 from ui.session.cache import DataStatus
 from ui.session.error_boundary import show
-from ui.text import count, plain
-from ui.train import cost, form, launch
-from ui.widgets import chart_view, model_picker
+from ui.text import count, duration, megabytes, plain
+from ui.train import form, launch
+from ui.widgets import chart_view, job_panel, model_picker
+from ui.widgets.job_panel import PanelWords, StartButton
 
 BUTTON = "launch"
 USUAL_CLASSES = 4  # AG News; the head is small for any number of classes
+LOOKS = {
+    Severity.ERROR: (":material/error:", "red"),
+    Severity.WARNING: (":material/warning:", "orange"),
+    Severity.INFO: (":material/info:", "blue"),
+}
+MEASURE = "Measure this machine"
 
 
 def draw(
@@ -50,7 +65,7 @@ def draw(
     _draw_trained(config, data, model)
     expected = None
     if data and status.dataset:
-        expected = cost.draw(
+        expected = _draw_cost(
             config, data, model, store, trained_fingerprint(status.dataset.fingerprint, recipe)
         )
     allowed = _draw_limits(store, config, expected)
@@ -182,13 +197,6 @@ def _share(guess: float | None) -> float | None:
     return None if guess is None else guess / 100
 
 
-LOOKS = {
-    Severity.ERROR: (":material/error:", "red"),
-    Severity.WARNING: (":material/warning:", "orange"),
-    Severity.INFO: (":material/info:", "blue"),
-}
-
-
 def draw_findings(findings: Sequence[ConfigFinding]) -> None:
     """Draw one line per finding with a button that applies its fix to the form."""
     for number, finding in enumerate(findings):
@@ -205,3 +213,76 @@ def draw_findings(findings: Sequence[ConfigFinding]) -> None:
                     args=(finding.fix,),
                     icon=":material/build:",
                 )
+
+
+def _draw_cost(
+    config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str
+) -> Estimate:
+    """Draw steps, time with its range, and memory; return the estimate."""
+    expected = estimate_here(store, config, data, model, fingerprint)
+    with st.grid(3, min_column_width=90, key="cost"):
+        _figure("Steps", f"{expected.steps:,}")
+        _figure("Time", f"about {duration(expected.likely_seconds)}")
+        _figure("Memory", megabytes(expected.memory_mb))
+    st.caption(
+        f"{_range(expected)}; {plain(expected.source)}. Precision: {expected.precision}."
+        f" Disk space: {megabytes(expected.disk_mb)}."
+    )
+    try:
+        require_resources(
+            store.settings,
+            max(MIN_FREE_MB, expected.disk_mb),
+            max(MIN_MEMORY_MB, expected.memory_mb),
+        )
+    except (
+        NotEnoughRoom
+    ) as error:  # only a warning: memory may be free again when the run starts and checks
+        st.warning(f"{plain(error.message)} {plain(error.fix)}", icon=":material/memory:")
+    if model.available and not expected.measured:
+        draw_measurement(store, config.model, config.precision)
+    return expected
+
+
+def _figure(label: str, value: str) -> None:
+    with st.container(gap=None):
+        st.caption(label)
+        st.markdown(f"**{value}**")
+
+
+def _range(expected: Estimate) -> str:
+    return (
+        f"Between {duration(expected.low_seconds)} and {duration(expected.high_seconds)} in total"
+    )
+
+
+def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
+    """Draw the measurement of a model that has not been measured here in this precision."""
+    request = CalibrateRequest(model=model_id, precision=precision)
+    job = launching.find_latest(store, request)
+    if job is not None and not job.state.over:
+        job_panel.draw(store, job, PanelWords("stop-measure"))
+        return
+    if job is not None and job.state is not JobState.COMPLETED:
+        why = (
+            job.message or "It made way for a run."
+            if job.state is not JobState.CANCELLED
+            else "It was stopped, or made way for a run."
+        )
+        st.caption(f"The last measurement did not finish. {plain(why)}")
+    busy = bool(store.jobs(None, JobState.QUEUED, *ACTIVE))
+    help_text = (
+        "Times a few real steps of this model, which takes about ten seconds. Estimates then use"
+        " this machine's speed."
+    )
+    job_panel.draw_start(
+        StartButton(
+            MEASURE,
+            "measure",
+            lambda: launching.launch(store, request, request.model),
+            icon=":material/speed:",
+            help="Another job is running, which would distort the measurement."
+            if busy
+            else help_text,
+            disabled=busy,
+        )
+    )

@@ -7,12 +7,65 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from core.access import Action, may
 from core.errors import LoraLabError
+from core.jobs import actions
+from core.jobs.kinds import kind_of
+from core.jobs.launching import find_latest, launch
+from core.runs.requests import PrepareRequest
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from ui.session.error_boundary import show
+from ui.session.cache import DataStatus
+from ui.session.error_boundary import boundary, show
 from ui.text import plain
-from ui.widgets.job_progress import WAITING, watch
+from ui.widgets import job_state
+
+POLL_SECONDS = 1  # such jobs take from ten seconds to some minutes
+WAITING = "Waiting in the queue. It starts in a moment."
+PREPARATION = "must be prepared once: read, checked and split. This takes a few seconds."
+
+
+def _watch(
+    store: Store, job: Job, key: str, notes: Mapping[str, str] = {}, waiting: str = WAITING
+) -> None:
+    """Draw the job's progress every second.
+
+    ``notes`` are captions by phase; ``key`` is the Stop button's.
+    """
+    actions.keep_running(store)
+    st.fragment(_draw_progress, run_every=POLL_SECONDS)(store, job.id, key, notes, waiting)
+
+
+def _draw_progress(
+    store: Store, job_id: str, key: str, notes: Mapping[str, str], waiting: str
+) -> None:
+    with boundary():
+        job, now = store.job(job_id), store.clock()
+        if job.state.over:
+            st.rerun()
+        if job.state is JobState.QUEUED:
+            st.caption(f":material/schedule: {waiting}")
+        else:
+            job_state.progress(job, now, kind_of(job).seconds_left(job, now))
+        if note := notes.get(job.phase):
+            st.caption(note)
+        if may(store.visitor, Action.STOP, job.owner):
+            stopping = job.state is JobState.STOPPING
+            st.button(
+                "Stop",
+                key=key,
+                icon=":material/stop_circle:",
+                disabled=stopping,
+                on_click=_stop,
+                args=(store, job_id),
+            )
+
+
+def _stop(store: Store, job_id: str) -> None:
+    try:
+        actions.stop(store, store.job(job_id))
+    except LoraLabError as error:  # it has ended in the meantime
+        st.toast(f"{plain(error.message)} {plain(error.fix)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +112,7 @@ def draw(
     The page is drawn again when the job ends, and after a launch.
     """
     if job and not job.state.over:
-        watch(store, job, words.stop_key, words.notes, words.waiting)
+        _watch(store, job, words.stop_key, words.notes, words.waiting)
         return True
     if job:
         _draw_end(job, words)
@@ -101,3 +154,26 @@ def _draw_end(job: Job, words: PanelWords) -> None:
         box(text, icon=":material/error:")
     elif job.state is JobState.CANCELLED and words.stopped:
         st.info(words.stopped, icon=":material/stop_circle:")
+
+
+def draw_preparation(
+    store: Store, status: DataStatus, primary: bool = True, need: str = PREPARATION
+) -> None:
+    """Draw the preparation of data that is not ready; the page is redrawn when it ends.
+
+    ``need`` completes the sentence that begins with the name of the data.
+    """
+    if status.source is None:
+        if status.problem:
+            show(status.problem)
+        return
+    source, request = status.source, PrepareRequest(source=status.source)
+    start = StartButton(
+        "Prepare data",
+        "prepare",
+        lambda: launch(store, request, source.name),
+        primary=primary,
+        heading=f"**{plain(source.name)}** {need}",
+        caption=plain(source.note),
+    )
+    draw(store, find_latest(store, request), PanelWords("stop-prepare"), start)

@@ -1,4 +1,6 @@
-"""Summary of a run for lists and headers, also where its record or files are damaged."""
+"""Summary of a run for lists and headers, also where its record or files are damaged, and the
+download of its report.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +10,23 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.data.recipe import describe_effect
-from core.errors import ArtifactDamaged
+from core.errors import ArtifactDamaged, LoraLabError
 from core.evaluation.scores import Proportion
+from core.reports.html import HtmlReport, render
+from core.reports.run_report import write_in_process
 from core.runs.requests import TrainRequest, describe_precision, read_proposal
 from core.runs.run import Run
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from ui.session.bounded_cache import BoundedCache
+from ui.session.cache import BoundedCache
 from ui.text import per_cent, plain
 from ui.widgets.job_state import DAMAGED, LOOKS, Look
 
 EXAMPLE = "Example, included with the project"
 MOST_CACHED = 2000  # runs; a summary takes about 1 KB, a curve some dozens of numbers
+REPORT_HELP = (
+    "One HTML file with scores, charts and configuration. It opens offline and without this app."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +151,31 @@ def draw_origin(summary: Summary) -> None:
             [*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]
         )
     )
+
+
+def draw_report_button(store: Store, jobs: Sequence[Job]) -> None:
+    """Draw the download button; the report of several runs is their comparison."""
+    name = jobs[0].name or jobs[0].id
+    stem = (
+        "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60]
+        if len(jobs) == 1
+        else "comparison"
+    )
+    st.download_button(
+        "Download report",
+        data=lambda: _write_report(store, jobs),
+        file_name=f"{stem}.html",
+        mime="text/html",
+        key="report",
+        on_click="ignore",
+        icon=":material/description:",
+        help=REPORT_HELP,
+    )
+
+
+def _write_report(store: Store, jobs: Sequence[Job]) -> bytes:
+    """Return the report or, since the download has already begun, a page with the error."""
+    try:
+        return write_in_process(store, jobs)
+    except LoraLabError as error:
+        return render(HtmlReport("No report", [error.message, error.fix], "", []))

@@ -1,4 +1,4 @@
-"""Choice of a model to inspect: a base model, or a run with an adapter."""
+"""Choice of a model to inspect (a base model or a run with an adapter) and of a text for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.config import RunConfig
+from core.data.dataset import SPLITS, Dataset
+from core.data.sources import Split
 from core.errors import LoraLabError
 from core.models.catalog import MODELS, ModelLocation, find_model
 from core.runs.run import Run
@@ -15,6 +17,12 @@ from core.storage.store import Store
 from ui.session import cache
 
 BASE = "base:"  # prefix of the keys of base models
+TEXT_KEY, ROW_KEY, SPLIT_KEY = "own-text", "own-row", "own-split"
+LONGEST_TEXT = 20_000
+EXAMPLE_TEXT = (
+    "Tokenization splits rare words: the Kazakhstani striker's unbelievable header won the"
+    " semi-final 3-2."
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Subject:
         return self.run.adapter if self.run else None
 
 
-def bases(store: Store) -> list[Subject]:
+def list_base_models(store: Store) -> list[Subject]:
     """Return every offered base model and the configured one, available or not."""
     hub = cache.hub(store.settings)
     models = [
@@ -53,7 +61,7 @@ def bases(store: Store) -> list[Subject]:
     return [_base(model) for model in models]
 
 
-def runs(store: Store) -> list[Subject]:
+def list_runs(store: Store) -> list[Subject]:
     """Return finished runs with an adapter, newest first.
 
     Damaged runs are left out; the list of runs shows what is wrong with them.
@@ -65,7 +73,7 @@ def runs(store: Store) -> list[Subject]:
     ]
 
 
-def choose(label: str, subjects: Sequence[Subject], key: str) -> Subject:
+def choose_subject(label: str, subjects: Sequence[Subject], key: str) -> Subject:
     """Draw a selectbox of ``subjects`` (at least one) and return the chosen one.
 
     The URL decides by key, so that a link to a run survives renaming it.
@@ -78,13 +86,13 @@ def choose(label: str, subjects: Sequence[Subject], key: str) -> Subject:
         list(titles),
         format_func=lambda name: titles.get(name, name),
         key=f"{key}-box",
-        on_change=_write,
+        on_change=_write_subject,
         args=(key,),
     )
     return next((subject for subject in subjects if subject.key == chosen), subjects[0])
 
 
-def _write(key: str) -> None:
+def _write_subject(key: str) -> None:
     st.query_params[key] = st.session_state[f"{key}-box"]
 
 
@@ -112,3 +120,40 @@ def _base(model: ModelLocation) -> Subject:
         subject,
         title=f"{subject.name}, untrained" + ("" if model.available else " (not on this machine)"),
     )
+
+
+def choose_text(dataset: Dataset | None) -> str:
+    """Draw the text box and the controls that fill it from a row of the data."""
+    st.session_state.setdefault(TEXT_KEY, EXAMPLE_TEXT)
+    text = st.text_area(
+        "Text", key=TEXT_KEY, height=110, max_chars=LONGEST_TEXT, persist_state="session"
+    )
+    if dataset is None:
+        return text
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        split = st.selectbox("Split", SPLITS, key=SPLIT_KEY, width=140)
+        rows = dataset.rows(split)
+        st.number_input(
+            "Or use row",
+            0,
+            max(rows - 1, 0),
+            None,
+            key=ROW_KEY,
+            width=190,
+            placeholder=f"0 to {rows - 1:,}",
+        )
+        st.button(
+            "Use this row",
+            key="take-row",
+            icon=":material/input:",
+            on_click=_take_row,
+            args=(dataset, split),
+        )
+    return text
+
+
+def _take_row(dataset: Dataset, split: Split) -> None:
+    position = st.session_state.get(ROW_KEY)
+    st.session_state[TEXT_KEY] = str(cache.rows(dataset, split)["text"].iloc[int(position or 0)])[
+        :LONGEST_TEXT
+    ]

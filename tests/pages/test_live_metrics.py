@@ -8,8 +8,8 @@ from core.storage.job import Job
 from core.storage.schema import Metric
 from core.storage.store import Store
 from tests.support.page_app import Open
-from ui.runs import live_metrics, table
-from ui.runs.live_metrics import Course
+from ui.runs import learning_curves, run_list
+from ui.runs.learning_curves import LiveMetrics
 from ui.widgets.run_summary import summarise
 
 
@@ -44,7 +44,7 @@ def test_watchers_within_a_second_read_once_and_share_their_charts(
     store: Store, running: Job, queries: list[None]
 ) -> None:
     timer = Timer()
-    course = Course(timer)
+    course = LiveMetrics(timer)
     course.follow(store, running)
     loss = course.loss(log=False)
     add_step(store, running, 21)
@@ -59,7 +59,7 @@ def test_watchers_within_a_second_read_once_and_share_their_charts(
 
 def test_a_watcher_after_a_second_sees_the_new_rows(store: Store, running: Job) -> None:
     timer = Timer()
-    course = Course(timer)
+    course = LiveMetrics(timer)
     course.follow(store, running)
     loss = course.loss(log=False)
     add_step(store, running, 21)
@@ -72,7 +72,7 @@ def test_a_watcher_after_a_second_sees_the_new_rows(store: Store, running: Job) 
 
 
 def test_a_page_drawn_again_reads_at_once(store: Store, running: Job) -> None:
-    course = Course(Timer())
+    course = LiveMetrics(Timer())
     course.follow(store, running)
     add_step(store, running, 21)
 
@@ -82,7 +82,7 @@ def test_a_page_drawn_again_reads_at_once(store: Store, running: Job) -> None:
 
 
 def test_scores_are_drawn_again_only_after_a_validation(store: Store, running: Job) -> None:
-    course = Course(Timer())
+    course = LiveMetrics(Timer())
     course.follow(store, running)
     scores = course.scores(40, {})
     add_step(store, running, 21)
@@ -100,22 +100,22 @@ def test_scores_are_drawn_again_only_after_a_validation(store: Store, running: J
 def test_two_visitors_share_the_course_until_the_run_changes(
     open_app: Open, store: Store, running: Job
 ) -> None:
-    course = live_metrics.course_of(store, running)
+    course = learning_curves.find_live_metrics(store, running)
 
     for _ in range(2):
         open_app("pages/runs.py", run=running.id)
 
     assert course.metrics[-1].step == 20
-    assert live_metrics.course_of(store, running) is course
+    assert learning_curves.find_live_metrics(store, running) is course
     store.rename(running, "Another name")
-    assert live_metrics.course_of(store, store.job(running.id)) is not course
+    assert learning_curves.find_live_metrics(store, store.job(running.id)) is not course
 
 
 def test_the_list_is_made_once_for_all_who_look_within_a_second(
     store: Store, running: Job, finished: Job
 ) -> None:
     timer = Timer()
-    shared = table.Shared(timer)
+    shared = run_list.SharedTable(timer)
 
     def look() -> pa.Table:
         return shared.table(store, [summarise(store, job) for job in store.jobs()])

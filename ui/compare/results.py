@@ -1,0 +1,336 @@
+"""Results of the compared runs: tables, baselines, learning curves, and accuracy against cost."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.config import RunConfig
+from core.evaluation.comparison import Result, compare_with
+from core.evaluation.scores import Proportion
+from core.runs.compared_runs import read_curve
+from core.runs.sweep import Spread
+from core.storage.store import Store
+from ui.compare.overview import Chosen
+from ui.text import duration, per_cent, without_folders
+from ui.widgets import baselines, chart_view, tables
+
+
+def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
+    """Draw one row per run with the best value of each column marked, and the baselines below."""
+    st.markdown("#### Results")
+    frame_ = pd.DataFrame([_row(entry) for entry in chosen])
+    best = {
+        name: frame_[name].max() if name in ("Accuracy", "Macro-F1") else frame_[name].min()
+        for name in frame_.columns[2:]
+    }
+    shown = frame_[["Run", "Interval"]].copy()
+    for name in best:
+        shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
+    shown = pd.concat(
+        [shown, pd.DataFrame([_baseline_row(entry) for entry in baselines], columns=shown.columns)],
+        ignore_index=True,
+    )
+    tables.plain(
+        shown, key="results", alt="Results of each run; a star marks the best value of a column"
+    )
+    st.caption(
+        "★ marks the best value of a column. Interval: 95 % (Wilson), on each run's own test texts."
+    )
+
+
+def draw_configurations(chosen: Sequence[Chosen]) -> None:
+    """Draw the settings in which the runs differ, or all of them."""
+    st.markdown("#### Configurations")
+    everything = not st.toggle("Differences only", value=True, key="differences-only")
+    values = [entry.run.config.model_dump() for entry in chosen]
+    names = [
+        name
+        for name in values[0]
+        if everything or any(other[name] != values[0][name] for other in values)
+    ]
+    if not names:
+        st.caption("The configurations are identical.")
+        return
+    rows = [
+        {
+            "Setting": RunConfig.model_fields[name].title,
+            **{
+                entry.result.name: _shown(each[name])
+                for entry, each in zip(chosen, values, strict=True)
+            },
+        }
+        for name in names
+    ]
+    tables.plain(
+        pd.DataFrame(rows),
+        key="configurations",
+        alt="Settings of the configurations, one column per run",
+    )
+
+
+def draw_seeds(chosen: Sequence[Chosen]) -> None:
+    """Draw the spread of accuracy over runs that differ only in their seed, if there are any."""
+    groups: dict[tuple[str, RunConfig], list[Chosen]] = {}
+    for entry in chosen:
+        groups.setdefault(
+            (entry.run.fingerprint, entry.run.config.model_copy(update={"seed": 0})), []
+        ).append(entry)
+    repeated = [
+        group for group in groups.values() if len({entry.run.config.seed for entry in group}) > 1
+    ]
+    if not repeated:
+        return
+    st.markdown("#### Spread over seeds")
+    rows = []
+    for group in repeated:
+        spread = Spread.of([entry.accuracy.value for entry in group])
+        rows.append(
+            {
+                "Runs": ", ".join(entry.result.name for entry in group),
+                "Seeds": spread.n,
+                "Mean accuracy": per_cent(spread.mean),
+                "Standard deviation": f"{100 * spread.deviation:.2f} points",
+                "Lowest": per_cent(spread.low),
+                "Highest": per_cent(spread.high),
+            }
+        )
+    tables.plain(
+        pd.DataFrame(rows),
+        key="seeds",
+        alt="Test accuracy of runs that differ only in their seed",
+    )
+
+
+def draw_classes(chosen: Sequence[Chosen]) -> None:
+    """Draw F1 per class of each run."""
+    names = {entry.result.classes for entry in chosen}
+    if len(names) > 1:
+        return
+    st.markdown("#### F1 per class")
+    (labels,) = names
+    frame_ = pd.DataFrame(
+        {
+            "Class": list(labels),
+            **{entry.result.name: entry.result.predictions.scores.f1 for entry in chosen},
+        }
+    )
+    number = {entry.result.name: st.column_config.NumberColumn(format="%.3f") for entry in chosen}
+    tables.plain(frame_, key="f1-per-class", columns=number, alt="F1 per class, one column per run")
+
+
+def _baseline_row(result: Result) -> dict[str, str]:
+    scores, loss = result.predictions.scores, result.predictions.mean_loss
+    figures = {"Accuracy": scores.accuracy.value, "Macro-F1": scores.macro_f1, "Test loss": loss}
+    names = (
+        "Accuracy",
+        "Macro-F1",
+        "Test loss",
+        "Training time",
+        "Peak memory",
+        "Trained parameters",
+    )
+    return {
+        "Run": f"baseline: {result.name}",
+        "Interval": _interval(scores.accuracy),
+        **{name: _marked(name, figures.get(name), False) for name in names},
+    }
+
+
+def _interval(accuracy: Proportion) -> str:
+    low, high = accuracy.interval
+    return f"{per_cent(low)} to {per_cent(high)} of {accuracy.n:,}"
+
+
+def _row(entry: Chosen) -> dict[str, object]:
+    scores = entry.result.predictions.scores
+    return {
+        "Run": entry.result.name,
+        "Interval": _interval(entry.accuracy),
+        "Accuracy": entry.accuracy.value,
+        "Macro-F1": scores.macro_f1,
+        "Test loss": entry.result.predictions.mean_loss,
+        "Training time": entry.run.result.train_seconds,
+        "Peak memory": entry.run.result.peak_memory_mb,
+        "Trained parameters": entry.run.result.trained_parameters,
+    }
+
+
+def _marked(name: str, value: float | None, best: bool) -> str:
+    if value is None or np.isnan(value):
+        return "–"
+    words = {
+        "Accuracy": per_cent,
+        "Training time": duration,
+        "Peak memory": "{:,.0f} MB".format,
+        "Trained parameters": "{:,.0f}".format,
+    }.get(name, "{:.3f}".format)
+    return f"★ {words(value)}" if best else words(value)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "model default"
+    return (
+        ("yes" if value else "no")
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else without_folders(str(value))
+    )
+
+
+def read_baselines(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
+    """Return the baselines of all runs without duplicates, the simplest first.
+
+    Untrained heads of different seeds or models are listed separately, with the run's name.
+    """
+    results: dict[tuple[str, str, int], tuple[Result, str]] = {}
+    for chosen_run in chosen:
+        for fitted in baselines.read(store, chosen_run.run.job):
+            if len(fitted.predictions):
+                result = fitted.result(chosen_run.run.fingerprint, chosen_run.result.classes)
+                results.setdefault(
+                    (
+                        chosen_run.run.fingerprint,
+                        fitted.name,
+                        fitted.predictions.scores.accuracy.hits,
+                    ),
+                    (result, chosen_run.result.name),
+                )
+    names = [result.name for result, _ in results.values()]
+    return [
+        replace(result, name=f"{result.name}, {run}") if names.count(result.name) > 1 else result
+        for result, run in results.values()
+    ]
+
+
+def draw_baseline_verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
+    """Draw each run against its own baselines, with the same tests as for two runs."""
+    with st.expander(
+        "Against the baselines",
+        key="against-baselines",
+        icon=":material/horizontal_rule:",
+        on_change="rerun",
+    ) as section:
+        if not section.open:  # no tests for a table that is not shown
+            return
+        pairs = [
+            pair
+            for chosen_run in chosen
+            for pair in compare_with([chosen_run.result], _own_baselines(store, chosen_run))
+            if pair.paired
+        ]
+        if not pairs:
+            st.caption(
+                "The baselines of this data have not been computed yet. Start them from a run on"
+                " the Runs page."
+            )
+            return
+        lines = [
+            {
+                "Run": pair.second.name,
+                "Baseline": pair.first.name,
+                "Difference (points)": 100 * pair.paired.difference,
+                "95 % interval": (
+                    "{:.1f} to {:.1f}".format(
+                        *(100 * edge for edge in pair.paired.interval)
+                    ).replace("-", "−")
+                ),
+                "p": "< 0.001" if pair.p_value < 0.001 else f"{pair.p_value:.3f}",
+                "Texts": pair.paired.n,
+            }
+            for pair in pairs
+            if pair.paired
+        ]
+        points = {"Difference (points)": st.column_config.NumberColumn(format="%.1f")}
+        tables.plain(
+            pd.DataFrame(lines),
+            key="baseline-verdicts",
+            columns=points,
+            alt="Each run against each baseline",
+        )
+        st.caption(
+            "Accuracy on the same texts; p from McNemar's exact test with Holm correction."
+            f" {baselines.WHAT}"
+        )
+
+
+def _own_baselines(store: Store, chosen_run: Chosen) -> list[Result]:
+    return [
+        fitted.result(chosen_run.run.fingerprint, chosen_run.result.classes)
+        for fitted in baselines.read(store, chosen_run.run.job)
+    ]
+
+
+def draw_curves(store: Store, chosen: Sequence[Chosen]) -> None:
+    """Draw the curves of all runs on one axis."""
+    st.markdown("#### Curves")
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        measure = st.segmented_control(
+            "Show",
+            list(charts.MEASURES),
+            format_func=_measure_name,
+            default="loss",
+            required=True,
+            key="measure",
+        )
+        axis = st.segmented_control(
+            "Against", list(charts.AXES), default="step", required=True, key="axis"
+        )
+        log = st.toggle("Logarithmic", key="log-curves", disabled=measure != "loss")
+    metrics = pd.concat(
+        [read_curve(store, entry.run.job, entry.result.name, entry.run.config) for entry in chosen],
+        ignore_index=True,
+    )
+    if metrics.empty:
+        st.caption("No curves were recorded for these runs.")
+        return
+    names = [entry.result.name for entry in chosen]
+    chart_view.draw(
+        charts.run_curves(
+            metrics, names, axis or "step", measure or "loss", log and measure == "loss"
+        ),
+        key="curves",
+    )
+
+
+def draw_costs(chosen: Sequence[Chosen]) -> None:
+    """Draw accuracy against cost."""
+    st.markdown("#### Accuracy and cost")
+    cost = (
+        st.segmented_control(
+            "Cost", list(charts.COSTS), default="minutes", required=True, key="cost-of-accuracy"
+        )
+        or "minutes"
+    )
+    rows = []
+    for entry in chosen:
+        low, high = entry.accuracy.interval
+        seconds = entry.run.result.train_seconds
+        amounts = {
+            "minutes": seconds / 60 if seconds else None,
+            "memory": entry.run.result.peak_memory_mb,
+            "trained": entry.run.result.trained_parameters,
+        }
+        rows.append(
+            {
+                "run": entry.result.name,
+                "accuracy": entry.accuracy.value,
+                "low": low,
+                "high": high,
+                cost: amounts[cost],
+            }
+        )
+    results = pd.DataFrame(rows)
+    if results[cost].notna().sum() < 2:
+        st.caption(f"Fewer than two of these runs recorded their {charts.COSTS[cost]}.")
+        return
+    chart_view.draw(charts.cost_and_accuracy(results, cost), key="cost-and-accuracy")
+
+
+def _measure_name(measure: str) -> str:
+    return {"loss": "loss", "accuracy": "accuracy", "macro_f1": "macro-F1"}[measure]
