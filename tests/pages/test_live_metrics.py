@@ -44,71 +44,71 @@ def test_watchers_within_a_second_read_once_and_share_their_charts(
     store: Store, running: Job, queries: list[None]
 ) -> None:
     timer = Timer()
-    course = LiveMetrics(timer)
-    course.follow(store, running)
-    loss = course.loss(log=False)
+    live = LiveMetrics(timer)
+    live.follow(store, running)
+    loss = live.loss(log=False)
     add_step(store, running, 21)
     queries.clear()
 
     timer.seconds = 0.9
-    course.follow(store, running)
+    live.follow(store, running)
 
     assert queries == []
-    assert course.loss(log=False) is loss
+    assert live.loss(log=False) is loss
 
 
 def test_a_watcher_after_a_second_sees_the_new_rows(store: Store, running: Job) -> None:
     timer = Timer()
-    course = LiveMetrics(timer)
-    course.follow(store, running)
-    loss = course.loss(log=False)
+    live = LiveMetrics(timer)
+    live.follow(store, running)
+    loss = live.loss(log=False)
     add_step(store, running, 21)
 
     timer.seconds = 1.0
-    course.follow(store, running)
+    live.follow(store, running)
 
-    assert course.metrics[-1].step == 21
-    assert course.loss(log=False) is not loss
+    assert live.metrics[-1].step == 21
+    assert live.loss(log=False) is not loss
 
 
 def test_a_page_drawn_again_reads_at_once(store: Store, running: Job) -> None:
-    course = LiveMetrics(Timer())
-    course.follow(store, running)
+    live = LiveMetrics(Timer())
+    live.follow(store, running)
     add_step(store, running, 21)
 
-    course.follow(store, running, fresh=True)
+    live.follow(store, running, fresh=True)
 
-    assert course.metrics[-1].step == 21
+    assert live.metrics[-1].step == 21
 
 
 def test_scores_are_drawn_again_only_after_a_validation(store: Store, running: Job) -> None:
-    course = LiveMetrics(Timer())
-    course.follow(store, running)
-    scores = course.scores(40, {})
+    live = LiveMetrics(Timer())
+    live.follow(store, running)
+    scores = live.scores(40, {})
     add_step(store, running, 21)
-    course.follow(store, running, fresh=True)
-    same = course.scores(40, {})
+    live.follow(store, running, fresh=True)
+    same = live.scores(40, {})
     store.add_metrics(running, [Metric(21, "validation", 0.4, 0.5, store.clock(), 0.9, 0.9)])
 
-    course.follow(store, running, fresh=True)
+    live.follow(store, running, fresh=True)
 
     assert same is scores
-    assert course.scores(40, {}) is not scores
-    assert course.scores(40, {"TF-IDF": 0.8}) is not scores
+    assert live.scores(40, {}) is not scores
+    assert live.scores(40, {"TF-IDF": 0.8}) is not scores
 
 
-def test_two_visitors_share_the_course_until_the_run_changes(
+def test_two_visitors_share_live_metrics_until_the_run_changes(
     open_app: Open, store: Store, running: Job
 ) -> None:
-    course = learning_curves.find_live_metrics(store, running)
+    live = learning_curves.find_live_metrics(store, running)
 
     for _ in range(2):
         open_app("pages/runs.py", run=running.id)
 
-    assert course.metrics[-1].step == 20
-    assert learning_curves.find_live_metrics(store, running) is course
+    assert live.metrics[-1].step == 20
+    assert learning_curves.find_live_metrics(store, running) is live
     store.rename(running, "Another name")
-    assert learning_curves.find_live_metrics(store, store.job(running.id)) is not course
+    assert learning_curves.find_live_metrics(store, store.job(running.id)) is not live
 
 
 def test_the_list_is_made_once_for_all_who_look_within_a_second(

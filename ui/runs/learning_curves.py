@@ -103,7 +103,7 @@ class LiveMetrics:
 
 
 def find_live_metrics(store: Store, job: Job) -> LiveMetrics:
-    """Return the shared course of the run in its current state."""
+    """Return the shared metrics of the run in its current state."""
     return _live_metrics(
         str(store.database), store.database.stat().st_ino, job.id, job.version
     )  # a rebuilt database renumbers its rows
