@@ -45,10 +45,10 @@ WORDS = 48  # a text of AG News cut to that many words has about 60 tokens
 
 @dataclass(frozen=True)
 class Row:
-    """One promise: what was found, what is promised, and whether it holds."""
+    """One promise: the measured value, the promised one, and whether it holds."""
 
-    what: str
-    found: str
+    name: str
+    measured: str
     promised: str
     holds: bool
 
@@ -152,10 +152,10 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
     each = {name: median(values) for name, values in rates.items()}
     message = ", ".join(f"{name} {rate:.0f}" for name, rate in each.items())
 
-    def row(what: str, over: str, under: str, least: float) -> Row:
+    def row(name: str, over: str, under: str, least: float) -> Row:
         ratio = median(a / b for a, b in zip(rates[over], rates[under], strict=True))
         return Row(
-            f"batch, {what} ({message} rows/s)",
+            f"batch, {name} ({message} rows/s)",
             f"{ratio:.2f} times",
             f">= {least} times",
             ratio >= least,
@@ -229,10 +229,10 @@ def explanation(lab: Lab, rounds: int) -> list[Row]:
     took, errors, tokens = [], [], []
     for text in long[1 : 1 + 2 * rounds]:
         began = time.perf_counter()
-        found = host.explain(lab.request, text)
+        explanation = host.explain(lab.request, text)
         took.append(time.perf_counter() - began)
-        errors.append(abs(found.error))
-        tokens.append(len(found.pieces))
+        errors.append(abs(explanation.error))
+        tokens.append(len(explanation.special))
     host.stop()
     slow, wrong = median(took), max(errors)
     return [
@@ -307,10 +307,10 @@ def main() -> None:
         lab = Lab(options.home, options.run, Path(place))
         rows: list[Row] = []
         for name in options.only:
-            found = PARTS[name](lab, options.rounds)
-            rows += found
+            measured = PARTS[name](lab, options.rounds)
+            rows += measured
             if not options.json:
-                print(table(found), flush=True)  # each part as it is done: a later one may fail
+                print(table(measured), flush=True)  # each part as it is done: a later one may fail
     if options.json:
         print(json.dumps([asdict(row) for row in rows]))
 

@@ -41,20 +41,20 @@ class QueueEstimates:
     where it had no estimate.
     """
 
-    said: dict[str, list[tuple[float, Wait | None]]] = field(default_factory=dict)
+    estimates: dict[str, list[tuple[float, Wait | None]]] = field(default_factory=dict)
 
     def ask(self, store: Store) -> None:
-        """Write down what is said now."""
+        """Record the current estimates."""
         for turn in read_queue(store):
             if turn.ahead:
-                self.said.setdefault(turn.job.id, []).append((store.clock(), turn.wait))
+                self.estimates.setdefault(turn.job.id, []).append((store.clock(), turn.wait))
 
     def report(self, jobs: list[Job]) -> str:
         """Count the starts within the estimated range, and the median error of the likely start."""
         reported = [
             (at, wait, job.started_at)
             for job in jobs
-            for at, wait in self.said.get(job.id, [])
+            for at, wait in self.estimates.get(job.id, [])
             if job.started_at
         ]
         known = [(wait, started - at) for at, wait, started in reported if wait]
@@ -94,9 +94,7 @@ def parse() -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--students", type=int, default=30)
-    parser.add_argument(
-        "--second", type=int, default=5, help="so many ask for a second run at once"
-    )
+    parser.add_argument("--second", type=int, default=5, help="students who queue a second run")
     parser.add_argument("--home", type=Path, help="keep the home here; it must be new")
     return parser.parse_args()
 

@@ -120,7 +120,7 @@ def parse() -> argparse.Namespace:
         "--rows",
         action="append",
         type=int,
-        help="only cells with so many rows, or these many instead",
+        help="only cells with this number of rows",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on the last line"

@@ -1,12 +1,12 @@
-"""Speed and memory of the Explore page on 120,000 training texts: ``LORALAB_DATA=FOLDER python
-benchmarks/explore.py``.
+"""Speed and memory of the Explore page on 120,000 training texts.
 
-Makes the rows (the train split of the folder repeated with small edits, next to its test split) in a
-temporary folder, prepares and indexes them as the job does, starts the real server and drives every
-filter of the page in a real browser. Each change is a new one, so that no cache has the answer.
-Times are measured in the server: from the start of the script to its end, with the collection of
-garbage after it. What reaches the browser is counted on the page's WebSocket, without Streamlit's
-own program.
+    LORALAB_DATA=FOLDER python benchmarks/explore.py
+
+Repeats the train split of the folder with small edits, adds its test split, and prepares and
+indexes the rows in a temporary home as the job does. Then it starts the server and uses every
+filter of the page in a browser. Each change is new, so that no cache contains the answer. Times are
+measured in the server, from the start of the script to its end, including garbage collection. Bytes
+are counted on the page's WebSocket, without Streamlit's own files.
 """
 
 import argparse
@@ -280,9 +280,11 @@ def timed(runner, data):
     else:
         run(runner, data)
     with open({log!r}, "a") as file:
-        file.write(f"{{1000 * (time.perf_counter() - wall)}} {{1000 * (time.thread_time() - processor)}}\\n")
+        taken = time.perf_counter() - wall, time.thread_time() - processor
+        file.write(f"{{1000 * taken[0]}} {{1000 * taken[1]}}\\n")
 ScriptRunner._run_script = timed
-main(["run", "Home.py", "--server.headless", "true", "--server.port", "{port}", "--server.address", "127.0.0.1"])
+options = ["--server.headless", "true", "--server.port", "{port}", "--server.address", "127.0.0.1"]
+main(["run", "Home.py", *options])
 """
 
 

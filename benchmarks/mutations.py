@@ -154,7 +154,7 @@ def main() -> int:
             text = (copy / mutation.file).read_text()
             if mutation.old not in text:
                 raise SystemExit(
-                    f"{mutation.file} has no {mutation.old!r} any more: mend this list."
+                    f"{mutation.file} has no {mutation.old!r} any more: update this list."
                 )
             (copy / mutation.file).write_text(text.replace(mutation.old, mutation.new))
             test, row = (

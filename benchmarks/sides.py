@@ -159,9 +159,19 @@ def reference(task: Task) -> Measured:
         modules_to_save=head,
     )
     arguments = TrainingArguments(
-        f"{task.home}/trainer", per_device_train_batch_size=16, per_device_eval_batch_size=64, learning_rate=2e-3, weight_decay=0.01,
-        num_train_epochs=1, lr_scheduler_type="linear", report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True, seed=task.seed,
-    )  # fmt: skip
+        f"{task.home}/trainer",
+        per_device_train_batch_size=16,
+        per_device_eval_batch_size=64,
+        learning_rate=2e-3,
+        weight_decay=0.01,
+        num_train_epochs=1,
+        lr_scheduler_type="linear",
+        report_to=[],
+        save_strategy="no",
+        use_cpu=True,
+        disable_tqdm=True,
+        seed=task.seed,
+    )
 
     def encoded(frame: pd.DataFrame) -> Dataset:
         ids = tokenizer(frame["text"].tolist(), truncation=True, max_length=MAX_TOKENS)

@@ -1,7 +1,8 @@
 """How well doubtful labels are found: labels flipped at random in a draw of AG News, ranked by
 words alone and with the encoder.
 
-    LORALAB_DATA=FOLDER python benchmarks/suspects.py [--seeds 10 11 12] [--rows 8000] [--share 0.05]
+    LORALAB_DATA=FOLDER python benchmarks/suspects.py [--seeds 10 11 12] [--rows 8000]
+        [--share 0.05]
 
 Prints for each seed the precision at the number flipped and the average precision. A seed draws the
 rows and what is flipped.

@@ -42,9 +42,12 @@ def main(run: str, text: str) -> None:
     assert base is not None
     with tempfile.TemporaryDirectory() as place:
         job, folder = find_run(store, run), Path(place)
-        proof = export(store, job, Format.ADAPTER, folder, lambda progress: None, lambda: False)
-        assert proof is not None
-        print(f"{proof.labels_equal} of {proof.texts} test texts get the same label")
+        verification = export(
+            store, job, Format.ADAPTER, folder, lambda progress: None, lambda: False
+        )
+        assert verification is not None
+        equal, texts = verification.labels_equal, verification.texts
+        print(f"{equal} of {texts} test texts get the same label")
         for name, probability in classify(base, folder, text).items():
             print(f"{name:10s} {probability:.3f}")
 

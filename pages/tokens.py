@@ -22,7 +22,7 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
 text = inspection.choose_text(dataset)
 
 with boundary():
-    tokens.draw_pieces(model, text, max_tokens)
+    tokens.draw_tokens(model, text, max_tokens)
     tokens.draw_word(model, dataset)
 if dataset:
     tokens.draw_classes(dataset, max_tokens)

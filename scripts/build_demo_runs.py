@@ -37,7 +37,7 @@ CONFIG = {
     "validation_rows": 100,
 }
 SEED = 7
-LEAKED_BESIDE = 400  # training texts that stay next to the leaked ones
+UNLEAKED = 400  # training texts in addition to the leaked ones
 LEFT_BEHIND = ("checkpoints", "lock", "worker.log", "job.json")
 
 
@@ -92,7 +92,7 @@ def _write_twisted(settings: Settings, twist: Twist) -> Path:
     if twist is Twist.SHUFFLED:
         train = train.assign(label=np.random.default_rng(SEED).permutation(train["label"]))
     else:
-        train = pd.concat([train.sample(LEAKED_BESIDE, random_state=SEED), test], ignore_index=True)
+        train = pd.concat([train.sample(UNLEAKED, random_state=SEED), test], ignore_index=True)
     folder = settings.home / twist.replace(" ", "-")
     folder.mkdir()
     for name, frame in (("train", train), ("test", test)):

@@ -140,7 +140,8 @@ from core.storage.recovery import open_store
 from core.settings import Settings
 
 make = PagesManager.__init__
-def after_first_visit(manager, *args, **options):  # a new server runs a file of pages/ by itself once; AppTest would do so each time
+def after_first_visit(manager, *args, **options):
+    # a new server runs a file of pages/ directly once; AppTest would do so each time
     make(manager, *args, **options)
     PagesManager.uses_pages_directory = False
 PagesManager.__init__ = after_first_visit

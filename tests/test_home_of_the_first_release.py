@@ -128,7 +128,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
 
 
 def cli(*arguments: str) -> Any:
-    """What ``python -m core ... --json`` prints, without a new process."""
+    """Run ``python -m core ... --json`` in this process and return its output."""
     done = CliRunner().invoke(command_line, [*arguments, "--json"])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
@@ -317,13 +317,13 @@ def test_the_backup_is_restored_into_an_empty_home(
         assert (new["state"], new.get("test")) == (old["state"], old.get("test"))
 
 
-@pytest.mark.parametrize("brought", ["export", "bundle.zip", "adapter.zip"])
-def test_exports_are_imported_again(own: FirstHome, brought: str) -> None:
+@pytest.mark.parametrize("name", ["export", "bundle.zip", "adapter.zip"])
+def test_exports_are_imported_again(own: FirstHome, name: str) -> None:
     steady = own.run_id("steady")
     exports = own.root / HOME / "jobs" / steady / "exports"
-    folder = exports if brought == "adapter.zip" else own.person
+    folder = exports if name == "adapter.zip" else own.person
 
-    imported = cli("import", str(folder / brought), "--name", "again")
+    imported = cli("import", str(folder / name), "--name", "again")
 
     assert imported["test"] == own.printed["show"][steady]["test"]
     answers = cli("classify", imported["run"], *own.expected["texts"])

@@ -1,4 +1,4 @@
-"""What ``pip install .`` installs: the pinned versions, the command and every data file."""
+"""Content of ``pip install .``: the pinned versions, the command and every data file."""
 
 import shutil
 import subprocess

@@ -43,7 +43,7 @@ HOW_TO_READ = """
 """
 
 
-def draw_pieces(subject: Subject, text: str, max_tokens: int) -> None:
+def draw_tokens(subject: Subject, text: str, max_tokens: int) -> None:
     """Draw the number of tokens, each token with its id, and a table of them."""
     if not text.strip():
         st.info("Enter a text, or use a row of the data.", icon=":material/edit:")
@@ -91,15 +91,15 @@ def draw_word(subject: Subject, dataset: Dataset | None) -> None:
     st.markdown(f"**{plain(view.word)}** is {length}.{unknown}")
     lines = [
         {
-            "piece": piece,
+            "token": token,
             "id": number,
-            "entries": ", ".join(view.entries[piece]) or "none",
-            "words": ", ".join(view.sharing[piece]) or "none",
+            "entries": ", ".join(view.entries[token]) or "none",
+            "words": ", ".join(view.sharing[token]) or "none",
         }
-        for piece, number in zip(view.pieces, view.ids, strict=True)
+        for token, number in zip(view.pieces, view.ids, strict=True)
     ]
     columns: tables.Columns = {
-        "piece": st.column_config.TextColumn("Token", width=110),
+        "token": st.column_config.TextColumn("Token", width=110),
         "id": st.column_config.NumberColumn("Id", width=70),
         "entries": st.column_config.TextColumn("Longer entries with this prefix", width="medium"),
         "words": st.column_config.TextColumn("Words of your data with this token", width="medium"),

@@ -30,7 +30,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         GUEST_CHANGES,
     ),
     ("guard: launching", ACTIONS, "    require(store.visitor, Action.LAUNCH)\n", "", GUEST_CHANGES),
-    ("guard: work beside runs", ACTIONS, WORK, "", GUEST_CHANGES),
+    ("guard: jobs other than runs", ACTIONS, WORK, "", GUEST_CHANGES),
     (
         "guard: what is done to a run",
         ACTIONS,
@@ -73,9 +73,9 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
         GUEST_CHANGES,
     ),
-    ("guard: runs taken away", "core/jobs/tasks/back_up.py", WORK, "", GUEST_CHANGES),
+    ("guard: backups", "core/jobs/tasks/back_up.py", WORK, "", GUEST_CHANGES),
     (
-        "guard: runs brought back",
+        "guard: restored runs",
         "core/jobs/tasks/restore.py",
         "    require(store.visitor, Action.IMPORT)\n",
         "",

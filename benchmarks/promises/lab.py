@@ -149,7 +149,7 @@ class Lab:
                 POLL_SECONDS
             )  # the row comes first; who is killed in between leaves the record to the supervisor
         if not current:
-            return f"{job.name}: job.json does not tell of its end"
+            return f"{job.name}: job.json does not record its end"
         if not checkpoints.steps(folder):
             return f"{job.name} has no checkpoint"
         return ""

@@ -31,14 +31,16 @@ IMPACTS = ("serious", "critical")
 OF_STREAMLIT: dict[str, tuple[str, ...]] = {}
 SEARCH = """async rules => {
   const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'];
-  const found = await axe.run(document, {resultTypes: ['violations'], runOnly: rules.length ? rules : tags});
-  const told = (one, node) => ({rule: one.id, impact: node.impact, at: node.target.join(' '), html: node.html});
-  return found.violations.flatMap(one => one.nodes.map(node => told(one, node)));
+  const runOnly = rules.length ? rules : tags;
+  const result = await axe.run(document, {resultTypes: ['violations'], runOnly});
+  return result.violations.flatMap(violation => violation.nodes.map(node => ({
+    rule: violation.id, impact: node.impact, at: node.target.join(' '), html: node.html,
+  })));
 }"""
 
 
 def findings(page: Page, *rules: str) -> list[str]:
-    """What ``rules`` find that is serious, or all rules where none is named."""
+    """List the serious violations of ``rules``, or of all rules if none is named."""
     every: list[dict[str, Any]] = page.evaluate(SEARCH, list(rules))
     ours = [
         item
@@ -66,7 +68,7 @@ def settle(page: Page, title: str = "") -> None:
 
 
 def look(page: Page, where: str) -> list[str]:
-    """What axe finds there, in both schemes."""
+    """List the serious violations in the light and in the dark theme."""
     outcome = [f"{where}, light: {item}" for item in findings(page)]
     page.emulate_media(color_scheme="dark")
     settle(page)

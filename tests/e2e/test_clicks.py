@@ -94,7 +94,7 @@ def test_a_retry_that_is_clicked_again_launches_one_run(
         failed,
         JobState.FAILED,
         cause="diverged",
-        message="No number.",
+        message="The loss is NaN.",
         proposal_json='{"learning_rate": 0.0005}',
     )
 

@@ -1,6 +1,4 @@
-"""Texts of strangers in a real browser: each is read as it was written, and nothing of it became an
-element, a link or a picture.
-"""
+"""Untrusted texts in a real browser: shown as written, never as an element, a link or a picture."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ def classify(app: AppTest, text: str) -> AppTest:
 
 
 def titles(app: AppTest) -> list[str]:
-    """What stands over the bars."""
+    """Return the headline above the bars."""
     return [
         chart.proto.alt.partition(" by ")[2].partition(":")[0]
         for chart in app.get("vega_lite_chart")

@@ -37,7 +37,7 @@ def write(folder: Path, rows: int = 60, labels: tuple[str, ...] = LABELS) -> Pat
     return path
 
 
-def bring(app: AppTest, *paths: Path) -> AppTest:
+def enter_paths(app: AppTest, *paths: Path) -> AppTest:
     app.button_group(key="bring-from").set_value("Path on this machine").run()
     return app.text_area(key="paths").set_value("\n".join(map(str, paths))).run()
 
@@ -54,7 +54,7 @@ def keep(name: str, labels: tuple[str, ...] = ("a", "b"), rows: int = 40) -> Sou
 def test_a_file_becomes_a_dataset_that_is_used(
     open_app: Open, store: Store, tmp_path: Path
 ) -> None:
-    app = bring(open_app(PAGE), write(tmp_path))
+    app = enter_paths(open_app(PAGE), write(tmp_path))
 
     assert not app.exception and not app.error, page_text(app)
     assert "**мои.csv** · 60 rows, 2 columns" in page_text(app)
@@ -95,7 +95,7 @@ def test_a_file_that_cannot_be_used_says_what_to_do(
 ) -> None:
     (tmp_path / "given.csv").write_bytes(content)
 
-    app = bring(open_app(PAGE), tmp_path / "given.csv")
+    app = enter_paths(open_app(PAGE), tmp_path / "given.csv")
 
     assert not app.exception
     assert words in " ".join(error.value for error in app.error).replace("\\", "").replace("**", "")
@@ -114,13 +114,13 @@ def test_paths_are_not_offered_to_visitors_from_elsewhere(
 
 def test_a_path_that_is_not_there_is_said(open_app: Open) -> None:
     assert "/nowhere/a.csv cannot be opened" in page_text(
-        bring(open_app(PAGE), Path("/nowhere/a.csv"))
+        enter_paths(open_app(PAGE), Path("/nowhere/a.csv"))
     )
 
 
 def test_a_name_that_is_taken_is_said_and_nothing_is_lost(open_app: Open, tmp_path: Path) -> None:
     keep("Reviews")
-    app = bring(open_app(PAGE), write(tmp_path, labels=("x", "y")))
+    app = enter_paths(open_app(PAGE), write(tmp_path, labels=("x", "y")))
     app.text_input(key="dataset-name").set_value("reviews")
     app.button(key="save-dataset").click().run()
 
@@ -134,7 +134,7 @@ def test_two_files_are_splits_by_their_names(open_app: Open, tmp_path: Path) -> 
             "text,label\n" + "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(rows))
         )
 
-    app = bring(open_app(PAGE), tmp_path / "train.csv", tmp_path / "test.csv")
+    app = enter_paths(open_app(PAGE), tmp_path / "train.csv", tmp_path / "test.csv")
 
     table = next(frame.value for frame in app.dataframe if "test" in frame.value)
     assert table["train"].tolist() == [20, 20]

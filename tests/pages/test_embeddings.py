@@ -16,7 +16,7 @@ PAGE = "pages/embeddings.py"
 
 
 def asked(dataset: Dataset, *runs: str) -> MapRequest:
-    """What the page asks for when nothing was changed."""
+    """Return the request of the page with its defaults."""
     return MapRequest(
         fingerprint=dataset.fingerprint,
         subjects=(

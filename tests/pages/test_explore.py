@@ -41,9 +41,7 @@ def alt(app: AppTest, start: str) -> str:
 
 
 def click(app: AppTest, chart: str, **point: object) -> None:
-    """What the browser reports when the selection of ``chart`` becomes this one point; none lets
-    go.
-    """
+    """Report a selection of this point of ``chart``, as the browser does; none clears it."""
     app.session_state[chart] = {"selection": {"chosen": [point] if point else []}}
     app.run()
 

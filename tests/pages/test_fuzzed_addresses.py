@@ -24,9 +24,7 @@ VALUES = [
 
 
 def parameters() -> Iterator[str]:
-    """What pages and their parts read from the address, by ``query_params`` and by bound
-    widgets.
-    """
+    """List the URL parameters that pages and their parts read, directly or by bound widgets."""
     for path in sorted([*(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py")]):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):

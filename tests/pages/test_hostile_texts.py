@@ -1,4 +1,4 @@
-"""Texts of strangers as names, classes, rows, notes and messages: on every page they stay text."""
+"""Untrusted texts as names, classes, rows, notes and messages stay plain text on every page."""
 
 import json
 from pathlib import Path
@@ -127,7 +127,7 @@ def test_no_hostile_text_is_interpreted_on_any_page(
                 for _, shown in markdown_of(app)
                 if item.marker in shown
             }
-    assert len(met) > 10, "the texts are hardly shown at all, so this proves little"
+    assert len(met) > 10, "few of the texts are shown, so this test checks little"
 
 
 @pytest.mark.parametrize("place", ["?run=", "?dataset=", "?clone=", "?compared="])

@@ -60,7 +60,7 @@ def test_a_diverged_run_is_retried_with_a_lower_learning_rate(
         queued,
         JobState.FAILED,
         cause=FailureCause.DIVERGED,
-        message="No number.",
+        message="The loss is NaN.",
         proposal_json='{"learning_rate": 0.0005}',
     )
 
@@ -179,7 +179,7 @@ def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_next_to_it
         JobState.FAILED,
         cause=FailureCause.DATA,
         message=message,
-        fix="Clone the run and train it anew.",
+        fix="Clone the run and train it again.",
     )
 
     app = open_app(PAGE, run=job.id)

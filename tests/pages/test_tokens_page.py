@@ -60,7 +60,7 @@ def test_a_word_shows_its_tokens_and_who_shares_them(open_app: Open, dataset: Da
     app = open_app(PAGE, word="tokenization")
 
     table = next(frame.value for frame in app.dataframe if "entries" in frame.value)
-    assert table["piece"].tolist() == ["token", "##ization"]
+    assert table["token"].tolist() == ["token", "##ization"]
     assert table["id"].tolist() == [19204, 3989]
     assert table["words"].tolist() == ["none", "none"]  # the data knows no other
 

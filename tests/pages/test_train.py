@@ -261,4 +261,4 @@ def test_cloning_a_damaged_run_is_refused_in_words(open_app: Open, damaged: Job)
 
 
 def test_cloning_an_unknown_run_is_refused_in_words(open_app: Open) -> None:
-    assert "There is no run 'nobody'." in page_text(open_app(PAGE, clone="nobody"))
+    assert "There is no run 'missing'." in page_text(open_app(PAGE, clone="missing"))

@@ -87,7 +87,7 @@ LAUNCHES: dict[str, Act] = {  # who may launch may do these; a guest may not
         store, {"x.zip": b"x"}
     ),
     "core.transfer.imports.import_run.import_run": lambda store, job: import_run.import_run(
-        store, read_upload("x.zip", parcel_of(store))
+        store, read_upload("x.zip", adapter_zip(store))
     ),
 }
 ON_A_RUN: dict[str, Act] = {
@@ -132,8 +132,8 @@ FOLDERS: dict[
     "baseline": lambda store, job: launch(store, baselines_of("~root"), "x"),
 }
 HARMLESS = {  # changes something, and may be called by anybody
-    "core.people.classroom.join": "opens the door, with a code",
-    "core.people.classroom.sign_in": "opens the door, for whom a provider vouches",
+    "core.people.classroom.join": "signs in with a code",
+    "core.people.classroom.sign_in": "signs in a person whom a provider has verified",
     "core.people.classroom.read_codes": (
         "makes codes up once; only the teacher's part of the page shows them"
     ),
@@ -145,7 +145,7 @@ HARMLESS = {  # changes something, and may be called by anybody
     "core.runs.expected.expect_request": "asks the Hub as well",
     "core.runs.queue.read_queue": "asks the Hub as well",
     "core.runs.sweep.expect_sweep": "asks the Hub as well",
-    "core.demo.gallery.open_gallery": "copies the shipped runs, which belong to nobody, once",
+    "core.demo.gallery.open_gallery": "copies the shipped runs, which have no owner, once",
     "core.storage.recovery.open_store": "makes the database where there is none",
     "core.people.classroom.come_back": "writes down who came, with a key",
 }
@@ -172,7 +172,7 @@ def baselines_of(model: str) -> BaselineRequest:
     return BaselineRequest(fingerprint=MARK, train_rows=0, seed=0, model=model, max_tokens=128)
 
 
-def parcel_of(store: Store) -> bytes:
+def adapter_zip(store: Store) -> bytes:
     return zipped(adapter_files(Path(store.settings.model)))
 
 
@@ -366,7 +366,7 @@ def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -
     mine = [lab.create(JobKind.TRAIN, "more", {}, str(number)) for number in range(2)]
     assert len(mine) == 2
 
-    with pytest.raises(NotAllowed, match="waiting or under way"):
+    with pytest.raises(NotAllowed, match="runs waiting or"):
         actions.resume(lab, store.job("failed"))
 
 

@@ -75,11 +75,11 @@ def temporary(home: Path) -> Path:
     """A folder next to the home folder, with all that the app looks for in folders of its own; one
     of the names leads to it.
     """
-    folder = home.parent / "beside"
+    folder = home.parent / "outside"
     folder.mkdir()
     for name in ("saved.json", "dataset.json", "job.json", "config.json", "tags.json"):
         (folder / name).write_text("{}")
-    assert "../../beside" in NAMES
+    assert "../../outside" in NAMES
     for name in (
         "datasets",
         "jobs",

@@ -68,7 +68,7 @@ def mark(tmp_path: Path) -> Path:
 
 
 def bombs(mark: Path) -> dict[str, bytes]:
-    """The same payload as a pickle of each protocol, a zip like torch's, and an array of
+    """Write the payload as a pickle of each protocol, a zip like torch's, and an array of
     objects.
     """
     result = {
@@ -216,7 +216,7 @@ def test_no_pickle_that_someone_uploads_is_loaded(
     settings: Settings, tmp_path: Path, mark: Path, ending: str
 ) -> None:
     for name, data in bombs(mark).items():
-        path = tmp_path / f"brought{ending}"
+        path = tmp_path / f"uploaded{ending}"
         path.write_bytes(data)
         with pickles_loaded() as loaded, pytest.raises(LoraLabError):
             saved.add_files(settings, [path], "mine", ImportOptions())

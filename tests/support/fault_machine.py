@@ -28,7 +28,7 @@ FAULTS = ("none", "kill", "power cut", "lucky power cut", "EIO", "disk full", "s
 
 @dataclass
 class Tally:
-    """What was tried over all sequences."""
+    """Counts of the tried steps over all sequences."""
 
     sequences: int = 0
     faults: int = 0
@@ -73,7 +73,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from(["a", "b", "c"]))
     def launch(self, key: str) -> None:
-        """The same key again is a second click."""
+        """Launch again with the same key, as a second click does."""
         with suppress(NotEnoughRoom):
             self.world.launch(key)
 
@@ -156,7 +156,7 @@ def seed_of(key: str) -> int:
 
 @cache
 def undisturbed(name: str) -> dict[str, str]:
-    """What the run of that name leaves when nothing happens to it."""
+    """Return the results of the run of that name without faults."""
     with tempfile.TemporaryDirectory() as home:
         stage = InProcessLab(Path(home) / "home", PLAN)
         job = stage.launch(name, seed=seed_of(name))

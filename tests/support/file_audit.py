@@ -78,9 +78,7 @@ sys.addaudithook(_watch)
 
 @contextmanager
 def opened_elsewhere(*homes: Path) -> Iterator[list[str]]:
-    """What is opened, listed, moved or removed outside ``homes`` and outside the code of this
-    machine.
-    """
+    """Record the paths opened, listed, moved or removed outside ``homes`` and installed code."""
     global _paths
     result: list[str] = []
     _paths = []
@@ -94,7 +92,7 @@ def opened_elsewhere(*homes: Path) -> Iterator[list[str]]:
 
 @contextmanager
 def pickles_loaded() -> Iterator[list[str]]:
-    """What pickles name while they are loaded."""
+    """Record the globals that pickles name while they are loaded."""
     global _pickles
     result: list[str] = []
     _pickles = result

@@ -83,7 +83,7 @@ def person_environment(root: Path) -> dict[str, str]:
 
 
 def without_machine(printed: Mapping[str, Any]) -> dict[str, Any]:
-    """What `doctor` printed, with None for each value that depends on the computer."""
+    """Return the output of `doctor`, with None for each value that depends on the computer."""
     return {
         key: without_machine(value)
         if isinstance(value, dict)

@@ -68,12 +68,12 @@ def bent(draw: st.DrawFn) -> bytes:
     content = draw(st.sampled_from(SEEDS))
     start = draw(st.integers(0, max(len(content) - 1, 0)))
     length = draw(st.integers(0, 200))
-    piece = draw(
+    inserted = draw(
         st.one_of(
             st.just(b""), st.binary(max_size=40), st.just(content[start : start + length] * 2)
         )
     )
-    return content[:start] + piece + content[start + length :]
+    return content[:start] + inserted + content[start + length :]
 
 
 @st.composite

@@ -132,7 +132,7 @@ def hostile_names(number: int, seed: int = 8) -> list[str]:
         " ",
         "..",
         "../..",
-        "../../beside",
+        "../../outside",
         "../../etc/passwd",
         "/etc/passwd",
         "/",

@@ -35,8 +35,9 @@ server_metadata_url = "{provider}/.well-known/openid-configuration"
 
 @dataclass
 class Provider:
-    """Its address, its key, and what it has given out. ``signing_key`` may be another one than it
-    publishes, as a forger's is.
+    """Address, key and issued codes of the provider.
+
+    ``signing_key`` may differ from the published key, as with forged tokens.
     """
 
     url: str = ""
@@ -47,7 +48,7 @@ class Provider:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, object]:
-        """What discovery reports."""
+        """Return the discovery document."""
         ends = {
             "authorization_endpoint": "authorize",
             "token_endpoint": "token",
@@ -63,13 +64,13 @@ class Provider:
         }
 
     def choose(self, query: dict[str, str]) -> str:
-        """The page on which someone says who they are."""
+        """Return the page on which a person chooses their identity."""
         links = []
-        for who in PEOPLE:
+        for person in PEOPLE:
             code = secrets.token_hex(8)
-            self.codes[code] = {**query, "who": who}
+            self.codes[code] = {**query, "who": person}
             back = f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
-            links.append(f'<a id="{who}" href="{html.escape(back)}">{who}</a>')
+            links.append(f'<a id="{person}" href="{html.escape(back)}">{person}</a>')
         return "<title>Provider</title>" + " ".join(links)
 
     def exchange(self, form: dict[str, str], authorization: str) -> dict[str, object]:
@@ -88,7 +89,7 @@ class Provider:
             .decode()
             .rstrip("=")
         )
-        assert challenge == requests["code_challenge"], "somebody else's code"
+        assert challenge == requests["code_challenge"], "the code of another sign-in"
         now = int(time.time())
         claims = {
             **PEOPLE[requests["who"]],

@@ -1,4 +1,4 @@
-"""What an ``AppTest`` shows: every string of every element, and which of them a browser reads as
+"""Content of an ``AppTest``: every string of every element, and which of them a browser reads as
 Markdown.
 """
 

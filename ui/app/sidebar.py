@@ -33,7 +33,7 @@ def draw() -> None:
         visitors.draw_line()
         _draw_data_choice()
         try:
-            busy = bool(_at_work(cache.open_lab()))
+            busy = bool(_unfinished_jobs(cache.open_lab()))
         except StoreDamaged:  # every page shows the error and offers the repair
             return
         st.fragment(_draw_live_lines, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(busy)
@@ -117,5 +117,5 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
     )
 
 
-def _at_work(store: Store) -> list[Job]:
+def _unfinished_jobs(store: Store) -> list[Job]:
     return store.jobs(None, JobState.QUEUED, *ACTIVE)

@@ -19,7 +19,7 @@ from ui.session.error_boundary import show
 from ui.session.local_machine import address, at_the_machine, from_this_machine
 from ui.text import plain
 
-WHO, KEY, TASTER = "visitor", "visitor-key", "taster"
+WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
 
 
 def current(settings: Settings) -> Visitor:
@@ -37,7 +37,7 @@ def current(settings: Settings) -> Visitor:
         else _joined(settings)
     )
     if visitor is GUEST and settings.mode == Mode.PUBLIC and settings.guest_taste:
-        guest_trainer: Visitor = st.session_state.setdefault(TASTER, as_guest_trainer())
+        guest_trainer: Visitor = st.session_state.setdefault(GUEST_TRAINER, as_guest_trainer())
         return guest_trainer
     return visitor
 

@@ -113,8 +113,8 @@ class KillingDisk(CountingDisk):
 
 
 class DyingDisk(KillingDisk):
-    """The same for a run that is simulated in this process: Death is raised, at each later step
-    too, since no one is there.
+    """Kill a run that is simulated in this process: SimulatedCrash is raised at this and each later
+    step.
     """
 
     def _die(self) -> None:
@@ -133,7 +133,7 @@ class Node:
     synced_names: "dict[str, Node]" = field(default_factory=dict)
 
     def child(self, name: str) -> "Node":
-        """What has that name in this folder."""
+        """Return the entry of that name in this folder."""
         assert self.names is not None, "a file has no names"
         return self.names[name]
 
@@ -240,7 +240,7 @@ class CuttingDisk(CountingDisk):
 
 
 def _read(path: Path) -> Node:
-    """What lies at ``path`` before the first step counts as synced."""
+    """Count the present content of ``path`` as synced."""
     if not path.is_dir():
         data = path.read_bytes()
         return Node(data, data)

@@ -142,7 +142,7 @@ class InProcessLab:
         if trained != list(range(1, plan.steps + 1)):
             return f"its curve has {len(trained)} points: {trained}"
         if not job_record.is_current(folder, job):
-            return "job.json does not tell of its end"
+            return "job.json does not record its end"
         if artifacts.read_log_tail(folder) is None or not checkpoints.steps(folder):
             return "it has no checkpoint"
         if left := [

@@ -1,5 +1,6 @@
-"""What a simulated run does and which faults it meets. A JSON file, so that each attempt can meet
-another one.
+"""Plan of a simulated run: its steps and its faults.
+
+It is a JSON file, so that each attempt can have other faults.
 """
 
 import json
@@ -36,7 +37,7 @@ class FaultPlan:
     error: str = ""
     error_step: int = 0
     clock_file: str = ""
-    data: str = "rehearsal"
+    data: str = "simulation"
     real: bool = False
     stopwatch: str = ""
 

@@ -51,7 +51,7 @@ class Table:
     content: bytes
 
     def to_parquet(self, index: bool) -> bytes:
-        """Its content; there is no index to leave out."""
+        """Return the content; there is no index to leave out."""
         return self.content
 
 

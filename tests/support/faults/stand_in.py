@@ -51,7 +51,7 @@ def _simulate(context: JobContext, plan: FaultPlan) -> None:
         scores = SplitScores(accuracy=0.5, macro_f1=0.5, rows=100, hits=50)
         record_result(context, RunResult.model_validate({event.split: scores}))
 
-    record = Recorder(context, Identity(fingerprint(config), plan.data, "rehearsal", {}), keep)
+    record = Recorder(context, Identity(fingerprint(config), plan.data, "simulation", {}), keep)
     session = StandInSession(plan, seed, record, context.should_stop)
     record(session.score_untrained())
     result = session.train(record.resume())

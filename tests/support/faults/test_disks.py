@@ -1,4 +1,4 @@
-"""What durable writing leaves when a disk fails or the power goes, at every step of it."""
+"""Durable writing on a disk that fails, or with a power cut, at each of its steps."""
 
 import errno
 import random

@@ -168,7 +168,7 @@ def test_other_data_on_resume_is_refused_and_nothing_is_lost(
 
     refused = stage.store.job(job.id)
     assert (refused.state, refused.cause) == (JobState.FAILED, FailureCause.DATA)
-    assert "other data: fingerprint rehearsal then, other now" in refused.message
+    assert "other data: fingerprint simulation then, other now" in refused.message
     assert checkpoints.steps(stage.store.folder(job)) == stored != []
 
 
