@@ -25,7 +25,7 @@ from core.data.sources import demo_source
 from core.settings import Settings
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from tests.support.page_app import after_first_visit
+from tests.support.app.page_app import after_first_visit
 from tests.support.stored_runs import make_finished, make_run, start
 
 ROOT = Path(__file__).parents[1]

@@ -18,8 +18,8 @@ from core.data.files.build_splits import BuildOptions, build
 from core.data.files.columns import propose_columns
 from core.data.files.read import read_table
 from core.errors import DataError
-from tests.support.broken_files import READ, REFUSED
-from tests.support.fuzzed_files import files
+from tests.support.security.broken_files import READ, REFUSED
+from tests.support.security.fuzzed_files import files
 
 LIMIT_SECONDS = 2
 

@@ -29,6 +29,7 @@ from core.storage.accounts import people
 from core.storage.job import JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
+from tests.support.app.page_app import HOME_PAGE, TIMEOUT_SECONDS, after_first_visit
 from tests.support.first_home import HOME, PERSON, person_environment, unpack, without_machine
 from ui.navigation import ENTRIES
 from ui.session import cache
@@ -109,17 +110,10 @@ def own(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> FirstHom
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     """Open a page through ``Home.py`` with a query string."""
-    new_pages_manager = PagesManager.__init__
-
-    def after_first_visit(manager: PagesManager, *args: object, **options: object) -> None:
-        """AppTest starts as a new server does, which once runs a file of ``pages/`` on its own."""
-        new_pages_manager(manager, *args, **options)  # type: ignore[arg-type]
-        PagesManager.uses_pages_directory = False
-
     monkeypatch.setattr(PagesManager, "__init__", after_first_visit)
 
     def visit(page: str, **query: str) -> AppTest:
-        tested = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=60)
+        tested = AppTest.from_file(str(HOME_PAGE), default_timeout=TIMEOUT_SECONDS)
         for name, value in query.items():
             tested.query_params[name] = value
         return tested.switch_page(page).run()

@@ -19,8 +19,8 @@ from benchmarks.promises.row import Row, Size, TooLong
 from core.errors import StateConflict
 from core.jobs import actions
 from core.storage.job import ACTIVE, Job, JobState
-from tests.support.fault_machine import PLAN, Sequences, Tally, World, seed_of
-from tests.support.fault_world import StagedWorld
+from tests.support.faults.sequences import PLAN, Sequences, Tally, World, seed_of
+from tests.support.faults.staged_world import StagedWorld
 
 STEPS = 15
 LONGEST_SECONDS = 0.6  # a simulated worker takes about that from start to end

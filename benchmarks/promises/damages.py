@@ -23,7 +23,7 @@ from core.storage.locks import holding
 from core.storage.manifest import checksum
 from core.storage.recovery import SHIPPED, open_store
 from core.storage.store import Store
-from tests.support.page_app import after_first_visit
+from tests.support.app.page_app import after_first_visit
 from ui.session.error_boundary import UNEXPECTED
 
 RUNS = ("aaaa0001", "bbbb0002", "cccc0003")

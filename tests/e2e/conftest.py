@@ -17,8 +17,8 @@ from core.data.explore.build_index import ensure_index
 from core.data.preparation import prepare
 from core.data.sources import demo_source
 from core.settings import Settings
-from tests.support.app_server import ROOT, serving, wait_for_health
-from tests.support.oidc_provider import CLIENT, SECRET, SECRETS, Lesson, provider
+from tests.support.app.oidc_provider import CLIENT, SECRET, SECRETS, Lesson, provider
+from tests.support.app.server import ROOT, serving, wait_for_health
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 

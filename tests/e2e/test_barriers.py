@@ -20,7 +20,7 @@ from core.storage import accounts
 from core.storage.job import JobKind, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
-from tests.support.app_server import serving
+from tests.support.app.server import serving
 from ui import navigation
 
 pytestmark = [pytest.mark.browser]

@@ -9,7 +9,7 @@ from core.data.sources import demo_source
 from core.settings import Settings
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from tests.support.hostile_inputs import TEMPLATES, hostile_texts
+from tests.support.security.hostile_inputs import TEMPLATES, hostile_texts
 from tests.support.stored_runs import make_run, start
 
 pytestmark = [pytest.mark.browser]

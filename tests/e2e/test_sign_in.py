@@ -10,7 +10,7 @@ from core.access import Role
 from core.settings import Settings
 from core.storage.accounts import people
 from core.storage.store import Store
-from tests.support.oidc_provider import Lesson
+from tests.support.app.oidc_provider import Lesson
 
 SECONDS = 1000
 

@@ -21,7 +21,7 @@ from core.inference.process import InferenceProcess
 from core.settings import Settings
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from tests.support.page_app import HOME, Open, after_first_visit
+from tests.support.app.page_app import HOME_PAGE, TIMEOUT_SECONDS, Open, after_first_visit
 from tests.support.stored_runs import (
     ADAPTER,
     CLASSES,
@@ -58,7 +58,7 @@ def open_app(monkeypatch: pytest.MonkeyPatch) -> Open:
     st.cache_resource.clear()
 
     def open_page(page: str = "pages/home.py", **query: str) -> AppTest:
-        app = AppTest.from_file(str(HOME), default_timeout=30)
+        app = AppTest.from_file(str(HOME_PAGE), default_timeout=TIMEOUT_SECONDS)
         for name, value in query.items():
             app.query_params[name] = value
         return app.switch_page(page).run()

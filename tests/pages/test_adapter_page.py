@@ -6,8 +6,8 @@ from core.inference.process import InferenceProcess
 from core.runs import artifacts
 from core.storage.job import Job
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 
 PAGE = "pages/adapter.py"
 pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
@@ -27,7 +27,7 @@ def app(open_app: Open, store: Store, usable: Job, host: InferenceProcess) -> Ap
         "text": "The striker scored twice in the final.",
     }
     pd.DataFrame(rows).to_parquet(artifacts.predictions_path(store.folder(usable), "test"))
-    return open_app(PAGE, run=usable.id).run(timeout=120)
+    return open_app(PAGE, run=usable.id).run()
 
 
 def test_the_page_says_what_changed_and_what_it_takes(app: AppTest) -> None:
@@ -38,8 +38,8 @@ def test_the_page_says_what_changed_and_what_it_takes(app: AppTest) -> None:
 
 
 def test_without_its_changes_the_run_is_another(app: AppTest) -> None:
-    app.text_input(key="adapter-text").set_value("<b>Oil</b> prices **fell**.").run(timeout=60)
-    app.slider(key="adapter-scale").set_value(0.0).run(timeout=60)
+    app.text_input(key="adapter-text").set_value("<b>Oil</b> prices **fell**.").run()
+    app.slider(key="adapter-scale").set_value(0.0).run()
 
     assert "; as trained 100.0 %" in page_text(app)
     titles = [

@@ -12,8 +12,8 @@ from core.jobs.worker import perform
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import SHIPPED
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from ui import navigation
 
 PAGES = sorted(entry.file for entry in navigation.ENTRIES.values())

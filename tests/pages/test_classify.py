@@ -17,9 +17,9 @@ from core.jobs.tasks.nearest_texts import index_folder, write_index
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.json_values import value_at
-from tests.support.page_app import Open
 from tests.support.stored_runs import ADAPTER, CLASSES, make_finished, start
 from ui.classify import answers
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs
 
 def classify(app: AppTest, text: str) -> AppTest:
     app.text_area(key="text").set_value(text)
-    return app.button(key="classify").click().run(timeout=120)
+    return app.button(key="classify").click().run()
 
 
 def titles(app: AppTest) -> list[str]:
@@ -175,7 +175,7 @@ def test_a_damaged_adapter_is_said_and_can_be_tried_again(
     assert f"The adapter of {finished.id} is damaged" in page_text(app)
 
     shutil.copytree(ADAPTER, store.folder(finished) / "adapter", dirs_exist_ok=True)
-    app.button(key="try-again").click().run(timeout=120)
+    app.button(key="try-again").click().run()
 
     assert not app.error
     assert titles(app) == ["finished-run", "Untrained"]
@@ -239,17 +239,17 @@ def test_an_answer_is_explained_for_the_predicted_class_and_any_other(
 ) -> None:
     app = classify(open_app(PAGE), "The <b>striker</b> scored **twice**.")
 
-    app.toggle(key="explain").set_value(True).run(timeout=120)
+    app.toggle(key="explain").set_value(True).run()
     assert "Evidence for Sports" in page_text(app)
     assert "Convergence error: 0.0" in page_text(app)
 
-    next(box for box in app.selectbox if box.label == "Class").set_value("Business").run(timeout=60)
+    next(box for box in app.selectbox if box.label == "Class").set_value("Business").run()
     assert "Evidence for Business" in page_text(app)
 
 
 def explained(open_app: Open, usable: Job, text: str = "The striker scored twice.") -> AppTest:
     app = classify(open_app(PAGE, run=usable.id), text)
-    return app.toggle(key="explain").set_value(True).run(timeout=120)
+    return app.toggle(key="explain").set_value(True).run()
 
 
 def trained_on(store: Store, job: Job, dataset: Dataset) -> None:
@@ -265,14 +265,14 @@ def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_
     app = explained(open_app, usable)
     assert "The training texts of this run are not indexed yet." in page_text(app)
 
-    app.button(key="make-nearest").click().run(timeout=60)
+    app.button(key="make-nearest").click().run()
     (job,) = store.jobs(JobKind.NEAREST)
     assert "Waiting in the queue." in page_text(app)
 
     rows = pd.DataFrame({"row": [1, 2, 3], "text": ["<b>a</b>", "b", "c"], "label": [1, 2, 1]})
     write_index(index_folder(store, store.job(usable.id)), np.eye(3, 384, dtype=np.float32), rows)
     actions.stop(store, job)
-    app.run(timeout=60)
+    app.run()
 
     assert "2 of the 3 nearest texts have the predicted label Sports." in page_text(app)
     assert "among 3 training texts." in page_text(app)

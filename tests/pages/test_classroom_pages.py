@@ -10,8 +10,8 @@ from core.runs.requests import TrainRequest
 from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from ui.session.local_machine import is_own
 
 REQUEST = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")

@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 from core.data.sources import Source
 from core.storage.job import Job
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.stored_runs import make_finished
 
 PAGE = "pages/compare.py"

@@ -12,10 +12,10 @@ from core.jobs import worker
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.fake_hub import CONVERTED_REVISION, Hub
 from tests.support.json_values import value_at
-from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished, make_run
 
 PAGE = "pages/data.py"

@@ -10,7 +10,7 @@ import pytest
 from core.data.sources import Source
 from core.storage.job import Job
 from core.storage.store import Store
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
 from tests.support.stored_runs import make_finished
 
 PAGES = ("evaluate", "calibration", "errors", "through_time", "compare", "runs")

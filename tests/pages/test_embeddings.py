@@ -9,8 +9,8 @@ from core.jobs.tasks.embed_texts import POOLINGS, MapPath, MapRequest, MapSubjec
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 
 PAGE = "pages/embeddings.py"
 

@@ -8,8 +8,8 @@ from core.runs import artifacts
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.stored_runs import make_finished, make_run, predictions
 
 PAGE = "pages/evaluate.py"

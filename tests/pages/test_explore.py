@@ -15,8 +15,8 @@ from core.runs.requests import PrepareRequest
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 
 PAGE = "pages/explore.py"
 

@@ -6,9 +6,9 @@ from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.export.formats import Format
 from core.transfer.export.ready_exports import ExportRequest, exports_folder
-from tests.support.app_text import page_text
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.export_verifications import make_verification
-from tests.support.page_app import Open
 
 PAGE = "pages/export.py"
 

@@ -6,7 +6,7 @@ from core.data.sources import Source
 from core.errors import LoraLabError
 from core.storage.job import Job
 from core.storage.store import Store
-from tests.support.page_app import HOME, Open
+from tests.support.app.page_app import HOME_PAGE, TIMEOUT_SECONDS, Open
 from tests.support.stored_runs import make_finished
 from ui import navigation
 from ui.text import age, duration, plain
@@ -37,7 +37,9 @@ def test_navigation_keeps_the_chosen_run(open_app: Open, finished: Job) -> None:
 
 
 def test_the_first_link_after_a_start_of_the_server_goes_through_home(finished: Job) -> None:
-    app = AppTest.from_file(str(HOME), default_timeout=30).switch_page("pages/runs.py")
+    app = AppTest.from_file(str(HOME_PAGE), default_timeout=TIMEOUT_SECONDS).switch_page(
+        "pages/runs.py"
+    )
     app.query_params["run"] = finished.id
 
     app.run()
@@ -120,7 +122,7 @@ def open_guarded(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> Open:
     monkeypatch.setattr(navigation, "require_home", lambda: None)
 
     def open_page(**query: str) -> AppTest:
-        app = AppTest.from_function(needing_predictions, default_timeout=30)
+        app = AppTest.from_function(needing_predictions, default_timeout=TIMEOUT_SECONDS)
         for name, value in query.items():
             app.query_params[name] = value
         return app.run()

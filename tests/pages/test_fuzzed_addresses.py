@@ -12,10 +12,10 @@ import pytest
 from core.data.dataset import Dataset
 from core.settings import Settings
 from core.storage.job import Job
-from tests.support.file_audit import ROOT, opened_elsewhere
-from tests.support.hostile_inputs import hostile_names
-from tests.support.page_app import Open
-from tests.support.security_sizes import FULL
+from tests.support.app.page_app import Open
+from tests.support.security.file_audit import ROOT, opened_elsewhere
+from tests.support.security.hostile_inputs import hostile_names
+from tests.support.security.sizes import FULL
 from ui import navigation
 
 VALUES = [

@@ -1,8 +1,8 @@
 from core.demo.gallery import FAILURES
 from core.storage.job import Job
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 
 PAGE = "pages/gallery.py"
 

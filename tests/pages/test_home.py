@@ -8,8 +8,8 @@ from core.presets import Preset, make_config
 from core.runs.requests import read_train_request
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 
 
 def test_a_fresh_machine_explains_the_loop_with_a_link_for_each_step(open_app: Open) -> None:

@@ -17,10 +17,10 @@ from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from tests.support.hostile_inputs import Hostile, hostile_texts
-from tests.support.page_app import Open
-from tests.support.rendered import markdown_of
-from tests.support.security_sizes import FULL
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import markdown_of
+from tests.support.security.hostile_inputs import Hostile, hostile_texts
+from tests.support.security.sizes import FULL
 from tests.support.stored_runs import make_finished, make_run, start
 from ui import navigation
 from ui.text import plain

@@ -9,8 +9,8 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
 from core.transfer.imports.import_run import import_run
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.peft_files import adapter_files, zipped
 from tests.support.tiny_models import write_bert
 

@@ -6,8 +6,8 @@ from streamlit.testing.v1 import AppTest
 from core.models.families import FAMILIES
 from core.storage.job import Job
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.tiny_models import WRITERS
 
 PAGE = "pages/inside.py"
@@ -22,7 +22,7 @@ pytestmark = [
 
 def send(app: AppTest, text: str = TEXT) -> AppTest:
     app.text_area(key="own-text").set_value(text)
-    return app.button(key="walk").click().run(timeout=180)
+    return app.button(key="walk").click().run()
 
 
 def titles(app: AppTest) -> list[str]:
@@ -67,7 +67,7 @@ def test_layer_and_head_choose_the_map(open_app: Open, store: Store) -> None:
     app = send(open_app(PAGE))
 
     app.segmented_control(key="inside-layer").set_value(2)
-    app.segmented_control(key="inside-head").set_value(3).run(timeout=60)
+    app.segmented_control(key="inside-head").set_value(3).run()
 
     assert any(
         "Attention in layer 2, head 3: row attends to column" in title for title in titles(app)
@@ -88,7 +88,7 @@ def test_a_run_shows_its_own_matrices(open_app: Open, usable: Job) -> None:
 def test_a_changed_text_is_answered_at_once_after_the_first(open_app: Open, store: Store) -> None:
     app = send(open_app(PAGE))
 
-    app.text_area(key="own-text").set_value("Goal").run(timeout=60)
+    app.text_area(key="own-text").set_value("Goal").run()
 
     assert app.subheader[0].value.startswith("3 tokens in; ")
 

@@ -7,7 +7,7 @@ import pytest
 from core.storage.job import Job
 from core.storage.schema import Metric
 from core.storage.store import Store
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
 from ui.runs import learning_curves, run_list
 from ui.runs.learning_curves import LiveMetrics
 from ui.widgets.run_summary import summarise

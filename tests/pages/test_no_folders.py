@@ -8,9 +8,9 @@ from streamlit.testing.v1 import AppTest
 
 from core.storage.job import Job
 from core.storage.store import Store
-from tests.support.file_audit import ROOT
-from tests.support.page_app import Open
-from tests.support.rendered import all_of
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import all_of
+from tests.support.security.file_audit import ROOT
 from ui import navigation
 
 PATHS = (str(ROOT), sys.prefix, str(Path.home()), "/tmp/")

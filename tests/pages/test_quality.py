@@ -10,8 +10,8 @@ from core.runs.requests import QualityRequest
 from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.app_text import sound_page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import sound_page_text
 
 PAGE = "pages/quality.py"
 

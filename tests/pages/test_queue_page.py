@@ -15,7 +15,7 @@ from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
 from core.storage.schema import Metric
 from core.storage.store import Store
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
 from ui.widgets import job_state
 
 

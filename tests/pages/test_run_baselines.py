@@ -9,8 +9,8 @@ from core.runs.requests import read_train_request
 from core.runs.run_baselines import FITTED, BaselineRequest, Fitted, save
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.stored_runs import CLASSES, FINGERPRINT, make_finished, predictions
 
 

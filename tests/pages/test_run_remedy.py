@@ -10,8 +10,8 @@ from core.runs.requests import read_train_request
 from core.storage import files
 from core.storage.job import FailureCause, Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.stored_runs import start
 
 PAGE = "pages/runs.py"

@@ -6,9 +6,9 @@ from core.data.sources import Source
 from core.runs.requests import read_train_request
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
-from tests.support.app_text import page_text
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.json_values import value_at
-from tests.support.page_app import Open
 from tests.support.stored_runs import make_finished
 
 

@@ -11,9 +11,9 @@ from core.runs import artifacts
 from core.storage.job import Job, JobState
 from core.storage.schema import Metric
 from core.storage.store import Store
-from tests.support.app_text import page_text
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 from tests.support.model_facts import MINILM, NEWS
-from tests.support.page_app import Open
 from tests.support.stored_runs import start
 
 PAGE = "pages/runs.py"

@@ -12,8 +12,8 @@ from core.people.openid import SignIn
 from core.storage import accounts
 from core.storage.job import JobKind
 from core.storage.store import Store
-from tests.support.app_text import unstyled_page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import unstyled_page_text
 
 READY = SignIn(("",))
 ADA = {

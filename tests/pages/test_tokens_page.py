@@ -3,8 +3,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.dataset import Dataset
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 
 PAGE = "pages/tokens.py"
 

@@ -13,8 +13,8 @@ from core.runs.requests import TrainRequest, read_train_request
 from core.storage import resources
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 
 PAGE = "pages/train.py"
 

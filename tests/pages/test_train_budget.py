@@ -5,7 +5,7 @@ from core.presets import Preset, make_config
 from core.runs.requests import read_train_request
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
 
 PAGE = "pages/train.py"
 

@@ -5,8 +5,8 @@ from core.data.recipe import Fix, Recipe, Step, recipe_path, save_recipe, to_byt
 from core.runs.requests import read_train_request
 from core.storage.job import JobKind
 from core.storage.store import Store
-from tests.support.app_text import page_text
-from tests.support.page_app import Open
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
 
 PAGE = "pages/train.py"
 

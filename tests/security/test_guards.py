@@ -42,8 +42,8 @@ from core.transfer.export.formats import Format
 from core.transfer.export.ready_exports import ExportRequest
 from core.transfer.imports import import_run
 from core.transfer.imports.archive import read_upload
-from tests.support import write_reach as reach
 from tests.support.peft_files import adapter_files, zipped
+from tests.support.security import write_reach as reach
 from tests.support.tiny_models import write_bert
 
 TIMES = 30

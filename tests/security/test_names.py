@@ -22,9 +22,9 @@ from core.runs.run import find_run
 from core.settings import Settings
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
-from tests.support.file_audit import opened_elsewhere
-from tests.support.hostile_inputs import hostile_names
-from tests.support.security_sizes import FULL
+from tests.support.security.file_audit import opened_elsewhere
+from tests.support.security.hostile_inputs import hostile_names
+from tests.support.security.sizes import FULL
 
 NAMES = hostile_names(5000 if FULL else 600)
 STUDENT = Visitor("bob", "Bob", Role.STUDENT)

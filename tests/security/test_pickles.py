@@ -31,8 +31,8 @@ from core.storage.store import Store
 from core.transfer.export.formats import Format
 from core.transfer.export.ready_exports import read_ready
 from core.transfer.imports.archive import read_archive, read_upload
-from tests.support.file_audit import pickles_loaded
 from tests.support.peft_files import adapter_files
+from tests.support.security.file_audit import pickles_loaded
 from tests.support.tiny_models import write_bert
 
 ENDINGS = (

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.support.fault_machine import Sequences, Tally
-from tests.support.fault_world import StagedWorld
+from tests.support.faults.sequences import Sequences, Tally
+from tests.support.faults.staged_world import StagedWorld
 
 pytestmark = pytest.mark.slow
 

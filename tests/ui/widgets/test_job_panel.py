@@ -11,7 +11,8 @@ from core.jobs.launching import find_latest, launch
 from core.progress import Phase
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from tests.support.app_text import page_text
+from tests.support.app.page_app import TIMEOUT_SECONDS
+from tests.support.app.page_text import page_text
 from tests.support.toy_job import TOY, ToyRequest
 
 REQUEST = ToyRequest(rounds=10)
@@ -40,7 +41,7 @@ def page() -> None:
 
 
 def opened() -> AppTest:
-    return AppTest.from_function(page, default_timeout=30).run()
+    return AppTest.from_function(page, default_timeout=TIMEOUT_SECONDS).run()
 
 
 def keys(app: AppTest) -> set[str | None]:

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from core.data.files.read import read_file, read_table
 from core.data.files.table import MAX_BYTES, ReadOptions
 from core.errors import DataError
-from tests.support.broken_files import CSV, READ, REFUSED, ROWS, parquet
-from tests.support.fuzzed_files import files
+from tests.support.security.broken_files import CSV, READ, REFUSED, ROWS, parquet
+from tests.support.security.fuzzed_files import files
 
 SECONDS = 2
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 READS = frozenset(
     {
         "open",

@@ -1,5 +1,5 @@
-"""Content of an ``AppTest``: every string of every element, and which of them a browser reads as
-Markdown.
+"""Text of a page in ``AppTest``: its titles, prose and messages, every string of every element, and
+which strings a browser reads as Markdown.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,34 @@ MARKDOWN = frozenset(
     {"body", "label", "help", "text", "caption", "captions", "content", "delta", "message", "title"}
 )
 AS_IT_IS = frozenset({"text", "code", "json"})  # st.text, st.code
+
+
+def page_text(app: AppTest) -> str:
+    """All of it, without the backslashes that escape Markdown."""
+    elements = [
+        *app.title,
+        *app.subheader,
+        *app.markdown,
+        *app.caption,
+        *app.info,
+        *app.success,
+        *app.warning,
+        *app.error,
+        *app.toast,
+        *app.code,
+    ]
+    return " ".join(str(element.value) for element in elements).replace("\\", "")
+
+
+def unstyled_page_text(app: AppTest) -> str:
+    """``page_text`` without the asterisks of bold and italic text."""
+    return page_text(app).replace("*", "")
+
+
+def sound_page_text(app: AppTest) -> str:
+    """``page_text`` of a page that raised no exception; fails where it did."""
+    assert not app.exception, app.exception
+    return page_text(app)
 
 
 def elements(app: AppTest) -> Iterator[tuple[str, Message]]:

@@ -6,7 +6,7 @@ import json
 
 from hypothesis import strategies as st
 
-from tests.support.broken_files import READ, REFUSED
+from tests.support.security.broken_files import READ, REFUSED
 
 NAMES = ("a.csv", "a.tsv", "a.jsonl", "a.json", "a.parquet", "a.txt", "a")
 ENCODINGS = (

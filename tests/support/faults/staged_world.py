@@ -1,4 +1,4 @@
-"""A world for ``fault_machine`` in which all happens in this process."""
+"""A world for ``sequences`` in which everything happens in this process."""
 
 import errno
 import os
@@ -18,10 +18,10 @@ from core.storage.job import ACTIVE, Job, JobState
 from core.storage.locks import take_lock
 from core.storage.manifest import read_sealed
 from core.storage.store import Store
-from tests.support.fault_machine import PLAN, seed_of
 from tests.support.faults.disks import CountingDisk, CuttingDisk, DyingDisk, FailingDisk
 from tests.support.faults.full_disk import FillableStore
 from tests.support.faults.lab import InProcessLab
+from tests.support.faults.sequences import PLAN, seed_of
 
 
 class StagedWorld:
