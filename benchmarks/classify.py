@@ -1,9 +1,10 @@
-"""Measure what classifying promises, on a real finished run: python -m benchmarks.classify --home
-HOME RUN [--only batch …] [--json]
+"""Measure the promised speed, memory and accuracy of classification on a finished run.
 
-Rounds alternate between the sides that are compared, so that a machine that slows down slows all of
-them; medians are printed. HOME is a home folder with that run, finished on MiniLM; it is read, and
-exports are made in a temporary folder.
+    python -m benchmarks.classify --home HOME RUN [--only batch …] [--json]
+
+Rounds alternate between the compared sides, so that a slow phase of the machine affects all of
+them; medians are printed. HOME is a home folder with a finished run on MiniLM. It is only read;
+exports are written to a temporary folder.
 """
 
 import argparse
@@ -37,10 +38,10 @@ from core.settings import Settings
 from core.storage.store import Store
 
 ROUNDS = 5
-FILE_ROWS = 1024  # of a file
+FILE_ROWS = 1024  # rows of a file
 ADAPTERS = 10
 KILLS = 20
-WORDS = 48  # a text of AG News cut to that many words has about 60 tokens
+WORDS = 48  # AG News texts of this length have about 60 tokens
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Row:
 
 
 class Lab:
-    """The run with its test texts, and what asks it."""
+    """The run with its test texts, and requests for it."""
 
     def __init__(self, home: Path, run: str, place: Path) -> None:
         self.settings = Settings(home=home, hub=False)
@@ -68,7 +69,7 @@ class Lab:
         self.place = place
 
     def copies(self, count: int) -> list[ClassifyRequest]:
-        """The run that many times, each with an adapter folder of its own."""
+        """Return requests for copies of the run, each with its own adapter folder."""
         assert self.request.adapter is not None
         created = []
         for number in range(count):
@@ -79,7 +80,7 @@ class Lab:
         return created
 
     def host(self) -> InferenceProcess:
-        """A process of its own, not started yet."""
+        """Return a new inference process, not started yet."""
         return InferenceProcess(self.settings)
 
 
@@ -99,7 +100,7 @@ def memory_mb(host: InferenceProcess) -> float:
 
 
 def batch(lab: Lab, rounds: int) -> list[Row]:
-    """Rows per second: ours, transformers.pipeline, int8 ONNX."""
+    """Compare rows per second of this project, transformers.pipeline and an int8 ONNX model."""
     from transformers import pipeline  # noqa: PLC0415 - seconds, for this part alone
 
     from core.inference.classifier import Classifier  # noqa: PLC0415
@@ -169,7 +170,9 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
 
 
 def single(lab: Lab, rounds: int) -> list[Row]:
-    """The first text, one text warm, ten runs on one text, and the memory of ten adapters."""
+    """Time the first text, one text when warm and ten runs on one text; measure the memory of ten
+    adapters.
+    """
     host, requests = lab.host(), lab.copies(ADAPTERS)
     texts = iter(lab.texts)
     first = seconds(lambda: host.classify(requests[:1], [next(texts)]))
@@ -201,7 +204,7 @@ def single(lab: Lab, rounds: int) -> list[Row]:
 
 
 def growth(lab: Lab, rounds: int) -> list[Row]:
-    """Memory of the process over the last 500 of 1,000 predictions."""
+    """Measure the memory growth of the process over the last 500 of 1,000 predictions."""
     host, requests = lab.host(), lab.copies(1)
     for text in lab.texts[:500]:
         host.classify(requests, [text])
@@ -222,7 +225,7 @@ def growth(lab: Lab, rounds: int) -> list[Row]:
 
 
 def explanation(lab: Lab, rounds: int) -> list[Row]:
-    """Integrated gradients of texts of 60 tokens."""
+    """Time and check integrated gradients of texts of 60 tokens."""
     host = lab.host()
     long = [" ".join(text.split()[:WORDS]) for text in lab.texts if len(text.split()) >= WORDS]
     host.explain(lab.request, long[0])
@@ -247,9 +250,7 @@ def explanation(lab: Lab, rounds: int) -> list[Row]:
 
 
 def kills(lab: Lab, rounds: int) -> list[Row]:
-    """The process is killed in mid-request; the request is served by a new one, and so is the
-    next.
-    """
+    """Kill the process during a request; a new process must answer this request and the next."""
     host, requests = lab.host(), lab.copies(1)
     host.classify(requests, lab.texts[:1])
     served = next_served = 0
@@ -259,7 +260,7 @@ def kills(lab: Lab, rounds: int) -> list[Row]:
         killer.start()
         served += (
             len(host.classify(requests, lab.texts[:80])[0]) == 80
-        )  # a second or more: the signal comes in the middle
+        )  # takes a second or more, so the signal arrives during it
         killer.join()
         next_served += len(host.classify(requests, lab.texts[:1])[0]) == 1
     host.stop()
@@ -310,7 +311,7 @@ def main() -> None:
             measured = PARTS[name](lab, options.rounds)
             rows += measured
             if not options.json:
-                print(table(measured), flush=True)  # each part as it is done: a later one may fail
+                print(table(measured), flush=True)  # at once, as a later part may fail
     if options.json:
         print(json.dumps([asdict(row) for row in rows]))
 

@@ -1,11 +1,12 @@
-"""A class in the queue: ``LORALAB_DATA=FOLDER python benchmarks/classroom.py --students 30 --second
-5``.
+"""A class in the queue.
 
-Each student asks for a Taste run at the same time, the first ``--second`` of them for another one,
-on a fresh home of its own. The runs are real, one after another, as a class has them; no one
-watches (``benchmarks/load.py`` has people who do). Printed: how long until all were done, whether
-anybody waited for a first run while another had a second, and how true the start times were that
-the queue estimated.
+    LORALAB_DATA=FOLDER python benchmarks/classroom.py --students 30 --second 5
+
+Each student launches a Taste run at the same time, the first ``--second`` of them also a second
+one, in a new home folder. The runs are real and are trained one after another; no pages are open
+(``benchmarks/load.py`` simulates visitors). Printed: the time until all runs are done, whether a
+first run waited while another student's second run was trained, and the error of the queue's start
+estimates.
 """
 
 import argparse
@@ -31,14 +32,14 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import BUNDLED_OWNERS, open_store
 from core.storage.store import Store
 
-POLL_SECONDS = 2.0  # as a page does
-ASKED_EVERY_SECONDS = 30.0  # so often the queue is asked what it estimates
+POLL_SECONDS = 2.0  # as pages do
+ASKED_EVERY_SECONDS = 30.0  # interval between two estimates
 
 
 @dataclass
 class QueueEstimates:
-    """Estimates of the queue: for each run, when it was asked and the wait that it estimated; None
-    where it had no estimate.
+    """Estimates of the queue: for each run the times of asking and the estimated waits, None
+    without an estimate.
     """
 
     estimates: dict[str, list[tuple[float, Wait | None]]] = field(default_factory=dict)
@@ -73,7 +74,7 @@ class QueueEstimates:
 
 
 def main() -> None:
-    """Queue, wait, report; 1 where a run failed or someone had a second run too early."""
+    """Queue, wait and report; return 1 if a run failed or a second run was trained too early."""
     options = parse()
     with tempfile.TemporaryDirectory(prefix="classroom-") as folder:
         os.environ["LORALAB_HOME"] = str(options.home or folder)
@@ -91,7 +92,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The command line's options."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--students", type=int, default=30)
     parser.add_argument("--second", type=int, default=5, help="students who queue a second run")
@@ -100,7 +101,7 @@ def parse() -> argparse.Namespace:
 
 
 def queue_all(store: Store, students: int, second: int) -> None:
-    """Everybody launches, the eager ones twice before the others come."""
+    """Launch the runs of all students; the first ones launch twice before the others launch."""
     source, config = find_source(store.settings), make_config(Preset.TASTE, {})
     for number in range(students):
         store.visitor = Visitor(f"s{number:02d}", f"Student {number}", Role.STUDENT)
@@ -110,7 +111,7 @@ def queue_all(store: Store, students: int, second: int) -> None:
 
 
 def follow(store: Store) -> QueueEstimates:
-    """Until nothing is queued or running; a line a run on stderr."""
+    """Wait until nothing is queued or running, with a line for each run on stderr."""
     estimates, requests, over = QueueEstimates(), 0.0, 0
     while jobs := [job for job in store.jobs(JobKind.TRAIN) if not job.state.over]:
         actions.keep_running(store)
@@ -126,7 +127,7 @@ def follow(store: Store) -> QueueEstimates:
 
 
 def report(jobs: list[Job], students: int, seconds: float, estimates: QueueEstimates) -> int:
-    """Print what came out; 1 where it is not as promised."""
+    """Print the results; return 1 if a promise is broken."""
     begun = sorted(jobs, key=lambda job: job.started_at or 0.0)
     each = [job.elapsed_seconds(0.0) for job in jobs]
     firsts = len({job.owner for job in begun[:students]})

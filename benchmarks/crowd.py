@@ -1,4 +1,4 @@
-"""A simulated person: speaks to the server as a browser does, without drawing anything."""
+"""A simulated visitor that uses the server's protocol as a browser does, but draws nothing."""
 
 import asyncio
 import time
@@ -23,8 +23,8 @@ class Lost(Exception):
 
 @dataclass
 class Times:
-    """Measurements of all simulated people: milliseconds of reruns by what was done, those of live
-    ticks, and errors in words.
+    """Measurements of all simulated visitors: reruns in milliseconds by action, live ticks, and
+    error messages.
     """
 
     reruns: dict[str, list[float]] = field(default_factory=dict)
@@ -33,7 +33,10 @@ class Times:
 
 
 class Person:
-    """One session. A rerun is timed from the request to the script's end as this side sees them."""
+    """One session.
+
+    A rerun is timed from the request to the end of the script, on the client's side.
+    """
 
     def __init__(self, address: str, times: Times) -> None:
         self.address, self.times = address, times
@@ -67,9 +70,7 @@ class Person:
         await self._socket.close()
 
     async def open(self, page: str, query: str = "") -> None:
-        """Go to a page, as a click on its link does. One that draws no heading counts as an
-        error.
-        """
+        """Open a page, as a click on its link does. A page without a heading counts as an error."""
         self.page, self.query = self.pages.get(page, ""), query
         self.widgets.clear()
         self.widget_ids.clear()
@@ -80,8 +81,10 @@ class Person:
             self.times.errors.append(f"{page or 'home'} has no heading")
 
     async def fill(self, key: str, value: str, description: str = "") -> None:
-        """Type into a field; with ``what`` the page is drawn again under that name, without one the
-        field is part of a form.
+        """Type into a field.
+
+        With ``what`` the page is rerun and timed under that name; without it the field belongs to a
+        form.
         """
         state = WidgetState(id=self.find(key))
         state.string_value = value
@@ -90,7 +93,7 @@ class Person:
             await self.rerun(description)
 
     async def choose(self, key: str, value: str, description: str) -> None:
-        """Choose one of several segments, or one entry of a list."""
+        """Choose a segment or an entry of a list."""
         state = WidgetState(id=self.find(key))
         state.string_array_value.data.append(value)
         self.widgets[state.id] = state
@@ -112,13 +115,13 @@ class Person:
         self.times.reruns.setdefault(description, []).append(1000 * (time.perf_counter() - began))
 
     def find(self, key: str) -> str:
-        """The id of the widget with that key. Raises Lost where the page has none."""
+        """Return the id of the widget with this key. Raises Lost if the page has none."""
         if key not in self.widget_ids:
             raise Lost(f"no widget {key!r}; there are {', '.join(sorted(self.widget_ids))}")
         return self.widget_ids[key]
 
     def has(self, key: str) -> bool:
-        """Whether the page has drawn such a widget in this session."""
+        """Return whether the page has drawn such a widget in this session."""
         return key in self.widget_ids
 
     async def _send(self, fragment: str = "", trigger: WidgetState | None = None) -> None:

@@ -1,8 +1,8 @@
-"""How long the pages that explain results take on the server: ``python benchmarks/diagnosis.py``.
+"""Server time of the pages that explain results: ``python benchmarks/diagnosis.py``.
 
-Ten finished runs of 7,600 test texts and 20 validations each, made up in a home of its own; 490
-more for the list. Each page is run with Streamlit's test driver in one process, once to fill the
-caches and seven times for the figure. The driver's own work is in it.
+Uses ten synthetic finished runs of 7,600 test texts and 20 validations each, and 490 more in the
+list. Each page is run in one process with Streamlit's test driver, once to fill the caches and
+seven times for the measurement, which includes the driver's own time.
 """
 
 import argparse
@@ -43,9 +43,7 @@ LIMITS = {
 
 
 def main() -> None:
-    """Print the median of each page in ms of wall time, the largest, and the number it should not
-    exceed.
-    """
+    """Print for each page the median and maximum in ms, and the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
@@ -73,7 +71,7 @@ def main() -> None:
 
 
 def fill_list(store: Store) -> list[Job]:
-    """Finished runs without files, until the list has 500."""
+    """Add finished runs without files until the list has 500."""
     jobs = []
     for number in range(RUNS, LISTED):
         job = start(store, make_run(store, demo_source(), f"run-{number}"))
@@ -89,7 +87,7 @@ def fill_list(store: Store) -> list[Job]:
 
 
 def time_page(page: str, query: dict[str, str]) -> tuple[float, float]:
-    """Median and maximum of seven warm reruns, in ms."""
+    """Return the median and maximum of seven warm reruns, in ms."""
     st.cache_data.clear()
     mock.patch.object(PagesManager, "__init__", after_first_visit).start()
     app = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=120)

@@ -1,12 +1,13 @@
-"""How near estimates come to real trainings: ``python benchmarks/estimate.py [--data FOLDER]
-[--model M] [--rows N] [--json]``.
+"""Error of the estimates on real trainings.
+
+    python benchmarks/estimate.py [--data FOLDER] [--model M] [--rows N] [--json]
 
 The grid is {MiniLM, DistilBERT's shape with random weights} x {64, 256 max tokens} x {500, 4,000
-rows} x {rank 4, 64}, DoRA on in two of the cells. Each model is calibrated once in a home of its
-own; then each cell is estimated from that calibration alone and trained by ``python -m core train``
-in another fresh home, so that no finished run refines an estimate. Training seconds (steps and
-validations) should be within 25 %, the worker's peak memory within 20 %, each in all cells but one.
-The whole takes 35 minutes on 2 cores, which nothing else should use meanwhile.
+rows} x {rank 4, 64}, with DoRA in two of the cells. Each model is calibrated once in its own home
+folder. Then each cell is estimated from this calibration alone and trained by ``python -m core
+train`` in another new home folder, so that no finished run refines an estimate. Training seconds
+(steps and validations) should be within 25 %, the worker's peak memory within 20 %, each in all
+cells but one. It takes 35 minutes on 2 otherwise idle cores.
 """
 
 import argparse
@@ -28,7 +29,7 @@ TIME_BOUND, MEMORY_BOUND = 0.25, 0.20
 MODELS = ("minilm", "distilbert")
 TOKENS, ROWS, RANKS = (64, 256), (500, 4000), (4, 64)
 WITH_DORA = {("minilm", 256, 500, 4), ("distilbert", 64, 500, 64)}
-SHORTENED = ("test_rows=200",)  # the final evaluation is no part of what is compared
+SHORTENED = ("test_rows=200",)  # the final evaluation is not compared
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -43,11 +44,11 @@ class Cell:
 
     @property
     def dora(self) -> bool:
-        """Whether DoRA is on."""
+        """Return whether DoRA is used."""
         return (self.model, self.max_tokens, self.rows, self.rank) in WITH_DORA
 
     def settings(self) -> list[str]:
-        """Options of the command line."""
+        """Return the options of the command line."""
         values = (
             f"max_tokens={self.max_tokens}",
             f"train_rows={self.rows}",
@@ -77,7 +78,9 @@ class Compared:
 
 
 def main() -> None:
-    """Print a line per cell and how many are within bounds; with ``--json`` an object last."""
+    """Print a line per cell and the number within bounds; with ``--json`` an object on the last
+    line.
+    """
     arguments = parse()
     compared = []
     with tempfile.TemporaryDirectory() as folder:
@@ -137,9 +140,7 @@ def cells(model: str, rows: list[int] | None) -> Iterator[Cell]:
 
 
 def compare(cell: Cell, source: str, data: str, calibrated: Path) -> Compared:
-    """Estimate the cell, train it in a fresh process and home, and set the two next to each
-    other.
-    """
+    """Estimate the cell, train it in a new process and home, and return both."""
     arguments = ["--model", source, "--data", data, *cell.settings()]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
@@ -194,8 +195,8 @@ def run(home: Path, arguments: list[str]) -> dict[str, Any]:
 
 
 def write_distilbert(folder: Path) -> Path:
-    """DistilBERT's real shape with random weights; its vocabulary is MiniLM's."""
-    # Seconds that --help need not wait for.
+    """Write a model with DistilBERT's real shape, random weights and MiniLM's vocabulary."""
+    # imported late: --help should not wait for torch
     from transformers import DistilBertConfig, DistilBertModel  # noqa: PLC0415
 
     DistilBertModel(DistilBertConfig()).save_pretrained(folder)

@@ -85,7 +85,7 @@ class Traffic:
 
 
 def main() -> None:
-    """Print the figures, one a line; with ``--json`` as one object."""
+    """Print one figure per line, or one object with ``--json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rows", type=int, default=ROWS, help="training texts")
@@ -110,8 +110,9 @@ def main() -> None:
 
 
 def write_rows(source: Settings, folder: Path, rows: int) -> Path:
-    """``rows`` training texts, each repetition with one word doubled, dropped or in capitals, and
-    the test split as it is.
+    """Write ``rows`` training texts and the unchanged test split.
+
+    In each repetition of a text one word is doubled, dropped or capitalised.
     """
     if folder.is_dir():
         return folder
@@ -161,7 +162,7 @@ def build(settings: Settings) -> dict[str, float]:
 
 
 def drive(settings: Settings, profile: Path | None = None) -> dict[str, float]:
-    """Every filter in a real browser, each value new."""
+    """Use every filter in a browser, each with new values."""
     with sync_playwright() as playwright, timed_server(settings, profile) as (server, url, log):
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM))
         page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -204,8 +205,8 @@ def drive(settings: Settings, profile: Path | None = None) -> dict[str, float]:
 
 
 def changes(page: Page) -> Iterator[tuple[str, Callable[[], None]]]:
-    """One filter change after the other, and its kind: searches, words, lengths, classes, splits,
-    patterns, and together.
+    """Yield filter changes with their kind: searches, words, lengths, classes, splits, patterns,
+    and combinations.
     """
     show_all = "show all", partial(page.get_by_role("button", name="Show all").click)
     for text in SEARCHES:
@@ -257,8 +258,8 @@ def settle(page: Page, log: Path, after: int = 0) -> None:
 
 
 def read_times(log: Path) -> list[tuple[float, float]]:
-    """Milliseconds of each rerun: on the clock, and on the processor, which what else runs on the
-    machine hardly changes.
+    """Read the milliseconds of each rerun: wall time and CPU time, which other programs hardly
+    affect.
     """
     lines = log.read_text().splitlines() if log.exists() else []
     return [(float(wall), float(processor)) for wall, processor in (line.split() for line in lines)]
@@ -292,9 +293,7 @@ main(["run", "Home.py", *options])
 def timed_server(
     settings: Settings, profile: Path | None = None
 ) -> Iterator[tuple[psutil.Process, str, Path]]:
-    """The app as it is served, with the time of each run of a script written to a file, and with
-    ``profile`` where it went.
-    """
+    """Serve the app and write the time of each script run to a file; ``profile`` adds a profile."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,11 +1,10 @@
-"""Put the promises of docs/reliability.md to the test: kill, cut, fill and race, and count what
-breaks.
+"""Test the promises of docs/reliability.md by injecting faults, and count violations.
 
-``python benchmarks/faults.py`` runs all of it in about an hour, ``--small`` a part of it in under
-three minutes; ``--only WORD`` those rows whose function's name has the word. ``--flip`` makes the
-stopwatch that chooses precision and matrix library say the opposite at each resume of a real
-training. It fails if a promise breaks, or if a row injected no fault. With ``--json`` the last line
-is a list of {"promise", "tries", "injected", "failures", "upper_bound"}.
+``python benchmarks/faults.py`` runs all rows in about an hour, ``--small`` a part in under three
+minutes; ``--only WORD`` runs the rows whose function name contains the word. ``--flip`` inverts the
+stopwatch that chooses precision and matrix library at each resume of a real training. The script
+fails if a promise is broken or a row injected no fault. With ``--json`` the last line is a list of
+{"promise", "tries", "injected", "failures", "upper_bound"}.
 """
 
 import argparse
@@ -41,11 +40,11 @@ TESTS = (
     "damages.damaged_folders",
     "chance.sequences",
 )
-MEMORY = Path("/dev/shm")  # what was synced is known from a model, so no real medium is worn out
+MEMORY = Path("/dev/shm")  # a model of the disk knows what was synced, so real syncs are not needed
 
 
 def main() -> int:
-    """Print a line per row; 1 if a promise broke or was not put to the test."""
+    """Print a line per row; return 1 if a promise was broken or not tested."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,7 +66,7 @@ def main() -> int:
         "--flip", action="store_true", help="the stopwatch says the opposite at each resume"
     )
     arguments = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # the faults are meant
+    logging.disable(logging.CRITICAL)  # the faults are intended
     rows = []
     for name in TESTS:
         if arguments.only in name:
@@ -80,7 +79,7 @@ def main() -> int:
 
 
 def run(test: Test, arguments: argparse.Namespace) -> Row:
-    """One row, printed when it is done."""
+    """Run one row and print it."""
     began = time.monotonic()
     draw = random.Random(f"{arguments.seed} {test.__name__}")
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
@@ -106,7 +105,7 @@ def run(test: Test, arguments: argparse.Namespace) -> Row:
 
 
 def described(row: Row) -> dict[str, object]:
-    """The row as JSON."""
+    """Return the row as JSON."""
     counts = {
         "tries": row.tries,
         "injected": row.injected,

@@ -1,6 +1,4 @@
-"""Floating-point operations of the matrix products of a training, and what this machine reaches at
-best in such products.
-"""
+"""Floating-point operations of a training's matrix products, and the peak rate of this machine."""
 
 import re
 import time
@@ -16,10 +14,10 @@ QKV = re.compile(r"(query|key|value|[qkv]_lin)$")
 
 
 def gemm_peak(onednn: bool = False) -> float:
-    """Operations per second of the best of 20 products of 2048 × 2048 matrices in fp32, with this
-    process's threads.
+    """Return operations per second of the best of 20 products of 2048 × 2048 matrices in fp32, with
+    this process's threads.
 
-    By ``torch.mm``, or by oneDNN, which a training here may use where it is the faster of the two.
+    Computed by ``torch.mm`` or by oneDNN, which a training may use if it is the faster of the two.
     """
     left, right = torch.randn(SIZE, SIZE), torch.randn(SIZE, SIZE)
     best = float("inf")
@@ -34,12 +32,12 @@ def gemm_peak(onednn: bool = False) -> float:
 
 
 def gemm_flops(shape: ModelShape, config: RunConfig, tokens: int, rows: int) -> int:
-    """Operations executed to train once on ``rows`` rows of ``tokens`` tokens in all, padding not
-    counted.
+    """Return the operations executed to train once on ``rows`` rows of ``tokens`` tokens in total,
+    without padding.
 
-    Frozen and adapted matrices, forward pass and gradient of the input; neither the adapters' own
-    gradients nor attention. In the last layer one token a row; in the first one no gradient of what
-    enters query, key and value, where nothing is trained below.
+    Counts frozen and adapted matrices in the forward pass and the gradient of the input, but
+    neither the adapters' own gradients nor attention. The last layer is computed for one token per
+    row; the first layer has no input gradient for query, key and value if nothing below is trained.
     """
     rank = {linear.name: config.rank for linear in target_modules(config, shape)}
     return sum(

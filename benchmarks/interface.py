@@ -1,10 +1,9 @@
-"""Speed and memory of the interface, on a real server in a real browser: ``python
+"""Speed and memory of the interface with a real server and browser: ``python
 benchmarks/interface.py``.
 
-Starts the server with a home of its own on the data in ``LORALAB_DATA`` (else the demo corpus), and
-prints one line a figure with the number it should not exceed. Reruns are timed between the
-browser's request and the server's word that the script is done, so the figures hold the browser's
-share too.
+Starts the server in a new home folder on the data of ``LORALAB_DATA`` (or the demo corpus) and
+prints one figure per line with its limit. Reruns are timed in the browser, from the request to the
+end of the script, so the figures include the browser's share.
 """
 
 import argparse
@@ -53,9 +52,7 @@ MB = 2**20
 
 
 class Wire:
-    """The times of a page's reruns, read off its WebSocket. ``ticks`` are reruns of a fragment
-    alone.
-    """
+    """Times of a page's reruns, read from its WebSocket; ``ticks`` are reruns of fragments."""
 
     def __init__(self, page: Page) -> None:
         self.reruns: list[float] = []
@@ -83,7 +80,7 @@ class Wire:
 
 
 def main() -> None:
-    """Print the figures, one a line; with ``--json`` as one object."""
+    """Print one figure per line, or one object with ``--json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
@@ -111,7 +108,7 @@ def main() -> None:
 
 
 def first_page(browser: Browser, settings: Settings) -> float:
-    """Seconds from the start of the server to the first page's cards in the browser."""
+    """Return the seconds from the start of the server to the first page's cards in the browser."""
     began = time.perf_counter()
     with serve(settings) as (_, url):
         page = visit(browser, url)
@@ -122,8 +119,8 @@ def first_page(browser: Browser, settings: Settings) -> float:
 def launch(
     browser: Browser, url: str, settings: Settings, server: psutil.Process
 ) -> dict[str, float]:
-    """A Taste run from Home: click to first metric on screen (second launch), launch to the end,
-    memory of all processes.
+    """Measure a Taste run from Home: click to first metric (second launch), launch to end, memory
+    of all processes.
     """
     page = visit(browser, url)
     store = Store(settings)
@@ -162,7 +159,7 @@ def launch(
 def reruns(
     browser: Browser, url: str, settings: Settings, when: str, limit: int
 ) -> dict[str, float]:
-    """Median rerun of each page, and of the live tick while a run trains."""
+    """Measure the median rerun of each page, and of the live tick during a training."""
     figures = {}
     ticks: list[float] = []
     for name in PAGES:
@@ -186,7 +183,7 @@ def reruns(
 
 
 def classify(browser: Browser, url: str, server: psutil.Process) -> float:
-    """MB of the server process once every page has been seen and a text classified."""
+    """Measure the memory of the server process after visiting every page and classifying a text."""
     page = visit(browser, f"{url}/classify")
     page.get_by_role("textbox", name="Text").fill("The striker scored twice in the final.")
     page.get_by_role("button", name="Classify", exact=True).click()
@@ -204,7 +201,7 @@ def prepare_data(settings: Settings) -> None:
 
 
 def long_training(settings: Settings) -> Job:
-    """A run that trains while pages are measured."""
+    """Start a run that trains while pages are measured."""
     store = Store(settings)
     job = actions.launch_training(
         store, make_config(Preset.STANDARD, {"epochs": 20}), find_source(settings)
@@ -214,7 +211,7 @@ def long_training(settings: Settings) -> Job:
 
 
 def stop_all(settings: Settings) -> None:
-    """Stop what trains and what waits, and wait for the supervisor's end."""
+    """Stop active and queued jobs, and wait for the supervisor's end."""
     store = Store(settings)
     for job in reversed(store.jobs(None, JobState.QUEUED, *ACTIVE)):
         actions.stop(store, job)
@@ -223,8 +220,8 @@ def stop_all(settings: Settings) -> None:
 
 
 def memory_of_all(settings: Settings, server: psutil.Process) -> float:
-    """MB of the server, its children, the supervisor and its worker: shared pages counted once
-    (PSS).
+    """Return the memory of the server, its children, the supervisor and its worker in MB, with
+    shared pages counted once (PSS).
     """
     mine = [
         process
@@ -242,7 +239,7 @@ def memory_of_all(settings: Settings, server: psutil.Process) -> float:
 
 @contextmanager
 def serve(settings: Settings) -> Iterator[tuple[psutil.Process, str]]:
-    """A server on a free port of this machine, once it is up."""
+    """Start a server on a free port and yield once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -272,7 +269,7 @@ def serve(settings: Settings) -> Iterator[tuple[psutil.Process, str]]:
 
 
 def visit(browser: Browser, url: str) -> Page:
-    """A page that has drawn its heading."""
+    """Open a page and wait for its heading."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(url)
     page.get_by_role("heading", level=1).wait_for(timeout=60_000)
@@ -280,8 +277,9 @@ def visit(browser: Browser, url: str) -> Page:
 
 
 def answers(url: str) -> bool:
-    """Whether the server is up. An open port is not enough: Streamlit opens it once to see whether
-    it is free.
+    """Return whether the server answers.
+
+    An open port is not enough: Streamlit opens it once to test whether it is free.
     """
     try:
         with urllib.request.urlopen(
@@ -293,7 +291,7 @@ def answers(url: str) -> bool:
 
 
 def find_chromium() -> str:
-    """The system's Chromium."""
+    """Return the path of the system's Chromium."""
     result = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )

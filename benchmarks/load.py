@@ -1,11 +1,12 @@
-"""A class on one server while a run trains: ``python benchmarks/load.py --people 30 --seconds 120
---visits 1000``.
+"""A class on one server during a training.
 
-Starts the real server in classroom mode on a home folder of its own (a copy of ``--home``, else
-with the data in ``LORALAB_DATA`` or the demo corpus) and lets simulated people explore, launch,
-watch, evaluate and classify. Between two actions a person thinks for 2 to 8 seconds. They share the
-cores with the server, as no one's browser would: the figures are on the slow side. The teacher is
-there before the class and has seen every page once; what that first walk took is distinguished.
+    python benchmarks/load.py --people 30 --seconds 120 --visits 1000
+
+Starts the server in classroom mode on a new home folder (or a copy of ``--home``) with the data of
+``LORALAB_DATA`` or the demo corpus. Simulated visitors explore, launch, watch, evaluate and
+classify, with 2 to 8 seconds between actions. They share the cores with the server, so the figures
+are on the slow side. The teacher visits every page once before the class arrives; the times of this
+first tour are reported separately.
 """
 
 import argparse
@@ -52,8 +53,8 @@ TEXTS = (
 
 
 class Class:
-    """State that the people of one server share: the run that trains, the runs that have ended, and
-    who has a key.
+    """State shared by all visitors of a server: the active run, the finished runs, and the visitors
+    with a key.
     """
 
     def __init__(self, address: str, store: Store, training: Job, seed: int = 1) -> None:
@@ -70,11 +71,11 @@ class Class:
         self.launches = 0
 
     async def think(self) -> None:
-        """Read what is on the page."""
+        """Wait as a person who reads the page."""
         await asyncio.sleep(self.draw.uniform(*THINKS))
 
     async def person(self, number: int, until: float, habits: Sequence["Habit"]) -> None:
-        """Come in, do one thing after another, and leave. Whatever goes wrong is noted."""
+        """Join, act and leave; every error is recorded."""
         await asyncio.sleep(self.draw.uniform(0, ARRIVES_SECONDS))
         try:
             async with Person(self.address, self.times) as item:
@@ -86,7 +87,7 @@ class Class:
             self.times.errors.append(str(error))
 
     async def join(self, item: Person, name: str) -> None:
-        """Through the sign-in page, by the class code."""
+        """Sign in on the sign-in page with the class code."""
         await item.rerun("arrive")
         await item.fill("join-name", name)
         await item.fill("join-code", CODE)
@@ -94,7 +95,7 @@ class Class:
         self.keys.append(item.key)
 
     async def come_back(self, item: Person) -> None:
-        """Through the sign-in page, by a key."""
+        """Sign in on the sign-in page with a key."""
         await item.rerun("arrive")
         await item.fill("back-key", self.draw.choice(self.keys))
         await item.click("back-submit", "come back")
@@ -104,7 +105,7 @@ Habit = Callable[[Class, Person], Awaitable[None]]
 
 
 async def explore(group: Class, item: Person) -> None:
-    """Look at the data, then at one word's texts."""
+    """Open the data, then the texts with one word."""
     await item.open("explore")
     await group.think()
     await item.fill(
@@ -115,7 +116,7 @@ async def explore(group: Class, item: Person) -> None:
 
 
 async def launch(group: Class, item: Person) -> None:
-    """Set up a run; who has launched already looks at the form again."""
+    """Set up a run; visitors who have launched one only open the form again."""
     await item.open("train")
     await group.think()
     await item.choose("preset", "taste", "change the form")
@@ -127,13 +128,13 @@ async def launch(group: Class, item: Person) -> None:
 
 
 async def watch(group: Class, item: Person) -> None:
-    """Look on for a while as the run trains."""
+    """Watch the run for a while as it trains."""
     await item.open("runs", f"run={group.training.id}")
     await asyncio.sleep(group.draw.uniform(10, 20))
 
 
 async def evaluate(group: Class, item: Person) -> None:
-    """Look at what a finished run gets wrong."""
+    """Open the errors of a finished run."""
     run = f"run={group.draw.choice(group.finished)}"
     await item.open("evaluate", run)
     await group.think()
@@ -143,7 +144,7 @@ async def evaluate(group: Class, item: Person) -> None:
 
 
 async def classify(group: Class, item: Person) -> None:
-    """Ask a finished run about a text."""
+    """Classify a text with a finished run."""
     await item.open("classify", f"run={group.draw.choice(group.finished)}")
     await group.think()
     await item.fill("text", group.draw.choice(TEXTS), "type a text")
@@ -154,7 +155,7 @@ HABITS: tuple[Habit, ...] = (explore, launch, watch, evaluate, classify)
 
 
 async def walk(group: Class) -> None:
-    """The first walk through all pages after the server's start, by one person."""
+    """Visit all pages once after the server's start, as one person."""
     async with Person(group.address, group.times) as item:
         await group.join(item, "Early bird")
         for habit in HABITS:
@@ -167,14 +168,14 @@ async def walk(group: Class) -> None:
 async def crowd(
     group: Class, number: int, seconds: float, habits: Sequence[Habit] = HABITS
 ) -> None:
-    """That many people for so long."""
+    """Run this many visitors for this long."""
     until = time.monotonic() + seconds
     await asyncio.gather(*(group.person(item, until, habits) for item in range(number)))
 
 
 async def slowdown(group: Class, number: int, rounds: int) -> float:
-    """Measure by how many per cent fewer rows are trained while people watch; alone and watched by
-    turns.
+    """Measure by how many per cent training slows down while it is watched, in alternating
+    intervals.
     """
     alone, watched = [], []
     for _ in range(rounds):
@@ -197,7 +198,9 @@ async def slowdown(group: Class, number: int, rounds: int) -> float:
 
 
 async def rows_per_second(group: Class) -> float:
-    """How fast the run trains now. Validations are left out: a window holds one or none of them."""
+    """Return the current training speed without validations, as an interval contains one or none of
+    them.
+    """
     after = group.store.read_metrics(group.training.id)[-1].id
     await asyncio.sleep(WINDOW_SECONDS)
     metrics = group.store.read_metrics(group.training.id, after)
@@ -210,7 +213,9 @@ async def rows_per_second(group: Class) -> float:
 
 
 async def visits(group: Class, number: int, server: psutil.Process) -> list[float]:
-    """MB of the server after each of that many visits of three pages, four people at a time."""
+    """Measure the server's memory after each of this many visits of three pages, with four visitors
+    at a time.
+    """
     memory: list[float] = []
     waiting = iter(range(number))
 
@@ -245,7 +250,7 @@ async def visits(group: Class, number: int, server: psutil.Process) -> list[floa
 
 
 def main() -> None:
-    """Print the figures, one a line; with ``--json`` as one object."""
+    """Print one figure per line, or one object with ``--json``."""
     arguments = read_arguments()
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit("ended from outside")
@@ -279,7 +284,7 @@ async def measure(
     address: str,
     training: Job,
 ) -> dict[str, float]:
-    """All that was asked for, one after the other on the same server."""
+    """Run all requested measurements on the same server."""
     group = Class(address, Store(settings), training)
     number, figures = arguments.people, {}
     if arguments.seconds:
@@ -318,14 +323,14 @@ async def measure(
 
 
 async def first_key(group: Class) -> str:
-    """The key of someone who joins for it."""
+    """Join and return the key."""
     async with Person(group.address, group.times) as item:
         await group.join(item, "Person")
         return item.key
 
 
 def report(times: Times, number: int) -> dict[str, float]:
-    """The percentiles of all reruns together; by what was done to standard error."""
+    """Print percentiles of all reruns, and by action to standard error."""
     everything = sorted(time for some in times.reruns.values() for time in some)
     for subject, some in sorted(times.reruns.items(), key=lambda pair: -percentile(pair[1], 95)):
         p50, p95 = percentile(some, 50), percentile(some, 95)
@@ -342,13 +347,13 @@ def report(times: Times, number: int) -> dict[str, float]:
 
 
 def percentile(values: Sequence[float], share: int) -> float:
-    """The smallest value that that many per cent of them do not exceed."""
+    """Return the smallest value that this percentage of the values does not exceed."""
     ranked = sorted(values)
     return ranked[max(0, -(-len(ranked) * share // 100) - 1)] if ranked else float("nan")
 
 
 def say(text: str) -> None:
-    """To standard error, next to the figures."""
+    """Print to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,5 +1,6 @@
-"""Accuracy and macro-F1 as an ``evaluate.Metric``, the way the reference is scored:
-``evaluate.load`` would ask the Hub.
+"""Accuracy and macro-F1 as an ``evaluate.Metric``, as the reference computes them.
+
+``evaluate.load`` would need the Hub.
 """
 
 import datasets

@@ -1,8 +1,8 @@
-"""Test the tests: take one safeguard away at a time, and see that the named test, and the row of
-faults.py, fail.
+"""Test the tests: remove one safeguard at a time and check that its test and its row of faults.py
+fail.
 
-``python benchmarks/mutations.py [WORD]`` works on a copy of the project, with each safeguard or
-those whose name has WORD. It fails if a safeguard can go without being missed.
+``python benchmarks/mutations.py [WORD]`` works on a copy of the project, with all safeguards or
+those whose name contains WORD. It fails if a removed safeguard is not noticed.
 """
 
 import subprocess
@@ -23,8 +23,8 @@ DISKS, STAGE = "tests/support/faults/test_disks.py", "tests/support/faults/test_
 
 @dataclass(frozen=True)
 class Mutation:
-    """``old`` becomes ``new`` throughout ``file``; then ``test`` must fail, and the row that
-    ``row`` names must break.
+    """``old`` is replaced by ``new`` throughout ``file``; then ``test`` must fail, and the row
+    ``row`` must break.
     """
 
     safeguard: str
@@ -138,7 +138,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def main() -> int:
-    """Print a line per safeguard; 1 if one of them is not missed."""
+    """Print a line per safeguard; return 1 if the removal of one is not noticed."""
     only, unnoticed = sys.argv[1] if len(sys.argv) > 1 else "", 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
@@ -174,19 +174,19 @@ def main() -> int:
 
 
 def _fails(copy: Path, test: str) -> bool:
-    """Whether pytest ran the test and it failed; a hang counts."""
+    """Return whether pytest ran the test and it failed; a hang counts."""
     code, _ = _run(copy, ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test])
     return code in (1, None)
 
 
 def _breaks(copy: Path, row: str) -> bool:
-    """Whether the row of the small benchmark says that its promise is broken; a hang counts."""
+    """Return whether the row of the small benchmark reports a broken promise; a hang counts."""
     code, printed = _run(copy, ["benchmarks/faults.py", "--small", "--only", row])
     return code is None or "BROKEN" in printed
 
 
 def _run(copy: Path, arguments: list[str]) -> tuple[int | None, str]:
-    """Exit code, None after too long, and what was printed."""
+    """Return the exit code, None after a timeout, and the output."""
     try:
         done = subprocess.run(
             [sys.executable, *arguments], cwd=copy, capture_output=True, text=True, timeout=SECONDS

@@ -1,4 +1,4 @@
-"""The two sides of ``benchmarks/training.py``: this project's training session, and the same recipe
+"""Both sides of ``benchmarks/training.py``: this project's training session, and the same recipe
 with Trainer and PEFT.
 """
 
@@ -42,8 +42,8 @@ MAX_TOKENS = 512
 
 @dataclass(frozen=True)
 class Task:
-    """Task that both sides train: model, rows, seed, and the dataset folder ("" for the default);
-    ``home`` keeps what is prepared once.
+    """The task of both sides: model, rows, seed, and dataset folder ("" for the default); ``home``
+    stores prepared data.
     """
 
     model: str
@@ -63,7 +63,7 @@ class Task:
 
     @property
     def config(self) -> RunConfig:
-        """The recipe's hyperparameters."""
+        """Return the recipe's hyperparameters."""
         return RunConfig(
             train_rows=self.rows, test_rows=1, seed=self.seed, max_tokens=MAX_TOKENS, warmup=0.0,
             evaluation_interval=100_000, validation_rows=1,
@@ -72,11 +72,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one side. Speeds leave loading and tokenising out; ``gemm_share`` is 0 where it is
-    not measured.
+    """Figures of one side, without loading and tokenization; ``gemm_share`` is 0 if not measured.
 
-    It is a share of what ``torch.mm`` reaches, ``onednn_share`` of what oneDNN does: the library
-    that a training chose may be the faster.
+    It is the fraction of the peak of ``torch.mm``, and ``onednn_share`` that of oneDNN: the library
+    chosen by a training may be the faster one.
     """
 
     rows_per_second: float
@@ -95,12 +94,14 @@ class Measured:
 
     @classmethod
     def names(cls) -> list[str]:
-        """The names of the fields."""
+        """Return the names of the fields."""
         return [field.name for field in fields(cls)]
 
 
 def ours(task: Task) -> Measured:
-    """This project: ``TrainingSession`` with its defaults, apart from the task's own numbers."""
+    """Train with this project's ``TrainingSession`` and its defaults, except the task's own
+    numbers.
+    """
     before = [gemm_peak(), gemm_peak(onednn=True)]
     model, data = prepare_inputs(task)
     optimizations = replace(ALL_ON, onednn=measure_products().onednn_is_faster)
@@ -139,8 +140,9 @@ def ours(task: Task) -> Measured:
 
 
 def reference(task: Task) -> Measured:
-    """The recipe as a practitioner writes it: Trainer, random order, dynamic padding, the dropout
-    of the model's config.
+    """Train as practitioners do:
+
+    Trainer, random order, dynamic padding, the dropout of the model's config.
     """
     model, data = prepare_inputs(task)
     tokenizer = AutoTokenizer.from_pretrained(model.folder)
@@ -204,7 +206,7 @@ SIDES: dict[str, Callable[[Task], Measured]] = {"reference": reference, "ours": 
 
 
 def prepare_inputs(task: Task) -> tuple[ModelLocation, TrainingData]:
-    """The base model and the data, prepared once for all processes."""
+    """Prepare the base model and the data once for all processes."""
     settings = Settings(home=Path(task.home))
     source = find_source(settings, Path(task.data).absolute() if task.data else None)
     dataset = find_prepared(settings, source) or prepare(
@@ -219,9 +221,7 @@ def prepare_inputs(task: Task) -> tuple[ModelLocation, TrainingData]:
 
 
 def random_distilbert(folder: Path, settings: Settings) -> Path:
-    """DistilBERT's real shape with random weights, and MiniLM's tokenizer, which has the same
-    vocabulary.
-    """
+    """Write a model with DistilBERT's shape and MiniLM's tokenizer, whose vocabulary is equal."""
     if not (folder / "vocab.txt").exists():
         torch.manual_seed(0)
         DistilBertModel(DistilBertConfig()).save_pretrained(folder)
@@ -239,10 +239,10 @@ def random_distilbert(folder: Path, settings: Settings) -> Path:
 
 
 def train_rows(task: Task, data: TrainingData) -> pd.DataFrame:
-    """The rows that a session with this seed draws."""
+    """Return the rows that a session with this seed draws."""
     return data.sample("train", task.rows, task.seed)
 
 
 def test_rows(task: Task, data: TrainingData) -> pd.DataFrame:
-    """The held-out rows that both sides are scored on."""
+    """Return the held-out rows that score both sides."""
     return data.sample("test", task.test_rows, SAMPLE_SEED)

@@ -1,11 +1,11 @@
-"""How well doubtful labels are found: labels flipped at random in a draw of AG News, ranked by
-words alone and with the encoder.
+"""Precision of the label check on AG News with randomly flipped labels, with TF-IDF alone and with
+the encoder.
 
     LORALAB_DATA=FOLDER python benchmarks/suspects.py [--seeds 10 11 12] [--rows 8000]
         [--share 0.05]
 
-Prints for each seed the precision at the number flipped and the average precision. A seed draws the
-rows and what is flipped.
+Prints for each seed the precision at the number of flipped labels and the average precision. The
+seed determines the rows and the flips.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def flip(
 def score(
     texts: list[str], given: NDArray[np.int64], flipped: NDArray[np.bool_], encode: Encode | None
 ) -> tuple[float, float]:
-    """Precision at the number flipped, and average precision."""
+    """Return precision at the number of flipped labels, and average precision."""
     features = word_features(texts)
     data = LabelledTexts(texts, given, int(given.max()) + 1, np.arange(len(given)))
     probabilities, _ = judge(data, features, encode)

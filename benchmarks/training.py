@@ -1,10 +1,10 @@
-"""LoRA training here against the recipe as a practitioner writes it with ``transformers.Trainer``
-and PEFT.
+"""LoRA training here compared with the same recipe in ``transformers.Trainer`` and PEFT.
 
-``python benchmarks/training.py --model minilm --rows 640 --rounds 3 --data DIR``. Each round trains
-one side after the other on the same rows, each in a fresh process with the same threads, and scores
-both on the same test rows. ``--model distilbert`` is DistilBERT's real shape with random weights
-where the model itself is not on this machine; its speed is real, its accuracy is not.
+    python benchmarks/training.py --model minilm --rows 640 --rounds 3 --data DIR
+
+Each round trains both sides one after the other on the same rows, in new processes with the same
+threads, and scores them on the same test rows. ``--model distilbert`` uses DistilBERT's shape with
+random weights if the model is not on this machine: the speed is real, the accuracy is not.
 """
 
 import argparse
@@ -37,7 +37,9 @@ SHOWN = (
 
 @dataclass(frozen=True)
 class Summary:
-    """Medians of each side, ratios of ours to the reference, and how the products of ours ran."""
+    """Medians of each side, ratios of ours to the reference, and the efficiency of our matrix
+    products.
+    """
 
     sides: dict[str, Figures]
     ratio: Figures
@@ -46,7 +48,7 @@ class Summary:
     products: Figures
 
     def as_dict(self) -> dict[str, object]:
-        """All of it as one flat object."""
+        """Return everything as one flat object."""
         return {
             **self.sides,
             "ratio": self.ratio,
@@ -57,8 +59,8 @@ class Summary:
 
 
 def main() -> None:
-    """Print rows per second, accuracy, macro-F1 and memory of both sides, and the ratio; as JSON
-    with ``--json``.
+    """Print rows per second, accuracy, macro-F1 and memory of both sides with their ratio; with
+    ``--json`` as JSON.
     """
     arguments = parse()
     if arguments.side:
@@ -85,7 +87,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=["minilm", "distilbert"], default="minilm")
     parser.add_argument("--rows", type=int, default=640, help="training rows")
@@ -106,13 +108,13 @@ def parse() -> argparse.Namespace:
 
 
 def measure_round(task: Task, number: int) -> dict[str, Figures]:
-    """Both sides once, each in a process of its own; which one goes first alternates."""
+    """Measure both sides once, each in its own process; the order alternates."""
     order = list(SIDES) if number % 2 == 0 else list(reversed(SIDES))
     return {side: run_side(side, task.with_seed(task.seed + number)) for side in order}
 
 
 def run_side(side: str, task: Task) -> Figures:
-    """Figures of one side in a fresh process."""
+    """Measure one side in a new process."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(cores()), "TOKENIZERS_PARALLELISM": "false"}
     if side == "ours":
         environment |= {"GOMP_SPINCOUNT": "1000", "MALLOC_ARENA_MAX": "1"}  # as a worker has it
@@ -124,7 +126,7 @@ def run_side(side: str, task: Task) -> Figures:
 
 
 def summarise(rounds: list[dict[str, Figures]]) -> Summary:
-    """Medians of each side over the rounds, and how the ratios of the rounds spread."""
+    """Compute medians of each side over the rounds, and the spread of the ratios."""
     sides = {
         side: {
             name: statistics.median(item[side][name] for item in rounds)
@@ -160,7 +162,7 @@ def summarise(rounds: list[dict[str, Figures]]) -> Summary:
 
 
 def spread(ratios: list[float]) -> Figures:
-    """Smallest, middle and largest."""
+    """Return smallest, middle and largest."""
     return {
         "min": round(min(ratios), 2),
         "median": round(statistics.median(ratios), 2),
@@ -169,8 +171,8 @@ def spread(ratios: list[float]) -> Figures:
 
 
 def difference(result: list[float]) -> Interval:
-    """Mean of ours minus the reference over paired seeds, with the 95 % interval of Student's t; no
-    interval of one round.
+    """Return the mean of ours minus the reference over paired seeds with its 95 % interval
+    (Student's t); no interval for one round.
     """
     mean = statistics.fmean(result)
     reach = (
@@ -183,7 +185,7 @@ def difference(result: list[float]) -> Interval:
 
 
 def describe(figures: Figures) -> str:
-    """One line."""
+    """Return one line."""
     return (
         f"{figures['rows_per_second']:.1f} rows/s, evaluation"
         f" {figures['evaluated_rows_per_second']:.0f} rows/s, accuracy {figures['accuracy']:.4f},"
@@ -192,7 +194,7 @@ def describe(figures: Figures) -> str:
 
 
 def as_text(summary: Summary) -> str:
-    """A few lines for people."""
+    """Return a few lines for people."""
     ratio = "training {min} to {max} times, median {median}"
     lines = [f"{side}: {describe(summary.sides[side])}" for side in SIDES]
     lines.append(ratio.format(**summary.ratio))

@@ -1,7 +1,9 @@
-"""Fuzz the reader of uploads: how many files were tried, how many were refused with a message, how
-many broke it, and how long it took.
+"""Fuzz the reader of uploads.
 
-python benchmarks/uploads.py [--tries 3000]
+    python benchmarks/uploads.py [--tries 3000]
+
+Prints how many files were tried, how many were rejected with a message or raised another error, and
+the time.
 """
 
 import argparse
@@ -25,7 +27,7 @@ LIMIT_SECONDS = 2
 
 
 def try_file(name: str, content: bytes, outcomes: Counter[str], seconds: list[float]) -> None:
-    """Read the file, and build a dataset of it with what is proposed, as the page does."""
+    """Read the file and build a dataset with the proposed columns, as the page does."""
     began = time.perf_counter()
     try:
         table = read_table(name, content)
@@ -49,7 +51,7 @@ def try_file(name: str, content: bytes, outcomes: Counter[str], seconds: list[fl
 
 
 def main() -> None:
-    """Try the corpus and as many fuzzed files as asked for."""
+    """Try the known files and the requested number of fuzzed files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=3000)
     tries = parser.parse_args().tries

@@ -1,8 +1,8 @@
-"""Train the bundled runs again: ``python -m scripts.build_demo_runs`` makes the example run,
-``python -m scripts.build_demo_runs gallery [ID …]`` the failed runs.
+"""Train the bundled runs again.
 
-They are trained on the demo corpus in a temporary home folder. Only what pages read is stored:
-record, curve, predictions, and the adapter of the example run.
+``python -m scripts.build_demo_runs`` builds the example run, ``python -m scripts.build_demo_runs
+gallery [ID …]`` the failed runs. They are trained on the demo corpus in a temporary home folder.
+Only what pages read is stored: record, curve, predictions, and the adapter of the example run.
 """
 
 import json
@@ -42,7 +42,7 @@ LEFT_BEHIND = ("checkpoints", "lock", "worker.log", "job.json")
 
 
 def main() -> None:
-    """Train what was asked for and put it in its place."""
+    """Train the requested runs and store them in the project."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         store = Store(Settings(home=Path(home), hub=False))
         if sys.argv[1:2] == ["gallery"]:
@@ -50,7 +50,7 @@ def main() -> None:
                 if failure.id in (sys.argv[2:] or [failure.id]):
                     _ship_failure(
                         store, failure, f"gallery-{number}"
-                    )  # its title would report those who guess
+                    )  # its title would give the answer away
             return
         job = _train(store, make_config(None, CONFIG), demo_source(), "example-minilm")
         _keep(store, replace(job, id=EXAMPLE_ID, owner=SHIPPED_OWNER), job, SHIPPED / EXAMPLE_ID)
@@ -69,7 +69,7 @@ def _ship_failure(store: Store, failure: Failure, name: str) -> None:
     example = json.loads((SHIPPED / EXAMPLE_ID / "job.json").read_text())
     earlier = (
         job.created_at - example["created_at"] + 60
-    )  # the example is the newer one, and what pages open first
+    )  # the example must be the newest run, as pages open the newest first
     stored = replace(
         job,
         id=failure.id,
@@ -84,8 +84,8 @@ def _ship_failure(store: Store, failure: Failure, name: str) -> None:
 
 
 def _write_twisted(settings: Settings, twist: Twist) -> Path:
-    """The demo corpus as files of texts and class names, with its labels shuffled or its test texts
-    among the training texts.
+    """Write the demo corpus as CSV files with shuffled labels or with test texts among the training
+    texts.
     """
     dataset = prepare(settings, demo_source(), lambda progress: None, lambda: False)
     train, test = (dataset.read(name, ["text", "label"]) for name in ("train", "test"))

@@ -177,9 +177,7 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
             "Loss", format="%.2f", width=70, help="Cross-entropy in nats."
         ),
         "confidence": share("Confidence", help="Probability of the predicted class."),
-        "of_true": share(
-            "Probability of true class", width=190, help="Probability of the true class."
-        ),
+        "of_true": share("Probability of true class", width=190),
         "tag": st.column_config.TextColumn("Tag"),
         "note": st.column_config.TextColumn("Note"),
     }

@@ -1,1 +1,1 @@
-"""The rows of benchmarks/faults.py: each module holds the tests of some promises."""
+"""Rows of benchmarks/faults.py; each module tests some promises."""

@@ -1,6 +1,4 @@
-"""Random sequences of all that can happen to runs: in this process, and with a real supervisor and
-real workers.
-"""
+"""Random sequences of events around runs, in this process and with real processes."""
 
 import errno
 import os
@@ -27,8 +25,8 @@ LONGEST_SECONDS = 0.6  # a simulated worker takes about that from start to end
 
 
 def sequences(size: Size) -> Row:
-    """Launch, kill, stop, resume, restart, clock, full disk and database, in any order; then each
-    run is completed.
+    """Launch, kill, stop, resume, restart, change the clock, fill disk or database in any order;
+    then complete each run.
     """
     row = Row("random sequences")
     size.home.mkdir()
@@ -49,7 +47,7 @@ def sequences(size: Size) -> Row:
 
 
 def _make_machine(world: Callable[[Path], World], home: Path) -> type[Sequences]:
-    """Sequences in that world, with a tally of their own."""
+    """Build the state machine for this world, with its own counts."""
 
     class Machine(Sequences):
         make_world = staticmethod(world)
@@ -60,7 +58,7 @@ def _make_machine(world: Callable[[Path], World], home: Path) -> type[Sequences]
 
 
 def _run(machine: type[Sequences], number: int) -> str:
-    """Report what went wrong in one of the sequences; the first failure ends them."""
+    """Return the error of the sequences; the first failure ends them."""
     some = settings(
         max_examples=number,
         stateful_step_count=STEPS,
@@ -77,9 +75,7 @@ def _run(machine: type[Sequences], number: int) -> str:
 
 
 class LabWorld:
-    """Real processes. A fault waits for the next attempt; work is what happens in a moment that
-    passes.
-    """
+    """World of real processes. A fault waits for the next attempt; ``work`` lets time pass."""
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True)
@@ -96,8 +92,9 @@ class LabWorld:
         self.lab.launch(key, seed=seed_of(key))
 
     def work(self, fault: str, nth: int) -> bool:
-        """From the next attempt on workers meet the fault; then time passes. Which attempt has met
-        one is not known: none is counted.
+        """Let workers meet the fault from the next attempt on, then let time pass.
+
+        It is unknown which attempt met the fault, so none is counted.
         """
         plans = {
             "kill": replace(self.plan, nth=nth, kill=True),
@@ -112,11 +109,11 @@ class LabWorld:
         return False
 
     def kill(self, job: Job) -> bool:
-        """Kill the worker; whether it lived."""
+        """Kill the worker; return whether it was alive."""
         return self.lab.kill(job)
 
     def restart(self) -> None:
-        """The supervisor is killed, and after a moment replaced."""
+        """Kill the supervisor and start another one after a moment."""
         assert self.lab.supervisor is not None
         self.lab.supervisor.kill()
         self.lab.supervisor.wait()
@@ -130,20 +127,20 @@ class LabWorld:
         os.replace(temporary, self.clock)
 
     def fill(self, after: int, writes: int) -> None:
-        """A database without room is met in this process only."""
+        """Do nothing: a full database is only simulated in one process."""
 
     def stop(self, job: Job) -> None:
-        """As the button does."""
+        """Stop the run, as the button does."""
         self.lab.supervise()
         actions.stop(self.store, job)
 
     def resume(self, job: Job) -> None:
-        """As the button does."""
+        """Resume the run, as the button does."""
         self.lab.supervise()
         actions.resume(self.store, job)
 
     def finish(self) -> int:
-        """On a healthy machine, complete every run. Raises TooLong."""
+        """Complete every run on a healthy machine. Raises TooLong."""
         self.lab.direct(self.plan)
         for job in self.store.jobs():
             while self.lab.wait(job, over).state is not JobState.COMPLETED:
@@ -155,7 +152,7 @@ class LabWorld:
         return 0
 
     def complaint(self, job: Job) -> str:
-        """Report what is wrong with a run that should have completed."""
+        """Return an error if a run that should have completed did not."""
         return self.lab.complaint(job)
 
     def close(self) -> None:

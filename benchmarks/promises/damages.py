@@ -1,5 +1,5 @@
-"""Job folders with random damage: the list, the command line and the pages draw, and the runs
-next to it are as they were.
+"""Job folders with random damage: list, command line and pages still work, and other runs are
+unchanged.
 """
 
 import json
@@ -33,9 +33,7 @@ PAGES = sorted(path.name for path in (PROJECT / "pages").glob("*.py"))
 
 
 def damaged_folders(size: Size) -> Row:
-    """One of three finished runs is damaged, with its database or without; then everything is
-    looked at.
-    """
+    """Damage one of three finished runs, with or without the database, and open everything."""
     row = Row("one damaged folder stays one")
     _write_runs(size.home / "whole")
     mock.patch.object(PagesManager, "__init__", after_first_visit).start()
@@ -59,7 +57,7 @@ def damaged_folders(size: Size) -> Row:
 
 
 def _write_runs(home: Path) -> None:
-    """Three copies of the shipped run under their own ids, and the database of them."""
+    """Write three copies of the bundled run with their own ids, and their database."""
     for name in RUNS:
         shutil.copytree(SHIPPED / "example", home / "jobs" / name)
         record = home / "jobs" / name / "job.json"
@@ -72,7 +70,7 @@ def _write_runs(home: Path) -> None:
 
 
 def _damage(folder: Path, draw: random.Random) -> str:
-    """Damage one thing in the folder, or around it; says what."""
+    """Damage one thing in or around the folder and describe it."""
     path = draw.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
     if draw.random() < 0.4:
         path = folder / "job.json"  # all depends on it
@@ -118,7 +116,7 @@ def _make_loop_of(path: Path, draw: random.Random) -> None:
 
 
 def _change_values(path: Path, draw: random.Random) -> None:
-    """Sound JSON that says something else; of other files, their bytes."""
+    """Change values in valid JSON; in other files, their bytes."""
     try:
         value = json.loads(path.read_bytes())
     except ValueError:
@@ -135,7 +133,7 @@ def _change_values(path: Path, draw: random.Random) -> None:
 
 
 def _change_inner(path: Path, draw: random.Random) -> None:
-    """Damage the JSON that a record holds as text: request and result."""
+    """Damage the JSON stored as text in a record: request and result."""
     try:
         record = json.loads(path.read_bytes())
         name = draw.choice(("request_json", "result_json", "proposal_json"))
@@ -174,7 +172,7 @@ DAMAGES: tuple[Callable[[Path, random.Random], None], ...] = (
 
 @contextmanager
 def _lived_in(home: Path) -> Iterator[None]:
-    """Pages read this home; its supervisor's lock is held, so that looking starts none."""
+    """Use this home for pages, holding the supervisor's lock so that visits start no supervisor."""
     before = {name: os.environ.get(name) for name in ("LORALAB_HOME", "LORALAB_HUB")}
     os.environ |= {"LORALAB_HOME": str(home), "LORALAB_HUB": "false"}
     try:
@@ -186,7 +184,7 @@ def _lived_in(home: Path) -> Iterator[None]:
 
 
 def _look_at_all(home: Path, victim: str, others: list[str], draw: random.Random) -> str:
-    """Report what is wrong after the command line, the supervisor and some pages have looked."""
+    """Return errors after the command line, the supervisor and some pages read the home."""
     whole = [_contents(home / "jobs" / name) for name in others]
     store = open_store(Settings())
     supervisor = Supervisor(store)

@@ -1,5 +1,5 @@
-"""Faults of the disk and the database, at every step, in this process: store, supervisor and worker
-are the real ones.
+"""Faults of the disk and the database at every step, in this process, with the real store,
+supervisor and worker code.
 """
 
 import errno
@@ -30,13 +30,11 @@ PLAN = FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=
 LONGER = FaultPlan(
     steps=60, step_seconds=0.0, validate_every=5, checkpoint_every=3
 )  # enough rows for the database to grow
-LUCK = (None, 1, 2)  # nothing unsynced is left; some of it is, twice
+LUCK = (None, 1, 2)  # all unsynced data is lost, or some of it (twice)
 
 
 def power_cuts(size: Size) -> Row:
-    """The power goes at each step of the disk; the run is resumed and must end as if nothing had
-    been.
-    """
+    """Cut the power at each step of the disk; the resumed run must end as an undisturbed one."""
     row = Row("nothing half-written after a power cut")
     steps, expected = _undisturbed(size.home / "undisturbed", PLAN)
     for nth in _every(steps, size):
@@ -49,8 +47,8 @@ def power_cuts(size: Size) -> Row:
 
 
 def failing_disk(size: Size) -> Row:
-    """EIO and ENOSPC at each step, once and lasting; then a database without room or held by
-    another connection, shortly and for long.
+    """Raise EIO and ENOSPC at each step, once and repeatedly; then use a full or locked database,
+    briefly and for long.
     """
     row = Row("every I/O error is survived")
     steps, expected = _undisturbed(size.home / "undisturbed", PLAN)
@@ -60,7 +58,7 @@ def failing_disk(size: Size) -> Row:
                 stage = InProcessLab(size.home / f"{nth}-{code}-{lasting}", PLAN)
                 row.count(_survive(stage, lambda: FailingDisk(nth, code, lasting), expected))  # noqa: B023
     steps, expected = _undisturbed(size.home / "longer", LONGER)
-    with pytest.MonkeyPatch.context() as patch:  # no one waits a minute here
+    with pytest.MonkeyPatch.context() as patch:  # shorter than the usual minute
         for module, name, seconds in (
             (context, "PATIENCE_SECONDS", 0.05),
             (context, "RETRY_SECONDS", 0.01),
@@ -100,7 +98,7 @@ def _every(steps: int, size: Size) -> Iterator[int]:
 
 
 def _survive(stage: InProcessLab, make_disk: Callable[[], Disk], expected: dict[str, str]) -> str:
-    """Report what is wrong after a run met that disk, was resumed on a healthy one, and ended."""
+    """Return errors after a run met the disk's fault, was resumed on a healthy disk, and ended."""
     job = stage.launch()
     stage.play(make_disk())
     if torn := _torn(stage, job, expected):
@@ -118,8 +116,9 @@ def _survive(stage: InProcessLab, make_disk: Callable[[], Disk], expected: dict[
 
 
 def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
-    """Report what is half-written right after the fault, before anything fixes it; each table is
-    the same at any time that it is there.
+    """Return files that are partly written right after the fault, before anything repairs them.
+
+    Each table must be the same whenever it exists.
     """
     folder = stage.store.folder(job)
     try:
@@ -148,8 +147,8 @@ def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
 def _fill(
     home: Path, draw: random.Random, lasting: bool, expected: dict[str, str]
 ) -> tuple[str, int]:
-    """A run whose database is full from some write on, for a few writes or until the run has given
-    up: (complaint, 1 if it met that).
+    """Run with a database that is full from some write on, for a few writes or until the run fails;
+    return (error, 1 if it was met).
     """
     stage = InProcessLab(home, LONGER, FillableStore)
     full = cast(FillableStore, stage.store)
@@ -161,8 +160,8 @@ def _fill(
 
 
 def _hold(home: Path, nth: int, lasting: bool, expected: dict[str, str]) -> tuple[str, int]:
-    """A run whose database another connection locks at a step of the disk, for a moment or until
-    the run has given up.
+    """Run while another connection locks the database at a step of the disk, briefly or until the
+    run fails.
     """
     stage = InProcessLab(home, LONGER)
     job = stage.launch()
@@ -173,7 +172,7 @@ def _hold(home: Path, nth: int, lasting: bool, expected: dict[str, str]) -> tupl
 
 
 def _go_on(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
-    """Report what is wrong after the fault is over and the run, if it has given up, was resumed."""
+    """Return errors after the end of the fault, with the run resumed if it had failed."""
     stage.play()
     if stage.store.job(job.id).state is not JobState.COMPLETED:
         stage.resume(job)
@@ -187,8 +186,8 @@ def _go_on(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
 
 
 class HoldingDisk(CountingDisk):
-    """At its ``nth`` step another connection takes the database's lock to write, for that many
-    seconds, or until ``let_go``.
+    """Disk at whose ``nth`` step another connection locks the database for some seconds or until
+    ``let_go``.
     """
 
     def __init__(self, nth: int, database: Path, seconds: float) -> None:

@@ -1,6 +1,4 @@
-"""Safeguards for ``mutations.py``: what is removed (file, old, new), and the test
-that must miss it.
-"""
+"""Safeguards for ``mutations.py``: file, removed text, replacement, and the test that must fail."""
 
 GUARDS_TEST = "tests/security/test_guards.py"
 PLAIN = "tests/pages/test_hostile_texts.py::test_every_hostile_text_is_made_plain"

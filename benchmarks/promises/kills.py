@@ -1,5 +1,5 @@
-"""Workers of simulated runs, in processes of their own, killed at any moment and at any write; and
-those that live on.
+"""Workers of simulated runs in their own processes, killed at random moments and at any write, or
+kept alive.
 """
 
 import multiprocessing
@@ -17,15 +17,15 @@ from tests.support.faults.lab import InProcessLab, outcome
 from tests.support.faults.plan import FaultPlan
 
 STUCK_SECONDS = 30.0
-LABS = 3  # side by side: most of the time they wait for each other's processes
+LABS = 3  # in parallel: they mostly wait for processes
 RANDOM_PLAN = FaultPlan(steps=300, step_seconds=0.002, validate_every=40, checkpoint_every=13)
 ENDLESS_PLAN = FaultPlan(steps=10**6, step_seconds=0.01, validate_every=10**6, checkpoint_every=50)
 WRITES_PLAN = FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
-TICK_SECONDS = 2.0  # pages look at the store so often
+TICK_SECONDS = 2.0  # polling interval of pages
 
 
 def killed_workers(size: Size) -> Row:
-    """SIGKILL at random moments, again and again in the same runs, and at each write of a run's
+    """Send SIGKILL at random moments, repeatedly in the same runs, and at each write of a run's
     files.
     """
     row = Row("no run lost, corrupt or stuck over 30 s")
@@ -56,7 +56,7 @@ def killed_workers(size: Size) -> Row:
 
 
 def noticed_deaths(size: Size) -> Row:
-    """From SIGKILL to the moment at which a page that looks every two seconds says so, counted with
+    """Measure the time from SIGKILL until a page that polls every two seconds reports it, including
     its whole tick.
     """
     row = Row("dead workers are noticed")
@@ -80,8 +80,8 @@ def noticed_deaths(size: Size) -> Row:
 
 
 def living_workers(size: Size) -> Row:
-    """The wall clock jumps by an hour, there and back, while all cores are busy; no one may take
-    the worker for dead.
+    """Move the wall clock by an hour, forth and back, with all cores busy; the worker must not be
+    considered dead.
     """
     row = Row("live workers are never declared dead")
     clock = size.home / "clock"
@@ -128,7 +128,7 @@ def _kill_again_and_again(lab: Lab, job: Job, draw: random.Random, row: Row, kil
     try:
         while row.injected < kills:
             lab.wait(job, lambda job: job.pid > 0 or over(job), STUCK_SECONDS)
-            time.sleep(draw.random() ** 2 * 1.5)  # from the first instant of a worker to its end
+            time.sleep(draw.random() ** 2 * 1.5)  # from the start of a worker to its end
             if not lab.kill(job):
                 break
             row.injected += 1
@@ -170,7 +170,7 @@ def _kill_at_writes(home: Path, places: list[int], expected: dict[str, str]) -> 
 
 
 def _writes(home: Path) -> tuple[int, dict[str, str]]:
-    """How many steps of the disk a whole run takes in its worker, and what it leaves."""
+    """Count the disk steps of a whole run in its worker, and return its results."""
     stage, disk = InProcessLab(home, WRITES_PLAN), CountingDisk()
     job = stage.launch()
     stage.play(disk)

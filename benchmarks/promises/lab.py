@@ -1,6 +1,4 @@
-"""A home folder with real processes: a supervisor that this process started, and the workers it
-starts.
-"""
+"""A home folder with real processes: a supervisor started here, and its workers."""
 
 import os
 import signal
@@ -27,9 +25,7 @@ REPAIR_SECONDS = 5.0
 
 
 class Lab:
-    """A lab whose trainings are simulations, unless the plan says that they are real; those run on
-    one thread.
-    """
+    """A lab with simulated trainings, or real ones on one thread if the plan says so."""
 
     def __init__(self, home: Path, plan: FaultPlan) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -40,7 +36,7 @@ class Lab:
         self.supervisor: subprocess.Popen[bytes] | None = None
 
     def direct(self, plan: FaultPlan) -> None:
-        """From the next attempt on runs follow this plan."""
+        """Use this plan from the next attempt on."""
         self.plan = plan
         plan.write(self.plan_file)
 
@@ -56,9 +52,7 @@ class Lab:
         return {**os.environ, **result, "LORALAB_TRAIN_MODULE": STAND_IN}
 
     def supervise(self) -> None:
-        """See to it that the supervisor of this lab lives and is running: no one else then starts
-        another one.
-        """
+        """Start this lab's supervisor if none is alive, so that no other process starts one."""
         if self.supervisor is None or self.supervisor.poll() is not None:
             with (self.settings.home / "supervisor.log").open("ab") as log:
                 command = [sys.executable, "-m", "core.jobs.supervisor"]
@@ -77,7 +71,7 @@ class Lab:
                 time.sleep(POLL_SECONDS)
 
     def launch(self, key: str = "key", seed: int = 1) -> Job:
-        """Queue a simulated run, and see to it that it is run."""
+        """Queue a simulated run and supervise it."""
         job = self.queue(key, seed)
         self.supervise()
         return job
@@ -92,13 +86,14 @@ class Lab:
         )
 
     def resume(self, job: Job) -> None:
-        """Queue a run that ended early once more."""
+        """Queue a run again that ended early."""
         self.store.requeue(self.store.job(job.id))
         self.supervise()
 
     def wait(self, job: Job, reached: Callable[[Job], bool], seconds: float = 30.0) -> Job:
-        """The job once ``reached`` says so; it is supervised meanwhile. Raises TooLong if nothing
-        at all happens to it for so long.
+        """Supervise the job until ``reached`` holds and return it.
+
+        Raises TooLong if nothing changes for too long.
         """
 
         def tended(latest: Job) -> bool:
@@ -123,7 +118,7 @@ class Lab:
         return latest
 
     def kill(self, job: Job) -> bool:
-        """SIGKILL the worker; False if it was gone already."""
+        """Send SIGKILL to the worker; return False if it was already gone."""
         pid = self.store.job(job.id).pid
         if not pid or not is_locked(self.store.folder(job) / "lock"):
             return False
@@ -134,7 +129,7 @@ class Lab:
         return True
 
     def complaint(self, job: Job) -> str:
-        """Report what is wrong with a simulated run that should have completed, or nothing."""
+        """Return the error of a simulated run that should have completed, or an empty string."""
         job, folder = self.store.job(job.id), self.store.folder(job)
         if job.state is not JobState.COMPLETED:
             return f"{job.name} is {job.state}: {job.message}"
@@ -155,7 +150,7 @@ class Lab:
         return ""
 
     def close(self) -> None:
-        """End what this lab started, by its ids."""
+        """End the processes that this lab started, by their ids."""
         for job in self.store.jobs(None, JobState.QUEUED, *ACTIVE):
             self.kill(job)
         if self.supervisor is not None:
@@ -167,7 +162,7 @@ class Lab:
 
 @contextmanager
 def opened(lab: Lab) -> Iterator[Lab]:
-    """The lab; at the end nothing of it runs."""
+    """Yield the lab and end its processes afterwards."""
     try:
         yield lab
     finally:
@@ -175,13 +170,13 @@ def opened(lab: Lab) -> Iterator[Lab]:
 
 
 def over(job: Job) -> bool:
-    """Whether it has ended, well or not."""
+    """Return whether the job has ended."""
     return job.state.over
 
 
 def processes_of(lab: Lab, module: str = "core.jobs.worker") -> list[psutil.Process]:
-    """Living workers of this lab (or who else runs ``module``), found by their environment, and
-    zombies of its supervisor.
+    """List the living workers of this lab (or processes that run ``module``), by their environment,
+    and zombies of its supervisor.
     """
     result = []
     for process in psutil.process_iter(["cmdline", "status", "ppid"]):

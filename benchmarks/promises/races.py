@@ -1,5 +1,5 @@
-"""Many processes at once: who owns a run, how often a click launches, what the database keeps of a
-writer that is killed.
+"""Races between many processes: the owner of a run, launches per click, and the data of a killed
+writer.
 """
 
 import multiprocessing
@@ -28,15 +28,16 @@ from tests.support.faults.plan import FaultPlan
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["core.storage.store"]
-)  # or each of fifty processes imports it again
-T = TypeVar("T")  # what one process makes of one thing
+)  # imported once, or each of fifty processes would import it again
+T = TypeVar("T")  # the result of one process for one item
 PLAN = FaultPlan(steps=150, step_seconds=0.004, validate_every=40, checkpoint_every=10)
 WARM_UP_SECONDS = 60.0
 
 
 def owners(size: Size) -> Row:
-    """Racing processes start and lock one job: one may win. Then workers are stopped by SIGSTOP,
-    replaced, and woken.
+    """Let processes start and lock one job: only one may win.
+
+    Then stop workers by SIGSTOP, replace and wake them.
     """
     row = Row("one worker per run")
     rounds, racers = size.of(10, 200), size.of(8, 20)
@@ -55,7 +56,7 @@ def owners(size: Size) -> Row:
 
 
 def launches(size: Size) -> Row:
-    """Processes that launch at the same instant with one key."""
+    """Launch from several processes at the same instant with one key."""
     row = Row("simultaneous launches with one key make one run")
     rounds, clickers = size.of(3, 20), size.of(12, 50)
     store = Store(Settings(home=size.home, hub=False))
@@ -73,8 +74,8 @@ def launches(size: Size) -> Row:
 
 
 def committed_rows(size: Size) -> Row:
-    """A writer is killed under load; every row whose commit it reported must be there, and copies
-    made meanwhile must be complete.
+    """Kill a writer under load; every committed row must exist, and copies made meanwhile must be
+    complete.
     """
     row = Row("metrics keep every committed row")
     for number in range(size.of(10, 200)):
@@ -85,7 +86,7 @@ def committed_rows(size: Size) -> Row:
 def _race(
     act: Callable[[Store, str], T], racers: int, home: Path, things: list[str]
 ) -> list[list[T]]:
-    """Return the result of each racer for each item; all begin at the same instant."""
+    """Return the result of each process for each item; all start at the same instant."""
     barrier = CONTEXT.Barrier(racers)
     pipes = [CONTEXT.Pipe(duplex=False) for _ in range(racers)]
     processes = [
@@ -114,13 +115,13 @@ def _run(
         created.append(act(store, thing))
     barrier.wait(
         WARM_UP_SECONDS
-    )  # who has left holds no lock any more, and a slower one would rightly get it
+    )  # an ended process holds no lock, so a slower one would rightly get it
     answer.send(created)
 
 
 def _own(store: Store, job_id: str) -> tuple[bool, bool]:
-    """Whether this process moved the job out of the queue, and whether it got the lock. It keeps
-    it.
+    """Return whether this process moved the job out of the queue, and whether it got the lock,
+    which it keeps.
     """
     moved = store.transition(store.job(job_id), JobState.STARTING)
     return moved, take_lock(store.settings.jobs / job_id / "lock", patience_seconds=0.0) is not None
@@ -131,12 +132,12 @@ def _click(store: Store, key: str) -> str:
 
 
 def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
-    """Report what is wrong after a stopped worker was taken for dead, its run given to another
-    attempt, and it then woke up.
+    """Return the error after a stopped worker was considered dead, its run was given to another
+    attempt, and it woke up.
 
-    As long as it holds the lock the other attempt waits. Where the lock is lost, as on a file
-    system without any, both work at the same time, and only the attempt's number keeps the first
-    one's rows and files out.
+    While it holds the lock, the other attempt waits. If the lock is lost, as on a file system
+    without locks, both work at the same time, and only the attempt's number rejects the first one's
+    rows and files.
     """
     with opened(Lab(home, PLAN)) as lab:
         job = lab.launch()
@@ -146,7 +147,7 @@ def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
             return _replace_and_wake(lab, stale, lock_lost)
         except TooLong as stuck:
             return str(stuck)
-        finally:  # a process that is stopped would stay for ever
+        finally:  # a stopped process would stay for ever
             with suppress(ProcessLookupError):
                 os.kill(stale.pid, signal.SIGKILL)
 
@@ -156,7 +157,7 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
         (lab.store.folder(stale) / "lock").unlink()
     lab.store.transition(
         stale, JobState.INTERRUPTED
-    )  # as if someone had looked at a clock instead of the lock
+    )  # as if the decision used a clock instead of the lock
     lab.resume(stale)
     if lock_lost:
         lab.wait(stale, lambda job: job.attempt == 2 and job.done > 20)
@@ -175,14 +176,14 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
 
 
 def _kill_a_writer(home: Path, draw: random.Random) -> str:
-    """Return the rows that the database lacks although the writer reported their commit."""
+    """Return the rows missing from the database although the writer reported their commit."""
     store = Store(Settings(home=home, hub=False))
     job = store.create(JobKind.TRAIN, "run", {}, "key")
     reported, sender = CONTEXT.Pipe(duplex=False)
     writer = CONTEXT.Process(target=_write_rows, args=(home, job.id, sender), daemon=True)
     writer.start()
     sender.close()
-    reported.recv()  # it writes now
+    reported.recv()  # it is writing now
     deadline = time.monotonic() + 0.1 + draw.random() * 0.4
     copies: list[str] = []
     while time.monotonic() < deadline:
@@ -222,7 +223,7 @@ def _write_rows(home: Path, job_id: str, sender: Connection) -> None:
 
 
 def _copy(store: Store, path: Path) -> str:
-    """Report what is wrong with a copy made while someone writes."""
+    """Return the error of a copy made while another process writes."""
     with (
         closing(sqlite3.connect(store.database)) as source,
         closing(sqlite3.connect(path)) as target,

@@ -10,13 +10,14 @@ CONFIDENCE = 0.95
 
 
 class TooLong(Exception):
-    """Something did not happen in time."""
+    """A timeout."""
 
 
 @dataclass
 class Row:
-    """Counts of one promise. ``injected`` counts faults that in fact happened; ``failures`` say
-    what went wrong.
+    """Counts of one promise:
+
+    ``injected`` counts the faults that occurred; ``failures`` describe violations.
     """
 
     promise: str
@@ -26,7 +27,7 @@ class Row:
     figure: str = ""
 
     def count(self, complaint: str, injected: int = 1) -> None:
-        """One more try; it failed if there is a complaint."""
+        """Count a try; it failed if there is a complaint."""
         self.tries += 1
         self.injected += injected
         if complaint:
@@ -34,17 +35,19 @@ class Row:
 
     @property
     def broken(self) -> bool:
-        """Whether the promise does not hold, or was never put to the test."""
+        """Return whether the promise was violated, or never tested."""
         return bool(self.failures) or not self.injected or not self.tries
 
     @property
     def upper_bound(self) -> float:
-        """With 95 % confidence no larger share of tries fails (one-sided Clopper-Pearson)."""
+        """Return the upper limit of the failure rate at 95 % confidence (one-sided
+        Clopper-Pearson).
+        """
         return upper_bound(len(self.failures), self.tries)
 
 
 def upper_bound(failures: int, tries: int) -> float:
-    """The share p at which that few failures or fewer have a probability of 5 %."""
+    """Return the upper limit of the failure rate at 95 % confidence (one-sided Clopper-Pearson)."""
     if failures >= tries:
         return 1.0
     # Takes a second to import, and zero failures need none of it.
@@ -59,11 +62,10 @@ def upper_bound(failures: int, tries: int) -> float:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is tried: ``small`` fits into CI, ``share`` is taken of the full numbers. ``home``
-    is an empty folder.
+    """Extent of the tests.
 
-    With ``flip`` the stopwatch that chooses precision and matrix library says the opposite at each
-    resume.
+    ``small`` fits into CI, ``share`` scales the full numbers, ``home`` is an empty folder. ``flip``
+    inverts the stopwatch that chooses precision and matrix library at each resume.
     """
 
     small: bool
@@ -73,7 +75,7 @@ class Size:
     flip: bool = False
 
     def of(self, small: int, full: int) -> int:
-        """The number for this size."""
+        """Return the number for this size."""
         return small if self.small else math.ceil(full * self.share)
 
 
@@ -81,6 +83,6 @@ Test = Callable[[Size], Row]
 
 
 def share(values: list[float], quantile: float) -> float:
-    """The value that ``quantile`` of ``values`` do not exceed; 0 for none."""
+    """Return the quantile of ``values``; 0 for none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else 0.0

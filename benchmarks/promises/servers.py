@@ -1,5 +1,5 @@
-"""The web server and the supervisor are killed again and again while one run goes on; the next
-visit of a page uploads both back.
+"""The web server and the supervisor are killed repeatedly during one run; the next visit of a page
+restarts both.
 """
 
 import os
@@ -31,9 +31,7 @@ LOADED = "loading the model"  # each attempt logs it once
 
 
 def killed_servers(size: Size) -> Row:
-    """Page server and supervisor are killed at the same random moment, then the page is opened
-    again.
-    """
+    """Kill page server and supervisor at the same random moment, then open the page again."""
     row = Row("server killed during one run: one worker, no step twice")
     with opened(Lab(size.home, PLAN)) as lab, _Server(lab) as server:
         job = lab.queue()
@@ -60,7 +58,7 @@ def killed_servers(size: Size) -> Row:
 
 
 def _go_on(lab: Lab, server: "_Server", job: Job) -> str:
-    """Open the page again; what is wrong if the run does not go on, or no one supervises it."""
+    """Open the page again; return the error if the run does not continue or is not supervised."""
     server.start()
     server.visit()
     done = lab.store.job(job.id).done
@@ -137,9 +135,7 @@ class _Server:
         raise TooLong("the server does not answer")
 
     def visit(self) -> None:
-        """Open Home as a browser does; the script runs in the server, and this returns once the
-        browser would have heard of it.
-        """
+        """Open Home as a browser does, and return once the script has run in the server."""
         message = BackMsg()
         message.rerun_script.query_string = ""
         with connect(
@@ -157,7 +153,7 @@ class _Server:
                     socket_.recv(timeout=0.1)
 
     def kill(self) -> int:
-        """SIGKILL its whole group, as a service manager does; 1 if it lived."""
+        """Send SIGKILL to the whole group, as a service manager does; return 1 if it was alive."""
         if self.process.poll() is not None:
             return 0
         os.killpg(self.process.pid, signal.SIGKILL)

@@ -1,5 +1,5 @@
-"""Real trainings of a tiny BERT in processes of their own, killed while they train and while they
-save, and stopped in each phase.
+"""Real trainings of a tiny BERT in their own processes, killed during training and saving, and
+stopped in each phase.
 """
 
 import random
@@ -61,14 +61,14 @@ SAVING_STEPS = 130  # steps of the disk that a whole training of this size takes
 
 
 def killed_trainings(size: Size) -> Row:
-    """SIGKILL while training, and at a write while saving; each run must end with the adapter and
-    tables of an undisturbed one.
+    """Send SIGKILL during training and at a write while saving; each run must end with the adapter
+    and tables of an undisturbed one.
     """
     return _killed(size, Row("the same with real training"), size.of(2, 50))
 
 
 def flipped_trainings(size: Size) -> Row:
-    """As ``killed_trainings``, with the opposite choice of precision and matrix library at each
+    """Do as ``killed_trainings``, with the opposite choice of precision and matrix library at each
     resume.
     """
     return _killed(
@@ -94,10 +94,10 @@ def _killed(size: Size, row: Row, runs: int) -> Row:
 
 
 def equal_runs(size: Size) -> Row:
-    """Runs of one configuration while other programs take every core: all must end with the same
+    """Train one configuration several times with all cores busy; all runs must end with the same
     adapter and tables.
 
-    The stopwatch says something else before each run; what was measured first must count.
+    The stopwatch gives other results before each run; the first measurement must count.
     """
     row = Row("equal configuration = equal weights, under load")
     with opened(_lab(size.home, flip=True)) as lab, _load():
@@ -110,7 +110,7 @@ def equal_runs(size: Size) -> Row:
 
 @contextmanager
 def _load() -> Iterator[None]:
-    """A busy process for each core."""
+    """Keep each core busy with a process."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores())]
     try:
         yield
@@ -121,7 +121,7 @@ def _load() -> Iterator[None]:
 
 
 def bit_equal(size: Size) -> Row:
-    """Killed after a given step, for steps all over the run."""
+    """Kill after a given step, for steps throughout the run."""
     row = Row("resumed = uninterrupted")
     places = size.of(1, 20)
     with opened(_lab(size.home, size.flip)) as lab:
@@ -135,8 +135,8 @@ def bit_equal(size: Size) -> Row:
 
 
 def stops(size: Size) -> Row:
-    """Stop in each phase of a run of MiniLM: seconds until it is over, and whether a process is
-    left.
+    """Stop in each phase of a MiniLM run; measure the seconds until its end, and check that no
+    process is left.
     """
     row = Row("stop in each phase")
     waited = []
@@ -176,7 +176,7 @@ def _lab(home: Path, flip: bool = False) -> Lab:
 
 
 def _measure(lab: Lab, stopwatch: str) -> None:
-    """As on a machine on which only ``stopwatch`` has measured, from the next attempt on."""
+    """Use the measurements of a machine with this ``stopwatch`` from the next attempt on."""
     shutil.rmtree(lab.settings.home / "machines", ignore_errors=True)
     lab.direct(replace(lab.plan, stopwatch=stopwatch))
     settings = replace(lab.settings, stopwatch=stopwatch)
@@ -189,9 +189,7 @@ def _unmeasured() -> StepSeconds:
 
 
 def _launch(lab: Lab, key: str, model: str = "", **changes: object) -> Job:
-    """Queue a real run; our own supervisor must be up before the action looks whether there is
-    one.
-    """
+    """Queue a real run; start the lab's own supervisor first, so that the action starts none."""
     lab.supervise()
     config = make_config(
         None, {**CONFIG, "model": model or str(lab.settings.home / "tiny"), **changes}
@@ -215,8 +213,8 @@ def _undisturbed(lab: Lab) -> dict[str, str]:
 def _kill_once(
     lab: Lab, number: int, draw: random.Random, write: int | None, expected: dict[str, str]
 ) -> tuple[str, int]:
-    """A run killed at that write, or at a random moment of its training: (complaint, 1 if it
-    was).
+    """Kill a run at this write, or at a random moment of training; return (error, 1 if it was
+    killed).
     """
     if write is not None:
         lab.direct(replace(lab.plan, nth=write, kill=True))
@@ -250,9 +248,7 @@ def _finish(lab: Lab, job: Job, killed: bool, expected: dict[str, str]) -> tuple
 
 
 def _stop_in(lab: Lab, phase: Phase, key: str) -> tuple[str, float]:
-    """(complaint, seconds from the stop to the end; 0 if the phase was over before it could be
-    met).
-    """
+    """Return (error, seconds from stop to end; 0 if the phase ended before the stop)."""
     job = _launch(lab, key, model="minilm", train_rows=80, epochs=1)
     met = lab.wait(job, lambda job: job.phase == phase or over(job), STUCK_SECONDS)
     if over(met):

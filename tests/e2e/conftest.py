@@ -1,5 +1,6 @@
-"""A real server and a real Chromium. Without one the tests are skipped, unless
-``LORALAB_TEST_BROWSER=required``.
+"""A server and a Chromium browser.
+
+Without Chromium the tests are skipped, unless ``LORALAB_TEST_BROWSER=required``.
 """
 
 import os
@@ -52,7 +53,7 @@ def tiny_model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(home: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of an app on small data."""
+    """Return the address of an app with a small dataset."""
     news = write_small_news(tmp_path / "small-news", train=400)
     with serving(
         tmp_path / "server.log", LORALAB_HOME=str(home), LORALAB_DATA=str(news)
@@ -62,7 +63,7 @@ def server(home: Path, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def example_server(home: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of an app as it starts for the first time, with the demo corpus prepared."""
+    """Return the address of an app on its first start, with the demo corpus prepared."""
     settings = Settings(home=home, hub=False)
     prepared = prepare(settings, demo_source(), lambda progress: None, lambda: False)
     ensure_index(prepared, lambda progress: None, lambda: False)
@@ -77,7 +78,7 @@ def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        url = f"http://localhost:{port}"  # as the provider sends people back
+        url = f"http://localhost:{port}"  # as the provider redirects
         reported = tmp_path / "secrets.toml"
         reported.write_text(
             SECRETS.format(

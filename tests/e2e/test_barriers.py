@@ -1,5 +1,6 @@
-"""Barriers that axe finds: every page with the shipped example, light and dark. Serious and
-critical ones fail.
+"""Accessibility violations that axe finds on every page, in light and dark.
+
+Serious and critical ones fail.
 """
 
 import json
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.browser]
 
 AXE = files("axe_playwright_python") / "axe.min.js"
 IMPACTS = ("serious", "critical")
-# What Streamlit 1.67 draws itself and nothing in a page can change, by rule and selector.
+# Violations of Streamlit 1.67 itself that a page cannot change, by rule and selector.
 OF_STREAMLIT: dict[str, tuple[str, ...]] = {}
 SEARCH = """async rules => {
   const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'];
@@ -55,8 +56,8 @@ def findings(page: Page, *rules: str) -> list[str]:
 
 
 def settle(page: Page, title: str = "") -> None:
-    """Wait until the page, of that title if one is given, stands: no script runs and no skeleton is
-    drawn.
+    """Wait until the page with this title, if given, has finished: no script runs and no skeleton
+    is drawn.
     """
     if title:
         heading = "LoRA Lab" if title == "Home" else title
@@ -74,7 +75,7 @@ def look(page: Page, where: str) -> list[str]:
     settle(page)
     outcome += [
         f"{where}, dark: {item}" for item in findings(page, "color-contrast")
-    ]  # no other rule knows colours
+    ]  # no other rule depends on colours
     page.emulate_media(color_scheme="light")
     return outcome
 
@@ -90,7 +91,7 @@ def test_axe_finds_nothing_serious_on_any_page_light_or_dark(
     settle(page, "Runs")
     page.evaluate(AXE.read_text())
     for file, entry in navigation.ENTRIES.items():
-        if file == navigation.BOARD:  # there in a classroom alone
+        if file == navigation.BOARD:  # only in a classroom
             continue
         page.locator(
             ".st-key-navigation a", has_text=re.compile(f"{entry.title}$")
@@ -140,7 +141,7 @@ def test_axe_finds_nothing_serious_at_the_sign_in_page_of_a_class_or_on_its_page
 
 
 def finish(store: Store, who: Visitor, hits: int) -> None:
-    """A run of theirs with a test score."""
+    """Complete a run of the student with a test score."""
     store.visitor = who
     request = TrainRequest(
         config=RunConfig(train_rows=1000), source=demo_source(), guess=0.8

@@ -1,5 +1,6 @@
-"""Impatient people: clicks that come while the first one is on its way, reloads, and two tabs.
-Nothing is run: the queue is looked at.
+"""Rapid clicks, reloads and two tabs.
+
+Nothing is trained; the tests look at the queue.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def launched(lab: Store) -> list[Job]:
 
 
 def click_five_times(button: Locator) -> None:
-    """All at once: no answer of the server can come in between."""
+    """Click five times at once, before the server can answer."""
     expect(button).to_be_enabled()
     button.evaluate("button => { for (let click = 0; click < 5; click++) button.click() }")
 

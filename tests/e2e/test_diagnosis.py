@@ -1,5 +1,5 @@
-"""A result by hand, in a real browser: click a cell, move the step, choose a row; what the address
-says opens the same view elsewhere.
+"""Inspect a result in a browser: click a cell, move the step, choose a row; the URL opens the same
+view elsewhere.
 """
 
 import re
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser]
 
 @pytest.fixture
 def runs(home: Path) -> list[Job]:
-    """Three finished runs of the same data, of which the last has most texts right."""
+    """Create three finished runs on the same data; the last has the most correct texts."""
     store = Store(Settings())
     return [
         make_finished(store, demo_source(), f"run-{right}", right=right) for right in (28, 32, 36)
@@ -27,7 +27,7 @@ def runs(home: Path) -> list[Job]:
 
 
 def open_elsewhere(page: Page) -> Page:
-    """The address in another browser's window, which shares nothing with this one."""
+    """Open the URL in another browser context, which shares nothing with this one."""
     browser = page.context.browser
     assert browser
     fresh = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
@@ -42,7 +42,7 @@ def test_a_cell_lists_its_texts_and_a_row_opens_one(
     page.goto(f"{server}/evaluate?run={runs[0].id}")
     page.locator(".st-key-matrix-chart svg.marks .mark-text text").first.click(
         timeout=60_000
-    )  # World, and said to be World
+    )  # World, predicted as World
     heading = page.get_by_text(re.compile("World predicted correctly: \\d+ texts"))
     expect(heading).to_be_visible(timeout=30_000)
     words = heading.inner_text()
@@ -79,7 +79,7 @@ def test_a_comparison_is_shared_by_its_address(page: Page, runs: list[Job], serv
     page.get_by_role("combobox", name=re.compile("Pair")).click(timeout=60_000)
     page.keyboard.press(
         "ArrowDown"
-    )  # a click while charts below are still being drawn gives the focus alone
+    )  # a click while charts below are still drawn only gives the focus
     page.get_by_role("option", name="run-32 and run-36").click()
     only = page.get_by_text("Only run-32: 0 texts. Only run-36: 4 texts.")
     expect(only).to_be_visible(timeout=30_000)

@@ -1,5 +1,5 @@
-"""The linked selection of Explore in a real browser: each click filters all the rest, and the
-address uploads it back.
+"""Linked selection of the Explore page in a browser: each click filters everything else, and the
+URL restores it.
 """
 
 import re
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.worker]
-PREPARED_SECONDS = 180  # a process imports datasets on a machine that is busy with the other tests
+PREPARED_SECONDS = 180  # a process imports datasets while other tests run
 
 
 def finding(page: Page, words: str, seconds: int = 30) -> None:
@@ -18,7 +18,7 @@ def finding(page: Page, words: str, seconds: int = 30) -> None:
 
 
 def mark(page: Page, chart: str, number: int = 0) -> Locator:
-    """A bar of a chart, or a word of a cloud."""
+    """Return a bar of a chart, or a word of a cloud."""
     shape = ".mark-text text" if "cloud" in chart else ".mark-rect path"
     return page.locator(f".st-key-{chart}-chart svg.marks {shape}").nth(number)
 
@@ -56,7 +56,7 @@ def test_clicks_filter_everything_and_the_address_uploads_the_view_back(
     expect(fresh.locator(".st-key-word-examples")).to_contain_text(f"{chosen} occurs")
     fresh.close()
 
-    mark(page, "words-cloud-0").click()  # once more lets go
+    mark(page, "words-cloud-0").click()  # a second click clears it
     finding(page, "90 of 360 texts in train match")
     page.get_by_role("button", name="Show all").click()
     finding(page, "360 texts in train")

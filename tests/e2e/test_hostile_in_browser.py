@@ -25,7 +25,7 @@ ELSEWHERE = (
 
 @pytest.fixture
 def failed(home: Path) -> Job:
-    """A run whose message holds every text."""
+    """Create a failed run whose message contains every text."""
     store = Store(Settings())
     run = start(store, make_run(store, demo_source(), "failed"))
     message = " / ".join(item.text for item in TEXTS).replace("\0", "")

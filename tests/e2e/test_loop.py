@@ -1,6 +1,4 @@
-"""The whole loop by hand, in a real browser: explore, launch, watch, reload, finish, read a cell,
-classify.
-"""
+"""The whole workflow in a browser: explore, launch, watch, reload, read a cell, classify."""
 
 import re
 from pathlib import Path
@@ -9,11 +7,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.worker]
-TRAINED_SECONDS = 240  # two processes import torch on a machine that is busy with the other tests
+TRAINED_SECONDS = 240  # two processes import torch while other tests run
 
 
 def step(page: Page) -> int:
-    """The step that the live progress shows."""
+    """Return the step of the live progress."""
     bar = page.get_by_test_id("stProgress")
     shown = re.search(r"step ([\d,]+) of", bar.inner_text()) if bar.count() == 1 else None
     return int(shown[1].replace(",", "")) if shown else 0
@@ -81,7 +79,7 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     page.get_by_role("button", name="A late goal").click()
     expect(page.get_by_role("textbox", name="Text")).to_have_value(
         re.compile("header")
-    )  # no person clicks on before it is there
+    )  # wait as a person would
     page.get_by_role("button", name="Classify", exact=True).click()
     expect(page.get_by_role("heading", name=re.compile(r"\(\d+\.\d %\)"))).to_be_visible(
         timeout=90_000
@@ -90,7 +88,7 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
 
 
 def wait_for_step(page: Page, beyond: int) -> int:
-    """The live step once it has passed ``beyond``; the page redraws by itself."""
+    """Return the live step after ``beyond``; the page refreshes on its own."""
     for _ in range(240):
         if (now := step(page)) > beyond:
             return now

@@ -1,4 +1,4 @@
-"""A map by hand, in a real browser: make it, drag a box, read the texts in it, let go."""
+"""A map in a browser: create it, drag a box, read its texts, clear the box."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.worker]
-MADE_SECONDS = 240  # a worker imports torch on a machine that is busy with the other tests
+MADE_SECONDS = 240  # a worker imports torch while other tests run
 
 
 def test_a_box_in_the_map_lists_its_texts(page: Page, server: str) -> None:
@@ -20,7 +20,7 @@ def test_a_box_in_the_map_lists_its_texts(page: Page, server: str) -> None:
 
     plot = page.locator(".st-key-map-0-chart canvas, .st-key-map-0-chart svg.marks").first
     plot.scroll_into_view_if_needed()
-    page.wait_for_timeout(1000)  # Vega draws after the element is there
+    page.wait_for_timeout(1000)  # Vega draws after the element exists
     box = plot.bounding_box()
     assert box
     page.mouse.move(box["x"] + 30, box["y"] + 30)

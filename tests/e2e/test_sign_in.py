@@ -1,4 +1,4 @@
-"""A class whose people sign in, in a real browser, with a provider that runs next to it."""
+"""A class with provider sign-in in a browser, with a local provider."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ def test_a_teacher_and_a_student_sign_in_and_out(lesson: Lesson, browser: Browse
     popover(student, "Ada")
     expect(student.get_by_text("Your id here is")).to_be_visible()
     popover(teacher, "Grace")
-    teacher.goto(f"{lesson.url}/board")  # a new visit, with the cookie alone
+    teacher.goto(f"{lesson.url}/board")  # a new visit with only the cookie
     expect(teacher.get_by_role("button", name="Rules")).to_be_visible(timeout=60 * SECONDS)
     student.goto(f"{lesson.url}/board")
     popover(student, "Ada")

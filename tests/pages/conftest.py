@@ -1,6 +1,4 @@
-"""Homes in the states that a page may meet, written straight to the store, and a driver that opens
-pages through ``Home.py``.
-"""
+"""Homes in all states that a page may meet, written directly to the store, and a page driver."""
 
 import json
 import shutil
@@ -38,16 +36,14 @@ from ui.session import cache
 def no_example(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A fresh home is empty: without the shipped example, unless a test asks for
-    ``with_example``.
-    """
+    """Start new homes empty, unless a test uses ``with_example``."""
     if "with_example" not in request.fixturenames:
         monkeypatch.setattr("core.storage.recovery.SHIPPED", tmp_path / "nothing")
 
 
 @pytest.fixture
 def with_example() -> None:
-    """A fresh home starts with the shipped example, as a person's does."""
+    """Start new homes with the bundled example, as for users."""
 
 
 @pytest.fixture
@@ -68,7 +64,7 @@ def open_app(monkeypatch: pytest.MonkeyPatch) -> Open:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A data folder of 200 training and 40 test texts, and a home in which it has been prepared."""
+    """Write a data folder of 200 training and 40 test texts, and prepare it in a home."""
     folder, home = tmp_path_factory.mktemp("small-news"), tmp_path_factory.mktemp("prepared")
     for split, rows in (("train", 200), ("test", 40)):
         named = texts(split, rows).assign(
@@ -87,7 +83,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def dataset(prepared: tuple[Path, Path], home: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """The prepared dataset, in use through ``LORALAB_DATA``."""
+    """Use the prepared dataset through ``LORALAB_DATA``."""
     folder, elsewhere = prepared
     monkeypatch.setenv("LORALAB_DATA", str(folder))
     shutil.copytree(elsewhere / "data", home / "data")
@@ -98,19 +94,19 @@ def dataset(prepared: tuple[Path, Path], home: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    """A source of runs whose data no one asks for."""
+    """Return the source of runs whose data is not needed."""
     return Source(sources.SourceKind.FOLDER, "Small news", tmp_path / "news")
 
 
 @pytest.fixture
 def queued(store: Store, source: Source) -> Job:
-    """A run that waits."""
+    """Create a queued run."""
     return make_run(store, source, "waiting-run")
 
 
 @pytest.fixture
 def running(store: Store, source: Source) -> Job:
-    """A run after 20 of 50 steps, with two validations."""
+    """Create a run after 20 of 50 steps, with two validations."""
     job = start(store, make_run(store, source, "running-run"))
     store.update(
         job,
@@ -126,15 +122,15 @@ def running(store: Store, source: Source) -> Job:
 
 @pytest.fixture
 def finished(store: Store, source: Source) -> Job:
-    """A run with curves, an adapter folder, and 40 test texts of which 34 are right after and 10
-    before training.
+    """Create a run with curves, an adapter folder, and 40 test texts: 34 correct after training, 10
+    before.
     """
     return make_finished(store, source, "finished-run")
 
 
 @pytest.fixture(scope="session")
 def one_host() -> Iterator[InferenceProcess]:
-    """One for all tests: its process takes seconds to load torch."""
+    """Start one inference process for all tests, as it takes seconds to load torch."""
     host = InferenceProcess(Settings(hub=False))
     yield host
     host.stop()
@@ -142,14 +138,14 @@ def one_host() -> Iterator[InferenceProcess]:
 
 @pytest.fixture
 def host(one_host: InferenceProcess, monkeypatch: pytest.MonkeyPatch) -> InferenceProcess:
-    """The one that the pages ask."""
+    """Use the inference process on the pages."""
     monkeypatch.setattr(cache, "host", lambda: one_host)
     return one_host
 
 
 @pytest.fixture
 def usable(store: Store, finished: Job) -> Job:
-    """The finished run with an adapter that is one."""
+    """Give the finished run a real adapter."""
     shutil.rmtree(store.folder(finished) / "adapter")
     shutil.copytree(ADAPTER, store.folder(finished) / "adapter")
     return finished
@@ -157,7 +153,7 @@ def usable(store: Store, finished: Job) -> Job:
 
 @pytest.fixture
 def failed(store: Store, source: Source) -> Job:
-    """A run that ran out of memory."""
+    """Create a run that ran out of memory."""
     job = start(store, make_run(store, source, "failed-run"))
     (store.folder(job) / "worker.log").write_text("12:00:00 training\n12:00:05 out of memory\n")
     ending = {
@@ -172,7 +168,7 @@ def failed(store: Store, source: Source) -> Job:
 
 @pytest.fixture
 def damaged(store: Store, source: Source) -> Job:
-    """A finished run whose record cannot be read."""
+    """Create a finished run with an unreadable record."""
     job = make_finished(store, source, "damaged-run")
     with store.transaction() as db:
         db.execute(

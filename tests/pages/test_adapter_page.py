@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs
 
 @pytest.fixture
 def app(open_app: Open, store: Store, usable: Job, host: InferenceProcess) -> AppTest:
-    """The page on a run with the shipped adapter and ten test texts about a final."""
+    """Open the page on a run with the bundled adapter and ten test texts about a final."""
     rows = {
         "row": range(10),
         "label": 1,

@@ -1,4 +1,4 @@
-"""All runs away and back on the Runs page, and the app on a machine as Community Cloud has it."""
+"""Backup and restore on the Runs page, and the app on a machine like Community Cloud."""
 
 from pathlib import Path
 
@@ -25,9 +25,7 @@ def keys(app: AppTest) -> set[str | None]:
 
 @pytest.fixture
 def hosted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The folder by which the app knows Community Cloud, two cores, and 2.7 GB by the control
-    group.
-    """
+    """Simulate Community Cloud: its folder, two cores, and 2.7 GB in the control group."""
     source = tmp_path / "mount"
     source.mkdir()
     limits = {"memory.max": "2700000000", "memory.current": "300000000", "cpu.max": "200000 100000"}

@@ -122,7 +122,7 @@ def test_runs_stand_side_by_side_with_the_untrained_base_last(
     open_app: Open, usable: Job, store: Store, source: Source, host: InferenceProcess
 ) -> None:
     other = make_finished(store, source, "other")
-    store.rename(other, usable.name)  # a name is no id
+    store.rename(other, usable.name)  # a name, not an id
     shutil.copytree(ADAPTER, store.folder(other) / "adapter", dirs_exist_ok=True)
     app = open_app(PAGE, run=usable.id)
 
@@ -253,7 +253,7 @@ def explained(open_app: Open, usable: Job, text: str = "The striker scored twice
 
 
 def trained_on(store: Store, job: Job, dataset: Dataset) -> None:
-    """Let the record of the run name ``dataset`` as its data."""
+    """Name ``dataset`` as the data in the record of the run."""
     with store.transaction() as db:
         db.execute("UPDATE jobs SET fingerprint = ? WHERE id = ?", (dataset.fingerprint, job.id))
 

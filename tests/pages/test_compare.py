@@ -21,7 +21,7 @@ def table(app: AppTest, column: str) -> pd.DataFrame:
 
 @pytest.fixture
 def other(store: Store, source: Source, finished: Job) -> Job:
-    """A second finished run with the same predictions."""
+    """Create a second finished run with the same predictions."""
     return make_finished(store, source, "other-run")
 
 

@@ -1,6 +1,4 @@
-"""The pages that explain a result, on results of every shape, with nothing but predictions on disk:
-no model, no data.
-"""
+"""Pages that explain a result, with results of every shape and only predictions on disk."""
 
 import shutil
 from typing import Any
@@ -30,7 +28,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(params=SHAPES)
 def pair(request: pytest.FixtureRequest, store: Store, source: Source) -> list[Job]:
-    """Two runs of the shape; their adapters have gone."""
+    """Create two runs of this shape without adapters."""
     runs = [
         make_finished(store, source, name, **SHAPES[request.param]) for name in ("first", "second")
     ]

@@ -27,7 +27,7 @@ def asked(dataset: Dataset, *runs: str) -> MapRequest:
 
 
 def write_map(place: MapPath, request: MapRequest, dataset: Dataset, hits: int) -> None:
-    """Points along a line, in the order of the sample."""
+    """Write points along a line, in the order of the sample."""
     rows = sample(dataset, request)
     at = np.arange(len(rows), dtype=np.float32)
     frame = rows[["row", "label"]].assign(x=at - at.mean(), y=at % 3)

@@ -16,7 +16,7 @@ PAGE = "pages/evaluate.py"
 
 
 def cell(app: AppTest) -> list[str]:
-    """Texts of the table of the chosen cell."""
+    """Return the texts in the table of the selected cell."""
     return [table.value for table in app.dataframe if "text" in table.value][0]["text"].tolist()
 
 

@@ -22,7 +22,7 @@ PAGE = "pages/explore.py"
 
 
 def listed(app: AppTest) -> pd.DataFrame:
-    """The page of texts."""
+    """Return the visible texts of the list."""
     return next(table.value for table in app.dataframe if "text" in table.value.columns)
 
 
@@ -32,7 +32,7 @@ def finding(app: AppTest) -> str:
 
 
 def alt(app: AppTest, start: str) -> str:
-    """The text alternative of the chart whose alternative begins so."""
+    """Return the text alternative of a chart by its beginning."""
     return next(
         str(chart.proto.alt)
         for chart in app.get("vega_lite_chart")
@@ -53,7 +53,7 @@ def ready(source: Source) -> None:
 
 
 def bars(app: AppTest) -> dict[str, int]:
-    """Texts of each class and split that the balance chart's alternative names."""
+    """Return texts of each class and split from the balance chart's text alternative."""
     words = app.get("vega_lite_chart")[0].proto.alt.partition("in all: ")[2].rstrip(".")
     return {name: int(texts) for name, texts in (part.rsplit(" ", 1) for part in words.split(", "))}
 
@@ -244,7 +244,7 @@ def test_what_the_bar_says_is_not_undone_by_an_old_click(open_app: Open, dataset
     app.multiselect(key="classes").set_value(["World"]).run()
     assert app.multiselect(key="classes").value == ["World"]
 
-    click(app, "balance")  # the browser frees Sports: the person clicked it again
+    click(app, "balance")  # the browser clears Sports after a second click
     assert app.multiselect(key="classes").value == ["World", "Sports"]
 
 
@@ -289,7 +289,7 @@ def test_a_click_on_a_pattern_selects_the_texts_that_have_it(
     app = open_app(PAGE)
     assert "**<b>** is the most predictive pattern" in page_text(
         app
-    )  # each text has it, so it gives nothing away, and it is the only one
+    )  # the only pattern, and in every text, so it predicts no class
 
     click(app, "patterns", pattern="<b>")
 

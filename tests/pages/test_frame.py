@@ -118,7 +118,7 @@ def needing_predictions() -> None:
 
 @pytest.fixture
 def open_guarded(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> Open:
-    """A page that needs predictions, without the map around it."""
+    """Open a page that needs predictions, without the navigation."""
     monkeypatch.setattr(navigation, "require_home", lambda: None)
 
     def open_page(**query: str) -> AppTest:

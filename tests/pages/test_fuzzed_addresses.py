@@ -1,6 +1,4 @@
-"""Every page with every parameter of its address set to what leads out of a folder, or to
-nonsense.
-"""
+"""Every page with each URL parameter set to a path outside its folder or to nonsense."""
 
 import ast
 import importlib

@@ -49,7 +49,7 @@ def test_every_hostile_text_is_made_plain(item: Hostile) -> None:
 def plant(
     store: Store, texts: list[Hostile], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[Job]:
-    """A home where every text of ``texts`` is a name, a class, a row, a note or a message."""
+    """Create a home where every text is a name, a class, a row, a note or a message."""
     source = Source(SourceKind.FOLDER, texts[0].text, data)
     words = [item.text for item in texts]
     for split in ("train", "test"):
@@ -89,7 +89,7 @@ def plant(
     store.transition(failed, JobState.FAILED, ended_at=1.0, **ending)
     working = start(store, make_run(store, source, next(names)))
     store.update(working, phase=words[16], done=1, total=2)
-    with store.transaction() as db:  # what was kept before names were tidied
+    with store.transaction() as db:  # stored before names were cleaned
         for job, word in zip(store.jobs(), words[20:], strict=False):
             db.execute("UPDATE jobs SET name = ? WHERE id = ?", (word.replace("\0", ""), job.id))
     return [*runs, failed, working]

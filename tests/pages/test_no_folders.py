@@ -1,4 +1,4 @@
-"""Who sits elsewhere reads no folder of the machine, no trace, and no log of another."""
+"""Remote visitors see no folder of the machine, no traceback, and no log of another visitor."""
 
 import sys
 from pathlib import Path

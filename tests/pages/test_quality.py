@@ -18,7 +18,7 @@ PAGE = "pages/quality.py"
 
 @pytest.fixture
 def checked(dataset: Dataset) -> Dataset:
-    """Two label suspects and a text that train and test share."""
+    """Write two label suspects and a text shared by train and test."""
     counts = {Check.LEAKAGE: 1, Check.SUSPECT: 2}
     findings = tuple(
         DataFinding(check, counts.get(check, 0), 0, f"{counts.get(check, 0)} of them")
@@ -41,7 +41,7 @@ def checked(dataset: Dataset) -> Dataset:
 
 @pytest.fixture
 def job(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """A check at its start."""
+    """Start a check."""
     job = launch(store, QualityRequest(fingerprint=dataset.fingerprint), dataset.name)
     store.transition(job, JobState.STARTING, started_at=store.clock())
     return store.job(job.id)

@@ -1,4 +1,4 @@
-"""A waiting run says its place and when it should start: on its own view, in the list, and in the
+"""A queued run shows its position and estimated start: in its details, in the list, and in the
 sidebar.
 """
 
@@ -21,7 +21,7 @@ from ui.widgets import job_state
 
 @pytest.fixture
 def waiting(dataset: Dataset, store: Store) -> Job:
-    """A run that waits for another one, which has taken 10 steps."""
+    """Create a queued run behind one that has taken 10 steps."""
     request = TrainRequest(
         config=RunConfig(train_rows=800), source=sources.find_source(Settings()), preset="taste"
     )

@@ -1,4 +1,4 @@
-"""A run that did not end well: its cause, what is left, and what each button does."""
+"""A failed run: its cause, what was saved, and the effect of each button."""
 
 import pytest
 from streamlit.testing.v1 import AppTest

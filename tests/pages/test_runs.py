@@ -68,7 +68,7 @@ def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(
 
 @pytest.fixture
 def expected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each run has data and model at hand, and nothing has been measured on this machine."""
+    """Give each run data and model, on a machine without measurements."""
     outcome = estimate(RunConfig(train_rows=800), NEWS, MINILM, typical_speed())
     monkeypatch.setattr("ui.runs.learning_curves.expect_request", lambda store, request: outcome)
 

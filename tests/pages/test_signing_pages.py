@@ -1,6 +1,4 @@
-"""A class and a public page whose people sign in. The claims are those that Streamlit would have
-checked.
-"""
+"""A class and a public page with provider sign-in, using claims as verified by Streamlit."""
 
 import pytest
 from streamlit.testing.v1 import AppTest

@@ -62,7 +62,7 @@ def test_a_word_shows_its_tokens_and_who_shares_them(open_app: Open, dataset: Da
     table = next(frame.value for frame in app.dataframe if "entries" in frame.value)
     assert table["token"].tolist() == ["token", "##ization"]
     assert table["id"].tolist() == [19204, 3989]
-    assert table["words"].tolist() == ["none", "none"]  # the data knows no other
+    assert table["words"].tolist() == ["none", "none"]  # the data has no other such word
 
 
 def test_tokens_per_word_stand_next_to_each_class(open_app: Open, dataset: Dataset) -> None:

@@ -216,7 +216,7 @@ def test_a_second_click_that_was_lost_still_ends_on_the_run(
     app = open_app()
     app.session_state["launched-run"] = (
         run.id
-    )  # what the first click leaves behind when the second stops its script
+    )  # left behind if a second click stops the first click's script
 
     app.switch_page(PAGE).run()
     assert (app.title[0].value, app.query_params["run"]) == ("Runs", run.id)

@@ -13,7 +13,7 @@ PAGE = "pages/train.py"
 
 @pytest.fixture
 def recipe(dataset: Dataset, store: Store) -> Recipe:
-    """Drops three training texts."""
+    """Store a recipe that drops three training texts."""
     rows = tuple(int(row) for row in dataset.read("train")["row"][:3])
     created = Recipe(
         fingerprint=dataset.fingerprint, steps=(Step(check="leakage", fix=Fix.DROP, rows=rows),)

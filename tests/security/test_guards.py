@@ -1,5 +1,6 @@
-"""Whatever the interface can call that changes something asks who is there. New functions fail here
-until they have a line.
+"""Every function of core that changes data and is called by the interface checks the visitor.
+
+A new function fails here until it has a line.
 """
 
 import hashlib
@@ -53,7 +54,7 @@ SMALL = RunConfig(train_rows=1000)
 CSV = "text,label\n" + "\n".join(f"text {row} of it,{'ab'[row % 2]}" for row in range(80))
 Act = Callable[[Store, Job], object]
 
-LAUNCHES: dict[str, Act] = {  # who may launch may do these; a guest may not
+LAUNCHES: dict[str, Act] = {  # allowed for visitors who may launch, not for guests
     "core.jobs.actions.launch_training": lambda store, job: actions.launch_training(
         store, SMALL, demo_source(), key=secrets.token_hex(4)
     ),
@@ -122,7 +123,7 @@ OF_THE_TEACHER: dict[str, Act] = {
 }
 FOLDERS: dict[
     str, Act
-] = {  # a student may do these with a model on offer, and with no folder of the machine
+] = {  # a student may do these with an offered model, not with a folder of the machine
     "launch_training": lambda store, job: actions.launch_training(
         store, SMALL.model_copy(update={"model": "/etc"}), demo_source()
     ),
@@ -131,7 +132,7 @@ FOLDERS: dict[
     "embed": lambda store, job: launch(store, map_of("../../etc"), "x"),
     "baseline": lambda store, job: launch(store, baselines_of("~root"), "x"),
 }
-HARMLESS = {  # changes something, and may be called by anybody
+HARMLESS = {  # changes something, and may be called by any visitor
     "core.people.classroom.join": "signs in with a code",
     "core.people.classroom.sign_in": "signs in a person whom a provider has verified",
     "core.people.classroom.read_codes": (
@@ -183,7 +184,7 @@ def as_(store: Store, who: Visitor) -> Store:
 
 
 def state_of(store: Store) -> tuple[dict[str, list[tuple[object, ...]]], dict[str, str]]:
-    """All that is kept: every row but the notes, and every file but the database."""
+    """Return the whole state: every database row except notes, and every other file."""
     with store.transaction() as db:
         names = [
             row["name"] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -214,8 +215,8 @@ def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 @pytest.fixture
 def of_ada(store: Store) -> Job:
-    """Her runs in each state, a dataset, a recipe and a log; the one that is given has ended and
-    was imported.
+    """Create runs of Ada in each state, a dataset, a recipe and a log; the returned run has ended
+    and was imported.
     """
     store.visitor = ADA
     request = TrainRequest(config=SMALL, source=Source(SourceKind.IMPORTED, "x")).model_dump(
@@ -250,7 +251,7 @@ def of_ada(store: Store) -> Job:
 
 
 def refused(store: Store, who: Visitor, act: Act, jobs: Sequence[Job]) -> int:
-    """How often it was tried; fails where one try was not refused, or anything changed."""
+    """Return the number of attempts; fail if one was accepted or changed anything."""
     lab, before, tries = as_(store, who), state_of(store), 0
     for job in jobs:
         for _ in range(TIMES):

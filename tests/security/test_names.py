@@ -1,5 +1,5 @@
-"""Thousands of ids and names that lead elsewhere: nothing outside the home folder is opened, and
-every refusal is one in words.
+"""Thousands of ids and names that lead elsewhere: no file outside the home folder is opened, and
+every refusal has a message.
 """
 
 from collections.abc import Callable
@@ -72,8 +72,8 @@ def map_of(run: str) -> embed_texts.MapRequest:
 
 @pytest.fixture
 def temporary(home: Path) -> Path:
-    """A folder next to the home folder, with all that the app looks for in folders of its own; one
-    of the names leads to it.
+    """Create a folder next to the home with all file names that the app uses; one of the names
+    leads to it.
     """
     folder = home.parent / "outside"
     folder.mkdir()
@@ -85,7 +85,7 @@ def temporary(home: Path) -> Path:
         "jobs",
         "prepared",
         "recipes",
-    ):  # from a folder that is not there no name leads anywhere
+    ):  # from a missing folder no name leads anywhere
         (home / name).mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -99,7 +99,7 @@ def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Job:
 def names_tried(
     act: Callable[[Store, Job, str], object], store: Store, run: Job, home: Path, names: list[str]
 ) -> int:
-    """How many were tried; fails on what is opened elsewhere, and on an error that is none of the
+    """Return the number of names; fail on files opened elsewhere and on errors that are not the
     app's own.
     """
     tried = 0
@@ -131,7 +131,7 @@ def test_no_name_writes_outside_the_home_folder(
 ) -> None:
     before = sorted(temporary.iterdir())
 
-    names = NAMES[: 400 if FULL else 100]  # each run that is launched makes the next one slower
+    names = NAMES[: 400 if FULL else 100]  # each launched run slows down the next one
     assert names_tried(WRITES[description], store, run, home, names) == len(names)
 
     assert sorted(home.parent.iterdir()) == [temporary, home]

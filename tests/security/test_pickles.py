@@ -1,6 +1,4 @@
-"""Pickles that leave a mark when they are loaded, planted wherever the app reads: none is ever
-loaded.
-"""
+"""Pickles that write a file when loaded, placed wherever the app reads: none is ever loaded."""
 
 import io
 import os
@@ -53,7 +51,7 @@ ENDINGS = (
 
 
 class Bomb:
-    """Writes a file when it is loaded."""
+    """Payload that writes a file when loaded."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -84,7 +82,7 @@ def bombs(mark: Path) -> dict[str, bytes]:
 
 
 def read_everything(store: Store) -> int:
-    """Read all that the app reads of a home folder; how often it was refused."""
+    """Read everything that the app reads of a home folder; return the number of refusals."""
     refused = 0
 
     def read(*calls: Callable[..., object]) -> None:
@@ -135,7 +133,7 @@ def read_everything(store: Store) -> int:
 
 @pytest.fixture
 def full(store: Store, home: Path) -> Store:
-    """A home in which something lies in every folder that is read."""
+    """Create a home with a file in every folder that is read."""
     opened = recovery.open_store(Settings())
     prepare(opened.settings, sources.demo_source(), lambda progress: None, lambda: False)
     table = home.parent / "mine.csv"

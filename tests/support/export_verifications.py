@@ -1,10 +1,10 @@
-"""Verifications of exports that never were."""
+"""Synthetic verifications of exports."""
 
 from core.transfer.export.formats import Format, Verification
 
 
 def make_verification(**changes: object) -> Verification:
-    """A verification that holds, with ``changes``."""
+    """Build a passed verification with ``changes``."""
     usual = {
         "format": Format.MERGED,
         "texts": 200,

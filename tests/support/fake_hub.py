@@ -1,5 +1,5 @@
-"""A Hugging Face Hub on this machine, as far as the app asks it: what a branch holds, and the files
-of a revision.
+"""A local Hugging Face Hub with the requests that the app makes: the listing of a branch, and the
+files of a revision.
 """
 
 import io
@@ -21,9 +21,7 @@ NAMES = json.dumps(
 
 
 def rows(number: int) -> bytes:
-    """A Parquet file as the Hub keeps it: class ids, with the names of the classes in the
-    schema.
-    """
+    """Return a Parquet file as the Hub stores it: class ids, with class names in the schema."""
     table = pa.table(
         {
             "text": [f"Text {i} über Tiere" for i in range(number)],
@@ -66,8 +64,9 @@ REPOSITORIES: dict[str, dict[str, dict[str, bytes]]] = {  # by name and branch
 
 
 class Hub(ThreadingHTTPServer):
-    """``asked`` lists the paths that were asked for; while ``held`` is cleared files are sent
-    without their end.
+    """State of the server:
+
+    ``asked`` lists the requested paths; while ``held`` is cleared, files are sent incompletely.
     """
 
     daemon_threads = True
@@ -131,12 +130,12 @@ class Answer(BaseHTTPRequestHandler):
         return REPOSITORIES[name][branch].get(path)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def running_hub() -> Iterator[Hub]:
-    """The Hub, answering until the end of the block."""
+    """Serve the Hub until the end of the block."""
     with Hub() as hub:
         thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
         thread.start()

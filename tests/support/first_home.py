@@ -58,21 +58,21 @@ def unpack(root: Path, fixture: Path = FIXTURE) -> dict[str, Any]:
 
 
 def load_database(path: Path, script: str) -> None:
-    """Make the database that ``dump_database`` wrote as text."""
+    """Create the database from the text of ``dump_database``."""
     with closing(sqlite3.connect(path)) as db:
         db.executescript(script)
         db.execute("PRAGMA journal_mode = WAL")
 
 
 def dump_database(path: Path) -> str:
-    """The database as SQL text, with the schema version that ``iterdump`` leaves out."""
+    """Return the database as SQL text, with the schema version that ``iterdump`` omits."""
     with closing(sqlite3.connect(path)) as db:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         return "\n".join([*db.iterdump(), f"PRAGMA user_version = {version};"])
 
 
 def person_environment(root: Path) -> dict[str, str]:
-    """Environment variables with which LoRA Lab uses the unpacked home."""
+    """Return the environment variables that select the unpacked home."""
     return {
         "HOME": str(root / PERSON),
         "LORALAB_HOME": str(root / HOME),

@@ -1,5 +1,5 @@
-"""A small dataset with an index, for tests: five train texts, of which the split of ten keeps all
-but one for training.
+"""A small indexed dataset of five training texts, all but one of which remain for training after
+the validation split.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ Rows = list[tuple[str, int]]
 
 
 def write_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> Dataset:
-    """A prepared dataset with these texts and labels, whatever a preparation would say of them;
-    tokens are words and two.
+    """Write a prepared dataset with these texts and labels, without the checks of a preparation;
+    tokens are words plus two.
     """
     contents, written = {}, []
     for split in SPLITS:
@@ -35,5 +35,5 @@ def write_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> Datase
 
 
 def index_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> TextIndex:
-    """The index of such a dataset."""
+    """Build the index of such a dataset."""
     return ensure_index(write_rows(folder, classes, **splits), lambda progress: None, lambda: False)

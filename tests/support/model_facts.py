@@ -1,4 +1,4 @@
-"""Model shapes and data facts that arithmetic can be done on."""
+"""Model shapes and data facts for arithmetic by hand."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from core.models.architecture import Linear, ModelShape
 
 
 def bert_shape(hidden: int, layers: int, parameters: int) -> ModelShape:
-    """A BERT encoder whose feed-forward part is four times as wide."""
+    """Return a BERT encoder with a feed-forward part four times as wide."""
     linears = [
         Linear(f"encoder.layer.{layer}.{name}", inputs, outputs)
         for layer in range(layers)
@@ -24,7 +24,7 @@ def bert_shape(hidden: int, layers: int, parameters: int) -> ModelShape:
 
 
 def facts(shape: ModelShape, device: str = "cpu", name: str = "minilm") -> ModelFacts:
-    """Facts of a model with that shape."""
+    """Return facts of a model with this shape."""
     return ModelFacts(name, True, "", shape, device, name, "1")
 
 

@@ -1,4 +1,4 @@
-"""A PEFT adapter folder on a tiny base, as PEFT would write it, made without torch."""
+"""A PEFT adapter folder on a tiny base in PEFT's format, written without torch."""
 
 import io
 import json
@@ -17,7 +17,7 @@ RANK, HIDDEN, LAYERS = 4, 32, 2
 
 
 def adapter_files(base: Path, **changes: object) -> dict[str, bytes]:
-    """``adapter_config.json`` and the weights; ``changes`` go into the configuration."""
+    """Return ``adapter_config.json``, with ``changes``, and the weights."""
     model = find_model(str(base), Settings(hub=False), hub=False)
     config = {
         "peft_type": "LORA",
@@ -49,7 +49,7 @@ def adapter_files(base: Path, **changes: object) -> dict[str, bytes]:
 def tensors(
     rank: int = RANK, classes: int = len(CLASSES), hidden: int = HIDDEN
 ) -> dict[str, np.ndarray]:
-    """Random values under PEFT's names."""
+    """Return random values under PEFT's names."""
     draw = np.random.default_rng(0)
     shapes: dict[str, tuple[int, ...]] = {
         "classifier.weight": (classes, hidden),
@@ -66,7 +66,7 @@ def tensors(
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:
-    """A zip of these files."""
+    """Return a zip of these files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():

@@ -1,4 +1,4 @@
-"""Rows for tests: texts about pets."""
+"""Rows of texts about pets."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Make = Callable[..., Source]
 
 
 def items(rows: int, labels: tuple[object, ...] = ("cat", "dog")) -> pd.DataFrame:
-    """``rows`` texts whose labels take turns."""
+    """Return ``rows`` texts with alternating labels."""
     return pd.DataFrame(
         {
             "text": [f"text {i} here" for i in range(rows)],

@@ -1,4 +1,4 @@
-"""Texts with planted defects, drawn from a made-up vocabulary."""
+"""Texts from an invented vocabulary with planted defects."""
 
 import random
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def draw_texts(number: int, seed: int = 0, words: int = 30) -> list[str]:
-    """Unrelated texts of 20 to ``words`` made-up words."""
+    """Return unrelated texts of 20 to ``words`` invented words."""
     draw = random.Random(seed)
     vocabulary = [
         "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 9)))
@@ -30,7 +30,7 @@ def edit(text: str, how: int, draw: random.Random) -> str:
 def frame(
     texts: list[str], labels: list[int] | None = None, splits: list[str] | None = None
 ) -> pd.DataFrame:
-    """As the checks take it."""
+    """Return the texts as a table for the checks."""
     return pd.DataFrame(
         {
             "split": splits or ["train"] * len(texts),

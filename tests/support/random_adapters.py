@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 
 
 def write_random_adapter(base: Path, folder: Path, seed: int, **changes: object) -> Path:
-    """Write an adapter of which every tensor is moved at random."""
+    """Write an adapter whose tensors all have random values."""
     config = RunConfig(rank=4, seed=seed).model_copy(update=changes)
     model = add_adapter(load_base(base, CLASSES, seed), config, "local/base", None)
     generator = torch.Generator().manual_seed(seed)

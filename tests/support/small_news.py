@@ -14,8 +14,8 @@ WORDS = {
 
 
 def write_small_news(folder: Path, train: int = 240, test: int = 80) -> Path:
-    """``train.csv`` and ``test.csv`` with equally many texts per class, each of eight words of its
-    class.
+    """Write ``train.csv`` and ``test.csv`` with equally many texts per class, each of eight words
+    of its class.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draw = random.Random(0)

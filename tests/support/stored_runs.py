@@ -25,7 +25,7 @@ ADAPTER = SHIPPED / "example" / "adapter"
 
 
 def make_run(store: Store, source: Source, name: str, **fields: object) -> Job:
-    """A queued run."""
+    """Create a queued run."""
     request = TrainRequest(
         config=RunConfig(**{"train_rows": 800, **fields}), source=source, preset="taste"
     )
@@ -33,7 +33,7 @@ def make_run(store: Store, source: Source, name: str, **fields: object) -> Job:
 
 
 def start(store: Store, job: Job) -> Job:
-    """The run as its worker has it after loading."""
+    """Move the run to the state after its worker has loaded the data."""
     now = store.clock()
     store.transition(job, JobState.STARTING, started_at=now - 30, heartbeat_at=now)
     store.transition(job, JobState.RUNNING)
@@ -50,8 +50,9 @@ def make_finished(
     classes: Sequence[str] = CLASSES,
     absent: bool = False,
 ) -> Job:
-    """A completed run with all its files; the adapter's content is not an adapter's. ``absent``:
-    its last class is never predicted.
+    """Create a completed run with all its files, but without a real adapter.
+
+    With ``absent`` its last class is never predicted.
     """
     job = start(store, make_run(store, source, name))
     folder = store.folder(job)
@@ -82,7 +83,7 @@ def make_finished(
 def add_curves(
     store: Store, job: Job, steps: int, rows: int = 40, classes: int = len(CLASSES)
 ) -> None:
-    """A metric each step and a validation with its predictions each tenth."""
+    """Add a metric per step, and a validation with predictions every tenth step."""
     now = store.clock()
     for step in range(1, steps + 1):
         metrics = [
@@ -118,7 +119,7 @@ def add_curves(
 
 
 def texts(split: str, rows: int) -> pd.DataFrame:
-    """Short texts, the classes in turn."""
+    """Return short texts with alternating classes."""
     labels = np.arange(rows) % len(CLASSES)
     words = [
         f"{CLASSES[label]} news, item {row} of the {split} split: **bold** <b>tags</b>"
@@ -135,8 +136,8 @@ def texts(split: str, rows: int) -> pd.DataFrame:
 def predictions(
     rows: int, right: int, classes: int = len(CLASSES), absent: bool = False
 ) -> pd.DataFrame:
-    """The first ``right`` texts right with 0.7, the others taken for the next class; ``absent``:
-    the last class for the first one.
+    """Return predictions: the first ``right`` texts correct with 0.7, the others as the next class;
+    ``absent``: the last class as the first one.
     """
     true = np.arange(rows) % classes
     predicted = np.where(np.arange(rows) < right, true, (true + 1) % classes)

@@ -51,7 +51,7 @@ def write_bert(
     pooler: bool = True,
     seed: int = 0,
 ) -> Path:
-    """A BERT that ``AutoModelForSequenceClassification`` loads; without ``pooler`` the checkpoint
+    """Write a BERT for ``AutoModelForSequenceClassification``; without ``pooler`` the checkpoint
     lacks it.
     """
     config = {
@@ -78,7 +78,7 @@ def write_distilbert(
     vocabulary: int = 0,
     seed: int = 0,
 ) -> Path:
-    """A DistilBERT; hidden 768, layers 6, positions 512 and vocabulary 30,522 give the real
+    """Write a DistilBERT; hidden 768, layers 6, positions 512 and vocabulary 30,522 give the real
     shape.
     """
     config = {
@@ -103,7 +103,9 @@ def write_distilbert(
 def write_roberta(
     folder: Path, *, hidden: int = 32, layers: int = 2, positions: int = 130, seed: int = 0
 ) -> Path:
-    """A RoBERTa with a byte-level BPE tokenizer; its longest text has ``positions`` - 2 tokens."""
+    """Write a RoBERTa with a byte-level BPE tokenizer; its longest text has ``positions`` - 2
+    tokens.
+    """
     return _write_roberta(
         folder, "roberta", write_bpe_tokenizer(folder), hidden, layers, positions, seed
     )
@@ -112,7 +114,7 @@ def write_roberta(
 def write_xlm_roberta(
     folder: Path, *, hidden: int = 32, layers: int = 2, positions: int = 130, seed: int = 0
 ) -> Path:
-    """An XLM-R with a Unigram tokenizer; its longest text has ``positions`` - 2 tokens."""
+    """Write an XLM-R with a Unigram tokenizer; its longest text has ``positions`` - 2 tokens."""
     return _write_roberta(
         folder, "xlm-roberta", write_unigram_tokenizer(folder), hidden, layers, positions, seed
     )
@@ -213,7 +215,7 @@ def _values(
 
 
 def write_tokenizer(folder: Path) -> None:
-    """A lower-casing WordPiece tokenizer that knows every ASCII letter."""
+    """Write a lower-casing WordPiece tokenizer that knows every ASCII letter."""
     vocabulary = {token: index for index, token in enumerate(VOCABULARY)}
     special = _special_tokens(SPECIAL)
     lower = {
@@ -266,7 +268,9 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_bpe_tokenizer(folder: Path) -> int:
-    """RoBERTa's tokenizer: bytes as letters, a leading space as Ġ. Returns the number of tokens."""
+    """Write RoBERTa's tokenizer (bytes as letters, leading space as Ġ) and return its number of
+    tokens.
+    """
     letters = sorted(ByteLevel.alphabet())
     merges = list(
         dict.fromkeys(
@@ -298,7 +302,9 @@ def write_bpe_tokenizer(folder: Path) -> int:
 
 
 def write_unigram_tokenizer(folder: Path) -> int:
-    """XLM-R's tokenizer: words with a leading ▁, and letters. Returns the number of tokens."""
+    """Write XLM-R's tokenizer (words with a leading ▁, and letters) and return its number of
+    tokens.
+    """
     letters = [*string.ascii_letters, *string.digits, *MARKS]
     scores = dict.fromkeys(ROBERTA_SPECIAL, 0.0)
     scores |= {"▁": -6.0} | dict.fromkeys(letters, -8.0) | {f"▁{word}": -4.0 for word in WORDS}
@@ -349,7 +355,7 @@ def _write_roberta_tokenizer(folder: Path, kind: str, content: dict[str, object]
 
 
 def _special_tokens(tokens: list[str]) -> list[dict[str, object]]:
-    """Their entries in ``added_tokens``; the ids count from 0."""
+    """Return the entries in ``added_tokens``, with ids from 0."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     return [
         {"id": index, "content": token, **flags, "special": True}

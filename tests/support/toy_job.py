@@ -23,7 +23,7 @@ TOY = Kind(
 
 
 class ToyRequest(BaseModel):
-    """Play this many ``rounds``; the toy breaks in round ``breaks_at``."""
+    """Request of ``rounds`` rounds; the job fails in round ``breaks_at``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,7 +32,7 @@ class ToyRequest(BaseModel):
 
 
 class ToyResult(BaseModel):
-    """How many rounds this attempt played."""
+    """Number of rounds of this attempt."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,7 +40,7 @@ class ToyResult(BaseModel):
 
 
 def run(context: JobContext) -> None:
-    """Play; a second attempt goes on where the first one ended."""
+    """Run the rounds; a second attempt continues where the first one ended."""
     request = read_request(context.job, ToyRequest)
     context.set_running()
     path = context.folder / "played"

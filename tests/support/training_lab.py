@@ -22,7 +22,7 @@ from core.training.session import TrainingData, TrainingSession
 
 @dataclass
 class Heard:
-    """All that a training reported."""
+    """All events that a training reported."""
 
     events: list[Event] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class Heard:
 
 @dataclass
 class Lab:
-    """A base model and data to train on."""
+    """A base model and data for trainings."""
 
     model: ModelLocation
     data: TrainingData

@@ -44,7 +44,7 @@ def offer(
 ) -> None:
     """Draw the button that adds the fix of a finding to the recipe.
 
-    ``found`` and ``texts`` cover all checks and splits.
+    ``findings`` and ``texts`` cover all checks and splits.
     """
     if not may(store.visitor, Action.WORK):
         return

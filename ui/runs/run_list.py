@@ -147,7 +147,7 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
 
 
 def _count_rows(summary: Summary) -> tuple[int | None, bool]:
-    """The number of training rows, and whether it is known."""
+    """Return the number of training rows, and whether it is known."""
     if summary.request is None:
         return None, False
     result = summary.run.result

@@ -43,10 +43,11 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """At most ``size`` values; the one whose last use is longest ago is dropped first.
+    """Dictionary of at most ``size`` values, shared by sessions; the least recently used value is
+    dropped first.
 
-    ``st.cache_data`` copies a value at each call and ``lru_cache`` computes one value at a time;
-    a list of runs looks up hundreds of values at each rerun and computes the missing ones at once.
+    ``st.cache_data`` copies a value at each call and ``lru_cache`` computes one value at a time; a
+    list of runs looks up hundreds of values at each rerun and computes the missing ones at once.
     """
 
     def __init__(self, size: int) -> None:
@@ -58,7 +59,7 @@ class BoundedCache(Generic[K, V]):
         return len(self._values)
 
     def get(self, key: K) -> V | None:
-        """The value of ``key``, or None."""
+        """Return the value of ``key``, or None."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
@@ -119,7 +120,7 @@ def facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
 def predictions(
     folder: Path, version: int, classes: int, split: Split, step: int | None = None
 ) -> Predictions:
-    """Return one evaluation of a run, for a validation that after ``step``.
+    """Return one evaluation of a run; with ``step``, the validation after this step.
 
     ``version`` is the job's. Shared: never change it.
     """

@@ -70,10 +70,10 @@ def _stop(store: Store, job_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StartButton:
-    """The button that starts the job, and what is said above it.
+    """Button that starts a job, with the texts above it.
 
-    ``refused`` is the reason that stands in the place of the button where the visitor may not press
-    it; a ``disabled`` button says why in its ``help``.
+    ``refused`` is the reason shown instead of the button to visitors who may not press it; a
+    ``disabled`` button gives its reason in ``help``.
     """
 
     label: str
@@ -90,10 +90,10 @@ class StartButton:
 
 @dataclass(frozen=True, slots=True)
 class PanelWords:
-    """Key of the Stop button, and what the panel says.
+    """Key of the Stop button, and the panel's messages.
 
-    ``failed`` comes before the job's own message, which is the headline where it is empty;
-    ``stopped`` is not said where empty. ``notes`` are captions by phase.
+    ``failed`` precedes the job's own message; if it is empty, the message is the headline. An empty
+    ``stopped`` shows nothing after a stop. ``notes`` are captions by phase.
     """
 
     stop_key: str
@@ -107,9 +107,9 @@ class PanelWords:
 def draw(
     store: Store, job: Job | None, words: PanelWords, start: StartButton | None = None
 ) -> bool:
-    """Draw the newest job of a request; True while it is queued or running.
+    """Draw the newest job of a request; return whether it is queued or running.
 
-    The page is drawn again when the job ends, and after a launch.
+    The page is rerun when the job ends, and after a launch.
     """
     if job and not job.state.over:
         _watch(store, job, words.stop_key, words.notes, words.waiting)

@@ -1,5 +1,5 @@
-"""A small OpenID Connect provider on loopback: discovery, keys, authorisation code with PKCE, and
-signed tokens, for two people.
+"""A small OpenID Connect provider on loopback for two people: discovery, keys, authorisation code
+with PKCE, and signed tokens.
 """
 
 import base64
@@ -74,8 +74,9 @@ class Provider:
         return "<title>Provider</title>" + " ".join(links)
 
     def exchange(self, form: dict[str, str], authorization: str) -> dict[str, object]:
-        """The token for a code, which works once, for the client with its secret and the verifier
-        of its challenge.
+        """Return the token for a code.
+
+        A code works once, for the client with its secret and the verifier of its challenge.
         """
         requests = self.codes.pop(form["code"])
         user, _, password = (
@@ -112,7 +113,7 @@ class Provider:
 
 @contextmanager
 def provider() -> Iterator[Provider]:
-    """A provider that answers on a free port of loopback."""
+    """Start a provider on a free port of loopback."""
     served = Provider()
 
     class Handler(BaseHTTPRequestHandler):
@@ -137,7 +138,7 @@ def provider() -> Iterator[Provider]:
             )
 
         def log_message(self, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         def _answer(self, text: str, kind: str) -> None:
             self.send_response(200)
@@ -161,7 +162,7 @@ def _single(query: str) -> dict[str, str]:
 
 @dataclass
 class Lesson:
-    """A server in classroom mode and the provider that its people sign in with."""
+    """A server in classroom mode and its sign-in provider."""
 
     url: str
     provider: Provider

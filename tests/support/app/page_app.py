@@ -1,4 +1,4 @@
-"""Opens pages of the app with Streamlit's test driver."""
+"""Open pages of the app with Streamlit's test driver."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -17,7 +17,9 @@ AS_IT_IS = frozenset({"text", "code", "json"})  # st.text, st.code
 
 
 def page_text(app: AppTest) -> str:
-    """All of it, without the backslashes that escape Markdown."""
+    """Return titles, prose and messages without the backslashes that escape Markdown; no labels, no
+    tables.
+    """
     elements = [
         *app.title,
         *app.subheader,
@@ -39,13 +41,13 @@ def unstyled_page_text(app: AppTest) -> str:
 
 
 def sound_page_text(app: AppTest) -> str:
-    """``page_text`` of a page that raised no exception; fails where it did."""
+    """Return ``page_text``; fail if the page raised an exception."""
     assert not app.exception, app.exception
     return page_text(app)
 
 
 def elements(app: AppTest) -> Iterator[tuple[str, Message]]:
-    """Kind and message of each element and container."""
+    """Yield kind and message of each element and container."""
     nodes: list[Any] = [app._tree]
     while nodes:
         node = nodes.pop()
@@ -56,7 +58,7 @@ def elements(app: AppTest) -> Iterator[tuple[str, Message]]:
 
 
 def strings(message: Message, name: str = "") -> Iterator[tuple[str, str]]:
-    """Field and content of every string in it; of bytes, those that can be read."""
+    """Yield field and content of every string of the message, and of decodable bytes."""
     for field, value in message.ListFields():
         for item in (
             value
@@ -74,14 +76,14 @@ def strings(message: Message, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def all_of(app: AppTest) -> Iterator[str]:
-    """Everything that is sent to the browser."""
+    """Yield every string sent to the browser."""
     for _, message in elements(app):
         for _, value in strings(message):
             yield value
 
 
 def markdown_of(app: AppTest) -> Iterator[tuple[str, str]]:
-    """Kind of element, and text that it reads as Markdown."""
+    """Yield the kind of each element with the texts that it renders as Markdown."""
     for kind, message in elements(app):
         if kind in AS_IT_IS:
             continue

@@ -1,4 +1,4 @@
-"""A real server of the app, in a process of its own."""
+"""A server of the app in its own process."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 @contextmanager
 def serving(log_path: Path, **variables: str) -> Iterator[str]:
-    """A server with these variables; what it printed must report of no trace."""
+    """Start a server with these variables; afterwards its output must not contain a traceback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,8 +53,9 @@ def serving(log_path: Path, **variables: str) -> Iterator[str]:
 
 
 def wait_for_health(url: str, log: Path) -> None:
-    """Return once the server is up. An open port is not enough: Streamlit opens it once to see
-    whether it is free.
+    """Wait until the server answers.
+
+    An open port is not enough: Streamlit opens it once to test whether it is free.
     """
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

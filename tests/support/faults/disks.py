@@ -1,5 +1,5 @@
-"""Disks that fail, kill, or lose what was not synced, at the n-th step. Tests and benchmarks put
-one in ``core.storage.files.disk``.
+"""Disks that fail, kill the process or lose unsynced data at step n; set one as
+``core.storage.files.disk``.
 """
 
 import os
@@ -13,15 +13,15 @@ from core.storage.disk import Disk
 
 
 class SimulatedCrash(BaseException):
-    """The process is gone; no ``except Exception`` may go on from here."""
+    """End of the process; no ``except Exception`` may catch it."""
 
 
 class PowerCut(SimulatedCrash):
-    """The machine has lost its power."""
+    """Power cut of the machine."""
 
 
 class CountingDisk(Disk):
-    """Counts steps; ``_meet`` is called before each one."""
+    """Disk that counts its steps; ``_meet`` is called before each one."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -65,8 +65,8 @@ class CountingDisk(Disk):
 
 
 class FailingDisk(CountingDisk):
-    """Raises OSError with ``code`` at step ``nth``, or the first after it that can fail, and if
-    ``lasting`` at every later one.
+    """Disk that raises OSError with ``code`` at step ``nth`` or the first later step that can fail,
+    and with ``lasting`` at all later ones.
 
     Removing always works, as on a full disk.
     """
@@ -89,9 +89,7 @@ class FailingDisk(CountingDisk):
 
 
 class KillingDisk(CountingDisk):
-    """Kills its own process at step ``nth``: by SIGKILL, as the kernel does, so that nothing is
-    tidied up.
-    """
+    """Disk that kills its process at step ``nth`` by SIGKILL, so that nothing is cleaned up."""
 
     def __init__(self, nth: int) -> None:
         super().__init__()
@@ -123,8 +121,9 @@ class DyingDisk(KillingDisk):
 
 @dataclass(eq=False)
 class Node:
-    """A file or folder in two versions: as processes see it, and as the medium has it. ``names`` is
-    None for a file.
+    """File or folder in two versions: as processes see it, and as stored on the medium.
+
+    ``names`` is None for a file.
     """
 
     data: bytes = b""
@@ -193,7 +192,7 @@ class CuttingDisk(CountingDisk):
             node.names, node.synced_names = {}, {}
 
     def cut(self) -> None:
-        """Leave below ``root`` what the medium has."""
+        """Restore the synced content below ``root``."""
         shutil.rmtree(self.root)
         self._restore(self.tree, self.root)
 
@@ -222,8 +221,8 @@ class CuttingDisk(CountingDisk):
             self._restore(child, path / name)
 
     def _left(self, node: Node) -> dict[str, Node]:
-        """The names in a folder after the cut. A lucky one has its new meaning, also where the sync
-        had not come yet.
+        """Return the names in a folder after the cut; with luck, some new names are kept although
+        they were not synced.
         """
         left = dict(node.synced_names)
         now = node.names or {}

@@ -1,8 +1,8 @@
-"""A home folder in which runs are simulated in this process: the real store, supervisor and worker
-code, no second process.
+"""A home folder whose runs are simulated in this process with the real store, supervisor and worker
+code.
 
-What a death of the worker takes with it is its lock; a power cut also takes what was not synced
-(see ``tests.support.faults.disks``).
+The death of a worker releases its lock; a power cut also loses unsynced data (see
+``tests.support.faults.disks``).
 """
 
 import os
@@ -32,7 +32,7 @@ REFUSALS = 10
 
 @dataclass
 class Child:
-    """Stands for a worker process: it has an exit code once it is over."""
+    """Stand-in for a worker process, with an exit code after its end."""
 
     job_id: str
     attempt: int
@@ -41,18 +41,19 @@ class Child:
     pid: int = field(default_factory=os.getpid)
 
     def poll(self) -> int | None:
-        """The exit code, None as long as it lives."""
+        """Return the exit code, None while it is alive."""
         return self.code
 
     def end(self, code: int) -> None:
-        """Die; the kernel frees the lock."""
+        """End the process and release its lock, as the kernel does."""
         os.close(self.lock)
         self.code = code
 
 
 class InProcessLab:
-    """``launch`` queues a run, ``play`` lets the supervisor act and does in this process what it
-    starts.
+    """Lab in one process:
+
+    ``launch`` queues a run, ``play`` runs the supervisor and the workers it starts.
     """
 
     def __init__(
@@ -67,12 +68,12 @@ class InProcessLab:
         self.restart_supervisor()
 
     def direct(self, plan: FaultPlan) -> None:
-        """From the next attempt on runs follow this plan."""
+        """Use this plan from the next attempt on."""
         plan.write(self.plan_file)
         self.plan = plan
 
     def restart_supervisor(self) -> None:
-        """A new supervisor that knows of no child, as after the death of the old one."""
+        """Create a supervisor without children, as after the death of the previous one."""
         self.supervisor = Supervisor(self.store, start=self._start)
 
     def launch(self, key: str = "key", seed: int = 1) -> Job:
@@ -85,11 +86,11 @@ class InProcessLab:
         )
 
     def play(self, disk: Disk | None = None) -> None:
-        """Let the supervisor look until nothing is left to do; the first attempt it starts writes
-        to ``disk``.
+        """Run the supervisor until nothing is left to do; the first attempt it starts writes to
+        ``disk``.
         """
         idle = 0
-        while idle < 2:  # the first look may only notice a death, which the next one makes use of
+        while idle < 2:  # the first pass may only notice a death, which the next one handles
             self.supervisor.step()
             idle += 1
             if self.child is not None:
@@ -97,8 +98,8 @@ class InProcessLab:
                 disk, idle = None, 0
 
     def play_through_refusals(self, disk: Disk | None = None) -> None:
-        """Play while the database may refuse to grow, or be held; the supervisor tries again, as
-        its loop does, for a while.
+        """Play while the database may be full or locked; the supervisor retries for a while, as its
+        loop does.
         """
         for _ in range(REFUSALS):
             try:
@@ -111,28 +112,26 @@ class InProcessLab:
                 return
 
     def look(self) -> None:
-        """Let the supervisor look once. A worker it starts lives, holding its lock, and does
-        nothing yet.
-        """
+        """Run one pass of the supervisor. A started worker holds its lock and does nothing yet."""
         self.supervisor.step()
 
     def finish(self, disk: Disk | None = None) -> None:
-        """Let the living worker do its work."""
+        """Let the live worker do its work."""
         assert self.child is not None, "no worker lives"
         self._perform(self.child, disk or Disk())
 
     def kill(self) -> None:
-        """Kill the living worker before it has done anything."""
+        """Kill the live worker before it has done anything."""
         assert self.child is not None, "no worker lives"
         self.child.end(-signal.SIGKILL)
         self.child = None
 
     def resume(self, job: Job) -> None:
-        """Queue a run that ended early once more, as the Resume button does."""
+        """Queue a run again that ended early, as the Resume button does."""
         self.store.requeue(self.store.job(job.id))
 
     def complaint(self, job: Job) -> str:
-        """Report what is wrong with a run that should have completed; empty if nothing is."""
+        """Return the error of a run that should have completed; empty if there is none."""
         job, folder, plan = self.store.job(job.id), self.store.folder(job), self.plan
         if job.state is not JobState.COMPLETED:
             return f"it is {job.state}: {job.message}"
@@ -178,8 +177,8 @@ class InProcessLab:
 
 
 def outcome(folder: Path) -> dict[str, str]:
-    """Name to SHA-256 of what a run leaves for people: the adapter and its predictions. The same
-    for the same configuration.
+    """Return the SHA-256 of a run's adapter and predictions by name; equal for equal
+    configurations.
     """
     paths = [*folder.glob("adapter/*"), *folder.glob("predictions-*.parquet")]
     return {

@@ -42,7 +42,7 @@ class FaultPlan:
     stopwatch: str = ""
 
     def disk(self) -> Disk:
-        """The disk that this plan writes to."""
+        """Return the disk for this plan."""
         if not self.nth:
             return Disk()
         return (
@@ -50,17 +50,17 @@ class FaultPlan:
         )
 
     def clock(self) -> Callable[[], float]:
-        """The wall clock of this plan."""
+        """Return the wall clock of this plan."""
         if not self.clock_file:
             return time.time
         path = Path(self.clock_file)
         return lambda: time.time() + float(path.read_text() or 0)
 
     def write(self, path: Path) -> None:
-        """Write the plan into the file, ``plan.json`` of a home."""
+        """Write the plan to ``plan.json`` of a home."""
         path.write_text(json.dumps(asdict(self)))
 
 
 def read_plan(home: Path) -> FaultPlan:
-    """The plan of this home folder."""
+    """Read the plan of this home folder."""
     return FaultPlan(**json.loads((home / PLAN).read_text()))

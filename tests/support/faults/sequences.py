@@ -1,5 +1,5 @@
-"""Random sequences of what people, machines and bad luck do to runs. Whatever comes, nothing is
-torn, and each run can be finished.
+"""Random sequences of actions and faults of runs: no file is ever partly written, and each run can
+be completed.
 """
 
 import shutil
@@ -35,7 +35,7 @@ class Tally:
 
 
 class World(Protocol):
-    """Where the sequences happen: in this process, or with real ones."""
+    """Environment of the sequences: one process, or real processes."""
 
     @property
     def store(self) -> Store: ...
@@ -54,7 +54,7 @@ class World(Protocol):
 
 
 class Sequences(RuleBasedStateMachine):
-    """One sequence. ``make_world`` gives it an empty world, ``tally`` counts."""
+    """One sequence in the world of ``make_world``, counted in ``tally``."""
 
     make_world: Callable[[Path], World]
     below: Path | None = None  # where its folder is made
@@ -68,7 +68,7 @@ class Sequences(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Without a run nothing can happen to one."""
+        """Start with one run, as every fault needs one."""
         self.world.launch("a")
 
     @rule(key=st.sampled_from(["a", "b", "c"]))
@@ -83,7 +83,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from(FAULTS), nth=st.integers(1, DISK_STEPS))
     def try_again(self, fault: str, nth: int) -> None:
-        """The newest is resumed and meets the next fault."""
+        """Resume the newest run, which meets the next fault."""
         self.resume(0)
         self.work(fault, nth)
 
@@ -150,7 +150,7 @@ class Sequences(RuleBasedStateMachine):
 
 
 def seed_of(key: str) -> int:
-    """Each key trains something else."""
+    """Return a different seed for each key."""
     return ord(key[-1])
 
 

@@ -1,8 +1,8 @@
-"""A stand-in for ``core.training.session``: the same events in the same order, milliseconds a step,
-no torch and no pandas.
+"""Stand-in for ``core.training.session`` with the same events in the same order, in milliseconds
+and without torch or pandas.
 
-Its weights are a chain of hashes: each step's depend on all before, so a run that lost, doubled or
-mixed up a step ends elsewhere.
+Its weights are a chain of hashes: each step depends on all earlier ones, so a lost, repeated or
+swapped step gives another result.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ from tests.support.faults.plan import FaultPlan
 if TYPE_CHECKING:
     import pandas as pd
 
-STATE_BYTES, ADAPTER_BYTES = 8_000, 4_000  # enough to be torn in the middle
+STATE_BYTES, ADAPTER_BYTES = 8_000, 4_000  # enough to be cut in the middle
 POSITION, STATE, BEST = "position.json", "state.bin", "best.bin"
-LOOKS = 10  # a phase looks so often whether to stop
+LOOKS = 10  # interval of checks for a stop
 
 
 @dataclass
 class Position:
-    """How far a simulation is."""
+    """Position of the simulation."""
 
     step: int = 0
     validated_step: int = 0
@@ -46,7 +46,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Table:
-    """Stands for a frame of predictions: all that the recorder does with one is to write it."""
+    """Stand-in for a frame of predictions, which the recorder only writes."""
 
     content: bytes
 
@@ -56,7 +56,7 @@ class Table:
 
 
 class StandInSession:
-    """Trains nothing, in the way of ``TrainingSession``."""
+    """Session that trains nothing, with the interface of ``TrainingSession``."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class StandInSession:
         self._stay(Phase.LOADING)
 
     def score_untrained(self) -> Evaluation:
-        """Predictions before any step. Raises Stopped."""
+        """Return predictions before the first step. Raises Stopped."""
         self._stay(Phase.UNTRAINED)
         return self._evaluation("untrained")
 

@@ -25,7 +25,7 @@ from tests.support.faults.sequences import PLAN, seed_of
 
 
 class StagedWorld:
-    """All in this process. A worker does all of its work, or all of it up to a fault, at once."""
+    """World in one process. A worker does all its work at once, or all of it up to a fault."""
 
     def __init__(self, home: Path) -> None:
         self.ahead = 0.0
@@ -35,12 +35,12 @@ class StagedWorld:
         self.store = cast(FillableStore, self.stage.store)
         lock = take_lock(
             home / "supervisor.lock"
-        )  # this process is the supervisor: actions start no other
+        )  # this process is the supervisor, so actions start no other
         assert lock is not None
         self.lock = lock
         self.patch = (
             pytest.MonkeyPatch()
-        )  # a worker gives up on a full database soon, looks often, and never ends this process
+        )  # a worker fails soon on a full database, checks often, and never ends this process
         for name, seconds in (
             ("PATIENCE_SECONDS", 0.05),
             ("RETRY_SECONDS", 0.01),
@@ -54,7 +54,7 @@ class StagedWorld:
         self.stage.launch(key, seed=seed_of(key))
 
     def work(self, fault: str, nth: int) -> bool:
-        """Start what is next and let it meet a fault; whether it did."""
+        """Start the next run and let it meet a fault; return whether it did."""
         self._look()
         if self.stage.child is None:
             return False
@@ -68,14 +68,14 @@ class StagedWorld:
         return fault != "none" and isinstance(disk, CountingDisk) and disk.steps >= nth
 
     def kill(self, job: Job) -> bool:
-        """Kill the worker before it has done anything; whether there was one."""
+        """Kill the worker before it has done anything; return whether there was one."""
         if self.stage.child is None:
             return False
         self.stage.kill()
         return True
 
     def restart(self) -> None:
-        """The supervisor is killed and replaced."""
+        """Kill and replace the supervisor."""
         self.stage.restart_supervisor()
         self.stage.supervisor.tidy()
 
@@ -84,20 +84,20 @@ class StagedWorld:
         self.ahead = ahead
 
     def fill(self, after: int, writes: int) -> None:
-        """From the ``after``-th transaction on, that many find no room."""
+        """Let this many transactions fail after ``after`` more of them."""
         self.store.fill(after, writes)
 
     def stop(self, job: Job) -> None:
-        """As the button does."""
+        """Stop the run, as the button does."""
         actions.stop(self.store, job)
 
     def resume(self, job: Job) -> None:
-        """As the button does."""
+        """Resume the run, as the button does."""
         actions.resume(self.store, job)
 
     def finish(self) -> int:
-        """On a healthy machine, complete every run; how many transactions had found no room
-        before.
+        """Complete every run on a healthy machine; return the number of earlier failed
+        transactions.
         """
         self.store.make_room()
         self.restart()
@@ -112,18 +112,18 @@ class StagedWorld:
         return self.store.refused
 
     def complaint(self, job: Job) -> str:
-        """Report what is wrong with a run that should have completed."""
+        """Return the error of a run that should have completed."""
         return self.stage.complaint(job)
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         if self.stage.child is not None:
             self.stage.kill()
         os.close(self.lock)
         self.patch.undo()
 
     def _look(self) -> None:
-        with suppress(NotEnoughRoom):  # the supervisor's loop logs it and looks again
+        with suppress(NotEnoughRoom):  # the supervisor's loop logs it and tries again
             self.stage.look()
 
     def _disk(self, fault: str, nth: int) -> Disk:
@@ -144,7 +144,9 @@ class StagedWorld:
         return Disk()
 
     def _check(self, job: Job) -> None:
-        """Nothing in the run's folder is torn, and its curve reaches its newest checkpoint."""
+        """Check that no file in the run's folder is partly written, and that its curve reaches its
+        newest checkpoint.
+        """
         folder = self.store.folder(job)
         for step in checkpoints.steps(folder):
             read_sealed(folder / "checkpoints" / f"{step:08d}")
@@ -159,7 +161,7 @@ class StagedWorld:
 
 
 class StoppingDisk(CountingDisk):
-    """At its ``nth`` step someone stops the run that is running."""
+    """Disk at whose ``nth`` step a visitor stops the active run."""
 
     def __init__(self, nth: int, store: Store) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""The job that stands in for a training where ``LORALAB_TRAIN_MODULE`` names this module.
+"""Job that replaces a training if ``LORALAB_TRAIN_MODULE`` names this module.
 
-All of the machinery around it is the real one; ``plan.json`` in the home folder is its plan.
+Everything around it is real; ``plan.json`` in the home folder is its plan.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from tests.support.faults.session import StandInSession
 
 
 def prepare(store: Store) -> Store:
-    """Give this process the plan's disk, and the store its clock."""
+    """Set the plan's disk in this process, and its clock in the store."""
     plan = read_plan(store.settings.home)
     files.disk = plan.disk()
     settings = replace(store.settings, stopwatch=plan.stopwatch or store.settings.stopwatch)
@@ -30,7 +30,7 @@ def prepare(store: Store) -> Store:
 
 
 def run(context: JobContext) -> None:
-    """Simulate what the plan says, or train with the plan's disk. Raises what a training raises."""
+    """Simulate the plan, or train with the plan's disk. Raises the errors of a training."""
     plan = read_plan(context.settings.home)
     if plan.real:
         importlib.import_module(KINDS["train"].worker).run(context)

@@ -24,7 +24,7 @@ def write_old(home: Path) -> None:
 
 
 def read(home: Path) -> State:
-    """All files but those that have no name yet, or no more."""
+    """Return all files that have a name."""
     result = {
         path.relative_to(home).as_posix(): path.read_bytes()
         for path in home.rglob("*")
@@ -62,7 +62,7 @@ Action = Callable[[Path], None]
 
 
 def steps_of(action: Action, home: Path, use: Callable[[Disk], None]) -> tuple[int, State]:
-    """How many steps it takes, and what it leaves when all goes well."""
+    """Return the number of steps and the results without a fault."""
     write_old(home)
     disk = CountingDisk()
     use(disk)

@@ -1,5 +1,6 @@
 """Whole runs through store, supervisor and worker, with a fault at some step of the disk.
-``benchmarks/faults.py`` takes every step.
+
+``benchmarks/faults.py`` tries every step.
 """
 
 import errno
@@ -33,7 +34,7 @@ def make(tmp_path: Path) -> Callable[[str], InProcessLab]:
 
 @pytest.fixture
 def undisturbed(make: Callable[[str], InProcessLab]) -> tuple[int, dict[str, str]]:
-    """How many steps of the disk a run takes, and what it leaves."""
+    """Return the number of disk steps of a run, and its results."""
     stage, disk = make("undisturbed"), CountingDisk()
     job = stage.launch()
     stage.play(disk)
@@ -202,7 +203,7 @@ def test_a_stale_attempt_writes_neither_rows_nor_files(make: Callable[[str], InP
     before = outcome(stage.store.folder(job))
     stale = replace(
         stale, request_json='{"config": {"seed": 2}}'
-    )  # so that what it writes could be reported from what is there
+    )  # so that its output differs from the existing one
 
     assert worker.perform(stage.store, stale) == 0
 

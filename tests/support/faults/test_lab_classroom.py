@@ -1,4 +1,4 @@
-"""A class of thirty in the queue, with a stand-in for the trainings: the real store, supervisor and
+"""A class of thirty in the queue with simulated trainings, and the real store, supervisor and
 worker code.
 """
 
@@ -24,7 +24,7 @@ def test_no_student_waits_for_a_first_run_while_another_has_a_second(tmp_path: P
         stage.store.visitor = Visitor(f"s{number:02d}", f"Student {number}", Role.STUDENT)
         for run in range(
             3 if number < GREEDY else 1
-        ):  # who came first asks for all they may have at once
+        ):  # the first student launches all allowed runs at once
             stage.launch(f"{number}-{run}")
     estimates = [turn.job.id for turn in read_queue(stage.store)]
 

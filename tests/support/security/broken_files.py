@@ -1,4 +1,4 @@
-"""Files that go wrong, each with what a reader must be reported about it."""
+"""Broken files, each with words of its expected error message."""
 
 import gzip
 import io

@@ -1,6 +1,4 @@
-"""Which files this process opens, and which pickles it loads: seen by an audit hook, which Python
-calls for every one of them.
-"""
+"""Record the files that this process opens and the pickles it loads, with an audit hook."""
 
 import os
 import sys
@@ -69,7 +67,7 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def _file_of(name: str) -> str:
-    """A database is opened by an address with its mode."""
+    """Return the path of a database address without its mode."""
     return unquote(urlsplit(name).path) if name.startswith("file:") else name
 
 

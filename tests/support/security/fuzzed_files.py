@@ -1,6 +1,4 @@
-"""Files to break a reader with: broken ones bent further, tables of strange cells, and plain
-noise.
-"""
+"""Files for fuzzing a reader: changed broken files, tables of unusual cells, and noise."""
 
 import json
 
@@ -52,7 +50,7 @@ SEEDS = [content for _, content in READ.values()] + [
 
 @st.composite
 def tables(draw: st.DrawFn) -> bytes:
-    """Delimited text whose rows, quotes, ends and encoding may not fit together."""
+    """Draw delimited text with inconsistent rows, quotes, line ends and encoding."""
     rows = draw(st.lists(st.lists(CELLS, max_size=6), max_size=12))
     separator, end, encoding = (
         draw(st.sampled_from(SEPARATORS)),
@@ -64,7 +62,7 @@ def tables(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def bent(draw: st.DrawFn) -> bytes:
-    """A known file with a token cut out, doubled, or written over."""
+    """Draw a known file with a token removed, repeated, or overwritten."""
     content = draw(st.sampled_from(SEEDS))
     start = draw(st.integers(0, max(len(content) - 1, 0)))
     length = draw(st.integers(0, 200))
@@ -78,7 +76,7 @@ def bent(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def json_lines(draw: st.DrawFn) -> bytes:
-    """Lines that nearly are JSON objects."""
+    """Draw lines that are nearly JSON objects."""
     values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | CELLS,
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(CELLS, inner, max_size=3),
@@ -94,7 +92,7 @@ def json_lines(draw: st.DrawFn) -> bytes:
 
 
 def files() -> st.SearchStrategy[tuple[str, bytes]]:
-    """A file name and what the file holds."""
+    """Draw a file name and content."""
     return st.tuples(
         st.sampled_from(NAMES), st.one_of(tables(), bent(), json_lines(), st.binary(max_size=400))
     )

@@ -1,5 +1,5 @@
-"""Texts that want to be more than text: HTML, Markdown, LaTeX, control characters, turned writing;
-and names that want to be paths.
+"""Texts that could be interpreted (HTML, Markdown, LaTeX, control characters, writing direction),
+and names that could be paths.
 """
 
 import random
@@ -59,7 +59,7 @@ FRAMES = ("{t}", "x {t} y", "{t} {t}", "\u05e9\u05dc\u05d5\u05dd {t}", "{t}:")
 
 @dataclass(frozen=True)
 class Hostile:
-    """``text``; where ``needle`` is in a place that reads Markdown and not escaped, it was
+    """A text and its ``needle``, whose unescaped presence in Markdown shows that the text was
     interpreted.
     """
 
@@ -68,12 +68,12 @@ class Hostile:
     marker: str
 
     def is_interpreted(self, shown: str) -> bool:
-        """Whether it is, in a place that reads ``shown`` as Markdown."""
+        """Return whether the text is interpreted in a place that reads ``shown`` as Markdown."""
         return self.needle in ESCAPED.sub("", shown)
 
 
 def hostile_texts(number: int) -> list[Hostile]:
-    """That many, every template in turn, in other frames each time round."""
+    """Return this many texts from all templates in turn, in varying contexts."""
     result = []
     for place in range(number):
         template, needle = TEMPLATES[place % len(TEMPLATES)]
@@ -125,7 +125,7 @@ PARTS = (
 
 
 def hostile_names(number: int, seed: int = 8) -> list[str]:
-    """Ids, names and values of query parameters that lead out of their folder, or are none."""
+    """Return ids, names and query values that are invalid or lead out of their folder."""
     draw = random.Random(seed)
     usual = [
         "",

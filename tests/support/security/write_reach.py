@@ -1,5 +1,5 @@
-"""Which functions of core the interface calls, and which of them come to a write: read from the
-source, so that none is forgotten.
+"""Functions of core that the interface calls and that change data, found in the source so that none
+is forgotten.
 """
 
 import ast
@@ -39,9 +39,7 @@ WRITERS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})  # a statement th
 
 
 def names(path: Path) -> dict[str, str]:
-    """Local name to what it stands for, as ``module`` or ``module.function``, for all that the file
-    imports from core.
-    """
+    """Map each local name imported from core to its ``module`` or ``module.function``."""
     result: dict[str, str] = {}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "core":
@@ -57,7 +55,7 @@ def module_of(path: Path) -> str:
 
 @cache
 def functions() -> dict[str, ast.FunctionDef]:
-    """Every function of core, by module and name; a method by its class."""
+    """Return every function of core by module and name; a method by its class."""
     result = {}
     for path in sorted((ROOT / "core").rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
@@ -73,7 +71,7 @@ def functions() -> dict[str, ast.FunctionDef]:
 
 
 def mentioned(tree: ast.AST, known: dict[str, str], module: str) -> Iterator[str]:
-    """The functions of core that the code names, called or handed on."""
+    """Return the functions of core that the code calls or passes on."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             yield known.get(node.id, f"{module}.{node.id}")
@@ -86,7 +84,7 @@ def mentioned(tree: ast.AST, known: dict[str, str], module: str) -> Iterator[str
 
 
 def writes(tree: ast.AST) -> bool:
-    """Whether the code itself changes a file or the database."""
+    """Return whether the code itself changes a file or the database."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             receiver = ast.unparse(node.value).rpartition(".")[2]
@@ -105,7 +103,7 @@ def writes(tree: ast.AST) -> bool:
 
 @cache
 def writing() -> frozenset[str]:
-    """All functions of core that change something, by themselves or through others."""
+    """Return all functions of core that change something, directly or through others."""
     every = functions()
     known = {module_of(path): names(path) for path in (ROOT / "core").rglob("*.py")}
     modules = {
@@ -125,8 +123,8 @@ def writing() -> frozenset[str]:
 
 
 def from_the_interface() -> set[str]:
-    """Functions of core that change something and that a page or part of a page names; a method of
-    the store as itself.
+    """Return the functions of core that change something and that a page names; methods of the
+    store by their own name.
     """
     result, direct = set(), set()
     for path in [*(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "Home.py"]:
