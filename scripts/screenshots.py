@@ -50,14 +50,26 @@ def main() -> None:
     parser.add_argument("--home", type=Path)
     arguments = parser.parse_args()
     PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        home = arguments.home or Path(temporary)
-        if not arguments.home:
-            prepare(home)
+    with open_home(arguments.home) as home:
         local = [page for page in arguments.pages if page != "board"]
         take_pictures(home, local, mode="local")
         if "board" in arguments.pages:
             take_pictures(home, ["board"], mode="classroom")
+
+
+@contextmanager
+def open_home(folder: Path | None) -> Iterator[Path]:
+    """Yield ``folder``, or else a prepared temporary home with a neutral name: Home shows it."""
+    if folder:
+        yield folder
+        return
+    home = Path(tempfile.gettempdir()) / "lora-lab"
+    home.mkdir()
+    try:
+        prepare(home)
+        yield home
+    finally:
+        shutil.rmtree(home)
 
 
 def prepare(home: Path) -> None:

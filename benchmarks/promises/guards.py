@@ -65,9 +65,9 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         GUEST_CHANGES,
     ),
     (
-        "guard: downloads",
-        "core/jobs/tasks/download_data.py",
-        "    require(store.visitor, Action.KEEP_DATA)\n",
+        "guard: jobs of every kind",
+        "core/jobs/launching.py",
+        '    require(store.visitor, kind.action, run.owner if run else "")\n',
         "",
         GUEST_CHANGES,
     ),
@@ -154,8 +154,8 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "addresses and colons are no Markdown",
         "ui/text.py",
-        "found[0] + WORD_JOINER",
-        "found[0]",
+        "match[0] + WORD_JOINER",
+        "match[0]",
         PLAIN,
     ),
     (
@@ -168,7 +168,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "names of datasets lead nowhere",
         "core/data/sources.py",
-        'name == Path(name).name and not name.startswith(".") and ',
+        'name == Path(name).name\n        and not name.startswith(".")\n        and ',
         "",
         f"{NAMES}::test_no_name_leads_out_of_the_home_folder",
     ),
@@ -203,8 +203,8 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "an error shows its id alone",
         "ui/session/error_boundary.py",
-        "here (error {error_id})",
-        "here ({error})",
+        "(error {error_id})",
+        "({error})",
         FOLDERS,
     ),
 )
