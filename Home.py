@@ -10,7 +10,7 @@ from ui.session.error_boundary import boundary
 st.set_page_config(page_title="LoRA Lab", page_icon=":material/neurology:", layout="wide")
 
 with boundary(), navigation.home() as page:
-    page_frame.style()
+    page_frame.add_style()
     visitors.admit()
     sidebar.draw()
     page.run()

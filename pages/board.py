@@ -8,7 +8,7 @@ from ui.app import page_frame
 
 store = page_frame.open_page("Class", "How did all runs of the class turn out?")
 if store.settings.mode != "classroom":
-    page_frame.empty(
+    page_frame.draw_empty(
         "This server is not in classroom mode.",
         "Start it with LORALAB_MODE=classroom for a class: each student gets their own queue, and"
         " this page lists all runs.",

@@ -17,10 +17,10 @@ predictions = cache.predictions(run.folder, run.version, len(run.classes), "test
 measured = measure(predictions.probabilities, predictions.true)
 temperature = calibration.read_temperature(run)
 
-calibration.headline(measured, predictions)
+calibration.draw_headline(measured, predictions)
 if len(predictions):
-    calibration.before_and_after(predictions, measured, temperature)
-    calibration.answer_when_sure(predictions, temperature)
+    calibration.draw_before_and_after(predictions, measured, temperature)
+    calibration.draw_coverage(predictions, temperature)
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(calibration.HOW_TO_READ)

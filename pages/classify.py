@@ -26,10 +26,10 @@ if way == FILE:
 answers.draw_examples(run)
 text = st.text_area("Text", key=answers.TEXT_KEY, height=120, placeholder="Enter or paste a text")
 others = answers.choose_others(run)
-if answers.wanted():
+if answers.draw_button():
     answers.ask([run, *others], text)
 
 answers.draw_answer([run, *others])
-if answered := answers.answered([run, *others]):
+if answered := answers.read_answers([run, *others]):
     explanation.draw(run, answered[0], answered[1][0])
 answers.draw_history()

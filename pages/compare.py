@@ -11,7 +11,7 @@ store = page_frame.open_page(
 )
 chosen = overview.choose_runs(store)
 
-pairs = overview.verdicts(chosen)
+pairs = overview.draw_verdicts(chosen)
 results.draw_table(chosen, results.read_baselines(store, chosen))
 results.draw_baseline_verdicts(store, chosen)
 results.draw_seeds(chosen)

@@ -15,7 +15,7 @@ run = page_frame.open_run(
 )
 predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
 rows = errors.read_rows(run, predictions)
-errors.headline(rows, predictions)
+errors.draw_headline(rows, predictions)
 
 slices = cache.slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
 words = st.text_input(

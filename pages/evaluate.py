@@ -23,26 +23,26 @@ with st.container(horizontal=True, gap="large"):
 predictions = cache.predictions(run.folder, run.version, len(run.classes), split)
 untrained = overview.read_untrained(run)
 with finding:
-    overview.headline(run, split, predictions, untrained)
+    overview.draw_headline(run, split, predictions, untrained)
     baselines.draw_sentence(store, run.job)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
     overview.draw_matrix(predictions, run.classes, show)
 with sides.cell():
-    scores.per_class(run, split)
-scores.per_class_table(run, split)
+    scores.draw_per_class(run, split)
+scores.draw_per_class_table(run, split)
 
-scores.most_confused(run, predictions)
-overview.texts_of_cell(run, predictions)
+scores.draw_most_confused(run, predictions)
+overview.draw_texts_of_cell(run, predictions)
 
 view = overview.choose_view()
 if view == "before and after training":
-    side_by_side.before_and_after(run, untrained, show)
+    side_by_side.draw_before_and_after(run, untrained, show)
 elif view == "difference to another run":
-    side_by_side.another_run(run, split, predictions)
+    side_by_side.draw_another_run(run, split, predictions)
 else:
-    scores.ranking(run, split)
+    scores.draw_ranking(run, split)
 
 run_summary.draw_report_button(store, [run.job])
 

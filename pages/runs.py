@@ -17,7 +17,7 @@ summaries = run_list.read(store)
 if not summaries:
     transfer.draw_import(store)
     transfer.draw_backups(store)
-    page_frame.empty(
+    page_frame.draw_empty(
         "No runs yet.",
         "A run fine-tunes a model on your data in the background.",
         navigation.TRAIN,
@@ -37,4 +37,4 @@ else:
     st.caption("Choose a run to see its details.")
 transfer.draw_import(store)
 transfer.draw_backups(store)
-launch.arrived()
+launch.clear_redirect()

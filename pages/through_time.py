@@ -14,7 +14,7 @@ run = page_frame.open_run(
 )
 dynamics = cache.dynamics(run.folder, run.version, len(run.classes))
 
-through_time.headline(dynamics)
+through_time.draw_headline(dynamics)
 at = through_time.choose_step(dynamics)
 through_time.draw_step(run, dynamics, at)
 

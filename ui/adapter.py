@@ -81,7 +81,7 @@ def draw_map(matrices: Sequence[Matrix]) -> None:
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():
         chart_view.draw(
-            charts.adapter_map(table, shown, len(matrices[0].singular), chart_view.dark()),
+            charts.adapter_map(table, shown, len(matrices[0].singular), chart_view.is_dark()),
             key="adapter-map",
         )
     with sides.cell():

@@ -31,7 +31,7 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
         table,
         key="class-table",
         hide_index=True,
-        height=tables.height(len(table), 20),
+        height=tables.compute_height(len(table), 20),
         on_select="rerun",
         selection_mode="multi-row",
         column_config=_columns(),
@@ -53,7 +53,7 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
             navigation.open_page(navigation.COMPARE, run=runs)
         st.download_button(
             "Download table",
-            tables.csv(table),
+            tables.write_csv(table),
             "class.csv",
             "text/csv",
             key="class-csv",
@@ -124,7 +124,7 @@ def _draw_audit(store: Store) -> None:
         for at, visitor_id, action, subject in accounts.audit(store)
     ]
     if rows:
-        tables.plain(pd.DataFrame(rows), key="audit-table")
+        tables.draw_plain(pd.DataFrame(rows), key="audit-table")
     else:
         st.caption("No activity yet.")
 

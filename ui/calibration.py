@@ -46,7 +46,7 @@ def read_temperature(run: Run) -> float | None:
         return None
 
 
-def headline(measured: Calibration, predictions: Predictions) -> None:
+def draw_headline(measured: Calibration, predictions: Predictions) -> None:
     """Draw whether the model is over- or under-confident, with the figures."""
     if not len(predictions):
         st.subheader("No test texts were scored.", anchor=False)
@@ -70,7 +70,7 @@ def headline(measured: Calibration, predictions: Predictions) -> None:
     st.caption(f"The model is {verdict} ({count(len(predictions), 'test texts')}). {figures}")
 
 
-def before_and_after(
+def draw_before_and_after(
     predictions: Predictions, measured: Calibration, temperature: float | None
 ) -> None:
     """Draw the reliability as trained and with the temperature fitted on the validation texts."""
@@ -89,7 +89,7 @@ def before_and_after(
     _table(measured, after, temperature)
 
 
-def answer_when_sure(predictions: Predictions, temperature: float | None) -> None:
+def draw_coverage(predictions: Predictions, temperature: float | None) -> None:
     """Draw coverage and accuracy for a confidence threshold."""
     st.markdown("#### Predict only when confident")
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
@@ -144,7 +144,7 @@ def _table(before: Calibration, after: Calibration, temperature: float) -> None:
             ],
         }
     )
-    tables.plain(
+    tables.draw_plain(
         table,
         key="figures",
         alt="Calibration on the test texts before and after temperature scaling",

@@ -184,7 +184,7 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
         "class": st.column_config.TextColumn("Class", width=90),
         "row": st.column_config.NumberColumn("Row", width=70),
     }
-    picked = tables.texts(
+    picked = tables.draw_texts(
         table, key="map-texts-table", columns=columns, alt="Texts selected in the map"
     )
     if len(selected) > SHOWN_TEXTS:

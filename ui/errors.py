@@ -70,7 +70,7 @@ def read_rows(run: Run, predictions: Predictions) -> Rows:
     return Rows(table, tags)
 
 
-def headline(rows: Rows, predictions: Predictions) -> None:
+def draw_headline(rows: Rows, predictions: Predictions) -> None:
     """Draw the numbers of errors, confident errors and contradicted labels."""
     table, accuracy = rows.table, predictions.scores.accuracy
     low, high = (100 - 100 * edge for edge in accuracy.interval[::-1])
@@ -115,7 +115,7 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
         }
     )
     chart_view.draw(charts.slices(table), key="slices-chart", twin=False)
-    tables.plain(
+    tables.draw_plain(
         _slice_table(shown),
         key="slices",
         rows_in_view=8,
@@ -181,7 +181,7 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
         "tag": st.column_config.TextColumn("Tag"),
         "note": st.column_config.TextColumn("Note"),
     }
-    position = tables.texts(
+    position = tables.draw_texts(
         shown, key=LIST_KEY, columns=columns, alt="Texts by loss, highest first"
     )
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
@@ -195,7 +195,9 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
         )
         st.download_button(
             "Download list",
-            data=lambda: tables.csv(listed.drop(columns=["wrong", "confident", "contradicted"])),
+            data=lambda: tables.write_csv(
+                listed.drop(columns=["wrong", "confident", "contradicted"])
+            ),
             file_name="errors.csv",
             mime="text/csv",
             key="errors-csv",

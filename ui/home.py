@@ -92,7 +92,7 @@ def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]
     ready = model is not None and status.source is not None and may(store.visitor, Action.LAUNCH)
     with st.container(horizontal=True, vertical_alignment="center", key="taste"):
         if (
-            launch.launch_button("Start a Taste run", "taste-run", disabled=not ready)
+            launch.draw_button("Start a Taste run", "taste-run", disabled=not ready)
             and model
             and status.source
         ):

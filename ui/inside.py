@@ -107,7 +107,7 @@ def draw_finding(walk: Trace, subject: Subject, classes: tuple[str, ...]) -> Non
         f"{plain(subject.title)}: {walk.layers} layers, {walk.heads} heads, vectors of d ="
         f" {walk.width} numbers.{untrained}{cut}"
     )
-    tables.plain(
+    tables.draw_plain(
         _steps(walk, classes), key="steps", rows_in_view=9, alt="Every step with its shape"
     )
 
@@ -159,7 +159,7 @@ def draw_vectors(walk: Trace) -> None:
             names,
             f"The vector of {walk.pieces[at]}, {walk.width} numbers, from the vocabulary to the"
             " last layer",
-            chart_view.dark(),
+            chart_view.is_dark(),
         ),
         key="strips",
     )
@@ -167,7 +167,9 @@ def draw_vectors(walk: Trace) -> None:
         "Blue is below zero, orange above. Each row has its own scale, with its norm next to it."
     )
     chart_view.draw(
-        charts.movement(walk.moved[:, : walk.drawn], walk.pieces[: walk.drawn], chart_view.dark()),
+        charts.movement(
+            walk.moved[:, : walk.drawn], walk.pieces[: walk.drawn], chart_view.is_dark()
+        ),
         key="movement",
     )
     _say_drawn(walk)
@@ -201,7 +203,7 @@ def draw_attention(walk: Trace) -> None:
             chosen,
             walk.pieces[: walk.drawn],
             f"Attention in layer {at + 1}, {name}: row attends to column",
-            chart_view.dark(),
+            chart_view.is_dark(),
         ),
         key="attention",
     )
@@ -226,7 +228,7 @@ def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
             read,
             [f"{walk.pieces[0]}, last layer", "input of the head"],
             "Input of the head",
-            chart_view.dark(),
+            chart_view.is_dark(),
         ),
         key="pooling",
         twin=False,
@@ -241,7 +243,7 @@ def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
             "logit": st.column_config.NumberColumn("Logit", format="%.3f"),
             "probability": st.column_config.NumberColumn("Probability", format="percent"),
         }
-        tables.plain(table, key="logits", columns=columns, alt="Logits and probabilities")
+        tables.draw_plain(table, key="logits", columns=columns, alt="Logits and probabilities")
         st.caption("Probability = exp(logit) / sum of exp(logit) over all classes.")
     with sides.cell():
         chart_view.draw(
@@ -257,7 +259,7 @@ def draw_adapter(
     """Draw the positions and shapes of the LoRA matrices, and the proportion of trained weights."""
     _head("5", "Where LoRA is applied", "A: r × inputs, B: outputs × r", _adapter_words(subject))
     modules = walk.adapted if subject.run else _foreseen(subject, shape)
-    chart_view.draw(charts.adapters(modules, chart_view.dark()), key="adapters")
+    chart_view.draw(charts.adapters(modules, chart_view.is_dark()), key="adapters")
     counts = count_trainable(shape, subject.config, len(classes))
     trained = sum(module.parameters for module in counts)
     chart_view.draw(
@@ -276,7 +278,9 @@ def draw_adapter(
         ),
         "parameters": st.column_config.NumberColumn("Trained parameters", format="localized"),
     }
-    tables.plain(lines, key="trainable-table", columns=columns, alt="Trained parameters per module")
+    tables.draw_plain(
+        lines, key="trainable-table", columns=columns, alt="Trained parameters per module"
+    )
 
 
 def _adapter_words(subject: Subject) -> str:

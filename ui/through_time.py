@@ -50,7 +50,7 @@ def choose_step(dynamics: Dynamics) -> int:
     return int(steps.index(chosen))
 
 
-def headline(dynamics: Dynamics) -> None:
+def draw_headline(dynamics: Dynamics) -> None:
     """Draw the first and last accuracy, and the numbers of learned and forgotten texts."""
     table = dynamics.table()
     first, last = (with_interval(dynamics.scores(at).accuracy) for at in (0, -1))
@@ -76,7 +76,7 @@ def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
             f" {scores.macro_f1:.3f}"
         )
         chart_view.draw(
-            charts.confusion_matrix(scores.counts, run.classes, dark=chart_view.dark()),
+            charts.confusion_matrix(scores.counts, run.classes, dark=chart_view.is_dark()),
             key="step-matrix",
         )
     with sides.cell():
@@ -187,7 +187,7 @@ def _draw_list(listed: pd.DataFrame) -> int | None:
         "forgotten": st.column_config.NumberColumn("Forgotten", format="localized", width=85),
     }
     shown = listed.head(SHOWN)[list(columns)].reset_index(drop=True)
-    return tables.texts(
+    return tables.draw_texts(
         shown,
         key="map-list",
         columns=columns,

@@ -69,7 +69,7 @@ def draw_tokens(subject: Subject, text: str, max_tokens: int) -> None:
                 "attention mask", help="Empty: truncated, the model never sees it."
             ),
         }
-        tables.plain(shown, key="pieces-table", columns=columns, alt="Tokens of the text")
+        tables.draw_plain(shown, key="pieces-table", columns=columns, alt="Tokens of the text")
 
 
 def draw_word(subject: Subject, dataset: Dataset | None) -> None:
@@ -104,7 +104,7 @@ def draw_word(subject: Subject, dataset: Dataset | None) -> None:
         "entries": st.column_config.TextColumn("Longer entries with this prefix", width="medium"),
         "words": st.column_config.TextColumn("Words of your data with this token", width="medium"),
     }
-    tables.plain(
+    tables.draw_plain(
         pd.DataFrame(lines),
         key="word-table",
         columns=columns,
@@ -135,7 +135,7 @@ def draw_classes(dataset: Dataset, max_tokens: int) -> None:
         "ratio": number("Tokens per word", format="%.2f"),
         "cut": number(f"Truncated at {max_tokens:,}", format="percent"),
     }
-    tables.plain(table[list(columns)], key="tokens-per-word-table", columns=columns)
+    tables.draw_plain(table[list(columns)], key="tokens-per-word-table", columns=columns)
 
 
 def draw_models(models: Sequence[Subject], text: str) -> None:
@@ -157,7 +157,7 @@ def draw_models(models: Sequence[Subject], text: str) -> None:
         ),
         "where": st.column_config.TextColumn("Location", width="medium"),
     }
-    tables.plain(
+    tables.draw_plain(
         pd.DataFrame(lines), key="models-table", columns=columns, alt="Offered base models"
     )
     shares = [line["tokens"] for line in lines if line["tokens"] is not None]

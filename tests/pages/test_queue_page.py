@@ -83,8 +83,8 @@ def test_a_run_that_left_the_queue_is_not_offered_as_if_it_had_learned(
 
 
 def test_a_start_that_no_one_knows_is_said_to_be_unknown(waiting: Job) -> None:
-    assert "No start estimate yet" in job_state.waiting(Turn(waiting, 3, None), 0.0)
-    assert job_state.short_wait(Turn(waiting, 3, None)) == "after 3 runs"
+    assert "No start estimate yet" in job_state.describe_waiting(Turn(waiting, 3, None), 0.0)
+    assert job_state.format_wait(Turn(waiting, 3, None)) == "after 3 runs"
 
 
 def test_the_hour_is_that_of_the_reader(waiting: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,14 +93,14 @@ def test_the_hour_is_that_of_the_reader(waiting: Job, monkeypatch: pytest.Monkey
     )  # two hours east
     turn = Turn(waiting, 2, Wait(60.0, 300.0, 600.0))
 
-    assert job_state.waiting(turn, 12 * 3600.0).endswith(
+    assert job_state.describe_waiting(turn, 12 * 3600.0).endswith(
         "It should start in about 5.0 min (60 s to 10 min), about 14:05."
     )
     for nonsense in (10**30, -(10**30)):
         monkeypatch.setattr(
             "ui.widgets.job_state.st.context", type("Context", (), {"timezone_offset": nonsense})
         )
-        assert len(job_state.time_of_day(0.0)) == 5
+        assert len(job_state.format_time(0.0)) == 5
 
 
 def test_in_a_class_the_sidebar_reports_the_visitors_own_turn(
@@ -108,7 +108,7 @@ def test_in_a_class_the_sidebar_reports_the_visitors_own_turn(
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
     monkeypatch.setattr(
-        "ui.session.visitors.current", lambda settings: Visitor("local", "Ada", Role.STUDENT)
+        "ui.session.visitors.find_current", lambda settings: Visitor("local", "Ada", Role.STUDENT)
     )
 
     assert any(", yours in about " in label for label in labels(open_app("pages/runs.py")))

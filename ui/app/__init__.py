@@ -1,3 +1,4 @@
-"""The frame of each page, the sidebar, and questions to the inference process. May import
-``ui.widgets``.
+"""The frame of each page, the sidebar, and requests to the inference process.
+
+May import ``ui.widgets``.
 """

@@ -36,7 +36,7 @@ MISSING = {
 }
 
 
-def style() -> None:
+def add_style() -> None:
     """Add the CSS rules that the theme cannot express."""
     st.html(STYLE)
 
@@ -78,14 +78,14 @@ def open_run(title: str, question: str, needs: Needs) -> Run:
     )
     _draw_header(title, question, lambda: _pick_run(usable, current))
     if run_id and current is None:
-        empty(
+        draw_empty(
             f"There is no run {plain(repr(run_id))}.",
             "Choose another run above, or from the list.",
             navigation.RUNS,
             "Open the list of runs",
         )
     if current is None:
-        empty(
+        draw_empty(
             "No run has finished yet.",
             "This page shows what a finished run has learned.",
             navigation.TRAIN,
@@ -110,7 +110,9 @@ def run_in_url() -> str:
     return run_id
 
 
-def empty(headline: str, explanation: str, file: str, label: str, run_id: str = "") -> NoReturn:
+def draw_empty(
+    headline: str, explanation: str, file: str, label: str, run_id: str = ""
+) -> NoReturn:
     """Draw an empty state with what is missing, why, and one action, and stop the page."""
     with st.container(border=True, key="empty-state", horizontal_alignment="center"):
         st.markdown(f"#### {headline}", text_alignment="center")
@@ -134,7 +136,7 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
 def _explain_missing(job: Job, needs: Needs) -> NoReturn:
     name, (artifact, verb) = plain(job.name), MISSING[needs]
     if not job.state.over:
-        empty(
+        draw_empty(
             f"{name} is {job.state}.",
             f"This page opens once the run has written {artifact}.",
             navigation.RUNS,
@@ -142,7 +144,7 @@ def _explain_missing(job: Job, needs: Needs) -> NoReturn:
             job.id,
         )
     if read_result(job).imported is not None and needs is Needs.PREDICTIONS:
-        empty(
+        draw_empty(
             f"{name} has no scores yet.",
             "It was imported without test predictions.",
             navigation.RUNS,
@@ -150,7 +152,7 @@ def _explain_missing(job: Job, needs: Needs) -> NoReturn:
             job.id,
         )
     state = LOOKS[job.state].word.lower()
-    empty(
+    draw_empty(
         f"{name} has no {needs.value}.",
         f"The run is {state}, and {artifact} {verb} missing.",
         navigation.RUNS,

@@ -15,7 +15,7 @@ from ui import navigation
 from ui.session import cache, data_picker, visitors
 from ui.session.error_boundary import boundary
 from ui.text import count, plain
-from ui.widgets.job_state import short_progress, short_wait
+from ui.widgets.job_state import format_progress, format_wait
 
 BUSY_SECONDS, IDLE_SECONDS = (
     2,
@@ -103,15 +103,15 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
     waiting = f" · {queued} waiting" if queued and active else ""
     if waiting and (turn := next_turn(read_queue(store), store.visitor)):
         waiting += (
-            f", yours {short_wait(turn)}"
+            f", yours {format_wait(turn)}"
             if store.settings.mode == Mode.CLASSROOM
-            else f", the next {short_wait(turn)}"
+            else f", the next {format_wait(turn)}"
         )
     unit = "1 run" if job.kind == JobKind.TRAIN else "1 job"
     link_to = job.id if job.kind == JobKind.TRAIN else ""
     navigation.link(
         navigation.RUNS,
-        f"{unit}: {plain(short_progress(job))}{waiting}",
+        f"{unit}: {plain(format_progress(job))}{waiting}",
         run_id=link_to,
         icon=":material/motion_photos_on:",
     )

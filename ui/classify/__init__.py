@@ -1,1 +1,1 @@
-"""Parts of the page Classify: answers, explanation, nearest texts, a file of texts."""
+"""Parts of the page Classify: answers, explanation, a file of texts."""

@@ -86,14 +86,14 @@ def ask(runs: Sequence[Run], text: str) -> None:
     st.session_state[HISTORY_KEY] = [(text, answers), *st.session_state.get(HISTORY_KEY, [])][:KEPT]
 
 
-def wanted() -> bool:
+def draw_button() -> bool:
     """Draw the Classify button; return whether it, or Try again after a failure, was clicked."""
     return st.button(
         "Classify", key="classify", type="primary", icon=":material/play_arrow:"
     ) | bool(st.session_state.pop(AGAIN_KEY, False))
 
 
-def answered(runs: Sequence[Run]) -> tuple[str, list[Answer]] | None:
+def read_answers(runs: Sequence[Run]) -> tuple[str, list[Answer]] | None:
     """Return the text and the answers of ``runs``; None if they have not been asked."""
     stored: tuple[str, list[Answer]] | None = st.session_state.get(ANSWER_KEY)
     return (
@@ -105,7 +105,7 @@ def answered(runs: Sequence[Run]) -> tuple[str, list[Answer]] | None:
 
 def draw_answer(runs: Sequence[Run]) -> None:
     """Draw the prediction, then one chart per run and one for the untrained base model."""
-    stored = answered(runs)
+    stored = read_answers(runs)
     if stored is None:
         st.caption("The class probabilities appear here, next to those of the untrained model.")
         return
@@ -152,7 +152,7 @@ def draw_history() -> None:
             "Probability", format="percent", min_value=0, max_value=1
         ),
     }
-    tables.plain(
+    tables.draw_plain(
         pd.DataFrame(lines),
         key="history-table",
         columns=columns,
@@ -201,7 +201,7 @@ def _draw_agreement(answers: Sequence[Answer]) -> None:
             help="Probability of the predicted class minus that of the next one.",
         ),
     }
-    tables.plain(
+    tables.draw_plain(
         pd.DataFrame(lines),
         key="agreement",
         columns=columns,

@@ -82,7 +82,7 @@ def _draw_tokens(explanation: Explanation, chosen: str) -> None:
             value for value, special in zip(values, explanation.special, strict=True) if not special
         ]
         chart_view.draw(
-            charts.attributions(tokens, shown, name, chart_view.dark()), key=f"explain-{key}"
+            charts.attributions(tokens, shown, name, chart_view.is_dark()), key=f"explain-{key}"
         )
     st.caption(
         f"Blue supports the class, orange opposes it. Convergence error: {explanation.error:.3f}"
@@ -172,7 +172,7 @@ def _draw_nearest_texts(run: Run, answer: Answer, index: Index) -> None:
             help="Cosine similarity of the head's inputs for both texts; 1 is the same direction.",
         ),
     }
-    tables.texts(
+    tables.draw_texts(
         table,
         key="nearest-texts",
         columns=columns,

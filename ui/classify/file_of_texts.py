@@ -92,7 +92,7 @@ def _draw_columns(run: Run, table: Table) -> None:
         )
     frame = choose_columns(table, text, "" if label == NONE else label)
     shown = frame.head(5).assign(text=lambda rows: rows["text"].str[:SHOWN_LETTERS])
-    tables.plain(shown, key="batch-preview", alt="The first rows of the file")
+    tables.draw_plain(shown, key="batch-preview", alt="The first rows of the file")
     if st.button("Classify file", key="start-batch", type="primary", icon=":material/play_arrow:"):
         st.query_params[JOB_KEY] = actions.launch_batch(store, run.job, table.found.name, frame).id
         st.rerun()
@@ -136,7 +136,7 @@ def _draw_result(run: Run, job: Job) -> None:
     name = job.name.removeprefix("Classify ").rpartition(".")[0] or "texts"
     st.download_button(
         "Download CSV",
-        data=lambda: tables.csv(classified.frame),
+        data=lambda: tables.write_csv(classified.frame),
         file_name=f"{name}-classified.csv",
         mime="text/csv",
         key="batch-csv",
@@ -145,10 +145,10 @@ def _draw_result(run: Run, job: Job) -> None:
     )
     if scores is not None and classified.counts is not None:
         chart_view.draw(
-            charts.confusion_matrix(classified.counts, run.classes, "counts", chart_view.dark()),
+            charts.confusion_matrix(classified.counts, run.classes, "counts", chart_view.is_dark()),
             key="batch-matrix",
         )
-        chart_view.per_class(scores, run.classes, key="batch-scores")
+        chart_view.draw_per_class(scores, run.classes, key="batch-scores")
 
 
 def _draw_table(classified: Classified) -> None:
@@ -163,7 +163,7 @@ def _draw_table(classified: Classified) -> None:
             "Probability", format="percent", min_value=0, max_value=1
         ),
     }
-    tables.plain(
+    tables.draw_plain(
         pd.DataFrame(shown),
         key="batch-rows",
         columns=columns,

@@ -1,1 +1,1 @@
-"""Parts of the page Compare: verdicts, tables, curves, details of one pair."""
+"""Parts of the page Compare: choice and verdicts, results, details of one pair."""

@@ -52,7 +52,9 @@ def choose_runs(store: Store) -> list[Chosen]:
     jobs = [job for job in store.jobs(JobKind.TRAIN) if Run.of(store, job).has_predictions()]
     if len(jobs) < 2:
         why = "A comparison needs two runs with test scores."
-        page_frame.empty("There is nothing to compare yet.", why, navigation.TRAIN, "Set up a run")
+        page_frame.draw_empty(
+            "There is nothing to compare yet.", why, navigation.TRAIN, "Set up a run"
+        )
     names = {
         job.id: f"{job.name} ({job.id})"
         if [other.name for other in jobs].count(job.name) > 1
@@ -79,7 +81,7 @@ def choose_runs(store: Store) -> list[Chosen]:
     return chosen
 
 
-def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
+def draw_verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
     """Draw a sentence for each pair, with a warning for pairs that cannot be compared."""
     pairs = _compare(
         tuple((entry.run.id, entry.run.version, entry.result.name) for entry in chosen), chosen
@@ -93,7 +95,7 @@ def verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
             st.info(plain(pair.verdict), icon=":material/balance:")
     if rest := pairs[SHOWN_VERDICTS:]:
         with st.expander(f"The other {count(len(rest), 'pairs')}", key="other-pairs"):
-            tables.plain(
+            tables.draw_plain(
                 pd.DataFrame({"Verdict": [pair.verdict for pair in rest]}), key="other-verdicts"
             )
     return pairs

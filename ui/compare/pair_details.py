@@ -40,18 +40,18 @@ def draw(pair: Pair) -> None:
     """Draw the matrix and the classes side by side, then the texts."""
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
-        matrices(pair)
+        draw_matrices(pair)
     with sides.cell():
         _classes(pair)
     _texts(pair)
 
 
-def matrices(pair: Pair) -> None:
+def draw_matrices(pair: Pair) -> None:
     """Draw the second run's confusion matrix minus the first's, on their common texts."""
     first, second = (predictions.scores.counts for predictions in pair.aligned())
     names = pair.first.name, pair.second.name
     chart_view.draw(
-        charts.matrix_difference(first, second, pair.first.classes, names, chart_view.dark()),
+        charts.matrix_difference(first, second, pair.first.classes, names, chart_view.is_dark()),
         key="difference",
     )
 
@@ -83,7 +83,7 @@ def _classes(pair: Pair) -> None:
         second: f1,
         "Texts": st.column_config.NumberColumn(format="localized", width=60),
     }
-    tables.plain(
+    tables.draw_plain(
         shown,
         key="class-differences",
         columns=columns,
@@ -113,7 +113,7 @@ def _texts(pair: Pair) -> None:
         f"Prediction of {pair.first.name}",
         f"Prediction of {pair.second.name}",
     ]
-    position = tables.texts(
+    position = tables.draw_texts(
         shown,
         key="told-apart",
         alt="Texts that one run classifies correctly and the other does not",

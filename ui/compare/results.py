@@ -34,7 +34,7 @@ def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> No
         [shown, pd.DataFrame([_baseline_row(entry) for entry in baselines], columns=shown.columns)],
         ignore_index=True,
     )
-    tables.plain(
+    tables.draw_plain(
         shown, key="results", alt="Results of each run; a star marks the best value of a column"
     )
     st.caption(
@@ -65,7 +65,7 @@ def draw_configurations(chosen: Sequence[Chosen]) -> None:
         }
         for name in names
     ]
-    tables.plain(
+    tables.draw_plain(
         pd.DataFrame(rows),
         key="configurations",
         alt="Settings of the configurations, one column per run",
@@ -98,7 +98,7 @@ def draw_seeds(chosen: Sequence[Chosen]) -> None:
                 "Highest": per_cent(spread.high),
             }
         )
-    tables.plain(
+    tables.draw_plain(
         pd.DataFrame(rows),
         key="seeds",
         alt="Test accuracy of runs that differ only in their seed",
@@ -119,7 +119,9 @@ def draw_classes(chosen: Sequence[Chosen]) -> None:
         }
     )
     number = {entry.result.name: st.column_config.NumberColumn(format="%.3f") for entry in chosen}
-    tables.plain(frame_, key="f1-per-class", columns=number, alt="F1 per class, one column per run")
+    tables.draw_plain(
+        frame_, key="f1-per-class", columns=number, alt="F1 per class, one column per run"
+    )
 
 
 def _baseline_row(result: Result) -> dict[str, str]:
@@ -247,7 +249,7 @@ def draw_baseline_verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
             if pair.paired
         ]
         points = {"Difference (points)": st.column_config.NumberColumn(format="%.1f")}
-        tables.plain(
+        tables.draw_plain(
             pd.DataFrame(lines),
             key="baseline-verdicts",
             columns=points,

@@ -1,1 +1,1 @@
-"""Parts of the page Your data: uploading files, choosing columns, saved datasets."""
+"""Parts of the page Your data: the form for a new dataset, columns, Hub, saved datasets."""

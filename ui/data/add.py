@@ -88,7 +88,7 @@ def _draw_choices(store: Store, files: list[UploadedFile]) -> None:
         f"{file.key}|{split}|{table.found}"
         for file, (split, table) in zip(files, parts, strict=True)
     )
-    built = columns.built(key, columns.choice_key(choice), parts, choice)
+    built = columns.build_dataset(key, columns.choice_key(choice), parts, choice)
     columns.draw_report(built.report, "preview")
     with (
         st.form("save-form", border=False),
@@ -140,7 +140,7 @@ def _draw_preview(table: Table) -> None:
         .map(lambda cell: cell[:PREVIEW_LETTERS] if isinstance(cell, str) else cell)
     )
     shown.columns = [str(name) for name in shown.columns]
-    tables.plain(
+    tables.draw_plain(
         shown,
         key=f"preview-{table.found.name}",
         alt=f"The first {len(shown)} rows of {table.found.name}",

@@ -104,7 +104,7 @@ def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
 @st.cache_resource(
     max_entries=2, show_spinner=False
 )  # shared between reruns of one visitor's page; never changed
-def built(
+def build_dataset(
     key: str, choice_key: str, _parts: Sequence[tuple[Split, Table]], _choice: BuildOptions
 ) -> BuiltDataset:
     """Build the dataset from the tables. Raises DataError."""
@@ -135,7 +135,7 @@ def draw_report(report: BuildReport, key: str) -> None:
         numbers: tables.Columns = {
             split: st.column_config.NumberColumn(format="localized") for split in SPLITS
         }
-        tables.plain(
+        tables.draw_plain(
             shown,
             key=f"{key}-classes",
             columns=numbers,
@@ -148,7 +148,7 @@ def draw_report(report: BuildReport, key: str) -> None:
                 {"reason": item.reason, "rows": item.rows, "first": ", ".join(item.where)}
                 for item in report.dropped
             ]
-            tables.plain(
+            tables.draw_plain(
                 pd.DataFrame(rows),
                 key=f"{key}-dropped",
                 rows_in_view=8,
@@ -208,7 +208,7 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
         key=f"classes|{label}|{merge}|{leave_out}|{key}",
         hide_index=True,
         disabled=["label", "rows"],
-        height=tables.height(len(editable), 8),
+        height=tables.compute_height(len(editable), 8),
         column_config={
             "class": st.column_config.TextColumn("Class", max_chars=80),
             "label": "Label",

@@ -90,7 +90,7 @@ def read_untrained(run: Run) -> Predictions | None:
         return None
 
 
-def headline(
+def draw_headline(
     run: Run, split: Split, predictions: Predictions, untrained: Predictions | None
 ) -> None:
     """Draw the accuracy as the headline, and what it was measured on."""
@@ -127,12 +127,12 @@ def headline(
 def draw_matrix(predictions: Predictions, classes: Sequence[str], show: CellsShow) -> None:
     """Draw the matrix; a click on a cell selects it."""
     chart = charts.confusion_matrix(
-        predictions.scores.counts, classes, show, chart_view.dark(), _chosen_cell(classes)
+        predictions.scores.counts, classes, show, chart_view.is_dark(), _chosen_cell(classes)
     )
     chart_view.draw(chart, key=MATRIX_KEY, select="cell")
 
 
-def texts_of_cell(run: Run, predictions: Predictions) -> None:
+def draw_texts_of_cell(run: Run, predictions: Predictions) -> None:
     """Draw the texts of the selected cell; two select boxes make it selectable by keyboard."""
     st.markdown("#### Texts in the selected cell")
     with st.container(horizontal=True, gap="medium"):
@@ -218,7 +218,7 @@ def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str]) -> None:
     }
     ordered = cell_rows.sort_values("margin", ascending=False).head(SHOWN_TEXTS)
     shown = ordered[["text", "margin", *probabilities]].reset_index(drop=True)
-    chosen = tables.texts(
+    chosen = tables.draw_texts(
         shown,
         key="cell-texts",
         columns=columns,

@@ -21,7 +21,7 @@ CHOSEN_CURVE = "curve-class"
 FEW = 4  # classes with their own line colours
 
 
-def per_class(run: Run, split: Split) -> None:
+def draw_per_class(run: Run, split: Split) -> None:
     """Draw precision, recall and F1 of each class with intervals; ``per_class_table`` is its
     table.
     """
@@ -29,7 +29,7 @@ def per_class(run: Run, split: Split) -> None:
     chart_view.draw(charts.class_scores(table), key="class-scores", twin=False)
 
 
-def per_class_table(run: Run, split: Split) -> None:
+def draw_per_class_table(run: Run, split: Split) -> None:
     """Draw the scores of each class as a table."""
     table = cache.class_intervals(run.folder, run.version, run.classes, split)
     shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
@@ -64,7 +64,7 @@ def per_class_table(run: Run, split: Split) -> None:
             ),
         ),
     }
-    tables.plain(
+    tables.draw_plain(
         shown,
         key="per-class",
         columns=columns,
@@ -73,7 +73,7 @@ def per_class_table(run: Run, split: Split) -> None:
     )
 
 
-def most_confused(run: Run, predictions: Predictions) -> None:
+def draw_most_confused(run: Run, predictions: Predictions) -> None:
     """Draw the confused pairs with their direction, and a button for the most frequent error."""
     st.markdown("#### Confused classes")
     pairs = confused_pairs(predictions.scores, run.classes)
@@ -111,7 +111,7 @@ def most_confused(run: Run, predictions: Predictions) -> None:
             "p": ["< 0.001" if p < 0.001 else f"{p:.3f}" for p in pairs["p"]],
         }
     )
-    tables.plain(
+    tables.draw_plain(
         shown,
         key="confused-pairs",
         rows_in_view=6,
@@ -123,7 +123,7 @@ def most_confused(run: Run, predictions: Predictions) -> None:
     )
 
 
-def ranking(run: Run, split: Split) -> None:
+def draw_ranking(run: Run, split: Split) -> None:
     """Draw the ROC or precision-recall curve of each class against the rest."""
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         kind = st.segmented_control(
@@ -142,7 +142,7 @@ def ranking(run: Run, split: Split) -> None:
         "area": st.column_config.NumberColumn(area[0].upper() + area[1:], format="%.4f"),
         "texts": st.column_config.NumberColumn("Texts", format="localized"),
     }
-    tables.plain(
+    tables.draw_plain(
         curves.areas, key="areas", columns=columns, rows_in_view=8, alt=f"{area} of each class"
     )
 

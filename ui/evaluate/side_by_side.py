@@ -24,7 +24,7 @@ from ui.widgets import chart_view
 OTHER_KEY = "other-run"
 
 
-def before_and_after(run: Run, untrained: Predictions | None, show: CellsShow) -> None:
+def draw_before_and_after(run: Run, untrained: Predictions | None, show: CellsShow) -> None:
     """Draw the matrices of the untrained and the trained model on the same texts."""
     if untrained is None:
         st.caption(
@@ -42,13 +42,13 @@ def before_and_after(run: Run, untrained: Predictions | None, show: CellsShow) -
     for name, predictions in (("Before", before), ("After", after)):
         with sides.cell():
             chart = charts.confusion_matrix(
-                predictions.scores.counts, run.classes, show, chart_view.dark()
+                predictions.scores.counts, run.classes, show, chart_view.is_dark()
             )
             title = f"{name} training: {with_interval(predictions.scores.accuracy)} accuracy"
             chart_view.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")
 
 
-def another_run(run: Run, split: Split, predictions: Predictions) -> None:
+def draw_another_run(run: Run, split: Split, predictions: Predictions) -> None:
     """Draw the difference to another run on the same data, and whether it is significant."""
     others = _comparable(run, split)
     if not others:
@@ -78,7 +78,7 @@ def _draw_difference(run: Run, predictions: Predictions, other: Run, theirs: Pre
     (pair,) = compare([make_result(other, theirs), make_result(run, predictions)])
     st.markdown(plain(pair.verdict))
     if pair.paired:
-        pair_details.matrices(pair)
+        pair_details.draw_matrices(pair)
 
 
 def _comparable(run: Run, split: Split) -> list[Run]:

@@ -1,1 +1,1 @@
-"""Parts of the page Explore: filters, balance and lengths, words, texts."""
+"""Parts of the page Explore: filters, balance and lengths, words and texts."""

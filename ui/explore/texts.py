@@ -94,7 +94,7 @@ def _draw_class(view: View, label: int, show: Show) -> None:
         st.caption("No distinctive words: too few texts, or only this class is selected.")
         return
     if show == "cloud":
-        tints = TEXT_COLOURS[chart_view.dark()]
+        tints = TEXT_COLOURS[chart_view.is_dark()]
         tint = tints[label] if len(view.classes) <= len(tints) else tints[0]
         chart_view.draw(
             charts.word_cloud(table, name, tint, view.filters.word), key=key, select="chosen"
@@ -138,7 +138,7 @@ def _draw_examples(view: View) -> None:
             "class": st.column_config.TextColumn("Class", width=90),
             "example": st.column_config.TextColumn("Example", width="large"),
         }
-        tables.plain(
+        tables.draw_plain(
             examples,
             key="examples",
             columns=columns,
@@ -199,7 +199,7 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
             ),
         ),
     }
-    tables.plain(
+    tables.draw_plain(
         shown,
         key="pattern-table",
         columns=columns,
@@ -244,7 +244,7 @@ def _draw_texts(view: View) -> None:
         "row": number("Row", width=70, help="The text's number in its split of the source."),
     }
     with table_cell:
-        chosen = tables.texts(
+        chosen = tables.draw_texts(
             table, key="texts", columns=columns, alt="The selected texts with class and length"
         )
     if chosen is None:

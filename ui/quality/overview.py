@@ -98,7 +98,7 @@ def choose_finding(report: QualityReport) -> DataFinding:
         "texts": st.column_config.NumberColumn("Texts", format="localized", width=70),
         "where": st.column_config.TextColumn("Where", width=450),
     }
-    tables.plain(
+    tables.draw_plain(
         pd.DataFrame(lines, columns=["finding", "texts", "where"]),
         key="findings",
         columns=columns,
@@ -134,7 +134,7 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
     rows = name_rows(all_found[all_found["check"] == finding.check.value], texts, dataset.classes)
     shown = rows.head(SHOWN_ROWS).reset_index(drop=True)
     table = pd.DataFrame({name: shown[name] for name in _columns_of(finding.check)})
-    choose = tables.several_texts if finding.check is Check.SUSPECT else _one_text
+    choose = tables.draw_several_texts if finding.check is Check.SUSPECT else _one_text
     chosen = choose(
         table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}"
     )
@@ -155,7 +155,7 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
             if finding.check is Check.SUSPECT:
                 _draw_neighbours(dataset, line, texts)
     name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
-    exported = partial(tables.csv, rows.drop(columns=["check", "label", "rival"]))
+    exported = partial(tables.write_csv, rows.drop(columns=["check", "label", "rival"]))
     st.download_button(
         "Download table",
         exported,
@@ -178,7 +178,7 @@ def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> 
         return
     named = name_rows(near.assign(rival=-1), texts, dataset.classes)
     st.caption("Most similar texts (cosine of TF-IDF), without copies:")
-    tables.plain(
+    tables.draw_plain(
         named[["class", "similarity", "text", "split", "row"]],
         key="neighbours",
         columns=_look(),
@@ -224,7 +224,7 @@ def _texts(dataset: Dataset) -> pd.DataFrame:
 
 
 def _one_text(table: pd.DataFrame, *, key: str, columns: tables.Columns, alt: str) -> list[int]:
-    chosen = tables.texts(table, key=key, columns=columns, alt=alt)
+    chosen = tables.draw_texts(table, key=key, columns=columns, alt=alt)
     return [] if chosen is None else [chosen]
 
 

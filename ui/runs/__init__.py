@@ -1,1 +1,1 @@
-"""Parts of the page Runs: list, detail, live metrics, actions, imports, backups."""
+"""Parts of the page Runs: list, details, curves, actions, sweeps, import and backup."""

@@ -183,7 +183,7 @@ def _draw_retry(store: Store, summary: Summary, changes: dict[str, tuple[object,
         "Retry with "
         + " and ".join(f"{_title(name)} {_value(new)}" for name, (_, new) in changes.items())
     )
-    if launch.launch_button(label, RETRY):
+    if launch.draw_button(label, RETRY):
         try:
             launch.retry(store, summary.job, button=RETRY)
         except LoraLabError as error:  # no room

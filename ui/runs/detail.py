@@ -16,7 +16,7 @@ from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session.error_boundary import boundary
 from ui.text import accuracy, duration, per_cent, plain, without_folders
 from ui.widgets import baselines, job_state
-from ui.widgets.run_summary import Summary, badge, draw_origin, summarise
+from ui.widgets.run_summary import Summary, draw_badge, draw_origin, summarise
 
 LIVE_SECONDS = 2  # a step takes about half a second on two cores
 
@@ -43,7 +43,7 @@ def _draw_head(store: Store, summary: Summary) -> None:
     with st.container(key="run-head", gap="xxsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.subheader(plain(summary.name), anchor=False, width="content")
-            badge(summary)
+            draw_badge(summary)
         draw_origin(summary)
     actions.draw(store, summary)
     if summary.request:
@@ -61,11 +61,13 @@ def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> 
                 f"{plain(job.message)} {plain(job.fix)}".strip()
             )  # set while it waits for memory or disk space
             turn = find_turn(read_queue(store), job)
-            st.info(waits or job_state.waiting(turn, store.clock()), icon=":material/schedule:")
+            st.info(
+                waits or job_state.describe_waiting(turn, store.clock()), icon=":material/schedule:"
+            )
             _draw_log(store, job)
             return
         curves.live.follow(store, job)
-        job_state.progress(job, store.clock(), curves.live.seconds_left)
+        job_state.draw_progress(job, store.clock(), curves.live.seconds_left)
         actions.draw_resumed(job)
         curves.draw(job)
         _draw_log(store, job)

@@ -153,7 +153,7 @@ class Curves:
         request = self.summary.request
         assert request is not None  # a run without one is damaged and has no curves
         chart = self.live.scores(
-            request.config.validation_rows, baselines.levels(baselines.read(self.store, job))
+            request.config.validation_rows, baselines.list_levels(baselines.read(self.store, job))
         )
         if chart is None:
             st.caption("Accuracy appears after the first validation.")
@@ -176,8 +176,9 @@ class Curves:
         pair = st.grid(2, min_column_width=330, gap="medium")
         with pair.cell():
             chart_view.draw(
-                self.live.matrix(steps[-1], predictions, classes, chart_view.dark()), key="matrix"
+                self.live.matrix(steps[-1], predictions, classes, chart_view.is_dark()),
+                key="matrix",
             )
         with pair.cell():
             st.caption(f"Scores on the same {len(predictions):,} validation texts.")
-            chart_view.per_class(predictions.scores, classes, key="per-class")
+            chart_view.draw_per_class(predictions.scores, classes, key="per-class")

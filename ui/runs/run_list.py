@@ -22,8 +22,8 @@ from core.storage.store import Store
 from ui.session.error_boundary import boundary
 from ui.text import accuracy, age, count, duration, without_folders
 from ui.widgets import tables
-from ui.widgets.job_state import DAMAGED, LOOKS, in_text, short_progress, short_wait
-from ui.widgets.run_summary import Summary, accuracies, summarise
+from ui.widgets.job_state import DAMAGED, LOOKS, format_look, format_progress, format_wait
+from ui.widgets.run_summary import Summary, read_accuracies, summarise
 
 SHARED_SECONDS = 1.0
 COLOURS = {
@@ -70,7 +70,7 @@ def _draw_dataframe(
         _shared_table().table(store, summaries),
         key=key,
         hide_index=True,
-        height=tables.height(len(summaries), rows_in_view=10),
+        height=tables.compute_height(len(summaries), rows_in_view=10),
         column_config=_columns(),
         on_select=on_select,
         selection_mode="single-row",
@@ -120,8 +120,8 @@ def _write_run(key: str, ids: list[str]) -> None:
 
 def _frame(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
     now = store.clock()
-    curves = accuracies(store, [summary.job for summary in summaries])
-    waits = {turn.job.id: short_wait(turn) for turn in read_queue(store)}
+    curves = read_accuracies(store, [summary.job for summary in summaries])
+    waits = {turn.job.id: format_wait(turn) for turn in read_queue(store)}
     rows = [_row(summary, curves.get(summary.job.id, []), now) for summary in summaries]
     return pd.DataFrame(
         [
@@ -135,7 +135,7 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
     job, request = summary.job, summary.request
     rows, known = _count_rows(summary)
     return {
-        "state": [in_text(summary.look)],
+        "state": [format_look(summary.look)],
         "name": f"{summary.name} (example)" if summary.shipped else summary.name,
         "result": _outcome(summary),
         "curve": curve,
@@ -160,7 +160,7 @@ def _outcome(summary: Summary) -> str:
     if summary.problem:
         return "missing files" if summary.request else "unreadable record"
     if not job.state.over:
-        return short_progress(job)
+        return format_progress(job)
     if summary.test:
         return accuracy(summary.test)
     return job.cause if job.state in (JobState.FAILED, JobState.INTERRUPTED) else ""
@@ -172,7 +172,7 @@ def _columns() -> tables.Columns:
     return {
         "state": column.MultiselectColumn(
             "State",
-            options=[in_text(look) for look in looks],
+            options=[format_look(look) for look in looks],
             color=[COLOURS[look.colour] for look in looks],
         ),
         "name": column.TextColumn("Run", width="medium"),

@@ -87,7 +87,7 @@ class DataStatus:
 def open_lab() -> Store:
     """Open the store of the home folder for this visitor. Raises StoreDamaged."""
     settings = Settings()
-    return open_store(settings, visitors.current(settings))
+    return open_store(settings, visitors.find_current(settings))
 
 
 def data_status(settings: Settings) -> DataStatus:

@@ -22,11 +22,11 @@ from ui.text import plain
 WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
 
 
-def current(settings: Settings) -> Visitor:
-    """Return the visitor. In a classroom, visitors who have not joined are guests, who may only
-    look.
+def find_current(settings: Settings) -> Visitor:
+    """Return the visitor.
 
-    A visitor of a public page is a guest or a guest trainer.
+    In a classroom, visitors who have not joined are guests, who may only look. A visitor of a
+    public page is a guest or a guest trainer.
     """
     if settings.mode == Mode.LOCAL:
         return at_the_machine(settings)
@@ -62,7 +62,7 @@ def admit() -> None:
             " variable `LORALAB_MODE` set to `classroom` (with a code) or `public` (read-only)."
         )
         st.stop()
-    if settings.mode == Mode.CLASSROOM and current(settings) is GUEST:
+    if settings.mode == Mode.CLASSROOM and find_current(settings) is GUEST:
         st.session_state.pop(WHO, None)
         _draw_sign_in_page(settings)
         st.stop()
@@ -72,7 +72,7 @@ def draw_line() -> None:
     """Draw the visitor's name in the sidebar, with the key to sign in again."""
     settings = Settings()
     sign_in = load_sign_in()
-    guest_or_member = current(settings) if settings.mode != Mode.LOCAL else GUEST
+    guest_or_member = find_current(settings) if settings.mode != Mode.LOCAL else GUEST
     if settings.mode == Mode.PUBLIC and guest_or_member is GUEST:
         st.caption("Public page: explore and classify; training is disabled.")
     if guest_or_member.role is Role.TASTER:

@@ -1,1 +1,1 @@
-"""Parts of the page New run: the form, the estimate, the summary before the launch."""
+"""Parts of the page New run: the form, the time budget, the summary with its cost, the launch."""

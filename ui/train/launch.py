@@ -16,7 +16,7 @@ from ui import navigation
 LAUNCHED = "launched-run"
 
 
-def launch_button(label: str, key: str, disabled: bool = False) -> bool:
+def draw_button(label: str, key: str, disabled: bool = False) -> bool:
     """Draw the button with a launch key, which stays the same for a second click in flight."""
     clicked = st.button(
         label, key=key, type="primary", icon=":material/play_arrow:", disabled=disabled
@@ -55,7 +55,7 @@ def retry(store: Store, job: Job, *, button: str) -> None:
     _go(actions.retry(store, job, key=_key(button)))
 
 
-def arrived() -> None:
+def clear_redirect() -> None:
     """Clear the pending redirect once the list of runs has been drawn."""
     st.session_state.pop(LAUNCHED, None)
 

@@ -180,7 +180,7 @@ def _draw_launch(
             " run."
         )
     ready = config is not None and status.source is not None and allowed
-    if launch.launch_button("Start", BUTTON, disabled=not ready) and config and status.source:
+    if launch.draw_button("Start", BUTTON, disabled=not ready) and config and status.source:
         launch.launch(
             store,
             config,

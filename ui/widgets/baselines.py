@@ -59,7 +59,7 @@ def read(store: Store, job: Job) -> list[Fitted]:
     )
 
 
-def levels(fitted: Sequence[Fitted]) -> dict[str, float]:
+def list_levels(fitted: Sequence[Fitted]) -> dict[str, float]:
     """Map each baseline's name to its test accuracy, for the rules of a chart."""
     return {
         str(baseline.baseline): baseline.predictions.scores.accuracy.value
@@ -68,7 +68,7 @@ def levels(fitted: Sequence[Fitted]) -> dict[str, float]:
     }
 
 
-def sentence(store: Store, job: Job) -> str:
+def describe(store: Store, job: Job) -> str:
     """Return ``Baselines on test texts: TF-IDF 86.8 % ± 0.8, …``.
 
     Empty if there is none except the untrained score.
@@ -86,7 +86,7 @@ def sentence(store: Store, job: Job) -> str:
 
 def draw_sentence(store: Store, job: Job) -> None:
     """Draw the sentence, if there is one."""
-    if text := sentence(store, job):
+    if text := describe(store, job):
         st.caption(text, help=WHAT)
 
 

@@ -47,10 +47,10 @@ def _draw_twin(chart: Chart, key: str) -> None:
     if not twin.open:  # no data is sent for a closed table
         return
     with twin:
-        tables.plain(chart.table, key=f"{key}-table", rows_in_view=8)
+        tables.draw_plain(chart.table, key=f"{key}-table", rows_in_view=8)
         st.download_button(
             "Download CSV",
-            data=lambda: tables.csv(chart.table),
+            data=lambda: tables.write_csv(chart.table),
             file_name=f"{key}.csv",
             mime="text/csv",
             key=f"{key}-csv",
@@ -59,16 +59,16 @@ def _draw_twin(chart: Chart, key: str) -> None:
         )
 
 
-def dark() -> bool:
+def is_dark() -> bool:
     """Return whether the page has a dark background."""
     return st.context.theme.type == "dark"
 
 
-def per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
+def draw_per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
     """Draw precision, recall and F1 of each class."""
     number = st.column_config.NumberColumn
     share = partial(number, format="%.3f")
-    tables.plain(
+    tables.draw_plain(
         scores.per_class(classes),
         key=key,
         columns={

@@ -45,18 +45,18 @@ LOOKS = {
 DAMAGED = Look("Damaged", ":material/broken_image:", "✕", "red")
 
 
-def badge(state: JobState) -> None:
+def draw_badge(state: JobState) -> None:
     """Draw the state as a coloured badge with icon and word."""
     look = LOOKS[state]
     st.badge(look.word, icon=look.icon, color=look.colour)
 
 
-def in_text(look: Look) -> str:
+def format_look(look: Look) -> str:
     """Return the state for a table cell."""
     return f"{look.sign} {look.word}"
 
 
-def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
+def draw_progress(job: Job, now: float, seconds_left: float | None = None) -> None:
     """Draw a bar with phase, step, elapsed and remaining time, and a note when updates stop."""
     phase = plain((job.phase or job.state.value).capitalize())
     step, unit = (
@@ -66,7 +66,8 @@ def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
     steps = [f"{step}{job.done:,} of {job.total:,}{unit}"] if job.total else []
     elapsed = [f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
     st.progress(
-        share_done(job), text=" · ".join([phase, *steps, *elapsed, *_time_left(job, seconds_left)])
+        compute_share_done(job),
+        text=" · ".join([phase, *steps, *elapsed, *_time_left(job, seconds_left)]),
     )
     if job.heartbeat_at and job.state.active and now - job.heartbeat_at > SILENT_SECONDS:
         st.caption(
@@ -75,20 +76,20 @@ def progress(job: Job, now: float, seconds_left: float | None = None) -> None:
         )
 
 
-def share_done(job: Job) -> float:
+def compute_share_done(job: Job) -> float:
     """Return the fraction of the current phase that is done, from 0 to 1."""
     return min(1.0, job.done / job.total) if job.total else 0.0
 
 
-def short_progress(job: Job) -> str:
+def format_progress(job: Job) -> str:
     """Return ``training 42 %`` for the sidebar and tables."""
     if job.state is JobState.QUEUED:
         return "waiting"
-    per_cent = f" {share_done(job):.0%}".replace("%", " %") if job.total else ""
+    per_cent = f" {compute_share_done(job):.0%}".replace("%", " %") if job.total else ""
     return f"{SHORT.get(job.phase, job.phase) or job.state.value}{per_cent}"
 
 
-def waiting(turn: Turn | None, now: float) -> str:
+def describe_waiting(turn: Turn | None, now: float) -> str:
     """Return a queued run's position and its estimated start."""
     if turn is None or turn.ahead == 0:
         return "Next in the queue. It starts in a moment."
@@ -100,14 +101,14 @@ def waiting(turn: Turn | None, now: float) -> str:
             " found their data."
         )
     wait = turn.wait
-    at = f", about {clock}" if (clock := time_of_day(now + wait.likely)) else ""
+    at = f", about {clock}" if (clock := format_time(now + wait.likely)) else ""
     return (
         f"{position} It should start in about {duration(wait.likely)} ({duration(wait.low)} to"
         f" {duration(wait.high)}){at}."
     )
 
 
-def short_wait(turn: Turn) -> str:
+def format_wait(turn: Turn) -> str:
     """Return ``in about 6 min`` for the sidebar and tables."""
     if turn.job.message:
         return "waits for memory"
@@ -120,7 +121,7 @@ def short_wait(turn: Turn) -> str:
     )
 
 
-def time_of_day(at: float) -> str:
+def format_time(at: float) -> str:
     """Return ``14:35`` in the reader's time zone; empty if the browser does not report it."""
     offset = st.context.timezone_offset  # minutes from local time to UTC
     if not isinstance(offset, int):

@@ -111,7 +111,7 @@ def _summarise(run: Run, complete: bool) -> Summary:
     return Summary(run, proposed=proposed)
 
 
-def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
+def read_accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
     """Return validation accuracies over time by run id, for sparklines; finished runs only."""
     over = [job for job in jobs if job.state.over]
     curves = {job.id: _accuracies.get((store.folder(job), job.version)) for job in over}
@@ -123,7 +123,7 @@ def accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
     return {run_id: curve for run_id, curve in curves.items() if curve is not None}
 
 
-def badge(summary: Summary) -> None:
+def draw_badge(summary: Summary) -> None:
     """Draw the state as a coloured badge."""
     st.badge(summary.look.word, icon=summary.look.icon, color=summary.look.colour)
 

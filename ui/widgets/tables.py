@@ -13,7 +13,7 @@ Columns = Mapping[str, ColumnConfig | str | None]  # configuration of each colum
 ROW_PIXELS = 38  # at the theme's 17 px
 
 
-def plain(
+def draw_plain(
     frame: pd.DataFrame,
     *,
     key: str,
@@ -27,13 +27,13 @@ def plain(
         key=key,
         hide_index=True,
         column_config=columns,
-        height=height(len(frame), rows_in_view),
+        height=compute_height(len(frame), rows_in_view),
         placeholder="–",
         alt=alt or None,
     )
 
 
-def selectable(
+def draw_selectable(
     frame: pd.DataFrame,
     *,
     key: str,
@@ -47,7 +47,7 @@ def selectable(
         key=key,
         hide_index=True,
         column_config=columns,
-        height=height(len(frame), rows_in_view),
+        height=compute_height(len(frame), rows_in_view),
         on_select="rerun",
         selection_mode="single-row",
         placeholder="–",
@@ -57,7 +57,7 @@ def selectable(
     return int(chosen[0]) if chosen and chosen[0] < len(frame) else None
 
 
-def texts(
+def draw_texts(
     frame: pd.DataFrame,
     *,
     key: str,
@@ -70,7 +70,7 @@ def texts(
     return chosen[0] if chosen else None
 
 
-def several_texts(
+def draw_several_texts(
     frame: pd.DataFrame,
     *,
     key: str,
@@ -99,7 +99,7 @@ def _texts(
             **(columns or {}),
         },
         row_height=2 * ROW_PIXELS,
-        height=height(len(frame), rows_in_view, 2 * ROW_PIXELS),
+        height=compute_height(len(frame), rows_in_view, 2 * ROW_PIXELS),
         on_select="rerun",
         selection_mode=mode,
         placeholder="–",
@@ -108,12 +108,14 @@ def _texts(
     return [int(row) for row in event["selection"]["rows"] if row < len(frame)]
 
 
-def csv(frame: pd.DataFrame) -> bytes:
+def write_csv(frame: pd.DataFrame) -> bytes:
     """Convert the table to CSV that is safe to open in a spreadsheet."""
     return to_csv(frame)
 
 
-def height(rows: int, rows_in_view: int, row_pixels: int = ROW_PIXELS) -> int | Literal["content"]:
+def compute_height(
+    rows: int, rows_in_view: int, row_pixels: int = ROW_PIXELS
+) -> int | Literal["content"]:
     """Return the height of the table: all rows, or ``rows_in_view`` of them."""
     return (
         "content"
