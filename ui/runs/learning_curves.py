@@ -60,7 +60,7 @@ class LiveMetrics:
 
     def loss(self, log: bool) -> Chart:
         """Return the loss chart so far."""
-        return self._kept(
+        return self._cached(
             f"loss, log {log}",
             len(self.metrics),
             lambda: charts.loss_curves(self._frame(), log=log),
@@ -75,7 +75,7 @@ class LiveMetrics:
         if not validations:
             return None
         made_from = validations, rows, dict(baselines)
-        return self._kept(
+        return self._cached(
             "scores", made_from, lambda: charts.score_curves(self._frame(), rows, baselines)
         )
 
@@ -83,7 +83,7 @@ class LiveMetrics:
         self, step: int, predictions: Predictions, classes: Sequence[str], dark: bool
     ) -> Chart:
         """Return the confusion matrix of the validation after ``step``."""
-        return self._kept(
+        return self._cached(
             f"matrix, dark {dark}",
             step,
             lambda: charts.confusion_matrix(predictions.scores.counts, classes, dark=dark),
