@@ -285,9 +285,9 @@ PARTS: dict[str, Callable[[Lab, int], list[Row]]] = {
 
 
 def table(rows: Sequence[Row]) -> str:
-    width = max(len(row.what) for row in rows)
+    width = max(len(row.name) for row in rows)
     return "\n".join(
-        f"{row.what:<{width}}  {row.found:>12}  {row.promised:<12} "
+        f"{row.name:<{width}}  {row.measured:>12}  {row.promised:<12} "
         f" {'holds' if row.holds else 'SHORT'}"
         for row in rows
     )
