@@ -105,13 +105,13 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
 
     from core.inference.classifier import Classifier  # noqa: PLC0415
     from core.training.load_model import fetch  # noqa: PLC0415
-    from core.transfer.export import verify, write_model  # noqa: PLC0415
+    from core.transfer.export import verify, write_files  # noqa: PLC0415
     from core.transfer.export.formats import Format  # noqa: PLC0415
 
     queries = lab.request
     assert queries.adapter is not None
     base = fetch(queries.model)
-    source = write_model.ExportSource(
+    source = write_files.ExportSource(
         base,
         queries.model.identity,
         queries.model.revision,
@@ -123,7 +123,7 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
     folders = {target: lab.place / target for target in (Format.MERGED, Format.ONNX_INT8)}
     for target, folder in folders.items():
         folder.mkdir()
-        write_model.write(source, target, folder)
+        write_files.write_model(source, target, folder)
     ours = Classifier(base, queries.classes, queries.seed)
     ours.load_adapter("run", queries.adapter)
     pipe = pipeline(

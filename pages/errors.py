@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.evaluation.slices import search_slice
+from core.evaluation.error_analysis import search_slice
 from ui import errors
 from ui.app import page_frame
 from ui.app.page_frame import Needs

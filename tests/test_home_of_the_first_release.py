@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from core.cli.app import app as command_line
 from core.data.recipe import read_recipe
-from core.evaluation.tags import read_tags
+from core.evaluation.error_analysis import read_tags
 from core.people.classroom import Attempts, come_back, read_rules
 from core.settings import Settings
 from core.storage.accounts import people

@@ -11,9 +11,17 @@ from numpy.typing import NDArray
 
 from core import charts
 from core.errors import LoraLabError
+from core.evaluation.error_analysis import (
+    CONFIDENT,
+    LONGEST_NOTE,
+    TAGS,
+    Slice,
+    Tag,
+    confident_mistakes,
+    contradicted_labels,
+    read_tags,
+)
 from core.evaluation.predictions import Predictions
-from core.evaluation.slices import CONFIDENT, Slice, confident_mistakes, contradicted_labels
-from core.evaluation.tags import LONGEST_NOTE, TAGS, Tag, read_tags
 from core.jobs.actions import tag_text
 from core.runs.run import Run
 from ui.session import cache, error_boundary

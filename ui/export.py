@@ -8,8 +8,16 @@ from core.progress import Phase
 from core.runs.run import Run
 from core.storage.job import Job
 from core.storage.store import Store
-from core.transfer.export.formats import MODELS, TITLES, USES, Format, Verification
-from core.transfer.export.ready_exports import ExportRequest, Ready, read_ready
+from core.transfer.export.formats import (
+    MODELS,
+    TITLES,
+    USES,
+    ExportRequest,
+    Format,
+    Ready,
+    Verification,
+    read_ready,
+)
 from ui.session import cache
 from ui.session.error_boundary import boundary
 from ui.text import megabytes, per_cent

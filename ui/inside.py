@@ -7,8 +7,7 @@ import streamlit as st
 from core import charts
 from core.data.dataset import Dataset
 from core.errors import LoraLabError
-from core.inference.messages import ClassifyRequest
-from core.inference.trace import AdaptedModule, Trace
+from core.inference.messages import AdaptedModule, ClassifyRequest, Trace
 from core.models.architecture import ModelShape, count_trainable, target_modules
 from core.storage.store import Store
 from ui.session import cache, error_boundary

@@ -1,7 +1,7 @@
 """Altair charts from plain data frames.
 
 Each function returns a ``Chart``: a specification, its data, a title and a text alternative. May
-import ``core.evaluation``, ``core.data`` and ``core.inference.trace``.
+import ``core.evaluation``, ``core.data`` and ``core.inference.messages``.
 """
 
 from core.charts.adapter_spectra import adapter_map, singular_values

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.charts.base import ACCENT, FONT, HUE, Chart, Spec, finish
 from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, TILES, text_colour
-from core.inference.trace import AdaptedModule
+from core.inference.messages import AdaptedModule
 from core.models.families import find_projection
 
 MIDDLE = {False: "#F1F4F6", True: "#17202A"}  # no value, on a light and a dark page

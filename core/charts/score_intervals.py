@@ -22,7 +22,7 @@ from core.charts.base import (
     finish,
     per_cent,
 )
-from core.evaluation.ranking import RankingCurves
+from core.evaluation.class_scores import RankingCurves
 
 MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 MOST_TOGETHER = 12  # classes; with more, three points a class are too many and F1 stands alone

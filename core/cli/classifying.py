@@ -144,7 +144,7 @@ def nearest(
         index = read_index(folder)
 
         # Brings torch, which no other command waits for.
-        from core.inference.server import read  # noqa: PLC0415
+        from core.inference.process import read  # noqa: PLC0415
         from core.jobs.workers.classify import classify_request  # noqa: PLC0415 - as above
 
         asked = classify_request(store, job, hub_reachable(store.settings))

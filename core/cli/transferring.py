@@ -24,9 +24,9 @@ from core.runs import descriptions
 from core.runs.run import Run, find_run
 from core.settings import Settings
 from core.storage.recovery import open_store
-from core.transfer.backup.backup_zip import open_backup
 from core.transfer.export.formats import Format
 from core.transfer.imports.archive import read_archive
+from core.transfer.imports.backup_zip import open_backup
 from core.transfer.imports.import_run import import_run
 
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from core.errors import Stopped
 from core.inference.classifier import Classifier
-from core.inference.trace import AdaptedModule, Half, TokenKind, Trace
+from core.inference.messages import AdaptedModule, Half, TokenKind, Trace
 from core.models.architecture import IN_A_LAYER
 from core.models.families import find_family
 from core.training.batches import Encoded, encode, token_batches

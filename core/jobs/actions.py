@@ -16,7 +16,7 @@ from core.data.recipe import Recipe, save_recipe
 from core.data.saved import delete_saved, save
 from core.data.sources import Source, saved_source
 from core.errors import ArtifactDamaged, StateConflict
-from core.evaluation.tags import remove_tag, write_tag
+from core.evaluation.error_analysis import remove_tag, write_tag
 from core.jobs.launching import begin, launch, queue, read_request
 from core.jobs.processes import ensure_supervisor
 from core.jobs.tasks.classify_file import BatchRequest, keep_texts

@@ -187,7 +187,7 @@ _ROWS = (
         "export",
         Slot.LIGHT,
         worker="core.jobs.tasks.export_run",
-        request="core.transfer.export.ready_exports:ExportRequest",
+        request="core.transfer.export.formats:ExportRequest",
         title="{}",
         noun="this export",
         again="Make it again.",

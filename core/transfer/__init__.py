@@ -1,3 +1,1 @@
-"""Runs that leave and enter this installation: exports, imports, backups. May import
-``core.runs``.
-"""
+"""Exports of runs, and imports of adapters and backups. May import ``core.runs``."""

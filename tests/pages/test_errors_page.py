@@ -1,7 +1,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.evaluation.tags import read_tags, write_tag
+from core.evaluation.error_analysis import read_tags, write_tag
 from core.runs import artifacts
 from core.storage import files
 from core.storage.job import Job

@@ -4,8 +4,7 @@ from core.jobs.launching import find_jobs
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from core.transfer.export.formats import Format
-from core.transfer.export.ready_exports import ExportRequest, exports_folder
+from core.transfer.export.formats import ExportRequest, Format, exports_folder
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
 from tests.support.export_verifications import make_verification

@@ -11,7 +11,7 @@ from core.data import sources
 from core.data.explore.build_index import ensure_index
 from core.data.preparation import prepare
 from core.data.sources import Source, SourceKind
-from core.evaluation.tags import write_tag
+from core.evaluation.error_analysis import write_tag
 from core.runs import artifacts
 from core.settings import Settings
 from core.storage import files

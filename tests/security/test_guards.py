@@ -39,8 +39,7 @@ from core.settings import Settings
 from core.storage import accounts, recovery
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from core.transfer.export.formats import Format
-from core.transfer.export.ready_exports import ExportRequest
+from core.transfer.export.formats import ExportRequest, Format
 from core.transfer.imports import import_run
 from core.transfer.imports.archive import read_upload
 from tests.support.peft_files import adapter_files, zipped
@@ -289,7 +288,7 @@ def test_the_search_for_what_changes_something_finds_it_through_others() -> None
         "core.data.saved.save",
         "core.storage.accounts.keep_options",
     } <= reach.writing()
-    assert "core.evaluation.tags.read_tags" not in reach.writing()
+    assert "core.evaluation.error_analysis.read_tags" not in reach.writing()
 
 
 @pytest.mark.parametrize(

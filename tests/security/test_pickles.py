@@ -17,7 +17,7 @@ from core.data.recipe import read_recipe
 from core.data.saved import ImportOptions
 from core.demo import gallery
 from core.errors import LoraLabError
-from core.evaluation.tags import read_tags
+from core.evaluation.error_analysis import read_tags
 from core.jobs.tasks.classify_file import read_classified
 from core.models.catalog import find_model
 from core.runs import artifacts, checkpoints, descriptions
@@ -26,8 +26,7 @@ from core.runs.run_baselines import BaselineRequest, read_baselines, read_fitted
 from core.settings import Settings
 from core.storage import files, recovery
 from core.storage.store import Store
-from core.transfer.export.formats import Format
-from core.transfer.export.ready_exports import read_ready
+from core.transfer.export.formats import Format, read_ready
 from core.transfer.imports.archive import read_archive, read_upload
 from tests.support.peft_files import adapter_files
 from tests.support.security.file_audit import pickles_loaded

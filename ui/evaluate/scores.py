@@ -7,9 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.evaluation.class_scores import confused_pairs
+from core.evaluation.class_scores import CURVE_KINDS, CurveKind, confused_pairs
 from core.evaluation.predictions import Predictions
-from core.evaluation.ranking import CURVE_KINDS, CurveKind
 from core.runs.run import Run
 from core.training.events import Split
 from ui.evaluate.overview import choose_cell

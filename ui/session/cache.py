@@ -22,13 +22,12 @@ from core.data.sources import Source
 from core.data.sources import Split as DataSplit
 from core.errors import LoraLabError
 from core.estimate.inputs import DataFacts, data_facts
-from core.evaluation import class_scores, ranking
+from core.evaluation import class_scores
 from core.evaluation.calibration import fit_temperature
-from core.evaluation.class_scores import F1Intervals, bootstrap_f1
+from core.evaluation.class_scores import CurveKind, F1Intervals, RankingCurves, bootstrap_f1
 from core.evaluation.dynamics import Dynamics, spread
+from core.evaluation.error_analysis import Slice, find_slices
 from core.evaluation.predictions import Predictions
-from core.evaluation.ranking import CurveKind, RankingCurves
-from core.evaluation.slices import Slice, find_slices
 from core.inference.process import InferenceProcess
 from core.runs import artifacts
 from core.settings import Settings
@@ -149,7 +148,9 @@ def ranking_curves(
     folder: Path, version: int, classes: tuple[str, ...], split: Split, kind: CurveKind
 ) -> RankingCurves:
     """Return the ROC or precision-recall curve of each class. Shared: never change it."""
-    return ranking.ranking_curves(predictions(folder, version, len(classes), split), classes, kind)
+    return class_scores.ranking_curves(
+        predictions(folder, version, len(classes), split), classes, kind
+    )
 
 
 @st.cache_data(max_entries=32, show_spinner=False)  # a few hundred passes over the validation texts

@@ -1,5 +1,5 @@
 """All runs of a user in one zip, and the job that makes it. What it looks like inside:
-``core.transfer.backup.backup_zip``.
+``core.transfer.imports.backup_zip``.
 
 jobs/<id of this job>/runs-1.zip, runs-2.zip, …    what is downloaded; each is a backup by itself, small enough for a page to take it back
 """
@@ -24,8 +24,8 @@ from core.storage import accounts, files
 from core.storage.job import Job, JobKind
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store, remove_job
-from core.transfer.backup.backup_zip import FORMAT, PEOPLE, TABLE, TOLD
 from core.transfer.imports.archive import ADAPTER, CONFIG
+from core.transfer.imports.backup_zip import FORMAT, PEOPLE, TABLE, TOLD
 
 PART_BYTES = 19_000_000  # an upload has up to 20 MB
 POINT_BYTES = 250  # of a record, for one point of its curves

@@ -15,8 +15,7 @@ from core.progress import Progress
 from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
-from core.transfer.export.formats import Format, Verification
-from core.transfer.export.ready_exports import ExportRequest, exports_folder
+from core.transfer.export.formats import ExportRequest, Format, Verification, exports_folder
 
 SLOW_TO_PACK = frozenset({".safetensors", ".onnx", ".zip"})  # weights hardly shrink
 

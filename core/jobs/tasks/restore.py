@@ -1,5 +1,5 @@
 """Runs of a backup back in this home, and the job that does it. Each is checked like an import of a
-stranger's: ``core.transfer.backup.validate``.
+stranger's: ``core.transfer.imports.validate_backup``.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ from core.storage import accounts, files
 from core.storage.job import Job
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store
-from core.transfer.backup.backup_zip import Backup, open_backup
-from core.transfer.backup.validate import read_people, validate_run
-from core.transfer.imports.install import install_run
+from core.transfer.imports.backup_zip import Backup, open_backup
+from core.transfer.imports.import_run import install_run
+from core.transfer.imports.validate_backup import read_people, validate_run
 
 STALE_SECONDS = 3600
 MOST_SAID = 50  # runs of which it is said why they were not restored

@@ -11,7 +11,7 @@ from core.data.hub import hub_reachable
 from core.errors import ArtifactDamaged, DataError
 from core.inference.classifier import load_classifier
 from core.inference.messages import ClassifyRequest
-from core.inference.server import classify
+from core.inference.process import classify
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.jobs.tasks.classify_file import (

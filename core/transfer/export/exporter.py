@@ -19,9 +19,15 @@ from core.storage.job import Job
 from core.storage.store import Store
 from core.training.fast.matmul import machine_products
 from core.training.load_model import fetch
-from core.transfer.export import model_card, run_files, script, verify, write_model
-from core.transfer.export.formats import MODELS, TITLES, Format, Verification
-from core.transfer.export.ready_exports import exports_folder, read_ready
+from core.transfer.export import model_card, script, verify, write_files
+from core.transfer.export.formats import (
+    MODELS,
+    TITLES,
+    Format,
+    Verification,
+    exports_folder,
+    read_ready,
+)
 
 TEXTS = {Format.ONNX_INT8: 2000}  # an 8-bit model is judged by a share, which takes more texts
 USUAL_TEXTS = 200
@@ -55,21 +61,21 @@ class Exporter:
         if target in MODELS:
             return self._take_model(target, folder)
         if target is Format.TENSORBOARD:
-            run_files.write_curves(self.details, folder)
+            write_files.write_curves(self.details, folder)
         elif target is Format.SCRIPT:
             self._write_scripts(folder)
         else:
             return self._take_all(folder)
-        run_files.write_run(self.details, self.source, folder / "run.json")
+        write_files.write_run(self.details, self.source, folder / "run.json")
         return None
 
     @cached_property
-    def source(self) -> write_model.ExportSource:
+    def source(self) -> write_files.ExportSource:
         """The source of the exported models."""
         settings, config = self.store.settings, self.run.config
         adapter = self.run.adapter
         model = find_model(config.model, settings, hub_reachable(settings))
-        return write_model.ExportSource(
+        return write_files.ExportSource(
             fetch(model),
             model.identity,
             model.revision,
@@ -84,7 +90,7 @@ class Exporter:
         """Description of the run for cards, scripts and ``run.json``."""
         result = self.run.result.to_dict()
         return {
-            **{name: result[name] for name in run_files.KEPT if name in result},
+            **{name: result[name] for name in write_files.KEPT if name in result},
             **descriptions.describe_run_details(self.store, self.job),
         }
 
@@ -101,7 +107,7 @@ class Exporter:
     def _take_model(self, target: Format, folder: Path) -> Verification:
         source = self.source
         texts = self.predictions["text"].head(TEXTS.get(target, USUAL_TEXTS)).tolist()
-        write_model.write(source, target, folder)
+        write_files.write_model(source, target, folder)
         self._step()
         onednn = machine_products(self.store.settings).onednn_is_faster
         proof = verify.verify_export(source, target, folder, texts, onednn)
@@ -117,9 +123,9 @@ class Exporter:
             model_card.write_card(self.details, source, proof), encoding="utf-8"
         )
         self._write_scripts(folder)
-        run_files.write_run(self.details, source, folder / "run.json")
+        write_files.write_run(self.details, source, folder / "run.json")
         if target is Format.ADAPTER:
-            run_files.write_predictions(
+            write_files.write_predictions(
                 self.predictions, source.classes, folder / "predictions.jsonl"
             )
         return proof
@@ -135,7 +141,7 @@ class Exporter:
                 made = self._take_model(target, folder / target)
                 proof = made if target is Format.ADAPTER else proof
         (folder / "curves").mkdir()
-        run_files.write_curves(self.details, folder / "curves")
+        write_files.write_curves(self.details, folder / "curves")
         for name in (
             "run.json",
             "predictions.jsonl",

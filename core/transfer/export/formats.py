@@ -1,13 +1,22 @@
-"""Export formats of a run, and the verification that an export predicts as the run does.
+"""Export formats, the verification of an export, and where a run's finished exports are stored.
 
-Imports no ML library, because pages read it.
+jobs/<id of the run>/exports/<format>.zip    the download
+jobs/<id of the run>/exports/<format>.json   its verification; {} for a format without a model
+
+Imports no ML library, because pages import it.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
+from core.storage import files
+from core.storage.job import Job
+from core.storage.store import Store
 
 
 class Format(StrEnum):
@@ -102,3 +111,37 @@ class Verification(BaseModel):
             "rows_per_second": round(self.rows_per_second, 1),
             "bytes": self.bytes,
         }
+
+
+class ExportRequest(BaseModel):
+    """Request to export a run in one format."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    format: Format
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An export that can be downloaded; without verification if it contains no model."""
+
+    path: Path
+    bytes: int
+    proof: Verification | None
+
+
+def exports_folder(store: Store, job: Job) -> Path:
+    """Folder of a run's exports."""
+    return store.folder(job) / "exports"
+
+
+def read_ready(store: Store, job: Job, target: Format) -> Ready | None:
+    """Find an export that can be downloaded; None if there is none."""
+    folder = exports_folder(store, job)
+    path = folder / f"{target}.zip"
+    try:
+        told = files.read_json(folder / f"{target}.json")
+        return Ready(path, path.stat().st_size, Verification.model_validate(told) if told else None)
+    except (OSError, ArtifactDamaged, ValidationError):
+        return None

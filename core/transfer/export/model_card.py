@@ -11,7 +11,7 @@ from typing import Any
 from core.data.sources import HUB_ID
 from core.evaluation.scores import Proportion
 from core.transfer.export.formats import TITLES, Format, Verification
-from core.transfer.export.write_model import ONNX_FILE, SLOW_FUSION, ExportSource
+from core.transfer.export.write_files import ONNX_FILE, SLOW_FUSION, ExportSource
 
 AG_NEWS = "AG News"
 LIBRARIES = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from string import Template
 from typing import Any
 
-from core.transfer.export.write_model import ExportSource
+from core.transfer.export.write_files import ExportSource
 
 SCRIPT = '''"""Train $NAME again with transformers and PEFT: python train.py --data FOLDER-OR-HUB-ID
 

@@ -19,7 +19,7 @@ from core.training.adapter import quiet_peft
 from core.training.batches import token_batches
 from core.training.load_model import quiet
 from core.transfer.export.formats import Format, Verification
-from core.transfer.export.write_model import ONNX_FILE, SLOW_FUSION, ExportSource, read_labels
+from core.transfer.export.write_files import ONNX_FILE, SLOW_FUSION, ExportSource, read_labels
 
 BATCH_TOKENS = (
     512  # with padding: more leaves the caches of a CPU, less leaves its cores to overheads

@@ -1,8 +1,13 @@
-"""Import an uploaded adapter as a finished run. The run's folder is created atomically."""
+"""Import an uploaded adapter as a finished run, and install validated runs.
+
+The folder of a run is created atomically and then registered in the database.
+"""
 
 import json
 import secrets
-from collections.abc import Sequence
+import shutil
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,15 +25,14 @@ from core.runs import artifacts
 from core.runs.model_access import known_bases
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
-from core.storage import accounts
+from core.storage import accounts, files, manifest
 from core.storage.job import Job, JobKind, JobState
+from core.storage.job_record import RECORD
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store
 from core.transfer.imports import metadata as told
 from core.transfer.imports.archive import AdapterArchive
-from core.transfer.imports.base_model import find_base
-from core.transfer.imports.install import install_run
-from core.transfer.imports.peft_adapter import check, read_config
+from core.transfer.imports.peft_adapter import check, find_base, read_config
 
 KNOWN = (
     "model",
@@ -134,3 +138,53 @@ def _job(
         now,
         **ended,  # type: ignore[arg-type]
     )
+
+
+# ends the name of a folder that is being built; another ending than that of files, which a
+# supervisor sweeps
+UNDER_WAY = ".importing"
+STALE_SECONDS = 3600
+
+
+def install_run(
+    store: Store,
+    job: Job,
+    record: Mapping[str, object],
+    config: RunConfig,
+    adapter: Mapping[str, bytes] | None,
+    tables: Mapping[str, pd.DataFrame],
+    beside: Mapping[str, object] | None = None,
+) -> None:
+    """Build the folder, rename it into place, and register the run; after a crash it is recovered
+    from ``job.json``.
+
+    ``tables`` and the JSON files ``beside`` are keyed by file name. Raises OSError if the folder
+    exists.
+    """
+    folder = store.folder(job)
+    _clear_away(folder.parent)
+    part = folder.with_name(f".{job.id}{UNDER_WAY}")
+    try:
+        if adapter is not None:
+            files.write_folder(part / "adapter", manifest.seal(adapter, {"step": 0}))
+        for name, frame in tables.items():
+            files.write_parquet(part / name, frame)
+        for name, value in {
+            "config.json": config.model_dump(mode="json"),
+            **(beside or {}),
+            RECORD: record,
+        }.items():
+            files.write_json(part / name, value)
+        files.disk.rename(part, folder)
+    finally:
+        if part.exists():
+            shutil.rmtree(part, ignore_errors=True)
+    files.disk.sync(folder.parent)
+    store.adopt(folder)
+
+
+def _clear_away(jobs: Path) -> None:
+    """Delete the leftovers of interrupted imports."""
+    for leftover in jobs.glob(f".*{UNDER_WAY}"):
+        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)

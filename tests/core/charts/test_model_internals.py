@@ -5,7 +5,7 @@ import pytest
 
 from core import charts
 from core.charts.text_map import _cell
-from core.inference.trace import AdaptedModule
+from core.inference.messages import AdaptedModule
 
 CLASSES = ("World", "Sports")
 GENERATOR = np.random.default_rng(0)

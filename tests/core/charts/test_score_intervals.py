@@ -4,9 +4,8 @@ import pytest
 
 from core import charts
 from core.charts.matrix import signed
-from core.evaluation.class_scores import class_intervals
+from core.evaluation.class_scores import class_intervals, ranking_curves
 from core.evaluation.predictions import Predictions
-from core.evaluation.ranking import ranking_curves
 from core.evaluation.scores import Scores
 
 NAMES = ["World", "Sports", "Business"]

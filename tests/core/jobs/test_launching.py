@@ -26,8 +26,7 @@ from core.runs.run_baselines import BaselineRequest
 from core.settings import Settings
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from core.transfer.export.formats import Format
-from core.transfer.export.ready_exports import ExportRequest
+from core.transfer.export.formats import ExportRequest, Format
 
 FINGERPRINT = "0123456789ab"
 FILES = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))

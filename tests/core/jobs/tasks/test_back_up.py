@@ -23,7 +23,7 @@ from core.cli.transferring import backup as backup_command
 from core.cli.transferring import restore as restore_command
 from core.errors import DataError, NotAllowed, NotEnoughRoom, StateConflict, Stopped
 from core.estimate.inputs import model_facts
-from core.evaluation.tags import read_tags, write_tag
+from core.evaluation.error_analysis import read_tags, write_tag
 from core.jobs.tasks.back_up import Packed, find_parts, launch_backup, own_runs, split, write_backup
 from core.jobs.tasks.restore import Restored, launch_restore, restore
 from core.jobs.worker import perform
@@ -40,8 +40,8 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import SHIPPED, open_store
 from core.storage.store import Store
 from core.training.events import Split
-from core.transfer.backup import backup_zip as format_
-from core.transfer.backup.backup_zip import open_backup, read_table
+from core.transfer.imports import backup_zip as format_
+from core.transfer.imports.backup_zip import open_backup, read_table
 from tests.support.json_values import value_at
 
 pytestmark = pytest.mark.slow
@@ -492,7 +492,7 @@ def test_lines_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch)
 def test_sizes_are_bounded_before_they_are_read(
     lab: Store, fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.transfer.backup.validate.RECORD_BYTES", 1000)
+    monkeypatch.setattr("core.transfer.imports.validate_backup.RECORD_BYTES", 1000)
 
     assert "more than 0 MB" in unpack(fresh, pack(lab, tmp_path / "runs.zip")).left_out[DONE]
 

@@ -23,8 +23,7 @@ from core.runs.requests import read_train_request
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from core.transfer.export.formats import Format
-from core.transfer.export.ready_exports import ExportRequest, exports_folder, read_ready
+from core.transfer.export.formats import ExportRequest, Format, exports_folder, read_ready
 from core.transfer.imports.archive import read_archive
 from core.transfer.imports.import_run import import_run
 from tests.support.export_verifications import make_verification
@@ -217,17 +216,17 @@ def test_no_file_of_an_export_names_a_folder_of_this_machine(
 STOPPED = """
 import sys, time
 from pathlib import Path
-from core.transfer.export import write_model
+from core.transfer.export import write_files
 from core.jobs import worker
 from core.settings import Settings
 from core.storage.store import Store
 
-def write(source, target, folder):  # a library that asks nobody whether to stop
+def write(source, target, folder):  # a library that does not check whether to stop
     (folder / "half").write_text("written")
     print("writing", flush=True)
     time.sleep(60)
 
-write_model.write = write
+write_files.write_model = write
 store = Store(Settings())
 worker.perform(store, store.job(sys.argv[1]))
 """

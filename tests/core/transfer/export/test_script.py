@@ -7,7 +7,7 @@ import pytest
 
 from core.config import RunConfig
 from core.transfer.export.script import write_notebook, write_script
-from core.transfer.export.write_model import ExportSource
+from core.transfer.export.write_files import ExportSource
 
 ADAPTER = {
     "r": 8,

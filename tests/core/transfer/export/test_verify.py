@@ -15,7 +15,7 @@ from core.training.load_model import load_base
 from core.transfer.export.formats import MODELS, Format
 from core.transfer.export.model_card import write_card
 from core.transfer.export.verify import verify_export
-from core.transfer.export.write_model import SLOW_FUSION, ExportSource, read_labels, write
+from core.transfer.export.write_files import SLOW_FUSION, ExportSource, read_labels, write_model
 from tests.support.export_verifications import make_verification
 from tests.support.tiny_models import write_bert
 
@@ -49,7 +49,7 @@ def created(
     request: pytest.FixtureRequest, source: ExportSource, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Format, Path]:
     folder = tmp_path_factory.mktemp("made")
-    write(source, request.param, folder)
+    write_model(source, request.param, folder)
     return request.param, folder
 
 
@@ -81,7 +81,7 @@ def test_eight_bits_take_less_room_and_are_weights_all_the_same(
     sizes = {}
     for target in (Format.ONNX, Format.ONNX_INT8):
         (tmp_path / target).mkdir()
-        write(source, target, tmp_path / target)
+        write_model(source, target, tmp_path / target)
         sizes[target] = (tmp_path / target / "model.onnx").stat().st_size
 
     assert (
@@ -92,7 +92,7 @@ def test_eight_bits_take_less_room_and_are_weights_all_the_same(
 def test_onnx_computes_the_last_layer_for_the_first_token_alone(
     source: ExportSource, tmp_path: Path
 ) -> None:
-    write(source, Format.ONNX, tmp_path)
+    write_model(source, Format.ONNX, tmp_path)
     graph = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "model.onnx")).graph
     tokens = {
         value.name: value.type.tensor_type.shape.dim[1]
@@ -110,7 +110,7 @@ def test_onnx_computes_the_last_layer_for_the_first_token_alone(
 def test_onnx_answers_one_text_as_among_others_and_padded(
     source: ExportSource, tmp_path: Path
 ) -> None:
-    write(source, Format.ONNX, tmp_path)
+    write_model(source, Format.ONNX, tmp_path)
     session = onnxruntime.InferenceSession(
         tmp_path / "model.onnx", disabled_optimizers=[SLOW_FUSION]
     )
@@ -142,14 +142,14 @@ def test_no_file_names_a_folder_of_this_machine(
 
 
 def test_the_adapter_names_its_base_by_identity(source: ExportSource, tmp_path: Path) -> None:
-    write(source, Format.ADAPTER, tmp_path)
+    write_model(source, Format.ADAPTER, tmp_path)
 
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["revision"]) == ("org/tiny", "abc")
 
 
 def test_a_merged_model_knows_its_classes_by_itself(source: ExportSource, tmp_path: Path) -> None:
-    write(source, Format.MERGED, tmp_path)
+    write_model(source, Format.MERGED, tmp_path)
 
     assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {
         str(number): name for number, name in enumerate(CLASSES)
@@ -157,7 +157,7 @@ def test_a_merged_model_knows_its_classes_by_itself(source: ExportSource, tmp_pa
 
 
 def test_a_copy_that_answers_otherwise_does_not_hold(source: ExportSource, tmp_path: Path) -> None:
-    write(source, Format.MERGED, tmp_path)
+    write_model(source, Format.MERGED, tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     save_file(
         {name: -tensor if "classifier" in name else tensor for name, tensor in weights.items()},
@@ -168,7 +168,7 @@ def test_a_copy_that_answers_otherwise_does_not_hold(source: ExportSource, tmp_p
 
 
 def test_an_export_without_the_adapter_does_not_hold(source: ExportSource, tmp_path: Path) -> None:
-    write(source, Format.ADAPTER, tmp_path)
+    write_model(source, Format.ADAPTER, tmp_path)
     weights = {
         name: torch.zeros_like(tensor)
         for name, tensor in load_file(tmp_path / "adapter_model.safetensors").items()

@@ -18,7 +18,7 @@ from core.inference.classifier import Classifier
 from core.training.adapter import adapter_files, add_adapter
 from core.training.load_model import load_base
 from core.transfer.export.formats import Format
-from core.transfer.export.write_model import ExportSource, write
+from core.transfer.export.write_files import ExportSource, write_model
 from tests.support.tiny_models import write_bert
 
 CLASSES = ("World", "Sports", "Business")
@@ -54,7 +54,7 @@ def test_an_exported_adapter_answers_in_a_fresh_process_as_here(tmp_path: Path, 
     for name, content in adapter_files(trained).items():
         (tmp_path / "adapter" / name).write_bytes(content)
     (tmp_path / "made").mkdir()
-    write(
+    write_model(
         ExportSource(tmp_path / "base", "org/tiny", COMMIT, tmp_path / "adapter", CLASSES, 64, 1),
         Format.ADAPTER,
         tmp_path / "made",

@@ -21,8 +21,7 @@ from core.storage.job import Job, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
-from core.transfer.imports.import_run import import_run
-from core.transfer.imports.install import STALE_SECONDS
+from core.transfer.imports.import_run import STALE_SECONDS, import_run
 from tests.support.json_values import value_at
 from tests.support.peft_files import CLASSES, adapter_files, tensors, zipped
 from tests.support.tiny_models import write_bert, write_distilbert
@@ -392,7 +391,7 @@ def test_a_disk_that_fails_leaves_nothing(
     def fail(path: Path, value: object) -> None:
         raise OSError("full")
 
-    monkeypatch.setattr("core.transfer.imports.install.files.write_json", fail)
+    monkeypatch.setattr("core.transfer.imports.import_run.files.write_json", fail)
     with pytest.raises(OSError, match="full"):
         brought(lab, adapter_files(base))
 
@@ -408,7 +407,8 @@ def test_what_a_killed_import_left_is_cleared_away(
     assert left.exists()  # it may be running
 
     monkeypatch.setattr(
-        "core.transfer.imports.install.time.time", lambda: left.stat().st_mtime + STALE_SECONDS + 1
+        "core.transfer.imports.import_run.time.time",
+        lambda: left.stat().st_mtime + STALE_SECONDS + 1,
     )
     other = brought(lab, adapter_files(base))
 

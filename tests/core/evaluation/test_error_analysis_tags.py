@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ArtifactDamaged, StateConflict
-from core.evaluation.tags import read_tags, remove_tag, write_tag
+from core.evaluation.error_analysis import read_tags, remove_tag, write_tag
 
 
 def test_a_tag_is_there_for_those_who_reads_later(tmp_path: Path) -> None:

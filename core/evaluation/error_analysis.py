@@ -1,21 +1,27 @@
-"""Slices of the texts with lower accuracy than the rest, and mistakes to read first: confident ones
-and probably wrong labels.
+"""Error analysis: slices with lower accuracy than the rest, confident mistakes, probably wrong
+labels, and tags that users attach to texts.
 
 Shape: n texts.
 """
 
 import re
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from core.data.explore import boilerplate
+from core.data.files.table import clean
+from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 from core.evaluation.significance import LEVEL, fisher_p_value, holm
+from core.storage import files
+from core.storage.locks import holding
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 DIGIT = re.compile(r"\d")
@@ -206,3 +212,73 @@ def contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
         else np.zeros(0, dtype=bool)
     )
     return found
+
+
+TAGS = ("wrong label", "ambiguous", "hard", "interesting")
+LONGEST_NOTE = 500  # characters
+PATIENCE_SECONDS = 5.0  # another visitor's write takes milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """The tag of test row ``row``. ``at`` is a Unix time."""
+
+    row: int
+    tag: str
+    note: str = ""
+    at: float = 0.0
+
+
+def read_tags(folder: Path) -> dict[int, Tag]:
+    """Read the tags of a run by row; empty if there are none. Raises ArtifactDamaged."""
+    path = folder / "tags.json"
+    if not path.exists():
+        return {}
+    content = files.read_json(path)
+    if not isinstance(content, list):
+        raise _damaged()
+    try:
+        tags = [
+            Tag(int(one["row"]), str(one["tag"]), str(one["note"]), float(one["at"]))
+            for one in content
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged() from error
+    return {tag.row: tag for tag in tags}
+
+
+def write_tag(folder: Path, row: int, tag: str, note: str) -> None:
+    """Tag a row, replacing an earlier tag. Raises StateConflict for an unknown tag or a note that
+    is too long, and ArtifactDamaged.
+    """
+    if tag not in TAGS:
+        raise StateConflict(f"There is no tag {tag!r}.", f"Choose one of {', '.join(TAGS)}.")
+    if len(note) > LONGEST_NOTE:
+        raise StateConflict(
+            f"The note has {len(note):,} characters.", f"Shorten it to {LONGEST_NOTE}."
+        )
+    _change(folder, row, Tag(row, tag, clean(note).strip(), time.time()))
+
+
+def remove_tag(folder: Path, row: int) -> None:
+    """Remove the tag of a row, if it has one. Raises ArtifactDamaged and StateConflict."""
+    _change(folder, row, None)
+
+
+def _change(folder: Path, row: int, tag: Tag | None) -> None:
+    with holding(folder / "tags.lock", PATIENCE_SECONDS) as held:
+        if not held:
+            raise StateConflict(
+                "Another user is writing the tags of this run.", "Try again in a moment."
+            )
+        tags = read_tags(folder)
+        tags.pop(row, None)
+        if tag:
+            tags[row] = tag
+        files.write_json(folder / "tags.json", [asdict(tags[key]) for key in sorted(tags)])
+
+
+def _damaged() -> ArtifactDamaged:
+    return ArtifactDamaged(
+        "tags.json of this run is damaged.", "Move it out of the run's folder to start again."
+    )

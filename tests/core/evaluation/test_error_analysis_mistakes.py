@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from cleanlab.count import compute_confident_joint
 
+from core.evaluation.error_analysis import confident_mistakes, contradicted_labels
 from core.evaluation.predictions import Predictions
-from core.evaluation.slices import confident_mistakes, contradicted_labels
 
 
 def made(shares: list[list[float]], labels: list[int]) -> Predictions:

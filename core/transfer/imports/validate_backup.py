@@ -17,8 +17,8 @@ from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
 from core.errors import DataError, ModelUnavailable
+from core.evaluation.error_analysis import LONGEST_NOTE, TAGS
 from core.evaluation.predictions import Predictions
-from core.evaluation.tags import LONGEST_NOTE, TAGS
 from core.models.catalog import MODELS, is_pinned, shape_of
 from core.runs.model_access import known_bases
 from core.runs.requests import TrainRequest
@@ -28,11 +28,10 @@ from core.storage.job_record import check_types, job_from_row
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
 from core.training.events import Split
-from core.transfer.backup.backup_zip import AGAIN, PEOPLE, RECORD_BYTES, Backup
 from core.transfer.imports import metadata as told
 from core.transfer.imports.archive import JSON_BYTES
-from core.transfer.imports.base_model import find_base
-from core.transfer.imports.peft_adapter import check, read_config
+from core.transfer.imports.backup_zip import AGAIN, PEOPLE, RECORD_BYTES, Backup
+from core.transfer.imports.peft_adapter import check, find_base, read_config
 
 OWNER = re.compile(r"[a-z0-9-]{1,40}")
 MARK = re.compile(r"[0-9a-z|-]{0,64}")

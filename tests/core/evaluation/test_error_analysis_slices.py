@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from core.evaluation.error_analysis import find_slices, search_slice
 from core.evaluation.predictions import Predictions
 from core.evaluation.significance import holm
-from core.evaluation.slices import find_slices, search_slice
 
 
 def predictions(

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from core.evaluation.class_scores import MOST_POINTS, CurveKind, ranking_curves, thin
 from core.evaluation.predictions import Predictions
-from core.evaluation.ranking import MOST_POINTS, CurveKind, ranking_curves, thin
 
 
 def made(rows: int, classes: int, seed: int = 0) -> Predictions:

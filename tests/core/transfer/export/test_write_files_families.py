@@ -16,7 +16,7 @@ from core.settings import Settings
 from core.training.adapter import quiet_peft
 from core.training.session import TrainingData
 from core.transfer.export.formats import Format
-from core.transfer.export.write_model import ONNX_FILE, ExportSource, write
+from core.transfer.export.write_files import ONNX_FILE, ExportSource, write_model
 from tests.core.training.conftest import news
 from tests.support.tiny_models import WRITERS
 from tests.support.training_lab import Heard, Lab
@@ -65,7 +65,7 @@ def test_a_run_answers_in_each_format_as_it_did_after_training(
     for target in (Format.ADAPTER, Format.MERGED, Format.ONNX):
         folder = tmp_path / target
         folder.mkdir()
-        write(source, target, folder)
+        write_model(source, target, folder)
 
         assert classify(target, folder, base, texts) == pytest.approx(trained, abs=1e-4), target
 
