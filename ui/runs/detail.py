@@ -10,7 +10,7 @@ from core.runs.queue import find_turn, read_queue
 from core.runs.requests import describe_precision
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from core.transfer.imports.import_run import KNOWN
+from core.transfer.imports.import_run import ADAPTER_FIELDS
 from ui import navigation
 from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session.error_boundary import boundary
@@ -163,7 +163,7 @@ def _draw_config(summary: Summary) -> None:
         values = summary.request.config.model_dump()
         if summary.job.result.get("config_known") is False:
             st.caption("The adapter does not record its other training settings.")
-            values = {name: values[name] for name in KNOWN}
+            values = {name: values[name] for name in ADAPTER_FIELDS}
         words = {name: _value(values[name]) for name in values}
         words["precision"] = describe_precision(summary.job, summary.request)
         rows = [

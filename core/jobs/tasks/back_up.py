@@ -25,7 +25,7 @@ from core.storage.job import Job, JobKind
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store, remove_job
 from core.transfer.imports.archive import ADAPTER, CONFIG
-from core.transfer.imports.backup_zip import FORMAT, PEOPLE, TABLE, TOLD
+from core.transfer.imports.backup_zip import FORMAT, HEADER, PEOPLE, TABLE
 
 PART_BYTES = 19_000_000  # an upload has up to 20 MB
 POINT_BYTES = 250  # of a record, for one point of its curves
@@ -163,7 +163,7 @@ def write_backup(
     made again.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(TOLD, json.dumps({"format": FORMAT}))
+        archive.writestr(HEADER, json.dumps({"format": FORMAT}))
         if with_people:
             owners = {job.owner for job in runs}
             names = [

@@ -148,7 +148,9 @@ def restore(
         except (DataError, ModelUnavailable) as error:
             found.left_out[run_id] = f"{error.message} {error.fix}".strip()
             continue
-        install_run(store, one.job, one.record, one.config, one.adapter, one.tables, one.beside)
+        install_run(
+            store, one.job, one.record, one.config, one.adapter, one.tables, one.extra_files
+        )
         found.restored.append(run_id)
     if store.visitor.in_charge:
         accounts.remember(store, read_people(backup))

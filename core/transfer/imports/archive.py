@@ -1,7 +1,7 @@
-"""Read the files of an uploaded adapter, from a folder or a zip. Nothing is unpacked to disk, and
-no pickle is opened.
+"""Read the files of an uploaded adapter from a folder or a zip.
 
-Only six file names are read: safetensors, JSON, and JSON lines.
+Nothing is unpacked to disk, and no pickle is opened. Only six file names are read: safetensors,
+JSON, and JSON lines.
 """
 
 import io
@@ -16,32 +16,27 @@ from core.errors import DataError
 
 ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 LABELS, RUN, PREDICTIONS, MODEL = "labels.json", "run.json", "predictions.jsonl", "config.json"
-JSON_BYTES, MOST_BYTES = 10_000_000, 500_000_000  # of a JSON file, and of weights or predictions
-MOST_FILES, MOST_UNPACKED, MOST_RATIO = (
-    2000,
-    4_000_000_000,
-    100,
-)  # weights hardly shrink, texts to a fifth
-ENTRY_BYTES = 500  # of a zip's directory for one file, its name included
-END_MARK, ZIP64_MARK, LONGEST_END = (
-    b"PK\x05\x06",
-    b"PK\x06\x07",
-    66_000,
-)  # of a zip, whose end may hold a comment
-USUAL_RATIO_BYTES = 1_000_000  # a small file of zeros harms nobody
-DEPTH = 3  # of folders searched for the adapter
-BAD_ZIP = (
+JSON_BYTES = 10_000_000  # limit of a JSON file
+MOST_BYTES = 500_000_000  # limit of weights or predictions
+MOST_FILES, MOST_UNPACKED = 2000, 4_000_000_000
+MOST_RATIO = 100  # of unpacked to packed size: weights hardly shrink, texts shrink to a fifth
+ENTRY_BYTES = 500  # size of one entry in a zip's directory, including the file name
+END_MARK, ZIP64_MARK = b"PK\x05\x06", b"PK\x06\x07"
+LONGEST_END = 66_000  # bytes of a zip's end record, which may hold a comment
+USUAL_RATIO_BYTES = 1_000_000  # smaller files may have any ratio: they are harmless
+DEPTH = 3  # folder levels searched for the adapter
+BAD_ZIP = (  # raised by zipfile for files that it cannot read
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     RuntimeError,
     EOFError,
     OSError,
-)  # zipfile's words for what it cannot read
-AS_MADE = "Bring the zip as it was made here, or zip the adapter's folder alone."
+)
+UNCHANGED = "Upload the exported zip unchanged, or zip only the adapter's folder."
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
 SAFE = (
-    "Save the adapter again with save_pretrained, which writes adapter_model.safetensors, and leave"
-    " out all pickles."
+    "Save the adapter again with save_pretrained, which writes adapter_model.safetensors, and"
+    " remove all pickle files."
 )
 
 
@@ -56,16 +51,16 @@ class AdapterArchive:
         """Return the content of a file. Raises DataError if it is missing."""
         if name not in self.files:
             raise DataError(
-                f"{self.name} holds no {name}.",
-                "Give a PEFT adapter folder, or a zip exported here.",
+                f"{self.name} contains no {name}.",
+                "Choose a PEFT adapter folder, or a zip exported from LoRA Lab.",
             )
         return self.files[name]
 
 
 def read_archive(path: Path, most_bytes: int = MOST_BYTES) -> AdapterArchive:
-    """Read the adapter in the folder or zip at ``path``. Raises DataError with the problem."""
+    """Read the adapter in the folder or zip at ``path``. Raises DataError."""
     if path.is_dir():
-        return _pick(path.resolve().name, _Folder(path), most_bytes)
+        return _read_adapter_files(path.resolve().name, _Folder(path), most_bytes)
     try:
         with path.open("rb") as file:
             return _read_zip(path.name, file, most_bytes)
@@ -81,7 +76,7 @@ def read_upload(name: str, data: bytes, most_bytes: int = MOST_BYTES) -> Adapter
 
 
 class _Folder:
-    """Files of a folder by their names from there."""
+    """Files of a folder, by their paths relative to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,10 +84,10 @@ class _Folder:
     def names(self) -> list[str]:
         levels = ["/".join(["*"] * depth) for depth in range(1, DEPTH + 1)]
         return [
-            found.relative_to(self.path).as_posix()
+            path.relative_to(self.path).as_posix()
             for level in levels
-            for found in sorted(self.path.glob(level))
-            if found.is_file()
+            for path in sorted(self.path.glob(level))
+            if path.is_file()
         ]
 
     def read(self, name: str, most: int) -> bytes:
@@ -111,7 +106,7 @@ class _Zip:
 
     def read(self, name: str, most: int) -> bytes:
         with self.archive.open(name) as file:
-            return file.read(most + 1)  # what the directory says of the size may be a lie
+            return file.read(most + 1)  # the size in the zip's directory may be wrong
 
 
 def _read_zip(name: str, file: IO[bytes], most_bytes: int) -> AdapterArchive:
@@ -119,15 +114,17 @@ def _read_zip(name: str, file: IO[bytes], most_bytes: int) -> AdapterArchive:
         require_small_directory(name, file, MOST_FILES)
         with zipfile.ZipFile(file) as archive:
             check_entries(name, archive.infolist(), MOST_FILES)
-            return _pick(name, _Zip(archive), most_bytes)
+            return _read_adapter_files(name, _Zip(archive), most_bytes)
     except BAD_ZIP as error:
-        message = f"{name} is neither a folder nor a zip that can be read ({type(error).__name__})."
-        raise DataError(message, "Give a PEFT adapter folder, or a zip exported here.") from error
+        message = f"{name} is not a readable zip file ({type(error).__name__})."
+        fix = "Choose a PEFT adapter folder, or a zip exported from LoRA Lab."
+        raise DataError(message, fix) from error
 
 
 def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None:
-    """Raise DataError if the directory of a zip is too large for ``most_files``, before it is
-    parsed into objects.
+    """Raise DataError if a zip's directory is too large for ``most_files``.
+
+    Checked before the directory is parsed into objects.
     """
     start = max(0, file.seek(0, io.SEEK_END) - LONGEST_END)
     file.seek(start)
@@ -135,26 +132,25 @@ def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None
     file.seek(0)
     end = tail.rfind(END_MARK)
     if end < 0 or len(tail) < end + 16:
-        return  # no zip: whoever opens it says so
+        return  # not a zip: opening it will raise
     size = int.from_bytes(tail[end + 12 : end + 16], "little")
-    large = tail[max(0, end - 20) : end].startswith(
-        ZIP64_MARK
-    )  # tells other sizes elsewhere; for more than 4 GB or 65,535 files
+    # zip64 stores the sizes elsewhere; it is for more than 4 GB or 65,535 files
+    large = tail[max(0, end - 20) : end].startswith(ZIP64_MARK)
     if large or size > most_files * ENTRY_BYTES:
-        raise DataError(f"{name} holds more than {most_files:,} files.", AS_MADE)
+        raise DataError(f"{name} contains more than {most_files:,} files.", UNCHANGED)
 
 
 def check_entries(name: str, entries: list[zipfile.ZipInfo], most_files: int) -> None:
-    """Raise DataError if names, sizes or kinds of a zip's entries are not acceptable."""
+    """Raise DataError if the names, sizes or types of a zip's entries are not acceptable."""
     if len(entries) > most_files:
         raise DataError(
-            f"{name} holds {len(entries):,} files; up to {most_files:,} are read.", AS_MADE
+            f"{name} contains {len(entries):,} files; the limit is {most_files:,}.", UNCHANGED
         )
     if len({entry.filename for entry in entries}) < len(entries):
-        raise DataError(f"{name} holds two files of one name.", AS_MADE)
+        raise DataError(f"{name} contains two files with the same name.", UNCHANGED)
     for entry in entries:
-        if problem := _problem(entry):
-            raise DataError(f"{name} holds {_shown(entry.filename)}, {problem}.", AS_MADE)
+        if problem := _find_problem(entry):
+            raise DataError(f"{name} contains {_quote(entry.filename)}, {problem}.", UNCHANGED)
     unpacked, packed = (
         sum(entry.file_size for entry in entries),
         sum(entry.compress_size for entry in entries),
@@ -166,68 +162,69 @@ def check_entries(name: str, entries: list[zipfile.ZipInfo], most_files: int) ->
     )
     if unpacked > MOST_UNPACKED or bomb:
         message = (
-            f"{name} would unpack to {unpacked / 1e6:,.0f} MB from {packed / 1e6:,.1f} MB, which no"
-            " model does."
+            f"{name} would unpack from {packed / 1e6:,.1f} MB to {unpacked / 1e6:,.0f} MB, which is"
+            " not plausible for a model."
         )
-        raise DataError(message, AS_MADE)
+        raise DataError(message, UNCHANGED)
 
 
-def _problem(entry: zipfile.ZipInfo) -> str:
+def _find_problem(entry: zipfile.ZipInfo) -> str:
     parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
     if not parts or entry.filename.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
-        return "a name that leads out of its folder"
+        return "a path outside the zip's own folder"
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "which is a link or a device"
     return "which is encrypted" if entry.flag_bits & 1 else ""
 
 
-def _pick(name: str, source: "_Folder | _Zip", most_bytes: int) -> AdapterArchive:
-    """Read the adapter's files; files about its run may be in the parent folder."""
+def _read_adapter_files(name: str, source: "_Folder | _Zip", most_bytes: int) -> AdapterArchive:
+    """Read the adapter's files; files that describe its run may be in the parent folder."""
     names = source.names()
     if pickles := [each for each in names if PurePosixPath(each).suffix.lower() in PICKLES]:
         message = (
-            f"{name} holds {_shown(pickles[0])}, a pickle: such files can run code when they are"
-            " opened, so none is."
+            f"{name} contains {_quote(pickles[0])}, a pickle file. Opening one can run code, so"
+            " archives with pickles are rejected."
         )
         raise DataError(message, SAFE)
     homes = sorted(
         {PurePosixPath(each).parent for each in names if PurePosixPath(each).name == CONFIG}
     )
     if not homes:
-        message = f"{name} holds no adapter: there is no {CONFIG} in it."
-        raise DataError(
-            message, "Give a PEFT adapter folder, or a zip exported here as adapter or bundle."
+        message = f"{name} contains no adapter: {CONFIG} is missing."
+        fix = (
+            "Choose a PEFT adapter folder, or a zip that LoRA Lab exported as an adapter or as"
+            " everything in one zip."
         )
+        raise DataError(message, fix)
     if len(homes) > 1:
-        raise DataError(f"{name} holds {len(homes)} adapters.", "Give the folder of one of them.")
-    there, found = set(names), {}
-    for wanted in (ADAPTER, CONFIG, LABELS, RUN, PREDICTIONS, MODEL):
-        for place in _places(homes[0], wanted):
-            if place in there:
-                found[wanted] = _bounded(
-                    source, place, most_bytes if wanted in (ADAPTER, PREDICTIONS) else JSON_BYTES
-                )
+        raise DataError(f"{name} contains {len(homes)} adapters.", "Choose the folder of one.")
+    existing, files = set(names), {}
+    for file_name in (ADAPTER, CONFIG, LABELS, RUN, PREDICTIONS, MODEL):
+        limit = most_bytes if file_name in (ADAPTER, PREDICTIONS) else JSON_BYTES
+        for path in _candidate_paths(homes[0], file_name):
+            if path in existing:
+                files[file_name] = _read_bounded(source, path, limit)
                 break
-    return AdapterArchive(name, found)
+    return AdapterArchive(name, files)
 
 
-def _places(home: PurePosixPath, name: str) -> Iterator[str]:
+def _candidate_paths(home: PurePosixPath, name: str) -> Iterator[str]:
     yield str(home / name)
     if name in (LABELS, RUN, PREDICTIONS) and home.parts:
         yield str(home.parent / name)
 
 
-def _bounded(source: "_Folder | _Zip", name: str, most: int) -> bytes:
+def _read_bounded(source: "_Folder | _Zip", name: str, most: int) -> bytes:
     data = source.read(name, most)
     if len(data) > most:
         raise DataError(
-            f"{_shown(name)} has more than {most / 1e6:,.0f} MB.",
-            "Use the command line: python -m core import PATH.",
+            f"{_quote(name)} is larger than {most / 1e6:,.0f} MB.",
+            "Import it on the command line: python -m core import PATH.",
         )
     return data
 
 
-def _shown(name: str) -> str:
-    """Return an untrusted name, shortened and on one line."""
+def _quote(name: str) -> str:
+    """Quote an untrusted name on one line, shortened."""
     return repr(name if len(name) <= 80 else f"{name[:77]}…")

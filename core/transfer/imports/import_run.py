@@ -30,11 +30,23 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.job_record import RECORD
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store
-from core.transfer.imports import metadata as told
 from core.transfer.imports.archive import AdapterArchive
-from core.transfer.imports.peft_adapter import check, find_base, read_config
+from core.transfer.imports.metadata import (
+    LONGEST_NAME,
+    read_classes,
+    read_data,
+    read_figures,
+    read_metadata,
+    read_metrics,
+    read_name,
+    read_predictions,
+    read_run_config,
+    with_revision,
+)
+from core.transfer.imports.peft_adapter import check_adapter, find_base, read_config
 
-KNOWN = (
+# fields of ``RunConfig`` that the adapter's own files give, without run.json
+ADAPTER_FIELDS = (
     "model",
     "max_tokens",
     "rank",
@@ -43,45 +55,45 @@ KNOWN = (
     "target_modules",
     "rslora",
     "dora",
-)  # of an adapter that tells no more
+)
 
 
 def import_run(
-    store: Store, parcel: AdapterArchive, *, name: str = "", classes: Sequence[str] = ()
+    store: Store, archive: AdapterArchive, *, name: str = "", classes: Sequence[str] = ()
 ) -> Job:
-    """Create a finished run from ``parcel``; ``classes`` are the class names if the archive has
-    none.
+    """Create a finished run from ``archive``.
 
-    Raises NotAllowed, NotEnoughRoom, ModelUnavailable, and DataError with the problem.
+    ``classes`` are the class names, for an archive that has none. Raises NotAllowed, NotEnoughRoom,
+    ModelUnavailable and DataError.
     """
     require(store.visitor, Action.IMPORT)
     require_resources(store.settings, MIN_FREE_MB, memory_mb=0)
-    config = read_config(parcel)
-    config = told.with_revision(config, parcel)
+    config = read_config(archive)
+    config = with_revision(config, archive)
     model_id, model = find_base(
         config, store.settings, hub_reachable(store.settings), known_bases(store)
     )
     shape = shape_of(model)
     if shape is None:
         raise ModelUnavailable(
-            f"Its base {model_id} is not on this machine yet.",
-            "Start a run on it, which fetches it, then import again.",
+            f"The base model {model_id} has not been downloaded to this machine yet.",
+            "Start a run with it, which downloads it, then import again.",
         )
-    adapter = check(parcel, config, shape)
-    story = told.read_metadata(parcel)
-    names = told.read_classes(parcel, classes, adapter.classes)
-    run_config = told.read_run_config(story, config, model_id, parcel, shape)
-    predictions = told.read_predictions(parcel, names)
-    data, mark = told.read_data(story)
-    job = _job(
+    adapter = check_adapter(archive, config, shape)
+    metadata = read_metadata(archive)
+    names = read_classes(archive, classes, adapter.classes)
+    run_config = read_run_config(metadata, config, model_id, archive, shape)
+    predictions = read_predictions(archive, names)
+    data, fingerprint = read_data(metadata)
+    job = _create_job(
         store,
-        told.read_name(story, name, parcel),
+        read_name(metadata, name, archive),
         run_config,
         data,
-        mark,
-        _result(parcel, story, names, predictions, data),
+        fingerprint,
+        _create_result(archive, metadata, names, predictions, data),
     )
-    record = {**asdict(job), "metrics": told.read_metrics(story)}
+    record = {**asdict(job), "metrics": read_metrics(metadata)}
     tables = (
         {}
         if predictions is None
@@ -94,19 +106,19 @@ def import_run(
     return store.job(job.id)
 
 
-def _result(
-    parcel: AdapterArchive,
-    story: dict[str, Any],
+def _create_result(
+    archive: AdapterArchive,
+    metadata: dict[str, Any],
     classes: tuple[str, ...],
     predictions: pd.DataFrame | None,
     data: str,
 ) -> dict[str, object]:
     result = RunResult.model_validate(
         {
-            **told.read_figures(story),
+            **read_figures(metadata),
             "classes": classes,
-            "imported": sanitize_name(parcel.name, told.LONGEST_NAME),
-            "config_known": isinstance(story.get("config"), dict),
+            "imported": sanitize_name(archive.name, LONGEST_NAME),
+            "config_known": isinstance(metadata.get("config"), dict),
             **({"data": data} if data else {}),
         }
     )
@@ -116,15 +128,20 @@ def _result(
     return result.model_copy(update={"test": scores}).to_dict()
 
 
-def _job(
-    store: Store, name: str, config: RunConfig, data: str, mark: str, result: dict[str, object]
+def _create_job(
+    store: Store,
+    name: str,
+    config: RunConfig,
+    data: str,
+    fingerprint: str,
+    result: dict[str, object],
 ) -> Job:
     source = Source(SourceKind.IMPORTED, data or "unknown data")
     request = TrainRequest(config=config, source=source).model_dump_json()
     now, owner = store.clock(), store.visitor.id
     ended = {
         "ended_at": now,
-        "fingerprint": mark,
+        "fingerprint": fingerprint,
         "result_json": json.dumps(result, allow_nan=False),
     }
     return Job(
@@ -140,10 +157,9 @@ def _job(
     )
 
 
-# ends the name of a folder that is being built; another ending than that of files, which a
-# supervisor sweeps
-UNDER_WAY = ".importing"
-STALE_SECONDS = 3600
+# suffix of a folder that is being built; not the suffix of files, which a supervisor deletes
+IMPORTING = ".importing"
+STALE_SECONDS = 3600  # no import takes an hour
 
 
 def install_run(
@@ -153,17 +169,16 @@ def install_run(
     config: RunConfig,
     adapter: Mapping[str, bytes] | None,
     tables: Mapping[str, pd.DataFrame],
-    beside: Mapping[str, object] | None = None,
+    extra_files: Mapping[str, object] | None = None,
 ) -> None:
-    """Build the folder, rename it into place, and register the run; after a crash it is recovered
-    from ``job.json``.
+    """Build the run's folder, rename it into place, and register the run.
 
-    ``tables`` and the JSON files ``beside`` are keyed by file name. Raises OSError if the folder
-    exists.
+    After a crash between the two the run is recovered from ``job.json``. ``tables`` (Parquet) and
+    ``extra_files`` (JSON) are keyed by file name. Raises OSError if the folder exists.
     """
     folder = store.folder(job)
-    _clear_away(folder.parent)
-    part = folder.with_name(f".{job.id}{UNDER_WAY}")
+    _delete_leftovers(folder.parent)
+    part = folder.with_name(f".{job.id}{IMPORTING}")
     try:
         if adapter is not None:
             files.write_folder(part / "adapter", manifest.seal(adapter, {"step": 0}))
@@ -171,7 +186,7 @@ def install_run(
             files.write_parquet(part / name, frame)
         for name, value in {
             "config.json": config.model_dump(mode="json"),
-            **(beside or {}),
+            **(extra_files or {}),
             RECORD: record,
         }.items():
             files.write_json(part / name, value)
@@ -183,8 +198,8 @@ def install_run(
     store.adopt(folder)
 
 
-def _clear_away(jobs: Path) -> None:
-    """Delete the leftovers of interrupted imports."""
-    for leftover in jobs.glob(f".*{UNDER_WAY}"):
+def _delete_leftovers(jobs: Path) -> None:
+    """Delete the folders of interrupted imports."""
+    for leftover in jobs.glob(f".*{IMPORTING}"):
         if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)

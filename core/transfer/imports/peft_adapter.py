@@ -33,16 +33,11 @@ from core.transfer.imports.archive import ADAPTER, CONFIG, AdapterArchive
 
 MOST_RANK, MOST_ALPHA = (int(bounds(name)[1] or 0) for name in ("rank", "alpha"))
 PREFIX = "base_model.model."
-AGAIN = "Give an adapter that PEFT saved for a sequence classifier."
-NEUTRAL: tuple[object, ...] = (
-    None,
-    False,
-    [],
-    {},
-    "none",
-    "",
-)  # of a field that changes what is computed and is not known here
-UNKNOWN_HERE = (
+AGAIN = "Choose an adapter that PEFT saved for a sequence classifier."
+WRONG_BASE = "The adapter was trained for another base model."
+# fields that change the computation and are not supported, and the values that switch them off
+NEUTRAL: tuple[object, ...] = (None, False, [], {}, "none", "")
+UNSUPPORTED = (
     "alora_invocation_tokens",
     "alpha_pattern",
     "arrow_config",
@@ -73,8 +68,9 @@ Tensors = dict[str, NDArray[np.float32]]
 
 
 class AdapterConfig(BaseModel):
-    """Fields read from ``adapter_config.json``; fields that would change the computation are
-    rejected, others ignored.
+    """Supported fields of ``adapter_config.json``.
+
+    Unsupported fields that would change the computation are rejected; all others are ignored.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -106,9 +102,7 @@ class AdapterConfig(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class CheckedAdapter:
-    """An adapter that fits its base model: tensors by their names in PEFT's file, and the number of
-    classes.
-    """
+    """An adapter that fits its base model; ``tensors`` are keyed by their names in PEFT's file."""
 
     config: AdapterConfig
     tensors: Tensors
@@ -117,7 +111,7 @@ class CheckedAdapter:
     classes: int
 
     def files(self, identity: str, revision: str) -> dict[str, bytes]:
-        """Return the files that PEFT would save, containing checked values only."""
+        """Return the files that PEFT would save, with checked values only."""
         content = {
             **{
                 "peft_type": "LORA",
@@ -144,50 +138,53 @@ class CheckedAdapter:
         }
 
 
-def read_config(parcel: AdapterArchive) -> AdapterConfig:
-    """Read the adapter's configuration. Raises DataError with the field."""
-    content = read_object(parcel.find(CONFIG), CONFIG)
+def read_config(archive: AdapterArchive) -> AdapterConfig:
+    """Read ``adapter_config.json``. Raises DataError that names the invalid field."""
+    content = read_object(archive.find(CONFIG), CONFIG)
     try:
         config = AdapterConfig.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"][:1]))
         raise DataError(
-            f"{CONFIG}: {field} is {_shown(content.get(field))}. {first['msg']}.", AGAIN
+            f"{CONFIG}: {field} is {_quote_value(content.get(field))}. {first['msg']}.", AGAIN
         ) from error
-    for name in UNKNOWN_HERE:
+    for name in UNSUPPORTED:
         if content.get(name) not in NEUTRAL:
             raise DataError(
-                f"{CONFIG}: {name} is {_shown(content[name])}, which is not known here.", AGAIN
+                f"{CONFIG}: {name} is {_quote_value(content[name])}, which is not supported.", AGAIN
             )
     return config
 
 
-def check(parcel: AdapterArchive, config: AdapterConfig, shape: ModelShape) -> CheckedAdapter:
-    """Check the adapter against a base model of ``shape``. Raises DataError if it does not fit or
-    has non-finite values.
+def check_adapter(
+    archive: AdapterArchive, config: AdapterConfig, shape: ModelShape
+) -> CheckedAdapter:
+    """Check the adapter against a base model of ``shape``.
+
+    Raises DataError if it does not fit or has values that are not finite.
     """
-    wanted = RunConfig.model_validate(config.fields())
+    run_config = RunConfig.model_validate(config.fields())
     try:
-        targets, modules = resolve_targets(wanted, shape), target_modules(wanted, shape)
+        targets, modules = resolve_targets(run_config, shape), target_modules(run_config, shape)
     except ConfigError as error:
-        raise DataError(f"{CONFIG}: {error.message}", "It was made for another base.") from error
-    tensors = _read_tensors(parcel.find(ADAPTER))
+        raise DataError(f"{CONFIG}: {error.message}", WRONG_BASE) from error
+    tensors = _read_tensors(archive.find(ADAPTER))
     classes = _count_classes(tensors)
-    expected = _expected(config, modules, shape, classes)
-    found = {_plain(name, expected): tensor for name, tensor in tensors.items()}
+    expected = _list_expected(config, modules, shape, classes)
+    by_name = {_strip_prefix(name, expected): tensor for name, tensor in tensors.items()}
     for name, widths in expected.items():
-        if name not in found:
-            raise DataError(f"{ADAPTER} lacks {name}.", _why_missing(name, config))
-        if found[name].shape != widths:
+        if name not in by_name:
+            raise DataError(f"{ADAPTER} has no tensor {name}.", _explain_missing(name, config))
+        if by_name[name].shape != widths:
             message = (
-                f"{ADAPTER}: {name} is {_times(found[name].shape)}, where the base needs"
-                f" {_times(widths)}."
+                f"{ADAPTER}: {name} has shape {_format_shape(by_name[name].shape)}, but the base"
+                f" model needs {_format_shape(widths)}."
             )
-            raise DataError(message, "It was made for another base.")
-        if not np.isfinite(found[name]).all():
+            raise DataError(message, WRONG_BASE)
+        if not np.isfinite(by_name[name]).all():
             raise DataError(
-                f"{ADAPTER}: {name} holds values that are no numbers.", "Train it again."
+                f"{ADAPTER}: {name} contains NaN or infinite values.", "Train the adapter again."
             )
     heads = tuple(dict.fromkeys(name.split(".")[0] for name, _, _ in head_linears(shape, classes)))
     return CheckedAdapter(config, tensors, targets, heads, classes)
@@ -198,9 +195,9 @@ def read_object(data: bytes, name: str) -> dict[str, Any]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is no JSON ({type(error).__name__}).", AGAIN) from error
+        raise DataError(f"{name} is not valid JSON ({type(error).__name__}).", AGAIN) from error
     if not isinstance(content, dict):
-        raise DataError(f"{name} holds no JSON object.", AGAIN)
+        raise DataError(f"{name} is not a JSON object.", AGAIN)
     return content
 
 
@@ -208,52 +205,52 @@ def _read_tensors(data: bytes) -> Tensors:
     try:
         entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except (safetensors.SafetensorError, ValueError, OverflowError) as error:
-        message = f"{ADAPTER} is damaged, cut short or no safetensors file ({str(error)[:100]})."
+        message = f"{ADAPTER} is damaged or not a safetensors file ({str(error)[:100]})."
         raise DataError(message, "Copy or save the adapter again.") from error
     tensors = {}
     for name, entry in entries:
         kind = NUMBERS.get(entry["dtype"])
         if kind is None:
             raise DataError(
-                f"{ADAPTER}: {_shown(name)} holds {entry['dtype']}, not floating-point numbers.",
+                f"{ADAPTER}: {_quote_value(name)} has type {entry['dtype']}, which is not"
+                " floating-point.",
                 AGAIN,
             )
         values = np.frombuffer(entry["data"], dtype=kind).reshape(entry["shape"])
-        if entry["dtype"] == "BF16":  # the upper half of a float
+        if entry["dtype"] == "BF16":  # the upper 16 bits of an fp32 number
             values = (values.astype(np.uint32) << 16).view(np.float32)
-        with np.errstate(
-            over="ignore"
-        ):  # what is too large becomes infinite, and is refused as such
+        with np.errstate(over="ignore"):  # an overflow becomes infinite, which is rejected later
             tensors[name] = np.ascontiguousarray(values, dtype=np.float32)
     return tensors
 
 
 def _count_classes(tensors: Tensors) -> int:
-    """Return C from the last layer of the head."""
+    """Return C from the shape of the head's last layer."""
     ends = ("classifier.weight", "classifier.out_proj.weight")
-    found = [
+    outputs = [
         tensor
         for name, tensor in tensors.items()
         if name in [PREFIX + end for end in ends] and tensor.ndim == 2
     ]
-    if len(found) != 1:
+    if len(outputs) != 1:
         raise DataError(
-            f"{ADAPTER} holds no trained classifier.",
-            "Save it with modules_to_save, or the answers would be those of chance.",
+            f"{ADAPTER} contains no trained classifier.",
+            "Save the adapter with modules_to_save; without a trained head, predictions are"
+            " random.",
         )
-    classes = len(found[0])
+    classes = len(outputs[0])
     if not 2 <= classes <= MAX_CLASSES:
         raise DataError(
-            f"Its classifier tells {classes:,} classes apart; 2 to {MAX_CLASSES} work.",
+            f"The adapter's classifier has {classes:,} classes; 2 to {MAX_CLASSES} are supported.",
             "Choose another adapter.",
         )
     return classes
 
 
-def _expected(
+def _list_expected(
     config: AdapterConfig, modules: Sequence[Linear], shape: ModelShape, classes: int
 ) -> dict[str, tuple[int, ...]]:
-    """List each required tensor and its shape, by its name in the checkpoint."""
+    """Map the name of each required tensor in the checkpoint to its shape."""
     expected: dict[str, tuple[int, ...]] = {}
     for linear in modules:
         expected[f"{linear.name}.lora_A.weight"] = (config.r, linear.inputs)
@@ -266,9 +263,10 @@ def _expected(
     return expected
 
 
-def _plain(name: str, expected: Mapping[str, object]) -> str:
-    """Return a tensor's name in the checkpoint, with or without the model's prefix. Raises
-    DataError for an unexpected tensor.
+def _strip_prefix(name: str, expected: Mapping[str, object]) -> str:
+    """Return a tensor's name in the checkpoint, without the prefixes of PEFT and of the model.
+
+    Raises DataError for an unexpected tensor.
     """
     if name.startswith(PREFIX):
         inside = name.removeprefix(PREFIX)
@@ -276,71 +274,71 @@ def _plain(name: str, expected: Mapping[str, object]) -> str:
             if plain in expected:
                 return plain
     raise DataError(
-        f"{ADAPTER} holds {_shown(name)}, for which the base has no place.",
-        "It was made for another base.",
+        f"{ADAPTER} contains {_quote_value(name)}, which does not exist in the base model.",
+        WRONG_BASE,
     )
 
 
-def _why_missing(name: str, config: AdapterConfig) -> str:
+def _explain_missing(name: str, config: AdapterConfig) -> str:
     if ".lora_" in name:
-        return "It was made for another base, or is not complete."
+        return "The adapter was trained for another base model, or is incomplete."
     saved = ", ".join(config.modules_to_save or ()) or "none"
     return (
-        f"This base begins with a new {name.rpartition('.')[0]}, which has to be saved:"
-        f" modules_to_save names {saved}."
+        f"{name.rpartition('.')[0]} is new in this base model and must be saved with the adapter;"
+        f" modules_to_save is: {saved}."
     )
 
 
-def _times(widths: tuple[int, ...]) -> str:
-    return " × ".join(f"{width:,}" for width in widths) or "a single number"
+def _format_shape(widths: tuple[int, ...]) -> str:
+    return " × ".join(f"{width:,}" for width in widths) or "scalar"
 
 
-def _shown(value: object) -> str:
+def _quote_value(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:97]}…"
 
 
-LOCAL = "local/"  # how an export names a base that came from a folder
+LOCAL = "local/"  # prefix of the identity of a base model from a folder
 
 
 def find_base(
     config: AdapterConfig, settings: Settings, hub: bool, known: Iterable[str]
 ) -> tuple[str, ModelLocation]:
-    """Return the base model as ``RunConfig.model`` names it, and its location.
+    """Return the adapter's base model as a value of ``RunConfig.model``, and its location.
 
-    ``known`` are base models of runs here. Raises DataError for a base model that is not allowed or
-    unknown, and ModelUnavailable.
+    ``known`` are the base models of existing runs. Raises ModelUnavailable, and DataError for a
+    base model that is unknown or not allowed.
     """
     name, revision = config.base_model_name_or_path, config.revision or ""
-    found = (
-        _offered(name, revision)
-        or _local(name, revision, settings, hub, known)
-        or _pinned(name, revision)
+    model_id = (
+        _match_catalog(name, revision)
+        or _match_folder(name, revision, settings, hub, known)
+        or _match_hub(name, revision)
     )
-    model = find_model(found, settings, hub)
+    model = find_model(model_id, settings, hub)
     if not model.available:
         raise ModelUnavailable(model.reason, "Then import it again.")
-    return found, model
+    return model_id, model
 
 
-def _offered(name: str, revision: str) -> str:
-    """Match a model of the catalog. PEFT often stores no revision, which then means the offered
-    one.
-    """
+def _match_catalog(name: str, revision: str) -> str:
+    """Match a model of the catalog; a missing revision, as PEFT often stores, matches too."""
     for model in MODELS.values():
         if name in (model.hub_id, model.hub_id.rpartition("/")[2]):
             if revision not in ("", "main", model.revision):
                 message = (
-                    f"It was made for {name} at revision {revision[:40]}, and {model.id} is that at"
-                    f" {model.revision[:12]}."
+                    f"The adapter was trained for {name} at revision {revision[:40]}, but"
+                    f" {model.id} is revision {model.revision[:12]}."
                 )
-                raise DataError(message, "Train it again on the revision that is offered.")
+                raise DataError(message, "Train it again on the offered revision.")
             return model.id
     return ""
 
 
-def _local(name: str, revision: str, settings: Settings, hub: bool, known: Iterable[str]) -> str:
-    """Match a folder that runs here were trained on, by name and fingerprint."""
+def _match_folder(
+    name: str, revision: str, settings: Settings, hub: bool, known: Iterable[str]
+) -> str:
+    """Match the folder of a base model of existing runs, by its fingerprint."""
     if not name.startswith(LOCAL):
         return ""
     for candidate in dict.fromkeys([settings.model, *known]):
@@ -349,30 +347,31 @@ def _local(name: str, revision: str, settings: Settings, hub: bool, known: Itera
         model = find_model(candidate, settings, hub)
         if model.available and model.revision == revision:
             return candidate
-    mark = revision[:12] or "unknown"
+    fingerprint = revision[:12] or "unknown"
     message = (
-        f"Its base {name.removeprefix(LOCAL)[:80]!r} came from a folder with fingerprint {mark},"
-        " which no run here has used."
+        f"The base model {name.removeprefix(LOCAL)[:80]!r} came from a folder with fingerprint"
+        f" {fingerprint}, which no run on this machine has used."
     )
     raise DataError(
-        message, "Copy that folder here and set LORALAB_MODEL to it, then import again."
+        message, "Copy that folder to this machine, set LORALAB_MODEL to it, and import again."
     )
 
 
-def _pinned(name: str, revision: str) -> str:
+def _match_hub(name: str, revision: str) -> str:
+    """Match a Hub model at a pinned revision."""
     if HUB_ID.fullmatch(name) and REVISION.fullmatch(revision):
         return f"{name}@{revision}"
     if HUB_ID.fullmatch(name):
         message = (
-            f"Its base {name!r} is not among those offered ({', '.join(MODELS)}), and"
-            " adapter_config.json names no revision of it."
+            f"The base model {name!r} is not one of {', '.join(MODELS)}, and adapter_config.json"
+            " has no revision for it."
         )
         raise DataError(
-            message, "Write the 40 hex digits of the commit as revision into adapter_config.json."
+            message, "Add the commit's 40 hex digits as revision to adapter_config.json."
         )
-    message = f"adapter_config.json names its base by {name[:80]!r}, which is no model of the Hub."
+    message = f"The base model in adapter_config.json, {name[:80]!r}, is not the id of a Hub model."
     raise DataError(
         message,
-        "Write the Hub id and revision of the base into it: a folder of another machine says"
-        " nothing.",
+        "Write the Hub id and revision of the base model there; a folder of another machine cannot"
+        " be used.",
     )

@@ -1,5 +1,6 @@
-"""Validate one run of a backup: owner, request, adapter against its base model, and recomputed
-scores.
+"""Validate one run of a backup: its owner and request, and its adapter against the base model.
+
+Scores are computed again from the predictions.
 """
 
 import json
@@ -12,7 +13,8 @@ from typing import Any, get_args
 import pandas as pd
 from pydantic import ValidationError
 
-from core.access import GUEST, LONGEST_NAME, Role, Visitor, sanitize_name
+from core.access import GUEST, Role, Visitor, sanitize_name
+from core.access import LONGEST_NAME as LONGEST_PERSON_NAME
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
@@ -28,84 +30,86 @@ from core.storage.job_record import check_types, job_from_row
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
 from core.training.events import Split
-from core.transfer.imports import metadata as told
 from core.transfer.imports.archive import JSON_BYTES
 from core.transfer.imports.backup_zip import AGAIN, PEOPLE, RECORD_BYTES, Backup
-from core.transfer.imports.peft_adapter import check, find_base, read_config
+from core.transfer.imports.metadata import (
+    LONGEST_CLASS,
+    LONGEST_NAME,
+    is_amount,
+    read_classes,
+    read_figures,
+    read_metrics,
+    read_run_config,
+)
+from core.transfer.imports.peft_adapter import check_adapter, find_base, read_config
 
 OWNER = re.compile(r"[a-z0-9-]{1,40}")
-MARK = re.compile(r"[0-9a-z|-]{0,64}")
-LONGEST = 500  # letters of a message
+FINGERPRINT = re.compile(r"[0-9a-z|-]{0,64}")
+LONGEST_MESSAGE = 500  # characters
 MOST_TAGS, MOST_PEOPLE = 20_000, 1000
 DAY = 86_400
-FLAGS, WORDS = ("stopped", "early_stopped"), ("precision", "device")
+# fields of a run's result that are copied if their type is right
+FLAGS = ("stopped", "early_stopped")
+TEXT_FIELDS = ("precision", "device")
 EXPECTED = ("seconds", "low_seconds", "high_seconds", "train_seconds", "peak_memory_mb")
 
 
 @dataclass(frozen=True, eq=False)
 class ValidatedRun:
-    """A run that can be installed; ``record`` is the content of its ``job.json``."""
+    """A run that can be installed; ``record`` is the content of its ``job.json``.
+
+    ``tables`` (Parquet) and ``extra_files`` (JSON) are keyed by file name.
+    """
 
     job: Job
     record: dict[str, object]
     config: RunConfig
     adapter: Mapping[str, bytes] | None
     tables: Mapping[str, pd.DataFrame]
-    beside: Mapping[str, object]
+    extra_files: Mapping[str, object]
 
 
 def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
-    """Validate a run for the store's visitor. Raises DataError with the problem, and
-    ModelUnavailable.
-    """
+    """Validate a run for the store's visitor. Raises DataError and ModelUnavailable."""
     content = backup.object(f"runs/{run_id}/job.json", RECORD_BYTES)
-    metrics = told.read_metrics({"metrics": content.pop("metrics", [])})
+    metrics = read_metrics({"metrics": content.pop("metrics", [])})
     job = _read_job(content, run_id)
     request = _read_request(job)
-    result = _object(job.result_json)
+    result = _parse_object(job.result_json)
     classes = _read_classes(result)
     adapter, config = _read_adapter(store, backup, run_id, request, classes)
     tables = dict(backup.tables(run_id, len(classes))) if classes else {}
-    kept = _kept_of(result, classes, tables) | _origin(store.visitor, result, backup.name)
-    clean = request.model_copy(update={"config": config})
-    times = {name: _time(getattr(job, name), store.clock()) for name in ("started_at", "ended_at")}
-    proposal = _proposal(job, config)
+    kept_result = _copy_result(result, classes, tables)
+    kept_result |= _mark_imported(store.visitor, result, backup.name)
+    now = store.clock()
     values: dict[str, object] = {
         **asdict(job),
-        **times,
-        **{
-            "created_at": _time(job.created_at, store.clock()) or store.clock(),
-            "heartbeat_at": None,
-            "stop_at": None,
-            "pid": 0,
-        },
-        **{
-            "owner": _owner(store.visitor, job.owner),
-            "name": sanitize_name(job.name, told.LONGEST_NAME) or run_id,
-            "phase": "",
-        },
-        **{
-            "cause": job.cause if job.cause in list(FailureCause) else "",
-            "error_id": "",
-            "done": 0,
-            "total": 0,
-            "version": 0,
-        },
-        **{"message": sanitize_name(job.message, LONGEST), "fix": sanitize_name(job.fix, LONGEST)},
-        **{
-            "fingerprint": job.fingerprint if MARK.fullmatch(job.fingerprint) else "",
-            "attempt": max(1, min(job.attempt, 1000)),
-        },
-        **{
-            "request_json": clean.model_dump_json(),
-            "result_json": json.dumps(kept, allow_nan=False),
-            "proposal_json": proposal,
-        },
+        "owner": _choose_owner(store.visitor, job.owner),
+        "name": sanitize_name(job.name, LONGEST_NAME) or run_id,
+        "created_at": _limit_time(job.created_at, now) or now,
+        "started_at": _limit_time(job.started_at, now),
+        "ended_at": _limit_time(job.ended_at, now),
+        "heartbeat_at": None,
+        "stop_at": None,
+        "pid": 0,
+        "phase": "",
+        "cause": job.cause if job.cause in list(FailureCause) else "",
+        "error_id": "",
+        "done": 0,
+        "total": 0,
+        "version": 0,
+        "message": sanitize_name(job.message, LONGEST_MESSAGE),
+        "fix": sanitize_name(job.fix, LONGEST_MESSAGE),
+        "fingerprint": job.fingerprint if FINGERPRINT.fullmatch(job.fingerprint) else "",
+        "attempt": max(1, min(job.attempt, 1000)),
+        "request_json": request.model_copy(update={"config": config}).model_dump_json(),
+        "result_json": json.dumps(kept_result, allow_nan=False),
+        "proposal_json": _read_proposal(job, config),
     }
-    safe = job_from_row(values)
+    validated = job_from_row(values)
     return ValidatedRun(
-        safe,
-        {**asdict(safe), "metrics": metrics},
+        validated,
+        {**asdict(validated), "metrics": metrics},
         config,
         adapter,
         tables,
@@ -114,22 +118,22 @@ def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
 
 
 def read_people(backup: Backup) -> list[Visitor]:
-    """Read the names of owners. All become students: a file cannot create a teacher. Raises
-    DataError.
-    """
+    """Read the owners. All become students: a file cannot create a teacher. Raises DataError."""
     if not backup.has(PEOPLE):
         return []
     rows = backup.object(PEOPLE, JSON_BYTES).get("people")
     if not isinstance(rows, list) or len(rows) > MOST_PEOPLE:
         raise DataError(f"{PEOPLE} is damaged.", AGAIN)
-    found = []
+    people = []
     for row in rows:
         match row:
-            case {"id": str(mark), "name": str(name)} if (
-                OWNER.fullmatch(mark) and mark not in BUNDLED_OWNERS
+            case {"id": str(owner), "name": str(name)} if (
+                OWNER.fullmatch(owner) and owner not in BUNDLED_OWNERS
             ):
-                found.append(Visitor(mark, sanitize_name(name, LONGEST_NAME), Role.STUDENT))
-    return found
+                people.append(
+                    Visitor(owner, sanitize_name(name, LONGEST_PERSON_NAME), Role.STUDENT)
+                )
+    return people
 
 
 def _read_job(content: Mapping[str, Any], run_id: str) -> Job:
@@ -139,7 +143,7 @@ def _read_job(content: Mapping[str, Any], run_id: str) -> Job:
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(f"The record of {run_id} does not describe a run.", AGAIN) from error
     if job.id != run_id or job.kind != JobKind.TRAIN or not job.state.over:
-        raise DataError(f"The record of {run_id} is not that of a run that is over.", AGAIN)
+        raise DataError(f"The record of {run_id} is not the record of a finished run.", AGAIN)
     return job
 
 
@@ -147,14 +151,13 @@ def _read_request(job: Job) -> TrainRequest:
     try:
         request = TrainRequest.model_validate_json(job.request_json)
     except (ValidationError, RecursionError) as error:
-        raise DataError(f"The record of {job.id} does not hold a configuration.", AGAIN) from error
-    open_to_all = request.source.kind in (
-        SourceKind.DEMO,
-        SourceKind.HUB,
-    )  # of any other only the name means something here
-    name = sanitize_name(request.source.name, told.LONGEST_NAME) or "unknown data"
-    source = Source(request.source.kind if open_to_all else SourceKind.IMPORTED, name)
-    sweep = request.sweep if MARK.fullmatch(request.sweep) else ""
+        message = f"The record of {job.id} contains no valid configuration."
+        raise DataError(message, AGAIN) from error
+    # other sources exist only on the machine of the backup: their name is all that is kept
+    is_public = request.source.kind in (SourceKind.DEMO, SourceKind.HUB)
+    name = sanitize_name(request.source.name, LONGEST_NAME) or "unknown data"
+    source = Source(request.source.kind if is_public else SourceKind.IMPORTED, name)
+    sweep = request.sweep if FINGERPRINT.fullmatch(request.sweep) else ""
     return request.model_copy(
         update={"source": source, "preset": sanitize_name(request.preset, 40), "sweep": sweep}
     )
@@ -167,20 +170,21 @@ def _read_classes(result: Mapping[str, Any]) -> tuple[str, ...]:
         or len(names) > 1000
         or not all(isinstance(name, str) for name in names)
     ):
-        raise DataError("Its class names are damaged.", AGAIN)
-    return tuple(sanitize_name(name, told.LONGEST_CLASS) for name in names)
+        raise DataError("The class names of the run are damaged.", AGAIN)
+    return tuple(sanitize_name(name, LONGEST_CLASS) for name in names)
 
 
 def _read_adapter(
     store: Store, backup: Backup, run_id: str, request: TrainRequest, classes: tuple[str, ...]
 ) -> tuple[Mapping[str, bytes] | None, RunConfig]:
-    """Return the adapter as PEFT saves it, or None, and the configuration with a base model known
-    here.
+    """Return the adapter's files as PEFT saves them, or None, and the run's configuration.
+
+    The base model in the configuration is one that exists on this machine.
     """
-    parcel = backup.adapter(run_id)
-    if parcel is None:
-        return None, _known_model(store, request.config)
-    config = read_config(parcel)
+    archive = backup.adapter(run_id)
+    if archive is None:
+        return None, _require_known_base(store, request.config)
+    config = read_config(archive)
     known = [request.config.model] if _is_public(request.config.model) else []
     model_id, model = find_base(
         config, store.settings, hub_reachable(store.settings), [*known, *known_bases(store)]
@@ -188,24 +192,25 @@ def _read_adapter(
     shape = shape_of(model)
     if shape is None:
         raise ModelUnavailable(
-            f"Its base {model_id} is not on this machine yet.",
-            "Start a run on it, which fetches it, then restore again.",
+            f"The base model {model_id} has not been downloaded to this machine yet.",
+            "Start a run with it, which downloads it, then restore again.",
         )
-    adapter = check(parcel, config, shape)
-    told.read_classes(parcel, classes, adapter.classes)
-    story = {"config": request.config.model_dump(mode="json")}
-    return adapter.files(model.identity, model.revision), told.read_run_config(
-        story, config, model_id, parcel, shape
+    adapter = check_adapter(archive, config, shape)
+    read_classes(archive, classes, adapter.classes)
+    metadata = {"config": request.config.model_dump(mode="json")}
+    return adapter.files(model.identity, model.revision), read_run_config(
+        metadata, config, model_id, archive, shape
     )
 
 
-def _known_model(store: Store, config: RunConfig) -> RunConfig:
+def _require_known_base(store: Store, config: RunConfig) -> RunConfig:
+    """Return ``config``. Raises DataError if its base model is a folder unknown on this machine."""
     if not _is_public(config.model) and config.model not in (
         store.settings.model,
         *known_bases(store),
     ):
         raise DataError(
-            "Its base came from a folder that no run here has used.",
+            "The base model of the run came from a folder that no run on this machine has used.",
             "Set LORALAB_MODEL to that folder, then restore again.",
         )
     return config
@@ -215,69 +220,68 @@ def _is_public(model: str) -> bool:
     return model in MODELS or is_pinned(model)
 
 
-def _kept_of(
+def _copy_result(
     result: Mapping[str, Any], classes: tuple[str, ...], tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, object]:
-    """Copy known fields of valid types. Measured costs are dropped, because they hold for another
+    """Copy the known fields of valid types. Measured costs are dropped: they hold for another
     machine.
     """
-    kept: dict[str, object] = dict(told.read_figures(result))
-    kept |= {name: value for name in FLAGS if isinstance(value := result.get(name), bool)}
-    kept |= {
+    kept_fields: dict[str, object] = dict(read_figures(result))
+    kept_fields |= {name: value for name in FLAGS if isinstance(value := result.get(name), bool)}
+    kept_fields |= {
         name: sanitize_name(value, 40)
-        for name in WORDS
+        for name in TEXT_FIELDS
         if isinstance(value := result.get(name), str)
     }
     if isinstance(data := result.get("data"), str):
-        kept["data"] = sanitize_name(data, told.LONGEST_NAME)
+        kept_fields["data"] = sanitize_name(data, LONGEST_NAME)
     match result.get("expected"):
         case dict(expected):
-            kept["expected"] = {
-                name: expected[name] for name in EXPECTED if _is_amount(expected.get(name))
+            kept_fields["expected"] = {
+                name: expected[name] for name in EXPECTED if is_amount(expected.get(name))
             }
-            kept["expected"] |= {"measured": expected.get("measured") is True}  # type: ignore[operator]
+            kept_fields["expected"] |= {"measured": expected.get("measured") is True}  # type: ignore[operator]
     match result.get("cost"):
-        case {"trained": int(trained)} if _is_amount(trained):
-            kept["cost"] = {"trained": trained}
+        case {"trained": int(trained)} if is_amount(trained):
+            kept_fields["cost"] = {"trained": trained}
     threads = result.get("threads")
     if isinstance(threads, int) and threads is not True and 0 < threads < 10_000:
-        kept["threads"] = threads
+        kept_fields["threads"] = threads
     if classes:
-        kept["classes"] = list(classes)
+        kept_fields["classes"] = list(classes)
     for split in get_args(Split):
         if (table := tables.get(f"predictions-{split}.parquet")) is not None:
-            kept[split] = SplitScores.of(Predictions.of(table, len(classes))).model_dump()
-    return kept
+            kept_fields[split] = SplitScores.of(Predictions.of(table, len(classes))).model_dump()
+    return kept_fields
 
 
-def _origin(visitor: Visitor, result: Mapping[str, Any], name: str) -> dict[str, object]:
-    """Mark the run as imported if it was, or if the visitor is not an admin, so that it is not
-    ranked.
+def _mark_imported(visitor: Visitor, result: Mapping[str, Any], name: str) -> dict[str, object]:
+    """Mark the run as imported, which keeps it out of the leaderboard.
+
+    A run that an admin restores is marked only if it had been imported before.
     """
     if isinstance(imported := result.get("imported"), str):
         return {
-            "imported": sanitize_name(imported, told.LONGEST_NAME),
+            "imported": sanitize_name(imported, LONGEST_NAME),
             "config_known": result.get("config_known") is not False,
         }
-    return (
-        {}
-        if visitor.in_charge
-        else {
-            "imported": sanitize_name(name, told.LONGEST_NAME) or "a backup",
-            "config_known": True,
-        }
-    )
+    if visitor.in_charge:
+        return {}
+    return {
+        "imported": sanitize_name(name, LONGEST_NAME) or "a backup",
+        "config_known": True,
+    }
 
 
-def _owner(visitor: Visitor, owner: str) -> str:
-    theirs = (
-        visitor.in_charge and OWNER.fullmatch(owner) and owner not in (*BUNDLED_OWNERS, GUEST.id)
-    )
-    return owner if theirs else visitor.id
+def _choose_owner(visitor: Visitor, owner: str) -> str:
+    """Return the stored owner if an admin restores the run, else the visitor."""
+    reserved = (*BUNDLED_OWNERS, GUEST.id)
+    is_kept = visitor.in_charge and OWNER.fullmatch(owner) and owner not in reserved
+    return owner if is_kept else visitor.id
 
 
-def _proposal(job: Job, config: RunConfig) -> str:
-    proposed = _object(job.proposal_json)
+def _read_proposal(job: Job, config: RunConfig) -> str:
+    proposed = _parse_object(job.proposal_json)
     try:
         RunConfig.model_validate({**config.model_dump(), **proposed})
     except ValidationError:
@@ -295,35 +299,31 @@ def _read_tags(backup: Backup, run_id: str) -> dict[str, object]:
     name = f"runs/{run_id}/tags.json"
     if not backup.has(name):
         return {}
-    kept = []
-    for one in backup.list(name, JSON_BYTES)[:MOST_TAGS]:
-        match one:
+    tags = []
+    for entry in backup.list(name, JSON_BYTES)[:MOST_TAGS]:
+        match entry:
             case {
                 "row": int(row),
                 "tag": str(tag),
                 "note": str(note),
                 "at": int() | float() as at,
-            } if tag in TAGS and _is_amount(at):
-                kept.append({"row": row, "tag": tag, "note": note[:LONGEST_NOTE], "at": at})
-    return {"tags.json": kept}
+            } if tag in TAGS and is_amount(at):
+                tags.append({"row": row, "tag": tag, "note": note[:LONGEST_NOTE], "at": at})
+    return {"tags.json": tags}
 
 
-def _object(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError("Its record is damaged.", AGAIN) from error
+        raise DataError("The record of the run is damaged.", AGAIN) from error
     if not isinstance(value, dict):
-        raise DataError("Its record is damaged.", AGAIN)
+        raise DataError("The record of the run is damaged.", AGAIN)
     return value
 
 
-def _time(at: float | None, now: float) -> float | None:
-    """Return a time in the past; None for any other."""
-    return (
-        min(float(at), now) if at is not None and math.isfinite(at) and 0 < at < now + DAY else None
-    )
-
-
-def _is_amount(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12
+def _limit_time(at: float | None, now: float) -> float | None:
+    """Return ``at``, at most ``now``; None if it is no valid time or over a day in the future."""
+    if at is None or not math.isfinite(at) or not 0 < at < now + DAY:
+        return None
+    return min(float(at), now)
