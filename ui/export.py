@@ -14,7 +14,7 @@ from core.transfer.export.formats import (
     USES,
     ExportRequest,
     Format,
-    Ready,
+    ReadyExport,
     Verification,
     read_ready,
 )
@@ -101,10 +101,10 @@ def _start(store: Store, job: Job, target: Format, label: str, primary: bool) ->
     )
 
 
-def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
-    if ready.proof and target in MODELS:
-        _draw_verification(ready.proof)
-    elif ready.proof:
+def _draw_ready(store: Store, job: Job, target: Format, ready: ReadyExport) -> None:
+    if ready.verification and target in MODELS:
+        _draw_verification(ready.verification)
+    elif ready.verification:
         st.markdown(":material/verified: **Each model in it is verified**")
     if ready.bytes > MOST_DOWNLOAD:
         st.caption(
@@ -122,7 +122,7 @@ def _draw_ready(store: Store, job: Job, target: Format, ready: Ready) -> None:
         job_panel.draw_start(_start(store, job, target, "Export again with them", False))
 
 
-def _draw_download(job: Job, target: Format, ready: Ready) -> None:
+def _draw_download(job: Job, target: Format, ready: ReadyExport) -> None:
     """Draw the download button; the file is read on click, and the server holds it once."""
     st.download_button(
         f"Download {ready.path.name}, {megabytes(ready.bytes / 2**20)}",

@@ -71,7 +71,7 @@ def export_command(
             "path": str(path),
             "format": target,
             "bytes": _size(path),
-            "verified": proof.described() if proof else None,
+            "verified": proof.describe() if proof else None,
         }
 
     print_result(taken, as_json, _export_text)

@@ -57,7 +57,7 @@ def export(
     # Torch, and only where something is exported.
     from core.transfer.export.exporter import Exporter  # noqa: PLC0415
 
-    return Exporter(store, job, report, should_stop).take(target, folder)
+    return Exporter(store, job, report, should_stop).write(target, folder)
 
 
 def pack(folder: Path, path: Path, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Export one run: its data is read once, and each format is written from it and verified."""
+"""Export one run: write a format, verify its predictions, and add the model card and scripts."""
 
 import json
 import zipfile
@@ -25,20 +25,23 @@ from core.transfer.export.formats import (
     TITLES,
     Format,
     Verification,
-    exports_folder,
     read_ready,
 )
 
-TEXTS = {Format.ONNX_INT8: 2000}  # an 8-bit model is judged by a share, which takes more texts
+# test texts of a verification; the proportion of equal labels of an 8-bit model needs more
+TEXTS = {Format.ONNX_INT8: 2000}
 USUAL_TEXTS = 200
-ALWAYS = (Format.ADAPTER, Format.ONNX)  # in a bundle; the others where they have been made before
-STEPS = {Format.BUNDLE: 6}
+ALWAYS = (Format.ADAPTER, Format.ONNX)  # part of every bundle; other formats if already exported
+STEPS = {Format.BUNDLE: 6}  # of the progress bar
 USUAL_STEPS = 3
+SHARED_FILES = ("run.json", "predictions.jsonl", "train.py", "train.ipynb")  # not of one format
 
 
 class Exporter:
-    """Writes exports. ``take`` raises ArtifactDamaged if verification fails or the run lacks
-    something, ModelUnavailable, and Stopped.
+    """Writes exports of one run.
+
+    ``write`` raises ArtifactDamaged if verification fails or data of the run are missing,
+    ModelUnavailable, and Stopped.
     """
 
     def __init__(
@@ -52,26 +55,27 @@ class Exporter:
         self._report, self._should_stop = report, should_stop
         self._done, self._total = 0, USUAL_STEPS
 
-    def take(self, target: Format, folder: Path) -> Verification | None:
-        """Write a format into the empty ``folder`` and return its verification, or that of a
-        bundle's adapter.
+    def write(self, target: Format, folder: Path) -> Verification | None:
+        """Write a format into the empty ``folder`` and return its verification.
+
+        For a bundle it is the verification of the adapter; None for a format without a model.
         """
         self._total = STEPS.get(target, USUAL_STEPS)
         self._step(0)
         if target in MODELS:
-            return self._take_model(target, folder)
+            return self._write_model(target, folder)
         if target is Format.TENSORBOARD:
             write_files.write_curves(self.details, folder)
         elif target is Format.SCRIPT:
             self._write_scripts(folder)
         else:
-            return self._take_all(folder)
+            return self._write_bundle(folder)
         write_files.write_run(self.details, self.source, folder / "run.json")
         return None
 
     @cached_property
     def source(self) -> write_files.ExportSource:
-        """The source of the exported models."""
+        """The model to export."""
         settings, config = self.store.settings, self.run.config
         adapter = self.run.adapter
         model = find_model(config.model, settings, hub_reachable(settings))
@@ -87,10 +91,10 @@ class Exporter:
 
     @cached_property
     def details(self) -> dict[str, Any]:
-        """Description of the run for cards, scripts and ``run.json``."""
+        """Description of the run for model cards, scripts and ``run.json``."""
         result = self.run.result.to_dict()
         return {
-            **{name: result[name] for name in write_files.KEPT if name in result},
+            **{name: result[name] for name in write_files.RUN_FIELDS if name in result},
             **descriptions.describe_run_details(self.store, self.job),
         }
 
@@ -99,28 +103,28 @@ class Exporter:
         """Test predictions with their texts."""
         if not self.run.has_predictions():
             raise ArtifactDamaged(
-                "The run has no test texts to prove an export with.",
-                "Score it on the page Runs first, if it was imported.",
+                "The run has no test texts to verify an export with.",
+                "If the run was imported, score it on the page Runs first.",
             )
         return self.run.read_predictions().frame
 
-    def _take_model(self, target: Format, folder: Path) -> Verification:
+    def _write_model(self, target: Format, folder: Path) -> Verification:
         source = self.source
         texts = self.predictions["text"].head(TEXTS.get(target, USUAL_TEXTS)).tolist()
         write_files.write_model(source, target, folder)
         self._step()
         onednn = machine_products(self.store.settings).onednn_is_faster
-        proof = verify.verify_export(source, target, folder, texts, onednn)
+        verification = verify.verify_export(source, target, folder, texts, onednn)
         self._step()
-        if not proof.holds:
+        if not verification.holds:
             message = (
-                f"The export does not answer as the run does: {proof.equal.hits} of {proof.texts}"
-                " labels agree, probabilities differ by up to"
-                f" {proof.max_probability_difference:.2g}."
+                f"The export does not predict as the run does: {verification.equal.hits} of"
+                f" {verification.texts} labels are equal; probabilities differ by up to"
+                f" {verification.max_probability_difference:.2g}."
             )
-            raise ArtifactDamaged(message, "Choose another format. The run itself is as it was.")
+            raise ArtifactDamaged(message, "Choose another format. The run is unchanged.")
         (folder / "README.md").write_text(
-            model_card.write_card(self.details, source, proof), encoding="utf-8"
+            model_card.write_card(self.details, source, verification), encoding="utf-8"
         )
         self._write_scripts(folder)
         write_files.write_run(self.details, source, folder / "run.json")
@@ -128,50 +132,48 @@ class Exporter:
             write_files.write_predictions(
                 self.predictions, source.classes, folder / "predictions.jsonl"
             )
-        return proof
+        return verification
 
-    def _take_all(self, folder: Path) -> Verification | None:
-        proof = None
+    def _write_bundle(self, folder: Path) -> Verification | None:
+        verification = None
         for target in MODELS:
             ready = read_ready(self.store, self.job, target)
             if target is not Format.ADAPTER and ready:
-                _unpack(exports_folder(self.store, self.job) / ready.path.name, folder / target)
+                _unpack(ready.path, folder / target)
             elif target in ALWAYS:
                 (folder / target).mkdir()
-                made = self._take_model(target, folder / target)
-                proof = made if target is Format.ADAPTER else proof
+                result = self._write_model(target, folder / target)
+                verification = result if target is Format.ADAPTER else verification
         (folder / "curves").mkdir()
         write_files.write_curves(self.details, folder / "curves")
-        for name in (
-            "run.json",
-            "predictions.jsonl",
-            "train.py",
-            "train.ipynb",
-        ):  # they speak of the run as a whole
+        for name in SHARED_FILES:
             (folder / Format.ADAPTER / name).rename(folder / name)
-        for name in ("run.json", "train.py", "train.ipynb"):
             for target in MODELS:
                 (folder / target / name).unlink(missing_ok=True)
-        held = [
-            f"- `{target}/`: {TITLES[target]}" for target in MODELS if (folder / target).is_dir()
-        ]
-        held += [
-            "- `predictions.jsonl`: every test text with its probabilities",
+        self._write_bundle_readme(folder)
+        return verification
+
+    def _write_bundle_readme(self, folder: Path) -> None:
+        """Write the adapter's card, with its paths from the bundle, and the list of contents."""
+        card = (folder / Format.ADAPTER / "README.md").read_text(encoding="utf-8")
+        contents = [
+            *(
+                f"- `{target}/`: {TITLES[target]}"
+                for target in MODELS
+                if (folder / target).is_dir()
+            ),
+            "- `predictions.jsonl`: all test texts with their probabilities",
             "- `curves/`: event files for TensorBoard",
-        ]
-        held += [
-            "- `train.py`, `train.ipynb`: the training once more",
+            "- `train.py`, `train.ipynb`: script and notebook that repeat the training",
             "- `run.json`: configuration, data and scores",
         ]
-        readme = (
-            (folder / Format.ADAPTER / "README.md")
-            .read_text(encoding="utf-8")
-            .replace('"."', f'"{Format.ADAPTER}"')
-        )
         (folder / "README.md").write_text(
-            f"{readme}\n## In this zip\n\n" + "\n".join(held) + "\n", encoding="utf-8"
+            card.replace('"."', f'"{Format.ADAPTER}"')
+            + "\n## In this zip\n\n"
+            + "\n".join(contents)
+            + "\n",
+            encoding="utf-8",
         )
-        return proof
 
     def _write_scripts(self, folder: Path) -> None:
         adapter = json.loads((self.source.adapter / "adapter_config.json").read_bytes())
@@ -190,7 +192,7 @@ class Exporter:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """Unpack a zip written by this app, without its top-level folder."""
+    """Unpack an export of this app, without the zip's top-level folder."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             target = folder / name.partition("/")[2]

@@ -31,12 +31,8 @@ class Format(StrEnum):
     BUNDLE = "bundle"
 
 
-MODELS = (
-    Format.ADAPTER,
-    Format.MERGED,
-    Format.ONNX,
-    Format.ONNX_INT8,
-)  # those that answer, and so have something to prove
+# the formats with a model, whose predictions are verified
+MODELS = (Format.ADAPTER, Format.MERGED, Format.ONNX, Format.ONNX_INT8)
 TITLES = {
     Format.ADAPTER: "LoRA adapter",
     Format.MERGED: "Merged model",
@@ -48,7 +44,7 @@ TITLES = {
 }
 USES = {
     Format.ADAPTER: "Only the trained weights, for PEFT: small, but needs the base model.",
-    Format.MERGED: ("One model with the adapter merged into its weights, for transformers."),
+    Format.MERGED: "One model with the adapter merged into its weights, for transformers.",
     Format.ONNX: (
         "One file for onnxruntime, without torch: for servers, phones and other languages."
     ),
@@ -65,14 +61,17 @@ USES = {
         " Can be imported again."
     ),
 }
-# largest difference of a probability that counts as the same model; an 8-bit one is judged by its
-# labels
+# largest difference of a probability that counts as equal; 8-bit models are compared by labels
 TOLERANCE = 1e-4
-INT8_SHARE = 0.98  # share of labels that an 8-bit model must keep
+MIN_INT8_AGREEMENT = 0.98  # proportion of texts to which an 8-bit model must give the same label
 
 
 class Verification(BaseModel):
-    """Predictions of an export on test texts, read back from its files, compared with the run."""
+    """Comparison of an export with its run on test texts; the export is loaded from its files.
+
+    ``max_probability_difference`` is between export and run. ``differs_from_base`` is the largest
+    difference of a probability from the untrained base model: the export must not be a copy of it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -80,7 +79,6 @@ class Verification(BaseModel):
     texts: int
     labels_equal: int
     max_probability_difference: float
-    # largest difference of a probability from the untrained base: that it is no copy of that one
     differs_from_base: float
     bytes: int
     rows_per_second: float
@@ -88,20 +86,20 @@ class Verification(BaseModel):
 
     @property
     def equal(self) -> Proportion:
-        """Texts with the same label, with interval."""
+        """Proportion of texts with the same label, with its 95 % interval."""
         return Proportion(self.labels_equal, self.texts)
 
     @property
     def holds(self) -> bool:
-        """Whether the export may be offered."""
+        """Whether the export predicts as the run does, so that it may be downloaded."""
         if not self.texts or self.differs_from_base <= TOLERANCE:
             return False
         if self.format is Format.ONNX_INT8:
-            return self.equal.value >= INT8_SHARE
+            return self.equal.value >= MIN_INT8_AGREEMENT
         return self.labels_equal == self.texts and self.max_probability_difference <= TOLERANCE
 
-    def described(self) -> dict[str, object]:
-        """Return the values printed by the command line."""
+    def describe(self) -> dict[str, object]:
+        """Return the values that the command line prints."""
         return {
             "texts": self.texts,
             "labels_equal": self.labels_equal == self.texts,
@@ -123,25 +121,26 @@ class ExportRequest(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """An export that can be downloaded; without verification if it contains no model."""
+class ReadyExport:
+    """An export that can be downloaded; ``verification`` is None if it contains no model."""
 
     path: Path
     bytes: int
-    proof: Verification | None
+    verification: Verification | None
 
 
 def exports_folder(store: Store, job: Job) -> Path:
-    """Folder of a run's exports."""
+    """Return the folder of a run's exports."""
     return store.folder(job) / "exports"
 
 
-def read_ready(store: Store, job: Job, target: Format) -> Ready | None:
-    """Find an export that can be downloaded; None if there is none."""
+def read_ready(store: Store, job: Job, target: Format) -> ReadyExport | None:
+    """Read an export that can be downloaded; None if there is none."""
     folder = exports_folder(store, job)
     path = folder / f"{target}.zip"
     try:
-        told = files.read_json(folder / f"{target}.json")
-        return Ready(path, path.stat().st_size, Verification.model_validate(told) if told else None)
+        content = files.read_json(folder / f"{target}.json")
+        verification = Verification.model_validate(content) if content else None
+        return ReadyExport(path, path.stat().st_size, verification)
     except (OSError, ArtifactDamaged, ValidationError):
         return None

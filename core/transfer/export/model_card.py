@@ -1,6 +1,4 @@
-"""The model card that goes with every export: what it is, how good, on what data, how it was
-proved, and how to load it.
-"""
+"""Write the model card of an export: description, scores, usage, verification and training."""
 
 import json
 import re
@@ -24,58 +22,73 @@ ADAPTER_USE = """from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 names = {int(number): name for number, name in $NAMES.items()}
-base = AutoModelForSequenceClassification.from_pretrained($BASE, revision=$REVISION, num_labels=$CLASSES, id2label=names)
+base = AutoModelForSequenceClassification.from_pretrained(
+    $BASE, revision=$REVISION, num_labels=$CLASSES, id2label=names
+)
 model = PeftModel.from_pretrained(base, ".")
 tokenizer = AutoTokenizer.from_pretrained(".")
-classify = pipeline("text-classification", model=model, tokenizer=tokenizer, truncation=True, max_length=$TOKENS)
-print(classify("A text to sort"))"""
+classify = pipeline(
+    "text-classification",
+    model=model,
+    tokenizer=tokenizer,
+    truncation=True,
+    max_length=$TOKENS,
+)
+print(classify("A text to classify"))"""
 MERGED_USE = """from transformers import pipeline
 
 classify = pipeline("text-classification", ".", truncation=True, max_length=$TOKENS)
-print(classify("A text to sort"))"""
+print(classify("A text to classify"))"""
 ONNX_USE = """import json, onnxruntime
 from tokenizers import Tokenizer
 
 labels = json.load(open("labels.json"))
 tokenizer = Tokenizer.from_file("tokenizer.json")
 tokenizer.enable_truncation(labels["max_tokens"])
-session = onnxruntime.InferenceSession("$FILE", disabled_optimizers=["$FUSION"])  # a fusion that is slow on a CPU
-ids = tokenizer.encode("A text to sort").ids
+# this fusion is slow on a CPU
+session = onnxruntime.InferenceSession("$FILE", disabled_optimizers=["$FUSION"])
+ids = tokenizer.encode("A text to classify").ids
 logits = session.run(["logits"], {"input_ids": [ids], "attention_mask": [[1] * len(ids)]})[0]
 print(labels["id2label"][str(logits[0].argmax())])"""
-LIMITS = """It sorts texts into these classes and knows no others: a text about something else gets one of them all the same. It has learned
-from the data named above; other kinds of texts, other years and other languages may be sorted worse than the scores say. Nothing
-about fairness between groups of people has been measured."""
+LIMITS = (
+    "The model only predicts the classes listed above: a text about anything else is assigned to"
+    " one of them too. It was trained on the data named above and may be less accurate on other"
+    " kinds of text, other years and other languages. Fairness between groups of people has not"
+    " been measured."
+)
+IN_FOUR_BITS = (
+    " The run was trained and scored with a base model in 4 bits (NF4). These files and their"
+    " verification use the base model in full precision, whose predictions may differ slightly"
+    " from those that the scores above count."
+)
 
-IN_FOUR_BITS = """ It was trained and scored on a base in 4 bits (NF4). The proof and these files are for the base in full precision,
-on which answers may differ a little from those that the scores above count."""
 
+def write_card(details: Mapping[str, Any], source: ExportSource, verification: Verification) -> str:
+    """Return the card as Markdown, with metadata for the Hub.
 
-def write_card(details: Mapping[str, Any], source: ExportSource, proof: Verification) -> str:
-    """The card as Markdown with the Hub's metadata. ``details`` are those of
-    ``core.runs.descriptions.describe_run_details``.
+    ``details`` are those of ``core.runs.descriptions.describe_run_details``.
     """
+    limits = LIMITS + (IN_FOUR_BITS if details["config"].get("four_bit") else "")
     parts = [
-        _metadata(details, source, proof),
-        f"# {_line(details['name'])}",
-        _what(details, source, proof),
+        _metadata(details, source, verification.format),
+        f"# {_escape(details['name'])}",
+        _description(details, source, verification.format),
         "## Scores",
         _scores(details),
-    ]
-    parts += [
-        "## Use",
-        f"```python\n{_usage(source, proof.format)}\n```",
-        "## Proof",
-        _proof(proof),
+        "## Usage",
+        f"```python\n{_usage(source, verification.format)}\n```",
+        "## Verification",
+        _verification(verification),
         "## Training",
         _training(details, source),
+        "## Limitations",
+        limits,
     ]
-    limits = LIMITS + (IN_FOUR_BITS if details["config"].get("four_bit") else "")
-    return "\n\n".join([*parts, "## Limits", limits]) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
-def _metadata(details: Mapping[str, Any], source: ExportSource, proof: Verification) -> str:
-    """YAML, whose values are written as JSON, which YAML contains."""
+def _metadata(details: Mapping[str, Any], source: ExportSource, target: Format) -> str:
+    """Return YAML; the values are written as JSON, which is valid YAML."""
     test = details.get("test", {})
     metrics = [
         {"type": "accuracy", "value": test.get("accuracy")},
@@ -93,7 +106,7 @@ def _metadata(details: Mapping[str, Any], source: ExportSource, proof: Verificat
         }
     ]
     fields = {
-        "library_name": LIBRARIES[proof.format],
+        "library_name": LIBRARIES[target],
         "pipeline_tag": "text-classification",
         "base_model": source.identity,
         "tags": ["lora", "text-classification"],
@@ -110,106 +123,95 @@ def _metadata(details: Mapping[str, Any], source: ExportSource, proof: Verificat
 
 
 def _dataset_id(name: str) -> str:
-    """As the Hub wants it: the id there, otherwise a name without blanks and marks."""
-    return (
-        HUB_ID if name == AG_NEWS else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "own"
-    )
+    """Return the dataset's id on the Hub, or a name in the form of an id."""
+    if name == AG_NEWS:
+        return HUB_ID
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "own"
 
 
-def _what(details: Mapping[str, Any], source: ExportSource, proof: Verification) -> str:
+def _description(details: Mapping[str, Any], source: ExportSource, target: Format) -> str:
     data = details["data"]
-    classes = ", ".join(f"`{_line(name)}`" for name in source.classes)
+    classes = ", ".join(f"`{_escape(name)}`" for name in source.classes)
     return (
-        f"{TITLES[proof.format]} of a LoRA fine-tuning of `{_line(source.identity)}` (revision"
-        f" `{_line(source.revision)}`) that sorts texts into {len(source.classes)} classes:"
-        f" {classes}. Trained on {_line(data['name'])}, fingerprint `{data['fingerprint']}`. Texts"
-        f" are cut after {source.max_tokens} tokens."
+        f"{TITLES[target]} for text classification: `{_escape(source.identity)}` (revision"
+        f" `{_escape(source.revision)}`) fine-tuned with LoRA to predict one of"
+        f" {len(source.classes)} classes: {classes}. Trained on {_escape(data['name'])}, data"
+        f" fingerprint `{data['fingerprint']}`. Texts are truncated to {source.max_tokens} tokens."
     )
 
 
 def _scores(details: Mapping[str, Any]) -> str:
     test = details.get("test")
     if not test:
-        return "It has not been scored on test texts."
-    share = Proportion(int(test["hits"]), int(test["rows"]))
-    low, high = share.interval
+        return "The run has not been scored on test texts."
+    accuracy = Proportion(int(test["hits"]), int(test["rows"]))
+    low, high = accuracy.interval
     lines = [
-        (
-            f"Accuracy {share.value:.4f} (95 % interval {low:.4f} to {high:.4f}) on {share.n:,}"
-            f" test texts; macro-F1 {test['macro_f1']:.4f}."
-        ),
+        f"Accuracy {accuracy.value:.4f} (95 % interval {low:.4f} to {high:.4f}) on"
+        f" {accuracy.n:,} test texts; macro-F1 {test['macro_f1']:.4f}.",
         "",
-    ]
-    lines += [
         "| class | precision (95 % interval) | recall (95 % interval) | F1 | texts |",
         "|---|---|---|---|---|",
     ]
     matrix = details.get("confusion", [])
-    for number, one in enumerate(details.get("per_class", [])):
-        right = matrix[number][number]
-        precision, recall = (
-            _share(right, n) for n in (sum(row[number] for row in matrix), one["support"])
-        )
+    per_class = details.get("per_class", [])
+    for index, scores in enumerate(per_class):
+        hits, predicted = matrix[index][index], sum(row[index] for row in matrix)
+        precision, recall = (_proportion(hits, n) for n in (predicted, scores["support"]))
         lines.append(
-            f"| {_line(one['class'])} | {precision} | {recall} | {one['f1']:.3f} |"
-            f" {one['support']:,} |"
+            f"| {_escape(scores['class'])} | {precision} | {recall} | {scores['f1']:.3f} |"
+            f" {scores['support']:,} |"
         )
-    names = [_line(one["class"]) for one in details.get("per_class", [])]
+    names = [_escape(scores["class"]) for scores in per_class]
     lines += [
         "",
-        "Confusion matrix, rows true, columns predicted:",
+        "Confusion matrix (rows: true class, columns: predicted class):",
         "",
         f"| | {' | '.join(names)} |",
         "|---" * (len(names) + 1) + "|",
     ]
     lines += [
         f"| {name} | {' | '.join(map(str, row))} |"
-        for name, row in zip(names, details.get("confusion", []), strict=False)
+        for name, row in zip(names, matrix, strict=False)
     ]
     return "\n".join(lines)
 
 
-def _share(hits: int, n: int) -> str:
+def _proportion(hits: int, n: int) -> str:
     if not n:
         return "–"
-    share = Proportion(hits, n)
-    low, high = share.interval
-    return f"{share.value:.3f} ({low:.3f} to {high:.3f})"
+    proportion = Proportion(hits, n)
+    low, high = proportion.interval
+    return f"{proportion.value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _proof(proof: Verification) -> str:
-    low, high = proof.equal.interval
-    speed = (
-        f"{proof.rows_per_second:.0f} texts/s against {proof.run_rows_per_second:.0f} of the run on"
-        " the same machine"
-    )
+def _verification(verification: Verification) -> str:
+    low, high = verification.equal.interval
+    difference = verification.max_probability_difference
     return (
-        "Read back from these files, it gave the same label as the run itself for"
-        f" {proof.labels_equal:,} of {proof.texts:,} test texts (95 % interval {low:.1%} to"
-        f" {high:.1%}); probabilities differed by at most {proof.max_probability_difference:.2g},"
-        f" and by up to {proof.differs_from_base:.2f} from the untrained base. {speed};"
-        f" {proof.bytes / 1e6:.1f} MB."
+        "Loaded from these files, the model predicts the same label as the run for"
+        f" {verification.labels_equal:,} of {verification.texts:,} test texts (95 % interval"
+        f" {low:.1%} to {high:.1%}). Its probabilities differ by at most {difference:.2g} from"
+        f" those of the run, and by up to {verification.differs_from_base:.2f} from those of the"
+        f" untrained base model. It classifies {verification.rows_per_second:.0f} texts/s; the run"
+        f" classifies {verification.run_rows_per_second:.0f} texts/s on the same machine. The"
+        f" files take {verification.bytes / 1e6:.1f} MB."
     )
 
 
 def _training(details: Mapping[str, Any], source: ExportSource) -> str:
-    fields = {
-        **details["config"],
-        "model": source.identity,
-    }  # what was chosen may be a folder of this machine
-    config = "\n".join(f"| `{name}` | {_line(value)} |" for name, value in fields.items())
-    took = [f"{details['train_seconds']:.0f} s of training"] if "train_seconds" in details else []
-    took += (
-        [f"{details['peak_memory_mb']:,.0f} MB of memory at the peak"]
-        if "peak_memory_mb" in details
-        else []
-    )
-    computed = f"Precision: {_line(details['precision'])}"
-    computed += f"; matrix products by {details['products']}" if details.get("products") else ""
-    return (
-        f"{', '.join(took) or 'Time and memory were not recorded'}. {computed}.\n\n| field | value"
-        f" |\n|---|---|\n{config}"
-    )
+    # the configured base model may be a folder of this machine
+    fields = {**details["config"], "model": source.identity}
+    config = "\n".join(f"| `{name}` | {_escape(value)} |" for name, value in fields.items())
+    costs = []
+    if "train_seconds" in details:
+        costs.append(f"Training time: {details['train_seconds']:.0f} s")
+    if "peak_memory_mb" in details:
+        costs.append(f"Peak memory: {details['peak_memory_mb']:,.0f} MB")
+    summary = ". ".join(costs) or "Time and memory were not recorded"
+    precision = f"Precision: {_escape(details['precision'])}"
+    precision += f"; matrix products by {details['products']}" if details.get("products") else ""
+    return f"{summary}. {precision}.\n\n| field | value |\n|---|---|\n{config}"
 
 
 def _usage(source: ExportSource, target: Format) -> str:
@@ -219,8 +221,6 @@ def _usage(source: ExportSource, target: Format) -> str:
         "BASE": json.dumps(source.identity),
         "REVISION": json.dumps(source.revision),
         "NAMES": names,
-    }
-    values |= {
         "CLASSES": str(len(source.classes)),
         "TOKENS": str(source.max_tokens),
         "FILE": ONNX_FILE,
@@ -229,7 +229,7 @@ def _usage(source: ExportSource, target: Format) -> str:
     return Template(template).substitute(values)
 
 
-def _line(value: object) -> str:
-    """Text of people inside Markdown: one line, nothing that opens a table cell, code or HTML."""
+def _escape(value: object) -> str:
+    """Return ``value`` on one line, with Markdown and HTML characters escaped."""
     text = " ".join(str(value).split())
-    return "".join(f"\\{mark}" if mark in "|`<>*_[]!" else mark for mark in text)
+    return "".join(f"\\{char}" if char in "|`<>*_[]!" else char for char in text)

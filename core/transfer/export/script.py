@@ -1,5 +1,6 @@
-"""The script that goes with every export: the run once more in plain transformers and PEFT, for a
-student to read and change.
+"""Write train.py and train.ipynb of an export, which repeat a training without this project.
+
+They use transformers and PEFT directly and are meant to be read and changed by students.
 """
 
 import json
@@ -11,9 +12,13 @@ from core.transfer.export.write_files import ExportSource
 
 SCRIPT = '''"""Train $NAME again with transformers and PEFT: python train.py --data FOLDER-OR-HUB-ID
 
-The data needs the columns text and label in the splits train and test. The run was trained on $DATA with fingerprint
-$FINGERPRINT and reached a test accuracy of $ACCURACY. Rows are drawn in equal shares per class, as in the run, but not the very
-same ones, and texts stand in another order; expect the same accuracy within a point. With --adapter an exported adapter is scored.
+The data needs the columns text and label in the splits train and test. The run was trained on
+$DATA, fingerprint $FINGERPRINT.
+Test accuracy of the run: $ACCURACY.
+
+As in the run, the same number of training rows is drawn from each class, but not the same rows nor
+in the same order, so expect an accuracy within one percentage point. With --adapter, an exported
+adapter is scored and nothing is trained.
 """
 
 import argparse
@@ -33,63 +38,76 @@ from transformers import (
 
 BASE, REVISION = $BASE, $REVISION
 CLASSES = $CLASSES
-FINGERPRINT = $MARK
+FINGERPRINT = $FINGERPRINT_LITERAL
 TARGET_MODULES = $TARGETS
 HEAD = $HEAD
-ROWS = $ROWS  # training rows, 0 for all
+ROWS = $ROWS  # training rows; 0 for all
 MAX_TOKENS, SEED = $TOKENS, $SEED
 
-arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+arguments = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 arguments.add_argument("--data", default="fancyzhx/ag_news", help="dataset folder or Hub id")
 arguments.add_argument("--base", default=BASE, help="base model: Hub id or folder")
-arguments.add_argument("--adapter", help="folder of an exported adapter: score it instead of training")
-arguments.add_argument("--out", default="retrained", help="folder for the adapter")
+arguments.add_argument("--adapter", help="folder of an exported adapter, to score it only")
+arguments.add_argument("--out", default="retrained", help="folder for the trained adapter")
 options = arguments.parse_args()
 set_seed(SEED)
 
-# 1. Data: labels as numbers, the same number of training rows from each class.
+# 1. Data: labels become class ids, and each class has the same number of training rows.
 data = load_dataset(options.data)
 train, test = data["train"], data["test"]
 
 
-def numbered(row):
+def to_class_id(row):
     label = row["label"]
     return {"label": CLASSES.index(label) if isinstance(label, str) else int(label)}
 
 
-train, test = train.map(numbered), test.map(numbered)
+train, test = train.map(to_class_id), test.map(to_class_id)
 digest = hashlib.sha256()
 for part, values in (("classes", CLASSES), ("train", train), ("test", test)):
     digest.update(part.encode())
     for value in values:
         for text in [value] if part == "classes" else [str(value["label"]), value["text"]]:
             digest.update(b"%d:%b" % (len(text.encode()), text.encode()))
-same = digest.hexdigest()[:12] == FINGERPRINT
-print(f"data fingerprint {digest.hexdigest()[:12]}:", "the data of the run" if same else f"not the data of the run, {FINGERPRINT}")
+fingerprint = digest.hexdigest()[:12]
+is_same = fingerprint == FINGERPRINT
+print(
+    f"data fingerprint {fingerprint}:",
+    "same data as the run" if is_same else f"other data than the run ({FINGERPRINT})",
+)
 if ROWS and ROWS < len(train):
-    labels, draw = np.array(train["label"]), np.random.default_rng(SEED)
-    chosen = [draw.permutation(np.flatnonzero(labels == label))[: ROWS // len(CLASSES)] for label in range(len(CLASSES))]
-    train = train.select(draw.permutation(np.concatenate(chosen)))
+    labels, generator = np.array(train["label"]), np.random.default_rng(SEED)
+    chosen = [
+        generator.permutation(np.flatnonzero(labels == label))[: ROWS // len(CLASSES)]
+        for label in range(len(CLASSES))
+    ]
+    train = train.select(generator.permutation(np.concatenate(chosen)))
 
-# 2. Tokens: each text becomes at most MAX_TOKENS word pieces.
+# 2. Tokens: each text is split into tokens and truncated to MAX_TOKENS.
 tokenizer = AutoTokenizer.from_pretrained(options.base, revision=REVISION)
 
 
-def tokenised(rows):
+def tokenize(rows):
     return tokenizer(rows["text"], truncation=True, max_length=MAX_TOKENS)
 
 
-train = train.map(tokenised, batched=True, remove_columns=[name for name in train.column_names if name != "label"])
-test = test.map(tokenised, batched=True, remove_columns=[name for name in test.column_names if name != "label"])
+def tokenize_split(split):
+    other_columns = [name for name in split.column_names if name != "label"]
+    return split.map(tokenize, batched=True, remove_columns=other_columns)
 
-# 3. Model: the base is frozen; the adapter and the head are trained.
+
+train, test = tokenize_split(train), tokenize_split(test)
+
+# 3. Model: the base model is frozen; the adapter and the head are trained.
 names = dict(enumerate(CLASSES))
 model = AutoModelForSequenceClassification.from_pretrained(
     options.base,
     revision=REVISION,
     num_labels=len(CLASSES),
     id2label=names,
-    label2id={name: number for number, name in names.items()},
+    label2id={name: index for index, name in names.items()},
 $BITS)$PREPARE
 if options.adapter:
     model = PeftModel.from_pretrained(model, options.adapter)
@@ -107,7 +125,14 @@ else:
     model = get_peft_model(model, lora)
 model.print_trainable_parameters()
 
-# 4. Training.
+# 4. Training and evaluation.
+
+
+def compute_accuracy(output):
+    correct = output.predictions.argmax(-1) == output.label_ids
+    return {"accuracy": float(correct.mean())}
+
+
 trainer = Trainer(
     model=model,
     args=TrainingArguments(
@@ -129,15 +154,15 @@ trainer = Trainer(
     eval_dataset=test,
     processing_class=tokenizer,
     data_collator=DataCollatorWithPadding(tokenizer),
-    compute_metrics=lambda answers: {"accuracy": float((answers.predictions.argmax(-1) == answers.label_ids).mean())},
+    compute_metrics=compute_accuracy,
 )
 if not options.adapter:
     trainer.train()
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
-print(f"test accuracy {trainer.evaluate()['eval_accuracy']:.4f}; the run had $ACCURACY")
+print(f"test accuracy {trainer.evaluate()['eval_accuracy']:.4f} (the run: $ACCURACY)")
 '''
-FOUR_BIT = {  # what a base in 4 bits adds to it
+FOUR_BIT = {  # additions to the script for a base model in 4 bits
     "IMPORT_PEFT": ", prepare_model_for_kbit_training",
     "IMPORT_BITS": "\n    BitsAndBytesConfig,",
     "BITS": (
@@ -151,16 +176,18 @@ FOUR_BIT = {  # what a base in 4 bits adds to it
 def write_script(
     details: Mapping[str, Any], source: ExportSource, adapter: Mapping[str, Any]
 ) -> str:
-    """The script for a run: ``details`` of ``core.runs.descriptions.describe_run_details``, ``adapter`` what
-    its ``adapter_config.json`` holds.
+    """Return the script of a run.
+
+    ``details`` are those of ``core.runs.descriptions.describe_run_details``, ``adapter`` is the
+    content of ``adapter_config.json``.
     """
     config, test = details["config"], details.get("test") or {}
     values = {
-        "NAME": _said(details["name"]),
-        "DATA": _said(details["data"]["name"]),
-        "FINGERPRINT": _said(details["data"]["fingerprint"]),
-        "MARK": json.dumps(str(details["data"]["fingerprint"])),
-        "ACCURACY": f"{test['accuracy']:.4f}" if "accuracy" in test else "no known value",
+        "NAME": _sanitize(details["name"]),
+        "DATA": _sanitize(details["data"]["name"]),
+        "FINGERPRINT": _sanitize(details["data"]["fingerprint"]),
+        "FINGERPRINT_LITERAL": json.dumps(str(details["data"]["fingerprint"])),
+        "ACCURACY": f"{test['accuracy']:.4f}" if "accuracy" in test else "not measured",
         "BASE": json.dumps(source.identity),
         "REVISION": (
             json.dumps(source.revision)
@@ -192,23 +219,19 @@ def write_script(
 
 
 def write_notebook(script: str) -> str:
-    """The same as a Jupyter notebook: a cell for each numbered part."""
+    """Return ``script`` as a Jupyter notebook with a heading and a code cell per numbered part."""
     head, *parts = script.split("\n# ")
     head = head.replace(
         "options = arguments.parse_args()",
         "options = arguments.parse_args([])  # change the defaults above",
     )
-    cells = [
-        ("code", head),
-        *(
-            cell
-            for part in parts
-            for cell in (("markdown", part.split("\n", 1)[0]), ("code", part.split("\n", 1)[1]))
-        ),
-    ]
+    cells = [_cell("code", head)]
+    for part in parts:
+        title, code = part.split("\n", 1)
+        cells += [_cell("markdown", title), _cell("code", code)]
     return json.dumps(
         {
-            "cells": [_cell(kind, text) for kind, text in cells],
+            "cells": cells,
             "metadata": {},
             "nbformat": 4,
             "nbformat_minor": 4,
@@ -226,8 +249,6 @@ def _cell(kind: str, text: str) -> dict[str, object]:
     return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 
-def _said(text: object) -> str:
-    """Text of people inside the script's docstring: one line, nothing that ends it or begins an
-    escape.
-    """
+def _sanitize(text: object) -> str:
+    """Return ``text`` for a docstring: on one line, without double quotes and backslashes."""
     return " ".join(str(text).replace("\\", " ").replace('"', "'").split())

@@ -24,14 +24,43 @@ from core.training.load_model import Base, load_base, quiet
 from core.transfer.export.formats import Format
 
 ONNX_FILE, LABELS_FILE = "model.onnx", "labels.json"
-# of onnxruntime 1.32: on a CPU its joined kernel takes five times as long as its two parts
+# a fusion of onnxruntime 1.32: on a CPU its kernel takes five times as long as the separate ones
 SLOW_FUSION = "SkipLayerNormFusion"
+RUN_FIELDS = (
+    "name",
+    "config",
+    "data",
+    "classes",
+    "test",
+    "untrained",
+    "validation",
+    "per_class",
+    "confusion",
+    "metrics",
+    "train_seconds",
+    "rows_per_second",
+    "peak_memory_mb",
+    "trained_rows",
+    "steps",
+    "best_step",
+)
+CURVES = ("loss", "accuracy", "macro_f1", "learning_rate", "rows_per_second")
+CURVES_README = """# Curves
+
+TensorBoard event files with the loss, accuracy, macro-F1, learning rate and speed of the run.
+To view them:
+
+    pip install tensorboard
+    tensorboard --logdir .
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """Source of an export: folder and identity of the base model, adapter, classes and max
-    tokens.
+    """The model to export: base model, adapter, classes and max tokens.
+
+    ``base`` and ``adapter`` are folders; ``identity`` and ``revision`` name the base model without
+    a path.
     """
 
     base: Path
@@ -44,7 +73,7 @@ class ExportSource:
 
 
 def write_model(source: ExportSource, target: Format, folder: Path) -> None:
-    """Write the files of a format into ``folder``."""
+    """Write the model in format ``target``, its tokenizer and its labels into ``folder``."""
     base = load_base(source.base, source.classes, source.seed)
     base.tokenizer.model_max_length = source.max_tokens
     base.tokenizer.save_pretrained(folder)
@@ -54,7 +83,7 @@ def write_model(source: ExportSource, target: Format, folder: Path) -> None:
             (folder / path.name).write_bytes(path.read_bytes())
         return
     model = _merge(base, source.adapter)
-    model.config.name_or_path = source.identity  # never a folder of this machine
+    model.config.name_or_path = source.identity  # not the path of the base model
     if target is Format.MERGED:
         with quiet():
             model.save_pretrained(folder)
@@ -63,11 +92,11 @@ def write_model(source: ExportSource, target: Format, folder: Path) -> None:
         _write_onnx(model, folder / ONNX_FILE)
         model.config.save_pretrained(folder)
     if target is Format.ONNX_INT8:
-        _quantise(folder / ONNX_FILE)
+        _quantize(folder / ONNX_FILE)
 
 
 def read_labels(folder: Path) -> tuple[tuple[str, ...], int]:
-    """Read class names in the order of their ids, and max tokens."""
+    """Read the class names in the order of their ids, and max tokens."""
     content = json.loads((folder / LABELS_FILE).read_bytes())
     return tuple(content["id2label"].values()), int(content["max_tokens"])
 
@@ -105,35 +134,46 @@ def _merge(base: Base, adapter: Path) -> PreTrainedModel:
 
 
 def _write_onnx(model: PreTrainedModel, path: Path) -> None:
-    model.set_attn_implementation(
-        "eager"
-        # the other one brings a search for rows of NaN into the graph, which takes a third of its
-        # time
-    )
-    ids = torch.randint(5, 90, (2, 16))
-    mask = torch.ones_like(ids)
-    mask[1, 9:] = 0  # a padded row, or the mask would be taken for a constant and left out
+    # sdpa adds a check for rows of NaN to the graph, which takes a third of the time
+    model.set_attn_implementation("eager")
+    ids = torch.randint(5, 90, (2, 16))  # (n, T)
+    mask = torch.ones_like(ids)  # (n, T)
+    mask[1, 9:] = 0  # without a padded row the exporter drops the mask as a constant
     axes = {0: "texts", 1: "tokens"}
-    logging.getLogger("torch.onnx").setLevel(
-        logging.ERROR
-    )  # speaks of torchvision, which is not wanted
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is missing
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own, about a transition that is underway
-        torch.onnx.export(
+        warnings.simplefilter("ignore")  # deprecations inside torch
+        program: Any = torch.onnx.export(
             Logits(model).eval(),
             (ids, mask),
-            path,
             input_names=["input_ids", "attention_mask"],
             output_names=["logits"],
             dynamic_shapes=(axes, axes),
-            external_data=False,
             dynamo=True,
             verbose=False,
         )
+    _remove_metadata(program.model)
+    program.save(path, external_data=False)
 
 
-def _quantise(path: Path) -> None:
-    # Seconds, and for this format alone.
+def _remove_metadata(model: Any) -> None:
+    """Remove the exporter's metadata from a model of ``onnx_ir``.
+
+    Each node has a stack trace, which contains paths of this machine.
+    """
+    graphs = [model.graph, *model.functions.values()]
+    graphs += [subgraph for graph in graphs for subgraph in graph.subgraphs()]
+    for graph in graphs:
+        nodes = list(graph)
+        values = [*graph.inputs, *(value for node in nodes for value in node.outputs)]
+        values += getattr(graph, "initializers", {}).values()  # a function has none
+        for item in (model, graph, *nodes, *values):
+            item.metadata_props.clear()
+            item.doc_string = None
+
+
+def _quantize(path: Path) -> None:
+    # takes seconds to import; only this format needs it
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
 
     full = path.with_name("full.onnx")
@@ -148,40 +188,14 @@ def _quantise(path: Path) -> None:
     full.unlink()
 
 
-KEPT = (
-    *(
-        "name",
-        "config",
-        "data",
-        "classes",
-        "test",
-        "untrained",
-        "validation",
-        "per_class",
-        "confusion",
-        "metrics",
-    ),
-    *("train_seconds", "rows_per_second", "peak_memory_mb", "trained_rows", "steps", "best_step"),
-)
-CURVES = ("loss", "accuracy", "macro_f1", "learning_rate", "rows_per_second")
-READ_CURVES = """# Curves
-
-Loss, accuracy, macro-F1, learning rate and speed of the run, with the time of each measurement.
-To view them:
-
-    pip install tensorboard
-    tensorboard --logdir .
-"""
-
-
 def write_run(details: Mapping[str, Any], source: ExportSource, path: Path) -> None:
-    """Write configuration, data, scores and curves of the run, without any local path."""
-    kept = {name: details[name] for name in KEPT if name in details}
+    """Write the run's configuration, data, scores and curves to ``path``, without local paths."""
+    fields = {name: details[name] for name in RUN_FIELDS if name in details}
     config = details["config"]
     if config["model"] not in MODELS:
-        kept["config"] = {**config, "model": f"{source.identity}@{source.revision}"}
+        fields["config"] = {**config, "model": f"{source.identity}@{source.revision}"}
     path.write_text(
-        json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+        json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
     )
 
 
@@ -189,25 +203,23 @@ def write_predictions(frame: pd.DataFrame, classes: Sequence[str], path: Path) -
     """Write one line per test text: row, text, true class, and the probability of each class."""
     columns = [f"p{index}" for index in range(len(classes))]
     with path.open("w", encoding="utf-8") as file:
-        for row, text, label, *shares in frame[["row", "text", "label", *columns]].itertuples(
-            index=False
-        ):
-            told = {
-                name: round(float(share), 7) for name, share in zip(classes, shares, strict=True)
+        table = frame[["row", "text", "label", *columns]]
+        for row, text, label, *values in table.itertuples(index=False):
+            probabilities = {
+                name: round(float(value), 7) for name, value in zip(classes, values, strict=True)
             }
             line = {
                 "row": int(row),
                 "text": text,
                 "label": classes[label],
-                "predicted": max(told, key=told.__getitem__),
+                "predicted": max(probabilities, key=probabilities.__getitem__),
+                "probabilities": probabilities,
             }
-            file.write(json.dumps({**line, "probabilities": told}, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def write_curves(details: Mapping[str, Any], folder: Path) -> None:
-    """Write TensorBoard event files for training and validation; test scores are at the last
-    step.
-    """
+    """Write TensorBoard event files for training, validation and, at the last step, test."""
     writers = {
         split: SummaryWriter(str(folder / split), max_queue=1000)
         for split in ("train", "validation")
@@ -225,4 +237,4 @@ def write_curves(details: Mapping[str, Any], folder: Path) -> None:
             writers["test"].add_scalar(name, details["test"][name], last)
     for writer in writers.values():
         writer.close()
-    (folder / "README.md").write_text(READ_CURVES, encoding="utf-8")
+    (folder / "README.md").write_text(CURVES_README, encoding="utf-8")

@@ -80,8 +80,8 @@ def test_an_export_is_offered_with_its_verification_once_it_is_made(store: Store
     ready = read_ready(store, job, Format.MERGED)
     assert done.state is JobState.COMPLETED
     assert ready is not None
-    assert ready.proof is not None
-    assert ready.proof.holds
+    assert ready.verification is not None
+    assert ready.verification.holds
     with zipfile.ZipFile(
         io.BytesIO((exports_folder(store, job) / "merged.zip").read_bytes())
     ) as archive:
@@ -144,7 +144,7 @@ def test_the_script_goes_alone(store: Store, job: Job) -> None:
     assert names_in(store, job, Format.SCRIPT) == {"train.py", "train.ipynb", "run.json"}
     ready = read_ready(store, job, Format.SCRIPT)
     assert ready is not None
-    assert ready.proof is None
+    assert ready.verification is None
 
 
 def test_a_bundle_holds_what_is_cheap_and_what_has_been_made_and_can_be_imported(
