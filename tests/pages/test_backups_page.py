@@ -79,7 +79,7 @@ def test_a_backup_that_is_none_is_reported_in_words(
     store.transition(job, JobState.STARTING, started_at=store.clock())
     perform(store, store.job(job.id))
 
-    assert "no zip that can be read" in page_text(open_app("pages/runs.py"))
+    assert "not a readable zip file" in page_text(open_app("pages/runs.py"))
 
 
 def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(

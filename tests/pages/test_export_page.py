@@ -90,13 +90,13 @@ def test_a_failed_export_says_why_and_can_be_tried_again(
     store.transition(
         job,
         JobState.FAILED,
-        message="The export does not answer as the run does.",
+        message="The export does not predict as the run does.",
         fix="Choose another format.",
     )
 
     app = open_app(PAGE, run=finished.id)
 
-    assert "**The export does not answer as the run does.** Choose another format." in page_text(
+    assert "**The export does not predict as the run does.** Choose another format." in page_text(
         app
     )
     assert app.button(key="make-merged")

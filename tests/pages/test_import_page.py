@@ -54,7 +54,7 @@ def test_a_bad_upload_says_what_is_wrong(
     ).run()
     app.button(key="import-button").click().run()
 
-    assert "a name that leads out of its folder" in page_text(app)
+    assert "a path outside the zip's own folder" in page_text(app)
     assert store.jobs() == []
 
 

@@ -281,14 +281,14 @@ def request(**changes: object) -> Edit:
 @pytest.mark.parametrize(
     ("edit", "page_text"),
     [
-        (set_(id="11111111"), "not that of a run that is over"),
-        (set_(kind="export"), "not that of a run that is over"),
-        (set_(state="running"), "not that of a run that is over"),
+        (set_(id="11111111"), "not the record of a finished run"),
+        (set_(kind="export"), "not the record of a finished run"),
+        (set_(state="running"), "not the record of a finished run"),
         (set_(state="nowhere"), "does not describe a run"),
         (set_(created_at="yesterday"), "does not describe a run"),
-        (set_(request_json="{"), "does not hold a configuration"),
-        (set_(result_json="[]"), "Its record is damaged"),
-        (set_(result_json="[" * 100_000), "Its record is damaged"),
+        (set_(request_json="{"), "contains no valid configuration"),
+        (set_(result_json="[]"), "The record of the run is damaged"),
+        (set_(result_json="[" * 100_000), "The record of the run is damaged"),
         (
             set_(metrics=[{"step": 1, "split": "test", "epoch": 1.0, "loss": 1.0, "at": 1.0}]),
             "curves are damaged",
@@ -301,7 +301,7 @@ def request(**changes: object) -> Edit:
             ),
             "curves are damaged",
         ),
-        (request(rank=9_999_999), "does not hold a configuration"),
+        (request(rank=9_999_999), "contains no valid configuration"),
         (request(max_tokens=512), ""),
     ],
 )
@@ -335,7 +335,10 @@ def test_a_base_in_a_folder_is_never_opened_because_a_file_names_it(
     with zipfile.ZipFile(tmp_path / "bare.zip", "w") as archive:
         for name, data in without.items():
             archive.writestr(name, data)
-    assert "folder that no run here has used" in unpack(other, tmp_path / "bare.zip").left_out[DONE]
+    assert (
+        "folder that no run on this machine has used"
+        in unpack(other, tmp_path / "bare.zip").left_out[DONE]
+    )
 
 
 @pytest.mark.parametrize("owner", ["shipped", "gallery", "guest", "../x", "A B", "x" * 60])
@@ -370,7 +373,7 @@ def test_names_that_lead_elsewhere_refuse_the_whole_zip(
 ) -> None:
     path = changed(pack(lab, tmp_path / "runs.zip"), entries={"runs/../../evil/job.json": b"{}"})
 
-    with pytest.raises(DataError, match="leads out of its folder"):
+    with pytest.raises(DataError, match="a path outside the zip's own folder"):
         unpack(fresh, path)
     assert not (tmp_path / "evil").exists()
 
@@ -494,18 +497,18 @@ def test_sizes_are_bounded_before_they_are_read(
 ) -> None:
     monkeypatch.setattr("core.transfer.imports.validate_backup.RECORD_BYTES", 1000)
 
-    assert "more than 0 MB" in unpack(fresh, pack(lab, tmp_path / "runs.zip")).left_out[DONE]
+    assert "larger than 0 MB" in unpack(fresh, pack(lab, tmp_path / "runs.zip")).left_out[DONE]
 
 
 def test_another_zip_is_no_backup(fresh: Store, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("adapter_config.json", "{}")
-    (tmp_path / "text.zip").write_text("no zip")
+    (tmp_path / "text.zip").write_text("not a readable zip file")
 
     for name, page_text in (
-        ("other.zip", "no backup of runs"),
-        ("text.zip", "no zip that can be read"),
-        ("nowhere.zip", "no zip"),
+        ("other.zip", "not a backup of runs"),
+        ("text.zip", "not a readable zip file"),
+        ("nowhere.zip", "not a readable zip file"),
     ):
         with pytest.raises(DataError, match=page_text):
             unpack(fresh, tmp_path / name)
@@ -521,7 +524,7 @@ def test_an_adapter_for_another_base_is_left_out(lab: Store, fresh: Store, tmp_p
         ),
     )
 
-    assert "damaged, cut short or no safetensors file" in outcome.left_out[DONE]
+    assert "damaged or not a safetensors file" in outcome.left_out[DONE]
 
 
 def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh: Store) -> None:

@@ -279,7 +279,7 @@ def test_a_copy_that_does_not_hold_is_never_offered(
     done = do(store, launch(store, ExportRequest(run=job.id, format=Format.ADAPTER), job.name))
 
     assert done.state is JobState.FAILED
-    assert "9 of 10 labels agree" in done.message
+    assert "9 of 10 labels are equal" in done.message
     assert read_ready(store, job, Format.ADAPTER) is None
 
 

@@ -33,7 +33,7 @@ WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny base that this machine starts with, so that its identity is known here."""
+    """Set a tiny model as this machine's base model, so that its identity is known."""
     folder = write_bert(tmp_path / "tiny")
     monkeypatch.setenv("LORALAB_MODEL", str(folder))
     return folder
@@ -44,20 +44,20 @@ def lab(base: Path) -> Store:
     return Store(Settings())
 
 
-def brought(store: Store, contents: dict[str, bytes], **options: Any) -> Job:
+def do_import(store: Store, contents: dict[str, bytes], **options: Any) -> Job:
     return import_run(store, read_upload("mine.zip", zipped(contents)), **options)
 
 
-def refused(store: Store, contents: dict[str, bytes], message: str, **options: Any) -> None:
-    """It is refused with that sentence and nothing of it is left."""
+def assert_rejected(store: Store, contents: dict[str, bytes], message: str, **options: Any) -> None:
+    """Check that the import fails with ``message`` and leaves no files."""
     with pytest.raises((DataError, ModelUnavailable), match=message):
-        brought(store, contents, **options)
+        do_import(store, contents, **options)
     assert store.jobs() == []
     assert list(store.settings.jobs.iterdir()) == []
 
 
-def told(**changes: object) -> dict[str, bytes]:
-    """``run.json`` and predictions as an export writes them."""
+def run_files(**changes: object) -> dict[str, bytes]:
+    """Return ``run.json`` and ``predictions.jsonl`` as an export writes them."""
     lines = [
         {
             "row": row,
@@ -67,7 +67,7 @@ def told(**changes: object) -> dict[str, bytes]:
         }
         for row in range(8)
     ]
-    story = {
+    metadata = {
         "name": "quick",
         "config": {
             "train_rows": 80,
@@ -84,13 +84,13 @@ def told(**changes: object) -> dict[str, bytes]:
         **changes,
     }
     return {
-        "run.json": json.dumps(story).encode(),
+        "run.json": json.dumps(metadata).encode(),
         "predictions.jsonl": "\n".join(map(json.dumps, lines)).encode(),
     }
 
 
 def test_an_adapter_alone_becomes_a_finished_run_that_classifies(lab: Store, base: Path) -> None:
-    job = brought(lab, adapter_files(base), name="mine")
+    job = do_import(lab, adapter_files(base), name="mine")
 
     assert (job.state, job.name, job.owner) == (JobState.COMPLETED, "mine", MACHINE_OWNER.id)
     (answer,) = classify_texts(lab, job, ["the team won the game"], hub=False)
@@ -99,7 +99,7 @@ def test_an_adapter_alone_becomes_a_finished_run_that_classifies(lab: Store, bas
 
 
 def test_the_imported_adapter_answers_as_its_tensors_say(lab: Store, base: Path) -> None:
-    job = brought(lab, adapter_files(base))
+    job = do_import(lab, adapter_files(base))
 
     stored = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
     assert all(np.array_equal(stored[name], tensor) for name, tensor in tensors().items())
@@ -107,7 +107,7 @@ def test_the_imported_adapter_answers_as_its_tensors_say(lab: Store, base: Path)
 
 
 def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Path) -> None:
-    job = brought(lab, {**adapter_files(base), **told()})
+    job = do_import(lab, {**adapter_files(base), **run_files()})
 
     config = read_train_request(job).config
     assert (job.name, job.fingerprint) == ("quick", "0123456789ab")
@@ -125,8 +125,8 @@ def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Pa
     assert predictions.loss[1] == pytest.approx(-np.log(0.1))
 
 
-def test_scores_are_counted_from_the_predictions_and_not_believed(lab: Store, base: Path) -> None:
-    job = brought(lab, {**adapter_files(base), **told()})
+def test_scores_are_computed_from_the_predictions(lab: Store, base: Path) -> None:
+    job = do_import(lab, {**adapter_files(base), **run_files()})
 
     assert job.result["test"] == {
         "accuracy": 0.25,
@@ -136,22 +136,22 @@ def test_scores_are_counted_from_the_predictions_and_not_believed(lab: Store, ba
     }
 
 
-def test_an_imported_run_is_not_ranked_among_those_of_a_class(lab: Store, base: Path) -> None:
-    brought(lab, {**adapter_files(base), **told()})
+def test_an_imported_run_is_not_on_the_leaderboard(lab: Store, base: Path) -> None:
+    do_import(lab, {**adapter_files(base), **run_files()})
 
     assert read_leaderboard(lab, Rules()) == []
 
 
-def test_what_the_adapter_says_of_itself_wins_over_the_story(lab: Store, base: Path) -> None:
-    job = brought(
-        lab, {**adapter_files(base), **told(config={"rank": 99, "alpha": 1, "nonsense": True})}
+def test_values_of_the_adapter_take_precedence_over_run_json(lab: Store, base: Path) -> None:
+    job = do_import(
+        lab, {**adapter_files(base), **run_files(config={"rank": 99, "alpha": 1, "nonsense": True})}
     )
 
     assert (read_train_request(job).config.rank, read_train_request(job).config.alpha) == (4, 8)
 
 
 def test_the_run_survives_the_loss_of_the_database(lab: Store, base: Path) -> None:
-    job = brought(lab, adapter_files(base))
+    job = do_import(lab, adapter_files(base))
     lab.settings.database.unlink()
 
     assert open_store(lab.settings).job(job.id) == job
@@ -160,14 +160,14 @@ def test_the_run_survives_the_loss_of_the_database(lab: Store, base: Path) -> No
 def test_a_fine_half_precision_adapter_is_read(lab: Store, base: Path) -> None:
     halves = save({name: tensor.astype(np.float16) for name, tensor in tensors().items()})
 
-    job = brought(lab, {**adapter_files(base), WEIGHTS: halves})
+    job = do_import(lab, {**adapter_files(base), WEIGHTS: halves})
 
     stored = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
     assert {tensor.dtype for tensor in stored.values()} == {np.dtype(np.float32)}
 
 
 def test_no_field_of_an_untrusted_configuration_reaches_the_run(lab: Store, base: Path) -> None:
-    job = brought(
+    job = do_import(
         lab,
         adapter_files(
             base, init_lora_weights="pissa", runtime_config={"x": 1}, loftq_config={"bits": 4}
@@ -197,62 +197,64 @@ def test_no_field_of_an_untrusted_configuration_reaches_the_run(lab: Store, base
         ("layers_to_transform", [0], "layers_to_transform is"),
     ],
 )
-def test_a_configuration_out_of_bounds_is_refused(
+def test_a_configuration_out_of_bounds_is_rejected(
     lab: Store, base: Path, field: str, value: object, message: str
 ) -> None:
-    refused(lab, adapter_files(base, **{field: value}), message)
+    assert_rejected(lab, adapter_files(base, **{field: value}), message)
 
 
 @pytest.mark.parametrize(
     ("name", "revision", "message"),
     [
-        ("local/tiny", "0123456789ab", "which no run here has used"),
-        ("/srv/models/bert", None, "no model of the Hub"),
-        ("../../etc", None, "no model of the Hub"),
-        ("org/unknown-model", None, "not among those offered"),
+        ("local/tiny", "0123456789ab", "which no run on this machine has used"),
+        ("/srv/models/bert", None, "not the id of a Hub model"),
+        ("../../etc", None, "not the id of a Hub model"),
+        ("org/unknown-model", None, "is not one of minilm, distilbert"),
         ("sentence-transformers/all-MiniLM-L6-v2", "a" * 40, "at revision aaaa"),
         ("org/unknown-model", "a" * 40, "cannot be reached"),
     ],
 )
-def test_a_base_that_is_not_allowed_is_refused(
+def test_a_base_that_is_not_allowed_is_rejected(
     lab: Store, base: Path, name: str, revision: str | None, message: str
 ) -> None:
-    refused(lab, adapter_files(base, base_model_name_or_path=name, revision=revision), message)
-
-
-def test_a_folder_that_an_untrusted_file_names_is_never_opened(lab: Store, base: Path) -> None:
-    refused(
-        lab,
-        adapter_files(base, base_model_name_or_path=str(base), revision=None),
-        "no model of the Hub",
+    assert_rejected(
+        lab, adapter_files(base, base_model_name_or_path=name, revision=revision), message
     )
 
 
-def test_an_adapter_for_another_base_is_refused(lab: Store, base: Path) -> None:
+def test_a_folder_that_an_untrusted_file_names_is_never_opened(lab: Store, base: Path) -> None:
+    assert_rejected(
+        lab,
+        adapter_files(base, base_model_name_or_path=str(base), revision=None),
+        "not the id of a Hub model",
+    )
+
+
+def test_an_adapter_for_another_base_is_rejected(lab: Store, base: Path) -> None:
     wide = {**adapter_files(base), WEIGHTS: save(tensors(hidden=48))}
 
-    refused(lab, wide, "where the base needs 4 × 32")
+    assert_rejected(lab, wide, "but the base model needs 4 × 32")
 
 
-def test_an_adapter_for_another_kind_of_base_is_refused(
+def test_an_adapter_for_another_kind_of_base_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = write_distilbert(tmp_path / "distil")
     monkeypatch.setenv("LORALAB_MODEL", str(other))
 
-    refused(Store(Settings()), adapter_files(other), "has no target module 'query'")
+    assert_rejected(Store(Settings()), adapter_files(other), "has no target module 'query'")
 
 
-def test_a_head_that_was_not_saved_is_refused(
+def test_a_head_that_was_not_saved_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = write_bert(tmp_path / "bare", pooler=False)
     monkeypatch.setenv("LORALAB_MODEL", str(bare))
 
-    refused(
+    assert_rejected(
         Store(Settings()),
         adapter_files(bare),
-        "lacks pooler.dense.weight. This base begins with a new pooler.dense",
+        "has no tensor pooler.dense.weight. pooler.dense is new in this base model",
     )
 
 
@@ -261,30 +263,30 @@ def without(name: str) -> bytes:
     return packed
 
 
-def test_wrong_tensors_are_refused(lab: Store, base: Path) -> None:
+def test_wrong_tensors_are_rejected(lab: Store, base: Path) -> None:
     good = adapter_files(base)
     bad = tensors()
     bad["base_model.model.classifier.bias"][0] = np.inf
     cases = {
-        "where the base needs 4 × 32": save(tensors(rank=8)),
-        "lacks encoder.layer.1": without("layer.1"),
+        "but the base model needs 4 × 32": save(tensors(rank=8)),
+        "has no tensor encoder.layer.1": without("layer.1"),
         "no trained classifier": without("classifier.weight"),
-        "lacks classifier.bias": without("classifier.bias"),
-        "for which the base has no place": save(
+        "has no tensor classifier.bias": without("classifier.bias"),
+        "evil', which does not exist in the base model": save(
             {**tensors(), "base_model.model.evil": np.zeros(3, np.float32)}
         ),
-        "'bert.x', for which": save({**tensors(), "bert.x": np.zeros(3, np.float32)}),
-        "no numbers": save(bad),
-        "tells 60 classes apart": save(tensors(classes=60)),
-        "not floating-point": save({**tensors(), "base_model.model.ids": np.zeros(3, np.int64)}),
+        "'bert.x', which does not exist": save({**tensors(), "bert.x": np.zeros(3, np.float32)}),
+        "NaN or infinite values": save(bad),
+        "has 60 classes": save(tensors(classes=60)),
+        "which is not floating-point": save(
+            {**tensors(), "base_model.model.ids": np.zeros(3, np.int64)}
+        ),
     }
     for message, weights in cases.items():
-        refused(lab, {**good, WEIGHTS: weights}, message)
+        assert_rejected(lab, {**good, WEIGHTS: weights}, message)
 
 
-def test_weights_cut_short_or_of_another_kind_are_refused(
-    lab: Store, base: Path, tmp_path: Path
-) -> None:
+def test_truncated_or_foreign_weights_are_rejected(lab: Store, base: Path, tmp_path: Path) -> None:
     good = adapter_files(base)
     whole = good[WEIGHTS]
     for data in (
@@ -295,24 +297,26 @@ def test_weights_cut_short_or_of_another_kind_are_refused(
         b"\x80\x04cos\nmkdir\n(S'x'\ntR.",
         b"\xff" * 64,
     ):
-        refused(lab, {**good, WEIGHTS: data}, "damaged, cut short or no safetensors")
+        assert_rejected(lab, {**good, WEIGHTS: data}, "damaged or not a safetensors file")
 
 
-def test_weights_that_are_not_there_are_missed(lab: Store, base: Path) -> None:
-    refused(lab, {CONFIG: adapter_files(base)[CONFIG]}, "holds no adapter_model.safetensors")
+def test_missing_weights_are_rejected(lab: Store, base: Path) -> None:
+    assert_rejected(
+        lab, {CONFIG: adapter_files(base)[CONFIG]}, "contains no adapter_model.safetensors"
+    )
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a", "b", "c"], "3 are named"),
-        (["a", "b", "c", "c"], "have one name"),
-        (["a", "b", "c", " \n"], "1 to 80 letters"),
-        (["a", "b", "c", "x" * 81], "1 to 80 letters"),
+        (["a", "b", "c"], "there are 3 names"),
+        (["a", "b", "c", "c"], "have the same name"),
+        (["a", "b", "c", " \n"], "1 to 80 characters"),
+        (["a", "b", "c", "x" * 81], "1 to 80 characters"),
     ],
 )
 def test_class_names_are_bounded(lab: Store, base: Path, names: list[str], message: str) -> None:
-    refused(lab, adapter_files(base), message, classes=names)
+    assert_rejected(lab, adapter_files(base), message, classes=names)
 
 
 def test_hostile_class_names_stay_plain_text_on_one_line(lab: Store, base: Path) -> None:
@@ -321,7 +325,7 @@ def test_hostile_class_names_stay_plain_text_on_one_line(lab: Store, base: Path)
         {"id2label": {str(number): name for number, name in enumerate(hostile)}, "max_tokens": 64}
     ).encode()
 
-    job = brought(
+    job = do_import(
         lab, {**adapter_files(base), "labels.json": labels}, name="<b>x\n\x07</b>" + "y" * 500
     )
 
@@ -338,9 +342,9 @@ def test_class_names_may_be_given(lab: Store, base: Path) -> None:
     without_names = {
         name: data for name, data in adapter_files(base).items() if name != "labels.json"
     }
-    refused(lab, without_names, "does not say what its 4 classes are called")
+    assert_rejected(lab, without_names, "has 4 classes but no class names")
 
-    assert brought(lab, without_names, classes=["a", "b", "c", "d"]).result["classes"] == [
+    assert do_import(lab, without_names, classes=["a", "b", "c", "d"]).result["classes"] == [
         "a",
         "b",
         "c",
@@ -358,8 +362,8 @@ def test_class_names_may_be_given(lab: Store, base: Path) -> None:
         {"config": {"epochs": -3}},
     ],
 )
-def test_a_damaged_story_is_refused(lab: Store, base: Path, changes: dict[str, object]) -> None:
-    refused(lab, {**adapter_files(base), **told(**changes)}, "run.json")
+def test_a_damaged_run_json_is_rejected(lab: Store, base: Path, changes: dict[str, object]) -> None:
+    assert_rejected(lab, {**adapter_files(base), **run_files(**changes)}, "run.json")
 
 
 @pytest.mark.parametrize(
@@ -371,18 +375,18 @@ def test_a_damaged_story_is_refused(lab: Store, base: Path, changes: dict[str, o
         '{"row": 99, "text": "x", "label": "Evil", "probabilities": {}}',
     ],
 )
-def test_damaged_predictions_are_refused(lab: Store, base: Path, line: str) -> None:
-    contents = {**adapter_files(base), **told()}
+def test_damaged_predictions_are_rejected(lab: Store, base: Path, line: str) -> None:
+    contents = {**adapter_files(base), **run_files()}
     contents["predictions.jsonl"] += b"\n" + line.encode()
 
-    refused(lab, contents, "predictions.jsonl is damaged")
+    assert_rejected(lab, contents, "predictions.jsonl is damaged")
 
 
 def test_a_guest_imports_nothing(lab: Store, base: Path) -> None:
     lab.visitor = GUEST
 
     with pytest.raises(NotAllowed, match="import a run"):
-        brought(lab, adapter_files(base))
+        do_import(lab, adapter_files(base))
 
 
 def test_a_disk_that_fails_leaves_nothing(
@@ -393,24 +397,24 @@ def test_a_disk_that_fails_leaves_nothing(
 
     monkeypatch.setattr("core.transfer.imports.import_run.files.write_json", fail)
     with pytest.raises(OSError, match="full"):
-        brought(lab, adapter_files(base))
+        do_import(lab, adapter_files(base))
 
     assert list(lab.settings.jobs.iterdir()) == []
 
 
-def test_what_a_killed_import_left_is_cleared_away(
+def test_files_of_a_killed_import_are_deleted_after_an_hour(
     lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = lab.settings.jobs / ".0123.importing"
     left.mkdir()
-    job = brought(lab, adapter_files(base))
-    assert left.exists()  # it may be running
+    job = do_import(lab, adapter_files(base))
+    assert left.exists()  # that import may still be running
 
     monkeypatch.setattr(
         "core.transfer.imports.import_run.time.time",
         lambda: left.stat().st_mtime + STALE_SECONDS + 1,
     )
-    other = brought(lab, adapter_files(base))
+    other = do_import(lab, adapter_files(base))
 
     assert {path.name for path in lab.settings.jobs.iterdir()} == {job.id, other.id}
 
