@@ -39,7 +39,7 @@ HOW_TO_READ = """
 def spectra(run_id: str, version: int, _run: Run) -> list[Matrix]:
     """Compute the changes of the run's adapter. Raises LoraLabError."""
     request = inference.request_for(_run)
-    return inference.with_stages([request]).spectra(request)
+    return inference.with_stages([request]).compute_spectra(request)
 
 
 def draw_headline(run: Run, matrices: Sequence[Matrix]) -> None:

@@ -87,76 +87,76 @@ def classes_of(subject: Subject, dataset: Dataset | None) -> tuple[str, ...]:
     return subject.classes or (dataset.classes if dataset else FALLBACK)
 
 
-def draw_finding(walk: Trace, subject: Subject, classes: tuple[str, ...]) -> None:
+def draw_finding(trace: Trace, subject: Subject, classes: tuple[str, ...]) -> None:
     """Draw the prediction and the shapes of all intermediate steps."""
-    best = int(walk.probabilities.argmax())
+    best = int(trace.probabilities.argmax())
     untrained = "" if subject.run else " The head is untrained, so the prediction is random."
     st.subheader(
-        f"{count(walk.tokens, 'tokens')} in; prediction: {plain(classes[best])}"
-        f" ({per_cent(float(walk.probabilities[best]))})",
+        f"{count(trace.token_count, 'tokens')} in; prediction: {plain(classes[best])}"
+        f" ({per_cent(float(trace.probabilities[best]))})",
         anchor=False,
     )
     cut = (
-        f" {walk.text_tokens - walk.tokens:,} of the text's {walk.text_tokens:,} tokens were"
-        " truncated."
-        if walk.text_tokens > walk.tokens
+        f" {trace.text_tokens - trace.token_count:,} of the text's {trace.text_tokens:,} tokens"
+        " were truncated."
+        if trace.text_tokens > trace.token_count
         else ""
     )
     st.caption(
-        f"{plain(subject.title)}: {walk.layers} layers, {walk.heads} heads, vectors of d ="
-        f" {walk.width} numbers.{untrained}{cut}"
+        f"{plain(subject.title)}: {trace.layers} layers, {trace.heads} heads, vectors of d ="
+        f" {trace.width} numbers.{untrained}{cut}"
     )
     tables.draw_plain(
-        _steps(walk, classes), key="steps", rows_in_view=9, alt="Every step with its shape"
+        _steps(trace, classes), key="steps", rows_in_view=9, alt="Every step with its shape"
     )
 
 
-def draw_ids(walk: Trace) -> None:
+def draw_ids(trace: Trace) -> None:
     """Draw step 1: the ids of the tokens."""
     _head(
         "1",
         "Text to ids",
-        f"({walk.tokens},)",
+        f"({trace.token_count},)",
         "The tokenizer looks up each token in its vocabulary. From here on, the model only sees"
         " numbers.",
     )
     table = pd.DataFrame(
         {
-            "position": range(walk.tokens),
-            "piece": walk.pieces,
-            "id": walk.ids,
-            "kind": walk.kinds,
+            "position": range(trace.token_count),
+            "piece": trace.tokens,
+            "id": trace.ids,
+            "kind": trace.kinds,
             "kept": True,
         }
     )
     chart_view.draw(charts.pieces(table, "Tokens and their ids"), key="inside-pieces", twin=False)
 
 
-def draw_vectors(walk: Trace) -> None:
+def draw_vectors(trace: Trace) -> None:
     """Draw steps 2 and 3: a token's vector from layer to layer, and how far each token moves."""
-    shape = f"({walk.tokens}, {walk.width})"
-    parts = " + ".join(walk.parts)
+    shape = f"({trace.token_count}, {trace.width})"
+    parts = " + ".join(trace.parts)
     words = (
         f"Each id selects a row of a table. {parts} are added and normalised; each layer then"
         " changes the vector slightly."
     )
     _head("2", "Embedding vectors, layer by layer", shape, words)
-    numbers = list(range(walk.drawn))
+    numbers = list(range(trace.drawn))
     token = st.selectbox(
-        "Token", numbers, format_func=lambda at: f"{at}  {walk.pieces[at]}", key="inside-token"
+        "Token", numbers, format_func=lambda at: f"{at}  {trace.tokens[at]}", key="inside-token"
     )
-    at = min(int(token or 0), walk.drawn - 1)
+    at = min(int(token or 0), trace.drawn - 1)
     names = [
-        *(f"{part} table" for part in walk.parts),
+        *(f"{part} table" for part in trace.parts),
         "sum, normalised",
-        *(f"after layer {n + 1}" for n in range(walk.layers)),
+        *(f"after layer {n + 1}" for n in range(trace.layers)),
     ]
-    vectors = np.concatenate([walk.summands[:, at], walk.hidden[:, at]])
+    vectors = np.concatenate([trace.summands[:, at], trace.hidden[:, at]])
     chart_view.draw(
         charts.strips(
             vectors,
             names,
-            f"The vector of {walk.pieces[at]}, {walk.width} numbers, from the vocabulary to the"
+            f"The vector of {trace.tokens[at]}, {trace.width} numbers, from the vocabulary to the"
             " last layer",
             chart_view.is_dark(),
         ),
@@ -167,65 +167,65 @@ def draw_vectors(walk: Trace) -> None:
     )
     chart_view.draw(
         charts.movement(
-            walk.moved[:, : walk.drawn], walk.pieces[: walk.drawn], chart_view.is_dark()
+            trace.moved[:, : trace.drawn], trace.tokens[: trace.drawn], chart_view.is_dark()
         ),
         key="movement",
     )
-    _say_drawn(walk)
+    _say_drawn(trace)
 
 
-def draw_attention(walk: Trace) -> None:
+def draw_attention(trace: Trace) -> None:
     """Draw the attention map of one head."""
-    shape = f"{walk.layers} layers × ({walk.heads}, {walk.tokens}, {walk.tokens})"
+    shape = f"{trace.layers} layers × ({trace.heads}, {trace.token_count}, {trace.token_count})"
     _head("3", "Encoder layers: attention", shape, ENCODER)
     with st.container(horizontal=True, gap="medium"):
         layer = st.segmented_control(
             "Layer",
-            range(1, walk.layers + 1),
-            default=walk.layers,
+            range(1, trace.layers + 1),
+            default=trace.layers,
             required=True,
             key="inside-layer",
         )
         head = st.segmented_control(
             "Head",
-            ["mean", *range(1, walk.heads + 1)],
+            ["mean", *range(1, trace.heads + 1)],
             default="mean",
             required=True,
             key="inside-head",
         )
-    at = min(int(layer or 1), walk.layers) - 1
-    maps = walk.attention[at].astype(np.float32)
-    chosen = maps.mean(0) if head in (None, "mean") else maps[min(int(head), walk.heads) - 1]
+    at = min(int(layer or 1), trace.layers) - 1
+    maps = trace.attention[at].astype(np.float32)
+    chosen = maps.mean(0) if head in (None, "mean") else maps[min(int(head), trace.heads) - 1]
     name = "mean of all heads" if head in (None, "mean") else f"head {head}"
     chart_view.draw(
         charts.attention(
             chosen,
-            walk.pieces[: walk.drawn],
+            trace.tokens[: trace.drawn],
             f"Attention in layer {at + 1}, {name}: row attends to column",
             chart_view.is_dark(),
         ),
         key="attention",
     )
-    _say_drawn(walk)
+    _say_drawn(trace)
 
 
-def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
+def draw_head(trace: Trace, classes: tuple[str, ...]) -> None:
     """Draw pooling, logits and probabilities."""
     words = (
-        f"The head turns one vector into one number per class. It reads {walk.pooling}. Before"
+        f"The head turns one vector into one number per class. It reads {trace.pooling}. Before"
         " training its output is random."
     )
     _head(
         "4",
         "Pooling, head, probabilities",
-        f"({walk.width},) → ({len(classes)},) → ({len(classes)},)",
+        f"({trace.width},) → ({len(classes)},) → ({len(classes)},)",
         words,
     )
-    read = np.stack([walk.hidden[-1, 0].astype(np.float32), walk.features])
+    read = np.stack([trace.hidden[-1, 0].astype(np.float32), trace.features])
     chart_view.draw(
         charts.strips(
             read,
-            [f"{walk.pieces[0]}, last layer", "input of the head"],
+            [f"{trace.tokens[0]}, last layer", "input of the head"],
             "Input of the head",
             chart_view.is_dark(),
         ),
@@ -235,7 +235,7 @@ def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
     sides = st.grid(2, min_column_width=340, gap="large")
     with sides.cell():
         table = pd.DataFrame(
-            {"class": list(classes), "logit": walk.logits, "probability": walk.probabilities}
+            {"class": list(classes), "logit": trace.logits, "probability": trace.probabilities}
         )
         columns: tables.Columns = {
             "class": "Class",
@@ -246,18 +246,18 @@ def draw_head(walk: Trace, classes: tuple[str, ...]) -> None:
         st.caption("Probability = exp(logit) / sum of exp(logit) over all classes.")
     with sides.cell():
         chart_view.draw(
-            charts.probabilities(walk.probabilities.tolist(), classes, "Probabilities"),
+            charts.probabilities(trace.probabilities.tolist(), classes, "Probabilities"),
             key="inside-probabilities",
             twin=False,
         )
 
 
 def draw_adapter(
-    walk: Trace, subject: Subject, shape: ModelShape, classes: tuple[str, ...]
+    trace: Trace, subject: Subject, shape: ModelShape, classes: tuple[str, ...]
 ) -> None:
     """Draw the positions and shapes of the LoRA matrices, and the proportion of trained weights."""
     _head("5", "Where LoRA is applied", "A: r × inputs, B: outputs × r", _adapter_words(subject))
-    modules = walk.adapted if subject.run else _foreseen(subject, shape)
+    modules = trace.adapted if subject.run else _foreseen(subject, shape)
     chart_view.draw(charts.adapters(modules, chart_view.is_dark()), key="adapters")
     counts = count_trainable(shape, subject.config, len(classes))
     trained = sum(module.parameters for module in counts)
@@ -313,21 +313,21 @@ def _foreseen(subject: Subject, shape: ModelShape) -> tuple[AdaptedModule, ...]:
     )
 
 
-def _steps(walk: Trace, classes: tuple[str, ...]) -> pd.DataFrame:
-    t, d, heads = walk.tokens, walk.width, walk.heads
+def _steps(trace: Trace, classes: tuple[str, ...]) -> pd.DataFrame:
+    t, d, heads = trace.token_count, trace.width, trace.heads
     rows = [
         ("Text to ids", f"({t},)", f"{t} integers"),
         (
             "Embedding vectors",
             f"({t}, {d})",
-            " + ".join(f"{part} table" for part in walk.parts) + ", normalised",
+            " + ".join(f"{part} table" for part in trace.parts) + ", normalised",
         ),
         (
-            f"Encoder layers 1 to {walk.layers}",
+            f"Encoder layers 1 to {trace.layers}",
             f"({t}, {d}) each",
             f"attention ({heads}, {t}, {t}), then a feed-forward network",
         ),
-        ("Pooling", f"({d},)", walk.pooling),
+        ("Pooling", f"({d},)", trace.pooling),
         ("Head: logits", f"({len(classes)},)", f"weights ({len(classes)}, {d}) and a bias"),
         ("Probabilities", f"({len(classes)},)", "softmax: between 0 and 1, sum 1"),
     ]
@@ -339,11 +339,11 @@ def _head(number: str, name: str, shape: str, words: str) -> None:
     st.caption(plain(words))
 
 
-def _say_drawn(walk: Trace) -> None:
-    if walk.drawn < walk.tokens:
+def _say_drawn(trace: Trace) -> None:
+    if trace.drawn < trace.token_count:
         st.caption(
-            f"Only the first {walk.drawn} of {walk.tokens} tokens are shown; attention to the"
-            " others is omitted."
+            f"Only the first {trace.drawn} of {trace.token_count} tokens are shown; attention to"
+            " the others is omitted."
         )
 
 
@@ -366,4 +366,4 @@ def _walk(
     request = ClassifyRequest(
         run_id, _subject.model, _subject.adapter, classes, max_tokens, _subject.config.seed
     )
-    return cache.host().walk(request, text)
+    return cache.host().trace(request, text)

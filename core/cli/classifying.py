@@ -144,11 +144,11 @@ def nearest(
         index = read_index(folder)
 
         # Brings torch, which no other command waits for.
-        from core.inference.process import read  # noqa: PLC0415
+        from core.inference.process import predict  # noqa: PLC0415
         from core.jobs.workers.classify import classify_request  # noqa: PLC0415 - as above
 
         asked = classify_request(store, job, hub_reachable(store.settings))
-        (reading,) = read([asked], clean(text))
+        (reading,) = predict([asked], clean(text))
         return _described(text, reading, index, asked.classes, count)
 
     print_result(found, as_json, _nearest_text)

@@ -1,5 +1,5 @@
-"""Predictions for texts that users type: one process that holds models and adapters.
+"""Predictions for texts that users type, in a process that holds models and adapters.
 
-``process`` and ``messages`` are free of torch and are what the web server imports. May import
+The web server imports only ``process`` and ``messages``, which do not import torch. May import
 ``core.training`` and ``core.models``.
 """

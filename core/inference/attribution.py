@@ -1,5 +1,6 @@
-"""Why a text gets a class: integrated gradients through captum, and occlusion beside it. Shapes: T
-tokens, d hidden, C classes.
+"""Attribution of a prediction to tokens: integrated gradients by captum, and occlusion.
+
+Shapes: T tokens, d hidden, C classes.
 """
 
 from collections.abc import Callable
@@ -14,9 +15,9 @@ from core.inference.messages import Explanation
 from core.training.batches import encode
 from core.training.device import choose_device
 
-STEPS = (32, 64, 128, 256)  # more until the convergence error is small enough
+STEPS = (32, 64, 128, 256)  # increased until the convergence error is small enough
 SMALL_ERROR = 0.05  # logits
-AT_ONCE = 8  # texts in a forward and backward pass
+BATCH_ROWS = 8  # texts in a forward and backward pass
 
 
 def explain(
@@ -27,7 +28,7 @@ def explain(
     target: int | None,
     seed: int,
 ) -> Explanation:
-    """What each token adds to the logit of class ``target``, or of the predicted class."""
+    """Attribute the logit of class ``target``, or of the predicted class, to the tokens."""
     tokenizer, device = classifier.tokenizer, choose_device()
     (tokens,) = encode(tokenizer, [text], max_tokens)
     ids = torch.from_numpy(tokens.astype(np.int64))[None].to(device)  # (1, T)
@@ -35,68 +36,67 @@ def explain(
         tokenizer.get_special_tokens_mask(tokens.tolist(), already_has_special_tokens=True),
         dtype=bool,
     )
-    blank = (
-        tokenizer.mask_token_id
-        if tokenizer.mask_token_id is not None
-        else tokenizer.pad_token_id or 0
-    )
+    mask_id = tokenizer.mask_token_id
+    if mask_id is None:
+        mask_id = tokenizer.pad_token_id or 0
     with classifier.activate(run_id, seed) as model:
         model.eval()
 
-        def logits(**given: Tensor) -> Tensor:
-            found: Tensor = model(
-                **given,
-                attention_mask=torch.ones(len(next(iter(given.values()))), ids.shape[1]).to(device),
-            ).logits
-            return found
+        def compute_logits(**inputs: Tensor) -> Tensor:
+            rows = len(next(iter(inputs.values())))
+            mask = torch.ones(rows, ids.shape[1]).to(device)  # (B, T)
+            logits: Tensor = model(**inputs, attention_mask=mask).logits
+            return logits
 
         with torch.no_grad():
-            masked = ids.repeat(ids.shape[1] + 1, 1).fill_diagonal_(
-                blank
-            )  # row t lacks token t, the last none
+            # (T + 1, T); row t has token t masked, the last row has none
+            masked = ids.repeat(ids.shape[1] + 1, 1).fill_diagonal_(mask_id)
             masked[-1] = ids[0]
-            scores = torch.cat(
-                [logits(input_ids=part) for part in torch.split(masked, AT_ONCE * 4)]
+            logits = torch.cat(
+                [compute_logits(input_ids=rows) for rows in torch.split(masked, BATCH_ROWS * 4)]
             )  # (T + 1, C)
-        chosen = int(scores[-1].argmax()) if target is None else target
-        drops = (scores[-1, chosen] - scores[:-1, chosen]).cpu().numpy()
-        table = classifier.embeddings
-        nothing = torch.where(
+        index = int(logits[-1].argmax()) if target is None else target
+        drops = (logits[-1, index] - logits[:-1, index]).cpu().numpy()  # (T,)
+        embed = classifier.embeddings
+        baseline = torch.where(
             torch.from_numpy(special).to(device), ids[0], tokenizer.pad_token_id or 0
-        )[None]
-        added, error, steps = _integrate(
-            lambda vectors: logits(inputs_embeds=vectors)[:, chosen], table(ids), table(nothing)
+        )[None]  # (1, T)
+        gradients, error, steps = _integrate(
+            lambda vectors: compute_logits(inputs_embeds=vectors)[:, index],
+            embed(ids),
+            embed(baseline),
         )
     drops[special] = 0.0
-    pieces = tuple(tokenizer.convert_ids_to_tokens(tokens.tolist()))
     return Explanation(
-        pieces,
+        tuple(tokenizer.convert_ids_to_tokens(tokens.tolist())),
         tuple(map(bool, special)),
-        tuple(map(float, added)),
+        tuple(map(float, gradients)),
         tuple(map(float, drops)),
-        chosen,
+        index,
         error,
         steps,
     )
 
 
 def _integrate(
-    score: Callable[[Tensor], Tensor], vectors: Tensor, nothing: Tensor
+    score: Callable[[Tensor], Tensor], vectors: Tensor, baseline: Tensor
 ) -> tuple[list[float], float, int]:
-    """(T,) what each token adds along the straight line from ``nothing`` to ``vectors``, both (1,
-    T, d); the error and the steps.
+    """Integrate the gradients of ``score`` on the line from ``baseline`` to ``vectors``.
+
+    Both are (1, T, d). Returns the attribution of each token (T,), the convergence error and the
+    number of steps.
     """
     method = IntegratedGradients(score)
-    added, error, used = vectors, float("inf"), 0
-    for used in STEPS:
-        added, delta = method.attribute(
+    attributions, error, steps = vectors, float("inf"), 0
+    for steps in STEPS:
+        attributions, delta = method.attribute(
             vectors.detach(),
-            nothing.detach(),
-            n_steps=used,
-            internal_batch_size=AT_ONCE,
+            baseline.detach(),
+            n_steps=steps,
+            internal_batch_size=BATCH_ROWS,
             return_convergence_delta=True,
         )
         error = float(delta.abs().max())
         if error <= SMALL_ERROR:
             break
-    return added[0].sum(-1).detach().cpu().tolist(), error, used
+    return attributions[0].sum(-1).detach().cpu().tolist(), error, steps

@@ -1,10 +1,10 @@
-"""One forward pass over rows with different adapters: products with the base are shared, low-rank
-ones are batched.
+"""A forward pass over rows with different adapters.
 
-A row's layer gives W x + scale · B A x with the row's own A and B; all rows' A and B of a module
-are stacked, those of lower rank filled with zeros. Chen et al. 2024, "Punica: Multi-Tenant LoRA
-Serving". For what ``core.training.fast`` computes: listed families on a CPU, in fp32. Shapes: B
-rows, T tokens, d hidden, h heads, w = d / h, r rank, C classes.
+Products with the frozen weights are shared, low-rank products are batched. A module computes W x +
+scale · B A x with each row's own A and B; the A and B of all rows are stacked, with zeros for lower
+ranks. Chen et al. 2024, "Punica: Multi-Tenant LoRA Serving". Supports the families that
+``core.training.fast`` supports, on a CPU in fp32. Shapes: B rows, T tokens, d hidden, h heads, w =
+d / h, r rank, C classes.
 """
 
 import math
@@ -37,8 +37,9 @@ LoraFactors = tuple[Tensor, Tensor]  # A (B, r, in) and scale · B (B, out, r)
 
 @dataclass(frozen=True, slots=True)
 class AdapterRow:
-    """The adapter of a row by its name in PEFT, as trained or changed by ``variant``; None is the
-    base, with the head that ``seed`` initialises.
+    """The adapter of a row by its name in PEFT, changed by ``variant``.
+
+    With ``name`` None it is the base model with the untrained head that ``seed`` initializes.
     """
 
     name: str | None
@@ -46,18 +47,18 @@ class AdapterRow:
     variant: Variant = AS_TRAINED
 
 
-def lora_layers(model: nn.Module) -> Iterator[tuple[Place, LoraLayer]]:
-    """Each adapted module with its layer from 0 and its name within the layer."""
+def find_lora_layers(model: nn.Module) -> Iterator[tuple[Place, LoraLayer]]:
+    """Yield each adapted module with its layer from 0 and its name within the layer."""
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer) and (number := IN_A_LAYER.findall(name)):
             yield (int(number[0]), IN_A_LAYER.split(name)[-1]), module
 
 
 class BatchedLora:
-    """A base model with several adapters. ``base`` may be wrapped in adapters later; ``heads`` are
-    the untrained heads by seed, each parameter by its name.
+    """A base model with several adapters, which PEFT may add to ``base`` later.
 
-    With ``onednn`` that library multiplies; see ``core.training.fast.matmul``.
+    ``heads`` are the parameters of the untrained heads, by seed and name. ``onednn`` selects the
+    library of matrix products: see ``core.training.fast.matmul``.
     """
 
     def __init__(
@@ -70,14 +71,15 @@ class BatchedLora:
 
     @staticmethod
     def fits(base: PreTrainedModel) -> bool:
-        """Whether the model and all its adapters can be computed here."""
+        """Whether this class supports the model."""
         return is_known(base)
 
     def read(
         self, ids: Tensor, mask: Tensor, choices: Sequence[AdapterRow]
     ) -> tuple[Tensor, Tensor]:
-        """Compute each row with its own choice: ids and mask (B, T) to logits (B, C) and the first
-        token after the last layer (B, d), which the head reads.
+        """Compute each row with its own adapter: logits (B, C) and input of the head (B, d).
+
+        ``ids`` and ``mask`` are (B, T). The head reads the first token after the last layer.
         """
         bias, x = _bias(mask), self.embed(ids)
         for number, (block, factors) in enumerate(self._stack_layers(choices)):
@@ -87,7 +89,7 @@ class BatchedLora:
         return torch.stack(logits), first
 
     def merge(self, choice: AdapterRow) -> "MergedAdapter":
-        """The model with one choice merged into copies of its weights, for many texts."""
+        """Merge one adapter into copies of the weights, to classify many texts."""
         blocks: list[Block] = []
         for block, factors in self._stack_layers([choice]):
             adapters = {
@@ -95,14 +97,14 @@ class BatchedLora:
             }
             merged = merge(replace(block, adapters=adapters))
             is_last = len(blocks) == len(self._blocks) - 1
-            # each copy is packed at once, so that no unpacked one is kept
+            # packed layer by layer, so that unpacked copies do not add up
             blocks.append(_prepack(merged) if self._onednn and not is_last else merged)
         return MergedAdapter(self, choice, tuple(blocks), self._onednn)
 
     def _stack_layers(
         self, choices: Sequence[AdapterRow]
     ) -> Iterator[tuple[Block, dict[str, LoraFactors]]]:
-        """Each layer with the LoRA factors of its adapted modules, by the module's name."""
+        """Yield each layer with the LoRA factors of its adapted modules, by the module's name."""
         places = self._places()
         for block, layer in zip(self._blocks, layer_modules(self._base), strict=True):
             stacked = {
@@ -112,29 +114,31 @@ class BatchedLora:
             yield block, {name: factors for name, factors in stacked.items() if factors}
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Input (B, T, d) of the first layer from ids (B, T)."""
+        """Compute the input (B, T, d) of the first layer from ids (B, T)."""
         embedded: Tensor = self._base.base_model.embeddings(input_ids=ids)
         return embedded
 
     def adapters_changed(self) -> None:
-        """Must be called after adapters were added to the base or removed from it."""
+        """Forget cached modules; call it after adapters were added to the base or removed."""
         self._module_places = None
 
     def _places(self) -> dict[int, Place]:
-        if self._module_places is None:  # a walk over all modules takes 10 ms
-            self._module_places = {id(module): place for place, module in lora_layers(self._base)}
+        if self._module_places is None:  # iterating over all modules takes 10 ms
+            self._module_places = {
+                id(module): place for place, module in find_lora_layers(self._base)
+            }
         return self._module_places
 
     def classify(self, first: Tensor, choice: AdapterRow) -> Tensor:
-        """Logits (…, C) from the first token (…, d), by the head of ``choice``."""
+        """Compute logits (…, C) from the first token (…, d) with the head of ``choice``."""
         head = self._head_paths
         hidden = ACTIVATIONS[head.activation](self._linear(first, head.dense, choice))
         return self._linear(hidden, head.output, choice)
 
     def _linear(self, x: Tensor, name: str, choice: AdapterRow) -> Tensor:
-        drawn = self._heads[choice.seed] if choice.name is None else {}
-        if f"{name}.weight" in drawn:
-            return linear(x, drawn[f"{name}.weight"], drawn[f"{name}.bias"])
+        untrained = self._heads[choice.seed] if choice.name is None else {}
+        if f"{name}.weight" in untrained:
+            return linear(x, untrained[f"{name}.weight"], untrained[f"{name}.bias"])
         module: Any = self._base
         for part in name.split("."):
             module = getattr(module, part)
@@ -158,7 +162,7 @@ class MergedAdapter:
     onednn: bool
 
     def read(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, C) and first tokens (B, d), as ``BatchedLora.read``."""
+        """Compute logits (B, C) and first tokens (B, d), as ``BatchedLora.read`` does."""
         bias, x = _bias(mask), self.model.embed(ids)
         texts, tokens, d = x.shape
         x = pad_rows(x.reshape(-1, d)) if self.onednn else x.reshape(-1, d)
@@ -176,7 +180,7 @@ def _find_head(base: PreTrainedModel) -> HeadPaths:
 
 
 def _prepack(block: Block) -> Block:
-    """Prepack the weights of a layer, which then only ``run_merged`` can compute."""
+    """Prepack the weights of a layer; afterwards only ``run_merged`` can compute it."""
     modules = {name: getattr(block, name) for name in ("qkv", "out", "up_proj", "down_proj")}
     return replace(
         block,
@@ -187,14 +191,17 @@ def _prepack(block: Block) -> Block:
 
 
 def _bias(mask: Tensor) -> Tensor | None:
-    """Bias (B, 1, 1, T) of attention scores from a mask (B, T); None where nothing is padded."""
+    """Return the bias (B, 1, 1, T) of the attention scores; None without padding.
+
+    ``mask`` is (B, T).
+    """
     if bool(mask.all()):
         return None
     return torch.zeros(mask.shape).masked_fill_(mask == 0, -torch.inf)[:, None, None]
 
 
 def _stack(module: Any, place: Place | None, choices: Sequence[AdapterRow]) -> LoraFactors | None:
-    """A and B of each row, zeros where the row has no adapter; None where no row has one."""
+    """Stack A and B of each row, zeros for a row without adapter; None if no row has one."""
     if place is None:
         return None
     used = [
@@ -229,7 +236,7 @@ def _layer(
     factors: Mapping[str, LoraFactors],
     first_only: bool,
 ) -> Tensor:
-    """One layer (B, T, d), or with ``first_only`` its first token, (B, 1, d)."""
+    """Compute a layer (B, T, d), or only its first token (B, 1, d) with ``first_only``."""
 
     def adapted(name: str, inputs: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
         y = linear(inputs, weight, shift)
@@ -262,8 +269,9 @@ def _layer(
 def read_plain(
     model: torch.nn.Module, encoder: torch.nn.Module, ids: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """By the model's own layers: logits (B, C), and what ``encoder`` within ``model`` gives for the
-    first token, (B, d).
+    """Compute logits (B, C) and first tokens (B, d) with the layers of transformers and PEFT.
+
+    ``encoder`` is the part of ``model`` whose output has the first tokens.
     """
     seen: list[Tensor] = []
     hook = encoder.register_forward_hook(
@@ -276,36 +284,38 @@ def read_plain(
     return logits, seen[0]
 
 
-def spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:
-    """The change that adapter ``name`` makes to its module, from the small matrices alone: B A = Qb
-    (Rb Ra') Qa' has those of Rb Ra'.
+def compute_spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:
+    """Compute the spectrum of the change that adapter ``name`` makes to its module.
+
+    With QR decompositions of B and A', B A = Qb (Rb Ra') Qa' has the singular values of the small
+    matrix Rb Ra'.
     """
-    a, b = (
-        module.lora_A[name].weight.detach(),
-        module.lora_B[name].weight.detach(),
-    )  # (r, in), (out, r)
+    a = module.lora_A[name].weight.detach()  # (r, in)
+    b = module.lora_B[name].weight.detach()  # (out, r)
     small = torch.linalg.qr(b)[1] @ torch.linalg.qr(a.T)[1].T  # (r, r)
     values = torch.linalg.svdvals(small) * abs(module.scaling[name])
     total = float(values.sum())
-    shares = (values / total)[values > 0] if total else values[:0]
-    effective = math.exp(float(-(shares * shares.log()).sum())) if total else 0.0
+    proportions = (values / total)[values > 0] if total else values[:0]
+    entropy = float(-(proportions * proportions.log()).sum())
+    effective = math.exp(entropy) if total else 0.0
     change = float(values.norm() / module.get_base_layer().weight.norm())
     return Matrix(*place, a.shape[1], b.shape[0], change, tuple(map(float, values)), effective)
 
 
 @contextmanager
-def changed(model: nn.Module, choice: AdapterRow) -> Iterator[None]:
-    """Within it each adapted module gives W x + share · (W' x - W x), with W' its trained weight:
-    for DoRA, too, 0 is the base.
+def scale_adapters(model: nn.Module, choice: AdapterRow) -> Iterator[None]:
+    """Context in which each adapted module computes W x + scale · (W' x - W x).
+
+    W' is the trained weight, so a scale of 0 gives the base model, also with DoRA.
     """
-    shares = [
+    scales = [
         (layer, 0.0 if place in choice.variant.off else choice.variant.scale)
-        for place, layer in lora_layers(model)
+        for place, layer in find_lora_layers(model)
     ]
     hooks = [
-        layer.register_forward_hook(partial(_between, share))
-        for layer, share in shares
-        if share != 1.0
+        layer.register_forward_hook(partial(_interpolate, scale))
+        for layer, scale in scales
+        if scale != 1.0
     ]
     try:
         yield
@@ -314,6 +324,6 @@ def changed(model: nn.Module, choice: AdapterRow) -> Iterator[None]:
             hook.remove()
 
 
-def _between(share: float, layer: Any, inputs: tuple[Tensor, ...], trained: Tensor) -> Tensor:
-    plain: Tensor = layer.get_base_layer()(inputs[0])
-    return plain + share * (trained - plain)
+def _interpolate(scale: float, layer: Any, inputs: tuple[Tensor, ...], trained: Tensor) -> Tensor:
+    frozen: Tensor = layer.get_base_layer()(inputs[0])
+    return frozen + scale * (trained - frozen)

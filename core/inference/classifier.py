@@ -1,7 +1,6 @@
-"""One base model in memory, many adapters on it: class probabilities from any of them, or from the
-untrained base.
+"""A base model in memory with several adapters, which classifies texts with any of them.
 
-Shapes: n texts, C classes.
+Shapes: n texts, B rows, T tokens, d hidden, C classes.
 """
 
 import json
@@ -25,10 +24,10 @@ from core.errors import ArtifactDamaged
 from core.inference.batched_lora import (
     AdapterRow,
     BatchedLora,
-    changed,
-    lora_layers,
+    compute_spectrum,
+    find_lora_layers,
     read_plain,
-    spectrum,
+    scale_adapters,
 )
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Matrix, Prediction, Query, Variant
 from core.training.adapter import CONFIG, WEIGHTS, quiet_peft
@@ -39,29 +38,28 @@ from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base, fetch, load_base
 from core.training.predict import Each, compute, score
 
-# of a part, at least: as nothing is kept for a backward pass, parts may be larger than a training's
-# on a CPU
+# minimum of a batch: without a backward pass, batches may be larger than in training on a CPU
 READ_TOKENS = 896
-KEPT_ADAPTERS = 16  # each takes a few MB at usual ranks
+MAX_ADAPTERS = 16  # in memory; each takes a few MB at usual ranks
 AGAIN = "Train the run again, or choose another run."
 
+# ids and mask (B, T) to logits (B, C) and first tokens (B, d)
 Read = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An adapter in memory: its name on the model, and the file it was read from as (modified,
-    bytes).
-    """
+    """An adapter in memory: its name in PEFT, and its file's modification time and size."""
 
     name: str
     signature: tuple[int, int]
 
 
 class Classifier:
-    """Reads safetensors and JSON only. ``classes`` are named in the order of their ids; each
-    adapter brings its own head. ``onednn`` chooses the library of matrix products: see
-    ``core.training.fast.matmul``.
+    """Classifies texts with a base model and its adapters, each of which has its own head.
+
+    ``classes`` are in the order of their ids. ``onednn`` selects the library of matrix products:
+    see ``core.training.fast.matmul``. Only safetensors and JSON files are read.
     """
 
     def __init__(
@@ -70,7 +68,7 @@ class Classifier:
         self.folder, self.classes, self._onednn = folder, classes, onednn
         self._base = self._load_base(seed)
         self._heads = {seed: self._read_head(self._base)}
-        self._drawn = seed
+        self._head_seed = seed
         self._peft: PeftModel | None = None
         self._adapters: dict[str, Loaded] = {}
         self._names = (f"run{number}" for number in count())
@@ -79,18 +77,19 @@ class Classifier:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The base's."""
+        """The tokenizer of the base model."""
         return self._base.tokenizer
 
     @property
     def embeddings(self) -> torch.nn.Module:
-        """What gives each token id its vector, before positions are added."""
+        """The token embedding table, before positions are added."""
         table: torch.nn.Module = self._base.model.get_input_embeddings()
         return table
 
     def load_adapter(self, run_id: str, folder: Path) -> None:
-        """Load the run's adapter, again if its file has changed. Raises ArtifactDamaged and changes
-        nothing if it cannot be loaded.
+        """Load the run's adapter, unless it is loaded and its file has not changed.
+
+        Raises ArtifactDamaged if it cannot be loaded; then nothing changes.
         """
         path = folder / WEIGHTS
         try:
@@ -105,14 +104,14 @@ class Classifier:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             self._drop(name)
             message = (
-                f"The adapter of {run_id} is damaged or was made for another model"
+                f"The adapter of {run_id} is damaged or was trained for another model"
                 f" ({type(error).__name__}: {str(error)[:200]})."
             )
             raise ArtifactDamaged(message, AGAIN) from error
         if old := self._adapters.pop(run_id, None):
             self._drop(old.name)
         self._adapters[run_id] = Loaded(name, signature)
-        while len(self._adapters) > KEPT_ADAPTERS:
+        while len(self._adapters) > MAX_ADAPTERS:
             self._drop(self._adapters.pop(next(iter(self._adapters))).name)
 
     def classify(
@@ -125,16 +124,16 @@ class Classifier:
         should_stop: Callable[[], bool] = lambda: False,
         on_rows: Callable[[int], None] = lambda rows: None,
     ) -> NDArray[np.float32]:
-        """Probabilities (n, C). ``run_id`` None is the untrained base with the head that ``seed``
-        draws. Raises Stopped.
+        """Compute the probabilities (n, C) of ``texts``. Raises Stopped.
+
+        With ``run_id`` None, the base model is used with the untrained head that ``seed``
+        initializes.
         """
         if not texts:
             return np.empty((0, len(self.classes)), dtype=np.float32)
         with self._open_reader(run_id, seed, variant) as (read, each):
-            encoded, device = (
-                encode_each(self.tokenizer, [(text, max_tokens) for text in texts]),
-                choose_device(),
-            )
+            encoded = encode_each(self.tokenizer, [(text, max_tokens) for text in texts])
+            device = choose_device()
             batches = token_batches(encoded.lengths, max(READ_TOKENS, batch_tokens(device)))
             return np.exp(
                 score(
@@ -148,7 +147,7 @@ class Classifier:
                 )
             )
 
-    def states(
+    def compute_states(
         self,
         run_id: str,
         texts: Sequence[str],
@@ -156,14 +155,13 @@ class Classifier:
         should_stop: Callable[[], bool] = lambda: False,
         on_rows: Callable[[int], None] = lambda rows: None,
     ) -> NDArray[np.float32]:
-        """(n, d) what the run's head reads of each text: the first token after the last layer.
-        Raises Stopped.
+        """Compute the input of the run's head for each text (n, d). Raises Stopped.
+
+        It is the hidden state of the first token after the last layer.
         """
         with self._open_reader(run_id, None, AS_TRAINED) as (read, each):
-            encoded, device = (
-                encode_each(self.tokenizer, [(text, max_tokens) for text in texts]),
-                choose_device(),
-            )
+            encoded = encode_each(self.tokenizer, [(text, max_tokens) for text in texts])
+            device = choose_device()
             batches = token_batches(encoded.lengths, max(READ_TOKENS, batch_tokens(device)))
             return compute(
                 lambda ids, mask: read(ids, mask)[1],
@@ -176,7 +174,7 @@ class Classifier:
             )
 
     def predict_all(self, queries: Sequence[Query], text: str) -> list[Prediction]:
-        """Predict one text for all queries: in one forward pass where the model allows it."""
+        """Predict one text for all queries, in one forward pass if the model allows it."""
         batched = self._find_batched()
         encoded = encode_each(self.tokenizer, [(text, query.max_tokens) for query in queries])
         device = choose_device()
@@ -199,8 +197,9 @@ class Classifier:
     def _open_reader(
         self, run_id: str | None, seed: int | None, variant: Variant
     ) -> Iterator[tuple[Read, Each]]:
-        """A function from ids and mask (B, T) to logits (B, C) and first tokens (B, d), and the one
-        that maps it over batches; both are valid inside the context.
+        """Yield the forward pass of an adapter and the function that maps it over batches.
+
+        Both are valid inside the context.
         """
         if batched := self._find_batched():
             merged = batched.merge(self._choose_adapter(run_id, seed, variant))
@@ -209,13 +208,13 @@ class Classifier:
         with self.activate(run_id, seed, variant) as model:
             yield partial(read_plain, model.eval(), self._base.model.base_model), map
 
-    def spectra(self, run_id: str) -> list[Matrix]:
-        """What the run's adapter changes, a line per adapted module. Raises ArtifactDamaged."""
+    def compute_spectra(self, run_id: str) -> list[Matrix]:
+        """Describe the change of each adapted weight matrix. Raises ArtifactDamaged."""
         name = self._choose_adapter(run_id, None, AS_TRAINED).name
         assert self._peft is not None
         return [
-            spectrum(place, layer, name)
-            for place, layer in lora_layers(self._peft)
+            compute_spectrum(place, layer, name)
+            for place, layer in find_lora_layers(self._peft)
             if name is not None and name in layer.lora_A
         ]
 
@@ -223,18 +222,18 @@ class Classifier:
     def activate(
         self, run_id: str | None, seed: int | None = None, variant: Variant = AS_TRAINED
     ) -> Iterator[torch.nn.Module]:
-        """Context in which the model has the run's adapter; with None it is the untrained base with
-        the head that ``seed`` initialises.
+        """Yield the model with the run's adapter active.
+
+        With ``run_id`` None it is the base model with the untrained head that ``seed`` initializes.
         """
         choice = self._choose_adapter(run_id, seed, variant)
         if self._peft is not None and choice.name is not None:
             self._peft.set_adapter(choice.name)
-            with changed(self._peft, choice):
+            with scale_adapters(self._peft, choice):
                 yield self._peft
             return
-        drawn = choice.seed
         with self._peft.disable_adapter() if self._peft is not None else nullcontext():
-            self._write_head(self._base.model, drawn)
+            self._write_head(self._base.model, choice.seed)
             yield self._peft or self._base.model
 
     def _choose_adapter(self, run_id: str | None, seed: int | None, variant: Variant) -> AdapterRow:
@@ -242,15 +241,13 @@ class Classifier:
             if self._peft is None or run_id not in self._adapters:
                 raise ArtifactDamaged(f"The adapter of {run_id} is not loaded.", AGAIN)
             return AdapterRow(self._adapters[run_id].name, 0, variant)
-        drawn = self._drawn if seed is None else seed
-        if drawn not in self._heads:
-            self._heads[drawn] = self._read_head(self._load_base(drawn))
-        return AdapterRow(None, drawn)
+        head_seed = self._head_seed if seed is None else seed
+        if head_seed not in self._heads:
+            self._heads[head_seed] = self._read_head(self._load_base(head_seed))
+        return AdapterRow(None, head_seed)
 
     def _find_batched(self) -> BatchedLora | None:
-        """The model that computes rows with different adapters in one pass; None where the base or
-        one of its adapters does not allow it.
-        """
+        """Return the model that computes several adapters in one pass; None if not supported."""
         if not BatchedLora.fits(self._base.model):
             return None
         if self._batched is None:
@@ -260,11 +257,9 @@ class Classifier:
     def _add(self, name: str, folder: Path) -> None:
         content = json.loads((folder / CONFIG).read_bytes())
         if not isinstance(content, dict) or content.get("peft_type") != "LORA":
-            raise ValueError(f"{CONFIG} describes no LoRA adapter")
-        unnamed = {
-            "base_model_name_or_path": None,
-            "revision": None,
-        }  # PEFT would warn that this base lies in a folder
+            raise ValueError(f"{CONFIG} does not describe a LoRA adapter")
+        # PEFT would warn that the base model was loaded from a folder
+        unnamed = {"base_model_name_or_path": None, "revision": None}
         config = LoraConfig(
             **{**content, **unnamed, "inference_mode": True, "init_lora_weights": True}
         )
@@ -275,10 +270,10 @@ class Classifier:
             else:
                 self._peft.add_adapter(name, config)
             result = set_peft_model_state_dict(self._peft, tensors, adapter_name=name)
-        lacking = [key for key in result.missing_keys if f".{name}." in key]
-        if lacking or result.unexpected_keys:
+        missing = [key for key in result.missing_keys if f".{name}." in key]
+        if missing or result.unexpected_keys:
             raise ValueError(
-                f"{len(lacking)} tensors missing, {len(result.unexpected_keys)} unknown"
+                f"{len(missing)} tensors missing, {len(result.unexpected_keys)} unknown"
             )
         self._peft.to(choose_device())
         self._adapters_changed()
@@ -290,14 +285,11 @@ class Classifier:
     def _drop(self, name: str) -> None:
         if self._peft is None or name not in self._peft.peft_config:
             return
-        if (
-            len(self._peft.peft_config) == 1
-        ):  # PEFT cannot do without any: start over from the plain base
-            self._base, self._peft, self._batched = self._load_base(self._drawn), None, None
+        if len(self._peft.peft_config) == 1:  # PEFT needs one adapter: load the base model again
+            self._base, self._peft, self._batched = self._load_base(self._head_seed), None, None
         else:
-            self._peft.set_adapter(
-                next(other for other in self._peft.peft_config if other != name)
-            )  # PEFT warns if it must choose
+            # PEFT warns if it has to choose the next active adapter
+            self._peft.set_adapter(next(other for other in self._peft.peft_config if other != name))
             self._peft.delete_adapter(name)
             self._adapters_changed()
 
@@ -315,7 +307,7 @@ class Classifier:
         }
 
     def _write_head(self, model: torch.nn.Module, seed: int) -> None:
-        """Give the base the head of ``seed``; a trained copy lies beside it in its adapter."""
+        """Write the untrained head of ``seed`` into the base model; trained heads are unchanged."""
         parameters = {
             name.replace(".original_module", ""): parameter
             for name, parameter in model.named_parameters()
@@ -323,7 +315,7 @@ class Classifier:
         with torch.no_grad():
             for name, tensor in self._heads[seed].items():
                 parameters[name].copy_(tensor)
-        self._drawn = seed
+        self._head_seed = seed
 
     @staticmethod
     def _is_new(name: str, base: Base) -> bool:
@@ -331,19 +323,15 @@ class Classifier:
 
 
 def _to_predictions(logits: Tensor, states: Tensor) -> list[Prediction]:
-    shares, halves = (
-        torch.softmax(logits.float(), dim=-1).cpu().numpy(),
-        states.float().cpu().numpy().astype(np.float16),
-    )
-    return [
-        Prediction(probabilities, state)
-        for probabilities, state in zip(shares, halves, strict=True)
-    ]
+    probabilities = torch.softmax(logits.float(), dim=-1).cpu().numpy()  # (B, C)
+    halves = states.float().cpu().numpy().astype(np.float16)  # (B, d)
+    return [Prediction(*row) for row in zip(probabilities, halves, strict=True)]
 
 
 def load_classifier(request: ClassifyRequest, onednn: bool) -> Classifier:
-    """Load the base model of ``request`` and its adapter, if it names one; ``onednn`` as for
-    ``Classifier``. Raises ModelUnavailable, ArtifactDamaged.
+    """Load the base model of ``request`` and its adapter, if it has one.
+
+    ``onednn`` is passed to ``Classifier``. Raises ModelUnavailable and ArtifactDamaged.
     """
     classifier = Classifier(fetch(request.model), request.classes, request.seed, onednn)
     if request.run_id is not None and request.adapter is not None:

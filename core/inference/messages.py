@@ -16,10 +16,9 @@ from core.models.catalog import ModelLocation
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A trained adapter with every change of a weight multiplied by ``scale``, and none at all in
-    the modules of ``off``.
+    """A change of a trained adapter: weight changes multiplied by ``scale``, modules switched off.
 
-    ``off`` names modules as (layer from 0, name within the layer).
+    ``off`` has modules as (layer from 0, name within the layer).
     """
 
     scale: float = 1.0
@@ -31,12 +30,11 @@ AS_TRAINED = Variant()
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """What training did to one weight W: the spectrum of its change scale · B A, and that of
-    nothing else.
+    """Spectrum of the change scale · B A of one weight matrix W.
 
-    ``change`` is the Frobenius norm of the change over that of W; ``singular`` are its singular
-    values, the largest first, as many as the rank; ``effective_rank`` is exp of the entropy of
-    their shares (Roy and Vetterli 2007), from 1 to the rank, 0 of no change.
+    ``change`` is the Frobenius norm of the change divided by that of W. ``singular`` are the r
+    singular values of the change in descending order. ``effective_rank`` is the exponential of the
+    entropy of their proportions (Roy and Vetterli 2007), from 1 to r; 0 if nothing changed.
     """
 
     layer: int
@@ -50,7 +48,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Whose answer is wanted, as for ``Classifier.classify``."""
+    """Which model predicts, with the arguments of ``Classifier.classify``."""
 
     run_id: str | None
     max_tokens: int
@@ -60,8 +58,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class ClassifyRequest:
-    """One answer that is wanted: from a run's adapter, or with both None from the untrained base
-    whose head ``seed`` draws.
+    """A model that should classify: a run's adapter, or the untrained base model.
+
+    For the untrained base model ``run_id`` and ``adapter`` are None, and ``seed`` initializes its
+    head.
     """
 
     run_id: str | None
@@ -75,8 +75,9 @@ class ClassifyRequest:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model made of one text: probabilities (C,), and ``state`` (d,), the first token after
-    the last layer, which the head reads.
+    """Prediction for one text: ``probabilities`` (C,) and ``state`` (d,).
+
+    ``state`` is the hidden state of the first token after the last layer, the input of the head.
     """
 
     probabilities: NDArray[np.float32]
@@ -85,16 +86,15 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What each of T tokens adds to the logit of class ``target``, by two methods; special tokens
-    add nothing.
+    """Attribution of the logit of class ``target`` to T tokens by two methods.
 
-    ``gradients`` are integrated gradients against a text of padding (Sundararajan et al. 2017),
-    summed over each token's vector. They should add up to the difference of the two logits:
-    ``error`` is what is missing, after ``steps``. ``occlusion`` is by how much the logit falls when
-    the token alone is masked.
+    Both are 0 for special tokens. ``gradients`` are integrated gradients (Sundararajan et al. 2017)
+    from a text of padding tokens, summed over each token's vector. They should add up to the
+    difference between the logits of the two texts; ``error`` is the absolute deviation after
+    ``steps`` steps. ``occlusion`` is the decrease of the logit when only that token is masked.
     """
 
-    pieces: tuple[str, ...]
+    tokens: tuple[str, ...]
     special: tuple[bool, ...]
     gradients: tuple[float, ...]
     occlusion: tuple[float, ...]
@@ -110,9 +110,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class AdaptedModule:
-    """A linear module with its LoRA matrices: A (r, inputs) and B (outputs, r), or none (rank 0).
+    """A linear module with LoRA matrices A (r, inputs) and B (outputs, r), or none (rank 0).
 
-    ``change`` is the Frobenius norm of scale · B A over that of the frozen W; 0 before training.
+    ``change`` is the Frobenius norm of scale · B A divided by that of the frozen W; 0 before
+    training.
     """
 
     layer: int
@@ -127,16 +128,16 @@ class AdaptedModule:
 class Trace:
     """Every step of one text through a model.
 
-    ``kinds`` says of each token whether it begins a word or continues it. ``parts`` names the
-    vectors that are added up before the first layer, ``summands`` (parts, t, d) has them.
-
-    ``hidden`` is (L + 1, t, d), the first its input; ``moved`` (L, T) is how far each layer moves a
-    token, relative to its length. ``attention`` (L, H, t, t) goes from row to column. t is T, or
-    the number of tokens that are drawn of a longer text. ``features`` (d,) is what the last linear
-    module of the head reads; ``text_tokens`` counts before the text is truncated.
+    t is T, or the number of tokens that are shown of a longer text. ``kinds`` distinguishes special
+    tokens, first tokens of a word, and continuations. ``parts`` names the vectors that are summed
+    before the first layer; ``summands`` (parts, t, d) are their values. ``hidden`` (L + 1, t, d)
+    starts with the input of the first layer. ``moved`` (L, T) is the length of each layer's change
+    of a token relative to the length of its vector. ``attention`` (L, H, t, t) is from row to
+    column. ``features`` (d,) is the input of the head's last linear module. ``text_tokens`` is the
+    number of tokens before truncation.
     """
 
-    pieces: tuple[str, ...]
+    tokens: tuple[str, ...]
     kinds: tuple[TokenKind, ...]
     ids: tuple[int, ...]
     text_tokens: int
@@ -151,13 +152,13 @@ class Trace:
     adapted: tuple[AdaptedModule, ...]
 
     @property
-    def tokens(self) -> int:
+    def token_count(self) -> int:
         """Number of tokens, T."""
         return len(self.ids)
 
     @property
     def drawn(self) -> int:
-        """Number of tokens t that ``hidden`` and ``attention`` hold."""
+        """Number of tokens t in ``hidden`` and ``attention``."""
         return int(self.hidden.shape[1])
 
     @property
@@ -177,7 +178,7 @@ class Trace:
 
     @property
     def probabilities(self) -> Floats:
-        """(C,) softmax of the logits."""
+        """Softmax of the logits (C,)."""
         exponentials = np.exp(self.logits - self.logits.max())
-        shares: Floats = exponentials / exponentials.sum()
-        return shares
+        probabilities: Floats = exponentials / exponentials.sum()
+        return probabilities

@@ -22,28 +22,28 @@ from loky.process_executor import (
 from numpy.typing import NDArray
 
 from core.errors import NotEnoughRoom
-from core.inference.messages import AS_TRAINED as AS_TRAINED  # what callers build
-from core.inference.messages import ClassifyRequest as ClassifyRequest
-from core.inference.messages import Explanation as Explanation
-from core.inference.messages import Matrix as Matrix
-from core.inference.messages import Prediction, Query, Trace
-from core.inference.messages import Prediction as Reading
-from core.inference.messages import Variant as Variant
+from core.inference.messages import (
+    ClassifyRequest,
+    Explanation,
+    Matrix,
+    Prediction,
+    Query,
+    Trace,
+)
 from core.settings import Settings, available_memory_mb
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-IDLE_SECONDS = (
-    300  # then its few hundred MB go back; the next request waits some seconds for a new one
-)
+# an idle process frees a few hundred MB; the next request waits a few seconds for a new one
+IDLE_SECONDS = 300
 
 
 class InferenceProcess:
-    """Keep one for the whole server. Safe to call from many threads: requests wait for each other.
+    """Runs requests in a separate process; the server keeps a single instance.
 
-    A request whose process dies is asked once more, in a new one; ``crashes`` counts how often that
-    was.
+    Methods may be called from several threads; requests are executed one after another. A request
+    whose process dies is repeated once in a new process; ``crashes`` counts the dead ones.
     """
 
     def __init__(
@@ -52,17 +52,16 @@ class InferenceProcess:
         self.idle_seconds = idle_seconds
         threads = str(settings.used_threads)
         self._environment = {
-            "LORALAB_HOME": str(settings.home.absolute()),  # where this machine's measurements are
+            "LORALAB_HOME": str(settings.home.absolute()),  # has the machine's measurements
             "LORALAB_THREADS": threads,
             "LORALAB_STOPWATCH": settings.stopwatch,
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
-            # threads that spin longer starve each other where a training runs beside them
+            # threads that spin longer slow down a training on the same machine
             "GOMP_SPINCOUNT": "1000",
             "TOKENIZERS_PARALLELISM": "false",
-            "LOKY_MAX_MEMORY_LEAK_SIZE": str(
-                2**40
-            ),  # the first model is no leak; by default a worker that grew 300 MB is killed
+            # by default loky kills a worker that grew by 300 MB, as it does for the first model
+            "LOKY_MAX_MEMORY_LEAK_SIZE": str(2**40),
         }
         if not hub:
             self._environment["HF_HUB_OFFLINE"] = "1"
@@ -73,74 +72,71 @@ class InferenceProcess:
 
     @property
     def warm(self) -> bool:
-        """Whether the process is there and has its libraries."""
+        """Whether the process is running and has imported its libraries."""
         executor = self._executor
         return self._warm and executor is not None and bool(executor._processes)
 
     def start(self) -> None:
-        """Have the process and its libraries ready; some seconds the first time. Raises
-        NotEnoughRoom.
+        """Start the process and import its libraries, which takes a few seconds the first time.
+
+        Raises NotEnoughRoom.
         """
         self._ask(load_libraries)
         self._warm = True
 
     def load(self, requests: Sequence[ClassifyRequest]) -> None:
-        """Have the models of ``requests`` in memory. Raises as ``classify``."""
+        """Load the models of ``requests``. Raises the errors of ``classify``."""
         self._ask(load_models, list(requests))
 
     def classify(
         self, requests: Sequence[ClassifyRequest], texts: Sequence[str]
     ) -> list[NDArray[np.float32]]:
-        """Probabilities (n, C) for each request. Raises ModelUnavailable, ArtifactDamaged, and
-        NotEnoughRoom after two crashes.
+        """Return the probabilities (n, C) of ``texts`` for each request.
+
+        Raises ModelUnavailable, ArtifactDamaged, and NotEnoughRoom after two crashes.
         """
         return self._ask(classify, list(requests), list(texts))
 
-    def read(self, requests: Sequence[ClassifyRequest], text: str) -> list[Reading]:
-        """What each request's model makes of one text, all of one base in one forward pass. Raises
-        as ``classify``.
-        """
-        return self._ask(read, list(requests), text)
+    def predict(self, requests: Sequence[ClassifyRequest], text: str) -> list[Prediction]:
+        """Predict one text for each request. Raises the errors of ``classify``."""
+        return self._ask(predict, list(requests), text)
 
-    def walk(self, request: ClassifyRequest, text: str) -> Trace:
-        """``text`` on its way through the model of ``request``. Raises as ``classify``."""
-        return self._ask(walk, request, text)
+    def trace(self, request: ClassifyRequest, text: str) -> Trace:
+        """Record every step of ``text`` through the model. Raises the errors of ``classify``."""
+        return self._ask(trace, request, text)
 
     def explain(
         self, request: ClassifyRequest, text: str, target: int | None = None
     ) -> Explanation:
-        """What each token of ``text`` adds to the logit of class ``target``, or of the predicted
-        one. Raises as ``classify``.
+        """Attribute the logit of class ``target``, or of the predicted class, to the tokens.
+
+        Raises the errors of ``classify``.
         """
         return self._ask(explain, request, text, target)
 
-    def spectra(self, request: ClassifyRequest) -> list[Matrix]:
-        """What the adapter of ``request`` changes, a line per adapted module. Raises as
-        ``classify``.
-        """
-        return self._ask(spectra, request)
+    def compute_spectra(self, request: ClassifyRequest) -> list[Matrix]:
+        """Describe the change of each adapted weight matrix. Raises the errors of ``classify``."""
+        return self._ask(compute_spectra, request)
 
     def stop(self) -> None:
-        """End the process and give its memory back; the next request starts it again."""
+        """Stop the process to free its memory; the next request starts it again."""
         self._end(self._executor)
 
     def _ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         for _ in range(2):
-            executor = self._running()
+            executor = self._get_executor()
             try:
-                answer: T = executor.submit(function, *args, **kwargs).result()
+                result: T = executor.submit(function, *args, **kwargs).result()
             except (TerminatedWorkerError, BrokenProcessPool, ShutdownExecutorError):
                 self._end(executor, crashed=True)
             else:
-                return answer
-        message = (
-            "The process that classifies was ended twice, most likely because memory is short."
-        )
+                return result
+        message = "The inference process was killed twice, most likely because memory ran out."
         raise NotEnoughRoom(
             message, "Wait until a run has finished, or close other programs, then try again."
         )
 
-    def _running(self) -> ProcessPoolExecutor:
+    def _get_executor(self) -> ProcessPoolExecutor:
         with self._lock:
             if self._executor is None:
                 self._executor = ProcessPoolExecutor(
@@ -149,9 +145,7 @@ class InferenceProcess:
             return self._executor
 
     def _end(self, executor: ProcessPoolExecutor | None, crashed: bool = False) -> None:
-        """End ``executor``, unless somebody else has done so: others may already be using its
-        successor.
-        """
+        """Stop ``executor`` unless another thread already has and uses a new one."""
         with self._lock:
             if executor is None or executor is not self._executor:
                 return
@@ -166,102 +160,98 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound="Classifier")
 
-KEPT_MODELS = 2  # a page compares runs on one base, seldom on two; another page may look inside one
-FREE_MB = 1500  # below this the models that are kept go before another is loaded
+MAX_MODELS = 2  # cached; runs that are compared rarely have more than two base models
+FREE_MB = 1500  # with less free memory, cached models are dropped before another is loaded
 
 Key = tuple[str, str, str, tuple[str, ...]]
-_kept_models: OrderedDict[Key, Classifier] = OrderedDict()
+_models: OrderedDict[Key, Classifier] = OrderedDict()
 
 
 def load_libraries() -> None:
-    """Import what classifying needs, which takes most of the first answer's time."""
-    from core.inference.classifier import Classifier  # noqa: F401, PLC0415 - brings torch, for this process only
+    """Import the libraries for classifying, which takes most of the time of the first request."""
+    from core.inference.classifier import Classifier  # noqa: F401, PLC0415 - imports torch
 
 
 def load_models(requests: Sequence[ClassifyRequest]) -> None:
-    """Have the models and adapters of ``requests`` in memory. Raises ModelUnavailable and
-    ArtifactDamaged.
-    """
+    """Load the models and adapters of ``requests``. Raises ModelUnavailable and ArtifactDamaged."""
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
 
     for request in requests:
-        _load_adapter(_kept(Classifier, request), request)
+        _load_adapter(_load_model(Classifier, request), request)
 
 
-def read(requests: list[ClassifyRequest], text: str) -> list[Prediction]:
-    """What each request's model makes of one text, read by all adapters of a base at once. Raises
-    ModelUnavailable and ArtifactDamaged.
+def predict(requests: list[ClassifyRequest], text: str) -> list[Prediction]:
+    """Predict one text for each request; requests of the same base model share a forward pass.
+
+    Raises ModelUnavailable and ArtifactDamaged.
     """
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
     from core.training.device import release_memory  # noqa: PLC0415 - as above
 
-    found: dict[int, Prediction] = {}
-    for places in _by_base(requests):
-        classifier = _kept(Classifier, requests[places[0]])
-        found |= zip(
-            places,
-            classifier.predict_all([_asked(classifier, requests[place]) for place in places], text),
-            strict=True,
-        )
-        if len(places) > 1:
-            release_memory()  # what ten rows took and gave back: 20 MB
-    return [found[place] for place in range(len(requests))]
+    predictions: dict[int, Prediction] = {}
+    for positions in _group_by_base(requests):
+        classifier = _load_model(Classifier, requests[positions[0]])
+        queries = [_to_query(classifier, requests[position]) for position in positions]
+        predictions |= zip(positions, classifier.predict_all(queries, text), strict=True)
+        if len(positions) > 1:
+            release_memory()  # 20 MB after ten adapters in one batch
+    return [predictions[position] for position in range(len(requests))]
 
 
 def classify(requests: list[ClassifyRequest], texts: list[str]) -> list[NDArray[np.float32]]:
-    """Probabilities (n, C) for each request. Raises ModelUnavailable and ArtifactDamaged."""
+    """Return the probabilities (n, C) of ``texts`` for each request.
+
+    Raises ModelUnavailable and ArtifactDamaged.
+    """
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
 
     if len(texts) == 1:
-        return [reading.probabilities[None] for reading in read(requests, texts[0])]
-    answers = []
+        return [prediction.probabilities[None] for prediction in predict(requests, texts[0])]
+    results = []
     for request in requests:
-        classifier = _kept(Classifier, request)
-        one = _asked(classifier, request)
-        answers.append(
-            classifier.classify(one.run_id, texts, one.max_tokens, one.seed, one.variant)
+        classifier = _load_model(Classifier, request)
+        query = _to_query(classifier, request)
+        results.append(
+            classifier.classify(query.run_id, texts, query.max_tokens, query.seed, query.variant)
         )
-    return answers
+    return results
 
 
-def spectra(request: ClassifyRequest) -> list[Matrix]:
-    """What the adapter of ``request`` changes, a line per adapted module. Raises ModelUnavailable
-    and ArtifactDamaged.
+def compute_spectra(request: ClassifyRequest) -> list[Matrix]:
+    """Describe the change of each adapted weight matrix by the adapter of ``request``.
+
+    Raises ModelUnavailable and ArtifactDamaged.
     """
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
 
-    classifier = _kept(Classifier, request)
-    return classifier.spectra(_load_adapter(classifier, request) or "")
+    classifier = _load_model(Classifier, request)
+    return classifier.compute_spectra(_load_adapter(classifier, request) or "")
 
 
 def explain(request: ClassifyRequest, text: str, target: int | None) -> Explanation:
-    """What each token adds to the logit of class ``target``, or of the predicted one. Raises
-    ModelUnavailable and ArtifactDamaged.
+    """Attribute the logit of class ``target``, or of the predicted class, to the tokens.
+
+    Raises ModelUnavailable and ArtifactDamaged.
     """
-    # As above; captum brings matplotlib.
-    from core.inference.attribution import explain as ask  # noqa: PLC0415
+    # as above; captum imports matplotlib
+    from core.inference.attribution import explain as attribute  # noqa: PLC0415
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
 
-    classifier = _kept(Classifier, request)
-    return ask(
-        classifier,
-        _load_adapter(classifier, request),
-        text,
-        request.max_tokens,
-        target,
-        request.seed,
-    )
+    classifier = _load_model(Classifier, request)
+    run_id = _load_adapter(classifier, request)
+    return attribute(classifier, run_id, text, request.max_tokens, target, request.seed)
 
 
-def walk(request: ClassifyRequest, text: str) -> Trace:
-    """Every step of ``text`` through the model. Raises ModelUnavailable and ArtifactDamaged."""
+def trace(request: ClassifyRequest, text: str) -> Trace:
+    """Record every step of ``text`` through the model. Raises ModelUnavailable, ArtifactDamaged."""
     from core.inference.tracer import Tracer  # noqa: PLC0415 - as above
 
-    walker = _kept(Tracer, request)
-    return walker.walk(_load_adapter(walker, request), text, request.max_tokens, request.seed)
+    tracer = _load_model(Tracer, request)
+    run_id = _load_adapter(tracer, request)
+    return tracer.trace(run_id, text, request.max_tokens, request.seed)
 
 
-def _asked(classifier: Classifier, request: ClassifyRequest) -> Query:
+def _to_query(classifier: Classifier, request: ClassifyRequest) -> Query:
     return Query(
         _load_adapter(classifier, request), request.max_tokens, request.seed, request.variant
     )
@@ -274,8 +264,8 @@ def _load_adapter(classifier: Classifier, request: ClassifyRequest) -> str | Non
     return request.run_id
 
 
-def _by_base(requests: Sequence[ClassifyRequest]) -> Iterator[list[int]]:
-    """Positions of the requests that one model in memory answers."""
+def _group_by_base(requests: Sequence[ClassifyRequest]) -> Iterator[list[int]]:
+    """Yield the positions of the requests that share a loaded base model."""
     groups: dict[Key, list[int]] = {}
     for position, request in enumerate(requests):
         groups.setdefault(_key("", request), []).append(position)
@@ -291,26 +281,22 @@ def _key(kind: str, request: ClassifyRequest) -> Key:
     )
 
 
-def _kept(kind: type[C], request: ClassifyRequest) -> C:
-    """The model of ``request``, loaded unless it is among those used last; more than one is kept
-    only where memory allows.
-    """
+def _load_model(kind: type[C], request: ClassifyRequest) -> C:
+    """Return the model of ``request`` from the cache of recently used ones, or load it."""
     from core.training.fast.matmul import machine_products  # noqa: PLC0415 - as above
     from core.training.load_model import fetch  # noqa: PLC0415 - as above
 
     key = _key(kind.__name__, request)
-    found = _kept_models.get(key)
-    if not isinstance(found, kind):
-        while _kept_models and (
-            len(_kept_models) >= KEPT_MODELS or available_memory_mb() < FREE_MB
-        ):
-            _kept_models.popitem(last=False)
-        found = kind(
+    model = _models.get(key)
+    if not isinstance(model, kind):
+        while _models and (len(_models) >= MAX_MODELS or available_memory_mb() < FREE_MB):
+            _models.popitem(last=False)
+        model = kind(
             fetch(request.model),
             request.classes,
             request.seed,
             machine_products(Settings()).onednn_is_faster,
         )
-        _kept_models[key] = found
-    _kept_models.move_to_end(key)
-    return found
+        _models[key] = model
+    _models.move_to_end(key)
+    return model

@@ -1,5 +1,4 @@
-"""The whole model, nothing left out for speed: hidden states of every layer, attention, and what
-the head reads.
+"""Record hidden states, attention and logits of texts, without the shortcuts of the fast path.
 
 Shapes: B rows, T tokens, d hidden, L layers, H heads, C classes, n texts.
 """
@@ -24,14 +23,14 @@ from core.training.batches import Encoded, encode, token_batches
 from core.training.device import batch_tokens, choose_device, release_memory
 from core.training.load_model import Base, load_base
 
-DRAWN_TOKENS = (
-    48  # a map of more cannot be read, and 6 layers × 12 heads of 512 tokens would be 38 MB
-)
+# a larger attention map is not readable, and 6 layers × 12 heads of 512 tokens would be 38 MB
+DRAWN_TOKENS = 48
 
 
 class Tracer(Classifier):
-    """A classifier whose last layer computes every token. ``attention``: eager gives attention
-    maps, sdpa is faster.
+    """A classifier whose last layer computes every token.
+
+    ``attention`` is transformers' implementation: eager returns attention maps, sdpa is faster.
     """
 
     def __init__(
@@ -45,20 +44,21 @@ class Tracer(Classifier):
         self._attention = attention
         super().__init__(folder, classes, seed, onednn)
 
-    def walk(
+    def trace(
         self, run_id: str | None, text: str, max_tokens: int, seed: int | None = None
     ) -> Trace:
-        """Every step of ``text`` through the run's model, or with None through the untrained
-        base.
+        """Record every step of ``text`` through the run's model.
+
+        With ``run_id`` None it is the untrained base model.
         """
         tokenizer = self._base.tokenizer
         (ids,) = encode(tokenizer, [text], self._limit(max_tokens))
-        whole = len(tokenizer(text, verbose=False)["input_ids"])
+        text_tokens = len(tokenizer(text, verbose=False)["input_ids"])
         batch = torch.from_numpy(ids.astype(np.int64))[None].to(choose_device())  # (1, T)
         with (
             self.activate(run_id, seed) as model,
             torch.inference_mode(),
-            _watching(model.eval(), len(self.classes)) as seen,
+            _record(model.eval(), len(self.classes)) as recording,
         ):
             output = model(
                 input_ids=batch,
@@ -66,26 +66,26 @@ class Tracer(Classifier):
                 output_hidden_states=True,
                 output_attentions=True,
             )
-            adapted = tuple(self._adapted(model, run_id))
+            adapted = tuple(self._list_modules(model, run_id))
         hidden = torch.cat(output.hidden_states).float()  # (L + 1, T, d)
         moved = (hidden[1:] - hidden[:-1]).norm(dim=-1) / hidden[:-1].norm(dim=-1).clamp_min(1e-9)
         t = min(len(ids), DRAWN_TOKENS)
         family = find_family(self._base.shape.model_type)
         summands = torch.stack(
-            [part.expand(1, *hidden.shape[1:])[0, :t] for part in seen.embedded.values()]
+            [part.expand(1, *hidden.shape[1:])[0, :t] for part in recording.embedded.values()]
         )
         return Trace(
             tuple(tokenizer.convert_ids_to_tokens(ids.tolist())),
             _find_kinds(tokenizer, text, len(ids)),
             tuple(ids.tolist()),
-            whole,
-            tuple(seen.embedded),
+            text_tokens,
+            tuple(recording.embedded),
             _half(summands),
             _half(hidden[:, :t]),
             moved.cpu().numpy(),
             _half(torch.cat(output.attentions)[:, :, :t, :t]),
             family.head.description if family else "the model's own pooling",
-            seen.features.float().cpu().numpy(),
+            recording.features.float().cpu().numpy(),
             output.logits[0].float().cpu().numpy(),
             adapted,
         )
@@ -98,8 +98,9 @@ class Tracer(Classifier):
         should_stop: Callable[[], bool] = lambda: False,
         on_rows: Callable[[int], None] = lambda rows: None,
     ) -> Half:
-        """(L + 1, 2, n, d): after the embeddings and each layer, the first token and the mean over
-        all tokens. Raises Stopped.
+        """Compute the hidden states (L + 1, 2, n, d) of ``texts``. Raises Stopped.
+
+        After the embeddings and after each layer: the first token, and the mean over all tokens.
         """
         labels = np.zeros(len(texts), dtype=np.int64)
         tokens = encode(self._base.tokenizer, list(texts), self._limit(max_tokens))
@@ -109,7 +110,7 @@ class Tracer(Classifier):
             model.eval()
             for chosen in token_batches(encoded.lengths, batch_tokens(device)):
                 if should_stop():
-                    raise Stopped("The map was stopped.")
+                    raise Stopped("The embedding map was stopped.")
                 ids, mask, _ = encoded.batch(chosen, device)
                 pooled = _pool(
                     model(
@@ -130,11 +131,11 @@ class Tracer(Classifier):
     def _limit(self, max_tokens: int) -> int:
         return min(max_tokens, self._base.shape.max_positions or max_tokens)
 
-    def _adapted(self, model: nn.Module, run_id: str | None) -> Iterator[AdaptedModule]:
-        found = {} if run_id is None else dict(_lora_layers(model, self._adapters[run_id].name))
+    def _list_modules(self, model: nn.Module, run_id: str | None) -> Iterator[AdaptedModule]:
+        changes = {} if run_id is None else dict(_lora_changes(model, self._adapters[run_id].name))
         for linear in self._base.shape.linears:
             layer = int(IN_A_LAYER.findall(linear.name)[0])
-            rank, change = found.get((layer, linear.within_layer), (0, 0.0))
+            rank, change = changes.get((layer, linear.within_layer), (0, 0.0))
             yield AdaptedModule(
                 layer, linear.within_layer, linear.inputs, linear.outputs, rank, change
             )
@@ -146,9 +147,10 @@ class Tracer(Classifier):
         return base
 
 
-class _Seen:
-    """What hooks have seen: vectors of each embedding table by name, and the input of the last
-    linear module of the head.
+class _Recording:
+    """Tensors recorded by hooks: output of each embedding table, and input of the head's output.
+
+    ``embedded`` is keyed by a short name of the table; ``features`` is (d,).
     """
 
     def __init__(self) -> None:
@@ -157,17 +159,18 @@ class _Seen:
 
 
 @contextmanager
-def _watching(model: nn.Module, classes: int) -> Iterator[_Seen]:
-    seen = _Seen()
+def _record(model: nn.Module, classes: int) -> Iterator[_Recording]:
+    """Record with forward hooks inside the context."""
+    recording = _Recording()
 
     def keep_embedding(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen.embedded[name] = (output if output.dim() == 3 else output[None]).float()
+            recording.embedded[name] = (output if output.dim() == 3 else output[None]).float()
 
         return keep
 
     def keep_features(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.features = inputs[0].reshape(-1, inputs[0].shape[-1])[0]
+        recording.features = inputs[0].reshape(-1, inputs[0].shape[-1])[0]
 
     hooks = []
     for name, module in model.named_modules():
@@ -180,7 +183,7 @@ def _watching(model: nn.Module, classes: int) -> Iterator[_Seen]:
         ):
             hooks.append(module.register_forward_pre_hook(keep_features))
     try:
-        yield seen
+        yield recording
     finally:
         for hook in hooks:
             hook.remove()
@@ -189,7 +192,7 @@ def _watching(model: nn.Module, classes: int) -> Iterator[_Seen]:
 def _find_kinds(
     tokenizer: PreTrainedTokenizerBase, text: str, tokens: int
 ) -> tuple[TokenKind, ...]:
-    """The kind of each of the first ``tokens`` tokens."""
+    """Return the kind of each of the first ``tokens`` tokens."""
     words = tokenizer(text, truncation=True, max_length=tokens).word_ids()
     kinds: list[TokenKind] = []
     for index, word in enumerate(words):
@@ -202,10 +205,10 @@ def _short(name: str) -> str:
     return name.rsplit(".", 1)[-1].removesuffix("_embeddings").replace("_", " ")
 
 
-def _lora_layers(
+def _lora_changes(
     model: nn.Module, adapter: str
 ) -> Iterator[tuple[tuple[int, str], tuple[int, float]]]:
-    """(layer, module within it) to rank and relative change of the weight."""
+    """Yield (layer, name within it) of each adapted module with its rank and relative change."""
     for name, module in model.named_modules():
         if (
             isinstance(module, LoraLayer)
@@ -220,10 +223,10 @@ def _lora_layers(
 
 
 def _pool(hidden: Sequence[Tensor], mask: Tensor) -> NDArray[np.float16]:
-    """L + 1 tensors (B, T, d) to (L + 1, 2, B, d): first token, and mean over what is text."""
-    share = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)  # (B, T, 1)
+    """Pool L + 1 tensors (B, T, d) to (L + 1, 2, B, d): first token, and mean without padding."""
+    weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)  # (B, T, 1)
     pooled = torch.stack(
-        [torch.stack([states[:, 0], (states * share).sum(1)]) for states in hidden]
+        [torch.stack([states[:, 0], (states * weights).sum(1)]) for states in hidden]
     )
     return _half(pooled)
 

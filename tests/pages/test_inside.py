@@ -124,7 +124,7 @@ def test_a_missing_model_says_what_to_do(open_app: Open, store: Store) -> None:
 def test_a_damaged_adapter_is_said(open_app: Open, store: Store, finished: Job) -> None:
     app = send(open_app(PAGE, subject=finished.id))  # the fixture's adapter is not one
 
-    assert "damaged or was made for another model" in page_text(app)
+    assert "damaged or was trained for another model" in page_text(app)
     assert not app.exception
 
 

@@ -91,7 +91,7 @@ def ask_all(runs: Sequence[Run], text: str) -> list[Answer]:
     requests.append(
         ClassifyRequest(None, base.model, None, base.classes, base.max_tokens, base.seed)
     )
-    readings = with_stages(requests).read(requests, text)
+    readings = with_stages(requests).predict(requests, text)
     names = [*(run.job.name for run in runs), UNTRAINED]
     return [
         Answer(

@@ -71,7 +71,7 @@ def _draw_tokens(explanation: Explanation, chosen: str) -> None:
     st.markdown(f"#### Evidence for {plain(chosen)}")
     tokens = [
         token
-        for token, special in zip(explanation.pieces, explanation.special, strict=True)
+        for token, special in zip(explanation.tokens, explanation.special, strict=True)
         if not special
     ]
     for name, values, key in (

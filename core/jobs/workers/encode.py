@@ -44,7 +44,7 @@ def run(context: JobContext) -> None:
         context.report(Progress(Phase.ENCODING, done, len(texts)))
 
     report(0)
-    states = classifier.states(
+    states = classifier.compute_states(
         job.id, texts["text"].tolist(), asked.max_tokens, context.should_stop, report
     )
     write_index(index_folder(context.store, job), states, texts)

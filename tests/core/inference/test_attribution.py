@@ -25,7 +25,7 @@ def test_what_tokens_add_sums_up_to_the_difference_from_an_empty_text(
 
     assert result.target == 2
     assert result.error <= SMALL_ERROR
-    assert len(result.pieces) == len(result.gradients) == len(result.occlusion)
+    assert len(result.tokens) == len(result.gradients) == len(result.occlusion)
     assert [result.gradients[0], result.gradients[-1]] == pytest.approx([0, 0], abs=1e-6)
 
 
@@ -56,7 +56,7 @@ def test_occlusion_is_the_loss_of_the_logit_without_the_token(classifier: Classi
         np.log(classifier.predict_all([Query("a", 64)], text)[0].probabilities) for text in texts
     )
 
-    assert zero.pieces[1] == "oil"
+    assert zero.tokens[1] == "oil"
     assert zero.occlusion[1] - item.occlusion[1] == pytest.approx(
         (whole - masked)[0] - (whole - masked)[1], abs=1e-4
     )

@@ -44,8 +44,12 @@ def by_peft(
         return result
 
 
-def beside(classifier: Classifier, requests: list[Query], text: str) -> NDArray[np.float32]:
-    return np.array([reading.probabilities for reading in classifier.predict_all(requests, text)])
+def predict_together(
+    classifier: Classifier, requests: list[Query], text: str
+) -> NDArray[np.float32]:
+    return np.array(
+        [prediction.probabilities for prediction in classifier.predict_all(requests, text)]
+    )
 
 
 def test_rows_with_different_adapters_give_what_each_gives_by_itself(
@@ -63,20 +67,22 @@ def test_rows_with_different_adapters_give_what_each_gives_by_itself(
     for text in TEXTS:
         expected = [by_peft(classifier, item, text, monkeypatch) for item in requests]
 
-        assert beside(classifier, requests, text) == pytest.approx(np.array(expected), abs=1e-5)
+        assert predict_together(classifier, requests, text) == pytest.approx(
+            np.array(expected), abs=1e-5
+        )
 
 
 @pytest.mark.parametrize("own_layers", [False, True])
 def test_a_state_is_the_first_token_after_the_last_layer(
     classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_layers: bool
 ) -> None:
-    walker = Tracer(classifier.folder, CLASSES, seed=7)
-    walker.load_adapter("b", tmp_path / "b")
-    expected = walker.hidden_states("b", TEXTS, 64)[-1, 0]  # (n, d)
+    tracer = Tracer(classifier.folder, CLASSES, seed=7)
+    tracer.load_adapter("b", tmp_path / "b")
+    expected = tracer.hidden_states("b", TEXTS, 64)[-1, 0]  # (n, d)
     if own_layers:
         monkeypatch.setattr(BatchedLora, "fits", staticmethod(lambda base: False))
 
-    assert classifier.states("b", TEXTS, 64) == pytest.approx(
+    assert classifier.compute_states("b", TEXTS, 64) == pytest.approx(
         expected, abs=3e-3
     )  # these are half floats
     for text, state in zip(TEXTS, expected, strict=True):
@@ -109,14 +115,16 @@ def test_an_adapter_without_its_changes_leaves_the_base_under_the_trained_head(
 ) -> None:
     everywhere = frozenset((layer, module) for layer in (0, 1) for module in (QUERY, VALUE))
 
-    answers = beside(
+    answers = predict_together(
         classifier,
         [Query("a", 64, variant=Variant(0.0)), Query("a", 64, variant=Variant(1.0, everywhere))],
         TEXTS[3],
     )
 
     assert answers[0] == pytest.approx(answers[1], abs=1e-6)
-    assert answers[0] != pytest.approx(beside(classifier, [Query("a", 64)], TEXTS[3])[0], abs=1e-3)
+    assert answers[0] != pytest.approx(
+        predict_together(classifier, [Query("a", 64)], TEXTS[3])[0], abs=1e-3
+    )
 
 
 def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(
@@ -148,13 +156,15 @@ def test_an_adapter_that_comes_later_counts(
 ) -> None:
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("a", write_adapter("a", 1))
-    beside(classifier, [Query("a", 64)], TEXTS[3])
+    predict_together(classifier, [Query("a", 64)], TEXTS[3])
     classifier.load_adapter(
         "b", write_adapter("b", 2, target_modules=("all-linear",))
     )  # on modules that had none
     expected = by_peft(classifier, Query("b", 64), TEXTS[3], monkeypatch)
 
-    assert beside(classifier, [Query("b", 64)], TEXTS[3])[0] == pytest.approx(expected, abs=1e-5)
+    assert predict_together(classifier, [Query("b", 64)], TEXTS[3])[0] == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("family", WRITERS)
@@ -171,7 +181,7 @@ def test_each_family_gives_what_transformers_and_peft_give(tmp_path: Path, famil
     assert BatchedLora.fits(load_base(base, CLASSES, 7).model)
 
     together = [
-        beside(classifier, [Query(None, 64, 7), Query("a", 64), Query("b", 64)], text)
+        predict_together(classifier, [Query(None, 64, 7), Query("a", 64), Query("b", 64)], text)
         for text in TEXTS
     ]
     each = [classifier.classify(run, TEXTS, 64, 7) for run in (None, "a", "b")]
@@ -206,7 +216,7 @@ def test_the_spectrum_is_that_of_the_whole_product(base_folder: Path, write_adap
     ]
     shares = values / values.sum()
 
-    matrix = classifier.spectra("c")[1]
+    matrix = classifier.compute_spectra("c")[1]
 
     assert (matrix.layer, matrix.module, matrix.inputs, matrix.outputs) == (1, QUERY, 32, 32)
     assert matrix.singular == pytest.approx(values, rel=1e-4)
@@ -223,6 +233,6 @@ def test_an_adapter_before_training_changes_nothing(base_folder: Path, tmp_path:
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("new", tmp_path)
 
-    assert {(matrix.change, matrix.effective_rank) for matrix in classifier.spectra("new")} == {
-        (0.0, 0.0)
-    }
+    assert {
+        (matrix.change, matrix.effective_rank) for matrix in classifier.compute_spectra("new")
+    } == {(0.0, 0.0)}

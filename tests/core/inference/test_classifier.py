@@ -157,7 +157,7 @@ def test_a_damaged_adapter_is_named_and_harms_no_other(
 
 
 def test_an_adapter_for_other_classes_is_refused(base_folder: Path, write_adapter: Write) -> None:
-    with pytest.raises(ArtifactDamaged, match="made for another model"):
+    with pytest.raises(ArtifactDamaged, match="trained for another model"):
         Classifier(base_folder, ("a", "b")).load_adapter("a", write_adapter("one", 1))
 
 

@@ -34,7 +34,7 @@ def model(base_folder: Path, settings: Settings) -> ModelLocation:
     return find_model(str(base_folder), settings, hub=False)
 
 
-def test_the_host_answers_as_the_classifier(
+def test_the_process_predicts_as_the_classifier_does(
     host: InferenceProcess, model: ModelLocation, base_folder: Path, write_adapter: Write
 ) -> None:
     adapter = write_adapter("one", 1)
@@ -51,17 +51,17 @@ def test_the_host_answers_as_the_classifier(
     assert answers[1] == pytest.approx(classifier.classify(None, TEXTS, 64, 7), abs=1e-6)
 
 
-def test_the_host_walks_as_the_walker(
+def test_the_process_traces_as_the_tracer_does(
     host: InferenceProcess, model: ModelLocation, base_folder: Path
 ) -> None:
-    walk = host.walk(ClassifyRequest(None, model, None, CLASSES, 64, seed=7), TEXTS[0])
+    trace = host.trace(ClassifyRequest(None, model, None, CLASSES, 64, seed=7), TEXTS[0])
 
-    assert walk.logits == pytest.approx(
-        Tracer(base_folder, CLASSES, seed=7).walk(None, TEXTS[0], 64).logits, abs=1e-5
+    assert trace.logits == pytest.approx(
+        Tracer(base_folder, CLASSES, seed=7).trace(None, TEXTS[0], 64).logits, abs=1e-5
     )
 
 
-def test_an_error_comes_back_as_it_was_raised(
+def test_an_error_is_raised_in_the_server(
     host: InferenceProcess, model: ModelLocation, tmp_path: Path
 ) -> None:
     with pytest.raises(ArtifactDamaged, match="The adapter of a is missing.") as caught:
@@ -111,7 +111,7 @@ def test_a_request_whose_process_dies_is_answered_by_the_next(
     assert light_host.crashes == 3
 
 
-def test_requests_of_others_survive_a_crash(light_host: InferenceProcess, tmp_path: Path) -> None:
+def test_other_requests_survive_a_crash(light_host: InferenceProcess, tmp_path: Path) -> None:
     texts = [[str(tmp_path / "dies")], *[[] for _ in range(7)]]
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda queries: light_host.classify([], queries), texts))
@@ -120,13 +120,13 @@ def test_requests_of_others_survive_a_crash(light_host: InferenceProcess, tmp_pa
 
 
 def test_a_process_that_dies_twice_is_reported(light_host: InferenceProcess) -> None:
-    with pytest.raises(NotEnoughRoom, match="ended twice"):
+    with pytest.raises(NotEnoughRoom, match="killed twice"):
         light_host.classify([], ["die"])
 
     assert light_host.classify([], [])[0] > 0
 
 
-def test_the_process_ends_when_idle_and_comes_back(light_host: InferenceProcess) -> None:
+def test_an_idle_process_ends_and_is_started_again(light_host: InferenceProcess) -> None:
     first = int(light_host.classify([], [])[0][0])
     assert light_host._executor is not None
     deadline = time.monotonic() + 20

@@ -503,7 +503,7 @@ def test_sizes_are_bounded_before_they_are_read(
 def test_another_zip_is_no_backup(fresh: Store, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("adapter_config.json", "{}")
-    (tmp_path / "text.zip").write_text("not a readable zip file")
+    (tmp_path / "text.zip").write_text("no zip")
 
     for name, page_text in (
         ("other.zip", "not a backup of runs"),
