@@ -9,7 +9,7 @@ from core import charts
 from core.access import Action, may
 from core.data.dataset import SPLITS, Dataset
 from core.errors import LoraLabError
-from core.evaluation.embedding_map import METHODS, SEPARATION_NEIGHBOURS, turn_towards
+from core.evaluation.embedding_map import METHODS, SEPARATION_NEIGHBORS, align_map
 from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.embed_texts import (
     POOLINGS,
@@ -38,7 +38,7 @@ HOW_TO_READ = f"""
   between groups and their sizes in UMAP and t-SNE mean little, and another seed gives another
   map. Trust the numbers below it: they use all dimensions.
 - **Nearest-neighbour accuracy**: the proportion of texts that have the majority class of their
-  {SEPARATION_NEIGHBOURS} nearest other texts, by Euclidean distance. Chance is one over the
+  {SEPARATION_NEIGHBORS} nearest other texts, by Euclidean distance. Chance is one over the
   number of classes.
 - **Silhouette**: 1 if every class is compact and far from the others, about 0 if classes overlap,
   below 0 if texts are closer to another class than to their own.
@@ -234,7 +234,7 @@ def _draw_finding(shown: Sequence[Subject], maps: Sequence[TextMap], classes: in
     else:
         st.subheader(f"Nearest-neighbour accuracy: {accuracy(scores[0])}", anchor=False)
     st.caption(
-        f"Majority class of the {SEPARATION_NEIGHBOURS} nearest of {scores[0].n:,} texts, in all"
+        f"Majority class of the {SEPARATION_NEIGHBORS} nearest of {scores[0].n:,} texts, in all"
         f" dimensions; chance is {per_cent(1 / classes)}. ± is the 95 % interval. The map shows"
         " only two dimensions and can mislead: read the numbers first."
     )
@@ -252,7 +252,7 @@ def _numbers(text_map: TextMap) -> str:
 def _align(frames: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     """Centre each map and rotate it towards the first."""
     target = frames[0][["x", "y"]].to_numpy()
-    turned = [turn_towards(frame[["x", "y"]].to_numpy(), target) for frame in frames]
+    turned = [align_map(frame[["x", "y"]].to_numpy(), target) for frame in frames]
     return [
         frame.assign(x=points[:, 0].round(3), y=points[:, 1].round(3))
         for frame, points in zip(frames, turned, strict=True)

@@ -56,8 +56,8 @@ def draw_headline(dynamics: Dynamics) -> None:
     first, last = (with_interval(dynamics.scores(at).accuracy) for at in (0, -1))
     rows = count(len(table), "validation texts")
     st.subheader(f"From {first} to {last} accuracy on {rows}", anchor=False)
-    ends = int(dynamics.right[-1].sum())
-    forgotten = int((~dynamics.right[-1] & dynamics.right.any(axis=0)).sum())
+    ends = int(dynamics.correct[-1].sum())
+    forgotten = int((~dynamics.correct[-1] & dynamics.correct.any(axis=0)).sum())
     validations = count(len(dynamics.steps), "validations")
     verb = "was" if forgotten == 1 else "were"
     st.caption(

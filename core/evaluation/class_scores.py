@@ -209,8 +209,8 @@ def ranking_curves(
         area = float("nan")
         if 0 < positive.sum() < len(positive):
             x, y, area = _curve(positive, predictions.probabilities[:, index], kind)
-            kept = thin(x, y)
-            parts.append(pd.DataFrame({"class": name, "x": x[kept], "y": y[kept]}))
+            shown = thin(x, y)
+            parts.append(pd.DataFrame({"class": name, "x": x[shown], "y": y[shown]}))
         areas.append((name, area, int(positive.sum())))
     points = (
         pd.concat(parts, ignore_index=True)

@@ -112,13 +112,14 @@ def compare_with(results: Sequence[Result], references: Sequence[Result]) -> lis
     )
 
 
-def told_apart(pair: Pair) -> pd.DataFrame:
-    """List the texts that exactly one of the two classifies correctly: row, text, true, first,
-    second (class names), right.
+def list_disagreements(pair: Pair) -> pd.DataFrame:
+    """List the texts that exactly one of the two runs classifies correctly.
+
+    Columns: row, text, true, first and second (class names), right (name of the run).
     """
     first, second = pair.aligned()
     names = np.array(pair.first.classes)
-    first_right, second_right = _is_correct(first), _is_correct(second)
+    first_correct, second_correct = _is_correct(first), _is_correct(second)
     frame = pd.DataFrame(
         {
             "row": first.rows,
@@ -126,11 +127,11 @@ def told_apart(pair: Pair) -> pd.DataFrame:
             "true": names[first.true],
             "first": names[first.predicted],
             "second": names[second.predicted],
-            "right": np.where(first_right, pair.first.name, pair.second.name),
+            "right": np.where(first_correct, pair.first.name, pair.second.name),
         }
     )
-    apart: pd.DataFrame = frame[first_right != second_right]
-    return apart.reset_index(drop=True)
+    disagreements: pd.DataFrame = frame[first_correct != second_correct]
+    return disagreements.reset_index(drop=True)
 
 
 def class_differences(pair: Pair) -> pd.DataFrame:
@@ -142,10 +143,10 @@ def class_differences(pair: Pair) -> pd.DataFrame:
 def _compare_pair(first: Result, second: Result) -> Pair:
     if problem := _find_problem(first, second):
         return Pair(first, second, None, problem=problem)
-    mine, theirs = Pair(first, second, None).aligned()
-    if not len(mine):
+    aligned_first, aligned_second = Pair(first, second, None).aligned()
+    if not len(aligned_first):
         return Pair(first, second, None, problem="they were scored on different texts.")
-    paired = Paired.of(_is_correct(mine), _is_correct(theirs))
+    paired = Paired.of(_is_correct(aligned_first), _is_correct(aligned_second))
     return Pair(first, second, paired, paired.p_value)
 
 
@@ -161,8 +162,8 @@ def _find_problem(first: Result, second: Result) -> str:
 
 
 def _is_correct(predictions: Predictions) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = predictions.predicted == predictions.true
-    return found
+    correct: NDArray[np.bool_] = predictions.predicted == predictions.true
+    return correct
 
 
 def _format_points(points: float) -> str:

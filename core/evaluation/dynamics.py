@@ -16,8 +16,8 @@ from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Scores
 
 MOST_STEPS = 100  # validations read; 1 MB with 500 texts and 4 classes
-SURE = 0.5  # mean probability of the true class from which a steady text counts as easy
-VARIABLE = 0.2  # standard deviation from which a text is ambiguous
+EASY_MEAN = 0.5  # minimum mean probability of the true class of an easy text
+AMBIGUOUS_DEVIATION = 0.2  # minimum standard deviation of an ambiguous text
 GROUPS = ("easy", "ambiguous", "hard")
 
 
@@ -34,8 +34,9 @@ class Dynamics:
 
     @classmethod
     def of(cls, steps: Sequence[int], validations: Sequence[Predictions]) -> "Dynamics":
-        """Combine the predictions after each of ``steps``. Raises ArtifactDamaged if there are
-        none, or of different texts.
+        """Combine the predictions after each of ``steps``.
+
+        Raises ArtifactDamaged if there are none, or if their texts differ.
         """
         if not validations:
             raise ArtifactDamaged(
@@ -44,30 +45,32 @@ class Dynamics:
             )
         first = validations[0]
         if any(
-            not np.array_equal(first.rows, one.rows) or not np.array_equal(first.true, one.true)
-            for one in validations
+            not np.array_equal(first.rows, other.rows) or not np.array_equal(first.true, other.true)
+            for other in validations
         ):
             raise ArtifactDamaged(
-                "The validations of this run are of different texts.", "Train the run again."
+                "The validations of this run used different texts.", "Train the run again."
             )
         return cls(
             np.array(steps),
             first.rows,
             first.true,
-            np.stack([one.probabilities for one in validations]),
+            np.stack([validation.probabilities for validation in validations]),
         )
 
     @cached_property
-    def right(self) -> NDArray[np.bool_]:
+    def correct(self) -> NDArray[np.bool_]:
         """Whether each text was classified correctly after each step (S, n)."""
-        found: NDArray[np.bool_] = self.probabilities.argmax(axis=2) == self.true
-        return found
+        correct: NDArray[np.bool_] = self.probabilities.argmax(axis=2) == self.true
+        return correct
 
     @cached_property
     def of_true(self) -> NDArray[np.float64]:
         """Probability of the true class (S, n)."""
         return np.take_along_axis(
-            self.probabilities, np.broadcast_to(self.true[:, None], (*self.right.shape, 1)), axis=2
+            self.probabilities,
+            np.broadcast_to(self.true[:, None], (*self.correct.shape, 1)),
+            axis=2,
         )[:, :, 0]
 
     def scores(self, at: int) -> Scores:
@@ -77,21 +80,26 @@ class Dynamics:
         )
 
     def table(self) -> pd.DataFrame:
-        """Summarize each text: row, true, mean and deviation of the probability of the true class,
-        group, learned, forgotten.
+        """Summarize each text over the validations.
+
+        Columns: row, true, mean and deviation (of the probability of the true class), group,
+        learned, forgotten.
 
         Dataset cartography (Swayamdipta et al. 2020) over validations: a text is ambiguous if the
         deviation is at least 0.2, otherwise easy if the mean is at least 0.5, otherwise hard.
-        ``learned`` is the step from which it stayed correct, NaN if it ends wrong. ``forgotten``
-        counts changes from correct to wrong (Toneva et al. 2019).
+        ``learned`` is the step from which it stayed correct, NaN if it ends incorrect.
+        ``forgotten`` counts changes from correct to incorrect (Toneva et al. 2019).
         """
         mean, deviation = self.of_true.mean(axis=0), self.of_true.std(axis=0)
-        group = np.where(deviation >= VARIABLE, "ambiguous", np.where(mean >= SURE, "easy", "hard"))
-        stayed = np.logical_and.accumulate(self.right[::-1])[
-            ::-1
-        ]  # (S, n), right then and ever after
+        group = np.where(
+            deviation >= AMBIGUOUS_DEVIATION,
+            "ambiguous",
+            np.where(mean >= EASY_MEAN, "easy", "hard"),
+        )
+        # (S, n), whether a text is correct after this step and all later ones
+        stayed = np.logical_and.accumulate(self.correct[::-1])[::-1]
         learned = np.where(stayed.any(axis=0), self.steps[stayed.argmax(axis=0)], np.nan)
-        forgotten = (self.right[:-1] & ~self.right[1:]).sum(axis=0)
+        forgotten = (self.correct[:-1] & ~self.correct[1:]).sum(axis=0)
         return pd.DataFrame(
             {
                 "row": self.rows,
@@ -113,28 +121,29 @@ class Dynamics:
         return pd.concat(parts, ignore_index=True)
 
     def of_text(self, row: int, classes: Sequence[str]) -> pd.DataFrame:
-        """List the probabilities of a text after each step: step, class, probability. Raises
-        KeyError if it was not validated.
+        """List the probabilities of a text after each step: step, class, probability.
+
+        Raises KeyError if the text was not validated.
         """
-        found = np.flatnonzero(self.rows == row)
-        if not len(found):
+        positions = np.flatnonzero(self.rows == row)
+        if not len(positions):
             raise KeyError(row)
-        shares = self.probabilities[:, found[0]]  # (S, C)
-        step, index = np.divmod(np.arange(shares.size), shares.shape[1])
+        probabilities = self.probabilities[:, positions[0]]  # (S, C)
+        step, index = np.divmod(np.arange(probabilities.size), probabilities.shape[1])
         return pd.DataFrame(
             {
                 "step": self.steps[step],
                 "class": np.asarray(classes, dtype=object)[index],
-                "probability": shares.ravel(),
+                "probability": probabilities.ravel(),
             }
         )
 
 
-def spread(steps: Sequence[int], most: int = MOST_STEPS) -> list[int]:
+def choose_steps(steps: Sequence[int], most: int = MOST_STEPS) -> list[int]:
     """Choose at most ``most`` of the steps, evenly spaced, including the first and the last."""
     if len(steps) <= most:
         return list(steps)
     return [
-        steps[place]
-        for place in np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))
+        steps[position]
+        for position in np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))
     ]

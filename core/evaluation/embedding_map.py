@@ -17,15 +17,15 @@ from core.evaluation.scores import Proportion
 Method = Literal["PCA", "UMAP", "t-SNE"]
 METHODS: tuple[Method, ...] = get_args(Method)
 MIN_ROWS = 20
-NEIGHBOURS = 15  # UMAP's default: less shows finer structure, more coarser structure
+NEIGHBORS = 15  # UMAP's default: fewer show finer structure, more show coarser structure
 PERPLEXITY = 30.0  # default of t-SNE
 
 
 def prepare_umap(cache: Path) -> None:
-    """Import UMAP and compile it with numba, about 25 s on one core the first time; the code is
-    stored in ``cache``.
+    """Import UMAP and compile it with numba; the machine code is stored in ``cache``.
 
-    Compilation depends on the types of the data, not on its size, so a random sample is enough.
+    It takes about 25 s on one core the first time. Compilation depends on the types of the data,
+    not on its size, so a random sample is enough.
     """
     cache.mkdir(parents=True, exist_ok=True)
     os.environ["NUMBA_CACHE_DIR"] = str(cache)  # numba reads it when it is imported
@@ -34,25 +34,25 @@ def prepare_umap(cache: Path) -> None:
 
 
 def project(vectors: NDArray[np.floating], method: Method, seed: int) -> NDArray[np.float32]:
-    """Project (n, d) to (n, 2). PCA: Pearson 1901; UMAP: McInnes et al. 2018; t-SNE: van der Maaten
-    and Hinton 2008.
+    """Project vectors (n, d) to two dimensions (n, 2).
 
-    Raises DataError for fewer than 20 rows, or if all are equal.
+    PCA: Pearson 1901; UMAP: McInnes et al. 2018; t-SNE: van der Maaten and Hinton 2008. Raises
+    DataError for fewer than 20 rows, or if all rows are equal.
     """
     if len(vectors) < MIN_ROWS:
         raise DataError(
-            f"A map needs more than {len(vectors)} texts.", f"Choose at least {MIN_ROWS}."
+            f"{len(vectors)} texts are too few for a map.", f"Choose at least {MIN_ROWS}."
         )
     points = np.ascontiguousarray(vectors, dtype=np.float32)
     if not np.ptp(points, axis=0).any():
         raise DataError(
-            "All texts have the same vector there.",
+            "All texts have the same vector in this layer.",
             "Choose a later layer, or the mean of all tokens.",
         )
     if method == "UMAP":
         from umap.umap_ import UMAP  # noqa: PLC0415 - seconds of import, for the job alone
 
-        reducer = UMAP(n_neighbors=min(NEIGHBOURS, len(points) - 1), random_state=seed, n_jobs=1)
+        reducer = UMAP(n_neighbors=min(NEIGHBORS, len(points) - 1), random_state=seed, n_jobs=1)
         return np.asarray(reducer.fit_transform(points), dtype=np.float32)
     if method == "t-SNE":
         from sklearn.manifold import TSNE  # noqa: PLC0415
@@ -67,28 +67,27 @@ def project(vectors: NDArray[np.floating], method: Method, seed: int) -> NDArray
     return np.asarray(PCA(2, svd_solver="full").fit_transform(points), dtype=np.float32)
 
 
-def turn_towards(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Center ``points`` (n, 2), and rotate and reflect them to match ``target`` (orthogonal
-    Procrustes, Schönemann 1966).
+def align_map(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Center ``points`` (n, 2), and rotate and reflect them to match ``target``.
 
-    The axes of a projection have no fixed direction, so two maps of the same rows can only be
-    compared after this.
+    Solves the orthogonal Procrustes problem (Schönemann 1966). The axes of a projection have no
+    fixed direction, so two maps of the same rows can only be compared after this.
     """
-    mine, theirs = points - points.mean(0), target - target.mean(0)
-    left, _, right = np.linalg.svd(mine.T @ theirs)
-    return np.asarray(mine @ (left @ right), dtype=np.float32)
+    centered, centered_target = points - points.mean(0), target - target.mean(0)
+    left, _, right = np.linalg.svd(centered.T @ centered_target)
+    return np.asarray(centered @ (left @ right), dtype=np.float32)
 
 
-SEPARATION_NEIGHBOURS = 10
+SEPARATION_NEIGHBORS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """Class separation. ``knn`` counts rows whose class is the majority among their 10 nearest
-    neighbours; ``silhouette`` is from -1 to 1.
+    """How well vectors separate the classes.
 
-    Silhouette (Rousseeuw 1987): 1 for dense, distant classes, about 0 for overlapping ones; NaN for
-    fewer than two classes.
+    ``knn`` counts rows whose class is the majority class of their 10 nearest neighbors.
+    ``silhouette`` is from -1 to 1. Silhouette (Rousseeuw 1987): 1 for dense, distant classes, about
+    0 for overlapping ones; NaN for fewer than two classes.
     """
 
     knn: Proportion
@@ -96,25 +95,24 @@ class Separation:
 
 
 def measure_separation(vectors: NDArray[np.floating], labels: NDArray[np.int64]) -> Separation:
-    """Measure the separation of ``vectors`` (n, d) with Euclidean distances. A tie goes to the
-    class of the nearest neighbour.
+    """Measure how well ``vectors`` (n, d) separate the classes, by Euclidean distance.
+
+    A tie goes to the class of the nearest neighbor.
     """
     # imported in jobs only; the server reads the results
     from sklearn.metrics import silhouette_score  # noqa: PLC0415
     from sklearn.neighbors import NearestNeighbors  # noqa: PLC0415
 
     points = np.ascontiguousarray(vectors, dtype=np.float32)
-    count = min(SEPARATION_NEIGHBOURS, len(points) - 1)
+    count = min(SEPARATION_NEIGHBORS, len(points) - 1)
     if count < 1:
         return Separation(Proportion(0, len(points)), float("nan"))
-    found = (
-        NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False)
-    )  # (n, k), without the row itself
+    # (n, k) row numbers, without the row itself
+    neighbors = NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False)
     votes = np.zeros((len(points), int(labels.max()) + 1))
     for rank in range(count):
-        votes[np.arange(len(points)), labels[found[:, rank]]] += (
-            1 - rank / 1000
-        )  # the nearer counts a little more
+        # nearer neighbors count slightly more, which decides ties
+        votes[np.arange(len(points)), labels[neighbors[:, rank]]] += 1 - rank / 1000
     hits = int((votes.argmax(1) == labels).sum())
     several = 1 < len(np.unique(labels)) < len(points)
     silhouette = float(silhouette_score(points, labels)) if several else float("nan")

@@ -32,11 +32,10 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """A subset of the texts. ``mask`` (n,) selects it; ``inside`` and ``rest`` count correct
-    predictions inside and outside.
+    """A subset of the texts, selected by ``mask`` (n,).
 
-    ``p_value`` is Fisher's exact test for a difference, Holm-corrected for all slices examined
-    together.
+    ``inside`` and ``rest`` count correct predictions inside and outside of it. ``p_value`` is
+    Fisher's exact test for a difference, Holm-corrected for all slices examined together.
     """
 
     kind: str
@@ -60,11 +59,10 @@ class Slice:
 def find_slices(
     predictions: Predictions, classes: Sequence[str], max_tokens: int | None = None
 ) -> list[Slice]:
-    """Find slices by class, length, source, digits, rare words and, with token counts, truncation
-    at ``max_tokens``.
+    """Find slices by class, length, source, digits and rare words.
 
-    Slices with no text or all texts are left out. The lowest accuracy relative to the rest comes
-    first.
+    With token counts, also the texts that are truncated to ``max_tokens``. Slices with no text or
+    all texts are left out. The lowest accuracy relative to the rest comes first.
     """
     masks: list[tuple[str, str, Mask]] = [
         ("class", name, predictions.true == index) for index, name in enumerate(classes)
@@ -76,17 +74,15 @@ def find_slices(
         masks.append(
             ("cut off", f"over {max_tokens:,} tokens", (frame["tokens"] > max_tokens).to_numpy())
         )
-    right = predictions.predicted == predictions.true
-    found = [
-        _slice(kind, name, mask, right)
+    correct = predictions.predicted == predictions.true
+    slices = [
+        _build_slice(kind, name, mask, correct)
         for kind, name, mask in masks
         if mask.any() and not mask.all()
     ]
-    corrected = [
-        replace(one, p_value=p)
-        for one, p in zip(found, holm([one.p_value for one in found]), strict=True)
-    ]
-    return sorted(corrected, key=lambda one: one.difference)
+    p_values = holm([item.p_value for item in slices])
+    corrected = [replace(item, p_value=p) for item, p in zip(slices, p_values, strict=True)]
+    return sorted(corrected, key=lambda item: item.difference)
 
 
 def search_slice(
@@ -107,8 +103,9 @@ def search_slice(
     )
     if not mask.any() or mask.all():
         return None
-    found = _slice("search", words.strip(), mask, predictions.predicted == predictions.true)
-    return replace(found, p_value=min(1.0, found.p_value * (len(slices) + 1)))
+    correct = predictions.predicted == predictions.true
+    matching = _build_slice("search", words.strip(), mask, correct)
+    return replace(matching, p_value=min(1.0, matching.p_value * (len(slices) + 1)))
 
 
 def _text_masks(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
@@ -128,7 +125,7 @@ def _text_masks(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
         (
             "content",
             f"{RARE_WORDS} or more words no other text has",
-            _unique_words(written) >= RARE_WORDS,
+            _count_unique_words(written) >= RARE_WORDS,
         )
     )
     return masks
@@ -158,16 +155,15 @@ def _sources(texts: Sequence[str]) -> list[boilerplate.Pattern]:
     return sorted(named, key=lambda pattern: -len(pattern.rows))[:MOST_SOURCES]
 
 
-def _unique_words(texts: Sequence[str]) -> NDArray[np.int64]:
+def _count_unique_words(texts: Sequence[str]) -> NDArray[np.int64]:
     """Count the distinct words of each text that occur in no other (n,)."""
     words = [set(WORD.findall(text.casefold())) for text in texts]
     texts_with: dict[str, int] = {}
-    for found in words:
-        for word in found:
+    for words_of_text in words:
+        for word in words_of_text:
             texts_with[word] = texts_with.get(word, 0) + 1
-    return np.array(
-        [sum(texts_with[word] == 1 for word in found) for found in words], dtype=np.int64
-    )
+    counts = [sum(texts_with[word] == 1 for word in words_of_text) for words_of_text in words]
+    return np.array(counts, dtype=np.int64)
 
 
 def _at(rows: NDArray[np.int32], n: int) -> Mask:
@@ -176,9 +172,9 @@ def _at(rows: NDArray[np.int32], n: int) -> Mask:
     return mask
 
 
-def _slice(kind: str, name: str, mask: Mask, right: Mask) -> Slice:
-    inside = Proportion(int((right & mask).sum()), int(mask.sum()))
-    rest = Proportion(int((right & ~mask).sum()), int((~mask).sum()))
+def _build_slice(kind: str, name: str, mask: Mask, correct: Mask) -> Slice:
+    inside = Proportion(int((correct & mask).sum()), int(mask.sum()))
+    rest = Proportion(int((correct & ~mask).sum()), int((~mask).sum()))
     return Slice(
         kind, name, mask, inside, rest, fisher_p_value(inside.hits, inside.n, rest.hits, rest.n)
     )
@@ -188,11 +184,10 @@ CONFIDENT = 0.9
 
 
 def confident_mistakes(predictions: Predictions, at_least: float = CONFIDENT) -> NDArray[np.bool_]:
-    """Find texts (n,) that are predicted wrongly with a confidence of ``at_least``."""
-    found: NDArray[np.bool_] = (predictions.predicted != predictions.true) & (
-        predictions.confidence >= at_least
-    )
-    return found
+    """Find texts (n,) that are predicted incorrectly with a confidence of ``at_least``."""
+    incorrect = predictions.predicted != predictions.true
+    confident: NDArray[np.bool_] = predictions.confidence >= at_least
+    return incorrect & confident
 
 
 def contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
@@ -201,17 +196,15 @@ def contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
     The thresholds are each class's mean probability over its own texts; of several classes above
     their threshold the most probable counts. A class without texts has no threshold.
     """
-    shares, true = predictions.probabilities, predictions.true
+    probabilities, true = predictions.probabilities, predictions.true
     thresholds = np.full(predictions.classes, np.inf)
     for index in np.unique(true):
-        thresholds[index] = shares[true == index, index].mean()
-    above = np.where(shares >= thresholds - 1e-6, shares, 0.0)  # (n, C)
-    found: NDArray[np.bool_] = (
-        (above.max(axis=1) > 0) & (above.argmax(axis=1) != true)
-        if len(true)
-        else np.zeros(0, dtype=bool)
-    )
-    return found
+        thresholds[index] = probabilities[true == index, index].mean()
+    above = np.where(probabilities >= thresholds - 1e-6, probabilities, 0.0)  # (n, C)
+    if not len(true):
+        return np.zeros(0, dtype=bool)
+    contradicted: NDArray[np.bool_] = (above.max(axis=1) > 0) & (above.argmax(axis=1) != true)
+    return contradicted
 
 
 TAGS = ("wrong label", "ambiguous", "hard", "interesting")
@@ -239,8 +232,8 @@ def read_tags(folder: Path) -> dict[int, Tag]:
         raise _damaged()
     try:
         tags = [
-            Tag(int(one["row"]), str(one["tag"]), str(one["note"]), float(one["at"]))
-            for one in content
+            Tag(int(item["row"]), str(item["tag"]), str(item["note"]), float(item["at"]))
+            for item in content
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged() from error
@@ -248,8 +241,9 @@ def read_tags(folder: Path) -> dict[int, Tag]:
 
 
 def write_tag(folder: Path, row: int, tag: str, note: str) -> None:
-    """Tag a row, replacing an earlier tag. Raises StateConflict for an unknown tag or a note that
-    is too long, and ArtifactDamaged.
+    """Tag a row, replacing an earlier tag.
+
+    Raises ArtifactDamaged, and StateConflict for an unknown tag or a note that is too long.
     """
     if tag not in TAGS:
         raise StateConflict(f"There is no tag {tag!r}.", f"Choose one of {', '.join(TAGS)}.")

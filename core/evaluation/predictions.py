@@ -37,8 +37,9 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path, classes: int) -> "Predictions":
-        """Read the Parquet file at ``path``. Raises ArtifactDamaged if it is missing, unreadable or
-        inconsistent.
+        """Read the Parquet file at ``path``.
+
+        Raises ArtifactDamaged if it is missing, unreadable or inconsistent.
         """
         return cls.of(files.read_parquet(path), classes)
 
@@ -73,9 +74,8 @@ class Predictions:
     @cached_property
     def margin(self) -> NDArray[np.float64]:
         """Difference between the two highest probabilities (n,), from 0 to 1."""
-        top = np.partition(self.probabilities, -2, axis=1)[
-            :, -2:
-        ]  # (n, 2), the two largest in ascending order
+        # (n, 2), the two largest in ascending order
+        top = np.partition(self.probabilities, -2, axis=1)[:, -2:]
         return top[:, 1] - top[:, 0]
 
     @property
@@ -94,8 +94,9 @@ class Predictions:
         return Scores.of(self.true, self.predicted, self.classes)
 
     def in_cell(self, true: int, predicted: int) -> pd.DataFrame:
-        """List texts of class ``true`` predicted as ``predicted``, most confident first: row, true,
-        predicted, confidence, margin, loss.
+        """List texts of class ``true`` predicted as ``predicted``, most confident first.
+
+        Columns: row, true, predicted, confidence, margin, loss.
         """
         table = self.table()
         chosen = table[(table["true"] == true) & (table["predicted"] == predicted)]
@@ -127,13 +128,13 @@ def _probability_columns(classes: int) -> list[str]:
 def _problem(frame: pd.DataFrame, classes: int) -> str | None:
     if classes < 2:
         return f"a classifier has two classes or more, not {classes}"
-    wanted = ["row", "label", *_probability_columns(classes), "loss"]
-    if missing := [name for name in wanted if name not in frame.columns]:
+    required = ["row", "label", *_probability_columns(classes), "loss"]
+    if missing := [name for name in required if name not in frame.columns]:
         return f"column {', '.join(missing)} is missing"
     if f"p{classes}" in frame.columns:
         return f"there are probabilities of more than {classes} classes"
-    if text := [name for name in wanted if not pd.api.types.is_numeric_dtype(frame[name])]:
-        return f"column {', '.join(text)} does not hold numbers"
+    if text := [name for name in required if not pd.api.types.is_numeric_dtype(frame[name])]:
+        return f"column {', '.join(text)} is not numeric"
     return _problem_in_values(frame, classes)
 
 
@@ -144,13 +145,13 @@ def _problem_in_values(frame: pd.DataFrame, classes: int) -> str | None:
     labels, probabilities = numbers[:, 1], numbers[:, 2:-1]
     if not np.isfinite(numbers).all():
         return (
-            f"{int((~np.isfinite(numbers)).any(axis=1).sum()):,} of {len(frame):,} lines hold a"
-            " value that is no number"
+            f"{int((~np.isfinite(numbers)).any(axis=1).sum()):,} of {len(frame):,} rows contain"
+            " NaN or infinite values"
         )
     if ((labels < 0) | (labels >= classes) | (labels % 1 != 0)).any():
-        return f"a label lies outside 0 to {classes - 1}"
+        return f"a label is outside 0 to {classes - 1}"
     if ((probabilities < 0) | (probabilities > 1)).any():
-        return "a probability lies outside 0 to 1"
+        return "a probability is outside 0 to 1"
     if len(frame) and np.abs(probabilities.sum(axis=1) - 1).max() > SUM_TOLERANCE:
         return "the probabilities of a text do not add up to 1"
     return "a row occurs twice" if frame["row"].duplicated().any() else None

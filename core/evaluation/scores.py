@@ -55,8 +55,9 @@ class Proportion:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a confusion matrix ``counts`` (C, C); a class that never occurs scores 0, as in
-    scikit-learn.
+    """Scores of a confusion matrix ``counts`` (C, C).
+
+    A class that never occurs scores 0, as in scikit-learn.
     """
 
     counts: NDArray[np.int64]
@@ -67,15 +68,16 @@ class Scores:
 
     @classmethod
     def of(cls, true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> "Scores":
-        """Count pairs of (n,) class ids. Raises ValueError if lengths differ or an id is outside
-        [0, classes).
+        """Count the pairs of class ids, both (n,).
+
+        Raises ValueError if lengths differ or an id is outside [0, classes).
         """
         if true.shape != predicted.shape:
             raise ValueError(f"{true.size} true labels but {predicted.size} predictions")
         for ids in (true, predicted):
             if ids.size and not (ids.min() >= 0 and ids.max() < classes):
                 raise ValueError(
-                    f"class ids must lie in [0, {classes}), but go from {ids.min()} to {ids.max()}"
+                    f"class ids must be in [0, {classes}), but go from {ids.min()} to {ids.max()}"
                 )
         cells = true.astype(np.int64) * classes + predicted  # (n,), row-major cell of each text
         return cls(
@@ -136,7 +138,7 @@ def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
 
 
-def answer(guess: float, test: Proportion) -> str:
+def compare_guess(guess: float, test: Proportion) -> str:
     """Compare a predicted accuracy with the test result in words; both are from 0 to 1.
 
     The prediction counts as correct anywhere in the 95 % interval.

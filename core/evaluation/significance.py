@@ -39,14 +39,16 @@ class Paired:
             )
 
     @classmethod
-    def of(cls, first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> "Paired":
+    def of(cls, first_correct: NDArray[np.bool_], second_correct: NDArray[np.bool_]) -> "Paired":
         """Count b and c from correctness masks, both (n,). Raises ValueError if lengths differ."""
-        if first_right.shape != second_right.shape:
-            raise ValueError(f"{first_right.size} and {second_right.size} texts cannot be paired")
+        if first_correct.shape != second_correct.shape:
+            raise ValueError(
+                f"{first_correct.size} and {second_correct.size} texts cannot be paired"
+            )
         return cls(
-            int((first_right & ~second_right).sum()),
-            int((~first_right & second_right).sum()),
-            first_right.size,
+            int((first_correct & ~second_correct).sum()),
+            int((~first_correct & second_correct).sum()),
+            first_correct.size,
         )
 
     @property
@@ -90,8 +92,8 @@ class Paired:
             return None
         apart, difference = (self.only_first + self.only_second) / self.n, abs(self.difference)
         at_level, at_power = NORMAL.inv_cdf(1 - LEVEL / 2), NORMAL.inv_cdf(POWER)
-        found = at_level * sqrt(apart) + at_power * sqrt(apart - difference**2)
-        return ceil((found / difference) ** 2)
+        numerator = at_level * sqrt(apart) + at_power * sqrt(apart - difference**2)
+        return ceil((numerator / difference) ** 2)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

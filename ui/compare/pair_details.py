@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.evaluation.comparison import Pair, class_differences, told_apart
+from core.evaluation.comparison import Pair, class_differences, list_disagreements
 from ui.text import count, plain
 from ui.widgets import chart_view, tables
 
@@ -102,7 +102,7 @@ def _texts(pair: Pair) -> None:
         f"Only {first}: {count(pair.paired.only_first, 'texts')}. Only {second}:"
         f" {count(pair.paired.only_second, 'texts')}."
     )
-    differing = told_apart(pair)
+    differing = list_disagreements(pair)
     if differing.empty:
         return
     shown = differing.head(SHOWN_TEXTS)[["right", "text", "true", "first", "second"]]

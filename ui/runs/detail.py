@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.access import Action, may
 from core.config import RunConfig, shown
-from core.evaluation.scores import answer, is_inside
+from core.evaluation.scores import compare_guess, is_inside
 from core.runs import artifacts
 from core.runs.queue import find_turn, read_queue
 from core.runs.requests import describe_precision
@@ -107,7 +107,7 @@ def _draw_result(store: Store, summary: Summary) -> None:
         if summary.request and summary.request.guess is not None:
             hit = is_inside(summary.request.guess, test)
             (st.success if hit else st.info)(
-                answer(summary.request.guess, test), icon=":material/psychology_alt:"
+                compare_guess(summary.request.guess, test), icon=":material/psychology_alt:"
             )
     _draw_next(summary)
 

@@ -25,7 +25,7 @@ from core.estimate.inputs import DataFacts, data_facts
 from core.evaluation import class_scores
 from core.evaluation.calibration import fit_temperature
 from core.evaluation.class_scores import CurveKind, F1Intervals, RankingCurves, bootstrap_f1
-from core.evaluation.dynamics import Dynamics, spread
+from core.evaluation.dynamics import Dynamics, choose_steps
 from core.evaluation.error_analysis import Slice, find_slices
 from core.evaluation.predictions import Predictions
 from core.inference.process import InferenceProcess
@@ -170,7 +170,7 @@ def slices(folder: Path, version: int, classes: tuple[str, ...], max_tokens: int
 def dynamics(folder: Path, version: int, classes: int) -> Dynamics:
     """Return a run's predictions after up to 100 validations. Shared: never change it."""
     return _dynamics(
-        str(folder), version, classes, tuple(spread(artifacts.validation_steps(folder)))
+        str(folder), version, classes, tuple(choose_steps(artifacts.validation_steps(folder)))
     )
 
 

@@ -2,7 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.evaluation.comparison import Result, class_differences, compare, compare_with, told_apart
+from core.evaluation.comparison import (
+    Result,
+    class_differences,
+    compare,
+    compare_with,
+    list_disagreements,
+)
 from core.evaluation.predictions import Predictions
 
 CLASSES = ("World", "Sports")
@@ -118,7 +124,7 @@ def test_one_text_decides_nothing() -> None:
 def test_texts_that_one_gets_right_are_listed_with_what_each_said() -> None:
     (pair,) = compare([result("A", {0, 1, 2}), result("B", {2, 3})])
 
-    table = told_apart(pair)
+    table = list_disagreements(pair)
 
     assert table["row"].tolist() == [0, 1, 3]
     assert table["right"].tolist() == ["B", "B", "A"]

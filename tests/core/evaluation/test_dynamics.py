@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from core.errors import ArtifactDamaged
-from core.evaluation.dynamics import Dynamics, spread
+from core.evaluation.dynamics import Dynamics, choose_steps
 from core.evaluation.predictions import Predictions
 
 STEPS = [10, 20, 30]
@@ -74,7 +74,7 @@ def test_one_validation_of_one_text_is_enough() -> None:
 
 
 def test_many_steps_are_thinned_evenly_with_both_ends() -> None:
-    stored = spread(range(1000, 0, -1)[::-1], 100)
+    stored = choose_steps(range(1000, 0, -1)[::-1], 100)
 
     assert (stored[0], stored[-1], len(stored)) == (1, 1000, 100)
-    assert spread([1, 2]) == [1, 2]
+    assert choose_steps([1, 2]) == [1, 2]

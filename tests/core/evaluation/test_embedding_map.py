@@ -3,7 +3,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from core.errors import DataError
-from core.evaluation.embedding_map import project, turn_towards
+from core.evaluation.embedding_map import align_map, project
 
 VECTORS = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float16)
 
@@ -23,12 +23,12 @@ def test_t_sne_gives_two_numbers_a_row_and_the_same_for_the_same_seed() -> None:
 
 
 def test_too_few_texts_are_refused() -> None:
-    with pytest.raises(DataError, match="A map needs more than 3 texts"):
+    with pytest.raises(DataError, match="3 texts are too few for a map"):
         project(VECTORS[:3], "PCA", 0)
 
 
 def test_vectors_that_are_all_the_same_are_refused() -> None:
-    with pytest.raises(DataError, match="All texts have the same vector there"):
+    with pytest.raises(DataError, match="All texts have the same vector in this layer"):
         project(np.ones((30, 4)), "UMAP", 0)
 
 
@@ -42,4 +42,4 @@ def test_a_turned_and_mirrored_map_is_turned_back() -> None:
         + 5
     )
 
-    assert turn_towards(turned, target) == pytest.approx(target - target.mean(0), abs=1e-5)
+    assert align_map(turned, target) == pytest.approx(target - target.mean(0), abs=1e-5)

@@ -4,7 +4,7 @@ from sklearn.metrics import silhouette_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
-from core.evaluation.embedding_map import SEPARATION_NEIGHBOURS, measure_separation
+from core.evaluation.embedding_map import SEPARATION_NEIGHBORS, measure_separation
 from core.evaluation.scores import Proportion
 
 
@@ -23,7 +23,7 @@ def test_the_numbers_are_those_of_scikit_learn() -> None:
     generator = np.random.default_rng(1)
     labels = generator.integers(0, 2, 120)
     vectors = generator.normal(size=(120, 6)) + labels[:, None] * 0.9
-    odd = SEPARATION_NEIGHBOURS + 1 - SEPARATION_NEIGHBOURS % 2
+    odd = SEPARATION_NEIGHBORS + 1 - SEPARATION_NEIGHBORS % 2
     near, far = (
         (
             cross_val_predict(KNeighborsClassifier(count), vectors, labels, cv=LeaveOneOut())

@@ -1,6 +1,6 @@
 import pytest
 
-from core.evaluation.scores import Proportion, answer, is_inside
+from core.evaluation.scores import Proportion, compare_guess, is_inside
 
 TEST = Proportion(450, 500)  # 90 %, Wilson's interval 87.1 to 92.3
 
@@ -15,9 +15,9 @@ def test_a_guess_is_right_anywhere_in_the_interval(guess: float, inside: bool) -
 
 def test_the_answer_says_by_how_much_and_which_way() -> None:
     assert (
-        answer(0.8, TEST)
+        compare_guess(0.8, TEST)
         == "You predicted 80.0 %: 10.0 points too low. It lies outside the 95 % interval, 87.1 to"
         " 92.3 %."
     )
-    assert "7.5 points too high" in answer(0.975, TEST)
-    assert "lies in the 95 % interval, 87.1 to 92.3 %" in answer(0.88, TEST)
+    assert "7.5 points too high" in compare_guess(0.975, TEST)
+    assert "lies in the 95 % interval, 87.1 to 92.3 %" in compare_guess(0.88, TEST)

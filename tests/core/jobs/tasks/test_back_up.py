@@ -442,7 +442,7 @@ def table(**changes: object) -> pd.DataFrame:
     [
         (b"PAR1 no", "damaged"),
         (parquet(table(p0=[2.0, 0.2])), "0 to 1"),
-        (parquet(table(label=[0, 7])), "label lies outside"),
+        (parquet(table(label=[0, 7])), "label is outside"),
         (parquet(table(label=["a", "b"])), "a column of"),
         (parquet(table(row=[0, 0])), "occurs twice"),
         (parquet(table(text=["a" * 200_000, "b"])), "a text of 200,000 bytes"),
