@@ -1,8 +1,7 @@
-"""What a base model is made of and what LoRA would train in it, from ``config.json`` and the header
-of its weights alone.
+"""The shape of a base model, and the modules and parameters that LoRA would train in it.
 
-No weight is read and no ML library imported, so that the server can tell it while a person turns
-the rank. Shapes: d hidden size, r rank, C classes.
+Only ``config.json`` and the headers of the weights are read, and no ML library is imported, so the
+server can count parameters while a user changes the rank. Shapes: d hidden size, r rank, C classes.
 """
 
 import json
@@ -21,14 +20,13 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit
 ALL_LINEAR = "all-linear"
-IN_A_LAYER = re.compile(
-    r"\.(\d+)\."
-)  # encoder.layer.3.output.dense: what follows the number names the module within its layer
+# in encoder.layer.3.output.dense the name within the layer follows the number
+IN_A_LAYER = re.compile(r"\.(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A linear module: its full name in the checkpoint, width in and out."""
+    """A linear module: its full name in the checkpoint, and its input and output width."""
 
     name: str
     inputs: int
@@ -36,16 +34,16 @@ class Linear:
 
     @property
     def within_layer(self) -> str:
-        """The name without the way to its layer: attention.self.query."""
+        """The name without the path of the layer, such as attention.self.query."""
         return IN_A_LAYER.split(self.name)[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What a model consists of. ``linears`` are those inside the encoder's layers.
+    """Size and modules of a model. ``linears`` are the linear modules in the encoder's layers.
 
-    ``max_positions`` is None for a model without a fixed limit, ``heads`` (attention heads of a
-    layer) where ``config.json`` does not say.
+    ``max_positions`` is None for a model without a fixed limit. ``heads``, the attention heads of a
+    layer, is None if ``config.json`` does not have them.
     """
 
     model_type: str
@@ -61,7 +59,7 @@ class ModelShape:
 
     @property
     def encoder(self) -> EncoderPaths | None:
-        """The encoder in whose last layer only the first token is computed, None in others."""
+        """The encoder in whose last layer only the first token is computed; None for others."""
         return find_encoder(self.model_type, self.is_decoder)
 
     @property
@@ -72,7 +70,7 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True)
 class ModuleCount:
-    """Trainable parameters of the modules of one name, in all layers together."""
+    """Trainable parameters of all modules with the same name, over all layers."""
 
     name: str
     shape: str
@@ -80,7 +78,7 @@ class ModuleCount:
 
 
 def read_shape(folder: Path) -> ModelShape:
-    """The shape of the model in ``folder``. Raises ModelUnavailable if its files cannot be read."""
+    """Read the shape of the model in ``folder``. Raises ModelUnavailable for unreadable files."""
     config = read_model_config(folder)
     tensors = {
         name: shape for path in weight_files(folder) for name, shape in read_header(path).items()
@@ -109,18 +107,18 @@ def read_shape(folder: Path) -> ModelShape:
 
 
 def needs_plain_layers(config: RunConfig) -> bool:
-    """Whether a run has what only the layers of transformers and PEFT compute: dropout in the
-    frozen encoder, DoRA, or weights of 4 bits.
+    """Whether a run needs the layers of transformers and PEFT instead of the hand-written ones.
+
+    They are needed for dropout in the frozen encoder, for DoRA, and for weights of 4 bits.
     """
     return config.base_dropout or config.dora or config.four_bit
 
 
 def resolve_targets(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:
-    """Names to hand to PEFT, which adapts each module whose name ends in one of them; none matches
-    outside the encoder's layers.
+    """Return the target modules for PEFT, which adapts each module whose name ends in one of them.
 
-    Raises ConfigError, with the names there are, if a name of ``config.target_modules`` matches no
-    module.
+    They match only inside the encoder's layers. Raises ConfigError with the available names if a
+    name in ``config.target_modules`` matches no module.
     """
     chosen = config.target_modules or default_targets(shape)
     if ALL_LINEAR in chosen:
@@ -136,8 +134,9 @@ def resolve_targets(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:
 
 
 def default_targets(shape: ModelShape) -> tuple[str, ...]:
-    """The model's usual targets: its query and value projections, or the one that holds both;
-    otherwise every linear module.
+    """Return the usual target modules: query and value projections, or every linear module.
+
+    Some models have one projection for both.
     """
     ends = {linear.name.rsplit(".", 1)[-1] for linear in shape.linears}
     family = find_family(shape.model_type)
@@ -146,8 +145,9 @@ def default_targets(shape: ModelShape) -> tuple[str, ...]:
 
 
 def target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
-    """The modules that get an adapter, in the checkpoint's order. Raises ConfigError as
-    ``resolve_targets``.
+    """List the modules that get an adapter, in the order of the layers.
+
+    Raises ConfigError as ``resolve_targets`` does.
     """
     targets = resolve_targets(config, shape)
     return [
@@ -158,8 +158,9 @@ def target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
 
 
 def count_trainable(shape: ModelShape, config: RunConfig, classes: int) -> list[ModuleCount]:
-    """What a run would train, by module name, then the head: r·(in + out) parameters a module, with
-    DoRA out more (Hu et al. 2021).
+    """Count the parameters that a run would train, by module name, then in the head.
+
+    A module has r · (in + out) parameters (Hu et al. 2021), plus out with DoRA (Liu et al. 2024).
     """
     counts: dict[str, ModuleCount] = {}
     for linear in target_modules(config, shape):
@@ -182,13 +183,13 @@ def count_trainable(shape: ModelShape, config: RunConfig, classes: int) -> list[
         for name, count in counts.items()
     ]
     return repeated + [
-        ModuleCount(name, _text(*size), math.prod(size) + size[0])
+        ModuleCount(name, _format_size(*size), math.prod(size) + size[0])
         for name, *size in head_linears(shape, classes)
     ]
 
 
 def head_linears(shape: ModelShape, classes: int) -> list[tuple[str, int, int]]:
-    """Name, width out, width in of each linear module that is trained in full."""
+    """List name, output width and input width of each linear module that is trained in full."""
     d = shape.hidden_size
     family = find_family(shape.model_type)
     if family and not family.head.is_pooler:
@@ -198,9 +199,7 @@ def head_linears(shape: ModelShape, classes: int) -> list[tuple[str, int, int]]:
 
 
 def read_model_config(folder: Path) -> dict[str, object]:
-    """The content of ``config.json``. Raises ModelUnavailable if it is missing or no JSON
-    object.
-    """
+    """Read ``config.json``. Raises ModelUnavailable if it is missing or not a JSON object."""
     try:
         content = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
@@ -209,14 +208,15 @@ def read_model_config(folder: Path) -> dict[str, object]:
         ) from error
     if not isinstance(content, dict):
         raise ModelUnavailable(
-            f"config.json in {folder} describes no model.", "Copy the model's files again."
+            f"config.json in {folder} does not describe a model.", "Copy the model's files again."
         )
     return content
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of the model, one or several shards; empty if it has none. Raises
-    ModelUnavailable on a damaged index.
+    """List the safetensors files of the model, which may be sharded; empty if it has none.
+
+    Raises ModelUnavailable if the index of the shards is damaged.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
@@ -232,8 +232,9 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_header(path: Path) -> dict[str, tuple[int, ...]]:
-    """Tensor name to shape. Raises ModelUnavailable if the file is no safetensors file or parts of
-    it are missing.
+    """Read the shape of each tensor by name.
+
+    Raises ModelUnavailable if the file is not a safetensors file or is truncated.
     """
     try:
         with path.open("rb") as file:
@@ -247,11 +248,11 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
         }
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
         raise ModelUnavailable(
-            f"{path} is missing or no safetensors file.", "Copy the model's files again."
+            f"{path} is missing or not a safetensors file.", "Copy the model's files again."
         ) from error
     if size != end:
         raise ModelUnavailable(
-            f"{path} has {size:,} bytes where its header announces {end:,}.",
+            f"{path} has {size:,} bytes, but {end:,} according to its header.",
             "Copy the model's files again.",
         )
     return shapes
@@ -279,15 +280,13 @@ def _matches(target: str, name: str) -> bool:
 
 
 def _inside(target: str, shape: ModelShape) -> Iterable[str]:
-    """``target``, or longer names of the same modules where PEFT would also find it outside the
-    encoder's layers.
-    """
-    if target != "dense":  # the pooler and some heads end in it
+    """Yield ``target``, or longer names if PEFT would match it outside the encoder's layers."""
+    if target != "dense":  # the names of the pooler and of some heads end in it
         return (target,)
     return (linear.within_layer for linear in shape.linears if _matches(target, linear.name))
 
 
-def _text(outputs: int, inputs: int) -> str:
+def _format_size(outputs: int, inputs: int) -> str:
     return f"{inputs} × {outputs} + {outputs}"
 
 
@@ -298,8 +297,10 @@ def _number(config: dict[str, object], *names: str) -> int | None:
 def build_shape(
     model_type: str, prefix: str, parameters: int, d: int, layers: int, heads: int, pooler: bool
 ) -> ModelShape:
-    """The shape of a model of a listed family whose files are not here yet: 512 positions, a
-    feed-forward network of width 4 d. ``prefix`` leads to the list of its layers.
+    """Build the shape of a model of a listed family whose files have not been downloaded yet.
+
+    It has 512 positions and feed-forward blocks of width 4 d. ``prefix`` is the path of the list of
+    layers.
     """
     encoder = find_encoder(model_type, is_decoder=False)
     assert encoder is not None, model_type
@@ -313,5 +314,5 @@ def build_shape(
     return ModelShape(model_type, parameters, d, layers, 512, linears, pooler, heads)
 
 
-# stands in for a model whose files are not here yet (Wang et al. 2020, 6 layers)
+# used for a model whose files have not been downloaded yet (Wang et al. 2020, 6 layers)
 MINILM = build_shape("bert", "encoder.layer", 22_713_216, 384, 6, 12, pooler=True)

@@ -1,12 +1,8 @@
-"""The base models on offer, where each is found on this machine, and whether its files are what
-they should be.
+"""The catalog of base models, where their files are found, and whether these can be used.
 
-Imports no ML library and reads no weights, so the server can ask. A model is a known id
-(``minilm``), a local folder, or a Hub id at a pinned revision (``org/name@<40 hex digits>``);
-always safetensors, never code of the model's own.
-
-Whether a folder holds a base model that can be used: safetensors, a tokenizer, and no code of its
-own.
+A model is an id of the catalog (``minilm``), a local folder, or a Hub id at a pinned revision
+(``org/name@<40 hex digits>``). Its files must be safetensors weights and a tokenizer, without code.
+Imports no ML library and reads no weights except for a checksum, so the server can use it.
 """
 
 import hashlib
@@ -30,17 +26,17 @@ from core.settings import Settings
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+|[A-Za-z0-9][\w.-]*")
-SAMPLE_BYTES, SAMPLES = (
-    4096,
-    64,
-)  # enough to tell two trainings of one model apart without reading all of it
+# of a fingerprint: enough to distinguish two trainings of a model without reading all weights
+SAMPLE_BYTES, SAMPLES = 4096, 64
 BLOB = re.compile(r"[0-9a-f]{64}")  # the Hub cache names a large file by its SHA-256
 
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """A model on offer: its Hub identity, the SHA-256 of its weights where known, and a package
-    that carries it, if any.
+    """A model of the catalog: its Hub id and revision, and optionally a checksum and a package.
+
+    ``sha256`` is of the weights. ``package`` is a Python package that contains the files, in
+    ``package_folder``.
     """
 
     id: str
@@ -55,11 +51,11 @@ class BaseModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelLocation:
-    """Whether a model can be had here. ``folder`` is None where it must still be fetched from the
-    Hub.
+    """Where a model is found, or why it is unavailable.
 
-    ``revision`` is the Hub's, or for a local folder a short fingerprint of its files. ``reason``
-    says where it comes from or why it cannot be had and what to do.
+    ``folder`` is None if it must be downloaded from the Hub first. ``revision`` is that of the Hub,
+    or a fingerprint of the files in a local folder. ``reason`` describes the source, or the problem
+    and its fix.
     """
 
     id: str
@@ -72,12 +68,12 @@ class ModelLocation:
 
     @property
     def identity(self) -> str:
-        """A name for the base that tells nothing of this machine's folders."""
+        """Name of the model without any path of this machine."""
         return self.hub_id or f"local/{self.folder.name if self.folder else self.id}"
 
     @property
     def name(self) -> str:
-        """Identity and revision in one."""
+        """Identity and revision: ``identity@revision``."""
         return f"{self.identity}@{self.revision}"
 
 
@@ -104,8 +100,9 @@ MODELS: dict[str, BaseModel] = {
 
 
 def find_model(model_id: str, settings: Settings, hub: bool) -> ModelLocation:
-    """Where ``model_id`` is found. ``hub`` tells whether the Hub can be reached
-    (``core.data.hub.hub_reachable``).
+    """Find the model ``model_id``.
+
+    ``hub`` is whether the Hub can be reached: see ``core.data.hub.hub_reachable``.
     """
     if model_id in MODELS:
         return _find_offered(MODELS[model_id], settings, hub)
@@ -115,14 +112,15 @@ def find_model(model_id: str, settings: Settings, hub: bool) -> ModelLocation:
 
 
 def is_pinned(model_id: str) -> bool:
-    """Whether this names a commit on the Hub, and no folder."""
+    """Whether ``model_id`` is a Hub id with a commit."""
     hub_id, _, revision = model_id.partition("@")
     return bool(HUB_ID.fullmatch(hub_id) and REVISION.fullmatch(revision))
 
 
 def verify(model: ModelLocation) -> None:
-    """Compare the SHA-256 of the weights with what is known of them. Raises ModelUnavailable if it
-    differs.
+    """Check the files of the model and, where known, the SHA-256 of its weights.
+
+    Raises ModelUnavailable.
     """
     if model.folder is None:
         return
@@ -137,10 +135,10 @@ def verify(model: ModelLocation) -> None:
             if BLOB.fullmatch(blob)
             else None
         )
-        if known and (found := _sha256(path)) != known:
+        if known and (actual := _sha256(path)) != known:
             message = (
-                f"The checksum of {path} is {found[:12]}…, but should be {known[:12]}…: the file is"
-                " damaged or another one."
+                f"The checksum of {path} is {actual[:12]}…, but should be {known[:12]}…: the file"
+                " is damaged or another one."
             )
             raise ModelUnavailable(
                 message, "Install the requirements again, or copy the model's files again."
@@ -148,16 +146,14 @@ def verify(model: ModelLocation) -> None:
 
 
 def shape_of(model: ModelLocation) -> ModelShape | None:
-    """The shape of the model; of one that is not on this machine only if it is on offer, otherwise
-    None.
-    """
+    """Return the shape of the model; None if it is unknown before the download."""
     if model.folder is not None:
         return read_shape(model.folder)
     return DISTILBERT if model.id == "distilbert" else None
 
 
 def hub_snapshot(hub_id: str, revision: str) -> Path:
-    """Where the Hub cache keeps that revision, whether or not it is there."""
+    """Return the folder of a revision in the Hub cache, whether or not it exists."""
     cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     xdg = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or os.path.join(xdg, "huggingface")
@@ -166,24 +162,22 @@ def hub_snapshot(hub_id: str, revision: str) -> Path:
 
 
 def _find_offered(model: BaseModel, settings: Settings, hub: bool) -> ModelLocation:
-    def found(reason: str, folder: Path | None = None) -> ModelLocation:
+    def locate(reason: str, folder: Path | None = None) -> ModelLocation:
         return ModelLocation(
             model.id, True, reason, folder, model.hub_id, model.revision, model.sha256
         )
 
     if (packaged := _package_folder(model)) and not folder_problem(packaged):
-        return found(f"From the package {model.package}.", packaged)
-    for name in (
-        model.hub_id,
-        model.hub_id.rsplit("/", 1)[-1],
-    ):  # the Hub moved old models into organisations
+        return locate(f"From the package {model.package}.", packaged)
+    # the cache may have the model under its old name, without the organization
+    for name in (model.hub_id, model.hub_id.rsplit("/", 1)[-1]):
         if not folder_problem(hub_snapshot(name, model.revision)):
-            return found("From the Hub cache on this machine.", hub_snapshot(name, model.revision))
+            return locate("From the Hub cache on this machine.", hub_snapshot(name, model.revision))
     if hub:
-        return found(f"Fetched from the Hub ({model.hub_id}) when first used.")
+        return locate(f"Downloaded from the Hub ({model.hub_id}) when first used.")
     placed = settings.home / "models" / model.id
     if not (problem := folder_problem(placed)):
-        return found(f"From {placed}.", placed)
+        return locate(f"From {placed}.", placed)
     reason = (
         problem
         if placed.exists()
@@ -197,8 +191,8 @@ def _find_on_hub(model_id: str, hub: bool) -> ModelLocation:
     hub_id, _, revision = model_id.partition("@")
     if not HUB_ID.fullmatch(hub_id) or not REVISION.fullmatch(revision):
         reason = (
-            f"{model_id!r} names no pinned model. Write org/name@ and the 40 hex digits of a"
-            " commit, as the Hub shows under History."
+            f"{model_id!r} is not a pinned model. Write org/name@ and the 40 hex digits of a"
+            " commit, which the Hub shows under History."
         )
         return ModelLocation(model_id, False, reason)
     snapshot = hub_snapshot(hub_id, revision)
@@ -217,7 +211,7 @@ def _find_on_hub(model_id: str, hub: bool) -> ModelLocation:
         return ModelLocation(
             model_id,
             True,
-            f"Fetched from the Hub ({hub_id}) when first used.",
+            f"Downloaded from the Hub ({hub_id}) when first used.",
             None,
             hub_id,
             revision,
@@ -233,8 +227,8 @@ def _find_folder(model_id: str) -> ModelLocation:
     folder = _path(model_id)
     if not is_folder(folder) and HUB_ID.fullmatch(model_id):
         reason = (
-            f"There is neither a model {model_id!r} on offer ({', '.join(MODELS)}) nor a folder of"
-            " that name. A Hub model needs its revision: write org/name@ and the 40 hex digits of"
+            f"{model_id!r} is neither a model of the catalog ({', '.join(MODELS)}) nor a folder. A"
+            " Hub model needs its revision: write org/name@ and the 40 hex digits of"
             " a commit, so that every run gets the same weights."
         )
         return ModelLocation(model_id, False, reason)
@@ -246,11 +240,11 @@ def _find_folder(model_id: str) -> ModelLocation:
 
 
 def _path(model_id: str) -> Path:
-    return Path(os.path.expanduser(model_id))  # leaves the name of nobody's home as it is
+    return Path(os.path.expanduser(model_id))  # keeps ~name if there is no such user
 
 
 def _package_folder(model: BaseModel) -> Path | None:
-    """The model's files inside its package, which is not imported: that would load torch."""
+    """Return the model's folder in its package, which is not imported: that would load torch."""
     if model.package is None:
         return None
     try:
@@ -267,7 +261,7 @@ def _sha256(path: Path) -> str:
 
 
 def _fingerprint(folder: Path) -> str:
-    """12 hex digits over the configuration and samples of the weights."""
+    """Return 12 hex digits of a hash over the configuration and samples of the weights."""
     digest = hashlib.sha256((folder / "config.json").read_bytes())
     for path in weight_files(folder):
         size = path.stat().st_size
@@ -279,7 +273,7 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-# DistilBERT's shape (Sanh et al. 2019), for when it has not been fetched yet
+# DistilBERT's shape (Sanh et al. 2019), used before it is downloaded
 DISTILBERT = build_shape(
     "distilbert",
     "distilbert.transformer.layer",
@@ -295,9 +289,9 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def folder_problem(folder: Path) -> str:
-    """Why the model in ``folder`` cannot be used and what to do; empty if it can."""
+    """Describe why the model in ``folder`` cannot be used and the fix; empty if it can."""
     if not is_folder(folder):
-        return f"There is no folder {folder}. Give the folder that holds the model's config.json."
+        return f"There is no folder {folder}. Choose the folder with the model's config.json."
     try:
         config = read_model_config(folder)
         weights = weight_files(folder)
@@ -307,29 +301,28 @@ def folder_problem(folder: Path) -> str:
         return str(error)
     if "auto_map" in config:
         return (
-            f"The model in {folder} brings code of its own, which is never run here. Choose a model"
-            " that transformers knows."
+            f"The model in {folder} contains its own code, which LoRA Lab never runs. Choose a"
+            " model that transformers supports."
         )
     if not config.get("model_type"):
         return (
-            f"config.json in {folder} names no model type. Save the model again with"
-            " save_pretrained."
+            f"config.json in {folder} has no model type. Save the model again with save_pretrained."
         )
     if not weights and any(path for pattern in PICKLES for path in folder.glob(pattern)):
         return (
-            f"{folder} holds its weights only as pickle files, which can run code when they are"
+            f"{folder} has its weights only as pickle files, which can run code when they are"
             " opened. Save the model again with save_pretrained, which writes model.safetensors."
         )
     if not weights:
-        return f"{folder} has no {WEIGHTS}. Copy it there from where the model comes from."
+        return f"{folder} has no {WEIGHTS}. Copy it there from the source of the model."
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         return f"{folder} has no tokenizer.json. Save the tokenizer there with save_pretrained."
     return ""
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder of that name, which somebody typed."""
+    """Whether ``path``, which a user may have typed, is a folder."""
     try:
         return path.is_dir()
-    except OSError:  # a name that is too long for any
+    except OSError:  # the name is too long
         return False

@@ -1,8 +1,8 @@
 """The families of base models: where their layers, projections, norms and heads are.
 
-A family that is not listed is trained and read by transformers and PEFT alone. One with an
-``encoder`` is also computed by the hand-written layers of ``core.training.fast``: to add a family,
-describe it here. Paths are strings that ``torch.nn.Module.get_submodule`` resolves, so the web
+A family that is not listed is computed by transformers and PEFT only. One with an ``encoder`` is
+also computed by the hand-written layers of ``core.training.fast``: to add a family, describe it
+here. Paths are strings that ``torch.nn.Module.get_submodule`` resolves, so the web
 server can import this module. Shapes: d hidden size, C classes.
 """
 
@@ -46,11 +46,11 @@ class LayerPaths:
 
 @dataclass(frozen=True, slots=True)
 class EncoderPaths:
-    """Where an encoder is in its classifier.
+    """Path of an encoder in its classifier, and names of its settings.
 
-    ``path`` leads to the module that maps hidden states to hidden states, ``layers`` from there to
-    the list of its layers. ``heads`` and ``activation`` are the names of the number of attention
-    heads and of the activation in ``config.json``.
+    ``path`` is the module that maps hidden states to hidden states, ``layers`` the list of its
+    layers from there. ``heads`` and ``activation`` are the fields of ``config.json`` with the
+    number of attention heads and the activation.
     """
 
     path: str
@@ -62,11 +62,10 @@ class EncoderPaths:
 
 @dataclass(frozen=True, slots=True)
 class HeadPaths:
-    """A head that reads the first token of the last layer: ``dense`` (d to d), ``activation``, then
-    ``output`` (d to C).
+    """A head on the first token: ``dense`` (d to d), ``activation``, and ``output`` (d to C).
 
-    ``is_pooler`` says that ``dense`` is a part of the pretrained model, and trained only where the
-    checkpoint lacks it.
+    With ``is_pooler``, ``dense`` is part of the pretrained model and is trained only if it is
+    missing in the checkpoint.
     """
 
     dense: str
@@ -76,7 +75,7 @@ class HeadPaths:
 
     @property
     def description(self) -> str:
-        """What happens between the last layer and ``output``, for people."""
+        """Description of the steps between the last layer and ``output``, for users."""
         name = "the pooler" if self.is_pooler else self.dense
         return f"first token → dense, {ACTIVATION_NAMES[self.activation]} ({name})"
 
@@ -85,8 +84,8 @@ class HeadPaths:
 class ModelFamily:
     """A type of base model, by ``model_type`` in ``config.json``.
 
-    ``classifier`` is the class of transformers that classifies texts with it. ``encoder`` is None
-    where the hand-written layers do not apply. ``positions_after_padding``: positions are counted
+    ``classifier`` is the classifier's class in transformers. ``encoder`` is None if the
+    hand-written layers do not support it. With ``positions_after_padding``, positions are counted
     from the padding id + 1, so the first ones are never used.
     """
 
@@ -96,7 +95,7 @@ class ModelFamily:
     head: HeadPaths
     default_targets: tuple[str, ...]
     positions_after_padding: bool = False
-    padding_id: int = 1  # where config.json does not give it
+    padding_id: int = 1  # if config.json has none
 
 
 BERT_LAYER = LayerPaths(
@@ -192,7 +191,7 @@ FAMILIES = {
     )
 }
 
-# names in families that are not listed above
+# for families that are not listed above: query and value projections
 OTHER_TARGETS = (
     ("query", "value"),
     ("q_lin", "v_lin"),
@@ -209,21 +208,24 @@ OTHER_STAGES = (
 
 
 def find_family(model_type: str) -> ModelFamily | None:
-    """The family of that type, None if it is not listed."""
+    """Return the family of a model type; None if it is not listed."""
     return FAMILIES.get(model_type)
 
 
 def find_encoder(model_type: str, is_decoder: bool) -> EncoderPaths | None:
-    """The encoder in whose last layer only the first token needs to be computed; None in another
-    family, and where each token sees only those before it.
+    """Return the encoder whose last layer is needed for the first token only.
+
+    None for other families, and for decoders, in which a token attends only to earlier ones.
     """
     family = find_family(model_type)
     return None if family is None or is_decoder else family.encoder
 
 
 def find_stage(model_type: str, module: str) -> int:
-    """The place of a linear module in its layer's order of computation: 0 query, key and value, 1
-    out, 2 up_proj, 3 all others. ``module`` is its path from the layer.
+    """Return the position of a linear module in the order of computation of its layer.
+
+    0 for query, key and value, 1 for out, 2 for up_proj, 3 for all others. ``module`` is the path
+    from the layer.
     """
     family = find_family(model_type)
     if family is not None and family.encoder is not None:
@@ -238,8 +240,9 @@ def find_stage(model_type: str, module: str) -> int:
 
 
 def find_projection(module: str) -> int:
-    """The index in ``PROJECTIONS`` of a linear module of any family; ``len(PROJECTIONS)`` of one
-    with an unknown name. ``module`` is its path from the layer.
+    """Return the index of a linear module in ``PROJECTIONS``; its length for an unknown name.
+
+    ``module`` is the path from the layer, in any family.
     """
     for family in FAMILIES.values():
         if family.encoder is not None:

@@ -159,23 +159,23 @@ def test_a_missing_folder_is_named(settings: Settings, tmp_path: Path) -> None:
             "only as pickle files",
         ),
         (lambda f: (f / "model.safetensors").unlink(), "has no model.safetensors"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"short"), "no safetensors file"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"short"), "not a safetensors file"),
         (
             lambda f: (f / "model.safetensors").write_bytes(
                 (f / "model.safetensors").read_bytes()[:-10]
             ),
-            "its header announces",
+            "according to its header",
         ),
         (
             lambda f: [(f / name).unlink() for name in ("tokenizer.json", "vocab.txt")],
             "has no tokenizer.json",
         ),
         (lambda f: (f / "config.json").unlink(), "config.json in .* is missing"),
-        (lambda f: (f / "config.json").write_text("[]"), "describes no model"),
-        (lambda f: (f / "config.json").write_text("{}"), "names no model type"),
+        (lambda f: (f / "config.json").write_text("[]"), "does not describe a model"),
+        (lambda f: (f / "config.json").write_text("{}"), "has no model type"),
         (
             lambda f: (f / "config.json").write_text('{"model_type": "x", "auto_map": {}}'),
-            "code of its own",
+            "contains its own code",
         ),
     ],
 )
