@@ -87,9 +87,9 @@ def test_a_missing_file_is_a_damaged_artifact(tmp_path: Path) -> None:
     [
         (frame().drop(columns=["p1", "loss"]), "column p1, loss is missing"),
         (frame(p3=0.0), "more than 3 classes"),
-        (frame(loss=["a", "b", "c", "d"]), "column loss does not hold numbers"),
+        (frame(loss=["a", "b", "c", "d"]), "column loss is not numeric"),
         (frame(p0=[float("nan"), 0.2, 0.1, 0.3]), "1 of 4 rows contain NaN or infinite values"),
-        (frame(loss=[float("inf"), 1, 1, 1]), "1 of 4 lines"),
+        (frame(loss=[float("inf"), 1, 1, 1]), "1 of 4 rows"),
         (frame(label=[0, 0, 1, 3]), "a label is outside 0 to 2"),
         (frame(label=[0, -1, 1, 2]), "a label is outside 0 to 2"),
         (frame(p0=[-0.7, 0.2, 0.1, 0.3]), "a probability is outside"),

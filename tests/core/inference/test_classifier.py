@@ -112,7 +112,7 @@ def test_an_adapter_that_changed_on_disk_is_read_again(
 def test_only_that_many_adapters_are_kept(
     classifier: Classifier, write_adapter: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "KEPT_ADAPTERS", 2)
+    monkeypatch.setattr(module, "MAX_ADAPTERS", 2)
     for number in range(4):
         classifier.load_adapter(f"run{number}", write_adapter(f"adapter{number}", number))
 

@@ -86,7 +86,7 @@ def test_the_script_sets_what_the_run_was_configured_with() -> None:
             "lora_alpha=16,",
             "learning_rate=0.001,",
             "warmup_steps=0.05,",
-            "had 0.8765",
+            "(the run: 0.8765)",
         )
     )
 
