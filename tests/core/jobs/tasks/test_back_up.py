@@ -488,7 +488,7 @@ def test_one_text_said_a_million_times_is_not_unpacked(monkeypatch: pytest.Monke
 def test_lines_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(format_, "MOST_LINES", 1)
 
-    with pytest.raises(DataError, match="2 lines"):
+    with pytest.raises(DataError, match="2 rows"):
         read_table("t", parquet(table()), 2)
 
 
