@@ -132,7 +132,7 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
         truncation=True,
         max_length=queries.max_tokens,
     )
-    int8 = verify._open(source, Format.ONNX_INT8, folders[Format.ONNX_INT8])
+    int8 = verify.load_export(source, Format.ONNX_INT8, folders[Format.ONNX_INT8])
     threads = lab.settings.used_threads
     sides: dict[str, tuple[int, Callable[[list[str]], object]]] = {
         "ours": (FILE_ROWS, lambda texts: ours.classify("run", texts, queries.max_tokens)),
@@ -140,7 +140,7 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
         "batch 64": (192, lambda texts: pipe(texts, batch_size=64)),
         "int8": (
             256,
-            lambda texts: verify._answer(int8, folders[Format.ONNX_INT8], texts, threads),
+            lambda texts: verify.predict_texts(int8, folders[Format.ONNX_INT8], texts, threads),
         ),
     }
     for _, answer in sides.values():
@@ -235,7 +235,7 @@ def explanation(lab: Lab, rounds: int) -> list[Row]:
         explanation = host.explain(lab.request, text)
         took.append(time.perf_counter() - began)
         errors.append(abs(explanation.error))
-        tokens.append(len(explanation.special))
+        tokens.append(len(explanation.tokens))
     host.stop()
     slow, wrong = median(took), max(errors)
     return [

@@ -185,7 +185,7 @@ CONFIDENT = 0.9
 
 def confident_mistakes(predictions: Predictions, at_least: float = CONFIDENT) -> NDArray[np.bool_]:
     """Find texts (n,) that are predicted incorrectly with a confidence of ``at_least``."""
-    incorrect = predictions.predicted != predictions.true
+    incorrect: NDArray[np.bool_] = predictions.predicted != predictions.true
     confident: NDArray[np.bool_] = predictions.confidence >= at_least
     return incorrect & confident
 

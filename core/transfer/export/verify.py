@@ -46,10 +46,10 @@ def verify_export(
     expected = run.classify("run", list(texts), source.max_tokens)
     run_seconds = time.perf_counter() - began
     untrained = run.classify(None, list(texts), source.max_tokens)
-    predict = _load(source, target, folder)
+    predict = load_export(source, target, folder)
     # torch uses several threads for each batch
     threads = torch.get_num_threads() if target in (Format.ONNX, Format.ONNX_INT8) else 1
-    exported, seconds = _predict_all(predict, folder, texts, threads)
+    exported, seconds = predict_texts(predict, folder, texts, threads)
     return Verification(
         format=target,
         texts=len(texts),
@@ -62,7 +62,8 @@ def verify_export(
     )
 
 
-def _load(source: ExportSource, target: Format, folder: Path) -> Predict:
+def load_export(source: ExportSource, target: Format, folder: Path) -> Predict:
+    """Load the export in ``folder`` and return its forward pass."""
     if target in (Format.ONNX, Format.ONNX_INT8):
         return _load_onnx(folder / ONNX_FILE)
     model_folder = source.base if target is Format.ADAPTER else folder
@@ -101,7 +102,7 @@ def _load_onnx(path: Path) -> Predict:
     return predict
 
 
-def _predict_all(
+def predict_texts(
     predict: Predict, folder: Path, texts: Sequence[str], threads: int
 ) -> tuple[NDArray[np.float64], float]:
     """Predict the probabilities (n, C) of ``texts``; return them and the elapsed seconds.
