@@ -33,8 +33,7 @@ import psutil
 from playwright.sync_api import Page, WebSocket, sync_playwright
 
 from benchmarks.interface import CHROMIUM, MB, ROOT, answers, find_chromium, wait_until
-from core.data.explore.build_index import ensure_index
-from core.data.explore.index import index_folder
+from core.data.explore.index import ensure_index, index_folder
 from core.data.preparation import prepare
 from core.data.sources import AG_NEWS_CLASSES, find_source
 from core.settings import Settings

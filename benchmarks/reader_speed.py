@@ -148,8 +148,7 @@ def pandas_chunks(path: Path, out: Path) -> None:
 
 def present(path: Path, out: Path) -> None:
     """Read as the project does now, without its limit of 100 MB, and write what it keeps."""
-    from core.data.files.csv_reader import read_delimited  # noqa: PLC0415
-    from core.data.files.parquet_reader import read_parquet_rows  # noqa: PLC0415
+    from core.data.files.read import read_delimited, read_parquet_rows  # noqa: PLC0415
     from core.data.files.table import ReadOptions  # noqa: PLC0415
 
     data = path.read_bytes()

@@ -33,7 +33,7 @@ from core.settings import Settings
 from core.training.batches import encode_frame
 from core.training.device import peak_memory_mb
 from core.training.fast.matmul import measure_products
-from core.training.fast.optimizations import ALL_ON
+from core.training.model import ALL_ON
 from core.training.predict import predict
 from core.training.session import SAMPLE_SEED, TrainingData, TrainingSession
 

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from core.data.load import load_rows
-from core.data.quality.label_errors import judge_labels, word_features
-from core.data.quality.label_judges import Encode, LabelledTexts, judge
+from core.data.quality.label_errors import Encode, LabelledTexts, judge, judge_labels, word_features
 from core.data.sources import find_source
 from core.inference.sentence_vectors import encode_sentences
 from core.jobs.workers.check_quality import find_encoder

@@ -26,7 +26,7 @@ class Role(StrEnum):
     TEACHER = "teacher"
     STUDENT = "student"
     GUEST = "guest"
-    TASTER = "taster"  # a guest who may start a Taste run: core/runs/guests.py
+    TASTER = "taster"  # a guest who may start a Taste run: core/runs/limits.py
 
 
 class Action(StrEnum):

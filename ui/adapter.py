@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.charts.adapter_spectra import Shown
+from core.charts.model_internals import Shown
 from core.errors import LoraLabError
 from core.evaluation.scores import Proportion
 from core.inference.messages import AS_TRAINED, Matrix, Variant

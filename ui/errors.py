@@ -119,7 +119,7 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
             "low": [part.inside.interval[0] for part in shown],
             "high": [part.inside.interval[1] for part in shown],
             "rest": [part.rest.value for part in shown],
-            "told": [part.decided for part in shown],
+            "significant": [part.decided for part in shown],
         }
     )
     chart_view.draw(charts.slices(table), key="slices-chart", twin=False)

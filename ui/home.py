@@ -11,7 +11,7 @@ from core.estimate.estimate import estimate
 from core.estimate.inputs import model_facts
 from core.models.catalog import MODELS, ModelLocation, find_model
 from core.presets import Preset, make_config
-from core.runs.observed_runs import find_speed
+from core.runs.local_estimate import find_speed
 from core.settings import cores, memory_mb
 from core.storage.store import Store
 from ui import navigation

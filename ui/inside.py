@@ -123,13 +123,15 @@ def draw_ids(trace: Trace) -> None:
     table = pd.DataFrame(
         {
             "position": range(trace.token_count),
-            "piece": trace.tokens,
+            "token": trace.tokens,
             "id": trace.ids,
             "kind": trace.kinds,
             "kept": True,
         }
     )
-    chart_view.draw(charts.pieces(table, "Tokens and their ids"), key="inside-pieces", twin=False)
+    chart_view.draw(
+        charts.token_tiles(table, "Tokens and their ids"), key="inside-pieces", twin=False
+    )
 
 
 def draw_vectors(trace: Trace) -> None:

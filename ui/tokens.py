@@ -10,8 +10,8 @@ from core import charts
 from core.data.dataset import Dataset
 from core.data.rows import stratified_sample
 from core.data.tokenizer import (
-    PieceIndex,
     TokenCut,
+    TokenIndex,
     cut_text,
     open_tokenizer,
     tokens_per_word,
@@ -51,7 +51,7 @@ def draw_tokens(subject: Subject, text: str, max_tokens: int) -> None:
     cut = cut_text(_tokenizer(subject), text, max_tokens)
     st.subheader(f"{count(cut.total, 'tokens')} for {count(cut.words, 'words')}", anchor=False)
     st.caption(_reading(cut))
-    chart = charts.pieces(cut.table, "Tokens and their ids")
+    chart = charts.token_tiles(cut.table, "Tokens and their ids")
     chart_view.draw(chart, key="pieces", twin=False)
     if chart.note:
         st.caption(chart.note)
@@ -60,11 +60,10 @@ def draw_tokens(subject: Subject, text: str, max_tokens: int) -> None:
         key="pieces-table-fold",
         icon=":material/table:",
     ):
-        shown = cut.table[["position", "piece", "id", "kind", "mask"]].assign(
+        shown = cut.table[["position", "token", "id", "kind", "mask"]].assign(
             mask=cut.table["mask"].where(cut.table["kept"])
         )
         columns: tables.Columns = {
-            "piece": "token",
             "mask": st.column_config.NumberColumn(
                 "attention mask", help="Empty: truncated, the model never sees it."
             ),
@@ -86,7 +85,7 @@ def draw_word(subject: Subject, dataset: Dataset | None) -> None:
         word,
         _index(dataset.fingerprint, subject.key, dataset, subject) if dataset else None,
     )
-    length = "one token" if len(view.pieces) == 1 else count(len(view.pieces), "tokens")
+    length = "one token" if len(view.tokens) == 1 else count(len(view.tokens), "tokens")
     unknown = " Part of it is unknown: the model sees [UNK] instead." if view.unknown else ""
     st.markdown(f"**{plain(view.word)}** is {length}.{unknown}")
     lines = [
@@ -96,7 +95,7 @@ def draw_word(subject: Subject, dataset: Dataset | None) -> None:
             "entries": ", ".join(view.entries[token]) or "none",
             "words": ", ".join(view.sharing[token]) or "none",
         }
-        for token, number in zip(view.pieces, view.ids, strict=True)
+        for token, number in zip(view.tokens, view.ids, strict=True)
     ]
     columns: tables.Columns = {
         "token": st.column_config.TextColumn("Token", width=110),
@@ -247,8 +246,8 @@ def _open(folder: str, revision: str, _subject: Subject) -> Tokenizer:
 
 
 @st.cache_resource(max_entries=2, show_spinner="Indexing the words of the data…")
-def _index(fingerprint: str, subject: str, _dataset: Dataset, _subject: Subject) -> PieceIndex:
-    return PieceIndex(
+def _index(fingerprint: str, subject: str, _dataset: Dataset, _subject: Subject) -> TokenIndex:
+    return TokenIndex(
         _tokenizer(_subject),
         stratified_sample(cache.rows(_dataset, "train"), INDEXED_TEXTS, 0)["text"],
     )

@@ -16,7 +16,7 @@ import pytest
 from benchmarks.promises.row import Row, Size
 from core.errors import ArtifactDamaged
 from core.jobs import context
-from core.runs import artifacts, checkpoints
+from core.runs import artifacts
 from core.storage import files, job_record, sqlite_pool
 from core.storage.disk import Disk
 from core.storage.job import Job, JobState
@@ -126,8 +126,8 @@ def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
         if (folder / "config.json").exists():
             files.read_json(folder / "config.json")
         if (folder / "adapter").exists():
-            artifacts.adapter_folder(folder)
-        for step in checkpoints.steps(folder):
+            artifacts.find_adapter(folder)
+        for step in artifacts.list_checkpoints(folder):
             read_sealed(folder / "checkpoints" / f"{step:08d}")
     except ArtifactDamaged as error:
         return f"right after the fault: {error}"

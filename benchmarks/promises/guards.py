@@ -95,7 +95,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "guard: folders of the machine as models",
-        "core/runs/model_access.py",
+        "core/runs/limits.py",
         "        require(store.visitor, Action.NAME_FOLDER)\n",
         "        pass\n",
         f"{GUARDS_TEST}::test_a_student_names_no_folder_of_the_machine",

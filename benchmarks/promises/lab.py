@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.promises.row import TooLong
-from core.runs import artifacts, checkpoints
+from core.runs import artifacts
 from core.settings import PROJECT, Settings
 from core.storage import job_record
 from core.storage.job import ACTIVE, Job, JobKind, JobState
@@ -145,7 +145,7 @@ class Lab:
             )  # the row comes first; who is killed in between leaves the record to the supervisor
         if not current:
             return f"{job.name}: job.json does not record its end"
-        if not checkpoints.steps(folder):
+        if not artifacts.list_checkpoints(folder):
             return f"{job.name} has no checkpoint"
         return ""
 

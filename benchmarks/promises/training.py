@@ -23,7 +23,7 @@ from core.jobs import actions
 from core.models.catalog import find_model
 from core.presets import make_config
 from core.progress import Phase
-from core.runs import artifacts, checkpoints
+from core.runs import artifacts
 from core.settings import cores
 from core.storage.job import Job, JobState
 from core.storage.numerics import StepSeconds, decide_steps
@@ -241,7 +241,9 @@ def _finish(lab: Lab, job: Job, killed: bool, expected: dict[str, str]) -> tuple
                 _measure(lab, before)
     except TooLong as stuck:
         return f"stuck: {stuck}", int(killed)
-    same = outcome(lab.store.folder(job)) == expected and checkpoints.steps(lab.store.folder(job))
+    same = outcome(lab.store.folder(job)) == expected and artifacts.list_checkpoints(
+        lab.store.folder(job)
+    )
     return lab.complaint(job) or (
         "" if same else f"{job.name} ends with another adapter or table"
     ), int(killed)

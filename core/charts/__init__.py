@@ -4,15 +4,19 @@ Each function returns a ``Chart``: a specification, its data, a title and a text
 import ``core.evaluation``, ``core.data`` and ``core.inference.messages``.
 """
 
-from core.charts.adapter_spectra import adapter_map, singular_values
-from core.charts.bars import probabilities, trainable_bar, trainable_modules
+from core.charts.bars import pattern_bars, probabilities, trainable_bar, trainable_modules
 from core.charts.base import CLASS_COLOURS, CLASS_SHAPES, Chart, class_colours
-from core.charts.curves import loss_curves, score_curves, sparkline
+from core.charts.curves import loss_curves, over_steps, score_curves, sparkline, training_map
 from core.charts.distributions import class_balance, cut_curve, length_boxes, length_histogram
 from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix, matrix_difference
-from core.charts.model_internals import adapters, attention, movement, strips
-from core.charts.over_training import over_steps, training_map
-from core.charts.patterns import pattern_bars
+from core.charts.model_internals import (
+    adapter_map,
+    adapters,
+    attention,
+    movement,
+    singular_values,
+    strips,
+)
 from core.charts.reliability import bin_counts, coverage, reliability
 from core.charts.run_comparison import (
     AXES,
@@ -26,7 +30,7 @@ from core.charts.run_comparison import (
 from core.charts.score_intervals import AREAS as RANKING_AREAS
 from core.charts.score_intervals import class_scores, ranking, slices
 from core.charts.text_map import common_range, layer_scores, text_map
-from core.charts.token_tiles import attributions, pieces, tokens_per_word
+from core.charts.token_tiles import attributions, token_tiles, tokens_per_word
 from core.charts.word_cloud import word_bars, word_cloud
 
 __all__ = [
@@ -67,7 +71,7 @@ __all__ = [
     "pattern_bars",
     "layer_scores",
     "movement",
-    "pieces",
+    "token_tiles",
     "probabilities",
     "score_curves",
     "singular_values",

@@ -1,4 +1,4 @@
-"""Bars: the class probabilities of one text, and how little of a model LoRA trains."""
+"""Bar charts: probabilities of a text, trained parameters, and the classes of repeated patterns."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -14,16 +14,19 @@ from core.charts.base import (
     Chart,
     Spec,
     class_colours,
+    clicks,
+    fade_unchosen,
     finish,
     labelled_bars,
     per_cent,
-    titled,
+    with_title,
 )
+from core.data.explore.words import isolate
 
 
 def probabilities(values: Sequence[float], classes: Sequence[str], name: str) -> Chart:
-    """A bar per class from 0 to 100 %, for one text and the run called ``name``; charts of several
-    runs stand side by side.
+    """Draw a bar per class from 0 to 100 %, for one text and the run called ``name``; charts of
+    several runs are shown side by side.
     """
     predicted = max(range(len(values)), key=values.__getitem__)
     data = pd.DataFrame(
@@ -38,7 +41,7 @@ def probabilities(values: Sequence[float], classes: Sequence[str], name: str) ->
         f"{label} {per_cent(value)}" for label, value in zip(classes, values, strict=True)
     )
     return Chart(
-        titled(_probability_spec(tuple(classes)), name),
+        with_title(_probability_spec(tuple(classes)), name),
         data,
         name,
         f"Class probabilities by {name}: {words}.",
@@ -71,7 +74,7 @@ def _probability_spec(classes: tuple[str, ...]) -> Spec:
 
 
 def trainable_bar(trainable: int, total: int) -> Chart:
-    """One bar of all parameters with the trained part in front."""
+    """Draw one bar of all parameters, with the trained part first."""
     frozen, share = total - trainable, per_cent(trainable / total)
     data = pd.DataFrame(
         {
@@ -83,7 +86,7 @@ def trainable_bar(trainable: int, total: int) -> Chart:
     )
     title = f"{share} of {total:,} parameters are trained"
     return Chart(
-        titled(_trainable_spec(), title),
+        with_title(_trainable_spec(), title),
         data,
         title,
         f"{title}: {trainable:,}; {frozen:,} stay frozen.",
@@ -109,8 +112,8 @@ def _trainable_spec() -> Spec:
 
 
 def trainable_modules(table: pd.DataFrame) -> Chart:
-    """Trained parameters per module. ``table``: module, parameters, a line a module, drawn in its
-    order.
+    """Draw the trained parameters of each module. ``table``: module, parameters, in the order of
+    the bars.
     """
     data = table.assign(label=[f"{parameters:,}" for parameters in table["parameters"]])
     words = ", ".join(
@@ -133,3 +136,78 @@ def _modules_spec(modules: int) -> Spec:
         labelled_bars(base, bars, "parameters", "parameters").properties(height=28 * modules + 100),
         "Trained parameters per module",
     )
+
+
+MOST_COLOURED = 4
+OTHERS = "other classes"
+LIKELIEST = "likeliest class"
+
+
+def pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") -> Chart:
+    """Draw a bar per pattern, divided into the classes of its texts. ``table`` is the result of
+    ``boilerplate.evidence``, in the order of the bars.
+
+    With more than four classes a bar shows the most likely class against the rest. Selection
+    parameter ``chosen`` has the field pattern.
+    """
+    parts = []
+    for line in table.to_dict("records"):
+        name = classes[int(line["top"])]
+        label = f"{line['texts']:,} · {isolate(name)} {format_ratio(line['ratio'])}"
+        counts = {other: line[f"class {number}"] for number, other in enumerate(classes)}
+        if len(classes) > MOST_COLOURED:
+            counts = {LIKELIEST: counts[name], OTHERS: line["texts"] - counts[name]}
+        parts += [
+            (line["pattern"], part, texts, texts / line["texts"], label, number)
+            for number, (part, texts) in enumerate(counts.items())
+        ]
+    data = pd.DataFrame(parts, columns=["pattern", "class", "texts", "share", "label", "order"])
+    data["kept"] = (data["pattern"] == chosen) | (not chosen)
+    title = "Classes of the texts with each pattern"
+    first = [
+        f"{line['pattern']} in {line['texts']:,} texts, {classes[int(line['top'])]}"
+        f" {format_ratio(line['ratio'])}"
+        for line in table.head(5).to_dict("records")
+    ]
+    names = tuple(classes) if len(classes) <= MOST_COLOURED else (LIKELIEST, OTHERS)
+    return Chart(
+        _pattern_spec(names) | {"height": 26 * len(table) + 90},
+        data,
+        title,
+        f"{title}: {'; '.join(first) or 'none found'}.",
+    )
+
+
+def format_ratio(ratio: float) -> str:
+    """Format a likelihood ratio: ``× 3.2``, ``× 410``."""
+    return f"× {ratio:,.1f}" if ratio < 10 else f"× {ratio:,.0f}"
+
+
+@lru_cache(maxsize=64)
+def _pattern_spec(names: tuple[str, ...]) -> Spec:
+    colours = [HUE, FADED] if names == (LIKELIEST, OTHERS) else class_colours(names)
+    legend = alt.Legend(title=None, orient="top", symbolType="square")
+    y = alt.Y("pattern:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
+    base = alt.Chart().encode(y=y)
+    bars = base.mark_bar(cursor="pointer").encode(
+        opacity=fade_unchosen(),
+        x=alt.X(
+            "share:Q",
+            title="share of the texts with it",
+            scale=alt.Scale(domain=[0, 1.75]),
+            axis=alt.Axis(values=[0, 0.5, 1], format=".0%"),
+        ),
+        color=alt.Color(
+            "class:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend
+        ),
+        order="order:Q",
+        tooltip=[
+            "pattern:N",
+            "class:N",
+            alt.Tooltip("texts:Q", format=","),
+            alt.Tooltip("share:Q", format=".1%"),
+        ],
+    )
+    labels = base.transform_filter("datum.order === 0").mark_text(align="left", dx=8, fontSize=FONT)
+    labels = labels.encode(x=alt.datum(1), text="label:N", color=alt.value(THEME_TEXT))
+    return finish(alt.layer(bars.add_params(clicks("pattern")), labels))

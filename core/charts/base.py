@@ -17,12 +17,8 @@ import pyarrow as pa
 
 Spec = dict[str, object]
 
-CLASS_COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-)  # 3:1 on white and on the dark page, told apart by the colour-blind
+# contrast of 3:1 on the light and the dark page, distinguishable with colour blindness
+CLASS_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 CLASS_SHAPES = ("circle", "square", "triangle-up", "diamond")
 CLASS_DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 3), (10, 3, 2, 3))
 RUN_COLOURS = (
@@ -36,18 +32,18 @@ RUN_COLOURS = (
     "#3A8FB7",
     "#6B8E23",
     "#7F7F7F",
-)  # 3:1 too
+)  # contrast of 3:1 as well
 HUE = "#0072B2"
-FADED = "#8793A0"  # 3:1 on both pages
+FADED = "#8793A0"  # contrast of 3:1 on both pages
 ACCENT = "#D55E00"
-TEXT_COLOURS = {  # of the same hues, for words in them: 4.5:1 on a light and on a dark page
+TEXT_COLOURS = {  # the same hues for text: contrast of 4.5:1 on the light and the dark page
     False: ("#0060A0", "#A84800", "#00734F", "#9C4674"),
     True: ("#5DB3EE", "#F59A5B", "#3CC79B", "#E3A3C6"),
 }
-# Streamlit puts the theme's grey in its place, which .streamlit/config.toml keeps at 4.5:1
+# Streamlit replaces it by the theme's grey, which has a contrast of 4.5:1 (.streamlit/config.toml)
 THEME_TEXT = "gray"
 
-STEERING = frozenset(
+DRAWING_COLUMNS = frozenset(
     {
         "shade",
         "on_dark",
@@ -65,9 +61,9 @@ STEERING = frozenset(
         "end",
     }
 )
-LABEL_ROOM = 1.25  # axis over longest bar
+LABEL_ROOM = 1.25  # length of the axis as a multiple of the longest bar
 
-FONT = 14  # px: read from the back of a room
+FONT = 14  # px: legible from the back of a classroom
 CONFIG: Spec = {
     "axis": {
         "labelFontSize": FONT,
@@ -86,9 +82,8 @@ CONFIG: Spec = {
         "symbolStrokeWidth": 2.5,
     },
     "title": {"fontSize": 17, "anchor": "start", "offset": 12},
-    "mark": {
-        "tooltip": None
-    },  # Streamlit's theme would give each label and rule a tooltip of its own
+    # Streamlit's theme would add a tooltip to each label and rule
+    "mark": {"tooltip": None},
     "view": {"stroke": "transparent"},
     "text": {"fontSize": FONT},
 }
@@ -116,8 +111,10 @@ class Chart:
     @property
     def table(self) -> pd.DataFrame:
         """The data as a readable table, without columns that only control the drawing."""
-        read = self.data.drop(columns=[name for name in self.data.columns if name in STEERING])
-        return read.dropna(how="all", ignore_index=True)  # a rule or a mark beside the data
+        read = self.data.drop(
+            columns=[name for name in self.data.columns if name in DRAWING_COLUMNS]
+        )
+        return read.dropna(how="all", ignore_index=True)  # rows of rules and marks
 
 
 def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
@@ -131,16 +128,16 @@ def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
 def without_data(value: object) -> object:
     """Remove the empty data that Altair adds to each layer."""
     if isinstance(value, dict):
-        kept = {
+        items = {
             key: item
             for key, item in value.items()
             if key != "datasets" and (key, item) != ("data", {"name": "empty"})
         }
-        return {key: without_data(item) for key, item in kept.items()}
+        return {key: without_data(item) for key, item in items.items()}
     return [without_data(item) for item in value] if isinstance(value, list) else value
 
 
-def titled(spec: Spec, title: str) -> Spec:
+def with_title(spec: Spec, title: str) -> Spec:
     """Return a copy of ``spec`` with a title."""
     return spec | {"title": {"text": title}}
 
@@ -165,7 +162,7 @@ def clicks(*fields: str) -> alt.Parameter:
     return alt.selection_point(name="chosen", fields=list(fields), toggle="true", clear=False)
 
 
-def standing_back(opacity: float = 0.3) -> Any:
+def fade_unchosen(opacity: float = 0.3) -> Any:
     """Return the opacity of a mark, reduced where its column ``kept`` is false."""
     return alt.when("datum.kept === false").then(alt.value(opacity)).otherwise(alt.value(1))
 

@@ -1,7 +1,7 @@
-"""Learning curves: the loss as it falls, the scores as they rise, and a sparkline for lists."""
+"""Curves over training: loss, scores, probabilities of a text, and a map of easy and hard texts."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from math import ceil
 
 import altair as alt
@@ -17,6 +17,8 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
+    class_colours,
+    class_dashes,
     finish,
     per_cent,
 )
@@ -25,17 +27,18 @@ from core.evaluation.scores import Proportion
 RAW_POINTS = 1000  # a screen has hardly more columns
 SMOOTHED_SHARE = 0.04  # span of the moving average as a share of the curve so far
 SMALLEST_LOSS = 1e-6  # a logarithm needs more than zero
-# of what is drawn: a line of text is 16 px, axes and legend leave about 260 px, and a nice axis is
-# longer
+# of the drawn range: a line of text has 16 px, axes and legend leave about 260 px, and the axis is
+# longer than the range
 LABEL_SHARE = 0.08
 COLUMNS = ["step", "value", "series", "label", "low", "high"]
 
 
 def loss_curves(metrics: pd.DataFrame, log: bool = False) -> Chart:
-    """Training loss raw and smoothed, validation loss in points, the best checkpoint marked.
+    """Draw the training loss raw and smoothed, the validation loss as points, and the best
+    checkpoint.
 
-    ``metrics``: step, split (train or validation), loss, best; other columns are ignored. No lines
-    give an empty chart.
+    ``metrics``: step, split (train or validation), loss, best; other columns are ignored. Without
+    rows the chart is empty.
     """
     train, validation = (metrics[metrics["split"] == split] for split in ("train", "validation"))
     smoothed = train["loss"].astype(float).ewm(span=max(1.0, len(train) * SMOOTHED_SHARE)).mean()
@@ -64,7 +67,7 @@ def loss_curves(metrics: pd.DataFrame, log: bool = False) -> Chart:
 def score_curves(
     metrics: pd.DataFrame, rows: int = 0, baselines: Mapping[str, float] | None = None
 ) -> Chart:
-    """Accuracy and macro-F1 on the validation subset, with ``baselines`` (name to accuracy) as
+    """Draw accuracy and macro-F1 on the validation subset, with ``baselines`` (name to accuracy) as
     labelled rules.
 
     ``metrics``: step, split, accuracy, macro_f1, best. ``rows`` of the subset gives accuracy its 95
@@ -93,18 +96,18 @@ def score_curves(
         rules.assign(series="baseline", step=float("nan")),
     )
     title = "Accuracy and macro-F1 on validation texts"
-    found = (
+    course = (
         f"accuracy {_course(validation['accuracy'], '.3f')}, best checkpoint"
         f" {_at(best, 'accuracy', '.3f')}"
         if len(validation)
         else "none yet"
     )
     compared = "".join(f"; {name} {per_cent(share)}" for name, share in named.items())
-    return Chart(_score_spec(), data, title, f"{title}: {found}{compared}.")
+    return Chart(_score_spec(), data, title, f"{title}: {course}{compared}.")
 
 
 def _rules(named: Mapping[str, float], scores: Sequence[float]) -> pd.DataFrame:
-    """A rule a baseline. Where two would write over one another the upper one has both labels."""
+    """Tabulate a rule per baseline. If two labels would overlap, the upper rule has both."""
     ordered = sorted(named.items(), key=lambda item: -item[1])
     span = max([*named.values(), *scores], default=0) - min([*named.values(), *scores], default=0)
     labels: list[str] = []
@@ -121,7 +124,7 @@ def _rules(named: Mapping[str, float], scores: Sequence[float]) -> pd.DataFrame:
 
 
 def sparkline(values: Sequence[float], label: str = "accuracy") -> Chart:
-    """A tiny curve without axes for a list of runs; its last point stands out."""
+    """Draw a small curve without axes for a list of runs, with its last point highlighted."""
     last = len(values) - 1
     data = pd.DataFrame(
         {
@@ -149,7 +152,7 @@ def _curve(
 
 
 def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
-    """All parts in one frame; an empty part has no say in the columns' types."""
+    """Join the parts into one frame; empty parts do not affect the types of columns."""
     filled = [
         part.reindex(columns=COLUMNS).astype({"low": float, "high": float})
         for part in parts
@@ -159,7 +162,7 @@ def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _last_best(validation: pd.DataFrame) -> pd.DataFrame:
-    """The line of the best checkpoint so far: each line marked best was so when it was written."""
+    """Return the best row so far, the last of those that were the best when they were written."""
     return validation[validation["best"].astype(bool)].tail(1)
 
 
@@ -187,7 +190,7 @@ def _series(base: alt.Chart, *names: str) -> alt.Chart:
 
 
 def _best_mark(base: alt.Chart) -> alt.LayerChart:
-    """An open diamond around the best point, and its value."""
+    """Draw an open diamond around the best point, and its value."""
     best = _series(base, "best")
     label = best.mark_text(
         align="right", baseline="bottom", dx=-8, dy=-10, fontSize=FONT, fontWeight="bold"
@@ -275,9 +278,8 @@ def _score_spec() -> Spec:
     )
     level = alt.Chart().encode(y="value:Q").transform_filter("datum.series === 'baseline'")
     rule = level.mark_rule(color=FADED, strokeWidth=2, strokeDash=[2, 4]).encode(tooltip="label:N")
-    label = level.mark_text(
-        align="left", baseline="bottom", dx=4, dy=-4, fontSize=FONT
-    )  # curves end at the right, at good baselines
+    # at the left, because curves of good runs end near the baselines at the right
+    label = level.mark_text(align="left", baseline="bottom", dx=4, dy=-4, fontSize=FONT)
     label = label.encode(x=alt.value(0), text="label:N", color=alt.value(THEME_TEXT))
     return finish(
         (band + rule + label + lines + points + _best_mark(base)).properties(height=380),
@@ -293,3 +295,132 @@ def _spark_spec() -> Spec:
         color=ACCENT, filled=True, size=40, opacity=1
     )
     return finish((base.mark_line(color=HUE, strokeWidth=2) + end).properties(height=36))
+
+
+GROUPS = ("easy", "ambiguous", "hard")
+SHAPES = ("circle", "diamond", "square")
+
+
+def over_steps(
+    table: pd.DataFrame,
+    value: str,
+    classes: Sequence[str],
+    step: int,
+    title: str,
+    chosen: str | None = None,
+) -> Chart:
+    """Draw a line per class over the validations. ``table``: step, class and the column ``value``
+    (0 to 1); a rule marks ``step``.
+
+    With more than four classes there is one hue, and ``chosen`` is highlighted.
+    """
+    now = table[table["step"] == step]
+    words = ", ".join(
+        f"{name} {share:.3f}" for name, share in zip(now["class"], now[value], strict=True)
+    )
+    data = table.assign(chosen=table["step"] == step)
+    return Chart(
+        _steps_spec(value, tuple(classes), chosen),
+        data,
+        title,
+        f"{title}, at step {step:,}: {words}.",
+    )
+
+
+@lru_cache(maxsize=32)
+def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spec:
+    few = len(classes) <= len(CLASS_COLOURS)
+    legend = (
+        alt.Legend(title=None, orient="bottom", columns=4, symbolType="stroke") if few else None
+    )
+    faint = alt.when(alt.datum["class"] == chosen).then(alt.value(1)).otherwise(alt.value(0.25))
+    base = alt.Chart().encode(
+        x=alt.X(
+            "step:Q",
+            title="step",
+            axis=alt.Axis(format=",d", tickMinStep=1),
+            scale=alt.Scale(nice=False),
+        )
+    )
+    lines = base.mark_line(point=alt.OverlayMarkDef(size=40), strokeWidth=2.5).encode(
+        y=alt.Y(
+            f"{value}:Q",
+            title=value if value != "f1" else "F1",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(tickCount=5),
+        ),
+        color=alt.Color(
+            "class:N",
+            scale=alt.Scale(domain=list(classes), range=class_colours(classes, chosen)),
+            legend=legend,
+        ),
+        strokeDash=alt.StrokeDash(
+            "class:N",
+            scale=alt.Scale(
+                domain=list(classes), range=[list(dash) for dash in class_dashes(classes)]
+            ),
+            legend=legend,
+        ),
+        opacity=alt.value(1) if few or chosen is None else faint,
+        tooltip=[
+            "class:N",
+            alt.Tooltip("step:Q", format=","),
+            alt.Tooltip(f"{value}:Q", format=".3f"),
+        ],
+    )
+    rule = base.transform_filter("datum.chosen").mark_rule(
+        color=ACCENT, strokeDash=[4, 3], strokeWidth=2
+    )
+    return finish(alt.layer(rule, lines).properties(height=300))
+
+
+def training_map(table: pd.DataFrame, ringed: int | None = None) -> Chart:
+    """Draw a point per text at its variability and mean. ``table``: row, class, mean, deviation,
+    group, text; ``ringed`` is a row.
+
+    Selection parameter ``picked`` has the field row.
+    """
+    title = "Easy, ambiguous and hard texts (probability of the true class over the validations)"
+    counts = table["group"].value_counts()
+    words = ", ".join(f"{name} {counts.get(name, 0):,}" for name in GROUPS)
+    return Chart(
+        _map_spec(), table.assign(chosen=table["row"] == ringed), title, f"{title}: {words}."
+    )
+
+
+@lru_cache(maxsize=1)
+def _map_spec() -> Spec:
+    legend = alt.Legend(title=None, orient="bottom")
+    ringed = alt.when("datum.chosen")
+    points = (
+        alt.Chart()
+        .mark_point(filled=True, cursor="pointer")
+        .encode(
+            x=alt.X(
+                "deviation:Q",
+                title="variability (standard deviation)",
+                scale=alt.Scale(domainMin=0),
+            ),
+            y=alt.Y("mean:Q", title="mean", scale=alt.Scale(domain=[0, 1])),
+            color=alt.Color(
+                "group:N",
+                scale=alt.Scale(domain=list(GROUPS), range=list(CLASS_COLOURS[:3])),
+                legend=legend,
+            ),
+            shape=alt.Shape(
+                "group:N", scale=alt.Scale(domain=list(GROUPS), range=list(SHAPES)), legend=legend
+            ),
+            size=ringed.then(alt.value(220)).otherwise(alt.value(45)),
+            stroke=ringed.then(alt.value(THEME_TEXT)).otherwise(alt.value("transparent")),
+            strokeWidth=ringed.then(alt.value(2.5)).otherwise(alt.value(0)),
+            opacity=alt.value(0.75),
+            tooltip=[
+                "class:N",
+                "text:N",
+                *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("mean", "deviation")),
+                "group:N",
+            ],
+        )
+        .add_params(alt.selection_point(name="picked", fields=["row"]))
+    )
+    return finish(points.properties(height=380))

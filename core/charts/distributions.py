@@ -1,6 +1,4 @@
-"""Pictures of a dataset: how many texts each class has, how long they are, and how many a limit of
-tokens cuts.
-"""
+"""Charts of a dataset: texts per class, text lengths, and texts truncated at a token limit."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,22 +18,22 @@ from core.charts.base import (
     class_colours,
     class_dashes,
     clicks,
+    fade_unchosen,
     finish,
     labelled_bars,
     per_cent,
-    standing_back,
-    titled,
+    with_title,
 )
 from core.data.explore.statistics import CutCount, Histogram
 
-LATE = 0.6  # share of the axis beyond which a label stands left of its rule
-MOST_LINES = 4  # classes with a line each; more are one line, and the boxes tell them apart
+LATE = 0.6  # part of the axis beyond which a label is to the left of its rule
+MOST_LINES = 4  # classes with a line each; more share one line, and the box plots show them
 ALL = "all selected"
 
 
 def class_balance(table: pd.DataFrame, classes: Sequence[str], chosen: str | None = None) -> Chart:
-    """Bars of texts per class and split. ``table``: class, split, texts, and where some bars stand
-    back, a bool column ``kept``.
+    """Draw bars of texts per class and split. ``table``: class, split, texts, and a bool column
+    ``kept`` if some bars are faded.
 
     Selection parameter ``chosen`` has the field class.
     """
@@ -72,11 +70,10 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
     )
     bars = base.mark_bar(cursor="pointer", strokeWidth=1.5).encode(
         color=alt.Color("class:N", scale=scale, legend=None),
-        stroke=alt.Stroke(
-            "class:N", scale=scale, legend=None
-        ),  # the outline keeps a pale split visible
+        # the outline keeps a pale split visible
+        stroke=alt.Stroke("class:N", scale=scale, legend=None),
         fillOpacity=alt.FillOpacity("split:O", sort=list(splits), scale=strength, legend=None),
-        opacity=standing_back(),
+        opacity=fade_unchosen(),
         tooltip=["class:N", "split:N", alt.Tooltip("texts:Q", format=",")],
     )
     height = len(classes) * max(28, 28 * len(splits) + 8) + 100
@@ -89,33 +86,36 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
 
 
 def length_histogram(
-    found: Histogram, classes: Sequence[str], unit: str, kept: tuple[int, int] | None = None
+    histogram: Histogram,
+    classes: Sequence[str],
+    unit: str,
+    selected: tuple[int, int] | None = None,
 ) -> Chart:
-    """How long the texts of each class are, as a share of the class; beyond four classes all of
-    them as one line.
+    """Draw the lengths of texts as proportions of each class; with more than four classes as one
+    line.
 
-    ``unit`` is words, characters or tokens; bins within the range ``kept`` are shaded. Selection
-    parameter ``chosen`` has the fields from and to of a bin.
+    ``unit`` is words, characters or tokens; bins within the range ``selected`` are shaded.
+    Selection parameter ``chosen`` has the fields from and to of a bin.
     """
-    title, edges = f"Text length in {unit}", found.edges
-    names = {label: name for label, name in enumerate(classes) if found.texts[:, label].any()}
+    title, edges = f"Text length in {unit}", histogram.edges
+    names = {label: name for label, name in enumerate(classes) if histogram.texts[:, label].any()}
     lines = (
-        {name: found.texts[:, label] for label, name in names.items()}
+        {name: histogram.texts[:, label] for label, name in names.items()}
         if len(classes) <= MOST_LINES
-        else {ALL: found.texts.sum(axis=1)}
+        else {ALL: histogram.texts.sum(axis=1)}
     )
     bins = {"from": edges[:-1], "to": edges[1:] - 1, "middle": (edges[:-1] + edges[1:] - 1) / 2}
-    low, high = kept or (0, -1)
+    low, high = selected or (0, -1)
     within, blank, every = (
         (edges[:-1] <= high) & (edges[1:] > low),
         np.full(len(edges) - 1, np.nan),
-        found.texts.sum(axis=1),
+        histogram.texts.sum(axis=1),
     )
-    times = len(lines) + 1  # a line per class, and a place to click over them
+    repeats = len(lines) + 1  # a line per class, and a layer to click on
     data = pd.DataFrame(
         {
             "class": np.repeat([*lines, ALL], len(blank)),
-            **{name: np.tile(values, times) for name, values in bins.items()},
+            **{name: np.tile(values, repeats) for name, values in bins.items()},
             "texts": np.concatenate([*lines.values(), every]),
             "share": np.concatenate(
                 [*(texts / max(texts.sum(), 1) for texts in lines.values()), blank]
@@ -125,17 +125,19 @@ def length_histogram(
         }
     )
     note = (
-        f"{found.beyond:,} {'text' if found.beyond == 1 else 'texts'} longer than"
-        f" {found.longest:,} {unit} {'is' if found.beyond == 1 else 'are'} not shown."
-        if found.beyond
+        f"{histogram.beyond:,} {'text' if histogram.beyond == 1 else 'texts'} longer than"
+        f" {histogram.longest:,} {unit} {'is' if histogram.beyond == 1 else 'are'} not shown."
+        if histogram.beyond
         else ""
     )
-    total = int(found.texts.sum()) + found.beyond
+    total = int(histogram.texts.sum()) + histogram.beyond
     words = (
-        f"{total:,} texts, most of them up to {found.longest:,} {unit}." if total else "No texts."
+        f"{total:,} texts, most of them up to {histogram.longest:,} {unit}."
+        if total
+        else "No texts."
     )
     return Chart(
-        titled(_length_spec(tuple(classes), unit), title),
+        with_title(_length_spec(tuple(classes), unit), title),
         data,
         title,
         f"{title}. {words} {note}".strip(),
@@ -189,17 +191,17 @@ def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
         y2=alt.value("height"),
         opacity=alt.when("datum.kept")
         .then(alt.value(0.16))
-        .otherwise(alt.value(0.001)),  # nothing to see, but a place to click
+        .otherwise(alt.value(0.001)),  # invisible, but reacts to a click
         tooltip=tooltip[1:4],
     )
     return finish(alt.layer(curves, hits.add_params(clicks("from", "to"))).properties(height=300))
 
 
 def length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
-    """A box per class. ``table``: class, texts, low, lower, median, upper, high, longest, and a
-    bool column ``kept``.
+    """Draw a box per class. ``table``: class, texts, low, lower, median, upper, high, longest, and
+    a bool column ``kept``.
 
-    The box holds the middle half, the line 90 % of the texts. Selection parameter ``chosen`` has
+    The box covers the middle half, the line 90 % of the texts. Selection parameter ``chosen`` has
     the field class.
     """
     title = f"Length per class in {unit}"
@@ -208,7 +210,7 @@ def length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Char
         for name, median in zip(table["class"], table["median"], strict=True)
     )
     return Chart(
-        titled(_box_spec(tuple(classes), unit), title),
+        with_title(_box_spec(tuple(classes), unit), title),
         table,
         title,
         f"{title}. Median: {words or 'no texts'}.",
@@ -226,7 +228,7 @@ def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
     base = alt.Chart().encode(
         y=y,
         color=alt.Color("class:N", scale=scale, legend=None),
-        opacity=standing_back(),
+        opacity=fade_unchosen(),
         tooltip=["class:N", *numbers],
     )
     axis = alt.X("low:Q", title=unit, axis=alt.Axis(format=",d", tickCount=6))
@@ -243,30 +245,33 @@ def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
 
 
 def cut_curve(table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut: CutCount) -> Chart:
-    """Share of the texts that each limit cuts. ``table``: max_tokens, class, share. A rule stands
-    at ``max_tokens``.
+    """Draw the proportion of texts that each limit truncates. ``table``: max_tokens, class, share.
+    A rule marks ``max_tokens``.
     """
-    title = "Texts cut off at max tokens"
+    title = "Texts truncated at max tokens"
     share = per_cent(cut.share) if cut.texts else "none"
     last = float(table["max_tokens"].max()) if len(table) else 1.0
     limit = {
         "max_tokens": max_tokens,
         "share": cut.share,
-        "label": f"{max_tokens:,} tokens: {share} cut",
+        "label": f"{max_tokens:,} tokens: {share} truncated",
         "late": max_tokens > last * LATE,
         "kind": "limit",
     }
     data = pd.concat([table.assign(kind="curve"), pd.DataFrame([limit])], ignore_index=True)
     names = tuple(dict.fromkeys(table["class"]))
     alt_text = (
-        f"{title}. With {max_tokens:,} tokens {cut.texts:,} of {cut.n:,} texts are cut, {share}."
+        f"{title}. With {max_tokens:,} tokens {cut.texts:,} of {cut.n:,} texts are truncated,"
+        f" {share}."
     )
-    return Chart(titled(_naming(_cut_spec(tuple(classes)), names), title), data, title, alt_text)
+    return Chart(
+        with_title(_naming(_cut_spec(tuple(classes)), names), title), data, title, alt_text
+    )
 
 
 def _naming(spec: Spec, names: Sequence[str]) -> Spec:
-    """``spec`` with those lines in its legend; building one for each choice of classes would take
-    45 ms.
+    """Return ``spec`` with ``names`` in its legend; building a spec per choice of classes would
+    take 45 ms.
     """
     (lines, *others), channels = cast(list[dict[str, Any]], spec["layer"]), ("color", "strokeDash")
     legends = {
@@ -288,7 +293,7 @@ def _cut_spec(classes: tuple[str, ...]) -> Spec:
         x=alt.X("max_tokens:Q", title="max tokens", scale=alt.Scale(nice=False)),
         y=alt.Y(
             "share:Q",
-            title="share that is cut",
+            title="proportion truncated",
             axis=alt.Axis(format=".0%", tickCount=5),
             scale=alt.Scale(domain=[0, 1]),
         ),
@@ -310,13 +315,13 @@ def _cut_spec(classes: tuple[str, ...]) -> Spec:
             lines,
             rule,
             limit.mark_point(color=ACCENT, filled=True, size=90, opacity=1),
-            *_beside(limit),
+            *_label_limit(limit),
         ).properties(height=300)
     )
 
 
-def _beside(limit: alt.Chart) -> list[alt.Chart]:
-    """The label of the limit, on the side that has room."""
+def _label_limit(limit: alt.Chart) -> list[alt.Chart]:
+    """Draw the label of the limit, on the side with more room."""
     return [
         limit.transform_filter(which)
         .mark_text(align=align, baseline="top", dx=dx, fontSize=FONT)

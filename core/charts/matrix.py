@@ -1,6 +1,6 @@
-"""The confusion matrix as a picture: rows true, columns predicted, the number in each cell.
+"""Charts of a confusion matrix, and of the difference of two on the same texts.
 
-What one confusion matrix has more or fewer of than another, on the same texts.
+Rows are true classes, columns predicted classes.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.base import ACCENT, FONT, Chart, Spec, finish, per_cent, titled
+from core.charts.base import ACCENT, FONT, Chart, Spec, finish, per_cent, with_title
 from core.evaluation.scores import Scores
 
 CellsShow = Literal["counts", "per cent of row", "errors only"]
@@ -22,13 +22,11 @@ TITLES: dict[CellsShow, str] = {
     "per cent of row": "Confusion matrix (per cent of each true class)",
     "errors only": "Confusion matrix, errors only (texts)",
 }
-TILES = {
-    False: ("#EDF3F8", "#084E8A"),
-    True: ("#1E2B38", "#8CCBF5"),
-}  # lightness of no text and of all, on a light and a dark page
+# colours of no text and of all texts, on the light and the dark page
+TILES = {False: ("#EDF3F8", "#084E8A"), True: ("#1E2B38", "#8CCBF5")}
 DARK_TEXT, LIGHT_TEXT = "#000000", "#FFFFFF"
-MOST_LABELLED = 20  # classes; with more the cells are too small for numbers, and the table has them
-MANY, SMALL_FONT = 30, 10  # classes; px, or their names would lie over each other
+MOST_LABELLED = 20  # classes; with more the cells are too small for numbers
+MANY, SMALL_FONT = 30, 10  # classes, px: with more classes the names would overlap
 
 
 def confusion_matrix(
@@ -38,14 +36,11 @@ def confusion_matrix(
     dark: bool = False,
     chosen: tuple[str, str] | None = None,
 ) -> Chart:
-    """A tile per pair of classes. Selection parameter ``cell`` has the fields true and predicted,
-    which are class names.
+    """Draw a tile per pair of classes, with a frame around the cell ``chosen``, (true, predicted).
 
-    The cell ``chosen``, (true, predicted), is framed, whether a click or something else on the page
-    chose it.
-
-    ``counts`` is (C, C), true class first. Shades go from 0 to 1 for shares, else from 0 to the
-    largest number shown.
+    ``counts`` is (C, C), true class first. Shades range from 0 to 1 for proportions, otherwise from
+    0 to the largest number. Selection parameter ``cell`` has the fields true and predicted, which
+    are class names.
     """
     scores = Scores(counts)
     size, errors = len(classes), counts * (1 - np.eye(len(classes), dtype=counts.dtype))
@@ -67,7 +62,7 @@ def confusion_matrix(
         }
     )
     return Chart(
-        titled(_matrix_spec(size, show, dark), TITLES[show]),
+        with_title(_matrix_spec(size, show, dark), TITLES[show]),
         data,
         TITLES[show],
         _words(scores, errors, classes),
@@ -75,24 +70,23 @@ def confusion_matrix(
 
 
 def tile_fields(classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """The fields true and predicted of each tile, row by row."""
+    """Return the fields true and predicted of each tile, row by row."""
     names = np.asarray(classes, dtype=object)
     return {"true": np.repeat(names, len(names)), "predicted": np.tile(names, len(names))}
 
 
 def tile_colour(shade: float, dark: bool) -> tuple[int, int, int]:
-    """Red, green, blue of a tile as Vega draws it."""
+    """Return red, green and blue of a tile as Vega draws it."""
     low, high = (tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in TILES[dark])
     red, green, blue = (round(a + (b - a) * shade) for a, b in zip(low, high, strict=True))
     return red, green, blue
 
 
 def text_colour(shade: float, dark: bool) -> str:
-    """Black or white, whichever stands out more from the tile."""
+    """Return black or white, whichever has more contrast to the tile."""
     luminance = _luminance(tile_colour(shade, dark))
-    return (
-        DARK_TEXT if (luminance + 0.05) ** 2 > 0.05 * 1.05 else LIGHT_TEXT
-    )  # equal contrast with both (WCAG 2.2, 1.4.3)
+    # at equality both have the same contrast (WCAG 2.2, 1.4.3)
+    return DARK_TEXT if (luminance + 0.05) ** 2 > 0.05 * 1.05 else LIGHT_TEXT
 
 
 def _luminance(colour: tuple[int, int, int]) -> float:
@@ -123,14 +117,14 @@ def _labels(counts: np.ndarray, shares: np.ndarray, show: CellsShow) -> list[str
 def _words(scores: Scores, errors: np.ndarray, classes: Sequence[str]) -> str:
     words = (
         f"Confusion matrix of {scores.accuracy.n:,} texts, true classes in rows: {scores.accuracy}"
-        " right."
+        " correct."
     )
     if not errors.sum():
         return words
     true, predicted = divmod(int(errors.argmax()), len(classes))
     return (
-        f"{words} Most often {classes[true]} was taken for {classes[predicted]}: {errors.max():,}"
-        " texts."
+        f"{words} Most frequent error: {classes[true]} predicted as {classes[predicted]},"
+        f" {errors.max():,} texts."
     )
 
 
@@ -193,10 +187,9 @@ def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
     )
 
 
-# worse, the same, better; the ends reach 4.5:1 with the text on them
+# worse, equal, better; the ends have a contrast of 4.5:1 to their text
 TONES = {False: ("#8A3A00", "#F3F4F6", "#084E8A"), True: ("#F5A977", "#232A33", "#8CCBF5")}
-# from this share of the largest difference on, the tile is dark on a light page and light on a dark
-# one
+# beyond this part of the largest difference a tile is dark on a light page, and light on a dark one
 STRONG = 0.55
 
 
@@ -207,10 +200,9 @@ def matrix_difference(
     names: tuple[str, str],
     dark: bool = False,
 ) -> Chart:
-    """Texts that ``second`` has more or fewer of in each cell than ``first``, both (C, C), true
-    class first.
+    """Draw the difference ``second`` minus ``first`` of each cell, both (C, C), true class first.
 
-    Blue is better: more on the diagonal, or fewer beside it; orange is worse.
+    Blue is better, more on the diagonal or fewer off it; orange is worse.
     """
     size, change = len(classes), second - first
     better = np.where(np.eye(size, dtype=bool), change, -change)
@@ -222,19 +214,22 @@ def matrix_difference(
             "second": second.ravel(),
             "change": change.ravel(),
             "shade": strength.ravel(),
-            "label": [signed(value) for value in change.ravel()],
+            "label": [format_signed(value) for value in change.ravel()],
             "on_dark": [(abs(value) > STRONG) != dark for value in strength.ravel()],
         }
     )
     title = f"{names[1]} minus {names[0]} (texts in each cell; blue is better, orange is worse)"
     gained = int(np.trace(change))
     return Chart(
-        _difference_spec(size, dark), data, title, f"{title}: {signed(gained)} on the diagonal."
+        _difference_spec(size, dark),
+        data,
+        title,
+        f"{title}: {format_signed(gained)} on the diagonal.",
     )
 
 
-def signed(number: int) -> str:
-    """``+3``, ``−3``, ``0``."""
+def format_signed(number: int) -> str:
+    """Format an integer with its sign: ``+3``, ``−3``, ``0``."""
     return f"+{number:,}" if number > 0 else f"{number:,}".replace("-", "−")
 
 

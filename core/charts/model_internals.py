@@ -1,33 +1,32 @@
-"""Pictures of a text inside a model: vectors as strips, attention, how far tokens move, where the
-LoRA matrices sit.
+"""Charts of a model's inside: vectors, attention, how far tokens move, and the adapter's matrices.
 
 Shapes: T tokens, d hidden, L layers.
 """
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Literal
 
 import altair as alt
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.charts.base import ACCENT, FONT, HUE, Chart, Spec, finish
+from core.charts.base import ACCENT, FONT, HUE, Chart, Spec, finish, with_title
 from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, TILES, text_colour
 from core.inference.messages import AdaptedModule
 from core.models.families import find_projection
 
 MIDDLE = {False: "#F1F4F6", True: "#17202A"}  # no value, on a light and a dark page
-CLIPPED = (
-    0.98  # quantile at which a strip's colours end: a few numbers are far larger than all others
-)
+# quantile at which a strip's colours end, because a few numbers are far larger than all others
+CLIPPED = 0.98
 
 
 def strips(
     vectors: NDArray[np.floating], names: Sequence[str], title: str, dark: bool = False
 ) -> Chart:
-    """Vectors (k, d), a row each, blue below zero and orange above. Each row has its own scale, as
-    lengths differ.
+    """Draw vectors (k, d) as one row each, blue below zero and orange above. Each row has its own
+    scale, because lengths differ.
     """
     values = vectors.astype(np.float32)
     lengths = np.linalg.norm(values, axis=1)
@@ -80,10 +79,10 @@ def _strips_spec(rows: int, width: int, dark: bool) -> Spec:
 
 
 def attention(
-    shares: NDArray[np.floating], pieces: Sequence[str], title: str, dark: bool = False
+    shares: NDArray[np.floating], tokens: Sequence[str], title: str, dark: bool = False
 ) -> Chart:
-    """Attention (T, T) of one head: row looks at column, from 0 to 1."""
-    labels = [f"{number} {piece}" for number, piece in enumerate(pieces)]
+    """Draw the attention (T, T) of one head from 0 to 1: rows attend to columns."""
+    labels = [f"{number} {token}" for number, token in enumerate(tokens)]
     data = _grid(shares, "from", labels, "to", labels, "attention")
     strongest = [labels[int(column)] for column in shares.argmax(1)]
     words = ", ".join(
@@ -97,9 +96,9 @@ def attention(
     )
 
 
-def movement(moved: NDArray[np.floating], pieces: Sequence[str], dark: bool = False) -> Chart:
-    """How far each layer (L) moves each token (T), as a share of the vector's length before."""
-    labels = [f"{number} {piece}" for number, piece in enumerate(pieces)]
+def movement(moved: NDArray[np.floating], tokens: Sequence[str], dark: bool = False) -> Chart:
+    """Draw how far each layer (L) moves each token (T), relative to the length of its vector."""
+    labels = [f"{number} {token}" for number, token in enumerate(tokens)]
     layers = [f"layer {number}" for number in range(1, len(moved) + 1)]
     title = "How far each layer moves each token (distance as a share of the vector's length)"
     data = _grid(moved[:, : len(labels)], "layer", layers, "token", labels, "distance")
@@ -115,7 +114,7 @@ def movement(moved: NDArray[np.floating], pieces: Sequence[str], dark: bool = Fa
 
 
 def _up(values: NDArray[np.floating]) -> float:
-    """The largest value, up to the next fifth: where the colours end."""
+    """Round the largest value up to a multiple of 0.2, the end of the colour scale."""
     return float(np.ceil(max(float(values.max()), 0.1) * 5 - 1e-6) / 5)
 
 
@@ -168,8 +167,8 @@ def _heat_spec(
 
 
 def adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart:
-    """A tile a linear module: rows layers, columns modules within one; those with LoRA matrices say
-    their rank.
+    """Draw a tile per linear module: rows are layers, columns are the modules of a layer. Adapted
+    modules show their rank.
     """
     modules = sorted(modules, key=lambda module: (module.layer, find_projection(module.module)))
     most = max((module.change for module in modules), default=0.0) or 1.0
@@ -189,7 +188,7 @@ def adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart:
         }
     )
     data["on_dark"] = [text_colour(shade, dark) == LIGHT_TEXT for shade in data["shade"]]
-    title = "Where the LoRA matrices sit"
+    title = "Modules with LoRA matrices"
     adapted = sorted({module.module for module in modules if module.rank})
     layers = len(data["layer"].unique())
     return Chart(
@@ -227,3 +226,94 @@ def _adapters_spec(layers: int, dark: bool) -> Spec:
         color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )
     return finish(alt.layer(tiles, names).properties(height=34 * layers + 130))
+
+
+Shown = Literal["relative change", "effective rank"]
+TITLES: dict[Shown, str] = {
+    "relative change": "Change of each adapted weight (‖ΔW‖ / ‖W‖)",
+    "effective rank": "Effective rank of each change",
+}
+
+
+def adapter_map(table: pd.DataFrame, shown: Shown, rank: int, dark: bool = False) -> Chart:
+    """Draw a tile per matrix. ``table``: layer (from 1), module, change (a proportion) and
+    effective_rank; shades end at the largest change, or at ``rank``.
+    """
+    column = "change" if shown == "relative change" else "effective_rank"
+    most = max(float(table["change"].max()), 1e-9) if column == "change" else float(rank)
+    shade = (table[column] / most).clip(0, 1)
+    data = table[["layer", "module", "change", "effective_rank"]].assign(
+        layer=[f"layer {layer}" for layer in table["layer"]],
+        label=[
+            f"{value * 100:.1f} %" if column == "change" else f"{value:.1f}"
+            for value in table[column]
+        ],
+        shade=shade,
+        on_dark=[text_colour(float(value), dark) == LIGHT_TEXT for value in shade],
+    )
+    title = TITLES[shown] + (f", of at most {rank}" if column != "change" else "")
+    words = ", ".join(
+        f"{line['layer']} {line['module']} {line['label']}"
+        for line in data.head(12).to_dict("records")
+    )
+    return Chart(
+        with_title(_map_spec(data["layer"].nunique(), dark), title),
+        data,
+        title,
+        f"{title}: {words}.",
+    )
+
+
+@cache
+def _map_spec(layers: int, dark: bool) -> Spec:
+    axis = {"domain": False, "ticks": False, "labelLimit": 240}
+    base = alt.Chart().encode(
+        x=alt.X("module:N", sort=None, title=None, axis=alt.Axis(labelAngle=-20, **axis)),
+        y=alt.Y("layer:N", sort=None, title=None, axis=alt.Axis(**axis)),
+        tooltip=[
+            "layer:N",
+            "module:N",
+            alt.Tooltip("change:Q", title="relative change", format=".2%"),
+            alt.Tooltip("effective_rank:Q", title="effective rank", format=".2f"),
+        ],
+    )
+    scale = alt.Scale(domain=[0, 1], range=list(TILES[dark]), interpolate="rgb", clamp=True)
+    tiles = base.mark_rect(cornerRadius=3).encode(
+        color=alt.Color("shade:Q", scale=scale, legend=None)
+    )
+    names = base.mark_text(fontSize=FONT - 1).encode(
+        text="label:N",
+        color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
+    )
+    return finish(alt.layer(tiles, names).properties(height=34 * layers + 130))
+
+
+def singular_values(values: Sequence[float], name: str) -> Chart:
+    """Draw a bar per direction, the strongest first."""
+    data = pd.DataFrame(
+        {
+            "direction": range(1, len(values) + 1),
+            "singular value": [round(float(value), 5) for value in values],
+        }
+    )
+    title = f"Singular values of the change of {name}"
+    words = ", ".join(f"{value:.3f}" for value in values[:8])
+    return Chart(with_title(_bars_spec(), title), data, title, f"{title}: {words}.")
+
+
+@cache
+def _bars_spec() -> Spec:
+    bars = (
+        alt.Chart()
+        .mark_bar(color=HUE)
+        .encode(
+            x=alt.X(
+                "direction:O",
+                title="direction, the strongest first",
+                axis=alt.Axis(labelAngle=0, labelOverlap=True),
+            ),
+            y=alt.Y("singular value:Q", title="singular value"),
+            tooltip=["direction:O", alt.Tooltip("singular value:Q", format=".4f")],
+        )
+    )
+    return finish(bars.properties(height=280))

@@ -1,5 +1,5 @@
-"""Calibration as pictures: accuracy against confidence with the texts of each bin beneath, and
-accuracy against coverage.
+"""Charts of calibration: accuracy against confidence, texts per bin, and accuracy against
+coverage.
 """
 
 from functools import cache
@@ -12,33 +12,33 @@ from core.evaluation.calibration import Calibration
 
 UNIT = alt.Scale(domain=[0, 1], nice=False)
 AXIS = alt.Axis(format=".0%", tickCount=6)
-FEWEST = 0.02  # of the texts: the interval of fewer would take up the picture
-# px that the labels of both vertical axes take, so that the two pictures share their horizontal one
+FEWEST = 0.02  # proportion of texts: the interval of fewer would fill the chart
+# px for the labels of the vertical axes, so that the horizontal axes of both charts are aligned
 EXTENT = 46
 
 
-def reliability(found: Calibration, name: str) -> Chart:
-    """A point and its 95 % interval for each bin that holds texts, the diagonal of perfect
-    calibration, and bars of texts beneath.
+def reliability(measured: Calibration, name: str) -> Chart:
+    """Draw a point with its 95 % interval for each bin with texts, and the diagonal of perfect
+    calibration.
     """
-    data = found.bins[found.bins["texts"] > 0].reset_index(drop=True)
-    title = f"{name}: accuracy against confidence in {len(found.bins)} bins"
+    data = measured.bins[measured.bins["texts"] > 0].reset_index(drop=True)
+    title = f"{name}: accuracy against confidence in {len(measured.bins)} bins"
     words = "; ".join(
-        f"{per_cent(sure)} sure, {per_cent(right)} right of {texts:,}"
-        for sure, right, texts in zip(
+        f"confidence {per_cent(confidence)}, accuracy {per_cent(accuracy)} of {texts:,}"
+        for confidence, accuracy, texts in zip(
             data["confidence"], data["accuracy"], data["texts"], strict=True
         )
     )
     return Chart(_reliability_spec(), data, title, f"{title}. {words or 'no texts'}.")
 
 
-def bin_counts(found: Calibration) -> Chart:
-    """A bar for each bin: how many texts its point in ``reliability`` stands for."""
-    title = f"Texts in each of the {len(found.bins)} bins"
-    words = ", ".join(f"{number:,}" for number in found.bins["texts"])
+def bin_counts(measured: Calibration) -> Chart:
+    """Draw a bar for each bin: the number of texts of its point in ``reliability``."""
+    title = f"Texts in each of the {len(measured.bins)} bins"
+    words = ", ".join(f"{number:,}" for number in measured.bins["texts"])
     return Chart(
         _counts_spec(),
-        found.bins[["low", "high", "texts"]],
+        measured.bins[["low", "high", "texts"]],
         title,
         f"{title}, least confident first: {words}.",
     )
@@ -49,7 +49,7 @@ def _reliability_spec() -> Spec:
     tooltip = [
         *(
             alt.Tooltip(f"{column}:Q", title=title, format=".1%")
-            for column, title in (("confidence", "mean confidence"), ("accuracy", "right"))
+            for column, title in (("confidence", "mean confidence"), ("accuracy", "accuracy"))
         ),
         *(
             alt.Tooltip(f"accuracy_{edge}:Q", title=f"95 % interval, {edge}", format=".1%")
@@ -57,9 +57,8 @@ def _reliability_spec() -> Spec:
         ),
         alt.Tooltip("texts:Q", format=","),
     ]
-    line = alt.Chart().mark_rule(
-        strokeDash=[5, 4], color=FADED, strokeWidth=2, aria=False
-    )  # no text of it: the same in every chart
+    # without a text alternative, because it is the same in every chart
+    line = alt.Chart().mark_rule(strokeDash=[5, 4], color=FADED, strokeWidth=2, aria=False)
     diagonal = line.encode(x=alt.XDatum(0), y=alt.YDatum(0), x2=alt.X2Datum(1), y2=alt.Y2Datum(1))
     base = alt.Chart().encode(
         x=alt.X(
@@ -103,17 +102,17 @@ def _counts_spec() -> Spec:
 
 
 def coverage(curve: pd.DataFrame, threshold: float) -> Chart:
-    """Accuracy of the texts that are answered, with its 95 % interval, against their share; a rule
-    where ``threshold`` stands.
+    """Draw the accuracy of the answered texts, with its 95 % interval, against their proportion; a
+    rule marks ``threshold``.
     """
     answered = curve[curve["threshold"] >= threshold].tail(1).assign(kind="chosen")
     curve = curve[(curve["coverage"] >= FEWEST) | (curve.index == len(curve) - 1)]
     data = pd.concat([curve.assign(kind="curve"), answered], ignore_index=True)
-    title = "Accuracy of the answered texts against their share (95 % interval as a band)"
+    title = "Accuracy of the answered texts against their proportion (band: 95 % interval)"
     few = curve.iloc[:: max(1, len(curve) // 5)]
     words = ", ".join(
-        f"{per_cent(right)} at {per_cent(share)}"
-        for right, share in zip(few["accuracy"], few["coverage"], strict=True)
+        f"{per_cent(accuracy)} at {per_cent(share)}"
+        for accuracy, share in zip(few["accuracy"], few["coverage"], strict=True)
     )
     return Chart(_coverage_spec(), data, title, f"{title}: {words}.")
 
@@ -123,19 +122,22 @@ def _coverage_spec() -> Spec:
     axis = alt.Axis(format=".0%", tickCount=6)
     base = alt.Chart().encode(
         x=alt.X(
-            "coverage:Q", title="share of texts answered", scale=alt.Scale(domain=[0, 1]), axis=axis
+            "coverage:Q",
+            title="proportion of texts answered",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=axis,
         ),
         tooltip=[
-            alt.Tooltip("threshold:Q", title="at least so sure", format=".1%"),
+            alt.Tooltip("threshold:Q", title="minimum confidence", format=".1%"),
             alt.Tooltip("coverage:Q", title="answered", format=".1%"),
-            alt.Tooltip("accuracy:Q", title="right", format=".1%"),
+            alt.Tooltip("accuracy:Q", format=".1%"),
             alt.Tooltip("texts:Q", format=","),
         ],
     )
-    y = alt.Y("accuracy:Q", title="accuracy of those", scale=alt.Scale(zero=False), axis=axis)
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False), axis=axis)
     curve = base.transform_filter("datum.kind === 'curve'")
     band = curve.mark_area(opacity=0.2, color=HUE).encode(
-        y=alt.Y("low:Q", title="accuracy of those", scale=alt.Scale(zero=False)), y2="high:Q"
+        y=alt.Y("low:Q", title="accuracy", scale=alt.Scale(zero=False)), y2="high:Q"
     )
     line = curve.mark_line(color=HUE, strokeWidth=2.5).encode(y=y)
     chosen = base.transform_filter("datum.kind === 'chosen'")

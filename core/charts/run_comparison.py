@@ -1,4 +1,4 @@
-"""Runs beside each other: their curves on one axis, and what accuracy cost each of them."""
+"""Charts that compare runs: their curves, and their accuracy against its cost."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -27,15 +27,15 @@ COSTS = {
     "memory": "peak memory (MB)",
     "trained": "trainable parameters",
 }
-POINTS = 400  # of a run: ten runs together stay a light page
+POINTS = 400  # per run, so that a page with ten runs stays fast
 SMOOTHED_SHARE = 0.04  # span of the moving average as a share of the curve
 
 
 def run_curves(
     metrics: pd.DataFrame, runs: Sequence[str], axis: Axis, measure: Measure, log: bool = False
 ) -> Chart:
-    """Curves of several runs: validation solid with points, training dashed and smoothed, its raw
-    line thin behind.
+    """Draw the curves of several runs: validation solid with points, training dashed and smoothed,
+    with a thin raw line.
 
     ``metrics``: run, split (train or validation), and columns named after ``axis`` and ``measure``.
     Only the loss has training values.
@@ -65,8 +65,8 @@ def run_curves(
 
 
 def cost_and_accuracy(results: pd.DataFrame, cost: str) -> Chart:
-    """Test accuracy with its 95 % interval against a cost; a line joins the runs that no other
-    beats in both.
+    """Draw test accuracy with its 95 % interval against a cost; a line joins the runs that no other
+    run beats in both.
 
     ``results``: run, accuracy, low, high, and a column named after ``cost``, a key of ``COSTS``.
     """
@@ -93,12 +93,12 @@ def cost_and_accuracy(results: pd.DataFrame, cost: str) -> Chart:
         _cost_spec(tuple(results["run"]), COSTS[cost]),
         data,
         title,
-        f"{title}. Beaten by none in both: {best}.",
+        f"{title}. No run is better in both than: {best}.",
     )
 
 
 def _curves_of(metrics: pd.DataFrame, run: str, axis: Axis, measure: Measure) -> list[pd.DataFrame]:
-    found = []
+    curves = []
     for split in ("train", "validation"):
         lines = metrics[(metrics["split"] == split) & metrics[measure].notna()].sort_values(axis)
         if lines.empty:
@@ -108,12 +108,12 @@ def _curves_of(metrics: pd.DataFrame, run: str, axis: Axis, measure: Measure) ->
             {"run": run, "x": lines[axis].astype(float), "value": lines[measure].astype(float)}
         )
         if split == "train":
-            found.append(curve[thin].assign(kind="each step"))
+            curves.append(curve[thin].assign(kind="each step"))
             curve = curve.assign(
                 value=curve["value"].ewm(span=max(1.0, len(curve) * SMOOTHED_SHARE)).mean()
             )
-        found.append(curve[thin].assign(kind=split))
-    return found
+        curves.append(curve[thin].assign(kind=split))
+    return curves
 
 
 def _run_colour(runs: Sequence[str]) -> alt.Color:

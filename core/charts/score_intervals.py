@@ -1,6 +1,5 @@
-"""Scores with their intervals as points, and curves of how probabilities rank texts.
-
-Accuracy of parts of the texts, each against the rest.
+"""Charts of scores with their intervals: per class, per slice, and ROC and precision–recall
+curves.
 """
 
 from collections.abc import Sequence
@@ -25,22 +24,22 @@ from core.charts.base import (
 from core.evaluation.class_scores import RankingCurves
 
 MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
-MOST_TOGETHER = 12  # classes; with more, three points a class are too many and F1 stands alone
+MOST_TOGETHER = 12  # classes; with more, only F1 is shown instead of three scores per class
 AREAS = {"ROC": "area under the curve", "precision–recall": "average precision"}
 AXES = {
     "ROC": (
-        "false positive rate: share of the other texts given this class",
-        "true positive rate: share of its texts found",
+        "false positive rate: proportion of other texts predicted as this class",
+        "true positive rate: proportion of its texts predicted correctly",
     ),
     "precision–recall": (
-        "recall: share of its texts found",
-        "precision: share of those found that are right",
+        "recall: proportion of its texts predicted correctly",
+        "precision: proportion of correct predictions of this class",
     ),
 }
 
 
 def class_scores(table: pd.DataFrame) -> Chart:
-    """A point and its 95 % interval for each class and score. ``table`` as of
+    """Draw a point with its 95 % interval for each class and score. ``table`` is the result of
     ``class_intervals``.
     """
     measures = list(MEASURES) if len(table) <= MOST_TOGETHER else ["f1"]
@@ -107,8 +106,8 @@ def _scores_spec(classes: tuple[str, ...], measures: int) -> Spec:
 
 
 def ranking(curves: RankingCurves, classes: Sequence[str], chosen: str | None = None) -> Chart:
-    """A line a class, its area in the legend; beyond four classes ``chosen`` stands out, and the
-    table has the areas.
+    """Draw a line per class, with its area in the legend. With more than four classes ``chosen`` is
+    highlighted, and the table has the areas.
     """
     areas = curves.areas.dropna(subset="area")
     named = dict(zip(areas["class"], areas["area"], strict=True))
@@ -134,7 +133,7 @@ def ranking(curves: RankingCurves, classes: Sequence[str], chosen: str | None = 
 def _missing(areas: pd.DataFrame) -> str:
     missing = areas.loc[areas["area"].isna(), "class"].tolist()
     return (
-        f"No curve for {', '.join(missing)}: it takes texts of the class and others."
+        f"No curve for {', '.join(missing)}: a curve needs texts of the class and of others."
         if missing
         else ""
     )
@@ -187,20 +186,19 @@ def _ranking_spec(
     return finish(alt.layer(chance, lines).properties(height=420))
 
 
-MOST = 24  # slices drawn: 50 classes are a table
+MOST = 24  # slices in the chart; the table has all of them
 
 
 def slices(table: pd.DataFrame) -> Chart:
-    """A point with its 95 % interval a slice and a tick for the rest; told apart ones stand out.
-    Drawn in the table's order.
+    """Draw a point with its 95 % interval per slice, and a tick for the rest of the texts.
 
-    ``table``: kind, slice, texts, accuracy, low, high, rest, told (whether it differs from the rest
-    beyond chance).
+    ``table``: kind, slice, texts, accuracy, low, high, rest, significant (whether the difference
+    from the rest is), in the order of the chart.
     """
     data = table.head(MOST).assign(
-        told=[
-            "significant" if told else "no significant difference"
-            for told in table["told"].head(MOST)
+        significant=[
+            "significant" if significant else "no significant difference"
+            for significant in table["significant"].head(MOST)
         ],
         name=[
             f"{kind}: {name}"
@@ -217,7 +215,8 @@ def slices(table: pd.DataFrame) -> Chart:
 
 @cache
 def _slices_spec(lines: int) -> Spec:
-    told = alt.Scale(domain=["significant", "no significant difference"], range=[ACCENT, HUE])
+    domain = ["significant", "no significant difference"]
+    colours = alt.Scale(domain=domain, range=[ACCENT, HUE])
     legend = alt.Legend(title=None, orient="top")
     percent = [
         alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high", "rest")
@@ -229,8 +228,8 @@ def _slices_spec(lines: int) -> Spec:
             title=None,
             axis=alt.Axis(labelLimit=230, domain=False, ticks=False),
         ),
-        color=alt.Color("told:N", scale=told, legend=legend),
-        tooltip=["name:N", alt.Tooltip("texts:Q", format=","), *percent, "told:N"],
+        color=alt.Color("significant:N", scale=colours, legend=legend),
+        tooltip=["name:N", alt.Tooltip("texts:Q", format=","), *percent, "significant:N"],
     )
     axis = alt.Axis(format=".0%", tickCount=5)
     bars = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
@@ -241,8 +240,8 @@ def _slices_spec(lines: int) -> Spec:
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x="accuracy:Q",
         shape=alt.Shape(
-            "told:N",
-            scale=alt.Scale(domain=told.domain, range=["diamond", "circle"]),
+            "significant:N",
+            scale=alt.Scale(domain=domain, range=["diamond", "circle"]),
             legend=legend,
         ),
     )

@@ -1,6 +1,4 @@
-"""A map of texts in two dimensions: hexagons for density, points with their text on hover. Shape: n
-texts.
-"""
+"""Charts of an embedding map: hexagons for density, and points with their text on hover."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,14 +18,14 @@ from core.charts.base import (
     finish,
 )
 
-ACROSS = 22  # hexagons over the width
+ACROSS = 22  # hexagons across the width
 HEIGHT = 460
 Range = tuple[float, float, float, float]
 
 
 def common_range(*frames: pd.DataFrame) -> Range:
-    """Lowest and highest x, then y, with a margin, that hold every frame's points: the axes of maps
-    that stand side by side.
+    """Return the common range of all points, lowest and highest x and then y, with a margin, for
+    maps side by side.
     """
     x, y = (pd.concat([frame[name] for frame in frames]) for name in ("x", "y"))
     edges = []
@@ -40,8 +38,8 @@ def common_range(*frames: pd.DataFrame) -> Range:
 def text_map(
     table: pd.DataFrame, classes: Sequence[str], where: Range, title: str, chosen: str | None = None
 ) -> Chart:
-    """``table``: row, class, text, x, y, ringed, a line a text. Hexagons count the class
-    ``chosen``, or all, in the commonest one's colour.
+    """Draw a map of texts. ``table`` has one row per text: row, class, text, x, y, ringed. Hexagons
+    count the class ``chosen``, or all classes, in the colour of the most frequent one.
 
     Selection parameters: ``box`` with x and y ranges, ``picked`` with the field row.
     """
@@ -58,14 +56,13 @@ def text_map(
 
 
 def _hexagons(table: pd.DataFrame, where: Range) -> pd.DataFrame:
-    """Seven corners a hexagon that holds texts: hexagon (its number), hx, hy, class, texts,
-    strength (0 to 1).
+    """Tabulate seven corners of each hexagon with texts: hexagon (its number), hx, hy, class,
+    texts, strength (0 to 1).
     """
     left, right, low, high = where
     width = (right - left) / ACROSS
-    height = (
-        (high - low) / ACROSS * 2 / sqrt(3)
-    )  # of a hexagon between its points; drawn square, it is regular
+    # of a hexagon from point to point; on a square chart it is regular
+    height = (high - low) / ACROSS * 2 / sqrt(3)
     places: dict[tuple[int, int], list[str]] = {}
     for x, y, name in zip(table["x"], table["y"], table["class"], strict=True):
         places.setdefault(_cell((x - left) / width, (y - low) / (0.75 * height)), []).append(name)
@@ -85,7 +82,7 @@ def _hexagons(table: pd.DataFrame, where: Range) -> pd.DataFrame:
 
 
 def _cell(x: float, line: float) -> tuple[int, int]:
-    """The nearest centre of a grid whose odd lines are moved by half a column."""
+    """Find the nearest centre of a grid whose odd lines are shifted by half a column."""
     near = [
         (round(x - 0.5 * (row % 2)), row) for row in (int(np.floor(line)), int(np.floor(line)) + 1)
     ]
@@ -111,9 +108,8 @@ def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spe
             y=alt.Y("hy:Q", scale=up, axis=axis),
             detail="hexagon:N",
             order="order:Q",
-            color=alt.Color(
-                "class:N", scale=colours, legend=_legend(classes)
-            ),  # None here would take it from the points, too
+            # None here would remove the legend of the points as well
+            color=alt.Color("class:N", scale=colours, legend=_legend(classes)),
             opacity=alt.Opacity(
                 "strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.04, 0.5]), legend=None
             ),
@@ -166,15 +162,15 @@ def _points(
 
 
 def _legend(classes: tuple[str, ...]) -> alt.Legend | None:
-    """Beyond four classes all are of one hue: hovering names them, and one can be chosen to stand
-    out.
+    """Return a legend for up to four classes; more have the same hue, and tooltips show their
+    names.
     """
     return alt.Legend(title=None, orient="bottom") if len(classes) <= len(CLASS_COLOURS) else None
 
 
 def layer_scores(table: pd.DataFrame, chosen: int) -> Chart:
-    """k-nearest-neighbour accuracy after each layer. ``table``: model, layer, knn (0 to 1); a rule
-    marks the layer ``chosen``.
+    """Draw the k-nearest-neighbour accuracy after each layer. ``table``: model, layer, knn (0 to
+    1); a large point marks the layer ``chosen``.
     """
     title = "Nearest-neighbour accuracy after each layer (all dimensions)"
     last = table.sort_values("layer").groupby("model", sort=False).tail(1)
@@ -206,7 +202,7 @@ def _layers_spec(models: tuple[str, ...]) -> Spec:
         tooltip=[
             "model:N",
             "layer:Q",
-            alt.Tooltip("knn:Q", title="right", format=".1%"),
+            alt.Tooltip("knn:Q", title="accuracy", format=".1%"),
             alt.Tooltip("silhouette:Q", format=".3f"),
         ],
     )

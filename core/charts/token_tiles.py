@@ -1,7 +1,4 @@
-"""A text as word pieces, and how many of them a word takes in each class.
-
-What each token of a text adds to a class, as coloured tiles in reading order.
-"""
+"""Charts of tokens: a text as tiles, attributions of its tokens, and tokens per word by class."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -19,24 +16,26 @@ from core.charts.base import (
     Spec,
     class_colours,
     finish,
-    titled,
+    with_title,
 )
 
-LINE_UNITS = 64  # characters a line: fits beside the sidebar at 900 px
+LINE_UNITS = 64  # characters per line: fits next to the sidebar on a page of 900 px
 LINE_PIXELS = 52
-MOST_PIECES = 400  # more are no picture; the table has them
+MOST_TILES = 400  # tokens; the table has all of them
+MOST_TOKENS = 300  # tokens with attributions; the table has all of them
 KINDS = {"word": HUE, "continued": ACCENT, "special": FADED}
 
 
-def pieces(table: pd.DataFrame, title: str) -> Chart:
-    """Each piece a tile with its id, in reading order. ``table``: position, piece, id, kind (word,
-    continued, special), kept.
+def token_tiles(table: pd.DataFrame, title: str) -> Chart:
+    """Draw each token as a tile with its id, in reading order.
+
+    ``table``: position, token, id, kind (word, continued, special), kept.
     """
-    shown = table.head(MOST_PIECES)
+    shown = table.head(MOST_TILES)
     lines, starts, ends = [], [], []
     line = at = 0
-    for piece, number in zip(shown["piece"], shown["id"], strict=True):
-        units = max(len(str(piece)), len(str(number)), 2) + 2
+    for token, number in zip(shown["token"], shown["id"], strict=True):
+        units = max(len(str(token)), len(str(number)), 2) + 2
         if at and at + units > LINE_UNITS:
             line, at = line + 1, 0
         lines.append(line)
@@ -49,16 +48,16 @@ def pieces(table: pd.DataFrame, title: str) -> Chart:
         end=ends,
         middle=[(a + b) / 2 for a, b in zip(starts, ends, strict=True)],
     )
-    words = " ".join(map(str, shown.loc[shown["kept"], "piece"].head(40)))
-    return Chart(_pieces_spec(line + 1), data, title, f"{title}: {words}", _note(len(table)))
+    words = " ".join(map(str, shown.loc[shown["kept"], "token"].head(40)))
+    return Chart(_tiles_spec(line + 1), data, title, f"{title}: {words}", _note(len(table)))
 
 
-def _note(pieces: int) -> str:
-    return f"The first {MOST_PIECES:,} of {pieces:,} pieces." if pieces > MOST_PIECES else ""
+def _note(tokens: int) -> str:
+    return f"The first {MOST_TILES:,} of {tokens:,} tokens." if tokens > MOST_TILES else ""
 
 
 @cache
-def _pieces_spec(lines: int) -> Spec:
+def _tiles_spec(lines: int) -> Spec:
     base = alt.Chart().encode(
         y=alt.Y("line:O", axis=None, scale=alt.Scale(domain=list(range(lines)), paddingInner=0.12)),
         opacity=alt.when("datum.kept").then(alt.value(1)).otherwise(alt.value(0.4)),
@@ -79,7 +78,7 @@ def _pieces_spec(lines: int) -> Spec:
         strokeDash=alt.when("datum.kept").then(alt.value([1, 0])).otherwise(alt.value([3, 3])),
         tooltip=[
             "position:Q",
-            "piece:N",
+            "token:N",
             "id:Q",
             "kind:N",
             alt.Tooltip("kept:N", title="read by the model"),
@@ -87,7 +86,7 @@ def _pieces_spec(lines: int) -> Spec:
     )
     middle = alt.X("middle:Q", axis=None, scale=alt.Scale(domain=[0, LINE_UNITS], nice=False))
     names = base.mark_text(fontSize=FONT - 1, dy=-8, font="monospace", fontWeight="bold").encode(
-        x=middle, text="piece:N", color=alt.value(THEME_TEXT)
+        x=middle, text="token:N", color=alt.value(THEME_TEXT)
     )
     numbers = base.mark_text(fontSize=FONT - 3, dy=10).encode(
         x=middle, text="id:Q", color=alt.value(THEME_TEXT)
@@ -96,7 +95,8 @@ def _pieces_spec(lines: int) -> Spec:
 
 
 def tokens_per_word(table: pd.DataFrame, classes: Sequence[str]) -> Chart:
-    """A point a class at its tokens per word, with a bar over the middle 80 % of its texts.
+    """Draw a point per class at its tokens per word, with a bar for the middle 80 % of its texts.
+
     ``table``: class, ratio, low, high.
     """
     title = "Tokens per word (point: all texts of the class; bar: the middle 80 % of texts)"
@@ -131,29 +131,28 @@ def _ratio_spec(classes: tuple[str, ...]) -> Spec:
     return finish(alt.layer(bars, points).properties(height=34 * len(classes) + 80))
 
 
-LINE_UNITS, MOST_TOKENS = (
-    64,
-    300,
-)  # characters a line; more tokens are no picture, the table has them
 MIDDLE = {False: "#F4F5F7", True: "#20262E"}
 
 
 def attributions(
-    pieces: Sequence[str], values: Sequence[float], title: str, dark: bool = False
+    tokens: Sequence[str], values: Sequence[float], title: str, dark: bool = False
 ) -> Chart:
-    """Blue adds to the class, orange takes from it; ``values`` in logits."""
+    """Draw each token as a tile: blue raises the logit of the class, orange lowers it.
+
+    ``values`` are in logits.
+    """
     rows, line, at = [], 0, 0
     most = max((abs(value) for value in values), default=0.0) or 1.0
-    for place, (piece, value) in enumerate(
-        zip(pieces[:MOST_TOKENS], values[:MOST_TOKENS], strict=True)
+    for place, (token, value) in enumerate(
+        zip(tokens[:MOST_TOKENS], values[:MOST_TOKENS], strict=True)
     ):
-        units = max(len(piece), 5) + 2
+        units = max(len(token), 5) + 2
         if at and at + units > LINE_UNITS:
             line, at = line + 1, 0
         rows.append(
             (
                 place,
-                piece,
+                token,
                 round(value, 4),
                 f"{value:+.2f}",
                 value / most,
@@ -168,13 +167,13 @@ def attributions(
         rows,
         columns=["position", "token", "logits", "label", "shade", "line", "start", "end", "middle"],
     )
-    strongest = sorted(zip(pieces, values, strict=True), key=lambda pair: -abs(pair[1]))[:8]
-    words = ", ".join(f"{piece} {value:+.2f}" for piece, value in strongest)
+    strongest = sorted(zip(tokens, values, strict=True), key=lambda pair: -abs(pair[1]))[:8]
+    words = ", ".join(f"{token} {value:+.2f}" for token, value in strongest)
     note = (
-        f"The first {MOST_TOKENS} of {len(pieces):,} tokens." if len(pieces) > MOST_TOKENS else ""
+        f"The first {MOST_TOKENS} of {len(tokens):,} tokens." if len(tokens) > MOST_TOKENS else ""
     )
     return Chart(
-        titled(_spec(line + 1, dark), title), data, title, f"{title}. Strongest: {words}.", note
+        with_title(_spec(line + 1, dark), title), data, title, f"{title}. Strongest: {words}.", note
     )
 
 

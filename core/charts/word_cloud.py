@@ -1,10 +1,8 @@
-"""The words that set a class apart: as bars, and as a cloud in which the surest ones are largest.
+"""Charts of the distinctive words of a class: bars, and a cloud with the most distinctive largest.
 
-Where the words of a cloud stand: from the middle outwards along a spiral, each at the first place
-that is free.
-
-The same words get the same places. Widths are estimates from the letters, because no browser is at
-hand; they err on the wide side.
+Words of a cloud are placed along a spiral from the middle outwards, each at the first free place,
+so the same words get the same places. Without a browser, widths are estimated from the letters,
+and are rather too wide.
 """
 
 import unicodedata
@@ -16,21 +14,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.charts.base import FONT, HUE, Chart, Spec, clicks, finish, labelled_bars, standing_back
+from core.charts.base import FONT, HUE, Chart, Spec, clicks, fade_unchosen, finish, labelled_bars
 
-WIDTH, HEIGHT = (
-    400,
-    250,
-)  # px that words are placed in; on a wider page they drift apart sideways and never overlap
-SMALLEST, LARGEST = 15.0, 44.0  # px of letters
+# px in which words are placed; on a wider page the gaps grow, and words never overlap
+WIDTH, HEIGHT = 400, 250
+SMALLEST, LARGEST = 15.0, 44.0  # font sizes in px
 MOST_BARS = 12
 
 
 def word_cloud(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> Chart:
-    """The words of ``table`` (word, z, count), sized by z. Selection parameter ``chosen`` has the
-    field word.
+    """Draw the words of ``table`` (word, z, count), sized by z. Selection parameter ``chosen`` has
+    the field word.
 
-    Words that find no room are left out of the picture and stay in the table.
+    Words without a free place are only in the table.
     """
     strength = np.sqrt(table["z"].to_numpy(float))
     low, high = (strength.min(), strength.max()) if len(table) else (0.0, 1.0)
@@ -42,7 +38,7 @@ def word_cloud(table: pd.DataFrame, name: str, colour: str, chosen: str = "") ->
     return Chart(_cloud_spec(colour), data, name, _words(table, name))
 
 
-@lru_cache(maxsize=64)  # the next view mostly shares its words with this one
+@lru_cache(maxsize=64)  # the next view often has the same words
 def _places(words: tuple[str, ...], sizes: tuple[float, ...]) -> NDArray[np.float64]:
     return place_words(words, sizes, WIDTH, HEIGHT)
 
@@ -59,7 +55,7 @@ def _cloud_spec(colour: str) -> Spec:
             size=alt.Size("size:Q", scale=None),
             text="word:N",
             color=alt.value(colour),
-            opacity=standing_back(0.5),
+            opacity=fade_unchosen(0.5),
             tooltip=_tooltip(),
         )
     )
@@ -67,7 +63,7 @@ def _cloud_spec(colour: str) -> Spec:
 
 
 def word_bars(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> Chart:
-    """The first words of ``table`` (word, z, count) as bars of z with the count. Selection
+    """Draw the first words of ``table`` (word, z, count) as bars of z with the count. Selection
     parameter ``chosen`` has the field word.
     """
     first = table.head(MOST_BARS)
@@ -89,7 +85,7 @@ def _bars_spec(colour: str) -> Spec:
         tooltip=_tooltip(),
     )
     bars = base.mark_bar(color=colour or HUE, cornerRadiusEnd=2, cursor="pointer").encode(
-        opacity=standing_back()
+        opacity=fade_unchosen()
     )
     return finish(
         labelled_bars(base, bars.add_params(clicks("word")), "z", title).properties(
@@ -113,11 +109,14 @@ def _words(table: pd.DataFrame, name: str) -> str:
             table["word"].head(MOST_BARS), table["count"].head(MOST_BARS), strict=True
         )
     )
-    return f"Words that set {name} apart, surest first, with their count: {listed or 'none'}."
+    return (
+        f"Distinctive words of {name}, most distinctive first, with their count:"
+        f" {listed or 'none'}."
+    )
 
 
 NARROW, WIDE = frozenset("iljtf.,'’|:;!()[]r1 "), frozenset("mwMW@—")
-LINE = 1.12  # height of a line over the size of its letters
+LINE = 1.12  # line height relative to the font size
 GAP = 3.0  # px between two words
 TURNS, STEPS = 14, 560
 
@@ -125,8 +124,8 @@ TURNS, STEPS = 14, 560
 def place_words(
     words: Sequence[str], sizes: Sequence[float], width: float, height: float
 ) -> NDArray[np.float64]:
-    """Centres (n, 2) in px from the upper left corner; NaN for a word that finds no room. ``sizes``
-    are those of the letters, in px.
+    """Return centres (n, 2) in px from the upper left corner; NaN for a word without a free place.
+    ``sizes`` are font sizes in px.
     """
     places = np.full((len(words), 2), np.nan)
     halves = np.array(
@@ -137,23 +136,24 @@ def place_words(
     ).reshape(-1, 2)
     spiral = _spiral() * (width / 2, height / 2) + (width / 2, height / 2)
     across, down = spiral.T
-    taken, boxes = np.empty((len(words), 2)), np.empty((len(words), 2))
+    centres, boxes = np.empty((len(words), 2)), np.empty((len(words), 2))
     placed = 0
     for number, half in enumerate(halves):
         inside = ((spiral - half >= 0) & (spiral + half <= (width, height))).all(axis=1)
         room = boxes[:placed] + half + GAP / 2
-        beside = np.abs(across[:, None] - taken[:placed, 0]) >= room[:, 0]  # (STEPS, placed)
-        above = np.abs(down[:, None] - taken[:placed, 1]) >= room[:, 1]
-        free = np.flatnonzero(inside & (beside | above).all(axis=1))
+        # (STEPS, placed)
+        apart_in_x = np.abs(across[:, None] - centres[:placed, 0]) >= room[:, 0]
+        apart_in_y = np.abs(down[:, None] - centres[:placed, 1]) >= room[:, 1]
+        free = np.flatnonzero(inside & (apart_in_x | apart_in_y).all(axis=1))
         if len(free):
-            places[number] = taken[placed] = spiral[free[0]]
+            places[number] = centres[placed] = spiral[free[0]]
             boxes[placed] = half
             placed += 1
     return places
 
 
 def text_width(text: str) -> float:
-    """Estimated width of bold text over the size of its letters."""
+    """Estimate the width of bold text relative to the font size."""
     return sum(map(_letter_width, text))
 
 
@@ -167,7 +167,7 @@ def _letter_width(letter: str) -> float:
 
 @cache
 def _spiral() -> NDArray[np.float64]:
-    """Points (STEPS, 2) of an Archimedean spiral in the square from -1 to 1, evenly dense."""
+    """Return evenly dense points (STEPS, 2) of an Archimedean spiral in the square from -1 to 1."""
     radius = np.sqrt(np.linspace(0, 1, STEPS))
     angle = radius * TURNS * 2 * np.pi
     return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])

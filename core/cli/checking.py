@@ -10,10 +10,10 @@ import typer
 from core.cli.follow import PhasePrinter, wait_for_work
 from core.cli.output import Json, print_result
 from core.data.dataset import Dataset
-from core.data.explore.build_index import ensure_index
+from core.data.explore.index import ensure_index
 from core.data.preparation import find_prepared, prepare
 from core.data.quality.findings import (
-    WORDS,
+    CHECK_TEXTS,
     Check,
     QualityReport,
     name_rows,
@@ -136,8 +136,8 @@ def describe(report: QualityReport) -> dict[str, object]:
             "check": found.check.value,
             "texts": found.texts,
             "groups": found.groups,
-            "said": found.said,
-            "effect": WORDS[found.check].effect,
+            "said": found.summary,
+            "effect": CHECK_TEXTS[found.check].effect,
         }
         for found in report.findings
     ]

@@ -29,7 +29,7 @@ from core.runs.run_baselines import (
     missing_baselines,
     read_fitted,
 )
-from core.runs.sweep import expect_sweep, plan_sweep
+from core.runs.sweep import estimate_sweep, plan_sweep
 from core.settings import Settings
 from core.storage import files
 from core.storage.recovery import open_store
@@ -132,7 +132,7 @@ def sweep(
         planned = plan_sweep(find_run(store, run), field, values)
         seconds = [
             round(found.likely_seconds, 1) if found else None
-            for found in expect_sweep(store, planned)
+            for found in estimate_sweep(store, planned)
         ]
         jobs = [] if dry else actions.launch_sweep(store, planned)
         lines = [

@@ -12,9 +12,9 @@ from core.cli import follow
 from core.cli.follow import PhasePrinter
 from core.cli.output import Json, print_result
 from core.data.dataset import Dataset
-from core.data.explore.build_index import ensure_index
 from core.data.explore.distinctive_words import count_words, distinctive_words
 from core.data.explore.filters import Dimension, Filters, find_mask, positions_in_split
+from core.data.explore.index import ensure_index
 from core.data.explore.statistics import class_balance, cut_at, length_boxes
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
@@ -194,7 +194,8 @@ def tokens(
         if found.folder is None:
             raise ModelUnavailable(found.reason, "Choose another base model.")
         cut = cut_text(open_tokenizer(found.folder), text, max_tokens)
-        lines = cut.table[["piece", "id", "kind", "mask"]].to_dict("records")
+        table = cut.table.rename(columns={"token": "piece"})  # the name in the JSON output
+        lines = table[["piece", "id", "kind", "mask"]].to_dict("records")
         return {
             "model": found.id,
             "tokens": cut.total,

@@ -14,8 +14,7 @@ from core.estimate.estimate import Estimate
 from core.estimate.inputs import data_facts, model_facts
 from core.models.catalog import find_model
 from core.progress import Progress
-from core.runs.expected import estimate_here
-from core.runs.observed_runs import earlier_outcomes, find_speed
+from core.runs.local_estimate import estimate_locally, find_speed, list_outcomes
 from core.storage.job import ACTIVE, JobState
 from core.storage.store import Store
 
@@ -67,10 +66,10 @@ def make_plan(
     if minutes is None:
         fingerprint = trained_fingerprint(dataset.fingerprint, recipe)
         return RunPlan(
-            config, config, estimate_here(store, config, data, model, fingerprint), None, None
+            config, config, estimate_locally(store, config, data, model, fingerprint), None, None
         )
     proposal = propose(
-        minutes, config, data, model, speed, earlier_outcomes(store, dataset.fingerprint, model)
+        minutes, config, data, model, speed, list_outcomes(store, dataset.fingerprint, model)
     )
     return RunPlan(config, proposal.config, proposal.estimate, minutes, proposal)
 

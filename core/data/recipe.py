@@ -28,7 +28,7 @@ USE_RECIPE_FILE = "Use a file written by the Quality page or python -m core qual
 
 
 class Fix(StrEnum):
-    """What is done to a text."""
+    """A change of a text."""
 
     DROP = "drop"
     KEEP_ONE = "keep one of each"

@@ -15,8 +15,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from core.data.files.build_splits import SPLIT_ORDER, BuildOptions, BuildReport, BuiltDataset, build
-from core.data.files.columns import propose_columns
-from core.data.files.labels import count_labels, near_equal
+from core.data.files.columns import count_labels, near_equal, propose_columns
 from core.data.files.read import read_file, read_table
 from core.data.files.table import FileFormat, ReadOptions, Table
 from core.data.rows import RawData
@@ -239,7 +238,7 @@ def add_files(
     proposal = propose_columns(parts[0][1])
     if not (label := options.label or proposal.label):
         raise DataError(
-            f"{parts[0][1].found.name} has no column that looks like labels.",
+            f"{parts[0][1].file.name} has no column that looks like labels.",
             "Name it with --label.",
         )
     for _, table in parts:
@@ -265,7 +264,7 @@ def add_files(
         name,
         build(parts, choice),
         choice,
-        [table.found for _, table in parts],
+        [table.file for _, table in parts],
         origin=origin,
         replace=replace,
     )
@@ -277,10 +276,10 @@ def split_parts(tables: Sequence[Table]) -> list[tuple[Split, Table]]:
     if len(tables) == 1:
         return [("train", tables[0])]
     parts: list[tuple[Split, Table]] = [
-        (split_of(Path(table.found.name)) or "train", table) for table in tables
+        (split_of(Path(table.file.name)) or "train", table) for table in tables
     ]
     if all(split != "train" for split, _ in parts):
-        names = ", ".join(table.found.name for table in tables)
+        names = ", ".join(table.file.name for table in tables)
         raise DataError(
             f"None of the files is the training split: {names}.",
             "Include train, validation or test in the file names.",

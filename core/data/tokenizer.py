@@ -25,7 +25,7 @@ NEIGHBOURS = 12
 
 @dataclass(frozen=True)
 class TokenCut:
-    """A tokenized text. ``table`` has one row per token: position, piece, id, kind (special, word,
+    """A tokenized text. ``table`` has one row per token: position, token, id, kind (special, word,
     continued), word (its index, or -1), mask (1 if the model reads it) and kept.
     """
 
@@ -56,7 +56,7 @@ class WordView:
     """
 
     word: str
-    pieces: tuple[str, ...]
+    tokens: tuple[str, ...]
     ids: tuple[int, ...]
     unknown: bool
     sharing: Mapping[str, tuple[str, ...]]
@@ -90,9 +90,9 @@ def cut_text(tokenizer: Tokenizer, text: str, max_tokens: int) -> TokenCut:
     encoding = tokenizer.encode(text)
     special = encoding.special_tokens_mask
     room = max(0, max_tokens - sum(special))
-    kept, inner = [], 0
+    inside, inner = [], 0
     for is_special in special:
-        kept.append(bool(is_special) or inner < room)
+        inside.append(bool(is_special) or inner < room)
         inner += not is_special
     words = [-1 if word is None else word for word in encoding.word_ids]
     kinds, previous = [], -1
@@ -102,46 +102,46 @@ def cut_text(tokenizer: Tokenizer, text: str, max_tokens: int) -> TokenCut:
     table = pd.DataFrame(
         {
             "position": range(len(special)),
-            "piece": encoding.tokens,
+            "token": encoding.tokens,
             "id": encoding.ids,
             "kind": kinds,
             "word": words,
-            "mask": [int(read) for read in kept],
-            "kept": kept,
+            "mask": [int(read) for read in inside],
+            "kept": inside,
         }
     )
     return TokenCut(table, len(text.split()), max_tokens)
 
 
-def view_word(tokenizer: Tokenizer, word: str, index: "PieceIndex | None" = None) -> WordView:
+def view_word(tokenizer: Tokenizer, word: str, index: "TokenIndex | None" = None) -> WordView:
     """Look up ``word`` in the vocabulary. ``index`` adds words of the data that share its
     tokens.
     """
     encoding = tokenizer.encode(word.strip(), add_special_tokens=False)
-    pieces, ids = tuple(encoding.tokens), tuple(encoding.ids)
-    distinct = tuple(dict.fromkeys(pieces))
-    known = {piece: index.words_with(piece, word) if index else () for piece in distinct}
-    entries = {piece: _find_entries(tokenizer, piece) for piece in distinct}
+    tokens, ids = tuple(encoding.tokens), tuple(encoding.ids)
+    distinct = tuple(dict.fromkeys(tokens))
+    known = {token: index.find_words(token, word) if index else () for token in distinct}
+    entries = {token: _find_entries(tokenizer, token) for token in distinct}
     unknown = any(tokenizer.id_to_token(number) == "[UNK]" for number in ids)
-    return WordView(word.strip(), pieces, ids, unknown, known, entries)
+    return WordView(word.strip(), tokens, ids, unknown, known, entries)
 
 
-def _find_entries(tokenizer: Tokenizer, piece: str) -> tuple[str, ...]:
-    """Return vocabulary entries that start with ``piece``, smallest ids (the most frequent)
+def _find_entries(tokenizer: Tokenizer, token: str) -> tuple[str, ...]:
+    """Return vocabulary entries that start with ``token``, smallest ids (the most frequent)
     first.
     """
-    stem = piece.removeprefix(CONTINUATION)
-    if not stem.isalnum() or piece.startswith("["):
+    stem = token.removeprefix(CONTINUATION)
+    if not stem.isalnum() or token.startswith("["):
         return ()
     matching = [
         (number, entry)
         for entry, number in tokenizer.get_vocab().items()
-        if entry.startswith(piece) and entry != piece
+        if entry.startswith(token) and entry != token
     ]
     return tuple(entry for _, entry in sorted(matching)[:NEIGHBOURS])
 
 
-class PieceIndex:
+class TokenIndex:
     """Index of the words in some texts by their tokens, most frequent first."""
 
     def __init__(self, tokenizer: Tokenizer, texts: Iterable[str]) -> None:
@@ -156,13 +156,13 @@ class PieceIndex:
             self.words, tokenizer.encode_batch(self.words, add_special_tokens=False), strict=True
         ):
             if len(encoding.tokens) > 1:
-                for piece in set(encoding.tokens):
-                    if len(self._having[piece]) <= NEIGHBOURS:
-                        self._having[piece].append(word)
+                for token in set(encoding.tokens):
+                    if len(self._having[token]) <= NEIGHBOURS:
+                        self._having[token].append(word)
 
-    def words_with(self, piece: str, but: str) -> tuple[str, ...]:
-        """Return words of several tokens that contain ``piece``, except ``but``."""
-        return tuple(word for word in self._having.get(piece, ()) if word != but.strip().lower())[
+    def find_words(self, token: str, but: str) -> tuple[str, ...]:
+        """Return words of several tokens that contain ``token``, except ``but``."""
+        return tuple(word for word in self._having.get(token, ()) if word != but.strip().lower())[
             :NEIGHBOURS
         ]
 

@@ -1,8 +1,7 @@
-"""Runs that went wrong on purpose, trained once on the demo corpus and shipped: what failure looks
-like, without training.
+"""The gallery: bundled runs that fail on purpose, to show failures without training.
 
-``python -m scripts.build_demo_runs gallery`` makes them again. They join the home folder when
-somebody looks at them.
+``python -m scripts.build_demo_runs gallery`` trains them again on the demo corpus. They are copied
+to the home folder when the page is first opened.
 """
 
 import shutil
@@ -27,7 +26,7 @@ USUAL: dict[str, object] = {
 
 
 class Twist(StrEnum):
-    """What was done to the data."""
+    """Change of the data that makes a run fail."""
 
     NOTHING = "nothing"
     SHUFFLED = "labels shuffled"
@@ -36,9 +35,7 @@ class Twist(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A run that went wrong. ``done`` is the cause, ``sign`` how one sees it, ``remedy`` what mends
-    it.
-    """
+    """A run that fails. ``done`` is the cause, ``sign`` the symptom, ``remedy`` the fix."""
 
     id: str
     title: str
@@ -53,17 +50,17 @@ FAILURES = (
     Failure(
         "bad-rate-high",
         "Learning rate too high",
-        "Learning rate 0.1, fifty times the usual one.",
-        "The loss leaps to twice that of guessing (1.39 nats with four classes) and never gets"
-        " below it; one class takes nearly all texts.",
-        "Divide the rate by ten until the loss falls, and warm up.",
+        "Learning rate 0.1, fifty times the usual rate.",
+        "The loss jumps to twice the loss of guessing (1.39 nats with four classes) and never falls"
+        " below it; nearly all texts are predicted as one class.",
+        "Divide the rate by ten until the loss falls, and use a warm-up.",
         {"learning_rate": 0.1},
     ),
     Failure(
         "bad-rate-low",
         "Learning rate too low",
-        "Learning rate 0.00001, two hundredths of the usual one.",
-        "The loss goes down so slowly that it looks flat; validation is hardly better than the"
+        "Learning rate 0.00001, 1/200 of the usual rate.",
+        "The loss falls so slowly that it looks flat; validation is hardly better than the"
         " untrained model.",
         "Multiply the rate by ten until the loss falls within the first tenth of the steps.",
         {"learning_rate": 1e-5},
@@ -71,38 +68,39 @@ FAILURES = (
     Failure(
         "bad-rank",
         "Rank 1 on one module",
-        "Rank 1, on the value matrices alone.",
-        "It learns, but later and less: the curve runs above that of the healthy run.",
-        "Adapt query and value, and raise the rank until validation stops gaining.",
+        "Rank 1, on the value matrices only.",
+        "It learns later and less: its loss stays above the loss of the healthy run.",
+        "Adapt query and value, and raise the rank until validation stops improving.",
         {"rank": 1, "alpha": 2, "target_modules": ("value",)},
     ),
     Failure(
         "bad-short",
-        "Texts cut to 8 tokens",
-        "Max tokens 8: of each text, six word pieces and two special tokens are left.",
-        "Training and validation fall slowly and stay high together: what would tell the classes"
-        " apart was cut off, of both.",
-        "Look at the share of cut texts on Explore, and choose max tokens so that few are.",
+        "Texts truncated to 8 tokens",
+        "Max tokens 8: six tokens of each text and two special tokens are left.",
+        "Training and validation loss fall slowly and both stay high: the words that distinguish"
+        " the classes are truncated in both.",
+        "Look at the proportion of truncated texts on Explore, and choose max tokens so that few"
+        " are.",
         {"max_tokens": 8},
     ),
     Failure(
         "bad-labels",
         "Labels shuffled",
-        "The labels of the training texts were dealt out at random.",
-        "The training loss stays at guessing, and validation moves around 25 %: there is nothing to"
-        " learn but the texts by heart.",
-        "Check the columns and the order of labels; Quality finds suspects.",
+        "The labels of the training texts were shuffled at random.",
+        "The training loss stays at the level of guessing, and validation accuracy around 25 %: the"
+        " model can only memorize the texts.",
+        "Check the columns and the order of labels; Quality finds label errors.",
         {},
         Twist.SHUFFLED,
     ),
     Failure(
         "bad-leak",
         "Test leaked into train",
-        "All test texts were put among the training texts. The texts are cut to 8 tokens, as in"
-        " run 4.",
-        "The test accuracy is above that of validation, and far above that of run 4: it has learned"
-        " those texts by heart.",
-        "Quality finds texts shared between splits; the cleaning recipe takes them out of the"
+        "All test texts were added to the training texts. The texts are truncated to 8 tokens, as"
+        " in run 4.",
+        "Test accuracy is above validation accuracy, and far above the one of run 4: the model has"
+        " memorized the test texts.",
+        "Quality finds texts shared between splits; the cleaning recipe removes them from the"
         " training texts.",
         {"max_tokens": 8, "epochs": 12, "evaluation_interval": 40},
         Twist.LEAKED,
@@ -111,27 +109,27 @@ FAILURES = (
 
 
 def open_gallery(store: Store) -> dict[str, Job]:
-    """Failure id to its run; those that are not in the home folder yet are copied there."""
-    missing = [failure.id for failure in FAILURES if not _there(store, failure.id)]
+    """Map failure ids to runs, and copy the missing ones to the home folder."""
+    missing = [failure.id for failure in FAILURES if not _exists(store, failure.id)]
     if missing:
         with alone(store.settings):
             for name in missing:
                 if not (store.settings.jobs / name).exists():
                     _copy(GALLERY / name, store.settings.jobs / name)
-                if not _there(store, name):
+                if not _exists(store, name):
                     store.adopt(store.settings.jobs / name)
     return {failure.id: store.job(failure.id) for failure in FAILURES}
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Whole or not at all."""
-    beside = target.with_name(f".{target.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(source, beside)
-    files.disk.rename(beside, target)
+    """Copy the folder completely or not at all."""
+    part = target.with_name(f".{target.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(source, part)
+    files.disk.rename(part, target)
 
 
-def _there(store: Store, name: str) -> bool:
+def _exists(store: Store, name: str) -> bool:
     try:
         store.job(name)
     except JobNotFound:

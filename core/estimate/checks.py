@@ -12,7 +12,7 @@ from enum import StrEnum
 from core.config import RunConfig, shown
 from core.errors import ConfigError
 from core.estimate.inputs import DataFacts, ModelFacts
-from core.estimate.memory import four_bit_mb, whole_mb
+from core.estimate.workload import four_bit_mb, whole_mb
 from core.models.architecture import Linear, target_modules
 
 COUNTED = ("rows", "tokens", "steps", "epochs")

@@ -17,8 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.config import Precision
 from core.errors import ArtifactDamaged
-from core.estimate.memory import MemoryUnit
-from core.estimate.workload import CostUnit
+from core.estimate.workload import CostUnit, MemoryUnit
 from core.storage import files
 
 Kind = TypeVar("Kind", bound=str)

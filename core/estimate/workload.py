@@ -1,14 +1,16 @@
-"""What a training has to compute, counted from shapes alone: the units whose cost a calibration
-measures.
+"""Work and memory of a training, counted from shapes: the units whose cost is calibrated.
 
 Only what is executed counts: in the last layer of BERT and DistilBERT just the first token goes
-through query, output and feed-forward, and no gradient is taken with respect to the inputs below
-the first adapter. Shapes: B rows and T tokens of a part, N = B T, d hidden, r rank, (in, out) the
-widths of a linear module.
+through query, output and feed-forward, and no gradient is computed for the inputs below the first
+adapter. A batch is computed in micro-batches, so memory grows with the largest micro-batch and not
+with the batch. Shapes: B rows and T tokens of a micro-batch, N = B T, d hidden, r rank, (in, out)
+the widths of a linear module.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
+
+import numpy as np
 
 from core.config import RunConfig
 from core.models.architecture import (
@@ -26,9 +28,9 @@ GIGA, MEGA = 1e9, 1e6
 
 
 class CostUnit(StrEnum):
-    """A kind of work; the comment says what one unit is."""
+    """A kind of work; the comment defines one unit."""
 
-    STEP = "step"  # an optimiser step
+    STEP = "step"  # an optimizer step
     TRAINED = "trained"  # a million trained parameters in a step
     PART = "part"  # forward and backward over a part
     WEIGHTS = "weights"  # a million frozen weights, read once a part
@@ -40,7 +42,7 @@ class CostUnit(StrEnum):
     DORA = "dora"  # a million weights whose columns are measured in a part
     DORA_PRODUCTS = "dora products"  # 1e9 operations of the second product with the frozen weights
     BASE_DROPOUT = "base dropout"  # a million values that the frozen base's dropout may set to zero
-    # a part where the layers are not written out by hand; the next two: what is dearer there
+    # a part without the hand-written encoder; the next two: what is more expensive there
     PLAIN_PART = "plain part"
     PLAIN_VALUES = "plain values"  # a million values of (N, d) in each layer
     PLAIN_ADAPTER = "plain adapter"  # a million values into and out of adapters
@@ -55,7 +57,7 @@ Work = Mapping[CostUnit, float]
 
 
 def is_fast(config: RunConfig, shape: ModelShape, device: str) -> bool:
-    """Whether the hand-written encoder applies, as ``core.training.model`` decides."""
+    """Return whether the hand-written encoder applies, as ``core.training.model`` decides."""
     fp32 = config.precision in ("auto", "fp32")
     return device == "cpu" and shape.is_hand_written and fp32 and not needs_plain_layers(config)
 
@@ -68,8 +70,8 @@ def train_work(
     steps: float,
     device: str,
 ) -> dict[CostUnit, float]:
-    """Units of ``steps`` optimiser steps over ``parts``. Raises ConfigError if a target module does
-    not exist.
+    """Count the units of ``steps`` optimizer steps over ``parts``. Raises ConfigError if a target
+    module does not exist.
     """
     adapters, fast = target_modules(config, shape), is_fast(config, shape, device)
     first = min((_place(linear, shape) for linear in adapters), default=(0, 0))
@@ -122,7 +124,7 @@ def train_work(
 def evaluation_work(
     config: RunConfig, shape: ModelShape, parts: Microbatches, device: str
 ) -> dict[CostUnit, float]:
-    """Units of predicting ``parts``, the adapter merged into the weights."""
+    """Count the units of predicting ``parts`` with the adapter merged into the weights."""
     texts, tokens, squares = _sums(parts)
     cut, fast = len(parts.rows) * parts.weight, is_fast(config, shape, device)
     through = (
@@ -139,13 +141,13 @@ def evaluation_work(
 
 
 def scaled(work: Work, factor: float) -> dict[CostUnit, float]:
-    """The same work ``factor`` times."""
+    """Multiply the work by ``factor``."""
     return {unit: amount * factor for unit, amount in work.items()}
 
 
 def _dora(config: RunConfig, read: list[tuple[Linear, float]], cut: float) -> dict[CostUnit, float]:
-    """W + B A and the length of its columns once a part, and a second product with W because
-    dropout changes the inputs.
+    """Count the units of DoRA: W + B A and the norm of its columns once per part, and a second
+    product with W, because dropout changes the inputs.
     """
     weights = sum(linear.inputs * linear.outputs for linear, _ in read)
     merged = sum(
@@ -167,7 +169,7 @@ def _weights(shape: ModelShape) -> float:
 
 
 def _sums(parts: Microbatches) -> tuple[float, float, float]:
-    """Rows, tokens and squared lengths of all parts together."""
+    """Sum rows, tokens and squared lengths over all parts."""
     texts, tokens = parts.rows, parts.rows * parts.tokens
     return tuple(
         parts.weight * float(values.sum()) for values in (texts, tokens, tokens * parts.tokens)
@@ -175,22 +177,22 @@ def _sums(parts: Microbatches) -> tuple[float, float, float]:
 
 
 def _attention(shape: ModelShape, tokens: float, squares: float) -> float:
-    """1e9 operations of scores and sums, forward: 4 T² d a text and layer; the last layer asks for
-    the first token only.
+    """Count 1e9 operations of attention, forward: 4 T² d per text and layer; the last layer
+    computes the first token only.
     """
     short = shape.encoder is not None
     return 4 * shape.hidden_size * ((shape.layers - short) * squares + short * tokens) / GIGA
 
 
 def _heads(shape: ModelShape) -> int:
-    """Attention heads of a layer; of width 32 in small models and 64 in others where the model
-    does not say.
+    """Return the attention heads of a layer; without a number in the model, of width 32 in small
+    models and 64 in others.
     """
     return shape.heads or max(1, shape.hidden_size // (32 if shape.hidden_size < 768 else 64))
 
 
 def _place(linear: Linear, shape: ModelShape) -> tuple[int, int]:
-    """Layer, and stage within it."""
+    """Return the layer, and the stage within it."""
     layer = IN_A_LAYER.search(linear.name)
     stage = find_stage(shape.model_type, linear.within_layer)
     return int(layer.group(1)) if layer else 0, stage
@@ -199,11 +201,85 @@ def _place(linear: Linear, shape: ModelShape) -> tuple[int, int]:
 def _rows_through(
     linear: Linear, shape: ModelShape, fast: bool, texts: float, tokens: float
 ) -> float:
-    """In the last layer only first tokens, but for keys and values; written out by hand, it forms
-    neither of these.
+    """Count the rows that go through a linear layer.
+
+    In the last layer these are only the first tokens, except for keys and values; the hand-written
+    encoder computes neither keys nor values there.
     """
     if shape.encoder is None or _place(linear, shape)[0] < shape.layers - 1:
         return tokens
     paths = shape.encoder.layer
     reads_all = linear.within_layer in (paths.key, paths.value)
     return tokens if reads_all and not fast else texts
+
+
+MILLION, MB = 1e6, 2**20
+# per trained parameter: value, gradient, two moments, best value, and a checkpoint that is written
+TRAINED_BYTES = 28
+ROW_BYTES = 350  # per row: an array of its tokens
+PARQUET_MB = 45  # pyarrow, loaded with the first Parquet file but not while probes are timed
+# bits per weight, including the constants of its block (Dettmers et al. 2023, section 3)
+FOUR_BITS = 4.127
+# freed blocks of other sizes that the allocator keeps; probes of one size do not show them
+HEAP_SLACK = 1.2
+
+
+class MemoryUnit(StrEnum):
+    """A kind of memory; the comment defines one unit."""
+
+    ACTIVATIONS = "activations"  # a million values of (N, d) in each layer, for the backward pass
+    ADAPTER_INPUTS = "adapter inputs"  # a million values of (N, in) at each adapted module
+    DORA = "dora"  # a million weights of adapted modules, whose columns DoRA measures
+    PLAIN_ACTIVATIONS = "plain activations"  # more of them without the hand-written encoder
+    PLAIN_ADAPTER_INPUTS = "plain adapter inputs"
+    BASE_DROPOUT = "base dropout"  # a million values of (N, d) in each layer that dropout masks
+
+
+def part_memory(
+    config: RunConfig, shape: ModelShape, parts: Microbatches, device: str
+) -> dict[MemoryUnit, float]:
+    """Count the units that the largest of ``parts`` need, as many as are computed in parallel.
+
+    Raises ConfigError if a target module does not exist.
+    """
+    sizes = np.sort(parts.rows * parts.tokens)[::-1]
+    tokens = float(sizes[: parts.at_once].sum())
+    values = tokens * shape.hidden_size * shape.layers / MILLION
+    adapters = target_modules(config, shape)
+    held = {
+        MemoryUnit.ACTIVATIONS: values,
+        MemoryUnit.ADAPTER_INPUTS: tokens * sum(linear.inputs for linear in adapters) / MILLION,
+    }
+    if not is_fast(config, shape, device):
+        held |= {
+            MemoryUnit.PLAIN_ACTIVATIONS: values,
+            MemoryUnit.PLAIN_ADAPTER_INPUTS: held[MemoryUnit.ADAPTER_INPUTS],
+        }
+    if config.dora:
+        held[MemoryUnit.DORA] = sum(linear.inputs * linear.outputs for linear in adapters) / MILLION
+    if config.base_dropout:
+        held[MemoryUnit.BASE_DROPOUT] = values
+    return held
+
+
+def trained_mb(trained: int) -> float:
+    """Return the MB of ``trained`` parameters with gradients, moments and copies."""
+    return trained * TRAINED_BYTES / MB
+
+
+def data_mb(rows: int) -> float:
+    """Return the MB of ``rows`` encoded rows."""
+    return PARQUET_MB + rows * ROW_BYTES / MB
+
+
+def whole_mb(shape: ModelShape) -> float:
+    """Return the MB of the frozen linear layers' weights in fp32."""
+    return sum(linear.inputs * linear.outputs for linear in shape.linears) * 4 / MB
+
+
+def four_bit_mb(shape: ModelShape) -> float:
+    """Return the MB of the frozen linear layers in NF4 with double quantization.
+
+    A worker first reads them in fp32, so its own memory does not shrink by the difference.
+    """
+    return whole_mb(shape) * FOUR_BITS / 32

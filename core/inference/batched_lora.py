@@ -24,10 +24,9 @@ from transformers import PreTrainedModel
 from core.inference.messages import AS_TRAINED, Matrix, Variant
 from core.models.architecture import IN_A_LAYER
 from core.models.families import HeadPaths, find_family
-from core.training.fast.base_modules import layer_modules
 from core.training.fast.encoder import QKV, frozen_block, is_known, merge
-from core.training.fast.last_layer import first_token
-from core.training.fast.layer import Adapter, Block, run_merged
+from core.training.fast.last_layer import compute_first_token
+from core.training.fast.layer import Adapter, Block, list_layer_modules, run_merged
 from core.training.fast.matmul import pad_rows, prepack
 
 Place = tuple[int, str]
@@ -65,7 +64,7 @@ class BatchedLora:
         self, base: PreTrainedModel, heads: Mapping[int, Mapping[str, Tensor]], onednn: bool
     ) -> None:
         self._base, self._heads, self._onednn = base, heads, onednn
-        self._blocks = [frozen_block(layer, self._onednn) for layer in layer_modules(base)]
+        self._blocks = [frozen_block(layer, self._onednn) for layer in list_layer_modules(base)]
         self._head_paths = _find_head(base)
         self._module_places: dict[int, Place] | None = None
 
@@ -106,7 +105,7 @@ class BatchedLora:
     ) -> Iterator[tuple[Block, dict[str, LoraFactors]]]:
         """Yield each layer with the LoRA factors of its adapted modules, by the module's name."""
         places = self._places()
-        for block, layer in zip(self._blocks, layer_modules(self._base), strict=True):
+        for block, layer in zip(self._blocks, list_layer_modules(self._base), strict=True):
             stacked = {
                 name: _stack(module, places.get(id(module)), choices)
                 for name, module in layer.linears.items()
@@ -169,7 +168,7 @@ class MergedAdapter:
         *others, last = self.blocks
         for block in others:
             x = run_merged(x, bias, block, (texts, tokens))
-        first = first_token(x[: texts * tokens].view(texts, tokens, d), bias, last, {})
+        first = compute_first_token(x[: texts * tokens].view(texts, tokens, d), bias, last, {})
         return self.model.classify(first, self.choice), first
 
 

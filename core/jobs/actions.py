@@ -20,9 +20,7 @@ from core.evaluation.error_analysis import remove_tag, write_tag
 from core.jobs.launching import begin, launch, queue, read_request
 from core.jobs.processes import ensure_supervisor
 from core.jobs.tasks.classify_file import BatchRequest, keep_texts
-from core.runs.guests import make_room
-from core.runs.limits import require_within
-from core.runs.model_access import require_model
+from core.runs.limits import remove_old_guest_runs, require_model, require_within
 from core.runs.requests import TrainRequest, read_proposal, read_train_request
 from core.runs.run import next_name
 from core.runs.sweep import Sweep
@@ -60,7 +58,7 @@ def launch_training(
     require_resources(store.settings)
     if store.visitor.role is Role.TASTER:
         name = ""  # every visitor would read what a guest writes
-        make_room(store)
+        remove_old_guest_runs(store)
     title = sanitize_name(name, LONGEST_NAME) or next_name(store, preset or "custom", config.model)
     return begin(store, queue(store, request, title, key))
 

@@ -88,7 +88,7 @@ class Kind:
         """Seconds left of the job's phase at its pace so far; None before that is known.
 
         ``now`` is in seconds since 1970. A job that an earlier version has run has no start of its
-        phase. A run's time left follows from its estimate instead: ``core.estimate.eta``.
+        phase. A run's time left follows from its estimate instead: ``core.estimate.estimate``.
         """
         after = self.phase(job.phase).paced_after
         if job.phase_at is None or not after or job.done < after:

@@ -17,7 +17,7 @@ from core.errors import ArtifactDamaged
 from core.jobs import kinds
 from core.jobs.kinds import KeyRule, Kind
 from core.jobs.processes import ensure_supervisor
-from core.runs.model_access import require_model
+from core.runs.limits import require_model
 from core.storage import accounts
 from core.storage.job import Job
 from core.storage.resources import require_resources

@@ -1,20 +1,27 @@
-"""What a report says of one run, or of several side by side."""
+"""Write one run, or a comparison of several, as an HTML file with SVG charts.
+
+The file contains its charts and its style. It has no script and needs no network.
+"""
 
 import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader
 
 from core import charts
+from core.charts.base import Chart
+from core.config import RunConfig
 from core.errors import LoraLabError
 from core.evaluation.comparison import Pair, Result, class_differences
 from core.evaluation.scores import Proportion
-from core.reports.html import HtmlReport, ReportSection, configurations, picture, render, shares
 from core.runs import compared_runs
 from core.runs.requests import read_train_request
 from core.runs.run import Run, read_result
@@ -23,16 +30,126 @@ from core.settings import PROJECT
 from core.storage.job import Job
 from core.storage.store import Store
 
+TEMPLATE = Path(__file__).with_name("report.html")
+WIDTH = 640  # px
+TEXT = "#5f6368"  # 5.9:1 on the white of a report
 SHOWN_MISTAKES = 20
-PATIENCE_SECONDS = 120  # it takes three, and longer beside a training
-LONGEST_TEXT = 600  # characters of a mistake
+TIMEOUT_SECONDS = 120  # a report takes 3 s, and longer during a training
+LONGEST_TEXT = 600  # characters
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class ReportSection:
+    """A heading with lines, a chart, a table of formatted cells, and a note. ``numbers`` are the
+    columns that are aligned to the right.
+    """
+
+    heading: str
+    lines: Sequence[str] = ()
+    svg: str = ""
+    alt: str = ""
+    table: pd.DataFrame | None = None
+    numbers: frozenset[str] = frozenset()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class HtmlReport:
+    """Content of the file, in order. ``made_at`` is a Unix time in seconds."""
+
+    title: str
+    lead: Sequence[str]
+    about: str
+    sections: Sequence[ReportSection]
+    made_at: float = field(default_factory=time.time)
+
+    @property
+    def origin(self) -> str:
+        """Data and date of the report."""
+        return (
+            f"{self.about} · {time.strftime('%-d %B %Y, %H:%M', time.localtime(self.made_at))} ·"
+            " LoRA Lab"
+        )
+
+
+def render(report: HtmlReport) -> bytes:
+    """Render the HTML file. Every text in it is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, trim_blocks=True
+    )
+    return environment.get_template(TEMPLATE.name).render(report=report).encode()
+
+
+def picture(heading: str, chart: Chart, lines: Sequence[str] = (), note: str = "") -> ReportSection:
+    """Create a section with a chart."""
+    return ReportSection(heading, lines, to_svg(chart), chart.alt, note=note)
+
+
+def shares(frame: pd.DataFrame, columns: Sequence[str], digits: int = 3) -> pd.DataFrame:
+    """Format the numbers of ``columns`` with ``digits`` decimals."""
+    return frame.assign(
+        **{name: frame[name].map(lambda value: f"{value:.{digits}f}") for name in columns}
+    )
+
+
+def configurations(configs: dict[str, RunConfig]) -> pd.DataFrame:
+    """Tabulate a row per field and a column per run; of several runs only fields that differ."""
+    values = {name: config.model_dump() for name, config in configs.items()}
+    first = next(iter(values.values()))
+    fields = [
+        name
+        for name in first
+        if len(values) == 1 or any(other[name] != first[name] for other in values.values())
+    ]
+    titles = [RunConfig.model_fields[name].title or name for name in fields]
+    return pd.DataFrame(
+        {
+            "Field": titles,
+            **{name: [_format_value(each[key]) for key in fields] for name, each in values.items()},
+        }
+    )
+
+
+def _format_value(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "the model default"
+    return (
+        ("yes" if value else "no")
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def to_svg(chart: Chart, width: int = WIDTH) -> str:
+    """Convert a chart to an SVG element of ``width`` px; all text in it is escaped."""
+    # Contains a JavaScript engine, so it is loaded only for reports.
+    import vl_convert  # noqa: PLC0415
+
+    config = chart.spec.get("config")
+    look = {
+        **(config if isinstance(config, dict) else {}),
+        "font": "sans-serif",
+        "background": "white",
+    }
+    values = chart.data.astype(object).where(chart.data.notna(), None).to_dict("records")
+    spec = {
+        **{name: value for name, value in chart.spec.items() if name != "title"},
+        "config": look,
+        "width": width,
+    }
+    svg: str = vl_convert.vegalite_to_svg({**spec, "data": {"values": values}}).replace(
+        '"gray"', f'"{TEXT}"'
+    )
+    return svg[svg.index("<svg") :]
+
+
 def write_report(store: Store, jobs: Sequence[Job]) -> bytes:
-    """The HTML file of one run, or of two to ten. Raises StateConflict for more or for one that has
-    not been scored, ArtifactDamaged.
+    """Write the HTML file of one run, or of two to ten. Raises StateConflict for more runs or for
+    one that has not been scored, and ArtifactDamaged.
     """
     different = list({job.id: job for job in jobs}.values())
     return render(
@@ -41,13 +158,12 @@ def write_report(store: Store, jobs: Sequence[Job]) -> bytes:
 
 
 def write_in_process(store: Store, jobs: Sequence[Job]) -> bytes:
-    """The same, made by a process of its own: drawing pictures would leave 150 MB in the server.
+    """Write the HTML file in another process, because SVG charts would leave 150 MB in the server.
     Raises LoraLabError.
     """
     for job in jobs:
-        compared_runs.read_test_result(
-            store, job
-        )  # what that process says goes to the log alone: why not is said here
+        # raises the specific error here: errors of the other process only go to the log
+        compared_runs.read_test_result(store, job)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "report.html"
         command = [
@@ -68,17 +184,18 @@ def write_in_process(store: Store, jobs: Sequence[Job]) -> bytes:
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE_SECONDS,
+                timeout=TIMEOUT_SECONDS,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise LoraLabError(
-                f"The report was not made ({type(error).__name__}).",
+                f"The report could not be written ({type(error).__name__}).",
                 "Try again when the machine is less busy.",
             ) from error
         if done.returncode or not path.is_file():
-            log.error("the report was not made: %s", done.stderr.strip()[-2000:])
+            log.error("the report could not be written: %s", done.stderr.strip()[-2000:])
             raise LoraLabError(
-                "The report was not made; the server's log tells more.", "Choose another run."
+                "The report could not be written; the server's log has details.",
+                "Choose another run.",
             )
         return path.read_bytes()
 
@@ -88,8 +205,8 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
     scores, config = result.predictions.scores, run.config
     fitted = read_baselines(store, job, config, len(result.classes))
     lead = [
-        f"{_share(scores.accuracy)} of {scores.accuracy.n:,} test texts right, macro-F1"
-        f" {scores.macro_f1:.3f}."
+        f"{_format_proportion(scores.accuracy)} of {scores.accuracy.n:,} test texts correct,"
+        f" macro-F1 {scores.macro_f1:.3f}."
     ]
     per_class = scores.per_class(result.classes)
     per_class.columns = pd.Index(["Class", "Precision", "Recall", "F1", "Texts"])
@@ -117,7 +234,7 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
 def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
     pairs = compared_runs.compare_runs(store, jobs)
     results = [compared_runs.read_test_result(store, job) for job in jobs]
-    names = compared_runs.distinct_names(jobs)
+    names = compared_runs.make_distinct_names(jobs)
     configs = {names[job.id]: read_train_request(job).config for job in jobs}
     metrics = pd.concat(
         [
@@ -136,7 +253,7 @@ def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
         else []
     )
     sections = [
-        ReportSection("Is the difference real?", [pair.verdict for pair in pairs]),
+        ReportSection("Is the difference significant?", [pair.verdict for pair in pairs]),
         ReportSection(
             "Results", table=_results(jobs, results, names), note="Intervals: 95 % (Wilson)."
         ),
@@ -169,9 +286,9 @@ def _curves_of_run(
     sections = [picture(loss.title, loss)]
     if frame["accuracy"].notna().any():
         levels = {
-            str(one.baseline): one.predictions.scores.accuracy.value
-            for one in fitted
-            if len(one.predictions)
+            str(baseline.baseline): baseline.predictions.scores.accuracy.value
+            for baseline in fitted
+            if len(baseline.predictions)
         }
         scores = charts.score_curves(frame, validation_rows, levels)
         sections.append(picture(scores.title, scores))
@@ -181,12 +298,12 @@ def _curves_of_run(
 def _baselines(fitted: Sequence[Fitted]) -> list[ReportSection]:
     rows = [
         {
-            "Baseline": one.name,
-            "Accuracy": _share(one.predictions.scores.accuracy),
-            "Test texts": f"{len(one.predictions):,}",
+            "Baseline": baseline.name,
+            "Accuracy": _format_proportion(baseline.predictions.scores.accuracy),
+            "Test texts": f"{len(baseline.predictions):,}",
         }
-        for one in fitted
-        if len(one.predictions)
+        for baseline in fitted
+        if len(baseline.predictions)
     ]
     return (
         [ReportSection("Baselines", table=pd.DataFrame(rows), numbers=frozenset({"Test texts"}))]
@@ -229,7 +346,7 @@ def _results(jobs: Sequence[Job], results: Sequence[Result], names: dict[str, st
         rows.append(
             {
                 "Run": names[job.id],
-                "Accuracy": f"{_share(scores.accuracy)} of {scores.accuracy.n:,}",
+                "Accuracy": f"{_format_proportion(scores.accuracy)} of {scores.accuracy.n:,}",
                 "Macro-F1": f"{scores.macro_f1:.3f}",
                 "Test loss": f"{result.predictions.mean_loss:.3f}",
                 "Training": f"{seconds / 60:.1f} min" if seconds is not None else "–",
@@ -248,7 +365,7 @@ def _f1_per_class(results: Sequence[Result], names: dict[str, str]) -> list[Repo
 
 
 def _pair(pair: Pair) -> list[ReportSection]:
-    """What changed from the first of two runs to the second, in the matrix and in each class."""
+    """Compare the second of two runs with the first, in the matrix and in each class."""
     if pair.paired is None:
         return []
     first, second = pair.aligned()
@@ -256,17 +373,21 @@ def _pair(pair: Pair) -> list[ReportSection]:
     chart = charts.matrix_difference(
         first.scores.counts, second.scores.counts, pair.first.classes, names
     )
-    found = class_differences(pair)
+    differences = class_differences(pair)
     sides = [f"F1 of {name}" for name in names]
     frame = shares(
         pd.DataFrame(
-            {"Class": found["class"], sides[0]: found["first"], sides[1]: found["second"]}
+            {
+                "Class": differences["class"],
+                sides[0]: differences["first"],
+                sides[1]: differences["second"],
+            }
         ),
         sides,
     )
     frame["Change"] = [
         f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
-        for value, low, high in found[["difference", "low", "high"]].to_numpy()
+        for value, low, high in differences[["difference", "low", "high"]].to_numpy()
     ]
     note = "Intervals: 95 %, paired bootstrap over the texts."
     return [
@@ -279,6 +400,6 @@ def _same(differences: pd.DataFrame) -> list[str]:
     return [] if len(differences) else ["The configurations are the same."]
 
 
-def _share(accuracy: Proportion) -> str:
+def _format_proportion(accuracy: Proportion) -> str:
     low, high = accuracy.interval
     return f"{accuracy.value:.1%} ({low:.1%} to {high:.1%})".replace("%", " %")

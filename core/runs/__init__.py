@@ -1,5 +1,5 @@
-"""Runs as the pages and the command line see them: requests, files, results, limits, estimates.
+"""Runs as pages and the command line see them: requests, files, results, limits, estimates.
 
-Free of ML libraries. May import every package of ``core`` below it: ``estimate``, ``inference``,
+Imports no ML libraries. May import every package of ``core`` below it: ``estimate``, ``inference``,
 ``training``, ``evaluation``, ``people``, ``data``, ``models``, ``storage``.
 """

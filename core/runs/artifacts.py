@@ -1,38 +1,46 @@
-"""Where a run's files lie in its folder, and how they are read back.
+"""Files in a run's folder: adapter, checkpoints, predictions and log.
 
-    config.json                       the configuration, for people and scripts
+    config.json                       the configuration
     adapter/                          the best adapter in PEFT's format
-    checkpoints/00000100/             what a resumed run goes on from: see core.runs.checkpoints
-    predictions-test.parquet          of the best adapter; also -validation and -untrained (before training, on a test sample)
+    checkpoints/00000100/             files of step 100 and their manifest
+    predictions-test.parquet          of the best adapter; also -validation
+    predictions-untrained.parquet     before training, on a sample of the test split
     predictions-validation-00000100.parquet   on the fixed subset after that step
-    worker.log                        what the worker printed
+    worker.log                        output of the worker
 
-Final tables carry the text, so a result can be read when its data has gone.
-
-The log of a run, for who may read it: it tells of the machine, with paths and traces.
+Final tables include the texts, so that a result can be read after its data have been deleted. The
+two newest checkpoints are kept, and the one of the best step.
 """
 
+import logging
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.access import Action, require
-from core.errors import ArtifactDamaged
+from core.errors import ArtifactDamaged, ConfigError, DataError, ModelUnavailable
 from core.storage import files, manifest
 from core.storage.job import Job
+from core.storage.manifest import read_sealed, seal
 from core.storage.store import Store
 from core.training.events import Split
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
 TAIL_BYTES = 20_000
 AGAIN = "Train it again, or choose another run."
+CLONE = "Clone the run and train it from scratch."
+KEPT_NEWEST = 2  # if one is unreadable, resuming from the other repeats half a minute of work
+
+log = logging.getLogger(__name__)
 
 
 def predictions_path(folder: Path, split: Split, step: int | None = None) -> Path:
-    """The table of one evaluation; with ``step`` the validation after that step."""
+    """Return the path of a table of predictions; with ``step`` of the validation after it."""
     return folder / (
         f"predictions-{split}.parquet"
         if step is None
@@ -41,34 +49,31 @@ def predictions_path(folder: Path, split: Split, step: int | None = None) -> Pat
 
 
 def read_predictions(folder: Path, split: Split, step: int | None = None) -> "pd.DataFrame":
-    """One evaluation's table. Raises ArtifactDamaged if it is missing or damaged."""
+    """Read a table of predictions. Raises ArtifactDamaged if it is missing or damaged."""
     return files.read_parquet(predictions_path(folder, split, step))
 
 
-def validation_steps(folder: Path) -> list[int]:
-    """Steps after which the validation predictions were kept, ascending."""
-    found = (
+def list_validation_steps(folder: Path) -> list[int]:
+    """List the steps with stored validation predictions, in ascending order."""
+    matches = (
         re.fullmatch(r"predictions-validation-([0-9]{8,12})\.parquet", path.name)
         for path in folder.glob("*.parquet")
     )
-    return sorted(int(match[1]) for match in found if match)
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def has_adapter(folder: Path) -> bool:
-    """Whether an adapter is there, as it was written or not."""
+    """Whether the folder has an adapter, intact or not."""
     return (folder / "adapter" / "adapter_model.safetensors").is_file()
 
 
-def adapter_folder(folder: Path) -> Path:
-    """Where the best adapter lies. Raises ArtifactDamaged if the run has none, or one that is not
-    as it was written.
-    """
+def find_adapter(folder: Path) -> Path:
+    """Return the folder of the best adapter. Raises ArtifactDamaged if it is missing or changed."""
     adapter = folder / "adapter"
     if not has_adapter(folder):
         raise ArtifactDamaged("This run has no adapter.", AGAIN)
-    if (
-        adapter / manifest.NAME
-    ).exists():  # the shipped example and runs of earlier versions have none
+    # the bundled example and runs of earlier versions have no manifest
+    if (adapter / manifest.NAME).exists():
         try:
             manifest.read_sealed(adapter)
         except ArtifactDamaged as error:
@@ -79,18 +84,18 @@ def adapter_folder(folder: Path) -> Path:
 
 
 def save_adapter(folder: Path, step: int, contents: Mapping[str, bytes]) -> None:
-    """Keep the best adapter so far, that of ``step``, in the place of an earlier one."""
+    """Store the best adapter so far, from ``step``, in place of an earlier one."""
     files.write_folder(folder / "adapter", manifest.seal(contents, {"step": step}))
 
 
 def read_log(folder: Path) -> bytes:
-    """All that the worker has printed, in every attempt; empty where there is nothing yet."""
+    """Read the output of the worker in all attempts; empty before there is any."""
     path = folder / "worker.log"
     return path.read_bytes() if path.is_file() else b""
 
 
 def read_log_tail(folder: Path) -> str:
-    """The last lines of the worker's log; empty where there is none yet."""
+    """Read the last lines of the worker's log; empty before there is one."""
     path = folder / "worker.log"
     if not path.is_file():
         return ""
@@ -99,13 +104,134 @@ def read_log_tail(folder: Path) -> str:
         return log.read().decode(errors="replace")
 
 
-def log_tail(store: Store, job: Job) -> str:
-    """Its last lines; empty where there is none yet. Raises NotAllowed."""
+def read_job_log_tail(store: Store, job: Job) -> str:
+    """Read the last lines of a job's log, as far as the visitor may. Raises NotAllowed."""
     require(store.visitor, Action.READ_LOG, job.owner)
     return read_log_tail(store.folder(job))
 
 
-def whole_log(store: Store, job: Job) -> bytes:
-    """All of it, of every attempt. Raises NotAllowed."""
+def read_job_log(store: Store, job: Job) -> bytes:
+    """Read a job's whole log, as far as the visitor may. Raises NotAllowed."""
     require(store.visitor, Action.READ_LOG, job.owner)
     return read_log(store.folder(job))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The run that a checkpoint belongs to: fingerprints of configuration, data and base model, and
+    the versions of libraries.
+    """
+
+    config: str
+    data: str
+    model: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """An intact checkpoint; step 0 without files is the start. ``skipped`` has the reason for each
+    newer one that was not used.
+    """
+
+    step: int
+    best_step: int
+    files: dict[str, bytes]
+    skipped: tuple[str, ...]
+
+
+def save_checkpoint(
+    folder: Path, step: int, contents: Mapping[str, bytes], identity: Identity, best_step: int
+) -> None:
+    """Store a checkpoint in the run's ``folder``, and remove those that are neither one of the
+    newest two nor the one of the best step.
+    """
+    facts = {
+        "step": step,
+        "best_step": best_step,
+        "config": identity.config,
+        "data": identity.data,
+        "model": identity.model,
+    }
+    files.write_folder(
+        _checkpoint_path(folder, step),
+        seal(contents, {**facts, "versions": dict(identity.versions)}),
+    )
+    for old in list_checkpoints(folder)[:-KEPT_NEWEST]:
+        if old != best_step:
+            files.remove_folder(_checkpoint_path(folder, old))
+
+
+def list_checkpoints(folder: Path) -> list[int]:
+    """List the steps that have a checkpoint, intact or not, in ascending order."""
+    return sorted(
+        int(path.name)
+        for path in (folder / "checkpoints").glob("*")
+        if re.fullmatch(r"[0-9]{8,12}", path.name)
+    )
+
+
+def find_checkpoint(folder: Path, identity: Identity) -> SavedCheckpoint:
+    """Find the newest intact checkpoint, or the start, and remove the damaged ones after it.
+
+    Raises ConfigError, DataError or ModelUnavailable if it belongs to another configuration, other
+    data or another base model.
+    """
+    skipped: list[str] = []
+    for step in reversed(list_checkpoints(folder)):
+        try:
+            facts, contents = read_sealed(_checkpoint_path(folder, step))
+            best_step = _read_int(facts, "best_step")
+            if _read_int(facts, "step") != step:
+                raise ArtifactDamaged(f"It belongs to step {facts['step']}.")
+        except ArtifactDamaged as error:
+            skipped.append(f"The checkpoint of step {step:,} cannot be used: {error.message}")
+            log.warning("%s", skipped[-1])
+            continue
+        _require_same(facts, identity, step)
+        _drop_after(folder, step)
+        return SavedCheckpoint(step, best_step, contents, tuple(skipped))
+    _drop_after(folder, 0)
+    return SavedCheckpoint(0, 0, {}, tuple(skipped))
+
+
+def _require_same(facts: Mapping[str, object], identity: Identity, step: int) -> None:
+    where = f"The checkpoint of step {step:,} was made with"
+    if facts.get("data") != identity.data:
+        raise DataError(
+            f"{where} other data: fingerprint {facts.get('data')} then, {identity.data} now.",
+            CLONE,
+        )
+    if facts.get("config") != identity.config:
+        raise ConfigError(
+            f"{where} a configuration that differs from the one this run has now.", CLONE
+        )
+    if facts.get("model") != identity.model:
+        message = f"{where} another base model: {facts.get('model')} then, {identity.model} now."
+        raise ModelUnavailable(
+            message, "Restore the earlier model, or clone the run and train it from scratch."
+        )
+    if facts.get("versions") != dict(identity.versions):
+        log.warning(
+            "%s %s; the versions now are %s: curves may differ slightly",
+            where,
+            facts.get("versions"),
+            dict(identity.versions),
+        )
+
+
+def _drop_after(folder: Path, step: int) -> None:
+    for later in list_checkpoints(folder):
+        if later > step:
+            files.remove_folder(_checkpoint_path(folder, later))
+
+
+def _read_int(facts: Mapping[str, object], name: str) -> int:
+    value = facts.get(name)
+    if not isinstance(value, int):
+        raise ArtifactDamaged(f"Its manifest has no {name}.")
+    return value
+
+
+def _checkpoint_path(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"{step:08d}"

@@ -1,4 +1,4 @@
-"""Finished runs that are compared, and the comparison as JSON values."""
+"""Comparison of finished runs, and its description as JSON values."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,9 @@ FEWEST, MOST = 2, 10
 
 
 def read_test_result(store: Store, job: Job) -> Result:
-    """The run's predictions on the test split as one side of a comparison.
+    """Read the run's predictions on the test split as one side of a comparison.
 
-    Raises StateConflict where it has not been scored, and ArtifactDamaged.
+    Raises StateConflict if it has not been scored, and ArtifactDamaged.
     """
     run = Run.of(store, job)
     if not run.has_predictions():
@@ -29,7 +29,7 @@ def read_test_result(store: Store, job: Job) -> Result:
 
 
 def make_result(run: Run, predictions: Predictions, name: str = "") -> Result:
-    """One side of a comparison; ``name`` is shown in place of the run's own."""
+    """Return one side of a comparison; ``name`` replaces the run's own."""
     return Result(run.id, name or run.job.name, run.fingerprint, run.classes, predictions)
 
 
@@ -40,13 +40,13 @@ def compare_runs(store: Store, jobs: Sequence[Job]) -> list[Pair]:
     different = list({job.id: job for job in jobs}.values())
     if not FEWEST <= len(different) <= MOST:
         raise StateConflict(
-            f"{len(different)} different runs were named.", f"Compare {FEWEST} to {MOST} of them."
+            f"{len(different)} different runs were given.", f"Compare {FEWEST} to {MOST} runs."
         )
     return compare([read_test_result(store, job) for job in different])
 
 
-def distinct_names(jobs: Sequence[Job]) -> dict[str, str]:
-    """Names by run id; a name that two runs have gets the id appended."""
+def make_distinct_names(jobs: Sequence[Job]) -> dict[str, str]:
+    """Map run ids to names; the id is appended to a name that two runs have."""
     names = [job.name or job.id for job in jobs]
     return {
         job.id: f"{name} ({job.id})" if names.count(name) > 1 else name
@@ -55,9 +55,7 @@ def distinct_names(jobs: Sequence[Job]) -> dict[str, str]:
 
 
 def read_curve(store: Store, job: Job, name: str, config: RunConfig) -> pd.DataFrame:
-    """The run's curve with its three axes: run, split, step, rows, seconds, loss, accuracy,
-    macro_f1.
-    """
+    """Read the run's learning curve: run, split, step, rows, seconds, loss, accuracy, macro_f1."""
     points = store.read_metrics(job.id)
     start = points[0].at if points else 0.0
     return pd.DataFrame(
@@ -75,8 +73,9 @@ def read_curve(store: Store, job: Job, name: str, config: RunConfig) -> pd.DataF
 
 
 def describe_pair(pair: Pair) -> dict[str, object]:
-    """The pair as JSON values: ``difference`` is the accuracy of b minus that of a; null where they
-    are not compared.
+    """Describe the pair as JSON values.
+
+    ``difference`` is the accuracy of b minus that of a; null if they are not compared.
     """
     paired = pair.paired
     return {

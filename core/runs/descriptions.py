@@ -25,9 +25,9 @@ FIGURES = (
 
 
 def describe_run(store: Store, job: Job, turns: Sequence[Turn] | None = None) -> dict[str, object]:
-    """The state of a run and, as far as they are known, its scores and timings.
+    """Describe the state of a run and, as far as they are known, its scores and timings.
 
-    ``turns`` is the queue, where the caller has read it already.
+    ``turns`` is the queue, if the caller has already read it.
     """
     described: dict[str, object] = {
         "run": job.id,
@@ -54,8 +54,9 @@ def describe_run(store: Store, job: Job, turns: Sequence[Turn] | None = None) ->
 
 
 def _describe_turn(turn: Turn | None) -> dict[str, object]:
-    """Queue position and the seconds until the start, null where they are unknown; nothing for a
-    run that has just begun.
+    """Describe the runs ahead and the seconds until the start, null if unknown.
+
+    Empty for a run that has just started.
     """
     if turn is None:
         return {}
@@ -66,8 +67,8 @@ def _describe_turn(turn: Turn | None) -> dict[str, object]:
 
 
 def describe_run_details(store: Store, job: Job) -> dict[str, object]:
-    """``describe_run`` with the configuration, the learning curves and, once the run is scored on
-    the test split, scores per class and the confusion matrix.
+    """Describe a run as ``describe_run`` does, with configuration, learning curves and, once it is
+    scored on the test split, scores per class and the confusion matrix.
     """
     run = Run.of(store, job)
     details = describe_run(store, job) | {
@@ -91,8 +92,8 @@ def describe_run_details(store: Store, job: Job) -> dict[str, object]:
 
 
 def _describe_scores(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, object]:
-    """Scores on the test texts as the pages Evaluate and Calibration show them, with 95 %
-    intervals.
+    """Describe the scores on test texts, with 95 % intervals, as the pages Evaluate and Calibration
+    show them.
     """
     scores, f1 = predictions.scores, bootstrap_f1(predictions.scores)
     table = class_intervals(scores, classes, f1).to_dict("records")

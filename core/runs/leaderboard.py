@@ -1,4 +1,4 @@
-"""All runs of a class side by side, best first; runs that the texts cannot rank are marked."""
+"""The leaderboard of a class: runs ranked by test accuracy, with ties that are not significant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ CLOSE = "too close to call"
 
 @dataclass(frozen=True, slots=True)
 class LeaderboardRow:
-    """One finished run. ``owner_name`` is empty where names are not shown."""
+    """A finished run. ``owner_name`` is empty where names are hidden."""
 
     run: Run
     owner_name: str
@@ -40,11 +40,11 @@ class LeaderboardRow:
 
 
 def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
-    """The runs that have been scored on test texts, the most accurate first.
+    """List the runs that have been scored on test texts, the most accurate first.
 
-    A run whose 95 % interval overlaps that of the first one is not ranked behind it but called too
-    close to call: another draw of test texts might reverse their order. Bundled, imported and
-    damaged runs are left out.
+    A run whose 95 % interval overlaps the one of the first run is marked as too close to call,
+    because another sample of test texts might reverse their order. Bundled, imported and damaged
+    runs are left out.
     """
     names = {visitor.id: visitor.name for visitor in people(store)}
     scored = [
@@ -63,7 +63,7 @@ def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
 
 
 def _format_place(position: int, scored: Sequence[tuple[Run, Proportion]]) -> str:
-    """``first``, the place as a number, or that the intervals overlap."""
+    """Return ``first``, the place as a number, or ``CLOSE`` if the intervals overlap."""
     first, test = scored[0][1], scored[position][1]
     if test.interval[1] < first.interval[0]:
         return str(position + 1)
@@ -72,8 +72,8 @@ def _format_place(position: int, scored: Sequence[tuple[Run, Proportion]]) -> st
 
 
 def _read_test(run: Run) -> Proportion | None:
-    """The test accuracy of a run that competes; None for any other. Scores of an imported run were
-    not measured here.
+    """Read the test accuracy of a run; None for bundled and damaged runs, and for imported ones,
+    whose scores were not measured here.
     """
     try:
         run.require_readable()

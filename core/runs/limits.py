@@ -1,78 +1,163 @@
-"""What a run may take: the teacher's rules against a student's choices, their estimate, and the
-places in the queue.
+"""Limits of a visitor's runs: base models, the rules of a class, and the limits for guests.
+
+A student's run must stay within the teacher's rules and the places in the queue. On a public page
+whose owner allows it, guests start the preset Taste without changes, and only the newest of their
+runs are kept. Only an admin may name a folder of the machine as the base model.
 """
 
+import secrets
 from collections.abc import Sequence
 
-from core.access import Role
+from core.access import GUEST_PREFIX, Action, Role, Visitor, require
 from core.config import RunConfig
-from core.errors import NotAllowed
+from core.data.hub import hub_reachable
+from core.errors import ArtifactDamaged, JobNotFound, NotAllowed, StateConflict
 from core.estimate.estimate import Estimate
+from core.models.catalog import MODELS, ModelLocation, find_model, is_pinned
 from core.people import classroom
 from core.people.classroom import RUNNING_PER_STUDENT, Rules
-from core.runs.expected import expect_request
-from core.runs.guests import require_guest_preset
-from core.runs.requests import TrainRequest
+from core.presets import Preset, make_config
+from core.runs.local_estimate import estimate_request
+from core.runs.requests import TrainRequest, read_train_request
+from core.storage import accounts
 from core.storage.job import ACTIVE, Job, JobKind, JobState
-from core.storage.store import Store
+from core.storage.store import Store, remove_job
 
 BOUNDED = frozenset({Role.STUDENT, Role.TASTER})
+MAX_GUEST_RUNS = 3  # queued or running: a few minutes of waiting at most
+KEPT_GUEST_RUNS = 20  # finished ones; each takes 6 MB
 
 
 def require_within(store: Store, request: TrainRequest, also: Sequence[Job] = ()) -> None:
-    """Raise NotAllowed where a student asks for more than the class allows, or a guest for more
-    than a taste.
+    """Raise NotAllowed if a student requests more than the class allows, or a guest more than the
+    preset Taste.
 
-    ``also`` stands for runs that are about to be queued. Where the data is not prepared yet there
-    is no estimate, and rows, tokens and batch bound what it can come to.
+    ``also`` are runs that are about to be queued. Without prepared data there is no estimate, and
+    only rows, tokens and batch size are limited.
     """
     if store.visitor.role is Role.TASTER and request.recipe is not None:
         raise NotAllowed(
-            "A cleaned copy of the data cannot be trained on here.", "Leave the recipe out."
+            "A cleaning recipe is not available on this page.", "Launch the run without it."
         )
     if store.visitor.role in BOUNDED:
-        require_allowed(store, request.config, expect_request(store, request), also)
+        require_allowed(store, request.config, estimate_request(store, request), also)
 
 
 def require_allowed(
     store: Store, config: RunConfig, expected: Estimate | None, also: Sequence[Job] = ()
 ) -> None:
-    """The same for choices whose estimate is known. Raises NotAllowed."""
+    """Raise NotAllowed like ``require_within``, for a configuration with a known estimate."""
     if store.visitor.role not in BOUNDED:
         return
-    at_work = [*store.jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE), *also]
+    unfinished = [*store.jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE), *also]
     if store.visitor.role is Role.TASTER:
-        require_guest_preset(store, config, at_work)
+        require_guest_preset(store, config, unfinished)
         return
-    classroom.require_place(store, at_work, config)
+    classroom.require_place(store, unfinished, config)
     if expected is None:
         return
     rules = classroom.read_rules(store)
     minutes = expected.likely_seconds / 60
     if minutes > rules.minutes:
-        message = f"About {minutes:,.0f} minutes are more than this class allows."
-        raise NotAllowed(
-            message, f"Train on fewer rows or tokens, for up to {rules.minutes:,} minutes."
+        message = (
+            f"The run would take about {minutes:,.0f} minutes; this class allows {rules.minutes:,}."
         )
+        raise NotAllowed(message, "Train on fewer rows or tokens.")
     if expected.memory_mb > rules.memory_mb:
-        message = f"{expected.memory_mb:,} MB of memory are more than this class allows."
-        raise NotAllowed(
-            message,
-            "Choose a smaller batch, fewer tokens or a smaller model, for up to"
-            f" {rules.memory_mb:,} MB.",
+        message = (
+            f"The run would take {expected.memory_mb:,} MB of memory; this class allows"
+            f" {rules.memory_mb:,}."
         )
+        raise NotAllowed(message, "Choose a smaller batch, fewer tokens or a smaller model.")
     if expected.disk_mb > rules.disk_mb:
-        message = f"{expected.disk_mb:,} MB of disk are more than this class allows."
-        raise NotAllowed(
-            message, f"Choose a lower rank or fewer validations, for up to {rules.disk_mb:,} MB."
+        message = (
+            f"The run would take {expected.disk_mb:,} MB of disk; this class allows"
+            f" {rules.disk_mb:,}."
         )
+        raise NotAllowed(message, "Choose a lower rank or fewer validations.")
 
 
 def describe_limits(rules: Rules) -> str:
-    """What a run may take and how many there may be, in two sentences."""
+    """Describe the limits of a class in two sentences: size and number of runs."""
     return (
         f"In this class a run may take up to {rules.rows:,} rows × epochs, {rules.max_tokens}"
         f" tokens a text, batches of {rules.batch_size}, {rules.minutes:,} minutes,"
-        f" {rules.memory_mb:,} MB of memory and {rules.disk_mb:,} MB of disk. Each of you may have"
-        f" {RUNNING_PER_STUDENT} run under way and {rules.waiting} waiting."
+        f" {rules.memory_mb:,} MB of memory and {rules.disk_mb:,} MB of disk. Each student may have"
+        f" {RUNNING_PER_STUDENT} run running and {rules.waiting} waiting."
     )
+
+
+def make_guest_trainer() -> Visitor:
+    """Create a guest trainer with an id that is unique to this visit."""
+    return Visitor(GUEST_PREFIX + secrets.token_hex(6), "", Role.TASTER)
+
+
+def require_guest_preset(store: Store, config: RunConfig, unfinished: Sequence[Job]) -> None:
+    """Raise NotAllowed for anything but the preset Taste on the page's own model, or for too many
+    runs.
+
+    ``unfinished`` are the queued and running ones. Guests who launch at the same moment may exceed
+    the limit by one.
+    """
+    if config != make_config(Preset.TASTE, {"model": store.settings.model}):
+        message = (
+            "This public page runs only the preset Taste, without changes, on"
+            f" {store.settings.model}."
+        )
+        raise NotAllowed(message, "Choose Taste, or install LoRA Lab on your own machine.")
+    theirs = [job.owner for job in unfinished if job.owner.startswith(GUEST_PREFIX)]
+    if store.visitor.id in theirs:
+        raise NotAllowed(
+            "You already have a run that is queued or running.", "Watch it, or stop it first."
+        )
+    if len(theirs) >= MAX_GUEST_RUNS:
+        raise NotAllowed(
+            f"{MAX_GUEST_RUNS} runs of guests are queued or running, the limit of this page.",
+            "Try again in a few minutes.",
+        )
+
+
+def remove_old_guest_runs(store: Store) -> None:
+    """Remove the oldest finished runs of guests."""
+    finished = [
+        job
+        for job in store.jobs(JobKind.TRAIN)
+        if job.owner.startswith(GUEST_PREFIX) and job.state.over
+    ]
+    for job in finished[KEPT_GUEST_RUNS:]:
+        try:
+            remove_job(store, job)
+        except (JobNotFound, StateConflict):  # another guest removed or resumed it
+            continue
+        accounts.note(store, "make room for a guest's run", f"{job.id} {job.name}")
+
+
+def require_model(store: Store, *model_ids: str) -> None:
+    """Raise NotAllowed for a folder that the visitor may not name; the folder is not read."""
+    folders = [
+        model
+        for model in model_ids
+        if model not in (store.settings.model, *MODELS) and not is_pinned(model)
+    ]
+    if folders and not store.visitor.in_charge and not set(folders) <= set(list_base_models(store)):
+        require(store.visitor, Action.NAME_FOLDER)
+
+
+def look_up(store: Store, model_id: str) -> ModelLocation:
+    """Find the model that a visitor names; its reason says why it is unavailable."""
+    try:
+        require_model(store, model_id)
+    except NotAllowed as error:
+        return ModelLocation(model_id, False, str(error))
+    return find_model(model_id, store.settings, hub_reachable(store.settings))
+
+
+def list_base_models(store: Store) -> list[str]:
+    """List the base models of the runs in this home folder."""
+    models = []
+    for job in store.jobs(JobKind.TRAIN):
+        try:
+            models.append(read_train_request(job).config.model)
+        except ArtifactDamaged:  # a damaged record names no model
+            continue
+    return models

@@ -1,5 +1,6 @@
-"""When each waiting run is expected to start: its turn, what is left of the run under way, and what
-those before it should take.
+"""The queue of runs: when each one is expected to start.
+
+A run waits for the rest of the running one, and for the estimated time of those before it.
 """
 
 from collections.abc import Sequence
@@ -8,42 +9,38 @@ from functools import cache
 
 from core.access import Visitor
 from core.errors import ArtifactDamaged
-from core.estimate.estimate import Estimate
-from core.estimate.eta import remaining_seconds
+from core.estimate.estimate import Estimate, remaining_seconds
 from core.people.fair_order import fair_order
-from core.runs.expected import expect_request, untrained_cache_key
+from core.runs.local_estimate import estimate_request, untrained_cache_key
 from core.runs.requests import read_train_request
 from core.storage.accounts import started_by_owner
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.store import Store
 
-STOPPING = (
-    0.0,
-    3.0,
-    30.0,
-)  # seconds: a part of a step and a checkpoint; after 30 the supervisor kills
+# seconds of a part of a step and a checkpoint; after 30 the supervisor kills the worker
+STOPPING = (0.0, 3.0, 30.0)
 MOST_KNOWN = 500  # estimates kept; a class of 30 has at most 90 runs in the queue
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Seconds from now, meant to be between ``low`` and ``high`` nine times in ten."""
+    """Seconds from now; between ``low`` and ``high`` in nine of ten cases."""
 
     low: float
     likely: float
     high: float
 
     def then(self, low: float, likely: float, high: float) -> "Wait":
-        """Followed by something that takes so long. Both have the same machine's speed, so the
-        ranges add up.
+        """Add the duration of another run. Both depend on the same machine's speed, so the ranges
+        add up.
         """
         return Wait(self.low + low, self.likely + likely, self.high + high)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A waiting run: how many runs are before it, those under way included, and when it starts;
-    None where nobody can tell.
+    """A queued run, the number of runs before it (running ones included), and its wait; None if
+    unknown.
     """
 
     job: Job
@@ -52,22 +49,21 @@ class Turn:
 
 
 def read_queue(store: Store) -> list[Turn]:
-    """The waiting runs in the order in which they start."""
+    """List the queued runs in the order in which they start."""
     waiting = store.jobs(JobKind.TRAIN, JobState.QUEUED)
     if not waiting:
         return []
-    at_work = store.jobs(JobKind.TRAIN, *ACTIVE)
+    running = store.jobs(JobKind.TRAIN, *ACTIVE)
     wait: Wait | None = Wait(0.0, 0.0, 0.0)
-    for job in at_work:
-        left = _left(store, job)
-        wait = wait.then(left.low, left.likely, left.high) if wait and left else None
-    known = (
-        [job for job in at_work if job.state is not JobState.STOPPING] if wait else []
-    )  # an estimate has read their requests
+    for job in running:
+        rest = _estimate_rest(store, job)
+        wait = wait.then(rest.low, rest.likely, rest.high) if wait and rest else None
+    # with a wait, the requests of running jobs are readable: their estimates have read them
+    known = [job for job in running if job.state is not JobState.STOPPING] if wait else []
     scored = {untrained_cache_key(read_train_request(job)) for job in known}
     turns = []
-    for place, job in enumerate(fair_order(waiting, started_by_owner(store)), start=len(at_work)):
-        if job.message:  # held back until there is room, and so are those behind it
+    for place, job in enumerate(fair_order(waiting, started_by_owner(store)), start=len(running)):
+        if job.message:  # it waits for disk or memory, and so do the runs behind it
             wait = None
         turns.append(Turn(job, place, wait))
         expected = _expected(store, job) if wait else None
@@ -75,23 +71,23 @@ def read_queue(store: Store) -> list[Turn]:
             wait = None
             continue
         shared = untrained_cache_key(read_train_request(job))
-        wait = wait.then(*_whole(store, job, expected, shared in scored))
+        wait = wait.then(*_estimate_whole(store, job, expected, shared in scored))
         scored.add(shared)
     return turns
 
 
 def find_turn(turns: Sequence[Turn], job: Job) -> Turn | None:
-    """The turn of that run; None where it does not wait."""
+    """Find the turn of a run; None if it is not queued."""
     return next((turn for turn in turns if turn.job.id == job.id), None)
 
 
 def next_turn(turns: Sequence[Turn], visitor: Visitor) -> Turn | None:
-    """The visitor's own run that starts first."""
+    """Find the visitor's run that starts first; None if none is queued."""
     return next((turn for turn in turns if turn.job.owner == visitor.id), None)
 
 
-def _left(store: Store, job: Job) -> Wait | None:
-    """What is left of a run under way."""
+def _estimate_rest(store: Store, job: Job) -> Wait | None:
+    """Estimate the time left of a running job."""
     if job.state is JobState.STOPPING:
         return Wait(*STOPPING)
     expected = _expected(store, job)
@@ -101,15 +97,17 @@ def _left(store: Store, job: Job) -> Wait | None:
     return Wait(left * expected.speed.low, left, left * expected.speed.high)
 
 
-def _whole(store: Store, job: Job, expected: Estimate, scored: bool) -> tuple[float, float, float]:
-    """Seconds of a run that has not begun, less the steps that an earlier attempt has taken.
+def _estimate_whole(
+    store: Store, job: Job, expected: Estimate, scored: bool
+) -> tuple[float, float, float]:
+    """Estimate the seconds of a queued run, without the steps of an earlier attempt.
 
-    ``scored``: a run before it scores the untrained model for it, too.
+    ``scored``: a run before it scores the same untrained model.
     """
     likely = expected.likely_seconds - (expected.untrained_seconds if scored else 0.0)
     if job.attempt > 1:
-        taken = max((metric.step for metric in store.read_metrics(job.id)), default=0)
-        likely -= expected.train_seconds * min(1.0, taken / max(1, expected.steps))
+        done = max((metric.step for metric in store.read_metrics(job.id)), default=0)
+        likely -= expected.train_seconds * min(1.0, done / max(1, expected.steps))
     return likely * expected.speed.low, likely, likely * expected.speed.high
 
 
@@ -123,7 +121,7 @@ def _expected(store: Store, job: Job) -> Estimate | None:
         if len(known) >= MOST_KNOWN:
             known.clear()
         try:
-            found = expect_request(store, read_train_request(job))
+            found = estimate_request(store, read_train_request(job))
         except ArtifactDamaged:  # its worker will say so
             return None
         if found is None:  # its data may be prepared at any time

@@ -1,4 +1,4 @@
-"""What a job is asked to do, as it is kept in the store."""
+"""Requests of jobs, as they are stored in their records."""
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -10,34 +10,34 @@ from core.storage.job import Job
 
 
 class Numerics(BaseModel):
-    """What a run computes with, recorded when it first starts: see
+    """Number format and library of a run, recorded when it first starts: see
     ``core.jobs.workers.run_numerics``.
 
-    ``asked`` is the precision as it was chosen. ``assumed``: checkpoints of an earlier version were
-    there, which did not record theirs.
+    ``chosen`` is the precision in the form, stored as ``asked``. ``assumed``: there were
+    checkpoints of an earlier version, which did not record the precision.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
-    asked: Precision
+    chosen: Precision = Field(alias="asked")
     precision: Precision
     onednn: bool
     assumed: bool = False
 
     @property
     def library(self) -> str:
-        """The library of the matrix products, in words."""
+        """Name of the library that computes the matrix products."""
         return "oneDNN" if self.onednn else "torch"
 
 
 class TrainRequest(BaseModel):
-    """Train ``config`` on ``source``, which is resolved when the run is launched: the worker's
+    """Train ``config`` on ``source``, which is resolved at the launch, because the worker's
     environment may differ.
 
-    ``sweep`` is the id of the set that it was queued with. ``guess`` is the test accuracy that
-    somebody expected before it began, from 0 to 1. A ``recipe`` is kept whole, so that nobody can
-    change it under the run. ``numerics`` is None until the run first starts; from then on
-    ``config`` has the precision that it computes in.
+    ``sweep`` is the id of the sweep that it was queued with. ``guess`` is the test accuracy that
+    the user expected before the run, from 0 to 1. The whole ``recipe`` is stored, so that a later
+    change of it does not affect the run. ``numerics`` is None until the run first starts; after
+    that ``config`` has the precision of the computation.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,7 +52,7 @@ class TrainRequest(BaseModel):
 
 
 class CalibrateRequest(BaseModel):
-    """Measure what work costs with this base model in this precision."""
+    """Measure the machine costs of this base model in this precision."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,12 +61,12 @@ class CalibrateRequest(BaseModel):
 
     @property
     def base_models(self) -> tuple[str, ...]:
-        """The model that is measured."""
+        """The base model to be measured."""
         return (self.model,)
 
 
 class PrepareRequest(BaseModel):
-    """Prepare ``source``."""
+    """Prepare the data of ``source``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,7 +74,7 @@ class PrepareRequest(BaseModel):
 
 
 class QualityRequest(BaseModel):
-    """Check the prepared data of this fingerprint for faults."""
+    """Check the quality of the prepared data with this fingerprint."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -82,16 +82,16 @@ class QualityRequest(BaseModel):
 
 
 def read_train_request(job: Job) -> TrainRequest:
-    """The request of a run. Raises ArtifactDamaged if the record does not hold one.
+    """Read the request of a run. Raises ArtifactDamaged if the record has none.
 
-    Its precision is the one that the run computes in, as soon as that is known: runs of earlier
-    versions recorded it in their result alone, when they ended.
+    Its precision is the one of the computation as soon as that is known: runs of earlier versions
+    recorded it only in their result, at their end.
     """
     try:
         request = TrainRequest.model_validate(job.request)
     except ValidationError as error:
         raise ArtifactDamaged(
-            f"The record of {job.name or job.id} does not hold a configuration.", "Delete the run."
+            f"The record of {job.name or job.id} has no configuration.", "Delete the run."
         ) from error
     if request.config.precision != "auto" or not (computed := _result_precision(job)):
         return request
@@ -100,36 +100,39 @@ def read_train_request(job: Job) -> TrainRequest:
     )
 
 
-def asked_precision(job: Job) -> Precision:
-    """The precision as it was chosen for the run. Raises ArtifactDamaged."""
+def read_chosen_precision(job: Job) -> Precision:
+    """Read the precision that was chosen for the run. Raises ArtifactDamaged."""
     request = TrainRequest.model_validate(job.request)
-    return request.numerics.asked if request.numerics else request.config.precision
+    return request.numerics.chosen if request.numerics else request.config.precision
 
 
-def asked_config(job: Job) -> dict[str, object]:
-    """The configuration as it was chosen, before what a start decides was recorded in it.
+def read_chosen_config(job: Job) -> dict[str, object]:
+    """Read the configuration that was chosen, without the precision that is decided at the start.
 
-    Checkpoints belong to this one: defaults that a later version adds must not make it another.
+    A checkpoint belongs to this configuration as stored, so that defaults which a later version
+    adds do not make it another one.
     """
     config = job.request["config"]
-    assert isinstance(config, dict)  # it has been read
-    return {**config, "precision": asked_precision(job)} if "numerics" in job.request else config
+    assert isinstance(config, dict)  # validated before
+    return (
+        {**config, "precision": read_chosen_precision(job)} if "numerics" in job.request else config
+    )
 
 
 def describe_precision(job: Job, request: TrainRequest) -> str:
-    """The precision in words: ``fp32``, or ``auto → fp32`` where that was decided at the start."""
-    asked, precision = asked_precision(job), request.config.precision
+    """Describe the precision: ``fp32``, or ``auto → fp32`` if it was decided at the start."""
+    chosen, precision = read_chosen_precision(job), request.config.precision
     if precision == "auto":
         return "auto, not recorded" if job.state.over else "auto, decided when it starts"
-    text = precision if asked == precision else f"{asked} → {precision}"
+    text = precision if chosen == precision else f"{chosen} → {precision}"
     assumed = request.numerics is not None and request.numerics.assumed
-    return f"{text} (assumed: it began in a version that did not record it)" if assumed else text
+    return f"{text} (assumed: it started in a version that did not record it)" if assumed else text
 
 
 def _result_precision(job: Job) -> Precision | None:
     try:
         computed = job.result.get("precision")
-    except ArtifactDamaged:  # the request can be read all the same
+    except ArtifactDamaged:  # the request may still be readable
         return None
     match computed:
         case "fp32" | "bf16" | "fp16":
@@ -138,8 +141,8 @@ def _result_precision(job: Job) -> Precision | None:
 
 
 def read_proposal(job: Job) -> RunConfig | None:
-    """The run's configuration with the change that its failure proposes; None where it proposes
-    none. Raises ArtifactDamaged.
+    """Read the configuration that the failure of a run proposes; None if it proposes none. Raises
+    ArtifactDamaged.
     """
     if not job.proposal:
         return None
@@ -148,5 +151,6 @@ def read_proposal(job: Job) -> RunConfig | None:
         return RunConfig.model_validate({**config.model_dump(), **job.proposal})
     except ValidationError as error:
         raise ArtifactDamaged(
-            f"The record of {job.name or job.id} proposes what no run can have.", "Delete the run."
+            f"The record of {job.name or job.id} proposes an invalid configuration.",
+            "Delete the run.",
         ) from error

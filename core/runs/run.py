@@ -1,8 +1,8 @@
 """``Run``: a training job as pages, reports and the command line read it.
 
-``RunResult`` is what the job records of its outcome, in ``result_json`` of its record. The worker
-adds to it step by step; an import and a restored backup write it at once. Every reader goes through
-``read_result``, so a damaged record raises ArtifactDamaged in one place.
+``RunResult`` is the outcome in ``result_json`` of the job's record. The worker adds to it step by
+step; an import and a restored backup write it at once. All readers use ``read_result``, so a
+damaged record raises ArtifactDamaged in one place.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class SplitScores(ResultPart):
 
     @classmethod
     def of(cls, predictions: Predictions) -> "SplitScores":
-        """Scores counted from a table of predictions."""
+        """Compute the scores from a table of predictions."""
         scores = predictions.scores
         return cls(
             accuracy=scores.accuracy.value,
@@ -63,7 +63,7 @@ class SplitScores(ResultPart):
 
     @property
     def proportion(self) -> Proportion | None:
-        """The accuracy with its interval; None of no texts. Early versions recorded no hits."""
+        """The accuracy with its interval; None without texts. Early versions recorded no hits."""
         if not self.rows or (self.hits is None and self.accuracy is None):
             return None
         hits = round((self.accuracy or 0) * self.rows) if self.hits is None else self.hits
@@ -71,10 +71,10 @@ class SplitScores(ResultPart):
 
 
 class ExpectedCost(ResultPart):
-    """The estimate before the run began, to compare with what it took.
+    """The estimate before the run, to compare it with the measured cost.
 
     Seconds from launch to end with their range, seconds of training, peak memory in MB;
-    ``measured`` says whether the speed was measured on this machine.
+    ``measured``: the speed was measured on this machine.
     """
 
     seconds: Number | None = None
@@ -127,29 +127,29 @@ class RunResult(ResultPart):
     cost: Cost | TrainedParameters | None = None
 
     def scores(self, split: Split) -> Proportion | None:
-        """The accuracy on a split with its interval; None where it was not scored."""
+        """Return the accuracy on a split with its interval; None if it was not scored."""
         recorded: SplitScores | None = getattr(self, split)
         return recorded.proportion if recorded else None
 
     @property
     def trained_parameters(self) -> int | None:
-        """Number of parameters that were trained; None where it was not recorded."""
+        """Number of trained parameters; None if it was not recorded."""
         return self.cost.trained if self.cost else None
 
     @property
     def cpu_minutes(self) -> float | None:
-        """Minutes of training times threads; None where the time was not recorded."""
+        """Minutes of training times threads; None if the time was not recorded."""
         if self.train_seconds is None:
             return None
         return round(self.train_seconds * (self.threads or 1) / 60, 1)
 
     def to_dict(self) -> dict[str, object]:
-        """The fields that were set, as they are stored."""
+        """Return the fields that were set, as they are stored."""
         return self.model_dump(exclude_unset=True)
 
 
 def read_result(job: Job) -> RunResult:
-    """The result of a run, as far as it has got. Raises ArtifactDamaged."""
+    """Read the result of a run so far. Raises ArtifactDamaged."""
     try:
         return RunResult.model_validate_json(job.result_json, strict=True)
     except ValidationError as error:
@@ -160,10 +160,10 @@ def read_result(job: Job) -> RunResult:
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its record and the folder of its files.
+    """A run: its record and the folder of its files.
 
-    Request and result are parsed when they are first read, and raise ArtifactDamaged where the
-    record is damaged. Files are opened only by ``adapter`` and ``read_predictions``.
+    Request and result are parsed when they are first read, and raise ArtifactDamaged if the record
+    is damaged. Only ``adapter`` and ``read_predictions`` open files.
     """
 
     job: Job
@@ -171,7 +171,7 @@ class Run:
 
     @classmethod
     def of(cls, store: Store, job: Job) -> "Run":
-        """The run that ``job`` is the record of."""
+        """Return the run with the record ``job``."""
         return cls(job, store.folder(job))
 
     @property
@@ -181,31 +181,31 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The run's name, or its id where it has none."""
+        """The run's name, or its id if it has none."""
         return self.job.name or self.job.id
 
     @property
     def version(self) -> int:
-        """A number that changes with every change of state or name: put it into cache keys."""
+        """A number that changes with the state and the name, for cache keys."""
         return self.job.version
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the data as trained on; empty before the worker has read it."""
+        """Fingerprint of the data after cleaning; empty before the worker has read them."""
         return self.job.fingerprint
 
     @property
     def bundled(self) -> bool:
-        """Whether the run came with the project."""
+        """Whether the run is part of the project."""
         return self.job.owner in BUNDLED_OWNERS
 
     @cached_property
     def request(self) -> TrainRequest:
-        """What was asked for. Raises ArtifactDamaged."""
+        """The request that the run was launched with. Raises ArtifactDamaged."""
         return read_train_request(self.job)
 
     def require_readable(self) -> tuple[TrainRequest, RunResult]:
-        """Request and result. Raises ArtifactDamaged where the record is damaged."""
+        """Return request and result. Raises ArtifactDamaged if the record is damaged."""
         return self.request, self.result
 
     @property
@@ -215,7 +215,7 @@ class Run:
 
     @property
     def source(self) -> Source:
-        """Where the data came from. Raises ArtifactDamaged."""
+        """Source of the data. Raises ArtifactDamaged."""
         return self.request.source
 
     @property
@@ -225,7 +225,7 @@ class Run:
 
     @property
     def preset(self) -> str:
-        """Name of the preset that the configuration began with. Raises ArtifactDamaged."""
+        """Name of the preset that was chosen first. Raises ArtifactDamaged."""
         return self.request.preset
 
     @cached_property
@@ -235,7 +235,7 @@ class Run:
 
     @property
     def data_name(self) -> str:
-        """Name of the data; that of its source before the worker has read it."""
+        """Name of the data; the name of the source before the worker has read them."""
         return self.source.name if self.result.data is None else self.result.data
 
     @property
@@ -247,12 +247,12 @@ class Run:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in the order of their ids. Raises ArtifactDamaged where none are recorded."""
+        """Class names in the order of their ids. Raises ArtifactDamaged if none are recorded."""
         if self.result.classes is not None:
             return self.result.classes
         if self.job.state.over:
             raise ArtifactDamaged(
-                f"The record of {self.name} does not name its classes.",
+                f"The record of {self.name} has no class names.",
                 "Delete the run and train it again.",
             )
         raise ArtifactDamaged(f"{self.name} has not read its data yet.", "Wait until it trains.")
@@ -274,20 +274,20 @@ class Run:
 
     @property
     def has_adapter(self) -> bool:
-        """Whether the folder has an adapter, readable or not."""
+        """Whether the folder has an adapter, intact or not."""
         return artifacts.has_adapter(self.folder)
 
     @property
     def adapter(self) -> Path:
-        """Folder of the best adapter. Raises ArtifactDamaged where it is missing or damaged."""
-        return artifacts.adapter_folder(self.folder)
+        """Folder of the best adapter. Raises ArtifactDamaged if it is missing or damaged."""
+        return artifacts.find_adapter(self.folder)
 
     def has_predictions(self, split: Split = "test") -> bool:
-        """Whether the folder has the predictions of a split, readable or not."""
+        """Return whether the folder has the predictions of a split, intact or not."""
         return artifacts.predictions_path(self.folder, split).is_file()
 
     def read_predictions(self, split: Split = "test", step: int | None = None) -> Predictions:
-        """Predictions of a split; with ``step`` those of the validation after that step. Raises
+        """Read the predictions of a split; with ``step`` of the validation after that step. Raises
         ArtifactDamaged.
         """
         path = artifacts.predictions_path(self.folder, split, step)
@@ -296,8 +296,8 @@ class Run:
     def classify_request(
         self, model: ModelLocation, variant: Variant = AS_TRAINED
     ) -> ClassifyRequest:
-        """A request for answers of the adapter; ``model`` is the base model of the configuration.
-        Raises ArtifactDamaged.
+        """Create a request for predictions of the adapter; ``model`` is the base model of the
+        configuration. Raises ArtifactDamaged.
         """
         return ClassifyRequest(
             self.id,
@@ -311,8 +311,8 @@ class Run:
 
 
 def find_run(store: Store, text: str) -> Job:
-    """The run with this id, or else this name. Raises JobNotFound if there is none or the name is
-    not unique.
+    """Find the run with this id, otherwise with this name. Raises JobNotFound if there is none or
+    the name is not unique.
     """
     runs = store.jobs(JobKind.TRAIN)
     matches = [job for job in runs if job.id == text] or [job for job in runs if job.name == text]
@@ -325,12 +325,12 @@ def find_run(store: Store, text: str) -> Job:
 
 
 def next_name(store: Store, preset: str, model: str) -> str:
-    """A default name for a run, for example ``quick-minilm-07``."""
+    """Return a default name for a run, for example ``quick-minilm-07``."""
     short = model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0][:40]
     stem = f"{preset}-{short}"
-    taken = {job.name for job in store.jobs(JobKind.TRAIN)}
+    existing = {job.name for job in store.jobs(JobKind.TRAIN)}
     return next(
         f"{stem}-{number:02d}"
-        for number in range(1, len(taken) + 2)
-        if f"{stem}-{number:02d}" not in taken
+        for number in range(1, len(existing) + 2)
+        if f"{stem}-{number:02d}" not in existing
     )

@@ -1,11 +1,10 @@
-"""Baselines of a run: which ones there are, where they lie in the home folder, and how they are
-read back.
+"""Baselines of a run: which ones exist, and how they are stored in the home folder.
 
     <home>/baselines/<key>/predictions.parquet, card.json
 
-The key of each holds the data; that of TF-IDF also which training rows were drawn, that of the
-linear probe the model and where it cuts texts. So runs share what is the same for them. The
-untrained head is scored by each run itself.
+The key contains the data; for TF-IDF also the sample of training rows, for the linear probe the
+model and its token limit. Runs with the same key share a baseline. Each run scores the untrained
+model on its own.
 """
 
 import hashlib
@@ -26,12 +25,12 @@ from core.storage.job import Job
 from core.storage.store import Store
 
 FITTED = (Baseline.MAJORITY, Baseline.TFIDF, Baseline.PROBE)
-FORMAT = 1  # another number lets every baseline be fitted anew
+FORMAT = 1  # a new number invalidates every stored baseline
 
 
 class BaselineRequest(BaseModel):
-    """The baselines of runs on this data that draw these rows and use this model. ``train_rows`` 0
-    takes all.
+    """The baselines of runs on these data that draw these rows and use this model. ``train_rows`` 0
+    uses all rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,9 +48,7 @@ class BaselineRequest(BaseModel):
 
     @classmethod
     def of(cls, fingerprint: str, config: RunConfig) -> "BaselineRequest":
-        """What a run with ``config`` is compared with. Which rows are all is the same with any
-        seed.
-        """
+        """Create the request for a run with ``config``. All rows are the same with any seed."""
         seed = config.seed if config.train_rows else 0
         return cls(
             fingerprint=fingerprint,
@@ -63,7 +60,7 @@ class BaselineRequest(BaseModel):
 
 
 class BaselineResult(BaseModel):
-    """Why the linear probe is missing; empty where it was fitted."""
+    """The reason why the linear probe is missing, or empty."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,8 +69,8 @@ class BaselineResult(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A baseline with what it predicted on test texts. ``train_rows`` is how many it learned from;
-    ``seconds`` what it took.
+    """A baseline with its predictions on test texts, its number of training rows, and the seconds
+    of fitting.
     """
 
     baseline: Baseline
@@ -83,20 +80,20 @@ class Fitted:
 
     @property
     def name(self) -> str:
-        """With the number of rows."""
+        """Name of the baseline with its number of training rows."""
         return (
             f"{self.baseline} ({self.train_rows:,} rows)" if self.train_rows else str(self.baseline)
         )
 
     def result(self, fingerprint: str, classes: tuple[str, ...]) -> Result:
-        """As one side of a comparison."""
+        """Return the baseline as one side of a comparison."""
         return Result(
             f"baseline:{self.baseline}", self.name, fingerprint, classes, self.predictions
         )
 
 
 def baseline_path(settings: Settings, request: BaselineRequest, baseline: Baseline) -> Path:
-    """The folder of one baseline."""
+    """Return the folder of a baseline."""
     depends: dict[Baseline, tuple[object, ...]] = {
         Baseline.TFIDF: (request.train_rows, request.seed),
         Baseline.PROBE: (request.model, request.max_tokens),
@@ -108,7 +105,7 @@ def baseline_path(settings: Settings, request: BaselineRequest, baseline: Baseli
 
 
 def missing_baselines(settings: Settings, request: BaselineRequest, classes: int) -> list[Baseline]:
-    """Those that have not been fitted yet, or cannot be read."""
+    """List the baselines that have not been fitted yet, or cannot be read."""
     return [
         baseline
         for baseline in FITTED
@@ -117,7 +114,7 @@ def missing_baselines(settings: Settings, request: BaselineRequest, classes: int
 
 
 def save(settings: Settings, request: BaselineRequest, fitted: Fitted) -> None:
-    """Keep it."""
+    """Store a fitted baseline."""
     card = {
         "baseline": fitted.baseline,
         "train_rows": fitted.train_rows,
@@ -131,21 +128,21 @@ def save(settings: Settings, request: BaselineRequest, fitted: Fitted) -> None:
 
 
 def read_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> list[Fitted]:
-    """Those of the run that are there, the simplest first."""
+    """Read the fitted baselines of a run, the simplest first."""
     untrained = _untrained(store.folder(job), classes)
-    found = [
+    baselines = [
         *([untrained] if untrained else []),
         *read_fitted(store.settings, BaselineRequest.of(job.fingerprint, config), classes),
     ]
-    return sorted(found, key=lambda one: list(Baseline).index(one.baseline))
+    return sorted(baselines, key=lambda fitted: list(Baseline).index(fitted.baseline))
 
 
 def read_fitted(settings: Settings, request: BaselineRequest, classes: int) -> list[Fitted]:
-    """Those that have been fitted, the simplest first."""
-    kept = (
+    """Read the stored baselines of a request, the simplest first."""
+    stored = (
         _read(baseline_path(settings, request, baseline), baseline, classes) for baseline in FITTED
     )
-    return [one for one in kept if one]
+    return [fitted for fitted in stored if fitted]
 
 
 def _read(folder: Path, baseline: Baseline, classes: int) -> Fitted | None:
@@ -154,7 +151,7 @@ def _read(folder: Path, baseline: Baseline, classes: int) -> Fitted | None:
     try:
         card = files.read_json(folder / "card.json")
         predictions = Predictions.read(folder / "predictions.parquet", classes)
-    except ArtifactDamaged:  # fitted anew when asked for
+    except ArtifactDamaged:  # it is fitted again on request
         return None
     if not isinstance(card, dict):
         return None

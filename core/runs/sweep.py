@@ -1,4 +1,4 @@
-"""One run per value: the same configuration with one field set to each of several values."""
+"""Sweeps: the same configuration with one field set to each of several values, a run per value."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from core.config import RunConfig
 from core.errors import ArtifactDamaged, ConfigError
 from core.estimate.estimate import Estimate
 from core.presets import make_config
-from core.runs.expected import expect_request
+from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest, read_train_request
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
@@ -19,9 +19,7 @@ FEWEST, MOST = 2, 10  # ten runs can be compared
 
 @dataclass(frozen=True)
 class Sweep:
-    """The runs that would be queued, in the order of the values. ``id`` is the same for the same
-    wish.
-    """
+    """The runs to be queued, in the order of the values. ``id`` is a hash of the request."""
 
     id: str
     field: str
@@ -31,7 +29,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What runs that differ in nothing but their seed came to."""
+    """Summary of the results of runs that differ only in their seed."""
 
     n: int
     mean: float
@@ -41,16 +39,16 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Of two values or more; the deviation is the sample's (n - 1)."""
+        """Summarize two values or more; the deviation is the sample's (n - 1)."""
         return cls(len(values), fmean(values), stdev(values), min(values), max(values))
 
 
 def plan_sweep(job: Job, field: str, values: str, key: str = "") -> Sweep:
-    """``values`` are separated by commas, those of a field that holds several names by semicolons.
-    ``key`` tells two wishes apart.
+    """Plan a run for each of ``values``, with ``job`` as the template.
 
-    Raises ConfigError for an unknown field, a value that it cannot have, and fewer than 2 or more
-    than 10 different ones.
+    Values are separated by commas, or by semicolons for a field that contains several names. A
+    different ``key`` gives the same values another id. Raises ConfigError for an unknown field, an
+    invalid value, and fewer than 2 or more than 10 different values.
     """
     request = read_train_request(job)
     if field not in RunConfig.model_fields:
@@ -58,10 +56,10 @@ def plan_sweep(job: Job, field: str, values: str, key: str = "") -> Sweep:
             f"There is no field {field!r}.", f"Fields: {', '.join(RunConfig.model_fields)}."
         )
     separator = ";" if isinstance(getattr(request.config, field), tuple) else ","
-    wanted = [value.strip() for value in values.split(separator) if value.strip()]
+    items = [value.strip() for value in values.split(separator) if value.strip()]
     configs = list(
         dict.fromkeys(
-            make_config(None, {**request.config.model_dump(), field: value}) for value in wanted
+            make_config(None, {**request.config.model_dump(), field: value}) for value in items
         )
     )
     if not FEWEST <= len(configs) <= MOST:
@@ -83,13 +81,13 @@ def plan_sweep(job: Job, field: str, values: str, key: str = "") -> Sweep:
     )
 
 
-def expect_sweep(store: Store, sweep: Sweep) -> list[Estimate | None]:
-    """What each run is expected to take; None where that cannot be told."""
-    return [expect_request(store, request) for request in sweep.requests]
+def estimate_sweep(store: Store, sweep: Sweep) -> list[Estimate | None]:
+    """Estimate each run; None where an estimate is not possible."""
+    return [estimate_request(store, request) for request in sweep.requests]
 
 
-def runs_of(store: Store, sweep: str) -> list[Job]:
-    """The runs of a set, in the order in which they were queued."""
+def find_sweep_runs(store: Store, sweep: str) -> list[Job]:
+    """Find the runs of a sweep, in the order in which they were queued."""
 
     def belongs(job: Job) -> bool:
         try:

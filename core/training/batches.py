@@ -1,4 +1,4 @@
-"""Texts as token ids, and how they are put together so that little padding is computed.
+"""Encode texts as token ids, and form batches with little padding.
 
 Shapes: n rows, B rows of a batch, T tokens.
 """
@@ -14,15 +14,13 @@ from transformers import PreTrainedTokenizerBase
 
 from core.errors import Stopped
 
-POOL_BATCHES = (
-    50  # rows are sorted within pools of so many batches, as transformers' group_by_length does
-)
-CHUNK_ROWS = 500  # tokenised at once: bounds memory, and how soon a stop is noticed
+POOL_BATCHES = 50  # batches per pool; rows are sorted within one, as in group_by_length
+CHUNK_ROWS = 500  # tokenized at once: limits memory and the delay of a stop
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of n texts, with the row ids and labels that belong to them, both (n,)."""
+    """Token ids of n texts, with their row ids and labels, both (n,)."""
 
     tokens: list[NDArray[np.int32]]
     rows: NDArray[np.int64]
@@ -34,13 +32,13 @@ class Encoded:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(n,) tokens of each text."""
+        """Number of tokens (n,) of each text."""
         return np.array([len(ids) for ids in self.tokens], dtype=np.int64)
 
     def batch(
         self, chosen: NDArray[np.int64], device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Token ids (B, T), mask (B, T) and labels (B,) of the chosen texts, padded to the
+        """Return token ids (B, T), mask (B, T) and labels (B,) of the chosen texts, padded to the
         longest.
         """
         ids = np.full(
@@ -63,16 +61,16 @@ class Encoded:
 def encode(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int
 ) -> list[NDArray[np.int32]]:
-    """Token ids of each text with its special tokens, cut at ``max_tokens``."""
+    """Tokenize each text with its special tokens, truncated to ``max_tokens``."""
     options = {"truncation": True, "max_length": max_tokens, "padding": False}
     ids = tokenizer(
         list(texts), **options, return_attention_mask=False, return_token_type_ids=False
     )["input_ids"]
-    return [np.array(one, dtype=np.int32) for one in ids]
+    return [np.array(text_ids, dtype=np.int32) for text_ids in ids]
 
 
 def encode_each(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, int]]) -> Encoded:
-    """Each text cut at its own number of tokens; rows and labels are zeros."""
+    """Encode texts that each have their own token limit; rows and labels are zeros."""
     tokens: list[NDArray[np.int32]] = [np.empty(0, np.int32)] * len(texts)
     for limit in {limit for _, limit in texts}:
         chosen = [index for index, (_, each) in enumerate(texts) if each == limit]
@@ -111,10 +109,10 @@ def encode_frame(
 def epoch_batches(
     lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int
 ) -> list[NDArray[np.int64]]:
-    """All rows once, in batches of similar length that come in random order. Depends on nothing but
-    the arguments.
+    """Divide all rows into batches of similar length in random order, a function of the arguments
+    only.
 
-    Within a random pool rows are sorted by length, so that a batch is padded little and still
+    Rows are sorted by length within a random pool, so that a batch has little padding and still
     differs from epoch to epoch.
     """
     generator = np.random.default_rng([seed, epoch])
@@ -131,14 +129,14 @@ def epoch_batches(
 
 
 def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """All n rows once, in batches of random rows. Depends on nothing but the arguments."""
+    """Divide all n rows into random batches, a function of the arguments only."""
     order = np.random.default_rng([seed, epoch]).permutation(n)
     return [order[first : first + batch_size] for first in range(0, n, batch_size)]
 
 
 def token_batches(lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
-    """All rows once, longest first, in batches of at most ``max_tokens`` tokens with their padding
-    (and at least one row).
+    """Divide all rows, longest first, into batches of at most ``max_tokens`` tokens including
+    padding (and at least one row).
     """
     order = np.argsort(-lengths, kind="stable")
     batches, start = [], 0

@@ -1,4 +1,4 @@
-"""Where a training computes and in which number format, and how much memory it took."""
+"""Device and precision of a training, and the memory of the process."""
 
 import ctypes
 import resource
@@ -14,67 +14,66 @@ from core.errors import ConfigError
 from core.training.microbatches import MICROBATCH_TOKENS
 
 Device = torch.device
-HIGH_WATER = Path(
-    "/proc/self/status"
-)  # Linux; the resource module's figure there includes the process that started this one
+# Linux; there the value of the resource module includes the process that started this one
+PROCESS_STATUS = Path("/proc/self/status")
 
 
 def choose_device() -> torch.device:
-    """The first CUDA GPU, or the CPU."""
+    """Return the first CUDA GPU, or the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def choose_precision(wanted: Precision, device: torch.device) -> Precision:
-    """fp32, bf16 or fp16. Raises ConfigError for one that ``device`` cannot compute in.
+def choose_precision(requested: Precision, device: torch.device) -> Precision:
+    """Return fp32, bf16 or fp16. Raises ConfigError if ``device`` does not support it.
 
-    auto is fp32: what it is on a measured machine is decided before, by ``core.storage.numerics``.
+    Here auto is fp32; ``core.storage.numerics`` resolves it before on a measured machine.
     """
-    if wanted == "auto":
+    if requested == "auto":
         return "fp32"
-    if why := why_not_in(wanted, device):
-        raise ConfigError(f"Precision {wanted} needs {why}.", "Choose auto or fp32.")
-    return wanted
+    if missing := describe_missing_support(requested, device):
+        raise ConfigError(f"Precision {requested} needs {missing}.", "Choose auto or fp32.")
+    return requested
 
 
-def why_not_in(precision: Precision, device: torch.device) -> str:
-    """What ``device`` lacks to compute in ``precision``; empty where it lacks nothing.
+def describe_missing_support(precision: Precision, device: torch.device) -> str:
+    """Describe the hardware that ``precision`` needs and the machine lacks; empty if none.
 
-    torch computes in bf16 on every CPU, without AVX512-BF16 or AMX slowly; GPUs have it since
-    Ampere.
+    torch supports bf16 on every CPU, but it is slow without AVX512-BF16 or AMX; GPUs support it
+    since Ampere.
     """
     if precision == "fp16" and device.type == "cpu":
         return "a GPU, and this machine has none"
     if precision == "bf16" and device.type == "cuda":
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
-        return "" if supported else "a GPU with bf16, and that of this machine has none"
+        return "" if supported else "a GPU with bf16, and the one of this machine has none"
     return ""
 
 
 def batch_tokens(device: torch.device) -> int:
-    """How many tokens go through the model at once; a larger batch is computed in parts."""
+    """Return the tokens that are computed at once; a larger batch is computed in micro-batches."""
     return MICROBATCH_TOKENS[device.type]
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Within it, products are computed in ``precision``; weights and sums stay fp32."""
+    """Return a context in which products are computed in ``precision``; weights stay fp32."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     return torch.autocast(device.type, dtype, enabled=precision != "fp32")
 
 
 def peak_memory_mb() -> float:
-    """The most memory this process has held so far, in MB; on Linux since it last began anew."""
-    if HIGH_WATER.is_file():
-        line = next(
-            line for line in HIGH_WATER.read_text().splitlines() if line.startswith("VmHWM:")
-        )
+    """Return the peak memory of this process in MB; on Linux since its last restart."""
+    if PROCESS_STATUS.is_file():
+        lines = PROCESS_STATUS.read_text().splitlines()
+        line = next(line for line in lines if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024  # bytes on macOS
 
 
 def release_memory() -> None:
-    """Give freed memory back to the system; without it glibc keeps some 170 MB after an evaluation,
-    Arrow 45 after reading. A few ms.
+    """Return freed memory to the system, in a few ms.
+
+    Without this glibc keeps about 170 MB after an evaluation, and Arrow 45 MB after reading.
     """
     pyarrow.default_memory_pool().release_unused()
     if sys.platform == "linux":

@@ -1,5 +1,6 @@
-"""What a training tells its caller while it runs. Free of torch, so that tests and fakes can speak
-it too.
+"""Events that a training reports to its caller.
+
+Does not import torch, so that tests and fakes can use them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ Split = Literal["validation", "test", "untrained"]
 
 @dataclass(frozen=True, slots=True)
 class TrainMetric:
-    """One optimiser step: mean loss of its rows, learning rate used, rows per second since training
-    began.
+    """One optimizer step: mean loss of its rows, its learning rate, and rows per second since the
+    start of training.
     """
 
     step: int
@@ -47,8 +48,8 @@ class ValidationMetric:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Predictions on a split: columns row, label, p0 … p{C-1} (probabilities), loss (nats); one
-    line a text.
+    """Predictions on a split, one row per text: row, label, p0 … p{C-1} (probabilities), loss
+    (nats).
     """
 
     split: Split
@@ -57,8 +58,8 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """All that a resumed training needs to go on after ``step``: file name to content, safetensors
-    and JSON only.
+    """The files that a training needs to resume after ``step``: name to content, safetensors and
+    JSON only.
     """
 
     step: int
@@ -78,10 +79,10 @@ Event = Progress | TrainMetric | ValidationMetric | Evaluation | Checkpoint | Ad
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a finished or stopped training comes to. ``best_step`` counts optimiser steps from 1; 0
+    """Result of a finished or stopped training. ``best_step`` counts optimizer steps from 1; 0
     means untrained.
 
-    ``train_seconds`` are those of the steps (``step_seconds``) and of the validations between them.
+    ``train_seconds`` is the time of the steps (``step_seconds``) and of the validations.
     """
 
     steps: int

@@ -1,26 +1,35 @@
-"""Load a base model with a new classification head, offline and without a word on the terminal."""
+"""Load a base model with a new classification head, offline, in fp32 or in 4 bits.
+
+4 bits: the frozen linear layers as NF4 with double quantization, by bitsandbytes (Dettmers et al.
+2023, "QLoRA: Efficient Finetuning of Quantized LLMs").
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import transformers
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from peft import prepare_model_for_kbit_training
+from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from core.errors import ModelUnavailable
+from core.config import Precision
+from core.errors import ConfigError, ModelUnavailable
 from core.models.architecture import ModelShape, read_shape
 from core.models.catalog import ModelLocation, verify
+from core.quantization import unsupported_reason
 
-FETCHED = [
+DOWNLOADED_FILES = [
     "config.json",
     "*.safetensors",
     "*.safetensors.index.json",
@@ -33,8 +42,8 @@ FETCHED = [
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A loaded model; ``head`` names the modules that are new or belong to the classifier, and so
-    are trained in full.
+    """A loaded model; ``head`` names the modules that are new or part of the classifier, and are
+    trained in full.
     """
 
     model: PreTrainedModel
@@ -44,24 +53,25 @@ class Base:
 
 
 def fetch(model: ModelLocation) -> Path:
-    """The model's folder, verified; fetched from the Hub if it is not here yet. Raises
+    """Return the verified folder of the model, downloaded from the Hub if necessary. Raises
     ModelUnavailable.
     """
     if not model.available:
         raise ModelUnavailable(model.reason, "Choose another base model.")
     folder = model.folder or _download(model)
-    found = ModelLocation(
-        model.id, True, model.reason, folder, model.hub_id, model.revision, model.sha256
+    verify(
+        ModelLocation(
+            model.id, True, model.reason, folder, model.hub_id, model.revision, model.sha256
+        )
     )
-    verify(found)
     return folder
 
 
 def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
-    """The model in ``folder`` with a head of ``len(classes)`` outputs. One seed always gives the
+    """Load the model in ``folder`` with a head of ``len(classes)`` outputs; a seed always gives the
     same head.
 
-    Raises ModelUnavailable if transformers cannot build it, or weights of the encoder itself are
+    Raises ModelUnavailable if transformers cannot build it, or if weights of the encoder are
     missing.
     """
     names = dict(enumerate(classes))
@@ -94,8 +104,8 @@ def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
 
 
 def _find_head(model: PreTrainedModel, new: set[str]) -> tuple[str, ...]:
-    """All of the classifier outside the encoder, and parts of the encoder that the checkpoint lacks
-    as a whole (a pooler).
+    """Find the modules outside the encoder, and modules of the encoder whose weights are all
+    missing in the checkpoint (a pooler).
     """
     prefix = model.base_model_prefix
     head = [
@@ -110,7 +120,8 @@ def _find_head(model: PreTrainedModel, new: set[str]) -> tuple[str, ...]:
             new = new - own
     if missing := sorted(key for key in new if key.startswith(f"{prefix}.")):
         raise ModelUnavailable(
-            f"The weights lack {len(missing)} tensors of the encoder, {missing[0]} among them.",
+            f"{len(missing)} tensors of the encoder are missing in the weights, for example"
+            f" {missing[0]}.",
             "Choose another model.",
         )
     return tuple(head)
@@ -120,10 +131,14 @@ def _download(model: ModelLocation) -> Path:
     with quiet():
         try:
             return Path(
-                snapshot_download(model.hub_id, revision=model.revision, allow_patterns=FETCHED)
+                snapshot_download(
+                    model.hub_id, revision=model.revision, allow_patterns=DOWNLOADED_FILES
+                )
             )
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            message = f"{model.hub_id} could not be fetched from the Hub ({type(error).__name__})."
+            message = (
+                f"{model.hub_id} could not be downloaded from the Hub ({type(error).__name__})."
+            )
             raise ModelUnavailable(
                 message, "Check the connection and the revision, or choose another base model."
             ) from error
@@ -131,7 +146,7 @@ def _download(model: ModelLocation) -> Path:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Transformers without progress bars, and without its report that the head is new: it always
+    """Silence progress bars of transformers and its warning that the head is new, which it always
     is.
     """
     logging = transformers.utils.logging
@@ -144,3 +159,76 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}  # fp32 otherwise
+
+
+def require_four_bit(device: torch.device) -> None:
+    """Raise ConfigError with the reason if a base model cannot be loaded in 4 bits."""
+    reason = unsupported_reason()
+    if not reason and device.type != "cuda":
+        reason = "needs an NVIDIA GPU that PyTorch can use, and there is none"
+    if reason:
+        raise ConfigError(f"A 4-bit base model {reason}.", "Switch off the 4-bit base model.")
+
+
+def load_in_four_bits(base: Base, folder: Path, precision: Precision, device: torch.device) -> Base:
+    """Load the model in ``folder`` again, with frozen layers in 4 bits and the head of ``base``.
+
+    Raises ConfigError if 4 bits are unsupported, and ModelUnavailable if the package fails.
+    """
+    require_four_bit(device)
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=COMPUTE_DTYPES.get(precision, torch.float32),
+        llm_int8_skip_modules=_list_head_linears(base),
+    )
+    with quiet(), torch.random.fork_rng(devices=[]):
+        try:
+            model = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                config=base.model.config,
+                quantization_config=settings,
+                device_map={"": device},
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+            )
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
+            message = (
+                f"The base model could not be loaded in 4 bits ({type(error).__name__}:"
+                f" {str(error)[:200]})."
+            )
+            raise ModelUnavailable(message, "Switch off the 4-bit base model.") from error
+    prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    _copy_head(base, model)
+    return replace(base, model=model)
+
+
+def _list_head_linears(base: Base) -> list[str]:
+    """List full names of the head's linear modules: transformers compares the start or the end of a
+    name, and a pooler is in the middle.
+    """
+    return [
+        name
+        for name, module in base.model.named_modules()
+        if isinstance(module, nn.Linear) and _in_head(base, name)
+    ]
+
+
+def _in_head(base: Base, name: str) -> bool:
+    return any(f".{module}." in f".{name}." for module in base.head)
+
+
+def _copy_head(base: Base, model: nn.Module) -> None:
+    """Copy the head of ``base``, so that a seed gives the same head in any number format."""
+    drawn = dict(base.model.named_parameters())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if _in_head(base, name):
+                parameter.copy_(drawn[name])

@@ -1,42 +1,41 @@
-"""The training loop: steps, validations and checkpoints in one order that a resumed run falls back
-into.
+"""The training loop: steps, validations and checkpoints.
 
-What happens next depends on the position alone, and the order of rows on seed and epoch alone; so a
-run that was interrupted draws the curve that it would have drawn.
-
-The learning rate of each step, as a share of the configured one.
+The next action depends only on the position, and the order of rows only on seed and epoch, so a
+resumed run has the same curve as an uninterrupted one. A checkpoint holds position, weights,
+optimizer moments and random state, as safetensors and JSON.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from core.config import RunConfig, Schedule
-from core.errors import Diverged, Stopped
+from core.errors import ArtifactDamaged, Diverged, Stopped
 from core.evaluation.scores import Scores
 from core.progress import Phase, Progress
-from core.training.adapter import adapter_files, trainable
 from core.training.batches import Encoded, epoch_batches, shuffled_batches
-from core.training.checkpoint import Position, Weights, pack, random_state, set_random_state, unpack
 from core.training.events import AdapterSaved, Checkpoint, Event, TrainMetric, ValidationMetric
-from core.training.model import TrainableModel
+from core.training.model import TrainableModel, adapter_files, trainable
 from core.training.predict import predict, prediction_frame
 
 Gradients = tuple[torch.Tensor | None, ...]
 CLIP_NORM = 1.0
-CHECKPOINT_SECONDS = 30  # at most so much work is lost in a crash
+CHECKPOINT_SECONDS = 30  # a crash loses at most this much work
 
 
 class Loop:
-    """One training of the network's adapter. ``position`` tells how far it is, ``best`` keeps the
-    best weights.
-    """
+    """Training of an adapter. ``position`` is the progress, ``best`` are the best weights."""
 
     def __init__(
         self,
@@ -67,7 +66,7 @@ class Loop:
         self._batches = lru_cache(maxsize=1)(self._draw_batches)
 
     def resume(self, files: Mapping[str, bytes]) -> None:
-        """Go on from a checkpoint. Raises ArtifactDamaged."""
+        """Continue from a checkpoint. Raises ArtifactDamaged."""
         self.position, self.best = unpack(files, self.weights, self.optimizer)
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(
@@ -75,8 +74,8 @@ class Loop:
             )
 
     def run(self) -> None:
-        """Train to the end, or until early stopping. Raises Diverged and, with everything kept,
-        Stopped.
+        """Train to the end, or until early stopping. Raises Diverged, and Stopped after saving a
+        checkpoint.
         """
         saved_at = time.monotonic()
         try:
@@ -100,7 +99,7 @@ class Loop:
             raise
 
     def restore_best(self) -> None:
-        """Put the best weights into the model."""
+        """Copy the best weights into the model."""
         with torch.no_grad():
             for name, tensor in (self.best or {}).items():
                 self.weights[name].copy_(tensor)
@@ -117,9 +116,8 @@ class Loop:
         value = self.add_gradients(chosen)
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP_NORM)
-        if not (
-            math.isfinite(value) and (self._scaler.is_enabled() or torch.isfinite(norm))
-        ):  # a scaler skips such a step
+        # a scaler skips a step whose gradients overflow
+        if not (math.isfinite(value) and (self._scaler.is_enabled() or torch.isfinite(norm))):
             raise self._diverged(f"at step {position.step + 1:,}")
         self._scaler.step(self.optimizer)
         self._scaler.update()
@@ -134,8 +132,8 @@ class Loop:
         self.report(Progress(Phase.TRAINING, position.step, self.total))
 
     def add_gradients(self, chosen: NDArray[np.int64]) -> float:
-        """Mean loss of the rows; its gradients are added part by part, so that memory does not grow
-        with the batch. Raises Stopped.
+        """Compute the mean loss of the rows and add its gradients by micro-batch, so that memory
+        does not grow with the batch. Raises Stopped.
         """
         random = random_state()
         self.network.start_step(self.config)
@@ -146,9 +144,9 @@ class Loop:
                 if gradient is not None:  # a module that the model never calls has none
                     weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
             total += value
-            if (
-                self.should_stop()
-            ):  # a large batch takes many seconds: the step is done again, with the same masks
+            # checked here because a large batch takes many seconds; a resumed run repeats the
+            # step with the same masks
+            if self.should_stop():
                 set_random_state(random)
                 self.optimizer.zero_grad()
                 raise Stopped("The run was stopped.")
@@ -157,13 +155,12 @@ class Loop:
     def _each_part(
         self, parts: Sequence[NDArray[np.int64]], rows: int
     ) -> Iterator[tuple[float, Gradients]]:
-        """Loss and gradients of each part of a batch of so many rows, in order."""
+        """Compute loss and gradients of each part of a batch of ``rows`` rows, in order."""
 
         def compute(part: int) -> tuple[float, Gradients]:
             self.network.start_microbatch(self.config, self.position.step, part)
-            ids, mask, labels = self.train.batch(
-                parts[part], self.network.device
-            )  # (B, T), (B, T), (B,)
+            # (B, T), (B, T), (B,)
+            ids, mask, labels = self.train.batch(parts[part], self.network.device)
             loss = (
                 torch.nn.functional.cross_entropy(
                     self.network.logits(ids, mask), labels, reduction="sum"
@@ -213,7 +210,7 @@ class Loop:
         if not math.isfinite(loss):
             raise self._diverged(f"in the validation after step {position.step:,}")
         measured = Scores.of(self.validation.labels, scores.argmax(axis=1), scores.shape[1])
-        best = position.best_loss is None or loss < position.best_loss + self._doubt(frame)
+        best = position.best_loss is None or loss < position.best_loss + self._tolerance(frame)
         position.validated_step = position.step
         position.validations_without_gain = 0 if best else position.validations_without_gain + 1
         position.early_stopped = (
@@ -237,12 +234,12 @@ class Loop:
         )
         self.report(Progress(Phase.TRAINING, position.step, self.total))
 
-    def _doubt(self, frame: pd.DataFrame) -> float:
-        """By how much the last validation may be worse and still be kept: one standard error of its
-        mean loss, in nats.
+    def _tolerance(self, frame: pd.DataFrame) -> float:
+        """Return how much worse the last validation may be than the best one and still count as the
+        best: one standard error of its mean loss, in nats.
 
-        At the end of the schedule the weights have settled; an earlier minimum within the noise of
-        a few hundred rows is luck.
+        At the end of the schedule the weights have converged; an earlier minimum within the noise
+        of a few hundred rows is chance.
         """
         return (
             float(frame["loss"].std(ddof=0)) / math.sqrt(len(frame))
@@ -274,10 +271,10 @@ class Loop:
 
 
 def lr_factor(step: int, total: int, warmup: float, schedule: Schedule) -> float:
-    """Share of the learning rate for the step after ``step`` of ``total`` steps: up to 1 during
-    ``warmup``, then as scheduled.
+    """Return the learning rate's factor for the step after ``step`` of ``total`` steps: up to 1
+    during ``warmup``, then as scheduled.
 
-    The first step of a warm-up already moves, and the last one of a falling schedule still does.
+    The factor is not zero in the first step of a warm-up and in the last step of a schedule.
     """
     rising = round(warmup * total)
     if step < rising:
@@ -286,3 +283,93 @@ def lr_factor(step: int, total: int, warmup: float, schedule: Schedule) -> float
     if schedule == "linear":
         return 1 - done
     return 0.5 * (1 + math.cos(math.pi * done)) if schedule == "cosine" else 1.0
+
+
+POSITION, TENSORS = "position.json", "state.safetensors"
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass
+class Position:
+    """Progress of a training. ``best_loss`` is None until the first validation; ``loss_scale`` is
+    for fp16 only.
+    """
+
+    step: int = 0
+    validated_step: int = 0
+    best_step: int = 0
+    best_loss: float | None = None
+    validations_without_gain: int = 0
+    early_stopped: bool = False
+    train_seconds: float = 0.0
+    step_seconds: float = 0.0
+    rows_seen: int = 0
+    loss_scale: float = 2.0**16
+
+
+def pack(
+    position: Position,
+    weights: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.AdamW,
+    best: Weights | None,
+) -> dict[str, bytes]:
+    """Serialize a checkpoint: file name to content. ``best`` has the best weights so far."""
+    tensors = {f"weights/{name}": parameter.detach() for name, parameter in weights.items()}
+    for name, parameter in weights.items():
+        tensors |= {f"{key}/{name}": value for key, value in optimizer.state[parameter].items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in (best or {}).items()}
+    tensors |= random_state()
+    packed = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    return {POSITION: json.dumps(asdict(position), allow_nan=False).encode(), TENSORS: save(packed)}
+
+
+def unpack(
+    files: Mapping[str, bytes],
+    weights: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.AdamW,
+) -> tuple[Position, Weights | None]:
+    """Restore ``weights``, ``optimizer`` and the random state from a checkpoint; returns the
+    position and the best weights.
+
+    Raises ArtifactDamaged if a file is missing or damaged, or if other modules were trained.
+    """
+    try:
+        position = TypeAdapter(Position).validate_json(files[POSITION])
+        tensors = load(files[TENSORS])
+        with torch.no_grad():
+            for name, parameter in weights.items():
+                parameter.copy_(tensors[f"weights/{name}"])
+                optimizer.state[parameter] = _moments(tensors, name, parameter.device)
+        set_random_state(tensors)
+    except (KeyError, ValidationError, SafetensorError, RuntimeError) as error:
+        message = f"The checkpoint is damaged ({type(error).__name__})."
+        raise ArtifactDamaged(message, "Clone the run and train it from scratch.") from error
+    best = {name: tensors[f"best/{name}"] for name in weights if f"best/{name}" in tensors}
+    return position, best or None
+
+
+def random_state() -> Weights:
+    """Return the states of the random generators."""
+    states = {"random/cpu": torch.get_rng_state()}
+    return (
+        states | {"random/cuda": torch.cuda.get_rng_state()}
+        if torch.cuda.is_available()
+        else states
+    )
+
+
+def set_random_state(states: Mapping[str, torch.Tensor]) -> None:
+    """Restore the states of the random generators; the GPU's only if both machines have one. Raises
+    KeyError.
+    """
+    torch.set_rng_state(states["random/cpu"])
+    if torch.cuda.is_available() and "random/cuda" in states:
+        torch.cuda.set_rng_state(states["random/cuda"])
+
+
+def _moments(tensors: Weights, name: str, device: torch.device) -> dict[str, torch.Tensor]:
+    return {
+        key: tensors[f"{key}/{name}"].to(device)
+        for key in ("step", "exp_avg", "exp_avg_sq")
+        if f"{key}/{name}" in tensors
+    }

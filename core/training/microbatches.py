@@ -1,7 +1,6 @@
-"""How texts are put together for the model: sizes of the parts that go through it at once, without
-its tokens and without torch.
+"""Sizes of micro-batches, computed from text lengths without tokens and without torch.
 
-``core.training.batches`` forms the real ones by the same rules. Shapes: n texts, k parts.
+``core.training.batches`` forms the real micro-batches by the same rules. Shapes: n texts, k parts.
 """
 
 import math
@@ -10,21 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-MICROBATCH_TOKENS = {"cpu": 448, "cuda": 32768}  # the most tokens of a part, with their padding
-LANE_TOKENS = 128  # of a part that is worth a thread of its own
-SLACK = 1.1  # for the last text of a part
-USUAL_TOKENS = 53  # of a text, where no length is known
-POOL_BATCHES = 50  # texts are sorted by length within pools of so many batches
-SIMULATED_POOLS = 4  # enough for the mean of all: more would take the form longer than they tell
+MICROBATCH_TOKENS = {"cpu": 448, "cuda": 32768}  # most tokens of a part, including padding
+LANE_TOKENS = 128  # fewer tokens are not worth a separate thread
+SLACK = 1.1  # room for the last text of a part
+USUAL_TOKENS = 53  # per text, if no length is known
+POOL_BATCHES = 50  # batches per pool; texts are sorted by length within one
+SIMULATED_POOLS = 4  # enough for the mean; more would only slow down the form
 SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Microbatches:
-    """Rows and tokens (with padding) of each part, both (k,), each of which stands for ``weight``
-    parts like it.
-
-    ``at_once`` of them are in memory together.
+    """Rows and tokens (including padding) of each part, both (k,). Each part stands for ``weight``
+    similar ones; ``at_once`` parts are in memory at the same time.
     """
 
     rows: NDArray[np.float64]
@@ -34,8 +31,8 @@ class Microbatches:
 
 
 def microbatch_limit(tokens: int, part_tokens: int, threads: int) -> int:
-    """The most tokens of a part of a batch of so many, such that each of ``threads`` has about as
-    much to do; ``part_tokens`` at most.
+    """Return the most tokens of a part, at most ``part_tokens``, such that ``threads`` share a
+    batch of ``tokens`` evenly.
     """
     lanes = max(1, min(threads, tokens // LANE_TOKENS))
     if lanes == 1:
@@ -45,8 +42,8 @@ def microbatch_limit(tokens: int, part_tokens: int, threads: int) -> int:
 
 
 def spread(lengths: NDArray[np.int64], rows: int, max_tokens: int) -> NDArray[np.int64]:
-    """Lengths (rows,) that are distributed as the sorted ``lengths``, cut at ``max_tokens``; all
-    the same where none is known.
+    """Return lengths (rows,) distributed like the sorted ``lengths``, truncated to ``max_tokens``;
+    all equal if no length is known.
     """
     if not len(lengths):
         return np.full(rows, min(USUAL_TOKENS, max_tokens), dtype=np.int64)
@@ -62,8 +59,8 @@ def train_microbatches(
     part_tokens: int,
     threads: int = 1,
 ) -> Microbatches:
-    """The parts of one epoch over ``rows`` texts whose lengths are distributed as ``lengths``,
-    ``threads`` of them side by side.
+    """Simulate the parts of an epoch over ``rows`` texts with lengths distributed like ``lengths``,
+    ``threads`` of them in parallel.
     """
     pool = batch_size * POOL_BATCHES
     simulated = rows if rows <= SIMULATED_POOLS * pool else SIMULATED_POOLS * pool
@@ -80,7 +77,7 @@ def train_microbatches(
 def evaluation_microbatches(
     lengths: NDArray[np.int64], rows: int, max_tokens: int, part_tokens: int
 ) -> Microbatches:
-    """The parts in which ``rows`` texts are predicted, longest first."""
+    """Simulate the parts of an evaluation of ``rows`` texts, longest first."""
     simulated = min(rows, 2000)
     return _parts(
         _cut(spread(lengths, simulated, max_tokens), part_tokens), rows / max(simulated, 1)
@@ -88,7 +85,7 @@ def evaluation_microbatches(
 
 
 def _cut(ascending: NDArray[np.int64], part_tokens: int) -> list[tuple[int, int]]:
-    """(rows, tokens of the longest) of each part, longest first."""
+    """Return (rows, tokens of the longest text) of each part, longest first."""
     sizes, left = [], len(ascending)
     while left:
         longest = int(ascending[left - 1])

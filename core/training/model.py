@@ -1,38 +1,170 @@
-"""The model with its adapter, and how it is computed here: precision, device, optimizations."""
+"""A base model with a LoRA adapter, and how it is computed: precision, device, optimizations.
 
+Adapted layer: y = W x + scale · B A dropout(x), with W (out, in) frozen, A (r, in) random, B (out,
+r) zero at first, and scale alpha / r, or alpha / √r with rsLoRA. Hu et al. 2021, "LoRA: Low-Rank
+Adaptation of Large Language Models".
+"""
+
+import json
 import math
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import save
 from torch import Tensor
 
 from core.config import Precision, RunConfig
-from core.models.architecture import needs_plain_layers
-from core.training.adapter import add_adapter, merged, set_training
+from core.errors import ConfigError
+from core.models.architecture import needs_plain_layers, resolve_targets
 from core.training.batches import token_batches
 from core.training.device import autocast, batch_tokens, choose_device, choose_precision
 from core.training.fast.encoder import FastEncoder, fast_encoder
-from core.training.fast.first_token import read_first_token_only
+from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.matmul import onednn_is_available
-from core.training.fast.optimizations import ALL_ON, Optimizations
 from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base
 from core.training.microbatches import microbatch_limit
 
-UNSORTED_ROWS = 64  # of a batch, where texts are not sorted
+
+@dataclass(frozen=True, slots=True)
+class Optimizations:
+    """Optimizations, on by default; docs/performance.md has the gain of each.
+
+    ``similar_length``: batches of texts of similar length. ``token_parts``: a batch is computed in
+    micro-batches of a limited number of tokens. ``first_token``: only the first token goes through
+    the last layer. ``fast_encoder``: forward and backward are hand-written. ``onednn``: oneDNN
+    multiplies with frozen weights if torch has it; a run records this. ``lanes``:
+    micro-batches are computed in parallel, each on its own thread. ``merge``: adapters are part of
+    the weights during evaluation. ``sort``: texts are evaluated by length.
+    """
+
+    similar_length: bool = True
+    token_parts: bool = True
+    first_token: bool = True
+    fast_encoder: bool = True
+    onednn: bool = True
+    lanes: bool = True
+    merge: bool = True
+    sort: bool = True
+
+
+ALL_ON = Optimizations()
+ALL_OFF = Optimizations(*[False] * 8)
+UNSORTED_ROWS = 64  # rows per batch where texts are not sorted
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+
+def add_adapter(base: Base, config: RunConfig, identity: str, revision: str | None) -> PeftModel:
+    """Add a new adapter to ``base``, seeded by ``config.seed``; the encoder is frozen, the head is
+    trained.
+
+    ``identity`` is stored as the name of the base model, so it must not be a path of this machine.
+    Raises ConfigError for unknown targets.
+    """
+    if base.shape.max_positions and config.max_tokens > base.shape.max_positions:
+        raise ConfigError(
+            f"This model reads at most {base.shape.max_positions} tokens, not {config.max_tokens}.",
+            "Lower max tokens.",
+        )
+    lora = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=config.rank,
+        lora_alpha=int(config.alpha) if config.alpha == int(config.alpha) else config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(resolve_targets(config, base.shape)),
+        modules_to_save=list(base.head),
+        bias="none",
+        use_rslora=config.rslora,
+        use_dora=config.dora,
+    )
+    with torch.random.fork_rng(devices=[]), quiet_peft():
+        torch.manual_seed(config.seed)
+        model = get_peft_model(base.model, lora)
+    lora.base_model_name_or_path, lora.revision = identity, revision
+    return model
+
+
+def trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
+    """Return the trained parameters by name."""
+    return {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
+
+
+def set_training(model: PeftModel, base_dropout: bool) -> None:
+    """Switch on the dropout of the adapter, and of the base model on request: drawing its masks
+    costs a third of a step.
+    """
+    model.train(base_dropout)
+    for layer in _layers(model):
+        layer.lora_dropout.train()
+
+
+def adapter_files(model: PeftModel) -> dict[str, bytes]:
+    """Return the adapter as PEFT saves it: file name to content."""
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    config = model.peft_config["default"].to_dict() | {"inference_mode": True}
+    # ``default=sorted``: PEFT keeps names in sets
+    content = json.dumps(config, indent=2, sort_keys=True, allow_nan=False, default=sorted)
+    return {
+        WEIGHTS: save(
+            {name: tensor.contiguous() for name, tensor in state.items()}, {"format": "pt"}
+        ),
+        CONFIG: content.encode(),
+    }
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Silence the warning that PEFT 0.21 uses an old name of transformers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
+
+
+@contextmanager
+def merged(model: PeftModel, fast: FastEncoder | None = None) -> Iterator[None]:
+    """Merge the adapter into the weights inside the context: W + scale · B A, which saves two small
+    products per layer and text.
+
+    Afterwards the original weights are restored: PEFT's unmerge subtracts and leaves rounding
+    errors. ``fast`` is the hand-written encoder, if the model uses it.
+    """
+    if fast is not None:
+        with fast.merged():
+            yield
+        return
+    layers = list(_layers(model))
+    originals = [layer.get_base_layer().weight.data for layer in layers]
+    try:
+        for layer, weight in zip(layers, originals, strict=True):
+            layer.get_base_layer().weight.data = weight.clone()
+            layer.merge()
+        yield
+    finally:
+        for layer, weight in zip(layers, originals, strict=True):
+            layer.get_base_layer().weight.data = weight
+            layer.merged_adapters.clear()
+
+
+def _layers(model: PeftModel) -> Iterator[LoraLayer]:
+    return (module for module in model.modules() if isinstance(module, LoraLayer))
 
 
 @dataclass(frozen=True, eq=False)
 class TrainableModel:
-    """``fast`` is the hand-written encoder, None where it does not apply; ``pool`` has the threads
-    that compute micro-batches in parallel.
+    """A model with its adapter. ``fast`` is the hand-written encoder, or None if it does not apply;
+    ``pool`` has the threads that compute micro-batches in parallel.
 
-    Without ``fast``, training uses one thread: torch's own dropout draws from one generator for
-    all threads.
+    Without ``fast``, training uses one thread, because torch's dropout has one generator for all
+    threads.
     """
 
     peft: PeftModel
@@ -43,7 +175,7 @@ class TrainableModel:
     pool: MicrobatchPool | None
 
     def start_step(self, config: RunConfig) -> None:
-        """Switch dropout on."""
+        """Switch on dropout for a step."""
         set_training(self.peft, config.base_dropout)
 
     def start_microbatch(self, config: RunConfig, step: int, microbatch: int) -> None:
@@ -53,16 +185,16 @@ class TrainableModel:
 
     @property
     def parallel_microbatches(self) -> int:
-        """How many micro-batches are trained at the same time."""
+        """Number of micro-batches that are trained at the same time."""
         return self.training_pool.count if self.training_pool else 1
 
     @property
     def training_pool(self) -> MicrobatchPool | None:
-        """The threads that train micro-batches in parallel, None where one thread trains."""
+        """The threads that train micro-batches in parallel; None if one thread trains."""
         return self.pool if self.fast else None
 
     def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, C) in fp32 from ids and mask (B, T)."""
+        """Compute logits (B, C) in fp32 from ids and mask (B, T)."""
         with autocast(self.precision, self.device):
             logits: Tensor = self.peft(input_ids=ids, attention_mask=mask).logits
         return logits.float()
@@ -79,13 +211,13 @@ class TrainableModel:
         )
 
     def batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """How texts of these lengths are evaluated: longest first, or in their own order."""
+        """Split texts of these lengths into evaluation batches: longest first, or in order."""
         if self.optimizations.sort:
             return token_batches(lengths, batch_tokens(self.device))
         return np.array_split(np.arange(len(lengths)), math.ceil(len(lengths) / UNSORTED_ROWS))
 
     def evaluating(self) -> AbstractContextManager[None]:
-        """Context in which predictions are made: the adapter is merged into the weights."""
+        """Return the context of an evaluation: the adapter is merged into the weights."""
         return merged(self.peft, self.fast) if self.optimizations.merge else nullcontext()
 
 
@@ -96,10 +228,10 @@ def build_model(
     revision: str | None,
     optimizations: Optimizations = ALL_ON,
 ) -> TrainableModel:
-    """``base`` with a new adapter, on the device of this machine. Raises ConfigError on unknown
+    """Add a new adapter to ``base``, on the device of this machine. Raises ConfigError for unknown
     targets, max tokens or precision.
 
-    The fast encoder computes in fp32 and has no dropout but the adapter's.
+    The hand-written encoder computes in fp32 and has only the adapter's dropout.
     """
     device = choose_device()
     precision = choose_precision(config.precision, device)

@@ -1,4 +1,4 @@
-"""What a model predicts on encoded texts. Shapes: n texts, C classes."""
+"""Predict the classes of encoded texts. Shapes: n texts, C classes."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -25,7 +25,7 @@ def predict(
     should_stop: Callable[[], bool] = lambda: False,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[np.float32]:
-    """Log probabilities (n, C) of the network as it is now, in the order of ``texts``; see
+    """Predict log probabilities (n, C) with the current weights, in the order of ``texts``; see
     ``score``.
     """
     network.peft.eval()
@@ -44,8 +44,8 @@ def score(
     on_rows: Callable[[int], None] = lambda rows: None,
     each: Each = map,
 ) -> NDArray[np.float32]:
-    """Log probabilities (n, C) from ``logits``, which maps ids and mask (B, T) to (B, C); see
-    ``compute``.
+    """Predict log probabilities (n, C) with ``logits``, which maps ids and mask (B, T) to (B, C);
+    see ``compute``.
     """
 
     def scores(ids: Tensor, mask: Tensor) -> Tensor:
@@ -63,27 +63,27 @@ def compute(
     on_rows: Callable[[int], None] = lambda rows: None,
     each: Each = map,
 ) -> NDArray[np.float32]:
-    """What ``read`` makes of ids and mask (B, T), a row a text in the order of ``texts``;
-    ``batches`` hold all rows once.
+    """Apply ``read`` to ids and mask (B, T) of each batch; returns one row per text in the order of
+    ``texts``.
 
-    ``on_rows`` gets the number of finished rows; ``each`` maps in order, as
-    ``MicrobatchPool.stream`` does. Raises Stopped.
+    ``batches`` contain each row once. ``on_rows`` receives the number of finished rows; ``each``
+    maps in order, as ``MicrobatchPool.stream`` does. Raises Stopped.
     """
 
     @torch.inference_mode()
     def read_batch(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         ids, mask, _ = texts.batch(chosen, device)
-        found: NDArray[np.float32] = read(ids, mask).cpu().numpy()
-        return found
+        output: NDArray[np.float32] = read(ids, mask).cpu().numpy()
+        return output
 
     result = np.empty((0, 0), dtype=np.float32)
     done = 0
-    for chosen, found in zip(batches, each(read_batch, batches), strict=True):
+    for chosen, output in zip(batches, each(read_batch, batches), strict=True):
         if should_stop():
             raise Stopped("The run was stopped.")
         if not len(result):
-            result = np.empty((len(texts), found.shape[1]), dtype=np.float32)
-        result[chosen] = found
+            result = np.empty((len(texts), output.shape[1]), dtype=np.float32)
+        result[chosen] = output
         done += len(chosen)
         on_rows(done)
     release_memory()
@@ -91,7 +91,7 @@ def compute(
 
 
 def prediction_frame(texts: Encoded, scores: NDArray[np.float32]) -> pd.DataFrame:
-    """Columns row, label, p0 … p{C-1}, loss from log probabilities (n, C)."""
+    """Tabulate row, label, p0 … p{C-1}, loss from log probabilities (n, C)."""
     probabilities = np.exp(scores)
     columns = {f"p{index}": probabilities[:, index] for index in range(scores.shape[1])}
     loss = -np.take_along_axis(scores, texts.labels[:, None], axis=1)[:, 0]

@@ -1,5 +1,6 @@
-"""A training from model and rows to an evaluated adapter. It touches neither database nor folders:
-all leaves through ``report``.
+"""A training from base model and rows to an evaluated adapter.
+
+It uses neither the database nor the folders of runs: all output is passed to ``report``.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,15 +16,12 @@ from core.data.sources import Split as DataSplit
 from core.errors import DataError, Stopped
 from core.models.catalog import ModelLocation
 from core.progress import Phase, Progress
-from core.training.adapter import adapter_files
 from core.training.batches import Encoded, encode_frame
 from core.training.device import choose_device, choose_precision, peak_memory_mb, release_memory
 from core.training.events import AdapterSaved, Evaluation, Event, Split, TrainResult
-from core.training.fast.optimizations import ALL_ON, Optimizations
-from core.training.four_bit import in_four_bits
-from core.training.load_model import fetch, load_base
+from core.training.load_model import fetch, load_base, load_in_four_bits
 from core.training.loop import Loop
-from core.training.model import build_model
+from core.training.model import ALL_ON, Optimizations, adapter_files, build_model
 from core.training.predict import predict, prediction_frame
 
 SAMPLE_SEED = 42  # the same rows in every run, so that runs can be compared text by text
@@ -35,18 +33,18 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Class names in the order of their ids; ``read`` gives a split's frame with columns row, text
-    and label, and raises ArtifactDamaged.
+    """Class names in the order of their ids; ``read`` returns a split's frame with columns row,
+    text and label, and raises ArtifactDamaged.
 
-    A split is read when its texts are about to be encoded, so that they are not held while the
-    model trains: 30 MB of AG News.
+    A split is read just before its texts are encoded, so that the texts (30 MB of AG News) are not
+    in memory during training.
     """
 
     classes: tuple[str, ...]
     read: Callable[[DataSplit], pd.DataFrame]
 
     def sample(self, split: DataSplit, rows: int, seed: int) -> pd.DataFrame:
-        """A stratified sample, all for 0 rows. Raises DataError where the split is empty."""
+        """Draw a stratified sample; 0 rows means all. Raises DataError if the split is empty."""
         frame = self.read(split)
         if frame.empty:
             raise DataError(f"The {split} split has no rows.", "Choose other data.")
@@ -54,10 +52,10 @@ class TrainingData:
 
 
 class TrainingSession:
-    """Holds the loaded model, so that the untrained score and the training share it.
+    """A loaded model that the untrained score and the training share.
 
-    Raises ModelUnavailable and ConfigError (targets, max tokens, precision, 4 bits) when it is
-    made, DataError when an empty split is used.
+    The constructor raises ModelUnavailable and ConfigError (targets, max tokens, precision, 4
+    bits). Methods raise DataError for an empty split.
     """
 
     def __init__(
@@ -75,12 +73,11 @@ class TrainingSession:
         self.base = load_base(fetch(model), data.classes, config.seed)
         if config.four_bit:
             device = choose_device()
-            self.base = in_four_bits(
+            self.base = load_in_four_bits(
                 self.base, fetch(model), choose_precision(config.precision, device), device
             )
-            optimizations = replace(
-                optimizations, merge=False, fast_encoder=False
-            )  # both are for whole weights; merging would round them anew
+            # both need fp32 weights; merging would round the 4-bit weights again
+            optimizations = replace(optimizations, merge=False, fast_encoder=False)
         self.network = build_model(
             self.base,
             config,
@@ -91,20 +88,19 @@ class TrainingSession:
         release_memory()
 
     def score_untrained(self) -> Evaluation:
-        """What the model says before any training, its head drawn from the seed, on 1,000 test
-        rows. Raises Stopped.
+        """Evaluate the base model with a random head on 1,000 test rows. Raises Stopped.
 
-        Call it before ``train``: a new adapter changes nothing, since B is zero.
+        Call it before ``train``: a new adapter has no effect, because B is zero.
         """
         self.report(Progress(Phase.UNTRAINED))
         sample = self._encode(self.data.sample("test", UNTRAINED_ROWS, SAMPLE_SEED))
         return self._evaluate("untrained", sample, Phase.UNTRAINED, 0, len(sample))
 
     def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
-        """Train, then evaluate the best adapter once on validation and test. A stop is a result,
-        not an error, once rows are tokenised.
+        """Train, then evaluate the best adapter once on validation and test. After tokenization a
+        stop is a result, not an error.
 
-        Raises Stopped before that, Diverged, and ArtifactDamaged if ``resume_from`` is no
+        Raises Stopped before that, Diverged, and ArtifactDamaged if ``resume_from`` is not a
         checkpoint of this training.
         """
         self.report(Progress(Phase.TOKENISING))
@@ -121,9 +117,8 @@ class TrainingSession:
         try:
             loop.run()
             loop.restore_best()
-            self.report(
-                AdapterSaved(loop.position.best_step, adapter_files(self.network.peft))
-            )  # the kept one may be past the checkpoint
+            # after a crash the stored adapter may be newer than the checkpoint
+            self.report(AdapterSaved(loop.position.best_step, adapter_files(self.network.peft)))
             self._evaluate_best()
         except Stopped:
             stopped = True
@@ -183,5 +178,5 @@ def train(
     should_stop: ShouldStop,
     resume_from: Mapping[str, bytes] | None = None,
 ) -> TrainResult:
-    """A whole training without the untrained score; see ``TrainingSession``."""
+    """Train without the untrained score; see ``TrainingSession``."""
     return TrainingSession(config, model, data, report, should_stop).train(resume_from)

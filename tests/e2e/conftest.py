@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from core.data.explore.build_index import ensure_index
+from core.data.explore.index import ensure_index
 from core.data.preparation import prepare
 from core.data.sources import demo_source
 from core.settings import Settings

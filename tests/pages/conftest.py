@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data import sources
 from core.data.dataset import Dataset
-from core.data.explore.build_index import ensure_index
+from core.data.explore.index import ensure_index
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Source
 from core.inference.process import InferenceProcess

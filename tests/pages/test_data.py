@@ -48,7 +48,7 @@ def keep(name: str, labels: tuple[str, ...] = ("a", "b"), rows: int = 40) -> Sou
         read_table("a.csv", f"text,label\n{lines}".encode()),
         BuildOptions(("text",), "label"),
     )
-    return save(Settings(), name, build([("train", table)], choice), choice, [table.found])
+    return save(Settings(), name, build([("train", table)], choice), choice, [table.file])
 
 
 def test_a_file_becomes_a_dataset_that_is_used(

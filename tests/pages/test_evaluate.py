@@ -299,7 +299,7 @@ def test_a_run_whose_record_is_damaged_is_said(
     assert "The record of finished-run is damaged." in text
     with store.transaction() as db:
         db.execute("UPDATE jobs SET result_json = '{}' WHERE id = ?", (finished.id,))
-    assert "does not name its classes" in page_text(open_app(PAGE, run=finished.id))
+    assert "has no class names" in page_text(open_app(PAGE, run=finished.id))
 
 
 def test_the_newest_run_with_predictions_is_shown_first(

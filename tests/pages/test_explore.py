@@ -7,8 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.dataset import Dataset
-from core.data.explore.build_index import ensure_index
-from core.data.explore.index import index_folder
+from core.data.explore.index import ensure_index, index_folder
 from core.data.preparation import prepare
 from core.data.sources import Source, demo_source, folder_source
 from core.runs.requests import PrepareRequest
@@ -130,8 +129,8 @@ def test_source_rows_and_fingerprint_stand_above_the_data(open_app: Open, datase
         "Length per class in tokens. Median: World "
     )
     assert (
-        alt(app, "Texts cut off")
-        == "Texts cut off at max tokens. With 128 tokens 0 of 180 texts are cut, none."
+        alt(app, "Texts truncated")
+        == "Texts truncated at max tokens. With 128 tokens 0 of 180 texts are truncated, none."
     )
     assert len(listed(app)) == 50
 
@@ -267,8 +266,8 @@ def test_a_click_on_a_word_selects_its_texts_and_shows_it_in_sentences(
 ) -> None:
     app = open_app(PAGE)
     assert (
-        alt(app, "Words that set Sports apart")
-        == "Words that set Sports apart, surest first, with their count: sports (45)."
+        alt(app, "Distinctive words of Sports")
+        == "Distinctive words of Sports, most distinctive first, with their count: sports (45)."
     )
 
     click(app, "words-cloud-1", word="sports")
@@ -392,7 +391,7 @@ def test_chinese_texts_are_drawn(
     app = open_app(PAGE)
 
     assert finding(app) == "36 texts in train"
-    assert "股票 (18)" in alt(app, "Words that set 经济 apart")
+    assert "股票 (18)" in alt(app, "Distinctive words of 经济")
     app.text_input(key="word").set_value("股票").run()
     assert finding(app) == "18 of 36 texts in train match"
 
@@ -412,7 +411,7 @@ def test_fifty_classes_of_which_the_test_split_lacks_most_are_drawn(
     assert "46 classes not shown" in page_text(app)
 
     click(app, "balance", **{"class": "class 42"})
-    assert alt(app, "Words that set class 42 apart").endswith(
+    assert alt(app, "Distinctive words of class 42").endswith(
         "only42 (10), topic42 (10)."
     )  # of 12, two are validation
     app.segmented_control(key="split").set_value("test").run()

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data import sources
-from core.data.explore.build_index import ensure_index
+from core.data.explore.index import ensure_index
 from core.data.preparation import prepare
 from core.data.sources import Source, SourceKind
 from core.evaluation.error_analysis import write_tag

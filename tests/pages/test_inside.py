@@ -58,7 +58,7 @@ def test_the_untrained_base_shows_every_step(open_app: Open, store: Store) -> No
         "How far each layer",
         "Attention in layer 6, mean",
         "Class probabilities",
-        "Where the LoRA",
+        "Modules with LoRA",
     ):
         assert topic in shown, topic
 
@@ -80,7 +80,7 @@ def test_a_run_shows_its_own_matrices(open_app: Open, usable: Job) -> None:
     assert not app.exception and not app.error, app.error
     assert "This run trains rank r = " in page_text(app)
     assert any(
-        title.startswith("Where the LoRA matrices sit: attention.self.query, attention.self.value")
+        title.startswith("Modules with LoRA matrices: attention.self.query, attention.self.value")
         for title in titles(app)
     )
 
@@ -111,7 +111,7 @@ def test_a_folder_of_another_family_is_drawn_too(
     assert not app.exception and not app.error, app.error
     steps = app.dataframe[0].value["what happens"].tolist()
     assert FAMILIES[family].head.description in steps
-    assert any(title.startswith("Where the LoRA matrices sit") for title in titles(app))
+    assert any(title.startswith("Modules with LoRA matrices") for title in titles(app))
 
 
 def test_a_missing_model_says_what_to_do(open_app: Open, store: Store) -> None:

@@ -70,7 +70,7 @@ def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(
 def expected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each run data and model, on a machine without measurements."""
     outcome = estimate(RunConfig(train_rows=800), NEWS, MINILM, typical_speed())
-    monkeypatch.setattr("ui.runs.learning_curves.expect_request", lambda store, request: outcome)
+    monkeypatch.setattr("ui.runs.learning_curves.estimate_request", lambda store, request: outcome)
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,8 @@ ON_A_RUN: dict[str, Act] = {
     "core.jobs.tasks.score_import.launch_scoring": lambda store, job: score_import.launch_scoring(
         store, job, demo_source()
     ),
-    "core.runs.artifacts.log_tail": artifacts.log_tail,
-    "core.runs.artifacts.whole_log": artifacts.whole_log,
+    "core.runs.artifacts.read_job_log_tail": artifacts.read_job_log_tail,
+    "core.runs.artifacts.read_job_log": artifacts.read_job_log,
 }
 OF_THE_TEACHER: dict[str, Act] = {
     "core.people.classroom.change_rules": lambda store, job: classroom.change_rules(
@@ -140,11 +140,11 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.data.hub.hub_reachable": "remembers the Hub's answer for a while",
     "core.data.hub_download.look_up": "asks the Hub as well",
     "core.data.sources.find_source": "asks the Hub as well",
-    "core.runs.model_access.look_up": "asks the Hub as well",
+    "core.runs.limits.look_up": "asks the Hub as well",
     "core.jobs.tasks.embed_texts.map_paths": "asks the Hub as well",
-    "core.runs.expected.expect_request": "asks the Hub as well",
+    "core.runs.local_estimate.estimate_request": "asks the Hub as well",
     "core.runs.queue.read_queue": "asks the Hub as well",
-    "core.runs.sweep.expect_sweep": "asks the Hub as well",
+    "core.runs.sweep.estimate_sweep": "asks the Hub as well",
     "core.demo.gallery.open_gallery": "copies the shipped runs, which have no owner, once",
     "core.storage.recovery.open_store": "makes the database where there is none",
     "core.people.classroom.come_back": "writes down who came, with a key",
@@ -156,7 +156,7 @@ RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.D
 def built() -> tuple[BuiltDataset, BuildOptions, list[FileFormat]]:
     table = read_table("mine.csv", CSV.encode())
     choice = BuildOptions(("text",), "label", {"a": "a", "b": "b"}, "", 0.2)
-    return build([("train", table)], choice), choice, [table.found]
+    return build([("train", table)], choice), choice, [table.file]
 
 
 def sweep_of(job: Job, model: str = "minilm") -> Sweep:

@@ -16,7 +16,7 @@ from core.errors import LoraLabError
 from core.jobs import actions
 from core.jobs.tasks import classify_file, embed_texts
 from core.people.classroom import Attempts, come_back, join
-from core.runs import model_access, sweep
+from core.runs import limits, sweep
 from core.runs.requests import TrainRequest
 from core.runs.run import find_run
 from core.settings import Settings
@@ -34,11 +34,11 @@ LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "a saved dataset": lambda store, job, name: saved_source(store.settings, name),
     "the card of a dataset": lambda store, job, name: saved.read_saved_card(store.settings, name),
     "prepared data": lambda store, job, name: preparation.open_dataset(store.settings, name),
-    "a base model": lambda store, job, name: model_access.look_up(store, name),
+    "a base model": lambda store, job, name: limits.look_up(store, name),
     "a file that was classified": lambda store, job, name: classify_file.find_batch(
         store, job, name
     ),
-    "the runs of a set": lambda store, job, name: sweep.runs_of(store, name),
+    "the runs of a set": lambda store, job, name: sweep.find_sweep_runs(store, name),
     "a plan of a set": lambda store, job, name: sweep.plan_sweep(job, "rank", name),
     "a field of a plan": lambda store, job, name: sweep.plan_sweep(job, name, "1,2"),
     "a map of a run": lambda store, job, name: embed_texts.map_paths(
@@ -148,8 +148,8 @@ def test_the_watch_sees_a_file_that_is_opened_elsewhere(tmp_path: Path, home: Pa
 
 
 def test_the_owner_may_still_name_a_folder(store: Store, tmp_path: Path) -> None:
-    assert "config.json" in model_access.look_up(store, str(tmp_path)).reason
+    assert "config.json" in limits.look_up(store, str(tmp_path)).reason
     store.visitor = STUDENT
-    assert "Only the teacher" in model_access.look_up(store, str(tmp_path)).reason
-    assert model_access.look_up(store, "minilm").available
+    assert "Only the teacher" in limits.look_up(store, str(tmp_path)).reason
+    assert limits.look_up(store, "minilm").available
     assert Settings().home.name == "home"

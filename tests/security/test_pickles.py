@@ -20,7 +20,7 @@ from core.errors import LoraLabError
 from core.evaluation.error_analysis import read_tags
 from core.jobs.tasks.classify_file import read_classified
 from core.models.catalog import find_model
-from core.runs import artifacts, checkpoints, descriptions
+from core.runs import artifacts, descriptions
 from core.runs.requests import read_train_request
 from core.runs.run_baselines import BaselineRequest, read_baselines, read_fitted
 from core.settings import Settings
@@ -100,8 +100,8 @@ def read_everything(store: Store) -> int:
             read(lambda folder=folder, split=split: artifacts.read_predictions(folder, split))
         read(
             lambda job=job: descriptions.describe_run_details(store, job),
-            lambda folder=folder: artifacts.adapter_folder(folder),
-            lambda folder=folder: checkpoints.steps(folder),
+            lambda folder=folder: artifacts.find_adapter(folder),
+            lambda folder=folder: artifacts.list_checkpoints(folder),
             lambda folder=folder: read_tags(folder),
             lambda folder=folder, job=job: read_classified(folder, job),
             lambda job=job: read_baselines(store, job, read_train_request(job).config, 4),

@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.data.dataset import SPLITS, DataFile, Dataset, DatasetCard, checksum, write_dataset
-from core.data.explore.build_index import ensure_index
-from core.data.explore.index import TextIndex
+from core.data.explore.index import TextIndex, ensure_index
 from core.data.sources import SourceKind
 
 Rows = list[tuple[str, int]]

@@ -129,7 +129,7 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
     if needs is Needs.PREDICTIONS:
         return run.has_predictions()
     if needs is Needs.VALIDATIONS:
-        return bool(artifacts.validation_steps(run.folder)) and bool(run.result.classes)
+        return bool(artifacts.list_validation_steps(run.folder)) and bool(run.result.classes)
     return run.has_adapter and not job.state.active
 
 

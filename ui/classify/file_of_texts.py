@@ -65,7 +65,7 @@ def _draw_columns(run: Run, table: Table) -> None:
     store = cache.open_lab()
     proposal, names = propose_columns(table), table.columns
     st.markdown(
-        f"**{plain(table.found.name)}** · {count(table.rows, 'rows')},"
+        f"**{plain(table.file.name)}** · {count(table.rows, 'rows')},"
         f" {count(len(names), 'columns')}"
     )
     for item in table.skipped:
@@ -75,7 +75,7 @@ def _draw_columns(run: Run, table: Table) -> None:
             "Texts",
             names,
             names.index(proposal.text) if proposal.text else 0,
-            key=f"batch-text|{table.found.name}",
+            key=f"batch-text|{table.file.name}",
         )
         labels = [NONE, *(name for name in names if name != text)]
         guess = (
@@ -87,14 +87,14 @@ def _draw_columns(run: Run, table: Table) -> None:
             "True labels",
             labels,
             guess,
-            key=f"batch-label|{table.found.name}",
+            key=f"batch-label|{table.file.name}",
             help="Only used for scores.",
         )
     frame = choose_columns(table, text, "" if label == NONE else label)
     shown = frame.head(5).assign(text=lambda rows: rows["text"].str[:SHOWN_LETTERS])
     tables.draw_plain(shown, key="batch-preview", alt="The first rows of the file")
     if st.button("Classify file", key="start-batch", type="primary", icon=":material/play_arrow:"):
-        st.query_params[JOB_KEY] = actions.launch_batch(store, run.job, table.found.name, frame).id
+        st.query_params[JOB_KEY] = actions.launch_batch(store, run.job, table.file.name, frame).id
         st.rerun()
 
 

@@ -85,7 +85,7 @@ def _draw_choices(store: Store, files: list[UploadedFile]) -> None:
     choice = columns.choose(parts)
     st.markdown("##### What will be kept")
     key = "|".join(
-        f"{file.key}|{split}|{table.found}"
+        f"{file.key}|{split}|{table.file}"
         for file, (split, table) in zip(files, parts, strict=True)
     )
     built = columns.build_dataset(key, columns.choice_key(choice), parts, choice)
@@ -100,7 +100,7 @@ def _draw_choices(store: Store, files: list[UploadedFile]) -> None:
         )
     if submitted:
         source = actions.keep_dataset(
-            store, name, built, choice, [table.found for _, table in parts], files[0].origin
+            store, name, built, choice, [table.file for _, table in parts], files[0].origin
         )
         saved.prepare(store, source.name)
         saved.open_dataset(source.name)
@@ -142,8 +142,8 @@ def _draw_preview(table: Table) -> None:
     shown.columns = [str(name) for name in shown.columns]
     tables.draw_plain(
         shown,
-        key=f"preview-{table.found.name}",
-        alt=f"The first {len(shown)} rows of {table.found.name}",
+        key=f"preview-{table.file.name}",
+        alt=f"The first {len(shown)} rows of {table.file.name}",
     )
 
 
@@ -224,7 +224,7 @@ def _read_cached(name: str, key: str, reading: ReadOptions, _file: UploadedFile)
 
 
 def _draw_found(table: Table) -> None:
-    details = table.found
+    details = table.file
     parts = [
         (
             details.format

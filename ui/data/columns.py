@@ -8,8 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from core.data.files.build_splits import BuildOptions, BuildReport, BuiltDataset, build
-from core.data.files.columns import MAX_CLASSES, propose_columns, read_splits
-from core.data.files.labels import count_labels, near_equal
+from core.data.files.columns import (
+    MAX_CLASSES,
+    count_labels,
+    near_equal,
+    propose_columns,
+    read_splits,
+)
 from core.data.files.table import Table
 from core.data.rows import MIN_CLASS_ROWS
 from core.data.sources import Split, split_of
@@ -30,15 +35,15 @@ def choose_splits(read: Sequence[Table]) -> list[tuple[Split, Table]]:
     parts: list[tuple[Split, Table]] = []
     with st.grid(3, min_column_width=200):
         for position, table in enumerate(read):
-            guess = split_of(Path(table.found.name)) or "train"
-            label = f"{plain(table.found.name)} is"
+            guess = split_of(Path(table.file.name)) or "train"
+            label = f"{plain(table.file.name)} is"
             parts.append(
                 (
                     st.selectbox(
                         label,
                         SPLITS,
                         SPLITS.index(guess),
-                        key=f"part-{position}-{table.found.name}",
+                        key=f"part-{position}-{table.file.name}",
                     ),
                     table,
                 )
@@ -55,7 +60,7 @@ def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
     first, single = parts[0][1], len(parts) == 1
     proposal, names = propose_columns(first), first.columns
     key = "|".join(
-        table.found.name + str(table.rows) + "".join(table.columns)[:200] for _, table in parts
+        table.file.name + str(table.rows) + "".join(table.columns)[:200] for _, table in parts
     )
     with st.grid(3, min_column_width=200, vertical_alignment="bottom"):
         text = st.multiselect(

@@ -8,8 +8,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from core import charts
+from core.charts.bars import format_ratio
 from core.charts.base import HUE, TEXT_COLOURS, class_colours
-from core.charts.patterns import times
 from core.data.explore.boilerplate import DEBRIS_HELP
 from core.data.explore.distinctive_words import example_rows, excerpt, word_in_classes
 from core.data.explore.filters import Dimension
@@ -164,7 +164,7 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
             "texts": table["texts"],
             "class": [view.classes[label] for label in table["top"]],
             "share": table["share"],
-            "ratio": [times(ratio) for ratio in table["ratio"]],
+            "ratio": [format_ratio(ratio) for ratio in table["ratio"]],
             "bits": table["bits"],
             "what": [
                 DEBRIS_HELP.get(name, kind)

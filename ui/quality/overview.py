@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.data.dataset import SPLITS, Dataset
 from core.data.quality.findings import (
-    WORDS,
+    CHECK_TEXTS,
     Check,
     DataFinding,
     QualityReport,
@@ -76,7 +76,7 @@ def draw_headline(dataset: Dataset, report: QualityReport) -> None:
         (
             "No problems found"
             if worst is None
-            else f"{WORDS[worst.check].title}: {count(worst.texts, 'texts')}"
+            else f"{CHECK_TEXTS[worst.check].title}: {count(worst.texts, 'texts')}"
         ),
         anchor=False,
     )
@@ -91,7 +91,8 @@ def draw_headline(dataset: Dataset, report: QualityReport) -> None:
 def choose_finding(report: QualityReport) -> DataFinding:
     """Draw all findings as a table and the choice of one; the URL holds its name."""
     lines = [
-        (finding.check.value, finding.texts, finding.said or "none") for finding in report.findings
+        (finding.check.value, finding.texts, finding.summary or "none")
+        for finding in report.findings
     ]
     columns = {
         "finding": st.column_config.TextColumn("Finding", width=180),
@@ -119,10 +120,10 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
     """
     if not finding.texts:
         return
-    words = WORDS[finding.check]
+    words = CHECK_TEXTS[finding.check]
     st.markdown(f"**{plain(words.title)}.** {plain(words.effect)} {plain(words.fix)}")
     if finding.check is Check.IMBALANCE:
-        st.caption(plain(finding.said))
+        st.caption(plain(finding.summary))
         return
     store = cache.open_lab()
     try:

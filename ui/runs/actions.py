@@ -9,7 +9,7 @@ from core.access import Action, may
 from core.config import RunConfig, differences
 from core.errors import LoraLabError
 from core.jobs import actions
-from core.runs import artifacts, checkpoints
+from core.runs import artifacts
 from core.storage.job import FailureCause, Job, JobState
 from core.storage.store import Store
 from ui import navigation
@@ -141,7 +141,7 @@ def draw_failure(store: Store, summary: Summary) -> None:
 
 def describe_saved_step(store: Store, job: Job) -> str:
     """Describe the step that a resumed run continues from."""
-    steps = checkpoints.steps(store.folder(job))
+    steps = artifacts.list_checkpoints(store.folder(job))
     return (
         f"Saved at step {steps[-1]:,}. Resume continues from there."
         if steps
@@ -169,7 +169,7 @@ def draw_log_download(store: Store, job: Job) -> None:
     """Draw a download button for the whole log, which is read on click."""
     st.download_button(
         "Download log",
-        data=lambda: artifacts.whole_log(store, job),
+        data=lambda: artifacts.read_job_log(store, job),
         file_name=f"{job.id}.log",
         mime="text/plain",
         key="log-download",

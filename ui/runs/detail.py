@@ -204,7 +204,7 @@ def _draw_log(store: Store, job: Job) -> None:
     if not log.open:
         return
     with log:
-        if tail := artifacts.log_tail(store, job):
+        if tail := artifacts.read_job_log_tail(store, job):
             st.code(tail, language=None, height=320)
         else:
             st.caption("The log is empty." if job.state.over else "The log is still empty.")

@@ -14,11 +14,10 @@ import streamlit as st
 from core import charts
 from core.charts import Chart
 from core.errors import ArtifactDamaged
-from core.estimate.estimate import Estimate
-from core.estimate.eta import remaining_seconds
+from core.estimate.estimate import Estimate, remaining_seconds
 from core.evaluation.predictions import Predictions
 from core.runs import artifacts
-from core.runs.expected import expect_request
+from core.runs.local_estimate import estimate_request
 from core.runs.run import Run
 from core.storage.job import Job
 from core.storage.schema import Metric
@@ -123,7 +122,7 @@ class Curves:
         job, request = summary.job, summary.request
         self.live = find_live_metrics(store, job)
         if request and not job.state.over and self.live.expected is None:
-            self.live.expected = expect_request(store, request)
+            self.live.expected = estimate_request(store, request)
         self.live.follow(store, job, fresh=True)
 
     def draw(self, job: Job) -> None:
@@ -162,7 +161,7 @@ class Curves:
 
     def _draw_matrix(self, job: Job) -> None:
         run = Run.of(self.store, job)
-        steps, classes = artifacts.validation_steps(run.folder), run.result.classes
+        steps, classes = artifacts.list_validation_steps(run.folder), run.result.classes
         if not steps or classes is None:
             return
         try:

@@ -8,7 +8,7 @@ from core.access import Action, may
 from core.config import RunConfig
 from core.errors import ConfigError, LoraLabError
 from core.jobs import actions
-from core.runs.sweep import Sweep, expect_sweep, plan_sweep, runs_of
+from core.runs.sweep import Sweep, estimate_sweep, find_sweep_runs, plan_sweep
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from ui import navigation
@@ -74,7 +74,7 @@ def draw_membership(store: Store, job: Job) -> None:
     sweep = job.request.get("sweep")
     if not isinstance(sweep, str) or not sweep:
         return
-    runs = runs_of(store, sweep)
+    runs = find_sweep_runs(store, sweep)
     done = [run for run in runs if run.state is JobState.COMPLETED]
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         st.caption(
@@ -87,7 +87,7 @@ def draw_membership(store: Store, job: Job) -> None:
 
 
 def _draw_launch(store: Store, planned: Sweep) -> None:
-    expected = expect_sweep(store, planned)
+    expected = estimate_sweep(store, planned)
     known = [estimate for estimate in expected if estimate]
     if len(known) == len(expected):
         total, low, high = (

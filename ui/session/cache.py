@@ -170,7 +170,7 @@ def slices(folder: Path, version: int, classes: tuple[str, ...], max_tokens: int
 def dynamics(folder: Path, version: int, classes: int) -> Dynamics:
     """Return a run's predictions after up to 100 validations. Shared: never change it."""
     return _dynamics(
-        str(folder), version, classes, tuple(choose_steps(artifacts.validation_steps(folder)))
+        str(folder), version, classes, tuple(choose_steps(artifacts.list_validation_steps(folder)))
     )
 
 

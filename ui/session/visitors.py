@@ -9,7 +9,7 @@ from core.errors import LoraLabError
 from core.people import classroom
 from core.people.classroom import Attempts
 from core.people.openid import SECTION, SignIn, find_visitor, read_sign_in
-from core.runs.guests import as_guest_trainer
+from core.runs.limits import make_guest_trainer
 from core.settings import Settings
 from core.storage import accounts
 from core.storage.accounts import is_here
@@ -37,7 +37,7 @@ def find_current(settings: Settings) -> Visitor:
         else _joined(settings)
     )
     if visitor is GUEST and settings.mode == Mode.PUBLIC and settings.guest_taste:
-        guest_trainer: Visitor = st.session_state.setdefault(GUEST_TRAINER, as_guest_trainer())
+        guest_trainer: Visitor = st.session_state.setdefault(GUEST_TRAINER, make_guest_trainer())
         return guest_trainer
     return visitor
 

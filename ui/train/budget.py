@@ -7,7 +7,7 @@ from core.errors import LoraLabError
 from core.estimate.budget import BudgetProposal, propose
 from core.estimate.inputs import model_facts
 from core.presets import make_config
-from core.runs.observed_runs import earlier_outcomes, find_speed
+from core.runs.local_estimate import find_speed, list_outcomes
 from core.storage.store import Store
 from ui.session.cache import DataStatus, facts
 from ui.text import plain
@@ -90,5 +90,5 @@ def _propose(
         data,
         model,
         speed,
-        earlier_outcomes(store, status.dataset.fingerprint, model),
+        list_outcomes(store, status.dataset.fingerprint, model),
     )

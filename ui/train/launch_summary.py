@@ -20,8 +20,8 @@ from core.jobs import launching
 from core.models.architecture import ModuleCount, count_trainable
 from core.people.classroom import read_rules
 from core.presets import Preset, make_config
-from core.runs.expected import estimate_here
 from core.runs.limits import BOUNDED, describe_limits, require_allowed
+from core.runs.local_estimate import estimate_locally
 from core.runs.requests import CalibrateRequest
 from core.storage.job import ACTIVE, JobState
 from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
@@ -219,7 +219,7 @@ def _draw_cost(
     config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str
 ) -> Estimate:
     """Draw steps, time with its range, and memory; return the estimate."""
-    expected = estimate_here(store, config, data, model, fingerprint)
+    expected = estimate_locally(store, config, data, model, fingerprint)
     with st.grid(3, min_column_width=90, key="cost"):
         _figure("Steps", f"{expected.steps:,}")
         _figure("Time", f"about {duration(expected.likely_seconds)}")

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.models.catalog import MODELS, ModelLocation
-from core.runs.model_access import look_up
+from core.runs.limits import look_up
 from core.settings import Settings
 from core.storage.store import Store
 from ui.text import plain

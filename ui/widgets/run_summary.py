@@ -12,8 +12,7 @@ from core.config import RunConfig
 from core.data.recipe import describe_effect
 from core.errors import ArtifactDamaged, LoraLabError
 from core.evaluation.scores import Proportion
-from core.reports.html import HtmlReport, render
-from core.reports.run_report import write_in_process
+from core.reports.run_report import HtmlReport, render, write_in_process
 from core.runs.requests import TrainRequest, describe_precision, read_proposal
 from core.runs.run import Run
 from core.storage.job import Job, JobState

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from core.data.files.columns import MAX_CLASSES, read_splits
-from core.data.files.labels import read_label
+from core.data.files.columns import MAX_CLASSES, read_label, read_splits
 from core.data.files.table import SkippedLines, Table, clean
 from core.data.rows import MIN_CLASS_ROWS, SEED, class_order
 from core.data.sources import Split
@@ -82,23 +81,24 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
         [_read_rows(split, table, choice) for split, table in parts], ignore_index=True
     )
     skipped = [_summarize_skipped(item, table) for _, table in parts for item in table.skipped]
-    kept, dropped = _drop_unusable(rows)
-    classes = class_order(set(kept.loc[kept["split"] == "train", "class"]))
-    check_classes(Counter(kept.loc[kept["split"] == "train", "class"]))
-    in_training = kept["class"].isin(classes)
+    usable, dropped = _drop_unusable(rows)
+    train_classes = usable.loc[usable["split"] == "train", "class"]
+    classes = class_order(set(train_classes))
+    check_classes(Counter(train_classes))
+    in_training = usable["class"].isin(classes)
     if not in_training.all():
-        dropped.append(_summarize_dropped("class not in the training split", kept[~in_training]))
-        kept = kept[in_training]
+        dropped.append(_summarize_dropped("class not in the training split", usable[~in_training]))
+        usable = usable[in_training]
     notes: list[str] = []
-    if not (kept["split"] == "test").any():
-        kept = _split_off_test(kept, choice.test_share)
+    if not (usable["split"] == "test").any():
+        usable = _split_off_test(usable, choice.test_share)
         notes.append(
             f"Test split: {choice.test_share:.0%} of each class, drawn at random.".replace(
                 "%", " %"
             )
         )
     ids = {name: number for number, name in enumerate(classes)}
-    labelled = kept.assign(label=kept["class"].map(ids).astype("int64"))
+    labelled = usable.assign(label=usable["class"].map(ids).astype("int64"))
     splits = {
         split: labelled.loc[labelled["split"] == split, ["text", "label"]].reset_index(drop=True)
         for split in SPLIT_ORDER
@@ -108,10 +108,10 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
         split: np.bincount(frame["label"], minlength=len(classes)).tolist()
         for split, frame in splits.items()
     }
-    lengths = kept["text"].str.len()
+    lengths = usable["text"].str.len()
     report = BuildReport(
         rows_read=len(rows) + skipped_rows,
-        rows_kept=len(kept),
+        rows_kept=len(usable),
         dropped=(*skipped, *dropped),
         classes=tuple(
             (name, *(counts[split][number] for split in SPLIT_ORDER))
@@ -201,7 +201,7 @@ def _read_rows(split: Split, table: Table, choice: BuildOptions) -> pd.DataFrame
         "found": labels,
         "class": classes,
         "split": splits,
-        "file": table.found.name,
+        "file": table.file.name,
         "line": frame.index,
     }
     return pd.DataFrame(columns).reset_index(drop=True)
@@ -235,7 +235,7 @@ def _summarize_dropped(reason: str, rows: pd.DataFrame) -> DroppedRows:
 
 def _summarize_skipped(skipped: SkippedLines, table: Table) -> DroppedRows:
     return DroppedRows(
-        skipped.reason, skipped.rows, tuple(f"{table.found.name}: {line}" for line in skipped.lines)
+        skipped.reason, skipped.rows, tuple(f"{table.file.name}: {line}" for line in skipped.lines)
     )
 
 
@@ -247,8 +247,8 @@ def _split_off_test(rows: pd.DataFrame, share: float) -> pd.DataFrame:
     splits = rows["split"].copy()
     train = rows[rows["split"] == "train"]
     for _, members in train.groupby("class", sort=True):
-        taken = generator.permutation(members.index.to_numpy())[: math.ceil(len(members) * share)]
-        splits.loc[taken] = "test"
+        drawn = generator.permutation(members.index.to_numpy())[: math.ceil(len(members) * share)]
+        splits.loc[drawn] = "test"
     return rows.assign(split=splits)
 
 
@@ -259,4 +259,4 @@ def _list_renamed(
     pairs = rows.loc[
         rows["class"].isin(classes) & (rows["found"] != rows["class"]), ["found", "class"]
     ].drop_duplicates()
-    return tuple(sorted((str(found), str(name)) for found, name in pairs.itertuples(index=False)))
+    return tuple(sorted((str(label), str(name)) for label, name in pairs.itertuples(index=False)))

@@ -55,7 +55,7 @@ class Table:
     """
 
     frame: pd.DataFrame = field(repr=False)
-    found: FileFormat
+    file: FileFormat
     skipped: tuple[SkippedLines, ...] = ()
 
     @property
@@ -76,7 +76,7 @@ class Table:
                 " and more" if len(self.columns) > SHOWN_NAMES else ""
             )
             raise DataError(
-                f"{self.found.name} has no column {missing[0]!r}.", f"Its columns are {listed}."
+                f"{self.file.name} has no column {missing[0]!r}.", f"Its columns are {listed}."
             )
 
 

@@ -5,10 +5,10 @@ Findings refer to texts by split and row and do not contain them.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from core.data.dataset import SPLITS, Dataset
 from core.data.quality import label_errors as near
@@ -20,7 +20,7 @@ COLUMNS = ("check", "split", "row", "group", "score", "detail", "rival")
 
 
 class Check(StrEnum):
-    """The kinds of faults, the most harmful first."""
+    """The kinds of findings, the most harmful first."""
 
     LEAKAGE = "leakage"
     CONFLICT = "conflicting labels"
@@ -34,7 +34,7 @@ class Check(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class CheckText:
     """Display texts of a check: title, effect on results, and fix."""
 
     title: str
@@ -42,53 +42,54 @@ class Words:
     fix: str
 
 
-WORDS = {
-    Check.LEAKAGE: Words(
+CHECK_TEXTS = {
+    Check.LEAKAGE: CheckText(
         "Held-out texts that also appear in training",
         "The model is scored on texts that it has learned, so the score is higher than on new"
         " texts.",
         "Remove the training copy from the source, and keep the held-out one.",
     ),
-    Check.CONFLICT: Words(
+    Check.CONFLICT: CheckText(
         "Same text, different labels",
         "At most one of the labels is correct. Training gets contradictory signals, and no model"
         " can score all of them.",
         "Read each group and choose one label, or remove the texts.",
     ),
-    Check.SUSPECT: Words(
+    Check.SUSPECT: CheckText(
         "Probably wrong labels",
         "Wrong labels in train teach mistakes; in test they count correct predictions as errors.",
         "Read the highest scores first. Some are wrong labels, others texts that belong to two"
         " classes.",
     ),
-    Check.EXACT: Words(
+    Check.EXACT: CheckText(
         "Exact duplicates",
         "A repeated text counts more than once, in training and in every score.",
         "Keep one of each.",
     ),
-    Check.NEAR: Words(
+    Check.NEAR: CheckText(
         "Near duplicates",
         "Texts that differ by a word or two add little information, and make intervals too narrow.",
         "Keep one text of each group if they mean the same.",
     ),
-    Check.IMBALANCE: Words(
+    Check.IMBALANCE: CheckText(
         "Classes of unequal size",
         "Accuracy favours a model that prefers the large classes.",
         "Judge runs by macro-F1, or add texts to the small classes.",
     ),
-    Check.DEBRIS: Words(
+    Check.DEBRIS: CheckText(
         "Garbled characters and HTML",
         "It costs tokens, and if it identifies a source it gives the class away.",
         "Clean the source, and clean texts to classify in the same way.",
     ),
-    Check.EMPTY: Words(
+    Check.EMPTY: CheckText(
         "Nearly empty texts",
         "They contain nothing to learn from; their labels are noise.",
         "Remove them.",
     ),
-    Check.LENGTH: Words(
+    Check.LENGTH: CheckText(
         "Texts of unusual length",
-        "Very long texts are cut at the run's max tokens; very short ones are often fragments.",
+        "Very long texts are truncated at the run's max tokens; very short ones are often"
+        " fragments.",
         "Check whether they are complete, and choose max tokens with the long ones in mind.",
     ),
 }
@@ -97,13 +98,13 @@ WORDS = {
 @dataclass(frozen=True, slots=True)
 class DataFinding:
     """The result of one check: number of texts, number of groups they form (0 for none), and a
-    summary.
+    summary, stored as ``said``.
     """
 
     check: Check
     texts: int
     groups: int
-    said: str
+    summary: Annotated[str, Field(alias="said")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def save_report(
     """Store report, findings (``COLUMNS``) and neighbours with the prepared data, replacing an
     earlier check.
     """
-    report_json = files.to_json(REPORT.dump_python(report, mode="json"))
+    report_json = files.to_json(REPORT.dump_python(report, mode="json", by_alias=True))
     table = findings[list(COLUMNS)].to_parquet(index=False)
     neighbour_table = (
         pd.DataFrame(columns=list(near.COLUMNS))

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from core.data.dataset import Dataset
 from core.data.quality import label_errors, odd_texts
 from core.data.quality.findings import COLUMNS, Check, DataFinding, QualityReport, read_texts
-from core.data.quality.label_errors import find_neighbours
-from core.data.quality.label_judges import Encode, LabelledTexts, judge
+from core.data.quality.label_errors import Encode, LabelledTexts, find_neighbours, judge
 from core.data.quality.near_duplicates import Duplicates, find_duplicates, has_company, has_several
 from core.errors import Stopped
 from core.progress import Phase, Progress

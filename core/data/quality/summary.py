@@ -16,7 +16,7 @@ from core.data.explore.boilerplate import DEBRIS_HELP, evidence
 from core.data.explore.distinctive_words import count_words, distinctive_words
 from core.data.explore.filters import positions_in_split
 from core.data.explore.index import Length, TextIndex
-from core.data.quality.findings import WORDS, QualityReport
+from core.data.quality.findings import CHECK_TEXTS, QualityReport
 
 LIMITS = (32, 64, 128, 256, 512)  # max tokens, up to the limit of the base models
 WORDS_PER_CLASS, MAX_PATTERNS = 12, 30
@@ -251,9 +251,10 @@ def _render_lines(
         yield f"<h2>{escape(section.title)}</h2><p>{escape(section.summary)}</p>"
         yield from _render_table(section.table)
     for finding in report.findings:
-        words = WORDS[finding.check]
+        words = CHECK_TEXTS[finding.check]
         yield (
-            f"<h2>{escape(words.title)}: {finding.texts:,} texts</h2><p>{escape(finding.said)}</p>"
+            f"<h2>{escape(words.title)}: {finding.texts:,} texts</h2>"
+            f"<p>{escape(finding.summary)}</p>"
         )
         if finding.texts:
             yield f"<p>{escape(words.effect)} {escape(words.fix)}</p>"

@@ -196,7 +196,7 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
     )
     metrics = [asdict(metric) for metric in store.read_metrics(job.id)]
     if (folder / "adapter" / ADAPTER).is_file():
-        artifacts.adapter_folder(folder)  # raises where a byte of it is not right
+        artifacts.find_adapter(folder)  # raises where a byte of it is not right
     archive.writestr(
         f"{place}/job.json", json.dumps({**asdict(told), "metrics": metrics}, allow_nan=False)
     )

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from core.data.files.labels import read_label
+from core.data.files.columns import read_label
 from core.data.files.table import Table, clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.scores import Scores
@@ -85,7 +85,7 @@ def choose_columns(table: Table, text: str, label: str = "") -> pd.DataFrame:
         frame["label"] = [read_label(cell) for cell in table.frame[label]]
     if not frame["text"].str.strip().any():
         raise DataError(
-            f"The column {text!r} of {table.found.name} holds no text.", "Choose another column."
+            f"The column {text!r} of {table.file.name} holds no text.", "Choose another column."
         )
     return frame
 

@@ -80,7 +80,7 @@ def index_folder(store: Store, run: Job) -> Path:
     adapter.
     """
     folder = store.folder(run)
-    about = (artifacts.adapter_folder(folder) / "adapter_model.safetensors").stat()
+    about = (artifacts.find_adapter(folder) / "adapter_model.safetensors").stat()
     config = read_train_request(run).config
     drawn = (run.fingerprint, config.train_rows, config.seed, ROWS, SAMPLE_SEED)
     parts = (*drawn, config.model, config.max_tokens, about.st_mtime_ns, about.st_size)

@@ -1,6 +1,6 @@
 """The job that prepares a dataset, and a training's own preparation where there was no such job."""
 
-from core.data.explore.build_index import ensure_index
+from core.data.explore.index import ensure_index
 from core.data.preparation import find_prepared, prepare
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request

@@ -21,7 +21,7 @@ from core.runs.requests import CalibrateRequest
 from core.storage.numerics import StepSeconds, auto_precision, decide_steps
 from core.training.device import choose_device
 from core.training.fast.matmul import machine_products
-from core.training.fast.optimizations import ALL_ON, Optimizations
+from core.training.model import ALL_ON, Optimizations
 
 
 def run(context: JobContext) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from core.data.preparation import open_dataset
 from core.data.quality.findings import save_report
 from core.data.quality.inspection import inspect
-from core.data.quality.label_judges import Encode
+from core.data.quality.label_errors import Encode
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.models.catalog import ModelLocation, find_model

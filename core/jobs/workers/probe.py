@@ -21,8 +21,14 @@ import torch
 from core.config import Precision, RunConfig
 from core.errors import Stopped
 from core.estimate.machine_costs import TYPICAL_MB, TYPICAL_SECONDS, CostProbe, fit
-from core.estimate.memory import MemoryUnit, part_memory, trained_mb
-from core.estimate.workload import CostUnit, evaluation_work, train_work
+from core.estimate.workload import (
+    CostUnit,
+    MemoryUnit,
+    evaluation_work,
+    part_memory,
+    train_work,
+    trained_mb,
+)
 from core.jobs.workers.timing import OtherLoad, Stopwatch, Timing, free_seconds
 from core.models.architecture import count_trainable
 from core.models.catalog import ModelLocation
@@ -30,7 +36,6 @@ from core.progress import Phase, Progress
 from core.training.batches import Encoded, encode
 from core.training.device import peak_memory_mb, release_memory
 from core.training.events import Event, TrainMetric
-from core.training.fast.optimizations import ALL_ON, Optimizations
 from core.training.loop import Loop
 from core.training.microbatches import (
     MICROBATCH_TOKENS,
@@ -38,6 +43,7 @@ from core.training.microbatches import (
     evaluation_microbatches,
     train_microbatches,
 )
+from core.training.model import ALL_ON, Optimizations
 from core.training.predict import predict
 from core.training.session import TrainingData, TrainingSession
 

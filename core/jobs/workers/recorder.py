@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from core.jobs.context import JobContext
 from core.progress import Phase, Progress
-from core.runs import artifacts, checkpoints
-from core.runs.checkpoints import Identity
+from core.runs import artifacts
+from core.runs.artifacts import Identity
 from core.runs.run import ResumePoint, RunResult
 from core.storage import files
 from core.storage.schema import Metric
@@ -67,10 +67,10 @@ class Recorder:
 
         Raises ConfigError, DataError or ModelUnavailable if it is not of this run.
         """
-        found = checkpoints.find_newest(self.context.folder, self.identity)
+        found = artifacts.find_checkpoint(self.context.folder, self.identity)
         self._best_step = found.best_step
         self.context.store.drop_metrics_after(self.context.job, found.step)
-        for later in artifacts.validation_steps(self.context.folder):
+        for later in artifacts.list_validation_steps(self.context.folder):
             if later > found.step:
                 files.disk.remove(
                     artifacts.predictions_path(self.context.folder, "validation", later)
@@ -108,7 +108,7 @@ class Recorder:
 
     def _save_checkpoint(self, event: events.Checkpoint) -> None:
         self.context.flush()
-        checkpoints.save(
+        artifacts.save_checkpoint(
             self.context.folder, event.step, event.files, self.identity, self._best_step
         )
         if time.monotonic() - self._mirrored_at > MIRROR_SECONDS:

@@ -10,17 +10,17 @@ import logging
 from core.errors import ConfigError
 from core.jobs.context import JobContext
 from core.models.catalog import ModelLocation
-from core.runs import checkpoints
+from core.runs import artifacts
 from core.runs.requests import (
     Numerics,
     TrainRequest,
-    asked_precision,
     describe_precision,
+    read_chosen_precision,
     read_train_request,
 )
 from core.storage import files
 from core.storage.numerics import auto_precision
-from core.training.device import Device, choose_precision, why_not_in
+from core.training.device import Device, choose_precision, describe_missing_support
 from core.training.fast.matmul import machine_products, onednn_is_available
 
 ELSEWHERE = (
@@ -62,9 +62,11 @@ def numerics_recorded(asked: dict[str, object], numerics: Numerics) -> dict[str,
 def _decide(
     context: JobContext, request: TrainRequest, model: ModelLocation, device: Device
 ) -> Numerics:
-    asked, precision, assumed = asked_precision(context.job), request.config.precision, False
+    asked, precision, assumed = read_chosen_precision(context.job), request.config.precision, False
     if precision == "auto":
-        assumed = bool(checkpoints.steps(context.folder))  # what they were computed in is not known
+        assumed = bool(
+            artifacts.list_checkpoints(context.folder)
+        )  # what they were computed in is not known
         precision = "fp32" if assumed else auto_precision(context.settings, model.name, device.type)
     if assumed:
         log.warning(
@@ -77,7 +79,7 @@ def _decide(
 
 
 def _require_computable(numerics: Numerics, device: Device) -> None:
-    if why := why_not_in(numerics.precision, device):
+    if why := describe_missing_support(numerics.precision, device):
         message = f"This run was started in {numerics.precision}, which needs {why}."
         raise ConfigError(message, ELSEWHERE)
     if numerics.onednn and not (device.type == "cuda" or onednn_is_available()):

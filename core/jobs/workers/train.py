@@ -24,10 +24,10 @@ from core.jobs.workers.recorder import Recorder, record_result
 from core.jobs.workers.run_numerics import settle
 from core.models.catalog import ModelLocation, find_model
 from core.progress import Phase, Progress
-from core.runs import artifacts, expected
-from core.runs.checkpoints import Identity
-from core.runs.expected import untrained_cache_path
-from core.runs.requests import TrainRequest, asked_config, read_train_request
+from core.runs import artifacts, local_estimate
+from core.runs.artifacts import Identity
+from core.runs.local_estimate import untrained_cache_path
+from core.runs.requests import TrainRequest, read_chosen_config, read_train_request
 from core.runs.run import RunResult, SplitScores, read_result
 from core.runs.run_baselines import BaselineRequest, missing_baselines
 from core.storage import files
@@ -37,7 +37,7 @@ from core.storage.store import Store
 from core.training import events
 from core.training.device import choose_device
 from core.training.events import TrainResult
-from core.training.fast.optimizations import ALL_ON
+from core.training.model import ALL_ON
 from core.training.session import TrainingData, TrainingSession
 
 log = logging.getLogger("worker")
@@ -76,8 +76,8 @@ def run(context: JobContext) -> None:
         context.should_stop,
         replace(ALL_ON, onednn=numerics.onednn),
     )
-    estimate = expected.expected_run(context.store, request.config, dataset)
-    record_result(context, RunResult(expected=expected.summarize_estimate(estimate)))
+    estimate = local_estimate.estimate_run(context.store, request.config, dataset)
+    record_result(context, RunResult(expected=local_estimate.summarize_estimate(estimate)))
     if model.folder is not None and context.job.started_at:  # otherwise it was downloaded
         start_seconds = context.store.clock() - context.job.started_at
         record_result(context, RunResult(start_seconds=start_seconds))
@@ -145,7 +145,7 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
 def _identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> Identity:
     versions = {name: version(name) for name in LIBRARIES}
     return Identity(
-        fingerprint(asked_config(context.job)), dataset.fingerprint, model.name, versions
+        fingerprint(read_chosen_config(context.job)), dataset.fingerprint, model.name, versions
     )
 
 

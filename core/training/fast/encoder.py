@@ -2,7 +2,7 @@
 
 It computes what transformers and PEFT compute, in fewer passes over memory (see
 ``core.training.fast.layer``), for the families of ``core.models.families`` that have an
-``encoder``. The output is the first token of the last layer, which is all that their heads read.
+``encoder``. The output is the first token of the last layer, because their heads read no other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,10 +17,20 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from core.models.families import GELU, PROJECTIONS
-from core.training.fast.base_modules import LayerModules, find_paths, layer_modules
-from core.training.fast.dropout import DropoutMasks
-from core.training.fast.last_layer import first_token
-from core.training.fast.layer import Adapter, Block, Frozen, Layer, Norm, run, run_merged
+from core.training.fast.last_layer import compute_first_token
+from core.training.fast.layer import (
+    Adapter,
+    Block,
+    DropoutMasks,
+    Frozen,
+    Layer,
+    LayerModules,
+    Norm,
+    find_paths,
+    list_layer_modules,
+    run,
+    run_merged,
+)
 from core.training.fast.matmul import pad_rows
 
 QKV = PROJECTIONS[:3]
@@ -31,7 +41,9 @@ class FastEncoder:
 
     def __init__(self, model: PeftModel, onednn: bool) -> None:
         self.onednn = onednn
-        self.blocks = [_block(layer, onednn) for layer in layer_modules(model.base_model.model)]
+        self.blocks = [
+            _block(layer, onednn) for layer in list_layer_modules(model.base_model.model)
+        ]
         self.bits = DropoutMasks()
 
     def __call__(
@@ -71,7 +83,9 @@ class FastEncoder:
                 x = run_merged(x, bias, block, (texts, tokens))
         x = x[: texts * tokens].view(texts, tokens, width)
         return BaseModelOutputWithPastAndCrossAttentions(
-            last_hidden_state=first_token(x, bias, self.blocks[-1], self._last_masks(x))[:, None]
+            last_hidden_state=compute_first_token(x, bias, self.blocks[-1], self._last_masks(x))[
+                :, None
+            ]
         )
 
     @contextmanager

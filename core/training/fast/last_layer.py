@@ -1,21 +1,28 @@
-"""The last encoder layer for the first token alone, which is all that the head reads.
+"""The last encoder layer for the first token alone, because the head reads no other.
 
-softmax(q K') V with K = X Wk' and V = X Wv' is computed as (softmax((q Wk) X') X) Wv', so that
-neither K nor V is formed. Shapes: B texts, T tokens, d hidden, h heads, w = d / h, r rank.
+The result is the same, without 14 % of all products of a six-layer encoder.
+``compute_first_token`` is part of the hand-written encoder: softmax(q K') V with K = X Wk' and V =
+X Wv' is computed as (softmax((q Wk) X') X) Wv', so that neither K nor V is formed.
+``read_first_token_only`` changes a model of transformers. Shapes: B texts, T tokens, d hidden, h
+heads, w = d / h, r rank.
 """
 
 import math
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import PreTrainedModel
 
-from core.training.fast.layer import Adapter, Block, Frozen, Masks
+from core.models.families import LayerPaths
+from core.training.fast.layer import Adapter, Block, Frozen, Masks, find_paths, list_layers
 
 
-def first_token(x: Tensor, bias: Tensor | None, block: Block, masks: Masks) -> Tensor:
+def compute_first_token(x: Tensor, bias: Tensor | None, block: Block, masks: Masks) -> Tensor:
     """Compute the layer's output for the first token: x (B, T, d) to (B, d).
 
-    Differentiated by autograd, because little is left to compute.
+    Autograd differentiates it, because it is a small part of the work.
     """
     first = x[:, 0]  # (B, d)
     scores = _score_tokens(first, x, block, masks)
@@ -68,3 +75,64 @@ def _inner(x: Tensor, adapter: Adapter, mask: Tensor | None) -> Tensor:
     return (
         adapter.scale / (1 - adapter.drops) * ((x if mask is None else x * mask) @ adapter.lora_a.T)
     )
+
+
+def read_first_token_only(model: PreTrainedModel) -> None:
+    """Make the last layer of ``model`` return only the first token, (B, 1, d). A model of a family
+    that is not listed in ``core.models.families`` is not changed.
+
+    Do not use it for a model whose hidden states are read.
+    """
+    if paths := find_paths(model):
+        layer = list_layers(model, paths)[-1]
+        heads = getattr(model.config, paths.heads)
+        layer.forward = partial(_compute_layer, layer, paths.layer, heads)
+
+
+def _compute_layer(
+    layer: nn.Module,
+    paths: LayerPaths,
+    heads: int,
+    hidden: Tensor,
+    attention_mask: Tensor | None = None,
+    *_: object,
+    **__: object,
+) -> Tensor:
+    """Compute the layer's output for the first token, (B, 1, d); ``hidden`` is (B, T, d)."""
+    context = _attend(
+        layer.get_submodule(paths.query)(hidden[:, :1]),
+        layer.get_submodule(paths.key)(hidden),
+        layer.get_submodule(paths.value)(hidden),
+        attention_mask,
+        heads,
+        layer.get_submodule(paths.attention).get_submodule("dropout"),
+    )
+    mixed = layer.get_submodule(paths.out)(context)
+    if paths.out_dropout is not None:
+        mixed = layer.get_submodule(paths.out_dropout)(mixed)
+    attended = layer.get_submodule(paths.attention_norm)(mixed + hidden[:, :1])  # (B, 1, d)
+    wide = layer.get_submodule(paths.activation)(layer.get_submodule(paths.up_proj)(attended))
+    narrow = layer.get_submodule(paths.down_dropout)(layer.get_submodule(paths.down_proj)(wide))
+    output: Tensor = layer.get_submodule(paths.output_norm)(narrow + attended)
+    return output
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, heads: int, dropout: nn.Module
+) -> Tensor:
+    """Compute the attention of the first token to all tokens: query (B, 1, d), key and value (B, T,
+    d) to (B, 1, d). ``mask`` is (B, 1, T or 1, T).
+    """
+    rows, width = len(query), query.shape[-1] // heads
+    first, keys, values = (
+        tensor.view(rows, -1, heads, width).transpose(1, 2) for tensor in (query, key, value)
+    )  # (B, h, 1 or T, w)
+    probability = dropout.p if dropout.training else 0.0
+    context = scaled_dot_product_attention(
+        first,
+        keys,
+        values,
+        attn_mask=None if mask is None else mask[:, :, :1],
+        dropout_p=probability,  # type: ignore[arg-type]
+    )  # (B, h, 1, w)
+    return context.transpose(1, 2).flatten(2)

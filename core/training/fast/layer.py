@@ -1,21 +1,25 @@
-"""One encoder layer with its adapters as one autograd function: forward and backward written out,
-frozen weights without gradients.
+"""One encoder layer with its adapters as one autograd function with a hand-written backward pass.
 
 Post-norm, as in BERT: a = norm1(x + out(attention(x))), y = norm2(a + down_proj(gelu(up_proj(a)))).
-An adapted module gives W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 -
-dropout); its gradients follow from the chain rule, e.g. ∂A = c · (∂y B)' (m ∘ x).
+An adapted module computes W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 -
+dropout); its gradients follow from the chain rule, e.g. ∂A = c · (∂y B)' (m ∘ x). Frozen weights
+get no gradients.
 Shapes: B texts, T tokens, N ≥ B·T rows, of which those past B·T are padding, d hidden, h
 heads, w = d / h, r rank.
 """
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from transformers import PreTrainedModel
 
+from core.models.families import PROJECTIONS, EncoderPaths, find_encoder, find_family
 from core.training.fast.matmul import onednn_product
 
 
@@ -30,14 +34,14 @@ class Frozen:
     onednn: bool
 
     def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """Map x (N, in) to (N, out), and add ``onto`` (N, out) where it is output_grad."""
+        """Map x (N, in) to (N, out), and add ``onto`` (N, out) if given."""
         if self.onednn:
             return onednn_product(x, self.weight, self.bias, onto)
         y = torch.addmm(self.bias, x, self.weight.T)
         return y if onto is None else y.add_(onto)
 
     def gelu(self, x: Tensor) -> Tensor:
-        """GELU of ``forward``; oneDNN fuses the two."""
+        """Compute GELU of ``forward``; oneDNN fuses the two."""
         return (
             onednn_product(x, self.weight, self.bias, gelu=True)
             if self.onednn
@@ -45,8 +49,8 @@ class Frozen:
         )
 
     def backward(self, grad: Tensor, onto: Tensor | None = None) -> Tensor:
-        """Gradient of x (N, in) from that of the output (N, out), plus ``onto`` (N, in) where it
-        is output_grad.
+        """Compute the gradient of x (N, in) from the one of the output (N, out), plus ``onto`` (N,
+        in) if given.
         """
         if self.onednn:
             return onednn_product(grad, self.weight.T, None, onto)
@@ -62,7 +66,7 @@ class Norm:
     epsilon: float
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalise x (N, d). Also returns the mean and inverse standard deviation (N, 1) that
+        """Normalize x (N, d). Also returns the mean and inverse standard deviation (N, 1) that
         ``backward`` needs.
         """
         normed: tuple[Tensor, Tensor, Tensor] = torch.native_layer_norm(
@@ -71,7 +75,7 @@ class Norm:
         return normed
 
     def backward(self, grad: Tensor, x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        """Gradient of the input x (N, d) from that of the output."""
+        """Compute the gradient of the input x (N, d) from the one of the output."""
         shape = (x.shape[-1],)
         needs = (True, False, False)
         x_grad: Tensor = torch.ops.aten.native_layer_norm_backward(
@@ -86,8 +90,8 @@ attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A (r, in) and B (out, r) of one module, with its scale and its dropout module (an identity
-    where there is none).
+    """A (r, in) and B (out, r) of a module, with its scale and its dropout module (an identity
+    without dropout).
     """
 
     lora_a: Tensor
@@ -97,7 +101,7 @@ class Adapter:
 
     @property
     def drops(self) -> float:
-        """Probability of an input to be dropped: 0 outside training."""
+        """Dropout probability of an input: 0 outside training."""
         return (
             self.dropout.p
             if self.dropout.training and isinstance(self.dropout, nn.Dropout)
@@ -107,7 +111,7 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The weights of a layer. ``qkv`` holds query, key and value below one another, (3 d, d).
+    """The weights of a layer. ``qkv`` stacks query, key and value, (3 d, d).
 
     ``adapters`` are named by what they adapt: query, key, value, out, up_proj (to the wide
     hidden size), down_proj (back to d).
@@ -123,7 +127,7 @@ class Block:
     adapters: Mapping[str, Adapter]
 
     def projection(self, name: str) -> Frozen:
-        """Query, key or value as a module of its own, a view of ``qkv``."""
+        """Return query, key or value as a separate module, a view of ``qkv``."""
         index, d = ("query", "key", "value").index(name), self.qkv.weight.shape[1]
         weight, bias = self.qkv.weight.view(3, d, d)[index], self.qkv.bias.view(3, d)[index]
         return Frozen(weight, bias, onednn=False)
@@ -131,8 +135,8 @@ class Block:
 
 @dataclass(slots=True)
 class LoraActivations:
-    """What one adapter leaves behind for its backward pass: its input (N, in), which others share,
-    c · A (m ∘ x) (N, r), mask, c.
+    """Tensors for the backward pass of an adapter: its input (N, in), shared with other adapters,
+    c · A (m ∘ x) (N, r), mask (N, in), c.
     """
 
     x: Tensor
@@ -142,7 +146,7 @@ class LoraActivations:
 
 
 Masks = Mapping[str, Tensor | None]
-Size = tuple[int, int]  # texts and tokens
+Size = tuple[int, int]  # B, T
 
 
 def add_lora(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> LoraActivations:
@@ -162,8 +166,8 @@ def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
 def lora_backward(
     grad: Tensor, low: LoraActivations, adapter: Adapter, x_grad: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of A and B from that of y (N, out). Adds the gradient of x to ``x_grad`` unless it
-    is None.
+    """Compute the gradients of A and B from the one of y (N, out), and add the gradient of x to
+    ``x_grad`` unless it is None.
     """
     inner = (grad @ adapter.lora_b).mul_(low.c)  # (N, r)
     if x_grad is not None:
@@ -205,7 +209,7 @@ class Layer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x, where an earlier layer needs it, and of each A and B."""
+        """Compute the gradients of x, if an earlier layer needs it, and of each A and B."""
         x_grad, gradients = run_backward(
             grad.contiguous(), ctx.saved, ctx.bias, ctx.block, ctx.size, ctx.needs_x
         )
@@ -216,8 +220,8 @@ class Layer(torch.autograd.Function):
 
 @dataclass(slots=True)
 class SavedTensors:
-    """What the backward pass of a layer reads; ``norm1_inputs`` and ``norm2_inputs`` are the input,
-    mean and inverse deviation of its norms.
+    """Tensors for the backward pass of a layer; ``norm1_inputs`` and ``norm2_inputs`` are the
+    input, mean and inverse deviation of its norms.
     """
 
     qkv: Tensor
@@ -272,7 +276,7 @@ def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tens
 def run_backward(
     grad: Tensor, saved: SavedTensors, bias: Tensor | None, block: Block, size: Size, needs_x: bool
 ) -> tuple[Tensor | None, dict[str, tuple[Tensor, Tensor]]]:
-    """Gradient of x (N, d) if ``needs_x``, and those of A and B by module name."""
+    """Compute the gradient of x (N, d) if ``needs_x``, and those of A and B by module name."""
     gradients: dict[str, tuple[Tensor, Tensor]] = {}
 
     def adapted(name: str, output_grad: Tensor, x_grad: Tensor | None) -> None:
@@ -325,3 +329,72 @@ def _join_heads(parts: Sequence[Tensor], rows: int) -> Tensor:
     for index, part in enumerate(parts):
         view[:, :, index] = part.transpose(1, 2)
     return joined
+
+
+@dataclass(frozen=True, slots=True)
+class LayerModules:
+    """The modules of an encoder layer: linear ones by their name in ``PROJECTIONS``, adapted or
+    not, and its norms.
+    """
+
+    linears: dict[str, Any]  # torch types submodules too widely to be useful
+    attention_norm: nn.LayerNorm
+    output_norm: nn.LayerNorm
+    heads: int
+
+
+def find_paths(base: PreTrainedModel) -> EncoderPaths | None:
+    """Find the paths of the encoder of ``base``; None for a model that is not listed."""
+    family = find_family(base.config.model_type)
+    if family is None or type(base).__name__ != family.classifier:
+        return None
+    return find_encoder(family.model_type, getattr(base.config, "is_decoder", False))
+
+
+def list_layers(base: PreTrainedModel, paths: EncoderPaths) -> list[nn.Module]:
+    """List the encoder's layers, from the first to the last."""
+    return list(base.get_submodule(f"{paths.path}.{paths.layers}").children())
+
+
+def list_layer_modules(base: PreTrainedModel) -> Iterator[LayerModules]:
+    """List the modules of each layer. ``base`` must be of a listed family."""
+    paths = find_paths(base)
+    assert paths is not None, type(base)
+    heads, names = getattr(base.config, paths.heads), paths.layer
+    for layer in list_layers(base, paths):
+        linears = [layer.get_submodule(path) for path in names.projections]
+        attention_norm, output_norm = (
+            layer.get_submodule(path) for path in (names.attention_norm, names.output_norm)
+        )
+        yield LayerModules(
+            dict(zip(PROJECTIONS, linears, strict=True)),
+            attention_norm,  # type: ignore[arg-type]
+            output_norm,  # type: ignore[arg-type]
+            heads,
+        )
+
+
+LEVELS = 2**16
+
+
+class DropoutMasks(threading.local):
+    """Masks that depend only on seed, step and micro-batch, so that a resumed run draws the same
+    ones as an uninterrupted run. Each thread has its own generator.
+
+    Masks come from random bits: 16 bits per value, four values from each 64-bit number. This takes
+    a fifth of the time of torch's ``bernoulli_``, which is a tenth of a training step.
+    """
+
+    def __init__(self) -> None:
+        self._bits = np.random.SFC64(0)
+
+    def restart(self, seed: int, step: int, microbatch: int) -> None:
+        """Seed the dropout masks for this micro-batch."""
+        self._bits = np.random.SFC64([seed, step, microbatch])
+
+    def mask(self, shape: torch.Size, dropout: float) -> Tensor:
+        """Draw a mask: True (keep) with probability 1 - ``dropout``, to within 1 / 65,536."""
+        count = shape.numel()
+        drawn = self._bits.random_raw(-(-count // 4)).view(np.int16)[:count]
+        threshold = round(dropout * LEVELS) - LEVELS // 2
+        return (torch.from_numpy(drawn) >= threshold).view(shape)

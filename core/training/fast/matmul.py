@@ -1,12 +1,11 @@
-"""Which library multiplies fp32 matrices: torch's own choice or oneDNN, whichever one short
-measurement found faster.
+"""Products of fp32 matrices by torch's default library or oneDNN, whichever is faster here.
 
-The measurement is made once for each machine and stored: see ``core.storage.numerics``.
+A short measurement is made once per machine and stored: see ``core.storage.numerics``.
 
-torch hands fp32 products to MKL, which leaves AVX-512 unused on processors that are not Intel's:
-there oneDNN takes half the time (2 Zen 5 cores: 490 GFLOP/s against 215). Both compute in fp32; the
-order of sums differs. oneDNN makes code for each shape that it meets, which takes a millisecond and
-0.6 MB a product: so numbers of rows are rounded up.
+torch uses MKL for fp32 products, which does not use AVX-512 on processors of other vendors than
+Intel: there oneDNN takes half the time (2 Zen 5 cores: 490 instead of 215 GFLOP/s). Both compute in
+fp32; the order of sums differs. oneDNN compiles code for each new shape, which takes a millisecond
+and 0.6 MB per product, so numbers of rows are rounded up.
 """
 
 import time
@@ -19,23 +18,21 @@ from torch.nn.functional import linear
 from core.settings import Settings
 from core.storage.numerics import ProductSeconds, decide_products
 
-ROWS = (
-    64  # numbers of rows are multiples of it; of 32, a run holds 60 MB more and takes 4 % less time
-)
+ROWS = 64  # rows are padded to multiples; with 32 a run needs 60 MB more and 4 % less time
 SHAPE = (512, 768, 768)  # rows, inputs, outputs of the products that are timed
 TRIES = 8
 
 
 def pad_rows(x: Tensor) -> Tensor:
-    """x (N, d) with rows of zeros below, up to the next multiple of ``ROWS``."""
+    """Pad x (N, d) with rows of zeros to the next multiple of ``ROWS``."""
     return torch.nn.functional.pad(x, (0, 0, 0, -len(x) % ROWS))
 
 
 def onednn_product(
     x: Tensor, weight: Tensor, bias: Tensor | None, onto: Tensor | None = None, gelu: bool = False
 ) -> Tensor:
-    """x (N, in) times weight (out, in) transposed, plus bias (out,) and ``onto`` (N, out) where
-    they are given, else maybe its GELU.
+    """Multiply x (N, in) by the transposed weight (out, in), and add bias (out,) and ``onto`` (N,
+    out) if given. ``gelu`` without ``onto`` applies GELU.
     """
     y: Tensor
     if onto is None:
@@ -48,38 +45,38 @@ def onednn_product(
 
 
 def prepack(weight: Tensor) -> Tensor:
-    """A copy of ``weight`` (out, in) for ``onednn_product`` alone, in the order in which that reads
-    it: 5 % faster with many rows.
+    """Copy ``weight`` (out, in) in oneDNN's memory layout, for ``onednn_product`` only: 5 % faster
+    with many rows.
     """
-    found: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, SHAPE[0])
-    return found
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, SHAPE[0])
+    return packed
 
 
 def machine_products(settings: Settings) -> ProductSeconds:
-    """What this machine was measured to take for a product; measured now if it never was."""
+    """Read the measured times of a product on this machine; measure them if they are missing."""
     return decide_products(settings, measure_products)
 
 
 def measure_products() -> ProductSeconds:
-    """Time the products of ``SHAPE``; some hundredths of a second."""
+    """Time the products of ``SHAPE``; takes a few hundredths of a second."""
     (x, weight), half = _matrices(torch.float32), _matrices(torch.bfloat16)
     usual: list[Callable[[], Tensor]] = [lambda: linear(x, weight), lambda: linear(*half)]
     if not onednn_is_available():
-        fp32, bf16 = best_seconds(usual)
+        fp32, bf16 = time_products(usual)
         return ProductSeconds(fp32=fp32, bf16=bf16)
-    fp32, bf16, onednn = best_seconds([*usual, lambda: onednn_product(x, weight, None)])
+    fp32, bf16, onednn = time_products([*usual, lambda: onednn_product(x, weight, None)])
     return ProductSeconds(fp32=fp32, bf16=bf16, onednn=onednn)
 
 
 def onednn_is_available() -> bool:
-    """Whether torch was built with oneDNN."""
+    """Return whether torch was built with oneDNN."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return available
 
 
-def best_seconds(products: Sequence[Callable[[], Tensor]]) -> list[float]:
-    """The shortest of ``TRIES`` of each, which take turns: what else the machine does then delays
-    them alike.
+def time_products(products: Sequence[Callable[[], Tensor]]) -> list[float]:
+    """Return the shortest of ``TRIES`` times of each product. They alternate, so that other
+    programs delay all of them alike.
     """
 
     def once(product: Callable[[], Tensor]) -> float:
@@ -88,9 +85,8 @@ def best_seconds(products: Sequence[Callable[[], Tensor]]) -> list[float]:
         return time.perf_counter() - began
 
     rounds = [[once(product) for product in products] for _ in range(1 + TRIES)]
-    return [
-        min(tries) for tries in zip(*rounds[1:], strict=True)
-    ]  # the first makes the library's code
+    # in the first round oneDNN compiles its code
+    return [min(tries) for tries in zip(*rounds[1:], strict=True)]
 
 
 def _matrices(dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
-"""Parts of a batch side by side, each on a thread of its own.
+"""Micro-batches in parallel, each on its own thread.
 
-Threads that share a product wait for each other at its end, hundreds of times a part, and the small
-operations between products keep one of them busy and the others idle. Threads that have parts of
-their own wait once a round.
+Threads that share a product wait for each other at its end, hundreds of times per micro-batch, and
+the small operations between products use only one thread. Threads with their own micro-batches wait
+once per round.
 """
 
 from collections import deque
@@ -13,24 +13,24 @@ from typing import TypeVar
 
 import torch
 
-AHEAD = 2  # parts a thread: one at work and one that waits
+AHEAD = 2  # parts per thread: one is computed and one waits
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
 class MicrobatchPool:
-    """``count`` threads, those that torch uses where this is made."""
+    """A pool of ``count`` threads, as many as torch uses in the thread that creates it."""
 
     def __init__(self) -> None:
         self.count = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self.count)
 
     def map(self, compute: Callable[[In], Out], parts: Sequence[In]) -> Iterator[Out]:
-        """What ``compute`` makes of each part, in their order. A round of parts is begun when the
-        one before it has been taken.
+        """Apply ``compute`` to each part, in order. A round of parts starts when the results of the
+        round before have been read.
 
-        ``compute`` must be safe to run side by side; gradients and dropout modes of torch are a
-        thread's own. A part that is alone in its round has all threads to itself.
+        ``compute`` must be thread-safe; torch's gradient mode is local to a thread. A single part
+        in a round uses all threads.
         """
         for start in range(0, len(parts), self.count):
             together = parts[start : start + self.count]
@@ -39,39 +39,38 @@ class MicrobatchPool:
             )
 
     def stream(self, compute: Callable[[In], Out], parts: Sequence[In]) -> Iterator[Out]:
-        """The same without rounds: each thread begins its next part when it is done with one. Few
-        are begun before they are wanted.
+        """Apply ``compute`` to each part, in order but without rounds: a thread starts its next
+        part when it has finished one. Only a few parts are started before their results are read.
         """
         if len(parts) == 1:
             yield compute(parts[0])
             return
         threads, left = max(1, self.count // len(parts)), iter(parts)
-        begun = deque(
+        started = deque(
             self._pool.submit(_with_threads, threads, compute, part)
             for part in islice(left, AHEAD * self.count)
         )
         try:
-            while begun:
-                made = begun.popleft().result()
-                begun.extend(
+            while started:
+                output = started.popleft().result()
+                started.extend(
                     self._pool.submit(_with_threads, threads, compute, part)
                     for part in islice(left, 1)
                 )
-                yield made
-        finally:  # also where the reader stops early, or a part failed
-            wait([part for part in begun if not part.cancel()])
+                yield output
+        finally:  # also if the reader stops early, or a part fails
+            wait([part for part in started if not part.cancel()])
             torch.set_num_threads(self.count)
 
     def _round(self, compute: Callable[[In], Out], parts: Sequence[In]) -> list[Out]:
-        begun = [
+        started = [
             self._pool.submit(_with_threads, self.count // len(parts), compute, part)
             for part in parts
         ]
-        wait(begun)
-        torch.set_num_threads(
-            self.count
-        )  # torch gives a new thread the number that was set last anywhere
-        return [one.result() for one in begun]
+        wait(started)
+        # a new thread gets the number that was last set in any thread
+        torch.set_num_threads(self.count)
+        return [part.result() for part in started]
 
 
 def _with_threads(threads: int, compute: Callable[[In], Out], part: In) -> Out:

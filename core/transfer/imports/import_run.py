@@ -22,7 +22,7 @@ from core.errors import ModelUnavailable
 from core.evaluation.predictions import Predictions
 from core.models.catalog import shape_of
 from core.runs import artifacts
-from core.runs.model_access import known_bases
+from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
 from core.storage import accounts, files, manifest
@@ -71,7 +71,7 @@ def import_run(
     config = read_config(archive)
     config = with_revision(config, archive)
     model_id, model = find_base(
-        config, store.settings, hub_reachable(store.settings), known_bases(store)
+        config, store.settings, hub_reachable(store.settings), list_base_models(store)
     )
     shape = shape_of(model)
     if shape is None:

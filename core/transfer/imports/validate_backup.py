@@ -22,7 +22,7 @@ from core.errors import DataError, ModelUnavailable
 from core.evaluation.error_analysis import LONGEST_NOTE, TAGS
 from core.evaluation.predictions import Predictions
 from core.models.catalog import MODELS, is_pinned, shape_of
-from core.runs.model_access import known_bases
+from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
 from core.runs.run import SplitScores
 from core.storage.job import FailureCause, Job, JobKind
@@ -187,7 +187,7 @@ def _read_adapter(
     config = read_config(archive)
     known = [request.config.model] if _is_public(request.config.model) else []
     model_id, model = find_base(
-        config, store.settings, hub_reachable(store.settings), [*known, *known_bases(store)]
+        config, store.settings, hub_reachable(store.settings), [*known, *list_base_models(store)]
     )
     shape = shape_of(model)
     if shape is None:
@@ -207,7 +207,7 @@ def _require_known_base(store: Store, config: RunConfig) -> RunConfig:
     """Return ``config``. Raises DataError if its base model is a folder unknown on this machine."""
     if not _is_public(config.model) and config.model not in (
         store.settings.model,
-        *known_bases(store),
+        *list_base_models(store),
     ):
         raise DataError(
             "The base model of the run came from a folder that no run on this machine has used.",

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from core import charts
-from core.charts import distributions, patterns
+from core.charts import bars, distributions
 from core.charts.base import CONFIG, FADED, HUE, TEXT_COLOURS
 from core.charts.matrix import text_colour, tile_colour
 from core.data.explore.statistics import CutCount, length_bins
@@ -245,10 +245,10 @@ def test_no_texts_give_an_empty_histogram() -> None:
 
 def test_the_limit_of_tokens_says_how_many_texts_are_cut() -> None:
     assert ALL["cut_curve"].data.query("kind == 'limit'")["label"].tolist() == [
-        "64 tokens: 30.0 % cut"
+        "64 tokens: 30.0 % truncated"
     ]
     assert ALL["cut_curve, many"].data.query("kind == 'limit'")["label"].tolist() == [
-        "64 tokens: none cut"
+        "64 tokens: none truncated"
     ]
 
 
@@ -262,7 +262,10 @@ def test_a_surer_word_is_larger_and_the_others_stand_back_when_it_is_chosen() ->
 def test_no_word_gives_an_empty_cloud() -> None:
     chart = charts.word_cloud(WORDS.iloc[:0], "Business", "#0060A0")
 
-    assert chart.alt == "Words that set Business apart, surest first, with their count: none."
+    assert (
+        chart.alt
+        == "Distinctive words of Business, most distinctive first, with their count: none."
+    )
 
 
 def test_words_in_class_colours_can_be_read_on_either_page() -> None:
@@ -372,7 +375,7 @@ def test_errors_only_is_shaded_by_the_largest_error_and_blank_on_the_diagonal() 
 
 
 def test_matrix_alternative_names_the_most_frequent_confusion() -> None:
-    assert ALL["counts"].alt.endswith("Most often c was taken for b: 30 texts.")
+    assert ALL["counts"].alt.endswith("Most frequent error: c predicted as b, 30 texts.")
 
 
 def test_a_perfect_matrix_names_no_confusion() -> None:
@@ -447,7 +450,7 @@ def test_baselines_that_lie_close_together_share_a_label() -> None:
 
 
 def test_no_spec_is_built_again_for_another_selection() -> None:
-    built = distributions._cut_spec.cache_info().misses, patterns._pattern_spec.cache_info().misses
+    built = distributions._cut_spec.cache_info().misses, bars._pattern_spec.cache_info().misses
 
     alone = charts.cut_curve(
         CUTS.assign(**{"class": "World"}), CLASSES[:2], 64, CutCount(30, 100, 0.1)
@@ -462,5 +465,5 @@ def test_no_spec_is_built_again_for_another_selection() -> None:
     assert (ALL["pattern_bars"].spec["height"], fewer.spec["height"]) == (142, 116)
     assert (
         distributions._cut_spec.cache_info().misses,
-        patterns._pattern_spec.cache_info().misses,
+        bars._pattern_spec.cache_info().misses,
     ) == built

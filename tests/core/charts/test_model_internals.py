@@ -9,10 +9,10 @@ from core.inference.messages import AdaptedModule
 
 CLASSES = ("World", "Sports")
 GENERATOR = np.random.default_rng(0)
-PIECES = pd.DataFrame(
+TOKENS = pd.DataFrame(
     {
         "position": [0, 1, 2, 3],
-        "piece": ["[CLS]", "kazakh", "##i", "[SEP]"],
+        "token": ["[CLS]", "kazakh", "##i", "[SEP]"],
         "id": [101, 5, 6, 102],
         "kind": ["special", "word", "continued", "special"],
         "kept": [True, True, False, True],
@@ -35,7 +35,7 @@ MODULES = [
     for name, rank in (("query", 4), ("key", 0))
 ]
 ALL = {
-    "pieces": charts.pieces(PIECES, "Pieces"),
+    "token_tiles": charts.token_tiles(TOKENS, "Tokens"),
     "ratio": charts.tokens_per_word(
         pd.DataFrame(
             {"class": CLASSES, "ratio": [1.2, 1.4], "low": [1.0, 1.1], "high": [1.5, 1.9]}
@@ -43,8 +43,8 @@ ALL = {
         CLASSES,
     ),
     "strips": charts.strips(GENERATOR.normal(size=(3, 16)), ["word", "sum", "layer 1"], "[CLS]"),
-    "attention": charts.attention(np.full((4, 4), 0.25), PIECES["piece"].tolist(), "Attention"),
-    "movement": charts.movement(np.full((2, 4), 0.5), PIECES["piece"].tolist(), dark=True),
+    "attention": charts.attention(np.full((4, 4), 0.25), TOKENS["token"].tolist(), "Attention"),
+    "movement": charts.movement(np.full((2, 4), 0.5), TOKENS["token"].tolist(), dark=True),
     "adapters": charts.adapters(MODULES),
     "map": charts.text_map(POINTS, CLASSES, WHERE, "Untrained"),
     "map of a class": charts.text_map(POINTS, CLASSES, WHERE, "Untrained", "Sports"),
@@ -87,14 +87,14 @@ def test_a_spec_is_valid_and_reads_only_what_its_data_has(name: str) -> None:
 
 def test_tokens_wrap_and_say_what_is_read() -> None:
     many = pd.DataFrame(
-        {"position": range(30), "piece": "market", "id": 5, "kind": "word", "kept": True}
+        {"position": range(30), "token": "market", "id": 5, "kind": "word", "kept": True}
     )
 
-    data = charts.pieces(many, "Pieces").data
+    data = charts.token_tiles(many, "Tokens").data
 
     assert data["line"].max() == 3  # seven of eight and a half characters in 64
     assert (data["end"] <= 64).all()
-    assert ALL["pieces"].alt == "Pieces: [CLS] kazakh [SEP]"
+    assert ALL["token_tiles"].alt == "Tokens: [CLS] kazakh [SEP]"
 
 
 def test_hexagons_count_every_text_once() -> None:

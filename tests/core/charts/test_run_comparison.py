@@ -79,9 +79,8 @@ def test_a_run_that_another_beats_in_both_is_not_on_the_line() -> None:
         "b": True,
         "c": False,
     }
-    assert (
-        chart.alt
-        == "Accuracy against minutes of training. Beaten by none in both: a 80.0 %, b 90.0 %."
+    assert chart.alt == (
+        "Accuracy against minutes of training. No run is better in both than: a 80.0 %, b 90.0 %."
     )
 
 

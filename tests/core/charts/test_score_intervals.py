@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from core import charts
-from core.charts.matrix import signed
+from core.charts.matrix import format_signed
 from core.evaluation.class_scores import class_intervals, ranking_curves
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Scores
@@ -53,7 +53,7 @@ def test_the_same_matrix_has_no_difference() -> None:
 
 @pytest.mark.parametrize(("number", "text"), [(3, "+3"), (-1200, "−1,200"), (0, "0")])
 def test_signs_are_written(number: int, text: str) -> None:
-    assert signed(number) == text
+    assert format_signed(number) == text
 
 
 def test_a_curve_names_its_area_and_a_missing_class_is_said() -> None:
@@ -72,4 +72,4 @@ def test_a_curve_names_its_area_and_a_missing_class_is_said() -> None:
     chart = charts.ranking(ranking_curves(predictions, NAMES, "ROC"), NAMES)
 
     assert set(chart.data["line"]) == {"World 0.750", "Sports 0.875"}
-    assert chart.note == "No curve for Business: it takes texts of the class and others."
+    assert chart.note == "No curve for Business: a curve needs texts of the class and of others."

@@ -15,14 +15,14 @@ from core.settings import Settings
 
 class Mirror(HTTPServer):
     status = 200
-    asked = 0
+    requests = 0
 
 
 class Answer(BaseHTTPRequestHandler):
     server: Mirror
 
     def do_HEAD(self) -> None:
-        self.server.asked += 1
+        self.server.requests += 1
         self.send_response(self.server.status)
         self.end_headers()
 
@@ -60,7 +60,7 @@ def test_a_hub_that_is_answering_is_reachable_and_asked_once(
     mirror: Mirror, online: Settings
 ) -> None:
     assert [hub_reachable(online) for _ in range(3)] == [True, True, True]
-    assert mirror.asked == 1
+    assert mirror.requests == 1
 
 
 def test_a_mirror_without_a_root_page_is_reachable(mirror: Mirror, online: Settings) -> None:
@@ -82,12 +82,12 @@ def test_offline_mode_asks_nothing(
     monkeypatch.setenv("HF_HUB_OFFLINE", value)
 
     assert not hub_reachable(online)
-    assert mirror.asked == 0
+    assert mirror.requests == 0
 
 
 def test_a_hub_switched_off_is_not_asked(mirror: Mirror, home: Path) -> None:
     assert not hub_reachable(Settings(home=home, hub=False))
-    assert mirror.asked == 0
+    assert mirror.requests == 0
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "no address", "http://"])

@@ -30,7 +30,7 @@ def keep(
 ) -> Source:
     given = table(rows)
     return save(
-        settings, name, build([("train", given)], CHOICE), CHOICE, [given.found], replace=replace
+        settings, name, build([("train", given)], CHOICE), CHOICE, [given.file], replace=replace
     )
 
 
@@ -56,7 +56,7 @@ def test_a_validation_split_of_ones_own_is_used_and_part_of_the_fingerprint(
 ) -> None:
     given, choice = table(100, split=True), BuildOptions(("text",), "label", split="split")
     built = build([("train", given)], choice)
-    source = save(settings, "own", built, choice, [given.found])
+    source = save(settings, "own", built, choice, [given.file])
 
     prepared = prepare(settings, source, lambda progress: None, lambda: False)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from tokenizers import Tokenizer
 
-from core.data.tokenizer import PieceIndex, cut_text, open_tokenizer, tokens_per_word, view_word
+from core.data.tokenizer import TokenIndex, cut_text, open_tokenizer, tokens_per_word, view_word
 from core.errors import ModelUnavailable
 from tests.support.tiny_models import write_tokenizer
 
@@ -19,8 +19,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 def test_each_token_has_its_kind_and_its_word(tokenizer: Tokenizer) -> None:
     table = cut_text(tokenizer, "Gaming wins", 64).table
 
-    assert table["piece"].tolist() == ["[CLS]", "game", "wins", "[SEP]"] or table[
-        "piece"
+    assert table["token"].tolist() == ["[CLS]", "game", "wins", "[SEP]"] or table[
+        "token"
     ].tolist() == [
         "[CLS]",
         "g",
@@ -46,7 +46,7 @@ def test_each_token_has_its_kind_and_its_word(tokenizer: Tokenizer) -> None:
 def test_a_long_text_keeps_both_special_tokens_and_loses_its_end(tokenizer: Tokenizer) -> None:
     cut = cut_text(tokenizer, "one two three game team", 5)
 
-    assert cut.table.loc[cut.table["kept"], "piece"].tolist() == [
+    assert cut.table.loc[cut.table["kept"], "token"].tolist() == [
         "[CLS]",
         "one",
         "two",
@@ -72,16 +72,16 @@ def test_what_is_read_is_what_the_tokenizer_itself_would_keep(
 
 
 def test_an_empty_text_is_its_special_tokens(tokenizer: Tokenizer) -> None:
-    assert cut_text(tokenizer, "", 64).table["piece"].tolist() == ["[CLS]", "[SEP]"]
+    assert cut_text(tokenizer, "", 64).table["token"].tolist() == ["[CLS]", "[SEP]"]
 
 
 def test_a_word_is_seen_with_what_shares_its_tokens(tokenizer: Tokenizer) -> None:
-    index = PieceIndex(tokenizer, ["gaming and rating, gaming", "playing the game", "a game"])
+    index = TokenIndex(tokenizer, ["gaming and rating, gaming", "playing the game", "a game"])
 
     view = view_word(tokenizer, "teaming", index)
 
-    assert view.pieces == ("team", "##ing")
-    assert view.ids == tuple(tokenizer.token_to_id(piece) for piece in view.pieces)
+    assert view.tokens == ("team", "##ing")
+    assert view.ids == tuple(tokenizer.token_to_id(token) for token in view.tokens)
     assert view.sharing["##ing"] == (
         "gaming",
         "playing",
@@ -97,7 +97,7 @@ def test_entries_that_begin_as_a_token_are_named(tokenizer: Tokenizer) -> None:
 def test_a_word_outside_the_vocabulary_is_unknown(tokenizer: Tokenizer) -> None:
     view = view_word(tokenizer, "снег")
 
-    assert (view.pieces, view.unknown, view.entries["[UNK]"]) == (("[UNK]",), True, ())
+    assert (view.tokens, view.unknown, view.entries["[UNK]"]) == (("[UNK]",), True, ())
 
 
 def test_tokens_per_word_leave_out_special_tokens() -> None:

@@ -23,9 +23,8 @@ from core.jobs.processes import ensure_supervisor
 from core.jobs.workers.classify import classify_texts
 from core.models.catalog import find_model
 from core.presets import make_config
-from core.runs import artifacts, checkpoints
-from core.runs.expected import expect_request
-from core.runs.observed_runs import find_speed
+from core.runs import artifacts
+from core.runs.local_estimate import estimate_request, find_speed
 from core.runs.requests import CalibrateRequest, read_train_request
 from core.settings import Settings
 from core.storage.job import ACTIVE, FailureCause, Job, JobKind, JobState
@@ -105,7 +104,7 @@ def test_a_run_completes_and_can_be_read_and_used(lab: Store, tmp_path: Path) ->
         15,
         20,
     ]
-    assert artifacts.validation_steps(lab.folder(job)) == [5, 10, 15, 20]
+    assert artifacts.list_validation_steps(lab.folder(job)) == [5, 10, 15, 20]
     test = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
     assert len(test) == 80
     assert test.frame["text"].notna().all()
@@ -129,12 +128,12 @@ def test_once_it_is_kept_no_estimate_counts_the_untrained_score(lab: Store, tmp_
     first = launch(lab, tmp_path)
     request = read_train_request(first)
     prepare(lab.settings, request.source, lambda progress: None, lambda: False)
-    before = expect_request(lab, request)
+    before = estimate_request(lab, request)
     wait_for(lab, first, over)
     other_seed = request.model_copy(
         update={"config": request.config.model_copy(update={"seed": 7})}
     )
-    after, other = (expect_request(lab, item) for item in (request, other_seed))
+    after, other = (estimate_request(lab, item) for item in (request, other_seed))
 
     assert before and after and other
     assert (before.untrained_seconds > 0, after.untrained_seconds, other.untrained_seconds > 0) == (
@@ -190,8 +189,8 @@ def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(
     stopped = wait_for(lab, job, over)
 
     assert stopped.state is JobState.CANCELLED
-    assert artifacts.adapter_folder(lab.folder(job)).is_dir()
-    reached = checkpoints.steps(lab.folder(job))[-1]
+    assert artifacts.find_adapter(lab.folder(job)).is_dir()
+    reached = artifacts.list_checkpoints(lab.folder(job))[-1]
     actions.resume(lab, stopped)
     wait_for(lab, job, lambda job: len(steps(lab, job)) > reached + 10)
     assert steps(lab, job) == list(range(1, len(steps(lab, job)) + 1))
@@ -199,7 +198,7 @@ def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(
 
 def test_a_killed_worker_is_noticed_and_its_run_resumed(lab: Store, tmp_path: Path) -> None:
     job = launch(lab, tmp_path, epochs=12, evaluation_interval=20)
-    working = wait_for(lab, job, lambda job: len(checkpoints.steps(lab.folder(job))) > 0)
+    working = wait_for(lab, job, lambda job: len(artifacts.list_checkpoints(lab.folder(job))) > 0)
     os.killpg(working.pid, signal.SIGKILL)
     killed = wait_for(lab, job, over)
 
@@ -243,7 +242,7 @@ def test_a_run_without_an_adapter_says_so(lab: Store, tmp_path: Path) -> None:
     job = lab.create(JobKind.TRAIN, "empty", {}, "key")
 
     with pytest.raises(ArtifactDamaged, match="no adapter"):
-        artifacts.adapter_folder(lab.folder(job))
+        artifacts.find_adapter(lab.folder(job))
 
 
 def test_measuring_gives_a_speed_that_a_finished_run_refines(lab: Store, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from core.models.families import (
     find_projection,
     find_stage,
 )
-from core.training.fast.base_modules import find_paths, layer_modules
 from core.training.fast.encoder import is_known
-from core.training.fast.first_token import read_first_token_only
+from core.training.fast.last_layer import read_first_token_only
+from core.training.fast.layer import find_paths, list_layer_modules
 
 WIDTH = 32
 all_families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -86,7 +86,7 @@ def test_positions_begin_where_the_table_says(family: ModelFamily) -> None:
 def test_every_path_leads_to_the_module_it_names(family: ModelFamily) -> None:
     model = build(family)
 
-    layers = list(layer_modules(model))
+    layers = list(list_layer_modules(model))
 
     assert len(layers) == 2
     assert is_known(model)

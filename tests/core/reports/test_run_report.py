@@ -68,7 +68,7 @@ def test_a_run_is_one_file_without_script_or_address(store: Store, pair: list[Jo
     assert "script" not in read.tags
     assert read.addresses == []
     assert read.tags.count("svg") == 3  # loss, scores, matrix
-    assert "70.0 % (60.4 % to 78.1 %) of 100 test texts right" in read.text
+    assert "70.0 % (60.4 % to 78.1 %) of 100 test texts correct" in read.text
     assert f"{EVIL}" in read.text  # the name and the mistakes, as they are
     assert not re.search(r"url\(\s*['\"]?http", page)
 

@@ -1,4 +1,4 @@
-"""What a student's run may take, by the estimate on prepared data."""
+"""Limits of a student's run, by the estimate on prepared data."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from core.data.sources import demo_source
 from core.errors import NotAllowed
 from core.jobs import actions
 from core.people.classroom import Rules, change_rules, fitting_rules, read_rules
-from core.runs.expected import expect_request
 from core.runs.limits import describe_limits, require_within
+from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
@@ -35,9 +35,9 @@ def set_rules(store: Store, **rules: int) -> None:
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"minutes": 1}, "minutes are more"),
-        ({"memory_mb": 700}, "MB of memory"),
-        ({"disk_mb": 10}, "MB of disk"),
+        ({"minutes": 1}, "about [0-9]+ minutes; this class allows 1"),
+        ({"memory_mb": 700}, "MB of memory; this class allows 700"),
+        ({"disk_mb": 10}, "MB of disk; this class allows 10"),
     ],
 )
 def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(
@@ -65,7 +65,7 @@ def test_each_run_of_a_set_needs_a_place(lab: Store) -> None:
     before = Job("", JobKind.TRAIN, "", JobState.QUEUED, 1, ADA.id, "{}", 0.0)
 
     require_within(lab, SMALL, [before])
-    with pytest.raises(NotAllowed, match="2 runs waiting or under way"):
+    with pytest.raises(NotAllowed, match="You have 2 runs"):
         require_within(lab, SMALL, [before, before])
 
 
@@ -74,7 +74,7 @@ def test_resuming_takes_a_place_like_launching(lab: Store) -> None:
     stopped = actions.stop(lab, actions.launch_training(lab, SMALL.config, SMALL.source))
     actions.launch_training(lab, SMALL.config, SMALL.source)
 
-    with pytest.raises(NotAllowed, match="1 runs waiting or under way"):
+    with pytest.raises(NotAllowed, match="You have 1 runs"):
         actions.resume(lab, stopped)
     assert lab.job(stopped.id).state is JobState.CANCELLED
 
@@ -88,7 +88,7 @@ def test_rules_that_no_one_set_fit_the_machine(lab: Store, monkeypatch: pytest.M
 
 def test_a_taste_run_fits_into_what_no_one_set(lab: Store) -> None:
     taste = SMALL.model_copy(update={"config": RunConfig(train_rows=1000)})
-    expected = expect_request(lab, taste)
+    expected = estimate_request(lab, taste)
     rules = fitting_rules(2700)
 
     assert expected is not None
@@ -106,4 +106,4 @@ def test_limits_are_said_with_their_units() -> None:
         "8,000 rows × epochs, 128 tokens a text, batches of 32, 30 minutes, 3,000 MB of memory and"
         " 300 MB of disk" in message
     )
-    assert "1 run under way and 2 waiting" in message
+    assert "1 run running and 2 waiting" in message

@@ -14,7 +14,7 @@ from core.config import RunConfig
 from core.data.preparation import prepare
 from core.data.sources import SourceKind, demo_source
 from core.runs import descriptions
-from core.runs.expected import expect_request
+from core.runs.local_estimate import estimate_request
 from core.runs.queue import Turn, find_turn, next_turn, read_queue
 from core.runs.requests import TrainRequest
 from core.storage.job import Job, JobKind, JobState
@@ -83,7 +83,7 @@ def test_a_run_starts_when_what_is_before_it_is_over(lab: Store) -> None:
     running = begin(lab, launch(lab, ADA, at=1))
     launch(lab, BOB, at=2)
     launch(lab, CLEO, at=3)
-    expected = expect_request(lab, REQUEST)
+    expected = estimate_request(lab, REQUEST)
     assert expected is not None
 
     first, second = (turn.wait for turn in read_queue(lab))
@@ -98,7 +98,7 @@ def test_a_run_starts_when_what_is_before_it_is_over(lab: Store) -> None:
     assert second.high - first.high == pytest.approx(likely * expected.speed.high)
     lab.update(running, phase="evaluating", done=99, total=100)
     (later, _) = (turn.wait for turn in read_queue(lab))
-    assert later is not None and later.likely < first.likely, "the run under way has got on"
+    assert later is not None and later.likely < first.likely, "the running run has progressed"
 
 
 def test_a_run_that_is_being_stopped_is_nearly_over(lab: Store) -> None:
@@ -141,7 +141,7 @@ def test_steps_taken_before_a_resumption_are_not_waited_for_again(lab: Store) ->
     lab.transition(resumed, JobState.FAILED, ended_at=NOW)
     lab.requeue(lab.job(resumed.id))
     launch(lab, ADA, at=2)
-    expected = expect_request(lab, REQUEST)
+    expected = estimate_request(lab, REQUEST)
     assert expected is not None
 
     _, after = read_queue(lab)
@@ -159,9 +159,9 @@ def test_an_estimate_is_kept_until_another_run_has_ended(
 
     def counted(store: Store, request: TrainRequest) -> object:
         queries.append(request)
-        return expect_request(store, request)
+        return estimate_request(store, request)
 
-    monkeypatch.setattr("core.runs.queue.expect_request", counted)
+    monkeypatch.setattr("core.runs.queue.estimate_request", counted)
     launch(lab, ADA, at=1)
     launch(lab, BOB, at=2)
     read_queue(lab)

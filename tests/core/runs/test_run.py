@@ -62,7 +62,7 @@ def test_the_data_has_its_own_name_once_it_was_read() -> None:
     ("state", "message"),
     [
         (JobState.RUNNING, "has not read its data yet"),
-        (JobState.FAILED, "does not name its classes"),
+        (JobState.FAILED, "has no class names"),
     ],
 )
 def test_a_run_without_classes_says_why(state: JobState, message: str) -> None:

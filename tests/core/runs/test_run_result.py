@@ -15,7 +15,7 @@ from core.runs.run import (
     read_result,
 )
 from core.storage.job import Job, JobKind, JobState
-from tests.core.runs.test_observed_runs import CONFIG
+from tests.core.runs.test_local_estimate import CONFIG
 from tests.support.model_facts import MINILM, NEWS
 
 

@@ -8,7 +8,7 @@ from core.cli.app import app
 from core.errors import ConfigError
 from core.jobs import actions
 from core.runs.requests import read_train_request
-from core.runs.sweep import Spread, plan_sweep, runs_of
+from core.runs.sweep import Spread, find_sweep_runs, plan_sweep
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
 from tests.core.runs.test_compared_runs import finished
@@ -25,7 +25,11 @@ def test_a_set_is_queued_once_in_the_order_of_its_values(store: Store, run: Job)
     first, again = actions.launch_sweep(store, sweep), actions.launch_sweep(store, sweep)
 
     assert [job.id for job in first] == [job.id for job in again]
-    assert [read_train_request(job).config.rank for job in runs_of(store, sweep.id)] == [2, 8, 32]
+    assert [read_train_request(job).config.rank for job in find_sweep_runs(store, sweep.id)] == [
+        2,
+        8,
+        32,
+    ]
     assert [job.name for job in first] == ["base · rank 2", "base · rank 8", "base · rank 32"]
 
 
@@ -77,6 +81,6 @@ def test_the_command_queues_or_only_reports(store: Store, run: Job) -> None:
 
     assert reported["set"] == queued["set"]
     assert [item["run"] for item in queued["runs"]] == [
-        job.id for job in runs_of(store, queued["set"])
+        job.id for job in find_sweep_runs(store, queued["set"])
     ]
     assert len(reported["runs"]) == 3

@@ -16,7 +16,7 @@ from typing import cast
 from core.errors import NotEnoughRoom, StoreBusy
 from core.jobs import worker
 from core.jobs.supervisor import Supervisor
-from core.runs import artifacts, checkpoints
+from core.runs import artifacts
 from core.settings import Settings
 from core.storage import files, job_record
 from core.storage.disk import Disk
@@ -142,7 +142,7 @@ class InProcessLab:
             return f"its curve has {len(trained)} points: {trained}"
         if not job_record.is_current(folder, job):
             return "job.json does not record its end"
-        if artifacts.read_log_tail(folder) is None or not checkpoints.steps(folder):
+        if artifacts.read_log_tail(folder) is None or not artifacts.list_checkpoints(folder):
             return "it has no checkpoint"
         if left := [
             path.name for path in folder.rglob(".*") if path.suffix in (".part", ".old", ".gone")

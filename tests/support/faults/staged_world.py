@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import NotEnoughRoom
 from core.jobs import actions, context
-from core.runs import artifacts, checkpoints
+from core.runs import artifacts
 from core.storage.disk import Disk
 from core.storage.job import ACTIVE, Job, JobState
 from core.storage.locks import take_lock
@@ -148,14 +148,14 @@ class StagedWorld:
         newest checkpoint.
         """
         folder = self.store.folder(job)
-        for step in checkpoints.steps(folder):
+        for step in artifacts.list_checkpoints(folder):
             read_sealed(folder / "checkpoints" / f"{step:08d}")
         if (folder / "adapter").exists():
-            artifacts.adapter_folder(folder)
+            artifacts.find_adapter(folder)
         trained = [
             metric.step for metric in self.store.read_metrics(job.id) if metric.split == "train"
         ]
-        assert max(checkpoints.steps(folder), default=0) <= len(trained), (
+        assert max(artifacts.list_checkpoints(folder), default=0) <= len(trained), (
             "a checkpoint is past the curve"
         )
 

@@ -11,7 +11,7 @@ from core.jobs.context import JobContext
 from core.jobs.kinds import KINDS
 from core.jobs.workers.recorder import Recorder, record_result
 from core.runs import artifacts
-from core.runs.checkpoints import Identity
+from core.runs.artifacts import Identity
 from core.runs.run import RunResult, SplitScores
 from core.storage import files
 from core.storage.manifest import fingerprint

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.jobs import worker
-from core.runs import checkpoints
+from core.runs import artifacts
 from core.settings import PROJECT
 from core.storage.disk import Disk
 from core.storage.job import FailureCause, JobState
@@ -59,7 +59,7 @@ def test_a_simulation_ends_like_a_training(make: Callable[[str], InProcessLab]) 
 
     assert stage.complaint(job) == ""
     folder = stage.store.folder(job)
-    assert checkpoints.steps(folder)[-1] == 12
+    assert artifacts.list_checkpoints(folder)[-1] == 12
     assert set(outcome(folder)) >= {
         "adapter/adapter_model.safetensors",
         "predictions-test.parquet",
@@ -151,7 +151,7 @@ def test_a_failure_is_recorded_with_its_cause_and_keeps_the_last_good_checkpoint
     failed = stage.store.job(job.id)
     assert (failed.state, failed.cause, failed.proposal) == (JobState.FAILED, cause, proposal)
     assert bool(failed.error_id) == (cause is FailureCause.BUG)
-    assert checkpoints.steps(stage.store.folder(job)) == [5, 6]
+    assert artifacts.list_checkpoints(stage.store.folder(job)) == [5, 6]
 
 
 def test_other_data_on_resume_is_refused_and_nothing_is_lost(
@@ -160,7 +160,7 @@ def test_other_data_on_resume_is_refused_and_nothing_is_lost(
     stage = make("home")
     job = stage.launch()
     stage.play(CuttingDisk(stage.settings.jobs, 90))
-    stored = checkpoints.steps(stage.store.folder(job))
+    stored = artifacts.list_checkpoints(stage.store.folder(job))
     stage.direct(
         FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3, data="other")
     )
@@ -170,7 +170,7 @@ def test_other_data_on_resume_is_refused_and_nothing_is_lost(
     refused = stage.store.job(job.id)
     assert (refused.state, refused.cause) == (JobState.FAILED, FailureCause.DATA)
     assert "other data: fingerprint simulation then, other now" in refused.message
-    assert checkpoints.steps(stage.store.folder(job)) == stored != []
+    assert artifacts.list_checkpoints(stage.store.folder(job)) == stored != []
 
 
 def test_a_killed_supervisor_is_replaced_and_takes_over_the_living_worker(

@@ -66,7 +66,7 @@ def test_classes_lengths_words_and_patterns_narrow_the_rows(index: TextIndex) ->
     assert found(index, word="cats") == [2]
     assert found(index, word="ca") == []
     assert found(index, pattern="(Reuters)") == [5]
-    assert found(index, pattern="(Nobody)") == []
+    assert found(index, pattern="(Unknown)") == []
 
 
 def test_filters_add_up_and_each_can_be_left_out(index: TextIndex) -> None:

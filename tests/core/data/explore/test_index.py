@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from core.data.explore import index as index_module
-from core.data.explore.build_index import ensure_index
-from core.data.explore.index import index_folder, open_index, read_rows
+from core.data.explore.index import ensure_index, index_folder, open_index, read_rows
 from core.data.explore.words import fold, split_words
 from core.errors import ArtifactDamaged, Stopped
 from core.progress import Phase, Progress

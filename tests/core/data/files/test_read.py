@@ -53,7 +53,7 @@ def test_older_encodings_are_distinguished(text: str, encoding: str, result: str
 
     table = read_table("a.csv", "\n".join(["text;label", *lines]).encode(encoding))
 
-    assert (table.found.encoding, table.found.separator) == (result, ";")
+    assert (table.file.encoding, table.file.separator) == (result, ";")
     assert table.frame["text"].iloc[0] == f"{text} 0"
 
 
@@ -104,7 +104,7 @@ def test_columns_of_one_name_are_distinguished() -> None:
     table = read_table("a.csv", b"text,text,,label\na,b,c,d\n")
 
     assert table.columns == ["text", "text (2)", "column 3", "label"]
-    assert table.found.notes == (
+    assert table.file.notes == (
         "Two columns are called 'text'; the second is shown as 'text (2)'.",
     )
 
@@ -184,10 +184,9 @@ def test_no_file_is_too_broken_for_an_answer(file: tuple[str, bytes]) -> None:
 
 
 def test_formats_and_names_may_disagree() -> None:
-    assert read_table("a.jsonl", CSV.encode()).found.format == "delimited"
-    assert read_table("a.csv", b'{"text": "a", "label": "b"}\n').found.format == "JSON lines"
+    assert read_table("a.jsonl", CSV.encode()).file.format == "delimited"
+    assert read_table("a.csv", b'{"text": "a", "label": "b"}\n').file.format == "JSON lines"
     assert (
-        read_table("PK.csv", b"PKs are many,and so on\nmore of it,too\n").found.format
-        == "delimited"
+        read_table("PK.csv", b"PKs are many,and so on\nmore of it,too\n").file.format == "delimited"
     )
     assert parquet(text=["a"])[:4] == b"PAR1"

@@ -73,7 +73,9 @@ def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
     assert {LEAKED, LEAKED.upper()} <= set(texts[Check.NEAR])
     message = {finding.check: finding for finding in report.findings}
     assert list(message) == list(Check)
-    assert message[Check.IMBALANCE].said == "Sports has 109 training texts, Sci/Tech 54: 2.0 to 1."
+    assert (
+        message[Check.IMBALANCE].summary == "Sports has 109 training texts, Sci/Tech 54: 2.0 to 1."
+    )
     assert message[Check.CONFLICT].texts == 2
     for suspect in named[named["check"] == Check.SUSPECT].itertuples():
         near = neighbours[

@@ -4,7 +4,7 @@ from core.data.quality.near_duplicates import find_duplicates, has_company, has_
 from tests.support.planted_texts import draw_texts, edit, frame
 
 
-def test_copies_edits_and_strangers_are_distinguished() -> None:
+def test_copies_edits_and_unrelated_texts_are_distinguished() -> None:
     item, two, three = draw_texts(3)
     texts = [item, two, item, two.upper(), three]
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data.explore.build_index import ensure_index
+from core.data.explore.index import ensure_index
 from core.data.quality.findings import QualityReport
 from core.data.quality.summary import SummarySection, describe_data, render_document
 from tests.support.indexed_data import Rows, write_rows

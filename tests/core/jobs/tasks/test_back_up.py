@@ -31,7 +31,7 @@ from core.models.catalog import find_model
 from core.people.classroom import Attempts, Rules, come_back
 from core.runs import artifacts
 from core.runs.leaderboard import read_leaderboard
-from core.runs.observed_runs import find_speed
+from core.runs.local_estimate import find_speed
 from core.runs.requests import read_train_request
 from core.runs.run import read_result
 from core.settings import Settings
@@ -156,7 +156,7 @@ def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -
         pd.testing.assert_frame_equal(
             mine[list(theirs.columns)], theirs, check_dtype=False, rtol=1e-6
         )
-    assert artifacts.validation_steps(fresh.folder(after)) == artifacts.validation_steps(
+    assert artifacts.list_validation_steps(fresh.folder(after)) == artifacts.list_validation_steps(
         lab.folder(before)
     )
     item, other = (

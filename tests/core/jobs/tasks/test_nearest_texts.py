@@ -34,8 +34,8 @@ from core.settings import Settings
 from core.storage import manifest
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from core.training.adapter import adapter_files, add_adapter
 from core.training.load_model import load_base
+from core.training.model import adapter_files, add_adapter
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
@@ -107,7 +107,7 @@ def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(
     config = read_train_request(job).config
     assert index.texts["label"].value_counts().tolist() == [ROWS // 4] * 4
     walker = Tracer(tmp_path / "tiny", CLASSES, config.seed)
-    walker.load_adapter(job.id, artifacts.adapter_folder(lab.folder(job)))
+    walker.load_adapter(job.id, artifacts.find_adapter(lab.folder(job)))
     states = walker.hidden_states(job.id, index.texts["text"].tolist(), config.max_tokens)[
         -1, 0
     ].astype(np.float32)

@@ -11,7 +11,7 @@ from core.models.catalog import ModelLocation, find_model
 from core.runs.requests import CalibrateRequest
 from core.storage.job import Job, JobKind, JobState
 from core.storage.numerics import StepSeconds, auto_precision, decide_steps
-from core.training.fast.optimizations import ALL_ON
+from core.training.model import ALL_ON
 from tests.support.faults.lab import InProcessLab
 from tests.support.faults.plan import FaultPlan
 from tests.support.tiny_models import write_bert

@@ -2,7 +2,7 @@ import pytest
 
 from core.jobs.context import JobContext
 from core.jobs.workers.recorder import Recorder
-from core.runs.checkpoints import Identity
+from core.runs.artifacts import Identity
 from core.storage import files
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store

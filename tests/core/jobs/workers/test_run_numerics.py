@@ -16,7 +16,7 @@ from core.models.catalog import find_model
 from core.presets import make_config
 from core.runs import artifacts
 from core.runs.descriptions import describe_run_details
-from core.runs.expected import untrained_cache_path
+from core.runs.local_estimate import untrained_cache_path
 from core.runs.requests import TrainRequest, describe_precision, read_train_request
 from core.runs.sweep import plan_sweep
 from core.storage import files
@@ -124,7 +124,7 @@ def test_a_run_records_what_it_computes_with(
 
     request = read_train_request(job)
     assert request.numerics
-    assert (request.numerics.asked, request.numerics.onednn) == ("auto", stopwatch == ONEDNN)
+    assert (request.numerics.chosen, request.numerics.onednn) == ("auto", stopwatch == ONEDNN)
     assert request.config.precision == job.result["precision"] == precision
     folder = stage.store.folder(job)
     config = files.read_json(folder / "config.json")
@@ -168,7 +168,7 @@ def test_equal_runs_have_one_set_of_weights(stage: InProcessLab) -> None:
 
     runs = [train(stage, f"run-{number}") for number in range(3)]
 
-    adapters = {artifacts.adapter_folder(stage.store.folder(job)) for job in runs}
+    adapters = {artifacts.find_adapter(stage.store.folder(job)) for job in runs}
     assert len({(folder / "adapter_model.safetensors").read_bytes() for folder in adapters}) == 1
 
 

@@ -69,7 +69,7 @@ def test_products_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
     slow = [lambda: product("a"), lambda: (next(ticks), product("b"))[1]]
 
-    assert matmul.best_seconds(slow) == [1.0, 2.0]
+    assert matmul.time_products(slow) == [1.0, 2.0]
     assert called == ["a", "b"] * (1 + matmul.TRIES)
 
 

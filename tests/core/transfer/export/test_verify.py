@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
-from core.training.adapter import adapter_files, add_adapter
 from core.training.load_model import load_base
+from core.training.model import adapter_files, add_adapter
 from core.transfer.export import verify
 from core.transfer.export.formats import MODELS, Format
 from core.transfer.export.model_card import write_card

@@ -103,7 +103,7 @@ def test_the_imported_adapter_answers_as_its_tensors_say(lab: Store, base: Path)
 
     stored = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
     assert all(np.array_equal(stored[name], tensor) for name, tensor in tensors().items())
-    assert artifacts.adapter_folder(lab.folder(job)).is_dir()
+    assert artifacts.find_adapter(lab.folder(job)).is_dir()
 
 
 def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Path) -> None:

@@ -10,8 +10,8 @@ from core.data.sources import demo_source
 from core.errors import NotAllowed
 from core.jobs import actions
 from core.presets import Preset, make_config
-from core.runs import guests
-from core.runs.guests import KEPT, MOST, as_guest_trainer
+from core.runs import limits
+from core.runs.limits import KEPT_GUEST_RUNS, MAX_GUEST_RUNS, make_guest_trainer
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 
@@ -21,7 +21,7 @@ TASTE = make_config(Preset.TASTE)
 def launch(
     store: Store, who: Visitor | None = None, config: RunConfig = TASTE, name: str = ""
 ) -> Job:
-    store.visitor = who or as_guest_trainer()
+    store.visitor = who or make_guest_trainer()
     return actions.launch_training(
         store, config, demo_source(), key=secrets.token_hex(4), name=name
     )
@@ -32,7 +32,7 @@ def end(store: Store, job: Job) -> None:
 
 
 def test_a_guest_launches_the_preset_and_gives_it_no_name(store: Store) -> None:
-    who = as_guest_trainer()
+    who = make_guest_trainer()
 
     job = launch(store, who, name="read this")
 
@@ -47,7 +47,7 @@ def test_a_guest_launches_the_preset_and_gives_it_no_name(store: Store) -> None:
         {"max_tokens": 512},
         {"batch_size": 64},
         {"seed": 1},
-        {"model": f"somebody/large@{'a' * 40}"},
+        {"model": f"someone/large@{'a' * 40}"},
         {"model": "distilbert"},
     ],
 )
@@ -59,7 +59,7 @@ def test_other_choices_are_refused(store: Store, change: dict[str, object]) -> N
 
 
 def test_the_same_click_twice_leads_to_the_same_run(store: Store) -> None:
-    store.visitor = as_guest_trainer()
+    store.visitor = make_guest_trainer()
 
     first, second = (
         actions.launch_training(store, TASTE, demo_source(), key="click") for _ in range(2)
@@ -69,10 +69,10 @@ def test_the_same_click_twice_leads_to_the_same_run(store: Store) -> None:
 
 
 def test_one_run_at_a_time_each(store: Store) -> None:
-    who = as_guest_trainer()
+    who = make_guest_trainer()
     first = launch(store, who)
 
-    with pytest.raises(NotAllowed, match="of yours"):
+    with pytest.raises(NotAllowed, match="already have a run"):
         launch(store, who)
     actions.stop(store, first)
 
@@ -80,10 +80,10 @@ def test_one_run_at_a_time_each(store: Store) -> None:
 
 
 def test_that_many_of_all_guests_at_a_time(store: Store) -> None:
-    for _ in range(MOST):
+    for _ in range(MAX_GUEST_RUNS):
         launch(store)
 
-    with pytest.raises(NotAllowed, match="the most on this page"):
+    with pytest.raises(NotAllowed, match="the limit of this page"):
         launch(store)
 
 
@@ -91,7 +91,7 @@ def test_the_oldest_that_are_over_make_room_and_runs_of_others_stay(store: Store
     hers = store.create(JobKind.TRAIN, "hers", {}, "hers", "ada")
     end(store, hers)
     before = []
-    for number in range(KEPT + 2):
+    for number in range(KEPT_GUEST_RUNS + 2):
         job = launch(store)
         end(store, job)
         store.folder(job).mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def test_the_oldest_that_are_over_make_room_and_runs_of_others_stay(store: Store
     newest = launch(store)
 
     stored = {job.id for job in store.jobs(JobKind.TRAIN)}
-    assert stored == {hers.id, newest.id, *(job.id for job in before[-KEPT:])}
+    assert stored == {hers.id, newest.id, *(job.id for job in before[-KEPT_GUEST_RUNS:])}
     assert [store.folder(job).exists() for job in before[:3]] == [False, False, True]
-    guests.make_room(store)
-    assert len(store.jobs(JobKind.TRAIN)) == KEPT + 2
+    limits.remove_old_guest_runs(store)
+    assert len(store.jobs(JobKind.TRAIN)) == KEPT_GUEST_RUNS + 2

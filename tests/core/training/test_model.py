@@ -10,9 +10,9 @@ from transformers import AutoModelForSequenceClassification
 from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
 from core.models.architecture import count_trainable, read_shape
-from core.training.adapter import CONFIG, WEIGHTS, adapter_files, add_adapter, merged, trainable
 from core.training.batches import encode_frame, epoch_batches
 from core.training.load_model import load_base
+from core.training.model import CONFIG, WEIGHTS, adapter_files, add_adapter, merged, trainable
 from core.training.session import TrainingSession
 from tests.support.tiny_models import write_bert, write_distilbert
 from tests.support.training_lab import Heard, Lab
@@ -220,7 +220,7 @@ def test_weights_that_lack_parts_of_the_encoder_are_refused(tmp_path: Path) -> N
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 2}))
 
-    with pytest.raises(ModelUnavailable, match="lack 16 tensors of the encoder"):
+    with pytest.raises(ModelUnavailable, match="16 tensors of the encoder are missing"):
         load_base(folder, CLASSES, 0)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from core.data.files.labels import count_labels, near_equal, read_label
+from core.data.files.columns import count_labels, near_equal, read_label
 
 
 @pytest.mark.parametrize(

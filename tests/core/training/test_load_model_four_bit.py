@@ -11,9 +11,8 @@ from transformers import AutoModelForSequenceClassification
 
 from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
-from core.training import four_bit
-from core.training.four_bit import in_four_bits
-from core.training.load_model import Base, load_base
+from core.training import load_model
+from core.training.load_model import Base, load_base, load_in_four_bits
 from core.training.model import build_model
 from tests.support.tiny_models import write_bert
 
@@ -27,13 +26,13 @@ def base(tmp_path: Path) -> Base:
 
 @pytest.fixture
 def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(four_bit, "require_four_bit", lambda device: None)
+    monkeypatch.setattr(load_model, "require_four_bit", lambda device: None)
 
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What transformers is asked for; it then loads the model whole, as there is nothing here that
-    could make 4 bits of it.
+    """Record the options for transformers; it then loads the model whole, as there is nothing here
+    that could make 4 bits of it.
     """
     stored: dict[str, Any] = {}
     load = AutoModelForSequenceClassification.from_pretrained
@@ -49,29 +48,29 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", loading)
     monkeypatch.setattr(
-        four_bit, "BitsAndBytesConfig", lambda **settings: settings
+        load_model, "BitsAndBytesConfig", lambda **settings: settings
     )  # it refuses to be made without the package
     return stored
 
 
 def test_a_gpu_that_pytorch_does_not_see_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(four_bit, "unsupported_reason", lambda: "")
+    monkeypatch.setattr(load_model, "unsupported_reason", lambda: "")
 
-    four_bit.require_four_bit(torch.device("cuda"))
+    load_model.require_four_bit(torch.device("cuda"))
     with pytest.raises(ConfigError, match="an NVIDIA GPU that PyTorch can use"):
-        four_bit.require_four_bit(CPU)
+        load_model.require_four_bit(CPU)
 
 
 def test_nothing_is_loaded_where_it_cannot_be(base: Base, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="A base in 4 bits needs "):
-        in_four_bits(base, tmp_path / "tiny", "fp32", CPU)
+    with pytest.raises(ConfigError, match="A 4-bit base model needs "):
+        load_in_four_bits(base, tmp_path / "tiny", "fp32", CPU)
 
 
 @pytest.mark.usefixtures("allowed")
 def test_the_frozen_layers_are_asked_for_in_nf4_and_the_head_whole(
     base: Base, tmp_path: Path, requests: dict[str, Any]
 ) -> None:
-    in_four_bits(base, tmp_path / "tiny", "bf16", CPU)
+    load_in_four_bits(base, tmp_path / "tiny", "bf16", CPU)
 
     assert requests["quantization"] == {
         "load_in_4bit": True,
@@ -96,7 +95,7 @@ def test_the_frozen_layers_are_asked_for_in_nf4_and_the_head_whole(
 def test_the_head_is_that_of_the_seed_and_only_adapter_and_head_are_trained(
     base: Base, tmp_path: Path
 ) -> None:
-    result = in_four_bits(base, tmp_path / "tiny", "fp32", CPU)
+    result = load_in_four_bits(base, tmp_path / "tiny", "fp32", CPU)
 
     assert torch.equal(result.model.classifier.weight, base.model.classifier.weight)
     assert not any(parameter.requires_grad for parameter in result.model.parameters())
@@ -116,11 +115,11 @@ def test_a_package_that_fails_is_said(
     def fail(*_: object, **__: object) -> None:
         raise ImportError("no kernel image")
 
-    monkeypatch.setattr(four_bit, "BitsAndBytesConfig", lambda **settings: settings)
+    monkeypatch.setattr(load_model, "BitsAndBytesConfig", lambda **settings: settings)
     monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", fail)
 
     with pytest.raises(ModelUnavailable, match="could not be loaded in 4 bits"):
-        in_four_bits(base, tmp_path / "tiny", "fp32", CPU)
+        load_in_four_bits(base, tmp_path / "tiny", "fp32", CPU)
 
 
 @pytest.mark.usefixtures("allowed")
@@ -129,7 +128,7 @@ def test_a_pooler_that_is_new_stays_whole_to_be_trained(
 ) -> None:
     base = load_base(write_bert(tmp_path / "bare", pooler=False), ("a", "b"), 7)
 
-    result = in_four_bits(base, tmp_path / "bare", "fp32", CPU)
+    result = load_in_four_bits(base, tmp_path / "bare", "fp32", CPU)
 
     assert requests["quantization"]["llm_int8_skip_modules"] == ["bert.pooler.dense", "classifier"]
     assert torch.equal(result.model.bert.pooler.dense.weight, base.model.bert.pooler.dense.weight)

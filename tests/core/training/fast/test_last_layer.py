@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.training.fast.first_token import read_first_token_only
+from core.training.fast.last_layer import read_first_token_only
 from core.training.load_model import load_base
 from tests.support.tiny_models import WRITERS, write_bert
 

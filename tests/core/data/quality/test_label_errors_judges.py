@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.data.quality.label_judges import (
+from core.data.quality.label_errors import (
     LabelledTexts,
     choose_texts,
     combine_probabilities,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
-from core.estimate.memory import MemoryUnit, data_mb, part_memory, trained_mb
+from core.estimate.workload import MemoryUnit, data_mb, part_memory, trained_mb
 from core.training.microbatches import Microbatches
 from tests.support.model_facts import bert_shape
 

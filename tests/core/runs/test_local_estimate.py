@@ -9,7 +9,7 @@ from core.data.sources import demo_source
 from core.estimate.estimate import MEASURED_RANGE, run_cost
 from core.estimate.inputs import ModelFacts
 from core.estimate.machine_costs import CostKey, MachineCosts, path, typical, write
-from core.runs.observed_runs import FEW_RANGE, NEWEST, RANGE, earlier_outcomes, find_speed
+from core.runs.local_estimate import FEW_RANGE, NEWEST, RANGE, find_speed, list_outcomes
 from core.runs.requests import TrainRequest
 from core.storage.job import JobKind, JobState
 from core.storage.recovery import SHIPPED_OWNER
@@ -174,8 +174,8 @@ def test_a_damaged_calibration_is_as_none(
 def test_outcomes_are_those_of_this_data_and_model(store: Store) -> None:
     finish(store, 1.0)
 
-    (outcome,) = earlier_outcomes(store, "data", MINILM)
+    (outcome,) = list_outcomes(store, "data", MINILM)
 
     assert (outcome.rows, outcome.epochs, outcome.accuracy) == (4000, 1, 0.9)
-    assert earlier_outcomes(store, "other data", MINILM) == []
-    assert earlier_outcomes(store, "data", replace(MINILM, id="distilbert")) == []
+    assert list_outcomes(store, "other data", MINILM) == []
+    assert list_outcomes(store, "data", replace(MINILM, id="distilbert")) == []

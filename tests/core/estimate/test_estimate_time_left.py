@@ -3,8 +3,13 @@ from dataclasses import replace
 import pytest
 
 from core.config import RunConfig
-from core.estimate.estimate import Estimate, estimate, measured_speed, typical_speed
-from core.estimate.eta import remaining_seconds
+from core.estimate.estimate import (
+    Estimate,
+    estimate,
+    measured_speed,
+    remaining_seconds,
+    typical_speed,
+)
 from core.estimate.machine_costs import typical
 from core.progress import Phase
 from core.storage.job import Job, JobState

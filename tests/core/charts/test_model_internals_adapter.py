@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from core import charts
-from core.charts.adapter_spectra import Shown
+from core.charts.model_internals import Shown
 
 TABLE = pd.DataFrame(
     {

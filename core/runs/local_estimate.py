@@ -1,0 +1,236 @@
+"""Estimates of runs on this machine: measured costs, refined by finished runs.
+
+Scores of the untrained model are stored by the first run that computes them. They are the same for
+all runs with this seed, length, data and precision, so the estimate leaves their time out.
+"""
+
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+from core.config import RunConfig
+from core.data.dataset import Dataset
+from core.data.hub import hub_reachable
+from core.data.preparation import find_prepared
+from core.data.recipe import Recipe, trained_fingerprint
+from core.errors import ArtifactDamaged, LoraLabError
+from core.estimate.budget import Outcome
+from core.estimate.estimate import (
+    Cost,
+    Estimate,
+    Speed,
+    estimate,
+    in_precision,
+    measured_speed,
+    typical_speed,
+)
+from core.estimate.inputs import DataFacts, ModelFacts, data_facts, model_facts
+from core.estimate.machine_costs import CostKey, MachineCosts, read
+from core.estimate.workload import CostUnit
+from core.models.catalog import find_model
+from core.runs.requests import TrainRequest
+from core.runs.run import ExpectedCost, Run
+from core.storage.job import JobKind, JobState
+from core.storage.numerics import auto_precision
+from core.storage.store import Store
+
+NEWEST = 5  # runs that refine: older ones may come from a busier machine or an earlier version
+NOTICEABLE_SHARE = 0.15  # of the machine, used by other programs during the calibration
+# smallest ranges, as factors of the likely seconds: for fewer than FEW_RUNS runs, and for more
+FEW_RUNS = 3
+FEW_RANGE, RANGE = (0.85, 1.25), (0.9, 1.15)
+
+
+def estimate_run(
+    store: Store, config: RunConfig, dataset: Dataset, recipe: Recipe | None = None
+) -> Estimate:
+    """Estimate a run with ``config`` on ``dataset`` without the rows that ``recipe`` drops, at the
+    speed of this machine.
+
+    Raises ArtifactDamaged, ModelUnavailable.
+    """
+    model = model_facts(find_model(config.model, store.settings, hub_reachable(store.settings)))
+    return estimate_locally(
+        store,
+        config,
+        data_facts(dataset, recipe),
+        model,
+        trained_fingerprint(dataset.fingerprint, recipe),
+    )
+
+
+def estimate_locally(
+    store: Store, config: RunConfig, data: DataFacts, model: ModelFacts, fingerprint: str
+) -> Estimate:
+    """Estimate a run at the speed of this machine; stored untrained scores take no time.
+
+    ``fingerprint`` is that of the data after cleaning.
+    """
+    speed = find_speed(store, config, model)
+    known = untrained_cache_path(
+        store.settings.home, model.name, in_precision(config, speed), fingerprint
+    ).is_file()
+    return estimate(config, data, model, speed, known)
+
+
+def estimate_request(store: Store, request: TrainRequest) -> Estimate | None:
+    """Estimate the run of a request; None if its data are not prepared, or data or model are
+    missing.
+    """
+    try:
+        dataset = find_prepared(store.settings, request.source)
+        return estimate_run(store, request.config, dataset, request.recipe) if dataset else None
+    except LoraLabError:
+        return None
+
+
+def summarize_estimate(estimate: Estimate) -> ExpectedCost:
+    """Return the part of an estimate that a run records in its result."""
+    return ExpectedCost(
+        seconds=round(estimate.likely_seconds, 1),
+        low_seconds=round(estimate.low_seconds, 1),
+        high_seconds=round(estimate.high_seconds, 1),
+        train_seconds=round(estimate.train_seconds, 1),
+        peak_memory_mb=estimate.memory_mb,
+        measured=estimate.measured,
+    )
+
+
+def untrained_cache_path(home: Path, model: str, config: RunConfig, fingerprint: str) -> Path:
+    """Return the path of the untrained model's predictions, which the first run stores.
+
+    ``model`` is identity and revision, ``fingerprint`` that of the data.
+    """
+    parts = (model, str(config.seed), fingerprint, str(config.max_tokens), str(config.four_bit))
+    # fp32 has the name of earlier versions
+    other = () if config.precision in ("auto", "fp32") else (config.precision,)
+    identity = "|".join((*parts, *other))
+    return home / "untrained" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
+
+
+def untrained_cache_key(request: TrainRequest) -> str:
+    """Return a key that is equal for requests whose runs share the untrained scores."""
+    config = {"model", "seed", "max_tokens", "four_bit"}
+    return request.model_dump_json(include={"config": config, "source": True, "recipe": True})
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedCost:
+    """Time and memory of a finished run, and its work. ``start_seconds`` is 0 if it was not
+    recorded.
+    """
+
+    step_seconds: float
+    peak_memory_mb: float
+    start_seconds: float
+    cost: Cost
+
+
+def find_speed(store: Store, config: RunConfig, model: ModelFacts) -> Speed:
+    """Find the speed of this machine for a model and a precision.
+
+    It is the stored calibration, refined by finished runs; without either, typical costs. Fast and
+    free of torch, so that a page can call it on each rerun.
+    """
+    precision = config.precision
+    if precision == "auto":
+        precision = auto_precision(store.settings, model.name, model.device)
+    key = CostKey(model.name, precision, store.settings.used_threads)
+    calibration = read(store.settings.home, key)
+    observed = _find_observed_costs(store, key)
+    runs = "1 run" if len(observed) == 1 else f"{len(observed)} runs"
+    if calibration is None:
+        typical = typical_speed(model.device, precision)
+        return (
+            _refine(replace(typical, measured=True, source=f"measured here in {runs}"), observed)
+            if observed
+            else typical
+        )
+    day = _format_day(calibration)
+    if observed:
+        return _refine(
+            measured_speed(calibration, f"measured here on {day}, refined by {runs}"), observed
+        )
+    busy = (
+        f" while other programs used {calibration.others:.0%} of it"
+        if calibration.others > NOTICEABLE_SHARE
+        else ""
+    )
+    return measured_speed(calibration, f"measured on this machine on {day}{busy}")
+
+
+def _format_day(calibration: MachineCosts) -> str:
+    return time.strftime("%d %b", time.localtime(calibration.measured_at)).lstrip("0")
+
+
+def _refine(speed: Speed, observed: list[ObservedCost]) -> Speed:
+    """Correct ``speed`` by the median ratios of observed to calibrated time and memory, with the
+    median start and a range from the spread of the runs.
+    """
+    factors = [run.step_seconds / run.cost.seconds(speed.calibration) for run in observed]
+    memory = [run.peak_memory_mb / run.cost.memory_mb(speed.calibration) for run in observed]
+    factor = median(factors)
+    low, high = RANGE if len(observed) >= FEW_RUNS else FEW_RANGE
+    low, high = min(low, min(factors) / factor), max(high, max(factors) / factor)
+    starts = [run.start_seconds for run in observed if run.start_seconds > 0]
+    calibration = (
+        replace(speed.calibration, start_seconds=median(starts)) if starts else speed.calibration
+    )
+    return replace(
+        speed,
+        calibration=calibration,
+        factor=factor,
+        memory_factor=median(memory),
+        low=low,
+        high=high,
+    )
+
+
+def _find_observed_costs(store: Store, key: CostKey) -> list[ObservedCost]:
+    """Find the costs of the newest completed runs with this model, precision and number of
+    threads.
+    """
+    runs = (Run.of(store, job) for job in store.jobs(JobKind.TRAIN, JobState.COMPLETED))
+    own = (run for run in runs if not run.bundled)
+    return list(islice((cost for run in own if (cost := _observe(run, key))), NEWEST))
+
+
+def _observe(run: Run, key: CostKey) -> ObservedCost | None:
+    """Return the cost of the run; None if model, precision or number of threads differ, if no cost
+    is recorded, or if the record is damaged.
+    """
+    try:
+        result = run.result
+    except ArtifactDamaged:
+        return None
+    observed = result.base_model, result.precision, result.threads
+    if observed != (key.model, key.precision, key.threads):
+        return None
+    if not isinstance(result.cost, Cost) or not result.cost.work.get(CostUnit.STEP):
+        return None
+    if not result.step_seconds or not result.peak_memory_mb:
+        return None
+    return ObservedCost(
+        result.step_seconds, result.peak_memory_mb, result.start_seconds or 0.0, result.cost
+    )
+
+
+def list_outcomes(store: Store, fingerprint: str, model: ModelFacts) -> list[Outcome]:
+    """List rows, epochs and test accuracy of each completed run on the data with this fingerprint
+    and this base model.
+    """
+    outcomes = []
+    for job in store.jobs(JobKind.TRAIN, JobState.COMPLETED):
+        if job.fingerprint != fingerprint:
+            continue
+        run = Run.of(store, job)
+        try:
+            config, test, rows = run.config, run.result.test, run.result.trained_rows
+        except ArtifactDamaged:  # the list of runs reports it
+            continue
+        if config.model == model.id and test and test.accuracy is not None and rows is not None:
+            outcomes.append(Outcome(rows, config.epochs, test.accuracy))
+    return outcomes
