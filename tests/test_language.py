@@ -69,7 +69,7 @@ ALLOWED: dict[str, int] = {
     "pages": 2,
     "scripts": 2,
     "tests": 6,
-    "tests/core": 119,
+    "tests/core": 73,
     "tests/e2e": 6,
     "tests/fixtures": 4,
     "tests/pages": 21,
