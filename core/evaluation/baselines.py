@@ -31,7 +31,7 @@ EXPLAINED = {
     Baseline.MAJORITY: "always the most frequent class of the training rows",
     Baseline.UNTRAINED: "the model with a random head, before any training",
     Baseline.TFIDF: "weighted word counts and logistic regression, on the same training rows",
-    Baseline.PROBE: ("logistic regression on the mean of the frozen model's last layer"),
+    Baseline.PROBE: "logistic regression on the mean of the frozen model's last layer",
 }
 
 
@@ -44,9 +44,7 @@ def predict_majority(train_labels: Labels, rows: int, classes: int) -> Probabili
 def predict_tfidf(
     train_texts: Sequence[str], train_labels: Labels, texts: Sequence[str], classes: int
 ) -> Probabilities:
-    """Predict (n, C) by logistic regression on TF-IDF of single words, fitted to the training
-    texts.
-    """
+    """Predict (n, C) by logistic regression on TF-IDF, fitted to the training texts."""
     # imported in jobs only; the server fits nothing
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
 
@@ -83,8 +81,9 @@ def prediction_frame(rows: Labels, labels: Labels, probabilities: Probabilities)
 
 
 def _predict_linear(train: Any, train_labels: Labels, texts: Any, classes: int) -> Probabilities:
-    """Fit logistic regression. A class without training rows gets probability 0; a single class is
-    not fitted.
+    """Predict (n, C) by logistic regression.
+
+    A class without training rows gets probability 0. A single class needs no fit.
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 

@@ -21,11 +21,11 @@ SMALLEST = 1e-12  # a probability that was rounded to 0 has no logarithm
 
 @dataclass(frozen=True)
 class Calibration:
-    """Agreement of confidence and accuracy. ``ece`` is from 0 to 1, ``brier`` from 0 to 2, ``loss``
-    in nats; NaN without texts.
+    """Agreement of confidence and accuracy.
 
-    ``bins`` has one row for each of B bins of equal width: low, high, texts, confidence (mean),
-    hits, accuracy, accuracy_low, accuracy_high (95 % Wilson interval); NaN in an empty bin.
+    ``ece`` is from 0 to 1, ``brier`` from 0 to 2, ``loss`` in nats; NaN without texts. ``bins`` has
+    one row for each of B bins of equal width: low, high, texts, confidence (mean), hits, accuracy,
+    accuracy_low, accuracy_high (95 % Wilson interval); NaN in an empty bin.
     """
 
     bins: pd.DataFrame
@@ -44,9 +44,8 @@ def calibration(
     between probabilities and the one-hot truth, summed over the classes.
     """
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
-    bin_of_text = np.clip(
-        np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1
-    )  # (n,); a bin holds its upper edge
+    # (n,); a bin includes its upper edge
+    bin_of_text = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     texts, hits = (
         np.bincount(bin_of_text, minlength=bins),
         np.bincount(bin_of_text, correct, bins).astype(int),
@@ -72,17 +71,17 @@ def calibration(
 
 
 def scale(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Divide the logits of (n, C) probabilities by ``temperature``; above 1 they become more
-    uniform. The predicted class does not change.
+    """Divide the logits of (n, C) probabilities by ``temperature``.
+
+    Above 1 the probabilities become more uniform. The predicted class does not change.
     """
     return _softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature)
 
 
 def fit_temperature(predictions: Predictions) -> float | None:
-    """Fit the temperature, from 0.05 to 20, that minimizes the cross-entropy of ``predictions``
-    (Guo et al. 2017); None without texts.
+    """Fit the temperature that minimizes the cross-entropy of ``predictions`` (Guo et al. 2017).
 
-    Fit it on other texts than those it is evaluated on.
+    It is from 0.05 to 20; None without texts. Fit it on other texts than those it is evaluated on.
     """
     if not len(predictions):
         return None
@@ -107,9 +106,7 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def coverage(
     probabilities: NDArray[np.float64], true: NDArray[np.int64], threshold: float
 ) -> tuple[Proportion, Proportion]:
-    """Return the proportion of texts with a confidence of at least ``threshold``, and their
-    accuracy.
-    """
+    """Return the proportion of texts with a confidence ≥ ``threshold``, and their accuracy."""
     confident, correct = (
         probabilities.max(axis=1) >= threshold,
         probabilities.argmax(axis=1) == true,

@@ -1,5 +1,4 @@
-"""Scores of each class: precision, recall and F1 with confidence intervals, confused pairs, and
-ROC and precision-recall curves.
+"""Scores of each class with confidence intervals, confused pairs, ROC and precision-recall curves.
 
 Shapes: n texts, C classes; ``counts[i, j]`` is the number of texts of true class i predicted as
 class j.
@@ -23,9 +22,7 @@ RESAMPLES = 2_000  # each bound of a 95 % interval has 50 samples beyond it
 
 @dataclass(frozen=True)
 class F1Intervals:
-    """95 % percentile intervals: ``low`` and ``high`` (C,) of each class's F1, and ``macro`` of
-    their mean.
-    """
+    """95 % percentile intervals of F1: ``low``, ``high`` (C,) per class, ``macro`` of the mean."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -33,16 +30,15 @@ class F1Intervals:
 
 
 def bootstrap_f1(scores: Scores) -> F1Intervals:
-    """Compute F1 intervals from 2,000 bootstrap samples of the texts with a fixed seed (Efron
-    1979).
+    """Compute F1 intervals from 2,000 bootstrap samples of the texts (Efron 1979), fixed seed.
 
-    (0, 1) for a class that never occurs, or without texts. F1 depends on the counts only, so cells
-    of the confusion matrix are sampled instead of texts.
+    The interval is (0, 1) for a class that never occurs, or without texts. F1 depends on the counts
+    only, so cells of the confusion matrix are sampled instead of texts.
     """
     size, total = len(scores.counts), int(scores.counts.sum())
     if not total:
         return F1Intervals(np.zeros(size), np.ones(size), (0.0, 1.0))
-    cells = np.flatnonzero(scores.counts)  # the k cells that hold texts
+    cells = np.flatnonzero(scores.counts)  # the k cells with texts
     true, predicted = np.divmod(cells, size)
     occurs = scores.counts.sum(axis=0) + scores.support > 0  # (C,)
     f1 = _compute_f1(_draw_samples(scores.counts.ravel()[cells]), true, predicted, size)
@@ -94,16 +90,16 @@ def _draw_samples(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def _compute_f1(
     drawn: NDArray[np.int64], true: Labels, predicted: Labels, size: int
 ) -> NDArray[np.float64]:
-    """Compute F1 (R, C) of samples of k cells of true and predicted class (k,); NaN where a class
-    does not occur.
+    """Compute the F1 (R, C) of bootstrap samples; NaN where a class does not occur.
+
+    ``drawn`` (R, k) are counts of the k cells with the classes ``true`` and ``predicted`` (k,).
     """
     classes = np.eye(size)
     hits = drawn @ (classes[true] * (true == predicted)[:, None])  # (R, C)
-    wholes = drawn @ (
-        classes[true] + classes[predicted]
-    )  # (R, C), texts of the class and texts given the class
+    # (R, C), texts of the class plus texts predicted as the class
+    sums = drawn @ (classes[true] + classes[predicted])
     f1: NDArray[np.float64] = np.divide(
-        2 * hits, wholes, out=np.full_like(hits, np.nan), where=wholes > 0
+        2 * hits, sums, out=np.full_like(hits, np.nan), where=sums > 0
     )
     return f1
 
@@ -111,12 +107,12 @@ def _compute_f1(
 def class_intervals(
     scores: Scores, classes: Sequence[str], f1: F1Intervals | None = None
 ) -> pd.DataFrame:
-    """Tabulate class, support, precision, recall and f1, each with ``_low`` and ``_high`` of its 95
-    % interval.
+    """Tabulate class, support, precision, recall and f1.
 
-    Wilson intervals for precision and recall, bootstrap for F1 (``f1`` if already computed). The
-    precision of a class that was never predicted is NaN with (0, 1), likewise the recall of a class
-    without texts.
+    Each score has two more columns, ``_low`` and ``_high``, with its 95 % interval: Wilson
+    intervals for precision and recall, bootstrap for F1 (``f1`` if already computed). The precision
+    of a class that was never predicted is NaN with (0, 1), likewise the recall of a class without
+    texts.
     """
     given = scores.counts.sum(axis=0)
     hits = scores.counts.diagonal()
@@ -133,12 +129,12 @@ def class_intervals(
 
 
 def confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd.DataFrame:
-    """List pairs of classes that are confused with each other, most texts first, the stronger
-    direction first within a pair.
+    """List pairs of classes that are confused with each other, most confused texts first.
 
-    Columns: first, second, there and back (texts of ``first`` predicted as ``second``, and vice
-    versa), there_share and back_share of the true class, p (Fisher's exact test for a difference
-    between both, Holm-corrected for the pairs shown), one_way.
+    Within a pair, the stronger direction comes first. Columns: first, second, there and back (texts
+    of ``first`` predicted as ``second``, and vice versa), there_share and back_share of the true
+    class, p (Fisher's exact test for a difference between both, Holm-corrected for the pairs
+    shown), one_way.
     """
     counts, support = scores.counts, scores.support
     upper = [
@@ -185,11 +181,12 @@ CURVE_KINDS: tuple[CurveKind, ...] = get_args(CurveKind)
 
 @dataclass(frozen=True, eq=False)
 class RankingCurves:
-    """Curves: ``points`` has class, x, y with at most 200 rows per class; ``areas`` has class,
-    area, texts, with NaN for a class without texts or with all.
+    """Curves of each class against the rest.
 
-    ROC: x is the false positive rate, y the true positive rate, area is AUROC. Precision-recall: x
-    is recall, y precision, area is average precision, without interpolation.
+    ``points`` has class, x, y with at most 200 rows per class. ``areas`` has class, area, texts;
+    the area is NaN for a class without texts or with all texts. ROC: x is the false positive rate,
+    y the true positive rate, area is AUROC. Precision-recall: x is recall, y precision, area is
+    average precision, without interpolation.
     """
 
     kind: CurveKind
@@ -200,8 +197,9 @@ class RankingCurves:
 def ranking_curves(
     predictions: Predictions, classes: Sequence[str], kind: CurveKind
 ) -> RankingCurves:
-    """Compute the curve of each class that has some but not all texts; areas are those of the full
-    curves.
+    """Compute the curve of each class that has some but not all texts.
+
+    The areas are those of the full curves, before points are removed.
     """
     parts, areas = [], []
     for index, name in enumerate(classes):
@@ -224,9 +222,9 @@ def thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
     """Choose at most 200 positions, evenly spaced along the curve, including both ends."""
     if len(x) <= MOST_POINTS:
         return np.arange(len(x))
-    way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])  # (n,)
-    places = np.searchsorted(way, np.linspace(0, way[-1], MOST_POINTS - 1))
-    return np.unique(np.concatenate([[0], np.minimum(places, len(x) - 1), [len(x) - 1]]))[
+    length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])  # (n,)
+    positions = np.searchsorted(length, np.linspace(0, length[-1], MOST_POINTS - 1))
+    return np.unique(np.concatenate([[0], np.minimum(positions, len(x) - 1), [len(x) - 1]]))[
         :MOST_POINTS
     ]
 
@@ -234,7 +232,7 @@ def thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
 def _curve(
     positive: NDArray[np.bool_], score: NDArray[np.float64], kind: CurveKind
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    # takes half a second to import, and only these curves need it
+    # takes half a second to import; only these curves need it
     from sklearn import metrics  # noqa: PLC0415
 
     if kind == "ROC":
