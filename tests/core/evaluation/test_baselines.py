@@ -24,13 +24,13 @@ LABELS = np.array([0, 0, 1, 1, 0])
 TEST = ["a match", "stocks", "nothing known"]
 
 
-def test_the_majority_class_wins_each_time_with_its_share() -> None:
+def test_the_majority_class_is_always_predicted_with_its_frequency() -> None:
     shares = predict_majority(np.array([1, 1, 0, 2]), 2, 4)
 
     assert shares.tolist() == [[0.25, 0.5, 0.25, 0.0]] * 2
 
 
-def test_tfidf_is_that_of_a_pipeline_of_scikit_learn() -> None:
+def test_tfidf_equals_a_pipeline_of_scikit_learn() -> None:
     words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
     reference = make_pipeline(words, LogisticRegression(max_iter=300)).fit(TRAIN, LABELS)
 
@@ -39,7 +39,7 @@ def test_tfidf_is_that_of_a_pipeline_of_scikit_learn() -> None:
     )
 
 
-def test_the_probe_is_that_of_a_pipeline_of_scikit_learn() -> None:
+def test_the_probe_equals_a_pipeline_of_scikit_learn() -> None:
     random = np.random.default_rng(0)
     train, test = (
         random.normal(size=(30, 5)).astype(np.float32),
@@ -70,7 +70,7 @@ def test_texts_without_words_or_a_single_class_fall_back_to_the_majority(
     assert predict_tfidf(texts, np.array(labels), TEST, 2).tolist() == expected.tolist()
 
 
-def test_the_frame_is_one_of_predictions_also_where_a_true_class_has_no_share() -> None:
+def test_the_frame_is_valid_where_a_true_class_has_probability_zero() -> None:
     shares = np.array([[0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
 
     result = Predictions.of(prediction_frame(np.array([4, 2]), np.array([1, 2]), shares), 3)

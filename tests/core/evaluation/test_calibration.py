@@ -42,7 +42,7 @@ def drawn(rows: int, classes: int, sharpness: float = 1.0) -> Predictions:
     )
 
 
-def test_ece_of_four_texts_is_the_one_worked_by_hand() -> None:
+def test_ece_of_four_texts_equals_that_computed_by_hand() -> None:
     shares = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.35, 0.65]])
 
     result = calibration(shares, np.array([0, 1, 0, 0]), bins=10)
@@ -54,7 +54,7 @@ def test_ece_of_four_texts_is_the_one_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 4, 50])
-def test_figures_are_scikit_learns(classes: int) -> None:
+def test_loss_and_brier_score_equal_those_of_scikit_learn(classes: int) -> None:
     predictions = drawn(800, classes)
 
     result = calibration(predictions.probabilities, predictions.true)
@@ -81,7 +81,7 @@ def test_figures_are_scikit_learns(classes: int) -> None:
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.0])
-def test_the_temperature_takes_back_how_much_too_sure_the_model_is(sharpness: float) -> None:
+def test_the_temperature_equals_the_overconfidence_of_the_model(sharpness: float) -> None:
     predictions = drawn(4000, 4, sharpness)
 
     result = fit_temperature(predictions)
@@ -113,13 +113,13 @@ def test_scaling_keeps_the_predicted_class_and_lowers_the_error_on_other_texts()
     )
 
 
-def test_a_probability_of_nothing_does_not_break_the_scaling() -> None:
+def test_a_probability_of_zero_can_be_scaled() -> None:
     assert scale(np.array([[1.0, 0.0]]), 2.0)[0] == pytest.approx(
         [1 / (1 + 1e-6), 1e-6 / (1 + 1e-6)]
     )
 
 
-def test_coverage_counts_the_texts_that_are_sure_enough_and_those_right() -> None:
+def test_coverage_counts_confident_texts_and_correct_ones() -> None:
     shares = np.array([[0.9, 0.1], [0.95, 0.05], [0.6, 0.4], [0.2, 0.8]])
 
     answered, right = coverage(shares, np.array([0, 1, 0, 1]), 0.9)
@@ -128,7 +128,7 @@ def test_coverage_counts_the_texts_that_are_sure_enough_and_those_right() -> Non
     assert (right.hits, right.n) == (1, 2)
 
 
-def test_the_coverage_curve_answers_texts_of_one_confidence_together() -> None:
+def test_the_coverage_curve_groups_texts_of_equal_confidence() -> None:
     shares = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
 
     curve = coverage_curve(shares, np.array([0, 1, 0, 1]))
@@ -148,7 +148,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_end() -> None:
     assert curve["accuracy"].iloc[-1] == predictions.scores.accuracy.value
 
 
-def test_one_text_and_none_are_taken() -> None:
+def test_one_text_and_no_text_are_accepted() -> None:
     item = drawn(1, 4)
 
     assert calibration(item.probabilities, item.true).bins["texts"].sum() == 1

@@ -24,7 +24,7 @@ def labels(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_f1_intervals_are_those_of_resampled_texts() -> None:
+def test_f1_intervals_equal_those_of_resampled_texts() -> None:
     def f1(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return np.array(
             [*f1_score(true, predicted, average=None), f1_score(true, predicted, average="macro")]
@@ -48,7 +48,7 @@ def test_f1_intervals_are_those_of_resampled_texts() -> None:
 
 
 @pytest.mark.slow
-def test_f1_intervals_hold_the_true_f1_in_95_of_100_draws() -> None:
+def test_f1_intervals_contain_the_true_f1_in_95_of_100_samples() -> None:
     shares = np.array([[0.25, 0.05, 0.04], [0.02, 0.3, 0.02], [0.06, 0.01, 0.25]])
     truth = 2 * shares.diagonal() / (shares.sum(0) + shares.sum(1))
     random, held = np.random.default_rng(7), np.zeros(3)
@@ -61,7 +61,7 @@ def test_f1_intervals_hold_the_true_f1_in_95_of_100_draws() -> None:
 
 
 @pytest.mark.slow
-def test_changes_of_f1_are_those_of_texts_resampled_together() -> None:
+def test_f1_differences_equal_those_of_a_paired_bootstrap() -> None:
     true, first = labels(THREE)
     second = np.where(np.arange(len(true)) % 7 == 0, true, first)  # fixes some mistakes
 
@@ -96,7 +96,7 @@ def test_a_class_that_never_occurs_has_not_changed() -> None:
     )
 
 
-def test_without_an_error_f1_is_certain_and_without_a_text_it_is_anything() -> None:
+def test_f1_intervals_without_errors_and_without_texts() -> None:
     perfect, nothing = (
         bootstrap_f1(Scores(np.diag([30, 40]))),
         bootstrap_f1(Scores(np.zeros((2, 2), dtype=int))),
@@ -108,7 +108,7 @@ def test_without_an_error_f1_is_certain_and_without_a_text_it_is_anything() -> N
     assert nothing.high.tolist() == [1, 1]
 
 
-def test_shares_have_wilsons_interval() -> None:
+def test_proportions_have_wilson_intervals() -> None:
     table = class_intervals(THREE, NAMES)
 
     low, high = stats.binomtest(40, 54).proportion_ci(
@@ -155,7 +155,7 @@ def test_confused_pairs_name_the_stronger_direction_first() -> None:
     assert table["there_share"].tolist() == [0.24, 0.1, 0.02]
 
 
-def test_a_direction_is_reported_by_fishers_test_corrected_for_the_pairs() -> None:
+def test_a_one_sided_confusion_is_tested_with_holm_correction() -> None:
     table = confused_pairs(Scores(np.array([[80, 2, 18], [1, 98, 1], [1, 0, 99]])), ["a", "b", "c"])
 
     expected = stats.fisher_exact([[18, 82], [1, 99]]).pvalue

@@ -29,7 +29,7 @@ def four_texts() -> Predictions:
     )
 
 
-def test_areas_of_four_texts_are_those_worked_by_hand() -> None:
+def test_areas_of_four_texts_equal_those_computed_by_hand() -> None:
     roc = ranking_curves(four_texts(), ["a", "b"], "ROC")
     recall = ranking_curves(four_texts(), ["a", "b"], "precision–recall")
 
@@ -39,7 +39,7 @@ def test_areas_of_four_texts_are_those_worked_by_hand() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 4, 50])
-def test_areas_are_of_the_full_curve_and_points_are_few(classes: int) -> None:
+def test_areas_are_of_the_full_curve_and_points_are_limited(classes: int) -> None:
     predictions = made(3000, classes)
     names = [f"class {index}" for index in range(classes)]
 

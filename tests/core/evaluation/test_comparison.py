@@ -40,7 +40,7 @@ def result(
     return Result(name, name, fingerprint, names, Predictions.of(frame, classes))
 
 
-def test_a_clear_difference_is_said_with_interval_p_and_seed_caveat() -> None:
+def test_a_significant_difference_is_described_with_interval_and_p() -> None:
     (pair,) = compare([result("A", set(range(40))), result("B", set(range(10)))])
 
     assert pair.decided
@@ -51,7 +51,7 @@ def test_a_clear_difference_is_said_with_interval_p_and_seed_caveat() -> None:
     )
 
 
-def test_a_small_difference_is_too_close_to_call_and_says_how_many_texts_it_takes() -> None:
+def test_a_small_difference_states_how_many_texts_are_needed() -> None:
     (pair,) = compare([result("A", set(range(20))), result("B", set(range(12, 30)))])
 
     assert not pair.decided
@@ -107,7 +107,7 @@ def test_only_rows_that_both_were_scored_on_count_whatever_their_order() -> None
         (result("B", set(), range(400, 500)), "they were scored on different texts."),
     ],
 )
-def test_what_cannot_be_compared_is_said_and_not_compared(other: Result, why: str) -> None:
+def test_runs_that_cannot_be_compared_give_a_problem(other: Result, why: str) -> None:
     (pair,) = compare([result("A", {1}), other])
 
     assert pair.paired is None
@@ -121,7 +121,7 @@ def test_one_text_decides_nothing() -> None:
     assert pair.paired and pair.paired.interval == (1.0, 1.0)
 
 
-def test_texts_that_one_gets_right_are_listed_with_what_each_said() -> None:
+def test_disagreements_are_listed_with_both_predictions() -> None:
     (pair,) = compare([result("A", {0, 1, 2}), result("B", {2, 3})])
 
     table = list_disagreements(pair)
@@ -132,7 +132,7 @@ def test_texts_that_one_gets_right_are_listed_with_what_each_said() -> None:
     assert table[["true", "first", "second"]].iloc[0].tolist() == ["World", "Sports", "World"]
 
 
-def test_classes_are_set_side_by_side_on_the_texts_of_both() -> None:
+def test_f1_differences_use_the_texts_of_both_runs() -> None:
     (pair,) = compare([result("A", {0, 1, 2}, range(20)), result("B", set(), range(5, 25))])
 
     table = class_differences(pair)

@@ -36,7 +36,7 @@ def test_when_a_text_was_learned_and_how_often_forgotten() -> None:
     assert table["forgotten"].tolist() == [0, 0, 1, 0]
 
 
-def test_mean_and_variability_are_of_the_true_class() -> None:
+def test_mean_and_deviation_are_of_the_true_class() -> None:
     table = four().table()
 
     assert table["mean"].tolist() == pytest.approx([0.9, 1.9 / 3, 1.7 / 3, 0.4 / 3], abs=1e-12)
@@ -60,7 +60,7 @@ def test_scores_and_probabilities_follow_the_step() -> None:
         dynamics.of_text(0, ["a", "b"])
 
 
-def test_validations_of_different_texts_and_none_are_refused() -> None:
+def test_validations_of_different_texts_or_none_are_rejected() -> None:
     with pytest.raises(ArtifactDamaged, match="different texts"):
         Dynamics.of([1, 2], [validation([0.9], [0]), validation([0.9], [1])])
     with pytest.raises(ArtifactDamaged, match="not been validated"):
@@ -73,7 +73,7 @@ def test_one_validation_of_one_text_is_enough() -> None:
     assert table[["deviation", "learned", "forgotten"]].values.tolist() == [[0, 5, 0]]
 
 
-def test_many_steps_are_thinned_evenly_with_both_ends() -> None:
+def test_many_steps_are_sampled_evenly_with_both_ends() -> None:
     stored = choose_steps(range(1000, 0, -1)[::-1], 100)
 
     assert (stored[0], stored[-1], len(stored)) == (1, 1000, 100)

@@ -8,7 +8,7 @@ from core.evaluation.embedding_map import SEPARATION_NEIGHBORS, measure_separati
 from core.evaluation.scores import Proportion
 
 
-def test_far_apart_classes_are_all_right() -> None:
+def test_distant_classes_are_separated_completely() -> None:
     generator = np.random.default_rng(0)
     vectors = np.concatenate([generator.normal(0, 1, (30, 5)), generator.normal(100, 1, (30, 5))])
 
@@ -19,7 +19,7 @@ def test_far_apart_classes_are_all_right() -> None:
 
 
 @pytest.mark.slow
-def test_the_numbers_are_those_of_scikit_learn() -> None:
+def test_separation_equals_that_of_scikit_learn() -> None:
     generator = np.random.default_rng(1)
     labels = generator.integers(0, 2, 120)
     vectors = generator.normal(size=(120, 6)) + labels[:, None] * 0.9

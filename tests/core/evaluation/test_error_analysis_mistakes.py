@@ -15,13 +15,13 @@ def made(shares: list[list[float]], labels: list[int]) -> Predictions:
     )
 
 
-def test_a_confident_mistake_is_wrong_and_sure() -> None:
+def test_a_confident_mistake_is_incorrect_with_high_confidence() -> None:
     some = made([[0.95, 0.05], [0.05, 0.95], [0.4, 0.6]], [0, 0, 0])
 
     assert confident_mistakes(some).tolist() == [False, True, False]
 
 
-def test_contradicted_labels_are_cleanlabs() -> None:
+def test_contradicted_labels_equal_those_of_cleanlab() -> None:
     random = np.random.default_rng(5)
     labels = random.integers(0, 4, 500)
     logits = random.normal(size=(500, 4))

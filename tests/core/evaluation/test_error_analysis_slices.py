@@ -27,7 +27,7 @@ def predictions(
     )
 
 
-def test_a_slice_is_set_against_the_rest_and_corrected_for_all() -> None:
+def test_a_slice_is_compared_with_the_rest_with_holm_correction() -> None:
     right = [False] * 12 + [True] * 28 + [True] * 38 + [False] * 2
     result = find_slices(predictions(right, ["7 wins"] * 40 + ["no wins"] * 40), ["a", "b"])
 
@@ -69,7 +69,7 @@ def test_texts_are_sliced_by_class_length_source_digits_and_rare_words() -> None
     assert sum(item.inside.n for item in result if item.kind == "length") == 40
 
 
-def test_texts_past_the_models_limit_are_a_slice_where_tokens_were_counted() -> None:
+def test_truncated_texts_are_a_slice_if_tokens_were_counted() -> None:
     counted = predictions([True, False], ["a", "b"], tokens=[20, 300])
 
     assert [
@@ -82,7 +82,7 @@ def test_texts_past_the_models_limit_are_a_slice_where_tokens_were_counted() -> 
     ]
 
 
-def test_a_search_takes_words_as_they_are_whatever_their_case() -> None:
+def test_a_search_is_literal_and_ignores_case() -> None:
     some = predictions([True, False, True], ["The C.E.O. left", "ceo stays", "rain"])
 
     dotted, plain = search_slice(some, "c.e.o."), search_slice(some, "CEO")
@@ -93,7 +93,7 @@ def test_a_search_takes_words_as_they_are_whatever_their_case() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 4, 50])
-def test_one_text_and_none_have_no_rest(classes: int) -> None:
+def test_one_text_or_none_gives_no_slices(classes: int) -> None:
     names = [str(index) for index in range(classes)]
     item = predictions([True], ["a"], [1], classes)
 

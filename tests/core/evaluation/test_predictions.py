@@ -29,7 +29,7 @@ def test_the_most_probable_class_is_predicted() -> None:
     assert PREDICTIONS.confidence.tolist() == [0.7, 0.5, 0.8, 0.4]
 
 
-def test_the_margin_is_the_lead_over_the_next_class() -> None:
+def test_the_margin_is_the_difference_to_the_second_class() -> None:
     assert PREDICTIONS.margin.tolist() == pytest.approx([0.5, 0.2, 0.7, 0.1])
 
 
@@ -67,7 +67,7 @@ def test_half_precision_probabilities_are_accepted() -> None:
     assert Predictions.of(rounded, classes=3).predicted.tolist() == [0, 1, 1, 2]
 
 
-def test_predictions_come_back_from_a_file(tmp_path: Path) -> None:
+def test_predictions_are_read_back_from_a_file(tmp_path: Path) -> None:
     files.write_parquet(tmp_path / "predictions-test.parquet", frame())
 
     assert (
@@ -97,11 +97,11 @@ def test_a_missing_file_is_a_damaged_artifact(tmp_path: Path) -> None:
         (frame(row=[1, 1, 2, 3]), "a row occurs twice"),
     ],
 )
-def test_a_damaged_frame_is_refused_in_plain_words(damaged: pd.DataFrame, words: str) -> None:
+def test_a_damaged_frame_is_rejected_with_the_problem(damaged: pd.DataFrame, words: str) -> None:
     with pytest.raises(ArtifactDamaged, match=words):
         Predictions.of(damaged, classes=3)
 
 
-def test_one_class_is_no_classification() -> None:
+def test_a_single_class_is_rejected() -> None:
     with pytest.raises(ArtifactDamaged, match="two classes or more, not 1"):
         Predictions.of(frame(), classes=1)

@@ -35,7 +35,7 @@ def test_a_class_that_never_occurs_scores_zero_without_a_warning() -> None:
     assert scores.row_shares[2].tolist() == [0, 0, 0]
 
 
-def test_per_class_has_a_row_a_class() -> None:
+def test_per_class_has_one_row_per_class() -> None:
     table = TWO_CLASSES.per_class(["World", "Sports"])
 
     assert table.to_dict("list") == {
@@ -48,50 +48,52 @@ def test_per_class_has_a_row_a_class() -> None:
 
 
 @pytest.mark.parametrize("bad", [-1, 4])
-def test_an_id_out_of_range_is_refused_with_the_range(bad: int) -> None:
+def test_an_id_out_of_range_is_rejected_with_the_range(bad: int) -> None:
     with pytest.raises(ValueError, match=rf"\[0, 4\), but go from {bad} to {bad}"):
         Scores.of(np.array([0]), np.array([bad]), classes=4)
 
 
-def test_labels_and_predictions_must_be_as_many() -> None:
+def test_labels_and_predictions_must_have_equal_lengths() -> None:
     with pytest.raises(ValueError, match="2 true labels but 1 predictions"):
         Scores.of(np.array([0, 1]), np.array([0]), classes=2)
 
 
-def test_a_matrix_that_is_not_square_is_refused() -> None:
+def test_a_matrix_that_is_not_square_is_rejected() -> None:
     with pytest.raises(ValueError, match="square"):
         Scores(np.zeros((2, 3), dtype=np.int64))
 
 
-def test_wilson_interval_is_the_published_one() -> None:
+def test_the_wilson_interval_equals_a_published_one() -> None:
     low, high = Proportion(81, 263).interval  # Newcombe 1998, table I, method 3
 
     assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
 
 
-def test_an_interval_of_all_right_ends_at_one() -> None:
+def test_an_interval_of_all_correct_ends_at_one() -> None:
     low, high = Proportion(10, 10).interval
 
     assert (round(low, 4), high) == (0.7225, 1.0)
 
 
-def test_a_share_of_no_texts_says_so() -> None:
+def test_a_proportion_of_no_texts_is_printed_as_such() -> None:
     nothing = Proportion(0, 0)
 
     assert (str(nothing), nothing.interval) == ("no texts", (0.0, 1.0))
 
 
-def test_a_share_reads_with_its_interval() -> None:
+def test_a_proportion_is_printed_with_its_interval() -> None:
     assert str(Proportion(6931, 7600)) == "91.2 % ± 0.6"
 
 
-def test_more_hits_than_texts_are_refused() -> None:
+def test_more_hits_than_texts_are_rejected() -> None:
     with pytest.raises(ValueError, match="3 of 2"):
         Proportion(3, 2)
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_an_interval_holds_its_share_and_stays_in_zero_to_one(share: tuple[int, int]) -> None:
+def test_an_interval_contains_its_proportion_and_stays_in_zero_to_one(
+    share: tuple[int, int],
+) -> None:
     proportion = Proportion(*share)
 
     low, high = proportion.interval
@@ -102,7 +104,7 @@ def test_an_interval_holds_its_share_and_stays_in_zero_to_one(share: tuple[int, 
 
 @pytest.mark.slow
 @given(PAIRS)
-def test_scores_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
+def test_scores_equal_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     true, predicted = np.array(pairs).T
     precision, recall, f1, support = precision_recall_fscore_support(
         true, predicted, labels=range(4), zero_division=0

@@ -9,11 +9,11 @@ TEST = Proportion(450, 500)  # 90 %, Wilson's interval 87.1 to 92.3
     ("guess", "inside"),
     [(0.9, True), (0.875, True), (0.92, True), (0.869, False), (0.925, False), (1.0, False)],
 )
-def test_a_guess_is_right_anywhere_in_the_interval(guess: float, inside: bool) -> None:
+def test_a_guess_is_correct_anywhere_in_the_interval(guess: float, inside: bool) -> None:
     assert is_inside(guess, TEST) is inside
 
 
-def test_the_answer_says_by_how_much_and_which_way() -> None:
+def test_the_comparison_states_size_and_direction() -> None:
     assert (
         compare_guess(0.8, TEST)
         == "You predicted 80.0 %: 10.0 points too low. It lies outside the 95 % interval, 87.1 to"

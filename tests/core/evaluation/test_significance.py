@@ -5,7 +5,7 @@ from scipy import stats
 from core.evaluation.significance import Paired, holm
 
 
-def test_mcnemar_is_a_fair_coin_tossed_for_the_texts_that_distinguish() -> None:
+def test_mcnemar_is_a_binomial_test_of_the_disagreements() -> None:
     assert Paired(1, 5, 100).p_value == pytest.approx(
         2 * (1 + 6) / 2**6, abs=1e-12
     )  # 0 or 1 heads of 6, both tails
@@ -14,13 +14,13 @@ def test_mcnemar_is_a_fair_coin_tossed_for_the_texts_that_distinguish() -> None:
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 3), (12, 30), (101, 59), (500, 560)])
-def test_mcnemar_is_the_binomial_tail_summed_by_hand(b: int, c: int) -> None:
+def test_mcnemar_equals_the_binomial_tail_summed_by_hand(b: int, c: int) -> None:
     tail = sum(stats.binom.pmf(k, b + c, 0.5) for k in range(min(b, c) + 1))
 
     assert Paired(b, c, 7600).p_value == pytest.approx(min(1.0, 2 * tail), abs=1e-12)
 
 
-def test_what_each_has_right_is_counted() -> None:
+def test_texts_that_only_one_classifies_correctly_are_counted() -> None:
     first, second = np.array([1, 1, 0, 0, 1], bool), np.array([1, 0, 1, 0, 0], bool)
 
     paired = Paired.of(first, second)
@@ -29,7 +29,7 @@ def test_what_each_has_right_is_counted() -> None:
     assert paired.difference == pytest.approx(-0.2)
 
 
-def test_the_interval_is_that_of_resampled_texts() -> None:
+def test_the_interval_equals_that_of_resampled_texts() -> None:
     rng = np.random.default_rng(5)
     outcomes = np.repeat([-1, 1, 0], [30, 50, 920])  # (n,) second minus first
     resampled = [rng.choice(outcomes, len(outcomes)).mean() for _ in range(4000)]
@@ -41,7 +41,7 @@ def test_the_interval_is_that_of_resampled_texts() -> None:
 
 
 @pytest.mark.slow
-def test_95_of_100_intervals_hold_the_truth() -> None:
+def test_95_of_100_intervals_contain_the_true_difference() -> None:
     rng = np.random.default_rng(1)
     held = 0
     for _ in range(1000):
@@ -52,7 +52,7 @@ def test_95_of_100_intervals_hold_the_truth() -> None:
     assert 0.93 <= held / 1000 <= 0.97
 
 
-def test_that_many_texts_find_the_difference_four_times_out_of_five() -> None:
+def test_texts_needed_give_a_power_of_80_percent() -> None:
     paired = Paired(40, 60, 1000)
     needed = paired.texts_needed
     assert needed == 1960  # (1.96 √0.1 + 0.8416 √(0.1 − 0.02²))² / 0.02²
@@ -70,11 +70,11 @@ def test_holm_corrects_the_smallest_most_and_keeps_the_order() -> None:
 
 
 @pytest.mark.parametrize(("b", "c", "n"), [(-1, 0, 5), (3, 3, 5)])
-def test_impossible_counts_are_refused(b: int, c: int, n: int) -> None:
+def test_impossible_counts_are_rejected(b: int, c: int, n: int) -> None:
     with pytest.raises(ValueError, match="are inconsistent"):
         Paired(b, c, n)
 
 
-def test_texts_of_different_number_are_refused() -> None:
+def test_different_numbers_of_texts_are_rejected() -> None:
     with pytest.raises(ValueError, match="cannot be paired"):
         Paired.of(np.ones(3, bool), np.ones(4, bool))

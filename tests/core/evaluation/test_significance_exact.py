@@ -8,7 +8,7 @@ from core.evaluation.significance import binomial_p_value, fisher_p_value
     ("successes", "trials"),
     [(0, 0), (0, 1), (3, 3), (4, 8), (3, 9), (6, 9), (40, 131), (500, 1100), (3500, 7600)],
 )
-def test_the_binomial_test_is_that_of_scipy(successes: int, trials: int) -> None:
+def test_the_binomial_test_equals_scipys(successes: int, trials: int) -> None:
     expected = stats.binomtest(successes, trials).pvalue if trials else 1.0
 
     assert binomial_p_value(successes, trials) == pytest.approx(expected, rel=1e-9)
@@ -27,7 +27,7 @@ def test_the_binomial_test_is_that_of_scipy(successes: int, trials: int) -> None
         (300, 700, 5200, 6900),
     ],
 )
-def test_fishers_test_is_that_of_scipy(hits: int, n: int, other_hits: int, other_n: int) -> None:
+def test_fishers_test_equals_scipys(hits: int, n: int, other_hits: int, other_n: int) -> None:
     expected = stats.fisher_exact([[hits, n - hits], [other_hits, other_n - other_hits]]).pvalue
 
     assert fisher_p_value(hits, n, other_hits, other_n) == pytest.approx(expected, rel=1e-9)

@@ -18,7 +18,7 @@ def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
 
 
 @pytest.mark.parametrize("text", [TEXTS[0], TEXTS[3], "😀 😀"])
-def test_what_tokens_add_sums_up_to_the_difference_from_an_empty_text(
+def test_attributions_add_up_to_the_difference_from_an_empty_text(
     classifier: Classifier, text: str
 ) -> None:
     result = explain(classifier, "a", text, 64, 2, 7)
@@ -41,7 +41,7 @@ def test_each_family_is_explained(tmp_path: Path, family: str) -> None:
     assert (explanation.special[0], explanation.special[1]) == (True, False)
 
 
-def test_the_predicted_class_is_explained_where_none_is_chosen(classifier: Classifier) -> None:
+def test_the_predicted_class_is_explained_by_default(classifier: Classifier) -> None:
     result = explain(classifier, "a", TEXTS[1], 64, None, 7)
 
     assert result.target == int(
@@ -49,7 +49,7 @@ def test_the_predicted_class_is_explained_where_none_is_chosen(classifier: Class
     )
 
 
-def test_occlusion_is_the_loss_of_the_logit_without_the_token(classifier: Classifier) -> None:
+def test_occlusion_is_the_decrease_of_the_logit_without_the_token(classifier: Classifier) -> None:
     zero, item = (explain(classifier, "a", "oil prices fell", 64, target, 7) for target in (0, 1))
     texts = ("oil prices fell", "[MASK] prices fell")
     whole, masked = (

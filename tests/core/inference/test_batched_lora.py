@@ -52,7 +52,7 @@ def predict_together(
     )
 
 
-def test_rows_with_different_adapters_give_what_each_gives_by_itself(
+def test_a_batch_of_different_adapters_equals_each_on_its_own(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = Variant(0.5, frozenset({(0, QUERY)}))
@@ -127,9 +127,7 @@ def test_an_adapter_without_its_changes_leaves_the_base_under_the_trained_head(
     )
 
 
-def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(
-    base_folder: Path, write_adapter: Write
-) -> None:
+def test_dora_at_scale_zero_is_the_base_model(base_folder: Path, write_adapter: Write) -> None:
     folder = write_adapter("d", 4, dora=True)
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("d", folder)
@@ -151,7 +149,7 @@ def test_dora_is_scaled_as_a_whole_so_that_nothing_of_it_is_left_at_zero(
         assert result == pytest.approx(expected.numpy(), abs=1e-5)
 
 
-def test_an_adapter_that_comes_later_counts(
+def test_an_adapter_that_is_loaded_later_is_used(
     base_folder: Path, write_adapter: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier = Classifier(base_folder, CLASSES, seed=7)
@@ -168,7 +166,7 @@ def test_an_adapter_that_comes_later_counts(
 
 
 @pytest.mark.parametrize("family", WRITERS)
-def test_each_family_gives_what_transformers_and_peft_give(tmp_path: Path, family: str) -> None:
+def test_each_family_predicts_as_transformers_and_peft(tmp_path: Path, family: str) -> None:
     base = WRITERS[family](tmp_path / "base")
     classifier = Classifier(base, CLASSES, seed=7)
     expected = [probabilities(load_base(base, CLASSES, 7).model, classifier)]
@@ -200,7 +198,9 @@ def probabilities(model: torch.nn.Module, classifier: Classifier) -> NDArray[np.
     return torch.softmax(logits, -1).numpy()
 
 
-def test_the_spectrum_is_that_of_the_whole_product(base_folder: Path, write_adapter: Write) -> None:
+def test_the_spectrum_equals_that_of_the_full_product(
+    base_folder: Path, write_adapter: Write
+) -> None:
     folder = write_adapter("c", 3, rank=3, target_modules=("query",))
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("c", folder)

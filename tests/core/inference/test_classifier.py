@@ -44,7 +44,7 @@ def by_peft(base_folder: Path, adapter: Path) -> NDArray[np.float32]:
     return probabilities(PeftModel.from_pretrained(base, adapter), base_folder)
 
 
-def test_each_adapter_answers_with_its_own_weights_and_head(
+def test_each_adapter_predicts_with_its_own_weights_and_head(
     classifier: Classifier, base_folder: Path, write_adapter: Write
 ) -> None:
     item, other = (
@@ -73,7 +73,7 @@ def test_the_untrained_base_is_the_same_with_and_without_adapters(
     )
 
 
-def test_a_seed_draws_the_head_of_that_seed(
+def test_a_seed_initializes_the_untrained_head(
     classifier: Classifier, base_folder: Path, write_adapter: Write
 ) -> None:
     classifier.load_adapter("a", write_adapter("one", 1))
@@ -86,7 +86,7 @@ def test_a_seed_draws_the_head_of_that_seed(
         )
 
 
-def test_long_texts_are_cut(classifier: Classifier) -> None:
+def test_long_texts_are_truncated(classifier: Classifier) -> None:
     assert classifier.classify(None, ["goal " * 500], 16) == pytest.approx(
         classifier.classify(None, ["goal " * 14], 16), abs=1e-6
     )
@@ -109,7 +109,7 @@ def test_an_adapter_that_changed_on_disk_is_read_again(
     )
 
 
-def test_only_that_many_adapters_are_kept(
+def test_the_number_of_loaded_adapters_is_limited(
     classifier: Classifier, write_adapter: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_ADAPTERS", 2)
@@ -137,7 +137,7 @@ def test_only_that_many_adapters_are_kept(
     ],
 )
 @pytest.mark.parametrize("temporary", [False, True], ids=["first", "second"])
-def test_a_damaged_adapter_is_named_and_harms_no_other(
+def test_a_damaged_adapter_does_not_affect_others(
     classifier: Classifier, write_adapter: Write, spoil: Callable[[Path], object], temporary: bool
 ) -> None:
     good, bad = write_adapter("good", 1), write_adapter("bad", 2)
@@ -156,7 +156,7 @@ def test_a_damaged_adapter_is_named_and_harms_no_other(
     )
 
 
-def test_an_adapter_for_other_classes_is_refused(base_folder: Path, write_adapter: Write) -> None:
+def test_an_adapter_for_other_classes_is_rejected(base_folder: Path, write_adapter: Write) -> None:
     with pytest.raises(ArtifactDamaged, match="trained for another model"):
         Classifier(base_folder, ("a", "b")).load_adapter("a", write_adapter("one", 1))
 

@@ -102,7 +102,7 @@ def test_a_killed_process_is_replaced_and_counted(light_host: InferenceProcess) 
     assert light_host.crashes == 1
 
 
-def test_a_request_whose_process_dies_is_answered_by_the_next(
+def test_a_request_whose_process_dies_is_repeated(
     light_host: InferenceProcess, tmp_path: Path
 ) -> None:
     for number in range(3):

@@ -32,12 +32,12 @@ def test_a_vector_is_the_mean_over_the_tokens_of_a_text(
     assert heard[-1] == 3
 
 
-def test_half_precision_points_the_same_way(folder: Path) -> None:
+def test_bf16_vectors_have_the_same_direction(folder: Path) -> None:
     result = [encode_sentences(folder, TEXTS, in_bf16=in_bf16) for in_bf16 in (False, True)]
 
     assert (result[0] * result[1]).sum(axis=1) == pytest.approx(np.ones(3), abs=0.01)
 
 
-def test_a_stop_is_followed(folder: Path) -> None:
+def test_encoding_stops_on_request(folder: Path) -> None:
     with pytest.raises(Stopped):
         encode_sentences(folder, TEXTS, should_stop=lambda: True)

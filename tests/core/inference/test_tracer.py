@@ -117,18 +117,18 @@ def test_a_trace_uses_the_adapter_and_lists_its_matrices(
     assert all((module.change > 0) == (module.rank > 0) for module in trace.adapted)
 
 
-def test_a_long_text_is_cut_and_only_its_first_tokens_are_drawn(tracer: Tracer) -> None:
+def test_a_long_text_is_truncated_and_its_first_tokens_are_shown(tracer: Tracer) -> None:
     trace = tracer.trace(None, "goal " * 500, 100)
 
     assert (trace.token_count, trace.drawn, trace.text_tokens) == (100, DRAWN_TOKENS, 502)
     assert trace.moved.shape == (2, 100)
 
 
-def test_max_tokens_beyond_the_model_are_lowered_to_what_it_reads(tracer: Tracer) -> None:
+def test_max_tokens_are_limited_by_the_model(tracer: Tracer) -> None:
     assert tracer.trace(None, "goal " * 500, 512).token_count == 128
 
 
-def test_pooled_states_are_those_of_each_text_alone(base_folder: Path) -> None:
+def test_pooled_states_do_not_depend_on_the_batch(base_folder: Path) -> None:
     tracer = Tracer(base_folder, CLASSES, attention="sdpa")
 
     states = tracer.hidden_states(None, TEXTS, 64)
@@ -140,7 +140,7 @@ def test_pooled_states_are_those_of_each_text_alone(base_folder: Path) -> None:
         assert states[:, 1, number] == pytest.approx(hidden.mean(1), abs=5e-3)
 
 
-def test_encoding_counts_its_rows_and_stops_when_asked(tracer: Tracer) -> None:
+def test_encoding_reports_rows_and_stops_on_request(tracer: Tracer) -> None:
     done: list[int] = []
     tracer.hidden_states(None, TEXTS, 64, on_rows=done.append)
     assert done[-1] == len(TEXTS)

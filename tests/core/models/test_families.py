@@ -58,7 +58,7 @@ def test_the_head_is_two_linear_modules_at_its_paths(family: ModelFamily) -> Non
 
 
 @all_families
-def test_the_head_turns_the_first_token_into_the_logits(family: ModelFamily) -> None:
+def test_the_head_computes_the_logits_from_the_first_token(family: ModelFamily) -> None:
     model = build(family)
     ids = torch.tensor([[5, 17, 42, 6]])
     activate = {"tanh": torch.tanh, "relu": torch.relu, "gelu": torch.nn.functional.gelu}
@@ -71,7 +71,7 @@ def test_the_head_turns_the_first_token_into_the_logits(family: ModelFamily) -> 
 
 
 @all_families
-def test_positions_begin_where_the_table_says(family: ModelFamily) -> None:
+def test_positions_start_where_the_family_says(family: ModelFamily) -> None:
     """The embeddings of a text hold one position more than the model may read, or none."""
     model = build(family, max_position_embeddings=20)
     unused = family.padding_id + 1 if family.positions_after_padding else 0
@@ -83,7 +83,7 @@ def test_positions_begin_where_the_table_says(family: ModelFamily) -> None:
 
 
 @hand_written
-def test_every_path_leads_to_the_module_it_names(family: ModelFamily) -> None:
+def test_every_path_is_a_module_of_the_expected_type(family: ModelFamily) -> None:
     model = build(family)
 
     layers = list(list_layer_modules(model))
@@ -170,7 +170,7 @@ def test_the_trained_head_is_the_one_of_the_table(family: ModelFamily) -> None:
     )
 
 
-def test_a_module_of_an_unknown_family_is_placed_by_its_usual_name() -> None:
+def test_a_module_of_an_unknown_family_is_recognized_by_its_name() -> None:
     assert [find_stage("deberta-v2", name) for name in ("attention.self.query_proj", "x.y")] == [
         0,
         3,

@@ -65,7 +65,7 @@ def shape(script: str) -> list[type[ast.AST]]:
     return [type(node) for node in ast.walk(ast.parse(script))]
 
 
-def test_the_script_sets_what_the_run_was_configured_with() -> None:
+def test_the_script_uses_the_configuration_of_the_run() -> None:
     script = write_script(details(), source("World", "Sci/Tech"), ADAPTER)
 
     assert values(script) == {
@@ -92,7 +92,7 @@ def test_the_script_sets_what_the_run_was_configured_with() -> None:
 
 
 @pytest.mark.parametrize("name", [NASTY, '"', "\\", "''' + open('x')"])
-def test_nothing_that_people_wrote_becomes_code(name: str) -> None:
+def test_user_text_does_not_become_code(name: str) -> None:
     script = write_script(
         details(name=name, data={"name": name, "fingerprint": "1"}), source(name, "b"), ADAPTER
     )
@@ -101,13 +101,13 @@ def test_nothing_that_people_wrote_becomes_code(name: str) -> None:
     assert shape(script) == shape(write_script(details(), source("a", "b"), ADAPTER))
 
 
-def test_a_base_from_a_folder_has_no_revision_to_ask_for() -> None:
+def test_a_base_model_from_a_folder_has_no_revision() -> None:
     assert (
         values(write_script(details(), source(identity="local/tiny"), ADAPTER))["REVISION"] is None
     )
 
 
-def test_the_notebook_holds_the_script_in_cells() -> None:
+def test_the_notebook_contains_the_script_in_cells() -> None:
     script = write_script(details(), source(), ADAPTER)
 
     notebook = json.loads(write_notebook(script))
@@ -121,7 +121,7 @@ def test_the_notebook_holds_the_script_in_cells() -> None:
     ast.parse(code)
 
 
-def test_a_run_on_a_base_in_4_bits_is_trained_so_again() -> None:
+def test_the_script_of_a_4_bit_run_loads_a_4_bit_base_model() -> None:
     plain = write_script(details(), source(), ADAPTER)
     config = RunConfig(train_rows=1000, four_bit=True).model_dump(mode="json")
     in_four_bits = write_script(details(config=config), source(), ADAPTER)

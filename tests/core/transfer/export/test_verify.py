@@ -54,7 +54,7 @@ def created(
     return request.param, folder
 
 
-def test_each_format_answers_as_the_run_does(
+def test_each_format_predicts_as_the_run_does(
     source: ExportSource, created: tuple[Format, Path]
 ) -> None:
     target, folder = created
@@ -76,9 +76,7 @@ def test_each_format_answers_as_the_run_does(
         )
 
 
-def test_eight_bits_take_less_room_and_are_weights_all_the_same(
-    source: ExportSource, tmp_path: Path
-) -> None:
+def test_eight_bit_weights_take_less_space(source: ExportSource, tmp_path: Path) -> None:
     sizes = {}
     for target in (Format.ONNX, Format.ONNX_INT8):
         (tmp_path / target).mkdir()
@@ -90,7 +88,7 @@ def test_eight_bits_take_less_room_and_are_weights_all_the_same(
     )  # tiny weights: names and shapes take the rest
 
 
-def test_onnx_computes_the_last_layer_for_the_first_token_alone(
+def test_onnx_computes_the_last_layer_for_the_first_token_only(
     source: ExportSource, tmp_path: Path
 ) -> None:
     write_model(source, Format.ONNX, tmp_path)
@@ -108,9 +106,7 @@ def test_onnx_computes_the_last_layer_for_the_first_token_alone(
     assert (before.dim_param, attended.dim_value, last.dim_value) == ("tokens", 1, 1)
 
 
-def test_onnx_answers_one_text_as_among_others_and_padded(
-    source: ExportSource, tmp_path: Path
-) -> None:
+def test_onnx_predictions_do_not_depend_on_padding(source: ExportSource, tmp_path: Path) -> None:
     write_model(source, Format.ONNX, tmp_path)
     session = onnxruntime.InferenceSession(
         tmp_path / "model.onnx", disabled_optimizers=[SLOW_FUSION]
@@ -126,7 +122,7 @@ def test_onnx_answers_one_text_as_among_others_and_padded(
     assert together.shape == (3, len(CLASSES))
 
 
-def test_each_format_uploads_classes_max_tokens_and_tokenizer(created: tuple[Format, Path]) -> None:
+def test_each_format_has_classes_max_tokens_and_tokenizer(created: tuple[Format, Path]) -> None:
     _, folder = created
 
     assert read_labels(folder) == (CLASSES, 64)
@@ -152,7 +148,7 @@ def test_the_adapter_names_its_base_by_identity(source: ExportSource, tmp_path: 
     assert (config["base_model_name_or_path"], config["revision"]) == ("org/tiny", "abc")
 
 
-def test_a_merged_model_knows_its_classes_by_itself(source: ExportSource, tmp_path: Path) -> None:
+def test_a_merged_model_contains_its_class_names(source: ExportSource, tmp_path: Path) -> None:
     write_model(source, Format.MERGED, tmp_path)
 
     assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {
@@ -160,7 +156,9 @@ def test_a_merged_model_knows_its_classes_by_itself(source: ExportSource, tmp_pa
     }
 
 
-def test_a_copy_that_answers_otherwise_does_not_hold(source: ExportSource, tmp_path: Path) -> None:
+def test_a_model_with_other_predictions_fails_verification(
+    source: ExportSource, tmp_path: Path
+) -> None:
     write_model(source, Format.MERGED, tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     save_file(
@@ -171,7 +169,9 @@ def test_a_copy_that_answers_otherwise_does_not_hold(source: ExportSource, tmp_p
     assert not verify_export(source, Format.MERGED, tmp_path, TEXTS).holds
 
 
-def test_an_export_without_the_adapter_does_not_hold(source: ExportSource, tmp_path: Path) -> None:
+def test_an_export_without_the_adapter_fails_verification(
+    source: ExportSource, tmp_path: Path
+) -> None:
     write_model(source, Format.ADAPTER, tmp_path)
     weights = {
         name: torch.zeros_like(tensor)
@@ -182,7 +182,7 @@ def test_an_export_without_the_adapter_does_not_hold(source: ExportSource, tmp_p
     assert not verify_export(source, Format.ADAPTER, tmp_path, TEXTS).holds
 
 
-def test_nothing_is_verified_without_texts(source: ExportSource, tmp_path: Path) -> None:
+def test_verification_needs_texts(source: ExportSource, tmp_path: Path) -> None:
     with pytest.raises(ArtifactDamaged, match="no test texts"):
         verify_export(source, Format.MERGED, tmp_path, [])
 
@@ -205,11 +205,11 @@ def test_nothing_is_verified_without_texts(source: ExportSource, tmp_path: Path)
         ),
     ],
 )
-def test_what_a_verification_takes(changes: dict[str, object], holds: bool) -> None:
+def test_conditions_of_a_verification(changes: dict[str, object], holds: bool) -> None:
     assert make_verification(**changes).holds is holds
 
 
-def test_the_card_gives_scores_with_interval_and_lets_nothing_of_people_become_markup(
+def test_the_card_has_scores_with_intervals_and_escapes_user_text(
     source: ExportSource,
 ) -> None:
     details = {

@@ -43,7 +43,9 @@ print(json.dumps(model(**batch).logits.softmax(-1)[0].tolist()))
 @pytest.mark.parametrize(
     "model", [BY_NAME, BY_FOLDER], ids=["from the cache of the Hub", "over a base from a folder"]
 )
-def test_an_exported_adapter_answers_in_a_fresh_process_as_here(tmp_path: Path, model: str) -> None:
+def test_an_exported_adapter_predicts_the_same_in_a_fresh_process(
+    tmp_path: Path, model: str
+) -> None:
     trained = add_adapter(
         load_base(write_bert(tmp_path / "base"), CLASSES, 1), RunConfig(rank=4), "org/tiny", COMMIT
     )

@@ -44,7 +44,7 @@ def texts() -> list[str]:
 
 
 @pytest.mark.parametrize("family", WRITERS)
-def test_a_run_answers_in_each_format_as_it_did_after_training(
+def test_each_format_predicts_as_the_run_after_training(
     family: str, tmp_path: Path, settings: Settings, texts: list[str]
 ) -> None:
     base = WRITERS[family](tmp_path / "base", layers=3)

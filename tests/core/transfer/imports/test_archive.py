@@ -174,7 +174,7 @@ def test_the_size_of_a_file_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
         read_upload("mine.zip", zipped({"adapter_config.json": os.urandom(11)}))
 
 
-def test_several_adapters_are_not_guessed_between() -> None:
+def test_several_adapters_are_rejected() -> None:
     with pytest.raises(DataError, match="contains 2 adapters"):
         read_upload("mine.zip", zipped({**GOOD, "other/adapter_config.json": b"{}"}))
 

@@ -89,7 +89,7 @@ def run_files(**changes: object) -> dict[str, bytes]:
     }
 
 
-def test_an_adapter_alone_becomes_a_finished_run_that_classifies(lab: Store, base: Path) -> None:
+def test_an_adapter_becomes_a_finished_run_that_classifies(lab: Store, base: Path) -> None:
     job = do_import(lab, adapter_files(base), name="mine")
 
     assert (job.state, job.name, job.owner) == (JobState.COMPLETED, "mine", MACHINE_OWNER.id)
@@ -98,7 +98,7 @@ def test_an_adapter_alone_becomes_a_finished_run_that_classifies(lab: Store, bas
     assert read_train_request(job).config.max_tokens == 64
 
 
-def test_the_imported_adapter_answers_as_its_tensors_say(lab: Store, base: Path) -> None:
+def test_the_imported_adapter_has_the_tensors_of_the_file(lab: Store, base: Path) -> None:
     job = do_import(lab, adapter_files(base))
 
     stored = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
@@ -157,7 +157,7 @@ def test_the_run_survives_the_loss_of_the_database(lab: Store, base: Path) -> No
     assert open_store(lab.settings).job(job.id) == job
 
 
-def test_a_fine_half_precision_adapter_is_read(lab: Store, base: Path) -> None:
+def test_a_valid_half_precision_adapter_is_read(lab: Store, base: Path) -> None:
     halves = save({name: tensor.astype(np.float16) for name, tensor in tensors().items()})
 
     job = do_import(lab, {**adapter_files(base), WEIGHTS: halves})
@@ -319,7 +319,7 @@ def test_class_names_are_bounded(lab: Store, base: Path, names: list[str], messa
     assert_rejected(lab, adapter_files(base), message, classes=names)
 
 
-def test_hostile_class_names_stay_plain_text_on_one_line(lab: Store, base: Path) -> None:
+def test_hostile_class_names_become_plain_text_on_one_line(lab: Store, base: Path) -> None:
     hostile = ["<script>alert(1)</script>", "**a**\n# b", "=cmd()|x\x00\x1b[31m", "\ud800\u202e"]
     labels = json.dumps(
         {"id2label": {str(number): name for number, name in enumerate(hostile)}, "max_tokens": 64}
@@ -338,7 +338,7 @@ def test_hostile_class_names_stay_plain_text_on_one_line(lab: Store, base: Path)
     assert (job.name[:9], len(job.name)) == ("<b>x </b>", 120)
 
 
-def test_class_names_may_be_given(lab: Store, base: Path) -> None:
+def test_class_names_can_be_passed(lab: Store, base: Path) -> None:
     without_names = {
         name: data for name, data in adapter_files(base).items() if name != "labels.json"
     }
@@ -382,14 +382,14 @@ def test_damaged_predictions_are_rejected(lab: Store, base: Path, line: str) -> 
     assert_rejected(lab, contents, "predictions.jsonl is damaged")
 
 
-def test_a_guest_imports_nothing(lab: Store, base: Path) -> None:
+def test_a_guest_cannot_import(lab: Store, base: Path) -> None:
     lab.visitor = GUEST
 
     with pytest.raises(NotAllowed, match="import a run"):
         do_import(lab, adapter_files(base))
 
 
-def test_a_disk_that_fails_leaves_nothing(
+def test_a_failing_disk_leaves_no_files(
     lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(path: Path, value: object) -> None:
