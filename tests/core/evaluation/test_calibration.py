@@ -21,9 +21,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def drawn(rows: int, classes: int, sharpness: float = 1.0) -> Predictions:
-    """Labels drawn from the softmax of some logits, which are then made ``sharpness`` times as
-    sure.
-    """
+    """Draw labels from the softmax of random logits, and multiply the logits by ``sharpness``."""
     random = np.random.default_rng(3)
     logits = random.normal(scale=2, size=(rows, classes))
     true = np.array([random.choice(classes, p=share) for share in softmax(logits)])
@@ -47,7 +45,7 @@ def test_ece_of_four_texts_equals_that_computed_by_hand() -> None:
 
     result = calibration(shares, np.array([0, 1, 0, 0]), bins=10)
 
-    # bin 0.6 to 0.7: two texts, 0.65 sure, one right; bin 0.9 to 1: two texts, 0.95 sure, one right
+    # bin 0.6 to 0.7: two texts, confidence 0.65, one correct; bin 0.9 to 1: two, 0.95, one correct
     assert result.ece == pytest.approx((2 * 0.15 + 2 * 0.45) / 4, abs=1e-12)
     assert result.bins["texts"].tolist() == [0, 0, 0, 0, 0, 0, 2, 0, 0, 2]
     assert result.brier == pytest.approx((0.005 + 1.805 + 0.245 + 0.845) / 4, abs=1e-12)

@@ -113,7 +113,7 @@ def test_proportions_have_wilson_intervals() -> None:
 
     low, high = stats.binomtest(40, 54).proportion_ci(
         method="wilson"
-    )  # World: 40 of the 54 texts called so
+    )  # World: 40 of the 54 texts predicted as World
     assert table["precision"][0] == 40 / 54
     assert (table["precision_low"][0], table["precision_high"][0]) == pytest.approx(
         (low, high), abs=1e-7
@@ -141,7 +141,7 @@ def test_one_text_is_enough_for_any_number_of_classes(classes: int) -> None:
     assert len(table) == classes
     assert table["f1_high"].tolist() == [0, 0] + [1] * (
         classes - 2
-    )  # nothing is known of a class that never occurs
+    )  # a class that never occurs could have any F1
 
 
 def test_confused_pairs_name_the_stronger_direction_first() -> None:

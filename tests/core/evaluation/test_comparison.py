@@ -21,7 +21,7 @@ def result(
     fingerprint: str = "abcdef012345",
     classes: int = 2,
 ) -> Result:
-    """A run that has all rows right but those in ``wrong``."""
+    """Return a run that is correct on all rows except ``wrong``."""
     ids = np.array(rows)
     labels = ids % classes
     predicted = np.where(np.isin(ids, list(wrong)), (labels + 1) % classes, labels)
@@ -138,7 +138,9 @@ def test_f1_differences_use_the_texts_of_both_runs() -> None:
     table = class_differences(pair)
 
     assert table["support"].sum() == 15
-    assert table["second"].tolist() == table["first"].tolist()  # where A is wrong, B was not asked
+    assert (
+        table["second"].tolist() == table["first"].tolist()
+    )  # B was not scored on the row where A is incorrect
 
 
 def test_runs_are_compared_with_references_and_corrected_for_all_of_them() -> None:

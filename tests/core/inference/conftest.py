@@ -13,7 +13,7 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def write_adapter(base_folder: Path, tmp_path: Path) -> Write:
-    """Writes an adapter on the base model into a folder of that name."""
+    """Return a function that writes an adapter of the base model into a folder by name."""
 
     def write(name: str, seed: int, **changes: object) -> Path:
         return write_random_adapter(base_folder, tmp_path / name, seed, **changes)

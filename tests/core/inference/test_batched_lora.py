@@ -35,7 +35,7 @@ def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
 def by_peft(
     classifier: Classifier, requests: Query, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> NDArray[np.float32]:
-    """Return the answer of PEFT's own layers."""
+    """Predict with PEFT's own layers."""
     with monkeypatch.context() as patch:
         patch.setattr(BatchedLora, "fits", staticmethod(lambda base: False))
         result: NDArray[np.float32] = classifier.classify(
@@ -189,7 +189,7 @@ def test_each_family_predicts_as_transformers_and_peft(tmp_path: Path, family: s
 
 
 def probabilities(model: torch.nn.Module, classifier: Classifier) -> NDArray[np.float32]:
-    """(n, C) of ``TEXTS`` by the model's own layers."""
+    """Predict ``TEXTS`` (n, C) with the model's own layers."""
     batch = classifier.tokenizer(TEXTS, padding=True, return_tensors="pt")
     with torch.inference_mode():
         logits = model.eval()(

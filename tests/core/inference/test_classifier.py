@@ -27,7 +27,7 @@ def classifier(base_folder: Path) -> Classifier:
 
 
 def probabilities(model: torch.nn.Module, base_folder: Path) -> NDArray[np.float32]:
-    """Each text on its own, so without padding."""
+    """Predict each text in a batch of its own, without padding."""
     tokenizer = AutoTokenizer.from_pretrained(base_folder)
     with torch.inference_mode():
         logits = [

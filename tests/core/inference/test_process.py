@@ -70,19 +70,18 @@ def test_an_error_is_raised_in_the_server(
     assert caught.value.fix == "Train the run again, or choose another run."
 
 
-# loky says so whenever a process ends by itself just as work arrives; it starts another one
+# loky warns if a process ends just as work arrives, and starts another one
 pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs:UserWarning")
 
 
 @pytest.fixture
 def light_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceProcess]:
-    """A host whose process reports its id instead of classifying, and so needs no torch; asked for
-    "die" it dies.
+    """Return a host whose process returns its id instead of classifying, without torch.
 
-    Asked for a path it dies the first time, and leaves a file there.
+    For the text "die" the process dies. For a path it dies the first time and creates a file there.
     """
 
-    def answer(requests: object, texts: list[str]) -> list[object]:  # travels by value
+    def answer(requests: object, texts: list[str]) -> list[object]:  # pickled by value
         if texts == ["die"] or (texts and not os.path.exists(texts[0])):
             open(texts[0], "w").close() if texts != ["die"] else None
             os._exit(1)

@@ -1,4 +1,4 @@
-"""Each family of the table against the classes of transformers: paths, head, positions."""
+"""Compare each listed family with the classes of transformers: paths, head, positions."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ hand_written = pytest.mark.parametrize(
 
 
 def build(family: ModelFamily, **changes: object) -> PreTrainedModel:
-    """A classifier of that family with random weights and two layers."""
+    """Return a classifier of the family with random weights and two layers."""
     sizes = {"intermediate_size": 64, "hidden_dim": 64, "embedding_size": WIDTH, "vocab_size": 90}
     config = AutoConfig.for_model(
         family.model_type,

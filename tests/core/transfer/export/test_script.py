@@ -38,7 +38,7 @@ def source(*classes: str, identity: str = "org/tiny") -> ExportSource:
 
 
 def values(script: str) -> dict[str, object]:
-    """Constants that the script sets at its top level."""
+    """Return the constants that the script assigns at module level."""
     result: dict[str, object] = {}
     for node in ast.parse(script).body:
         if isinstance(node, ast.Assign):
@@ -61,7 +61,7 @@ def values(script: str) -> dict[str, object]:
 
 
 def shape(script: str) -> list[type[ast.AST]]:
-    """The kinds of all nodes of the script."""
+    """Return the types of all syntax nodes of the script."""
     return [type(node) for node in ast.walk(ast.parse(script))]
 
 

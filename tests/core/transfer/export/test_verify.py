@@ -29,7 +29,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> ExportSource:
-    """A tiny run whose adapter changes the answers."""
+    """A tiny run whose adapter changes the predictions."""
     place = tmp_path_factory.mktemp("run")
     model = add_adapter(
         load_base(write_bert(place / "base"), CLASSES, 1), RunConfig(rank=4), "org/tiny", "abc"
@@ -62,9 +62,7 @@ def test_each_format_predicts_as_the_run_does(
     verification = verify_export(source, target, folder, TEXTS)
 
     assert verification.differs_from_base > 0.01
-    if (
-        target is not Format.ONNX_INT8
-    ):  # whose 8 bits cannot distinguish what random weights hardly do
+    if target is not Format.ONNX_INT8:  # 8 bits are too few for the margins of random weights
         assert (
             verification.labels_equal,
             verification.max_probability_difference < 1e-4,
@@ -85,7 +83,7 @@ def test_eight_bit_weights_take_less_space(source: ExportSource, tmp_path: Path)
 
     assert (
         sizes[Format.ONNX_INT8] < 0.8 * sizes[Format.ONNX]
-    )  # tiny weights: names and shapes take the rest
+    )  # names and shapes take a large part of a tiny model
 
 
 def test_onnx_computes_the_last_layer_for_the_first_token_only(

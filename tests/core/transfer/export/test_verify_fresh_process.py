@@ -1,6 +1,4 @@
-"""An exported adapter in a process of its own that has never heard of this app, by the two ways
-that a reader would take.
-"""
+"""Load an exported adapter in a process that uses only transformers and PEFT, in two usual ways."""
 
 import json
 import os

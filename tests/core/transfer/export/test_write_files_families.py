@@ -1,4 +1,4 @@
-"""From training to every export, for each family that the hand-written encoder computes."""
+"""Train and export each family that the hand-written encoder supports."""
 
 from pathlib import Path
 
@@ -71,14 +71,14 @@ def test_each_format_predicts_as_the_run_after_training(
 
 
 def predicted(heard: Heard, split: str) -> Scores:
-    """Probabilities (n, C) of a split, in the order of its rows."""
+    """Return the probabilities (n, C) of a split in the order of its rows."""
     (event,) = [event for event in heard.evaluations if event.split == split]
     frame = event.predictions.sort_values("row")
     return frame[[f"p{index}" for index in range(len(CLASSES))]].to_numpy()
 
 
 def classify(target: Format, folder: Path, base: Path, texts: list[str]) -> Scores:
-    """Probabilities (n, C) by transformers, PEFT or onnxruntime alone."""
+    """Predict probabilities (n, C) with transformers, PEFT or onnxruntime only."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     batch = tokenizer(texts, padding=True, truncation=True, max_length=24, return_tensors="pt")
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
