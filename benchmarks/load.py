@@ -317,7 +317,7 @@ async def measure(
     figures["errors (0)"] = len(group.times.errors)
     for error, times in Counter(group.times.errors).most_common(10):
         say(f"{times} × {error}")
-    students = sum(item.role is Role.STUDENT for item in accounts.people(group.store))
+    students = sum(item.role is Role.STUDENT for item in accounts.list_people(group.store))
     say(f"{students} students, {len(group.store.jobs(JobKind.TRAIN))} runs at the end")
     return figures
 

@@ -62,7 +62,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "rename: files are written in place",
         "core/storage/files.py",
-        '    part = _beside(path, "part")\n',
+        '    part = _temporary(path, "part")\n',
         "    part = path\n",
         f"{DISKS}::test_a_disk_that_fails_leaves_the_old_or_the_new",
     ),
@@ -86,7 +86,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "core/storage/locks.py",
         "    except BlockingIOError:\n        return False",
         "    except BlockingIOError:\n        return True",
-        "tests/core/jobs/test_processes.py::test_a_lock_is_taken_once",
+        "tests/core/jobs/test_supervisor_processes.py::test_a_lock_is_taken_once",
     ),
     Mutation(
         "lock: the supervisor does not look at it",
@@ -98,7 +98,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "launch key unique",
-        "core/storage/schema.py",
+        "core/storage/database.py",
         "launch_key TEXT NOT NULL UNIQUE",
         "launch_key TEXT NOT NULL",
         "tests/core/storage/test_store.py::test_the_same_launch_key_makes_one_job",
@@ -113,8 +113,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "checksums of a checkpoint",
-        "core/storage/manifest.py",
-        'or checksum(data) != entry["sha256"]',
+        "core/storage/files.py",
+        'or compute_checksum(data) != entry["sha256"]',
         "",
         "tests/core/runs/test_artifacts_checkpoints.py::test_whatever_happens_to_the_newest_the_one_before_is_taken",
     ),
@@ -128,7 +128,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "forgetting the rows past the checkpoint on resume",
         "core/jobs/workers/recorder.py",
-        "        self.context.store.drop_metrics_after(self.context.job, found.step)\n",
+        "        self.context.store.drop_metrics_after(self.context.job, newest.step)\n",
         "",
         f"{STAGE}::test_a_run_goes_on_after_a_power_cut_as_if_nothing_had_been",
         "disk.power_cuts",

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from scipy import stats
 
 from benchmarks.sides import SIDES, Measured, Task
-from core.settings import cores
+from core.settings import count_cores
 
 Figures = dict[str, float]
 Interval = dict[str, float | None]
@@ -80,7 +80,7 @@ def main() -> None:
     summary = summarise(rounds)
     if arguments.json:
         setting = {"model": arguments.model, "rows": arguments.rows, "rounds": arguments.rounds}
-        described = summary.as_dict() | setting | {"threads": cores()}
+        described = summary.as_dict() | setting | {"threads": count_cores()}
         print(json.dumps(described, allow_nan=False))  # noqa: T201
     else:
         print(as_text(summary))  # noqa: T201
@@ -115,7 +115,11 @@ def measure_round(task: Task, number: int) -> dict[str, Figures]:
 
 def run_side(side: str, task: Task) -> Figures:
     """Measure one side in a new process."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(cores()), "TOKENIZERS_PARALLELISM": "false"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(count_cores()),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     if side == "ours":
         environment |= {"GOMP_SPINCOUNT": "1000", "MALLOC_ARENA_MAX": "1"}  # as a worker has it
     command = [sys.executable, __file__, "--side", side, "--task", json.dumps(task.as_dict())]

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from core.errors import NotAllowed
 
-LONGEST_NAME = 40  # letters of a visitor's name
+LONGEST_NAME = 40  # characters of a visitor's name
 
 
 class Mode(StrEnum):
@@ -26,7 +26,7 @@ class Role(StrEnum):
     TEACHER = "teacher"
     STUDENT = "student"
     GUEST = "guest"
-    TASTER = "taster"  # a guest who may start a Taste run: core/runs/limits.py
+    GUEST_TRAINER = "taster"  # a guest who may start a Taste run: core/runs/limits.py
 
 
 class Action(StrEnum):
@@ -72,39 +72,38 @@ class Visitor:
     role: Role
 
     @property
-    def in_charge(self) -> bool:
+    def is_admin(self) -> bool:
         """Whether the visitor is an admin, who may do everything."""
         return self.role in (Role.OWNER, Role.TEACHER)
 
     @property
     def shelf(self) -> str:
         """Name of the visitor's own folder; empty for admins, who share the parent folder."""
-        return "" if self.in_charge else self.id
+        return "" if self.is_admin else self.id
 
 
 GUEST_PREFIX = "guest-"  # prefix of the ids of guest trainers
-MACHINE_OWNER = Visitor(
-    "local", "", Role.OWNER
-)  # works on the machine itself or on its command line
+# works on the machine itself or on its command line
+MACHINE_OWNER = Visitor("local", "", Role.OWNER)
 GUEST = Visitor("guest", "", Role.GUEST)
 
 
-def may(visitor: Visitor, action: Action, owner: str = "") -> bool:
+def is_allowed(visitor: Visitor, action: Action, owner: str = "") -> bool:
     """Return whether the visitor may take the action; ``owner`` is the owner of its job."""
-    if visitor.in_charge:
+    if visitor.is_admin:
         return True
     if visitor.role is Role.STUDENT:
         return action in OF_STUDENTS and (action not in ON_A_RUN or owner == visitor.id)
-    if visitor.role is Role.TASTER:
+    if visitor.role is Role.GUEST_TRAINER:
         return action is Action.LAUNCH or (action is Action.STOP and owner == visitor.id)
     return False
 
 
 def require(visitor: Visitor, action: Action, owner: str = "") -> None:
     """Raise NotAllowed if the visitor may not take the action."""
-    if may(visitor, action, owner):
+    if is_allowed(visitor, action, owner):
         return
-    if visitor.role is Role.TASTER and action is Action.STOP:
+    if visitor.role is Role.GUEST_TRAINER and action is Action.STOP:
         raise NotAllowed(
             "You cannot stop this run: another visitor started it.", "It ends in a few minutes."
         )
@@ -126,8 +125,7 @@ def sanitize_name(text: str, longest: int) -> str:
 
     Control characters and characters that change the writing direction are removed.
     """
-    whole = (
-        text[: 10 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    )  # unpaired surrogates become �
+    # unpaired surrogates become �
+    whole = text[: 10 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     words = " ".join(whole.split())
     return "".join(letter for letter in words if letter.isprintable())[:longest].strip()

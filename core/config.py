@@ -5,14 +5,39 @@ it.
 """
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from core.quantization import unsupported_reason
+PACKAGE = "bitsandbytes"
+DEVICES = Path("/dev")  # the NVIDIA driver puts nvidia0 and so on here
+
+
+@cache
+def find_four_bit_problem() -> str:
+    """Return why a base model cannot be held in 4 bits here, as the end of a sentence; else ""."""
+    if not (DEVICES / "nvidia0").exists() and shutil.which("nvidia-smi") is None:
+        return "needs an NVIDIA GPU, and this machine has none"
+    if _version("torch").endswith("+cpu"):
+        return "needs PyTorch with CUDA, and the one here is a build for CPUs"
+    if find_spec(PACKAGE) is None:
+        return f"needs the package {PACKAGE}, which is not installed here"
+    return ""
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 class Group(StrEnum):
@@ -25,8 +50,8 @@ class Group(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """Presentation of a field: section, unit, whether it is always visible, and why it is
+class Display:
+    """How a field is displayed: section, unit, whether it is always visible, and why it is
     unavailable.
 
     ``why_not`` returns an empty string if the field is available.
@@ -59,7 +84,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model: Annotated[str, Shown(Group.DATA, basic=True)] = Field(
+    model: Annotated[str, Display(Group.DATA, basic=True)] = Field(
         "minilm",
         title="Base model",
         min_length=1,
@@ -70,7 +95,7 @@ class RunConfig(BaseModel):
             " @revision works too."
         ),
     )
-    train_rows: Annotated[int, Shown(Group.DATA, "rows", basic=True)] = Field(
+    train_rows: Annotated[int, Display(Group.DATA, "rows", basic=True)] = Field(
         4000,
         title="Training rows",
         ge=0,
@@ -80,7 +105,7 @@ class RunConfig(BaseModel):
             " most up to a few thousand; training time grows proportionally."
         ),
     )
-    max_tokens: Annotated[int, Shown(Group.DATA, "tokens")] = Field(
+    max_tokens: Annotated[int, Display(Group.DATA, "tokens")] = Field(
         128,
         title="Max tokens",
         ge=4,
@@ -90,7 +115,7 @@ class RunConfig(BaseModel):
             " 128 covers nearly all of AG News, 512 is the limit of most encoders."
         ),
     )
-    seed: Annotated[int, Shown(Group.DATA)] = Field(
+    seed: Annotated[int, Display(Group.DATA)] = Field(
         42,
         title="Seed",
         ge=0,
@@ -100,7 +125,7 @@ class RunConfig(BaseModel):
             " show how much of a result is due to chance; compare at least three."
         ),
     )
-    rank: Annotated[int, Shown(Group.ADAPTER, basic=True)] = Field(
+    rank: Annotated[int, Display(Group.ADAPTER, basic=True)] = Field(
         16,
         title="Rank",
         ge=1,
@@ -110,7 +135,7 @@ class RunConfig(BaseModel):
             " layer. A higher rank can express more and trains more parameters; 4 to 32 is usual."
         ),
     )
-    alpha: Annotated[float, Shown(Group.ADAPTER, basic=True)] = Field(
+    alpha: Annotated[float, Display(Group.ADAPTER, basic=True)] = Field(
         32,
         title="Alpha",
         gt=0,
@@ -120,7 +145,7 @@ class RunConfig(BaseModel):
             " adapter, much like a higher learning rate; twice the rank is usual."
         ),
     )
-    dropout: Annotated[float, Shown(Group.ADAPTER)] = Field(
+    dropout: Annotated[float, Display(Group.ADAPTER)] = Field(
         0.1,
         title="LoRA dropout",
         ge=0,
@@ -130,7 +155,7 @@ class RunConfig(BaseModel):
             " reduces overfitting on few rows but slows learning; 0 to 0.1 is usual."
         ),
     )
-    target_modules: Annotated[tuple[str, ...], BeforeValidator(_names), Shown(Group.ADAPTER)] = (
+    target_modules: Annotated[tuple[str, ...], BeforeValidator(_names), Display(Group.ADAPTER)] = (
         Field(
             (),
             title="Target modules",
@@ -141,7 +166,7 @@ class RunConfig(BaseModel):
             ),
         )
     )
-    rslora: Annotated[bool, Shown(Group.ADAPTER)] = Field(
+    rslora: Annotated[bool, Display(Group.ADAPTER)] = Field(
         False,
         title="Rank-stabilised (rsLoRA)",
         description=(
@@ -149,7 +174,7 @@ class RunConfig(BaseModel):
             " low ones (Kalajdzievski 2023). Worth trying from rank 32."
         ),
     )
-    dora: Annotated[bool, Shown(Group.ADAPTER)] = Field(
+    dora: Annotated[bool, Display(Group.ADAPTER)] = Field(
         False,
         title="Magnitude and direction (DoRA)",
         description=(
@@ -157,7 +182,7 @@ class RunConfig(BaseModel):
             " 2024). Sometimes more accurate at low rank, but considerably slower."
         ),
     )
-    epochs: Annotated[int, Shown(Group.OPTIMISATION, "epochs", basic=True)] = Field(
+    epochs: Annotated[int, Display(Group.OPTIMISATION, "epochs", basic=True)] = Field(
         1,
         title="Epochs",
         ge=1,
@@ -167,7 +192,7 @@ class RunConfig(BaseModel):
             " time, and too many overfit."
         ),
     )
-    batch_size: Annotated[int, Shown(Group.OPTIMISATION, "rows", basic=True)] = Field(
+    batch_size: Annotated[int, Display(Group.OPTIMISATION, "rows", basic=True)] = Field(
         16,
         title="Batch size",
         ge=1,
@@ -177,7 +202,7 @@ class RunConfig(BaseModel):
             " memory; 16 or 32 is usual."
         ),
     )
-    learning_rate: Annotated[float, Shown(Group.OPTIMISATION, basic=True)] = Field(
+    learning_rate: Annotated[float, Display(Group.OPTIMISATION, basic=True)] = Field(
         2e-3,
         title="Learning rate",
         gt=0,
@@ -187,7 +212,7 @@ class RunConfig(BaseModel):
             " given steps. LoRA uses about ten times the rate of full fine-tuning: 2e-4 to 5e-3."
         ),
     )
-    schedule: Annotated[Schedule, Shown(Group.OPTIMISATION)] = Field(
+    schedule: Annotated[Schedule, Display(Group.OPTIMISATION)] = Field(
         "linear",
         title="Schedule",
         description=(
@@ -195,7 +220,7 @@ class RunConfig(BaseModel):
             " to zero, or not at all. Decreasing to zero usually gives higher accuracy."
         ),
     )
-    warmup: Annotated[float, Shown(Group.OPTIMISATION, "fraction of steps")] = Field(
+    warmup: Annotated[float, Display(Group.OPTIMISATION, "fraction of steps")] = Field(
         0.05,
         title="Warm-up",
         ge=0,
@@ -205,7 +230,7 @@ class RunConfig(BaseModel):
             " warm-up stabilises the first steps at high rates; 0 to 0.1 is usual."
         ),
     )
-    weight_decay: Annotated[float, Shown(Group.OPTIMISATION)] = Field(
+    weight_decay: Annotated[float, Display(Group.OPTIMISATION)] = Field(
         0.01,
         title="Weight decay",
         ge=0,
@@ -215,7 +240,7 @@ class RunConfig(BaseModel):
             " 0.1 is usual and matters little for small adapters."
         ),
     )
-    base_dropout: Annotated[bool, Shown(Group.OPTIMISATION)] = Field(
+    base_dropout: Annotated[bool, Display(Group.OPTIMISATION)] = Field(
         False,
         title="Dropout in the base model",
         description=(
@@ -223,7 +248,7 @@ class RunConfig(BaseModel):
             " does. Training is about a third slower; off by default."
         ),
     )
-    precision: Annotated[Precision, Shown(Group.OPTIMISATION)] = Field(
+    precision: Annotated[Precision, Display(Group.OPTIMISATION)] = Field(
         "auto",
         title="Precision",
         description=(
@@ -232,7 +257,7 @@ class RunConfig(BaseModel):
             " stays the same for the run. fp16 needs a GPU."
         ),
     )
-    four_bit: Annotated[bool, Shown(Group.OPTIMISATION, why_not=unsupported_reason)] = Field(
+    four_bit: Annotated[bool, Display(Group.OPTIMISATION, why_not=find_four_bit_problem)] = Field(
         False,
         title="4-bit base model (NF4)",
         description=(
@@ -241,7 +266,7 @@ class RunConfig(BaseModel):
             " and exports use full precision. Needs an NVIDIA GPU and the package bitsandbytes."
         ),
     )
-    evaluation_interval: Annotated[int, Shown(Group.EVALUATION, "steps", basic=True)] = Field(
+    evaluation_interval: Annotated[int, Display(Group.EVALUATION, "steps", basic=True)] = Field(
         50,
         title="Evaluation interval",
         ge=1,
@@ -251,7 +276,7 @@ class RunConfig(BaseModel):
             " validation gives finer curves but takes time."
         ),
     )
-    validation_rows: Annotated[int, Shown(Group.EVALUATION, "rows")] = Field(
+    validation_rows: Annotated[int, Display(Group.EVALUATION, "rows")] = Field(
         500,
         title="Validation rows",
         ge=1,
@@ -261,7 +286,7 @@ class RunConfig(BaseModel):
             " noisier: 500 rows give about ±2.7 points at 90 % accuracy."
         ),
     )
-    test_rows: Annotated[int, Shown(Group.EVALUATION, "rows")] = Field(
+    test_rows: Annotated[int, Display(Group.EVALUATION, "rows")] = Field(
         0,
         title="Test rows",
         ge=0,
@@ -271,7 +296,7 @@ class RunConfig(BaseModel):
             " the final evaluation; 0 uses all. A sample is faster and widens the interval."
         ),
     )
-    early_stopping: Annotated[int, Shown(Group.EVALUATION, "validations")] = Field(
+    early_stopping: Annotated[int, Display(Group.EVALUATION, "validations")] = Field(
         0,
         title="Early stopping",
         ge=0,
@@ -287,12 +312,14 @@ class RunConfig(BaseModel):
         return math.ceil(rows / self.batch_size) * self.epochs
 
 
-def shown(name: str) -> Shown:
+def find_display(name: str) -> Display:
     """Return the presentation of the field ``name``."""
-    return next(item for item in RunConfig.model_fields[name].metadata if isinstance(item, Shown))
+    return next(item for item in RunConfig.model_fields[name].metadata if isinstance(item, Display))
 
 
-def bounds(name: str, model: type[BaseModel] | None = None) -> tuple[float | None, float | None]:
+def find_bounds(
+    name: str, model: type[BaseModel] | None = None
+) -> tuple[float | None, float | None]:
     """Return the smallest and largest allowed value of a numeric field; None where unbounded.
 
     ``model`` defaults to RunConfig. An exclusive bound counts as the bound.
@@ -304,13 +331,13 @@ def bounds(name: str, model: type[BaseModel] | None = None) -> tuple[float | Non
     return low, high
 
 
-def choices(name: str) -> tuple[str, ...]:
+def list_choices(name: str) -> tuple[str, ...]:
     """Return the allowed values of a ``Literal`` field; empty for any other field."""
     annotation = RunConfig.model_fields[name].annotation
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-def differences(config: RunConfig, other: RunConfig) -> dict[str, tuple[object, object]]:
+def find_differences(config: RunConfig, other: RunConfig) -> dict[str, tuple[object, object]]:
     """Return the fields that differ: name to (value in ``config``, value in ``other``)."""
     mine, theirs = config.model_dump(), other.model_dump()
     return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from core.config import RunConfig, bounds, choices
+from core.config import RunConfig, find_bounds, list_choices
 from core.errors import ConfigError
 
 
@@ -111,8 +111,8 @@ def _explain(problem: ErrorDetails) -> str:
 
 
 def _allowed(name: str, field: FieldInfo) -> str:
-    low, high = bounds(name)
-    if options := choices(name):
+    low, high = find_bounds(name)
+    if options := list_choices(name):
         return f"choose one of {', '.join(options)}"
     if field.annotation in (int, float):
         kind = "a whole number" if field.annotation is int else "a number"

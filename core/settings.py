@@ -11,9 +11,8 @@ from core.errors import ConfigError
 YES, NO = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 MODES = ("local", "classroom", "public")
 PROJECT = Path(__file__).parents[1]  # the checkout, or site-packages of an installed copy
-HOSTED = Path(
-    "/mount/src"
-)  # app folder of Streamlit Community Cloud, where all visitors are remote
+# app folder of Streamlit Community Cloud, where all visitors are remote
+HOSTED = Path("/mount/src")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
 CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
@@ -59,53 +58,43 @@ def _count(name: str, highest: int) -> int:
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the server; values that are not given are read from the environment each time.
+    """Settings of the server; values that are not given are read from the environment.
 
-    Not a pydantic model: importing pydantic takes longer than all else that a worker does before
-    its job. Raises ConfigError.
+    Not a pydantic model: importing pydantic takes longer than everything else that a worker does
+    before its job. Raises ConfigError.
     """
 
-    home: Path = field(
-        default_factory=lambda: _folder("HOME") or Path.home() / ".loralab"
-    )  # database, runs, prepared data
-    data: Path | None = field(
-        default_factory=lambda: _folder("DATA")
-    )  # local dataset folder; wins over the Hub
-    model: str = field(
-        default_factory=lambda: _variable("MODEL") or "minilm"
-    )  # default base model of the form
-    hub: bool = field(
-        default_factory=lambda: _switch("HUB", True)
-    )  # whether the Hugging Face Hub may be used
-    threads: int = field(
-        default_factory=lambda: _count("THREADS", 256)
-    )  # threads per training; 0 uses all cores
-    paths: bool = field(
-        default_factory=lambda: _switch("PATHS", False)
-    )  # whether visitors may read files of this machine by path
+    # database, runs, prepared data
+    home: Path = field(default_factory=lambda: _folder("HOME") or Path.home() / ".loralab")
+    # local dataset folder; wins over the Hub
+    data: Path | None = field(default_factory=lambda: _folder("DATA"))
+    # default base model of the form
+    model: str = field(default_factory=lambda: _variable("MODEL") or "minilm")
+    # whether the Hugging Face Hub may be used
+    hub: bool = field(default_factory=lambda: _switch("HUB", True))
+    # threads per training; 0 uses all cores
+    threads: int = field(default_factory=lambda: _count("THREADS", 256))
+    # whether visitors may read files of this machine by path
+    paths: bool = field(default_factory=lambda: _switch("PATHS", False))
+    # core/access.py
     mode: str = field(
         default_factory=lambda: _one_of("MODE", MODES, "public" if is_hosted() else "local")
-    )  # core/access.py
-    class_code: str = field(
-        default_factory=lambda: _variable("CLASS_CODE")
-    )  # of students; generated if not given
+    )
+    # of students; generated if not given
+    class_code: str = field(default_factory=lambda: _variable("CLASS_CODE"))
     teacher_code: str = field(default_factory=lambda: _variable("TEACHER_CODE"))
-    teachers: tuple[str, ...] = field(
-        default_factory=lambda: _list("TEACHERS")
-    )  # sign-in ids of teachers: core/people/openid.py
-    students: tuple[str, ...] = field(
-        default_factory=lambda: _list("STUDENTS")
-    )  # who may join by signing in; everyone if empty
-    guest_taste: bool = field(
-        default_factory=lambda: _switch("GUEST_TASTE", False)
-    )  # whether guests of a public page may start a Taste run
-    # whether whoever queues a job starts the supervisor; not where a service manager runs it
+    # sign-in ids of teachers: core/people/openid.py
+    teachers: tuple[str, ...] = field(default_factory=lambda: _list("TEACHERS"))
+    # who may join by signing in; everyone if empty
+    students: tuple[str, ...] = field(default_factory=lambda: _list("STUDENTS"))
+    # whether guests of a public page may start a Taste run
+    guest_taste: bool = field(default_factory=lambda: _switch("GUEST_TASTE", False))
+    # whether queueing a job starts the supervisor; false if a service manager runs it
     supervise: bool = field(default_factory=lambda: _switch("SUPERVISE", True))
     # for tests: module with ``prepare(store)`` and ``run(context)`` in place of the training worker
     train_module: str = field(default_factory=lambda: _variable("TRAIN_MODULE"))
-    stopwatch: str = field(
-        default_factory=lambda: _variable("STOPWATCH")
-    )  # seconds that count as measured: core/storage/numerics.py
+    # seconds that count as measured: core/storage/numerics.py
+    stopwatch: str = field(default_factory=lambda: _variable("STOPWATCH"))
 
     @property
     def database(self) -> Path:
@@ -130,7 +119,7 @@ class Settings:
     @property
     def used_threads(self) -> int:
         """Number of threads per training."""
-        return self.threads or cores()
+        return self.threads or count_cores()
 
 
 def is_hosted() -> bool:
@@ -144,7 +133,7 @@ def hide_folders(settings: Settings, text: str) -> str:
     """
     if settings.mode == "local" or "/" not in text:
         return text
-    places = {
+    folders = {
         settings.home,
         settings.data,
         Path.home(),
@@ -152,14 +141,13 @@ def hide_folders(settings: Settings, text: str) -> str:
         PROJECT,
         Path(tempfile.gettempdir()),
     } - {None, Path("/")}
-    for place in sorted(
-        (str(place.absolute()) for place in places if place), key=len, reverse=True
-    ):
-        text = text.replace(place, "…")
+    paths = (str(folder.absolute()) for folder in folders if folder)
+    for path in sorted(paths, key=len, reverse=True):
+        text = text.replace(path, "…")
     return text
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Return the cores this process may use, limited by the control group's quota; at least 1."""
     available = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -172,14 +160,14 @@ def cores() -> int:
     )
 
 
-def memory_mb() -> int:
-    """Return the memory in MB of this machine or its control group."""
+def read_memory_mb() -> int:
+    """Return the total memory in MB of this machine or its control group."""
     import psutil  # noqa: PLC0415 - a worker does not need it and starts faster without
 
     return min(psutil.virtual_memory().total, _limit()) // 2**20
 
 
-def available_memory_mb() -> int:
+def read_available_memory_mb() -> int:
     """Return the memory in MB available to a new process, including reclaimable file cache."""
     import psutil  # noqa: PLC0415
 

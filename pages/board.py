@@ -16,6 +16,6 @@ if store.settings.mode != "classroom":
         "Open the list of runs",
     )
 rules = read_rules(store)
-if store.visitor.in_charge:
+if store.visitor.is_admin:
     drawn.draw_teacher(store, rules)
 drawn.draw(store, read_leaderboard(store, rules))

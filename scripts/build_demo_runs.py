@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.cli import follow
+from core.cli import output
 from core.config import RunConfig
 from core.data.preparation import prepare
 from core.data.sources import Source, demo_source, folder_source
@@ -104,7 +104,7 @@ def _write_twisted(settings: Settings, twist: Twist) -> Path:
 
 def _train(store: Store, config: RunConfig, source: Source, name: str) -> Job:
     job = actions.launch_training(store, config, source, preset="example", name=name)
-    print(follow.wait(store, job))
+    print(output.wait_for_run(store, job))
     job = store.job(job.id)
     if job.state is not JobState.COMPLETED:
         sys.exit(f"{name} ended as {job.state}: {job.message}")

@@ -25,7 +25,7 @@ from core.data.recipe import read_recipe
 from core.evaluation.error_analysis import read_tags
 from core.people.classroom import Attempts, come_back, read_rules
 from core.settings import Settings
-from core.storage.accounts import people
+from core.storage.accounts import list_people
 from core.storage.job import JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
@@ -251,7 +251,7 @@ def test_every_other_page_is_drawn(first: FirstHome, open_page: Callable[..., Ap
 def test_the_class_comes_back_with_its_keys_rules_and_owners(first: FirstHome) -> None:
     store, roles = open_store(Settings()), first.expected["roles"]
 
-    joined = {person.name: person.id for person in people(store)}
+    joined = {person.name: person.id for person in list_people(store)}
     ada = come_back(store, Attempts(), roles["key_of_ada"], "192.0.2.7")
     rules = read_rules(store)
 

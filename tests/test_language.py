@@ -47,6 +47,10 @@ VALUE_NAMES = frozenset(
     {"asked", "found", "kept", "made", "one", "said", "taken", "told", "wanted", "what"}
 )
 DATA = {  # where a banned word is data that must stay as it is
+    "core/access.py": r"taster",  # a role, as the database and audit logs hold it
+    "core/cli/exploring.py": r"pieces?",  # keys of the JSON of ``tokens``
+    "core/jobs/tasks/backups.py": r"in charge",  # a field of stored requests
+    "tests/core/cli/test_exploring_models.py": r"pieces?",  # keys of the JSON of ``tokens``
     "tests/test_language.py": r".*",
     "tests/pages/test_data.py": r"bring",  # the element key "bring-from"
     "ui/compare/pair_details.py": r"told",  # the element key "told-apart"
@@ -57,12 +61,7 @@ DATA = {  # where a banned word is data that must stay as it is
 ALLOWED: dict[str, int] = {
     "benchmarks": 11,
     "benchmarks/promises": 8,
-    "core": 12,
-    "core/cli": 120,
-    "core/jobs": 170,
-    "core/people": 57,
     "core/runs": 7,
-    "core/storage": 54,
     "core/transfer": 2,
     "docs": 2,
     "examples": 4,

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.access import Role
-from core.config import bounds
+from core.config import find_bounds
 from core.people.classroom import Rules, change_rules, clear_class, read_codes
 from core.runs.leaderboard import LeaderboardRow
 from core.storage import accounts
@@ -68,12 +68,12 @@ def draw_teacher(store: Store, rules: Rules) -> None:
         st.container(border=True, key="teacher"),
         st.container(horizontal=True, vertical_alignment="center"),
     ):
-        if visitors.load_sign_in().wanted:  # a provider replaces the class code
+        if visitors.load_sign_in().is_configured:  # a provider replaces the class code
             st.markdown("#### Students sign in", width="content")
         else:
             st.markdown("#### Class code")
             st.code(read_codes(store).student, language=None, width="content")
-        students = sum(person.role is Role.STUDENT for person in accounts.people(store))
+        students = sum(person.role is Role.STUDENT for person in accounts.list_people(store))
         st.caption(f"{count(students, 'students')} joined.", width="content")
         with st.popover("Rules", icon=":material/rule:", key="rules"):
             _draw_rules(store, rules)
@@ -101,7 +101,7 @@ def _draw_rules(store: Store, rules: Rules) -> None:
             else:
                 values[name] = st.number_input(
                     str(field.title),
-                    *bounds(name, Rules),
+                    *find_bounds(name, Rules),
                     value,
                     key=f"rule-{name}",
                     help=field.description,
@@ -112,7 +112,7 @@ def _draw_rules(store: Store, rules: Rules) -> None:
 
 
 def _draw_audit(store: Store) -> None:
-    names = {visitor.id: visitor.name for visitor in accounts.people(store)}
+    names = {visitor.id: visitor.name for visitor in accounts.list_people(store)}
     now = store.clock()
     rows = [
         {
@@ -121,7 +121,7 @@ def _draw_audit(store: Store) -> None:
             "Action": action,
             "Object": subject,
         }
-        for at, visitor_id, action, subject in accounts.audit(store)
+        for at, visitor_id, action, subject in accounts.read_audit_log(store)
     ]
     if rows:
         tables.draw_plain(pd.DataFrame(rows), key="audit-table")

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.data.dataset import SPLITS, Dataset
 from core.errors import LoraLabError
 from core.evaluation.embedding_map import METHODS, SEPARATION_NEIGHBORS, align_map
@@ -16,9 +16,9 @@ from core.jobs.tasks.embed_texts import (
     MapPath,
     MapRequest,
     TextMap,
+    draw_sample,
     map_paths,
     read_map,
-    sample,
 )
 from core.jobs.tasks.embed_texts import MapSubject as Mapped
 from core.models.catalog import shape_of
@@ -311,7 +311,7 @@ def _read(name: str, written: int, _request: MapRequest, _place: MapPath) -> Tex
 def _texts(
     fingerprint: str, split: str, rows: int, _request: MapRequest, _dataset: Dataset
 ) -> pd.DataFrame:
-    return sample(_dataset, _request)
+    return draw_sample(_dataset, _request)
 
 
 NOTES: dict[str, str] = {
@@ -328,7 +328,7 @@ def draw_job(store: Store, request: MapRequest) -> None:
         lambda: launch(store, request, request.method),
         primary=True,
         refused=""
-        if may(store.visitor, Action.WORK)
+        if is_allowed(store.visitor, Action.WORK)
         else "You need permission to train on this server to create maps.",
         heading=f"**This map does not exist yet.** {count(request.rows, 'texts')} go through the"
         f" model, then {request.method} projects them.",

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.jobs.launching import find_latest, launch
 from core.progress import Phase
 from core.runs.run import Run
@@ -96,7 +96,7 @@ def _start(store: Store, job: Job, target: Format, label: str, primary: bool) ->
         lambda: launch(store, request, f"{TITLES[target]} of {job.name}"),
         primary=primary,
         refused=""
-        if may(store.visitor, Action.WORK)
+        if is_allowed(store.visitor, Action.WORK)
         else "You need permission to train on this server to export runs.",
     )
 

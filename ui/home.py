@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.config import RunConfig
 from core.data.sources import SourceKind
 from core.estimate.estimate import estimate
@@ -12,7 +12,7 @@ from core.estimate.inputs import model_facts
 from core.models.catalog import MODELS, ModelLocation, find_model
 from core.presets import Preset, make_config
 from core.runs.local_estimate import find_speed
-from core.settings import cores, memory_mb
+from core.settings import count_cores, read_memory_mb
 from core.storage.store import Store
 from ui import navigation
 from ui.session import cache
@@ -89,7 +89,9 @@ def find_models(store: Store) -> list[ModelLocation]:
 def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
     """Draw the start of the short first run, which takes about a minute."""
     model = next((model for model in models if model.available), None)
-    ready = model is not None and status.source is not None and may(store.visitor, Action.LAUNCH)
+    ready = (
+        model is not None and status.source is not None and is_allowed(store.visitor, Action.LAUNCH)
+    )
     with st.container(horizontal=True, vertical_alignment="center", key="taste"):
         if (
             launch.draw_button("Start a Taste run", "taste-run", disabled=not ready)
@@ -142,7 +144,7 @@ def _draw_models(models: Sequence[ModelLocation]) -> None:
 def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
     """Draw cores, memory, and the training speed of the first available model on this data."""
     _title("Machine", ready=True)
-    st.markdown(f"**{count(cores(), 'cores')}**, {megabytes(memory_mb())} of memory")
+    st.markdown(f"**{count(count_cores(), 'cores')}**, {megabytes(read_memory_mb())} of memory")
     model = next((model for model in models if model.available), None)
     if model is None or status.dataset is None:
         st.caption("The training speed is known once data and model are ready.")

@@ -18,9 +18,9 @@ from benchmarks.promises.row import Row, Size
 from core.jobs.supervisor import Supervisor
 from core.runs import descriptions
 from core.settings import PROJECT, Settings
+from core.storage.files import compute_checksum
 from core.storage.job import JobKind, JobState
-from core.storage.locks import holding
-from core.storage.manifest import checksum
+from core.storage.locks import hold_lock
 from core.storage.recovery import SHIPPED, open_store
 from core.storage.store import Store
 from tests.support.app.page_app import after_first_visit
@@ -176,7 +176,7 @@ def _lived_in(home: Path) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in ("LORALAB_HOME", "LORALAB_HUB")}
     os.environ |= {"LORALAB_HOME": str(home), "LORALAB_HUB": "false"}
     try:
-        with holding(home / "supervisor.lock"):
+        with hold_lock(home / "supervisor.lock"):
             yield
     finally:
         for name, value in before.items():
@@ -231,7 +231,7 @@ def _changed(store: Store, home: Path, others: list[str], whole: list[dict[str, 
 
 def _contents(folder: Path) -> dict[str, str]:
     return {
-        path.name: checksum(path.read_bytes())
+        path.name: compute_checksum(path.read_bytes())
         for path in folder.rglob("*")
         if path.is_file() and path.name != ".job.lock"
     }

@@ -17,10 +17,9 @@ from benchmarks.promises.row import Row, Size
 from core.errors import ArtifactDamaged
 from core.jobs import context
 from core.runs import artifacts
-from core.storage import files, job_record, sqlite_pool
-from core.storage.disk import Disk
-from core.storage.job import Job, JobState
-from core.storage.manifest import read_sealed
+from core.storage import database, files
+from core.storage.files import Disk, read_sealed
+from core.storage.job import Job, JobState, read_record
 from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk
 from tests.support.faults.full_disk import FillableStore
 from tests.support.faults.lab import InProcessLab, outcome
@@ -62,7 +61,7 @@ def failing_disk(size: Size) -> Row:
         for module, name, seconds in (
             (context, "PATIENCE_SECONDS", 0.05),
             (context, "RETRY_SECONDS", 0.01),
-            (sqlite_pool, "BUSY_SECONDS", 0.02),
+            (database, "BUSY_SECONDS", 0.02),
         ):
             patch.setattr(module, name, seconds)
         for number in range(size.of(6, 60)):
@@ -122,7 +121,7 @@ def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
     """
     folder = stage.store.folder(job)
     try:
-        job_record.read_record(folder)
+        read_record(folder)
         if (folder / "config.json").exists():
             files.read_json(folder / "config.json")
         if (folder / "adapter").exists():

@@ -45,7 +45,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "guard: scoring",
-        "core/jobs/tasks/score_import.py",
+        "core/jobs/tasks/classify_texts.py",
         "    require(store.visitor, Action.SCORE, run.owner)\n",
         "",
         GUEST_CHANGES,
@@ -71,10 +71,10 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
         GUEST_CHANGES,
     ),
-    ("guard: backups", "core/jobs/tasks/back_up.py", WORK, "", GUEST_CHANGES),
+    ("guard: backups", "core/jobs/tasks/backups.py", WORK, "", GUEST_CHANGES),
     (
         "guard: restored runs",
-        "core/jobs/tasks/restore.py",
+        "core/jobs/tasks/backups.py",
         "    require(store.visitor, Action.IMPORT)\n",
         "",
         GUEST_CHANGES,
@@ -102,9 +102,9 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     (
         "guard: whose file it is",
-        "core/jobs/tasks/classify_file.py",
-        "found if store.visitor.in_charge or found.owner == store.visitor.id else None",
-        "found",
+        "core/jobs/tasks/classify_texts.py",
+        "batch if store.visitor.is_admin or batch.owner == store.visitor.id else None",
+        "batch",
         f"{GUARDS_TEST}::test_no_one_finds_another_ones_file",
     ),
     (
@@ -124,7 +124,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a note of each launch",
         "core/jobs/launching.py",
-        '    accounts.note(store, kind.audit or kind.action, f"{job.id} {job.name}")\n'
+        '    accounts.log_action(store, kind.audit or kind.action, f"{job.id} {job.name}")\n'
         "    ensure_supervisor",
         "    ensure_supervisor",
         f"{GUARDS_TEST}::test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was",
@@ -139,7 +139,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "wrong codes at the same moment count",
         "core/people/classroom.py",
-        "        with self._one_at_a_time:\n",
+        "        with self._lock:\n",
         "        if True:\n",
         f"{CLASS}::test_many_tries_at_once_are_no_way_round_the_wait",
     ),

@@ -14,8 +14,7 @@ import psutil
 from benchmarks.promises.row import TooLong
 from core.runs import artifacts
 from core.settings import PROJECT, Settings
-from core.storage import job_record
-from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.job import ACTIVE, Job, JobKind, JobState, is_current
 from core.storage.locks import is_locked
 from core.storage.store import Store
 from tests.support.faults.plan import PLAN, STAND_IN, FaultPlan
@@ -139,7 +138,7 @@ class Lab:
         if trained != list(range(1, self.plan.steps + 1)):
             return f"{job.name}: the curve has {len(trained)} points and not each step once"
         deadline = time.monotonic() + REPAIR_SECONDS
-        while not (current := job_record.is_current(folder, job)) and time.monotonic() < deadline:
+        while not (current := is_current(folder, job)) and time.monotonic() < deadline:
             time.sleep(
                 POLL_SECONDS
             )  # the row comes first; who is killed in between leaves the record to the supervisor

@@ -19,9 +19,9 @@ from benchmarks.promises.lab import Lab, opened, over
 from benchmarks.promises.row import Row, Size, TooLong
 from core.runs import artifacts
 from core.settings import Settings
+from core.storage.database import Metric
 from core.storage.job import Job, JobKind, JobState
 from core.storage.locks import take_lock
-from core.storage.schema import Metric
 from core.storage.store import Store
 from tests.support.faults.plan import FaultPlan
 

@@ -24,7 +24,7 @@ from core.models.catalog import find_model
 from core.presets import make_config
 from core.progress import Phase
 from core.runs import artifacts
-from core.settings import cores
+from core.settings import count_cores
 from core.storage.job import Job, JobState
 from core.storage.numerics import StepSeconds, decide_steps
 from tests.support.faults.lab import outcome
@@ -111,7 +111,9 @@ def equal_runs(size: Size) -> Row:
 @contextmanager
 def _load() -> Iterator[None]:
     """Keep each core busy with a process."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores())]
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count_cores())
+    ]
     try:
         yield
     finally:

@@ -1,7 +1,6 @@
-"""The command line: everything the browser can do, with the same core functions. JSON on stdout
-with ``--json``.
+"""The command line: everything the browser can do, with the same core functions.
 
-``python -m core classroom``: the codes that open a class, for the person who starts the server.
+``--json`` prints JSON on stdout.
 """
 
 import logging
@@ -15,10 +14,8 @@ from core.cli import (
     checking,
     comparing,
     exploring,
-    follow,
-    machine_report,
     output,
-    plan,
+    planning,
     transferring,
 )
 from core.cli import classifying as classify_command
@@ -72,7 +69,7 @@ Assignments = Annotated[
 Minutes = Annotated[
     float | None,
     typer.Option(
-        help="Choose rows, epochs, batch and evaluation interval that fit into so many minutes."
+        help="Choose rows, epochs, batch and evaluation interval that fit into this many minutes."
     ),
 ]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")]
@@ -83,24 +80,24 @@ EXIT_CODES = {JobState.COMPLETED: 0, JobState.CANCELLED: 130}
 def doctor(
     as_json: Json = False,
     data: Data = "",
-    mend: Annotated[
+    repair_database: Annotated[
         bool, typer.Option("--repair", help="Set a damaged database aside and rebuild it.")
     ] = False,
 ) -> None:
-    """Say what is ready on this machine: data, models, device, memory."""
+    """Show what is ready on this machine: data, models, device, memory."""
 
     def report() -> Any:
         settings = Settings()
-        if mend:
-            found, aside = repair(settings)
+        if repair_database:
+            runs, aside = repair(settings)
             typer.echo(
-                f"{found} runs in the database."
+                f"{runs} runs in the database."
                 + (f" The damaged file is now {aside.name}." if aside else ""),
                 err=True,
             )
-        return machine_report.describe(settings, _source(settings, data), follow.PhasePrinter())
+        return planning.describe_machine(settings, _source(settings, data), output.PhasePrinter())
 
-    print_result(report, as_json, output.machine_text)
+    print_result(report, as_json, output.format_machine)
 
 
 @app.command()
@@ -111,21 +108,21 @@ def estimate(
     assignments: Assignments = None,
     minutes: Minutes = None,
     measure: Annotated[
-        bool, typer.Option(help="Measure this machine first, seconds, if that has not been done.")
+        bool, typer.Option(help="Measure this machine first (seconds), unless it was measured.")
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Say what a run would take: steps, time, memory, disk. Launches no run."""
+    """Estimate steps, time, memory and disk of a run, without launching it."""
 
     def planned() -> Any:
         config, source = _chosen(preset, model, data, assignments)
-        return plan.describe(
-            plan.make_plan(
-                open_store(Settings()), config, source, minutes, measure, follow.PhasePrinter()
+        return planning.describe_plan(
+            planning.make_plan(
+                open_store(Settings()), config, source, minutes, measure, output.PhasePrinter()
             )
         )
 
-    print_result(planned, as_json, output.plan_text)
+    print_result(planned, as_json, output.format_plan)
 
 
 @app.command()
@@ -154,22 +151,22 @@ def train(
     def launch() -> Any:
         settings = Settings()
         config, source = _chosen(preset, model, data, assignments)
-        machine_report.require_launchable(config, settings)
+        planning.require_launchable(config, settings)
         cleaning = read_recipe_file(recipe) if recipe else None
         store = open_store(settings)
         if minutes is not None:
-            made = plan.make_plan(
-                store, config, source, minutes, True, follow.PhasePrinter(), cleaning
+            plan = planning.make_plan(
+                store, config, source, minutes, True, output.PhasePrinter(), cleaning
             )
-            typer.echo(output.plan_text(plan.describe(made)), err=True)
-            config = made.config
+            typer.echo(output.format_plan(planning.describe_plan(plan)), err=True)
+            config = plan.config
         expected = None if guess is None else guess / 100
         job = actions.launch_training(
             store, config, source, preset=preset, name=name, recipe=cleaning, guess=expected
         )
-        return follow.wait(store, job) if wait else {"run": job.id, "state": job.state}
+        return output.wait_for_run(store, job) if wait else {"run": job.id, "state": job.state}
 
-    result = print_result(launch, as_json, output.run_text)
+    result = print_result(launch, as_json, output.format_run)
     state = JobState(result["state"])
     if state.over:
         raise typer.Exit(EXIT_CODES.get(state, 1))
@@ -184,7 +181,7 @@ def runs(as_json: Json = False) -> None:
         turns = read_queue(store)
         return [descriptions.describe_run(store, job, turns) for job in store.jobs(JobKind.TRAIN)]
 
-    print_result(rows, as_json, output.runs_text)
+    print_result(rows, as_json, output.format_runs)
 
 
 @app.command()
@@ -197,7 +194,7 @@ def show(run: Run, as_json: Json = False) -> None:
         store = _open_lab()
         return descriptions.describe_run_details(store, find_run(store, run))
 
-    print_result(details, as_json, output.details_text)
+    print_result(details, as_json, output.format_details)
 
 
 @app.command()
@@ -207,25 +204,25 @@ def compare(
     ],
     as_json: Json = False,
 ) -> None:
-    """Say which of two to ten finished runs is better, and whether that is more than chance."""
+    """Compare two to ten finished runs, and test whether differences are more than chance."""
 
     def pairs() -> Any:
         store = open_store(Settings())
-        found = compared_runs.compare_runs(store, [find_run(store, run) for run in runs])
-        return {"pairs": [compared_runs.describe_pair(pair) for pair in found]}
+        compared = compared_runs.compare_runs(store, [find_run(store, run) for run in runs])
+        return {"pairs": [compared_runs.describe_pair(pair) for pair in compared]}
 
-    print_result(pairs, as_json, output.comparison_text)
+    print_result(pairs, as_json, output.format_comparison)
 
 
 @app.command()
 def stop(run: Run, as_json: Json = False) -> None:
-    """Stop a run; what it has trained so far stays usable."""
+    """Stop a run; its best adapter so far stays usable."""
     _act(run, as_json, actions.stop)
 
 
 @app.command()
 def resume(run: Run, as_json: Json = False) -> None:
-    """Go on with a run that ended early, from its last checkpoint."""
+    """Continue a run that ended early, from its last checkpoint."""
     _act(run, as_json, actions.resume)
 
 
@@ -237,7 +234,7 @@ def retry(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def log(run: Run, as_json: Json = False) -> None:
-    """Print what the worker of a run has printed."""
+    """Print the log of a run's worker."""
 
     def printed() -> Any:
         store = open_store(Settings())
@@ -245,7 +242,7 @@ def log(run: Run, as_json: Json = False) -> None:
             "log": artifacts.read_log(store.folder(find_run(store, run))).decode(errors="replace")
         }
 
-    print_result(printed, as_json, lambda found: found["log"])
+    print_result(printed, as_json, lambda result: result["log"])
 
 
 @app.command()
@@ -254,7 +251,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a run and its files for good."""
+    """Delete a run and its files permanently."""
     if not yes:
         typer.confirm(f"Delete {run} and all its files?", abort=True, err=True)
 
@@ -283,9 +280,8 @@ def _source(settings: Settings, data: str) -> Source:
 
 def _open_lab() -> Store:
     store = open_store(Settings())
-    actions.keep_running(
-        store
-    )  # a worker that died while nobody looked is not shown as running for long
+    # a worker that died while no page was open is not shown as running for long
+    actions.keep_running(store)
     return store
 
 
@@ -295,11 +291,11 @@ def _act(run: str, as_json: bool, action: Callable[[Store, Any], Any], state: st
         job = action(store, find_run(store, run))
         return {"run": job.id, "state": state or job.state}
 
-    print_result(act, as_json, output.run_text)
+    print_result(act, as_json, output.format_run)
 
 
 def register_classroom(app: typer.Typer) -> None:
-    """Put the command on ``app``."""
+    """Add the command to ``app``."""
     app.command()(classroom)
 
 
@@ -308,11 +304,11 @@ def classroom(as_json: Json = False) -> None:
 
     def codes() -> Any:
         store = open_store(Settings())
-        found = read_codes(store)
+        class_codes = read_codes(store)
         return {
             "mode": store.settings.mode,
-            "class_code": found.student,
-            "teacher_code": found.teacher,
+            "class_code": class_codes.student,
+            "teacher_code": class_codes.teacher,
             "rules": read_rules(store).model_dump(),
         }
 

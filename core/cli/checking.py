@@ -1,14 +1,11 @@
-"""``python -m core quality``: check the data in use, say what was found, and write a cleaning
-recipe.
-"""
+"""``python -m core quality``: check a dataset, print the findings, and write a cleaning recipe."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from core.cli.follow import PhasePrinter, wait_for_work
-from core.cli.output import Json, print_result
+from core.cli.output import Json, PhasePrinter, print_result, wait_for_work
 from core.data.dataset import Dataset
 from core.data.explore.index import ensure_index
 from core.data.preparation import find_prepared, prepare
@@ -35,7 +32,7 @@ from core.storage.store import Store
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command on ``app``."""
+    """Add the command to ``app``."""
     app.command()(quality)
 
 
@@ -47,21 +44,21 @@ def quality(
     ] = None,
     fixes: Annotated[
         list[Check] | None,
-        typer.Option("--fix", help="What the recipe mends; by default what hardly anybody keeps."),
+        typer.Option("--fix", help="A finding that the recipe fixes; the usual ones by default."),
     ] = None,
     report_out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write all that was found as one HTML page.")
+        Path | None, typer.Option(metavar="FILE", help="Write all findings as one HTML page.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the data for duplicates, leakage, doubtful labels and other faults."""
+    """Check the data for duplicates, leakage, label errors and other problems."""
 
     def checked() -> Any:
         settings = Settings()
         source = named_source(settings, data) if data else find_source(settings)
         return check(open_store(settings), source, recipe_out, tuple(fixes or ()), report_out)
 
-    print_result(checked, as_json, as_text)
+    print_result(checked, as_json, format_report)
 
 
 def check(
@@ -71,22 +68,27 @@ def check(
     fixes: tuple[Check, ...] = (),
     report_out: Path | None = None,
 ) -> dict[str, object]:
-    """The report on ``source``: the one that is kept, or that of a new check, which is waited for;
-    Ctrl-C stops it.
+    """Return the stored report on ``source``, or run a check and wait for it; Ctrl-C stops it.
 
-    With ``recipe_out`` a cleaning recipe of ``fixes``, or of the usual ones, is written there, with
-    ``report_out`` the whole report as one page. Raises DataError if the check did not end well, or
-    a fix cannot be chosen here.
+    Args:
+        store: Store of the home folder.
+        source: Data to check.
+        recipe_out: File for a cleaning recipe.
+        fixes: Findings that the recipe fixes; the usual ones if empty.
+        report_out: File for the full report as HTML.
+
+    Raises:
+        DataError: The check failed, or a finding has no fix for all of its texts.
     """
     if unknown := [kind for kind in fixes if kind not in FIXES]:
         fix = (
             "Choose single texts on the Quality page."
             if unknown[0] is Check.SUSPECT
-            else "No row can be blamed for it."
+            else "It does not concern single rows."
         )
         raise DataError(f"There is no fix for all texts of {unknown[0].value!r}.", fix)
     if fixes and recipe_out is None:
-        raise DataError("A fix without a file to write it to.", "Name the file with --recipe-out.")
+        raise DataError("--fix needs a file for the recipe.", "Name the file with --recipe-out.")
     printer = PhasePrinter()
     dataset = find_prepared(store.settings, source) or prepare(
         store.settings, source, printer, lambda: False
@@ -112,12 +114,14 @@ def check(
 
 
 def _write_recipe(dataset: Dataset, path: Path, checks: tuple[Check, ...]) -> dict[str, object]:
-    found, texts = read_findings(dataset), read_texts(dataset)
-    steps = [step for kind in checks if (step := suggest_step(kind, found, texts))]
+    findings, texts = read_findings(dataset), read_texts(dataset)
+    steps = [step for kind in checks if (step := suggest_step(kind, findings, texts))]
     recipe = Recipe(fingerprint=dataset.fingerprint, steps=tuple(steps))
     _write(path, to_bytes(recipe))
-    said = [{"check": step.check, "fix": step.fix.value, "rows": len(step.rows)} for step in steps]
-    return {"file": str(path), "effect": describe_effect(recipe), "steps": said}
+    described = [
+        {"check": step.check, "fix": step.fix.value, "rows": len(step.rows)} for step in steps
+    ]
+    return {"file": str(path), "effect": describe_effect(recipe), "steps": described}
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -130,16 +134,16 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def describe(report: QualityReport) -> dict[str, object]:
-    """The report as ``--json`` prints it."""
+    """Return the report as JSON values."""
     findings = [
         {
-            "check": found.check.value,
-            "texts": found.texts,
-            "groups": found.groups,
-            "said": found.summary,
-            "effect": CHECK_TEXTS[found.check].effect,
+            "check": finding.check.value,
+            "texts": finding.texts,
+            "groups": finding.groups,
+            "said": finding.summary,
+            "effect": CHECK_TEXTS[finding.check].effect,
         }
-        for found in report.findings
+        for finding in report.findings
     ]
     return {
         "data": report.name,
@@ -151,12 +155,13 @@ def describe(report: QualityReport) -> dict[str, object]:
     }
 
 
-def as_text(described: dict[str, object]) -> str:
-    """The same as lines for a terminal."""
+def format_report(described: dict[str, object]) -> str:
+    """Format the report as lines for a terminal."""
     findings = described["findings"]
     assert isinstance(findings, list)
     lines = [
-        f"{found['check']:20} {found['texts']:>8,}  {found['said']}".rstrip() for found in findings
+        f"{finding['check']:20} {finding['texts']:>8,}  {finding['said']}".rstrip()
+        for finding in findings
     ]
     recipe = described.get("recipe")
     if isinstance(recipe, dict):

@@ -1,6 +1,5 @@
-"""``python -m core classify``: texts on the command line, or a column of a file.
-
-``python -m core nearest``: the training texts of a run that are most like a given one to it.
+"""``python -m core classify`` and ``nearest``: classify texts or a column of a file; find the
+nearest training texts.
 """
 
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli import follow, output
+from core.cli import output
 from core.cli.output import Json, print_result
 from core.data.files.columns import propose_columns
 from core.data.files.read import read_file, read_table
@@ -18,8 +17,8 @@ from core.data.hub import hub_reachable
 from core.errors import DataError
 from core.inference.messages import Prediction
 from core.jobs.launching import launch
-from core.jobs.tasks.classify_file import Classified, choose_columns
-from core.jobs.tasks.nearest_texts import Index, NearestRequest, index_folder, is_made, read_index
+from core.jobs.tasks.classify_texts import Classified, choose_columns
+from core.jobs.tasks.embed_texts import Index, NearestRequest, has_index, index_folder, read_index
 from core.reports.csv_export import to_csv
 from core.runs.run import find_run
 from core.settings import Settings
@@ -39,20 +38,20 @@ def classify(
     ] = None,
     column: Annotated[
         str,
-        typer.Option("--column", help="Column with the texts; found by itself where it is plain."),
+        typer.Option("--column", help="Column with the texts; detected if it is obvious."),
     ] = "",
     label: Annotated[
         str, typer.Option("--label", help="Column with true classes, for scores.")
     ] = "",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where the answers go: .csv, .jsonl or .parquet.")
+        Path | None, typer.Option("--out", help="File for the results: .csv, .jsonl or .parquet.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Classify texts with a run: those given, or a column of a file."""
+    """Classify texts, or a column of a file, with a run."""
 
     def predictions() -> Any:
-        # Brings torch, which no other command waits for.
+        # Late: it imports torch, which few commands need.
         from core.jobs.workers.classify import classify_texts  # noqa: PLC0415
 
         settings = Settings()
@@ -76,41 +75,41 @@ def _classify_file(
 
     if out is None or out.suffix.lower() not in WRITTEN:
         raise DataError(
-            "It is not said where the answers go.",
+            "A file for the results is missing.",
             "Add --out with a name that ends in .csv, .jsonl or .parquet.",
         )
     if not out.parent.is_dir():
-        raise DataError(f"There is no folder {out.parent}.", "Make it, or choose another place.")
+        raise DataError(f"There is no folder {out.parent}.", "Create it, or choose another folder.")
     table = read_table(file.name, read_file(file))
     frame = choose_columns(table, column or propose_columns(table).text, label)
-    found = classify_frame(store, job, frame, hub_reachable(store.settings))
-    files.write_bytes(out, _content(found, out.suffix.lower()))
-    scores = found.scores
+    classified = classify_frame(store, job, frame, hub_reachable(store.settings))
+    files.write_bytes(out, _content(classified, out.suffix.lower()))
+    scores = classified.scores
     return {
         "path": str(out),
-        "rows": len(found.frame),
-        "blank": found.blank,
+        "rows": len(classified.frame),
+        "blank": classified.blank,
         "accuracy": scores.accuracy.value if scores else None,
         "macro_f1": scores.macro_f1 if scores else None,
-        "counts": found.counts.tolist() if found.counts is not None else None,
-        "unknown_labels": found.unknown,
+        "counts": classified.counts.tolist() if classified.counts is not None else None,
+        "unknown_labels": classified.unknown,
     }
 
 
-def _content(found: Classified, suffix: str) -> bytes:
+def _content(classified: Classified, suffix: str) -> bytes:
     if suffix == ".csv":
-        return to_csv(found.frame)
+        return to_csv(classified.frame)
     if suffix == ".jsonl":
-        return found.frame.to_json(orient="records", lines=True, force_ascii=False).encode()
-    return bytes(found.frame.to_parquet(index=False))
+        return classified.frame.to_json(orient="records", lines=True, force_ascii=False).encode()
+    return bytes(classified.frame.to_parquet(index=False))
 
 
 def _as_text(result: Sequence[dict[str, Any]] | dict[str, Any]) -> str:
     if not isinstance(result, dict):
-        return output.predictions_text(result)
+        return output.format_predictions(result)
     lines = [f"{result['rows']:,} rows are in {result['path']}."]
     if result["blank"]:
-        lines.append(f"{result['blank']:,} of them have no text, and so no answer.")
+        lines.append(f"{result['blank']:,} of them have no text and were not classified.")
     if result["accuracy"] is not None:
         lines.append(f"Accuracy {result['accuracy']:.1%}, macro-F1 {result['macro_f1']:.3f}.")
     lines += [
@@ -129,35 +128,36 @@ def nearest(
     count: Annotated[int, typer.Option(min=1, max=MOST, help="How many training texts.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """Show the training texts nearest to a text in the run's own space, with their classes; the
-    first time it encodes them.
+    """Show the training texts whose vectors are nearest to that of a text, with their classes.
+
+    The first call for a run encodes its training texts.
     """
 
-    def found() -> Any:
+    def neighbors() -> Any:
         if not clean(text).strip():
             raise DataError("The text is empty.", "Give at least one word.")
         store = open_store(Settings())
         job = find_run(store, run)
         folder = index_folder(store, job)
-        if not is_made(folder):
-            follow.wait_for_work(store, launch(store, NearestRequest(run=job.id), job.name))
+        if not has_index(folder):
+            output.wait_for_work(store, launch(store, NearestRequest(run=job.id), job.name))
         index = read_index(folder)
 
-        # Brings torch, which no other command waits for.
+        # Late: it imports torch, which few commands need.
         from core.inference.process import predict  # noqa: PLC0415
         from core.jobs.workers.classify import classify_request  # noqa: PLC0415 - as above
 
-        asked = classify_request(store, job, hub_reachable(store.settings))
-        (reading,) = predict([asked], clean(text))
-        return _described(text, reading, index, asked.classes, count)
+        request = classify_request(store, job, hub_reachable(store.settings))
+        (prediction,) = predict([request], clean(text))
+        return _describe(text, prediction, index, request.classes, count)
 
-    print_result(found, as_json, _nearest_text)
+    print_result(neighbors, as_json, _format_nearest)
 
 
-def _described(
-    text: str, reading: Prediction, index: Index, classes: Sequence[str], count: int
+def _describe(
+    text: str, prediction: Prediction, index: Index, classes: Sequence[str], count: int
 ) -> dict[str, Any]:
-    label = int(reading.probabilities.argmax())
+    label = int(prediction.probabilities.argmax())
     near = [
         {
             "row": int(line["row"]),
@@ -166,7 +166,7 @@ def _described(
             "similarity": round(float(line["similarity"]), 4),
             "agrees": bool(line["label"] == label),
         }
-        for line in index.nearest(reading.state, count).to_dict("records")
+        for line in index.nearest(prediction.state, count).to_dict("records")
     ]
     return {
         "text": text,
@@ -176,11 +176,11 @@ def _described(
     }
 
 
-def _nearest_text(found: dict[str, Any]) -> str:
-    lines = [f"{found['label']}; nearest of {found['training_texts']:,} training texts:"]
+def _format_nearest(result: dict[str, Any]) -> str:
+    lines = [f"{result['label']}; nearest of {result['training_texts']:,} training texts:"]
     lines += [
         f"{near['similarity']:.3f}  {'  ' if near['agrees'] else '≠ '}{near['label']:<12}"
         f" {' '.join(near['text'].split())[:120]}"
-        for near in found["nearest"]
+        for near in result["nearest"]
     ]
     return "\n".join(lines)

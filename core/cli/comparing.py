@@ -1,8 +1,5 @@
-"""``python -m core baselines``: what a fine-tuned model has to beat on the data in use.
-
-``python -m core sweep``: queue one run per value of a field.
-
-``python -m core report``: a run or a comparison as one HTML file.
+"""``python -m core baselines``, ``sweep`` and ``report``: baselines of a dataset, one run per value
+of a hyperparameter, and HTML reports of runs.
 """
 
 import sys
@@ -11,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli import follow
+from core.cli import output
 from core.cli.output import Json, print_result
 from core.config import RunConfig
 from core.data.preparation import find_prepared, prepare
@@ -37,28 +34,27 @@ from core.storage.store import Store
 
 
 def register_baselines(app: typer.Typer) -> None:
-    """Put the command on ``app``."""
+    """Add the command to ``app``."""
     app.command()(baselines)
 
 
 def baselines(
     data: Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")] = "",
-    rows: Annotated[
-        int, typer.Option(min=0, help="Training rows that TF-IDF learns from; 0 takes all.")
-    ] = 4000,
+    rows: Annotated[int, typer.Option(min=0, help="Training rows for TF-IDF; 0 uses all.")] = 4000,
     model: Annotated[str, typer.Option(help="Base model of the linear probe.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Fit majority class, TF-IDF and linear probe, or read those that are kept, and print their
-    test accuracy.
+    """Print the test accuracy of majority class, TF-IDF and linear probe.
+
+    Baselines that are not stored yet are fitted.
     """
 
-    def found() -> Any:
+    def fitted_baselines() -> Any:
         store = open_store(Settings())
         settings = store.settings
         source = named_source(settings, data) if data else find_source(settings)
         dataset = find_prepared(settings, source) or prepare(
-            settings, source, follow.PhasePrinter(), lambda: False
+            settings, source, output.PhasePrinter(), lambda: False
         )
         config = RunConfig(train_rows=rows, model=model or settings.model)
         request = BaselineRequest.of(dataset.fingerprint, config)
@@ -68,71 +64,71 @@ def baselines(
         return {
             "data": dataset.name,
             "fingerprint": dataset.fingerprint,
-            "baselines": [describe(one) for one in fitted],
+            "baselines": [describe(baseline) for baseline in fitted],
         }
 
-    print_result(found, as_json, _baselines_text)
+    print_result(fitted_baselines, as_json, _format_baselines)
 
 
-def describe(one: Fitted) -> dict[str, Any]:
-    """JSON values."""
-    scores = one.predictions.scores
+def describe(fitted: Fitted) -> dict[str, Any]:
+    """Return a baseline as JSON values."""
+    scores = fitted.predictions.scores
     return {
-        "baseline": str(one.baseline),
-        "what": EXPLAINED[one.baseline],
+        "baseline": str(fitted.baseline),
+        "what": EXPLAINED[fitted.baseline],
         "accuracy": scores.accuracy.value,
         "interval": list(scores.accuracy.interval),
         "macro_f1": scores.macro_f1,
         "test_rows": scores.accuracy.n,
-        "train_rows": one.train_rows,
-        "seconds": one.seconds,
+        "train_rows": fitted.train_rows,
+        "seconds": fitted.seconds,
     }
 
 
 def _fit(store: Store, request: BaselineRequest, name: str) -> None:
-    job = follow.wait_for_work(store, launch(store, request, name))
+    job = output.wait_for_work(store, launch(store, request, name))
     result = read_job_result(job, BaselineResult)
     if result and result.left_out:
         print(f"Without the linear probe. {result.left_out}", file=sys.stderr)
 
 
-def _baselines_text(found: Any) -> str:
-    lines = [f"{found['data']}, fingerprint {found['fingerprint']}"]
-    for one in found["baselines"]:
-        low, high = one["interval"]
-        share = f"{one['accuracy']:.1%} ({low:.1%} to {high:.1%})"
+def _format_baselines(result: Any) -> str:
+    lines = [f"{result['data']}, fingerprint {result['fingerprint']}"]
+    for baseline in result["baselines"]:
+        low, high = baseline["interval"]
+        accuracy = f"{baseline['accuracy']:.1%} ({low:.1%} to {high:.1%})"
         lines.append(
-            f"  {one['baseline']:<16}{share:<26} of {one['test_rows']:,} test texts,"
-            f" {one['train_rows']:,} training rows"
+            f"  {baseline['baseline']:<16}{accuracy:<26} of {baseline['test_rows']:,} test texts,"
+            f" {baseline['train_rows']:,} training rows"
         )
     return "\n".join(lines)
 
 
 def register_sweep(app: typer.Typer) -> None:
-    """Put the command on ``app``."""
+    """Add the command to ``app``."""
     app.command()(sweep)
 
 
 def sweep(
     run: Annotated[
         str,
-        typer.Argument(metavar="RUN", help="Id or name of the run whose configuration is taken."),
+        typer.Argument(metavar="RUN", help="Id or name of the run whose configuration is used."),
     ],
     field: Annotated[str, typer.Option(help="Field to change, for example rank or seed.")],
     values: Annotated[str, typer.Option(help="2 to 10 values, for example 2,8,32.")],
     dry: Annotated[
-        bool, typer.Option("--dry", help="Say what it would take and queue nothing.")
+        bool, typer.Option("--dry", help="Print the estimates and queue nothing.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Queue the same run once for each value of a field."""
+    """Queue one run for each value of a field."""
 
     def queued() -> Any:
         store = open_store(Settings())
         planned = plan_sweep(find_run(store, run), field, values)
         seconds = [
-            round(found.likely_seconds, 1) if found else None
-            for found in estimate_sweep(store, planned)
+            round(estimate.likely_seconds, 1) if estimate else None
+            for estimate in estimate_sweep(store, planned)
         ]
         jobs = [] if dry else actions.launch_sweep(store, planned)
         lines = [
@@ -151,21 +147,21 @@ def sweep(
         )
         return {"set": planned.id, "field": field, "likely_seconds": total, "runs": runs}
 
-    print_result(queued, as_json, _sweep_text)
+    print_result(queued, as_json, _format_sweep)
 
 
-def _sweep_text(found: Any) -> str:
+def _format_sweep(result: Any) -> str:
     total = (
         ""
-        if found["likely_seconds"] is None
-        else f", about {found['likely_seconds'] / 60:.1f} min in all"
+        if result["likely_seconds"] is None
+        else f", about {result['likely_seconds'] / 60:.1f} min in all"
     )
-    lines = [f"  {one.get('run', 'not queued'):<12}{one['name']}" for one in found["runs"]]
-    return "\n".join([f"Set {found['set']}: {len(found['runs'])} runs{total}", *lines])
+    lines = [f"  {run.get('run', 'not queued'):<12}{run['name']}" for run in result["runs"]]
+    return "\n".join([f"Set {result['set']}: {len(result['runs'])} runs{total}", *lines])
 
 
 def register_report(app: typer.Typer) -> None:
-    """Put the command on ``app``."""
+    """Add the command to ``app``."""
     app.command()(report)
 
 
@@ -177,24 +173,24 @@ def report(
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The HTML file to write.")],
     as_json: Json = False,
 ) -> None:
-    """Write one HTML file with scores, charts and configuration; it opens without a network."""
+    """Write scores, charts and configuration of runs as one HTML file that opens offline."""
 
     def written() -> Any:
         store = open_store(Settings())
-        found = [find_run(store, run) for run in runs]
+        jobs = [find_run(store, run) for run in runs]
         if to.is_dir() or not to.resolve().parent.is_dir():
             raise ConfigError(
-                f"{to} is no file that can be written.", "Name a file in a folder that exists."
+                f"{to} cannot be written as a file.", "Name a file in an existing folder."
             )
-        content = write_report(store, found)
+        content = write_report(store, jobs)
         try:
             files.write_bytes(to.resolve(), content)
         except OSError as error:
             raise ConfigError(
                 f"{to} cannot be written ({error.strerror}).", "Name another file."
             ) from error
-        return {"file": str(to), "bytes": len(content), "runs": [job.id for job in found]}
+        return {"file": str(to), "bytes": len(content), "runs": [job.id for job in jobs]}
 
     print_result(
-        written, as_json, lambda found: f"{found['file']}, {found['bytes'] / 1000:,.0f} kB"
+        written, as_json, lambda result: f"{result['file']}, {result['bytes'] / 1000:,.0f} kB"
     )

@@ -1,8 +1,9 @@
-"""Renders ``docs/hyperparameters.md`` from ``RunConfig`` and the presets. ``python -m
-core.cli.config_docs`` writes the file.
+"""Render ``docs/hyperparameters.md`` from ``RunConfig`` and the presets.
+
+``python -m core.cli.config_docs`` writes the file.
 """
 
-from core.config import Group, RunConfig, bounds, choices, shown
+from core.config import Group, RunConfig, find_bounds, find_display, list_choices
 from core.presets import PRESET_HELP, PRESETS, make_config
 from core.settings import PROJECT
 
@@ -10,46 +11,49 @@ TARGET = PROJECT / "docs" / "hyperparameters.md"
 
 INTRODUCTION = """# Hyperparameters
 
-Written by `python -m core.cli.config_docs` from the one definition in `core/config.py`; a test keeps the two together. The form,
-the command line (`--set NAME=VALUE`) and the error messages come from the same place."""
+Written by `python -m core.cli.config_docs` from the definition in `core/config.py`; a test keeps
+both in agreement. The form, the command line (`--set NAME=VALUE`) and the error messages are
+generated from the same definition."""
 
 REASONS = """## Why these presets
 
-All comparisons are MiniLM on AG News, one seed each unless it says more, and were decided on validation rows; the test split was read
-afterwards. With 3,600 rows half the 95 % interval is 0.8 points, with 3,000 rows 1 point: less than that cannot be told apart.
+All comparisons are MiniLM on AG News, with one seed each unless stated otherwise. They were decided
+on validation rows; the test split was read afterwards. Half the 95 % interval is 0.8 points with
+3,600 rows and 1 point with 3,000 rows; smaller differences are not significant.
 
 | rows, epochs | modules | rate, schedule, batch | validation accuracy (rows) | test accuracy |
 | --- | --- | --- | --- | --- |
 | 4,000, 1 | query, value | 2e-3, linear, 16 | 0.8957 (3,000) | |
-| 4,000, 1 | query, value; head from a linear probe on 1,000 rows | 2e-3, linear, 16 | 0.8967 (3,000) | |
+| 4,000, 1 | query, value; head from a linear probe (1,000) | 2e-3, linear, 16 | 0.8967 (3,000) | |
 | 4,000, 1 | every linear layer | 1e-3, linear, 16 | 0.8913 (3,000) | |
 | 8,000, 1 | query, value | 2e-3, linear, 16 | 0.9057 (3,000) | 0.9018, mean of seeds 1, 2, 3 |
 | 8,000, 1 | query, value | 2e-3, cosine, 16 | 0.9000 (3,000) | |
 | 32,400, 1 | query, value | 1e-3, linear, 16 | 0.9169 (3,600) | 0.9146 |
 | 32,400, 2 | every linear layer | 1e-3, linear, 32 | 0.9328 (3,600) | 0.9308 |
 
-- **Taste** and **Quick** adapt query and value only: with few steps every linear layer learns no more and takes longer. The rate is the
-  recipe's; a linear schedule did no worse than a cosine. At that size twice the rows are worth one point, more than the other choices,
-  so Quick takes 8,000. A head started from a linear probe on the frozen features saves the first steps and was within noise at the end:
-  left out.
-- **Standard** takes all rows. Every linear layer, a second epoch and batches of 32 were changed together, in as many steps as
-  before, and gained 1.6 points; which of them did it was not told apart. The rate is the one that Standard had.
-- **Thorough** adapts every linear layer too, in batches of 16 for up to three epochs with a cosine, and stops early by 1,000 validation
-  rows. It has not been run to its end.
-- **Reference** is the recipe as it was published, for comparison: random dropout in the base, texts up to 512 tokens."""
+- **Taste** and **Quick** adapt query and value only: with few steps, adapting every linear layer
+  learns no more and takes longer. The rate is the recipe's; a linear schedule did no worse than a
+  cosine. At this size, twice the rows are worth one point, more than the other choices, so Quick
+  uses 8,000. A head started from a linear probe on the frozen features saves the first steps, but
+  the difference at the end was within noise, so it is left out.
+- **Standard** uses all rows. Every linear layer, a second epoch and batches of 32 were changed
+  together, with as many steps as before, and gained 1.6 points; their separate effects were not
+  measured. The rate is the earlier rate of Standard.
+- **Thorough** also adapts every linear layer, in batches of 16 for up to three epochs with a cosine
+  schedule, and stops early by the loss on 1,000 validation rows. It has not been run to its end.
+- **Reference** is the recipe as it was published, for comparison: random dropout in the base model,
+  texts of up to 512 tokens."""
 
 
 def render() -> str:
-    """The Markdown: the presets and why, then for each group a table of the presets' values and the
-    help of each field.
-    """
+    """Return the Markdown: presets and their reasons, then values and help of each field."""
     presets = [f"- **{preset.title()}**: {PRESET_HELP[preset]}" for preset in PRESETS]
     sections = [INTRODUCTION, "## Presets\n\n" + "\n".join(presets), REASONS, *map(_section, Group)]
     return "\n\n".join(sections) + "\n"
 
 
 def _section(group: Group) -> str:
-    names = [name for name in RunConfig.model_fields if shown(name).group is group]
+    names = [name for name in RunConfig.model_fields if find_display(name).group is group]
     head = ["Field", "Allowed", *(preset.title() for preset in PRESETS)]
     table = [head, ["---"] * len(head), *map(_row, names)]
     lines = [f"| {' | '.join(cells)} |" for cells in table]
@@ -66,14 +70,14 @@ def _row(name: str) -> list[str]:
 
 
 def _help(name: str) -> str:
-    field, unit = RunConfig.model_fields[name], shown(name).unit
+    field, unit = RunConfig.model_fields[name], find_display(name).unit
     title = f"{field.title} (`{name}`{f', {unit}' if unit else ''})"
     return f"- **{title}.** {field.description}"
 
 
 def _allowed(name: str) -> str:
-    low, high = bounds(name)
-    if options := choices(name):
+    low, high = find_bounds(name)
+    if options := list_choices(name):
         return ", ".join(options)
     if low is None or high is None:
         return (

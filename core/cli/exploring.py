@@ -1,16 +1,13 @@
-"""``python -m core explore``: what Explore shows, as counts: balance, lengths, what a limit cuts
-off, words that set classes apart.
-
-``python -m core tokens`` and ``embed``: a text as word pieces, and how a model arranges the texts.
+"""``python -m core explore``, ``tokens`` and ``embed``: counts of a dataset, tokens of a text, and
+embedding maps.
 """
 
 from typing import Annotated, Any, get_args
 
 import typer
 
-from core.cli import follow
-from core.cli.follow import PhasePrinter
-from core.cli.output import Json, print_result
+from core.cli import output
+from core.cli.output import Json, PhasePrinter, print_result
 from core.data.dataset import Dataset
 from core.data.explore.distinctive_words import count_words, distinctive_words
 from core.data.explore.filters import Dimension, Filters, find_mask, positions_in_split
@@ -41,7 +38,7 @@ TOP_WORDS = 10
 
 
 def register_explore(app: typer.Typer) -> None:
-    """Put the command on ``app``."""
+    """Add the command to ``app``."""
     app.command()(explore)
 
 
@@ -50,51 +47,52 @@ def explore(
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
     classes: Annotated[
         list[str] | None,
-        typer.Option("--class", metavar="CLASS", help="Only texts of this class; more may follow."),
+        typer.Option("--class", metavar="CLASS", help="Only texts of this class; repeatable."),
     ] = None,
-    search: Annotated[str, typer.Option(help="Only texts that hold this, in any case.")] = "",
+    search: Annotated[str, typer.Option(help="Only texts with this string; ignores case.")] = "",
     word: Annotated[str, typer.Option(help="Only texts with this whole word.")] = "",
     shortest: Annotated[
-        int | None, typer.Option(min=0, help="Only texts of at least so many tokens.")
+        int | None, typer.Option(min=0, help="Only texts of at least this many tokens.")
     ] = None,
     longest: Annotated[
-        int | None, typer.Option(min=0, help="Only texts of at most so many tokens.")
+        int | None, typer.Option(min=0, help="Only texts of at most this many tokens.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=4, help="Say what this limit cuts off.")] = 128,
+    max_tokens: Annotated[int, typer.Option(min=4, help="Token limit for truncation.")] = 128,
     as_json: Json = False,
 ) -> None:
-    """Count the texts: classes per split, lengths, what is cut off, words that set each class
-    apart.
-    """
+    """Count texts: classes per split, lengths, truncation, distinctive words of each class."""
 
     def counted() -> Any:
-        settings, tell = Settings(), PhasePrinter()
+        settings, printer = Settings(), PhasePrinter()
         source = named_source(settings, data) if data else find_source(settings)
-        dataset = find_prepared(settings, source) or prepare(settings, source, tell, lambda: False)
-        labels = tuple(_label(dataset, name) for name in classes or ())
-        filters = Filters(_split(split), labels, "tokens", shortest, longest, search, word)
-        return describe(dataset, filters, max_tokens, tell)
+        dataset = find_prepared(settings, source) or prepare(
+            settings, source, printer, lambda: False
+        )
+        labels = tuple(_find_label(dataset, name) for name in classes or ())
+        filters = Filters(_parse_split(split), labels, "tokens", shortest, longest, search, word)
+        return describe(dataset, filters, max_tokens, printer)
 
-    print_result(counted, as_json, as_text)
+    print_result(counted, as_json, format_counts)
 
 
 def describe(
-    dataset: Dataset, filters: Filters, max_tokens: int, tell: PhasePrinter
+    dataset: Dataset, filters: Filters, max_tokens: int, printer: PhasePrinter
 ) -> dict[str, object]:
-    """What the page counts over the texts that ``filters`` leave. Balance and words are not
-    narrowed by the chosen classes.
+    """Return the counts over the texts that pass ``filters``, as JSON values.
+
+    The chosen classes do not affect class balance and words.
     """
-    index = ensure_index(dataset, tell, lambda: False)
-    kept = find_mask(index, filters)
+    index = ensure_index(dataset, printer, lambda: False)
+    mask = find_mask(index, filters)  # (n,)
     every_class = find_mask(index, filters, without=(Dimension.CLASS,))
     balance = class_balance(index, every_class, len(dataset.classes))
-    places = positions_in_split(index, kept, filters.split)
+    positions = positions_in_split(index, mask, filters.split)
     lengths = {
-        unit: length_boxes(values[places], index.labels[places], len(dataset.classes))
+        unit: length_boxes(values[positions], index.labels[positions], len(dataset.classes))
         for unit, values in index.lengths.items()
     }
-    cut = cut_at(index.lengths["tokens"][places], max_tokens)
-    found = count_words(
+    cut = cut_at(index.lengths["tokens"][positions], max_tokens)
+    counts = count_words(
         index,
         find_mask(index, filters, without=(Dimension.CLASS, Dimension.WORD)),
         filters.split,
@@ -105,9 +103,9 @@ def describe(
         "data": dataset.name,
         "fingerprint": dataset.fingerprint,
         "split": filters.split,
-        "texts": len(places),
-        "balance": _named(balance, dataset.classes),
-        "lengths": {unit: _named(box, dataset.classes) for unit, box in lengths.items()},
+        "texts": len(positions),
+        "balance": _name_classes(balance, dataset.classes),
+        "lengths": {unit: _name_classes(box, dataset.classes) for unit, box in lengths.items()},
         "cut": {
             "max_tokens": max_tokens,
             "texts": cut.texts,
@@ -116,15 +114,15 @@ def describe(
         },
         "words": {
             dataset.classes[label]: (
-                distinctive_words(index, found, label, TOP_WORDS).round(6).to_dict("records")
+                distinctive_words(index, counts, label, TOP_WORDS).round(6).to_dict("records")
             )
             for label in chosen
         },
     }
 
 
-def as_text(described: dict[str, Any]) -> str:
-    """The same as lines for a terminal."""
+def format_counts(described: dict[str, Any]) -> str:
+    """Format the counts as lines for a terminal."""
     name, cut = described["data"], described["cut"]
     lines = [
         f"{name}, {described['texts']:,} texts in {described['split']}, fingerprint"
@@ -136,7 +134,7 @@ def as_text(described: dict[str, Any]) -> str:
     ]
     for line in described["lengths"]["tokens"]:
         lines.append(
-            f"{line['class']:<36}{line['median']:>9,} tokens in the middle, 5 to 95 %:"
+            f"{line['class']:<36}{line['median']:>9,} tokens (median), 5 to 95 %:"
             f" {line['low']:,} to {line['high']:,}"
         )
     lines.append(
@@ -150,7 +148,7 @@ def as_text(described: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _named(frame: Any, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+def _name_classes(frame: Any, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     lines = frame.to_dict("records")
     return [
         {"class": classes[int(line["label"])]}
@@ -159,7 +157,7 @@ def _named(frame: Any, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _label(dataset: Dataset, name: str) -> int:
+def _find_label(dataset: Dataset, name: str) -> int:
     if name not in dataset.classes:
         raise ConfigError(
             f"There is no class {name!r}.", f"Choose from: {', '.join(dataset.classes)}."
@@ -167,7 +165,7 @@ def _label(dataset: Dataset, name: str) -> int:
     return dataset.classes.index(name)
 
 
-def _split(name: str) -> Split:
+def _parse_split(name: str) -> Split:
     for split in get_args(Split):
         if name == split:
             return split  # type: ignore[no-any-return]
@@ -175,7 +173,7 @@ def _split(name: str) -> Split:
 
 
 def register_model_views(app: typer.Typer) -> None:
-    """Put both commands on ``app``."""
+    """Add the commands to ``app``."""
     app.command()(tokens)
     app.command()(embed)
 
@@ -183,21 +181,21 @@ def register_model_views(app: typer.Typer) -> None:
 def tokens(
     text: Annotated[str, typer.Argument(metavar="TEXT")],
     model: Annotated[str, typer.Option(help="Base model whose vocabulary is used.")] = "",
-    max_tokens: Annotated[int, typer.Option(min=4, help="Longer texts are cut here.")] = 128,
+    max_tokens: Annotated[int, typer.Option(min=4, help="Longer texts are truncated.")] = 128,
     as_json: Json = False,
 ) -> None:
-    """Show a text as word pieces: ids, special tokens, what is cut."""
+    """Show the tokens of a text: ids, special tokens, truncation."""
 
-    def pieces() -> Any:
+    def tokenized() -> Any:
         settings = Settings()
-        found = find_model(model or settings.model, settings, hub_reachable(settings))
-        if found.folder is None:
-            raise ModelUnavailable(found.reason, "Choose another base model.")
-        cut = cut_text(open_tokenizer(found.folder), text, max_tokens)
+        base = find_model(model or settings.model, settings, hub_reachable(settings))
+        if base.folder is None:
+            raise ModelUnavailable(base.reason, "Choose another base model.")
+        cut = cut_text(open_tokenizer(base.folder), text, max_tokens)
         table = cut.table.rename(columns={"token": "piece"})  # the name in the JSON output
         lines = table[["piece", "id", "kind", "mask"]].to_dict("records")
         return {
-            "model": found.id,
+            "model": base.id,
             "tokens": cut.total,
             "read": cut.read,
             "cut": cut.lost,
@@ -205,31 +203,31 @@ def tokens(
             "pieces": lines,
         }
 
-    print_result(pieces, as_json, _pieces_text)
+    print_result(tokenized, as_json, _format_tokens)
 
 
 def embed(
     run: Annotated[
-        str, typer.Option(help="Id or name of a run, set beside its untrained base.")
+        str, typer.Option(help="Id or name of a run, mapped next to its untrained base model.")
     ] = "",
-    model: Annotated[str, typer.Option(help="Base model, where no run is named.")] = "",
-    rows: Annotated[int, typer.Option(help="Texts, an equal share of each class.")] = 2000,
+    model: Annotated[str, typer.Option(help="Base model, if no run is named.")] = "",
+    rows: Annotated[int, typer.Option(help="Texts of a stratified sample.")] = 2000,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     method: Annotated[str, typer.Option(help=", ".join(METHODS))] = "UMAP",
-    layer: Annotated[int, typer.Option(help="0 is before the first layer, -1 the last one.")] = -1,
+    layer: Annotated[int, typer.Option(help="0 is before the first layer, -1 the last.")] = -1,
     mean: Annotated[
         bool, typer.Option("--mean", help="Mean of all tokens instead of the first one.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the method.")] = 42,
+    seed: Annotated[int, typer.Option(help="Seed of the method.")] = 42,
     as_json: Json = False,
 ) -> None:
-    """Map texts by their hidden states and say how well the classes keep apart."""
+    """Map texts by their hidden states, and measure how well the classes are separated."""
 
     def maps() -> Any:
         store = open_store(Settings())
         source = find_source(store.settings)
         dataset = find_prepared(store.settings, source) or prepare(
-            store.settings, source, follow.PhasePrinter(), lambda: False
+            store.settings, source, output.PhasePrinter(), lambda: False
         )
         base, limit, subjects = model or store.settings.model, 128, []
         if run:
@@ -251,19 +249,19 @@ def embed(
         request = _request(
             dataset.fingerprint, (MapSubject(model=base), *subjects), POOLINGS[mean], chosen
         )
-        if not all(place.done for place in map_paths(store, request, dataset.classes)):
-            follow.wait_for_work(store, launch(store, request, request.method))
-        found = map_paths(store, request, dataset.classes)
+        if not all(path.done for path in map_paths(store, request, dataset.classes)):
+            output.wait_for_work(store, launch(store, request, request.method))
+        paths = map_paths(store, request, dataset.classes)
         described = [
-            _describe(place.subject.run or "untrained", read_map(place, request)) for place in found
+            _describe(path.subject.run or "untrained", read_map(path, request)) for path in paths
         ]
         return {
             "texts": described[0]["texts"],
-            "files": [str(place.map) for place in found],
+            "files": [str(path.map) for path in paths],
             "maps": described,
         }
 
-    print_result(maps, as_json, _maps_text)
+    print_result(maps, as_json, _format_maps)
 
 
 def _request(
@@ -271,7 +269,7 @@ def _request(
 ) -> MapRequest:
     if chosen["split"] not in get_args(Split) or chosen["method"] not in METHODS:
         raise ConfigError(
-            f"{chosen['split']} or {chosen['method']} is not on offer.",
+            f"There is no split {chosen['split']!r} or no method {chosen['method']!r}.",
             f"Splits: {', '.join(get_args(Split))}; methods: {', '.join(METHODS)}.",
         )
     try:
@@ -284,7 +282,7 @@ def _request(
         ) from error
 
 
-def _describe(name: str, one: TextMap) -> dict[str, Any]:
+def _describe(name: str, text_map: TextMap) -> dict[str, Any]:
     def numbers(separation: Any) -> dict[str, float]:
         return {
             "neighbours_right": round(separation.knn.value, 4),
@@ -293,37 +291,38 @@ def _describe(name: str, one: TextMap) -> dict[str, Any]:
 
     return {
         "of": name,
-        "texts": one.full.knn.n,
-        "layer": one.layer,
-        "all_dimensions": numbers(one.full),
-        "in_the_picture": numbers(one.flat),
-        "layers": [numbers(separation) for separation in one.layers],
+        "texts": text_map.full.knn.n,
+        "layer": text_map.layer,
+        "all_dimensions": numbers(text_map.full),
+        "in_the_picture": numbers(text_map.flat),
+        "layers": [numbers(separation) for separation in text_map.layers],
     }
 
 
-def _pieces_text(found: Any) -> str:
+def _format_tokens(result: Any) -> str:
     lines = [
-        f"{found['tokens']} tokens for {found['words']} words; {found['read']} are read,"
-        f" {found['cut']} cut"
+        f"{result['tokens']} tokens for {result['words']} words; {result['read']} are read,"
+        f" {result['cut']} truncated"
     ]
     return "\n".join(
         [
             *lines,
             *(
-                f"{piece['id']:>7}  {piece['piece']:<20}{'' if piece['mask'] else 'cut'}"
-                for piece in found["pieces"]
+                f"{token['id']:>7}  {token['piece']:<20}{'' if token['mask'] else 'truncated'}"
+                for token in result["pieces"]
             ),
         ]
     )
 
 
-def _maps_text(found: Any) -> str:
+def _format_maps(result: Any) -> str:
     lines = []
-    for one, path in zip(found["maps"], found["files"], strict=True):
-        full, flat = one["all_dimensions"], one["in_the_picture"]
+    for described, path in zip(result["maps"], result["files"], strict=True):
+        full, flat = described["all_dimensions"], described["in_the_picture"]
         lines.append(
-            f"{one['of']:<12} layer {one['layer']}, {one['texts']:,} texts: neighbours right"
-            f" {full['neighbours_right']:.1%}, silhouette {full['silhouette']:.3f} (in two"
+            f"{described['of']:<12} layer {described['layer']}, {described['texts']:,} texts:"
+            f" correct neighbors {full['neighbours_right']:.1%}, silhouette"
+            f" {full['silhouette']:.3f} (in two"
             f" dimensions {flat['neighbours_right']:.1%}, {flat['silhouette']:.3f})"
         )
         lines.append(f"{'':<12} {path}")

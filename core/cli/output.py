@@ -1,13 +1,33 @@
-"""Print the result or the error of a command, as JSON or as text."""
+"""Print results and errors of commands as JSON or text, and job progress on stderr."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from core.config import RunConfig
 from core.errors import LoraLabError
+from core.jobs import actions
+from core.jobs.launching import launch
+from core.jobs.supervisor import ensure_supervisor
+from core.progress import Progress as JobProgress
+from core.runs import descriptions
+from core.runs.requests import CalibrateRequest
+from core.storage.job import Job, JobState
+from core.storage.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
@@ -30,7 +50,7 @@ def print_result(make: Callable[[], Any], as_json: bool, as_text: Callable[[Any]
 Described = Mapping[str, Any]
 
 
-def machine_text(machine: Described) -> str:
+def format_machine(machine: Described) -> str:
     """Format the machine report."""
     data = machine["data"]
     lines = [
@@ -53,7 +73,7 @@ def machine_text(machine: Described) -> str:
     return "\n".join(lines)
 
 
-def plan_text(plan: Described) -> str:
+def format_plan(plan: Described) -> str:
     """Format the estimate of a run."""
     parts, config = plan["of_likely_seconds"], plan["config"]
     likely, low, high = (_minutes(plan[f"{name}_seconds"]) for name in ("likely", "low", "high"))
@@ -86,7 +106,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
-def run_text(run: Described) -> str:
+def format_run(run: Described) -> str:
     """Format state and scores of a run."""
     lines = [f"{run.get('name', run['run'])} ({run['run']}): {run['state']}"]
     if "queue" in run:
@@ -101,12 +121,8 @@ def run_text(run: Described) -> str:
                 f"  {split:<10} accuracy {run[split]['accuracy']:.1%}, macro-F1"
                 f" {run[split]['macro_f1']:.3f}, {run[split]['rows']:,} texts"
             )
-    if {
-        "rows_per_second",
-        "train_seconds",
-        "total_seconds",
-        "peak_memory_mb",
-    } <= run.keys():  # of an imported run some are not known
+    # of an imported run some are not known
+    if {"rows_per_second", "train_seconds", "total_seconds", "peak_memory_mb"} <= run.keys():
         speed = (
             f"{run['rows_per_second']:.1f} rows/s, {run['train_seconds']:,.0f} s of training,"
             f" {run['total_seconds']:,.0f} s in all"
@@ -119,7 +135,7 @@ def _turn(queue: Described) -> str:
     """Format the queue position of a run and its start in local time."""
     wait, ahead = queue["starts_in_seconds"], queue["ahead"]
     if wait is None:
-        return f"{ahead} before it; when it starts cannot be told yet"
+        return f"{ahead} before it; its start cannot be estimated yet"
     if not ahead:
         return "next in line"
     clock = time.strftime("%H:%M", time.localtime(time.time() + wait["likely"]))
@@ -127,7 +143,7 @@ def _turn(queue: Described) -> str:
     return f"{ahead} before it; starts in about {likely} ({low} to {high}), about {clock}"
 
 
-def runs_text(runs: Sequence[Described]) -> str:
+def format_runs(runs: Sequence[Described]) -> str:
     """Format one line per run."""
     if not runs:
         return "No runs yet. Start one with: python -m core train --preset taste --wait"
@@ -139,10 +155,10 @@ def runs_text(runs: Sequence[Described]) -> str:
     return "\n".join(lines)
 
 
-def details_text(run: Described) -> str:
+def format_details(run: Described) -> str:
     """Format a run with its configuration, scores per class and confusion matrix."""
     lines = [
-        run_text(run),
+        format_run(run),
         "",
         "Configuration",
         *(f"  {field} = {value}" for field, value in run["config"].items()),
@@ -161,12 +177,12 @@ def details_text(run: Described) -> str:
     return "\n".join(lines)
 
 
-def comparison_text(comparison: Described) -> str:
+def format_comparison(comparison: Described) -> str:
     """Format one sentence per pair."""
     return "\n".join(pair["verdict"] for pair in comparison["pairs"])
 
 
-def predictions_text(predictions: Sequence[Described]) -> str:
+def format_predictions(predictions: Sequence[Described]) -> str:
     """Format label and probabilities of each text."""
     lines = []
     for prediction in predictions:
@@ -176,3 +192,96 @@ def predictions_text(predictions: Sequence[Described]) -> str:
             for name, probability in prediction["probabilities"].items()
         ]
     return "\n".join(lines)
+
+
+POLL_SECONDS = 0.25
+SECOND_PRESS_SECONDS = 2.0
+
+
+def wait_for_run(store: Store, job: Job) -> dict[str, object]:
+    """Wait for the end of a run and return its description.
+
+    Ctrl-C detaches and returns its current description; a second Ctrl-C stops the run.
+    """
+    try:
+        _follow(store, job)
+        return descriptions.describe_run(store, store.job(job.id))
+    except KeyboardInterrupt:
+        print(
+            f"\nDetached; {job.name} continues. Stop it with: python -m core stop {job.id}",
+            file=sys.stderr,
+        )
+    try:
+        time.sleep(SECOND_PRESS_SECONDS)
+    except KeyboardInterrupt:
+        actions.stop(store, store.job(job.id))
+        _follow(store, job)
+    return descriptions.describe_run(store, store.job(job.id))
+
+
+def measure_costs(store: Store, config: RunConfig) -> None:
+    """Measure the cost of work with this model and wait for the result; Ctrl-C stops it.
+
+    A failure is printed, and the caller continues without the measurement.
+    """
+    try:
+        request = CalibrateRequest(model=config.model, precision=config.precision)
+        wait_for_work(store, launch(store, request, config.model))
+    except LoraLabError as error:
+        print(f"{error.message} {error.fix}", file=sys.stderr)
+
+
+def wait_for_work(store: Store, job: Job) -> Job:
+    """Wait for a job other than a run and return it; Ctrl-C stops it.
+
+    Raises LoraLabError if the job did not complete.
+    """
+    try:
+        _follow(store, job)
+    except KeyboardInterrupt:
+        actions.stop(store, store.job(job.id))
+        print(f"{job.name} is being stopped.", file=sys.stderr)
+        raise
+    ended = store.job(job.id)
+    if ended.state is not JobState.COMPLETED:
+        raise LoraLabError(
+            ended.message or f"{job.name} is {ended.state}.", ended.fix or "Run the command again."
+        )
+    return ended
+
+
+class PhasePrinter:
+    """Prints a line on stderr when a phase begins; for commands that take seconds."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+
+    def __call__(self, progress: JobProgress) -> None:
+        """Print the phase if it has changed."""
+        if progress.phase != self._phase:
+            self._phase = progress.phase
+            print(f"{progress.phase} …", file=sys.stderr)
+
+
+def _follow(store: Store, job: Job) -> None:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar, phase = bars.add_task("waiting", total=None), ""
+        while not (job := store.job(job.id)).state.over:
+            ensure_supervisor(store.settings)
+            if job.phase != phase:
+                phase = job.phase
+                bars.reset(
+                    bar, total=job.total or None, description=f"{job.name}: {phase or job.state}"
+                )
+                if not bars.console.is_terminal:
+                    print(f"{job.name}: {phase or job.state}", file=sys.stderr)
+            bars.update(bar, completed=job.done, total=job.total or None)
+            time.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""``python -m core data``: add a dataset from files, list what is saved, read a report, delete."""
+"""``python -m core data``: add a dataset, list saved datasets, show a report, delete."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +29,7 @@ def add(
             help="CSV, TSV, JSON lines or Parquet; or hub:OWNER/NAME[:CONFIGURATION].",
         ),
     ],
-    name: Annotated[str, typer.Option(help="What the dataset is called.")],
+    name: Annotated[str, typer.Option(help="Name of the dataset.")],
     text: Annotated[
         list[str] | None, typer.Option(help="Column of texts; several are joined.")
     ] = None,
@@ -38,7 +38,7 @@ def add(
     test_share: Annotated[
         float,
         typer.Option(
-            min=0.05, max=0.5, help="Share that becomes the test split where there is none."
+            min=0.05, max=0.5, help="Proportion of rows for the test split if there is none."
         ),
     ] = 0.2,
     merge: Annotated[
@@ -46,12 +46,12 @@ def add(
     ] = False,
     rename: Annotated[
         list[str] | None,
-        typer.Option(metavar="LABEL=CLASS", help="Call a label so; the same class twice merges."),
+        typer.Option(metavar="LABEL=CLASS", help="Rename a label; equal names are merged."),
     ] = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(metavar="LABEL", help="Leave out the rows of a label.")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Encoding, where the one found is wrong.")] = "",
+    encoding: Annotated[str, typer.Option(help="Encoding, if the detected one is wrong.")] = "",
     separator: Annotated[
         str, typer.Option(help="Separator: one character, or tab, comma, semicolon.")
     ] = "",
@@ -60,13 +60,11 @@ def add(
     ] = None,
     quotes: Annotated[bool, typer.Option(help="Whether double quotes enclose texts.")] = True,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Take the place of a dataset of this name.")
+        bool, typer.Option("--replace", help="Replace a dataset of this name.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read files, keep what can be learned from, and save it as a dataset. Several files are splits
-    by their names.
-    """
+    """Read files and save the usable rows as a dataset. File names give the splits."""
 
     def save() -> Any:
         reading = ReadOptions(encoding, _read_separator(separator), header, quotes)
@@ -75,7 +73,7 @@ def add(
         options = ImportOptions(columns, label, split, merge, dropped, pairs, test_share, reading)
         return _add(files, name, options, replace)
 
-    print_result(save, as_json, report_text)
+    print_result(save, as_json, format_report)
 
 
 def _add(files: list[str], name: str, options: ImportOptions, replace: bool) -> dict[str, object]:
@@ -83,7 +81,7 @@ def _add(files: list[str], name: str, options: ImportOptions, replace: bool) -> 
     pick = _find_on_hub(settings, files)
     paths = _fetch(settings, pick) if pick else [Path(file) for file in files]
     origin = pick.origin if pick else ""
-    return card_report(add_files(settings, paths, name, options, origin=origin, replace=replace))
+    return describe_card(add_files(settings, paths, name, options, origin=origin, replace=replace))
 
 
 def _read_separator(name: str) -> str:
@@ -101,15 +99,15 @@ def list_all(as_json: Json = False) -> None:
     """List the saved datasets, newest first."""
 
     def rows() -> Any:
-        return [card_line(card) for card in list_saved(Settings())]
+        return [summarize_card(card) for card in list_saved(Settings())]
 
-    print_result(rows, as_json, list_text)
+    print_result(rows, as_json, format_list)
 
 
 @app.command()
 def report(name: Name, as_json: Json = False) -> None:
-    """Say what was read, what was kept, what was left out and why."""
-    print_result(lambda: card_report(read_saved_card(Settings(), name)), as_json, report_text)
+    """Show how many rows were read, kept and left out, and why."""
+    print_result(lambda: describe_card(read_saved_card(Settings(), name)), as_json, format_report)
 
 
 @app.command()
@@ -135,25 +133,25 @@ def delete(
     )
 
 
-def card_line(card: SavedCard) -> dict[str, object]:
-    """JSON values: name, rows of each split, classes."""
+def summarize_card(card: SavedCard) -> dict[str, object]:
+    """Return name, rows of each split and classes as JSON values."""
     rows = {f"{split}_rows": card.rows(split) for split in ("train", "validation", "test")}
     return {"name": card.name, **rows, "classes": list(card.classes), "created_at": card.created_at}
 
 
-def card_report(card: SavedCard) -> dict[str, object]:
-    """JSON values: all that is known of a saved dataset."""
-    found = {
+def describe_card(card: SavedCard) -> dict[str, object]:
+    """Return everything about a saved dataset as JSON values."""
+    reading = {
         "origin": card.origin,
         "files": [asdict(file) for file in card.files],
         "text": list(card.text),
         "label": card.label,
     }
-    return {**card_line(card), **found, "report": asdict(card.report)}
+    return {**summarize_card(card), **reading, "report": asdict(card.report)}
 
 
-def list_text(rows: list[dict[str, Any]]) -> str:
-    """A line per dataset."""
+def format_list(rows: list[dict[str, Any]]) -> str:
+    """Format one line per dataset."""
     if not rows:
         return (
             "No datasets are saved yet. Add one with: python -m core data add FILE --text COLUMN"
@@ -166,8 +164,8 @@ def list_text(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def report_text(card: dict[str, Any]) -> str:
-    """The report in a terminal."""
+def format_report(card: dict[str, Any]) -> str:
+    """Format a report as lines for a terminal."""
     report = card["report"]
     lines = [f"{card['name']}: {report['rows_kept']:,} of {report['rows_read']:,} rows kept"]
     lines += [f"  from     {card['origin']}"] if card["origin"] else []
@@ -190,7 +188,7 @@ def report_text(card: dict[str, Any]) -> str:
         f"  left out {item['rows']:>7,}  {item['reason']} ({', '.join(item['where'])})"
         for item in report["dropped"]
     ]
-    lines += [f"  renamed  {found} is {called}" for found, called in report["merged"]]
+    lines += [f"  renamed  {label} is {name}" for label, name in report["merged"]]
     lines += [f"  note     {note}" for note in report["notes"]]
     lines += [f"  {'class':<24}{'train':>8}{'validation':>12}{'test':>8}"]
     return "\n".join(
@@ -205,8 +203,9 @@ def report_text(card: dict[str, Any]) -> str:
 
 
 def _find_on_hub(settings: Settings, files: list[str]) -> HubFiles | None:
-    """What a dataset id names; None for files. Without ``hub:`` a single owner/name that is no file
-    here is an id, too.
+    """Look up a dataset id on the Hub; None if ``files`` are files.
+
+    A single owner/name that is no file is an id, even without ``hub:``.
     """
     named = (
         len(files) == 1
@@ -217,7 +216,7 @@ def _find_on_hub(settings: Settings, files: list[str]) -> HubFiles | None:
     if not named and not any(file.startswith("hub:") for file in files):
         return None
     if len(files) > 1:
-        raise DataError("A dataset of the Hub is added by itself.", "Give one hub:OWNER/NAME.")
+        raise DataError("A dataset of the Hub is added on its own.", "Give one hub:OWNER/NAME.")
     name, configuration = split_id(files[0])
     return look_up(settings, name).pick(configuration)
 
@@ -232,6 +231,6 @@ def _parse_pairs(assignments: list[str]) -> tuple[tuple[str, str], ...]:
         if "=" not in assignment:
             raise DataError(f"{assignment!r} renames nothing.", "Write LABEL=CLASS.")
     return tuple(
-        (found, called)
-        for found, _, called in (assignment.rpartition("=") for assignment in assignments)
+        (label, name)
+        for label, _, name in (assignment.rpartition("=") for assignment in assignments)
     )

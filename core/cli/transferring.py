@@ -1,7 +1,4 @@
-"""``python -m core export`` and ``import``: take a run away in one format, proved, and bring one.
-
-``python -m core backup`` and ``restore``: all runs in one zip, and back on a fresh instance.
-"""
+"""Runs as files: ``python -m core export``, ``import``, ``evaluate``, ``backup``, ``restore``."""
 
 import os
 import tempfile
@@ -12,14 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from core.cli import output
-from core.cli.follow import PhasePrinter
-from core.cli.output import Json, print_result
+from core.cli.output import Json, PhasePrinter, print_result
 from core.data.sources import find_source, named_source
 from core.errors import ConfigError, StateConflict
-from core.jobs.tasks.back_up import Packed, own_runs, write_backup
+from core.jobs.tasks.backups import PackedRuns, RestoredRuns, list_own_runs, write_backup
+from core.jobs.tasks.backups import restore as restore_runs
 from core.jobs.tasks.export_run import export, pack
-from core.jobs.tasks.restore import Restored
-from core.jobs.tasks.restore import restore as put_back
 from core.runs import descriptions
 from core.runs.run import Run, find_run
 from core.settings import Settings
@@ -31,7 +26,7 @@ from core.transfer.imports.import_run import import_run
 
 
 def register_transfer(app: typer.Typer) -> None:
-    """Put the command on ``app``."""
+    """Add the command to ``app``."""
     app.command("export")(export_command)
     app.command("import")(import_command)
     app.command()(evaluate)
@@ -45,36 +40,36 @@ def export_command(
     ] = Path("export"),
     as_json: Json = False,
 ) -> None:
-    """Write a run as adapter, merged model, ONNX, curves, script or all in one, and prove by replay
-    that it answers as the run does.
+    """Export a run as adapter, merged model, ONNX, curves, script or all in one, and verify that
+    the exported model predicts as the run does.
     """
 
-    def taken() -> Any:
+    def exported() -> Any:
         if to.exists() and (not to.is_dir() or any(to.iterdir())):
-            raise ConfigError(f"{to} is there already.", "Name a folder that is new or empty.")
+            raise ConfigError(f"{to} exists already.", "Name a folder that is new or empty.")
         store = open_store(Settings())
         job = find_run(store, run)
         to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=to.parent) as place:
-            made = Path(place) / "made"
-            made.mkdir()
-            proof = export(store, job, target, made, PhasePrinter(), lambda: False)
+        with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
+            folder = Path(scratch) / "unpacked"
+            folder.mkdir()
+            verification = export(store, job, target, folder, PhasePrinter(), lambda: False)
             if target is Format.BUNDLE:
-                unpacked, made = made, Path(place) / "packed"
-                made.mkdir()
-                pack(unpacked, made / f"{job.id}-{target}.zip", f"{job.id}-{target}")
+                unpacked, folder = folder, Path(scratch) / "packed"
+                folder.mkdir()
+                pack(unpacked, folder / f"{job.id}-{target}.zip", f"{job.id}-{target}")
             if to.exists():
                 to.rmdir()
-            os.replace(made, to)  # only now: a failure leaves nothing half-written
+            os.replace(folder, to)  # only now, so that a failure leaves nothing half-written
         path = to / f"{job.id}-{target}.zip" if target is Format.BUNDLE else to
         return {
             "path": str(path),
             "format": target,
             "bytes": _size(path),
-            "verified": proof.describe() if proof else None,
+            "verified": verification.describe() if verification else None,
         }
 
-    print_result(taken, as_json, _export_text)
+    print_result(exported, as_json, _format_export)
 
 
 def import_command(
@@ -89,25 +84,25 @@ def import_command(
         str,
         typer.Option(
             help=(
-                "Class names in the order of their ids, separated by commas, where the file lacks"
+                "Class names in the order of their ids, separated by commas, if the file lacks"
                 " them."
             )
         ),
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Make a finished run of an adapter; only safetensors and JSON are read."""
+    """Import an adapter as a finished run; only safetensors and JSON are read."""
 
-    def brought() -> Any:
+    def imported() -> Any:
         store = open_store(Settings())
-        given = [one.strip() for one in classes.split(",")] if classes.strip() else []
-        job = import_run(store, read_archive(path), name=name, classes=given)
+        names = [part.strip() for part in classes.split(",")] if classes.strip() else []
+        job = import_run(store, read_archive(path), name=name, classes=names)
         return {
             **descriptions.describe_run(store, job),
             "classes": list(Run.of(store, job).classes),
         }
 
-    print_result(brought, as_json, _import_text)
+    print_result(imported, as_json, _format_import)
 
 
 def evaluate(
@@ -118,8 +113,8 @@ def evaluate(
     """Score an imported run on the test texts of a dataset with the same class names."""
 
     def scored() -> Any:
-        # Brings torch, which no other command waits for.
-        from core.jobs.workers.score import score_run  # noqa: PLC0415
+        # Late: it imports torch, which few commands need.
+        from core.jobs.workers.classify import score_run  # noqa: PLC0415
 
         settings = Settings()
         store = open_store(settings)
@@ -132,10 +127,10 @@ def evaluate(
         )
         return descriptions.describe_run(store, store.job(job.id))
 
-    print_result(scored, as_json, output.run_text)
+    print_result(scored, as_json, output.format_run)
 
 
-def _import_text(run: dict[str, Any]) -> str:
+def _format_import(run: dict[str, Any]) -> str:
     scored = (
         f"accuracy {run['test']['accuracy']:.4f} on {run['test']['rows']:,} test texts"
         if "test" in run
@@ -144,14 +139,14 @@ def _import_text(run: dict[str, Any]) -> str:
     return f"{run['run']}  {run['name']}: {', '.join(run['classes'])}; {scored}"
 
 
-def _export_text(taken: dict[str, Any]) -> str:
-    proof = taken["verified"]
-    if proof is None:
-        return f"{taken['path']}: {taken['bytes'] / 1e6:.1f} MB"
+def _format_export(result: dict[str, Any]) -> str:
+    size = f"{result['path']}: {result['bytes'] / 1e6:.1f} MB"
+    verified = result["verified"]
+    if verified is None:
+        return size
     return (
-        f"{taken['path']}: {taken['bytes'] / 1e6:.1f} MB, {proof['labels_equal_share']:.1%} of"
-        f" {proof['texts']:,} labels as the run's, probabilities within"
-        f" {proof['max_probability_difference']:.1g}"
+        f"{size}, {verified['labels_equal_share']:.1%} of {verified['texts']:,} predicted classes"
+        f" as in the run, probabilities within {verified['max_probability_difference']:.1g}"
     )
 
 
@@ -164,7 +159,7 @@ def _size(path: Path) -> int:
 
 
 def register_backup(app: typer.Typer) -> None:
-    """Put both commands on ``app``."""
+    """Add the commands to ``app``."""
     app.command()(backup)
     app.command()(restore)
 
@@ -177,51 +172,48 @@ def backup(
 
     def written() -> Any:
         if to.exists():
-            raise ConfigError(f"{to} is there already.", "Name a file that is new.")
+            raise ConfigError(f"{to} exists already.", "Name a new file.")
         store = open_store(Settings())
-        runs = own_runs(store)
+        runs = list_own_runs(store)
         if not runs:
-            raise StateConflict("There is no finished run to take away.", "Train one first.")
+            raise StateConflict("There is no finished run to back up.", "Train one first.")
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(f".{to.name}.part")
         try:
-            told = Packed()
-            write_backup(store, runs, part, True, PhasePrinter(), lambda: False, told)
-            os.replace(part, to)  # only now: a failure leaves nothing half-written
+            packed = PackedRuns()
+            write_backup(store, runs, part, True, PhasePrinter(), lambda: False, packed)
+            os.replace(part, to)  # only now, so that a failure leaves nothing half-written
         finally:
             part.unlink(missing_ok=True)
-        return {"path": str(to), **asdict(told), "bytes": to.stat().st_size}
+        return {"path": str(to), **asdict(packed), "bytes": to.stat().st_size}
 
-    print_result(
-        written,
-        as_json,
-        lambda told: (
-            f"{told['path']}: {told['runs']} runs, {told['bytes'] / 1e6:.1f} MB{_left_out(told)}"
-        ),
-    )
+    print_result(written, as_json, _format_backup)
+
+
+def _format_backup(result: dict[str, Any]) -> str:
+    size = f"{result['runs']} runs, {result['bytes'] / 1e6:.1f} MB"
+    return f"{result['path']}: {size}{_format_left_out(result)}"
 
 
 def restore(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A zip that backup wrote.")],
     as_json: Json = False,
 ) -> None:
-    """Put the runs of a backup back; each is checked, and one that is here already is left
-    alone.
-    """
+    """Restore the runs of a backup; each is checked, and existing runs are not changed."""
 
     def restored() -> Any:
-        found = Restored()
+        outcome = RestoredRuns()
         with open_backup(path) as opened:
-            put_back(open_store(Settings()), opened, PhasePrinter(), lambda: False, found)
-        return found.described()
+            restore_runs(open_store(Settings()), opened, PhasePrinter(), lambda: False, outcome)
+        return outcome.to_dict()
 
-    print_result(restored, as_json, _restore_text)
-
-
-def _restore_text(told: dict[str, Any]) -> str:
-    here = f", {told['already']} were here already" if told["already"] else ""
-    return f"{len(told['restored'])} runs restored{here}{_left_out(told)}"
+    print_result(restored, as_json, _format_restored)
 
 
-def _left_out(told: dict[str, Any]) -> str:
-    return "".join(f"\n{run} is left out: {why}" for run, why in told["left_out"].items())
+def _format_restored(result: dict[str, Any]) -> str:
+    existing = f", {result['already']} existed already" if result["already"] else ""
+    return f"{len(result['restored'])} runs restored{existing}{_format_left_out(result)}"
+
+
+def _format_left_out(result: dict[str, Any]) -> str:
+    return "".join(f"\n{run} is left out: {why}" for run, why in result["left_out"].items())

@@ -12,7 +12,7 @@ from pathlib import Path
 from core.errors import JobNotFound
 from core.storage import files
 from core.storage.job import Job
-from core.storage.recovery import alone
+from core.storage.recovery import hold_repair_lock
 from core.storage.store import Store
 
 GALLERY = Path(__file__).with_name("failures")  # one folder per run
@@ -112,7 +112,7 @@ def open_gallery(store: Store) -> dict[str, Job]:
     """Map failure ids to runs, and copy the missing ones to the home folder."""
     missing = [failure.id for failure in FAILURES if not _exists(store, failure.id)]
     if missing:
-        with alone(store.settings):
+        with hold_repair_lock(store.settings):
             for name in missing:
                 if not (store.settings.jobs / name).exists():
                     _copy(GALLERY / name, store.settings.jobs / name)

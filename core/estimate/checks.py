@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.config import RunConfig, shown
+from core.config import RunConfig, find_display
 from core.errors import ConfigError
 from core.estimate.inputs import DataFacts, ModelFacts
 from core.estimate.workload import four_bit_mb, whole_mb
@@ -59,7 +59,7 @@ def _written(name: str, value: object) -> str:
         if isinstance(value, float)
         else str(value)
     )
-    unit = shown(name).unit
+    unit = find_display(name).unit
     return (
         f"{number} {unit.removesuffix('s') if value == 1 else unit}" if unit in COUNTED else number
     )

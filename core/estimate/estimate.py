@@ -27,8 +27,8 @@ from core.estimate.workload import (
 )
 from core.models.architecture import MINILM, count_trainable, target_modules
 from core.progress import Phase
+from core.storage.database import Metric
 from core.storage.job import Job
-from core.storage.schema import Metric
 from core.training.microbatches import (
     MICROBATCH_TOKENS,
     USUAL_TOKENS,

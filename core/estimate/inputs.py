@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.config import RunConfig
+from core.config import RunConfig, find_four_bit_problem
 from core.data.dataset import Dataset
 from core.data.recipe import Recipe
 from core.models.architecture import ModelShape
 from core.models.catalog import ModelLocation, shape_of
-from core.quantization import unsupported_reason
 from core.settings import Settings
 
 
@@ -117,5 +116,5 @@ def model_facts(model: ModelLocation, device: str = "cpu") -> ModelFacts:
         device,
         *names,
         threads,
-        unsupported_reason(),
+        find_four_bit_problem(),
     )

@@ -21,7 +21,7 @@ from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 from core.evaluation.significance import LEVEL, fisher_p_value, holm
 from core.storage import files
-from core.storage.locks import holding
+from core.storage.locks import hold_lock
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 DIGIT = re.compile(r"\d")
@@ -260,7 +260,7 @@ def remove_tag(folder: Path, row: int) -> None:
 
 
 def _change(folder: Path, row: int, tag: Tag | None) -> None:
-    with holding(folder / "tags.lock", PATIENCE_SECONDS) as held:
+    with hold_lock(folder / "tags.lock", PATIENCE_SECONDS) as held:
         if not held:
             raise StateConflict(
                 "Another user is writing the tags of this run.", "Try again in a moment."

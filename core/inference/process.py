@@ -30,7 +30,7 @@ from core.inference.messages import (
     Query,
     Trace,
 )
-from core.settings import Settings, available_memory_mb
+from core.settings import Settings, read_available_memory_mb
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -289,7 +289,7 @@ def _load_model(kind: type[C], request: ClassifyRequest) -> C:
     key = _key(kind.__name__, request)
     model = _models.get(key)
     if not isinstance(model, kind):
-        while _models and (len(_models) >= MAX_MODELS or available_memory_mb() < FREE_MB):
+        while _models and (len(_models) >= MAX_MODELS or read_available_memory_mb() < FREE_MB):
             _models.popitem(last=False)
         model = kind(
             fetch(request.model),

@@ -1,7 +1,7 @@
-"""What users do with runs and datasets, and with jobs that need more than ``launching.launch``.
+"""Actions of users on runs, datasets and jobs that need more than ``launching.launch``.
 
-Each function checks permission and resources and writes an audit note; pages and the command line
-call these and nothing below them.
+Each function checks permission and resources and writes to the audit log. Pages and the command
+line call these and nothing below them.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from core.data.sources import Source, saved_source
 from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.error_analysis import remove_tag, write_tag
 from core.jobs.launching import begin, launch, queue, read_request
-from core.jobs.processes import ensure_supervisor
-from core.jobs.tasks.classify_file import BatchRequest, keep_texts
+from core.jobs.supervisor import ensure_supervisor
+from core.jobs.tasks.classify_texts import BatchRequest, store_texts
 from core.runs.limits import remove_old_guest_runs, require_model, require_within
 from core.runs.requests import TrainRequest, read_proposal, read_train_request
 from core.runs.run import next_name
@@ -44,34 +44,34 @@ def launch_training(
     recipe: Recipe | None = None,
     guess: float | None = None,
 ) -> Job:
-    """Queue a run and start the queue. The same ``key`` twice launches once.
+    """Queue a run and start the queue. A repeated ``key`` returns the run that it launched.
 
-    ``recipe`` cleans its training texts; ``guess`` (0 to 1) is the accuracy that the user expects.
+    ``recipe`` cleans the training texts; ``guess`` (0 to 1) is the accuracy that the user expects.
     Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH)
-    if launched := store.launched(key):  # before the limits, which count it
+    if launched := store.find_launched(key):  # before the limits, which would count it
         return launched
     require_model(store, config.model)
     request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe, guess=guess)
     require_within(store, request)
     require_resources(store.settings)
-    if store.visitor.role is Role.TASTER:
-        name = ""  # every visitor would read what a guest writes
+    if store.visitor.role is Role.GUEST_TRAINER:
+        name = ""  # every visitor would see the text of a guest
         remove_old_guest_runs(store)
     title = sanitize_name(name, LONGEST_NAME) or next_name(store, preset or "custom", config.model)
     return begin(store, queue(store, request, title, key))
 
 
 def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
-    """Queue the runs of a set in their order, all or none. The same set twice is launched once.
+    """Queue the runs of a sweep in their order, all or none. A repeated sweep is launched once.
+
     Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH_SET)
     require_model(store, *(request.config.model for request in sweep.requests))
-    before = Job(
-        "", JobKind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0
-    )  # stands for each run of the set that comes earlier
+    # stands for each run of the set that comes earlier
+    before = Job("", JobKind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0)
     for place, request in enumerate(sweep.requests):
         require_within(store, request, [before] * place)
     require_resources(store.settings)
@@ -83,8 +83,9 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
 
 
 def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Job:
-    """Queue a file's texts (columns text and, if there is one, label) for a run. Raises NotAllowed
-    and NotEnoughRoom.
+    """Queue the texts of a file (columns text and, optionally, label) to be classified by a run.
+
+    Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.WORK)
     require_resources(store.settings)
@@ -93,31 +94,33 @@ def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Jo
         for job in store.jobs("classify", JobState.QUEUED, *ACTIVE)
         if (request := _try_read(job))
     ]
-    key = keep_texts(store.settings, frame, needed)
+    key = store_texts(store.settings, frame, needed)
     request = BatchRequest(run=run.id, key=key, name=name[:120])
     return launch(store, request, request.name)
 
 
 def _try_read(job: Job) -> BatchRequest | None:
-    """None for a damaged record: no job can read its texts."""
+    """Return the request; None for a damaged record, whose texts no job can read."""
     try:
         return read_request(job, BatchRequest)
     except ArtifactDamaged:
         return None
 
 
-def keep_recipe(store: Store, recipe: Recipe) -> None:
-    """Keep the visitor's cleaning recipe in the making for its data; runs have copies of their own.
-    Raises NotAllowed.
+def store_recipe(store: Store, recipe: Recipe) -> None:
+    """Save the visitor's unfinished cleaning recipe. Raises NotAllowed.
+
+    Runs have their own copies of recipes.
     """
     require(store.visitor, Action.WORK)
     save_recipe(store.settings, recipe, store.visitor.shelf)
-    accounts.note(store, "change a cleaning recipe", recipe.fingerprint)
+    accounts.log_action(store, "change a cleaning recipe", recipe.fingerprint)
 
 
 def stop(store: Store, job: Job) -> Job:
-    """Take a queued job out of the queue, or ask a working one to stop. Raises NotAllowed, and
-    StateConflict if it is over.
+    """Remove a queued job from the queue, or ask a running one to stop.
+
+    Raises NotAllowed, and StateConflict if the job is over.
     """
     _require(store, Action.STOP, job)
     now = store.clock()
@@ -133,8 +136,9 @@ def stop(store: Store, job: Job) -> Job:
 
 
 def resume(store: Store, job: Job) -> Job:
-    """Queue a run that ended early once more; it goes on from its last checkpoint. Raises
-    NotAllowed, and StateConflict for any other.
+    """Queue a job that ended early again; a run continues from its last checkpoint.
+
+    Raises NotAllowed, and StateConflict if the job did not end early.
     """
     _require(store, Action.RESUME, job)
     if job.state.resumable and job.kind == JobKind.TRAIN and store.visitor.role is Role.STUDENT:
@@ -149,10 +153,10 @@ def resume(store: Store, job: Job) -> Job:
 
 
 def retry(store: Store, job: Job, *, key: str = "") -> Job:
-    """Launch a new run like this one, with the change that its failure proposes (``job.proposal``).
-    The same ``key`` twice launches once.
+    """Launch a copy of this run with the change that its failure proposes (``job.proposal``).
 
-    Raises StateConflict where nothing is proposed, NotAllowed and NotEnoughRoom.
+    A repeated ``key`` launches once. Raises StateConflict if nothing is proposed, NotAllowed and
+    NotEnoughRoom.
     """
     config = read_proposal(job)
     if config is None:
@@ -166,22 +170,21 @@ def retry(store: Store, job: Job, *, key: str = "") -> Job:
 
 
 def delete(store: Store, job: Job) -> None:
-    """Remove a run with all its files. Raises NotAllowed, and StateConflict while a worker is at
-    it.
-    """
+    """Remove a run with all its files. Raises NotAllowed, and StateConflict while it is running."""
     _require(store, Action.DELETE, job)
     remove_job(store, job)
 
 
 def rename(store: Store, job: Job, name: str) -> None:
-    """Give the run another name. Raises NotAllowed, and StateConflict on an empty one."""
+    """Rename a run. Raises NotAllowed, and StateConflict on an empty name."""
     _require(store, Action.RENAME, job)
     store.rename(job, name)
 
 
 def tag_text(store: Store, job: Job, row: int, tag: str, note: str) -> None:
-    """Keep a tag and a note of a test text with the run; no ``tag`` takes it away. Raises
-    NotAllowed, StateConflict, ArtifactDamaged.
+    """Write a tag and a note of a test text into the run; an empty ``tag`` removes both.
+
+    Raises NotAllowed, StateConflict and ArtifactDamaged.
     """
     _require(store, Action.TAG, job)
     if tag:
@@ -191,60 +194,61 @@ def tag_text(store: Store, job: Job, row: int, tag: str, note: str) -> None:
 
 
 def keep_running(store: Store) -> list[Job]:
-    """The jobs that are queued or running, newest first. Starts the queue where the supervisor died
-    or the machine was restarted.
+    """List the jobs that are queued or active, newest first, and start the queue for them.
+
+    It has stopped if the supervisor died or the machine was restarted.
     """
-    at_work = store.jobs(None, JobState.QUEUED, *ACTIVE)
-    if at_work:
+    unfinished = store.jobs(None, JobState.QUEUED, *ACTIVE)
+    if unfinished:
         ensure_supervisor(store.settings)
-    return at_work
+    return unfinished
 
 
 def _require(store: Store, action: Action, job: Job) -> None:
-    """Ask whether the visitor may, and write down that it was done."""
+    """Check the permission for an action on a job and log the action."""
     require(store.visitor, action, job.owner)
-    accounts.note(store, action, f"{job.id} {job.name}")
+    accounts.log_action(store, action, f"{job.id} {job.name}")
 
 
-def runs_on(store: Store, source: Source) -> list[Job]:
-    """All runs that were launched on the saved dataset, newest first."""
-    found = []
+def list_runs_on(store: Store, source: Source) -> list[Job]:
+    """List the runs that were launched on the saved dataset, newest first."""
+    runs = []
     for job in store.jobs(JobKind.TRAIN):
         try:
             if read_train_request(job).source == source:
-                found.append(job)
+                runs.append(job)
         except ArtifactDamaged:  # its data are unknown
             continue
-    return found
+    return runs
 
 
-def keep_dataset(
+def store_dataset(
     store: Store,
     name: str,
     built: BuiltDataset,
     choice: BuildOptions,
-    found: Sequence[FileFormat],
+    formats: Sequence[FileFormat],
     origin: str = "",
 ) -> Source:
-    """Save the dataset under a name that is free; ``origin`` says where its files are from. Raises
-    NotAllowed, DataError.
+    """Save a dataset under an unused name; ``origin`` says where its files come from.
+
+    Raises NotAllowed and DataError.
     """
     require(store.visitor, Action.KEEP_DATA)
-    source = save(store.settings, name, built, choice, found, origin=origin)
-    accounts.note(store, "save a dataset", source.name)
+    source = save(store.settings, name, built, choice, formats, origin=origin)
+    accounts.log_action(store, "save a dataset", source.name)
     return source
 
 
 def delete_dataset(store: Store, name: str) -> int:
-    """Delete the dataset with its prepared copy; how many runs were trained on it. They keep their
-    results, texts included.
+    """Delete a dataset with its prepared copy, and return how many runs were trained on it.
 
-    Raises NotAllowed, DataError if there is none of that name, and StateConflict while a run that
-    uses it waits or is under way.
+    The runs keep their results, including texts. Raises NotAllowed, DataError if there is no such
+    dataset, and StateConflict while a run that uses it is queued or running.
     """
     require(store.visitor, Action.KEEP_DATA)
     source = saved_source(store.settings, name)
-    runs = runs_on(store, source) if source else []
+    runs = list_runs_on(store, source) if source else []
     busy = [job for job in runs if not job.state.over]
     if busy:
         raise StateConflict(
@@ -253,7 +257,7 @@ def delete_dataset(store: Store, name: str) -> int:
         )
     prepared = find_prepared(store.settings, source) if source else None
     delete_saved(store.settings, name)
-    accounts.note(store, "delete a dataset", name)
+    accounts.log_action(store, "delete a dataset", name)
     if prepared is not None:
         files.remove_folder(prepared.folder)
     return len(runs)

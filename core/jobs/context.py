@@ -1,4 +1,4 @@
-"""A worker's access to its job in the store: writes progress and metrics, learns of a stop."""
+"""A worker's access to its job in the store: progress, metrics, results, stop requests."""
 
 import json
 import logging
@@ -13,26 +13,25 @@ from types import TracebackType
 from typing import Self
 
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
-from core.jobs.kinds import kind_of
+from core.jobs.kinds import find_kind
 from core.progress import Phase, Progress
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import Job, JobState
-from core.storage.schema import Metric
+from core.storage.database import Metric
+from core.storage.job import Job, JobChanges, JobState
 from core.storage.store import Store
 
 FLUSH_SECONDS = 0.5  # a reader polls every 2 s; each write is a synced transaction
 LOOK_SECONDS = 0.5  # how soon a stop is noticed
-PATIENCE_SECONDS = (
-    60.0  # a database that is held or full gets so long to recover before the job gives up
-)
+PATIENCE_SECONDS = 60.0  # after this long with a locked or full database the job gives up
 RETRY_SECONDS = 1.0
 log = logging.getLogger("worker")
 
 
 class JobContext:
-    """Handed to the job's ``run``. Progress counts as the heartbeat: it says that work goes on, not
-    just that a process lives.
+    """Argument of a worker function. Reported progress is the heartbeat of the job.
+
+    So the heartbeat shows that work continues, not only that a process is alive.
     """
 
     def __init__(self, store: Store, job: Job) -> None:
@@ -67,20 +66,19 @@ class JobContext:
         self._left.set()
 
     def should_stop(self) -> bool:
-        """Whether the user asked for a stop, or this attempt has been replaced."""
+        """Return whether the user asked for a stop, or this attempt has been replaced."""
         return self._stop.is_set()
 
     def require_current(self) -> None:
-        """Raise Stopped if this attempt has been replaced: files carry no attempt, so a stale
-        worker must not touch them.
+        """Raise Stopped if this attempt has been replaced.
+
+        Files have no attempt number, so a stale worker must not touch them.
         """
         if self.store.job(self.job.id).attempt != self.job.attempt:
             raise Stopped("Another attempt of this run has begun.")
 
     def report(self, progress: Progress) -> None:
-        """Report how far the job is. Written at once when the phase changes, otherwise every half
-        second.
-        """
+        """Report progress: written at once when the phase changes, otherwise every half second."""
         changed = progress.phase != self._progress.phase
         self._progress = progress
         if changed:
@@ -90,21 +88,23 @@ class JobContext:
             self._try_flush()
 
     def add_metric(self, metric: Metric) -> None:
-        """Append a point to the curves. The first one and validations are written at once."""
+        """Append a point to the curves; the first one and validations are written at once."""
         self._pending.append(metric)
         if metric.step <= 1 or metric.split == "validation":
             self._try_flush()
 
     def flush(self) -> None:
-        """Write what has gathered, waiting for a database that is held or full. Raises StoreDamaged
-        or NotEnoughRoom in the end.
+        """Write pending points and progress, and wait for a locked or full database.
+
+        Raises StoreDamaged or NotEnoughRoom if it does not recover.
         """
         self._insist(self._flush)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder for what is not finished. It goes with the job, also where that is stopped or,
-        at the next sweep, where it is killed.
+        """Create a folder for unfinished files, removed when the job ends.
+
+        If the job is killed, the next sweep removes the folder.
         """
         self._scratch.mkdir()
         try:
@@ -113,7 +113,7 @@ class JobContext:
             files.disk.remove(self._scratch)
 
     def set_running(self) -> None:
-        """From here on the job is at its actual work."""
+        """Set the state to RUNNING: the actual work begins."""
         if self.job.state is not JobState.RUNNING and self._insist(
             lambda: self.store.transition(self.job, JobState.RUNNING)
         ):
@@ -127,20 +127,16 @@ class JobContext:
         )
 
     def set_request(self, request: dict[str, object]) -> None:
-        """Replace the job's request; also in ``job.json``, so that a lost database loses nothing of
-        it.
-        """
+        """Replace the job's request, also in ``job.json``, which outlives the database."""
         text = json.dumps(request, allow_nan=False)
         self._insist(lambda: self.store.update(self.job, request_json=text))
         self.job = replace(self.job, request_json=text)
         self.store.mirror(self.store.job(self.job.id))
 
-    def end(self, state: JobState, **changes: object) -> None:
-        """Record how it ended. A job that finishes or fails while it is being stopped counts as
-        cancelled.
-        """
+    def end(self, state: JobState, changes: JobChanges | None = None) -> None:
+        """Record the final state; a job that ends while it is being stopped counts as cancelled."""
         self.flush()
-        ended = {"ended_at": self.store.clock(), "phase": "", **changes}
+        ended: JobChanges = {**(changes or {}), "ended_at": self.store.clock(), "phase": ""}
         if not self._insist(lambda: self.store.transition(self.job, state, **ended)):
             self._insist(lambda: self.store.transition(self.job, JobState.CANCELLED, **ended))
         log.info("%s", self.store.job(self.job.id).state)
@@ -148,7 +144,7 @@ class JobContext:
     def _flush(self) -> bool:
         if self._pending:
             self.store.add_metrics(self.job, self._pending)
-            self._pending = []  # only now: what could not be written is tried again
+            self._pending = []  # only now, so that a failed write is retried
         done = self._progress
         self.store.update(
             self.job,
@@ -162,9 +158,7 @@ class JobContext:
         return True
 
     def _try_flush(self) -> None:
-        """Write if the database is free: training goes on while another process holds it, and
-        ``flush`` waits for what must be written.
-        """
+        """Write unless the database is locked or full: training continues, and ``flush`` waits."""
         try:
             self._flush()
         except (StoreDamaged, NotEnoughRoom) as error:
@@ -186,7 +180,7 @@ class JobContext:
         while not self._left.wait(LOOK_SECONDS):
             try:
                 job = self.store.job(self.job.id)
-            except LoraLabError as error:  # held or being rebuilt; the next look may find it
+            except LoraLabError as error:  # locked or being rebuilt; the next look may succeed
                 log.warning("%s", error.message)
                 continue
             if job.state is not JobState.STOPPING and job.attempt == self.job.attempt:
@@ -196,12 +190,10 @@ class JobContext:
             self._stop.set()
 
     def _polls_stop(self) -> bool:
-        return kind_of(self.job).phase(self._progress.phase).polls_stop
+        return find_kind(self.job).phase(self._progress.phase).polls_stop
 
     def _leave(self) -> None:
-        """End the process from here. Nothing is lost: what these phases write is complete or
-        absent.
-        """
+        """End the process; nothing is lost, because these phases write complete files or none."""
         log.info("stopped while %s", self._progress.phase)
         files.disk.remove(self._scratch)
         self.end(JobState.CANCELLED)

@@ -1,7 +1,6 @@
-"""Why a job ended other than well: the cause, a plain sentence, what to do, and what a new try
-should change.
+"""Explain failures: the cause, a plain sentence, what to do, and what a retry should change.
 
-What to record of a worker that is gone and recorded no end itself.
+Also for a worker that died without recording an end.
 """
 
 import errno
@@ -9,7 +8,7 @@ import json
 import secrets
 import signal
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from core.errors import (
     ArtifactDamaged,
@@ -21,11 +20,12 @@ from core.errors import (
     NotEnoughRoom,
     StoreDamaged,
 )
-from core.jobs.kinds import Slot, slot_of
-from core.storage.job import FailureCause, Job, JobState
+from core.jobs.kinds import Slot, find_slot
+from core.storage.job import FailureCause, Job, JobChanges, JobState
 
-CALMER = 4  # a learning rate that diverged is divided by it
-USUAL_TOKENS = 128  # fewer would cut off what most news items say
+RESUME = "Resume continues from the last checkpoint."
+RATE_DIVISOR = 4  # of a learning rate that diverged
+USUAL_TOKENS = 128  # fewer would truncate most news items
 CAUSES: tuple[tuple[type[LoraLabError], FailureCause], ...] = (
     (Diverged, FailureCause.DIVERGED),
     (DataError, FailureCause.DATA),
@@ -35,20 +35,19 @@ CAUSES: tuple[tuple[type[LoraLabError], FailureCause], ...] = (
     (ArtifactDamaged, FailureCause.DAMAGED),
     (StoreDamaged, FailureCause.DATABASE),
 )
+# of a worker that cannot write to the database
 EXIT_CODES = {
     FailureCause.DISK_FULL: errno.ENOSPC,
     FailureCause.OUT_OF_MEMORY: errno.ENOMEM,
     FailureCause.DATABASE: errno.EBUSY,
-}  # of a worker that cannot write to the database
-NO_MEMORY_WORDS = (
-    "allocate memory",
-    "out of memory",
-)  # of torch's allocators on a CPU and on a GPU
+}
+# of torch's allocators on a CPU and on a GPU
+NO_MEMORY_WORDS = ("allocate memory", "out of memory")
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What a job's row says of a failure."""
+    """Columns of a job that did not end well."""
 
     cause: FailureCause
     message: str
@@ -57,21 +56,26 @@ class Ending:
     proposal_json: str = "{}"
 
     @property
-    def columns(self) -> dict[str, object]:
-        """The row's columns."""
-        return asdict(self)
+    def changes(self) -> JobChanges:
+        """The columns as changes of the job."""
+        return {
+            "cause": self.cause,
+            "message": self.message,
+            "fix": self.fix,
+            "error_id": self.error_id,
+            "proposal_json": self.proposal_json,
+        }
 
     @property
     def exit_code(self) -> int:
-        """What the worker exits with, so that the supervisor can tell the cause where the worker
-        could not write it.
-        """
+        """Exit code of the worker; it carries the cause if the ending could not be recorded."""
         return EXIT_CODES.get(self.cause, 1)
 
 
 def explain(error: Exception, job: Job) -> Ending:
-    """What to record of an error that ended ``job``. An unexpected one gets an id, under which
-    the log has its details.
+    """Return the ending to record for an error of ``job``.
+
+    An unexpected error gets an id, under which the log has its details.
     """
     if isinstance(error, LoraLabError):
         cause = next((cause for kind, cause in CAUSES if isinstance(error, kind)), FailureCause.BUG)
@@ -79,7 +83,7 @@ def explain(error: Exception, job: Job) -> Ending:
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY_WORDS)
     ):
-        return out_of_memory(job)
+        return explain_out_of_memory(job)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Ending(
             FailureCause.DISK_FULL, "The disk is full.", "Free some space, then resume the run."
@@ -95,11 +99,11 @@ def explain(error: Exception, job: Job) -> Ending:
         )
     error_id = secrets.token_hex(4)
     message = f"An unexpected error ended the run (error {error_id}: {type(error).__name__})."
-    return Ending(FailureCause.BUG, message, "The log tells more. Resume tries again.", error_id)
+    return Ending(FailureCause.BUG, message, "See the log for details. Resume retries.", error_id)
 
 
-def out_of_memory(job: Job, how: str = "The machine ran out of memory.") -> Ending:
-    """The ending of a job that needed more memory than there was."""
+def explain_out_of_memory(job: Job, how: str = "The machine ran out of memory.") -> Ending:
+    """Return the ending of a job that ran out of memory."""
     proposal = _proposal(FailureCause.OUT_OF_MEMORY, job)
     fix = (
         "Close other programs and resume, or retry with smaller batches."
@@ -109,30 +113,31 @@ def out_of_memory(job: Job, how: str = "The machine ran out of memory.") -> Endi
     return Ending(FailureCause.OUT_OF_MEMORY, how, fix, proposal_json=proposal)
 
 
-def unrecorded(code: int, job: Job) -> Ending | None:
-    """The ending that a worker told by its exit ``code`` because it could not write it; None if the
-    code tells none.
+def explain_exit_code(code: int, job: Job) -> Ending | None:
+    """Return the ending for an exit ``code`` of ``EXIT_CODES``; None for any other code.
+
+    A worker exits with such a code if it could not record its ending.
     """
     cause = next((cause for cause, known in EXIT_CODES.items() if known == code), None)
     if cause is FailureCause.OUT_OF_MEMORY:
-        return out_of_memory(job)
+        return explain_out_of_memory(job)
     if cause is FailureCause.DISK_FULL:
         return Ending(
             cause,
-            "The disk is full: not even the end of the run could be written.",
+            "The disk is full: even the end of the run could not be written.",
             "Free some space, then resume the run.",
         )
     if cause is FailureCause.DATABASE:
         return Ending(
             cause,
             "The database could not be written to for a minute.",
-            "Resume goes on from the last checkpoint.",
+            RESUME,
         )
     return None
 
 
 def _proposal(cause: FailureCause, job: Job) -> str:
-    """Fields that a new try should change, as JSON; none where the request is damaged."""
+    """Return the fields that a retry should change, as JSON; none if the request is damaged."""
     try:
         config = job.request.get("config")
     except ArtifactDamaged:
@@ -140,16 +145,14 @@ def _proposal(cause: FailureCause, job: Job) -> str:
     values: Mapping[str, object] = config if isinstance(config, dict) else {}
     match cause, values.get("learning_rate"):
         case FailureCause.DIVERGED, int() | float() as rate:
-            return json.dumps({"learning_rate": float(f"{rate / CALMER:.1g}")})
+            return json.dumps({"learning_rate": float(f"{rate / RATE_DIVISOR:.1g}")})
         case FailureCause.OUT_OF_MEMORY, _:
             return json.dumps(_smaller(values.get("batch_size"), values.get("max_tokens")))
     return "{}"
 
 
 def _smaller(rows: object, tokens: object) -> dict[str, int]:
-    """Half the batch, and half the tokens where texts are let through at more than the usual
-    length.
-    """
+    """Halve the batch size, and a token limit above the usual one."""
     smaller = {"batch_size": rows // 2} if isinstance(rows, int) and rows > 1 else {}
     return smaller | (
         {"max_tokens": max(USUAL_TOKENS, tokens // 2)}
@@ -158,18 +161,17 @@ def _smaller(rows: object, tokens: object) -> dict[str, int]:
     )
 
 
-RESUME = "Resume goes on from the last checkpoint."
-
-
 def explain_death(job: Job, code: int | None, memory_kills: int) -> tuple[JobState, Ending]:
-    """State and ending. ``code`` is the exit code, a negative signal, or None where another process
-    was its parent.
+    """Return the final state and ending of a worker that died.
 
-    ``memory_kills`` counts what the kernel killed for want of memory while it ran.
+    Args:
+        job: The job of the worker.
+        code: Exit code, a negative signal, or None if another process was the parent.
+        memory_kills: Number of out-of-memory kills by the kernel while the worker ran.
     """
-    if job.state is JobState.STOPPING and slot_of(job) is Slot.EXCLUSIVE:
+    if job.state is JobState.STOPPING and find_slot(job) is Slot.EXCLUSIVE:
         return JobState.CANCELLED, Ending(
-            FailureCause.NONE, "Stopped before it was done.", "It can be asked for again."
+            FailureCause.NONE, "Stopped before it was done.", "Start it again at any time."
         )
     if job.state is JobState.STOPPING:
         return JobState.CANCELLED, Ending(
@@ -179,16 +181,18 @@ def explain_death(job: Job, code: int | None, memory_kills: int) -> tuple[JobSta
         inferred = (
             " This is inferred from the kernel's count of such kills." if code is None else ""
         )
-        return JobState.INTERRUPTED, out_of_memory(
+        return JobState.INTERRUPTED, explain_out_of_memory(
             job, f"The machine ran out of memory, and the kernel killed the worker.{inferred}"
         )
     if code is None:
-        how = "The worker is gone; why is inferred: it was killed or the machine was restarted."
+        how = (
+            "The worker has ended without recording why; inferred: it was killed, or the machine"
+            " was restarted."
+        )
     elif code < 0:
         how = f"The worker was killed by signal {-code} ({signal.Signals(-code).name})."
     else:
-        told = unrecorded(code, job)
-        if told:
-            return JobState.INTERRUPTED, told
-        how = f"The worker ended with code {code} without saying why; its log may tell."
+        if recorded := explain_exit_code(code, job):
+            return JobState.INTERRUPTED, recorded
+        how = f"The worker ended with code {code} for an unknown reason; see its log."
     return JobState.INTERRUPTED, Ending(FailureCause.KILLED, how, RESUME)

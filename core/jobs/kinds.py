@@ -1,7 +1,7 @@
 """The kinds of job, one row each. A new kind is a row here and the module that the row names.
 
-Free of pydantic and of ML libraries: the supervisor reads the rows and lives as long as there is
-work. Modules and classes are therefore named in full and imported where they are used.
+Free of pydantic and of ML libraries, because the long-lived supervisor reads the rows. Functions
+and classes are therefore named as ``module:name`` and imported where they are used.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from core.storage.job import Job
 
 
 class Slot(StrEnum):
-    """What may run at the same time: one job of each slot, with the exceptions named here."""
+    """Group of kinds. One job of each slot runs at a time, with these exceptions."""
 
     TRAINING = "training"
     LIGHT = "light"  # next to a training
     LOW_PRIORITY = "low priority"  # only while no training runs or waits
-    EXCLUSIVE = "exclusive"  # timed, so it runs alone; stopped as soon as a training waits
+    EXCLUSIVE = "exclusive"  # a measurement: it runs alone, and stops as soon as a training waits
 
 
 class KeyRule(StrEnum):
-    """Which launches count as one while the job that they ask for is queued or running."""
+    """Which launches share one job while that job is queued or running."""
 
     REQUEST = "request"  # the same request of any visitor
     OWNER = "request and owner"
@@ -36,9 +36,12 @@ class KeyRule(StrEnum):
 class PhaseRow:
     """A phase of a kind.
 
-    ``paced_after`` units of it are done, the time left follows from the pace so far; 0 where the
-    phase is too short, or counts no units. ``polls_stop`` is False where a library or a server
-    works and does not check for a stop: the worker then ends its process.
+    Args:
+        phase: The phase.
+        paced_after: Units after which the time left follows from the pace so far; 0 if the phase is
+            too short or counts no units.
+        polls_stop: False if a library or a server does the work and does not check for a stop: the
+            worker then ends its process.
     """
 
     phase: str
@@ -52,20 +55,20 @@ class Kind:
 
     Args:
         name: What the database stores.
-        slot: What it may run next to.
-        worker: Module with ``run(context)``, imported by the worker process only.
+        slot: Jobs that it may run next to.
+        worker: ``module:function`` that is called with the JobContext, in the worker process only.
         request: ``module:Class`` of the pydantic model of its request.
         title: Name of a job, with ``{}`` for its subject.
         noun: The job in a sentence, as in "The record of this map is damaged."
-        again: What to do where a record is damaged.
-        key: Which launches count as one.
-        identity: Fields of the request that make two requests the same one; None for all.
-        action: What the visitor must be allowed to do.
-        audit: What the audit log calls a launch; the action where empty.
-        phases: In their order. Phases without a row are short.
-        result: ``module:Class`` of its typed result; empty where it has none.
-        needs_resources: Whether a launch is refused where memory or disk are short.
-        resumable: Whether a stopped or failed job goes on from a checkpoint.
+        again: What to do if a record is damaged.
+        key: Which launches share one job.
+        identity: Fields of the request in which equal requests agree; None for all.
+        action: Permission that a launch needs.
+        audit: Name of a launch in the audit log; that of the action if empty.
+        phases: Phases in their order. Phases without a row are short.
+        result: ``module:Class`` of its typed result; empty if it has none.
+        needs_resources: Whether a launch is refused if memory or disk are short.
+        resumable: Whether a stopped or failed job continues from a checkpoint.
     """
 
     name: str
@@ -85,10 +88,10 @@ class Kind:
     resumable: bool = False
 
     def seconds_left(self, job: Job, now: float) -> float | None:
-        """Seconds left of the job's phase at its pace so far; None before that is known.
+        """Return the seconds left of the job's phase at its pace so far; None if unknown.
 
-        ``now`` is in seconds since 1970. A job that an earlier version has run has no start of its
-        phase. A run's time left follows from its estimate instead: ``core.estimate.estimate``.
+        ``now`` is in seconds since 1970. Jobs of earlier versions have no start of their phase. The
+        time left of a run follows from its estimate instead: ``core.estimate.estimate``.
         """
         after = self.phase(job.phase).paced_after
         if job.phase_at is None or not after or job.done < after:
@@ -96,7 +99,7 @@ class Kind:
         return max(0.0, (now - job.phase_at) / job.done * (job.total - job.done))
 
     def phase(self, phase: str) -> PhaseRow:
-        """The row of the phase; the usual one where the kind has none."""
+        """Return the row of the phase; the usual row if the kind has none."""
         usual = COMMON.get(phase, PhaseRow(phase))
         return next((row for row in self.phases if row.phase == phase), usual)
 
@@ -112,7 +115,7 @@ _ROWS = (
     Kind(
         "train",
         Slot.TRAINING,
-        worker="core.jobs.workers.train",
+        worker="core.jobs.workers.train:run",
         request="core.runs.requests:TrainRequest",
         title="{}",
         noun="this run",
@@ -124,7 +127,7 @@ _ROWS = (
     Kind(
         "prepare",
         Slot.LIGHT,
-        worker="core.jobs.tasks.prepare_data",
+        worker="core.jobs.tasks.prepare_data:run_preparation",
         request="core.runs.requests:PrepareRequest",
         title="Prepare {}",
         noun="this preparation",
@@ -134,7 +137,7 @@ _ROWS = (
     Kind(
         "calibrate",
         Slot.EXCLUSIVE,
-        worker="core.jobs.workers.calibrate",
+        worker="core.jobs.workers.calibrate:run",
         request="core.runs.requests:CalibrateRequest",
         title="Measure {}",
         noun="this calibration",
@@ -143,7 +146,7 @@ _ROWS = (
     Kind(
         "embed",
         Slot.LIGHT,
-        worker="core.jobs.workers.embed",
+        worker="core.jobs.workers.embed:run_map",
         request="core.jobs.tasks.embed_texts:MapRequest",
         title="Map by {}",
         noun="this map",
@@ -153,7 +156,7 @@ _ROWS = (
     Kind(
         "quality",
         Slot.LIGHT,
-        worker="core.jobs.workers.check_quality",
+        worker="core.jobs.workers.check_quality:run",
         request="core.runs.requests:QualityRequest",
         title="Check {}",
         noun="this check",
@@ -163,7 +166,7 @@ _ROWS = (
     Kind(
         "baseline",
         Slot.LOW_PRIORITY,
-        worker="core.jobs.workers.fit_baselines",
+        worker="core.jobs.workers.fit_baselines:run",
         request="core.runs.run_baselines:BaselineRequest",
         result="core.runs.run_baselines:BaselineResult",
         title="Baselines of {}",
@@ -174,30 +177,30 @@ _ROWS = (
     Kind(
         "classify",
         Slot.LIGHT,
-        worker="core.jobs.workers.classify",
-        request="core.jobs.tasks.classify_file:BatchRequest",
-        result="core.jobs.tasks.classify_file:ClassifyResult",
+        worker="core.jobs.workers.classify:run_batch",
+        request="core.jobs.tasks.classify_texts:BatchRequest",
+        result="core.jobs.tasks.classify_texts:ClassifyResult",
         title="Classify {}",
         noun="this file",
-        again="Give the file again.",
+        again="Upload the file again.",
         key=KeyRule.OWNER,
         phases=(PhaseRow(Phase.CLASSIFYING, paced_after=64),),
     ),
     Kind(
         "export",
         Slot.LIGHT,
-        worker="core.jobs.tasks.export_run",
+        worker="core.jobs.tasks.export_run:run",
         request="core.transfer.export.formats:ExportRequest",
         title="{}",
         noun="this export",
-        again="Make it again.",
+        again="Export it again.",
         phases=(PhaseRow(Phase.EXPORTING, polls_stop=False),),
     ),
     Kind(
         "evaluate",
         Slot.LIGHT,
-        worker="core.jobs.workers.score",
-        request="core.jobs.tasks.score_import:ScoreRequest",
+        worker="core.jobs.workers.classify:run_scoring",
+        request="core.jobs.tasks.classify_texts:ScoreRequest",
         title="Score {}",
         noun="this scoring",
         again="Start it again.",
@@ -208,8 +211,8 @@ _ROWS = (
     Kind(
         "fetch",
         Slot.LIGHT,
-        worker="core.jobs.tasks.download_data",
-        request="core.jobs.tasks.download_data:FetchRequest",
+        worker="core.jobs.tasks.prepare_data:run_download",
+        request="core.jobs.tasks.prepare_data:FetchRequest",
         title="Download {}",
         noun="this download",
         again="Look the dataset up again.",
@@ -220,40 +223,40 @@ _ROWS = (
     Kind(
         "backup",
         Slot.LIGHT,
-        worker="core.jobs.tasks.back_up",
-        request="core.jobs.tasks.back_up:BackupRequest",
-        result="core.jobs.tasks.back_up:BackupResult",
+        worker="core.jobs.tasks.backups:run_backup",
+        request="core.jobs.tasks.backups:BackupRequest",
+        result="core.jobs.tasks.backups:BackupResult",
         title="Pack {} runs",
         noun="this backup",
-        again="Make it again.",
+        again="Create it again.",
         key=KeyRule.OWNER,
         identity=(),
-        audit="take runs away",
+        audit="back up runs",
         phases=(PhaseRow(Phase.PACKING, paced_after=2),),  # runs
     ),
     Kind(
         "restore",
         Slot.LIGHT,
-        worker="core.jobs.tasks.restore",
-        request="core.jobs.tasks.restore:RestoreRequest",
-        result="core.jobs.tasks.restore:RestoreResult",
+        worker="core.jobs.tasks.backups:run_restore",
+        request="core.jobs.tasks.backups:RestoreRequest",
+        result="core.jobs.tasks.backups:RestoreResult",
         title="Restore {}",
         noun="this restoration",
-        again="Give the backup again.",
+        again="Upload the backup again.",
         key=KeyRule.OWNER,
         action=Action.IMPORT,
         audit="restore runs",
         phases=(PhaseRow(Phase.RESTORING, paced_after=2),),  # runs
-        needs_resources=False,  # asks for the room of the uploads itself
+        needs_resources=False,  # its launch requires the size of the uploads
     ),
     Kind(
         "nearest",
         Slot.LIGHT,
-        worker="core.jobs.workers.encode",
-        request="core.jobs.tasks.nearest_texts:NearestRequest",
+        worker="core.jobs.workers.embed:run_index",
+        request="core.jobs.tasks.embed_texts:NearestRequest",
         title="Training texts of {}",
         noun="this index",
-        again="Make it again.",
+        again="Create it again.",
         identity=("run",),
         phases=(ENCODING,),
     ),
@@ -261,8 +264,8 @@ _ROWS = (
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ROWS}
 
 
-def kind_of(job: Job) -> Kind:
-    """The row of the job's kind. Raises ArtifactDamaged where there is none."""
+def find_kind(job: Job) -> Kind:
+    """Return the row of the job's kind. Raises ArtifactDamaged if there is none."""
     if job.kind not in KINDS:
         raise ArtifactDamaged(
             f"{job.name} is a job of the unknown kind {job.kind!r}.", "Update LoRA Lab."
@@ -270,6 +273,6 @@ def kind_of(job: Job) -> Kind:
     return KINDS[job.kind]
 
 
-def slot_of(job: Job) -> Slot | None:
-    """The slot of the job; None for a kind that this version does not know."""
+def find_slot(job: Job) -> Slot | None:
+    """Return the slot of the job; None for a kind that this version does not know."""
     return KINDS[job.kind].slot if job.kind in KINDS else None

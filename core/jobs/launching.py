@@ -1,7 +1,7 @@
-"""Queue a job once, find the jobs of a request, and read requests and results: for every kind.
+"""Launch jobs of every kind, find the jobs of a request, and read requests and results.
 
-Two launches of one request at the same moment make one job: its key holds the request and the
-earlier jobs of that request, and the database takes each key once.
+Two launches of one request at the same moment create one job: its key holds the request and the
+earlier jobs of that request, and the database accepts each key once.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from core.access import require
 from core.errors import ArtifactDamaged
 from core.jobs import kinds
 from core.jobs.kinds import KeyRule, Kind
-from core.jobs.processes import ensure_supervisor
+from core.jobs.supervisor import ensure_supervisor
 from core.runs.limits import require_model
 from core.storage import accounts
 from core.storage.job import Job
@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @runtime_checkable
 class NamesModels(Protocol):
-    """A request that uses base models; not every visitor may use every one."""
+    """A request that uses base models, for which the visitor may lack the permission."""
 
     @property
     def base_models(self) -> tuple[str, ...]:
@@ -36,20 +36,19 @@ class NamesModels(Protocol):
 
 
 def launch(store: Store, request: BaseModel, subject: str, *, run: Job | None = None) -> Job:
-    """Queue the request for the visitor and start the queue, or return the job that is queued or
-    running for it.
+    """Queue the request and start the queue, or return the job that is queued or running for it.
 
     Args:
-        store: Its visitor owns the job.
+        store: Its visitor becomes the owner of the job.
         request: Its class decides the kind.
-        subject: What the job's name says it is about.
-        run: The run whose owner must allow it, for kinds that change one.
+        subject: Subject in the name of the job.
+        run: The run that a job of this kind changes, whose owner decides the permission.
 
     Raises:
-        NotAllowed: The visitor may not do this, or not with these models.
+        NotAllowed: The visitor lacks the permission, or may not use these models.
         NotEnoughRoom: Memory or disk are short.
     """
-    kind = kind_for(request)
+    kind = find_kind_for(request)
     require(store.visitor, kind.action, run.owner if run else "")
     if isinstance(request, NamesModels):
         require_model(store, *request.base_models)
@@ -59,9 +58,9 @@ def launch(store: Store, request: BaseModel, subject: str, *, run: Job | None = 
 
 
 def begin(store: Store, job: Job) -> Job:
-    """Record in the audit log who asked for the job, and start the queue."""
-    kind = kinds.kind_of(job)
-    accounts.note(store, kind.audit or kind.action, f"{job.id} {job.name}")
+    """Record the launch in the audit log and start the queue."""
+    kind = kinds.find_kind(job)
+    accounts.log_action(store, kind.audit or kind.action, f"{job.id} {job.name}")
     ensure_supervisor(store.settings)
     return job
 
@@ -69,10 +68,10 @@ def begin(store: Store, job: Job) -> Job:
 def queue(store: Store, request: BaseModel, subject: str, key: str = "") -> Job:
     """Queue the request, or return the job that is queued or running for it.
 
-    Checks no permission and starts no supervisor: the worker of a run calls it too. ``key`` is the
-    launch key of a kind whose caller gives it.
+    Checks no permission and starts no supervisor, because the worker of a run also calls it.
+    ``key`` is the launch key, for kinds with ``KeyRule.CALLER``.
     """
-    kind = kind_for(request)
+    kind = find_kind_for(request)
     if kind.key is not KeyRule.CALLER:
         earlier = find_jobs(store, request)
         current = next((job for job in earlier if not job.state.over), None)
@@ -84,10 +83,11 @@ def queue(store: Store, request: BaseModel, subject: str, key: str = "") -> Job:
 
 
 def find_jobs(store: Store, request: BaseModel) -> list[Job]:
-    """The jobs that this request has been queued as, newest first; of kinds with a key per owner
-    only the visitor's. Damaged records are left out.
+    """List the jobs of this request, newest first, without damaged records.
+
+    For kinds with ``KeyRule.OWNER`` only those of the visitor.
     """
-    kind = kind_for(request)
+    kind = find_kind_for(request)
     identity = _identity(kind, request)
     matches: list[Job] = []
     for job in store.jobs(kind.name):
@@ -96,27 +96,27 @@ def find_jobs(store: Store, request: BaseModel) -> list[Job]:
         try:
             if _identity(kind, read_request(job, type(request))) == identity:
                 matches.append(job)
-        except ArtifactDamaged:  # no page fails by a job that it does not show
+        except ArtifactDamaged:  # it must not break a page that does not show it
             continue
     return matches
 
 
 def find_latest(store: Store, request: BaseModel) -> Job | None:
-    """The newest job of this request."""
+    """Return the newest job of this request; None if there is none."""
     return next(iter(find_jobs(store, request)), None)
 
 
 def read_request(job: Job, model: type[Model]) -> Model:
-    """The request of the job. Raises ArtifactDamaged if the record does not hold one."""
+    """Read the request of the job. Raises ArtifactDamaged if the record does not hold one."""
     try:
         return model.model_validate(job.request)
     except ValidationError as error:
-        kind = kinds.kind_of(job)
+        kind = kinds.find_kind(job)
         raise ArtifactDamaged(f"The record of {kind.noun} is damaged.", kind.again) from error
 
 
 def read_job_result(job: Job, model: type[Model]) -> Model | None:
-    """The result of the job; None before it has one, or where the record does not hold one."""
+    """Read the result of the job; None if there is none yet, or it is damaged."""
     try:
         return model.model_validate(job.result)
     except (ValidationError, ArtifactDamaged):
@@ -124,14 +124,14 @@ def read_job_result(job: Job, model: type[Model]) -> Model | None:
 
 
 def load(name: str) -> type[BaseModel]:
-    """The class that a row names as ``module:Class``."""
+    """Import the class that a row names as ``module:Class``."""
     module, _, attribute = name.partition(":")
     model: type[BaseModel] = getattr(importlib.import_module(module), attribute)
     return model
 
 
-def kind_for(request: BaseModel) -> Kind:
-    """The row of the kind that the request belongs to. Raises KeyError for a class of no row."""
+def find_kind_for(request: BaseModel) -> Kind:
+    """Return the kind of the request. Raises KeyError for a class that no row names."""
     name = f"{type(request).__module__}:{type(request).__qualname__}"
     return {kind.request: kind for kind in kinds.KINDS.values()}[name]
 
@@ -149,7 +149,7 @@ def _identity(kind: Kind, request: BaseModel) -> dict[str, object]:
 
 
 def _launch_key(store: Store, kind: Kind, request: BaseModel, earlier: list[Job]) -> str:
-    """Equal for all who ask at the same moment, and another one once the job has ended."""
+    """Return a key that launches at the same moment share, and that changes when the job ends."""
     parts = [
         kind.name,
         json.dumps(_identity(kind, request), sort_keys=True),

@@ -1,31 +1,32 @@
 """The process that runs the queue: one job of each slot at a time (``core.jobs.kinds.Slot``).
 
-There is one per home folder (a lock). It is started on demand, outlives the web server, and ends
-when nothing is left to do. A new one takes over the workers of an earlier one: a worker is alive
-while it holds its job's lock.
+One supervisor per home folder (a lock). It is started on demand, outlives the web server, and ends
+when there is nothing left to do. A new supervisor takes over the workers of an earlier one: a
+worker is alive while it holds the lock of its job.
 """
 
 import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.data.hub import hub_reachable
 from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
 from core.jobs.failures import Ending, explain_death
-from core.jobs.kinds import Slot, slot_of
-from core.jobs.processes import start_worker
-from core.people.fair_order import fair_order
-from core.settings import Settings
+from core.jobs.kinds import Slot, find_slot
+from core.people.fair_order import sort_fairly
+from core.settings import PROJECT, Settings
 from core.storage import files
-from core.storage.accounts import started_by_owner
-from core.storage.job import ACTIVE, FailureCause, Job, JobState
+from core.storage.accounts import count_started_runs
+from core.storage.job import ACTIVE, FailureCause, Job, JobChanges, JobState
 from core.storage.locks import is_locked, take_lock
 from core.storage.recovery import open_store, repair
-from core.storage.resources import oom_kills, require_resources
+from core.storage.resources import count_oom_kills, require_resources
 from core.storage.store import Store
 
 POLL_SECONDS = 0.25
@@ -35,29 +36,101 @@ KILL_AFTER_SECONDS = 30
 log = logging.getLogger("supervisor")
 
 
+def ensure_supervisor(settings: Settings) -> None:
+    """Start a supervisor if none is alive, unless ``settings.supervise`` is False.
+
+    It outlives the caller: a shell starts it in the background and ends.
+    """
+    if not settings.supervise or is_locked(settings.home / "supervisor.lock"):
+        return
+    with (settings.home / "supervisor.log").open("ab") as log:
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-m", "core.jobs.supervisor"],
+            cwd=PROJECT,
+            env={**os.environ, "LORALAB_HOME": str(settings.home.absolute())},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            check=True,
+        )
+
+
+def start_worker(settings: Settings, job_id: str, attempt: int) -> "subprocess.Popen[bytes]":
+    """Start the worker of one attempt in its own session. It inherits the lock of the job."""
+    folder = settings.jobs / job_id
+    lock = take_lock(folder / "lock")
+    if lock is None:
+        raise BlockingIOError(f"a worker of {job_id} is still alive")
+    try:
+        with (folder / "worker.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "core.jobs.worker", job_id, str(attempt)],
+                cwd=PROJECT,
+                env=make_worker_environment(settings, lock),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
+    finally:
+        os.close(lock)
+
+
+def make_worker_environment(settings: Settings, lock: int) -> dict[str, str]:
+    """Return the environment of a worker, which sets threads before libraries are loaded.
+
+    Without access to the Hub, the libraries run in offline mode.
+    """
+    threads = str(settings.used_threads)
+    offline = {} if hub_reachable(settings) else {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    return {
+        **os.environ,
+        **offline,
+        "LORALAB_HOME": str(settings.home.absolute()),
+        "LORALAB_LOCK": str(lock),
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        # with an arena per thread, freed memory is not shared: 30 MB in a training
+        "MALLOC_ARENA_MAX": "1",
+        # threads that spin longer at a barrier starve each other if anything else runs
+        "GOMP_SPINCOUNT": "1000",
+        "TOKENIZERS_PARALLELISM": "true",  # nothing forks here
+        "RAYON_NUM_THREADS": threads,
+        "ARROW_DEFAULT_MEMORY_POOL": "system",  # mimalloc keeps freed memory
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
 @dataclass
 class Supervisor:
-    """Starts, watches and ends workers. ``children`` are those it is the parent of; others it only
-    sees by their lock.
+    """Starts, watches and stops workers.
 
-    ``timer`` measures how long a worker takes to stop; it is not the store's clock, which people
-    set. ``start`` starts an attempt.
+    Args:
+        store: Jobs of the home folder.
+        timer: Measures how long a worker takes to stop; not the store's clock, which users can set.
+        start: Starts an attempt.
+        children: Workers whose parent this process is, by job id. Others are seen by their locks.
+        stopping: When the stop of a (job, attempt) was first seen.
+        memory_kills: The kernel's count of kills when a job was first seen active.
     """
 
     store: Store
     timer: Callable[[], float] = time.monotonic
     start: Callable[[Settings, str, int], "subprocess.Popen[bytes]"] = start_worker
     children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-    stopping: dict[tuple[str, int], float] = field(
-        default_factory=dict
-    )  # (job, attempt) to when its stop was first seen
-    memory_kills: dict[str, int] = field(
-        default_factory=dict
-    )  # the kernel's count when the job was first seen at work
+    # (job, attempt) to when its stop was first seen
+    stopping: dict[tuple[str, int], float] = field(default_factory=dict)
+    # kills so far when a job was first seen active
+    memory_kills: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Work until nothing has been queued or active for a while. A database that is held or full
-        is waited for.
+        """Run the queue until nothing has been queued or active for a while.
+
+        A locked or full database is waited for.
         """
         idle_since = time.monotonic()
         self.tidy()
@@ -72,7 +145,7 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def step(self) -> bool:
-        """Look once at every job that is queued or active; True if there was one."""
+        """Look once at every job that is queued or active; return whether there was one."""
         active = self.store.jobs(None, *ACTIVE)
         for job in active:
             self._watch(job)
@@ -82,12 +155,12 @@ class Supervisor:
         return bool(active or queued or self.children)
 
     def _start_next(self, active: list[Job], queued: list[Job]) -> None:
-        """Start the next job of each slot that may have one; see ``Slot`` for the rules."""
-        running = {slot_of(job) for job in active}
-        waiting = {slot_of(job) for job in queued}
+        """Start the next job of each slot that is free; see ``Slot`` for the rules."""
+        running = {find_slot(job) for job in active}
+        waiting = {find_slot(job) for job in queued}
         if Slot.EXCLUSIVE in running:
             if Slot.TRAINING in waiting:  # a measurement can be started again at any time
-                self._stop(next(job for job in active if slot_of(job) is Slot.EXCLUSIVE))
+                self._stop(next(job for job in active if find_slot(job) is Slot.EXCLUSIVE))
             return
         free = [slot for slot in (Slot.TRAINING, Slot.LIGHT) if slot not in running]
         if Slot.TRAINING not in running | waiting and Slot.LOW_PRIORITY not in running:
@@ -95,7 +168,7 @@ class Supervisor:
         if not running and waiting == {Slot.EXCLUSIVE}:
             free = [Slot.EXCLUSIVE]
         for slot in free:
-            candidates = [job for job in reversed(queued) if slot_of(job) is slot]
+            candidates = [job for job in reversed(queued) if find_slot(job) is slot]
             if candidates:
                 self._start(self._in_turn(candidates)[0])
 
@@ -103,26 +176,24 @@ class Supervisor:
         self.store.transition(job, JobState.STOPPING, stop_at=self.store.clock())
 
     def _in_turn(self, waiting: list[Job]) -> list[Job]:
-        """The jobs in the order in which they start: of several owners, each has a first one before
-        any has a second one.
-        """
+        """Sort jobs into the order in which they start: owners take turns."""
         one_owner = len({job.owner for job in waiting}) <= 1
-        return waiting if one_owner else fair_order(waiting, started_by_owner(self.store))
+        return waiting if one_owner else sort_fairly(waiting, count_started_runs(self.store))
 
     def _start(self, job: Job) -> None:
-        if self._is_alive(job):  # resumed at once: the last attempt's process is still leaving
+        if self._is_alive(job):  # resumed at once: the process of the last attempt is still ending
             return
         try:
             require_resources(self.store.settings)
         except NotEnoughRoom as error:
-            self.store.hold(job, f"Waiting for room. {error.message}", error.fix)
+            self.store.explain_wait(job, f"Waiting for resources. {error.message}", error.fix)
             return
         now = self.store.clock()
         if not self.store.transition(
             job, JobState.STARTING, started_at=now, heartbeat_at=now, message="", fix=""
         ):
             return
-        self.memory_kills[job.id] = oom_kills()
+        self.memory_kills[job.id] = count_oom_kills()
         try:
             self.children[job.id] = self.start(self.store.settings, job.id, job.attempt)
         except OSError as error:
@@ -141,7 +212,7 @@ class Supervisor:
         log.info("%s attempt %d started as pid %d", job.id, job.attempt, self.children[job.id].pid)
 
     def _reap(self, active: set[str]) -> None:
-        """Let go of workers that recorded their own end, so that none stays behind as a zombie."""
+        """Drop workers that recorded their own end, so that none remains as a zombie."""
         for job_id in [
             job_id
             for job_id, child in self.children.items()
@@ -149,73 +220,72 @@ class Supervisor:
         ]:
             del self.children[job_id]
             self.memory_kills.pop(job_id, None)
-            self.store.mend(self.store.job(job_id))  # the disk may have been full when it ended
+            # the disk may have been full when it ended
+            self.store.repair_record(self.store.job(job_id))
 
     def _watch(self, job: Job) -> None:
         child = self.children.get(job.id)
         code = child.poll() if child else None
-        before = self.memory_kills.setdefault(job.id, oom_kills())
+        before = self.memory_kills.setdefault(job.id, count_oom_kills())
         if code is None if child else self._is_alive(job):
             self._enforce_stop(job)
             return
-        latest = self.store.job(
-            job.id
-        )  # it may have written its own end between our look at it and its death
+        # the worker may have recorded its end in the meantime
+        latest = self.store.job(job.id)
         if latest.state.active and latest.attempt == job.attempt:
-            self._end(latest, *explain_death(latest, code, oom_kills() - before))
-        self.children.pop(
-            job.id, None
-        )  # only now: where the end could not be written, how it died must still be known
+            self._end(latest, *explain_death(latest, code, count_oom_kills() - before))
+        # only now: if the end could not be written, the exit code is needed again
+        self.children.pop(job.id, None)
         del self.memory_kills[job.id]
 
     def _enforce_stop(self, job: Job) -> None:
-        """Send SIGTERM, later SIGKILL, to a worker that does not follow a stop."""
+        """Send SIGTERM, later SIGKILL, to a worker that does not stop when asked."""
         if job.state is not JobState.STOPPING:
             return
         waited = self.timer() - self.stopping.setdefault((job.id, job.attempt), self.timer())
         pid = self.children[job.id].pid if job.id in self.children else job.pid
         # a measurement has nothing to save
-        patience = 0 if slot_of(job) is Slot.EXCLUSIVE else TERM_AFTER_SECONDS
+        patience = 0 if find_slot(job) is Slot.EXCLUSIVE else TERM_AFTER_SECONDS
         if pid and waited > patience:
             number = signal.SIGKILL if waited > KILL_AFTER_SECONDS else signal.SIGTERM
             log.warning("%s does not stop: signal %d to group %d", job.id, number, pid)
             try:
                 os.killpg(pid, number)
             except ProcessLookupError:
-                log.info("group %d has gone", pid)
+                log.info("group %d has ended", pid)
 
     def _is_alive(self, job: Job) -> bool:
         try:
             return is_locked(self.store.folder(job) / "lock")
-        except OSError as error:  # its name belongs to something that is no lock file
-            log.warning("the lock of %s cannot be looked at: %s", job.id, error)
+        except OSError as error:  # something that is not a lock file has its name
+            log.warning("the lock of %s cannot be read: %s", job.id, error)
             return False
 
     def _end(self, job: Job, state: JobState, ending: Ending) -> None:
-        self.store.transition(job, state, ended_at=self.store.clock(), **ending.columns)
+        changes: JobChanges = {**ending.changes, "ended_at": self.store.clock()}
+        self.store.transition(job, state, **changes)
         log.info("%s is %s: %s", job.id, state, ending.message)
 
     def tidy(self) -> None:
-        """Finish what others were killed at: deleting folders, replacing files, writing records."""
+        """Finish what killed processes left: deleting folders, replacing files, writing records."""
         self._sweep(self.store.settings.jobs)
         for job in self.store.jobs():
             if job.state.over and not self._is_alive(job):  # a worker sweeps its own when it starts
                 self._sweep(self.store.folder(job))
                 self._sweep(self.store.folder(job) / "checkpoints")
-            self.store.mend(job)
+            self.store.repair_record(job)
 
     def _sweep(self, folder: Path) -> None:
         try:
             files.sweep(folder)
-        except (
-            OSError
-        ) as error:  # one folder that cannot be tidied must not keep the queue from being run
+        except OSError as error:  # one such folder must not block the queue
             log.warning("%s cannot be swept: %s", folder, error)
 
 
 def main() -> None:
-    """Run the queue of ``LORALAB_HOME``, unless another supervisor does. A damaged database is
-    rebuilt without asking.
+    """Run the queue of ``LORALAB_HOME``, unless another supervisor does.
+
+    A damaged database is rebuilt without asking.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     settings = Settings()
@@ -236,7 +306,7 @@ def main() -> None:
             queued = True
         finally:
             os.close(lock)
-        if not queued:  # one queued while we were leaving found the lock still held
+        if not queued:  # a job queued during the exit found the lock still held
             return
 
 

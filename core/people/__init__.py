@@ -1,4 +1,4 @@
-"""Who uses the server: codes and rules of a class, OpenID Connect sign-in, and whose turn it is.
+"""Users of the server: codes and rules of a class, OpenID Connect sign-in, and the queue order.
 
 May import ``core.storage``.
 """

@@ -1,8 +1,7 @@
-"""A class on one server: who may join, and what the teacher allows.
+"""A class on one server: its codes, its members, and the rules that the teacher sets.
 
-People and rules live in the database beside the jobs. A visitor proves who they are with a key that
-is shown once and kept here only as its hash; the two codes open the door, one as student, one as
-teacher.
+Members and rules are stored in the database. A visitor joins with one of two codes, as student or
+as teacher, and comes back with a key that is shown once; only its hash is stored.
 """
 
 import hashlib
@@ -20,35 +19,35 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.access import LONGEST_NAME, Action, Role, Visitor, require, sanitize_name
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, NotAllowed
-from core.settings import memory_mb
+from core.settings import read_memory_mb
 from core.storage import accounts
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 
-# without what is mistaken for something else when read from a projector
+# without characters that are easily confused when read from a projector
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 WINDOW_SECONDS, WRONG_IN_WINDOW = 60.0, 10
 RUNNING_PER_STUDENT = 1
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
-Found = TypeVar("Found")
+Match = TypeVar("Match")
 
 
 class Rules(BaseModel):
-    """What a student may ask for. The teacher changes it while the class goes on."""
+    """Limits for students. The teacher may change them during the class."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     open: bool = Field(
         True,
         title="The class is open",
-        description="When closed, nobody joins and no student launches.",
+        description="When closed, no one can join and students cannot start runs.",
     )
     waiting: int = Field(
         2,
         ge=0,
         le=20,
-        title="Runs that wait, per student",
-        description="Beside the one that is under way.",
+        title="Queued runs per student",
+        description="In addition to the running one.",
     )
     rows: int = Field(
         8000,
@@ -101,46 +100,45 @@ class Rules(BaseModel):
 
 @dataclass
 class Attempts:
-    """Wrong codes by address: after ten in a minute an address waits."""
+    """Wrong codes by address; after ten in a minute the address has to wait."""
 
     timer: Callable[[], float] = time.monotonic
     wrong: dict[str, list[float]] = field(default_factory=dict)
-    _one_at_a_time: Lock = field(default_factory=Lock)
+    _lock: Lock = field(default_factory=Lock)
 
-    def check(self, address: str, look: Callable[[], Found | None]) -> Found | None:
-        """What ``look`` finds, and a wrong code more where it finds nothing. Raises NotAllowed
-        while the address has to wait.
+    def check(self, address: str, look: Callable[[], Match | None]) -> Match | None:
+        """Return the result of ``look``; None counts as a wrong code.
 
-        One at a time, so that many tries at once are no way round, and many right ones are all let
-        in.
+        One at a time, so that parallel tries do not evade the limit. Raises NotAllowed while the
+        address has to wait.
         """
-        place = _network(address)
-        with self._one_at_a_time:
+        network = _find_network(address)
+        with self._lock:
             now = self.timer()
             self.wrong = {
-                one: kept
-                for one, times in self.wrong.items()
-                if (kept := [at for at in times if now - at < WINDOW_SECONDS])
+                other: recent
+                for other, times in self.wrong.items()
+                if (recent := [at for at in times if now - at < WINDOW_SECONDS])
             }
-            if len(self.wrong.get(place, ())) >= WRONG_IN_WINDOW:
+            if len(self.wrong.get(network, ())) >= WRONG_IN_WINDOW:
                 raise NotAllowed(
-                    "Too many wrong codes from here.", "Wait a minute, then try again."
+                    "Too many wrong codes from your network.", "Wait a minute, then try again."
                 )
-            found = look()
-            if found is None:
-                self.wrong.setdefault(place, []).append(now)
-            return found
+            match = look()
+            if match is None:
+                self.wrong.setdefault(network, []).append(now)
+            return match
 
 
 @dataclass(frozen=True)
 class Codes:
-    """What opens the door: the class code for students, the other one for the teacher."""
+    """The codes with which visitors join: one for students, one for teachers."""
 
     student: str
     teacher: str
 
     def role(self, code: str) -> Role | None:
-        """Whose code it is, compared in constant time; None for a wrong one."""
+        """Return the role that the code gives, compared in constant time; None if it is wrong."""
         given = code.strip().lower().encode(errors="replace")
         is_teacher = hmac.compare_digest(given, self.teacher.lower().encode())
         is_student = hmac.compare_digest(given, self.student.lower().encode())
@@ -148,37 +146,40 @@ class Codes:
 
 
 def read_codes(store: Store) -> Codes:
-    """The codes of the settings; what is not given there is made up once and kept."""
+    """Return the codes of the settings; missing ones are generated once and stored."""
     settings = store.settings
-    kept = accounts.read_options(store)
-    if not {"class-code", "teacher-code"} <= kept.keys():
-        accounts.keep_options(
-            store, {"class-code": new_key(1), "teacher-code": new_key(3)}, replace=False
+    stored = accounts.read_options(store)
+    if not {"class-code", "teacher-code"} <= stored.keys():
+        accounts.write_options(
+            store, {"class-code": make_key(1), "teacher-code": make_key(3)}, replace=False
         )
-        kept = accounts.read_options(store)  # somebody else may have been quicker
+        stored = accounts.read_options(store)  # another process may have been faster
     return Codes(
-        settings.class_code or kept["class-code"], settings.teacher_code or kept["teacher-code"]
+        settings.class_code or stored["class-code"],
+        settings.teacher_code or stored["teacher-code"],
     )
 
 
 def read_rules(store: Store) -> Rules:
-    """The rules of the class; until somebody sets them those that fit this machine. Raises
-    ArtifactDamaged where they cannot be read.
+    """Read the rules of the class; until they are set, those that fit this machine.
+
+    Raises ArtifactDamaged if they cannot be read.
     """
-    kept = accounts.read_options(store).get("rules")
-    if kept is None:
-        return fitting_rules(memory_mb())
+    stored = accounts.read_options(store).get("rules")
+    if stored is None:
+        return fit_rules(read_memory_mb())
     try:
-        return Rules.model_validate_json(kept)
+        return Rules.model_validate_json(stored)
     except ValidationError as error:
         raise ArtifactDamaged(
             "The rules of the class cannot be read.", "Save them again on the page Class."
         ) from error
 
 
-def fitting_rules(machine_mb: int) -> Rules:
-    """Rules for a machine with so much memory: a run gets what the server, pages and the
-    classifying process leave.
+def fit_rules(machine_mb: int) -> Rules:
+    """Return rules for a machine with ``machine_mb`` of memory.
+
+    A run may use what the server, its pages and the inference process leave.
     """
     usual, least = Rules(), 700
     return usual.model_copy(
@@ -187,33 +188,35 @@ def fitting_rules(machine_mb: int) -> Rules:
 
 
 def change_rules(store: Store, rules: Rules) -> None:
-    """Let other rules hold from now on. Raises NotAllowed."""
+    """Replace the rules of the class. Raises NotAllowed."""
     require(store.visitor, Action.MANAGE)
-    accounts.keep_options(store, {"rules": rules.model_dump_json()})
-    accounts.note(store, "change the rules", rules.model_dump_json())
+    accounts.write_options(store, {"rules": rules.model_dump_json()})
+    accounts.log_action(store, "change the rules", rules.model_dump_json())
 
 
 def clear_class(store: Store) -> None:
-    """End the class: students' keys stop working, their waiting runs leave the queue, and the class
-    code becomes another one.
+    """End the class: revoke the students' keys, cancel their queued runs, replace the class code.
 
     Finished runs stay. Raises NotAllowed.
     """
     require(store.visitor, Action.MANAGE)
-    students = {visitor.id for visitor in accounts.people(store) if visitor.role is Role.STUDENT}
+    students = {
+        visitor.id for visitor in accounts.list_people(store) if visitor.role is Role.STUDENT
+    }
     for job in store.jobs(None, JobState.QUEUED):
         if job.owner in students:
             store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=store.clock())
-    accounts.forget_students(store)
-    accounts.keep_options(store, {"class-code": new_key(1)})
-    accounts.note(store, "end the class")
+    accounts.revoke_student_keys(store)
+    accounts.write_options(store, {"class-code": make_key(1)})
+    accounts.log_action(store, "end the class")
 
 
 def join(
     store: Store, attempts: Attempts, code: str, name: str, address: str
 ) -> tuple[Visitor, str]:
-    """The new visitor and the key to come back with. Raises NotAllowed on a wrong code, a closed
-    class, or an address that must wait.
+    """Add a member; return the visitor and the key with which they come back.
+
+    Raises NotAllowed for a wrong code, a closed class, or an address that has to wait.
     """
     role = attempts.check(address, lambda: read_codes(store).role(code))
     if role is None:
@@ -221,38 +224,41 @@ def join(
     if role is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
     if not (tidy := sanitize_name(name, LONGEST_NAME)):
-        raise NotAllowed("A name is missing.", "Type the name that the class knows you by.")
+        raise NotAllowed("A name is missing.", "Type a name that your class knows.")
     visitor = Visitor(secrets.token_hex(6), tidy, role)
-    key = new_key(3)
+    key = make_key(3)
     accounts.add_person(store, visitor, _hash(key))
-    accounts.note(store, "join", visitor.name, visitor)
+    accounts.log_action(store, "join", visitor.name, visitor)
     return visitor, key
 
 
 def sign_in(store: Store, visitor: Visitor) -> None:
-    """Let in somebody for whom a provider vouches. Raises NotAllowed for a student where the class
-    is closed.
+    """Add a visitor who has signed in with a provider.
+
+    Raises NotAllowed for a student if the class is closed.
     """
     if visitor.role is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
-    accounts.welcome(store, visitor)
-    accounts.note(store, "sign in", visitor.name, visitor)
+    accounts.save_signed_in(store, visitor)
+    accounts.log_action(store, "sign in", visitor.name, visitor)
 
 
 def come_back(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:
-    """The visitor that the key was given to. Raises NotAllowed on a wrong key or an address that
-    must wait.
+    """Return the visitor to whom the key belongs.
+
+    Raises NotAllowed for a wrong key, or an address that has to wait.
     """
     visitor = attempts.check(address, lambda: accounts.find_person(store, _hash(key)))
     if visitor is None:
-        raise NotAllowed("Nobody here has this key.", "Join with the class code instead.")
-    accounts.note(store, "come back", visitor.name, visitor)
+        raise NotAllowed("This key is unknown here.", "Join with the class code instead.")
+    accounts.log_action(store, "come back", visitor.name, visitor)
     return visitor
 
 
-def require_place(store: Store, jobs: Iterable[Job], config: RunConfig) -> None:
-    """Raise NotAllowed where a student asks for more than the rules allow. ``jobs`` are the runs
-    queued or under way.
+def require_within_rules(store: Store, jobs: Iterable[Job], config: RunConfig) -> None:
+    """Raise NotAllowed if a student requests more than the rules allow.
+
+    ``jobs`` are the queued and active runs.
     """
     if store.visitor.role is not Role.STUDENT:
         return
@@ -262,15 +268,15 @@ def require_place(store: Store, jobs: Iterable[Job], config: RunConfig) -> None:
     mine = sum(job.owner == store.visitor.id for job in jobs)
     if mine >= rules.waiting + RUNNING_PER_STUDENT:
         raise NotAllowed(
-            f"You have {mine} runs waiting or under way, the most for one student.",
-            "Stop one, or wait for its end.",
+            f"You have {mine} runs queued or running, the most that a student may have.",
+            "Stop one, or wait until one ends.",
         )
-    asked = config.train_rows * config.epochs
-    if not config.train_rows or asked > rules.rows:
-        rows = "all rows" if not config.train_rows else f"{asked:,} rows over all epochs"
+    total_rows = config.train_rows * config.epochs
+    if not config.train_rows or total_rows > rules.rows:
+        rows = "all rows" if not config.train_rows else f"{total_rows:,} rows over all epochs"
         raise NotAllowed(
             f"{rows.capitalize()} are more than this class allows.",
-            f"Train on {rows_allowed(rules, config):,} or fewer.",
+            f"Train on {count_allowed_rows(rules, config):,} or fewer.",
         )
     if config.max_tokens > rules.max_tokens:
         raise NotAllowed(
@@ -284,27 +290,28 @@ def require_place(store: Store, jobs: Iterable[Job], config: RunConfig) -> None:
         )
 
 
-def rows_allowed(rules: Rules, config: RunConfig) -> int:
-    """The most training rows with the configuration's epochs."""
+def count_allowed_rows(rules: Rules, config: RunConfig) -> int:
+    """Return the most training rows that the rules allow with the configuration's epochs."""
     return rules.rows // config.epochs
 
 
-def new_key(groups: int) -> str:
-    """A random key of groups of four letters and digits, 20 bits a group."""
+def make_key(groups: int) -> str:
+    """Return a random key with groups of four letters and digits, 20 bits per group."""
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(groups))
 
 
-def _network(address: str) -> str:
-    """What waits together: an address, or of IPv6 the network of 64 bits that one machine can have
-    all of.
+def _find_network(address: str) -> str:
+    """Return what has to wait together: an address, or the 64-bit network of an IPv6 address.
+
+    One machine can have all addresses of such a network.
     """
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return address
     return (
-        str(ip_network((found, 64), strict=False))
-        if found.version == 6 and not found.ipv4_mapped
+        str(ip_network((parsed, 64), strict=False))
+        if parsed.version == 6 and not parsed.ipv4_mapped
         else address
     )
 

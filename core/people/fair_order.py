@@ -1,4 +1,4 @@
-"""The order in which queued runs of several people start.
+"""The order in which queued runs of several owners start.
 
 Free of pydantic: the supervisor imports it and stays small.
 """
@@ -10,7 +10,7 @@ from core.access import GUEST_PREFIX
 from core.storage.job import Job
 
 
-def fair_order(queued: Iterable[Job], started: Mapping[str, int]) -> list[Job]:
+def sort_fairly(queued: Iterable[Job], started: Mapping[str, int]) -> list[Job]:
     """Sort queued runs into the order in which they start.
 
     Owners take turns: no second run of an owner starts before the first run of every other owner.

@@ -1,9 +1,8 @@
-"""Signing in through OpenID Connect: what ``secrets.toml`` configures, and what the settings make
-of whom a provider vouches for.
+"""Sign-in with OpenID Connect: the configuration in ``secrets.toml``, and visitors from claims.
 
-Streamlit checks the provider's signed token and keeps its claims in a cookie that it signs. Who
-somebody is here hangs on ``iss`` and ``sub`` alone, which a provider never gives to another person
-(OpenID Connect Core 1.0, section 5.7); names and addresses change hands.
+Streamlit checks the provider's signed token and stores its claims in a signed cookie. The identity
+of a visitor depends only on ``iss`` and ``sub``, which a provider never gives to another user
+(OpenID Connect Core 1.0, section 5.7); names and e-mail addresses may change their owner.
 """
 
 import hashlib
@@ -22,43 +21,44 @@ SHARED, OF_A_PROVIDER = (
     ("client_id", "client_secret", "server_metadata_url"),
 )
 CALLBACK = "/oauth2callback"
-SHORTEST_SECRET = 32  # letters; who guesses it signs cookies of their own
+SHORTEST_SECRET = 32  # characters; a guessed secret could sign any cookie
+# claims that are read here
 CLAIMS = frozenset(
     {"is_logged_in", "iss", "sub", "name", "preferred_username", "email", "email_verified"}
-)  # that are read here
-SECRETS = (
-    Path.home() / ".streamlit" / "secrets.toml",
-    PROJECT / ".streamlit" / "secrets.toml",
-)  # the later one wins
+)
+# of two files, the later one wins
+SECRETS = (Path.home() / ".streamlit" / "secrets.toml", PROJECT / ".streamlit" / "secrets.toml")
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """What is configured: names of providers, "" for the one without a name, and what is missing or
-    wrong, in sentences.
+    """Configuration of the sign-in.
+
+    Args:
+        providers: Names of the providers; "" for the one without a name.
+        problems: Sentences about what is missing or wrong.
     """
 
     providers: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
-    def wanted(self) -> bool:
-        """Whether somebody has begun to configure it. Then nobody comes in another way, also while
-        something is missing.
-        """
+    def is_configured(self) -> bool:
+        """Whether a sign-in is configured, even incompletely. No other way to join is then open."""
         return bool(self.providers or self.problems)
 
     @property
     def ready(self) -> bool:
-        """Whether people can sign in."""
+        """Whether visitors can sign in."""
         return bool(self.providers) and not self.problems
 
 
 def read_sign_in(
     section: Mapping[str, object], trusted_headers: Mapping[str, str] | None = None
 ) -> SignIn:
-    """What the section ``[auth]`` configures. ``trusted_headers`` are those from which Streamlit
-    takes claims, unchecked.
+    """Parse the section ``[auth]`` of ``secrets.toml``.
+
+    ``trusted_headers`` are headers from which Streamlit reads claims without a check.
     """
     if not section:
         return SignIn()
@@ -82,7 +82,7 @@ def read_sign_in(
     secret, address = str(section.get("cookie_secret", "")), str(section.get("redirect_uri", ""))
     if 0 < len(secret) < SHORTEST_SECRET:
         problems.append(
-            f"cookie_secret has {len(secret)} letters; it takes {SHORTEST_SECRET} random ones."
+            f"cookie_secret has {len(secret)} characters; it needs {SHORTEST_SECRET} random ones."
         )
     if address and not address.endswith(CALLBACK):
         problems.append(f"redirect_uri does not end with {CALLBACK}.")
@@ -90,17 +90,18 @@ def read_sign_in(
         header for header, claim in (trusted_headers or {}).items() if claim in CLAIMS
     ):
         problems.append(
-            f"server.trustedUserHeaders takes claims from {', '.join(headers)}, which anybody can"
-            " send."
+            f"server.trustedUserHeaders reads claims from {', '.join(headers)}, which any client"
+            " can send."
         )
     return SignIn((*alone, *named), tuple(problems))
 
 
 def read_secrets() -> Mapping[str, object]:
-    """The section ``[auth]`` as the files tell it, for the command line; pages ask Streamlit.
+    """Read the section ``[auth]`` from the files, for the command line; pages ask Streamlit.
+
     Raises ConfigError.
     """
-    found: Mapping[str, object] = {}
+    last: Mapping[str, object] = {}
     for path in SECRETS:
         if not path.is_file():
             continue
@@ -109,32 +110,30 @@ def read_secrets() -> Mapping[str, object]:
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"secrets.toml in {path.parent.name} cannot be read ({type(error).__name__}).",
-                "Mend the file.",
+                "Fix the file.",
             ) from error
-        found = section if isinstance(section, Mapping) else found
-    return found
+        last = section if isinstance(section, Mapping) else last
+    return last
 
 
-def ways_in(settings: Settings, sign_in: SignIn) -> str:
-    """How people come in, in a sentence."""
+def describe_sign_in(settings: Settings, sign_in: SignIn) -> str:
+    """Describe in a sentence how visitors sign in."""
     if settings.mode == Mode.LOCAL:
         return "from this machine only, without signing in"
     if sign_in.problems:
-        return f"nobody signs in: {' '.join(sign_in.problems)}"
+        return f"no one can sign in: {' '.join(sign_in.problems)}"
     by = f"signing in ({', '.join(name or 'OpenID Connect' for name in sign_in.providers)})"
     if settings.mode == Mode.CLASSROOM:
-        in_charge = "" if settings.teachers else "; LORALAB_TEACHERS names no teacher"
-        return f"{by}{in_charge}" if sign_in.ready else "class code and teacher's code"
-    return (
-        f"everybody, to look; LORALAB_TEACHERS, by {by}, to act"
-        if sign_in.ready
-        else "everybody, to look"
-    )
+        no_teacher = "" if settings.teachers else "; LORALAB_TEACHERS names no teacher"
+        return f"{by}{no_teacher}" if sign_in.ready else "class code and teacher's code"
+    act = f"; users in LORALAB_TEACHERS may act after {by}" if sign_in.ready else ""
+    return f"everyone may look{act}"
 
 
 def find_visitor(settings: Settings, claims: Mapping[str, object]) -> Visitor:
-    """Who the claims of a checked token make somebody here: GUEST without any. Raises NotAllowed
-    for who is on no list of this class.
+    """Return the visitor that the claims of a checked token identify; GUEST without claims.
+
+    Raises NotAllowed for a user who is on no list of this class.
     """
     identity = [
         text for name in ("iss", "sub") if isinstance(text := claims.get(name), str) and text
@@ -150,24 +149,25 @@ def find_visitor(settings: Settings, claims: Mapping[str, object]) -> Visitor:
         return GUEST
     if settings.students and not known_by & set(settings.students):
         raise NotAllowed(
-            f"You have signed in, but this class does not know you. Your id here is {mark}.",
+            f"You have signed in, but you are not on the list of this class. Your id is {mark}.",
             "Show it to your teacher.",
         )
     return Visitor(mark, name, Role.STUDENT)
 
 
-def _missing(values: Mapping[str, object], wanted: tuple[str, ...], where: str) -> list[str]:
+def _missing(values: Mapping[str, object], required: tuple[str, ...], where: str) -> list[str]:
     missing = [
         key
-        for key in wanted
+        for key in required
         if not isinstance(values.get(key), str) or not str(values[key]).strip()
     ]
     return [f"{where} in secrets.toml lacks {', '.join(missing)}."] if missing else []
 
 
 def _known_by(mark: str, claims: Mapping[str, object]) -> set[str]:
-    """By what a list of the settings may name somebody: the id here, and the address and its domain
-    where the provider has verified it.
+    """Return the names by which the settings may list a visitor.
+
+    These are the id, and the e-mail address and its domain if the provider has verified it.
     """
     address = claims.get("email")
     if (
@@ -181,11 +181,11 @@ def _known_by(mark: str, claims: Mapping[str, object]) -> set[str]:
 
 
 def _name(claims: Mapping[str, object]) -> str:
-    """One line; an address is nobody's name: others on the board would read it."""
-    told = (claims.get(name) for name in ("name", "preferred_username"))
+    """Return the name on one line; never an e-mail address, which others would see."""
+    texts = (claims.get(name) for name in ("name", "preferred_username"))
     named = (
         sanitize_name(text, LONGEST_NAME)
-        for text in told
+        for text in texts
         if isinstance(text, str) and "@" not in text
     )
     return next(filter(None, named), "")

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from core.access import Action, require
 from core.errors import ArtifactDamaged, ConfigError, DataError, ModelUnavailable
-from core.storage import files, manifest
+from core.storage import files
+from core.storage.files import read_sealed, seal
 from core.storage.job import Job
-from core.storage.manifest import read_sealed, seal
 from core.storage.store import Store
 from core.training.events import Split
 
@@ -73,9 +73,9 @@ def find_adapter(folder: Path) -> Path:
     if not has_adapter(folder):
         raise ArtifactDamaged("This run has no adapter.", AGAIN)
     # the bundled example and runs of earlier versions have no manifest
-    if (adapter / manifest.NAME).exists():
+    if (adapter / files.MANIFEST).exists():
         try:
-            manifest.read_sealed(adapter)
+            files.read_sealed(adapter)
         except ArtifactDamaged as error:
             raise ArtifactDamaged(
                 f"The adapter of this run is damaged: {error.message}", AGAIN
@@ -85,7 +85,7 @@ def find_adapter(folder: Path) -> Path:
 
 def save_adapter(folder: Path, step: int, contents: Mapping[str, bytes]) -> None:
     """Store the best adapter so far, from ``step``, in place of an earlier one."""
-    files.write_folder(folder / "adapter", manifest.seal(contents, {"step": step}))
+    files.write_folder(folder / "adapter", files.seal(contents, {"step": step}))
 
 
 def read_log(folder: Path) -> bytes:

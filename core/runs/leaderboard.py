@@ -7,7 +7,7 @@ from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
 from core.people.classroom import Rules
 from core.runs.run import Run
-from core.storage.accounts import people
+from core.storage.accounts import list_people
 from core.storage.job import JobKind
 from core.storage.store import Store
 
@@ -46,7 +46,7 @@ def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
     because another sample of test texts might reverse their order. Bundled, imported and damaged
     runs are left out.
     """
-    names = {visitor.id: visitor.name for visitor in people(store)}
+    names = {visitor.id: visitor.name for visitor in list_people(store)}
     scored = [
         (run, test)
         for job in store.jobs(JobKind.TRAIN)
@@ -56,7 +56,7 @@ def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
     rows = []
     for position, (run, test) in enumerate(scored):
         owner = run.job.owner
-        visible = rules.names or store.visitor.in_charge or owner == store.visitor.id
+        visible = rules.names or store.visitor.is_admin or owner == store.visitor.id
         owner_name = names.get(owner, "") if visible else ""
         rows.append(LeaderboardRow(run, owner_name, test, _format_place(position, scored)))
     return rows

@@ -23,7 +23,7 @@ from core.storage import accounts
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.store import Store, remove_job
 
-BOUNDED = frozenset({Role.STUDENT, Role.TASTER})
+BOUNDED = frozenset({Role.STUDENT, Role.GUEST_TRAINER})
 MAX_GUEST_RUNS = 3  # queued or running: a few minutes of waiting at most
 KEPT_GUEST_RUNS = 20  # finished ones; each takes 6 MB
 
@@ -35,7 +35,7 @@ def require_within(store: Store, request: TrainRequest, also: Sequence[Job] = ()
     ``also`` are runs that are about to be queued. Without prepared data there is no estimate, and
     only rows, tokens and batch size are limited.
     """
-    if store.visitor.role is Role.TASTER and request.recipe is not None:
+    if store.visitor.role is Role.GUEST_TRAINER and request.recipe is not None:
         raise NotAllowed(
             "A cleaning recipe is not available on this page.", "Launch the run without it."
         )
@@ -50,10 +50,10 @@ def require_allowed(
     if store.visitor.role not in BOUNDED:
         return
     unfinished = [*store.jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE), *also]
-    if store.visitor.role is Role.TASTER:
+    if store.visitor.role is Role.GUEST_TRAINER:
         require_guest_preset(store, config, unfinished)
         return
-    classroom.require_place(store, unfinished, config)
+    classroom.require_within_rules(store, unfinished, config)
     if expected is None:
         return
     rules = classroom.read_rules(store)
@@ -89,7 +89,7 @@ def describe_limits(rules: Rules) -> str:
 
 def make_guest_trainer() -> Visitor:
     """Create a guest trainer with an id that is unique to this visit."""
-    return Visitor(GUEST_PREFIX + secrets.token_hex(6), "", Role.TASTER)
+    return Visitor(GUEST_PREFIX + secrets.token_hex(6), "", Role.GUEST_TRAINER)
 
 
 def require_guest_preset(store: Store, config: RunConfig, unfinished: Sequence[Job]) -> None:
@@ -129,7 +129,7 @@ def remove_old_guest_runs(store: Store) -> None:
             remove_job(store, job)
         except (JobNotFound, StateConflict):  # another guest removed or resumed it
             continue
-        accounts.note(store, "make room for a guest's run", f"{job.id} {job.name}")
+        accounts.log_action(store, "make room for a guest's run", f"{job.id} {job.name}")
 
 
 def require_model(store: Store, *model_ids: str) -> None:
@@ -139,7 +139,7 @@ def require_model(store: Store, *model_ids: str) -> None:
         for model in model_ids
         if model not in (store.settings.model, *MODELS) and not is_pinned(model)
     ]
-    if folders and not store.visitor.in_charge and not set(folders) <= set(list_base_models(store)):
+    if folders and not store.visitor.is_admin and not set(folders) <= set(list_base_models(store)):
         require(store.visitor, Action.NAME_FOLDER)
 
 

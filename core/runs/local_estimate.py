@@ -34,7 +34,7 @@ from core.models.catalog import find_model
 from core.runs.requests import TrainRequest
 from core.runs.run import ExpectedCost, Run
 from core.storage.job import JobKind, JobState
-from core.storage.numerics import auto_precision
+from core.storage.numerics import choose_auto_precision
 from core.storage.store import Store
 
 NEWEST = 5  # runs that refine: older ones may come from a busier machine or an earlier version
@@ -137,7 +137,7 @@ def find_speed(store: Store, config: RunConfig, model: ModelFacts) -> Speed:
     """
     precision = config.precision
     if precision == "auto":
-        precision = auto_precision(store.settings, model.name, model.device)
+        precision = choose_auto_precision(store.settings, model.name, model.device)
     key = CostKey(model.name, precision, store.settings.used_threads)
     calibration = read(store.settings.home, key)
     observed = _find_observed_costs(store, key)

@@ -10,10 +10,10 @@ from functools import cache
 from core.access import Visitor
 from core.errors import ArtifactDamaged
 from core.estimate.estimate import Estimate, remaining_seconds
-from core.people.fair_order import fair_order
+from core.people.fair_order import sort_fairly
 from core.runs.local_estimate import estimate_request, untrained_cache_key
 from core.runs.requests import read_train_request
-from core.storage.accounts import started_by_owner
+from core.storage.accounts import count_started_runs
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.store import Store
 
@@ -62,7 +62,9 @@ def read_queue(store: Store) -> list[Turn]:
     known = [job for job in running if job.state is not JobState.STOPPING] if wait else []
     scored = {untrained_cache_key(read_train_request(job)) for job in known}
     turns = []
-    for place, job in enumerate(fair_order(waiting, started_by_owner(store)), start=len(running)):
+    for place, job in enumerate(
+        sort_fairly(waiting, count_started_runs(store)), start=len(running)
+    ):
         if job.message:  # it waits for disk or memory, and so do the runs behind it
             wait = None
         turns.append(Turn(job, place, wait))

@@ -1,4 +1,7 @@
-"""The people of a class, the options that the teacher has set, and the audit log: three tables."""
+"""The people of a class, the options that the teacher has set, and the audit log: three tables.
+
+It also counts started runs per owner, from which the queue order follows.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,7 +11,7 @@ from core.storage.job import JobKind, JobState
 from core.storage.store import Store
 
 # A class of 30 writes some hundreds in a lesson.
-KEPT_NOTES = 20_000
+AUDIT_ENTRIES = 20_000
 
 
 def add_person(store: Store, visitor: Visitor, key_hash: str) -> None:
@@ -20,7 +23,7 @@ def add_person(store: Store, visitor: Visitor, key_hash: str) -> None:
         )
 
 
-def welcome(store: Store, visitor: Visitor) -> None:
+def save_signed_in(store: Store, visitor: Visitor) -> None:
     """Add a person who has signed in with a provider, or update name and role. They get no key."""
     again = (
         "ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role, key_hash ="
@@ -40,7 +43,7 @@ def find_person(store: Store, key_hash: str) -> Visitor | None:
     return Visitor(row["id"], row["name"], Role(row["role"])) if row else None
 
 
-def is_here(store: Store, visitor: Visitor) -> bool:
+def is_member(store: Store, visitor: Visitor) -> bool:
     """Return whether the visitor is signed in: has joined and was not removed since.
 
     A person who is known only from a restored backup is not.
@@ -53,14 +56,14 @@ def is_here(store: Store, visitor: Visitor) -> bool:
         return db.execute(query, (visitor.id, visitor.role)).fetchone() is not None
 
 
-def was_sent_out(store: Store, visitor: Visitor) -> bool:
+def was_removed(store: Store, visitor: Visitor) -> bool:
     """Return whether the visitor was removed because the class has ended."""
     with store.transaction() as db:
         query = "SELECT 1 FROM people WHERE id = ? AND key_hash LIKE 'gone %'"
         return db.execute(query, (visitor.id,)).fetchone() is not None
 
 
-def remember(store: Store, visitors: Iterable[Visitor]) -> None:
+def add_restored(store: Store, visitors: Iterable[Visitor]) -> None:
     """Add the people of a restored backup, so that their names are shown. They have no key."""
     rows = [
         (visitor.id, visitor.name, visitor.role, f"restored {visitor.id}", store.clock())
@@ -70,7 +73,7 @@ def remember(store: Store, visitors: Iterable[Visitor]) -> None:
         db.executemany("INSERT OR IGNORE INTO people VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def people(store: Store) -> list[Visitor]:
+def list_people(store: Store) -> list[Visitor]:
     """List all people in the order in which they joined."""
     with store.transaction() as db:
         return [
@@ -79,7 +82,7 @@ def people(store: Store) -> list[Visitor]:
         ]
 
 
-def forget_students(store: Store) -> None:
+def revoke_student_keys(store: Store) -> None:
     """Invalidate the keys of all students. Their names stay on their runs."""
     with store.transaction() as db:
         db.execute("UPDATE people SET key_hash = 'gone ' || id WHERE role = ?", (Role.STUDENT,))
@@ -91,14 +94,14 @@ def read_options(store: Store) -> dict[str, str]:
         return {row["name"]: row["value"] for row in db.execute("SELECT name, value FROM options")}
 
 
-def keep_options(store: Store, options: Mapping[str, str], *, replace: bool = True) -> None:
+def write_options(store: Store, options: Mapping[str, str], *, replace: bool = True) -> None:
     """Set options; without ``replace`` only those that are not set yet."""
     verb = "REPLACE" if replace else "IGNORE"
     with store.transaction() as db:
         db.executemany(f"INSERT OR {verb} INTO options VALUES (?, ?)", options.items())
 
 
-def started_by_owner(store: Store) -> Counter[str]:
+def count_started_runs(store: Store) -> Counter[str]:
     """Count the runs of each owner that have started and are not queued again."""
     query = (
         "SELECT owner, COUNT(*) AS runs FROM jobs WHERE kind = ? AND state != ? AND started_at IS"
@@ -113,24 +116,27 @@ def started_by_owner(store: Store) -> Counter[str]:
         )
 
 
-def note(store: Store, action: str, what: str = "", visitor: Visitor | None = None) -> None:
+def log_action(
+    store: Store, action: str, subject: str = "", visitor: Visitor | None = None
+) -> None:
     """Add an entry to the audit log, unless the visitor is the owner of the machine.
 
-    The log keeps the newest ``KEPT_NOTES`` entries.
+    The log keeps the newest ``AUDIT_ENTRIES`` entries.
     """
-    who = visitor or store.visitor
-    if who.role is Role.OWNER:
+    actor = visitor or store.visitor
+    if actor.role is Role.OWNER:
         return
     with store.transaction() as db:
         db.execute(
-            "INSERT INTO audit VALUES (?, ?, ?, ?)", (store.clock(), who.id, action, what[:500])
+            "INSERT INTO audit VALUES (?, ?, ?, ?)",
+            (store.clock(), actor.id, action, subject[:500]),
         )
         db.execute(
-            "DELETE FROM audit WHERE rowid <= (SELECT MAX(rowid) FROM audit) - ?", (KEPT_NOTES,)
+            "DELETE FROM audit WHERE rowid <= (SELECT MAX(rowid) FROM audit) - ?", (AUDIT_ENTRIES,)
         )
 
 
-def audit(store: Store, limit: int = 200) -> list[tuple[float, str, str, str]]:
+def read_audit_log(store: Store, limit: int = 200) -> list[tuple[float, str, str, str]]:
     """Read the newest entries of the audit log.
 
     Each is (seconds since 1970, visitor id, action, subject).

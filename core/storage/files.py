@@ -1,31 +1,99 @@
-"""The one module that writes files meant to survive.
+"""Durable files: the only module that writes files meant to survive.
 
-A file is complete or absent: bytes go to a temporary name beside the target, are synced, take the
-target's name in one step, and the folder is synced. A reader never sees half a file, also after a
-power cut. The same holds for a folder.
+A file is complete or absent. Bytes go to a temporary name in the same folder, are synced, and take
+the target's name in one step; then the folder is synced. A reader never sees half a file, even
+after a power cut. The same holds for folders. A sealed folder also has ``manifest.json`` with size
+and SHA-256 of each file, and facts about the folder.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
 import json
+import os
+import shutil
+import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ArtifactDamaged
-from core.storage.disk import Disk
 
 if TYPE_CHECKING:
     import pandas as pd
 
-disk = Disk()  # tests of what failing disks and power cuts leave put another in its place
+MANIFEST = "manifest.json"
+RENAME_EXCHANGE, AT_FDCWD = 2, -100  # linux/fs.h, linux/fcntl.h
+RENAME_SWAP = 2  # sys/stdio.h of macOS
+CANNOT_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # NFS among them
+
+
+class Disk:
+    """The steps of durable writing on this machine's file system. Each may raise OSError.
+
+    Each step is one method, so that a test can make any of them fail or be the last one.
+    """
+
+    def make_folder(self, path: Path) -> None:
+        """Create one folder unless it exists."""
+        path.mkdir(exist_ok=True)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write ``data``; it survives a power cut once ``path`` and its folder are synced."""
+        path.write_bytes(data)
+
+    def sync(self, path: Path) -> None:
+        """Flush to the medium the content of a file, or the names in a folder."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            if sys.platform == "darwin":
+                # fsync leaves the data in the drive's cache there
+                fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            else:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename ``source`` to ``target`` in one step and replace a file of that name."""
+        os.replace(source, target)
+
+    def exchange(self, first: Path, second: Path) -> bool:
+        """Swap the names of two folders in one step; False if the file system cannot do it."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        names = os.fsencode(first), os.fsencode(second)
+        if sys.platform == "darwin":
+            failed = libc.renamex_np(*names, RENAME_SWAP)
+        elif hasattr(libc, "renameat2"):
+            failed = libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE)
+        else:
+            return False
+        code = ctypes.get_errno()
+        if failed and code not in CANNOT_EXCHANGE:
+            raise OSError(code, os.strerror(code), str(first), None, str(second))
+        return not failed
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, or a folder with its content. What cannot be removed is swept later."""
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+disk = Disk()  # tests of failing disks and power cuts replace it
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path``, whole or not at all."""
+    """Write ``data`` to ``path``, completely or not at all."""
     make_folder(path.parent)
-    part = _beside(path, "part")
+    part = _temporary(path, "part")
     try:
         disk.write(part, data)
         disk.sync(part)
@@ -37,28 +105,27 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Put ``value`` at ``path`` as JSON. NaN and infinity raise ValueError, because other readers
-    refuse them.
+    """Write ``value`` to ``path`` as JSON.
+
+    NaN and infinity raise ValueError, because other JSON readers refuse them.
     """
     write_bytes(path, to_json(value))
 
 
 def to_json(value: object) -> bytes:
-    """``value`` as ``write_json`` writes it."""
+    """Return the bytes that ``write_json`` writes."""
     return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode()
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """Put ``frame`` at ``path`` as Parquet without its index."""
+    """Write ``frame`` to ``path`` as Parquet, without its index."""
     write_bytes(path, frame.to_parquet(index=False))
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Put a folder with these files at ``folder``; they appear together, and take the place of an
-    earlier folder in one step.
-    """
+    """Write a folder with these files. It appears, or replaces an earlier folder, in one step."""
     make_folder(folder.parent)
-    part = _beside(folder, "part")
+    part = _temporary(folder, "part")
     try:
         disk.make_folder(part)
         for name, data in contents.items():
@@ -75,15 +142,14 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _take_name(part: Path, folder: Path) -> Path | None:
-    """Give ``part`` the name ``folder``; what had it before has the name that is returned."""
+    """Rename ``part`` to ``folder``; return the new name of the folder that it replaced."""
     if not folder.exists():
         disk.rename(part, folder)
         return None
     if disk.exchange(part, folder):
         return part
-    old = _beside(
-        folder, "old"
-    )  # NFS cannot exchange: for an instant nobody has the name, and ``sweep`` mends a crash in it
+    # NFS cannot exchange: for an instant no folder has the name; ``sweep`` repairs a crash then
+    old = _temporary(folder, "old")
     disk.rename(folder, old)
     try:
         disk.rename(part, folder)
@@ -94,16 +160,14 @@ def _take_name(part: Path, folder: Path) -> Path | None:
 
 
 def put(part: Path, path: Path) -> None:
-    """Give the finished file ``part`` the name ``path``, whole or not at all; both are on one
-    disk.
-    """
+    """Rename the finished file ``part`` to ``path`` durably; both are on one disk."""
     disk.sync(part)
     disk.rename(part, path)
     disk.sync(path.parent)
 
 
 def make_folder(folder: Path) -> None:
-    """Make ``folder`` and those above it, each so that it survives a power cut."""
+    """Create ``folder`` and its parents so that they survive a power cut."""
     if not folder.is_dir():
         make_folder(folder.parent)
         disk.make_folder(folder)
@@ -111,34 +175,29 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Take ``folder`` away in one step, so that nobody meets half of it."""
-    doomed = _beside(folder, "gone")
+    """Remove ``folder`` in one step, so that no reader sees half of it."""
+    doomed = _temporary(folder, "gone")
     disk.rename(folder, doomed)
     disk.sync(folder.parent)
     disk.remove(doomed)
 
 
 def sweep(folder: Path) -> None:
-    """Clear away what writers that were killed left in ``folder``. Only for who knows that no
-    writer is at work there.
-    """
+    """Remove what killed writers left in ``folder``. Call it only if no writer is active there."""
     leftovers = [path for kind in ("part", "gone", "old") for path in folder.glob(f".*.{kind}")]
     if leftovers:
-        disk.sync(
-            folder
-        )  # the name that took the place of a leftover must be as durable as its end
+        disk.sync(folder)  # the name that replaced a leftover must be durable before it is removed
     for leftover in leftovers:
         target = folder / leftover.name[1:].rsplit(".", 2)[0]
-        if (
-            leftover.suffix == ".old" and not target.exists()
-        ):  # killed between two renames: this is the newest complete one
+        # killed between two renames: the leftover is the newest complete folder
+        if leftover.suffix == ".old" and not target.exists():
             disk.rename(leftover, target)
         else:
             disk.remove(leftover)
 
 
 def read_json(path: Path) -> object:
-    """Parse the JSON file at ``path``. Raises ArtifactDamaged if it is missing or no JSON."""
+    """Parse a JSON file. Raises ArtifactDamaged if it is missing or not JSON."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -148,7 +207,7 @@ def read_json(path: Path) -> object:
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read the Parquet file at ``path``. Raises ArtifactDamaged if it is missing or no Parquet."""
+    """Read a Parquet file. Raises ArtifactDamaged if it is missing or not Parquet."""
     import pandas as pd  # noqa: PLC0415 - the supervisor writes files too and must stay small
     import pyarrow  # noqa: PLC0415
 
@@ -160,5 +219,59 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         ) from error
 
 
-def _beside(path: Path, kind: str) -> Path:
+def _temporary(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{kind}")
+
+
+def seal(contents: Mapping[str, bytes], facts: Mapping[str, object]) -> dict[str, bytes]:
+    """Return ``contents`` with a manifest that also holds ``facts``."""
+    named = {
+        name: {"size": len(data), "sha256": compute_checksum(data)}
+        for name, data in contents.items()
+    }
+    body = {"facts": dict(facts), "files": named}
+    return {**contents, MANIFEST: to_json({**body, "sha256": compute_checksum(_canonical(body))})}
+
+
+def read_sealed(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
+    """Read the facts and the named files of a sealed folder; other files are ignored.
+
+    Raises ArtifactDamaged if a single byte differs from what was written.
+    """
+    manifest = read_json(folder / MANIFEST)
+    match manifest:
+        case {"facts": dict(facts), "files": dict(named), "sha256": str(digest)} if (
+            digest == compute_checksum(_canonical({"facts": facts, "files": named}))
+        ):
+            return facts, {
+                name: _read_sealed_file(folder / name, entry) for name, entry in named.items()
+            }
+    raise ArtifactDamaged(f"{MANIFEST} of {folder.name} is damaged.")
+
+
+def compute_checksum(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def compute_fingerprint(value: object) -> str:
+    """Return 16 hex digits that identify a JSON value."""
+    return compute_checksum(_canonical(value))[:16]
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, allow_nan=False).encode()
+
+
+def _read_sealed_file(path: Path, entry: Mapping[str, object]) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactDamaged(
+            f"{path.name} is missing or damaged ({type(error).__name__})."
+        ) from error
+    if len(data) != entry["size"] or compute_checksum(data) != entry["sha256"]:
+        raise ArtifactDamaged(
+            f"{path.name} has {len(data):,} bytes, which differ from what was written."
+        )
+    return data

@@ -1,15 +1,21 @@
-"""What a job is and which states it may go through."""
+"""A job, its states, and ``job.json``, the record from which a lost database is rebuilt."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypedDict, get_origin, get_type_hints
 
 from core.errors import ArtifactDamaged
+from core.storage import files
+from core.storage.database import Metric
+from core.storage.locks import hold_lock
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """State of a job."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -22,12 +28,12 @@ class JobState(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether a worker may be at it."""
+        """Whether a worker may be executing the job."""
         return self in ACTIVE
 
     @property
     def over(self) -> bool:
-        """Whether nothing more happens without a person."""
+        """Whether nothing more happens unless a user resumes the job."""
         return self in OVER
 
     @property
@@ -55,7 +61,9 @@ OVER = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.FAILED, JobSt
 
 
 class JobKind(StrEnum):
-    """What a job does."""
+    """Names of kinds that code refers to. A new kind needs no member, only a row in
+    ``core.jobs.kinds``.
+    """
 
     TRAIN = "train"
     PREPARE = "prepare"
@@ -73,7 +81,7 @@ class JobKind(StrEnum):
 
 
 class FailureCause(StrEnum):
-    """Why a job ended other than well."""
+    """Why a job did not end well."""
 
     NONE = ""
     OUT_OF_MEMORY = "out of memory"
@@ -89,10 +97,34 @@ class FailureCause(StrEnum):
     BUG = "bug"
 
 
+class JobChanges(TypedDict, total=False):
+    """Columns of a job that change after it has been created; see ``Job``."""
+
+    attempt: int
+    request_json: str
+    phase: str
+    phase_at: float | None
+    done: int
+    total: int
+    pid: int
+    started_at: float | None
+    ended_at: float | None
+    heartbeat_at: float | None
+    stop_at: float | None
+    fingerprint: str
+    cause: str
+    message: str
+    fix: str
+    error_id: str
+    result_json: str
+    proposal_json: str
+
+
 @dataclass(frozen=True)
 class Job:
-    """One row of the jobs table. Times are seconds since 1970; ``phase`` began at ``phase_at``, and
-    ``done`` of ``total`` counts its units.
+    """One row of the jobs table. Times are in seconds since 1970.
+
+    ``phase`` began at ``phase_at``; ``done`` of ``total`` counts the units of the phase.
     """
 
     id: str
@@ -123,25 +155,21 @@ class Job:
 
     @cached_property
     def request(self) -> dict[str, object]:
-        """What was asked for. Raises ArtifactDamaged if it cannot be read."""
+        """The request as JSON values. Raises ArtifactDamaged if it cannot be read."""
         return self._parse(self.request_json)
 
     @cached_property
     def result(self) -> dict[str, object]:
-        """What came out so far; empty before the end. Raises ArtifactDamaged if it cannot be
-        read.
-        """
+        """The results so far; empty at the start. Raises ArtifactDamaged if they cannot be read."""
         return self._parse(self.result_json)
 
     @cached_property
     def proposal(self) -> dict[str, object]:
-        """Fields of the configuration that a new try should change, to their new values; empty
-        where none would help.
-        """
+        """New values of the configuration fields that a retry should change; empty if none help."""
         return self._parse(self.proposal_json)
 
     def elapsed_seconds(self, now: float) -> float:
-        """Seconds since the current attempt began, up to its end."""
+        """Return the seconds from the start of the current attempt to now or its end."""
         return (
             0.0 if self.started_at is None else max(0.0, (self.ended_at or now) - self.started_at)
         )
@@ -158,3 +186,80 @@ class Job:
                 f"The record of {self.name or self.id} is damaged.", "Delete the run."
             )
         return value
+
+
+RECORD, LOCK = "job.json", ".job.lock"
+# a process that holds the lock longer was stopped while writing: a later change writes the record
+PATIENCE_SECONDS = 2.0
+
+Snapshot = tuple[Job, list[Metric]]
+# types of values read from JSON or SQLite
+WIDER: Mapping[object, object] = {float: int | float, float | None: int | float | None, bool: int}
+OPTIONAL = {field.name: field.default for field in fields(Job) if field.default is not MISSING}
+
+
+def write_record(folder: Path, read: Callable[[], Snapshot]) -> bool:
+    """Write what ``read`` returns; False if another process holds the lock. Raises OSError.
+
+    ``read`` is called under the lock, so that the later of two writers has the later state.
+    """
+    files.make_folder(folder)
+    with hold_lock(folder / LOCK, PATIENCE_SECONDS) as held:
+        if held:
+            for leftover in folder.glob(f".{RECORD}.*.part"):
+                files.disk.remove(leftover)
+            job, metrics = read()
+            files.write_json(
+                folder / RECORD, {**asdict(job), "metrics": [asdict(metric) for metric in metrics]}
+            )
+    return held
+
+
+def read_record(folder: Path) -> Snapshot:
+    """Read a job and its curve from ``folder/job.json``.
+
+    Raises ArtifactDamaged if the file describes no job, or that of another folder.
+    """
+    record = files.read_json(folder / RECORD)
+    try:
+        if not isinstance(record, dict):
+            raise TypeError(f"a record, not {type(record).__name__}")
+        metrics = [Metric(**row) for row in record.pop("metrics", [])]
+        job = parse_row(record)
+        check_types(job)
+        for metric in metrics:
+            check_types(metric)
+    except (TypeError, KeyError, ValueError) as error:
+        raise ArtifactDamaged(f"job.json in {folder.name} does not describe a run.") from error
+    if job.id != folder.name:
+        raise ArtifactDamaged(f"job.json in {folder.name} belongs to {job.id}.")
+    return job, metrics
+
+
+def is_current(folder: Path, job: Job) -> bool:
+    """Return whether ``job.json`` has this version of the job."""
+    try:
+        recorded, _ = read_record(folder)
+    except ArtifactDamaged:
+        return False
+    return recorded.version == job.version
+
+
+def parse_row(row: Mapping[str, object]) -> Job:
+    """Make a job from a row or record; those of earlier versions may lack columns.
+
+    Raises KeyError, ValueError and TypeError.
+    """
+    values = {
+        field.name: row[field.name] if field.name in row else OPTIONAL[field.name]
+        for field in fields(Job)
+    }
+    return Job(**{**values, "state": JobState(str(values["state"]))})  # type: ignore[arg-type]
+
+
+def check_types(value: Job | Metric) -> None:
+    """Raise TypeError if a field has the wrong type, as in a damaged file."""
+    for name, hint in get_type_hints(type(value)).items():
+        expected: Any = str if get_origin(hint) is Literal else WIDER.get(hint, hint)
+        if not isinstance(getattr(value, name), expected):
+            raise TypeError(f"{name} is {getattr(value, name)!r}")

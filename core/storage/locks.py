@@ -1,7 +1,7 @@
-"""Locks that say who is alive.
+"""File locks that show which process is alive.
 
-An ``flock`` is freed by the kernel on any death of its holder, so it tells alive from dead without
-looking at pids or clocks.
+The kernel frees an ``flock`` on any death of its holder, so a lock distinguishes alive from dead
+without pids or clocks.
 """
 
 import fcntl
@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE_SECONDS = 0.2  # someone who only looks holds the lock for an instant
+PATIENCE_SECONDS = 0.2  # a process that only looks holds the lock for an instant
 
 
 def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | None:
-    """A descriptor that holds the lock on ``path`` until it is closed, or None if someone else has
-    it.
-    """
+    """Return a descriptor that holds the lock until closed; None if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + patience_seconds
@@ -30,10 +28,8 @@ def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | N
 
 
 @contextmanager
-def holding(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[bool]:
-    """Hold the lock on ``path`` meanwhile; gives False if someone else has it for longer than
-    ``patience_seconds``.
-    """
+def hold_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[bool]:
+    """Hold the lock on ``path``; yields False if another process does not release it in time."""
     descriptor = take_lock(path, patience_seconds)
     try:
         yield descriptor is not None
@@ -43,14 +39,13 @@ def holding(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock on ``path``."""
+    """Return whether a living process holds the lock on ``path``."""
     if not path.exists():
         return False
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        return not _try_lock(
-            descriptor, fcntl.LOCK_SH
-        )  # shared, so that two who look do not take each other for a holder
+        # shared, so that two processes that look do not mistake each other for a holder
+        return not _try_lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 

@@ -1,13 +1,12 @@
-"""How this machine computes fastest: measured once, stored in the home folder, and the same for
-every later process.
+"""The fastest number format and matrix library of this machine, measured once and then stored.
 
 ``<home>/machines/<digest>.json`` holds the seconds of one measurement. The digest is that of the
-processor, the threads and torch's version, so a home that is moved to another machine measures
-again. The first result counts: processes that measure at the same moment wait for one of them. Free
-of torch; what measures is an argument.
+processor, the threads and torch's version, so a home folder that is moved to another machine
+measures again. The first result counts: processes that measure at the same moment wait for one of
+them. Free of torch; the function that measures is an argument.
 
-``LORALAB_STOPWATCH=fp32=1,bf16=0.2,onednn=1`` gives the seconds that count as measured: with it
-tests and benchmarks run the whole program as on another processor.
+``LORALAB_STOPWATCH=fp32=1,bf16=0.2,onednn=1`` sets the measured seconds: tests and benchmarks use
+it to run the whole program as on another processor.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ from core.config import Precision
 from core.errors import ArtifactDamaged, ConfigError
 from core.settings import Settings
 from core.storage import files
-from core.storage.locks import holding
+from core.storage.locks import hold_lock
 
 MARGIN = 1.25  # a gain below this may be chance
 VECTOR_MARGIN = 1.5  # for vectors in bf16, which are close to those in fp32 but not the same
@@ -36,7 +35,7 @@ EXAMPLE = "fp32=1,bf16=0.2,onednn=1"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a measurement holds for."""
+    """A machine for which a measurement is valid."""
 
     cpu: str
     threads: int
@@ -57,17 +56,17 @@ class ProductSeconds(BaseModel):
 
     @property
     def onednn_is_faster(self) -> bool:
-        """Whether oneDNN computes the products in fp32."""
+        """Whether oneDNN should compute the products in fp32."""
         return self.onednn is not None and self.fp32 > MARGIN * self.onednn
 
     @property
     def bf16_suits_vectors(self) -> bool:
-        """Whether a model that only encodes texts computes in bf16."""
+        """Whether a model that only encodes texts should compute in bf16."""
         return self.fp32 > VECTOR_MARGIN * self.bf16
 
     @property
     def fastest_fp32(self) -> float:
-        """Seconds by the library that is chosen for fp32."""
+        """Seconds with the library that is chosen for fp32."""
         return self.onednn if self.onednn is not None and self.onednn_is_faster else self.fp32
 
 
@@ -84,7 +83,7 @@ class StepSeconds(BaseModel):
 
     @property
     def precision(self) -> Precision:
-        """What precision auto is for this base model."""
+        """The precision that ``auto`` means for this base model."""
         faster = self.bf16 is not None and self.fp32 > MARGIN * self.bf16
         return "bf16" if faster else "fp32"
 
@@ -92,21 +91,19 @@ class StepSeconds(BaseModel):
 Seconds = TypeVar("Seconds", ProductSeconds, StepSeconds)
 
 
-def this_machine(settings: Settings) -> Machine:
-    """The machine as measurements of this home know it."""
-    return Machine(cpu_model(), settings.used_threads, _torch_version())
+def identify_machine(settings: Settings) -> Machine:
+    """Return the key of this machine's measurements."""
+    return Machine(read_cpu_model(), settings.used_threads, _torch_version())
 
 
 def decide_products(settings: Settings, measure: Callable[[], ProductSeconds]) -> ProductSeconds:
-    """The stored seconds of a product; measured and stored where there are none. Raises
-    ConfigError.
-    """
+    """Return the stored seconds of a product, or measure and store them. Raises ConfigError."""
     forced = read_stopwatch(settings.stopwatch)
     return _decide(settings, "products", ProductSeconds, (lambda: forced) if forced else measure)
 
 
 def decide_steps(settings: Settings, model: str, measure: Callable[[], StepSeconds]) -> StepSeconds:
-    """The stored seconds of a step of ``model`` (identity and revision); else measured and stored.
+    """Return the stored seconds of a step of ``model`` (identity and revision), or measure them.
 
     Raises ConfigError, and what ``measure`` raises.
     """
@@ -115,22 +112,22 @@ def decide_steps(settings: Settings, model: str, measure: Callable[[], StepSecon
     return _decide(settings, f"step|{model}", StepSeconds, (lambda: step) if step else measure)
 
 
-def auto_precision(settings: Settings, model: str, device: str) -> Precision:
-    """What precision auto is here for ``model`` (identity and revision).
+def choose_auto_precision(settings: Settings, model: str, device: str) -> Precision:
+    """Return the precision that ``auto`` means here for ``model`` (identity and revision).
 
-    fp32, unless a calibration on this machine timed a training step and bf16 was clearly faster.
-    On a GPU always fp32: launches take most of the time of models this small, and autocast launches
-    more of them; an H200 took six times as long in bf16.
+    It is fp32, unless a calibration on this machine timed a training step and bf16 was clearly
+    faster. On a GPU it is always fp32: kernel launches take most of the time of models this small,
+    and autocast launches more of them; an H200 took six times as long in bf16.
     """
     if device != "cpu":
         return "fp32"
-    machine = this_machine(settings)
+    machine = identify_machine(settings)
     steps = _read(_path(settings, machine, f"step|{model}"), machine, StepSeconds)
     return steps.precision if steps else "fp32"
 
 
 def read_stopwatch(text: str) -> ProductSeconds | None:
-    """The seconds that ``LORALAB_STOPWATCH`` gives; None where it is empty. Raises ConfigError."""
+    """Parse the seconds in ``LORALAB_STOPWATCH``; None if it is empty. Raises ConfigError."""
     if not text:
         return None
     try:
@@ -141,8 +138,8 @@ def read_stopwatch(text: str) -> ProductSeconds | None:
 
 
 @cache
-def cpu_model() -> str:
-    """The processor's name."""
+def read_cpu_model() -> str:
+    """Return the name of the processor."""
     lines = CPU_FACTS.read_text().splitlines() if CPU_FACTS.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
@@ -156,11 +153,11 @@ def _torch_version() -> str:
 def _decide(
     settings: Settings, subject: str, kind: type[Seconds], measure: Callable[[], Seconds]
 ) -> Seconds:
-    machine = this_machine(settings)
+    machine = identify_machine(settings)
     path = _path(settings, machine, subject)
     if (stored := _read(path, machine, kind)) is not None:
         return stored
-    with holding(path.with_suffix(".lock"), PATIENCE_SECONDS) as held:
+    with hold_lock(path.with_suffix(".lock"), PATIENCE_SECONDS) as held:
         if not held:
             message = f"Another process has been measuring this machine for {PATIENCE_SECONDS:g} s."
             raise ConfigError(message, "End that process, then try again.")
@@ -177,7 +174,7 @@ def _decide(
 
 
 def _read(path: Path, machine: Machine, kind: type[Seconds]) -> Seconds | None:
-    """None where nothing was measured on this machine, or its record is damaged."""
+    """Return None if nothing was measured on this machine, or the record is damaged."""
     try:
         record = files.read_json(path)
         if not isinstance(record, dict) or record.get("machine") != asdict(machine):

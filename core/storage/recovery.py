@@ -1,5 +1,6 @@
-"""Bring jobs into the database from their folders: the shipped example, and all of them after the
-database was lost.
+"""Open the database of a home folder, and rebuild it from the folders of the jobs.
+
+A new database starts with the bundled example run.
 """
 
 import logging
@@ -15,44 +16,43 @@ from core.access import MACHINE_OWNER, Action, Visitor, require
 from core.errors import ArtifactDamaged, StoreBusy, StoreDamaged
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import ACTIVE, JobKind, JobState
-from core.storage.job_record import check_types
-from core.storage.locks import holding, is_locked
-from core.storage.schema import METRIC_COLUMNS, Metric
-from core.storage.sqlite_pool import connection_pool
+from core.storage.database import METRIC_COLUMNS, Metric, open_pool
+from core.storage.job import ACTIVE, JobKind, JobState, check_types
+from core.storage.locks import hold_lock, is_locked
 from core.storage.store import Store
 
-SHIPPED = Path(__file__).parents[1] / "demo" / "runs"  # one folder per shipped run
+SHIPPED = Path(__file__).parents[1] / "demo" / "runs"  # one folder per bundled run
 SHIPPED_OWNER, GALLERY_OWNER = "shipped", "gallery"
-BUNDLED_OWNERS = (SHIPPED_OWNER, GALLERY_OWNER)  # nobody here trained those
+BUNDLED_OWNERS = (SHIPPED_OWNER, GALLERY_OWNER)  # owners of runs that no user trained here
 EXAMPLE_ID = "example"
-REPAIR_SECONDS = 15  # somebody else's repair takes a second or two
+REPAIR_SECONDS = 15  # the repair of another process takes a second or two
 
 log = logging.getLogger(__name__)
 
 
 def open_store(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> Store:
-    """The store of this home folder, for a visitor; a new one starts with the shipped example run.
-    Raises StoreDamaged.
-    """
+    """Open the store of this home folder for a visitor, or create it. Raises StoreDamaged."""
     if not settings.database.exists():
-        with alone(settings):
+        with hold_repair_lock(settings):
             if not settings.database.exists():
                 _build(settings)
-    store = Store(settings, create=False)
-    store.visitor = visitor
-    return store
+    return Store(settings, create=False, visitor=visitor)
 
 
 def repair(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> tuple[int, Path | None]:
-    """Set a damaged or held database aside and rebuild it from the runs' folders: (runs found,
-    where the old file is).
+    """Set a damaged or locked database aside and rebuild it from the folders of the runs.
 
-    A database that can be used is left alone. Curves of runs that had not ended come from the old
-    file, as far as it can be read. Raises NotAllowed.
+    A usable database is not changed. Curves of runs that had not ended come from the old file, as
+    far as it can be read.
+
+    Returns:
+        Number of runs, and the new path of the old file; None if there was nothing to repair.
+
+    Raises:
+        NotAllowed: The visitor is no admin.
     """
     require(visitor, Action.REPAIR)
-    with alone(settings):
+    with hold_repair_lock(settings):
         try:
             return _require_sound(settings), None
         except StoreDamaged as error:
@@ -62,20 +62,19 @@ def repair(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> tuple[int, P
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
-    """While nobody else creates or repairs the database."""
-    with holding(settings.home / "repair.lock", REPAIR_SECONDS) as held:
+def hold_repair_lock(settings: Settings) -> Iterator[None]:
+    """Hold the lock for creating or repairing the database. Raises StoreBusy."""
+    with hold_lock(settings.home / "repair.lock", REPAIR_SECONDS) as held:
         if not held:
             raise StoreBusy("The database is being rebuilt.", "Wait a moment, then try again.")
         yield
 
 
 def _build(settings: Settings) -> Path | None:
-    """Put a database made from the folders in the place of what is there, which gets the name that
-    is returned.
+    """Replace the database by one built from the folders; return the new path of the old file.
 
-    It is made beside and takes its name when it is complete, so that nobody takes an empty list of
-    runs for the truth.
+    The new file gets the name of the database when it is complete, so that no reader sees an empty
+    list of runs.
     """
     fresh = settings.database.with_name(f".{settings.database.name}.new")
     for leftover in settings.home.glob(f"{fresh.name}*"):
@@ -90,15 +89,12 @@ def _build(settings: Settings) -> Path | None:
             store.adopt(settings.jobs / folder.name)
     if settings.database.exists():
         _salvage_metrics(store, settings.database)
-    connection_pool(fresh).close()  # what is still in the journal beside it goes into the file
+    open_pool(fresh).close()  # writes the content of the journal into the file
     aside = settings.database.with_name(
         f"{settings.database.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
     )
-    for suffix in (
-        "",
-        "-wal",
-        "-shm",
-    ):  # the journal of another file would be played into the new one
+    # with its journals: that of another file would be replayed into the new one
+    for suffix in ("", "-wal", "-shm"):
         old = settings.database.with_name(settings.database.name + suffix)
         if old.exists():
             os.replace(old, aside.with_name(aside.name + suffix))
@@ -108,9 +104,7 @@ def _build(settings: Settings) -> Path | None:
 
 
 def adopt_folders(store: Store) -> None:
-    """Insert every job that a folder describes; one that cannot be read is left where it is and
-    logged.
-    """
+    """Insert the job of every folder; a folder that cannot be read is logged and not changed."""
     for folder in sorted(path for path in store.settings.jobs.glob("[!.]*") if path.is_dir()):
         try:
             job = store.adopt(folder)
@@ -127,16 +121,14 @@ def adopt_folders(store: Store) -> None:
 
 
 def _require_sound(settings: Settings) -> int:
-    """How many jobs the database has. Raises StoreDamaged if it cannot be read throughout, or
-    nobody can write to it.
-    """
+    """Return the number of jobs. Raises StoreDamaged if any page is unreadable, or not writable."""
     store = Store(settings, create=False)
     store.check()
     return len(store.jobs())
 
 
 def _salvage_metrics(store: Store, damaged: Path) -> None:
-    """Give runs whose record has no curve what the old file still tells of it."""
+    """Copy curves from the old file for runs whose record has none."""
     bare = [job for job in store.jobs(JobKind.TRAIN) if not store.read_metrics(job.id)]
     with closing(sqlite3.connect(damaged)) as old:
         for job in bare:

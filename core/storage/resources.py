@@ -1,10 +1,10 @@
-"""What this machine has left for a run, and whether the kernel has killed for want of memory."""
+"""Free disk and memory for a run, and the kernel's count of out-of-memory kills."""
 
 import shutil
 from pathlib import Path
 
 from core.errors import NotEnoughRoom
-from core.settings import Settings, available_memory_mb
+from core.settings import Settings, read_available_memory_mb
 
 MIN_FREE_MB = 300  # checkpoints, adapter and predictions of one run stay well below
 MIN_MEMORY_MB = 700  # interpreter, libraries and the smallest model take about 600
@@ -16,24 +16,23 @@ VMSTAT = Path("/proc/vmstat")
 def require_resources(
     settings: Settings, disk_mb: int = MIN_FREE_MB, memory_mb: int = MIN_MEMORY_MB
 ) -> None:
-    """Raise NotEnoughRoom where a run would begin in vain: too little disk in the home folder, or
-    too little memory right now.
-    """
+    """Raise NotEnoughRoom if disk in the home folder or free memory are too short for a run."""
     free_mb = shutil.disk_usage(settings.home).free // 2**20
     if free_mb < disk_mb:
         raise NotEnoughRoom(
             f"Only {free_mb:,} MB of disk are free; a run needs {disk_mb:,}.",
             "Delete old runs or free some space.",
         )
-    available_mb = available_memory_mb()
+    available_mb = read_available_memory_mb()
     if available_mb < memory_mb:
         message = f"Only {available_mb:,} MB of memory are free; a run needs {memory_mb:,}."
         raise NotEnoughRoom(message, "Close other programs, or choose a smaller model or batch.")
 
 
-def oom_kills() -> int:
-    """How often the kernel has killed for want of memory, in this control group or else on the
-    whole machine; 0 where it does not say.
+def count_oom_kills() -> int:
+    """Return the kernel's count of out-of-memory kills; 0 where it keeps none.
+
+    The count is that of this control group, or else of the whole machine.
     """
     for path in (*_cgroup_files(), VMSTAT):
         if path.is_file():
@@ -46,19 +45,19 @@ def oom_kills() -> int:
 
 
 def _cgroup_files() -> list[Path]:
-    """Where the own control group counts: version 2 in memory.events, version 1 in
+    """List the files in which this control group counts: version 2 in memory.events, version 1 in
     memory.oom_control.
     """
     if not OWN_CGROUP.is_file():
         return []
-    found = []
+    paths = []
     for line in OWN_CGROUP.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "memory":
-            found += [
+            paths += [
                 CGROUPS / "memory" / path.lstrip("/") / "memory.oom_control",
                 CGROUPS / "memory" / "memory.oom_control",
             ]
         elif not controllers:
-            found += [CGROUPS / path.lstrip("/") / "memory.events", CGROUPS / "memory.events"]
-    return found
+            paths += [CGROUPS / path.lstrip("/") / "memory.events", CGROUPS / "memory.events"]
+    return paths

@@ -1,12 +1,11 @@
-"""Jobs and metrics in one SQLite database; one folder per job beside it.
+"""Jobs and metrics in one SQLite database, with one folder per job.
 
-A state changes in one UPDATE that names the job, the attempt and the states it may come from, so a
-stale worker cannot write. Each change is mirrored to ``jobs/<id>/job.json``, from which a lost
-database is rebuilt.
-
-A job goes with all its files.
+A state changes in one UPDATE that names the job, the attempt and the states from which it may
+change, so a stale worker cannot write. Each change is mirrored to ``jobs/<id>/job.json``, from
+which a lost database is rebuilt.
 """
 
+import copy
 import json
 import logging
 import secrets
@@ -16,8 +15,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Self, Unpack
 
-from core.access import MACHINE_OWNER, sanitize_name
+from core.access import MACHINE_OWNER, Visitor, sanitize_name
 from core.errors import (
     JobNotFound,
     LoraLabError,
@@ -28,22 +28,30 @@ from core.errors import (
 )
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import TRANSITIONS, Job, JobState
-from core.storage.job_record import Snapshot, is_current, job_from_row, read_record, write_record
-from core.storage.schema import METRIC_COLUMNS, METRIC_FIELDS, Metric, migrate
-from core.storage.sqlite_pool import connection_pool
+from core.storage.database import METRIC_COLUMNS, METRIC_FIELDS, Metric, migrate, open_pool
+from core.storage.job import (
+    TRANSITIONS,
+    Job,
+    JobChanges,
+    JobState,
+    Snapshot,
+    is_current,
+    parse_row,
+    read_record,
+    write_record,
+)
 
-LONGEST_NAME = 120  # letters
+LONGEST_NAME = 120  # characters
 COLUMNS = tuple(field.name for field in fields(Job))
 
 log = logging.getLogger(__name__)
 
 
 class Store:
-    """The database of one home folder.
+    """The database of one home folder, used on behalf of one visitor.
 
-    Any method raises StoreDamaged where the database cannot be used, StoreBusy where another
-    process holds it, and NotEnoughRoom where it has no room to grow.
+    Any method raises StoreDamaged if the database cannot be used, StoreBusy if another process
+    holds it, and NotEnoughRoom if it has no room to grow.
     """
 
     def __init__(
@@ -52,20 +60,28 @@ class Store:
         clock: Callable[[], float] = time.time,
         database: Path | None = None,
         create: bool = True,
+        visitor: Visitor = MACHINE_OWNER,
     ) -> None:
-        """Open or ``create`` the database. ``clock`` gives seconds since 1970; people set it, so
-        nothing is timed with it.
+        """Open the database, or ``create`` it.
+
+        ``clock`` returns seconds since 1970. Users can set the clock, so nothing is timed with it.
         """
         self.settings = settings
-        self.visitor = MACHINE_OWNER  # for whom it is used; pages set it
+        self.visitor = visitor
         self.clock = clock
         self.database = database or settings.database
         files.make_folder(settings.jobs)
         with self.transaction(create) as db:
             migrate(db)
 
+    def for_visitor(self, visitor: Visitor) -> Self:
+        """Return a store of the same database that acts on behalf of ``visitor``."""
+        store = copy.copy(self)
+        store.visitor = visitor
+        return store
+
     def folder(self, job: Job) -> Path:
-        """Where the job's artifacts lie."""
+        """Return the folder of the job's artifacts."""
         return self.settings.jobs / job.id
 
     def create(
@@ -76,13 +92,11 @@ class Store:
         launch_key: str,
         owner: str = "",
     ) -> Job:
-        """Queue a job of the visitor. The same launch key a second time returns the job it made the
-        first time.
-        """
+        """Queue a job of the visitor; a launch key that is known returns its job."""
         job = Job(
             secrets.token_hex(4),
             kind,
-            sanitize_name(name, 2 * LONGEST_NAME),  # what is done, and to which run
+            sanitize_name(name, 2 * LONGEST_NAME),  # an action and the name of a run
             JobState.QUEUED,
             1,
             owner or self.visitor.id,
@@ -96,29 +110,26 @@ class Store:
         self.mirror(created)
         return created
 
-    def launched(self, launch_key: str) -> Job | None:
-        """The job that this launch key has made, if it has."""
+    def find_launched(self, launch_key: str) -> Job | None:
+        """Return the job with this launch key; None if there is none."""
         with self.transaction() as db:
             row = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
         return self.job(row["id"]) if row else None
 
     def job(self, job_id: str) -> Job:
-        """The job as it is now. Raises JobNotFound."""
-        wanted = job_id.encode(
-            errors="replace"
-        ).decode()  # the database takes no halves of surrogate pairs
+        """Read the current state of a job. Raises JobNotFound."""
+        # the database rejects halves of surrogate pairs
+        encodable = job_id.encode(errors="replace").decode()
         with self.transaction() as db:
             row = db.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (wanted,)
+                f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (encodable,)
             ).fetchone()
             if row is not None:
                 return _parsed(row)
         raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
 
     def jobs(self, kind: str | None = None, *states: JobState) -> list[Job]:
-        """All jobs of that kind in one of those states, newest first; no filter where none is
-        given.
-        """
+        """List jobs, newest first; filtered by kind and states if any are given."""
         query, values = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE TRUE", list[str](states)
         if kind:
             query, values = f"{query} AND kind = ?", [kind, *values]
@@ -129,10 +140,16 @@ class Store:
             return [_parsed(row) for row in rows]
 
     def transition(
-        self, job: Job, to: JobState, only_from: JobState | None = None, /, **changes: object
+        self,
+        job: Job,
+        to: JobState,
+        only_from: JobState | None = None,
+        /,
+        **changes: Unpack[JobChanges],
     ) -> bool:
-        """Move this attempt of the job to a state; False if it is no longer in a state that leads
-        there, or not in ``only_from``.
+        """Move this attempt of the job to another state and change other columns with it.
+
+        Returns False if the job is in no state that leads to ``to``, or not in ``only_from``.
         """
         sources = [
             state
@@ -151,7 +168,7 @@ class Store:
             self.mirror(self.job(job.id))
         return cursor.rowcount == 1
 
-    def update(self, job: Job, **changes: object) -> bool:
+    def update(self, job: Job, **changes: Unpack[JobChanges]) -> bool:
         """Write columns of this attempt while it is active; False for a stale attempt."""
         assignments = ", ".join(f"{column} = ?" for column in changes)
         with self.transaction() as db:
@@ -175,7 +192,7 @@ class Store:
         self.mirror(self.job(job.id))
 
     def rename(self, job: Job, name: str) -> None:
-        """Give the job another name. Raises StateConflict on an empty one."""
+        """Rename the job. Raises StateConflict on an empty name."""
         if not (tidy := sanitize_name(name, LONGEST_NAME)):
             raise StateConflict("A run needs a name.", "Type at least one character.")
         with self.transaction() as db:
@@ -185,10 +202,9 @@ class Store:
         self.mirror(self.job(job.id))
 
     def requeue(self, job: Job) -> bool:
-        """Put a job that ended early back into the queue as its next attempt; False if it has moved
-        on meanwhile.
-        """
-        fresh = {
+        """Queue the next attempt of a job that ended early; False if its state has changed."""
+        fresh: JobChanges = {
+            "attempt": job.attempt + 1,
             "phase": "",
             "done": 0,
             "total": 0,
@@ -197,20 +213,19 @@ class Store:
             "ended_at": None,
             "stop_at": None,
             "phase_at": None,
-        }
-        cleared = {
+            "heartbeat_at": None,
             "cause": "",
             "message": "",
             "fix": "",
             "error_id": "",
             "proposal_json": "{}",
-            "heartbeat_at": None,
         }
-        return self.transition(job, JobState.QUEUED, attempt=job.attempt + 1, **fresh, **cleared)
+        return self.transition(job, JobState.QUEUED, **fresh)
 
     def delete(self, job: Job) -> None:
-        """Forget a job that no worker is at. Raises StateConflict otherwise. Its folder is the
-        caller's to remove.
+        """Delete an inactive job from the database; the caller removes its folder.
+
+        Raises StateConflict if the job is active.
         """
         with self.transaction() as db:
             cursor = db.execute(
@@ -225,13 +240,13 @@ class Store:
             )
 
     def add_metrics(self, job: Job, metrics: list[Metric]) -> None:
-        """Append rows; of a stale attempt they are dropped."""
+        """Append rows; those of a stale attempt are dropped."""
         with self.transaction() as db:
             if _claim(db, job):
                 insert_metrics(db, job.id, metrics)
 
     def read_metrics(self, job_id: str, after: int = 0) -> list[Metric]:
-        """Rows with an id above ``after``, in order."""
+        """Read the rows with an id above ``after``, in order."""
         with self.transaction() as db:
             rows = db.execute(
                 f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND id > ? ORDER BY id",
@@ -261,15 +276,16 @@ class Store:
             return int(db.execute(query, (JobState.COMPLETED, *kinds)).fetchone()[0])
 
     def drop_metrics_after(self, job: Job, step: int) -> None:
-        """Forget rows past the checkpoint that a resumed run starts from, so its curves have no
-        double points; not for a stale attempt.
+        """Delete rows past the checkpoint from which a run resumes; not for a stale attempt.
+
+        Without this its curves would have two points per step.
         """
         with self.transaction() as db:
             if _claim(db, job):
                 db.execute("DELETE FROM metrics WHERE job_id = ? AND step > ?", (job.id, step))
 
-    def hold(self, job: Job, message: str, fix: str) -> None:
-        """Say why a queued job waits; nothing for one that is not queued, or says so already."""
+    def explain_wait(self, job: Job, message: str, fix: str) -> None:
+        """Record why a queued job waits."""
         if (job.message, job.fix) != (message, fix):
             with self.transaction() as db:
                 db.execute(
@@ -278,8 +294,9 @@ class Store:
                 )
 
     def mirror(self, job: Job) -> None:
-        """Write ``job.json`` with the curve so far. A disk that refuses must not undo what the
-        database has: it is logged, see ``mend``.
+        """Write ``job.json`` with the curve so far.
+
+        A failure is logged, not raised, because the database is right; see ``repair_record``.
         """
         try:
             written = write_record(self.folder(job), lambda: self._snapshot(job.id))
@@ -289,13 +306,13 @@ class Store:
             if not written:
                 log.warning("job.json of %s is held by another process", job.id)
 
-    def mend(self, job: Job) -> None:
-        """Write ``job.json`` if it does not tell of this version of the job."""
+    def repair_record(self, job: Job) -> None:
+        """Write ``job.json`` if it does not have this version of the job."""
         if not is_current(self.folder(job), job):
             self.mirror(job)
 
     def check(self) -> None:
-        """Read every page and take the lock to write. Raises StoreDamaged, StoreBusy among it."""
+        """Read every page and take the write lock. Raises StoreDamaged or StoreBusy."""
         with self.transaction() as db:
             (answer,) = db.execute("PRAGMA integrity_check(1)").fetchone()
             if answer != "ok":
@@ -303,9 +320,7 @@ class Store:
             db.execute("BEGIN IMMEDIATE")
 
     def adopt(self, folder: Path) -> Job:
-        """Insert the job that ``folder/job.json`` describes. Raises ArtifactDamaged if it describes
-        none.
-        """
+        """Insert the job of ``folder/job.json``. Raises ArtifactDamaged if it describes none."""
         job, metrics = read_record(folder)
         with self.transaction() as db:
             insert_job(db, job, f"adopted:{job.id}")
@@ -317,23 +332,23 @@ class Store:
 
     @contextmanager
     def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
-        """A transaction. Without ``create`` a missing file stays missing: it is being rebuilt, and
-        no empty one may take its place.
+        """Run a transaction.
+
+        Without ``create`` a missing file is an error: it is being rebuilt, and an empty file must
+        not take its place.
         """
         try:
-            with connection_pool(self.database).transaction(create) as db:
+            with open_pool(self.database).transaction(create) as db:
                 yield db
-        except (
-            sqlite3.DatabaseError,
-            UnicodeDecodeError,
-        ) as error:  # the latter where SQLite's own message quotes damaged bytes
+        # UnicodeDecodeError: SQLite's own message quotes damaged bytes
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.IntegrityError):
                 raise
             raise _explained(error, self.database.name) from error
 
 
 def _claim(db: sqlite3.Connection, job: Job) -> bool:
-    """Whether this attempt is the job's current one; it stays so until the transaction ends."""
+    """Lock the database and return whether this attempt is the job's current one."""
     db.execute("BEGIN IMMEDIATE")
     return (
         db.execute(
@@ -348,9 +363,8 @@ def _explained(error: Exception, name: str) -> LoraLabError:
         "Run `python -m core doctor --repair`: it sets the file aside and rebuilds the list from"
         " the runs' folders."
     )
-    code = (
-        getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    )  # the lower byte is the kind of error
+    # the lower byte is the kind of error
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return NotEnoughRoom(
             f"The database {name} has no room to grow ({error}).",
@@ -365,13 +379,13 @@ def _explained(error: Exception, name: str) -> LoraLabError:
 
 def _parsed(row: sqlite3.Row) -> Job:
     try:
-        return job_from_row(dict(row))
+        return parse_row(dict(row))
     except (ValueError, TypeError) as error:
         raise sqlite3.DatabaseError(f"a row of jobs is damaged: {error}") from error
 
 
 def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> None:
-    """Insert the job as it is."""
+    """Insert the job unless its launch key is known."""
     values = {**asdict(job), "launch_key": launch_key}
     db.execute(
         f"INSERT OR IGNORE INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})",
@@ -380,7 +394,7 @@ def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> None:
 
 
 def insert_metrics(db: sqlite3.Connection, job_id: str, metrics: list[Metric]) -> None:
-    """Append the rows in their order; the database assigns new ids."""
+    """Append the rows in order; the database assigns new ids."""
     rows = [(job_id, *(getattr(metric, name) for name in METRIC_FIELDS)) for metric in metrics]
     db.executemany(
         f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?, {_marks(METRIC_FIELDS)})", rows
@@ -392,8 +406,9 @@ def _marks(values: Collection[object]) -> str:
 
 
 def remove_job(store: Store, job: Job) -> None:
-    """Remove the job from database and disk; asks nobody. Raises StateConflict while a worker is at
-    it.
+    """Remove the job and all its files. Checks no permission.
+
+    Raises StateConflict while a worker is executing the job.
     """
     store.delete(job)
     if store.folder(job).exists():

@@ -23,11 +23,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from core.config import Precision
+from core.config import Precision, find_four_bit_problem
 from core.errors import ConfigError, ModelUnavailable
 from core.models.architecture import ModelShape, read_shape
 from core.models.catalog import ModelLocation, verify
-from core.quantization import unsupported_reason
 
 DOWNLOADED_FILES = [
     "config.json",
@@ -166,7 +165,7 @@ COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}  # fp32 otherwi
 
 def require_four_bit(device: torch.device) -> None:
     """Raise ConfigError with the reason if a base model cannot be loaded in 4 bits."""
-    reason = unsupported_reason()
+    reason = find_four_bit_problem()
     if not reason and device.type != "cuda":
         reason = "needs an NVIDIA GPU that PyTorch can use, and there is none"
     if reason:

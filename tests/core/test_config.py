@@ -4,7 +4,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.cli import config_docs
-from core.config import Group, RunConfig, bounds, choices, differences, shown
+from core.config import (
+    Group,
+    RunConfig,
+    find_bounds,
+    find_differences,
+    find_display,
+    list_choices,
+)
 from core.errors import ConfigError
 from core.presets import PRESET_HELP, PRESETS, Preset, make_config, parse_assignments
 
@@ -22,7 +29,7 @@ def test_every_field_teaches_in_at_most_three_sentences(name: str) -> None:
     assert field.title
     assert field.description
     assert 1 <= field.description.count(". ") + 1 <= 3
-    assert shown(name).group in Group
+    assert find_display(name).group in Group
 
 
 def test_a_configuration_cannot_be_changed() -> None:
@@ -41,12 +48,12 @@ def test_steps_round_the_last_batch_up_in_each_epoch() -> None:
 def test_bounds_are_those_that_are_enforced(
     name: str, expected: tuple[float | None, float | None]
 ) -> None:
-    assert bounds(name) == expected
+    assert find_bounds(name) == expected
 
 
 def test_only_closed_fields_have_choices() -> None:
-    assert choices("schedule") == ("linear", "cosine", "constant")
-    assert choices("rank") == ()
+    assert list_choices("schedule") == ("linear", "cosine", "constant")
+    assert list_choices("rank") == ()
 
 
 def test_target_modules_are_read_from_a_text_with_commas() -> None:
@@ -127,7 +134,7 @@ def test_a_text_that_assigns_nothing_is_refused(text: str) -> None:
 
 
 def test_differences_name_both_values() -> None:
-    assert differences(RunConfig(rank=8), RunConfig(rank=16)) == {"rank": (8, 16)}
+    assert find_differences(RunConfig(rank=8), RunConfig(rank=16)) == {"rank": (8, 16)}
 
 
 @given(
@@ -137,7 +144,7 @@ def test_differences_name_both_values() -> None:
         alpha=st.floats(0, 4096, exclude_min=True),
         learning_rate=st.floats(0, 1, exclude_min=True),
         target_modules=st.lists(st.text("abc_", min_size=1)).map(tuple),
-        schedule=st.sampled_from(choices("schedule")),
+        schedule=st.sampled_from(list_choices("schedule")),
     )
 )
 def test_a_configuration_survives_json(config: RunConfig) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 import core.settings
 from core.errors import ConfigError
-from core.settings import Settings, cores, memory_mb
+from core.settings import Settings, count_cores, read_memory_mb
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_a_value_that_means_nothing_is_refused_by_name(
 
 
 def test_no_threads_asked_for_means_all_cores() -> None:
-    assert Settings().used_threads == cores()
+    assert Settings().used_threads == count_cores()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_cores_are_those_of_the_control_group(
     (tmp_path / "cpu.max").write_text(quota + "\n")
     monkeypatch.setattr(core.settings, "CGROUP_CPU", tmp_path / "cpu.max")
 
-    assert cores() == (expected or len(os.sched_getaffinity(0)))
+    assert count_cores() == (expected or len(os.sched_getaffinity(0)))
 
 
 def test_memory_is_what_the_control_group_allows(
@@ -77,7 +77,7 @@ def test_memory_is_what_the_control_group_allows(
     (tmp_path / "memory.max").write_text(f"{100 * 2**20}\n")
     monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "memory.max")
 
-    assert memory_mb() == 100
+    assert read_memory_mb() == 100
 
 
 def test_without_a_control_group_memory_is_the_machines(
@@ -85,4 +85,4 @@ def test_without_a_control_group_memory_is_the_machines(
 ) -> None:
     monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "none")
 
-    assert memory_mb() > 100
+    assert read_memory_mb() > 100

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.cli.saved_data import card_report, report_text
+from core.cli.saved_data import describe_card, format_report
 from core.data.files.table import ReadOptions
 from core.data.rows import RawData
 from core.data.saved import ImportOptions, SavedCard, add_files, read_saved
@@ -44,7 +44,7 @@ def read_case(
         return Answer(error=str(error))
     except Exception as error:  # a traceback is an answer, too
         return Answer(error=repr(error), crashed=True)
-    return Answer(_parts(raw), _dropped(card), report_text(card_report(card)))
+    return Answer(_parts(raw), _dropped(card), format_report(describe_card(card)))
 
 
 def _add(case: Case, paths: list[Path], settings: Settings, options: Overrides) -> SavedCard:

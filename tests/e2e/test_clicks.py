@@ -14,7 +14,7 @@ from core.data.sources import demo_source
 from core.runs.requests import TrainRequest
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
-from core.storage.locks import holding
+from core.storage.locks import hold_lock
 from core.storage.recovery import SHIPPED_OWNER, open_store
 from core.storage.store import Store
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.browser]
 
 @pytest.fixture(autouse=True)
 def no_supervisor(home: Path) -> Iterator[None]:
-    with holding(home / "supervisor.lock"):
+    with hold_lock(home / "supervisor.lock"):
         yield
 
 
@@ -32,7 +32,7 @@ def lab(home: Path) -> Store:
     return open_store(Settings())
 
 
-def launched(lab: Store) -> list[Job]:
+def list_launched(lab: Store) -> list[Job]:
     return [job for job in lab.jobs(JobKind.TRAIN) if job.owner != SHIPPED_OWNER]
 
 
@@ -64,14 +64,14 @@ def test_a_click_that_is_repeated_launches_one_run_and_a_reload_none(
     page.reload()
     arrive(page)
 
-    assert len(launched(lab)) == 1
+    assert len(list_launched(lab)) == 1
 
 
 def test_a_double_click_launches_one_run(page: Page, server: str, lab: Store) -> None:
     open_form(page, server).dblclick()
     arrive(page)
 
-    assert len(launched(lab)) == 1
+    assert len(list_launched(lab)) == 1
 
 
 def test_the_form_in_two_tabs_launches_a_run_from_each(page: Page, server: str, lab: Store) -> None:
@@ -82,7 +82,7 @@ def test_the_form_in_two_tabs_launches_a_run_from_each(page: Page, server: str, 
     for tab in (page, other):
         arrive(tab)
 
-    assert len({job.id for job in launched(lab)}) == 2
+    assert len({job.id for job in list_launched(lab)}) == 2
 
 
 def test_a_retry_that_is_clicked_again_launches_one_run(
@@ -105,4 +105,4 @@ def test_a_retry_that_is_clicked_again_launches_one_run(
     click_five_times(button)
     arrive(page)
 
-    assert len(launched(lab)) == 2
+    assert len(list_launched(lab)) == 2

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from core.access import Role
 from core.settings import Settings
-from core.storage.accounts import people
+from core.storage.accounts import list_people
 from core.storage.store import Store
 from tests.support.app.oidc_provider import Lesson
 
@@ -41,7 +41,7 @@ def test_a_teacher_and_a_student_sign_in_and_out(lesson: Lesson, browser: Browse
     student.get_by_role("button", name="Sign out").click()
     expect(student.get_by_role("button", name="Sign in")).to_be_visible(timeout=60 * SECONDS)
 
-    result = {visitor.name: visitor.role for visitor in people(Store(Settings()))}
+    result = {visitor.name: visitor.role for visitor in list_people(Store(Settings()))}
     assert result == {"Grace": Role.TEACHER, "Ada": Role.STUDENT}
 
 
@@ -67,7 +67,7 @@ def test_a_cookie_that_the_server_did_not_sign_opens_nothing(
     page.goto(f"{lesson.url}/board")
 
     expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=60 * SECONDS)
-    assert people(Store(Settings())) == []
+    assert list_people(Store(Settings())) == []
 
 
 def test_a_token_with_another_signature_opens_nothing(lesson: Lesson, browser: Browser) -> None:
@@ -77,4 +77,4 @@ def test_a_token_with_another_signature_opens_nothing(lesson: Lesson, browser: B
     sign_in(page, lesson, "grace")
 
     expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=60 * SECONDS)
-    assert people(Store(Settings())) == []
+    assert list_people(Store(Settings())) == []

@@ -17,7 +17,7 @@ from core.data.preparation import find_prepared, prepare
 from core.data.sources import Source
 from core.inference.process import InferenceProcess
 from core.settings import Settings
-from core.storage.job import Job, JobState
+from core.storage.job import Job, JobChanges, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import HOME_PAGE, TIMEOUT_SECONDS, Open, after_first_visit
 from tests.support.stored_runs import (
@@ -156,13 +156,14 @@ def failed(store: Store, source: Source) -> Job:
     """Create a run that ran out of memory."""
     job = start(store, make_run(store, source, "failed-run"))
     (store.folder(job) / "worker.log").write_text("12:00:00 training\n12:00:05 out of memory\n")
-    ending = {
+    ending: JobChanges = {
+        "ended_at": store.clock(),
         "cause": "out of memory",
         "message": "The machine ran out of memory.",
         "fix": "Close other programs.",
+        "proposal_json": '{"batch_size": 8}',
     }
-    ending |= {"proposal_json": '{"batch_size": 8}'}
-    store.transition(job, JobState.FAILED, ended_at=store.clock(), **ending)
+    store.transition(job, JobState.FAILED, **ending)
     return store.job(job.id)
 
 

@@ -6,8 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
-from core.jobs.tasks.back_up import find_parts, launch_backup
-from core.jobs.tasks.restore import launch_restore
+from core.jobs.tasks.backups import find_parts, launch_backup, launch_restore
 from core.jobs.worker import perform
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import SHIPPED

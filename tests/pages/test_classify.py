@@ -12,8 +12,8 @@ from core.data.dataset import Dataset
 from core.data.sources import Source
 from core.inference.process import InferenceProcess
 from core.jobs import actions
-from core.jobs.tasks.classify_file import put_together, write_classified
-from core.jobs.tasks.nearest_texts import index_folder, write_index
+from core.jobs.tasks.classify_texts import assemble_table, write_classified
+from core.jobs.tasks.embed_texts import index_folder, write_index
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
@@ -329,7 +329,7 @@ def test_the_answers_for_a_file_are_shown_with_scores(
         ),
     )
     frame = pd.DataFrame({"text": ["<b>one</b>", ""], "label": ["World", "World"]})
-    outcome = put_together(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
+    outcome = assemble_table(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
     result = write_classified(store.folder(job), outcome)
     store.update(job, result_json=result.model_dump_json())
     store.transition(job, JobState.COMPLETED, ended_at=store.clock())

@@ -71,7 +71,7 @@ def test_a_student_joins_launches_and_comes_back_with_the_key(
     app.button(key="launch").click().run()
 
     (run,) = store.jobs(JobKind.TRAIN)
-    assert [visitor.name for visitor in accounts.people(store) if visitor.id == run.owner] == [
+    assert [visitor.name for visitor in accounts.list_people(store) if visitor.id == run.owner] == [
         "Ada"
     ]
 
@@ -127,7 +127,7 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_distinguish(
 ) -> None:
     app = join(open_app("pages/board.py"))
     assert "No finished runs in this class yet." in page_text(app)
-    store.visitor = next(iter(accounts.people(store)))
+    store.visitor = next(iter(accounts.list_people(store)))
     for name, accuracy in (("close", 0.89), ("best", 0.90), ("far", 0.70)):
         finish(store, store.create(JobKind.TRAIN, name, REQUEST, name), accuracy)
 
@@ -141,7 +141,7 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_distinguish(
 @pytest.mark.usefixtures("classroom")
 def test_a_board_of_one_run_explains_no_tie(open_app: Open, dataset: Dataset, store: Store) -> None:
     app = join(open_app("pages/board.py"))
-    store.visitor = next(iter(accounts.people(store)))
+    store.visitor = next(iter(accounts.list_people(store)))
     finish(store, store.create(JobKind.TRAIN, "only", REQUEST, "only"), 0.90)
     assert "Too close to call" not in page_text(app.run())
 
@@ -258,7 +258,7 @@ def test_names_are_kept_as_they_were_typed_and_never_as_markdown(
 ) -> None:
     app = join(open_app("pages/board.py"), name="*<b>Ada</b>* ![x](y)")
 
-    assert [visitor.name for visitor in accounts.people(store)] == ["*<b>Ada</b>* ![x](y)"]
+    assert [visitor.name for visitor in accounts.list_people(store)] == ["*<b>Ada</b>* ![x](y)"]
     assert all("<b>Ada" not in str(element.value) for element in app.markdown)
 
 
@@ -270,4 +270,4 @@ def test_only_a_classroom_has_a_board(open_app: Open) -> None:
 def test_roles_are_what_the_codes_say(open_app: Open, store: Store, classroom: None) -> None:
     join(open_app(), name="Grace", code="oak")
 
-    assert [visitor.role for visitor in accounts.people(store)] == [Role.TEACHER]
+    assert [visitor.role for visitor in accounts.list_people(store)] == [Role.TEACHER]

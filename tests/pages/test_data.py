@@ -10,7 +10,7 @@ from core.data.saved import list_saved, save
 from core.data.sources import Source, SourceKind
 from core.jobs import worker
 from core.settings import Settings
-from core.storage.job import JobKind, JobState
+from core.storage.job import JobChanges, JobKind, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
@@ -217,11 +217,8 @@ def test_a_download_that_did_not_end_says_why_and_can_be_started_again(
         else (JobState.STARTING, state)
     )
     for step in steps:
-        store.transition(
-            job,
-            step,
-            **({"message": "The Hub went away.", "fix": "Try again."} if step is state else {}),
-        )
+        reason: JobChanges = {"message": "The Hub went away.", "fix": "Try again."}
+        store.transition(job, step, **(reason if step is state else JobChanges()))
     app.run()
 
     assert words in (page_text(app) + " ".join(note.value for note in app.info)).replace("**", "")

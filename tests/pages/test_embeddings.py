@@ -5,7 +5,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.dataset import Dataset
-from core.jobs.tasks.embed_texts import POOLINGS, MapPath, MapRequest, MapSubject, map_paths, sample
+from core.jobs.tasks.embed_texts import (
+    POOLINGS,
+    MapPath,
+    MapRequest,
+    MapSubject,
+    draw_sample,
+    map_paths,
+)
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
@@ -28,7 +35,7 @@ def asked(dataset: Dataset, *runs: str) -> MapRequest:
 
 def write_map(place: MapPath, request: MapRequest, dataset: Dataset, hits: int) -> None:
     """Write points along a line, in the order of the sample."""
-    rows = sample(dataset, request)
+    rows = draw_sample(dataset, request)
     at = np.arange(len(rows), dtype=np.float32)
     frame = rows[["row", "label"]].assign(x=at - at.mean(), y=at % 3)
     frame.attrs["flat"] = [hits, len(rows), 0.1]
@@ -150,7 +157,10 @@ def test_a_box_lists_its_texts_until_it_is_let_go(
     listed = next(frame.value for frame in app.dataframe if "text" in frame.value)
 
     assert "4 texts selected" in page_text(app)  # x from -19.5 to -16.5
-    assert set(listed["row"]) == set(sample(dataset, base_map)["row"].iloc[:4]) or len(listed) == 4
+    assert (
+        set(listed["row"]) == set(draw_sample(dataset, base_map)["row"].iloc[:4])
+        or len(listed) == 4
+    )
 
     assert "texts selected" not in page_text(choose(app, "map-0", {"box": {}, "picked": []}))
 

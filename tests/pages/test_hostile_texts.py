@@ -15,7 +15,7 @@ from core.evaluation.error_analysis import write_tag
 from core.runs import artifacts
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import Job, JobState
+from core.storage.job import Job, JobChanges, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import markdown_of
@@ -80,13 +80,14 @@ def plant(
     for row, word in enumerate(words[:10]):
         write_tag(store.folder(runs[0]), row, "hard", word)
     failed = start(store, make_run(store, source, next(names), model=words[12]))
-    ending = {
+    ending: JobChanges = {
+        "ended_at": 1.0,
         "cause": "data",
         "message": words[13],
         "fix": words[14],
         "proposal_json": json.dumps({"model": words[15]}),
     }
-    store.transition(failed, JobState.FAILED, ended_at=1.0, **ending)
+    store.transition(failed, JobState.FAILED, **ending)
     working = start(store, make_run(store, source, next(names)))
     store.update(working, phase=words[16], done=1, total=2)
     with store.transaction() as db:  # stored before names were cleaned

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from core.data.dataset import Dataset
-from core.jobs.tasks.score_import import find_scoring
+from core.jobs.tasks.classify_texts import find_scoring
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store

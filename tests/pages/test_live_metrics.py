@@ -4,8 +4,8 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pytest
 
+from core.storage.database import Metric
 from core.storage.job import Job
-from core.storage.schema import Metric
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from ui.runs import learning_curves, run_list

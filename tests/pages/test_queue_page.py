@@ -12,8 +12,8 @@ from core.data.dataset import Dataset
 from core.runs.queue import Turn, Wait
 from core.runs.requests import TrainRequest
 from core.settings import Settings
+from core.storage.database import Metric
 from core.storage.job import Job, JobKind, JobState
-from core.storage.schema import Metric
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from ui.widgets import job_state

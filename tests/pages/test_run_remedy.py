@@ -1,5 +1,7 @@
 """A failed run: its cause, what was saved, and the effect of each button."""
 
+from typing import Unpack
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -8,7 +10,7 @@ from core.jobs import actions
 from core.jobs.failures import explain_death
 from core.runs.requests import read_train_request
 from core.storage import files
-from core.storage.job import FailureCause, Job, JobKind, JobState
+from core.storage.job import FailureCause, Job, JobChanges, JobKind, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
@@ -21,8 +23,9 @@ def buttons(app: AppTest) -> list[str]:
     return [button.label for button in app.button]
 
 
-def end(store: Store, job: Job, state: JobState, **columns: object) -> Job:
-    store.transition(start(store, job), state, ended_at=store.clock(), **columns)
+def end(store: Store, job: Job, state: JobState, **columns: Unpack[JobChanges]) -> Job:
+    ended: JobChanges = {**columns, "ended_at": store.clock()}
+    store.transition(start(store, job), state, **ended)
     return store.job(job.id)
 
 
@@ -164,9 +167,10 @@ def test_a_cause_that_no_one_saw_is_marked_as_inferred(
     open_app: Open, running: Job, store: Store
 ) -> None:
     state, ending = explain_death(running, None, 0)
-    store.transition(running, state, ended_at=store.clock(), **ending.columns)
+    ended: JobChanges = {**ending.changes, "ended_at": store.clock()}
+    store.transition(running, state, **ended)
 
-    assert "why is inferred" in page_text(open_app(PAGE, run=running.id))
+    assert "without recording why; inferred" in page_text(open_app(PAGE, run=running.id))
 
 
 def test_other_data_on_resume_is_refused_with_the_reason_and_the_form_next_to_it(

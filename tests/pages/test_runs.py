@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 from core.config import RunConfig
 from core.estimate.estimate import estimate, typical_speed
 from core.runs import artifacts
+from core.storage.database import Metric
 from core.storage.job import Job, JobState
-from core.storage.schema import Metric
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
@@ -132,16 +132,16 @@ def test_a_queued_run_says_how_many_are_before_it(
 
 
 def test_a_queued_run_says_what_it_waits_for(open_app: Open, queued: Job, store: Store) -> None:
-    store.hold(
+    store.explain_wait(
         queued,
-        "Waiting for room. Only 10 MB of disk are free; a run needs 300.",
+        "Waiting for resources. Only 10 MB of disk are free; a run needs 300.",
         "Delete old runs.",
     )
 
     app = open_app(PAGE, run=queued.id)
 
     assert (
-        "Waiting for room. Only 10 MB of disk are free; a run needs 300. Delete old runs."
+        "Waiting for resources. Only 10 MB of disk are free; a run needs 300. Delete old runs."
         in page_text(app)
     )
 

@@ -59,7 +59,7 @@ def test_who_has_signed_in_launches_as_that_person(
     enter(open_app, ADA, "pages/train.py").button(key="launch").click().run()
 
     (run,) = store.jobs(JobKind.TRAIN)
-    (ada,) = accounts.people(store)
+    (ada,) = accounts.list_people(store)
     assert (ada.name, ada.role, ada.id) == ("Ada", Role.STUDENT, run.owner)
     assert "stop" in keys(enter_run(open_app, ADA, run.id))
     assert "stop" not in keys(enter_run(open_app, BOB, run.id))
@@ -91,7 +91,7 @@ def test_who_is_no_teacher_any_more_has_them_no_more(
     monkeypatch.setenv("LORALAB_TEACHERS", "")
 
     assert not enter(open_app, GRACE, "pages/board.py").number_input
-    assert [visitor.role for visitor in accounts.people(store)] == [Role.STUDENT]
+    assert [visitor.role for visitor in accounts.list_people(store)] == [Role.STUDENT]
 
 
 @pytest.mark.usefixtures("classroom")
@@ -134,10 +134,10 @@ def test_after_the_end_of_a_class_its_students_come_in_by_a_click_only(
 def test_who_is_on_no_list_reads_their_id(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORALAB_STUDENTS", "bob@school.example")
 
-    assert "this class does not know you. Your id here is oidc-" in unstyled_page_text(
+    assert "you are not on the list of this class. Your id is oidc-" in unstyled_page_text(
         enter(open_app, ADA)
     )
-    assert "does not know you" not in unstyled_page_text(enter(open_app, BOB))
+    assert "not on the list" not in unstyled_page_text(enter(open_app, BOB))
 
 
 @pytest.mark.usefixtures("classroom")
@@ -166,7 +166,7 @@ def test_the_owner_of_a_public_page_acts_and_others_look(
 
     assert open_app("pages/train.py").button(key="launch").disabled
     assert enter(open_app, ADA, "pages/train.py").button(key="launch").disabled
-    assert not accounts.people(store)
+    assert not accounts.list_people(store)
     enter(open_app, GRACE, "pages/train.py").button(key="launch").click().run()
     assert len(store.jobs(JobKind.TRAIN)) == 1
 

@@ -3,12 +3,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1.element_tree import NumberInput, Selectbox
 
-from core import quantization
-from core.config import RunConfig, bounds, choices
+from core import config
+from core.config import RunConfig, find_bounds, find_four_bit_problem, list_choices
 from core.data.dataset import Dataset
 from core.data.sources import demo_source
 from core.presets import Preset, make_config
-from core.quantization import unsupported_reason
 from core.runs.requests import TrainRequest, read_train_request
 from core.storage import resources
 from core.storage.job import Job, JobKind
@@ -30,8 +29,8 @@ def test_each_field_has_a_widget_with_its_help_and_bounds(open_app: Open) -> Non
         assert widget.help == field.description
         if field.annotation in (int, float):
             assert isinstance(widget, NumberInput)
-            assert (widget.min, widget.max) == bounds(name)
-        if options := choices(name):
+            assert (widget.min, widget.max) == find_bounds(name)
+        if options := list_choices(name):
             assert isinstance(widget, Selectbox)
             assert tuple(widget.options) == options
 
@@ -62,9 +61,9 @@ def test_a_preset_fills_the_form(
 def test_what_this_machine_cannot_do_says_why_and_can_only_be_switched_off(
     open_app: Open, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantization, "DEVICES", Path("nowhere"))
+    monkeypatch.setattr(config, "DEVICES", Path("nowhere"))
     monkeypatch.setattr("shutil.which", lambda name: None)
-    unsupported_reason.cache_clear()
+    find_four_bit_problem.cache_clear()
 
     app = open_app(PAGE)
     assert app.toggle(key="field-four_bit").disabled
@@ -76,7 +75,7 @@ def test_what_this_machine_cannot_do_says_why_and_can_only_be_switched_off(
     app.run()
     assert not app.toggle(key="field-four_bit").disabled
     assert app.button(key="launch").disabled
-    unsupported_reason.cache_clear()
+    find_four_bit_problem.cache_clear()
 
 
 def test_what_differs_from_the_preset_is_marked(open_app: Open, dataset: Dataset) -> None:
@@ -164,7 +163,7 @@ def test_another_model_is_asked_for_by_name(open_app: Open, dataset: Dataset) ->
 def test_a_run_that_needs_more_than_is_free_is_warned_of_before_the_launch(
     open_app: Open, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "available_memory_mb", lambda: 100)
+    monkeypatch.setattr(resources, "read_available_memory_mb", lambda: 100)
 
     assert "Only 100 MB of memory are free; a run needs" in " ".join(
         warning.value for warning in open_app(PAGE).warning
@@ -175,7 +174,7 @@ def test_without_room_nothing_is_launched(
     open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_app(PAGE)
-    monkeypatch.setattr(resources, "available_memory_mb", lambda: 100)
+    monkeypatch.setattr(resources, "read_available_memory_mb", lambda: 100)
 
     app.button(key="launch").click().run()
 

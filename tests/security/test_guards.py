@@ -25,10 +25,9 @@ from core.errors import NotAllowed
 from core.jobs import actions
 from core.jobs.kinds import KINDS
 from core.jobs.launching import launch, read_request
-from core.jobs.tasks import back_up, classify_file, restore, score_import
-from core.jobs.tasks.download_data import FetchRequest
-from core.jobs.tasks.embed_texts import MapRequest, MapSubject
-from core.jobs.tasks.nearest_texts import NearestRequest
+from core.jobs.tasks import backups, classify_texts
+from core.jobs.tasks.embed_texts import MapRequest, MapSubject, NearestRequest
+from core.jobs.tasks.prepare_data import FetchRequest
 from core.people import classroom
 from core.people.classroom import Attempts, Rules, come_back, join
 from core.runs import artifacts
@@ -81,9 +80,9 @@ LAUNCHES: dict[str, Act] = {  # allowed for visitors who may launch, not for gue
     "core.jobs.actions.launch_batch": lambda store, job: actions.launch_batch(
         store, job, "x", pd.DataFrame({"text": ["a"]})
     ),
-    "core.jobs.actions.keep_recipe": lambda store, job: actions.keep_recipe(store, RECIPE),
-    "core.jobs.tasks.back_up.launch_backup": lambda store, job: back_up.launch_backup(store),
-    "core.jobs.tasks.restore.launch_restore": lambda store, job: restore.launch_restore(
+    "core.jobs.actions.store_recipe": lambda store, job: actions.store_recipe(store, RECIPE),
+    "core.jobs.tasks.backups.launch_backup": lambda store, job: backups.launch_backup(store),
+    "core.jobs.tasks.backups.launch_restore": lambda store, job: backups.launch_restore(
         store, {"x.zip": b"x"}
     ),
     "core.transfer.imports.import_run.import_run": lambda store, job: import_run.import_run(
@@ -98,8 +97,8 @@ ON_A_RUN: dict[str, Act] = {
     "core.jobs.actions.tag_text": lambda store, job: actions.tag_text(
         store, job, 7, "hard", "mine"
     ),
-    "core.jobs.tasks.score_import.launch_scoring": lambda store, job: score_import.launch_scoring(
-        store, job, demo_source()
+    "core.jobs.tasks.classify_texts.launch_scoring": lambda store, job: (
+        classify_texts.launch_scoring(store, job, demo_source())
     ),
     "core.runs.artifacts.read_job_log_tail": artifacts.read_job_log_tail,
     "core.runs.artifacts.read_job_log": artifacts.read_job_log,
@@ -112,7 +111,7 @@ OF_THE_TEACHER: dict[str, Act] = {
     "core.jobs.launching.launch: fetch": lambda store, job: launch(
         store, FetchRequest(pick=PICK), PICK.name
     ),
-    "core.jobs.actions.keep_dataset": lambda store, job: actions.keep_dataset(
+    "core.jobs.actions.store_dataset": lambda store, job: actions.store_dataset(
         store, "mine", *built()
     ),
     "core.jobs.actions.delete_dataset": lambda store, job: actions.delete_dataset(store, "reviews"),
@@ -242,7 +241,7 @@ def of_ada(store: Store) -> Job:
         (store.folder(job)).mkdir(exist_ok=True)
         (store.folder(job) / "worker.log").write_text("hers")
     saved.save(store.settings, "reviews", *built())
-    actions.keep_recipe(store, RECIPE)
+    actions.store_recipe(store, RECIPE)
     save_recipe(
         store.settings, RECIPE.model_copy(update={"steps": RECIPE.steps * 2})
     )  # the teacher's
@@ -286,13 +285,13 @@ def test_the_search_for_what_changes_something_finds_it_through_others() -> None
         "core.jobs.actions.rename",
         "core.jobs.actions.retry",
         "core.data.saved.save",
-        "core.storage.accounts.keep_options",
+        "core.storage.accounts.write_options",
     } <= reach.writing()
     assert "core.evaluation.error_analysis.read_tags" not in reach.writing()
 
 
 @pytest.mark.parametrize(
-    "who", [GUEST, Visitor("guest-1", "", Role.TASTER)], ids=["looks", "may taste"]
+    "who", [GUEST, Visitor("guest-1", "", Role.GUEST_TRAINER)], ids=["looks", "may taste"]
 )
 @pytest.mark.parametrize("name", [*LAUNCHES, *ON_A_RUN, *OF_THE_TEACHER])
 def test_a_guest_changes_nothing(store: Store, of_ada: Job, name: str, who: Visitor) -> None:
@@ -334,7 +333,9 @@ def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(
     assert {job.owner for job in store.jobs() if job.id not in known} <= {BOB.id}
     assert {row for row in before[0]["jobs"]} <= set(after[0]["jobs"])
     assert before[1].items() <= after[1].items()
-    assert [who for _, who, _, _ in accounts.audit(store, 1)] == [BOB.id], "it is written down"
+    assert [who for _, who, _, _ in accounts.read_audit_log(store, 1)] == [BOB.id], (
+        "it is written down"
+    )
 
 
 @pytest.mark.parametrize(
@@ -347,18 +348,18 @@ def test_what_someone_does_to_an_own_run_is_written_down(
 
     ON_A_RUN[name](as_(store, ADA), queued)
 
-    assert accounts.audit(store, 1)[0][1] == ADA.id
+    assert accounts.read_audit_log(store, 1)[0][1] == ADA.id
 
 
 @pytest.mark.parametrize(
-    "name", ["change_rules", "clear_class", "keep_dataset", "delete_dataset", "launch: fetch"]
+    "name", ["change_rules", "clear_class", "store_dataset", "delete_dataset", "launch: fetch"]
 )
 def test_what_the_teacher_does_is_written_down(store: Store, of_ada: Job, name: str) -> None:
     act = next(act for full, act in OF_THE_TEACHER.items() if full.endswith(name))
 
     act(as_(store, Visitor("grace", "Grace", Role.TEACHER)), of_ada)
 
-    assert accounts.audit(store, 1)[0][1] == "grace"
+    assert accounts.read_audit_log(store, 1)[0][1] == "grace"
 
 
 def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -> None:
@@ -366,7 +367,7 @@ def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -
     mine = [lab.create(JobKind.TRAIN, "more", {}, str(number)) for number in range(2)]
     assert len(mine) == 2
 
-    with pytest.raises(NotAllowed, match="runs waiting or"):
+    with pytest.raises(NotAllowed, match="queued or running"):
         actions.resume(lab, store.job("failed"))
 
 
@@ -376,9 +377,9 @@ def test_the_texts_of_a_file_that_waits_stay_however_many_others_upload(
     hers = actions.launch_batch(
         as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]})
     )
-    key = read_request(hers, classify_file.BatchRequest).key
+    key = read_request(hers, classify_texts.BatchRequest).key
 
-    for number in range(classify_file.KEPT_BATCHES + 5):
+    for number in range(classify_texts.KEPT_BATCHES + 5):
         store.transition(
             actions.launch_batch(
                 as_(store, BOB), of_ada, "x", pd.DataFrame({"text": [str(number)]})
@@ -386,8 +387,8 @@ def test_the_texts_of_a_file_that_waits_stay_however_many_others_upload(
             JobState.CANCELLED,
         )
 
-    assert classify_file.texts_path(store.settings, key).is_file()
-    assert len(list((store.settings.home / "batches").iterdir())) <= classify_file.KEPT_BATCHES + 1
+    assert classify_texts.texts_path(store.settings, key).is_file()
+    assert len(list((store.settings.home / "batches").iterdir())) <= classify_texts.KEPT_BATCHES + 1
 
 
 @pytest.mark.parametrize("who", [BOB, GUEST])
@@ -396,10 +397,10 @@ def test_no_one_finds_another_ones_file(store: Store, of_ada: Job, who: Visitor)
         as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]})
     )
 
-    assert [classify_file.find_batch(as_(store, who), of_ada, hers.id) for _ in range(TIMES)] == [
+    assert [classify_texts.find_batch(as_(store, who), of_ada, hers.id) for _ in range(TIMES)] == [
         None
     ] * TIMES
-    assert classify_file.find_batch(as_(store, ADA), of_ada, hers.id) == hers
+    assert classify_texts.find_batch(as_(store, ADA), of_ada, hers.id) == hers
 
 
 def test_no_key_is_guessed_from_what_is_known_of_its_owner(home: object) -> None:
@@ -422,7 +423,7 @@ def test_no_key_is_guessed_from_what_is_known_of_its_owner(home: object) -> None
         "' OR 1=1 --",
         "gone ada",
     ]
-    tries += [classroom.new_key(3) for _ in range(TIMES)]
+    tries += [classroom.make_key(3) for _ in range(TIMES)]
 
     for wrong in tries:
         with pytest.raises(NotAllowed):
@@ -437,5 +438,5 @@ def test_the_key_of_an_ended_class_opens_nothing(home: object) -> None:
     for wrong in (key, f"gone {ada.id}", ada.id):
         with pytest.raises(NotAllowed):
             come_back(store, Attempts(), wrong, "here")
-    assert not accounts.is_here(store, ada)
-    assert not accounts.is_here(store, Visitor(ada.id, ada.name, Role.TEACHER))
+    assert not accounts.is_member(store, ada)
+    assert not accounts.is_member(store, Visitor(ada.id, ada.name, Role.TEACHER))

@@ -14,7 +14,7 @@ from core.data import preparation, saved
 from core.data.sources import demo_source, saved_source
 from core.errors import LoraLabError
 from core.jobs import actions
-from core.jobs.tasks import classify_file, embed_texts
+from core.jobs.tasks import classify_texts, embed_texts
 from core.people.classroom import Attempts, come_back, join
 from core.runs import limits, sweep
 from core.runs.requests import TrainRequest
@@ -35,7 +35,7 @@ LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "the card of a dataset": lambda store, job, name: saved.read_saved_card(store.settings, name),
     "prepared data": lambda store, job, name: preparation.open_dataset(store.settings, name),
     "a base model": lambda store, job, name: limits.look_up(store, name),
-    "a file that was classified": lambda store, job, name: classify_file.find_batch(
+    "a file that was classified": lambda store, job, name: classify_texts.find_batch(
         store, job, name
     ),
     "the runs of a set": lambda store, job, name: sweep.find_sweep_runs(store, name),

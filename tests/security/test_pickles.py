@@ -18,7 +18,7 @@ from core.data.saved import ImportOptions
 from core.demo import gallery
 from core.errors import LoraLabError
 from core.evaluation.error_analysis import read_tags
-from core.jobs.tasks.classify_file import read_classified
+from core.jobs.tasks.classify_texts import read_classified
 from core.models.catalog import find_model
 from core.runs import artifacts, descriptions
 from core.runs.requests import read_train_request

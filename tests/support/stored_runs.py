@@ -13,9 +13,9 @@ from core.runs import artifacts
 from core.runs.requests import TrainRequest
 from core.runs.run import SplitScores
 from core.storage import files
+from core.storage.database import Metric
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import SHIPPED
-from core.storage.schema import Metric
 from core.storage.store import Store
 from core.training.events import Split
 

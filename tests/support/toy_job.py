@@ -11,7 +11,7 @@ from core.progress import Phase, Progress
 TOY = Kind(
     "toy",
     Slot.LIGHT,
-    worker="tests.support.toy_job",
+    worker="tests.support.toy_job:run",
     request="tests.support.toy_job:ToyRequest",
     title="Play with {}",
     noun="this toy",

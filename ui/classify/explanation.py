@@ -6,17 +6,17 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.errors import ArtifactDamaged, DataError, LoraLabError
 from core.inference.messages import Explanation
 from core.jobs.launching import find_latest, launch
-from core.jobs.tasks.nearest_texts import (
+from core.jobs.tasks.embed_texts import (
     ROWS,
     Index,
     NearestRequest,
     find_data,
+    has_index,
     index_folder,
-    is_made,
     read_index,
 )
 from core.runs.run import Run
@@ -124,7 +124,7 @@ def _draw_nearest(run: Run, answer: Answer) -> None:
     store = cache.open_lab()
     st.markdown("#### Nearest training texts")
     folder = index_folder(store, run.job)
-    if is_made(folder) and (index := _try_read_index(folder)):
+    if has_index(folder) and (index := _try_read_index(folder)):
         _draw_nearest_texts(run, answer, index)
         return
     latest = find_latest(store, NearestRequest(run=run.job.id))
@@ -192,7 +192,7 @@ def _offer_index(run: Run, latest: Job | None) -> None:
         "make-nearest",
         lambda: launch(store, request, run.job.name),
         refused=""
-        if may(store.visitor, Action.WORK)
+        if is_allowed(store.visitor, Action.WORK)
         else "Visitors of this public page cannot start jobs.",
         heading="**The training texts of this run are not indexed yet.** Up to"
         f" {ROWS:,} of them go through the model once; after that, the nearest texts appear"

@@ -9,7 +9,7 @@ from core.data.files.read import read_table
 from core.data.files.table import Table, check_size
 from core.errors import LoraLabError
 from core.jobs import actions
-from core.jobs.tasks.classify_file import Classified, choose_columns, find_batch, read_classified
+from core.jobs.tasks.classify_texts import Classified, choose_columns, find_batch, read_classified
 from core.runs.run import Run
 from core.storage.job import Job, JobState
 from ui.session import cache, error_boundary

@@ -99,7 +99,7 @@ def _draw_choices(store: Store, files: list[UploadedFile]) -> None:
             "Save dataset", key="save-dataset", type="primary", icon=":material/save:"
         )
     if submitted:
-        source = actions.keep_dataset(
+        source = actions.store_dataset(
             store, name, built, choice, [table.file for _, table in parts], files[0].origin
         )
         saved.prepare(store, source.name)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.data.hub_download import HubFiles, HubListing, find_fetched, look_up, split_id
 from core.jobs.launching import find_latest, launch
-from core.jobs.tasks.download_data import FetchRequest
+from core.jobs.tasks.prepare_data import FetchRequest
 from core.settings import Settings
 from core.storage.store import Store
 from ui.text import count, megabytes, plain

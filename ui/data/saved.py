@@ -111,7 +111,7 @@ def _draw_next(store: Store, card: SavedCard) -> None:
                 navigation.link(navigation.EXPLORE, "Explore this dataset")
                 navigation.link(navigation.TRAIN, "Train on this dataset")
     source = saved_source(store.settings, card.name)
-    runs = len(actions.runs_on(store, source)) if source else 0
+    runs = len(actions.list_runs_on(store, source)) if source else 0
     with st.popover("Delete", key="delete-dataset", icon=":material/delete:"):
         consequence = (
             f"{count(runs, 'runs')} trained on it {'keeps its' if runs == 1 else 'keep their'}"

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.data.cleaning import require_fitting
 from core.data.dataset import Dataset
 from core.data.quality.findings import Check
@@ -46,7 +46,7 @@ def offer(
 
     ``findings`` and ``texts`` cover all checks and splits.
     """
-    if not may(store.visitor, Action.WORK):
+    if not is_allowed(store.visitor, Action.WORK):
         return
     step = suggest_step(check, findings, texts)
     if step is not None:
@@ -57,7 +57,7 @@ def offer(
 
 def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> None:
     """Draw the buttons that relabel or drop the selected label errors."""
-    if not may(store.visitor, Action.WORK):
+    if not is_allowed(store.visitor, Action.WORK):
         return
     steps = [step for step in (relabel(chosen), drop(Check.SUSPECT, chosen)) if step]
     if not steps:
@@ -73,7 +73,7 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
     """Draw the steps of the recipe with their Undo buttons; nothing for visitors who may not
     work.
     """
-    if not may(store.visitor, Action.WORK):
+    if not is_allowed(store.visitor, Action.WORK):
         return
     try:
         recipe = read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf)
@@ -204,7 +204,7 @@ def _words(step: Step) -> str:
 def _change(store: Store, fingerprint: str, change: Callable[[Recipe], Recipe]) -> None:
     """Read the recipe again before changing it, as another tab may have changed it."""
     try:
-        actions.keep_recipe(
+        actions.store_recipe(
             store, change(read_recipe(store.settings, fingerprint, store.visitor.shelf))
         )
     except (LoraLabError, OSError) as error:
@@ -223,7 +223,7 @@ def offer_upload(store: Store, dataset: Dataset, then: Callable[[], None] | None
     """Draw the upload of a recipe with its effect, and the button that uses it and calls
     ``then``.
     """
-    if not may(store.visitor, Action.WORK):
+    if not is_allowed(store.visitor, Action.WORK):
         return
     with st.expander(
         "Use a recipe from a file", key="recipe-upload", type="compact", icon=":material/upload:"
@@ -271,7 +271,7 @@ def _offer_use(store: Store, recipe: Recipe, then: Callable[[], None] | None) ->
 
 def _use(store: Store, recipe: Recipe, then: Callable[[], None] | None) -> None:
     try:
-        actions.keep_recipe(store, recipe)
+        actions.store_recipe(store, recipe)
     except (LoraLabError, OSError) as error:
         st.toast(plain(f"The recipe could not be saved. {error}"), icon=":material/error:")
         return

@@ -5,8 +5,8 @@ from typing import Literal
 
 import streamlit as st
 
-from core.access import Action, may
-from core.config import RunConfig, differences
+from core.access import Action, is_allowed
+from core.config import RunConfig, find_differences
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.runs import artifacts
@@ -31,7 +31,7 @@ LABELS = {FailureCause.MODEL: "Choose another model"}
 def draw(store: Store, summary: Summary) -> None:
     """Draw the buttons that the run's state and the visitor's role allow, in one row."""
     job = summary.job
-    theirs = not may(store.visitor, Action.STOP, job.owner)
+    theirs = not is_allowed(store.visitor, Action.STOP, job.owner)
     with st.container(horizontal=True, key="run-actions", gap="xsmall"):
         if theirs:
             _draw_clone(summary)
@@ -42,12 +42,12 @@ def draw(store: Store, summary: Summary) -> None:
         resumable = (
             job.state is JobState.CANCELLED and not summary.problem
         )  # a failed run has its Resume button below, next to the cause
-        if resumable and may(store.visitor, Action.RESUME, job.owner):
+        if resumable and is_allowed(store.visitor, Action.RESUME, job.owner):
             draw_resume(store, job)
         _draw_clone(summary)
-        if may(store.visitor, Action.RENAME, job.owner):
+        if is_allowed(store.visitor, Action.RENAME, job.owner):
             _draw_rename(store, job)
-        if may(store.visitor, Action.DELETE, job.owner):
+        if is_allowed(store.visitor, Action.DELETE, job.owner):
             draw_delete(store, job)
 
 
@@ -126,7 +126,7 @@ def draw_failure(store: Store, summary: Summary) -> None:
     changes = _changes(summary)
     retry = f" Retry starts a new run with {_in_words(changes)}." if changes else ""
     st.caption(f"{describe_saved_step(store, job)}{retry}")
-    if not may(store.visitor, Action.RESUME, job.owner):
+    if not is_allowed(store.visitor, Action.RESUME, job.owner):
         return
     with st.container(horizontal=True, key="remedies", gap="xsmall"):
         if changes:
@@ -210,7 +210,7 @@ def _draw_form_button(
 def _changes(summary: Summary) -> dict[str, tuple[object, object]]:
     """Return the proposed changes: field to (current value, proposed value)."""
     return (
-        differences(summary.request.config, summary.proposed)
+        find_differences(summary.request.config, summary.proposed)
         if summary.request and summary.proposed
         else {}
     )

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from core.access import Action, may
-from core.config import RunConfig, shown
+from core.access import Action, is_allowed
+from core.config import RunConfig, find_display
 from core.evaluation.scores import compare_guess, is_inside
 from core.runs import artifacts
 from core.runs.queue import find_turn, read_queue
@@ -88,7 +88,7 @@ def _draw_stopped(store: Store, summary: Summary) -> None:
     learned = artifacts.has_adapter(store.folder(summary.job))
     outcome = "The adapter trained so far is saved." if learned else "No adapter was saved."
     st.info(f"Stopped on request. {outcome}", icon=":material/stop_circle:")
-    if may(store.visitor, Action.RESUME, summary.job.owner):
+    if is_allowed(store.visitor, Action.RESUME, summary.job.owner):
         st.caption(actions.describe_saved_step(store, summary.job))
     if learned:
         _draw_next(summary)
@@ -168,7 +168,7 @@ def _draw_config(summary: Summary) -> None:
         words["precision"] = describe_precision(summary.job, summary.request)
         rows = [
             {
-                "group": shown(name).group,
+                "group": find_display(name).group,
                 "field": RunConfig.model_fields[name].title,
                 "value": words[name],
             }
@@ -191,7 +191,7 @@ def _value(value: object) -> str:
 
 def _draw_log(store: Store, job: Job) -> None:
     """Draw the end of the log: expanded after a failure, otherwise read only when opened."""
-    if not may(store.visitor, Action.READ_LOG, job.owner):
+    if not is_allowed(store.visitor, Action.READ_LOG, job.owner):
         return
     went_wrong = job.state in (JobState.FAILED, JobState.INTERRUPTED)
     log = st.expander(

@@ -19,8 +19,8 @@ from core.evaluation.predictions import Predictions
 from core.runs import artifacts
 from core.runs.local_estimate import estimate_request
 from core.runs.run import Run
+from core.storage.database import Metric
 from core.storage.job import Job
-from core.storage.schema import Metric
 from core.storage.store import Store
 from ui.session import cache
 from ui.widgets import baselines, chart_view

@@ -4,7 +4,7 @@ import secrets
 
 import streamlit as st
 
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.config import RunConfig
 from core.errors import ConfigError, LoraLabError
 from core.jobs import actions
@@ -28,7 +28,7 @@ KEY = "sweep-key"
 
 def draw(store: Store, summary: Summary) -> None:
     """Draw the form for a sweep based on this run; nothing for a run with a damaged record."""
-    if summary.request is None or not may(store.visitor, Action.LAUNCH_SET):
+    if summary.request is None or not is_allowed(store.visitor, Action.LAUNCH_SET):
         return
     section = st.expander(
         "Sweep a setting", key="sweep", icon=":material/stacked_line_chart:", on_change="rerun"

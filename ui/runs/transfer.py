@@ -2,12 +2,20 @@
 
 import streamlit as st
 
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.errors import LoraLabError
 from core.jobs.launching import read_job_result
-from core.jobs.tasks.back_up import BackupResult, find_backups, find_parts, launch_backup, own_runs
-from core.jobs.tasks.restore import RestoreResult, find_restores, launch_restore
-from core.jobs.tasks.score_import import find_scoring, launch_scoring
+from core.jobs.tasks.backups import (
+    BackupResult,
+    RestoreResult,
+    find_backups,
+    find_parts,
+    find_restores,
+    launch_backup,
+    launch_restore,
+    list_own_runs,
+)
+from core.jobs.tasks.classify_texts import find_scoring, launch_scoring
 from core.runs.run import read_result
 from core.settings import is_hosted
 from core.storage.job import Job, JobKind, JobState
@@ -34,7 +42,7 @@ HOSTED = (
 
 def draw_import(store: Store) -> None:
     """Draw the import form below the list; nothing for visitors who may not import."""
-    if not may(store.visitor, Action.IMPORT):
+    if not is_allowed(store.visitor, Action.IMPORT):
         return
     imported = sum(
         map(_is_imported, store.jobs(JobKind.TRAIN))
@@ -95,7 +103,7 @@ def draw_scoring(store: Store, job: Job) -> None:
         return
     if latest and latest.state is JobState.COMPLETED:
         st.rerun()  # the scores were written in the meantime
-    if not may(store.visitor, Action.SCORE, job.owner):
+    if not is_allowed(store.visitor, Action.SCORE, job.owner):
         return
     status = cache.data_status(store.settings)
     if status.source is None:
@@ -142,7 +150,7 @@ def _is_imported(job: Job) -> bool:
 
 def draw_backups(store: Store) -> None:
     """Draw backup and restore for visitors who may work here; nothing for others."""
-    if not may(store.visitor, Action.WORK):
+    if not is_allowed(store.visitor, Action.WORK):
         return
     if is_hosted():
         st.info(HOSTED, icon=":material/cloud:")
@@ -155,8 +163,8 @@ def draw_backups(store: Store) -> None:
 
 
 def _draw_backup(store: Store) -> None:
-    runs = own_runs(store)
-    whose = "all runs" if store.visitor.in_charge else "your runs"
+    runs = list_own_runs(store)
+    whose = "all runs" if store.visitor.is_admin else "your runs"
     st.markdown(f"##### Back up {whose}")
     st.caption(
         "Includes records, curves, adapters, predictions and tags, but no checkpoints, logs or"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.errors import LoraLabError, StoreDamaged
 from core.settings import Settings
 from ui.session.local_machine import at_the_machine
@@ -47,7 +47,7 @@ def _show_damaged_store(error: StoreDamaged) -> None:
     st.error(f"**{plain(error.message)}**", icon=":material/error:")
 
     visitor = at_the_machine(Settings())  # class members are stored in the damaged file
-    if not may(visitor, Action.REPAIR):
+    if not is_allowed(visitor, Action.REPAIR):
         st.caption("Ask the administrator of this server to repair it.")
         return
     st.caption(

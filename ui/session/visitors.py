@@ -12,7 +12,7 @@ from core.people.openid import SECTION, SignIn, find_visitor, read_sign_in
 from core.runs.limits import make_guest_trainer
 from core.settings import Settings
 from core.storage import accounts
-from core.storage.accounts import is_here
+from core.storage.accounts import is_member
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from ui.session.error_boundary import show
@@ -33,7 +33,7 @@ def find_current(settings: Settings) -> Visitor:
     sign_in = load_sign_in()
     visitor = (
         _find_signed_in(settings, open_store(settings), sign_in)
-        if sign_in.wanted
+        if sign_in.is_configured
         else _joined(settings)
     )
     if visitor is GUEST and settings.mode == Mode.PUBLIC and settings.guest_taste:
@@ -47,7 +47,7 @@ def _joined(settings: Settings) -> Visitor:
     joined = (
         settings.mode == Mode.CLASSROOM
         and visitor is not GUEST
-        and is_here(open_store(settings), visitor)
+        and is_member(open_store(settings), visitor)
     )
     return visitor if joined else GUEST
 
@@ -75,11 +75,13 @@ def draw_line() -> None:
     guest_or_member = find_current(settings) if settings.mode != Mode.LOCAL else GUEST
     if settings.mode == Mode.PUBLIC and guest_or_member is GUEST:
         st.caption("Public page: explore and classify; training is disabled.")
-    if guest_or_member.role is Role.TASTER:
+    if guest_or_member.role is Role.GUEST_TRAINER:
         st.caption("Public page: explore, classify, and start a Taste run.")
-    if settings.mode != Mode.LOCAL and sign_in.wanted:
+    if settings.mode != Mode.LOCAL and sign_in.is_configured:
         _draw_provider_line(
-            settings, sign_in, GUEST if guest_or_member.role is Role.TASTER else guest_or_member
+            settings,
+            sign_in,
+            GUEST if guest_or_member.role is Role.GUEST_TRAINER else guest_or_member,
         )
         return
     visitor: Visitor | None = st.session_state.get(WHO)
@@ -112,7 +114,7 @@ def _draw_sign_in_page(settings: Settings) -> None:
         "See how a language model learns to classify texts: train one, watch it learn, and inspect"
         " its errors."
     )
-    if (sign_in := load_sign_in()).wanted:
+    if (sign_in := load_sign_in()).is_configured:
         _draw_provider_page(settings, open_store(settings), sign_in)
         return
     new, back = st.columns(2, gap="large")
@@ -164,9 +166,9 @@ def _find_signed_in(settings: Settings, store: Store, sign_in: SignIn) -> Visito
     GUEST if they may not act.
     """
     visitor = _find_admitted(settings, sign_in)
-    if visitor is GUEST or accounts.is_here(store, visitor):
+    if visitor is GUEST or accounts.is_member(store, visitor):
         return visitor
-    if accounts.was_sent_out(store, visitor):
+    if accounts.was_removed(store, visitor):
         return GUEST
     try:
         classroom.sign_in(store, visitor)
@@ -189,7 +191,7 @@ def _draw_provider_page(settings: Settings, store: Store, sign_in: SignIn) -> No
             st.markdown("#### Join the class")
             _draw_providers(sign_in)
             return
-        if accounts.was_sent_out(store, visitor):
+        if accounts.was_removed(store, visitor):
             st.markdown(f"#### The class has ended, {plain(visitor.name)}")
             if st.button("Join the next class", key="join-again", type="primary"):
                 classroom.sign_in(store, visitor)

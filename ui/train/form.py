@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from core.access import Role
-from core.config import Group, RunConfig, bounds, choices, shown
+from core.config import Group, RunConfig, find_bounds, find_display, list_choices
 from core.errors import LoraLabError
 from core.presets import PRESET_HELP, Preset, make_config, parse_assignments
 from core.runs.requests import read_train_request
@@ -45,8 +45,8 @@ def draw(preset_values: Mapping[str, object], store: Store) -> dict[str, object]
     values: dict[str, object] = {}
     for group in Group:
         st.markdown(f"##### {group}")
-        names = [name for name in RunConfig.model_fields if shown(name).group is group]
-        basic = [name for name in names if shown(name).basic]
+        names = [name for name in RunConfig.model_fields if find_display(name).group is group]
+        basic = [name for name in names if find_display(name).basic]
         if "model" in basic:
             values["model"] = model_picker.draw(store)
         values |= _draw_fields(basic, preset_values, f"basic-{group}")
@@ -114,11 +114,11 @@ def _draw_fields(
 def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:
     field, key = RunConfig.model_fields[name], _key(name)
     label, help_text = _label(name, preset_values), field.description
-    if options := choices(name):
+    if options := list_choices(name):
         return st.selectbox(label, options, help=help_text, key=key, persist_state="session")
     if field.annotation is bool:
-        return _draw_switch(label, help_text, key, shown(name).why_not())
-    low, high = bounds(name)
+        return _draw_switch(label, help_text, key, find_display(name).why_not())
+    low, high = find_bounds(name)
     if field.annotation is int:
         return st.number_input(
             label,
@@ -162,7 +162,7 @@ def _draw_switch(label: str, help_text: str | None, key: str, why_not: str) -> b
 
 
 def _label(name: str, preset_values: Mapping[str, object]) -> str:
-    title, unit = RunConfig.model_fields[name].title, shown(name).unit
+    title, unit = RunConfig.model_fields[name].title, find_display(name).unit
     label = (
         f"{title} ({unit})" if unit and unit.casefold() not in str(title).casefold() else str(title)
     )
@@ -210,7 +210,7 @@ def fill_on_open(store: Store) -> None:
         for name in ("clone", "set"):
             st.query_params.pop(name, None)  # filled once: a reload must not undo later input
     st.session_state.setdefault(
-        "preset", Preset.TASTE if store.visitor.role is Role.TASTER else Preset.QUICK
+        "preset", Preset.TASTE if store.visitor.role is Role.GUEST_TRAINER else Preset.QUICK
     )
     fill_missing(
         {"model": store.settings.model, **preset_values(Preset(st.session_state["preset"]))}

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.access import Action, Role, may
+from core.access import Action, Role, is_allowed
 from core.config import Precision, RunConfig
 from core.data.recipe import Recipe, trained_fingerprint
 from core.errors import ConfigError, LoraLabError, NotEnoughRoom
@@ -145,7 +145,7 @@ def _draw_launch(
 ) -> None:
     with st.container(horizontal=True):
         name = ""
-        if may(store.visitor, Action.RENAME, store.visitor.id):
+        if is_allowed(store.visitor, Action.RENAME, store.visitor.id):
             name = st.text_input(
                 "Name",
                 placeholder="Automatic",
@@ -173,7 +173,7 @@ def _draw_launch(
             f"{plain(status.source.name)} is not prepared yet. The run will prepare it first;"
             " checks that need the data follow."
         )
-    allowed = may(store.visitor, Action.LAUNCH)
+    allowed = is_allowed(store.visitor, Action.LAUNCH)
     if not allowed:
         st.caption(
             "This public page does not train. Install LoRA Lab on your own machine to start this"

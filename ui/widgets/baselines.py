@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.evaluation.baselines import Baseline
@@ -117,7 +117,8 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
         st.caption(f"Without the linear probe. {plain(result.left_out)}")
         return
     may_start = (
-        may(store.visitor, Action.WORK) and (store.settings.prepared / job.fingerprint).is_dir()
+        is_allowed(store.visitor, Action.WORK)
+        and (store.settings.prepared / job.fingerprint).is_dir()
     )  # not for the bundled example and for deleted data
     start = StartButton(
         "Compute baselines",

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from core.access import Action, may
+from core.access import Action, is_allowed
 from core.errors import LoraLabError
 from core.jobs import actions
-from core.jobs.kinds import kind_of
+from core.jobs.kinds import find_kind
 from core.jobs.launching import find_latest, launch
 from core.runs.requests import PrepareRequest
 from core.storage.job import Job, JobState
@@ -46,10 +46,10 @@ def _draw_progress(
         if job.state is JobState.QUEUED:
             st.caption(f":material/schedule: {waiting}")
         else:
-            job_state.draw_progress(job, now, kind_of(job).seconds_left(job, now))
+            job_state.draw_progress(job, now, find_kind(job).seconds_left(job, now))
         if note := notes.get(job.phase):
             st.caption(note)
-        if may(store.visitor, Action.STOP, job.owner):
+        if is_allowed(store.visitor, Action.STOP, job.owner):
             stopping = job.state is JobState.STOPPING
             st.button(
                 "Stop",

@@ -1,4 +1,4 @@
-"""One module per kind of job: its request, where its results are stored, and how they are read.
+"""Requests and results of the kinds of job, and the jobs that need no ML library.
 
-Free of ML libraries at import. May import ``core.jobs.context`` and ``core.jobs.processes``.
+Free of ML libraries at import. May import ``core.jobs.launching`` and ``core.jobs.context``.
 """

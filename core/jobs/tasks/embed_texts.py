@@ -1,11 +1,17 @@
-"""Maps of texts: what is asked for, where results lie in the home folder, and how they are read
-back.
+"""Maps of texts and the index for nearest texts: requests, paths and readers. Free of torch.
 
-    <home>/maps/<key>-states.safetensors    hidden states (L + 1, 2, n, d) of one model or run on one sample
-    <home>/maps/<key>-states.json           how well each layer keeps the classes apart
-    <home>/maps/<key>-<key>-map.parquet     row, label, x, y of one projection of them
+<home>/maps/<key>-states.safetensors
+    Hidden states (L + 1, 2, n, d) of one model or run on one sample.
+<home>/maps/<key>-states.json
+    How well each layer separates the classes.
+<home>/maps/<key>-<key>-map.parquet
+    Row, label, x and y of one projection of the states.
+<home>/jobs/<id of the run>/nearest/<key>/states.safetensors
+    Half-precision vectors (n, d) of length one: what the run's head reads of each text.
+<home>/jobs/<id of the run>/nearest/<key>/texts.parquet
+    Row, text and label in the same order, so that they outlive their dataset.
 
-A key holds all that the content depends on, so a file that is there is right.
+A key is a hash of everything that the content depends on, so an existing file is never stale.
 """
 
 import hashlib
@@ -14,19 +20,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
+from core.data.preparation import open_dataset
 from core.data.rows import stratified_sample
-from core.data.sources import Split
-from core.errors import ArtifactDamaged
+from core.data.sources import SourceKind, Split, source_key
+from core.errors import ArtifactDamaged, DataError
 from core.evaluation.embedding_map import Method, Separation
 from core.evaluation.scores import Proportion
 from core.models.catalog import ModelLocation, find_model
+from core.runs import artifacts
+from core.runs.requests import read_train_request
 from core.runs.run import Run
+from core.settings import Settings
 from core.storage import files
+from core.storage.job import Job
 from core.storage.store import Store
 
 Pooling = Literal["first token", "mean of all tokens"]
@@ -34,12 +49,16 @@ POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 KEPT_STATES = 24  # 2,000 rows of MiniLM take 21 MB
 SAMPLE_SEED = 42
 AGAIN = "Compute the map again."
+ROWS = 8000  # 6 MB of half floats with MiniLM; all rows of a smaller run
+BLOCK = 2048  # texts compared at once: half floats become floats on the way
+STATES, TEXTS = "states.safetensors", "texts.parquet"
+GONE = "The texts that this run was trained on are no longer on this machine"
+
+States = NDArray[np.float16]
 
 
 class MapSubject(BaseModel):
-    """What gives the hidden states: the base ``model`` as it comes, or with the adapter of
-    ``run``.
-    """
+    """Source of hidden states: the base ``model`` alone, or with the adapter of ``run``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,8 +67,9 @@ class MapSubject(BaseModel):
 
 
 class MapRequest(BaseModel):
-    """Maps of the same sample by each subject. ``layer`` 0 is before the first layer, -1 the last
-    one.
+    """Maps of the same sample by each subject.
+
+    ``layer`` 0 is the input of the first layer, -1 the output of the last.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,13 +86,13 @@ class MapRequest(BaseModel):
 
     @property
     def base_models(self) -> tuple[str, ...]:
-        """The models that give the hidden states."""
+        """The models that compute the hidden states."""
         return tuple(subject.model for subject in self.subjects)
 
 
 @dataclass(frozen=True, slots=True)
 class MapPath:
-    """A subject with what its model is and where its results lie."""
+    """A subject with its model and the paths of its results."""
 
     subject: MapSubject
     model: ModelLocation
@@ -84,14 +104,19 @@ class MapPath:
 
     @property
     def done(self) -> bool:
-        """Whether the map is there."""
+        """Whether the map exists."""
         return self.map.is_file() and self.scores.is_file()
 
 
 @dataclass(frozen=True, eq=False)
 class TextMap:
-    """``frame``: row, label, x, y, a line a text. ``layers`` (L + 1) tell how each layer keeps
-    classes apart, the chosen one among them.
+    """A map with measures of how well the classes are separated.
+
+    Args:
+        frame: Row, label, x and y of each text.
+        layers: Separation after each layer (L + 1).
+        layer: Index of the chosen layer.
+        flat: Separation in the two dimensions of the map.
     """
 
     frame: pd.DataFrame
@@ -101,35 +126,35 @@ class TextMap:
 
     @property
     def full(self) -> Separation:
-        """In all d dimensions of the chosen layer."""
+        """Separation in all d dimensions of the chosen layer."""
         return self.layers[self.layer]
 
 
 def map_paths(store: Store, request: MapRequest, classes: tuple[str, ...]) -> list[MapPath]:
-    """Where the results for each subject lie. ``classes`` are the data's; a run's head has those it
-    was trained for.
+    """Return the model and the result paths of each subject.
 
-    Raises JobNotFound, and ArtifactDamaged for a run that has no adapter.
+    ``classes`` are those of the dataset; the head of a run has the classes of its training.
+    Raises JobNotFound, and ArtifactDamaged for a run without an adapter.
     """
-    return [_place(store, request, subject, classes) for subject in request.subjects]
+    return [_find_paths(store, request, subject, classes) for subject in request.subjects]
 
 
-def read_map(place: MapPath, request: MapRequest) -> TextMap:
-    """The map at ``place``. Raises ArtifactDamaged if it is missing or damaged."""
-    frame = files.read_parquet(place.map)
-    scores = files.read_json(place.scores)
+def read_map(path: MapPath, request: MapRequest) -> TextMap:
+    """Read a map. Raises ArtifactDamaged if it is missing or damaged."""
+    frame = files.read_parquet(path.map)
+    scores = files.read_json(path.scores)
     try:
         assert isinstance(scores, dict)
         layers = [_separation(*values) for values in scores[request.pooling]]
         flat = _separation(*frame.attrs["flat"])
         layer = range(len(layers))[request.layer]
     except (KeyError, TypeError, ValueError, IndexError, AssertionError) as error:
-        raise ArtifactDamaged("A kept map is damaged.", AGAIN) from error
+        raise ArtifactDamaged("A stored map is damaged.", AGAIN) from error
     return TextMap(frame, layers, layer, flat)
 
 
 def to_numbers(separation: Separation) -> list[float]:
-    """Hits, rows and silhouette, as they are kept."""
+    """Return hits, rows and silhouette (-2 if undefined) as they are stored."""
     return [
         separation.knn.hits,
         separation.knn.n,
@@ -137,10 +162,8 @@ def to_numbers(separation: Separation) -> list[float]:
     ]
 
 
-def sample(dataset: Dataset, request: MapRequest) -> pd.DataFrame:
-    """The rows of the map: row, text, label; each class has an equal share. Raises
-    ArtifactDamaged.
-    """
+def draw_sample(dataset: Dataset, request: MapRequest) -> pd.DataFrame:
+    """Draw the rows of the map: row, text, label; stratified by class. Raises ArtifactDamaged."""
     return stratified_sample(
         dataset.read(request.split, ["row", "text", "label"]), request.rows, SAMPLE_SEED
     )
@@ -152,7 +175,7 @@ def _separation(hits: float, rows: float, silhouette: float) -> Separation:
     )
 
 
-def _place(
+def _find_paths(
     store: Store, request: MapRequest, subject: MapSubject, classes: tuple[str, ...]
 ) -> MapPath:
     model = find_model(subject.model, store.settings, hub_reachable(store.settings))
@@ -186,3 +209,114 @@ def _place(
 
 def _key(*parts: object) -> str:
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+class NearestRequest(BaseModel):
+    """Encode the training texts of ``run``, or a stratified sample of ``rows`` of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    rows: int = ROWS
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """Normalized ``states`` (n, d) of n ``texts`` (row, text, label)."""
+
+    states: States
+    texts: pd.DataFrame
+
+    def nearest(self, state: NDArray[np.float16], count: int) -> pd.DataFrame:
+        """Return the ``count`` texts with the highest cosine similarity to ``state`` (d,).
+
+        The most similar text is first; the column similarity holds the cosine.
+        """
+        direction = normalize(state[None].astype(np.float32))[0]  # (d,)
+        blocks = [
+            self.states[start : start + BLOCK].astype(np.float32) @ direction  # (BLOCK,)
+            for start in range(0, len(self.states), BLOCK)
+        ]
+        cosines = np.concatenate(blocks)
+        best = np.argsort(-cosines, kind="stable")[:count]
+        return (
+            self.texts.iloc[best]
+            .assign(similarity=np.minimum(cosines[best], 1.0))
+            .reset_index(drop=True)
+        )
+
+
+def index_folder(store: Store, run: Job) -> Path:
+    """Return the folder of the run's index. Raises ArtifactDamaged if the run has no adapter."""
+    folder = store.folder(run)
+    about = (artifacts.find_adapter(folder) / "adapter_model.safetensors").stat()
+    config = read_train_request(run).config
+    drawn = (run.fingerprint, config.train_rows, config.seed, ROWS, SAMPLE_SEED)
+    parts = (*drawn, config.model, config.max_tokens, about.st_mtime_ns, about.st_size)
+    return folder / "nearest" / hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+def has_index(folder: Path) -> bool:
+    """Return whether the folder holds an index."""
+    return (folder / files.MANIFEST).is_file()
+
+
+def write_index(folder: Path, states: NDArray[np.float32], texts: pd.DataFrame) -> None:
+    """Write the states (n, d) of ``texts`` as the only index of the run."""
+    halves = normalize(states).astype(np.float16)
+    contents = {
+        STATES: save({"states": halves}),
+        TEXTS: texts[["row", "text", "label"]].to_parquet(index=False),
+    }
+    files.make_folder(folder.parent)
+    files.write_folder(folder, files.seal(contents, {"texts": len(texts)}))
+    for other in folder.parent.iterdir():
+        if other != folder and other.is_dir():
+            files.remove_folder(other)
+
+
+def read_index(folder: Path) -> Index:
+    """Read the run's index. Raises ArtifactDamaged if it is missing or damaged."""
+    _, contents = files.read_sealed(folder)
+    try:
+        states: States = load(contents[STATES])["states"]
+    except (KeyError, SafetensorError) as error:
+        raise ArtifactDamaged(
+            "The index of the training texts is damaged.", "Create it again."
+        ) from error
+    return Index(states, files.read_parquet(folder / TEXTS))
+
+
+def find_data(settings: Settings, run: Job) -> Dataset | None:
+    """Open the uncleaned data of the run's training; None if they have to be prepared again.
+
+    Raises DataError if neither data nor source are on this machine, and for an imported run, even
+    if it was scored on data of this machine.
+    """
+    request = read_train_request(run)
+    if request.source.kind is SourceKind.IMPORTED:
+        raise DataError(
+            f"{run.name} was imported without the texts that it was trained on.",
+            "Choose a run trained here.",
+        )
+    try:
+        return open_dataset(
+            settings, request.recipe.fingerprint if request.recipe else run.fingerprint
+        )
+    except ArtifactDamaged:
+        pass  # it can be prepared from its source again
+    try:
+        source_key(request.source)
+    except DataError as error:
+        # visitors must not read folder names
+        raise DataError(
+            f"{GONE}.", f"Restore {request.source.name}, or choose another run."
+        ) from error
+    return None
+
+
+def normalize(states: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divide each row of (n, d) by its length."""
+    lengths = np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
+    scaled: NDArray[np.float32] = states / lengths
+    return scaled

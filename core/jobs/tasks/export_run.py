@@ -1,8 +1,9 @@
-"""The job that takes a run away in one format: written, read back, proved, packed, and only then
-offered.
+"""The job that exports a run in one format: written, read back, verified, packed, then offered.
 
-jobs/<id of the run>/exports/<format>.zip    what is downloaded
-jobs/<id of the run>/exports/<format>.json   its proof; {} where there is nothing to prove
+jobs/<id of the run>/exports/<format>.zip
+    The download.
+jobs/<id of the run>/exports/<format>.json
+    Its verification; {} for a format without a model.
 """
 
 import zipfile
@@ -17,26 +18,30 @@ from core.storage.job import Job
 from core.storage.store import Store
 from core.transfer.export.formats import ExportRequest, Format, Verification, exports_folder
 
-SLOW_TO_PACK = frozenset({".safetensors", ".onnx", ".zip"})  # weights hardly shrink
+SLOW_TO_PACK = frozenset({".safetensors", ".onnx", ".zip"})  # compression hardly shrinks them
 
 
 def run(context: JobContext) -> None:
-    """Do what the request asks for. Raises ArtifactDamaged where the copy does not do what the run
-    does, ModelUnavailable, Stopped.
+    """Export the run of the request.
+
+    Raises ArtifactDamaged if the export does not predict as the run does, ModelUnavailable and
+    Stopped.
     """
     request = read_request(context.job, ExportRequest)
     store = context.store
     job = store.job(request.run)
     context.set_running()
-    with context.scratch() as place:
-        made, packed, told = place / "made", place / "packed", place / "told"
-        made.mkdir()
-        proof = export(store, job, request.format, made, context.report, context.should_stop)
-        pack(made, packed, f"{job.id}-{request.format}")
-        files.write_json(told, proof.model_dump(mode="json") if proof else {})
+    with context.scratch() as scratch:
+        unpacked, packed, report = scratch / "unpacked", scratch / "packed", scratch / "report"
+        unpacked.mkdir()
+        verification = export(
+            store, job, request.format, unpacked, context.report, context.should_stop
+        )
+        pack(unpacked, packed, f"{job.id}-{request.format}")
+        files.write_json(report, verification.model_dump(mode="json") if verification else {})
         folder = exports_folder(store, job)
         files.make_folder(folder)
-        files.put(told, folder / f"{request.format}.json")
+        files.put(report, folder / f"{request.format}.json")
         files.put(packed, folder / f"{request.format}.zip")
 
 
@@ -48,20 +53,19 @@ def export(
     report: Callable[[Progress], None],
     should_stop: Callable[[], bool],
 ) -> Verification | None:
-    """Write the run in that format into the empty ``folder`` and prove it, where there is a model
-    to prove.
+    """Write the run into the empty ``folder`` and verify it, if the format contains a model.
 
-    Raises ArtifactDamaged where the proof fails or the run lacks something, ModelUnavailable, and
+    Raises ArtifactDamaged if the verification fails or the run lacks a file, ModelUnavailable and
     Stopped.
     """
-    # Torch, and only where something is exported.
+    # Late: it imports torch.
     from core.transfer.export.exporter import Exporter  # noqa: PLC0415
 
     return Exporter(store, job, report, should_stop).write(target, folder)
 
 
 def pack(folder: Path, path: Path, name: str) -> None:
-    """Zip ``folder`` into the file ``path``, below the folder ``name``."""
+    """Zip ``folder`` into the file ``path``, inside the folder ``name``."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for each in sorted(folder.rglob("*")):
             if each.is_file():

@@ -1,14 +1,20 @@
-"""The job that prepares a dataset, and a training's own preparation where there was no such job."""
+"""Jobs that prepare a dataset or download its files from the Hugging Face Hub.
+
+A training that finds no prepared data prepares them itself.
+"""
+
+from pydantic import BaseModel, ConfigDict
 
 from core.data.explore.index import ensure_index
+from core.data.hub_download import HubFiles, download
 from core.data.preparation import find_prepared, prepare
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.runs.requests import PrepareRequest, read_train_request
 
 
-def run(context: JobContext) -> None:
-    """Prepare what the request names; the result says the fingerprint."""
+def run_preparation(context: JobContext) -> None:
+    """Prepare the data source of the request, and record the fingerprint."""
     context.set_running()
     source = read_request(context.job, PrepareRequest).source
     dataset = prepare(context.settings, source, context.report, context.should_stop)
@@ -17,11 +23,25 @@ def run(context: JobContext) -> None:
 
 
 def prepare_training(context: JobContext) -> bool:
-    """Prepare the data of the training that the context's job asks for, not yet cleaned; True if
-    that had to be done.
-    """
+    """Prepare the uncleaned data of a training; return False if they were prepared already."""
     source = read_train_request(context.job).source
     if find_prepared(context.settings, source) is not None:
         return False
     prepare(context.settings, source, context.report, context.should_stop)
     return True
+
+
+class FetchRequest(BaseModel):
+    """Download the files ``pick``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pick: HubFiles
+
+
+def run_download(context: JobContext) -> None:
+    """Download the files of the request. Raises DataError, ArtifactDamaged and Stopped."""
+    pick = read_request(context.job, FetchRequest).pick
+    context.set_running()
+    download(context.settings, pick, context.report, context.should_stop)
+    context.set_result(origin=pick.origin, bytes=pick.size)

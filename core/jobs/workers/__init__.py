@@ -1,1 +1,1 @@
-"""What runs inside a worker process, one module per kind of job. Imports ML libraries."""
+"""Code that runs inside a worker process, one module per group of kinds. Imports ML libraries."""

@@ -1,4 +1,4 @@
-"""The job that checks a dataset for faults."""
+"""The job that checks the quality of a dataset."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,14 @@ from core.progress import Phase, Progress
 from core.runs.requests import QualityRequest
 from core.settings import Settings
 
-# small, and made for sentences: its mean tells more of a text than that of a larger model
+# small, and trained for sentences: its mean represents a text better than that of a larger model
 ENCODER = "minilm"
 
 
 def run(context: JobContext) -> None:
-    """Check the prepared data that the request names and keep the report with it. Raises Stopped,
-    ArtifactDamaged, ModelUnavailable.
+    """Check the prepared data of the request and store the report with it.
+
+    Raises Stopped, ArtifactDamaged and ModelUnavailable.
     """
     context.set_running()
     dataset = open_dataset(context.settings, read_request(context.job, QualityRequest).fingerprint)
@@ -38,11 +39,9 @@ def run(context: JobContext) -> None:
 
 
 def find_encoder(settings: Settings) -> ModelLocation | None:
-    """The encoder that judges labels, where it is on this machine: nothing is fetched for a
-    check.
-    """
-    found = find_model(ENCODER, settings, False)
-    return found if found.folder is not None else None
+    """Return the encoder of the label judges; None if it is not on this machine."""
+    model = find_model(ENCODER, settings, False)
+    return model if model.folder is not None else None
 
 
 def _encoder(context: JobContext) -> Encode | None:
@@ -51,16 +50,16 @@ def _encoder(context: JobContext) -> Encode | None:
         return None
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        # Torch, and only once words have been heard.
+        # Late: torch is only needed after the checks of words.
         from core.inference.sentence_vectors import encode_sentences  # noqa: PLC0415
         from core.training.fast.matmul import machine_products  # noqa: PLC0415
         from core.training.load_model import fetch  # noqa: PLC0415
 
-        def tell(done: int) -> None:
+        def report(done: int) -> None:
             context.report(Progress(Phase.ENCODING, done, len(texts)))
 
-        tell(0)
+        report(0)
         in_bf16 = machine_products(context.settings).bf16_suits_vectors
-        return encode_sentences(fetch(model), texts, context.should_stop, tell, in_bf16)
+        return encode_sentences(fetch(model), texts, context.should_stop, report, in_bf16)
 
     return encode

@@ -1,26 +1,34 @@
-"""Classify texts with a run, in this process: the job for files, and the command line. Pages ask
-the inference host for single texts.
+"""Classify texts with a run in this process: for the jobs, and for the command line.
+
+Pages send single texts to the inference process instead.
 """
 
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from core.data.hub import hub_reachable
+from core.data.preparation import find_prepared, prepare
+from core.data.sources import Source
 from core.errors import ArtifactDamaged, DataError
 from core.inference.classifier import load_classifier
 from core.inference.messages import ClassifyRequest
 from core.inference.process import classify
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
-from core.jobs.tasks.classify_file import (
+from core.jobs.tasks.classify_texts import (
     AGAIN,
     BatchRequest,
     Classified,
-    put_together,
+    ScoreRequest,
+    assemble_table,
+    map_labels,
+    require_imported,
     texts_path,
     write_classified,
+    write_scores,
 )
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
@@ -31,23 +39,24 @@ from core.storage.store import Store
 from core.training.fast.matmul import machine_products
 
 
-def run(context: JobContext) -> None:
-    """Classify the kept texts that the request names. Raises Stopped, ArtifactDamaged and
-    ModelUnavailable.
+def run_batch(context: JobContext) -> None:
+    """Classify the stored texts of the request.
+
+    Raises Stopped, ArtifactDamaged and ModelUnavailable.
     """
     request = read_request(context.job, BatchRequest)
     context.report(Progress(Phase.LOADING))
     path = texts_path(context.settings, request.key)
     if not path.is_file():
-        raise ArtifactDamaged("The texts of this file are no longer kept.", AGAIN)
+        raise ArtifactDamaged("The texts of this file are no longer stored.", AGAIN)
     frame = files.read_parquet(path)
     job = context.store.job(request.run)
     context.set_running()
     began = time.monotonic()
     hub = hub_reachable(context.settings)
-    found = classify_frame(context.store, job, frame, hub, context.report, context.should_stop)
+    classified = classify_frame(context.store, job, frame, hub, context.report, context.should_stop)
     context.set_result(
-        **write_classified(context.folder, found).model_dump(),
+        **write_classified(context.folder, classified).model_dump(),
         classes=list(Run.of(context.store, job).classes),
         seconds=time.monotonic() - began,
     )
@@ -61,8 +70,9 @@ def classify_frame(
     report: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Classified:
-    """The rows of ``frame`` (text, and label where there is one) by the run. Raises Stopped,
-    ArtifactDamaged, ModelUnavailable.
+    """Classify the rows of ``frame`` (text and, optionally, label) with a run.
+
+    Raises Stopped, ArtifactDamaged and ModelUnavailable.
     """
     request = classify_request(store, job, hub)
     onednn = machine_products(store.settings).onednn_is_faster
@@ -76,11 +86,11 @@ def classify_frame(
         should_stop=should_stop,
         on_rows=lambda done: report(Progress(Phase.CLASSIFYING, done, len(texts))),
     )
-    return put_together(frame, probabilities, request.classes)
+    return assemble_table(frame, probabilities, request.classes)
 
 
 def classify_request(store: Store, job: Job, hub: bool) -> ClassifyRequest:
-    """What asks a run's adapter. Raises ArtifactDamaged if the run has none."""
+    """Return the request to a run's adapter. Raises ArtifactDamaged if the run has none."""
     run = Run.of(store, job)
     return run.classify_request(find_model(run.config.model, store.settings, hub))
 
@@ -88,8 +98,9 @@ def classify_request(store: Store, job: Job, hub: bool) -> ClassifyRequest:
 def classify_texts(
     store: Store, job: Job, texts: Sequence[str], hub: bool
 ) -> list[dict[str, object]]:
-    """Text, label and probability per class of each text. Raises DataError on an empty one,
-    ModelUnavailable, ArtifactDamaged.
+    """Return text, label and class probabilities of each text.
+
+    Raises DataError for an empty text, ModelUnavailable and ArtifactDamaged.
     """
     if not all(text.strip() for text in texts):
         raise DataError("One of the texts is empty.", "Give at least one word.")
@@ -103,3 +114,63 @@ def classify_texts(
         }
         for text, row in zip(texts, probabilities, strict=True)
     ]
+
+
+def run_scoring(context: JobContext) -> None:
+    """Score the imported run of the request.
+
+    Raises Stopped, DataError, ArtifactDamaged and ModelUnavailable.
+    """
+    request = read_request(context.job, ScoreRequest)
+    context.set_running()
+    score_run(
+        context.store,
+        context.store.job(request.run),
+        request.source,
+        context.report,
+        context.should_stop,
+    )
+
+
+def score_run(
+    store: Store,
+    job: Job,
+    source: Source,
+    report: Callable[[Progress], None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Score an imported run on the test split of ``source``, preparing it if necessary.
+
+    Raises the errors of ``run_scoring``, and StateConflict.
+    """
+    require_imported(job)
+    dataset = find_prepared(store.settings, source) or prepare(
+        store.settings, source, report, should_stop
+    )
+    run_labels = map_labels(store, dataset, job)
+    report(Progress(Phase.LOADING))
+    request = classify_request(store, job, hub_reachable(store.settings))
+    onednn = machine_products(store.settings).onednn_is_faster
+    classifier = load_classifier(request, onednn)
+    texts = dataset.read("test", ["row", "text", "label"])
+    report(Progress(Phase.EVALUATING, 0, len(texts)))
+    probabilities = classifier.classify(  # (n, C)
+        job.id,
+        texts["text"].tolist(),
+        request.max_tokens,
+        should_stop=should_stop,
+        on_rows=lambda done: report(Progress(Phase.EVALUATING, done, len(texts))),
+    )
+    labels = texts["label"].map(run_labels).to_numpy(np.int64)  # (n,)
+    columns = {f"p{index}": column for index, column in enumerate(probabilities.T)}
+    loss = -np.log(np.maximum(probabilities[np.arange(len(texts)), labels], 1e-12))  # (n,)
+    frame = pd.DataFrame(
+        {
+            "row": texts["row"].to_numpy(np.int64),
+            "label": labels,
+            **columns,
+            "loss": loss,
+            "text": texts["text"],
+        }
+    )
+    write_scores(store, job, dataset, frame)

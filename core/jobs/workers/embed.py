@@ -1,65 +1,75 @@
-"""The job that maps texts: hidden states of a sample by one model or several, then two dimensions
-of them.
-"""
+"""Compute hidden states of texts: for embedding maps, and for the index of nearest texts."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from core.data.preparation import open_dataset
-from core.errors import ConfigError, Stopped
+from core.data.cleaning import clean
+from core.data.hub import hub_reachable
+from core.data.preparation import open_dataset, prepare
+from core.data.rows import stratified_sample
+from core.errors import ConfigError, DataError, Stopped
 from core.evaluation.embedding_map import measure_separation, prepare_umap, project
+from core.inference.classifier import load_classifier
 from core.inference.tracer import Tracer
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.jobs.tasks.embed_texts import (
+    GONE,
     KEPT_STATES,
     POOLINGS,
+    SAMPLE_SEED,
     MapPath,
     MapRequest,
+    NearestRequest,
+    draw_sample,
+    find_data,
+    index_folder,
     map_paths,
-    sample,
     to_numbers,
+    write_index,
 )
+from core.jobs.workers.classify import classify_request
 from core.progress import Phase, Progress
+from core.runs.requests import read_train_request
 from core.storage import files
+from core.storage.job import Job
+from core.training.fast.matmul import machine_products
 from core.training.load_model import fetch
 
 States = NDArray[np.float16]
 Labels = NDArray[np.int64]
 
 
-def run(context: JobContext) -> None:
-    """Make each map that is missing. What was encoded once is kept, so another method or layer
-    takes the projection only.
+def run_map(context: JobContext) -> None:
+    """Compute each missing map. Hidden states are stored, so other methods or layers reuse them.
 
     Raises Stopped, ModelUnavailable, ArtifactDamaged, ConfigError and DataError.
     """
     request = read_request(context.job, MapRequest)
     context.report(Progress(Phase.LOADING))
     dataset = open_dataset(context.settings, request.fingerprint)
-    rows = sample(dataset, request)
-    wanted = [
-        place for place in map_paths(context.store, request, dataset.classes) if not place.done
-    ]
+    rows = draw_sample(dataset, request)
+    missing = [path for path in map_paths(context.store, request, dataset.classes) if not path.done]
     context.set_running()
-    ready = _prepare(context, request) if wanted else None
+    ready = _prepare(context, request) if missing else None
     states = _encode(
-        context, request, wanted, rows["text"].tolist(), rows["label"].to_numpy(np.int64)
+        context, request, missing, rows["text"].tolist(), rows["label"].to_numpy(np.int64)
     )
-    context.report(Progress(Phase.PROJECTING, 0, len(wanted)))
+    context.report(Progress(Phase.PROJECTING, 0, len(missing)))
     if ready is not None:
         ready.result()
-    for number, (place, encoded) in enumerate(zip(wanted, states, strict=True)):
+    for number, (path, encoded) in enumerate(zip(missing, states, strict=True)):
         if context.should_stop():
             raise Stopped("The map was stopped.")
         if not -len(encoded) <= request.layer < len(encoded):
             raise ConfigError(
-                f"{place.model.id} has no layer {request.layer}.",
+                f"{path.model.id} has no layer {request.layer}.",
                 f"Choose one from 0 to {len(encoded) - 1}.",
             )
         points = project(
@@ -69,14 +79,12 @@ def run(context: JobContext) -> None:
         frame.attrs["flat"] = to_numbers(
             measure_separation(points, rows["label"].to_numpy(np.int64))
         )
-        files.write_parquet(place.map, frame)
-        context.report(Progress(Phase.PROJECTING, number + 1, len(wanted)))
+        files.write_parquet(path.map, frame)
+        context.report(Progress(Phase.PROJECTING, number + 1, len(missing)))
 
 
 def _prepare(context: JobContext, request: MapRequest) -> Future[None] | None:
-    """UMAP is compiled on a thread of its own while texts are encoded: torch lets the interpreter
-    go while it computes.
-    """
+    """Compile UMAP on another thread while texts are encoded: torch releases the GIL meanwhile."""
     if request.method != "UMAP":
         return None
     return ThreadPoolExecutor(1).submit(prepare_umap, context.settings.home / "numba")
@@ -85,37 +93,37 @@ def _prepare(context: JobContext, request: MapRequest) -> Future[None] | None:
 def _encode(
     context: JobContext,
     request: MapRequest,
-    wanted: Sequence[MapPath],
+    missing: Sequence[MapPath],
     texts: list[str],
     labels: Labels,
 ) -> list[States]:
-    """Hidden states (L + 1, 2, n, d) for each place, read where they were kept."""
-    kept = [_read_states(place, len(texts)) for place in wanted]
-    total, done = sum(states is None for states in kept) * len(texts), 0
-    found: list[States] = []
-    for place, states in zip(wanted, kept, strict=True):
+    """Return hidden states (L + 1, 2, n, d) for each path; stored ones are read."""
+    stored = [_read_states(path, len(texts)) for path in missing]
+    total, done = sum(states is None for states in stored) * len(texts), 0
+    all_states: list[States] = []
+    for path, states in zip(missing, stored, strict=True):
         if states is None:
-            states = _encode_one(context, request, place, texts, done, total)
-            _write_states(place, states, labels)
+            states = _encode_one(context, request, path, texts, done, total)
+            _write_states(path, states, labels)
             done += len(texts)
-        found.append(states)
-    return found
+        all_states.append(states)
+    return all_states
 
 
 def _encode_one(
     context: JobContext,
     request: MapRequest,
-    place: MapPath,
+    path: MapPath,
     texts: list[str],
     done: int,
     total: int,
 ) -> States:
-    walker = Tracer(fetch(place.model), place.classes, attention="sdpa")
-    run_id = place.subject.run or None
-    if run_id and place.adapter:
-        walker.load_adapter(run_id, place.adapter)
+    tracer = Tracer(fetch(path.model), path.classes, attention="sdpa")
+    run_id = path.subject.run or None
+    if run_id and path.adapter:
+        tracer.load_adapter(run_id, path.adapter)
     context.report(Progress(Phase.ENCODING, done, total))
-    return walker.hidden_states(
+    return tracer.hidden_states(
         run_id,
         texts,
         request.max_tokens,
@@ -124,31 +132,73 @@ def _encode_one(
     )
 
 
-def _read_states(place: MapPath, rows: int) -> States | None:
-    """None where there are none, or they are damaged: then they are computed again."""
-    if not (place.states.is_file() and place.scores.is_file()):
+def _read_states(path: MapPath, rows: int) -> States | None:
+    """Read hidden states; None if they are missing or damaged and must be computed."""
+    if not (path.states.is_file() and path.scores.is_file()):
         return None
     try:
-        states: States = load(place.states.read_bytes())["states"]
+        states: States = load(path.states.read_bytes())["states"]
     except (OSError, SafetensorError, KeyError):
         return None
     return states if states.ndim == 4 and states.shape[2] == rows else None
 
 
-def _write_states(place: MapPath, states: States, labels: Labels) -> None:
-    """Keep them with the scores of every layer; of all that are kept, those written longest ago
-    go.
+def _write_states(path: MapPath, states: States, labels: Labels) -> None:
+    """Write the states with the scores of each layer, and remove the oldest stored states.
+
+    Maps and scores of removed states stay: they are small and remain valid.
     """
     scores = {
         pooling: [to_numbers(measure_separation(layer[number], labels)) for layer in states]
         for number, pooling in enumerate(POOLINGS)
     }
-    files.write_bytes(place.states, save({"states": states}))
-    files.write_json(place.scores, scores)
+    files.write_bytes(path.states, save({"states": states}))
+    files.write_json(path.scores, scores)
     by_age = sorted(
-        place.states.parent.glob("*-states.safetensors"), key=lambda path: path.stat().st_mtime
+        path.states.parent.glob("*-states.safetensors"), key=lambda other: other.stat().st_mtime
     )
-    for path in by_age[
-        :-KEPT_STATES
-    ]:  # their maps and scores stay: they are small, and still right
-        path.unlink(missing_ok=True)
+    for old in by_age[:-KEPT_STATES]:
+        old.unlink(missing_ok=True)
+
+
+def run_index(context: JobContext) -> None:
+    """Encode training texts of a run into the index for nearest texts.
+
+    Raises Stopped, DataError, ArtifactDamaged and ModelUnavailable.
+    """
+    request = read_request(context.job, NearestRequest)
+    job = context.store.job(request.run)
+    texts = stratified_sample(_read_training_texts(context, job), request.rows, SAMPLE_SEED)
+    context.report(Progress(Phase.LOADING))
+    classifying = classify_request(context.store, job, hub_reachable(context.settings))
+    onednn = machine_products(context.settings).onednn_is_faster
+    classifier = load_classifier(classifying, onednn)
+    context.set_running()
+
+    def report(done: int) -> None:
+        context.report(Progress(Phase.ENCODING, done, len(texts)))
+
+    report(0)
+    states = classifier.compute_states(
+        job.id, texts["text"].tolist(), classifying.max_tokens, context.should_stop, report
+    )
+    write_index(index_folder(context.store, job), states, texts)
+
+
+def _read_training_texts(context: JobContext, job: Job) -> pd.DataFrame:
+    """Return the cleaned rows on which the run was trained."""
+    request = read_train_request(job)
+    dataset = find_data(context.settings, job) or prepare(
+        context.settings, request.source, context.report, context.should_stop
+    )
+    dataset = clean(dataset, request.recipe)
+    if dataset.fingerprint != job.fingerprint:
+        message = (
+            f"{GONE}: the data changed from fingerprint {job.fingerprint} to {dataset.fingerprint}."
+        )
+        raise DataError(message, "Restore the earlier data, or choose another run.")
+    return stratified_sample(
+        dataset.read("train", ["row", "text", "label"]),
+        request.config.train_rows,
+        request.config.seed,
+    )

@@ -1,4 +1,4 @@
-"""The job that fits what a fine-tuned model has to beat."""
+"""The job that fits the baselines that a fine-tuned model has to beat."""
 
 import time
 
@@ -33,15 +33,16 @@ from core.runs.run_baselines import (
 )
 from core.training.load_model import fetch
 
-SAMPLE_SEED = 42  # of what the probe reads, and of a run's test rows
-MOST_ROWS = 100_000  # training rows that TF-IDF reads: seconds, whatever the data
-# training rows, and as many test rows, that the model reads: half a minute on 2 idle cores
+SAMPLE_SEED = 42  # of the rows of the probe
+MOST_ROWS = 100_000  # training rows of TF-IDF, which take seconds
+# training rows, and as many test rows, of the probe: half a minute on 2 idle cores
 PROBE_ROWS = 1000
 
 
 def run(context: JobContext) -> None:
-    """Fit each baseline that is missing. Raises Stopped, ArtifactDamaged, DataError; without its
-    model the probe is left out.
+    """Fit each missing baseline; the probe is left out if its model is unavailable.
+
+    Raises Stopped, ArtifactDamaged and DataError.
     """
     request = read_request(context.job, BaselineRequest)
     context.report(Progress(Phase.LOADING))
@@ -59,12 +60,12 @@ def run(context: JobContext) -> None:
             raise Stopped("The baselines were stopped.")
         began = time.monotonic()
         try:
-            rows, used, shares = _fit(context, request, dataset, baseline, train, test)
-        except ModelUnavailable as error:  # the others hold without it
+            rows, used, probabilities = _fit(context, request, dataset, baseline, train, test)
+        except ModelUnavailable as error:  # the other baselines do not need it
             context.set_result(**BaselineResult(left_out=error.message).model_dump())
             continue
         frame = prediction_frame(
-            used["row"].to_numpy(np.int64), used["label"].to_numpy(np.int64), shares
+            used["row"].to_numpy(np.int64), used["label"].to_numpy(np.int64), probabilities
         )
         predictions = Predictions.of(frame, len(dataset.classes))
         save(
@@ -81,9 +82,7 @@ def _fit(
     train: pd.DataFrame,
     test: pd.DataFrame,
 ) -> tuple[int, pd.DataFrame, Probabilities]:
-    """How many rows it learned from, the test rows (n) that it was asked, and its probabilities (n,
-    C).
-    """
+    """Return the number of training rows, the test rows (n) and their probabilities (n, C)."""
     classes = len(dataset.classes)
     if baseline is Baseline.PROBE:
         return _fit_probe(context, request, dataset, train, test)
@@ -93,10 +92,10 @@ def _fit(
         labels = train["label"].to_numpy(np.int64)  # of all rows: samples are drawn in equal shares
         return len(labels), test, predict_majority(labels, len(test), classes)
     drawn = drawn.head(MOST_ROWS)
-    shares = predict_tfidf(
+    probabilities = predict_tfidf(
         drawn["text"].tolist(), drawn["label"].to_numpy(np.int64), test["text"].tolist(), classes
     )
-    return len(drawn), test, shares
+    return len(drawn), test, probabilities
 
 
 def _fit_probe(
@@ -106,13 +105,13 @@ def _fit_probe(
     train: pd.DataFrame,
     test: pd.DataFrame,
 ) -> tuple[int, pd.DataFrame, Probabilities]:
-    learned, asked = (stratified_sample(frame, PROBE_ROWS, SAMPLE_SEED) for frame in (train, test))
+    fitted, scored = (stratified_sample(frame, PROBE_ROWS, SAMPLE_SEED) for frame in (train, test))
     context.report(Progress(Phase.LOADING))
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
-    walker = Tracer(fetch(model), dataset.classes, attention="sdpa")
-    texts = [*learned["text"], *asked["text"]]
+    tracer = Tracer(fetch(model), dataset.classes, attention="sdpa")
+    texts = [*fitted["text"], *scored["text"]]
     context.report(Progress(Phase.ENCODING, 0, len(texts)))
-    states = walker.hidden_states(
+    states = tracer.hidden_states(
         None,
         texts,
         request.max_tokens,
@@ -121,8 +120,8 @@ def _fit_probe(
     )
     features = states[-1, 1].astype(np.float32)  # (n, d), mean of all tokens after the last layer
     context.report(Progress(Phase.FITTING))
-    labels = learned["label"].to_numpy(np.int64)
-    shares = predict_probe(
-        features[: len(learned)], labels, features[len(learned) :], len(dataset.classes)
+    labels = fitted["label"].to_numpy(np.int64)
+    probabilities = predict_probe(
+        features[: len(fitted)], labels, features[len(fitted) :], len(dataset.classes)
     )
-    return len(learned), asked, shares
+    return len(fitted), scored, probabilities

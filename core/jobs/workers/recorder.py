@@ -1,4 +1,4 @@
-"""Turns what a training reports into rows and files, and finds what a resumed one goes on from."""
+"""Record the events of a training as rows and files, and find the checkpoint to resume from."""
 
 import time
 from collections.abc import Callable
@@ -9,15 +9,14 @@ from core.runs import artifacts
 from core.runs.artifacts import Identity
 from core.runs.run import ResumePoint, RunResult
 from core.storage import files
-from core.storage.schema import Metric
+from core.storage.database import Metric
 from core.training import events
 
 WORKING = frozenset(
     {Phase.UNTRAINED, Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING, Phase.SAVING}
 )
-MIRROR_SECONDS = (
-    30.0  # what a lost database can cost of a curve; writing 7,000 points takes a tenth of a second
-)
+# a lost database loses this much of a curve; writing 7,000 points takes a tenth of a second
+MIRROR_SECONDS = 30.0
 
 
 def record_result(context: JobContext, part: RunResult) -> None:
@@ -26,10 +25,10 @@ def record_result(context: JobContext, part: RunResult) -> None:
 
 
 class Recorder:
-    """Called with each event of a training; writes it where pages look for it.
+    """Callback that writes each event of a training to where pages read it.
 
-    A file is written before the row that tells of it, and rows before the checkpoint that is past
-    them: a crash in between leaves at most work to be done again, never a gap in a curve.
+    A file is written before the row that refers to it, and rows before the checkpoint that is past
+    them: after a crash in between, some work is repeated, but no curve has a gap.
     """
 
     def __init__(
@@ -62,23 +61,23 @@ class Recorder:
                 self._save_checkpoint(event)
 
     def resume(self) -> dict[str, bytes] | None:
-        """The newest checkpoint's files that verify, None to start from scratch; rows past it are
-        dropped.
+        """Return the files of the newest valid checkpoint; None to start from scratch.
 
-        Raises ConfigError, DataError or ModelUnavailable if it is not of this run.
+        Rows past the checkpoint are dropped. Raises ConfigError, DataError or ModelUnavailable if
+        the checkpoint does not belong to this run.
         """
-        found = artifacts.find_checkpoint(self.context.folder, self.identity)
-        self._best_step = found.best_step
-        self.context.store.drop_metrics_after(self.context.job, found.step)
+        newest = artifacts.find_checkpoint(self.context.folder, self.identity)
+        self._best_step = newest.best_step
+        self.context.store.drop_metrics_after(self.context.job, newest.step)
         for later in artifacts.list_validation_steps(self.context.folder):
-            if later > found.step:
+            if later > newest.step:
                 files.disk.remove(
                     artifacts.predictions_path(self.context.folder, "validation", later)
                 )
         if self.context.job.attempt > 1:
-            resumed = ResumePoint(step=found.step, skipped=found.skipped)
+            resumed = ResumePoint(step=newest.step, skipped=newest.skipped)
             record_result(self.context, RunResult(resumed=resumed))
-        return found.files or None
+        return newest.files or None
 
     def _add_train_metric(self, event: events.TrainMetric) -> None:
         now = self.context.store.clock()

@@ -25,9 +25,8 @@ from core.runs import artifacts
 from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
-from core.storage import accounts, files, manifest
-from core.storage.job import Job, JobKind, JobState
-from core.storage.job_record import RECORD
+from core.storage import accounts, files
+from core.storage.job import RECORD, Job, JobKind, JobState
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store
 from core.transfer.imports.archive import AdapterArchive
@@ -102,7 +101,7 @@ def import_run(
     install_run(
         store, job, record, run_config, adapter.files(model.identity, model.revision), tables
     )
-    accounts.note(store, Action.IMPORT, f"{job.id} {job.name}")
+    accounts.log_action(store, Action.IMPORT, f"{job.id} {job.name}")
     return store.job(job.id)
 
 
@@ -181,7 +180,7 @@ def install_run(
     part = folder.with_name(f".{job.id}{IMPORTING}")
     try:
         if adapter is not None:
-            files.write_folder(part / "adapter", manifest.seal(adapter, {"step": 0}))
+            files.write_folder(part / "adapter", files.seal(adapter, {"step": 0}))
         for name, frame in tables.items():
             files.write_parquet(part / name, frame)
         for name, value in {

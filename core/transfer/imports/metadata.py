@@ -19,8 +19,8 @@ from core.data.files.table import clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions
 from core.models.architecture import ModelShape
-from core.storage.job_record import check_types
-from core.storage.schema import Metric
+from core.storage.database import Metric
+from core.storage.job import check_types
 from core.transfer.imports.archive import LABELS, MODEL, PREDICTIONS, RUN, AdapterArchive
 from core.transfer.imports.peft_adapter import AdapterConfig, read_object
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from safetensors.numpy import save
 
-from core.config import RunConfig, bounds
+from core.config import RunConfig, find_bounds
 from core.data.files.columns import MAX_CLASSES
 from core.errors import ConfigError, DataError, ModelUnavailable
 from core.models.architecture import (
@@ -31,7 +31,7 @@ from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_mo
 from core.settings import Settings
 from core.transfer.imports.archive import ADAPTER, CONFIG, AdapterArchive
 
-MOST_RANK, MOST_ALPHA = (int(bounds(name)[1] or 0) for name in ("rank", "alpha"))
+MOST_RANK, MOST_ALPHA = (int(find_bounds(name)[1] or 0) for name in ("rank", "alpha"))
 PREFIX = "base_model.model."
 AGAIN = "Choose an adapter that PEFT saved for a sequence classifier."
 WRONG_BASE = "The adapter was trained for another base model."

@@ -25,8 +25,7 @@ from core.models.catalog import MODELS, is_pinned, shape_of
 from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
 from core.runs.run import SplitScores
-from core.storage.job import FailureCause, Job, JobKind
-from core.storage.job_record import check_types, job_from_row
+from core.storage.job import FailureCause, Job, JobKind, check_types, parse_row
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
 from core.training.events import Split
@@ -106,7 +105,7 @@ def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
         "result_json": json.dumps(kept_result, allow_nan=False),
         "proposal_json": _read_proposal(job, config),
     }
-    validated = job_from_row(values)
+    validated = parse_row(values)
     return ValidatedRun(
         validated,
         {**asdict(validated), "metrics": metrics},
@@ -138,7 +137,7 @@ def read_people(backup: Backup) -> list[Visitor]:
 
 def _read_job(content: Mapping[str, Any], run_id: str) -> Job:
     try:
-        job = job_from_row(content)
+        job = parse_row(content)
         check_types(job)
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(f"The record of {run_id} does not describe a run.", AGAIN) from error
@@ -265,7 +264,7 @@ def _mark_imported(visitor: Visitor, result: Mapping[str, Any], name: str) -> di
             "imported": sanitize_name(imported, LONGEST_NAME),
             "config_known": result.get("config_known") is not False,
         }
-    if visitor.in_charge:
+    if visitor.is_admin:
         return {}
     return {
         "imported": sanitize_name(name, LONGEST_NAME) or "a backup",
@@ -276,7 +275,7 @@ def _mark_imported(visitor: Visitor, result: Mapping[str, Any], name: str) -> di
 def _choose_owner(visitor: Visitor, owner: str) -> str:
     """Return the stored owner if an admin restores the run, else the visitor."""
     reserved = (*BUNDLED_OWNERS, GUEST.id)
-    is_kept = visitor.in_charge and OWNER.fullmatch(owner) and owner not in reserved
+    is_kept = visitor.is_admin and OWNER.fullmatch(owner) and owner not in reserved
     return owner if is_kept else visitor.id
 
 

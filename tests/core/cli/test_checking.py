@@ -15,7 +15,7 @@ from core.data.recipe import read_recipe_file
 from core.data.sources import folder_source
 from core.runs.requests import read_train_request
 from core.settings import Settings
-from core.storage.job import JobKind, JobState
+from core.storage.job import JobChanges, JobKind, JobState
 from core.storage.store import Store
 from tests.support.small_news import write_small_news
 
@@ -29,7 +29,7 @@ def call(*arguments: str) -> tuple[int, str, str]:
 
 @pytest.fixture
 def news(tmp_path: Path) -> Path:
-    """Small news whose first ten training texts stand there twice, and are prepared."""
+    """A small dataset whose first ten training texts occur twice."""
     folder = write_small_news(tmp_path / "news")
     path = folder / "train.csv"
     rows = pd.read_csv(path)
@@ -150,8 +150,12 @@ def failing(store: Store) -> Iterator[None]:
         while not over.wait(0.01):
             for job in store.jobs("quality", JobState.QUEUED):
                 store.transition(job, JobState.STARTING, started_at=store.clock())
-                ended = {"message": "The disk is full.", "fix": "Make room."}
-                store.transition(job, JobState.FAILED, ended_at=store.clock(), **ended)
+                ended: JobChanges = {
+                    "ended_at": store.clock(),
+                    "message": "The disk is full.",
+                    "fix": "Make room.",
+                }
+                store.transition(job, JobState.FAILED, **ended)
 
     thread = threading.Thread(target=fail)
     thread.start()

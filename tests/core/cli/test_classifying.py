@@ -45,7 +45,7 @@ def test_a_file_gives_a_file_and_its_scores(call: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--column", "text"), "It is not said where the answers go."),
+        (("--column", "text"), "A file for the results is missing."),
         (("--column", "body", "--out", "out.csv"), "rows.csv has no column 'body'."),
         (("--out", "nowhere/out.csv"), "There is no folder nowhere."),
     ],

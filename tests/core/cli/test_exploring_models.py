@@ -16,7 +16,7 @@ def test_tokens_are_listed_with_ids_and_what_is_cut() -> None:
     outcome = json.loads(out)
 
     assert code == 0
-    assert [piece["piece"] for piece in outcome["pieces"]] == [
+    assert [token["piece"] for token in outcome["pieces"]] == [
         "[CLS]",
         "token",
         "##ization",
@@ -51,7 +51,7 @@ def test_a_map_that_makes_no_sense_is_refused_in_a_sentence(wrong: list[str]) ->
 
 
 def test_a_map_of_no_run_says_so() -> None:
-    code, _, error = call("embed", "--run", "nobody")
+    code, _, error = call("embed", "--run", "unknown")
 
     assert code == 1
-    assert "There is no run 'nobody'." in error
+    assert "There is no run 'unknown'." in error

@@ -124,7 +124,7 @@ def test_a_hub_dataset_is_added_and_reports_its_revision(hub: Hub) -> None:
     ("given", "message"),
     [
         (["hub:some/many"], "has several configurations: de, en. Write some/many:CONFIGURATION."),
-        (["hub:some/pets", "more.csv"], "A dataset of the Hub is added by itself."),
+        (["hub:some/pets", "more.csv"], "A dataset of the Hub is added on its own."),
         (["hub:pets"], "'hub:pets' is not a dataset id."),
     ],
 )

@@ -12,8 +12,8 @@ from core.people.classroom import Rules
 from core.runs.compared_runs import read_test_result
 from core.runs.leaderboard import read_leaderboard
 from core.settings import Settings
+from core.storage.database import Metric
 from core.storage.job import Job, JobKind
-from core.storage.schema import Metric
 from core.storage.store import Store
 
 GUESSING = 1.386  # nats: four classes

@@ -12,8 +12,8 @@ from core.estimate.estimate import (
 )
 from core.estimate.machine_costs import typical
 from core.progress import Phase
+from core.storage.database import Metric
 from core.storage.job import Job, JobState
-from core.storage.schema import Metric
 from tests.support.model_facts import MINILM, NEWS
 
 STARTED = 1000.0

@@ -10,7 +10,7 @@ CHOICE = BuildOptions(("text",), "label")
 
 def test_no_text_is_left_on_disk_once_a_dataset_is_deleted(store: Store) -> None:
     lines = "".join(
-        f"a text that somebody may want gone {row},{'ab'[row % 2]}\n" for row in range(40)
+        f"a text that a user may want removed {row},{'ab'[row % 2]}\n" for row in range(40)
     )
     table = read_table("mine.csv", f"text,label\n{lines}".encode())
     source = save(store.settings, "mine", build([("train", table)], CHOICE), CHOICE, [table.file])

@@ -1,4 +1,4 @@
-"""Every action asks who is there: each is tried with another's run, and as a guest."""
+"""Every action checks permissions: it is tried with another user's run, and as a guest."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from core.jobs.launching import launch
 from core.jobs.tasks.embed_texts import MapRequest
 from core.runs.queue import read_queue
 from core.runs.requests import CalibrateRequest, PrepareRequest, TrainRequest
-from core.storage.accounts import audit, started_by_owner
+from core.storage.accounts import count_started_runs, read_audit_log
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 
@@ -83,7 +83,7 @@ def test_a_retry_asks_like_a_launch(store: Store, run_of_ada: Job) -> None:
 
 def test_a_student_stops_an_own_run_and_it_is_written_down(store: Store, run_of_ada: Job) -> None:
     assert actions.stop(store, run_of_ada).state is JobState.CANCELLED
-    assert [(who, did) for _, who, did, _ in audit(store)] == [("ada", "stop this run")]
+    assert [(who, did) for _, who, did, _ in read_audit_log(store)] == [("ada", "stop this run")]
 
 
 def test_a_launch_belongs_to_its_visitor(store: Store) -> None:
@@ -93,11 +93,11 @@ def test_a_launch_belongs_to_its_visitor(store: Store) -> None:
 
 
 def test_only_runs_that_have_begun_count_as_a_turn(store: Store, run_of_ada: Job) -> None:
-    assert started_by_owner(store) == {}
+    assert count_started_runs(store) == {}
 
     store.transition(run_of_ada, JobState.STARTING, started_at=1.0)
 
-    assert started_by_owner(store) == {"ada": 1}
+    assert count_started_runs(store) == {"ada": 1}
 
 
 def test_the_place_in_the_queue_follows_the_turns(store: Store, run_of_ada: Job) -> None:

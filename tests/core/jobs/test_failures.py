@@ -12,7 +12,7 @@ from core.errors import (
     NotEnoughRoom,
     StoreBusy,
 )
-from core.jobs.failures import explain, unrecorded
+from core.jobs.failures import explain, explain_exit_code
 from core.storage.job import FailureCause, Job, JobKind, JobState
 
 JOB = Job(
@@ -62,7 +62,7 @@ def test_each_error_has_its_cause_and_a_remedy(error: Exception, cause: FailureC
 
 
 def test_a_diverged_run_is_offered_a_quarter_of_its_learning_rate() -> None:
-    assert explain(Diverged("no number"), JOB).proposal_json == '{"learning_rate": 0.005}'
+    assert explain(Diverged("loss is NaN"), JOB).proposal_json == '{"learning_rate": 0.005}'
 
 
 def test_a_run_out_of_memory_is_offered_half_the_batch() -> None:
@@ -91,7 +91,7 @@ def test_a_bug_has_an_id_of_its_own() -> None:
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "full"), StoreBusy("held")])
 def test_an_ending_that_could_not_be_written_is_reported_by_the_exit_code(error: Exception) -> None:
     ending = explain(error, JOB)
-    reported = unrecorded(ending.exit_code, JOB)
+    reported = explain_exit_code(ending.exit_code, JOB)
 
     assert reported is not None
     assert reported.cause is ending.cause
@@ -99,4 +99,4 @@ def test_an_ending_that_could_not_be_written_is_reported_by_the_exit_code(error:
 
 @pytest.mark.parametrize("code", [1, 2, 139])
 def test_other_exit_codes_report_nothing(code: int) -> None:
-    assert unrecorded(code, JOB) is None
+    assert explain_exit_code(code, JOB) is None

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.cli import follow
+from core.cli import output
 from core.errors import ArtifactDamaged, LoraLabError
 from core.jobs import actions, worker
-from core.jobs.kinds import KINDS, Slot, kind_of, slot_of
+from core.jobs.kinds import KINDS, Slot, find_kind, find_slot
 from core.jobs.launching import find_jobs, launch, read_job_result
 from core.jobs.supervisor import Supervisor
 from core.progress import Phase
-from core.storage.job import Job, JobState
+from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.toy_job import TOY, ToyRequest, ToyResult
 
@@ -51,11 +51,11 @@ def test_its_time_left_follows_from_the_pace_of_its_phase(store: Store) -> None:
 
     working = store.job(job.id)
 
-    assert kind_of(working).seconds_left(working, now=108.0) == 12.0  # 2 s each, 6 to come
+    assert find_kind(working).seconds_left(working, now=108.0) == 12.0  # 2 s each, 6 to come
     store.update(job, done=1)
-    assert kind_of(working).seconds_left(store.job(job.id), now=108.0) is None
+    assert find_kind(working).seconds_left(store.job(job.id), now=108.0) is None
     store.update(job, done=4, phase_at=None)  # as an earlier version wrote it
-    assert kind_of(working).seconds_left(store.job(job.id), now=108.0) is None
+    assert find_kind(working).seconds_left(store.job(job.id), now=108.0) is None
 
 
 def test_a_worker_records_when_its_phase_began(store: Store) -> None:
@@ -101,7 +101,7 @@ def test_the_supervisor_starts_it_next_to_a_training(store: Store) -> None:
     Supervisor(store, start=start)._start_next([store.job(training.id)], [toy])  # type: ignore[arg-type]
 
     assert started == [toy.id]
-    assert slot_of(toy) is Slot.LIGHT
+    assert find_slot(toy) is Slot.LIGHT
 
 
 @pytest.mark.parametrize("breaks_at", [0, 1])
@@ -113,16 +113,23 @@ def test_the_command_line_waits_for_it(store: Store, breaks_at: int) -> None:
     try:
         if breaks_at:
             with pytest.raises(LoraLabError, match="The toy is broken"):
-                follow.wait_for_work(store, job)
+                output.wait_for_work(store, job)
         else:
-            assert follow.wait_for_work(store, job).state is JobState.COMPLETED
+            assert output.wait_for_work(store, job).state is JobState.COMPLETED
     finally:
         work.join()
+
+
+def test_a_kind_needs_a_row_and_no_other_name() -> None:
+    named = {kind.value for kind in JobKind}
+
+    assert named <= set(KINDS)
+    assert TOY.name not in named
 
 
 def test_a_job_of_an_unknown_kind_says_so_and_holds_up_no_other(store: Store) -> None:
     newer = store.create("from a later version", "newer", {}, "key")
 
-    assert slot_of(newer) is None
+    assert find_slot(newer) is None
     with pytest.raises(ArtifactDamaged, match="unknown kind 'from a later version'"):
-        kind_of(newer)
+        find_kind(newer)

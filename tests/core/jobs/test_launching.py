@@ -1,4 +1,4 @@
-"""One launch, one search and one reading for every kind of the table."""
+"""Launching, finding and reading jobs of every kind in the table."""
 
 import json
 import threading
@@ -15,12 +15,10 @@ from core.errors import ArtifactDamaged
 from core.jobs import actions
 from core.jobs.kinds import KINDS, KeyRule, Kind
 from core.jobs.launching import find_jobs, find_latest, launch, load, read_request
-from core.jobs.tasks.back_up import launch_backup
-from core.jobs.tasks.download_data import FetchRequest
-from core.jobs.tasks.embed_texts import MapRequest, MapSubject
-from core.jobs.tasks.nearest_texts import NearestRequest
-from core.jobs.tasks.restore import launch_restore
-from core.jobs.tasks.score_import import launch_scoring
+from core.jobs.tasks.backups import launch_backup, launch_restore
+from core.jobs.tasks.classify_texts import launch_scoring
+from core.jobs.tasks.embed_texts import MapRequest, MapSubject, NearestRequest
+from core.jobs.tasks.prepare_data import FetchRequest
 from core.runs.requests import CalibrateRequest, PrepareRequest, QualityRequest, TrainRequest
 from core.runs.run_baselines import BaselineRequest
 from core.settings import Settings
@@ -83,7 +81,9 @@ def end(store: Store, job: Job) -> None:
 @KIND
 def test_the_names_of_a_row_exist(kind: Kind) -> None:
     assert load(kind.request).model_config["frozen"]
-    assert (Path(__file__).parents[3] / f"{kind.worker.replace('.', '/')}.py").is_file()
+    module, _, function = kind.worker.partition(":")
+    source = Path(__file__).parents[3] / f"{module.replace('.', '/')}.py"
+    assert f"\ndef {function}(context: JobContext) -> None:" in source.read_text()
 
 
 @KIND

@@ -1,6 +1,4 @@
-"""The supervisor's decisions, with processes that stand in for workers only in what they are:
-alive, dead, or deaf.
-"""
+"""Decisions of the supervisor, with stand-in processes that are alive, dead, or ignore signals."""
 
 import errno
 import os
@@ -17,8 +15,7 @@ import pytest
 from core.jobs.supervisor import KILL_AFTER_SECONDS, TERM_AFTER_SECONDS, Supervisor
 from core.settings import Settings
 from core.storage import files, resources
-from core.storage.job import FailureCause, Job, JobKind, JobState
-from core.storage.job_record import read_record
+from core.storage.job import FailureCause, Job, JobKind, JobState, read_record
 from core.storage.locks import take_lock
 from core.storage.store import Store
 from tests.support.faults.disks import FailingDisk
@@ -352,7 +349,7 @@ def test_a_calibration_makes_way_for_a_training(
     supervisor.step()
     supervisor.step()
     assert store.job(calibration.id).state is JobState.CANCELLED
-    assert "asked for again" in store.job(calibration.id).fix
+    assert "Start it again" in store.job(calibration.id).fix
     assert started == [calibration.id, run.id]
 
 

@@ -1,4 +1,4 @@
-"""Runs in real processes, on a tiny model: what a person launches, stops, kills and resumes."""
+"""Runs in real processes on a tiny model: launching, stopping, killing and resuming them."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from core.estimate.inputs import model_facts
 from core.evaluation.predictions import Predictions
 from core.jobs import actions, launching, worker
 from core.jobs.kinds import KINDS
-from core.jobs.processes import ensure_supervisor
+from core.jobs.supervisor import ensure_supervisor
 from core.jobs.workers.classify import classify_texts
 from core.models.catalog import find_model
 from core.presets import make_config
@@ -149,7 +149,7 @@ def test_a_training_begins_again_where_its_data_had_to_be_prepared_and_goes_on_i
     lab = Store(replace(lab.settings, supervise=False))  # no other process looks at these jobs
     queries: list[bool] = []
     trained = SimpleNamespace(run=lambda context: context.set_running())
-    monkeypatch.setitem(sys.modules, KINDS["train"].worker, trained)
+    monkeypatch.setitem(sys.modules, KINDS["train"].worker.partition(":")[0], trained)
     for prepared in (False, True):
         job = lab.job(launch(lab, tmp_path, seed=int(prepared)).id)
         lab.transition(job, JobState.STARTING)
@@ -174,7 +174,7 @@ def test_a_worker_that_begins_again_keeps_its_lock_and_does_so_once(
 
     assert (first.state, second.state) == (JobState.COMPLETED, JobState.COMPLETED)
     assert [
-        artifacts.read_log_tail(lab.folder(job)).count("restarting without")
+        artifacts.read_log_tail(lab.folder(job)).count("restarting to free memory")
         for job in (first, second)
     ] == [1, 0]
 

@@ -18,7 +18,7 @@ from core.people.classroom import (
     join,
     read_codes,
     read_rules,
-    require_place,
+    require_within_rules,
     sign_in,
 )
 from core.settings import Settings
@@ -75,7 +75,7 @@ def test_who_joined_comes_back_with_the_key_and_no_one_without(store: Store) -> 
 
     assert visitor.name == "Ada Lovelace"
     assert come_back(store, Attempts(), key.upper(), "here") == visitor
-    with pytest.raises(NotAllowed, match="Nobody here has this key"):
+    with pytest.raises(NotAllowed, match="This key is unknown here"):
         come_back(store, Attempts(), "aaaa-bbbb-cccc", "here")
 
 
@@ -114,7 +114,10 @@ def test_many_tries_at_once_are_no_way_round_the_wait(store: Store) -> None:
     with ThreadPoolExecutor(30) as pool:
         page_text = Counter(pool.map(one_try, range(30)))
 
-    assert page_text == {"This is not the class code.": 10, "Too many wrong codes from here.": 20}
+    assert page_text == {
+        "This is not the class code.": 10,
+        "Too many wrong codes from your network.": 20,
+    }
 
 
 def test_a_network_of_one_machine_waits_as_a_whole(store: Store) -> None:
@@ -145,7 +148,7 @@ def test_right_codes_are_not_counted(store: Store) -> None:
 def test_wrong_keys_count_like_wrong_codes(store: Store) -> None:
     attempts = Attempts()
     for _ in range(10):
-        with pytest.raises(NotAllowed, match="Nobody here"):
+        with pytest.raises(NotAllowed, match="This key is unknown"):
             come_back(store, attempts, "wrong", "here")
 
     with pytest.raises(NotAllowed, match="Too many"):
@@ -182,9 +185,9 @@ def test_a_student_stays_within_the_rules(store: Store, config: RunConfig, page_
     lesson = as_(store, student(store))
 
     with pytest.raises(NotAllowed, match=page_text):
-        require_place(lesson, [], config)
-    require_place(lesson, [], RunConfig(train_rows=8000))
-    require_place(store, [], config)  # the teacher's own machine knows no bounds
+        require_within_rules(lesson, [], config)
+    require_within_rules(lesson, [], RunConfig(train_rows=8000))
+    require_within_rules(store, [], config)  # the teacher's own machine knows no bounds
 
 
 def test_a_student_has_one_run_running_and_two_waiting(store: Store) -> None:
@@ -192,10 +195,10 @@ def test_a_student_has_one_run_running_and_two_waiting(store: Store) -> None:
     jobs = [lesson.create(JobKind.TRAIN, "run", {}, f"{number}") for number in range(3)]
     small = RunConfig(train_rows=1000)
 
-    require_place(lesson, jobs[:2], small)
-    with pytest.raises(NotAllowed, match="3 runs waiting or under way"):
-        require_place(lesson, jobs, small)
-    require_place(as_(store, student(store, "Bob")), jobs, small)
+    require_within_rules(lesson, jobs[:2], small)
+    with pytest.raises(NotAllowed, match="3 runs queued or running"):
+        require_within_rules(lesson, jobs, small)
+    require_within_rules(as_(store, student(store, "Bob")), jobs, small)
 
 
 def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
@@ -207,9 +210,9 @@ def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
 
     clear_class(store)
 
-    assert (accounts.is_here(store, ada), accounts.is_here(store, grace)) == (False, True)
+    assert (accounts.is_member(store, ada), accounts.is_member(store, grace)) == (False, True)
     assert store.job(waiting.id).state is JobState.CANCELLED
-    assert [visitor.name for visitor in accounts.people(store)] == [
+    assert [visitor.name for visitor in accounts.list_people(store)] == [
         "Ada",
         "Grace",
     ]  # names stay on finished runs
@@ -218,18 +221,18 @@ def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
 
 
 def test_a_new_key_has_no_letters_that_look_alike() -> None:
-    assert not set("".join(classroom.new_key(3) for _ in range(200))) & set("il10o")
+    assert not set("".join(classroom.make_key(3) for _ in range(200))) & set("il10o")
 
 
 def test_whom_a_backup_names_comes_in_by_the_sign_in_page_like_all_others(store: Store) -> None:
     ada = Visitor("oidc-1", "Ada", Role.STUDENT)
-    accounts.remember(store, [ada])
+    accounts.add_restored(store, [ada])
     change_rules(store, Rules(open=False))
 
-    assert not accounts.is_here(store, ada)
+    assert not accounts.is_member(store, ada)
     with pytest.raises(NotAllowed, match="closed"):
         sign_in(store, ada)
 
     change_rules(store, Rules())
     sign_in(store, ada)
-    assert accounts.is_here(store, ada)
+    assert accounts.is_member(store, ada)

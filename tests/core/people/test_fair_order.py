@@ -1,6 +1,6 @@
 from collections import Counter
 
-from core.people.fair_order import fair_order
+from core.people.fair_order import sort_fairly
 from core.storage.job import Job, JobState
 
 
@@ -9,7 +9,7 @@ def waiting(owner: str, at: float) -> Job:
 
 
 def order(*jobs: Job, started: dict[str, int] | None = None) -> list[str]:
-    return [job.id for job in fair_order(jobs, Counter(started or {}))]
+    return [job.id for job in sort_fairly(jobs, Counter(started or {}))]
 
 
 def test_one_owner_is_served_in_order() -> None:
@@ -47,6 +47,6 @@ def test_thirty_students_with_three_runs_each_take_turns() -> None:
         for number in range(3)
     ]
 
-    owners = [job.owner for job in fair_order(requests, Counter())]
+    owners = [job.owner for job in sort_fairly(requests, Counter())]
 
     assert [len(set(owners[turn : turn + 30])) for turn in (0, 30, 60)] == [30, 30, 30]

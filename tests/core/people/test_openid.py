@@ -6,7 +6,7 @@ import pytest
 from core.access import GUEST, Role
 from core.errors import ConfigError, NotAllowed
 from core.people import openid
-from core.people.openid import SignIn, find_visitor, read_secrets, read_sign_in, ways_in
+from core.people.openid import SignIn, describe_sign_in, find_visitor, read_secrets, read_sign_in
 from core.settings import Settings
 
 SECTION = {
@@ -33,7 +33,7 @@ def without(values: Mapping[str, object], *names: str) -> dict[str, object]:
 
 def test_no_section_means_no_signing_in() -> None:
     assert read_sign_in({}) == SignIn()
-    assert not read_sign_in({}).wanted
+    assert not read_sign_in({}).is_configured
 
 
 def test_a_whole_section_is_ready_with_and_without_a_name() -> None:
@@ -49,14 +49,14 @@ def test_a_whole_section_is_ready_with_and_without_a_name() -> None:
 def test_what_is_missing_is_named_and_keeps_everybody_out(name: str) -> None:
     result = read_sign_in(without(SECTION, name))
 
-    assert result.wanted and not result.ready
+    assert result.is_configured and not result.ready
     assert any(f"lacks {name}" in problem for problem in result.problems)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cookie_secret": "short"}, "cookie_secret has 5 letters"),
+        ({"cookie_secret": "short"}, "cookie_secret has 5 characters"),
         ({"redirect_uri": "http://localhost:8501/"}, "redirect_uri does not end with"),
         ({"my_school": {"client_id": "a"}}, "underscore"),
         ({"client_id": "  "}, "lacks client_id"),
@@ -142,14 +142,14 @@ def test_a_domain_lets_students_in_and_makes_no_one_a_teacher() -> None:
 def test_who_is_on_no_list_is_refused_with_the_id_to_show(address: str) -> None:
     listed = Settings(mode="classroom", students=("@school.example",))
 
-    with pytest.raises(NotAllowed, match="Your id here is oidc-"):
+    with pytest.raises(NotAllowed, match="Your id is oidc-"):
         find_visitor(listed, {**ADA, "email": address})
 
 
 def test_on_a_public_page_only_an_admin_is_someone() -> None:
     public = Settings(mode="public", teachers=("ada@school.example",))
 
-    assert find_visitor(public, ADA).in_charge
+    assert find_visitor(public, ADA).is_admin
     assert find_visitor(public, {**ADA, "email": "bob@school.example"}) is GUEST
 
 
@@ -175,13 +175,16 @@ def test_each_mode_says_its_way_in() -> None:
         SignIn((), ("[auth] in secrets.toml lacks client_id.",)),
     )
 
-    assert ways_in(Settings(mode="local"), ready) == "from this machine only, without signing in"
-    assert ways_in(CLASS, none) == "class code and teacher's code"
-    assert ways_in(CLASS, ready) == "signing in (OpenID Connect)"
-    assert "names no teacher" in ways_in(Settings(mode="classroom"), ready)
-    assert "lacks client_id" in ways_in(CLASS, broken)
-    assert ways_in(Settings(mode="public"), none) == "everybody, to look"
-    assert "to act" in ways_in(Settings(mode="public"), ready)
+    assert (
+        describe_sign_in(Settings(mode="local"), ready)
+        == "from this machine only, without signing in"
+    )
+    assert describe_sign_in(CLASS, none) == "class code and teacher's code"
+    assert describe_sign_in(CLASS, ready) == "signing in (OpenID Connect)"
+    assert "names no teacher" in describe_sign_in(Settings(mode="classroom"), ready)
+    assert "lacks client_id" in describe_sign_in(CLASS, broken)
+    assert describe_sign_in(Settings(mode="public"), none) == "everyone may look"
+    assert "may act after signing in" in describe_sign_in(Settings(mode="public"), ready)
 
 
 def test_the_command_line_reads_the_files_that_streamlit_reads(

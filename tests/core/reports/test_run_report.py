@@ -11,8 +11,8 @@ from core.errors import LoraLabError, StateConflict
 from core.reports.run_report import write_in_process, write_report
 from core.runs import artifacts
 from core.storage import files
+from core.storage.database import Metric
 from core.storage.job import Job
-from core.storage.schema import Metric
 from core.storage.store import Store
 from tests.core.runs.test_compared_runs import finished
 
@@ -115,4 +115,4 @@ def test_the_command_writes_the_file(
         "runs": [pair[1].id],
     }
     assert refused.exit_code == 1
-    assert "Name a file in a folder that exists." in refused.output
+    assert "Name a file in an existing folder." in refused.output

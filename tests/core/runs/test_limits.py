@@ -8,7 +8,7 @@ from core.data.preparation import prepare
 from core.data.sources import demo_source
 from core.errors import NotAllowed
 from core.jobs import actions
-from core.people.classroom import Rules, change_rules, fitting_rules, read_rules
+from core.people.classroom import Rules, change_rules, fit_rules, read_rules
 from core.runs.limits import describe_limits, require_within
 from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest
@@ -83,13 +83,13 @@ def test_rules_that_no_one_set_fit_the_machine(lab: Store, monkeypatch: pytest.M
     monkeypatch.setattr("core.people.classroom.memory_mb", lambda: 2700)
 
     assert read_rules(lab).memory_mb == 1700
-    assert (fitting_rules(16_000).memory_mb, fitting_rules(690).memory_mb) == (3000, 700)
+    assert (fit_rules(16_000).memory_mb, fit_rules(690).memory_mb) == (3000, 700)
 
 
 def test_a_taste_run_fits_into_what_no_one_set(lab: Store) -> None:
     taste = SMALL.model_copy(update={"config": RunConfig(train_rows=1000)})
     expected = estimate_request(lab, taste)
-    rules = fitting_rules(2700)
+    rules = fit_rules(2700)
 
     assert expected is not None
     assert (

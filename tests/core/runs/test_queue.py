@@ -5,6 +5,7 @@ have reported.
 import json
 import time
 from dataclasses import replace
+from typing import Unpack
 
 import pytest
 
@@ -17,8 +18,8 @@ from core.runs import descriptions
 from core.runs.local_estimate import estimate_request
 from core.runs.queue import Turn, find_turn, next_turn, read_queue
 from core.runs.requests import TrainRequest
-from core.storage.job import Job, JobKind, JobState
-from core.storage.schema import Metric
+from core.storage.database import Metric
+from core.storage.job import Job, JobChanges, JobKind, JobState
 from core.storage.store import Store
 
 ADA, BOB, CLEO = (Visitor(name.lower(), name, Role.STUDENT) for name in ("Ada", "Bob", "Cleo"))
@@ -48,7 +49,7 @@ def launch(store: Store, who: Visitor, at: float = 0.0, request: TrainRequest = 
     return store.job(job.id)
 
 
-def begin(store: Store, job: Job, **progress: object) -> Job:
+def begin(store: Store, job: Job, **progress: Unpack[JobChanges]) -> Job:
     """The run running since a minute, evaluating from its first second on unless ``progress``
     reports other things.
     """
@@ -56,7 +57,8 @@ def begin(store: Store, job: Job, **progress: object) -> Job:
     store.transition(job, JobState.RUNNING)
     for step in range(1, 11):  # that many steps seen make a pace, also without a calibration
         store.add_metrics(job, [Metric(step, "train", 0.1, 1.0, NOW - 60 + step)])
-    store.update(job, **{"phase": "training", "done": 10, "total": 13, **progress})
+    changes: JobChanges = {"phase": "training", "done": 10, "total": 13, **progress}
+    store.update(job, **changes)
     return store.job(job.id)
 
 
@@ -130,7 +132,7 @@ def test_behind_a_run_whose_data_is_not_prepared_no_one_knows(lab: Store) -> Non
 
 
 def test_a_run_held_for_want_of_room_says_nothing_of_its_start(lab: Store) -> None:
-    lab.hold(launch(lab, ADA, at=1), "Waiting for room.", "Free some.")
+    lab.explain_wait(launch(lab, ADA, at=1), "Waiting for room.", "Free some.")
     launch(lab, BOB, at=2)
 
     assert [turn.wait for turn in read_queue(lab)] == [None, None]
@@ -192,12 +194,12 @@ def test_the_command_line_reports_place_and_start(lab: Store) -> None:
     assert reported["queue"]["ahead"] == 1
     wait = reported["queue"]["starts_in_seconds"]
     assert wait["low"] <= wait["likely"] <= wait["high"]
-    assert "1 before it; starts in about" in output.run_text(reported)
-    assert time.strftime("%H:", time.localtime(time.time() + wait["likely"])) in output.runs_text(
+    assert "1 before it; starts in about" in output.format_run(reported)
+    assert time.strftime("%H:", time.localtime(time.time() + wait["likely"])) in output.format_runs(
         [reported]
     )
     unknown = {**reported, "queue": {"ahead": 2, "starts_in_seconds": None}}
-    assert "cannot be told yet" in output.run_text(unknown)
+    assert "cannot be estimated yet" in output.format_run(unknown)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import ArtifactDamaged
 from core.storage import files
-from core.storage.disk import Disk
+from core.storage.files import Disk
 
 JSON = st.recursive(
     st.none()

@@ -12,11 +12,11 @@ from core.storage import numerics
 from core.storage.numerics import (
     ProductSeconds,
     StepSeconds,
-    auto_precision,
+    choose_auto_precision,
     decide_products,
     decide_steps,
+    identify_machine,
     read_stopwatch,
-    this_machine,
 )
 
 MODEL = "tiny@1"
@@ -82,7 +82,7 @@ def test_a_damaged_record_counts_as_none(unforced: Settings, damage: bytes) -> N
 def test_a_home_on_another_machine_measures_again(unforced: Settings) -> None:
     decide_products(unforced, lambda: PLAIN)
     other = PLAIN.model_copy(update={"bf16": 0.5})
-    moved = replace(unforced, threads=this_machine(unforced).threads + 1)
+    moved = replace(unforced, threads=identify_machine(unforced).threads + 1)
 
     assert decide_products(moved, lambda: other) == other
     assert decide_products(unforced, never) == PLAIN
@@ -90,13 +90,13 @@ def test_a_home_on_another_machine_measures_again(unforced: Settings) -> None:
 
 def test_auto_is_fp32_until_a_step_was_timed(unforced: Settings) -> None:
     decide_products(unforced, lambda: PLAIN.model_copy(update={"bf16": 0.1}))
-    assert auto_precision(unforced, MODEL, "cpu") == "fp32"
+    assert choose_auto_precision(unforced, MODEL, "cpu") == "fp32"
 
     decide_steps(unforced, MODEL, lambda: StepSeconds(fp32=1, bf16=0.5))
 
-    assert auto_precision(unforced, MODEL, "cpu") == "bf16"
-    assert auto_precision(unforced, "other@1", "cpu") == "fp32"
-    assert auto_precision(unforced, MODEL, "cuda") == "fp32"
+    assert choose_auto_precision(unforced, MODEL, "cpu") == "bf16"
+    assert choose_auto_precision(unforced, "other@1", "cpu") == "fp32"
+    assert choose_auto_precision(unforced, MODEL, "cuda") == "fp32"
 
 
 def test_a_given_stopwatch_stands_for_both_measurements(settings: Settings) -> None:
@@ -114,4 +114,4 @@ def test_a_wrong_stopwatch_is_refused(text: str) -> None:
 
 
 def test_the_processor_has_a_name() -> None:
-    assert numerics.cpu_model()
+    assert numerics.read_cpu_model()

@@ -7,10 +7,9 @@ import pytest
 from core.errors import StoreBusy, StoreDamaged
 from core.settings import Settings
 from core.storage import files, recovery
-from core.storage.disk import Disk
+from core.storage.database import Metric, open_pool
+from core.storage.files import Disk
 from core.storage.job import JobKind, JobState
-from core.storage.schema import Metric
-from core.storage.sqlite_pool import connection_pool
 from core.storage.store import Store
 
 
@@ -63,8 +62,8 @@ def test_random_damage_in_the_file_loses_no_run(
 def test_a_database_that_someone_holds_is_copied_and_set_aside(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.storage.sqlite_pool.BUSY_SECONDS", 0.1)
-    connection_pool(settings.database).close()  # those that wait for longer
+    monkeypatch.setattr("core.storage.database.BUSY_SECONDS", 0.1)
+    open_pool(settings.database).close()  # those that wait for longer
     job = store.create(JobKind.TRAIN, "run", {}, "key")
     store.transition(job, JobState.STARTING)
     store.add_metrics(job, [Metric(1, "train", 0.1, 0.5, 0.0)])

@@ -4,7 +4,7 @@ import pytest
 
 import core.settings
 from core.errors import NotEnoughRoom
-from core.settings import Settings, available_memory_mb
+from core.settings import Settings, read_available_memory_mb
 from core.storage import resources
 
 
@@ -29,7 +29,7 @@ def test_the_control_groups_count_is_read(
     monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "own")
     monkeypatch.setattr(resources, "CGROUPS", tmp_path)
 
-    assert resources.oom_kills() == 5
+    assert resources.count_oom_kills() == 5
 
 
 def test_without_a_control_group_the_machines_count_is_read(
@@ -39,14 +39,14 @@ def test_without_a_control_group_the_machines_count_is_read(
     monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "none")
     monkeypatch.setattr(resources, "VMSTAT", tmp_path / "vmstat")
 
-    assert resources.oom_kills() == 7
+    assert resources.count_oom_kills() == 7
 
 
 def test_where_nothing_counts_it_is_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "none")
     monkeypatch.setattr(resources, "VMSTAT", tmp_path / "none")
 
-    assert resources.oom_kills() == 0
+    assert resources.count_oom_kills() == 0
 
 
 def test_too_little_disk_and_too_little_memory_are_distinguished(settings: Settings) -> None:
@@ -72,4 +72,4 @@ def test_memory_that_holds_files_counts_as_free(
     monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "memory.max")
     monkeypatch.setattr(core.settings, "CGROUP_USED", tmp_path / "memory.current")
 
-    assert available_memory_mb() == 100 - (90 - 30)
+    assert read_available_memory_mb() == 100 - (90 - 30)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.errors import ArtifactDamaged, JobNotFound, StateConflict, StoreDamaged
 from core.settings import Settings
+from core.storage.database import MIGRATIONS, Metric
 from core.storage.job import TRANSITIONS, Job, JobKind, JobState
-from core.storage.schema import MIGRATIONS, Metric
 from core.storage.store import Store
 
 
@@ -18,7 +18,7 @@ def queue(store: Store, key: str = "key", name: str = "run-01") -> Job:
     return store.create(JobKind.TRAIN, name, {"rank": 8}, key)
 
 
-def bring(store: Store, *states: JobState) -> Job:
+def move_to(store: Store, *states: JobState) -> Job:
     job = queue(store)
     for state in states:
         assert store.transition(job, state)
@@ -67,7 +67,7 @@ def test_only_the_transitions_of_the_table_happen(
 
 
 def test_a_stale_attempt_cannot_write(store: Store) -> None:
-    stale = bring(store, JobState.STARTING, JobState.FAILED)
+    stale = move_to(store, JobState.STARTING, JobState.FAILED)
     store.requeue(stale)
     store.transition(store.job(stale.id), JobState.STARTING)
 
@@ -78,7 +78,7 @@ def test_a_stale_attempt_cannot_write(store: Store) -> None:
 
 
 def test_requeue_clears_what_the_last_attempt_left(store: Store) -> None:
-    job = bring(store, JobState.STARTING, JobState.FAILED)
+    job = move_to(store, JobState.STARTING, JobState.FAILED)
 
     assert store.requeue(job)
 
@@ -114,7 +114,7 @@ def test_metrics_past_the_checkpoint_are_dropped(store: Store) -> None:
 
 
 def test_a_working_job_is_not_deleted(store: Store) -> None:
-    job = bring(store, JobState.STARTING)
+    job = move_to(store, JobState.STARTING)
 
     with pytest.raises(StateConflict, match="Stop it first"):
         store.delete(job)
@@ -153,7 +153,7 @@ def test_a_newer_schema_is_refused(store: Store) -> None:
 
 
 def test_job_json_restores_the_row_and_its_curve(store: Store, home: object) -> None:
-    job = bring(store, JobState.STARTING, JobState.RUNNING)
+    job = move_to(store, JobState.STARTING, JobState.RUNNING)
     store.add_metrics(job, [Metric(1, "train", 0.1, 0.5, 3.0)])
     store.transition(job, JobState.COMPLETED)
     folder = store.folder(job)

@@ -54,7 +54,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_gpu_that_pytorch_does_not_see_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load_model, "unsupported_reason", lambda: "")
+    monkeypatch.setattr(load_model, "find_four_bit_problem", lambda: "")
 
     load_model.require_four_bit(torch.device("cuda"))
     with pytest.raises(ConfigError, match="an NVIDIA GPU that PyTorch can use"):

@@ -9,7 +9,7 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.storage.disk import Disk
+from core.storage.files import Disk
 
 
 class SimulatedCrash(BaseException):

@@ -18,11 +18,10 @@ from core.jobs import worker
 from core.jobs.supervisor import Supervisor
 from core.runs import artifacts
 from core.settings import Settings
-from core.storage import files, job_record
-from core.storage.disk import Disk
-from core.storage.job import Job, JobKind, JobState
+from core.storage import files
+from core.storage.files import Disk, compute_checksum
+from core.storage.job import Job, JobKind, JobState, is_current
 from core.storage.locks import take_lock
-from core.storage.manifest import checksum
 from core.storage.store import Store
 from tests.support.faults.disks import CuttingDisk, SimulatedCrash
 from tests.support.faults.plan import PLAN, STAND_IN, FaultPlan
@@ -140,7 +139,7 @@ class InProcessLab:
         ]
         if trained != list(range(1, plan.steps + 1)):
             return f"its curve has {len(trained)} points: {trained}"
-        if not job_record.is_current(folder, job):
+        if not is_current(folder, job):
             return "job.json does not record its end"
         if artifacts.read_log_tail(folder) is None or not artifacts.list_checkpoints(folder):
             return "it has no checkpoint"
@@ -182,5 +181,6 @@ def outcome(folder: Path) -> dict[str, str]:
     """
     paths = [*folder.glob("adapter/*"), *folder.glob("predictions-*.parquet")]
     return {
-        path.relative_to(folder).as_posix(): checksum(path.read_bytes()) for path in sorted(paths)
+        path.relative_to(folder).as_posix(): compute_checksum(path.read_bytes())
+        for path in sorted(paths)
     }

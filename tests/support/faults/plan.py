@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.storage.disk import Disk
+from core.storage.files import Disk
 from tests.support.faults.disks import FailingDisk, KillingDisk
 
 PLAN, STAND_IN = "plan.json", "tests.support.faults.stand_in"

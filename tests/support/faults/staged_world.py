@@ -13,10 +13,9 @@ import pytest
 from core.errors import NotEnoughRoom
 from core.jobs import actions, context
 from core.runs import artifacts
-from core.storage.disk import Disk
+from core.storage.files import Disk, read_sealed
 from core.storage.job import ACTIVE, Job, JobState
 from core.storage.locks import take_lock
-from core.storage.manifest import read_sealed
 from core.storage.store import Store
 from tests.support.faults.disks import CountingDisk, CuttingDisk, DyingDisk, FailingDisk
 from tests.support.faults.full_disk import FillableStore

@@ -3,18 +3,18 @@
 Everything around it is real; ``plan.json`` in the home folder is its plan.
 """
 
-import importlib
 from dataclasses import asdict, replace
 
 from core.errors import Stopped
 from core.jobs.context import JobContext
 from core.jobs.kinds import KINDS
+from core.jobs.worker import load_work
 from core.jobs.workers.recorder import Recorder, record_result
 from core.runs import artifacts
 from core.runs.artifacts import Identity
 from core.runs.run import RunResult, SplitScores
 from core.storage import files
-from core.storage.manifest import fingerprint
+from core.storage.files import compute_fingerprint
 from core.storage.store import Store
 from core.training.events import Evaluation
 from tests.support.faults.plan import FaultPlan, read_plan
@@ -33,7 +33,7 @@ def run(context: JobContext) -> None:
     """Simulate the plan, or train with the plan's disk. Raises the errors of a training."""
     plan = read_plan(context.settings.home)
     if plan.real:
-        importlib.import_module(KINDS["train"].worker).run(context)
+        load_work(KINDS["train"].worker)(context)
     else:
         _simulate(context, plan)
 
@@ -51,7 +51,9 @@ def _simulate(context: JobContext, plan: FaultPlan) -> None:
         scores = SplitScores(accuracy=0.5, macro_f1=0.5, rows=100, hits=50)
         record_result(context, RunResult.model_validate({event.split: scores}))
 
-    record = Recorder(context, Identity(fingerprint(config), plan.data, "simulation", {}), keep)
+    record = Recorder(
+        context, Identity(compute_fingerprint(config), plan.data, "simulation", {}), keep
+    )
     session = StandInSession(plan, seed, record, context.should_stop)
     record(session.score_untrained())
     result = session.train(record.resume())

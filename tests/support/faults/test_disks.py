@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.storage import files
-from core.storage.disk import Disk
+from core.storage.files import Disk
 from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk, PowerCut
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ import pytest
 from core.jobs import worker
 from core.runs import artifacts
 from core.settings import PROJECT
-from core.storage.disk import Disk
+from core.storage.files import Disk
 from core.storage.job import FailureCause, JobState
 from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk
 from tests.support.faults.lab import InProcessLab, outcome

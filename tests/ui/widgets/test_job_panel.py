@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core.jobs.kinds import KINDS
 from core.jobs.launching import find_latest, launch
 from core.progress import Phase
-from core.storage.job import Job, JobState
+from core.storage.job import Job, JobChanges, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import TIMEOUT_SECONDS
 from tests.support.app.page_text import page_text
@@ -81,7 +81,11 @@ def test_progress_has_the_time_left_and_stops(store: Store) -> None:
 
 
 def test_a_failure_says_what_to_do_and_offers_another_try(store: Store) -> None:
-    ended = {"message": "The toy is broken.", "fix": "Glue it.", "ended_at": store.clock()}
+    ended: JobChanges = {
+        "message": "The toy is broken.",
+        "fix": "Glue it.",
+        "ended_at": store.clock(),
+    }
     store.transition(working(store), JobState.FAILED, **ended)
 
     app = opened()

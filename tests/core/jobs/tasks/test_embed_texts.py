@@ -19,9 +19,9 @@ from core.jobs.launching import launch, read_request
 from core.jobs.tasks.embed_texts import (
     MapRequest,
     MapSubject,
+    draw_sample,
     map_paths,
     read_map,
-    sample,
 )
 from core.jobs.workers import embed
 from core.settings import Settings
@@ -62,7 +62,7 @@ def make(store: Store, required: MapRequest) -> Job:
     job = launch(store, required, "UMAP")
     store.transition(job, JobState.STARTING)
     with JobContext(store, store.job(job.id)) as context:
-        embed.run(context)
+        embed.run_map(context)
         context.end(JobState.COMPLETED)
     return store.job(job.id)
 
@@ -76,7 +76,7 @@ def test_a_map_has_a_point_a_text_and_numbers_for_every_layer(
     (place,) = map_paths(store, required, dataset.classes)
     result = read_map(place, required)
 
-    assert result.frame["row"].tolist() == sample(dataset, required)["row"].tolist()
+    assert result.frame["row"].tolist() == draw_sample(dataset, required)["row"].tolist()
     assert result.frame["label"].value_counts().tolist() == [10] * 4
     assert (len(result.layers), result.layer) == (3, 2)
     assert result.full.knn.n == result.flat.knn.n == 40
@@ -86,7 +86,7 @@ def test_kept_states_are_those_of_the_walker(store: Store, dataset: Dataset, mod
     required = request(dataset, model)
     make(store, required)
     (place,) = map_paths(store, required, dataset.classes)
-    texts = sample(dataset, required)["text"].tolist()
+    texts = draw_sample(dataset, required)["text"].tolist()
 
     expected = Tracer(Path(model), dataset.classes, attention="sdpa").hidden_states(
         None, texts, required.max_tokens

@@ -311,4 +311,4 @@ def test_the_command_writes_into_a_new_folder_only(
     with pytest.raises(BaseException) as stopped:  # typer's exit
         export_command(job.id, Format.ADAPTER, tmp_path / "out", as_json=True)
     assert stopped.type.__name__ == "Exit"
-    assert "is there already" in capsys.readouterr().out
+    assert "exists already" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Precision auto on a machine: decided by the job that measures it."""
+"""Precision auto, which the calibration job decides for this machine."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from core.jobs.workers.calibrate import _time_steps
 from core.models.catalog import ModelLocation, find_model
 from core.runs.requests import CalibrateRequest
 from core.storage.job import Job, JobKind, JobState
-from core.storage.numerics import StepSeconds, auto_precision, decide_steps
+from core.storage.numerics import StepSeconds, choose_auto_precision, decide_steps
 from core.training.model import ALL_ON
 from tests.support.faults.lab import InProcessLab
 from tests.support.faults.plan import FaultPlan
@@ -46,7 +46,7 @@ def test_a_calibration_decides_once_what_auto_is(stage: InProcessLab) -> None:
     second = calibrate(stage, "fp32=1,bf16=5,onednn=1")
 
     assert [job.result["precision"] for job in (first, second)] == ["bf16", "bf16"]
-    assert auto_precision(stage.settings, model_of(stage).name, "cpu") == "bf16"
+    assert choose_auto_precision(stage.settings, model_of(stage).name, "cpu") == "bf16"
 
 
 @pytest.mark.parametrize(("bf16", "timed"), [(0.2, True), (1.5, False)])
@@ -66,5 +66,5 @@ def test_a_decision_for_one_machine_is_none_for_another(stage: InProcessLab) -> 
     decide_steps(stage.settings, name, lambda: StepSeconds(fp32=1, bf16=0.5))
     moved = replace(stage.settings, threads=stage.settings.used_threads + 1)
 
-    assert auto_precision(stage.settings, name, "cpu") == "bf16"
-    assert auto_precision(moved, name, "cpu") == "fp32"
+    assert choose_auto_precision(stage.settings, name, "cpu") == "bf16"
+    assert choose_auto_precision(moved, name, "cpu") == "fp32"

@@ -27,7 +27,7 @@ def dataset(store: Store, tmp_path: Path) -> Dataset:
 
 
 def start(store: Store, fingerprint: str) -> Job:
-    """A check that a worker has taken."""
+    """Return a quality job that a worker has started."""
     job = store.create(
         JobKind.QUALITY,
         "Check",

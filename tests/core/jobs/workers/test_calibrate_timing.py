@@ -1,6 +1,6 @@
 import pytest
 
-from core.jobs.workers.timing import BUSY, OtherLoad, Stopwatch, Timing, free_seconds
+from core.jobs.workers.calibrate import BUSY, OtherLoad, Stopwatch, Timing, free_seconds
 
 
 def test_a_lap_that_others_lengthened_counts_with_its_processor_time() -> None:
@@ -10,9 +10,7 @@ def test_a_lap_that_others_lengthened_counts_with_its_processor_time() -> None:
     assert free_seconds([quiet, disturbed], threads=2, others=0.0) == pytest.approx([1.0, 1.0])
 
 
-def test_where_others_disturbed_every_lap_two_threads_are_taken_to_use_five_thirds_of_a_processor() -> (
-    None
-):
+def test_two_threads_use_five_thirds_of_a_processor_if_every_lap_was_disturbed() -> None:
     disturbed = [Timing(2.0, 2.0), Timing(2.0, 2.0)]
 
     assert free_seconds([disturbed], threads=2, others=BUSY + 0.1) == pytest.approx(

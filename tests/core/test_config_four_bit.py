@@ -4,19 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from core import quantization
-from core.cli.machine_report import require_launchable
-from core.config import RunConfig
+from core import config
+from core.cli.planning import require_launchable
+from core.config import RunConfig, find_four_bit_problem
 from core.errors import ConfigError
-from core.quantization import unsupported_reason
 from core.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def asked_anew() -> Iterator[None]:
-    unsupported_reason.cache_clear()
+def forget_the_answer() -> Iterator[None]:
+    find_four_bit_problem.cache_clear()
     yield
-    unsupported_reason.cache_clear()
+    find_four_bit_problem.cache_clear()
 
 
 def machine(
@@ -29,11 +28,11 @@ def machine(
 ) -> None:
     if gpu:
         (tmp_path / "nvidia0").touch()
-    monkeypatch.setattr(quantization, "DEVICES", tmp_path)
+    monkeypatch.setattr(config, "DEVICES", tmp_path)
     monkeypatch.setattr("shutil.which", lambda name: None)
-    monkeypatch.setattr(quantization, "version", lambda name: torch)
+    monkeypatch.setattr(config, "version", lambda name: torch)
     monkeypatch.setattr(
-        quantization, "find_spec", lambda name: find_spec("json") if name in packages else None
+        config, "find_spec", lambda name: find_spec("json") if name in packages else None
     )
 
 
@@ -41,15 +40,17 @@ def test_each_thing_that_is_lacking_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     machine(monkeypatch, tmp_path, gpu=False)
-    assert unsupported_reason() == "needs an NVIDIA GPU, and this machine has none"
+    assert find_four_bit_problem() == "needs an NVIDIA GPU, and this machine has none"
 
-    unsupported_reason.cache_clear()
+    find_four_bit_problem.cache_clear()
     machine(monkeypatch, tmp_path, gpu=True, torch="2.13.0+cpu")
-    assert unsupported_reason() == "needs PyTorch with CUDA, and the one here is a build for CPUs"
+    assert (
+        find_four_bit_problem() == "needs PyTorch with CUDA, and the one here is a build for CPUs"
+    )
 
-    unsupported_reason.cache_clear()
+    find_four_bit_problem.cache_clear()
     machine(monkeypatch, tmp_path, gpu=True)
-    assert unsupported_reason() == "needs the package bitsandbytes, which is not installed here"
+    assert find_four_bit_problem() == "needs the package bitsandbytes, which is not installed here"
 
 
 def test_with_a_gpu_and_the_package_nothing_is_lacking(
@@ -57,7 +58,7 @@ def test_with_a_gpu_and_the_package_nothing_is_lacking(
 ) -> None:
     machine(monkeypatch, tmp_path, gpu=True, packages=("bitsandbytes",))
 
-    assert unsupported_reason() == ""
+    assert find_four_bit_problem() == ""
 
 
 def test_a_run_that_is_unavailable_is_refused_before_it_is_queued(

@@ -4,14 +4,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from core.jobs.processes import worker_environment
+from core.jobs.supervisor import make_worker_environment
 from core.settings import PROJECT, Settings
 from core.storage.locks import is_locked, take_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from core.jobs.processes import take_lock
+from core.storage.locks import take_lock
 take_lock(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)
@@ -50,7 +50,7 @@ def test_the_kernel_frees_the_lock_of_a_killed_holder(tmp_path: Path) -> None:
 
 
 def test_a_worker_knows_its_threads_before_it_starts(settings: Settings) -> None:
-    environment = worker_environment(replace(settings, threads=3), lock=7)
+    environment = make_worker_environment(replace(settings, threads=3), lock=7)
 
     assert environment["OMP_NUM_THREADS"] == "3"
     assert environment["HF_HUB_OFFLINE"] == "1"

@@ -6,8 +6,8 @@ from core.config import RunConfig
 from core.errors import Stopped
 from core.estimate.machine_costs import TYPICAL_SECONDS
 from core.estimate.workload import CostUnit, is_fast
-from core.jobs.workers import probe
-from core.jobs.workers.probe import EVALUATED, SETTINGS, Prober
+from core.jobs.workers import calibrate
+from core.jobs.workers.calibrate import EVALUATED, SETTINGS, Prober
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
 from core.settings import Settings
@@ -17,7 +17,7 @@ from core.training.model import ALL_ON, build_model
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "SECONDS_A_PROBE", 0.0)
+    monkeypatch.setattr(calibrate, "SECONDS_A_PROBE", 0.0)
 
 
 @pytest.mark.parametrize("kind", ["bert_folder", "distilbert_folder"])

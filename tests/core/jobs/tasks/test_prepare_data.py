@@ -7,8 +7,8 @@ from core.data.hub_download import HubFiles, find_fetched, look_up
 from core.errors import NotAllowed
 from core.jobs import actions, worker
 from core.jobs.launching import find_jobs, launch
-from core.jobs.processes import start_worker
-from core.jobs.tasks.download_data import FetchRequest
+from core.jobs.supervisor import start_worker
+from core.jobs.tasks.prepare_data import FetchRequest
 from core.settings import Settings
 from core.storage.job import FailureCause, Job, JobState
 from core.storage.store import Store

@@ -1,6 +1,4 @@
-"""All runs in one zip, away and back: nothing is lost on the way, and nothing in an untrusted zip
-is believed.
-"""
+"""Backup and restore of all runs: nothing is lost, and nothing in an untrusted zip is trusted."""
 
 import io
 import json
@@ -24,8 +22,17 @@ from core.cli.transferring import restore as restore_command
 from core.errors import DataError, NotAllowed, NotEnoughRoom, StateConflict, Stopped
 from core.estimate.inputs import model_facts
 from core.evaluation.error_analysis import read_tags, write_tag
-from core.jobs.tasks.back_up import Packed, find_parts, launch_backup, own_runs, split, write_backup
-from core.jobs.tasks.restore import Restored, launch_restore, restore
+from core.jobs.tasks.backups import (
+    PackedRuns,
+    RestoredRuns,
+    find_parts,
+    launch_backup,
+    launch_restore,
+    list_own_runs,
+    restore,
+    split_runs,
+    write_backup,
+)
 from core.jobs.worker import perform
 from core.models.catalog import find_model
 from core.people.classroom import Attempts, Rules, come_back
@@ -95,19 +102,19 @@ def pack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Path:
     store.visitor = visitor
     write_backup(
         store,
-        own_runs(store),
+        list_own_runs(store),
         path,
-        visitor.in_charge,
+        visitor.is_admin,
         lambda progress: None,
         lambda: False,
-        Packed(),
+        PackedRuns(),
     )
     return path
 
 
-def unpack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Restored:
+def unpack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> RestoredRuns:
     store.visitor = visitor
-    outcome = Restored()
+    outcome = RestoredRuns()
     with open_backup(path) as opened:
         restore(store, opened, lambda progress: None, lambda: False, outcome)
     return outcome
@@ -182,7 +189,7 @@ def test_what_is_here_already_is_left_alone(lab: Store, tmp_path: Path) -> None:
 def test_the_example_and_runs_running_stay(lab: Store) -> None:
     lab.create(JobKind.TRAIN, "waiting", {}, "key")
 
-    assert {job.id for job in own_runs(lab)} == {DONE, FAILED}
+    assert {job.id for job in list_own_runs(lab)} == {DONE, FAILED}
 
 
 def test_a_student_takes_only_their_own_away(lab: Store, tmp_path: Path) -> None:
@@ -202,7 +209,7 @@ def test_what_a_student_uploads_is_theirs_and_counts_as_imported(
     assert {fresh.job(run_id).owner for run_id in outcome.restored} == {BOB.id}
     assert read_result(fresh.job(DONE)).imported
     assert read_leaderboard(fresh, Rules()) == []
-    assert accounts.people(fresh) == []
+    assert accounts.list_people(fresh) == []
 
 
 def test_an_admin_uploads_names_but_no_way_in(lab: Store, fresh: Store, tmp_path: Path) -> None:
@@ -217,8 +224,8 @@ def test_an_admin_uploads_names_but_no_way_in(lab: Store, fresh: Store, tmp_path
 
     unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), entries={format_.PEOPLE: crown}), GRACE)
 
-    assert accounts.people(fresh) == [Visitor("ada0", "Ada", Role.STUDENT)]
-    with pytest.raises(NotAllowed, match="Nobody here has this key"):
+    assert accounts.list_people(fresh) == [Visitor("ada0", "Ada", Role.STUDENT)]
+    with pytest.raises(NotAllowed, match="This key is unknown here"):
         come_back(fresh, Attempts(), "restored ada0", "here")
 
 
@@ -547,7 +554,7 @@ def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh:
 def test_many_runs_leave_in_parts_that_a_page_takes_back(
     lab: Store, fresh: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.jobs.tasks.back_up.PART_BYTES", 1)
+    monkeypatch.setattr("core.jobs.tasks.backups.PART_BYTES", 1)
     job = started(lab, launch_backup(lab))
     assert perform(lab, job) == 0
     parts = find_parts(lab, lab.job(job.id))
@@ -560,11 +567,11 @@ def test_many_runs_leave_in_parts_that_a_page_takes_back(
 
 
 def test_a_part_holds_as_many_runs_as_fit(lab: Store) -> None:
-    runs = own_runs(lab)
+    runs = list_own_runs(lab)
 
-    assert [len(part) for part in split(lab, runs, 10_000_000)] == [2]
-    assert [len(part) for part in split(lab, runs, 300_000)] == [1, 1]
-    assert split(lab, [], 1) == []
+    assert [len(part) for part in split_runs(lab, runs, 10_000_000)] == [2]
+    assert [len(part) for part in split_runs(lab, runs, 300_000)] == [1, 1]
+    assert split_runs(lab, [], 1) == []
 
 
 def started(store: Store, job: Job) -> Job:
@@ -598,16 +605,16 @@ def test_stopping_is_noticed_between_runs(lab: Store, fresh: Store, tmp_path: Pa
     path = pack(lab, tmp_path / "runs.zip")
 
     with pytest.raises(Stopped), open_backup(path) as opened:
-        restore(fresh, opened, lambda progress: None, lambda: True, Restored())
+        restore(fresh, opened, lambda progress: None, lambda: True, RestoredRuns())
     with pytest.raises(Stopped):
         write_backup(
             lab,
-            own_runs(lab),
+            list_own_runs(lab),
             tmp_path / "other.zip",
             True,
             lambda progress: None,
             lambda: True,
-            Packed(),
+            PackedRuns(),
         )
 
 
@@ -635,4 +642,4 @@ def test_the_command_line_does_both(
     restore_command(path)
     assert "2 runs restored" in capsys.readouterr().out
     restore_command(path)
-    assert "0 runs restored, 2 were here already" in capsys.readouterr().out
+    assert "0 runs restored, 2 existed already" in capsys.readouterr().out

@@ -11,13 +11,12 @@ from core.data.sources import Source, folder_source
 from core.errors import NotAllowed, StateConflict
 from core.evaluation.predictions import Predictions
 from core.jobs import actions, worker
-from core.jobs.tasks.score_import import find_scoring, launch_scoring
+from core.jobs.tasks.classify_texts import find_scoring, launch_scoring
 from core.jobs.workers.classify import classify_texts
 from core.presets import make_config
 from core.runs import artifacts
 from core.settings import Settings
-from core.storage.job import Job, JobState
-from core.storage.job_record import read_record
+from core.storage.job import Job, JobState, read_record
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
 from core.transfer.imports.import_run import import_run
@@ -104,7 +103,7 @@ def test_other_class_names_are_refused(lab: Store, tmp_path: Path, news: Source)
     done = do(lab, launch_scoring(lab, job, news))
 
     assert done.state is JobState.FAILED
-    assert "tells a, b, c, d apart" in done.message
+    assert "has a, b, c, d." in done.message
     assert "test" not in lab.job(job.id).result
 
 

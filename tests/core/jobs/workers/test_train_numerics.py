@@ -1,4 +1,4 @@
-"""Real trainings of a tiny model in this process: what a run computes with, from start to end."""
+"""Precision and matrix library of a run, in real trainings of a tiny model in this process."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import torch
 
 from core.data.sources import folder_source
 from core.jobs.context import JobContext
-from core.jobs.workers.run_numerics import settle
+from core.jobs.workers.train import settle_numerics
 from core.models.catalog import find_model
 from core.presets import make_config
 from core.runs import artifacts
@@ -21,7 +21,7 @@ from core.runs.requests import TrainRequest, describe_precision, read_train_requ
 from core.runs.sweep import plan_sweep
 from core.storage import files
 from core.storage.job import FailureCause, Job, JobKind, JobState
-from core.storage.numerics import auto_precision, decide_steps
+from core.storage.numerics import choose_auto_precision, decide_steps
 from tests.support.faults.disks import DyingDisk
 from tests.support.faults.lab import InProcessLab, outcome
 from tests.support.faults.plan import FaultPlan
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 
 class DiesAtStep14(DyingDisk):
-    """Ends the process while the checkpoint of step 14, the second one, takes its name."""
+    """Ends the process while the checkpoint of step 14, the second one, is renamed."""
 
     def __init__(self) -> None:
         super().__init__(LAST)
@@ -89,7 +89,7 @@ def train(stage: InProcessLab, key: str, **changes: object) -> Job:
 
 
 def die(stage: InProcessLab, key: str, **changes: object) -> Job:
-    """A run whose worker died after step 7 was saved, and queued again."""
+    """A run whose worker died after step 7 was saved, and which is queued again."""
     job = launch(stage, key, **changes)
     stage.play(DiesAtStep14())
     assert stage.store.job(job.id).state is JobState.INTERRUPTED
@@ -106,7 +106,7 @@ def finish(stage: InProcessLab, job: Job) -> Job:
 
 
 def forget(stage: InProcessLab, job: Job) -> None:
-    """Make the record one of an earlier version, which recorded nothing before the end."""
+    """Change the record to that of an earlier version, which recorded nothing before the end."""
     request = {name: value for name, value in job.request.items() if name != "numerics"}
     config = {**request["config"], "precision": "auto"}  # type: ignore[dict-item]
     with stage.store.transaction() as db:
@@ -149,7 +149,10 @@ def test_a_resume_under_an_opposite_stopwatch_is_bit_equal(
     finished = finish(stage, job)
 
     assert outcome(stage.store.folder(finished)) == expected
-    assert auto_precision(stage.settings, model_name(stage), "cpu") != finished.result["precision"]
+    assert (
+        choose_auto_precision(stage.settings, model_name(stage), "cpu")
+        != finished.result["precision"]
+    )
 
 
 def test_a_later_stopwatch_changes_nothing_on_a_measured_machine(stage: InProcessLab) -> None:
@@ -188,7 +191,7 @@ def test_an_old_run_without_a_record_goes_on_in_fp32_and_says_so(
     request = read_train_request(finished)
     assert finished.result["precision"] == "fp32"
     assert describe_precision(finished, request).startswith("auto → fp32 (assumed")
-    assert "It goes on in fp32" in caplog.text
+    assert "It continues in fp32" in caplog.text
     assert outcome(stage.store.folder(finished)) == expected
 
 
@@ -242,10 +245,10 @@ def test_a_record_is_written_once(stage: InProcessLab) -> None:
     stage.look()
     context = JobContext(stage.store, stage.store.job(job.id))
     model = find_model(str(stage.settings.home.parent / "tiny"), stage.settings, hub=False)
-    first = settle(context, model, CPU)
+    first = settle_numerics(context, model, CPU)
     measure(stage, ONEDNN)
 
-    assert settle(context, model, CPU) == first
+    assert settle_numerics(context, model, CPU) == first
     assert read_train_request(stage.store.job(job.id)) == first[0]
 
 

@@ -18,20 +18,20 @@ from core.inference.tracer import Tracer
 from core.jobs import actions, worker
 from core.jobs.context import JobContext
 from core.jobs.launching import find_jobs, launch
-from core.jobs.tasks.nearest_texts import (
+from core.jobs.tasks.embed_texts import (
     Index,
     NearestRequest,
     find_data,
+    has_index,
     index_folder,
-    is_made,
     read_index,
 )
-from core.jobs.workers import encode
+from core.jobs.workers import embed
 from core.presets import make_config
 from core.runs import artifacts
 from core.runs.requests import TrainRequest, read_train_request
 from core.settings import Settings
-from core.storage import manifest
+from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.training.load_model import load_base
@@ -53,9 +53,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 @pytest.fixture
 def make_run(lab: Store, tmp_path: Path) -> Callable[..., Job]:
-    """A finished run as a worker leaves it, but for its training; ``drop``: its recipe leaves out
-    that many rows.
-    """
+    """Make a completed run without training; its recipe drops ``drop`` rows."""
 
     def make(drop: int = 0) -> Job:
         config = make_config(
@@ -98,7 +96,7 @@ def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(
     lab: Store, make_run: Callable[..., Job], tmp_path: Path
 ) -> None:
     job = make_run()
-    assert not is_made(index_folder(lab, job))
+    assert not has_index(index_folder(lab, job))
 
     done = do(lab, launch(lab, NearestRequest(run=job.id), job.name))
 
@@ -182,7 +180,7 @@ def test_an_imported_run_imported_no_training_texts(
             (TrainRequest.model_validate(reported).model_dump_json(), job.id),
         )
 
-    with pytest.raises(DataError, match="did not come with it"):
+    with pytest.raises(DataError, match="was imported without"):
         find_data(lab.settings, lab.job(job.id))
 
 
@@ -194,10 +192,10 @@ def test_another_adapter_needs_another_index_which_takes_the_place_of_the_first(
     first = index_folder(lab, job)
     (lab.folder(job) / "adapter" / "adapter_model.safetensors").touch()
 
-    assert not is_made(index_folder(lab, job))
+    assert not has_index(index_folder(lab, job))
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))
 
-    assert is_made(index_folder(lab, job))
+    assert has_index(index_folder(lab, job))
     assert not first.exists()
 
 
@@ -207,9 +205,9 @@ def test_a_damaged_index_says_so(lab: Store, make_run: Callable[..., Job]) -> No
     folder = index_folder(lab, job)
     (folder / "states.safetensors").write_bytes(b"no")
 
-    with pytest.raises(ArtifactDamaged, match="not those that were written"):
+    with pytest.raises(ArtifactDamaged, match="differ from what was written"):
         read_index(folder)
-    assert manifest.NAME in {path.name for path in folder.iterdir()}
+    assert files.MANIFEST in {path.name for path in folder.iterdir()}
 
 
 def test_a_stop_leaves_nothing_behind(
@@ -221,9 +219,9 @@ def test_a_stop_leaves_nothing_behind(
     monkeypatch.setattr(JobContext, "should_stop", lambda context: True)
 
     with JobContext(lab, lab.job(work.id)) as context, pytest.raises(Stopped):
-        encode.run(context)
+        embed.run_index(context)
 
-    assert not is_made(index_folder(lab, job))
+    assert not has_index(index_folder(lab, job))
 
 
 def test_asking_twice_gives_one_job_and_a_guest_none(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.storage.sqlite_pool import IDLE, SqlitePool
+from core.storage.database import IDLE, SqlitePool
 
 
 @pytest.fixture

@@ -1,0 +1,175 @@
+"""Schema and migrations of the SQLite database, and a pool of open connections.
+
+To open a connection and read its schema costs more than a short query.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from core.errors import StoreDamaged
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One point of a curve.
+
+    A training step has a loss and a speed; a validation also has accuracy and macro-F1.
+    """
+
+    step: int
+    split: Literal["train", "validation"]
+    epoch: float
+    loss: float
+    at: float
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    learning_rate: float | None = None
+    rows_per_second: float | None = None
+    best: bool = False
+    id: int = 0
+
+
+METRIC_FIELDS = tuple(field.name for field in fields(Metric) if field.name != "id")
+METRIC_COLUMNS = ", ".join(METRIC_FIELDS)
+
+MIGRATIONS = (  # version n is reached by running the first n; a published one is never edited
+    """
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL,
+        attempt INTEGER NOT NULL, owner TEXT NOT NULL, launch_key TEXT NOT NULL UNIQUE,
+        request_json TEXT NOT NULL, created_at REAL NOT NULL,
+        phase TEXT NOT NULL, done INTEGER NOT NULL, total INTEGER NOT NULL, pid INTEGER NOT NULL,
+        started_at REAL, ended_at REAL, heartbeat_at REAL, stop_at REAL, fingerprint TEXT NOT NULL,
+        cause TEXT NOT NULL, message TEXT NOT NULL, fix TEXT NOT NULL, error_id TEXT NOT NULL,
+        result_json TEXT NOT NULL, version INTEGER NOT NULL
+    );
+    CREATE INDEX jobs_by_state ON jobs (state, created_at);
+    CREATE TABLE metrics (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL, step INTEGER NOT NULL,
+        split TEXT NOT NULL, epoch REAL NOT NULL, loss REAL NOT NULL, at REAL NOT NULL,
+        accuracy REAL, macro_f1 REAL, learning_rate REAL, rows_per_second REAL,
+        best INTEGER NOT NULL
+    );
+    CREATE INDEX metrics_by_job ON metrics (job_id, id);
+    """,
+    "ALTER TABLE jobs ADD COLUMN proposal_json TEXT NOT NULL DEFAULT '{}'",
+    """
+    CREATE TABLE people (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL,
+        key_hash TEXT NOT NULL UNIQUE, joined_at REAL NOT NULL
+    );
+    CREATE TABLE options (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE audit (
+        at REAL NOT NULL, visitor TEXT NOT NULL, action TEXT NOT NULL, what TEXT NOT NULL
+    );
+    """,
+    "ALTER TABLE jobs ADD COLUMN phase_at REAL",
+)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Migrate the database to the newest version.
+
+    Raises StoreDamaged if it is newer than this program.
+    """
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise StoreDamaged(
+            f"The database has schema version {version}; this program knows {len(MIGRATIONS)}.",
+            "Update LoRA Lab.",
+        )
+    if version == len(MIGRATIONS):
+        return
+    db.execute("PRAGMA journal_mode = WAL")
+    # of two processes that open a new database at once, the second waits and has nothing to do
+    db.execute("BEGIN IMMEDIATE")
+    current = int(db.execute("PRAGMA user_version").fetchone()[0])
+    for number, script in enumerate(MIGRATIONS[current:], start=current + 1):
+        for statement in filter(str.strip, script.split(";")):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {number}")
+
+
+BUSY_SECONDS = 10  # how long a write waits for another process's write
+IDLE = 4  # connections kept for the next use; each may hold 2 MB of pages
+
+Identity = tuple[int, int, int, int]
+
+
+class SqlitePool:
+    """Open connections of this process to one file. Thread-safe: a connection has one user at a
+    time.
+
+    A file that was replaced, damaged or restored from outside counts as another file: its
+    connections are closed, and it is opened again.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._idle: list[tuple[Identity, sqlite3.Connection]] = []
+
+    @contextmanager
+    def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+        """Run a transaction; without ``create`` a missing file is an error.
+
+        Raises what SQLite raises, and then closes the connection.
+        """
+        identity, db = self._take(create)
+        try:
+            with db:
+                yield db
+        except BaseException:
+            db.close()
+            raise
+        if len(self._idle) < IDLE:
+            self._idle.append((identity, db))
+        else:
+            db.close()
+
+    def close(self) -> None:
+        """Close all idle connections, because the file is about to be moved."""
+        while self._idle:
+            self._idle.pop()[1].close()
+
+    def __del__(self) -> None:
+        """Close when the cache drops this object: Python 3.13 warns about open connections."""
+        self.close()
+
+    def _take(self, create: bool) -> tuple[Identity, sqlite3.Connection]:
+        identity = self._identify()
+        while self._idle:
+            try:
+                known, db = self._idle.pop()
+            except IndexError:  # another thread was quicker
+                break
+            if known == identity:
+                return known, db
+            db.close()
+        mode = "rwc" if create else "rw"
+        url = f"{self._database.absolute().as_uri()}?mode={mode}"
+        db = sqlite3.connect(url, timeout=BUSY_SECONDS, uri=True, check_same_thread=False)
+        db.row_factory = sqlite3.Row
+        try:
+            db.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            db.close()
+            raise
+        return identity, db
+
+    def _identify(self) -> Identity:
+        try:
+            status = self._database.stat()
+        except FileNotFoundError:
+            return (0, 0, 0, 0)
+        return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def open_pool(database: Path) -> SqlitePool:
+    """Return the pool of this file, which all callers share."""
+    return SqlitePool(database)
