@@ -1,0 +1,273 @@
+"""Read CSV, TSV and other delimited text, row by row, with a report of every decision."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from csv import field_size_limit
+from dataclasses import dataclass, replace
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import PurePath
+from typing import IO
+
+from core.data.tables.dialect import (
+    NAMES,
+    SAMPLE_LINES,
+    SEP_LINE,
+    find_header,
+    find_separator,
+    find_title,
+    find_width,
+    trim,
+)
+from core.data.tables.read_report import Dialect, EncodingChoice, HeaderChoice, ReadReport
+from core.data.tables.record_parser import LineBuffer, QuoteReading, Record, read_records
+from core.data.tables.text_encoding import find_text_encoding
+from core.errors import DataError
+
+HEADER_RECORDS = 60
+CHUNK_BYTES = 1 << 20
+MISFIT = "wrong number of cells"
+NAMED = 5  # lines in a sentence
+Opener = Callable[[], IO[bytes]]
+Row = tuple[int, list[str]]  # line number, cells
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Choices of a person instead of the detection; empty or None keeps it."""
+
+    encoding: str = ""
+    separator: str = ""
+    header: bool | None = None
+    quotes: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DelimitedTable:
+    """An opened table. ``rows`` reads it once more from the start, and fills ``report``."""
+
+    name: str
+    encoding: EncodingChoice
+    dialect: Dialect
+    header: HeaderChoice
+    columns: tuple[str, ...]
+    report: ReadReport
+    open: Opener
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the line number and the cells of each row that fits.
+
+        Raises DataError at the end if fewer rows fit than do not.
+        """
+        with closing(_lines(self.open, self.encoding.name)) as lines:
+            yield from self._fitting(LineBuffer(lines))
+
+    def _fitting(self, buffer: LineBuffer) -> Iterator[Row]:
+        width, report = len(self.columns), self.report
+        buffer.skip(self.dialect.skipped)
+        ordinary: list[int] = []
+        misfits: list[Record] = []
+        head: list[str] | None = None
+        for record in read_records(buffer, self.dialect, width):
+            if not record.cells:
+                report.blank_lines += 1
+                continue
+            if self.header.present and head is None:
+                head = record.cells
+                continue
+            if record.quotes is QuoteReading.ORDINARY:
+                ordinary.append(record.line)
+            cells = _fit(record.cells, width)
+            if cells is None:
+                misfits += [] if misfits else [record]
+                report.leave_out(MISFIT, record.line)
+            elif not any(cell.strip() for cell in cells):
+                report.leave_out("empty row", record.line)
+            elif record.cells == head and self.header.certain:
+                report.leave_out("header repeated", record.line)
+            else:
+                report.rows_kept += 1
+                yield record.line, cells
+        if ordinary:
+            report.notes.append(f"Double quotes are part of the texts in {_name_lines(ordinary)}.")
+        if misfits and report.count(MISFIT) > report.rows_kept:
+            raise self._misfit_error(misfits[0])
+
+    def _misfit_error(self, first: Record) -> DataError:
+        used = NAMES.get(self.dialect.separator, repr(self.dialect.separator))
+        return DataError(
+            f"{self.name}, line {first.line:,}: expected {len(self.columns)} cells separated by"
+            f" {used}, found {len(first.cells)}.",
+            "Choose another separator, or put texts that hold the separator, a quote or a line"
+            " break in double quotes.",
+        )
+
+
+def open_delimited(name: str, opener: Opener, chosen: Chosen | None = None) -> DelimitedTable:
+    """Detect how to read the file that ``opener`` opens. Raises DataError.
+
+    The file is read twice: for its encoding and for its quotes.
+    """
+    field_size_limit(sys.maxsize)
+    options = chosen or Chosen()
+    report = ReadReport()
+    encoding = EncodingChoice(options.encoding)
+    if not options.encoding:
+        with opener() as file:
+            encoding = find_text_encoding(name, file)
+    report.notes += _describe(encoding)
+    sample = _read_sample(name, opener, encoding.name)
+    separator, skipped = options.separator, 0
+    if match := SEP_LINE.fullmatch(sample[0].strip("\ufeff\r\n")):
+        separator, skipped = options.separator or match[1], 1
+    sample = sample[skipped:]
+    separator = separator or find_separator(sample, PurePath(name).suffix.lower())
+    width, before = find_width(sample, separator)
+    for line in range(skipped + 1, skipped + before + 1):
+        if sample[line - skipped - 1].strip():
+            report.leave_out("before the table", line)
+    dialect = Dialect(separator, options.quotes is not False, skipped + before)
+    if options.quotes is None:
+        dialect = _decide_quotes(name, opener, encoding.name, dialect, width, report)
+    records = _first_records(opener, encoding.name, dialect, width)
+    if not records:
+        raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
+    if title := find_title([record.cells for record in records]):
+        for record in records[:title]:
+            report.leave_out("before the table", record.line)
+        records = records[title:]
+        dialect = replace(dialect, skipped=records[0].line - 1)
+    header = (
+        find_header([record.cells for record in records])
+        if options.header is None
+        else HeaderChoice(options.header, "it was chosen")
+    )
+    columns = _name_columns(records, header, report)
+    if header.present and not header.certain:
+        names = ", ".join(map(repr, columns[:NAMED]))
+        report.notes.append(f"Line {records[0].line} was read as the header: {names}.")
+    return DelimitedTable(name, encoding, dialect, header, columns, report, opener)
+
+
+def _lines(opener: Opener, encoding: str) -> Generator[str]:
+    """Yield lines with their ends: LF or CRLF, or CR where the file has nothing else."""
+    with opener() as file:
+        newline = "\n" if any(b"\n" in chunk for chunk in _chunks(file)) else "\r"
+    with TextIOWrapper(opener(), encoding, errors="strict", newline=newline) as text:
+        first = True
+        for line in text:
+            yield line.lstrip("\ufeff") if first else line
+            first = False
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _read_sample(name: str, opener: Opener, encoding: str) -> list[str]:
+    try:
+        with closing(_lines(opener, encoding)) as lines:
+            sample = [line.rstrip("\r\n") for line in islice(lines, SAMPLE_LINES)]
+    except (UnicodeDecodeError, LookupError) as error:
+        raise DataError(
+            f"{name} is not {encoding.upper()}.", "Choose another encoding, or save it as UTF-8."
+        ) from error
+    if not any(line.strip() for line in sample):
+        raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
+    return sample
+
+
+def _decide_quotes(
+    name: str, opener: Opener, encoding: str, dialect: Dialect, width: int, report: ReadReport
+) -> Dialect:
+    """Read quotes as ordinary characters in the whole file if no record needs enclosing ones.
+
+    If every record has the right width with enclosing quotes, and some only so, quotes enclose.
+    Raises DataError if some records need them, some exclude them, and others join lines that are
+    rows on their own.
+    """
+    readings: Counter[QuoteReading] = Counter()
+    first: dict[QuoteReading, Record] = {}
+    with closing(_lines(opener, encoding)) as lines:
+        buffer = LineBuffer(lines)
+        buffer.skip(dialect.skipped)
+        for record in read_records(buffer, dialect, width):
+            if record.quotes is not QuoteReading.NONE:
+                readings[record.quotes] += 1
+                first.setdefault(record.quotes, record)
+    ambiguous = first.get(QuoteReading.AMBIGUOUS)
+    excluded = first.get(QuoteReading.ORDINARY)
+    if ambiguous and excluded and readings[QuoteReading.NEEDED]:
+        last = ambiguous.line + ambiguous.lines - 1
+        raise DataError(
+            f"{name}, line {ambiguous.line:,}: a double quote joins the lines to {last:,} into one"
+            " text, but each of them is a row on its own.",
+            "Choose whether double quotes enclose texts.",
+        )
+    against = ambiguous or excluded
+    if against and not readings[QuoteReading.NEEDED]:
+        report.notes.append(
+            f"Double quotes are part of the texts: line {against.line:,} has one that encloses"
+            " nothing."
+        )
+        return replace(dialect, quotes=False)
+    return dialect
+
+
+def _first_records(opener: Opener, encoding: str, dialect: Dialect, width: int) -> list[Record]:
+    with closing(_lines(opener, encoding)) as lines:
+        buffer = LineBuffer(lines)
+        buffer.skip(dialect.skipped)
+        records = (record for record in read_records(buffer, dialect, width) if record.cells)
+        return list(islice(records, HEADER_RECORDS))
+
+
+def _name_columns(
+    records: list[Record], header: HeaderChoice, report: ReadReport
+) -> tuple[str, ...]:
+    """Return unique names, as many as most rows have cells."""
+    common = Counter(len(record.cells) for record in records).most_common(1)[0][0]
+    if not header.present:
+        return tuple(f"column {number}" for number in range(1, common + 1))
+    rows = [record.cells for record in records[1:]]
+    names = [" ".join(cell.split()) for cell in records[0].cells]
+    trimmed = trim(names)
+    if all(_fit(cells, len(trimmed)) is not None for cells in rows):
+        names = trimmed
+    if rows and all(len(cells) == len(names) + 1 and cells[0].isdigit() for cells in rows):
+        names = ["row name", *names]
+        report.notes.append("The first column has no name: the header is one cell short.")
+    used: Counter[str] = Counter()
+    unique = []
+    for position, name in enumerate(names, 1):
+        stem = name or f"column {position}"
+        used[stem] += 1
+        unique.append(stem if used[stem] == 1 else f"{stem} ({used[stem]})")
+        if used[stem] == 2:
+            report.notes.append(f"Two columns are called {stem!r}; the second is {unique[-1]!r}.")
+    return tuple(unique)
+
+
+def _fit(cells: list[str], width: int) -> list[str] | None:
+    """Return ``width`` cells, without empty ones beyond them; None if there are others."""
+    if len(cells) == width:
+        return cells
+    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+        return cells[:width]
+    return None
+
+
+def _describe(encoding: EncodingChoice) -> list[str]:
+    return [
+        f"The encoding may also be {name}: {', '.join(words)}."
+        for name, words in encoding.alternatives
+    ]
+
+
+def _name_lines(lines: list[int]) -> str:
+    named = ", ".join(f"{line:,}" for line in lines[:NAMED])
+    more = f" and {len(lines) - NAMED:,} more" if len(lines) > NAMED else ""
+    return f"line {named}{more}"

@@ -1,0 +1,125 @@
+"""Detect the separator, the lines before the table, and whether there is a header."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from core.data.tables.read_report import Dialect, HeaderChoice
+from core.data.tables.record_parser import LineBuffer, read_records, split_line
+
+SEPARATORS = (",", ";", "\t", "|")
+RARE_SEPARATORS = ("^", "~", "\x1f", "\x01")  # only where none of the usual ones separates anything
+NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+SEP_LINE = re.compile(r'"?sep=(.)"?')  # the first line of some files of Excel
+SAMPLE_LINES = 400
+PREAMBLE_LINES = 10  # a title and some blank lines, before a table
+REGULAR = 0.8  # proportion of lines of one width, from which other lines are no part of the table
+HEADER_LENGTH = 64  # characters: a longer cell is a text, not a column name
+USUAL_NAMES = frozenset(
+    (
+        *("text", "sentence", "review", "content", "body", "message", "title", "description"),
+        *("comment", "tweet", "headline", "label", "class", "category", "topic", "sentiment"),
+        *("target", "tag", "split", "set", "id", "index", "idx", "row", "rating"),
+    )
+)
+
+
+def find_separator(lines: Sequence[str], suffix: str) -> str:
+    """Find the character that splits most lines, and the first one, into as many cells.
+
+    Of several, the one whose columns repeat their values most, as labels do.
+    """
+    filled = [line for line in lines if line.strip()]
+    preferred = "\t" if suffix == ".tsv" else ","
+    for candidates in (SEPARATORS, RARE_SEPARATORS):
+        order = sorted(candidates, key=lambda separator: separator != preferred)
+        scores = {separator: _score(filled, separator) for separator in order}
+        best = max(order, key=lambda separator: scores[separator])
+        if scores[best][1]:
+            return best
+    return preferred
+
+
+def find_width(lines: Sequence[str], separator: str) -> tuple[int, int]:
+    """Return the number of cells of the table, and of the lines that precede it.
+
+    The width is that of the first line, or of most lines, whichever more records have.
+    """
+    widths = [len(split_line(line, separator)) if line.strip() else 0 for line in lines]
+    filled = [width for width in widths if width]
+    if not filled:
+        return 0, 0
+    several = [width for width in filled if width > 1]  # a line of one cell may be part of a text
+    common, count = Counter(several or filled).most_common(1)[0]
+    first = widths.index(common)
+    plain = max(widths[:first], default=0) < 2 and '"' not in "".join(lines[:first])
+    if plain and first <= PREAMBLE_LINES and count >= REGULAR * len(filled):
+        return common, first
+    return max((filled[0], common), key=lambda width: _count_fitting(lines, separator, width)), 0
+
+
+def _count_fitting(lines: Sequence[str], separator: str, width: int) -> int:
+    buffer = LineBuffer(f"{line}\n" for line in lines)
+    records = read_records(buffer, Dialect(separator), width)
+    return sum(len(record.cells) == width for record in records)
+
+
+def find_header(records: Sequence[Sequence[str]]) -> HeaderChoice:
+    """Decide whether the first record names the columns, from it and some records below."""
+    first, rest = trim(cell.strip() for cell in records[0]), records[1:]
+    usual = sorted({cell.lower() for cell in first} & USUAL_NAMES)
+    if len(usual) > 1 or (usual and not _is_repeated(first, rest)):
+        return HeaderChoice(True, f"it holds the name {usual[0]!r}")
+    if any(len(cell) > HEADER_LENGTH for cell in first):
+        return HeaderChoice(False, "its cells are as long as texts")
+    if any(not cell or re.fullmatch(r"[-+]?[0-9.,]+", cell) for cell in first):
+        return HeaderChoice(False, "a cell is empty or a number")
+    if len(set(first)) < len(first) or _is_repeated(first, rest):
+        return HeaderChoice(False, "its values occur again below")
+    return HeaderChoice(True, "its values do not occur again below", certain=False)
+
+
+def find_title(records: Sequence[Sequence[str]]) -> int:
+    """Return the number of records, with empty cells, before a record of two usual names."""
+    for position, record in enumerate(records[: PREAMBLE_LINES + 1]):
+        if len({cell.strip().lower() for cell in record} & USUAL_NAMES) > 1:
+            return position
+        if all(cell.strip() for cell in record):
+            return 0
+    return 0
+
+
+def trim(cells: Iterable[str]) -> list[str]:
+    """Return cells without the empty ones at the end."""
+    trimmed = list(cells)
+    while trimmed and not trimmed[-1].strip():
+        trimmed.pop()
+    return trimmed
+
+
+def _is_repeated(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    return any(
+        cell == record[number].strip()
+        for record in rest
+        for number, cell in enumerate(first)
+        if number < len(record)
+    )
+
+
+def _score(lines: Sequence[str], separator: str) -> tuple[bool, float, float]:
+    """Return whether the first line fits, the share of regular lines, and minus the share of
+    distinct values in the column that repeats most.
+    """
+    records = [split_line(line, separator) for line in lines]
+    widths = Counter(len(record) for record in records if len(record) > 1)
+    if not widths:
+        return False, 0.0, 0.0
+    named = len({cell.strip().lower() for cell in records[0]} & USUAL_NAMES) > 1
+    width = len(records[0]) if named else max(widths, key=lambda size: (widths[size], size))
+    regular = [record for record in records if len(record) == width]
+    distinct = min(
+        len({record[number] for record in regular}) / len(regular) for number in range(width)
+    )
+    share = len(regular) / len(records)
+    starts = len(records[0]) == width and (share > 0.5 or named)
+    return starts, round(share, 1), -round(distinct, 1)

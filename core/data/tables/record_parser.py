@@ -1,0 +1,161 @@
+"""Split lines of delimited text into cells, and decide line by line what a double quote means.
+
+A quoted cell may span lines if the record then has the width of the table, and if the lines are not
+rows on their own. A quote that opens nothing is an ordinary character.
+"""
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.data.tables.read_report import Dialect
+
+LONGEST_SPAN = 1000  # lines of one quoted cell; a quote that is never closed costs as many
+CARRIAGE_RETURN = "\uf8f1"  # stands for CR within a line, which the csv module refuses
+
+
+class QuoteReading(StrEnum):
+    """How the quotes of a record were read."""
+
+    NONE = "no quotes"
+    ENCLOSING = "quotes enclose cells, needed or not"
+    NEEDED = "only as enclosing do the quotes give the right number of cells"
+    ORDINARY = "only as ordinary characters do the quotes give the right number of cells"
+    AMBIGUOUS = "a cell of several lines, each of which is a row on its own"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record: its first line, its cells, and how its quotes were read."""
+
+    line: int
+    cells: list[str]
+    quotes: QuoteReading = QuoteReading.NONE
+    lines: int = 1
+
+
+class LineBuffer:
+    """Lines without their ends, with a look ahead; line numbers begin at 1."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._ahead: deque[str] = deque()
+        self.number = 0
+
+    def next(self) -> str | None:
+        """Return the next line, None at the end."""
+        line = self._ahead.popleft() if self._ahead else next(self._lines, None)
+        self.number += line is not None
+        return line
+
+    def peek(self, offset: int) -> str | None:
+        """Return the line ``offset`` lines ahead, 0 for the next."""
+        while len(self._ahead) <= offset:
+            line = next(self._lines, None)
+            if line is None:
+                return None
+            self._ahead.append(line)
+        return self._ahead[offset]
+
+    def skip(self, count: int) -> None:
+        """Drop lines that were looked at."""
+        for _ in range(count):
+            self.next()
+
+
+def read_records(buffer: LineBuffer, dialect: Dialect, width: int) -> Iterator[Record]:
+    """Yield a record per line, or per several lines; blank lines are records without cells."""
+    while (line := buffer.next()) is not None:
+        content = line.rstrip("\r\n")
+        if not content:
+            yield Record(buffer.number, [])
+        elif not dialect.quotes or '"' not in content:
+            yield Record(buffer.number, content.split(dialect.separator))
+        else:
+            yield _read_quoted(buffer, line, dialect.separator, width)
+
+
+def split_line(content: str, separator: str) -> list[str]:
+    """Split one line, with enclosing quotes where they are well formed."""
+    if '"' in content:
+        cells, _ = _parse(content, separator)
+        if cells is not None:
+            return cells
+    return content.split(separator)
+
+
+def _read_quoted(buffer: LineBuffer, line: str, separator: str, width: int) -> Record:
+    number, content = buffer.number, line.rstrip("\r\n")
+    ordinary = content.split(separator)
+    cells, is_open = _parse(content, separator)
+    if cells is not None and _fits(cells, width):
+        if cells == ordinary:
+            return Record(number, cells)
+        needed = not _fits(ordinary, width) or '""' in content
+        return Record(number, cells, QuoteReading.NEEDED if needed else QuoteReading.ENCLOSING)
+    if is_open and (spanning := _read_spanning(buffer, line, separator, width)):
+        return spanning
+    if not _fits(ordinary, width) and (content.startswith(' "') or f'{separator} "' in content):
+        spaced, _ = _parse(content, separator, spaced=True)
+        if spaced is not None and _fits(spaced, width):
+            return Record(number, spaced, QuoteReading.NEEDED)
+    if '\\"' in content:
+        escaped, _ = _parse(content, separator, escapes=True)
+        if escaped is not None and _fits(escaped, width):
+            return Record(number, escaped, QuoteReading.NEEDED)
+    if _fits(ordinary, width):
+        return Record(number, ordinary, QuoteReading.ORDINARY)
+    return Record(number, cells if cells is not None else ordinary)
+
+
+def _read_spanning(buffer: LineBuffer, line: str, separator: str, width: int) -> Record | None:
+    """Read a record of several lines; None if no closing quote makes it fit."""
+    number, text, alone = buffer.number, line, _fits(line.rstrip("\r\n").split(separator), width)
+    for offset in range(LONGEST_SPAN):
+        following = buffer.peek(offset)
+        if following is None:
+            return None
+        text += following
+        alone = alone and _fits(following.rstrip("\r\n").split(separator), width)
+        if '"' in following and text.count('"') % 2 == 0:
+            cells, _ = _parse(text.rstrip("\r\n"), separator)
+            if cells is None or not _fits(cells, width):
+                return None
+            buffer.skip(offset + 1)
+            reading = QuoteReading.AMBIGUOUS if alone else QuoteReading.NEEDED
+            return Record(number, cells, reading, offset + 2)
+    return None
+
+
+def _fits(cells: list[str], width: int) -> bool:
+    """Whether there are ``width`` cells, and beyond them only empty ones."""
+    return len(cells) == width or (len(cells) > width and not any(cells[width:]))
+
+
+def _parse(
+    content: str, separator: str, *, spaced: bool = False, escapes: bool = False
+) -> tuple[list[str] | None, bool]:
+    """Parse one record strictly; None if it is malformed, and whether a quote stays open.
+
+    ``spaced`` allows blanks before a cell, ``escapes`` a backslash before a quote.
+    """
+    safe = content.replace("\r", CARRIAGE_RETURN) if "\r" in content else content
+    reader = csv.reader(
+        [safe],
+        delimiter=separator,
+        strict=True,
+        skipinitialspace=spaced,
+        doublequote=not escapes,
+        escapechar="\\" if escapes else None,
+    )
+    try:
+        cells = next(reader)
+    except csv.Error as error:
+        return None, "unexpected end" in str(error)
+    except StopIteration:
+        return None, False
+    if safe is not content:
+        cells = [cell.replace(CARRIAGE_RETURN, "\r") for cell in cells]
+    return cells, False
