@@ -14,9 +14,7 @@ from core.errors import ConfigError
 from core.estimate.inputs import DataFacts, ModelFacts
 from core.estimate.machine_costs import MachineCosts, typical
 from core.estimate.workload import (
-    HEAP_SLACK,
-    CostUnit,
-    MemoryUnit,
+    Cost,
     data_mb,
     evaluation_work,
     is_fast,
@@ -61,26 +59,6 @@ class Speed:
     high: float
     factor: float = 1.0
     memory_factor: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """The work and memory of a run in units. ``fixed_mb`` is the memory of data and trained
-    parameters.
-    """
-
-    work: dict[CostUnit, float]
-    held: dict[MemoryUnit, float]
-    fixed_mb: float
-    trained: int
-
-    def seconds(self, calibration: MachineCosts) -> float:
-        """Seconds of all optimizer steps."""
-        return calibration.cost(self.work)
-
-    def memory_mb(self, calibration: MachineCosts) -> float:
-        """Peak memory of the worker."""
-        return calibration.base_mb + self.fixed_mb + HEAP_SLACK * calibration.size(self.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +145,7 @@ def estimate(
     start_seconds = (
         LAUNCH_SECONDS + calibration.start_seconds + tokens / calibration.tokens_per_second
     )
-    step_seconds = speed.factor * cost.seconds(calibration)
+    step_seconds = speed.factor * calibration.train_seconds(cost)
     validation_seconds = validations * evaluating(validated)
     evaluation_seconds = evaluating(tested) + validations * SAVING_SECONDS
     likely = (
@@ -184,7 +162,7 @@ def estimate(
         step_seconds=step_seconds,
         validation_seconds=validation_seconds,
         evaluation_seconds=evaluation_seconds,
-        memory_mb=round(speed.memory_factor * cost.memory_mb(calibration)),
+        memory_mb=round(speed.memory_factor * calibration.peak_memory_mb(cost)),
         disk_mb=_count_disk_mb(
             cost.trained, validations * validated + tested + untrained, data.classes
         ),

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.config import Precision
 from core.errors import ArtifactDamaged
-from core.estimate.workload import CostUnit, MemoryUnit
+from core.estimate.workload import Cost, CostUnit, MemoryUnit
 from core.storage import files
 
 Kind = TypeVar("Kind", bound=str)
@@ -57,6 +57,8 @@ TYPICAL_MB: dict[MemoryUnit, float] = {
     MemoryUnit.BASE_DROPOUT: 8.0,
 }
 GPU_SPEEDUP = 30.0
+# freed blocks of other sizes that the allocator keeps; probes of one size do not show them
+HEAP_SLACK = 1.2
 FORMAT = "2"  # a new value invalidates earlier measurements
 
 
@@ -98,6 +100,14 @@ class MachineCosts:
     def size(self, memory: Mapping[MemoryUnit, float]) -> float:
         """MB of ``memory``."""
         return sum(amount * self.megabytes.get(unit, 0.0) for unit, amount in memory.items())
+
+    def train_seconds(self, cost: Cost) -> float:
+        """Seconds of all optimizer steps of a run."""
+        return self.cost(cost.work)
+
+    def peak_memory_mb(self, cost: Cost) -> float:
+        """Peak memory in MB of the worker of a run."""
+        return self.base_mb + cost.fixed_mb + HEAP_SLACK * self.size(cost.held)
 
 
 ADAPTER = TypeAdapter(MachineCosts)

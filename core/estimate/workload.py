@@ -8,9 +8,9 @@ the widths of a linear module.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from core.config import RunConfig
 from core.models.architecture import (
@@ -22,7 +22,9 @@ from core.models.architecture import (
     target_modules,
 )
 from core.models.families import find_stage
-from core.training.microbatches import Microbatches
+
+if TYPE_CHECKING:
+    from core.training.microbatches import Microbatches
 
 GIGA, MEGA = 1e9, 1e6
 
@@ -66,7 +68,7 @@ def train_work(
     config: RunConfig,
     shape: ModelShape,
     classes: int,
-    parts: Microbatches,
+    parts: "Microbatches",
     steps: float,
     device: str,
 ) -> dict[CostUnit, float]:
@@ -122,7 +124,7 @@ def train_work(
 
 
 def evaluation_work(
-    config: RunConfig, shape: ModelShape, parts: Microbatches, device: str
+    config: RunConfig, shape: ModelShape, parts: "Microbatches", device: str
 ) -> dict[CostUnit, float]:
     """Count the units of predicting ``parts`` with the adapter merged into the weights."""
     texts, tokens, squares = _sums(parts)
@@ -168,7 +170,7 @@ def _weights(shape: ModelShape) -> float:
     return sum(linear.inputs * linear.outputs for linear in shape.linears) / MEGA
 
 
-def _sums(parts: Microbatches) -> tuple[float, float, float]:
+def _sums(parts: "Microbatches") -> tuple[float, float, float]:
     """Sum rows, tokens and squared lengths over all parts."""
     texts, tokens = parts.rows, parts.rows * parts.tokens
     return tuple(
@@ -220,8 +222,6 @@ ROW_BYTES = 350  # per row: an array of its tokens
 PARQUET_MB = 45  # pyarrow, loaded with the first Parquet file but not while probes are timed
 # bits per weight, including the constants of its block (Dettmers et al. 2023, section 3)
 FOUR_BITS = 4.127
-# freed blocks of other sizes that the allocator keeps; probes of one size do not show them
-HEAP_SLACK = 1.2
 
 
 class MemoryUnit(StrEnum):
@@ -235,15 +235,27 @@ class MemoryUnit(StrEnum):
     BASE_DROPOUT = "base dropout"  # a million values of (N, d) in each layer that dropout masks
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The work and memory of a run in units. ``fixed_mb`` is the memory of data and trained
+    parameters.
+    """
+
+    work: dict[CostUnit, float]
+    held: dict[MemoryUnit, float]
+    fixed_mb: float
+    trained: int
+
+
 def part_memory(
-    config: RunConfig, shape: ModelShape, parts: Microbatches, device: str
+    config: RunConfig, shape: ModelShape, parts: "Microbatches", device: str
 ) -> dict[MemoryUnit, float]:
     """Count the units that the largest of ``parts`` need, as many as are computed in parallel.
 
     Raises ConfigError if a target module does not exist.
     """
-    sizes = np.sort(parts.rows * parts.tokens)[::-1]
-    tokens = float(sizes[: parts.at_once].sum())
+    sizes = sorted((parts.rows * parts.tokens).tolist(), reverse=True)
+    tokens = float(sum(sizes[: parts.at_once]))
     values = tokens * shape.hidden_size * shape.layers / MILLION
     adapters = target_modules(config, shape)
     held = {

@@ -19,7 +19,6 @@ from core.data.recipe import Recipe, trained_fingerprint
 from core.errors import ArtifactDamaged, LoraLabError
 from core.estimate.budget import Outcome
 from core.estimate.estimate import (
-    Cost,
     Estimate,
     Speed,
     estimate,
@@ -29,7 +28,7 @@ from core.estimate.estimate import (
 )
 from core.estimate.inputs import DataFacts, ModelFacts, data_facts, model_facts
 from core.estimate.machine_costs import CostKey, MachineCosts, read
-from core.estimate.workload import CostUnit
+from core.estimate.workload import Cost, CostUnit
 from core.models.catalog import find_model
 from core.runs.requests import TrainRequest
 from core.runs.run import ExpectedCost, Run
@@ -170,8 +169,8 @@ def _refine(speed: Speed, observed: list[ObservedCost]) -> Speed:
     """Correct ``speed`` by the median ratios of observed to calibrated time and memory, with the
     median start and a range from the spread of the runs.
     """
-    factors = [run.step_seconds / run.cost.seconds(speed.calibration) for run in observed]
-    memory = [run.peak_memory_mb / run.cost.memory_mb(speed.calibration) for run in observed]
+    factors = [run.step_seconds / speed.calibration.train_seconds(run.cost) for run in observed]
+    memory = [run.peak_memory_mb / speed.calibration.peak_memory_mb(run.cost) for run in observed]
     factor = median(factors)
     low, high = RANGE if len(observed) >= FEW_RUNS else FEW_RANGE
     low, high = min(low, min(factors) / factor), max(high, max(factors) / factor)

@@ -3,11 +3,15 @@
 ``RunResult`` is the outcome in ``result_json`` of the job's record. The worker adds to it step by
 step; an import and a restored backup write it at once. All readers use ``read_result``, so a
 damaged record raises ArtifactDamaged in one place.
+
+Modules that import numpy or pandas are imported where they are used, so that a worker can record
+its result without them.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -15,10 +19,7 @@ from core.config import RunConfig
 from core.data.recipe import Recipe
 from core.data.sources import Source
 from core.errors import ArtifactDamaged, JobNotFound
-from core.estimate.estimate import Cost
-from core.evaluation.predictions import Predictions
-from core.evaluation.scores import Proportion
-from core.inference.messages import AS_TRAINED, ClassifyRequest, Variant
+from core.estimate.workload import Cost
 from core.models.catalog import ModelLocation
 from core.runs import artifacts
 from core.runs.requests import TrainRequest, read_train_request
@@ -26,6 +27,11 @@ from core.storage.job import Job, JobKind
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
 from core.training.events import Split
+
+if TYPE_CHECKING:
+    from core.evaluation.predictions import Predictions
+    from core.evaluation.scores import Proportion
+    from core.inference.messages import ClassifyRequest, Variant
 
 Number = int | float  # keeps a whole number as it was stored
 
@@ -51,7 +57,7 @@ class SplitScores(ResultPart):
         return self
 
     @classmethod
-    def of(cls, predictions: Predictions) -> "SplitScores":
+    def of(cls, predictions: "Predictions") -> "SplitScores":
         """Compute the scores from a table of predictions."""
         scores = predictions.scores
         return cls(
@@ -62,8 +68,10 @@ class SplitScores(ResultPart):
         )
 
     @property
-    def proportion(self) -> Proportion | None:
+    def proportion(self) -> "Proportion | None":
         """The accuracy with its interval; None without texts. Early versions recorded no hits."""
+        from core.evaluation.scores import Proportion  # noqa: PLC0415 - see the module
+
         if not self.rows or (self.hits is None and self.accuracy is None):
             return None
         hits = round((self.accuracy or 0) * self.rows) if self.hits is None else self.hits
@@ -126,7 +134,7 @@ class RunResult(ResultPart):
     base_model: str | None = None
     cost: Cost | TrainedParameters | None = None
 
-    def scores(self, split: Split) -> Proportion | None:
+    def scores(self, split: Split) -> "Proportion | None":
         """Return the accuracy on a split with its interval; None if it was not scored."""
         recorded: SplitScores | None = getattr(self, split)
         return recorded.proportion if recorded else None
@@ -258,17 +266,17 @@ class Run:
         raise ArtifactDamaged(f"{self.name} has not read its data yet.", "Wait until it trains.")
 
     @property
-    def test(self) -> Proportion | None:
+    def test(self) -> "Proportion | None":
         """Accuracy on the test split with its 95 % interval; None before it is scored."""
         return self.result.scores("test")
 
     @property
-    def untrained(self) -> Proportion | None:
+    def untrained(self) -> "Proportion | None":
         """Accuracy of the untrained model on a sample of the test split."""
         return self.result.scores("untrained")
 
     @property
-    def validation(self) -> Proportion | None:
+    def validation(self) -> "Proportion | None":
         """Accuracy of the best adapter on the validation split."""
         return self.result.scores("validation")
 
@@ -286,19 +294,26 @@ class Run:
         """Return whether the folder has the predictions of a split, intact or not."""
         return artifacts.predictions_path(self.folder, split).is_file()
 
-    def read_predictions(self, split: Split = "test", step: int | None = None) -> Predictions:
+    def read_predictions(self, split: Split = "test", step: int | None = None) -> "Predictions":
         """Read the predictions of a split; with ``step`` of the validation after that step. Raises
         ArtifactDamaged.
         """
+        from core.evaluation.predictions import Predictions  # noqa: PLC0415 - see the module
+
         path = artifacts.predictions_path(self.folder, split, step)
         return Predictions.read(path, len(self.classes))
 
     def classify_request(
-        self, model: ModelLocation, variant: Variant = AS_TRAINED
-    ) -> ClassifyRequest:
-        """Create a request for predictions of the adapter; ``model`` is the base model of the
-        configuration. Raises ArtifactDamaged.
+        self, model: ModelLocation, variant: "Variant | None" = None
+    ) -> "ClassifyRequest":
+        """Create a request for predictions of the adapter, as trained or as a ``variant``;
+        ``model`` is the base model of the configuration. Raises ArtifactDamaged.
         """
+        from core.inference.messages import (  # noqa: PLC0415 - see the module
+            AS_TRAINED,
+            ClassifyRequest,
+        )
+
         return ClassifyRequest(
             self.id,
             model,
@@ -306,7 +321,7 @@ class Run:
             self.classes,
             self.config.max_tokens,
             self.config.seed,
-            variant,
+            variant or AS_TRAINED,
         )
 
 

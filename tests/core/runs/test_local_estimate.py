@@ -40,14 +40,14 @@ def finish(
     owner: str = "local",
     **result: object,
 ) -> None:
-    """A run that took ``share`` of the seconds and of the memory that typical costs estimate."""
+    """Finish a run with ``share`` of the seconds and memory that typical costs estimate."""
     cost = run_cost(CONFIG, NEWS, model)
     took = {
         "base_model": model.name,
         "precision": "fp32",
         "threads": store.settings.used_threads,
-        "step_seconds": share * cost.seconds(typical()),
-        "peak_memory_mb": share * cost.memory_mb(typical()),
+        "step_seconds": share * typical().train_seconds(cost),
+        "peak_memory_mb": share * typical().peak_memory_mb(cost),
         "cost": asdict(cost),
         "trained_rows": 4000,
         "test": {"accuracy": 0.9},
@@ -90,8 +90,8 @@ def test_a_calibration_on_a_busy_machine_says_so(store: Store, calibrated: Machi
 
 
 def test_finished_runs_report_how_long_a_start_takes(store: Store) -> None:
-    finish(store, 1.0)  # one of before says nothing of it
-    finish(store, 1.0, start_seconds=-5.0)  # the clock was set back meanwhile
+    finish(store, 1.0)  # an earlier run without a recorded start
+    finish(store, 1.0, start_seconds=-5.0)  # the clock was set back
     for seconds in (3.0, 9.0, 4.0):
         finish(store, 1.0, start_seconds=seconds)
 

@@ -4,7 +4,8 @@ from dataclasses import asdict
 import pytest
 
 from core.errors import ArtifactDamaged
-from core.estimate.estimate import Cost, run_cost
+from core.estimate.estimate import run_cost
+from core.estimate.workload import Cost
 from core.evaluation.scores import Proportion
 from core.runs.run import (
     ExpectedCost,
