@@ -1,5 +1,6 @@
-"""Apply a cleaning recipe: a cleaned copy of a prepared dataset, stored next to the original in
-``<prepared>/<fingerprint>/cleaned/<fingerprint of the copy>/``.
+"""Apply a cleaning recipe, and store the cleaned copy of a prepared dataset next to the original.
+
+Its folder is ``<prepared>/<fingerprint>/cleaned/<fingerprint of the copy>/``.
 """
 
 import shutil

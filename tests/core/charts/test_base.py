@@ -95,7 +95,7 @@ ALL = {
 
 
 def marks(value: object) -> Iterator[dict[str, object]]:
-    """Every mark in a spec."""
+    """List the marks of a spec."""
     if isinstance(value, dict):
         if isinstance(value.get("mark"), dict) and "type" in value["mark"]:
             yield value["mark"]
@@ -107,7 +107,7 @@ def marks(value: object) -> Iterator[dict[str, object]]:
 
 
 def fields(value: object) -> set[str]:
-    """Every field that an encoding of a spec reads."""
+    """List the fields that the encodings of a spec read."""
     if isinstance(value, list):
         return set().union(*map(fields, value))
     if not isinstance(value, dict):

@@ -32,7 +32,7 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    """A Hub on this machine, which ``HF_ENDPOINT`` names."""
+    """Serve a Hub on this machine, with its address in ``HF_ENDPOINT``."""
     with Mirror(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

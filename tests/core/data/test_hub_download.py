@@ -183,7 +183,7 @@ def test_without_a_network_it_is_said_within_two_seconds(
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr(
         hub_module, "_is_answering", lambda endpoint: released.wait(30)
-    )  # as where no name server answers
+    )  # as without a name server
     began = time.monotonic()
 
     with pytest.raises(DataError, match="The Hub cannot be reached"):

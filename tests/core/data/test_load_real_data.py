@@ -1,4 +1,4 @@
-"""AG News itself, where ``LORALAB_DATA`` points at it."""
+"""The real AG News, if ``LORALAB_DATA`` is its folder."""
 
 from pathlib import Path
 

@@ -286,7 +286,7 @@ def test_two_processes_that_prepare_at_once_leave_one_whole_dataset(
 def test_a_wait_for_another_process_can_be_stopped(
     settings: Settings, make_source: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "_read", None)  # it never comes to reading
+    monkeypatch.setattr(preparation, "_read", None)  # nothing is read
 
     with preparation._lock_folder(settings.prepared, never), pytest.raises(Stopped):
         prepare(settings, make_source(), lambda _: None, lambda: True)

@@ -1,4 +1,4 @@
-"""The shipped failures are what the gallery says of them."""
+"""The bundled failures match their descriptions in the gallery."""
 
 import json
 import shutil

@@ -24,7 +24,7 @@ DATA = DataFacts(
 def found(
     field: str, data: DataFacts = DATA, model: ModelFacts = MODEL, **values: object
 ) -> ConfigFinding:
-    """The one finding on ``field``."""
+    """Return the only finding on ``field``."""
     (finding,) = [
         finding
         for finding in check(RunConfig.model_validate(values), data, model)

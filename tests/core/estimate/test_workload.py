@@ -28,7 +28,7 @@ def test_only_first_tokens_pass_the_last_layer_and_nothing_flows_back_below_the_
     first = 10 * (
         3 * 100 * 1 + 900 * 2
     )  # 10 tokens; query, key and value need no gradient of their inputs, out and feed-forward do
-    last = 2 * 1200 * 2  # 2 texts, written out by hand: neither keys nor values are formed
+    last = 2 * 1200 * 2  # 2 texts; the hand-written encoder computes neither keys nor values
 
     assert work()[CostUnit.PRODUCTS] == pytest.approx(2 * (first + last) / 1e9)
 

@@ -20,7 +20,7 @@ EVIL = "<script>alert(1)</script> & **bold**"
 
 
 class Reader(HTMLParser):
-    """Tags, addresses and text of a page."""
+    """Parser that collects tags, addresses and text of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def test_a_run_is_one_file_without_script_or_address(store: Store, pair: list[Jo
     assert read.addresses == []
     assert read.tags.count("svg") == 3  # loss, scores, matrix
     assert "70.0 % (60.4 % to 78.1 %) of 100 test texts correct" in read.text
-    assert f"{EVIL}" in read.text  # the name and the mistakes, as they are
+    assert f"{EVIL}" in read.text  # name and errors, unchanged
     assert not re.search(r"url\(\s*['\"]?http", page)
 
 

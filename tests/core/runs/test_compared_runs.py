@@ -21,7 +21,7 @@ CLASSES = ("World", "Sports")
 
 
 def finished(store: Store, name: str, wrong: int) -> Job:
-    """A finished run that has the first ``wrong`` of 100 texts wrong."""
+    """Create a finished run with errors on the first ``wrong`` of 100 texts."""
     request = TrainRequest(config=RunConfig(), source=demo_source())
     job = store.create(JobKind.TRAIN, name, request.model_dump(mode="json"), launch_key=name)
     store.transition(job, JobState.STARTING, started_at=1.0)

@@ -1,4 +1,4 @@
-"""Guests of a public page who may start a Taste run, and nothing else."""
+"""Limits for guests of a public page, who may only start Taste runs."""
 
 import secrets
 

@@ -29,7 +29,7 @@ def one_thread() -> Iterator[None]:
 
 
 def news(n: int, seed: int) -> pd.DataFrame:
-    """Rows whose class shows in their words."""
+    """Create rows whose class follows from their words."""
     generator = np.random.default_rng(seed)
     labels = np.arange(n) % len(WORDS)
     texts = [

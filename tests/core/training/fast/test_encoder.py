@@ -41,7 +41,7 @@ def build(folder: Path, **choices: object) -> PeftModel:
 
 
 def padded(model: torch.nn.Module) -> torch.Tensor:
-    """``IDS`` with the padding id of the model's own family."""
+    """Return ``IDS`` with the padding id of the model's family."""
     return torch.where(IDS == 0, model.config.pad_token_id, IDS)  # type: ignore[union-attr, arg-type]
 
 

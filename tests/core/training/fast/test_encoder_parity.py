@@ -1,5 +1,5 @@
-"""With every optimization off and no dropout, a training is the one that transformers' Trainer does; each
-optimization alone changes no gradient.
+"""Parity with transformers' Trainer: without optimizations and dropout a training is the same, and
+each optimization alone changes no gradient.
 """
 
 from dataclasses import fields, replace
@@ -31,7 +31,7 @@ EXACT = [field.name for field in fields(Optimizations)]
 
 
 class InOrder(Trainer):  # type: ignore[misc]  # mypy does not follow transformers
-    """Takes the rows in the order in which they lie."""
+    """Trainer that reads the rows in their stored order."""
 
     def _get_train_sampler(self, *_: object) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
@@ -93,16 +93,25 @@ def plain_trainer(
         for name, parameter in trainable(model).items():
             parameter.copy_(start[name])
     arguments = TrainingArguments(
-        str(folder), per_device_train_batch_size=config.batch_size, learning_rate=config.learning_rate, weight_decay=config.weight_decay,
-        num_train_epochs=1, lr_scheduler_type="linear", logging_steps=1, report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True,
-    )  # fmt: skip
+        str(folder),
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        num_train_epochs=1,
+        lr_scheduler_type="linear",
+        logging_steps=1,
+        report_to=[],
+        save_strategy="no",
+        use_cpu=True,
+        disable_tqdm=True,
+    )
     return InOrder(
         model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(lab.tokenizer)
     )
 
 
 def in_order(session: TrainingSession, config: RunConfig) -> Dataset:
-    """The rows of all epochs, one after another, as the session takes them."""
+    """Return the rows of all epochs in the order of the session."""
     rows = encode_frame(
         session.base.tokenizer,
         session.data.sample("train", config.train_rows, config.seed),
@@ -144,7 +153,7 @@ def test_a_optimization_changes_no_loss_and_no_gradient_of_a_batch(
 def gradients(
     lab: Lab, config: RunConfig, optimizations: Optimizations, rows: NDArray[np.int64]
 ) -> tuple[float, dict[str, torch.Tensor]]:
-    """Loss and gradients of a batch, from weights a little off their start."""
+    """Compute loss and gradients of a batch, with weights that differ slightly from the start."""
     session = TrainingSession(
         config, lab.model, lab.data, lambda event: None, lambda: False, optimizations
     )

@@ -22,7 +22,7 @@ THREADS = 2
 
 @pytest.fixture(autouse=True)
 def two_threads() -> object:
-    """Each test with two threads, whatever the machine has."""
+    """Use two threads in each test, independent of the machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     yield
@@ -129,7 +129,7 @@ def test_a_stream_gives_results_in_order_from_threads_that_wait_for_no_one() -> 
     def work(part: int) -> tuple[int, int]:
         if part == 0:
             assert second_done.wait(10), "a thread waited for the end of a round"
-        if part == 2:  # on the thread that did part 1
+        if part == 2:  # on the thread of part 1
             second_done.set()
         return part, torch.get_num_threads()
 
@@ -147,7 +147,7 @@ def test_a_stream_that_no_one_reads_on_ends() -> None:
     stream.close()
 
     assert torch.get_num_threads() == THREADS
-    list(lanes.stream(lambda part: None, range(2)))  # behind what had begun
+    list(lanes.stream(lambda part: None, range(2)))  # after the parts that had started
     assert len(begun) <= AHEAD * THREADS + 1
 
 
