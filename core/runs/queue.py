@@ -123,12 +123,12 @@ def _expected(store: Store, job: Job) -> Estimate | None:
         if len(known) >= MOST_KNOWN:
             known.clear()
         try:
-            found = estimate_request(store, read_train_request(job))
+            expected = estimate_request(store, read_train_request(job))
         except ArtifactDamaged:  # its worker will say so
             return None
-        if found is None:  # its data may be prepared at any time
+        if expected is None:  # its data may be prepared at any time
             return None
-        known[key] = found
+        known[key] = expected
     return known[key]
 
 
