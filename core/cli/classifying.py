@@ -28,6 +28,7 @@ from core.storage.recovery import open_store
 from core.storage.store import Store
 
 WRITTEN = (".csv", ".jsonl", ".parquet")
+MOST_NEIGHBORS = 100
 
 
 def classify(
@@ -119,13 +120,12 @@ def _as_text(result: Sequence[dict[str, Any]] | dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-MOST = 100
-
-
 def nearest(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")],
     text: Annotated[str, typer.Argument(metavar="TEXT")],
-    count: Annotated[int, typer.Option(min=1, max=MOST, help="How many training texts.")] = 5,
+    count: Annotated[
+        int, typer.Option(min=1, max=MOST_NEIGHBORS, help="How many training texts.")
+    ] = 5,
     as_json: Json = False,
 ) -> None:
     """Show the training texts whose vectors are nearest to that of a text, with their classes.

@@ -47,6 +47,8 @@ from core.transfer.imports.validate_backup import read_people, validate_run
 PART_BYTES = 19_000_000  # an upload has up to 20 MB
 POINT_BYTES = 250  # of a record, for one point of its curves
 STORED = (".safetensors", ".parquet")  # compression hardly shrinks them
+STALE_SECONDS = 3600  # age at which an upload without a job is removed
+MOST_REASONS = 50  # runs for which the result says why they were not restored
 
 
 class BackupRequest(BaseModel):
@@ -225,10 +227,6 @@ def _files(folder: Path) -> list[Path]:
     ]
     named = [folder / "adapter" / ADAPTER, folder / "adapter" / CONFIG, folder / "tags.json"]
     return [path for path in [*named, *tables] if path.is_file()]
-
-
-STALE_SECONDS = 3600
-MOST_REASONS = 50  # runs for which the result says why they were not restored
 
 
 class RestoreRequest(BaseModel):

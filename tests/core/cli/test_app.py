@@ -174,9 +174,8 @@ def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:
 
 def test_a_run_with_a_budget_trains_what_fits(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
-    parsed(
-        "train", "--model", str(model), "--data", str(news)
-    )  # queued: so nothing is measured next to it
+    # a queued run, so that nothing is measured next to it
+    parsed("train", "--model", str(model), "--data", str(news))
 
     launched = parsed(
         "train", "--model", str(model), "--data", str(news), "--minutes", "5", "--name", "five"

@@ -153,9 +153,8 @@ def test_a_training_begins_again_where_its_data_had_to_be_prepared_and_goes_on_i
     for prepared in (False, True):
         job = lab.job(launch(lab, tmp_path, seed=int(prepared)).id)
         lab.transition(job, JobState.STARTING)
-        code = worker.perform(
-            lab, lab.job(job.id), lambda: queries.append(True)
-        )  # comes back, as where the system refused
+        # returns, as if the system had refused the restart
+        code = worker.perform(lab, lab.job(job.id), lambda: queries.append(True))
         assert (code, lab.job(job.id).state) == (0, JobState.COMPLETED)
         assert queries == [True]
 

@@ -212,10 +212,8 @@ def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
 
     assert (accounts.is_member(store, ada), accounts.is_member(store, grace)) == (False, True)
     assert store.job(waiting.id).state is JobState.CANCELLED
-    assert [visitor.name for visitor in accounts.list_people(store)] == [
-        "Ada",
-        "Grace",
-    ]  # names stay on finished runs
+    # names stay on finished runs
+    assert [visitor.name for visitor in accounts.list_people(store)] == ["Ada", "Grace"]
     with pytest.raises(NotAllowed):
         come_back(store, Attempts(), key, "here")
 

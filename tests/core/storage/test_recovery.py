@@ -77,9 +77,8 @@ def test_a_database_that_someone_holds_is_copied_and_set_aside(
 
     assert (result, aside is not None) == (1, True)
     assert store.job(job.id).name == "other"
-    assert [metric.step for metric in store.read_metrics(job.id)] == [
-        1
-    ]  # not in job.json yet: from the old file
+    # not in job.json yet: from the old file
+    assert [metric.step for metric in store.read_metrics(job.id)] == [1]
     holder.close()
 
 

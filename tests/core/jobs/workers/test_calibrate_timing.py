@@ -13,9 +13,8 @@ def test_a_lap_that_others_lengthened_counts_with_its_processor_time() -> None:
 def test_two_threads_use_five_thirds_of_a_processor_if_every_lap_was_disturbed() -> None:
     disturbed = [Timing(2.0, 2.0), Timing(2.0, 2.0)]
 
-    assert free_seconds([disturbed], threads=2, others=BUSY + 0.1) == pytest.approx(
-        [1.2]
-    )  # 1 / (0.2 + 0.8 / 2) = 1.67
+    # 1 / (0.2 + 0.8 / 2) = 1.67
+    assert free_seconds([disturbed], threads=2, others=BUSY + 0.1) == pytest.approx([1.2])
     assert free_seconds([disturbed], threads=2, others=0.0) == pytest.approx([2.0])
     assert free_seconds([disturbed], threads=1, others=BUSY + 0.1) == pytest.approx([2.0])
 
