@@ -43,14 +43,14 @@ def ensure_supervisor(settings: Settings) -> None:
     """
     if not settings.supervise or is_locked(settings.home / "supervisor.lock"):
         return
-    with (settings.home / "supervisor.log").open("ab") as log:
+    with (settings.home / "supervisor.log").open("ab") as log_file:
         subprocess.run(
             ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-m", "core.jobs.supervisor"],
             cwd=PROJECT,
             env={**os.environ, "LORALAB_HOME": str(settings.home.absolute())},
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=log_file,
+            stderr=log_file,
             start_new_session=True,
             check=True,
         )
@@ -63,14 +63,14 @@ def start_worker(settings: Settings, job_id: str, attempt: int) -> "subprocess.P
     if lock is None:
         raise BlockingIOError(f"a worker of {job_id} is still alive")
     try:
-        with (folder / "worker.log").open("ab") as log:
+        with (folder / "worker.log").open("ab") as log_file:
             return subprocess.Popen(
                 [sys.executable, "-m", "core.jobs.worker", job_id, str(attempt)],
                 cwd=PROJECT,
                 env=make_worker_environment(settings, lock),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=log_file,
+                stderr=log_file,
                 pass_fds=(lock,),
                 start_new_session=True,
             )
