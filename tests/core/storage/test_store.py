@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
+from core.access import MACHINE_OWNER, Role, Visitor
 from core.errors import ArtifactDamaged, JobNotFound, StateConflict, StoreDamaged
 from core.settings import Settings
 from core.storage.database import MIGRATIONS, Metric
@@ -209,3 +210,15 @@ def test_whatever_is_asked_the_state_stays_on_the_table(
         moved = store.transition(before, to)
         assert store.job(job.id).state is (to if moved else before.state)
         assert not moved or to in TRANSITIONS[before.state]
+
+
+def test_a_store_for_another_visitor_leaves_the_first_one_unchanged(store: Store) -> None:
+    ada = Visitor("ada", "Ada", Role.STUDENT)
+
+    other = store.for_visitor(ada)
+
+    assert (other.visitor, store.visitor) == (ada, MACHINE_OWNER)
+    assert (queue(other, "key-1").owner, queue(store, "key-2").owner) == (
+        "ada",
+        MACHINE_OWNER.id,
+    )
