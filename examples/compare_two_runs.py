@@ -10,7 +10,7 @@ from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.data.preparation import prepare
 from core.data.sources import demo_source
-from core.evaluation.comparison import Result, class_differences, compare
+from core.evaluation.comparison import Result, compare, compare_classes
 from core.evaluation.predictions import Predictions
 from core.models.catalog import find_model
 from core.presets import Preset, make_config
@@ -44,7 +44,7 @@ def main(rows: int, ranks: tuple[int, int]) -> None:
 
     (pair,) = compare(results)
     print(pair.verdict)  # McNemar's exact test on the texts that only one of the two has right
-    print(class_differences(pair).to_string(index=False))
+    print(compare_classes(pair).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.evaluation.calibration import calibration as measure
+from core.evaluation.calibration import compute_calibration as measure
 from ui import calibration
 from ui.app import page_frame
 from ui.app.page_frame import Needs

@@ -9,10 +9,10 @@ from core.errors import ArtifactDamaged
 from core.evaluation.calibration import (
     BINS,
     Calibration,
-    calibration,
-    coverage,
-    coverage_curve,
-    scale,
+    apply_temperature,
+    compute_calibration,
+    compute_coverage,
+    compute_coverage_curve,
 )
 from core.evaluation.predictions import Predictions
 from core.runs.run import Run
@@ -84,7 +84,9 @@ def draw_before_and_after(
                 " fitted."
             )
             return
-        after = calibration(scale(predictions.probabilities, temperature), predictions.true)
+        after = compute_calibration(
+            apply_temperature(predictions.probabilities, temperature), predictions.true
+        )
         _draw_bins(after, f"Temperature {temperature:.2f}", "reliability-scaled")
     _table(measured, after, temperature)
 
@@ -109,11 +111,11 @@ def draw_coverage(predictions: Predictions, temperature: float | None) -> None:
             "With temperature", key="scaled", disabled=temperature is None, bind="query-params"
         )
     shown = (
-        scale(predictions.probabilities, temperature)
+        apply_temperature(predictions.probabilities, temperature)
         if scaled and temperature
         else predictions.probabilities
     )
-    answered, right = coverage(shown, predictions.true, threshold)
+    answered, right = compute_coverage(shown, predictions.true, threshold)
     if not right.n:
         st.markdown(f"No text reaches a confidence of {threshold:.0%}.".replace("%", " %"))
     else:
@@ -124,7 +126,7 @@ def draw_coverage(predictions: Predictions, temperature: float | None) -> None:
             f" {count(answered.n - answered.hits, 'texts')} would be left to a person."
         )
     chart_view.draw(
-        charts.coverage(coverage_curve(shown, predictions.true), threshold), key="coverage"
+        charts.coverage(compute_coverage_curve(shown, predictions.true), threshold), key="coverage"
     )
 
 

@@ -17,8 +17,8 @@ from core.evaluation.error_analysis import (
     TAGS,
     Slice,
     Tag,
-    confident_mistakes,
-    contradicted_labels,
+    find_confident_mistakes,
+    find_contradicted_labels,
     read_tags,
 )
 from core.evaluation.predictions import Predictions
@@ -66,8 +66,8 @@ def read_rows(run: Run, predictions: Predictions) -> Rows:
     shares = predictions.probabilities
     table = table.assign(
         wrong=table["true"] != table["predicted"],
-        confident=confident_mistakes(predictions),
-        contradicted=contradicted_labels(predictions),
+        confident=find_confident_mistakes(predictions),
+        contradicted=find_contradicted_labels(predictions),
         of_true=shares[np.arange(len(table)), predictions.true],
         true=names[predictions.true],
         predicted=names[predictions.predicted],

@@ -40,7 +40,7 @@ AXES = {
 
 def class_scores(table: pd.DataFrame) -> Chart:
     """Draw a point with its 95 % interval for each class and score. ``table`` is the result of
-    ``class_intervals``.
+    ``compute_class_intervals``.
     """
     measures = list(MEASURES) if len(table) <= MOST_TOGETHER else ["f1"]
     parts = [

@@ -71,7 +71,9 @@ def predict_probe(
     )
 
 
-def prediction_frame(rows: Labels, labels: Labels, probabilities: Probabilities) -> pd.DataFrame:
+def build_prediction_frame(
+    rows: Labels, labels: Labels, probabilities: Probabilities
+) -> pd.DataFrame:
     """Build the frame that ``Predictions`` reads: row, label, p0 … p{C-1}, loss."""
     of_true = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
     columns = {f"p{index}": probabilities[:, index] for index in range(probabilities.shape[1])}

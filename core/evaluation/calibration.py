@@ -34,7 +34,7 @@ class Calibration:
     loss: float
 
 
-def calibration(
+def compute_calibration(
     probabilities: NDArray[np.float64], true: NDArray[np.int64], bins: int = BINS
 ) -> Calibration:
     """Compute the calibration of (n, C) probabilities given the (n,) true class ids.
@@ -70,7 +70,9 @@ def calibration(
     return Calibration(table, float(np.abs(sums - hits).sum() / len(true)), brier, loss)
 
 
-def scale(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def apply_temperature(
+    probabilities: NDArray[np.float64], temperature: float
+) -> NDArray[np.float64]:
     """Divide the logits of (n, C) probabilities by ``temperature``.
 
     Above 1 the probabilities become more uniform. The predicted class does not change.
@@ -103,7 +105,7 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return probabilities
 
 
-def coverage(
+def compute_coverage(
     probabilities: NDArray[np.float64], true: NDArray[np.int64], threshold: float
 ) -> tuple[Proportion, Proportion]:
     """Return the proportion of texts with a confidence ≥ ``threshold``, and their accuracy."""
@@ -116,7 +118,7 @@ def coverage(
     )
 
 
-def coverage_curve(
+def compute_coverage_curve(
     probabilities: NDArray[np.float64], true: NDArray[np.int64], most: int = 200
 ) -> pd.DataFrame:
     """Compute the accuracy of the most confident texts for at most ``most`` thresholds.

@@ -48,9 +48,7 @@ def bootstrap_f1(scores: Scores) -> F1Intervals:
     return F1Intervals(low, np.where(occurs, high, 1.0), (float(macro_low), float(macro_high)))
 
 
-def f1_differences(
-    true: Labels, first: Labels, second: Labels, classes: Sequence[str]
-) -> pd.DataFrame:
+def compare_f1(true: Labels, first: Labels, second: Labels, classes: Sequence[str]) -> pd.DataFrame:
     """Compare the F1 of two classifiers per class by a paired bootstrap with 2,000 samples.
 
     ``true``, ``first`` and ``second`` (N,) are class ids of the same N ≥ 1 texts. Columns: class,
@@ -104,7 +102,7 @@ def _compute_f1(
     return f1
 
 
-def class_intervals(
+def compute_class_intervals(
     scores: Scores, classes: Sequence[str], f1: F1Intervals | None = None
 ) -> pd.DataFrame:
     """Tabulate class, support, precision, recall and f1.
@@ -128,7 +126,7 @@ def class_intervals(
     return table.assign(f1=scores.f1, f1_low=intervals.low, f1_high=intervals.high)
 
 
-def confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd.DataFrame:
+def list_confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) -> pd.DataFrame:
     """List pairs of classes that are confused with each other, most confused texts first.
 
     Within a pair, the stronger direction comes first. Columns: first, second, there and back (texts
@@ -194,7 +192,7 @@ class RankingCurves:
     areas: pd.DataFrame
 
 
-def ranking_curves(
+def compute_ranking_curves(
     predictions: Predictions, classes: Sequence[str], kind: CurveKind
 ) -> RankingCurves:
     """Compute the curve of each class that has some but not all texts.

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.evaluation.class_scores import f1_differences
+from core.evaluation.class_scores import compare_f1
 from core.evaluation.predictions import Predictions
 from core.evaluation.significance import LEVEL, Paired, holm
 
@@ -134,10 +134,10 @@ def list_disagreements(pair: Pair) -> pd.DataFrame:
     return disagreements.reset_index(drop=True)
 
 
-def class_differences(pair: Pair) -> pd.DataFrame:
-    """Compare the F1 of each class (see ``f1_differences``) for a pair that can be compared."""
+def compare_classes(pair: Pair) -> pd.DataFrame:
+    """Compare the F1 of each class (see ``compare_f1``) for a pair that can be compared."""
     first, second = pair.aligned()
-    return f1_differences(first.true, first.predicted, second.predicted, pair.first.classes)
+    return compare_f1(first.true, first.predicted, second.predicted, pair.first.classes)
 
 
 def _compare_pair(first: Result, second: Result) -> Pair:

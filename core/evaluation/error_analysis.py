@@ -183,14 +183,16 @@ def _build_slice(kind: str, name: str, mask: Mask, correct: Mask) -> Slice:
 CONFIDENT = 0.9
 
 
-def confident_mistakes(predictions: Predictions, at_least: float = CONFIDENT) -> NDArray[np.bool_]:
+def find_confident_mistakes(
+    predictions: Predictions, at_least: float = CONFIDENT
+) -> NDArray[np.bool_]:
     """Find texts (n,) that are predicted incorrectly with a confidence of ``at_least``."""
     incorrect: NDArray[np.bool_] = predictions.predicted != predictions.true
     confident: NDArray[np.bool_] = predictions.confidence >= at_least
     return incorrect & confident
 
 
-def contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
+def find_contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
     """Find probably wrong labels (n,) by confident learning (Northcutt et al. 2021).
 
     The thresholds are each class's mean probability over its own texts; of several classes above

@@ -20,7 +20,7 @@ from core import charts
 from core.charts.base import Chart
 from core.config import RunConfig
 from core.errors import LoraLabError
-from core.evaluation.comparison import Pair, Result, class_differences
+from core.evaluation.comparison import Pair, Result, compare_classes
 from core.evaluation.scores import Proportion
 from core.runs import compared_runs
 from core.runs.requests import read_train_request
@@ -373,7 +373,7 @@ def _pair(pair: Pair) -> list[ReportSection]:
     chart = charts.matrix_difference(
         first.scores.counts, second.scores.counts, pair.first.classes, names
     )
-    differences = class_differences(pair)
+    differences = compare_classes(pair)
     sides = [f"F1 of {name}" for name in names]
     frame = shares(
         pd.DataFrame(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from core.errors import ArtifactDamaged
-from core.evaluation.calibration import BINS, calibration
-from core.evaluation.class_scores import bootstrap_f1, class_intervals
+from core.evaluation.calibration import BINS, compute_calibration
+from core.evaluation.class_scores import bootstrap_f1, compute_class_intervals
 from core.evaluation.predictions import Predictions
 from core.runs.queue import Turn, find_turn, read_queue
 from core.runs.requests import describe_precision
@@ -96,8 +96,8 @@ def _describe_scores(predictions: Predictions, classes: tuple[str, ...]) -> dict
     show them.
     """
     scores, f1 = predictions.scores, bootstrap_f1(predictions.scores)
-    table = class_intervals(scores, classes, f1).to_dict("records")
-    measured = calibration(predictions.probabilities, predictions.true)
+    table = compute_class_intervals(scores, classes, f1).to_dict("records")
+    measured = compute_calibration(predictions.probabilities, predictions.true)
     return {
         "accuracy_interval": list(scores.accuracy.interval),
         "macro_f1_interval": list(f1.macro),

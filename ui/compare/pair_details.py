@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.evaluation.comparison import Pair, class_differences, list_disagreements
+from core.evaluation.comparison import Pair, compare_classes, list_disagreements
 from ui.text import count, plain
 from ui.widgets import chart_view, tables
 
@@ -57,7 +57,7 @@ def draw_matrices(pair: Pair) -> None:
 
 
 def _classes(pair: Pair) -> None:
-    changes = class_differences(pair)
+    changes = compare_classes(pair)
     first, second = (
         f"F1 of {pair.first.name}",
         f"F1 of {pair.second.name}",

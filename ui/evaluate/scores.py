@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.evaluation.class_scores import CURVE_KINDS, CurveKind, confused_pairs
+from core.evaluation.class_scores import CURVE_KINDS, CurveKind, list_confused_pairs
 from core.evaluation.predictions import Predictions
 from core.runs.run import Run
 from core.training.events import Split
@@ -75,7 +75,7 @@ def draw_per_class_table(run: Run, split: Split) -> None:
 def draw_most_confused(run: Run, predictions: Predictions) -> None:
     """Draw the confused pairs with their direction, and a button for the most frequent error."""
     st.markdown("#### Confused classes")
-    pairs = confused_pairs(predictions.scores, run.classes)
+    pairs = list_confused_pairs(predictions.scores, run.classes)
     if pairs.empty:
         st.caption("No text was predicted as another class.")
         return

@@ -138,7 +138,7 @@ def class_intervals(
 ) -> pd.DataFrame:
     """Return the scores of each class of an evaluation with their intervals."""
     intervals = f1_intervals(folder, version, len(classes), split)
-    return class_scores.class_intervals(
+    return class_scores.compute_class_intervals(
         predictions(folder, version, len(classes), split).scores, classes, intervals
     )
 
@@ -148,7 +148,7 @@ def ranking_curves(
     folder: Path, version: int, classes: tuple[str, ...], split: Split, kind: CurveKind
 ) -> RankingCurves:
     """Return the ROC or precision-recall curve of each class. Shared: never change it."""
-    return class_scores.ranking_curves(
+    return class_scores.compute_ranking_curves(
         predictions(folder, version, len(classes), split), classes, kind
     )
 

@@ -13,10 +13,10 @@ from core.errors import DataError, ModelUnavailable, Stopped
 from core.evaluation.baselines import (
     Baseline,
     Probabilities,
+    build_prediction_frame,
     predict_majority,
     predict_probe,
     predict_tfidf,
-    prediction_frame,
 )
 from core.evaluation.predictions import Predictions
 from core.inference.tracer import Tracer
@@ -64,7 +64,7 @@ def run(context: JobContext) -> None:
         except ModelUnavailable as error:  # the other baselines do not need it
             context.set_result(**BaselineResult(left_out=error.message).model_dump())
             continue
-        frame = prediction_frame(
+        frame = build_prediction_frame(
             used["row"].to_numpy(np.int64), used["label"].to_numpy(np.int64), probabilities
         )
         predictions = Predictions.of(frame, len(dataset.classes))

@@ -29,10 +29,10 @@ from datasets import load_dataset
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model$IMPORT_PEFT
 from transformers import (
     AutoModelForSequenceClassification,
-    AutoTokenizer,
+    AutoTokenizer,$IMPORT_BITS
     DataCollatorWithPadding,
     Trainer,
-    TrainingArguments,$IMPORT_BITS
+    TrainingArguments,
     set_seed,
 )
 
@@ -166,8 +166,9 @@ FOUR_BIT = {  # additions to the script for a base model in 4 bits
     "IMPORT_PEFT": ", prepare_model_for_kbit_training",
     "IMPORT_BITS": "\n    BitsAndBytesConfig,",
     "BITS": (
-        '    quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",'
-        " bnb_4bit_use_double_quant=True),\n"
+        "    quantization_config=BitsAndBytesConfig(\n"
+        '        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True\n'
+        "    ),\n"
     ),
     "PREPARE": "\nmodel = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)",
 }

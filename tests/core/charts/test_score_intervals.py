@@ -4,7 +4,7 @@ import pytest
 
 from core import charts
 from core.charts.matrix import format_signed
-from core.evaluation.class_scores import class_intervals, ranking_curves
+from core.evaluation.class_scores import compute_class_intervals, compute_ranking_curves
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Scores
 
@@ -14,7 +14,7 @@ NAMES = ["World", "Sports", "Business"]
 def test_scores_of_a_class_are_three_points_with_their_intervals() -> None:
     scores = Scores(np.array([[4, 1, 0], [1, 4, 0], [0, 0, 5]]))
 
-    chart = charts.class_scores(class_intervals(scores, NAMES))
+    chart = charts.class_scores(compute_class_intervals(scores, NAMES))
 
     assert len(chart.data) == 9
     assert (chart.data["low"] <= chart.data["value"]).all()
@@ -24,7 +24,7 @@ def test_scores_of_a_class_are_three_points_with_their_intervals() -> None:
 def test_many_classes_are_drawn_with_f1_alone() -> None:
     names = [f"class {index}" for index in range(50)]
 
-    chart = charts.class_scores(class_intervals(Scores(np.eye(50, dtype=int)), names))
+    chart = charts.class_scores(compute_class_intervals(Scores(np.eye(50, dtype=int)), names))
 
     assert chart.data["score"].unique().tolist() == ["F1"]
     assert len(chart.data) == 50
@@ -69,7 +69,7 @@ def test_a_curve_names_its_area_and_a_missing_class_is_said() -> None:
     frame["p2"] = (1 - frame["p0"] - frame["p1"]).clip(lower=0)
     predictions = Predictions.of(frame.assign(loss=0.3), 3)
 
-    chart = charts.ranking(ranking_curves(predictions, NAMES, "ROC"), NAMES)
+    chart = charts.ranking(compute_ranking_curves(predictions, NAMES, "ROC"), NAMES)
 
     assert set(chart.data["line"]) == {"World 0.750", "Sports 0.875"}
     assert chart.note == "No curve for Business: a curve needs texts of the class and of others."

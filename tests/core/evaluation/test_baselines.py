@@ -6,10 +6,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from core.evaluation.baselines import (
+    build_prediction_frame,
     predict_majority,
     predict_probe,
     predict_tfidf,
-    prediction_frame,
 )
 from core.evaluation.predictions import Predictions
 
@@ -73,7 +73,7 @@ def test_texts_without_words_or_a_single_class_fall_back_to_the_majority(
 def test_the_frame_is_valid_where_a_true_class_has_probability_zero() -> None:
     shares = np.array([[0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
 
-    result = Predictions.of(prediction_frame(np.array([4, 2]), np.array([1, 2]), shares), 3)
+    result = Predictions.of(build_prediction_frame(np.array([4, 2]), np.array([1, 2]), shares), 3)
 
     assert result.scores.accuracy.hits == 1
     assert result.loss.tolist() == pytest.approx([-np.log(0.75), -np.log(1e-12)])

@@ -6,11 +6,11 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
 from core.evaluation.calibration import (
-    calibration,
-    coverage,
-    coverage_curve,
+    apply_temperature,
+    compute_calibration,
+    compute_coverage,
+    compute_coverage_curve,
     fit_temperature,
-    scale,
 )
 from core.evaluation.predictions import Predictions
 
@@ -43,7 +43,7 @@ def drawn(rows: int, classes: int, sharpness: float = 1.0) -> Predictions:
 def test_ece_of_four_texts_equals_that_computed_by_hand() -> None:
     shares = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.35, 0.65]])
 
-    result = calibration(shares, np.array([0, 1, 0, 0]), bins=10)
+    result = compute_calibration(shares, np.array([0, 1, 0, 0]), bins=10)
 
     # bin 0.6 to 0.7: two texts, confidence 0.65, one correct; bin 0.9 to 1: two, 0.95, one correct
     assert result.ece == pytest.approx((2 * 0.15 + 2 * 0.45) / 4, abs=1e-12)
@@ -55,7 +55,7 @@ def test_ece_of_four_texts_equals_that_computed_by_hand() -> None:
 def test_loss_and_brier_score_equal_those_of_scikit_learn(classes: int) -> None:
     predictions = drawn(800, classes)
 
-    result = calibration(predictions.probabilities, predictions.true)
+    result = compute_calibration(predictions.probabilities, predictions.true)
 
     names = list(range(classes))
     truth = np.eye(classes)[predictions.true]
@@ -103,16 +103,17 @@ def test_scaling_keeps_the_predicted_class_and_lowers_the_error_on_other_texts()
     temperature = fit_temperature(fitted)
     assert temperature is not None
 
-    scaled = scale(shown.probabilities, temperature)
+    scaled = apply_temperature(shown.probabilities, temperature)
 
     assert (scaled.argmax(axis=1) == shown.predicted).all()
     assert (
-        calibration(scaled, shown.true).ece < calibration(shown.probabilities, shown.true).ece / 2
+        compute_calibration(scaled, shown.true).ece
+        < compute_calibration(shown.probabilities, shown.true).ece / 2
     )
 
 
 def test_a_probability_of_zero_can_be_scaled() -> None:
-    assert scale(np.array([[1.0, 0.0]]), 2.0)[0] == pytest.approx(
+    assert apply_temperature(np.array([[1.0, 0.0]]), 2.0)[0] == pytest.approx(
         [1 / (1 + 1e-6), 1e-6 / (1 + 1e-6)]
     )
 
@@ -120,7 +121,7 @@ def test_a_probability_of_zero_can_be_scaled() -> None:
 def test_coverage_counts_confident_texts_and_correct_ones() -> None:
     shares = np.array([[0.9, 0.1], [0.95, 0.05], [0.6, 0.4], [0.2, 0.8]])
 
-    answered, right = coverage(shares, np.array([0, 1, 0, 1]), 0.9)
+    answered, right = compute_coverage(shares, np.array([0, 1, 0, 1]), 0.9)
 
     assert (answered.hits, answered.n) == (2, 4)
     assert (right.hits, right.n) == (1, 2)
@@ -129,7 +130,7 @@ def test_coverage_counts_confident_texts_and_correct_ones() -> None:
 def test_the_coverage_curve_groups_texts_of_equal_confidence() -> None:
     shares = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
 
-    curve = coverage_curve(shares, np.array([0, 1, 0, 1]))
+    curve = compute_coverage_curve(shares, np.array([0, 1, 0, 1]))
 
     assert curve["threshold"].tolist() == [0.9, 0.8, 0.6]
     assert curve["coverage"].tolist() == [0.5, 0.75, 1]
@@ -139,7 +140,7 @@ def test_the_coverage_curve_groups_texts_of_equal_confidence() -> None:
 def test_a_long_curve_is_thinned_and_keeps_its_end() -> None:
     predictions = drawn(3000, 4)
 
-    curve = coverage_curve(predictions.probabilities, predictions.true)
+    curve = compute_coverage_curve(predictions.probabilities, predictions.true)
 
     assert len(curve) == 200
     assert curve["coverage"].iloc[-1] == 1
@@ -149,9 +150,9 @@ def test_a_long_curve_is_thinned_and_keeps_its_end() -> None:
 def test_one_text_and_no_text_are_accepted() -> None:
     item = drawn(1, 4)
 
-    assert calibration(item.probabilities, item.true).bins["texts"].sum() == 1
-    assert len(coverage_curve(item.probabilities, item.true)) == 1
-    nothing = calibration(np.empty((0, 4)), np.empty(0, dtype=int))
+    assert compute_calibration(item.probabilities, item.true).bins["texts"].sum() == 1
+    assert len(compute_coverage_curve(item.probabilities, item.true)) == 1
+    nothing = compute_calibration(np.empty((0, 4)), np.empty(0, dtype=int))
     assert np.isnan(nothing.ece)
-    assert coverage_curve(np.empty((0, 4)), np.empty(0, dtype=int)).empty
+    assert compute_coverage_curve(np.empty((0, 4)), np.empty(0, dtype=int)).empty
     assert fit_temperature(item.only(np.empty(0, dtype=int))) is None

@@ -5,9 +5,9 @@ from sklearn.metrics import f1_score
 
 from core.evaluation.class_scores import (
     bootstrap_f1,
-    class_intervals,
-    confused_pairs,
-    f1_differences,
+    compare_f1,
+    compute_class_intervals,
+    list_confused_pairs,
 )
 from core.evaluation.scores import Scores
 
@@ -75,7 +75,7 @@ def test_f1_differences_equal_those_of_a_paired_bootstrap() -> None:
         data, change, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1
     )
 
-    result = f1_differences(*data, NAMES)
+    result = compare_f1(*data, NAMES)
 
     assert result["first"].to_numpy() == pytest.approx(
         f1_score(true, first, average=None), abs=1e-12
@@ -88,7 +88,7 @@ def test_f1_differences_equal_those_of_a_paired_bootstrap() -> None:
 
 def test_a_class_that_never_occurs_has_not_changed() -> None:
     true, first, second = np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1]])
-    result = f1_differences(true, first, second, NAMES)
+    result = compare_f1(true, first, second, NAMES)
 
     assert (
         result[["support", "first", "second", "difference", "low", "high"]].iloc[2].tolist()
@@ -109,7 +109,7 @@ def test_f1_intervals_without_errors_and_without_texts() -> None:
 
 
 def test_proportions_have_wilson_intervals() -> None:
-    table = class_intervals(THREE, NAMES)
+    table = compute_class_intervals(THREE, NAMES)
 
     low, high = stats.binomtest(40, 54).proportion_ci(
         method="wilson"
@@ -125,7 +125,7 @@ def test_proportions_have_wilson_intervals() -> None:
 
 
 def test_a_class_that_was_never_predicted_has_no_precision() -> None:
-    table = class_intervals(Scores(np.array([[3, 0], [2, 0]])), ["a", "b"])
+    table = compute_class_intervals(Scores(np.array([[3, 0], [2, 0]])), ["a", "b"])
 
     assert np.isnan(table["precision"][1])
     assert (table["precision_low"][1], table["precision_high"][1]) == (0, 1)
@@ -136,7 +136,7 @@ def test_a_class_that_was_never_predicted_has_no_precision() -> None:
 def test_one_text_is_enough_for_any_number_of_classes(classes: int) -> None:
     scores = Scores.of(np.array([1]), np.array([0]), classes)
 
-    table = class_intervals(scores, [f"class {index}" for index in range(classes)])
+    table = compute_class_intervals(scores, [f"class {index}" for index in range(classes)])
 
     assert len(table) == classes
     assert table["f1_high"].tolist() == [0, 0] + [1] * (
@@ -145,7 +145,7 @@ def test_one_text_is_enough_for_any_number_of_classes(classes: int) -> None:
 
 
 def test_confused_pairs_name_the_stronger_direction_first() -> None:
-    table = confused_pairs(THREE, NAMES)
+    table = list_confused_pairs(THREE, NAMES)
 
     assert table[["first", "second", "there", "back"]].values.tolist() == [
         ["Business", "World", 12, 5],
@@ -156,7 +156,9 @@ def test_confused_pairs_name_the_stronger_direction_first() -> None:
 
 
 def test_a_one_sided_confusion_is_tested_with_holm_correction() -> None:
-    table = confused_pairs(Scores(np.array([[80, 2, 18], [1, 98, 1], [1, 0, 99]])), ["a", "b", "c"])
+    table = list_confused_pairs(
+        Scores(np.array([[80, 2, 18], [1, 98, 1], [1, 0, 99]])), ["a", "b", "c"]
+    )
 
     expected = stats.fisher_exact([[18, 82], [1, 99]]).pvalue
     assert table["p"][0] == pytest.approx(3 * expected, rel=1e-12)
@@ -164,4 +166,4 @@ def test_a_one_sided_confusion_is_tested_with_holm_correction() -> None:
 
 
 def test_without_a_mistake_no_pair_is_confused() -> None:
-    assert confused_pairs(Scores(np.diag([3, 4])), ["a", "b"]).empty
+    assert list_confused_pairs(Scores(np.diag([3, 4])), ["a", "b"]).empty

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from core.evaluation.class_scores import MOST_POINTS, CurveKind, ranking_curves, thin
+from core.evaluation.class_scores import MOST_POINTS, CurveKind, compute_ranking_curves, thin
 from core.evaluation.predictions import Predictions
 
 
@@ -30,8 +30,8 @@ def four_texts() -> Predictions:
 
 
 def test_areas_of_four_texts_equal_those_computed_by_hand() -> None:
-    roc = ranking_curves(four_texts(), ["a", "b"], "ROC")
-    recall = ranking_curves(four_texts(), ["a", "b"], "precision–recall")
+    roc = compute_ranking_curves(four_texts(), ["a", "b"], "ROC")
+    recall = compute_ranking_curves(four_texts(), ["a", "b"], "precision–recall")
 
     assert roc.areas["area"][1] == 3 / 4  # of the four pairs one is in the wrong order
     assert recall.areas["area"][1] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3, abs=1e-12)
@@ -43,8 +43,8 @@ def test_areas_are_of_the_full_curve_and_points_are_limited(classes: int) -> Non
     predictions = made(3000, classes)
     names = [f"class {index}" for index in range(classes)]
 
-    roc = ranking_curves(predictions, names, "ROC")
-    recall = ranking_curves(predictions, names, "precision–recall")
+    roc = compute_ranking_curves(predictions, names, "ROC")
+    recall = compute_ranking_curves(predictions, names, "precision–recall")
 
     for index in range(classes):
         truth, score = predictions.true == index, predictions.probabilities[:, index]
@@ -69,7 +69,7 @@ def test_a_thinned_curve_keeps_its_ends_and_its_area() -> None:
 
 @pytest.mark.parametrize("kind", ["ROC", "precision–recall"])
 def test_a_class_without_texts_has_no_curve(kind: CurveKind) -> None:
-    result = ranking_curves(four_texts().only(np.array([0, 1])), ["a", "b"], kind)
+    result = compute_ranking_curves(four_texts().only(np.array([0, 1])), ["a", "b"], kind)
 
     assert result.points.empty
     assert result.areas["area"].isna().all()

@@ -4,8 +4,8 @@ import pytest
 
 from core.evaluation.comparison import (
     Result,
-    class_differences,
     compare,
+    compare_classes,
     compare_with,
     list_disagreements,
 )
@@ -135,7 +135,7 @@ def test_disagreements_are_listed_with_both_predictions() -> None:
 def test_f1_differences_use_the_texts_of_both_runs() -> None:
     (pair,) = compare([result("A", {0, 1, 2}, range(20)), result("B", set(), range(5, 25))])
 
-    table = class_differences(pair)
+    table = compare_classes(pair)
 
     assert table["support"].sum() == 15
     assert (

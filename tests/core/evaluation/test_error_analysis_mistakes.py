@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from cleanlab.count import compute_confident_joint
 
-from core.evaluation.error_analysis import confident_mistakes, contradicted_labels
+from core.evaluation.error_analysis import find_confident_mistakes, find_contradicted_labels
 from core.evaluation.predictions import Predictions
 
 
@@ -18,7 +18,7 @@ def made(shares: list[list[float]], labels: list[int]) -> Predictions:
 def test_a_confident_mistake_is_incorrect_with_high_confidence() -> None:
     some = made([[0.95, 0.05], [0.05, 0.95], [0.4, 0.6]], [0, 0, 0])
 
-    assert confident_mistakes(some).tolist() == [False, True, False]
+    assert find_confident_mistakes(some).tolist() == [False, True, False]
 
 
 def test_contradicted_labels_equal_those_of_cleanlab() -> None:
@@ -29,7 +29,7 @@ def test_contradicted_labels_equal_those_of_cleanlab() -> None:
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     _, expected = compute_confident_joint(labels, shares, return_indices_of_off_diagonals=True)
 
-    result = contradicted_labels(made(shares.tolist(), labels.tolist()))
+    result = find_contradicted_labels(made(shares.tolist(), labels.tolist()))
 
     assert np.flatnonzero(result).tolist() == sorted(expected)
     assert result.sum() > 10
@@ -37,4 +37,4 @@ def test_contradicted_labels_equal_those_of_cleanlab() -> None:
 
 @pytest.mark.parametrize("labels", [[0], [0, 0]])
 def test_a_class_without_texts_contradicts_nothing(labels: list[int]) -> None:
-    assert not contradicted_labels(made([[0.1, 0.9]] * len(labels), labels)).any()
+    assert not find_contradicted_labels(made([[0.1, 0.9]] * len(labels), labels)).any()
