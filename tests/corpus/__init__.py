@@ -2,5 +2,5 @@
 
 ``cases.py`` lists all cases; ``test_read.py`` runs them through the reader of this project, and
 ``benchmarks/readers.py`` through other readers. ``present_reader.py``,
-``tables_reader.py`` and the tests import ``core``; nothing else does.
+``tables_reader.py``, ``json_tables_reader.py`` and the tests import ``core``; nothing else does.
 """

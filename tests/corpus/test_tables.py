@@ -1,4 +1,4 @@
-"""Every case of delimited text through ``core.data.tables``.
+"""Every case of delimited text and of JSON through ``core.data.tables``.
 
 ``LEFT_TO_LABELS`` lists what a reader of rows cannot know: which labels mean several labels or
 none, which look alike, and which classes are too small. Building the splits decides that.
@@ -8,11 +8,15 @@ import pytest
 
 from tests.corpus.case import Case
 from tests.corpus.cases import CASES
+from tests.corpus.json_tables_reader import is_json, read_json_tables
 from tests.corpus.judge import Verdict, judge
 from tests.corpus.tables_reader import is_delimited, read_tables
 
 LEFT_TO_LABELS = frozenset(
     {
+        "hidden-minus-one-jsonl",
+        "json-text-is-nested",
+        "label-unicode-forms-jsonl",
         "label-unicode-forms-csv",
         "label-full-width-digits-csv",
         "label-zero-width-space-csv",
@@ -35,6 +39,7 @@ LEFT_TO_LABELS = frozenset(
         "shape-split-column-with-a-typo",
     }
 )
+JSON = [case for case in CASES if is_json(case)]
 DELIMITED = [case for case in CASES if is_delimited(case)]
 
 
@@ -48,5 +53,15 @@ def test_rows_are_read_exactly_or_refused_with_the_reason(case: Case) -> None:
     )
 
 
+@pytest.mark.parametrize("case", JSON, ids=lambda case: case.id)
+def test_objects_are_read_exactly_or_refused_with_the_reason(case: Case) -> None:
+    answer = read_json_tables(case)
+
+    verdict = judge(case, answer, lambda options: read_json_tables(case, options))
+    assert (verdict is Verdict.RIGHT) == (case.id not in LEFT_TO_LABELS), (
+        f"{verdict}: {answer.error or answer.report}\nexpected: {case.outcomes}"
+    )
+
+
 def test_what_is_left_to_the_labels_is_in_the_corpus() -> None:
-    assert sorted(LEFT_TO_LABELS - {case.id for case in DELIMITED}) == []
+    assert sorted(LEFT_TO_LABELS - {case.id for case in (*DELIMITED, *JSON)}) == []

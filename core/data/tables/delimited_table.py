@@ -61,7 +61,7 @@ class DelimitedTable:
 
         Raises DataError at the end if fewer rows fit than do not.
         """
-        with closing(_lines(self.open, self.encoding.name)) as lines:
+        with closing(read_lines(self.name, self.open, self.encoding.name)) as lines:
             yield from self._fitting(LineBuffer(lines))
 
     def _fitting(self, buffer: LineBuffer) -> Iterator[Row]:
@@ -131,7 +131,7 @@ def open_delimited(name: str, opener: Opener, chosen: Chosen | None = None) -> D
     dialect = Dialect(separator, options.quotes is not False, skipped + before)
     if options.quotes is None:
         dialect = _decide_quotes(name, opener, encoding.name, dialect, width, report)
-    records = _first_records(opener, encoding.name, dialect, width)
+    records = _first_records(name, opener, encoding.name, dialect, width)
     if not records:
         raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
     if title := find_title([record.cells for record in records]):
@@ -151,15 +151,23 @@ def open_delimited(name: str, opener: Opener, chosen: Chosen | None = None) -> D
     return DelimitedTable(name, encoding, dialect, header, columns, report, opener)
 
 
-def _lines(opener: Opener, encoding: str) -> Generator[str]:
-    """Yield lines with their ends: LF or CRLF, or CR where the file has nothing else."""
+def read_lines(name: str, opener: Opener, encoding: str) -> Generator[str]:
+    """Yield lines with their ends: LF or CRLF, or CR where the file has nothing else.
+
+    Raises DataError where ``encoding`` does not decode the file.
+    """
     with opener() as file:
         newline = "\n" if any(b"\n" in chunk for chunk in _chunks(file)) else "\r"
-    with TextIOWrapper(opener(), encoding, errors="strict", newline=newline) as text:
-        first = True
-        for line in text:
-            yield line.lstrip("\ufeff") if first else line
-            first = False
+    number = 0
+    try:
+        with TextIOWrapper(opener(), encoding, errors="strict", newline=newline) as text:
+            for number, line in enumerate(text, 1):
+                yield line.lstrip("\ufeff") if number == 1 else line
+    except (UnicodeError, LookupError) as error:
+        raise DataError(
+            f"{name} is not {encoding.upper()} after line {number:,}.",
+            "Choose another encoding, or save it as UTF-8.",
+        ) from error
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
@@ -168,14 +176,9 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _read_sample(name: str, opener: Opener, encoding: str) -> list[str]:
-    try:
-        with closing(_lines(opener, encoding)) as lines:
-            sample = [line.rstrip("\r\n") for line in islice(lines, SAMPLE_LINES)]
-    except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(
-            f"{name} is not {encoding.upper()}.", "Choose another encoding, or save it as UTF-8."
-        ) from error
-    if not any(line.strip() for line in sample):
+    with closing(read_lines(name, opener, encoding)) as lines:
+        sample = [line.rstrip("\r\n") for line in islice(lines, SAMPLE_LINES)]
+    if not any(line.strip("\0 \t") for line in sample):
         raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
     return sample
 
@@ -191,7 +194,7 @@ def _decide_quotes(
     """
     readings: Counter[QuoteReading] = Counter()
     first: dict[QuoteReading, Record] = {}
-    with closing(_lines(opener, encoding)) as lines:
+    with closing(read_lines(name, opener, encoding)) as lines:
         buffer = LineBuffer(lines)
         buffer.skip(dialect.skipped)
         for record in read_records(buffer, dialect, width):
@@ -214,11 +217,19 @@ def _decide_quotes(
             " nothing."
         )
         return replace(dialect, quotes=False)
+    if ambiguous:
+        last = ambiguous.line + ambiguous.lines - 1
+        report.notes.append(
+            f"Lines {ambiguous.line:,} to {last:,} are one text in double quotes"
+            f" (texts like this: {readings[QuoteReading.AMBIGUOUS]:,})."
+        )
     return dialect
 
 
-def _first_records(opener: Opener, encoding: str, dialect: Dialect, width: int) -> list[Record]:
-    with closing(_lines(opener, encoding)) as lines:
+def _first_records(
+    name: str, opener: Opener, encoding: str, dialect: Dialect, width: int
+) -> list[Record]:
+    with closing(read_lines(name, opener, encoding)) as lines:
         buffer = LineBuffer(lines)
         buffer.skip(dialect.skipped)
         records = (record for record in read_records(buffer, dialect, width) if record.cells)

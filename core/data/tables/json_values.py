@@ -1,0 +1,144 @@
+"""Parse JSON values with numbers as they are written, and find the objects that are rows."""
+
+import json
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from core.data.tables.record_parser import LineBuffer
+
+Json: TypeAlias = "str | bool | None | list[Json] | dict[str, Json]"  # numbers are strings
+JsonObject: TypeAlias = dict[str, Json]
+LONGEST_OBJECT = 1000  # lines of one object that is written over several
+BETWEEN = " \t\r\n,\x1e\x00"  # characters between objects: commas, RFC 7464's separator
+
+
+class _Decoder(json.JSONDecoder):
+    """A decoder that keeps numbers as written and counts keys that occur twice in an object."""
+
+    def __init__(self) -> None:
+        self.duplicates: set[str] = set()
+        super().__init__(
+            strict=False,
+            parse_float=str,
+            parse_int=str,
+            parse_constant=lambda name: None if name == "NaN" else name,
+            object_pairs_hook=self._object,
+        )
+
+    def _object(self, pairs: list[tuple[str, Json]]) -> JsonObject:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            keys = [key for key, _ in pairs]
+            self.duplicates |= {key for key in keys if keys.count(key) > 1}
+        return value
+
+
+class JsonReader:
+    """Read the values of JSON lines, or of one JSON document, with their line numbers."""
+
+    def __init__(self) -> None:
+        self._decoder = _Decoder()
+
+    @property
+    def duplicates(self) -> list[str]:
+        """Keys that occurred twice in one object; the last value counts."""
+        return sorted(self._decoder.duplicates)
+
+    def parse(self, text: str) -> Json:
+        """Parse one document. Raises ValueError if it is none."""
+        values = self._values(text)
+        if values is None or len(values) != 1:
+            raise ValueError(text[:40])
+        return values[0]
+
+    def read_lines(self, buffer: LineBuffer) -> Iterator[tuple[int, Json]]:
+        """Yield each value and the line in which it begins, None for what is no JSON.
+
+        A line may hold several objects, and an object may be written over several lines.
+        """
+        while (line := buffer.next()) is not None:
+            number = buffer.number
+            if not line.strip(BETWEEN):
+                continue
+            values = self._values(line)
+            if values is None and line.lstrip(BETWEEN).startswith("{"):
+                values = self._read_spanning(buffer, line)
+            if values is None:
+                yield number, None
+            else:
+                yield from ((number, value) for value in values)
+
+    def _read_spanning(self, buffer: LineBuffer, line: str) -> list[Json] | None:
+        """Read an object of several lines; None if another one begins before it ends."""
+        text = line
+        for offset in range(LONGEST_OBJECT):
+            following = buffer.peek(offset)
+            if following is None or following.startswith("{"):
+                return None
+            text += following
+            if following.rstrip(BETWEEN).endswith("}"):
+                values = self._values(text)
+                if values is not None:
+                    buffer.skip(offset + 1)
+                    return values
+        return None
+
+    def _values(self, text: str) -> list[Json] | None:
+        """Return the values one after another in ``text``; None if anything else is in it."""
+        values: list[Json] = []
+        position, end = 0, len(text)
+        while True:
+            while position < end and text[position] in BETWEEN:
+                position += 1
+            if position == end:
+                return values
+            try:
+                value, position = self._decoder.raw_decode(text, position)
+            # no JSON, or brackets that are nested too deeply
+            except (ValueError, RecursionError):
+                return None
+            values.append(value)
+
+
+def replace_surrogates(value: Json) -> Json:
+    """Return ``value`` with U+FFFD for halves of characters, which no file can store."""
+    if isinstance(value, str):
+        if value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value):
+            return value
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [replace_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {key: replace_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def find_rows(value: Json) -> list[JsonObject | None] | None:
+    """Return the rows of one JSON document, in any of the shapes that pandas and others write.
+
+    A list of objects; an object of columns, as lists or by index; ``columns`` and ``data``; a list
+    of objects under one key. An element of a list that is no object is None; so is the result if
+    there are no rows in ``value``.
+    """
+    if isinstance(value, list):
+        rows = [item if isinstance(item, dict) else None for item in value]
+        return rows if any(row is not None for row in rows) or not rows else None
+    if not isinstance(value, dict):
+        return None
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(data, list):
+        return [
+            dict(zip(map(str, names), row, strict=False)) for row in data if isinstance(row, list)
+        ]
+    columns = [
+        list(item.values()) if isinstance(item, dict) else item
+        for item in value.values()
+        if isinstance(item, (list, dict))
+    ]
+    lists = [column for column in columns if isinstance(column, list)]
+    if len(lists) == len(value) > 1 and len({len(column) for column in lists}) == 1:
+        return [dict(zip(value, row, strict=True)) for row in zip(*lists, strict=True)]
+    nested = [item for item in value.values() if isinstance(item, list)]
+    if len(nested) == 1 and nested[0] and all(isinstance(item, dict) for item in nested[0]):
+        return find_rows(nested[0])
+    return None

@@ -1,0 +1,67 @@
+"""Rows of labelling tools: Label Studio, Prodigy, doccano and spaCy, as one text and its labels."""
+
+from collections.abc import Iterable
+
+from core.data.tables.json_values import Json, JsonObject
+
+REJECTED = "answer"  # the field in which Prodigy stores accept, reject or ignore
+
+
+def flatten(row: JsonObject) -> JsonObject:
+    """Return the fields of a row, with those of a known export as plain fields.
+
+    Label Studio's tasks give the fields of ``data`` and one field per control with the choices of
+    all annotations; spaCy's ``cats`` gives the categories whose value is not 0.
+    """
+    data, annotations = row.get("data"), row.get("annotations")
+    if isinstance(data, dict) and isinstance(annotations, list):
+        return data | _choices(annotations)
+    if isinstance(cats := row.get("cats"), dict):
+        labels: list[Json] = [name for name, value in cats.items() if _is_positive(value)]
+        return {**row, "cats": labels}
+    return row
+
+
+def find_labels(value: Json) -> list[str]:
+    """Return the labels of a cell: none, one or several.
+
+    Lists and Label Studio's ``{"choices": [...]}`` hold any number; a repeated one counts once.
+    """
+    if isinstance(value, dict):
+        return find_labels(value.get("choices"))
+    items = value if isinstance(value, list) else [value]
+    return list(dict.fromkeys(text for item in items if (text := to_text(item))))
+
+
+def is_rejected(row: JsonObject) -> bool:
+    """Whether Prodigy's answer to a choice was not to accept it."""
+    return "accept" in row and row.get(REJECTED) not in (None, "accept")
+
+
+def to_text(value: Json) -> str:
+    """Return a cell as text; empty for null and for what is no text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else ""
+
+
+def _choices(annotations: Iterable[Json]) -> JsonObject:
+    fields: dict[str, list[Json]] = {}
+    for annotation in annotations:
+        if not isinstance(annotation, dict) or annotation.get("was_cancelled") is True:
+            continue
+        results = annotation.get("result")
+        for result in results if isinstance(results, list) else []:
+            if isinstance(result, dict) and isinstance(value := result.get("value"), dict):
+                choices = value.get("choices")
+                if isinstance(choices, list):
+                    fields.setdefault(to_text(result.get("from_name")), []).extend(choices)
+    return dict(fields)
+
+
+def _is_positive(value: Json) -> bool:
+    """Whether a category applies: true, or a number above 0."""
+    try:
+        return value is True or (isinstance(value, str) and float(value) > 0)
+    except ValueError:
+        return False
