@@ -80,7 +80,7 @@ def test_resuming_takes_a_place_like_launching(lab: Store) -> None:
 
 
 def test_rules_that_no_one_set_fit_the_machine(lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.people.classroom.memory_mb", lambda: 2700)
+    monkeypatch.setattr("core.people.classroom.read_memory_mb", lambda: 2700)
 
     assert read_rules(lab).memory_mb == 1700
     assert (fit_rules(16_000).memory_mb, fit_rules(690).memory_mb) == (3000, 700)
