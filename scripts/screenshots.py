@@ -63,7 +63,7 @@ def open_home(folder: Path | None) -> Iterator[Path]:
     if folder:
         yield folder
         return
-    home = Path(tempfile.gettempdir()) / "lora-lab"
+    home = Path(tempfile.gettempdir()) / "loralab"
     home.mkdir()
     try:
         prepare(home)

@@ -176,15 +176,15 @@ def _listed(table: pd.DataFrame, group: str) -> pd.DataFrame:
 
 def _draw_list(listed: pd.DataFrame) -> int | None:
     columns = {
-        "text": st.column_config.TextColumn("Text", width=190),
-        "class": st.column_config.TextColumn("True class"),
+        "text": st.column_config.TextColumn("Text", width=150),
+        "class": st.column_config.TextColumn("True class", width=85),
         "mean": st.column_config.NumberColumn(
             "Mean", format="%.2f", width=60, help="Mean probability of the true class."
         ),
         "learned": st.column_config.NumberColumn(
             "Learned", format="localized", width=75, help="Correct from this step on."
         ),
-        "forgotten": st.column_config.NumberColumn("Forgotten", format="localized", width=85),
+        "forgotten": st.column_config.NumberColumn("Forgotten", format="localized", width=80),
     }
     shown = listed.head(SHOWN)[list(columns)].reset_index(drop=True)
     return tables.draw_texts(

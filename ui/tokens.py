@@ -132,9 +132,10 @@ def draw_classes(dataset: Dataset, max_tokens: int) -> None:
         "words": number("Words, mean", format="%.1f"),
         "tokens": number("Tokens, mean", format="%.1f"),
         "ratio": number("Tokens per word", format="%.2f"),
-        "cut": number(f"Truncated at {max_tokens:,}", format="percent"),
+        "cut": number(f"Truncated at {max_tokens:,}", format="%.1f %%"),
     }
-    tables.draw_plain(table[list(columns)], key="tokens-per-word-table", columns=columns)
+    shown = table[list(columns)].assign(cut=100 * table["cut"])
+    tables.draw_plain(shown, key="tokens-per-word-table", columns=columns)
 
 
 def draw_models(models: Sequence[Subject], text: str) -> None:
@@ -143,7 +144,7 @@ def draw_models(models: Sequence[Subject], text: str) -> None:
     lines = [_about(subject, text) for subject in models]
     number = st.column_config.NumberColumn
     columns: tables.Columns = {
-        "model": st.column_config.TextColumn("Model", width=210),
+        "model": st.column_config.TextColumn("Model", width=160),
         "parameters": number("Parameters", format="compact"),
         "layers": "Layers",
         "width": number("Vector size d", help="Dimensions of each token's vector."),

@@ -62,6 +62,9 @@ DRAWING_COLUMNS = frozenset(
     }
 )
 LABEL_ROOM = 1.25  # length of the axis as a multiple of the longest bar
+NARROW_LABEL_ROOM = 1.6
+NARROW = "containerSize()[0] < 420"  # a phone; false where a chart has no page, as in reports
+LONG_NAME = 14  # letters of a legend entry of which only one fits into a narrow row
 
 FONT = 14  # px: legible from the back of a classroom
 CONFIG: Spec = {
@@ -122,7 +125,25 @@ def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
     spec = without_data(chart.to_dict())
     assert isinstance(spec, dict)
     spec["config"] = CONFIG
+    wrap_legends(spec)
     return spec | ({"title": {"text": title}} if title else {})
+
+
+def wrap_legends(value: object) -> None:
+    """Arrange horizontal legends in columns on narrow pages, where one row would be cut off."""
+    if isinstance(value, dict):
+        legend, scale = value.get("legend"), value.get("scale")
+        if isinstance(legend, dict) and legend.get("orient") in ("top", "bottom"):
+            names = scale.get("domain") if isinstance(scale, dict) else None
+            longest = max(map(len, map(str, names)), default=0) if isinstance(names, list) else 0
+            columns = 1 if longest > LONG_NAME else 2
+            usual = legend.get("columns", 0)  # 0 is one row
+            legend["columns"] = {"expr": f"{NARROW} ? {columns} : {usual}"}
+        for item in value.values():
+            wrap_legends(item)
+    elif isinstance(value, list):
+        for item in value:
+            wrap_legends(item)
 
 
 def without_data(value: object) -> object:
@@ -149,9 +170,8 @@ def labelled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> 
     numbers = base.mark_text(align="left", dx=6, fontSize=FONT).encode(
         text="label:N", color=alt.value(THEME_TEXT)
     )
-    room = base.transform_calculate(room=f"datum.{column} * {LABEL_ROOM}").mark_point(
-        opacity=0, size=0
-    )
+    factor = f"({NARROW} ? {NARROW_LABEL_ROOM} : {LABEL_ROOM})"
+    room = base.transform_calculate(room=f"datum.{column} * {factor}").mark_point(opacity=0, size=0)
     return alt.layer(bars, numbers, room.encode(x=alt.X("room:Q", title=title)))
 
 

@@ -189,11 +189,16 @@ def _series(base: alt.Chart, *names: str) -> alt.Chart:
     return base.transform_filter(alt.FieldOneOfPredicate("series", list(names)))
 
 
-def _best_mark(base: alt.Chart) -> alt.LayerChart:
-    """Draw an open diamond around the best point, and its value."""
+def _best_mark(base: alt.Chart, below: bool = False) -> alt.LayerChart:
+    """Draw an open diamond around the best point, and its value above or below the curves."""
     best = _series(base, "best")
     label = best.mark_text(
-        align="right", baseline="bottom", dx=-8, dy=-10, fontSize=FONT, fontWeight="bold"
+        align="right",
+        baseline="top" if below else "bottom",
+        dx=-8,
+        dy=10 if below else -10,
+        fontSize=FONT,
+        fontWeight="bold",
     )
     return best.mark_point(
         shape="diamond", size=260, filled=False, opacity=1, color=ACCENT, strokeWidth=3
@@ -231,7 +236,8 @@ def _loss_spec(log: bool) -> Spec:
         .encode(tooltip=tooltip)
     )
     return finish(
-        (raw + lines + points + _best_mark(base)).properties(height=380), "Loss (nats per text)"
+        (raw + lines + points + _best_mark(base, below=True)).properties(height=380),
+        "Loss (nats per text)",
     )
 
 
@@ -247,7 +253,7 @@ def _score_spec() -> Spec:
     )
     names, legend = (
         ["accuracy", "macro-F1"],
-        alt.Legend(title=None, orient="top", symbolDash=[1, 0]),
+        alt.Legend(title=None, orient="top", symbolDash=[1, 0], symbolStrokeWidth=0),
     )
     colour = alt.Color(
         "series:N",

@@ -63,7 +63,7 @@ def _reliability_spec() -> Spec:
     base = alt.Chart().encode(
         x=alt.X(
             "confidence:Q",
-            title="confidence: probability of the predicted class",
+            title="confidence",
             scale=UNIT,
             axis=AXIS,
         ),

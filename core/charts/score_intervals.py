@@ -14,6 +14,7 @@ from core.charts.base import (
     CLASS_SHAPES,
     FADED,
     HUE,
+    NARROW,
     Chart,
     Spec,
     class_colours,
@@ -226,7 +227,9 @@ def _slices_spec(lines: int) -> Spec:
             "name:N",
             sort=None,
             title=None,
-            axis=alt.Axis(labelLimit=230, domain=False, ticks=False),
+            axis=alt.Axis(
+                labelLimit=alt.ExprRef(f"{NARROW} ? 130 : 230"), domain=False, ticks=False
+            ),
         ),
         color=alt.Color("significant:N", scale=colours, legend=legend),
         tooltip=["name:N", alt.Tooltip("texts:Q", format=","), *percent, "significant:N"],

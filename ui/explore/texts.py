@@ -30,7 +30,7 @@ Order = Literal["mixed", "shortest first", "longest first"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 PAGE_ROWS = 50
 PAGE_KEY, LISTED_KEY = "list-page", "listed"
-CELL_LETTERS = 400  # three lines of a cell; the whole text is shown below
+CELL_LETTERS = 400  # more than four lines of a cell; the whole text is shown below
 READ_LETTERS = 20_000  # of a whole text: more would slow down the browser
 # px: with 90 for the class it fits a 900 px page; on wider pages all columns grow
 TEXT_WIDTH = 340

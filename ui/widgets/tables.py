@@ -11,6 +11,7 @@ from core.reports.csv_export import to_csv
 
 Columns = Mapping[str, ColumnConfig | str | None]  # configuration of each column, or its heading
 ROW_PIXELS = 38  # at the theme's 17 px
+TEXT_ROW_PIXELS = 90  # four lines of text with some space above and below
 
 
 def draw_plain(
@@ -65,7 +66,7 @@ def draw_texts(
     rows_in_view: int = 8,
     alt: str = "",
 ) -> int | None:
-    """Draw texts in tall rows (three lines) and return the selected position, or None."""
+    """Draw texts in tall rows (four lines) and return the selected position, or None."""
     chosen = _texts(frame, key, columns, rows_in_view, alt, "single-row")
     return chosen[0] if chosen else None
 
@@ -98,8 +99,8 @@ def _texts(
             "text": st.column_config.TextColumn("Text", width="large"),
             **(columns or {}),
         },
-        row_height=2 * ROW_PIXELS,
-        height=compute_height(len(frame), rows_in_view, 2 * ROW_PIXELS),
+        row_height=TEXT_ROW_PIXELS,
+        height=compute_height(len(frame), rows_in_view, TEXT_ROW_PIXELS),
         on_select="rerun",
         selection_mode=mode,
         placeholder="–",
