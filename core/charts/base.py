@@ -63,7 +63,7 @@ DRAWING_COLUMNS = frozenset(
 )
 LABEL_ROOM = 1.25  # length of the axis as a multiple of the longest bar
 NARROW_LABEL_ROOM = 1.6
-NARROW = "containerSize()[0] < 420"  # a phone; false where a chart has no page, as in reports
+NARROW = "width > 0 && containerSize()[0] < 420"  # a phone; false without a page, as in reports
 LONG_NAME = 14  # letters of a legend entry of which only one fits into a narrow row
 
 FONT = 14  # px: legible from the back of a classroom

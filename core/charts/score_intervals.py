@@ -198,7 +198,7 @@ def slices(table: pd.DataFrame) -> Chart:
     """
     data = table.head(MOST).assign(
         significant=[
-            "significant" if significant else "no significant difference"
+            "significant" if significant else "not significant"
             for significant in table["significant"].head(MOST)
         ],
         name=[
@@ -216,7 +216,7 @@ def slices(table: pd.DataFrame) -> Chart:
 
 @cache
 def _slices_spec(lines: int) -> Spec:
-    domain = ["significant", "no significant difference"]
+    domain = ["significant", "not significant"]
     colours = alt.Scale(domain=domain, range=[ACCENT, HUE])
     legend = alt.Legend(title=None, orient="top")
     percent = [
