@@ -14,5 +14,5 @@ matrices = adapter.spectra(run.id, run.version, run)
 adapter.draw_headline(run, matrices)
 adapter.draw_map(matrices)
 adapter.draw_experiment(run, matrices)
-with st.expander("How to read this"):
+with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(adapter.HOW_TO_READ)

@@ -137,9 +137,9 @@ def draw_ids(trace: Trace) -> None:
 def draw_vectors(trace: Trace) -> None:
     """Draw steps 2 and 3: a token's vector from layer to layer, and how far each token moves."""
     shape = f"({trace.token_count}, {trace.width})"
-    parts = " + ".join(trace.parts)
+    parts = f"{', '.join(trace.parts[:-1])} and {trace.parts[-1]}"
     words = (
-        f"Each id selects a row of a table. {parts} are added and normalised; each layer then"
+        f"The rows of the {parts} tables are added and normalised; each layer then"
         " changes the vector slightly."
     )
     _head("2", "Embedding vectors, layer by layer", shape, words)

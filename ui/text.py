@@ -8,6 +8,7 @@ from core.evaluation.scores import Proportion
 from core.settings import Settings, hide_folders
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+ALL_AT_ZERO = frozenset({"train_rows", "test_rows"})  # fields of RunConfig
 CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 DIRECTION = (
     r"\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
@@ -84,6 +85,17 @@ def accuracy(hits_of: Proportion) -> str:
     return (
         f"{per_cent(hits_of.value)} ± {hits_of.half_width * 100:.1f}" if hits_of.n else "no texts"
     )
+
+
+def format_setting(name: str, value: object) -> str:
+    """Format the value of a field of ``RunConfig``; 0 rows of a split are all of them."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "model default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "all" if value == 0 and name in ALL_AT_ZERO else without_folders(str(value))
 
 
 def megabytes(number: float) -> str:

@@ -36,7 +36,7 @@ def strips(
         1,
     )
     rows, width = values.shape
-    labels = [f"{name} · length {length:.1f}" for name, length in zip(names, lengths, strict=True)]
+    labels = [f"{name} · norm {length:.1f}" for name, length in zip(names, lengths, strict=True)]
     data = pd.DataFrame(
         {
             "vector": np.repeat(np.asarray(labels, dtype=object), width),

@@ -15,7 +15,7 @@ from core.runs.compared_runs import read_curve
 from core.runs.sweep import Spread
 from core.storage.store import Store
 from ui.compare.overview import Chosen
-from ui.text import duration, per_cent, without_folders
+from ui.text import duration, format_setting, per_cent
 from ui.widgets import baselines, chart_view, tables
 
 
@@ -59,7 +59,7 @@ def draw_configurations(chosen: Sequence[Chosen]) -> None:
         {
             "Setting": RunConfig.model_fields[name].title,
             **{
-                entry.result.name: _shown(each[name])
+                entry.result.name: format_setting(name, each[name])
                 for entry, each in zip(chosen, values, strict=True)
             },
         }
@@ -171,18 +171,6 @@ def _marked(name: str, value: float | None, best: bool) -> str:
         "Trained parameters": "{:,.0f}".format,
     }.get(name, "{:.3f}".format)
     return f"★ {words(value)}" if best else words(value)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "model default"
-    return (
-        ("yes" if value else "no")
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else without_folders(str(value))
-    )
 
 
 def read_baselines(store: Store, chosen: Sequence[Chosen]) -> list[Result]:

@@ -14,7 +14,7 @@ from core.transfer.imports.import_run import ADAPTER_FIELDS
 from ui import navigation
 from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session.error_boundary import boundary
-from ui.text import accuracy, duration, per_cent, plain, without_folders
+from ui.text import accuracy, duration, format_setting, per_cent, plain
 from ui.widgets import baselines, job_state
 from ui.widgets.run_summary import Summary, draw_badge, draw_origin, summarise
 
@@ -164,7 +164,7 @@ def _draw_config(summary: Summary) -> None:
         if summary.job.result.get("config_known") is False:
             st.caption("The adapter does not record its other training settings.")
             values = {name: values[name] for name in ADAPTER_FIELDS}
-        words = {name: _value(values[name]) for name in values}
+        words = {name: format_setting(name, values[name]) for name in values}
         words["precision"] = describe_precision(summary.job, summary.request)
         rows = [
             {
@@ -175,18 +175,6 @@ def _draw_config(summary: Summary) -> None:
             for name in values
         ]
         st.dataframe(rows, hide_index=True, height="content", key="configuration-table")
-
-
-def _value(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "model default"
-    return (
-        ("yes" if value else "no")
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else without_folders(str(value))
-    )
 
 
 def _draw_log(store: Store, job: Job) -> None:

@@ -11,7 +11,7 @@ from core.reports.csv_export import to_csv
 
 Columns = Mapping[str, ColumnConfig | str | None]  # configuration of each column, or its heading
 ROW_PIXELS = 38  # at the theme's 17 px
-TEXT_ROW_PIXELS = 90  # four lines of text with some space above and below
+TEXT_ROW_PIXELS = 83  # four whole lines of text
 
 
 def draw_plain(
