@@ -1,0 +1,164 @@
+"""Read Parquet in batches: only the columns that are needed, by position, with cells as strings."""
+
+import datetime
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.data.tables.delimited_table import Opener
+from core.data.tables.json_values import Json
+from core.data.tables.read_report import ReadReport
+from core.errors import DataError
+
+BATCH_ROWS = 10_000
+PADDING = "\0 "  # fills cells of a fixed size
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetTable:
+    """An opened Parquet file. Columns of one name differ in position."""
+
+    name: str
+    columns: tuple[str, ...]
+    row_count: int
+    report: ReadReport
+    open: Opener
+
+    def rows(self, positions: Sequence[int]) -> Iterator[tuple[int, list[Json]]]:
+        """Yield row number, from 1, and the cells of the columns at ``positions``.
+
+        Raises DataError if one of these columns cannot be read as text.
+        """
+        import pyarrow as pa  # noqa: PLC0415 - takes half a second, and only these files need it
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        number = 0
+        try:
+            with self.open() as source, pq.ParquetFile(source) as file:
+                schema = file.schema_arrow
+                names = _read_class_names(schema.metadata)
+                converters = [_converter(self, schema.field(position)) for position in positions]
+                leaves = [_leaves(schema, position) for position in positions]
+                used_leaves = sorted({leaf for group in leaves for leaf in group})
+                order = sorted(range(len(positions)), key=lambda item: positions[item])
+                for batch in file.reader.iter_batches(
+                    BATCH_ROWS, range(file.num_row_groups), used_leaves
+                ):
+                    columns: list[list[Json]] = [[] for _ in positions]
+                    for place, item in enumerate(order):
+                        column = _decode(batch.column(place)).to_pylist()
+                        classes = names.get(schema.field(positions[item]).name)
+                        convert = converters[item]
+                        columns[item] = [
+                            _class_name(cell, classes) if classes else convert(cell)
+                            for cell in column
+                        ]
+                    for cells in zip(*columns, strict=True):
+                        number += 1
+                        self.report.rows_kept += 1
+                        yield number, list(cells)
+        except (pa.ArrowException, OSError, OverflowError) as error:
+            raise _unreadable(self.name, error) from error
+
+
+def open_parquet(name: str, opener: Opener) -> ParquetTable:
+    """Read the schema of a Parquet file. Raises DataError if it is damaged or has no rows."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    report = ReadReport()
+    try:
+        with opener() as source, pq.ParquetFile(source) as file:
+            columns, rows = tuple(file.schema_arrow.names), file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(name, error) from error
+    if not rows:
+        raise DataError(f"{name} has no rows.", "Choose a file with texts and labels.")
+    for column in sorted({column for column in columns if columns.count(column) > 1}):
+        report.notes.append(f"{columns.count(column)} columns are called {column!r}.")
+    return ParquetTable(name, columns, rows, report, opener)
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return DataError(
+        f"{name} looks like Parquet but cannot be read: {reason}.",
+        "Export it again, or save the table as CSV.",
+    )
+
+
+def _leaves(schema: Any, position: int) -> range:
+    """Return the positions of a column's leaves among those of all columns."""
+    before = sum(_count_leaves(schema.field(item).type) for item in range(position))
+    return range(before, before + _count_leaves(schema.field(position).type))
+
+
+def _count_leaves(kind: Any) -> int:
+    if hasattr(kind, "num_fields") and kind.num_fields:
+        return sum(_count_leaves(kind.field(item).type) for item in range(kind.num_fields))
+    return 1
+
+
+def _decode(array: Any) -> Any:
+    return array.dictionary_decode() if hasattr(array, "dictionary_decode") else array
+
+
+def _converter(table: ParquetTable, field: Any) -> Callable[[Any], Json]:
+    """Return the function for the cells of a column. Raises DataError for structures and maps."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    kind = str(field.type).partition("<")[0]
+    if pa.types.is_struct(field.type) or pa.types.is_map(field.type):
+        raise DataError(
+            f"The column {field.name!r} of {table.name} holds values of the type {kind}.",
+            "Choose another column, or save its values as a column of text.",
+        )
+    padded = pa.types.is_fixed_size_binary(field.type) and not pa.types.is_decimal(field.type)
+    damaged = False
+
+    def convert(cell: Any) -> Json:
+        nonlocal damaged
+        if isinstance(cell, bytes):
+            text = cell.decode("utf-8", "replace")
+            if "\ufffd" in text and not damaged:
+                damaged = True
+                table.report.notes.append(
+                    f"Bytes in {field.name!r} that are not UTF-8 could not be decoded."
+                )
+            return text.rstrip(PADDING) if padded else text
+        return [convert(item) for item in cell] if isinstance(cell, list) else _to_cell(cell)
+
+    return convert
+
+
+def _to_cell(cell: Any) -> Json:
+    """Return a cell as text; a whole number of a floating-point column without its ``.0``."""
+    if cell is None or cell != cell:
+        return None
+    if isinstance(cell, bool):
+        return cell
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else repr(cell)
+    if isinstance(cell, datetime.datetime):
+        return cell.isoformat(" ")
+    return str(cell)
+
+
+def _class_name(cell: Any, names: list[str]) -> str | None:
+    """Return the name of a class id; None for -1, which marks rows without a label."""
+    return names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else None
+
+
+def _read_class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
+    """Return the class names that Hugging Face ``datasets`` stores in the schema."""
+    try:
+        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return {
+            name: [str(label) for label in feature["names"]]
+            for name, feature in features.items()
+            if "names" in feature
+        }
+    # without valid metadata only the ids are known
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
