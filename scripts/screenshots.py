@@ -168,9 +168,9 @@ def wait_until_drawn(page: Page) -> None:
 
 def join_as_teacher(page: Page) -> None:
     """Sign in on the sign-in page of a class."""
-    page.get_by_label("Your name").fill("Grace")
-    page.get_by_label("Class code").fill(TEACHER_CODE)
-    page.get_by_role("button", name="Join").click()
+    page.get_by_label("Your name", exact=True).fill("Grace")
+    page.get_by_label("Class code", exact=True).fill(TEACHER_CODE)
+    page.get_by_role("button", name="Join", exact=True).click()
     page.wait_for_timeout(3_000)
 
 
