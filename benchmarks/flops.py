@@ -6,7 +6,7 @@ import time
 import torch
 
 from core.config import RunConfig
-from core.models.architecture import Linear, ModelShape, target_modules
+from core.models.model_shape import Linear, ModelShape, list_target_modules
 from core.training.fast.matmul import onednn_product
 
 SIZE, TRIES = 2048, 20
@@ -39,7 +39,7 @@ def gemm_flops(shape: ModelShape, config: RunConfig, tokens: int, rows: int) -> 
     neither the adapters' own gradients nor attention. The last layer is computed for one token per
     row; the first layer has no input gradient for query, key and value if nothing below is trained.
     """
-    rank = {linear.name: config.rank for linear in target_modules(config, shape)}
+    rank = {linear.name: config.rank for linear in list_target_modules(config, shape)}
     return sum(
         _flops(linear, rank.get(linear.name, 0), tokens, rows, shape.layers - 1)
         for linear in shape.linears

@@ -30,10 +30,10 @@ from core.data.sources import find_source
 from core.evaluation.scores import Scores
 from core.models.catalog import ModelLocation, find_model
 from core.settings import Settings
+from core.training.adapted_model import ALL_ON
 from core.training.batches import encode_frame
 from core.training.device import peak_memory_mb
 from core.training.fast.matmul import measure_products
-from core.training.model import ALL_ON
 from core.training.predict import predict
 from core.training.session import SAMPLE_SEED, TrainingData, TrainingSession
 

@@ -93,7 +93,7 @@ class Settings:
     supervise: bool = field(default_factory=lambda: _switch("SUPERVISE", True))
     # for tests: module with ``prepare(store)`` and ``run(context)`` in place of the training worker
     train_module: str = field(default_factory=lambda: _variable("TRAIN_MODULE"))
-    # seconds that count as measured: core/storage/numerics.py
+    # seconds that count as measured: core/storage/machine_speed.py
     stopwatch: str = field(default_factory=lambda: _variable("STOPWATCH"))
 
     @property

@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui.app import page_frame
 from ui.app.page_frame import Needs
-from ui.evaluate import overview, scores, side_by_side
+from ui.evaluate import confusion, scores, side_by_side
 from ui.session import cache
 from ui.widgets import baselines, run_summary
 
@@ -17,26 +17,26 @@ store = cache.open_lab()
 finding = st.container()  # drawn first, filled once the split is chosen
 
 with st.container(horizontal=True, gap="large"):
-    split = overview.choose_split()
-    show = overview.choose_cells()
+    split = confusion.choose_split()
+    show = confusion.choose_cells()
 
 predictions = cache.predictions(run.folder, run.version, len(run.classes), split)
-untrained = overview.read_untrained(run)
+untrained = confusion.read_untrained(run)
 with finding:
-    overview.draw_headline(run, split, predictions, untrained)
+    confusion.draw_headline(run, split, predictions, untrained)
     baselines.draw_sentence(store, run.job)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
-    overview.draw_matrix(predictions, run.classes, show)
+    confusion.draw_matrix(predictions, run.classes, show)
 with sides.cell():
     scores.draw_per_class(run, split)
 scores.draw_per_class_table(run, split)
 
 scores.draw_most_confused(run, predictions)
-overview.draw_texts_of_cell(run, predictions)
+confusion.draw_texts_of_cell(run, predictions)
 
-view = overview.choose_view()
+view = confusion.choose_view()
 if view == "before and after training":
     side_by_side.draw_before_and_after(run, untrained, show)
 elif view == "difference to another run":
@@ -47,4 +47,4 @@ else:
 run_summary.draw_report_button(store, [run.job])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(overview.HOW_TO_READ)
+    st.markdown(confusion.HOW_TO_READ)

@@ -50,6 +50,27 @@ def parse(arguments: list[str]) -> dict[str, Any]:
     return command.make_context("test", values).params
 
 
+NAMED_FILE = re.compile(r"`((?:[\w.-]+/)+[\w.-]+\.py)`")
+PLACEHOLDER = "NAME"  # as in pages/NAME.py
+
+
+def named_files() -> list[tuple[str, str]]:
+    """Document and path of every Python file that a document names with its folder."""
+    return sorted(
+        {
+            (document.name, path)
+            for document in DOCUMENTS
+            for path in NAMED_FILE.findall(document.read_text(encoding="utf-8"))
+            if PLACEHOLDER not in path
+        }
+    )
+
+
+@pytest.mark.parametrize(("document", "path"), named_files())
+def test_a_file_that_a_document_names_exists(document: str, path: str) -> None:
+    assert any((ROOT / folder / path).is_file() for folder in ("", "core"))
+
+
 def test_the_readme_lists_commands() -> None:
     assert len(readme_commands()) >= 5
 

@@ -8,7 +8,7 @@ from core import charts
 from core.data.dataset import Dataset
 from core.errors import LoraLabError
 from core.inference.messages import AdaptedModule, ClassifyRequest, Trace
-from core.models.architecture import ModelShape, count_trainable, target_modules
+from core.models.model_shape import ModelShape, count_trainable, list_target_modules
 from core.storage.store import Store
 from ui.session import cache, error_boundary
 from ui.text import count, per_cent, plain
@@ -298,7 +298,7 @@ def _adapter_words(subject: Subject) -> str:
 
 
 def _foreseen(subject: Subject, shape: ModelShape) -> tuple[AdaptedModule, ...]:
-    chosen = {linear.name for linear in target_modules(subject.config, shape)}
+    chosen = {linear.name for linear in list_target_modules(subject.config, shape)}
     layers: dict[str, int] = {}
     for linear in shape.linears:
         layers.setdefault(linear.name.removesuffix(linear.within_layer), len(layers))

@@ -7,7 +7,7 @@ from core import charts
 from core.evaluation.dynamics import GROUPS, Dynamics
 from core.runs import artifacts
 from core.runs.run import Run
-from ui.evaluate.overview import with_interval
+from ui.evaluate.confusion import with_interval
 from ui.session import cache
 from ui.text import count, plain
 from ui.widgets import chart_view, tables

@@ -26,7 +26,7 @@ from core.progress import Phase
 from core.runs import artifacts
 from core.settings import count_cores
 from core.storage.job import Job, JobState
-from core.storage.numerics import StepSeconds, decide_steps
+from core.storage.machine_speed import StepSeconds, decide_steps
 from tests.support.faults.lab import outcome
 from tests.support.faults.plan import FaultPlan
 from tests.support.small_news import write_small_news

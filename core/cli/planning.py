@@ -19,7 +19,7 @@ from core.progress import Progress
 from core.runs.local_estimate import estimate_locally, find_speed, list_outcomes
 from core.settings import Settings, count_cores, read_memory_mb
 from core.storage.job import ACTIVE, JobState
-from core.storage.numerics import choose_auto_precision
+from core.storage.machine_speed import choose_auto_precision
 from core.storage.store import Store
 
 

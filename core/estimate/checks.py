@@ -13,7 +13,7 @@ from core.config import RunConfig, find_display
 from core.errors import ConfigError
 from core.estimate.inputs import DataFacts, ModelFacts
 from core.estimate.workload import four_bit_mb, whole_mb
-from core.models.architecture import Linear, target_modules
+from core.models.model_shape import Linear, list_target_modules
 
 COUNTED = ("rows", "tokens", "steps", "epochs")
 
@@ -147,7 +147,7 @@ def _targets_exist(
     if model.shape is None:
         return
     try:
-        adapters = target_modules(config, model.shape)
+        adapters = list_target_modules(config, model.shape)
     except ConfigError as error:
         yield ConfigFinding(
             Severity.ERROR,
@@ -434,6 +434,6 @@ def _most_tokens(model: ModelFacts) -> int:
 
 def _adapters(config: RunConfig, model: ModelFacts) -> list[Linear]:
     try:
-        return target_modules(config, model.shape) if model.shape else []
+        return list_target_modules(config, model.shape) if model.shape else []
     except ConfigError:
         return []  # another rule reports it

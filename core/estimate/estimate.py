@@ -23,7 +23,7 @@ from core.estimate.workload import (
     train_work,
     trained_mb,
 )
-from core.models.architecture import MINILM, count_trainable, target_modules
+from core.models.model_shape import MINILM, count_trainable, list_target_modules
 from core.progress import Phase
 from core.storage.database import Metric
 from core.storage.job import Job
@@ -197,7 +197,7 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
     """Count the work and memory of a run with ``config``."""
     shape, rows = model.shape or MINILM, data.used_rows(config)
     try:
-        target_modules(config, shape)
+        list_target_modules(config, shape)
     except ConfigError:  # reported by the checks
         config = config.model_copy(update={"target_modules": ()})
     threads = model.threads if is_fast(config, shape, model.device) else 1

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from core.config import RunConfig, find_four_bit_problem
 from core.data.dataset import Dataset
 from core.data.recipe import Recipe
-from core.models.architecture import ModelShape
 from core.models.catalog import ModelLocation, shape_of
+from core.models.model_shape import ModelShape
 from core.settings import Settings
 
 

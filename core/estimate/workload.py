@@ -13,15 +13,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from core.config import RunConfig
-from core.models.architecture import (
+from core.models.families import find_stage
+from core.models.model_shape import (
     IN_A_LAYER,
     Linear,
     ModelShape,
     count_trainable,
+    list_target_modules,
     needs_plain_layers,
-    target_modules,
 )
-from core.models.families import find_stage
 
 if TYPE_CHECKING:
     from core.training.microbatches import Microbatches
@@ -59,7 +59,7 @@ Work = Mapping[CostUnit, float]
 
 
 def is_fast(config: RunConfig, shape: ModelShape, device: str) -> bool:
-    """Return whether the hand-written encoder applies, as ``core.training.model`` decides."""
+    """Return whether the hand-written encoder applies; ``core.training`` decides the same."""
     fp32 = config.precision in ("auto", "fp32")
     return device == "cpu" and shape.is_hand_written and fp32 and not needs_plain_layers(config)
 
@@ -75,7 +75,7 @@ def train_work(
     """Count the units of ``steps`` optimizer steps over ``parts``. Raises ConfigError if a target
     module does not exist.
     """
-    adapters, fast = target_modules(config, shape), is_fast(config, shape, device)
+    adapters, fast = list_target_modules(config, shape), is_fast(config, shape, device)
     first = min((_place(linear, shape) for linear in adapters), default=(0, 0))
     trained = sum(count.parameters for count in count_trainable(shape, config, classes))
     texts, tokens, squares = _sums(parts)
@@ -257,7 +257,7 @@ def part_memory(
     sizes = sorted((parts.rows * parts.tokens).tolist(), reverse=True)
     tokens = float(sum(sizes[: parts.at_once]))
     values = tokens * shape.hidden_size * shape.layers / MILLION
-    adapters = target_modules(config, shape)
+    adapters = list_target_modules(config, shape)
     held = {
         MemoryUnit.ACTIVATIONS: values,
         MemoryUnit.ADAPTER_INPUTS: tokens * sum(linear.inputs for linear in adapters) / MILLION,

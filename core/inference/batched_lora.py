@@ -22,8 +22,8 @@ from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from core.inference.messages import AS_TRAINED, Matrix, Variant
-from core.models.architecture import IN_A_LAYER
 from core.models.families import HeadPaths, find_family
+from core.models.model_shape import IN_A_LAYER
 from core.training.fast.encoder import QKV, frozen_block, is_known, merge
 from core.training.fast.last_layer import compute_first_token
 from core.training.fast.layer import Adapter, Block, list_layer_modules, run_merged

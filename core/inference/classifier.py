@@ -30,12 +30,12 @@ from core.inference.batched_lora import (
     scale_adapters,
 )
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Matrix, Prediction, Query, Variant
+from core.training.adapted_model import CONFIG, WEIGHTS, quiet_peft
 from core.training.batches import encode_each, token_batches
 from core.training.device import batch_tokens, choose_device
 from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base, fetch, load_base
-from core.training.model import CONFIG, WEIGHTS, quiet_peft
 from core.training.predict import Each, compute, score
 
 # minimum of a batch: without a backward pass, batches may be larger than in training on a CPU

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from core.errors import Stopped
 from core.inference.classifier import Classifier
 from core.inference.messages import AdaptedModule, Half, TokenKind, Trace
-from core.models.architecture import IN_A_LAYER
 from core.models.families import find_family
+from core.models.model_shape import IN_A_LAYER
 from core.training.batches import Encoded, encode, token_batches
 from core.training.device import batch_tokens, choose_device, release_memory
 from core.training.load_model import Base, load_base

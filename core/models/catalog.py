@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ModelUnavailable
-from core.models.architecture import (
+from core.models.model_shape import (
     WEIGHTS,
     ModelShape,
     build_shape,

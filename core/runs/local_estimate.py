@@ -33,7 +33,7 @@ from core.models.catalog import find_model
 from core.runs.requests import TrainRequest
 from core.runs.run import ExpectedCost, Run
 from core.storage.job import JobKind, JobState
-from core.storage.numerics import choose_auto_precision
+from core.storage.machine_speed import choose_auto_precision
 from core.storage.store import Store
 
 NEWEST = 5  # runs that refine: older ones may come from a busier machine or an earlier version

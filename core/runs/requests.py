@@ -11,7 +11,7 @@ from core.storage.job import Job
 
 class Numerics(BaseModel):
     """Number format and library of a run, recorded when it first starts: see
-    ``core.jobs.workers.train``.
+    ``core.jobs.workers.run_numerics``.
 
     ``chosen`` is the precision in the form, stored as ``asked``. ``assumed``: there were
     checkpoints of an earlier version, which did not record the precision.

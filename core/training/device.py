@@ -23,10 +23,10 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def choose_precision(requested: Precision, device: torch.device) -> Precision:
+def require_precision(requested: Precision, device: torch.device) -> Precision:
     """Return fp32, bf16 or fp16. Raises ConfigError if ``device`` does not support it.
 
-    Here auto is fp32; ``core.storage.numerics`` resolves it before on a measured machine.
+    Here auto is fp32; ``core.storage.machine_speed`` resolves it before on a measured machine.
     """
     if requested == "auto":
         return "fp32"

@@ -25,8 +25,8 @@ from transformers import (
 
 from core.config import Precision, find_four_bit_problem
 from core.errors import ConfigError, ModelUnavailable
-from core.models.architecture import ModelShape, read_shape
 from core.models.catalog import ModelLocation, verify
+from core.models.model_shape import ModelShape, read_shape
 
 DOWNLOADED_FILES = [
     "config.json",

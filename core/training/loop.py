@@ -24,9 +24,9 @@ from core.config import RunConfig, Schedule
 from core.errors import ArtifactDamaged, Diverged, Stopped
 from core.evaluation.scores import Scores
 from core.progress import Phase, Progress
+from core.training.adapted_model import TrainableModel, adapter_files, trainable
 from core.training.batches import Encoded, epoch_batches, shuffled_batches
 from core.training.events import AdapterSaved, Checkpoint, Event, TrainMetric, ValidationMetric
-from core.training.model import TrainableModel, adapter_files, trainable
 from core.training.predict import predict, prediction_frame
 
 Gradients = tuple[torch.Tensor | None, ...]

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import Stopped
+from core.training.adapted_model import TrainableModel
 from core.training.batches import Encoded
 from core.training.device import release_memory
-from core.training.model import TrainableModel
 
 Each = Callable[
     [Callable[[NDArray[np.int64]], NDArray[np.float32]], Sequence[NDArray[np.int64]]],

@@ -16,12 +16,12 @@ from core.data.sources import Split as DataSplit
 from core.errors import DataError, Stopped
 from core.models.catalog import ModelLocation
 from core.progress import Phase, Progress
+from core.training.adapted_model import ALL_ON, Optimizations, adapter_files, build_model
 from core.training.batches import Encoded, encode_frame
-from core.training.device import choose_device, choose_precision, peak_memory_mb, release_memory
+from core.training.device import choose_device, peak_memory_mb, release_memory, require_precision
 from core.training.events import AdapterSaved, Evaluation, Event, Split, TrainResult
 from core.training.load_model import fetch, load_base, load_in_four_bits
 from core.training.loop import Loop
-from core.training.model import ALL_ON, Optimizations, adapter_files, build_model
 from core.training.predict import predict, prediction_frame
 
 SAMPLE_SEED = 42  # the same rows in every run, so that runs can be compared text by text
@@ -74,7 +74,7 @@ class TrainingSession:
         if config.four_bit:
             device = choose_device()
             self.base = load_in_four_bits(
-                self.base, fetch(model), choose_precision(config.precision, device), device
+                self.base, fetch(model), require_precision(config.precision, device), device
             )
             # both need fp32 weights; merging would round the 4-bit weights again
             optimizations = replace(optimizations, merge=False, fast_encoder=False)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from core.estimate.inputs import DataFacts, ModelFacts
-from core.models.architecture import Linear, ModelShape
+from core.models.model_shape import Linear, ModelShape
 
 
 def bert_shape(hidden: int, layers: int, parameters: int) -> ModelShape:

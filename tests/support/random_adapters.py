@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from core.config import RunConfig
+from core.training.adapted_model import adapter_files, add_adapter, trainable
 from core.training.load_model import load_base
-from core.training.model import adapter_files, add_adapter, trainable
 
 CLASSES = ("Sports", "Business", "World")
 TEXTS = [

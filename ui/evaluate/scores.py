@@ -11,7 +11,7 @@ from core.evaluation.class_scores import CURVE_KINDS, CurveKind, list_confused_p
 from core.evaluation.predictions import Predictions
 from core.runs.run import Run
 from core.training.events import Split
-from ui.evaluate.overview import choose_cell
+from ui.evaluate.confusion import choose_cell
 from ui.session import cache
 from ui.text import count, per_cent, plain
 from ui.widgets import chart_view, tables

@@ -16,7 +16,7 @@ from core.runs.run import Run
 from core.storage.job import JobKind
 from core.training.events import Split
 from ui.compare import pair_details
-from ui.evaluate.overview import MATRIX_KEY, with_interval
+from ui.evaluate.confusion import MATRIX_KEY, with_interval
 from ui.session import cache, error_boundary
 from ui.text import count, plain
 from ui.widgets import chart_view

@@ -17,7 +17,7 @@ from core.estimate.checks import ConfigFinding, Severity, blocks, check
 from core.estimate.estimate import Estimate
 from core.estimate.inputs import DataFacts, ModelFacts, model_facts
 from core.jobs import launching
-from core.models.architecture import ModuleCount, count_trainable
+from core.models.model_shape import ModuleCount, count_trainable
 from core.people.classroom import read_rules
 from core.presets import Preset, make_config
 from core.runs.limits import BOUNDED, describe_limits, require_allowed

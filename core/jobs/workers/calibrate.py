@@ -47,12 +47,13 @@ from core.estimate.workload import (
 )
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
-from core.models.architecture import count_trainable
 from core.models.catalog import ModelLocation, find_model
+from core.models.model_shape import count_trainable
 from core.progress import Phase, Progress
 from core.runs.requests import CalibrateRequest
 from core.settings import count_cores
-from core.storage.numerics import StepSeconds, choose_auto_precision, decide_steps
+from core.storage.machine_speed import StepSeconds, choose_auto_precision, decide_steps
+from core.training.adapted_model import ALL_ON, Optimizations
 from core.training.batches import Encoded, encode
 from core.training.device import choose_device, peak_memory_mb, release_memory
 from core.training.events import Event, TrainMetric
@@ -64,7 +65,6 @@ from core.training.microbatches import (
     evaluation_microbatches,
     train_microbatches,
 )
-from core.training.model import ALL_ON, Optimizations
 from core.training.predict import predict
 from core.training.session import TrainingData, TrainingSession
 

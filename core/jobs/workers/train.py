@@ -1,9 +1,4 @@
-"""The training job: it connects data, base model and the run's folder.
-
-Precision and matrix library of a run are decided at its first start, recorded, and then reused. A
-resumed run is equal to an uninterrupted one only if both attempts add up the same numbers in the
-same format and order, so the first attempt writes both into the run's record before its first step.
-"""
+"""The training job: it connects data, base model and the run's folder."""
 
 import logging
 from dataclasses import asdict, replace
@@ -20,7 +15,6 @@ from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.errors import (
     ArtifactDamaged,
-    ConfigError,
     DataError,
     NotEnoughRoom,
     Stopped,
@@ -33,17 +27,15 @@ from core.evaluation.predictions import Predictions
 from core.jobs.context import JobContext
 from core.jobs.launching import find_latest, queue
 from core.jobs.workers.recorder import Recorder, record_result
+from core.jobs.workers.run_numerics import settle_numerics
 from core.models.catalog import ModelLocation, find_model
 from core.progress import Phase, Progress
 from core.runs import artifacts, local_estimate
 from core.runs.artifacts import Identity
 from core.runs.local_estimate import untrained_cache_path
 from core.runs.requests import (
-    Numerics,
     TrainRequest,
-    describe_precision,
     read_chosen_config,
-    read_chosen_precision,
     read_train_request,
 )
 from core.runs.run import RunResult, SplitScores, read_result
@@ -51,22 +43,17 @@ from core.runs.run_baselines import BaselineRequest, missing_baselines
 from core.storage import files
 from core.storage.files import compute_fingerprint
 from core.storage.job import Job, JobState
-from core.storage.numerics import choose_auto_precision
 from core.storage.store import Store
 from core.training import events
-from core.training.device import Device, choose_device, choose_precision, describe_missing_support
+from core.training.adapted_model import ALL_ON
+from core.training.device import choose_device
 from core.training.events import TrainResult
-from core.training.fast.matmul import machine_products, onednn_is_available
-from core.training.model import ALL_ON
 from core.training.session import TrainingData, TrainingSession
 
 log = logging.getLogger("worker")
 
 # a curve may differ between versions of these
 LIBRARIES = ("torch", "transformers", "peft", "safetensors")
-ELSEWHERE = (
-    "Resume it on a machine like the one it began on, or clone it and choose precision auto."
-)
 
 
 def run(context: JobContext) -> None:
@@ -211,64 +198,3 @@ def _record_cost(
     share = result.steps / config.total_steps(facts.used_rows(config))
     cost = replace(cost, work=scaled(cost.work, share))
     record_result(context, RunResult(base_model=model.name, cost=cost))
-
-
-def settle_numerics(
-    context: JobContext, model: ModelLocation, device: Device
-) -> tuple[TrainRequest, Numerics]:
-    """Return the request and the numerics of the run, which are recorded at its first start.
-
-    Raises ConfigError if this machine cannot compute in the recorded precision or library.
-    """
-    request = read_train_request(context.job)
-    numerics = request.numerics or _decide(context, request, model, device)
-    if request.numerics is None:
-        context.set_request(add_numerics(context.job.request, numerics))
-        request = read_train_request(context.job)
-    elif context.job.attempt > 1:
-        _require_computable(numerics, device)
-    files.write_json(context.folder / "config.json", request.config.model_dump(mode="json"))
-    log.info(
-        "precision %s, products by %s", describe_precision(context.job, request), numerics.library
-    )
-    return request, numerics
-
-
-def add_numerics(request: dict[str, object], numerics: Numerics) -> dict[str, object]:
-    """Return a request with ``numerics``, and with its precision in the configuration."""
-    config = request["config"]
-    assert isinstance(config, dict)  # it has been validated
-    changed = {**config, "precision": numerics.precision}
-    return {**request, "config": changed, "numerics": numerics.model_dump(mode="json")}
-
-
-def _decide(
-    context: JobContext, request: TrainRequest, model: ModelLocation, device: Device
-) -> Numerics:
-    requested, precision, assumed = (
-        read_chosen_precision(context.job),
-        request.config.precision,
-        False,
-    )
-    if precision == "auto":
-        assumed = bool(artifacts.list_checkpoints(context.folder))  # their precision is not known
-        precision = (
-            "fp32" if assumed else choose_auto_precision(context.settings, model.name, device.type)
-        )
-    if assumed:
-        log.warning(
-            "This run began in a version that did not record its precision. It continues in fp32;"
-            " if it began in bf16, its curve may have a small step here."
-        )
-    onednn = device.type == "cpu" and machine_products(context.settings).onednn_is_faster
-    precision = choose_precision(precision, device)
-    return Numerics(asked=requested, precision=precision, onednn=onednn, assumed=assumed)
-
-
-def _require_computable(numerics: Numerics, device: Device) -> None:
-    if why := describe_missing_support(numerics.precision, device):
-        message = f"This run was started in {numerics.precision}, which needs {why}."
-        raise ConfigError(message, ELSEWHERE)
-    if numerics.onednn and not (device.type == "cuda" or onednn_is_available()):
-        message = "This run was started with oneDNN's matrix products, which torch lacks here."
-        raise ConfigError(message, ELSEWHERE)

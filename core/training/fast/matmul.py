@@ -1,6 +1,6 @@
 """Products of fp32 matrices by torch's default library or oneDNN, whichever is faster here.
 
-A short measurement is made once per machine and stored: see ``core.storage.numerics``.
+A short measurement is made once per machine and stored: see ``core.storage.machine_speed``.
 
 torch uses MKL for fp32 products, which does not use AVX-512 on processors of other vendors than
 Intel: there oneDNN takes half the time (2 Zen 5 cores: 490 instead of 215 GFLOP/s). Both compute in
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from core.settings import Settings
-from core.storage.numerics import ProductSeconds, decide_products
+from core.storage.machine_speed import ProductSeconds, decide_products
 
 ROWS = 64  # rows are padded to multiples; with 32 a run needs 60 MB more and 4 % less time
 SHAPE = (512, 768, 768)  # rows, inputs, outputs of the products that are timed

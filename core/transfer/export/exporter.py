@@ -124,7 +124,7 @@ class Exporter:
             )
             raise ArtifactDamaged(message, "Choose another format. The run is unchanged.")
         (folder / "README.md").write_text(
-            model_card.write_card(self.details, source, verification), encoding="utf-8"
+            model_card.build_card(self.details, source, verification), encoding="utf-8"
         )
         self._write_scripts(folder)
         write_files.write_run(self.details, source, folder / "run.json")

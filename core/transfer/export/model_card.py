@@ -63,7 +63,7 @@ IN_FOUR_BITS = (
 )
 
 
-def write_card(details: Mapping[str, Any], source: ExportSource, verification: Verification) -> str:
+def build_card(details: Mapping[str, Any], source: ExportSource, verification: Verification) -> str:
     """Return the card as Markdown, with metadata for the Hub.
 
     ``details`` are those of ``core.runs.descriptions.describe_run_details``.

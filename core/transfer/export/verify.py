@@ -16,9 +16,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from core.errors import ArtifactDamaged
 from core.inference.classifier import Classifier
+from core.training.adapted_model import quiet_peft
 from core.training.batches import token_batches
 from core.training.load_model import quiet
-from core.training.model import quiet_peft
 from core.transfer.export.formats import Format, Verification
 from core.transfer.export.write_files import ONNX_FILE, SLOW_FUSION, ExportSource, read_labels
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from core.models.catalog import MODELS
+from core.training.adapted_model import quiet_peft
 from core.training.fast.last_layer import read_first_token_only
 from core.training.load_model import Base, load_base, quiet
-from core.training.model import quiet_peft
 from core.transfer.export.formats import Format
 
 ONNX_FILE, LABELS_FILE = "model.onnx", "labels.json"

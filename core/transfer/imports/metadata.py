@@ -18,7 +18,7 @@ from core.config import RunConfig
 from core.data.files.table import clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions
-from core.models.architecture import ModelShape
+from core.models.model_shape import ModelShape
 from core.storage.database import Metric
 from core.storage.job import check_types
 from core.transfer.imports.archive import LABELS, MODEL, PREDICTIONS, RUN, AdapterArchive

@@ -19,15 +19,15 @@ from safetensors.numpy import save
 from core.config import RunConfig, find_bounds
 from core.data.files.columns import MAX_CLASSES
 from core.errors import ConfigError, DataError, ModelUnavailable
-from core.models.architecture import (
+from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model
+from core.models.model_shape import (
     ALL_LINEAR,
     Linear,
     ModelShape,
     head_linears,
+    list_target_modules,
     resolve_targets,
-    target_modules,
 )
-from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model
 from core.settings import Settings
 from core.transfer.imports.archive import ADAPTER, CONFIG, AdapterArchive
 
@@ -166,7 +166,10 @@ def check_adapter(
     """
     run_config = RunConfig.model_validate(config.fields())
     try:
-        targets, modules = resolve_targets(run_config, shape), target_modules(run_config, shape)
+        targets, modules = (
+            resolve_targets(run_config, shape),
+            list_target_modules(run_config, shape),
+        )
     except ConfigError as error:
         raise DataError(f"{CONFIG}: {error.message}", WRONG_BASE) from error
     tensors = _read_tensors(archive.find(ADAPTER))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from core.config import RunConfig
 from core.estimate.checks import ConfigFinding, Severity, apply_fix, blocks, check
 from core.estimate.inputs import DataFacts, ModelFacts
-from core.models.architecture import Linear, ModelShape
+from core.models.model_shape import Linear, ModelShape
 from core.presets import PRESETS, Preset, make_config
 
 LINEARS = tuple(

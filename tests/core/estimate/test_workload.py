@@ -6,7 +6,7 @@ import pytest
 
 from core.config import RunConfig
 from core.estimate.workload import CostUnit, evaluation_work, is_fast, train_work
-from core.models.architecture import read_shape
+from core.models.model_shape import read_shape
 from core.training.microbatches import Microbatches
 from tests.support.model_facts import bert_shape
 from tests.support.tiny_models import WRITERS

@@ -13,8 +13,8 @@ from core.inference.batched_lora import BatchedLora
 from core.inference.classifier import Classifier
 from core.inference.messages import Query, Variant
 from core.inference.tracer import Tracer
+from core.training.adapted_model import adapter_files, add_adapter, quiet_peft
 from core.training.load_model import load_base
-from core.training.model import adapter_files, add_adapter, quiet_peft
 from tests.support.random_adapters import CLASSES, TEXTS, Write, write_random_adapter
 from tests.support.tiny_models import WRITERS
 

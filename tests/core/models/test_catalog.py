@@ -11,8 +11,8 @@ import pytest
 
 from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
-from core.models.architecture import count_trainable, default_targets, read_shape, resolve_targets
 from core.models.catalog import MODELS, find_model, hub_snapshot, shape_of, verify
+from core.models.model_shape import count_trainable, default_targets, read_shape, resolve_targets
 from core.settings import Settings
 from tests.support.tiny_models import write_bert, write_distilbert
 

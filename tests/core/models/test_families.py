@@ -9,7 +9,6 @@ import torch
 import transformers
 from transformers import AutoConfig, PreTrainedModel
 
-from core.models.architecture import build_shape, default_targets, head_linears
 from core.models.families import (
     FAMILIES,
     PROJECTIONS,
@@ -18,6 +17,7 @@ from core.models.families import (
     find_projection,
     find_stage,
 )
+from core.models.model_shape import build_shape, default_targets, head_linears
 from core.training.fast.encoder import is_known
 from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.layer import find_paths, list_layer_modules

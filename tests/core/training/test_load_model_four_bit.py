@@ -12,8 +12,8 @@ from transformers import AutoModelForSequenceClassification
 from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
 from core.training import load_model
+from core.training.adapted_model import build_model
 from core.training.load_model import Base, load_base, load_in_four_bits
-from core.training.model import build_model
 from tests.support.tiny_models import write_bert
 
 CPU = torch.device("cpu")

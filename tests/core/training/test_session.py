@@ -10,9 +10,9 @@ from core.data.sources import Split
 from core.data.sources import Split as DataSplit
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
 from core.progress import Phase
+from core.training.adapted_model import TrainableModel, adapter_files
 from core.training.batches import Encoded
 from core.training.loop import POSITION, TENSORS
-from core.training.model import TrainableModel, adapter_files
 from core.training.predict import predict
 from core.training.session import TrainingData, TrainingSession
 from tests.support.training_lab import Heard, Lab

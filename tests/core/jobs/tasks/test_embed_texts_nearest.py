@@ -34,8 +34,8 @@ from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import Store
+from core.training.adapted_model import adapter_files, add_adapter
 from core.training.load_model import load_base
-from core.training.model import adapter_files, add_adapter
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 

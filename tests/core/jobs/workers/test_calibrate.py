@@ -10,8 +10,8 @@ from core.jobs.workers.calibrate import _time_steps
 from core.models.catalog import ModelLocation, find_model
 from core.runs.requests import CalibrateRequest
 from core.storage.job import Job, JobKind, JobState
-from core.storage.numerics import StepSeconds, choose_auto_precision, decide_steps
-from core.training.model import ALL_ON
+from core.storage.machine_speed import StepSeconds, choose_auto_precision, decide_steps
+from core.training.adapted_model import ALL_ON
 from tests.support.faults.lab import InProcessLab
 from tests.support.faults.plan import FaultPlan
 from tests.support.tiny_models import write_bert

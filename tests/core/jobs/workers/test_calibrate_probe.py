@@ -11,8 +11,8 @@ from core.jobs.workers.calibrate import EVALUATED, SETTINGS, Prober
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
 from core.settings import Settings
+from core.training.adapted_model import ALL_ON, build_model
 from core.training.load_model import load_base
-from core.training.model import ALL_ON, build_model
 
 
 @pytest.fixture(autouse=True)

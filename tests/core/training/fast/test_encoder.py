@@ -7,10 +7,10 @@ from peft import PeftModel
 
 from core.config import RunConfig
 from core.models.families import FAMILIES
+from core.training.adapted_model import add_adapter, trainable
 from core.training.fast.encoder import fast_encoder
 from core.training.fast.layer import Adapter, DropoutMasks, add_lora, lora_backward
 from core.training.load_model import load_base
-from core.training.model import add_adapter, trainable
 from tests.support.tiny_models import WRITERS, write_bert
 
 CLASSES = ("a", "b")

@@ -20,9 +20,9 @@ from transformers import (
 )
 
 from core.config import RunConfig
+from core.training.adapted_model import ALL_OFF, Optimizations, quiet_peft, trainable
 from core.training.batches import encode_frame, shuffled_batches
 from core.training.loop import Loop
-from core.training.model import ALL_OFF, Optimizations, quiet_peft, trainable
 from core.training.session import TrainingSession
 from tests.support.training_lab import Heard, Lab
 

@@ -8,11 +8,11 @@ import torch
 
 from core.config import RunConfig
 from core.training import microbatches
+from core.training.adapted_model import ALL_ON
 from core.training.batches import encode_frame
 from core.training.fast.layer import DropoutMasks
 from core.training.fast.threads import AHEAD, MicrobatchPool
 from core.training.loop import Loop
-from core.training.model import ALL_ON
 from core.training.predict import predict
 from core.training.session import TrainingSession
 from tests.support.training_lab import Lab

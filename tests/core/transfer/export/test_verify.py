@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
+from core.training.adapted_model import adapter_files, add_adapter
 from core.training.load_model import load_base
-from core.training.model import adapter_files, add_adapter
 from core.transfer.export import verify
 from core.transfer.export.formats import MODELS, Format
-from core.transfer.export.model_card import write_card
+from core.transfer.export.model_card import build_card
 from core.transfer.export.verify import verify_export
 from core.transfer.export.write_files import SLOW_FUSION, ExportSource, read_labels, write_model
 from tests.support.export_verifications import make_verification
@@ -224,7 +224,7 @@ def test_the_card_has_scores_with_intervals_and_escapes_user_text(
         "confusion": [[25, 25], [0, 50]],
     }
 
-    card = write_card(details, source, make_verification())
+    card = build_card(details, source, make_verification())
 
     assert (
         "Accuracy 0.9000 (95 % interval 0.8256 to 0.9448) on 100 test texts" in card
@@ -241,7 +241,7 @@ def test_the_card_names_a_base_from_a_folder_by_identity(source: ExportSource) -
     data = {"name": "AG News", "fingerprint": "1234"}
     details = {"name": "mine", "data": data, "config": config, "precision": "fp32"}
 
-    card = write_card(details, source, make_verification())
+    card = build_card(details, source, make_verification())
 
     assert "| `model` | org/tiny |" in card
     assert str(source.base.parent) not in card

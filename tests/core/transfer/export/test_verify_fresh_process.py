@@ -13,8 +13,8 @@ import torch
 
 from core.config import RunConfig
 from core.inference.classifier import Classifier
+from core.training.adapted_model import adapter_files, add_adapter
 from core.training.load_model import load_base
-from core.training.model import adapter_files, add_adapter
 from core.transfer.export.formats import Format
 from core.transfer.export.write_files import ExportSource, write_model
 from tests.support.tiny_models import write_bert

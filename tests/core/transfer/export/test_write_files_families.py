@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from core.config import RunConfig
 from core.models.catalog import find_model
 from core.settings import Settings
-from core.training.model import quiet_peft
+from core.training.adapted_model import quiet_peft
 from core.training.session import TrainingData
 from core.transfer.export.formats import Format
 from core.transfer.export.write_files import ONNX_FILE, ExportSource, write_model

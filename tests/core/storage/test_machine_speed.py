@@ -8,8 +8,8 @@ import pytest
 
 from core.errors import ConfigError
 from core.settings import Settings
-from core.storage import numerics
-from core.storage.numerics import (
+from core.storage import machine_speed
+from core.storage.machine_speed import (
     ProductSeconds,
     StepSeconds,
     choose_auto_precision,
@@ -114,4 +114,4 @@ def test_a_wrong_stopwatch_is_refused(text: str) -> None:
 
 
 def test_the_processor_has_a_name() -> None:
-    assert numerics.read_cpu_model()
+    assert machine_speed.read_cpu_model()

@@ -11,7 +11,7 @@ import torch
 
 from core.data.sources import folder_source
 from core.jobs.context import JobContext
-from core.jobs.workers.train import settle_numerics
+from core.jobs.workers.run_numerics import settle_numerics
 from core.models.catalog import find_model
 from core.presets import make_config
 from core.runs import artifacts
@@ -21,7 +21,7 @@ from core.runs.requests import TrainRequest, describe_precision, read_train_requ
 from core.runs.sweep import plan_sweep
 from core.storage import files
 from core.storage.job import FailureCause, Job, JobKind, JobState
-from core.storage.numerics import choose_auto_precision, decide_steps
+from core.storage.machine_speed import choose_auto_precision, decide_steps
 from tests.support.faults.disks import DyingDisk
 from tests.support.faults.lab import InProcessLab, outcome
 from tests.support.faults.plan import FaultPlan

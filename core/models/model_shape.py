@@ -144,7 +144,7 @@ def default_targets(shape: ModelShape) -> tuple[str, ...]:
     return next((names for names in candidates if ends.issuperset(names)), (ALL_LINEAR,))
 
 
-def target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
+def list_target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
     """List the modules that get an adapter, in the order of the layers.
 
     Raises ConfigError as ``resolve_targets`` does.
@@ -163,7 +163,7 @@ def count_trainable(shape: ModelShape, config: RunConfig, classes: int) -> list[
     A module has r · (in + out) parameters (Hu et al. 2021), plus out with DoRA (Liu et al. 2024).
     """
     counts: dict[str, ModuleCount] = {}
-    for linear in target_modules(config, shape):
+    for linear in list_target_modules(config, shape):
         size = config.rank * (linear.inputs + linear.outputs) + (
             linear.outputs if config.dora else 0
         )
@@ -175,7 +175,7 @@ def count_trainable(shape: ModelShape, config: RunConfig, classes: int) -> list[
             linear.within_layer, text, size + (known.parameters if known else 0)
         )
     layers = {
-        name: sum(linear.within_layer == name for linear in target_modules(config, shape))
+        name: sum(linear.within_layer == name for linear in list_target_modules(config, shape))
         for name in counts
     }
     repeated = [

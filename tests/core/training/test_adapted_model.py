@@ -9,10 +9,17 @@ from transformers import AutoModelForSequenceClassification
 
 from core.config import RunConfig
 from core.errors import ConfigError, ModelUnavailable
-from core.models.architecture import count_trainable, read_shape
+from core.models.model_shape import count_trainable, read_shape
+from core.training.adapted_model import (
+    CONFIG,
+    WEIGHTS,
+    adapter_files,
+    add_adapter,
+    merged,
+    trainable,
+)
 from core.training.batches import encode_frame, epoch_batches
 from core.training.load_model import load_base
-from core.training.model import CONFIG, WEIGHTS, adapter_files, add_adapter, merged, trainable
 from core.training.session import TrainingSession
 from tests.support.tiny_models import write_bert, write_distilbert
 from tests.support.training_lab import Heard, Lab

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from core.config import Precision, RunConfig
 from core.errors import ConfigError
-from core.models.architecture import needs_plain_layers, resolve_targets
+from core.models.model_shape import needs_plain_layers, resolve_targets
 from core.training.batches import token_batches
-from core.training.device import autocast, batch_tokens, choose_device, choose_precision
+from core.training.device import autocast, batch_tokens, choose_device, require_precision
 from core.training.fast.encoder import FastEncoder, fast_encoder
 from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.matmul import onednn_is_available
@@ -234,7 +234,7 @@ def build_model(
     The hand-written encoder computes in fp32 and has only the adapter's dropout.
     """
     device = choose_device()
-    precision = choose_precision(config.precision, device)
+    precision = require_precision(config.precision, device)
     plain = needs_plain_layers(config) or precision != "fp32" or not optimizations.fast_encoder
     if optimizations.first_token:
         read_first_token_only(base.model)
