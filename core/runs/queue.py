@@ -1,25 +1,25 @@
 """The queue of runs: when each one is expected to start.
 
-A run waits for the rest of the running one, and for the estimated time of those before it.
+A run waits until the running one and the queued ones before it have ended.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from core.access import Visitor
 from core.errors import ArtifactDamaged
 from core.estimate.estimate import Estimate, remaining_seconds
 from core.people.fair_order import sort_fairly
 from core.runs.local_estimate import estimate_request, untrained_cache_key
-from core.runs.requests import read_train_request
+from core.runs.requests import TrainRequest, read_train_request
+from core.settings import Settings
 from core.storage.accounts import count_started_runs
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.store import Store
 
-# seconds of a part of a step and a checkpoint; after 30 the supervisor kills the worker
+# seconds until a stopped worker has saved a checkpoint; after 30 the supervisor kills it
 STOPPING = (0.0, 3.0, 30.0)
-MOST_KNOWN = 500  # estimates kept; a class of 30 has at most 90 runs in the queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,21 @@ class Wait:
     high: float
 
     def then(self, low: float, likely: float, high: float) -> "Wait":
-        """Add the duration of another run. Both depend on the same machine's speed, so the ranges
-        add up.
+        """Add the duration of another run.
+
+        The ranges add up, because both depend on the speed of the same machine.
         """
         return Wait(self.low + low, self.likely + likely, self.high + high)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A queued run, the number of runs before it (running ones included), and its wait; None if
-    unknown.
+    """The place of a run in the queue.
+
+    Args:
+        job: The queued run.
+        ahead: Number of queued and running runs before it.
+        wait: Time until it starts; None if unknown.
     """
 
     job: Job
@@ -56,11 +61,11 @@ def read_queue(store: Store) -> list[Turn]:
     running = store.jobs(JobKind.TRAIN, *ACTIVE)
     wait: Wait | None = Wait(0.0, 0.0, 0.0)
     for job in running:
-        rest = _estimate_rest(store, job)
-        wait = wait.then(rest.low, rest.likely, rest.high) if wait and rest else None
-    # with a wait, the requests of running jobs are readable: their estimates have read them
-    known = [job for job in running if job.state is not JobState.STOPPING] if wait else []
-    scored = {untrained_cache_key(read_train_request(job)) for job in known}
+        left = _estimate_time_left(store, job)
+        wait = wait.then(left.low, left.likely, left.high) if wait and left else None
+    # if there is a wait, every running job has an estimate, so its request is readable
+    training = [job for job in running if job.state is not JobState.STOPPING] if wait else []
+    scored = {untrained_cache_key(read_train_request(job)) for job in training}
     turns = []
     for place, job in enumerate(
         sort_fairly(waiting, count_started_runs(store)), start=len(running)
@@ -68,13 +73,13 @@ def read_queue(store: Store) -> list[Turn]:
         if job.message:  # it waits for disk or memory, and so do the runs behind it
             wait = None
         turns.append(Turn(job, place, wait))
-        expected = _expected(store, job) if wait else None
-        if wait is None or expected is None:
+        estimate = _estimate_job(store, job) if wait else None
+        if wait is None or estimate is None:
             wait = None
             continue
-        shared = untrained_cache_key(read_train_request(job))
-        wait = wait.then(*_estimate_whole(store, job, expected, shared in scored))
-        scored.add(shared)
+        key = untrained_cache_key(read_train_request(job))
+        wait = wait.then(*_estimate_duration(store, job, estimate, key in scored))
+        scored.add(key)
     return turns
 
 
@@ -83,55 +88,58 @@ def find_turn(turns: Sequence[Turn], job: Job) -> Turn | None:
     return next((turn for turn in turns if turn.job.id == job.id), None)
 
 
-def next_turn(turns: Sequence[Turn], visitor: Visitor) -> Turn | None:
+def find_next_turn(turns: Sequence[Turn], visitor: Visitor) -> Turn | None:
     """Find the visitor's run that starts first; None if none is queued."""
     return next((turn for turn in turns if turn.job.owner == visitor.id), None)
 
 
-def _estimate_rest(store: Store, job: Job) -> Wait | None:
-    """Estimate the time left of a running job."""
+def _estimate_time_left(store: Store, job: Job) -> Wait | None:
+    """Estimate the seconds until a running job ends; None if unknown."""
     if job.state is JobState.STOPPING:
         return Wait(*STOPPING)
-    expected = _expected(store, job)
-    left = remaining_seconds(expected, job, store.read_metrics(job.id), store.clock())
-    if expected is None or left is None:
+    estimate = _estimate_job(store, job)
+    left = remaining_seconds(estimate, job, store.read_metrics(job.id), store.clock())
+    if estimate is None or left is None:
         return None
-    return Wait(left * expected.speed.low, left, left * expected.speed.high)
+    return Wait(left * estimate.speed.low, left, left * estimate.speed.high)
 
 
-def _estimate_whole(
-    store: Store, job: Job, expected: Estimate, scored: bool
+def _estimate_duration(
+    store: Store, job: Job, estimate: Estimate, scored: bool
 ) -> tuple[float, float, float]:
-    """Estimate the seconds of a queued run, without the steps of an earlier attempt.
+    """Return the low, likely and high seconds of a queued run without its completed steps.
 
-    ``scored``: a run before it scores the same untrained model.
+    ``scored`` is whether a run before it scores the same untrained model.
     """
-    likely = expected.likely_seconds - (expected.untrained_seconds if scored else 0.0)
+    likely = estimate.likely_seconds - (estimate.untrained_seconds if scored else 0.0)
     if job.attempt > 1:
         done = max((metric.step for metric in store.read_metrics(job.id)), default=0)
-        likely -= expected.train_seconds * min(1.0, done / max(1, expected.steps))
-    return likely * expected.speed.low, likely, likely * expected.speed.high
+        likely -= estimate.train_seconds * min(1.0, done / max(1, estimate.steps))
+    return likely * estimate.speed.low, likely, likely * estimate.speed.high
 
 
-def _expected(store: Store, job: Job) -> Estimate | None:
-    """The estimate for a run, kept until another run or measurement ends: pages ask for all of them
-    every two seconds.
+def _estimate_job(store: Store, job: Job) -> Estimate | None:
+    """Estimate a run; None without prepared data or with a damaged record."""
+    completed = store.count_completed(JobKind.TRAIN, JobKind.CALIBRATE)
+    try:
+        return estimate_queued(store.settings, read_train_request(job), completed)
+    except (ArtifactDamaged, LookupError):
+        return None
+
+
+@lru_cache(maxsize=500)  # a class of 30 has at most 90 runs in the queue
+def estimate_queued(settings: Settings, request: TrainRequest, completed: int) -> Estimate:
+    """Estimate a run. The result is cached, because pages read the queue every two seconds.
+
+    Args:
+        settings: Settings with the home folder of the run.
+        request: The request of the run.
+        completed: Number of completed runs and calibrations, each of which refines the estimates.
+
+    Raises:
+        LookupError: There is no estimate yet. It is not cached: the data may be prepared any time.
     """
-    known = _estimates(str(store.settings.home))
-    key = (job.request_json, store.count_completed(JobKind.TRAIN, JobKind.CALIBRATE))
-    if key not in known:
-        if len(known) >= MOST_KNOWN:
-            known.clear()
-        try:
-            expected = estimate_request(store, read_train_request(job))
-        except ArtifactDamaged:  # its worker will say so
-            return None
-        if expected is None:  # its data may be prepared at any time
-            return None
-        known[key] = expected
-    return known[key]
-
-
-@cache  # of one home, at most ``MOST_KNOWN``
-def _estimates(home: str) -> dict[tuple[str, int], Estimate]:
-    return {}
+    estimate = estimate_request(Store(settings, create=False), request)
+    if estimate is None:
+        raise LookupError("the data of the run are not prepared")
+    return estimate

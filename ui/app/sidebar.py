@@ -7,7 +7,7 @@ from core.data.saved import list_saved
 from core.data.sources import find_source
 from core.errors import DataError, StoreDamaged
 from core.jobs import actions
-from core.runs.queue import next_turn, read_queue
+from core.runs.queue import find_next_turn, read_queue
 from core.settings import Settings
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.store import Store
@@ -101,7 +101,7 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
         return
     job = next(iter(active), jobs[-1])
     waiting = f" · {queued} waiting" if queued and active else ""
-    if waiting and (turn := next_turn(read_queue(store), store.visitor)):
+    if waiting and (turn := find_next_turn(read_queue(store), store.visitor)):
         waiting += (
             f", yours {format_wait(turn)}"
             if store.settings.mode == Mode.CLASSROOM

@@ -16,7 +16,7 @@ from core.data.preparation import prepare
 from core.data.sources import SourceKind, demo_source
 from core.runs import descriptions
 from core.runs.local_estimate import estimate_request
-from core.runs.queue import Turn, find_turn, next_turn, read_queue
+from core.runs.queue import Turn, estimate_queued, find_next_turn, find_turn, read_queue
 from core.runs.requests import TrainRequest
 from core.storage.database import Metric
 from core.storage.job import Job, JobChanges, JobKind, JobState
@@ -154,34 +154,26 @@ def test_steps_taken_before_a_resumption_are_not_waited_for_again(lab: Store) ->
     )
 
 
-def test_an_estimate_is_kept_until_another_run_has_ended(
-    lab: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queries: list[TrainRequest] = []
-
-    def counted(store: Store, request: TrainRequest) -> object:
-        queries.append(request)
-        return estimate_request(store, request)
-
-    monkeypatch.setattr("core.runs.queue.estimate_request", counted)
+def test_an_estimate_is_cached_until_another_run_has_ended(lab: Store) -> None:
+    earlier = estimate_queued.cache_info().misses
     launch(lab, ADA, at=1)
-    launch(lab, BOB, at=2)
+    launch(lab, BOB, at=2)  # with the same request
     read_queue(lab)
     read_queue(lab)
-    assert len(queries) == 1
+    assert estimate_queued.cache_info().misses - earlier == 1
 
     done = begin(lab, launch(lab, CLEO, at=0))
     lab.transition(done, JobState.COMPLETED, ended_at=NOW)
     read_queue(lab)
-    assert len(queries) == 2
+    assert estimate_queued.cache_info().misses - earlier == 2
 
 
 def test_each_visitor_finds_their_own_turn(lab: Store) -> None:
     hers, his = launch(lab, ADA, at=1), launch(lab, BOB, at=2)
     turns = read_queue(lab)
 
-    assert (find_turn(turns, his), next_turn(turns, ADA)) == (turns[1], turns[0])
-    assert next_turn(turns, CLEO) is None
+    assert (find_turn(turns, his), find_next_turn(turns, ADA)) == (turns[1], turns[0])
+    assert find_next_turn(turns, CLEO) is None
     assert find_turn(turns, replace(hers, id="gone")) is None
 
 
