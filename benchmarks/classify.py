@@ -31,7 +31,7 @@ import psutil
 
 from core.inference.messages import ClassifyRequest
 from core.inference.process import InferenceProcess
-from core.jobs.workers.classify import classify_request
+from core.jobs.workers.classify import build_classify_request
 from core.runs import artifacts
 from core.runs.run import find_run
 from core.settings import Settings
@@ -61,7 +61,7 @@ class Lab:
         self.settings = Settings(home=home, hub=False)
         self.store = Store(self.settings, create=False)
         self.job = find_run(self.store, run)
-        self.request: ClassifyRequest = classify_request(self.store, self.job, hub=False)
+        self.request: ClassifyRequest = build_classify_request(self.store, self.job, hub=False)
         self.texts: list[str] = artifacts.read_predictions(self.store.folder(self.job), "test")[
             "text"
         ].tolist()

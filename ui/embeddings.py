@@ -17,7 +17,7 @@ from core.jobs.tasks.embed_texts import (
     MapRequest,
     TextMap,
     draw_sample,
-    map_paths,
+    find_map_paths,
     read_map,
 )
 from core.jobs.tasks.embed_texts import MapSubject as Mapped
@@ -112,7 +112,7 @@ def choose(
 
 def find(store: Store, dataset: Dataset, request: MapRequest) -> list[TextMap] | None:
     """Return the maps if all of them exist; damaged maps are deleted and count as missing."""
-    paths = map_paths(store, request, dataset.classes)
+    paths = find_map_paths(store, request, dataset.classes)
     if not all(path.done for path in paths):
         return None
     try:

@@ -62,7 +62,7 @@ def read_rows(run: Run, predictions: Predictions) -> Rows:
         error_boundary.show(error)
         tags = {}
     names = np.asarray(run.classes, dtype=object)
-    table = predictions.table()
+    table = predictions.tabulate()
     shares = predictions.probabilities
     table = table.assign(
         wrong=table["true"] != table["predicted"],

@@ -52,8 +52,8 @@ def choose_step(dynamics: Dynamics) -> int:
 
 def draw_headline(dynamics: Dynamics) -> None:
     """Draw the first and last accuracy, and the numbers of learned and forgotten texts."""
-    table = dynamics.table()
-    first, last = (with_interval(dynamics.scores(at).accuracy) for at in (0, -1))
+    table = dynamics.summarize_texts()
+    first, last = (with_interval(dynamics.compute_scores(at).accuracy) for at in (0, -1))
     rows = count(len(table), "validation texts")
     st.subheader(f"From {first} to {last} accuracy on {rows}", anchor=False)
     ends = int(dynamics.correct[-1].sum())
@@ -68,7 +68,7 @@ def draw_headline(dynamics: Dynamics) -> None:
 
 def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
     """Draw the matrix after the step, and F1 of each class over all steps."""
-    step, scores = int(dynamics.steps[at]), dynamics.scores(at)
+    step, scores = int(dynamics.steps[at]), dynamics.compute_scores(at)
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
         st.markdown(
@@ -81,7 +81,7 @@ def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
         )
     with sides.cell():
         chosen = _choose_class(run.classes)
-        course = dynamics.course(run.classes)
+        course = dynamics.tabulate_f1(run.classes)
         chart_view.draw(
             charts.over_steps(
                 course, "f1", run.classes, step, "F1 per class over the steps", chosen
@@ -145,7 +145,7 @@ def draw_text(run: Run, dynamics: Dynamics, row: int, at: int) -> None:
             f"True class {plain(str(line['class']))} · {line['group']} · {learned} · {forgotten}"
         )
     title = f"Probabilities of row {row:,} over the steps"
-    course = dynamics.of_text(row, run.classes)
+    course = dynamics.list_probabilities(row, run.classes)
     chart_view.draw(
         charts.over_steps(
             course, "probability", run.classes, int(dynamics.steps[at]), title, str(line["class"])
@@ -156,7 +156,7 @@ def draw_text(run: Run, dynamics: Dynamics, row: int, at: int) -> None:
 
 def _named(run: Run, dynamics: Dynamics) -> pd.DataFrame:
     """Return the table of texts with class names, and with the texts if the run stored them."""
-    table = dynamics.table()
+    table = dynamics.summarize_texts()
     table["class"] = [run.classes[index] for index in table["true"]]
     if artifacts.predictions_path(run.folder, "validation").is_file():
         frame = cache.predictions(run.folder, run.version, len(run.classes), "validation").frame

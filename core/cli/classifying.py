@@ -18,7 +18,13 @@ from core.errors import DataError
 from core.inference.messages import Prediction
 from core.jobs.launching import launch
 from core.jobs.tasks.classify_texts import Classified, choose_columns
-from core.jobs.tasks.embed_texts import Index, NearestRequest, has_index, index_folder, read_index
+from core.jobs.tasks.embed_texts import (
+    Index,
+    NearestRequest,
+    find_index_folder,
+    has_index,
+    read_index,
+)
 from core.reports.csv_export import to_csv
 from core.runs.run import find_run
 from core.settings import Settings
@@ -138,16 +144,16 @@ def nearest(
             raise DataError("The text is empty.", "Give at least one word.")
         store = open_store(Settings())
         job = find_run(store, run)
-        folder = index_folder(store, job)
+        folder = find_index_folder(store, job)
         if not has_index(folder):
             output.wait_for_work(store, launch(store, NearestRequest(run=job.id), job.name))
         index = read_index(folder)
 
         # Late: it imports torch, which few commands need.
         from core.inference.process import predict  # noqa: PLC0415
-        from core.jobs.workers.classify import classify_request  # noqa: PLC0415 - as above
+        from core.jobs.workers.classify import build_classify_request  # noqa: PLC0415 - as above
 
-        request = classify_request(store, job, hub_reachable(store.settings))
+        request = build_classify_request(store, job, hub_reachable(store.settings))
         (prediction,) = predict([request], clean(text))
         return _describe(text, prediction, index, request.classes, count)
 
@@ -166,7 +172,7 @@ def _describe(
             "similarity": round(float(line["similarity"]), 4),
             "agrees": bool(line["label"] == label),
         }
-        for line in index.nearest(prediction.state, count).to_dict("records")
+        for line in index.find_nearest(prediction.state, count).to_dict("records")
     ]
     return {
         "text": text,

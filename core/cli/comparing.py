@@ -23,7 +23,7 @@ from core.runs.run_baselines import (
     BaselineRequest,
     BaselineResult,
     Fitted,
-    missing_baselines,
+    list_missing_baselines,
     read_fitted,
 )
 from core.runs.sweep import estimate_sweep, plan_sweep
@@ -58,7 +58,7 @@ def baselines(
         )
         config = RunConfig(train_rows=rows, model=model or settings.model)
         request = BaselineRequest.of(dataset.fingerprint, config)
-        if missing_baselines(settings, request, len(dataset.classes)):
+        if list_missing_baselines(settings, request, len(dataset.classes)):
             _fit(store, request, dataset.name)
         fitted = read_fitted(settings, request, len(dataset.classes))
         return {

@@ -25,7 +25,7 @@ from core.jobs.tasks.embed_texts import (
     MapRequest,
     MapSubject,
     TextMap,
-    map_paths,
+    find_map_paths,
     read_map,
 )
 from core.models.catalog import find_model
@@ -249,9 +249,9 @@ def embed(
         request = _request(
             dataset.fingerprint, (MapSubject(model=base), *subjects), POOLINGS[mean], chosen
         )
-        if not all(path.done for path in map_paths(store, request, dataset.classes)):
+        if not all(path.done for path in find_map_paths(store, request, dataset.classes)):
             output.wait_for_work(store, launch(store, request, request.method))
-        paths = map_paths(store, request, dataset.classes)
+        paths = find_map_paths(store, request, dataset.classes)
         described = [
             _describe(path.subject.run or "untrained", read_map(path, request)) for path in paths
         ]

@@ -75,10 +75,15 @@ def build_prediction_frame(
     rows: Labels, labels: Labels, probabilities: Probabilities
 ) -> pd.DataFrame:
     """Build the frame that ``Predictions`` reads: row, label, p0 … p{C-1}, loss."""
-    of_true = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    true_probabilities = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
     columns = {f"p{index}": probabilities[:, index] for index in range(probabilities.shape[1])}
     return pd.DataFrame(
-        {"row": rows, "label": labels, **columns, "loss": -np.log(np.clip(of_true, 1e-12, 1.0))}
+        {
+            "row": rows,
+            "label": labels,
+            **columns,
+            "loss": -np.log(np.clip(true_probabilities, 1e-12, 1.0)),
+        }
     )
 
 

@@ -64,9 +64,9 @@ def compute_calibration(
     table["accuracy_high"] = [share.interval[1] if share.n else np.nan for share in proportions]
     if not len(true):
         return Calibration(table, np.nan, np.nan, np.nan)
-    of_truth = probabilities[np.arange(len(true)), true]
-    brier = float(((probabilities**2).sum(axis=1) - 2 * of_truth + 1).mean())
-    loss = float(-np.log(np.maximum(of_truth, SMALLEST)).mean())
+    true_probabilities = probabilities[np.arange(len(true)), true]
+    brier = float(((probabilities**2).sum(axis=1) - 2 * true_probabilities + 1).mean())
+    loss = float(-np.log(np.maximum(true_probabilities, SMALLEST)).mean())
     return Calibration(table, float(np.abs(sums - hits).sum() / len(true)), brier, loss)
 
 
@@ -89,12 +89,12 @@ def fit_temperature(predictions: Predictions) -> float | None:
         return None
     # (n, C), up to a constant that cancels in the softmax
     logits = np.log(np.maximum(predictions.probabilities, SMALLEST))
-    of_truth = logits[np.arange(len(predictions)), predictions.true]
+    true_logits = logits[np.arange(len(predictions)), predictions.true]
     # bisection on the inverse temperature, in which the loss is convex
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     while high - low > PRECISION * low:
         middle = (low + high) / 2
-        slope = (_softmax(middle * logits) * logits).sum(axis=1).mean() - of_truth.mean()
+        slope = (_softmax(middle * logits) * logits).sum(axis=1).mean() - true_logits.mean()
         low, high = (low, middle) if slope > 0 else (middle, high)
     return 2 / (low + high)
 

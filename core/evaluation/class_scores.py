@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion, Scores
-from core.evaluation.significance import LEVEL, SEED, fisher_p_value, holm
+from core.evaluation.significance import LEVEL, SEED, compute_fisher_p_value, correct_p_values
 
 Labels = NDArray[np.int64]
 RESAMPLES = 2_000  # each bound of a 95 % interval has 50 samples beyond it
@@ -143,9 +143,11 @@ def list_confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) 
     ]
     ranked = sorted(upper, key=lambda pair: -int(counts[pair] + counts[pair[::-1]]))[:most]
     lines = [_order_pair(counts, support, pair) for pair in ranked]
-    p = holm(
+    p = correct_p_values(
         [
-            fisher_p_value(int(counts[i, j]), int(support[i]), int(counts[j, i]), int(support[j]))
+            compute_fisher_p_value(
+                int(counts[i, j]), int(support[i]), int(counts[j, i]), int(support[j])
+            )
             for i, j in lines
         ]
     )
@@ -204,7 +206,7 @@ def compute_ranking_curves(
         positive = predictions.true == index
         area = float("nan")
         if 0 < positive.sum() < len(positive):
-            x, y, area = _curve(positive, predictions.probabilities[:, index], kind)
+            x, y, area = _compute_curve(positive, predictions.probabilities[:, index], kind)
             shown = thin(x, y)
             parts.append(pd.DataFrame({"class": name, "x": x[shown], "y": y[shown]}))
         areas.append((name, area, int(positive.sum())))
@@ -227,7 +229,7 @@ def thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
     ]
 
 
-def _curve(
+def _compute_curve(
     positive: NDArray[np.bool_], score: NDArray[np.float64], kind: CurveKind
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     # takes half a second to import; only these curves need it

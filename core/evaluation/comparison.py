@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.evaluation.class_scores import compare_f1
 from core.evaluation.predictions import Predictions
-from core.evaluation.significance import LEVEL, Paired, holm
+from core.evaluation.significance import LEVEL, Paired, correct_p_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +40,13 @@ class Pair:
     pairs: int = 1
     problem: str = ""
 
-    def aligned(self) -> tuple[Predictions, Predictions]:
+    def align(self) -> tuple[Predictions, Predictions]:
         """Return both predictions for their common rows, sorted by row id."""
         first, second = self.first.predictions, self.second.predictions
         return (
             (first, second)
             if np.array_equal(first.rows, second.rows)
-            else (first.only(second.rows), second.only(first.rows))
+            else (first.select_rows(second.rows), second.select_rows(first.rows))
         )
 
     @property
@@ -89,14 +89,14 @@ class Pair:
 
 def compare(results: Sequence[Result]) -> list[Pair]:
     """Compare all pairs in the order of ``results``; p-values are Holm-corrected."""
-    return _correct_p_values(
+    return _correct_pairs(
         [_compare_pair(first, second) for first, second in combinations(results, 2)]
     )
 
 
-def _correct_p_values(pairs: list[Pair]) -> list[Pair]:
+def _correct_pairs(pairs: list[Pair]) -> list[Pair]:
     comparable = [pair for pair in pairs if pair.paired]
-    corrected = iter(holm([pair.p_value for pair in comparable]))
+    corrected = iter(correct_p_values([pair.p_value for pair in comparable]))
     return [
         replace(pair, p_value=next(corrected), pairs=len(comparable)) if pair.paired else pair
         for pair in pairs
@@ -107,7 +107,7 @@ def compare_with(results: Sequence[Result], references: Sequence[Result]) -> lis
     """Compare each of ``results`` (second) with each of ``references`` (first); p-values are
     corrected for all pairs.
     """
-    return _correct_p_values(
+    return _correct_pairs(
         [_compare_pair(reference, result) for result in results for reference in references]
     )
 
@@ -117,7 +117,7 @@ def list_disagreements(pair: Pair) -> pd.DataFrame:
 
     Columns: row, text, true, first and second (class names), right (name of the run).
     """
-    first, second = pair.aligned()
+    first, second = pair.align()
     names = np.array(pair.first.classes)
     first_correct, second_correct = _is_correct(first), _is_correct(second)
     frame = pd.DataFrame(
@@ -136,14 +136,14 @@ def list_disagreements(pair: Pair) -> pd.DataFrame:
 
 def compare_classes(pair: Pair) -> pd.DataFrame:
     """Compare the F1 of each class (see ``compare_f1``) for a pair that can be compared."""
-    first, second = pair.aligned()
+    first, second = pair.align()
     return compare_f1(first.true, first.predicted, second.predicted, pair.first.classes)
 
 
 def _compare_pair(first: Result, second: Result) -> Pair:
     if problem := _find_problem(first, second):
         return Pair(first, second, None, problem=problem)
-    aligned_first, aligned_second = Pair(first, second, None).aligned()
+    aligned_first, aligned_second = Pair(first, second, None).align()
     if not len(aligned_first):
         return Pair(first, second, None, problem="they were scored on different texts.")
     paired = Paired.of(_is_correct(aligned_first), _is_correct(aligned_second))

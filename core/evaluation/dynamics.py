@@ -65,7 +65,7 @@ class Dynamics:
         return correct
 
     @cached_property
-    def of_true(self) -> NDArray[np.float64]:
+    def true_probabilities(self) -> NDArray[np.float64]:
         """Probability of the true class (S, n)."""
         return np.take_along_axis(
             self.probabilities,
@@ -73,13 +73,13 @@ class Dynamics:
             axis=2,
         )[:, :, 0]
 
-    def scores(self, at: int) -> Scores:
+    def compute_scores(self, at: int) -> Scores:
         """Compute the scores after step number ``at``."""
         return Scores.of(
             self.true, self.probabilities[at].argmax(axis=1), self.probabilities.shape[2]
         )
 
-    def table(self) -> pd.DataFrame:
+    def summarize_texts(self) -> pd.DataFrame:
         """Summarize each text over the validations.
 
         Columns: row, true, mean and deviation (of the probability of the true class), group,
@@ -90,7 +90,7 @@ class Dynamics:
         ``learned`` is the step from which it stayed correct, NaN if it ends incorrect.
         ``forgotten`` counts changes from correct to incorrect (Toneva et al. 2019).
         """
-        mean, deviation = self.of_true.mean(axis=0), self.of_true.std(axis=0)
+        mean, deviation = self.true_probabilities.mean(axis=0), self.true_probabilities.std(axis=0)
         group = np.where(
             deviation >= AMBIGUOUS_DEVIATION,
             "ambiguous",
@@ -112,15 +112,15 @@ class Dynamics:
             }
         )
 
-    def course(self, classes: Sequence[str]) -> pd.DataFrame:
+    def tabulate_f1(self, classes: Sequence[str]) -> pd.DataFrame:
         """Compute the F1 of each class after each step: step, class, f1."""
         parts = [
-            pd.DataFrame({"step": step, "class": list(classes), "f1": self.scores(at).f1})
+            pd.DataFrame({"step": step, "class": list(classes), "f1": self.compute_scores(at).f1})
             for at, step in enumerate(self.steps)
         ]
         return pd.concat(parts, ignore_index=True)
 
-    def of_text(self, row: int, classes: Sequence[str]) -> pd.DataFrame:
+    def list_probabilities(self, row: int, classes: Sequence[str]) -> pd.DataFrame:
         """List the probabilities of a text after each step: step, class, probability.
 
         Raises KeyError if the text was not validated.

@@ -19,7 +19,7 @@ from core.data.files.table import clean
 from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
-from core.evaluation.significance import LEVEL, fisher_p_value, holm
+from core.evaluation.significance import LEVEL, compute_fisher_p_value, correct_p_values
 from core.storage import files
 from core.storage.locks import hold_lock
 
@@ -69,7 +69,7 @@ def find_slices(
     ]
     frame = predictions.frame
     if "text" in frame:
-        masks += _text_masks(frame["text"])
+        masks += _mask_texts(frame["text"])
     if max_tokens and "tokens" in frame:
         masks.append(
             ("cut off", f"over {max_tokens:,} tokens", (frame["tokens"] > max_tokens).to_numpy())
@@ -80,7 +80,7 @@ def find_slices(
         for kind, name, mask in masks
         if mask.any() and not mask.all()
     ]
-    p_values = holm([item.p_value for item in slices])
+    p_values = correct_p_values([item.p_value for item in slices])
     corrected = [replace(item, p_value=p) for item, p in zip(slices, p_values, strict=True)]
     return sorted(corrected, key=lambda item: item.difference)
 
@@ -108,11 +108,12 @@ def search_slice(
     return replace(matching, p_value=min(1.0, matching.p_value * (len(slices) + 1)))
 
 
-def _text_masks(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
+def _mask_texts(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
     written = texts.astype(str).tolist()
-    masks = _lengths(np.array([len(text) for text in written]))
+    masks = _mask_lengths(np.array([len(text) for text in written]))
     masks += [
-        ("source", pattern.name, _at(pattern.rows, len(written))) for pattern in _sources(written)
+        ("source", pattern.name, _mask_rows(pattern.rows, len(written)))
+        for pattern in _find_sources(written)
     ]
     masks.append(
         (
@@ -131,7 +132,7 @@ def _text_masks(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
     return masks
 
 
-def _lengths(characters: NDArray[np.int64]) -> list[tuple[str, str, Mask]]:
+def _mask_lengths(characters: NDArray[np.int64]) -> list[tuple[str, str, Mask]]:
     """Split the texts into quartiles by length."""
     edges = (
         np.unique(np.quantile(characters, [0, 0.25, 0.5, 0.75, 1]).astype(int))
@@ -146,7 +147,7 @@ def _lengths(characters: NDArray[np.int64]) -> list[tuple[str, str, Mask]]:
     ]
 
 
-def _sources(texts: Sequence[str]) -> list[boilerplate.Pattern]:
+def _find_sources(texts: Sequence[str]) -> list[boilerplate.Pattern]:
     named = [
         pattern
         for pattern in boilerplate.find_patterns(texts)
@@ -166,7 +167,7 @@ def _count_unique_words(texts: Sequence[str]) -> NDArray[np.int64]:
     return np.array(counts, dtype=np.int64)
 
 
-def _at(rows: NDArray[np.int32], n: int) -> Mask:
+def _mask_rows(rows: NDArray[np.int32], n: int) -> Mask:
     mask = np.zeros(n, dtype=bool)
     mask[rows] = True
     return mask
@@ -176,7 +177,12 @@ def _build_slice(kind: str, name: str, mask: Mask, correct: Mask) -> Slice:
     inside = Proportion(int((correct & mask).sum()), int(mask.sum()))
     rest = Proportion(int((correct & ~mask).sum()), int((~mask).sum()))
     return Slice(
-        kind, name, mask, inside, rest, fisher_p_value(inside.hits, inside.n, rest.hits, rest.n)
+        kind,
+        name,
+        mask,
+        inside,
+        rest,
+        compute_fisher_p_value(inside.hits, inside.n, rest.hits, rest.n),
     )
 
 
@@ -231,14 +237,14 @@ def read_tags(folder: Path) -> dict[int, Tag]:
         return {}
     content = files.read_json(path)
     if not isinstance(content, list):
-        raise _damaged()
+        raise _make_damaged_error()
     try:
         tags = [
             Tag(int(item["row"]), str(item["tag"]), str(item["note"]), float(item["at"]))
             for item in content
         ]
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged() from error
+        raise _make_damaged_error() from error
     return {tag.row: tag for tag in tags}
 
 
@@ -274,7 +280,7 @@ def _change(folder: Path, row: int, tag: Tag | None) -> None:
         files.write_json(folder / "tags.json", [asdict(tags[key]) for key in sorted(tags)])
 
 
-def _damaged() -> ArtifactDamaged:
+def _make_damaged_error() -> ArtifactDamaged:
     return ArtifactDamaged(
         "tags.json of this run is damaged.", "Move it out of the run's folder to start again."
     )

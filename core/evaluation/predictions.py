@@ -29,7 +29,7 @@ class Predictions:
     @classmethod
     def of(cls, frame: pd.DataFrame, classes: int) -> "Predictions":
         """Validate and wrap ``frame``. Raises ArtifactDamaged with the problem."""
-        if problem := _problem(frame, classes):
+        if problem := _find_problem(frame, classes):
             raise ArtifactDamaged(
                 f"The predictions are damaged: {problem}.", "Train the run again."
             )
@@ -59,7 +59,7 @@ class Predictions:
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """Class probabilities (n, C)."""
-        return self.frame[_probability_columns(self.classes)].to_numpy(np.float64)
+        return self.frame[_list_probability_columns(self.classes)].to_numpy(np.float64)
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
@@ -93,21 +93,21 @@ class Predictions:
         """Confusion matrix and the scores derived from it."""
         return Scores.of(self.true, self.predicted, self.classes)
 
-    def in_cell(self, true: int, predicted: int) -> pd.DataFrame:
+    def list_cell(self, true: int, predicted: int) -> pd.DataFrame:
         """List texts of class ``true`` predicted as ``predicted``, most confident first.
 
         Columns: row, true, predicted, confidence, margin, loss.
         """
-        table = self.table()
+        table = self.tabulate()
         chosen = table[(table["true"] == true) & (table["predicted"] == predicted)]
         return chosen.sort_values(["confidence", "row"], ascending=[False, True], ignore_index=True)
 
-    def only(self, rows: NDArray[np.int64]) -> "Predictions":
+    def select_rows(self, rows: NDArray[np.int64]) -> "Predictions":
         """Return the predictions for those of ``rows`` that exist, sorted by row id."""
         frame = self.frame[self.frame["row"].isin(rows)].sort_values("row", ignore_index=True)
         return Predictions(frame, self.classes)
 
-    def table(self) -> pd.DataFrame:
+    def tabulate(self) -> pd.DataFrame:
         """Tabulate row, true, predicted, confidence, margin, loss in the order of the frame."""
         return pd.DataFrame(
             {
@@ -121,25 +121,25 @@ class Predictions:
         )
 
 
-def _probability_columns(classes: int) -> list[str]:
+def _list_probability_columns(classes: int) -> list[str]:
     return [f"p{index}" for index in range(classes)]
 
 
-def _problem(frame: pd.DataFrame, classes: int) -> str | None:
+def _find_problem(frame: pd.DataFrame, classes: int) -> str | None:
     if classes < 2:
         return f"a classifier has two classes or more, not {classes}"
-    required = ["row", "label", *_probability_columns(classes), "loss"]
+    required = ["row", "label", *_list_probability_columns(classes), "loss"]
     if missing := [name for name in required if name not in frame.columns]:
         return f"column {', '.join(missing)} is missing"
     if f"p{classes}" in frame.columns:
         return f"there are probabilities of more than {classes} classes"
     if text := [name for name in required if not pd.api.types.is_numeric_dtype(frame[name])]:
         return f"column {', '.join(text)} is not numeric"
-    return _problem_in_values(frame, classes)
+    return _find_problem_in_values(frame, classes)
 
 
-def _problem_in_values(frame: pd.DataFrame, classes: int) -> str | None:
-    numbers = frame[["row", "label", *_probability_columns(classes), "loss"]].to_numpy(
+def _find_problem_in_values(frame: pd.DataFrame, classes: int) -> str | None:
+    numbers = frame[["row", "label", *_list_probability_columns(classes), "loss"]].to_numpy(
         np.float64
     )  # (n, C + 3)
     labels, probabilities = numbers[:, 1], numbers[:, 2:-1]

@@ -92,17 +92,17 @@ class Scores:
     @cached_property
     def precision(self) -> NDArray[np.float64]:
         """Proportion of the texts predicted as a class that belong to it (C,)."""
-        return _share(self.counts.diagonal(), self.counts.sum(axis=0))
+        return _divide(self.counts.diagonal(), self.counts.sum(axis=0))
 
     @cached_property
     def recall(self) -> NDArray[np.float64]:
         """Proportion of the texts of a class predicted as such (C,)."""
-        return _share(self.counts.diagonal(), self.support)
+        return _divide(self.counts.diagonal(), self.support)
 
     @cached_property
     def f1(self) -> NDArray[np.float64]:
         """Harmonic mean of precision and recall (C,)."""
-        return _share(2 * self.counts.diagonal(), self.counts.sum(axis=0) + self.support)
+        return _divide(2 * self.counts.diagonal(), self.counts.sum(axis=0) + self.support)
 
     @cached_property
     def support(self) -> NDArray[np.int64]:
@@ -119,9 +119,9 @@ class Scores:
         """Proportion of each true class predicted as each class (C, C); 0 in a row without
         texts.
         """
-        return _share(self.counts, self.support[:, None])
+        return _divide(self.counts, self.support[:, None])
 
-    def per_class(self, classes: Sequence[str]) -> pd.DataFrame:
+    def tabulate_classes(self, classes: Sequence[str]) -> pd.DataFrame:
         """Tabulate class, precision, recall, f1, support, one row per class."""
         return pd.DataFrame(
             {
@@ -134,7 +134,7 @@ class Scores:
         )
 
 
-def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+def _divide(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
 
 

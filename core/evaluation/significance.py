@@ -59,7 +59,7 @@ class Paired:
     @cached_property
     def p_value(self) -> float:
         """McNemar's exact test, two-sided (McNemar 1947, binomial form)."""
-        return binomial_p_value(self.only_first, self.only_first + self.only_second)
+        return compute_binomial_p_value(self.only_first, self.only_first + self.only_second)
 
     @cached_property
     def interval(self) -> tuple[float, float]:
@@ -96,7 +96,7 @@ class Paired:
         return ceil((numerator / difference) ** 2)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def correct_p_values(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for multiple tests, in the same order (Holm 1979)."""
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -109,7 +109,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 TIE = 1e-7
 
 
-def binomial_p_value(successes: int, trials: int) -> float:
+def compute_binomial_p_value(successes: int, trials: int) -> float:
     """Two-sided binomial test of ``successes`` in ``trials`` of a fair coin."""
     rarer = min(successes, trials - successes)
     if 2 * rarer == trials:
@@ -121,7 +121,7 @@ def binomial_p_value(successes: int, trials: int) -> float:
     )
 
 
-def fisher_p_value(hits: int, n: int, other_hits: int, other_n: int) -> float:
+def compute_fisher_p_value(hits: int, n: int, other_hits: int, other_n: int) -> float:
     """Fisher's exact test, two-sided, of two proportions (Fisher 1922)."""
     total = hits + other_hits
     logs = _log_factorials(n + other_n)

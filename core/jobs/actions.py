@@ -22,7 +22,7 @@ from core.jobs.supervisor import ensure_supervisor
 from core.jobs.tasks.classify_texts import BatchRequest, store_texts
 from core.runs.limits import remove_old_guest_runs, require_model, require_within
 from core.runs.requests import TrainRequest, read_proposal, read_train_request
-from core.runs.run import next_name
+from core.runs.run import choose_name
 from core.runs.sweep import Sweep
 from core.storage import accounts, files
 from core.storage.job import ACTIVE, Job, JobKind, JobState
@@ -59,7 +59,9 @@ def launch_training(
     if store.visitor.role is Role.GUEST_TRAINER:
         name = ""  # every visitor would see the text of a guest
         remove_old_guest_runs(store)
-    title = sanitize_name(name, LONGEST_NAME) or next_name(store, preset or "custom", config.model)
+    title = sanitize_name(name, LONGEST_NAME) or choose_name(
+        store, preset or "custom", config.model
+    )
     return begin(store, queue(store, request, title, key))
 
 

@@ -190,7 +190,7 @@ class JobContext:
             self._stop.set()
 
     def _polls_stop(self) -> bool:
-        return find_kind(self.job).phase(self._progress.phase).polls_stop
+        return find_kind(self.job).find_phase(self._progress.phase).polls_stop
 
     def _leave(self) -> None:
         """End the process; nothing is lost, because these phases write complete files or none."""

@@ -79,7 +79,7 @@ def explain(error: Exception, job: Job) -> Ending:
     """
     if isinstance(error, LoraLabError):
         cause = next((cause for kind, cause in CAUSES if isinstance(error, kind)), FailureCause.BUG)
-        return Ending(cause, error.message, error.fix, proposal_json=_proposal(cause, job))
+        return Ending(cause, error.message, error.fix, proposal_json=_propose_changes(cause, job))
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY_WORDS)
     ):
@@ -104,7 +104,7 @@ def explain(error: Exception, job: Job) -> Ending:
 
 def explain_out_of_memory(job: Job, how: str = "The machine ran out of memory.") -> Ending:
     """Return the ending of a job that ran out of memory."""
-    proposal = _proposal(FailureCause.OUT_OF_MEMORY, job)
+    proposal = _propose_changes(FailureCause.OUT_OF_MEMORY, job)
     fix = (
         "Close other programs and resume, or retry with smaller batches."
         if proposal != "{}"
@@ -136,7 +136,7 @@ def explain_exit_code(code: int, job: Job) -> Ending | None:
     return None
 
 
-def _proposal(cause: FailureCause, job: Job) -> str:
+def _propose_changes(cause: FailureCause, job: Job) -> str:
     """Return the fields that a retry should change, as JSON; none if the request is damaged."""
     try:
         config = job.request.get("config")
@@ -147,11 +147,11 @@ def _proposal(cause: FailureCause, job: Job) -> str:
         case FailureCause.DIVERGED, int() | float() as rate:
             return json.dumps({"learning_rate": float(f"{rate / RATE_DIVISOR:.1g}")})
         case FailureCause.OUT_OF_MEMORY, _:
-            return json.dumps(_smaller(values.get("batch_size"), values.get("max_tokens")))
+            return json.dumps(_halve_batch(values.get("batch_size"), values.get("max_tokens")))
     return "{}"
 
 
-def _smaller(rows: object, tokens: object) -> dict[str, int]:
+def _halve_batch(rows: object, tokens: object) -> dict[str, int]:
     """Halve the batch size, and a token limit above the usual one."""
     smaller = {"batch_size": rows // 2} if isinstance(rows, int) and rows > 1 else {}
     return smaller | (

@@ -87,18 +87,18 @@ class Kind:
     needs_resources: bool = True
     resumable: bool = False
 
-    def seconds_left(self, job: Job, now: float) -> float | None:
+    def estimate_seconds_left(self, job: Job, now: float) -> float | None:
         """Return the seconds left of the job's phase at its pace so far; None if unknown.
 
         ``now`` is in seconds since 1970. Jobs of earlier versions have no start of their phase. The
         time left of a run follows from its estimate instead: ``core.estimate.estimate``.
         """
-        after = self.phase(job.phase).paced_after
+        after = self.find_phase(job.phase).paced_after
         if job.phase_at is None or not after or job.done < after:
             return None
         return max(0.0, (now - job.phase_at) / job.done * (job.total - job.done))
 
-    def phase(self, phase: str) -> PhaseRow:
+    def find_phase(self, phase: str) -> PhaseRow:
         """Return the row of the phase; the usual row if the kind has none."""
         usual = COMMON.get(phase, PhaseRow(phase))
         return next((row for row in self.phases if row.phase == phase), usual)

@@ -77,7 +77,7 @@ def queue(store: Store, request: BaseModel, subject: str, key: str = "") -> Job:
         current = next((job for job in earlier if not job.state.over), None)
         if current is not None:
             return current
-        key = _launch_key(store, kind, request, earlier)
+        key = _make_launch_key(store, kind, request, earlier)
     title, values = kind.title.format(subject), request.model_dump(mode="json")
     return store.create(kind.name, title, values, key or secrets.token_hex(8))
 
@@ -88,13 +88,13 @@ def find_jobs(store: Store, request: BaseModel) -> list[Job]:
     For kinds with ``KeyRule.OWNER`` only those of the visitor.
     """
     kind = find_kind_for(request)
-    identity = _identity(kind, request)
+    identity = _select_identity(kind, request)
     matches: list[Job] = []
     for job in store.jobs(kind.name):
         if kind.key is KeyRule.OWNER and job.owner != store.visitor.id:
             continue
         try:
-            if _identity(kind, read_request(job, type(request))) == identity:
+            if _select_identity(kind, read_request(job, type(request))) == identity:
                 matches.append(job)
         except ArtifactDamaged:  # it must not break a page that does not show it
             continue
@@ -136,7 +136,7 @@ def find_kind_for(request: BaseModel) -> Kind:
     return {kind.request: kind for kind in kinds.KINDS.values()}[name]
 
 
-def _identity(kind: Kind, request: BaseModel) -> dict[str, object]:
+def _select_identity(kind: Kind, request: BaseModel) -> dict[str, object]:
     """Return the fields in which two requests must agree to count as one.
 
     The note of a data source says why it was chosen; as in ``Source``, it is not compared.
@@ -148,11 +148,11 @@ def _identity(kind: Kind, request: BaseModel) -> dict[str, object]:
     return values
 
 
-def _launch_key(store: Store, kind: Kind, request: BaseModel, earlier: list[Job]) -> str:
+def _make_launch_key(store: Store, kind: Kind, request: BaseModel, earlier: list[Job]) -> str:
     """Return a key that launches at the same moment share, and that changes when the job ends."""
     parts = [
         kind.name,
-        json.dumps(_identity(kind, request), sort_keys=True),
+        json.dumps(_select_identity(kind, request), sort_keys=True),
         store.visitor.id if kind.key is KeyRule.OWNER else "",
         *sorted(job.id for job in earlier),
     ]

@@ -170,12 +170,12 @@ class Supervisor:
         for slot in free:
             candidates = [job for job in reversed(queued) if find_slot(job) is slot]
             if candidates:
-                self._start(self._in_turn(candidates)[0])
+                self._start(self._sort_by_turn(candidates)[0])
 
     def _stop(self, job: Job) -> None:
         self.store.transition(job, JobState.STOPPING, stop_at=self.store.clock())
 
-    def _in_turn(self, waiting: list[Job]) -> list[Job]:
+    def _sort_by_turn(self, waiting: list[Job]) -> list[Job]:
         """Sort jobs into the order in which they start: owners take turns."""
         one_owner = len({job.owner for job in waiting}) <= 1
         return waiting if one_owner else sort_fairly(waiting, count_started_runs(self.store))

@@ -62,7 +62,7 @@ def perform(store: Store, job: Job, restart: Callable[[], None] | None = None) -
     ending = None
     with JobContext(store, job) as context:
         try:
-            ending = _attempt(context, restart)
+            ending = _execute(context, restart)
             if ending:
                 context.end(JobState.FAILED, ending.changes)
         except (StoreDamaged, NotEnoughRoom) as error:
@@ -71,7 +71,7 @@ def perform(store: Store, job: Job, restart: Callable[[], None] | None = None) -
     return 1 if ending and store.job(job.id).state is not JobState.CANCELLED else 0
 
 
-def _attempt(context: JobContext, restart: Callable[[], None] | None) -> failures.Ending | None:
+def _execute(context: JobContext, restart: Callable[[], None] | None) -> failures.Ending | None:
     """Execute the job; return None if it completed or was stopped, else why it failed."""
     try:
         for folder in (context.folder, context.folder / "checkpoints"):

@@ -137,7 +137,7 @@ class Codes:
     student: str
     teacher: str
 
-    def role(self, code: str) -> Role | None:
+    def find_role(self, code: str) -> Role | None:
         """Return the role that the code gives, compared in constant time; None if it is wrong."""
         given = code.strip().lower().encode(errors="replace")
         is_teacher = hmac.compare_digest(given, self.teacher.lower().encode())
@@ -218,7 +218,7 @@ def join(
 
     Raises NotAllowed for a wrong code, a closed class, or an address that has to wait.
     """
-    role = attempts.check(address, lambda: read_codes(store).role(code))
+    role = attempts.check(address, lambda: read_codes(store).find_role(code))
     if role is None:
         raise NotAllowed("This is not the class code.", "It is on the teacher's screen.")
     if role is Role.STUDENT and not read_rules(store).open:

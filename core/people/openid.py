@@ -70,9 +70,9 @@ def read_sign_in(
     alone: Mapping[str, Mapping[str, object]] = (
         {"": section} if any(key in section for key in OF_A_PROVIDER) or not named else {}
     )
-    problems = _missing(section, SHARED, f"[{SECTION}]")
+    problems = _list_missing(section, SHARED, f"[{SECTION}]")
     for name, values in {**alone, **named}.items():
-        problems += _missing(
+        problems += _list_missing(
             values, OF_A_PROVIDER, f"[{SECTION}.{name}]" if name else f"[{SECTION}]"
         )
         if "_" in name:
@@ -141,8 +141,8 @@ def find_visitor(settings: Settings, claims: Mapping[str, object]) -> Visitor:
     if claims.get("is_logged_in") is not True or len(identity) < 2:
         return GUEST
     mark = "oidc-" + hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-    known_by = _known_by(mark, claims)
-    name = _name(claims) or f"Student {mark[-4:]}"
+    known_by = _list_identifiers(mark, claims)
+    name = _read_name(claims) or f"Student {mark[-4:]}"
     if {name for name in known_by if not name.startswith("@")} & set(settings.teachers):
         return Visitor(mark, name, Role.TEACHER)
     if settings.mode != Mode.CLASSROOM:
@@ -155,7 +155,7 @@ def find_visitor(settings: Settings, claims: Mapping[str, object]) -> Visitor:
     return Visitor(mark, name, Role.STUDENT)
 
 
-def _missing(values: Mapping[str, object], required: tuple[str, ...], where: str) -> list[str]:
+def _list_missing(values: Mapping[str, object], required: tuple[str, ...], where: str) -> list[str]:
     missing = [
         key
         for key in required
@@ -164,7 +164,7 @@ def _missing(values: Mapping[str, object], required: tuple[str, ...], where: str
     return [f"{where} in secrets.toml lacks {', '.join(missing)}."] if missing else []
 
 
-def _known_by(mark: str, claims: Mapping[str, object]) -> set[str]:
+def _list_identifiers(mark: str, claims: Mapping[str, object]) -> set[str]:
     """Return the names by which the settings may list a visitor.
 
     These are the id, and the e-mail address and its domain if the provider has verified it.
@@ -180,7 +180,7 @@ def _known_by(mark: str, claims: Mapping[str, object]) -> set[str]:
     return {mark, lower, lower[lower.index("@") :]}
 
 
-def _name(claims: Mapping[str, object]) -> str:
+def _read_name(claims: Mapping[str, object]) -> str:
     """Return the name on one line; never an e-mail address, which others would see."""
     texts = (claims.get(name) for name in ("name", "preferred_username"))
     named = (

@@ -208,7 +208,7 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
         f"{_format_proportion(scores.accuracy)} of {scores.accuracy.n:,} test texts correct,"
         f" macro-F1 {scores.macro_f1:.3f}."
     ]
-    per_class = scores.per_class(result.classes)
+    per_class = scores.tabulate_classes(result.classes)
     per_class.columns = pd.Index(["Class", "Precision", "Recall", "F1", "Texts"])
     numbers = frozenset(per_class.columns[1:])
     sections = [
@@ -313,7 +313,7 @@ def _baselines(fitted: Sequence[Fitted]) -> list[ReportSection]:
 
 
 def _mistakes(result: Result) -> list[ReportSection]:
-    table = result.predictions.table()
+    table = result.predictions.tabulate()
     wrong = (
         table[table["true"] != table["predicted"]]
         .sort_values("loss", ascending=False)
@@ -368,7 +368,7 @@ def _pair(pair: Pair) -> list[ReportSection]:
     """Compare the second of two runs with the first, in the matrix and in each class."""
     if pair.paired is None:
         return []
-    first, second = pair.aligned()
+    first, second = pair.align()
     names = pair.first.name, pair.second.name
     chart = charts.matrix_difference(
         first.scores.counts, second.scores.counts, pair.first.classes, names

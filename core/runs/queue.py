@@ -30,7 +30,7 @@ class Wait:
     likely: float
     high: float
 
-    def then(self, low: float, likely: float, high: float) -> "Wait":
+    def add(self, low: float, likely: float, high: float) -> "Wait":
         """Add the duration of another run.
 
         The ranges add up, because both depend on the speed of the same machine.
@@ -62,7 +62,7 @@ def read_queue(store: Store) -> list[Turn]:
     wait: Wait | None = Wait(0.0, 0.0, 0.0)
     for job in running:
         left = _estimate_time_left(store, job)
-        wait = wait.then(left.low, left.likely, left.high) if wait and left else None
+        wait = wait.add(left.low, left.likely, left.high) if wait and left else None
     # if there is a wait, every running job has an estimate, so its request is readable
     training = [job for job in running if job.state is not JobState.STOPPING] if wait else []
     scored = {untrained_cache_key(read_train_request(job)) for job in training}
@@ -78,7 +78,7 @@ def read_queue(store: Store) -> list[Turn]:
             wait = None
             continue
         key = untrained_cache_key(read_train_request(job))
-        wait = wait.then(*_estimate_duration(store, job, estimate, key in scored))
+        wait = wait.add(*_estimate_duration(store, job, estimate, key in scored))
         scored.add(key)
     return turns
 

@@ -93,7 +93,7 @@ def read_train_request(job: Job) -> TrainRequest:
         raise ArtifactDamaged(
             f"The record of {job.name or job.id} has no configuration.", "Delete the run."
         ) from error
-    if request.config.precision != "auto" or not (computed := _result_precision(job)):
+    if request.config.precision != "auto" or not (computed := _read_computed_precision(job)):
         return request
     return request.model_copy(
         update={"config": request.config.model_copy(update={"precision": computed})}
@@ -129,7 +129,7 @@ def describe_precision(job: Job, request: TrainRequest) -> str:
     return f"{text} (assumed: it started in a version that did not record it)" if assumed else text
 
 
-def _result_precision(job: Job) -> Precision | None:
+def _read_computed_precision(job: Job) -> Precision | None:
     try:
         computed = job.result.get("precision")
     except ArtifactDamaged:  # the request may still be readable

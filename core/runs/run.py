@@ -134,7 +134,7 @@ class RunResult(ResultPart):
     base_model: str | None = None
     cost: Cost | TrainedParameters | None = None
 
-    def scores(self, split: Split) -> "Proportion | None":
+    def find_accuracy(self, split: Split) -> "Proportion | None":
         """Return the accuracy on a split with its interval; None if it was not scored."""
         recorded: SplitScores | None = getattr(self, split)
         return recorded.proportion if recorded else None
@@ -268,17 +268,17 @@ class Run:
     @property
     def test(self) -> "Proportion | None":
         """Accuracy on the test split with its 95 % interval; None before it is scored."""
-        return self.result.scores("test")
+        return self.result.find_accuracy("test")
 
     @property
     def untrained(self) -> "Proportion | None":
         """Accuracy of the untrained model on a sample of the test split."""
-        return self.result.scores("untrained")
+        return self.result.find_accuracy("untrained")
 
     @property
     def validation(self) -> "Proportion | None":
         """Accuracy of the best adapter on the validation split."""
-        return self.result.scores("validation")
+        return self.result.find_accuracy("validation")
 
     @property
     def has_adapter(self) -> bool:
@@ -303,7 +303,7 @@ class Run:
         path = artifacts.predictions_path(self.folder, split, step)
         return Predictions.read(path, len(self.classes))
 
-    def classify_request(
+    def build_classify_request(
         self, model: ModelLocation, variant: "Variant | None" = None
     ) -> "ClassifyRequest":
         """Create a request for predictions of the adapter, as trained or as a ``variant``;
@@ -339,7 +339,7 @@ def find_run(store: Store, text: str) -> Job:
     return matches[0]
 
 
-def next_name(store: Store, preset: str, model: str) -> str:
+def choose_name(store: Store, preset: str, model: str) -> str:
     """Return a default name for a run, for example ``quick-minilm-07``."""
     short = model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0][:40]
     stem = f"{preset}-{short}"

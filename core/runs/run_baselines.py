@@ -85,7 +85,7 @@ class Fitted:
             f"{self.baseline} ({self.train_rows:,} rows)" if self.train_rows else str(self.baseline)
         )
 
-    def result(self, fingerprint: str, classes: tuple[str, ...]) -> Result:
+    def to_result(self, fingerprint: str, classes: tuple[str, ...]) -> Result:
         """Return the baseline as one side of a comparison."""
         return Result(
             f"baseline:{self.baseline}", self.name, fingerprint, classes, self.predictions
@@ -104,7 +104,9 @@ def baseline_path(settings: Settings, request: BaselineRequest, baseline: Baseli
     return settings.home / "baselines" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def missing_baselines(settings: Settings, request: BaselineRequest, classes: int) -> list[Baseline]:
+def list_missing_baselines(
+    settings: Settings, request: BaselineRequest, classes: int
+) -> list[Baseline]:
     """List the baselines that have not been fitted yet, or cannot be read."""
     return [
         baseline
@@ -129,7 +131,7 @@ def save(settings: Settings, request: BaselineRequest, fitted: Fitted) -> None:
 
 def read_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> list[Fitted]:
     """Read the fitted baselines of a run, the simplest first."""
-    untrained = _untrained(store.folder(job), classes)
+    untrained = _read_untrained(store.folder(job), classes)
     baselines = [
         *([untrained] if untrained else []),
         *read_fitted(store.settings, BaselineRequest.of(job.fingerprint, config), classes),
@@ -164,7 +166,7 @@ def _read(folder: Path, baseline: Baseline, classes: int) -> Fitted | None:
     )
 
 
-def _untrained(folder: Path, classes: int) -> Fitted | None:
+def _read_untrained(folder: Path, classes: int) -> Fitted | None:
     path = artifacts.predictions_path(folder, "untrained")
     if not path.is_file():
         return None

@@ -67,7 +67,7 @@ def plan_sweep(job: Job, field: str, values: str, key: str = "") -> Sweep:
             f"{len(configs)} different values were named.",
             f"Name {FEWEST} to {MOST}, separated by {separator!r}.",
         )
-    shown = [_shown(getattr(config, field)) for config in configs]
+    shown = [_format_value(getattr(config, field)) for config in configs]
     identity = hashlib.sha256("|".join((job.id, field, *shown, key)).encode()).hexdigest()[:12]
     requests = tuple(
         request.model_copy(update={"config": config, "sweep": identity, "numerics": None})
@@ -98,7 +98,7 @@ def find_sweep_runs(store: Store, sweep: str) -> list[Job]:
     return [job for job in reversed(store.jobs(JobKind.TRAIN)) if belongs(job)]
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return (
         "+".join(map(str, value))
         if isinstance(value, tuple)

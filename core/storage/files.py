@@ -93,7 +93,7 @@ disk = Disk()  # tests of failing disks and power cuts replace it
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``, completely or not at all."""
     make_folder(path.parent)
-    part = _temporary(path, "part")
+    part = _make_temporary_path(path, "part")
     try:
         disk.write(part, data)
         disk.sync(part)
@@ -125,7 +125,7 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write a folder with these files. It appears, or replaces an earlier folder, in one step."""
     make_folder(folder.parent)
-    part = _temporary(folder, "part")
+    part = _make_temporary_path(folder, "part")
     try:
         disk.make_folder(part)
         for name, data in contents.items():
@@ -149,7 +149,7 @@ def _take_name(part: Path, folder: Path) -> Path | None:
     if disk.exchange(part, folder):
         return part
     # NFS cannot exchange: for an instant no folder has the name; ``sweep`` repairs a crash then
-    old = _temporary(folder, "old")
+    old = _make_temporary_path(folder, "old")
     disk.rename(folder, old)
     try:
         disk.rename(part, folder)
@@ -176,7 +176,7 @@ def make_folder(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove ``folder`` in one step, so that no reader sees half of it."""
-    doomed = _temporary(folder, "gone")
+    doomed = _make_temporary_path(folder, "gone")
     disk.rename(folder, doomed)
     disk.sync(folder.parent)
     disk.remove(doomed)
@@ -219,7 +219,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         ) from error
 
 
-def _temporary(path: Path, kind: str) -> Path:
+def _make_temporary_path(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{kind}")
 
 
@@ -230,7 +230,10 @@ def seal(contents: Mapping[str, bytes], facts: Mapping[str, object]) -> dict[str
         for name, data in contents.items()
     }
     body = {"facts": dict(facts), "files": named}
-    return {**contents, MANIFEST: to_json({**body, "sha256": compute_checksum(_canonical(body))})}
+    return {
+        **contents,
+        MANIFEST: to_json({**body, "sha256": compute_checksum(_to_canonical_json(body))}),
+    }
 
 
 def read_sealed(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
@@ -241,7 +244,7 @@ def read_sealed(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
     manifest = read_json(folder / MANIFEST)
     match manifest:
         case {"facts": dict(facts), "files": dict(named), "sha256": str(digest)} if (
-            digest == compute_checksum(_canonical({"facts": facts, "files": named}))
+            digest == compute_checksum(_to_canonical_json({"facts": facts, "files": named}))
         ):
             return facts, {
                 name: _read_sealed_file(folder / name, entry) for name, entry in named.items()
@@ -256,10 +259,10 @@ def compute_checksum(data: bytes) -> str:
 
 def compute_fingerprint(value: object) -> str:
     """Return 16 hex digits that identify a JSON value."""
-    return compute_checksum(_canonical(value))[:16]
+    return compute_checksum(_to_canonical_json(value))[:16]
 
 
-def _canonical(value: object) -> bytes:
+def _to_canonical_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, allow_nan=False).encode()
 
 

@@ -34,7 +34,7 @@ def count_oom_kills() -> int:
 
     The count is that of this control group, or else of the whole machine.
     """
-    for path in (*_cgroup_files(), VMSTAT):
+    for path in (*_list_cgroup_files(), VMSTAT):
         if path.is_file():
             counts = dict(
                 line.split()[:2] for line in path.read_text().splitlines() if len(line.split()) >= 2
@@ -44,7 +44,7 @@ def count_oom_kills() -> int:
     return 0
 
 
-def _cgroup_files() -> list[Path]:
+def _list_cgroup_files() -> list[Path]:
     """List the files in which this control group counts: version 2 in memory.events, version 1 in
     memory.oom_control.
     """

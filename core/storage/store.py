@@ -125,7 +125,7 @@ class Store:
                 f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE id = ?", (encodable,)
             ).fetchone()
             if row is not None:
-                return _parsed(row)
+                return _parse_job(row)
         raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
 
     def jobs(self, kind: str | None = None, *states: JobState) -> list[Job]:
@@ -134,10 +134,10 @@ class Store:
         if kind:
             query, values = f"{query} AND kind = ?", [kind, *values]
         if states:
-            query = f"{query} AND state IN ({_marks(states)})"
+            query = f"{query} AND state IN ({_join_marks(states)})"
         with self.transaction() as db:
             rows = db.execute(f"{query} ORDER BY created_at DESC, rowid DESC", values)
-            return [_parsed(row) for row in rows]
+            return [_parse_job(row) for row in rows]
 
     def transition(
         self,
@@ -161,7 +161,7 @@ class Store:
         with self.transaction() as db:
             cursor = db.execute(
                 f"UPDATE jobs SET {assignments}, version = version + 1 WHERE id = ? AND attempt = ?"
-                f" AND state IN ({_marks(sources)})",
+                f" AND state IN ({_join_marks(sources)})",
                 [*sets.values(), job.id, job.attempt, *sources],
             )
         if cursor.rowcount:
@@ -263,7 +263,7 @@ class Store:
         with self.transaction() as db:
             query = (
                 "SELECT job_id, accuracy FROM metrics WHERE accuracy IS NOT NULL AND job_id IN"
-                f" ({_marks(job_ids)}) ORDER BY id"
+                f" ({_join_marks(job_ids)}) ORDER BY id"
             )
             for row in db.execute(query, list(job_ids)):
                 accuracies.setdefault(row["job_id"], []).append(row["accuracy"])
@@ -272,7 +272,7 @@ class Store:
     def count_completed(self, *kinds: str) -> int:
         """Count the completed jobs of these kinds."""
         with self.transaction() as db:
-            query = f"SELECT COUNT(*) FROM jobs WHERE state = ? AND kind IN ({_marks(kinds)})"
+            query = f"SELECT COUNT(*) FROM jobs WHERE state = ? AND kind IN ({_join_marks(kinds)})"
             return int(db.execute(query, (JobState.COMPLETED, *kinds)).fetchone()[0])
 
     def drop_metrics_after(self, job: Job, step: int) -> None:
@@ -344,7 +344,7 @@ class Store:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.IntegrityError):
                 raise
-            raise _explained(error, self.database.name) from error
+            raise _explain(error, self.database.name) from error
 
 
 def _claim(db: sqlite3.Connection, job: Job) -> bool:
@@ -358,7 +358,7 @@ def _claim(db: sqlite3.Connection, job: Job) -> bool:
     )
 
 
-def _explained(error: Exception, name: str) -> LoraLabError:
+def _explain(error: Exception, name: str) -> LoraLabError:
     repair = (
         "Run `python -m core doctor --repair`: it sets the file aside and rebuilds the list from"
         " the runs' folders."
@@ -377,7 +377,7 @@ def _explained(error: Exception, name: str) -> LoraLabError:
     return StoreDamaged(f"The database {name} cannot be read or written ({error}).", repair)
 
 
-def _parsed(row: sqlite3.Row) -> Job:
+def _parse_job(row: sqlite3.Row) -> Job:
     try:
         return parse_row(dict(row))
     except (ValueError, TypeError) as error:
@@ -388,7 +388,7 @@ def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> None:
     """Insert the job unless its launch key is known."""
     values = {**asdict(job), "launch_key": launch_key}
     db.execute(
-        f"INSERT OR IGNORE INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})",
+        f"INSERT OR IGNORE INTO jobs ({', '.join(values)}) VALUES ({_join_marks(values)})",
         list(values.values()),
     )
 
@@ -397,11 +397,12 @@ def insert_metrics(db: sqlite3.Connection, job_id: str, metrics: list[Metric]) -
     """Append the rows in order; the database assigns new ids."""
     rows = [(job_id, *(getattr(metric, name) for name in METRIC_FIELDS)) for metric in metrics]
     db.executemany(
-        f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?, {_marks(METRIC_FIELDS)})", rows
+        f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?, {_join_marks(METRIC_FIELDS)})",
+        rows,
     )
 
 
-def _marks(values: Collection[object]) -> str:
+def _join_marks(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
 
 

@@ -27,7 +27,7 @@ from core.progress import Phase, Progress
 from core.training.adapted_model import TrainableModel, adapter_files, trainable
 from core.training.batches import Encoded, epoch_batches, shuffled_batches
 from core.training.events import AdapterSaved, Checkpoint, Event, TrainMetric, ValidationMetric
-from core.training.predict import predict, prediction_frame
+from core.training.predict import predict, tabulate_predictions
 
 Gradients = tuple[torch.Tensor | None, ...]
 CLIP_NORM = 1.0
@@ -205,7 +205,7 @@ class Loop:
             self.should_stop,
             lambda done: self.report(Progress(Phase.VALIDATING, done, rows)),
         )
-        frame = prediction_frame(self.validation, scores)
+        frame = tabulate_predictions(self.validation, scores)
         loss = float(frame["loss"].mean())
         if not math.isfinite(loss):
             raise self._diverged(f"in the validation after step {position.step:,}")

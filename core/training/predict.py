@@ -90,7 +90,7 @@ def compute(
     return result
 
 
-def prediction_frame(texts: Encoded, scores: NDArray[np.float32]) -> pd.DataFrame:
+def tabulate_predictions(texts: Encoded, scores: NDArray[np.float32]) -> pd.DataFrame:
     """Tabulate row, label, p0 … p{C-1}, loss from log probabilities (n, C)."""
     probabilities = np.exp(scores)
     columns = {f"p{index}": probabilities[:, index] for index in range(scores.shape[1])}

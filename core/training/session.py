@@ -22,7 +22,7 @@ from core.training.device import choose_device, peak_memory_mb, release_memory, 
 from core.training.events import AdapterSaved, Evaluation, Event, Split, TrainResult
 from core.training.load_model import fetch, load_base, load_in_four_bits
 from core.training.loop import Loop
-from core.training.predict import predict, prediction_frame
+from core.training.predict import predict, tabulate_predictions
 
 SAMPLE_SEED = 42  # the same rows in every run, so that runs can be compared text by text
 UNTRAINED_ROWS = 1000
@@ -145,7 +145,7 @@ class TrainingSession:
             self.should_stop,
             lambda done: self.report(Progress(phase, before + done, total)),
         )
-        return Evaluation(split, prediction_frame(texts, scores))
+        return Evaluation(split, tabulate_predictions(texts, scores))
 
     def _encode(self, frame: pd.DataFrame) -> Encoded:
         return encode_frame(self.base.tokenizer, frame, self.config.max_tokens, self.should_stop)

@@ -13,7 +13,7 @@ from core.data.sources import Source
 from core.inference.process import InferenceProcess
 from core.jobs import actions
 from core.jobs.tasks.classify_texts import assemble_table, write_classified
-from core.jobs.tasks.embed_texts import index_folder, write_index
+from core.jobs.tasks.embed_texts import find_index_folder, write_index
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
@@ -270,7 +270,9 @@ def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_
     assert "Waiting in the queue." in page_text(app)
 
     rows = pd.DataFrame({"row": [1, 2, 3], "text": ["<b>a</b>", "b", "c"], "label": [1, 2, 1]})
-    write_index(index_folder(store, store.job(usable.id)), np.eye(3, 384, dtype=np.float32), rows)
+    write_index(
+        find_index_folder(store, store.job(usable.id)), np.eye(3, 384, dtype=np.float32), rows
+    )
     actions.stop(store, job)
     app.run()
 

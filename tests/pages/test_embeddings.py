@@ -11,7 +11,7 @@ from core.jobs.tasks.embed_texts import (
     MapRequest,
     MapSubject,
     draw_sample,
-    map_paths,
+    find_map_paths,
 )
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
@@ -52,7 +52,7 @@ def write_map(place: MapPath, request: MapRequest, dataset: Dataset, hits: int) 
 @pytest.fixture
 def base_map(store: Store, dataset: Dataset) -> MapRequest:
     request = asked(dataset)
-    write_map(map_paths(store, request, dataset.classes)[0], request, dataset, 30)
+    write_map(find_map_paths(store, request, dataset.classes)[0], request, dataset, 30)
     return request
 
 
@@ -134,7 +134,7 @@ def test_a_run_stands_next_to_the_untrained_base(
     open_app: Open, store: Store, dataset: Dataset, finished: Job
 ) -> None:
     request = asked(dataset, finished.id)
-    for place, hits in zip(map_paths(store, request, dataset.classes), (20, 36), strict=True):
+    for place, hits in zip(find_map_paths(store, request, dataset.classes), (20, 36), strict=True):
         write_map(place, request, dataset, hits)
 
     app = open_app(PAGE, of=finished.id)
@@ -180,7 +180,7 @@ def test_a_click_lists_one_text_as_it_is(
 def test_a_damaged_map_can_be_made_again(
     open_app: Open, store: Store, dataset: Dataset, base_map: MapRequest
 ) -> None:
-    map_paths(store, base_map, dataset.classes)[0].map.write_bytes(b"no")
+    find_map_paths(store, base_map, dataset.classes)[0].map.write_bytes(b"no")
 
     assert open_app(PAGE).button(key="make-map").label == "Create map"
 

@@ -140,7 +140,7 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.data.hub_download.look_up": "asks the Hub as well",
     "core.data.sources.find_source": "asks the Hub as well",
     "core.runs.limits.look_up": "asks the Hub as well",
-    "core.jobs.tasks.embed_texts.map_paths": "asks the Hub as well",
+    "core.jobs.tasks.embed_texts.find_map_paths": "asks the Hub as well",
     "core.runs.local_estimate.estimate_request": "asks the Hub as well",
     "core.runs.queue.read_queue": "asks the Hub as well",
     "core.runs.sweep.estimate_sweep": "asks the Hub as well",

@@ -41,7 +41,7 @@ LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "the runs of a set": lambda store, job, name: sweep.find_sweep_runs(store, name),
     "a plan of a set": lambda store, job, name: sweep.plan_sweep(job, "rank", name),
     "a field of a plan": lambda store, job, name: sweep.plan_sweep(job, name, "1,2"),
-    "a map of a run": lambda store, job, name: embed_texts.map_paths(
+    "a map of a run": lambda store, job, name: embed_texts.find_map_paths(
         store, map_of(name), ("a", "b")
     ),
     "a key": lambda store, job, name: come_back(store, Attempts(), name, name),

@@ -110,7 +110,7 @@ def request_for(run: Run, variant: Variant = AS_TRAINED) -> ClassifyRequest:
     """Build the request for the adapter of ``run``. Raises ArtifactDamaged and ModelUnavailable."""
     settings = Settings()
     model = find_model(run.config.model, settings, cache.hub(settings))
-    return run.classify_request(model, variant)
+    return run.build_classify_request(model, variant)
 
 
 def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:

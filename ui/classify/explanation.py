@@ -15,8 +15,8 @@ from core.jobs.tasks.embed_texts import (
     Index,
     NearestRequest,
     find_data,
+    find_index_folder,
     has_index,
-    index_folder,
     read_index,
 )
 from core.runs.run import Run
@@ -123,7 +123,7 @@ def _draw_nearest(run: Run, answer: Answer) -> None:
     """Draw the nearest texts or, before they are indexed, the job or why it is impossible."""
     store = cache.open_lab()
     st.markdown("#### Nearest training texts")
-    folder = index_folder(store, run.job)
+    folder = find_index_folder(store, run.job)
     if has_index(folder) and (index := _try_read_index(folder)):
         _draw_nearest_texts(run, answer, index)
         return
@@ -141,7 +141,7 @@ def _draw_nearest(run: Run, answer: Answer) -> None:
 
 def _draw_nearest_texts(run: Run, answer: Answer, index: Index) -> None:
     assert answer.state is not None
-    near = index.nearest(answer.state, NEAREST_TEXTS)
+    near = index.find_nearest(answer.state, NEAREST_TEXTS)
     names = [run.classes[label] for label in near["label"]]
     agreeing = sum(name == answer.label for name in names)
     verdict = (

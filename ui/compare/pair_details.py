@@ -48,7 +48,7 @@ def draw(pair: Pair) -> None:
 
 def draw_matrices(pair: Pair) -> None:
     """Draw the second run's confusion matrix minus the first's, on their common texts."""
-    first, second = (predictions.scores.counts for predictions in pair.aligned())
+    first, second = (predictions.scores.counts for predictions in pair.align())
     names = pair.first.name, pair.second.name
     chart_view.draw(
         charts.matrix_difference(first, second, pair.first.classes, names, chart_view.is_dark()),

@@ -182,7 +182,7 @@ def read_baselines(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
     for chosen_run in chosen:
         for fitted in baselines.read(store, chosen_run.run.job):
             if len(fitted.predictions):
-                result = fitted.result(chosen_run.run.fingerprint, chosen_run.result.classes)
+                result = fitted.to_result(chosen_run.run.fingerprint, chosen_run.result.classes)
                 results.setdefault(
                     (
                         chosen_run.run.fingerprint,
@@ -251,7 +251,7 @@ def draw_baseline_verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
 
 def _own_baselines(store: Store, chosen_run: Chosen) -> list[Result]:
     return [
-        fitted.result(chosen_run.run.fingerprint, chosen_run.result.classes)
+        fitted.to_result(chosen_run.run.fingerprint, chosen_run.result.classes)
         for fitted in baselines.read(store, chosen_run.run.job)
     ]
 

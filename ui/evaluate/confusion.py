@@ -141,7 +141,7 @@ def draw_texts_of_cell(run: Run, predictions: Predictions) -> None:
     if true is None or predicted is None:
         st.caption("Click a cell of the matrix, or choose both classes, to see its texts.")
         return
-    cell_rows = predictions.in_cell(run.classes.index(true), run.classes.index(predicted))
+    cell_rows = predictions.list_cell(run.classes.index(true), run.classes.index(predicted))
     outcome = "predicted correctly" if true == predicted else f"predicted as {plain(predicted)}"
     st.markdown(f"**{plain(true)} {outcome}: {count(len(cell_rows), 'texts')}**")
     if not len(cell_rows):

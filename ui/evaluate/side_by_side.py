@@ -36,7 +36,7 @@ def draw_before_and_after(run: Run, untrained: Predictions | None, show: CellsSh
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
-    before, after = untrained.only(after.rows), after.only(untrained.rows)
+    before, after = untrained.select_rows(after.rows), after.select_rows(untrained.rows)
     st.caption(f"Both on the same {count(len(after), 'test texts')}.")
     sides = st.grid(2, min_column_width=400, gap="large")
     for name, predictions in (("Before", before), ("After", after)):

@@ -69,7 +69,7 @@ def draw_per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
     number = st.column_config.NumberColumn
     share = partial(number, format="%.3f")
     tables.draw_plain(
-        scores.per_class(classes),
+        scores.tabulate_classes(classes),
         key=key,
         columns={
             "class": st.column_config.TextColumn("Class"),

@@ -46,7 +46,7 @@ def _draw_progress(
         if job.state is JobState.QUEUED:
             st.caption(f":material/schedule: {waiting}")
         else:
-            job_state.draw_progress(job, now, find_kind(job).seconds_left(job, now))
+            job_state.draw_progress(job, now, find_kind(job).estimate_seconds_left(job, now))
         if note := notes.get(job.phase):
             st.caption(note)
         if is_allowed(store.visitor, Action.STOP, job.owner):

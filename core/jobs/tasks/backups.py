@@ -154,9 +154,9 @@ def split_runs(store: Store, runs: Sequence[Job], most_bytes: int) -> list[list[
     parts: list[list[Job]] = []
     room = 0
     for job in runs:
-        size = sum(path.stat().st_size for path in _files(store.folder(job))) + POINT_BYTES * len(
-            store.read_metrics(job.id)
-        )
+        size = sum(
+            path.stat().st_size for path in _list_files(store.folder(job))
+        ) + POINT_BYTES * len(store.read_metrics(job.id))
         if size > room or not parts:
             parts.append([])
             room = most_bytes
@@ -215,12 +215,12 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
         artifacts.find_adapter(folder)  # raises if a byte of it is wrong
     record = {**asdict(portable), "metrics": metrics}
     archive.writestr(f"{prefix}/job.json", json.dumps(record, allow_nan=False))
-    for path in _files(folder):
+    for path in _list_files(folder):
         kind = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
         archive.write(path, f"{prefix}/{path.relative_to(folder).as_posix()}", kind)
 
 
-def _files(folder: Path) -> list[Path]:
+def _list_files(folder: Path) -> list[Path]:
     """List the files that are packed in addition to the record."""
     tables = [
         path for path in sorted(folder.glob("predictions-*.parquet")) if TABLE.fullmatch(path.name)
@@ -276,11 +276,11 @@ def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
     require_resources(
         store.settings, MIN_FREE_MB + sum(map(len, uploads.values())) // 2**20, memory_mb=0
     )
-    for leftover in _folder(store).glob("*.zip"):
+    for leftover in _find_uploads_folder(store).glob("*.zip"):
         if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
             leftover.unlink(missing_ok=True)
     request = RestoreRequest(
-        keys=tuple(_upload_key(store, data) for data in uploads.values()),
+        keys=tuple(_make_upload_key(store, data) for data in uploads.values()),
         names=tuple(name[:120] for name in uploads),
         owner=store.visitor.id,
         in_charge=store.visitor.is_admin,
@@ -288,7 +288,7 @@ def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
     current = find_latest(store, request)
     if current is None or current.state.over:  # a worker removes the files before its job is over
         for key, data in zip(request.keys, uploads.values(), strict=True):
-            files.write_bytes(_folder(store) / f"{key}.zip", data)
+            files.write_bytes(_find_uploads_folder(store) / f"{key}.zip", data)
     return launch(store, request, ", ".join(request.names)[:110])
 
 
@@ -297,7 +297,7 @@ def find_restores(store: Store) -> list[Job]:
     return [job for job in store.jobs("restore") if job.owner == store.visitor.id]
 
 
-def _upload_key(store: Store, data: bytes) -> str:
+def _make_upload_key(store: Store, data: bytes) -> str:
     """Return a key that is equal for the same content and visitor."""
     return hashlib.sha256(store.visitor.id.encode() + b"|" + data).hexdigest()[:16]
 
@@ -312,7 +312,7 @@ def run_restore(context: JobContext) -> None:
     restored = RestoredRuns()
     role = Role.TEACHER if request.in_charge else Role.STUDENT
     store = context.store.for_visitor(Visitor(request.owner, "", role))
-    paths = [_folder(store) / f"{key}.zip" for key in request.keys]
+    paths = [_find_uploads_folder(store) / f"{key}.zip" for key in request.keys]
     try:
         for path, name in zip(paths, request.names, strict=True):
             with open_backup(path, name) as backup:
@@ -363,6 +363,6 @@ def _exists(store: Store, run_id: str) -> bool:
     return (store.settings.jobs / run_id).exists() or any(job.id == run_id for job in store.jobs())
 
 
-def _folder(store: Store) -> Path:
+def _find_uploads_folder(store: Store) -> Path:
     """Return the folder of uploads that wait for the worker."""
     return store.settings.home / "restoring"

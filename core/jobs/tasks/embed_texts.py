@@ -130,7 +130,7 @@ class TextMap:
         return self.layers[self.layer]
 
 
-def map_paths(store: Store, request: MapRequest, classes: tuple[str, ...]) -> list[MapPath]:
+def find_map_paths(store: Store, request: MapRequest, classes: tuple[str, ...]) -> list[MapPath]:
     """Return the model and the result paths of each subject.
 
     ``classes`` are those of the dataset; the head of a run has the classes of its training.
@@ -145,8 +145,8 @@ def read_map(path: MapPath, request: MapRequest) -> TextMap:
     scores = files.read_json(path.scores)
     try:
         assert isinstance(scores, dict)
-        layers = [_separation(*values) for values in scores[request.pooling]]
-        flat = _separation(*frame.attrs["flat"])
+        layers = [_make_separation(*values) for values in scores[request.pooling]]
+        flat = _make_separation(*frame.attrs["flat"])
         layer = range(len(layers))[request.layer]
     except (KeyError, TypeError, ValueError, IndexError, AssertionError) as error:
         raise ArtifactDamaged("A stored map is damaged.", AGAIN) from error
@@ -169,7 +169,7 @@ def draw_sample(dataset: Dataset, request: MapRequest) -> pd.DataFrame:
     )
 
 
-def _separation(hits: float, rows: float, silhouette: float) -> Separation:
+def _make_separation(hits: float, rows: float, silhouette: float) -> Separation:
     return Separation(
         Proportion(int(hits), int(rows)), silhouette if silhouette >= -1 else float("nan")
     )
@@ -185,7 +185,7 @@ def _find_paths(
         adapter, classes = run.adapter, run.classes
         about = (adapter / "adapter_model.safetensors").stat()
         version = f"{subject.run}:{about.st_mtime_ns}:{about.st_size}"
-    states = _key(
+    states = _make_key(
         model.identity,
         model.revision,
         version,
@@ -194,7 +194,7 @@ def _find_paths(
         request.rows,
         request.max_tokens,
     )
-    drawn = _key(request.layer, request.pooling, request.method, request.seed)
+    drawn = _make_key(request.layer, request.pooling, request.method, request.seed)
     folder = store.settings.home / "maps"
     return MapPath(
         subject,
@@ -207,7 +207,7 @@ def _find_paths(
     )
 
 
-def _key(*parts: object) -> str:
+def _make_key(*parts: object) -> str:
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
@@ -227,7 +227,7 @@ class Index:
     states: States
     texts: pd.DataFrame
 
-    def nearest(self, state: NDArray[np.float16], count: int) -> pd.DataFrame:
+    def find_nearest(self, state: NDArray[np.float16], count: int) -> pd.DataFrame:
         """Return the ``count`` texts with the highest cosine similarity to ``state`` (d,).
 
         The most similar text is first; the column similarity holds the cosine.
@@ -246,7 +246,7 @@ class Index:
         )
 
 
-def index_folder(store: Store, run: Job) -> Path:
+def find_index_folder(store: Store, run: Job) -> Path:
     """Return the folder of the run's index. Raises ArtifactDamaged if the run has no adapter."""
     folder = store.folder(run)
     about = (artifacts.find_adapter(folder) / "adapter_model.safetensors").stat()

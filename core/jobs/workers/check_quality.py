@@ -29,7 +29,7 @@ def run(context: JobContext) -> None:
     dataset = open_dataset(context.settings, read_request(context.job, QualityRequest).fingerprint)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     report, findings, neighbours = inspect(
-        dataset, context.report, context.should_stop, _encoder(context)
+        dataset, context.report, context.should_stop, _make_encoder(context)
     )
     save_report(dataset, report, findings, neighbours)
     context.set_result(
@@ -44,7 +44,7 @@ def find_encoder(settings: Settings) -> ModelLocation | None:
     return model if model.folder is not None else None
 
 
-def _encoder(context: JobContext) -> Encode | None:
+def _make_encoder(context: JobContext) -> Encode | None:
     model = find_encoder(context.settings)
     if model is None:
         return None

@@ -74,7 +74,7 @@ def classify_frame(
 
     Raises Stopped, ArtifactDamaged and ModelUnavailable.
     """
-    request = classify_request(store, job, hub)
+    request = build_classify_request(store, job, hub)
     onednn = machine_products(store.settings).onednn_is_faster
     classifier = load_classifier(request, onednn)
     texts = [text for text in frame["text"] if text.strip()]
@@ -89,10 +89,10 @@ def classify_frame(
     return assemble_table(frame, probabilities, request.classes)
 
 
-def classify_request(store: Store, job: Job, hub: bool) -> ClassifyRequest:
+def build_classify_request(store: Store, job: Job, hub: bool) -> ClassifyRequest:
     """Return the request to a run's adapter. Raises ArtifactDamaged if the run has none."""
     run = Run.of(store, job)
-    return run.classify_request(find_model(run.config.model, store.settings, hub))
+    return run.build_classify_request(find_model(run.config.model, store.settings, hub))
 
 
 def classify_texts(
@@ -104,7 +104,7 @@ def classify_texts(
     """
     if not all(text.strip() for text in texts):
         raise DataError("One of the texts is empty.", "Give at least one word.")
-    request = classify_request(store, job, hub)
+    request = build_classify_request(store, job, hub)
     (probabilities,) = classify([request], list(texts))
     return [
         {
@@ -149,7 +149,7 @@ def score_run(
     )
     run_labels = map_labels(store, dataset, job)
     report(Progress(Phase.LOADING))
-    request = classify_request(store, job, hub_reachable(store.settings))
+    request = build_classify_request(store, job, hub_reachable(store.settings))
     onednn = machine_products(store.settings).onednn_is_faster
     classifier = load_classifier(request, onednn)
     texts = dataset.read("test", ["row", "text", "label"])

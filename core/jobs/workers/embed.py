@@ -29,12 +29,12 @@ from core.jobs.tasks.embed_texts import (
     NearestRequest,
     draw_sample,
     find_data,
-    index_folder,
-    map_paths,
+    find_index_folder,
+    find_map_paths,
     to_numbers,
     write_index,
 )
-from core.jobs.workers.classify import classify_request
+from core.jobs.workers.classify import build_classify_request
 from core.progress import Phase, Progress
 from core.runs.requests import read_train_request
 from core.storage import files
@@ -55,7 +55,9 @@ def run_map(context: JobContext) -> None:
     context.report(Progress(Phase.LOADING))
     dataset = open_dataset(context.settings, request.fingerprint)
     rows = draw_sample(dataset, request)
-    missing = [path for path in map_paths(context.store, request, dataset.classes) if not path.done]
+    missing = [
+        path for path in find_map_paths(context.store, request, dataset.classes) if not path.done
+    ]
     context.set_running()
     ready = _prepare(context, request) if missing else None
     states = _encode(
@@ -170,7 +172,7 @@ def run_index(context: JobContext) -> None:
     job = context.store.job(request.run)
     texts = stratified_sample(_read_training_texts(context, job), request.rows, SAMPLE_SEED)
     context.report(Progress(Phase.LOADING))
-    classifying = classify_request(context.store, job, hub_reachable(context.settings))
+    classifying = build_classify_request(context.store, job, hub_reachable(context.settings))
     onednn = machine_products(context.settings).onednn_is_faster
     classifier = load_classifier(classifying, onednn)
     context.set_running()
@@ -182,7 +184,7 @@ def run_index(context: JobContext) -> None:
     states = classifier.compute_states(
         job.id, texts["text"].tolist(), classifying.max_tokens, context.should_stop, report
     )
-    write_index(index_folder(context.store, job), states, texts)
+    write_index(find_index_folder(context.store, job), states, texts)
 
 
 def _read_training_texts(context: JobContext, job: Job) -> pd.DataFrame:

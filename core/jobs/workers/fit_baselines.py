@@ -28,7 +28,7 @@ from core.runs.run_baselines import (
     BaselineRequest,
     BaselineResult,
     Fitted,
-    missing_baselines,
+    list_missing_baselines,
     save,
 )
 from core.training.load_model import fetch
@@ -55,7 +55,7 @@ def run(context: JobContext) -> None:
         raise DataError(f"{dataset.name} has no training or no test rows.", "Choose other data.")
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     context.set_running()
-    for baseline in missing_baselines(context.settings, request, len(dataset.classes)):
+    for baseline in list_missing_baselines(context.settings, request, len(dataset.classes)):
         if context.should_stop():
             raise Stopped("The baselines were stopped.")
         began = time.monotonic()

@@ -39,7 +39,7 @@ from core.runs.requests import (
     read_train_request,
 )
 from core.runs.run import RunResult, SplitScores, read_result
-from core.runs.run_baselines import BaselineRequest, missing_baselines
+from core.runs.run_baselines import BaselineRequest, list_missing_baselines
 from core.storage import files
 from core.storage.files import compute_fingerprint
 from core.storage.job import Job, JobState
@@ -66,8 +66,8 @@ def run(context: JobContext) -> None:
     request, numerics = settle_numerics(context, model, choose_device())
     record = Recorder(
         context,
-        _identity(context, dataset, model),
-        lambda event: _keep_evaluation(context, dataset, event),
+        _make_identity(context, dataset, model),
+        lambda event: _save_split_evaluation(context, dataset, event),
     )
     data = TrainingData(
         dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"])
@@ -113,7 +113,7 @@ def queue_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> 
         return
     request = BaselineRequest.of(job.fingerprint, config)
     latest = find_latest(store, request)
-    if missing_baselines(store.settings, request, classes) and (
+    if list_missing_baselines(store.settings, request, classes) and (
         latest is None or latest.state is JobState.COMPLETED
     ):
         queue(store, request, read_result(job).data or job.name)
@@ -144,7 +144,7 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
     return dataset
 
 
-def _identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> Identity:
+def _make_identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> Identity:
     versions = {name: version(name) for name in LIBRARIES}
     return Identity(
         compute_fingerprint(read_chosen_config(context.job)),
@@ -154,7 +154,7 @@ def _identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> Id
     )
 
 
-def _keep_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
+def _save_split_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
     texts = dataset.read(
         "validation" if event.split == "validation" else "test", ["row", "text", "tokens"]
     )

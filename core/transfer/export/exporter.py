@@ -177,10 +177,10 @@ class Exporter:
 
     def _write_scripts(self, folder: Path) -> None:
         adapter = json.loads((self.source.adapter / "adapter_config.json").read_bytes())
-        retrain = script.write_script(self.details, self.source, adapter)
+        retrain = script.build_script(self.details, self.source, adapter)
         for name, content in {
             "train.py": retrain,
-            "train.ipynb": script.write_notebook(retrain),
+            "train.ipynb": script.build_notebook(retrain),
         }.items():
             (folder / name).write_text(content, encoding="utf-8")
 

@@ -70,24 +70,24 @@ def build_card(details: Mapping[str, Any], source: ExportSource, verification: V
     """
     limits = LIMITS + (IN_FOUR_BITS if details["config"].get("four_bit") else "")
     parts = [
-        _metadata(details, source, verification.format),
+        _build_metadata(details, source, verification.format),
         f"# {_escape(details['name'])}",
-        _description(details, source, verification.format),
+        _describe_model(details, source, verification.format),
         "## Scores",
-        _scores(details),
+        _format_scores(details),
         "## Usage",
-        f"```python\n{_usage(source, verification.format)}\n```",
+        f"```python\n{_format_usage(source, verification.format)}\n```",
         "## Verification",
-        _verification(verification),
+        _describe_verification(verification),
         "## Training",
-        _training(details, source),
+        _describe_training(details, source),
         "## Limitations",
         limits,
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(details: Mapping[str, Any], source: ExportSource, target: Format) -> str:
+def _build_metadata(details: Mapping[str, Any], source: ExportSource, target: Format) -> str:
     """Return YAML; the values are written as JSON, which is valid YAML."""
     test = details.get("test", {})
     metrics = [
@@ -99,7 +99,7 @@ def _metadata(details: Mapping[str, Any], source: ExportSource, target: Format) 
             "task": {"type": "text-classification"},
             "dataset": {
                 "name": details["data"]["name"],
-                "type": _dataset_id(details["data"]["name"]),
+                "type": _make_dataset_id(details["data"]["name"]),
                 "split": "test",
             },
             "metrics": metrics,
@@ -122,14 +122,14 @@ def _metadata(details: Mapping[str, Any], source: ExportSource, target: Format) 
     )
 
 
-def _dataset_id(name: str) -> str:
+def _make_dataset_id(name: str) -> str:
     """Return the dataset's id on the Hub, or a name in the form of an id."""
     if name == AG_NEWS:
         return HUB_ID
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "own"
 
 
-def _description(details: Mapping[str, Any], source: ExportSource, target: Format) -> str:
+def _describe_model(details: Mapping[str, Any], source: ExportSource, target: Format) -> str:
     data = details["data"]
     classes = ", ".join(f"`{_escape(name)}`" for name in source.classes)
     return (
@@ -140,7 +140,7 @@ def _description(details: Mapping[str, Any], source: ExportSource, target: Forma
     )
 
 
-def _scores(details: Mapping[str, Any]) -> str:
+def _format_scores(details: Mapping[str, Any]) -> str:
     test = details.get("test")
     if not test:
         return "The run has not been scored on test texts."
@@ -157,7 +157,7 @@ def _scores(details: Mapping[str, Any]) -> str:
     per_class = details.get("per_class", [])
     for index, scores in enumerate(per_class):
         hits, predicted = matrix[index][index], sum(row[index] for row in matrix)
-        precision, recall = (_proportion(hits, n) for n in (predicted, scores["support"]))
+        precision, recall = (_format_proportion(hits, n) for n in (predicted, scores["support"]))
         lines.append(
             f"| {_escape(scores['class'])} | {precision} | {recall} | {scores['f1']:.3f} |"
             f" {scores['support']:,} |"
@@ -177,7 +177,7 @@ def _scores(details: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _proportion(hits: int, n: int) -> str:
+def _format_proportion(hits: int, n: int) -> str:
     if not n:
         return "–"
     proportion = Proportion(hits, n)
@@ -185,7 +185,7 @@ def _proportion(hits: int, n: int) -> str:
     return f"{proportion.value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _verification(verification: Verification) -> str:
+def _describe_verification(verification: Verification) -> str:
     low, high = verification.equal.interval
     difference = verification.max_probability_difference
     return (
@@ -199,7 +199,7 @@ def _verification(verification: Verification) -> str:
     )
 
 
-def _training(details: Mapping[str, Any], source: ExportSource) -> str:
+def _describe_training(details: Mapping[str, Any], source: ExportSource) -> str:
     # the configured base model may be a folder of this machine
     fields = {**details["config"], "model": source.identity}
     config = "\n".join(f"| `{name}` | {_escape(value)} |" for name, value in fields.items())
@@ -214,7 +214,7 @@ def _training(details: Mapping[str, Any], source: ExportSource) -> str:
     return f"{summary}. {precision}.\n\n| field | value |\n|---|---|\n{config}"
 
 
-def _usage(source: ExportSource, target: Format) -> str:
+def _format_usage(source: ExportSource, target: Format) -> str:
     template = {Format.ADAPTER: ADAPTER_USE, Format.MERGED: MERGED_USE}.get(target, ONNX_USE)
     names = json.dumps({str(index): name for index, name in enumerate(source.classes)})
     values = {

@@ -174,7 +174,7 @@ FOUR_BIT = {  # additions to the script for a base model in 4 bits
 }
 
 
-def write_script(
+def build_script(
     details: Mapping[str, Any], source: ExportSource, adapter: Mapping[str, Any]
 ) -> str:
     """Return the script of a run.
@@ -219,17 +219,17 @@ def write_script(
     return Template(SCRIPT).substitute(values | added)
 
 
-def write_notebook(script: str) -> str:
+def build_notebook(script: str) -> str:
     """Return ``script`` as a Jupyter notebook with a heading and a code cell per numbered part."""
     head, *parts = script.split("\n# ")
     head = head.replace(
         "options = arguments.parse_args()",
         "options = arguments.parse_args([])  # change the defaults above",
     )
-    cells = [_cell("code", head)]
+    cells = [_build_cell("code", head)]
     for part in parts:
         title, code = part.split("\n", 1)
-        cells += [_cell("markdown", title), _cell("code", code)]
+        cells += [_build_cell("markdown", title), _build_cell("code", code)]
     return json.dumps(
         {
             "cells": cells,
@@ -241,7 +241,7 @@ def write_notebook(script: str) -> str:
     )
 
 
-def _cell(kind: str, text: str) -> dict[str, object]:
+def _build_cell(kind: str, text: str) -> dict[str, object]:
     cell: dict[str, object] = {
         "cell_type": kind,
         "metadata": {},

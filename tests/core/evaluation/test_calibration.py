@@ -99,7 +99,7 @@ def test_the_temperature_equals_the_overconfidence_of_the_model(sharpness: float
 
 
 def test_scaling_keeps_the_predicted_class_and_lowers_the_error_on_other_texts() -> None:
-    fitted, shown = drawn(2000, 4, 2.0), drawn(3000, 4, 2.0).only(np.arange(2000, 3000))
+    fitted, shown = drawn(2000, 4, 2.0), drawn(3000, 4, 2.0).select_rows(np.arange(2000, 3000))
     temperature = fit_temperature(fitted)
     assert temperature is not None
 
@@ -155,4 +155,4 @@ def test_one_text_and_no_text_are_accepted() -> None:
     nothing = compute_calibration(np.empty((0, 4)), np.empty(0, dtype=int))
     assert np.isnan(nothing.ece)
     assert compute_coverage_curve(np.empty((0, 4)), np.empty(0, dtype=int)).empty
-    assert fit_temperature(item.only(np.empty(0, dtype=int))) is None
+    assert fit_temperature(item.select_rows(np.empty(0, dtype=int))) is None

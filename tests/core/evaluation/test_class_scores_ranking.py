@@ -69,7 +69,7 @@ def test_a_thinned_curve_keeps_its_ends_and_its_area() -> None:
 
 @pytest.mark.parametrize("kind", ["ROC", "precision–recall"])
 def test_a_class_without_texts_has_no_curve(kind: CurveKind) -> None:
-    result = compute_ranking_curves(four_texts().only(np.array([0, 1])), ["a", "b"], kind)
+    result = compute_ranking_curves(four_texts().select_rows(np.array([0, 1])), ["a", "b"], kind)
 
     assert result.points.empty
     assert result.areas["area"].isna().all()

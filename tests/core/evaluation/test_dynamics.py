@@ -29,7 +29,7 @@ def four() -> Dynamics:
 
 
 def test_when_a_text_was_learned_and_how_often_forgotten() -> None:
-    table = four().table()
+    table = four().summarize_texts()
 
     assert table["learned"].tolist()[:3] == [10, 20, 30]
     assert np.isnan(table["learned"][3])
@@ -37,7 +37,7 @@ def test_when_a_text_was_learned_and_how_often_forgotten() -> None:
 
 
 def test_mean_and_deviation_are_of_the_true_class() -> None:
-    table = four().table()
+    table = four().summarize_texts()
 
     assert table["mean"].tolist() == pytest.approx([0.9, 1.9 / 3, 1.7 / 3, 0.4 / 3], abs=1e-12)
     assert table["deviation"][1] == pytest.approx(np.std([0.2, 0.8, 0.9]), abs=1e-12)
@@ -47,17 +47,19 @@ def test_mean_and_deviation_are_of_the_true_class() -> None:
 def test_scores_and_probabilities_follow_the_step() -> None:
     dynamics = four()
 
-    assert dynamics.scores(0).counts.tolist() == [[2, 0], [2, 0]]
-    assert dynamics.scores(2).counts.tolist() == [[2, 0], [1, 1]]
-    course = dynamics.course(["a", "b"])
+    assert dynamics.compute_scores(0).counts.tolist() == [[2, 0], [2, 0]]
+    assert dynamics.compute_scores(2).counts.tolist() == [[2, 0], [1, 1]]
+    course = dynamics.tabulate_f1(["a", "b"])
     assert course[course["class"] == "b"]["f1"].tolist() == pytest.approx([0, 1 / 2, 2 / 3])
-    assert dynamics.of_text(8, ["a", "b"]).query("`class` == 'b'")["probability"].tolist() == [
+    assert dynamics.list_probabilities(8, ["a", "b"]).query("`class` == 'b'")[
+        "probability"
+    ].tolist() == [
         0.2,
         0.8,
         0.9,
     ]
     with pytest.raises(KeyError):
-        dynamics.of_text(0, ["a", "b"])
+        dynamics.list_probabilities(0, ["a", "b"])
 
 
 def test_validations_of_different_texts_or_none_are_rejected() -> None:
@@ -68,7 +70,7 @@ def test_validations_of_different_texts_or_none_are_rejected() -> None:
 
 
 def test_one_validation_of_one_text_is_enough() -> None:
-    table = Dynamics.of([5], [validation([0.9], [0])]).table()
+    table = Dynamics.of([5], [validation([0.9], [0])]).summarize_texts()
 
     assert table[["deviation", "learned", "forgotten"]].values.tolist() == [[0, 5, 0]]
 

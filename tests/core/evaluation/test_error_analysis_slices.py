@@ -5,7 +5,7 @@ from scipy import stats
 
 from core.evaluation.error_analysis import find_slices, search_slice
 from core.evaluation.predictions import Predictions
-from core.evaluation.significance import holm
+from core.evaluation.significance import correct_p_values
 
 
 def predictions(
@@ -48,7 +48,7 @@ def test_a_slice_is_compared_with_the_rest_with_holm_correction() -> None:
         ).pvalue
         for item in result
     ]
-    assert [item.p_value for item in result] == pytest.approx(holm(alone), rel=1e-12)
+    assert [item.p_value for item in result] == pytest.approx(correct_p_values(alone), rel=1e-12)
     assert result[0].difference == min(item.difference for item in result)
 
 
@@ -98,7 +98,7 @@ def test_one_text_or_none_gives_no_slices(classes: int) -> None:
     item = predictions([True], ["a"], [1], classes)
 
     assert find_slices(item, names) == []
-    assert find_slices(item.only(np.array([], dtype=int)), names) == []
+    assert find_slices(item.select_rows(np.array([], dtype=int)), names) == []
 
 
 def test_predictions_without_texts_are_sliced_by_class() -> None:

@@ -44,14 +44,14 @@ def test_mean_loss_is_in_nats_per_text() -> None:
 def test_a_cell_lists_its_texts_most_confident_first() -> None:
     both_wrong = frame(label=[0, 0, 0, 2])
 
-    cell = Predictions.of(both_wrong, classes=3).in_cell(true=0, predicted=1)
+    cell = Predictions.of(both_wrong, classes=3).list_cell(true=0, predicted=1)
 
     assert cell["row"].tolist() == [5, 3]
     assert list(cell.columns) == ["row", "true", "predicted", "confidence", "margin", "loss"]
 
 
 def test_an_empty_cell_is_an_empty_table() -> None:
-    assert len(PREDICTIONS.in_cell(true=2, predicted=0)) == 0
+    assert len(PREDICTIONS.list_cell(true=2, predicted=0)) == 0
 
 
 def test_no_texts_are_no_error() -> None:
@@ -72,8 +72,8 @@ def test_predictions_are_read_back_from_a_file(tmp_path: Path) -> None:
 
     assert (
         Predictions.read(tmp_path / "predictions-test.parquet", classes=3)
-        .table()
-        .equals(PREDICTIONS.table())
+        .tabulate()
+        .equals(PREDICTIONS.tabulate())
     )
 
 

@@ -36,7 +36,7 @@ def test_a_class_that_never_occurs_scores_zero_without_a_warning() -> None:
 
 
 def test_per_class_has_one_row_per_class() -> None:
-    table = TWO_CLASSES.per_class(["World", "Sports"])
+    table = TWO_CLASSES.tabulate_classes(["World", "Sports"])
 
     assert table.to_dict("list") == {
         "class": ["World", "Sports"],

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core.evaluation.significance import Paired, holm
+from core.evaluation.significance import Paired, correct_p_values
 
 
 def test_mcnemar_is_a_binomial_test_of_the_disagreements() -> None:
@@ -64,9 +64,9 @@ def test_texts_needed_give_a_power_of_80_percent() -> None:
 
 
 def test_holm_corrects_the_smallest_most_and_keeps_the_order() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
-    assert holm([]) == []
+    assert correct_p_values([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert correct_p_values([0.6, 0.7]) == [1.0, 1.0]
+    assert correct_p_values([]) == []
 
 
 @pytest.mark.parametrize(("b", "c", "n"), [(-1, 0, 5), (3, 3, 5)])

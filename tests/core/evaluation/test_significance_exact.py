@@ -1,7 +1,7 @@
 import pytest
 from scipy import stats
 
-from core.evaluation.significance import binomial_p_value, fisher_p_value
+from core.evaluation.significance import compute_binomial_p_value, compute_fisher_p_value
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from core.evaluation.significance import binomial_p_value, fisher_p_value
 def test_the_binomial_test_equals_scipys(successes: int, trials: int) -> None:
     expected = stats.binomtest(successes, trials).pvalue if trials else 1.0
 
-    assert binomial_p_value(successes, trials) == pytest.approx(expected, rel=1e-9)
+    assert compute_binomial_p_value(successes, trials) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_the_binomial_test_equals_scipys(successes: int, trials: int) -> None:
 def test_fishers_test_equals_scipys(hits: int, n: int, other_hits: int, other_n: int) -> None:
     expected = stats.fisher_exact([[hits, n - hits], [other_hits, other_n - other_hits]]).pvalue
 
-    assert fisher_p_value(hits, n, other_hits, other_n) == pytest.approx(expected, rel=1e-9)
+    assert compute_fisher_p_value(hits, n, other_hits, other_n) == pytest.approx(expected, rel=1e-9)

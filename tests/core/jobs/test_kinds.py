@@ -51,11 +51,13 @@ def test_its_time_left_follows_from_the_pace_of_its_phase(store: Store) -> None:
 
     working = store.job(job.id)
 
-    assert find_kind(working).seconds_left(working, now=108.0) == 12.0  # 2 s each, 6 to come
+    assert (
+        find_kind(working).estimate_seconds_left(working, now=108.0) == 12.0
+    )  # 2 s each, 6 to come
     store.update(job, done=1)
-    assert find_kind(working).seconds_left(store.job(job.id), now=108.0) is None
+    assert find_kind(working).estimate_seconds_left(store.job(job.id), now=108.0) is None
     store.update(job, done=4, phase_at=None)  # as an earlier version wrote it
-    assert find_kind(working).seconds_left(store.job(job.id), now=108.0) is None
+    assert find_kind(working).estimate_seconds_left(store.job(job.id), now=108.0) is None
 
 
 def test_a_worker_records_when_its_phase_began(store: Store) -> None:

@@ -43,9 +43,9 @@ def student(store: Store, name: str = "Ada") -> Visitor:
 
 
 def test_each_code_gives_its_role_whatever_its_case_and_spaces(store: Store) -> None:
-    assert read_codes(store).role(" Blue Whale ") is Role.STUDENT
-    assert read_codes(store).role("old oak tree") is Role.TEACHER
-    assert read_codes(store).role("blue") is None
+    assert read_codes(store).find_role(" Blue Whale ") is Role.STUDENT
+    assert read_codes(store).find_role("old oak tree") is Role.TEACHER
+    assert read_codes(store).find_role("blue") is None
 
 
 def test_codes_are_compared_in_constant_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_codes_are_compared_in_constant_time(store: Store, monkeypatch: pytest.M
         return False
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    read_codes(store).role("x")
+    read_codes(store).find_role("x")
 
     assert compared == [b"old oak tree", b"blue whale"]  # both, also when the first one fits
 

@@ -9,7 +9,7 @@ from core.errors import ArtifactDamaged, JobNotFound
 from core.evaluation.scores import Proportion
 from core.models.catalog import ModelLocation
 from core.runs.requests import TrainRequest
-from core.runs.run import Run, find_run, next_name
+from core.runs.run import Run, choose_name, find_run
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.stored_runs import CLASSES, make_finished, make_run
@@ -91,7 +91,7 @@ def test_a_finished_run_has_its_files(store: Store) -> None:
     assert run.has_adapter
     assert run.has_predictions("validation")
     assert len(run.read_predictions()) == 40
-    request = run.classify_request(model)
+    request = run.build_classify_request(model)
     assert (request.run_id, request.adapter, request.classes) == (run.id, run.adapter, CLASSES)
 
 
@@ -117,5 +117,5 @@ def test_a_run_is_found_by_id_before_name(store: Store) -> None:
 def test_the_next_name_is_the_first_free_number(store: Store) -> None:
     make_run(store, demo_source(), "quick-minilm-01")
 
-    assert next_name(store, "quick", "minilm") == "quick-minilm-02"
-    assert next_name(store, "quick", "/models/my-bert@0123abcd") == "quick-my-bert-01"
+    assert choose_name(store, "quick", "minilm") == "quick-minilm-02"
+    assert choose_name(store, "quick", "/models/my-bert@0123abcd") == "quick-my-bert-01"

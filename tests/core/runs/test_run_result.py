@@ -48,23 +48,23 @@ def test_only_the_fields_that_were_set_are_stored() -> None:
 def test_an_empty_result_has_no_scores_and_a_known_configuration() -> None:
     result = read_result(job_with({}))
 
-    assert (result.scores("test"), result.classes, result.config_known) == (None, None, True)
+    assert (result.find_accuracy("test"), result.classes, result.config_known) == (None, None, True)
 
 
 def test_keys_of_another_version_are_ignored() -> None:
     result = read_result(job_with({"test": {"hits": 3, "rows": 4, "loss": 0.1}, "colour": "red"}))
 
-    assert result.scores("test") == Proportion(3, 4)
+    assert result.find_accuracy("test") == Proportion(3, 4)
 
 
 def test_scores_without_hits_are_counted_from_the_accuracy() -> None:
     result = read_result(job_with({"test": {"accuracy": 0.755, "rows": 40}}))
 
-    assert result.scores("test") == Proportion(30, 40)
+    assert result.find_accuracy("test") == Proportion(30, 40)
 
 
 def test_scores_of_no_texts_are_no_proportion() -> None:
-    assert read_result(job_with({"test": {"accuracy": 0.9}})).scores("test") is None
+    assert read_result(job_with({"test": {"accuracy": 0.9}})).find_accuracy("test") is None
 
 
 @pytest.mark.parametrize(

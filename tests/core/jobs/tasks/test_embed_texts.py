@@ -20,7 +20,7 @@ from core.jobs.tasks.embed_texts import (
     MapRequest,
     MapSubject,
     draw_sample,
-    map_paths,
+    find_map_paths,
     read_map,
 )
 from core.jobs.workers import embed
@@ -73,7 +73,7 @@ def test_a_map_has_a_point_a_text_and_numbers_for_every_layer(
     required = request(dataset, model)
     make(store, required)
 
-    (place,) = map_paths(store, required, dataset.classes)
+    (place,) = find_map_paths(store, required, dataset.classes)
     result = read_map(place, required)
 
     assert result.frame["row"].tolist() == draw_sample(dataset, required)["row"].tolist()
@@ -85,7 +85,7 @@ def test_a_map_has_a_point_a_text_and_numbers_for_every_layer(
 def test_kept_states_are_those_of_the_walker(store: Store, dataset: Dataset, model: str) -> None:
     required = request(dataset, model)
     make(store, required)
-    (place,) = map_paths(store, required, dataset.classes)
+    (place,) = find_map_paths(store, required, dataset.classes)
     texts = draw_sample(dataset, required)["text"].tolist()
 
     expected = Tracer(Path(model), dataset.classes, attention="sdpa").hidden_states(
@@ -104,7 +104,7 @@ def test_another_method_layer_or_pooling_does_not_encode_again(
     for changes in ({"method": "t-SNE"}, {"layer": 1}, {"pooling": "mean of all tokens"}):
         required = request(dataset, model, **changes)
         make(store, required)
-        assert all(place.done for place in map_paths(store, required, dataset.classes))
+        assert all(place.done for place in find_map_paths(store, required, dataset.classes))
 
 
 def test_umap_gets_ready_while_texts_are_encoded(
@@ -137,7 +137,7 @@ def test_what_keeps_umap_from_getting_ready_ends_the_map(
 
 def test_damaged_states_are_made_again(store: Store, dataset: Dataset, model: str) -> None:
     make(store, request(dataset, model))
-    (place,) = map_paths(store, request(dataset, model), dataset.classes)
+    (place,) = find_map_paths(store, request(dataset, model), dataset.classes)
     place.states.write_bytes(b"no")
 
     make(store, request(dataset, model, layer=1))
@@ -148,7 +148,7 @@ def test_damaged_states_are_made_again(store: Store, dataset: Dataset, model: st
 def test_a_damaged_map_says_so(store: Store, dataset: Dataset, model: str) -> None:
     required = request(dataset, model)
     make(store, required)
-    (place,) = map_paths(store, required, dataset.classes)
+    (place,) = find_map_paths(store, required, dataset.classes)
     place.scores.write_text(json.dumps({"first token": 3}))
 
     with pytest.raises(ArtifactDamaged, match="damaged"):
@@ -182,7 +182,7 @@ def test_a_run_and_its_base_get_maps_of_their_own(
         subjects=(MapSubject(model="minilm"), MapSubject(model="minilm", run=run.id)),
     )
 
-    base, trained = map_paths(store, both, dataset.classes)
+    base, trained = find_map_paths(store, both, dataset.classes)
 
     assert base.map != trained.map and base.states != trained.states
     assert (base.adapter, trained.adapter) == (None, store.folder(run) / "adapter")

@@ -22,8 +22,8 @@ from core.jobs.tasks.embed_texts import (
     Index,
     NearestRequest,
     find_data,
+    find_index_folder,
     has_index,
-    index_folder,
     read_index,
 )
 from core.jobs.workers import embed
@@ -96,12 +96,12 @@ def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(
     lab: Store, make_run: Callable[..., Job], tmp_path: Path
 ) -> None:
     job = make_run()
-    assert not has_index(index_folder(lab, job))
+    assert not has_index(find_index_folder(lab, job))
 
     done = do(lab, launch(lab, NearestRequest(run=job.id), job.name))
 
     assert done.state is JobState.COMPLETED, done.message
-    index = read_index(index_folder(lab, job))
+    index = read_index(find_index_folder(lab, job))
     config = read_train_request(job).config
     assert index.texts["label"].value_counts().tolist() == [ROWS // 4] * 4
     walker = Tracer(tmp_path / "tiny", CLASSES, config.seed)
@@ -119,7 +119,7 @@ def test_the_most_similar_come_first_with_their_cosine() -> None:
     texts = pd.DataFrame({"row": [5, 6, 7], "text": ["a", "b", "c"], "label": [0, 1, 1]})
     index = Index(np.array([[1, 0], [0.6, 0.8], [0, 1]], dtype=np.float16), texts)
 
-    result = index.nearest(np.array([0, 3], dtype=np.float16), 2)
+    result = index.find_nearest(np.array([0, 3], dtype=np.float16), 2)
 
     assert result["text"].tolist() == ["c", "b"]
     assert result["similarity"].tolist() == pytest.approx([1.0, 0.8], abs=1e-3)
@@ -134,7 +134,7 @@ def test_a_cleaned_run_gives_the_texts_that_its_recipe_left(
 
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))
 
-    rows = set(read_index(index_folder(lab, job)).texts["row"])
+    rows = set(read_index(find_index_folder(lab, job)).texts["row"])
     assert len(rows) == ROWS
     assert not rows & recipe.effect().dropped
 
@@ -147,7 +147,7 @@ def test_an_index_outlives_the_data_but_cannot_be_made_without(
     shutil.rmtree(tmp_path / "news")
     shutil.rmtree(lab.settings.prepared)
 
-    assert len(read_index(index_folder(lab, job)).texts) == ROWS
+    assert len(read_index(find_index_folder(lab, job)).texts) == ROWS
     with pytest.raises(DataError, match="no longer on this machine"):
         find_data(lab.settings, job)
     assert do(lab, launch(lab, NearestRequest(run=job.id), job.name)).message.startswith(
@@ -189,20 +189,20 @@ def test_another_adapter_needs_another_index_which_takes_the_place_of_the_first(
 ) -> None:
     job = make_run()
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))
-    first = index_folder(lab, job)
+    first = find_index_folder(lab, job)
     (lab.folder(job) / "adapter" / "adapter_model.safetensors").touch()
 
-    assert not has_index(index_folder(lab, job))
+    assert not has_index(find_index_folder(lab, job))
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))
 
-    assert has_index(index_folder(lab, job))
+    assert has_index(find_index_folder(lab, job))
     assert not first.exists()
 
 
 def test_a_damaged_index_says_so(lab: Store, make_run: Callable[..., Job]) -> None:
     job = make_run()
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))
-    folder = index_folder(lab, job)
+    folder = find_index_folder(lab, job)
     (folder / "states.safetensors").write_bytes(b"no")
 
     with pytest.raises(ArtifactDamaged, match="differ from what was written"):
@@ -221,7 +221,7 @@ def test_a_stop_leaves_nothing_behind(
     with JobContext(lab, lab.job(work.id)) as context, pytest.raises(Stopped):
         embed.run_index(context)
 
-    assert not has_index(index_folder(lab, job))
+    assert not has_index(find_index_folder(lab, job))
 
 
 def test_asking_twice_gives_one_job_and_a_guest_none(
@@ -241,7 +241,7 @@ def test_the_command_finds_a_training_text_itself_nearest_to_it(
 ) -> None:
     job = make_run()
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))
-    text = read_index(index_folder(lab, job)).texts["text"][7]
+    text = read_index(find_index_folder(lab, job)).texts["text"][7]
 
     done = CliRunner().invoke(app, ["nearest", job.id, text, "--count", "3", "--json"])
 

@@ -19,7 +19,7 @@ from core.jobs.workers.train import queue_baselines
 from core.runs.run_baselines import (
     BaselineRequest,
     baseline_path,
-    missing_baselines,
+    list_missing_baselines,
     read_fitted,
 )
 from core.storage import files
@@ -89,9 +89,9 @@ def test_what_is_kept_is_not_fitted_again(
     other_rows = request_.model_copy(update={"train_rows": 60})
     other_model = request_.model_copy(update={"max_tokens": 64})
 
-    assert missing_baselines(store.settings, request_, 4) == []
-    assert missing_baselines(store.settings, other_rows, 4) == [Baseline.TFIDF]
-    assert missing_baselines(store.settings, other_model, 4) == [Baseline.PROBE]
+    assert list_missing_baselines(store.settings, request_, 4) == []
+    assert list_missing_baselines(store.settings, other_rows, 4) == [Baseline.TFIDF]
+    assert list_missing_baselines(store.settings, other_model, 4) == [Baseline.PROBE]
 
 
 def test_a_damaged_one_counts_as_missing(
@@ -102,7 +102,7 @@ def test_a_damaged_one_counts_as_missing(
         baseline_path(store.settings, request_, Baseline.TFIDF) / "predictions.parquet", b"nonsense"
     )
 
-    assert missing_baselines(store.settings, request_, 4) == [Baseline.TFIDF]
+    assert list_missing_baselines(store.settings, request_, 4) == [Baseline.TFIDF]
 
 
 def test_without_its_model_the_probe_is_left_out(
@@ -112,13 +112,13 @@ def test_without_its_model_the_probe_is_left_out(
 
     assert job.state is JobState.COMPLETED
     assert "nowhere" in str(job.result["left_out"])
-    assert missing_baselines(store.settings, request_, 4) == [Baseline.PROBE]
+    assert list_missing_baselines(store.settings, request_, 4) == [Baseline.PROBE]
 
 
 def test_a_stop_is_heard(store: Store, dataset: Dataset, request_: BaselineRequest) -> None:
     with pytest.raises(Stopped):
         fit(store, request_, stop=True)
-    assert len(missing_baselines(store.settings, request_, 4)) == 3
+    assert len(list_missing_baselines(store.settings, request_, 4)) == 3
 
 
 def test_all_rows_are_the_same_with_any_seed() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.config import RunConfig
-from core.transfer.export.script import write_notebook, write_script
+from core.transfer.export.script import build_notebook, build_script
 from core.transfer.export.write_files import ExportSource
 
 ADAPTER = {
@@ -66,7 +66,7 @@ def shape(script: str) -> list[type[ast.AST]]:
 
 
 def test_the_script_uses_the_configuration_of_the_run() -> None:
-    script = write_script(details(), source("World", "Sci/Tech"), ADAPTER)
+    script = build_script(details(), source("World", "Sci/Tech"), ADAPTER)
 
     assert values(script) == {
         "BASE": "org/tiny",
@@ -93,24 +93,24 @@ def test_the_script_uses_the_configuration_of_the_run() -> None:
 
 @pytest.mark.parametrize("name", [NASTY, '"', "\\", "''' + open('x')"])
 def test_user_text_does_not_become_code(name: str) -> None:
-    script = write_script(
+    script = build_script(
         details(name=name, data={"name": name, "fingerprint": "1"}), source(name, "b"), ADAPTER
     )
 
     assert values(script)["CLASSES"] == [name, "b"]
-    assert shape(script) == shape(write_script(details(), source("a", "b"), ADAPTER))
+    assert shape(script) == shape(build_script(details(), source("a", "b"), ADAPTER))
 
 
 def test_a_base_model_from_a_folder_has_no_revision() -> None:
     assert (
-        values(write_script(details(), source(identity="local/tiny"), ADAPTER))["REVISION"] is None
+        values(build_script(details(), source(identity="local/tiny"), ADAPTER))["REVISION"] is None
     )
 
 
 def test_the_notebook_contains_the_script_in_cells() -> None:
-    script = write_script(details(), source(), ADAPTER)
+    script = build_script(details(), source(), ADAPTER)
 
-    notebook = json.loads(write_notebook(script))
+    notebook = json.loads(build_notebook(script))
 
     kinds = [cell["cell_type"] for cell in notebook["cells"]]
     assert kinds == ["code", *["markdown", "code"] * 4]
@@ -122,9 +122,9 @@ def test_the_notebook_contains_the_script_in_cells() -> None:
 
 
 def test_the_script_of_a_4_bit_run_loads_a_4_bit_base_model() -> None:
-    plain = write_script(details(), source(), ADAPTER)
+    plain = build_script(details(), source(), ADAPTER)
     config = RunConfig(train_rows=1000, four_bit=True).model_dump(mode="json")
-    in_four_bits = write_script(details(config=config), source(), ADAPTER)
+    in_four_bits = build_script(details(config=config), source(), ADAPTER)
 
     ast.parse(in_four_bits)
     assert "quantization_config=BitsAndBytesConfig(" in in_four_bits
