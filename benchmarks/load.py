@@ -260,7 +260,7 @@ def main() -> None:
         settings = Settings(home=Path(folder) / "home")
         if arguments.home:
             shutil.copytree(arguments.home, settings.home, ignore=shutil.ignore_patterns("*.lock"))
-        open_store(settings)  # a new home has the shipped run to look at
+        open_store(settings)  # a new home has the bundled run to look at
         prepare_data(settings)
         with serve(settings) as (server, url):
             try:

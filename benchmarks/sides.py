@@ -32,7 +32,7 @@ from core.models.catalog import ModelLocation, find_model
 from core.settings import Settings
 from core.training.adapted_model import ALL_ON
 from core.training.batches import encode_frame
-from core.training.device import peak_memory_mb
+from core.training.device import measure_peak_memory_mb
 from core.training.fast.matmul import measure_products
 from core.training.predict import predict
 from core.training.session import SAMPLE_SEED, TrainingData, TrainingSession
@@ -82,7 +82,7 @@ class Measured:
     evaluated_rows_per_second: float
     accuracy: float
     macro_f1: float
-    peak_memory_mb: float
+    measure_peak_memory_mb: float
     gemm_share: float = 0.0
     gemm_peak_gflops: float = 0.0
     onednn_share: float = 0.0
@@ -186,7 +186,7 @@ def reference(task: Task) -> Measured:
         data_collator=DataCollatorWithPadding(tokenizer),
     )
     trained = trainer.train().metrics["train_samples_per_second"]
-    predicted, memory = trainer.predict(encoded(test_rows(task, data))), peak_memory_mb()
+    predicted, memory = trainer.predict(encoded(test_rows(task, data))), measure_peak_memory_mb()
     # Neither side's memory or time should count it.
     from benchmarks.metric import ClassificationMetric  # noqa: PLC0415
 

@@ -13,7 +13,7 @@ run = page_frame.open_run(
     "When this run predicts with 90 % confidence, is it correct in 90 of 100 cases?",
     Needs.PREDICTIONS,
 )
-predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
+predictions = cache.read_predictions(run.folder, run.version, len(run.classes), "test")
 measured = measure(predictions.probabilities, predictions.true)
 temperature = calibration.read_temperature(run)
 

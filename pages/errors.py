@@ -13,11 +13,11 @@ run = page_frame.open_run(
     "Which texts does this run misclassify, and what do they have in common?",
     Needs.PREDICTIONS,
 )
-predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
+predictions = cache.read_predictions(run.folder, run.version, len(run.classes), "test")
 rows = errors.read_rows(run, predictions)
 errors.draw_headline(rows, predictions)
 
-slices = cache.slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
+slices = cache.find_run_slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
 words = st.text_input(
     "Search for words", key=errors.SEARCH_KEY, placeholder="e.g. oil prices", bind="query-params"
 )

@@ -20,7 +20,7 @@ with st.container(horizontal=True, gap="large"):
     split = confusion.choose_split()
     show = confusion.choose_cells()
 
-predictions = cache.predictions(run.folder, run.version, len(run.classes), split)
+predictions = cache.read_predictions(run.folder, run.version, len(run.classes), split)
 untrained = confusion.read_untrained(run)
 with finding:
     confusion.draw_headline(run, split, predictions, untrained)

@@ -12,11 +12,11 @@ store = page_frame.open_page(
     "Fine-tune a text classifier with LoRA, watch it learn, and inspect its predictions and"
     " errors.",
 )
-status = cache.data_status(store.settings)
+status = cache.read_data_status(store.settings)
 models = home.find_models(store)
 runs = run_list.read(store)
 
-if all(run.shipped for run in runs):
+if all(run.bundled for run in runs):
     home.draw_loop()
 
 home.draw_cards(store, status, models)

@@ -12,7 +12,7 @@ store = page_frame.open_page(
     "Inside the model",
     "What happens to a text between its words and the prediction, and where is LoRA applied?",
 )
-dataset = cache.data_status(store.settings).dataset
+dataset = cache.read_data_status(store.settings).dataset
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
     subject = inspection.choose_subject(
@@ -22,7 +22,7 @@ with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
     )
     max_tokens = tokens.max_tokens_box("inside-max-tokens")
 text = inspection.choose_text(dataset)
-classes = inside.classes_of(subject, dataset)
+classes = inside.find_classes(subject, dataset)
 
 if walk := inside.ask(store, subject, dataset, text, max_tokens):
     inside.draw_finding(walk, subject, classes)

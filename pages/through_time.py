@@ -12,7 +12,7 @@ run = page_frame.open_run(
     "When did this run learn each text, and which did it forget again?",
     Needs.VALIDATIONS,
 )
-dynamics = cache.dynamics(run.folder, run.version, len(run.classes))
+dynamics = cache.read_dynamics(run.folder, run.version, len(run.classes))
 
 through_time.draw_headline(dynamics)
 at = through_time.choose_step(dynamics)

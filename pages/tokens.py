@@ -11,7 +11,7 @@ from ui.session.error_boundary import boundary
 from ui.widgets import inspection
 
 store = page_frame.open_page("Tokens", "What does a model see of a text, and what is truncated?")
-dataset = cache.data_status(store.settings).dataset
+dataset = cache.read_data_status(store.settings).dataset
 models = [replace(model, title=model.name) for model in inspection.list_base_models(store)]
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):

@@ -8,7 +8,7 @@ from ui.session import cache
 from ui.train import budget, form, launch_summary
 
 store = page_frame.open_page("New run", "What is trained, on which texts, and at what cost?")
-status = cache.data_status(store.settings)
+status = cache.read_data_status(store.settings)
 form.fill_on_open(store)
 
 sides = st.grid(2, min_column_width=400, gap="large")

@@ -25,7 +25,7 @@ from core.presets import make_config
 from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job, JobState
-from core.storage.recovery import EXAMPLE_ID, GALLERY_OWNER, SHIPPED, SHIPPED_OWNER
+from core.storage.recovery import BUNDLED_RUNS, EXAMPLE_ID, EXAMPLE_OWNER, GALLERY_OWNER
 from core.storage.store import Store
 
 CONFIG = {
@@ -53,7 +53,9 @@ def main() -> None:
                     )  # its title would give the answer away
             return
         job = _train(store, make_config(None, CONFIG), demo_source(), "example-minilm")
-        _keep(store, replace(job, id=EXAMPLE_ID, owner=SHIPPED_OWNER), job, SHIPPED / EXAMPLE_ID)
+        _keep(
+            store, replace(job, id=EXAMPLE_ID, owner=EXAMPLE_OWNER), job, BUNDLED_RUNS / EXAMPLE_ID
+        )
 
 
 def _ship_failure(store: Store, failure: Failure, name: str) -> None:
@@ -66,7 +68,7 @@ def _ship_failure(store: Store, failure: Failure, name: str) -> None:
         "name": source.name if failure.twist is Twist.NOTHING else f"Demo corpus, {failure.twist}",
         "folder": None,
     }
-    example = json.loads((SHIPPED / EXAMPLE_ID / "job.json").read_text())
+    example = json.loads((BUNDLED_RUNS / EXAMPLE_ID / "job.json").read_text())
     earlier = (
         job.created_at - example["created_at"] + 60
     )  # the example must be the newest run, as pages open the newest first

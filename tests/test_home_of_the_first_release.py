@@ -87,7 +87,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstHome]:
     st.cache_data.clear()
     st.cache_resource.clear()  # one inference host serves all pages of this home
     yield FirstHome(root, unpack(root))
-    cache.host().stop()
+    cache.get_host().stop()
     st.cache_data.clear()
     st.cache_resource.clear()
 

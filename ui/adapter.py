@@ -38,7 +38,7 @@ HOW_TO_READ = """
 @st.cache_data(max_entries=32, show_spinner=False)
 def spectra(run_id: str, version: int, _run: Run) -> list[Matrix]:
     """Compute the changes of the run's adapter. Raises LoraLabError."""
-    request = inference.request_for(_run)
+    request = inference.build_request(_run)
     return inference.with_stages([request]).compute_spectra(request)
 
 
@@ -55,7 +55,7 @@ def draw_headline(run: Run, matrices: Sequence[Matrix]) -> None:
         anchor=False,
     )
     adapter_kb = (run.folder / "adapter" / "adapter_model.safetensors").stat().st_size / 1024
-    model = inference.request_for(run).model
+    model = inference.build_request(run).model
     size = f"The adapter takes {adapter_kb:,.0f} KB"
     if model.folder and (model.folder / "model.safetensors").is_file():
         model_kb = (model.folder / "model.safetensors").stat().st_size / 1024
@@ -161,7 +161,7 @@ def _draw_accuracy(run: Run, variant: Variant) -> None:
 
 def _draw_text(run: Run, text: str, variant: Variant) -> None:
     variants = {"As trained": AS_TRAINED} | ({} if variant == AS_TRAINED else {"Changed": variant})
-    requests = [inference.request_for(run, each) for each in variants.values()]
+    requests = [inference.build_request(run, each) for each in variants.values()]
     answers = inference.with_stages(requests).classify(requests, [text])
     columns = st.grid(2, min_column_width=300, gap="medium")
     for name, answer in reversed(list(zip(variants, answers, strict=True))):
@@ -177,7 +177,7 @@ def _score(run_id: str, version: int, variant: Variant, _run: Run) -> Proportion
     """Score the variant on a fixed sample of test texts."""
     frame = artifacts.read_predictions(_run.folder, "test")
     sample = frame.sample(min(SAMPLE, len(frame)), random_state=42)
-    request = inference.request_for(_run, variant)
+    request = inference.build_request(_run, variant)
     (probabilities,) = inference.with_stages([request]).classify([request], sample["text"].tolist())
     return Proportion(
         int((probabilities.argmax(1) == sample["label"].to_numpy()).sum()), len(sample)

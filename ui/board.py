@@ -136,7 +136,7 @@ def _columns() -> tables.Columns:
             format="%.1f", help="Half the 95 % interval (Wilson), in points"
         ),
         "Guess": st.column_config.NumberColumn(
-            format="%.1f %%", help="Predicted accuracy, entered before the run"
+            format="%.1f %%", help="Accuracy that the user expected before the run"
         ),
         "CPU minutes": st.column_config.NumberColumn(
             format="%.1f", help="Minutes of training times threads"

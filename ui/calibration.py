@@ -41,7 +41,7 @@ HOW_TO_READ = f"""
 def read_temperature(run: Run) -> float | None:
     """Return the temperature fitted on the validation predictions; None if they are unreadable."""
     try:
-        return cache.temperature(run.folder, run.version, len(run.classes))
+        return cache.read_temperature(run.folder, run.version, len(run.classes))
     except ArtifactDamaged:  # the rest of the page works without it
         return None
 

@@ -16,7 +16,7 @@ from core.storage.store import Store
 from ui import navigation
 from ui.text import accuracy
 from ui.widgets import chart_view
-from ui.widgets.run_summary import summarise
+from ui.widgets.run_summary import summarize
 
 HEALTHY, THIS = "a healthy run", "this run"
 
@@ -43,7 +43,7 @@ def draw(store: Store, failures: Sequence[Failure], runs: Mapping[str, Job]) -> 
 def _draw_card(
     store: Store, number: int, failure: Failure, job: Job, healthy: pd.DataFrame
 ) -> None:
-    summary = summarise(store, job)
+    summary = summarize(store, job)
     st.markdown(f"#### Run {number}")
     if summary.test:
         st.markdown(f"**{accuracy(summary.test)} accuracy on {summary.test.n:,} test texts**")

@@ -79,7 +79,7 @@ def draw_cards(store: Store, status: DataStatus, models: Sequence[ModelLocation]
 
 def find_models(store: Store) -> list[ModelLocation]:
     """Look up every offered base model and the configured one."""
-    hub = cache.hub(store.settings)
+    hub = cache.is_hub_reachable(store.settings)
     return [
         find_model(model, store.settings, hub)
         for model in dict.fromkeys([store.settings.model, *MODELS])
@@ -150,7 +150,7 @@ def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocati
         st.caption("The training speed is known once data and model are ready.")
         return
     config = RunConfig(model=model.id)
-    data, facts = cache.facts(status.dataset), model_facts(model)
+    data, facts = cache.read_facts(status.dataset), model_facts(model)
     speed = find_speed(store, config, facts)
     pace = data.used_rows(config) / estimate(config, data, facts, speed).step_seconds
     st.markdown(f"**About {pace:.0f} rows/s** when training {plain(model.id)}")

@@ -75,14 +75,14 @@ def ask(
                 max_tokens,
                 store,
                 subject,
-                classes_of(subject, dataset),
+                find_classes(subject, dataset),
             )
     except LoraLabError as error:
         error_boundary.show(error)
         return None
 
 
-def classes_of(subject: Subject, dataset: Dataset | None) -> tuple[str, ...]:
+def find_classes(subject: Subject, dataset: Dataset | None) -> tuple[str, ...]:
     """Return the head's classes: the run's own, or the data's for a base model."""
     return subject.classes or (dataset.classes if dataset else FALLBACK)
 
@@ -368,4 +368,4 @@ def _walk(
     request = ClassifyRequest(
         run_id, _subject.model, _subject.adapter, classes, max_tokens, _subject.config.seed
     )
-    return cache.host().trace(request, text)
+    return cache.get_host().trace(request, text)

@@ -159,7 +159,9 @@ def _named(run: Run, dynamics: Dynamics) -> pd.DataFrame:
     table = dynamics.summarize_texts()
     table["class"] = [run.classes[index] for index in table["true"]]
     if artifacts.predictions_path(run.folder, "validation").is_file():
-        frame = cache.predictions(run.folder, run.version, len(run.classes), "validation").frame
+        frame = cache.read_predictions(
+            run.folder, run.version, len(run.classes), "validation"
+        ).frame
         if "text" in frame:
             return table.assign(text=table["row"].map(frame.set_index("row")["text"]).fillna(""))
     return table.assign(text="")

@@ -250,10 +250,10 @@ def _open(folder: str, revision: str, _subject: Subject) -> Tokenizer:
 def _index(fingerprint: str, subject: str, _dataset: Dataset, _subject: Subject) -> TokenIndex:
     return TokenIndex(
         _tokenizer(_subject),
-        stratified_sample(cache.rows(_dataset, "train"), INDEXED_TEXTS, 0)["text"],
+        stratified_sample(cache.read_rows(_dataset, "train"), INDEXED_TEXTS, 0)["text"],
     )
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _per_class(fingerprint: str, max_tokens: int, _dataset: Dataset) -> pd.DataFrame:
-    return tokens_per_word(cache.rows(_dataset, "train"), _dataset.classes, max_tokens)
+    return tokens_per_word(cache.read_rows(_dataset, "train"), _dataset.classes, max_tokens)

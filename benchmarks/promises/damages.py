@@ -21,14 +21,14 @@ from core.settings import PROJECT, Settings
 from core.storage.files import compute_checksum
 from core.storage.job import JobKind, JobState
 from core.storage.locks import hold_lock
-from core.storage.recovery import SHIPPED, open_store
+from core.storage.recovery import BUNDLED_RUNS, open_store
 from core.storage.store import Store
 from tests.support.app.page_app import after_first_visit
 from ui.session.error_boundary import UNEXPECTED
 
 RUNS = ("aaaa0001", "bbbb0002", "cccc0003")
 DRAW_SECONDS = 60
-ACCURACY = "accuracy on 300 test texts"  # of the shipped run, whose copies these are
+ACCURACY = "accuracy on 300 test texts"  # of the bundled run, whose copies these are
 PAGES = sorted(path.name for path in (PROJECT / "pages").glob("*.py"))
 
 
@@ -59,7 +59,7 @@ def damaged_folders(size: Size) -> Row:
 def _write_runs(home: Path) -> None:
     """Write three copies of the bundled run with their own ids, and their database."""
     for name in RUNS:
-        shutil.copytree(SHIPPED / "example", home / "jobs" / name)
+        shutil.copytree(BUNDLED_RUNS / "example", home / "jobs" / name)
         record = home / "jobs" / name / "job.json"
         record.write_text(
             json.dumps(

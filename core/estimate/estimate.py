@@ -30,8 +30,8 @@ from core.storage.job import Job
 from core.training.microbatches import (
     MICROBATCH_TOKENS,
     USUAL_TOKENS,
-    evaluation_microbatches,
-    train_microbatches,
+    simulate_evaluation_microbatches,
+    simulate_train_microbatches,
 )
 
 UNTRAINED_ROWS = 1000
@@ -179,7 +179,7 @@ def _count_tokens(config: RunConfig, data: DataFacts, texts: int) -> float:
 def _evaluation_seconds(
     config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed, texts: int
 ) -> float:
-    microbatches = evaluation_microbatches(
+    microbatches = simulate_evaluation_microbatches(
         data.token_lengths, texts, config.max_tokens, MICROBATCH_TOKENS[model.device]
     )
     work = evaluation_work(config, model.shape or MINILM, microbatches, model.device)
@@ -201,7 +201,7 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
     except ConfigError:  # reported by the checks
         config = config.model_copy(update={"target_modules": ()})
     threads = model.threads if is_fast(config, shape, model.device) else 1
-    microbatches = train_microbatches(
+    microbatches = simulate_train_microbatches(
         data.token_lengths,
         rows,
         config.batch_size,

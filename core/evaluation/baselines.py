@@ -72,7 +72,7 @@ def predict_probe(
 
 
 def build_prediction_frame(
-    rows: Labels, labels: Labels, probabilities: Probabilities
+    rows: Labels, labels: Labels, probabilities: NDArray[np.floating]
 ) -> pd.DataFrame:
     """Build the frame that ``Predictions`` reads: row, label, p0 … p{C-1}, loss."""
     true_probabilities = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]

@@ -112,10 +112,10 @@ def compute_class_intervals(
     of a class that was never predicted is NaN with (0, 1), likewise the recall of a class without
     texts.
     """
-    given = scores.counts.sum(axis=0)
+    predicted = scores.counts.sum(axis=0)
     hits = scores.counts.diagonal()
     table = pd.DataFrame({"class": list(classes), "support": scores.support})
-    for name, wholes in (("precision", given), ("recall", scores.support)):
+    for name, wholes in (("precision", predicted), ("recall", scores.support)):
         proportions = [
             Proportion(int(part), int(whole)) for part, whole in zip(hits, wholes, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""Scores of a classifier derived from its confusion matrix, and the check of a predicted accuracy.
+"""Scores of a classifier derived from its confusion matrix, and the comparison of a guess.
 
 Shapes: C classes; ``counts[i, j]`` is the number of texts of true class i predicted as class j.
 """
@@ -139,13 +139,13 @@ def _divide(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def compare_guess(guess: float, test: Proportion) -> str:
-    """Compare a predicted accuracy with the test result in words; both are from 0 to 1.
+    """Describe how a guess, from 0 to 1, compares with the test accuracy.
 
-    The prediction counts as correct anywhere in the 95 % interval.
+    The guess counts as correct anywhere in the 95 % interval.
     """
     low, high = (100 * edge for edge in test.interval)
     sentence, interval = (
-        f"You predicted {100 * guess:.1f} %",
+        f"You guessed {100 * guess:.1f} %",
         f"the 95 % interval, {low:.1f} to {high:.1f} %",
     )
     if is_inside(guess, test):
@@ -158,6 +158,6 @@ def compare_guess(guess: float, test: Proportion) -> str:
 
 
 def is_inside(guess: float, test: Proportion) -> bool:
-    """Whether ``guess`` lies in the 95 % Wilson interval of the test accuracy."""
+    """Return whether ``guess`` is in the 95 % Wilson interval of the test accuracy."""
     low, high = test.interval
     return low <= guess <= high

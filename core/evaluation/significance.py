@@ -90,9 +90,9 @@ class Paired:
         """
         if self.only_first == self.only_second:
             return None
-        apart, difference = (self.only_first + self.only_second) / self.n, abs(self.difference)
+        discordant, difference = (self.only_first + self.only_second) / self.n, abs(self.difference)
         at_level, at_power = NORMAL.inv_cdf(1 - LEVEL / 2), NORMAL.inv_cdf(POWER)
-        numerator = at_level * sqrt(apart) + at_power * sqrt(apart - difference**2)
+        numerator = at_level * sqrt(discordant) + at_power * sqrt(discordant - difference**2)
         return ceil((numerator / difference) ** 2)
 
 
@@ -110,7 +110,7 @@ TIE = 1e-7
 
 
 def compute_binomial_p_value(successes: int, trials: int) -> float:
-    """Two-sided binomial test of ``successes`` in ``trials`` of a fair coin."""
+    """Return the two-sided p-value of ``successes`` in ``trials`` tosses of a fair coin."""
     rarer = min(successes, trials - successes)
     if 2 * rarer == trials:
         return 1.0
@@ -122,7 +122,7 @@ def compute_binomial_p_value(successes: int, trials: int) -> float:
 
 
 def compute_fisher_p_value(hits: int, n: int, other_hits: int, other_n: int) -> float:
-    """Fisher's exact test, two-sided, of two proportions (Fisher 1922)."""
+    """Return the p-value of Fisher's exact test of two proportions, two-sided (Fisher 1922)."""
     total = hits + other_hits
     logs = _log_factorials(n + other_n)
     outcomes = np.arange(
@@ -133,8 +133,8 @@ def compute_fisher_p_value(hits: int, n: int, other_hits: int, other_n: int) -> 
         + _log_choose(logs, other_n, total - outcomes)
         - _log_choose(logs, n + other_n, np.array(total))  # hypergeometric
     )
-    seen = chances[hits - outcomes[0]]
-    return min(1.0, float(chances[chances <= seen * (1 + TIE)].sum()))
+    observed = chances[hits - outcomes[0]]
+    return min(1.0, float(chances[chances <= observed * (1 + TIE)].sum()))
 
 
 def _log_factorials(largest: int) -> NDArray[np.float64]:

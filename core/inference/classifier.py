@@ -31,8 +31,8 @@ from core.inference.batched_lora import (
 )
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Matrix, Prediction, Query, Variant
 from core.training.adapted_model import CONFIG, WEIGHTS, quiet_peft
-from core.training.batches import encode_each, token_batches
-from core.training.device import batch_tokens, choose_device
+from core.training.batches import encode_each, split_by_tokens
+from core.training.device import choose_device, choose_microbatch_tokens
 from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base, fetch, load_base
@@ -134,7 +134,9 @@ class Classifier:
         with self._open_reader(run_id, seed, variant) as (read, each):
             encoded = encode_each(self.tokenizer, [(text, max_tokens) for text in texts])
             device = choose_device()
-            batches = token_batches(encoded.lengths, max(READ_TOKENS, batch_tokens(device)))
+            batches = split_by_tokens(
+                encoded.lengths, max(READ_TOKENS, choose_microbatch_tokens(device))
+            )
             return np.exp(
                 score(
                     lambda ids, mask: read(ids, mask)[0],
@@ -162,7 +164,9 @@ class Classifier:
         with self._open_reader(run_id, None, AS_TRAINED) as (read, each):
             encoded = encode_each(self.tokenizer, [(text, max_tokens) for text in texts])
             device = choose_device()
-            batches = token_batches(encoded.lengths, max(READ_TOKENS, batch_tokens(device)))
+            batches = split_by_tokens(
+                encoded.lengths, max(READ_TOKENS, choose_microbatch_tokens(device))
+            )
             return compute(
                 lambda ids, mask: read(ids, mask)[1],
                 encoded,

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.training.batches import encode_each, token_batches
-from core.training.device import batch_tokens, choose_device
+from core.training.batches import encode_each, split_by_tokens
+from core.training.device import choose_device, choose_microbatch_tokens
 from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import load_base
 from core.training.predict import compute
@@ -49,7 +49,7 @@ def encode_sentences(
     return compute(
         read,
         encoded,
-        token_batches(encoded.lengths, batch_tokens(device)),
+        split_by_tokens(encoded.lengths, choose_microbatch_tokens(device)),
         device,
         should_stop,
         on_rows,

@@ -19,8 +19,8 @@ from core.inference.classifier import Classifier
 from core.inference.messages import AdaptedModule, Half, TokenKind, Trace
 from core.models.families import find_family
 from core.models.model_shape import IN_A_LAYER
-from core.training.batches import Encoded, encode, token_batches
-from core.training.device import batch_tokens, choose_device, release_memory
+from core.training.batches import Encoded, encode, split_by_tokens
+from core.training.device import choose_device, choose_microbatch_tokens, release_memory
 from core.training.load_model import Base, load_base
 
 # a larger attention map is not readable, and 6 layers × 12 heads of 512 tokens would be 38 MB
@@ -108,7 +108,7 @@ class Tracer(Classifier):
         device, done, result = choose_device(), 0, np.empty((0, 2, len(texts), 0), dtype=np.float16)
         with self.activate(run_id) as model, torch.inference_mode():
             model.eval()
-            for chosen in token_batches(encoded.lengths, batch_tokens(device)):
+            for chosen in split_by_tokens(encoded.lengths, choose_microbatch_tokens(device)):
                 if should_stop():
                     raise Stopped("The embedding map was stopped.")
                 ids, mask, _ = encoded.batch(chosen, device)

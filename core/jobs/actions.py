@@ -72,10 +72,10 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
     """
     require(store.visitor, Action.LAUNCH_SET)
     require_model(store, *(request.config.model for request in sweep.requests))
-    # stands for each run of the set that comes earlier
-    before = Job("", JobKind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0)
+    # a placeholder for the earlier runs of the sweep
+    earlier = Job("", JobKind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0)
     for place, request in enumerate(sweep.requests):
-        require_within(store, request, [before] * place)
+        require_within(store, request, [earlier] * place)
     require_resources(store.settings)
     jobs = [
         queue(store, request, name, f"sweep|{sweep.id}|{place}")
@@ -198,7 +198,7 @@ def tag_text(store: Store, job: Job, row: int, tag: str, note: str) -> None:
 def keep_running(store: Store) -> list[Job]:
     """List the jobs that are queued or active, newest first, and start the queue for them.
 
-    It has stopped if the supervisor died or the machine was restarted.
+    The queue has stopped if the supervisor died or the machine was restarted.
     """
     unfinished = store.jobs(None, JobState.QUEUED, *ACTIVE)
     if unfinished:
@@ -228,7 +228,7 @@ def store_dataset(
     store: Store,
     name: str,
     built: BuiltDataset,
-    choice: BuildOptions,
+    options: BuildOptions,
     formats: Sequence[FileFormat],
     origin: str = "",
 ) -> Source:
@@ -237,7 +237,7 @@ def store_dataset(
     Raises NotAllowed and DataError.
     """
     require(store.visitor, Action.KEEP_DATA)
-    source = save(store.settings, name, built, choice, formats, origin=origin)
+    source = save(store.settings, name, built, options, formats, origin=origin)
     accounts.log_action(store, "save a dataset", source.name)
     return source
 

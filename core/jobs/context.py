@@ -22,7 +22,7 @@ from core.storage.job import Job, JobChanges, JobState
 from core.storage.store import Store
 
 FLUSH_SECONDS = 0.5  # a reader polls every 2 s; each write is a synced transaction
-LOOK_SECONDS = 0.5  # how soon a stop is noticed
+POLL_SECONDS = 0.5  # delay until a stop is noticed
 PATIENCE_SECONDS = 60.0  # after this long with a locked or full database the job gives up
 RETRY_SECONDS = 1.0
 log = logging.getLogger("worker")
@@ -31,7 +31,7 @@ log = logging.getLogger("worker")
 class JobContext:
     """Argument of a worker function. Reported progress is the heartbeat of the job.
 
-    So the heartbeat shows that work continues, not only that a process is alive.
+    The heartbeat therefore shows that the work continues, not only that the process is alive.
     """
 
     def __init__(self, store: Store, job: Job) -> None:
@@ -40,7 +40,7 @@ class JobContext:
         self.folder = store.folder(job)
         self._scratch = self.folder / ".scratch.part"
         self._stop = threading.Event()
-        self._left = threading.Event()
+        self._ended = threading.Event()
         self._pending: list[Metric] = []
         self._progress = Progress(Phase.IMPORTING)
         self._phase_at = store.clock()
@@ -63,7 +63,7 @@ class JobContext:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._left.set()
+        self._ended.set()
 
     def should_stop(self) -> bool:
         """Return whether the user asked for a stop, or this attempt has been replaced."""
@@ -98,7 +98,7 @@ class JobContext:
 
         Raises StoreDamaged or NotEnoughRoom if it does not recover.
         """
-        self._insist(self._flush)
+        self._write_with_retries(self._flush)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -114,7 +114,7 @@ class JobContext:
 
     def set_running(self) -> None:
         """Set the state to RUNNING: the actual work begins."""
-        if self.job.state is not JobState.RUNNING and self._insist(
+        if self.job.state is not JobState.RUNNING and self._write_with_retries(
             lambda: self.store.transition(self.job, JobState.RUNNING)
         ):
             self.job = replace(self.job, state=JobState.RUNNING)
@@ -122,14 +122,14 @@ class JobContext:
     def set_result(self, **changes: object) -> None:
         """Merge into the job's result, which survives a later failure."""
         merged = {**self.store.job(self.job.id).result, **changes}
-        self._insist(
+        self._write_with_retries(
             lambda: self.store.update(self.job, result_json=json.dumps(merged, allow_nan=False))
         )
 
     def set_request(self, request: dict[str, object]) -> None:
         """Replace the job's request, also in ``job.json``, which outlives the database."""
         text = json.dumps(request, allow_nan=False)
-        self._insist(lambda: self.store.update(self.job, request_json=text))
+        self._write_with_retries(lambda: self.store.update(self.job, request_json=text))
         self.job = replace(self.job, request_json=text)
         self.store.mirror(self.store.job(self.job.id))
 
@@ -137,21 +137,23 @@ class JobContext:
         """Record the final state; a job that ends while it is being stopped counts as cancelled."""
         self.flush()
         ended: JobChanges = {**(changes or {}), "ended_at": self.store.clock(), "phase": ""}
-        if not self._insist(lambda: self.store.transition(self.job, state, **ended)):
-            self._insist(lambda: self.store.transition(self.job, JobState.CANCELLED, **ended))
+        if not self._write_with_retries(lambda: self.store.transition(self.job, state, **ended)):
+            self._write_with_retries(
+                lambda: self.store.transition(self.job, JobState.CANCELLED, **ended)
+            )
         log.info("%s", self.store.job(self.job.id).state)
 
     def _flush(self) -> bool:
         if self._pending:
             self.store.add_metrics(self.job, self._pending)
             self._pending = []  # only now, so that a failed write is retried
-        done = self._progress
+        progress = self._progress
         self.store.update(
             self.job,
-            phase=done.phase,
+            phase=progress.phase,
             phase_at=self._phase_at,
-            done=done.done,
-            total=done.total,
+            done=progress.done,
+            total=progress.total,
             heartbeat_at=self.store.clock(),
         )
         self._flushed_at = time.monotonic()
@@ -165,7 +167,7 @@ class JobContext:
             self._flushed_at = time.monotonic()
             log.warning("%s", error.message)
 
-    def _insist(self, write: Callable[[], bool]) -> bool:
+    def _write_with_retries(self, write: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
@@ -174,25 +176,25 @@ class JobContext:
                 log.warning("%s", error.message)
                 if time.monotonic() > deadline:
                     raise
-            self._left.wait(RETRY_SECONDS)
+            self._ended.wait(RETRY_SECONDS)
 
     def _watch(self) -> None:
-        while not self._left.wait(LOOK_SECONDS):
+        while not self._ended.wait(POLL_SECONDS):
             try:
                 job = self.store.job(self.job.id)
-            except LoraLabError as error:  # locked or being rebuilt; the next look may succeed
+            except LoraLabError as error:  # locked or being rebuilt; the next poll may succeed
                 log.warning("%s", error.message)
                 continue
             if job.state is not JobState.STOPPING and job.attempt == self.job.attempt:
                 continue
             if self._stop.is_set() and not self._polls_stop():
-                self._leave()
+                self._exit_process()
             self._stop.set()
 
     def _polls_stop(self) -> bool:
         return find_kind(self.job).find_phase(self._progress.phase).polls_stop
 
-    def _leave(self) -> None:
+    def _exit_process(self) -> None:
         """End the process; nothing is lost, because these phases write complete files or none."""
         log.info("stopped while %s", self._progress.phase)
         files.disk.remove(self._scratch)

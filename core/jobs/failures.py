@@ -1,6 +1,6 @@
-"""Explain failures: the cause, a plain sentence, what to do, and what a retry should change.
+"""Explain failures: cause, message, what to do, and what a retry should change.
 
-Also for a worker that died without recording an end.
+A worker that died without recording how its attempt ended is explained by its exit code or signal.
 """
 
 import errno
@@ -24,7 +24,7 @@ from core.jobs.kinds import Slot, find_slot
 from core.storage.job import FailureCause, Job, JobChanges, JobState
 
 RESUME = "Resume continues from the last checkpoint."
-RATE_DIVISOR = 4  # of a learning rate that diverged
+RATE_DIVISOR = 4  # a retry divides the learning rate by it
 USUAL_TOKENS = 128  # fewer would truncate most news items
 CAUSES: tuple[tuple[type[LoraLabError], FailureCause], ...] = (
     (Diverged, FailureCause.DIVERGED),
@@ -47,7 +47,7 @@ NO_MEMORY_WORDS = ("allocate memory", "out of memory")
 
 @dataclass(frozen=True)
 class Ending:
-    """Columns of a job that did not end well."""
+    """Columns of a job that failed, was interrupted, or was stopped too early to save its work."""
 
     cause: FailureCause
     message: str
@@ -102,7 +102,7 @@ def explain(error: Exception, job: Job) -> Ending:
     return Ending(FailureCause.BUG, message, "See the log for details. Resume retries.", error_id)
 
 
-def explain_out_of_memory(job: Job, how: str = "The machine ran out of memory.") -> Ending:
+def explain_out_of_memory(job: Job, message: str = "The machine ran out of memory.") -> Ending:
     """Return the ending of a job that ran out of memory."""
     proposal = _propose_changes(FailureCause.OUT_OF_MEMORY, job)
     fix = (
@@ -110,7 +110,7 @@ def explain_out_of_memory(job: Job, how: str = "The machine ran out of memory.")
         if proposal != "{}"
         else "Close other programs and resume."
     )
-    return Ending(FailureCause.OUT_OF_MEMORY, how, fix, proposal_json=proposal)
+    return Ending(FailureCause.OUT_OF_MEMORY, message, fix, proposal_json=proposal)
 
 
 def explain_exit_code(code: int, job: Job) -> Ending | None:

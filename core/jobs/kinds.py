@@ -1,7 +1,7 @@
 """The kinds of job, one row each. A new kind is a row here and the module that the row names.
 
-Free of pydantic and of ML libraries, because the long-lived supervisor reads the rows. Functions
-and classes are therefore named as ``module:name`` and imported where they are used.
+Imports neither pydantic nor ML libraries, because the long-lived supervisor reads the rows.
+Functions and classes are therefore named as ``module:name`` and imported where they are used.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class Slot(StrEnum):
     """Group of kinds. One job of each slot runs at a time, with these exceptions."""
 
     TRAINING = "training"
-    LIGHT = "light"  # next to a training
+    LIGHT = "light"  # runs next to a training
     LOW_PRIORITY = "low priority"  # only while no training runs or waits
     EXCLUSIVE = "exclusive"  # a measurement: it runs alone, and stops as soon as a training waits
 
 
 class KeyRule(StrEnum):
-    """Which launches share one job while that job is queued or running."""
+    """Rule that decides which launches share one queued or running job."""
 
     REQUEST = "request"  # the same request of any visitor
     OWNER = "request and owner"
@@ -55,7 +55,7 @@ class Kind:
 
     Args:
         name: What the database stores.
-        slot: Jobs that it may run next to.
+        slot: Group of kinds of which one job runs at a time.
         worker: ``module:function`` that is called with the JobContext, in the worker process only.
         request: ``module:Class`` of the pydantic model of its request.
         title: Name of a job, with ``{}`` for its subject.

@@ -123,7 +123,7 @@ def read_job_result(job: Job, model: type[Model]) -> Model | None:
         return None
 
 
-def load(name: str) -> type[BaseModel]:
+def import_class(name: str) -> type[BaseModel]:
     """Import the class that a row names as ``module:Class``."""
     module, _, attribute = name.partition(":")
     model: type[BaseModel] = getattr(importlib.import_module(module), attribute)

@@ -115,22 +115,20 @@ class Supervisor:
         start: Starts an attempt.
         children: Workers whose parent this process is, by job id. Others are seen by their locks.
         stopping: When the stop of a (job, attempt) was first seen.
-        memory_kills: The kernel's count of kills when a job was first seen active.
+        memory_kills: The kernel's count of out-of-memory kills when a job was first seen active.
     """
 
     store: Store
     timer: Callable[[], float] = time.monotonic
     start: Callable[[Settings, str, int], "subprocess.Popen[bytes]"] = start_worker
     children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-    # (job, attempt) to when its stop was first seen
     stopping: dict[tuple[str, int], float] = field(default_factory=dict)
-    # kills so far when a job was first seen active
     memory_kills: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run the queue until nothing has been queued or active for a while.
 
-        A locked or full database is waited for.
+        Waits while the database is locked or full.
         """
         idle_since = time.monotonic()
         self.tidy()
@@ -145,7 +143,7 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def step(self) -> bool:
-        """Look once at every job that is queued or active; return whether there was one."""
+        """Handle each queued or active job once; return whether there was one."""
         active = self.store.jobs(None, *ACTIVE)
         for job in active:
             self._watch(job)
@@ -267,7 +265,7 @@ class Supervisor:
         log.info("%s is %s: %s", job.id, state, ending.message)
 
     def tidy(self) -> None:
-        """Finish what killed processes left: deleting folders, replacing files, writing records."""
+        """Finish the writes of killed processes: folders to delete, files to replace, records."""
         self._sweep(self.store.settings.jobs)
         for job in self.store.jobs():
             if job.state.over and not self._is_alive(job):  # a worker sweeps its own when it starts

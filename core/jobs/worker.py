@@ -45,7 +45,7 @@ def main(job_id: str, attempt: int, restarted: bool) -> int:
         store = importlib.import_module(settings.train_module).prepare(store)
     job = store.job(job_id)
     if job.attempt != attempt or not job.state.active:
-        log.info("attempt %d of %s is not current any more", attempt, job_id)
+        log.info("attempt %d of %s is no longer current", attempt, job_id)
         return 0
     if restarted:
         # the time of the preparation must not count as the start-up time of a run

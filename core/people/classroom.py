@@ -93,8 +93,8 @@ class Rules(BaseModel):
     )
     names: bool = Field(
         True,
-        title="Names on the board",
-        description="When off, the board shows runs without their owners.",
+        title="Names on the leaderboard",
+        description="When off, the leaderboard shows runs without their owners.",
     )
 
 
@@ -106,11 +106,11 @@ class Attempts:
     wrong: dict[str, list[float]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def check(self, address: str, look: Callable[[], Match | None]) -> Match | None:
-        """Return the result of ``look``; None counts as a wrong code.
+    def check(self, address: str, find: Callable[[], Match | None]) -> Match | None:
+        """Return the result of ``find``; None counts as a wrong code.
 
-        One at a time, so that parallel tries do not evade the limit. Raises NotAllowed while the
-        address has to wait.
+        Only one call runs at a time, so that parallel tries do not evade the limit. Raises
+        NotAllowed while the address has to wait.
         """
         network = _find_network(address)
         with self._lock:
@@ -124,7 +124,7 @@ class Attempts:
                 raise NotAllowed(
                     "Too many wrong codes from your network.", "Wait a minute, then try again."
                 )
-            match = look()
+            match = find()
             if match is None:
                 self.wrong.setdefault(network, []).append(now)
             return match
@@ -301,7 +301,7 @@ def make_key(groups: int) -> str:
 
 
 def _find_network(address: str) -> str:
-    """Return what has to wait together: an address, or the 64-bit network of an IPv6 address.
+    """Return the key of the limit: the address, or the 64-bit network of an IPv6 address.
 
     One machine can have all addresses of such a network.
     """

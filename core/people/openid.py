@@ -16,7 +16,7 @@ from core.errors import ConfigError, NotAllowed
 from core.settings import PROJECT, Settings
 
 SECTION = "auth"
-SHARED, OF_A_PROVIDER = (
+SHARED_KEYS, PROVIDER_KEYS = (
     ("redirect_uri", "cookie_secret"),
     ("client_id", "client_secret", "server_metadata_url"),
 )
@@ -67,13 +67,13 @@ def read_sign_in(
         for name, values in section.items()
         if isinstance(values, Mapping) and name != "client_kwargs"
     }
-    alone: Mapping[str, Mapping[str, object]] = (
-        {"": section} if any(key in section for key in OF_A_PROVIDER) or not named else {}
+    unnamed: Mapping[str, Mapping[str, object]] = (
+        {"": section} if any(key in section for key in PROVIDER_KEYS) or not named else {}
     )
-    problems = _list_missing(section, SHARED, f"[{SECTION}]")
-    for name, values in {**alone, **named}.items():
+    problems = _list_missing(section, SHARED_KEYS, f"[{SECTION}]")
+    for name, values in {**unnamed, **named}.items():
         problems += _list_missing(
-            values, OF_A_PROVIDER, f"[{SECTION}.{name}]" if name else f"[{SECTION}]"
+            values, PROVIDER_KEYS, f"[{SECTION}.{name}]" if name else f"[{SECTION}]"
         )
         if "_" in name:
             problems.append(
@@ -93,7 +93,7 @@ def read_sign_in(
             f"server.trustedUserHeaders reads claims from {', '.join(headers)}, which any client"
             " can send."
         )
-    return SignIn((*alone, *named), tuple(problems))
+    return SignIn((*unnamed, *named), tuple(problems))
 
 
 def read_secrets() -> Mapping[str, object]:
@@ -126,8 +126,8 @@ def describe_sign_in(settings: Settings, sign_in: SignIn) -> str:
     if settings.mode == Mode.CLASSROOM:
         no_teacher = "" if settings.teachers else "; LORALAB_TEACHERS names no teacher"
         return f"{by}{no_teacher}" if sign_in.ready else "class code and teacher's code"
-    act = f"; users in LORALAB_TEACHERS may act after {by}" if sign_in.ready else ""
-    return f"everyone may look{act}"
+    admins = f"; users in LORALAB_TEACHERS are admins after {by}" if sign_in.ready else ""
+    return f"everyone may view the pages{admins}"
 
 
 def find_visitor(settings: Settings, claims: Mapping[str, object]) -> Visitor:
@@ -140,19 +140,20 @@ def find_visitor(settings: Settings, claims: Mapping[str, object]) -> Visitor:
     ]
     if claims.get("is_logged_in") is not True or len(identity) < 2:
         return GUEST
-    mark = "oidc-" + hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-    known_by = _list_identifiers(mark, claims)
-    name = _read_name(claims) or f"Student {mark[-4:]}"
+    visitor_id = "oidc-" + hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
+    known_by = _list_identifiers(visitor_id, claims)
+    name = _read_name(claims) or f"Student {visitor_id[-4:]}"
     if {name for name in known_by if not name.startswith("@")} & set(settings.teachers):
-        return Visitor(mark, name, Role.TEACHER)
+        return Visitor(visitor_id, name, Role.TEACHER)
     if settings.mode != Mode.CLASSROOM:
         return GUEST
     if settings.students and not known_by & set(settings.students):
         raise NotAllowed(
-            f"You have signed in, but you are not on the list of this class. Your id is {mark}.",
+            "You have signed in, but you are not on the list of this class. Your id is"
+            f" {visitor_id}.",
             "Show it to your teacher.",
         )
-    return Visitor(mark, name, Role.STUDENT)
+    return Visitor(visitor_id, name, Role.STUDENT)
 
 
 def _list_missing(values: Mapping[str, object], required: tuple[str, ...], where: str) -> list[str]:
@@ -164,7 +165,7 @@ def _list_missing(values: Mapping[str, object], required: tuple[str, ...], where
     return [f"{where} in secrets.toml lacks {', '.join(missing)}."] if missing else []
 
 
-def _list_identifiers(mark: str, claims: Mapping[str, object]) -> set[str]:
+def _list_identifiers(visitor_id: str, claims: Mapping[str, object]) -> set[str]:
     """Return the names by which the settings may list a visitor.
 
     These are the id, and the e-mail address and its domain if the provider has verified it.
@@ -175,9 +176,9 @@ def _list_identifiers(mark: str, claims: Mapping[str, object]) -> set[str]:
         or claims.get("email_verified") is not True
         or address.count("@") != 1
     ):
-        return {mark}
+        return {visitor_id}
     lower = address.strip().lower()
-    return {mark, lower, lower[lower.index("@") :]}
+    return {visitor_id, lower, lower[lower.index("@") :]}
 
 
 def _read_name(claims: Mapping[str, object]) -> str:

@@ -63,7 +63,7 @@ def list_validation_steps(folder: Path) -> list[int]:
 
 
 def has_adapter(folder: Path) -> bool:
-    """Whether the folder has an adapter, intact or not."""
+    """Return whether the folder has an adapter, intact or not."""
     return (folder / "adapter" / "adapter_model.safetensors").is_file()
 
 

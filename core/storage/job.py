@@ -81,7 +81,7 @@ class JobKind(StrEnum):
 
 
 class FailureCause(StrEnum):
-    """Why a job did not end well."""
+    """Cause of the failure of a job."""
 
     NONE = ""
     OUT_OF_MEMORY = "out of memory"

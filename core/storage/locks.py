@@ -1,7 +1,6 @@
-"""File locks that show which process is alive.
+"""File locks that show whether a process is alive.
 
-The kernel frees an ``flock`` on any death of its holder, so a lock distinguishes alive from dead
-without pids or clocks.
+The kernel releases an ``flock`` however its holder ends, so no pid or clock has to be compared.
 """
 
 import fcntl
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE_SECONDS = 0.2  # a process that only looks holds the lock for an instant
+PATIENCE_SECONDS = 0.2  # ``is_locked`` holds the lock for an instant
 
 
 def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | None:
@@ -44,7 +43,7 @@ def is_locked(path: Path) -> bool:
         return False
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        # shared, so that two processes that look do not mistake each other for a holder
+        # shared, so that two processes that check at once do not see each other as the holder
         return not _try_lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)

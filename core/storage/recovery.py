@@ -21,9 +21,9 @@ from core.storage.job import ACTIVE, JobKind, JobState, check_types
 from core.storage.locks import hold_lock, is_locked
 from core.storage.store import Store
 
-SHIPPED = Path(__file__).parents[1] / "demo" / "runs"  # one folder per bundled run
-SHIPPED_OWNER, GALLERY_OWNER = "shipped", "gallery"
-BUNDLED_OWNERS = (SHIPPED_OWNER, GALLERY_OWNER)  # owners of runs that no user trained here
+BUNDLED_RUNS = Path(__file__).parents[1] / "demo" / "runs"  # one folder per bundled run
+EXAMPLE_OWNER, GALLERY_OWNER = "shipped", "gallery"
+BUNDLED_OWNERS = (EXAMPLE_OWNER, GALLERY_OWNER)  # owners of runs that no user trained here
 EXAMPLE_ID = "example"
 REPAIR_SECONDS = 15  # the repair of another process takes a second or two
 
@@ -82,7 +82,9 @@ def _build(settings: Settings) -> Path | None:
     store = Store(settings, database=fresh)
     adopt_folders(store)
     for folder in (
-        sorted(path for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else ()
+        sorted(path for path in BUNDLED_RUNS.iterdir() if path.is_dir())
+        if BUNDLED_RUNS.is_dir()
+        else ()
     ):
         if not (settings.jobs / folder.name).exists():
             shutil.copytree(folder, settings.jobs / folder.name)

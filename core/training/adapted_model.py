@@ -23,14 +23,19 @@ from torch import Tensor
 from core.config import Precision, RunConfig
 from core.errors import ConfigError
 from core.models.model_shape import needs_plain_layers, resolve_targets
-from core.training.batches import token_batches
-from core.training.device import autocast, batch_tokens, choose_device, require_precision
+from core.training.batches import split_by_tokens
+from core.training.device import (
+    autocast,
+    choose_device,
+    choose_microbatch_tokens,
+    require_precision,
+)
 from core.training.fast.encoder import FastEncoder, fast_encoder
 from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.matmul import onednn_is_available
 from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base
-from core.training.microbatches import microbatch_limit
+from core.training.microbatches import compute_microbatch_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def add_adapter(base: Base, config: RunConfig, identity: str, revision: str | No
     return model
 
 
-def trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
+def list_trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
     """Return the trained parameters by name."""
     return {
         name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
@@ -107,7 +112,7 @@ def set_training(model: PeftModel, base_dropout: bool) -> None:
         layer.lora_dropout.train()
 
 
-def adapter_files(model: PeftModel) -> dict[str, bytes]:
+def serialize_adapter(model: PeftModel) -> dict[str, bytes]:
     """Return the adapter as PEFT saves it: file name to content."""
     state = get_peft_model_state_dict(model, save_embedding_layers=False)
     config = model.peft_config["default"].to_dict() | {"inference_mode": True}
@@ -203,17 +208,19 @@ class TrainableModel:
         """Split a batch of texts of these lengths into micro-batches."""
         if not self.optimizations.token_parts:
             return [np.arange(len(lengths))]
-        return token_batches(
+        return split_by_tokens(
             lengths,
-            microbatch_limit(
-                int(lengths.sum()), batch_tokens(self.device), self.parallel_microbatches
+            compute_microbatch_limit(
+                int(lengths.sum()),
+                choose_microbatch_tokens(self.device),
+                self.parallel_microbatches,
             ),
         )
 
     def batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split texts of these lengths into evaluation batches: longest first, or in order."""
         if self.optimizations.sort:
-            return token_batches(lengths, batch_tokens(self.device))
+            return split_by_tokens(lengths, choose_microbatch_tokens(self.device))
         return np.array_split(np.arange(len(lengths)), math.ceil(len(lengths) / UNSORTED_ROWS))
 
     def evaluating(self) -> AbstractContextManager[None]:

@@ -106,7 +106,7 @@ def encode_frame(
     )
 
 
-def epoch_batches(
+def draw_epoch_batches(
     lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int
 ) -> list[NDArray[np.int64]]:
     """Divide all rows into batches of similar length in random order, a function of the arguments
@@ -128,13 +128,15 @@ def epoch_batches(
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+def draw_shuffled_batches(
+    n: int, batch_size: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
     """Divide all n rows into random batches, a function of the arguments only."""
     order = np.random.default_rng([seed, epoch]).permutation(n)
     return [order[first : first + batch_size] for first in range(0, n, batch_size)]
 
 
-def token_batches(lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
+def split_by_tokens(lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
     """Divide all rows, longest first, into batches of at most ``max_tokens`` tokens including
     padding (and at least one row).
     """

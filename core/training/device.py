@@ -49,7 +49,7 @@ def describe_missing_support(precision: Precision, device: torch.device) -> str:
     return ""
 
 
-def batch_tokens(device: torch.device) -> int:
+def choose_microbatch_tokens(device: torch.device) -> int:
     """Return the tokens that are computed at once; a larger batch is computed in micro-batches."""
     return MICROBATCH_TOKENS[device.type]
 
@@ -60,7 +60,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     return torch.autocast(device.type, dtype, enabled=precision != "fp32")
 
 
-def peak_memory_mb() -> float:
+def measure_peak_memory_mb() -> float:
     """Return the peak memory of this process in MB; on Linux since its last restart."""
     if PROCESS_STATUS.is_file():
         lines = PROCESS_STATUS.read_text().splitlines()

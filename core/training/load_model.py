@@ -216,11 +216,11 @@ def _list_head_linears(base: Base) -> list[str]:
     return [
         name
         for name, module in base.model.named_modules()
-        if isinstance(module, nn.Linear) and _in_head(base, name)
+        if isinstance(module, nn.Linear) and _is_in_head(base, name)
     ]
 
 
-def _in_head(base: Base, name: str) -> bool:
+def _is_in_head(base: Base, name: str) -> bool:
     return any(f".{module}." in f".{name}." for module in base.head)
 
 
@@ -229,5 +229,5 @@ def _copy_head(base: Base, model: nn.Module) -> None:
     drawn = dict(base.model.named_parameters())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if _in_head(base, name):
+            if _is_in_head(base, name):
                 parameter.copy_(drawn[name])

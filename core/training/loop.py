@@ -24,8 +24,8 @@ from core.config import RunConfig, Schedule
 from core.errors import ArtifactDamaged, Diverged, Stopped
 from core.evaluation.scores import Scores
 from core.progress import Phase, Progress
-from core.training.adapted_model import TrainableModel, adapter_files, trainable
-from core.training.batches import Encoded, epoch_batches, shuffled_batches
+from core.training.adapted_model import TrainableModel, list_trainable, serialize_adapter
+from core.training.batches import Encoded, draw_epoch_batches, draw_shuffled_batches
 from core.training.events import AdapterSaved, Checkpoint, Event, TrainMetric, ValidationMetric
 from core.training.predict import predict, tabulate_predictions
 
@@ -49,7 +49,7 @@ class Loop:
         self.config, self.network = config, network
         self.train, self.validation = train, validation
         self.report, self.should_stop = report, should_stop
-        self.weights = trainable(network.peft)
+        self.weights = list_trainable(network.peft)
         self.optimizer = torch.optim.AdamW(
             self.weights.values(),
             config.learning_rate,
@@ -107,7 +107,7 @@ class Loop:
     def _step(self) -> None:
         began = time.monotonic()
         position = self.position
-        rate = self.config.learning_rate * lr_factor(
+        rate = self.config.learning_rate * compute_lr_factor(
             position.step, self.total, self.config.warmup, self.config.schedule
         )
         for group in self.optimizer.param_groups:
@@ -135,7 +135,7 @@ class Loop:
         """Compute the mean loss of the rows and add its gradients by micro-batch, so that memory
         does not grow with the batch. Raises Stopped.
         """
-        random = random_state()
+        random = get_random_state()
         self.network.start_step(self.config)
         total = 0.0
         parts = [chosen[part] for part in self.network.parts(self.train.lengths[chosen])]
@@ -178,8 +178,8 @@ class Loop:
     def _draw_batches(self, epoch: int) -> list[NDArray[np.int64]]:
         size, seed = self.config.batch_size, self.config.seed
         if self.network.optimizations.similar_length:
-            return epoch_batches(self.train.lengths, size, seed, epoch)
-        return shuffled_batches(len(self.train), size, seed, epoch)
+            return draw_epoch_batches(self.train.lengths, size, seed, epoch)
+        return draw_shuffled_batches(len(self.train), size, seed, epoch)
 
     def _rows_of(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.total // self.config.epochs)
@@ -250,7 +250,7 @@ class Loop:
     def _keep_best(self) -> None:
         self.position.best_step = self.position.step
         self.best = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
-        self.report(AdapterSaved(self.position.step, adapter_files(self.network.peft)))
+        self.report(AdapterSaved(self.position.step, serialize_adapter(self.network.peft)))
 
     def _save_checkpoint(self) -> None:
         if self._scaler.is_enabled():
@@ -270,7 +270,7 @@ class Loop:
         return Diverged(message, f"Retry with a learning rate of {lower:.1g}.")
 
 
-def lr_factor(step: int, total: int, warmup: float, schedule: Schedule) -> float:
+def compute_lr_factor(step: int, total: int, warmup: float, schedule: Schedule) -> float:
     """Return the learning rate's factor for the step after ``step`` of ``total`` steps: up to 1
     during ``warmup``, then as scheduled.
 
@@ -318,7 +318,7 @@ def pack(
     for name, parameter in weights.items():
         tensors |= {f"{key}/{name}": value for key, value in optimizer.state[parameter].items()}
     tensors |= {f"best/{name}": tensor for name, tensor in (best or {}).items()}
-    tensors |= random_state()
+    tensors |= get_random_state()
     packed = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     return {POSITION: json.dumps(asdict(position), allow_nan=False).encode(), TENSORS: save(packed)}
 
@@ -339,7 +339,7 @@ def unpack(
         with torch.no_grad():
             for name, parameter in weights.items():
                 parameter.copy_(tensors[f"weights/{name}"])
-                optimizer.state[parameter] = _moments(tensors, name, parameter.device)
+                optimizer.state[parameter] = _read_moments(tensors, name, parameter.device)
         set_random_state(tensors)
     except (KeyError, ValidationError, SafetensorError, RuntimeError) as error:
         message = f"The checkpoint is damaged ({type(error).__name__})."
@@ -348,7 +348,7 @@ def unpack(
     return position, best or None
 
 
-def random_state() -> Weights:
+def get_random_state() -> Weights:
     """Return the states of the random generators."""
     states = {"random/cpu": torch.get_rng_state()}
     return (
@@ -367,7 +367,7 @@ def set_random_state(states: Mapping[str, torch.Tensor]) -> None:
         torch.cuda.set_rng_state(states["random/cuda"])
 
 
-def _moments(tensors: Weights, name: str, device: torch.device) -> dict[str, torch.Tensor]:
+def _read_moments(tensors: Weights, name: str, device: torch.device) -> dict[str, torch.Tensor]:
     return {
         key: tensors[f"{key}/{name}"].to(device)
         for key in ("step", "exp_avg", "exp_avg_sq")

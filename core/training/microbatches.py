@@ -30,7 +30,7 @@ class Microbatches:
     at_once: int = 1
 
 
-def microbatch_limit(tokens: int, part_tokens: int, threads: int) -> int:
+def compute_microbatch_limit(tokens: int, part_tokens: int, threads: int) -> int:
     """Return the most tokens of a part, at most ``part_tokens``, such that ``threads`` share a
     batch of ``tokens`` evenly.
     """
@@ -41,7 +41,7 @@ def microbatch_limit(tokens: int, part_tokens: int, threads: int) -> int:
     return min(part_tokens, int(SLACK * tokens / (lanes * rounds)))
 
 
-def spread(lengths: NDArray[np.int64], rows: int, max_tokens: int) -> NDArray[np.int64]:
+def resample_lengths(lengths: NDArray[np.int64], rows: int, max_tokens: int) -> NDArray[np.int64]:
     """Return lengths (rows,) distributed like the sorted ``lengths``, truncated to ``max_tokens``;
     all equal if no length is known.
     """
@@ -51,7 +51,7 @@ def spread(lengths: NDArray[np.int64], rows: int, max_tokens: int) -> NDArray[np
     return np.minimum(lengths[places], max_tokens)
 
 
-def train_microbatches(
+def simulate_train_microbatches(
     lengths: NDArray[np.int64],
     rows: int,
     batch_size: int,
@@ -64,23 +64,26 @@ def train_microbatches(
     """
     pool = batch_size * POOL_BATCHES
     simulated = rows if rows <= SIMULATED_POOLS * pool else SIMULATED_POOLS * pool
-    texts = np.random.default_rng(SEED).permutation(spread(lengths, simulated, max_tokens))
+    texts = np.random.default_rng(SEED).permutation(
+        resample_lengths(lengths, simulated, max_tokens)
+    )
     sizes: list[tuple[int, int]] = []
     for start in range(0, len(texts), pool):
         members = np.sort(texts[start : start + pool])
         for first in range(0, len(members), batch_size):
             batch = members[first : first + batch_size]
-            sizes += _cut(batch, microbatch_limit(int(batch.sum()), part_tokens, threads))
-    return replace(_parts(sizes, rows / max(simulated, 1)), at_once=threads)
+            sizes += _cut(batch, compute_microbatch_limit(int(batch.sum()), part_tokens, threads))
+    return replace(_collect_parts(sizes, rows / max(simulated, 1)), at_once=threads)
 
 
-def evaluation_microbatches(
+def simulate_evaluation_microbatches(
     lengths: NDArray[np.int64], rows: int, max_tokens: int, part_tokens: int
 ) -> Microbatches:
     """Simulate the parts of an evaluation of ``rows`` texts, longest first."""
     simulated = min(rows, 2000)
-    return _parts(
-        _cut(spread(lengths, simulated, max_tokens), part_tokens), rows / max(simulated, 1)
+    return _collect_parts(
+        _cut(resample_lengths(lengths, simulated, max_tokens), part_tokens),
+        rows / max(simulated, 1),
     )
 
 
@@ -95,6 +98,6 @@ def _cut(ascending: NDArray[np.int64], part_tokens: int) -> list[tuple[int, int]
     return sizes
 
 
-def _parts(sizes: list[tuple[int, int]], weight: float) -> Microbatches:
+def _collect_parts(sizes: list[tuple[int, int]], weight: float) -> Microbatches:
     table = np.array(sizes, dtype=np.float64).reshape(-1, 2)
     return Microbatches(table[:, 0], table[:, 1], weight)

@@ -16,9 +16,14 @@ from core.data.sources import Split as DataSplit
 from core.errors import DataError, Stopped
 from core.models.catalog import ModelLocation
 from core.progress import Phase, Progress
-from core.training.adapted_model import ALL_ON, Optimizations, adapter_files, build_model
+from core.training.adapted_model import ALL_ON, Optimizations, build_model, serialize_adapter
 from core.training.batches import Encoded, encode_frame
-from core.training.device import choose_device, peak_memory_mb, release_memory, require_precision
+from core.training.device import (
+    choose_device,
+    measure_peak_memory_mb,
+    release_memory,
+    require_precision,
+)
 from core.training.events import AdapterSaved, Evaluation, Event, Split, TrainResult
 from core.training.load_model import fetch, load_base, load_in_four_bits
 from core.training.loop import Loop
@@ -118,7 +123,7 @@ class TrainingSession:
             loop.run()
             loop.restore_best()
             # after a crash the stored adapter may be newer than the checkpoint
-            self.report(AdapterSaved(loop.position.best_step, adapter_files(self.network.peft)))
+            self.report(AdapterSaved(loop.position.best_step, serialize_adapter(self.network.peft)))
             self._evaluate_best()
         except Stopped:
             stopped = True
@@ -163,7 +168,7 @@ class TrainingSession:
             rows_per_second=round(position.rows_seen / position.step_seconds, 2)
             if position.step_seconds
             else 0.0,
-            peak_memory_mb=round(peak_memory_mb(), 1),
+            peak_memory_mb=round(measure_peak_memory_mb(), 1),
             precision=self.network.precision,
             device=self.network.device.type,
             threads=torch.get_num_threads(),

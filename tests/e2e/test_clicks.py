@@ -15,7 +15,7 @@ from core.runs.requests import TrainRequest
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
 from core.storage.locks import hold_lock
-from core.storage.recovery import SHIPPED_OWNER, open_store
+from core.storage.recovery import EXAMPLE_OWNER, open_store
 from core.storage.store import Store
 
 pytestmark = [pytest.mark.browser]
@@ -33,7 +33,7 @@ def lab(home: Path) -> Store:
 
 
 def list_launched(lab: Store) -> list[Job]:
-    return [job for job in lab.jobs(JobKind.TRAIN) if job.owner != SHIPPED_OWNER]
+    return [job for job in lab.jobs(JobKind.TRAIN) if job.owner != EXAMPLE_OWNER]
 
 
 def click_five_times(button: Locator) -> None:

@@ -38,7 +38,7 @@ def no_example(
 ) -> None:
     """Start new homes empty, unless a test uses ``with_example``."""
     if "with_example" not in request.fixturenames:
-        monkeypatch.setattr("core.storage.recovery.SHIPPED", tmp_path / "nothing")
+        monkeypatch.setattr("core.storage.recovery.BUNDLED_RUNS", tmp_path / "nothing")
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def one_host() -> Iterator[InferenceProcess]:
 @pytest.fixture
 def host(one_host: InferenceProcess, monkeypatch: pytest.MonkeyPatch) -> InferenceProcess:
     """Use the inference process on the pages."""
-    monkeypatch.setattr(cache, "host", lambda: one_host)
+    monkeypatch.setattr(cache, "get_host", lambda: one_host)
     return one_host
 
 

@@ -9,7 +9,7 @@ from core.access import Role, Visitor
 from core.jobs.tasks.backups import find_parts, launch_backup, launch_restore
 from core.jobs.worker import perform
 from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import SHIPPED
+from core.storage.recovery import BUNDLED_RUNS
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
@@ -133,11 +133,11 @@ def test_a_fresh_hosted_app_is_alive_on_every_page_without_any_secret(
 
 
 @pytest.mark.usefixtures("with_example", "hosted")
-def test_the_hosted_app_shows_the_shipped_run(open_app: Open) -> None:
+def test_the_hosted_app_shows_the_bundled_run(open_app: Open) -> None:
     app = open_app("pages/evaluate.py")
 
     assert "98.0 %" in page_text(app)
-    assert (SHIPPED / "example").is_dir()
+    assert (BUNDLED_RUNS / "example").is_dir()
 
 
 @pytest.mark.usefixtures("hosted")

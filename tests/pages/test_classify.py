@@ -90,7 +90,7 @@ def test_an_example_is_one_click_away(open_app: Open, finished: Job, name: str) 
 
 
 @pytest.mark.usefixtures("with_example")
-def test_the_shipped_run_recognises_each_example(open_app: Open, host: InferenceProcess) -> None:
+def test_the_bundled_run_recognises_each_example(open_app: Open, host: InferenceProcess) -> None:
     app = open_app(PAGE)
 
     outcome = [

@@ -225,7 +225,7 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
 def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(
     open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.session.local_machine.address", lambda: "192.0.2.7")
+    monkeypatch.setattr("ui.session.local_machine.read_address", lambda: "192.0.2.7")
     app = open_app("pages/runs.py")
 
     assert "LORALAB_MODE" in page_text(app)
@@ -236,7 +236,7 @@ def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(
 def test_each_way_to_write_this_machine_is_let_in(
     open_app: Open, monkeypatch: pytest.MonkeyPatch, peer: str
 ) -> None:
-    monkeypatch.setattr("ui.session.local_machine.address", lambda: peer)
+    monkeypatch.setattr("ui.session.local_machine.read_address", lambda: peer)
 
     assert "LORALAB_MODE" not in page_text(open_app("pages/runs.py"))
 

@@ -313,7 +313,7 @@ def test_the_newest_run_with_predictions_is_shown_first(
     assert app.subheader[0].value.startswith("85.0 %")
 
 
-def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) -> None:
+def test_a_bundled_run_is_marked(open_app: Open, store: Store, finished: Job) -> None:
     with store.transaction() as db:
         db.execute("UPDATE jobs SET owner = 'shipped' WHERE id = ?", (finished.id,))
 

@@ -10,7 +10,7 @@ from core.storage.store import Store
 from tests.support.app.page_app import Open
 from ui.runs import learning_curves, run_list
 from ui.runs.learning_curves import LiveMetrics
-from ui.widgets.run_summary import summarise
+from ui.widgets.run_summary import summarize
 
 
 class Timer:
@@ -118,7 +118,7 @@ def test_the_list_is_made_once_for_all_who_look_within_a_second(
     shared = run_list.SharedTable(timer)
 
     def look() -> pa.Table:
-        return shared.table(store, [summarise(store, job) for job in store.jobs()])
+        return shared.table(store, [summarize(store, job) for job in store.jobs()])
 
     first = look()
 

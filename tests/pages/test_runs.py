@@ -76,8 +76,8 @@ def expected(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("guess", "answer"),
     [
-        (0.8, "You predicted 80.0 %, which lies in the 95 % interval"),
-        (0.5, "You predicted 50.0 %: 35.0 points too low."),
+        (0.8, "You guessed 80.0 %, which lies in the 95 % interval"),
+        (0.5, "You guessed 50.0 %: 35.0 points too low."),
     ],
 )
 def test_a_guess_is_answered_with_the_interval(
@@ -214,7 +214,7 @@ def test_an_unknown_run_is_said_above_the_list(open_app: Open, finished: Job) ->
     assert app.dataframe[0].value["name"].tolist() == ["finished-run"]
 
 
-def test_a_shipped_run_is_marked(open_app: Open, store: Store, finished: Job) -> None:
+def test_a_bundled_run_is_marked(open_app: Open, store: Store, finished: Job) -> None:
     with store.transaction() as db:
         db.execute("UPDATE jobs SET owner = 'shipped' WHERE id = ?", (finished.id,))
 

@@ -144,7 +144,7 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.runs.local_estimate.estimate_request": "asks the Hub as well",
     "core.runs.queue.read_queue": "asks the Hub as well",
     "core.runs.sweep.estimate_sweep": "asks the Hub as well",
-    "core.demo.gallery.open_gallery": "copies the shipped runs, which have no owner, once",
+    "core.demo.gallery.open_gallery": "copies the bundled runs, which have no owner, once",
     "core.storage.recovery.open_store": "makes the database where there is none",
     "core.people.classroom.come_back": "writes down who came, with a key",
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from core.config import RunConfig
-from core.training.adapted_model import adapter_files, add_adapter, trainable
+from core.training.adapted_model import add_adapter, list_trainable, serialize_adapter
 from core.training.load_model import load_base
 
 CLASSES = ("Sports", "Business", "World")
@@ -25,9 +25,9 @@ def write_random_adapter(base: Path, folder: Path, seed: int, **changes: object)
     model = add_adapter(load_base(base, CLASSES, seed), config, "local/base", None)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in trainable(model).values():
+        for parameter in list_trainable(model).values():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
     folder.mkdir(exist_ok=True)
-    for file, content in adapter_files(model).items():
+    for file, content in serialize_adapter(model).items():
         (folder / file).write_bytes(content)
     return folder

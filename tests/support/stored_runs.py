@@ -15,13 +15,13 @@ from core.runs.run import SplitScores
 from core.storage import files
 from core.storage.database import Metric
 from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import SHIPPED
+from core.storage.recovery import BUNDLED_RUNS
 from core.storage.store import Store
 from core.training.events import Split
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 FINGERPRINT = "0123456789ab"
-ADAPTER = SHIPPED / "example" / "adapter"
+ADAPTER = BUNDLED_RUNS / "example" / "adapter"
 
 
 def make_run(store: Store, source: Source, name: str, **fields: object) -> Job:

@@ -86,7 +86,7 @@ def ask_all(runs: Sequence[Run], text: str) -> list[Answer]:
 
     Raises LoraLabError.
     """
-    requests = [request_for(run) for run in runs]
+    requests = [build_request(run) for run in runs]
     base = requests[0]
     requests.append(
         ClassifyRequest(None, base.model, None, base.classes, base.max_tokens, base.seed)
@@ -106,16 +106,16 @@ def ask_all(runs: Sequence[Run], text: str) -> list[Answer]:
     ]
 
 
-def request_for(run: Run, variant: Variant = AS_TRAINED) -> ClassifyRequest:
+def build_request(run: Run, variant: Variant = AS_TRAINED) -> ClassifyRequest:
     """Build the request for the adapter of ``run``. Raises ArtifactDamaged and ModelUnavailable."""
     settings = Settings()
-    model = find_model(run.config.model, settings, cache.hub(settings))
+    model = find_model(run.config.model, settings, cache.is_hub_reachable(settings))
     return run.build_classify_request(model, variant)
 
 
 def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
     """Return the process, ready for ``requests``; a progress bar shows its start, some seconds."""
-    host = cache.host()
+    host = cache.get_host()
     if host.warm:
         return host
     stages = (
@@ -134,7 +134,7 @@ def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
     return host
 
 
-def comparable_runs(run: Run) -> list[Run]:
+def list_comparable_runs(run: Run) -> list[Run]:
     """Return other runs with an adapter and the same classes."""
     store = cache.open_lab()
     runs = (Run.of(store, job) for job in store.jobs(JobKind.TRAIN))
@@ -156,7 +156,7 @@ def _read_tokens(request: ClassifyRequest, text: str) -> tuple[int, int, bool]:
     path = request.model.folder / "tokenizer.json" if request.model.folder else None
     if path is None or not path.is_file():
         return 0, request.max_tokens, True
-    tokens = _tokenizer(path).encode(text)
+    tokens = _open_tokenizer(path).encode(text)
     unknown = {"[UNK]", "<unk>"}
     known = any(
         not special and token not in unknown
@@ -166,7 +166,7 @@ def _read_tokens(request: ClassifyRequest, text: str) -> tuple[int, int, bool]:
 
 
 @lru_cache(maxsize=2)  # a page compares runs of one base model, rarely of two; each takes a few MB
-def _tokenizer(path: Path) -> Tokenizer:
+def _open_tokenizer(path: Path) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -54,7 +54,7 @@ def open_data(title: str, question: str) -> Dataset:
     Stops the page with the next action if no dataset is prepared.
     """
     store = open_page(title, question)
-    status = cache.data_status(store.settings)
+    status = cache.read_data_status(store.settings)
     if status.dataset is None:
         job_panel.draw_preparation(store, status)
         st.stop()

@@ -76,7 +76,7 @@ def _draw_live_lines(was_busy: bool) -> None:
 
 
 def _draw_data_line(store: Store) -> None:
-    status = cache.data_status(store.settings)
+    status = cache.read_data_status(store.settings)
     if status.dataset is not None:
         label = (
             f"{plain(status.dataset.name)} · {count(status.dataset.train_rows, 'rows')} ·"

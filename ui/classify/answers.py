@@ -51,7 +51,7 @@ def draw_examples(run: Run) -> None:
 
 def choose_others(run: Run) -> list[Run]:
     """Let the reader choose further runs with the same classes."""
-    usable = {other.id: other for other in inference.comparable_runs(run)}
+    usable = {other.id: other for other in inference.list_comparable_runs(run)}
     if not usable:
         return []
     names = [other.job.name for other in usable.values()]
@@ -68,7 +68,7 @@ def choose_others(run: Run) -> list[Run]:
 
 def ask(runs: Sequence[Run], text: str) -> None:
     """Classify with all runs and the untrained base model, and store the answers for this visit."""
-    crashes = cache.host().crashes
+    crashes = cache.get_host().crashes
     try:
         text = inference.check_text(text)
         with st.spinner("Classifying", show_time=False):
@@ -80,7 +80,7 @@ def ask(runs: Sequence[Run], text: str) -> None:
         error_boundary.show(error)
         st.button("Try again", key="try-again", icon=":material/refresh:", on_click=_ask_again)
         return
-    if cache.host().crashes > crashes:
+    if cache.get_host().crashes > crashes:
         st.info(inference.CRASHED, icon=":material/restart_alt:")
     st.session_state[ANSWER_KEY] = (text, answers)
     st.session_state[HISTORY_KEY] = [(text, answers), *st.session_state.get(HISTORY_KEY, [])][:KEPT]

@@ -102,7 +102,7 @@ def _draw_without(run: Run, text: str) -> None:
     if not left_out:
         return
     rest = " ".join(word for position, word in enumerate(text.split()) if position not in left_out)
-    request = inference.request_for(run)
+    request = inference.build_request(run)
     host = inference.with_stages([request])
     columns = st.grid(2, min_column_width=300, gap="medium")
     for name, part in (("Whole text", text), ("Without these words", rest or " ")):
@@ -115,7 +115,7 @@ def _draw_without(run: Run, text: str) -> None:
 
 @st.cache_data(max_entries=50, show_spinner=False)
 def _explain(run_id: str, version: int, text: str, target: int, _run: Run) -> Explanation:
-    request = inference.request_for(_run)
+    request = inference.build_request(_run)
     return inference.with_stages([request]).explain(request, text, target)
 
 

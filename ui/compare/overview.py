@@ -116,7 +116,7 @@ def _read(store: Store, job: Job, name: str) -> Chosen | None:
     try:
         run = Run.of(store, job)
         run.require_readable()
-        predictions = cache.predictions(run.folder, run.version, len(run.classes), "test")
+        predictions = cache.read_predictions(run.folder, run.version, len(run.classes), "test")
     except LoraLabError as error:
         error_boundary.show(error)
         return None

@@ -103,7 +103,7 @@ def _draw_next(store: Store, card: SavedCard) -> None:
             args=(card.name,),
         )
     else:
-        status = cache.data_status(store.settings)
+        status = cache.read_data_status(store.settings)
         if status.dataset is None:
             job_panel.draw_preparation(store, status)
         else:

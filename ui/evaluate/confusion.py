@@ -85,7 +85,7 @@ def read_untrained(run: Run) -> Predictions | None:
     if not run.has_predictions("untrained"):
         return None
     try:
-        return cache.predictions(run.folder, run.version, len(run.classes), "untrained")
+        return cache.read_predictions(run.folder, run.version, len(run.classes), "untrained")
     except ArtifactDamaged:  # the page works without them
         return None
 
@@ -113,7 +113,7 @@ def draw_headline(
         if untrained and untrained_share
         else []
     )
-    low, high = cache.f1_intervals(run.folder, run.version, len(run.classes), split).macro
+    low, high = cache.compute_f1_intervals(run.folder, run.version, len(run.classes), split).macro
     macro = f"Macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f})"
     st.caption(" · ".join([macro, *base, data, *rows]))
     if run.bundled:

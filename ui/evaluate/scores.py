@@ -24,13 +24,13 @@ def draw_per_class(run: Run, split: Split) -> None:
     """Draw precision, recall and F1 of each class with intervals; ``per_class_table`` is its
     table.
     """
-    table = cache.class_intervals(run.folder, run.version, run.classes, split)
+    table = cache.compute_class_intervals(run.folder, run.version, run.classes, split)
     chart_view.draw(charts.class_scores(table), key="class-scores", twin=False)
 
 
 def draw_per_class_table(run: Run, split: Split) -> None:
     """Draw the scores of each class as a table."""
-    table = cache.class_intervals(run.folder, run.version, run.classes, split)
+    table = cache.compute_class_intervals(run.folder, run.version, run.classes, split)
     shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
     for name in ("precision", "recall", "f1"):
         shown[name] = [
@@ -130,7 +130,7 @@ def draw_ranking(run: Run, split: Split) -> None:
         )
         chosen = _choose_class(run.classes)
     known: CurveKind = kind or "ROC"
-    curves = cache.ranking_curves(run.folder, run.version, run.classes, split, known)
+    curves = cache.compute_ranking_curves(run.folder, run.version, run.classes, split, known)
     chart = charts.ranking(curves, run.classes, chosen)
     chart_view.draw(chart, key="ranking", twin=False)
     if chart.note:

@@ -32,7 +32,7 @@ def draw_before_and_after(run: Run, untrained: Predictions | None, show: CellsSh
         )
         return
     try:
-        after = cache.predictions(run.folder, run.version, len(run.classes), "test")
+        after = cache.read_predictions(run.folder, run.version, len(run.classes), "test")
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
@@ -67,7 +67,7 @@ def draw_another_run(run: Run, split: Split, predictions: Predictions) -> None:
     )
     other = next(other for other in others if other.id == chosen)
     try:
-        theirs = cache.predictions(other.folder, other.version, len(run.classes), split)
+        theirs = cache.read_predictions(other.folder, other.version, len(run.classes), split)
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return

@@ -49,7 +49,7 @@ def require_index(dataset: Dataset) -> TextIndex:
         return view_cache.index_of(dataset)
     except ArtifactDamaged:
         store = cache.open_lab()
-        status = cache.data_status(store.settings)
+        status = cache.read_data_status(store.settings)
         job_panel.draw_preparation(
             store,
             status,
@@ -65,7 +65,7 @@ def draw_origin(dataset: Dataset) -> None:
         f" {dataset.test_rows:,} test rows"
     )
     st.caption(f"{plain(dataset.name)} · {rows} · fingerprint `{dataset.fingerprint}`")
-    source = cache.data_status(Settings()).source
+    source = cache.read_data_status(Settings()).source
     for note in [*([source.note] if source else []), *dataset.notes]:
         st.caption(plain(note))
 

@@ -217,7 +217,7 @@ def _document(dataset: Dataset, report: QualityReport) -> bytes:
 def _texts(dataset: Dataset) -> pd.DataFrame:
     return pd.concat(
         [
-            cache.rows(dataset, split)[["row", "text", "label"]].assign(split=split)
+            cache.read_rows(dataset, split)[["row", "text", "label"]].assign(split=split)
             for split in SPLITS
         ],
         ignore_index=True,

@@ -16,7 +16,7 @@ from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session.error_boundary import boundary
 from ui.text import accuracy, duration, format_setting, per_cent, plain
 from ui.widgets import baselines, job_state
-from ui.widgets.run_summary import Summary, draw_badge, draw_origin, summarise
+from ui.widgets.run_summary import Summary, draw_badge, draw_origin, summarize
 
 LIVE_SECONDS = 2  # a step takes about half a second on two cores
 
@@ -52,7 +52,7 @@ def _draw_head(store: Store, summary: Summary) -> None:
 
 def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> None:
     with boundary():
-        summary = summarise(store, store.job(drawn.job.id))
+        summary = summarize(store, store.job(drawn.job.id))
         job = summary.job
         if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
             st.rerun()  # the buttons and the refresh rate depend on the state

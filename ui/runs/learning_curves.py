@@ -165,7 +165,7 @@ class Curves:
         if not steps or classes is None:
             return
         try:
-            predictions = cache.predictions(
+            predictions = cache.read_predictions(
                 run.folder, run.version, len(classes), "validation", steps[-1]
             )
         except ArtifactDamaged as error:

@@ -23,7 +23,7 @@ from ui.session.error_boundary import boundary
 from ui.text import accuracy, age, count, duration, without_folders
 from ui.widgets import tables
 from ui.widgets.job_state import DAMAGED, LOOKS, format_look, format_progress, format_wait
-from ui.widgets.run_summary import Summary, read_accuracies, summarise
+from ui.widgets.run_summary import Summary, read_accuracies, summarize
 
 SHARED_SECONDS = 1.0
 COLOURS = {
@@ -136,7 +136,7 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
     rows, known = _count_rows(summary)
     return {
         "state": [format_look(summary.look)],
-        "name": f"{summary.name} (example)" if summary.shipped else summary.name,
+        "name": f"{summary.name} (example)" if summary.bundled else summary.name,
         "result": _outcome(summary),
         "curve": curve,
         "model": without_folders(request.config.model) if request else "",
@@ -202,7 +202,7 @@ def read(store: Store) -> list[Summary]:
     """Return all runs, newest first; of the gallery's runs only the one in the URL."""
     jobs = store.jobs(JobKind.TRAIN)
     return [
-        summarise(store, job)
+        summarize(store, job)
         for job in jobs
         if job.owner != GALLERY_OWNER or job.id == st.query_params.get("run")
     ]

@@ -105,7 +105,7 @@ def draw_scoring(store: Store, job: Job) -> None:
         st.rerun()  # the scores were written in the meantime
     if not is_allowed(store.visitor, Action.SCORE, job.owner):
         return
-    status = cache.data_status(store.settings)
+    status = cache.read_data_status(store.settings)
     if status.source is None:
         st.caption("Choose data in the sidebar to score the run on its test texts.")
         return

@@ -35,7 +35,7 @@ from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.training.events import Split
 from ui.session import visitors
-from ui.session.data_picker import chosen_source
+from ui.session.data_picker import find_chosen_source
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -89,87 +89,89 @@ def open_lab() -> Store:
     return open_store(settings, visitors.find_current(settings))
 
 
-def data_status(settings: Settings) -> DataStatus:
+def read_data_status(settings: Settings) -> DataStatus:
     """Return the data in use; a problem is returned as a value, so that the page continues."""
     try:
-        source = chosen_source(settings)
+        source = find_chosen_source(settings)
         return DataStatus(source, find_prepared(settings, source))
     except LoraLabError as error:
         return DataStatus(None, None, error)
 
 
-def hub(settings: Settings) -> bool:
+def is_hub_reachable(settings: Settings) -> bool:
     """Return whether the Hub is reachable; ``core`` caches the answer for a while."""
     return hub_reachable(settings)
 
 
-def rows(dataset: Dataset, split: DataSplit) -> pd.DataFrame:
+def read_rows(dataset: Dataset, split: DataSplit) -> pd.DataFrame:
     """Return the texts and labels of a split. Shared between sessions: never change it."""
-    return _rows(dataset.fingerprint, split, dataset)
+    return _read_rows(dataset.fingerprint, split, dataset)
 
 
-def facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
+def read_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
     """Return sizes and sorted text lengths of the dataset without the rows that ``recipe`` drops.
 
     Shared: never change it.
     """
-    return _facts(trained_fingerprint(dataset.fingerprint, recipe), dataset, recipe)
+    return _read_facts(trained_fingerprint(dataset.fingerprint, recipe), dataset, recipe)
 
 
-def predictions(
+def read_predictions(
     folder: Path, version: int, classes: int, split: Split, step: int | None = None
 ) -> Predictions:
     """Return one evaluation of a run; with ``step``, the validation after this step.
 
     ``version`` is the job's. Shared: never change it.
     """
-    return _predictions(str(folder), version, classes, split, step)
+    return _read_predictions(str(folder), version, classes, split, step)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)  # the bootstrap for 50 classes takes 0.3 s
-def f1_intervals(folder: Path, version: int, classes: int, split: Split) -> F1Intervals:
+def compute_f1_intervals(folder: Path, version: int, classes: int, split: Split) -> F1Intervals:
     """Return the 95 % intervals of an evaluation's F1."""
-    return bootstrap_f1(predictions(folder, version, classes, split).scores)
+    return bootstrap_f1(read_predictions(folder, version, classes, split).scores)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def class_intervals(
+def compute_class_intervals(
     folder: Path, version: int, classes: tuple[str, ...], split: Split
 ) -> pd.DataFrame:
     """Return the scores of each class of an evaluation with their intervals."""
-    intervals = f1_intervals(folder, version, len(classes), split)
+    intervals = compute_f1_intervals(folder, version, len(classes), split)
     return class_scores.compute_class_intervals(
-        predictions(folder, version, len(classes), split).scores, classes, intervals
+        read_predictions(folder, version, len(classes), split).scores, classes, intervals
     )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)  # at most 200 points per class
-def ranking_curves(
+def compute_ranking_curves(
     folder: Path, version: int, classes: tuple[str, ...], split: Split, kind: CurveKind
 ) -> RankingCurves:
     """Return the ROC or precision-recall curve of each class. Shared: never change it."""
     return class_scores.compute_ranking_curves(
-        predictions(folder, version, len(classes), split), classes, kind
+        read_predictions(folder, version, len(classes), split), classes, kind
     )
 
 
 @st.cache_data(max_entries=32, show_spinner=False)  # a few hundred passes over the validation texts
-def temperature(folder: Path, version: int, classes: int) -> float | None:
+def read_temperature(folder: Path, version: int, classes: int) -> float | None:
     """Fit the temperature to a run's validation predictions."""
-    return fit_temperature(predictions(folder, version, classes, "validation"))
+    return fit_temperature(read_predictions(folder, version, classes, "validation"))
 
 
 @st.cache_resource(
     max_entries=8, show_spinner=False
 )  # one mask per slice: 30 slices of 7,600 rows take 0.2 MB
-def slices(folder: Path, version: int, classes: tuple[str, ...], max_tokens: int) -> list[Slice]:
+def find_run_slices(
+    folder: Path, version: int, classes: tuple[str, ...], max_tokens: int
+) -> list[Slice]:
     """Return the slices of a run's test texts. Shared: never change it."""
-    return find_slices(predictions(folder, version, len(classes), "test"), classes, max_tokens)
+    return find_slices(read_predictions(folder, version, len(classes), "test"), classes, max_tokens)
 
 
-def dynamics(folder: Path, version: int, classes: int) -> Dynamics:
+def read_dynamics(folder: Path, version: int, classes: int) -> Dynamics:
     """Return a run's predictions after up to 100 validations. Shared: never change it."""
-    return _dynamics(
+    return _read_dynamics(
         str(folder), version, classes, tuple(choose_steps(artifacts.list_validation_steps(folder)))
     )
 
@@ -177,19 +179,19 @@ def dynamics(folder: Path, version: int, classes: int) -> Dynamics:
 @st.cache_resource(
     max_entries=6, show_spinner=False
 )  # three splits of two datasets; 36,000 rows take about 10 MB
-def _rows(fingerprint: str, split: DataSplit, _dataset: Dataset) -> pd.DataFrame:
+def _read_rows(fingerprint: str, split: DataSplit, _dataset: Dataset) -> pd.DataFrame:
     return _dataset.read(split)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)  # one number per training text
-def _facts(fingerprint: str, _dataset: Dataset, _recipe: Recipe | None) -> DataFacts:
+def _read_facts(fingerprint: str, _dataset: Dataset, _recipe: Recipe | None) -> DataFacts:
     return data_facts(_dataset, _recipe)
 
 
 @st.cache_resource(
     max_entries=4, show_spinner=False
 )  # 100 validations of 500 texts and 4 classes take 2 MB
-def _dynamics(folder: str, version: int, classes: int, steps: tuple[int, ...]) -> Dynamics:
+def _read_dynamics(folder: str, version: int, classes: int, steps: tuple[int, ...]) -> Dynamics:
     frames = [artifacts.read_predictions(Path(folder), "validation", step) for step in steps]
     return Dynamics.of(steps, [Predictions.of(frame, classes) for frame in frames])
 
@@ -197,14 +199,14 @@ def _dynamics(folder: str, version: int, classes: int, steps: tuple[int, ...]) -
 @st.cache_resource(
     max_entries=16, show_spinner=False
 )  # 7,600 rows take about 3 MB with their texts
-def _predictions(
+def _read_predictions(
     folder: str, version: int, classes: int, split: Split, step: int | None
 ) -> Predictions:
     return Predictions.of(artifacts.read_predictions(Path(folder), split, step), classes)
 
 
 @st.cache_resource(show_spinner=False)
-def host() -> InferenceProcess:
+def get_host() -> InferenceProcess:
     """Return the inference process, which starts on first use; shared by all sessions."""
     settings = Settings()
-    return InferenceProcess(settings, hub(settings))
+    return InferenceProcess(settings, is_hub_reachable(settings))

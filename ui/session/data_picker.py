@@ -12,7 +12,7 @@ KEY, PICKER_KEY, IN_URL = "data-in-use", "data-picker", "data"
 DEMO = "Demo corpus"
 
 
-def chosen_source(settings: Settings) -> Source:
+def find_chosen_source(settings: Settings) -> Source:
     """Return the chosen dataset, else the default: a folder, AG News or the demo corpus.
 
     Raises DataError.

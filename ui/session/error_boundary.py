@@ -12,7 +12,7 @@ import streamlit as st
 from core.access import Action, is_allowed
 from core.errors import LoraLabError, StoreDamaged
 from core.settings import Settings
-from ui.session.local_machine import at_the_machine
+from ui.session.local_machine import find_local_visitor
 from ui.text import plain
 
 UNEXPECTED = "Something went wrong"  # how the message of an unforeseen error begins
@@ -46,7 +46,7 @@ def show(error: LoraLabError) -> None:
 def _show_damaged_store(error: StoreDamaged) -> None:
     st.error(f"**{plain(error.message)}**", icon=":material/error:")
 
-    visitor = at_the_machine(Settings())  # class members are stored in the damaged file
+    visitor = find_local_visitor(Settings())  # class members are stored in the damaged file
     if not is_allowed(visitor, Action.REPAIR):
         st.caption("Ask the administrator of this server to repair it.")
         return

@@ -9,9 +9,9 @@ from core.access import GUEST, MACHINE_OWNER, Mode, Visitor
 from core.settings import Settings
 
 
-def at_the_machine(settings: Settings) -> Visitor:
+def find_local_visitor(settings: Settings) -> Visitor:
     """Return the machine's owner if the visitor must be local, else a guest; no database access."""
-    return MACHINE_OWNER if settings.mode == Mode.LOCAL and from_this_machine() else GUEST
+    return MACHINE_OWNER if settings.mode == Mode.LOCAL and is_from_this_machine() else GUEST
 
 
 def is_own(peer: str) -> bool:
@@ -28,7 +28,7 @@ def is_own(peer: str) -> bool:
     return plain_form.is_loopback or str(plain_form) in _own_addresses()
 
 
-def address() -> str:
+def read_address() -> str:
     """Return the address of the visitor's connection; empty for this machine.
 
     Behind a proxy this is the proxy's address.
@@ -39,9 +39,9 @@ def address() -> str:
     )  # None via localhost; a page under test has no connection
 
 
-def from_this_machine() -> bool:
+def is_from_this_machine() -> bool:
     """Return whether the connection comes from this machine and not through a proxy."""
-    return is_own(address()) and "X-Forwarded-For" not in st.context.headers
+    return is_own(read_address()) and "X-Forwarded-For" not in st.context.headers
 
 
 def _own_addresses() -> set[str]:

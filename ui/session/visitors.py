@@ -16,7 +16,7 @@ from core.storage.accounts import is_member
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from ui.session.error_boundary import show
-from ui.session.local_machine import address, at_the_machine, from_this_machine
+from ui.session.local_machine import find_local_visitor, is_from_this_machine, read_address
 from ui.text import plain
 
 WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
@@ -29,12 +29,12 @@ def find_current(settings: Settings) -> Visitor:
     public page is a guest or a guest trainer.
     """
     if settings.mode == Mode.LOCAL:
-        return at_the_machine(settings)
+        return find_local_visitor(settings)
     sign_in = load_sign_in()
     visitor = (
         _find_signed_in(settings, open_store(settings), sign_in)
         if sign_in.is_configured
-        else _joined(settings)
+        else _find_joined(settings)
     )
     if visitor is GUEST and settings.mode == Mode.PUBLIC and settings.guest_taste:
         guest_trainer: Visitor = st.session_state.setdefault(GUEST_TRAINER, make_guest_trainer())
@@ -42,7 +42,7 @@ def find_current(settings: Settings) -> Visitor:
     return visitor
 
 
-def _joined(settings: Settings) -> Visitor:
+def _find_joined(settings: Settings) -> Visitor:
     visitor: Visitor = st.session_state.get(WHO, GUEST)
     joined = (
         settings.mode == Mode.CLASSROOM
@@ -55,7 +55,7 @@ def _joined(settings: Settings) -> Visitor:
 def admit() -> None:
     """Admit the visitor, or stop at the sign-in page. Call this before anything else is drawn."""
     settings = Settings()
-    if settings.mode == Mode.LOCAL and not from_this_machine():
+    if settings.mode == Mode.LOCAL and not is_from_this_machine():
         st.title("LoRA Lab is only available on this machine", anchor=False)
         st.markdown(
             "It was started in local mode. To give others access, start it with the environment"
@@ -146,7 +146,7 @@ def _draw_sign_in_page(settings: Settings) -> None:
 
 def _try(enter: Callable[[Store, str], tuple[Visitor, str]], settings: Settings) -> None:
     try:
-        st.session_state[WHO], st.session_state[KEY] = enter(open_store(settings), address())
+        st.session_state[WHO], st.session_state[KEY] = enter(open_store(settings), read_address())
     except LoraLabError as error:
         show(error)
         return

@@ -9,7 +9,7 @@ from core.estimate.inputs import model_facts
 from core.presets import make_config
 from core.runs.local_estimate import find_speed, list_outcomes
 from core.storage.store import Store
-from ui.session.cache import DataStatus, facts
+from ui.session.cache import DataStatus, read_facts
 from ui.text import plain
 from ui.train import form
 from ui.widgets import model_picker
@@ -83,7 +83,7 @@ def _propose(
     values = form.read()
     config = make_config(None, values)
     model = model_facts(model_picker.find(config.model, store))
-    data, speed = facts(status.dataset, recipe), find_speed(store, config, model)
+    data, speed = read_facts(status.dataset, recipe), find_speed(store, config, model)
     return propose(
         minutes,
         config,

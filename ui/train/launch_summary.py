@@ -60,7 +60,7 @@ def draw(
         show(error)
         _draw_launch(store, status, None, preset, recipe)
         return
-    data = cache.facts(status.dataset, recipe) if status.dataset else None
+    data = cache.read_facts(status.dataset, recipe) if status.dataset else None
     findings = check(config, data, model) if data else _without_data(model)
     _draw_trained(config, data, model)
     expected = None
@@ -154,7 +154,7 @@ def _draw_launch(
                 key="run-name",
             )
         guess = st.number_input(
-            "Your prediction (accuracy, %)",
+            "Your guess (accuracy, %)",
             0.0,
             100.0,
             None,

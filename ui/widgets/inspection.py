@@ -53,7 +53,7 @@ class Subject:
 
 def list_base_models(store: Store) -> list[Subject]:
     """Return every offered base model and the configured one, available or not."""
-    hub = cache.hub(store.settings)
+    hub = cache.is_hub_reachable(store.settings)
     models = [
         find_model(model, store.settings, hub)
         for model in dict.fromkeys([store.settings.model, *MODELS])
@@ -103,7 +103,7 @@ def _run(store: Store, job: Job) -> Subject | None:
     try:
         run.require_readable()
         classes = run.classes
-        model = find_model(run.config.model, store.settings, cache.hub(store.settings))
+        model = find_model(run.config.model, store.settings, cache.is_hub_reachable(store.settings))
     except LoraLabError:
         return None
     return Subject(job.id, job.name, model, run.config, run, classes)
@@ -154,6 +154,6 @@ def choose_text(dataset: Dataset | None) -> str:
 
 def _take_row(dataset: Dataset, split: Split) -> None:
     position = st.session_state.get(ROW_KEY)
-    st.session_state[TEXT_KEY] = str(cache.rows(dataset, split)["text"].iloc[int(position or 0)])[
-        :LONGEST_TEXT
-    ]
+    st.session_state[TEXT_KEY] = str(
+        cache.read_rows(dataset, split)["text"].iloc[int(position or 0)]
+    )[:LONGEST_TEXT]

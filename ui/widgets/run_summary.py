@@ -68,7 +68,7 @@ class Summary:
         return DAMAGED if self.problem else LOOKS[self.job.state]
 
     @property
-    def shipped(self) -> bool:
+    def bundled(self) -> bool:
         """Whether the run is bundled with the project."""
         return self.run.bundled
 
@@ -82,7 +82,7 @@ _summaries: BoundedCache[Path, tuple[bool, Summary]] = BoundedCache(MOST_CACHED)
 _accuracies: BoundedCache[tuple[Path, int], list[float]] = BoundedCache(MOST_CACHED)
 
 
-def summarise(store: Store, job: Job) -> Summary:
+def summarize(store: Store, job: Job) -> Summary:
     """Summarise the run; damage is a value here, so that one run cannot break the whole list.
 
     Cached until its record changes: a class has hundreds of runs, and every page lists them.
@@ -130,7 +130,7 @@ def draw_badge(summary: Summary) -> None:
 def draw_origin(summary: Summary) -> None:
     """Draw where the run comes from and what it was trained on, in one line."""
     job, request = summary.job, summary.request
-    parts = [EXAMPLE] if summary.shipped else []
+    parts = [EXAMPLE] if summary.bundled else []
     if request and summary.run.imported:
         parts.append(f"Imported from {plain(str(summary.run.result.imported))}")
     if request:

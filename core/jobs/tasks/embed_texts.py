@@ -7,7 +7,7 @@
 <home>/maps/<key>-<key>-map.parquet
     Row, label, x and y of one projection of the states.
 <home>/jobs/<id of the run>/nearest/<key>/states.safetensors
-    Half-precision vectors (n, d) of length one: what the run's head reads of each text.
+    Half-precision vectors (n, d) of length one: the input of the run's head for each text.
 <home>/jobs/<id of the run>/nearest/<key>/texts.parquet
     Row, text and label in the same order, so that they outlive their dataset.
 
@@ -52,7 +52,7 @@ AGAIN = "Compute the map again."
 ROWS = 8000  # 6 MB of half floats with MiniLM; all rows of a smaller run
 BLOCK = 2048  # texts compared at once: half floats become floats on the way
 STATES, TEXTS = "states.safetensors", "texts.parquet"
-GONE = "The texts that this run was trained on are no longer on this machine"
+MISSING_TEXTS = "The texts that this run was trained on are no longer on this machine"
 
 States = NDArray[np.float16]
 
@@ -310,7 +310,7 @@ def find_data(settings: Settings, run: Job) -> Dataset | None:
     except DataError as error:
         # visitors must not read folder names
         raise DataError(
-            f"{GONE}.", f"Restore {request.source.name}, or choose another run."
+            f"{MISSING_TEXTS}.", f"Restore {request.source.name}, or choose another run."
         ) from error
     return None
 

@@ -55,15 +55,15 @@ from core.settings import count_cores
 from core.storage.machine_speed import StepSeconds, choose_auto_precision, decide_steps
 from core.training.adapted_model import ALL_ON, Optimizations
 from core.training.batches import Encoded, encode
-from core.training.device import choose_device, peak_memory_mb, release_memory
+from core.training.device import choose_device, measure_peak_memory_mb, release_memory
 from core.training.events import Event, TrainMetric
 from core.training.fast.matmul import machine_products
 from core.training.loop import Loop
 from core.training.microbatches import (
     MICROBATCH_TOKENS,
     Microbatches,
-    evaluation_microbatches,
-    train_microbatches,
+    simulate_evaluation_microbatches,
+    simulate_train_microbatches,
 )
 from core.training.predict import predict
 from core.training.session import TrainingData, TrainingSession
@@ -103,18 +103,20 @@ class OtherLoad:
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
-        self._used = _used_by_all() - time.process_time()
+        self._used = _read_used_seconds() - time.process_time()
 
     @property
     def share(self) -> float:
         """The load from 0 to 1."""
         if count_cores() != psutil.cpu_count():
             return 0.0
-        used = _used_by_all() - time.process_time() - self._used
+        used = _read_used_seconds() - time.process_time() - self._used
         return float(np.clip(used / count_cores() / (time.perf_counter() - self._began), 0.0, 1.0))
 
 
-def free_seconds(groups: Sequence[Sequence[Timing]], threads: int, others: float) -> list[float]:
+def estimate_free_seconds(
+    groups: Sequence[Sequence[Timing]], threads: int, others: float
+) -> list[float]:
     """Estimate the median seconds of each group of laps on an otherwise idle machine.
 
     The number of busy processors is taken from the laps that were disturbed least. If the load of
@@ -129,7 +131,7 @@ def free_seconds(groups: Sequence[Sequence[Timing]], threads: int, others: float
     return [median(lap.cpu_seconds for lap in laps) / working for laps in groups]
 
 
-def _used_by_all() -> float:
+def _read_used_seconds() -> float:
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system)
 
@@ -173,7 +175,7 @@ EVALUATED = (Setting(12, 64), Setting(2, 224), Setting(4, 32), Setting(6, 64, {"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ProbeResult:
     """Results of the probes.
 
     ``loaded_at`` is when the model was first loaded, in seconds since 1970; ``others`` is the load
@@ -216,23 +218,23 @@ class Prober:
         self._full: dict[MemoryUnit, float] = {}
         self._random = np.random.default_rng(0)
 
-    def measure(self) -> Measured:
+    def measure(self) -> ProbeResult:
         """Time every setting, then fit the costs."""
         for changes, settings in groupby(SETTINGS, key=lambda setting: setting.changes):
             session = self._open(changes)
             self._loaded_at = self._loaded_at or time.time()
             for setting in settings:
-                self._probe_steps(session, _readable(setting, session))
+                self._probe_steps(session, _limit_tokens(setting, session))
             for setting in EVALUATED:
                 if setting.changes == changes:
-                    self._probe_evaluation(session, _readable(setting, session))
-            self._tokens_per_second = self._tokens_per_second or _tokenise(session)
+                    self._probe_evaluation(session, _limit_tokens(setting, session))
+            self._tokens_per_second = self._tokens_per_second or _measure_tokenizer(session)
             precision, self._device = session.network.precision, session.network.device.type
             del session  # before the next model is loaded
             gc.collect()
         others = self._others.share
         megabytes = fit(self.sizes, TYPICAL_MB)
-        return Measured(
+        return ProbeResult(
             precision,
             self._device,
             self._loaded_at,
@@ -246,7 +248,7 @@ class Prober:
     def step_seconds(self) -> float:
         """Return the seconds of the fastest of a few steps of the size ``FULL``."""
         session = self._open({})
-        laps = self._run_steps(session, _readable(FULL, session), MOST_REPEATS)
+        laps = self._run_steps(session, _limit_tokens(FULL, session), MOST_REPEATS)
         return min(lap.seconds for lap in laps[WARM_UPS:])
 
     def times(self, others: float) -> list[CostProbe[CostUnit]]:
@@ -258,7 +260,7 @@ class Prober:
         if self._device == "cuda":
             seconds = [median(lap.seconds for lap in laps) for laps in groups]
         else:
-            seconds = free_seconds(groups, torch.get_num_threads(), others)
+            seconds = estimate_free_seconds(groups, torch.get_num_threads(), others)
         return [
             CostProbe(work, measured)
             for (work, _), measured in zip(self.laps, seconds, strict=True)
@@ -289,20 +291,20 @@ class Prober:
         if RESET_PEAK.exists():
             RESET_PEAK.write_text("5")
         laps = self._run_steps(session, setting, MOST_REPEATS)
-        config, parts = _config(session, setting), _parts(session, setting)
+        config, parts = _make_config(session, setting), _split_rows(session, setting)
         work = train_work(
             config, session.base.shape, len(CLASSES), parts, 1, session.network.device.type
         )
         held = part_memory(config, session.base.shape, parts, session.network.device.type)
         self._keep(work, laps)
-        if peak_memory_mb() > before_mb:
-            self.sizes.append(CostProbe(held, peak_memory_mb() - before_mb))
+        if measure_peak_memory_mb() > before_mb:
+            self.sizes.append(CostProbe(held, measure_peak_memory_mb() - before_mb))
         if setting.rows == FULL.rows:
             trained = sum(
                 count.parameters
                 for count in count_trainable(session.base.shape, config, len(CLASSES))
             )
-            self._full, self._full_mb = held, peak_memory_mb() - trained_mb(trained)
+            self._full, self._full_mb = held, measure_peak_memory_mb() - trained_mb(trained)
 
     def _run_steps(self, session: TrainingSession, setting: Setting, most: int) -> list[Timing]:
         """Run a warm-up and at least ``REPEATS`` steps; stop after ``SECONDS_A_PROBE``."""
@@ -313,11 +315,11 @@ class Prober:
                 watch.take()
 
         def enough() -> bool:
-            return self.should_stop() or _enough(watch)
+            return self.should_stop() or _has_enough_laps(watch)
 
         texts = self._texts(session, setting.rows * (WARM_UPS + most), setting.tokens)
         loop = Loop(
-            _config(session, setting),
+            _make_config(session, setting),
             session.network,
             texts,
             self._texts(session, 1, 4),
@@ -333,17 +335,17 @@ class Prober:
 
     def _probe_evaluation(self, session: TrainingSession, setting: Setting) -> None:
         texts, watch = self._texts(session, setting.rows, setting.tokens), Stopwatch()
-        while not _enough(watch):
+        while not _has_enough_laps(watch):
             predict(session.network, texts, self.should_stop)
             watch.take()
         device = session.network.device.type
-        parts = evaluation_microbatches(
+        parts = simulate_evaluation_microbatches(
             texts.lengths, setting.rows, setting.tokens, MICROBATCH_TOKENS[device]
         )
         self._keep(evaluation_work(session.config, session.base.shape, parts, device), watch.laps)
 
     def _texts(self, session: TrainingSession, rows: int, tokens: int) -> Encoded:
-        # which does not matter
+        # the values do not affect the cost
         ids = self._random.integers(
             1, session.base.model.config.vocab_size, (rows, tokens), np.int32
         )
@@ -354,7 +356,7 @@ class Prober:
         self.report(Progress(Phase.MEASURING, len(self.laps), len(SETTINGS) + len(EVALUATED)))
 
 
-def _enough(watch: Stopwatch) -> bool:
+def _has_enough_laps(watch: Stopwatch) -> bool:
     """Return whether there are enough laps and they took long enough."""
     return (
         len(watch.laps) >= WARM_UPS + REPEATS
@@ -362,21 +364,21 @@ def _enough(watch: Stopwatch) -> bool:
     )
 
 
-def _readable(setting: Setting, session: TrainingSession) -> Setting:
+def _limit_tokens(setting: Setting, session: TrainingSession) -> Setting:
     """Limit the tokens of a setting to those that the model reads."""
     return replace(
         setting, tokens=min(setting.tokens, session.base.shape.max_positions or setting.tokens)
     )
 
 
-def _config(session: TrainingSession, setting: Setting) -> RunConfig:
+def _make_config(session: TrainingSession, setting: Setting) -> RunConfig:
     return session.config.model_copy(update={"batch_size": setting.rows})
 
 
-def _parts(session: TrainingSession, setting: Setting) -> Microbatches:
+def _split_rows(session: TrainingSession, setting: Setting) -> Microbatches:
     lengths = np.full(setting.rows, setting.tokens)
     network = session.network
-    return train_microbatches(
+    return simulate_train_microbatches(
         lengths,
         setting.rows,
         setting.rows,
@@ -386,7 +388,7 @@ def _parts(session: TrainingSession, setting: Setting) -> Microbatches:
     )
 
 
-def _tokenise(session: TrainingSession) -> float:
+def _measure_tokenizer(session: TrainingSession) -> float:
     """Return the tokens per second of the tokenizer."""
     began = time.perf_counter()
     ids = encode(session.base.tokenizer, [TEXT] * TEXTS, session.config.max_tokens)
@@ -402,7 +404,7 @@ def run(context: JobContext) -> None:
     context.report(Progress(Phase.LOADING))
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
     context.set_running()
-    precision, optimizations = request.precision, _optimizations(context)
+    precision, optimizations = request.precision, _choose_optimizations(context)
     if precision == "auto":
         precision = _decide_auto(context, model, optimizations)
     measured = Prober(
@@ -425,7 +427,7 @@ def run(context: JobContext) -> None:
     )
 
 
-def _optimizations(context: JobContext) -> Optimizations:
+def _choose_optimizations(context: JobContext) -> Optimizations:
     return replace(ALL_ON, onednn=machine_products(context.settings).onednn_is_faster)
 
 

@@ -13,6 +13,7 @@ from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Source
 from core.errors import ArtifactDamaged, DataError
+from core.evaluation.baselines import build_prediction_frame
 from core.inference.classifier import load_classifier
 from core.inference.messages import ClassifyRequest
 from core.inference.process import classify
@@ -161,16 +162,6 @@ def score_run(
         should_stop=should_stop,
         on_rows=lambda done: report(Progress(Phase.EVALUATING, done, len(texts))),
     )
-    labels = texts["label"].map(run_labels).to_numpy(np.int64)  # (n,)
-    columns = {f"p{index}": column for index, column in enumerate(probabilities.T)}
-    loss = -np.log(np.maximum(probabilities[np.arange(len(texts)), labels], 1e-12))  # (n,)
-    frame = pd.DataFrame(
-        {
-            "row": texts["row"].to_numpy(np.int64),
-            "label": labels,
-            **columns,
-            "loss": loss,
-            "text": texts["text"],
-        }
-    )
-    write_scores(store, job, dataset, frame)
+    labels = np.asarray(texts["label"].map(run_labels), dtype=np.int64)  # (n,)
+    frame = build_prediction_frame(texts["row"].to_numpy(np.int64), labels, probabilities)
+    write_scores(store, job, dataset, frame.assign(text=texts["text"].to_numpy()))

@@ -20,8 +20,8 @@ from core.inference.tracer import Tracer
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.jobs.tasks.embed_texts import (
-    GONE,
     KEPT_STATES,
+    MISSING_TEXTS,
     POOLINGS,
     SAMPLE_SEED,
     MapPath,
@@ -196,7 +196,8 @@ def _read_training_texts(context: JobContext, job: Job) -> pd.DataFrame:
     dataset = clean(dataset, request.recipe)
     if dataset.fingerprint != job.fingerprint:
         message = (
-            f"{GONE}: the data changed from fingerprint {job.fingerprint} to {dataset.fingerprint}."
+            f"{MISSING_TEXTS}: the data changed from fingerprint {job.fingerprint} to"
+            f" {dataset.fingerprint}."
         )
         raise DataError(message, "Restore the earlier data, or choose another run.")
     return stratified_sample(

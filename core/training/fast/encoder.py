@@ -133,8 +133,10 @@ def fast_encoder(model: PeftModel, onednn: bool) -> FastEncoder | None:
 
 
 def is_known(base: Any) -> bool:
-    """Whether the hand-written layers can compute ``base``: a family of the table on a CPU, with
-    GELU and plain LoRA adapters (no DoRA) or none.
+    """Return whether the hand-written layers can compute ``base``.
+
+    They compute the families of the table on a CPU, with GELU and plain LoRA adapters (no DoRA) or
+    none.
     """
     paths = find_paths(base)
     if paths is None or base.device.type != "cpu":

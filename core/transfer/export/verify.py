@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from core.errors import ArtifactDamaged
 from core.inference.classifier import Classifier
 from core.training.adapted_model import quiet_peft
-from core.training.batches import token_batches
+from core.training.batches import split_by_tokens
 from core.training.load_model import quiet
 from core.transfer.export.formats import Format, Verification
 from core.transfer.export.write_files import ONNX_FILE, SLOW_FUSION, ExportSource, read_labels
@@ -127,7 +127,7 @@ def predict_texts(
         probabilities: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
         return probabilities
 
-    batches = token_batches(lengths, BATCH_TOKENS)
+    batches = split_by_tokens(lengths, BATCH_TOKENS)
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(compute, batches))
     seconds = time.perf_counter() - began

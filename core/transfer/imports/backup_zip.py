@@ -86,7 +86,7 @@ class Backup:
         return content
 
     def has(self, name: str) -> bool:
-        """Whether the zip contains a file with that name."""
+        """Return whether the zip contains a file with that name."""
         return name in self._names
 
     def adapter(self, run: str) -> AdapterArchive | None:

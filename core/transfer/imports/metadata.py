@@ -225,7 +225,7 @@ def _read_stored_names(archive: AdapterArchive) -> list[str]:
 
 
 def _is_not_extreme(value: object) -> bool:
-    """Whether ``value`` is a number of a usual size, or of another type.
+    """Return whether ``value`` is a number of a usual size, or of another type.
 
     JSON allows NaN, infinities and numbers of any size.
     """
@@ -233,5 +233,5 @@ def _is_not_extreme(value: object) -> bool:
 
 
 def is_amount(value: object) -> bool:
-    """Whether ``value`` is a number from 0 to 1e12."""
+    """Return whether ``value`` is a number from 0 to 1e12."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12

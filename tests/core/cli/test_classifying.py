@@ -21,7 +21,7 @@ ROWS = (
 
 @pytest.fixture
 def call(tmp_path: Path) -> Call:
-    """Classify ``rows.csv`` with the shipped run."""
+    """Classify ``rows.csv`` with the bundled run."""
     open_store(Settings())
     (tmp_path / "rows.csv").write_text(ROWS)
     return lambda *given: CliRunner().invoke(

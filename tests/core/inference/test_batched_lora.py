@@ -13,7 +13,7 @@ from core.inference.batched_lora import BatchedLora
 from core.inference.classifier import Classifier
 from core.inference.messages import Query, Variant
 from core.inference.tracer import Tracer
-from core.training.adapted_model import adapter_files, add_adapter, quiet_peft
+from core.training.adapted_model import add_adapter, quiet_peft, serialize_adapter
 from core.training.load_model import load_base
 from tests.support.random_adapters import CLASSES, TEXTS, Write, write_random_adapter
 from tests.support.tiny_models import WRITERS
@@ -228,7 +228,7 @@ def test_the_spectrum_equals_that_of_the_full_product(
 
 def test_an_adapter_before_training_changes_nothing(base_folder: Path, tmp_path: Path) -> None:
     model = add_adapter(load_base(base_folder, CLASSES, 1), RunConfig(rank=4), "local/base", None)
-    for file, content in adapter_files(model).items():
+    for file, content in serialize_adapter(model).items():
         (tmp_path / file).write_bytes(content)
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("new", tmp_path)

@@ -37,8 +37,8 @@ def test_no_section_means_no_signing_in() -> None:
 
 
 def test_a_whole_section_is_ready_with_and_without_a_name() -> None:
-    shared = {name: SECTION[name] for name in openid.SHARED}
-    own = {name: SECTION[name] for name in openid.OF_A_PROVIDER}
+    shared = {name: SECTION[name] for name in openid.SHARED_KEYS}
+    own = {name: SECTION[name] for name in openid.PROVIDER_KEYS}
 
     assert read_sign_in(SECTION) == SignIn(("",))
     assert read_sign_in({**shared, "school": own, "google": own}) == SignIn(("school", "google"))
@@ -183,8 +183,8 @@ def test_each_mode_says_its_way_in() -> None:
     assert describe_sign_in(CLASS, ready) == "signing in (OpenID Connect)"
     assert "names no teacher" in describe_sign_in(Settings(mode="classroom"), ready)
     assert "lacks client_id" in describe_sign_in(CLASS, broken)
-    assert describe_sign_in(Settings(mode="public"), none) == "everyone may look"
-    assert "may act after signing in" in describe_sign_in(Settings(mode="public"), ready)
+    assert describe_sign_in(Settings(mode="public"), none) == "everyone may view the pages"
+    assert "are admins after signing in" in describe_sign_in(Settings(mode="public"), ready)
 
 
 def test_the_command_line_reads_the_files_that_streamlit_reads(

@@ -12,7 +12,7 @@ from core.estimate.machine_costs import CostKey, MachineCosts, path, typical, wr
 from core.runs.local_estimate import FEW_RANGE, NEWEST, RANGE, find_speed, list_outcomes
 from core.runs.requests import TrainRequest
 from core.storage.job import JobKind, JobState
-from core.storage.recovery import SHIPPED_OWNER
+from core.storage.recovery import EXAMPLE_OWNER
 from core.storage.store import Store
 from tests.support.model_facts import MINILM, NEWS
 
@@ -153,7 +153,7 @@ def test_runs_alone_report_a_speed_that_counts_as_measured(store: Store) -> None
         {"threads": 64},
         {"step_seconds": 0.0},
         {"cost": {}},
-        {"owner": SHIPPED_OWNER},
+        {"owner": EXAMPLE_OWNER},
     ],
     ids=str,
 )

@@ -14,8 +14,8 @@ from core.storage.store import Store
 
 
 @pytest.fixture(autouse=True)
-def nothing_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(recovery, "SHIPPED", tmp_path / "nothing")
+def nothing_bundled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(recovery, "BUNDLED_RUNS", tmp_path / "nothing")
 
 
 def finished(store: Store, name: str = "run") -> str:
@@ -140,14 +140,14 @@ def test_a_run_that_worked_when_the_database_was_lost_is_interrupted(
     assert "database was lost" in rebuilt.message
 
 
-def test_a_new_home_starts_with_the_shipped_run(
+def test_a_new_home_starts_with_the_bundled_run(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     maker = Store(Settings(home=tmp_path / "maker"))
     run = finished(maker)
     maker.add_metrics(maker.job(run), [Metric(1, "train", 0.1, 0.5, 0.0)])
     maker.mirror(maker.job(run))
-    monkeypatch.setattr(recovery, "SHIPPED", tmp_path / "maker" / "jobs")
+    monkeypatch.setattr(recovery, "BUNDLED_RUNS", tmp_path / "maker" / "jobs")
 
     store = recovery.open_store(settings)
     assert [job.id for job in store.jobs()] == [run]

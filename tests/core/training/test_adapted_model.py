@@ -13,12 +13,12 @@ from core.models.model_shape import count_trainable, read_shape
 from core.training.adapted_model import (
     CONFIG,
     WEIGHTS,
-    adapter_files,
     add_adapter,
+    list_trainable,
     merged,
-    trainable,
+    serialize_adapter,
 )
-from core.training.batches import encode_frame, epoch_batches
+from core.training.batches import draw_epoch_batches, encode_frame
 from core.training.load_model import load_base
 from core.training.session import TrainingSession
 from tests.support.tiny_models import write_bert, write_distilbert
@@ -55,7 +55,7 @@ def test_bert_counts_are_pefts(bert_folder: Path, targets: tuple[str, ...], dora
 
     model = add_adapter(base, config, "org/name", None)
     assert sum(count.parameters for count in counted) == sum(
-        p.numel() for p in trainable(model).values()
+        p.numel() for p in list_trainable(model).values()
     )
 
 
@@ -68,7 +68,7 @@ def test_distilbert_counts_are_pefts(distilbert_folder: Path, targets: tuple[str
 
     model = add_adapter(base, config, "org/name", None)
     assert sum(count.parameters for count in counted) == sum(
-        p.numel() for p in trainable(model).values()
+        p.numel() for p in list_trainable(model).values()
     )
     assert base.head == ("pre_classifier", "classifier")
 
@@ -82,8 +82,8 @@ def test_a_pooler_that_the_checkpoint_lacks_is_trained_and_saved(tmp_path: Path)
     assert base.head == ("pooler", "classifier")
     assert sum(
         count.parameters for count in count_trainable(read_shape(folder), RunConfig(), 3)
-    ) == sum(p.numel() for p in trainable(model).values())
-    assert any("pooler" in name for name in trainable(model))
+    ) == sum(p.numel() for p in list_trainable(model).values())
+    assert any("pooler" in name for name in list_trainable(model))
 
 
 def test_distilbert_of_real_shape_loads_and_counts(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_distilbert_of_real_shape_loads_and_counts(tmp_path: Path) -> None:
     assert base.shape.parameters == 66_362_880
     assert (
         sum(count.parameters for count in counted)
-        == sum(p.numel() for p in trainable(model).values())
+        == sum(p.numel() for p in list_trainable(model).values())
         == 294_912 + 593_668
     )
 
@@ -126,9 +126,9 @@ def test_a_saved_distilbert_reloads_with_its_whole_head(
         None,
     )
     with torch.no_grad():
-        for parameter in trainable(model).values():
+        for parameter in list_trainable(model).values():
             parameter.add_(0.05)
-    folder = write(tmp_path / "adapter", adapter_files(model))
+    folder = write(tmp_path / "adapter", serialize_adapter(model))
 
     reloaded = PeftModel.from_pretrained(
         AutoModelForSequenceClassification.from_pretrained(distilbert_folder, num_labels=3), folder
@@ -142,7 +142,7 @@ def test_files_are_those_that_peft_saves(bert_folder: Path, tmp_path: Path) -> N
 
     model.save_pretrained(tmp_path, save_embedding_layers=False)
 
-    ours, theirs = adapter_files(model), json.loads((tmp_path / CONFIG).read_bytes())
+    ours, theirs = serialize_adapter(model), json.loads((tmp_path / CONFIG).read_bytes())
     assert json.loads(ours[CONFIG]) == theirs | {
         "target_modules": sorted(theirs["target_modules"])
     }  # a set, so in any order
@@ -162,7 +162,7 @@ def test_the_base_is_named_without_a_path(lab: Lab, config: RunConfig, heard: He
 def test_a_hub_identity_is_kept_with_its_revision(bert_folder: Path) -> None:
     model = add_adapter(load_base(bert_folder, CLASSES, 0), RunConfig(), "org/name", "1" * 40)
 
-    saved = json.loads(adapter_files(model)[CONFIG])
+    saved = json.loads(serialize_adapter(model)[CONFIG])
 
     assert (saved["base_model_name_or_path"], saved["revision"], saved["bias"]) == (
         "org/name",
@@ -182,7 +182,7 @@ def test_merging_changes_no_logit_and_leaves_the_very_same_weights(
         None,
     )
     with torch.no_grad():
-        for parameter in trainable(model).values():
+        for parameter in list_trainable(model).values():
             parameter.add_(0.02)
     before, weights = logits(model), {name: p.clone() for name, p in model.named_parameters()}
 
@@ -204,7 +204,7 @@ def test_the_same_seed_gives_the_same_head_and_adapter(bert_folder: Path) -> Non
 
     assert all(
         torch.equal(p, q)
-        for p, q in zip(trainable(entry).values(), trainable(same).values(), strict=True)
+        for p, q in zip(list_trainable(entry).values(), list_trainable(same).values(), strict=True)
     )
     assert not torch.equal(logits(entry), logits(other))
 
@@ -239,7 +239,7 @@ def test_per_step_losses_are_those_of_a_plain_loop(
     """
     config = config.model_copy(update={"dropout": 0.0, "warmup": 0.0, "epochs": 2})
     session = lab.session(config, heard)
-    start = {name: p.detach().clone() for name, p in trainable(session.network.peft).items()}
+    start = {name: p.detach().clone() for name, p in list_trainable(session.network.peft).items()}
     session.train()
 
     plain = AutoModelForSequenceClassification.from_pretrained(lab.model.folder, num_labels=3)
@@ -251,7 +251,7 @@ def test_per_step_losses_are_those_of_a_plain_loop(
         modules_to_save=["classifier"],
     )
     model = get_peft_model(plain, lora).eval()
-    weights = trainable(model)
+    weights = list_trainable(model)
     with torch.no_grad():
         for name, parameter in weights.items():
             parameter.copy_(start[name])
@@ -279,5 +279,5 @@ def plain_batches(
         session.base.tokenizer, session.data.sample("train", 48, config.seed), config.max_tokens
     )
     for epoch in range(config.epochs):
-        for chosen in epoch_batches(rows.lengths, config.batch_size, config.seed, epoch):
+        for chosen in draw_epoch_batches(rows.lengths, config.batch_size, config.seed, epoch):
             yield rows.batch(chosen, torch.device("cpu"))

@@ -8,10 +8,10 @@ from core.training import batches
 from core.training.microbatches import (
     MICROBATCH_TOKENS,
     POOL_BATCHES,
-    evaluation_microbatches,
-    microbatch_limit,
-    spread,
-    train_microbatches,
+    compute_microbatch_limit,
+    resample_lengths,
+    simulate_evaluation_microbatches,
+    simulate_train_microbatches,
 )
 
 pytestmark = pytest.mark.slow
@@ -23,9 +23,11 @@ def real_train_parts(
     lengths: NDArray[np.int64], batch_size: int, threads: int
 ) -> list[tuple[int, int]]:
     parts = []
-    for batch in batches.epoch_batches(lengths, batch_size, seed=1, epoch=0):
-        limit = microbatch_limit(int(lengths[batch].sum()), MICROBATCH_TOKENS["cpu"], threads)
-        for part in batches.token_batches(lengths[batch], limit):
+    for batch in batches.draw_epoch_batches(lengths, batch_size, seed=1, epoch=0):
+        limit = compute_microbatch_limit(
+            int(lengths[batch].sum()), MICROBATCH_TOKENS["cpu"], threads
+        )
+        for part in batches.split_by_tokens(lengths[batch], limit):
             parts.append((len(part), int(lengths[batch][part].max())))
     return parts
 
@@ -44,7 +46,7 @@ def real_train_parts(
 def test_a_batch_is_cut_so_that_each_thread_has_as_much_to_do(
     tokens: int, threads: int, limit: int
 ) -> None:
-    assert microbatch_limit(tokens, 448, threads) == limit
+    assert compute_microbatch_limit(tokens, 448, threads) == limit
 
 
 def test_the_pools_are_those_of_the_training() -> None:
@@ -52,7 +54,7 @@ def test_the_pools_are_those_of_the_training() -> None:
 
 
 def test_texts_of_one_length_are_cut_into_full_parts_and_a_rest() -> None:
-    parts = train_microbatches(
+    parts = simulate_train_microbatches(
         np.full(32, 64), rows=32, batch_size=16, max_tokens=128, part_tokens=768
     )
 
@@ -71,7 +73,7 @@ def test_an_epoch_computes_as_many_tokens_in_as_many_parts_as_the_real_one(
         real_train_parts(np.random.default_rng(3).permutation(NEWS), batch_size, threads)
     )
 
-    parts = train_microbatches(
+    parts = simulate_train_microbatches(
         NEWS,
         len(NEWS),
         batch_size,
@@ -88,17 +90,17 @@ def test_an_epoch_computes_as_many_tokens_in_as_many_parts_as_the_real_one(
 
 def test_an_evaluation_has_the_real_parts() -> None:
     lengths = NEWS[::10]
-    real = [(len(part), int(lengths[part].max())) for part in batches.token_batches(lengths, 768)]
+    real = [(len(part), int(lengths[part].max())) for part in batches.split_by_tokens(lengths, 768)]
 
-    parts = evaluation_microbatches(lengths, len(lengths), max_tokens=512, part_tokens=768)
+    parts = simulate_evaluation_microbatches(lengths, len(lengths), max_tokens=512, part_tokens=768)
 
     assert list(zip(parts.rows, parts.tokens, strict=True)) == real
 
 
 def test_a_sample_has_the_lengths_of_all() -> None:
-    assert spread(np.array([10, 20, 30, 40]), 2, 128).tolist() == [20, 40]
-    assert spread(np.array([10, 20, 30, 40]), 4, 25).tolist() == [10, 20, 25, 25]
-    assert spread(np.array([], dtype=np.int64), 2, 128).tolist() == [53, 53]
+    assert resample_lengths(np.array([10, 20, 30, 40]), 2, 128).tolist() == [20, 40]
+    assert resample_lengths(np.array([10, 20, 30, 40]), 4, 25).tolist() == [10, 20, 25, 25]
+    assert resample_lengths(np.array([], dtype=np.int64), 2, 128).tolist() == [53, 53]
 
 
 @settings(max_examples=50, deadline=None)
@@ -110,7 +112,7 @@ def test_a_sample_has_the_lengths_of_all() -> None:
 def test_each_row_is_in_one_part_and_no_part_of_several_is_too_large(
     lengths: list[int], batch_size: int, rows: int
 ) -> None:
-    parts = train_microbatches(
+    parts = simulate_train_microbatches(
         np.sort(np.array(lengths)), rows, batch_size, max_tokens=256, part_tokens=768
     )
 

@@ -10,7 +10,7 @@ from core.data.sources import Split
 from core.data.sources import Split as DataSplit
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
 from core.progress import Phase
-from core.training.adapted_model import TrainableModel, adapter_files
+from core.training.adapted_model import TrainableModel, serialize_adapter
 from core.training.batches import Encoded
 from core.training.loop import POSITION, TENSORS
 from core.training.predict import predict
@@ -234,7 +234,7 @@ def test_the_best_adapter_is_kept_and_evaluated(
     evaluated: list[dict[str, bytes]] = []
 
     def note(network: TrainableModel, *rest: Any) -> np.ndarray:
-        evaluated.append(adapter_files(network.peft))
+        evaluated.append(serialize_adapter(network.peft))
         return predict(network, *rest)
 
     monkeypatch.setattr("core.training.session.predict", note)

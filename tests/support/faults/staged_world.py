@@ -43,10 +43,10 @@ class StagedWorld:
         for name, seconds in (
             ("PATIENCE_SECONDS", 0.05),
             ("RETRY_SECONDS", 0.01),
-            ("LOOK_SECONDS", 0.005),
+            ("POLL_SECONDS", 0.005),
         ):
             self.patch.setattr(context, name, seconds)
-        self.patch.setattr(context.JobContext, "_leave", lambda self: None)
+        self.patch.setattr(context.JobContext, "_exit_process", lambda self: None)
 
     def launch(self, key: str) -> None:
         """Queue a run."""

@@ -44,7 +44,7 @@ from core.runs.run import read_result
 from core.settings import Settings
 from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import SHIPPED, open_store
+from core.storage.recovery import BUNDLED_RUNS, open_store
 from core.storage.store import Store
 from core.training.events import Split
 from core.transfer.imports import backup_zip as format_
@@ -61,7 +61,7 @@ Edit = Callable[[dict[str, Any]], None]
 
 @pytest.fixture
 def lab(settings: Settings) -> Store:
-    """A home with the shipped example, a finished run of Ada's and a failed one of Bob's."""
+    """A home with the bundled example, a finished run of Ada's and a failed one of Bob's."""
     store = open_store(settings)
     for visitor in (ADA, BOB):
         accounts.add_person(store, visitor, f"key of {visitor.id}")
@@ -88,9 +88,9 @@ def fresh(tmp_path: Path) -> Store:
 
 
 def add_run(store: Store, run_id: str, owner: Visitor, **changes: object) -> Job:
-    """The shipped run under another id."""
+    """The bundled run under another id."""
     folder = store.settings.jobs / run_id
-    shutil.copytree(SHIPPED / "example", folder)
+    shutil.copytree(BUNDLED_RUNS / "example", folder)
     record = json.loads((folder / "job.json").read_text())
     (folder / "job.json").write_text(
         json.dumps({**record, "id": run_id, "owner": owner.id, **changes})

@@ -26,7 +26,7 @@ from core.jobs.tasks.embed_texts import (
 from core.jobs.workers import embed
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import SHIPPED
+from core.storage.recovery import BUNDLED_RUNS
 from core.storage.store import Store
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
@@ -173,7 +173,7 @@ def test_a_run_and_its_base_get_maps_of_their_own(
     store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = store.create(JobKind.TRAIN, "run", {}, "key")
-    shutil.copytree(SHIPPED / "example" / "adapter", store.folder(run) / "adapter")
+    shutil.copytree(BUNDLED_RUNS / "example" / "adapter", store.folder(run) / "adapter")
     store.transition(run, JobState.STARTING)
     store.update(run, result_json=json.dumps({"classes": ["a", "b", "c", "d"]}))
     both = request(

@@ -34,7 +34,7 @@ from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from core.training.adapted_model import adapter_files, add_adapter
+from core.training.adapted_model import add_adapter, serialize_adapter
 from core.training.load_model import load_base
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
@@ -74,7 +74,7 @@ def make_run(lab: Store, tmp_path: Path) -> Callable[..., Job]:
         model = add_adapter(
             load_base(tmp_path / "tiny", data.classes, 1), config, "local/base", None
         )
-        artifacts.save_adapter(lab.folder(job), 1, adapter_files(model))
+        artifacts.save_adapter(lab.folder(job), 1, serialize_adapter(model))
         lab.transition(job, JobState.STARTING, started_at=1.0)
         mark = recipe.cleaned_fingerprint() if recipe else data.fingerprint
         lab.update(job, fingerprint=mark, result_json=json.dumps({"classes": data.classes}))

@@ -7,7 +7,7 @@ from peft import PeftModel
 
 from core.config import RunConfig
 from core.models.families import FAMILIES
-from core.training.adapted_model import add_adapter, trainable
+from core.training.adapted_model import add_adapter, list_trainable
 from core.training.fast.encoder import fast_encoder
 from core.training.fast.layer import Adapter, DropoutMasks, add_lora, lora_backward
 from core.training.load_model import load_base
@@ -35,7 +35,7 @@ def build(folder: Path, **choices: object) -> PeftModel:
     model = add_adapter(load_base(folder, CLASSES, 0), config, "x", None)
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
-        for parameter in trainable(model).values():
+        for parameter in list_trainable(model).values():
             parameter.add_(0.05 * torch.randn_like(parameter))
     return model
 
@@ -51,7 +51,7 @@ def gradients(
     logits = model(input_ids=padded(model), attention_mask=mask).logits
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1])).backward()
     return logits.detach(), {
-        name: gradient_of(parameter) for name, parameter in trainable(model).items()
+        name: gradient_of(parameter) for name, parameter in list_trainable(model).items()
     }
 
 
@@ -156,7 +156,7 @@ def test_dropped_inputs_have_no_part_in_output_and_gradient(
     )
     fast = fast_encoder(model, onednn=False)
     assert fast is not None
-    weights = trainable(model)
+    weights = list_trainable(model)
     for module in model.modules():
         if hasattr(module, "lora_dropout"):
             module.lora_dropout.train()

@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from core.config import RunConfig
-from core.training.adapted_model import ALL_OFF, Optimizations, quiet_peft, trainable
-from core.training.batches import encode_frame, shuffled_batches
+from core.training.adapted_model import ALL_OFF, Optimizations, list_trainable, quiet_peft
+from core.training.batches import draw_shuffled_batches, encode_frame
 from core.training.loop import Loop
 from core.training.session import TrainingSession
 from tests.support.training_lab import Heard, Lab
@@ -57,7 +57,7 @@ def test_losses_and_adapter_are_those_of_trainer(
     session = TrainingSession(steady, lab.model, lab.data, heard, lambda: False, ALL_OFF)
     start = {
         name: parameter.detach().clone()
-        for name, parameter in trainable(session.network.peft).items()
+        for name, parameter in list_trainable(session.network.peft).items()
     }
     session.train()
 
@@ -67,8 +67,8 @@ def test_losses_and_adapter_are_those_of_trainer(
     losses = [entry["loss"] for entry in reference.state.log_history if "loss" in entry]
     assert len(heard.losses) == STEPS
     assert heard.losses == pytest.approx([float(loss) for loss in losses], abs=1e-4)
-    result = trainable(session.network.peft)
-    for name, parameter in trainable(reference.model).items():
+    result = list_trainable(session.network.peft)
+    for name, parameter in list_trainable(reference.model).items():
         assert torch.allclose(result[name], parameter, atol=1e-3), name
 
 
@@ -90,7 +90,7 @@ def plain_trainer(
     with quiet_peft():
         model = get_peft_model(base, lora)
     with torch.no_grad():
-        for name, parameter in trainable(model).items():
+        for name, parameter in list_trainable(model).items():
             parameter.copy_(start[name])
     arguments = TrainingArguments(
         str(folder),
@@ -121,7 +121,7 @@ def in_order(session: TrainingSession, config: RunConfig) -> Dataset:
         [
             batch
             for epoch in range(config.epochs)
-            for batch in shuffled_batches(len(rows), 8, config.seed, epoch)
+            for batch in draw_shuffled_batches(len(rows), 8, config.seed, epoch)
         ]
     )
     return Dataset.from_dict(

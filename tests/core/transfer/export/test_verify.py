@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
-from core.training.adapted_model import adapter_files, add_adapter
+from core.training.adapted_model import add_adapter, serialize_adapter
 from core.training.load_model import load_base
 from core.transfer.export import verify
 from core.transfer.export.formats import MODELS, Format
@@ -40,7 +40,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ExportSource:
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
     (place / "adapter").mkdir()
-    for name, content in adapter_files(model).items():
+    for name, content in serialize_adapter(model).items():
         (place / "adapter" / name).write_bytes(content)
     return ExportSource(place / "base", "org/tiny", "abc", place / "adapter", CLASSES, 64, 1)
 

@@ -13,7 +13,7 @@ import torch
 
 from core.config import RunConfig
 from core.inference.classifier import Classifier
-from core.training.adapted_model import adapter_files, add_adapter
+from core.training.adapted_model import add_adapter, serialize_adapter
 from core.training.load_model import load_base
 from core.transfer.export.formats import Format
 from core.transfer.export.write_files import ExportSource, write_model
@@ -51,7 +51,7 @@ def test_an_exported_adapter_predicts_the_same_in_a_fresh_process(
         for parameter in trained.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter) if parameter.requires_grad else 0.0)
     (tmp_path / "adapter").mkdir()
-    for name, content in adapter_files(trained).items():
+    for name, content in serialize_adapter(trained).items():
         (tmp_path / "adapter" / name).write_bytes(content)
     (tmp_path / "made").mkdir()
     write_model(
