@@ -38,7 +38,7 @@ def main(rows: int, rank: int) -> None:
     low, high = scores.accuracy.interval
     print(f"{result.steps} steps at {result.rows_per_second:.0f} rows/s")
     print(f"test accuracy {scores.accuracy.value:.3f} (95 % interval {low:.3f} to {high:.3f})")
-    print(scores.per_class(dataset.classes).to_string(index=False))
+    print(scores.tabulate_classes(dataset.classes).to_string(index=False))
 
 
 if __name__ == "__main__":

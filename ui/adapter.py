@@ -16,7 +16,7 @@ from core.runs import artifacts
 from core.runs.run import Run
 from ui.app import inference
 from ui.session import error_boundary
-from ui.text import accuracy, count, per_cent, plain
+from ui.text import count, format_accuracy, format_per_cent, plain
 from ui.widgets import chart_view
 
 SAMPLE = 200  # test texts: two seconds on two cores; ± 4 points at 90 % accuracy
@@ -51,7 +51,7 @@ def draw_headline(run: Run, matrices: Sequence[Matrix]) -> None:
     )
     st.subheader(
         f"{count(len(matrices), 'weight')} {'matrix' if len(matrices) == 1 else 'matrices'}"
-        f" changed by {per_cent(change)} on average; effective rank {used:.1f} of {rank}",
+        f" changed by {format_per_cent(change)} on average; effective rank {used:.1f} of {rank}",
         anchor=False,
     )
     adapter_kb = (run.folder / "adapter" / "adapter_model.safetensors").stat().st_size / 1024
@@ -59,7 +59,9 @@ def draw_headline(run: Run, matrices: Sequence[Matrix]) -> None:
     size = f"The adapter takes {adapter_kb:,.0f} KB"
     if model.folder and (model.folder / "model.safetensors").is_file():
         model_kb = (model.folder / "model.safetensors").stat().st_size / 1024
-        size += f" ({per_cent(adapter_kb / model_kb)} of the base model's {model_kb:,.0f} KB)"
+        size += (
+            f" ({format_per_cent(adapter_kb / model_kb)} of the base model's {model_kb:,.0f} KB)"
+        )
     dora = (
         " This run uses DoRA, which also scales each row of a weight. Map and singular values"
         " exclude that scaling; the slider includes it."
@@ -154,8 +156,8 @@ def _draw_accuracy(run: Run, variant: Variant) -> None:
         trained = _score(run.id, run.version, AS_TRAINED, run)
         changed = trained if variant == AS_TRAINED else _score(run.id, run.version, variant, run)
     st.markdown(
-        f"**{accuracy(changed)}** accuracy on {changed.n:,} test texts"
-        + ("" if variant == AS_TRAINED else f"; as trained {accuracy(trained)}")
+        f"**{format_accuracy(changed)}** accuracy on {changed.n:,} test texts"
+        + ("" if variant == AS_TRAINED else f"; as trained {format_accuracy(trained)}")
     )
 
 

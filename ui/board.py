@@ -12,7 +12,7 @@ from core.storage.store import Store
 from ui import navigation
 from ui.session import visitors
 from ui.session.error_boundary import boundary
-from ui.text import age, count
+from ui.text import count, format_age
 from ui.widgets import tables
 
 MOST_COMPARED = 10
@@ -116,7 +116,7 @@ def _draw_audit(store: Store) -> None:
     now = store.clock()
     rows = [
         {
-            "When": age(now - at),
+            "When": format_age(now - at),
             "Who": names.get(visitor_id, visitor_id),
             "Action": action,
             "Object": subject,

@@ -17,7 +17,7 @@ from core.evaluation.calibration import (
 from core.evaluation.predictions import Predictions
 from core.runs.run import Run
 from ui.session import cache
-from ui.text import count, per_cent
+from ui.text import count, format_per_cent
 from ui.widgets import chart_view, tables
 
 THRESHOLD_KEY = "threshold"
@@ -62,7 +62,7 @@ def draw_headline(measured: Calibration, predictions: Predictions) -> None:
         else "well calibrated on average"
     )
     st.subheader(
-        f"Mean confidence {per_cent(confidence)}, accuracy {per_cent(accuracy.value)}"
+        f"Mean confidence {format_per_cent(confidence)}, accuracy {format_per_cent(accuracy.value)}"
         f" ({low * 100:.1f}–{high * 100:.1f})",
         anchor=False,
     )
@@ -121,8 +121,9 @@ def draw_coverage(predictions: Predictions, temperature: float | None) -> None:
     else:
         low, high = right.interval
         st.markdown(
-            f"**With a confidence of at least {threshold * 100:.0f} %: {per_cent(answered.value)}"
-            f" of texts, accuracy {per_cent(right.value)} ({low * 100:.1f}–{high * 100:.1f}).**"
+            f"**With a confidence of at least {threshold * 100:.0f} %:"
+            f" {format_per_cent(answered.value)} of texts, accuracy"
+            f" {format_per_cent(right.value)} ({low * 100:.1f}–{high * 100:.1f}).**"
             f" {count(answered.n - answered.hits, 'texts')} would be left to a person."
         )
     chart_view.draw(

@@ -24,7 +24,7 @@ from core.jobs.tasks.embed_texts import MapSubject as Mapped
 from core.models.catalog import shape_of
 from core.progress import Phase
 from core.storage.store import Store
-from ui.text import accuracy, count, per_cent, plain
+from ui.text import count, format_accuracy, format_per_cent, plain
 from ui.widgets import chart_view, job_panel, tables
 from ui.widgets.inspection import Subject, choose_subject
 from ui.widgets.job_panel import PanelWords, StartButton
@@ -227,24 +227,24 @@ def _draw_finding(shown: Sequence[Subject], maps: Sequence[TextMap], classes: in
     scores = [text_map.full.knn for text_map in maps]
     if len(maps) > 1:
         st.subheader(
-            f"Nearest-neighbour accuracy: {accuracy(scores[0])} untrained, {accuracy(scores[1])}"
-            " with the run",
+            f"Nearest-neighbour accuracy: {format_accuracy(scores[0])} untrained,"
+            f" {format_accuracy(scores[1])} with the run",
             anchor=False,
         )
     else:
-        st.subheader(f"Nearest-neighbour accuracy: {accuracy(scores[0])}", anchor=False)
+        st.subheader(f"Nearest-neighbour accuracy: {format_accuracy(scores[0])}", anchor=False)
     st.caption(
         f"Majority class of the {SEPARATION_NEIGHBORS} nearest of {scores[0].n:,} texts, in all"
-        f" dimensions; chance is {per_cent(1 / classes)}. ± is the 95 % interval. The map shows"
-        " only two dimensions and can mislead: read the numbers first."
+        f" dimensions; chance is {format_per_cent(1 / classes)}. ± is the 95 % interval. The map"
+        " shows only two dimensions and can mislead: read the numbers first."
     )
 
 
 def _numbers(text_map: TextMap) -> str:
     full, flat = text_map.full, text_map.flat
     return (
-        f"All dimensions: nearest-neighbour accuracy {accuracy(full.knn)}, silhouette"
-        f" {full.silhouette:.3f}. In this map: {accuracy(flat.knn)}, silhouette"
+        f"All dimensions: nearest-neighbour accuracy {format_accuracy(full.knn)}, silhouette"
+        f" {full.silhouette:.3f}. In this map: {format_accuracy(flat.knn)}, silhouette"
         f" {flat.silhouette:.3f}."
     )
 

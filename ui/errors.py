@@ -25,7 +25,7 @@ from core.evaluation.predictions import Predictions
 from core.jobs.actions import tag_text
 from core.runs.run import Run
 from ui.session import cache, error_boundary
-from ui.text import count, per_cent, plain
+from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 VIEWS = ("all mistakes", "confident mistakes", "contradicted labels", "tagged", "all texts")
@@ -84,7 +84,7 @@ def draw_headline(rows: Rows, predictions: Predictions) -> None:
     low, high = (100 - 100 * edge for edge in accuracy.interval[::-1])
     wrong = accuracy.n - accuracy.hits
     share = (
-        f" ({per_cent(wrong / accuracy.n)}, 95 % interval {low:.1f} to {high:.1f})"
+        f" ({format_per_cent(wrong / accuracy.n)}, 95 % interval {low:.1f} to {high:.1f})"
         if accuracy.n
         else ""
     )
@@ -272,7 +272,7 @@ def _slice_table(shown: Sequence[Slice]) -> pd.DataFrame:
             "Slice": [f"{part.kind}: {part.name}" for part in shown],
             "Texts": [part.inside.n for part in shown],
             "Accuracy": [_interval(part) for part in shown],
-            "Rest": [per_cent(part.rest.value) for part in shown],
+            "Rest": [format_per_cent(part.rest.value) for part in shown],
             "p": ["< 0.001" if part.p_value < 0.001 else f"{part.p_value:.3f}" for part in shown],
         }
     )
@@ -280,4 +280,4 @@ def _slice_table(shown: Sequence[Slice]) -> pd.DataFrame:
 
 def _interval(part: Slice) -> str:
     low, high = part.inside.interval
-    return f"{per_cent(part.inside.value)} ({low * 100:.1f}–{high * 100:.1f})"
+    return f"{format_per_cent(part.inside.value)} ({low * 100:.1f}–{high * 100:.1f})"

@@ -20,7 +20,7 @@ from core.transfer.export.formats import (
 )
 from ui.session import cache
 from ui.session.error_boundary import boundary
-from ui.text import megabytes, per_cent
+from ui.text import format_megabytes, format_per_cent
 from ui.widgets import job_panel
 from ui.widgets.job_panel import PanelWords, StartButton
 
@@ -73,8 +73,8 @@ def _draw_verification(verification: Verification) -> None:
         verdict = f"Same label for all {verification.texts:,} test texts"
     else:
         verdict = (
-            f"Same label for {per_cent(verification.equal.value)} of {verification.texts:,}"
-            f" test texts ({per_cent(low)} to {per_cent(high)})"
+            f"Same label for {format_per_cent(verification.equal.value)} of {verification.texts:,}"
+            f" test texts ({format_per_cent(low)} to {format_per_cent(high)})"
         )
     st.markdown(f":material/verified: **{verdict}**")
     speed = (
@@ -84,7 +84,7 @@ def _draw_verification(verification: Verification) -> None:
     difference, change = verification.max_probability_difference, verification.differs_from_base
     st.caption(
         f"Probabilities differ by at most {difference:.1g}, and by up to {change:.2f} from the"
-        f" untrained base. {megabytes(verification.bytes / 2**20)} unpacked; {speed}."
+        f" untrained base. {format_megabytes(verification.bytes / 2**20)} unpacked; {speed}."
     )
 
 
@@ -108,8 +108,8 @@ def _draw_ready(store: Store, job: Job, target: Format, ready: ReadyExport) -> N
         st.markdown(":material/verified: **Each model in it is verified**")
     if ready.bytes > MOST_DOWNLOAD:
         st.caption(
-            f"The file has {megabytes(ready.bytes / 2**20)}, too large for a browser download."
-            " Write it on the server's command line with"
+            f"The file has {format_megabytes(ready.bytes / 2**20)}, too large for a browser"
+            " download. Write it on the server's command line with"
         )
         st.code(f"python -m core export {job.id} --format {target} --to FOLDER", language="bash")
         return
@@ -125,7 +125,7 @@ def _draw_ready(store: Store, job: Job, target: Format, ready: ReadyExport) -> N
 def _draw_download(job: Job, target: Format, ready: ReadyExport) -> None:
     """Draw the download button; the file is read on click, and the server holds it once."""
     st.download_button(
-        f"Download {ready.path.name}, {megabytes(ready.bytes / 2**20)}",
+        f"Download {ready.path.name}, {format_megabytes(ready.bytes / 2**20)}",
         data=ready.path.read_bytes,
         file_name=f"{job.id}-{target}.zip",
         mime="application/zip",

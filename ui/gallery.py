@@ -14,7 +14,7 @@ from core.storage.job import Job
 from core.storage.recovery import EXAMPLE_ID
 from core.storage.store import Store
 from ui import navigation
-from ui.text import accuracy
+from ui.text import format_accuracy
 from ui.widgets import chart_view
 from ui.widgets.run_summary import summarize
 
@@ -46,10 +46,14 @@ def _draw_card(
     summary = summarize(store, job)
     st.markdown(f"#### Run {number}")
     if summary.test:
-        st.markdown(f"**{accuracy(summary.test)} accuracy on {summary.test.n:,} test texts**")
+        st.markdown(
+            f"**{format_accuracy(summary.test)} accuracy on {summary.test.n:,} test texts**"
+        )
         validation = summary.run.validation
         also = (
-            f" Validation: {accuracy(validation)} ({validation.n:,} texts)." if validation else ""
+            f" Validation: {format_accuracy(validation)} ({validation.n:,} texts)."
+            if validation
+            else ""
         )
         st.caption(f"± is the 95 % interval.{also}")
     curve = pd.concat(

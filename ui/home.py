@@ -17,7 +17,7 @@ from core.storage.store import Store
 from ui import navigation
 from ui.session import cache
 from ui.session.cache import DataStatus
-from ui.text import count, megabytes, plain
+from ui.text import count, format_megabytes, plain
 from ui.train import launch, launch_summary
 from ui.widgets import job_panel
 
@@ -144,7 +144,9 @@ def _draw_models(models: Sequence[ModelLocation]) -> None:
 def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
     """Draw cores, memory, and the training speed of the first available model on this data."""
     _title("Machine", ready=True)
-    st.markdown(f"**{count(count_cores(), 'cores')}**, {megabytes(read_memory_mb())} of memory")
+    st.markdown(
+        f"**{count(count_cores(), 'cores')}**, {format_megabytes(read_memory_mb())} of memory"
+    )
     model = next((model for model in models if model.available), None)
     if model is None or status.dataset is None:
         st.caption("The training speed is known once data and model are ready.")

@@ -11,7 +11,7 @@ from core.inference.messages import AdaptedModule, ClassifyRequest, Trace
 from core.models.model_shape import ModelShape, count_trainable, list_target_modules
 from core.storage.store import Store
 from ui.session import cache, error_boundary
-from ui.text import count, per_cent, plain
+from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 from ui.widgets.inspection import Subject
 
@@ -93,7 +93,7 @@ def draw_finding(trace: Trace, subject: Subject, classes: tuple[str, ...]) -> No
     untrained = "" if subject.run else " The head is untrained, so the prediction is random."
     st.subheader(
         f"{count(trace.token_count, 'tokens')} in; prediction: {plain(classes[best])}"
-        f" ({per_cent(float(trace.probabilities[best]))})",
+        f" ({format_per_cent(float(trace.probabilities[best]))})",
         anchor=False,
     )
     cut = (

@@ -49,7 +49,7 @@ def count(number: float, unit: str) -> str:
     return f"{number:,.0f} {unit if number != 1 else unit.removesuffix('s')}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration with two significant digits: ``42 s``, ``3.4 min``, ``12 min``, ``1.5
     h``.
     """
@@ -66,7 +66,7 @@ def duration(seconds: float) -> str:
     )
 
 
-def age(seconds: float) -> str:
+def format_age(seconds: float) -> str:
     """Format an age: ``just now``, ``4 min ago``, ``3 h ago``, ``2 days ago``."""
     for size, unit in ((DAY, "day"), (HOUR, "h"), (MINUTE, "min")):
         if seconds >= size:
@@ -75,15 +75,17 @@ def age(seconds: float) -> str:
     return "just now"
 
 
-def per_cent(share: float) -> str:
+def format_per_cent(share: float) -> str:
     """Format a proportion as a percentage: ``91.2 %``."""
     return f"{share * 100:.1f} %"
 
 
-def accuracy(hits_of: Proportion) -> str:
+def format_accuracy(hits_of: Proportion) -> str:
     """Format a proportion with its 95 % interval: ``91.2 % ± 0.6``."""
     return (
-        f"{per_cent(hits_of.value)} ± {hits_of.half_width * 100:.1f}" if hits_of.n else "no texts"
+        f"{format_per_cent(hits_of.value)} ± {hits_of.half_width * 100:.1f}"
+        if hits_of.n
+        else "no texts"
     )
 
 
@@ -98,7 +100,7 @@ def format_setting(name: str, value: object) -> str:
     return "all" if value == 0 and name in ALL_AT_ZERO else without_folders(str(value))
 
 
-def megabytes(number: float) -> str:
+def format_megabytes(number: float) -> str:
     """Format megabytes: ``12 KB``, ``640 MB`` or ``1.4 GB``."""
     if number < 1:
         return f"{max(1, round(number * 1024))} KB"

@@ -20,7 +20,7 @@ from core.data.tokenizer import (
 from core.errors import ModelUnavailable
 from core.models.catalog import MODELS, shape_of
 from ui.session import cache
-from ui.text import count, per_cent, plain
+from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 from ui.widgets.inspection import Subject
 
@@ -186,7 +186,7 @@ def max_tokens_box(key: str = "max-tokens") -> int:
 def _reading(cut: TokenCut) -> str:
     ratio = (cut.total - 2) / max(cut.words, 1)
     if cut.lost:
-        share = per_cent(cut.lost / cut.total)
+        share = format_per_cent(cut.lost / cut.total)
         return (
             f"The model reads {cut.read:,} tokens; the last {count(cut.lost, 'tokens')} before"
             f" [SEP] are truncated, {share} of the text."

@@ -9,7 +9,7 @@ from core.storage.store import Store
 from tests.support.app.page_app import HOME_PAGE, TIMEOUT_SECONDS, Open
 from tests.support.stored_runs import make_finished
 from ui import navigation
-from ui.text import age, duration, plain
+from ui.text import format_age, format_duration, plain
 
 
 def links(app: AppTest) -> list[str]:
@@ -177,7 +177,7 @@ def test_words_a_person_wrote_stay_as_they_are() -> None:
 
 
 def test_durations_have_two_digits() -> None:
-    assert [duration(seconds) for seconds in (0.2, 42, 130, 754, 5400, 38_711)] == [
+    assert [format_duration(seconds) for seconds in (0.2, 42, 130, 754, 5400, 38_711)] == [
         "under 1 s",
         "42 s",
         "2.2 min",
@@ -188,7 +188,7 @@ def test_durations_have_two_digits() -> None:
 
 
 def test_ages_are_rounded_down() -> None:
-    assert [age(seconds) for seconds in (5, 250, 3 * 3600, 50 * 3600)] == [
+    assert [format_age(seconds) for seconds in (5, 250, 3 * 3600, 50 * 3600)] == [
         "just now",
         "4 min ago",
         "3 h ago",

@@ -12,7 +12,7 @@ from core.runs.run import Run
 from ui.app import inference
 from ui.app.inference import Answer
 from ui.session import cache, error_boundary
-from ui.text import per_cent, plain
+from ui.text import format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 TEXT_KEY, ANSWER_KEY, HISTORY_KEY, AGAIN_KEY = "text", "answer", "history", "ask-again"
@@ -111,7 +111,9 @@ def draw_answer(runs: Sequence[Run]) -> None:
         return
     text, answers = stored
     first = answers[0]
-    st.subheader(f"{plain(first.label)} ({per_cent(max(first.probabilities))})", anchor=False)
+    st.subheader(
+        f"{plain(first.label)} ({format_per_cent(max(first.probabilities))})", anchor=False
+    )
     if len(answers) == 2:
         st.caption(first.verdict)
     with st.container(border=True, key="asked-text", height=200 if len(text) > 1500 else "content"):

@@ -13,7 +13,7 @@ from core.jobs.tasks.classify_texts import Classified, choose_columns, find_batc
 from core.runs.run import Run
 from core.storage.job import Job, JobState
 from ui.session import cache, error_boundary
-from ui.text import accuracy, count, duration, plain
+from ui.text import count, format_accuracy, format_duration, plain
 from ui.widgets import chart_view, job_panel, tables
 from ui.widgets.job_panel import PanelWords
 
@@ -115,12 +115,12 @@ def _draw_result(run: Run, job: Job) -> None:
     seconds = job.elapsed_seconds(store.clock())
     scores = classified.scores
     headline = (
-        f"{accuracy(scores.accuracy)} accuracy on {scores.accuracy.n:,} labelled texts"
+        f"{format_accuracy(scores.accuracy)} accuracy on {scores.accuracy.n:,} labelled texts"
         if scores
         else f"{count(answered, 'texts')} classified"
     )
     st.subheader(headline, anchor=False)
-    rate = f" in {duration(seconds)}"
+    rate = f" in {format_duration(seconds)}"
     st.caption(
         f"{plain(job.name.removeprefix('Classify '))} · {count(answered, 'texts')} by"
         f" {plain(run.job.name)}{rate}"

@@ -15,7 +15,7 @@ from core.runs.compared_runs import read_curve
 from core.runs.sweep import Spread
 from core.storage.store import Store
 from ui.compare.overview import Chosen
-from ui.text import duration, format_setting, per_cent
+from ui.text import format_duration, format_per_cent, format_setting
 from ui.widgets import baselines, chart_view, tables
 
 
@@ -92,10 +92,10 @@ def draw_seeds(chosen: Sequence[Chosen]) -> None:
             {
                 "Runs": ", ".join(entry.result.name for entry in group),
                 "Seeds": spread.n,
-                "Mean accuracy": per_cent(spread.mean),
+                "Mean accuracy": format_per_cent(spread.mean),
                 "Standard deviation": f"{100 * spread.deviation:.2f} points",
-                "Lowest": per_cent(spread.low),
-                "Highest": per_cent(spread.high),
+                "Lowest": format_per_cent(spread.low),
+                "Highest": format_per_cent(spread.high),
             }
         )
     tables.draw_plain(
@@ -144,7 +144,7 @@ def _baseline_row(result: Result) -> dict[str, str]:
 
 def _interval(accuracy: Proportion) -> str:
     low, high = accuracy.interval
-    return f"{per_cent(low)} to {per_cent(high)} of {accuracy.n:,}"
+    return f"{format_per_cent(low)} to {format_per_cent(high)} of {accuracy.n:,}"
 
 
 def _row(entry: Chosen) -> dict[str, object]:
@@ -165,8 +165,8 @@ def _marked(name: str, value: float | None, best: bool) -> str:
     if value is None or np.isnan(value):
         return "–"
     words = {
-        "Accuracy": per_cent,
-        "Training time": duration,
+        "Accuracy": format_per_cent,
+        "Training time": format_duration,
         "Peak memory": "{:,.0f} MB".format,
         "Trained parameters": "{:,.0f}".format,
     }.get(name, "{:.3f}".format)

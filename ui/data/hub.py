@@ -9,7 +9,7 @@ from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.prepare_data import FetchRequest
 from core.settings import Settings
 from core.storage.store import Store
-from ui.text import count, megabytes, plain
+from ui.text import count, format_megabytes, plain
 from ui.widgets import job_panel
 from ui.widgets.job_panel import PanelWords, StartButton
 
@@ -33,7 +33,7 @@ def fetch(store: Store) -> HubFiles | None:
     pick, licence = _choose(hub_id)
     terms = f"licence {licence}" if licence else "no licence stated"
     parts = [
-        megabytes(pick.size / 2**20),
+        format_megabytes(pick.size / 2**20),
         count(len(pick.files), "files"),
         f"revision {pick.revision[:12]}",
         terms,
@@ -72,7 +72,7 @@ def _draw_download(store: Store, pick: HubFiles) -> None:
         waiting="Waiting for other jobs to finish.",
     )
     start = StartButton(
-        f"Download {megabytes(pick.size / 2**20)}",
+        f"Download {format_megabytes(pick.size / 2**20)}",
         "hub-download",
         lambda: launch(store, request, pick.name),
         icon=":material/cloud_download:",

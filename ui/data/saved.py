@@ -15,7 +15,7 @@ from ui import navigation
 from ui.data import columns
 from ui.session import cache, data_picker
 from ui.session.error_boundary import show
-from ui.text import age, count, plain
+from ui.text import count, format_age, plain
 from ui.widgets import job_panel
 
 IN_URL = "dataset"
@@ -80,7 +80,7 @@ def _draw_line(store: Store, card: SavedCard) -> None:
             )
             st.caption(
                 f"{rows} · {count(len(card.classes), 'classes')} ·"
-                f" {age(store.clock() - card.created_at)}"
+                f" {format_age(store.clock() - card.created_at)}"
             )
         st.button(
             "Use",

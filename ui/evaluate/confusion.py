@@ -14,7 +14,7 @@ from core.evaluation.scores import Proportion
 from core.runs.run import Run
 from core.training.events import Split
 from ui.session import cache, error_boundary
-from ui.text import count, per_cent, plain
+from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 View = Literal["before and after training", "difference to another run", "ROC and precision–recall"]
@@ -96,7 +96,7 @@ def draw_headline(
     """Draw the accuracy as the headline, and what it was measured on."""
     scores = predictions.scores
     untrained_share = (
-        per_cent(untrained.scores.accuracy.value) if untrained and len(untrained) else ""
+        format_per_cent(untrained.scores.accuracy.value) if untrained and len(untrained) else ""
     )
     before = (
         f"; untrained {untrained_share}" if untrained_share and split == "test" else ""
@@ -158,7 +158,9 @@ def draw_texts_of_cell(run: Run, predictions: Predictions) -> None:
 def with_interval(share: Proportion) -> str:
     """Format a proportion with its interval: ``91.2 % (90.5–91.8)``."""
     low, high = share.interval
-    return f"{per_cent(share.value)} ({low * 100:.1f}–{high * 100:.1f})" if share.n else "none"
+    return (
+        f"{format_per_cent(share.value)} ({low * 100:.1f}–{high * 100:.1f})" if share.n else "none"
+    )
 
 
 def _chosen_cell(classes: Sequence[str]) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ from core.runs.run import Run
 from core.training.events import Split
 from ui.evaluate.confusion import choose_cell
 from ui.session import cache
-from ui.text import count, per_cent, plain
+from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 CHOSEN_CURVE = "curve-class"
@@ -84,7 +84,7 @@ def draw_most_confused(run: Run, predictions: Predictions) -> None:
     true, predicted, number = run.classes[first], run.classes[second], int(errors[first, second])
     st.markdown(
         f"Most frequent error: {plain(true)} predicted as {plain(predicted)}, "
-        f"{count(number, 'texts')}, {per_cent(number / errors.sum())} of all errors."
+        f"{count(number, 'texts')}, {format_per_cent(number / errors.sum())} of all errors."
     )
     label = "Show this text" if number == 1 else f"Show these {count(number, 'texts')}"
     st.button(
@@ -164,4 +164,4 @@ def _scored(value: float, low: float, high: float) -> str:
 
 
 def _share(number: int, share: float) -> str:
-    return f"{number:,} ({per_cent(share)})" if share == share else f"{number:,}"
+    return f"{number:,} ({format_per_cent(share)})" if share == share else f"{number:,}"

@@ -16,7 +16,7 @@ from ui.explore.filters import BALANCE_KEY, BOXES_KEY, LENGTHS_KEY, MAX_TOKENS_K
 from ui.explore.view_cache import View
 from ui.session import cache
 from ui.session.error_boundary import boundary
-from ui.text import count, per_cent, plain
+from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, job_panel
 
 MARK_TOKENS = 128  # max tokens of the default run
@@ -131,9 +131,9 @@ def _draw_cut(view: View) -> None:
             "Max tokens", 8, MOST_TOKENS, MARK_TOKENS, 8, key=MAX_TOKENS_KEY, bind="query-params"
         )
         cut = statistics.cut_at(tokens, limit)
-        lost = f", losing {per_cent(cut.lost)} of all tokens" if cut.texts else ""
+        lost = f", losing {format_per_cent(cut.lost)} of all tokens" if cut.texts else ""
         st.markdown(
-            f"**{per_cent(cut.share)}** of the texts are truncated: {cut.texts:,} of"
+            f"**{format_per_cent(cut.share)}** of the texts are truncated: {cut.texts:,} of"
             f" {count(cut.n, 'texts')}{lost}."
         )
         st.caption(

@@ -18,7 +18,7 @@ from ui.explore import view_cache
 from ui.explore.filters import LENGTHS, PATTERNS_KEY, words_key
 from ui.explore.view_cache import View
 from ui.session.error_boundary import boundary
-from ui.text import count, per_cent, plain
+from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 Show = Literal["cloud", "bars"]
@@ -150,10 +150,11 @@ def _draw_examples(view: View) -> None:
 def _finding(table: pd.DataFrame, view: View) -> str:
     first, total = table.iloc[0], len(view.positions(Dimension.CLASS, Dimension.PATTERN))
     name, texts = plain(view.classes[int(first["top"])]), int(first["texts"])
-    share = f"{per_cent(float(first['share']))} of the {count(texts, 'texts')} with it are {name}"
+    share = format_per_cent(float(first["share"]))
     return (
-        f"**{plain(str(first['pattern']))}** is the most predictive pattern: {share}. It occurs in"
-        f" {per_cent(texts / max(total, 1))} of the texts."
+        f"**{plain(str(first['pattern']))}** is the most predictive pattern: {share} of the"
+        f" {count(texts, 'texts')} with it are {name}. It occurs in"
+        f" {format_per_cent(texts / max(total, 1))} of the texts."
     )
 
 
@@ -288,7 +289,7 @@ def _cell(text: str) -> str:
 def _draw_whole(view: View, line: pd.Series, name: str) -> None:
     lengths = ", ".join(f"{line[unit]:,} {unit}" for unit in LENGTHS)
     selected = view.index.lengths[view.filters.unit][view.positions()]
-    rank = per_cent(float((selected <= line[view.filters.unit]).mean()))
+    rank = format_per_cent(float((selected <= line[view.filters.unit]).mean()))
     text = str(line["text"])
     with st.container(border=True, key="whole-text"):
         st.caption(

@@ -14,7 +14,7 @@ from core.transfer.imports.import_run import ADAPTER_FIELDS
 from ui import navigation
 from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session.error_boundary import boundary
-from ui.text import accuracy, duration, format_setting, per_cent, plain
+from ui.text import format_accuracy, format_duration, format_per_cent, format_setting, plain
 from ui.widgets import baselines, job_state
 from ui.widgets.run_summary import Summary, draw_badge, draw_origin, summarize
 
@@ -100,9 +100,11 @@ def _draw_result(store: Store, summary: Summary) -> None:
         transfer.draw_scoring(store, summary.job)
     if test:
         before = (
-            f" Untrained: {per_cent(untrained.value)} ({untrained.n:,} texts)." if untrained else ""
+            f" Untrained: {format_per_cent(untrained.value)} ({untrained.n:,} texts)."
+            if untrained
+            else ""
         )
-        st.markdown(f"#### {accuracy(test)} accuracy on {test.n:,} test texts")
+        st.markdown(f"#### {format_accuracy(test)} accuracy on {test.n:,} test texts")
         st.caption(f"± is the 95 % interval.{before}{_cost(summary)}")
         if summary.request and summary.request.guess is not None:
             hit = is_inside(summary.request.guess, test)
@@ -116,7 +118,7 @@ def _cost(summary: Summary) -> str:
     result = summary.run.result
     parts = []
     if result.train_seconds is not None:
-        parts.append(f"{duration(result.train_seconds)} of training")
+        parts.append(f"{format_duration(result.train_seconds)} of training")
     if result.rows_per_second is not None:
         parts.append(f"{result.rows_per_second:.0f} rows/s")
     if result.peak_memory_mb is not None:
@@ -134,8 +136,8 @@ def _against_estimate(summary: Summary) -> str:
         return ""
     speed = "" if expected.measured else ", based on a typical machine"
     return (
-        f" Took {duration(job.elapsed_seconds(0))} (estimate: {duration(low)} to"
-        f" {duration(high)}{speed})."
+        f" Took {format_duration(job.elapsed_seconds(0))} (estimate: {format_duration(low)} to"
+        f" {format_duration(high)}{speed})."
     )
 
 

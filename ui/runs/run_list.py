@@ -20,7 +20,7 @@ from core.storage.job import ACTIVE, JobKind, JobState
 from core.storage.recovery import GALLERY_OWNER
 from core.storage.store import Store
 from ui.session.error_boundary import boundary
-from ui.text import accuracy, age, count, duration, without_folders
+from ui.text import count, format_accuracy, format_age, format_duration, without_folders
 from ui.widgets import tables
 from ui.widgets.job_state import DAMAGED, LOOKS, format_look, format_progress, format_wait
 from ui.widgets.run_summary import Summary, read_accuracies, summarize
@@ -141,8 +141,8 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
         "curve": curve,
         "model": without_folders(request.config.model) if request else "",
         "rows": (f"{rows:,}" if rows else "all") if known else "",
-        "time": duration(job.elapsed_seconds(now)) if job.started_at else "",
-        "age": age(now - job.created_at),
+        "time": format_duration(job.elapsed_seconds(now)) if job.started_at else "",
+        "age": format_age(now - job.created_at),
     }
 
 
@@ -162,7 +162,7 @@ def _outcome(summary: Summary) -> str:
     if not job.state.over:
         return format_progress(job)
     if summary.test:
-        return accuracy(summary.test)
+        return format_accuracy(summary.test)
     return job.cause if job.state in (JobState.FAILED, JobState.INTERRUPTED) else ""
 
 

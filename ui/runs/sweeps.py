@@ -13,7 +13,7 @@ from core.storage.job import Job, JobState
 from core.storage.store import Store
 from ui import navigation
 from ui.session import error_boundary
-from ui.text import count, duration, plain
+from ui.text import count, format_duration, plain
 from ui.widgets.run_summary import Summary
 
 USUAL = ("rank", "seed", "learning_rate", "train_rows")
@@ -95,8 +95,8 @@ def _draw_launch(store: Store, planned: Sweep) -> None:
             for name in ("likely", "low", "high")
         )
         st.markdown(
-            f"**{len(expected)} runs, about {duration(total)} in total** ({duration(low)} to"
-            f" {duration(high)})"
+            f"**{len(expected)} runs, about {format_duration(total)} in total**"
+            f" ({format_duration(low)} to {format_duration(high)})"
         )
     else:
         st.markdown(

@@ -24,7 +24,7 @@ from core.transfer.imports.archive import read_upload
 from core.transfer.imports.import_run import import_run
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
-from ui.text import age, count, megabytes, plain
+from ui.text import count, format_age, format_megabytes, plain
 from ui.widgets import job_panel
 from ui.widgets.job_panel import PanelWords, StartButton
 
@@ -187,7 +187,7 @@ def _draw_ready(store: Store, job: Job) -> None:
     result, parts = read_job_result(job, BackupResult), find_parts(store, job)
     if result is None or not parts:
         return
-    ended = age(store.clock() - (job.ended_at or 0))
+    ended = format_age(store.clock() - (job.ended_at or 0))
     st.caption(f"{count(result.runs, 'runs')} backed up {ended}.")
     if result.left_out:
         reasons = [f"{run}: {why}" for run, why in list(result.left_out.items())[:5]]
@@ -196,7 +196,7 @@ def _draw_ready(store: Store, job: Job) -> None:
         size = path.stat().st_size
         which = f" part {number} of {len(parts)}," if len(parts) > 1 else ""
         st.download_button(
-            f"Download{which} {megabytes(size / 2**20)}",
+            f"Download{which} {format_megabytes(size / 2**20)}",
             data=path.read_bytes,
             file_name=f"lora-lab-{path.name}",
             mime="application/zip",

@@ -29,7 +29,7 @@ from core.storage.store import Store
 from ui.session import cache
 from ui.session.cache import DataStatus
 from ui.session.error_boundary import show
-from ui.text import count, duration, megabytes, plain
+from ui.text import count, format_duration, format_megabytes, plain
 from ui.train import form, launch
 from ui.widgets import chart_view, job_panel, model_picker
 from ui.widgets.job_panel import PanelWords, StartButton
@@ -189,11 +189,11 @@ def _draw_launch(
             preset=preset,
             name=name,
             recipe=recipe,
-            guess=_share(guess),
+            guess=_to_proportion(guess),
         )
 
 
-def _share(guess: float | None) -> float | None:
+def _to_proportion(guess: float | None) -> float | None:
     return None if guess is None else guess / 100
 
 
@@ -222,11 +222,11 @@ def _draw_cost(
     expected = estimate_locally(store, config, data, model, fingerprint)
     with st.grid(3, min_column_width=90, key="cost"):
         _figure("Steps", f"{expected.steps:,}")
-        _figure("Time", f"about {duration(expected.likely_seconds)}")
-        _figure("Memory", megabytes(expected.memory_mb))
+        _figure("Time", f"about {format_duration(expected.likely_seconds)}")
+        _figure("Memory", format_megabytes(expected.memory_mb))
     st.caption(
-        f"{_range(expected)}; {plain(expected.source)}. Precision: {expected.precision}."
-        f" Disk space: {megabytes(expected.disk_mb)}."
+        f"{_format_range(expected)}; {plain(expected.source)}. Precision: {expected.precision}."
+        f" Disk space: {format_megabytes(expected.disk_mb)}."
     )
     try:
         require_resources(
@@ -249,10 +249,9 @@ def _figure(label: str, value: str) -> None:
         st.markdown(f"**{value}**")
 
 
-def _range(expected: Estimate) -> str:
-    return (
-        f"Between {duration(expected.low_seconds)} and {duration(expected.high_seconds)} in total"
-    )
+def _format_range(expected: Estimate) -> str:
+    low, high = format_duration(expected.low_seconds), format_duration(expected.high_seconds)
+    return f"Between {low} and {high} in total"
 
 
 def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:

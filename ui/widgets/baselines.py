@@ -22,7 +22,7 @@ from core.runs.run_baselines import (
 )
 from core.storage.job import Job
 from core.storage.store import Store
-from ui.text import accuracy, plain
+from ui.text import format_accuracy, plain
 from ui.widgets import job_panel
 from ui.widgets.job_panel import PanelWords, StartButton
 
@@ -77,7 +77,7 @@ def describe(store: Store, job: Job) -> str:
     if not any(baseline.baseline in FITTED for baseline in fitted):
         return ""
     parts = [
-        f"{baseline.baseline} {accuracy(baseline.predictions.scores.accuracy)}"
+        f"{baseline.baseline} {format_accuracy(baseline.predictions.scores.accuracy)}"
         for baseline in fitted
         if len(baseline.predictions)
     ]

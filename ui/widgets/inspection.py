@@ -58,7 +58,7 @@ def list_base_models(store: Store) -> list[Subject]:
         find_model(model, store.settings, hub)
         for model in dict.fromkeys([store.settings.model, *MODELS])
     ]
-    return [_base(model) for model in models]
+    return [_make_base_subject(model) for model in models]
 
 
 def list_runs(store: Store) -> list[Subject]:
@@ -69,7 +69,7 @@ def list_runs(store: Store) -> list[Subject]:
     return [
         subject
         for job in store.jobs(JobKind.TRAIN)
-        if not job.state.active and (subject := _run(store, job))
+        if not job.state.active and (subject := _make_run_subject(store, job))
     ]
 
 
@@ -96,7 +96,7 @@ def _write_subject(key: str) -> None:
     st.query_params[key] = st.session_state[f"{key}-box"]
 
 
-def _run(store: Store, job: Job) -> Subject | None:
+def _make_run_subject(store: Store, job: Job) -> Subject | None:
     run = Run.of(store, job)
     if not run.has_adapter:
         return None
@@ -109,7 +109,7 @@ def _run(store: Store, job: Job) -> Subject | None:
     return Subject(job.id, job.name, model, run.config, run, classes)
 
 
-def _base(model: ModelLocation) -> Subject:
+def _make_base_subject(model: ModelLocation) -> Subject:
     name = (
         model.id
         if model.id in MODELS or "@" in model.id

@@ -8,7 +8,7 @@ import streamlit as st
 from core.progress import Phase
 from core.runs.queue import Turn
 from core.storage.job import Job, JobState
-from ui.text import count, duration, plain
+from ui.text import count, format_duration, plain
 
 Colour = Literal["gray", "blue", "orange", "green", "red"]
 SILENT_SECONDS = (
@@ -64,15 +64,15 @@ def draw_progress(job: Job, now: float, seconds_left: float | None = None) -> No
         " KB" if job.phase == Phase.DOWNLOADING else "",
     )
     steps = [f"{step}{job.done:,} of {job.total:,}{unit}"] if job.total else []
-    elapsed = [f"{duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
+    elapsed = [f"{format_duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
     st.progress(
         compute_share_done(job),
-        text=" · ".join([phase, *steps, *elapsed, *_time_left(job, seconds_left)]),
+        text=" · ".join([phase, *steps, *elapsed, *_format_time_left(job, seconds_left)]),
     )
     if job.heartbeat_at and job.state.active and now - job.heartbeat_at > SILENT_SECONDS:
         st.caption(
-            f":material/pending: No update for {duration(now - job.heartbeat_at)}. The worker is"
-            " alive; the machine may be busy."
+            f":material/pending: No update for {format_duration(now - job.heartbeat_at)}. The"
+            " worker is alive; the machine may be busy."
         )
 
 
@@ -97,14 +97,13 @@ def describe_waiting(turn: Turn | None, now: float) -> str:
     if turn.wait is None:
         return (
             f"{position} No start estimate yet: some of them have not completed their first steps"
-            " or"
-            " found their data."
+            " or found their data."
         )
     wait = turn.wait
     at = f", about {clock}" if (clock := format_time(now + wait.likely)) else ""
     return (
-        f"{position} It should start in about {duration(wait.likely)} ({duration(wait.low)} to"
-        f" {duration(wait.high)}){at}."
+        f"{position} It should start in about {format_duration(wait.likely)}"
+        f" ({format_duration(wait.low)} to {format_duration(wait.high)}){at}."
     )
 
 
@@ -115,7 +114,7 @@ def format_wait(turn: Turn) -> str:
     if turn.ahead == 0:
         return "next"
     return (
-        f"in about {duration(turn.wait.likely)}"
+        f"in about {format_duration(turn.wait.likely)}"
         if turn.wait
         else f"after {count(turn.ahead, 'runs')}"
     )
@@ -130,7 +129,7 @@ def format_time(at: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
-def _time_left(job: Job, seconds_left: float | None) -> list[str]:
+def _format_time_left(job: Job, seconds_left: float | None) -> list[str]:
     if seconds_left is None:
         return ["estimating…"] if job.phase in (Phase.TRAINING, Phase.VALIDATING) else []
-    return [f"about {duration(seconds_left)} left"] if seconds_left >= 1 else []
+    return [f"about {format_duration(seconds_left)} left"] if seconds_left >= 1 else []

@@ -18,7 +18,7 @@ from core.runs.run import Run
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from ui.session.cache import BoundedCache
-from ui.text import per_cent, plain
+from ui.text import format_per_cent, plain
 from ui.widgets.job_state import DAMAGED, LOOKS, Look
 
 EXAMPLE = "Example, included with the project"
@@ -91,11 +91,11 @@ def summarize(store: Store, job: Job) -> Summary:
     complete = job.state is not JobState.COMPLETED or run.has_predictions()
     known = _summaries.get(run.folder)
     if known is None or known[0] != complete or known[1].job != job:
-        known = _summaries.put(run.folder, (complete, _summarise(run, complete)))
+        known = _summaries.put(run.folder, (complete, _summarize(run, complete)))
     return known[1]
 
 
-def _summarise(run: Run, complete: bool) -> Summary:
+def _summarize(run: Run, complete: bool) -> Summary:
     try:
         run.require_readable()
         proposed = read_proposal(run.job)
@@ -144,7 +144,7 @@ def draw_origin(summary: Summary) -> None:
             *([f"preset {plain(request.preset)}"] if request.preset else []),
         ]
         parts += [f"precision {describe_precision(job, request)}"] if request.numerics else []
-        parts += [] if request.guess is None else [f"prediction {per_cent(request.guess)}"]
+        parts += [] if request.guess is None else [f"prediction {format_per_cent(request.guess)}"]
     st.caption(
         " · ".join(
             [*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]

@@ -34,30 +34,6 @@ def draw_plain(
     )
 
 
-def draw_selectable(
-    frame: pd.DataFrame,
-    *,
-    key: str,
-    columns: Columns | None = None,
-    rows_in_view: int = 12,
-    alt: str = "",
-) -> int | None:
-    """Draw a table with selectable rows and return the position of the selected one, or None."""
-    event = st.dataframe(
-        frame,
-        key=key,
-        hide_index=True,
-        column_config=columns,
-        height=compute_height(len(frame), rows_in_view),
-        on_select="rerun",
-        selection_mode="single-row",
-        placeholder="–",
-        alt=alt or None,
-    )
-    chosen = event["selection"]["rows"]
-    return int(chosen[0]) if chosen and chosen[0] < len(frame) else None
-
-
 def draw_texts(
     frame: pd.DataFrame,
     *,

@@ -33,7 +33,7 @@ ShouldStop = Callable[[], bool]
 Pairs = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
-def normalise(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Remove case, punctuation and extra spaces from ``text``; unchanged if nothing would be
     left.
     """
@@ -148,7 +148,9 @@ def find_duplicates(
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 
     exact = pd.factorize(frame["text"])[0].astype(np.int64)
-    key, names = pd.factorize(pd.Series([normalise(text) for text in frame["text"]], dtype=object))
+    key, names = pd.factorize(
+        pd.Series([normalize_text(text) for text in frame["text"]], dtype=object)
+    )
     pairs, scores = find_near_pairs(list(names), step, should_stop)
     links = coo_array(
         (np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(names), len(names))

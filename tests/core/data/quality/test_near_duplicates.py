@@ -2,15 +2,15 @@ import random
 
 import pytest
 
-from core.data.quality.near_duplicates import find_near_pairs, normalise, shingles
+from core.data.quality.near_duplicates import find_near_pairs, normalize_text, shingles
 from core.errors import Stopped
 from tests.support.planted_texts import draw_texts, edit
 
 
 def test_case_punctuation_and_spaces_do_not_count() -> None:
-    assert normalise("  Hello,   WORLD! ") == "hello world"
-    assert normalise("???") == "???"
-    assert normalise("ＡＢＣ、日本") == "abc 日本"
+    assert normalize_text("  Hello,   WORLD! ") == "hello world"
+    assert normalize_text("???") == "???"
+    assert normalize_text("ＡＢＣ、日本") == "abc 日本"
 
 
 def test_short_texts_are_one_shingle() -> None:
@@ -23,7 +23,7 @@ def test_planted_edits_are_found_and_all_that_is_found_is_similar() -> None:
     texts = draw_texts(2000)
     edited = [edit(text, 2, draw) for text in texts[:300]]
     planted = {(place, 2000 + place) for place in range(300) if edited[place] != texts[place]}
-    every = [normalise(text) for text in texts + edited]
+    every = [normalize_text(text) for text in texts + edited]
 
     pairs, scores = find_near_pairs(every)
 
