@@ -1,4 +1,4 @@
-"""Through time: when did this run learn what it knows, and what did it forget again?"""
+"""Through time: when did this run learn each text, and which did it forget again?"""
 
 import streamlit as st
 

@@ -30,14 +30,14 @@ HOW_TO_READ = """
 - **Tokens.** The model has a fixed vocabulary. A frequent word is one token; a rare word is split
   into several, and a token that continues a word starts with `##`. Text that no token matches
   becomes `[UNK]`.
-- **Ids** are the positions of the tokens in the vocabulary: all that the model sees of a text.
+- **Ids** are the positions of the tokens in the vocabulary: all that the model reads of a text.
   A lower id usually means a more frequent token.
 - **Special tokens.** `[CLS]` comes first; its vector represents the whole text in the head.
   `[SEP]` ends the text. Both count towards max tokens. `[PAD]` fills shorter texts of a batch up
   to the longest.
 - **Attention mask**: 1 where there is text, 0 on `[PAD]`, which every layer ignores.
 - **Truncation**: the end of the text beyond max tokens is dropped, `[SEP]` stays. The model never
-  sees the rest, in training or in use.
+  reads the rest, in training or in use.
 - **Tokens per word** near 1 means that the vocabulary fits the language of the texts. Much more
   means longer, slower inputs, and names or languages that the model has rarely seen.
 """
@@ -65,7 +65,7 @@ def draw_tokens(subject: Subject, text: str, max_tokens: int) -> None:
         )
         columns: tables.Columns = {
             "mask": st.column_config.NumberColumn(
-                "attention mask", help="Empty: truncated, the model never sees it."
+                "attention mask", help="Empty: truncated, the model never reads it."
             ),
         }
         tables.draw_plain(shown, key="pieces-table", columns=columns, alt="Tokens of the text")
@@ -86,7 +86,7 @@ def draw_word(subject: Subject, dataset: Dataset | None) -> None:
         _index(dataset.fingerprint, subject.key, dataset, subject) if dataset else None,
     )
     length = "one token" if len(view.tokens) == 1 else count(len(view.tokens), "tokens")
-    unknown = " Part of it is unknown: the model sees [UNK] instead." if view.unknown else ""
+    unknown = " Part of it is unknown: the model reads [UNK] instead." if view.unknown else ""
     st.markdown(f"**{plain(view.word)}** is {length}.{unknown}")
     lines = [
         {

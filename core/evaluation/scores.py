@@ -149,10 +149,10 @@ def compare_guess(guess: float, test: Proportion) -> str:
         f"the 95 % interval, {low:.1f} to {high:.1f} %",
     )
     if is_inside(guess, test):
-        return f"{sentence}, which lies in {interval}: consistent with the test result."
+        return f"{sentence}, which is within {interval}: consistent with the test result."
     points = 100 * (guess - test.value)
     return (
-        f"{sentence}: {abs(points):.1f} points too {'high' if points > 0 else 'low'}. It lies"
+        f"{sentence}: {abs(points):.1f} points too {'high' if points > 0 else 'low'}. It is"
         f" outside {interval}."
     )
 

@@ -80,7 +80,7 @@ def migrate(db: sqlite3.Connection) -> None:
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
         raise StoreDamaged(
-            f"The database has schema version {version}; this program knows {len(MIGRATIONS)}.",
+            f"The database has schema version {version}; this program supports {len(MIGRATIONS)}.",
             "Update LoRA Lab.",
         )
     if version == len(MIGRATIONS):

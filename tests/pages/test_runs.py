@@ -76,7 +76,7 @@ def expected(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("guess", "answer"),
     [
-        (0.8, "You guessed 80.0 %, which lies in the 95 % interval"),
+        (0.8, "You guessed 80.0 %, which is within the 95 % interval"),
         (0.5, "You guessed 50.0 %: 35.0 points too low."),
     ],
 )

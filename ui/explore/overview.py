@@ -137,8 +137,8 @@ def _draw_cut(view: View) -> None:
             f" {count(cut.n, 'texts')}{lost}."
         )
         st.caption(
-            "A run reads texts only up to its max tokens. A lower limit is faster, but it never"
-            " sees what is cut off."
+            "A run reads texts only up to its max tokens. A lower limit is faster, but more of each"
+            " text is truncated."
         )
         label = "Show the truncated texts"
         if st.button(

@@ -16,8 +16,8 @@ def test_a_guess_is_correct_anywhere_in_the_interval(guess: float, inside: bool)
 def test_the_comparison_states_size_and_direction() -> None:
     assert (
         compare_guess(0.8, TEST)
-        == "You guessed 80.0 %: 10.0 points too low. It lies outside the 95 % interval, 87.1 to"
+        == "You guessed 80.0 %: 10.0 points too low. It is outside the 95 % interval, 87.1 to"
         " 92.3 %."
     )
     assert "7.5 points too high" in compare_guess(0.975, TEST)
-    assert "lies in the 95 % interval, 87.1 to 92.3 %" in compare_guess(0.88, TEST)
+    assert "is within the 95 % interval, 87.1 to 92.3 %" in compare_guess(0.88, TEST)
