@@ -1,6 +1,6 @@
 """Test the promises of docs/reliability.md by injecting faults, and count violations.
 
-``python benchmarks/faults.py`` runs all rows in about an hour, ``--small`` a part in under three
+``python benchmarks/faults.py`` runs all rows in about an hour, ``--small`` a part in four
 minutes; ``--only WORD`` runs the rows whose function name contains the word. ``--flip`` inverts the
 stopwatch that chooses precision and matrix library at each resume of a real training. The script
 fails if a promise is broken or a row injected no fault. With ``--json`` the last line is a list of
@@ -48,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--small", action="store_true", help="a part, in under three minutes")
+    parser.add_argument("--small", action="store_true", help="a part, in four minutes")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random")
     parser.add_argument(

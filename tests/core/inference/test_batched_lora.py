@@ -92,7 +92,9 @@ def test_a_state_is_the_first_token_after_the_last_layer(
 
 
 @pytest.mark.parametrize(
-    "variant", [Variant(), Variant(2.0), Variant(1.0, frozenset({(1, VALUE), (0, QUERY)}))], ids=str
+    "variant",
+    [Variant(), Variant(2.0), Variant(1.0, frozenset({(1, VALUE), (0, QUERY)}))],
+    ids=["as trained", "twice the scale", "two modules off"],
 )
 @pytest.mark.parametrize(
     "onednn", [False, pytest.param(True, marks=needs_onednn)], ids=["mkl", "onednn"]
