@@ -204,7 +204,7 @@ COLUMNS = {
     "split": "Split",
     "row": "Row",
     "class": "Class",
-    "competing class": "Suggested class",
+    "competing class": "Suggested label",
     "detail": "Detail",
     "score": "Score",
 }
