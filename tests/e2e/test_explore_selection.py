@@ -23,7 +23,7 @@ def mark(page: Page, chart: str, number: int = 0) -> Locator:
     return page.locator(f".st-key-{chart}-chart svg.marks {shape}").nth(number)
 
 
-def test_clicks_filter_everything_and_the_address_uploads_the_view_back(
+def test_clicks_filter_everything_and_the_address_restores_the_view(
     page: Page, server: str
 ) -> None:
     page.set_viewport_size({"width": 1440, "height": 1000})

@@ -32,9 +32,7 @@ def do(store: Store, job: Job) -> Job:
     return store.job(job.id)
 
 
-def test_the_job_uploads_the_files_and_keeps_where_they_are_from(
-    lab: Store, pick: HubFiles
-) -> None:
+def test_the_job_downloads_the_files_and_records_their_source(lab: Store, pick: HubFiles) -> None:
     done = do(lab, launch(lab, FetchRequest(pick=pick), pick.name))
 
     assert done.state is JobState.COMPLETED, done.message
