@@ -4,6 +4,7 @@
 """
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,15 +13,14 @@ import typer
 
 from core.cli import (
     checking,
+    classifying,
     comparing,
     exploring,
     output,
     planning,
+    saved_data,
     transferring,
 )
-from core.cli import classifying as classify_command
-from core.cli import classifying as nearest_command
-from core.cli import saved_data as data_commands
 from core.cli.output import Json, print_result
 from core.config import RunConfig
 from core.data.recipe import read_recipe_file
@@ -43,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=__doc__,
 )
-app.add_typer(data_commands.app, name="data")
+app.add_typer(saved_data.app, name="data")
 for register in (
     exploring.register_model_views,
     exploring.register_explore,
@@ -55,8 +55,16 @@ for register in (
     transferring.register_backup,
 ):
     register(app)
-app.command()(classify_command.classify)
-app.command()(nearest_command.nearest)
+app.command()(classifying.classify)
+app.command()(classifying.nearest)
+
+
+def _require_finite(number: float | None) -> float | None:
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter("It is not a finite number.")
+    return number
+
+
 Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
 Model = Annotated[
     str | None,
@@ -69,7 +77,9 @@ Assignments = Annotated[
 Minutes = Annotated[
     float | None,
     typer.Option(
-        help="Choose rows, epochs, batch and evaluation interval that fit into this many minutes."
+        min=0,
+        callback=_require_finite,
+        help="Choose rows, epochs, batch and evaluation interval that fit into this many minutes.",
     ),
 ]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")]
@@ -139,7 +149,12 @@ def train(
     ] = None,
     guess: Annotated[
         float | None,
-        typer.Option(min=0, max=100, help="Test accuracy that you expect, in per cent."),
+        typer.Option(
+            min=0,
+            max=100,
+            callback=_require_finite,
+            help="Test accuracy that you expect, in per cent.",
+        ),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the end and print the scores.")
@@ -164,7 +179,11 @@ def train(
         job = actions.launch_training(
             store, config, source, preset=preset, name=name, recipe=cleaning, guess=expected
         )
-        return output.wait_for_run(store, job) if wait else {"run": job.id, "state": job.state}
+        return (
+            output.wait_for_run(store, job)
+            if wait
+            else {"run": job.id, "name": job.name, "state": job.state}
+        )
 
     result = print_result(launch, as_json, output.format_run)
     state = JobState(result["state"])
@@ -289,7 +308,7 @@ def _act(run: str, as_json: bool, action: Callable[[Store, Any], Any], state: st
     def act() -> Any:
         store = open_store(Settings())
         job = action(store, find_run(store, run))
-        return {"run": job.id, "state": state or job.state}
+        return {"run": job.id, "name": job.name, "state": state or job.state}
 
     print_result(act, as_json, output.format_run)
 

@@ -65,11 +65,17 @@ def classify(
         store = open_store(settings)
         job = find_run(store, run)
         if file is None:
+            if column or label or out:
+                raise DataError("--column, --label and --out need a file.", "Add --file.")
             if not texts:
                 raise DataError(
                     "There is nothing to classify.", "Give texts, or a file with --file and --out."
                 )
             return classify_texts(store, job, texts, hub=hub_reachable(settings))
+        if texts:
+            raise DataError(
+                "Texts and a file cannot be classified at once.", "Leave out the texts or --file."
+            )
         return _classify_file(store, job, file, column, label, out)
 
     print_result(predictions, as_json, _as_text)
@@ -81,10 +87,10 @@ def _classify_file(
     from core.jobs.workers.classify import classify_frame  # noqa: PLC0415 - as above
 
     if out is None or out.suffix.lower() not in WRITTEN:
-        raise DataError(
-            "A file for the results is missing.",
-            "Add --out with a name that ends in .csv, .jsonl or .parquet.",
-        )
+        problem = f"{out} has another ending." if out else "A file for the results is missing."
+        raise DataError(problem, "Add --out with a name that ends in .csv, .jsonl or .parquet.")
+    if out.resolve() == file.resolve():
+        raise DataError(f"The results would replace {file}.", "Name another file with --out.")
     if not out.parent.is_dir():
         raise DataError(f"There is no folder {out.parent}.", "Create it, or choose another folder.")
     table = read_table(file.name, read_file(file))
@@ -114,7 +120,8 @@ def _content(classified: Classified, suffix: str) -> bytes:
 def _as_text(result: Sequence[dict[str, Any]] | dict[str, Any]) -> str:
     if not isinstance(result, dict):
         return output.format_predictions(result)
-    lines = [f"{result['rows']:,} rows are in {result['path']}."]
+    rows = "1 row is" if result["rows"] == 1 else f"{result['rows']:,} rows are"
+    lines = [f"{rows} in {result['path']}."]
     if result["blank"]:
         lines.append(f"{result['blank']:,} of them have no text and were not classified.")
     if result["accuracy"] is not None:

@@ -11,12 +11,14 @@ import typer
 from core.cli import output
 from core.cli.output import Json, print_result
 from core.config import RunConfig
+from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import find_source, named_source
 from core.errors import ConfigError
 from core.evaluation.baselines import EXPLAINED
 from core.jobs import actions
 from core.jobs.launching import launch, read_job_result
+from core.models.catalog import find_known_model
 from core.reports.run_report import write_report
 from core.runs.run import find_run
 from core.runs.run_baselines import (
@@ -31,6 +33,8 @@ from core.settings import Settings
 from core.storage import files
 from core.storage.recovery import open_store
 from core.storage.store import Store
+
+HTML = (".html", ".htm")
 
 
 def register_baselines(app: typer.Typer) -> None:
@@ -126,6 +130,8 @@ def sweep(
     def queued() -> Any:
         store = open_store(Settings())
         planned = plan_sweep(find_run(store, run), field, values)
+        for model in dict.fromkeys(request.config.model for request in planned.requests):
+            find_known_model(model, store.settings, hub_reachable(store.settings))
         seconds = [
             round(estimate.likely_seconds, 1) if estimate else None
             for estimate in estimate_sweep(store, planned)
@@ -178,6 +184,8 @@ def report(
     def written() -> Any:
         store = open_store(Settings())
         jobs = [find_run(store, run) for run in runs]
+        if to.suffix.lower() not in HTML:
+            raise ConfigError(f"{to} is no HTML file.", "Name a file that ends in .html.")
         if to.is_dir() or not to.resolve().parent.is_dir():
             raise ConfigError(
                 f"{to} cannot be written as a file.", "Name a file in an existing folder."

@@ -147,11 +147,11 @@ def format_runs(runs: Sequence[Described]) -> str:
     """Format one line per run."""
     if not runs:
         return "No runs yet. Start one with: python -m core train --preset taste --wait"
-    lines = []
+    lines, width = [], max(len(run["run"]) for run in runs) + 2
     for run in runs:
         accuracy = f"{run['test']['accuracy']:.1%}" if "test" in run else ""
         turn = f"  ({_turn(run['queue'])})" if "queue" in run else ""
-        lines.append(f"{run['run']:<10}{run['state']:<13}{accuracy:>7}  {run['name']}{turn}")
+        lines.append(f"{run['run']:<{width}}{run['state']:<13}{accuracy:>7}  {run['name']}{turn}")
     return "\n".join(lines)
 
 

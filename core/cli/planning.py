@@ -13,7 +13,7 @@ from core.errors import ConfigError, ModelUnavailable
 from core.estimate.budget import BudgetProposal, propose
 from core.estimate.estimate import Estimate
 from core.estimate.inputs import data_facts, model_facts
-from core.models.catalog import MODELS, find_model
+from core.models.catalog import MODELS, find_known_model, find_model
 from core.people.openid import describe_sign_in, read_secrets, read_sign_in
 from core.progress import Progress
 from core.runs.local_estimate import estimate_locally, find_speed, list_outcomes
@@ -116,7 +116,7 @@ def make_plan(
     dataset = find_prepared(store.settings, source) or prepare(
         store.settings, source, report, lambda: False
     )
-    location = find_model(config.model, store.settings, hub_reachable(store.settings))
+    location = find_known_model(config.model, store.settings, hub_reachable(store.settings))
     data, model = data_facts(dataset, recipe), model_facts(location)
     speed = find_speed(store, config, model)
     if (

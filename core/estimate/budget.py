@@ -141,7 +141,7 @@ def _too_short_error(budget: _Budget, minutes: float, fewest: int) -> ConfigErro
     enough = next(
         (each.seconds / 60 for each in wider if each.fits(each.with_rows(fewest, 1))), None
     )
-    advice = f"Allow at least {enough:.0f} minutes, or choose" if enough else "Choose"
+    advice = f"Allow at least {_format_minutes(round(enough))}, or choose" if enough else "Choose"
     return ConfigError(message, f"{advice} a smaller base model or fewer tokens.")
 
 

@@ -111,6 +111,19 @@ def find_model(model_id: str, settings: Settings, hub: bool) -> ModelLocation:
     return _find_folder(model_id)
 
 
+def find_known_model(model_id: str, settings: Settings, hub: bool) -> ModelLocation:
+    """Find a model that runs can be planned with: one of the list may be missing on this machine.
+
+    Raises ModelUnavailable if ``model_id`` is neither in the list nor available.
+    """
+    model = find_model(model_id, settings, hub)
+    if not model.available and model_id not in MODELS:
+        raise ModelUnavailable(
+            f"{model_id} is not available: {model.reason}", "Choose another base model."
+        )
+    return model
+
+
 def is_pinned(model_id: str) -> bool:
     """Whether ``model_id`` is a Hub id with a commit."""
     hub_id, _, revision = model_id.partition("@")

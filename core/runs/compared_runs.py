@@ -15,8 +15,10 @@ from core.storage.store import Store
 FEWEST, MOST = 2, 10
 
 
-def read_test_result(store: Store, job: Job) -> Result:
+def read_test_result(store: Store, job: Job, name: str = "") -> Result:
     """Read the run's predictions on the test split as one side of a comparison.
+
+    ``name`` replaces the run's own.
 
     Raises StateConflict if it has not been scored, and ArtifactDamaged.
     """
@@ -25,7 +27,7 @@ def read_test_result(store: Store, job: Job) -> Result:
         raise StateConflict(
             f"{run.name} has not been scored on test texts.", "Compare runs that have finished."
         )
-    return make_result(run, run.read_predictions())
+    return make_result(run, run.read_predictions(), name)
 
 
 def make_result(run: Run, predictions: Predictions, name: str = "") -> Result:
@@ -42,7 +44,8 @@ def compare_runs(store: Store, jobs: Sequence[Job]) -> list[Pair]:
         raise StateConflict(
             f"{len(different)} different runs were given.", f"Compare {FEWEST} to {MOST} runs."
         )
-    return compare([read_test_result(store, job) for job in different])
+    names = make_distinct_names(different)
+    return compare([read_test_result(store, job, names[job.id]) for job in different])
 
 
 def make_distinct_names(jobs: Sequence[Job]) -> dict[str, str]:

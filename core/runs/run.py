@@ -332,9 +332,9 @@ def find_run(store: Store, text: str) -> Job:
     runs = store.jobs(JobKind.TRAIN)
     matches = [job for job in runs if job.id == text] or [job for job in runs if job.name == text]
     if len(matches) != 1:
-        how_many = "no run" if not matches else f"{len(matches)} runs"
+        how_many = "is no run" if not matches else f"are {len(matches)} runs"
         raise JobNotFound(
-            f"There is {how_many} {text!r}.", "`python -m core runs` lists ids and names."
+            f"There {how_many} {text!r}.", "`python -m core runs` lists ids and names."
         )
     return matches[0]
 

@@ -51,8 +51,18 @@ def test_the_url_names_the_runs_whatever_else_it_names(
     app = open_app(PAGE, compared=f"{third.id},nonsense,{finished.id}")
 
     assert app.multiselect(key="compared").value == [third.id, finished.id]
+    assert "No run with test scores has the id nonsense." in page_text(app)
     assert "finished-run is as good as third-run" in page_text(app)
     assert "other-run" not in page_text(app)
+
+
+def test_a_run_that_the_url_names_twice_is_compared_once(
+    open_app: Open, finished: Job, other: Job
+) -> None:
+    app = open_app(PAGE, compared=f"{finished.id},{finished.id}")
+
+    assert app.multiselect(key="compared").value == [finished.id]
+    assert "Choose at least two runs." in page_text(app)
 
 
 def test_a_single_choice_asks_for_another(open_app: Open, finished: Job, other: Job) -> None:

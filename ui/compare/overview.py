@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import LoraLabError
 from core.evaluation.comparison import Pair, Result, compare
 from core.evaluation.scores import Proportion
-from core.runs.compared_runs import MOST, make_result
+from core.runs.compared_runs import MOST, make_distinct_names, make_result
 from core.runs.run import Run
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
@@ -55,13 +55,14 @@ def choose_runs(store: Store) -> list[Chosen]:
         page_frame.draw_empty(
             "There is nothing to compare yet.", why, navigation.TRAIN, "Set up a run"
         )
-    names = {
-        job.id: f"{job.name} ({job.id})"
-        if [other.name for other in jobs].count(job.name) > 1
-        else job.name
-        for job in jobs
-    }
-    requested = [run for run in st.query_params.get(KEY, "").split(",") if run in names][:LIMIT]
+    names = make_distinct_names(jobs)
+    asked = dict.fromkeys(filter(None, st.query_params.get(KEY, "").split(",")))
+    if unknown := [run for run in asked if run not in names]:
+        st.warning(
+            plain(f"No run with test scores has the id {', '.join(unknown)}."),
+            icon=":material/search_off:",
+        )
+    requested = [run for run in asked if run in names][:LIMIT]
     st.session_state[KEY] = requested or list(names)[:2]
     ids = st.multiselect(
         "Runs",

@@ -11,7 +11,7 @@ from core.charts import CellsShow
 from core.errors import ArtifactDamaged
 from core.evaluation.comparison import compare
 from core.evaluation.predictions import Predictions
-from core.runs.compared_runs import make_result
+from core.runs.compared_runs import make_distinct_names, make_result
 from core.runs.run import Run
 from core.storage.job import JobKind
 from core.training.events import Split
@@ -54,13 +54,13 @@ def draw_another_run(run: Run, split: Split, predictions: Predictions) -> None:
     if not others:
         st.caption(f"No other run has {split} predictions on the same data with the same classes.")
         return
-    names = {other.id: other.job.name for other in others}
+    names = make_distinct_names([run.job, *(other.job for other in others)])
     st.session_state.setdefault(OTHER_KEY, st.query_params.get(OTHER_KEY))
-    if st.session_state[OTHER_KEY] not in names:
+    if st.session_state[OTHER_KEY] not in {other.id for other in others}:
         st.session_state[OTHER_KEY] = others[0].id
     chosen = st.selectbox(
         "Other run",
-        list(names),
+        [other.id for other in others],
         format_func=lambda job: names.get(job, job),
         key=OTHER_KEY,
         on_change=_write,
@@ -71,11 +71,8 @@ def draw_another_run(run: Run, split: Split, predictions: Predictions) -> None:
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
-    _draw_difference(run, predictions, other, theirs)
-
-
-def _draw_difference(run: Run, predictions: Predictions, other: Run, theirs: Predictions) -> None:
-    (pair,) = compare([make_result(other, theirs), make_result(run, predictions)])
+    first = make_result(other, theirs, names[other.id])
+    (pair,) = compare([first, make_result(run, predictions, names[run.id])])
     st.markdown(plain(pair.verdict))
     if pair.paired:
         pair_details.draw_matrices(pair)

@@ -17,8 +17,9 @@ $DATA, fingerprint $FINGERPRINT.
 Test accuracy of the run: $ACCURACY.
 
 As in the run, the same number of training rows is drawn from each class, but not the same rows nor
-in the same order, so expect an accuracy within one percentage point. With --adapter, an exported
-adapter is scored and nothing is trained.
+in the same order, so the accuracy differs by chance: after thousands of rows by about one
+percentage point, after hundreds by more. With --adapter, an exported adapter is scored and nothing
+is trained.
 """
 
 import argparse

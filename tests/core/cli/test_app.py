@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from core.cli.app import app
+from core.cli.output import format_runs
 from core.config import RunConfig
 from core.data.sources import demo_source
 from core.runs.requests import TrainRequest
@@ -100,7 +101,11 @@ def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) ->
     assert (shown["config"]["rank"], shown["guess"]) == (4, 0.85)
     assert parsed("stop", "mine")["state"] == "cancelled"
     assert parsed("resume", launched["run"])["state"] == "queued"
-    assert parsed("delete", "mine", "--yes") == {"run": launched["run"], "state": "deleted"}
+    assert parsed("delete", "mine", "--yes") == {
+        "run": launched["run"],
+        "name": "mine",
+        "state": "deleted",
+    }
     assert run("show", "mine").exit_code == 1
 
 
@@ -195,6 +200,12 @@ def test_a_run_with_a_budget_trains_what_fits(tmp_path: Path) -> None:
         (["train", "--set", "rank"], "FIELD=VALUE"),
         (["train", "--data", "/no/such/folder"], "does not exist"),
         (["train", "--model", "/no/such/model"], "There is no folder"),
+        (["estimate", "--model", "/no/such/model"], "There is no folder"),
+        (
+            ["sweep", "example", "--field", "model", "--values", "minilm,/no/such/model", "--dry"],
+            "There is no folder",
+        ),
+        (["report", "example", "--to", "rows.csv"], "rows.csv is no HTML file"),
         (["resume", "example"], "example-minilm is completed"),
         (["classify", "example", " "], "empty"),
     ],
@@ -206,6 +217,28 @@ def test_bad_input_gets_one_plain_sentence(arguments: list[str], words: str) -> 
     assert words in result.stderr
     assert set(json.loads(result.stdout)) == {"error", "fix"}
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-3"])
+def test_a_budget_is_a_finite_number_of_minutes(minutes: str) -> None:
+    result = run("estimate", "--minutes", minutes)
+
+    assert result.exit_code == 2
+    assert "--minutes" in result.stderr
+
+
+def test_ids_of_any_length_stay_apart_from_the_state() -> None:
+    listed = format_runs(
+        [
+            {"run": "a1b2c3d4", "state": "completed", "name": "short"},
+            {"run": "bad-rate-high", "state": "completed", "name": "long"},
+        ]
+    )
+
+    assert [line.split() for line in listed.splitlines()] == [
+        ["a1b2c3d4", "completed", "short"],
+        ["bad-rate-high", "completed", "long"],
+    ]
 
 
 def test_a_damaged_database_is_repaired_on_request(settings: Settings) -> None:

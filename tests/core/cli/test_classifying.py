@@ -48,6 +48,8 @@ def test_a_file_gives_a_file_and_its_scores(call: Call, tmp_path: Path) -> None:
         (("--column", "text"), "A file for the results is missing."),
         (("--column", "body", "--out", "out.csv"), "rows.csv has no column 'body'."),
         (("--out", "nowhere/out.csv"), "There is no folder nowhere."),
+        (("--out", "out.txt"), "out.txt has another ending."),
+        (("a text", "--out", "out.csv"), "Texts and a file cannot be classified at once."),
     ],
 )
 def test_a_wrong_call_says_what_to_do(call: Call, given: tuple[str, ...], message: str) -> None:
@@ -55,3 +57,18 @@ def test_a_wrong_call_says_what_to_do(call: Call, given: tuple[str, ...], messag
 
     assert done.exit_code == 1
     assert message in done.stderr
+
+
+def test_results_never_replace_the_file_they_come_from(call: Call, tmp_path: Path) -> None:
+    done = call("--out", str(tmp_path / "." / "rows.csv"))
+
+    assert done.exit_code == 1
+    assert "The results would replace" in done.stderr
+    assert (tmp_path / "rows.csv").read_text() == ROWS
+
+
+def test_options_of_a_file_are_refused_without_one() -> None:
+    done = CliRunner().invoke(app, ["classify", "example", "hi", "--label", "label"])
+
+    assert done.exit_code == 1
+    assert "need a file" in done.stderr

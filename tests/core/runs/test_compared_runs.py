@@ -23,7 +23,9 @@ CLASSES = ("World", "Sports")
 def finished(store: Store, name: str, wrong: int) -> Job:
     """Create a finished run with errors on the first ``wrong`` of 100 texts."""
     request = TrainRequest(config=RunConfig(), source=demo_source())
-    job = store.create(JobKind.TRAIN, name, request.model_dump(mode="json"), launch_key=name)
+    job = store.create(
+        JobKind.TRAIN, name, request.model_dump(mode="json"), launch_key=f"{name}-{wrong}"
+    )
     store.transition(job, JobState.STARTING, started_at=1.0)
     store.transition(job, JobState.RUNNING)
     store.update(job, fingerprint="abcdef012345", result_json=json.dumps({"classes": CLASSES}))
@@ -57,6 +59,14 @@ def test_a_pair_is_described_in_numbers_and_words(store: Store, pair: list[Job])
     assert str(described["verdict"]).startswith(
         "better is 20.0 points better than worse on 100 texts"
     )
+
+
+def test_runs_of_one_name_are_shown_with_their_ids(store: Store) -> None:
+    first, second = finished(store, "tiny", 30), finished(store, "tiny", 10)
+
+    (result,) = compare_runs(store, [first, second])
+
+    assert (result.first.name, result.second.name) == (f"tiny ({first.id})", f"tiny ({second.id})")
 
 
 @pytest.mark.parametrize("number", [1, 11])
