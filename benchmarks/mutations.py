@@ -116,14 +116,16 @@ MUTATIONS: tuple[Mutation, ...] = (
         "core/storage/files.py",
         'or compute_checksum(data) != entry["sha256"]',
         "",
-        "tests/core/runs/test_artifacts_checkpoints.py::test_whatever_happens_to_the_newest_the_one_before_is_taken",
+        "tests/core/runs/test_artifacts_checkpoints.py"
+        "::test_whatever_happens_to_the_newest_the_one_before_is_taken",
     ),
     Mutation(
         "rows in the database before the checkpoint past them",
         "core/jobs/workers/recorder.py",
         "        self.context.flush()\n        artifacts",
         "        artifacts",
-        "tests/core/jobs/workers/test_recorder.py::test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them",
+        "tests/core/jobs/workers/test_recorder.py"
+        "::test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them",
     ),
     Mutation(
         "forgetting the rows past the checkpoint on resume",

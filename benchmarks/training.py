@@ -125,7 +125,8 @@ def run_side(side: str, task: Task) -> Figures:
     command = [sys.executable, __file__, "--side", side, "--task", json.dumps(task.as_dict())]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     figures: Figures = json.loads(done.stdout.splitlines()[-1])
-    print(f"{side:9} seed {task.seed}: {describe(figures)}", file=sys.stderr, flush=True)  # noqa: T201
+    line = f"{side:9} seed {task.seed}: {describe(figures)}"
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
     return figures
 
 

@@ -55,7 +55,8 @@ def failing_disk(size: Size) -> Row:
         for code in (errno.EIO, errno.ENOSPC):
             for lasting in (False, True):
                 stage = InProcessLab(size.home / f"{nth}-{code}-{lasting}", PLAN)
-                row.count(_survive(stage, lambda: FailingDisk(nth, code, lasting), expected))  # noqa: B023
+                disk = partial(FailingDisk, nth, code, lasting)
+                row.count(_survive(stage, disk, expected))
     steps, expected = _undisturbed(size.home / "longer", LONGER)
     with pytest.MonkeyPatch.context() as patch:  # shorter than the usual minute
         for module, name, seconds in (

@@ -169,7 +169,8 @@ def format_details(run: Described) -> str:
         for row in run["per_class"]:
             edges = "{:.3f}–{:.3f}".format(*row["f1_interval"])
             lines.append(
-                f"{row['class']:<{width}}{row['precision']:>9.3f}{row['recall']:>8.3f}{row['f1']:>7.3f}{edges:>15}{row['support']:>9,}"
+                f"{row['class']:<{width}}{row['precision']:>9.3f}{row['recall']:>8.3f}"
+                f"{row['f1']:>7.3f}{edges:>15}{row['support']:>9,}"
             )
         lines += ["", "Confusion matrix (rows: true class, columns: predicted)"]
         for name, counts in zip(run["classes"], run["confusion"], strict=True):

@@ -152,7 +152,8 @@ def _shapes() -> list[Case]:
         Case("parquet-no-arrow-schema", KIND,
              _table(lambda table: table, store_schema=False), (Exact(ROWS),)),
         Case("parquet-no-rows", KIND,
-             _table(lambda table: table.slice(0, 0)), (Refused(("no rows",)),)),  # type: ignore[attr-defined]
+             _table(lambda table: table.slice(0, 0)),  # type: ignore[attr-defined]
+             (Refused(("no rows",)),)),
         Case("parquet-named-csv", KIND, parquet(ROWS, "a.csv"), (Exact(ROWS),)),
         Case("parquet-cut-off", KIND, changed(parquet(ROWS), lambda data: data[: len(data) // 2]),
              refused),

@@ -11,7 +11,8 @@ TERM = regex.compile(
     r"&?\blt;/?[a-z].{0,300}?gt;|</?[a-z][^<>]*>|https?://\S+|www\.\S+"
     r"|&?#\d+;|&?\b(?:amp|lt|gt|quot|apos|nbsp);"
     rf"|(?P<run>[{UNSPACED}][{UNSPACED}\p{{M}}]*)"
-    rf"|(?P<word>[[\p{{L}}\p{{N}}]--[{UNSPACED}]][[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED}]]*(?:['’]\p{{L}}[\p{{L}}\p{{M}}]*)*)",
+    rf"|(?P<word>[[\p{{L}}\p{{N}}]--[{UNSPACED}]][[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED}]]*"
+    r"(?:['’]\p{L}[\p{L}\p{M}]*)*)",
     regex.V1,
 )
 

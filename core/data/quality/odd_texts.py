@@ -14,12 +14,13 @@ OUTLIER = 3.5
 # lower limit of the spread of log lengths: if most are equal, 40 % longer is not unusual
 MIN_SPREAD = 0.1
 TAGS = (
-    "a|abbr|b|big|blockquote|br|center|code|dd|div|dl|dt|em|font|h[1-6]|hr|i|img|li|ol|p|pre|script|small|span|strong|sub|sup"
-    "|table|td|th|tr|tt|u|ul"
+    "a|abbr|b|big|blockquote|br|center|code|dd|div|dl|dt|em|font|h[1-6]|hr|i|img|li|ol|p|pre"
+    "|script|small|span|strong|sub|sup|table|td|th|tr|tt|u|ul"
 )
 DEBRIS = {
     "HTML entity": re.compile(
-        r"&(?:[a-z]{2,8}|#\d{1,6}|#x[0-9a-f]{1,6});|(?<!&)#\d{2,5};|(?<![\w&])(?:amp|lt|gt|quot|nbsp|apos);",
+        r"&(?:[a-z]{2,8}|#\d{1,6}|#x[0-9a-f]{1,6});|(?<!&)#\d{2,5};"
+        r"|(?<![\w&])(?:amp|lt|gt|quot|nbsp|apos);",
         re.I,
     ),
     "HTML tag": re.compile(

@@ -198,7 +198,8 @@ STYLE = (
     " system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;width:100%}td,th{border:1px solid #8886;padding:.3rem"
     " .5rem;text-align:left;vertical-align:top;"
-    "overflow-wrap:anywhere}th{overflow-wrap:normal}td:last-child{white-space:pre-wrap}.wide{overflow-x:auto}"
+    "overflow-wrap:anywhere}th{overflow-wrap:normal}td:last-child{white-space:pre-wrap}"
+    ".wide{overflow-x:auto}"
 )
 COLUMNS = {
     "split": "Split",

@@ -76,7 +76,10 @@ class FastEncoder:
                     for adapter in block.adapters.values()
                     for part in (adapter.lora_a, adapter.lora_b)
                 ]
-                x = Layer.apply(x, bias, block, (texts, tokens), masks, *parameters)  # type: ignore[no-untyped-call]
+                shape = (texts, tokens)
+                x = Layer.apply(  # type: ignore[no-untyped-call]
+                    x, bias, block, shape, masks, *parameters
+                )
             elif block.adapters:
                 x = run(x, bias, block, (texts, tokens), masks)[0]
             else:

@@ -237,9 +237,9 @@ def _copy_result(
     match result.get("expected"):
         case dict(expected):
             kept_fields["expected"] = {
-                name: expected[name] for name in EXPECTED if is_amount(expected.get(name))
+                **{name: expected[name] for name in EXPECTED if is_amount(expected.get(name))},
+                "measured": expected.get("measured") is True,
             }
-            kept_fields["expected"] |= {"measured": expected.get("measured") is True}  # type: ignore[operator]
     match result.get("cost"):
         case {"trained": int(trained)} if is_amount(trained):
             kept_fields["cost"] = {"trained": trained}

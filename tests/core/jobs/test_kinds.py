@@ -100,7 +100,8 @@ def test_the_supervisor_starts_it_next_to_a_training(store: Store) -> None:
         started.append(job_id)
         raise OSError("no process starts here")
 
-    Supervisor(store, start=start)._start_next([store.job(training.id)], [toy])  # type: ignore[arg-type]
+    supervisor = Supervisor(store, start=start)  # type: ignore[arg-type]
+    supervisor._start_next([store.job(training.id)], [toy])
 
     assert started == [toy.id]
     assert find_slot(toy) is Slot.LIGHT

@@ -42,7 +42,8 @@ def build(folder: Path, **choices: object) -> PeftModel:
 
 def padded(model: torch.nn.Module) -> torch.Tensor:
     """Return ``IDS`` with the padding id of the model's family."""
-    return torch.where(IDS == 0, model.config.pad_token_id, IDS)  # type: ignore[union-attr, arg-type]
+    padding = model.config.pad_token_id  # type: ignore[union-attr]
+    return torch.where(IDS == 0, padding, IDS)  # type: ignore[arg-type]
 
 
 def gradients(
